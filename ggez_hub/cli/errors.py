@@ -14,6 +14,8 @@ from ggez_hub.errors import GgezError
 class Explained(click.ClickException):
     """A failure as the user meets it: what happened, and the way out."""
 
+    exit_code: int  # type: ignore[misc]
+
     def __init__(self, message: str, hint: str = "", exit_code: int = 1) -> None:
         super().__init__(message)
         self.hint = hint

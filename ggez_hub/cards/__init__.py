@@ -1,0 +1,24 @@
+"""The adapter card: what a regional adapter says of itself, as a typed README.md."""
+
+from ggez_hub.cards.document import (
+    BadCard,
+    CardDocument,
+    hub_tags,
+    parse_card,
+    read_card,
+    render_card,
+)
+from ggez_hub.cards.schema import SCHEMA_VERSION, AdapterCard, AlphaRecord, CurveRow
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "AdapterCard",
+    "AlphaRecord",
+    "BadCard",
+    "CardDocument",
+    "CurveRow",
+    "hub_tags",
+    "parse_card",
+    "read_card",
+    "render_card",
+]

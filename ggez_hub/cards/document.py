@@ -1,0 +1,99 @@
+"""Cards as README.md files: front matter, the `ggez:` block, and prose that is left alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from huggingface_hub import ModelCard
+from pydantic import ValidationError
+
+from ggez_hub.cards.schema import AdapterCard
+from ggez_hub.errors import GgezError
+
+# A README is text for people; one of megabytes is a mistake or an attack on the parser.
+MAX_CARD_BYTES = 4_000_000
+
+HUB_TAGS = "ggez"
+
+
+class BadCard(GgezError):
+    """A card cannot be read or does not follow the schema; the message names every key."""
+
+
+@dataclass(frozen=True)
+class CardDocument:
+    """A card as it stands in a file: the Hub's keys, our block, and the prose."""
+
+    card: AdapterCard
+    front_matter: dict[str, Any]
+    prose: str
+
+    @property
+    def license(self) -> str:
+        """The Hub's licence id, or `unknown`."""
+        return str(self.front_matter.get("license", "unknown"))
+
+
+def hub_tags(card: AdapterCard) -> list[str]:
+    """The tags by which the Hub finds an adapter."""
+    return [HUB_TAGS, f"ggez-region:{card.region}", f"ggez-family:{card.family}"]
+
+
+def parse_card(text: str, where: str = "card") -> CardDocument:
+    """Read a card.
+
+    Raises BadCard if there is no front matter, the YAML is broken, or the `ggez:` block does not
+    follow the schema; the message has a line for each key that is off.
+    """
+    if len(text.encode()) > MAX_CARD_BYTES:
+        raise BadCard(f"{where}: larger than {MAX_CARD_BYTES:,} bytes")
+    if not text.lstrip().startswith("---"):
+        raise BadCard(
+            f"{where}: no front matter",
+            "A card begins with a YAML block between two lines of '---'.",
+        )
+    try:
+        document = ModelCard(text)
+    except (yaml.YAMLError, ValueError) as error:
+        raise BadCard(f"{where}: the front matter is not valid YAML: {error}") from error
+    front_matter: dict[str, Any] = document.data.to_dict()
+    block = front_matter.pop("ggez", None)
+    if not isinstance(block, dict):
+        raise BadCard(f"{where}: no `ggez:` block", "It is the part that the registry reads.")
+    try:
+        card = AdapterCard.model_validate(block)
+    except ValidationError as error:
+        raise BadCard(f"{where}: {len(error.errors())} keys are off\n{_listing(error)}") from error
+    return CardDocument(card, front_matter, document.text.lstrip("\n"))
+
+
+def read_card(path: Path) -> CardDocument:
+    """Read the card of a README.md; raises BadCard."""
+    return parse_card(path.read_text(encoding="utf-8"), str(path))
+
+
+def render_card(document: CardDocument) -> str:
+    """The README.md of a card; parsing it gives the same card, keys and prose."""
+    data = dict(document.front_matter)
+    data["ggez"] = document.card.model_dump(mode="json", exclude_defaults=True)
+    front = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100)
+    return f"---\n{front}---\n\n{document.prose}"
+
+
+def _listing(error: ValidationError) -> str:
+    lines = []
+    for problem in error.errors():
+        key = ".".join(str(part) for part in ("ggez", *problem["loc"]))
+        lines.append(f"  {key}: {_mend(problem['type'], problem['msg'])}")
+    return "\n".join(lines)
+
+
+def _mend(kind: str, message: str) -> str:
+    if kind == "missing":
+        return "is missing; write `unknown` if it is not known"
+    if kind == "extra_forbidden":
+        return "is no key of the schema; notes belong into the prose"
+    return message[0].lower() + message[1:]

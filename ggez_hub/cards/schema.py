@@ -1,0 +1,214 @@
+"""The adapter card's `ggez:` block: one typed schema for validator, JSON Schema and docs.
+
+A field that is not known carries the literal `unknown`; a field that is absent is an error, so that
+nobody mistakes silence for an answer. Unknown keys are refused. Digests are sha256 in hexadecimal;
+scores are on 0-100; sizes are bytes.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal, TypeAlias, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+SCHEMA_VERSION = 1
+
+T = TypeVar("T")
+Unknown: TypeAlias = Literal["unknown"]
+
+Sha256: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+RepoId: TypeAlias = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}$")
+]
+Revision: TypeAlias = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{40}|main)$")]
+RegionId: TypeAlias = Annotated[
+    str, StringConstraints(pattern=r"^([a-z]{2}|m49-\d{3}|[a-z-]{3,40})$")
+]
+LanguageTag: TypeAlias = Annotated[
+    str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")
+]
+Score: TypeAlias = Annotated[float, Field(ge=0, le=100)]
+
+
+def _safe_path(value: str) -> str:
+    parts = value.split("/")
+    if any(p in {"", ".", ".."} for p in parts) or re.search(r"[\\\x00-\x1f:]", value):
+        raise ValueError("must be a relative path with forward slashes and no '..'")
+    return value
+
+
+FilePath: TypeAlias = Annotated[str, AfterValidator(_safe_path)]
+
+
+def _beta_key(value: str) -> str:
+    if not re.fullmatch(r"\d+(\.\d+)?", value) or f"{float(value):g}" != value:
+        raise ValueError('must be a beta in its shortest form, in quotes: "0", "0.25", "1"')
+    return value
+
+
+BetaKey: TypeAlias = Annotated[str, AfterValidator(_beta_key)]
+
+
+class Block(BaseModel):
+    """Base of all parts of the block: frozen, and closed to unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class BaseModelRef(Block):
+    """The base that the adapter fits, identified by the sha256 of its weight files."""
+
+    repo: RepoId
+    revision: Revision
+    weights: dict[FilePath, Sha256] = Field(min_length=1)
+
+
+class TrainedOn(Block):
+    """The checkpoint of the training run where it was not the base itself."""
+
+    repo: RepoId
+    revision: Revision | Unknown
+    note: str = ""
+
+
+class Source(Block):
+    """A data source, at the revision or version that was used."""
+
+    repo: str
+    revision: str
+    license: str
+
+
+class Reward(Block):
+    """The reward scorer of the quality filter and its threshold tau (paper, section on filtering)."""
+
+    scorer: str
+    threshold: float
+
+
+class Counts(Block):
+    """Rows seen, kept, and dropped by reason."""
+
+    seen: int = Field(ge=0)
+    kept: int = Field(ge=0)
+    dropped: dict[str, int] = {}
+
+
+class DataFilter(Block):
+    """How the training set was selected."""
+
+    sources: list[Source] | Unknown
+    rules: list[str] | Unknown
+    reward: Reward | Literal["none"] | Unknown
+    translator: str | Unknown
+    counts: Counts | Unknown
+    spec_digest: Sha256 | Unknown
+
+
+class DataRights(Block):
+    """Who made the pictures and on what basis they are used."""
+
+    pictures: str
+    licence_basis: str
+    recognisable_people: Literal["yes", "no", "unknown"]
+    restricted_content: Literal["yes", "no", "unknown"]
+    contact: str
+    takedown: str
+
+
+class AlphaRecord(Block):
+    """The globalisation factor of the card's region with its provenance (KOF; derived, not asked)."""
+
+    value: float = Field(ge=0, le=1)
+    provenance: Literal["kof", "user"]
+    series: str
+    release: str
+    year: int
+    members: list[str]
+    missing: list[str]
+    fallback: str | None = None
+
+
+class Training(Block):
+    """How the adapter was trained."""
+
+    method: str
+    hyper_parameters: dict[str, float | int | str | bool | list[str]] | Unknown
+    seed: int | Unknown
+    versions: dict[str, str] | Unknown
+
+
+class CountryScore(Block):
+    """A score on the items of one country or group."""
+
+    score: Score
+    n: int = Field(gt=0)
+    se: float = Field(ge=0)
+
+
+class CurveRow(Block):
+    """A score of base + beta * Delta on one task; `floor` is the score of guessing."""
+
+    score: Score
+    n: int = Field(gt=0)
+    se: float = Field(ge=0)
+    floor: Score
+    ceiling: Score = 100.0
+    metric: str
+    split: Literal["validation", "test"]
+    side: Literal["global", "others", "regional"]
+    by_country: dict[RegionId, CountryScore] = {}
+    measured_by: Literal["self", "registry"]
+    evaluator: str
+    model: Sha256
+    task: Sha256
+    predictions: Sha256 | Unknown
+
+
+class FileRecord(Block):
+    """Size and digest of a file of the adapter."""
+
+    size: int = Field(ge=0)
+    sha256: Sha256
+
+
+class Status(Block):
+    """Whether the adapter may be resolved."""
+
+    state: Literal["active", "deprecated", "yanked"]
+    superseded_by: RepoId | None = None
+    reason: str = ""
+
+
+class Location(Block):
+    """Where an accepted adapter lies. Only the registry's copy of a card has it: a repository
+    cannot contain the id of the commit that contains it."""
+
+    repo: RepoId
+    revision: Revision
+
+
+class AdapterCard(Block):
+    """The `ggez:` block of an adapter's README.md."""
+
+    schema_version: Literal[1]
+    level: Literal["declared", "measured", "reproducible"]
+    family: Literal["embedding", "diffusion", "vlm"]
+    kind: Literal["lora", "task_vector", "finetune", "merged"]
+    region: RegionId
+    languages: list[LanguageTag]
+    adapts: list[Literal["content", "prompt_language", "answer_language"]] = Field(min_length=1)
+    adapter: Location | None = None
+    base: BaseModelRef
+    trained_on: TrainedOn | Literal["base"] | Unknown
+    data_filter: DataFilter | Unknown
+    data_rights: DataRights | Unknown
+    alpha: AlphaRecord
+    training: Training | Unknown
+    curve: dict[BetaKey, dict[str, CurveRow]] | Unknown
+    files: dict[FilePath, FileRecord] = Field(min_length=1)
+    status: Status
+    published_by: str
+    registered_by: str
+    summary: dict[LanguageTag, str] = Field(min_length=1)

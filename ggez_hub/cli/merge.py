@@ -1,0 +1,84 @@
+"""`merge`: local folders in, a merged model out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ggez_hub.cli.output import Output, output_options
+from ggez_hub.errors import UsageProblem
+
+
+@click.command("merge", short_help="Merge local folders: a base and its adapters.")
+@click.option(
+    "--base", required=True, type=click.Path(path_type=Path, exists=True, file_okay=False)
+)
+@click.option(
+    "--adapter",
+    "adapters",
+    required=True,
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="A PEFT LoRA folder; may be given several times.",
+)
+@click.option(
+    "--beta",
+    "betas",
+    required=True,
+    multiple=True,
+    type=click.FloatRange(min=0),
+    help="The weight of the adapter: one for each, or one for all.",
+)
+@click.option("--method", default="ggez_linear", show_default=True)
+@click.option("--family", default=None, help="Found by the layout of the folder if left out.")
+@click.option("-o", "--out", "target", required=True, type=click.Path(path_type=Path))
+@output_options
+def merge_command(
+    base: Path,
+    adapters: tuple[Path, ...],
+    betas: tuple[float, ...],
+    method: str,
+    family: str | None,
+    target: Path,
+    out: Output,
+) -> None:
+    """Merge local folders: a base and its adapters.
+
+    The result is theta_global + sum(beta * Delta), written with the base's files and dtypes.
+    """
+    from ggez_hub.families import detect_family, get_family
+    from ggez_hub.merging import Adapter, merge
+
+    if len(betas) == 1:
+        betas *= len(adapters)
+    if len(betas) != len(adapters):
+        raise UsageProblem(
+            f"{len(adapters)} adapters and {len(betas)} betas",
+            "Give one --beta for each --adapter, or one for all.",
+        )
+    chosen = get_family(family) if family else detect_family(base)
+    with out.progress() as progress:
+        task = progress.add_task("merging", total=None)
+        report = merge(
+            base,
+            [Adapter(folder, beta) for folder, beta in zip(adapters, betas, strict=True)],
+            target,
+            chosen,
+            method,
+            wrote=lambda nbytes: progress.advance(task, nbytes),
+        )
+    out.line(
+        f"{target}: {report.tensors} tensors, {report.touched} of them changed, "
+        f"{report.nbytes / 1e6:.1f} MB"
+    )
+    out.line("\n".join(("", "import open_clip", *chosen.loading_lines(str(target)))))
+    out.document(
+        {
+            "out": str(target),
+            "family": chosen.name,
+            "tensors": report.tensors,
+            "touched": report.touched,
+            "bytes": report.nbytes,
+        }
+    )

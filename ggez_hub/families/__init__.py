@@ -1,0 +1,34 @@
+"""Families of models: one module each, looked up by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ggez_hub.errors import UsageProblem
+from ggez_hub.families import embedding
+from ggez_hub.families.base import Family, Layout, UnknownLayout
+
+FAMILIES: dict[str, Family] = {family.name: family for family in (embedding.FAMILY,)}
+
+
+def get_family(name: str) -> Family:
+    """The family of that name; raises UsageProblem that lists what there is."""
+    if name not in FAMILIES:
+        raise UsageProblem(f"there is no family {name!r}", f"Families: {', '.join(FAMILIES)}.")
+    return FAMILIES[name]
+
+
+def detect_family(folder: Path) -> Family:
+    """The family whose layout the folder has; raises UnknownLayout."""
+    for family in FAMILIES.values():
+        try:
+            family.layout(folder)
+        except UnknownLayout:
+            continue
+        return family
+    raise UnknownLayout(
+        f"{folder} holds no model of a known layout", "Name the family with --family."
+    )
+
+
+__all__ = ["FAMILIES", "Family", "Layout", "UnknownLayout", "detect_family", "get_family"]

@@ -1,0 +1,49 @@
+"""What a family of models is to the rest of the house: a value that is looked up."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from ggez_hub.errors import GgezError
+
+
+class UnknownLayout(GgezError):
+    """A folder holds no model that this family knows."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a model lies in a folder: the library that loads it, and its weight files.
+
+    `weights` are paths relative to the folder, in the order in which they are read.
+    """
+
+    library: str
+    weights: tuple[str, ...]
+
+
+class Family(Protocol):
+    """A family: where its weights lie, how adapter modules name them, how a result is loaded."""
+
+    @property
+    def name(self) -> str:
+        """The id that cards and `--family` use."""
+
+    @property
+    def title(self) -> str:
+        """What people call it."""
+
+    def layout(self, folder: Path) -> Layout:
+        """The layout of the model in `folder`; raises UnknownLayout."""
+
+    def tensor_name(self, module: str, names: Collection[str]) -> str | None:
+        """The tensor of the base that a LoRA on `module` changes, or None if there is none.
+
+        `module` is the path of the module as PEFT writes it, `names` are the base's tensors.
+        """
+
+    def loading_lines(self, folder: str) -> tuple[str, ...]:
+        """Python that loads the model in `folder`."""

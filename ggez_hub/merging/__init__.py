@@ -1,0 +1,16 @@
+"""Merging local folders through mergekit, exactly. It knows no Hub."""
+
+from ggez_hub.merging.deltas import BadAdapter, WrongBase
+from ggez_hub.merging.merge import Adapter, MergeReport, merge, merge_into
+from ggez_hub.merging.output import NoSpace, OutputExists
+
+__all__ = [
+    "Adapter",
+    "BadAdapter",
+    "MergeReport",
+    "NoSpace",
+    "OutputExists",
+    "WrongBase",
+    "merge",
+    "merge_into",
+]

@@ -1,0 +1,65 @@
+"""Deltas: what an adapter adds to its base, tensor by tensor, never stored as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from ggez_hub.errors import GgezError
+from ggez_hub.weights import TensorInfo, WeightFile, read_header
+
+if TYPE_CHECKING:
+    import torch
+
+
+class BadAdapter(GgezError):
+    """An adapter cannot be merged exactly, hence not at all."""
+
+
+class WrongBase(GgezError):
+    """An adapter does not fit the base."""
+
+
+class Delta(Protocol):
+    """Delta = theta_regional - theta_global of one adapter."""
+
+    @property
+    def name(self) -> str:
+        """A name that no other input of the merge has."""
+
+    @property
+    def touched(self) -> frozenset[str]:
+        """The tensors of the base that it changes."""
+
+    def tensor(self, name: str) -> torch.Tensor:
+        """Delta of one touched tensor: float64, in the shape of the base's tensor."""
+
+
+class WeightIndex(Mapping[str, TensorInfo]):
+    """The tensors of a model's weight files, by name."""
+
+    def __init__(self, folder: Path, weights: tuple[str, ...]) -> None:
+        """Read and check every header; raises BadWeights, or WrongBase for a name held twice."""
+        self.folder = folder
+        self.files: dict[str, WeightFile] = {path: read_header(folder / path) for path in weights}
+        self.file_of: dict[str, str] = {}
+        for path, file in self.files.items():
+            for name in file.tensors:
+                if name in self.file_of:
+                    raise WrongBase(f"{folder}: tensor {name!r} stands in two weight files")
+                self.file_of[name] = path
+
+    def __getitem__(self, name: str) -> TensorInfo:
+        return self.files[self.file_of[name]].tensors[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.file_of)
+
+    def __len__(self) -> int:
+        return len(self.file_of)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all weight files."""
+        return sum(file.nbytes for file in self.files.values())

@@ -1,0 +1,100 @@
+"""`ggez_linear`: the merge of the paper as a method of mergekit.
+
+theta_merged = theta_global + sum_i beta_i * Delta_i (arXiv 2604.11490, global-regional refinement;
+with one adapter the same as beta * theta_regional + (1 - beta) * theta_global).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from mergekit.merge_methods import get, register
+from mergekit.merge_methods.base import (
+    BasePolicy,
+    BatchOptions,
+    InputContract,
+    MergeMethod,
+    MergeMethodSpec,
+    ParameterScope,
+    ParameterSpec,
+    TensorGroup,
+)
+
+from ggez_hub.errors import GgezError
+
+NAME = "ggez_linear"
+
+
+class NotFinite(GgezError):
+    """A merged tensor holds NaN or Inf."""
+
+
+def interpolate(
+    base: torch.Tensor, deltas: Sequence[torch.Tensor], betas: Sequence[float]
+) -> torch.Tensor:
+    """base + sum(beta * Delta), rounded once to the dtype of `base`.
+
+    base: stored tensor, any floating dtype; deltas: float64, same shape; betas: finite.
+    16-bit tensors are summed in float32, wider ones in float64: the error stays below one unit
+    in the last place of the stored dtype. Multiplication and addition are separate on purpose:
+    a fused multiply-add exists on some processors only and would change the bytes.
+    """
+    wide = torch.float32 if base.element_size() <= 2 else torch.float64
+    result = base.to(wide, copy=True)
+    for delta, beta in zip(deltas, betas, strict=True):
+        result.add_((delta * beta).to(wide))
+    return result.to(base.dtype)
+
+
+class GgezLinear(MergeMethod):
+    """The method as mergekit calls it: the base, and Deltas in place of models.
+
+    A group with the base alone is passed on as it is, so that untouched tensors and integer
+    buffers keep every bit.
+    """
+
+    spec = MergeMethodSpec(
+        name=NAME,
+        pretty_name="GG-EZ linear",
+        reference_url="https://arxiv.org/abs/2604.11490",
+        contract=InputContract(base=BasePolicy.REQUIRED),
+        parameters=(ParameterSpec("beta", float, ParameterScope.NON_BASE),),
+        uses_accelerator=False,
+    )
+
+    def _execute(
+        self,
+        groups: Sequence[TensorGroup],
+        parameters: list[dict[str, Any]],
+        options: BatchOptions,
+        *,
+        input_dtypes: Sequence[torch.dtype | None],
+        out_dtype: torch.dtype | None = None,
+    ) -> tuple[torch.Tensor, ...]:
+        return tuple(
+            self._merge(group, bound["beta"])
+            for group, bound in zip(groups, parameters, strict=True)
+        )
+
+    def _merge(self, group: TensorGroup, betas: Mapping[Any, float]) -> torch.Tensor:
+        base, deltas = group.base, group.non_base
+        assert base is not None  # noqa: S101 - the contract requires it
+        if not deltas:
+            return base.tensor
+        result = interpolate(base.tensor, [e.tensor for e in deltas], [betas[e.id] for e in deltas])
+        if not torch.isfinite(result).all():
+            raise NotFinite(
+                f"the merge of {group.metadata.name!r} is not finite in {base.tensor.dtype}",
+                "The base, the adapter or the beta is broken; nothing was written.",
+            )
+        return result
+
+
+def register_methods() -> None:
+    """Make `ggez_linear` known to mergekit; calling it again does nothing."""
+    try:
+        get(NAME)
+    except RuntimeError:
+        register(GgezLinear())

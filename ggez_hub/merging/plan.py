@@ -1,0 +1,147 @@
+"""The plan and its execution: mergekit's planner and executor on a flat architecture.
+
+Every tensor that the base's headers name is one weight, none optional, so that nothing can be lost
+to a guess about layers. Tensors that no adapter touches are planned with the base alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mergekit.architecture.base import (
+    ModelArchitecture,
+    ModuleArchitecture,
+    ModuleDefinition,
+    WeightInfo,
+)
+from mergekit.config import InputModelDefinition, MergeConfiguration
+from mergekit.graph import Executor, Task
+from mergekit.io.tasks import FinalizeModel, LoaderCache, SaveTensor
+from mergekit.options import MergeOptions
+from mergekit.plan import MergePlanner
+from transformers import PretrainedConfig
+
+from ggez_hub.merging.deltas import Delta, WeightIndex
+from ggez_hub.merging.inputs import BaseLoader, DeltaLoader, StreamedReference
+from ggez_hub.merging.methods import NAME, register_methods
+from ggez_hub.merging.writer import MirrorWriter, MirrorWriterTask
+
+
+@dataclass(frozen=True)
+class Weighted:
+    """An adapter with its beta."""
+
+    delta: Delta
+    beta: float
+
+
+class FlatArchitecture(ModuleArchitecture):
+    """A model without layers: the tensors of the base, by name."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._weights = [WeightInfo(name=name) for name in names]
+
+    def pre_weights(self, config: PretrainedConfig) -> list[WeightInfo]:
+        return self._weights
+
+    def layer_weights(self, index: int, config: PretrainedConfig) -> list[WeightInfo]:
+        return []
+
+    def post_weights(self, config: PretrainedConfig) -> list[WeightInfo]:
+        return []
+
+    def num_layers(self, config: PretrainedConfig) -> int:
+        return 0
+
+
+class TouchedPlanner(MergePlanner):
+    """Gives the method only those inputs that change a tensor, beside the base."""
+
+    touched: dict[StreamedReference, frozenset[str]]
+
+    def plan_tensor(
+        self,
+        weight: WeightInfo,
+        weights_in: list[WeightInfo],
+        models: list[StreamedReference],
+        cfg_reader: Any,
+    ) -> None:
+        needed = [
+            (model, info)
+            for model, info in zip(models, weights_in, strict=True)
+            if model not in self.touched or weight.name in self.touched[model]
+        ]
+        super().plan_tensor(
+            weight=weight,
+            weights_in=[info for _, info in needed],
+            models=[model for model, _ in needed],
+            cfg_reader=cfg_reader,
+        )
+
+
+def execute(
+    base: WeightIndex,
+    adapters: Sequence[Weighted],
+    out: Path,
+    *,
+    wrote: Callable[[int], None] | None = None,
+) -> None:
+    """Merge the weight files of `base` with `adapters` into `out`, an existing folder.
+
+    `wrote` is called with the bytes of each tensor as it is written. Raises IncompleteMerge,
+    NotFinite, or what the loaders raise; the caller throws `out` away then.
+    """
+    register_methods()
+    base_reference = StreamedReference.of(f"base:{base.folder}", BaseLoader(base))
+    # A beta of 0 is the base bit for bit: the adapter is not even read.
+    active = {
+        StreamedReference.of(f"delta:{number}:{w.delta.name}", DeltaLoader(w.delta)): w
+        for number, w in enumerate(adapters)
+        if w.beta != 0
+    }
+    writer = MirrorWriter(base, out, wrote)
+    try:
+        tasks = _tasks(base, base_reference, active, MirrorWriterTask.of(writer, out))
+        for _ in Executor(tasks).run(quiet=True):
+            pass
+    finally:
+        writer.close()
+        # mergekit keeps loaders for the life of the process; ours belong to this merge.
+        for reference in (base_reference, *active):
+            LoaderCache.loaders.pop(reference, None)
+
+
+def _tasks(
+    base: WeightIndex,
+    base_reference: StreamedReference,
+    active: dict[StreamedReference, Weighted],
+    writer_task: MirrorWriterTask,
+) -> list[Task[Any]]:
+    configuration = MergeConfiguration(
+        merge_method=NAME,
+        base_model=base_reference,
+        models=[
+            InputModelDefinition(model=base_reference),
+            *(
+                InputModelDefinition(model=reference, parameters={"beta": weighted.beta})
+                for reference, weighted in active.items()
+            ),
+        ],
+    )
+    architecture = ModelArchitecture(
+        modules={"model": ModuleDefinition(architecture=FlatArchitecture(list(base)))},
+        architectures=["flat"],
+        model_type="flat",
+    )
+    planner = TouchedPlanner(configuration, architecture, MergeOptions(), PretrainedConfig())
+    planner.touched = {reference: w.delta.touched for reference, w in active.items()}
+    planned = planner.plan_to_disk(writer_task.out_path)
+    saves = tuple(
+        task.model_copy(update={"writer_task": writer_task})
+        for task in planned
+        if isinstance(task, SaveTensor)
+    )
+    return [*saves, FinalizeModel(tensor_save_tasks=saves, writer_task=writer_task)]

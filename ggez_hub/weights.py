@@ -1,0 +1,134 @@
+"""Weight files without torch: safetensors headers, checked, and sha256 digests.
+
+Format: https://github.com/huggingface/safetensors#format: 8 bytes of little-endian header length,
+a JSON header, then the tensors' bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ggez_hub.errors import GgezError
+
+# The format's own limit (safetensors MAX_HEADER_SIZE), hence what a hostile file may cost.
+MAX_HEADER_BYTES = 25_000_000
+
+BITS = {
+    "BOOL": 8, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8, "F8_E8M0": 8,
+    "I16": 16, "U16": 16, "F16": 16, "BF16": 16,
+    "I32": 32, "U32": 32, "F32": 32,
+    "I64": 64, "U64": 64, "F64": 64, "C64": 64,
+}  # fmt: skip
+
+
+class BadWeights(GgezError):
+    """A weight file is not what its format promises."""
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """A tensor as its header describes it; `start` and `end` count from the first data byte."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    start: int
+    end: int
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the tensor in the file."""
+        return self.end - self.start
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """A safetensors file: where it is, its tensors, and where their bytes begin."""
+
+    path: Path
+    tensors: Mapping[str, TensorInfo]
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    data_start: int = 0
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the whole file."""
+        return self.data_start + max((t.end for t in self.tensors.values()), default=0)
+
+
+def read_header(path: Path) -> WeightFile:
+    """Read and check the header of a safetensors file.
+
+    Raises BadWeights if the header is too large, is no valid JSON, or describes tensors that
+    overlap, leave gaps, reach beyond the file or do not have the size of their shape.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        start = file.read(8)
+        if len(start) < 8:
+            raise BadWeights(f"{path} is not a safetensors file: it has only {size} bytes")
+        (length,) = struct.unpack("<Q", start)
+        if length > min(MAX_HEADER_BYTES, size - 8):
+            raise BadWeights(
+                f"{path} is not a safetensors file: its header claims {length:,} bytes, "
+                f"the file has {size:,} (headers are limited to {MAX_HEADER_BYTES:,})"
+            )
+        raw = file.read(length)
+    try:
+        header = json.loads(raw)
+        metadata = header.pop("__metadata__", {})
+        tensors = {name: _tensor_info(path, name, entry) for name, entry in header.items()}
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise BadWeights(f"{path} has no valid safetensors header: {error}") from error
+    _check_layout(path, tensors, size - 8 - length)
+    return WeightFile(path, tensors, metadata, 8 + length)
+
+
+def _tensor_info(path: Path, name: str, entry: dict[str, object]) -> TensorInfo:
+    dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
+    if dtype not in BITS:
+        raise BadWeights(f"{path}: tensor {name!r} has the unknown dtype {dtype!r}")
+    if not isinstance(shape, list) or not isinstance(offsets, list):
+        raise BadWeights(f"{path}: tensor {name!r} has no shape or offsets")
+    if not all(type(x) is int and x >= 0 for x in (*shape, *offsets)):
+        raise BadWeights(f"{path}: tensor {name!r} has a shape or offsets that are no sizes")
+    start, end = offsets
+    info = TensorInfo(str(dtype), tuple(shape), start, end)
+    if info.nbytes * 8 != math.prod(info.shape) * BITS[info.dtype]:
+        raise BadWeights(f"{path}: tensor {name!r} does not have the size of its shape")
+    return info
+
+
+def _check_layout(path: Path, tensors: Mapping[str, TensorInfo], data_bytes: int) -> None:
+    position = 0
+    for name, info in sorted(tensors.items(), key=lambda item: (item[1].start, item[1].end)):
+        if info.start != position:
+            problem = "overlaps another" if info.start < position else "leaves a gap before it"
+            raise BadWeights(f"{path}: tensor {name!r} {problem}")
+        position = info.end
+    if position != data_bytes:
+        problem = "truncated" if position > data_bytes else "longer than its header says"
+        raise BadWeights(
+            f"{path} is {problem}: {data_bytes:,} bytes of data for {position:,} in the header"
+        )
+
+
+def sha256_file(path: Path) -> str:
+    """The sha256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def canonical_json(value: object) -> str:
+    """JSON with sorted keys and no spaces: equal values have equal bytes, hence equal digests."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def digest_json(value: object) -> str:
+    """The sha256 of the canonical JSON of a value."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()

@@ -1,0 +1,167 @@
+"""What cannot be merged exactly is refused with a reason, and nothing is left behind."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+import torch
+from click.testing import CliRunner
+from safetensors.torch import load_file, save_file
+
+from ggez_hub.cli.main import cli
+from ggez_hub.families import UnknownLayout, get_family
+from ggez_hub.merging import Adapter, BadAdapter, NoSpace, OutputExists, WrongBase, merge, output
+from ggez_hub.weights import BadWeights
+
+from .conftest import write_lora
+
+EMBEDDING = get_family("embedding")
+
+
+@pytest.fixture
+def adapter(tmp_path):
+    return write_lora(tmp_path / "adapter", targets=["c_fc"])
+
+
+def edit_config(folder, **changes):
+    path = folder / "adapter_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def edit_weights(folder, change):
+    path = folder / "adapter_model.safetensors"
+    state = load_file(path)
+    change(state)
+    save_file(state, path)
+
+
+def refusal(base, adapter, out, kind):
+    with pytest.raises(kind) as caught:
+        merge(base, [Adapter(adapter, 0.5)], out, EMBEDDING)
+    assert not out.exists()
+    assert not list(out.parent.glob(".out*"))
+    return caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"use_dora": True}, "use_dora"),
+        ({"lora_bias": True}, "lora_bias"),
+        ({"bias": "all"}, "bias"),
+        ({"modules_to_save": ["visual.proj"]}, "modules_to_save"),
+        ({"target_parameters": ["x"]}, "target_parameters"),
+        ({"fan_in_fan_out": True}, "fan_in_fan_out"),
+        ({"an_option_of_next_year": 3}, "an_option_of_next_year"),
+        ({"init_lora_weights": "pissa"}, "init_lora_weights"),
+        ({"peft_type": "IA3"}, "no LoRA"),
+        ({"r": 7}, "rank"),
+    ],
+)
+def test_options_that_change_the_arithmetic(base, adapter, tmp_path, changes, named):
+    edit_config(adapter, **changes)
+    assert named in refusal(base, adapter, tmp_path / "out", BadAdapter)
+
+
+def test_keys_of_another_style(base, adapter, tmp_path):
+    edit_weights(adapter, lambda state: state.update({"x.lora.down.weight": torch.ones(4, 4)}))
+    assert "x.lora.down" in refusal(base, adapter, tmp_path / "out", BadAdapter)
+
+
+def test_attention_whose_output_projection_peft_adds_twice(base, tmp_path):
+    adapter = write_lora(tmp_path / "attention", targets=["attn"])
+    assert "MultiheadAttention" in refusal(base, adapter, tmp_path / "out", BadAdapter)
+
+
+def test_half_a_pair(base, adapter, tmp_path):
+    edit_weights(adapter, lambda state: state.pop(next(k for k in state if "lora_B" in k)))
+    assert "has only lora_A" in refusal(base, adapter, tmp_path / "out", BadAdapter)
+
+
+def test_pickle_is_never_read(base, adapter, tmp_path):
+    (adapter / "adapter_model.safetensors").rename(adapter / "adapter_model.bin")
+    assert "never loaded" in refusal(base, adapter, tmp_path / "out", BadAdapter)
+
+
+def test_module_that_the_base_lacks(base, adapter, tmp_path):
+    def rename(state):
+        for key in list(state):
+            state[key.replace("resblocks.0", "resblocks.9")] = state.pop(key)
+
+    edit_weights(adapter, rename)
+    assert "resblocks.9" in refusal(base, adapter, tmp_path / "out", WrongBase)
+
+
+def test_other_shape(base, adapter, tmp_path):
+    def widen(state):
+        key = next(k for k in state if "lora_A" in k)
+        state[key] = torch.zeros(4, 49)
+
+    edit_weights(adapter, widen)
+    assert "(192, 49)" in refusal(base, adapter, tmp_path / "out", WrongBase)
+
+
+@pytest.mark.parametrize("cut", [3, 200, -10])
+def test_truncated_adapter(base, adapter, tmp_path, cut):
+    path = adapter / "adapter_model.safetensors"
+    path.write_bytes(path.read_bytes()[:cut])
+    refusal(base, adapter, tmp_path / "out", BadWeights)
+
+
+def test_folder_without_a_model(adapter, tmp_path):
+    (tmp_path / "empty").mkdir()
+    refusal(tmp_path / "empty", adapter, tmp_path / "out", UnknownLayout)
+
+
+def test_existing_output_is_left_alone(base, adapter, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "thesis.txt").write_text("years of work")
+    with pytest.raises(OutputExists):
+        merge(base, [Adapter(adapter, 0.5)], out, EMBEDDING)
+    assert [p.name for p in out.iterdir()] == ["thesis.txt"]
+
+
+def test_full_disk_is_seen_before_the_first_byte(base, adapter, tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr(output.shutil, "disk_usage", lambda _: usage)
+    assert "free" in refusal(base, adapter, tmp_path / "out", NoSpace)
+
+
+def test_a_killed_merge_leaves_nothing_at_the_target(base, adapter, tmp_path):
+    script = (
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "from ggez_hub.families import get_family\n"
+        "from ggez_hub.merging import Adapter, merge\n"
+        "base, adapter, out = map(Path, sys.argv[1:])\n"
+        "merge(base, [Adapter(adapter, 0.5)], out, get_family('embedding'),\n"
+        "      wrote=lambda _: os.kill(os.getpid(), 9))\n"
+    )
+    arguments = [str(base), str(adapter), str(tmp_path / "out")]
+    killed = subprocess.run([sys.executable, "-c", script, *arguments], check=False)
+    assert killed.returncode == -9
+    assert not (tmp_path / "out").exists()
+    assert (tmp_path / ".out.partial").exists()
+    merge(base, [Adapter(adapter, 0.5)], tmp_path / "out", EMBEDDING)
+    assert (tmp_path / "out" / "open_clip_model.safetensors").exists()
+    assert not (tmp_path / ".out.partial").exists()
+
+
+def test_command_line(base, adapter, tmp_path):
+    out = tmp_path / "out"
+    arguments = ["merge", "--base", str(base), "--adapter", str(adapter), "-o", str(out)]
+    result = CliRunner().invoke(cli, [*arguments, "--beta", "0.5", "--json"])
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["family"] == "embedding"
+    again = CliRunner().invoke(cli, [*arguments, "--beta", "0.5"])
+    assert again.exit_code == 1
+    assert "exists already" in again.stderr
+    assert "Traceback" not in again.stderr
+    for wrong in (["--beta", "1", "--beta", "2"], ["--beta", "1", "--method", "dare_ties"]):
+        assert CliRunner().invoke(cli, [*arguments, *wrong]).exit_code == 2
+    assert out.is_dir()
