@@ -1,0 +1,126 @@
+"""alpha, the globalisation factor of a region, from the KOF Globalisation Index.
+
+alpha = mean over the members of the region / 100, unweighted (arXiv 2604.11490, on the
+globalisation factor). It is a policy weight and not a fact about a culture, so it travels with what
+it rests on, and a user may set another.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, Self
+
+from ggez_hub.errors import UsageProblem
+from ggez_hub.regions.catalogue import Region
+from ggez_hub.regions.chain import fallback_chain
+from ggez_hub.regions.kof import INTERPERSONAL, Series, load_series
+from ggez_hub.regions.lookup import find_region
+
+
+@dataclass(frozen=True, slots=True)
+class Alpha:
+    """A globalisation factor and what it rests on.
+
+    value       from 0 (only the region counts) to 1 (only the world counts)
+    region      id of the region it was asked for
+    year, series, release   where in KOF's data it comes from; None for a user's own value
+    members     the countries in the mean; empty where KOF's own aggregate row is the value
+    missing     members of the region, or of the fallback, without a value in that year
+    fallback    id of the enclosing group whose alpha this is, where the region has no value
+    provenance  `kof`: computed from a release; `user`: set by hand
+    """
+
+    value: float
+    region: str
+    year: int | None = None
+    series: str | None = None
+    release: str | None = None
+    members: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    fallback: str | None = None
+    provenance: Literal["kof", "user"] = "kof"
+
+    @classmethod
+    def from_user(cls, value: float, region: Region | str) -> Self:
+        """The factor that a user chose for a region. Raises UsageProblem outside 0 to 1."""
+        if not (math.isfinite(value) and 0.0 <= value <= 1.0):
+            raise UsageProblem(f"alpha is {value:g}; it has to be between 0 and 1")
+        region_id = (find_region(region) if isinstance(region, str) else region).id
+        return cls(value=value, region=region_id, provenance="user")
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON that `ggez-hub alpha --json` prints."""
+        return {
+            "region": self.region,
+            "alpha": self.value,
+            "year": self.year,
+            "series": self.series,
+            "release": self.release,
+            "members": list(self.members),
+            "missing": list(self.missing),
+            "fallback": self.fallback,
+        }
+
+
+def alpha(
+    region: Region | str,
+    year: int | None = None,
+    series: str = INTERPERSONAL,
+    release: str | None = None,
+) -> Alpha:
+    """The globalisation factor of `region`, from 0 to 1, at full precision.
+
+    The mean over the members that have a value in `year` (the release's latest by default), or
+    KOF's aggregate row for the World Bank regions and the world. A region without any value takes
+    the alpha of the nearest group around it, named in `fallback`: `southeast-asia` for its
+    countries, the UN M49 groups otherwise. The release is the shipped one unless named.
+
+    Raises UnknownRegion, and UsageProblem for a release, series or year that is not there.
+    """
+    if isinstance(region, str):
+        region = find_region(region)
+    table = load_series(series, release)
+    if year is None:
+        year = table.last_year
+    if not table.first_year <= year <= table.last_year:
+        raise UsageProblem(
+            f"{series} of release {table.release} has no year {year}",
+            f"Its years are {table.first_year} to {table.last_year}.",
+        )
+    for candidate in fallback_chain(region, wide=True):
+        found = _mean(candidate, table, year)
+        if found is not None:
+            value, members, missing = found
+            return Alpha(
+                value=value / 100.0,
+                region=region.id,
+                year=year,
+                series=table.name,
+                release=table.release,
+                members=members,
+                missing=missing,
+                fallback=None if candidate is region else candidate.id,
+            )
+    raise UsageProblem(
+        f"{series} of release {table.release} has no value for {region.id} in {year}"
+    )
+
+
+class _Mean(NamedTuple):
+    """The index of a region from 0 to 100, the countries in it and those without a value."""
+
+    value: float
+    members: tuple[str, ...]
+    missing: tuple[str, ...]
+
+
+def _mean(region: Region, table: Series, year: int) -> _Mean | None:
+    if region.aggregate is not None:
+        row = table.value(region.aggregate, year)
+        return None if row is None else _Mean(row, (), ())
+    values = {key: value for key in region.members if (value := table.value(key, year)) is not None}
+    if not values:
+        return None
+    missing = tuple(key for key in region.members if key not in values)
+    return _Mean(math.fsum(values.values()) / len(values), tuple(values), missing)
