@@ -1,0 +1,56 @@
+"""A Hugging Face Hub in a folder: for air-gapped labs, for CI, and for a first look.
+
+    from ggez_hub.embedded import HubStore, session
+
+    def seed(store: HubStore) -> None:
+        store.create_repo("model", "acme/tiny", exist_ok=True)
+
+    with session(Path("hub"), seed) as endpoint:
+        HfApi(endpoint).model_info("acme/tiny")
+
+The unmodified `huggingface_hub` client speaks to it. Importing this package imports nothing else.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ggez_hub.embedded.errors import HubError
+    from ggez_hub.embedded.http.app import create_app
+    from ggez_hub.embedded.http.limits import Limits
+    from ggez_hub.embedded.serving import serve
+    from ggez_hub.embedded.session import SessionError, session, session_token
+    from ggez_hub.embedded.store import HubStore
+
+__all__ = [
+    "HubError",
+    "HubStore",
+    "Limits",
+    "SessionError",
+    "create_app",
+    "serve",
+    "session",
+    "session_token",
+]
+
+_HOMES = {
+    "HubError": "errors",
+    "HubStore": "store",
+    "Limits": "http.limits",
+    "SessionError": "session",
+    "create_app": "http.app",
+    "serve": "serving",
+    "session": "session",
+    "session_token": "session",
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,162 @@
+"""Who may do what: users, organisations, tokens."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import string
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Final, Literal, get_args
+
+from ggez_hub.embedded.database import Database
+from ggez_hub.embedded.errors import AuthenticationError, InvalidRequestError
+from ggez_hub.embedded.names import check_namespace
+
+Scope = Literal["read", "write"]
+
+SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
+_ALPHABET: Final = string.ascii_letters + string.digits
+
+
+@dataclass(frozen=True, slots=True)
+class Organization:
+    """An organisation as its members see it."""
+
+    name: str
+    fullname: str
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """The caller of a request: an account with the scope of the token that was shown."""
+
+    name: str
+    fullname: str
+    scope: Scope
+    admin: bool
+    orgs: tuple[Organization, ...]
+
+    def belongs_to(self, namespace: str) -> bool:
+        """Whether the namespace is the caller's own or of one of their organisations."""
+        names = {self.name.lower(), *(org.name.lower() for org in self.orgs)}
+        return self.admin or namespace.lower() in names
+
+    def may_write(self, namespace: str) -> bool:
+        """Whether the caller may change repos of the namespace with this token."""
+        return self.scope == "write" and self.belongs_to(namespace)
+
+
+class Accounts:
+    """The accounts and tokens of one store."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add_user(
+        self, name: str, fullname: str = "", orgs: Collection[str] = (), *, admin: bool = False
+    ) -> None:
+        """Add a user, or change one, and make them a member of `orgs`, which are added if missing.
+
+        Raises:
+            InvalidRequestError: the name is malformed, reserved, or taken by an organisation.
+        """
+        check_namespace(name)
+        for org in orgs:
+            self.add_org(org)
+        with self._database.transaction() as connection:
+            connection.execute(
+                "INSERT INTO accounts (name, kind, fullname, admin) VALUES (?, 'user', ?, ?) "
+                "ON CONFLICT DO UPDATE SET fullname = excluded.fullname, admin = excluded.admin "
+                "WHERE kind = 'user'",
+                (name, fullname or name, admin),
+            )
+            user = connection.execute(
+                "SELECT key FROM accounts WHERE name = ? AND kind = 'user'", (name,)
+            ).fetchone()
+            if user is None:
+                raise InvalidRequestError(f"{name!r} is an organisation")
+            for org in orgs:
+                connection.execute(
+                    "INSERT OR IGNORE INTO members SELECT key, ? FROM accounts "
+                    "WHERE name = ? AND kind = 'org'",
+                    (user["key"], org),
+                )
+
+    def add_org(self, name: str, fullname: str = "") -> None:
+        """Add an organisation; a user or organisation that has the name already is left as it is.
+
+        Raises:
+            InvalidRequestError: the name is malformed or reserved.
+        """
+        check_namespace(name)
+        with self._database.transaction() as connection:
+            connection.execute(
+                "INSERT OR IGNORE INTO accounts (name, kind, fullname) VALUES (?, 'org', ?)",
+                (name, fullname or name),
+            )
+
+    def exists(self, name: str) -> bool:
+        """Whether a user or organisation has that name."""
+        return self._database.row("SELECT 1 FROM accounts WHERE name = ?", name) is not None
+
+    def new_token(self, name: str, scope: str) -> str:
+        """A new token of a user. It is stored hashed: this is the only time it is seen.
+
+        Raises:
+            InvalidRequestError: there is no such user or scope.
+        """
+        token = "hf_" + "".join(secrets.choice(_ALPHABET) for _ in range(34))
+        self.add_token(name, token, scope)
+        return token
+
+    def add_token(self, name: str, token: str, scope: str) -> None:
+        """Accept `token` as one of a user.
+
+        Raises:
+            InvalidRequestError: there is no such user or scope, or the token is too short to be one.
+        """
+        if scope not in SCOPES:
+            raise InvalidRequestError(f"{scope!r} is not a scope: use one of {', '.join(SCOPES)}")
+        if len(token) < 16 or not token.isascii() or not token.isprintable():
+            raise InvalidRequestError("a token is at least 16 printable ASCII characters")
+        with self._database.transaction() as connection:
+            added = connection.execute(
+                "INSERT OR REPLACE INTO tokens (digest, account, scope) "
+                "SELECT ?, key, ? FROM accounts WHERE name = ? AND kind = 'user'",
+                (_digest(token), scope, name),
+            )
+            if added.rowcount != 1:
+                raise InvalidRequestError(f"there is no user {name!r}")
+
+    def authenticate(self, token: str) -> Principal:
+        """The caller who shows `token`.
+
+        Raises:
+            AuthenticationError: this hub has no such token.
+        """
+        row = self._database.row(
+            "SELECT accounts.*, tokens.scope FROM tokens JOIN accounts ON accounts.key = account "
+            "WHERE digest = ?",
+            _digest(token),
+        )
+        if row is None:
+            raise AuthenticationError("Invalid credentials in Authorization header")
+        orgs = self._database.rows(
+            "SELECT name, fullname FROM accounts WHERE kind = 'org' AND "
+            "(? OR key IN (SELECT org FROM members WHERE user = ?)) ORDER BY name",
+            row["admin"],
+            row["key"],
+        )
+        return Principal(
+            name=row["name"],
+            fullname=row["fullname"],
+            scope=row["scope"],
+            admin=bool(row["admin"]),
+            orgs=tuple(Organization(org["name"], org["fullname"]) for org in orgs),
+        )
+
+
+def _digest(token: str) -> str:
+    # Tokens are long and random, so a plain hash cannot be reversed by guessing.
+    return hashlib.sha256(token.encode()).hexdigest()

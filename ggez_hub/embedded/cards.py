@@ -1,0 +1,184 @@
+"""What the Hub reads from a card's front matter: its data, and the tags it derives from them.
+
+Front matter and keys: https://huggingface.co/docs/hub/model-cards
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final
+
+import yaml
+
+from ggez_hub.embedded.names import RepoType
+
+MAX_CARD_BYTES: Final = 1 << 20
+MAX_NODES: Final = 20_000
+
+_FRONT_MATTER: Final = re.compile(
+    r"\A\ufeff?\s*---[ \t]*\r?\n(.*?)^---[ \t]*$", re.DOTALL | re.MULTILINE
+)
+_ARXIV: Final = re.compile(r"arxiv\.org/(?:abs|pdf)/(\d{4}\.\d{4,5})", re.IGNORECASE)
+_DATASET_KEYS: Final = (
+    "task_categories", "task_ids", "language", "license", "size_categories", "multilinguality",
+    "annotations_creators", "language_creators", "source_datasets",
+)  # fmt: skip
+_FORMATS: Final = {".safetensors": "safetensors", ".gguf": "gguf", ".onnx": "onnx"}
+_BOOL: Final = "tag:yaml.org,2002:bool"
+# libyaml reads a card ten times faster where the wheel has it.
+_SafeLoader: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Loader(_SafeLoader):
+    """YAML 1.2 as the Hub reads it: `language: no` is Norwegian, not false."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != _BOOL]
+    for first, resolvers in _SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(_BOOL, re.compile(r"true|True|TRUE|false|False|FALSE"), list("tTfF"))
+
+
+class CardError(ValueError):
+    """The front matter cannot be read."""
+
+
+def front_matter(readme: bytes) -> dict[str, Any]:
+    """The metadata of a card as plain JSON values; empty where there is none.
+
+    Raises:
+        CardError: it is not a YAML mapping, or is too large to be a card's.
+    """
+    if len(readme) > MAX_CARD_BYTES:
+        raise CardError(f"the card is larger than {MAX_CARD_BYTES} bytes")
+    match = _FRONT_MATTER.match(readme.decode(errors="replace"))
+    if match is None:
+        return {}
+    try:
+        data = yaml.load(match[1], Loader=_Loader)  # noqa: S506 - a safe loader
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise CardError(f"the metadata are not YAML: {error}") from error
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        raise CardError("the metadata are not a mapping of keys to values")
+    plain: dict[str, Any] = _Plain().convert(data)
+    return plain
+
+
+def problems(card: dict[str, Any]) -> list[str]:
+    """What the Hub would refuse in the metadata of a card."""
+    found = [
+        f'"{key}" must be a string'
+        for key in ("library_name", "pipeline_tag")
+        if not isinstance(card.get(key, ""), str)
+    ]
+    for key in ("license", "language", "datasets", "tags", "base_model"):
+        value = card.get(key)
+        values = value if isinstance(value, list) else [value]
+        if value is not None and not all(isinstance(item, str) for item in values):
+            found.append(f'"{key}" must be a string or a list of strings')
+    if not isinstance(card.get("model-index", []), list):
+        found.append('"model-index" must be a list')
+    return found
+
+
+def tags(kind: RepoType, card: dict[str, Any], readme: bytes, files: Sequence[str]) -> list[str]:
+    """The tags that the Hub lists for a repo, without duplicates."""
+    derive = {"model": _model_tags, "dataset": _dataset_tags, "space": _space_tags}[kind]
+    arxiv = _ARXIV.findall(readme.decode(errors="replace"))
+    found = [
+        *derive(card, files),
+        *_strings(card.get("tags")),
+        *(f"arxiv:{paper}" for paper in arxiv),
+    ]
+    return list(dict.fromkeys(found))
+
+
+def library_name(card: dict[str, Any], files: Sequence[str]) -> str | None:
+    """The library a model is for: as the card says, else as its files show."""
+    declared = card.get("library_name")
+    if isinstance(declared, str):
+        return declared
+    if "adapter_config.json" in files:
+        return "peft"
+    if "model_index.json" in files:
+        return "diffusers"
+    if "open_clip_config.json" in files:
+        return "open_clip"
+    return None
+
+
+def base_model_relation(card: dict[str, Any], files: Sequence[str]) -> str:
+    """How a model descends from its base: as the card says, else by the rules of the Hub."""
+    declared = card.get("base_model_relation")
+    if isinstance(declared, str):
+        return declared
+    if len(_strings(card.get("base_model"))) > 1:
+        return "merge"
+    if library_name(card, files) in {"peft", "adapter-transformers"}:
+        return "adapter"
+    if any(path.endswith(".gguf") for path in files):
+        return "quantized"
+    return "finetune"
+
+
+def _model_tags(card: dict[str, Any], files: Sequence[str]) -> Iterator[str]:
+    library = library_name(card, files)
+    if library:
+        yield library
+    for suffix, tag in _FORMATS.items():
+        if any(path.endswith(suffix) for path in files):
+            yield tag
+    yield from _strings(card.get("pipeline_tag"))
+    yield from _strings(card.get("language"))
+    yield from (f"dataset:{name}" for name in _strings(card.get("datasets")))
+    relation = base_model_relation(card, files)
+    for base in _strings(card.get("base_model")):
+        yield f"base_model:{base}"
+        yield f"base_model:{relation}:{base}"
+    yield from (f"license:{name}" for name in _strings(card.get("license")))
+
+
+def _dataset_tags(card: dict[str, Any], files: Sequence[str]) -> Iterator[str]:
+    for key in _DATASET_KEYS:
+        yield from (f"{key}:{value}" for value in _strings(card.get(key)))
+
+
+def _space_tags(card: dict[str, Any], files: Sequence[str]) -> Iterator[str]:
+    yield from _strings(card.get("sdk"))
+    yield from (f"license:{name}" for name in _strings(card.get("license")))
+
+
+def _strings(value: object) -> list[str]:
+    values: Iterable[object] = value if isinstance(value, list) else [value]
+    return [item for item in values if isinstance(item, str) and item]
+
+
+class _Plain:
+    """Makes JSON values of what YAML gives, within a budget: aliases can nest without end."""
+
+    def __init__(self) -> None:
+        self._left = MAX_NODES
+
+    def convert(self, value: Any, depth: int = 0) -> Any:
+        self._left -= 1
+        if self._left < 0 or depth > 64:
+            raise CardError("the metadata are too large, or refer to themselves")
+        match value:
+            case dict():
+                return {str(key): self.convert(item, depth + 1) for key, item in value.items()}
+            case list() | tuple() | set():
+                return [self.convert(item, depth + 1) for item in value]
+            case None | bool() | int() | str():
+                return value
+            case float():
+                # JSON knows neither NaN nor infinity.
+                return value if value - value == 0 else str(value)
+            case datetime.date():
+                return value.isoformat()
+            case _:
+                return str(value)

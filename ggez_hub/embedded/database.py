@@ -1,0 +1,141 @@
+"""The SQLite file of a store: accounts, tokens, repos, and which repo may serve which LFS object.
+
+Files and history are in git; nothing here is needed to read them.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from ggez_hub.embedded.errors import HubError
+
+SCHEMA_VERSION: Final = 1
+
+_SCHEMA: Final = """
+CREATE TABLE accounts (
+    key INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE COLLATE NOCASE,
+    kind TEXT NOT NULL CHECK (kind IN ('user', 'org')),
+    fullname TEXT NOT NULL,
+    admin INTEGER NOT NULL DEFAULT 0,
+    created INTEGER NOT NULL DEFAULT (CAST(strftime('%s', 'now') AS INTEGER))
+);
+CREATE TABLE members (
+    org INTEGER NOT NULL REFERENCES accounts ON DELETE CASCADE,
+    user INTEGER NOT NULL REFERENCES accounts ON DELETE CASCADE,
+    PRIMARY KEY (org, user)
+) WITHOUT ROWID;
+CREATE TABLE tokens (
+    digest TEXT PRIMARY KEY,
+    account INTEGER NOT NULL REFERENCES accounts ON DELETE CASCADE,
+    scope TEXT NOT NULL CHECK (scope IN ('read', 'write')),
+    created INTEGER NOT NULL DEFAULT (CAST(strftime('%s', 'now') AS INTEGER))
+) WITHOUT ROWID;
+CREATE TABLE repos (
+    key INTEGER PRIMARY KEY,
+    type TEXT NOT NULL,
+    namespace TEXT NOT NULL COLLATE NOCASE,
+    name TEXT NOT NULL COLLATE NOCASE,
+    private INTEGER NOT NULL,
+    created INTEGER NOT NULL DEFAULT (CAST(strftime('%s', 'now') AS INTEGER)),
+    UNIQUE (type, namespace, name)
+);
+CREATE TABLE objects (
+    repo INTEGER NOT NULL REFERENCES repos ON DELETE CASCADE,
+    oid TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    PRIMARY KEY (repo, oid)
+) WITHOUT ROWID;
+CREATE INDEX objects_by_oid ON objects (oid);
+CREATE TABLE summaries (
+    repo INTEGER PRIMARY KEY REFERENCES repos ON DELETE CASCADE,
+    sha TEXT NOT NULL,
+    content TEXT NOT NULL
+);
+CREATE TABLE secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+"""
+
+
+class Database:
+    """Connections to one SQLite file, one for each thread."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._local = threading.local()
+        self._opened: list[sqlite3.Connection] = []
+        self._guard = threading.Lock()
+        path.touch(mode=0o600)
+        self._migrate()
+
+    def close(self) -> None:
+        """Close the connections of all threads; the object may not be used afterwards."""
+        with self._guard:
+            while self._opened:
+                self._opened.pop().close()
+
+    def rows(self, sql: str, *values: Any) -> list[sqlite3.Row]:
+        """The rows of a query."""
+        return self._connection().execute(sql, values).fetchall()
+
+    def row(self, sql: str, *values: Any) -> sqlite3.Row | None:
+        """The first row of a query, or None."""
+        found: sqlite3.Row | None = self._connection().execute(sql, values).fetchone()
+        return found
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """A transaction that holds the write lock: committed at the end, undone on an error."""
+        connection = self._connection()
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield connection
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+        connection.execute("COMMIT")
+
+    def secret(self, name: str) -> bytes:
+        """A random key that is made once for the store."""
+        with self.transaction() as connection:
+            connection.execute(
+                "INSERT OR IGNORE INTO secrets VALUES (?, ?)", (name, secrets.token_bytes(32))
+            )
+            row = connection.execute("SELECT value FROM secrets WHERE name = ?", (name,)).fetchone()
+        value: bytes = row["value"]
+        return value
+
+    def _connection(self) -> sqlite3.Connection:
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = sqlite3.connect(
+                self._path, timeout=30, isolation_level=None, check_same_thread=False
+            )
+            connection.row_factory = sqlite3.Row
+            connection.execute("PRAGMA journal_mode = WAL")
+            # A commit that was answered must survive a power cut together with its LFS objects.
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA foreign_keys = ON")
+            self._local.connection = connection
+            with self._guard:
+                self._opened.append(connection)
+        return connection
+
+    def _migrate(self) -> None:
+        with self.transaction() as connection:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if version == 0:
+                for statement in _SCHEMA.split(";"):
+                    if statement.strip():
+                        connection.execute(statement)
+                connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            elif version != SCHEMA_VERSION:
+                raise HubError(
+                    f"{self._path} has schema {version}, this version of the hub reads "
+                    f"{SCHEMA_VERSION}: use the version that wrote it"
+                )

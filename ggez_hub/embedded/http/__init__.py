@@ -1,0 +1,1 @@
+"""The store over HTTP, in the protocol of the Hugging Face Hub."""

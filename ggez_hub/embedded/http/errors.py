@@ -1,0 +1,45 @@
+"""Errors as the Hub sends them: a JSON body, and headers that name the error for the client."""
+
+from __future__ import annotations
+
+import logging
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from ggez_hub.embedded.errors import HubError
+
+_log = logging.getLogger("ggez_hub.embedded")
+
+
+def hub_error(request: Request, error: Exception) -> Response:
+    """The response to a request that was refused."""
+    if not isinstance(error, HubError):
+        raise error
+    headers = {"X-Error-Message": _header(error.message)}
+    if error.code is not None:
+        headers["X-Error-Code"] = error.code
+    commit = getattr(request.state, "commit", None)
+    if commit is not None:
+        # The client remembers for which commit an entry was missing.
+        headers["X-Repo-Commit"] = commit
+    return JSONResponse({"error": error.message}, error.status, headers)
+
+
+def http_error(request: Request, error: Exception) -> Response:
+    """The response to an address or method that does not exist."""
+    if not isinstance(error, HTTPException):
+        raise error
+    headers = {**(error.headers or {}), "X-Error-Message": _header(error.detail)}
+    return JSONResponse({"error": error.detail}, error.status_code, headers)
+
+
+def server_error(request: Request, error: Exception) -> Response:
+    """The response when the hub itself failed; the cause is for the log alone."""
+    _log.error("%s %s failed", request.method, request.scope["path"], exc_info=error)
+    return JSONResponse({"error": "Internal Error: see the log of the hub"}, 500)
+
+
+def _header(message: str) -> str:
+    return " ".join(message.encode("ascii", "replace").decode().split())

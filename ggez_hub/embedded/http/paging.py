@@ -1,0 +1,56 @@
+"""Pages of a list, linked by the `Link` header (RFC 8288) as the client follows it."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Sequence
+from typing import TypeVar
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+
+from ggez_hub.embedded.errors import InvalidRequestError
+
+T = TypeVar("T")
+
+
+def base_url(request: Request) -> str:
+    """The address of the hub as the caller wrote it, without a slash at the end."""
+    return f"{request.url.scheme}://{request.url.netloc}"
+
+
+def flag(request: Request, name: str) -> bool:
+    """Whether a query parameter is set to something true."""
+    return request.query_params.get(name, "").lower() in {"true", "1"}
+
+
+def page(request: Request, items: Sequence[T], largest: int) -> tuple[Sequence[T], dict[str, str]]:
+    """The requested page, and the headers that lead to the next.
+
+    Raises:
+        InvalidRequestError: `limit` or `cursor` is malformed.
+    """
+    query = request.query_params
+    limit = query.get("limit", str(largest))
+    if not limit.isascii() or not limit.isdigit() or len(limit) > 9:
+        raise InvalidRequestError("'limit' must be a number")
+    size = min(int(limit), largest)
+    start = _offset(query.get("cursor", ""))
+    end = start + size
+    if end >= len(items) or size == 0:
+        return items[start:end], {}
+    cursor = base64.urlsafe_b64encode(str(end).encode()).decode()
+    kept = [(key, value) for key, value in query.multi_items() if key != "cursor"]
+    address = f"{base_url(request)}{request.scope['path']}?{urlencode([*kept, ('cursor', cursor)])}"
+    return items[start:end], {"Link": f'<{address}>; rel="next"'}
+
+
+def _offset(cursor: str) -> int:
+    if not cursor:
+        return 0
+    try:
+        offset = int(base64.urlsafe_b64decode(cursor.encode()))
+    except (binascii.Error, ValueError) as error:
+        raise InvalidRequestError("'cursor' is not one of this hub") from error
+    return max(offset, 0)

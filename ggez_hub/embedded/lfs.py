@@ -1,0 +1,172 @@
+"""Large files: the pointer that stands for one in git, and the objects themselves on disk.
+
+Objects are stored once by their sha256 for all repos. Which repo may serve which object is kept in the
+catalog: knowing a hash must not be enough to read a file of a private repo.
+Pointer format: https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from filelock import FileLock
+
+from ggez_hub.embedded.durable import sync_folder
+from ggez_hub.embedded.errors import InvalidRequestError, TooLargeError
+
+CHUNK: Final = 1 << 20
+MAX_POINTER_BYTES: Final = 1024
+
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
+_POINTER: Final = re.compile(
+    rb"version https://git-lfs\.github\.com/spec/v1\n"
+    rb"oid sha256:([0-9a-f]{64})\n"
+    rb"size (0|[1-9][0-9]{0,18})\n"
+)
+
+
+def is_sha256(value: object) -> bool:
+    """Whether `value` is a sha256 in lower-case hexadecimal."""
+    return isinstance(value, str) and _SHA256.fullmatch(value) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Pointer:
+    """What git stores in place of a large file."""
+
+    oid: str
+    size: int
+
+    def encode(self) -> bytes:
+        """The canonical text of the pointer."""
+        return (
+            f"version https://git-lfs.github.com/spec/v1\noid sha256:{self.oid}\nsize {self.size}\n"
+        ).encode()
+
+    @classmethod
+    def parse(cls, data: bytes) -> Pointer | None:
+        """The pointer that `data` spells, or None if it is some other file."""
+        if len(data) > MAX_POINTER_BYTES:
+            return None
+        match = _POINTER.fullmatch(data)
+        return cls(match[1].decode(), int(match[2])) if match else None
+
+
+class Upload:
+    """An object on its way in: written to a temporary file and hashed as it comes."""
+
+    def __init__(self, file: BinaryIO, limit: int | None) -> None:
+        self._file = file
+        self._hash = hashlib.sha256()
+        self._limit = limit
+        self.size = 0
+
+    def write(self, chunk: bytes) -> None:
+        """Take the next bytes.
+
+        Raises:
+            TooLargeError: more came than was announced.
+        """
+        self.size += len(chunk)
+        if self._limit is not None and self.size > self._limit:
+            raise TooLargeError(f"the upload is longer than the announced {self._limit} bytes")
+        self._hash.update(chunk)
+        self._file.write(chunk)
+
+    @property
+    def pointer(self) -> Pointer:
+        """The pointer to what has been written so far."""
+        return Pointer(self._hash.hexdigest(), self.size)
+
+
+class LfsObjects:
+    """The objects of all repos, by sha256, below one folder."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._incoming = root / "incoming"
+        self._incoming.mkdir(parents=True, exist_ok=True)
+
+    def path(self, oid: str) -> Path:
+        """Where the object is, or would be.
+
+        Raises:
+            InvalidRequestError: `oid` is not a sha256.
+        """
+        if not is_sha256(oid):
+            raise InvalidRequestError(f"{oid[:80]!r} is not a sha256")
+        return self._root / oid[:2] / oid[2:4] / oid
+
+    def lock(self) -> FileLock:
+        """Held while an object gains or loses its last reference."""
+        return FileLock(self._root / "references.lock")
+
+    @contextmanager
+    def receive(
+        self, register: Callable[[Pointer], None], expected: Pointer | None = None
+    ) -> Iterator[Upload]:
+        """An upload that is on disk under its sha256 when the block ends, and gone if the block fails.
+
+        `register` is called with the pointer once the object is in place, before anything may remove it.
+
+        Raises:
+            InvalidRequestError: something else than `expected` came.
+        """
+        descriptor, name = tempfile.mkstemp(dir=self._incoming)
+        temporary = Path(name)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                upload = Upload(file, expected.size if expected else None)
+                yield upload
+                file.flush()
+                os.fsync(file.fileno())
+            pointer = upload.pointer
+            if expected not in {None, pointer}:
+                raise InvalidRequestError(
+                    "The upload is not the announced object: sha256 or size differ"
+                )
+            with self.lock():
+                self._publish(temporary, self.path(pointer.oid))
+                register(pointer)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def add(self, source: bytes | Path, register: Callable[[Pointer], None]) -> Pointer:
+        """Store bytes or the content of a file; a file is read in chunks."""
+        with self.receive(register) as upload:
+            if isinstance(source, bytes):
+                upload.write(source)
+            else:
+                with source.open("rb") as file:
+                    while chunk := file.read(CHUNK):
+                        upload.write(chunk)
+        return upload.pointer
+
+    def remove(self, oid: str) -> None:
+        """Delete an object; absent is fine."""
+        self.path(oid).unlink(missing_ok=True)
+
+    def remove_abandoned(self, before: float) -> None:
+        """Delete what uploads left behind that were killed before the time `before`."""
+        for path in self._incoming.iterdir():
+            try:
+                if path.stat().st_mtime < before:
+                    path.unlink()
+            except FileNotFoundError:
+                continue
+
+    def _publish(self, temporary: Path, target: Path) -> None:
+        if target.exists():
+            return
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary.chmod(0o644)
+        temporary.replace(target)
+        sync_folder(target.parent)

@@ -1,0 +1,120 @@
+"""Branches and tags of one bare repository.
+
+The caller holds the repository's lock for every change.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from dulwich.file import FileLocked
+from dulwich.objects import Commit, ObjectID, Tag
+from dulwich.refs import DiskRefsContainer, Ref
+
+from ggez_hub.embedded.durable import sync_folder
+from ggez_hub.embedded.errors import RevisionNotFoundError, StaleParentError
+from ggez_hub.embedded.names import branch_ref, is_object_id
+from ggez_hub.embedded.objects import Objects
+
+_ABSENT: Final = ObjectID(b"0" * 40)
+_ABBREVIATED: Final = re.compile(r"[0-9a-f]{7,39}")
+
+
+@dataclass(frozen=True, slots=True)
+class NamedRef:
+    """A branch or a tag: its short name, its full name, and the commit it stands for."""
+
+    name: str
+    ref: str
+    commit: str
+
+
+class Refs:
+    """The refs of a repository whose git folder is `path`."""
+
+    def __init__(self, path: Path, objects: Objects) -> None:
+        self._path = path
+        self._objects = objects
+        self._refs = DiskRefsContainer(path)
+
+    def get(self, ref: Ref) -> str | None:
+        """The object a ref points to, or None."""
+        try:
+            return self._refs[ref].decode()
+        except KeyError:
+            return None
+
+    def named(self, prefix: str) -> list[NamedRef]:
+        """The refs below `prefix` (`refs/heads/`, `refs/tags/`) that stand for a commit, by name."""
+        found = []
+        for short in sorted(self._refs.subkeys(Ref(prefix.rstrip("/").encode()))):
+            name = short.decode(errors="replace")
+            commit = self._peel(self.get(Ref(prefix.encode() + short)))
+            if commit is not None:
+                found.append(NamedRef(name, prefix + name, commit))
+        return found
+
+    def head(self, branch: str) -> str | None:
+        """The commit at the end of a branch, None where there is no such branch or no commit on it."""
+        return self._peel(self.get(branch_ref(branch)))
+
+    def resolve(self, revision: str) -> str:
+        """The commit that `revision` names: a full ref, a branch, a tag, a commit id or 7 digits of one.
+
+        Raises:
+            RevisionNotFoundError: it names none.
+        """
+        for candidate in (revision, f"refs/heads/{revision}", f"refs/tags/{revision}"):
+            if candidate.startswith("refs/"):
+                commit = self._peel(self.get(Ref(candidate.encode(errors="replace"))))
+                if commit is not None:
+                    return commit
+        matches = []
+        if is_object_id(revision):
+            matches = [revision]
+        elif _ABBREVIATED.fullmatch(revision):
+            matches = list(self._objects.starting_with(revision))
+        commits = [oid for oid in matches if self._objects.find(oid, Commit) is not None]
+        if len(commits) != 1:
+            raise RevisionNotFoundError(f"Invalid rev id: {revision[:200]}")
+        return commits[0]
+
+    def swap(self, ref: Ref, old: str | None, new: str) -> None:
+        """Point `ref` from `old` (None: it must not exist yet) to `new`, durably.
+
+        Raises:
+            StaleParentError: the ref is elsewhere.
+        """
+        expected = ObjectID(old.encode()) if old else _ABSENT
+        path = self._path.joinpath(*ref.decode().split("/"))
+        for attempt in range(2):
+            try:
+                swapped = self._refs.set_if_equals(ref, expected, ObjectID(new.encode()))
+            except FileLocked:
+                # The repository's lock is ours, so this file was left by a process that was killed.
+                if attempt:
+                    raise
+                path.with_name(path.name + ".lock").unlink(missing_ok=True)
+            except (FileExistsError, IsADirectoryError, NotADirectoryError):
+                # `a` and `a/b` cannot both be refs: git keeps them as a file and a folder.
+                raise StaleParentError from None
+            else:
+                break
+        if not swapped:
+            raise StaleParentError
+        sync_folder(path.parent)
+
+    def delete(self, ref: Ref) -> None:
+        """Remove a ref; absent is fine."""
+        self._refs.remove_if_equals(ref, None)
+
+    def _peel(self, oid: str | None) -> str | None:
+        while oid is not None:
+            tag = self._objects.find(oid, Tag)
+            if tag is None:
+                return oid if self._objects.find(oid, Commit) is not None else None
+            oid = tag.object[1].decode()
+        return None

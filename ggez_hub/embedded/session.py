@@ -1,0 +1,174 @@
+"""Sessions: one server process for a store folder, for as long as anybody needs it.
+
+In the folder:
+
+    session.lock        held while a client joins or the last one's server ends
+    server.lock         held by the server for as long as it lives
+    server.json         its address; stale if nobody holds server.lock
+    clients/<id>.lock   held by a client for the length of its session
+    server.log
+
+The operating system releases the locks of a process however it ends, so nothing that is left behind after
+`kill -9` is mistaken for a server or a client.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from filelock import FileLock, Timeout
+
+from ggez_hub.embedded.durable import write_file
+from ggez_hub.embedded.store import HubStore, read_token
+
+START_TIMEOUT: Final = 60.0
+_POLL: Final = 0.01
+
+# A child that nobody waits for is a zombie, and its Popen warns when it is collected.
+_children: Final[list[subprocess.Popen[bytes]]] = []
+
+
+class SessionError(RuntimeError):
+    """The server could not be started; the message ends with the last lines of its log."""
+
+
+@contextmanager
+def session(root: Path, seed: Callable[[HubStore], None] | None = None) -> Iterator[str]:
+    """The address of the hub over the store in `root`, which is up at least as long as the block.
+
+    The first session starts the server, later ones of any process join it, and it ends by itself after
+    the last. `seed` is called with the store before that, while no other session can begin; it decides
+    by itself whether there is anything to do.
+
+    Raises:
+        SessionError: the server could not be started.
+    """
+    root = Path(root).absolute()
+    files = SessionFiles(root)
+    with HubStore.open(root) as store:
+        client = FileLock(files.new_client(), thread_local=False)
+        with files.joining():
+            if seed is not None:
+                seed(store)
+            store.owner_token()
+            # Before the server is looked for: from here on it does not end.
+            client.acquire()
+            try:
+                endpoint = files.endpoint() or _start(files)
+            except BaseException:
+                client.release()
+                Path(client.lock_file).unlink(missing_ok=True)
+                raise
+    try:
+        yield endpoint
+    finally:
+        client.release()
+        Path(client.lock_file).unlink(missing_ok=True)
+
+
+def session_token(root: Path) -> str | None:
+    """The token with which a session on `root` may write, None where there has been no session."""
+    return read_token(Path(root))
+
+
+class SessionFiles:
+    """The files by which sessions on one folder find each other."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.log = root / "server.log"
+        self._address = root / "server.json"
+        self._clients = root / "clients"
+        self._clients.mkdir(parents=True, exist_ok=True)
+
+    def joining(self, timeout: float = -1) -> FileLock:
+        """The lock under which clients join and a server decides to end."""
+        return FileLock(self.root / "session.lock", timeout=timeout, thread_local=False)
+
+    def serving(self) -> FileLock:
+        """The lock of the server."""
+        return FileLock(self.root / "server.lock", timeout=0)
+
+    def new_client(self) -> Path:
+        """A file for the lock of a new client."""
+        return self._clients / f"{uuid.uuid4().hex}.lock"
+
+    def endpoint(self) -> str | None:
+        """The address of the running server, or None; to be called under `joining`."""
+        try:
+            with self.serving():
+                self._address.unlink(missing_ok=True)
+                return None
+        except Timeout:
+            return self.published()
+
+    def published(self) -> str | None:
+        """The address that a server has written down, or None."""
+        try:
+            address: dict[str, Any] = json.loads(self._address.read_text())
+        except FileNotFoundError:
+            return None
+        return str(address["endpoint"])
+
+    def publish(self, endpoint: str) -> None:
+        """Write down the address of this process."""
+        write_file(self._address, json.dumps({"endpoint": endpoint, "pid": os.getpid()}).encode())
+
+    def withdraw(self) -> None:
+        """Remove the address."""
+        self._address.unlink(missing_ok=True)
+
+    def has_clients(self) -> bool:
+        """Whether any client holds its lock."""
+        return any(_is_held(path) for path in self._clients.glob("*.lock"))
+
+    def forget_clients(self) -> None:
+        """Remove the files of clients that are gone; to be called under `joining`."""
+        for path in self._clients.glob("*.lock"):
+            if not _is_held(path):
+                path.unlink(missing_ok=True)
+
+
+def _is_held(path: Path) -> bool:
+    try:
+        with FileLock(path, timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+def _start(files: SessionFiles) -> str:
+    """Start the server in a process of its own; its address once it listens."""
+    _children[:] = [child for child in _children if child.poll() is None]
+    # -P: a module that lies in the store's folder must not be imported.
+    command = [sys.executable, "-P", "-m", "ggez_hub.embedded", str(files.root)]
+    options: dict[str, Any] = {"start_new_session": True}
+    if sys.platform == "win32":
+        flags = subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP
+        options = {"creationflags": flags}
+    with files.log.open("ab") as log:
+        start_of_log = log.tell()
+        child = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=files.root, **options
+        )
+    _children.append(child)
+    deadline = time.monotonic() + START_TIMEOUT
+    while (endpoint := files.published()) is None:
+        if child.poll() is not None or time.monotonic() > deadline:
+            child.kill()
+            child.wait()
+            with files.log.open("rb") as log:
+                log.seek(start_of_log)
+                tail = log.read().decode(errors="replace")[-2000:]
+            raise SessionError(f"the embedded hub did not start; {files.log} says:\n{tail}")
+        time.sleep(_POLL)
+    return endpoint

@@ -1,0 +1,306 @@
+"""A folder that holds a hub: repos as bare git repositories, large files by sha256, accounts in SQLite.
+
+    root/
+      models|datasets|spaces/<namespace>/<name>.git
+      lfs/<aa>/<bb>/<sha256>
+      hub.sqlite3
+      token               a write token of the folder's owner, readable by them alone
+
+Several processes may use one store at the same time.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+from filelock import FileLock
+
+from ggez_hub.embedded.accounts import Accounts
+from ggez_hub.embedded.attributes import SAMPLE_BYTES
+from ggez_hub.embedded.catalog import Catalog, RepoRecord
+from ggez_hub.embedded.database import Database
+from ggez_hub.embedded.durable import write_file
+from ggez_hub.embedded.errors import AlreadyExistsError, AuthenticationError
+from ggez_hub.embedded.history import Signature
+from ggez_hub.embedded.lfs import LfsObjects, Pointer
+from ggez_hub.embedded.names import repo_type as as_repo_type
+from ggez_hub.embedded.names import split_repo_id
+from ggez_hub.embedded.paths import check_path
+from ggez_hub.embedded.repository import (
+    DEFAULT_BRANCH,
+    Change,
+    GitRepository,
+    PutBlob,
+    PutPointer,
+    Remove,
+)
+from ggez_hub.embedded.signing import Signer
+from ggez_hub.embedded.summary import Summary, summarise
+
+OWNER: Final = "local"
+_TOKEN_FILE: Final = "token"  # noqa: S105 - the name of a file
+_ABANDONED_AFTER: Final = 24 * 3600
+
+
+class HubStore:
+    """The hub in one folder. Open it with `HubStore.open`; close it, or use it in a `with` block."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.database = Database(root / "hub.sqlite3")
+        self.accounts = Accounts(self.database)
+        self.catalog = Catalog(self.database)
+        self.lfs = LfsObjects(root / "lfs")
+        self.signer = Signer(self.database.secret("uploads"))
+
+    @classmethod
+    def open(cls, root: Path) -> HubStore:
+        """The store in a folder, which is made if it does not exist."""
+        root = Path(root).absolute()
+        root.mkdir(parents=True, exist_ok=True)
+        with FileLock(root / "open.lock"):
+            return cls(root)
+
+    def close(self) -> None:
+        """Close the database."""
+        self.database.close()
+
+    def __enter__(self) -> HubStore:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # Accounts
+
+    def add_account(self, name: str, *, fullname: str = "", orgs: Collection[str] = ()) -> None:
+        """Add a user who belongs to `orgs`; organisations that are missing are added.
+
+        Raises:
+            InvalidRequestError: a name is malformed or taken.
+        """
+        self.accounts.add_user(name, fullname, orgs)
+
+    def new_token(self, name: str, scope: str) -> str:
+        """A new token of a user, with the scope "read" or "write". It is shown this once.
+
+        Raises:
+            InvalidRequestError: there is no such user or scope.
+        """
+        return self.accounts.new_token(name, scope)
+
+    def owner_token(self) -> str:
+        """A token of the folder's owner, who may do everything; kept in a file for them alone."""
+        path = self.root / _TOKEN_FILE
+        with FileLock(self.root / "open.lock"):
+            token = read_token(self.root)
+            if token is not None:
+                try:
+                    self.accounts.authenticate(token)
+                except AuthenticationError:
+                    token = None
+            if token is None:
+                self.accounts.add_user(OWNER, "The owner of this hub", admin=True)
+                token = self.accounts.new_token(OWNER, "write")
+                write_file(path, token.encode(), mode=0o600)
+        return token
+
+    # Repos
+
+    def create_repo(
+        self, repo_type: str, repo_id: str, *, private: bool = False, exist_ok: bool = False
+    ) -> None:
+        """Make a repo without commits; a namespace that nobody has becomes an organisation.
+
+        Raises:
+            AlreadyExistsError: the repo exists, and `exist_ok` is not set.
+            InvalidRequestError: the type or the id is malformed.
+        """
+        kind = as_repo_type(repo_type)
+        namespace, name = split_repo_id(repo_id)
+        if not self.accounts.exists(namespace):
+            self.accounts.add_org(namespace)
+        with FileLock(self.root / "repos.lock"):
+            if self.catalog.find(kind, namespace, name) is not None:
+                if exist_ok:
+                    return
+                raise AlreadyExistsError(f"You already created this {kind} repo")
+            # The folder first: a repo in the catalog can always be opened.
+            path = self._folder(kind, namespace, name)
+            self._discard(path)
+            with tempfile.TemporaryDirectory(dir=self.root, prefix=".new-") as temporary:
+                GitRepository.create(Path(temporary) / "git")
+                path.parent.mkdir(parents=True, exist_ok=True)
+                (Path(temporary) / "git").replace(path)
+            self.catalog.add(kind, namespace, name, private=private)
+
+    def delete_repo(self, repo: RepoRecord) -> None:
+        """Remove a repo and the large files that no other repo holds."""
+        with FileLock(self.root / "repos.lock"):
+            with self.lfs.lock():
+                for oid in self.catalog.remove(repo):
+                    self.lfs.remove(oid)
+            self._discard(self._folder(repo.type, repo.namespace, repo.name))
+
+    def move_repo(self, repo: RepoRecord, target: str) -> RepoRecord:
+        """Give a repo another id.
+
+        Raises:
+            AlreadyExistsError: the id is taken.
+            InvalidRequestError: the id is malformed.
+        """
+        namespace, name = split_repo_id(target)
+        with FileLock(self.root / "repos.lock"):
+            moved = self.catalog.rename(repo, namespace, name)
+            path = self._folder(repo.type, namespace, name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._folder(repo.type, repo.namespace, repo.name).replace(path)
+        return moved
+
+    def repo(self, repo_type: str, repo_id: str) -> RepoRecord:
+        """The repo of that id.
+
+        Raises:
+            RepoNotFoundError: there is none.
+            InvalidRequestError: the type or the id is malformed.
+        """
+        return self.catalog.get(as_repo_type(repo_type), *split_repo_id(repo_id))
+
+    @contextmanager
+    def git(self, repo: RepoRecord) -> Iterator[GitRepository]:
+        """The git repository of a repo."""
+        with GitRepository(self._folder(repo.type, repo.namespace, repo.name)) as git:
+            yield git
+
+    def summary(self, repo: RepoRecord, git: GitRepository, revision: str | None) -> Summary | None:
+        """What a listing tells of a revision (None: the head of main); None for a repo without commits.
+
+        Raises:
+            RevisionNotFoundError: there is no such revision.
+        """
+        head = git.refs.head(DEFAULT_BRANCH)
+        commit = head if revision is None else git.refs.resolve(revision)
+        if commit is None:
+            return None
+        # Keyed by the commit, so what is stored can be missing but never wrong.
+        stored = self.catalog.summary(repo, commit)
+        if stored is not None:
+            return Summary.load(stored)
+        summary = summarise(repo.type, git.objects, commit)
+        if commit == head:
+            self.catalog.set_summary(repo, commit, summary.dump())
+        return summary
+
+    # Commits
+
+    def commit(
+        self,
+        repo_type: str,
+        repo_id: str,
+        files: Mapping[str, bytes | Path],
+        *,
+        message: str,
+        author: str,
+        email: str,
+        date: int,
+        delete: Collection[str] = (),
+        branch: str = DEFAULT_BRANCH,
+    ) -> str:
+        """Commit files, after deleting the files or folders `delete`; the id of the commit.
+
+        The id depends on nothing but the arguments and the parent. What belongs in LFS goes there, and a
+        `Path` is then read in chunks. The first commit of a repo also gets the Hub's `.gitattributes`.
+
+        Raises:
+            RepoNotFoundError: there is no such repo.
+            RevisionNotFoundError: there is no such branch.
+            EntryNotFoundError: what is to be deleted is not there.
+            InvalidPathError: a path may not be in a commit.
+        """
+        repo = self.repo(repo_type, repo_id)
+        with self.git(repo) as git:
+            head = git.refs.head(branch)
+            attributes = git.attributes(head)
+            changes: list[Change] = []
+            for path in delete:
+                found = git.snapshot(head).find(path.rstrip("/")) if head else None
+                changes.append(
+                    Remove(path.rstrip("/"), folder=found is not None and found.is_folder)
+                )
+            for path, source in files.items():
+                check_path(path)
+                size, sample = _look(source)
+                if attributes.wants_lfs(path, size, sample):
+                    changes.append(PutPointer(path, self.add_object(repo, source)))
+                else:
+                    data = source if isinstance(source, bytes) else source.read_bytes()
+                    changes.append(PutBlob(path, git.objects.write_blob(data)))
+            signature = Signature(author, email, date)
+            return git.commit(branch, changes, message=message, signature=signature)
+
+    def tag(self, repo_type: str, repo_id: str, name: str, revision: str) -> None:
+        """Tag a revision of a repo.
+
+        Raises:
+            AlreadyExistsError: there is a tag of that name.
+            RevisionNotFoundError: there is no such revision.
+        """
+        with self.git(self.repo(repo_type, repo_id)) as git:
+            git.create_tag(name, revision, annotation=None)
+
+    def head(self, repo_type: str, repo_id: str, branch: str = DEFAULT_BRANCH) -> str | None:
+        """The commit at the end of a branch; None where there is none.
+
+        Raises:
+            RepoNotFoundError: there is no such repo.
+        """
+        with self.git(self.repo(repo_type, repo_id)) as git:
+            return git.refs.head(branch)
+
+    # Large files
+
+    def add_object(self, repo: RepoRecord, source: bytes | Path) -> Pointer:
+        """Store a large file for a repo."""
+        return self.lfs.add(source, partial(self.catalog.link, repo))
+
+    def remove_abandoned(self) -> None:
+        """Delete what uploads left behind that were killed a day ago or earlier."""
+        self.lfs.remove_abandoned(before=time.time() - _ABANDONED_AFTER)
+
+    def _folder(self, kind: str, namespace: str, name: str) -> Path:
+        # Lower case, because the catalog takes names that differ only in case for one.
+        return self.root / f"{kind}s" / namespace.lower() / f"{name.lower()}.git"
+
+    def _discard(self, path: Path) -> None:
+        """Remove a folder so that it is there as a whole or not at all."""
+        if not path.exists():
+            return
+        with tempfile.TemporaryDirectory(dir=self.root, prefix=".old-") as temporary:
+            path.replace(Path(temporary) / "git")
+
+
+def read_token(root: Path) -> str | None:
+    """The owner's token of the store in `root`, or None."""
+    try:
+        return (root / _TOKEN_FILE).read_text() or None
+    except FileNotFoundError:
+        return None
+
+
+def _look(source: bytes | Path) -> tuple[int, bytes]:
+    if isinstance(source, bytes):
+        return len(source), source[:SAMPLE_BYTES]
+    with source.open("rb") as file:
+        return source.stat().st_size, file.read(SAMPLE_BYTES)
