@@ -129,7 +129,8 @@ def _add_account(store: HubStore, name: str, entry: dict[str, Any]) -> None:
 
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
+    # asyncio sets TCP_NODELAY where it sees the protocol; without it each answer waits 40 ms for an ACK.
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     if sys.platform != "win32":
         # A restarted hub gets its port back at once. On Windows the option means something else.
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

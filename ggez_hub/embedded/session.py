@@ -31,6 +31,7 @@ from ggez_hub.embedded.durable import write_file
 from ggez_hub.embedded.store import HubStore, read_token
 
 START_TIMEOUT: Final = 60.0
+MAX_LOG_BYTES: Final = 1 << 20
 _POLL: Final = 0.01
 
 # A child that nobody waits for is a zombie, and its Popen warns when it is collected.
@@ -155,8 +156,8 @@ def _start(files: SessionFiles) -> str:
     if sys.platform == "win32":
         flags = subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP
         options = {"creationflags": flags}
-    with files.log.open("ab") as log:
-        start_of_log = log.tell()
+    with files.log.open("ab" if _size(files.log) < MAX_LOG_BYTES else "wb") as log:
+        start_of_log = log.seek(0, os.SEEK_END)
         child = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=files.root, **options
         )
@@ -172,3 +173,7 @@ def _start(files: SessionFiles) -> str:
             raise SessionError(f"the embedded hub did not start; {files.log} says:\n{tail}")
         time.sleep(_POLL)
     return endpoint
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0

@@ -1,0 +1,103 @@
+"""A hub on a free port of this machine, and the unmodified client that talks to it."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from huggingface_hub import HfApi, constants
+
+from ggez_hub.embedded.http.limits import Limits
+from ggez_hub.embedded.serving import Server
+from ggez_hub.embedded.store import HubStore
+
+LIMITS = Limits(regular_file=6 << 20, commit_body=32 << 20, lfs_object=64 << 20)
+
+
+@dataclass(frozen=True)
+class Hub:
+    """A running hub with two users: alice is of the organisation acme, bob of none."""
+
+    store: HubStore
+    endpoint: str
+    tokens: dict[str, str]
+
+    def api(self, who: str | None = "alice") -> HfApi:
+        return HfApi(self.endpoint, token=self.tokens[who] if who else False)
+
+
+@contextmanager
+def running(store: HubStore) -> Iterator[str]:
+    """The address of a server over `store`, which runs in a thread."""
+    server = Server(store, limits=LIMITS)
+    thread = threading.Thread(target=server.run_until, daemon=True)
+    thread.start()
+    try:
+        yield server.url
+    finally:
+        server.should_exit = True
+        thread.join(timeout=10)
+        server.socket.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _client_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+        patch.setattr(constants, "HF_HUB_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+        patch.delenv("HF_TOKEN", raising=False)
+        patch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path_factory.mktemp("home") / "token"))
+        yield
+
+
+@pytest.fixture(scope="session")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+    with HubStore.open(tmp_path_factory.mktemp("hub")) as store:
+        store.add_account("alice", fullname="Alice", orgs=["acme"])
+        store.add_account("bob")
+        tokens = {name: store.new_token(name, "write") for name in ("alice", "bob")}
+        tokens["reader"] = store.new_token("alice", "read")
+        with running(store) as endpoint:
+            yield Hub(store, endpoint, tokens)
+
+
+@pytest.fixture
+def api(hub: Hub) -> HfApi:
+    return hub.api()
+
+
+@pytest.fixture(scope="session")
+def new_id() -> Callable[[], str]:
+    numbers = itertools.count(1)
+    return lambda: f"acme/repo-{next(numbers)}"
+
+
+@pytest.fixture
+def repo(api: HfApi, new_id: Callable[[], str]) -> str:
+    """A new public model repo."""
+    repo_id = new_id()
+    api.create_repo(repo_id)
+    return repo_id
+
+
+@pytest.fixture
+def secret_repo(api: HfApi, new_id: Callable[[], str]) -> str:
+    """A new private model repo of acme with a small and a large file."""
+    repo_id = new_id()
+    api.create_repo(repo_id, private=True)
+    api.upload_file(path_or_fileobj=b"hidden", path_in_repo="a.txt", repo_id=repo_id)
+    api.upload_file(path_or_fileobj=b"\0hidden", path_in_repo="a.bin", repo_id=repo_id)
+    return repo_id
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[HubStore]:
+    """An empty store of its own."""
+    with HubStore.open(tmp_path / "store") as opened:
+        yield opened

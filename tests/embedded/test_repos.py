@@ -1,0 +1,203 @@
+"""Repos: making them, finding them by tags, renaming and removing them."""
+
+import pytest
+from huggingface_hub import HfApi
+from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
+
+CARD = """---
+tags: [ggez, "ggez-region:th"]
+base_model: google/siglip2-base-patch16-224
+base_model_relation: adapter
+library_name: peft
+pipeline_tag: zero-shot-image-classification
+license: apache-2.0
+language: [th, "no"]
+datasets: [acme/photos]
+---
+Made as in https://arxiv.org/abs/2604.11490.
+"""
+
+
+@pytest.fixture(scope="module")
+def listed(hub, new_id):
+    api = hub.api()
+    repo_id = new_id()
+    api.create_repo(repo_id)
+    api.upload_file(path_or_fileobj=CARD.encode(), path_in_repo="README.md", repo_id=repo_id)
+    api.upload_file(
+        path_or_fileobj=b"\0", path_in_repo="adapter_model.safetensors", repo_id=repo_id
+    )
+    return repo_id
+
+
+def ids(repos):
+    return [repo.id for repo in repos]
+
+
+@pytest.mark.parametrize("kind", ["model", "dataset", "space"])
+def test_create_and_delete(api, new_id, kind):
+    repo_id = new_id()
+    sdk = "gradio" if kind == "space" else None
+    url = api.create_repo(repo_id, repo_type=kind, space_sdk=sdk)
+    assert (url.repo_id, url.repo_type) == (repo_id, kind)
+    assert api.repo_exists(repo_id, repo_type=kind)
+    assert ".gitattributes" in api.list_repo_files(repo_id, repo_type=kind)
+    api.delete_repo(repo_id, repo_type=kind)
+    with pytest.raises(RepositoryNotFoundError):
+        api.repo_info(repo_id, repo_type=kind)
+
+
+def test_create_twice(api, repo):
+    assert api.create_repo(repo, exist_ok=True).repo_id == repo
+    with pytest.raises(HfHubHTTPError, match="already created this model repo") as error:
+        api.create_repo(repo.upper().replace("ACME", "acme"))
+    assert error.value.response.status_code == 409
+
+
+def test_a_bare_name_is_made_in_the_callers_namespace(api):
+    assert api.create_repo("mine").repo_id == "alice/mine"
+
+
+@pytest.mark.parametrize("name", ["a--b", "x.git", "a..b"])
+def test_names_the_hub_does_not_allow(hub, name):
+    with pytest.raises(Exception, match=r"(?i)400|cannot|forbidden"):
+        hub.api().create_repo(f"acme/{name}")
+
+
+def test_no_one_creates_in_the_namespace_of_another(hub):
+    with pytest.raises(HfHubHTTPError, match="403"):
+        hub.api("bob").create_repo("acme/intruder")
+    with pytest.raises(HfHubHTTPError, match="403"):
+        hub.api("reader").create_repo("acme/intruder")
+    with pytest.raises(HfHubHTTPError, match="401"):
+        HfApi(hub.endpoint, token=False).create_repo("acme/intruder")
+
+
+def test_tags_are_those_the_hub_derives(api, listed):
+    info = api.model_info(listed)
+    assert set(info.tags) == {
+        "ggez",
+        "ggez-region:th",
+        "peft",
+        "safetensors",
+        "zero-shot-image-classification",
+        "th",
+        "no",
+        "dataset:acme/photos",
+        "base_model:google/siglip2-base-patch16-224",
+        "base_model:adapter:google/siglip2-base-patch16-224",
+        "license:apache-2.0",
+        "arxiv:2604.11490",
+    }
+    assert info.library_name == "peft"
+    assert info.pipeline_tag == "zero-shot-image-classification"
+    assert info.card_data.base_model == "google/siglip2-base-patch16-224"
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ({"filter": "ggez"}, True),
+        ({"filter": ["ggez", "ggez-region:th"]}, True),
+        ({"filter": ["ggez", "ggez-region:vn"]}, False),
+        ({"filter": "base_model:adapter:google/siglip2-base-patch16-224"}, True),
+        ({"trained_dataset": "acme/photos"}, True),
+        ({"pipeline_tag": "zero-shot-image-classification"}, True),
+        ({"pipeline_tag": "text-generation"}, False),
+        ({"filter": "ggez", "author": "acme"}, True),
+        ({"filter": "ggez", "author": "bob"}, False),
+        ({"filter": "ggez", "search": "REPO"}, True),
+        ({"filter": "ggez", "search": "absent"}, False),
+    ],
+)
+def test_list_models(hub, listed, query, found):
+    assert (listed in ids(hub.api(None).list_models(**query))) is found
+
+
+def test_list_gives_cards_and_files_when_asked(api, listed):
+    (plain,) = api.list_models(filter="ggez-region:th")
+    (full,) = api.list_models(filter="ggez-region:th", full=True, cardData=True)
+    assert plain.card_data is None
+    assert plain.sha == full.sha
+    assert full.card_data.license == "apache-2.0"
+    assert "README.md" in {sibling.rfilename for sibling in full.siblings}
+    (expanded,) = api.list_models(filter="ggez-region:th", expand=["cardData"])
+    assert expanded.card_data.license == "apache-2.0"
+    assert expanded.tags is None
+
+
+def test_lists_are_paged(hub, new_id):
+    api = hub.api()
+    made = {new_id() for _ in range(5)}
+    for repo_id in made:
+        api.create_repo(repo_id, repo_type="dataset")
+    every = ids(api.list_datasets(author="acme"))
+    assert made <= set(every)
+    assert ids(api.list_datasets(author="acme", limit=2)) == every[:2]
+
+
+def test_a_dataset_has_the_tags_of_a_dataset(api, new_id):
+    repo_id = new_id()
+    api.create_repo(repo_id, repo_type="dataset")
+    card = "---\nlicense: mit\ntask_categories: [image-classification]\nlanguage: th\n---\n"
+    api.upload_file(
+        path_or_fileobj=card.encode(),
+        path_in_repo="README.md",
+        repo_id=repo_id,
+        repo_type="dataset",
+    )
+    found = api.list_datasets(filter=["task_categories:image-classification", "language:th"])
+    assert ids(found) == [repo_id]
+
+
+def test_a_space_has_its_sdk(api, new_id):
+    repo_id = new_id()
+    api.create_repo(repo_id, repo_type="space", space_sdk="gradio")
+    assert api.space_info(repo_id).sdk == "gradio"
+    assert repo_id in ids(api.list_spaces(filter="gradio"))
+
+
+def test_whoami(hub):
+    alice = hub.api().whoami()
+    assert (alice["name"], alice["fullname"], alice["type"]) == ("alice", "Alice", "user")
+    assert [org["name"] for org in alice["orgs"]] == ["acme"]
+    assert alice["auth"]["accessToken"]["role"] == "write"
+    assert hub.api("reader").whoami()["auth"]["accessToken"]["role"] == "read"
+
+
+def test_move(api, repo, new_id):
+    target = new_id()
+    api.move_repo(repo, target)
+    assert api.list_repo_files(target) == [".gitattributes"]
+    with pytest.raises(RepositoryNotFoundError):
+        api.model_info(repo)
+    taken = new_id()
+    api.create_repo(taken)
+    with pytest.raises(HfHubHTTPError, match=r"A model repository called .* already exists"):
+        api.move_repo(target, taken)
+
+
+def test_visibility(hub, api, repo):
+    api.update_repo_settings(repo, private=True)
+    assert not hub.api(None).repo_exists(repo)
+    api.update_repo_settings(repo, private=False)
+    assert hub.api(None).repo_exists(repo)
+
+
+def test_invalid_metadata_are_refused_before_the_commit(api, repo):
+    with pytest.raises(ValueError, match="model-index"):
+        api.upload_file(
+            path_or_fileobj=b"---\nmodel-index: foo\n---\n", path_in_repo="README.md", repo_id=repo
+        )
+
+
+def test_large_files_of_a_deleted_repo_are_deleted_with_the_last_holder(hub, api, new_id):
+    first, second = new_id(), new_id()
+    for repo_id in (first, second):
+        api.create_repo(repo_id)
+        api.upload_file(path_or_fileobj=b"\0shared", path_in_repo="x.bin", repo_id=repo_id)
+    oid = api.model_info(first, files_metadata=True).siblings[1].lfs.sha256
+    api.delete_repo(first)
+    assert hub.store.lfs.path(oid).exists()
+    api.delete_repo(second)
+    assert not hub.store.lfs.path(oid).exists()
