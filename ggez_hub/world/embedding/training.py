@@ -1,0 +1,188 @@
+"""Training of the base and of its LoRA adapters, on one thread and bit-reproducible.
+
+The base learns mostly English names. A small share of each other language is what a web-scale base
+has too; without it a base scores zero there, and any adapter's gain would be a straw man. The
+shares were set before any adapter was trained and have not been touched since.
+
+With one thread, seeded generators and deterministic kernels, the same versions on the same kind of
+CPU give the same bytes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ggez_hub.world.concepts import LANGUAGES
+from ggez_hub.world.embedding.model import encode_features, encode_text
+
+REGIONAL_LANGUAGES = LANGUAGES[1:]
+
+# What LoRA adapts: modules whose PEFT keys name plain `X.weight` tensors. PEFT can adapt
+# nn.MultiheadAttention too, but it merges and unmerges the weights around every call, and its keys
+# stand for parameters that are no modules (`attn.lora_A` for `attn.in_proj_weight`). The text
+# projection is left out because open_clip does not recognise a wrapped one.
+TARGET_MODULES = ("c_fc", "c_proj", "token_embedding")
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """AdamW with a linear warm-up and a cosine decay to zero."""
+
+    steps: int
+    batch_size: int
+    learning_rate: float
+    warmup: int = 50
+    weight_decay: float = 0.1
+
+
+@dataclass(frozen=True)
+class BaseRecipe:
+    """How the base is trained."""
+
+    schedule: Schedule = Schedule(steps=1600, batch_size=342, learning_rate=2e-3)
+    shares: Mapping[str, float] = field(
+        default_factory=lambda: {
+            "en": 0.90,
+            "th": 0.03,
+            **dict.fromkeys(("vi", "id", "ms", "fil", "my", "km", "lo"), 0.01),
+        }
+    )
+
+
+@dataclass(frozen=True)
+class AdapterRecipe:
+    """How an adapter is trained on top of the stored base."""
+
+    languages: tuple[str, ...]
+    schedule: Schedule
+    rank: int = 16
+    alpha: int = 32
+
+
+ADAPTERS: Mapping[str, AdapterRecipe] = {
+    "th": AdapterRecipe(
+        ("th",), Schedule(steps=400, batch_size=342, learning_rate=4e-3, weight_decay=0.0)
+    ),
+    "southeast-asia": AdapterRecipe(
+        REGIONAL_LANGUAGES,
+        Schedule(steps=1200, batch_size=342, learning_rate=4e-3, weight_decay=0.0),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Material:
+    """Features of the training pictures, tokens of every name, and where there is a name."""
+
+    features: Tensor
+    tokens: Mapping[str, Tensor]
+    present: Mapping[str, Tensor]
+
+
+def use_one_thread() -> None:
+    """Make what follows reproducible: sums are always taken in the same order."""
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+
+
+def train_base(model: Any, material: Material, recipe: BaseRecipe, seed: int) -> None:
+    """Train all of `model` but its image trunk, in place."""
+    model.visual.trunk.requires_grad_(False)
+    _fit(model, material, recipe.schedule, recipe.shares, seed)
+
+
+def train_adapter(model: Any, material: Material, recipe: AdapterRecipe, seed: int) -> Any:
+    """Wrap `model` with PEFT and train the LoRA factors alone; the PEFT model is returned."""
+    from peft import LoraConfig, get_peft_model
+
+    torch.manual_seed(seed)
+    config = LoraConfig(
+        r=recipe.rank,
+        lora_alpha=recipe.alpha,
+        target_modules=list(TARGET_MODULES),
+        lora_dropout=0.0,
+        bias="none",
+    )
+    adapted = get_peft_model(model, config)
+    _fit(
+        model,
+        material,
+        recipe.schedule,
+        dict.fromkeys(recipe.languages, 1 / len(recipe.languages)),
+        seed,
+    )
+    return adapted
+
+
+def _fit(
+    model: Any, material: Material, schedule: Schedule, shares: Mapping[str, float], seed: int
+) -> None:
+    from open_clip.loss import ClipLoss
+
+    rng = np.random.default_rng(seed)
+    torch.manual_seed(seed)
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    # As in open_clip: gains, biases and the temperature are not decayed.
+    groups: list[dict[str, Any]] = [
+        {"params": [weight for weight in parameters if weight.ndim >= 2]},
+        {"params": [gain for gain in parameters if gain.ndim < 2], "weight_decay": 0.0},
+    ]
+    optimiser = torch.optim.AdamW(
+        groups,
+        lr=schedule.learning_rate,
+        weight_decay=schedule.weight_decay,
+    )
+    loss_of = ClipLoss()
+    model.visual.head.train()
+    queue: list[int] = []
+    for step in range(schedule.steps):
+        if len(queue) < schedule.batch_size:
+            queue = rng.permutation(len(material.features)).tolist()
+        batch, queue = queue[: schedule.batch_size], queue[schedule.batch_size :]
+        features, tokens = _draw(material, batch, shares, rng)
+        for group in optimiser.param_groups:
+            group["lr"] = schedule.learning_rate * _rate(step, schedule)
+        loss = loss_of(
+            encode_features(model, features), encode_text(model, tokens), model.logit_scale.exp()
+        )
+        optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimiser.step()
+        with torch.no_grad():
+            model.logit_scale.clamp_(0, math.log(100))
+    model.eval()
+
+
+def _draw(
+    material: Material, batch: Sequence[int], shares: Mapping[str, float], rng: np.random.Generator
+) -> tuple[Tensor, Tensor]:
+    """One picture and one name for each concept; languages without a name give up their share."""
+    languages, weights = list(shares), np.array(list(shares.values()))
+    there = (
+        np.stack([material.present[language][batch].numpy() for language in languages], axis=1)
+        * weights
+    )
+    cumulative = np.cumsum(there / there.sum(axis=1, keepdims=True), axis=1)
+    chosen = (rng.random((len(batch), 1)) > cumulative[:, :-1]).sum(axis=1)
+    views = rng.integers(material.features.shape[1], size=len(batch))
+    rows = torch.tensor(batch)
+    tokens = torch.stack(
+        [material.tokens[languages[choice]][row] for choice, row in zip(chosen, batch, strict=True)]
+    )
+    return material.features[rows, torch.from_numpy(views)], tokens
+
+
+def _rate(step: int, schedule: Schedule) -> float:
+    if step < schedule.warmup:
+        return (step + 1) / schedule.warmup
+    return 0.5 * (
+        1 + math.cos(math.pi * (step - schedule.warmup) / (schedule.steps - schedule.warmup))
+    )
