@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ggez_hub.embedded.http.app import create_app
     from ggez_hub.embedded.http.limits import Limits
     from ggez_hub.embedded.serving import serve
-    from ggez_hub.embedded.session import SessionError, session, session_token
+    from ggez_hub.embedded.sessions import SessionError, session, session_token
     from ggez_hub.embedded.store import HubStore
 
 __all__ = [
@@ -39,11 +39,11 @@ _HOMES = {
     "HubError": "errors",
     "HubStore": "store",
     "Limits": "http.limits",
-    "SessionError": "session",
+    "SessionError": "sessions",
     "create_app": "http.app",
     "serve": "serving",
-    "session": "session",
-    "session_token": "session",
+    "session": "sessions",
+    "session_token": "sessions",
 }
 
 

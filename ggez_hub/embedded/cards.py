@@ -18,7 +18,7 @@ MAX_CARD_BYTES: Final = 1 << 20
 MAX_NODES: Final = 20_000
 
 _FRONT_MATTER: Final = re.compile(
-    r"\A\ufeff?\s*---[ \t]*\r?\n(.*?)^---[ \t]*$", re.DOTALL | re.MULTILINE
+    r"\A\ufeff?\s*---[ \t]*\r?\n(.*?)^---[ \t]*\r?$", re.DOTALL | re.MULTILINE
 )
 _ARXIV: Final = re.compile(r"arxiv\.org/(?:abs|pdf)/(\d{4}\.\d{4,5})", re.IGNORECASE)
 _DATASET_KEYS: Final = (

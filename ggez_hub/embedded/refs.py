@@ -12,7 +12,7 @@ from typing import Final
 
 from dulwich.file import FileLocked
 from dulwich.objects import Commit, ObjectID, Tag
-from dulwich.refs import DiskRefsContainer, Ref
+from dulwich.refs import DiskRefsContainer, Ref, check_ref_format
 
 from ggez_hub.embedded.durable import sync_folder
 from ggez_hub.embedded.errors import RevisionNotFoundError, StaleParentError
@@ -42,6 +42,8 @@ class Refs:
 
     def get(self, ref: Ref) -> str | None:
         """The object a ref points to, or None."""
+        if not check_ref_format(ref):
+            return None
         try:
             return self._refs[ref].decode()
         except KeyError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import socket
 import sys
 from collections.abc import Callable
@@ -85,7 +84,6 @@ def serve(
         store.owner_token()
         store.remove_abandoned()
         server = Server(store, host, port, limits)
-        logging.getLogger("ggez_hub.embedded").setLevel(logging.INFO)
         sys.stdout.write(f"{server.url}\n")
         sys.stdout.flush()
         sys.stderr.write(f"The owner's token is in {store.root / 'token'}\n")

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -33,14 +34,12 @@ def paths(entries):
 
 def test_a_folder_survives_the_round_trip(hub, api, repo, folder, tmp_path):
     commit = api.upload_folder(repo_id=repo, folder_path=folder, commit_message="Add all")
-    local = hub.api(None).snapshot_download(repo, revision=commit.oid, local_dir=tmp_path / "copy")
+    hub.api(None).snapshot_download(repo, revision=commit.oid, local_dir=tmp_path / "copy")
     found = contents(tmp_path / "copy")
     assert found.pop(".gitattributes")
     assert found == contents(folder)
     cached = api.hf_hub_download(repo, "nested/weights.safetensors", cache_dir=tmp_path / "cache")
-    with open(cached, "rb") as file:
-        assert file.read() == LARGE
-    assert local
+    assert Path(cached).read_bytes() == LARGE
 
 
 def test_metadata_of_large_and_small_files(api, repo, folder):
@@ -127,8 +126,7 @@ def test_binary_files_go_to_lfs_and_are_tracked(api, repo, tmp_path):
     (info,) = api.get_paths_info(repo, "pic ture.png")
     assert info.lfs is not None
     rules = api.hf_hub_download(repo, ".gitattributes", local_dir=tmp_path)
-    with open(rules) as file:
-        assert file.read().endswith("pic?ture.png filter=lfs diff=lfs merge=lfs -text\n")
+    assert Path(rules).read_text().endswith("pic?ture.png filter=lfs diff=lfs merge=lfs -text\n")
 
 
 def test_an_unchanged_folder_makes_no_commit(api, repo, folder):
@@ -141,8 +139,7 @@ def test_an_old_revision_stays_readable(api, repo, tmp_path):
     api.upload_file(path_or_fileobj=b"new", path_in_repo="x.txt", repo_id=repo)
     for revision, expected in ((old, b"old"), (old[:7], b"old"), ("main", b"new")):
         path = api.hf_hub_download(repo, "x.txt", revision=revision, cache_dir=tmp_path)
-        with open(path, "rb") as file:
-            assert file.read() == expected
+        assert Path(path).read_bytes() == expected
 
 
 @pytest.mark.parametrize("name", ["x.txt", "x.bin"])
@@ -176,8 +173,7 @@ def test_an_interrupted_download_is_resumed(api, repo, tmp_path):
     blobs.mkdir(parents=True)
     (blobs / f"{digest}.incomplete").write_bytes(LARGE[:1_000_000])
     path = api.hf_hub_download(repo, "w.bin", cache_dir=tmp_path)
-    with open(path, "rb") as file:
-        assert file.read() == LARGE
+    assert Path(path).read_bytes() == LARGE
 
 
 def test_head_tells_what_the_client_caches_by(hub, api, repo):
@@ -234,7 +230,7 @@ def test_a_large_file_streams(api, repo, tmp_path):
             file.write(os.urandom(1 << 20))
     api.upload_file(path_or_fileobj=source, path_in_repo="big.bin", repo_id=repo)
     copy = api.hf_hub_download(repo, "big.bin", local_dir=tmp_path / "copy")
-    with source.open("rb") as one, open(copy, "rb") as other:
+    with source.open("rb") as one, Path(copy).open("rb") as other:
         assert (
             hashlib.file_digest(one, "sha256").digest()
             == hashlib.file_digest(other, "sha256").digest()

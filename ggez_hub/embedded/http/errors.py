@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -42,4 +43,4 @@ def server_error(request: Request, error: Exception) -> Response:
 
 
 def _header(message: str) -> str:
-    return " ".join(message.encode("ascii", "replace").decode().split())
+    return re.sub(r"[^\x20-\x7e]+", " ", message).strip()[:1000]

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -24,6 +25,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from filelock import FileLock, Timeout
 
@@ -64,7 +66,7 @@ def session(root: Path, seed: Callable[[HubStore], None] | None = None) -> Itera
             # Before the server is looked for: from here on it does not end.
             client.acquire()
             try:
-                endpoint = files.endpoint() or _start(files)
+                endpoint = _join(files) or _start(files)
             except BaseException:
                 client.release()
                 Path(client.lock_file).unlink(missing_ok=True)
@@ -103,14 +105,9 @@ class SessionFiles:
         """A file for the lock of a new client."""
         return self._clients / f"{uuid.uuid4().hex}.lock"
 
-    def endpoint(self) -> str | None:
-        """The address of the running server, or None; to be called under `joining`."""
-        try:
-            with self.serving():
-                self._address.unlink(missing_ok=True)
-                return None
-        except Timeout:
-            return self.published()
+    def is_serving(self) -> bool:
+        """Whether a server lives."""
+        return _is_held(self.root / "server.lock")
 
     def published(self) -> str | None:
         """The address that a server has written down, or None."""
@@ -145,6 +142,32 @@ def _is_held(path: Path) -> bool:
             return False
     except Timeout:
         return True
+
+
+def _join(files: SessionFiles) -> str | None:
+    """The address of the running server, None where there is none.
+
+    A server that was told to end, or is being killed, is waited for.
+    """
+    deadline = time.monotonic() + START_TIMEOUT
+    while files.is_serving():
+        endpoint = files.published()
+        if endpoint is not None and _listens(endpoint):
+            return endpoint
+        if time.monotonic() > deadline:
+            raise SessionError(f"the server of {files.root} does not answer; see {files.log}")
+        time.sleep(_POLL)
+    files.withdraw()
+    return None
+
+
+def _listens(endpoint: str) -> bool:
+    address = urlsplit(endpoint)
+    try:
+        socket.create_connection((address.hostname or "", address.port or 0), timeout=5).close()
+    except OSError:
+        return False
+    return True
 
 
 def _start(files: SessionFiles) -> str:

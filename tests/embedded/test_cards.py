@@ -1,0 +1,98 @@
+"""Tags and metadata from a card's front matter."""
+
+import json
+
+import pytest
+
+from ggez_hub.embedded import cards
+
+
+def card(text):
+    return cards.front_matter(f"---\n{text}\n---\nbody\n".encode())
+
+
+def tags(text, files=(), kind="model"):
+    return cards.tags(kind, card(text), b"", list(files))
+
+
+@pytest.mark.parametrize(
+    "readme", [b"", b"# Title\n", b"--- not front matter", b"---\n---\n", b"\xff"]
+)
+def test_a_card_without_metadata(readme):
+    assert cards.front_matter(readme) == {}
+
+
+def test_values_are_plain_json():
+    data = card("date: 2026-04-01\nlanguage: no\nn: .nan\n1: x\nlist: [a, {b: yes}]\nok: true")
+    assert data == {
+        "date": "2026-04-01",
+        "language": "no",
+        "n": "nan",
+        "1": "x",
+        "list": ["a", {"b": "yes"}],
+        "ok": True,
+    }
+    assert json.dumps(data, allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: [",
+        "- a list",
+        "just text",
+        "a: !!python/object/apply:os.system [ls]",
+        "a: &a [*a]",
+        "\n".join(f"k{n}: &v{n} [{', '.join([f'*v{n - 1}'] * 9) if n else 'x'}]" for n in range(9)),
+        "a: " + "[" * 500,
+    ],
+)
+def test_metadata_that_are_refused(text):
+    with pytest.raises(cards.CardError):
+        card(text)
+
+
+def test_windows_line_ends():
+    assert cards.front_matter(b"---\r\nlicense: mit\r\n---\r\n") == {"license": "mit"}
+
+
+@pytest.mark.parametrize(
+    ("text", "files", "relation"),
+    [
+        ("base_model: a/b", [], "finetune"),
+        ("base_model: a/b", ["adapter_config.json"], "adapter"),
+        ("base_model: a/b\nlibrary_name: peft", [], "adapter"),
+        ("base_model: [a/b, c/d]", [], "merge"),
+        ("base_model: a/b", ["x.gguf"], "quantized"),
+        ("base_model: a/b\nbase_model_relation: merge", ["adapter_config.json"], "merge"),
+    ],
+)
+def test_the_relation_to_the_base(text, files, relation):
+    found = tags(text, files)
+    assert "base_model:a/b" in found
+    assert f"base_model:{relation}:a/b" in found
+
+
+@pytest.mark.parametrize(
+    ("text", "files", "library"),
+    [
+        ("library_name: open_clip", ["adapter_config.json"], "open_clip"),
+        ("", ["adapter_config.json"], "peft"),
+        ("", ["model_index.json"], "diffusers"),
+        ("", ["open_clip_config.json"], "open_clip"),
+        ("", [], None),
+    ],
+)
+def test_the_library(text, files, library):
+    assert cards.library_name(card(text), files) == library
+
+
+def test_values_that_are_no_tags_are_left_out():
+    assert tags("tags: [1, [a], b, b, '']\nlicense: {a: b}\nlanguage: 5") == ["b"]
+
+
+def test_tags_of_a_dataset():
+    found = tags(
+        "license: mit\nlanguage: [th, lo]\ntask_categories: [x]\ntags: [ggez]", (), "dataset"
+    )
+    assert found == ["task_categories:x", "language:th", "language:lo", "license:mit", "ggez"]

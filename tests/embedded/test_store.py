@@ -1,0 +1,238 @@
+"""The store by itself: the same commits everywhere, and nothing half-made."""
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from dulwich.repo import Repo
+
+from ggez_hub.embedded.accounts import Accounts
+from ggez_hub.embedded.errors import (
+    AlreadyExistsError,
+    EntryNotFoundError,
+    HubError,
+    InvalidRequestError,
+    RepoNotFoundError,
+    RevisionNotFoundError,
+    StaleParentError,
+)
+from ggez_hub.embedded.history import Signature
+from ggez_hub.embedded.lfs import Pointer
+from ggez_hub.embedded.repository import PutBlob
+from ggez_hub.embedded.store import HubStore
+
+MAIN = {"author": "Ada", "email": "ada@example.org", "date": 1_760_000_000}
+GIT = shutil.which("git")
+ID = "acme/tiny"
+FIRST = "2817bcf929fe44243e3c9eb9a392ab64c3671f02"
+SECOND = "27fc7310ca6f13c08c7eb2d0f3c1ecb807161ad9"
+LARGE = b"\0" * 1_000_000
+
+
+def commit(store, files, message="Add", **options):
+    return store.commit("model", ID, files, message=message, **MAIN, **options)
+
+
+@pytest.fixture
+def seeded(store):
+    store.create_repo("model", ID)
+    return store
+
+
+def git_folder(store):
+    return store.root / "models" / "acme" / "tiny.git"
+
+
+def test_commit_ids_are_the_same_on_every_machine(seeded, tmp_path):
+    weights = tmp_path / "weights.safetensors"
+    weights.write_bytes(LARGE)
+    assert seeded.head("model", ID) is None
+    first = commit(seeded, {"README.md": b"# Tiny\n", "weights.safetensors": weights})
+    second = commit(seeded, {"ไทย/x.txt": b"x"}, delete=["README.md"], message="Change\n\nMore.")
+    assert first == FIRST
+    assert second == SECOND
+    assert seeded.head("model", ID) == second
+
+
+def test_ids_do_not_depend_on_the_time_zone(seeded, monkeypatch):
+    monkeypatch.setenv("TZ", "Asia/Bangkok")
+    time.tzset()
+    try:
+        found = commit(seeded, {"README.md": b"# Tiny\n", "weights.safetensors": LARGE})
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert found == FIRST
+
+
+def test_large_files_leave_a_pointer_in_git(seeded, tmp_path):
+    path = tmp_path / "x"
+    path.write_bytes(LARGE)
+    commit(seeded, {"a.safetensors": path, "b.txt": b"text", "c": b"\xff\xfe", "d.bin": b""})
+    with seeded.git(seeded.repo("model", ID)) as git:
+        snapshot = git.snapshot()
+        found = {entry.path: entry for entry in snapshot.listing(recursive=True)}
+        pointer = Pointer.parse(snapshot.read(found["a.safetensors"]))
+    assert pointer == found["a.safetensors"].lfs
+    assert seeded.lfs.path(pointer.oid).read_bytes() == LARGE
+    assert {name for name, entry in found.items() if entry.lfs} == {"a.safetensors", "c"}
+
+
+@pytest.mark.skipif(GIT is None, reason="git is not installed")
+def test_git_itself_finds_no_fault(seeded, tmp_path):
+    commit(seeded, {"a/b/c.txt": b"1", "a.bin": b"\0", "a-b": b"", "z é.png": b"\x89\0"})
+    commit(seeded, {"a/d": b"2"}, delete=["a/b"], message="")
+    seeded.tag("model", ID, "v1", "main")
+    with seeded.git(seeded.repo("model", ID)) as git:
+        git.create_tag("v2", "main", (Signature("<A>\n", "a\0b", 1), "Notes"))
+        git.create_branch("dev", None)
+    folder = git_folder(seeded)
+    subprocess.run([GIT, "-C", folder, "fsck", "--strict", "--full"], check=True)
+    subprocess.run([GIT, "clone", "-q", folder, tmp_path / "clone"], check=True)
+    tracked = subprocess.run(
+        [GIT, "-C", tmp_path / "clone", "check-attr", "filter", "z é.png", "a.bin", "a-b"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.splitlines()
+    assert [line.rpartition(" ")[2] for line in tracked] == ["lfs", "lfs", "unspecified"]
+
+
+@pytest.mark.skipif(GIT is None, reason="git is not installed")
+def test_a_packed_repository_is_read_as_well(seeded):
+    first = commit(seeded, {"a.txt": b"1"})
+    subprocess.run([GIT, "-C", git_folder(seeded), "gc", "-q", "--prune=now"], check=True)
+    second = commit(seeded, {"a.txt": b"2"})
+    with seeded.git(seeded.repo("model", ID)) as git:
+        assert git.snapshot(first[:8]).text("a.txt") == b"1"
+        assert git.snapshot(second).text("a.txt") == b"2"
+
+
+def test_refusals(seeded):
+    commit(seeded, {"a": b"1"})
+    with pytest.raises(AlreadyExistsError):
+        seeded.create_repo("model", "Acme/Tiny")
+    seeded.create_repo("model", ID, exist_ok=True)
+    with pytest.raises(RepoNotFoundError):
+        seeded.head("dataset", ID)
+    with pytest.raises(RevisionNotFoundError):
+        commit(seeded, {"a": b"2"}, branch="dev")
+    with pytest.raises(EntryNotFoundError):
+        commit(seeded, {}, delete=["b"])
+    with pytest.raises(RevisionNotFoundError):
+        seeded.tag("model", ID, "v1", "absent")
+    for bad in ("tiny", "a/b/c", "api/x", "../x", "acme/"):
+        with pytest.raises(InvalidRequestError):
+            seeded.create_repo("model", bad)
+    with pytest.raises(InvalidRequestError):
+        seeded.new_token("nobody", "read")
+    seeded.add_account("ada")
+    with pytest.raises(InvalidRequestError):
+        seeded.new_token("ada", "admin")
+    with pytest.raises(InvalidRequestError):
+        seeded.add_account("acme")
+
+
+def test_commits_of_many_threads_all_arrive(seeded):
+    with ThreadPoolExecutor(8) as pool:
+        ids = set(pool.map(lambda n: commit(seeded, {f"{n}.txt": b"x"}), range(24)))
+    assert len(ids) == 24
+    with seeded.git(seeded.repo("model", ID)) as git:
+        assert len(git.snapshot().files()) == 25
+
+
+def test_one_of_many_commits_on_the_same_parent_wins(seeded):
+    parent = commit(seeded, {"a": b"0"})
+    repo = seeded.repo("model", ID)
+    ready = threading.Barrier(8)
+
+    def attempt(number):
+        with seeded.git(repo) as git:
+            blob = git.objects.write_blob(b"%d" % number)
+            ready.wait()
+            signature = Signature("a", "b", number)
+            try:
+                return git.commit(
+                    "main", [PutBlob("a", blob)], message="x", signature=signature, parent=parent
+                )
+            except StaleParentError:
+                return None
+
+    with ThreadPoolExecutor(8) as pool:
+        made = [oid for oid in pool.map(attempt, range(8)) if oid]
+    assert made == [seeded.head("model", ID)]
+
+
+def test_a_failed_commit_changes_nothing(seeded):
+    head = commit(seeded, {"a": b"1"})
+    with pytest.raises(HubError):
+        commit(seeded, {"b": b"2", "B": b"3"})
+    with pytest.raises(HubError):
+        commit(seeded, {"c": b"2", "../d": b"3"})
+    assert seeded.head("model", ID) == head
+
+
+def test_locks_that_a_killed_process_left_do_not_block(seeded):
+    first = commit(seeded, {"a": b"1"})
+    ref = git_folder(seeded) / "refs" / "heads"
+    (ref / "main.lock").touch()
+    assert commit(seeded, {"a": b"2"}) != first
+
+
+def test_a_folder_that_a_killed_creation_left_is_replaced(store):
+    git_folder(store).mkdir(parents=True)
+    (git_folder(store) / "HEAD").write_text("half")
+    store.create_repo("model", ID)
+    assert commit(store, {"a": b"1"})
+    assert Repo(git_folder(store)).head().decode() == store.head("model", ID)
+
+
+def test_uploads_that_were_killed_are_swept(store):
+    fresh, old = (store.root / "lfs" / "incoming" / name for name in ("fresh", "old"))
+    for path in (fresh, old):
+        path.touch()
+    os.utime(old, (1, 1))
+    store.remove_abandoned()
+    assert fresh.exists()
+    assert not old.exists()
+
+
+def test_two_processes_commit_to_one_store(seeded):
+    script = (
+        "import sys; from pathlib import Path; from ggez_hub.embedded import HubStore\n"
+        "with HubStore.open(Path(sys.argv[1])) as store:\n"
+        "    for n in range(10):\n"
+        "        store.commit('model', 'acme/tiny', {f'{sys.argv[2]}-{n}': b'x'}, message='m',\n"
+        "                     author='a', email='e', date=n)\n"
+    )
+    processes = [
+        subprocess.Popen([sys.executable, "-c", script, str(seeded.root), name]) for name in "ab"
+    ]
+    assert [process.wait() for process in processes] == [0, 0]
+    with seeded.git(seeded.repo("model", ID)) as git:
+        assert len(git.snapshot().files()) == 21
+
+
+def test_the_owners_token_is_for_the_owner_alone(store):
+    token = store.owner_token()
+    path = store.root / "token"
+    assert path.read_text() == token
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert (store.root / "hub.sqlite3").stat().st_mode & 0o777 == 0o600
+    assert store.owner_token() == token
+    assert Accounts(store.database).authenticate(token).may_write("anyone")
+
+
+def test_a_store_of_a_newer_version_is_left_alone(tmp_path):
+    HubStore.open(tmp_path).close()
+    with sqlite3.connect(tmp_path / "hub.sqlite3") as connection:
+        connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    with pytest.raises(HubError, match="schema 99"):
+        HubStore.open(tmp_path)
