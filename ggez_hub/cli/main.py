@@ -67,7 +67,8 @@ class CommandTable(click.Group):
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
+        # A reader that went away (`| head`) is no error; click ends quietly.
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
         except Exception as error:
             from ggez_hub.cli.errors import explained, wants_traceback

@@ -72,7 +72,7 @@ def merge_command(
         f"{target}: {report.tensors} tensors, {report.touched} of them changed, "
         f"{report.nbytes / 1e6:.1f} MB"
     )
-    out.line("\n".join(("", "import open_clip", *chosen.loading_lines(str(target)))))
+    out.line("\n".join(("", *chosen.loading_lines(chosen.layout(target), str(target)))))
     out.document(
         {
             "out": str(target),

@@ -45,5 +45,5 @@ class Family(Protocol):
         `module` is the path of the module as PEFT writes it, `names` are the base's tensors.
         """
 
-    def loading_lines(self, folder: str) -> tuple[str, ...]:
-        """Python that loads the model in `folder`."""
+    def loading_lines(self, layout: Layout, folder: str) -> tuple[str, ...]:
+        """Python that loads the model in `folder`, the import first."""

@@ -31,8 +31,9 @@ class EmbeddingFamily:
         name = f"{module}.weight"
         return name if name in names else None
 
-    def loading_lines(self, folder: str) -> tuple[str, ...]:
+    def loading_lines(self, layout: Layout, folder: str) -> tuple[str, ...]:
         return (
+            "import open_clip",
             f'model, preprocess = open_clip.create_model_from_pretrained("local-dir:{folder}")',
             f'tokenizer = open_clip.get_tokenizer("local-dir:{folder}")',
         )

@@ -10,7 +10,7 @@ from pathlib import Path
 from ggez_hub.errors import MissingExtra, UsageProblem
 from ggez_hub.families import Family
 from ggez_hub.merging.deltas import Delta, WeightIndex
-from ggez_hub.merging.output import check_space, copy_side_files, whole_folder
+from ggez_hub.merging.output import check_space, copy_side_files, exclusive, whole_folder
 
 METHODS = ("ggez_linear",)
 
@@ -46,7 +46,7 @@ def merge(
     and leaves nothing behind if the merge would not be exact.
     """
     require_method(method)
-    with whole_folder(out) as folder:
+    with exclusive(out), whole_folder(out) as folder:
         return merge_into(folder, base, adapters, family, method, wrote)
 
 

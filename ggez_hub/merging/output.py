@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
+import tempfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,10 +29,24 @@ class NoSpace(GgezError):
 
 
 @contextmanager
+def exclusive(target: Path) -> Iterator[None]:
+    """Only one process at a time writes `target`; others wait here until it is done."""
+    from filelock import FileLock
+
+    # Away from the target, so that nothing is left beside it.
+    locks = Path(tempfile.gettempdir()) / f"ggez-hub-{os.getuid() if os.name == 'posix' else 0}"
+    locks.mkdir(mode=0o700, exist_ok=True)
+    name = hashlib.sha256(str(target.absolute()).encode()).hexdigest()[:32]
+    with FileLock(locks / f"{name}.lock"):
+        yield
+
+
+@contextmanager
 def whole_folder(target: Path) -> Iterator[Path]:
     """A temporary sibling of `target` that becomes `target` at the end, or vanishes.
 
-    Raises OutputExists if `target` is there. What a killed run left beside it is removed first.
+    Raises OutputExists if `target` is there. What a killed run left beside it is removed first;
+    the caller holds `exclusive(target)`, so that no running one is taken for killed.
     """
     target = target.absolute()
     if os.path.lexists(target):

@@ -13,7 +13,7 @@ from ggez_hub.families import get_family
 from ggez_hub.merging import Adapter, merge
 from ggez_hub.weights import read_header
 
-from .conftest import open_clip_model, write_lora
+from ..models import open_clip_model, write_lora
 
 WEIGHTS = "open_clip_model.safetensors"
 EMBEDDING = get_family("embedding")

@@ -17,7 +17,7 @@ from ggez_hub.families import UnknownLayout, get_family
 from ggez_hub.merging import Adapter, BadAdapter, NoSpace, OutputExists, WrongBase, merge, output
 from ggez_hub.weights import BadWeights
 
-from .conftest import write_lora
+from ..models import write_lora
 
 EMBEDDING = get_family("embedding")
 

@@ -1,0 +1,134 @@
+"""The steps of `pull`, told as they happen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from ggez_hub.cards import CardDocument
+from ggez_hub.cli.output import Output
+from ggez_hub.cli.resolving import as_document, tell_resolution, tell_table
+from ggez_hub.errors import UsageProblem
+from ggez_hub.families import Layout, get_family
+from ggez_hub.hub import Hub
+from ggez_hub.regions import find_region
+from ggez_hub.registry.index import read_pinned_card
+from ggez_hub.registry.lock import LOCK_NAME, Lock, check_upstream, read_lock
+from ggez_hub.registry.parity_table import ParityTable, parity_table
+from ggez_hub.registry.preflight import Preflight, preflight
+from ggez_hub.registry.pull import Pulled, pull_resolution
+from ggez_hub.registry.request import Request
+from ggez_hub.registry.resolution import Resolution
+from ggez_hub.registry.resolver import resolve
+from ggez_hub.registry.result_card import result_card
+
+
+@dataclass(frozen=True)
+class Mode:
+    """How a pull is done, beside what is pulled."""
+
+    target: Path
+    locked: bool = False
+    lock_file: Path | None = None
+    dry_run: bool = False
+    explain: bool = False
+    offline: bool = False
+
+
+def run(request: Request, hub: Hub, mode: Mode, out: Output) -> Pulled | None:
+    """Resolve or unlock, tell, and pull; None after a dry run."""
+    lock = _lock(request, mode) if mode.locked else None
+    if lock is not None:
+        if not mode.offline:
+            check_upstream(lock, hub)
+        resolution = lock.resolution
+        document = read_pinned_card(hub, resolution.adapters[0].card)
+    else:
+        resolved = resolve(request, hub)
+        resolution, document = resolved.resolution, resolved.document
+    table = parity_table(document.card, resolution)
+    tell_resolution(resolution, out, explain=mode.explain)
+    if mode.dry_run:
+        _tell_preflight(preflight(resolution, hub, mode.target), out)
+        return None
+    pulled = _pull(resolution, hub, mode.target, document, table, lock, out)
+    _tell_result(pulled, table, out)
+    return pulled
+
+
+def _lock(request: Request, mode: Mode) -> Lock:
+    lock = read_lock(mode.lock_file or mode.target / LOCK_NAME)
+    if lock.resolution.region != find_region(request.region).id:
+        raise UsageProblem(
+            f"the lock file is of the region {lock.resolution.region}, not {request.region}"
+        )
+    defaults = Request(request.region)
+    asked = [
+        f"--{field.name}"
+        for field in fields(Request)
+        if field.name not in {"region", "family"}
+        and getattr(request, field.name) != getattr(defaults, field.name)
+    ]
+    if asked:
+        raise UsageProblem(
+            f"{', '.join(asked)} cannot be chosen with --locked, which resolves nothing",
+            "Pull without --locked to resolve anew.",
+        )
+    return lock
+
+
+def _pull(
+    resolution: Resolution,
+    hub: Hub,
+    target: Path,
+    document: CardDocument,
+    table: ParityTable | None,
+    lock: Lock | None,
+    out: Output,
+) -> Pulled:
+    family = get_family(resolution.family)
+
+    def readme(layout: Layout) -> str:
+        return result_card(resolution, document, table, family, layout)
+
+    weights = resolution.base.weights
+    total = sum(file.size for file in resolution.base.files if file.path in weights)
+    with out.progress() as progress:
+        task = progress.add_task("merging", total=total)
+        return pull_resolution(
+            resolution,
+            hub,
+            target,
+            readme=readme,
+            expected=lock,
+            wrote=lambda nbytes: progress.advance(task, nbytes),
+        )
+
+
+def _tell_preflight(costs: Preflight, out: Output) -> None:
+    fits = "fits this machine" if costs.fits else "does not fit this machine"
+    out.line(
+        f"would fetch {costs.fetch_bytes / 1e6:.1f} MB, write {costs.disk_bytes / 1e6:.1f} MB in "
+        f"all, take {costs.ram_bytes / 1e9:.2f} GB of memory; the weights take "
+        f"{costs.vram_bytes / 1e6:.1f} MB on a device: {fits}"
+    )
+    out.document(costs.as_dict())
+
+
+def _tell_result(pulled: Pulled, table: ParityTable | None, out: Output) -> None:
+    resolution = pulled.lock.resolution
+    family = get_family(resolution.family)
+    what = "is there already, with the same merge digest" if pulled.reused else "written"
+    out.line(f"{pulled.model} {what}; {pulled.folder / LOCK_NAME} pins every input")
+    tell_table(table, out)
+    layout = family.layout(pulled.model)
+    out.line("\n".join(("", *family.loading_lines(layout, str(pulled.model)))))
+    out.document(
+        {
+            "out": str(pulled.folder),
+            "model": str(pulled.model),
+            "lock": str(pulled.folder / LOCK_NAME),
+            "reused": pulled.reused,
+            **as_document(resolution, table),
+        }
+    )

@@ -1,0 +1,66 @@
+"""`resolve` and `search`: what a pull would take, and what there is."""
+
+from __future__ import annotations
+
+import click
+
+from ggez_hub.cli.output import Output, hub_option, output_options
+from ggez_hub.cli.resolving import (
+    as_document,
+    request_options,
+    tell_region,
+    tell_resolution,
+    tell_table,
+)
+from ggez_hub.registry.request import Request
+
+
+@click.command("resolve", short_help="What a pull would take, and why.")
+@request_options
+@hub_option
+@output_options
+def resolve_command(request: Request, hub: str, out: Output) -> None:
+    """What a pull would take, and why: every candidate with its reason. Nothing is written."""
+    from ggez_hub.hub import connect
+    from ggez_hub.registry.parity_table import parity_table
+    from ggez_hub.registry.resolver import resolve
+
+    tell_region(request, out)
+    with connect(hub, quiet=out.quiet) as server:
+        resolved = resolve(request, server)
+    table = parity_table(resolved.document.card, resolved.resolution)
+    tell_resolution(resolved.resolution, out, explain=True)
+    tell_table(table, out)
+    out.document(as_document(resolved.resolution, table))
+
+
+@click.command("search", short_help="Adapters that a hub holds, by region and family.")
+@click.option("--region", default=None, help="Only adapters that serve this region.")
+@click.option("--family", default=None, help="embedding, diffusion or vlm.")
+@hub_option
+@output_options
+def search_command(region: str | None, family: str | None, hub: str, out: Output) -> None:
+    """Adapters that a hub's curated index holds, by region and family."""
+    from ggez_hub.hub import connect
+    from ggez_hub.regions import fallback_chain, find_region
+    from ggez_hub.registry.index import Entry, accepted_entries
+
+    chain = [r.id for r in fallback_chain(find_region(region))] if region else None
+    with connect(hub, quiet=out.quiet) as server:
+        entries = accepted_entries(server)
+    found = [
+        entry
+        for entry in entries
+        if isinstance(entry, Entry)
+        and (chain is None or entry.document.card.region in chain)
+        and family in {None, entry.document.card.family}
+    ]
+    rows = []
+    for entry in sorted(found, key=lambda e: (e.document.card.region, e.repo)):
+        card = entry.document.card
+        rows.append(
+            (entry.repo, card.region, card.family, card.kind, card.level, card.status.state)
+        )
+    header = ("adapter", "region", "family", "kind", "level", "status")
+    out.table(header, rows)
+    out.document([dict(zip(header, row, strict=True)) for row in rows])

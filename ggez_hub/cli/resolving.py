@@ -1,0 +1,117 @@
+"""What `pull` and `resolve` share: the options of a request, and how a resolution is told."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from ggez_hub.cli.output import Output
+from ggez_hub.registry.request import Request
+
+if TYPE_CHECKING:
+    from ggez_hub.registry.parity_table import ParityTable
+    from ggez_hub.registry.resolution import PinnedRepo, Resolution
+
+R = TypeVar("R")
+
+
+def request_options(command: Callable[..., R]) -> Callable[..., R]:
+    """Give a command the options of a Request; it receives them as `request`."""
+
+    @click.option("--region", required=True, help="A country or group: th, southeast-asia, ไทย.")
+    @click.option("--family", default=None, help="embedding, diffusion or vlm.")
+    @click.option("--base", default=None, metavar="REPO[@REVISION]", help="Another base model.")
+    @click.option("--beta", type=click.FloatRange(min=0), default=None, help="Weight of the Delta.")
+    @click.option("--alpha", type=click.FloatRange(0, 1), default=None, help="Instead of KOF's.")
+    @click.option("--method", default="ggez_linear", show_default=True)
+    @click.option("--fallback", type=click.Choice(["near", "wide"]), default="near")
+    @click.option("--trust", default="curated", show_default=True, metavar="curated|any|ORG,...")
+    @click.option("--live", is_flag=True, help="Search the hub by tags, not the curated index.")
+    @functools.wraps(command)
+    def wrapper(*args: Any, fallback: str, **options: Any) -> R:
+        fields = ("region", "family", "base", "beta", "alpha", "method", "trust", "live")
+        asked = {name: options.pop(name) for name in fields}
+        return command(*args, request=Request(**asked, wide=fallback == "wide"), **options)
+
+    return wrapper
+
+
+def tell_region(request: Request, out: Output) -> None:
+    """The first line: which region was understood. A code that is also a language is spelled out."""
+    from ggez_hub.regions import find_region, spelled_out
+
+    out.line(spelled_out(find_region(request.region), request.region))
+
+
+def tell_resolution(resolution: Resolution, out: Output, *, explain: bool = False) -> None:
+    """Base, adapter, alpha and beta, each with where it comes from and why."""
+    out.line(f"base     {_pin(resolution.base)}")
+    for adapter in resolution.adapters:
+        served = f"region {adapter.region}"
+        if adapter.region != resolution.region:
+            served += f", which {resolution.region} falls back to: it has no adapter of its own"
+        out.line(f"adapter  {_pin(adapter.source)}, {served}")
+    out.line(f"alpha    {_alpha(resolution)}")
+    for adapter in resolution.adapters:
+        out.line(f"beta     {adapter.beta.value:g}: {adapter.beta.reason}")
+        if adapter.beta.region not in {None, resolution.region}:
+            out.line(
+                f"         It was chosen for {adapter.beta.region}, not for {resolution.region}: "
+                "fewer than 100 items are of the requested region."
+            )
+    if explain:
+        out.line("candidates")
+        for adapter in resolution.adapters:
+            out.line(f"  taken     {adapter.source.repo} ({adapter.region})")
+        for candidate in resolution.rejected:
+            out.line(f"  rejected  {candidate.repo} ({candidate.region}): {candidate.reason}")
+
+
+def _pin(pinned: PinnedRepo) -> str:
+    gated = ", gated" if pinned.gated else ""
+    return (
+        f"{pinned.repo} @ {pinned.revision[:12]} "
+        f"({pinned.nbytes / 1e6:.1f} MB, {pinned.license}{gated})"
+    )
+
+
+def _alpha(resolution: Resolution) -> str:
+    factor = resolution.alpha
+    if factor.provenance == "user":
+        return f"{factor.value:g}, set by you"
+    text = (
+        f"{factor.value:.5f} = {factor.series} of {factor.year} / 100, KOF release {factor.release}"
+    )
+    if factor.fallback:
+        return f"{text}, of {factor.fallback}: {resolution.region} has no value of its own"
+    if len(factor.members) > 1:
+        return f"{text}, mean of {len(factor.members)} countries"
+    return text
+
+
+def tell_table(table: ParityTable | None, out: Output) -> None:
+    """The card's test scores of base, merged and regional model."""
+    if table is None:
+        out.line("The adapter's card has no test scores for this region.")
+        return
+    claim = "" if table.trade.measured_by == "registry" else ", as its author claims"
+    out.line("")
+    out.table(
+        table.header(),
+        table.rows(),
+        title=f"Test scores of the card{claim}: {table.trade.metric}, 0-100, 95 % intervals; "
+        "GRP on scores above chance",
+    )
+
+
+def as_document(resolution: Resolution, table: ParityTable | None) -> dict[str, Any]:
+    """The JSON of a resolution."""
+    return {
+        **resolution.model_dump(mode="json", exclude={"rejected"}),
+        "merge_digest": resolution.merge_digest,
+        "rejected": [r.model_dump() for r in resolution.rejected],
+        "table": table.as_list() if table else None,
+    }

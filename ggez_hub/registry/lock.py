@@ -1,0 +1,125 @@
+"""`ggez.lock`: the resolution that a folder was made from, and the digests of what came out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ggez_hub import __version__
+from ggez_hub.cards.schema import FilePath, FileRecord
+from ggez_hub.errors import GgezError
+from ggez_hub.hub import Hub
+from ggez_hub.registry.resolution import ENGINE, PinnedRepo, Resolution
+from ggez_hub.weights import sha256_file
+
+LOCK_NAME = "ggez.lock"
+
+
+class BadLock(GgezError):
+    """A lock file cannot be read or used."""
+
+
+class Differs(GgezError):
+    """Something is not what the lock says; the message lists the differences."""
+
+
+class Lock(BaseModel):
+    """A lock file. `outputs` are the files below the folder that holds it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_version: Literal[1] = 1
+    generator: str = f"ggez-hub {__version__}"
+    resolution: Resolution
+    outputs: dict[FilePath, FileRecord]
+
+    def to_text(self) -> str:
+        """Canonical JSON: sorted keys, so that equal locks have equal bytes."""
+        data = self.model_dump(mode="json")
+        return json.dumps(data, sort_keys=True, indent=1, ensure_ascii=False) + "\n"
+
+
+def read_lock(path: Path) -> Lock:
+    """Read a lock file; raises BadLock."""
+    try:
+        lock = Lock.model_validate_json(path.read_bytes())
+    except FileNotFoundError as error:
+        raise BadLock(
+            f"there is no lock file {path}", "Pull once without --locked, or name one with --lock."
+        ) from error
+    except (OSError, ValidationError) as error:
+        raise BadLock(f"{path} is no lock file: {error}") from error
+    if lock.resolution.engine != ENGINE:
+        raise BadLock(
+            f"{path} was made by the engine {lock.resolution.engine}, this is {ENGINE}",
+            f"Use {lock.generator}, or pull anew without --locked.",
+        )
+    return lock
+
+
+def record_outputs(folder: Path) -> dict[str, FileRecord]:
+    """Size and sha256 of every file below `folder`, except the lock itself."""
+    return {
+        path.relative_to(folder).as_posix(): FileRecord(
+            size=path.stat().st_size, sha256=sha256_file(path)
+        )
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != LOCK_NAME
+    }
+
+
+def differences(lock: Lock, folder: Path, *, digests: bool) -> list[str]:
+    """How the files below `folder` differ from the lock; with `digests` every byte is read."""
+    found = []
+    for name, record in lock.outputs.items():
+        path = folder / name
+        if not path.is_file():
+            found.append(f"{name} is missing")
+        elif path.stat().st_size != record.size:
+            found.append(f"{name} has {path.stat().st_size:,} bytes, not {record.size:,}")
+        elif digests and sha256_file(path) != record.sha256:
+            found.append(f"{name} has another sha256 than {record.sha256[:16]}…")
+    return found
+
+
+def check_upstream(lock: Lock, hub: Hub) -> None:
+    """Raise Differs unless the hub still has every input as the lock pins it."""
+    from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
+
+    found: list[str] = []
+    resolution = lock.resolution
+    for pinned in (resolution.base, *(a.source for a in resolution.adapters)):
+        where = f"{pinned.repo}@{pinned.revision[:12]}"
+        try:
+            at = hub.at_commit(pinned.repo, pinned.revision)
+        except RevisionNotFoundError:
+            found.append(f"{where}: the commit is gone (the branch was rewritten)")
+            continue
+        except RepositoryNotFoundError:
+            found.append(f"{where}: the repository is gone or private")
+            continue
+        listed = {file.path: file for file in at.files}
+        found += _changed(pinned, {p: (f.size, f.oid, f.sha256) for p, f in listed.items()}, where)
+    if found:
+        raise Differs(
+            "the hub no longer has what the lock pins:\n  " + "\n  ".join(found),
+            "Pull anew without --locked to take what is there now.",
+        )
+
+
+def _changed(
+    pinned: PinnedRepo, listed: dict[str, tuple[int, str, str | None]], where: str
+) -> list[str]:
+    found = []
+    for file in pinned.files:
+        if file.path not in listed:
+            found.append(f"{where}: {file.path} is gone")
+            continue
+        size, oid, sha256 = listed[file.path]
+        same = sha256 == file.sha256 if sha256 and file.sha256 else oid == file.oid
+        if size != file.size or not same:
+            found.append(f"{where}: {file.path} has changed")
+    return found

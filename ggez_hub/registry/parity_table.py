@@ -1,0 +1,83 @@
+"""The table of a pull: base, merged and regional model on the card's test scores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ggez_hub.cards import AdapterCard
+from ggez_hub.evaluation.selection import NoCurve, Point, Trade, trade
+from ggez_hub.registry.resolution import Resolution
+
+
+@dataclass(frozen=True)
+class Line:
+    """A model of the table; `point` is None where its beta was not measured."""
+
+    label: str
+    beta: float
+    point: Point | None
+
+
+@dataclass(frozen=True)
+class ParityTable:
+    """Base, merged and regional model, with the alpha and the region of the resolution."""
+
+    lines: tuple[Line, ...]
+    trade: Trade
+
+    def as_list(self) -> list[dict[str, Any]]:
+        """The table as JSON; scores are on 0-100, intervals are 95 %."""
+        return [
+            {"model": line.label, "beta": line.beta, "measured": False}
+            if line.point is None
+            else {
+                "model": line.label,
+                "beta": line.beta,
+                "measured": True,
+                "global": line.point.q_global.score,
+                "global_interval": list(line.point.q_global.interval),
+                "regional": line.point.q_regional.score,
+                "regional_interval": list(line.point.q_regional.interval),
+                "grp": line.point.grp,
+                "grp_interval": list(line.point.interval),
+                "grp_raw": line.point.grp_raw,
+            }
+            for line in self.lines
+        ]
+
+    def rows(self) -> list[list[str]]:
+        """The table for people."""
+        return [
+            [f"{line.label} (beta {line.beta:g})", "not measured", "", "", ""]
+            if line.point is None
+            else [
+                f"{line.label} (beta {line.beta:g})",
+                _with_interval(line.point.q_global.score, line.point.q_global.interval),
+                _with_interval(line.point.q_regional.score, line.point.q_regional.interval),
+                _with_interval(line.point.grp, line.point.interval),
+                f"{line.point.grp_raw:.2f}",
+            ]
+            for line in self.lines
+        ]
+
+    def header(self) -> list[str]:
+        """The columns of `rows`."""
+        return ["model", "global", f"regional ({self.trade.region})", "GRP", "GRP raw"]
+
+
+def parity_table(card: AdapterCard, resolution: Resolution) -> ParityTable | None:
+    """The table from the card's test scores, or None if it has none."""
+    if card.curve == "unknown":
+        return None
+    try:
+        seen = trade(card.curve, "test", resolution.alpha.value, resolution.region, card.region)
+    except NoCurve:
+        return None
+    beta = resolution.adapters[0].beta.value
+    betas = {"base": 0.0, "merged": beta, "regional": 1.0}
+    return ParityTable(tuple(Line(k, b, seen.at(b)) for k, b in betas.items()), seen)
+
+
+def _with_interval(value: float, interval: tuple[float, float]) -> str:
+    return f"{value:.2f} [{interval[0]:.2f}, {interval[1]:.2f}]"

@@ -1,0 +1,121 @@
+"""`pull`: from a resolution to a folder that is whole or absent."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ggez_hub.families import Layout, get_family
+from ggez_hub.hub import Hub
+from ggez_hub.merging.merge import Adapter, merge_into, require_engine, require_method
+from ggez_hub.merging.output import OutputExists, check_space, exclusive, whole_folder
+from ggez_hub.registry.lock import (
+    LOCK_NAME,
+    Differs,
+    Lock,
+    differences,
+    read_lock,
+    record_outputs,
+)
+from ggez_hub.registry.preflight import preflight
+from ggez_hub.registry.resolution import PinnedRepo, Resolution
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """What a pull left: the folder, its lock, and whether it was there already."""
+
+    folder: Path
+    lock: Lock
+    reused: bool
+
+    @property
+    def model(self) -> Path:
+        """The folder with the weights."""
+        return self.folder / self.lock.resolution.family
+
+
+def pull_resolution(
+    resolution: Resolution,
+    hub: Hub,
+    out: Path,
+    *,
+    readme: Callable[[Layout], str] | None = None,
+    expected: Lock | None = None,
+    wrote: Callable[[int], None] | None = None,
+) -> Pulled:
+    """Fetch, merge and write `resolution` as the new folder `out`.
+
+    `out` holds <family>/ with the weights, the base's side files and a card, and
+    ggez.lock. A folder that is there already with the same merge digest is kept as it is. With
+    `expected`, a lock, the outputs must be the ones that it records. Raises OutputExists, Differs,
+    NoSpace, ChangedFile, and what merging and the client raise; then `out` is as it was before.
+    """
+    require_method(resolution.method)
+    with exclusive(out):
+        if os.path.lexists(out):
+            return Pulled(out, _reusable(out, resolution), reused=True)
+        require_engine()
+        check_space(out, preflight(resolution, hub, out).disk_bytes)
+        base = _fetch(resolution.base, hub)
+        adapters = [
+            Adapter(_fetch(adapter.source, hub), adapter.beta.value)
+            for adapter in resolution.adapters
+        ]
+        family = get_family(resolution.family)
+        with whole_folder(out) as folder:
+            model = folder / resolution.family
+            model.mkdir()
+            merge_into(model, base, adapters, family, resolution.method, wrote)
+            if readme is not None:
+                text = readme(family.layout(model))
+                (model / "README.md").write_text(text, encoding="utf-8")
+            lock = Lock(resolution=resolution, outputs=record_outputs(folder))
+            if expected is not None:
+                _check_expected(expected, folder)
+            (folder / LOCK_NAME).write_text(lock.to_text(), encoding="utf-8")
+    return Pulled(out, lock, reused=False)
+
+
+def _fetch(pinned: PinnedRepo, hub: Hub) -> Path:
+    return hub.fetch(pinned.repo, pinned.revision, [file.as_hub_file() for file in pinned.files])
+
+
+def _reusable(out: Path, resolution: Resolution) -> Lock:
+    """The lock of a folder that already is this pull; raises OutputExists."""
+    if not (out / LOCK_NAME).is_file():
+        raise OutputExists(f"{out} exists already", "Choose another folder with -o, or remove it.")
+    lock = read_lock(out / LOCK_NAME)
+    if lock.resolution.merge_digest != resolution.merge_digest:
+        raise OutputExists(
+            f"{out} holds another pull: {describe(lock.resolution)}",
+            f"This one is {describe(resolution)}. Choose another folder with -o, or remove it.",
+        )
+    if found := differences(lock, out, digests=False):
+        raise OutputExists(
+            f"{out} was changed since it was pulled: {'; '.join(found)}",
+            "Choose another folder with -o, or remove it.",
+        )
+    return lock
+
+
+def _check_expected(expected: Lock, folder: Path) -> None:
+    found = differences(expected, folder, digests=True)
+    if not found:
+        return
+    hint = "The inputs were the same: the engine, or a library that it uses, is another one."
+    if platform.machine() not in {"x86_64", "AMD64"}:
+        hint = f"Equal bytes are promised on x86-64; this machine is {platform.machine()}."
+    raise Differs("the result differs from the lock:\n  " + "\n  ".join(found), hint)
+
+
+def describe(resolution: Resolution) -> str:
+    """A resolution in one line."""
+    adapters = " + ".join(
+        f"{a.beta.value:g} * {a.source.repo}@{a.source.revision[:8]}" for a in resolution.adapters
+    )
+    base = resolution.base
+    return f"{base.repo}@{base.revision[:8]} + {adapters}"

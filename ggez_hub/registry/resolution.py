@@ -1,0 +1,118 @@
+"""What a request comes to: every input pinned, frozen, and ready for the lock file."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ggez_hub.cards import AlphaRecord
+from ggez_hub.cards.schema import FilePath, RegionId, RepoId, Sha256
+from ggez_hub.hub import HubFile
+from ggez_hub.weights import digest_json
+
+# Changes whenever the same inputs would give other bytes.
+ENGINE = "ggez-merge/1"
+
+
+class Part(BaseModel):
+    """Base of the parts: frozen and closed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PinnedFile(Part):
+    """A file by size and digest: sha256 of a large file, git's id of a small one."""
+
+    path: FilePath
+    size: int = Field(ge=0)
+    oid: str = Field(pattern=r"^[0-9a-f]{40}$")
+    sha256: Sha256 | None = None
+
+    @classmethod
+    def of(cls, file: HubFile) -> PinnedFile:
+        """The pin of a file on a hub."""
+        return cls(path=file.path, size=file.size, oid=file.oid, sha256=file.sha256)
+
+    def as_hub_file(self) -> HubFile:
+        """The file to fetch."""
+        return HubFile(self.path, self.size, self.oid, self.sha256)
+
+
+class PinnedRepo(Part):
+    """Files of a repository at a commit; `weights` are the sha256s of its weight files."""
+
+    repo: RepoId
+    revision: str = Field(pattern=r"^[0-9a-f]{40}$")
+    license: str
+    gated: bool
+    weights: dict[FilePath, Sha256]
+    files: tuple[PinnedFile, ...]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all files."""
+        return sum(file.size for file in self.files)
+
+
+class ChosenBeta(Part):
+    """beta and why: given by the user, or selected for a region's items on the validation split."""
+
+    value: float = Field(ge=0)
+    why: Literal["given", "selected"]
+    region: str | None = None
+    reason: str
+
+
+class PinnedCard(Part):
+    """The card that was read: a file of the curated index, or the adapter's own README.md."""
+
+    repo: RepoId
+    repo_type: Literal["model", "dataset"]
+    revision: str = Field(pattern=r"^[0-9a-f]{40}$")
+    path: FilePath
+    sha256: Sha256
+
+
+class PinnedAdapter(Part):
+    """An adapter with its beta, and the card that speaks for it."""
+
+    source: PinnedRepo
+    region: RegionId
+    kind: str
+    beta: ChosenBeta
+    card: PinnedCard
+
+
+class Rejected(Part):
+    """A candidate that was not taken, with the reason."""
+
+    repo: str
+    region: str
+    reason: str
+
+
+class Resolution(Part):
+    """All that decides a pull. The same resolution gives the same bytes."""
+
+    region: RegionId
+    family: str
+    method: str
+    form: str
+    engine: str = ENGINE
+    alpha: AlphaRecord
+    base: PinnedRepo
+    adapters: tuple[PinnedAdapter, ...]
+    rejected: tuple[Rejected, ...] = ()
+
+    @property
+    def merge_digest(self) -> str:
+        """The sha256 of what decides the merged weights; not of where they came from."""
+        decisive: dict[str, Any] = {
+            "base": self.base.weights,
+            "adapters": [[a.source.weights, a.beta.value] for a in self.adapters],
+            "method": self.method,
+            "form": self.form,
+            "engine": self.engine,
+        }
+        return digest_json(decisive)

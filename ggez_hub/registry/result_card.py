@@ -1,0 +1,84 @@
+"""The card of a merged model: what it is made of, what it scores, how it is loaded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from ggez_hub.cards import CardDocument
+from ggez_hub.families import Family, Layout
+from ggez_hub.regions import find_region
+from ggez_hub.registry.parity_table import ParityTable
+from ggez_hub.registry.resolution import Resolution
+
+
+def result_card(
+    resolution: Resolution,
+    document: CardDocument,
+    table: ParityTable | None,
+    family: Family,
+    layout: Layout,
+) -> str:
+    """The README.md of a merged model, with the keys that the Hub knows."""
+    adapter, base = resolution.adapters[0], resolution.base
+    licences = sorted({base.license, adapter.source.license})
+    front: dict[str, Any] = {
+        # A list of bases means a merge on the Hub.
+        "base_model": [base.repo, adapter.source.repo],
+        "base_model_relation": "merge",
+        "library_name": layout.library,
+        "pipeline_tag": document.front_matter.get("pipeline_tag"),
+        "language": list(document.card.languages),
+        "license": licences[0] if len(licences) == 1 else "other",
+        "tags": [
+            "ggez",
+            f"ggez-region:{resolution.region}",
+            f"ggez-family:{family.name}",
+            "mergekit",
+        ],
+    }
+    if len(licences) > 1:
+        front["license_name"] = " and ".join(licences)
+    name = find_region(resolution.region).name
+    parts = [
+        f"# {family.title.capitalize()} model for {name}",
+        f"Merged by ggez-hub: {base.repo} + {adapter.beta.value:g} * Delta of {adapter.source.repo}.",
+        "\n".join(_provenance(resolution)),
+        _scores(table),
+        "Load it:\n\n```python\n"
+        + "\n".join(family.loading_lines(layout, "PATH_OF_THIS_FOLDER"))
+        + "\n```",
+        "`ggez.lock` in the folder above pins every input by commit and sha256.",
+    ]
+    yaml_block = yaml.safe_dump(
+        {key: value for key, value in front.items() if value}, sort_keys=False, allow_unicode=True
+    )
+    return f"---\n{yaml_block}---\n\n" + "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _provenance(resolution: Resolution) -> list[str]:
+    adapter, base, factor = resolution.adapters[0], resolution.base, resolution.alpha
+    source = "set by the user"
+    if factor.provenance == "kof":
+        source = f"{factor.series}, KOF release {factor.release}, {factor.year}"
+    return [
+        f"- base: {base.repo} at {base.revision} ({base.license})",
+        f"- adapter: {adapter.source.repo} at {adapter.source.revision} "
+        f"({adapter.source.license}; region {adapter.region})",
+        f"- alpha {factor.value:.5f}: {source}",
+        f"- beta {adapter.beta.value:g}: {adapter.beta.reason}",
+        f"- merge digest {resolution.merge_digest}",
+    ]
+
+
+def _scores(table: ParityTable | None) -> str:
+    if table is None:
+        return "The adapter's card has no test scores."
+    rows = [table.header(), ["---"] * 5, *table.rows()]
+    lines = "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    claim = "" if table.trade.measured_by == "registry" else " (claimed by its author)"
+    return (
+        f"Test scores of the adapter's card{claim}, {table.trade.metric}, 0-100 with 95 % "
+        f"intervals; GRP on scores above chance:\n\n{lines}"
+    )

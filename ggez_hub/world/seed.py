@@ -1,0 +1,81 @@
+"""The demo world in a hub: its models, its data set, and the index of its accepted adapters.
+
+Author and date are fixed, so that commit ids are the same on every machine.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ggez_hub.cards import CardDocument, read_card, render_card
+from ggez_hub.cards.schema import Location
+from ggez_hub.registry.index import CARD_NAME, INDEX_REPO
+
+if TYPE_CHECKING:
+    from ggez_hub.embedded import HubStore
+
+ASSETS = Path(__file__).parent / "assets"
+
+BASE_REPO = "ggez-world/clip-emoji"
+DATA_REPO = "ggez-world/emoji-names"
+
+AUTHOR = "ggez-world"
+EMAIL = "world@ggez-hub.invalid"
+DATE = 1_790_000_000  # seconds since 1970, UTC: in September 2026
+
+
+def adapter_repo(name: str) -> str:
+    """The repository of an adapter of the embedding family."""
+    return f"{BASE_REPO}-{name}"
+
+
+def seed(store: HubStore, assets: Path = ASSETS) -> None:
+    """Put the world into a hub's store; what is there already is left as it is.
+
+    The index comes last: a seeding that was interrupted is taken up again.
+    """
+    store.create_repo("dataset", INDEX_REPO, exist_ok=True)
+    if store.head("dataset", INDEX_REPO) is not None:
+        return
+    family = assets / "embedding"
+    _commit(store, "model", BASE_REPO, _files(family / "base"))
+    if (assets / "emoji-names").is_dir():
+        _commit(store, "dataset", DATA_REPO, _files(assets / "emoji-names"))
+    index: dict[str, bytes | Path] = {}
+    for folder in sorted(p for p in family.iterdir() if p.is_dir() and p.name != "base"):
+        repo = adapter_repo(folder.name)
+        revision = _commit(store, "model", repo, _files(folder))
+        document = read_card(folder / CARD_NAME)
+        index[card_path(document, repo)] = accepted(document, repo, revision).encode()
+    _commit(store, "dataset", INDEX_REPO, index)
+
+
+def card_path(document: CardDocument, repo: str) -> str:
+    """Where the index keeps a card: cards/<region>/<family>/<name>.md."""
+    name = repo.partition("/")[2]
+    return f"cards/{document.card.region}/{document.card.family}/{name}.md"
+
+
+def accepted(document: CardDocument, repo: str, revision: str) -> str:
+    """The registry's copy of a card, which says where the adapter lies."""
+    card = document.card.model_copy(update={"adapter": Location(repo=repo, revision=revision)})
+    return render_card(CardDocument(card, document.front_matter, document.prose))
+
+
+def _files(folder: Path) -> dict[str, bytes | Path]:
+    return {
+        path.relative_to(folder).as_posix(): path
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def _commit(store: HubStore, repo_type: str, repo: str, files: dict[str, bytes | Path]) -> str:
+    store.create_repo(repo_type, repo, exist_ok=True)
+    head = store.head(repo_type, repo)
+    if head is not None:
+        return head
+    return store.commit(
+        repo_type, repo, files, message="Add the demo world", author=AUTHOR, email=EMAIL, date=DATE
+    )

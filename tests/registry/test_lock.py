@@ -1,0 +1,151 @@
+"""The lock file: the same inputs and the same bytes again, or a refusal that says why."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from huggingface_hub import HfApi, constants
+
+from ggez_hub.cli.main import cli
+from ggez_hub.registry.lock import read_lock
+
+from ..worlds import BASE_REPO, card, write_card
+
+ADAPTER = f"{BASE_REPO}-th"
+
+
+def pull(hub, *arguments):
+    return CliRunner().invoke(cli, ["pull", "--hub", hub.endpoint, *map(str, arguments)])
+
+
+@pytest.fixture
+def locked(hub_of, assets, tmp_path):
+    """A hub, its store, and the lock of a pull from it."""
+    hub, store = hub_of(assets)
+    assert pull(hub, "--region", "th", "-o", tmp_path / "first").exit_code == 0
+    shutil.copy(tmp_path / "first" / "ggez.lock", tmp_path / "kept.lock")
+    return hub, store, tmp_path / "kept.lock"
+
+
+def again(hub, lock, out):
+    return pull(hub, "--region", "th", "--locked", "--lock", lock, "-o", out)
+
+
+def commit(store, files, **options):
+    return store.commit("model", ADAPTER, files, message="Change it", author="x",
+                        email="x@x", date=1_800_000_000, **options)  # fmt: skip
+
+
+def test_locked_gives_the_same_bytes(locked, tmp_path):
+    hub, _, lock = locked
+    result = again(hub, lock, tmp_path / "second")
+    assert result.exit_code == 0, result.output
+    assert read_lock(tmp_path / "second" / "ggez.lock") == read_lock(lock)
+
+
+def test_locked_takes_the_old_commit_when_the_branch_moved(locked, assets, tmp_path):
+    hub, store, lock = locked
+    commit(store, {"adapter_model.safetensors": b"something else"})
+    result = again(hub, lock, tmp_path / "second")
+    assert result.exit_code == 0, result.output
+    assert read_lock(tmp_path / "second" / "ggez.lock") == read_lock(lock)
+
+
+def test_lock_in_the_folder_itself_reuses_it(locked, tmp_path):
+    hub, _, _ = locked
+    result = pull(hub, "--region", "th", "--locked", "-o", tmp_path / "first", "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["reused"] is True
+
+
+def test_a_deleted_upstream_is_refused(locked, tmp_path):
+    hub, store, lock = locked
+    HfApi(hub.endpoint, token=_owner(store)).delete_repo(ADAPTER)
+    result = again(hub, lock, tmp_path / "second")
+    assert result.exit_code == 1
+    assert f"{ADAPTER}@" in result.stderr
+    assert "gone" in result.stderr
+    assert not (tmp_path / "second").exists()
+
+
+def _owner(store):
+    store.add_account("owner", orgs=["ggez-world"])
+    return store.new_token("owner", "write")
+
+
+def test_other_choices_are_refused(locked, tmp_path):
+    hub, _, lock = locked
+    arguments = ("--region", "th", "--locked", "--lock", lock, "-o", tmp_path / "x")
+    result = pull(hub, *arguments, "--beta", "0.3")
+    assert result.exit_code == 2
+    assert "--beta cannot be chosen" in result.stderr
+    assert pull(hub, "--region", "vn", *arguments[2:]).exit_code == 2
+
+
+@pytest.mark.parametrize("content", ["", "{}", "not json", '{"schema_version": 2}'])
+def test_what_is_no_lock(locked, tmp_path, content):
+    hub, _, lock = locked
+    lock.write_text(content)
+    result = again(hub, lock, tmp_path / "x")
+    assert result.exit_code == 1
+    assert "is no lock file" in result.stderr
+
+
+def test_an_output_that_differs_is_refused(locked, tmp_path):
+    hub, _, lock = locked
+    data = json.loads(lock.read_text())
+    data["outputs"]["embedding/open_clip_model.safetensors"]["sha256"] = "f" * 64
+    lock.write_text(json.dumps(data))
+    result = again(hub, lock, tmp_path / "second")
+    assert result.exit_code == 1
+    assert "the result differs from the lock" in result.stderr
+    assert not (tmp_path / "second").exists()
+
+
+def test_a_poisoned_cache_is_noticed_and_cleaned(locked, tmp_path):
+    hub, _, lock = locked
+    cache = Path(constants.HF_HUB_CACHE)
+    (file,) = cache.glob("models--ggez-world--clip-emoji-th/snapshots/*/adapter_model.safetensors")
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.resolve().write_bytes(content)
+    result = again(hub, lock, tmp_path / "second")
+    assert result.exit_code == 1
+    assert "is not the file that was recorded" in result.stderr
+    assert not file.exists()
+    assert again(hub, lock, tmp_path / "second").exit_code == 0
+
+
+def test_offline_after_one_pull(locked, tmp_path, monkeypatch):
+    hub, _, lock = locked
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    arguments = ("--region", "th", "--locked", "--lock", lock, "--offline")
+    result = pull(hub, *arguments, "-o", tmp_path / "second")
+    assert result.exit_code == 0, result.output
+
+
+def test_the_lock_names_every_input(locked):
+    _, _, lock = locked
+    pinned = read_lock(lock).resolution
+    assert set(pinned.base.weights) == {"open_clip_model.safetensors"}
+    assert {f.path for f in pinned.adapters[0].source.files} == {
+        "adapter_config.json",
+        "adapter_model.safetensors",
+    }
+    text = lock.read_text()
+    assert "/tmp" not in text
+    assert "http" not in text
+
+
+def test_beta_follows_the_curve_of_the_card(hub_of, assets, tmp_path):
+    folder = assets / "embedding" / "th"
+    base = assets / "embedding" / "base"
+    write_card(folder, card("th", base, folder, points={"0": (60.0, 1.0), "1": (60.0, 50.0)}))
+    hub, _ = hub_of(assets)
+    result = pull(hub, "--region", "th", "-o", tmp_path / "out", "--json")
+    assert json.loads(result.stdout)["adapters"][0]["beta"]["value"] == 1.0

@@ -1,0 +1,156 @@
+"""The resolver's rules: which candidate is taken, and the reason for every other."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ggez_hub.errors import UsageProblem
+from ggez_hub.registry.index import NoIndex
+from ggez_hub.registry.request import Request
+from ggez_hub.registry.resolver import NoAdapter, resolve
+
+from ..worlds import BASE_REPO, card, write_card
+
+
+def reasons(resolved):
+    return {r.repo.rpartition("-")[2]: r.reason for r in resolved.resolution.rejected}
+
+
+def recard(assets, region="th", **changes):
+    folder = assets / "embedding" / region
+    write_card(folder, card(region, assets / "embedding" / "base", folder, **changes))
+
+
+def taken(resolved):
+    return resolved.resolution.adapters[0].source.repo
+
+
+def test_the_nearer_region_comes_first(seeded):
+    resolved = resolve(Request("th"), seeded)
+    assert taken(resolved) == f"{BASE_REPO}-th"
+    assert reasons(resolved) == {"asia": f"{BASE_REPO}-th comes first"}
+
+
+def test_the_same_inputs_give_the_same_answer(seeded):
+    assert resolve(Request("th"), seeded) == resolve(Request("th"), seeded)
+
+
+def test_alpha_is_that_of_the_requested_region(seeded):
+    resolved = resolve(Request("kh"), seeded).resolution
+    assert resolved.adapters[0].region == "southeast-asia"
+    assert resolved.alpha.members == ["kh"]
+    # 100 items of Cambodia stand on the curve: beta is re-picked on them.
+    assert resolved.adapters[0].beta.region == "kh"
+
+
+def test_too_few_items_keep_the_adapters_own_beta(assets, hub_of):
+    recard(assets, "southeast-asia", countries=["th", "vn", "kh", "la"], n=399)
+    hub, _ = hub_of(assets)
+    assert resolve(Request("kh"), hub).resolution.adapters[0].beta.region == "southeast-asia"
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"status": {"state": "yanked", "reason": "wrong data"}}, "is yanked: wrong data"),
+        ({"status": {"state": "deprecated"}}, "is deprecated"),
+        ({"kind": "merged"}, "is of the kind merged"),
+        ({"curve": "unknown"}, "gives no beta: the card holds no curve"),
+        ({"points": {"0": (60.0, 0.2), "1": (30.0, 0.2)}}, "is at chance at every beta"),
+        ({"files": {"adapter_model.bin": {"size": 3, "sha256": "0" * 64}}}, "no safetensors"),
+        (
+            {"files": {"adapter_model.safetensors": {"size": 3, "sha256": "0" * 64}}},
+            "has another adapter_model.safetensors than its card records",
+        ),
+        (
+            {"files": {"x.safetensors": {"size": 3, "sha256": "0" * 64}}},
+            "lacks x.safetensors",
+        ),
+        (
+            {"base": {"repo": BASE_REPO, "revision": "main",
+                      "weights": {"open_clip_model.safetensors": "0" * 64}}},
+            "fits other weights",
+        ),
+    ],
+)  # fmt: skip
+def test_a_candidate_that_does_not_serve(assets, hub_of, changes, reason):
+    recard(assets, **changes)
+    hub, _ = hub_of(assets)
+    resolved = resolve(Request("th"), hub)
+    assert taken(resolved) == f"{BASE_REPO}-southeast-asia"
+    assert reason in reasons(resolved)["th"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"auto_mapping": {"parent_library": "os"}}, "auto_mapping"),
+        ({"base_model_name_or_path": "evil/base"}, "names the base 'evil/base'"),
+    ],
+)
+def test_a_config_that_leads_loaders_elsewhere(assets, hub_of, changes, reason):
+    path = assets / "embedding" / "th" / "adapter_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    recard(assets)
+    hub, _ = hub_of(assets)
+    assert reason in reasons(resolve(Request("th"), hub))["th"]
+
+
+def test_a_given_beta_needs_no_curve(assets, hub_of):
+    recard(assets, curve="unknown")
+    hub, _ = hub_of(assets)
+    assert taken(resolve(Request("th", beta=0.4), hub)) == f"{BASE_REPO}-th"
+
+
+def test_another_base_must_have_the_same_weights(seeded, assets, hub_of):
+    with pytest.raises(NoAdapter, match="does not have"):
+        resolve(Request("th", base="ggez-world/clip-emoji-th"), seeded)
+    hub, store = hub_of(assets)
+    base = assets / "embedding" / "base"
+    files = {path.name: path for path in base.iterdir()}
+    store.create_repo("model", "mirror/of-the-base")
+    store.commit("model", "mirror/of-the-base", files, message="Mirror", author="x", email="x@x",
+                 date=1_800_000_000)  # fmt: skip
+    resolved = resolve(Request("th", base="mirror/of-the-base"), hub).resolution
+    assert resolved.base.repo == "mirror/of-the-base"
+    assert resolved.merge_digest == resolve(Request("th"), hub).resolution.merge_digest
+
+
+def test_live_candidates_need_trust(seeded):
+    with pytest.raises(NoAdapter, match="is not trusted"):
+        resolve(Request("th", live=True), seeded)
+    for trust in ("any", "ggez-world"):
+        resolved = resolve(Request("th", live=True, trust=trust), seeded)
+        assert taken(resolved) == f"{BASE_REPO}-th"
+        assert resolved.resolution.adapters[0].card.repo_type == "model"
+
+
+def test_a_card_that_cannot_be_read_is_a_reason(assets, hub_of):
+    hub, store = hub_of(assets)
+    store.commit("dataset", "ggez-hub/index", {"cards/th/embedding/broken.md": b"---\nx: [\n---\n"},
+                 message="x", author="x", email="x@x", date=1_800_000_000)  # fmt: skip
+    resolved = resolve(Request("th"), hub)
+    assert any("not valid YAML" in r.reason for r in resolved.resolution.rejected)
+
+
+def test_a_hub_without_an_index_says_so(tmp_path):
+    from ggez_hub.embedded.store import HubStore
+    from ggez_hub.hub import Hub
+
+    from ..worlds import serving
+
+    with (
+        HubStore.open(tmp_path / "store") as store,
+        serving(store) as endpoint,
+        pytest.raises(NoIndex, match="no index"),
+    ):
+        resolve(Request("th"), Hub(endpoint))
+
+
+def test_wide_fallback_reaches_further(seeded):
+    with pytest.raises(NoAdapter):
+        resolve(Request("fr"), seeded)
+    with pytest.raises(UsageProblem):
+        resolve(Request("th", family="nonsense"), seeded)
