@@ -1,0 +1,129 @@
+"""Cards: what is written is what is read, and what is off is named."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import pytest
+import yaml
+from huggingface_hub import ModelCard
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ggez_hub.cards import AdapterCard, BadCard, CardDocument, hub_tags, parse_card, render_card
+
+FRONT = {
+    "base_model": "org/base",
+    "base_model_relation": "adapter",
+    "license": "apache-2.0",
+    "language": ["th", "no"],
+    "tags": ["ggez", "ggez-region:th", "ggez-family:embedding"],
+    "a_foreign_key": {"of": ["another", "tool"]},
+}
+
+
+def block():
+    return {
+        "schema_version": 1,
+        "level": "declared",
+        "family": "embedding",
+        "kind": "lora",
+        "region": "th",
+        "languages": ["th"],
+        "adapts": ["content"],
+        "base": {"repo": "org/base", "revision": "a" * 40, "weights": {"m.safetensors": "b" * 64}},
+        "trained_on": "unknown",
+        "data_filter": "unknown",
+        "data_rights": "unknown",
+        "alpha": {
+            "value": 0.37, "provenance": "kof", "series": "KOFIpGIdf", "release": "2025",
+            "year": 2023, "members": ["th"], "missing": [],
+        },
+        "training": "unknown",
+        "curve": "unknown",
+        "files": {"adapter_model.safetensors": {"size": 3, "sha256": "c" * 64}},
+        "status": {"state": "active"},
+        "published_by": "somebody",
+        "registered_by": "somebody",
+        "summary": {"en": "An adapter.", "th": "อะแดปเตอร์ภาษาไทย"},
+    }  # fmt: skip
+
+
+def text(ggez, front=FRONT, prose="# Title\n\nProse.\n"):
+    data = yaml.safe_dump(front | {"ggez": ggez}, allow_unicode=True, sort_keys=False)
+    return f"---\n{data}---\n\n{prose}"
+
+
+def test_round_trip_keeps_everything():
+    document = parse_card(text(block()))
+    assert document.front_matter == FRONT
+    assert document.prose == "# Title\n\nProse.\n"
+    assert document.card.summary["th"] == "อะแดปเตอร์ภาษาไทย"
+    again = parse_card(render_card(document))
+    assert again == document
+    assert render_card(again) == render_card(document)
+
+
+@given(prose=st.text(st.characters(codec="utf-8", exclude_characters="\r\x00\x85"), max_size=200))
+def test_prose_survives(prose):
+    document = parse_card(text(block()))
+    changed = CardDocument(document.card, document.front_matter, prose.lstrip("\n"))
+    assert parse_card(render_card(changed)).prose == prose.lstrip("\n")
+
+
+def test_the_hub_reads_what_we_write():
+    card = ModelCard(render_card(parse_card(text(block()))))
+    assert card.data.base_model == "org/base"
+    assert card.data.to_dict()["base_model_relation"] == "adapter"
+
+
+def test_tags():
+    tags = hub_tags(AdapterCard.model_validate(block()))
+    assert tags == ["ggez", "ggez-region:th", "ggez-family:embedding"]
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"level": "excellent"}, "ggez.level"),
+        ({"surprise": 1}, "ggez.surprise: is no key of the schema"),
+        ({"region": "TH"}, "ggez.region"),
+        ({"region": None}, "ggez.region"),
+        ({"files": {}}, "ggez.files"),
+        ({"files": {"../../etc/passwd": {"size": 1, "sha256": "c" * 64}}}, "ggez.files"),
+        ({"files": {"a\\b": {"size": 1, "sha256": "c" * 64}}}, "ggez.files"),
+        ({"base": {"repo": "org/base", "revision": "v1", "weights": {}}}, "ggez.base.revision"),
+        ({"curve": {"0.50": {}}}, "shortest form"),
+        ({"curve": {"0": {"t": {"score": 101}}}}, "ggez.curve"),
+        ({"schema_version": 2}, "ggez.schema_version"),
+    ],
+)
+def test_what_is_off_is_named(change, named):
+    with pytest.raises(BadCard) as caught:
+        parse_card(text(block() | change), "README.md")
+    assert named in caught.value.message
+
+
+@pytest.mark.parametrize("key", ["region", "training", "alpha", "curve", "status"])
+def test_an_absent_key_is_an_error_with_its_mend(key):
+    ggez = block()
+    del ggez[key]
+    with pytest.raises(BadCard, match=f"ggez.{key}: is missing; write `unknown`"):
+        parse_card(text(ggez))
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "no front matter", "---\nx: [\n---\n", "---\n- a list\n---\n", "---\nlicense: mit\n---\n",
+     "---\nggez: a string\n---\n", "---\nggez: !!python/object/apply:os.system [ls]\n---\n"],
+)  # fmt: skip
+def test_what_is_no_card(content):
+    with pytest.raises(BadCard):
+        parse_card(content)
+
+
+@given(st.text(max_size=300))
+def test_any_text_is_a_card_or_a_bad_card(content):
+    for candidate in (content, f"---\n{content}\n---\n", f"---\nggez:\n  {content}\n---\n"):
+        with suppress(BadCard):
+            assert isinstance(parse_card(candidate), CardDocument)

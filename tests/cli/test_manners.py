@@ -1,0 +1,96 @@
+"""The command line's manners: fast to start, clear when it fails, quiet when told."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from ggez_hub.cli.main import COMMANDS, cli
+
+HEAVY = ("torch", "transformers", "mergekit", "peft", "diffusers", "open_clip", "datasets")
+
+
+def modules_after(arguments):
+    """The modules that a command has imported when it ends."""
+    code = (
+        "import atexit, json, sys\n"
+        "atexit.register(lambda: print(json.dumps(sorted(sys.modules)), file=sys.stderr))\n"
+        "from ggez_hub.cli.main import main\n"
+        f"sys.argv = ['ggez-hub', *{arguments!r}]\n"
+        "main()\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    return set(json.loads(result.stderr.splitlines()[-1])), result
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        *([name, "--help"] for name in COMMANDS),
+        ["regions", "th"],
+        ["alpha", "southeast-asia"],
+        ["grp", "--global", "64.4", "--regional", "63.8", "--alpha", "0.43"],
+        ["pull", "--region", "fr", "--hub", "nonsense"],
+    ],
+    ids=" ".join,
+)
+def test_commands_without_tensors_import_no_tensor_library(arguments):
+    modules, _ = modules_after(arguments)
+    assert not modules.intersection(HEAVY)
+
+
+def test_help_imports_nothing_but_click():
+    modules, result = modules_after(["--help"])
+    assert result.returncode == 0
+    assert not modules.intersection(
+        {"rich", "numpy", "huggingface_hub", "pydantic", "yaml", "babel"}
+    )
+
+
+def test_importing_the_package_is_cheap():
+    code = "import sys, ggez_hub; print(sorted(sys.modules))"
+    names = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "torch" not in names.stdout
+    assert "pydantic" not in names.stdout
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_table_of_commands_is_what_the_commands_say(name):
+    command = cli.get_command(None, name)
+    assert command.name == name
+    assert command.get_short_help_str(limit=200) == COMMANDS[name].help
+
+
+def test_an_unknown_command_offers_near_ones():
+    result = CliRunner().invoke(cli, ["pul"])
+    assert result.exit_code == 2
+    assert "Did you mean pull" in result.stderr
+
+
+def test_an_unexpected_error_is_one_message(monkeypatch):
+    from ggez_hub.cli import regions
+
+    def broken(*_, **__):
+        raise ZeroDivisionError("of all things")
+
+    monkeypatch.setattr(regions.regions_command, "callback", broken)
+    result = CliRunner().invoke(cli, ["regions"])
+    assert result.exit_code == 1
+    assert "ZeroDivisionError: of all things" in result.stderr
+    assert "--debug" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_debug_shows_the_traceback(tmp_path):
+    arguments = ["verify", str(tmp_path), "--debug"]
+    result = CliRunner().invoke(cli, arguments)
+    assert isinstance(result.exception, Exception)
+    assert "there is no lock file" in str(result.exception)
+    assert CliRunner().invoke(cli, arguments[:-1]).stderr.startswith("error: there is no lock file")
