@@ -1,0 +1,164 @@
+"""Tasks: what is asked of a model, written as YAML.
+
+A file holds one task (`kind: task`) or many that share keys (`kind: tasks`, with `defaults` and a
+list `tasks`, whose own keys win). Files of other kinds are passed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeAlias
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+
+from ggez_hub.cards.schema import FilePath, LanguageTag, RegionId, RepoId, Revision
+from ggez_hub.errors import GgezError
+from ggez_hub.weights import digest_json
+
+# A part of every digest: raise it when the way to a score changes (ties, distractors, floors).
+RULES_VERSION = 1
+
+Metric: TypeAlias = Literal["text_to_image_r1", "image_to_text_r1", "choice_4"]
+SplitName: TypeAlias = Literal["validation", "test"]
+TaskId: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
+Column: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
+
+
+class BadTask(GgezError):
+    """A task file cannot be read or does not follow the schema; the message names every key."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Dataset(_Part):
+    """A dataset repository of the Hub."""
+
+    repo: RepoId
+    revision: Revision
+
+
+class Columns(_Part):
+    """The columns of the dataset that the task reads; `group` is where wrong answers come from."""
+
+    id: Column
+    image: Column
+    text: Column
+    group: Column | None = None
+
+
+class Task(_Part):
+    """One metric on one text column of a dataset.
+
+    `regions` are those whose items these are: every item counts for each of them. `language` is
+    BCP 47, `regions` are ISO 3166-1 or group ids; the two are never mixed.
+    """
+
+    kind: Literal["task"]
+    id: TaskId
+    title: Annotated[str, StringConstraints(min_length=1)]
+    dataset: Dataset
+    splits: dict[SplitName, FilePath] = Field(min_length=1)
+    columns: Columns
+    metric: Metric
+    side: Literal["global", "regional"]
+    regions: list[RegionId]
+    language: LanguageTag
+    seed: int = Field(ge=0)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.side == "regional") != bool(self.regions):
+            raise ValueError(
+                "regions must name at least one region where side is regional, and none where it is global"
+            )
+        if self.metric == "choice_4" and self.columns.group is None:
+            raise ValueError("columns.group must name a column: choice_4 draws wrong answers there")
+        return self
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of everything in the task that decides a score: all but `id` and `title`."""
+        decisive = self.model_dump(mode="json", exclude={"kind", "id", "title"})
+        return digest_json({"rules": RULES_VERSION, "task": decisive})
+
+    def digest_on(self, data_sha256: str) -> str:
+        """The same together with the bytes of a split, which a revision `main` does not fix."""
+        return digest_json({"task": self.digest, "data": data_sha256})
+
+
+def load_tasks(folder: Path) -> tuple[Task, ...]:
+    """The tasks of every YAML file directly in `folder`, by id; raises BadTask."""
+    tasks: dict[str, Task] = {}
+    places: dict[str, Path] = {}
+    for path in sorted(folder.glob("*.yaml")):
+        for task in read_tasks(path):
+            if task.id in tasks:
+                raise BadTask(
+                    f"{path}: the id {task.id!r} stands in {places[task.id]} already",
+                    "Give one of the two another id.",
+                )
+            tasks[task.id], places[task.id] = task, path
+    if not tasks:
+        raise BadTask(f"{folder} holds no tasks", "A task is a YAML file with `kind: task`.")
+    return tuple(tasks[name] for name in sorted(tasks))
+
+
+def read_tasks(path: Path) -> tuple[Task, ...]:
+    """The tasks of one file, in its order; none if it is of another kind; raises BadTask."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise BadTask(f"{path} cannot be read: {error}", "It has to be YAML in UTF-8.") from error
+    if not isinstance(content, dict):
+        raise BadTask(f"{path} holds no mapping", "A task begins with `kind: task`.")
+    return tuple(_task(where, entry) for where, entry in _entries(path, content))
+
+
+def _entries(path: Path, content: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    if content.get("kind") == "task":
+        yield str(path), content
+    if content.get("kind") != "tasks":
+        return
+    defaults, tasks = content.get("defaults", {}), content.get("tasks")
+    if unknown := sorted(set(content) - {"kind", "defaults", "tasks"}):
+        raise BadTask(f"{path}: {unknown[0]} is no key of `kind: tasks`", "Keys: defaults, tasks.")
+    if not isinstance(defaults, dict):
+        raise BadTask(f"{path}: defaults is no mapping", "It holds keys that the tasks share.")
+    if not isinstance(tasks, list) or not all(isinstance(entry, dict) for entry in tasks):
+        raise BadTask(f"{path}: tasks is no list of mappings", "Begin each task with `- id:`.")
+    for number, entry in enumerate(tasks):
+        yield f"{path}: tasks[{number}]", {"kind": "task", **defaults, **entry}
+
+
+def _task(where: str, entry: dict[str, Any]) -> Task:
+    try:
+        return Task.model_validate(entry)
+    except ValidationError as error:
+        lines = [
+            f"  {'.'.join(str(part) for part in problem['loc']) or 'task'}: "
+            f"{_mend(problem['type'], problem['msg'])}"
+            for problem in error.errors()
+        ]
+        raise BadTask("\n".join([f"{where}: {len(lines)} keys are off", *lines])) from error
+
+
+def _mend(kind: str, message: str) -> str:
+    if kind == "missing":
+        return "is missing; add it"
+    if kind == "extra_forbidden":
+        return "is no key of a task; remove it"
+    if kind == "string_type":
+        # YAML reads a bare no, on or 12 as something else than text: the id of Norway, say.
+        return "should be text; put it in quotes"
+    return message[0].lower() + message[1:]
