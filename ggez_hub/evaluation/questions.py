@@ -1,0 +1,181 @@
+"""What a task asks of a split, and how an answer is read from embeddings.
+
+text_to_image_r1   a name; the candidates are all pictures of the split
+image_to_text_r1   a picture; the candidates are all different names
+choice_4           a picture; its name and three others of the same group
+
+Two pictures of one name are both right answers to it. A tie is lost: a model that maps everything
+to one point scores 0, not 100.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ggez_hub.evaluation.items import BadItems, Items
+from ggez_hub.evaluation.outcomes import Outcomes
+from ggez_hub.evaluation.task import Metric, Task
+
+OPTIONS = 4
+
+Rows = NDArray[np.intp]
+
+
+@dataclass(frozen=True, eq=False)
+class Questions:
+    """n questions with k candidates each; known before any model is.
+
+    items      (n) ids of the pictures asked about
+    gold       (n) ids of the right answers
+    texts      the different texts of the split: the rows of the text embeddings
+    asked_by   which embeddings are the queries; the candidates are the other ones
+    queries    (n,) rows of the queries' embeddings
+    options    (n, k) rows of the candidates' embeddings
+    right      (n, k) bool
+    option_ids ids of the rows of the candidates' embeddings
+    """
+
+    items: tuple[str, ...]
+    gold: tuple[str, ...]
+    texts: tuple[str, ...]
+    asked_by: Literal["text", "picture"]
+    queries: Rows
+    options: Rows
+    right: NDArray[np.bool_]
+    option_ids: tuple[str, ...]
+
+    def answer(self, pictures: NDArray[np.float32], texts: NDArray[np.float32]) -> Outcomes:
+        """Answer by cosine: `pictures` (N, d) and `texts` (len(self.texts), d), unit rows."""
+        queries, candidates = (texts, pictures) if self.asked_by == "text" else (pictures, texts)
+        similarity = np.take_along_axis(queries[self.queries] @ candidates.T, self.options, axis=1)
+        right = np.where(self.right, similarity, -np.inf)
+        wrong = np.where(self.right, -np.inf, similarity)
+        # `not <` instead of `>=`: an embedding that is NaN loses too.
+        rank = 1 + (~self.right & ~(similarity < right.max(axis=1, keepdims=True))).sum(axis=1)
+        correct = rank == 1
+        best = np.where(correct, right.argmax(axis=1), wrong.argmax(axis=1))
+        rows = self.options[np.arange(len(best)), best]
+        return Outcomes(
+            items=self.items,
+            gold=self.gold,
+            predicted=tuple(self.option_ids[row] for row in rows),
+            rank=rank.astype(np.int32),
+            correct=correct,
+            chance=self.right.mean(axis=1),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Named:
+    """The items with their different texts numbered in order of appearance; -1 where there is none."""
+
+    items: Items
+    texts: tuple[str, ...]
+    text_of: Rows
+    text_ids: tuple[str, ...]
+
+    @property
+    def asked(self) -> Rows:
+        """Rows of the pictures that have a text."""
+        return np.flatnonzero(self.text_of >= 0)
+
+
+class _Metric(Protocol):
+    def __call__(self, named: _Named, seed: int) -> Questions:
+        """The questions about the named items."""
+
+
+def ask(task: Task, items: Items) -> Questions:
+    """The questions of a task; raises BadItems if the items cannot be asked for."""
+    first: dict[str, int] = {}
+    for row, text in enumerate(items.texts):
+        if text is not None:
+            first.setdefault(text, row)
+    number = {text: position for position, text in enumerate(first)}
+    named = _Named(
+        items=items,
+        texts=tuple(first),
+        text_of=np.array([-1 if t is None else number[t] for t in items.texts], dtype=np.intp),
+        text_ids=tuple(items.ids[row] for row in first.values()),
+    )
+    if len(named.texts) < OPTIONS:
+        raise BadItems(
+            f"task {task.id!r}: column {task.columns.text!r} has {len(named.texts)} different "
+            f"texts, at least {OPTIONS} are needed"
+        )
+    return _METRICS[task.metric](named, task.seed)
+
+
+def _text_to_image(named: _Named, seed: int) -> Questions:
+    asked, ids = named.asked, named.items.ids
+    options = np.broadcast_to(np.arange(len(ids)), (len(asked), len(ids)))
+    own = tuple(ids[row] for row in asked)
+    return Questions(
+        items=own,
+        gold=own,
+        texts=named.texts,
+        asked_by="text",
+        queries=named.text_of[asked],
+        options=options,
+        right=named.text_of[asked, None] == named.text_of[None, :],
+        option_ids=ids,
+    )
+
+
+def _about_pictures(named: _Named, options: Rows) -> Questions:
+    asked = named.asked
+    return Questions(
+        items=tuple(named.items.ids[row] for row in asked),
+        gold=tuple(named.text_ids[text] for text in named.text_of[asked]),
+        texts=named.texts,
+        asked_by="picture",
+        queries=asked,
+        options=options,
+        right=options == named.text_of[asked, None],
+        option_ids=named.text_ids,
+    )
+
+
+def _image_to_text(named: _Named, seed: int) -> Questions:
+    everything = np.arange(len(named.texts))
+    return _about_pictures(named, np.broadcast_to(everything, (len(named.asked), len(everything))))
+
+
+def _choice(named: _Named, seed: int) -> Questions:
+    groups = named.items.groups
+    assert groups is not None  # noqa: S101 - a task of choice_4 names the column
+    members: dict[str, set[int]] = {}
+    for row in named.asked:
+        members.setdefault(groups[row], set()).add(int(named.text_of[row]))
+    options = []
+    for row in named.asked:
+        own = int(named.text_of[row])
+        wrong = _draw(named, members[groups[row]] - {own}, named.items.ids[row], seed)
+        if len(wrong) < OPTIONS - 1:
+            # A group of fewer than four names: the rest comes from the others.
+            rest = set(range(len(named.texts))) - {own, *wrong}
+            wrong += _draw(named, rest, named.items.ids[row], seed)
+        options.append([own, *wrong[: OPTIONS - 1]])
+    return _about_pictures(named, np.array(options, dtype=np.intp))
+
+
+def _draw(named: _Named, candidates: set[int], item: str, seed: int) -> list[int]:
+    """At most three of the candidates, by a hash: the same for any order of rows and any library."""
+
+    def order(text: int) -> bytes:
+        return hashlib.sha256(f"{seed}\0{item}\0{named.texts[text]}".encode()).digest()
+
+    return sorted(candidates, key=order)[: OPTIONS - 1]
+
+
+_METRICS: Mapping[Metric, _Metric] = {
+    "text_to_image_r1": _text_to_image,
+    "image_to_text_r1": _image_to_text,
+    "choice_4": _choice,
+}
