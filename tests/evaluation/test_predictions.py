@@ -1,0 +1,123 @@
+"""Predictions as a file: the same bytes, the same scores, and no contradictions."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from ggez_hub.evaluation.outcomes import Cell, Outcomes
+from ggez_hub.evaluation.predictions import (
+    BadPredictions,
+    read_predictions,
+    rescore,
+    write_predictions,
+)
+from ggez_hub.evaluation.scores import score_of
+from ggez_hub.weights import sha256_file
+
+FIRST = Cell(0.1, "colours-th", "test")
+
+
+def made(seed, n=50):
+    random = np.random.default_rng(seed)
+    rank = random.integers(1, 4, n).astype(np.int32)
+    ids = tuple(f"i{row}" for row in range(n))
+    return Outcomes(
+        items=ids,
+        gold=ids,
+        predicted=tuple(f"i{row if r == 1 else (row + 1) % n}" for row, r in enumerate(rank)),
+        rank=rank,
+        correct=rank == 1,
+        chance=np.full(n, 1 / 3),
+    )
+
+
+@pytest.fixture
+def grid():
+    cells = [FIRST, Cell(0.1, "colours-en", "validation"), Cell(0.0, "colours-th", "test")]
+    return {cell: made(seed) for seed, cell in enumerate(cells)}
+
+
+def test_round_trip(tmp_path, grid):
+    path = tmp_path / "deep" / "predictions.parquet"
+    assert write_predictions(path, grid) == sha256_file(path)
+    found = read_predictions(path)
+    assert list(found) == sorted(grid)
+    for cell, outcomes in grid.items():
+        for field in dataclasses.fields(Outcomes):
+            before, after = getattr(outcomes, field.name), getattr(found[cell], field.name)
+            assert np.array_equal(before, after)
+            assert getattr(before, "dtype", None) == getattr(after, "dtype", None)
+    assert [p.name for p in path.parent.iterdir()] == ["predictions.parquet"]
+
+
+def test_bytes_do_not_depend_on_the_order_of_cells(tmp_path, grid):
+    backwards = dict(reversed(grid.items()))
+    assert write_predictions(tmp_path / "a", grid) == write_predictions(tmp_path / "b", backwards)
+
+
+def test_scores_come_from_the_file_alone(tmp_path, grid):
+    path = tmp_path / "predictions.parquet"
+    write_predictions(path, grid)
+    assert rescore(path) == {cell: score_of(outcomes) for cell, outcomes in grid.items()}
+
+
+def change(path, column, row, value):
+    table = pq.read_table(path)
+    values = table.column(column).to_pylist()
+    values[row] = value
+    field = table.schema.field(column)
+    table = table.set_column(
+        table.schema.get_field_index(column), field, pa.array(values, field.type)
+    )
+    pq.write_table(table, path)
+
+
+def test_one_flipped_prediction_changes_score_and_digest(tmp_path, grid):
+    path = tmp_path / "predictions.parquet"
+    digest, before = write_predictions(path, grid), rescore(path)
+    row = 50 * sorted(grid).index(FIRST) + int(np.flatnonzero(~grid[FIRST].correct)[0])
+    change(path, "correct", row, value=True)
+    with pytest.raises(BadPredictions, match="rank and correct of 'i"):
+        rescore(path)
+    change(path, "rank", row, 1)
+    after = rescore(path)
+    assert after[FIRST].score == pytest.approx(before[FIRST].score + 2)
+    assert {cell for cell in after if after[cell] != before[cell]} == {FIRST}
+    assert sha256_file(path) != digest
+
+
+@pytest.mark.parametrize(
+    ("column", "row", "value", "message"),
+    [
+        ("item", 1, "i0", "an item stands twice in colours-th/test at beta 0"),
+        ("task", 70, "colours-th", "an item stands twice|are not together"),
+        ("beta", 20, 7.0, "the rows of colours-th/test at beta 0 are not together"),
+        ("chance", 0, 0.0, "out of range"),
+    ],
+)
+def test_contradictions_are_refused(tmp_path, grid, column, row, value, message):
+    path = tmp_path / "predictions.parquet"
+    write_predictions(path, grid)
+    change(path, column, row, value)
+    with pytest.raises(BadPredictions, match=message):
+        read_predictions(path)
+
+
+def test_other_files_are_refused(tmp_path):
+    path = tmp_path / "predictions.parquet"
+    path.write_text("no parquet")
+    with pytest.raises(BadPredictions, match="cannot be read as parquet"):
+        read_predictions(path)
+    pq.write_table(pa.table({"beta": [0.0]}), path)
+    with pytest.raises(BadPredictions, match="other columns"):
+        read_predictions(path)
+
+
+def test_nothing_measured_is_an_empty_file(tmp_path):
+    write_predictions(tmp_path / "p", {})
+    assert read_predictions(tmp_path / "p") == {}
