@@ -1,0 +1,150 @@
+"""The grid: every beta on every task, and the card's curve."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from ggez_hub.errors import UsageProblem
+from ggez_hub.evaluation import embedding
+from ggez_hub.evaluation.grid import BETAS, beta_key, measure
+from ggez_hub.evaluation.outcomes import Cell
+from ggez_hub.evaluation.predictions import rescore, write_predictions
+from ggez_hub.evaluation.task import BadTask
+from ggez_hub.families import get_family
+from ggez_hub.merging import Adapter, merge
+from ggez_hub.weights import sha256_file
+from tests.evaluation.conftest import make_task
+
+FAMILY = get_family("embedding")
+TASKS = [
+    make_task("en"),
+    make_task("th"),
+    make_task("th", "choice_4"),
+    make_task("en", "image_to_text_r1"),
+]
+
+
+@pytest.fixture
+def encoded(monkeypatch):
+    """How many pictures and texts were encoded."""
+    counts = {"pictures": 0, "texts": 0}
+    for kind in counts:
+        name = f"encode_{kind}"
+        original = getattr(embedding.EmbeddingModel, name)
+
+        def counting(self, inputs, kind=kind, original=original):
+            counts[kind] += len(inputs)
+            return original(self, inputs)
+
+        monkeypatch.setattr(embedding.EmbeddingModel, name, counting)
+    return counts
+
+
+def test_the_default_grid_is_clean():
+    keys = " ".join(beta_key(beta) for beta in BETAS)
+    assert keys == "0 0.1 0.2 0.3 0.4 0.5 0.6 0.7 0.8 0.9 1 1.1 1.2"
+
+
+@pytest.mark.parametrize("beta", [-0.1, math.nan, math.inf, 1 / 3, 1e-7])
+def test_what_cannot_be_a_key_is_refused(beta):
+    with pytest.raises(UsageProblem, match="cannot be a point of the grid"):
+        beta_key(beta)
+
+
+def test_every_cell_is_measured_and_pictures_once(base, text_lora, dataset, encoded):
+    told = []
+    found = measure(
+        base,
+        text_lora,
+        FAMILY,
+        TASKS,
+        dataset,
+        betas=(0, 0.5, 1),
+        progress=lambda done, total: told.append((done, total)),
+    )
+    assert len(found.outcomes) == 3 * 4 * 2
+    assert told == [(1, 3), (2, 3), (3, 3)]
+    # Two splits of 12 pictures; the splits turn the order of names, so they share no texts.
+    assert encoded == {"pictures": 24, "texts": 3 * 2 * (12 + 11)}
+
+
+def test_pictures_are_encoded_again_where_beta_moves_their_tower(base, both_lora, dataset, encoded):
+    measure(base, both_lora, FAMILY, TASKS, dataset, betas=(0, 1), splits=("test",))
+    assert encoded["pictures"] == 24
+
+
+def test_a_cell_is_what_the_merged_model_answers(base, both_lora, dataset, tmp_path):
+    grid = measure(base, both_lora, FAMILY, TASKS, dataset, betas=(0, 0.4), splits=("test",))
+    merge(base, [Adapter(both_lora, 0.4)], tmp_path / "merged", FAMILY)
+    alone = measure(tmp_path / "merged", None, FAMILY, TASKS, dataset, (0,), ("test",))
+    for task in TASKS:
+        ours, theirs = (
+            grid.outcomes[Cell(0.4, task.id, "test")],
+            alone.outcomes[Cell(0, task.id, "test")],
+        )
+        assert ours.predicted == theirs.predicted
+        assert np.array_equal(ours.rank, theirs.rank)
+
+
+def test_a_curve_follows_from_the_predictions(base, text_lora, dataset, tmp_path):
+    found = measure(base, text_lora, FAMILY, TASKS, dataset, betas=(0, 0.25))
+    digest = write_predictions(tmp_path / "predictions.parquet", found.outcomes)
+    curve = found.curve("self", "0" * 40, digest)
+    scores = rescore(tmp_path / "predictions.parquet")
+    assert list(curve) == ["0", "0.25"]
+    assert len(scores) == 16
+    for cell, score in scores.items():
+        row = curve[beta_key(cell.beta)][f"{cell.task}/{cell.split}"]
+        assert (row.score, row.n, row.se, row.floor) == (
+            score.score,
+            score.n,
+            score.se,
+            score.floor,
+        )
+        assert row.predictions == digest
+    thai = curve["0.25"]["colours-th-text-to-image-r1/test"]
+    assert (thai.side, thai.split, thai.n) == ("regional", "test", 11)
+    assert thai.floor == pytest.approx(100 / 12)
+    assert thai.by_country["th"].score == thai.score
+    assert thai.task == TASKS[1].digest_on(sha256_file(dataset / "data" / "test.parquet"))
+    world = curve["0"]["colours-en-text-to-image-r1/validation"]
+    assert (world.side, world.by_country) == ("global", {})
+    assert world.model != thai.model
+
+
+def test_a_model_digest_covers_base_adapter_and_beta(base, text_lora, both_lora, dataset):
+    def digests(adapter):
+        return measure(base, adapter, FAMILY, TASKS[:1], dataset, (0, 0.5), ("test",)).models
+
+    assert digests(text_lora) == digests(text_lora)
+    assert len({*digests(text_lora).values(), *digests(both_lora).values()}) == 4
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"betas": (0.5, 0.5)}, UsageProblem, "have to be different"),
+        ({"betas": ()}, UsageProblem, "have to be different"),
+        ({"tasks": []}, UsageProblem, "at least one task"),
+        ({"tasks": [TASKS[0], TASKS[0]]}, UsageProblem, "the same id"),
+        (
+            {"tasks": [TASKS[0], make_task(dataset={"repo": "a/b", "revision": "main"})]},
+            UsageProblem,
+            "several datasets: a/b, ggez-world/colours",
+        ),
+        (
+            {"tasks": [make_task(splits={"validation": "data/validation.parquet"})]},
+            BadTask,
+            "has no split 'test'",
+        ),
+    ],
+)
+def test_a_wrong_request_is_refused_before_the_model_is_opened(
+    dataset, tmp_path, changes, error, message
+):
+    arguments = {"tasks": TASKS, "betas": (0,), **changes}
+    with pytest.raises(error, match=message):
+        measure(tmp_path / "no model", None, FAMILY, dataset_folder=dataset, **arguments)
