@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
 import click
 
@@ -61,16 +61,22 @@ class Output:
         width = None if sys.stdout.isatty() else 160
         Console(highlight=False, width=width).print(table)
 
-    def progress(self) -> Progress:
+    def progress(self, unit: Literal["bytes", "steps"] = "bytes") -> Progress:
         """A progress display on stderr, live only on a terminal."""
         from rich.console import Console
-        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+        from rich.progress import (
+            BarColumn,
+            DownloadColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+        )
 
         console = Console(stderr=True)
         return Progress(
             TextColumn("{task.description}"),
             BarColumn(),
-            DownloadColumn(),
+            DownloadColumn() if unit == "bytes" else MofNCompleteColumn(),
             console=console,
             transient=True,
             disable=self.quiet or not console.is_terminal,

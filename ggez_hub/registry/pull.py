@@ -60,9 +60,9 @@ def pull_resolution(
             return Pulled(out, _reusable(out, resolution), reused=True)
         require_engine()
         check_space(out, preflight(resolution, hub, out).disk_bytes)
-        base = _fetch(resolution.base, hub)
+        base = fetch_pinned(resolution.base, hub)
         adapters = [
-            Adapter(_fetch(adapter.source, hub), adapter.beta.value)
+            Adapter(fetch_pinned(adapter.source, hub), adapter.beta.value)
             for adapter in resolution.adapters
         ]
         family = get_family(resolution.family)
@@ -80,7 +80,8 @@ def pull_resolution(
     return Pulled(out, lock, reused=False)
 
 
-def _fetch(pinned: PinnedRepo, hub: Hub) -> Path:
+def fetch_pinned(pinned: PinnedRepo, hub: Hub) -> Path:
+    """Fetch and check the files of a pinned repository; returns their folder in the cache."""
     return hub.fetch(pinned.repo, pinned.revision, [file.as_hub_file() for file in pinned.files])
 
 

@@ -20,7 +20,7 @@ def store_folder() -> Path:
 @contextmanager
 def demo_hub() -> Iterator[str]:
     """The address of this user's embedded hub, started or joined, seeded with the world."""
-    from ggez_hub.embedded.session import session
+    from ggez_hub.embedded import session
     from ggez_hub.world.seed import seed
 
     with session(store_folder(), seed) as endpoint:
