@@ -50,10 +50,10 @@ class PutPointer:
 
 @dataclass(frozen=True, slots=True)
 class Remove:
-    """Remove a file, or a folder with all it contains."""
+    """Remove a file, or a folder with all it contains; with `folder`, nothing but a folder."""
 
     path: str
-    folder: bool
+    folder: bool = False
 
 
 Change = PutBlob | PutPointer | Remove
@@ -145,7 +145,7 @@ class GitRepository:
             RevisionNotFoundError: there is none.
         """
         if name == DEFAULT_BRANCH:
-            raise PermissionDeniedError(f"The branch {name!r} is protected and cannot be deleted")
+            raise PermissionDeniedError(f"Cannot delete refs/heads/{name}: the branch is protected")
         self._delete(branch_ref(name))
 
     def create_tag(
@@ -157,8 +157,8 @@ class GitRepository:
             AlreadyExistsError: there is one of that name.
             RevisionNotFoundError: there is no such revision.
         """
-        ref = tag_ref(name)
         target = self.refs.resolve(revision)
+        ref = tag_ref(name)
         if annotation is not None:
             signature, message = annotation
             tag = Tag()

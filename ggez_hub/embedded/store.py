@@ -233,12 +233,7 @@ class HubStore:
         with self.git(repo) as git:
             head = git.refs.head(branch)
             attributes = git.attributes(head)
-            changes: list[Change] = []
-            for path in delete:
-                found = git.snapshot(head).find(path.rstrip("/")) if head else None
-                changes.append(
-                    Remove(path.rstrip("/"), folder=found is not None and found.is_folder)
-                )
+            changes: list[Change] = [Remove(path.rstrip("/")) for path in delete]
             for path, source in files.items():
                 check_path(path)
                 size, sample = _look(source)

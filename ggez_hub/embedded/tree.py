@@ -68,7 +68,7 @@ class TreeEditor:
         folder.children[name] = (FILE_MODE, blob)
 
     def remove(self, path: str, *, folder: bool) -> None:
-        """Remove the file, or the whole folder, at `path`.
+        """Remove the file or the whole folder at `path`; with `folder`, nothing but a folder.
 
         Raises:
             EntryNotFoundError: there is none.
@@ -81,7 +81,7 @@ class TreeEditor:
                 break
             trail.append(below)
         found = len(trail) == len(parents) + 1 and name in trail[-1].children
-        if not found or (self._open(trail[-1], name) is not None) is not folder:
+        if not found or (folder and self._open(trail[-1], name) is None):
             raise EntryNotFoundError(
                 f"there is no {'folder' if folder else 'file'} {path!r} to delete"
             )

@@ -125,6 +125,7 @@ def test_a_folder_may_take_the_place_of_a_file(api, repo, commit):
     assert commit(put("a")).status_code == 200
     assert commit(remove("a"), put("a/b")).status_code == 200
     assert commit(remove("a", "deletedFolder"), put("a")).status_code == 200
+    assert commit(remove("a", "deletedFolder")).status_code == 404
     assert api.list_repo_files(repo) == [".gitattributes", "a"]
 
 
