@@ -5,22 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from ggez_hub.cards import CardDocument
 from ggez_hub.cli.output import Output
 from ggez_hub.cli.resolving import as_document, tell_resolution, tell_table
 from ggez_hub.errors import UsageProblem
-from ggez_hub.families import Layout, get_family
+from ggez_hub.families import get_family
 from ggez_hub.hub import Hub
 from ggez_hub.regions import find_region
-from ggez_hub.registry.index import read_pinned_card
-from ggez_hub.registry.lock import LOCK_NAME, Lock, check_upstream, read_lock
-from ggez_hub.registry.parity_table import ParityTable, parity_table
+from ggez_hub.registry.lock import LOCK_NAME, Lock, read_lock
+from ggez_hub.registry.parity_table import ParityTable
+from ggez_hub.registry.plan import carry_out, plan, plan_locked
 from ggez_hub.registry.preflight import Preflight, preflight
-from ggez_hub.registry.pull import Pulled, pull_resolution
+from ggez_hub.registry.pull import Pulled
 from ggez_hub.registry.request import Request
-from ggez_hub.registry.resolution import Resolution
-from ggez_hub.registry.resolver import resolve
-from ggez_hub.registry.result_card import result_card
 
 
 @dataclass(frozen=True)
@@ -37,22 +33,22 @@ class Mode:
 
 def run(request: Request, hub: Hub, mode: Mode, out: Output) -> Pulled | None:
     """Resolve or unlock, tell, and pull; None after a dry run."""
-    lock = _lock(request, mode) if mode.locked else None
-    if lock is not None:
-        if not mode.offline:
-            check_upstream(lock, hub)
-        resolution = lock.resolution
-        document = read_pinned_card(hub, resolution.adapters[0].card)
+    if mode.locked:
+        planned = plan_locked(_lock(request, mode), hub, offline=mode.offline)
     else:
-        resolved = resolve(request, hub)
-        resolution, document = resolved.resolution, resolved.document
-    table = parity_table(document.card, resolution)
+        planned = plan(request, hub)
+    resolution = planned.resolution
     tell_resolution(resolution, out, explain=mode.explain)
     if mode.dry_run:
         _tell_preflight(preflight(resolution, hub, mode.target), out)
         return None
-    pulled = _pull(resolution, hub, mode.target, document, table, lock, out)
-    _tell_result(pulled, table, out)
+    total = sum(file.size for file in resolution.base.files if file.path in resolution.base.weights)
+    with out.progress() as progress:
+        task = progress.add_task("merging", total=total)
+        pulled = carry_out(
+            planned, hub, mode.target, wrote=lambda nbytes: progress.advance(task, nbytes)
+        )
+    _tell_result(pulled, planned.table, out)
     return pulled
 
 
@@ -75,34 +71,6 @@ def _lock(request: Request, mode: Mode) -> Lock:
             "Pull without --locked to resolve anew.",
         )
     return lock
-
-
-def _pull(
-    resolution: Resolution,
-    hub: Hub,
-    target: Path,
-    document: CardDocument,
-    table: ParityTable | None,
-    lock: Lock | None,
-    out: Output,
-) -> Pulled:
-    family = get_family(resolution.family)
-
-    def readme(layout: Layout) -> str:
-        return result_card(resolution, document, table, family, layout)
-
-    weights = resolution.base.weights
-    total = sum(file.size for file in resolution.base.files if file.path in weights)
-    with out.progress() as progress:
-        task = progress.add_task("merging", total=total)
-        return pull_resolution(
-            resolution,
-            hub,
-            target,
-            readme=readme,
-            expected=lock,
-            wrote=lambda nbytes: progress.advance(task, nbytes),
-        )
 
 
 def _tell_preflight(costs: Preflight, out: Output) -> None:

@@ -1,0 +1,61 @@
+"""A pull, planned and carried out: what the command line and the Python API share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ggez_hub.cards import CardDocument
+from ggez_hub.families import Layout, get_family
+from ggez_hub.hub import Hub
+from ggez_hub.registry.index import read_pinned_card
+from ggez_hub.registry.lock import Lock, check_upstream
+from ggez_hub.registry.parity_table import ParityTable, parity_table
+from ggez_hub.registry.pull import Pulled, pull_resolution
+from ggez_hub.registry.request import Request
+from ggez_hub.registry.resolution import Resolution
+from ggez_hub.registry.resolver import resolve
+from ggez_hub.registry.result_card import result_card
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A resolution, the card it rests on, the card's table, and the lock it came from, if any."""
+
+    resolution: Resolution
+    document: CardDocument
+    table: ParityTable | None
+    lock: Lock | None = None
+
+
+def plan(request: Request, hub: Hub) -> Plan:
+    """Resolve a request; raises what `resolve` raises."""
+    resolved = resolve(request, hub)
+    table = parity_table(resolved.document.card, resolved.resolution)
+    return Plan(resolved.resolution, resolved.document, table)
+
+
+def plan_locked(lock: Lock, hub: Hub, *, offline: bool = False) -> Plan:
+    """Take what a lock pins; raises Differs if the hub no longer has it.
+
+    `offline` asks the hub nothing: the inputs must be in the cache.
+    """
+    if not offline:
+        check_upstream(lock, hub)
+    document = read_pinned_card(hub, lock.resolution.adapters[0].card)
+    return Plan(lock.resolution, document, parity_table(document.card, lock.resolution), lock)
+
+
+def carry_out(
+    planned: Plan, hub: Hub, out: Path, wrote: Callable[[int], None] | None = None
+) -> Pulled:
+    """Fetch, merge and write a plan as the new folder `out`; raises what `pull_resolution` raises."""
+    family = get_family(planned.resolution.family)
+
+    def readme(layout: Layout) -> str:
+        return result_card(planned.resolution, planned.document, planned.table, family, layout)
+
+    return pull_resolution(
+        planned.resolution, hub, out, readme=readme, expected=planned.lock, wrote=wrote
+    )
