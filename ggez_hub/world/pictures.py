@@ -14,6 +14,11 @@ from ggez_hub.world.concepts import LANGUAGES, TEST_STYLE, VALIDATION_STYLE, con
 from ggez_hub.world.material import CLDR_NAMES, EMOJI_GROUPS, FLUENT, NOTO, read_text
 from ggez_hub.world.raster import SIZE, draw, webp
 
+# `id` is the concept, so Indonesian goes by its three-letter code.
+COLUMNS: Mapping[str, str] = {
+    language: "ind" if language == "id" else language for language in LANGUAGES
+}
+
 SPLITS: Mapping[str, str] = {"validation": VALIDATION_STYLE, "test": TEST_STYLE}
 
 _README = """\
@@ -47,8 +52,8 @@ It measures language, not culture: the pictures are the same for every language.
 - `id`: the code points, hyphenated, lower case, without U+FE0F: `1f600`
 - `image`: {size} x {size} pixels on white, lossless WebP.
 - `style`: the style's name; `group`: the Unicode group, from which the wrong answers of a 4-way choice are drawn
-- one column for each language ({languages}): CLDR's short name, null where CLDR has none or where it equals the English one
-  (names that differ: {named})
+- one column for each language ({columns}; Indonesian is `ind`, because `id` is taken): CLDR's short name, null where CLDR has none or where it
+  equals the English one. Names: {named}.
 
 ## Attribution
 - Names: {names_credit} (CLDR {names_version}, Unicode-3.0; the notice is in `LICENSE-unicode`).
@@ -94,7 +99,7 @@ def _write_split(path: Path, style: str) -> None:
             "image": Image(),
             "style": text,
             "group": text,
-            **dict.fromkeys(LANGUAGES, text),
+            **dict.fromkeys(COLUMNS.values(), text),
         }
     )
     rows = [
@@ -106,16 +111,18 @@ def _write_split(path: Path, style: str) -> None:
             },
             "style": style,
             "group": concept.group,
-            **concept.names,
+            **{COLUMNS[language]: name for language, name in concept.names.items()},
         }
         for concept in concepts()
     ]
-    # The schema carries the `huggingface` metadata, by which `datasets` knows that a struct is a picture.
     pq.write_table(
+        # The schema carries the `huggingface` metadata, which says that a struct is a picture.
         pa.Table.from_pylist(rows, schema=features.arrow_schema),
         path,
         compression="zstd",
         compression_level=19,
+        # A dictionary of values that are all different would only add to the file.
+        use_dictionary=["style", "group"],
     )
 
 
@@ -129,6 +136,7 @@ def _readme() -> str:
         count=len(found),
         language_count=len(LANGUAGES),
         languages=", ".join(LANGUAGES),
+        columns=", ".join(f"`{column}`" for column in COLUMNS.values()),
         named=", ".join(f"{language} {count:,}" for language, count in counts.items()),
         size=SIZE,
         validation=VALIDATION_STYLE,
