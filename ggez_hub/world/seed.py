@@ -38,8 +38,8 @@ def seed(store: HubStore, assets: Path = ASSETS) -> None:
     store.create_repo("dataset", INDEX_REPO, exist_ok=True)
     if store.head("dataset", INDEX_REPO) is not None:
         return
+    commit_base(store, assets)
     family = assets / "embedding"
-    _commit(store, "model", BASE_REPO, _files(family / "base"))
     if (assets / "emoji-names").is_dir():
         _commit(store, "dataset", DATA_REPO, _files(assets / "emoji-names"))
     index: dict[str, bytes | Path] = {}
@@ -49,6 +49,11 @@ def seed(store: HubStore, assets: Path = ASSETS) -> None:
         document = read_card(folder / CARD_NAME)
         index[card_path(document, repo)] = accepted(document, repo, revision).encode()
     _commit(store, "dataset", INDEX_REPO, index)
+
+
+def commit_base(store: HubStore, assets: Path) -> str:
+    """Put the base into a store; returns its commit, which is the same in every store."""
+    return _commit(store, "model", BASE_REPO, _files(assets / "embedding" / "base"))
 
 
 def card_path(document: CardDocument, repo: str) -> str:

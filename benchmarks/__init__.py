@@ -1,0 +1,1 @@
+"""Measurements as ratios: both sides in one run, so that a slow machine slows both."""
