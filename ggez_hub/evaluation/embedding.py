@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 IMAGE_TOWER = "visual."
 # They scale all similarities of a model alike: no rank and no choice depends on them.
 TEMPERATURE = frozenset({"logit_scale", "logit_bias"})
-BATCH = 64
+# Small, so that a convolution's activations stay in a processor's cache.
+BATCH = 32
 
 
 class NotLoaded(GgezError):
@@ -49,6 +50,7 @@ class EmbeddingModel:
         require_engine()
         require("open_clip", "PIL")
         import open_clip
+        import torch
 
         self._index = WeightIndex(base, layout.weights)
         self._delta: Delta | None = open_delta(adapter, family, self._index) if adapter else None
@@ -58,7 +60,8 @@ class EmbeddingModel:
             self._tokenizer: Callable[[list[str]], torch.Tensor] = open_clip.get_tokenizer(source)
         except (OSError, RuntimeError, ValueError) as error:
             raise NotLoaded(f"open_clip cannot load {base}: {error}") from error
-        self._model.eval().requires_grad_(False)
+        # The other order of axes in memory: the same float32 arithmetic, twice as fast on a CPU.
+        self._model.eval().requires_grad_(False).to(memory_format=torch.channels_last)
         self._state: dict[str, torch.Tensor] = self._model.state_dict()
         self._beta = 0.0
         self._check_loaded()
