@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from ggez_hub.evaluation.items import BadItems, Items
+from ggez_hub.evaluation.items import BadItems, Items, read_items
 from ggez_hub.evaluation.questions import ask
 from ggez_hub.evaluation.scores import score_of
+from ggez_hub.evaluation.task import load_tasks
 from tests.evaluation.conftest import make_task
 
+ROOT = Path(__file__).parents[2]
+EMOJI = ROOT / "ggez_hub" / "world" / "assets" / "emoji-names"
 METRICS = ("text_to_image_r1", "image_to_text_r1", "choice_4")
 
 
@@ -145,3 +150,15 @@ def test_wrong_answers_do_not_depend_on_the_order_of_rows():
 def test_too_few_names_are_refused():
     with pytest.raises(BadItems, match="column 'th' has 2 different texts"):
         ask(make_task(), make_items(["a", "b", "b", None]))
+
+
+@pytest.mark.parametrize("task", load_tasks(ROOT / "recipes" / "demo"), ids=lambda task: task.id)
+def test_the_demo_tasks_can_be_asked_of_the_demo_data(task):
+    for path in task.splits.values():
+        items = read_items(EMOJI / path, task.columns)
+        questions = ask(task, items)
+        assert len(items) == 1368
+        assert len(questions.items) > 900
+        # No name stands twice: each question has one right answer.
+        assert (questions.right.sum(axis=1) == 1).all()
+        assert questions.gold == questions.items
