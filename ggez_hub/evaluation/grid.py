@@ -19,7 +19,7 @@ from ggez_hub.evaluation.questions import Questions, ask
 from ggez_hub.evaluation.scores import Score, score_of
 from ggez_hub.evaluation.task import BadTask, SplitName, Task
 from ggez_hub.families import Family
-from ggez_hub.merging.lora import CONFIG, WEIGHTS
+from ggez_hub.merging.adapters.peft import CONFIG, WEIGHTS
 from ggez_hub.weights import digest_json, sha256_file
 
 BETAS: tuple[float, ...] = tuple(step / 10 for step in range(13))

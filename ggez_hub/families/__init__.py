@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ggez_hub.errors import UsageProblem
 from ggez_hub.families import embedding
-from ggez_hub.families.base import Family, Layout, UnknownLayout
+from ggez_hub.families.base import Family, KeyMap, Layout, UnknownLayout
 
 FAMILIES: dict[str, Family] = {family.name: family for family in (embedding.FAMILY,)}
 
@@ -31,4 +31,4 @@ def detect_family(folder: Path) -> Family:
     )
 
 
-__all__ = ["FAMILIES", "Family", "Layout", "UnknownLayout", "detect_family", "get_family"]
+__all__ = ["FAMILIES", "Family", "KeyMap", "Layout", "UnknownLayout", "detect_family", "get_family"]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from ggez_hub.errors import GgezError
 
@@ -25,6 +25,13 @@ class Layout:
     weights: tuple[str, ...]
 
 
+KeyMap: TypeAlias = Callable[[str], str | None]
+"""From the path of a module, as PEFT writes it, to the tensor of the base that is its weight.
+
+None where the base has no such module.
+"""
+
+
 class Family(Protocol):
     """A family: where its weights lie, how adapter modules name them, how a result is loaded."""
 
@@ -39,11 +46,8 @@ class Family(Protocol):
     def layout(self, folder: Path) -> Layout:
         """The layout of the model in `folder`; raises UnknownLayout."""
 
-    def tensor_name(self, module: str, names: Collection[str]) -> str | None:
-        """The tensor of the base that a LoRA on `module` changes, or None if there is none.
-
-        `module` is the path of the module as PEFT writes it, `names` are the base's tensors.
-        """
+    def key_map(self, folder: Path, names: Collection[str]) -> KeyMap:
+        """How adapters for the model in `folder`, whose tensors are `names`, name its modules."""
 
     def loading_lines(self, layout: Layout, folder: str) -> tuple[str, ...]:
         """Python that loads the model in `folder`, the import first."""

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from ggez_hub.families.base import Layout, UnknownLayout
+from ggez_hub.families.base import KeyMap, Layout, UnknownLayout
 
 OPEN_CLIP_CONFIG = "open_clip_config.json"
 OPEN_CLIP_WEIGHTS = "open_clip_model.safetensors"
@@ -27,9 +27,13 @@ class EmbeddingFamily:
             f"It should hold {OPEN_CLIP_CONFIG} and {OPEN_CLIP_WEIGHTS}.",
         )
 
-    def tensor_name(self, module: str, names: Collection[str]) -> str | None:
-        name = f"{module}.weight"
-        return name if name in names else None
+    def key_map(self, folder: Path, names: Collection[str]) -> KeyMap:
+        # open_clip's modules have the names of its tensors.
+        def tensor(module: str) -> str | None:
+            name = f"{module}.weight"
+            return name if name in names else None
+
+        return tensor
 
     def loading_lines(self, layout: Layout, folder: str) -> tuple[str, ...]:
         return (

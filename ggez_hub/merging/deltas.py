@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ggez_hub.errors import GgezError
 from ggez_hub.weights import TensorInfo, WeightFile, read_header
@@ -37,7 +37,11 @@ class Delta(Protocol):
 
 
 class WeightIndex(Mapping[str, TensorInfo]):
-    """The tensors of a model's weight files, by name."""
+    """The tensors of a model's weight files, by name.
+
+    Tensors of a file in a sub-folder, as pipelines of several models have them, are named
+    `<folder>/<tensor>`: names of two models may be the same.
+    """
 
     def __init__(self, folder: Path, weights: tuple[str, ...]) -> None:
         """Read and check every header; raises BadWeights, or WrongBase for a name held twice."""
@@ -45,13 +49,15 @@ class WeightIndex(Mapping[str, TensorInfo]):
         self.files: dict[str, WeightFile] = {path: read_header(folder / path) for path in weights}
         self.file_of: dict[str, str] = {}
         for path, file in self.files.items():
-            for name in file.tensors:
+            for stored in file.tensors:
+                name = qualified(path, stored)
                 if name in self.file_of:
                     raise WrongBase(f"{folder}: tensor {name!r} stands in two weight files")
                 self.file_of[name] = path
+        self._open: dict[str, Any] = {}
 
     def __getitem__(self, name: str) -> TensorInfo:
-        return self.files[self.file_of[name]].tensors[name]
+        return self.files[self.file_of[name]].tensors[stored_name(name)]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.file_of)
@@ -63,3 +69,24 @@ class WeightIndex(Mapping[str, TensorInfo]):
     def nbytes(self) -> int:
         """Bytes of all weight files."""
         return sum(file.nbytes for file in self.files.values())
+
+    def read(self, name: str) -> torch.Tensor:
+        """A tensor as it is stored; raises KeyError."""
+        from safetensors import safe_open
+
+        path = self.file_of[name]
+        if path not in self._open:
+            self._open[path] = safe_open(self.folder / path, framework="pt")
+        tensor: torch.Tensor = self._open[path].get_tensor(stored_name(name))
+        return tensor
+
+
+def qualified(path: str, stored: str) -> str:
+    """The name of a tensor in the file at `path`: prefixed by the file's folder, if it has one."""
+    folder, _, _ = path.rpartition("/")
+    return f"{folder}/{stored}" if folder else stored
+
+
+def stored_name(name: str) -> str:
+    """The name of a tensor within its file."""
+    return name.rpartition("/")[2]

@@ -12,7 +12,6 @@ import torch
 from mergekit.common import ModelPath, ModelReference
 from mergekit.io.lazy_tensor_loader import LazyTensorLoader, ShardedTensorIndex, ShardInfo
 from pydantic import PrivateAttr
-from safetensors import safe_open
 from transformers import PretrainedConfig
 
 from ggez_hub.merging.deltas import Delta, WeightIndex
@@ -52,10 +51,7 @@ class BaseLoader(LazyTensorLoader):
         self._base = base
 
     def get_tensor(self, key: str, *args: Any, **kwargs: Any) -> torch.Tensor:
-        path = self._base.folder / self._base.file_of[key]
-        with safe_open(path, framework="pt") as file:
-            tensor: torch.Tensor = file.get_tensor(key)
-        return tensor
+        return self._base.read(key)
 
 
 class DeltaLoader(LazyTensorLoader):

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from ggez_hub.errors import MissingExtra, UsageProblem
 from ggez_hub.families import Family
-from ggez_hub.merging.deltas import Delta, WeightIndex
-from ggez_hub.merging.output import check_space, copy_side_files, exclusive, whole_folder
+from ggez_hub.merging.adapters import open_delta
+from ggez_hub.merging.deltas import WeightIndex
+from ggez_hub.merging.output import check_space, copy_file, copy_side_files, exclusive, whole_folder
 
 METHODS = ("ggez_linear",)
 
@@ -25,7 +26,10 @@ class Adapter:
 
 @dataclass(frozen=True)
 class MergeReport:
-    """What a merge did: tensors and bytes written, and how many tensors the adapters changed."""
+    """What a merge did: tensors and bytes written, and how many tensors the adapters changed.
+
+    A beta of 0 changes none.
+    """
 
     tensors: int
     touched: int
@@ -64,26 +68,24 @@ def merge_into(
     index = WeightIndex(base, layout.weights)
     deltas = [open_delta(adapter.folder, family, index) for adapter in adapters]
     check_space(folder, index.nbytes)
-    copy_side_files(base, folder, layout.weights)
     require_engine()
 
     from ggez_hub.merging.plan import Weighted, execute
 
-    execute(
-        index,
-        [Weighted(d, a.beta) for d, a in zip(deltas, adapters, strict=True)],
-        folder,
-        wrote=wrote,
-    )
-    touched: frozenset[str] = frozenset().union(*(d.touched for d in deltas))
+    copy_side_files(base, folder, layout.weights)
+    # A beta of 0 is the base bit for bit: the adapter is not even read.
+    active = [Weighted(d, a.beta) for d, a in zip(deltas, adapters, strict=True) if a.beta != 0]
+    touched: frozenset[str] = frozenset().union(*(w.delta.touched for w in active))
+    rewritten = {index.file_of[name] for name in touched}
+    for path in layout.weights:
+        if path not in rewritten:
+            copy_file(base / path, folder / path)
+            if wrote is not None:
+                wrote(index.files[path].nbytes)
+    if rewritten:
+        part = WeightIndex(base, tuple(path for path in layout.weights if path in rewritten))
+        execute(part, active, folder, wrote=wrote)
     return MergeReport(len(index), len(touched), index.nbytes)
-
-
-def open_delta(folder: Path, family: Family, base: WeightIndex) -> Delta:
-    """The adapter in `folder` as a stream of Deltas for `base`; raises BadAdapter, WrongBase."""
-    from ggez_hub.merging.lora import LoraDelta
-
-    return LoraDelta(folder, family, base)
 
 
 def require_method(method: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -60,11 +61,12 @@ def whole_folder(target: Path) -> Iterator[Path]:
     partial.mkdir()
     try:
         yield partial
+        _sync(partial)
         partial.rename(target)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
-    _sync_folder(target.parent)
+    _sync(target.parent, recursive=False)
 
 
 def check_space(folder: Path, needed: int) -> None:
@@ -91,15 +93,36 @@ def copy_side_files(base: Path, out: Path, rewritten: Collection[str]) -> None:
             continue
         if path.is_file() and path.suffix.lower() not in WEIGHT_SUFFIXES:
             target = out / relative
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, target)
+            copy_file(path, target)
 
 
-def _sync_folder(folder: Path) -> None:
+def copy_file(source: Path, target: Path) -> None:
+    """Copy a file's content, following links; file systems that can share blocks do so."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if not hasattr(os, "copy_file_range"):
+        shutil.copyfile(source, target)
+        return
+    with source.open("rb") as reader, target.open("xb") as writer:
+        left = source.stat().st_size
+        while left:
+            try:
+                moved = os.copy_file_range(reader.fileno(), writer.fileno(), left)
+            except OSError:
+                # Not between these two file systems.
+                shutil.copyfileobj(reader, writer, 1 << 22)
+                return
+            if not moved:
+                raise OSError(errno.EIO, "the file became shorter while it was copied", str(source))
+            left -= moved
+
+
+def _sync(folder: Path, *, recursive: bool = True) -> None:
+    """Bring a folder to the disk, with what is below it: a rename must not outrun its content."""
     if os.name != "posix":
         return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    for path in (folder, *(folder.rglob("*") if recursive else ())):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

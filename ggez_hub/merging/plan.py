@@ -96,11 +96,9 @@ def execute(
     """
     register_methods()
     base_reference = StreamedReference.of(f"base:{base.folder}", BaseLoader(base))
-    # A beta of 0 is the base bit for bit: the adapter is not even read.
     active = {
         StreamedReference.of(f"delta:{number}:{w.delta.name}", DeltaLoader(w.delta)): w
         for number, w in enumerate(adapters)
-        if w.beta != 0
     }
     writer = MirrorWriter(base, out, wrote)
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -67,13 +66,10 @@ class MirrorWriter:
         self._wrote(info.nbytes)
 
     def finalize(self) -> None:
-        """Bring everything to the disk; raises IncompleteMerge if a tensor is missing."""
+        """Close the files; raises IncompleteMerge if a tensor is missing."""
         if self._pending:
             some = ", ".join(sorted(self._pending)[:3])
             raise IncompleteMerge(f"{len(self._pending)} tensors were not written: {some}")
-        for file in self._files.values():
-            file.flush()
-            os.fsync(file.fileno())
         self.close()
 
     def close(self) -> None:

@@ -10,16 +10,13 @@ import json
 import math
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ggez_hub.families import Family
+from ggez_hub.families import Family, KeyMap
+from ggez_hub.merging.adapters.modules import LowRank, ModuleDelta, ModuleSet
 from ggez_hub.merging.deltas import BadAdapter, WeightIndex, WrongBase
 from ggez_hub.weights import WeightFile, read_header
-
-if TYPE_CHECKING:
-    import torch
 
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
@@ -45,53 +42,13 @@ PLAIN_INITIALISATION = (None, True, False, "gaussian", "eva", "orthogonal")
 OFF: tuple[object, ...] = (None, False, "", "none", [], {})
 
 
-@dataclass(frozen=True)
-class LoraModule:
-    """The pair of matrices on one module: keys into the file, scale and the base's tensor.
+def open_peft(folder: Path, family: Family, base: WeightIndex) -> ModuleSet:
+    """The PEFT LoRA in `folder` as Deltas for `base`.
 
-    `transposed` says that B @ A is the transpose of the base's tensor, as PEFT stores embeddings.
+    Raises BadAdapter for what cannot be merged exactly, WrongBase where a module or a shape does
+    not fit, BadWeights for a broken file.
     """
-
-    target: str
-    key_a: str
-    key_b: str
-    scale: float
-    transposed: bool
-
-
-class LoraDelta:
-    """A PEFT LoRA as a stream of Delta tensors."""
-
-    def __init__(self, folder: Path, family: Family, base: WeightIndex) -> None:
-        """Open the adapter in `folder` for `base`.
-
-        Raises BadAdapter for what cannot be merged exactly, WrongBase where a module or a shape
-        does not fit, BadWeights for a broken file.
-        """
-        self.folder = folder
-        self._file = _weights(folder)
-        self._modules = _modules(folder, self._file, family, base)
-
-    @property
-    def name(self) -> str:
-        return str(self.folder)
-
-    @property
-    def touched(self) -> frozenset[str]:
-        return frozenset(self._modules)
-
-    def tensor(self, name: str) -> torch.Tensor:
-        import torch
-        from safetensors import safe_open
-
-        module = self._modules[name]
-        with safe_open(self._file.path, framework="pt") as file:
-            a = file.get_tensor(module.key_a).to(torch.float64)
-            b = file.get_tensor(module.key_b).to(torch.float64)
-        kernel = a.shape[2:]
-        delta = (b.flatten(1) @ a.flatten(1)).mul_(module.scale)
-        delta = delta.reshape(b.shape[0], a.shape[1], *kernel)
-        return delta.T if module.transposed else delta
+    return ModuleSet(str(folder), _modules(folder, _weights(folder), family, base), base)
 
 
 def _weights(folder: Path) -> WeightFile:
@@ -128,8 +85,8 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 def _modules(
     folder: Path, file: WeightFile, family: Family, base: WeightIndex
-) -> dict[str, LoraModule]:
-    config = read_config(folder)
+) -> dict[str, ModuleDelta]:
+    config, key_map = read_config(folder), family.key_map(base.folder, base)
     found: dict[str, dict[str, str]] = {}
     for key in file.tensors:
         match = KEY.match(key)
@@ -144,9 +101,9 @@ def _modules(
                 "Train on the MLP and the embeddings (c_fc, c_proj, token_embedding).",
             )
         found.setdefault(match["module"], {})[match["part"]] = key
-    modules: dict[str, LoraModule] = {}
+    modules: dict[str, ModuleDelta] = {}
     for module, parts in sorted(found.items()):
-        entry = _module(folder, config, module, parts, file, family, base)
+        entry = _module(folder, config, module, parts, file, key_map, base)
         if entry.target in modules:
             raise BadAdapter(f"{file.path}: two modules change the tensor {entry.target!r}")
         modules[entry.target] = entry
@@ -161,15 +118,15 @@ def _module(
     module: str,
     parts: Mapping[str, str],
     file: WeightFile,
-    family: Family,
+    key_map: KeyMap,
     base: WeightIndex,
-) -> LoraModule:
+) -> LowRank:
     embedding = "lora_embedding_A" in parts
     prefix = "lora_embedding_" if embedding else "lora_"
     if set(parts) != {f"{prefix}A", f"{prefix}B"}:
         raise BadAdapter(f"{file.path}: module {module!r} has only {', '.join(sorted(parts))}")
     key_a, key_b = parts[f"{prefix}A"], parts[f"{prefix}B"]
-    target = family.tensor_name(module, base)
+    target = key_map(module)
     if target is None:
         raise WrongBase(
             f"{folder} changes a module {module!r} that the base in {base.folder} does not have",
@@ -180,8 +137,8 @@ def _module(
         raise BadAdapter(f"{file.path}: {module!r} has rank {rank}, its config says {declared}")
     alpha = float(_by_pattern(config, "alpha_pattern", module, config.get("lora_alpha")))
     scale = alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
-    entry = LoraModule(target, key_a, key_b, scale, transposed=embedding)
-    _check_shape(entry, file, base)
+    entry = LowRank(target, file, key_a, key_b, scale, transposed=embedding)
+    entry.check(base)
     return entry
 
 
@@ -192,18 +149,3 @@ def _by_pattern(config: Mapping[str, Any], name: str, module: str, default: Any)
         if re.match(rf"(.*\.)?({pattern})$", module):
             return config[name][pattern]
     return default
-
-
-def _check_shape(entry: LoraModule, file: WeightFile, base: WeightIndex) -> None:
-    a, b = file.tensors[entry.key_a].shape, file.tensors[entry.key_b].shape
-    if len(a) < 2 or len(b) < 2 or any(size != 1 for size in b[2:]) or b[1] != a[0]:
-        raise BadAdapter(f"{file.path}: {entry.key_b!r} {b} does not multiply {entry.key_a!r} {a}")
-    shape: tuple[int, ...] = (b[0], a[1], *a[2:])
-    if entry.transposed:
-        shape = shape[::-1]
-    if base[entry.target].shape != shape:
-        raise WrongBase(
-            f"{file.path} gives {shape} for {entry.target!r}, the base in {base.folder} "
-            f"has {base[entry.target].shape}",
-            "The adapter was trained on another model.",
-        )
