@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import string
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
@@ -14,8 +14,10 @@ from ggez_hub.embedded.errors import AuthenticationError, InvalidRequestError
 from ggez_hub.embedded.names import check_namespace
 
 Scope = Literal["read", "write"]
+Role = Literal["read", "write", "admin"]
 
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
+ROLES: Final[tuple[Role, ...]] = get_args(Role)
 _ALPHABET: Final = string.ascii_letters + string.digits
 
 
@@ -25,26 +27,39 @@ class Organization:
 
     name: str
     fullname: str
+    role: Role
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
     """The caller of a request: an account with the scope of the token that was shown."""
 
+    key: int
     name: str
     fullname: str
     scope: Scope
     admin: bool
     orgs: tuple[Organization, ...]
 
+    @property
+    def namespaces(self) -> tuple[str, ...] | None:
+        """The namespaces, in lower case, whose private repos exist for the caller; None for all."""
+        if self.admin:
+            return None
+        return (self.name.lower(), *(org.name.lower() for org in self.orgs))
+
     def belongs_to(self, namespace: str) -> bool:
         """Whether the namespace is the caller's own or of one of their organisations."""
-        names = {self.name.lower(), *(org.name.lower() for org in self.orgs)}
-        return self.admin or namespace.lower() in names
+        return self.namespaces is None or namespace.lower() in self.namespaces
 
     def may_write(self, namespace: str) -> bool:
         """Whether the caller may change repos of the namespace with this token."""
-        return self.scope == "write" and self.belongs_to(namespace)
+        wanted = namespace.lower()
+        return self.scope == "write" and (
+            self.admin
+            or wanted == self.name.lower()
+            or any(org.name.lower() == wanted and org.role != "read" for org in self.orgs)
+        )
 
 
 class Accounts:
@@ -54,15 +69,23 @@ class Accounts:
         self._database = database
 
     def add_user(
-        self, name: str, fullname: str = "", orgs: Collection[str] = (), *, admin: bool = False
+        self,
+        name: str,
+        fullname: str = "",
+        orgs: Mapping[str, str] | None = None,
+        *,
+        admin: bool = False,
     ) -> None:
-        """Add a user, or change one, and make them a member of `orgs`, which are added if missing.
+        """Add a user, or change one, and give them a role in organisations, which are added if missing.
 
         Raises:
-            InvalidRequestError: the name is malformed, reserved, or taken by an organisation.
+            InvalidRequestError: the name is malformed, reserved, or taken by an organisation; or there
+                is no such role.
         """
         check_namespace(name)
-        for org in orgs:
+        for org, role in (orgs or {}).items():
+            if role not in ROLES:
+                raise InvalidRequestError(f"{role!r} is not a role: use one of {', '.join(ROLES)}")
             self.add_org(org)
         with self._database.transaction() as connection:
             connection.execute(
@@ -76,15 +99,19 @@ class Accounts:
             ).fetchone()
             if user is None:
                 raise InvalidRequestError(f"{name!r} is an organisation")
-            for org in orgs:
+            for org, role in (orgs or {}).items():
                 connection.execute(
-                    "INSERT OR IGNORE INTO members SELECT key, ? FROM accounts "
-                    "WHERE name = ? AND kind = 'org'",
-                    (user["key"], org),
+                    "INSERT OR REPLACE INTO members (org, user, role) "
+                    "SELECT key, ?, ? FROM accounts WHERE name = ? AND kind = 'org'",
+                    (user["key"], role, org),
                 )
 
-    def add_org(self, name: str, fullname: str = "") -> None:
-        """Add an organisation; a user or organisation that has the name already is left as it is.
+    def add_org(
+        self, name: str, fullname: str = "", *, default_private: bool | None = None
+    ) -> None:
+        """Add an organisation, or change what is given of one; a user of that name is left as they are.
+
+        `default_private` says whether new repos are private where nothing else was asked for.
 
         Raises:
             InvalidRequestError: the name is malformed or reserved.
@@ -95,6 +122,16 @@ class Accounts:
                 "INSERT OR IGNORE INTO accounts (name, kind, fullname) VALUES (?, 'org', ?)",
                 (name, fullname or name),
             )
+            connection.execute(
+                "UPDATE accounts SET fullname = coalesce(nullif(?, ''), fullname), "
+                "default_private = coalesce(?, default_private) WHERE name = ? AND kind = 'org'",
+                (fullname, default_private, name),
+            )
+
+    def default_private(self, namespace: str) -> bool:
+        """Whether new repos of a namespace are private where nothing else was asked for."""
+        row = self._database.row("SELECT default_private FROM accounts WHERE name = ?", namespace)
+        return row is not None and bool(row["default_private"])
 
     def exists(self, name: str) -> bool:
         """Whether a user or organisation has that name."""
@@ -129,6 +166,12 @@ class Accounts:
             if added.rowcount != 1:
                 raise InvalidRequestError(f"there is no user {name!r}")
 
+    def revoke_token(self, token: str) -> bool:
+        """Accept `token` no longer; whether this hub knew it."""
+        with self._database.transaction() as connection:
+            removed = connection.execute("DELETE FROM tokens WHERE digest = ?", (_digest(token),))
+        return removed.rowcount == 1
+
     def authenticate(self, token: str) -> Principal:
         """The caller who shows `token`.
 
@@ -143,17 +186,19 @@ class Accounts:
         if row is None:
             raise AuthenticationError("Invalid credentials in Authorization header")
         orgs = self._database.rows(
-            "SELECT name, fullname FROM accounts WHERE kind = 'org' AND "
-            "(? OR key IN (SELECT org FROM members WHERE user = ?)) ORDER BY name",
-            row["admin"],
+            "SELECT name, fullname, coalesce(role, 'admin') AS role FROM accounts "
+            "LEFT JOIN members ON org = key AND user = ? "
+            "WHERE kind = 'org' AND (? OR role IS NOT NULL) ORDER BY name",
             row["key"],
+            row["admin"],
         )
         return Principal(
+            key=row["key"],
             name=row["name"],
             fullname=row["fullname"],
             scope=row["scope"],
             admin=bool(row["admin"]),
-            orgs=tuple(Organization(org["name"], org["fullname"]) for org in orgs),
+            orgs=tuple(Organization(org["name"], org["fullname"], org["role"]) for org in orgs),
         )
 
 

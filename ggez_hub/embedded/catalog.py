@@ -5,11 +5,14 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 from ggez_hub.embedded.database import Database
 from ggez_hub.embedded.errors import AlreadyExistsError, RepoNotFoundError
 from ggez_hub.embedded.lfs import Pointer
 from ggez_hub.embedded.names import URL_PREFIXES, RepoType
+
+Gated = Literal["auto", "manual"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +25,20 @@ class RepoRecord:
     name: str
     private: bool
     created: int
+    gated: Gated | None = None
+
+    @classmethod
+    def of(cls, row: sqlite3.Row) -> RepoRecord:
+        """The repo of a row of the table."""
+        return cls(
+            key=row["key"],
+            type=row["type"],
+            namespace=row["namespace"],
+            name=row["name"],
+            private=bool(row["private"]),
+            created=row["created"],
+            gated=row["gated"],
+        )
 
     @property
     def id(self) -> str:
@@ -52,6 +69,7 @@ class Catalog:
                     "INSERT INTO repos (type, namespace, name, private) VALUES (?, ?, ?, ?)",
                     (kind, namespace, name, private),
                 )
+                _free_name(connection, kind, namespace, name)
         except sqlite3.IntegrityError:
             raise AlreadyExistsError(f"You already created this {kind} repo") from None
         return self.get(kind, namespace, name)
@@ -75,31 +93,36 @@ class Catalog:
             namespace,
             name,
         )
-        return _record(row) if row else None
+        return RepoRecord.of(row) if row else None
+
+    def moved(self, kind: RepoType, namespace: str, name: str) -> RepoRecord | None:
+        """The repo that had that name before it was moved, or None."""
+        row = self._database.row(
+            "SELECT repos.* FROM repos JOIN moves ON moves.repo = repos.key "
+            "WHERE moves.type = ? AND moves.namespace = ? AND moves.name = ?",
+            kind,
+            namespace,
+            name,
+        )
+        return RepoRecord.of(row) if row else None
 
     def by_key(self, key: int) -> RepoRecord | None:
         """The repo of that key, or None."""
         row = self._database.row("SELECT * FROM repos WHERE key = ?", key)
-        return _record(row) if row else None
-
-    def every(self, kind: RepoType, author: str | None = None) -> list[RepoRecord]:
-        """All repos of a type, or those of one namespace, by name."""
-        rows = self._database.rows(
-            "SELECT * FROM repos WHERE type = ? AND (? IS NULL OR namespace = ?) "
-            "ORDER BY namespace, name",
-            kind,
-            author,
-            author,
-        )
-        return [_record(row) for row in rows]
+        return RepoRecord.of(row) if row else None
 
     def set_private(self, repo: RepoRecord, private: bool) -> None:
         """Change who may see a repo."""
         with self._database.transaction() as connection:
             connection.execute("UPDATE repos SET private = ? WHERE key = ?", (private, repo.key))
 
+    def set_gated(self, repo: RepoRecord, gated: Gated | None) -> None:
+        """Change whether readers must ask for access to a repo, and whether it is given at once."""
+        with self._database.transaction() as connection:
+            connection.execute("UPDATE repos SET gated = ? WHERE key = ?", (gated, repo.key))
+
     def rename(self, repo: RepoRecord, namespace: str, name: str) -> RepoRecord:
-        """Give a repo another name.
+        """Give a repo another name; the old one leads to it until another repo takes it.
 
         Raises:
             AlreadyExistsError: the name is taken.
@@ -109,6 +132,11 @@ class Catalog:
                 connection.execute(
                     "UPDATE repos SET namespace = ?, name = ? WHERE key = ?",
                     (namespace, name, repo.key),
+                )
+                _free_name(connection, repo.type, namespace, name)
+                connection.execute(
+                    "INSERT OR REPLACE INTO moves VALUES (?, ?, ?, ?)",
+                    (repo.type, repo.namespace, repo.name, repo.key),
                 )
         except sqlite3.IntegrityError:
             raise AlreadyExistsError(
@@ -153,28 +181,8 @@ class Catalog:
         )
         return int(row["total"]) if row else 0
 
-    def summary(self, repo: RepoRecord, sha: str) -> str | None:
-        """The stored summary of a repo if it is that of the commit `sha`."""
-        row = self._database.row(
-            "SELECT content FROM summaries WHERE repo = ? AND sha = ?", repo.key, sha
-        )
-        return row["content"] if row else None
 
-    def set_summary(self, repo: RepoRecord, sha: str, content: str) -> None:
-        """Store the summary of a commit."""
-        with self._database.transaction() as connection:
-            connection.execute(
-                "INSERT OR REPLACE INTO summaries SELECT key, ?, ? FROM repos WHERE key = ?",
-                (sha, content, repo.key),
-            )
-
-
-def _record(row: sqlite3.Row) -> RepoRecord:
-    return RepoRecord(
-        key=row["key"],
-        type=row["type"],
-        namespace=row["namespace"],
-        name=row["name"],
-        private=bool(row["private"]),
-        created=row["created"],
+def _free_name(connection: sqlite3.Connection, kind: str, namespace: str, name: str) -> None:
+    connection.execute(
+        "DELETE FROM moves WHERE type = ? AND namespace = ? AND name = ?", (kind, namespace, name)
     )

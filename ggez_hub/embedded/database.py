@@ -1,4 +1,4 @@
-"""The SQLite file of a store: accounts, tokens, repos, and which repo may serve which LFS object.
+"""The SQLite file of a store: accounts, repos, discussions, and which repo may serve which LFS object.
 
 Files and history are in git; nothing here is needed to read them.
 """
@@ -11,55 +11,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from ggez_hub.embedded.errors import HubError
-
-SCHEMA_VERSION: Final = 1
-
-_SCHEMA: Final = """
-CREATE TABLE accounts (
-    key INTEGER PRIMARY KEY,
-    name TEXT NOT NULL UNIQUE COLLATE NOCASE,
-    kind TEXT NOT NULL CHECK (kind IN ('user', 'org')),
-    fullname TEXT NOT NULL,
-    admin INTEGER NOT NULL DEFAULT 0,
-    created INTEGER NOT NULL DEFAULT (CAST(strftime('%s', 'now') AS INTEGER))
-);
-CREATE TABLE members (
-    org INTEGER NOT NULL REFERENCES accounts ON DELETE CASCADE,
-    user INTEGER NOT NULL REFERENCES accounts ON DELETE CASCADE,
-    PRIMARY KEY (org, user)
-) WITHOUT ROWID;
-CREATE TABLE tokens (
-    digest TEXT PRIMARY KEY,
-    account INTEGER NOT NULL REFERENCES accounts ON DELETE CASCADE,
-    scope TEXT NOT NULL CHECK (scope IN ('read', 'write')),
-    created INTEGER NOT NULL DEFAULT (CAST(strftime('%s', 'now') AS INTEGER))
-) WITHOUT ROWID;
-CREATE TABLE repos (
-    key INTEGER PRIMARY KEY,
-    type TEXT NOT NULL,
-    namespace TEXT NOT NULL COLLATE NOCASE,
-    name TEXT NOT NULL COLLATE NOCASE,
-    private INTEGER NOT NULL,
-    created INTEGER NOT NULL DEFAULT (CAST(strftime('%s', 'now') AS INTEGER)),
-    UNIQUE (type, namespace, name)
-);
-CREATE TABLE objects (
-    repo INTEGER NOT NULL REFERENCES repos ON DELETE CASCADE,
-    oid TEXT NOT NULL,
-    size INTEGER NOT NULL,
-    PRIMARY KEY (repo, oid)
-) WITHOUT ROWID;
-CREATE INDEX objects_by_oid ON objects (oid);
-CREATE TABLE summaries (
-    repo INTEGER PRIMARY KEY REFERENCES repos ON DELETE CASCADE,
-    sha TEXT NOT NULL,
-    content TEXT NOT NULL
-);
-CREATE TABLE secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
-"""
+from ggez_hub.embedded.schema import STEPS
 
 
 class Database:
@@ -129,13 +84,13 @@ class Database:
     def _migrate(self) -> None:
         with self.transaction() as connection:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
-            if version == 0:
-                for statement in _SCHEMA.split(";"):
+            if version > len(STEPS):
+                raise HubError(
+                    f"{self._path} has schema {version}, this version of the hub reads up to "
+                    f"{len(STEPS)}: use the version that wrote it"
+                )
+            for step in STEPS[version:]:
+                for statement in step.split(";"):
                     if statement.strip():
                         connection.execute(statement)
-                connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            elif version != SCHEMA_VERSION:
-                raise HubError(
-                    f"{self._path} has schema {version}, this version of the hub reads "
-                    f"{SCHEMA_VERSION}: use the version that wrote it"
-                )
+            connection.execute(f"PRAGMA user_version = {len(STEPS)}")

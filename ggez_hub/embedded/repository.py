@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -60,10 +60,14 @@ Change = PutBlob | PutPointer | Remove
 
 
 class GitRepository:
-    """A bare repository in the folder `path`; to be used in a `with` block."""
+    """A bare repository in the folder `path`; to be used in a `with` block.
 
-    def __init__(self, path: Path) -> None:
+    `moving` is called before the default branch moves, under the lock.
+    """
+
+    def __init__(self, path: Path, moving: Callable[[], None] | None = None) -> None:
         self._path = path
+        self._moving = moving
         self.objects = Objects(path)
         self.refs = Refs(path, self.objects)
 
@@ -125,7 +129,7 @@ class GitRepository:
             tree = self._edit(head, changes)
             parents = [head] if head else []
             oid = self.objects.write(make_commit(tree, parents, signature, message))
-            self.refs.swap(ref, head, oid)
+            self._move(ref, head, oid)
         return oid
 
     def create_branch(self, name: str, start: str | None) -> None:
@@ -192,7 +196,7 @@ class GitRepository:
                 raise RevisionNotFoundError(f"Invalid rev id: {branch}")
             tree = self.objects.commit(head).tree.decode()
             oid = self.objects.write(make_commit(tree, [], signature, message))
-            self.refs.swap(ref, head, oid)
+            self._move(ref, head, oid)
         return oid
 
     def attributes(self, head: str | None) -> Attributes:
@@ -227,6 +231,11 @@ class GitRepository:
         content = attributes.including(present)
         if content != attributes.content:
             editor.put(ATTRIBUTES_FILE, self.objects.write_blob(content))
+
+    def _move(self, ref: Ref, old: str | None, new: str) -> None:
+        if self._moving is not None and ref == branch_ref(DEFAULT_BRANCH):
+            self._moving()
+        self.refs.swap(ref, old, new)
 
     def _create(self, ref: Ref, target: str) -> None:
         name = ref.decode()

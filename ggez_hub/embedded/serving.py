@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import uvicorn
-import yaml
 
-from ggez_hub.embedded.errors import InvalidRequestError
+from ggez_hub.embedded.accounts_file import load_accounts
+from ggez_hub.embedded.errors import HubError
 from ggez_hub.embedded.http.app import create_app
 from ggez_hub.embedded.http.limits import Limits
+from ggez_hub.embedded.sessions import SessionFiles
 from ggez_hub.embedded.store import HubStore
 
 LOCALHOST = "127.0.0.1"
@@ -46,7 +47,9 @@ class Server(uvicorn.Server):
     @property
     def url(self) -> str:
         """The address of the hub."""
-        host = f"[{self._host}]" if ":" in self._host else self._host
+        # Listening on every address is reached at the loopback one.
+        host = {"0.0.0.0": LOCALHOST, "::": "::1"}.get(self._host, self._host)  # noqa: S104
+        host = f"[{host}]" if ":" in host else host
         return f"http://{host}:{self.socket.getsockname()[1]}"
 
     def run_until(self, finished: Callable[[], bool] | None = None, period: float = 0.25) -> None:
@@ -69,60 +72,40 @@ def serve(
     port: int = 8000,
     accounts: Path | None = None,
     limits: Limits | None = None,
+    announce: Callable[[str], None] = print,
 ) -> None:
-    """Serve the store in `root` until interrupted; prints the address, and where the owner's token is.
+    """Serve the store in `root` until interrupted; sessions on the folder join this server.
 
-    `accounts` is a YAML file: a list of `{name, fullname, orgs, tokens: [{token, scope}]}`.
+    `accounts` is a YAML file of users to add first. `announce` is called with the address of the hub
+    once it can be reached; by default it is printed.
 
     Raises:
         InvalidRequestError: the accounts file has another form.
-        OSError: the port cannot be had.
+        HubError: the address or port cannot be had.
+        SessionError: a server runs on the folder already.
     """
     with HubStore.open(root) as store:
-        if accounts is not None:
-            load_accounts(store, accounts)
-        store.owner_token()
-        store.remove_abandoned()
-        server = Server(store, host, port, limits)
-        sys.stdout.write(f"{server.url}\n")
-        sys.stdout.flush()
-        sys.stderr.write(f"The owner's token is in {store.root / 'token'}\n")
-        server.run_until()
+        files = SessionFiles(store.root)
+        with files.only_server():
+            if accounts is not None:
+                load_accounts(store.accounts, accounts)
+            store.owner_token()
+            store.remove_abandoned()
+            server = Server(store, host, port, limits)
+            files.publish(server.url)
+            try:
+                announce(server.url)
+                server.run_until()
+            finally:
+                files.withdraw()
 
 
-def load_accounts(store: HubStore, path: Path) -> None:
-    """Add the accounts and tokens of a YAML file.
-
-    Raises:
-        InvalidRequestError: the file has another form, or a name or token in it is malformed.
-    """
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a server on `host`."""
     try:
-        entries = yaml.safe_load(path.read_bytes())
-    except yaml.YAMLError as error:
-        raise InvalidRequestError(f"{path} is not YAML: {error}") from error
-    if not isinstance(entries, list):
-        raise InvalidRequestError(f"{path} must be a list of accounts")
-    for entry in entries:
-        match entry:
-            case {"name": str(name)}:
-                _add_account(store, name, entry)
-            case _:
-                raise InvalidRequestError(f"{path}: each account has a 'name'")
-
-
-def _add_account(store: HubStore, name: str, entry: dict[str, Any]) -> None:
-    match entry:
-        case {"orgs": list(orgs)}:
-            pass
-        case _:
-            orgs = []
-    store.accounts.add_user(name, str(entry.get("fullname", "")), [str(org) for org in orgs])
-    for token in entry.get("tokens", []):
-        match token:
-            case {"token": str(value), "scope": str(scope)}:
-                store.accounts.add_token(name, value, scope)
-            case _:
-                raise InvalidRequestError(f"{name}: each token has a 'token' and a 'scope'")
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -135,7 +118,8 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         listening.bind((host, port))
         listening.listen(2048)
-    except BaseException:
+    except OSError as error:
         listening.close()
-        raise
+        reason = error.strerror or str(error)
+        raise HubError(f"cannot listen on port {port} of {host}: {reason}") from error
     return listening

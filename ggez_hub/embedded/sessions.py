@@ -41,7 +41,7 @@ _children: Final[list[subprocess.Popen[bytes]]] = []
 
 
 class SessionError(RuntimeError):
-    """The server could not be started; the message ends with the last lines of its log."""
+    """The server could not be started; the message says why, or ends with the last lines of its log."""
 
 
 @contextmanager
@@ -100,6 +100,24 @@ class SessionFiles:
     def serving(self) -> FileLock:
         """The lock of the server."""
         return FileLock(self.root / "server.lock", timeout=0)
+
+    @contextmanager
+    def only_server(self) -> Iterator[None]:
+        """Hold the lock of the server.
+
+        Raises:
+            SessionError: another server lives.
+        """
+        lock = self.serving()
+        try:
+            lock.acquire()
+        except Timeout:
+            where = self.published() or "an address that it has not written down yet"
+            raise SessionError(f"a server runs on {self.root} already, at {where}") from None
+        try:
+            yield
+        finally:
+            lock.release()
 
     def new_client(self) -> Path:
         """A file for the lock of a new client."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -30,6 +30,7 @@ from ggez_hub.embedded.durable import write_file
 from ggez_hub.embedded.errors import AlreadyExistsError, AuthenticationError
 from ggez_hub.embedded.history import Signature
 from ggez_hub.embedded.lfs import LfsObjects, Pointer
+from ggez_hub.embedded.listing import Listed, ListingIndex, Query
 from ggez_hub.embedded.names import repo_type as as_repo_type
 from ggez_hub.embedded.names import split_repo_id
 from ggez_hub.embedded.paths import check_path
@@ -57,6 +58,7 @@ class HubStore:
         self.database = Database(root / "hub.sqlite3")
         self.accounts = Accounts(self.database)
         self.catalog = Catalog(self.database)
+        self.index = ListingIndex(self.database)
         self.lfs = LfsObjects(root / "lfs")
         self.signer = Signer(self.database.secret("uploads"))
 
@@ -91,7 +93,7 @@ class HubStore:
         Raises:
             InvalidRequestError: a name is malformed or taken.
         """
-        self.accounts.add_user(name, fullname, orgs)
+        self.accounts.add_user(name, fullname, dict.fromkeys(orgs, "write"))
 
     def new_token(self, name: str, scope: str) -> str:
         """A new token of a user, with the scope "read" or "write". It is shown this once.
@@ -181,7 +183,8 @@ class HubStore:
     @contextmanager
     def git(self, repo: RepoRecord) -> Iterator[GitRepository]:
         """The git repository of a repo."""
-        with GitRepository(self._folder(repo.type, repo.namespace, repo.name)) as git:
+        path = self._folder(repo.type, repo.namespace, repo.name)
+        with GitRepository(path, moving=partial(self.index.forget, repo)) as git:
             yield git
 
     def summary(self, repo: RepoRecord, git: GitRepository, revision: str | None) -> Summary | None:
@@ -190,17 +193,26 @@ class HubStore:
         Raises:
             RevisionNotFoundError: there is no such revision.
         """
+        if revision is not None:
+            return summarise(repo.type, git.objects, git.refs.resolve(revision))
         head = git.refs.head(DEFAULT_BRANCH)
-        commit = head if revision is None else git.refs.resolve(revision)
-        if commit is None:
+        if head is None:
             return None
-        # Keyed by the commit, so what is stored can be missing but never wrong.
-        stored = self.catalog.summary(repo, commit)
-        if stored is not None:
-            return Summary.load(stored)
-        summary = summarise(repo.type, git.objects, commit)
-        if commit == head:
-            self.catalog.set_summary(repo, commit, summary.dump())
+        return self.index.get(repo, head) or self._indexed(repo, git)
+
+    def listing(self, query: Query, offset: int, limit: int) -> list[Listed]:
+        """The repos that a query finds, from the `offset`th on, at most `limit`."""
+        for repo in self.index.missing(query.kind):
+            # A repo that is being deleted has no folder any longer.
+            with suppress(FileNotFoundError, NotADirectoryError), self.git(repo) as git:
+                self._indexed(repo, git)
+        return self.index.search(query, offset, limit)
+
+    def _indexed(self, repo: RepoRecord, git: GitRepository) -> Summary | None:
+        with git.lock():
+            head = git.refs.head(DEFAULT_BRANCH)
+            summary = summarise(repo.type, git.objects, head) if head else None
+            self.index.put(repo, summary)
         return summary
 
     # Commits

@@ -29,14 +29,17 @@ class Summary:
     pipeline_tag: str | None = None
     config: dict[str, Any] | None = None
 
-    def dump(self) -> str:
-        """As JSON, to be stored."""
-        return json.dumps(asdict(self))
+    def dump(self) -> tuple[str, str]:
+        """As JSON to be stored: all but the files, and the files, which lists rarely want."""
+        fields = asdict(self)
+        files = fields.pop("files")
+        return json.dumps(fields), json.dumps(files)
 
     @classmethod
-    def load(cls, content: str) -> Summary:
-        """The reverse of `dump`."""
-        return cls(**json.loads(content))
+    def load(cls, content: str, files: str) -> Summary | None:
+        """The reverse of `dump`; None for the `null` that stands for no commit."""
+        fields = json.loads(content)
+        return None if fields is None else cls(**fields, files=json.loads(files))
 
 
 def summarise(kind: RepoType, objects: Objects, commit: str) -> Summary:

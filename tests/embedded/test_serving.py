@@ -5,16 +5,22 @@ import sys
 
 import pytest
 from huggingface_hub import HfApi
+from huggingface_hub.errors import HfHubHTTPError
 
+from ggez_hub.embedded.accounts_file import load_accounts
 from ggez_hub.embedded.errors import InvalidRequestError
-from ggez_hub.embedded.serving import load_accounts
 
 ACCOUNTS = """
 - name: ada
   fullname: Ada
-  orgs: [lovelace]
+  token: hf_adaadaadaadaadaada
+  orgs:
+    - {name: lovelace, fullname: Lovelace & Co, role: admin, default_private: true}
+    - {name: babbage, role: read}
+    - jacquard
+- name: charles
   tokens:
-    - {token: hf_adaadaadaadaadaada, scope: write}
+    - {token: hf_charlescharlescharles, scope: read}
 """
 SERVE = """
 import sys
@@ -37,6 +43,14 @@ def test_serve(tmp_path):
     assert endpoint.startswith("http://127.0.0.1:")
     api = HfApi(endpoint, token="hf_adaadaadaadaadaada")
     assert api.create_repo("lovelace/engine").repo_id == "lovelace/engine"
+    assert api.model_info("lovelace/engine").private
+    api.create_repo("jacquard/loom", private=False)
+    with pytest.raises(HfHubHTTPError, match="403"):
+        api.create_repo("babbage/engine")
+    orgs = {org["name"]: org for org in api.whoami()["orgs"]}
+    assert orgs["lovelace"]["fullname"] == "Lovelace & Co"
+    assert [orgs[name]["roleInOrg"] for name in sorted(orgs)] == ["read", "write", "admin"]
+    assert HfApi(endpoint, token="hf_charlescharlescharles").model_info("jacquard/loom")
     owner = (tmp_path / "hub" / "token").read_text()
     assert HfApi(endpoint, token=owner).whoami()["name"] == "local"
     process.terminate()
@@ -54,12 +68,16 @@ def test_serve(tmp_path):
         "- {name: ada, tokens: [{token: short, scope: read}]}",
         "- {name: ada, tokens: [{token: hf_adaadaadaadaadaada, scope: root}]}",
         "- {name: ada, tokens: [hf_adaadaadaadaadaada]}",
+        "- {name: ada, orgs: acme}",
+        "- {name: ada, orgs: [{name: acme, role: owner}]}",
+        "- {name: ada, orgs: [{name: acme, default_private: 'no'}]}",
+        "- {name: ada, org: [acme]}",
     ],
 )
 def test_accounts_files_that_are_refused(store, tmp_path, text):
     (tmp_path / "accounts.yaml").write_text(text)
     with pytest.raises(InvalidRequestError):
-        load_accounts(store, tmp_path / "accounts.yaml")
+        load_accounts(store.accounts, tmp_path / "accounts.yaml")
 
 
 def test_importing_the_package_loads_nothing_else():

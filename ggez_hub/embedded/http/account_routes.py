@@ -26,7 +26,7 @@ def whoami(request: Request) -> Response:
             "periodEnd": None,
             "isEnterprise": False,
             "avatarUrl": "",
-            "roleInOrg": "admin" if principal.admin else "write",
+            "roleInOrg": org.role,
         }
         for org in principal.orgs
     ]

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from ggez_hub.embedded.catalog import RepoRecord
 from ggez_hub.embedded.errors import InvalidRequestError
 from ggez_hub.embedded.http import access
-from ggez_hub.embedded.http.paging import flag, page
+from ggez_hub.embedded.http.paging import flag, next_page, window
 from ggez_hub.embedded.http.routing import API, REVISION
+from ggez_hub.embedded.listing import SORT_KEYS, Listed, Query
 from ggez_hub.embedded.names import repo_type
 from ggez_hub.embedded.snapshot import Entry, Snapshot
 from ggez_hub.embedded.summary import Summary
 
 PAGE: Final = 1000
+MAX_CONDITIONS: Final = 32
 # fmt: off
 _LISTED: Final = frozenset({
     "author", "createdAt", "downloads", "gated", "lastModified", "library_name", "likes",
@@ -30,33 +29,13 @@ _LISTED: Final = frozenset({
 _ALWAYS: Final = frozenset({"_id", "id", "modelId"})
 
 
-@dataclass(frozen=True, slots=True)
-class _Item:
-    repo: RepoRecord
-    summary: Summary | None
-
-    @property
-    def tags(self) -> list[str]:
-        return self.summary.tags if self.summary else []
-
-
-_SORT_KEYS: Final[dict[str, Callable[[_Item], Any]]] = {
-    "lastModified": lambda item: item.summary.last_modified if item.summary else 0,
-    "createdAt": lambda item: item.repo.created,
-    # This hub counts neither; the order is then that of the names.
-    "downloads": lambda item: 0,
-    "likes": lambda item: 0,
-    "trendingScore": lambda item: 0,
-}
-
-
 def info(request: Request) -> Response:
     """GET /api/models/{id}[/revision/{revision}]."""
     repo = access.readable(request)
     store = access.store(request)
     with store.git(repo) as git:
         summary = store.summary(repo, git, request.path_params.get("revision"))
-        document = _document(_Item(repo, summary))
+        document = _document(Listed(repo, summary))
         document["usedStorage"] = store.catalog.used_storage(repo)
         if flag(request, "blobs") and summary is not None:
             snapshot = Snapshot(git.objects, summary.sha)
@@ -69,16 +48,6 @@ def info(request: Request) -> Response:
 
 def listing(request: Request) -> Response:
     """GET /api/models: filtered, sorted, and page by page."""
-    query = request.query_params
-    items = list(_matching(request))
-    sort = query.get("sort")
-    if sort is not None:
-        if sort not in _SORT_KEYS:
-            raise InvalidRequestError(
-                f"cannot sort by {sort!r}: use one of {', '.join(_SORT_KEYS)}"
-            )
-        items.sort(key=_SORT_KEYS[sort], reverse=query.get("direction") != "1")
-    chosen, headers = page(request, items, PAGE)
     wanted = _expand(request)
     if not wanted:
         wanted = set(_LISTED)
@@ -87,32 +56,37 @@ def listing(request: Request) -> Response:
                 {"siblings", "cardData"} if request.path_params["kind"] != "model" else {"siblings"}
             )
         wanted |= {key for key in ("cardData", "config") if flag(request, key)}
-    return JSONResponse([_only(_document(item), wanted) for item in chosen], headers=headers)
+    start, size = window(request, PAGE)
+    query = _query(request, with_files="siblings" in wanted)
+    items = access.store(request).listing(query, start, size + 1)
+    headers = next_page(request, start + size) if 0 < size < len(items) else {}
+    return JSONResponse([_only(_document(item), wanted) for item in items[:size]], headers=headers)
 
 
-def _matching(request: Request) -> Iterator[_Item]:
-    query = request.query_params
-    store = access.store(request)
+def _query(request: Request, *, with_files: bool) -> Query:
+    params = request.query_params
     principal = access.caller(request)
-    tags = {tag for value in query.getlist("filter") for tag in value.split(",") if tag}
-    pipeline = query.get("pipeline_tag")
-    words = query.get("search", "").lower().split()
-    author = query.get("author") or None
-    for repo in store.catalog.every(repo_type(request.path_params["kind"]), author):
-        if not access.may_see(principal, repo) or any(
-            word not in repo.id.lower() for word in words
-        ):
-            continue
-        with store.git(repo) as git:
-            item = _Item(repo, store.summary(repo, git, None))
-        if not tags <= set(item.tags):
-            continue
-        if pipeline and (item.summary is None or item.summary.pipeline_tag != pipeline):
-            continue
-        yield item
+    sort = params.get("sort")
+    if sort is not None and sort not in SORT_KEYS:
+        raise InvalidRequestError(f"cannot sort by {sort!r}: use one of {', '.join(SORT_KEYS)}")
+    tags = {tag for value in params.getlist("filter") for tag in value.split(",") if tag}
+    words = params.get("search", "").split()
+    if len(tags) + len(words) > MAX_CONDITIONS:
+        raise InvalidRequestError(f"at most {MAX_CONDITIONS} tags and words can be searched for")
+    return Query(
+        kind=repo_type(request.path_params["kind"]),
+        visible=() if principal is None else principal.namespaces,
+        author=params.get("author") or None,
+        words=words,
+        tags=sorted(tags),
+        pipeline_tag=params.get("pipeline_tag") or None,
+        sort=sort,
+        ascending=params.get("direction") == "1",
+        with_files=with_files,
+    )
 
 
-def _document(item: _Item) -> dict[str, Any]:
+def _document(item: Listed) -> dict[str, Any]:
     """All that the hub knows of a repo, under the names of the Hub's API."""
     repo, summary = item.repo, item.summary
     document: dict[str, Any] = {
@@ -122,12 +96,12 @@ def _document(item: _Item) -> dict[str, Any]:
         "sha": None,
         "createdAt": timestamp(repo.created),
         "private": repo.private,
-        "gated": False,
+        "gated": repo.gated or False,
         "disabled": False,
         "downloads": 0,
         "downloadsAllTime": 0,
         "likes": 0,
-        "tags": item.tags,
+        "tags": summary.tags if summary else [],
         "siblings": [],
     }
     if summary is not None:

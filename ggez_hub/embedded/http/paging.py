@@ -31,19 +31,29 @@ def page(request: Request, items: Sequence[T], largest: int) -> tuple[Sequence[T
     Raises:
         InvalidRequestError: `limit` or `cursor` is malformed.
     """
-    query = request.query_params
-    limit = query.get("limit", str(largest))
+    start, size = window(request, largest)
+    end = start + size
+    return items[start:end], next_page(request, end) if size and end < len(items) else {}
+
+
+def window(request: Request, largest: int) -> tuple[int, int]:
+    """The first item of the requested page, and how many it has at most.
+
+    Raises:
+        InvalidRequestError: `limit` or `cursor` is malformed.
+    """
+    limit = request.query_params.get("limit", str(largest))
     if not limit.isascii() or not limit.isdigit() or len(limit) > 9:
         raise InvalidRequestError("'limit' must be a number")
-    size = min(int(limit), largest)
-    start = _offset(query.get("cursor", ""))
-    end = start + size
-    if end >= len(items) or size == 0:
-        return items[start:end], {}
-    cursor = base64.urlsafe_b64encode(str(end).encode()).decode()
-    kept = [(key, value) for key, value in query.multi_items() if key != "cursor"]
+    return _offset(request.query_params.get("cursor", "")), min(int(limit), largest)
+
+
+def next_page(request: Request, start: int) -> dict[str, str]:
+    """The header that leads to the page beginning with item `start`."""
+    cursor = base64.urlsafe_b64encode(str(start).encode()).decode()
+    kept = [(key, value) for key, value in request.query_params.multi_items() if key != "cursor"]
     address = f"{base_url(request)}{request.scope['path']}?{urlencode([*kept, ('cursor', cursor)])}"
-    return items[start:end], {"Link": f'<{address}>; rel="next"'}
+    return {"Link": f'<{address}>; rel="next"'}
 
 
 def _offset(cursor: str) -> int:
@@ -53,4 +63,5 @@ def _offset(cursor: str) -> int:
         offset = int(base64.urlsafe_b64decode(cursor.encode()))
     except (binascii.Error, ValueError) as error:
         raise InvalidRequestError("'cursor' is not one of this hub") from error
-    return max(offset, 0)
+    # SQLite counts to 2**63.
+    return min(max(offset, 0), 1 << 60)

@@ -36,7 +36,10 @@ def _create(request: Request, data: dict[str, Any]) -> Response:
     url = f"{base_url(request)}/{URL_PREFIXES[kind]}{repo_id}"
     store = access.store(request)
     try:
-        store.create_repo(kind, repo_id, private=_private(data) or False)
+        private = _private(data)
+        if private is None:
+            private = store.accounts.default_private(namespace)
+        store.create_repo(kind, repo_id, private=private)
     except AlreadyExistsError as error:
         # The client reads the address from this answer when it was told `exist_ok`.
         return JSONResponse({"error": error.message, "url": url, "name": repo_id}, error.status)

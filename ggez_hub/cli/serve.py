@@ -1,0 +1,65 @@
+"""`serve`: a folder as a small Hugging Face hub, until it is interrupted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ggez_hub.cli.output import Output, output_options
+from ggez_hub.errors import GgezError, UsageProblem
+
+
+class ServeProblem(GgezError):
+    """The folder could not be served."""
+
+
+@click.command("serve", short_help="Serve a folder as a small Hugging Face hub.")
+@click.option(
+    "--root",
+    required=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    help="The folder of the hub; it is made if it does not exist.",
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option(
+    "--port",
+    default=8000,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="0 takes a free one.",
+)
+@click.option(
+    "--accounts",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    default=None,
+    help="Users to add at the start: a YAML list of {name, fullname, token, orgs}.",
+)
+@output_options
+def serve_command(root: Path, host: str, port: int, accounts: Path | None, out: Output) -> None:
+    """Serve a folder as a small Hugging Face hub.
+
+    The unmodified client speaks to it: HF_ENDPOINT=http://127.0.0.1:8000 hf upload org/name FILE.
+    It needs no other service and keeps everything in the folder. Ctrl-C ends it.
+    """
+    from ggez_hub.embedded import HubError, SessionError, is_loopback, serve
+
+    def announce(url: str) -> None:
+        token_file = root.absolute() / "token"
+        out.line(url)
+        out.document({"endpoint": url, "root": str(root.absolute()), "token_file": str(token_file)})
+        out.note(f"The owner's token is in {token_file}")
+        if not is_loopback(host):
+            out.note(
+                f"Listening on {host}: others on the network can reach this hub, over plain HTTP. "
+                "Put a TLS proxy in front of it."
+            )
+
+    try:
+        serve(root, host, port, accounts, announce=announce)
+    except HubError as error:
+        if error.status < 500:
+            raise UsageProblem(error.message) from error
+        raise ServeProblem(error.message) from error
+    except SessionError as error:
+        raise ServeProblem(str(error), "Use that one, or stop it first.") from error

@@ -1,0 +1,142 @@
+"""The index behind the lists of repos: one row for each repo, with its tags, found by one query.
+
+A row is removed before the main branch of its repo moves and written again when it is asked for, both
+under the lock of the repo. So a row can be missing, also after `kill -9`, but never stale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ggez_hub.embedded.catalog import RepoRecord
+from ggez_hub.embedded.database import Database
+from ggez_hub.embedded.names import RepoType
+from ggez_hub.embedded.summary import Summary
+
+# What lists can be sorted by. This hub counts neither downloads nor likes: the names then decide.
+SORT_KEYS: Final = {
+    "lastModified": "last_modified",
+    "createdAt": "created",
+    "downloads": "0",
+    "likes": "0",
+    "trendingScore": "0",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Which repos are wanted, and in what order.
+
+    `visible` are the namespaces whose private repos are shown, None for all. `sort` is a key of SORT_KEYS.
+    """
+
+    kind: RepoType
+    visible: Sequence[str] | None = ()
+    author: str | None = None
+    words: Sequence[str] = ()
+    tags: Sequence[str] = ()
+    pipeline_tag: str | None = None
+    sort: str | None = None
+    ascending: bool = False
+    with_files: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A repo in a list; the summary is None where there is no commit."""
+
+    repo: RepoRecord
+    summary: Summary | None
+
+
+class ListingIndex:
+    """The rows of all repos of a store."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def get(self, repo: RepoRecord, sha: str) -> Summary | None:
+        """The row of a repo if it is that of the commit `sha`."""
+        row = self._database.row(
+            "SELECT content, files FROM summaries WHERE repo = ? AND sha = ?", repo.key, sha
+        )
+        return Summary.load(row["content"], row["files"]) if row else None
+
+    def put(self, repo: RepoRecord, summary: Summary | None) -> None:
+        """Write the row of a repo; the caller holds the repo's lock."""
+        content, files = summary.dump() if summary else ("null", "[]")
+        with self._database.transaction() as connection:
+            connection.execute("DELETE FROM summaries WHERE repo = ?", (repo.key,))
+            added = connection.execute(
+                "INSERT INTO summaries (repo, sha, last_modified, pipeline_tag, content, files) "
+                "SELECT key, ?, ?, ?, ?, ? FROM repos WHERE key = ?",
+                (
+                    summary.sha if summary else None,
+                    summary.last_modified if summary else 0,
+                    summary.pipeline_tag if summary else None,
+                    content,
+                    files,
+                    repo.key,
+                ),
+            )
+            if summary is not None and added.rowcount == 1:
+                connection.executemany(
+                    "INSERT INTO tags (tag, repo) VALUES (?, ?)",
+                    [(tag, repo.key) for tag in summary.tags],
+                )
+
+    def forget(self, repo: RepoRecord) -> None:
+        """Remove the row of a repo; the caller holds the repo's lock."""
+        if self._database.row("SELECT 1 FROM summaries WHERE repo = ?", repo.key):
+            with self._database.transaction() as connection:
+                connection.execute("DELETE FROM summaries WHERE repo = ?", (repo.key,))
+
+    def missing(self, kind: RepoType) -> list[RepoRecord]:
+        """The repos of a type that have no row."""
+        rows = self._database.rows(
+            "SELECT * FROM repos WHERE type = ? AND key NOT IN (SELECT repo FROM summaries)", kind
+        )
+        return [RepoRecord.of(row) for row in rows]
+
+    def search(self, query: Query, offset: int, limit: int) -> list[Listed]:
+        """The repos from the `offset`th on, at most `limit`."""
+        where, values = _conditions(query)
+        order = "namespace, name"
+        if query.sort is not None:
+            order = f"{SORT_KEYS[query.sort]} {'ASC' if query.ascending else 'DESC'}, {order}"
+        files = "summaries.files" if query.with_files else "'[]'"
+        rows = self._database.rows(
+            # Only constants of this module are written into the statement.
+            f"SELECT repos.*, content, {files} AS files FROM repos "  # noqa: S608
+            f"JOIN summaries ON summaries.repo = repos.key WHERE {' AND '.join(where)} "
+            f"ORDER BY {order} LIMIT ? OFFSET ?",
+            *values,
+            limit,
+            offset,
+        )
+        return [
+            Listed(RepoRecord.of(row), Summary.load(row["content"], row["files"])) for row in rows
+        ]
+
+
+def _conditions(query: Query) -> tuple[list[str], list[Any]]:
+    where: list[str] = ["type = ?"]
+    values: list[Any] = [query.kind]
+    if query.visible is not None:
+        where.append(f"(private = 0 OR namespace IN ({', '.join('?' * len(query.visible))}))")
+        values += query.visible
+    if query.author is not None:
+        where.append("namespace = ?")
+        values.append(query.author)
+    for word in query.words:
+        where.append("instr(lower(namespace || '/' || name), lower(?)) > 0")
+        values.append(word)
+    for tag in query.tags:
+        where.append("key IN (SELECT repo FROM tags WHERE tag = ?)")
+        values.append(tag)
+    if query.pipeline_tag is not None:
+        where.append("pipeline_tag = ?")
+        values.append(query.pipeline_tag)
+    return where, values
