@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from ggez_hub.errors import GgezError, UsageProblem
 from ggez_hub.evaluation.extras import require
 from ggez_hub.families import Family
+from ggez_hub.merging.adapters import open_delta
 from ggez_hub.merging.deltas import Delta, WeightIndex
-from ggez_hub.merging.merge import open_delta, require_engine
+from ggez_hub.merging.merge import require_engine
 
 if TYPE_CHECKING:
     import torch
