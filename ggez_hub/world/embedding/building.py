@@ -200,6 +200,8 @@ def save_adapter(adapted: Any, folder: Path) -> None:
     (folder / "README.md").unlink()  # PEFT's empty card
     config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
     config["target_modules"] = sorted(config["target_modules"])
+    # Loaders import the classes that it names: an adapter has no business doing that.
+    config["auto_mapping"] = None
     write_json(folder / "adapter_config.json", config)
 
 
