@@ -1,14 +1,40 @@
-"""Adapter forms: each one a module that turns a folder into a stream of Deltas."""
+"""Adapter forms: each one a module that turns a folder or a file into a stream of Deltas."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from ggez_hub.families import Family
-from ggez_hub.merging.adapters.peft import open_peft
-from ggez_hub.merging.deltas import Delta, WeightIndex
+from ggez_hub.merging.adapters.peft import holds_peft, open_peft
+from ggez_hub.merging.deltas import BadAdapter, Delta, WeightIndex
 
 
-def open_delta(folder: Path, family: Family, base: WeightIndex) -> Delta:
-    """The adapter in `folder` as a stream of Deltas for `base`; raises BadAdapter, WrongBase."""
-    return open_peft(folder, family, base)
+@dataclass(frozen=True)
+class Form:
+    """One form: what it is called, how a folder or a file of it is known, and how it is opened.
+
+    `holds` looks at names and headers only. `open` raises BadAdapter or WrongBase with the reason
+    why the adapter cannot be merged exactly.
+    """
+
+    name: str
+    holds: Callable[[Path], bool]
+    open: Callable[[Path, Family, WeightIndex], Delta]
+
+
+# The first form that knows the folder or the file opens it.
+FORMS: tuple[Form, ...] = (Form("PEFT folder", holds_peft, open_peft),)
+
+
+def open_delta(source: Path, family: Family, base: WeightIndex) -> Delta:
+    """The adapter at `source`, a folder or a file, as a stream of Deltas for `base`.
+
+    Raises BadAdapter if no form knows it; BadAdapter, WrongBase or BadWeights as the form does.
+    """
+    for form in FORMS:
+        if form.holds(source):
+            return form.open(source, family, base)
+    known = ", ".join(form.name for form in FORMS)
+    raise BadAdapter(f"{source} holds no adapter of a known form", f"Known forms: {known}.")

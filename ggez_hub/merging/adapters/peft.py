@@ -42,6 +42,11 @@ PLAIN_INITIALISATION = (None, True, False, "gaussian", "eva", "orthogonal")
 OFF: tuple[object, ...] = (None, False, "", "none", [], {})
 
 
+def holds_peft(source: Path) -> bool:
+    """Whether `source` is a folder that PEFT's save_pretrained wrote, or a part of one."""
+    return any((source / name).is_file() for name in (CONFIG, WEIGHTS))
+
+
 def open_peft(folder: Path, family: Family, base: WeightIndex) -> ModuleSet:
     """The PEFT LoRA in `folder` as Deltas for `base`.
 
