@@ -91,8 +91,17 @@ def _offline(error: BaseException) -> Explained:
     )
 
 
+def _embedded(error: BaseException) -> Explained:
+    return Explained(
+        f"the embedded hub: {error}", "Run it again; if it stays, remove its folder in the cache."
+    )
+
+
 # By the top package and name of the class, so that nothing heavy is imported to print an error.
 FOREIGN: dict[str, Callable[[BaseException], Explained]] = {
+    # The embedded hub imports nothing else of ours, our errors included.
+    "ggez_hub.SessionError": _embedded,
+    "ggez_hub.HubError": _embedded,
     "huggingface_hub.OfflineModeIsEnabled": _offline,
     "huggingface_hub.GatedRepoError": _gated,
     "huggingface_hub.RepositoryNotFoundError": _repo_missing,
