@@ -91,12 +91,12 @@ def _recompute(pulled: Pulled, hub: Hub, out: Output) -> Demo:
 
 def _tell(pulled: Pulled, demo: Demo, out: Output) -> None:
     resolution = pulled.lock.resolution
-    region = resolution.region
     names = {demo.beta: "merged", 0.0: "base", 1.0: "unmerged adapter"}
     if demo.beta in {0.0, 1.0}:
         names[demo.beta] = f"{'base' if demo.beta == 0 else 'unmerged adapter'} = merged"
+    out.line("")
     out.table(
-        ("beta", "English names", f"{region} names", "GRP", ""),
+        ("beta", "English names", f"{demo.languages} names", "GRP", ""),
         [
             (
                 f"{row.beta:g}",
@@ -172,7 +172,7 @@ def _draw(pulled: Pulled, demo: Demo) -> Path:
     labels = Labels(
         title=f"What {name} gains and English loses",
         global_side="English names, R@1 (%)",
-        regional_side=f"{name}: names in its languages, R@1 (%)",
+        regional_side=f"{demo.languages} names, R@1 (%)",
         alpha=pulled.lock.resolution.alpha.value,
     )
     picture, _ = draw(points, pulled.folder / "trade-off", labels, demo.beta)

@@ -52,7 +52,9 @@ class Output:
         from rich.console import Console
         from rich.table import Table
 
-        table = Table(title=title or None, title_justify="left", box=None, pad_edge=False)
+        if title:
+            self.line(title)
+        table = Table(box=None, pad_edge=False)
         for number, name in enumerate(header):
             table.add_column(name, justify="left" if number == 0 else "right", no_wrap=number > 0)
         for row in rows:

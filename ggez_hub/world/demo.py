@@ -45,11 +45,12 @@ class Rival:
 class Demo:
     """Everything that the demo shows.
 
-    `card_rows` and `card_equal` count the rows of the card's curve that were recomputed, and those
+    `languages` names those of the regional side. `card_rows` and `card_equal` count the rows of the card's curve that were recomputed, and those
     that came out equal. `merged_equal` says whether the merged folder, loaded from disk, answers
     every test question as the grid's model at its beta does.
     """
 
+    languages: str
     rows: tuple[Row, ...]
     beta: float
     beta_from_validation: float
@@ -87,11 +88,15 @@ def recompute(
     family: Family,
     alpha: float,
     beta: float,
+    betas: Sequence[float] = BETAS,
     progress: Progress | None = None,
 ) -> Demo:
-    """Ask every question of the demo again, of the base, the grid, and the merged folder."""
+    """Ask every question of the demo again, of the base, the grid, and the merged folder.
+
+    0, 1 and `beta` are always in the grid.
+    """
     asked = tasks_of(tasks, find_region(card.region))
-    betas = sorted({*BETAS, beta})
+    betas = sorted({*betas, 0.0, beta, 1.0})
     grid = measure(folders.base, folders.adapter, family, asked, folders.data, betas,
                    progress=progress)  # fmt: skip
     loaded = measure(folders.merged, None, family, asked, folders.data, (0.0,), splits=("test",))
@@ -102,6 +107,7 @@ def recompute(
     chosen = trade(curve, "validation", alpha, card.region, card.region).chosen.beta
     equal, compared = _against(card, grid)
     return Demo(
+        languages=_languages(asked),
         rows=tuple(
             Row(
                 b,
@@ -142,6 +148,16 @@ def _sides(grid: Measurement, tasks: Sequence[Task], beta: float, split: SplitNa
         )
 
     return Sides(of("global"), of("regional"))
+
+
+def _languages(tasks: Sequence[Task]) -> str:
+    """The one language of the regional side in English, or how many there are."""
+    from babel import Locale
+
+    tags = sorted({task.language for task in tasks if task.side == "regional"})
+    if len(tags) > 1:
+        return f"regional ({len(tags)} languages)"
+    return str(Locale.parse(tags[0], sep="-").get_display_name("en"))
 
 
 def _against(card: AdapterCard, grid: Measurement) -> tuple[int, int]:
