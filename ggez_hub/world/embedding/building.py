@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -195,10 +196,14 @@ def save_adapter(adapted: Any, folder: Path) -> None:
         if "lora_" in name:
             parameter.data = parameter.data.half()
     adapted.peft_config["default"].base_model_name_or_path = BASE_ID
-    # "auto" would ask the Hub whether the base's vocabulary was changed.
-    adapted.save_pretrained(folder, save_embedding_layers=False)
-    (folder / "README.md").unlink()  # PEFT's empty card
-    config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+    folder.mkdir(parents=True, exist_ok=True)
+    # Saved aside, because PEFT would also touch the card that lies in the folder.
+    with tempfile.TemporaryDirectory() as scratch:
+        # "auto" would ask the Hub whether the base's vocabulary was changed.
+        adapted.save_pretrained(scratch, save_embedding_layers=False)
+        weights = Path(scratch, "adapter_model.safetensors")
+        shutil.copyfile(weights, folder / weights.name)
+        config = json.loads(Path(scratch, "adapter_config.json").read_text(encoding="utf-8"))
     config["target_modules"] = sorted(config["target_modules"])
     # Loaders import the classes that it names: an adapter has no business doing that.
     config["auto_mapping"] = None
