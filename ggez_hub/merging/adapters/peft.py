@@ -74,6 +74,12 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise BadAdapter(f"{path} cannot be read: {error}") from error
     if not isinstance(config, dict) or config.get("peft_type") != "LORA":
         raise BadAdapter(f"{path} describes no LoRA")
+    check_options(config, path)
+    return config
+
+
+def check_options(config: Mapping[str, Any], path: Path) -> None:
+    """Raise BadAdapter for an option of a LoraConfig, found in `path`, that is not exact here."""
     for key, value in config.items():
         if key not in INERT and not any(value is off or value == off for off in OFF):
             raise BadAdapter(
@@ -85,7 +91,14 @@ def read_config(folder: Path) -> dict[str, Any]:
             f"{path}: init_lora_weights = {start!r} changes the base itself",
             "Convert it with PEFT: save_pretrained(..., path_initial_model_for_weight_conversion=...).",
         )
-    return config
+
+
+def scale_of(config: Mapping[str, Any], module: str, rank: int, path: Path) -> float:
+    """The factor of B @ A by a LoraConfig; raises BadAdapter where it declares another rank."""
+    if (declared := _by_pattern(config, "rank_pattern", module, config.get("r"))) != rank:
+        raise BadAdapter(f"{path}: {module!r} has rank {rank}, its config says {declared}")
+    alpha = float(_by_pattern(config, "alpha_pattern", module, config.get("lora_alpha")))
+    return alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
 
 
 def _modules(
@@ -138,10 +151,7 @@ def _module(
             "The adapter was trained on another model.",
         )
     rank = file.tensors[key_a].shape[0]
-    if (declared := _by_pattern(config, "rank_pattern", module, config.get("r"))) != rank:
-        raise BadAdapter(f"{file.path}: {module!r} has rank {rank}, its config says {declared}")
-    alpha = float(_by_pattern(config, "alpha_pattern", module, config.get("lora_alpha")))
-    scale = alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
+    scale = scale_of(config, module, rank, file.path)
     entry = LowRank(target, file, key_a, key_b, scale, transposed=embedding)
     entry.check(base)
     return entry
