@@ -13,7 +13,7 @@ from ggez_hub.merging.adapters import open_delta
 from ggez_hub.merging.deltas import WeightIndex
 from ggez_hub.merging.output import check_space, copy_file, copy_side_files, exclusive, whole_folder
 
-METHODS = ("ggez_linear",)
+METHODS = ("ggez_linear", "task_arithmetic", "ties")
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def merge_into(
                 wrote(index.files[path].nbytes)
     if rewritten:
         part = WeightIndex(base, tuple(path for path in layout.weights if path in rewritten))
-        execute(part, active, folder, wrote=wrote)
+        execute(part, active, folder, method=method, wrote=wrote)
     return MergeReport(len(index), len(touched), index.nbytes)
 
 

@@ -84,17 +84,32 @@ class GgezLinear(MergeMethod):
         if not deltas:
             return base.tensor
         result = interpolate(base.tensor, [e.tensor for e in deltas], [betas[e.id] for e in deltas])
-        if not torch.isfinite(result).all():
-            raise NotFinite(
-                f"the merge of {group.metadata.name!r} is not finite in {base.tensor.dtype}",
-                "The base, the adapter or the beta is broken; nothing was written.",
-            )
-        return result
+        return require_finite(result, group.metadata.name)
+
+
+def require_finite(merged: torch.Tensor, name: str | None) -> torch.Tensor:
+    """`merged` itself; raises NotFinite, which names the tensor, if it holds NaN or Inf."""
+    if not torch.isfinite(merged).all():
+        raise NotFinite(
+            f"the merge of {name!r} is not finite in {merged.dtype}",
+            "The base, the adapter or the beta is broken; nothing was written.",
+        )
+    return merged
+
+
+# The methods that users name, and what each is called among mergekit's registered methods, where
+# `task_arithmetic` and `ties` are mergekit's own.
+REGISTERED = {NAME: NAME, "task_arithmetic": "ggez_task_arithmetic", "ties": "ggez_ties"}
 
 
 def register_methods() -> None:
-    """Make `ggez_linear` known to mergekit; calling it again does nothing."""
+    """Make our methods known to mergekit; calling it again does nothing."""
     try:
         get(NAME)
     except RuntimeError:
+        from ggez_hub.merging.task_arithmetic import FromMergekit
+
         register(GgezLinear())
+        for name, registered in REGISTERED.items():
+            if name != registered:
+                register(FromMergekit(name, registered))

@@ -26,7 +26,7 @@ from transformers import PretrainedConfig
 
 from ggez_hub.merging.deltas import Delta, WeightIndex
 from ggez_hub.merging.inputs import BaseLoader, DeltaLoader, StreamedReference
-from ggez_hub.merging.methods import NAME, register_methods
+from ggez_hub.merging.methods import NAME, REGISTERED, register_methods
 from ggez_hub.merging.writer import MirrorWriter, MirrorWriterTask
 
 
@@ -87,11 +87,12 @@ def execute(
     adapters: Sequence[Weighted],
     out: Path,
     *,
+    method: str = NAME,
     wrote: Callable[[int], None] | None = None,
 ) -> None:
     """Merge the weight files of `base` with `adapters` into `out`, an existing folder.
 
-    `wrote` is called with the bytes of each tensor as it is written. Raises IncompleteMerge,
+    `method` is a key of REGISTERED. `wrote` is called with the bytes of each tensor as it is written. Raises IncompleteMerge,
     NotFinite, or what the loaders raise; the caller throws `out` away then.
     """
     register_methods()
@@ -102,7 +103,9 @@ def execute(
     }
     writer = MirrorWriter(base, out, wrote)
     try:
-        tasks = _tasks(base, base_reference, active, MirrorWriterTask.of(writer, out))
+        tasks = _tasks(
+            base, base_reference, active, MirrorWriterTask.of(writer, out), REGISTERED[method]
+        )
         for _ in Executor(tasks).run(quiet=True):
             pass
     finally:
@@ -117,9 +120,10 @@ def _tasks(
     base_reference: StreamedReference,
     active: dict[StreamedReference, Weighted],
     writer_task: MirrorWriterTask,
+    method: str,
 ) -> list[Task[Any]]:
     configuration = MergeConfiguration(
-        merge_method=NAME,
+        merge_method=method,
         base_model=base_reference,
         models=[
             InputModelDefinition(model=base_reference),
