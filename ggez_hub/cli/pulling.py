@@ -8,9 +8,9 @@ from pathlib import Path
 from ggez_hub.cli.output import Output
 from ggez_hub.cli.resolving import as_document, tell_resolution, tell_table
 from ggez_hub.errors import UsageProblem
-from ggez_hub.families import get_family
 from ggez_hub.hub import Hub
 from ggez_hub.regions import find_region
+from ggez_hub.registry.forms import get_form
 from ggez_hub.registry.lock import LOCK_NAME, Lock, read_lock
 from ggez_hub.registry.parity_table import ParityTable
 from ggez_hub.registry.plan import carry_out, plan, plan_locked
@@ -60,7 +60,7 @@ def _lock(request: Request, mode: Mode) -> Lock:
         )
     defaults = Request(request.region)
     asked = [
-        f"--{field.name}"
+        "--as" if field.name == "form" else f"--{field.name}"
         for field in fields(Request)
         if field.name not in {"region", "family"}
         and getattr(request, field.name) != getattr(defaults, field.name)
@@ -85,12 +85,11 @@ def _tell_preflight(costs: Preflight, out: Output) -> None:
 
 def _tell_result(pulled: Pulled, table: ParityTable | None, out: Output) -> None:
     resolution = pulled.lock.resolution
-    family = get_family(resolution.family)
     what = "is there already, with the same merge digest" if pulled.reused else "written"
     out.line(f"{pulled.model} {what}; {pulled.folder / LOCK_NAME} pins every input")
     tell_table(table, out)
-    layout = family.layout(pulled.model)
-    out.line("\n".join(("", *family.loading_lines(layout, str(pulled.model)))))
+    lines = get_form(resolution.form).loading_lines(resolution, str(pulled.model), pulled.model)
+    out.line("\n".join(("", *lines)))
     out.document(
         {
             "out": str(pulled.folder),

@@ -27,12 +27,20 @@ def request_options(command: Callable[..., R]) -> Callable[..., R]:
     @click.option("--beta", type=click.FloatRange(min=0), default=None, help="Weight of the Delta.")
     @click.option("--alpha", type=click.FloatRange(0, 1), default=None, help="Instead of KOF's.")
     @click.option("--method", default="ggez_linear", show_default=True)
+    @click.option(
+        "--as",
+        "form",
+        default="merged",
+        show_default=True,
+        metavar="merged|peft",
+        help="A merged model, or the adapter with beta folded in.",
+    )
     @click.option("--fallback", type=click.Choice(["near", "wide"]), default="near")
     @click.option("--trust", default="curated", show_default=True, metavar="curated|any|ORG,...")
     @click.option("--live", is_flag=True, help="Search the hub by tags, not the curated index.")
     @functools.wraps(command)
     def wrapper(*args: Any, fallback: str, **options: Any) -> R:
-        fields = ("region", "family", "base", "beta", "alpha", "method", "trust", "live")
+        fields = ("region", "family", "base", "beta", "alpha", "method", "form", "trust", "live")
         asked = {name: options.pop(name) for name in fields}
         return command(*args, request=Request(**asked, wide=fallback == "wide"), **options)
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ggez_hub.cards import CardDocument
-from ggez_hub.families import Layout, get_family
 from ggez_hub.hub import Hub
 from ggez_hub.registry.index import read_pinned_card
 from ggez_hub.registry.lock import Lock, check_upstream
@@ -51,10 +50,9 @@ def carry_out(
     planned: Plan, hub: Hub, out: Path, wrote: Callable[[int], None] | None = None
 ) -> Pulled:
     """Fetch, merge and write a plan as the new folder `out`; raises what `pull_resolution` raises."""
-    family = get_family(planned.resolution.family)
 
-    def readme(layout: Layout) -> str:
-        return result_card(planned.resolution, planned.document, planned.table, family, layout)
+    def readme(folder: Path) -> str:
+        return result_card(planned.resolution, planned.document, planned.table, folder)
 
     return pull_resolution(
         planned.resolution, hub, out, readme=readme, expected=planned.lock, wrote=wrote

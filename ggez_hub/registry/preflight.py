@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ggez_hub.hub import Hub
+from ggez_hub.registry.forms import get_form
 from ggez_hub.registry.resolution import Resolution
 
 # Importing torch and mergekit, measured on Linux (resident, CPU build and CUDA build alike).
@@ -17,7 +18,7 @@ IMPORT_BYTES = 900_000_000
 
 @dataclass(frozen=True)
 class Preflight:
-    """Costs in bytes. `vram_bytes` is what the merged weights take on a device, without activations.
+    """Costs in bytes. `vram_bytes` is what the weights take on a device, without activations.
 
     `fits` compares disk and memory with this machine.
     """
@@ -37,15 +38,16 @@ class Preflight:
 
 def preflight(resolution: Resolution, hub: Hub, out: Path) -> Preflight:
     """The costs of pulling `resolution` from `hub` into `out`."""
-    parts = (resolution.base, *(a.source for a in resolution.adapters))
+    base, sources = resolution.base, [a.source for a in resolution.adapters]
+    parts = [base, *sources] if get_form(resolution.form).needs_base else sources
     fetch = sum(
         hub.missing_bytes(p.repo, p.revision, [f.as_hub_file() for f in p.files]) for p in parts
     )
-    base = resolution.base
     weights = [file.size for file in base.files if file.path in base.weights]
-    # A merge streams tensor by tensor; without the headers a tensor is at most its file.
-    ram = IMPORT_BYTES + 6 * max(weights)
-    disk = fetch + base.nbytes
+    # A merge streams tensor by tensor; without the headers a tensor is at most its file. The
+    # adapter form computes nothing.
+    ram = IMPORT_BYTES + 6 * max(weights) if base in parts else 0
+    disk = fetch + (base.nbytes if base in parts else sum(p.nbytes for p in sources))
     place = out.absolute()
     while not place.exists():
         place = place.parent
@@ -53,7 +55,7 @@ def preflight(resolution: Resolution, hub: Hub, out: Path) -> Preflight:
         fetch_bytes=fetch,
         disk_bytes=disk,
         ram_bytes=ram,
-        vram_bytes=sum(weights),
+        vram_bytes=sum(weights) + (0 if base in parts else sum(p.nbytes for p in sources)),
         gated=tuple(p.repo for p in parts if p.gated),
         licences=tuple(sorted({p.license for p in parts})),
         fits=shutil.disk_usage(place).free > disk and _memory() > ram,

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ggez_hub.families import Layout, get_family
 from ggez_hub.hub import Hub
-from ggez_hub.merging.merge import Adapter, merge_into, require_engine, require_method
+from ggez_hub.merging.merge import Adapter
 from ggez_hub.merging.output import OutputExists, check_space, exclusive, whole_folder
+from ggez_hub.registry.forms import get_form
 from ggez_hub.registry.lock import (
     LOCK_NAME,
     Differs,
@@ -43,36 +43,34 @@ def pull_resolution(
     hub: Hub,
     out: Path,
     *,
-    readme: Callable[[Layout], str] | None = None,
+    readme: Callable[[Path], str] | None = None,
     expected: Lock | None = None,
     wrote: Callable[[int], None] | None = None,
 ) -> Pulled:
     """Fetch, merge and write `resolution` as the new folder `out`.
 
-    `out` holds <family>/ with the weights, the base's side files and a card, and
-    ggez.lock. A folder that is there already with the same merge digest is kept as it is. With
+    `out` holds <family>/ in the form of the resolution with a card (`readme`, given the folder
+    before it becomes `out`), and ggez.lock. A folder that is there already with the same merge digest is kept as it is. With
     `expected`, a lock, the outputs must be the ones that it records. Raises OutputExists, Differs,
     NoSpace, ChangedFile, and what merging and the client raise; then `out` is as it was before.
     """
-    require_method(resolution.method)
+    form = get_form(resolution.form)
     with exclusive(out):
         if os.path.lexists(out):
             return Pulled(out, _reusable(out, resolution), reused=True)
-        require_engine()
+        form.check(resolution)
         check_space(out, preflight(resolution, hub, out).disk_bytes)
-        base = fetch_pinned(resolution.base, hub)
+        base = fetch_pinned(resolution.base, hub) if form.needs_base else None
         adapters = [
             Adapter(fetch_pinned(adapter.source, hub), adapter.beta.value)
             for adapter in resolution.adapters
         ]
-        family = get_family(resolution.family)
         with whole_folder(out) as folder:
             model = folder / resolution.family
             model.mkdir()
-            merge_into(model, base, adapters, family, resolution.method, wrote)
+            form.write(resolution, base, adapters, model, wrote)
             if readme is not None:
-                text = readme(family.layout(model))
-                (model / "README.md").write_text(text, encoding="utf-8")
+                (model / "README.md").write_text(readme(model), encoding="utf-8")
             lock = Lock(resolution=resolution, outputs=record_outputs(folder))
             if expected is not None:
                 _check_expected(expected, folder)
@@ -119,4 +117,4 @@ def describe(resolution: Resolution) -> str:
         f"{a.beta.value:g} * {a.source.repo}@{a.source.revision[:8]}" for a in resolution.adapters
     )
     base = resolution.base
-    return f"{base.repo}@{base.revision[:8]} + {adapters}"
+    return f"{base.repo}@{base.revision[:8]} + {adapters} ({resolution.form})"

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
-
-Form = Literal["merged"]
 
 
 @dataclass(frozen=True)
 class Request:
     """A pull as it was asked for; None leaves the choice to the registry.
 
+    form: `merged`, or an adapter form such as `peft`.
     trust: `curated` (the accepted cards), `any`, or organisations separated by commas.
     """
 
@@ -21,7 +19,7 @@ class Request:
     beta: float | None = None
     alpha: float | None = None
     method: str = "ggez_linear"
-    form: Form = "merged"
+    form: str = "merged"
     wide: bool = False
     trust: str = "curated"
     live: bool = False

@@ -11,6 +11,7 @@ from ggez_hub.evaluation.selection import NoCurve, Trade, trade
 from ggez_hub.families import get_family
 from ggez_hub.hub import Hub, RepoAtCommit
 from ggez_hub.regions import Alpha, Region, alpha, fallback_chain, find_region
+from ggez_hub.registry.forms import get_form
 from ggez_hub.registry.index import CARD_NAME, Entry, Unreadable, accepted_entries, live_entries
 from ggez_hub.registry.request import Request
 from ggez_hub.registry.resolution import (
@@ -47,6 +48,7 @@ def resolve(request: Request, hub: Hub) -> Resolved:
     hub's client raises.
     """
     chain = fallback_chain(find_region(request.region), wide=request.wide)
+    get_form(request.form)
     if request.family is not None:
         get_family(request.family)
     entries = list(accepted_entries(hub)) if not request.live else []

@@ -1,53 +1,45 @@
-"""The card of a merged model: what it is made of, what it scores, how it is loaded."""
+"""The card of a result: what it is made of, what it scores, how it is loaded."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import yaml
 
 from ggez_hub.cards import CardDocument
-from ggez_hub.families import Family, Layout
+from ggez_hub.families import get_family
 from ggez_hub.regions import find_region
+from ggez_hub.registry.forms import get_form
 from ggez_hub.registry.parity_table import ParityTable
 from ggez_hub.registry.resolution import Resolution
 
 
 def result_card(
-    resolution: Resolution,
-    document: CardDocument,
-    table: ParityTable | None,
-    family: Family,
-    layout: Layout,
+    resolution: Resolution, document: CardDocument, table: ParityTable | None, folder: Path
 ) -> str:
-    """The README.md of a merged model, with the keys that the Hub knows."""
+    """The README.md of the result in `folder`, with the keys that the Hub knows."""
     adapter, base = resolution.adapters[0], resolution.base
+    family, form = get_family(resolution.family), get_form(resolution.form)
     licences = sorted({base.license, adapter.source.license})
     front: dict[str, Any] = {
-        # A list of bases means a merge on the Hub.
-        "base_model": [base.repo, adapter.source.repo],
-        "base_model_relation": "merge",
-        "library_name": layout.library,
+        **form.front(resolution, folder),
         "pipeline_tag": document.front_matter.get("pipeline_tag"),
         "language": list(document.card.languages),
         "license": licences[0] if len(licences) == 1 else "other",
-        "tags": [
-            "ggez",
-            f"ggez-region:{resolution.region}",
-            f"ggez-family:{family.name}",
-            "mergekit",
-        ],
+        "tags": ["ggez", f"ggez-region:{resolution.region}", f"ggez-family:{family.name}"],
     }
     if len(licences) > 1:
         front["license_name"] = " and ".join(licences)
     name = find_region(resolution.region).name
+    what = "model" if form.needs_base else "adapter"
     parts = [
-        f"# {family.title.capitalize()} model for {name}",
-        f"Merged by ggez-hub: {base.repo} + {adapter.beta.value:g} * Delta of {adapter.source.repo}.",
+        f"# {family.title.capitalize()} {what} for {name}",
+        f"Made by ggez-hub: {base.repo} + {adapter.beta.value:g} * Delta of {adapter.source.repo}.",
         "\n".join(_provenance(resolution)),
         _scores(table),
         "Load it:\n\n```python\n"
-        + "\n".join(family.loading_lines(layout, "PATH_OF_THIS_FOLDER"))
+        + "\n".join(form.loading_lines(resolution, "PATH_OF_THIS_FOLDER", folder))
         + "\n```",
         "`ggez.lock` in the folder above pins every input by commit and sha256.",
     ]
