@@ -52,6 +52,15 @@ def seeds(family: str, output: Path, chosen: tuple[int, ...]) -> None:
     FAMILIES[family].measure_seeds(output, chosen)
 
 
+@main.command()
+@_out
+def cards(output: Path) -> None:
+    """Measure the adapters over the grid and write all cards with their evidence."""
+    from ggez_hub.world.cards import write_cards
+
+    write_cards(output)
+
+
 if __name__ == "__main__":
     try:
         main()
