@@ -19,8 +19,8 @@ from ggez_hub.errors import UsageProblem
     "adapters",
     required=True,
     multiple=True,
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="A PEFT LoRA folder; may be given several times.",
+    type=click.Path(path_type=Path, exists=True),
+    help="A PEFT folder, or a LoRA file of a diffusion pipeline; may be given several times.",
 )
 @click.option(
     "--beta",

@@ -5,10 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from ggez_hub.errors import UsageProblem
-from ggez_hub.families import embedding
+from ggez_hub.families import diffusion, embedding
 from ggez_hub.families.base import Family, KeyMap, Layout, UnknownLayout
 
-FAMILIES: dict[str, Family] = {family.name: family for family in (embedding.FAMILY,)}
+FAMILIES: dict[str, Family] = {
+    family.name: family
+    for family in (
+        embedding.FAMILY,
+        diffusion.FAMILY,
+    )
+}
 
 
 def get_family(name: str) -> Family:

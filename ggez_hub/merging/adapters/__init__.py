@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ggez_hub.families import Family
+from ggez_hub.merging.adapters.diffusers_lora import holds_lora_file, open_lora_file
 from ggez_hub.merging.adapters.peft import holds_peft, open_peft
 from ggez_hub.merging.deltas import BadAdapter, Delta, WeightIndex
+
+PICKLES = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl"})
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,10 @@ class Form:
 
 
 # The first form that knows the folder or the file opens it.
-FORMS: tuple[Form, ...] = (Form("PEFT folder", holds_peft, open_peft),)
+FORMS: tuple[Form, ...] = (
+    Form("PEFT folder", holds_peft, open_peft),
+    Form("LoRA file", holds_lora_file, open_lora_file),
+)
 
 
 def open_delta(source: Path, family: Family, base: WeightIndex) -> Delta:
@@ -36,5 +42,11 @@ def open_delta(source: Path, family: Family, base: WeightIndex) -> Delta:
     for form in FORMS:
         if form.holds(source):
             return form.open(source, family, base)
+    files = sorted(source.iterdir()) if source.is_dir() else [source]
+    if pickles := [path.name for path in files if path.suffix in PICKLES]:
+        raise BadAdapter(
+            f"{source} holds its weights only in {', '.join(pickles)}, which is never loaded",
+            "Convert it to safetensors where you trust it.",
+        )
     known = ", ".join(form.name for form in FORMS)
     raise BadAdapter(f"{source} holds no adapter of a known form", f"Known forms: {known}.")

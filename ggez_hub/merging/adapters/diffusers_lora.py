@@ -1,0 +1,167 @@
+"""Delta of a LoRA file for a diffusers pipeline: diffusers' own, its scripts' and kohya's.
+
+The scale of a module is alpha / rank: alpha from the LoraConfig in the file's metadata, from the
+module's own key, or the rank itself. It is applied in float64 here; diffusers' converters would
+round it into the matrices, or take the commonest alpha for the module's.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ggez_hub.families import Family
+from ggez_hub.families.diffusion import MODEL_INDEX
+from ggez_hub.merging.adapters.diffusers_keys import Converter, Pair
+from ggez_hub.merging.adapters.lora_file import LoraFile, LoraModule, lora_path, read_lora
+from ggez_hub.merging.adapters.modules import LowRank, ModuleDelta, ModuleSet
+from ggez_hub.merging.adapters.peft import check_options, scale_of
+from ggez_hub.merging.deltas import BadAdapter, WeightIndex, WrongBase
+from ggez_hub.weights import WeightFile
+
+if TYPE_CHECKING:
+    import torch
+
+# Where diffusers keeps the LoraConfigs of a file, as `<component>.<option>`:
+# diffusers.loaders.lora_base.LORA_ADAPTER_METADATA_KEY.
+METADATA_KEY = "lora_adapter_metadata"
+FLOATING = frozenset({"F16", "BF16", "F32", "F64"})
+
+
+def holds_lora_file(source: Path) -> bool:
+    """Whether `source` is a LoRA file, or a folder of one."""
+    return lora_path(source) is not None
+
+
+def open_lora_file(source: Path, family: Family, base: WeightIndex) -> ModuleSet:
+    """The LoRA file at `source`, or in that folder, as Deltas for the pipeline `base`.
+
+    Raises BadAdapter for what cannot be merged exactly, WrongBase where a module or a shape does
+    not fit, BadWeights for a broken file.
+    """
+    path = lora_path(source)
+    if path is None:
+        raise BadAdapter(f"{source} holds no LoRA file")
+    if not (base.folder / MODEL_INDEX).is_file():
+        raise BadAdapter(
+            f"{path} is a LoRA file for a diffusers pipeline, {base.folder} is none",
+            "A LoRA of another family is a PEFT folder: its adapter_config.json has the scale.",
+        )
+    lora = read_lora(path)
+    converter, configs = Converter.of(base.folder, lora.style), _configs(lora)
+    key_map = family.key_map(base.folder, base)
+    modules: dict[str, ModuleDelta] = {}
+    for module in lora.modules:
+        probe = _probe(lora.file, module)
+        for place, pair in converter.convert(module, probe).items():
+            target = key_map(place)
+            if target is None:
+                raise WrongBase(
+                    f"{path}: {module.key_a!r} changes a module {place!r} that the base in "
+                    f"{base.folder} does not have",
+                    "The LoRA was trained on another model.",
+                )
+            if target in modules:
+                raise BadAdapter(f"{path}: two modules change the tensor {target!r}")
+            if base[target].dtype not in FLOATING:
+                raise WrongBase(
+                    f"{target!r} of {base.folder} is {base[target].dtype}: the base is quantised",
+                    "Merge into the base that it was made from.",
+                )
+            part: LowRank | Converted
+            scale = _scale(lora, module, place, configs)
+            if pair.a is probe.a and pair.b is probe.b:
+                part = LowRank(target, lora.file, module.key_a, module.key_b, scale)
+            else:
+                part = Converted(target, lora.file, module, place, converter, scale)
+            part.check(base)
+            modules[target] = part
+    return ModuleSet(str(source), modules, base)
+
+
+@dataclass(frozen=True)
+class Converted:
+    """scale * B @ A, of matrices that a converter cuts or reorders: Flux in kohya's style.
+
+    `place` is which of the modules that come out of the converter. A is (rank, in), B (out, rank).
+    """
+
+    target: str
+    file: WeightFile
+    module: LoraModule
+    place: str
+    converter: Converter
+    scale: float
+
+    def delta(self, base: WeightIndex) -> torch.Tensor:
+        import torch
+        from safetensors import safe_open
+
+        with safe_open(self.file.path, framework="pt") as file:
+            # In float64 the converter's products with 1 are exact for any rank.
+            a = file.get_tensor(self.module.key_a).to(torch.float64)
+            b = file.get_tensor(self.module.key_b).to(torch.float64)
+        pair = self.converter.convert(self.module, Pair(a, b))[self.place]
+        return (pair.b @ pair.a).mul_(self.scale)
+
+    def check(self, base: WeightIndex) -> None:
+        """Raise BadAdapter if the matrices do not multiply, WrongBase if the base has no room."""
+        probe = _probe(self.file, self.module)
+        pair = self.converter.convert(self.module, probe)[self.place]
+        a, b = tuple(pair.a.shape), tuple(pair.b.shape)
+        if len(a) != 2 or len(b) != 2 or b[1] != a[0]:
+            raise BadAdapter(
+                f"{self.file.path}: {self.module.key_b!r} {b} does not multiply "
+                f"{self.module.key_a!r} {a}"
+            )
+        if base[self.target].shape != (b[0], a[1]):
+            raise WrongBase(
+                f"{self.file.path} gives {(b[0], a[1])} for {self.target!r}, the base in "
+                f"{base.folder} has {base[self.target].shape}",
+                "The LoRA was trained on another model.",
+            )
+
+
+def _probe(file: WeightFile, module: LoraModule) -> Pair:
+    """Matrices of the right shapes that cost no memory: only where they end up matters."""
+    import torch
+
+    return Pair(
+        torch.zeros(()).expand(file.tensors[module.key_a].shape),
+        torch.zeros(()).expand(file.tensors[module.key_b].shape),
+    )
+
+
+def _configs(lora: LoraFile) -> dict[str, dict[str, Any]]:
+    """The LoraConfigs in the file's metadata, by component; raises BadAdapter."""
+    raw = lora.file.metadata.get(METADATA_KEY)
+    if raw is None:
+        return {}
+    try:
+        options = json.loads(raw)
+        split = [(*key.partition("."), value) for key, value in options.items()]
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise BadAdapter(f"{lora.file.path}: {METADATA_KEY} cannot be read: {error}") from error
+    if any(module.alpha is not None for module in lora.modules):
+        raise BadAdapter(
+            f"{lora.file.path} gives its scales twice: in {METADATA_KEY} and by alpha keys"
+        )
+    configs: dict[str, dict[str, Any]] = {}
+    for component, _, option, value in split:
+        configs.setdefault(component, {})[option] = value
+    for config in configs.values():
+        check_options(config, lora.file.path)
+    return configs
+
+
+def _scale(
+    lora: LoraFile, module: LoraModule, place: str, configs: Mapping[str, Mapping[str, Any]]
+) -> float:
+    rank = lora.file.tensors[module.key_a].shape[0]
+    component, _, path = place.partition(".")
+    if component in configs:
+        return scale_of(configs[component], path, rank, lora.file.path)
+    return 1.0 if module.alpha is None else module.alpha / rank
