@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint format bench world soak clean
+.PHONY: demo test lint format bench world soak conformance clean
 .DEFAULT_GOAL := help
 
 help: ## Say what can be made
@@ -41,6 +41,9 @@ world: $(STAMP) ## Rebuild the demo world from packages and check its scores (sl
 
 soak: $(STAMP) ## Kill and repeat: interrupted pulls leave nothing half-made (slow)
 	$(BIN)/python -m pytest -m slow tests/registry tests/embedded
+
+conformance: $(STAMP) ## The test suite of huggingface_hub against the embedded hub: passed / reached
+	$(BIN)/python tests/conformance/run.py
 
 clean: ## Remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

@@ -7,7 +7,10 @@ HubError                     the request could not be served
   RepoNotFoundError          404: no such repo, or none that the caller may see
   RevisionNotFoundError      404: no such branch, tag or commit
   EntryNotFoundError         404: no such file or folder at that revision
+  DiscussionNotFoundError    404: no such discussion or pull request
+  GatedRepoError             403: the repo's owner must grant access first
   AlreadyExistsError         409: the name is taken
+  ConflictError              409: a pull request cannot be merged as it is
   StaleParentError           412: the branch moved while the commit was prepared
   TooLargeError              413: over a limit of this hub
   InvalidPathError           422: a path that no commit may contain
@@ -72,6 +75,25 @@ class EntryNotFoundError(HubError):
 
 class AlreadyExistsError(HubError):
     """The name is taken."""
+
+    status = 409
+
+
+class DiscussionNotFoundError(HubError):
+    """There is no discussion or pull request of that number, or no such comment in it."""
+
+    status = 404
+
+
+class GatedRepoError(HubError):
+    """The owner of the repo must grant access to its files first."""
+
+    status = 403
+    code = "GatedRepo"
+
+
+class ConflictError(HubError):
+    """A pull request cannot be merged as it is."""
 
     status = 409
 

@@ -16,6 +16,7 @@ URL_PREFIXES: Final[dict[RepoType, str]] = {"model": "", "dataset": "datasets/",
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?")
 _OBJECT_ID: Final = re.compile(r"[0-9a-f]{40}")
+_PULL: Final = re.compile(r"refs/pr/([1-9][0-9]{0,8})")
 # First segments of the hub's own routes: a namespace of that name could not be reached.
 _RESERVED: Final = frozenset({"api", "datasets", "spaces", "models", "lfs", "collections"})
 
@@ -80,6 +81,28 @@ def branch_ref(name: str) -> Ref:
         InvalidRequestError: git does not allow the name.
     """
     return _ref("heads", name)
+
+
+def pull_ref(number: int) -> Ref:
+    """The git ref of a pull request."""
+    return Ref(f"refs/pr/{number}".encode())
+
+
+def target_ref(revision: str) -> Ref:
+    """The ref that a commit to `revision` moves: a branch, or a pull request by its full ref.
+
+    Raises:
+        InvalidRequestError: git does not allow the name.
+    """
+    if _PULL.fullmatch(revision):
+        return Ref(revision.encode())
+    return branch_ref(revision.removeprefix("refs/heads/"))
+
+
+def pull_number(revision: str) -> int | None:
+    """The number of the pull request of which `revision` is the full ref, or None."""
+    match = _PULL.fullmatch(revision)
+    return int(match[1]) if match else None
 
 
 def tag_ref(name: str) -> Ref:

@@ -16,7 +16,7 @@ from dulwich.refs import DiskRefsContainer, Ref, check_ref_format
 
 from ggez_hub.embedded.durable import sync_folder
 from ggez_hub.embedded.errors import RevisionNotFoundError, StaleParentError
-from ggez_hub.embedded.names import branch_ref, is_object_id
+from ggez_hub.embedded.names import is_object_id, target_ref
 from ggez_hub.embedded.objects import Objects
 
 _ABSENT: Final = ObjectID(b"0" * 40)
@@ -60,8 +60,8 @@ class Refs:
         return found
 
     def head(self, branch: str) -> str | None:
-        """The commit at the end of a branch, None where there is no such branch or no commit on it."""
-        return self._peel(self.get(branch_ref(branch)))
+        """The commit at the end of a branch or pull request, None where there is none."""
+        return self._peel(self.get(target_ref(branch)))
 
     def resolve(self, revision: str) -> str:
         """The commit that `revision` names: a full ref, a branch, a tag, a commit id or 7 digits of one.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
@@ -13,6 +12,7 @@ from dulwich.repo import Repo
 from filelock import FileLock
 
 from ggez_hub.embedded.attributes import ATTRIBUTES_FILE, DEFAULT_ATTRIBUTES, Attributes
+from ggez_hub.embedded.changes import Change, edited_tree
 from ggez_hub.embedded.errors import (
     AlreadyExistsError,
     InvalidRequestError,
@@ -21,42 +21,12 @@ from ggez_hub.embedded.errors import (
     StaleParentError,
 )
 from ggez_hub.embedded.history import Signature, make_commit
-from ggez_hub.embedded.lfs import Pointer
-from ggez_hub.embedded.names import branch_ref, tag_ref
+from ggez_hub.embedded.names import branch_ref, tag_ref, target_ref
 from ggez_hub.embedded.objects import Objects
-from ggez_hub.embedded.paths import check_path
 from ggez_hub.embedded.refs import Refs
 from ggez_hub.embedded.snapshot import Snapshot
-from ggez_hub.embedded.tree import TreeEditor
 
 DEFAULT_BRANCH = "main"
-
-
-@dataclass(frozen=True, slots=True)
-class PutBlob:
-    """Add or replace a file by a blob that has been stored already."""
-
-    path: str
-    blob: str
-
-
-@dataclass(frozen=True, slots=True)
-class PutPointer:
-    """Add or replace a file that LFS holds."""
-
-    path: str
-    pointer: Pointer
-
-
-@dataclass(frozen=True, slots=True)
-class Remove:
-    """Remove a file, or a folder with all it contains; with `folder`, nothing but a folder."""
-
-    path: str
-    folder: bool = False
-
-
-Change = PutBlob | PutPointer | Remove
 
 
 class GitRepository:
@@ -109,7 +79,7 @@ class GitRepository:
         signature: Signature,
         parent: str | None = None,
     ) -> str:
-        """Apply `changes` in order and move the branch; the id of the commit.
+        """Apply `changes` in order and move the branch or pull request; the id of the commit.
 
         The first commit of a repository starts with the default `.gitattributes`.
 
@@ -119,18 +89,58 @@ class GitRepository:
             StaleParentError: `parent` is given and the branch is elsewhere.
             RevisionNotFoundError: the branch does not exist, and others do.
         """
-        ref = branch_ref(branch)
+        ref = target_ref(branch)
         with self.lock():
             head = self.refs.head(branch)
             if parent is not None and parent != head:
                 raise StaleParentError
             if head is None and branch != DEFAULT_BRANCH:
-                raise RevisionNotFoundError(f"Invalid rev id: {branch}")
-            tree = self._edit(head, changes)
-            parents = [head] if head else []
-            oid = self.objects.write(make_commit(tree, parents, signature, message))
-            self._move(ref, head, oid)
+                raise RevisionNotFoundError(f"Invalid rev id: {branch[:200]}")
+            oid = self.write_commit(head, changes, message=message, signature=signature)
+            self.move(ref, head, oid)
         return oid
+
+    def head(self, branch: str, *, expected: str | None = None) -> str:
+        """The commit at the end of a branch or pull request.
+
+        Raises:
+            RevisionNotFoundError: there is none.
+            StaleParentError: `expected` is given and the branch is elsewhere.
+        """
+        head = self.refs.head(branch)
+        if head is None:
+            raise RevisionNotFoundError(f"Invalid rev id: {branch[:200]}")
+        if expected not in {None, head}:
+            raise StaleParentError
+        return head
+
+    def write_commit(
+        self, head: str | None, changes: Iterable[Change], *, message: str, signature: Signature
+    ) -> str:
+        """Store a commit that applies `changes` to the commit `head`; no ref moves. Its id.
+
+        Raises:
+            InvalidPathError: a path may not be in a commit, or collides with another.
+            EntryNotFoundError: what is to be removed is not there.
+        """
+        tree = edited_tree(self.objects, head, changes)
+        return self.write_tree_commit(tree, [head] if head else [], message, signature)
+
+    def write_tree_commit(
+        self, tree: str, parents: Iterable[str], message: str, signature: Signature
+    ) -> str:
+        """Store a commit of a tree; no ref moves. Its id."""
+        return self.objects.write(make_commit(tree, parents, signature, message))
+
+    def move(self, ref: Ref, old: str | None, new: str) -> None:
+        """Point a ref from `old` (None: it must not exist) to `new`; the caller holds the lock.
+
+        Raises:
+            StaleParentError: the ref is elsewhere.
+        """
+        if self._moving is not None and ref == branch_ref(DEFAULT_BRANCH):
+            self._moving()
+        self.refs.swap(ref, old, new)
 
     def create_branch(self, name: str, start: str | None) -> None:
         """Start a branch at a revision (None: the head of main).
@@ -184,19 +194,16 @@ class GitRepository:
         self._delete(tag_ref(name))
 
     def squash(self, branch: str, message: str, signature: Signature) -> str:
-        """Replace the history of a branch by one commit with the same files; its id.
+        """Replace the history of a branch or pull request by one commit with the same files; its id.
 
         Raises:
             RevisionNotFoundError: there is no such branch.
         """
-        ref = branch_ref(branch)
         with self.lock():
-            head = self.refs.head(branch)
-            if head is None:
-                raise RevisionNotFoundError(f"Invalid rev id: {branch}")
+            head = self.head(branch)
             tree = self.objects.commit(head).tree.decode()
-            oid = self.objects.write(make_commit(tree, [], signature, message))
-            self._move(ref, head, oid)
+            oid = self.write_tree_commit(tree, [], message, signature)
+            self.move(target_ref(branch), head, oid)
         return oid
 
     def attributes(self, head: str | None) -> Attributes:
@@ -204,38 +211,6 @@ class GitRepository:
         if head is None:
             return Attributes(DEFAULT_ATTRIBUTES)
         return Attributes(Snapshot(self.objects, head).text(ATTRIBUTES_FILE) or b"")
-
-    def _edit(self, head: str | None, changes: Iterable[Change]) -> str:
-        editor = TreeEditor(self.objects, self.objects.commit(head).tree.decode() if head else None)
-        if head is None:
-            editor.put(ATTRIBUTES_FILE, self.objects.write_blob(DEFAULT_ATTRIBUTES))
-        pointers = set()
-        for change in changes:
-            check_path(change.path)
-            pointers.discard(change.path)
-            match change:
-                case PutBlob(path, blob):
-                    editor.put(path, blob)
-                case PutPointer(path, pointer):
-                    editor.put(path, self.objects.write_blob(pointer.encode()))
-                    pointers.add(path)
-                case Remove(path, folder):
-                    editor.remove(path, folder=folder)
-        self._track(editor, pointers)
-        return editor.write()
-
-    def _track(self, editor: TreeEditor, pointers: set[str]) -> None:
-        blob = editor.find(ATTRIBUTES_FILE)
-        attributes = Attributes(self.objects.blob(blob) if blob else b"")
-        present = sorted(path for path in pointers if editor.find(path) is not None)
-        content = attributes.including(present)
-        if content != attributes.content:
-            editor.put(ATTRIBUTES_FILE, self.objects.write_blob(content))
-
-    def _move(self, ref: Ref, old: str | None, new: str) -> None:
-        if self._moving is not None and ref == branch_ref(DEFAULT_BRANCH):
-            self._moving()
-        self.refs.swap(ref, old, new)
 
     def _create(self, ref: Ref, target: str) -> None:
         name = ref.decode()

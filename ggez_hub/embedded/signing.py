@@ -1,4 +1,4 @@
-"""Addresses that carry their own permission, for uploads that come without a token."""
+"""Addresses that carry their own permission, for transfers that come without a token."""
 
 from __future__ import annotations
 
@@ -6,17 +6,20 @@ import hashlib
 import hmac
 import time
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from ggez_hub.embedded.errors import PermissionDeniedError
+
+Action = Literal["upload", "download"]
 
 LIFETIME: Final = 3600
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """The permission to upload one object into one repo until a moment."""
+    """The permission to send one object into one repo, or to fetch it from there, until a moment."""
 
+    action: Action
     repo: int
     oid: str
     size: int
@@ -29,9 +32,9 @@ class Signer:
     def __init__(self, key: bytes) -> None:
         self._key = key
 
-    def grant(self, repo: int, oid: str, size: int) -> tuple[Grant, str]:
+    def grant(self, action: Action, repo: int, oid: str, size: int) -> tuple[Grant, str]:
         """A new grant with its signature."""
-        grant = Grant(repo, oid, size, int(time.time()) + LIFETIME)
+        grant = Grant(action, repo, oid, size, int(time.time()) + LIFETIME)
         return grant, self._sign(grant)
 
     def check(self, grant: Grant, signature: str) -> None:
@@ -46,5 +49,5 @@ class Signer:
             raise PermissionDeniedError("This address has expired")
 
     def _sign(self, grant: Grant) -> str:
-        text = f"upload\n{grant.repo}\n{grant.oid}\n{grant.size}\n{grant.expires}"
+        text = f"{grant.action}\n{grant.repo}\n{grant.oid}\n{grant.size}\n{grant.expires}"
         return hmac.new(self._key, text.encode(), hashlib.sha256).hexdigest()

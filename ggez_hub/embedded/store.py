@@ -25,23 +25,19 @@ from filelock import FileLock
 from ggez_hub.embedded.accounts import Accounts
 from ggez_hub.embedded.attributes import SAMPLE_BYTES
 from ggez_hub.embedded.catalog import Catalog, RepoRecord
+from ggez_hub.embedded.changes import Change, PutBlob, PutPointer, Remove
 from ggez_hub.embedded.database import Database
+from ggez_hub.embedded.discussions import Discussions
 from ggez_hub.embedded.durable import write_file
 from ggez_hub.embedded.errors import AlreadyExistsError, AuthenticationError
+from ggez_hub.embedded.grants import Grants
 from ggez_hub.embedded.history import Signature
 from ggez_hub.embedded.lfs import LfsObjects, Pointer
 from ggez_hub.embedded.listing import Listed, ListingIndex, Query
 from ggez_hub.embedded.names import repo_type as as_repo_type
 from ggez_hub.embedded.names import split_repo_id
 from ggez_hub.embedded.paths import check_path
-from ggez_hub.embedded.repository import (
-    DEFAULT_BRANCH,
-    Change,
-    GitRepository,
-    PutBlob,
-    PutPointer,
-    Remove,
-)
+from ggez_hub.embedded.repository import DEFAULT_BRANCH, GitRepository
 from ggez_hub.embedded.signing import Signer
 from ggez_hub.embedded.summary import Summary, summarise
 
@@ -58,6 +54,8 @@ class HubStore:
         self.database = Database(root / "hub.sqlite3")
         self.accounts = Accounts(self.database)
         self.catalog = Catalog(self.database)
+        self.discussions = Discussions(self.database)
+        self.grants = Grants(self.database)
         self.index = ListingIndex(self.database)
         self.lfs = LfsObjects(root / "lfs")
         self.signer = Signer(self.database.secret("uploads"))
@@ -154,7 +152,7 @@ class HubStore:
             with self.lfs.lock():
                 for oid in self.catalog.remove(repo):
                     self.lfs.remove(oid)
-            self._discard(self._folder(repo.type, repo.namespace, repo.name))
+            self._discard(self.folder(repo))
 
     def move_repo(self, repo: RepoRecord, target: str) -> RepoRecord:
         """Give a repo another id.
@@ -168,7 +166,7 @@ class HubStore:
             moved = self.catalog.rename(repo, namespace, name)
             path = self._folder(repo.type, namespace, name)
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._folder(repo.type, repo.namespace, repo.name).replace(path)
+            self.folder(repo).replace(path)
         return moved
 
     def repo(self, repo_type: str, repo_id: str) -> RepoRecord:
@@ -180,10 +178,14 @@ class HubStore:
         """
         return self.catalog.get(as_repo_type(repo_type), *split_repo_id(repo_id))
 
+    def folder(self, repo: RepoRecord) -> Path:
+        """The git folder of a repo."""
+        return self._folder(repo.type, repo.namespace, repo.name)
+
     @contextmanager
     def git(self, repo: RepoRecord) -> Iterator[GitRepository]:
         """The git repository of a repo."""
-        path = self._folder(repo.type, repo.namespace, repo.name)
+        path = self.folder(repo)
         with GitRepository(path, moving=partial(self.index.forget, repo)) as git:
             yield git
 

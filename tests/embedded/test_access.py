@@ -31,6 +31,9 @@ def address(template, repo_id):
         "name:hub_segment": name,
         "revision:hub_revision": "main",
         "path:hub_rest": "a.txt",
+        "number:hub_segment": "1",
+        "status:hub_segment": "pending",
+        "comment:hub_segment": "0" * 24,
     }
     return re.sub(r"{([^}]+)}", lambda match: values[match[1]], template)
 

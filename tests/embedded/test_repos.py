@@ -1,5 +1,6 @@
 """Repos: making them, finding them by tags, renaming and removing them."""
 
+import httpx2
 import pytest
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
@@ -169,12 +170,57 @@ def test_move(api, repo, new_id):
     target = new_id()
     api.move_repo(repo, target)
     assert api.list_repo_files(target) == [".gitattributes"]
-    with pytest.raises(RepositoryNotFoundError):
-        api.model_info(repo)
     taken = new_id()
     api.create_repo(taken)
     with pytest.raises(HfHubHTTPError, match=r"A model repository called .* already exists"):
         api.move_repo(target, taken)
+
+
+class TestMoved:
+    """The old name leads to the repo until another repo takes it."""
+
+    @pytest.fixture
+    def moved(self, api, repo, new_id):
+        api.upload_file(path_or_fileobj=b"hello", path_in_repo="a.txt", repo_id=repo)
+        api.upload_file(path_or_fileobj=b"\0", path_in_repo="a.bin", repo_id=repo)
+        target = new_id()
+        api.move_repo(repo, target)
+        return repo, target
+
+    def test_it_is_found_by_its_old_name(self, hub, api, moved, tmp_path):
+        old, new = moved
+        assert api.model_info(old).id == new
+        assert api.list_repo_files(old, revision="main") == [".gitattributes", "a.bin", "a.txt"]
+        api.snapshot_download(old, local_dir=tmp_path)
+        assert (tmp_path / "a.txt").read_text() == "hello"
+        answer = httpx2.head(f"{hub.endpoint}/{old}/resolve/main/a.txt?x=1")
+        assert answer.status_code == 307
+        assert answer.headers["location"] == f"/{new}/resolve/main/a.txt?x=1"
+
+    def test_uploads_to_the_old_name_arrive(self, api, moved):
+        old, new = moved
+        api.upload_file(path_or_fileobj=b"\0new", path_in_repo="b.bin", repo_id=old)
+        assert api.file_exists(new, "b.bin")
+
+    def test_it_is_not_deleted_by_its_old_name(self, api, moved):
+        old, new = moved
+        with pytest.raises(RepositoryNotFoundError):
+            api.delete_repo(old)
+        assert api.repo_exists(new)
+
+    def test_the_old_name_can_be_taken(self, api, moved):
+        old, new = moved
+        api.create_repo(old)
+        assert api.model_info(old).id == old
+        assert api.model_info(new).id == new
+
+    def test_the_old_name_of_a_private_repo_tells_nothing(self, hub, api, moved):
+        old, new = moved
+        api.update_repo_settings(new, private=True)
+        assert not hub.api("bob").repo_exists(old)
+        answer = httpx2.get(f"{hub.endpoint}/api/models/{old}")
+        assert answer.status_code == 401
+        assert new not in answer.text
 
 
 def test_visibility(hub, api, repo):

@@ -13,6 +13,7 @@ import pytest
 from dulwich.repo import Repo
 
 from ggez_hub.embedded.accounts import Accounts
+from ggez_hub.embedded.changes import PutBlob
 from ggez_hub.embedded.errors import (
     AlreadyExistsError,
     EntryNotFoundError,
@@ -24,7 +25,6 @@ from ggez_hub.embedded.errors import (
 )
 from ggez_hub.embedded.history import Signature
 from ggez_hub.embedded.lfs import Pointer
-from ggez_hub.embedded.repository import PutBlob
 from ggez_hub.embedded.store import HubStore
 
 MAIN = {"author": "Ada", "email": "ada@example.org", "date": 1_760_000_000}

@@ -15,6 +15,8 @@ from ggez_hub.embedded.accounts import Principal
 from ggez_hub.embedded.catalog import RepoRecord
 from ggez_hub.embedded.errors import (
     AuthenticationError,
+    GatedRepoError,
+    HubError,
     InvalidRequestError,
     PermissionDeniedError,
     RepoNotFoundError,
@@ -29,6 +31,22 @@ class HiddenRepoError(RepoNotFoundError):
     """The repo is missing or private, and the caller has not said who they are."""
 
     status = 401
+
+
+class UnknownGatedRepoError(GatedRepoError):
+    """The repo is gated, and the caller has not said who they are."""
+
+    status = 401
+
+
+class RepoMovedError(HubError):
+    """The repo has another name; `location` is where the request belongs."""
+
+    status = 307
+
+    def __init__(self, message: str, location: str) -> None:
+        super().__init__(message)
+        self.location = location
 
 
 def store(request: Request) -> HubStore:
@@ -93,10 +111,64 @@ def readable(request: Request) -> RepoRecord:
 
     Raises:
         RepoNotFoundError: it is missing, or private and not the caller's.
+        RepoMovedError: it has another name now, and can be read there.
         AuthenticationError: the token is unknown.
     """
     params = request.path_params
-    return find(request, params["kind"], f"{params['namespace']}/{params['name']}")
+    repo_id = f"{params['namespace']}/{params['name']}"
+    try:
+        return find(request, params["kind"], repo_id)
+    except RepoNotFoundError:
+        repo = _moved(request, params["kind"], repo_id)
+        if repo is None:
+            raise
+        if request.method in {"GET", "HEAD"}:
+            raise RepoMovedError(
+                f"{repo_id} is now {repo.id}", _moved_address(request, repo)
+            ) from None
+        return repo
+
+
+def content(request: Request) -> RepoRecord:
+    """The repo of the request's path, if the caller may read its files.
+
+    Raises:
+        RepoNotFoundError: it is missing, or private and not the caller's.
+        GatedRepoError: it is gated, and the caller has not been granted access.
+        AuthenticationError: the token is unknown.
+    """
+    repo = readable(request)
+    require_content(request, repo)
+    return repo
+
+
+def require_content(request: Request, repo: RepoRecord) -> None:
+    """Pass a caller who may read the files of a repo that they see.
+
+    Raises:
+        GatedRepoError: it is gated, and the caller has not been granted access.
+    """
+    if not may_read(request, repo):
+        page = f"{request.url.scheme}://{request.url.netloc}/{repo.url_path}"
+        if caller(request) is None:
+            raise UnknownGatedRepoError(
+                f"Access to {repo.type} {repo.id} is restricted. You must have access to it and be "
+                f"authenticated to access it. Please log in. Visit {page} to ask for access."
+            )
+        raise GatedRepoError(
+            f"Access to {repo.type} {repo.id} is restricted and you are not in the authorized list. "
+            f"Visit {page} to ask for access."
+        )
+
+
+def may_read(request: Request, repo: RepoRecord) -> bool:
+    """Whether the caller may read the files of a repo that they see."""
+    if repo.gated is None:
+        return True
+    principal = caller(request)
+    if principal is None:
+        return False
+    return principal.belongs_to(repo.namespace) or store(request).grants.accepted(repo, principal)
 
 
 def writable(request: Request) -> tuple[RepoRecord, Principal]:
@@ -113,8 +185,23 @@ def writable(request: Request) -> tuple[RepoRecord, Principal]:
     return repo, principal
 
 
+def contributable(request: Request) -> tuple[RepoRecord, Principal]:
+    """The repo of the request's path, and who is about to discuss it or to propose a change.
+
+    Raises:
+        RepoNotFoundError: it is missing, or private and not the caller's.
+        GatedRepoError: it is gated, and the caller has not been granted access.
+        AuthenticationError: there is no token, or an unknown one.
+        PermissionDeniedError: the token may not write.
+    """
+    repo = content(request)
+    principal = known_caller(request)
+    require_write_scope(principal)
+    return repo, principal
+
+
 def find(request: Request, kind: str, repo_id: str) -> RepoRecord:
-    """A repo that the caller may see.
+    """A repo that the caller may see, by its present name.
 
     Raises:
         RepoNotFoundError: it is missing, or private and not the caller's.
@@ -130,6 +217,22 @@ def find(request: Request, kind: str, repo_id: str) -> RepoRecord:
     return repo
 
 
+def _moved(request: Request, kind: str, repo_id: str) -> RepoRecord | None:
+    try:
+        repo = store(request).catalog.moved(repo_type(kind), *split_repo_id(repo_id))
+    except InvalidRequestError:
+        return None
+    return repo if repo is not None and may_see(caller(request), repo) else None
+
+
+def _moved_address(request: Request, repo: RepoRecord) -> str:
+    params = request.path_params
+    old = f"/{params['namespace']}/{params['name']}"
+    path = request.scope["path"].replace(old, f"/{repo.id}", 1)
+    query = request.scope.get("query_string", b"").decode("latin-1")
+    return f"{path}?{query}" if query else path
+
+
 def missing(principal: Principal | None) -> RepoNotFoundError:
     """The answer for a repo that does not exist for the caller."""
     if principal is None:
@@ -143,11 +246,18 @@ def require_write(principal: Principal, namespace: str) -> None:
     Raises:
         PermissionDeniedError: they may not, with this token.
     """
+    require_write_scope(principal)
     if not principal.may_write(namespace):
-        if principal.scope != "write":
-            raise PermissionDeniedError(
-                "This token has the scope 'read'; one with 'write' is needed"
-            )
         raise PermissionDeniedError(
             f"You don't have the rights to write to the namespace {namespace!r}"
         )
+
+
+def require_write_scope(principal: Principal) -> None:
+    """Pass a caller whose token may write.
+
+    Raises:
+        PermissionDeniedError: it may only read.
+    """
+    if principal.scope != "write":
+        raise PermissionDeniedError("This token has the scope 'read'; one with 'write' is needed")

@@ -1,4 +1,4 @@
-"""Commits: which files go to LFS, and the commit itself as newline-delimited JSON."""
+"""Commits, as newline-delimited JSON."""
 
 from __future__ import annotations
 
@@ -13,93 +13,55 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from ggez_hub.embedded.attributes import ignored
 from ggez_hub.embedded.catalog import RepoRecord
-from ggez_hub.embedded.errors import (
-    InvalidRequestError,
-    PermissionDeniedError,
-    RevisionNotFoundError,
-    TooLargeError,
-)
+from ggez_hub.embedded.changes import Change, PutBlob, PutPointer, Remove
+from ggez_hub.embedded.discussions import TITLE_LENGTH
+from ggez_hub.embedded.errors import InvalidRequestError, TooLargeError
+from ggez_hub.embedded.events import committed
 from ggez_hub.embedded.http import access, body
-from ggez_hub.embedded.http.paging import base_url, flag
+from ggez_hub.embedded.http.paging import base_url
 from ggez_hub.embedded.http.repo_routes import signature
 from ggez_hub.embedded.http.routing import API, REVISION
+from ggez_hub.embedded.http.targets import (
+    branch_head,
+    existing_pull,
+    opens_pull,
+    revision,
+    target,
+)
 from ggez_hub.embedded.lfs import Pointer, is_sha256
 from ggez_hub.embedded.paths import check_path
-from ggez_hub.embedded.repository import (
-    DEFAULT_BRANCH,
-    Change,
-    GitRepository,
-    PutBlob,
-    PutPointer,
-    Remove,
-)
-from ggez_hub.embedded.snapshot import Snapshot
-
-
-async def preupload(request: Request) -> Response:
-    """POST /api/models/{id}/preupload/{revision}: how each file is to be sent."""
-    data = await body.read_json(request, access.limits(request).json_body)
-    return await run_in_threadpool(_preupload, request, data)
-
-
-def _preupload(request: Request, data: dict[str, Any]) -> Response:
-    repo, _ = access.writable(request)
-    _refuse_pull_request(request)
-    files = data.get("files")
-    if not isinstance(files, list):
-        raise InvalidRequestError("'files' must be a list")
-    with access.store(request).git(repo) as git:
-        head = _branch_head(git, _branch(request))
-        snapshot = Snapshot(git.objects, head) if head else None
-        attributes = git.attributes(head)
-        rules = body.text(data, "gitIgnore", "").encode(errors="replace")
-        if not rules and snapshot is not None:
-            rules = snapshot.text(".gitignore") or b""
-        answer = []
-        for item in files:
-            file = _announced(item)
-            lfs = attributes.wants_lfs(file.path, file.size, file.sample)
-            entry = snapshot.find(file.path) if snapshot else None
-            present = entry.lfs.oid if entry and entry.lfs else entry.oid if entry else None
-            answer.append(
-                {
-                    "path": file.path,
-                    "uploadMode": "lfs" if lfs else "regular",
-                    "shouldIgnore": ignored(rules, file.path),
-                    "oid": present,
-                }
-            )
-    return JSONResponse({"files": answer})
+from ggez_hub.embedded.pull_requests import PullCommit, PullRequests
 
 
 @dataclass(frozen=True, slots=True)
 class _Header:
-    message: str
+    summary: str
+    description: str
     parent: str | None
 
+    @property
+    def message(self) -> str:
+        return f"{self.summary}\n\n{self.description}" if self.description else self.summary
 
-@dataclass(frozen=True, slots=True)
-class _File:
-    path: str
-    size: int
-    sample: bytes
+    @property
+    def title(self) -> str:
+        """The summary as the title of a pull request, which is neither empty nor long."""
+        return " ".join(self.summary.split())[: TITLE_LENGTH.stop - 1].ljust(
+            TITLE_LENGTH.start, "."
+        )
 
 
 async def commit(request: Request) -> Response:
-    """POST /api/models/{id}/commit/{revision}.
+    """POST /api/models/{id}/commit/{revision}[?create_pr=1].
 
     Files are stored as their lines arrive, so no more than one is in memory; the branch moves at the end.
     """
-    repo, _ = await run_in_threadpool(access.writable, request)
-    _refuse_pull_request(request)
+    repo, _ = await run_in_threadpool(target, request)
     limits = access.limits(request)
     lines = body.read_lines(request, limits.commit_line, limits.commit_body)
     header, changes = await _receive(request, repo, lines)
-    oid = await run_in_threadpool(_commit, request, header, changes)
-    url = f"{base_url(request)}/{repo.url_path}/commit/{oid}"
-    return JSONResponse({"success": True, "commitOid": oid, "commitUrl": url, "hookOutput": ""})
+    return await run_in_threadpool(_commit, request, header, changes)
 
 
 async def _receive(
@@ -123,28 +85,43 @@ async def _receive(
     return header, changes
 
 
-def _commit(request: Request, header: _Header, changes: list[Change]) -> str:
+def _commit(request: Request, header: _Header, changes: list[Change]) -> Response:
     # Again, with the repo as it is now: it may have been moved or closed to the caller meanwhile.
-    repo, principal = access.writable(request)
-    branch = _branch(request)
-    with access.store(request).git(repo) as git:
-        _branch_head(git, branch)
-        return git.commit(
-            branch,
-            changes,
-            message=header.message,
-            signature=signature(principal),
-            parent=header.parent,
-        )
+    repo, principal = target(request)
+    store = access.store(request)
+    home = f"{base_url(request)}/{repo.url_path}"
+    answer: dict[str, Any] = {"success": True, "hookOutput": ""}
+    with store.git(repo) as git:
+        branch_head(git, request)
+        author = signature(principal)
+        if opens_pull(request):
+            first = PullCommit(changes, header.message, author, header.parent)
+            pulls = PullRequests(repo, git, store.discussions)
+            pull = pulls.propose(
+                header.title, principal.name, header.description, revision(request), first
+            )
+            oid = git.head(f"refs/pr/{pull.number}")
+            answer["pullRequestUrl"] = f"{home}/discussions/{pull.number}"
+        else:
+            oid = git.commit(
+                revision(request),
+                changes,
+                message=header.message,
+                signature=author,
+                parent=header.parent,
+            )
+            if (pull_request := existing_pull(request)) is not None:
+                event = committed(header.summary, oid)
+                store.discussions.add(pull_request, principal.name, event)
+    return JSONResponse({**answer, "commitOid": oid, "commitUrl": f"{home}/commit/{oid}"})
 
 
 def _header(value: dict[str, Any]) -> _Header:
     summary = body.text(value, "summary")
     if not summary.strip():
         raise InvalidRequestError("the summary of a commit is empty")
-    description = body.text(value, "description", "")
-    message = f"{summary}\n\n{description}" if description else summary
-    return _Header(message, body.text(value, "parentCommit", "") or None)
+    parent = body.text(value, "parentCommit", "") or None
+    return _Header(summary, body.text(value, "description", ""), parent)
 
 
 def _change(request: Request, repo: RepoRecord, key: object, value: dict[str, Any]) -> Change:
@@ -194,37 +171,4 @@ def _held(request: Request, repo: RepoRecord, oid: object) -> Pointer:
     return Pointer(oid, size)
 
 
-def _announced(item: object) -> _File:
-    if not isinstance(item, dict):
-        raise InvalidRequestError("each of 'files' is an object")
-    size = item.get("size")
-    if not isinstance(size, int) or size < 0:
-        raise InvalidRequestError("'size' must be a number")
-    try:
-        sample = base64.b64decode(body.text(item, "sample", ""), validate=True)
-    except binascii.Error as error:
-        raise InvalidRequestError("'sample' is not base64") from error
-    return _File(check_path(body.text(item, "path")), size, sample)
-
-
-def _branch(request: Request) -> str:
-    revision: str = request.path_params["revision"]
-    return revision.removeprefix("refs/heads/")
-
-
-def _branch_head(git: GitRepository, branch: str) -> str | None:
-    head = git.refs.head(branch)
-    if head is None and branch != DEFAULT_BRANCH:
-        raise RevisionNotFoundError(f"Invalid rev id: {branch[:200]}")
-    return head
-
-
-def _refuse_pull_request(request: Request) -> None:
-    if flag(request, "create_pr"):
-        raise PermissionDeniedError("Discussions are disabled for this repo")
-
-
-routes = [
-    Route(f"{API}/preupload/{REVISION}", preupload, methods=["POST"]),
-    Route(f"{API}/commit/{REVISION}", commit, methods=["POST"]),
-]
+routes = [Route(f"{API}/commit/{REVISION}", commit, methods=["POST"])]

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from ggez_hub.embedded.errors import HubError
+from ggez_hub.embedded.http import access
 
 _log = logging.getLogger("ggez_hub.embedded")
 
@@ -25,6 +26,12 @@ def hub_error(request: Request, error: Exception) -> Response:
     if commit is not None:
         # The client remembers for which commit an entry was missing.
         headers["X-Repo-Commit"] = commit
+    if isinstance(error, access.RepoMovedError):
+        # Relative: the client follows no redirect of a HEAD to another origin.
+        headers["Location"] = error.location
+    if error.status == 401:
+        # git asks for the token only if it is told how to send it.
+        headers["WWW-Authenticate"] = 'Basic realm="ggez-hub"'
     return JSONResponse({"error": error.message}, error.status, headers)
 
 

@@ -11,13 +11,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ggez_hub.embedded.accounts import Principal
+from ggez_hub.embedded.changes import Change, PutBlob
 from ggez_hub.embedded.errors import AlreadyExistsError, InvalidRequestError
 from ggez_hub.embedded.history import Signature
 from ggez_hub.embedded.http import access, body
 from ggez_hub.embedded.http.paging import base_url
 from ggez_hub.embedded.http.routing import API
 from ggez_hub.embedded.names import URL_PREFIXES, check_name, check_namespace, repo_type
-from ggez_hub.embedded.repository import Change, PutBlob
 
 
 async def create(request: Request) -> Response:
@@ -87,24 +87,28 @@ def _move(request: Request, data: dict[str, Any]) -> Response:
 
 
 async def settings(request: Request) -> Response:
-    """PUT /api/models/{id}/settings: visibility. This hub has no gated repos."""
+    """PUT /api/models/{id}/settings: visibility, and whether readers must ask for access."""
     data = await body.read_json(request, access.limits(request).json_body)
     return await run_in_threadpool(_settings, request, data)
 
 
 def _settings(request: Request, data: dict[str, Any]) -> Response:
     repo, _ = access.writable(request)
-    if data.get("gated") not in {None, False}:
-        raise InvalidRequestError("This hub has no gated repos: make the repo private instead")
+    catalog = access.store(request).catalog
+    gated = data.get("gated", repo.gated or False)
+    if gated not in {"auto", "manual", False}:
+        raise InvalidRequestError("'gated' is 'auto', 'manual' or false")
     private = _private(data)
     if private is not None:
-        access.store(request).catalog.set_private(repo, private)
-    return JSONResponse({"private": repo.private if private is None else private, "gated": False})
+        catalog.set_private(repo, private)
+    if "gated" in data:
+        catalog.set_gated(repo, gated or None)
+    return JSONResponse({"private": repo.private if private is None else private, "gated": gated})
 
 
 def auth_check(request: Request) -> Response:
-    """GET /api/models/{id}/auth-check: whether the caller may read."""
-    access.readable(request)
+    """GET /api/models/{id}/auth-check: whether the caller may read the files."""
+    access.content(request)
     return JSONResponse({"success": True})
 
 

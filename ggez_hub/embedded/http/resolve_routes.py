@@ -31,7 +31,7 @@ class LargeFileResponse(FileResponse):
 
 def resolve(request: Request) -> Response:
     """HEAD and GET /{id}/resolve/{revision}/{path}."""
-    repo = access.readable(request)
+    repo = access.content(request)
     store = access.store(request)
     with store.git(repo) as git:
         snapshot = git.snapshot(request.path_params["revision"])

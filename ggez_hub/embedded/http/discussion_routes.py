@@ -1,0 +1,230 @@
+"""Discussions and pull requests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from ggez_hub.embedded.accounts import Principal
+from ggez_hub.embedded.catalog import RepoRecord
+from ggez_hub.embedded.comparison import diff
+from ggez_hub.embedded.discussions import Discussion
+from ggez_hub.embedded.errors import (
+    DiscussionNotFoundError,
+    InvalidRequestError,
+    PermissionDeniedError,
+    RevisionNotFoundError,
+)
+from ggez_hub.embedded.events import commented, edited, hidden
+from ggez_hub.embedded.http import access, body
+from ggez_hub.embedded.http.discussion_documents import discussion_document, event_document
+from ggez_hub.embedded.http.paging import flag
+from ggez_hub.embedded.http.repo_routes import signature
+from ggez_hub.embedded.http.routing import API
+from ggez_hub.embedded.pull_requests import PullRequests
+from ggez_hub.embedded.repository import DEFAULT_BRANCH
+
+PAGE: Final = 50
+_THREAD: Final = f"{API}/discussions/{{number:hub_segment}}"
+_COMMENT: Final = f"{_THREAD}/comment/{{comment:hub_segment}}"
+
+
+def listing(request: Request) -> Response:
+    """GET /api/models/{id}/discussions?type=&status=&author=&p=: newest first, by numbered pages."""
+    repo = access.readable(request)
+    query = request.query_params
+    found = access.store(request).discussions.find(
+        repo,
+        query.get("type", "all") or "all",
+        query.get("status", "all") or "all",
+        query.get("author") or None,
+    )
+    start = PAGE * _number(query.get("p", "0"))
+    return JSONResponse(
+        {
+            "discussions": [
+                discussion_document(repo, item) for item in found[start : start + PAGE]
+            ],
+            "count": len(found),
+            "start": start,
+        }
+    )
+
+
+def details(request: Request) -> Response:
+    """GET /api/models/{id}/discussions/{number}[?diff=1]."""
+    repo = access.readable(request)
+    store = access.store(request)
+    discussion = _discussion(request, repo)
+    document = discussion_document(repo, discussion)
+    document["events"] = [event_document(event) for event in store.discussions.events(discussion)]
+    if discussion.is_pull_request:
+        document["changes"] = {"base": discussion.base, "mergeCommitId": discussion.merge_commit}
+        document["filesWithConflicts"] = []
+        if discussion.status != "merged":
+            document |= _comparison(request, repo, discussion)
+    return JSONResponse(document)
+
+
+def _comparison(request: Request, repo: RepoRecord, pull: Discussion) -> dict[str, Any]:
+    store = access.store(request)
+    with store.git(repo) as git:
+        try:
+            comparison = PullRequests(repo, git, store.discussions).comparison(pull)
+        except RevisionNotFoundError:
+            # The target was deleted: there is nothing to compare with, nor to merge into.
+            return {"filesWithConflicts": True}
+        document: dict[str, Any] = {"filesWithConflicts": comparison.conflicts}
+        if flag(request, "diff") and access.may_read(request, repo):
+            document["diff"] = diff(git.objects, comparison)
+    return document
+
+
+async def create(request: Request) -> Response:
+    """POST /api/models/{id}/discussions {title, description, pullRequest}."""
+    data = await body.read_json(request, access.limits(request).json_body)
+    return await run_in_threadpool(_create, request, data)
+
+
+def _create(request: Request, data: dict[str, Any]) -> Response:
+    repo, principal = access.contributable(request)
+    title, text = body.text(data, "title"), body.text(data, "description", "")
+    with _pulls(request, repo) as pulls:
+        if data.get("pullRequest"):
+            discussion = pulls.draft(title, principal.name, text, DEFAULT_BRANCH)
+        else:
+            discussion = pulls.discuss(title, principal.name, text)
+    return JSONResponse(discussion_document(repo, discussion))
+
+
+async def comment(request: Request) -> Response:
+    """POST .../{number}/comment {comment}."""
+    data = await body.read_json(request, access.limits(request).json_body)
+    return await run_in_threadpool(_comment, request, data)
+
+
+def _comment(request: Request, data: dict[str, Any]) -> Response:
+    repo, principal = access.contributable(request)
+    event = access.store(request).discussions.add(
+        _discussion(request, repo), principal.name, commented(body.text(data, "comment"))
+    )
+    return JSONResponse({"newMessage": event_document(event)})
+
+
+async def edit(request: Request) -> Response:
+    """POST .../{number}/comment/{comment}/edit {content}: one's own comments."""
+    data = await body.read_json(request, access.limits(request).json_body)
+    return await run_in_threadpool(_edit, request, data)
+
+
+def _edit(request: Request, data: dict[str, Any]) -> Response:
+    repo, principal = access.contributable(request)
+    discussions = access.store(request).discussions
+    event = discussions.comment(_discussion(request, repo), request.path_params["comment"])
+    if event.author != principal.name or event.content["hidden"]:
+        raise PermissionDeniedError("Only a comment of your own that is not hidden can be edited")
+    changed = discussions.rewrite(event, edited(event, body.text(data, "content")))
+    return JSONResponse({"updatedComment": event_document(changed)})
+
+
+def hide(request: Request) -> Response:
+    """POST .../{number}/comment/{comment}/hide: one's own comments, or those in one's own repos."""
+    repo, principal = access.contributable(request)
+    discussions = access.store(request).discussions
+    event = discussions.comment(_discussion(request, repo), request.path_params["comment"])
+    _require_author(principal, event.author, repo)
+    changed = discussions.rewrite(event, hidden(principal.name))
+    return JSONResponse({"updatedComment": event_document(changed)})
+
+
+async def rename(request: Request) -> Response:
+    """POST .../{number}/title {title}."""
+    data = await body.read_json(request, access.limits(request).json_body)
+    return await run_in_threadpool(_rename, request, data)
+
+
+def _rename(request: Request, data: dict[str, Any]) -> Response:
+    repo, principal = access.contributable(request)
+    discussion = _discussion(request, repo)
+    _require_author(principal, discussion.author, repo)
+    event = access.store(request).discussions.rename(
+        discussion, principal.name, body.text(data, "title")
+    )
+    return JSONResponse({"newTitle": event_document(event)})
+
+
+async def change_status(request: Request) -> Response:
+    """POST .../{number}/status {status, comment}: open or closed."""
+    data = await body.read_json(request, access.limits(request).json_body)
+    return await run_in_threadpool(_change_status, request, data)
+
+
+def _change_status(request: Request, data: dict[str, Any]) -> Response:
+    repo, principal = access.contributable(request)
+    discussions = access.store(request).discussions
+    discussion = _discussion(request, repo)
+    _require_author(principal, discussion.author, repo)
+    status = data.get("status")
+    if status not in {"open", "closed"}:
+        raise InvalidRequestError("'status' is 'open' or 'closed'")
+    text = body.text(data, "comment", "")
+    if text.strip():
+        discussions.add(discussion, principal.name, commented(text))
+    event = discussions.set_status(discussion, principal.name, status)
+    return JSONResponse({"newStatus": event_document(event)})
+
+
+async def merge(request: Request) -> Response:
+    """POST .../{number}/merge {comment}."""
+    data = await body.read_json(request, access.limits(request).json_body)
+    return await run_in_threadpool(_merge, request, data)
+
+
+def _merge(request: Request, data: dict[str, Any]) -> Response:
+    repo, principal = access.writable(request)
+    pull = _discussion(request, repo)
+    with _pulls(request, repo) as pulls:
+        oid = pulls.merge(pull, signature(principal), body.text(data, "comment", ""))
+    return JSONResponse({"success": True, "mergeCommitId": oid})
+
+
+@contextmanager
+def _pulls(request: Request, repo: RepoRecord) -> Iterator[PullRequests]:
+    store = access.store(request)
+    with store.git(repo) as git:
+        yield PullRequests(repo, git, store.discussions)
+
+
+def _discussion(request: Request, repo: RepoRecord) -> Discussion:
+    number = _number(request.path_params["number"])
+    return access.store(request).discussions.get(repo, number)
+
+
+def _number(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > 9:
+        raise DiscussionNotFoundError(f"Discussion not found: {text[:64]}")
+    return int(text)
+
+
+def _require_author(principal: Principal, author: str, repo: RepoRecord) -> None:
+    if principal.name != author:
+        access.require_write(principal, repo.namespace)
+
+
+routes = [
+    Route(f"{API}/discussions", listing, methods=["GET"]),
+    Route(f"{API}/discussions", create, methods=["POST"]),
+    Route(_THREAD, details, methods=["GET"]),
+    Route(f"{_THREAD}/comment", comment, methods=["POST"]),
+    Route(f"{_THREAD}/title", rename, methods=["POST"]),
+    Route(f"{_THREAD}/status", change_status, methods=["POST"]),
+    Route(f"{_THREAD}/merge", merge, methods=["POST"]),
+    Route(f"{_COMMENT}/edit", edit, methods=["POST"]),
+    Route(f"{_COMMENT}/hide", hide, methods=["POST"]),
+]
