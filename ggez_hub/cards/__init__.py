@@ -1,5 +1,6 @@
 """The adapter card: what a regional adapter says of itself, as a typed README.md."""
 
+from ggez_hub.cards.alpha import alpha_record
 from ggez_hub.cards.document import (
     BadCard,
     CardDocument,
@@ -17,6 +18,7 @@ __all__ = [
     "BadCard",
     "CardDocument",
     "CurveRow",
+    "alpha_record",
     "hub_tags",
     "parse_card",
     "read_card",

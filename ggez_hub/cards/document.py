@@ -88,9 +88,7 @@ def render_card(document: CardDocument) -> str:
     """The README.md of a card; parsing it gives the same card, keys and prose."""
     data = dict(document.front_matter)
     data["ggez"] = document.card.model_dump(mode="json", exclude_defaults=True)
-    front = yaml.dump(
-        data, Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True, width=100
-    )
+    front = yaml.dump(data, Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True, width=100)
     return f"---\n{front}---\n\n{document.prose}"
 
 

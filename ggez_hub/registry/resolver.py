@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ggez_hub.cards import AdapterCard, AlphaRecord, CardDocument
+from ggez_hub.cards import AdapterCard, AlphaRecord, CardDocument, alpha_record
 from ggez_hub.errors import GgezError, UsageProblem
 from ggez_hub.evaluation.selection import NoCurve, Trade, trade
 from ggez_hub.families import get_family
@@ -66,7 +66,8 @@ def resolve(request: Request, hub: Hub) -> Resolved:
             candidates.append(entry)
         else:
             rejected.append(_rejection(entry, reason))
-    factor = alpha_record(request, chain[0])
+    given = request.alpha
+    factor = alpha_record(alpha(chain[0]) if given is None else Alpha.from_user(given, chain[0]))
     for entry in sorted(candidates, key=lambda e: _order(e, chain, factor.value)):
         try:
             found = _pin(entry, request, hub, chain[0], factor)
@@ -83,27 +84,6 @@ def resolve(request: Request, hub: Hub) -> Resolved:
         rejected.sort(key=lambda r: (r.region, r.repo))
         return Resolved(found.model_copy(update={"rejected": tuple(rejected)}), entry.document)
     raise NoAdapter(*_nothing(request, chain[0], entries, rejected))
-
-
-def alpha_record(request: Request, region: Region) -> AlphaRecord:
-    """alpha of the requested region, or the user's own."""
-    if request.alpha is not None:
-        value = Alpha.from_user(request.alpha, region).value
-        return AlphaRecord(
-            value=value, provenance="user", series="user", release="user", year=0,
-            members=[region.id], missing=[],
-        )  # fmt: skip
-    found = alpha(region)
-    return AlphaRecord(
-        value=found.value,
-        provenance="kof",
-        series=found.series or "",
-        release=found.release or "",
-        year=found.year or 0,
-        members=list(found.members),
-        missing=list(found.missing),
-        fallback=found.fallback,
-    )
 
 
 def _unsuited(entry: Entry, request: Request, chain: Sequence[Region]) -> str | None:

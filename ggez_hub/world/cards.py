@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ggez_hub.cards import AdapterCard, CardDocument, hub_tags, render_card
+from ggez_hub.cards import AdapterCard, CardDocument, alpha_record, hub_tags, render_card
 from ggez_hub.cards.schema import SCHEMA_VERSION
 from ggez_hub.embedded import HubStore
 from ggez_hub.evaluation.grid import measure
@@ -116,7 +116,7 @@ def _adapter_card(place: Place, name: str, tasks: Sequence[Task], revision: str)
             "trained_on": "base",
             "data_filter": _data_filter(record),
             "data_rights": _data_rights(record),
-            "alpha": _alpha(region.id),
+            "alpha": alpha_record(alpha(region)),
             "training": {
                 "method": "LoRA on the text tower by PEFT, CLIP's contrastive loss",
                 "hyper_parameters": _flat(record["recipe"]),
@@ -203,20 +203,6 @@ def _data_rights(record: dict[str, Any]) -> dict[str, str]:
         "restricted_content": "no",
         "contact": "the issues of ggez-hub",
         "takedown": "open an issue; the adapter is yanked until it is settled",
-    }
-
-
-def _alpha(region: str) -> dict[str, Any]:
-    factor = alpha(region)
-    return {
-        "value": factor.value,
-        "provenance": "kof",
-        "series": factor.series,
-        "release": factor.release,
-        "year": factor.year,
-        "members": list(factor.members),
-        "missing": list(factor.missing),
-        "fallback": factor.fallback,
     }
 
 
