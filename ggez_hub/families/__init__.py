@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ggez_hub.errors import UsageProblem
-from ggez_hub.families import diffusion, embedding
+from ggez_hub.families import diffusion, embedding, vlm
 from ggez_hub.families.base import Family, KeyMap, Layout, UnknownLayout
 
 FAMILIES: dict[str, Family] = {
@@ -13,6 +13,7 @@ FAMILIES: dict[str, Family] = {
     for family in (
         embedding.FAMILY,
         diffusion.FAMILY,
+        vlm.FAMILY,
     )
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeAlias
@@ -14,21 +14,45 @@ class UnknownLayout(GgezError):
     """A folder holds no model that this family knows."""
 
 
+class NotOneToOne(GgezError):
+    """The weight of a module is no stored tensor of its own: nothing stored can take its Delta."""
+
+
+class TiedWeight(GgezError):
+    """The weight of a module is that of other modules too, which an adapter on one leaves alone.
+
+    `tensor` is the stored tensor, None if there is none; `sharing` the other parameters that get
+    its value. An adapter that changes all of them alike may be merged into `tensor`.
+    """
+
+    def __init__(self, module: str, tensor: str | None, sharing: Sequence[str]) -> None:
+        super().__init__(
+            f"module {module!r} shares its weight with {', '.join(sharing)}: merging an adapter on "
+            "the one would change the other",
+            "Use the adapter with PEFT on the loaded model, or train on an untied base.",
+        )
+        self.tensor = tensor
+        self.sharing = tuple(sharing)
+
+
 @dataclass(frozen=True)
 class Layout:
     """How a model lies in a folder: the library that loads it, and its weight files.
 
-    `weights` are paths relative to the folder, in the order in which they are read.
+    `weights` are paths relative to the folder, in the order in which they are read. `loader` is
+    the class that loads the model, where the library has several.
     """
 
     library: str
     weights: tuple[str, ...]
+    loader: str = ""
 
 
 KeyMap: TypeAlias = Callable[[str], str | None]
 """From the path of a module, as PEFT writes it, to the tensor of the base that is its weight.
 
-None where the base has no such module.
+None where the base has no such module. Raises NotOneToOne or TiedWeight where it has one, but no
+tensor for it alone.
 """
 
 

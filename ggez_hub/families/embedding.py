@@ -1,15 +1,24 @@
-"""Vision-language embedding models: open_clip folders."""
+"""Vision-language embedding models: open_clip folders, and CLIP-like models of transformers."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from ggez_hub.families.base import KeyMap, Layout, UnknownLayout
+from ggez_hub.families.transformers_folder import (
+    CONFIG,
+    Checkpoint,
+    read_checkpoint,
+    transformers_lines,
+)
+from ggez_hub.families.transformers_names import transformers_key_map
 
 OPEN_CLIP_CONFIG = "open_clip_config.json"
 OPEN_CLIP_WEIGHTS = "open_clip_model.safetensors"
+HEAD = re.compile(r"For[A-Z]")
 
 
 @dataclass(frozen=True)
@@ -20,14 +29,24 @@ class EmbeddingFamily:
     title: str = "vision-language embedding"
 
     def layout(self, folder: Path) -> Layout:
-        if (folder / OPEN_CLIP_CONFIG).is_file() and (folder / OPEN_CLIP_WEIGHTS).is_file():
+        """The layout of the folder; one that holds both formats is an open_clip folder.
+
+        Raises UnknownLayout, or BadCheckpoint for a broken transformers folder.
+        """
+        if _is_open_clip(folder):
             return Layout("open_clip", (OPEN_CLIP_WEIGHTS,))
+        if (folder / CONFIG).is_file() and _has_two_towers(checkpoint := read_checkpoint(folder)):
+            return checkpoint.layout("AutoModel")
         raise UnknownLayout(
-            f"{folder} is no open_clip folder",
-            f"It should hold {OPEN_CLIP_CONFIG} and {OPEN_CLIP_WEIGHTS}.",
+            f"{folder} holds no embedding model",
+            f"It should hold {OPEN_CLIP_CONFIG} and {OPEN_CLIP_WEIGHTS}, or a CLIP-like model of "
+            "transformers.",
         )
 
     def key_map(self, folder: Path, names: Collection[str]) -> KeyMap:
+        if not _is_open_clip(folder):
+            return transformers_key_map(folder, names)
+
         # open_clip's modules have the names of its tensors.
         def tensor(module: str) -> str | None:
             name = f"{module}.weight"
@@ -36,11 +55,23 @@ class EmbeddingFamily:
         return tensor
 
     def loading_lines(self, layout: Layout, folder: str) -> tuple[str, ...]:
+        if layout.library == "transformers":
+            return transformers_lines(layout, folder)
         return (
             "import open_clip",
             f'model, preprocess = open_clip.create_model_from_pretrained("local-dir:{folder}")',
             f'tokenizer = open_clip.get_tokenizer("local-dir:{folder}")',
         )
+
+
+def _is_open_clip(folder: Path) -> bool:
+    return (folder / OPEN_CLIP_CONFIG).is_file() and (folder / OPEN_CLIP_WEIGHTS).is_file()
+
+
+def _has_two_towers(checkpoint: Checkpoint) -> bool:
+    """Whether it is a bare model of text and pictures: a head for a task is named For."""
+    towers = {"text_config", "vision_config"} <= checkpoint.config.keys()
+    return towers and HEAD.search(checkpoint.architecture or "ForUnknown") is None
 
 
 FAMILY = EmbeddingFamily()

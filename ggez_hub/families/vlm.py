@@ -1,0 +1,48 @@
+"""Vision-language models that generate text, and language models: transformers folders."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from ggez_hub.families.base import KeyMap, Layout
+from ggez_hub.families.transformers_folder import (
+    READS,
+    Checkpoint,
+    read_checkpoint,
+    transformers_lines,
+)
+from ggez_hub.families.transformers_names import transformers_key_map
+
+SEES = "AutoModelForImageTextToText"
+
+
+@dataclass(frozen=True)
+class VlmFamily:
+    """Any architecture of transformers goes the same way: complete, or refused."""
+
+    name: str = "vlm"
+    title: str = "vision-language model"
+
+    def layout(self, folder: Path) -> Layout:
+        """The layout of the transformers folder; raises UnknownLayout or BadCheckpoint."""
+        checkpoint = read_checkpoint(folder)
+        return checkpoint.layout(_loader(checkpoint))
+
+    def key_map(self, folder: Path, names: Collection[str]) -> KeyMap:
+        return transformers_key_map(folder, names)
+
+    def loading_lines(self, layout: Layout, folder: str) -> tuple[str, ...]:
+        return transformers_lines(layout, folder)
+
+
+def _loader(checkpoint: Checkpoint) -> str:
+    """The Auto class for what the model does; the class itself where none is made for it."""
+    if "vision_config" in checkpoint.config:
+        return SEES
+    architecture = checkpoint.architecture
+    return READS if not architecture or architecture.endswith("ForCausalLM") else architecture
+
+
+FAMILY = VlmFamily()
