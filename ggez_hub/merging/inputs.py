@@ -6,6 +6,7 @@ content, and read only files called `model`. These do none of it.
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import torch
@@ -15,6 +16,9 @@ from pydantic import PrivateAttr
 from transformers import PretrainedConfig
 
 from ggez_hub.merging.deltas import Delta, WeightIndex
+from ggez_hub.merging.kernels import Workers
+from ggez_hub.merging.rows import ByRows, Whole
+from ggez_hub.merging.streamed import StreamedDelta
 
 
 class StreamedReference(ModelReference):
@@ -44,25 +48,67 @@ class StreamedReference(ModelReference):
 
 
 class BaseLoader(LazyTensorLoader):
-    """The base's tensors, whatever its files are called."""
+    """The base's tensors, whatever its files are called; views of the files, never copies."""
 
     def __init__(self, base: WeightIndex) -> None:
         super().__init__(_index(str(base.folder), base.file_of))
         self._base = base
+        self._ahead = ReadAhead(base)
 
     def get_tensor(self, key: str, *args: Any, **kwargs: Any) -> torch.Tensor:
+        self._ahead.past(key)
         return self._base.read(key)
+
+    def close(self) -> None:
+        """Stop reading ahead."""
+        self._ahead.close()
+
+
+class ReadAhead:
+    """Asks the system for the tensors that are read next, while those before are merged."""
+
+    BYTES = 1 << 27
+
+    def __init__(self, base: WeightIndex) -> None:
+        self._base = base
+        # mergekit's executor takes tensors in the order of their names.
+        self._coming = iter(sorted(base))
+        self._asked: dict[str, int] = {}
+        self._bytes = 0
+        self._files = {path: os.open(file.path, os.O_RDONLY) for path, file in base.files.items()}
+
+    def past(self, name: str) -> None:
+        """`name` is read now: ask for what comes after it."""
+        self._bytes -= self._asked.pop(name, 0)
+        while self._bytes < self.BYTES and (following := next(self._coming, None)) is not None:
+            info, path = self._base[following], self._base.file_of[following]
+            start = self._base.files[path].data_start + info.start
+            os.posix_fadvise(self._files[path], start, info.nbytes, os.POSIX_FADV_WILLNEED)
+            self._asked[following] = info.nbytes
+            self._bytes += info.nbytes
+
+    def close(self) -> None:
+        """Close the files."""
+        while self._files:
+            os.close(self._files.popitem()[1])
 
 
 class DeltaLoader(LazyTensorLoader):
     """An adapter's Deltas in place of a model's tensors; no regional model is ever written."""
 
-    def __init__(self, delta: Delta) -> None:
+    def __init__(self, delta: Delta, base: WeightIndex, workers: Workers) -> None:
         super().__init__(_index(delta.name, dict.fromkeys(delta.touched, delta.name)))
         self._delta = delta
+        self._base = base
+        self._workers = workers
 
     def get_tensor(self, key: str, *args: Any, **kwargs: Any) -> torch.Tensor:
-        return self._delta.tensor(key)
+        if isinstance(self._delta, ByRows):
+            rows, shape = self._delta.by_rows(key), self._base[key].shape
+        else:
+            values = self._delta.tensor(key)
+            rows, shape = Whole(values), tuple(values.shape)
+        return StreamedDelta.of(rows, shape, self._workers)
 
 
 def _index(place: str, file_of: dict[str, str]) -> ShardedTensorIndex:

@@ -23,6 +23,9 @@ from mergekit.merge_methods.base import (
 )
 
 from ggez_hub.errors import GgezError
+from ggez_hub.merging.kernels import interpolate_rows
+from ggez_hub.merging.rows import Whole
+from ggez_hub.merging.streamed import StreamedDelta
 
 NAME = "ggez_linear"
 
@@ -34,18 +37,11 @@ class NotFinite(GgezError):
 def interpolate(
     base: torch.Tensor, deltas: Sequence[torch.Tensor], betas: Sequence[float]
 ) -> torch.Tensor:
-    """base + sum(beta * Delta), rounded once to the dtype of `base`.
+    """base + sum(beta * Delta), rounded once to the dtype of `base`, by the merge's own arithmetic.
 
     base: stored tensor, any floating dtype; deltas: float64, same shape; betas: finite.
-    16-bit tensors are summed in float32, wider ones in float64: the error stays below one unit
-    in the last place of the stored dtype. Multiplication and addition are separate on purpose:
-    a fused multiply-add exists on some processors only and would change the bytes.
     """
-    wide = torch.float32 if base.element_size() <= 2 else torch.float64
-    result = base.to(wide, copy=True)
-    for delta, beta in zip(deltas, betas, strict=True):
-        result.add_((delta * beta).to(wide))
-    return result.to(base.dtype)
+    return interpolate_rows(base, [Whole(delta) for delta in deltas], betas)[0]
 
 
 class GgezLinear(MergeMethod):
@@ -83,13 +79,27 @@ class GgezLinear(MergeMethod):
         assert base is not None  # noqa: S101 - the contract requires it
         if not deltas:
             return base.tensor
-        result = interpolate(base.tensor, [e.tensor for e in deltas], [betas[e.id] for e in deltas])
-        return require_finite(result, group.metadata.name)
+        streamed = [e.tensor for e in deltas if isinstance(e.tensor, StreamedDelta)]
+        result, finite = interpolate_rows(
+            base.tensor,
+            [
+                e.tensor.rows if isinstance(e.tensor, StreamedDelta) else Whole(e.tensor)
+                for e in deltas
+            ],
+            [betas[e.id] for e in deltas],
+            streamed[0].workers if streamed else None,
+        )
+        return require_finite(result, group.metadata.name, finite)
 
 
-def require_finite(merged: torch.Tensor, name: str | None) -> torch.Tensor:
-    """`merged` itself; raises NotFinite, which names the tensor, if it holds NaN or Inf."""
-    if not torch.isfinite(merged).all():
+def require_finite(
+    merged: torch.Tensor, name: str | None, finite: bool | None = None
+) -> torch.Tensor:
+    """`merged` itself; raises NotFinite, which names the tensor, if it holds NaN or Inf.
+
+    `finite` says whether it does not, where that is known.
+    """
+    if not (torch.isfinite(merged).all() if finite is None else finite):
         raise NotFinite(
             f"the merge of {name!r} is not finite in {merged.dtype}",
             "The base, the adapter or the beta is broken; nothing was written.",

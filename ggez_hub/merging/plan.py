@@ -26,6 +26,7 @@ from transformers import PretrainedConfig
 
 from ggez_hub.merging.deltas import Delta, WeightIndex
 from ggez_hub.merging.inputs import BaseLoader, DeltaLoader, StreamedReference
+from ggez_hub.merging.kernels import Workers
 from ggez_hub.merging.methods import NAME, REGISTERED, register_methods
 from ggez_hub.merging.writer import MirrorWriter, MirrorWriterTask
 
@@ -96,20 +97,23 @@ def execute(
     NotFinite, or what the loaders raise; the caller throws `out` away then.
     """
     register_methods()
-    base_reference = StreamedReference.of(f"base:{base.folder}", BaseLoader(base))
-    active = {
-        StreamedReference.of(f"delta:{number}:{w.delta.name}", DeltaLoader(w.delta)): w
-        for number, w in enumerate(adapters)
-    }
+    loader = BaseLoader(base)
+    base_reference = StreamedReference.of(f"base:{base.folder}", loader)
+    active: dict[StreamedReference, Weighted] = {}
     writer = MirrorWriter(base, out, wrote)
     try:
-        tasks = _tasks(
-            base, base_reference, active, MirrorWriterTask.of(writer, out), REGISTERED[method]
-        )
-        for _ in Executor(tasks).run(quiet=True):
-            pass
+        with Workers() as workers:
+            for number, weighted in enumerate(adapters):
+                deltas = DeltaLoader(weighted.delta, base, workers)
+                name = f"delta:{number}:{weighted.delta.name}"
+                active[StreamedReference.of(name, deltas)] = weighted
+            task = MirrorWriterTask.of(writer, out)
+            tasks = _tasks(base, base_reference, active, task, REGISTERED[method])
+            for _ in Executor(tasks).run(quiet=True):
+                pass
     finally:
         writer.close()
+        loader.close()
         # mergekit keeps loaders for the life of the process; ours belong to this merge.
         for reference in (base_reference, *active):
             LoaderCache.loaders.pop(reference, None)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import threading
+import os
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
 from mergekit.io.tasks import TensorWriterTask
@@ -27,7 +29,12 @@ class IncompleteMerge(GgezError):
 
 
 class MirrorWriter:
-    """Writes each tensor to the place that the base's header gives it."""
+    """Writes each tensor to the place that the base's header gives it.
+
+    A thread of its own writes while the next tensors are merged, and another one brings what is
+    written to the disk meanwhile. Tensors that wait to be written are never more than the largest
+    tensor of the base, or one.
+    """
 
     def __init__(
         self, base: WeightIndex, out: Path, wrote: Callable[[int], None] | None = None
@@ -35,47 +42,107 @@ class MirrorWriter:
         """Create the weight files in `out` with the base's headers; `wrote` is told bytes."""
         self._base = base
         self._wrote = wrote or (lambda _: None)
-        self._pending = set(base)
-        self._lock = threading.Lock()
-        self._files: dict[str, BinaryIO] = {}
+        self._missing = set(base)
+        self._room = max((info.nbytes for info in base.values()), default=0)
+        self._waiting: deque[tuple[Future[None], int]] = deque()
+        self._writing = ThreadPoolExecutor(1, "ggez-write")
+        self._files: dict[str, int] = {}
+        self._flusher = Flusher()
         for path, file in base.files.items():
             target = out / path
             target.parent.mkdir(parents=True, exist_ok=True)
             with file.path.open("rb") as source:
                 header = source.read(file.data_start)
-            self._files[path] = opened = target.open("xb")
-            opened.write(header)
-            opened.truncate(file.nbytes)
+            self._files[path] = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+            _write_at(self._files[path], header, 0)
+            os.truncate(self._files[path], file.nbytes)
 
     def save_tensor(self, name: str, tensor: torch.Tensor, clone: bool = False) -> None:
-        """Write one tensor; raises IncompleteMerge if it is not what the base has there."""
+        """Write one tensor, soon; raises IncompleteMerge if it is not what the base has there.
+
+        Raises OSError for this or an earlier tensor that could not be written.
+        """
         info = self._base[name]
         if tuple(tensor.shape) != info.shape or tensor.dtype != TORCH_DTYPE.get(info.dtype):
             raise IncompleteMerge(
                 f"{name!r} came out as {tensor.dtype} {tuple(tensor.shape)}, "
                 f"the base has {info.dtype} {info.shape}"
             )
+        self._wait(self._room - info.nbytes)
+        self._missing.discard(name)
+        write = self._writing.submit(self._write, name, tensor.contiguous())
+        self._waiting.append((write, info.nbytes))
+
+    def _write(self, name: str, tensor: torch.Tensor) -> None:
         path = self._base.file_of[name]
+        start = self._base.files[path].data_start + self._base[name].start
         # As bytes: numpy, which the buffer protocol goes through, has no bfloat16.
-        data = tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data
-        with self._lock:
-            file = self._files[path]
-            file.seek(self._base.files[path].data_start + info.start)
-            file.write(data)
-            self._pending.discard(name)
-        self._wrote(info.nbytes)
+        data = tensor.reshape(-1).view(torch.uint8).numpy().data
+        _write_at(self._files[path], data, start)
+        self._flusher.written(self._files[path], data.nbytes)
+
+    def _wait(self, room: int) -> None:
+        """Until no more than `room` bytes wait, or none."""
+        while self._waiting and sum(nbytes for _, nbytes in self._waiting) > room:
+            write, nbytes = self._waiting.popleft()
+            write.result()
+            self._wrote(nbytes)
 
     def finalize(self) -> None:
-        """Close the files; raises IncompleteMerge if a tensor is missing."""
-        if self._pending:
-            some = ", ".join(sorted(self._pending)[:3])
-            raise IncompleteMerge(f"{len(self._pending)} tensors were not written: {some}")
+        """Close the files; raises IncompleteMerge if a tensor is missing, OSError as above."""
+        if self._missing:
+            some = ", ".join(sorted(self._missing)[:3])
+            raise IncompleteMerge(f"{len(self._missing)} tensors were not written: {some}")
+        self._wait(0)
+        self._flusher.finish()
         self.close()
 
     def close(self) -> None:
         """Close the files; the merge is over, complete or not."""
-        for file in self._files.values():
-            file.close()
+        self._writing.shutdown(cancel_futures=True)
+        self._flusher.close()
+        while self._files:
+            os.close(self._files.popitem()[1])
+
+
+class Flusher:
+    """Brings files to the disk while they are still being written.
+
+    Left alone, the system would keep a model of some gigabytes in memory until the end, and the
+    end would wait for the whole of it.
+    """
+
+    EVERY = 1 << 26
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(1, "ggez-flush")
+        self._last: Future[None] | None = None
+        self._new = 0
+
+    def written(self, file: int, nbytes: int) -> None:
+        """`nbytes` more were written to the descriptor `file`; called by one thread."""
+        self._new += nbytes
+        if self._new >= self.EVERY and (self._last is None or self._last.done()):
+            self.finish()
+            self._new = 0
+            self._last = self._pool.submit(os.fsync, file)
+
+    def finish(self) -> None:
+        """Wait for what was begun; raises OSError if it failed."""
+        if self._last is not None:
+            self._last.result()
+
+    def close(self) -> None:
+        """Stop; nothing is brought to the disk after this."""
+        self._pool.shutdown(cancel_futures=True)
+
+
+def _write_at(file: int, data: bytes | memoryview, start: int) -> None:
+    """Write all of `data`; the system may take it in several parts."""
+    left = memoryview(data)
+    while left:
+        written = os.pwrite(file, left, start)
+        left, start = left[written:], start + written
 
 
 class MirrorWriterTask(TensorWriterTask):

@@ -1,0 +1,92 @@
+"""Delta of one tensor, some rows at a time: no tensor's Delta is ever whole in memory.
+
+A tensor of shape (n, *rest) is taken as a matrix of n rows. The cut into blocks of rows depends on
+the shape alone, so that the number of threads cannot change a bit of the result.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    import torch
+
+# Elements of a block: 1 MB in float64, which stays in a core's cache from one step to the next.
+BLOCK = 1 << 17
+
+
+class RowDelta(Protocol):
+    """Delta of one tensor; several threads may ask for rows at a time."""
+
+    def write(self, start: int, stop: int, out: torch.Tensor) -> None:
+        """Put the rows from `start` to `stop` into `out`: float64, contiguous, (rows, columns)."""
+
+
+@runtime_checkable
+class ByRows(Protocol):
+    """A Delta (see deltas.py) that can also answer row by row."""
+
+    def by_rows(self, name: str) -> RowDelta:
+        """Delta of one touched tensor."""
+
+
+def matrix_shape(shape: Sequence[int]) -> tuple[int, int]:
+    """The rows and columns that a tensor is taken as; a number is one row of one."""
+    return (shape[0], math.prod(shape[1:])) if shape else (1, 1)
+
+
+def blocks(shape: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """The first row of each block and the row after its last one."""
+    rows, columns = matrix_shape(shape)
+    if columns:
+        step = max(1, BLOCK // columns)
+        yield from ((start, min(start + step, rows)) for start in range(0, rows, step))
+
+
+def whole(delta: RowDelta, shape: Sequence[int]) -> torch.Tensor:
+    """All rows at once: float64, in `shape`; the same bits as block by block."""
+    import torch
+
+    out = torch.empty(matrix_shape(shape), dtype=torch.float64)
+    for start, stop in blocks(shape):
+        delta.write(start, stop, out[start:stop])
+    return out.reshape(tuple(shape))
+
+
+class Whole:
+    """A Delta that is whole in memory already."""
+
+    def __init__(self, values: torch.Tensor) -> None:
+        """`values` is float64, of any shape."""
+        self._values = values.reshape(matrix_shape(values.shape))
+
+    def write(self, start: int, stop: int, out: torch.Tensor) -> None:
+        out.copy_(self._values[start:stop])
+
+
+class Difference:
+    """regional - base, of two stored tensors of the same shape and of any floating dtypes."""
+
+    def __init__(self, regional: torch.Tensor, base: torch.Tensor) -> None:
+        shape = matrix_shape(base.shape)
+        self._regional, self._base = regional.reshape(shape), base.reshape(shape)
+
+    def write(self, start: int, stop: int, out: torch.Tensor) -> None:
+        out.copy_(self._regional[start:stop]).sub_(self._base[start:stop])
+
+
+@dataclass(frozen=True)
+class Product:
+    """scale * left @ right: float64 (n, rank) and (rank, columns), both contiguous."""
+
+    left: torch.Tensor
+    right: torch.Tensor
+    scale: float
+
+    def write(self, start: int, stop: int, out: torch.Tensor) -> None:
+        import torch
+
+        torch.mm(self.left[start:stop], self.right, out=out).mul_(self.scale)
