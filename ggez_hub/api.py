@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ggez_hub.hub import connect
+from ggez_hub.hubs import connect
 from ggez_hub.registry.lock import read_lock
 from ggez_hub.registry.plan import carry_out, plan, plan_locked
 from ggez_hub.registry.pull import Pulled

@@ -11,13 +11,16 @@ from urllib.parse import urlsplit
 class Wire:
     """Forwards bytes to a hub. `alter` sees what the hub sends: it returns it, or None to die.
 
+    `upstream` sees what the client sends.
+
     A wire that died refuses every later connection, as a hub that crashed does.
     """
 
-    def __init__(self, endpoint, alter):
+    def __init__(self, endpoint, alter, upstream):
         parts = urlsplit(endpoint)
         self.target = (parts.hostname, parts.port)
         self.alter = alter
+        self.upstream = upstream
         self.dead = False
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.endpoint = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
@@ -29,7 +32,7 @@ class Wire:
             except OSError:
                 return
             hub = socket.create_connection(self.target)
-            Thread(target=self.pump, args=(client, hub, lambda data: data), daemon=True).start()
+            Thread(target=self.pump, args=(client, hub, self.upstream), daemon=True).start()
             Thread(target=self.pump, args=(hub, client, self.alter), daemon=True).start()
 
     def pump(self, source, sink, alter):
@@ -53,9 +56,9 @@ class Wire:
 
 
 @contextmanager
-def wire(endpoint, alter):
+def wire(endpoint, alter, upstream=lambda data: data):
     """A running wire to the hub at `endpoint`."""
-    line = Wire(endpoint, alter)
+    line = Wire(endpoint, alter, upstream)
     thread = Thread(target=line.run, daemon=True)
     thread.start()
     try:

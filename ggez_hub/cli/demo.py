@@ -39,7 +39,7 @@ def demo_command(region: str, target: Path | None, out: Output) -> None:
     """
     from ggez_hub.cli.pulling import Mode, run
     from ggez_hub.cli.resolving import tell_region
-    from ggez_hub.hub import connect
+    from ggez_hub.hubs import connect
     from ggez_hub.regions import find_region
     from ggez_hub.registry.request import Request
 

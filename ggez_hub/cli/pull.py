@@ -58,7 +58,7 @@ def pull_command(
     if lock_file is not None and not locked:
         raise UsageProblem("--lock names the lock file of --locked", "Add --locked.")
 
-    from ggez_hub.hub import connect
+    from ggez_hub.hubs import connect
     from ggez_hub.regions import find_region
 
     region = find_region(request.region)

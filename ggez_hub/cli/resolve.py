@@ -21,7 +21,7 @@ from ggez_hub.registry.request import Request
 @output_options
 def resolve_command(request: Request, hub: str, out: Output) -> None:
     """What a pull would take, and why: every candidate with its reason. Nothing is written."""
-    from ggez_hub.hub import connect
+    from ggez_hub.hubs import connect
     from ggez_hub.registry.parity_table import parity_table
     from ggez_hub.registry.resolver import resolve
 
@@ -41,7 +41,7 @@ def resolve_command(request: Request, hub: str, out: Output) -> None:
 @output_options
 def search_command(region: str | None, family: str | None, hub: str, out: Output) -> None:
     """Adapters that a hub's curated index holds, by region and family."""
-    from ggez_hub.hub import connect
+    from ggez_hub.hubs import connect
     from ggez_hub.regions import fallback_chain, find_region
     from ggez_hub.registry.index import Entry, accepted_entries
 

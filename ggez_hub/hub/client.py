@@ -6,7 +6,7 @@ import hashlib
 import shutil
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,13 +57,26 @@ class Hub:
     """The Hugging Face Hub, or another server that speaks its protocol."""
 
     endpoint: str
-    token: str | None = None
+    token: str | None = field(default=None, repr=False)
+
+    @classmethod
+    def of_environment(cls, endpoint: str | None = None) -> Hub:
+        """The hub of HF_ENDPOINT with the user's token, or that at `endpoint`.
+
+        The token belongs to HF_ENDPOINT: another address never sees it.
+        """
+        from huggingface_hub import constants, get_token
+
+        if endpoint in {None, constants.ENDPOINT}:
+            return cls(constants.ENDPOINT, get_token())
+        return cls(str(endpoint))
 
     @cached_property
     def _api(self) -> HfApi:
         from huggingface_hub import HfApi
 
-        return HfApi(endpoint=self.endpoint, token=self.token, library_name="ggez-hub")
+        # Without a token of our own the client would send the stored one: False forbids it.
+        return HfApi(endpoint=self.endpoint, token=self.token or False, library_name="ggez-hub")
 
     def at_commit(self, repo: str, revision: str, repo_type: str = "model") -> RepoAtCommit:
         """A repository at the commit that `revision` names now; raises what the client raises."""

@@ -6,7 +6,6 @@ import json
 import subprocess
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,40 +20,13 @@ from ggez_hub.regions import alpha, find_region
 from ggez_hub.resources import recipes
 from ggez_hub.weights import digest_json, sha256_file
 from ggez_hub.world.demo import tasks_of
+from ggez_hub.world.place import ADAPTER_FILES, Place
 from ggez_hub.world.prose import adapter_prose, base_prose
 from ggez_hub.world.seed import BASE_REPO, commit_base
 
-ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 EVIDENCE = "evidence/predictions.parquet"
 # Training pictures are partly OpenMoji's, whose licence asks the same of what is made from them.
 LICENSE = "cc-by-sa-4.0"
-
-
-@dataclass(frozen=True)
-class Place:
-    """The folders of the embedding family and its data."""
-
-    assets: Path
-
-    @property
-    def base(self) -> Path:
-        """The base's folder."""
-        return self.assets / "embedding" / "base"
-
-    @property
-    def data(self) -> Path:
-        """The data set's folder."""
-        return self.assets / "emoji-names"
-
-    def adapter(self, name: str) -> Path:
-        """An adapter's folder."""
-        return self.assets / "embedding" / name
-
-    @property
-    def adapters(self) -> tuple[str, ...]:
-        """The names of the adapters, which are their regions."""
-        found = (p for p in self.base.parent.iterdir() if (p / ADAPTER_FILES[0]).is_file())
-        return tuple(sorted(p.name for p in found))
 
 
 def write_cards(assets: Path) -> None:

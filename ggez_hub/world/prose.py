@@ -13,7 +13,7 @@ from ggez_hub.world.demo import METRIC
 
 if TYPE_CHECKING:
     from ggez_hub.evaluation.comparison import Estimate
-    from ggez_hub.world.cards import Place
+    from ggez_hub.world.place import Place
 
 CAVEATS = """\
 ## Caveats

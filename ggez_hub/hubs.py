@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ggez_hub.errors import UsageProblem
-from ggez_hub.hub.client import Hub
+from ggez_hub.hub import Hub
 
 
 @contextmanager
@@ -23,19 +23,14 @@ def connect(name: str, *, quiet: bool = False) -> Iterator[Hub]:
         # Read when huggingface_hub is imported, which nothing has done before this.
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     if name == "hf":
-        from huggingface_hub import constants, get_token
-
-        yield Hub(constants.ENDPOINT, get_token())
+        yield Hub.of_environment()
     elif name == "embedded":
-        # The one hub that we bring ourselves; nothing else here knows of it.
         from ggez_hub.world.session import demo_hub
 
         with demo_hub() as endpoint:
             yield Hub(endpoint)
     elif re.fullmatch(r"https?://[^\s/]+(/.*)?", name):
-        from huggingface_hub import get_token
-
-        yield Hub(name.rstrip("/"), get_token())
+        yield Hub.of_environment(name.rstrip("/"))
     else:
         raise UsageProblem(
             f"{name!r} is no hub", "Use --hub hf, --hub embedded, or an http address."
