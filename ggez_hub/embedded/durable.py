@@ -18,8 +18,8 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def write_file(path: Path, data: bytes, mode: int = 0o644) -> None:
-    """Write `data` to `path` at once or not at all, and durably."""
+def write_file(path: Path, data: bytes, mode: int = 0o644, *, sync: bool = True) -> None:
+    """Write `data` to `path` at once or not at all, and durably; without `sync`, but for the name."""
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
     temporary = Path(name)
     try:
@@ -32,4 +32,5 @@ def write_file(path: Path, data: bytes, mode: int = 0o644) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
+    if sync:
+        sync_folder(path.parent)

@@ -2,6 +2,9 @@
 
 Reading is dulwich's. Objects are written here: dulwich (as git) takes `<object>.lock` while it writes, and
 a server that is killed in that moment would leave a lock that blocks the object for ever.
+
+What is written can be read back at once, and is on disk after `flush`: few objects one by one, many in a
+pack.
 """
 
 from __future__ import annotations
@@ -9,12 +12,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from dulwich.object_store import DiskObjectStore
 from dulwich.objects import Blob, Commit, ObjectID, ShaFile, Tree
 
 from ggez_hub.embedded.durable import sync_folder, write_file
+from ggez_hub.embedded.packing import NewPack
+
+# More than these go into a pack.
+MAX_LOOSE: Final = 24
+MAX_LOOSE_BYTES: Final = 4 << 20
 
 T = TypeVar("T", bound=ShaFile)
 _Side = tuple[bytes | None, int | None, ObjectID | None]
@@ -36,15 +44,23 @@ class Objects:
     def __init__(self, path: Path) -> None:
         self._folder = path / "objects"
         self.store = DiskObjectStore(self._folder)
+        self._loose: dict[str, ShaFile] = {}
+        self._loose_bytes = 0
+        self._pack: NewPack | None = None
 
     def close(self) -> None:
-        """Close the packs that were opened."""
+        """Close the packs that were opened; what was not flushed is forgotten."""
+        self._loose.clear()
+        if self._pack is not None:
+            self._pack.abandon()
+            self._pack = None
         self.store.close()
 
     def find(self, oid: str, kind: type[T]) -> T | None:
         """The object `oid` if it is here and of that kind."""
+        found = self._loose.get(oid) or (self._pack.get(oid) if self._pack else None)
         try:
-            found = self.store[ObjectID(oid.encode())]
+            found = found or self.store[ObjectID(oid.encode())]
         except KeyError:
             return None
         return found if isinstance(found, kind) else None
@@ -91,16 +107,36 @@ class Objects:
             yield oid.decode()
 
     def write(self, item: ShaFile) -> str:
-        """Store an object; it is on disk when this returns."""
+        """Add an object; it is on disk after `flush`."""
         oid = item.id.decode()
-        path = self._folder / oid[:2] / oid[2:]
-        if path.exists() or item.id in self.store:
+        if oid in self._loose or (self._pack and oid in self._pack) or item.id in self.store:
             return oid
-        if not path.parent.exists():
-            path.parent.mkdir(exist_ok=True)
-            sync_folder(self._folder)
-        write_file(path, item.as_legacy_object(), 0o444)
+        self._loose[oid] = item
+        self._loose_bytes += item.raw_length()
+        if self._pack or len(self._loose) > MAX_LOOSE or self._loose_bytes > MAX_LOOSE_BYTES:
+            self._pack = self._pack or NewPack(self._folder / "pack")
+            for waiting in self._loose.values():
+                self._pack.add(waiting)
+            self._loose.clear()
         return oid
+
+    def flush(self) -> None:
+        """Bring what was written to disk; it is durable when this returns."""
+        folders = set()
+        for oid, item in self._loose.items():
+            path = self._folder / oid[:2] / oid[2:]
+            if not path.parent.exists():
+                path.parent.mkdir(exist_ok=True)
+                folders.add(self._folder)
+            write_file(path, item.as_legacy_object(), 0o444, sync=False)
+            folders.add(path.parent)
+        for folder in folders:
+            sync_folder(folder)
+        self._loose.clear()
+        self._loose_bytes = 0
+        if self._pack is not None:
+            self._pack.finish()
+            self._pack = None
 
     def write_blob(self, data: bytes) -> str:
         """Store the content of a file."""

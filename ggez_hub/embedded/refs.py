@@ -87,9 +87,12 @@ class Refs:
     def swap(self, ref: Ref, old: str | None, new: str) -> None:
         """Point `ref` from `old` (None: it must not exist yet) to `new`, durably.
 
+        The objects that were written so far are on disk before that.
+
         Raises:
             StaleParentError: the ref is elsewhere.
         """
+        self._objects.flush()
         expected = ObjectID(old.encode()) if old else _ABSENT
         path = self._path.joinpath(*ref.decode().split("/"))
         for attempt in range(2):

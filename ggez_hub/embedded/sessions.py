@@ -30,7 +30,8 @@ from urllib.parse import urlsplit
 from filelock import FileLock, Timeout
 
 from ggez_hub.embedded.durable import write_file
-from ggez_hub.embedded.store import HubStore, read_token
+from ggez_hub.embedded.owner import read_token
+from ggez_hub.embedded.store import HubStore
 
 START_TIMEOUT: Final = 60.0
 MAX_LOG_BYTES: Final = 1 << 20

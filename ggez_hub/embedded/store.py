@@ -11,7 +11,6 @@ Several processes may use one store at the same time.
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -28,21 +27,20 @@ from ggez_hub.embedded.catalog import Catalog, RepoRecord
 from ggez_hub.embedded.changes import Change, PutBlob, PutPointer, Remove
 from ggez_hub.embedded.database import Database
 from ggez_hub.embedded.discussions import Discussions
-from ggez_hub.embedded.durable import write_file
-from ggez_hub.embedded.errors import AlreadyExistsError, AuthenticationError
+from ggez_hub.embedded.errors import AlreadyExistsError
+from ggez_hub.embedded.folders import RepoFolders
 from ggez_hub.embedded.grants import Grants
 from ggez_hub.embedded.history import Signature
 from ggez_hub.embedded.lfs import LfsObjects, Pointer
 from ggez_hub.embedded.listing import Listed, ListingIndex, Query
 from ggez_hub.embedded.names import repo_type as as_repo_type
 from ggez_hub.embedded.names import split_repo_id
+from ggez_hub.embedded.owner import owner_token
 from ggez_hub.embedded.paths import check_path
 from ggez_hub.embedded.repository import DEFAULT_BRANCH, GitRepository
 from ggez_hub.embedded.signing import Signer
 from ggez_hub.embedded.summary import Summary, summarise
 
-OWNER: Final = "local"
-_TOKEN_FILE: Final = "token"  # noqa: S105 - the name of a file
 _ABANDONED_AFTER: Final = 24 * 3600
 
 
@@ -57,6 +55,7 @@ class HubStore:
         self.discussions = Discussions(self.database)
         self.grants = Grants(self.database)
         self.index = ListingIndex(self.database)
+        self._folders = RepoFolders(root)
         self.lfs = LfsObjects(root / "lfs")
         self.signer = Signer(self.database.secret("uploads"))
 
@@ -103,19 +102,8 @@ class HubStore:
 
     def owner_token(self) -> str:
         """A token of the folder's owner, who may do everything; kept in a file for them alone."""
-        path = self.root / _TOKEN_FILE
         with FileLock(self.root / "open.lock"):
-            token = read_token(self.root)
-            if token is not None:
-                try:
-                    self.accounts.authenticate(token)
-                except AuthenticationError:
-                    token = None
-            if token is None:
-                self.accounts.add_user(OWNER, "The owner of this hub", admin=True)
-                token = self.accounts.new_token(OWNER, "write")
-                write_file(path, token.encode(), mode=0o600)
-        return token
+            return owner_token(self.root, self.accounts)
 
     # Repos
 
@@ -138,12 +126,7 @@ class HubStore:
                     return
                 raise AlreadyExistsError(f"You already created this {kind} repo")
             # The folder first: a repo in the catalog can always be opened.
-            path = self._folder(kind, namespace, name)
-            self._discard(path)
-            with tempfile.TemporaryDirectory(dir=self.root, prefix=".new-") as temporary:
-                GitRepository.create(Path(temporary) / "git")
-                path.parent.mkdir(parents=True, exist_ok=True)
-                (Path(temporary) / "git").replace(path)
+            self._folders.create(kind, namespace, name)
             self.catalog.add(kind, namespace, name, private=private)
 
     def delete_repo(self, repo: RepoRecord) -> None:
@@ -152,7 +135,7 @@ class HubStore:
             with self.lfs.lock():
                 for oid in self.catalog.remove(repo):
                     self.lfs.remove(oid)
-            self._discard(self.folder(repo))
+            self._folders.discard(repo.type, repo.namespace, repo.name)
 
     def move_repo(self, repo: RepoRecord, target: str) -> RepoRecord:
         """Give a repo another id.
@@ -164,9 +147,8 @@ class HubStore:
         namespace, name = split_repo_id(target)
         with FileLock(self.root / "repos.lock"):
             moved = self.catalog.rename(repo, namespace, name)
-            path = self._folder(repo.type, namespace, name)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self.folder(repo).replace(path)
+            self.folder(moved).parent.mkdir(parents=True, exist_ok=True)
+            self.folder(repo).replace(self.folder(moved))
         return moved
 
     def repo(self, repo_type: str, repo_id: str) -> RepoRecord:
@@ -180,13 +162,13 @@ class HubStore:
 
     def folder(self, repo: RepoRecord) -> Path:
         """The git folder of a repo."""
-        return self._folder(repo.type, repo.namespace, repo.name)
+        return self._folders.path(repo.type, repo.namespace, repo.name)
 
     @contextmanager
     def git(self, repo: RepoRecord) -> Iterator[GitRepository]:
         """The git repository of a repo."""
-        path = self.folder(repo)
-        with GitRepository(path, moving=partial(self.index.forget, repo)) as git:
+        moving = partial(self.index.forget, repo)
+        with GitRepository(self.folder(repo), moving) as git:
             yield git
 
     def summary(self, repo: RepoRecord, git: GitRepository, revision: str | None) -> Summary | None:
@@ -286,26 +268,9 @@ class HubStore:
 
     def remove_abandoned(self) -> None:
         """Delete what uploads left behind that were killed a day ago or earlier."""
-        self.lfs.remove_abandoned(before=time.time() - _ABANDONED_AFTER)
-
-    def _folder(self, kind: str, namespace: str, name: str) -> Path:
-        # Lower case, because the catalog takes names that differ only in case for one.
-        return self.root / f"{kind}s" / namespace.lower() / f"{name.lower()}.git"
-
-    def _discard(self, path: Path) -> None:
-        """Remove a folder so that it is there as a whole or not at all."""
-        if not path.exists():
-            return
-        with tempfile.TemporaryDirectory(dir=self.root, prefix=".old-") as temporary:
-            path.replace(Path(temporary) / "git")
-
-
-def read_token(root: Path) -> str | None:
-    """The owner's token of the store in `root`, or None."""
-    try:
-        return (root / _TOKEN_FILE).read_text() or None
-    except FileNotFoundError:
-        return None
+        before = time.time() - _ABANDONED_AFTER
+        self.lfs.remove_abandoned(before)
+        self._folders.remove_abandoned(before)
 
 
 def _look(source: bytes | Path) -> tuple[int, bytes]:

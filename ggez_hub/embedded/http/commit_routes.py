@@ -16,7 +16,7 @@ from starlette.routing import Route
 from ggez_hub.embedded.catalog import RepoRecord
 from ggez_hub.embedded.changes import Change, PutBlob, PutPointer, Remove
 from ggez_hub.embedded.discussions import TITLE_LENGTH
-from ggez_hub.embedded.errors import InvalidRequestError, TooLargeError
+from ggez_hub.embedded.errors import InvalidRequestError, StaleParentError, TooLargeError
 from ggez_hub.embedded.events import committed
 from ggez_hub.embedded.http import access, body
 from ggez_hub.embedded.http.paging import base_url
@@ -32,6 +32,7 @@ from ggez_hub.embedded.http.targets import (
 from ggez_hub.embedded.lfs import Pointer, is_sha256
 from ggez_hub.embedded.paths import check_path
 from ggez_hub.embedded.pull_requests import PullCommit, PullRequests
+from ggez_hub.embedded.repository import GitRepository
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,15 @@ class _Header:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Incoming:
+    """A commit that is being received, and the repo that it is for."""
+
+    request: Request
+    repo: RepoRecord
+    git: GitRepository
+
+
 async def commit(request: Request) -> Response:
     """POST /api/models/{id}/commit/{revision}[?create_pr=1].
 
@@ -60,12 +70,14 @@ async def commit(request: Request) -> Response:
     repo, _ = await run_in_threadpool(target, request)
     limits = access.limits(request)
     lines = body.read_lines(request, limits.commit_line, limits.commit_body)
-    header, changes = await _receive(request, repo, lines)
-    return await run_in_threadpool(_commit, request, header, changes)
+    with access.store(request).git(repo) as git:
+        incoming = _Incoming(request, repo, git)
+        header, changes = await _receive(incoming, lines)
+        return await run_in_threadpool(_commit, incoming, header, changes)
 
 
 async def _receive(
-    request: Request, repo: RepoRecord, lines: AsyncIterator[bytes]
+    incoming: _Incoming, lines: AsyncIterator[bytes]
 ) -> tuple[_Header, list[Change]]:
     header: _Header | None = None
     changes: list[Change] = []
@@ -79,40 +91,42 @@ async def _receive(
         elif header is None:
             raise InvalidRequestError("the first line of a commit is its header")
         else:
-            changes.append(await run_in_threadpool(_change, request, repo, key, value))
+            changes.append(await run_in_threadpool(_change, incoming, key, value))
     if header is None:
         raise InvalidRequestError("a commit has a header")
     return header, changes
 
 
-def _commit(request: Request, header: _Header, changes: list[Change]) -> Response:
+def _commit(incoming: _Incoming, header: _Header, changes: list[Change]) -> Response:
+    request, git = incoming.request, incoming.git
     # Again, with the repo as it is now: it may have been moved or closed to the caller meanwhile.
     repo, principal = target(request)
+    if repo != incoming.repo:
+        raise StaleParentError
     store = access.store(request)
     home = f"{base_url(request)}/{repo.url_path}"
     answer: dict[str, Any] = {"success": True, "hookOutput": ""}
-    with store.git(repo) as git:
-        branch_head(git, request)
-        author = signature(principal)
-        if opens_pull(request):
-            first = PullCommit(changes, header.message, author, header.parent)
-            pulls = PullRequests(repo, git, store.discussions)
-            pull = pulls.propose(
-                header.title, principal.name, header.description, revision(request), first
-            )
-            oid = git.head(f"refs/pr/{pull.number}")
-            answer["pullRequestUrl"] = f"{home}/discussions/{pull.number}"
-        else:
-            oid = git.commit(
-                revision(request),
-                changes,
-                message=header.message,
-                signature=author,
-                parent=header.parent,
-            )
-            if (pull_request := existing_pull(request)) is not None:
-                event = committed(header.summary, oid)
-                store.discussions.add(pull_request, principal.name, event)
+    branch_head(git, request)
+    author = signature(principal)
+    if opens_pull(request):
+        first = PullCommit(changes, header.message, author, header.parent)
+        pulls = PullRequests(repo, git, store.discussions)
+        pull = pulls.propose(
+            header.title, principal.name, header.description, revision(request), first
+        )
+        oid = git.head(f"refs/pr/{pull.number}")
+        answer["pullRequestUrl"] = f"{home}/discussions/{pull.number}"
+    else:
+        oid = git.commit(
+            revision(request),
+            changes,
+            message=header.message,
+            signature=author,
+            parent=header.parent,
+        )
+        if (pull_request := existing_pull(request)) is not None:
+            event = committed(header.summary, oid)
+            store.discussions.add(pull_request, principal.name, event)
     return JSONResponse({**answer, "commitOid": oid, "commitUrl": f"{home}/commit/{oid}"})
 
 
@@ -124,22 +138,22 @@ def _header(value: dict[str, Any]) -> _Header:
     return _Header(summary, body.text(value, "description", ""), parent)
 
 
-def _change(request: Request, repo: RepoRecord, key: object, value: dict[str, Any]) -> Change:
+def _change(incoming: _Incoming, key: object, value: dict[str, Any]) -> Change:
     path = body.text(value, "path")
     match key:
         case "file":
             check_path(path)
-            return PutBlob(path, _store_file(request, repo, value))
+            return PutBlob(path, _store_file(incoming, value))
         case "lfsFile":
             check_path(path)
-            return PutPointer(path, _held(request, repo, value.get("oid")))
+            return PutPointer(path, _held(incoming, value.get("oid")))
         case "deletedFile" | "deletedFolder":
             return Remove(check_path(path.rstrip("/")), folder=key == "deletedFolder")
         case _:
             raise InvalidRequestError(f"{key!r} is not an operation of a commit")
 
 
-def _store_file(request: Request, repo: RepoRecord, value: dict[str, Any]) -> str:
+def _store_file(incoming: _Incoming, value: dict[str, Any]) -> str:
     content = body.text(value, "content")
     match value.get("encoding", "utf-8"):
         case "base64":
@@ -151,21 +165,20 @@ def _store_file(request: Request, repo: RepoRecord, value: dict[str, Any]) -> st
             data = content.encode(errors="replace")
         case other:
             raise InvalidRequestError(f"{other!r} is not an encoding: use 'base64' or 'utf-8'")
-    limit = access.limits(request).regular_file
+    limit = access.limits(incoming.request).regular_file
     if len(data) > limit:
         raise TooLargeError(f"a file of more than {limit} bytes must be uploaded with LFS")
     pointer = Pointer.parse(data)
     if pointer is not None:
         # Served as the object it names, it could open a file of another repo.
-        _held(request, repo, pointer.oid)
-    with access.store(request).git(repo) as git:
-        return git.objects.write_blob(data)
+        _held(incoming, pointer.oid)
+    return incoming.git.objects.write_blob(data)
 
 
-def _held(request: Request, repo: RepoRecord, oid: object) -> Pointer:
+def _held(incoming: _Incoming, oid: object) -> Pointer:
     if not isinstance(oid, str) or not is_sha256(oid):
         raise InvalidRequestError("'oid' must be a sha256")
-    size = access.store(request).catalog.linked(repo, [oid]).get(oid)
+    size = access.store(incoming.request).catalog.linked(incoming.repo, [oid]).get(oid)
     if size is None:
         raise InvalidRequestError(f"LFS pointer pointed to a file that does not exist: {oid}")
     return Pointer(oid, size)
