@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 
 from ggez_hub.errors import GgezError
 from ggez_hub.families.base import KeyMap, Layout, UnknownLayout
+from ggez_hub.weights import read_header
 
 MODEL_INDEX = "model_index.json"
 DENOISERS = ("unet", "transformer")
@@ -25,6 +27,7 @@ WEIGHT_FILE = re.compile(r"^(?:diffusion_pytorch_model|model)(?:\.(?P<variant>\w
 SHARD_INDEX = re.compile(
     r"^(?:diffusion_pytorch_model|model)\.safetensors\.index(?:\.(?P<variant>\w+))?\.json$"
 )
+TORCH_DTYPE = {"F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64"}
 PICKLES = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".msgpack", ".h5"})
 
 
@@ -82,12 +85,18 @@ class DiffusionFamily:
 
     def loading_lines(self, layout: Layout, folder: str) -> tuple[str, ...]:
         variants = {_variant(path) for path in layout.weights} - {None}
-        variant = f', variant="{variants.pop()}"' if len(variants) == 1 else ""
+        options = f', variant="{variants.pop()}"' if len(variants) == 1 else ""
+        denoiser = next((p for p in layout.weights if p.partition("/")[0] in DENOISERS), None)
+        if denoiser is not None and (path := Path(folder) / denoiser).is_file():
+            # Left to themselves, components come in dtypes that do not go together.
+            dtypes = Counter(info.dtype for info in read_header(path).tensors.values())
+            options += (
+                f", torch_dtype=torch.{TORCH_DTYPE.get(dtypes.most_common(1)[0][0], 'float32')}"
+            )
         return (
             "import torch",
             "from diffusers import DiffusionPipeline",
-            "pipeline = DiffusionPipeline.from_pretrained("
-            f'"{folder}"{variant}, torch_dtype=torch.bfloat16)',
+            f'pipeline = DiffusionPipeline.from_pretrained("{folder}"{options})',
         )
 
 
