@@ -17,6 +17,15 @@ def open_clip_base(request, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def bases(tmp_path_factory):
+    """The same model in each of three dtypes."""
+    return {
+        name: write_open_clip(tmp_path_factory.mktemp("base"), dtype)
+        for name, dtype in DTYPES.items()
+    }
+
+
+@pytest.fixture(scope="session")
 def base(tmp_path_factory):
     """An open_clip folder in float16."""
     return write_open_clip(tmp_path_factory.mktemp("base"), torch.float16)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from ggez_hub.merging.deltas import BadAdapter, WeightIndex, WrongBase
+from ggez_hub.merging.rows import Product, RowDelta, Whole, whole
 from ggez_hub.weights import WeightFile
 
 if TYPE_CHECKING:
     import torch
+
+# Dtypes whose values float64 holds exactly.
+FLOATING = frozenset({"F64", "F32", "F16", "BF16"})
 
 
 class ModuleDelta(Protocol):
@@ -22,6 +26,14 @@ class ModuleDelta(Protocol):
 
     def delta(self, base: WeightIndex) -> torch.Tensor:
         """Delta in float64, in the shape of the base's tensor."""
+
+
+@runtime_checkable
+class ModuleByRows(Protocol):
+    """A ModuleDelta that never needs its tensor's Delta as a whole."""
+
+    def by_rows(self, base: WeightIndex) -> RowDelta:
+        """Delta, some rows at a time."""
 
 
 class ModuleSet:
@@ -44,13 +56,59 @@ class ModuleSet:
     def tensor(self, name: str) -> torch.Tensor:
         return self._modules[name].delta(self._base)
 
+    def by_rows(self, name: str) -> RowDelta:
+        module = self._modules[name]
+        if isinstance(module, ModuleByRows):
+            return module.by_rows(self._base)
+        return Whole(module.delta(self._base))
+
+
+def read_values(file: WeightFile, key: str) -> torch.Tensor:
+    """A tensor of an adapter's file in float64; raises BadAdapter for NaN, Inf and integers."""
+    import torch
+    from safetensors import safe_open
+
+    require_floating(file, key)
+    with safe_open(file.path, framework="pt") as opened:
+        values: torch.Tensor = opened.get_tensor(key).to(torch.float64)
+    if not torch.isfinite(values).all():
+        raise BadAdapter(f"{file.path}: {key!r} is not finite: it holds NaN or Inf")
+    return values
+
+
+def require_floating(file: WeightFile, key: str) -> None:
+    """Raise BadAdapter for a tensor of another dtype than adapters are made of."""
+    if (dtype := file.tensors[key].dtype) not in FLOATING:
+        raise BadAdapter(
+            f"{file.path}: {key!r} is {dtype}, no floating-point tensor",
+            "A quantised adapter has to be converted to float16, bfloat16 or float32 first.",
+        )
+
+
+def require_room(base: WeightIndex, target: str, shape: tuple[int, ...], file: WeightFile) -> None:
+    """Raise WrongBase unless the base has a floating tensor `target` of that shape."""
+    info = base[target]
+    if info.shape != shape:
+        grouped = len(shape) > 2 and shape[0] == info.shape[0] and shape[2:] == info.shape[2:]
+        raise WrongBase(
+            f"{file.path} gives {shape} for {target!r}, the base in {base.folder} has {info.shape}",
+            "If this is a grouped convolution: PEFT itself cannot merge a LoRA into one."
+            if grouped and shape[1] % max(info.shape[1], 1) == 0
+            else "The adapter was trained on another model.",
+        )
+    if info.dtype not in FLOATING:
+        raise WrongBase(
+            f"{target!r} of the base in {base.folder} is {info.dtype}: the base is quantised",
+            "Merge into the base that it was made from.",
+        )
+
 
 @dataclass(frozen=True)
 class LowRank:
     """scale * B @ A, from two matrices of an adapter's file.
 
     A is (rank, in, *kernel) and B (out, rank, 1...). `transposed` says that B @ A is the transpose
-    of the base's tensor, as PEFT stores embeddings.
+    of the base's tensor, as for embeddings and for the Conv1D layers of GPT-2.
     """
 
     target: str
@@ -61,15 +119,12 @@ class LowRank:
     transposed: bool = False
 
     def delta(self, base: WeightIndex) -> torch.Tensor:
-        import torch
-        from safetensors import safe_open
+        return whole(self.by_rows(base), base[self.target].shape)
 
-        with safe_open(self.file.path, framework="pt") as file:
-            a = file.get_tensor(self.key_a).to(torch.float64)
-            b = file.get_tensor(self.key_b).to(torch.float64)
-        product = (b.flatten(1) @ a.flatten(1)).mul_(self.scale)
-        product = product.reshape(b.shape[0], a.shape[1], *a.shape[2:])
-        return product.T if self.transposed else product
+    def by_rows(self, base: WeightIndex) -> RowDelta:
+        a, b = (read_values(self.file, key).flatten(1) for key in (self.key_a, self.key_b))
+        left, right = (a.T, b.T) if self.transposed else (b, a)
+        return Product(left.contiguous(), right.contiguous(), self.scale)
 
     def check(self, base: WeightIndex) -> None:
         """Raise BadAdapter if the matrices do not multiply, WrongBase if the base has no room."""
@@ -78,12 +133,37 @@ class LowRank:
             raise BadAdapter(
                 f"{self.file.path}: {self.key_b!r} {b} does not multiply {self.key_a!r} {a}"
             )
+        for key in (self.key_a, self.key_b):
+            require_floating(self.file, key)
         shape: tuple[int, ...] = (b[0], a[1], *a[2:])
-        if self.transposed:
-            shape = shape[::-1]
-        if base[self.target].shape != shape:
-            raise WrongBase(
-                f"{self.file.path} gives {shape} for {self.target!r}, the base in {base.folder} "
-                f"has {base[self.target].shape}",
-                "The adapter was trained on another model.",
-            )
+        require_room(base, self.target, shape[::-1] if self.transposed else shape, self.file)
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """scale * a tensor of the adapter's file, of the shape of the base's."""
+
+    target: str
+    file: WeightFile
+    key: str
+    scale: float
+
+    def delta(self, base: WeightIndex) -> torch.Tensor:
+        return read_values(self.file, self.key).mul_(self.scale)
+
+    def check(self, base: WeightIndex) -> None:
+        """Raise BadAdapter for another dtype, WrongBase if the base has no room."""
+        require_floating(self.file, self.key)
+        require_room(base, self.target, self.file.tensors[self.key].shape, self.file)
+
+
+@dataclass(frozen=True)
+class Sum:
+    """Several parts that change one tensor, each by an amount that the others do not change."""
+
+    target: str
+    parts: Sequence[ModuleDelta]
+
+    def delta(self, base: WeightIndex) -> torch.Tensor:
+        first, *rest = (part.delta(base) for part in self.parts)
+        return sum(rest, start=first)

@@ -1,0 +1,132 @@
+"""The adapter_config.json of a PEFT adapter: what is merged exactly here, and what is refused.
+
+Options: https://huggingface.co/docs/peft/package_reference/lora (loha, lokr). An option that
+changes the arithmetic in a way that is not computed here is refused by name.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from ggez_hub.merging.deltas import BadAdapter
+
+CONFIG = "adapter_config.json"
+
+# Keys of LoraConfig that do not change what the stored matrices add to the base.
+INERT = frozenset(
+    {
+        "alpha_pattern", "auto_mapping", "base_model_name_or_path", "ensure_weight_tying", "eva_config",
+        "exclude_modules", "inference_mode", "init_lora_weights", "layers_pattern",
+        "layers_to_transform", "lora_alpha", "lora_dropout", "megatron_core", "peft_type",
+        "peft_version", "qalora_group_size", "r", "rank_pattern", "revision", "target_modules",
+        "task_type", "use_rslora",
+    }
+)  # fmt: skip
+# Keys that change the arithmetic and are computed for PEFT folders (adapters/peft.py).
+COMPUTED = frozenset(
+    {
+        "bias", "fan_in_fan_out", "lora_bias", "modules_to_save", "trainable_token_indices",
+        "use_dora",
+    }
+)  # fmt: skip
+# The same for LoHaConfig and LoKrConfig, which have names of their own.
+LYCORIS = frozenset(
+    {
+        "alpha", "decompose_both", "decompose_factor", "init_weights", "module_dropout",
+        "modules_to_save", "rank_dropout", "rank_dropout_scale", "use_effective_conv2d",
+    }
+)  # fmt: skip
+KINDS: Mapping[str, frozenset[str]] = {"LORA": COMPUTED, "LOHA": LYCORIS, "LOKR": LYCORIS}
+
+# Initialisations that leave the base alone. Others (PiSSA, OLoRA, LoftQ, CorDA, LoRA-GA) move a
+# part of the base into the adapter, whose matrices then do not add to the base as published.
+PLAIN_INITIALISATION = (None, True, False, "gaussian", "eva", "orthogonal")
+# A key that is off, or at the default that means off.
+OFF: tuple[object, ...] = (None, False, "", "none", [], {})
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The configuration of a LoRA; raises BadAdapter for other methods and for what is refused."""
+    return read_any_config(folder, ("LORA",))
+
+
+def read_any_config(folder: Path, kinds: Collection[str] = tuple(KINDS)) -> dict[str, Any]:
+    """The configuration of an adapter of one of `kinds`; raises BadAdapter."""
+    path = folder / CONFIG
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise BadAdapter(f"{path} cannot be read: {error}") from error
+    kind = config.get("peft_type") if isinstance(config, dict) else None
+    if not isinstance(kind, str) or kind not in kinds:
+        raise BadAdapter(
+            f"{path} describes no LoRA: peft_type = {kind!r}",
+            f"Merged here: {', '.join(kinds)}. Merge others with PEFT itself, if it can, and give "
+            "the merged folder as the adapter.",
+        )
+    check_options(config, path, KINDS[kind])
+    return config
+
+
+def check_options(
+    config: Mapping[str, Any], path: Path, computed: Collection[str] = frozenset()
+) -> None:
+    """Raise BadAdapter for an option of a configuration, found in `path`, that is not exact.
+
+    `computed` are options that the caller takes care of.
+    """
+    for key, value in config.items():
+        if key not in INERT and key not in computed and not is_off(value):
+            raise BadAdapter(
+                f"{path}: {key} = {value!r} is not merged exactly here",
+                "Use the adapter as it is with PEFT, or train without this option.",
+            )
+    if (start := config.get("init_lora_weights")) not in PLAIN_INITIALISATION:
+        raise BadAdapter(
+            f"{path}: init_lora_weights = {start!r} changes the base itself",
+            "Convert it with PEFT: save_pretrained(..., path_initial_model_for_weight_conversion=...).",
+        )
+
+
+def is_off(value: object) -> bool:
+    """Whether an option's value means that it is not used."""
+    return any(value is off or value == off for off in OFF)
+
+
+def scale_of(config: Mapping[str, Any], module: str, rank: int, path: Path) -> float:
+    """The factor of B @ A by a LoraConfig; raises BadAdapter where it declares another rank."""
+    if (declared := by_pattern(config, "rank_pattern", module, config.get("r"))) != rank:
+        raise BadAdapter(f"{path}: {module!r} has rank {rank}, its config says {declared}")
+    alpha = _number(by_pattern(config, "alpha_pattern", module, config.get("lora_alpha")), path)
+    return alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
+
+
+def lycoris_rank_and_scale(
+    config: Mapping[str, Any], module: str, path: Path
+) -> tuple[float, float]:
+    """The rank that a LoHaConfig or LoKrConfig declares for a module, and alpha / rank."""
+    rank = _number(by_pattern(config, "rank_pattern", module, config.get("r")), path)
+    alpha = _number(by_pattern(config, "alpha_pattern", module, config.get("alpha")), path)
+    if rank <= 0:
+        raise BadAdapter(f"{path}: {module!r} has the rank {rank}")
+    return rank, alpha / rank
+
+
+def by_pattern(config: Mapping[str, Any], name: str, module: str, default: Any) -> Any:
+    """PEFT's rule: the first pattern that matches the end of the module's path, else the default."""
+    patterns: Collection[str] = config.get(name) or {}
+    for pattern in patterns:
+        if re.match(rf"(.*\.)?({pattern})$", module):
+            return config[name][pattern]
+    return default
+
+
+def _number(value: object, path: Path) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise BadAdapter(f"{path}: a rank or an alpha is {value!r}, which is no number")
+    return float(value)
