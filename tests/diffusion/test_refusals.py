@@ -1,0 +1,220 @@
+"""LoRA files that cannot be merged whole are refused with a reason, by name."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+import torch
+from click.testing import CliRunner
+from safetensors.torch import load_file, save_file
+
+from ggez_hub.cli.main import cli
+from ggez_hub.families import get_family
+from ggez_hub.merging import Adapter, BadAdapter, WrongBase, merge
+from ggez_hub.weights import BadWeights
+
+from ..models import write_open_clip
+from .loras import FAMILY, weights, write_named
+
+KOHYA = "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_q"
+TARGET = "unet/mid_block.attentions.0.transformer_blocks.0.attn1.to_q.weight"
+PEFT = "unet.mid_block.attentions.0.transformer_blocks.0.attn1.to_q"
+
+
+def refusal(base, adapter, out, kind, family=FAMILY):
+    with pytest.raises(kind) as caught:
+        merge(base, [Adapter(adapter, 0.5)], out, family)
+    assert not out.exists()
+    assert not list(out.parent.glob(".out*"))
+    return caught.value.message
+
+
+@pytest.fixture
+def adapter(bases, tmp_path):
+    """A kohya LoRA of one module."""
+    path = tmp_path / "adapter" / "one.safetensors"
+    return write_named(bases["sd15"], path, {KOHYA: TARGET}, alpha=lambda _: 2)
+
+
+def add(path, *, metadata=None, **tensors):
+    save_file({**load_file(path), **tensors}, path, metadata=metadata)
+
+
+def pair(name, a=".lora_down.weight", b=".lora_up.weight", shape=(32, 32)):
+    return {name + a: torch.ones(4, shape[1]), name + b: torch.ones(shape[0], 4)}
+
+
+@pytest.mark.parametrize(
+    ("key", "named"),
+    [
+        (f"{KOHYA}.dora_scale", "DoRA"),
+        (f"{PEFT}.lora_magnitude_vector", "DoRA"),
+        (f"{KOHYA}.hada_w1_a", "LoHa"),
+        (f"{KOHYA}.lokr_w1", "LoKr"),
+        (f"{KOHYA}.lora_mid.weight", "LoCon"),
+        (f"{KOHYA}.oft_blocks", "OFT"),
+        (f"{KOHYA}.on_input", "IA3"),
+        ("lora_unet_conv_norm_out.w_norm", "normalisation"),
+        (f"{KOHYA}.diff", "full differences"),
+        (f"{KOHYA}.diff_b", "full differences"),
+        (f"{PEFT}.lora_B.bias", "bias"),
+        ("text_encoder.embeddings.token_embedding.lora_embedding_A", "embedding"),
+        ("bundle_emb.thai.string_to_param.*", "textual inversion"),
+        ("emphasis", "no key of a LoRA"),
+        (f"{PEFT}.lora_A.default.weight", "no key of a LoRA"),
+        ("lora_unet_conv_in.alpha", "has only"),
+        ("lora_unet_conv_in.lora_down.weight", "has only"),
+    ],
+)
+def test_keys_of_other_arithmetic(bases, adapter, tmp_path, key, named):
+    add(adapter, **{key: torch.ones(4, 4)})
+    message = refusal(bases["sd15"], adapter, tmp_path / "out", BadAdapter)
+    assert named in message
+    assert key in message
+
+
+@pytest.mark.parametrize("form", ["hada_w1_a", "lokr_w1", "dora_scale"])
+def test_files_of_other_forms_alone(bases, tmp_path, form):
+    save_file({f"{KOHYA}.{form}": torch.ones(4, 4)}, tmp_path / "a.safetensors")
+    assert form in refusal(bases["sd15"], tmp_path / "a.safetensors", tmp_path / "out", BadAdapter)
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        pair(PEFT, ".lora_A.weight", ".lora_B.weight"),
+        pair(PEFT, ".lora.down.weight", ".lora.up.weight"),
+    ],
+)
+def test_mixed_styles(bases, adapter, tmp_path, others):
+    add(adapter, **others)
+    message = refusal(bases["sd15"], adapter, tmp_path / "out", BadAdapter)
+    assert "mixes the styles" in message
+    assert KOHYA in message
+    assert PEFT in message
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("lora_unet_mid_block_attentions_7_proj_in", WrongBase),
+        ("lora_te2_text_model_encoder_layers_0_mlp_fc1", WrongBase),
+        ("lora_te3_encoder_block_0_layer_0_SelfAttention_q", BadAdapter),
+        ("diffusion_model.input_blocks.1.1.proj_in", BadAdapter),
+    ],
+)
+def test_modules_that_no_one_knows(bases, adapter, tmp_path, name, kind):
+    add(adapter, **pair(name), **{f"{name}.alpha": torch.tensor(1.0)})
+    assert name in refusal(bases["sd15"], adapter, tmp_path / "out", kind)
+
+
+def test_a_style_that_diffusers_does_not_read(bases, tmp_path):
+    name = "lora_unet_joint_blocks_0_x_block_attn_proj"
+    save_file(pair(name), tmp_path / "a.safetensors")
+    message = refusal(bases["sd3"], tmp_path / "a.safetensors", tmp_path / "out", BadAdapter)
+    assert name in message
+    assert "StableDiffusion3Pipeline" in message
+
+
+def test_two_names_of_one_tensor(bases, tmp_path):
+    path = tmp_path / "a.safetensors"
+    sgm = KOHYA.replace("mid_block_attentions_0", "middle_block_1")
+    write_named(bases["sdxl"], path, {KOHYA: TARGET, sgm: TARGET}, alpha=lambda _: 1)
+    assert TARGET in refusal(bases["sdxl"], path, tmp_path / "out", BadAdapter)
+
+
+def test_alpha_for_some_modules_only(bases, adapter, tmp_path):
+    add(adapter, **pair("lora_unet_mid_block_attentions_0_proj_in"))
+    message = refusal(bases["sd15"], adapter, tmp_path / "out", BadAdapter)
+    assert "lora_unet_mid_block_attentions_0_proj_in" in message
+
+
+@pytest.mark.parametrize("alpha", [torch.tensor(float("nan")), torch.ones(3)])
+def test_alpha_that_is_no_number(bases, adapter, tmp_path, alpha):
+    add(adapter, **{f"{KOHYA}.alpha": alpha})
+    assert "alpha" in refusal(bases["sd15"], adapter, tmp_path / "out", BadAdapter)
+
+
+@pytest.mark.parametrize(
+    ("config", "named"),
+    [
+        ({"unet.r": 4, "unet.lora_alpha": 4, "unet.use_dora": True}, "use_dora"),
+        ({"unet.r": 5, "unet.lora_alpha": 4}, "rank 4"),
+        ({"unet.r": 4, "unet.lora_alpha": 4, "unet.init_lora_weights": "pissa"}, "pissa"),
+        ("r = 4", "lora_adapter_metadata"),
+        ([4], "lora_adapter_metadata"),
+    ],
+)
+def test_configurations_in_the_metadata(bases, tmp_path, config, named):
+    path = tmp_path / "a.safetensors"
+    metadata = {"lora_adapter_metadata": config if isinstance(config, str) else json.dumps(config)}
+    save_file(pair(PEFT, ".lora_A.weight", ".lora_B.weight"), path, metadata=metadata)
+    assert named in refusal(bases["sd15"], path, tmp_path / "out", BadAdapter)
+
+
+def test_scales_given_twice(bases, adapter, tmp_path):
+    add(adapter, metadata={"lora_adapter_metadata": json.dumps({"unet.r": 4})})
+    assert "twice" in refusal(bases["sd15"], adapter, tmp_path / "out", BadAdapter)
+
+
+def test_other_shape(bases, tmp_path):
+    save_file(pair(KOHYA, shape=(32, 48)), tmp_path / "a.safetensors")
+    message = refusal(bases["sd15"], tmp_path / "a.safetensors", tmp_path / "out", WrongBase)
+    assert TARGET in message
+    assert "(32, 48)" in message
+
+
+def test_other_shape_of_fused_attention(bases, tmp_path):
+    name = "lora_unet_double_blocks_0_img_attn_qkv"
+    save_file(pair(name, shape=(90, 32)), tmp_path / "a.safetensors")
+    message = refusal(bases["flux"], tmp_path / "a.safetensors", tmp_path / "out", WrongBase)
+    assert "(30, 32)" in message
+
+
+def test_quantised_base(bases, adapter, tmp_path):
+    base = tmp_path / "base"
+    shutil.copytree(bases["sd15"], base)
+    path = base / "unet" / "diffusion_pytorch_model.safetensors"
+    save_file({name: t.to(torch.int8) for name, t in load_file(path).items()}, path)
+    assert "quantised" in refusal(base, adapter, tmp_path / "out", WrongBase)
+
+
+def test_folders_with_several_files(bases, adapter, tmp_path):
+    shutil.copy(adapter, adapter.with_name("two.safetensors"))
+    message = refusal(bases["sd15"], adapter.parent, tmp_path / "out", BadAdapter)
+    assert "one.safetensors, two.safetensors" in message
+
+
+def test_pickles_are_never_read(bases, tmp_path):
+    (tmp_path / "lora.bin").write_bytes(b"never read")
+    message = refusal(bases["sd15"], tmp_path / "lora.bin", tmp_path / "out", BadAdapter)
+    assert "never loaded" in message
+
+
+def test_truncated_file(bases, adapter, tmp_path):
+    adapter.write_bytes(adapter.read_bytes()[:-10])
+    refusal(bases["sd15"], adapter, tmp_path / "out", BadWeights)
+
+
+def test_base_of_another_family(adapter, tmp_path):
+    (tmp_path / "clip").mkdir()
+    base = write_open_clip(tmp_path / "clip", torch.float16)
+    embedding = get_family("embedding")
+    assert "pipeline" in refusal(base, adapter, tmp_path / "out", BadAdapter, embedding)
+
+
+def test_command_line_takes_a_file(bases, adapter, tmp_path):
+    arguments = ["merge", "--base", str(bases["sd15"]), "--beta", "0.5"]
+    outputs = []
+    for source in (adapter, adapter.parent):
+        outputs.append(tmp_path / f"out{len(outputs)}")
+        result = CliRunner().invoke(
+            cli, [*arguments, "--adapter", str(source), "-o", str(outputs[-1])]
+        )
+        assert result.exit_code == 0, result.output
+        assert "1 of them changed" in result.output
+        assert "torch_dtype=torch.float32" in result.output
+    file, folder = (weights(out)[TARGET] for out in outputs)
+    assert torch.equal(file, folder)
