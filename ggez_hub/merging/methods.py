@@ -24,7 +24,7 @@ from mergekit.merge_methods.base import (
 
 from ggez_hub.errors import GgezError
 from ggez_hub.merging.kernels import interpolate_rows
-from ggez_hub.merging.rows import Whole
+from ggez_hub.merging.rows import RowDelta, Whole
 from ggez_hub.merging.streamed import StreamedDelta
 
 NAME = "ggez_linear"
@@ -82,14 +82,16 @@ class GgezLinear(MergeMethod):
         streamed = [e.tensor for e in deltas if isinstance(e.tensor, StreamedDelta)]
         result, finite = interpolate_rows(
             base.tensor,
-            [
-                e.tensor.rows if isinstance(e.tensor, StreamedDelta) else Whole(e.tensor)
-                for e in deltas
-            ],
+            [rows_of(e.tensor) for e in deltas],
             [betas[e.id] for e in deltas],
             streamed[0].workers if streamed else None,
         )
         return require_finite(result, group.metadata.name, finite)
+
+
+def rows_of(delta: torch.Tensor) -> RowDelta:
+    """The rows of a Delta as mergekit passes it on, streamed or whole."""
+    return delta.rows if isinstance(delta, StreamedDelta) else Whole(delta)
 
 
 def require_finite(

@@ -18,10 +18,9 @@ import torch
 from mergekit.merge_methods import get
 from mergekit.merge_methods.base import TensorGroup
 
-from ggez_hub.merging.methods import GgezLinear, require_finite
+from ggez_hub.merging.methods import GgezLinear, require_finite, rows_of
+from ggez_hub.merging.rows import blocks, matrix_shape
 
-# Both methods work element by element: blocks bound the float64 copies to some 32 MB each.
-BLOCK = 1 << 22
 # Parameters of mergekit's methods that are shared by all inputs.
 SHARED = {"normalize": False, "rescale": False, "lambda": 1.0, "int8_mask": False}
 
@@ -46,19 +45,22 @@ class FromMergekit(GgezLinear):
         if not deltas:
             return base.tensor
         result = torch.empty_like(base.tensor, memory_format=torch.contiguous_format)
-        weights = [betas[entry.id] for entry in deltas]
-        out, stored = result.view(-1), base.tensor.reshape(-1)
-        flat = [entry.tensor.reshape(-1) for entry in deltas]
-        for start in range(0, stored.numel(), BLOCK):
-            part = slice(start, start + BLOCK)
-            wide = self._block(stored[part].double(), [d[part] for d in flat], weights)
-            out[part] = wide.to(base.tensor.dtype)
+        shape = matrix_shape(base.tensor.shape)
+        stored, merged = base.tensor.reshape(shape), result.view(shape)
+        rows, weights = [rows_of(e.tensor) for e in deltas], [betas[e.id] for e in deltas]
+        for start, stop in blocks(base.tensor.shape):
+            # Both methods work element by element: a block is as good as the whole.
+            wide = stored[start:stop].double()
+            parts = [torch.empty_like(wide) for _ in rows]
+            for source, part in zip(rows, parts, strict=True):
+                source.write(start, stop, part)
+            merged[start:stop] = self._block(wide, parts, weights)
         return require_finite(result, group.metadata.name)
 
     def _block(
         self, base: torch.Tensor, deltas: Sequence[torch.Tensor], betas: Sequence[float]
     ) -> torch.Tensor:
-        """One block, all of it one-dimensional float64."""
+        """One block of rows, all of it in float64."""
         regions = [base + delta for delta in deltas]
         (merged,) = get(self._theirs)(
             (TensorGroup.from_tensors([base, *regions], base_index=0),),

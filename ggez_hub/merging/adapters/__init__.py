@@ -8,7 +8,9 @@ from pathlib import Path
 
 from ggez_hub.families import Family
 from ggez_hub.merging.adapters.diffusers_lora import holds_lora_file, open_lora_file
+from ggez_hub.merging.adapters.finetune import holds_finetune, open_finetune
 from ggez_hub.merging.adapters.peft import holds_peft, open_peft
+from ggez_hub.merging.adapters.task_vector import holds_task_vector, open_task_vector
 from ggez_hub.merging.deltas import BadAdapter, Delta, WeightIndex
 
 PICKLES = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl"})
@@ -30,7 +32,10 @@ class Form:
 # The first form that knows the folder or the file opens it.
 FORMS: tuple[Form, ...] = (
     Form("PEFT folder", holds_peft, open_peft),
+    Form("task vector", holds_task_vector, open_task_vector),
     Form("LoRA file", holds_lora_file, open_lora_file),
+    # Any other folder with weights: after the forms whose folders have a name of their own.
+    Form("full fine-tune", holds_finetune, open_finetune),
 )
 
 
