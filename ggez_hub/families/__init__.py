@@ -6,7 +6,14 @@ from pathlib import Path
 
 from ggez_hub.errors import UsageProblem
 from ggez_hub.families import diffusion, embedding, vlm
-from ggez_hub.families.base import Family, KeyMap, Layout, UnknownLayout
+from ggez_hub.families.base import (
+    Family,
+    KeyMap,
+    Layout,
+    NotOneToOne,
+    TiedWeight,
+    UnknownLayout,
+)
 
 FAMILIES: dict[str, Family] = {
     family.name: family
@@ -38,4 +45,14 @@ def detect_family(folder: Path) -> Family:
     )
 
 
-__all__ = ["FAMILIES", "Family", "KeyMap", "Layout", "UnknownLayout", "detect_family", "get_family"]
+__all__ = [
+    "FAMILIES",
+    "Family",
+    "KeyMap",
+    "Layout",
+    "NotOneToOne",
+    "TiedWeight",
+    "UnknownLayout",
+    "detect_family",
+    "get_family",
+]

@@ -51,8 +51,9 @@ class Layout:
 KeyMap: TypeAlias = Callable[[str], str | None]
 """From the path of a module, as PEFT writes it, to the tensor of the base that is its weight.
 
-None where the base has no such module. Raises NotOneToOne or TiedWeight where it has one, but no
-tensor for it alone.
+The path of a parameter (`projector.scale`) gives the tensor of that, where the names differ. None
+where the base has no such module. Raises NotOneToOne or TiedWeight where it has one, but no tensor
+for it alone.
 """
 
 

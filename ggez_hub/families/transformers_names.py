@@ -61,62 +61,75 @@ class _StoredNames:
                     self.changed[parameter] = f"the base has both {both} for it"
                 else:
                     self.stored[parameter] = name
-        # Renamings may remember what they have seen: adapters get fresh ones.
-        self.rename = _renaming(model)
+        # What a name of an older version means may depend on the names that were seen before it,
+        # and an adapter need not have those: both readings are looked up.
+        self.readings = (_renaming(model), _renaming(model, older=True))
 
     def tensor(self, module: str) -> str | None:
         """The stored tensor that is the weight of `module`; None if the base has none.
 
-        `module` is a path in memory, or the path that an older transformers gave the module.
+        `module` is the path of a module in memory, or the path that an older transformers gave it.
+        The path of a parameter gives the tensor of that.
         """
-        path = f"{module}.weight"
-        renamed = self.rename(path)
-        found = {name for name, conversion in renamed if conversion is None}
-        found = (found | {path}) & self.parameters
+        for path in (f"{module}.weight", module):
+            renamed = [entry for rename in self.readings for entry in rename(path)]
+            conversions = [conversion for _, conversion in renamed if conversion is not None]
+            found = {path, *(name for name, conversion in renamed if conversion is None)}
+            found &= self.parameters
+            if found:
+                return self._of_parameter(module, found)
+            if conversions:
+                return self._before_conversion(module, path, conversions[0])
+        return None
+
+    def _of_parameter(self, module: str, found: Collection[str]) -> str | None:
         if len(found) > 1:
             raise NotOneToOne(
                 f"module {module!r} may be {' or '.join(map(repr, sorted(found)))}: "
                 "its name has changed its meaning between versions of transformers"
             )
-        if not found:
-            return self._of_an_older_model(module, [c for _, c in renamed if c is not None])
         (parameter,) = found
         if parameter in self.tied:
-            sharing = sorted(self.tied[parameter] - {parameter})
-            raise TiedWeight(module, self._stored_any(self.tied[parameter]), sharing)
+            group = sorted(self.tied[parameter])
+            stored = next((self.stored[name] for name in group if name in self.stored), None)
+            raise TiedWeight(module, stored, [name for name in group if name != parameter])
         if parameter in self.changed:
-            raise NotOneToOne(
-                f"module {module!r} has no tensor of its own in the base: "
-                f"{self.changed[parameter]}",
-                "Use the adapter with PEFT on the loaded model.",
-            )
+            raise _no_tensor(module, self.changed[parameter])
         return self.stored.get(parameter)
 
-    def _of_an_older_model(self, module: str, conversions: list[str]) -> str | None:
+    def _before_conversion(self, module: str, path: str, conversion: str) -> str:
         # The experts of a mixture are stored one by one and stacked when they are loaded. An
         # adapter of transformers 4 has a module for each, with the name of the stored tensor.
-        path = f"{module}.weight"
-        if not conversions or path in self.names:
-            return path if conversions else None
-        raise NotOneToOne(
-            f"module {module!r} has no tensor of its own in the base: transformers converts it "
-            f"({conversions[0]})",
-            "Use the adapter with PEFT on the loaded model.",
-        )
-
-    def _stored_any(self, parameters: Collection[str]) -> str | None:
-        return next((self.stored[p] for p in sorted(parameters) if p in self.stored), None)
+        if path in self.names:
+            return path
+        raise _no_tensor(module, f"transformers converts it ({conversion})")
 
 
-def _renaming(model: Any) -> Callable[[str], list[tuple[str, str | None]]]:
+def _no_tensor(module: str, reason: str) -> NotOneToOne:
+    return NotOneToOne(
+        f"module {module!r} has no tensor of its own in the base: {reason}",
+        "Use the adapter with PEFT on the loaded model.",
+    )
+
+
+def _renaming(model: Any, older: bool = False) -> Callable[[str], list[tuple[str, str | None]]]:
     """From a stored name to the parameters that it is loaded into, each with what converts it.
 
-    A name that is renamed only gives one parameter and None.
+    A name that is renamed only gives one parameter and None. Names whose meaning depends on
+    others are read as those of an older version once such another came by, or if `older`.
     """
     from transformers.conversion_mapping import get_model_conversion_mapping
-    from transformers.core_model_loading import WeightConverter, WeightRenaming, rename_source_key
+    from transformers.core_model_loading import (
+        GroupWeightRename,
+        WeightConverter,
+        WeightRenaming,
+        rename_source_key,
+    )
 
     transforms = get_model_conversion_mapping(model)
+    for transform in transforms:
+        if older and isinstance(transform, GroupWeightRename):
+            transform._active = True
     renamings = [t for t in transforms if isinstance(t, WeightRenaming)]
     converters = [t for t in transforms if isinstance(t, WeightConverter)]
     by_pattern = {pattern: c for c in converters for pattern in c.source_patterns}

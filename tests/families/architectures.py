@@ -93,6 +93,16 @@ CLIP = Architecture(
 )
 SIGLIP_TEXT = TEXT | {"max_position_embeddings": 16, "projection_size": 32}
 LLAMA_MODEL = Architecture("LlamaForCausalLM", LLAMA)
+GPT2 = Architecture(
+    "GPT2LMHeadModel",
+    {
+        "model_type": "gpt2", "n_embd": 32, "n_layer": 2, "n_head": 2, "vocab_size": 64,
+        "n_positions": 32, "bos_token_id": 1, "eos_token_id": 2,
+    },
+)  # fmt: skip
+MIXTRAL = Architecture(
+    "MixtralForCausalLM", LLAMA | {"model_type": "mixtral", "num_local_experts": 2}
+)
 LLAVA, LLAVA_HUB = both(
     "LlavaForConditionalGeneration",
     {"model_type": "llava", "text_config": LLAMA, "vision_config": CLIP_VISION},
