@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import yaml
 from huggingface_hub.repocard import REGEX_YAML_BLOCK
 from pydantic import ValidationError
 
+from ggez_hub.cards.lines import line_of
 from ggez_hub.cards.schema import AdapterCard
 from ggez_hub.errors import GgezError
 
@@ -46,37 +48,52 @@ def parse_card(text: str, where: str = "card") -> CardDocument:
     """Read a card.
 
     Raises BadCard if there is no front matter, the YAML is broken, or the `ggez:` block does not
-    follow the schema; the message has a line for each key that is off.
+    follow the schema; the message names line, key and mend of everything that is off.
     """
     if len(text.encode()) > MAX_CARD_BYTES:
         raise BadCard(f"{where}: larger than {MAX_CARD_BYTES:,} bytes")
-    front_matter, prose = _split(text, where)
-    block = front_matter.pop("ggez", None)
-    if not isinstance(block, dict):
-        raise BadCard(f"{where}: no `ggez:` block", "It is the part that the registry reads.")
-    try:
-        card = AdapterCard.model_validate(block)
-    except ValidationError as error:
-        raise BadCard(f"{where}: {len(error.errors())} keys are off\n{_listing(error)}") from error
-    return CardDocument(card, front_matter, prose)
-
-
-def _split(text: str, where: str) -> tuple[dict[str, Any], str]:
-    """Front matter and prose, cut where the Hub cuts them."""
     match = REGEX_YAML_BLOCK.search(text)
     if match is None or match.start() != 0:
         raise BadCard(
             f"{where}: no front matter",
             "A card begins with a YAML block between two lines of '---'.",
         )
+    front_matter = _load(match.group(2), where)
+    block = front_matter.pop("ggez", None)
+    if not isinstance(block, dict):
+        raise BadCard(f"{where}: no `ggez:` block", "It is the part that the registry reads.")
     try:
+        card = AdapterCard.model_validate(block)
+    except ValidationError as error:
+        first = match.group(1).count("\n") + 1
+        raise BadCard(
+            f"{where}: {len(error.errors())} keys are off\n"
+            + "\n".join(_problems(error, match.group(2), first))
+        ) from error
+    return CardDocument(card, front_matter, text[match.end() :].lstrip("\n"))
+
+
+def _load(front_matter: str, where: str) -> dict[str, Any]:
+    try:
+        if "*" in front_matter:
+            _refuse_aliases(front_matter, where)
         # The C loader: a curve has hundreds of rows, and the index thousands of cards.
-        front_matter = yaml.load(match.group(2), Loader=yaml.CSafeLoader)
+        loaded = yaml.load(front_matter, Loader=yaml.CSafeLoader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise BadCard(f"{where}: the front matter is not valid YAML: {error}") from error
-    if not isinstance(front_matter, dict):
+    if not isinstance(loaded, dict):
         raise BadCard(f"{where}: the front matter is no mapping")
-    return front_matter, text[match.end() :].lstrip("\n")
+    return loaded
+
+
+def _refuse_aliases(front_matter: str, where: str) -> None:
+    """An alias repeats a part; a few lines of them stand for gigabytes."""
+    for event in yaml.parse(front_matter, Loader=yaml.CSafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            raise BadCard(
+                f"{where}: the front matter has a YAML alias (*{event.anchor})",
+                "Write the part out where it is meant.",
+            )
 
 
 def read_card(path: Path) -> CardDocument:
@@ -92,12 +109,12 @@ def render_card(document: CardDocument) -> str:
     return f"---\n{front}---\n\n{document.prose}"
 
 
-def _listing(error: ValidationError) -> str:
-    lines = []
+def _problems(error: ValidationError, front_matter: str, first: int) -> Iterator[str]:
     for problem in error.errors():
-        key = ".".join(str(part) for part in ("ggez", *problem["loc"]))
-        lines.append(f"  {key}: {_mend(problem['type'], problem['msg'])}")
-    return "\n".join(lines)
+        path = ("ggez", *problem["loc"])
+        line = line_of(front_matter, path, first)
+        key = ".".join(str(part) for part in path)
+        yield f"  line {line}: {key}: {_mend(problem['type'], problem['msg'])}"
 
 
 def _mend(kind: str, message: str) -> str:

@@ -22,6 +22,7 @@ class Entry(NamedTuple):
 # commands' own).
 COMMANDS = {
     "alpha": Entry("regions", "The globalisation factor of a region, from the KOF index."),
+    "card": Entry("card", "Adapter cards: validate, schema."),
     "demo": Entry("demo", "Pull a Thai model from a hub on this machine and recompute its table."),
     "grp": Entry("regions", "Global-Regional Parity of two scores."),
     "kof": Entry("regions", "The KOF Globalisation Index: releases on this machine."),

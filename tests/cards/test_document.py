@@ -104,6 +104,25 @@ def test_what_is_off_is_named(change, named):
     assert named in caught.value.message
 
 
+def test_an_error_names_its_line():
+    content = text(block() | {"level": "excellent"})
+    line = content.splitlines().index("  level: excellent") + 1
+    with pytest.raises(BadCard, match=f"line {line}: ggez.level"):
+        parse_card(content)
+    nested = block()
+    nested["files"]["adapter_model.safetensors"]["size"] = -1
+    content = text(nested)
+    line = content.splitlines().index("      size: -1") + 1
+    with pytest.raises(BadCard, match=f"line {line}: ggez.files"):
+        parse_card(content)
+
+
+def test_yaml_aliases_are_refused():
+    bomb = "---\na: &a [x, x]\nb: &b [*a, *a]\nggez: [*b, *b]\n---\n"
+    with pytest.raises(BadCard, match="alias"):
+        parse_card(bomb)
+
+
 @pytest.mark.parametrize("key", ["region", "training", "alpha", "curve", "status"])
 def test_an_absent_key_is_an_error_with_its_mend(key):
     ggez = block()
