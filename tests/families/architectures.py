@@ -238,7 +238,7 @@ VLM = (
 
 
 def write_base(folder, architecture, dtype, *, shards=1):
-    """A checkpoint of the architecture in `folder`, with side files."""
+    """A checkpoint of the architecture in `folder`, in about `shards` files, with side files."""
     model = architecture.build().to(dtype)
     if architecture.hub:
         model.config.architectures = [architecture.cls]
@@ -258,19 +258,20 @@ def write_base(folder, architecture, dtype, *, shards=1):
     return folder
 
 
-def write_shards(folder, state, shards):
-    """The state in `shards` files with an index, or in one file."""
+def write_shards(folder, state, shards, variant=""):
+    """The state in `shards` files with an index, or in one file, named as transformers would."""
+    dotted = f".{variant}" if variant else ""
     if shards == 1:
-        save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+        save_file(state, folder / f"model{dotted}.safetensors", metadata={"format": "pt"})
         return
     weight_map = {}
     for number in range(shards):
-        path = f"model-{number + 1:05d}-of-{shards:05d}.safetensors"
+        path = f"model{dotted}-{number + 1:05d}-of-{shards:05d}.safetensors"
         part = dict(list(state.items())[number::shards])
         save_file(part, folder / path, metadata={"format": "pt"})
         weight_map |= dict.fromkeys(part, path)
     index = {"metadata": {}, "weight_map": weight_map}
-    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    (folder / f"model.safetensors.index{dotted}.json").write_text(json.dumps(index))
 
 
 def targets(model):

@@ -1,0 +1,232 @@
+"""Transformers folders: what is read, what is refused, and how the result is loaded."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer, models
+
+from ggez_hub.families import UnknownLayout, detect_family, get_family
+from ggez_hub.families.transformers_folder import BadCheckpoint, MissingShard, QuantisedBase
+from ggez_hub.merging import Adapter, merge
+from ggez_hub.weights import BadWeights
+
+from .architectures import CLIP, LLAMA_MODEL, LLAVA_HUB, write_adapter, write_base, write_shards
+
+VLM = get_family("vlm")
+INDEX = "model.safetensors.index.json"
+
+
+@pytest.fixture(scope="module")
+def llama_adapter(tmp_path_factory):
+    model = LLAMA_MODEL.build()
+    return write_adapter(tmp_path_factory.mktemp("adapter"), model, ["q_proj", "up_proj"])
+
+
+@pytest.fixture
+def llama(tmp_path):
+    """A text-only base in shards."""
+    (tmp_path / "base").mkdir()
+    return write_base(tmp_path / "base", LLAMA_MODEL, torch.bfloat16, shards=2)
+
+
+def edit(path, **changes):
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def refusal(base, adapter, kind):
+    """The message with which the merge is refused; nothing is left behind."""
+    out = base.parent / "out"
+    with pytest.raises(kind) as caught:
+        merge(base, [Adapter(adapter, 0.5)], out, VLM)
+    assert not list(base.parent.glob("*out*"))
+    return caught.value.message
+
+
+def test_an_index_that_names_a_missing_shard(llama, llama_adapter):
+    shard = sorted(llama.glob("*.safetensors"))[1]
+    shard.unlink()
+    assert shard.name in refusal(llama, llama_adapter, MissingShard)
+
+
+def test_an_index_that_names_a_missing_tensor(llama, llama_adapter):
+    index = json.loads((llama / INDEX).read_text())["weight_map"]
+    edit(llama / INDEX, weight_map=index | {"lost.weight": next(iter(index.values()))})
+    assert "lost.weight" in refusal(llama, llama_adapter, BadCheckpoint)
+
+
+@pytest.mark.parametrize("shard", ["../base.safetensors", "/etc/passwd", "a/b.safetensors", 7])
+def test_an_index_that_leads_elsewhere(llama, llama_adapter, shard):
+    edit(llama / INDEX, weight_map={"x": shard})
+    assert str(shard) in refusal(llama, llama_adapter, BadCheckpoint)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"weight_map": {}}'])
+def test_an_index_that_is_none(llama, llama_adapter, text):
+    (llama / INDEX).write_text(text)
+    refusal(llama, llama_adapter, BadCheckpoint)
+
+
+def test_a_truncated_shard(llama, llama_adapter):
+    shard = sorted(llama.glob("*.safetensors"))[0]
+    shard.write_bytes(shard.read_bytes()[:-9])
+    assert "truncated" in refusal(llama, llama_adapter, BadWeights)
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"auto_map": {"AutoModel": "modeling.Evil"}}, "auto_map"),
+        ({"text_config": {"auto_map": {"AutoConfig": "evil.Evil"}}}, "auto_map"),
+        ({"vision_config": {"architecture": "HF_hub:some/model"}}, "elsewhere"),
+        ({"vision_config": {"model_args": [{"checkpoint_path": "x.pth"}]}}, "checkpoint_path"),
+        ({"architectures": ["A; import os"]}, "architectures"),
+        ({"architectures": [["A"]]}, "architectures"),
+        ({"transformers_weights": "../elsewhere.safetensors"}, "transformers_weights"),
+        ({"model_type": "of_next_year"}, "of_next_year"),
+    ],
+)
+def test_configs_that_are_not_plain_data(llama, llama_adapter, changes, named):
+    edit(llama / "config.json", **changes)
+    assert named in refusal(llama, llama_adapter, BadCheckpoint)
+
+
+@pytest.mark.parametrize("place", ["", "text_config"])
+def test_quantised_bases(llama, llama_adapter, place):
+    entry = {"quantization_config": {"quant_method": "bitsandbytes", "load_in_4bit": True}}
+    edit(llama / "config.json", **({place: entry} if place else entry))
+    message = refusal(llama, llama_adapter, QuantisedBase)
+    assert "quantised" in message
+    assert "bitsandbytes" in message
+
+
+def test_pickles_are_never_read(llama, llama_adapter):
+    for path in llama.glob("model*"):
+        path.unlink()
+    (llama / "pytorch_model.bin").write_bytes(b"\x80\x04.")
+    assert "pytorch_model.bin is never loaded" in refusal(llama, llama_adapter, UnknownLayout)
+
+
+def test_a_folder_without_a_model_type(llama):
+    edit(llama / "config.json", model_type=None)
+    with pytest.raises(UnknownLayout, match="no model_type"):
+        VLM.layout(llama)
+    with pytest.raises(UnknownLayout):
+        detect_family(llama)
+
+
+def test_two_variants_without_plain_weights(llama, llama_adapter):
+    for name in ("model.fp16.safetensors", "model.bf16.safetensors"):
+        save_file({"x": torch.zeros(1)}, llama / name)
+    assert VLM.layout(llama).weights[0].startswith("model-0000")
+    (llama / INDEX).unlink()
+    assert "bf16, fp16" in refusal(llama, llama_adapter, BadCheckpoint)
+
+
+def test_the_file_that_a_config_names(llama, llama_adapter):
+    (llama / INDEX).rename(llama / "other.safetensors.index.json")
+    edit(llama / "config.json", transformers_weights="other.safetensors.index.json")
+    assert VLM.layout(llama).weights == tuple(sorted(p.name for p in llama.glob("model-*")))
+
+
+@pytest.mark.parametrize("shards", [1, 2])
+def test_variants_are_merged_and_loaded_as_such(tmp_path, llama_adapter, shards):
+    (tmp_path / "base").mkdir()
+    base = write_base(tmp_path / "base", LLAMA_MODEL, torch.float16)
+    whole = load_file(base / "model.safetensors")
+    (base / "model.safetensors").unlink()
+    write_shards(base, whole, shards, variant="fp16")
+    merge(base, [Adapter(llama_adapter, 0.5)], tmp_path / "out", VLM)
+    layout = VLM.layout(tmp_path / "out")
+    assert len(layout.weights) == shards
+    assert all("fp16" in path for path in layout.weights)
+    lines = VLM.loading_lines(layout, str(tmp_path / "out"))
+    names = {}
+    exec("\n".join(lines[:2]), names)  # noqa: S102 - the lines are ours
+    state = names["model"].state_dict()
+    assert state.keys() == whole.keys()
+    changed = {name for name, tensor in whole.items() if not torch.equal(state[name], tensor)}
+    assert len(changed) == 4
+
+
+def tokenizer():
+    words = {
+        word: number for number, word in enumerate(["[PAD]", "[BOS]", "[EOS]", "<image>", "a"])
+    }
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer(models.WordLevel(words, unk_token="a")),
+        pad_token="[PAD]", bos_token="[BOS]", eos_token="[EOS]", unk_token="a",
+        extra_special_tokens={"image_token": "<image>"},
+        chat_template="{{ messages[0].content }}",
+    )  # fmt: skip
+
+
+def pictures():
+    return transformers.CLIPImageProcessor(
+        size={"shortest_edge": 28}, crop_size={"height": 28, "width": 28}
+    )
+
+
+FEEDERS = {
+    "clip": (
+        CLIP,
+        lambda: transformers.CLIPProcessor(pictures(), tokenizer()),
+        ("CLIPModel", "CLIPProcessor"),
+    ),
+    "llava": (
+        LLAVA_HUB,
+        lambda: transformers.LlavaProcessor(
+            pictures(),
+            tokenizer(),
+            patch_size=14,
+            vision_feature_select_strategy="default",
+            num_additional_image_tokens=1,
+        ),
+        ("LlavaForConditionalGeneration", "LlavaProcessor"),
+    ),
+    "llama": (LLAMA_MODEL, tokenizer, ("LlamaForCausalLM", "TokenizersBackend")),
+}
+
+
+@pytest.mark.parametrize("name", FEEDERS)
+def test_loading_lines_load_the_result_with_what_feeds_it(tmp_path, name):
+    architecture, feeder, classes = FEEDERS[name]
+    (tmp_path / "base").mkdir()
+    base = write_base(tmp_path / "base", architecture, torch.float16)
+    for placeholder in ("processor_config.json", "tokenizer.json", "chat_template.jinja"):
+        (base / placeholder).unlink()
+    feeder().save_pretrained(base)
+    transformers.GenerationConfig(max_new_tokens=7).save_pretrained(base)
+    adapter = write_adapter(tmp_path / "adapter", architecture.build(), ["q_proj"])
+    family = detect_family(base)
+    merge(base, [Adapter(adapter, 0.5)], tmp_path / "out", family)
+    lines = family.loading_lines(family.layout(tmp_path / "out"), str(tmp_path / "out"))
+    names = {}
+    exec("\n".join(lines), names)  # noqa: S102 - the lines are ours
+    loaded = (names["model"], names.get("processor") or names["tokenizer"])
+    assert tuple(type(thing).__name__ for thing in loaded) == classes
+    assert names["model"].dtype == torch.float16
+    template = getattr(loaded[1], "tokenizer", loaded[1]).chat_template
+    assert template == "{{ messages[0].content }}"
+    if name != "clip":
+        assert names["model"].generation_config.max_new_tokens == 7
+
+
+def test_layouts_are_read_without_torch_and_transformers(llama):
+    code = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from ggez_hub.families import detect_family\n"
+        "family = detect_family(Path(sys.argv[1]))\n"
+        "print(family.loading_lines(family.layout(Path(sys.argv[1])), 'x')[0])\n"
+        "assert not {'torch', 'transformers'} & sys.modules.keys()\n"
+    )
+    command = [sys.executable, "-c", code, str(llama)]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert run.stdout == "from transformers import AutoModelForCausalLM, AutoTokenizer\n"
