@@ -20,7 +20,8 @@ from ggez_hub.errors import UsageProblem
     required=True,
     multiple=True,
     type=click.Path(path_type=Path, exists=True),
-    help="A PEFT folder, or a LoRA file of a diffusion pipeline; may be given several times.",
+    help="A PEFT folder, a LoRA file of a diffusion pipeline, a full fine-tune, or a task vector; "
+    "may be given several times.",
 )
 @click.option(
     "--beta",
@@ -30,7 +31,12 @@ from ggez_hub.errors import UsageProblem
     type=click.FloatRange(min=0),
     help="The weight of the adapter: one for each, or one for all.",
 )
-@click.option("--method", default="ggez_linear", show_default=True)
+@click.option(
+    "--method",
+    default="ggez_linear",
+    show_default=True,
+    help="Or task_arithmetic, or ties: the signs of several adapters vote, element by element.",
+)
 @click.option("--family", default=None, help="Found by the layout of the folder if left out.")
 @click.option("-o", "--out", "target", required=True, type=click.Path(path_type=Path))
 @output_options
@@ -49,6 +55,8 @@ def merge_command(
     """
     from ggez_hub.families import detect_family, get_family
     from ggez_hub.merging import Adapter, merge
+    from ggez_hub.merging.merge import require_method
+    from ggez_hub.merging.similarity import cosines
 
     if len(betas) == 1:
         betas *= len(adapters)
@@ -57,7 +65,10 @@ def merge_command(
             f"{len(adapters)} adapters and {len(betas)} betas",
             "Give one --beta for each --adapter, or one for all.",
         )
+    require_method(method)
     chosen = get_family(family) if family else detect_family(base)
+    # A single adapter has nothing to be compared with: it is not read twice.
+    alike = cosines(base, adapters, chosen) if len(adapters) > 1 else ()
     with out.progress() as progress:
         task = progress.add_task("merging", total=None)
         report = merge(
@@ -72,6 +83,12 @@ def merge_command(
         f"{target}: {report.tensors} tensors, {report.touched} of them changed, "
         f"{report.nbytes / 1e6:.1f} MB"
     )
+    for pair in alike:
+        value = "undefined: one is zero" if pair.value is None else f"{pair.value:+.4f}"
+        out.line(
+            f"cos(Delta_{pair.first + 1}, Delta_{pair.second + 1}) = {value}  "
+            f"({adapters[pair.first]}, {adapters[pair.second]})"
+        )
     out.line("\n".join(("", *chosen.loading_lines(chosen.layout(target), str(target)))))
     out.document(
         {
@@ -80,5 +97,13 @@ def merge_command(
             "tensors": report.tensors,
             "touched": report.touched,
             "bytes": report.nbytes,
+            "method": method,
+            "cosines": [
+                {
+                    "adapters": [str(adapters[pair.first]), str(adapters[pair.second])],
+                    "cos": pair.value,
+                }
+                for pair in alike
+            ],
         }
     )
