@@ -54,10 +54,10 @@ def case(request, tmp_path_factory):
     return Case(family, architecture, dtype, base, adapter, modules, folder / "out")
 
 
-def load(case, folder):
-    """The state in memory, float64, as transformers itself loads the folder."""
+def load(case, folder, dtype=torch.float64):
+    """The model as transformers itself loads the folder, whole and with nothing left over."""
     model, info = case.architecture.model_class.from_pretrained(
-        folder, dtype=torch.float64, output_loading_info=True
+        folder, dtype=dtype, output_loading_info=True
     )
     assert not any(info[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
     return model
@@ -78,15 +78,11 @@ def test_the_family_is_known_by_its_folder(case):
     assert detect_family(case.base).name == case.family
 
 
-def test_merge_is_within_one_ulp_of_peft_in_float64(case):
-    base = {name: t.clone() for name, t in load(case, case.base).state_dict().items()}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        wrapped = peft.PeftModel.from_pretrained(
-            load(case, case.base), case.adapter, autocast_adapter_dtype=False
-        )
-    regional = wrapped.double().merge_and_unload().state_dict()
-    out = load(case, case.out).state_dict()
+def check(case, out, base, regional):
+    """`out` is base + BETA * (regional - base) within one ulp; gives the names that changed.
+
+    All three are states in memory in float64, whatever the names on disk.
+    """
     assert out.keys() == base.keys() == regional.keys()
     changed = set()
     for name, w in base.items():
@@ -99,7 +95,34 @@ def test_merge_is_within_one_ulp_of_peft_in_float64(case):
         largest = torch.stack([w.abs(), delta.abs(), reference.abs()]).max(0).values
         assert ((out[name] - reference).abs() <= ulp(largest, case.dtype)).all(), name
         assert not torch.equal(out[name], w), name
-    assert changed == {f"{module}.weight" for module in case.modules}
+    return changed
+
+
+def test_merge_is_within_one_ulp_of_peft_in_float64(case):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        wrapped = peft.PeftModel.from_pretrained(
+            load(case, case.base), case.adapter, autocast_adapter_dtype=False
+        )
+    regional = wrapped.double().merge_and_unload().state_dict()
+    base, out = (load(case, folder).state_dict() for folder in (case.base, case.out))
+    assert check(case, out, base, regional) == {f"{module}.weight" for module in case.modules}
+
+
+def test_a_full_fine_tune_is_merged_within_one_ulp(case, tmp_path):
+    model = load(case, case.base, case.dtype)
+    torch.manual_seed(3)
+    for parameter in model.parameters():
+        parameter.data.add_(torch.randn_like(parameter) / 16)
+    model.save_pretrained(tmp_path / "tuned")
+    merge(
+        case.base, [Adapter(tmp_path / "tuned", BETA)], tmp_path / "out", detect_family(case.base)
+    )
+    base, tuned, out = (
+        load(case, folder).state_dict()
+        for folder in (case.base, tmp_path / "tuned", tmp_path / "out")
+    )
+    assert check(case, out, base, tuned) >= {name for name, _ in model.named_parameters()}
 
 
 def test_files_mirror_the_base_and_untouched_tensors_keep_their_bits(case):
