@@ -68,8 +68,31 @@ class Checkpoint:
         Raises QuantisedBase, BadCheckpoint for a config or an index that is not plain data,
         MissingShard, or UnknownLayout for a folder without safetensors.
         """
-        _require_plain(self)
+        self.require_plain()
         return Layout("transformers", _weights(self), loader)
+
+    def require_plain(self) -> None:
+        """Raise BadCheckpoint unless the config describes a model and its plain weights, no more.
+
+        QuantisedBase is one of the reasons.
+        """
+        path = self.folder / CONFIG
+        for key, value in _entries(self.config):
+            if key == "auto_map" and value:
+                raise BadCheckpoint(
+                    f"{path}: auto_map names code of the repository, which is never run",
+                    "Use a repository in the format of transformers itself, often named `...-hf`.",
+                )
+            if key == "quantization_config" and value:
+                method = value.get("quant_method", "?") if isinstance(value, dict) else value
+                raise QuantisedBase(
+                    f"{self.folder} is quantised ({method}): Delta cannot be added exactly",
+                    "Merge into the unquantised base, or use the adapter as it is (--as peft).",
+                )
+            if key == "checkpoint_path" and value:
+                raise BadCheckpoint(f"{path}: checkpoint_path = {value!r} names weights elsewhere")
+            if isinstance(value, str) and OTHER_MODEL.match(value):
+                raise BadCheckpoint(f"{path}: {key} = {value!r} names a model elsewhere")
 
 
 def read_checkpoint(folder: Path) -> Checkpoint:
@@ -96,33 +119,15 @@ def transformers_lines(layout: Layout, folder: str) -> tuple[str, ...]:
     )
 
 
-def _require_plain(checkpoint: Checkpoint) -> None:
-    path = checkpoint.folder / CONFIG
-    for key, value in _entries(checkpoint.config):
-        if key == "auto_map" and value:
-            raise BadCheckpoint(
-                f"{path}: auto_map names code of the repository, which is never run",
-                "Use a repository in the format of transformers itself, often named `...-hf`.",
-            )
-        if key == "quantization_config" and value:
-            method = value.get("quant_method", "?") if isinstance(value, dict) else value
-            raise QuantisedBase(
-                f"{checkpoint.folder} is quantised ({method}): Delta cannot be added exactly",
-                "Merge into the unquantised base, or use the adapter as it is (--as peft).",
-            )
-        if key == "checkpoint_path" and value:
-            raise BadCheckpoint(f"{path}: checkpoint_path = {value!r} names weights elsewhere")
-        if isinstance(value, str) and OTHER_MODEL.match(value):
-            raise BadCheckpoint(f"{path}: {key} = {value!r} names a model elsewhere")
-
-
-def _entries(value: Any) -> Iterator[tuple[str, Any]]:
+def _entries(document: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Every key and value of a JSON document, at any depth."""
-    children = value.items() if isinstance(value, Mapping) else enumerate(value)
-    for key, child in children:
-        yield str(key), child
-        if isinstance(child, Mapping | list):
-            yield from _entries(child)
+    left: list[Any] = [document]
+    while left:
+        value = left.pop()
+        for key, child in value.items() if isinstance(value, Mapping) else enumerate(value):
+            yield str(key), child
+            if isinstance(child, Mapping | list):
+                left.append(child)
 
 
 def _weights(checkpoint: Checkpoint) -> tuple[str, ...]:

@@ -34,6 +34,7 @@ def transformers_key_map(folder: Path, names: Collection[str]) -> KeyMap:
     if importlib.util.find_spec("transformers") is None:
         raise MissingExtra("transformers", "merge")
     checkpoint = read_checkpoint(folder)
+    checkpoint.require_plain()
     return _StoredNames(_meta_model(checkpoint), names).tensor
 
 

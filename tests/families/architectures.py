@@ -12,6 +12,7 @@ import peft
 import torch
 import transformers
 from safetensors.torch import save_file
+from transformers.pytorch_utils import Conv1D
 
 TEXT = {
     "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2,
@@ -103,6 +104,13 @@ GPT2 = Architecture(
 MIXTRAL = Architecture(
     "MixtralForCausalLM", LLAMA | {"model_type": "mixtral", "num_local_experts": 2}
 )
+T5 = Architecture(
+    "T5ForConditionalGeneration",
+    {
+        "model_type": "t5", "d_model": 32, "d_kv": 16, "d_ff": 48, "num_layers": 1, "num_heads": 2,
+        "vocab_size": 64,
+    },
+)  # fmt: skip
 LLAVA, LLAVA_HUB = both(
     "LlavaForConditionalGeneration",
     {"model_type": "llava", "text_config": LLAMA, "vision_config": CLIP_VISION},
@@ -234,6 +242,10 @@ VLM = (
         },
     ),
     LLAMA_MODEL,
+    # Neither sees; they have layers, ties and conversions that the others lack.
+    GPT2,
+    MIXTRAL,
+    T5,
 )  # fmt: skip
 
 
@@ -285,7 +297,7 @@ def targets(model):
         )
         if f"{name}.weight" in tied or attention:
             continue
-        if isinstance(module, torch.nn.Linear) or name.endswith("embed_tokens"):
+        if isinstance(module, torch.nn.Linear | Conv1D) or name.endswith("embed_tokens"):
             found.append(name)
         elif isinstance(module, torch.nn.Conv2d | torch.nn.Conv3d) and not convolution:
             convolution = True

@@ -9,6 +9,7 @@ from pathlib import Path
 import peft
 import pytest
 import torch
+import transformers
 from safetensors.torch import load_file
 
 from ggez_hub.families import detect_family
@@ -74,8 +75,14 @@ def stored(folder, family):
     return {name: tensor for part in tensors for name, tensor in part.items()}
 
 
-def test_the_family_is_known_by_its_folder(case):
-    assert detect_family(case.base).name == case.family
+def test_the_family_and_the_class_that_loads_it_are_known_by_the_folder(case):
+    family = detect_family(case.base)
+    assert family.name == case.family
+    loader = getattr(transformers, family.layout(case.base).loader)
+    if loader is not case.architecture.model_class:
+        with torch.device("meta"):
+            config = transformers.AutoConfig.from_pretrained(case.base)
+            assert type(loader.from_config(config)) is case.architecture.model_class
 
 
 def check(case, out, base, regional):

@@ -24,6 +24,7 @@ from .architectures import (
     LLAVA,
     LLAVA_HUB,
     MIXTRAL,
+    QWEN_VISION,
     targets,
     write_adapter,
     write_base,
@@ -211,6 +212,27 @@ def test_experts_of_an_older_adapter_are_those_of_the_checkpoint(tmp_path):
     out = MIXTRAL.model_class.from_pretrained(tmp_path / "out", dtype=torch.float64).state_dict()
     for name, tensor in reference.items():
         torch.testing.assert_close(out[name], tensor, rtol=2**-10, atol=2**-14)
+
+
+def test_configs_of_older_transformers(tmp_path):
+    # Qwen2-VL on the Hub: what describes the text model stands beside vision_config.
+    config = GROUPED | {
+        "architectures": ["Qwen2VLForConditionalGeneration"],
+        "model_type": "qwen2_vl",
+        "rope_scaling": {"type": "mrope", "mrope_section": [2, 3, 3]},
+        "vision_config": QWEN_VISION | {"embed_dim": 32, "mlp_ratio": 2},
+        "tie_word_embeddings": False,
+    }
+    names = {
+        "model.layers.1.mlp.up_proj.weight",
+        "visual.blocks.0.attn.qkv.weight",
+        "lm_head.weight",
+    }
+    find = key_map(tmp_path, config, names)
+    for prefixes in (("model.language_model", "model.visual"), ("model", "visual")):
+        assert find(f"{prefixes[0]}.layers.1.mlp.up_proj") == "model.layers.1.mlp.up_proj.weight"
+        assert find(f"{prefixes[1]}.blocks.0.attn.qkv") == "visual.blocks.0.attn.qkv.weight"
+    assert find("lm_head") == "lm_head.weight"
 
 
 @pytest.mark.parametrize("architectures", [None, [], ["AClassOfItsAuthors"]])
