@@ -24,6 +24,7 @@ COMMANDS = {
     "alpha": Entry("regions", "The globalisation factor of a region, from the KOF index."),
     "card": Entry("card", "Adapter cards: validate, schema."),
     "demo": Entry("demo", "Pull a Thai model from a hub on this machine and recompute its table."),
+    "extract": Entry("extract", "A LoRA or a task vector from a full fine-tune."),
     "grp": Entry("regions", "Global-Regional Parity of two scores."),
     "kof": Entry("regions", "The KOF Globalisation Index: releases on this machine."),
     "merge": Entry("merge", "Merge local folders: a base and its adapters."),

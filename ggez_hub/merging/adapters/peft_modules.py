@@ -238,21 +238,27 @@ class Builder:
 
     def _parameter(self, module: str, leaf: str) -> str:
         """The base's tensor for a parameter of a module; raises WrongBase, or as the key map."""
-        weight = self.key_map(module)
-        if leaf == "weight":
-            found = weight
-        elif weight is None:
-            # A module without a weight of its own: only its own name can be its parameter's.
-            found = f"{module}.{leaf}"
-        else:
-            found = f"{weight.rpartition('.')[0]}.{leaf}"
-        if found is None or found not in self.base:
+        found = find_parameter(self.key_map, self.base, module, leaf)
+        if found is None:
             raise WrongBase(
                 f"{self.folder} changes a module {module!r} ({leaf}) that the base in "
                 f"{self.base.folder} does not have",
                 "The adapter was trained on another model.",
             )
         return found
+
+
+def find_parameter(key_map: KeyMap, base: WeightIndex, module: str, leaf: str) -> str | None:
+    """The base's tensor for the parameter `leaf` of a module, if it has one; raises as the map."""
+    weight = key_map(module)
+    if leaf == "weight":
+        found = weight
+    elif weight is None:
+        # A module without a weight of its own: only its own name can be its parameter's.
+        found = f"{module}.{leaf}".lstrip(".")
+    else:
+        found = f"{weight.rpartition('.')[0]}.{leaf}"
+    return found if found in base else None
 
 
 def _ancestors(path: str) -> Iterator[str]:

@@ -1,0 +1,111 @@
+"""`extract`: an adapter from a full fine-tune."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ggez_hub.cli.output import Output, output_options
+from ggez_hub.errors import UsageProblem
+
+if TYPE_CHECKING:
+    from ggez_hub.merging.extraction import Extraction
+
+FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
+WORST = 5
+
+
+@click.command("extract", short_help="A LoRA or a task vector from a full fine-tune.")
+@click.option("--base", required=True, type=FOLDER)
+@click.option("--finetuned", required=True, type=FOLDER, help="The same model, trained further.")
+@click.option(
+    "--rank", metavar="R|auto", help="The rank of the LoRA, or as much as --energy needs."
+)
+@click.option(
+    "--energy",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=0.99,
+    show_default=True,
+    help="With --rank auto: the share of each module's squared difference that is kept.",
+)
+@click.option("--task-vector", is_flag=True, help="The whole difference in place of a LoRA.")
+@click.option("--family", default=None, help="Found by the layout of the folder if left out.")
+@click.option("-o", "--out", "target", required=True, type=click.Path(path_type=Path))
+@output_options
+def extract_command(
+    base: Path,
+    finetuned: Path,
+    rank: str | None,
+    energy: float,
+    task_vector: bool,
+    family: str | None,
+    target: Path,
+    out: Output,
+) -> None:
+    """A LoRA or a task vector from a full fine-tune.
+
+    Linear, embedding and convolution layers become a LoRA; norms and biases are saved whole. What
+    fits nowhere is named, and counted as error.
+    """
+    if (rank is None) != task_vector:
+        raise UsageProblem(
+            "what should be extracted?", "Give either --rank R, --rank auto or --task-vector."
+        )
+    wanted = _rank(rank)
+    from ggez_hub.families import detect_family, get_family
+    from ggez_hub.merging.extraction import extract_lora, extract_task_vector
+
+    chosen = get_family(family) if family else detect_family(base)
+    with out.progress("steps") as progress:
+        task = progress.add_task("extracting", total=None)
+
+        def did(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total)
+
+        if task_vector:
+            report = extract_task_vector(base, finetuned, target, chosen, did)
+        else:
+            report = extract_lora(base, finetuned, target, chosen, wanted, energy, did)
+    _print(report, target, out)
+    out.document(
+        {
+            "out": str(target),
+            "family": chosen.name,
+            "bytes": report.nbytes,
+            "relative_error": report.relative,
+            "tensors": [
+                {"tensor": e.tensor, "rank": e.rank or None, "relative_error": e.relative}
+                for e in report.extracted
+            ],
+            "left_out": [{"tensor": x.tensor, "reason": x.reason} for x in report.left_out],
+        }
+    )
+
+
+def _rank(text: str | None) -> int | None:
+    """The number, or None for auto and for a task vector; raises UsageProblem."""
+    if text in {None, "auto"}:
+        return None
+    if text is None or not text.isdecimal() or int(text) < 1:
+        raise UsageProblem(f"{text!r} is no rank", "Give a number from 1, or auto.")
+    return int(text)
+
+
+def _print(report: Extraction, target: Path, out: Output) -> None:
+    ranks = [e.rank for e in report.extracted if e.rank]
+    spread = f"rank {min(ranks)}" if ranks else "whole tensors"
+    if ranks and max(ranks) > min(ranks):
+        spread += f" to {max(ranks)}"
+    out.line(
+        f"{target}: {len(report.extracted)} tensors ({len(ranks)} as LoRA, {spread}), "
+        f"{report.nbytes / 1e6:.1f} MB, relative error {report.relative:.3g}"
+    )
+    worst = sorted(report.extracted, key=lambda e: -e.relative)[:WORST]
+    rows = [(e.tensor, str(e.rank or "whole"), f"{e.relative:.3g}") for e in worst]
+    out.table(("largest errors", "rank", "relative error"), rows)
+    for tensor in report.left_out:
+        out.line(f"left out: {tensor.tensor}: {tensor.reason}")
+    if report.left_out:
+        out.line("These stay as the base has them; --task-vector takes everything.")

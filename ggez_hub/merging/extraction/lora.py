@@ -1,0 +1,179 @@
+"""A PEFT LoRA from a full fine-tune: Delta by truncated singular values, module by module."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ggez_hub.errors import GgezError
+from ggez_hub.families import Family
+from ggez_hub.families.skeleton import module_tree
+from ggez_hub.merging.adapters.finetune import Finetune, open_finetune
+from ggez_hub.merging.adapters.peft import PREFIX, WEIGHTS
+from ggez_hub.merging.deltas import BadAdapter, WeightIndex
+from ggez_hub.merging.extraction.factors import Factors, factorise
+from ggez_hub.merging.extraction.places import Kind, Places, find_places
+from ggez_hub.merging.extraction.report import Extracted, Extraction, LeftOut
+from ggez_hub.merging.merge import require_engine
+from ggez_hub.merging.output import exclusive, whole_folder
+
+if TYPE_CHECKING:
+    import torch
+
+
+class NothingToExtract(GgezError):
+    """The fine-tune is the base, or changes nothing that a LoRA can hold."""
+
+
+def extract_lora(
+    base: Path,
+    finetuned: Path,
+    out: Path,
+    family: Family,
+    rank: int | None,
+    energy: float = 0.99,
+    did: Callable[[int, int], None] | None = None,
+) -> Extraction:
+    """Write a LoRA of `rank` for what `finetuned` changes in `base` as the new PEFT folder `out`.
+
+    Without a rank each module gets as many directions as keep `energy` of its squared Delta. `did`
+    is told how many changed tensors are done, and how many there are. Raises GgezError, and
+    leaves nothing behind then.
+    """
+    require_engine()
+    layout = family.layout(base)
+    index = WeightIndex(base, layout.weights)
+    tuned = open_finetune(finetuned, family, index)
+    key_map = family.key_map(base, index)
+    modules = module_tree(base, layout)
+    places = find_places(tuned.touched, modules, key_map, index)
+    if not places.lora:
+        raise NothingToExtract(
+            f"{finetuned} changes no matrix that a LoRA can hold",
+            "Take the whole difference: --task-vector." if tuned.touched else "It is the base.",
+        )
+    with exclusive(out), whole_folder(out) as folder:
+        progress = _Progress(len(tuned.touched), did)
+        tensors, extracted, ranks = _extract(tuned, places, rank, energy, progress)
+        _write(folder, tensors, places, ranks, modules, str(base))
+        nbytes = (folder / WEIGHTS).stat().st_size
+    left_out = tuple(
+        LeftOut(name, _norm(tuned, name), reason) for name, reason in places.left_out.items()
+    )
+    return Extraction(tuple(extracted), left_out, nbytes)
+
+
+class _Progress:
+    def __init__(self, total: int, did: Callable[[int, int], None] | None) -> None:
+        self._done, self._total, self._did = 0, total, did
+
+    def step(self) -> None:
+        self._done += 1
+        if self._did is not None:
+            self._did(self._done, self._total)
+
+
+def _extract(
+    tuned: Finetune, places: Places, rank: int | None, energy: float, progress: _Progress
+) -> tuple[dict[str, torch.Tensor], list[Extracted], dict[str, int]]:
+    tensors: dict[str, torch.Tensor] = {}
+    extracted: list[Extracted] = []
+    ranks: dict[str, int] = {}
+    for name, (path, kind) in places.lora.items():
+        delta = _finite(tuned, name)
+        factors = factorise(_matrix(delta, kind), rank, energy)
+        tensors |= _lora_tensors(path, kind, factors, tuple(delta.shape))
+        extracted.append(Extracted(name, factors.rank, factors.norm, factors.error))
+        ranks[path] = factors.rank
+        progress.step()
+    for name, path in (places.biases | places.saved).items():
+        tensors[f"{PREFIX}{path}"] = tuned.regional.read(name).clone()
+        if name in tuned.touched:
+            extracted.append(Extracted(name, 0, _norm(tuned, name), 0.0))
+            progress.step()
+    return tensors, extracted, ranks
+
+
+def _matrix(delta: torch.Tensor, kind: Kind) -> torch.Tensor:
+    """Delta as PEFT multiplies it: outputs in rows."""
+    return delta.T if kind in {"transposed", "embedding"} else delta.flatten(1)
+
+
+def _lora_tensors(
+    path: str, kind: Kind, factors: Factors, shape: tuple[int, ...]
+) -> dict[str, torch.Tensor]:
+    a, b = factors.a, factors.b
+    if kind == "embedding":
+        # PEFT holds these two as bare parameters, without `.weight`.
+        return {
+            f"{PREFIX}{path}.lora_embedding_A": a,
+            f"{PREFIX}{path}.lora_embedding_B": b,
+        }
+    if kind == "convolution":
+        a = a.reshape(-1, *shape[1:])
+        b = b.reshape(*b.shape, *(1 for _ in shape[2:]))
+    return {f"{PREFIX}{path}.lora_A.weight": a, f"{PREFIX}{path}.lora_B.weight": b}
+
+
+def _write(
+    folder: Path,
+    tensors: Mapping[str, torch.Tensor],
+    places: Places,
+    ranks: Mapping[str, int],
+    modules: Collection[str],
+    base: str,
+) -> None:
+    import peft
+    from safetensors.torch import save_file
+
+    largest = max(ranks.values())
+    # The scale alpha / rank is 1 everywhere. ^ makes a pattern the whole path.
+    pattern = {f"^{re.escape(path)}": r for path, r in ranks.items() if r != largest}
+    biases = _saved_biases(places, ranks)
+    peft.LoraConfig(
+        r=largest,
+        lora_alpha=largest,
+        rank_pattern=pattern,
+        alpha_pattern=pattern,
+        target_modules=_targets(ranks, modules),
+        modules_to_save=sorted(places.modules) or None,
+        bias="all" if biases else "none",
+        fan_in_fan_out=any(kind == "transposed" for _, kind in places.lora.values()),
+        base_model_name_or_path=base,
+        inference_mode=True,
+    ).save_pretrained(folder)
+    renamed = {biases.get(key, key): tensor for key, tensor in tensors.items()}
+    save_file(renamed, folder / WEIGHTS, metadata={"format": "pt"})
+
+
+def _saved_biases(places: Places, ranks: Collection[str]) -> dict[str, str]:
+    """The keys of biases by their paths: that of a layer with a LoRA is inside PEFT's wrapper."""
+    keys = {}
+    for path in places.biases.values():
+        module = path.removesuffix(".bias")
+        inside = f"{module}.base_layer.bias" if module in ranks else path
+        keys[f"{PREFIX}{path}"] = f"{PREFIX}{inside}"
+    return keys
+
+
+def _targets(ranks: Collection[str], modules: Collection[str]) -> list[str] | str:
+    """The modules as PEFT is told them: paths, or a pattern where a path is the end of another."""
+    for module in modules:
+        if module not in ranks and any(module.endswith(f".{path}") for path in ranks):
+            return "|".join(re.escape(path) for path in sorted(ranks))
+    return sorted(ranks)
+
+
+def _finite(tuned: Finetune, name: str) -> torch.Tensor:
+    import torch
+
+    delta = tuned.tensor(name)
+    if not torch.isfinite(delta).all():
+        raise BadAdapter(f"{tuned.name}: {name!r} is not finite: it holds NaN or Inf")
+    return delta
+
+
+def _norm(tuned: Finetune, name: str) -> float:
+    return float(_finite(tuned, name).norm())
