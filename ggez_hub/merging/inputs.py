@@ -7,6 +7,7 @@ content, and read only files called `model`. These do none of it.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -50,10 +51,11 @@ class StreamedReference(ModelReference):
 class BaseLoader(LazyTensorLoader):
     """The base's tensors, whatever its files are called; views of the files, never copies."""
 
-    def __init__(self, base: WeightIndex) -> None:
+    def __init__(self, base: WeightIndex, order: Iterable[str]) -> None:
+        """`order` is that in which the tensors will be asked for, more or less."""
         super().__init__(_index(str(base.folder), base.file_of))
         self._base = base
-        self._ahead = ReadAhead(base)
+        self._ahead = ReadAhead(base, order)
 
     def get_tensor(self, key: str, *args: Any, **kwargs: Any) -> torch.Tensor:
         self._ahead.past(key)
@@ -69,16 +71,17 @@ class ReadAhead:
 
     BYTES = 1 << 27
 
-    def __init__(self, base: WeightIndex) -> None:
+    def __init__(self, base: WeightIndex, order: Iterable[str]) -> None:
         self._base = base
-        # mergekit's executor takes tensors in the order of their names.
-        self._coming = iter(sorted(base))
+        self._coming = iter(order)
         self._asked: dict[str, int] = {}
         self._bytes = 0
         self._files = {path: os.open(file.path, os.O_RDONLY) for path, file in base.files.items()}
 
     def past(self, name: str) -> None:
         """`name` is read now: ask for what comes after it."""
+        if not hasattr(os, "posix_fadvise"):
+            return
         self._bytes -= self._asked.pop(name, 0)
         while self._bytes < self.BYTES and (following := next(self._coming, None)) is not None:
             info, path = self._base[following], self._base.file_of[following]

@@ -7,9 +7,9 @@ their number: one thread and many give the same bytes.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from queue import SimpleQueue
 
 import torch
 
@@ -17,9 +17,6 @@ from ggez_hub.merging.rows import RowDelta, blocks, matrix_shape
 
 # More threads than this wait for memory and for the disk.
 MOST_THREADS = 8
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 class Scratch(threading.local):
@@ -37,6 +34,33 @@ class Scratch(threading.local):
         return held[:size].view(shape)
 
 
+class Slots:
+    """Memory for two results: one is computed while the other one is written.
+
+    It is given back by its address, and taken again: a fresh allocation for each tensor
+    would have the system clear every page of the model once more.
+    """
+
+    def __init__(self, nbytes: int) -> None:
+        """Two slots of `nbytes`; pages that no result needs are never in memory."""
+        self._free: SimpleQueue[torch.Tensor] = SimpleQueue()
+        self._taken: dict[int, torch.Tensor] = {}
+        for _ in range(2):
+            self._free.put(torch.empty(nbytes, dtype=torch.uint8))
+
+    def take(self, like: torch.Tensor) -> torch.Tensor:
+        """A contiguous tensor of the shape and dtype of `like`; waits until a slot is free."""
+        slot = self._free.get()
+        self._taken[slot.data_ptr()] = slot
+        return slot[: like.nbytes].view(like.dtype).view(like.shape)
+
+    def give_back(self, result: torch.Tensor) -> None:
+        """`result` is not needed any more; tensors from elsewhere are left alone."""
+        slot = self._taken.pop(result.data_ptr(), None)
+        if slot is not None:
+            self._free.put(slot)
+
+
 class Workers:
     """As many threads as torch would use, each of which runs torch on itself alone.
 
@@ -44,7 +68,9 @@ class Workers:
     core between one operation and the next.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, largest: int) -> None:
+        """`largest` is the most bytes that a result may have."""
+        self.slots = Slots(largest)
         before = torch.get_num_threads()
         self._count = min(before, MOST_THREADS)
         self.scratch = Scratch()
@@ -64,14 +90,18 @@ class Workers:
     def __exit__(self, *_error: object) -> None:
         self._pool.shutdown()
 
-    def each(self, function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
-        """`function` of every item, in no particular order; raises what it raises."""
-        # next() of an iterator over a list is atomic: the threads take what comes.
-        left = iter(list(items))
-        runs = [
-            self._pool.submit(lambda: [function(item) for item in left]) for _ in range(self._count)
-        ]
-        return [result for run in runs for result in run.result()]
+    def each(self, function: Callable[[int], None], numbers: range) -> None:
+        """Call `function` with every number, in any order; raises what it raises."""
+        # next() of a range's iterator is atomic: the threads take what comes.
+        left = iter(numbers)
+
+        def run() -> None:
+            for number in left:
+                function(number)
+
+        runs = [self._pool.submit(run) for _ in range(min(self._count, len(numbers)))]
+        for done in runs:
+            done.result()
 
 
 def interpolate_rows(
@@ -87,14 +117,23 @@ def interpolate_rows(
     Multiplication and addition are separate on purpose: a fused multiply-add exists on some
     processors only and would change the bytes. Without `workers` the calling thread does it all.
     """
+    if not base.numel():
+        return torch.empty_like(base), True
     wide_dtype = torch.float32 if base.element_size() <= 2 else torch.float64
     memory = workers.scratch if workers else Scratch()
-    result = torch.empty_like(base, memory_format=torch.contiguous_format)
+    result = (
+        workers.slots.take(base)
+        if workers
+        else torch.empty_like(base, memory_format=torch.contiguous_format)
+    )
     shape = matrix_shape(base.shape)
     stored, merged = base.reshape(shape), result.view(shape)
+    cut = list(blocks(base.shape))
+    # The smallest and the largest element of each block: NaN if any element is.
+    extremes = torch.zeros(2, len(cut), dtype=wide_dtype)
 
-    def block(rows: tuple[int, int]) -> bool:
-        start, stop = rows
+    def block(number: int) -> None:
+        start, stop = cut[number]
         size = (stop - start, shape[1])
         wide = memory.take("sum", wide_dtype, size)
         delta = memory.take("delta", torch.float64, size)
@@ -108,9 +147,12 @@ def interpolate_rows(
                 wide.add_(memory.take("narrow", wide_dtype, size).copy_(delta))
         out = merged[start:stop]
         out.copy_(wide)
-        # As stored, hence after rounding; the extremes are NaN if any element is.
-        low, high = torch.aminmax(wide.copy_(out))
-        return bool(torch.isfinite(low) & torch.isfinite(high))
+        # As stored, hence after rounding.
+        torch.aminmax(wide.copy_(out), out=(extremes[0, number], extremes[1, number]))
 
-    cut = blocks(base.shape)
-    return result, all([block(b) for b in cut] if workers is None else workers.each(block, cut))
+    if workers is None:
+        for number in range(len(cut)):
+            block(number)
+    else:
+        workers.each(block, range(len(cut)))
+    return result, bool(torch.isfinite(extremes).all())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,10 @@ from ggez_hub.merging.inputs import BaseLoader, DeltaLoader, StreamedReference
 from ggez_hub.merging.kernels import Workers
 from ggez_hub.merging.methods import NAME, REGISTERED, register_methods
 from ggez_hub.merging.writer import MirrorWriter, MirrorWriterTask
+
+# mergekit's executor compares every task with every result that it holds, and holds all results of
+# SaveTensor until FinalizeModel: in one run its time would grow with the square of the tensors.
+PART = 64
 
 
 @dataclass(frozen=True)
@@ -97,35 +102,49 @@ def execute(
     NotFinite, or what the loaders raise; the caller throws `out` away then.
     """
     register_methods()
-    loader = BaseLoader(base)
+    parts = [sorted(part) for part in _parts(list(base))]
+    loader = BaseLoader(base, chain.from_iterable(parts))
     base_reference = StreamedReference.of(f"base:{base.folder}", loader)
     active: dict[StreamedReference, Weighted] = {}
-    writer = MirrorWriter(base, out, wrote)
-    try:
-        with Workers() as workers:
+    with Workers(max(info.nbytes for info in base.values())) as workers:
+        writer = MirrorWriter(base, out, wrote, workers.slots.give_back)
+        try:
             for number, weighted in enumerate(adapters):
                 deltas = DeltaLoader(weighted.delta, base, workers)
                 name = f"delta:{number}:{weighted.delta.name}"
                 active[StreamedReference.of(name, deltas)] = weighted
             task = MirrorWriterTask.of(writer, out)
-            tasks = _tasks(base, base_reference, active, task, REGISTERED[method])
-            for _ in Executor(tasks).run(quiet=True):
-                pass
-    finally:
-        writer.close()
-        loader.close()
-        # mergekit keeps loaders for the life of the process; ours belong to this merge.
-        for reference in (base_reference, *active):
-            LoaderCache.loaders.pop(reference, None)
+            saves = _saves(base, base_reference, active, task, REGISTERED[method])
+            for part in parts:
+                _run([saves[name] for name in part])
+            _run([FinalizeModel(tensor_save_tasks=(), writer_task=task)])
+        finally:
+            writer.close()
+            loader.close()
+            # mergekit keeps loaders for the life of the process; ours belong to this merge.
+            for reference in (base_reference, *active):
+                LoaderCache.loaders.pop(reference, None)
 
 
-def _tasks(
+def _parts(names: list[str]) -> list[list[str]]:
+    """The tensors in the order of the files, in parts of bounded length."""
+    return [names[start : start + PART] for start in range(0, len(names), PART)]
+
+
+def _run(tasks: list[Task[Any]]) -> None:
+    """Let mergekit's executor do the tasks, in the order of the names of their tensors."""
+    for _ in Executor(tasks).run(quiet=True):
+        pass
+
+
+def _saves(
     base: WeightIndex,
     base_reference: StreamedReference,
     active: dict[StreamedReference, Weighted],
     writer_task: MirrorWriterTask,
     method: str,
-) -> list[Task[Any]]:
+) -> dict[str, SaveTensor]:
+    """mergekit's plan: for each tensor the task that loads, merges and saves it."""
     configuration = MergeConfiguration(
         merge_method=method,
         base_model=base_reference,
@@ -145,9 +164,8 @@ def _tasks(
     planner = TouchedPlanner(configuration, architecture, MergeOptions(), PretrainedConfig())
     planner.touched = {reference: w.delta.touched for reference, w in active.items()}
     planned = planner.plan_to_disk(writer_task.out_path)
-    saves = tuple(
-        task.model_copy(update={"writer_task": writer_task})
+    return {
+        task.tensor_name: task.model_copy(update={"writer_task": writer_task})
         for task in planned
         if isinstance(task, SaveTensor)
-    )
-    return [*saves, FinalizeModel(tensor_save_tasks=saves, writer_task=writer_task)]
+    }

@@ -37,10 +37,18 @@ class MirrorWriter:
     """
 
     def __init__(
-        self, base: WeightIndex, out: Path, wrote: Callable[[int], None] | None = None
+        self,
+        base: WeightIndex,
+        out: Path,
+        wrote: Callable[[int], None] | None = None,
+        release: Callable[[torch.Tensor], None] | None = None,
     ) -> None:
-        """Create the weight files in `out` with the base's headers; `wrote` is told bytes."""
+        """Create the weight files in `out` with the base's headers.
+
+        `wrote` is told bytes; `release` is given each tensor when it is written.
+        """
         self._base = base
+        self._release = release or (lambda _: None)
         self._wrote = wrote or (lambda _: None)
         self._missing = set(base)
         self._room = max((info.nbytes for info in base.values()), default=0)
@@ -78,7 +86,10 @@ class MirrorWriter:
         start = self._base.files[path].data_start + self._base[name].start
         # As bytes: numpy, which the buffer protocol goes through, has no bfloat16.
         data = tensor.reshape(-1).view(torch.uint8).numpy().data
-        _write_at(self._files[path], data, start)
+        try:
+            _write_at(self._files[path], data, start)
+        finally:
+            self._release(tensor)
         self._flusher.written(self._files[path], data.nbytes)
 
     def _wait(self, room: int) -> None:
