@@ -43,9 +43,9 @@ class DiffusionFamily:
     title: str = "text-to-image diffusion"
 
     def layout(self, folder: Path) -> Layout:
-        """The weight files of every component.
+        """The weight files of every component that the pipeline names.
 
-        Raises UnknownLayout for a folder without a model_index.json, BadPipeline for a pipeline
+        Checkpoints beside them (single files for other programs) are not the pipeline's. Raises UnknownLayout for a folder without a model_index.json, BadPipeline for a pipeline
         that cannot be mirrored whole.
         """
         if not (folder / MODEL_INDEX).is_file():
@@ -155,7 +155,8 @@ def _weights(component: Path) -> tuple[str, ...]:
         raise BadPipeline(
             f"{component} holds its weights {len(sets)} times: {', '.join(sorted(sets))}",
             "Merging one would leave the others as they were, and which one is loaded depends on "
-            "the `variant` that is asked for. Keep one of them in every component.",
+            "the `variant` that is asked for. Keep one of them in every component: "
+            'hf download ... --exclude "*.fp16.*" --exclude "*.non_ema.*"',
         )
     if sets:
         return next(iter(sets.values()))

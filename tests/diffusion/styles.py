@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .loras import modules, write_by_diffusers, write_named
+import torch
+from peft import LoraConfig
+
+from .loras import load, modules, write_by_diffusers, write_named
 
 ATTENTION = r".*attn\d?\.to_(q|k|v|out\.0)"
 CLIP = r"(text_model\.)?encoder\.layers\.\d\.(self_attn\.\w+_proj|mlp\.fc\d)"
@@ -99,6 +102,22 @@ def by_diffusers(targets, **options):
     return lambda base, folder: write_by_diffusers(base, folder, targets, **options)
 
 
+def sd15_unet_alone(base, folder):
+    torch.manual_seed(3)
+    unet = load(base).unet
+    options = {"r": 3, "lora_alpha": 5, "alpha_pattern": {"conv2": 2}}
+    unet.add_adapter(LoraConfig(target_modules=["to_v", "conv2"], **options))
+    for name, parameter in unet.named_parameters():
+        if "lora_" in name:
+            parameter.data.normal_(0, 0.3)
+    unet.save_lora_adapter(folder, adapter_name="default")
+    return folder / "pytorch_lora_weights.safetensors"
+
+
+def load_into_unet(pipeline, path):
+    pipeline.unet.load_lora_adapter(path.parent, weight_name=path.name, prefix=None)
+
+
 ATTENTION_ONLY = ["to_q", "to_k", "to_v", "to_out.0"]
 CLIP_ATTENTION = ["q_proj", "k_proj", "v_proj", "out_proj"]
 
@@ -118,13 +137,8 @@ CASES = {
         by_diffusers({"unet": ATTENTION_ONLY, "text_encoder": CLIP_ATTENTION}, style="diffusers"),
     ),
     "sd15: attention processors": Case("sd15", attention_processors("unet.")),
-    "sd15: attention processors, no prefix": Case(
-        "sd15",
-        attention_processors(""),
-        lambda pipeline, path: pipeline.unet.load_lora_adapter(
-            path.parent, weight_name=path.name, prefix=None
-        ),
-    ),
+    "sd15: attention processors, no prefix": Case("sd15", attention_processors(""), load_into_unet),
+    "sd15: the UNet's own adapter": Case("sd15", sd15_unet_alone, load_into_unet),
     "sd15: kohya, conv too": Case("sd15", sd15_kohya),
     "sdxl: PEFT keys, rsLoRA": Case(
         "sdxl",

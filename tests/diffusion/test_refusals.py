@@ -143,6 +143,11 @@ def test_alpha_that_is_no_number(bases, adapter, tmp_path, alpha):
         ({"unet.r": 4, "unet.lora_alpha": 4, "unet.use_dora": True}, "use_dora"),
         ({"unet.r": 5, "unet.lora_alpha": 4}, "rank 4"),
         ({"unet.r": 4, "unet.lora_alpha": 4, "unet.init_lora_weights": "pissa"}, "pissa"),
+        (
+            {"text_encoder.r": 4, "text_encoder.lora_alpha": 4},
+            f"no LoraConfig for the module '{PEFT}'",
+        ),
+        ({"r": 4, "lora_alpha": 4}, f"no LoraConfig for the module '{PEFT}'"),
         ("r = 4", "lora_adapter_metadata"),
         ([4], "lora_adapter_metadata"),
     ],

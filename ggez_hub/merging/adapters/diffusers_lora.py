@@ -9,7 +9,7 @@ attention modules whose alphas differ, and ignores the alpha of Flux's final lay
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,8 +18,15 @@ from ggez_hub.families import Family
 from ggez_hub.families.diffusion import MODEL_INDEX
 from ggez_hub.merging.adapters.diffusers_keys import Converter, Pair
 from ggez_hub.merging.adapters.lora_file import LoraFile, LoraModule, lora_path, read_lora
-from ggez_hub.merging.adapters.modules import LowRank, ModuleDelta, ModuleSet
-from ggez_hub.merging.adapters.peft import check_options, scale_of
+from ggez_hub.merging.adapters.modules import (
+    LowRank,
+    ModuleDelta,
+    ModuleSet,
+    read_values,
+    require_floating,
+    require_room,
+)
+from ggez_hub.merging.adapters.peft_config import check_options, scale_of
 from ggez_hub.merging.deltas import BadAdapter, WeightIndex, WrongBase
 from ggez_hub.merging.rows import Product, RowDelta, whole
 from ggez_hub.weights import WeightFile
@@ -30,7 +37,6 @@ if TYPE_CHECKING:
 # Where diffusers keeps the LoraConfigs of a file, as `<component>.<option>`:
 # diffusers.loaders.lora_base.LORA_ADAPTER_METADATA_KEY.
 METADATA_KEY = "lora_adapter_metadata"
-FLOATING = frozenset({"F16", "BF16", "F32", "F64"})
 
 
 def holds_lora_file(source: Path) -> bool:
@@ -55,6 +61,7 @@ def open_lora_file(source: Path, family: Family, base: WeightIndex) -> ModuleSet
     lora = read_lora(path)
     converter, configs = Converter.of(base.folder, lora.style), _configs(lora)
     key_map = family.key_map(base.folder, base)
+    components = {name.partition("/")[0] for name in base}
     modules: dict[str, ModuleDelta] = {}
     for module in lora.modules:
         probe = _probe(lora.file, module)
@@ -68,13 +75,8 @@ def open_lora_file(source: Path, family: Family, base: WeightIndex) -> ModuleSet
                 )
             if target in modules:
                 raise BadAdapter(f"{path}: two modules change the tensor {target!r}")
-            if base[target].dtype not in FLOATING:
-                raise WrongBase(
-                    f"{target!r} of {base.folder} is {base[target].dtype}: the base is quantised",
-                    "Merge into the base that it was made from.",
-                )
             part: LowRank | Converted
-            scale = _scale(lora, module, place, configs)
+            scale = _scale(lora, module, place, configs, components)
             if pair.a is probe.a and pair.b is probe.b:
                 part = LowRank(target, lora.file, module.key_a, module.key_b, scale)
             else:
@@ -102,13 +104,9 @@ class Converted:
         return whole(self.by_rows(base), base[self.target].shape)
 
     def by_rows(self, base: WeightIndex) -> RowDelta:
-        import torch
-        from safetensors import safe_open
-
-        with safe_open(self.file.path, framework="pt") as file:
-            # In float64 the converter's products with 1 are exact for any rank.
-            a = file.get_tensor(self.module.key_a).to(torch.float64)
-            b = file.get_tensor(self.module.key_b).to(torch.float64)
+        # In float64 the converter's products with 1 are exact for any rank.
+        a = read_values(self.file, self.module.key_a)
+        b = read_values(self.file, self.module.key_b)
         pair = self.converter.convert(self.module, Pair(a, b))[self.place]
         return Product(pair.b.contiguous(), pair.a.contiguous(), self.scale)
 
@@ -122,12 +120,9 @@ class Converted:
                 f"{self.file.path}: {self.module.key_b!r} {b} does not multiply "
                 f"{self.module.key_a!r} {a}"
             )
-        if base[self.target].shape != (b[0], a[1]):
-            raise WrongBase(
-                f"{self.file.path} gives {(b[0], a[1])} for {self.target!r}, the base in "
-                f"{base.folder} has {base[self.target].shape}",
-                "The LoRA was trained on another model.",
-            )
+        for key in (self.module.key_a, self.module.key_b):
+            require_floating(self.file, key)
+        require_room(base, self.target, (b[0], a[1]), self.file)
 
 
 def _probe(file: WeightFile, module: LoraModule) -> Pair:
@@ -141,13 +136,16 @@ def _probe(file: WeightFile, module: LoraModule) -> Pair:
 
 
 def _configs(lora: LoraFile) -> dict[str, dict[str, Any]]:
-    """The LoraConfigs in the file's metadata, by component; raises BadAdapter."""
+    """The LoraConfigs in the file's metadata, by component; raises BadAdapter.
+
+    The file of one model, as `save_lora_adapter` writes it, has one that names no component: "".
+    """
     raw = lora.file.metadata.get(METADATA_KEY)
     if raw is None:
         return {}
     try:
         options = json.loads(raw)
-        split = [(*key.partition("."), value) for key, value in options.items()]
+        split = [(*key.rpartition("."), value) for key, value in options.items()]
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise BadAdapter(f"{lora.file.path}: {METADATA_KEY} cannot be read: {error}") from error
     if any(module.alpha is not None for module in lora.modules):
@@ -163,10 +161,23 @@ def _configs(lora: LoraFile) -> dict[str, dict[str, Any]]:
 
 
 def _scale(
-    lora: LoraFile, module: LoraModule, place: str, configs: Mapping[str, Mapping[str, Any]]
+    lora: LoraFile,
+    module: LoraModule,
+    place: str,
+    configs: Mapping[str, Mapping[str, Any]],
+    components: Collection[str],
 ) -> float:
+    """The factor of B @ A for the module at `place`, a path that starts with a component or not."""
     rank = lora.file.tensors[module.key_a].shape[0]
     component, _, path = place.partition(".")
     if component in configs:
         return scale_of(configs[component], path, rank, lora.file.path)
+    if "" in configs and component not in components:
+        return scale_of(configs[""], place, rank, lora.file.path)
+    if configs:
+        # diffusers would take the defaults of a LoraConfig, whatever they are.
+        raise BadAdapter(
+            f"{lora.file.path}: {METADATA_KEY} has no LoraConfig for the module {place!r}",
+            "The scale of that module is not known.",
+        )
     return 1.0 if module.alpha is None else module.alpha / rank
