@@ -171,7 +171,7 @@ def _change_status(request: Request, data: dict[str, Any]) -> Response:
     discussion = _discussion(request, repo)
     _require_author(principal, discussion.author, repo)
     status = data.get("status")
-    if status not in {"open", "closed"}:
+    if status not in ("open", "closed"):
         raise InvalidRequestError("'status' is 'open' or 'closed'")
     text = body.text(data, "comment", "")
     if text.strip():

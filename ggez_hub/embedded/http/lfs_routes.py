@@ -42,7 +42,7 @@ async def batch(request: Request) -> Response:
 
 
 def _batch(request: Request, data: dict[str, Any]) -> Response:
-    operation = data.get("operation")
+    operation = body.text(data, "operation")
     # Whoever may propose changes may bring the files for them.
     repo = access.content(request) if operation == "download" else access.contributable(request)[0]
     if operation not in {"upload", "download"}:

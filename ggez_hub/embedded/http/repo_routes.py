@@ -96,7 +96,7 @@ def _settings(request: Request, data: dict[str, Any]) -> Response:
     repo, _ = access.writable(request)
     catalog = access.store(request).catalog
     gated = data.get("gated", repo.gated or False)
-    if gated not in {"auto", "manual", False}:
+    if gated not in ("auto", "manual", False):
         raise InvalidRequestError("'gated' is 'auto', 'manual' or false")
     private = _private(data)
     if private is not None:
@@ -125,7 +125,7 @@ def signature(principal: Principal) -> Signature:
 
 def _private(data: dict[str, Any]) -> bool | None:
     visibility = data.get("visibility")
-    if visibility in {"public", "private"}:
+    if visibility in ("public", "private"):
         return bool(visibility == "private")
     private = data.get("private")
     if visibility is not None or not isinstance(private, bool | None):

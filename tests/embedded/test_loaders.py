@@ -1,0 +1,114 @@
+"""The libraries that people load models and data with: unmodified, and told of the hub by HF_ENDPOINT alone."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PUSH = """
+import sys
+from pathlib import Path
+from huggingface_hub import HfApi
+folder, repo = Path(sys.argv[1]), sys.argv[2]
+
+def push(**options):
+    HfApi().create_repo(repo, **options)
+    HfApi().upload_folder(folder_path=folder, repo_id=repo, **options)
+"""
+TRANSFORMERS = """
+import torch
+from transformers import AutoModel, AutoTokenizer, BertConfig, BertModel, BertTokenizerFast
+words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "hello", "sabai"]
+(folder / "vocab.txt").write_text("\\n".join(words))
+tokenizer = BertTokenizerFast(vocab_file=str(folder / "vocab.txt"))
+tokenizer.save_pretrained(folder)
+model = BertModel(BertConfig(vocab_size=len(words), hidden_size=32, num_hidden_layers=1,
+                             num_attention_heads=2, intermediate_size=32))
+model.save_pretrained(folder)
+push()
+loaded = AutoModel.from_pretrained(repo)
+for name, tensor in model.state_dict().items():
+    assert torch.equal(tensor, loaded.state_dict()[name]), name
+assert AutoTokenizer.from_pretrained(repo)("hello sabai") == tokenizer("hello sabai")
+"""
+DIFFUSERS = """
+import torch
+from diffusers import DDPMPipeline, DDPMScheduler, DiffusionPipeline, UNet2DModel
+unet = UNet2DModel(sample_size=8, block_out_channels=(32, 32), layers_per_block=1,
+                   down_block_types=("DownBlock2D",) * 2, up_block_types=("UpBlock2D",) * 2)
+DDPMPipeline(unet=unet, scheduler=DDPMScheduler()).save_pretrained(folder)
+push()
+loaded = DiffusionPipeline.from_pretrained(repo)
+assert isinstance(loaded, DDPMPipeline)
+for name, tensor in unet.state_dict().items():
+    assert torch.equal(tensor, loaded.unet.state_dict()[name]), name
+"""
+OPEN_CLIP = """
+import open_clip, torch
+from tests.models import open_clip_model, write_open_clip
+write_open_clip(folder, torch.float32, buffer=False)
+push()
+loaded = open_clip.create_model(f"hf-hub:{repo}")
+assert torch.equal(loaded.visual.proj, open_clip_model().visual.proj)
+"""
+PEFT = """
+import torch
+from peft import PeftModel
+from safetensors.torch import load_file
+from tests.models import open_clip_model, write_lora
+write_lora(folder, targets=["c_fc"])
+push()
+loaded = PeftModel.from_pretrained(open_clip_model(), repo).state_dict()
+saved = load_file(folder / "adapter_model.safetensors")
+assert saved
+for name, tensor in saved.items():
+    assert torch.equal(tensor, loaded[name.replace(".weight", ".default.weight")]), name
+"""
+DATASETS = """
+import pyarrow as pa, pyarrow.parquet as pq
+from datasets import load_dataset
+(folder / "data").mkdir()
+for split, numbers in {"train": range(100), "test": range(7)}.items():
+    table = pa.table({"number": list(numbers), "text": [f"row {n}" for n in numbers]})
+    pq.write_table(table, folder / "data" / f"{split}-00000-of-00001.parquet")
+push(repo_type="dataset")
+data = load_dataset(repo)
+assert {split: len(rows) for split, rows in data.items()} == {"train": 100, "test": 7}
+assert data["train"][41] == {"number": 41, "text": "row 41"}
+stream = load_dataset(repo, split="train", streaming=True)
+assert [row["number"] for row in stream] == list(range(100))
+assert next(iter(stream.skip(5))) == {"number": 5, "text": "row 5"}
+"""
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        pytest.param(TRANSFORMERS, id="transformers"),
+        pytest.param(DIFFUSERS, id="diffusers", marks=pytest.mark.slow),
+        pytest.param(OPEN_CLIP, id="open_clip"),
+        pytest.param(PEFT, id="peft", marks=pytest.mark.slow),
+        pytest.param(DATASETS, id="datasets"),
+    ],
+)
+def test_loads_from_the_hub(hub, new_id, tmp_path, script):
+    environment = {
+        **os.environ,
+        "HF_ENDPOINT": hub.endpoint,
+        "HF_TOKEN": hub.tokens["alice"],
+        "HF_HOME": str(tmp_path / "home"),
+        "HF_HUB_DISABLE_XET": "1",
+    }
+    (tmp_path / "folder").mkdir()
+    result = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", PUSH + script, tmp_path / "folder", new_id()],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr[-3000:]

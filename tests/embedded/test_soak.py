@@ -1,0 +1,220 @@
+"""`make soak`: a server that is killed at any moment, under writers that try again."""
+
+import hashlib
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+
+import httpx2
+import pytest
+from huggingface_hub import CommitOperationAdd, HfApi
+from huggingface_hub.errors import HfHubHTTPError
+from huggingface_hub.utils import _http
+
+from ggez_hub.embedded.store import HubStore
+
+pytestmark = pytest.mark.slow
+
+KILLS = 50
+WRITERS = 3
+SERVE = [sys.executable, "-c", "from ggez_hub.cli.main import main; main()", "serve"]
+
+
+class Server:
+    """A server that is started again at the same address after each kill."""
+
+    def __init__(self, root):
+        self.root = root
+        self.port = "0"
+        self.start()
+
+    def start(self):
+        command = [*SERVE, "--root", str(self.root), "--port", self.port]
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        self.endpoint = self.process.stdout.readline().strip()
+        assert self.endpoint, "the server did not start again"
+        self.port = self.endpoint.rpartition(":")[2]
+
+    def kill(self):
+        self.process.send_signal(signal.SIGKILL)
+        self.process.communicate()
+
+
+@dataclass
+class Writer:
+    """Commits to a repo of its own until it is told to stop, and tries again what was not acknowledged."""
+
+    server: Server
+    token: str
+    repo: str
+    stop: threading.Event
+    acknowledged: list = field(default_factory=list)
+    attempted: dict = field(default_factory=dict)
+    failure: BaseException | None = None
+
+    def run(self):
+        try:
+            self.write()
+        except BaseException as error:
+            self.failure = error
+
+    def write(self):
+        chance = random.Random(self.repo)  # noqa: S311
+        api = HfApi(self.server.endpoint, token=self.token)
+        number = 0
+        while not self.stop.is_set():
+            number += 1
+            files = {
+                f"text/{number}.txt": chance.randbytes(300).hex().encode(),
+                f"large/{number}.bin": b"\0" + chance.randbytes(chance.choice([10, 3_000_000])),
+            }
+            if number % 5 == 0:
+                files |= {f"many/{number}-{item}.txt": b"%d" % item for item in range(60)}
+            self.attempted |= {path: sha(content) for path, content in files.items()}
+            # Until it is acknowledged: what was tried before may have arrived, which changes nothing.
+            while not self.stop.is_set():
+                try:
+                    commit = api.create_commit(
+                        self.repo,
+                        [CommitOperationAdd(path, content) for path, content in files.items()],
+                        commit_message=f"{number}",
+                    )
+                # AttributeError: the client drops its connections, which all threads share, when
+                # one of them meets a dead server.
+                except (httpx2.TransportError, HfHubHTTPError, OSError, AttributeError) as error:
+                    answer = getattr(error, "response", None)
+                    assert answer is None or answer.status_code < 500, answer.text
+                    time.sleep(0.05)
+                else:
+                    self.acknowledged.append((commit.oid, list(files)))
+                    break
+
+
+def sha(content):
+    return hashlib.sha256(content).hexdigest()
+
+
+def test_kill_at_random_points_under_concurrent_writers(tmp_path, monkeypatch):
+    # The client would wait for seconds after each kill, and the next kill would meet an idle server.
+    for function in (_http._http_backoff_base, _http.http_backoff):
+        monkeypatch.setitem(function.__kwdefaults__, "max_retries", 0)
+    root = tmp_path / "hub"
+    with HubStore.open(root) as store:
+        token = store.owner_token()
+        for number in range(WRITERS):
+            store.create_repo("model", f"acme/{number}")
+    server = Server(root)
+    stop = threading.Event()
+    writers = [Writer(server, token, f"acme/{number}", stop) for number in range(WRITERS)]
+    threads = [threading.Thread(target=writer.run) for writer in writers]
+    for thread in threads:
+        thread.start()
+    chance = random.Random(0)  # noqa: S311
+    for _ in range(KILLS):
+        time.sleep(chance.uniform(0.05, 0.9))
+        server.kill()
+        with HubStore.open(root) as store:
+            for writer in writers:
+                readable(store, writer)
+        server.start()
+    time.sleep(2)
+    stop.set()
+    for thread in threads:
+        thread.join(timeout=120)
+    server.kill()
+    assert [writer.failure for writer in writers] == [None] * WRITERS
+    assert all(writer.acknowledged for writer in writers)
+    with HubStore.open(root) as store:
+        for writer in writers:
+            whole(store, writer)
+        objects_are_what_they_are_called(store)
+    for writer in writers:
+        fsck(root, writer.repo)
+
+
+def readable(store, writer):
+    """The head can be read, and is not older than what was acknowledged."""
+    acknowledged = [oid for oid, _ in writer.acknowledged]
+    with store.git(store.repo("model", writer.repo)) as git:
+        head = git.refs.head("main")
+        if acknowledged:
+            assert head is not None
+            git.refs.resolve(acknowledged[-1])
+        if head is not None:
+            history = {commit.id.decode() for commit in ancestry(git, head)}
+            assert set(acknowledged) <= history
+            git.snapshot().files()
+
+
+def ancestry(git, head):
+    from ggez_hub.embedded.history import ancestry as walk
+
+    return walk(git.objects, head)
+
+
+def whole(store, writer):
+    """Every file of every acknowledged commit is there with the content that was sent."""
+    with store.git(store.repo("model", writer.repo)) as git:
+        snapshot = git.snapshot()
+        for path in {path for _, paths in writer.acknowledged for path in paths}:
+            entry = snapshot.file(path)
+            if entry.lfs is not None:
+                content = store.lfs.path(entry.lfs.oid).read_bytes()
+            else:
+                content = snapshot.read(entry)
+            assert sha(content) == writer.attempted[path], path
+
+
+def objects_are_what_they_are_called(store):
+    """Every large file, also of uploads that were never committed."""
+    found = [path for path in (store.root / "lfs").glob("??/??/*") if path.is_file()]
+    assert found
+    for path in found:
+        with path.open("rb") as file:
+            assert hashlib.file_digest(file, "sha256").hexdigest() == path.name
+
+
+def fsck(root, repo):
+    git = shutil.which("git")
+    if git is not None:
+        command = [git, "-C", str(root / "models" / f"{repo}.git"), "fsck", "--full", "--strict"]
+        subprocess.run(command, check=True, capture_output=True)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="reads /proc")  # noqa: PTH110
+def test_a_large_upload_costs_little_memory(tmp_path):
+    size = 2 << 30
+    root = tmp_path / "hub"
+    source = tmp_path / "large.bin"
+    with source.open("wb") as file:
+        for _ in range(size >> 20):
+            file.write(os.urandom(1 << 20))
+    with HubStore.open(root) as store:
+        token = store.owner_token()
+    server = Server(root)
+    try:
+        api = HfApi(server.endpoint, token=token)
+        repo = api.create_repo("acme/large").repo_id
+        before = memory(server.process.pid)
+        api.upload_file(path_or_fileobj=source, path_in_repo="large.bin", repo_id=repo)
+        after = memory(server.process.pid)
+        assert api.get_paths_info(repo, "large.bin")[0].size == size
+    finally:
+        server.kill()
+    sys.stdout.write(f"peak of the server: {after >> 20} MiB, {before >> 20} MiB before\n")
+    assert after < 100 << 20
+
+
+def memory(pid):
+    """The most memory that a process has held."""
+    with open(f"/proc/{pid}/status") as status:  # noqa: PTH123
+        line = next(line for line in status if line.startswith("VmHWM"))
+    return int(line.split()[1]) << 10
