@@ -7,6 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from ggez_hub.errors import GgezError
 from ggez_hub.families.base import KeyMap, Layout, UnknownLayout
 from ggez_hub.families.transformers_folder import (
     CONFIG,
@@ -19,6 +20,10 @@ from ggez_hub.families.transformers_names import transformers_key_map
 OPEN_CLIP_CONFIG = "open_clip_config.json"
 OPEN_CLIP_WEIGHTS = "open_clip_model.safetensors"
 HEAD = re.compile(r"For[A-Z]")
+
+
+class OtherFormat(GgezError):
+    """An adapter fits none of the modules of a model that is there in a second format."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +52,18 @@ class EmbeddingFamily:
         if not _is_open_clip(folder):
             return transformers_key_map(folder, names)
 
+        both = (folder / CONFIG).is_file()
+
         # open_clip's modules have the names of its tensors.
         def tensor(module: str) -> str | None:
             name = f"{module}.weight"
+            if both and not any(n.startswith(f"{module}.") for n in names):
+                raise OtherFormat(
+                    f"module {module!r} is none of the open_clip model in {folder}, which holds a "
+                    "transformers model too",
+                    f"For an adapter of the latter, merge a copy of the folder without "
+                    f"{OPEN_CLIP_CONFIG}.",
+                )
             return name if name in names else None
 
         return tensor

@@ -39,10 +39,13 @@ class VlmFamily:
 
 def _loader(checkpoint: Checkpoint) -> str:
     """The Auto class for what the model does; the class itself where none is made for it."""
-    if "vision_config" in checkpoint.config:
-        return SEES
     architecture = checkpoint.architecture
-    return READS if not architecture or architecture.endswith("ForCausalLM") else architecture
+    sees = "vision_config" in checkpoint.config
+    if not architecture:
+        return SEES if sees else READS
+    if sees and architecture.endswith(("ForConditionalGeneration", "ForCausalLM")):
+        return SEES
+    return READS if architecture.endswith("ForCausalLM") else architecture
 
 
 FAMILY = VlmFamily()

@@ -13,10 +13,12 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models
 
 from ggez_hub.families import UnknownLayout, detect_family, get_family
+from ggez_hub.families.embedding import OtherFormat
 from ggez_hub.families.transformers_folder import BadCheckpoint, MissingShard, QuantisedBase
 from ggez_hub.merging import Adapter, merge
 from ggez_hub.weights import BadWeights
 
+from ..models import write_open_clip
 from .architectures import CLIP, LLAMA_MODEL, LLAVA_HUB, write_adapter, write_base, write_shards
 
 VLM = get_family("vlm")
@@ -153,6 +155,40 @@ def test_variants_are_merged_and_loaded_as_such(tmp_path, llama_adapter, shards)
     assert state.keys() == whole.keys()
     changed = {name for name, tensor in whole.items() if not torch.equal(state[name], tensor)}
     assert len(changed) == 4
+
+
+@pytest.mark.parametrize(
+    ("config", "loader"),
+    [
+        (CLIP.config | {"architectures": ["CLIPModel"]}, "CLIPModel"),
+        (
+            CLIP.config | {"architectures": ["CLIPForImageClassification"]},
+            "CLIPForImageClassification",
+        ),
+        (LLAVA_HUB.config, "AutoModelForImageTextToText"),
+        (LLAMA_MODEL.config, "AutoModelForCausalLM"),
+        (LLAMA_MODEL.config | {"architectures": ["LlamaModel"]}, "LlamaModel"),
+    ],
+)
+def test_the_class_that_loads_a_folder_of_a_named_family(tmp_path, config, loader):
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    save_file({"x": torch.zeros(1)}, tmp_path / "model.safetensors")
+    layout = VLM.layout(tmp_path)
+    assert layout.loader == loader
+    assert VLM.loading_lines(layout, "x")[0].startswith(f"from transformers import {loader}, ")
+
+
+def test_a_folder_in_two_formats_is_that_of_open_clip(tmp_path):
+    (tmp_path / "base").mkdir()
+    base = write_base(tmp_path / "base", CLIP, torch.float16)
+    write_open_clip(base, torch.float16)
+    adapter = write_adapter(tmp_path / "adapter", CLIP.build(), ["fc1"])
+    family = detect_family(base)
+    assert family.layout(base).library == "open_clip"
+    with pytest.raises(OtherFormat, match=r"fc1.*transformers model too"):
+        merge(base, [Adapter(adapter, 0.5)], tmp_path / "out", family)
+    (base / "open_clip_config.json").unlink()
+    assert merge(base, [Adapter(adapter, 0.5)], tmp_path / "out", family).touched == 4
 
 
 def tokenizer():
