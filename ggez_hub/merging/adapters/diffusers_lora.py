@@ -8,12 +8,14 @@ attention modules whose alphas differ, and ignores the alpha of Flux's final lay
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ggez_hub.errors import MissingExtra
 from ggez_hub.families import Family
 from ggez_hub.families.diffusion import MODEL_INDEX
 from ggez_hub.merging.adapters.diffusers_keys import Converter, Pair
@@ -48,8 +50,11 @@ def open_lora_file(source: Path, family: Family, base: WeightIndex) -> ModuleSet
     """The LoRA file at `source`, or in that folder, as Deltas for the pipeline `base`.
 
     Raises BadAdapter for what cannot be merged exactly, WrongBase where a module or a shape does
-    not fit, BadWeights for a broken file.
+    not fit, BadWeights for a broken file, MissingExtra without torch and diffusers.
     """
+    for library in ("torch", "diffusers"):
+        if importlib.util.find_spec(library) is None:
+            raise MissingExtra(library, "merge")
     path = lora_path(source)
     if path is None:
         raise BadAdapter(f"{source} holds no LoRA file")
