@@ -21,6 +21,7 @@ from ggez_hub.merging.adapters.peft_config import (
     scale_of,
 )
 from ggez_hub.merging.adapters.peft_modules import Builder
+from ggez_hub.merging.adapters.peft_source import PeftSource
 from ggez_hub.merging.deltas import BadAdapter, WeightIndex
 from ggez_hub.weights import WeightFile, read_header
 
@@ -70,7 +71,7 @@ def open_peft(folder: Path, family: Family, base: WeightIndex) -> ModuleSet:
     file = _weights(folder)
     config = read_any_config(folder)
     keys = sort_keys(file, config)
-    builder = Builder(folder, file, config, family.key_map(base.folder, base), base)
+    builder = Builder(PeftSource(folder, file, config, family, base))
     return ModuleSet(str(folder), builder.build(keys.parts, keys.saved), base)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ggez_hub.merging.adapters.finetune import same_bytes, same_values
 from ggez_hub.merging.adapters.modules import (
     FLOATING,
     read_values,
@@ -17,6 +18,7 @@ from ggez_hub.merging.adapters.modules import (
     require_room,
 )
 from ggez_hub.merging.deltas import BadAdapter, WeightIndex, WrongBase
+from ggez_hub.merging.rows import Difference, RowDelta, whole
 from ggez_hub.weights import WeightFile
 
 if TYPE_CHECKING:
@@ -31,12 +33,22 @@ class Saved:
     file: WeightFile
     key: str
 
-    def values(self) -> torch.Tensor:
-        """The saved tensor in float64; raises BadAdapter if it is not finite."""
-        return read_values(self.file, self.key)
+    def stored(self) -> torch.Tensor:
+        """The saved tensor as it is; raises BadAdapter if it is not finite."""
+        import torch
+        from safetensors import safe_open
+
+        with safe_open(self.file.path, framework="pt") as opened:
+            saved: torch.Tensor = opened.get_tensor(self.key)
+        if not torch.isfinite(saved).all():
+            raise BadAdapter(f"{self.file.path}: {self.key!r} is not finite: it holds NaN or Inf")
+        return saved
 
     def delta(self, base: WeightIndex) -> torch.Tensor:
-        return self.values().sub_(base.read(self.target))
+        return whole(self.by_rows(base), base[self.target].shape)
+
+    def by_rows(self, base: WeightIndex) -> RowDelta:
+        return Difference(self.stored(), base.read(self.target))
 
     def changes(self, base: WeightIndex) -> bool:
         """Whether any value differs from the base's.
@@ -44,18 +56,14 @@ class Saved:
         Raises WrongBase for another shape, BadAdapter for integers that differ: there is no
         beta of an integer.
         """
-        import torch
-        from safetensors import safe_open
-
         info, saved = base[self.target], self.file.tensors[self.key]
         if info.dtype in FLOATING:
             require_floating(self.file, self.key)
             require_room(base, self.target, saved.shape, self.file)
-            return bool((self.delta(base) != 0).any())
-        with safe_open(self.file.path, framework="pt") as opened:
-            alike = (saved.dtype, saved.shape) == (info.dtype, info.shape)
-            if alike and torch.equal(opened.get_tensor(self.key), base.read(self.target)):
-                return False
+            return not same_values(self.stored(), base.read(self.target))
+        alike = (saved.dtype, saved.shape) == (info.dtype, info.shape)
+        if alike and same_bytes(self.stored(), base.read(self.target)):
+            return False
         raise BadAdapter(
             f"{self.file.path}: {self.key!r} replaces the {info.dtype} tensor {self.target!r} of "
             "the base, which cannot be interpolated"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ggez_hub.families import KeyMap
 from ggez_hub.families.base import NotOneToOne, TiedWeight
-from ggez_hub.merging.adapters.peft_modules import find_parameter
+from ggez_hub.merging.adapters.peft_source import find_parameter
 from ggez_hub.merging.deltas import WeightIndex
 
 if TYPE_CHECKING:
