@@ -27,9 +27,11 @@ class Server(uvicorn.Server):
     def __init__(
         self, store: HubStore, host: str = LOCALHOST, port: int = 0, limits: Limits | None = None
     ) -> None:
+        limits = limits or Limits()
         super().__init__(
             uvicorn.Config(
                 create_app(store, limits),
+                h11_max_incomplete_event_size=limits.headers,
                 loop="asyncio",
                 http="h11",
                 ws="none",

@@ -100,6 +100,10 @@ class HubStore:
         """
         return self.accounts.new_token(name, scope)
 
+    def revoke_token(self, token: str) -> bool:
+        """Accept a token no longer; whether there was such a token."""
+        return self.accounts.revoke_token(token)
+
     def owner_token(self) -> str:
         """A token of the folder's owner, who may do everything; kept in a file for them alone."""
         with FileLock(self.root / "open.lock"):

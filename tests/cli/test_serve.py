@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from huggingface_hub import HfApi
 
 from ggez_hub.cli.main import cli
+from ggez_hub.embedded import session
 
 COMMAND = [sys.executable, "-c", "from ggez_hub.cli.main import main; main()", "serve"]
 
@@ -75,6 +76,26 @@ def test_one_server_for_each_folder(tmp_path):
     assert errors.startswith("error: a server runs on")
     assert endpoint in errors
     assert "Traceback" not in errors
+
+
+def test_a_session_joins_the_server_and_does_not_end_it(tmp_path):
+    root = tmp_path / "hub"
+    with served("--root", root) as process:
+        endpoint = process.stdout.readline().strip()
+        for _ in range(2):
+            with session(root) as joined:
+                assert joined == endpoint
+        assert process.poll() is None
+
+
+def test_a_server_that_was_killed_is_no_hindrance(tmp_path):
+    root = tmp_path / "hub"
+    with served("--root", root) as process:
+        process.stdout.readline()
+    assert (root / "server.json").exists()
+    with served("--root", root) as process:
+        endpoint = process.stdout.readline().strip()
+        assert list(HfApi(endpoint, token=False).list_models()) == []
 
 
 @pytest.mark.parametrize(

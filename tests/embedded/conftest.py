@@ -16,7 +16,7 @@ from ggez_hub.embedded.http.limits import Limits
 from ggez_hub.embedded.serving import Server
 from ggez_hub.embedded.store import HubStore
 
-LIMITS = Limits(regular_file=6 << 20, commit_body=32 << 20, lfs_object=64 << 20)
+LIMITS = Limits(regular_file=6 << 20, commit_body=32 << 20, commit_files=1200, lfs_object=64 << 20)
 
 
 @dataclass(frozen=True)

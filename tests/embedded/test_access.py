@@ -6,6 +6,7 @@ import re
 
 import httpx2
 import pytest
+from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 
 from ggez_hub.embedded.http.app import create_app
@@ -124,6 +125,15 @@ def test_tokens_are_stored_hashed(hub):
     stored = b"".join(path.read_bytes() for path in hub.store.root.glob("hub.sqlite3*"))
     for token in hub.tokens.values():
         assert token.encode() not in stored
+
+
+def test_a_revoked_token_is_refused(hub, repo):
+    token = hub.store.new_token("bob", "write")
+    HfApi(hub.endpoint, token=token).whoami()
+    assert hub.store.revoke_token(token)
+    with pytest.raises(HfHubHTTPError, match="Invalid user token"):
+        HfApi(hub.endpoint, token=token).whoami()
+    assert not hub.store.revoke_token(token)
 
 
 class TestLargeFiles:

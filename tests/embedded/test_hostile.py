@@ -2,6 +2,7 @@
 
 import base64
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx2
 import pytest
@@ -181,6 +182,34 @@ def test_json_that_is_too_large(hub, commit):
         f"{hub.endpoint}/api/repos/create", headers=commit.headers, content=content
     )
     assert answer.status_code == 413
+
+
+def test_a_commit_of_too_many_files(api, repo, commit):
+    assert commit(*(put(f"{number}.txt") for number in range(1201))).status_code == 413
+    assert api.list_repo_files(repo) == [".gitattributes"]
+
+
+def test_headers_that_are_too_long(hub):
+    with httpx2.Client(base_url=hub.endpoint) as client:
+        assert client.get("/api/models", headers={"X-Long": "x" * 20_000}).status_code == 200
+        try:
+            status = client.get("/api/models", headers={"X-Long": "x" * 200_000}).status_code
+        except httpx2.TransportError:
+            status = 400
+        assert 400 <= status < 500
+
+
+def test_two_commits_on_one_parent(api, repo, commit):
+    parent = api.list_repo_commits(repo)[0].commit_id
+    header = {"key": "header", "value": {"summary": "x", "parentCommit": parent}}
+
+    def attempt(number):
+        return commit(put(f"{number}.txt"), header=header).status_code
+
+    with ThreadPoolExecutor(8) as pool:
+        codes = sorted(pool.map(attempt, range(8)))
+    assert codes == [200] + [412] * 7
+    assert len(api.list_repo_files(repo)) == 2
 
 
 def test_identities_cannot_break_a_commit(api, repo, commit):

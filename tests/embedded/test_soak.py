@@ -26,6 +26,11 @@ WRITERS = 3
 SERVE = [sys.executable, "-c", "from ggez_hub.cli.main import main; main()", "serve"]
 
 
+# What the client makes of a server that dies: an upload is wrapped in a RuntimeError, and connections
+# that all threads share are dropped when one of them meets a dead server (AttributeError).
+UNLUCKY = (OSError, RuntimeError, AttributeError)
+
+
 class Server:
     """A server that is started again at the same address after each kill."""
 
@@ -87,15 +92,20 @@ class Writer:
                         [CommitOperationAdd(path, content) for path, content in files.items()],
                         commit_message=f"{number}",
                     )
-                # AttributeError: the client drops its connections, which all threads share, when
-                # one of them meets a dead server.
-                except (httpx2.TransportError, HfHubHTTPError, OSError, AttributeError) as error:
-                    answer = getattr(error, "response", None)
-                    assert answer is None or answer.status_code < 500, answer.text
+                except (httpx2.TransportError, HfHubHTTPError, *UNLUCKY) as error:
+                    the_hub_did_not_fail(error)
                     time.sleep(0.05)
                 else:
                     self.acknowledged.append((commit.oid, list(files)))
                     break
+
+
+def the_hub_did_not_fail(error):
+    """No attempt may have been answered with an error of the hub itself."""
+    while error is not None:
+        answer = getattr(error, "response", None)
+        assert answer is None or answer.status_code < 500, answer.text
+        error = error.__cause__
 
 
 def sha(content):

@@ -18,6 +18,7 @@ from ggez_hub.embedded.errors import (
     AlreadyExistsError,
     EntryNotFoundError,
     HubError,
+    InvalidPathError,
     InvalidRequestError,
     RepoNotFoundError,
     RevisionNotFoundError,
@@ -236,3 +237,27 @@ def test_a_store_of_a_newer_version_is_left_alone(tmp_path):
     connection.close()
     with pytest.raises(HubError, match="schema 99"):
         HubStore.open(tmp_path)
+
+
+def test_many_files_go_into_one_pack(seeded):
+    files = {f"many/{number}.txt": b"%d" % number for number in range(200)}
+    commit(seeded, files)
+    repo = seeded.repo("model", "acme/tiny")
+    (pack,) = seeded.folder(repo).glob("objects/pack/*.pack")
+    assert pack.with_suffix(".idx").exists()
+    with seeded.git(repo) as git:
+        snapshot = git.snapshot()
+        for path, content in files.items():
+            assert snapshot.read(snapshot.file(path)) == content
+    # The same files again need no second pack.
+    commit(seeded, files)
+    assert len(list(seeded.folder(repo).glob("objects/pack/*.pack"))) == 1
+
+
+def test_a_commit_that_fails_leaves_no_objects(seeded):
+    repo = seeded.repo("model", "acme/tiny")
+    before = sorted(seeded.folder(repo).glob("objects/**/*"))
+    files = {f"many/{number}.txt": b"%d" % number for number in range(200)}
+    with pytest.raises(InvalidPathError):
+        commit(seeded, {**files, "A": b"", "a": b""})
+    assert sorted(seeded.folder(repo).glob("objects/**/*")) == before

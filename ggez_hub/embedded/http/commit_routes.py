@@ -81,6 +81,7 @@ async def _receive(
 ) -> tuple[_Header, list[Change]]:
     header: _Header | None = None
     changes: list[Change] = []
+    most = access.limits(incoming.request).commit_files
     async for line in lines:
         item = body.parse_object(line)
         key, value = item.get("key"), item.get("value")
@@ -90,6 +91,8 @@ async def _receive(
             header = _header(value)
         elif header is None:
             raise InvalidRequestError("the first line of a commit is its header")
+        elif len(changes) == most:
+            raise TooLargeError(f"A commit has at most {most} files: send several")
         else:
             changes.append(await run_in_threadpool(_change, incoming, key, value))
     if header is None:

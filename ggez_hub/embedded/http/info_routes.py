@@ -157,7 +157,8 @@ def _only(document: dict[str, Any], wanted: set[str]) -> dict[str, Any]:
 def timestamp(seconds: int) -> str:
     """A moment as the Hub's API writes it."""
     moment = datetime.datetime.fromtimestamp(seconds, tz=datetime.UTC)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.000Z")
+    # A list of a thousand repos has two thousand of these, and strftime takes five times as long.
+    return moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 routes = [
