@@ -75,6 +75,27 @@ def test_a_private_repo_looks_like_a_missing_one(hub, secret_repo, method, templ
     assert answers[0][2]["x-error-code"] == "RepoNotFound"
 
 
+# What is asked for with a POST and changes nothing.
+QUESTIONS = ("/paths-info/", "/git-upload-pack")
+CHANGES = [
+    (method, template)
+    for method, template in API_ROUTES
+    if method in {"POST", "PUT", "DELETE"} and not any(part in template for part in QUESTIONS)
+]
+
+
+@pytest.mark.parametrize("who", [None, "reader"])
+@pytest.mark.parametrize(("method", "template"), CHANGES)
+def test_nothing_is_changed_without_a_token_that_may_write(hub, api, repo, method, template, who):
+    # Routes of a thread or a comment are asked about one that exists.
+    thread = api.create_discussion(repo, "A question")
+    path = address(template, repo).replace("0" * 24, thread.events[0].id)
+    headers = {**header(hub, who), "Content-Type": "application/json"}
+    response = httpx2.request(method, hub.endpoint + path, headers=headers, content=body(path))
+    assert response.status_code in ({403} if who else {401, 403})
+    assert api.list_repo_files(repo) == [".gitattributes"]
+
+
 def test_a_private_repo_is_listed_for_its_members_alone(hub, secret_repo):
     def listed(who):
         return secret_repo in {item.id for item in hub.api(who).list_models()}

@@ -14,6 +14,7 @@ from dulwich.repo import Repo
 
 from ggez_hub.embedded.accounts import Accounts
 from ggez_hub.embedded.changes import PutBlob
+from ggez_hub.embedded.database import Database
 from ggez_hub.embedded.errors import (
     AlreadyExistsError,
     EntryNotFoundError,
@@ -26,6 +27,9 @@ from ggez_hub.embedded.errors import (
 )
 from ggez_hub.embedded.history import Signature
 from ggez_hub.embedded.lfs import Pointer
+from ggez_hub.embedded.listing import Query
+from ggez_hub.embedded.refs import Refs
+from ggez_hub.embedded.schema import STEPS
 from ggez_hub.embedded.store import HubStore
 
 MAIN = {"author": "Ada", "email": "ada@example.org", "date": 1_760_000_000}
@@ -261,3 +265,53 @@ def test_a_commit_that_fails_leaves_no_objects(seeded):
     with pytest.raises(InvalidPathError):
         commit(seeded, {**files, "A": b"", "a": b""})
     assert sorted(seeded.folder(repo).glob("objects/**/*")) == before
+
+
+def test_a_store_of_the_first_schema_is_brought_up_to_date(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("ggez_hub.embedded.database.STEPS", STEPS[:1])
+        database = Database(tmp_path / "hub.sqlite3")
+        with database.transaction() as connection:
+            connection.execute(
+                "INSERT INTO accounts (name, kind, fullname) VALUES ('acme', 'org', 'Acme')"
+            )
+        database.close()
+    with HubStore.open(tmp_path) as store:
+        assert store.accounts.exists("acme")
+        assert not store.accounts.default_private("acme")
+        store.create_repo("model", ID)
+        assert len(store.listing(Query("model"), 0, 10)) == 1
+
+
+def test_a_store_of_a_later_schema_is_refused(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("ggez_hub.embedded.database.STEPS", (*STEPS, "CREATE TABLE later (x)"))
+        HubStore.open(tmp_path).close()
+    with pytest.raises(HubError, match="use the version that wrote it"):
+        HubStore.open(tmp_path)
+
+
+def test_a_list_is_never_stale(seeded):
+    """A row of the index is removed before main moves, also if the process then dies."""
+    commit(seeded, {"README.md": b"---\ntags: [old]\n---\n"})
+
+    def tagged(tag):
+        return [item.repo.id for item in seeded.listing(Query("model", tags=[tag]), 0, 10)]
+
+    assert tagged("old") == [ID]
+    repo = seeded.repo("model", ID)
+    with pytest.MonkeyPatch.context() as patch:
+        # The moment after the branch has moved, in which nothing else is done any more.
+        swap = Refs.swap
+
+        def swap_and_die(self, *arguments):
+            swap(self, *arguments)
+            raise KeyboardInterrupt
+
+        patch.setattr(Refs, "swap", swap_and_die)
+        with pytest.raises(KeyboardInterrupt):
+            commit(seeded, {"README.md": b"---\ntags: [new]\n---\n"})
+    assert tagged("new") == [ID]
+    assert tagged("old") == []
+    seeded.delete_repo(repo)
+    assert tagged("new") == []
