@@ -1,7 +1,8 @@
 """What a pull request would change: the difference to its target, conflicts, and the merged tree.
 
 Merging is by whole files, as there are no working copies here in which lines could be reconciled: a file
-that both sides changed differently is a conflict.
+that both sides changed differently is a conflict. The exception is `.gitattributes`, to which the hub itself
+adds lines on both sides: the merged one has the lines of both.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Final
 
 from dulwich.patch import write_object_diff
 
+from ggez_hub.embedded.attributes import ATTRIBUTES_FILE
 from ggez_hub.embedded.errors import ConflictError
 from ggez_hub.embedded.history import ancestry
 from ggez_hub.embedded.objects import FileChange, Objects
@@ -50,6 +52,8 @@ def compare(objects: Objects, target: str, head: str) -> Comparison:
     conflicts = []
     for change in changes:
         there = locate(objects, theirs, change.path)
+        if _both_have(change, there):
+            continue
         if (there[1] if there else None) not in {change.before, change.after}:
             conflicts.append(change.path)
     return Comparison(target, head, commits, changes, conflicts)
@@ -69,10 +73,23 @@ def merged_tree(objects: Objects, comparison: Comparison) -> str:
     # Removals first: a file may have made place for a folder of its name.
     for change in sorted(comparison.changes, key=lambda change: change.after is not None):
         if change.after is not None:
-            editor.put(change.path, change.after)
+            editor.put(change.path, _merged_blob(objects, editor, change, change.after))
         elif editor.find(change.path) is not None:
             editor.remove(change.path, folder=False)
     return editor.write()
+
+
+def _both_have(change: FileChange, there: tuple[int, str] | None) -> bool:
+    return change.path == ATTRIBUTES_FILE and change.after is not None and there is not None
+
+
+def _merged_blob(objects: Objects, editor: TreeEditor, change: FileChange, after: str) -> str:
+    ours = editor.find(change.path)
+    if change.path != ATTRIBUTES_FILE or ours in {None, change.before, after}:
+        return after
+    lines = dict.fromkeys(objects.blob(ours or after).splitlines())
+    lines |= dict.fromkeys(objects.blob(after).splitlines())
+    return objects.write_blob(b"".join(line + b"\n" for line in lines))
 
 
 def merge_message(objects: Objects, comparison: Comparison, title: str, number: int) -> str:

@@ -92,6 +92,16 @@ class TestProposals:
         with pytest.raises(HfHubHTTPError, match="case-insensitive"):
             api.merge_pull_request(shared, 1)
 
+    def test_large_files_of_both_sides_are_tracked(self, api, bob, shared):
+        propose(bob, shared, {"x.one": b"\0one"})
+        api.upload_file(path_or_fileobj=b"\0two", path_in_repo="x.two", repo_id=shared)
+        assert api.get_discussion_details(shared, 1).conflicting_files == []
+        api.merge_pull_request(shared, 1)
+        rules = read(api, shared, ".gitattributes")
+        assert "x.one filter=lfs" in rules
+        assert "x.two filter=lfs" in rules
+        assert len(api.list_repo_files(shared)) == 4
+
     def test_a_branch_is_the_target(self, api, bob, shared):
         api.create_branch(shared, branch="next")
         propose(bob, shared, {"b.txt": b"b\n"}, revision="next")

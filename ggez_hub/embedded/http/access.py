@@ -16,37 +16,19 @@ from ggez_hub.embedded.catalog import RepoRecord
 from ggez_hub.embedded.errors import (
     AuthenticationError,
     GatedRepoError,
-    HubError,
     InvalidRequestError,
     PermissionDeniedError,
     RepoNotFoundError,
 )
 from ggez_hub.embedded.http.limits import Limits
+from ggez_hub.embedded.http.refusals import (
+    HiddenRepoError,
+    RepoMovedError,
+    UnknownGatedRepoError,
+)
 from ggez_hub.embedded.names import repo_type, split_repo_id
 from ggez_hub.embedded.signing import Signer
 from ggez_hub.embedded.store import HubStore
-
-
-class HiddenRepoError(RepoNotFoundError):
-    """The repo is missing or private, and the caller has not said who they are."""
-
-    status = 401
-
-
-class UnknownGatedRepoError(GatedRepoError):
-    """The repo is gated, and the caller has not said who they are."""
-
-    status = 401
-
-
-class RepoMovedError(HubError):
-    """The repo has another name; `location` is where the request belongs."""
-
-    status = 307
-
-    def __init__(self, message: str, location: str) -> None:
-        super().__init__(message)
-        self.location = location
 
 
 def store(request: Request) -> HubStore:

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from ggez_hub.embedded.errors import HubError
-from ggez_hub.embedded.http import access
+from ggez_hub.embedded.http.refusals import RepoMovedError
 
 _log = logging.getLogger("ggez_hub.embedded")
 
@@ -26,7 +26,7 @@ def hub_error(request: Request, error: Exception) -> Response:
     if commit is not None:
         # The client remembers for which commit an entry was missing.
         headers["X-Repo-Commit"] = commit
-    if isinstance(error, access.RepoMovedError):
+    if isinstance(error, RepoMovedError):
         # Relative: the client follows no redirect of a HEAD to another origin.
         headers["Location"] = error.location
     if error.status == 401:
