@@ -27,7 +27,7 @@ from benchmarks.merge_inputs import (
     write_base,
     write_open_clip_like,
 )
-from benchmarks.merge_routes import BETA, ROUTES, sync_tree
+from benchmarks.merge_routes import BETA, ROUTES, claim_memory, sync_tree
 from benchmarks.pairs import seconds
 
 MB = 1e6
@@ -66,8 +66,6 @@ def routes(place: Path, size: Size, rounds: int) -> None:
         names = list(costs)
         # Each round starts elsewhere: no route always follows the same one.
         for route in names[number % len(names) :] + names[: number % len(names)]:
-            for path in base.glob("*.safetensors"):
-                path.read_bytes()
             os.sync()
             out = place / f"out-{route}"
             costs[route].append(
@@ -110,6 +108,7 @@ def merged(
 
 def copy(base: Path, out: Path) -> Cost:
     """`cp -r` and a sync: what reading and writing the model costs."""
+    claim_memory(base, out.parent)
     start = time.perf_counter()
     subprocess.run(
         [shutil.which("cp") or "cp", "-r", "--reflink=never", str(base), str(out)], check=True

@@ -113,6 +113,19 @@ def bytes_written() -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith("write_bytes"))
 
 
+def claim_memory(base: Path, folder: Path) -> None:
+    """Have free memory for twice the model before anything is timed.
+
+    A virtual machine gives what it does not use back to its host, and gets it back page by page,
+    slowly: whoever wrote first would pay for it.
+    """
+    waste = folder / "waste"
+    for path in (*base.glob("*.safetensors"),) * 2:
+        with path.open("rb") as source, waste.open("ab") as target:
+            shutil.copyfileobj(source, target, 1 << 22)
+    waste.unlink()
+
+
 def main() -> None:
     """Run one route and print what it cost."""
     route = ROUTES[sys.argv[1]]
@@ -120,6 +133,7 @@ def main() -> None:
     first = out.with_name(f"{out.name}-first")
     route(tiny_base, tiny_adapter, first)
     shutil.rmtree(first)
+    claim_memory(base, out.parent)
     memory, written = AnonymousMemory(), bytes_written()
     memory.start()
     start, work = time.perf_counter(), time.process_time()

@@ -24,14 +24,20 @@ class Scratch(threading.local):
 
     def __init__(self) -> None:
         self._held: dict[tuple[str, torch.dtype], torch.Tensor] = {}
+        # Every call of torch passes the interpreter's lock around: even views are kept.
+        self._views: dict[tuple[str, torch.dtype, tuple[int, int]], torch.Tensor] = {}
 
     def take(self, use: str, dtype: torch.dtype, shape: tuple[int, int]) -> torch.Tensor:
         """A contiguous matrix with any content, the same memory at each call for `use`."""
-        size = shape[0] * shape[1]
-        held = self._held.get((use, dtype))
-        if held is None or held.numel() < size:
-            held = self._held[use, dtype] = torch.empty(size, dtype=dtype)
-        return held[:size].view(shape)
+        view = self._views.get((use, dtype, shape))
+        if view is None:
+            size = shape[0] * shape[1]
+            held = self._held.get((use, dtype))
+            if held is None or held.numel() < size:
+                self._views = {key: v for key, v in self._views.items() if key[:2] != (use, dtype)}
+                held = self._held[use, dtype] = torch.empty(size, dtype=dtype)
+            view = self._views[use, dtype, shape] = held[:size].view(shape)
+        return view
 
 
 class Slots:
@@ -129,8 +135,9 @@ def interpolate_rows(
     shape = matrix_shape(base.shape)
     stored, merged = base.reshape(shape), result.view(shape)
     cut = list(blocks(base.shape))
-    # The smallest and the largest element of each block: NaN if any element is.
+    # The smallest and the largest sum of each block: NaN if any is.
     extremes = torch.zeros(2, len(cut), dtype=wide_dtype)
+    lows, highs = (row.unbind() for row in extremes)
 
     def block(number: int) -> None:
         start, stop = cut[number]
@@ -145,14 +152,14 @@ def interpolate_rows(
                 wide.add_(delta)
             else:
                 wide.add_(memory.take("narrow", wide_dtype, size).copy_(delta))
-        out = merged[start:stop]
-        out.copy_(wide)
-        # As stored, hence after rounding.
-        torch.aminmax(wide.copy_(out), out=(extremes[0, number], extremes[1, number]))
+        merged[start:stop].copy_(wide)
+        torch.aminmax(wide, out=(lows[number], highs[number]))
 
     if workers is None:
         for number in range(len(cut)):
             block(number)
     else:
         workers.each(block, range(len(cut)))
-    return result, bool(torch.isfinite(extremes).all())
+    # As stored: rounding may overflow, and it keeps the order, so that of the extremes is enough.
+    stored_extremes = extremes.to(base.dtype).to(wide_dtype)
+    return result, bool(torch.isfinite(stored_extremes).all())
