@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from ggez_hub.families import Family, KeyMap
+from ggez_hub.families.base import NotOneToOne, TiedWeight
+from ggez_hub.families.skeleton import module_tree
 from ggez_hub.merging.deltas import WeightIndex, WrongBase
 from ggez_hub.weights import WeightFile
 
@@ -35,6 +37,10 @@ class PeftSource:
     def parameter(self, module: str, leaf: str) -> str:
         """The base's tensor for a parameter of a module; raises WrongBase, or as the key map."""
         found = find_parameter(self.key_map, self.base, module, leaf)
+        if found is None and leaf != "weight":
+            layout = self.family.layout(self.base.folder)
+            tree = module_tree(self.base.folder, layout)
+            found = find_by_neighbours(tree, self.key_map, self.base, module, leaf)
         if found is None:
             raise WrongBase(
                 f"{self.folder} changes a module {module!r} ({leaf}) that the base in "
@@ -55,3 +61,29 @@ def find_parameter(key_map: KeyMap, base: WeightIndex, module: str, leaf: str) -
     else:
         found = f"{weight.rpartition('.')[0]}.{leaf}"
     return found if found in base else None
+
+
+def find_by_neighbours(
+    modules: Collection[str], key_map: KeyMap, base: WeightIndex, module: str, leaf: str
+) -> str | None:
+    """The base's tensor for a parameter of a module that has no weight, by how others are named.
+
+    Checkpoints rename whole towers: what became of a module within `module`, or near it, became of
+    its own parameters too. `modules` are the paths of all modules.
+    """
+    around = module
+    while around:
+        for other in modules:
+            if not other.startswith(f"{around}."):
+                continue
+            try:
+                weight = key_map(other)
+            except (NotOneToOne, TiedWeight):
+                continue
+            rest = f"{other.removeprefix(around)}.weight"
+            if weight is not None and weight.endswith(rest):
+                found = f"{weight.removesuffix(rest)}{module.removeprefix(around)}.{leaf}"
+                if found in base:
+                    return found
+        around = around.rpartition(".")[0]
+    return None

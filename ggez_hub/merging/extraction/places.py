@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ggez_hub.families import KeyMap
 from ggez_hub.families.base import NotOneToOne, TiedWeight
-from ggez_hub.merging.adapters.peft_source import find_parameter
+from ggez_hub.merging.adapters.peft_source import find_by_neighbours, find_parameter
 from ggez_hub.merging.deltas import WeightIndex
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def find_places(
     places = Places()
     for tensor in sorted(changed):
         if tensor not in owners:
-            why = reasons.get(tensor, "no module that an adapter can name has it")
+            why = reasons.get(tensor, "no module of the model that the adapter is put on has it")
             places.left_out[tensor] = why
             continue
         path, leaf = owners[tensor]
@@ -60,7 +60,7 @@ def find_places(
             places.lora[tensor] = (path, kind)
         elif leaf == "bias":
             places.biases[tensor] = f"{path}.bias"
-        elif not any(True for _ in modules[path].children()) and path:
+        elif path and _is_one_part(modules[path]):
             places.modules.add(path)
         else:
             places.left_out[tensor] = "a parameter of a module that holds other modules"
@@ -96,15 +96,25 @@ def _owners(
         for leaf, _ in own:
             try:
                 tensor = find_parameter(key_map, base, path, leaf)
+                if tensor is None and leaf != "weight":
+                    tensor = find_by_neighbours(modules, key_map, base, path, leaf)
             except TiedWeight as tied:
                 if tied.tensor is not None:
-                    reasons[tied.tensor] = f"its value is shared: {', '.join(tied.sharing)}"
+                    reasons.setdefault(
+                        tied.tensor, f"its value is that of {', '.join(tied.sharing)} too"
+                    )
                 continue
             except NotOneToOne:
                 continue
             if tensor is not None:
                 owners.setdefault(tensor, (path, leaf))
     return owners, reasons
+
+
+def _is_one_part(module: nn.Module) -> bool:
+    """Whether all that a module holds is its own: a norm, or whatever else has no parts."""
+    own = {id(t) for t in (*module.parameters(recurse=False), *module.buffers(recurse=False))}
+    return own == {id(t) for t in (*module.parameters(), *module.buffers())}
 
 
 def _whole(path: str, modules: Mapping[str, nn.Module]) -> str | None:
