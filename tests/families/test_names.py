@@ -176,7 +176,7 @@ KIMI = {
 def test_a_name_with_two_meanings_is_refused(tmp_path):
     # What were fc0 and fc1 are fc1 and fc2: an older adapter's fc1 alone looks like a new one's.
     old, new = "vision_tower.encoder.blocks.0.mlp.fc", "model.vision_tower.layers.0.mlp.fc"
-    names = {f"{old}0.weight", f"{old}1.weight"}
+    names = [f"{old}1.weight", f"{old}0.weight"]
     find = key_map(tmp_path, KIMI, names)
     assert find(f"{new}1") == find(f"{old}0") == f"{old}0.weight"
     assert find(f"{new}2") == find(f"{old}1") == f"{old}1.weight"
@@ -241,6 +241,28 @@ def test_the_class_is_that_of_the_type_where_the_config_names_none(tmp_path, arc
     name = "language_model.model.layers.0.mlp.up_proj.weight"
     find = key_map(tmp_path, config, {name})
     assert find("model.language_model.layers.0.mlp.up_proj") == name
+
+
+def test_experts_under_a_name_that_is_not_the_stored_one_are_refused(tmp_path):
+    stored = "model.layers.0.block_sparse_moe.experts.0.w1"
+    find = key_map(tmp_path, MIXTRAL.config, {f"{stored}.weight"})
+    assert find(stored) == f"{stored}.weight"
+    with pytest.raises(NotOneToOne, match=r"experts\.0\.w1.*MergeModulelist"):
+        find(stored.removeprefix("model."))
+
+
+def test_a_name_in_memory_is_not_renamed_once_more(tmp_path):
+    # The loader's fallback: here a renaming of the stored names would match the new ones too.
+    config = GROUPED | {"model_type": "deepseek_v4"}
+    assert key_map(tmp_path, config, {"model.norm.weight"})("model.norm") == "model.norm.weight"
+
+
+def test_nothing_is_fetched_or_run_for_the_names(tmp_path):
+    kernel = {"attn_implementation": "someone/kernel", "use_kernels": True}
+    config = LLAVA.config | kernel | {"text_config": LLAMA | kernel}
+    assert key_map(tmp_path, config, {"lm_head.weight"})("lm_head") == "lm_head.weight"
+    with pytest.raises(BadCheckpoint, match="auto_map"):
+        key_map(tmp_path, LLAMA | {"auto_map": {"AutoModel": "modeling.Evil"}}, set())
 
 
 @pytest.mark.parametrize(
