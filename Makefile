@@ -21,7 +21,7 @@ demo: $(STAMP) ## Pull a model adapted to Thai from a hub on this machine, and r
 	$(BIN)/ggez-hub demo
 
 test: $(STAMP) ## The tests (under 10 minutes on two cores)
-	$(BIN)/python -m pytest -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile -m "not slow"
 
 lint: $(STAMP) ## Lint, format check and types
 	$(BIN)/ruff check .
