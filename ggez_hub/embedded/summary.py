@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any
 
 from ggez_hub.embedded import cards
@@ -38,8 +39,14 @@ class Summary:
     @classmethod
     def load(cls, content: str, files: str) -> Summary | None:
         """The reverse of `dump`; None for the `null` that stands for no commit."""
-        fields = json.loads(content)
-        return None if fields is None else cls(**fields, files=json.loads(files))
+        return _load(content, files)
+
+
+# Lists read the same rows again and again, and most of their time would go into parsing them.
+@lru_cache(maxsize=4096)
+def _load(content: str, files: str) -> Summary | None:
+    fields = json.loads(content)
+    return None if fields is None else Summary(**fields, files=json.loads(files))
 
 
 def summarise(kind: RepoType, objects: Objects, commit: str) -> Summary:
