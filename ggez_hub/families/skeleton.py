@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+# Libraries that have linear layers whose weight is (in, out): transformers.pytorch_utils.Conv1D.
+WITH_CONV1D = frozenset({"transformers"})
+
+
 class NoSkeleton(GgezError):
     """A model cannot be built from its folder's configuration."""
 

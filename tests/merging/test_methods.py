@@ -9,6 +9,8 @@ from safetensors.torch import load_file
 from ggez_hub.errors import UsageProblem
 from ggez_hub.families import get_family
 from ggez_hub.merging import Adapter, merge
+from ggez_hub.merging.merge import METHODS
+from ggez_hub.merging.methods import REGISTERED
 
 from .conftest import DTYPES
 from .exactness import WEIGHTS, assert_exact, load_pair
@@ -67,6 +69,10 @@ def test_equals_the_paper(method, dtype, count, regions, bases, tmp_path):
     changed = assert_exact(base, out, expected, 1.0)
     assert {"logit_scale", "visual.conv1.weight"} <= changed
     assert "text.position_ids" not in changed
+
+
+def test_every_method_that_is_offered_is_registered():
+    assert tuple(REGISTERED) == METHODS
 
 
 @pytest.mark.parametrize("method", ["dare_ties", "slerp", "linear"])

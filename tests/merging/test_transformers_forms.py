@@ -70,6 +70,9 @@ FORMS = {
     "Conv1D": ("gpt2", True, lora(target_modules=CONV1D, fan_in_fan_out=True)),
     "square Conv1D alone": ("gpt2", True, lora(target_modules="transformer.h.1.attn.c_proj")),
     "Conv1D and Linear": ("gpt2", False, lora(target_modules=["wte", "lm_head", "c_proj"])),
+    "square Conv1D and Linear": (
+        "gpt2", False, lora(target_modules=["lm_head", "attn.c_proj"], fan_in_fan_out=True),
+    ),
     "Conv1D, DoRA": ("gpt2", True, lora(target_modules=CONV1D, use_dora=True)),
     "embeddings, DoRA": ("gpt2", False, lora(target_modules=["wte", "wpe"], use_dora=True)),
     "biases": ("gpt2", True, lora(target_modules=CONV1D, bias="all")),

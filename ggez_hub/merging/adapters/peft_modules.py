@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from ggez_hub.families.base import TiedWeight
+from ggez_hub.families.skeleton import WITH_CONV1D, module_tree
 from ggez_hub.merging.adapters.dora import Dora
 from ggez_hub.merging.adapters.lycoris import LoHa, LoKr
 from ggez_hub.merging.adapters.modules import LowRank, ModuleDelta, Scaled, Sum
@@ -120,8 +121,8 @@ class Builder:
     def _transposed(self, parts: Mapping[str, Mapping[str, str]]) -> dict[str, bool]:
         """Which modules store (in, out), as GPT-2's Conv1D does: by their shapes, if these say so.
 
-        PEFT decides by the class of the layer and writes its last decision as `fan_in_fan_out`: for
-        a square matrix that is the truth only where no other module says otherwise.
+        PEFT decides by the class of the layer and writes its last decision as `fan_in_fan_out`:
+        of a square matrix in a model of both kinds of layers that says nothing.
         """
         told, square = {}, []
         for module, keys in parts.items():
@@ -137,21 +138,23 @@ class Builder:
                 told[module] = stored == (a[1], b[0])
         declared = bool(self.config.get("fan_in_fan_out"))
         said = set(told.values())
-        if declared and said == {False}:
+        if declared and said == {False} and not square:
             raise BadAdapter(
                 f"{self.folder}: fan_in_fan_out = True, but by their shapes none of its modules is "
                 "stored as (in, out)"
             )
-        if square and said - {declared}:
-            return told | self._transposed_by_class(square)
-        return told | dict.fromkeys(square, declared)
+        return told | self._transposed_by_class(square)
 
     def _transposed_by_class(self, modules: Sequence[str]) -> dict[str, bool]:
-        """The same by the classes of the base's modules."""
-        from ggez_hub.families.skeleton import module_tree
-
-        tree = module_tree(self.base.folder, self.source.family.layout(self.base.folder))
-        return {module: type(tree[module]).__name__ == "Conv1D" for module in modules}
+        """The same for square matrices, by the classes of the base's modules."""
+        layout = self.source.family.layout(self.base.folder)
+        if not modules or layout.library not in WITH_CONV1D:
+            return dict.fromkeys(modules, False)
+        tree = module_tree(self.base.folder, layout)
+        # By tensor: an adapter may name its modules as an older version did.
+        weight, key_map = self.source.weight, self.source.key_map
+        conv1d = {key_map(path) for path, m in tree.items() if type(m).__name__ == "Conv1D"}
+        return {module: weight(module) in conv1d for module in modules}
 
     def _rows(self, module: str, keys: Mapping[str, str]) -> Rows:
         if set(keys) != {TOKENS}:

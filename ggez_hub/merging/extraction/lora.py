@@ -39,7 +39,7 @@ def extract_lora(
     """Write a LoRA of `rank` for what `finetuned` changes in `base` as the new PEFT folder `out`.
 
     Without a rank each module gets as many directions as keep `energy` of its squared Delta. `did`
-    is told how many changed tensors are done, and how many there are. Raises GgezError, and
+    is told how many of the tensors that are taken over are done, and how many there are. Raises GgezError, and
     leaves nothing behind then.
     """
     require_engine()
@@ -55,13 +55,13 @@ def extract_lora(
             "Take the whole difference: --task-vector." if tuned.touched else "It is the base.",
         )
     with exclusive(out), whole_folder(out) as folder:
-        progress = _Progress(len(tuned.touched), did)
+        left_out = tuple(
+            LeftOut(name, _norm(tuned, name), reason) for name, reason in places.left_out.items()
+        )
+        progress = _Progress(len(tuned.touched) - len(left_out), did)
         tensors, extracted, ranks = _extract(tuned, places, rank, energy, progress)
         _write(folder, tensors, places, ranks, modules, str(base))
         nbytes = (folder / WEIGHTS).stat().st_size
-    left_out = tuple(
-        LeftOut(name, _norm(tuned, name), reason) for name, reason in places.left_out.items()
-    )
     return Extraction(tuple(extracted), left_out, nbytes)
 
 
