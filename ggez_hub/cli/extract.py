@@ -102,9 +102,10 @@ def _print(report: Extraction, target: Path, out: Output) -> None:
         f"{target}: {len(report.extracted)} tensors ({len(ranks)} as LoRA, {spread}), "
         f"{report.nbytes / 1e6:.1f} MB, relative error {report.relative:.3g}"
     )
-    worst = sorted(report.extracted, key=lambda e: -e.relative)[:WORST]
-    rows = [(e.tensor, str(e.rank or "whole"), f"{e.relative:.3g}") for e in worst]
-    out.table(("largest errors", "rank", "relative error"), rows)
+    worst = sorted((e for e in report.extracted if e.error), key=lambda e: -e.relative)[:WORST]
+    if worst:
+        rows = [(e.tensor, str(e.rank or "whole"), f"{e.relative:.3g}") for e in worst]
+        out.table(("largest errors", "rank", "relative error"), rows)
     for tensor in report.left_out:
         out.line(f"left out: {tensor.tensor}: {tensor.reason}")
     if report.left_out:

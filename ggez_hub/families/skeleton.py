@@ -6,6 +6,7 @@ name and shape. Nothing of the folder but its configuration is read.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,10 +48,16 @@ def _open_clip(folder: Path) -> Any:
     import open_clip
     from accelerate import init_empty_weights  # type: ignore[import-untyped]
 
-    with init_empty_weights():
-        return open_clip.create_model(
-            f"local-dir:{folder}", load_weights=False, pretrained_text=False, device="meta"
-        )
+    before = logging.root.manager.disable
+    # It warns that the weights are random: there are none.
+    logging.disable(logging.WARNING)
+    try:
+        with init_empty_weights():
+            return open_clip.create_model(
+                f"local-dir:{folder}", load_weights=False, pretrained_text=False, device="meta"
+            )
+    finally:
+        logging.disable(before)
 
 
 def _transformers(folder: Path) -> Any:
