@@ -11,10 +11,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from ggez_hub.embedded.errors import HubError
 from ggez_hub.embedded.schema import STEPS
+
+# A commit that was answered must survive a power cut together with its LFS objects.
+SYNCHRONOUS: Final = "FULL"
 
 
 class Database:
@@ -73,8 +76,7 @@ class Database:
             )
             connection.row_factory = sqlite3.Row
             connection.execute("PRAGMA journal_mode = WAL")
-            # A commit that was answered must survive a power cut together with its LFS objects.
-            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute(f"PRAGMA synchronous = {SYNCHRONOUS}")
             connection.execute("PRAGMA foreign_keys = ON")
             self._local.connection = connection
             with self._guard:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 from huggingface_hub import HfApi, constants
 
+from ggez_hub.embedded import database
 from ggez_hub.embedded.http.limits import Limits
 from ggez_hub.embedded.serving import Server
 from ggez_hub.embedded.store import HubStore
@@ -53,6 +55,10 @@ def _client_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
         patch.setenv("HF_HUB_DISABLE_PROGRESS_BARS", "1")
         patch.delenv("HF_TOKEN", raising=False)
         patch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path_factory.mktemp("home") / "token"))
+        # No test cuts the power, and a disk that is shared takes its time. (`make soak` kills servers
+        # of other processes, which this does not reach.)
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        patch.setattr(database, "SYNCHRONOUS", "OFF")
         yield
 
 
