@@ -1,0 +1,80 @@
+"""`pull --region th --hub embedded` as a person types it: a process, a hub, a folder."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from ggez_hub.cards import read_card
+from ggez_hub.embedded import HubStore
+from ggez_hub.registry.index import INDEX_REPO
+from ggez_hub.world.seed import ASSETS, BASE_REPO, DATA_REPO, adapter_repo, seed
+
+# The same on every machine: author, date and content are fixed. A change of the world changes
+# them, and then WORLD_VERSION has to be raised.
+COMMITS = {
+    "ggez-world/clip-emoji": "f55cb9b856a62b44ee0ffc89ae5687ddab89352c",
+    "ggez-world/clip-emoji-th": "6edad6cffddcc4eeb1274e6698b53d0621153147",
+    "ggez-world/clip-emoji-southeast-asia": "e0d6e49de8a43dc4e3b154dc114e327836e49847",
+    "ggez-world/emoji-names": "993c560e509c45b95d2217d74e47ff2a7917cee1",
+    "ggez-hub/index": "e9d9a5e10e4662febac486bb1789f9cc92c2452a",
+}
+
+
+def run(*arguments):
+    command = [sys.executable, "-m", "ggez_hub", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_pull_from_the_embedded_hub(tmp_path):
+    out = tmp_path / "thai"
+    result = run("pull", "--region", "th", "--hub", "embedded", "-o", out, "--json")
+    assert result.returncode == 0, result.stderr
+    document = json.loads(result.stdout)
+    assert document["base"]["repo"] == BASE_REPO
+    assert (out / "embedding" / "open_clip_model.safetensors").stat().st_size > 10_000_000
+    again = run("pull", "--region", "th", "--hub", "embedded", "-o", out, "--json")
+    assert json.loads(again.stdout)["reused"] is True
+    locked = run("pull", "--region", "th", "--hub", "embedded", "--locked",
+                 "--lock", out / "ggez.lock", "-o", tmp_path / "again")  # fmt: skip
+    assert locked.returncode == 0, locked.stderr
+    assert (tmp_path / "again" / "ggez.lock").read_bytes() == (out / "ggez.lock").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("region", "code", "words"),
+    [
+        ("kh", 0, "southeast-asia, which kh falls back to"),
+        ("fr", 1, "no adapter serves fr (France)"),
+        ("tailand", 2, "there is no region"),
+    ],
+)
+def test_other_regions(tmp_path, region, code, words):
+    result = run("pull", "--region", region, "--hub", "embedded", "-o", tmp_path / "x", "--dry-run")
+    assert result.returncode == code
+    assert words in result.stdout + result.stderr
+    assert not (tmp_path / "x").exists()
+
+
+def test_commit_ids_are_pinned(tmp_path):
+    with HubStore.open(tmp_path / "store") as store:
+        seed(store)
+        heads = {
+            BASE_REPO: store.head("model", BASE_REPO),
+            **{
+                adapter_repo(name): store.head("model", adapter_repo(name))
+                for name in ("th", "southeast-asia")
+            },
+            DATA_REPO: store.head("dataset", DATA_REPO),
+            INDEX_REPO: store.head("dataset", INDEX_REPO),
+        }
+    assert heads == COMMITS
+
+
+def test_cards_name_the_commit_of_their_base():
+    for name in ("th", "southeast-asia"):
+        card = read_card(ASSETS / "embedding" / name / "README.md").card
+        assert card.base.revision == COMMITS[BASE_REPO]
