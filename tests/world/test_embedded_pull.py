@@ -49,7 +49,7 @@ def test_pull_from_the_embedded_hub(tmp_path):
     [
         ("kh", 0, "southeast-asia, which kh falls back to"),
         ("fr", 1, "no adapter serves fr (France)"),
-        ("tailand", 2, "there is no region"),
+        ("thailnd", 2, "there is no region"),
     ],
 )
 def test_other_regions(tmp_path, region, code, words):
