@@ -61,7 +61,7 @@ def _open_clip(folder: Path) -> Any:
 
 
 def _transformers(folder: Path) -> Any:
-    return transformers_names._meta_model(read_checkpoint(folder))
+    return transformers_names.meta_model(read_checkpoint(folder))
 
 
 def _diffusers(folder: Path) -> Any:

@@ -35,7 +35,7 @@ def transformers_key_map(folder: Path, names: Collection[str]) -> KeyMap:
         raise MissingExtra("transformers", "merge")
     checkpoint = read_checkpoint(folder)
     checkpoint.require_plain()
-    return _StoredNames(_meta_model(checkpoint), names).tensor
+    return _StoredNames(meta_model(checkpoint), names).tensor
 
 
 class _StoredNames:
@@ -158,7 +158,7 @@ def _tied(model: Any) -> dict[str, frozenset[str]]:
     return {name: frozenset(group) for group in groups.values() for name in group}
 
 
-def _meta_model(checkpoint: Checkpoint) -> Any:
+def meta_model(checkpoint: Checkpoint) -> Any:
     """The model without weights; raises BadCheckpoint if transformers cannot build it."""
     import torch
     import transformers

@@ -15,7 +15,19 @@ from ggez_hub.errors import GgezError
 
 # Weights in any other format than the one merged would be the base's: they are not carried over.
 WEIGHT_SUFFIXES = frozenset(
-    {".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".onnx", ".gguf", ".pkl"}
+    {
+        ".safetensors",
+        ".bin",
+        ".pt",
+        ".pth",
+        ".ckpt",
+        ".h5",
+        ".msgpack",
+        ".onnx",
+        ".onnx_data",
+        ".gguf",
+        ".pkl",
+    }
 )
 # The card of the base is not the card of the result; caches and repositories are no model files.
 NOT_CARRIED = frozenset({"README.md", ".git", ".gitattributes", ".cache"})
