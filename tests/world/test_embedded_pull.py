@@ -78,3 +78,14 @@ def test_cards_name_the_commit_of_their_base():
     for name in ("th", "southeast-asia"):
         card = read_card(ASSETS / "embedding" / name / "README.md").card
         assert card.base.revision == COMMITS[BASE_REPO]
+
+
+def test_two_users_have_two_hubs(tmp_path, monkeypatch):
+    stores = []
+    for user in ("ann", "ben"):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / user))
+        assert run("search", "--hub", "embedded").returncode == 0
+        stores += (tmp_path / user).rglob("world-*")
+    assert len(stores) == 2
+    tokens = [p.read_text() for store in stores for p in store.glob("*token*") if p.is_file()]
+    assert len(set(tokens)) == len(tokens)
