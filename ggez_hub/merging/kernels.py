@@ -80,9 +80,7 @@ class Workers:
         before = torch.get_num_threads()
         self._count = min(before, MOST_THREADS)
         self.scratch = Scratch()
-        self._pool = ThreadPoolExecutor(
-            self._count, "ggez-merge", initializer=torch.set_num_threads, initargs=(1,)
-        )
+        self._pool = ThreadPoolExecutor(self._count, "ggez-merge", initializer=_run_torch_alone)
         # All threads start now: what they tell torch is also the default of threads to come.
         ready = threading.Barrier(self._count + 1)
         for _ in range(self._count):
@@ -108,6 +106,12 @@ class Workers:
         runs = [self._pool.submit(run) for _ in range(min(self._count, len(numbers)))]
         for done in runs:
             done.result()
+
+
+def _run_torch_alone() -> None:
+    torch.set_num_threads(1)
+    # A thread takes the default when it first asks for the number, whatever was set before.
+    torch.get_num_threads()
 
 
 def interpolate_rows(

@@ -1,0 +1,339 @@
+"""The engine below the merge: blocks, threads, memory of results, and the writer."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
+
+from ggez_hub.merging import deltas, kernels, plan, rows, writer
+from ggez_hub.merging.methods import NotFinite, interpolate
+from ggez_hub.merging.streamed import StreamedDelta
+
+from .exactness import ulp
+
+DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+
+def numbers(*shape, seed=0, dtype=torch.float64):
+    """float32 values in any dtype: the same on every processor, unlike torch.randn."""
+    values = np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
+    return torch.from_numpy(np.asarray(values)).to(dtype)
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    """Blocks of a few rows, so that small tensors have many."""
+    monkeypatch.setattr(rows, "BLOCK", 64)
+
+
+@pytest.mark.parametrize(
+    ("shape", "cut"),
+    [
+        ((5, 40), [(0, 1), (1, 2), (2, 3), (3, 4), (4, 5)]),
+        ((7, 2, 5, 2), [(0, 3), (3, 6), (6, 7)]),
+        ((3, 100), [(0, 1), (1, 2), (2, 3)]),
+        ((130,), [(0, 64), (64, 128), (128, 130)]),
+        ((), [(0, 1)]),
+        ((0, 5), []),
+        ((5, 0), []),
+    ],
+)
+def test_blocks_are_whole_rows(small_blocks, shape, cut):
+    assert list(rows.blocks(shape)) == cut
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    shape=st.lists(st.integers(1, 12), min_size=0, max_size=4).map(tuple),
+    dtype=st.sampled_from(DTYPES),
+    betas=st.lists(st.floats(-2, 2), min_size=1, max_size=3),
+    block=st.sampled_from([1, 7, 64, 1 << 18]),
+)
+def test_any_shape_in_any_blocks_obeys_the_rule(shape, dtype, betas, block):
+    base = numbers(*shape, dtype=dtype)
+    parts = [numbers(*shape, seed=n + 1) for n in range(len(betas))]
+    before = rows.BLOCK
+    rows.BLOCK = block
+    try:
+        merged = interpolate(base, parts, betas)
+    finally:
+        rows.BLOCK = before
+    added = [beta * part for beta, part in zip(betas, parts, strict=True)]
+    reference = base.double() + sum(added)
+    largest = torch.stack([base.double().abs(), reference.abs(), *(a.abs() for a in added)]).amax(0)
+    assert merged.dtype == dtype
+    assert merged.shape == base.shape
+    # float64 is its own reference: one rounding more on each side.
+    assert ((merged.double() - reference).abs() <= ulp(largest, dtype) * len(betas)).all()
+    assert torch.equal(merged, interpolate(base, parts, betas))
+
+
+@pytest.mark.parametrize("shape", [(9, 40), (33, 3, 3, 3), (5, 1), (1, 7), (70, 33)])
+@pytest.mark.parametrize("rank", [1, 3, 17, 128, 129, 300])
+def test_a_product_adds_up_in_the_order_of_the_rank(small_blocks, shape, rank):
+    """Kernels of other processors then have no other order to add up in."""
+    n, columns = rows.matrix_shape(shape)
+    left, right = numbers(n, rank, seed=1), numbers(rank, columns, seed=2)
+    total = torch.zeros(n, columns, dtype=torch.float64)
+    for start in range(0, rank, rows.Product.LONGEST_SUM):
+        part = torch.zeros_like(total)
+        for k in range(start, min(start + rows.Product.LONGEST_SUM, rank)):
+            part += left[:, k : k + 1] * right[k : k + 1]
+        total += part
+    product = rows.whole(rows.Product(left, right, 0.3), shape)
+    assert torch.equal(product, (total * 0.3).reshape(shape))
+
+
+def test_products_have_the_same_bits_on_other_processors():
+    """Sizes that fill no register, and a rank beyond a kernel's panel, in float64."""
+    code = (
+        "import hashlib, numpy as np, torch\n"
+        "from ggez_hub.merging.rows import Product, whole\n"
+        "g = np.random.default_rng(3)\n"
+        "rand = lambda *s: torch.from_numpy(g.standard_normal(s, dtype=np.float32)).double()\n"
+        "for n, rank, c in ((257, 16, 33), (64, 300, 2048), (5, 17, 1), (129, 64, 999)):\n"
+        "    product = whole(Product(rand(n, rank), rand(rank, c), 0.7), (n, c))\n"
+        "    print(hashlib.sha256(product.numpy().tobytes()).hexdigest())\n"
+    )
+    kinds = (
+        {"MKL_CBWR": "COMPATIBLE", "ATEN_CPU_CAPABILITY": "default", "OMP_NUM_THREADS": "1"},
+        {"MKL_CBWR": "AVX2", "ATEN_CPU_CAPABILITY": "avx2", "OMP_NUM_THREADS": "1"},
+        {"OMP_NUM_THREADS": "2"},
+    )
+    answers = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={k: v for k, v in os.environ.items() if not k.startswith("MKL_")} | kind,
+            capture_output=True, text=True, check=True,
+        ).stdout
+        for kind in kinds
+    }  # fmt: skip
+    assert len(answers) == 1
+    assert len(answers.pop().split()) == 4
+
+
+def test_difference_is_exact(small_blocks):
+    regional = numbers(9, 40, seed=1, dtype=torch.bfloat16)
+    base = numbers(9, 40, dtype=torch.float16)
+    answer = rows.whole(rows.Difference(regional, base), (9, 40))
+    assert torch.equal(answer, regional.double() - base.double())
+
+
+@pytest.mark.parametrize("value", [1e30, math.nan, math.inf])
+@pytest.mark.parametrize("place", [0, 100, 359])
+def test_overflow_in_any_block_is_seen(small_blocks, value, place):
+    delta = numbers(9, 40, seed=1)
+    delta.view(-1)[place] = value
+    base = numbers(9, 40, dtype=torch.float16)
+    assert kernels.interpolate_rows(base, [rows.Whole(numbers(9, 40))], [1.0])[1]
+    assert not kernels.interpolate_rows(base, [rows.Whole(delta)], [1.0])[1]
+
+
+def test_the_last_finite_number_is_finite():
+    """65519 is rounded to float16's largest number, 65520 to infinity."""
+    base = torch.zeros(2, 2, dtype=torch.float16)
+    for top, finite in ((65519.0, True), (65520.0, False)):
+        delta = torch.full((2, 2), top, dtype=torch.float64)
+        merged, answer = kernels.interpolate_rows(base, [rows.Whole(delta)], [1.0])
+        assert answer is finite
+        assert bool(torch.isfinite(merged).all()) is finite
+
+
+class TestWorkers:
+    def test_every_number_once_and_errors_come_out(self):
+        seen = []
+        with kernels.Workers(1) as workers:
+            workers.each(seen.append, range(100))
+            with pytest.raises(ZeroDivisionError):
+                workers.each(lambda n: 1 // (n - 50), range(100))
+        assert sorted(seen) == list(range(100))
+
+    def test_torch_keeps_its_threads(self):
+        before = torch.get_num_threads()
+        try:
+            torch.set_num_threads(2)
+            with kernels.Workers(1) as workers:
+                inside = set()
+                workers.each(lambda _: inside.add(torch.get_num_threads()), range(20))
+                assert inside == {1}
+            assert torch.get_num_threads() == 2
+        finally:
+            torch.set_num_threads(before)
+
+    def test_results_take_turns_in_two_slots(self):
+        slots = kernels.Slots(64)
+        like = torch.zeros(4, 4, dtype=torch.float16)
+        first, second = slots.take(like), slots.take(like)
+        assert first.data_ptr() != second.data_ptr()
+        slots.give_back(torch.zeros(3))
+        slots.give_back(first)
+        assert slots.take(torch.zeros(8)).data_ptr() == first.data_ptr()
+
+
+def test_a_streamed_delta_is_a_tensor_for_whoever_does_not_know_it(small_blocks):
+    values = numbers(9, 40)
+    with kernels.Workers(1) as workers:
+        delta = StreamedDelta.of(rows.Whole(values), (9, 40), workers)
+        assert (delta.shape, delta.dtype, delta.device.type) == ((9, 40), torch.float64, "cpu")
+        assert torch.equal(delta * 2 + values, values * 3)
+        assert torch.equal(delta.reshape(-1)[50:60], values.reshape(-1)[50:60])
+
+
+@pytest.fixture
+def model(tmp_path):
+    """Two files, more tensors than one run of the executor takes, integers and a number."""
+    state = {f"layers.{n}.weight": numbers(6, 8, seed=n, dtype=torch.float16) for n in range(150)}
+    folder = tmp_path / "base"
+    (folder / "part").mkdir(parents=True)
+    save_file(state, folder / "a.safetensors", metadata={"format": "pt"})
+    rest = {"scale": torch.tensor(2.5), "ids": torch.arange(7), "norm": torch.ones(5).bfloat16()}
+    save_file(rest, folder / "part" / "b.safetensors")
+    return deltas.WeightIndex(folder, ("a.safetensors", "part/b.safetensors"))
+
+
+class ManyRows:
+    """A Delta that never gives a whole tensor."""
+
+    name = "rows"
+
+    def __init__(self, values):
+        self.values = values
+        self.touched = frozenset(values)
+
+    def tensor(self, name):
+        raise AssertionError(f"{name} was asked for as a whole")
+
+    def by_rows(self, name):
+        return rows.Whole(self.values[name])
+
+
+class Wholes(ManyRows):
+    """A Delta that gives whole tensors alone."""
+
+    by_rows = None
+
+    def tensor(self, name):
+        return self.values[name]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_executor_in_parts_writes_every_tensor(small_blocks, model, tmp_path, threads):
+    first = ManyRows({f"layers.{n}.weight": numbers(6, 8, seed=n + 1) for n in range(0, 150, 2)})
+    second = ManyRows({"layers.4.weight": numbers(6, 8, seed=9), "part/scale": numbers(seed=5)})
+    told = []
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads)
+        weighted = [plan.Weighted(first, 0.5), plan.Weighted(second, -0.25)]
+        plan.execute(model, weighted, tmp_path, wrote=told.append)
+    finally:
+        torch.set_num_threads(before)
+    out = load_file(tmp_path / "a.safetensors")
+    for name, stored in load_file(model.folder / "a.safetensors").items():
+        adapters = [(a, b) for a, b in ((first, 0.5), (second, -0.25)) if name in a.touched]
+        betas = [beta for _, beta in adapters]
+        expected = interpolate(stored, [a.values[name] for a, _ in adapters], betas)
+        assert torch.equal(out[name], expected if adapters else stored), name
+    rest = load_file(tmp_path / "part" / "b.safetensors")
+    assert torch.equal(rest["ids"], torch.arange(7))
+    assert rest["scale"] == torch.tensor(2.5) - 0.25 * second.values["part/scale"].float()
+    assert sum(told) == sum(info.nbytes for info in model.values())
+    assert len(told) == len(model)
+    files = {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.safetensors")}
+    assert files - {"base/a.safetensors", "base/part/b.safetensors"} == {
+        "a.safetensors", "part/b.safetensors",
+    }  # fmt: skip
+
+
+def open_files():
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def test_a_broken_result_stops_the_merge_and_frees_everything(model, tmp_path):
+    values = {f"layers.{n}.weight": numbers(6, 8, seed=n) for n in range(20)}
+    values["layers.7.weight"][3, 3] = 1e6
+    before = open_files()
+    with pytest.raises(NotFinite, match=r"layers\.7\.weight"):
+        plan.execute(model, [plan.Weighted(ManyRows(values), 1.0)], tmp_path / "out")
+    # The index of the base keeps its files open, and it alone.
+    assert open_files() <= before + len(model.files)
+    # The same process can go on.
+    del values["layers.7.weight"]
+    plan.execute(model, [plan.Weighted(ManyRows(values), 1.0)], tmp_path / "again")
+
+
+def digest(folder):
+    paths = sorted(folder.rglob("*.safetensors"))
+    return [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
+
+
+def test_rows_and_whole_tensors_give_the_same_bytes(small_blocks, model, tmp_path):
+    values = {f"layers.{n}.weight": numbers(6, 8, seed=n) for n in range(150)}
+    for kind in (ManyRows, Wholes):
+        (tmp_path / kind.__name__).mkdir()
+        plan.execute(model, [plan.Weighted(kind(values), 0.3)], tmp_path / kind.__name__)
+    assert digest(tmp_path / "ManyRows") == digest(tmp_path / "Wholes")
+
+
+class TestWriter:
+    def test_missing_tensors_are_named(self, model, tmp_path):
+        mirror = writer.MirrorWriter(model, tmp_path / "out")
+        mirror.save_tensor("part/ids", torch.arange(7))
+        with pytest.raises(writer.IncompleteMerge, match=r"152 tensors were not written: layers\."):
+            mirror.finalize()
+        mirror.close()
+
+    @pytest.mark.parametrize("wrong", [torch.arange(8), torch.zeros(7)])
+    def test_another_shape_or_dtype_is_refused(self, model, tmp_path, wrong):
+        mirror = writer.MirrorWriter(model, tmp_path / "out")
+        with pytest.raises(writer.IncompleteMerge, match="part/ids"):
+            mirror.save_tensor("part/ids", wrong)
+        mirror.close()
+
+    def test_a_disk_that_fills_up_fails_the_merge(self, model, tmp_path):
+        """A limit of the process on file sizes stands for the disk."""
+        code = (
+            "import pickle, resource, signal, sys\n"
+            "from pathlib import Path\n"
+            "import torch\n"
+            "from ggez_hub.merging import deltas, writer\n"
+            "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+            "index = deltas.WeightIndex(*pickle.loads(bytes.fromhex(sys.argv[1])))\n"
+            "mirror = writer.MirrorWriter(index, Path(sys.argv[2]))\n"
+            "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+            "try:\n"
+            "    for name in index:\n"
+            "        mirror.save_tensor(name, index.read(name))\n"
+            "    mirror.finalize()\n"
+            "except OSError as error:\n"
+            "    print(error.strerror)\n"
+            "finally:\n"
+            "    mirror.close()\n"
+        )
+        what = pickle.dumps((model.folder, tuple(model.files))).hex()
+        done = subprocess.run(
+            [sys.executable, "-c", code, what, str(tmp_path / "out")],
+            check=True, capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
+        assert done.stdout.strip() == "File too large"
+
+    def test_a_release_for_each_tensor(self, model, tmp_path):
+        released = []
+        mirror = writer.MirrorWriter(model, tmp_path / "out", release=released.append)
+        for name in model:
+            mirror.save_tensor(name, model.read(name))
+        mirror.finalize()
+        assert len(released) == len(model)
+        assert digest(tmp_path / "out") == digest(model.folder)
