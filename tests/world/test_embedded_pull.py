@@ -17,10 +17,10 @@ from ggez_hub.world.seed import ASSETS, BASE_REPO, DATA_REPO, adapter_repo, seed
 # them, and then WORLD_VERSION has to be raised.
 COMMITS = {
     "ggez-world/clip-emoji": "f55cb9b856a62b44ee0ffc89ae5687ddab89352c",
-    "ggez-world/clip-emoji-th": "6edad6cffddcc4eeb1274e6698b53d0621153147",
+    "ggez-world/clip-emoji-th": "22a5ce55099efff0af454d07845b6eee62b75418",
     "ggez-world/clip-emoji-southeast-asia": "e0d6e49de8a43dc4e3b154dc114e327836e49847",
     "ggez-world/emoji-names": "993c560e509c45b95d2217d74e47ff2a7917cee1",
-    "ggez-hub/index": "e9d9a5e10e4662febac486bb1789f9cc92c2452a",
+    "ggez-hub/index": "231678cb1f3cef7b3266b3e61c942d6883da1069",
 }
 
 
