@@ -17,10 +17,10 @@ from ggez_hub.world.seed import ASSETS, BASE_REPO, DATA_REPO, adapter_repo, seed
 # them, and then WORLD_VERSION has to be raised.
 COMMITS = {
     "ggez-world/clip-emoji": "f55cb9b856a62b44ee0ffc89ae5687ddab89352c",
-    "ggez-world/clip-emoji-th": "22a5ce55099efff0af454d07845b6eee62b75418",
+    "ggez-world/clip-emoji-th": "f78fc402636dbf22b347e609d8275e988dc8663d",
     "ggez-world/clip-emoji-southeast-asia": "e0d6e49de8a43dc4e3b154dc114e327836e49847",
     "ggez-world/emoji-names": "993c560e509c45b95d2217d74e47ff2a7917cee1",
-    "ggez-hub/index": "231678cb1f3cef7b3266b3e61c942d6883da1069",
+    "ggez-hub/index": "e8219b41d42172724ed32a1e0334ba1c43f29eb4",
 }
 
 
