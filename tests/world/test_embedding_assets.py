@@ -164,7 +164,16 @@ def test_the_committed_weights_score_as_recorded(recorded, tokenizer):
     table = pq.read_table(ASSETS / "emoji-names" / "data" / "test.parquet")
     features = {"test": held_out_features(ASSETS / "emoji-names" / "data" / "test.parquet")}
     present = torch.ones(table.num_rows, dtype=torch.bool)
-    names = {name: (tokenizer(table[name].to_pylist()), present) for name in ("en", "th")}
+    # As in training: open_clip's wrapper would straighten the curly quotes first.
+    names = {
+        name: (
+            tokenizer.tokenizer(
+                table[name].to_pylist(), padding="max_length", return_tensors="pt"
+            ).input_ids,
+            present,
+        )
+        for name in ("en", "th")
+    }
     curve = beta_curve(load_model(BASE), FAMILY / "th", features, names, betas=(0.0, 1.0))
     for row in curve:
         (then,) = (entry["test"] for entry in seed_0 if entry["beta"] == row["beta"])
