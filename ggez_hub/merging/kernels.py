@@ -71,28 +71,25 @@ class Workers:
     """As many threads as torch would use, each of which runs torch on itself alone.
 
     torch's own threads would share every single operation: its data would leave the cache of a
-    core between one operation and the next.
+    core between one operation and the next, and they would keep the cores busy while they wait.
+    So the thread that enters works alone as well, until it leaves.
     """
 
     def __init__(self, largest: int) -> None:
         """`largest` is the most bytes that a result may have."""
         self.slots = Slots(largest)
-        before = torch.get_num_threads()
-        self._count = min(before, MOST_THREADS)
         self.scratch = Scratch()
+        self._before = torch.get_num_threads()
+        self._count = min(self._before, MOST_THREADS)
         self._pool = ThreadPoolExecutor(self._count, "ggez-merge", initializer=_run_torch_alone)
-        # All threads start now: what they tell torch is also the default of threads to come.
-        ready = threading.Barrier(self._count + 1)
-        for _ in range(self._count):
-            self._pool.submit(ready.wait)
-        ready.wait()
-        torch.set_num_threads(before)
 
     def __enter__(self) -> Workers:
+        _run_torch_alone()
         return self
 
     def __exit__(self, *_error: object) -> None:
         self._pool.shutdown()
+        torch.set_num_threads(self._before)
 
     def each(self, function: Callable[[int], None], numbers: range) -> None:
         """Call `function` with every number, in any order; raises what it raises."""
@@ -114,38 +111,64 @@ def _run_torch_alone() -> None:
     torch.get_num_threads()
 
 
+def merge_blocks(
+    base: torch.Tensor,
+    merged: Callable[[int, int], torch.Tensor],
+    workers: Workers | None = None,
+) -> tuple[torch.Tensor, bool]:
+    """A tensor like `base` from blocks of its rows, and whether it is all finite.
+
+    `merged` gives the rows from the first number to the second one, in float32 or float64; they are
+    rounded once, to the dtype of `base`. Without `workers` the calling thread does it all, and with
+    them the result is theirs: it has to be given back.
+    """
+    if not base.numel():
+        return torch.empty_like(base), True
+    result = (
+        workers.slots.take(base)
+        if workers
+        else torch.empty_like(base, memory_format=torch.contiguous_format)
+    )
+    out = result.view(matrix_shape(base.shape))
+    cut = list(blocks(base.shape))
+    # The smallest and the largest number of each block: NaN if any is.
+    extremes: list[torch.Tensor] = []
+
+    def block(number: int) -> None:
+        start, stop = cut[number]
+        wide = merged(start, stop)
+        out[start:stop].copy_(wide)
+        extremes.extend(torch.aminmax(wide))
+
+    if workers is None:
+        for number in range(len(cut)):
+            block(number)
+    else:
+        workers.each(block, range(len(cut)))
+    # As stored: rounding may overflow, and it keeps the order, so that of the extremes is enough.
+    stored = torch.stack(extremes).to(base.dtype).to(torch.float64)
+    return result, bool(torch.isfinite(stored).all())
+
+
 def interpolate_rows(
     base: torch.Tensor,
     deltas: Sequence[RowDelta],
     betas: Sequence[float],
     workers: Workers | None = None,
 ) -> tuple[torch.Tensor, bool]:
-    """base + sum(beta * Delta), rounded once to the dtype of `base`, and whether it is all finite.
+    """base + sum(beta * Delta), as merge_blocks returns it.
 
     base: stored tensor, any floating dtype; betas: finite. 16-bit tensors are summed in float32,
     wider ones in float64: the error stays below one unit in the last place of the stored dtype.
     Multiplication and addition are separate on purpose: a fused multiply-add exists on some
-    processors only and would change the bytes. Without `workers` the calling thread does it all.
+    processors only and would change the bytes.
     """
-    if not base.numel():
-        return torch.empty_like(base), True
     wide_dtype = torch.float32 if base.element_size() <= 2 else torch.float64
     memory = workers.scratch if workers else Scratch()
-    result = (
-        workers.slots.take(base)
-        if workers
-        else torch.empty_like(base, memory_format=torch.contiguous_format)
-    )
-    shape = matrix_shape(base.shape)
-    stored, merged = base.reshape(shape), result.view(shape)
-    cut = list(blocks(base.shape))
-    # The smallest and the largest sum of each block: NaN if any is.
-    extremes = torch.zeros(2, len(cut), dtype=wide_dtype)
-    lows, highs = (row.unbind() for row in extremes)
+    stored = base.reshape(matrix_shape(base.shape))
 
-    def block(number: int) -> None:
-        start, stop = cut[number]
-        size = (stop - start, shape[1])
+    def merged(start: int, stop: int) -> torch.Tensor:
+        size = (stop - start, stored.shape[1])
         wide = memory.take("sum", wide_dtype, size)
         delta = memory.take("delta", torch.float64, size)
         wide.copy_(stored[start:stop])
@@ -156,14 +179,6 @@ def interpolate_rows(
                 wide.add_(delta)
             else:
                 wide.add_(memory.take("narrow", wide_dtype, size).copy_(delta))
-        merged[start:stop].copy_(wide)
-        torch.aminmax(wide, out=(lows[number], highs[number]))
+        return wide
 
-    if workers is None:
-        for number in range(len(cut)):
-            block(number)
-    else:
-        workers.each(block, range(len(cut)))
-    # As stored: rounding may overflow, and it keeps the order, so that of the extremes is enough.
-    stored_extremes = extremes.to(base.dtype).to(wide_dtype)
-    return result, bool(torch.isfinite(stored_extremes).all())
+    return merge_blocks(base, merged, workers)

@@ -23,7 +23,7 @@ from mergekit.merge_methods.base import (
 )
 
 from ggez_hub.errors import GgezError
-from ggez_hub.merging.kernels import interpolate_rows
+from ggez_hub.merging.kernels import Workers, interpolate_rows
 from ggez_hub.merging.rows import RowDelta, Whole
 from ggez_hub.merging.streamed import StreamedDelta
 
@@ -79,12 +79,11 @@ class GgezLinear(MergeMethod):
         assert base is not None  # noqa: S101 - the contract requires it
         if not deltas:
             return base.tensor
-        streamed = [e.tensor for e in deltas if isinstance(e.tensor, StreamedDelta)]
         result, finite = interpolate_rows(
             base.tensor,
             [rows_of(e.tensor) for e in deltas],
             [betas[e.id] for e in deltas],
-            streamed[0].workers if streamed else None,
+            workers_of([e.tensor for e in deltas]),
         )
         return require_finite(result, group.metadata.name, finite)
 
@@ -94,14 +93,14 @@ def rows_of(delta: torch.Tensor) -> RowDelta:
     return delta.rows if isinstance(delta, StreamedDelta) else Whole(delta)
 
 
-def require_finite(
-    merged: torch.Tensor, name: str | None, finite: bool | None = None
-) -> torch.Tensor:
-    """`merged` itself; raises NotFinite, which names the tensor, if it holds NaN or Inf.
+def workers_of(deltas: Sequence[torch.Tensor]) -> Workers | None:
+    """The threads that streamed Deltas are to be computed by."""
+    return next((delta.workers for delta in deltas if isinstance(delta, StreamedDelta)), None)
 
-    `finite` says whether it does not, where that is known.
-    """
-    if not (torch.isfinite(merged).all() if finite is None else finite):
+
+def require_finite(merged: torch.Tensor, name: str | None, finite: bool) -> torch.Tensor:
+    """`merged` itself; raises NotFinite, which names the tensor, unless it is `finite`."""
+    if not finite:
         raise NotFinite(
             f"the merge of {name!r} is not finite in {merged.dtype}",
             "The base, the adapter or the beta is broken; nothing was written.",

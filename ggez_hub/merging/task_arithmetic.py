@@ -18,8 +18,9 @@ import torch
 from mergekit.merge_methods import get
 from mergekit.merge_methods.base import TensorGroup
 
-from ggez_hub.merging.methods import GgezLinear, require_finite, rows_of
-from ggez_hub.merging.rows import blocks, matrix_shape
+from ggez_hub.merging.kernels import merge_blocks
+from ggez_hub.merging.methods import GgezLinear, require_finite, rows_of, workers_of
+from ggez_hub.merging.rows import matrix_shape
 
 # Parameters of mergekit's methods that are shared by all inputs.
 SHARED = {"normalize": False, "rescale": False, "lambda": 1.0, "int8_mask": False}
@@ -44,18 +45,20 @@ class FromMergekit(GgezLinear):
         assert base is not None  # noqa: S101 - the contract requires it
         if not deltas:
             return base.tensor
-        result = torch.empty_like(base.tensor, memory_format=torch.contiguous_format)
-        shape = matrix_shape(base.tensor.shape)
-        stored, merged = base.tensor.reshape(shape), result.view(shape)
+        stored = base.tensor.reshape(matrix_shape(base.tensor.shape))
         rows, weights = [rows_of(e.tensor) for e in deltas], [betas[e.id] for e in deltas]
-        for start, stop in blocks(base.tensor.shape):
+
+        def merged(start: int, stop: int) -> torch.Tensor:
             # Both methods work element by element: a block is as good as the whole.
             wide = stored[start:stop].double()
             parts = [torch.empty_like(wide) for _ in rows]
             for source, part in zip(rows, parts, strict=True):
                 source.write(start, stop, part)
-            merged[start:stop] = self._block(wide, parts, weights)
-        return require_finite(result, group.metadata.name)
+            return self._block(wide, parts, weights)
+
+        workers = workers_of([e.tensor for e in deltas])
+        result, finite = merge_blocks(base.tensor, merged, workers)
+        return require_finite(result, group.metadata.name, finite)
 
     def _block(
         self, base: torch.Tensor, deltas: Sequence[torch.Tensor], betas: Sequence[float]

@@ -167,7 +167,8 @@ class TestWorkers:
             with kernels.Workers(1) as workers:
                 inside = set()
                 workers.each(lambda _: inside.add(torch.get_num_threads()), range(20))
-                assert inside == {1}
+                # Its own thread too: idle threads of torch would keep the cores busy.
+                assert inside | {torch.get_num_threads()} == {1}
             assert torch.get_num_threads() == 2
         finally:
             torch.set_num_threads(before)
