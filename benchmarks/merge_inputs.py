@@ -63,7 +63,8 @@ def write_base(folder: Path, size: Size) -> Path:
     shapes["model.norm.weight"] = (size.hidden,)
     shapes["lm_head.weight"] = (size.vocabulary, size.hidden)
     generator = torch.Generator().manual_seed(0)
-    names, weight_map = list(shapes), {}
+    names = list(shapes)
+    weight_map: dict[str, str] = {}
     for shard in range(size.shards):
         file = f"model-{shard + 1:05d}-of-{size.shards:05d}.safetensors"
         part = names[len(names) * shard // size.shards : len(names) * (shard + 1) // size.shards]
