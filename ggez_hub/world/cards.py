@@ -31,12 +31,14 @@ LICENSE = "cc-by-sa-4.0"
 
 def write_cards(assets: Path) -> None:
     """Measure every adapter over the grid and write all cards and their evidence below `assets`."""
+    # Before anything is measured: the checkout may move on while the scores are computed.
+    evaluator = _code_commit()
     place = Place(assets)
     tasks = load_tasks(recipes() / "demo")
     (place.base / "README.md").write_text(_base_card(place), encoding="utf-8")
     revision = _base_commit(place)
     for name in place.adapters:
-        document = _adapter_card(place, name, tasks, revision)
+        document = _adapter_card(place, name, tasks, revision, evaluator)
         (place.adapter(name) / "README.md").write_text(render_card(document), encoding="utf-8")
 
 
@@ -61,13 +63,15 @@ def _base_card(place: Place) -> str:
     return f"---\n{block}---\n\n{base_prose(record)}"
 
 
-def _adapter_card(place: Place, name: str, tasks: Sequence[Task], revision: str) -> CardDocument:
+def _adapter_card(
+    place: Place, name: str, tasks: Sequence[Task], revision: str, evaluator: str
+) -> CardDocument:
     folder, record = place.adapter(name), _record(place.adapter(name))
     region, family = find_region(name), get_family("embedding")
     asked = tasks_of(tasks, region)
     measurement = measure(place.base, folder, family, asked, place.data)
     evidence = write_predictions(folder / EVIDENCE, measurement.outcomes)
-    curve = measurement.curve("registry", _code_commit(), evidence)
+    curve = measurement.curve("registry", evaluator, evidence)
     card = AdapterCard.model_validate(
         {
             "schema_version": SCHEMA_VERSION,
@@ -187,11 +191,17 @@ def _flat(recipe: dict[str, Any]) -> dict[str, Any]:
 
 
 def _code_commit() -> str:
-    found = subprocess.run(
-        ["git", "rev-parse", "HEAD"],  # noqa: S607 - whichever git the builder uses
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=Path(__file__).parent,
-    )
-    return found.stdout.strip() or "unknown"
+    """The commit of the code that measures; `unknown` where it is not that of any commit."""
+
+    def git(*arguments: str) -> str | None:
+        found = subprocess.run(
+            ["git", *arguments],  # noqa: S607 - whichever git the builder uses
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=Path(__file__).parents[1],
+        )
+        return found.stdout.strip() if found.returncode == 0 else None
+
+    changed = git("status", "--porcelain", "--", "*.py", "../recipes")
+    return (git("rev-parse", "HEAD") or "unknown") if changed == "" else "unknown"

@@ -36,11 +36,12 @@ def test_the_same_points_give_the_same_bytes(tmp_path):
 
 @pytest.mark.parametrize("chosen", [None, 0.0, 1.0])
 def test_a_choice_may_be_missing_or_coincide_with_a_mark(tmp_path, chosen):
-    draw(POINTS, tmp_path / "a", LABELS, chosen)
+    assert all(path.stat().st_size > 1000 for path in draw(POINTS, tmp_path / "a", LABELS, chosen))
 
 
 def test_a_grid_may_lack_base_and_adapter(tmp_path):
-    draw(POINTS[3:5], tmp_path / "a", LABELS, chosen=0.3)
+    drawn = draw(POINTS[3:5], tmp_path / "a", LABELS, chosen=0.3)
+    assert all(path.stat().st_size > 1000 for path in drawn)
 
 
 def test_wrong_points_are_refused(tmp_path):
