@@ -16,11 +16,11 @@ from ggez_hub.world.seed import ASSETS, BASE_REPO, DATA_REPO, adapter_repo, seed
 # The same on every machine: author, date and content are fixed. A change of the world changes
 # them, and then WORLD_VERSION has to be raised.
 COMMITS = {
-    "ggez-world/clip-emoji": "f55cb9b856a62b44ee0ffc89ae5687ddab89352c",
-    "ggez-world/clip-emoji-th": "f78fc402636dbf22b347e609d8275e988dc8663d",
-    "ggez-world/clip-emoji-southeast-asia": "e0d6e49de8a43dc4e3b154dc114e327836e49847",
+    "ggez-world/clip-emoji": "d96f86208bc50f78cb41d589860cc2fee3598e96",
+    "ggez-world/clip-emoji-th": "4925d0eda639581cf4e7064e864d66460f279255",
+    "ggez-world/clip-emoji-southeast-asia": "bcb28cfdf34b9051cddc1ff2750eb318e8837f1c",
     "ggez-world/emoji-names": "993c560e509c45b95d2217d74e47ff2a7917cee1",
-    "ggez-hub/index": "e8219b41d42172724ed32a1e0334ba1c43f29eb4",
+    "ggez-hub/index": "e7c0399b120e2bdb537dc4e918009df2e3bea9a8",
 }
 
 
