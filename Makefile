@@ -4,17 +4,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint format bench world soak conformance clean
+.PHONY: demo test lint format lock bench world soak conformance clean
 .DEFAULT_GOAL := help
 
 help: ## Say what can be made
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
-$(STAMP): pyproject.toml
+$(STAMP): pyproject.toml constraints.txt
 	@echo "setting up $(VENV): the first time takes a few minutes"
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --group dev -e '.[all]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group dev -e '.[all]'
 	@touch $@
 
 demo: $(STAMP) ## Pull a model adapted to Thai from a hub on this machine, and recompute its table
@@ -32,11 +32,17 @@ format: $(STAMP) ## Format and mend what can be mended by itself
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+lock: $(STAMP) ## Take the newest versions that pyproject.toml allows; commit constraints.txt if the tests pass
+	$(BIN)/python -m pip install --quiet --upgrade --upgrade-strategy eager --group dev -e '.[world]'
+	sed -n 1p constraints.txt > constraints.new
+	$(BIN)/python -m pip freeze --exclude-editable >> constraints.new
+	mv constraints.new constraints.txt
+
 bench: $(STAMP) ## Measurements, as ratios side by side in one run
 	$(BIN)/python -m benchmarks
 
 world: $(STAMP) ## Rebuild the demo world from packages and check its scores (slow)
-	$(BIN)/python -m pip install --quiet -e '.[world]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt -e '.[world]'
 	$(BIN)/python -m pytest -m slow tests/world
 
 soak: $(STAMP) ## Kill and repeat: interrupted pulls leave nothing half-made (slow)
