@@ -3,14 +3,28 @@
 A field that is not known carries the literal `unknown`; a field that is absent is an error, so that
 nobody mistakes silence for an answer. Unknown keys are refused. Digests are sha256 in hexadecimal;
 scores are on 0-100; sizes are bytes.
+
+A card may speak for an adapter that nobody has pinned yet: of level `declared`, at the revision
+`main`, with `files` and the base's `weights` `unknown`. It can be found and listed; what it weighs
+and which bytes it means is known only once its hub has been asked.
 """
 
 from __future__ import annotations
 
+import datetime
 import re
 from typing import Annotated, Literal, TypeAlias, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+)
 
 SCHEMA_VERSION = 1
 
@@ -50,6 +64,19 @@ def _beta_key(value: str) -> str:
 BetaKey: TypeAlias = Annotated[str, AfterValidator(_beta_key)]
 
 
+def _date(value: object) -> object:
+    # YAML reads a date without quotes as one.
+    text = value.isoformat() if isinstance(value, datetime.date) else value
+    if isinstance(text, str) and len(text) == len("2026-01-31"):
+        datetime.date.fromisoformat(text)
+    return text
+
+
+Date: TypeAlias = Annotated[
+    str, BeforeValidator(_date), StringConstraints(pattern=r"^\d{4}-\d{2}-\d{2}$")
+]
+
+
 class Block(BaseModel):
     """Base of all parts of the block: frozen, and closed to unknown keys."""
 
@@ -61,7 +88,7 @@ class BaseModelRef(Block):
 
     repo: RepoId
     revision: Revision
-    weights: dict[FilePath, Sha256] = Field(min_length=1)
+    weights: Annotated[dict[FilePath, Sha256], Field(min_length=1)] | Unknown
 
 
 class TrainedOn(Block):
@@ -182,11 +209,12 @@ class Status(Block):
 
 
 class Location(Block):
-    """Where an accepted adapter lies. Only the registry's copy of a card has it: a repository
-    cannot contain the id of the commit that contains it."""
+    """Where an accepted adapter lies, and since when the registry has it. Only the registry's copy
+    of a card has it: a repository cannot contain the id of the commit that contains it."""
 
     repo: RepoId
     revision: Revision
+    registered: Date | None = None
 
 
 class AdapterCard(Block):
@@ -207,8 +235,42 @@ class AdapterCard(Block):
     alpha: AlphaRecord
     training: Training | Unknown
     curve: dict[BetaKey, dict[str, CurveRow]] | Unknown
-    files: dict[FilePath, FileRecord] = Field(min_length=1)
+    files: Annotated[dict[FilePath, FileRecord], Field(min_length=1)] | Unknown
     status: Status
     published_by: str
     registered_by: str
     summary: dict[LanguageTag, str] = Field(min_length=1)
+
+    @property
+    def pinned(self) -> bool:
+        """Whether the card says which bytes it speaks for, the adapter's and the base's."""
+        return self.files != "unknown" and self.base.weights != "unknown"
+
+    @field_validator("base")
+    @classmethod
+    def _known_weights(cls, base: BaseModelRef, info: ValidationInfo) -> BaseModelRef:
+        if base.weights == "unknown":
+            _may_be_unpinned("weights", base.revision, info.data.get("level"))
+        return base
+
+    @field_validator("files")
+    @classmethod
+    def _known_files(
+        cls, files: dict[str, FileRecord] | Unknown, info: ValidationInfo
+    ) -> dict[str, FileRecord] | Unknown:
+        if files == "unknown":
+            adapter = info.data.get("adapter")
+            revision = adapter.revision if adapter else None
+            _may_be_unpinned("files", revision, info.data.get("level"))
+        return files
+
+
+def _may_be_unpinned(what: str, revision: str | None, level: str | None) -> None:
+    """What is measured, or at a commit, is a matter of certain bytes."""
+    if level != "declared":
+        raise ValueError(f"`{what}: unknown` is for the level declared only, not {level}")
+    if revision != "main":
+        raise ValueError(
+            f"`{what}: unknown` is for the revision main only: "
+            f"record the {what}, whose sha256s the hub lists"
+        )

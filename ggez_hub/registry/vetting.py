@@ -24,6 +24,8 @@ def vet_adapter(at: RepoAtCommit, card: AdapterCard, hub: Hub) -> tuple[PinnedFi
 
     They are those that the card records, and the hub must list them with the recorded sha256.
     """
+    if card.files == "unknown":
+        raise NotFit("has no recorded files: its card is not pinned yet")
     if not any(path.endswith(".safetensors") for path in card.files):
         raise NotFit("records no safetensors file")
     pinned = []
@@ -61,6 +63,8 @@ def vet_base(at: RepoAtCommit, card: AdapterCard) -> tuple[PinnedFile, ...]:
     A base is identified by its weights: their sha256s must be those that the card names, whatever
     the repository or the commit. Raises NotFit.
     """
+    if card.base.weights == "unknown":
+        raise NotFit("does not say which weights it fits: its card is not pinned yet")
     pinned = []
     for path, sha256 in sorted(card.base.weights.items()):
         file = at.file(path)

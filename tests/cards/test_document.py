@@ -146,3 +146,45 @@ def test_any_text_is_a_card_or_a_bad_card(content):
     for candidate in (content, f"---\n{content}\n---\n", f"---\nggez:\n  {content}\n---\n"):
         with suppress(BadCard):
             assert isinstance(parse_card(candidate), CardDocument)
+
+
+UNPINNED = {
+    "base": {"repo": "org/base", "revision": "main", "weights": "unknown"},
+    "files": "unknown",
+    "adapter": {"repo": "org/adapter", "revision": "main"},
+}
+
+
+def test_a_card_that_is_not_pinned_yet():
+    document = parse_card(text(block() | UNPINNED))
+    assert not document.card.pinned
+    assert parse_card(render_card(document)) == document
+    assert parse_card(text(block())).card.pinned
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"level": "measured"}, "level declared only, not measured"),
+        ({"base": UNPINNED["base"] | {"revision": "a" * 40}}, "ggez.base: value error"),
+        ({"adapter": {"repo": "org/adapter", "revision": "a" * 40}}, "record the files"),
+        ({"adapter": None}, "`files: unknown` is for the revision main only"),
+        ({"files": "guessed"}, "ggez.files"),
+    ],
+)
+def test_unknown_bytes_are_for_declared_cards_at_main(change, named):
+    with pytest.raises(BadCard) as caught:
+        parse_card(text(block() | UNPINNED | change))
+    assert named in caught.value.message
+
+
+def test_the_date_of_registration():
+    adapter = UNPINNED["adapter"] | {"registered": "2026-07-01"}
+    content = text(block() | {"adapter": adapter})
+    document = parse_card(content.replace("'2026-07-01'", "2026-07-01"))
+    assert document.card.adapter.registered == "2026-07-01"
+    assert parse_card(render_card(document)) == document
+    assert "registered:" not in render_card(parse_card(text(block() | UNPINNED)))
+    for wrong in ("2026-02-30", "July", "2026-07-01T00:00:00"):
+        with pytest.raises(BadCard, match=r"ggez\.adapter\.registered"):
+            parse_card(text(block() | {"adapter": adapter | {"registered": wrong}}))
