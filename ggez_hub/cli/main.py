@@ -29,6 +29,7 @@ COMMANDS = {
     "kof": Entry("regions", "The KOF Globalisation Index: releases on this machine."),
     "merge": Entry("merge", "Merge local folders: a base and its adapters."),
     "pull": Entry("pull", "A base model adapted to a region, merged and ready to load."),
+    "reproduce": Entry("reproduce", "Recheck the arithmetic of the paper's tables."),
     "regions": Entry("regions", "Regions: members, languages, fallback chain."),
     "resolve": Entry("resolve", "What a pull would take, and why."),
     "search": Entry("resolve", "Adapters that a hub holds, by region and family."),

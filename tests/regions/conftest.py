@@ -1,12 +1,12 @@
 import csv
 import json
-from pathlib import Path
 
 import pytest
 
 from ggez_hub.regions.kof import load_series
+from ggez_hub.resources import recipes
 
-TABLES = Path(__file__).parents[1] / "data" / "paper_tables.json"
+TABLES = recipes() / "papers" / "2604.11490" / "tables.json"
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,129 @@
+"""`reproduce`: the paper's arithmetic, rechecked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import click
+
+from ggez_hub.cli.output import Output, output_options
+from ggez_hub.errors import UsageProblem
+
+if TYPE_CHECKING:
+    from ggez_hub.evaluation.paper.checks import Finding
+    from ggez_hub.evaluation.paper.rules import Report
+
+
+@click.command("reproduce", short_help="Recheck the arithmetic of the paper's tables.")
+@click.argument("paper", metavar="2604.11490")
+@click.option(
+    "--table",
+    "numbers",
+    multiple=True,
+    metavar="1|2|3|4|5|10|14|15|16",
+    help="Only this table; may be given several times.  [default: all]",
+)
+@click.option(
+    "--from-printed/--run",
+    "from_printed",
+    default=True,
+    help="Recompute from the printed columns (the default), or print the recipes of the models.",
+)
+@output_options
+def reproduce_command(
+    paper: str, numbers: tuple[str, ...], from_printed: bool, out: Output
+) -> None:
+    """Recheck the arithmetic of the paper's tables.
+
+    Every number that follows from other printed numbers is recomputed and compared, with the
+    tolerance that rounding leaves. Discrepancies are the paper's: the command found them, so it
+    ends with 0. With --run it prints the recipes for those with GPUs.
+    """
+    from ggez_hub.evaluation.paper.printed import PAPER
+    from ggez_hub.evaluation.paper.rules import recheck
+
+    if paper.removeprefix("arXiv:") != PAPER:
+        raise UsageProblem(f"there is no paper {paper!r} here", f"There is: {PAPER}.")
+    if not from_printed:
+        _tell_recipes(numbers, out)
+        return
+    reports = recheck(numbers)
+    found = [finding for report in reports for finding in report.discrepancies]
+    out.table(
+        ("table", "derived numbers", "within rounding", "not"),
+        [
+            (
+                f"{report.table.number:>2}  {report.table.what}",
+                str(len(report.findings)),
+                str(len(report.findings) - len(report.discrepancies)),
+                str(len(report.discrepancies)),
+            )
+            for report in reports
+        ],
+        title=f"arXiv {PAPER}, recomputed from its printed columns",
+    )
+    _tell(found, out)
+    for report in reports:
+        for note in report.notes:
+            out.line(f"Table {report.table.number}: {note}")
+    out.document(_document(reports, found))
+
+
+def _tell(found: Sequence[Finding], out: Output) -> None:
+    out.line("")
+    if not found:
+        out.line("Every derived number follows from the printed ones within rounding.")
+        return
+    out.table(
+        ("not within rounding", "column", "printed", "recomputed", "off by", "tolerance", "rule"),
+        [
+            (
+                f"Table {f.table}, {f.row}",
+                f.column,
+                _shown(f.printed),
+                _shown(f.recomputed),
+                _shown(f.difference),
+                _shown(f.tolerance),
+                f.rule,
+            )
+            for f in found
+        ],
+        title="The paper's discrepancies (tolerance: what rounding of all printed numbers allows)",
+    )
+    out.line("")
+
+
+def _shown(value: Fraction) -> str:
+    return f"{float(value):.4f}".rstrip("0").rstrip(".")
+
+
+def _document(reports: Sequence[Report], found: Sequence[Finding]) -> dict[str, object]:
+    return {
+        "paper": "2604.11490",
+        "tables": {
+            report.table.number: {
+                "what": report.table.what,
+                "derived": len(report.findings),
+                "consistent": len(report.findings) - len(report.discrepancies),
+                "notes": list(report.notes),
+            }
+            for report in reports
+        },
+        "discrepancies": [finding.as_dict() for finding in found],
+        "findings": [f.as_dict() for report in reports for f in report.findings],
+    }
+
+
+def _tell_recipes(numbers: tuple[str, ...], out: Output) -> None:
+    from ggez_hub.evaluation.paper.recipes import paper_recipes
+
+    found = paper_recipes(numbers)
+    for recipe in found:
+        out.line(f"# {recipe.path}\n{recipe.text}")
+    out.line("# This version cannot run them: there is no command yet that sweeps beta on a GPU.")
+    out.line("# They say what to run: models, betas, tasks, and what each table rests on.")
+    out.document(
+        {"runnable": False, "recipes": [{"path": str(r.path), **r.content} for r in found]}
+    )

@@ -1,0 +1,196 @@
+"""The paper's tables, rechecked: what follows, what does not, and that a check can fail."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from fractions import Fraction
+
+import pytest
+from click.testing import CliRunner
+
+from ggez_hub.cli.main import cli
+from ggez_hub.errors import UsageProblem
+from ggez_hub.evaluation.paper.checks import MeanRank, ShareOf, Weighted
+from ggez_hub.evaluation.paper.printed import Cell, tables
+from ggez_hub.evaluation.paper.recipes import paper_recipes
+from ggez_hub.evaluation.paper.rules import recheck
+
+
+def run(*arguments):
+    return CliRunner().invoke(cli, ["reproduce", *arguments])
+
+
+def changed(number, row, column, value):
+    """A table with one other number."""
+    table = tables()[number]
+    cell = Cell(Fraction(str(value)), table.rows[row][column].half)
+    rows = {name: dict(cells) for name, cells in table.rows.items()}
+    rows[row][column] = cell
+    return replace(table, rows=rows)
+
+
+def of(reports, number):
+    return next(report for report in reports if report.table.number == number)
+
+
+@pytest.fixture(scope="module")
+def reports():
+    return recheck()
+
+
+def test_a_cell_is_an_interval_of_its_rounding():
+    assert tables()["1"].rows["Google Gemma-3"]["GRP"] == Cell(Fraction("59.4"), Fraction("0.05"))
+    # JSON keeps no final zero: 60.0 of Table 3 is printed as 60.00.
+    assert tables()["3"].rows["StabilityAI SDXL"]["other"].half == Fraction("0.005")
+    # Two cells of Table 15 have more digits than the others.
+    assert tables()["15"].rows["SEA-Mammoth 50k"]["tha"].half == Fraction("0.005")
+    assert tables()["15"].rows["SEA-Mammoth 50k"]["khm"].half == Fraction("0.05")
+
+
+def test_table_16_comes_out_of_kofs_file_in_all_cells(reports):
+    report = of(reports, "16")
+    assert len(report.findings) == 279
+    assert report.discrepancies == ()
+    assert "43.37" in report.notes[0]
+    ten = next(f for f in report.findings if (f.row, f.column) == ("2023", "SEA"))
+    assert round(float(ten.recomputed), 4) == 43.4014
+    assert "10 countries" in ten.rule
+
+
+def test_tables_1_and_5_follow_within_rounding(reports):
+    for number, derived in (("1", 30), ("5", 30)):
+        report = of(reports, number)
+        assert (len(report.findings), report.discrepancies) == (derived, ())
+
+
+def test_what_does_not_follow(reports):
+    found = {
+        (f.table, f.row, f.column): (float(f.printed), round(float(f.recomputed), 2))
+        for report in reports
+        for f in report.discrepancies
+    }
+    # Ranks of three models sum to 6.
+    ranks = {key[2]: value for key, value in found.items() if key[1] == "sum of the rows"}
+    assert ranks == {
+        "global": (6.14, 6), "sea": (6.54, 6), "fil": (6.32, 6), "ind": (6.51, 6),
+        "tha": (6.79, 6), "vie": (6.74, 6), "zsm": (6.32, 6),
+    }  # fmt: skip
+    assert found["2", "SEA-Gemma-3 (w/o merge)", "GRP"] == (1.74, 1.78)
+    # A macro average among micro averages.
+    assert found["10", "SEA-Gemma-3 (w/o merge)", "avg"] == (41.9, 41.52)
+    assert "(w/o merge) 41.91" in of(reports, "10").notes[0]
+    # No k of 189 questions is 37.5 %.
+    assert found["10", "Google Gemma-3", "mys"] == (37.5, 37.57)
+    assert len(found) == 15
+
+
+def test_the_global_column_contains_the_region(reports):
+    assert "17.8 to 18.5 %" in of(reports, "5").notes[0]
+    broken = changed("5", "Google SigLIP2", "cvqa_global", 25.7)
+    from ggez_hub.evaluation.paper.checks import OneShare
+
+    check = OneShare("cvqa_global", "cvqa_sea", "cvqa_others")
+    low, high = check.share(broken)
+    assert low > high
+    assert any(not f.consistent for f in check.findings(broken, tables()))
+
+
+def test_one_wrong_digit_is_found():
+    mean = Weighted("a", {"b": Fraction(1, 2), "c": Fraction(1, 2)}, "mean")
+    table = replace(
+        tables()["1"],
+        rows={"r": {n: Cell(Fraction(v), Fraction("0.05")) for n, v in
+                    (("a", "10.1"), ("b", "10"), ("c", "10"))}},
+    )  # fmt: skip
+    (finding,) = mean.findings(table, tables())
+    # Rounding of all three allows 0.1, and that is the limit.
+    assert (finding.difference, finding.tolerance) == (Fraction("0.1"), Fraction("0.1"))
+    assert finding.consistent
+    (worse,) = mean.findings(changed_row(table, "a", "10.2"), tables())
+    assert not worse.consistent
+    for row in ("Google Gemma-3", "SEA-Gemma-3 10%"):
+        wrong = changed("1", row, "GRP", 63.1)
+        parity = Weighted("GRP", {"global_avg": Fraction("0.43"), "sea_avg": Fraction("0.57")}, "")
+        found = {f.row: f.consistent for f in parity.findings(wrong, tables())}
+        assert found.pop(row) is False
+        assert all(found.values())
+
+
+def changed_row(table, column, value):
+    cells = dict(table.rows["r"])
+    cells[column] = Cell(Fraction(value), cells[column].half)
+    return replace(table, rows={"r": cells})
+
+
+def test_a_share_of_n_questions():
+    (finding,) = [
+        f
+        for f in ShareOf({"tha": "tha"}).findings(tables()["10"], tables())
+        if f.row == "SEA-Gemma-3 10%"
+    ]
+    assert finding.recomputed == Fraction(100 * 96, 184)
+    assert finding.consistent
+    odd = changed("10", "SEA-Gemma-3 10%", "tha", 52.4)
+    found = {f.row: f.consistent for f in ShareOf({"tha": "tha"}).findings(odd, tables())}
+    assert [row for row, good in found.items() if not good] == ["SEA-Gemma-3 10%"]
+
+
+def test_mid_ranks_sum_to_6():
+    rows = {
+        name: {"x": Cell(Fraction(rank), Fraction("0.005"))}
+        for name, rank in (("a", "2.5"), ("b", "2.5"), ("c", "1"))
+    }
+    (finding,) = MeanRank(("x",)).findings(replace(tables()["2"], rows=rows), tables())
+    assert finding.consistent
+
+
+def test_the_command():
+    result = run("2604.11490", "--json")
+    assert result.exit_code == 0
+    document = json.loads(result.stdout)
+    assert {n: (t["derived"], t["consistent"]) for n, t in document["tables"].items()} == {
+        "1": (30, 30), "2": (13, 5), "3": (0, 0), "4": (6, 6), "5": (30, 30),
+        "10": (54, 49), "14": (45, 45), "15": (45, 43), "16": (279, 279),
+    }  # fmt: skip
+    assert len(document["findings"]) == 502
+    assert all(not f["consistent"] for f in document["discrepancies"])
+    people = run("2604.11490", "--table", "2")
+    assert people.exit_code == 0
+    assert "average ranks of 3 models sum to 6" in people.stdout
+    assert "Table 16" not in people.stdout
+    assert "within rounding" in run("2604.11490", "--table", "16").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["1234.5678"], "no paper"),
+        (["2604.11490", "--table", "7"], "no Table 7"),
+        (["2604.11490", "--table", "16", "--run"], "no model is run for Table 16"),
+    ],
+)
+def test_what_is_not_there(arguments, words):
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert words in result.stderr
+
+
+def test_the_recipes_are_those_of_the_tables():
+    found = {recipe.path.stem: recipe.content for recipe in paper_recipes()}
+    assert set(found) == {"vlm", "diffusion", "embedding"}
+    for content in found.values():
+        assert content["kind"] == "sweep"
+        table = tables()[content["tables"][0]]
+        # Base, the merges that the paper prints in per cent, and the fine-tune.
+        shown = {int(n.rsplit(" ", 1)[1].rstrip("%")) / 100 for n in table.rows if n.endswith("%")}
+        assert set(content["betas"]) == {0, 1} | shown
+        assert content["base"]["repo"].count("/") == 1
+    result = run("2604.11490", "--run", "--table", "1")
+    assert result.exit_code == 0
+    assert "google/gemma-3-27b-it" in result.stdout
+    assert "cannot run them" in result.stdout
+    assert "siglip2" not in result.stdout
+    assert json.loads(run("2604.11490", "--run", "--json").stdout)["runnable"] is False
+    with pytest.raises(UsageProblem):
+        paper_recipes(["2"])
