@@ -63,6 +63,11 @@ def _beta_key(value: str) -> str:
 
 BetaKey: TypeAlias = Annotated[str, AfterValidator(_beta_key)]
 
+Level: TypeAlias = Literal["declared", "measured", "reproducible"]
+Family: TypeAlias = Literal["embedding", "diffusion", "vlm"]
+Kind: TypeAlias = Literal["lora", "task_vector", "finetune", "merged"]
+State: TypeAlias = Literal["active", "deprecated", "yanked"]
+
 
 def _date(value: object) -> object:
     # YAML reads a date without quotes as one.
@@ -193,6 +198,9 @@ class CurveRow(Block):
     predictions: Sha256 | Unknown
 
 
+Curve: TypeAlias = dict[BetaKey, dict[str, CurveRow]]
+
+
 class FileRecord(Block):
     """Size and digest of a file of the adapter."""
 
@@ -203,7 +211,7 @@ class FileRecord(Block):
 class Status(Block):
     """Whether the adapter may be resolved."""
 
-    state: Literal["active", "deprecated", "yanked"]
+    state: State
     superseded_by: RepoId | None = None
     reason: str = ""
 
@@ -221,9 +229,9 @@ class AdapterCard(Block):
     """The `ggez:` block of an adapter's README.md."""
 
     schema_version: Literal[1]
-    level: Literal["declared", "measured", "reproducible"]
-    family: Literal["embedding", "diffusion", "vlm"]
-    kind: Literal["lora", "task_vector", "finetune", "merged"]
+    level: Level
+    family: Family
+    kind: Kind
     region: RegionId
     languages: list[LanguageTag]
     adapts: list[Literal["content", "prompt_language", "answer_language"]] = Field(min_length=1)
@@ -234,7 +242,7 @@ class AdapterCard(Block):
     data_rights: DataRights | Unknown
     alpha: AlphaRecord
     training: Training | Unknown
-    curve: dict[BetaKey, dict[str, CurveRow]] | Unknown
+    curve: Curve | Unknown
     files: Annotated[dict[FilePath, FileRecord], Field(min_length=1)] | Unknown
     status: Status
     published_by: str

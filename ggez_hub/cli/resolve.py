@@ -43,24 +43,16 @@ def search_command(region: str | None, family: str | None, hub: str, out: Output
     """Adapters that a hub's curated index holds, by region and family."""
     from ggez_hub.hubs import connect
     from ggez_hub.regions import fallback_chain, find_region
-    from ggez_hub.registry.index import Entry, accepted_entries
+    from ggez_hub.registry.index import accepted_entries
 
     chain = [r.id for r in fallback_chain(find_region(region))] if region else None
     with connect(hub, quiet=out.quiet) as server:
-        entries = accepted_entries(server)
-    found = [
-        entry
-        for entry in entries
-        if isinstance(entry, Entry)
-        and (chain is None or entry.document.card.region in chain)
-        and family in {None, entry.document.card.family}
-    ]
+        entries = accepted_entries(server, chain).entries
+    found = [entry for entry in entries if family in {None, entry.summary.family}]
     rows = []
-    for entry in sorted(found, key=lambda e: (e.document.card.region, e.repo)):
-        card = entry.document.card
-        rows.append(
-            (entry.repo, card.region, card.family, card.kind, card.level, card.status.state)
-        )
+    for entry in sorted(found, key=lambda e: (e.summary.region, e.repo)):
+        seen = entry.summary
+        rows.append((entry.repo, seen.region, seen.family, seen.kind, seen.level, seen.state))
     header = ("adapter", "region", "family", "kind", "level", "status")
     out.table(header, rows)
     out.document([dict(zip(header, row, strict=True)) for row in rows])

@@ -129,6 +129,34 @@ def trade(curve: Curve, split: Split, alpha: float, region: str, card_region: st
     return Trade(complete, metric, whose, measured_by)
 
 
+def ranking_rows(curve: Curve) -> dict[str, dict[str, CurveRow]]:
+    """The rows of a curve that rank its adapter; empty if none do.
+
+    They are what the registry measured on validation, in the metric that parity is computed in:
+    `trade` on validation says the same of them as of the whole curve, in a tenth of its size.
+    """
+    measured = {
+        beta: {
+            key: row
+            for key, row in tasks.items()
+            if row.split == "validation" and row.measured_by == "registry"
+        }
+        for beta, tasks in curve.items()
+    }
+    try:
+        metric = _metric(row for tasks in measured.values() for row in tasks.values())
+    except NoCurve:
+        return {}
+    return {
+        beta: {
+            key: row
+            for key, row in tasks.items()
+            if row.metric == metric and row.side in {"global", "regional"}
+        }
+        for beta, tasks in measured.items()
+    }
+
+
 def _metric(rows: Iterable[CurveRow]) -> str:
     """The metric that parity is computed in: of those on both sides, the one least guessable.
 

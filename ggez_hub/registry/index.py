@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from itertools import compress
 from typing import Literal
 
 from ggez_hub.cards import BadCard, CardDocument, parse_card
 from ggez_hub.cards.document import HUB_TAGS
 from ggez_hub.errors import GgezError
 from ggez_hub.hub import ChangedFile, Hub, RepoAtCommit
+from ggez_hub.registry.entries import (
+    Elsewhere,
+    Entry,
+    Listing,
+    Unreadable,
+    entry_of,
+    text_digest,
+)
 from ggez_hub.registry.resolution import PinnedCard
 
 # A hub's accepted cards are a data set of this name: cards/<region>/<family>/<name>.md, each with
@@ -23,45 +30,51 @@ class NoIndex(GgezError):
     """The hub has no curated index."""
 
 
-@dataclass(frozen=True)
-class Entry:
-    """An adapter that may be a candidate: its card, where it lies, and whether it was accepted."""
+def accepted_entries(hub: Hub, regions: Collection[str] | None = None) -> Listing:
+    """The curated index of a hub: its entries for `regions` (None: for all), and what else there is.
 
-    document: CardDocument
-    repo: str
-    revision: str
-    accepted: bool
-    card: PinnedCard
-
-
-@dataclass(frozen=True)
-class Unreadable:
-    """An adapter whose card cannot be read, with the reason."""
-
-    repo: str
-    reason: str
-
-
-def accepted_entries(hub: Hub) -> list[Entry | Unreadable]:
-    """The curated index of a hub; raises NoIndex if it has none."""
+    Raises NoIndex if the hub has none.
+    """
     if not hub.exists(INDEX_REPO, "dataset"):
         raise NoIndex(
             f"{hub.endpoint} has no index of accepted adapters (data set {INDEX_REPO})",
             "Search the hub itself by tags: add --live --trust any (or your organisations).",
         )
+    return _of_cards(hub, regions)
+
+
+def _of_cards(hub: Hub, regions: Collection[str] | None) -> Listing:
+    """The index read card by card."""
     index = hub.at_commit(INDEX_REPO, "main", "dataset")
     cards = [f for f in index.files if f.path.startswith("cards/") and f.path.endswith(".md")]
     if not cards:
-        return []
-    # Fetched together: the index is one small repository.
+        return Listing()
+    # Fetched together: without an index file the index is small.
     folder = hub.fetch(INDEX_REPO, index.revision, cards, "dataset")
-    return [
+    found = [
         _entry(index, "dataset", f.path, (folder / f.path).read_text(encoding="utf-8"))
         for f in cards
     ]
+    entries = [e for e in found if isinstance(e, Entry)]
+    asked = [regions is None or e.summary.region in regions for e in entries]
+    return Listing(
+        entries=tuple(compress(entries, asked)),
+        unreadable=tuple(e for e in found if isinstance(e, Unreadable)),
+        elsewhere=_grouped(compress(entries, [not here for here in asked])),
+    )
 
 
-def live_entries(hub: Hub, regions: Iterable[str]) -> list[Entry | Unreadable]:
+def _grouped(entries: Iterable[Entry]) -> tuple[Elsewhere, ...]:
+    groups: dict[tuple[str, str], list[str]] = {}
+    for entry in entries:
+        groups.setdefault((entry.summary.region, entry.summary.family), []).append(entry.repo)
+    return tuple(
+        Elsewhere(region, family, len(repos), min(repos))
+        for (region, family), repos in sorted(groups.items())
+    )
+
+
+def live_entries(hub: Hub, regions: Iterable[str]) -> Listing:
     """Adapters on the hub that carry the tags of `regions`, accepted or not."""
     found: list[Entry | Unreadable] = []
     for region in regions:
@@ -72,14 +85,17 @@ def live_entries(hub: Hub, regions: Iterable[str]) -> list[Entry | Unreadable]:
             else:
                 text = hub.read_text(repo, at.revision, CARD_NAME)
                 found.append(_entry(at, "model", CARD_NAME, text))
-    return found
+    return Listing(
+        entries=tuple(e for e in found if isinstance(e, Entry)),
+        unreadable=tuple(e for e in found if isinstance(e, Unreadable)),
+    )
 
 
 def read_pinned_card(hub: Hub, card: PinnedCard) -> CardDocument:
     """The card that a lock pins; raises ChangedFile, BadCard, and what the client raises."""
     text = hub.read_text(card.repo, card.revision, card.path, card.repo_type)
     where = f"{card.path} of {card.repo}@{card.revision[:12]}"
-    if _sha256(text) != card.sha256:
+    if text_digest(text) != card.sha256:
         raise ChangedFile(f"{where} is not the card that the lock pins")
     return parse_card(text, where)
 
@@ -87,20 +103,14 @@ def read_pinned_card(hub: Hub, card: PinnedCard) -> CardDocument:
 def _entry(
     at: RepoAtCommit, repo_type: Literal["model", "dataset"], path: str, text: str
 ) -> Entry | Unreadable:
+    accepted = repo_type == "dataset"
     try:
         document = parse_card(text, f"{path} of {at.repo}")
     except BadCard as error:
-        return Unreadable(path if repo_type == "dataset" else at.repo, error.message)
-    card = PinnedCard(
-        repo=at.repo, repo_type=repo_type, revision=at.revision, path=path, sha256=_sha256(text)
-    )
-    if repo_type == "model":
-        return Entry(document, at.repo, at.revision, accepted=False, card=card)
-    location = document.card.adapter
-    if location is None:
+        return Unreadable(path if accepted else at.repo, error.message)
+    if accepted and document.card.adapter is None:
         return Unreadable(path, "is in the index without the commit of its adapter")
-    return Entry(document, location.repo, location.revision, accepted=True, card=card)
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+    card = PinnedCard(
+        repo=at.repo, repo_type=repo_type, revision=at.revision, path=path, sha256=text_digest(text)
+    )
+    return entry_of(document, card, accepted)

@@ -11,8 +11,9 @@ from ggez_hub.evaluation.selection import NoCurve, Trade, trade
 from ggez_hub.families import get_family
 from ggez_hub.hub import Hub, RepoAtCommit
 from ggez_hub.regions import Alpha, Region, alpha, fallback_chain, find_region
+from ggez_hub.registry.entries import Entry, Listing
 from ggez_hub.registry.forms import get_form
-from ggez_hub.registry.index import CARD_NAME, Entry, Unreadable, accepted_entries, live_entries
+from ggez_hub.registry.index import CARD_NAME, accepted_entries, live_entries
 from ggez_hub.registry.request import Request
 from ggez_hub.registry.resolution import (
     ChosenBeta,
@@ -51,16 +52,11 @@ def resolve(request: Request, hub: Hub) -> Resolved:
     get_form(request.form)
     if request.family is not None:
         get_family(request.family)
-    entries = list(accepted_entries(hub)) if not request.live else []
-    if request.live:
-        entries = live_entries(hub, [region.id for region in chain])
-    rejected = [
-        Rejected(repo=e.repo, region="?", reason=e.reason)
-        for e in entries
-        if isinstance(e, Unreadable)
-    ]
+    regions = [region.id for region in chain]
+    found = live_entries(hub, regions) if request.live else accepted_entries(hub, regions)
+    rejected = _not_read(found, chain)
     candidates: list[Entry] = []
-    for entry in (e for e in entries if isinstance(e, Entry)):
+    for entry in found.entries:
         reason = _unsuited(entry, request, chain)
         if reason is None:
             candidates.append(entry)
@@ -70,7 +66,7 @@ def resolve(request: Request, hub: Hub) -> Resolved:
     factor = alpha_record(alpha(chain[0]) if given is None else Alpha.from_user(given, chain[0]))
     for entry in sorted(candidates, key=lambda e: _order(e, chain, factor.value)):
         try:
-            found = _pin(entry, request, hub, chain[0], factor)
+            resolution = _pin(entry, request, hub, chain[0], factor)
         except NotFit as problem:
             rejected.append(_rejection(entry, problem.message))
             continue
@@ -82,22 +78,41 @@ def resolve(request: Request, hub: Hub) -> Resolved:
             if not any(r.repo == e.repo for r in rejected)
         ]
         rejected.sort(key=lambda r: (r.region, r.repo))
-        return Resolved(found.model_copy(update={"rejected": tuple(rejected)}), entry.document)
-    raise NoAdapter(*_nothing(request, chain[0], entries, rejected))
+        return Resolved(resolution.model_copy(update={"rejected": tuple(rejected)}), entry.document)
+    raise NoAdapter(*_nothing(request, chain[0], found, rejected))
+
+
+def _not_read(found: Listing, chain: Sequence[Region]) -> list[Rejected]:
+    """What is ruled out before a card is read: other regions, and cards that cannot be read."""
+    unread = [Rejected(repo=e.repo, region="?", reason=e.reason) for e in found.unreadable]
+    for group in found.elsewhere:
+        others = f" and {group.count - 1:,} more" if group.count > 1 else ""
+        unread.append(
+            Rejected(
+                repo=f"{group.repo}{others}",
+                region=group.region,
+                reason=_serves(group.region, chain),
+            )
+        )
+    return unread
+
+
+def _serves(region: str, chain: Sequence[Region]) -> str:
+    return f"serves {region}, which is not in {' > '.join(r.id for r in chain)}"
 
 
 def _unsuited(entry: Entry, request: Request, chain: Sequence[Region]) -> str | None:
     """Why a card alone rules its adapter out, or None."""
-    card = entry.document.card
-    if card.region not in [region.id for region in chain]:
-        return f"serves {card.region}, which is not in {' > '.join(r.id for r in chain)}"
-    if request.family is not None and card.family != request.family:
-        return f"is of the family {card.family}"
-    if card.status.state != "active":
-        return f"is {card.status.state}: {card.status.reason or 'no reason given'}"
-    if card.kind != "lora":
-        return f"is of the kind {card.kind}, which this version does not merge"
-    if entry.document.license == "unknown":
+    seen = entry.summary
+    if seen.region not in [region.id for region in chain]:
+        return _serves(seen.region, chain)
+    if request.family is not None and seen.family != request.family:
+        return f"is of the family {seen.family}"
+    if seen.state != "active":
+        return f"is {seen.state}: {seen.reason or 'no reason given'}"
+    if seen.kind != "lora":
+        return f"is of the kind {seen.kind}, which this version does not merge"
+    if seen.license == "unknown":
         return "has no known licence"
     trusted = request.trust.split(",")
     owner = entry.repo.partition("/")[0]
@@ -108,11 +123,10 @@ def _unsuited(entry: Entry, request: Request, chain: Sequence[Region]) -> str | 
 
 def _order(entry: Entry, chain: Sequence[Region], alpha: float) -> tuple[int, float, str]:
     """Nearer region first; then the measured GRP, the best first; then the name."""
-    card = entry.document.card
-    distance = [region.id for region in chain].index(card.region)
+    served = entry.summary.region
+    distance = [region.id for region in chain].index(served)
     try:
-        seen = _trade(card, chain[0].id, alpha)
-        parity = -seen.chosen.grp if seen.measured_by == "registry" else 0.0
+        parity = -trade(entry.ranking, "validation", alpha, chain[0].id, served).chosen.grp
     except NoCurve:
         parity = 0.0
     return distance, parity, entry.repo
@@ -198,7 +212,7 @@ def _license_of(hub: Hub, at: RepoAtCommit) -> str:
 
 
 def _one_family_only(taken: Entry, others: Sequence[Entry], request: Request) -> None:
-    families = sorted({taken.document.card.family, *(e.document.card.family for e in others)})
+    families = sorted({taken.summary.family, *(e.summary.family for e in others)})
     if request.family is None and len(families) > 1:
         raise SeveralFamilies(
             f"adapters of several families serve {request.region}: {', '.join(families)}",
@@ -208,20 +222,15 @@ def _one_family_only(taken: Entry, others: Sequence[Entry], request: Request) ->
 
 
 def _rejection(entry: Entry, reason: str) -> Rejected:
-    return Rejected(repo=entry.repo, region=entry.document.card.region, reason=reason)
+    return Rejected(repo=entry.repo, region=entry.summary.region, reason=reason)
 
 
 def _nothing(
-    request: Request, region: Region, entries: Sequence[Entry | Unreadable],
-    rejected: Sequence[Rejected],
-) -> tuple[str, str]:  # fmt: skip
-    served = sorted(
-        {
-            f"{e.document.card.region} ({e.document.card.family})"
-            for e in entries
-            if isinstance(e, Entry)
-        }
-    )
+    request: Request, region: Region, found: Listing, rejected: Sequence[Rejected]
+) -> tuple[str, str]:
+    here = {(e.summary.region, e.summary.family) for e in found.entries}
+    there = {(e.region, e.family) for e in found.elsewhere}
+    served = [f"{place} ({family})" for place, family in sorted(here | there)]
     chain = [r.id for r in fallback_chain(region, wide=request.wide)]
     near = [r for r in rejected if r.region in chain]
     lines = "".join(f"\n  {r.repo} {r.reason}" for r in near)

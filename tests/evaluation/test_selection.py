@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ggez_hub.cards import CurveRow
-from ggez_hub.evaluation.selection import NoCurve, trade
+from ggez_hub.cards import CurveRow, read_card
+from ggez_hub.evaluation.selection import NoCurve, ranking_rows, trade
+from ggez_hub.world.seed import ASSETS
 
 DIGEST = "0" * 64
 
@@ -123,3 +124,22 @@ def test_the_chosen_point_is_never_far_below_the_best(points, alpha):
     assert seen.chosen.grp >= seen.best.grp - seen.best.se
     assert all(p.grp < seen.best.grp - seen.best.se for p in seen.points
                if p.beta < seen.chosen.beta)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["th", "southeast-asia"])
+@pytest.mark.parametrize("region", ["th", "kh", "southeast-asia"])
+def test_the_rows_that_rank_show_the_same_trade_as_the_whole_curve(name, region):
+    card = read_card(ASSETS / "embedding" / name / "README.md").card
+    few = ranking_rows(card.curve)
+    for alpha in (0.0, 0.4, 1.0):
+        whole = trade(card.curve, "validation", alpha, region, card.region)
+        assert trade(few, "validation", alpha, region, card.region) == whole
+    assert sum(map(len, few.values())) < sum(map(len, card.curve.values())) / 2
+
+
+def test_claims_rank_nothing():
+    points = {"0": (60.0, 10.0), "1": (50.0, 40.0)}
+    assert ranking_rows(curve(points, by="self")) == {}
+    mixed = {"0": curve(points)["0"], "1": curve(points, by="self")["1"]}
+    kept = ranking_rows(mixed)
+    assert trade(kept, "validation", 0.5, "th", "th") == trade(mixed, "validation", 0.5, "th", "th")

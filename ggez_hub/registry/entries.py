@@ -1,0 +1,151 @@
+"""Adapters that may be candidates: what ranks them and rules them out, without reading every card."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from pydantic import BaseModel, ConfigDict
+
+from ggez_hub.cards import CardDocument
+from ggez_hub.cards.schema import (
+    Curve,
+    Date,
+    Family,
+    Kind,
+    Level,
+    RegionId,
+    RepoId,
+    Sha256,
+    State,
+    Unknown,
+)
+from ggez_hub.evaluation.selection import ranking_rows
+from ggez_hub.registry.resolution import PinnedCard
+from ggez_hub.weights import digest_json
+
+
+class Summary(BaseModel):
+    """What a card says of its adapter, as far as it ranks the adapter or rules it out.
+
+    `base_weights` identifies the base: the digest of the sorted sha256s of its weight files,
+    whatever their names. `registered` is the day (ISO 8601) on which the registry accepted it.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    region: RegionId
+    family: Family
+    kind: Kind
+    level: Level
+    license: str
+    state: State
+    reason: str
+    superseded_by: RepoId | None
+    base_repo: RepoId
+    base_weights: Sha256 | Unknown
+    registered: Date | None
+
+    @classmethod
+    def of(cls, document: CardDocument) -> Summary:
+        """The summary of a card."""
+        card = document.card
+        return cls(
+            region=card.region,
+            family=card.family,
+            kind=card.kind,
+            level=card.level,
+            license=document.license,
+            state=card.status.state,
+            reason=card.status.reason,
+            superseded_by=card.status.superseded_by,
+            base_repo=card.base.repo,
+            base_weights=weights_identity(card.base.weights),
+            registered=card.adapter.registered if card.adapter else None,
+        )
+
+
+def weights_identity(weights: dict[str, str] | Unknown) -> str:
+    """The digest of a base's weights, or `unknown`: equal for mirrors that name files otherwise."""
+    return weights if weights == "unknown" else digest_json(sorted(weights.values()))
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An adapter that may be a candidate: where it lies, and whether it was accepted.
+
+    `summary` and `ranking` are at hand; `document`, the card itself, is read when it is asked for,
+    and may then raise NotFit.
+    """
+
+    repo: str
+    revision: str
+    accepted: bool
+    card: PinnedCard
+    summary: Summary
+    read_card: Callable[[], CardDocument] = field(repr=False, compare=False)
+    read_ranking: Callable[[], Curve] = field(repr=False, compare=False)
+
+    @cached_property
+    def document(self) -> CardDocument:
+        """The card; raises NotFit if it is not what the index says."""
+        return self.read_card()
+
+    @cached_property
+    def ranking(self) -> Curve:
+        """The registry's validation scores, which `trade` ranks by; empty without any."""
+        return self.read_ranking()
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """An adapter whose card cannot be read, with the reason."""
+
+    repo: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """Adapters of other regions than those that were asked for: how many, and one by name."""
+
+    region: str
+    family: str
+    count: int
+    repo: str
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What there is for some regions, and what else there is."""
+
+    entries: tuple[Entry, ...] = ()
+    unreadable: tuple[Unreadable, ...] = ()
+    elsewhere: tuple[Elsewhere, ...] = ()
+
+
+def entry_of(document: CardDocument, card: PinnedCard, accepted: bool) -> Entry:
+    """The entry of a card that has been read: at its `adapter`, or beside the card itself."""
+    location = document.card.adapter if accepted else None
+
+    def ranking() -> Curve:
+        # Only the registry's copy of a card says what the registry measured.
+        curve = document.card.curve
+        return ranking_rows(curve) if accepted and curve != "unknown" else {}
+
+    return Entry(
+        repo=location.repo if location else card.repo,
+        revision=location.revision if location else card.revision,
+        accepted=accepted,
+        card=card,
+        summary=Summary.of(document),
+        read_card=lambda: document,
+        read_ranking=ranking,
+    )
+
+
+def text_digest(text: str) -> str:
+    """The sha256 of a card's text."""
+    return hashlib.sha256(text.encode()).hexdigest()
