@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,8 +35,21 @@ class CardDocument:
 
     @property
     def license(self) -> str:
-        """The Hub's licence id, or `unknown`."""
-        return str(self.front_matter.get("license", "unknown"))
+        """The Hub's licence id, the name of an `other` licence, or `unknown`."""
+        return license_of(self.front_matter)
+
+
+def license_of(front_matter: Mapping[str, Any]) -> str:
+    """The licence that front matter declares, by the Hub's id; `unknown` if it declares none.
+
+    Of the licence `other` it is the `license_name`: https://huggingface.co/docs/hub/repositories-licenses
+    """
+    declared = front_matter.get("license")
+    if declared == "other" and front_matter.get("license_name"):
+        declared = front_matter["license_name"]
+    if not isinstance(declared, str) or not declared.strip():
+        return "unknown"
+    return declared.strip().lower()
 
 
 def hub_tags(card: AdapterCard) -> list[str]:

@@ -67,8 +67,9 @@ def _recompute(pulled: Pulled, hub: Hub, out: Output) -> Demo:
     tasks = load_tasks(recipes() / "demo")
     data = hub.at_commit(tasks[0].dataset.repo, tasks[0].dataset.revision, "dataset")
     (adapter,) = resolution.adapters
+    assert adapter.weight is not None  # noqa: S101 - the world's adapters are LoRAs
     folders = Folders(
-        base=fetch_pinned(resolution.base, hub),
+        base=fetch_pinned(resolution.merged_into, hub),
         adapter=fetch_pinned(adapter.source, hub),
         merged=pulled.model,
         data=hub.fetch(data.repo, data.revision, data.files, "dataset"),
@@ -84,7 +85,7 @@ def _recompute(pulled: Pulled, hub: Hub, out: Output) -> Demo:
             tasks,
             get_family(resolution.family),
             resolution.alpha.value,
-            adapter.beta.value,
+            adapter.weight,
             progress=lambda done, total: progress.update(bar, completed=done, total=total),
         )
 

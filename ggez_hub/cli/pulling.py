@@ -10,13 +10,14 @@ from ggez_hub.cli.resolving import as_document, tell_resolution, tell_table
 from ggez_hub.errors import UsageProblem
 from ggez_hub.hub import Hub
 from ggez_hub.regions import find_region
-from ggez_hub.registry.forms import get_form
+from ggez_hub.registry.kinds import form_of
 from ggez_hub.registry.lock import LOCK_NAME, Lock, read_lock
 from ggez_hub.registry.parity_table import ParityTable
 from ggez_hub.registry.plan import carry_out, plan, plan_locked
 from ggez_hub.registry.preflight import Preflight, preflight
 from ggez_hub.registry.pull import Pulled
 from ggez_hub.registry.request import Request
+from ggez_hub.registry.resolution import Resolution
 
 
 @dataclass(frozen=True)
@@ -42,14 +43,21 @@ def run(request: Request, hub: Hub, mode: Mode, out: Output) -> Pulled | None:
     if mode.dry_run:
         _tell_preflight(preflight(resolution, hub, mode.target), out)
         return None
-    total = sum(file.size for file in resolution.base.files if file.path in resolution.base.weights)
     with out.progress() as progress:
-        task = progress.add_task("merging", total=total)
+        what, total = _work(resolution)
+        task = progress.add_task(what, total=total)
         pulled = carry_out(
             planned, hub, mode.target, wrote=lambda nbytes: progress.advance(task, nbytes)
         )
     _tell_result(pulled, planned.table, out)
     return pulled
+
+
+def _work(resolution: Resolution) -> tuple[str, int]:
+    """What is done to how many bytes of weights."""
+    if resolution.base is None:
+        return "copying", sum(resolution.adapters[0].source.weight_sizes)
+    return "merging", sum(resolution.base.weight_sizes)
 
 
 def _lock(request: Request, mode: Mode) -> Lock:
@@ -88,7 +96,7 @@ def _tell_result(pulled: Pulled, table: ParityTable | None, out: Output) -> None
     what = "is there already, with the same merge digest" if pulled.reused else "written"
     out.line(f"{pulled.model} {what}; {pulled.folder / LOCK_NAME} pins every input")
     tell_table(table, out)
-    lines = get_form(resolution.form).loading_lines(resolution, str(pulled.model), pulled.model)
+    lines = form_of(resolution).loading_lines(resolution, str(pulled.model), pulled.model)
     out.line("\n".join(("", *lines)))
     out.document(
         {

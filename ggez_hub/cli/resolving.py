@@ -56,14 +56,19 @@ def tell_region(request: Request, out: Output) -> None:
 
 def tell_resolution(resolution: Resolution, out: Output, *, explain: bool = False) -> None:
     """Base, adapter, alpha and beta, each with where it comes from and why."""
-    out.line(f"base     {_pin(resolution.base)}")
+    if resolution.base is not None:
+        out.line(f"base     {_pin(resolution.base)}")
     for adapter in resolution.adapters:
+        what = "adapter " if resolution.base else "model   "
         served = f"region {adapter.region}"
         if adapter.region != resolution.region:
             served += f", which {resolution.region} falls back to: it has no adapter of its own"
-        out.line(f"adapter  {_pin(adapter.source)}, {served}")
+        out.line(f"{what} {_pin(adapter.source)}, {served}")
     out.line(f"alpha    {_alpha(resolution)}")
     for adapter in resolution.adapters:
+        if adapter.beta is None:
+            out.line("beta     none: a merged model is taken as it is")
+            continue
         out.line(f"beta     {adapter.beta.value:g}: {adapter.beta.reason}")
         if adapter.beta.region not in {None, resolution.region}:
             out.line(

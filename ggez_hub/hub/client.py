@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ggez_hub.errors import GgezError
 from ggez_hub.weights import sha256_file
@@ -39,13 +39,17 @@ class HubFile:
 
 @dataclass(frozen=True)
 class RepoAtCommit:
-    """A repository at one commit: its files, its date (ISO 8601) and whether access is gated."""
+    """A repository at one commit: its files, its date (ISO 8601) and whether access is gated.
+
+    `front_matter` is what its card declares, as the hub reads it.
+    """
 
     repo: str
     revision: str
     files: tuple[HubFile, ...]
     date: str
     gated: bool
+    front_matter: Mapping[str, Any] = field(default_factory=dict)
 
     def file(self, path: str) -> HubFile | None:
         """The file at `path`, if there is one."""
@@ -92,7 +96,8 @@ class Hub:
             if isinstance(entry, RepoFile)
         )
         date = info.last_modified.isoformat() if info.last_modified else ""
-        return RepoAtCommit(repo, info.sha, files, date, bool(info.gated))
+        declared = info.card_data.to_dict() if info.card_data else {}
+        return RepoAtCommit(repo, info.sha, files, date, bool(info.gated), declared)
 
     def discover(self, tags: Sequence[str]) -> list[tuple[str, str]]:
         """Models that carry all `tags`, as (repository, commit), sorted by name."""

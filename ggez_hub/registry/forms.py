@@ -57,7 +57,8 @@ def _write_merged(
     merge_into(folder, base, adapters, get_family(resolution.family), resolution.method, wrote)
 
 
-def _merged_lines(resolution: Resolution, shown: str, folder: Path) -> tuple[str, ...]:
+def merged_lines(resolution: Resolution, shown: str, folder: Path) -> tuple[str, ...]:
+    """Python that loads the model in `folder`, which people write as `shown`."""
     family = get_family(resolution.family)
     return family.loading_lines(family.layout(folder), shown)
 
@@ -65,7 +66,7 @@ def _merged_lines(resolution: Resolution, shown: str, folder: Path) -> tuple[str
 def _merged_front(resolution: Resolution, folder: Path) -> dict[str, Any]:
     return {
         # A list of bases means a merge on the Hub.
-        "base_model": [resolution.base.repo, *(a.source.repo for a in resolution.adapters)],
+        "base_model": [resolution.merged_into.repo, *(a.source.repo for a in resolution.adapters)],
         "base_model_relation": "merge",
         "library_name": get_family(resolution.family).layout(folder).library,
     }
@@ -84,11 +85,12 @@ def _write_peft(
     wrote: Wrote,
 ) -> None:
     (adapter,) = adapters
-    write_peft(adapter.folder, adapter.beta, resolution.base.repo, resolution.base.revision, folder)
+    base_repo = resolution.merged_into
+    write_peft(adapter.folder, adapter.beta, base_repo.repo, base_repo.revision, folder)
 
 
 def _peft_lines(resolution: Resolution, shown: str, folder: Path) -> tuple[str, ...]:
-    base = resolution.base
+    base = resolution.merged_into
     return (
         "from peft import PeftModel",
         f'model = PeftModel.from_pretrained(base_model, "{shown}")'
@@ -98,13 +100,13 @@ def _peft_lines(resolution: Resolution, shown: str, folder: Path) -> tuple[str, 
 
 def _peft_front(resolution: Resolution, folder: Path) -> dict[str, Any]:
     return {
-        "base_model": resolution.base.repo,
+        "base_model": resolution.merged_into.repo,
         "base_model_relation": "adapter",
         "library_name": "peft",
     }
 
 
 FORMS: dict[str, Form] = {
-    "merged": Form(True, _check_merged, _write_merged, _merged_lines, _merged_front),
+    "merged": Form(True, _check_merged, _write_merged, merged_lines, _merged_front),
     "peft": Form(False, _check_peft, _write_peft, _peft_lines, _peft_front),
 }

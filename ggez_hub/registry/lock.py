@@ -90,8 +90,7 @@ def check_upstream(lock: Lock, hub: Hub) -> None:
     from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
     found: list[str] = []
-    resolution = lock.resolution
-    for pinned in (resolution.base, *(a.source for a in resolution.adapters)):
+    for pinned in lock.resolution.inputs:
         where = f"{pinned.repo}@{pinned.revision[:12]}"
         try:
             at = hub.at_commit(pinned.repo, pinned.revision)

@@ -67,15 +67,20 @@ class ParityTable:
 
 
 def parity_table(card: AdapterCard, resolution: Resolution) -> ParityTable | None:
-    """The table from the card's test scores, or None if it has none."""
+    """The table from the card's test scores, or None if it has none.
+
+    A model that is taken as it is stands beside its base: its curve has no beta between them.
+    """
     if card.curve == "unknown":
         return None
     try:
         seen = trade(card.curve, "test", resolution.alpha.value, resolution.region, card.region)
     except NoCurve:
         return None
-    beta = resolution.adapters[0].beta.value
-    betas = {"base": 0.0, "merged": beta, "regional": 1.0}
+    beta = resolution.adapters[0].weight
+    betas = {"base": 0.0, "regional": 1.0}
+    if beta is not None:
+        betas = {"base": 0.0, "merged": beta, "regional": 1.0}
     return ParityTable(tuple(Line(k, b, seen.at(b)) for k, b in betas.items()), seen)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ggez_hub.hub import Hub
-from ggez_hub.registry.forms import get_form
+from ggez_hub.registry.kinds import form_of
 from ggez_hub.registry.resolution import Resolution
 
 # Importing torch and mergekit, measured on Linux (resident, CPU build and CUDA build alike).
@@ -38,16 +38,19 @@ class Preflight:
 
 def preflight(resolution: Resolution, hub: Hub, out: Path) -> Preflight:
     """The costs of pulling `resolution` from `hub` into `out`."""
-    base, sources = resolution.base, [a.source for a in resolution.adapters]
-    parts = [base, *sources] if get_form(resolution.form).needs_base else sources
+    sources = tuple(adapter.source for adapter in resolution.adapters)
+    merging = form_of(resolution).needs_base
+    parts = resolution.inputs if merging else sources
     fetch = sum(
         hub.missing_bytes(p.repo, p.revision, [f.as_hub_file() for f in p.files]) for p in parts
     )
-    weights = [file.size for file in base.files if file.path in base.weights]
+    written = (resolution.merged_into,) if merging else sources
+    # What is loaded: the merged model, an adapter on its base, or a model that is taken as it is.
+    loaded = written if merging or resolution.base is None else (resolution.base, *written)
     # A merge streams tensor by tensor; without the headers a tensor is at most its file. The
     # adapter form computes nothing.
-    ram = IMPORT_BYTES + 6 * max(weights) if base in parts else 0
-    disk = fetch + (base.nbytes if base in parts else sum(p.nbytes for p in sources))
+    ram = IMPORT_BYTES + 6 * max(written[0].weight_sizes) if merging else 0
+    disk = fetch + sum(p.nbytes for p in written)
     place = out.absolute()
     while not place.exists():
         place = place.parent
@@ -55,7 +58,7 @@ def preflight(resolution: Resolution, hub: Hub, out: Path) -> Preflight:
         fetch_bytes=fetch,
         disk_bytes=disk,
         ram_bytes=ram,
-        vram_bytes=sum(weights) + (0 if base in parts else sum(p.nbytes for p in sources)),
+        vram_bytes=sum(sum(p.weight_sizes) for p in loaded),
         gated=tuple(p.repo for p in parts if p.gated),
         licences=tuple(sorted({p.license for p in parts})),
         fits=shutil.disk_usage(place).free > disk and _memory() > ram,

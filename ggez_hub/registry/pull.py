@@ -11,7 +11,7 @@ from pathlib import Path
 from ggez_hub.hub import Hub
 from ggez_hub.merging.merge import Adapter
 from ggez_hub.merging.output import OutputExists, check_space, exclusive, whole_folder
-from ggez_hub.registry.forms import get_form
+from ggez_hub.registry.kinds import form_of
 from ggez_hub.registry.lock import (
     LOCK_NAME,
     Differs,
@@ -54,15 +54,16 @@ def pull_resolution(
     `expected`, a lock, the outputs must be the ones that it records. Raises OutputExists, Differs,
     NoSpace, ChangedFile, and what merging and the client raise; then `out` is as it was before.
     """
-    form = get_form(resolution.form)
+    form = form_of(resolution)
     with exclusive(out):
         if os.path.lexists(out):
             return Pulled(out, _reusable(out, resolution), reused=True)
         form.check(resolution)
         check_space(out, preflight(resolution, hub, out).disk_bytes)
-        base = fetch_pinned(resolution.base, hub) if form.needs_base else None
+        base = fetch_pinned(resolution.merged_into, hub) if form.needs_base else None
         adapters = [
-            Adapter(fetch_pinned(adapter.source, hub), adapter.beta.value)
+            # What is taken as it is has no weight; its form asks for none.
+            Adapter(fetch_pinned(adapter.source, hub), adapter.weight or 0.0)
             for adapter in resolution.adapters
         ]
         with whole_folder(out) as folder:
@@ -113,8 +114,11 @@ def _check_expected(expected: Lock, folder: Path) -> None:
 
 def describe(resolution: Resolution) -> str:
     """A resolution in one line."""
+    if resolution.base is None:
+        source = resolution.adapters[0].source
+        return f"{source.repo}@{source.revision[:8]} as it is"
     adapters = " + ".join(
-        f"{a.beta.value:g} * {a.source.repo}@{a.source.revision[:8]}" for a in resolution.adapters
+        f"{a.weight:g} * {a.source.repo}@{a.source.revision[:8]}" for a in resolution.adapters
     )
     base = resolution.base
     return f"{base.repo}@{base.revision[:8]} + {adapters} ({resolution.form})"

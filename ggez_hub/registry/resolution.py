@@ -54,6 +54,11 @@ class PinnedRepo(Part):
         """Bytes of all files."""
         return sum(file.size for file in self.files)
 
+    @property
+    def weight_sizes(self) -> tuple[int, ...]:
+        """Bytes of each weight file."""
+        return tuple(file.size for file in self.files if file.path in self.weights)
+
 
 class ChosenBeta(Part):
     """beta and why: given by the user, or selected for a region's items on the validation split."""
@@ -75,13 +80,21 @@ class PinnedCard(Part):
 
 
 class PinnedAdapter(Part):
-    """An adapter with its beta, and the card that speaks for it."""
+    """An adapter with its beta, and the card that speaks for it.
+
+    `beta` is None for a model that is taken as it is: nothing is weighed.
+    """
 
     source: PinnedRepo
     region: RegionId
     kind: str
-    beta: ChosenBeta
+    beta: ChosenBeta | None
     card: PinnedCard
+
+    @property
+    def weight(self) -> float | None:
+        """beta as a number, or None."""
+        return None if self.beta is None else self.beta.value
 
 
 class Rejected(Part):
@@ -93,7 +106,10 @@ class Rejected(Part):
 
 
 class Resolution(Part):
-    """All that decides a pull. The same resolution gives the same bytes."""
+    """All that decides a pull. The same resolution gives the same bytes.
+
+    `base` is None where a merged model is taken as it is: no base takes part.
+    """
 
     region: RegionId
     family: str
@@ -101,16 +117,29 @@ class Resolution(Part):
     form: str
     engine: str = ENGINE
     alpha: AlphaRecord
-    base: PinnedRepo
+    base: PinnedRepo | None
     adapters: tuple[PinnedAdapter, ...]
     rejected: tuple[Rejected, ...] = ()
+
+    @property
+    def inputs(self) -> tuple[PinnedRepo, ...]:
+        """Every pinned repository: the base, if one takes part, then the adapters."""
+        adapters = tuple(adapter.source for adapter in self.adapters)
+        return adapters if self.base is None else (self.base, *adapters)
+
+    @property
+    def merged_into(self) -> PinnedRepo:
+        """The base of a resolution that has one, as every merge and every adapter form has."""
+        if self.base is None:
+            raise ValueError("the model is taken as it is: no base takes part")
+        return self.base
 
     @property
     def merge_digest(self) -> str:
         """The sha256 of what decides the merged weights; not of where they came from."""
         decisive: dict[str, Any] = {
-            "base": self.base.weights,
-            "adapters": [[a.source.weights, a.beta.value] for a in self.adapters],
+            "base": None if self.base is None else self.base.weights,
+            "adapters": [[a.source.weights, a.weight] for a in self.adapters],
             "method": self.method,
             "form": self.form,
             "engine": self.engine,

@@ -5,25 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ggez_hub.cards import AdapterCard, AlphaRecord, CardDocument, alpha_record
+from ggez_hub.cards import AlphaRecord, CardDocument, alpha_record
 from ggez_hub.errors import GgezError, UsageProblem
-from ggez_hub.evaluation.selection import NoCurve, Trade, trade
+from ggez_hub.evaluation.selection import NoCurve, trade
 from ggez_hub.families import get_family
-from ggez_hub.hub import Hub, RepoAtCommit
+from ggez_hub.hub import Hub
 from ggez_hub.regions import Alpha, Region, alpha, fallback_chain, find_region
 from ggez_hub.registry.entries import Entry, Listing
 from ggez_hub.registry.forms import get_form
-from ggez_hub.registry.index import CARD_NAME, accepted_entries, live_entries
+from ggez_hub.registry.index import accepted_entries, live_entries
+from ggez_hub.registry.kinds import AS_IS_METHOD, get_kind
+from ggez_hub.registry.pinning import pin_adapter, pin_base
 from ggez_hub.registry.request import Request
-from ggez_hub.registry.resolution import (
-    ChosenBeta,
-    PinnedAdapter,
-    PinnedFile,
-    PinnedRepo,
-    Rejected,
-    Resolution,
-)
-from ggez_hub.registry.vetting import NotFit, vet_adapter, vet_base
+from ggez_hub.registry.resolution import Rejected, Resolution
+from ggez_hub.registry.suitability import serves_other, unsuited
+from ggez_hub.registry.vetting import NotFit
 
 
 class NoAdapter(GgezError):
@@ -57,7 +53,7 @@ def resolve(request: Request, hub: Hub) -> Resolved:
     rejected = _not_read(found, chain)
     candidates: list[Entry] = []
     for entry in found.entries:
-        reason = _unsuited(entry, request, chain)
+        reason = unsuited(entry, request, chain)
         if reason is None:
             candidates.append(entry)
         else:
@@ -66,7 +62,7 @@ def resolve(request: Request, hub: Hub) -> Resolved:
     factor = alpha_record(alpha(chain[0]) if given is None else Alpha.from_user(given, chain[0]))
     for entry in sorted(candidates, key=lambda e: _order(e, chain, factor.value)):
         try:
-            resolution = _pin(entry, request, hub, chain[0], factor)
+            resolution = _resolution(entry, request, hub, chain[0], factor)
         except NotFit as problem:
             rejected.append(_rejection(entry, problem.message))
             continue
@@ -91,34 +87,10 @@ def _not_read(found: Listing, chain: Sequence[Region]) -> list[Rejected]:
             Rejected(
                 repo=f"{group.repo}{others}",
                 region=group.region,
-                reason=_serves(group.region, chain),
+                reason=serves_other(group.region, chain),
             )
         )
     return unread
-
-
-def _serves(region: str, chain: Sequence[Region]) -> str:
-    return f"serves {region}, which is not in {' > '.join(r.id for r in chain)}"
-
-
-def _unsuited(entry: Entry, request: Request, chain: Sequence[Region]) -> str | None:
-    """Why a card alone rules its adapter out, or None."""
-    seen = entry.summary
-    if seen.region not in [region.id for region in chain]:
-        return _serves(seen.region, chain)
-    if request.family is not None and seen.family != request.family:
-        return f"is of the family {seen.family}"
-    if seen.state != "active":
-        return f"is {seen.state}: {seen.reason or 'no reason given'}"
-    if seen.kind != "lora":
-        return f"is of the kind {seen.kind}, which this version does not merge"
-    if seen.license == "unknown":
-        return "has no known licence"
-    trusted = request.trust.split(",")
-    owner = entry.repo.partition("/")[0]
-    if not entry.accepted and request.trust != "any" and owner not in trusted:
-        return f"is not in the curated index, and {owner} is not trusted (--trust)"
-    return None
 
 
 def _order(entry: Entry, chain: Sequence[Region], alpha: float) -> tuple[int, float, str]:
@@ -132,82 +104,20 @@ def _order(entry: Entry, chain: Sequence[Region], alpha: float) -> tuple[int, fl
     return distance, parity, entry.repo
 
 
-def _trade(card: AdapterCard, region: str, alpha: float) -> Trade:
-    if card.curve == "unknown":
-        raise NoCurve("the card holds no curve", "Give a beta with --beta.")
-    return trade(card.curve, "validation", alpha, region, card.region)
-
-
-def _pin(
+def _resolution(
     entry: Entry, request: Request, hub: Hub, region: Region, factor: AlphaRecord
 ) -> Resolution:
+    """The resolution that takes `entry`; raises NotFit."""
     card = entry.document.card
-    beta = _beta(card, request, region, factor.value)
-    adapter = hub.at_commit(entry.repo, entry.revision)
-    adapter_files = vet_adapter(adapter, card, hub)
-    base_at = _base(card, request, hub)
-    base_files = vet_base(base_at, card)
+    combined = get_kind(card.kind).combined
     return Resolution(
         region=region.id,
         family=card.family,
-        method=request.method,
+        method=request.method if combined else AS_IS_METHOD,
         form=request.form,
         alpha=factor,
-        base=_pinned(base_at, base_files, _license_of(hub, base_at)),
-        adapters=(
-            PinnedAdapter(
-                source=_pinned(adapter, adapter_files, entry.document.license),
-                region=card.region,
-                kind=card.kind,
-                beta=beta,
-                card=entry.card,
-            ),
-        ),
-    )
-
-
-def _base(card: AdapterCard, request: Request, hub: Hub) -> RepoAtCommit:
-    if request.base is None:
-        return hub.at_commit(card.base.repo, card.base.revision)
-    repo, _, revision = request.base.partition("@")
-    return hub.at_commit(repo, revision or "main")
-
-
-def _beta(card: AdapterCard, request: Request, region: Region, alpha: float) -> ChosenBeta:
-    if request.beta is not None:
-        return ChosenBeta(value=request.beta, why="given", reason="given with --beta")
-    try:
-        seen = _trade(card, region.id, alpha)
-    except NoCurve as problem:
-        raise NotFit(f"gives no beta: {problem.message} (give one with --beta)") from problem
-    chosen, best = seen.chosen, seen.best
-    reason = (
-        f"the smallest beta within one standard error of the best GRP on validation "
-        f"({chosen.grp:.2f} at {chosen.beta:g}; the best is {best.grp:.2f} +- {best.se:.2f} at "
-        f"{best.beta:g}), by {seen.metric} on the items of {seen.region}"
-    )
-    return ChosenBeta(value=chosen.beta, why="selected", region=seen.region, reason=reason)
-
-
-def _pinned(at: RepoAtCommit, files: Sequence[PinnedFile], license_id: str) -> PinnedRepo:
-    weights = {f.path: f.sha256 for f in files if f.sha256 and f.path.endswith(".safetensors")}
-    return PinnedRepo(
-        repo=at.repo,
-        revision=at.revision,
-        license=license_id,
-        gated=at.gated,
-        weights=weights,
-        files=tuple(files),
-    )
-
-
-def _license_of(hub: Hub, at: RepoAtCommit) -> str:
-    from huggingface_hub import ModelCard
-
-    if at.file(CARD_NAME) is None:
-        return "unknown"
-    return str(
-        ModelCard(hub.read_text(at.repo, at.revision, CARD_NAME)).data.get("license") or "unknown"
+        adapters=(pin_adapter(entry, request, hub, region, factor.value),),
+        base=pin_base(card, request, hub) if combined else None,
     )
 
 

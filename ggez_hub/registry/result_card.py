@@ -10,7 +10,7 @@ import yaml
 from ggez_hub.cards import CardDocument
 from ggez_hub.families import get_family
 from ggez_hub.regions import find_region
-from ggez_hub.registry.forms import get_form
+from ggez_hub.registry.kinds import form_of, get_kind
 from ggez_hub.registry.parity_table import ParityTable
 from ggez_hub.registry.resolution import Resolution
 
@@ -19,9 +19,8 @@ def result_card(
     resolution: Resolution, document: CardDocument, table: ParityTable | None, folder: Path
 ) -> str:
     """The README.md of the result in `folder`, with the keys that the Hub knows."""
-    adapter, base = resolution.adapters[0], resolution.base
-    family, form = get_family(resolution.family), get_form(resolution.form)
-    licences = sorted({base.license, adapter.source.license})
+    family, form = get_family(resolution.family), form_of(resolution)
+    licences = sorted({pinned.license for pinned in resolution.inputs})
     front: dict[str, Any] = {
         **form.front(resolution, folder),
         "pipeline_tag": document.front_matter.get("pipeline_tag"),
@@ -32,10 +31,10 @@ def result_card(
     if len(licences) > 1:
         front["license_name"] = " and ".join(licences)
     name = find_region(resolution.region).name
-    what = "model" if form.needs_base else "adapter"
+    what = "model" if resolution.form == "merged" else "adapter"
     parts = [
         f"# {family.title.capitalize()} {what} for {name}",
-        f"Made by ggez-hub: {base.repo} + {adapter.beta.value:g} * Delta of {adapter.source.repo}.",
+        _made(resolution),
         "\n".join(_provenance(resolution)),
         _scores(table),
         "Load it:\n\n```python\n"
@@ -49,19 +48,36 @@ def result_card(
     return f"---\n{yaml_block}---\n\n" + "\n\n".join(part for part in parts if part) + "\n"
 
 
+def _made(resolution: Resolution) -> str:
+    if resolution.base is None:
+        source = resolution.adapters[0].source
+        return f"Pulled by ggez-hub: {source.repo}, a merged model, as it is."
+    deltas = " + ".join(f"{a.weight:g} * Delta of {a.source.repo}" for a in resolution.adapters)
+    return f"Made by ggez-hub: {resolution.base.repo} + {deltas}."
+
+
 def _provenance(resolution: Resolution) -> list[str]:
-    adapter, base, factor = resolution.adapters[0], resolution.base, resolution.alpha
+    factor = resolution.alpha
     source = "set by the user"
     if factor.provenance == "kof":
         source = f"{factor.series}, KOF release {factor.release}, {factor.year}"
-    return [
-        f"- base: {base.repo} at {base.revision} ({base.license})",
-        f"- adapter: {adapter.source.repo} at {adapter.source.revision} "
-        f"({adapter.source.license}; region {adapter.region})",
-        f"- alpha {factor.value:.5f}: {source}",
-        f"- beta {adapter.beta.value:g}: {adapter.beta.reason}",
-        f"- merge digest {resolution.merge_digest}",
+    lines = []
+    if resolution.base is not None:
+        base = resolution.base
+        lines.append(f"- base: {base.repo} at {base.revision} ({base.license})")
+    for adapter in resolution.adapters:
+        kind = get_kind(adapter.kind).noun
+        lines.append(
+            f"- adapter: {adapter.source.repo} at {adapter.source.revision} "
+            f"({adapter.source.license}; {kind}, region {adapter.region})"
+        )
+    lines.append(f"- alpha {factor.value:.5f}: {source}")
+    lines += [
+        f"- beta {adapter.beta.value:g}: {adapter.beta.reason}"
+        for adapter in resolution.adapters
+        if adapter.beta is not None
     ]
+    return [*lines, f"- merge digest {resolution.merge_digest}"]
 
 
 def _scores(table: ParityTable | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 
 from ggez_hub.cards import AdapterCard
 from ggez_hub.errors import GgezError
@@ -19,10 +20,13 @@ class NotFit(GgezError):
     """A candidate is not taken; the message is the reason."""
 
 
-def vet_adapter(at: RepoAtCommit, card: AdapterCard, hub: Hub) -> tuple[PinnedFile, ...]:
+def vet_adapter(
+    at: RepoAtCommit, card: AdapterCard, hub: Hub, *, whole: bool
+) -> tuple[PinnedFile, ...]:
     """The files of an adapter that will be fetched; raises NotFit.
 
-    They are those that the card records, and the hub must list them with the recorded sha256.
+    They are those that the card records, and the hub must list them with the recorded sha256. Of
+    a repository that holds a `whole` model, what lies beside its weights is fetched too.
     """
     if card.files == "unknown":
         raise NotFit("has no recorded files: its card is not pinned yet")
@@ -40,7 +44,7 @@ def vet_adapter(at: RepoAtCommit, card: AdapterCard, hub: Hub) -> tuple[PinnedFi
         pinned.append(PinnedFile(path=path, size=file.size, oid=file.oid, sha256=record.sha256))
     if ADAPTER_CONFIG in card.files:
         _vet_config(json.loads(hub.read_text(at.repo, at.revision, ADAPTER_CONFIG)), card)
-    return tuple(pinned)
+    return tuple(pinned) + (_beside(at, card.files) if whole else ())
 
 
 def _vet_config(config: object, card: AdapterCard) -> None:
@@ -73,10 +77,16 @@ def vet_base(at: RepoAtCommit, card: AdapterCard) -> tuple[PinnedFile, ...]:
         if file.sha256 != sha256:
             raise NotFit(f"fits other weights than those of {at.repo}@{at.revision[:12]} ({path})")
         pinned.append(PinnedFile.of(file))
+    return tuple(pinned) + _beside(at, card.base.weights)
+
+
+def _beside(at: RepoAtCommit, taken: Collection[str]) -> tuple[PinnedFile, ...]:
+    """What lies beside the weights that are `taken`: configuration, tokenizer, indexes."""
+    found = []
     for file in at.files:
         parts = file.path.split("/")
         suffix = "." + parts[-1].rpartition(".")[2].lower()
         beside = suffix not in WEIGHT_SUFFIXES and not NOT_CARRIED.intersection(parts)
-        if beside and file.size <= MAX_SIDE_FILE:
-            pinned.append(PinnedFile.of(file))
-    return tuple(pinned)
+        if beside and file.size <= MAX_SIDE_FILE and file.path not in taken:
+            found.append(PinnedFile.of(file))
+    return tuple(found)

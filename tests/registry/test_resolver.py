@@ -56,7 +56,6 @@ def test_too_few_items_keep_the_adapters_own_beta(assets, hub_of):
     [
         ({"status": {"state": "yanked", "reason": "wrong data"}}, "is yanked: wrong data"),
         ({"status": {"state": "deprecated"}}, "is deprecated"),
-        ({"kind": "merged"}, "is of the kind merged"),
         ({"curve": "unknown"}, "gives no beta: the card holds no curve"),
         ({"points": {"0": (60.0, 0.2), "1": (30.0, 0.2)}}, "is at chance at every beta"),
         ({"files": {"adapter_model.bin": {"size": 3, "sha256": "0" * 64}}}, "no safetensors"),

@@ -1,15 +1,17 @@
 """A full fine-tune as an adapter: Delta = theta_regional - theta_global, streamed, never stored.
 
-Two folders of one architecture in one layout; shards, dtypes and file names may differ.
+Two folders of one architecture; shards, dtypes, file names, and the names that different versions
+of a library give the same tensors may differ.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ggez_hub.families import Family
+from ggez_hub.families import Family, KeyMap, TiedWeight
 from ggez_hub.merging.adapters.modules import FLOATING
 from ggez_hub.merging.deltas import BadAdapter, WeightIndex, WrongBase
 from ggez_hub.merging.rows import Difference, RowDelta, blocks, matrix_shape, whole
@@ -30,22 +32,23 @@ def open_finetune(folder: Path, family: Family, base: WeightIndex) -> Finetune:
     there in addition or have another shape, BadAdapter for integers that differ, BadWeights.
     """
     regional = WeightIndex(folder, family.layout(folder).weights)
-    _require_same_tensors(regional, base)
+    tuned = Finetune(regional, base, _names(regional, base, family))
+    _require_same_tensors(tuned, base)
     for name, info in base.items():
-        if info.dtype not in FLOATING and not same_bytes(regional.read(name), base.read(name)):
+        if info.dtype not in FLOATING and not same_bytes(tuned.stored(name), base.read(name)):
             raise BadAdapter(
                 f"{folder}: the {info.dtype} tensor {name!r} is not the base's, and integers "
                 "cannot be interpolated"
             )
-    return Finetune(regional, base)
+    return tuned
 
 
 class Finetune:
     """A Delta between two models; only tensors whose values differ are touched."""
 
-    def __init__(self, regional: WeightIndex, base: WeightIndex) -> None:
-        """Both hold the same names and shapes."""
-        self.regional, self._base = regional, base
+    def __init__(self, regional: WeightIndex, base: WeightIndex, names: Mapping[str, str]) -> None:
+        """`names` are the regional names of tensors, by those of the base."""
+        self.regional, self._base, self.names = regional, base, names
 
     @property
     def name(self) -> str:
@@ -56,31 +59,65 @@ class Finetune:
         return frozenset(
             name
             for name, info in self._base.items()
-            if info.dtype in FLOATING
-            and not same_values(self.regional.read(name), self._base.read(name))
+            if info.dtype in FLOATING and not same_values(self.stored(name), self._base.read(name))
         )
+
+    def stored(self, name: str) -> torch.Tensor:
+        """The regional value of the base's tensor `name`, as it is stored."""
+        return self.regional.read(self.names[name])
 
     def tensor(self, name: str) -> torch.Tensor:
         return whole(self.by_rows(name), self._base[name].shape)
 
     def by_rows(self, name: str) -> RowDelta:
-        return Difference(self.regional.read(name), self._base.read(name))
+        return Difference(self.stored(name), self._base.read(name))
 
 
-def _require_same_tensors(regional: WeightIndex, base: WeightIndex) -> None:
+def _names(regional: WeightIndex, base: WeightIndex, family: Family) -> dict[str, str]:
+    """The regional names of the tensors by those of the base, which other versions may name.
+
+    A regional name that is none of the base's is looked up as the name of a parameter. Tensors
+    that are stored although they are tied to another must have its value, or BadAdapter is raised.
+    """
+    found = {name: name for name in regional if name in base}
+    if others := [name for name in regional if name not in base]:
+        key_map = family.key_map(base.folder, base.keys())
+        for name in others:
+            meant = _meant(key_map, name)
+            if meant not in found:
+                found[meant] = name
+            elif not same_bytes(regional.read(found[meant]), regional.read(name)):
+                raise BadAdapter(
+                    f"{regional.folder} has {found[meant]!r} and {name!r} with different values, "
+                    f"which are one tensor of the base: {meant!r}"
+                )
+    return found
+
+
+def _meant(key_map: KeyMap, name: str) -> str:
+    """The base's name for the parameter `name`; the name itself where the base has none."""
+    try:
+        return key_map(name) or name
+    except TiedWeight as tied:
+        # The whole tensor is replaced: all that share it change alike.
+        return tied.tensor or name
+
+
+def _require_same_tensors(tuned: Finetune, base: WeightIndex) -> None:
+    regional = tuned.regional
     for kind, names in (
-        ("lacks", base.keys() - regional.keys()),
-        ("has, beside the base's,", regional.keys() - base.keys()),
+        ("lacks", base.keys() - tuned.names.keys()),
+        ("has, beside the base's,", tuned.names.keys() - base.keys()),
     ):
         if names:
             some = ", ".join(map(repr, sorted(names)[:3]))
             raise WrongBase(
                 f"{regional.folder} {kind} {len(names)} tensors: {some}",
                 "A fine-tune is merged with the base that it was made from, saved in the same "
-                "format: the same library, and the same generation of names.",
+                "format: by the same library.",
             )
     for name, info in base.items():
-        other = regional[name]
+        other = regional[tuned.names[name]]
         if other.shape != info.shape:
             raise WrongBase(
                 f"{regional.folder} has {name!r} with the shape {other.shape}, the base in "

@@ -89,7 +89,7 @@ def _extract(
         ranks[path] = factors.rank
         progress.step()
     for name, path in (places.biases | places.saved).items():
-        tensors[f"{PREFIX}{path}"] = tuned.regional.read(name).clone()
+        tensors[f"{PREFIX}{path}"] = tuned.stored(name).clone()
         if name in tuned.touched:
             extracted.append(Extracted(name, 0, _norm(tuned, name), 0.0))
             progress.step()

@@ -1,0 +1,121 @@
+"""Kinds of adapters: what of a repository is fetched, and in which forms the result can come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ggez_hub.errors import UsageProblem
+from ggez_hub.families import get_family
+from ggez_hub.merging.deltas import WeightIndex
+from ggez_hub.merging.merge import Adapter
+from ggez_hub.merging.output import copy_file, copy_side_files
+from ggez_hub.registry.forms import FORMS, Form, get_form, merged_lines
+from ggez_hub.registry.resolution import Resolution
+
+# What `Resolution.method` says where nothing is merged.
+AS_IS_METHOD = "as_is"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How adapters of a kind are taken.
+
+    noun      what people call it
+    whole     its repository holds a model: configuration and side files are fetched with the
+              weights, as those of a base
+    combined  it is a Delta, which a base and a beta apply to; otherwise it is taken as it is
+    forms     the forms in which the result can come, by the names of --as
+    lacking   why it comes in no other form
+    """
+
+    noun: str
+    whole: bool
+    combined: bool
+    forms: Mapping[str, Form]
+    lacking: str = ""
+
+
+def get_kind(name: str) -> Kind:
+    """The kind of that name; the schema of the card admits no other."""
+    return KINDS[name]
+
+
+def form_of(resolution: Resolution) -> Form:
+    """The form in which a resolution comes; raises UsageProblem if its kind has no such form."""
+    kind = get_kind(resolution.adapters[0].kind)
+    get_form(resolution.form)
+    if resolution.form not in kind.forms:
+        raise UsageProblem(
+            f"{resolution.adapters[0].source.repo} {kind.lacking}",
+            f"Forms: {', '.join(kind.forms)}.",
+        )
+    return kind.forms[resolution.form]
+
+
+def _check_as_is(resolution: Resolution) -> None:
+    """Nothing is computed: no library is needed."""
+
+
+def _write_as_is(
+    resolution: Resolution,
+    base: Path | None,
+    adapters: Sequence[Adapter],
+    folder: Path,
+    wrote: Callable[[int], None] | None,
+) -> None:
+    """Copy the model. Its layout and headers are checked: the result has to load, and be data."""
+    (adapter,) = adapters
+    layout = get_family(resolution.family).layout(adapter.folder)
+    index = WeightIndex(adapter.folder, layout.weights)
+    copy_side_files(adapter.folder, folder, layout.weights)
+    for path in layout.weights:
+        copy_file(adapter.folder / path, folder / path)
+        if wrote is not None:
+            wrote(index.files[path].nbytes)
+
+
+def _as_is_front(resolution: Resolution, folder: Path) -> dict[str, Any]:
+    return {
+        "base_model": resolution.adapters[0].source.repo,
+        "library_name": get_family(resolution.family).layout(folder).library,
+    }
+
+
+AS_IS = Form(
+    needs_base=False,
+    check=_check_as_is,
+    write=_write_as_is,
+    loading_lines=merged_lines,
+    front=_as_is_front,
+)
+
+_MERGED_ONLY = {"merged": FORMS["merged"]}
+_EXTRACT = "comes merged only: `ggez-hub extract` makes a LoRA of it, and says what that loses"
+
+KINDS: Mapping[str, Kind] = {
+    "lora": Kind("a LoRA", whole=False, combined=True, forms=FORMS),
+    "task_vector": Kind(
+        "a task vector",
+        whole=False,
+        combined=True,
+        forms=_MERGED_ONLY,
+        lacking=f"is a task vector, which {_EXTRACT}",
+    ),
+    "finetune": Kind(
+        "a full fine-tune",
+        whole=True,
+        combined=True,
+        forms=_MERGED_ONLY,
+        lacking=f"is a full fine-tune, which {_EXTRACT}",
+    ),
+    "merged": Kind(
+        "a merged model",
+        whole=True,
+        combined=False,
+        forms={"merged": AS_IS},
+        lacking="is a merged model, taken as it is: no adapter can be told apart in it",
+    ),
+}
