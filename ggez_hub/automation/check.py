@@ -1,0 +1,75 @@
+"""Check a contribution: its files, its cards, and what the cards speak for on the hub."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
+
+from ggez_hub.automation.contribution import Contribution
+from ggez_hub.automation.findings import Finding, Findings
+from ggez_hub.automation.rules import (
+    ProposedCard,
+    check_card,
+    check_files,
+    needs_a_person,
+    read_cards,
+)
+from ggez_hub.cards import BadCard, CardDocument, read_card
+from ggez_hub.hub import Hub
+from ggez_hub.registry.vetting import NotFit, vet_adapter, vet_base
+
+
+def accepted_cards(folder: Path) -> dict[str, CardDocument]:
+    """The accepted cards in the repository at `folder`, by path; a broken one is left out."""
+    cards = {}
+    for path in sorted((folder / "cards").glob("*/*/*.md")):
+        try:
+            cards[path.relative_to(folder).as_posix()] = read_card(path)
+        except BadCard:
+            continue
+    return cards
+
+
+@dataclass(frozen=True)
+class Checked:
+    """The findings, the cards, and why a person merges them rather than the workflow."""
+
+    findings: Findings
+    cards: tuple[ProposedCard, ...]
+    by_hand: tuple[str, ...]
+
+
+def check(contribution: Contribution, repository: Path, hub: Hub) -> Checked:
+    """Check a contribution against the registry in `repository` and against the hub."""
+    accepted = accepted_cards(repository)
+    found = list(check_files(contribution))
+    cards, broken = read_cards(contribution)
+    found += broken
+    for card in cards:
+        problems = list(check_card(card, accepted))
+        found += problems
+        # What is wrong on paper is mended first: the hub is asked about cards that make sense.
+        if not any(p.level == "error" for p in problems):
+            found += check_on_hub(card, hub)
+    by_hand = tuple(reason for card in cards for reason in needs_a_person(card, accepted))
+    return Checked(Findings(tuple(found)), tuple(cards), by_hand)
+
+
+def check_on_hub(card: ProposedCard, hub: Hub) -> Iterator[Finding]:
+    """Findings about the repositories that a card speaks for; no weights are fetched."""
+    block = card.document.card
+    assert block.adapter is not None  # noqa: S101 - check_card has asked for it
+    try:
+        vet_adapter(hub.at_commit(block.adapter.repo, block.adapter.revision), block, hub)
+        vet_base(hub.at_commit(block.base.repo, block.base.revision), block)
+    except NotFit as problem:
+        yield Finding("error", card.path, f"the adapter or its base {problem.message}")
+    except RepositoryNotFoundError:
+        yield Finding("error", card.path, "the adapter or its base is not on the hub, or private")
+    except RevisionNotFoundError:
+        yield Finding("error", card.path, "the hub does not have the commit that the card names")
+    if not block.pinned:
+        yield Finding("hint", card.path, "names no sha256s yet: `ggez-hub ci pin` writes them")

@@ -1,0 +1,75 @@
+"""What is found in a contribution: errors that stop it, hints that do not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something to mend (`error`) or to know (`hint`), in a file, at a line if there is one."""
+
+    level: Literal["error", "hint"]
+    path: str
+    message: str
+    line: int | None = None
+
+    def annotation(self) -> str:
+        """The workflow command that shows it beside the file on GitHub."""
+        kind = "error" if self.level == "error" else "notice"
+        line = f",line={self.line}" if self.line else ""
+        return f"::{kind} file={_property(self.path)}{line}::{_data(self.message)}"
+
+
+@dataclass(frozen=True)
+class Findings:
+    """All findings of a contribution."""
+
+    found: tuple[Finding, ...]
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        """What stops it."""
+        return tuple(f for f in self.found if f.level == "error")
+
+    @property
+    def hints(self) -> tuple[Finding, ...]:
+        """What does not."""
+        return tuple(f for f in self.found if f.level == "hint")
+
+    def markdown(self) -> str:
+        """Errors and hints apart, as short as a comment should be."""
+        if not self.errors:
+            head = "**The contribution is well-formed.** A maintainer looks at it next."
+        else:
+            count = len(self.errors)
+            head = (
+                f"**{count} {'thing' if count == 1 else 'things'} to mend.** Push again; this "
+                "comment changes with it."
+            )
+        parts = [head, _list("To mend", self.errors), _list("To know", self.hints)]
+        return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _list(title: str, found: Iterable[Finding]) -> str:
+    lines = [
+        f"- {_code(f.path)}{f' line {f.line}' if f.line else ''}: {_code(f.message)}" for f in found
+    ]
+    return f"{title}:\n" + "\n".join(lines) if lines else ""
+
+
+def _code(text: str) -> str:
+    """A stranger's text as code, on one line: no links, mentions or markup come out of it."""
+    flat = " ".join(text.split()).replace("`", "'")
+    return f"`{flat[:500]}`"
+
+
+def _data(text: str) -> str:
+    """Escaped as a workflow command's data: GitHub's toolkit, command.ts."""
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")

@@ -1,0 +1,105 @@
+"""The few things that the workflows ask of GitHub."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from ggez_hub.errors import GgezError, MissingExtra
+
+if TYPE_CHECKING:
+    from github.PullRequest import PullRequest
+    from github.Repository import Repository
+
+BOT = "github-actions[bot]"
+MAY_DECIDE = frozenset({"admin", "maintain", "write"})
+
+
+class NoGitHub(GgezError):
+    """The run says neither which repository it is for nor with which token."""
+
+
+@dataclass(frozen=True)
+class GitHub:
+    """A repository on GitHub, with the token of the run."""
+
+    repository: str
+    api: str
+    token: str
+
+    @classmethod
+    def of_environment(cls) -> GitHub:
+        """From the variables that GitHub sets; raises NoGitHub."""
+        repository = os.environ.get("GITHUB_REPOSITORY")
+        token = os.environ.get("GITHUB_TOKEN")
+        if not repository or not token:
+            raise NoGitHub(
+                "this step talks to GitHub and has no GITHUB_REPOSITORY and GITHUB_TOKEN",
+                "A workflow gives them with `env:`; by hand, use a token of your own.",
+            )
+        return cls(repository, os.environ.get("GITHUB_API_URL", "https://api.github.com"), token)
+
+    @cached_property
+    def _repository(self) -> Repository:
+        try:
+            from github import Auth, Github
+        except ModuleNotFoundError as error:
+            raise MissingExtra("PyGithub", "ci") from error
+        return Github(base_url=self.api, auth=Auth.Token(self.token)).get_repo(self.repository)
+
+    def head(self, number: int) -> tuple[str, str]:
+        """The commits (base, head) of a pull request now."""
+        pull = self._repository.get_pull(number)
+        return pull.base.sha, pull.head.sha
+
+    def pull_requests(self, sha: str) -> list[int]:
+        """The open pull requests whose head is the commit `sha`, from forks too."""
+        found = self._repository.get_commit(sha).get_pulls()
+        return sorted(p.number for p in found if p.state == "open" and p.head.sha == sha)
+
+    def may_decide(self, login: str) -> bool:
+        """Whether an account may write to the repository: asked, not read from an event."""
+        return self._repository.get_collaborator_permission(login) in MAY_DECIDE
+
+    def approved(self, number: int, sha: str) -> bool:
+        """Whether somebody who may decide approved the commit `sha`, and nobody such objects.
+
+        Only the last word of each reviewer counts; an approval of an earlier commit does not.
+        """
+        last: dict[str, tuple[str, str]] = {}
+        for review in self._repository.get_pull(number).get_reviews():
+            if review.state in {"APPROVED", "CHANGES_REQUESTED", "DISMISSED"}:
+                last[review.user.login] = (review.state, review.commit_id)
+        deciding = {who: word for who, word in last.items() if self.may_decide(who)}
+        if any(state == "CHANGES_REQUESTED" for state, _ in deciding.values()):
+            return False
+        return any(word == ("APPROVED", sha) for word in deciding.values())
+
+    def green(self, sha: str, workflows: frozenset[str]) -> bool:
+        """Whether the newest run of each of `workflows` for a commit succeeded."""
+        newest: dict[str, tuple[int, str | None]] = {}
+        for run in self._repository.get_workflow_runs(head_sha=sha):
+            if run.name in workflows and run.id > newest.get(run.name, (0, None))[0]:
+                newest[run.name] = (run.id, run.conclusion)
+        return {name for name, (_, end) in newest.items() if end == "success"} == workflows
+
+    def merge(self, number: int, sha: str) -> None:
+        """Squash a pull request; GitHub refuses if its head is not `sha` any more."""
+        self._pull(number).merge(merge_method="squash", sha=sha)
+
+    def say(self, number: int, topic: str, text: str) -> None:
+        """Write the comment on `topic` under a pull request, or edit the one that is there."""
+        mark = f"<!-- ggez-hub: {topic} -->"
+        pull = self._pull(number)
+        for comment in pull.get_issue_comments():
+            # Anybody can write the mark; only the bot's own comment is edited.
+            if comment.user.login == BOT and comment.body.startswith(mark):
+                if comment.body != f"{mark}\n{text}":
+                    comment.edit(f"{mark}\n{text}")
+                return
+        pull.create_issue_comment(f"{mark}\n{text}")
+
+    def _pull(self, number: int) -> PullRequest:
+        return self._repository.get_pull(number)

@@ -1,0 +1,169 @@
+"""Which files a contribution may change, and what a card in the registry must agree with."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from ggez_hub.automation.contribution import Change, Contribution
+from ggez_hub.automation.findings import Finding
+from ggez_hub.cards import BadCard, CardDocument, parse_card
+from ggez_hub.cards.schema import CurveRow
+
+CARD = re.compile(
+    r"^cards/(?P<region>[a-z0-9-]{2,40})/(?P<family>[a-z]+)/(?P<name>[a-z0-9][a-z0-9._-]{0,94})\.md$"
+)
+RECIPE = re.compile(r"^recipes/(?!demo/|papers/)[a-z0-9/._-]+\.ya?ml$")
+MAX_FILES = 20
+AT_LINE = re.compile(r"^\s*line (\d+): (.*)$")
+
+
+@dataclass(frozen=True)
+class ProposedCard:
+    """A card that the contribution adds or changes."""
+
+    path: str
+    document: CardDocument
+    before: CardDocument | None
+
+
+def check_files(contribution: Contribution) -> Iterator[Finding]:
+    """Findings about paths, kinds of file and their number."""
+    if len(contribution.changes) > MAX_FILES:
+        count = len(contribution.changes)
+        yield Finding(
+            "error", "", f"changes {count} files; at most {MAX_FILES} in one contribution"
+        )
+    if not contribution.changes:
+        yield Finding("error", "", "changes nothing")
+    for change in contribution.changes:
+        if not (CARD.match(change.path) or RECIPE.match(change.path)):
+            yield Finding(
+                "error",
+                change.path,
+                "is neither cards/<region>/<family>/<name>.md nor a recipe: a change of the "
+                "program is a pull request of its own",
+            )
+        elif change.kind == "delete":
+            yield Finding(
+                "error",
+                change.path,
+                "is deleted: an adapter is yanked by its status, so that locks go on saying why",
+            )
+        elif change.text is None:
+            yield Finding("error", change.path, _unreadable(change))
+
+
+def _unreadable(change: Change) -> str:
+    if not change.regular:
+        return f"is no plain file (mode {change.mode:o})"
+    return f"is no text in UTF-8, or too large ({change.size:,} bytes)"
+
+
+def read_cards(contribution: Contribution) -> tuple[list[ProposedCard], list[Finding]]:
+    """The cards that can be read, and what is wrong with the others, line by line."""
+    cards: list[ProposedCard] = []
+    found: list[Finding] = []
+    for change in contribution.changes:
+        if change.text is None or not CARD.match(change.path):
+            continue
+        try:
+            document = parse_card(change.text, change.path)
+        except BadCard as problem:
+            found += _by_line(change.path, problem)
+            continue
+        cards.append(ProposedCard(change.path, document, _before(change)))
+    return cards, found
+
+
+def _before(change: Change) -> CardDocument | None:
+    return parse_card(change.before, change.path) if change.before is not None else None
+
+
+def _by_line(path: str, problem: BadCard) -> Iterator[Finding]:
+    lines = problem.message.splitlines()
+    found = [match for line in lines if (match := AT_LINE.match(line))]
+    if not found:
+        yield Finding("error", path, f"{problem.message} {problem.hint}".strip())
+    for match in found:
+        yield Finding("error", path, match[2], int(match[1]))
+
+
+def check_card(card: ProposedCard, accepted: Mapping[str, CardDocument]) -> Iterator[Finding]:
+    """Findings about a card beside the cards that are accepted already, by path."""
+    block = card.document.card
+    place = CARD.match(card.path)
+    assert place is not None  # noqa: S101 - read_cards takes no other
+    for key in ("region", "family"):
+        if place[key] != getattr(block, key):
+            yield Finding(
+                "error",
+                card.path,
+                f"is in the folder {place[key]} and says {key}: {getattr(block, key)}",
+            )
+    if block.adapter is None:
+        yield Finding(
+            "error", card.path, "has no `adapter: {repo, revision}`: where the adapter lies"
+        )
+        return
+    if card.document.license == "unknown":
+        yield Finding("error", card.path, "has no licence: `license:` with the Hub's id")
+    if block.level != "declared" and block.curve == "unknown":
+        yield Finding("error", card.path, f"is of the level {block.level} and has no curve")
+    if _claims_of_the_registry(card):
+        yield Finding(
+            "error",
+            card.path,
+            "has scores `measured_by: registry` that the registry did not write: yours are `self`",
+        )
+    for path, other in accepted.items():
+        if path != card.path and other.card.adapter and _same_place(other, card.document):
+            yield Finding("error", card.path, f"speaks for the same adapter as {path}")
+    for change in needs_a_person(card, accepted):
+        yield Finding("hint", card.path, f"{change}: a maintainer merges it by hand")
+
+
+def needs_a_person(card: ProposedCard, accepted: Mapping[str, CardDocument]) -> Iterator[str]:
+    """Why a card is never merged by itself."""
+    block = card.document.card
+    others = [o.card for path, o in accepted.items() if path != card.path]
+    served = any(o.region == block.region and o.family == block.family for o in others)
+    if card.before is None and not served:
+        yield f"is the first adapter of {block.region} in the family {block.family}"
+    if card.before is not None and owner(card.before) != owner(card.document):
+        yield f"changes the owner from {owner(card.before)} to {owner(card.document)}"
+
+
+def owner(document: CardDocument) -> str:
+    """Whose repository the adapter lies in."""
+    location = document.card.adapter
+    return location.repo.partition("/")[0] if location else "nobody"
+
+
+def _claims_of_the_registry(card: ProposedCard) -> bool:
+    """Whether rows say that the registry measured them and are not those that were accepted."""
+    known = _registry_rows(card.before) if card.before else []
+    return any(row not in known for row in _registry_rows(card.document))
+
+
+def _registry_rows(document: CardDocument) -> list[tuple[str, str, CurveRow]]:
+    curve = document.card.curve
+    if curve == "unknown":
+        return []
+    return [
+        (beta, task, row)
+        for beta, rows in curve.items()
+        for task, row in rows.items()
+        if row.measured_by == "registry"
+    ]
+
+
+def _same_place(a: CardDocument, b: CardDocument) -> bool:
+    first, second = a.card.adapter, b.card.adapter
+    return (
+        first is not None
+        and second is not None
+        and first.repo.lower() == second.repo.lower()
+        and (a.card.region, a.card.family) == (b.card.region, b.card.family)
+    )

@@ -1,0 +1,156 @@
+"""`ci`: the steps of the workflows, each of which can be run by hand."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from ggez_hub.cli.output import Output, hub_option, output_options
+
+if TYPE_CHECKING:
+    from ggez_hub.automation.check import Checked
+    from ggez_hub.automation.findings import Finding
+
+R = TypeVar("R")
+
+
+@click.group("ci", short_help="The steps of the registry's workflows.")
+def ci_command() -> None:
+    """The steps of the registry's workflows."""
+
+
+def _place(command: Callable[..., R]) -> Callable[..., R]:
+    """Give a step the repository and the event that started it."""
+    command = click.option(
+        "--event",
+        type=click.Path(path_type=Path, dir_okay=False),
+        default=None,
+        help="The event's payload; GITHUB_EVENT_PATH if left out.",
+    )(command)
+    return click.option(
+        "--repository",
+        type=click.Path(path_type=Path, file_okay=False, exists=True),
+        default=".",
+        help="A clone of the registry, at the default branch.",
+    )(command)
+
+
+@ci_command.command("check")
+@_place
+@hub_option
+@output_options
+def check_command(repository: Path, event: Path | None, hub: str, out: Output) -> None:
+    """Check the cards and recipes of a pull request, read as data: errors and hints apart."""
+    from ggez_hub.automation.event import PullRequestEvent, read_event
+    from ggez_hub.errors import GgezError
+
+    pull = read_event(PullRequestEvent, event).pull_request
+    checked = _check(repository, pull.number, pull.base.sha, pull.head.sha, hub)
+    for finding in checked.findings.found:
+        # On a runner these lines become notes beside the files.
+        out.line(finding.annotation())
+    _summary(checked.findings.markdown())
+    out.line(checked.findings.markdown())
+    out.document(
+        {"errors": _listed(checked.findings.errors), "hints": _listed(checked.findings.hints)}
+    )
+    if checked.findings.errors:
+        raise GgezError(f"{len(checked.findings.errors)} errors in pull request {pull.number}")
+
+
+@ci_command.command("answer")
+@_place
+@hub_option
+@output_options
+def answer_command(repository: Path, event: Path | None, hub: str, out: Output) -> None:
+    """Check the pull requests of a finished run again and write, or edit, the comment."""
+    from ggez_hub.automation.event import RunEvent, read_event
+    from ggez_hub.automation.github import GitHub
+
+    github = GitHub.of_environment()
+    run = read_event(RunEvent, event).workflow_run
+    answered = []
+    for number in github.pull_requests(run.head_sha):
+        base, head = github.head(number)
+        checked = _check(repository, number, base, head, hub)
+        github.say(number, "contribution", checked.findings.markdown())
+        out.line(f"answered under pull request {number}: {len(checked.findings.errors)} errors")
+        answered.append(number)
+    out.document({"answered": answered})
+
+
+@ci_command.command("automerge")
+@_place
+@hub_option
+@output_options
+def automerge_command(repository: Path, event: Path | None, hub: str, out: Output) -> None:
+    """Merge the contributions of a commit that are green and approved; say why the others wait."""
+    from ggez_hub.automation.decide import reasons_to_wait
+    from ggez_hub.automation.event import RunEvent, read_event
+    from ggez_hub.automation.github import GitHub
+
+    github = GitHub.of_environment()
+    sha = read_event(RunEvent, event).workflow_run.head_sha
+    document = {}
+    for number in github.pull_requests(sha):
+        base, head = github.head(number)
+        checked = _check(repository, number, base, head, hub)
+        reasons = reasons_to_wait(number, sha, checked.findings, checked.by_hand, github)
+        if reasons:
+            out.line(f"pull request {number} waits: {'; '.join(reasons)}")
+        else:
+            github.merge(number, sha)
+            out.line(f"pull request {number} is merged at {sha[:12]}")
+        document[str(number)] = {"merged": not reasons, "waits": reasons}
+    out.document(document)
+
+
+@ci_command.command("authorise")
+@_place
+@output_options
+def authorise_command(repository: Path, event: Path | None, out: Output) -> None:
+    """Whether a `/ggez evaluate` comes from somebody who may; the commit that it is for."""
+    from ggez_hub.automation.decide import order
+    from ggez_hub.automation.event import CommentEvent, read_event
+    from ggez_hub.automation.github import GitHub
+
+    ordered = order(read_event(CommentEvent, event), GitHub.of_environment())
+    for key, value in (("number", ordered.number), ("base", ordered.base), ("head", ordered.head)):
+        _output(key, str(value))
+    out.line(f"evaluate pull request {ordered.number} at {ordered.head}")
+    out.document({"number": ordered.number, "base": ordered.base, "head": ordered.head})
+
+
+def _check(repository: Path, number: int, base: str, head: str, hub: str) -> Checked:
+    from ggez_hub.automation.check import check
+    from ggez_hub.automation.contribution import fetch_head, read_contribution
+    from ggez_hub.hubs import connect
+
+    fetch_head(repository, number, head)
+    contribution = read_contribution(repository, base, head)
+    with connect(hub, quiet=True) as server:
+        return check(contribution, repository, server)
+
+
+def _listed(findings: tuple[Finding, ...]) -> list[dict[str, object]]:
+    from dataclasses import asdict
+
+    return [asdict(finding) for finding in findings]
+
+
+def _summary(text: str) -> None:
+    """Show text on the page of the run."""
+    if path := os.environ.get("GITHUB_STEP_SUMMARY"):
+        with Path(path).open("a", encoding="utf-8") as file:
+            file.write(text)
+
+
+def _output(key: str, value: str) -> None:
+    """Give a value to later steps; ours are numbers and shas, never a stranger's text."""
+    if path := os.environ.get("GITHUB_OUTPUT"):
+        with Path(path).open("a", encoding="utf-8") as file:
+            file.write(f"{key}={value}\n")

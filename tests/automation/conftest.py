@@ -1,0 +1,107 @@
+"""A registry on a fake GitHub with a real git repository, and a hub with the test world."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from ggez_hub.embedded.store import HubStore
+from ggez_hub.world.seed import seed
+
+from ..worlds import serving, write_world
+from .github_server import serve_github
+from .runner import Runner
+
+REPO = {"th": "ggez-world/clip-emoji-th", "southeast-asia": "ggez-world/clip-emoji-southeast-asia"}
+
+
+def git(folder, *arguments):
+    return subprocess.run(
+        ["git", "-c", "user.name=a", "-c", "user.email=a@b", *arguments],
+        cwd=folder, check=True, capture_output=True, text=True,
+    ).stdout.strip()  # fmt: skip
+
+
+@dataclass
+class Registry:
+    """The registry: `origin` is what GitHub holds, `clone` what a runner checked out."""
+
+    folder: Path
+    origin: Path
+    runner: Runner
+    github: object
+
+    def propose(self, files: dict[str, str | bytes | None]) -> str:
+        """Open pull request 1, or push to it, with `files`; returns its head."""
+        work = self.folder / "contributor"
+        if not work.exists():
+            git(self.folder, "clone", "-q", str(self.origin), str(work))
+        git(work, "checkout", "-q", "-B", "proposal", "origin/main")
+        for path, content in files.items():
+            place = work / path
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if content is None:
+                place.unlink()
+            else:
+                place.write_bytes(content if isinstance(content, bytes) else content.encode())
+        git(work, "add", "-A")
+        git(work, "commit", "-q", "-m", "Add a card")
+        git(work, "push", "-q", "-f", "origin", "HEAD:refs/pull/1/head")
+        self.github.head = git(work, "rev-parse", "HEAD")
+        self.github.base = git(work, "rev-parse", "origin/main")
+        return self.github.head
+
+    def pull_request(self):
+        return {
+            "pull_request": {
+                "number": 1,
+                "base": {"sha": self.github.base},
+                "head": {"sha": self.github.head},
+                "user": {"login": "stranger"},
+            }
+        }
+
+    def finished(self, name="Contribution"):
+        run = {"head_sha": self.github.head, "conclusion": "success", "name": name}
+        return {"workflow_run": run}
+
+
+@pytest.fixture(scope="session")
+def hub(tmp_path_factory):
+    """The address of a hub with the test world."""
+    world = write_world(tmp_path_factory.mktemp("world"))
+    with HubStore.open(tmp_path_factory.mktemp("store")) as store:
+        seed(store, world)
+        with serving(store) as endpoint:
+            yield endpoint
+
+
+@pytest.fixture(scope="session")
+def good_card(hub):
+    """A card as `cards/` takes it: that of the th adapter, as its author may write it."""
+    from huggingface_hub import HfApi, hf_hub_download
+
+    found = HfApi(hub).list_repo_files("ggez-hub/index", repo_type="dataset")
+    path = next(p for p in found if p.startswith("cards/th/"))
+    place = hf_hub_download("ggez-hub/index", path, repo_type="dataset", endpoint=hub)
+    return Path(place).read_text().replace("measured_by: registry", "measured_by: self")
+
+
+@pytest.fixture
+def registry(tmp_path, hub):
+    """An empty registry, and pull request 1 to come."""
+    origin = tmp_path / "origin.git"
+    start = tmp_path / "start"
+    git(tmp_path, "init", "-q", "--bare", "-b", "main", str(origin))
+    git(tmp_path, "init", "-q", "-b", "main", str(start))
+    (start / "README.md").write_text("# A registry\n")
+    git(start, "add", "-A")
+    git(start, "commit", "-q", "-m", "Start")
+    git(start, "push", "-q", str(origin), "main")
+    clone = tmp_path / "clone"
+    git(tmp_path, "clone", "-q", str(origin), str(clone))
+    with serve_github() as github:
+        yield Registry(tmp_path, origin, Runner(clone, hub, github), github)

@@ -1,0 +1,131 @@
+"""The part of GitHub's REST API that the workflows use, over one pull request."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from threading import Thread
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+REPOSITORY = "ggez-hub/ggez-hub"
+
+
+@dataclass
+class FakeGitHub:
+    """What the repository on GitHub knows; tests read and change it."""
+
+    base: str = ""
+    head: str = ""
+    permissions: dict[str, str] = field(default_factory=dict)
+    reviews: list[dict] = field(default_factory=list)
+    runs: list[dict] = field(default_factory=list)
+    comments: list[dict] = field(default_factory=list)
+    merged: str | None = None
+    url: str = ""
+
+    def pull(self):
+        return {
+            "url": f"{self.url}/repos/{REPOSITORY}/pulls/1",
+            "issue_url": f"{self.url}/repos/{REPOSITORY}/issues/1",
+            "comments_url": f"{self.url}/repos/{REPOSITORY}/issues/1/comments",
+            "number": 1,
+            "state": "closed" if self.merged else "open",
+            "base": {"sha": self.base, "ref": "main"},
+            "head": {"sha": self.head, "ref": "add-card"},
+        }
+
+    def repository(self, request):
+        name = REPOSITORY.partition("/")[2]
+        url = f"{self.url}/repos/{REPOSITORY}"
+        return JSONResponse({"id": 1, "name": name, "full_name": REPOSITORY, "url": url})
+
+    def get_pull(self, request):
+        return JSONResponse(self.pull())
+
+    def pulls_of(self, request):
+        return JSONResponse([self.pull()])
+
+    def commit(self, request):
+        sha = request.path_params["sha"]
+        return JSONResponse({"sha": sha, "url": f"{self.url}/repos/{REPOSITORY}/commits/{sha}"})
+
+    def permission(self, request):
+        login = request.path_params["login"]
+        return JSONResponse({"permission": self.permissions.get(login, "read")})
+
+    def get_reviews(self, request):
+        return JSONResponse(
+            [
+                {"id": i, "user": {"login": r["by"]}, "state": r["state"], "commit_id": r["commit"]}
+                for i, r in enumerate(self.reviews)
+            ]
+        )
+
+    def get_runs(self, request):
+        sha = request.query_params["head_sha"]
+        found = [r for r in self.runs if r["head_sha"] == sha]
+        return JSONResponse({"total_count": len(found), "workflow_runs": found})
+
+    async def comments_of(self, request):
+        if request.method == "POST":
+            body = (await request.json())["body"]
+            number = len(self.comments) + 1
+            self.comments.append(
+                {
+                    "id": number,
+                    "user": {"login": "github-actions[bot]"},
+                    "body": body,
+                    "url": f"{self.url}/repos/{REPOSITORY}/issues/comments/{number}",
+                }
+            )
+            return JSONResponse(self.comments[-1], status_code=201)
+        return JSONResponse(self.comments)
+
+    async def edit_comment(self, request):
+        comment = self.comments[int(request.path_params["number"]) - 1]
+        comment["body"] = (await request.json())["body"]
+        return JSONResponse(comment)
+
+    async def merge(self, request):
+        asked = await request.json()
+        if asked.get("sha") != self.head:
+            return JSONResponse({"message": "Head branch was modified"}, status_code=409)
+        self.merged = self.head
+        return JSONResponse({"merged": True, "sha": self.head, "message": "merged"})
+
+
+@contextmanager
+def serve_github():
+    """A FakeGitHub that answers at its `url`."""
+    fake = FakeGitHub()
+    at = f"/repos/{REPOSITORY}"
+    app = Starlette(
+        routes=[
+            Route(at, fake.repository),
+            Route(f"{at}/pulls/1", fake.get_pull),
+            Route(f"{at}/pulls/1/reviews", fake.get_reviews),
+            Route(f"{at}/pulls/1/merge", fake.merge, methods=["PUT"]),
+            Route(f"{at}/commits/{{sha}}", fake.commit),
+            Route(f"{at}/commits/{{sha}}/pulls", fake.pulls_of),
+            Route(f"{at}/collaborators/{{login}}/permission", fake.permission),
+            Route(f"{at}/actions/runs", fake.get_runs),
+            Route(f"{at}/issues/1/comments", fake.comments_of, methods=["GET", "POST"]),
+            Route(f"{at}/issues/comments/{{number}}", fake.edit_comment, methods=["PATCH"]),
+        ]
+    )
+    listener = socket.create_server(("127.0.0.1", 0))
+    fake.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
+    thread = Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    try:
+        yield fake
+    finally:
+        server.should_exit = True
+        thread.join(timeout=10)
+        listener.close()

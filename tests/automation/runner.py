@@ -1,0 +1,75 @@
+"""Runs the `run:` steps of a workflow as a runner would: in order, until one fails."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+import ggez_hub
+
+PROJECT = Path(ggez_hub.__file__).parents[1]
+WORKFLOWS = PROJECT / ".github" / "workflows"
+EXPRESSION = re.compile(r"\$\{\{\s*([\w.]+)\s*\}\}")
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A step that ran: its exit code and what it printed."""
+
+    command: str
+    code: int
+    stdout: str
+    stderr: str
+
+
+@dataclass
+class Runner:
+    """A runner for one clone of the registry, one hub and one GitHub."""
+
+    clone: Path
+    hub: str
+    github: object
+
+    def run(self, workflow: str, job: str, event: dict) -> list[Ran]:
+        """The steps of a job; installing is left out, what would be installed is running this."""
+        steps = yaml.safe_load((WORKFLOWS / workflow).read_text())["jobs"][job]["steps"]
+        payload = self.clone.parent / "event.json"
+        payload.write_text(json.dumps(event))
+        ran = []
+        for step in steps:
+            command = step.get("run")
+            if command is None or command.startswith("python -m pip install"):
+                continue
+            ran.append(self._step(command, step.get("env", {}), payload))
+            if ran[-1].code:
+                break
+        return ran
+
+    def _step(self, command: str, env: dict, payload: Path) -> Ran:
+        known = {"github.token": "token-of-the-run"}
+        given = {k: EXPRESSION.sub(lambda m: known[m[1]], str(v)) for k, v in env.items()}
+        summary = self.clone.parent / "summary.md"
+        done = subprocess.run(
+            ["bash", "-eo", "pipefail", "-c", command],
+            cwd=self.clone, capture_output=True, text=True, check=False,
+            env={
+                **{k: v for k, v in os.environ.items() if not k.startswith("GITHUB_")},
+                "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+                "PYTHONPATH": str(PROJECT),
+                "HF_ENDPOINT": self.hub,
+                "GITHUB_EVENT_PATH": str(payload),
+                "GITHUB_REPOSITORY": "ggez-hub/ggez-hub",
+                "GITHUB_API_URL": self.github.url,
+                "GITHUB_STEP_SUMMARY": str(summary),
+                "GITHUB_OUTPUT": str(self.clone.parent / "output.txt"),
+                **given,
+            },
+        )  # fmt: skip
+        return Ran(command, done.returncode, done.stdout, done.stderr)

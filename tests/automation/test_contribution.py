@@ -1,0 +1,209 @@
+"""contribution.yml and automerge.yml, step by step, against a real clone and a real hub."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from .conftest import git
+
+CARD = "cards/th/embedding/clip-emoji-th.md"
+
+
+def check(registry):
+    (ran,) = registry.runner.run("contribution.yml", "check", registry.pull_request())
+    return ran
+
+
+def test_a_good_card_passes_and_its_check_can_be_repeated(registry, good_card):
+    registry.propose({CARD: good_card})
+    for _ in range(2):
+        ran = check(registry)
+        assert ran.code == 0, ran.stderr
+        assert "The contribution is well-formed" in ran.stdout
+        assert "is the first adapter of th in the family embedding" in ran.stdout
+        assert "::error" not in ran.stdout
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"ggez_hub/x.py": "print()"}, "a change of the program is a pull request of its own"),
+        ({".github/workflows/ci.yml": "on: push"}, "is neither cards/"),
+        ({"cards/th/embedding/../../x.md": "a"}, "is neither cards/"),
+        ({"README.md": None}, "is neither cards/"),
+        ({CARD: b"\xff\xfe"}, "is no text in UTF-8"),
+        ({CARD: "no front matter"}, "no front matter"),
+        ({"cards/vn/embedding/x.md": "GOOD"}, "is in the folder vn and says region: th"),
+        ({CARD: ("family: embedding", "family: sculpture")}, "ggez.family"),
+        ({CARD: ("measured_by: self", "measured_by: registry")}, "did not write: yours are"),
+        ({CARD: ("license: apache-2.0", "language: th")}, "has no licence"),
+        ({CARD: ("adapter_model.safetensors", "adapter_model.bin")}, "no safetensors file"),
+        ({CARD: ("ggez-world/clip-emoji-th", "ggez-world/nobody")}, "not on the hub"),
+    ],
+)  # fmt: skip
+def test_a_bad_contribution_is_refused_with_the_reason(registry, good_card, files, message):
+    def content(given):
+        if given == "GOOD":
+            return good_card
+        if isinstance(given, tuple):
+            assert given[0] in good_card
+            return good_card.replace(*given)
+        return given
+
+    registry.propose({os.path.normpath(p): content(c) for p, c in files.items()})
+    ran = check(registry)
+    assert ran.code == 1
+    assert message in ran.stdout
+    assert "Traceback" not in ran.stderr
+
+
+def test_another_base_is_refused(registry, good_card):
+    start = good_card.index("weights:")
+    digest = good_card[start:].split("safetensors: ")[1][:64]
+    registry.propose({CARD: good_card.replace(digest, "f" * 64)})
+    ran = check(registry)
+    assert ran.code == 1
+    assert "fits other weights than those of" in ran.stdout
+
+
+def test_links_and_sub_modules_are_refused(registry):
+    work = registry.folder / "linking"
+    git(registry.folder, "clone", "-q", str(registry.origin), str(work))
+    place = work / CARD
+    place.parent.mkdir(parents=True)
+    place.symlink_to("/etc/passwd")
+    git(work, "add", "-A")
+    git(work, "commit", "-q", "-m", "Link")
+    git(work, "push", "-q", "origin", "HEAD:refs/pull/1/head")
+    registry.github.head, registry.github.base = git(work, "rev-parse", "HEAD", "HEAD^").split()
+    ran = check(registry)
+    assert ran.code == 1
+    assert "is no plain file (mode 120000)" in ran.stdout
+
+
+def test_a_pull_request_that_moved_on_is_not_checked_under_its_old_name(registry, good_card):
+    registry.propose({CARD: good_card})
+    old = registry.pull_request()
+    registry.propose({CARD: good_card + "\nMore.\n"})
+    (ran,) = registry.runner.run("contribution.yml", "check", old)
+    assert ran.code == 1
+    assert "has moved on" in ran.stderr
+
+
+def test_a_duplicate_is_refused(registry, good_card):
+    accept(registry, good_card)
+    registry.propose({"cards/th/embedding/again.md": good_card})
+    ran = check(registry)
+    assert ran.code == 1
+    assert f"speaks for the same adapter as {CARD}" in ran.stdout
+
+
+def test_the_comment_is_written_once_and_edited(registry, good_card):
+    registry.propose({CARD: "nothing"})
+    registry.runner.run("automerge.yml", "answer", registry.finished())
+    registry.propose({CARD: good_card})
+    for _ in range(2):
+        (ran,) = registry.runner.run("automerge.yml", "answer", registry.finished())
+        assert ran.code == 0, ran.stderr
+    (comment,) = registry.github.comments
+    assert "The contribution is well-formed" in comment["body"]
+
+
+def test_a_comment_of_somebody_else_with_the_mark_is_left_alone(registry, good_card):
+    registry.propose({CARD: good_card})
+    theirs = {"id": 1, "user": {"login": "stranger"}, "body": "<!-- ggez-hub: contribution -->\nx"}
+    registry.github.comments.append(theirs)
+    registry.runner.run("automerge.yml", "answer", registry.finished())
+    assert registry.github.comments[0]["body"].endswith("\nx")
+    assert len(registry.github.comments) == 2
+
+
+def accept(registry, text, path=CARD):
+    """Put a card onto main, and bring the runner's clone up to date."""
+    work = registry.folder / "maintainer"
+    if not work.exists():
+        git(registry.folder, "clone", "-q", str(registry.origin), str(work))
+    (work / path).parent.mkdir(parents=True, exist_ok=True)
+    (work / path).write_text(text)
+    git(work, "add", "-A")
+    git(work, "commit", "-q", "-m", "Accept a card")
+    git(work, "push", "-q", "origin", "HEAD:main")
+    git(registry.runner.clone, "pull", "-q", "origin", "main")
+    contributor = registry.folder / "contributor"
+    if contributor.exists():
+        git(contributor, "fetch", "-q", "origin")
+
+
+def green(registry):
+    registry.github.runs = [
+        {"id": i, "name": name, "head_sha": registry.github.head, "conclusion": "success"}
+        for i, name in enumerate(("CI", "Contribution"), start=1)
+    ]
+
+
+def approve(registry, by="maintainer", commit=None, state="APPROVED"):
+    registry.github.permissions["maintainer"] = "write"
+    commit = commit or registry.github.head
+    registry.github.reviews.append({"by": by, "state": state, "commit": commit})
+
+
+def automerge(registry):
+    (ran,) = registry.runner.run("automerge.yml", "merge", registry.finished())
+    assert ran.code == 0, ran.stderr
+    return ran.stdout
+
+
+@pytest.fixture
+def second(registry, good_card):
+    """A change of an accepted card by its owner: nothing that needs a person."""
+    accept(registry, good_card)
+    registry.propose({CARD: good_card + "\nA note.\n"})
+    return registry
+
+
+def test_green_and_approved_is_merged(second):
+    green(second)
+    approve(second)
+    assert "is merged" in automerge(second)
+    assert second.github.merged == second.github.head
+
+
+def test_without_approval_or_green_it_waits(second):
+    approve(second)
+    assert "CI and Contribution have not both succeeded" in automerge(second)
+    green(second)
+    second.github.reviews.clear()
+    assert "nobody who may decide has approved" in automerge(second)
+    approve(second, by="stranger")
+    assert "nobody who may decide has approved" in automerge(second)
+    assert second.github.merged is None
+
+
+def test_an_approval_of_an_earlier_commit_does_not_count(second, good_card):
+    approve(second)
+    second.propose({CARD: good_card + "\nSomething else.\n"})
+    green(second)
+    assert "nobody who may decide has approved" in automerge(second)
+
+
+def test_an_objection_holds_it(second):
+    green(second)
+    approve(second)
+    second.github.permissions["other"] = "admin"
+    approve(second, by="other", state="CHANGES_REQUESTED")
+    assert "nobody who may decide has approved" in automerge(second)
+
+
+def test_the_first_of_a_region_and_another_owner_wait_for_a_person(registry, good_card):
+    registry.propose({CARD: good_card})
+    green(registry)
+    approve(registry)
+    assert "is the first adapter of th" in automerge(registry)
+    accept(registry, good_card.replace("repo: ggez-world/clip-emoji-th", "repo: someone/else"))
+    registry.propose({CARD: good_card})
+    green(registry)
+    approve(registry)
+    assert "changes the owner from someone to ggez-world" in automerge(registry)
+    assert registry.github.merged is None

@@ -1,0 +1,68 @@
+"""`/ggez evaluate`: who may, and of which commit."""
+
+from __future__ import annotations
+
+import pytest
+from click.testing import CliRunner
+
+from ggez_hub.automation.decide import NotAllowed, order
+from ggez_hub.automation.event import BadEvent, CommentEvent, PullRequestEvent, read_event
+from ggez_hub.automation.github import GitHub
+
+from .github_server import REPOSITORY, serve_github
+
+HEAD = "a" * 40
+
+
+@pytest.fixture
+def github():
+    with serve_github() as fake:
+        fake.head, fake.base = HEAD, "b" * 40
+        fake.permissions = {"member": "write"}
+        yield GitHub(REPOSITORY, fake.url, "token")
+
+
+def said(body, by="member", association="MEMBER", *, pull_request=True):
+    return CommentEvent.model_validate(
+        {
+            "issue": {"number": 1} | ({"pull_request": {}} if pull_request else {}),
+            "comment": {"body": body, "author_association": association, "user": {"login": by}},
+        }
+    )
+
+
+def test_a_member_may(github):
+    assert order(said("/ggez evaluate"), github).head == HEAD
+    assert order(said("/ggez evaluate aaaaaaaaaa\n"), github).base == "b" * 40
+
+
+@pytest.mark.parametrize(
+    ("event", "message"),
+    [
+        # The association in the payload is not what decides.
+        (said("/ggez evaluate", by="stranger", association="OWNER"), "may not start"),
+        (said("/ggez evaluate; rm -rf /"), "is no `/ggez evaluate`"),
+        (said("please\n/ggez evaluate"), "is no `/ggez evaluate`"),
+        (said("/ggez evaluate", pull_request=False), "is no `/ggez evaluate`"),
+        (said("/ggez evaluate bbbbbbbb"), "not at bbbbbbbb any more"),
+    ],
+)
+def test_others_may_not(github, event, message):
+    with pytest.raises(NotAllowed, match=message):
+        order(event, github)
+
+
+def test_another_event_is_refused(tmp_path):
+    path = tmp_path / "event.json"
+    path.write_text('{"action": "opened"}')
+    with pytest.raises(BadEvent):
+        read_event(PullRequestEvent, path)
+
+
+def test_by_hand_without_an_event_says_what_is_missing(monkeypatch):
+    from ggez_hub.cli.ci import ci_command
+
+    monkeypatch.delenv("GITHUB_EVENT_PATH", raising=False)
+    result = CliRunner().invoke(ci_command, ["check"])
+    assert isinstance(result.exception, BadEvent)
+    assert "GITHUB_EVENT_PATH" in result.exception.hint
