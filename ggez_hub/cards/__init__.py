@@ -4,11 +4,11 @@ from ggez_hub.cards.alpha import alpha_record
 from ggez_hub.cards.document import (
     BadCard,
     CardDocument,
-    hub_tags,
     parse_card,
     read_card,
     render_card,
 )
+from ggez_hub.cards.hub_keys import hub_tags
 from ggez_hub.cards.schema import SCHEMA_VERSION, AdapterCard, AlphaRecord, CurveRow
 
 __all__ = [

@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import yaml
 from huggingface_hub.repocard import REGEX_YAML_BLOCK
 from pydantic import ValidationError
 
-from ggez_hub.cards.lines import line_of
-from ggez_hub.cards.schema import AdapterCard
+from ggez_hub.cards import front_matter as yaml_block
+from ggez_hub.cards.hub_keys import as_the_hub_reads
+from ggez_hub.cards.hub_keys import problems as hub_key_problems
+from ggez_hub.cards.lines import Lines, path_at
+from ggez_hub.cards.migration import BrokenBlock, NewerVersion, migrated
+from ggez_hub.cards.safety import secrets_in
+from ggez_hub.cards.schema import ALTERNATIVES, AdapterCard
 from ggez_hub.errors import GgezError
 
 # A README is text for people; one of megabytes is a mistake or an attack on the parser.
 MAX_CARD_BYTES = 4_000_000
 
-HUB_TAGS = "ggez"
+# What a person can read in one go.
+MOST_PROBLEMS = 40
+
+BLOCK = "ggez"
+
+Problem: TypeAlias = tuple[tuple[str | int, ...], str]
+"""The path of a key, and what is off with how it is mended."""
 
 
 class BadCard(GgezError):
@@ -52,87 +64,133 @@ def license_of(front_matter: Mapping[str, Any]) -> str:
     return declared.strip().lower()
 
 
-def hub_tags(card: AdapterCard) -> list[str]:
-    """The tags by which the Hub finds an adapter."""
-    return [HUB_TAGS, f"ggez-region:{card.region}", f"ggez-family:{card.family}"]
+@dataclass(frozen=True)
+class Source:
+    """The text of a card, to say where in it something stands."""
+
+    where: str
+    front_matter: str
+    first: int
+
+    def bad(self, problems: Iterable[Problem]) -> BadCard | None:
+        """The error that lists problems with their lines, or None for none."""
+        found = list(problems)
+        if not found:
+            return None
+        lines = Lines.of(self.front_matter, self.first)
+        told = [
+            f"  line {lines.of_key(path)}: {'.'.join(str(part) for part in path)}: {mend}"
+            for path, mend in found[:MOST_PROBLEMS]
+        ]
+        if len(found) > len(told):
+            told.append(f"  and {len(found) - len(told)} more")
+        count = "1 key is" if len(found) == 1 else f"{len(found)} keys are"
+        return BadCard(f"{self.where}: {count} off\n" + "\n".join(told))
 
 
 def parse_card(text: str, where: str = "card") -> CardDocument:
-    """Read a card.
+    """Read a card; one of an older schema version is brought to this one.
 
-    Raises BadCard if there is no front matter, the YAML is broken, or the `ggez:` block does not
-    follow the schema; the message names line, key and mend of everything that is off.
+    Raises BadCard if there is no front matter, the YAML is broken, the `ggez:` block does not
+    follow the schema, or the card holds a secret, or markup in a field that is shown; the message
+    names line, key and mend of everything that is off.
     """
-    if len(text.encode()) > MAX_CARD_BYTES:
+    if len(text.encode(errors="surrogatepass")) > MAX_CARD_BYTES:
         raise BadCard(f"{where}: larger than {MAX_CARD_BYTES:,} bytes")
+    source, prose = _split(text, where)
+    _refuse_secrets(text, source)
+    try:
+        loaded = yaml_block.load(source.front_matter)
+        block = loaded.pop(BLOCK, None)
+        front = as_the_hub_reads(loaded)
+    except ValueError as error:
+        raise BadCard(f"{where}: {error}") from error
+    if not isinstance(block, dict):
+        raise BadCard(f"{where}: no `{BLOCK}:` block", "It is the part that the registry reads.")
+    try:
+        card = AdapterCard.model_validate(migrated(block))
+    except (NewerVersion, BrokenBlock) as error:
+        bad = source.bad([((BLOCK, "schema_version"), str(error))])
+        raise bad or BadCard(str(error)) from error
+    except ValidationError as error:
+        bad = source.bad(_schema_problems(error))
+        raise bad or BadCard(str(error)) from error
+    if bad := source.bad(((key,), mend) for key, mend in hub_key_problems(card, front)):
+        raise bad
+    return CardDocument(card, front, prose)
+
+
+def read_card(path: Path) -> CardDocument:
+    """Read the card of a README.md; raises BadCard."""
+    return parse_card(read_text(path), str(path))
+
+
+def read_text(path: Path) -> str:
+    """The text of a card's file; raises BadCard for one that is too large or is no text."""
+    if path.stat().st_size > MAX_CARD_BYTES:
+        raise BadCard(f"{path}: larger than {MAX_CARD_BYTES:,} bytes")
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise BadCard(f"{path}: is no UTF-8 text: {error}", "Save it again as UTF-8.") from error
+
+
+def source_of(text: str, where: str) -> Source:
+    """Where the keys of a card that was parsed stand; raises BadCard without front matter."""
+    return _split(text, where)[0]
+
+
+def render_card(document: CardDocument) -> str:
+    """The README.md of a card; parsing it gives the same card, keys and prose.
+
+    Raises BadCard if the Hub's card class refuses the front matter.
+    """
+    try:
+        data = as_the_hub_reads(document.front_matter)
+    except ValueError as error:
+        raise BadCard(str(error)) from error
+    data[BLOCK] = document.card.model_dump(mode="json", exclude_defaults=True)
+    front = yaml.dump(data, Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True, width=100)
+    return f"---\n{front}---\n\n{document.prose}"
+
+
+def _split(text: str, where: str) -> tuple[Source, str]:
     match = REGEX_YAML_BLOCK.search(text)
     if match is None or match.start() != 0:
         raise BadCard(
             f"{where}: no front matter",
             "A card begins with a YAML block between two lines of '---'.",
         )
-    front_matter = _load(match.group(2), where)
-    block = front_matter.pop("ggez", None)
-    if not isinstance(block, dict):
-        raise BadCard(f"{where}: no `ggez:` block", "It is the part that the registry reads.")
-    try:
-        card = AdapterCard.model_validate(block)
-    except ValidationError as error:
-        first = match.group(1).count("\n") + 1
+    first = match.group(1).count("\n") + 1
+    return Source(where, match.group(2), first), text[match.end() :].lstrip("\n")
+
+
+def _refuse_secrets(text: str, source: Source) -> None:
+    """Before the YAML is read, so that no message repeats a secret."""
+    found = []
+    for secret in islice(secrets_in(text), MOST_PROBLEMS):
+        line = text.count("\n", 0, secret.position) + 1
+        key = path_at(source.front_matter, line - source.first + 1)
+        found.append(f"  line {line}: {key or 'the prose'}: holds what looks like {secret.kind}")
+    if found:
         raise BadCard(
-            f"{where}: {len(error.errors())} keys are off\n"
-            + "\n".join(_problems(error, match.group(2), first))
-        ) from error
-    return CardDocument(card, front_matter, text[match.end() :].lstrip("\n"))
+            f"{source.where}: a secret in a card\n" + "\n".join(found),
+            "Remove it, and revoke it where it was made: whoever read this file can use it.",
+        )
 
 
-def _load(front_matter: str, where: str) -> dict[str, Any]:
-    try:
-        if "*" in front_matter:
-            _refuse_aliases(front_matter, where)
-        # The C loader: a curve has hundreds of rows, and the index thousands of cards.
-        loaded = yaml.load(front_matter, Loader=yaml.CSafeLoader)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise BadCard(f"{where}: the front matter is not valid YAML: {error}") from error
-    if not isinstance(loaded, dict):
-        raise BadCard(f"{where}: the front matter is no mapping")
-    return loaded
+def _schema_problems(error: ValidationError) -> Iterator[Problem]:
+    for problem in error.errors(include_url=False):
+        keys = [part for part in problem["loc"] if part not in ALTERNATIVES]
+        yield (BLOCK, *keys), _mend(problem["type"], problem["msg"], problem["input"])
 
 
-def _refuse_aliases(front_matter: str, where: str) -> None:
-    """An alias repeats a part; a few lines of them stand for gigabytes."""
-    for event in yaml.parse(front_matter, Loader=yaml.CSafeLoader):
-        if isinstance(event, yaml.AliasEvent):
-            raise BadCard(
-                f"{where}: the front matter has a YAML alias (*{event.anchor})",
-                "Write the part out where it is meant.",
-            )
-
-
-def read_card(path: Path) -> CardDocument:
-    """Read the card of a README.md; raises BadCard."""
-    return parse_card(path.read_text(encoding="utf-8"), str(path))
-
-
-def render_card(document: CardDocument) -> str:
-    """The README.md of a card; parsing it gives the same card, keys and prose."""
-    data = dict(document.front_matter)
-    data["ggez"] = document.card.model_dump(mode="json", exclude_defaults=True)
-    front = yaml.dump(data, Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True, width=100)
-    return f"---\n{front}---\n\n{document.prose}"
-
-
-def _problems(error: ValidationError, front_matter: str, first: int) -> Iterator[str]:
-    for problem in error.errors():
-        path = ("ggez", *problem["loc"])
-        line = line_of(front_matter, path, first)
-        key = ".".join(str(part) for part in path)
-        yield f"  line {line}: {key}: {_mend(problem['type'], problem['msg'])}"
-
-
-def _mend(kind: str, message: str) -> str:
+def _mend(kind: str, message: str, value: object) -> str:
     if kind == "missing":
         return "is missing; write `unknown` if it is not known"
     if kind == "extra_forbidden":
         return "is no key of the schema; notes belong into the prose"
+    if kind == "string_type" and value is not None and not isinstance(value, (dict, list)):
+        return "must be text: put it in quotes (YAML reads no, yes, dates and numbers as such)"
+    message = message.removeprefix("Value error, ")
     return message[0].lower() + message[1:]

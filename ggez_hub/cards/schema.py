@@ -20,28 +20,63 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
     StringConstraints,
+    Tag,
     ValidationInfo,
     field_validator,
 )
+
+from ggez_hub.cards.safety import plain_letters, plain_text
 
 SCHEMA_VERSION = 1
 
 T = TypeVar("T")
 Unknown: TypeAlias = Literal["unknown"]
 
-Sha256: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-RepoId: TypeAlias = Annotated[
-    str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}$")
+# Told apart by what stands there, so that an error speaks of that alone. The tags show up in the
+# paths of errors (ALTERNATIVES), though not in cards.
+ALTERNATIVES = frozenset({"(value)", "(word)"})
+
+
+def _alternative(value: object) -> str:
+    return "(word)" if isinstance(value, str) else "(value)"
+
+
+OrUnknown: TypeAlias = Annotated[
+    Annotated[T, Tag("(value)")] | Annotated[Unknown, Tag("(word)")], Discriminator(_alternative)
 ]
+OrNone: TypeAlias = Annotated[
+    Annotated[T, Tag("(value)")] | Annotated[Literal["none", "unknown"], Tag("(word)")],
+    Discriminator(_alternative),
+]
+OrBase: TypeAlias = Annotated[
+    Annotated[T, Tag("(value)")] | Annotated[Literal["base", "unknown"], Tag("(word)")],
+    Discriminator(_alternative),
+]
+
+Sha256: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,95}"
+RepoId: TypeAlias = Annotated[
+    str, StringConstraints(pattern=rf"^{NAME}/{NAME}$"), BeforeValidator(plain_letters)
+]
+# The name of an account or an organisation on the Hub, or `unknown`.
+Account: TypeAlias = Annotated[
+    str, StringConstraints(pattern=rf"^{NAME}$"), BeforeValidator(plain_letters)
+]
+# Shown to people as it is: in tables, result cards and web pages.
+Text: TypeAlias = Annotated[str, AfterValidator(plain_text)]
 Revision: TypeAlias = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{40}|main)$")]
 RegionId: TypeAlias = Annotated[
-    str, StringConstraints(pattern=r"^([a-z]{2}|m49-\d{3}|[a-z-]{3,40})$")
+    str, StringConstraints(pattern=r"^([a-z]{2}|m49-[0-9]{3}|[a-z-]{3,40})$")
 ]
 LanguageTag: TypeAlias = Annotated[
     str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")
 ]
+# What an adapter changes: what pictures show or what is recognised in them; the language that is
+# understood; the language of the answers.
+Adapts: TypeAlias = Literal["content", "prompt_language", "answer_language"]
 Score: TypeAlias = Annotated[float, Field(ge=0, le=100)]
 
 
@@ -49,7 +84,7 @@ def _safe_path(value: str) -> str:
     parts = value.split("/")
     if any(p in {"", ".", ".."} for p in parts) or re.search(r"[\\\x00-\x1f:]", value):
         raise ValueError("must be a relative path with forward slashes and no '..'")
-    return value
+    return plain_text(value)
 
 
 FilePath: TypeAlias = Annotated[str, AfterValidator(_safe_path)]
@@ -78,14 +113,14 @@ def _date(value: object) -> object:
 
 
 Date: TypeAlias = Annotated[
-    str, BeforeValidator(_date), StringConstraints(pattern=r"^\d{4}-\d{2}-\d{2}$")
+    str, BeforeValidator(_date), StringConstraints(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")
 ]
 
 
 class Block(BaseModel):
     """Base of all parts of the block: frozen, and closed to unknown keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class BaseModelRef(Block):
@@ -93,7 +128,7 @@ class BaseModelRef(Block):
 
     repo: RepoId
     revision: Revision
-    weights: Annotated[dict[FilePath, Sha256], Field(min_length=1)] | Unknown
+    weights: OrUnknown[Annotated[dict[FilePath, Sha256], Field(min_length=1)]]
 
 
 class TrainedOn(Block):
@@ -101,21 +136,21 @@ class TrainedOn(Block):
 
     repo: RepoId
     revision: Revision | Unknown
-    note: str = ""
+    note: Text = ""
 
 
 class Source(Block):
     """A data source, at the revision or version that was used."""
 
-    repo: str
-    revision: str
-    license: str
+    repo: Text
+    revision: Text
+    license: Text
 
 
 class Reward(Block):
     """The reward scorer of the quality filter and its threshold tau (paper, section on filtering)."""
 
-    scorer: str
+    scorer: Text
     threshold: float
 
 
@@ -124,29 +159,29 @@ class Counts(Block):
 
     seen: int = Field(ge=0)
     kept: int = Field(ge=0)
-    dropped: dict[str, int] = {}
+    dropped: dict[Text, int] = {}
 
 
 class DataFilter(Block):
     """How the training set was selected."""
 
-    sources: list[Source] | Unknown
-    rules: list[str] | Unknown
-    reward: Reward | Literal["none"] | Unknown
-    translator: str | Unknown
-    counts: Counts | Unknown
+    sources: OrUnknown[list[Source]]
+    rules: OrUnknown[list[Text]]
+    reward: OrNone[Reward]
+    translator: Text
+    counts: OrUnknown[Counts]
     spec_digest: Sha256 | Unknown
 
 
 class DataRights(Block):
     """Who made the pictures and on what basis they are used."""
 
-    pictures: str
-    licence_basis: str
+    pictures: Text
+    licence_basis: Text
     recognisable_people: Literal["yes", "no", "unknown"]
     restricted_content: Literal["yes", "no", "unknown"]
-    contact: str
-    takedown: str
+    contact: Text
+    takedown: Text
 
 
 class AlphaRecord(Block):
@@ -154,21 +189,21 @@ class AlphaRecord(Block):
 
     value: float = Field(ge=0, le=1)
     provenance: Literal["kof", "user"]
-    series: str
-    release: str
+    series: Text
+    release: Text
     year: int
-    members: list[str]
-    missing: list[str]
-    fallback: str | None = None
+    members: list[Text]
+    missing: list[Text]
+    fallback: Text | None = None
 
 
 class Training(Block):
     """How the adapter was trained."""
 
-    method: str
-    hyper_parameters: dict[str, float | int | str | bool | list[str]] | Unknown
-    seed: int | Unknown
-    versions: dict[str, str] | Unknown
+    method: Text
+    hyper_parameters: OrUnknown[dict[Text, float | int | Text | bool | list[Text]]]
+    seed: OrUnknown[int]
+    versions: OrUnknown[dict[Text, Text]]
 
 
 class CountryScore(Block):
@@ -187,18 +222,18 @@ class CurveRow(Block):
     se: float = Field(ge=0)
     floor: Score
     ceiling: Score = 100.0
-    metric: str
+    metric: Text
     split: Literal["validation", "test"]
     side: Literal["global", "others", "regional"]
     by_country: dict[RegionId, CountryScore] = {}
     measured_by: Literal["self", "registry"]
-    evaluator: str
+    evaluator: Text
     model: Sha256
     task: Sha256
     predictions: Sha256 | Unknown
 
 
-Curve: TypeAlias = dict[BetaKey, dict[str, CurveRow]]
+Curve: TypeAlias = dict[BetaKey, dict[Text, CurveRow]]
 
 
 class FileRecord(Block):
@@ -213,7 +248,7 @@ class Status(Block):
 
     state: State
     superseded_by: RepoId | None = None
-    reason: str = ""
+    reason: Text = ""
 
 
 class Location(Block):
@@ -233,21 +268,21 @@ class AdapterCard(Block):
     family: Family
     kind: Kind
     region: RegionId
-    languages: list[LanguageTag]
-    adapts: list[Literal["content", "prompt_language", "answer_language"]] = Field(min_length=1)
+    languages: OrUnknown[list[LanguageTag]]
+    adapts: OrUnknown[Annotated[list[Adapts], Field(min_length=1)]]
     adapter: Location | None = None
     base: BaseModelRef
-    trained_on: TrainedOn | Literal["base"] | Unknown
-    data_filter: DataFilter | Unknown
-    data_rights: DataRights | Unknown
+    trained_on: OrBase[TrainedOn]
+    data_filter: OrUnknown[DataFilter]
+    data_rights: OrUnknown[DataRights]
     alpha: AlphaRecord
-    training: Training | Unknown
-    curve: Curve | Unknown
-    files: Annotated[dict[FilePath, FileRecord], Field(min_length=1)] | Unknown
+    training: OrUnknown[Training]
+    curve: OrUnknown[Curve]
+    files: OrUnknown[Annotated[dict[FilePath, FileRecord], Field(min_length=1)]]
     status: Status
-    published_by: str
-    registered_by: str
-    summary: dict[LanguageTag, str] = Field(min_length=1)
+    published_by: Account
+    registered_by: Account
+    summary: dict[LanguageTag, Text] = Field(min_length=1)
 
     @property
     def pinned(self) -> bool:

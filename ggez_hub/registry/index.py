@@ -7,7 +7,7 @@ from itertools import compress
 from typing import Literal
 
 from ggez_hub.cards import BadCard, CardDocument, parse_card
-from ggez_hub.cards.document import HUB_TAGS
+from ggez_hub.cards.hub_keys import TAG
 from ggez_hub.errors import GgezError
 from ggez_hub.hub import ChangedFile, Hub, RepoAtCommit
 from ggez_hub.registry.entries import (
@@ -78,7 +78,7 @@ def live_entries(hub: Hub, regions: Iterable[str]) -> Listing:
     """Adapters on the hub that carry the tags of `regions`, accepted or not."""
     found: list[Entry | Unreadable] = []
     for region in regions:
-        for repo, revision in hub.discover([HUB_TAGS, f"ggez-region:{region}"]):
+        for repo, revision in hub.discover([TAG, f"ggez-region:{region}"]):
             at = hub.at_commit(repo, revision)
             if at.file(CARD_NAME) is None:
                 found.append(Unreadable(repo, "has no card"))

@@ -24,7 +24,7 @@ def result_card(
     front: dict[str, Any] = {
         **form.front(resolution, folder),
         "pipeline_tag": document.front_matter.get("pipeline_tag"),
-        "language": list(document.card.languages),
+        "language": [] if document.card.languages == "unknown" else document.card.languages,
         "license": licences[0] if len(licences) == 1 else "other",
         "tags": ["ggez", f"ggez-region:{resolution.region}", f"ggez-family:{family.name}"],
     }

@@ -2,56 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-
 import pytest
-import yaml
 from huggingface_hub import ModelCard
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ggez_hub.cards import AdapterCard, BadCard, CardDocument, hub_tags, parse_card, render_card
+from ggez_hub.world.seed import ASSETS
 
-FRONT = {
-    "base_model": "org/base",
-    "base_model_relation": "adapter",
-    "license": "apache-2.0",
-    "language": ["th", "no"],
-    "tags": ["ggez", "ggez-region:th", "ggez-family:embedding"],
-    "a_foreign_key": {"of": ["another", "tool"]},
-}
-
-
-def block():
-    return {
-        "schema_version": 1,
-        "level": "declared",
-        "family": "embedding",
-        "kind": "lora",
-        "region": "th",
-        "languages": ["th"],
-        "adapts": ["content"],
-        "base": {"repo": "org/base", "revision": "a" * 40, "weights": {"m.safetensors": "b" * 64}},
-        "trained_on": "unknown",
-        "data_filter": "unknown",
-        "data_rights": "unknown",
-        "alpha": {
-            "value": 0.37, "provenance": "kof", "series": "KOFIpGIdf", "release": "2025",
-            "year": 2023, "members": ["th"], "missing": [],
-        },
-        "training": "unknown",
-        "curve": "unknown",
-        "files": {"adapter_model.safetensors": {"size": 3, "sha256": "c" * 64}},
-        "status": {"state": "active"},
-        "published_by": "somebody",
-        "registered_by": "somebody",
-        "summary": {"en": "An adapter.", "th": "อะแดปเตอร์ภาษาไทย"},
-    }  # fmt: skip
-
-
-def text(ggez, front=FRONT, prose="# Title\n\nProse.\n"):
-    data = yaml.safe_dump(front | {"ggez": ggez}, allow_unicode=True, sort_keys=False)
-    return f"---\n{data}---\n\n{prose}"
+from .blocks import FRONT, block, text
 
 
 def test_round_trip_keeps_everything():
@@ -77,6 +36,30 @@ def test_the_hub_reads_what_we_write():
     assert card.data.to_dict()["base_model_relation"] == "adapter"
 
 
+def test_the_hubs_class_writes_what_we_read():
+    document = parse_card(text(block()))
+    card = ModelCard(render_card(document))
+    assert parse_card(str(card)) == document
+    assert card.data.to_dict() == ModelCard(str(card)).data.to_dict()
+
+
+def test_results_of_other_benchmarks_survive():
+    result = {
+        "task": {"type": "retrieval"}, "dataset": {"name": "Flickr30k", "type": "flickr"},
+        "metrics": [{"type": "recall", "value": 61.2, "a_key_of_theirs": True}],
+    }  # fmt: skip
+    front = FRONT | {"model-index": [{"name": "m", "results": [result]}], "widget": None}
+    document = parse_card(text(block(), front))
+    assert document.front_matter == front
+    assert parse_card(render_card(document)) == document
+
+
+@pytest.mark.parametrize("front", [{"model-index": [{"results": 3}]}, {"eval_results": "good"}])
+def test_what_the_hubs_class_refuses_is_a_bad_card(front):
+    with pytest.raises(BadCard, match="the Hub's card class refuses"):
+        parse_card(text(block(), FRONT | front))
+
+
 def test_tags():
     tags = hub_tags(AdapterCard.model_validate(block()))
     assert tags == ["ggez", "ggez-region:th", "ggez-family:embedding"]
@@ -95,7 +78,13 @@ def test_tags():
         ({"base": {"repo": "org/base", "revision": "v1", "weights": {}}}, "ggez.base.revision"),
         ({"curve": {"0.50": {}}}, "shortest form"),
         ({"curve": {"0": {"t": {"score": 101}}}}, "ggez.curve"),
-        ({"schema_version": 2}, "ggez.schema_version"),
+        (
+            {"schema_version": 2},
+            "ggez.schema_version: is 2, this ggez-hub reads 1: update ggez-hub",
+        ),
+        ({"schema_version": "1"}, "ggez.schema_version"),
+        ({"languages": [False]}, "ggez.languages.0: must be text: put it in quotes"),
+        ({"alpha": block()["alpha"] | {"value": float("nan")}}, "ggez.alpha.value"),
     ],
 )
 def test_what_is_off_is_named(change, named):
@@ -117,12 +106,6 @@ def test_an_error_names_its_line():
         parse_card(content)
 
 
-def test_yaml_aliases_are_refused():
-    bomb = "---\na: &a [x, x]\nb: &b [*a, *a]\nggez: [*b, *b]\n---\n"
-    with pytest.raises(BadCard, match="alias"):
-        parse_card(bomb)
-
-
 @pytest.mark.parametrize("key", ["region", "training", "alpha", "curve", "status"])
 def test_an_absent_key_is_an_error_with_its_mend(key):
     ggez = block()
@@ -139,13 +122,6 @@ def test_an_absent_key_is_an_error_with_its_mend(key):
 def test_what_is_no_card(content):
     with pytest.raises(BadCard):
         parse_card(content)
-
-
-@given(st.text(max_size=300))
-def test_any_text_is_a_card_or_a_bad_card(content):
-    for candidate in (content, f"---\n{content}\n---\n", f"---\nggez:\n  {content}\n---\n"):
-        with suppress(BadCard):
-            assert isinstance(parse_card(candidate), CardDocument)
 
 
 UNPINNED = {
@@ -166,7 +142,10 @@ def test_a_card_that_is_not_pinned_yet():
     ("change", "named"),
     [
         ({"level": "measured"}, "level declared only, not measured"),
-        ({"base": UNPINNED["base"] | {"revision": "a" * 40}}, "ggez.base: value error"),
+        (
+            {"base": UNPINNED["base"] | {"revision": "a" * 40}},
+            "ggez.base: `weights: unknown` is for the revision main",
+        ),
         ({"adapter": {"repo": "org/adapter", "revision": "a" * 40}}, "record the files"),
         ({"adapter": None}, "`files: unknown` is for the revision main only"),
         ({"files": "guessed"}, "ggez.files"),
@@ -188,3 +167,9 @@ def test_the_date_of_registration():
     for wrong in ("2026-02-30", "July", "2026-07-01T00:00:00"):
         with pytest.raises(BadCard, match=r"ggez\.adapter\.registered"):
             parse_card(text(block() | {"adapter": adapter | {"registered": wrong}}))
+
+
+@pytest.mark.parametrize("name", ["th", "southeast-asia"])
+def test_the_cards_of_the_demo_world_are_written_byte_for_byte(name):
+    content = (ASSETS / "embedding" / name / "README.md").read_text(encoding="utf-8")
+    assert render_card(parse_card(content)) == content
