@@ -99,6 +99,26 @@ class Hub:
         declared = info.card_data.to_dict() if info.card_data else {}
         return RepoAtCommit(repo, info.sha, files, date, bool(info.gated), declared)
 
+    def newest(self, repo: str, path: str, repo_type: str = "model") -> tuple[str, HubFile] | None:
+        """A file on the branch `main` and the commit of the branch, in one small request.
+
+        None if there is no such file; raises what the client raises (RevisionNotFoundError if there
+        is no commit yet), and ChangedFile if the hub does not say how large the file is.
+        """
+        from huggingface_hub import hf_hub_url
+        from huggingface_hub.errors import EntryNotFoundError
+
+        url = hf_hub_url(repo, path, repo_type=repo_type, revision="main", endpoint=self.endpoint)
+        try:
+            seen = self._api.get_hf_file_metadata(url=url)
+        except EntryNotFoundError:
+            return None
+        if seen.commit_hash is None or seen.etag is None or seen.size is None:
+            raise ChangedFile(f"{self.endpoint} does not say which {path} of {repo} it has")
+        # The tag of a large file is its sha256, that of a small one git's id.
+        sha256 = seen.etag if len(seen.etag) == 64 else None
+        return seen.commit_hash, HubFile(path, seen.size, seen.etag, sha256)
+
     def discover(self, tags: Sequence[str]) -> list[tuple[str, str]]:
         """Models that carry all `tags`, as (repository, commit), sorted by name."""
         found = self._api.list_models(filter=list(tags), full=True)

@@ -20,6 +20,7 @@ from ggez_hub.cards.schema import (
     RepoId,
     Sha256,
     State,
+    Text,
     Unknown,
 )
 from ggez_hub.evaluation.selection import ranking_rows
@@ -40,9 +41,9 @@ class Summary(BaseModel):
     family: Family
     kind: Kind
     level: Level
-    license: str
+    license: Text
     state: State
-    reason: str
+    reason: Text
     superseded_by: RepoId | None
     base_repo: RepoId
     base_weights: Sha256 | Unknown
@@ -111,10 +112,10 @@ class Unreadable:
 class Elsewhere:
     """Adapters of other regions than those that were asked for: how many, and one by name."""
 
-    region: str
-    family: str
+    region: RegionId
+    family: Family
     count: int
-    repo: str
+    repo: RepoId
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ from typing import Literal
 
 from ggez_hub.cards import BadCard, CardDocument, parse_card
 from ggez_hub.cards.hub_keys import TAG
+from ggez_hub.cards.schema import Family
 from ggez_hub.errors import GgezError
-from ggez_hub.hub import ChangedFile, Hub, RepoAtCommit
+from ggez_hub.hub import ChangedFile, Hub, HubFile, RepoAtCommit
 from ggez_hub.registry.entries import (
     Elsewhere,
     Entry,
@@ -18,11 +19,14 @@ from ggez_hub.registry.entries import (
     entry_of,
     text_digest,
 )
+from ggez_hub.registry.index_file import MAX_INDEX_BYTES, BadIndex, Row, read_index, unpack_ranking
 from ggez_hub.registry.resolution import PinnedCard
+from ggez_hub.registry.vetting import NotFit
 
 # A hub's accepted cards are a data set of this name: cards/<region>/<family>/<name>.md, each with
-# the commit of its adapter.
+# the commit of its adapter, and beside them what `index build` makes of them.
 INDEX_REPO = "ggez-hub/index"
+INDEX_FILE = "index.sqlite"
 CARD_NAME = "README.md"
 
 
@@ -33,14 +37,73 @@ class NoIndex(GgezError):
 def accepted_entries(hub: Hub, regions: Collection[str] | None = None) -> Listing:
     """The curated index of a hub: its entries for `regions` (None: for all), and what else there is.
 
-    Raises NoIndex if the hub has none.
+    The index file is downloaded once for each of its versions; where there is none, every card is
+    read. Raises NoIndex, BadIndex, and what the client raises.
     """
-    if not hub.exists(INDEX_REPO, "dataset"):
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    try:
+        newest = hub.newest(INDEX_REPO, INDEX_FILE, "dataset")
+    except GatedRepoError:
+        raise
+    except RevisionNotFoundError:  # no commit yet
+        return Listing()
+    except RepositoryNotFoundError as error:
         raise NoIndex(
             f"{hub.endpoint} has no index of accepted adapters (data set {INDEX_REPO})",
             "Search the hub itself by tags: add --live --trust any (or your organisations).",
-        )
-    return _of_cards(hub, regions)
+        ) from error
+    if newest is None:
+        return _of_cards(hub, regions)
+    return _of_file(hub, *newest, regions)
+
+
+def _of_file(hub: Hub, revision: str, file: HubFile, regions: Collection[str] | None) -> Listing:
+    """The index from its file at a commit."""
+    if file.size > MAX_INDEX_BYTES:
+        raise BadIndex(f"{INDEX_FILE} of {hub.endpoint} is larger than {MAX_INDEX_BYTES:,} bytes")
+    contents = read_index(hub.fetch(INDEX_REPO, revision, [file], "dataset") / INDEX_FILE, regions)
+    return Listing(
+        entries=tuple(_listed(hub, revision, row, packed) for row, packed in contents.rows),
+        unreadable=contents.unreadable,
+        elsewhere=contents.elsewhere,
+    )
+
+
+def _listed(hub: Hub, revision: str, row: Row, packed: bytes) -> Entry:
+    card = PinnedCard(
+        repo=INDEX_REPO,
+        repo_type="dataset",
+        revision=revision,
+        path=row.path,
+        sha256=row.sha256,
+    )
+
+    def read_card() -> CardDocument:
+        """The card beside the file, if it says what the file says of it."""
+        try:
+            document = read_pinned_card(hub, card)
+        except (ChangedFile, BadCard) as error:
+            raise NotFit(f"is not in the index as its card says: {error.message}") from error
+        read = entry_of(document, card, accepted=True)
+        if read != entry or read.ranking != entry.ranking:
+            raise NotFit(f"is not in the index as {row.path} says")
+        return document
+
+    entry = Entry(
+        repo=row.repo,
+        revision=row.revision,
+        accepted=True,
+        card=card,
+        summary=row.summary,
+        read_card=read_card,
+        read_ranking=lambda: unpack_ranking(packed),
+    )
+    return entry
 
 
 def _of_cards(hub: Hub, regions: Collection[str] | None) -> Listing:
@@ -65,7 +128,7 @@ def _of_cards(hub: Hub, regions: Collection[str] | None) -> Listing:
 
 
 def _grouped(entries: Iterable[Entry]) -> tuple[Elsewhere, ...]:
-    groups: dict[tuple[str, str], list[str]] = {}
+    groups: dict[tuple[str, Family], list[str]] = {}
     for entry in entries:
         groups.setdefault((entry.summary.region, entry.summary.family), []).append(entry.repo)
     return tuple(

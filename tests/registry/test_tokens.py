@@ -24,7 +24,9 @@ def listen(hub, tmp_path, monkeypatch, endpoint=None):
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     with wire(hub.endpoint, lambda data: data, upstream) as line:
         if endpoint == "this":
+            template = constants.HUGGINGFACE_CO_URL_TEMPLATE.removeprefix(constants.ENDPOINT)
             monkeypatch.setattr(constants, "ENDPOINT", line.endpoint)
+            monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", line.endpoint + template)
         out = tmp_path / "out"
         result = CliRunner().invoke(
             cli, ["pull", "--region", "th", "--hub", line.endpoint, "-o", str(out)]

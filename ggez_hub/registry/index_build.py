@@ -1,0 +1,147 @@
+"""`index build`: accepted cards to one SQLite file, with the same bytes for the same cards."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from ggez_hub.cards import BadCard, CardDocument, parse_card
+from ggez_hub.cards.document import read_text
+from ggez_hub.errors import GgezError
+from ggez_hub.evaluation.selection import ranking_rows
+from ggez_hub.registry.entries import Summary, text_digest
+from ggez_hub.registry.index_file import APPLICATION_ID, COLUMNS, FORMAT, SCHEMA, Row, pack_ranking
+
+# Starting processes takes as long as reading so many cards.
+CARDS_BEFORE_PROCESSES = 200
+CHUNK = 32
+PAGE_SIZE = 4096
+# SQLite notes its own version at this place of the file; it decides nothing.
+VERSION_AT, VERSION = 96, 3_040_001
+
+
+class BadCards(GgezError):
+    """Cards of the index are off; the message names file, line, key and mend."""
+
+
+@dataclass(frozen=True)
+class BadEntry:
+    """A card that cannot be accepted: its path in the index, and what is off."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Built:
+    """What an index file was made of."""
+
+    cards: int
+    regions: int
+    size: int
+    bad: tuple[BadEntry, ...]
+
+
+def build_index(cards: Path, out: Path, *, skip_bad: bool = False) -> Built:
+    """Write the index of the cards below `cards` (<region>/<family>/<name>.md) as the file `out`.
+
+    Raises BadCards, and writes nothing, if a card is off; with `skip_bad` it is left out, and the
+    file says so. The same cards give the same bytes with the same SQLite.
+    """
+    found = list(_read_all(cards))
+    bad = tuple(entry for entry in found if isinstance(entry, BadEntry))
+    if bad and not skip_bad:
+        raise BadCards(
+            f"{len(bad)} of {len(found)} cards are off\n" + "\n".join(b.reason for b in bad),
+            "Mend them, or leave them out with --skip-bad.",
+        )
+    rows = [entry for entry in found if not isinstance(entry, BadEntry)]
+    # Adapters of a region lie together, so that a query reads few pages.
+    rows.sort(key=lambda entry: (entry[0].region, entry[0].path))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial_file = out.with_name(f".{out.name}.{os.getpid()}.partial")
+    try:
+        _write(partial_file, rows, bad)
+        partial_file.replace(out)
+    finally:
+        partial_file.unlink(missing_ok=True)
+    return Built(len(rows), len({row.region for row, _ in rows}), out.stat().st_size, bad)
+
+
+def _read_all(cards: Path) -> Iterator[tuple[Row, bytes] | BadEntry]:
+    """Every card below `cards`, sorted by path, read by as many processes as there are cores."""
+    paths = sorted(p.relative_to(cards).as_posix() for p in cards.glob("*/*/*.md"))
+    read = partial(read_entry, cards)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    if len(paths) < CARDS_BEFORE_PROCESSES or cores == 1:
+        yield from map(read, paths)
+        return
+    with ProcessPoolExecutor(cores, multiprocessing.get_context("spawn")) as pool:
+        yield from pool.map(read, paths, chunksize=CHUNK)
+
+
+def read_entry(cards: Path, path: str) -> tuple[Row, bytes] | BadEntry:
+    """The row of the card at `path` below `cards`, with its packed ranking."""
+    listed = f"cards/{path}"
+    try:
+        text = read_text(cards / path)
+        return _row(parse_card(text, listed), listed, text)
+    except BadCard as problem:
+        return BadEntry(listed, problem.message)
+
+
+def _row(document: CardDocument, path: str, text: str) -> tuple[Row, bytes]:
+    card = document.card
+    if card.adapter is None:
+        raise BadCard(f"{path}: ggez.adapter: is missing; it says where the adapter lies")
+    place = f"cards/{card.region}/{card.family}"
+    if not path.startswith(f"{place}/"):
+        raise BadCard(f"{path}: ggez.region: the card belongs into {place}/")
+    row = Row(
+        path=path,
+        sha256=text_digest(text),
+        repo=card.adapter.repo,
+        revision=card.adapter.revision,
+        **Summary.of(document).model_dump(),
+    )
+    return row, pack_ranking({} if card.curve == "unknown" else ranking_rows(card.curve))
+
+
+def _write(path: Path, rows: Sequence[tuple[Row, bytes]], bad: Sequence[BadEntry]) -> None:
+    names = (*COLUMNS, "ranking")
+    marks = ", ".join("?" * len(names))
+    with closing(sqlite3.connect(path, isolation_level=None)) as file:
+        for pragma in (
+            f"page_size={PAGE_SIZE}",
+            "encoding='UTF-8'",
+            "journal_mode=OFF",
+            f"application_id={APPLICATION_ID}",
+            f"user_version={FORMAT}",
+        ):
+            file.execute(f"PRAGMA {pragma}")
+        file.execute("BEGIN")
+        tables, indexes = SCHEMA[:2], SCHEMA[2:]
+        for statement in tables:
+            file.execute(statement)
+        file.executemany(
+            f"INSERT INTO entries ({', '.join(names)}) VALUES ({marks})",  # noqa: S608 - our names
+            ((*(getattr(row, name) for name in COLUMNS), ranking) for row, ranking in rows),
+        )
+        file.executemany(
+            "INSERT INTO unreadable (path, reason) VALUES (?, ?)", ((b.path, b.reason) for b in bad)
+        )
+        for statement in indexes:
+            file.execute(statement)
+        file.execute("COMMIT")
+    with path.open("r+b") as file_bytes:
+        file_bytes.seek(VERSION_AT)
+        file_bytes.write(VERSION.to_bytes(4, "big"))
+        file_bytes.flush()
+        os.fsync(file_bytes.fileno())

@@ -1,0 +1,177 @@
+"""The index as one read-only SQLite file, which may come from a stranger.
+
+A row says of a card what ranks it or rules it out (`Summary`), where the card lies and its sha256, and
+holds the rows of its curve that rank it. The card itself stays beside the file: the one that is
+taken is read, compared with its sha256 and its row, and validated.
+
+The file is opened immutable and without extensions, triggers or views: its schema must be the one
+below to the letter, its values are bounded and validated, and a query that does not end is stopped.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import zlib
+from collections.abc import Collection, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from ggez_hub.cards.document import MAX_CARD_BYTES
+from ggez_hub.cards.schema import Curve, FilePath, RepoId, Revision, Sha256
+from ggez_hub.errors import GgezError
+from ggez_hub.registry.entries import Elsewhere, Summary, Unreadable
+
+FORMAT = 1
+APPLICATION_ID = 0x6767657A  # "ggez"
+MAX_INDEX_BYTES = 1_000_000_000
+# A row takes about fifty steps of SQLite's machine.
+STEPS_AT_A_TIME, MAX_TIMES = 1_000_000, 2_000
+
+SCHEMA = (
+    "CREATE TABLE entries (id INTEGER PRIMARY KEY, path TEXT NOT NULL, sha256 TEXT NOT NULL, "
+    "repo TEXT NOT NULL, revision TEXT NOT NULL, region TEXT NOT NULL, family TEXT NOT NULL, "
+    "kind TEXT NOT NULL, level TEXT NOT NULL, license TEXT NOT NULL, state TEXT NOT NULL, "
+    "reason TEXT NOT NULL, superseded_by TEXT, base_repo TEXT NOT NULL, "
+    "base_weights TEXT NOT NULL, registered TEXT, ranking BLOB NOT NULL)",
+    "CREATE TABLE unreadable (id INTEGER PRIMARY KEY, path TEXT NOT NULL, reason TEXT NOT NULL)",
+    "CREATE INDEX places ON entries (region, family, repo)",
+)
+CURVE: TypeAdapter[Curve] = TypeAdapter(Curve)
+ELSEWHERE: TypeAdapter[Elsewhere] = TypeAdapter(Elsewhere)
+ELSEWHERE_FIELDS = tuple(field.name for field in fields(Elsewhere))
+
+
+class BadIndex(GgezError):
+    """An index file cannot be used."""
+
+
+class Row(Summary):
+    """An accepted card as the index file holds it."""
+
+    path: FilePath
+    sha256: Sha256
+    repo: RepoId
+    revision: Revision
+
+    @property
+    def summary(self) -> Summary:
+        """The row without the place of its card and its adapter."""
+        return Summary(**{name: getattr(self, name) for name in Summary.model_fields})
+
+
+COLUMNS = tuple(Row.model_fields)
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What an index file holds for some regions: rows with their packed rankings, and the rest."""
+
+    rows: tuple[tuple[Row, bytes], ...]
+    unreadable: tuple[Unreadable, ...]
+    elsewhere: tuple[Elsewhere, ...]
+
+
+def read_index(path: Path, regions: Collection[str] | None = None) -> Contents:
+    """What the index file at `path` holds for `regions` (None: for all); raises BadIndex."""
+    chosen, values = "", sorted(regions or ())
+    if regions is not None:
+        chosen = f"WHERE region IN ({','.join('?' * len(values))})"
+    names = ", ".join(COLUMNS)
+    with _opened(path) as file:
+        rows = [
+            (Row(**dict(zip(COLUMNS, row, strict=True))), ranking)
+            for *row, ranking in file.execute(
+                f"SELECT {names}, ranking FROM entries {chosen} ORDER BY id",  # noqa: S608 - names
+                values,
+            )
+        ]
+        unreadable = file.execute("SELECT path, reason FROM unreadable ORDER BY id").fetchall()
+        groups = file.execute(
+            "SELECT region, family, count(*), min(repo) FROM entries GROUP BY region, family"
+        ).fetchall()
+        return Contents(
+            rows=tuple(rows),
+            unreadable=tuple(Unreadable(*map(_printable, row)) for row in unreadable),
+            elsewhere=tuple(
+                ELSEWHERE.validate_python(dict(zip(ELSEWHERE_FIELDS, group, strict=True)))
+                for group in groups
+                if regions is not None and group[0] not in regions
+            ),
+        )
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
+
+
+def pack_ranking(curve: Curve) -> bytes:
+    """The rows of a curve that rank it, as a blob."""
+    return zlib.compress(CURVE.dump_json(curve, exclude_defaults=True), 9) if curve else b""
+
+
+def unpack_ranking(packed: bytes) -> Curve:
+    """The rows of a curve from a blob; raises BadIndex."""
+    if not packed:
+        return {}
+    unpacker = zlib.decompressobj()
+    try:
+        text = unpacker.decompress(packed, MAX_CARD_BYTES)
+        if not unpacker.eof:
+            raise BadIndex("a curve in the index file is damaged, or larger than a card may be")
+        return CURVE.validate_json(text, strict=True)
+    except (zlib.error, ValidationError) as error:
+        raise BadIndex("a curve in the index file is damaged") from error
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection that can only read, to a file that has our schema and no other."""
+    if path.stat().st_size > MAX_INDEX_BYTES:
+        raise BadIndex(f"{path.name} is larger than {MAX_INDEX_BYTES:,} bytes")
+    try:
+        uri = f"{path.resolve().as_uri()}?mode=ro&immutable=1"
+        with closing(sqlite3.connect(uri, uri=True)) as file:
+            _confine(file)
+            _check_schema(file)
+            yield file
+    except sqlite3.Error as error:
+        raise BadIndex(f"{path.name} is no index file, or it is damaged: {error}") from error
+    except (ValidationError, TypeError, ValueError) as error:
+        raise BadIndex(f"{path.name} holds a row that no card has: {error}") from error
+
+
+def _confine(file: sqlite3.Connection) -> None:
+    """What SQLite's authors advise for files of strangers: https://sqlite.org/security.html."""
+    file.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_CARD_BYTES)
+    file.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
+    file.setlimit(sqlite3.SQLITE_LIMIT_TRIGGER_DEPTH, 0)
+    for pragma in ("trusted_schema=OFF", "query_only=ON", "cell_size_check=ON", "mmap_size=0"):
+        file.execute(f"PRAGMA {pragma}")
+    times = 0
+
+    def stop() -> bool:
+        nonlocal times
+        times += 1
+        return times > MAX_TIMES
+
+    file.set_progress_handler(stop, STEPS_AT_A_TIME)
+
+
+def _check_schema(file: sqlite3.Connection) -> None:
+    (kind,) = file.execute("PRAGMA application_id").fetchone()
+    (version,) = file.execute("PRAGMA user_version").fetchone()
+    if kind != APPLICATION_ID:
+        raise BadIndex("this SQLite file is no index of adapters")
+    if version != FORMAT:
+        raise BadIndex(
+            f"the index file has the format {version}, this program reads {FORMAT}",
+            "Update ggez-hub."
+            if version > FORMAT
+            else "Build it again: ggez-hub index build cards -o index.sqlite",
+        )
+    found = {sql for (sql,) in file.execute("SELECT sql FROM sqlite_schema LIMIT 100")}
+    if found != set(SCHEMA):
+        raise BadIndex("the index file holds other tables than an index does")
