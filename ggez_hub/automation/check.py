@@ -19,7 +19,6 @@ from ggez_hub.automation.rules import (
 )
 from ggez_hub.cards import BadCard, CardDocument, read_card
 from ggez_hub.hub import Hub
-from ggez_hub.registry.kinds import get_kind
 from ggez_hub.registry.vetting import NotFit, vet_adapter, vet_base
 
 
@@ -65,7 +64,7 @@ def check_on_hub(card: ProposedCard, hub: Hub) -> Iterator[Finding]:
     assert block.adapter is not None  # noqa: S101 - check_card has asked for it
     try:
         at = hub.at_commit(block.adapter.repo, block.adapter.revision)
-        vet_adapter(at, block, hub, whole=get_kind(block.kind).whole)
+        vet_adapter(at, block, hub)
         vet_base(hub.at_commit(block.base.repo, block.base.revision), block)
     except NotFit as problem:
         yield Finding("error", card.path, f"the adapter or its base {problem.message}")

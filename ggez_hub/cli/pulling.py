@@ -6,14 +6,13 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from ggez_hub.cli.output import Output
-from ggez_hub.cli.resolving import as_document, tell_resolution, tell_table
+from ggez_hub.cli.resolving import as_document, tell_obligations, tell_resolution, tell_table
 from ggez_hub.errors import UsageProblem
 from ggez_hub.hub import Hub
 from ggez_hub.regions import find_region
 from ggez_hub.registry.kinds import form_of
 from ggez_hub.registry.lock import LOCK_NAME, Lock, read_lock
-from ggez_hub.registry.parity_table import ParityTable
-from ggez_hub.registry.plan import carry_out, plan, plan_locked
+from ggez_hub.registry.plan import Plan, carry_out, plan, plan_locked
 from ggez_hub.registry.preflight import Preflight, preflight
 from ggez_hub.registry.pull import Pulled
 from ggez_hub.registry.request import Request
@@ -40,6 +39,7 @@ def run(request: Request, hub: Hub, mode: Mode, out: Output) -> Pulled | None:
         planned = plan(request, hub)
     resolution = planned.resolution
     tell_resolution(resolution, out, explain=mode.explain)
+    tell_obligations(planned.obligations, out)
     if mode.dry_run:
         _tell_preflight(preflight(resolution, hub, mode.target), out)
         return None
@@ -49,7 +49,7 @@ def run(request: Request, hub: Hub, mode: Mode, out: Output) -> Pulled | None:
         pulled = carry_out(
             planned, hub, mode.target, wrote=lambda nbytes: progress.advance(task, nbytes)
         )
-    _tell_result(pulled, planned.table, out)
+    _tell_result(pulled, planned, out)
     return pulled
 
 
@@ -91,8 +91,8 @@ def _tell_preflight(costs: Preflight, out: Output) -> None:
     out.document(costs.as_dict())
 
 
-def _tell_result(pulled: Pulled, table: ParityTable | None, out: Output) -> None:
-    resolution = pulled.lock.resolution
+def _tell_result(pulled: Pulled, planned: Plan, out: Output) -> None:
+    table, resolution = planned.table, pulled.lock.resolution
     what = "is there already, with the same merge digest" if pulled.reused else "written"
     out.line(f"{pulled.model} {what}; {pulled.folder / LOCK_NAME} pins every input")
     tell_table(table, out)
@@ -104,6 +104,6 @@ def _tell_result(pulled: Pulled, table: ParityTable | None, out: Output) -> None
             "model": str(pulled.model),
             "lock": str(pulled.folder / LOCK_NAME),
             "reused": pulled.reused,
-            **as_document(resolution, table),
+            **as_document(resolution, planned.obligations, table),
         }
     )

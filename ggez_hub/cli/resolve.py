@@ -8,6 +8,7 @@ from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.cli.resolving import (
     as_document,
     request_options,
+    tell_obligations,
     tell_region,
     tell_resolution,
     tell_table,
@@ -30,8 +31,9 @@ def resolve_command(request: Request, hub: str, out: Output) -> None:
         resolved = resolve(request, server)
     table = parity_table(resolved.document.card, resolved.resolution)
     tell_resolution(resolved.resolution, out, explain=True)
+    tell_obligations(resolved.obligations, out)
     tell_table(table, out)
-    out.document(as_document(resolved.resolution, table))
+    out.document(as_document(resolved.resolution, resolved.obligations, table))
 
 
 @click.command("search", short_help="Adapters that a hub holds, by region and family.")

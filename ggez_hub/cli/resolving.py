@@ -12,6 +12,7 @@ from ggez_hub.cli.output import Output
 from ggez_hub.registry.request import Request
 
 if TYPE_CHECKING:
+    from ggez_hub.registry.licences import Obligations
     from ggez_hub.registry.parity_table import ParityTable
     from ggez_hub.registry.resolution import PinnedRepo, Resolution
 
@@ -120,11 +121,22 @@ def tell_table(table: ParityTable | None, out: Output) -> None:
     )
 
 
-def as_document(resolution: Resolution, table: ParityTable | None) -> dict[str, Any]:
+def tell_obligations(asked: Obligations, out: Output) -> None:
+    """What the licences of all parts ask of whoever passes the result on."""
+    for duty in asked.asked:
+        out.line(f"licence  {duty.text} [{', '.join(duty.by)}]")
+    if asked.unknown:
+        out.line(f"licence  unknown: {', '.join(term.what for term in asked.unknown)}")
+
+
+def as_document(
+    resolution: Resolution, asked: Obligations, table: ParityTable | None
+) -> dict[str, Any]:
     """The JSON of a resolution."""
     return {
         **resolution.model_dump(mode="json", exclude={"rejected"}),
         "merge_digest": resolution.merge_digest,
         "rejected": [r.model_dump() for r in resolution.rejected],
+        "obligations": asked.as_dict(),
         "table": table.as_list() if table else None,
     }

@@ -24,7 +24,7 @@ def pin_adapter(
     kind = get_kind(card.kind)
     beta = _beta(card, request, region, alpha) if kind.combined else None
     at = _at_commit(hub, entry.repo, entry.revision)
-    files = vet_adapter(at, card, hub, whole=kind.whole)
+    files = vet_adapter(at, card, hub)
     return PinnedAdapter(
         source=_pinned(at, files, entry.document.license),
         region=card.region,

@@ -9,6 +9,7 @@ from pathlib import Path
 from ggez_hub.cards import CardDocument
 from ggez_hub.hub import Hub
 from ggez_hub.registry.index import read_pinned_card
+from ggez_hub.registry.licences import Obligations, obligations
 from ggez_hub.registry.lock import Lock, check_upstream
 from ggez_hub.registry.parity_table import ParityTable, parity_table
 from ggez_hub.registry.pull import Pulled, pull_resolution
@@ -20,10 +21,11 @@ from ggez_hub.registry.result_card import result_card
 
 @dataclass(frozen=True)
 class Plan:
-    """A resolution, the card it rests on, the card's table, and the lock it came from, if any."""
+    """A resolution, the card it rests on, what it asks, the card's table, and its lock, if any."""
 
     resolution: Resolution
     document: CardDocument
+    obligations: Obligations
     table: ParityTable | None
     lock: Lock | None = None
 
@@ -32,7 +34,7 @@ def plan(request: Request, hub: Hub) -> Plan:
     """Resolve a request; raises what `resolve` raises."""
     resolved = resolve(request, hub)
     table = parity_table(resolved.document.card, resolved.resolution)
-    return Plan(resolved.resolution, resolved.document, table)
+    return Plan(resolved.resolution, resolved.document, resolved.obligations, table)
 
 
 def plan_locked(lock: Lock, hub: Hub, *, offline: bool = False) -> Plan:
@@ -43,7 +45,9 @@ def plan_locked(lock: Lock, hub: Hub, *, offline: bool = False) -> Plan:
     if not offline:
         check_upstream(lock, hub)
     document = read_pinned_card(hub, lock.resolution.adapters[0].card)
-    return Plan(lock.resolution, document, parity_table(document.card, lock.resolution), lock)
+    asked = obligations(lock.resolution, [document])
+    table = parity_table(document.card, lock.resolution)
+    return Plan(lock.resolution, document, asked, table, lock)
 
 
 def carry_out(
@@ -52,7 +56,9 @@ def carry_out(
     """Fetch, merge and write a plan as the new folder `out`; raises what `pull_resolution` raises."""
 
     def readme(folder: Path) -> str:
-        return result_card(planned.resolution, planned.document, planned.table, folder)
+        return result_card(
+            planned.resolution, planned.document, planned.obligations, planned.table, folder
+        )
 
     return pull_resolution(
         planned.resolution, hub, out, readme=readme, expected=planned.lock, wrote=wrote

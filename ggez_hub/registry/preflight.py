@@ -60,7 +60,7 @@ def preflight(resolution: Resolution, hub: Hub, out: Path) -> Preflight:
         ram_bytes=ram,
         vram_bytes=sum(sum(p.weight_sizes) for p in loaded),
         gated=tuple(p.repo for p in parts if p.gated),
-        licences=tuple(sorted({p.license for p in parts})),
+        licences=tuple(sorted({p.license for p in resolution.inputs})),
         fits=shutil.disk_usage(place).free > disk and _memory() > ram,
     )
 

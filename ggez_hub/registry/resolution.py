@@ -128,6 +128,11 @@ class Resolution(Part):
         return adapters if self.base is None else (self.base, *adapters)
 
     @property
+    def gated(self) -> bool:
+        """Whether access to an input is restricted; then it has to be to the result, too."""
+        return any(pinned.gated for pinned in self.inputs)
+
+    @property
     def merged_into(self) -> PinnedRepo:
         """The base of a resolution that has one, as every merge and every adapter form has."""
         if self.base is None:

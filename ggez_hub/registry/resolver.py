@@ -15,6 +15,7 @@ from ggez_hub.registry.entries import Entry, Listing
 from ggez_hub.registry.forms import get_form
 from ggez_hub.registry.index import accepted_entries, live_entries
 from ggez_hub.registry.kinds import AS_IS_METHOD, get_kind
+from ggez_hub.registry.licences import Obligations, obligations
 from ggez_hub.registry.pinning import pin_adapter, pin_base
 from ggez_hub.registry.request import Request
 from ggez_hub.registry.resolution import Rejected, Resolution
@@ -36,6 +37,7 @@ class Resolved:
 
     resolution: Resolution
     document: CardDocument
+    obligations: Obligations
 
 
 def resolve(request: Request, hub: Hub) -> Resolved:
@@ -63,6 +65,7 @@ def resolve(request: Request, hub: Hub) -> Resolved:
     for entry in sorted(candidates, key=lambda e: _order(e, chain, factor.value)):
         try:
             resolution = _resolution(entry, request, hub, chain[0], factor)
+            asked = obligations(resolution, [entry.document])
         except NotFit as problem:
             rejected.append(_rejection(entry, problem.message))
             continue
@@ -74,7 +77,8 @@ def resolve(request: Request, hub: Hub) -> Resolved:
             if not any(r.repo == e.repo for r in rejected)
         ]
         rejected.sort(key=lambda r: (r.region, r.repo))
-        return Resolved(resolution.model_copy(update={"rejected": tuple(rejected)}), entry.document)
+        final = resolution.model_copy(update={"rejected": tuple(rejected)})
+        return Resolved(final, entry.document, asked)
     raise NoAdapter(*_nothing(request, chain[0], found, rejected))
 
 

@@ -11,25 +11,27 @@ from ggez_hub.cards import CardDocument
 from ggez_hub.families import get_family
 from ggez_hub.regions import find_region
 from ggez_hub.registry.kinds import form_of, get_kind
+from ggez_hub.registry.licences import Obligations, licence_front
 from ggez_hub.registry.parity_table import ParityTable
 from ggez_hub.registry.resolution import Resolution
 
 
 def result_card(
-    resolution: Resolution, document: CardDocument, table: ParityTable | None, folder: Path
+    resolution: Resolution,
+    document: CardDocument,
+    asked: Obligations,
+    table: ParityTable | None,
+    folder: Path,
 ) -> str:
     """The README.md of the result in `folder`, with the keys that the Hub knows."""
     family, form = get_family(resolution.family), form_of(resolution)
-    licences = sorted({pinned.license for pinned in resolution.inputs})
     front: dict[str, Any] = {
         **form.front(resolution, folder),
         "pipeline_tag": document.front_matter.get("pipeline_tag"),
         "language": [] if document.card.languages == "unknown" else document.card.languages,
-        "license": licences[0] if len(licences) == 1 else "other",
+        **licence_front(asked),
         "tags": ["ggez", f"ggez-region:{resolution.region}", f"ggez-family:{family.name}"],
     }
-    if len(licences) > 1:
-        front["license_name"] = " and ".join(licences)
     name = find_region(resolution.region).name
     what = "model" if resolution.form == "merged" else "adapter"
     parts = [
@@ -40,6 +42,7 @@ def result_card(
         "Load it:\n\n```python\n"
         + "\n".join(form.loading_lines(resolution, "PATH_OF_THIS_FOLDER", folder))
         + "\n```",
+        _licences(asked),
         "`ggez.lock` in the folder above pins every input by commit and sha256.",
     ]
     yaml_block = yaml.safe_dump(
@@ -78,6 +81,17 @@ def _provenance(resolution: Resolution) -> list[str]:
         if adapter.beta is not None
     ]
     return [*lines, f"- merge digest {resolution.merge_digest}"]
+
+
+def _licences(asked: Obligations) -> str:
+    parts = [f"- {term.role} {term.what}: {term.licence}" for term in asked.terms]
+    duties = [f"- {a.text} ({', '.join(map(_link, a.by, a.links))})" for a in asked.asked]
+    said = "Whoever passes this on has to keep to all of this:" if duties else "Nothing is asked."
+    return "\n\n".join(("## Licences", "\n".join(parts), said, "\n".join(duties)))
+
+
+def _link(name: str, link: str) -> str:
+    return f"[{name}]({link})"
 
 
 def _scores(table: ParityTable | None) -> str:

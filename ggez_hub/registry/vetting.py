@@ -9,6 +9,7 @@ from ggez_hub.cards import AdapterCard
 from ggez_hub.errors import GgezError
 from ggez_hub.hub import Hub, RepoAtCommit
 from ggez_hub.merging.output import NOT_CARRIED, WEIGHT_SUFFIXES
+from ggez_hub.registry.kinds import get_kind
 from ggez_hub.registry.resolution import PinnedFile
 
 ADAPTER_CONFIG = "adapter_config.json"
@@ -20,13 +21,11 @@ class NotFit(GgezError):
     """A candidate is not taken; the message is the reason."""
 
 
-def vet_adapter(
-    at: RepoAtCommit, card: AdapterCard, hub: Hub, *, whole: bool
-) -> tuple[PinnedFile, ...]:
+def vet_adapter(at: RepoAtCommit, card: AdapterCard, hub: Hub) -> tuple[PinnedFile, ...]:
     """The files of an adapter that will be fetched; raises NotFit.
 
     They are those that the card records, and the hub must list them with the recorded sha256. Of
-    a repository that holds a `whole` model, what lies beside its weights is fetched too.
+    a kind that is a whole model, what lies beside its weights is fetched too.
     """
     if card.files == "unknown":
         raise NotFit("has no recorded files: its card is not pinned yet")
@@ -44,7 +43,7 @@ def vet_adapter(
         pinned.append(PinnedFile(path=path, size=file.size, oid=file.oid, sha256=record.sha256))
     if ADAPTER_CONFIG in card.files:
         _vet_config(json.loads(hub.read_text(at.repo, at.revision, ADAPTER_CONFIG)), card)
-    return tuple(pinned) + (_beside(at, card.files) if whole else ())
+    return tuple(pinned) + (_beside(at, card.files) if get_kind(card.kind).whole else ())
 
 
 def _vet_config(config: object, card: AdapterCard) -> None:

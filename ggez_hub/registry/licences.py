@@ -1,0 +1,236 @@
+"""Licences of a result: the union of what base, adapters, data and translator ask.
+
+Licences have no order: none is "the stricter one", so nothing is dropped. What is not known is said.
+The table, licences.yaml, is reviewed by hand. Duties of data and of a translator are listed with the
+others; only the licences of weights decide whether the weights may be passed on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import yaml
+from pydantic import BaseModel, ConfigDict
+
+from ggez_hub.cards import AdapterCard, CardDocument
+from ggez_hub.errors import GgezError
+from ggez_hub.registry.resolution import Resolution
+from ggez_hub.registry.vetting import NotFit
+
+TABLE = Path(__file__).with_name("licences.yaml")
+UNKNOWN = "unknown"
+
+Duty: TypeAlias = Literal[
+    "attribution", "notice", "changes", "share_alike", "source", "non_commercial",
+    "no_derivatives", "use_restrictions", "pass_on_terms", "naming", "limits",
+]  # fmt: skip
+# `ancestor`: what a merged model was made from, which takes no part when it is taken as it is.
+Role: TypeAlias = Literal["base", "adapter", "ancestor", "data", "translator"]
+# Conditions that a licence which has to stay as it is does not admit beside its own.
+FURTHER: frozenset[Duty] = frozenset(
+    {"non_commercial", "no_derivatives", "use_restrictions", "pass_on_terms", "naming", "limits"}
+)
+
+
+class UnmappedLicence(NotFit):
+    """Nobody has reviewed what a licence asks."""
+
+
+class MayNotPush(GgezError):
+    """The licences do not allow that a result is passed on."""
+
+
+class Licence(BaseModel):
+    """A licence of the table: what it asks, with the text at `link`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    link: str
+    asks: tuple[Duty, ...]
+    details: dict[Duty, str] = {}
+    shares_as: str | None = None
+    redistribute: bool = True
+    hub: bool = True
+
+
+class Table(BaseModel):
+    """licences.yaml."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    duties: dict[Duty, str]
+    licences: dict[str, Licence]
+    aliases: dict[str, str]
+    models: dict[str, str]
+
+
+@cache
+def table() -> Table:
+    """The table, read once."""
+    text = TABLE.read_text(encoding="utf-8")
+    return Table.model_validate(yaml.load(text, Loader=yaml.CSafeLoader))
+
+
+@dataclass(frozen=True)
+class Term:
+    """A part of a result under a licence, by its id; `unknown` where nobody says."""
+
+    role: Role
+    what: str
+    licence: str
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One thing that is asked, and the licences that ask it, with their links."""
+
+    duty: Duty
+    text: str
+    by: tuple[str, ...]
+    links: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Obligations:
+    """The union of what all parts of a result ask."""
+
+    terms: tuple[Term, ...]
+    asked: tuple[Asked, ...]
+
+    @property
+    def unknown(self) -> tuple[Term, ...]:
+        """The parts whose licence nobody says."""
+        return tuple(term for term in self.terms if term.licence == UNKNOWN)
+
+    @property
+    def of_weights(self) -> tuple[str, ...]:
+        """The licences of base and adapters, sorted."""
+        return tuple(sorted({t.licence for t in self.terms if t.role in ("base", "adapter")}))
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON of the obligations."""
+        return {
+            "terms": [vars(term) for term in self.terms],
+            "asked": [
+                {"duty": a.duty, "text": a.text, "by": list(a.by), "links": list(a.links)}
+                for a in self.asked
+            ],
+            "unknown": [term.what for term in self.unknown],
+        }
+
+
+def obligations(resolution: Resolution, documents: Sequence[CardDocument]) -> Obligations:
+    """What a result asks of whoever passes it on; `documents` are the cards of its adapters.
+
+    Raises UnmappedLicence for a licence that is not in the table.
+    """
+    base = resolution.base
+    terms: list[Term] = []
+    if base is not None:
+        terms.append(Term("base", base.repo, _known(base.license, base.repo)))
+    for adapter, document in zip(resolution.adapters, documents, strict=True):
+        source, card = adapter.source, document.card
+        if base is None:
+            terms.append(Term("ancestor", card.base.repo, UNKNOWN))
+        terms.append(Term("adapter", source.repo, _known(source.license, source.repo)))
+        terms += _of_data(card)
+    unique = tuple(dict.fromkeys(terms))
+    return Obligations(unique, _union(unique))
+
+
+def may_push(asked: Obligations) -> None:
+    """Raise MayNotPush with the reason if the result's weights may not be passed on.
+
+    They may not if a licence of the weights forbids it or is unknown, or if two of them cannot be
+    kept together: one that has to stay the licence of the whole, and another that asks for more.
+    """
+    known = table().licences
+    way_out = "Publish the adapter and a recipe instead: whoever pulls them merges them."
+    licences = asked.of_weights
+    if UNKNOWN in licences:
+        raise MayNotPush("the licence of a part of the weights is not known", way_out)
+    for name in licences:
+        if not known[name].redistribute:
+            raise MayNotPush(
+                f"{known[name].name} does not allow that changed weights are passed on "
+                f"({known[name].link})",
+                way_out,
+            )
+    for keeper in (known[name] for name in licences if known[name].shares_as):
+        for other in (known[name] for name in licences):
+            if other.shares_as == keeper.shares_as:
+                continue
+            more = (FURTHER.intersection(other.asks) - set(keeper.asks)) or other.shares_as
+            if more:
+                raise MayNotPush(
+                    f"{keeper.name} has to stay the licence of the whole, and {other.name} asks "
+                    f"for more than it allows ({keeper.link}, {other.link})",
+                    way_out,
+                )
+
+
+def licence_front(asked: Obligations) -> dict[str, str]:
+    """The Hub's keys `license`, `license_name` and `license_link` for a result's card."""
+    licences = asked.of_weights
+    if len(licences) == 1:
+        (name,) = licences
+        found = table().licences.get(name)
+        if found is None or found.hub:
+            return {"license": name}
+        return {"license": "other", "license_name": name, "license_link": found.link}
+    return {
+        "license": "other",
+        "license_name": " and ".join(licences),
+        # The section of the card that lists them all.
+        "license_link": "README.md",
+    }
+
+
+def _known(name: str, what: str) -> str:
+    """The id in the table; raises UnmappedLicence."""
+    spelled = "-".join(name.strip().lower().split())
+    spelled = table().aliases.get(spelled, spelled)
+    if spelled != UNKNOWN and spelled not in table().licences:
+        raise UnmappedLicence(
+            f"rests on {what}, whose licence {name!r} nobody has reviewed: add what it asks to "
+            f"ggez_hub/registry/{TABLE.name}"
+        )
+    return spelled
+
+
+def _of_data(card: AdapterCard) -> list[Term]:
+    filtered = card.data_filter
+    if filtered == "unknown":
+        return [Term("data", "training data", UNKNOWN)]
+    terms = []
+    if filtered.sources == "unknown":
+        terms.append(Term("data", "training data", UNKNOWN))
+    else:
+        terms += [Term("data", s.repo, _known(s.license, s.repo)) for s in filtered.sources]
+    translator = filtered.translator
+    if translator not in ("none", UNKNOWN):
+        repo = translator.partition("@")[0]
+        terms.append(Term("translator", repo, _known(table().models.get(repo, UNKNOWN), repo)))
+    elif translator == UNKNOWN:
+        terms.append(Term("translator", "translator, if there was one", UNKNOWN))
+    return terms
+
+
+def _union(terms: Sequence[Term]) -> tuple[Asked, ...]:
+    known = table()
+    union: dict[tuple[Duty, str], list[Licence]] = {}
+    for name in dict.fromkeys(term.licence for term in terms if term.licence != UNKNOWN):
+        licence = known.licences[name]
+        for duty in licence.asks:
+            text = licence.details.get(duty, known.duties[duty])
+            union.setdefault((duty, text), []).append(licence)
+    order = list(known.duties)
+    return tuple(
+        Asked(duty, text, tuple(x.name for x in by), tuple(x.link for x in by))
+        for (duty, text), by in sorted(union.items(), key=lambda item: order.index(item[0][0]))
+    )
