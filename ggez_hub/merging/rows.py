@@ -116,3 +116,79 @@ class Product:
         if self._filled:
             out.copy_(product[:, : self._columns])
         out.mul_(self._scale)
+
+
+class Cored:
+    """scale * left @ core @ right for each place of a kernel, with the same bits everywhere.
+
+    Products of what was summed already are not exact in float64: here each is rounded before it is
+    added, in the order of the rank, by operations that no processor fuses.
+    """
+
+    def __init__(
+        self, left: torch.Tensor, core: torch.Tensor, right: torch.Tensor, scale: float
+    ) -> None:
+        """float64: left (n, rank), core (rank, rank, *kernel), right (rank, columns).
+
+        Row: sum over i and j of left[row, i] * core[i, j, *kernel] * right[j, column].
+        """
+        inner = core.reshape(*core.shape[:2], -1)
+        ranks, places, columns = len(inner), inner.shape[2], right.shape[1]
+        # (i, kernel) x j times j x columns, then back to one row for each i.
+        turned = inner.permute(0, 2, 1).reshape(ranks * places, -1).contiguous()
+        product = whole(Product(turned, right.contiguous(), 1.0), (ranks * places, columns))
+        self._right = product.reshape(ranks, places, columns).permute(0, 2, 1).reshape(ranks, -1)
+        self._left, self._scale = left, scale
+
+    def write(self, start: int, stop: int, out: torch.Tensor) -> None:
+        out.zero_()
+        for number in range(len(self._right)):
+            out.add_(self._left[start:stop, number : number + 1] * self._right[number])
+        out.mul_(self._scale)
+
+
+class Hadamard:
+    """scale * one * other, element by element."""
+
+    def __init__(self, one: RowDelta, other: RowDelta, scale: float) -> None:
+        self._one, self._other, self._scale = one, other, scale
+
+    def write(self, start: int, stop: int, out: torch.Tensor) -> None:
+        import torch
+
+        self._one.write(start, stop, out)
+        second = torch.empty_like(out)
+        self._other.write(start, stop, second)
+        out.mul_(second).mul_(self._scale)
+
+
+class Kronecker:
+    """scale * kron(one, other), of matrices (a, c) and (b, d): a row is one row of each."""
+
+    def __init__(self, one: torch.Tensor, other: torch.Tensor, scale: float) -> None:
+        self._one, self._other, self._scale = one, other, scale
+
+    def write(self, start: int, stop: int, out: torch.Tensor) -> None:
+        import torch
+
+        rows = torch.arange(start, stop)
+        one = self._one[rows // len(self._other)].unsqueeze(2)
+        other = self._other[rows % len(self._other)].unsqueeze(1)
+        torch.mul(one, other, out=out.view(len(rows), one.shape[1], other.shape[2]))
+        out.mul_(self._scale)
+
+
+class Picked:
+    """Some runs of rows of another, one after the other."""
+
+    def __init__(self, rows: RowDelta, runs: Sequence[range]) -> None:
+        self._rows, self._runs = rows, runs
+
+    def write(self, start: int, stop: int, out: torch.Tensor) -> None:
+        place = 0
+        for run in self._runs:
+            first, last = max(start - place, 0), min(stop - place, len(run))
+            if first < last:
+                part = out[place + first - start : place + last - start]
+                self._rows.write(run.start + first, run.start + last, part)
+            place += len(run)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig
+from peft import LoKrConfig, LoraConfig
 
 from .loras import load, modules, write_by_diffusers, write_named
 
@@ -118,6 +118,21 @@ def load_into_unet(pipeline, path):
     pipeline.unet.load_lora_adapter(path.parent, weight_name=path.name, prefix=None)
 
 
+def lokr_of_diffusers(base, folder):
+    torch.manual_seed(3)
+    unet = load(base).unet
+    unet.add_adapter(LoKrConfig(r=2, alpha=3, target_modules=["to_v", "conv2"]))
+    for name, parameter in unet.named_parameters():
+        if "lokr_" in name:
+            parameter.data.normal_(0, 0.3)
+    unet.save_lora_adapter(folder, adapter_name="default")
+    return folder / "pytorch_lora_weights.safetensors"
+
+
+def load_lokr(pipeline, path):
+    pipeline.unet.load_lora_adapter(path.parent, weight_name=path.name, prefix=None)
+
+
 ATTENTION_ONLY = ["to_q", "to_k", "to_v", "to_out.0"]
 CLIP_ATTENTION = ["q_proj", "k_proj", "v_proj", "out_proj"]
 
@@ -153,6 +168,23 @@ CASES = {
         ),
     ),
     "sdxl: kohya, conv too": Case("sdxl", sdxl_kohya),
+    "sd15: PEFT keys, DoRA": Case(
+        "sd15",
+        # In the UNet alone: with transformers 5.23, diffusers 0.42.1 loses magnitudes elsewhere.
+        by_diffusers({"unet": ["to_q", "conv1"]}, metadata=True, use_dora=True),
+    ),
+    "sdxl: PEFT keys, DoRA without metadata": Case(
+        "sdxl",
+        by_diffusers({"unet": ["to_k", "ff.net.2"]}, use_dora=True),
+    ),
+    "flux: PEFT keys, biases": Case(
+        "flux",
+        by_diffusers({"transformer": ["to_q", "proj_mlp"]}, metadata=True, lora_bias=True),
+    ),
+    "flux: PEFT keys, biases without metadata": Case(
+        "flux", by_diffusers({"transformer": ["to_q", "proj_mlp"]}, lora_bias=True)
+    ),
+    "sd15: LoKr of diffusers": Case("sd15", lokr_of_diffusers, load_lokr),
     "sd3: PEFT keys": Case(
         "sd3",
         by_diffusers(

@@ -49,18 +49,16 @@ def pair(name, a=".lora_down.weight", b=".lora_up.weight", shape=(32, 32)):
 @pytest.mark.parametrize(
     ("key", "named"),
     [
-        (f"{KOHYA}.dora_scale", "DoRA"),
-        (f"{PEFT}.lora_magnitude_vector", "DoRA"),
-        (f"{KOHYA}.hada_w1_a", "LoHa"),
-        (f"{KOHYA}.lokr_w1", "LoKr"),
-        (f"{KOHYA}.lora_mid.weight", "LoCon"),
+        (f"{PEFT}.lora_magnitude_vector", "mixes the styles"),
+        (f"{KOHYA}.hada_w1_a", "LoRA and LoHa at once"),
+        (f"{KOHYA}.lokr_w1", "LoRA and LoKr at once"),
+        (f"{KOHYA}.diff", "LoRA and difference at once"),
+        ("lora_unet_conv_in.dora_scale", "has only"),
         (f"{KOHYA}.oft_blocks", "OFT"),
         (f"{KOHYA}.on_input", "IA3"),
-        ("lora_unet_conv_norm_out.w_norm", "normalisation"),
-        (f"{KOHYA}.diff", "full differences"),
-        (f"{KOHYA}.diff_b", "full differences"),
-        (f"{PEFT}.lora_B.bias", "bias"),
-        ("text_encoder.embeddings.token_embedding.lora_embedding_A", "embedding"),
+        (f"{KOHYA}.a1.weight", "GLoRA"),
+        (f"{PEFT}.lora_B.bias", "mixes the styles"),
+        ("text_encoder.embeddings.token_embedding.lora_embedding_A", "mixes the styles"),
         ("bundle_emb.thai.string_to_param.*", "textual inversion"),
         ("emphasis", "no key of a LoRA"),
         (f"{PEFT}.lora_A.default.weight", "no key of a LoRA"),
@@ -75,10 +73,18 @@ def test_keys_of_other_arithmetic(bases, adapter, tmp_path, key, named):
     assert key in message
 
 
-@pytest.mark.parametrize("form", ["hada_w1_a", "lokr_w1", "dora_scale"])
-def test_files_of_other_forms_alone(bases, tmp_path, form):
-    save_file({f"{KOHYA}.{form}": torch.ones(4, 4)}, tmp_path / "a.safetensors")
-    assert form in refusal(bases["sd15"], tmp_path / "a.safetensors", tmp_path / "out", BadAdapter)
+@pytest.mark.parametrize(
+    ("key", "named"),
+    [
+        (f"{KOHYA}.oft_blocks", "OFT"),
+        (f"{KOHYA}.dora_scale", "holds no LoRA matrices"),
+        (f"{PEFT}.lora_magnitude_vector", "has only"),
+        (f"{PEFT}.lora_B.bias", "has only"),
+    ],
+)
+def test_files_of_one_key(bases, tmp_path, key, named):
+    save_file({key: torch.ones(4, 4)}, tmp_path / "a.safetensors")
+    assert named in refusal(bases["sd15"], tmp_path / "a.safetensors", tmp_path / "out", BadAdapter)
 
 
 @pytest.mark.parametrize(
@@ -140,7 +146,10 @@ def test_alpha_that_is_no_number(bases, adapter, tmp_path, alpha):
 @pytest.mark.parametrize(
     ("config", "named"),
     [
-        ({"unet.r": 4, "unet.lora_alpha": 4, "unet.use_dora": True}, "use_dora"),
+        ({"unet.r": 4, "unet.lora_alpha": 4, "unet.use_dora": True}, "no magnitude"),
+        ({"unet.r": 4, "unet.lora_alpha": 4, "unet.lora_bias": True}, "no bias"),
+        ({"unet.r": 4, "unet.lora_alpha": 4, "unet.bias": "all"}, "bias = 'all'"),
+        ({"unet.peft_type": "LOHA", "unet.r": 4}, "LOHA"),
         ({"unet.r": 5, "unet.lora_alpha": 4}, "rank 4"),
         ({"unet.r": 4, "unet.lora_alpha": 4, "unet.init_lora_weights": "pissa"}, "pissa"),
         (
@@ -157,6 +166,18 @@ def test_configurations_in_the_metadata(bases, tmp_path, config, named):
     metadata = {"lora_adapter_metadata": config if isinstance(config, str) else json.dumps(config)}
     save_file(pair(PEFT, ".lora_A.weight", ".lora_B.weight"), path, metadata=metadata)
     assert named in refusal(bases["sd15"], path, tmp_path / "out", BadAdapter)
+
+
+def test_dora_for_some_modules_only(bases, tmp_path):
+    other = PEFT.replace("to_q", "to_k")
+    state = pair(PEFT, ".lora_A.weight", ".lora_B.weight")
+    state |= pair(other, ".lora_A.weight", ".lora_B.weight")
+    save_file(
+        {**state, f"{PEFT}.lora_magnitude_vector": torch.ones(32)}, tmp_path / "a.safetensors"
+    )
+    message = refusal(bases["sd15"], tmp_path / "a.safetensors", tmp_path / "out", BadAdapter)
+    assert PEFT in message
+    assert other in message
 
 
 def test_scales_given_twice(bases, adapter, tmp_path):

@@ -53,7 +53,11 @@ def drop(part):
 
 
 def put(key, *shape):
-    return lambda s: s.update({key: torch.ones(*shape)})
+    return put_all({key: shape})
+
+
+def put_all(shapes):
+    return lambda s: s.update({key: torch.ones(*shape) for key, shape in shapes.items()})
 
 
 BROKEN = {
@@ -95,7 +99,10 @@ BROKEN = {
     ),
     "half a LoHa": ("loha", {}, drop("hada_w2_b"), BadAdapter, "has only"),
     "another LoHa rank": ("loha", {"r": 5}, None, BadAdapter, "do not multiply"),
-    "a LoHa of another base": ("loha", {}, put(f"{FC}.hada_w1_a", 9, 4), WrongBase, r"\(9, 48\)"),
+    "two sides of a LoHa": ("loha", {}, put(f"{FC}.hada_w1_a", 9, 4), BadAdapter, "do not multiply"),
+    "a LoHa of another base": (
+        "loha", {}, put_all({f"{FC}.hada_w{n}_a": (9, 4) for n in (1, 2)}), WrongBase, r"\(9, 48\)",
+    ),
     "half a LoKr": ("lokr", {}, drop("lokr_w1"), BadAdapter, "has only"),
     "a LoKr of another base": ("lokr", {}, put(f"{FC}.lokr_w1", 7, 6), WrongBase, "c_fc"),
     "LoKr in a LoRA": ("lokr", {"peft_type": "LORA", "lora_alpha": 4}, None, BadAdapter, "alpha"),

@@ -1,44 +1,51 @@
-"""Delta of a LoRA file for a diffusers pipeline: diffusers' own, its scripts' and kohya's.
-
-The scale of a module is alpha / rank: alpha from the LoraConfig in the file's metadata, from the
-module's own key, or the rank itself. It is applied in float64 here. Measured with diffusers 0.42.1:
-its loader rounds the scales of Flux into the matrices, takes the commonest alpha of the file for
-attention modules whose alphas differ, and ignores the alpha of Flux's final layer.
-"""
+"""Delta of a LoRA file for a diffusers pipeline: diffusers' own, its scripts', kohya's, LyCORIS's."""
 
 from __future__ import annotations
 
 import importlib.util
-import json
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TypeAlias
 
 from ggez_hub.errors import MissingExtra
 from ggez_hub.families import Family
 from ggez_hub.families.diffusion import MODEL_INDEX
-from ggez_hub.merging.adapters.diffusers_keys import Converter, Pair
-from ggez_hub.merging.adapters.lora_file import LoraFile, LoraModule, lora_path, read_lora
-from ggez_hub.merging.adapters.modules import (
-    LowRank,
-    ModuleDelta,
-    ModuleSet,
-    read_values,
-    require_floating,
-    require_room,
-)
-from ggez_hub.merging.adapters.peft_config import check_options, scale_of
+from ggez_hub.merging.adapters.diffusers_keys import Names, Place
+from ggez_hub.merging.adapters.dora import Dora
+from ggez_hub.merging.adapters.lora_file import PEFT, LoraModule, lora_path, read_lora
+from ggez_hub.merging.adapters.lora_scales import Scales
+from ggez_hub.merging.adapters.lycoris import LoCon, LoHa, LoKr
+from ggez_hub.merging.adapters.modules import LowRank, ModuleDelta, ModuleSet, Scaled, Some
 from ggez_hub.merging.deltas import BadAdapter, WeightIndex, WrongBase
-from ggez_hub.merging.rows import Product, RowDelta, whole
 from ggez_hub.weights import WeightFile
 
-if TYPE_CHECKING:
-    import torch
+Part: TypeAlias = LowRank | LoCon | LoHa | LoKr | Scaled
 
-# Where diffusers keeps the LoraConfigs of a file, as `<component>.<option>`:
-# diffusers.loaders.lora_base.LORA_ADAPTER_METADATA_KEY.
-METADATA_KEY = "lora_adapter_metadata"
+
+def _lora(file: WeightFile, module: LoraModule) -> Part:
+    if "mid" in module.parts:
+        return LoCon(module.name, file, _only(module, "A", "B", "mid"), 1.0)
+    return LowRank(module.name, file, module.parts["A"], module.parts["B"], 1.0)
+
+
+def _embedding(file: WeightFile, module: LoraModule) -> Part:
+    keys = module.parts["embedding_A"], module.parts["embedding_B"]
+    return LowRank(module.name, file, *keys, 1.0, transposed=True)
+
+
+def _only(module: LoraModule, *starts: str) -> dict[str, str]:
+    return {part: key for part, key in module.parts.items() if part.startswith(starts)}
+
+
+# What the weight of a module becomes, at scale 1, by the kind of the module.
+BUILDERS: Mapping[str, Callable[[WeightFile, LoraModule], Part]] = {
+    "LoRA": _lora,
+    "LoRA on an embedding": _embedding,
+    "LoHa": lambda file, module: LoHa(module.name, file, _only(module, "hada_"), 1.0),
+    "LoKr": lambda file, module: LoKr(module.name, file, _only(module, "lokr_"), 1.0),
+    "difference": lambda file, module: Scaled(module.name, file, module.parts["diff"], 1.0),
+}
 
 
 def holds_lora_file(source: Path) -> bool:
@@ -63,126 +70,109 @@ def open_lora_file(source: Path, family: Family, base: WeightIndex) -> ModuleSet
             f"{path} is a LoRA file for a diffusers pipeline, {base.folder} is none",
             "A LoRA of another family is a PEFT folder: its adapter_config.json has the scale.",
         )
-    lora = read_lora(path)
-    converter, configs = Converter.of(base.folder, lora.style), _configs(lora)
-    key_map = family.key_map(base.folder, base)
-    components = {name.partition("/")[0] for name in base}
+    builder = _Builder(path, family, base)
     modules: dict[str, ModuleDelta] = {}
-    for module in lora.modules:
-        probe = _probe(lora.file, module)
-        for place, pair in converter.convert(module, probe).items():
-            target = key_map(place)
-            if target is None:
-                raise WrongBase(
-                    f"{path}: {module.key_a!r} changes a module {place!r} that the base in "
-                    f"{base.folder} does not have",
-                    "The LoRA was trained on another model.",
-                )
-            if target in modules:
-                raise BadAdapter(f"{path}: two modules change the tensor {target!r}")
-            part: LowRank | Converted
-            scale = _scale(lora, module, place, configs, components)
-            if pair.a is probe.a and pair.b is probe.b:
-                part = LowRank(target, lora.file, module.key_a, module.key_b, scale)
-            else:
-                part = Converted(target, lora.file, module, place, converter, scale)
-            part.check(base)
-            modules[target] = part
+    for part in builder.parts():
+        if part.target in modules:
+            raise BadAdapter(f"{path}: two modules change the tensor {part.target!r}")
+        modules[part.target] = part
     return ModuleSet(str(source), modules, base)
 
 
-@dataclass(frozen=True)
-class Converted:
-    """scale * B @ A, of matrices that a converter cuts or reorders: Flux in kohya's style.
+class _Builder:
+    """Builds the parts of one LoRA file for one pipeline."""
 
-    `place` is which of the modules that come out of the converter. A is (rank, in), B (out, rank).
-    """
+    def __init__(self, path: Path, family: Family, base: WeightIndex) -> None:
+        self.lora, self.base = read_lora(path), base
+        self.file = self.lora.file
+        self.names = Names(base, family, self.lora.style)
+        components = {name.partition("/")[0] for name in base}
+        self.scales = Scales.of(self.lora, components)
+        self._require_alike(components)
 
-    target: str
-    file: WeightFile
-    module: LoraModule
-    place: str
-    converter: Converter
-    scale: float
+    def parts(self) -> Iterator[ModuleDelta]:
+        """Every part, checked; raises BadAdapter or WrongBase."""
+        for module in self.lora.modules:
+            weight = None if module.kind is None else BUILDERS[module.kind](self.file, module)
+            key = module.parts.get("diff_b")
+            shape = self.file.tensors[key].shape if weight is None and key else ()
+            for place in self.names.places(module.name, weight.shape if weight else shape):
+                if place.target is None:
+                    raise WrongBase(
+                        f"{self.file.path}: {module.name!r} changes a module {place.path!r} that "
+                        f"the base in {self.base.folder} does not have",
+                        "The LoRA was trained on another model.",
+                    )
+                scale = 1.0
+                if weight is not None:
+                    if module.kind != "difference":
+                        scale = self.scales.scale(module, place.path)
+                    yield self._weight(module, place, place.target, weight, scale)
+                yield from self._bias(module, place, place.target, scale)
 
-    def delta(self, base: WeightIndex) -> torch.Tensor:
-        return whole(self.by_rows(base), base[self.target].shape)
-
-    def by_rows(self, base: WeightIndex) -> RowDelta:
-        # In float64 the converter's products with 1 are exact for any rank.
-        a = read_values(self.file, self.module.key_a)
-        b = read_values(self.file, self.module.key_b)
-        pair = self.converter.convert(self.module, Pair(a, b))[self.place]
-        return Product(pair.b.contiguous(), pair.a.contiguous(), self.scale)
-
-    def check(self, base: WeightIndex) -> None:
-        """Raise BadAdapter if the matrices do not multiply, WrongBase if the base has no room."""
-        probe = _probe(self.file, self.module)
-        pair = self.converter.convert(self.module, probe)[self.place]
-        a, b = tuple(pair.a.shape), tuple(pair.b.shape)
-        if len(a) != 2 or len(b) != 2 or b[1] != a[0]:
+    def _weight(
+        self, module: LoraModule, place: Place, target: str, weight: Part, scale: float
+    ) -> ModuleDelta:
+        part: Part | Some = replace(weight, target=target, scale=scale)
+        if place.runs is not None:
+            part = Some(target, part, place.runs)
+        magnitude = module.parts.get("magnitude")
+        if magnitude is None:
+            part.check(self.base)
+            return part
+        columns = self._of_columns(magnitude, target) or (
+            isinstance(weight, LowRank) and weight.transposed
+        )
+        if columns and place.runs is not None:
             raise BadAdapter(
-                f"{self.file.path}: {self.module.key_b!r} {b} does not multiply "
-                f"{self.module.key_a!r} {a}"
+                f"{self.file.path}: {magnitude!r} is of the inputs of a module that the base in "
+                f"{self.base.folder} keeps apart"
             )
-        for key in (self.module.key_a, self.module.key_b):
-            require_floating(self.file, key)
-        require_room(base, self.target, (b[0], a[1]), self.file)
+        dora = Dora(part, magnitude, of_columns=columns)
+        dora.check(self.base)
+        return dora
 
+    def _of_columns(self, key: str, target: str) -> bool:
+        """Whether magnitudes are of the inputs: (1, in, 1...) in place of (out, 1...).
 
-def _probe(file: WeightFile, module: LoraModule) -> Pair:
-    """Matrices of the right shapes that cost no memory: only where they end up matters."""
-    import torch
+        PEFT's own are always of the outputs, those of convolutions (1, out, 1...).
+        """
+        shape, stored = self.file.tensors[key].shape, self.base[target].shape
+        if self.lora.magnitudes_of_peft or len(shape) < 2 or shape[0] != 1:
+            return False
+        return len(stored) > 1 and shape[1] == stored[1]
 
-    return Pair(
-        torch.zeros(()).expand(file.tensors[module.key_a].shape),
-        torch.zeros(()).expand(file.tensors[module.key_b].shape),
-    )
+    def _bias(
+        self, module: LoraModule, place: Place, target: str, scale: float
+    ) -> Iterator[ModuleDelta]:
+        # A bias of PEFT's is scaled as its matrices are, a difference is not.
+        for name, factor in (("bias", scale), ("diff_b", 1.0)):
+            if name not in module.parts:
+                continue
+            bias = f"{target.removesuffix('weight')}bias"
+            if bias not in self.base:
+                raise WrongBase(
+                    f"{self.file.path}: {module.parts[name]!r} changes a bias that {place.path!r} "
+                    f"of the base in {self.base.folder} does not have"
+                )
+            part: Scaled | Some = Scaled(bias, self.file, module.parts[name], factor)
+            if place.runs is not None:
+                part = Some(bias, part, place.runs)
+            part.check(self.base)
+            yield part
 
-
-def _configs(lora: LoraFile) -> dict[str, dict[str, Any]]:
-    """The LoraConfigs in the file's metadata, by component; raises BadAdapter.
-
-    The file of one model, as `save_lora_adapter` writes it, has one that names no component: "".
-    """
-    raw = lora.file.metadata.get(METADATA_KEY)
-    if raw is None:
-        return {}
-    try:
-        options = json.loads(raw)
-        split = [(*key.rpartition("."), value) for key, value in options.items()]
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise BadAdapter(f"{lora.file.path}: {METADATA_KEY} cannot be read: {error}") from error
-    if any(module.alpha is not None for module in lora.modules):
-        raise BadAdapter(
-            f"{lora.file.path} gives its scales twice: in {METADATA_KEY} and by alpha keys"
-        )
-    configs: dict[str, dict[str, Any]] = {}
-    for component, _, option, value in split:
-        configs.setdefault(component, {})[option] = value
-    for config in configs.values():
-        check_options(config, lora.file.path)
-    return configs
-
-
-def _scale(
-    lora: LoraFile,
-    module: LoraModule,
-    place: str,
-    configs: Mapping[str, Mapping[str, Any]],
-    components: Collection[str],
-) -> float:
-    """The factor of B @ A for the module at `place`, a path that starts with a component or not."""
-    rank = lora.file.tensors[module.key_a].shape[0]
-    component, _, path = place.partition(".")
-    if component in configs:
-        return scale_of(configs[component], path, rank, lora.file.path)
-    if "" in configs and component not in components:
-        return scale_of(configs[""], place, rank, lora.file.path)
-    if configs:
-        # diffusers would take the defaults of a LoraConfig, whatever they are.
-        raise BadAdapter(
-            f"{lora.file.path}: {METADATA_KEY} has no LoraConfig for the module {place!r}",
-            "The scale of that module is not known.",
-        )
-    return 1.0 if module.alpha is None else module.alpha / rank
+    def _require_alike(self, components: set[str]) -> None:
+        """PEFT decomposes all modules of a model or none: without a magnitude it would take one."""
+        if self.lora.style != PEFT:
+            return
+        decomposed: dict[str, dict[bool, str]] = {}
+        for module in self.lora.modules:
+            first = module.name.partition(".")[0]
+            group = decomposed.setdefault(first if first in components else "", {})
+            group.setdefault("magnitude" in module.parts, module.name)
+        for group in decomposed.values():
+            if len(group) > 1:
+                raise BadAdapter(
+                    f"{self.file.path}: {group[True]!r} is a DoRA, {group[False]!r} beside it is not",
+                    "Loaders would make a DoRA of both, with magnitudes that the file does not have.",
+                )

@@ -1,8 +1,10 @@
 """DoRA: the direction by a LoRA, the magnitude by a vector of its own (arXiv 2402.09353).
 
 W' = m * (W + s * B @ A) / ||W + s * B @ A||, the norm taken for each output, as PEFT's
-merge_and_unload computes it (peft/tuners/lora/variants.py). Delta = W' - W does not scale with s:
-a DoRA has no adapter form with beta folded in.
+merge_and_unload computes it (peft/tuners/lora/variants.py), or for each input, as LyCORIS may
+(functional/general.py: weight_decompose; the epsilon that it adds to the norm, 1e-7 in float32,
+guards a division and is left out). LyCORIS decomposes LoHa and LoKr likewise. Delta = W' - W does
+not scale with s: a DoRA has no adapter form with beta folded in.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ggez_hub.merging.adapters.modules import LowRank, read_values, require_floating
+from ggez_hub.merging.adapters.modules import Shaped, Some, read_values, require_floating
 from ggez_hub.merging.adapters.saved import Saved
 from ggez_hub.merging.deltas import BadAdapter, WeightIndex
 from ggez_hub.merging.rows import blocks, matrix_shape, whole
@@ -24,14 +26,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Dora:
-    """One module: the LoRA of its direction, and the key of its magnitudes, one for each output.
+    """One module: what changes its direction, and the key of its magnitudes.
 
-    `frozen` is the weight that the adapter saved with itself, if it differs from the base's: then
-    that is W, and Delta is still the difference from the base.
+    The magnitudes are of the rows of the base's tensor, taken as a matrix, or of as many groups of
+    columns if `of_columns`. `frozen` is the weight that the adapter saved with itself, if it
+    differs from the base's: then that is W, and Delta is still the difference from the base.
     """
 
-    low: LowRank
+    low: Shaped
     key_magnitude: str
+    of_columns: bool = False
     frozen: Saved | None = None
 
     @property
@@ -50,20 +54,29 @@ class Dora:
             self.low.by_rows(base),
             stored.reshape(shape),
             weight.reshape(shape),
-            read_values(self.low.file, self.key_magnitude).flatten(),
+            self._magnitudes(),
         )
-        # Transposed tensors, embeddings among them, have their outputs on the second axis.
-        return rows.with_column_norms() if self.low.transposed else rows
+        return rows.with_column_norms() if self.of_columns else rows
+
+    def _magnitudes(self) -> torch.Tensor:
+        import torch
+
+        found = read_values(self.low.file, self.key_magnitude).flatten()
+        if isinstance(self.low, Some):
+            found = torch.cat([found[run.start : run.stop] for run in self.low.runs])
+        return found
 
     def check(self, base: WeightIndex) -> None:
         """Raise BadAdapter or WrongBase unless all parts fit together and the base."""
         self.low.check(base)
         require_floating(self.low.file, self.key_magnitude)
         shape = self.low.file.tensors[self.key_magnitude].shape
-        outputs = base[self.target].shape[1 if self.low.transposed else 0]
-        if math.prod(shape) != outputs:
+        whole_part = self.low.part if isinstance(self.low, Some) else self.low
+        expected = base[self.target].shape[1] if self.of_columns else whole_part.shape[0]
+        if math.prod(shape) != expected:
             raise BadAdapter(
-                f"{self.low.file.path}: {self.key_magnitude!r} is {shape} for {outputs} outputs"
+                f"{self.low.file.path}: {self.key_magnitude!r} is {shape} for {expected} "
+                f"{'columns' if self.of_columns else 'outputs'}"
             )
 
 
@@ -71,7 +84,8 @@ class Dora:
 class DoraRows:
     """Rows of W' - W. Matrices of one shape: W as the base has it, and as the adapter takes it.
 
-    `magnitude` (outputs,) is for the rows, or for the columns if `norms` (outputs,) is given.
+    `magnitude` is for the rows, or, if `norms` of the same length is given, for as many groups of
+    columns beside each other.
     """
 
     target: str
@@ -82,7 +96,7 @@ class DoraRows:
     norms: torch.Tensor | None = None
 
     def with_column_norms(self) -> DoraRows:
-        """The same for outputs in columns, whose norms need a pass of their own over all rows."""
+        """The same for groups of columns, whose norms need a pass of their own over all rows."""
         import torch
 
         squares = torch.zeros(self.stored.shape[1], dtype=torch.float64)
@@ -90,7 +104,7 @@ class DoraRows:
             out = torch.empty(stop - start, self.stored.shape[1], dtype=torch.float64)
             self._direction(start, stop, out)
             squares += out.square_().sum(0)
-        return replace(self, norms=squares.sqrt_())
+        return replace(self, norms=squares.reshape(len(self.magnitude), -1).sum(1).sqrt_())
 
     def write(self, start: int, stop: int, out: torch.Tensor) -> None:
         import torch
@@ -101,8 +115,9 @@ class DoraRows:
             factor = factor.unsqueeze(1)
         else:
             factor = self.magnitude / self.norms
+            factor = factor.repeat_interleave(self.stored.shape[1] // len(factor))
         if not torch.isfinite(factor).all():
-            raise BadAdapter(f"the DoRA of {self.target!r} is not finite: an output has the norm 0")
+            raise BadAdapter(f"the DoRA of {self.target!r} is not finite: a norm is 0")
         out.mul_(factor).sub_(self.stored[start:stop])
 
     def _direction(self, start: int, stop: int, out: torch.Tensor) -> None:

@@ -2,13 +2,15 @@
 
 Three styles are in use, each with two matrices for a module: `lora_A` / `lora_B` (PEFT, and what
 diffusers writes today), `down` / `up` (what diffusers and its scripts wrote before), and
-`lora_down` / `lora_up` (kohya's sd-scripts, with an `alpha` for each module).
+`lora_down` / `lora_up` (kohya's sd-scripts, with an `alpha` for each module). LyCORIS writes its
+other forms as kohya writes a LoRA: https://github.com/KohakuBlueleaf/LyCORIS.
 """
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,41 +21,69 @@ from ggez_hub.weights import WeightFile, read_header
 DEFAULT_NAME = "pytorch_lora_weights.safetensors"
 
 PEFT, DIFFUSERS, KOHYA = "lora_A / lora_B", "down / up", "lora_down / lora_up"
-STYLES: Mapping[str, re.Pattern[str]] = {
-    PEFT: re.compile(r"^(?P<module>.+)\.lora_(?P<part>A|B)\.weight$"),
-    KOHYA: re.compile(r"^(?P<module>.+)\.lora_(?P<part>down|up)\.weight$"),
-    # The last step of the path says lora: `.lora`, `.lora_linear_layer`, `.to_q_lora`.
-    DIFFUSERS: re.compile(r"^(?P<module>.+?\.(?:\w+_)?lora\w*)\.(?P<part>down|up)\.weight$"),
-}
-PARTS: Mapping[str, str] = {"A": "A", "down": "A", "B": "B", "up": "B"}
-ALPHA = ".alpha"
 
-# Keys that belong to other arithmetic than s * B @ A, and what that is called.
+LOHA_PARTS = frozenset({f"hada_w{n}_{x}" for n in (1, 2) for x in "ab"} | {"hada_t1", "hada_t2"})
+LOKR_PARTS = frozenset({f"lokr_w{n}{x}" for n in (1, 2) for x in ("", "_a", "_b")} | {"lokr_t2"})
+
+# The end of a key, by style, and the part of a module that it is.
+ENDS: Mapping[str, Mapping[str, str]] = {
+    PEFT: {
+        "lora_A.weight": "A", "lora_B.weight": "B", "lora_B.bias": "bias",
+        "lora_embedding_A": "embedding_A", "lora_embedding_B": "embedding_B",
+        "lora_magnitude_vector": "magnitude", "lora_magnitude_vector.weight": "magnitude",
+    },
+    KOHYA: {
+        "lora_down.weight": "A", "lora_up.weight": "B", "lora_mid.weight": "mid",
+        # Differences of weights, of biases, and of both in normalisation layers.
+        "diff": "diff", "diff_b": "diff_b", "w_norm": "diff", "b_norm": "diff_b",
+        **{part: part for part in LOHA_PARTS | LOKR_PARTS},
+    },
+    DIFFUSERS: {"down.weight": "A", "up.weight": "B"},
+}  # fmt: skip
+# Ends that say nothing of the style.
+COMMON: Mapping[str, str] = {"alpha": "alpha", "dora_scale": "magnitude"}
+
+
+def _pattern(ends: Iterable[str], module: str = r".+") -> re.Pattern[str]:
+    return re.compile(rf"^(?P<module>{module})\.(?P<end>{'|'.join(map(re.escape, ends))})$")
+
+
+PATTERNS: Mapping[str, re.Pattern[str]] = {
+    PEFT: _pattern(ENDS[PEFT]),
+    KOHYA: _pattern(ENDS[KOHYA]),
+    # The last step of the path says lora: `.lora`, `.lora_linear_layer`, `.to_q_lora`.
+    DIFFUSERS: _pattern(ENDS[DIFFUSERS], r".+?\.(?:\w+_)?lora\w*"),
+}
+COMMON_PATTERN = _pattern(COMMON)
+
+# The forms that the weight of a module may have, by their parts.
+KINDS: Mapping[str, frozenset[str]] = {
+    "LoRA": frozenset({"A", "B", "mid"}),
+    "LoRA on an embedding": frozenset({"embedding_A", "embedding_B"}),
+    "LoHa": LOHA_PARTS,
+    "LoKr": LOKR_PARTS,
+    "difference": frozenset({"diff"}),
+}
+
+# Keys that belong to arithmetic that is not computed here, and what that is called.
 OTHER_FORMS: Mapping[str, re.Pattern[str]] = {
-    "DoRA": re.compile(r"\.(dora_scale|lora_magnitude_vector)\b"),
-    "LoHa (LyCORIS)": re.compile(r"\.hada_"),
-    "LoKr (LyCORIS)": re.compile(r"\.lokr_"),
-    "LoCon with a CP decomposition (LyCORIS)": re.compile(r"\.lora_mid\b"),
     "OFT (LyCORIS)": re.compile(r"\.oft_"),
     "IA3 (LyCORIS)": re.compile(r"\.on_input$"),
-    "trained normalisation layers (LyCORIS)": re.compile(r"\.[wb]_norm$"),
-    "full differences (LyCORIS)": re.compile(r"\.diff(_b)?$"),
-    "LoRA on an embedding": re.compile(r"\.lora_embedding_[AB]"),
-    "LoRA with a bias": re.compile(r"\.(lora_B|lora_up|up)\.bias$"),
+    "GLoRA (LyCORIS)": re.compile(r"\.[ab][12]\.weight$"),
     "textual inversion": re.compile(r"^bundle_emb\."),
 }
 
 
 @dataclass(frozen=True)
 class LoraModule:
-    """The matrices of one module as the file names them; `alpha` where it says one.
+    """What a file says of one module: its keys by part, and `alpha` where it has one.
 
-    A is (rank, in, *kernel), B is (out, rank, 1...).
+    `kind` is the form of its weight, a key of KINDS; None where only its bias changes.
     """
 
     name: str
-    key_a: str
-    key_b: str
+    kind: str | None
+    parts: Mapping[str, str]
     alpha: float | None
 
 
@@ -65,11 +95,19 @@ class LoraFile:
     style: str
     modules: tuple[LoraModule, ...]
 
+    @property
+    def magnitudes_of_peft(self) -> bool:
+        """Whether its `dora_scale` are PEFT's vectors, of one dimension for linear layers."""
+        tensors = self.file.tensors
+        keys = (module.parts.get("magnitude") for module in self.modules)
+        return self.style == PEFT or any(key and len(tensors[key].shape) == 1 for key in keys)
+
 
 @dataclass
-class _Parts:
-    keys: dict[str, str] = field(default_factory=dict)
-    alpha: str | None = None
+class _Found:
+    modules: dict[str, dict[str, str]] = field(default_factory=dict)
+    # The first key of each style.
+    styles: dict[str, str] = field(default_factory=dict)
 
 
 def lora_path(source: Path) -> Path | None:
@@ -91,8 +129,9 @@ def lora_path(source: Path) -> Path | None:
 
 
 def _holds_lora(path: Path) -> bool:
+    known = (*PATTERNS.values(), _pattern(["dora_scale"]))
     return any(
-        any(style.match(key) for style in STYLES.values())
+        any(pattern.match(key) for pattern in known)
         or any(form.search(key) for form in OTHER_FORMS.values())
         for key in read_header(path).tensors
     )
@@ -101,62 +140,79 @@ def _holds_lora(path: Path) -> bool:
 def read_lora(path: Path) -> LoraFile:
     """Sort the keys of a LoRA file into modules.
 
-    Raises BadAdapter for a key that belongs to no module, for a form that is not a LoRA, for mixed
+    Raises BadAdapter for a key that belongs to no module, for a form that is not merged, for mixed
     styles, half a pair, or a broken alpha.
     """
     file = read_header(path)
-    found: dict[str, _Parts] = {}
-    styles: dict[str, str] = {}
+    found = _Found()
     for key in file.tensors:
-        for form, pattern in OTHER_FORMS.items():
-            if pattern.search(key):
-                raise BadAdapter(
-                    f"{path}: {key!r} is {form}, which is not merged here",
-                    "A LoRA adds alpha / rank * B @ A; use this file with the program it is for.",
-                )
-        for style, pattern in STYLES.items():
-            if match := pattern.match(key):
-                found.setdefault(match["module"], _Parts()).keys[PARTS[match["part"]]] = key
-                styles.setdefault(style, key)
-                break
-        else:
-            if not key.endswith(ALPHA):
-                raise BadAdapter(f"{path}: {key!r} is no key of a LoRA")
-            found.setdefault(key.removesuffix(ALPHA), _Parts()).alpha = key
-    if len(styles) > 1:
+        _sort(key, path, found)
+    if len(found.styles) > 1:
         # Measured with diffusers 0.42.1: it looks at one key and silently ignores the others.
         raise BadAdapter(
             f"{path} mixes the styles "
-            + " and ".join(f"{style} ({key!r})" for style, key in styles.items()),
+            + " and ".join(f"{style} ({key!r})" for style, key in found.styles.items()),
             "Loaders read one of them and silently ignore the rest. Save it again in one style.",
         )
-    if not styles:
+    if not found.styles:
         raise BadAdapter(f"{path} holds no LoRA matrices")
-    modules = tuple(_module(file, name, parts) for name, parts in sorted(found.items()))
-    without = [module.name for module in modules if module.alpha is None]
-    if 0 < len(without) < len(modules):
+    modules = tuple(_module(file, name, parts) for name, parts in sorted(found.modules.items()))
+    scaled = [module for module in modules if module.kind not in {None, "difference"}]
+    without = [module.name for module in scaled if module.alpha is None]
+    if 0 < len(without) < len(scaled):
         # kohya's own loader takes the rank, diffusers the commonest alpha of the file.
         raise BadAdapter(
-            f"{path}: {len(without)} of {len(modules)} modules have no alpha, as {without[0]!r}",
+            f"{path}: {len(without)} of {len(scaled)} modules have no alpha, as {without[0]!r}",
             "What such a file means depends on the program that loads it.",
         )
-    return LoraFile(file, next(iter(styles)), modules)
+    return LoraFile(file, next(iter(found.styles)), modules)
 
 
-def _module(file: WeightFile, name: str, parts: _Parts) -> LoraModule:
-    if set(parts.keys) != {"A", "B"}:
-        has = [*parts.keys.values(), *filter(None, [parts.alpha])]
-        raise BadAdapter(f"{file.path}: module {name!r} has only {', '.join(has)}")
-    for key in parts.keys.values():
-        if len(file.tensors[key].shape) < 2 or 0 in file.tensors[key].shape:
-            raise BadAdapter(f"{file.path}: {key!r} {file.tensors[key].shape} is no matrix")
-    alpha = None if parts.alpha is None else _alpha(file, parts.alpha)
-    return LoraModule(name, parts.keys["A"], parts.keys["B"], alpha)
+def _sort(key: str, path: Path, found: _Found) -> None:
+    for form, pattern in OTHER_FORMS.items():
+        if pattern.search(key):
+            raise BadAdapter(
+                f"{path}: {key!r} is {form}, which is not merged here",
+                "Use this file with the program it is for.",
+            )
+    for style, pattern in PATTERNS.items():
+        if match := pattern.match(key):
+            part = ENDS[style][match["end"]]
+            found.styles.setdefault(style, key)
+            break
+    else:
+        match = COMMON_PATTERN.match(key)
+        if match is None:
+            raise BadAdapter(f"{path}: {key!r} is no key of a LoRA")
+        part = COMMON[match["end"]]
+    keys = found.modules.setdefault(match["module"], {})
+    if part in keys:
+        raise BadAdapter(f"{path}: {keys[part]!r} and {key!r} are the same part of a module")
+    keys[part] = key
+
+
+def _module(file: WeightFile, name: str, parts: dict[str, str]) -> LoraModule:
+    has = ", ".join(parts.values())
+    kinds = [kind for kind, known in KINDS.items() if known & parts.keys()]
+    if len(kinds) > 1:
+        raise BadAdapter(f"{file.path}: module {name!r} is {' and '.join(kinds)} at once: {has}")
+    kind = kinds[0] if kinds else None
+    pair = {"LoRA": {"A", "B"}, "LoRA on an embedding": KINDS["LoRA on an embedding"]}.get(
+        kind or ""
+    )
+    # A magnitude or an alpha says how a weight is changed that something else has to change.
+    alone = parts.keys() & {"alpha", "magnitude", "bias"} if kind in {None, "difference"} else ()
+    if alone or not (pair or set()) <= parts.keys() or {"bias", "diff_b"} <= parts.keys():
+        raise BadAdapter(f"{file.path}: module {name!r} has only {has}")
+    for part in pair or ():
+        shape = file.tensors[parts[part]].shape
+        if len(shape) < 2 or 0 in shape:
+            raise BadAdapter(f"{file.path}: {parts[part]!r} {shape} is no matrix")
+    alpha = _alpha(file, parts.pop("alpha")) if "alpha" in parts else None
+    return LoraModule(name, kind, parts, alpha)
 
 
 def _alpha(file: WeightFile, key: str) -> float:
-    import math
-
     from safetensors import safe_open
 
     with safe_open(file.path, framework="pt") as opened:

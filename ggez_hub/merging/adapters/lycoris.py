@@ -1,19 +1,28 @@
-"""LoHa and LoKr of PEFT folders: Hadamard and Kronecker products of small matrices.
+"""LoHa, LoKr and low-rank products with a core: Hadamard, Kronecker and Tucker products.
 
-Papers: FedPara (arXiv 2108.06098) and LyCORIS (arXiv 2309.14859). The products themselves are
-computed by PEFT's own functions, in float64; which matrix belongs where is PEFT's layer code
-(peft/tuners/loha/layer.py, lokr/layer.py).
+Papers: FedPara (arXiv 2108.06098) and LyCORIS (arXiv 2309.14859). Which matrix belongs where is
+PEFT's layer code (peft/tuners/loha/layer.py, lokr/layer.py) and LyCORIS's (modules/loha.py,
+lokr.py, locon.py), which name and shape them alike.
+
+Every form has a `shape` (out, in, *kernel), or (out, in * kernel) where its matrices do not tell
+the two apart. It raises BadAdapter unless they fit together, with the inner size `rank` if that is
+declared.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ggez_hub.merging.adapters.modules import read_values, require_floating, require_room
-from ggez_hub.merging.deltas import BadAdapter, WeightIndex, WrongBase
+from ggez_hub.merging.adapters.modules import (
+    low_rank_shape,
+    read_values,
+    require_floating,
+    require_room,
+)
+from ggez_hub.merging.deltas import BadAdapter, WeightIndex
+from ggez_hub.merging.rows import Cored, Hadamard, Kronecker, Product, RowDelta, whole
 from ggez_hub.weights import WeightFile
 
 if TYPE_CHECKING:
@@ -27,148 +36,169 @@ LOKR_RIGHT = (
     frozenset({"lokr_w2_a", "lokr_w2_b"}),
     frozenset({"lokr_t2", "lokr_w2_a", "lokr_w2_b"}),
 )
+Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class LoHa:
+class Factors:
+    """Matrices of one module by their part's name, for one tensor of the base; and the factor.
+
+    `rank` is what is declared, None where nothing is.
+    """
+
+    target: str
+    file: WeightFile
+    parts: Mapping[str, str]
+    scale: float
+    rank: float | None = None
+
+    @property
+    def shape(self) -> Shape:
+        """The shape of the product; raises BadAdapter."""
+        raise NotImplementedError
+
+    def by_rows(self, base: WeightIndex) -> RowDelta:
+        """The product, some rows at a time; the base is not needed."""
+        raise NotImplementedError
+
+    def delta(self, base: WeightIndex) -> torch.Tensor:
+        return whole(self.by_rows(base), base[self.target].shape)
+
+    def check(self, base: WeightIndex) -> None:
+        """Raise BadAdapter unless all parts fit together, WrongBase unless the base has room."""
+        require_room(base, self.target, self.shape, self.file, flattened=True)
+
+    def value(self, part: str) -> torch.Tensor:
+        """A part in float64."""
+        return read_values(self.file, self.parts[part])
+
+    def shapes(self) -> dict[str, Shape]:
+        """The shapes of all parts; raises BadAdapter for one that is not floating."""
+        for key in self.parts.values():
+            require_floating(self.file, key)
+        return {part: self.file.tensors[key].shape for part, key in self.parts.items()}
+
+    def fits(self, *sizes: int) -> bool:
+        """Whether all inner sizes are one, and the declared rank."""
+        return len({*sizes, sizes[0] if self.rank is None else self.rank}) == 1
+
+    def incomplete(self) -> BadAdapter:
+        return BadAdapter(
+            f"{self.file.path}: {self.target!r} has only {', '.join(sorted(self.parts))}"
+        )
+
+    def does_not_fit(self, shapes: Mapping[str, Shape]) -> BadAdapter:
+        found = ", ".join(f"{part} {shape}" for part, shape in sorted(shapes.items()))
+        return BadAdapter(
+            f"{self.file.path}: the matrices for {self.target!r} do not multiply: {found}"
+        )
+
+
+class LoHa(Factors):
     """scale * (w1_a @ w1_b) * (w2_a @ w2_b), element by element; convolutions may have cores.
 
     Without cores: w_a (out, rank), w_b (rank, in * kernel). With cores t (rank, rank, *kernel):
     w_a (rank, out), w_b (rank, in).
     """
 
-    target: str
-    file: WeightFile
-    parts: Mapping[str, str]
-    scale: float
+    def by_rows(self, base: WeightIndex) -> RowDelta:
+        return Hadamard(self._side(1), self._side(2), self.scale)
 
-    def delta(self, base: WeightIndex) -> torch.Tensor:
-        import torch
-        from peft.tuners.loha.layer import make_weight, make_weight_cp
+    def _side(self, number: int) -> RowDelta:
+        a, b = self.value(f"hada_w{number}_a"), self.value(f"hada_w{number}_b")
+        if f"hada_t{number}" in self.parts:
+            return Cored(a.T, self.value(f"hada_t{number}"), b, 1.0)
+        return Product(a.contiguous(), b.contiguous(), 1.0)
 
-        value = {part: read_values(self.file, key) for part, key in self.parts.items()}
-        w1, w2 = ((value[f"hada_w{number}_a"], value[f"hada_w{number}_b"]) for number in (1, 2))
-        # PEFT holds the scale in float32: what the adapter was trained with.
-        scale = torch.tensor(self.scale)
-        product = (
-            make_weight_cp(value["hada_t1"], *w1, value["hada_t2"], *w2, scale)
-            if value.keys() >= LOHA_CORES
-            else make_weight(*w1, *w2, scale)
-        )
-        result: torch.Tensor = product.reshape(base[self.target].shape)
-        return result
-
-    def check(self, base: WeightIndex, rank: float) -> None:
-        """Raise BadAdapter or WrongBase unless all parts fit together, the config and the base."""
+    @property
+    def shape(self) -> Shape:
         cored = self.parts.keys() >= LOHA_CORES
         if set(self.parts) != LOHA_FACTORS | (LOHA_CORES if cored else set()):
-            raise _incomplete(self.file, self.target, self.parts)
-        for key in self.parts.values():
-            require_floating(self.file, key)
-        shape, info = _shapes(self.file, self.parts), base[self.target].shape
+            raise self.incomplete()
+        shape = self.shapes()
+        sides, sizes = [], []
         for number in (1, 2):
             a, b = shape[f"hada_w{number}_a"], shape[f"hada_w{number}_b"]
-            if cored:
-                core = shape[f"hada_t{number}"]
-                fits = len(a) == len(b) == 2 and core[:2] == (rank, rank) == (a[0], b[0])
-                kernel = core[2:]
-                out, inputs = a[-1:], b[-1:]
-            else:
-                fits = len(a) == len(b) == 2 and a[1] == b[0] == rank
-                kernel = ()
-                out, inputs = a[:1], b[1:]
-            if not fits:
-                raise _does_not_fit(self.file, self.target, shape)
-            _require_size(self.file, base, self.target, (*out, *inputs, *kernel), info)
-        require_room(base, self.target, info, self.file)
+            core = shape[f"hada_t{number}"] if cored else ()
+            if not len(a) == len(b) == 2 or (cored and len(core) < 2):
+                raise self.does_not_fit(shape)
+            inner, out = a if cored else a[::-1]
+            sizes += [inner, b[0], *core[:2]]
+            sides.append((out, b[1], *core[2:]))
+        if not self.fits(*sizes) or sides[0] != sides[1]:
+            raise self.does_not_fit(shape)
+        return sides[0]
 
 
-@dataclass(frozen=True)
-class LoKr:
+class LoKr(Factors):
     """scale * kron(w1, w2); each factor whole, as a product, or with a core (convolutions).
 
     w1 (a, c), or w1_a (a, rank) @ w1_b (rank, c). w2 (b, d, *kernel), or w2_a (b, rank) @
     w2_b (rank, d * kernel), or t2 (rank, rank, *kernel) with w2_a (rank, b) and w2_b (rank, d).
     """
 
-    target: str
-    file: WeightFile
-    parts: Mapping[str, str]
-    scale: float
+    @staticmethod
+    def own_rank(file: WeightFile, parts: Mapping[str, str]) -> int | None:
+        """The rank of the factor that is a product; None where both are whole."""
+        key = parts.get("lokr_w1_b", parts.get("lokr_w2_b"))
+        return None if key is None else (file.tensors[key].shape or (0,))[0]
 
-    def delta(self, base: WeightIndex) -> torch.Tensor:
-        from peft.tuners.lokr.layer import make_kron, make_weight_cp
+    def by_rows(self, base: WeightIndex) -> RowDelta:
+        return Kronecker(self._factor("lokr_w1"), self._factor("lokr_w2"), self.scale)
 
-        value = {part: read_values(self.file, key) for part, key in self.parts.items()}
-        left = value["lokr_w1"] if "lokr_w1" in value else value["lokr_w1_a"] @ value["lokr_w1_b"]
-        if "lokr_w2" in value:
-            right = value["lokr_w2"]
-        elif "lokr_t2" in value:
-            right = make_weight_cp(value["lokr_t2"], value["lokr_w2_a"], value["lokr_w2_b"])
-        else:
-            right = value["lokr_w2_a"] @ value["lokr_w2_b"]
-        result: torch.Tensor = make_kron(left, right, self.scale)
-        return result.reshape(base[self.target].shape)
+    def _factor(self, name: str) -> torch.Tensor:
+        if name in self.parts:
+            return self.value(name).flatten(1)
+        a, b = self.value(f"{name}_a"), self.value(f"{name}_b")
+        if name == "lokr_w2" and "lokr_t2" in self.parts:
+            core = self.value("lokr_t2")
+            rows: RowDelta = Cored(a.T, core, b, 1.0)
+            return whole(rows, (a.shape[1], b.shape[1] * core[0, 0].numel()))
+        return whole(Product(a, b, 1.0), (a.shape[0], b.shape[1]))
 
-    def check(self, base: WeightIndex, rank: float) -> None:
-        """Raise BadAdapter or WrongBase unless all parts fit together, the config and the base."""
+    @property
+    def shape(self) -> Shape:
         left = next((p for p in LOKR_LEFT if p <= self.parts.keys()), frozenset[str]())
         right = next((p for p in LOKR_RIGHT[::-1] if p <= self.parts.keys()), frozenset[str]())
         if not left or not right or set(self.parts) != left | right:
-            raise _incomplete(self.file, self.target, self.parts)
-        for key in self.parts.values():
-            require_floating(self.file, key)
-        shape, info = _shapes(self.file, self.parts), base[self.target].shape
-        a, c = self._factor(shape, "lokr_w1", rank)[:2]
-        if "lokr_t2" in self.parts:
-            core, (_, b), (_, d) = shape["lokr_t2"], shape["lokr_w2_a"], shape["lokr_w2_b"]
-            if not core[:2] == (rank, rank) == (shape["lokr_w2_a"][0], shape["lokr_w2_b"][0]):
-                raise _does_not_fit(self.file, self.target, shape)
-            right_shape: tuple[int, ...] = (b, d, *core[2:])
-        else:
-            right_shape = self._factor(shape, "lokr_w2", rank)
-        whole = (a * right_shape[0], c * right_shape[1], *right_shape[2:])
-        _require_size(self.file, base, self.target, whole, info)
-        require_room(base, self.target, info, self.file)
+            raise self.incomplete()
+        shape = self.shapes()
+        one, other = self._shape_of(shape, "lokr_w1"), self._shape_of(shape, "lokr_w2")
+        if len(one) != 2:
+            raise self.does_not_fit(shape)
+        return (one[0] * other[0], one[1] * other[1], *other[2:])
 
-    def _factor(
-        self, shape: Mapping[str, tuple[int, ...]], name: str, rank: float
-    ) -> tuple[int, ...]:
+    def _shape_of(self, shape: Mapping[str, Shape], name: str) -> Shape:
         if name in shape:
-            if len(shape[name]) < 2 or (name == "lokr_w1" and len(shape[name]) != 2):
-                raise _does_not_fit(self.file, self.target, shape)
+            if len(shape[name]) < 2:
+                raise self.does_not_fit(shape)
             return shape[name]
         a, b = shape[f"{name}_a"], shape[f"{name}_b"]
-        if len(a) != 2 or len(b) != 2 or not a[1] == b[0] == rank:
-            raise _does_not_fit(self.file, self.target, shape)
-        return (a[0], b[1])
+        core = shape.get("lokr_t2") if name == "lokr_w2" else None
+        if not len(a) == len(b) == 2 or (core is not None and len(core) < 2):
+            raise self.does_not_fit(shape)
+        inner, out = a[::-1] if core is None else a
+        if not self.fits(inner, b[0], *(core or ())[:2]):
+            raise self.does_not_fit(shape)
+        return (out, b[1], *(core or ())[2:])
 
 
-def _shapes(file: WeightFile, parts: Mapping[str, str]) -> dict[str, tuple[int, ...]]:
-    return {part: file.tensors[key].shape for part, key in parts.items()}
+class LoCon(Factors):
+    """scale * B @ A with a core between them: A (rank, in, 1...), B (out, rank, 1...).
 
+    The core `mid` is (rank, rank, *kernel): LyCORIS calls it a CP or Tucker decomposition.
+    """
 
-def _require_size(
-    file: WeightFile,
-    base: WeightIndex,
-    target: str,
-    shape: tuple[int, ...],
-    info: tuple[int, ...],
-) -> None:
-    """The product has as many elements as the base's tensor, and as many outputs."""
-    if not info or shape[0] != info[0] or math.prod(shape) != math.prod(info):
-        raise WrongBase(
-            f"{file.path} gives {shape} for {target!r}, the base in {base.folder} has {info}",
-            "The adapter was trained on another model.",
-        )
+    def by_rows(self, base: WeightIndex) -> RowDelta:
+        a, b = self.value("A").flatten(1), self.value("B").flatten(1)
+        return Cored(b, self.value("mid"), a, self.scale)
 
-
-def _incomplete(file: WeightFile, target: str, parts: Mapping[str, str]) -> BadAdapter:
-    return BadAdapter(f"{file.path}: {target!r} has only {', '.join(sorted(parts))}")
-
-
-def _does_not_fit(
-    file: WeightFile, target: str, shapes: Mapping[str, tuple[int, ...]]
-) -> BadAdapter:
-    found = ", ".join(f"{part} {shape}" for part, shape in sorted(shapes.items()))
-    return BadAdapter(f"{file.path}: the matrices for {target!r} do not multiply: {found}")
+    @property
+    def shape(self) -> Shape:
+        shape = self.shapes()
+        outer = low_rank_shape(self.file, self.parts["A"], self.parts["B"])
+        core = shape["mid"]
+        points = all(size == 1 for size in outer[2:])
+        if not points or len(core) < 2 or not self.fits(shape["A"][0], *core[:2]):
+            raise self.does_not_fit(shape)
+        return (*outer[:2], *core[2:])

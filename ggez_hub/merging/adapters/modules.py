@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from ggez_hub.merging.deltas import BadAdapter, WeightIndex, WrongBase
-from ggez_hub.merging.rows import Product, RowDelta, Whole, whole
+from ggez_hub.merging.rows import Picked, Product, RowDelta, Whole, matrix_shape, whole
 from ggez_hub.weights import WeightFile
 
 if TYPE_CHECKING:
@@ -34,6 +34,21 @@ class ModuleByRows(Protocol):
 
     def by_rows(self, base: WeightIndex) -> RowDelta:
         """Delta, some rows at a time."""
+
+
+class Shaped(ModuleDelta, ModuleByRows, Protocol):
+    """A part whose rows do not depend on the base, which it can be compared with."""
+
+    @property
+    def file(self) -> WeightFile:
+        """Where it comes from."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of Delta; raises BadAdapter if its matrices do not fit together."""
+
+    def check(self, base: WeightIndex) -> None:
+        """Raise BadAdapter as `shape` does, WrongBase if the base has no room."""
 
 
 class ModuleSet:
@@ -93,10 +108,20 @@ def require_floating(file: WeightFile, key: str) -> None:
         )
 
 
-def require_room(base: WeightIndex, target: str, shape: tuple[int, ...], file: WeightFile) -> None:
-    """Raise WrongBase unless the base has a floating tensor `target` of that shape."""
+def require_room(
+    base: WeightIndex,
+    target: str,
+    shape: tuple[int, ...],
+    file: WeightFile,
+    *,
+    flattened: bool = False,
+) -> None:
+    """Raise WrongBase unless the base has a floating tensor `target` of that shape.
+
+    With `flattened` everything beyond the first axis may be one axis.
+    """
     info = base[target]
-    if info.shape != shape:
+    if info.shape != shape and not (flattened and matrix_shape(info.shape) == matrix_shape(shape)):
         grouped = len(shape) > 2 and shape[0] == info.shape[0] and shape[2:] == info.shape[2:]
         raise WrongBase(
             f"{file.path} gives {shape} for {target!r}, the base in {base.folder} has {info.shape}",
@@ -134,17 +159,25 @@ class LowRank:
         left, right = (a.T, b.T) if self.transposed else (b, a)
         return Product(left.contiguous(), right.contiguous(), self.scale)
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of Delta; raises BadAdapter if the matrices do not multiply."""
+        shape = low_rank_shape(self.file, self.key_a, self.key_b)
+        return shape[::-1] if self.transposed else shape
+
     def check(self, base: WeightIndex) -> None:
         """Raise BadAdapter if the matrices do not multiply, WrongBase if the base has no room."""
-        a, b = self.file.tensors[self.key_a].shape, self.file.tensors[self.key_b].shape
-        if len(a) < 2 or len(b) < 2 or any(size != 1 for size in b[2:]) or b[1] != a[0]:
-            raise BadAdapter(
-                f"{self.file.path}: {self.key_b!r} {b} does not multiply {self.key_a!r} {a}"
-            )
-        for key in (self.key_a, self.key_b):
-            require_floating(self.file, key)
-        shape: tuple[int, ...] = (b[0], a[1], *a[2:])
-        require_room(base, self.target, shape[::-1] if self.transposed else shape, self.file)
+        require_room(base, self.target, self.shape, self.file)
+
+
+def low_rank_shape(file: WeightFile, key_a: str, key_b: str) -> tuple[int, ...]:
+    """The shape (out, in, *kernel) of B @ A, as for LowRank; raises BadAdapter."""
+    a, b = file.tensors[key_a].shape, file.tensors[key_b].shape
+    if len(a) < 2 or len(b) < 2 or any(size != 1 for size in b[2:]) or b[1] != a[0]:
+        raise BadAdapter(f"{file.path}: {key_b!r} {b} does not multiply {key_a!r} {a}")
+    for key in (key_a, key_b):
+        require_floating(file, key)
+    return (b[0], a[1], *a[2:])
 
 
 @dataclass(frozen=True)
@@ -159,10 +192,50 @@ class Scaled:
     def delta(self, base: WeightIndex) -> torch.Tensor:
         return read_values(self.file, self.key).mul_(self.scale)
 
+    def by_rows(self, base: WeightIndex) -> RowDelta:
+        return Whole(self.delta(base))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of Delta; raises BadAdapter for another dtype."""
+        require_floating(self.file, self.key)
+        return self.file.tensors[self.key].shape
+
     def check(self, base: WeightIndex) -> None:
         """Raise BadAdapter for another dtype, WrongBase if the base has no room."""
-        require_floating(self.file, self.key)
-        require_room(base, self.target, self.file.tensors[self.key].shape, self.file)
+        require_room(base, self.target, self.shape, self.file)
+
+
+@dataclass(frozen=True)
+class Some:
+    """Some rows of a part that is one for several tensors, as fused query, key and value are.
+
+    `runs` are those of the target, in its order.
+    """
+
+    target: str
+    part: Shaped
+    runs: tuple[range, ...]
+
+    @property
+    def file(self) -> WeightFile:
+        """Where the part comes from."""
+        return self.part.file
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the rows; raises as the part's does."""
+        return (sum(map(len, self.runs)), *self.part.shape[1:])
+
+    def delta(self, base: WeightIndex) -> torch.Tensor:
+        return whole(self.by_rows(base), base[self.target].shape)
+
+    def by_rows(self, base: WeightIndex) -> RowDelta:
+        return Picked(self.part.by_rows(base), self.runs)
+
+    def check(self, base: WeightIndex) -> None:
+        """Raise as the part does, or WrongBase if the base has no room."""
+        require_room(base, self.target, self.shape, self.file, flattened=True)
 
 
 @dataclass(frozen=True)

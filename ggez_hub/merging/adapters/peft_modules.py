@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from struct import pack, unpack
 
 from ggez_hub.families.base import TiedWeight
 from ggez_hub.families.skeleton import WITH_CONV1D, module_tree
@@ -66,8 +67,10 @@ class Builder:
         if kind in {"LOHA", "LOKR"}:
             rank, scale = lycoris_rank_and_scale(self.config, module, self.file.path)
             form = LoHa if kind == "LOHA" else LoKr
-            product = form(self.source.weight(module), self.file, dict(keys), scale)
-            product.check(self.base, rank)
+            # PEFT holds the scale of a LoHa in float32: what the adapter was trained with.
+            scale = unpack("f", pack("f", scale))[0] if form is LoHa else scale
+            product = form(self.source.weight(module), self.file, dict(keys), scale, rank)
+            product.check(self.base)
             yield product
             return
         if TOKENS in keys:
@@ -80,7 +83,10 @@ class Builder:
                 f"{module!r} has {'a' if MAGNITUDE in keys else 'no'} magnitude vector"
             )
         if MAGNITUDE in keys:
-            dora = Dora(low, keys[MAGNITUDE], replaced.get(low.target))
+            # Transposed tensors, embeddings among them, have their outputs on the second axis.
+            dora = Dora(
+                low, keys[MAGNITUDE], of_columns=low.transposed, frozen=replaced.get(low.target)
+            )
             dora.check(self.base)
             yield dora
         else:
