@@ -215,7 +215,11 @@ class CountryScore(Block):
 
 
 class CurveRow(Block):
-    """A score of base + beta * Delta on one task; `floor` is the score of guessing."""
+    """A score of base + beta * Delta on one task; `floor` is the score of guessing.
+
+    `judge` is the model or the people that decided, where the metric alone does not: another judge
+    is another scale.
+    """
 
     score: Score
     n: int = Field(gt=0)
@@ -223,6 +227,7 @@ class CurveRow(Block):
     floor: Score
     ceiling: Score = 100.0
     metric: Text
+    judge: Text = "none"
     split: Literal["validation", "test"]
     side: Literal["global", "others", "regional"]
     by_country: dict[RegionId, CountryScore] = {}
@@ -231,6 +236,11 @@ class CurveRow(Block):
     model: Sha256
     task: Sha256
     predictions: Sha256 | Unknown
+
+    @property
+    def scale(self) -> str:
+        """What may be averaged and ranked together: one metric, of one judge."""
+        return self.metric if self.judge == "none" else f"{self.metric} by {self.judge}"
 
 
 Curve: TypeAlias = dict[BetaKey, dict[Text, CurveRow]]

@@ -35,7 +35,9 @@ COMMANDS = {
     "resolve": Entry("resolve", "What a pull would take, and why."),
     "search": Entry("resolve", "Adapters that a hub holds, by region and family."),
     "serve": Entry("serve", "Serve a folder as a small Hugging Face hub."),
-    "verify": Entry("verify", "Check a pulled folder against its lock file."),
+    "verify": Entry(
+        "verify", "Check a pulled folder against its lock, or scores against predictions."
+    ),
 }
 
 

@@ -1,23 +1,54 @@
-"""`verify`: a pulled folder against its lock file."""
+"""`verify`: a pulled folder against its lock file, or scores against their predictions."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ggez_hub.cli.output import Output, output_options
 
+if TYPE_CHECKING:
+    from ggez_hub.evaluation.verification import Verification
 
-@click.command("verify", short_help="Check a pulled folder against its lock file.")
-@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+PLACE = click.Path(path_type=Path, exists=True)
+
+
+@click.command(
+    "verify", short_help="Check a pulled folder against its lock, or scores against predictions."
+)
+@click.argument("place", metavar="DIR_OR_CARD", type=PLACE)
 @output_options
-def verify_command(folder: Path, out: Output) -> None:
-    """Check a pulled folder against its lock file: every byte of every output is read."""
+def verify_command(place: Path, out: Output) -> None:
+    """Check a pulled folder against its lock, or scores against predictions.
+
+    A pulled folder (ggez.lock): every byte of every output is read. A results folder (results.json)
+    or an adapter's folder with its card and evidence: every score, interval, GRP and beta is
+    recomputed from the predictions, without a model.
+    """
+    from ggez_hub.evaluation.evidence import CARD, RESULTS
+    from ggez_hub.registry.lock import LOCK_NAME
+
+    names = (RESULTS, CARD)
+    folder = place.is_dir()
+    if not folder or (
+        not (place / LOCK_NAME).is_file() and any((place / name).is_file() for name in names)
+    ):
+        _verify_scores(place, out)
+    else:
+        _verify_lock(place, out)
+
+
+def _verify_lock(folder: Path, out: Output) -> None:
     from ggez_hub.registry.lock import LOCK_NAME, Differs, differences, read_lock
+    from ggez_hub.registry.result_card import unstated
 
     lock = read_lock(folder / LOCK_NAME)
     found = differences(lock, folder, digests=True)
+    card = folder / lock.resolution.family / "README.md"
+    if card.is_file():
+        found += unstated(lock.resolution, card.read_text(encoding="utf-8"))
     out.document({"folder": str(folder), "ok": not found, "differences": found})
     if found:
         raise Differs(
@@ -26,3 +57,84 @@ def verify_command(folder: Path, out: Output) -> None:
             f"{folder / LOCK_NAME} -o ANOTHER_FOLDER",
         )
     out.line(f"{folder}: {len(lock.outputs)} files are what the lock says")
+
+
+def _verify_scores(place: Path, out: Output) -> None:
+    from ggez_hub.evaluation.verification import DoesNotFollow, verify_evidence
+
+    found = verify_evidence(place)
+    header = found.evidence.header
+    out.document(
+        {
+            "place": str(place),
+            "ok": not found.problems,
+            "problems": list(found.problems),
+            "figures": found.figures,
+            "unproven": found.unproven,
+            "region": header.region,
+            "alpha": header.alpha.value,
+            **found.recomputed,
+        }
+    )
+    if found.problems:
+        raise DoesNotFollow(
+            f"{place} does not follow from its predictions:\n  " + "\n  ".join(found.problems),
+            "Somebody changed a figure or an answer: ask for the predictions of the measurement.",
+        )
+    answers = sum(map(len, found.evidence.outcomes.values()))
+    out.line(f"{place}: {found.figures:,} figures follow from {answers:,} answers")
+    if found.unproven:
+        out.line(f"{found.unproven} rows of the card name no predictions: nobody can check them.")
+    _tell(found, out)
+
+
+def _tell(found: Verification, out: Output) -> None:
+    from ggez_hub.evaluation.leakage import contamination
+
+    selection, header = found.selection, found.evidence.header
+    for split, parity in found.recomputed["parity"].items():
+        if parity.get("points"):
+            _tell_parity(split, parity, selection.get("beta"), out)
+        else:
+            out.line(f"{split}: {parity['reason']}")
+    out.line("")
+    if selection["beta"] is None:
+        out.line(f"No beta can be chosen: {selection['reason']}.")
+    else:
+        sure = ", ".join(f"{b}: {p:.2f}" for b, p in selection["probabilities"].items() if p)
+        out.line(
+            f"beta {selection['beta']:g}, {selection['rule']} ({selection['select']}); "
+            f"over bootstrap draws of pictures {sure}"
+        )
+    unknown = [
+        task for task, state in contamination(header).items() if state == "contamination unknown"
+    ]
+    if unknown:
+        out.line(f"Contamination unknown: {', '.join(sorted(unknown))}")
+
+
+def _tell_parity(split: str, parity: dict[str, Any], beta: float | None, out: Output) -> None:
+    points = parity["points"]
+
+    def shown(value: dict[str, Any] | None) -> str:
+        if value is None:
+            return "no items"
+        low, high = value["interval"]
+        return f"{value['value']:.2f} [{low:.2f}, {high:.2f}]"
+
+    out.line("")
+    out.table(
+        ("beta", "global", "others", "regional", "GRP", "GRP raw"),
+        [
+            (
+                f"{key}{' (chosen)' if beta is not None and float(key) == beta else ''}",
+                *(
+                    shown(point[name])
+                    for name in ("q_global", "q_others", "q_regional", "grp", "grp_raw")
+                ),
+            )
+            for key, point in points.items()
+        ],
+        title=f"{split}: {parity['scale']}, 0-100, 95 % intervals clustered by picture; GRP above "
+        f"chance, alpha {parity['alpha']:.5f}",
+    )

@@ -3,8 +3,14 @@
     task         a benchmark as YAML            items         the rows of a split
     questions    what a task asks               embedding     the model under test, at any beta
     grid         every beta on every task       outcomes      what came out, item by item
-    scores       a score and its interval       comparison    means, parity and differences
-    predictions  the outcomes as a file         plot          the picture of the trade-off
+    scores       a score and its interval       breakdown     by country, language and category
+    comparison   means, parity and differences  bootstrap     pictures drawn anew
+    quantities   Q_global, Q_others, Q_regional, GRP, or Pareto
+    selection    beta from a card's curve       choosing      how sure that is; cross-fitting
+    predictions  the outcomes as a file         consistency   what they must agree on
+    evidence     a card or results folder       results       every figure of it
+    verification the figures recomputed         leakage       what was trained on
+    paper        the paper's tables rechecked   plot          the picture of the trade-off
 
 Importing a module loads no torch; opening a model does.
 """

@@ -63,7 +63,12 @@ class _Term:
 
 def mean(tasks: Sequence[Outcomes]) -> Estimate:
     """The plain mean of the tasks' scores: Q_global or Q_regional of one side."""
-    return _estimate([_Term(1 / len(tasks), t.items, _points(t)) for t in tasks])
+    return _estimate([_Term(1 / len(tasks), t.pictures, _points(t)) for t in tasks])
+
+
+def corrected_mean(tasks: Sequence[Outcomes]) -> Estimate:
+    """The plain mean of the tasks' chance-corrected scores: 0 at chance, 100 at the best."""
+    return _estimate([_Term(1 / len(tasks), t.pictures, corrected_points(t)) for t in tasks])
 
 
 def mean_difference(first: Sequence[Outcomes], second: Sequence[Outcomes]) -> Estimate:
@@ -74,18 +79,22 @@ def mean_difference(first: Sequence[Outcomes], second: Sequence[Outcomes]) -> Es
     weight = 1 / max(1, len(first))
     return _estimate(
         [
-            _Term(weight, a.items, _points(a) - _points(b))
+            _Term(weight, a.pictures, _points(a) - _points(b))
             for a, b in _matched(tuple(first), tuple(second))
         ]
     )
 
 
-def parity(sides: Sides, alpha: float) -> Estimate:
-    """GRP = alpha * Q_global + (1 - alpha) * Q_regional of chance-corrected scores."""
+def parity(sides: Sides, alpha: float, *, raw: bool = False) -> Estimate:
+    """GRP = alpha * Q_global + (1 - alpha) * Q_regional of chance-corrected scores.
+
+    `raw` is the paper's arithmetic, on scores as they are.
+    """
+    values = _points if raw else corrected_points
     return _estimate(
         [
-            _Term(weight, outcomes.items, _corrected(outcomes))
-            for weight, outcomes in _weighted(sides, alpha)
+            _Term(weight, outcomes.pictures, values(outcomes))
+            for weight, outcomes in weighted(sides, alpha)
         ]
     )
 
@@ -99,15 +108,16 @@ def parity_difference(first: Sides, second: Sides, alpha: float) -> Estimate:
     _matched(first.regional_tasks, second.regional_tasks)
     return _estimate(
         [
-            _Term(weight, a.items, _corrected(a) - _corrected(b))
+            _Term(weight, a.pictures, corrected_points(a) - corrected_points(b))
             for (weight, a), (_, b) in zip(
-                _weighted(first, alpha), _weighted(second, alpha), strict=True
+                weighted(first, alpha), weighted(second, alpha), strict=True
             )
         ]
     )
 
 
-def _weighted(sides: Sides, alpha: float) -> list[tuple[float, Outcomes]]:
+def weighted(sides: Sides, alpha: float) -> list[tuple[float, Outcomes]]:
+    """The tasks of both sides with their weights in GRP; raises NotComparable for an empty side."""
     if not (sides.global_tasks and sides.regional_tasks):
         raise NotComparable("parity needs at least one task of each side")
     parts = ((alpha, sides.global_tasks), (1 - alpha, sides.regional_tasks))
@@ -118,8 +128,8 @@ def _points(outcomes: Outcomes) -> NDArray[np.float64]:
     return outcomes.correct.astype(np.float64) * 100.0
 
 
-def _corrected(outcomes: Outcomes) -> NDArray[np.float64]:
-    """Per-item values whose mean is the normalised score."""
+def corrected_points(outcomes: Outcomes) -> NDArray[np.float64]:
+    """Values (n,) of the items whose mean is the normalised score: 0 at chance, 100 at the best."""
     floor = math.fsum(outcomes.chance) / len(outcomes)
     return (outcomes.correct.astype(np.float64) - floor) * (100.0 / (1 - floor))
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+# Given as the answer where none could be read from what the model said.
+UNPARSED = ""
 
 
 class Cell(NamedTuple):
@@ -16,17 +19,66 @@ class Cell(NamedTuple):
     task: str
     split: str
 
+    def __str__(self) -> str:
+        return f"{self.task}/{self.split} at beta {self.beta:g}"
+
+
+@dataclass(frozen=True)
+class Details:
+    """What else is recorded of n answers; None where something is not.
+
+    images           sha256 of the picture's file: questions about one picture stand together
+    prompts          sha256 of the prompt as the model got it
+    raw              what the model said, before an answer was read from it
+    log_likelihoods  of the options, in their order; similarities for a model of embeddings
+    countries, languages, categories   what the item is about: ISO 3166-1, BCP 47, the data's own
+    """
+
+    images: tuple[str | None, ...]
+    prompts: tuple[str | None, ...]
+    raw: tuple[str | None, ...]
+    log_likelihoods: tuple[tuple[float, ...] | None, ...]
+    countries: tuple[str | None, ...]
+    languages: tuple[str | None, ...]
+    categories: tuple[str | None, ...]
+
+    @classmethod
+    def of(cls, n: int, **known: Any) -> Details:
+        """Details of n answers; what is not given is not known."""
+        blank: dict[str, Any] = dict.fromkeys(cls.__dataclass_fields__, (None,) * n)
+        return cls(**{**blank, **{name: tuple(values) for name, values in known.items()}})
+
+    def take(self, rows: NDArray[np.intp]) -> Details:
+        """The details of some rows."""
+        return Details(
+            **{
+                name: tuple(getattr(self, name)[row] for row in rows)
+                for name in self.__dataclass_fields__
+            }
+        )
+
+    def joined(self, other: Details) -> Details:
+        """The details of both, these first."""
+        return Details(
+            **{
+                name: getattr(self, name) + getattr(other, name)
+                for name in self.__dataclass_fields__
+            }
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class Outcomes:
     """The answers of one model to the n questions of one task and split.
 
-    items      ids of the pictures that the questions are about; unique
+    items      ids of the questions; unique
     gold       id of the right answer
-    predicted  id of the answer given
+    predicted  id of the answer given; UNPARSED where none could be read, which is a wrong answer
     rank       (n,) int32: 1 + the wrong candidates that score at least as high as the best right one
     correct    (n,) bool: rank == 1
     chance     (n,) float64 in (0, 1]: the probability that guessing is right
+    missing    ids of questions that were not asked, because their picture is gone
+    details    what else is recorded of the n answers
     """
 
     items: tuple[str, ...]
@@ -35,6 +87,56 @@ class Outcomes:
     rank: NDArray[np.int32]
     correct: NDArray[np.bool_]
     chance: NDArray[np.float64]
+    missing: tuple[str, ...] = ()
+    details: Details | None = None
 
     def __len__(self) -> int:
         return len(self.items)
+
+    @property
+    def pictures(self) -> tuple[str, ...]:
+        """What the questions are about: the picture where it is known, else the item itself."""
+        if self.details is None:
+            return self.items
+        return tuple(i or item for i, item in zip(self.details.images, self.items, strict=True))
+
+    @property
+    def unparsed(self) -> int:
+        """How many answers could not be read."""
+        return self.predicted.count(UNPARSED)
+
+    def where(self, keep: NDArray[np.bool_]) -> Outcomes:
+        """The questions for which `keep` (n,) is true; of the missing ones none."""
+        rows = np.flatnonzero(keep)
+
+        def of(values: tuple[str, ...]) -> tuple[str, ...]:
+            return tuple(values[row] for row in rows)
+
+        return replace(
+            self,
+            items=of(self.items),
+            gold=of(self.gold),
+            predicted=of(self.predicted),
+            rank=self.rank[rows],
+            correct=self.correct[rows],
+            chance=self.chance[rows],
+            missing=(),
+            details=self.details.take(rows) if self.details else None,
+        )
+
+    def joined(self, other: Outcomes) -> Outcomes:
+        """The questions of both, these first; an item of both splits stands there twice."""
+        details = None
+        if self.details or other.details:
+            first = self.details or Details.of(len(self))
+            details = first.joined(other.details or Details.of(len(other)))
+        return Outcomes(
+            items=self.items + other.items,
+            gold=self.gold + other.gold,
+            predicted=self.predicted + other.predicted,
+            rank=np.concatenate([self.rank, other.rank]),
+            correct=np.concatenate([self.correct, other.correct]),
+            chance=np.concatenate([self.chance, other.chance]),
+            missing=self.missing + other.missing,
+            details=details,
+        )

@@ -4,27 +4,43 @@ Parquet, sorted by beta, task and split, items in the order of the data. The sam
 same bytes with the same version of pyarrow (which writes its version into the file). Columns:
 
     beta double, task string, split string     the cell of the grid
-    item, gold, predicted string               ids of the data
+    item, gold, predicted string               ids of the data; predicted is "" if it was unreadable
     rank int32, correct bool, chance double    see ggez_hub.evaluation.outcomes
+
+and, where more is recorded, the nullable columns of DETAILS. In such a file a rank of 0 marks a
+question that was not asked because its picture is gone.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.extras import require
-from ggez_hub.evaluation.outcomes import Cell, Outcomes
+from ggez_hub.evaluation.outcomes import UNPARSED, Cell, Details, Outcomes
 from ggez_hub.evaluation.scores import Score, score_of
 from ggez_hub.weights import sha256_file
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+# Column -> the field of Details.
+DETAILS = {
+    "image_sha256": "images",
+    "prompt_sha256": "prompts",
+    "raw": "raw",
+    "log_likelihoods": "log_likelihoods",
+    "country": "countries",
+    "language": "languages",
+    "category": "categories",
+}
 
 
 class BadPredictions(GgezError):
@@ -37,11 +53,13 @@ def write_predictions(path: Path, outcomes: Mapping[Cell, Outcomes]) -> str:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    tables = [_table(cell, outcomes[cell]) for cell in sorted(outcomes)]
+    detailed = any(o.details or o.missing for o in outcomes.values())
+    schema = _schema(detailed=detailed)
+    tables = [_table(cell, outcomes[cell], schema) for cell in sorted(outcomes)]
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     pq.write_table(
-        pa.concat_tables(tables) if tables else _schema().empty_table(),
+        pa.concat_tables(tables) if tables else schema.empty_table(),
         partial,
         compression="zstd",
         compression_level=9,
@@ -60,6 +78,18 @@ def read_predictions(path: Path) -> dict[Cell, Outcomes]:
     Raises BadPredictions if the columns are others, a cell or an item stands there twice, or a row
     contradicts itself (correct means rank 1).
     """
+    found = parse_predictions(path)
+    for cell, outcomes in found.items():
+        if problems := row_problems(outcomes):
+            raise BadPredictions(f"{path}: {problems[0]} in {cell}")
+    return found
+
+
+def parse_predictions(path: Path) -> dict[Cell, Outcomes]:
+    """The outcomes of a file as they stand there, contradictions included.
+
+    Raises BadPredictions if the columns are others, or the rows of a cell are not together.
+    """
     require("pyarrow")
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -68,7 +98,8 @@ def read_predictions(path: Path) -> dict[Cell, Outcomes]:
         table = pq.read_table(path)
     except (OSError, pa.ArrowInvalid) as error:
         raise BadPredictions(f"{path} cannot be read as parquet: {error}") from error
-    if table.schema.remove_metadata() != _schema():
+    detailed = len(table.schema.names) > len(_schema(detailed=False).names)
+    if table.schema.remove_metadata() != _schema(detailed=detailed):
         raise BadPredictions(f"{path} has other columns than predictions: {table.schema.names}")
     keys = zip(*(table.column(name).to_pylist() for name in Cell._fields), strict=True)
     found: dict[Cell, Outcomes] = {}
@@ -76,9 +107,33 @@ def read_predictions(path: Path) -> dict[Cell, Outcomes]:
     for key, rows in groupby(keys):
         cell, count = Cell(*key), sum(1 for _ in rows)
         if cell in found:
-            raise BadPredictions(f"{path}: the rows of {_name(cell)} are not together")
-        found[cell] = _outcomes(path, cell, table.slice(start, count))
+            raise BadPredictions(f"{path}: the rows of {cell} are not together")
+        found[cell] = _outcomes(table.slice(start, count), detailed=detailed)
         start += count
+    return found
+
+
+def row_problems(outcomes: Outcomes) -> list[str]:
+    """Rows that cannot be, whatever the task is; each names its item."""
+    found = []
+    items = [*outcomes.items, *outcomes.missing]
+    if len(set(items)) != len(items):
+        twice = next(item for item, count in Counter(items).items() if count > 1)
+        found.append(f"an item stands twice: {twice!r}")
+    for row in np.flatnonzero(outcomes.correct != (outcomes.rank == 1)):
+        found.append(f"rank and correct of {outcomes.items[row]!r} disagree")  # noqa: PERF401
+    bad = (outcomes.rank < 1) | ~((outcomes.chance > 0) & (outcomes.chance <= 1))
+    found += [
+        f"a rank or a chance is out of range: that of {outcomes.items[row]!r}"
+        for row in np.flatnonzero(bad)
+    ]
+    found += [
+        f"the answer to {item!r} was unreadable and counts as right"
+        for item, given, right in zip(
+            outcomes.items, outcomes.predicted, outcomes.correct, strict=True
+        )
+        if given == UNPARSED and right
+    ]
     return found
 
 
@@ -87,7 +142,7 @@ def rescore(path: Path) -> dict[Cell, Score]:
     return {cell: score_of(outcomes) for cell, outcomes in read_predictions(path).items()}
 
 
-def _schema() -> pa.Schema:
+def _schema(*, detailed: bool) -> pa.Schema:
     import pyarrow as pa
 
     types = {
@@ -101,48 +156,67 @@ def _schema() -> pa.Schema:
         "correct": pa.bool_(),
         "chance": pa.float64(),
     }
-    return pa.schema([pa.field(name, kind, nullable=False) for name, kind in types.items()])
-
-
-def _table(cell: Cell, outcomes: Outcomes) -> pa.Table:
-    import pyarrow as pa
-
-    n = len(outcomes)
-    return pa.table(
-        {
-            "beta": np.full(n, cell.beta),
-            "task": [cell.task] * n,
-            "split": [cell.split] * n,
-            "item": outcomes.items,
-            "gold": outcomes.gold,
-            "predicted": outcomes.predicted,
-            "rank": outcomes.rank,
-            "correct": outcomes.correct,
-            "chance": outcomes.chance,
-        },
-        schema=_schema(),
+    more = {
+        name: pa.list_(pa.field("element", pa.float64()))
+        if name == "log_likelihoods"
+        else pa.string()
+        for name in DETAILS
+        if detailed
+    }
+    return pa.schema(
+        [
+            *(pa.field(name, kind, nullable=False) for name, kind in types.items()),
+            *(pa.field(name, kind) for name, kind in more.items()),
+        ]
     )
 
 
-def _outcomes(path: Path, cell: Cell, table: pa.Table) -> Outcomes:
-    outcomes = Outcomes(
+def _table(cell: Cell, outcomes: Outcomes, schema: pa.Schema) -> pa.Table:
+    import pyarrow as pa
+
+    gone = outcomes.missing
+    n, blank = len(outcomes) + len(gone), ("",) * len(gone)
+    details = outcomes.details or Details.of(len(outcomes))
+    columns = {
+        "beta": np.full(n, cell.beta),
+        "task": [cell.task] * n,
+        "split": [cell.split] * n,
+        "item": outcomes.items + gone,
+        "gold": outcomes.gold + blank,
+        "predicted": outcomes.predicted + blank,
+        "rank": np.concatenate([outcomes.rank, np.zeros(len(gone), np.int32)]),
+        "correct": np.concatenate([outcomes.correct, np.zeros(len(gone), np.bool_)]),
+        "chance": np.concatenate([outcomes.chance, np.ones(len(gone))]),
+        **{
+            column: getattr(details, field) + (None,) * len(gone)
+            for column, field in DETAILS.items()
+        },
+    }
+    return pa.table({name: columns[name] for name in schema.names}, schema=schema)
+
+
+def _outcomes(table: pa.Table, *, detailed: bool) -> Outcomes:
+    import pyarrow as pa
+
+    gone: tuple[str, ...] = ()
+    if detailed:
+        asked = table.column("rank").to_numpy() != 0
+        gone = tuple(table.filter(pa.array(~asked)).column("item").to_pylist())
+        table = table.filter(pa.array(asked))
+    columns: dict[str, Any] = {
+        field: tuple(
+            tuple(v) if isinstance(v, list) else v for v in table.column(column).to_pylist()
+        )
+        for column, field in DETAILS.items()
+        if detailed
+    }
+    return Outcomes(
         items=tuple(table.column("item").to_pylist()),
         gold=tuple(table.column("gold").to_pylist()),
         predicted=tuple(table.column("predicted").to_pylist()),
         rank=table.column("rank").to_numpy(),
         correct=table.column("correct").to_numpy(),
         chance=table.column("chance").to_numpy(),
+        missing=gone,
+        details=Details(**columns) if detailed else None,
     )
-    if len(set(outcomes.items)) != len(outcomes):
-        raise BadPredictions(f"{path}: an item stands twice in {_name(cell)}")
-    wrong = np.flatnonzero(outcomes.correct != (outcomes.rank == 1))
-    if wrong.size:
-        item = outcomes.items[wrong[0]]
-        raise BadPredictions(f"{path}: rank and correct of {item!r} disagree in {_name(cell)}")
-    if not np.all((outcomes.rank >= 1) & (outcomes.chance > 0) & (outcomes.chance <= 1)):
-        raise BadPredictions(f"{path}: a rank or a chance is out of range in {_name(cell)}")
-    return outcomes
-
-
-def _name(cell: Cell) -> str:
-    return f"{cell.task}/{cell.split} at beta {cell.beta:g}"

@@ -6,8 +6,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ggez_hub.errors import GgezError
+from ggez_hub.evaluation.bootstrap import draw, interval
 from ggez_hub.evaluation.outcomes import Outcomes
 from ggez_hub.regions.parity import normalised
 
@@ -23,11 +25,16 @@ class Score:
     """A share of right answers.
 
     score      100 * successes / n
-    se         100 * sqrt(p (1 - p) / n), the plug-in standard error; 0 at 0 and at 100
-    low, high  the 95 % Wilson interval, which stays honest there
+    se         the standard error; 0 at 0 and at 100
+    low, high  the 95 % interval, which stays honest there
     floor      what guessing gets: 100 * the mean chance of the items
+    pictures   how many different pictures the n questions are about
+    missing    questions that were not asked, because their picture is gone; not among the n
+    unparsed   answers that could not be read; among the n, and wrong
 
-    All but n are on the scale from 0 to 100.
+    One question for each picture gives the Wilson interval and se = 100 * sqrt(p (1 - p) / n);
+    several give a bootstrap over pictures (percentiles) and the cluster-robust standard error. All
+    but the counts are on the scale from 0 to 100.
     """
 
     score: float
@@ -36,6 +43,9 @@ class Score:
     low: float
     high: float
     floor: float
+    pictures: int
+    missing: int = 0
+    unparsed: int = 0
 
     @property
     def normalised(self) -> float:
@@ -84,11 +94,39 @@ def score_of(outcomes: Outcomes) -> Score:
     successes = int(np.count_nonzero(outcomes.correct))
     low, high = wilson(successes, n)
     p = successes / n
+    se, pictures = math.sqrt(p * (1 - p) / n), outcomes.pictures
+    different = len(set(pictures))
+    if different < n:
+        se, low, high = _clustered(pictures, outcomes.correct.astype(np.float64))
     return Score(
         score=100 * p,
         n=n,
-        se=100 * math.sqrt(p * (1 - p) / n),
+        se=100 * se,
         low=100 * low,
         high=100 * high,
         floor=100 * math.fsum(outcomes.chance) / n,
+        pictures=different,
+        missing=len(outcomes.missing),
+        unparsed=outcomes.unparsed,
     )
+
+
+def _clustered(
+    pictures: tuple[str, ...], correct: NDArray[np.float64]
+) -> tuple[float, float, float]:
+    """Standard error and interval in [0, 1] of a share whose questions share pictures."""
+    draws = draw(pictures)
+    size = len(draws.numbers)
+    if size < 2:
+        # One picture says nothing of others.
+        return 0.5, 0.0, 1.0
+    share: dict[str, float] = dict.fromkeys(draws.numbers, 0.0)
+    for picture, residual in zip(pictures, correct - correct.mean(), strict=True):
+        share[picture] += float(residual) / len(pictures)
+    se = math.sqrt(size / (size - 1) * math.fsum(u * u for u in share.values()))
+    if se == 0:
+        # All right or all wrong: no draw differs. As many questions as pictures is the least there is.
+        low, high = wilson(round(float(correct.mean()) * size), size)
+        return 0.0, low, high
+    low, high = interval(draws.means(pictures, correct))
+    return se, low, high

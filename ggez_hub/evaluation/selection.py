@@ -8,7 +8,7 @@ chosen is the smallest within one standard error of the best GRP.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -73,12 +73,17 @@ class Point:
 
 @dataclass(frozen=True)
 class Trade:
-    """A curve seen with one alpha: its points by beta, the metric, and whose items are regional."""
+    """A curve seen with one alpha: its points by beta, the metric, and whose items are regional.
+
+    `metric` names the judge too, where there is one. `at_chance` are the tasks that were left out:
+    at no beta are they above chance on the select side, so nothing can be chosen by them.
+    """
 
     points: tuple[Point, ...]
     metric: str
     region: str
     measured_by: str
+    at_chance: tuple[str, ...] = ()
 
     def at(self, beta: float) -> Point | None:
         """The point at `beta`, if that was measured."""
@@ -92,8 +97,17 @@ class Trade:
     @property
     def chosen(self) -> Point:
         """The smallest beta whose GRP is within one standard error of the best."""
-        threshold = self.best.grp - self.best.se
-        return next(p for p in self.points if p.grp >= threshold)
+        return self.points[choose([p.grp for p in self.points], [p.se for p in self.points])]
+
+
+def choose(parities: Sequence[float], errors: Sequence[float]) -> int:
+    """The rule: the first of the parities that is within one standard error of the best one.
+
+    Both are in the order of rising betas; the error is that of the best.
+    """
+    best = max(range(len(parities)), key=lambda i: (parities[i], -i))
+    threshold = parities[best] - errors[best]
+    return next(i for i, value in enumerate(parities) if value >= threshold)
 
 
 def trade(curve: Curve, split: Split, alpha: float, region: str, card_region: str) -> Trade:
@@ -102,6 +116,34 @@ def trade(curve: Curve, split: Split, alpha: float, region: str, card_region: st
     The regional side is that of the requested region: its own items, or the whole side where
     it is the card's region or has fewer than 100 items (`Trade.region` says which). Raises NoCurve.
     """
+    measured, measured_by = _measured(curve, split)
+    metric = _metric(row for tasks in measured.values() for row in tasks.values())
+    whose = card_region
+    if region != card_region and _items(measured, region, metric) >= MIN_ITEMS:
+        whose = region
+    part = None if whose == card_region else whose
+    select, _ = _measured(curve, "validation")
+    hopeless = _at_chance(select or measured, metric)
+    points = [
+        _point(beta, tasks, metric, alpha, part, hopeless)
+        for beta, tasks in sorted(measured.items())
+    ]
+    complete = tuple(point for point in points if point is not None)
+    if not complete or all(p.q_regional.at_chance for p in complete):
+        reason = (
+            "is at chance at every beta"
+            if complete or hopeless
+            else f"has no {split} scores of both sides"
+        )
+        raise NoCurve(f"the curve for {region} {reason}", "Give a beta with --beta.")
+    return Trade(complete, metric, whose, measured_by, tuple(sorted(hopeless)))
+
+
+Rows = Mapping[float, Mapping[str, CurveRow]]
+
+
+def _measured(curve: Curve, split: Split) -> tuple[Rows, str]:
+    """The rows of a split: those that the registry measured, or the author's where it has none."""
     rows = {
         float(beta): {key: row for key, row in tasks.items() if row.split == split}
         for beta, tasks in curve.items()
@@ -110,23 +152,23 @@ def trade(curve: Curve, split: Split, alpha: float, region: str, card_region: st
         beta: {key: row for key, row in tasks.items() if row.measured_by == "registry"}
         for beta, tasks in rows.items()
     }
-    measured_by = "registry" if any(by_registry.values()) else "self"
-    rows = by_registry if measured_by == "registry" else rows
-    metric = _metric(row for tasks in rows.values() for row in tasks.values())
-    whose = card_region
-    if region != card_region and _items(rows, region, metric) >= MIN_ITEMS:
-        whose = region
-    points = [
-        _point(beta, tasks, metric, alpha, None if whose == card_region else whose)
-        for beta, tasks in sorted(rows.items())
-    ]
-    complete = tuple(point for point in points if point is not None)
-    if not complete or all(p.q_regional.at_chance for p in complete):
-        reason = (
-            "is at chance at every beta" if complete else f"has no {split} scores of both sides"
-        )
-        raise NoCurve(f"the curve for {region} {reason}", "Give a beta with --beta.")
-    return Trade(complete, metric, whose, measured_by)
+    return (by_registry, "registry") if any(by_registry.values()) else (rows, "self")
+
+
+def _at_chance(rows: Rows, metric: str) -> frozenset[str]:
+    """The tasks whose interval includes the floor at every beta."""
+    above: dict[str, bool] = {}
+    for tasks in rows.values():
+        for key, row in tasks.items():
+            if row.scale == metric:
+                name = task_of(key)
+                above[name] = above.get(name, False) or row.score - Z95 * row.se > row.floor
+    return frozenset(name for name, ever in above.items() if not ever)
+
+
+def task_of(key: str) -> str:
+    """The id of the task in a curve's key, which is `<task id>/<split>`."""
+    return key.rpartition("/")[0] or key
 
 
 def ranking_rows(curve: Curve) -> dict[str, dict[str, CurveRow]]:
@@ -151,7 +193,7 @@ def ranking_rows(curve: Curve) -> dict[str, dict[str, CurveRow]]:
         beta: {
             key: row
             for key, row in tasks.items()
-            if row.metric == metric and row.side in {"global", "regional"}
+            if row.scale == metric and row.side in {"global", "regional"}
         }
         for beta, tasks in measured.items()
     }
@@ -160,13 +202,13 @@ def ranking_rows(curve: Curve) -> dict[str, dict[str, CurveRow]]:
 def _metric(rows: Iterable[CurveRow]) -> str:
     """The metric that parity is computed in: of those on both sides, the one least guessable.
 
-    Scores of different metrics are never averaged.
+    Scores of different metrics, or of different judges, are never averaged.
     """
     floors: dict[str, float] = {}
     sides: dict[str, set[str]] = {}
     for row in rows:
-        sides.setdefault(row.metric, set()).add(row.side)
-        floors[row.metric] = max(floors.get(row.metric, 0.0), row.floor)
+        sides.setdefault(row.scale, set()).add(row.side)
+        floors[row.scale] = max(floors.get(row.scale, 0.0), row.floor)
     usable = [m for m, present in sides.items() if {"global", "regional"} <= present]
     if not usable:
         raise NoCurve("the curve has no metric on both sides", "Give a beta with --beta.")
@@ -183,12 +225,17 @@ class _Score:
     ceiling: float
 
 
-def _regional(tasks: Mapping[str, CurveRow], metric: str, region: str | None) -> list[_Score]:
+def _regional(
+    tasks: Mapping[str, CurveRow],
+    metric: str,
+    region: str | None,
+    without: frozenset[str] = frozenset(),
+) -> list[_Score]:
     """Scores of the regional side; with `region`, only those of its countries' items."""
     found = []
     members = () if region is None else find_region(region).members
     for key, row in tasks.items():
-        if row.side != "regional" or row.metric != metric:
+        if row.side != "regional" or row.scale != metric or task_of(key) in without:
             continue
         if region is None:
             found.append(_Score(key, row.score, row.se, row.n, row.floor, row.ceiling))
@@ -200,20 +247,25 @@ def _regional(tasks: Mapping[str, CurveRow], metric: str, region: str | None) ->
     return found
 
 
-def _items(rows: Mapping[float, Mapping[str, CurveRow]], region: str, metric: str) -> int:
+def _items(rows: Rows, region: str, metric: str) -> int:
     counts = [sum(s.n for s in _regional(tasks, metric, region)) for tasks in rows.values()]
     return min(counts, default=0)
 
 
 def _point(
-    beta: float, tasks: Mapping[str, CurveRow], metric: str, alpha: float, region: str | None
+    beta: float,
+    tasks: Mapping[str, CurveRow],
+    metric: str,
+    alpha: float,
+    region: str | None,
+    without: frozenset[str],
 ) -> Point | None:
     world = [
         _Score(key, row.score, row.se, row.n, row.floor, row.ceiling)
         for key, row in tasks.items()
-        if row.side == "global" and row.metric == metric
+        if row.side == "global" and row.scale == metric and task_of(key) not in without
     ]
-    regional = _regional(tasks, metric, region)
+    regional = _regional(tasks, metric, region, without)
     if not world or not regional:
         return None
     g, r = _side(world), _side(regional)

@@ -37,7 +37,7 @@ def result_card(
     parts = [
         f"# {family.title.capitalize()} {what} for {name}",
         _made(resolution),
-        "\n".join(_provenance(resolution)),
+        "\n".join(provenance(resolution)),
         _scores(table),
         "Load it:\n\n```python\n"
         + "\n".join(form.loading_lines(resolution, "PATH_OF_THIS_FOLDER", folder))
@@ -59,7 +59,18 @@ def _made(resolution: Resolution) -> str:
     return f"Made by ggez-hub: {resolution.base.repo} + {deltas}."
 
 
-def _provenance(resolution: Resolution) -> list[str]:
+def unstated(resolution: Resolution, card: str) -> list[str]:
+    """What a lock says and the card of its result does not: one of the two was changed."""
+    stated = set(card.splitlines())
+    return [
+        f"the lock says '{line.removeprefix('- ')}', the card of the result does not"
+        for line in provenance(resolution)
+        if line not in stated
+    ]
+
+
+def provenance(resolution: Resolution) -> list[str]:
+    """The lines that say what the result is made of; `unstated` finds a lock that says otherwise."""
     factor = resolution.alpha
     source = "set by the user"
     if factor.provenance == "kof":

@@ -6,6 +6,7 @@ import io
 import json
 import warnings
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -13,6 +14,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+from ggez_hub.evaluation.outcomes import Details, Outcomes
 from ggez_hub.evaluation.task import Task
 
 CONFIG = {
@@ -154,3 +156,31 @@ def make_task(language="th", metric="text_to_image_r1", **changes):
         "seed": 0,
     }
     return Task.model_validate({**content, **changes})
+
+
+def change(path, column, row, value):
+    """Set one value of a predictions file."""
+    table = pq.read_table(path)
+    values = table.column(column).to_pylist()
+    values[row] = value
+    field = table.schema.field(column)
+    table = table.set_column(
+        table.schema.get_field_index(column), field, pa.array(values, field.type)
+    )
+    pq.write_table(table, path)
+
+
+def outcomes(correct, chance=0.25, items=None, **details):
+    """Answers of which `correct` (n) are right; `details` are fields of Details."""
+    correct = np.asarray(correct, dtype=bool)
+    n = len(correct)
+    ids = tuple(items or (f"i{row}" for row in range(n)))
+    return Outcomes(
+        items=ids,
+        gold=ids,
+        predicted=tuple(i if right else "wrong" for i, right in zip(ids, correct, strict=True)),
+        rank=np.where(correct, 1, 2).astype(np.int32),
+        correct=correct,
+        chance=np.full(n, float(chance)),
+        details=Details.of(n, **details) if details else None,
+    )

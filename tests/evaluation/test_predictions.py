@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ggez_hub.evaluation.outcomes import Cell, Outcomes
+from ggez_hub.evaluation.outcomes import UNPARSED, Cell, Details, Outcomes
 from ggez_hub.evaluation.predictions import (
     BadPredictions,
     read_predictions,
@@ -18,6 +18,7 @@ from ggez_hub.evaluation.predictions import (
 )
 from ggez_hub.evaluation.scores import score_of
 from ggez_hub.weights import sha256_file
+from tests.evaluation.conftest import change
 
 FIRST = Cell(0.1, "colours-th", "test")
 
@@ -66,17 +67,6 @@ def test_scores_come_from_the_file_alone(tmp_path, grid):
     assert rescore(path) == {cell: score_of(outcomes) for cell, outcomes in grid.items()}
 
 
-def change(path, column, row, value):
-    table = pq.read_table(path)
-    values = table.column(column).to_pylist()
-    values[row] = value
-    field = table.schema.field(column)
-    table = table.set_column(
-        table.schema.get_field_index(column), field, pa.array(values, field.type)
-    )
-    pq.write_table(table, path)
-
-
 def test_one_flipped_prediction_changes_score_and_digest(tmp_path, grid):
     path = tmp_path / "predictions.parquet"
     digest, before = write_predictions(path, grid), rescore(path)
@@ -94,7 +84,7 @@ def test_one_flipped_prediction_changes_score_and_digest(tmp_path, grid):
 @pytest.mark.parametrize(
     ("column", "row", "value", "message"),
     [
-        ("item", 1, "i0", "an item stands twice in colours-th/test at beta 0"),
+        ("item", 1, "i0", "an item stands twice: 'i0' in colours-th/test at beta 0"),
         ("task", 70, "colours-th", "an item stands twice|are not together"),
         ("beta", 20, 7.0, "the rows of colours-th/test at beta 0 are not together"),
         ("chance", 0, 0.0, "out of range"),
@@ -121,3 +111,43 @@ def test_other_files_are_refused(tmp_path):
 def test_nothing_measured_is_an_empty_file(tmp_path):
     write_predictions(tmp_path / "p", {})
     assert read_predictions(tmp_path / "p") == {}
+
+
+def test_details_and_missing_questions_round_trip(tmp_path, grid):
+    detailed = dataclasses.replace(
+        grid[FIRST],
+        missing=("gone",),
+        predicted=(UNPARSED, *grid[FIRST].predicted[1:]),
+        rank=np.concatenate([[3], grid[FIRST].rank[1:]]).astype(np.int32),
+        correct=np.concatenate([[False], grid[FIRST].correct[1:]]),
+        details=Details.of(
+            50,
+            images=[f"picture-{row // 5}" for row in range(50)],
+            countries=["th"] * 25 + [None] * 25,
+            raw=["well, perhaps"] + ["B"] * 49,
+            log_likelihoods=[(-1.5, -0.25)] * 49 + [None],
+        ),
+    )
+    path = tmp_path / "p"
+    write_predictions(path, grid | {FIRST: detailed})
+    found = read_predictions(path)
+    after = found[FIRST]
+    assert after.missing == ("gone",)
+    assert after.details == detailed.details
+    assert after.items == detailed.items
+    assert len(set(after.pictures)) == 10
+    assert score_of(after).unparsed == 1
+    assert score_of(after).missing == 1
+    assert (score_of(after).n, score_of(after).pictures) == (50, 10)
+    # The other cells record no more than before.
+    other = found[Cell(0.0, "colours-th", "test")]
+    assert other.details == Details.of(50)
+    assert other.pictures == other.items
+
+
+def test_an_unreadable_answer_cannot_be_right(tmp_path, grid):
+    path = tmp_path / "p"
+    write_predictions(path, grid)
+    change(path, "predicted", 50 + int(np.flatnonzero(grid[sorted(grid)[1]].correct)[0]), "")
+    with pytest.raises(BadPredictions, match="was unreadable and counts as right"):
+        read_predictions(path)

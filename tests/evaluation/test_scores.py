@@ -15,22 +15,8 @@ from ggez_hub.evaluation.comparison import (
     parity,
     parity_difference,
 )
-from ggez_hub.evaluation.outcomes import Outcomes
 from ggez_hub.evaluation.scores import NoItems, score_of, wilson
-
-
-def outcomes(correct, chance=0.25, items=None):
-    correct = np.asarray(correct, dtype=bool)
-    n = len(correct)
-    ids = tuple(items or (f"i{row}" for row in range(n)))
-    return Outcomes(
-        items=ids,
-        gold=ids,
-        predicted=ids,
-        rank=np.where(correct, 1, 2).astype(np.int32),
-        correct=correct,
-        chance=np.full(n, float(chance)),
-    )
+from tests.evaluation.conftest import outcomes
 
 
 @pytest.mark.parametrize(
@@ -149,3 +135,26 @@ def test_only_the_same_questions_are_compared():
         parity(Sides((a,), ()), 0.4)
     with pytest.raises(NotComparable, match="at least two pictures"):
         mean([outcomes([1])])
+
+
+def test_questions_about_one_picture_are_drawn_together():
+    """515 pictures with four questions each, alike within a picture: as if there were 515."""
+    random = np.random.default_rng(3)
+    right = np.repeat(random.random(515) < 0.6, 4)
+    pictures = np.repeat([f"p{n}" for n in range(515)], 4).tolist()
+    score = score_of(outcomes(right, images=pictures))
+    assert (score.n, score.pictures) == (2060, 515)
+    low, high = wilson(int(right.sum()) // 4, 515)
+    assert (score.low, score.high) == pytest.approx((100 * low, 100 * high), abs=0.5)
+    assert score.se == pytest.approx(100 * np.std(right, ddof=1) / math.sqrt(515), rel=1e-2)
+    # Taken for different pictures the same answers would look twice as certain.
+    alone = score_of(outcomes(right))
+    assert score.se == pytest.approx(2 * alone.se, rel=1e-2)
+    assert score_of(outcomes(right, images=pictures)) == score
+
+
+def test_a_cluster_interval_where_nothing_varies():
+    all_right = score_of(outcomes([1] * 40, images=[f"p{n // 4}" for n in range(40)]))
+    assert (all_right.low, all_right.high) == (100 * wilson(10, 10)[0], 100)
+    one_picture = score_of(outcomes([1, 0], images=["p", "p"]))
+    assert (one_picture.low, one_picture.high) == (0, 100)

@@ -106,6 +106,29 @@ def test_an_output_that_differs_is_refused(locked, tmp_path):
     assert not (tmp_path / "second").exists()
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        (("adapters", 0, "beta", "value"), 0.75, "the lock says 'beta 0.75: "),
+        (("alpha", "value"), 0.9, "the lock says 'alpha 0.90000: "),
+        (("base", "revision"), "0" * 40, "the lock says 'base: "),
+    ],
+    ids=["beta", "alpha", "base"],
+)
+def test_a_lock_that_was_edited_is_named(locked, tmp_path, key, value, words):
+    folder = tmp_path / "first"
+    assert CliRunner().invoke(cli, ["verify", str(folder)]).exit_code == 0
+    content = json.loads((folder / "ggez.lock").read_text())
+    part = content["resolution"]
+    for name in key[:-1]:
+        part = part[name]
+    part[key[-1]] = value
+    (folder / "ggez.lock").write_text(json.dumps(content))
+    result = CliRunner().invoke(cli, ["verify", str(folder)])
+    assert result.exit_code == 1
+    assert words in result.stderr
+
+
 def test_a_poisoned_cache_is_noticed_and_cleaned(locked, tmp_path):
     hub, _, lock = locked
     cache = Path(constants.HF_HUB_CACHE)

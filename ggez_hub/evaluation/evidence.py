@@ -1,0 +1,203 @@
+"""What a claim rests on: a card or a results folder together with its predictions.
+
+A card is the README.md of an adapter whose rows name the sha256 of their predictions file, which
+lies below the card's folder. A results folder holds `results.json` and its predictions.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+
+from ggez_hub.cards import AdapterCard, AlphaRecord, CardDocument, read_card
+from ggez_hub.cards.schema import (
+    BetaKey,
+    Block,
+    FilePath,
+    LanguageTag,
+    RegionId,
+    RepoId,
+    Sha256,
+    Unknown,
+)
+from ggez_hub.errors import GgezError
+from ggez_hub.evaluation.outcomes import Cell, Outcomes
+from ggez_hub.evaluation.predictions import parse_predictions
+from ggez_hub.evaluation.selection import task_of
+from ggez_hub.weights import sha256_file
+
+CARD = "README.md"
+RESULTS = "results.json"
+PREDICTIONS = "predictions.parquet"
+
+
+class NoEvidence(GgezError):
+    """There is nothing that a score could be recomputed from."""
+
+
+class TaskRecord(Block):
+    """What has to be known of a task to make parity of its answers."""
+
+    metric: str
+    judge: str = "none"
+    side: Literal["global", "others", "regional"]
+    regions: list[RegionId] = Field(default_factory=list)
+    language: LanguageTag | Unknown = "unknown"
+    dataset: RepoId | Unknown = "unknown"
+    revision: str = "unknown"
+    digests: dict[str, Sha256] = Field(default_factory=dict)
+
+    @property
+    def scale(self) -> str:
+        """What may be averaged together: one metric, of one judge."""
+        return self.metric if self.judge == "none" else f"{self.metric} by {self.judge}"
+
+
+class Header(Block):
+    """What decides the figures of a results folder, beside the predictions.
+
+    `data` are the data sets that the adapter was trained on, as its card names them. `digests` of a
+    task are by split.
+    """
+
+    schema_version: Literal[1] = 1
+    region: RegionId
+    alpha: AlphaRecord
+    tasks: dict[str, TaskRecord] = Field(min_length=1)
+    data: list[str] | Unknown = "unknown"
+    measured_by: Literal["self", "registry"] = "self"
+    evaluator: str = "unknown"
+    models: dict[BetaKey, Sha256] = Field(default_factory=dict)
+    predictions: FilePath = PREDICTIONS
+    sha256: Sha256
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """Predictions, and what has to be known to make scores of them.
+
+    recorded  what results.json says came out; None for a card
+    document  the card; None for a results folder
+    problems  what is wrong with the files themselves
+    """
+
+    place: Path
+    header: Header
+    outcomes: Mapping[Cell, Outcomes]
+    recorded: dict[str, Any] | None = None
+    document: CardDocument | None = None
+    problems: tuple[str, ...] = ()
+
+    def tasks_at(self, beta: float, split: str) -> dict[str, Outcomes]:
+        """The outcomes of every task at one beta and split that was asked."""
+        return {
+            cell.task: outcomes
+            for cell, outcomes in self.outcomes.items()
+            if cell.beta == beta and cell.split == split and len(outcomes)
+        }
+
+    def betas(self, split: str) -> tuple[float, ...]:
+        """The betas that were measured on a split."""
+        return tuple(sorted({cell.beta for cell in self.outcomes if cell.split == split}))
+
+
+def open_evidence(path: Path) -> Evidence:
+    """A results folder, a card, or a folder with one.
+
+    Raises NoEvidence where there are no predictions, BadCard and BadPredictions.
+    """
+    folder = path if path.is_dir() else path.parent
+    if path.name == RESULTS or (path.is_dir() and (path / RESULTS).is_file()):
+        return _open_results(folder)
+    card = path / CARD if path.is_dir() else path
+    if not card.is_file():
+        raise NoEvidence(
+            f"{path} holds neither {RESULTS} nor a card ({CARD})",
+            "Give a results folder, an adapter's folder, or its card.",
+        )
+    return _open_card(card)
+
+
+def _open_results(folder: Path) -> Evidence:
+    try:
+        content = json.loads((folder / RESULTS).read_text(encoding="utf-8"))
+        # Through JSON again: it knows no tuples, and the strict schema no lists in their place.
+        header = Header.model_validate_json(json.dumps(content.pop("header")))
+    except (OSError, ValueError, KeyError, AttributeError, ValidationError) as error:
+        raise NoEvidence(f"{folder / RESULTS} cannot be read: {error}") from error
+    place = folder / header.predictions
+    if not place.is_file():
+        raise NoEvidence(f"{place} is missing", "It holds the answers that the scores are made of.")
+    found = sha256_file(place)
+    problems = () if found == header.sha256 else (_other_file(place, found, header.sha256),)
+    return Evidence(folder, header, parse_predictions(place), content, problems=problems)
+
+
+def _open_card(path: Path) -> Evidence:
+    document = read_card(path)
+    card = document.card
+    if card.curve == "unknown":
+        raise NoEvidence(f"{path} holds no curve", "There are no scores to recompute.")
+    rows = [row for tasks in card.curve.values() for row in tasks.values()]
+    wanted = sorted({row.predictions for row in rows} - {"unknown"})
+    files = {sha256_file(file): file for file in sorted(path.parent.rglob("*.parquet"))}
+    outcomes: dict[Cell, Outcomes] = {}
+    problems = []
+    # A file that no row names may be one that was changed since: its answers are looked at too.
+    strangers = [file for digest, file in files.items() if digest not in wanted]
+    for digest in wanted:
+        file = files.get(digest)
+        if file is None and strangers:
+            file = strangers.pop(0)
+            problems.append(_other_file(file, sha256_file(file), digest))
+        if file is None:
+            problems.append(f"no file here has the sha256 {digest[:16]}… that the card names")
+            continue
+        outcomes |= parse_predictions(file)
+    if not outcomes:
+        raise NoEvidence(
+            f"{path}: there are no predictions beside the card",
+            "Download the adapter's repository whole: its evidence folder holds them.",
+        )
+    header = _header_of(card, wanted[0])
+    return Evidence(path.parent, header, outcomes, document=document, problems=tuple(problems))
+
+
+def _header_of(card: AdapterCard, sha256: str) -> Header:
+    assert card.curve != "unknown"  # noqa: S101 - the caller has looked
+    tasks: dict[str, TaskRecord] = {}
+    for rows in card.curve.values():
+        for key, row in rows.items():
+            name = task_of(key)
+            known = tasks.get(name)
+            tasks[name] = TaskRecord(
+                metric=row.metric,
+                judge=row.judge,
+                side=row.side,
+                regions=sorted(row.by_country),
+                digests={**(known.digests if known else {}), row.split: row.task},
+            )
+    return Header(
+        region=card.region,
+        alpha=card.alpha,
+        tasks=tasks,
+        data=data_of(card),
+        measured_by="self",
+        sha256=sha256,
+    )
+
+
+def data_of(card: AdapterCard) -> list[str] | Unknown:
+    """The data sets that a card says were trained on."""
+    if card.data_filter == "unknown" or card.data_filter.sources == "unknown":
+        return "unknown"
+    return [source.repo for source in card.data_filter.sources]
+
+
+def _other_file(place: Path, found: str, wanted: str) -> str:
+    return f"{place.name} has the sha256 {found[:16]}…, recorded is {wanted[:16]}…: it was changed"

@@ -1,0 +1,147 @@
+"""Q_global, Q_others, Q_regional and GRP of predictions; a Pareto table where there is no GRP.
+
+Q_others is the global side without the region's own items: what a claim of retention rests on, since
+the global side may contain the region. An item of which no country is recorded counts as outside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ggez_hub.errors import GgezError
+from ggez_hub.evaluation.comparison import Estimate, Sides, mean, parity
+from ggez_hub.evaluation.evidence import Evidence, TaskRecord
+from ggez_hub.evaluation.outcomes import Outcomes
+from ggez_hub.regions import find_region
+
+
+class NoScale(GgezError):
+    """No metric of one judge was measured on both sides: there is no GRP."""
+
+
+@dataclass(frozen=True, eq=False)
+class Suite:
+    """The outcomes of one model on one scale, task by task, on the three sides.
+
+    `inside` counts items of the global side that are of the region, `unplaced` those of which no
+    country is recorded.
+    """
+
+    world: Mapping[str, Outcomes]
+    others: Mapping[str, Outcomes]
+    regional: Mapping[str, Outcomes]
+    inside: int
+    unplaced: int
+
+    @property
+    def sides(self) -> Sides:
+        """The two sides of parity."""
+        return Sides(tuple(self.world.values()), tuple(self.regional.values()))
+
+
+@dataclass(frozen=True)
+class Quantities:
+    """The figures of one model; scores and GRP on 0-100, `grp` above chance, `grp_raw` as scored."""
+
+    q_global: Estimate
+    q_others: Estimate | None
+    q_regional: Estimate
+    grp: Estimate
+    grp_raw: Estimate
+
+
+@dataclass(frozen=True)
+class Vector:
+    """The scores of one beta on every side and scale, and the betas that are nowhere worse."""
+
+    beta: float
+    scores: Mapping[tuple[str, str], Estimate]
+    dominated_by: tuple[float, ...]
+
+
+def common_scale(tasks: Mapping[str, TaskRecord], outcomes: Mapping[str, Outcomes]) -> str:
+    """The scale that parity is computed in: on both sides, and of these the least guessable.
+
+    Raises NoScale, with the scales of each side.
+    """
+    sides: dict[str, set[str]] = {"global": set(), "regional": set()}
+    floors: dict[str, float] = {}
+    for name, asked in outcomes.items():
+        record = tasks[name]
+        sides.setdefault(record.side, set()).add(record.scale)
+        floors[record.scale] = max(floors.get(record.scale, 0.0), float(asked.chance.mean()))
+    common = sides["global"] & sides["regional"]
+    if not common:
+        raise NoScale(
+            "no GRP: the global side is measured by "
+            f"{', '.join(sorted(sides['global'])) or 'nothing'}, the regional side by "
+            f"{', '.join(sorted(sides['regional'])) or 'nothing'}",
+            "Scores of different metrics or judges are never averaged: see the Pareto table.",
+        )
+    return min(common, key=lambda scale: (floors[scale], scale))
+
+
+def suite(evidence: Evidence, beta: float, split: str, scale: str) -> Suite:
+    """What one model answered on one split and scale."""
+    members = frozenset(find_region(evidence.header.region).members)
+    world, others, regional = {}, {}, {}
+    inside = unplaced = 0
+    for name, outcomes in evidence.tasks_at(beta, split).items():
+        record = evidence.header.tasks[name]
+        if record.scale != scale:
+            continue
+        if record.side == "regional":
+            regional[name] = outcomes
+            continue
+        if record.side == "global":
+            world[name] = outcomes
+        countries = outcomes.details.countries if outcomes.details else (None,) * len(outcomes)
+        outside = np.array([country not in members for country in countries])
+        inside += int((~outside).sum())
+        unplaced += countries.count(None)
+        if outside.any():
+            others[name] = outcomes.where(outside)
+    return Suite(world, others, regional, inside, unplaced)
+
+
+def quantities(found: Suite, alpha: float) -> Quantities:
+    """The figures of a suite; raises NotComparable where a side is empty or has one picture."""
+    return Quantities(
+        q_global=mean(found.sides.global_tasks),
+        q_others=mean(tuple(found.others.values())) if found.others else None,
+        q_regional=mean(found.sides.regional_tasks),
+        grp=parity(found.sides, alpha),
+        grp_raw=parity(found.sides, alpha, raw=True),
+    )
+
+
+def pareto(evidence: Evidence, split: str) -> tuple[Vector, ...]:
+    """Every beta with its score on each side and scale, in place of a GRP."""
+    vectors: dict[float, dict[tuple[str, str], Estimate]] = {}
+    for beta in evidence.betas(split):
+        groups: dict[tuple[str, str], list[Outcomes]] = {}
+        for name, outcomes in evidence.tasks_at(beta, split).items():
+            record = evidence.header.tasks[name]
+            groups.setdefault((record.side, record.scale), []).append(outcomes)
+        vectors[beta] = {key: mean(tasks) for key, tasks in groups.items()}
+    return tuple(
+        Vector(
+            beta,
+            scores,
+            tuple(b for b, other in vectors.items() if b != beta and _dominates(other, scores)),
+        )
+        for beta, scores in vectors.items()
+    )
+
+
+def _dominates(
+    first: Mapping[tuple[str, str], Estimate], second: Mapping[tuple[str, str], Estimate]
+) -> bool:
+    """Whether `first` is nowhere lower and somewhere higher; never where it was not measured."""
+    if set(first) != set(second):
+        return False
+    differences = [first[key].value - second[key].value for key in second]
+    return min(differences) >= 0 and max(differences) > 0

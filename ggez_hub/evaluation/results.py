@@ -1,0 +1,218 @@
+"""A results folder: `results.json`, whose every figure follows from the predictions beside it.
+
+header     what decides the figures: region, alpha with provenance, tasks, digests
+scores     beta -> `<task>/<split>` -> score, interval, chance-corrected, by country ...
+parity     split -> beta -> Q_global, Q_others, Q_regional, GRP; or why there is none, and Pareto
+selection  beta, how sure the choice is, and what it is worth
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from ggez_hub.cards.schema import CountryScore, CurveRow
+from ggez_hub.evaluation.breakdown import breakdown, breakdowns
+from ggez_hub.evaluation.choosing import (
+    FEW_ITEMS,
+    REPORT,
+    SELECT,
+    choose_from,
+    cross_fit,
+    items_of,
+    probabilities,
+    sides_by_beta,
+)
+from ggez_hub.evaluation.comparison import Estimate
+from ggez_hub.evaluation.evidence import PREDICTIONS, RESULTS, Evidence, Header
+from ggez_hub.evaluation.leakage import contamination
+from ggez_hub.evaluation.outcomes import Cell, Outcomes
+from ggez_hub.evaluation.predictions import write_predictions
+from ggez_hub.evaluation.quantities import NoScale, common_scale, pareto, quantities, suite
+from ggez_hub.evaluation.scores import Score, score_of
+from ggez_hub.evaluation.selection import NoCurve, trade
+
+Json = dict[str, Any]
+
+
+def write_results(folder: Path, header: Json, outcomes: Mapping[Cell, Outcomes]) -> Evidence:
+    """Write predictions and every figure that follows from them into `folder`.
+
+    header: the fields of Header but for the predictions' digest. The folder may be there already.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    sha256 = write_predictions(folder / PREDICTIONS, outcomes)
+    evidence = Evidence(folder, Header.model_validate({**header, "sha256": sha256}), outcomes)
+    content = {"header": evidence.header.model_dump(mode="json"), **figures(evidence)}
+    partial = folder / f".{RESULTS}.partial"
+    partial.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    partial.replace(folder / RESULTS)
+    return evidence
+
+
+def figures(evidence: Evidence) -> Json:
+    """Every figure of a results folder, from header and predictions alone."""
+    leaks = contamination(evidence.header)
+    scores: dict[str, Json] = {}
+    for cell in sorted(evidence.outcomes):
+        outcomes = evidence.outcomes[cell]
+        key = f"{cell.task}/{cell.split}"
+        scores.setdefault(f"{cell.beta:g}", {})[key] = (
+            {**_score(outcomes), "contamination": leaks[cell.task]}
+            if len(outcomes)
+            else {"n": 0, "missing": len(outcomes.missing)}
+        )
+    splits = sorted({cell.split for cell in evidence.outcomes})
+    return {
+        "scores": scores,
+        "parity": {split: _parity(evidence, split) for split in splits},
+        "selection": _selection(evidence),
+    }
+
+
+def curve_of(evidence: Evidence) -> dict[str, dict[str, CurveRow]]:
+    """The card's curve that the predictions give: beta key -> `<task>/<split>` -> row."""
+    curve: dict[str, dict[str, CurveRow]] = {}
+    header = evidence.header
+    for cell in sorted(evidence.outcomes):
+        outcomes, record = evidence.outcomes[cell], header.tasks[cell.task]
+        if not len(outcomes):
+            continue
+        score, key = score_of(outcomes), f"{cell.beta:g}"
+        split: Literal["validation", "test"] = "test" if cell.split == "test" else "validation"
+        curve.setdefault(key, {})[f"{cell.task}/{split}"] = CurveRow(
+            score=score.score,
+            n=score.n,
+            se=score.se,
+            floor=score.floor,
+            metric=record.metric,
+            judge=record.judge,
+            split=split,
+            side=record.side,
+            by_country=by_country(outcomes, score, record.regions),
+            measured_by=header.measured_by,
+            evaluator=header.evaluator,
+            model=header.models.get(key, "0" * 64),
+            task=record.digests.get(split, "0" * 64),
+            predictions=header.sha256,
+        )
+    return curve
+
+
+def by_country(outcomes: Outcomes, score: Score, regions: list[str]) -> dict[str, CountryScore]:
+    """The score of each country: of its items where they are recorded, else of the whole task."""
+    parts = breakdown(outcomes, "countries")
+    found = dict(parts.parts) if parts else dict.fromkeys(regions, score)
+    return {
+        country: CountryScore(score=s.score, n=s.n, se=s.se) for country, s in sorted(found.items())
+    }
+
+
+def _score(outcomes: Outcomes) -> Json:
+    score = score_of(outcomes)
+    found: Json = {**_plain(score), "normalised": score.normalised}
+    found["normalised_interval"] = [score.normalised_low, score.normalised_high]
+    found["at_chance"] = score.at_chance
+    for dimension, parts in breakdowns(outcomes).items():
+        found[dimension] = {
+            "micro": score.score,
+            "macro": _estimate(parts.macro),
+            "unknown": parts.unknown,
+            "parts": {name: _plain(part) for name, part in parts.parts.items()},
+        }
+    return found
+
+
+def _plain(score: Score) -> Json:
+    return {
+        "score": score.score,
+        "n": score.n,
+        "se": score.se,
+        "interval": [score.low, score.high],
+        "floor": score.floor,
+        "pictures": score.pictures,
+        "missing": score.missing,
+        "unparsed": score.unparsed,
+    }
+
+
+def _estimate(value: Estimate | None) -> Json | None:
+    if value is None:
+        return None
+    return {"value": value.value, "se": value.se, "interval": [value.low, value.high]}
+
+
+def _parity(evidence: Evidence, split: str) -> Json:
+    betas = evidence.betas(split)
+    alpha = evidence.header.alpha.value
+    try:
+        scale = common_scale(evidence.header.tasks, evidence.tasks_at(betas[0], split))
+    except NoScale as problem:
+        return {"grp": None, "reason": problem.message, "pareto": _pareto(evidence, split)}
+    points = {}
+    for beta in betas:
+        at = suite(evidence, beta, split, scale)
+        if not (at.world and at.regional):
+            continue
+        found = quantities(at, alpha)
+        points[f"{beta:g}"] = {
+            "q_global": _estimate(found.q_global),
+            "q_others": _estimate(found.q_others),
+            "q_regional": _estimate(found.q_regional),
+            "grp": _estimate(found.grp),
+            "grp_raw": _estimate(found.grp_raw),
+            "regional_items_in_global": at.inside,
+            "items_without_country": at.unplaced,
+        }
+    return {"alpha": alpha, "scale": scale, "points": points}
+
+
+def _pareto(evidence: Evidence, split: str) -> list[Json]:
+    return [
+        {
+            "beta": vector.beta,
+            "scores": [
+                {"side": side, "scale": scale, **(_estimate(value) or {})}
+                for (side, scale), value in sorted(vector.scores.items())
+            ],
+            "dominated_by": list(vector.dominated_by),
+        }
+        for vector in pareto(evidence, split)
+    ]
+
+
+def _selection(evidence: Evidence) -> Json:
+    header, alpha = evidence.header, evidence.header.alpha.value
+    try:
+        seen = trade(curve_of(evidence), SELECT, alpha, header.region, header.region)
+    except NoCurve as problem:
+        return {"beta": None, "reason": problem.message}
+    by_beta = sides_by_beta(evidence, (SELECT,), seen.metric, seen.at_chance)
+    found: Json = {
+        "beta": seen.chosen.beta,
+        "best": seen.best.beta,
+        "rule": "the smallest beta within one standard error of the best GRP",
+        "select": SELECT,
+        "scale": seen.metric,
+        "at_chance": list(seen.at_chance),
+        "items": items_of(by_beta),
+        "probabilities": {
+            f"{beta:g}": p
+            for beta, p in probabilities(
+                by_beta, alpha, {p.beta: p.se for p in seen.points}
+            ).items()
+        },
+    }
+    if items_of(by_beta) < FEW_ITEMS and evidence.betas(REPORT):
+        both = sides_by_beta(evidence, (SELECT, REPORT), seen.metric, seen.at_chance)
+        fitted = cross_fit(both, alpha)
+        found |= {
+            "beta": choose_from(both, alpha),
+            "select": "cross-fitted by picture",
+            "folds": list(fitted.folds),
+            "grp": _estimate(fitted.grp),
+            "over_base": _estimate(fitted.over_base),
+        }
+    return found

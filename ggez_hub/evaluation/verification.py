@@ -1,0 +1,180 @@
+"""Every figure of a card or a results folder, recomputed from its predictions without a model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ggez_hub.cards import CurveRow
+from ggez_hub.errors import GgezError
+from ggez_hub.evaluation.consistency import contradictions
+from ggez_hub.evaluation.evidence import PREDICTIONS, Evidence, open_evidence
+from ggez_hub.evaluation.outcomes import Cell, Outcomes
+from ggez_hub.evaluation.predictions import BadPredictions
+from ggez_hub.evaluation.results import by_country, figures
+from ggez_hub.evaluation.scores import score_of
+from ggez_hub.evaluation.selection import task_of
+
+# Figures are written with all their digits; what is left is another order of summation.
+TOLERANCE = 1e-9
+# A file that was replaced contradicts in thousands of rows; these are enough to see how.
+MOST = 20
+
+
+class DoesNotFollow(GgezError):
+    """A figure is not what the predictions give, or they contradict themselves."""
+
+
+@dataclass(frozen=True, eq=False)
+class Verification:
+    """What came of it: how many figures were recomputed, and everything that does not follow."""
+
+    evidence: Evidence
+    figures: int
+    problems: tuple[str, ...]
+    unproven: int
+    recomputed: dict[str, Any]
+
+    @property
+    def selection(self) -> dict[str, Any]:
+        """beta as chosen again, and how sure the choice is."""
+        found: dict[str, Any] = self.recomputed["selection"]
+        return found
+
+
+def verify_evidence(path: Path) -> Verification:
+    """Recompute a card or a results folder.
+
+    Raises NoEvidence and what reading raises. `unproven` counts the card's rows that name no
+    predictions: nobody can recompute them.
+    """
+    evidence = open_evidence(path)
+    problems = list(evidence.problems)
+    rows = contradictions(evidence.outcomes)
+    problems += rows[:MOST]
+    if len(rows) > MOST:
+        problems.append(f"and {len(rows) - MOST} more rows of the predictions contradict")
+    unproven = 0
+    if evidence.recorded is not None:
+        _known_tasks(evidence)
+        recomputed = figures(evidence)
+        problems += differences(evidence.recorded, recomputed)
+        count = sum(1 for _ in _leaves(recomputed))
+    else:
+        recomputed = figures(evidence)
+        assert evidence.document is not None  # noqa: S101 - evidence is of a card or of results
+        curve = evidence.document.card.curve
+        assert curve != "unknown"  # noqa: S101 - open_evidence has looked
+        found, count, unproven = _card(curve, evidence.outcomes)
+        problems += found
+    return Verification(evidence, count, tuple(problems), unproven, recomputed)
+
+
+def _known_tasks(evidence: Evidence) -> None:
+    unknown = sorted({c.task for c in evidence.outcomes} - set(evidence.header.tasks))
+    if unknown:
+        raise BadPredictions(
+            f"{evidence.place / PREDICTIONS} answers {', '.join(unknown)}, "
+            "which the results do not describe"
+        )
+
+
+def differences(recorded: Any, recomputed: Any, where: str = "") -> list[str]:
+    """The places at which a recorded document is not the recomputed one, each with both values."""
+    if isinstance(recomputed, Mapping) and isinstance(recorded, Mapping):
+        return [
+            problem
+            for key in dict.fromkeys([*recomputed, *recorded])
+            for problem in differences(
+                recorded.get(key, _ABSENT),
+                recomputed.get(key, _ABSENT),
+                f"{where}: {key}" if where else str(key),
+            )
+        ]
+    if isinstance(recomputed, list) and isinstance(recorded, list):
+        if len(recorded) != len(recomputed):
+            return [f"{where} has {len(recorded)} entries, the predictions give {len(recomputed)}"]
+        return [
+            problem
+            for number, pair in enumerate(zip(recorded, recomputed, strict=True))
+            for problem in differences(*pair, f"{where}[{number}]")
+        ]
+    if _same(recorded, recomputed):
+        return []
+    return [f"{where} is {_shown(recorded)}, the predictions give {_shown(recomputed)}"]
+
+
+_ABSENT = object()
+
+
+def _same(recorded: Any, recomputed: Any) -> bool:
+    numbers = (int, float)
+    if isinstance(recorded, bool) or isinstance(recomputed, bool):
+        return recorded is recomputed
+    if isinstance(recorded, numbers) and isinstance(recomputed, numbers):
+        both_nan = math.isnan(recorded) and math.isnan(recomputed)
+        return both_nan or math.isclose(recorded, recomputed, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
+    return bool(recorded == recomputed)
+
+
+def _shown(value: Any) -> str:
+    if value is _ABSENT:
+        return "absent"
+    if isinstance(value, Mapping | list):
+        return "there"
+    return f"{value:.6g}" if isinstance(value, float) else repr(value)
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    if isinstance(value, Mapping):
+        for part in value.values():
+            yield from _leaves(part)
+    elif isinstance(value, list):
+        for part in value:
+            yield from _leaves(part)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield value
+
+
+def _card(
+    curve: Mapping[str, Mapping[str, CurveRow]], outcomes: Mapping[Cell, Outcomes]
+) -> tuple[list[str], int, int]:
+    """What does not follow, how many figures were compared, and how many rows have no predictions."""
+    found: list[str] = []
+    compared = unproven = 0
+    seen = set()
+    for beta, rows in curve.items():
+        for key, row in rows.items():
+            cell = Cell(float(beta), task_of(key), row.split)
+            seen.add(cell)
+            if row.predictions == "unknown":
+                unproven += 1
+            elif cell not in outcomes:
+                found.append(f"{cell} has a score on the card and no predictions")
+            else:
+                problems, number = _row(cell, row, outcomes[cell])
+                found += problems
+                compared += number
+    found += [
+        f"{cell} has predictions and no score on the card"
+        for cell in outcomes
+        if cell not in seen and len(outcomes[cell])
+    ]
+    return found, compared, unproven
+
+
+def _row(cell: Cell, row: CurveRow, outcomes: Outcomes) -> tuple[list[str], int]:
+    score = score_of(outcomes)
+    parts = by_country(outcomes, score, sorted(row.by_country))
+    recorded = {
+        **{name: getattr(row, name) for name in ("score", "n", "se", "floor")},
+        "by country": {country: part.model_dump() for country, part in row.by_country.items()},
+    }
+    recomputed = {
+        **{name: getattr(score, name) for name in ("score", "n", "se", "floor")},
+        "by country": {country: part.model_dump() for country, part in parts.items()},
+    }
+    return differences(recorded, recomputed, str(cell)), sum(1 for _ in _leaves(recomputed))

@@ -1,0 +1,93 @@
+"""Q_global, Q_others and Q_regional; and what stands in place of a GRP."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ggez_hub.evaluation.comparison import mean, parity
+from ggez_hub.evaluation.outcomes import Cell
+from ggez_hub.evaluation.quantities import NoScale, common_scale, pareto, quantities, suite
+from ggez_hub.evaluation.results import figures
+from tests.evaluation.conftest import outcomes
+from tests.evaluation.results import SHARES, TASKS, grid, write
+
+WORLD = {"metric": "choice_4", "side": "global"}
+THAI = {"metric": "choice_4", "side": "regional", "regions": ["th"]}
+
+
+def test_the_paper_s_global_contains_the_region_and_others_does_not(tmp_path):
+    """Table 5: 25.51 = w * 24.02 + (1 - w) * 25.84 with the region inside."""
+    world = outcomes(
+        [1] * 90 + [0] * 110 + [1] * 20 + [0] * 80,
+        items=[f"w{n}" for n in range(300)],
+        countries=["jp"] * 200 + ["th"] * 100,
+    )
+    thai = outcomes([1] * 30 + [0] * 70, items=[f"t{n}" for n in range(100)])
+    cells = {Cell(0.0, "world", "test"): world, Cell(0.0, "thai", "test"): thai}
+    evidence = write(tmp_path, cells, tasks={"world": WORLD, "thai": THAI})
+    at = suite(evidence, 0.0, "test", "choice_4")
+    found = quantities(at, 0.4)
+    assert (at.inside, at.unplaced) == (100, 0)
+    assert found.q_global.value == pytest.approx(100 * 110 / 300)
+    assert found.q_others.value == pytest.approx(45)
+    assert found.q_regional.value == pytest.approx(30)
+    assert found.grp_raw.value == pytest.approx(0.4 * 100 * 110 / 300 + 0.6 * 30)
+    assert found.grp.value == pytest.approx(
+        0.4 * 100 * (110 / 300 - 0.25) / 0.75 + 0.6 * 100 * 0.05 / 0.75
+    )
+
+
+def test_a_task_of_the_others_is_no_part_of_global(tmp_path):
+    cells = grid(50, tasks=("world", "thai"))
+    cells |= {Cell(b, "abroad", "test"): outcomes([1] * 10) for b in SHARES}
+    evidence = write(tmp_path, cells, tasks=TASKS | {"abroad": WORLD | {"side": "others"}})
+    at = suite(evidence, 0.5, "test", "choice_4")
+    assert set(at.world) == {"world"}
+    assert set(at.others) == {"world", "abroad"}
+    assert at.unplaced == 60
+    assert quantities(at, 0.4).grp == parity(at.sides, 0.4)
+
+
+@pytest.mark.parametrize(
+    "regional",
+    [{"metric": "likert"}, {"metric": "choice_4", "judge": "a-model"}],
+    ids=["metrics", "judges"],
+)
+def test_other_metrics_or_judges_have_a_pareto_table_and_no_grp(tmp_path, regional):
+    tasks = {"world": WORLD, "thai": THAI | regional}
+    evidence = write(tmp_path, tasks=tasks)
+    with pytest.raises(NoScale, match="no GRP: the global side is measured by choice_4"):
+        common_scale(evidence.header.tasks, evidence.tasks_at(0.0, "test"))
+    found = figures(evidence)["parity"]["test"]
+    assert found["grp"] is None
+    assert "no GRP" in found["reason"]
+    assert [row["beta"] for row in found["pareto"]] == [0.0, 0.5, 1.0]
+    # 0.5 gives up two points for twenty, so neither end is better on both sides.
+    assert [row["dominated_by"] for row in found["pareto"]] == [[], [], []]
+    assert figures(evidence)["selection"]["beta"] is None
+    json.dumps(found)
+
+
+def test_what_is_worse_on_both_sides_is_dominated(tmp_path):
+    shares = {0.0: (0.80, 0.40), 0.5: (0.85, 0.60), 1.0: (0.60, 0.62)}
+    evidence = write(
+        tmp_path, grid(shares=shares), tasks={"world": WORLD, "thai": THAI | {"metric": "x"}}
+    )
+    found = {vector.beta: vector.dominated_by for vector in pareto(evidence, "test")}
+    assert found == {0.0: (0.5,), 0.5: (), 1.0: ()}
+
+
+def test_the_least_guessable_common_scale_is_taken(tmp_path):
+    cells = grid(50)
+    for beta in SHARES:
+        cells[Cell(beta, "find", "test")] = outcomes([1, 0] * 20, chance=0.001)
+        cells[Cell(beta, "find-th", "test")] = outcomes([1, 0, 0, 0] * 10, chance=0.001)
+    tasks = TASKS | {
+        "find": WORLD | {"metric": "r1"}, "find-th": THAI | {"metric": "r1"}
+    }  # fmt: skip
+    evidence = write(tmp_path, cells, tasks=tasks)
+    assert common_scale(evidence.header.tasks, evidence.tasks_at(0.0, "test")) == "r1"
+    at = suite(evidence, 0.0, "test", "r1")
+    assert mean(at.sides.regional_tasks).value == 25
