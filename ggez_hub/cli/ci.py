@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from ggez_hub.cli.gate import gate_command
 from ggez_hub.cli.output import Output, hub_option, output_options
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ R = TypeVar("R")
 @click.group("ci", short_help="The steps of the registry's workflows.")
 def ci_command() -> None:
     """The steps of the registry's workflows."""
+
+
+ci_command.add_command(gate_command)
 
 
 def _place(command: Callable[..., R]) -> Callable[..., R]:

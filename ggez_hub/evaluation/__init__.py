@@ -10,6 +10,7 @@
     predictions  the outcomes as a file         consistency   what they must agree on
     evidence     a card or results folder       results       every figure of it
     verification the figures recomputed         leakage       what was trained on
+    held_out     what a claim may rest on       gates         pass, fail or undetermined
     paper        the paper's tables rechecked   plot          the picture of the trade-off
 
 Importing a module loads no torch; opening a model does.

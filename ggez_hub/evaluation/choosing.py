@@ -41,11 +41,13 @@ class CrossFitted:
     """What a beta chosen without a picture is worth on that picture.
 
     folds      the beta chosen for each fold
-    grp        of the held-out answers, each at its fold's beta
+    held_out   the answers that saw no choice, each at its fold's beta
+    grp        of the held-out answers
     over_base  the same less that of the base, item by item
     """
 
     folds: tuple[float, ...]
+    held_out: Sides
     grp: Estimate
     over_base: Estimate | None
 
@@ -146,6 +148,7 @@ def cross_fit(by_beta: Mapping[float, Sides], alpha: float) -> CrossFitted:
     )
     return CrossFitted(
         folds,
+        held_out,
         parity(held_out, alpha),
         parity_difference(held_out, base, alpha) if base else None,
     )
@@ -171,8 +174,13 @@ def _held_out(
     """One task whose every answer is that of the model chosen without its picture."""
     answers: list[Outcomes] = [getattr(sides, side)[number] for sides in at_fold]
     fold = np.array([fold_of[picture] for picture in answers[0].pictures])
-    correct = np.stack([a.correct for a in answers])[fold, np.arange(len(fold))]
-    return replace(answers[0], correct=correct)
+    rows = np.arange(len(fold))
+    return replace(
+        answers[0],
+        correct=np.stack([a.correct for a in answers])[fold, rows],
+        rank=np.stack([a.rank for a in answers])[fold, rows],
+        predicted=tuple(answers[f].predicted[row] for row, f in enumerate(fold)),
+    )
 
 
 def _tasks(sides: Sides) -> tuple[Outcomes, ...]:

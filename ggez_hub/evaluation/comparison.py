@@ -85,6 +85,28 @@ def mean_difference(first: Sequence[Outcomes], second: Sequence[Outcomes]) -> Es
     )
 
 
+def paired_change(first: Sequence[Outcomes], second: Sequence[Outcomes]) -> Estimate:
+    """mean(first) - mean(second) with an interval that is honest where few answers changed.
+
+    Half an answer that turned right and half one that turned wrong are added to each side of every
+    task (Agresti and Min, Statistics in Medicine 24, 2005): that nothing changed among 184 items
+    does not show that nothing ever will. `value` is the difference as it is. Raises NotComparable.
+    """
+    plain = mean_difference(first, second)
+    pairs = _matched(tuple(first), tuple(second))
+    weight = 1 / len(pairs)
+    shrunk = _estimate(
+        [
+            _Term(weight * len(a) / (len(a) + 2), a.pictures, _points(a) - _points(b))
+            for a, b in pairs
+        ]
+    )
+    added = math.sqrt(math.fsum((100 * weight / (len(a) + 2)) ** 2 for a, _ in pairs))
+    se = math.hypot(shrunk.se, added)
+    low, high = shrunk.value - Z_95 * se, shrunk.value + Z_95 * se
+    return Estimate(plain.value, se, low, high, plain.pictures)
+
+
 def parity(sides: Sides, alpha: float, *, raw: bool = False) -> Estimate:
     """GRP = alpha * Q_global + (1 - alpha) * Q_regional of chance-corrected scores.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -100,6 +100,14 @@ class Evidence:
             for cell, outcomes in self.outcomes.items()
             if cell.beta == beta and cell.split == split and len(outcomes)
         }
+
+    def with_datasets(self, datasets: Mapping[str, str]) -> Evidence:
+        """The same, knowing which data set a task is of: a card does not say it."""
+        tasks = {
+            name: record.model_copy(update={"dataset": datasets.get(name, record.dataset)})
+            for name, record in self.header.tasks.items()
+        }
+        return replace(self, header=self.header.model_copy(update={"tasks": tasks}))
 
     def betas(self, split: str) -> tuple[float, ...]:
         """The betas that were measured on a split."""

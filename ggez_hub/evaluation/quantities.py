@@ -6,7 +6,7 @@ the global side may contain the region. An item of which no country is recorded 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -98,13 +98,22 @@ def suite(evidence: Evidence, beta: float, split: str, scale: str) -> Suite:
             continue
         if record.side == "global":
             world[name] = outcomes
-        countries = outcomes.details.countries if outcomes.details else (None,) * len(outcomes)
-        outside = np.array([country not in members for country in countries])
-        inside += int((~outside).sum())
-        unplaced += countries.count(None)
-        if outside.any():
-            others[name] = outcomes.where(outside)
+        abroad = outside(outcomes, members)
+        inside += len(outcomes) - len(abroad)
+        unplaced += _countries(outcomes).count(None)
+        if len(abroad):
+            others[name] = abroad
     return Suite(world, others, regional, inside, unplaced)
+
+
+def outside(outcomes: Outcomes, members: Collection[str]) -> Outcomes:
+    """The questions that are not about a country of the region."""
+    keep = [country not in members for country in _countries(outcomes)]
+    return outcomes.where(np.array(keep, bool))
+
+
+def _countries(outcomes: Outcomes) -> tuple[str | None, ...]:
+    return outcomes.details.countries if outcomes.details else (None,) * len(outcomes)
 
 
 def quantities(found: Suite, alpha: float) -> Quantities:
