@@ -16,7 +16,7 @@ from ggez_hub.regions.catalogue import Region, groups
 from ggez_hub.regions.chain import fallback_chain
 from ggez_hub.regions.confusion import LanguageReading, language_reading, spelled_out
 from ggez_hub.regions.globalisation import Alpha, alpha
-from ggez_hub.regions.lookup import UnknownRegion, find_region
+from ggez_hub.regions.lookup import UnknownRegion, find_region, known_region
 from ggez_hub.regions.parity import grp, mean_score, normalised
 from ggez_hub.regions.spoken import SpokenLanguage, languages
 
@@ -31,6 +31,7 @@ __all__ = [
     "find_region",
     "groups",
     "grp",
+    "known_region",
     "language_reading",
     "languages",
     "mean_score",

@@ -57,6 +57,14 @@ def find_region(asked: str) -> Region:
     An id, an alias (`sea`), an ISO 3166-1 alpha-3 or M49 code, or a name in any language of CLDR
     ("Thailand", "ไทย"), tried in that order. Raises UnknownRegion.
     """
+    region = known_region(asked)
+    if region is None:
+        raise UnknownRegion(asked, near_ids(asked.strip()))
+    return region
+
+
+def known_region(asked: str) -> Region | None:
+    """The region that `asked` names as `find_region` takes it, or None, at once."""
     text = asked.strip()
     key = text.lower()
     for table, spelling in (
@@ -69,10 +77,7 @@ def find_region(asked: str) -> Region:
     from ggez_hub.regions.names import code_of_name
 
     code = code_of_name(text)
-    region = _by_code(code) if code is not None else None
-    if region is None:
-        raise UnknownRegion(asked, near_ids(text))
-    return region
+    return _by_code(code) if code is not None else None
 
 
 def near_ids(asked: str) -> tuple[str, ...]:
