@@ -26,6 +26,7 @@ COMMANDS = {
     "ci": Entry("ci", "The steps of the registry's workflows."),
     "demo": Entry("demo", "Pull a Thai model from a hub on this machine and recompute its table."),
     "extract": Entry("extract", "A LoRA or a task vector from a full fine-tune."),
+    "filter": Entry("filter", "A training set of a region from public corpora."),
     "grp": Entry("regions", "Global-Regional Parity of two scores."),
     "kof": Entry("regions", "The KOF Globalisation Index: releases on this machine."),
     "merge": Entry("merge", "Merge local folders: a base and its adapters."),

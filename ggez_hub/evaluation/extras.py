@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
-
-from ggez_hub.errors import MissingExtra
+from ggez_hub.extras import require_of
 
 
 def require(*libraries: str) -> None:
     """Raise MissingExtra for the first library that is not installed."""
-    for library in libraries:
-        if importlib.util.find_spec(library) is None:
-            raise MissingExtra(library, "eval")
+    require_of("eval", *libraries)

@@ -1,0 +1,69 @@
+"""`filter`: a regional, deduplicated training set from public corpora."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ggez_hub.cli.output import Output, output_options
+from ggez_hub.errors import UsageProblem
+
+if TYPE_CHECKING:
+    from ggez_hub.data.report import Report
+
+FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+
+
+@click.command("filter", short_help="A training set of a region from public corpora.")
+@click.argument("spec", type=FILE)
+@click.option("-o", "--out", "target", type=click.Path(path_type=Path), help="A new folder.")
+@click.option("--workers", type=click.IntRange(1, 256), default=1, show_default=True)
+@click.option("--strict", is_flag=True, help="Stop at the first thing that cannot be read.")
+@output_options
+def filter_command(
+    spec: Path, target: Path | None, workers: int, strict: bool, out: Output
+) -> None:
+    """A training set of a region from public corpora.
+
+    SPEC is YAML with `kind: filter`. The output has parquet files that `datasets` loads, and a
+    report of what was kept and why not. It can be stopped and run again.
+    """
+    from ggez_hub.data.reading import read_spec
+
+    asked = read_spec(spec)
+    if target is None:
+        raise UsageProblem("where should it be written?", "Give a new folder with -o.")
+    from ggez_hub.data.run import run_filter
+
+    with out.progress("steps") as progress:
+        task = progress.add_task("filtering", total=None)
+        report = run_filter(
+            asked,
+            spec.parent,
+            target,
+            workers=workers,
+            strict=strict,
+            did=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    _print(report, target, out)
+    out.document({"out": str(target), "report_digest": report.digest, **report.document})
+
+
+def _print(report: Report, target: Path, out: Output) -> None:
+    counts = report.document["counts"]
+    out.line(
+        f"{target}: {counts['kept']:,} of {counts['seen']:,} examples kept"
+        + (f", {counts['translated']:,} translations" if counts["translated"] else "")
+    )
+    rows = [
+        (f"{stage}: {reason}", f"{count:,}")
+        for stage, reasons in counts["dropped"].items()
+        for reason, count in reasons.items()
+    ]
+    if rows:
+        out.table(("dropped", "examples"), rows)
+    for warning in report.document["warnings"]:
+        out.line(f"warning: {warning}")
+    out.line(f"report: {target / 'README.md'}, digest {report.digest[:16]}")

@@ -1,0 +1,63 @@
+"""The output folder: parquet shards and the report, there when it is whole."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ggez_hub.data.chart import draw
+from ggez_hub.data.markdown import markdown
+from ggez_hub.data.plan import PartId, Plan
+from ggez_hub.data.report import Report
+from ggez_hub.data.table import BATCH, OUTPUT, read_batches
+from ggez_hub.data.work import Work, container
+
+
+def write_output(
+    out: Path, plan: Plan, work: Work, parts: Sequence[PartId], report: Report
+) -> None:
+    """Write `out` beside itself and rename it.
+
+    data/train-XXXXX-of-XXXXX.parquet, which `datasets` loads; report.json; data_filter.json, the
+    block of the adapter card; README.md, report.png and report.svg.
+    """
+    partial = container(out) / "output"
+    shutil.rmtree(partial, ignore_errors=True)
+    (partial / "data").mkdir(parents=True)
+    _write_shards(partial / "data", plan.spec.rows_per_shard, work, parts, report.rows)
+    report.write(partial / "report.json")
+    report.write_card_block(partial / "data_filter.json")
+    (partial / "README.md").write_text(markdown(report.document), encoding="utf-8")
+    draw(report.document, partial / "report")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial.rename(out)
+
+
+def _write_shards(
+    folder: Path, rows_per_shard: int, work: Work, parts: Sequence[PartId], rows: int
+) -> None:
+    count = max(1, -(-rows // rows_per_shard))
+    batches = _kept(work, parts)
+    waiting: list[pa.RecordBatch] = []
+    for shard in range(count):
+        path = folder / f"train-{shard:05d}-of-{count:05d}.parquet"
+        room = rows_per_shard
+        with pq.ParquetWriter(path, OUTPUT, compression="zstd") as writer:
+            while room:
+                batch = waiting.pop() if waiting else next(batches, None)
+                if batch is None:
+                    break
+                if batch.num_rows > room:
+                    waiting.append(batch.slice(room))
+                    batch = batch.slice(0, room)
+                room -= batch.num_rows
+                writer.write_batch(batch, row_group_size=BATCH)
+
+
+def _kept(work: Work, parts: Sequence[PartId]) -> Iterator[pa.RecordBatch]:
+    for part in parts:
+        yield from read_batches(work.table("kept", part.number))

@@ -1,0 +1,182 @@
+"""The stages that need the order, or a model: they run in one process, part after part."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, Protocol
+
+from ggez_hub.data.duplicates import Index, Item, Likeness
+from ggez_hub.data.example import UNKNOWN
+from ggez_hub.data.plan import PartId, Plan
+from ggez_hub.data.scorers.base import Scorer
+from ggez_hub.data.table import OUTPUT, read_rows, write_rows
+from ggez_hub.data.tally import KEPT, TRANSLATED, Tally, Traits
+from ggez_hub.data.work import Work
+
+# How many rows a model gets at once; it cuts them into batches of its own.
+AT_ONCE = 256
+# Rows of a part are numbered below this.
+PART = 1 << 40
+COMPARISONS: dict[str, Callable[[float, float], bool]] = {">": operator.gt, ">=": operator.ge}
+
+Rows = Iterable[dict[str, Any]]
+
+
+class PictureEvidence(Protocol):
+    """Rules on pictures: how many of them hold for each row."""
+
+    def held(self, rows: list[dict[str, Any]], tally: Tally) -> list[int]: ...
+
+
+class Translator(Protocol):
+    """Makes rows in further languages of rows."""
+
+    def translated(self, rows: list[dict[str, Any]], tally: Tally) -> Iterator[dict[str, Any]]: ...
+
+
+@dataclass
+class Judge:
+    """Turns screened tables into kept ones; a context manager, which holds the index."""
+
+    plan: Plan
+    work: Work
+    scorer: Scorer | None = None
+    evidence: PictureEvidence | None = None
+    translator: Translator | None = None
+    _stack: ExitStack = field(default_factory=ExitStack)
+    _held: Index | None = None
+    _seen: Index | None = None
+
+    def __enter__(self) -> Judge:
+        spec = self.plan.spec
+        if spec.held_out is not None:
+            likeness = Likeness("either", spec.held_out.distance, spec.held_out.similarity)
+            self._held = Index(self.work.index("held"), likeness)
+            self._stack.callback(self._held.close)
+        if spec.duplicates != "keep":
+            rule = spec.duplicates
+            self._seen = Index(
+                self.work.index("seen"), Likeness(rule.by, rule.distance, rule.similarity)
+            )
+            self._stack.callback(self._seen.close)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def judge(self, part: PartId) -> None:
+        """Write the kept table of a part whose screened table is there."""
+        tally = self.work.tally("screened", part.number)
+        rows: Rows = read_rows(self.work.table("screened", part.number))
+        kept = self._entered(rows, part) if part.held_out else self._all_stages(rows, part, tally)
+        write_rows(self.work.partial("kept", part.number), OUTPUT, kept)
+        for index in (self._held, self._seen):
+            if index is not None:
+                index.commit()
+        self.work.finish("kept", part.number, tally)
+        self.work.drop("screened", part.number)
+
+    def _entered(self, rows: Rows, part: PartId) -> Iterator[dict[str, Any]]:
+        """Enter what is held out; nothing of it is a row of the output."""
+        assert self._held is not None  # noqa: S101 - a part is held out only where the spec says so
+        for number, row in enumerate(rows):
+            self._held.add(_item(row), part.number * PART + number)
+        yield from ()
+
+    def _all_stages(self, rows: Rows, part: PartId, tally: Tally) -> Iterator[dict[str, Any]]:
+        if self.evidence is not None:
+            rows = self._decided(rows, self.evidence, tally)
+        rows = self._new(rows, part, tally)
+        if self.scorer is not None:
+            rows = self._rewarded(rows, self.scorer, tally)
+        for chunk in chunks(rows):
+            for row in chunk:
+                _count(tally, row, KEPT)
+                yield row
+            if self.translator is not None:
+                for row in self.translator.translated(chunk, tally):
+                    _count(tally, row, TRANSLATED)
+                    yield row
+
+    def _decided(
+        self, rows: Rows, evidence: PictureEvidence, tally: Tally
+    ) -> Iterator[dict[str, Any]]:
+        spec = self.plan.spec.keep_region
+        for chunk in chunks(rows):
+            open_rows = [row for row in chunk if row["open"]]
+            held = dict(
+                zip((row["id"] for row in open_rows), evidence.held(open_rows, tally), strict=True)
+            )
+            for row in chunk:
+                if row["open"] and row["held"] + held[row["id"]] < spec.needed:
+                    reason = f"fewer than {spec.needed} of {len(spec.rules)} rules hold"
+                    _count(tally, row, f"region: {reason}")
+                else:
+                    yield row
+
+    def _new(self, rows: Rows, part: PartId, tally: Tally) -> Iterator[dict[str, Any]]:
+        """Rows that are neither held out nor seen before."""
+        if self._held is None and self._seen is None:
+            yield from rows
+            return
+        for number, row in enumerate(rows):
+            item, ordinal = _item(row), part.number * PART + number
+            if self._held is not None and (match := self._held.match(item, ordinal)):
+                source = match.name.partition("/")[0]
+                _count(tally, row, f"held out: {source}", f"like {match.name}")
+                continue
+            if self._seen is not None:
+                if match := self._seen.match(item, ordinal):
+                    reason = "exact" if match.exact else "near"
+                    _count(tally, row, f"duplicate: {reason}", f"like {match.name}")
+                    continue
+                self._seen.add(item, ordinal)
+            yield row
+
+    def _rewarded(self, rows: Rows, scorer: Scorer, tally: Tally) -> Iterator[dict[str, Any]]:
+        spec = self.plan.spec.reward
+        assert spec != "none"  # noqa: S101 - there is no scorer otherwise
+        above = COMPARISONS[spec.comparison]
+
+        def spoken() -> Iterator[dict[str, Any]]:
+            for row in rows:
+                language = row["language"]
+                if language.partition("-")[0] in scorer.languages:
+                    yield row
+                elif language == UNKNOWN:
+                    _count(tally, row, "reward: the language is unknown")
+                else:
+                    _count(tally, row, f"reward: the scorer is not made for {language}")
+
+        for chunk in chunks(spoken()):
+            for row, score in zip(chunk, scorer.score(chunk), strict=True):
+                if score is None:
+                    _count(tally, row, "reward: the scorer gave no score")
+                elif above(score, spec.threshold):
+                    yield {**row, "reward": score}
+                else:
+                    _count(tally, row, f"reward: not {spec.comparison} {spec.threshold:g}")
+
+
+def chunks(rows: Rows) -> Iterator[list[dict[str, Any]]]:
+    """Rows in lists of at most AT_ONCE."""
+    source = iter(rows)
+    while chunk := list(islice(source, AT_ONCE)):
+        yield chunk
+
+
+def counted_by(row: dict[str, Any]) -> Traits:
+    """What a row is counted by."""
+    return Traits(row["source"], row["country"], row["language"], row["format"], row["category"])
+
+
+def _count(tally: Tally, row: dict[str, Any], outcome: str, note: str = "") -> None:
+    tally.add(counted_by(row), outcome, row["id"], row["text"], note)
+
+
+def _item(row: dict[str, Any]) -> Item:
+    return Item(row["id"], row["key"], row["phash"], row["minhash"])

@@ -1,0 +1,100 @@
+"""Pictures of examples: their bytes, whether they can be read, and a perceptual hash."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ggez_hub.data.example import picture_path
+from ggez_hub.data.extras import require
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+# What strangers' files may be: decoders that are common and well tested.
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+MAX_PIXELS = 120_000_000
+MAX_BYTES = 256 << 20
+# A JPEG is decoded at a fraction of its size, but not below this.
+DRAFT = (256, 256)
+# Below this spread of grey (standard deviation, of 255) a picture is flat: its hash is noise.
+FLAT = 2.0
+
+
+class BadPicture(Exception):
+    """A picture cannot be used; the reason is a count in the report."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Looked(NamedTuple):
+    """A picture that could be decoded: its bytes' sha256, and 64 bits of pHash (None if flat)."""
+
+    sha256: bytes
+    phash: int | None
+
+
+def picture_bytes(cell: Any, folder: Path | None) -> bytes:
+    """The encoded picture of a cell: its bytes, or the file at its path in `folder`.
+
+    Raises BadPicture.
+    """
+    if isinstance(cell, dict) and isinstance(cell.get("bytes"), bytes) and cell["bytes"]:
+        return cell["bytes"]
+    name = picture_path(cell)
+    if not name:
+        raise BadPicture(
+            "there is none" if cell is None or isinstance(cell, dict) else "wrong type"
+        )
+    if "://" in name:
+        raise BadPicture("it is an address, not a file")
+    if folder is None:
+        raise BadPicture("it is a path, and the source has no `pictures`")
+    root = folder.resolve()
+    path = (root / name).resolve()
+    if not path.is_relative_to(root):
+        raise BadPicture("its path leaves the folder")
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise BadPicture("it is too large")
+        return path.read_bytes()
+    except OSError:
+        raise BadPicture("the file is missing") from None
+
+
+def opened(content: bytes) -> Image:
+    """The decoded picture, RGB or grey, upright; raises BadPicture."""
+    require("PIL")
+    from PIL import Image, ImageOps
+
+    try:
+        with warnings.catch_warnings():
+            # Sizes are checked here; other warnings are of damaged metadata.
+            warnings.simplefilter("ignore")
+            picture = Image.open(io.BytesIO(content), formats=FORMATS)
+            if picture.width * picture.height > MAX_PIXELS:
+                raise BadPicture("it is too large")
+            picture.draft("RGB", DRAFT)
+            picture.load()
+            return ImageOps.exif_transpose(picture)
+    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+        raise BadPicture("it is damaged") from error
+
+
+def look(content: bytes) -> Looked:
+    """Decode a picture and hash it; raises BadPicture."""
+    require("imagehash")
+    import imagehash
+    import numpy as np
+
+    grey = opened(content).convert("L")
+    digest = hashlib.sha256(content).digest()
+    if float(np.asarray(grey).std()) < FLAT:
+        return Looked(digest, None)
+    bits = imagehash.phash(grey).hash.flatten()
+    return Looked(digest, int.from_bytes(np.packbits(bits).tobytes(), "big"))

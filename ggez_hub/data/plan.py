@@ -1,0 +1,95 @@
+"""The parts of a filter, and what identifies its result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+from ggez_hub.data.sources import Extent, Reader, open_source
+from ggez_hub.data.spec import FilterSpec, Source
+from ggez_hub.weights import digest_json, sha256_file
+
+# A part of every digest: raise it when the same spec and inputs come to give another result.
+RULES_VERSION = 1
+
+
+class PartId(NamedTuple):
+    """A part: its number in the output, its source, and where that is."""
+
+    number: int
+    source: int
+    extent: Extent
+    held_out: bool
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A spec with the folder that its relative paths start from."""
+
+    spec: FilterSpec
+    folder: Path
+
+    @cached_property
+    def sources(self) -> tuple[Source, ...]:
+        """The held-out sources, then those that are filtered."""
+        held = self.spec.held_out.sources if self.spec.held_out else []
+        return (*held, *self.spec.sources)
+
+    @cached_property
+    def held_out(self) -> int:
+        """How many of the sources are held out."""
+        return len(self.spec.held_out.sources) if self.spec.held_out else 0
+
+    @cached_property
+    def readers(self) -> tuple[Reader, ...]:
+        """The open sources; raises BadSource."""
+        return tuple(open_source(source, self.folder) for source in self.sources)
+
+    @cached_property
+    def revisions(self) -> dict[str, str]:
+        """What identifies the content of each source."""
+        return {
+            source.name: reader.revision()
+            for source, reader in zip(self.sources, self.readers, strict=True)
+        }
+
+    @cached_property
+    def digest(self) -> str:
+        """The sha256 of what decides the result: the spec, the content of its sources and files."""
+        files = {
+            name: sha256_file(self.folder / name) if (self.folder / name).is_file() else "absent"
+            for rule in self.spec.keep_region.rules
+            if (name := getattr(rule, "places", None))
+        }
+        return digest_json(
+            {
+                "rules": RULES_VERSION,
+                "spec": self.spec.decisive(),
+                "revisions": self.revisions,
+                "files": files,
+            }
+        )
+
+    def parts(self) -> list[PartId]:
+        """All parts, those of held-out sources first."""
+        found = [
+            (number, extent)
+            for number, reader in enumerate(self.readers)
+            for extent in reader.extents()
+        ]
+        return [
+            PartId(part, source, extent, source < self.held_out)
+            for part, (source, extent) in enumerate(found)
+        ]
+
+    def pictures_of(self, source: int) -> Path | None:
+        """The folder that paths of pictures start from."""
+        spec = self.sources[source]
+        name = spec.pictures if spec.pictures is not None else spec.imagefolder
+        return self.folder / name if name is not None else None
+
+
+Progress = Callable[[int, int], None]

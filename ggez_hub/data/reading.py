@@ -1,0 +1,51 @@
+"""A spec from its file; everything that is off is named with line, key and mend."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from ggez_hub.cards import front_matter
+from ggez_hub.cards.lines import Lines
+from ggez_hub.data.spec import FilterSpec
+from ggez_hub.errors import UsageProblem
+
+
+class BadSpec(UsageProblem):
+    """A spec cannot be read or does not follow the schema; the message names every key."""
+
+
+def read_spec(path: Path) -> FilterSpec:
+    """The spec of a file; raises BadSpec."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        loaded = front_matter.load(text)
+    except (OSError, ValueError) as error:
+        said = str(error).replace("the front matter", "the YAML")
+        raise BadSpec(f"{path} cannot be read: {said}", "It has to be YAML in UTF-8.") from error
+    if loaded.get("kind") != "filter":
+        raise BadSpec(f"{path} is no filter", "A filter begins with `kind: filter`.")
+    try:
+        return FilterSpec.model_validate(loaded)
+    except ValidationError as error:
+        lines = Lines.of(text, 1)
+        problems = [
+            f"  line {lines.of_key(problem['loc'])}: {'.'.join(map(str, problem['loc']))}: "
+            f"{_mend(problem['type'], problem['msg'])}"
+            for problem in error.errors(include_url=False)
+        ]
+        raise BadSpec("\n".join([f"{path}: {len(problems)} keys are off", *problems])) from error
+
+
+def _mend(kind: str, message: str) -> str:
+    if kind == "missing":
+        return "is missing; add it"
+    if kind == "extra_forbidden":
+        return "is no key here; remove it"
+    if kind == "string_type":
+        # YAML reads a bare no, on or 12 as something else than text: the tag of Norwegian, say.
+        return "should be text; put it in quotes"
+    if kind == "value_error":
+        return message.removeprefix("Value error, ")
+    return message[0].lower() + message[1:]

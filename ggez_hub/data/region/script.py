@@ -1,0 +1,73 @@
+"""The scripts of a text's letters (ISO 15924), by Unicode's script property."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+
+from ggez_hub.data.example import Example
+from ggez_hub.data.extras import require
+from ggez_hub.data.region.base import Verdict
+
+# Longer texts are looked at up to here.
+LOOKED_AT = 400
+# What several scripts share says nothing: punctuation, digits, marks.
+SHARED = ("Zyyy", "Zinh", "Zzzz")
+# Languages that are written in several scripts of Unicode at once.
+WIDER = {
+    "Jpan": ("Hira", "Kana", "Hani"), "Kore": ("Hang", "Hani"), "Hans": ("Hani",),
+    "Hant": ("Hani",), "Hrkt": ("Hira", "Kana"),
+}  # fmt: skip
+
+
+@cache
+def script_of(character: str) -> str:
+    """The script of a character; of digits, marks and punctuation one of SHARED."""
+    require("fontTools")
+    from fontTools import unicodedata
+
+    return str(unicodedata.script(character))
+
+
+def scripts(text: str) -> Counter[str]:
+    """How many letters of each script a text has; characters that scripts share do not count."""
+    if text.isascii():
+        return Counter({"Latn": sum(map(str.isalpha, text))})
+    found: Counter[str] = Counter()
+    for character, count in Counter(text[:LOOKED_AT]).items():
+        script = script_of(character)
+        if script not in SHARED:
+            found[script] += count
+    return found
+
+
+def share(text: str, wanted: Iterable[str]) -> float:
+    """The share of a text's letters that are in one of the scripts, 0 to 1."""
+    found = scripts(text)
+    total = sum(found.values())
+    names = {name for script in wanted for name in WIDER.get(script, (script,))}
+    return sum(found[name] for name in names) / total if total else 0.0
+
+
+@cache
+def script_of_language(tag: str) -> str:
+    """The script that a language is written in by CLDR's likely subtags: `Thai` of th."""
+    import langcodes
+
+    return str(langcodes.Language.get(tag).maximize().script or "Zzzz")
+
+
+@dataclass(frozen=True)
+class Script:
+    """Enough letters of the text are in one of the scripts."""
+
+    wanted: frozenset[str]
+    least: float
+    name: str = "script"
+
+    def __call__(self, example: Example) -> Verdict:
+        if share(example.text, self.wanted) >= self.least:
+            return True
+        return False, "another script"

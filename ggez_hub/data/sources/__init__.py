@@ -1,0 +1,36 @@
+"""Rows of a source, in parts of fixed extent: the parts do not depend on who reads them.
+
+What is local is read row by row, so that a broken line, a missing file or a wrong type costs that
+row alone; what lies on the Hub is streamed by `datasets`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from ggez_hub.data.sources.base import BadSource, Extent, Reader, Row, Unreadable
+from ggez_hub.data.sources.hub import HubReader
+from ggez_hub.data.sources.imagefolder import ImageFolder
+from ggez_hub.data.sources.jsonl import JsonLines
+from ggez_hub.data.sources.parquet import Parquet
+from ggez_hub.data.sources.webdataset import WebDataset
+from ggez_hub.data.spec import Source
+
+__all__ = ["BadSource", "Extent", "Reader", "Row", "Unreadable", "open_source"]
+
+READERS: dict[str, Callable[[Source, Path], Reader]] = {
+    "hub": HubReader,
+    "parquet": Parquet,
+    "jsonl": JsonLines,
+    "webdataset": WebDataset,
+    "imagefolder": ImageFolder,
+}
+
+
+def open_source(source: Source, folder: Path) -> Reader:
+    """The reader of a source whose relative paths start from `folder`.
+
+    Raises BadSource if there is nothing, or if a column is not what the mapping needs.
+    """
+    return READERS[source.place](source, folder)

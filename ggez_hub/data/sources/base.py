@@ -1,0 +1,157 @@
+"""What every reader gives, and what a source has to hold."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from ggez_hub.data.mapping import Mapping
+from ggez_hub.errors import GgezError
+from ggez_hub.weights import digest_json, sha256_file
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# How many rows of a source without a schema are looked at before it is read.
+LOOKED_AT = 100
+
+
+class BadSource(GgezError):
+    """A source cannot be read, or a column is not what the mapping says."""
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """In place of a row that could not be read; the reason is a count in the report."""
+
+    reason: str
+
+
+class Row(NamedTuple):
+    """A row with a number that is the same whenever it is read."""
+
+    number: str
+    values: dict[str, Any] | Unreadable
+
+
+class Extent(NamedTuple):
+    """A part of a source: of a file (or shard), from `start` until before `stop`."""
+
+    file: int
+    start: int
+    stop: int
+
+
+class Reader(Protocol):
+    """A source that is open."""
+
+    def revision(self) -> str:
+        """What identifies the content: a commit, or the sha256 of the files' sha256s."""
+        ...
+
+    def extents(self) -> list[Extent]:
+        """The parts, in the order of the output."""
+        ...
+
+    def rows(self, extent: Extent) -> Iterator[Row]:
+        """The rows of a part."""
+        ...
+
+
+def files_of(name: str, globs: str | list[str], folder: Path) -> list[Path]:
+    """The files that globs match, sorted and each once; raises BadSource if one matches nothing."""
+    found: set[Path] = set()
+    for pattern in [globs] if isinstance(globs, str) else globs:
+        # An absolute pattern is no pattern of the folder for Path.glob.
+        matched = [Path(path) for path in glob.glob(str(folder / pattern), recursive=True)]  # noqa: PTH207
+        if not matched:
+            raise BadSource(
+                f"source {name}: there is no {pattern} in {folder}",
+                "Relative paths start from the folder of the spec.",
+            )
+        found.update(path for path in matched if path.is_file())
+    return sorted(found)
+
+
+def content_of(files: Iterable[Path]) -> str:
+    """The sha256 of the files' names and sha256s."""
+    listed = list(files)
+    with ThreadPoolExecutor(2) as pool:
+        digests = list(pool.map(sha256_file, listed))
+    named = sorted((path.name, digest) for path, digest in zip(listed, digests, strict=True))
+    return digest_json(named)
+
+
+def check_rows(name: str, mapping: Mapping, rows: Iterable[Row]) -> None:
+    """Raise BadSource if a column of the mapping is in none of the rows."""
+    seen: set[str] = set()
+    readable = 0
+    for row in rows:
+        if isinstance(row.values, dict):
+            readable += 1
+            seen.update(row.values)
+    if not readable:
+        return
+    for column, _ in mapping.columns():
+        if column not in seen:
+            raise BadSource(
+                f"source {name}: there is no column {column!r} in its first {readable} rows",
+                f"Its columns are {', '.join(sorted(seen))}.",
+            )
+
+
+def check_schema(name: str, mapping: Mapping, schema: pa.Schema) -> None:
+    """Raise BadSource if a column is absent, or of a type that the mapping cannot read."""
+    for column, role in mapping.columns():
+        if column not in schema.names:
+            raise BadSource(
+                f"source {name}: there is no column {column!r}",
+                f"Its columns are {', '.join(schema.names)}.",
+            )
+        kind = schema.field(column).type
+        if not _fits(role, kind):
+            raise BadSource(
+                f"source {name}: column {column!r} is {kind}, it should hold {EXPECTED[role]}",
+                "Another revision of the data, perhaps: name the columns under `columns`.",
+            )
+
+
+EXPECTED = {
+    "scalar": "text or numbers",
+    "picture": "pictures (struct<bytes, path>) or paths",
+    "text": "text",
+    "texts": "lists of text",
+    "number": "numbers",
+    "index": "whole numbers",
+    "turns": "lists of struct<from, value>",
+}
+
+
+def _fits(role: str, kind: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    types = pa.types
+    text = types.is_string(kind) or types.is_large_string(kind)
+    number = types.is_integer(kind) or types.is_floating(kind)
+    listed = types.is_list(kind) or types.is_large_list(kind)
+    checks = {
+        "scalar": text or number,
+        "picture": text
+        or (types.is_struct(kind) and {field.name for field in kind} == {"bytes", "path"}),
+        "text": text,
+        "texts": text
+        or (
+            listed and (types.is_string(kind.value_type) or types.is_large_string(kind.value_type))
+        ),
+        "number": number,
+        "index": types.is_integer(kind) or text,
+        "turns": listed
+        and types.is_struct(kind.value_type)
+        and {"from", "value"} <= {field.name for field in kind.value_type},
+    }
+    # A column of nothing but null has no type of its own.
+    return types.is_null(kind) or checks[role]

@@ -1,0 +1,98 @@
+"""A dataset of the Hub at a commit, streamed by `datasets`; a part is one of its shards."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from ggez_hub.data.sources.base import (
+    LOOKED_AT,
+    BadSource,
+    Extent,
+    Row,
+    Unreadable,
+    check_rows,
+    check_schema,
+)
+from ggez_hub.data.spec import HubPlace, Source
+from ggez_hub.errors import MissingExtra
+
+BATCH = 64
+
+
+class HubReader:
+    """A source that is streamed: HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE as everywhere."""
+
+    def __init__(self, source: Source, folder: Path) -> None:
+        del folder
+        self._name = source.name
+        self._mapping = source.reads
+        if source.hub is None:
+            raise BadSource(f"source {source.name} is not on the Hub")
+        self._place: HubPlace = source.hub
+
+    @cached_property
+    def _commit(self) -> str:
+        if re.fullmatch(r"[0-9a-f]{40}", self._place.revision):
+            return self._place.revision
+        from ggez_hub.hub import Hub
+
+        at = Hub.of_environment().at_commit(self._place.repo, self._place.revision, "dataset")
+        return at.revision
+
+    @cached_property
+    def _stream(self) -> Any:
+        try:
+            import datasets
+        except ImportError as error:
+            raise MissingExtra("datasets", "data") from error
+        datasets.disable_progress_bars()
+        try:
+            stream = datasets.load_dataset(
+                self._place.repo,
+                self._place.config,
+                split=self._place.split,
+                revision=self._commit,
+                streaming=True,
+            ).reshard()
+        except (ValueError, FileNotFoundError) as error:
+            raise BadSource(
+                f"source {self._name}: {self._place.repo} cannot be read: {error}"
+            ) from error
+        if stream.features is not None:
+            check_schema(self._name, self._mapping, stream.features.arrow_schema)
+            columns = {column for column, _ in self._mapping.columns()}
+            return stream.select_columns(sorted(columns)).with_format("arrow")
+        check_rows(
+            self._name,
+            self._mapping,
+            islice((Row(str(n), row) for n, row in enumerate(stream)), LOOKED_AT),
+        )
+        return stream.with_format("arrow")
+
+    def revision(self) -> str:
+        return self._commit
+
+    def extents(self) -> list[Extent]:
+        return [Extent(0, shard, shard + 1) for shard in range(self._stream.num_shards)]
+
+    def rows(self, extent: Extent) -> Iterator[Row]:
+        shard = self._stream.shard(self._stream.num_shards, extent.start)
+        number = 0
+        batches = iter(shard.iter(BATCH))
+        while True:
+            try:
+                table = next(batches)
+            except StopIteration:
+                return
+            except (ValueError, TypeError) as error:
+                # `datasets` cannot go on behind a row that it cannot convert.
+                yield Row(f"{extent.start}-{number}", Unreadable(f"shard: {type(error).__name__}"))
+                return
+            for values in table.to_pylist():
+                yield Row(f"{extent.start}-{number}", values)
+                number += 1

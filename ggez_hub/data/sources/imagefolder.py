@@ -1,0 +1,101 @@
+"""A folder of pictures, as the `imagefolder` builder of `datasets` reads it.
+
+With metadata.jsonl or metadata.csv, whose column `file_name` names the pictures: its columns, and
+`image`. Without: `image`, `file_name` and `label`, the folder that the picture lies in.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from ggez_hub.data.sources.base import (
+    LOOKED_AT,
+    BadSource,
+    Extent,
+    Row,
+    Unreadable,
+    check_rows,
+    content_of,
+)
+from ggez_hub.data.sources.jsonl import byte_ranges, json_lines
+from ggez_hub.data.spec import Source
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
+PART_FILES = 2000
+METADATA = ("metadata.jsonl", "metadata.csv")
+
+
+class ImageFolder:
+    """A source that is a folder."""
+
+    def __init__(self, source: Source, folder: Path) -> None:
+        self._root = folder / (source.imagefolder or "")
+        if not self._root.is_dir():
+            raise BadSource(f"source {source.name}: there is no folder {self._root}")
+        everything = sorted(path for path in self._root.rglob("*") if path.is_file())
+        self._metadata = [path for path in everything if path.name in METADATA]
+        self._pictures = [path for path in everything if path.suffix.lower() in SUFFIXES]
+        if not self._metadata and not self._pictures:
+            raise BadSource(f"source {source.name}: {self._root} holds no pictures")
+        first = (row for extent in self.extents() for row in self.rows(extent))
+        check_rows(source.name, source.reads, islice(first, LOOKED_AT))
+
+    def revision(self) -> str:
+        return content_of([*self._metadata, *self._pictures])
+
+    def extents(self) -> list[Extent]:
+        if not self._metadata:
+            starts = range(0, len(self._pictures), PART_FILES)
+            return [Extent(0, n, min(n + PART_FILES, len(self._pictures))) for n in starts]
+        return [
+            Extent(number, start, stop)
+            for number, path in enumerate(self._metadata)
+            for start, stop in (
+                byte_ranges(path) if path.suffix == ".jsonl" else [(0, path.stat().st_size)]
+            )
+        ]
+
+    def rows(self, extent: Extent) -> Iterator[Row]:
+        if not self._metadata:
+            for number in range(extent.start, extent.stop):
+                path = self._pictures[number].relative_to(self._root)
+                values = {
+                    "image": path.as_posix(),
+                    "file_name": path.as_posix(),
+                    "label": path.parent.name,
+                }
+                yield Row(path.as_posix(), values)
+            return
+        path = self._metadata[extent.file]
+        found: Iterator[tuple[int, Any]] = (
+            json_lines(path, extent.start, extent.stop)
+            if path.suffix == ".jsonl"
+            else _csv_rows(path)
+        )
+        for number, values in found:
+            yield Row(f"{extent.file}-{number}", self._with_picture(path, values))
+
+    def _with_picture(self, metadata: Path, values: Any) -> dict[str, Any] | Unreadable:
+        if isinstance(values, Unreadable):
+            return values
+        name = values.get("file_name")
+        if not isinstance(name, str):
+            return Unreadable("metadata: file_name is missing")
+        place = (metadata.parent.relative_to(self._root) / name).as_posix()
+        return {**values, "image": place}
+
+
+def _csv_rows(path: Path) -> Iterator[tuple[int, dict[str, Any] | Unreadable]]:
+    with path.open(encoding="utf-8", errors="replace", newline="") as file:
+        reader = csv.DictReader(file)
+        try:
+            for number, values in enumerate(reader):
+                # A field too many or too few moves the others.
+                whole = None not in values and None not in values.values()
+                yield number, values if whole else Unreadable("csv: another number of fields")
+        except csv.Error:
+            yield reader.line_num, Unreadable("csv: damaged")

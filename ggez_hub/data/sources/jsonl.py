@@ -1,0 +1,82 @@
+"""JSON lines: a part is a range of bytes, cut at the ends of lines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from ggez_hub.data.sources.base import (
+    LOOKED_AT,
+    Extent,
+    Row,
+    Unreadable,
+    check_rows,
+    content_of,
+    files_of,
+)
+from ggez_hub.data.spec import Source
+
+PART_BYTES = 8 << 20
+# A line longer than that is no record but a mistake, and is not held in memory.
+LONGEST_LINE = 64 << 20
+
+
+class JsonLines:
+    """A source of files with one JSON object on each line."""
+
+    def __init__(self, source: Source, folder: Path) -> None:
+        self._files = files_of(source.name, source.jsonl or [], folder)
+        first = (row for extent in self.extents() for row in self.rows(extent))
+        check_rows(source.name, source.reads, islice(first, LOOKED_AT))
+
+    def revision(self) -> str:
+        return content_of(self._files)
+
+    def extents(self) -> list[Extent]:
+        return [
+            Extent(number, start, stop)
+            for number, path in enumerate(self._files)
+            for start, stop in byte_ranges(path)
+        ]
+
+    def rows(self, extent: Extent) -> Iterator[Row]:
+        for offset, values in json_lines(self._files[extent.file], extent.start, extent.stop):
+            yield Row(f"{extent.file}-{offset}", values)
+
+
+def byte_ranges(path: Path) -> Iterator[tuple[int, int]]:
+    """Ranges of about PART_BYTES that end where a line ends."""
+    size = path.stat().st_size
+    start = 0
+    with path.open("rb") as file:
+        while start < size:
+            file.seek(min(start + PART_BYTES, size))
+            file.readline()
+            stop = file.tell()
+            yield start, stop
+            start = stop
+
+
+def json_lines(
+    path: Path, start: int, stop: int
+) -> Iterator[tuple[int, dict[str, object] | Unreadable]]:
+    """The objects from byte `start` until before `stop`, each with the offset of its line."""
+    with path.open("rb") as file:
+        file.seek(start)
+        while (offset := file.tell()) < stop:
+            line = file.readline(LONGEST_LINE)
+            if not line.endswith(b"\n") and len(line) == LONGEST_LINE:
+                while line and not line.endswith(b"\n"):
+                    line = file.readline(LONGEST_LINE)
+                yield offset, Unreadable("json: the line is too long")
+                continue
+            if line.isspace():
+                continue
+            try:
+                value = json.loads(line)
+            except (ValueError, RecursionError):
+                yield offset, Unreadable("json: broken line")
+                continue
+            yield offset, value if isinstance(value, dict) else Unreadable("json: no object")

@@ -1,0 +1,65 @@
+"""Parquet files: a part is a row group."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ggez_hub.data.sources.base import (
+    BadSource,
+    Extent,
+    Row,
+    Unreadable,
+    check_schema,
+    content_of,
+    files_of,
+)
+from ggez_hub.data.spec import Source
+
+BATCH = 256
+
+
+class Parquet:
+    """A source of parquet files. Only the columns of the mapping are read."""
+
+    def __init__(self, source: Source, folder: Path) -> None:
+        self._files = files_of(source.name, source.parquet or [], folder)
+        self._columns = sorted({column for column, _ in source.reads.columns()})
+        for path in self._files:
+            try:
+                schema = pq.read_schema(path)
+            except (OSError, pa.ArrowInvalid) as error:
+                raise BadSource(
+                    f"source {source.name}: {path} is no parquet file: {error}"
+                ) from error
+            check_schema(source.name, source.reads, schema)
+
+    def revision(self) -> str:
+        return content_of(self._files)
+
+    def extents(self) -> list[Extent]:
+        return [
+            Extent(number, group, group + 1)
+            for number, path in enumerate(self._files)
+            for group in range(pq.read_metadata(path).num_row_groups)
+        ]
+
+    def rows(self, extent: Extent) -> Iterator[Row]:
+        with pq.ParquetFile(self._files[extent.file]) as file:
+            first = sum(file.metadata.row_group(n).num_rows for n in range(extent.start))
+            number = first
+            try:
+                for batch in file.iter_batches(
+                    BATCH, row_groups=[extent.start], columns=self._columns, use_threads=False
+                ):
+                    for values in batch.to_pylist():
+                        yield Row(f"{extent.file}-{number}", values)
+                        number += 1
+            except (OSError, pa.ArrowInvalid):
+                # The rest of the group cannot be told apart: each of its rows is lost.
+                last = first + file.metadata.row_group(extent.start).num_rows
+                for lost in range(number, last):
+                    yield Row(f"{extent.file}-{lost}", Unreadable("parquet: damaged"))

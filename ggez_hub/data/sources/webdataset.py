@@ -1,0 +1,94 @@
+"""WebDataset: tar files in which the files of a row stand together; a part is a tar file.
+
+Of `a/b.jpg` and `a/b.json` the row is {"__key__": "a/b", "jpg": ..., "json.caption": ...}: the keys
+of a JSON file are columns of their own. Format: https://github.com/webdataset/webdataset.
+"""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from ggez_hub.data.sources.base import (
+    LOOKED_AT,
+    Extent,
+    Row,
+    Unreadable,
+    check_rows,
+    content_of,
+    files_of,
+)
+from ggez_hub.data.spec import Source
+
+LARGEST_MEMBER = 256 << 20
+TEXTS = ("txt", "text", "caption")
+
+
+class WebDataset:
+    """A source of tar files; nothing is unpacked onto the disk."""
+
+    def __init__(self, source: Source, folder: Path) -> None:
+        self._files = files_of(source.name, source.webdataset or [], folder)
+        first = (row for extent in self.extents() for row in self.rows(extent))
+        check_rows(source.name, source.reads, islice(first, LOOKED_AT))
+
+    def revision(self) -> str:
+        return content_of(self._files)
+
+    def extents(self) -> list[Extent]:
+        return [Extent(number, 0, 1) for number in range(len(self._files))]
+
+    def rows(self, extent: Extent) -> Iterator[Row]:
+        key: str | None = None
+        values: dict[str, Any] | Unreadable = {}
+        number = 0
+        try:
+            with tarfile.open(self._files[extent.file], "r|*") as tar:
+                for member in tar:
+                    stem, field = _split(member.name)
+                    if not member.isfile() or not field:
+                        continue
+                    if stem != key:
+                        if key is not None:
+                            yield Row(f"{extent.file}-{number}", values)
+                            number += 1
+                        key, values = stem, {"__key__": stem}
+                    values = _with(values, field, member, tar)
+        except (tarfile.TarError, OSError, EOFError):
+            values = Unreadable("tar: damaged")
+        if key is not None or isinstance(values, Unreadable):
+            yield Row(f"{extent.file}-{number}", values)
+
+
+def _split(name: str) -> tuple[str, str]:
+    """The key and the extension: all behind the first dot of the file's own name."""
+    folder, _, file = name.rpartition("/")
+    stem, _, field = file.partition(".")
+    return (f"{folder}/{stem}" if folder else stem), field.lower()
+
+
+def _with(
+    values: dict[str, Any] | Unreadable, field: str, member: tarfile.TarInfo, tar: tarfile.TarFile
+) -> dict[str, Any] | Unreadable:
+    """The row with one more file in it."""
+    if isinstance(values, Unreadable):
+        return values
+    if member.size > LARGEST_MEMBER:
+        return Unreadable("tar: the file is too large")
+    file = tar.extractfile(member)
+    content = file.read() if file is not None else b""
+    if field in TEXTS:
+        return values | {field: content.decode("utf-8", errors="replace")}
+    if field == "json":
+        try:
+            loaded = json.loads(content)
+        except (ValueError, RecursionError):
+            return Unreadable("json: broken file")
+        if not isinstance(loaded, dict):
+            return Unreadable("json: no object")
+        return values | {f"json.{name}": value for name, value in loaded.items()}
+    return values | {field: {"bytes": content, "path": member.name}}

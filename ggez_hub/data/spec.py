@@ -1,0 +1,214 @@
+"""What a filter is asked to do, as YAML with `kind: filter`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self, TypeAlias
+
+from pydantic import Field, StringConstraints, field_validator, model_validator
+
+from ggez_hub.cards.schema import LanguageTag, RepoId, Revision
+from ggez_hub.data.mapping import Column, Mapping, Part
+from ggez_hub.data.ready import READY
+from ggez_hub.data.scorers.spec import RewardSpec
+from ggez_hub.data.translation.spec import TranslationSpec
+
+Name: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.-]{0,60}$")]
+Globs: TypeAlias = str | list[str]
+PLACES = ("hub", "parquet", "jsonl", "webdataset", "imagefolder")
+
+
+class HubPlace(Part):
+    """A dataset of the Hub, streamed by `datasets` at a commit."""
+
+    repo: RepoId
+    revision: Revision
+    config: str | None = None
+    split: str = "train"
+
+
+class Source(Part):
+    """Where rows come from, and how their columns are read.
+
+    Exactly one of hub, parquet, jsonl, webdataset (globs) and imagefolder (a folder). `pictures` is
+    the folder that relative paths of pictures start from. Relative paths start from the spec.
+    """
+
+    name: Name
+    hub: HubPlace | None = None
+    parquet: Globs | None = None
+    jsonl: Globs | None = None
+    webdataset: Globs | None = None
+    imagefolder: str | None = None
+    pictures: str | None = None
+    mapping: str | None = None
+    columns: Mapping | None = None
+    license: str
+
+    @field_validator("mapping")
+    @classmethod
+    def _known(cls, name: str | None) -> str | None:
+        if name is not None and name not in READY:
+            raise ValueError(f"is none of the ready mappings: {', '.join(READY)}")
+        return name
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if sum(getattr(self, place) is not None for place in PLACES) != 1:
+            raise ValueError(f"needs exactly one of {', '.join(PLACES)}")
+        if (self.mapping is None) == (self.columns is None):
+            raise ValueError("needs either mapping (a ready one) or columns")
+        return self
+
+    @property
+    def place(self) -> str:
+        """Which of the places it is."""
+        return next(place for place in PLACES if getattr(self, place) is not None)
+
+    @property
+    def reads(self) -> Mapping:
+        """The mapping of the columns."""
+        return self.columns if self.columns is not None else READY[self.mapping or ""]
+
+
+class MetadataRule(Part):
+    """The fields say that the row is of the region; the first that names a country decides."""
+
+    evidence: Literal["metadata"]
+    fields: list[Literal["country", "location", "path"]] = Field(
+        default=["country", "location", "path"], min_length=1
+    )
+
+
+class LanguageRule(Part):
+    """The text is in one of the languages. id, ms and fil count as one group."""
+
+    evidence: Literal["language"]
+    languages: list[LanguageTag] = Field(min_length=1)
+    confidence: float = Field(default=0.5, ge=0, le=1)
+
+
+class ScriptRule(Part):
+    """At least `share` of the text's letters are in one of the scripts (ISO 15924)."""
+
+    evidence: Literal["script"]
+    scripts: list[Annotated[str, StringConstraints(pattern=r"^[A-Z][a-z]{3}$")]] = Field(
+        min_length=1
+    )
+    share: float = Field(default=0.5, gt=0, le=1)
+
+
+class GazetteerRule(Part):
+    """The text names a place: the region's countries in CLDR's names, and those of `places`.
+
+    `names_in` are the languages of the names; `languages` are languages whose own names count too
+    ("Lao", "Khmer"); `places` is a text file with a name on each line.
+    """
+
+    evidence: Literal["gazetteer"]
+    names_in: list[LanguageTag] = Field(default=["en"], min_length=1)
+    languages: list[LanguageTag] = Field(default=[])
+    places: str | None = None
+
+
+class PictureRule(Part):
+    """A CLIP model puts the picture in the region: zero-shot over countries, summed over members.
+
+    `countries` are compared with each other (default: all of CLDR). A torch stage.
+    """
+
+    evidence: Literal["picture"]
+    model: str
+    threshold: float = Field(default=0.5, gt=0, lt=1)
+    prompt: str = "a photo taken in {country}"
+    countries: list[str] = Field(default=[])
+    device: str = "cpu"
+    batch: int = Field(default=32, ge=1)
+
+
+Rule: TypeAlias = Annotated[
+    MetadataRule | LanguageRule | ScriptRule | GazetteerRule | PictureRule,
+    Field(discriminator="evidence"),
+]
+
+
+class RegionFilter(Part):
+    """Evidence that a row is regional, combined: any, all, or at least a number of the rules."""
+
+    keep: Literal["any", "all"] | int
+    rules: list[Rule] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _enough(self) -> Self:
+        if isinstance(self.keep, int) and not 1 <= self.keep <= len(self.rules):
+            raise ValueError(f"keep has to be from 1 to {len(self.rules)}, or any, or all")
+        return self
+
+    @property
+    def needed(self) -> int:
+        """How many rules have to hold."""
+        return {"any": 1, "all": len(self.rules)}.get(str(self.keep)) or int(self.keep)
+
+
+class Duplicates(Part):
+    """When a row is another one again.
+
+    by          both: picture and text; a picture with two questions is no duplicate then
+    distance    how many of the 64 bits of the pictures' perceptual hashes may differ
+    similarity  the least Jaccard similarity of the texts' character 5-grams (by MinHash)
+    """
+
+    by: Literal["both", "picture", "text"] = "both"
+    distance: int = Field(default=4, ge=0, le=7)
+    similarity: float = Field(default=0.9, gt=0, le=1)
+
+
+class HeldOut(Part):
+    """Evaluation sets of which nothing may enter, however it was re-encoded or resized."""
+
+    sources: list[Source] = Field(min_length=1)
+    distance: int = Field(default=6, ge=0, le=7)
+    similarity: float = Field(default=0.9, gt=0, le=1)
+
+
+class FilterSpec(Part):
+    """A whole filter."""
+
+    kind: Literal["filter"]
+    region: str
+    sources: list[Source] = Field(min_length=1)
+    keep_region: RegionFilter
+    pictures: Literal["required", "optional", "ignored"] = "required"
+    duplicates: Duplicates | Literal["keep"] = Duplicates()
+    held_out: HeldOut | None = None
+    reward: RewardSpec | Literal["none"] = "none"
+    translation: TranslationSpec | Literal["none"] = "none"
+    base: Column | None = None
+    dominance: float = Field(default=0.7, gt=0, le=1)
+    rows_per_shard: int = Field(default=50_000, ge=1)
+
+    @field_validator("region")
+    @classmethod
+    def _region(cls, asked: str) -> str:
+        from ggez_hub.regions import known_region
+
+        region = known_region(asked)
+        if region is None or not region.members:
+            raise ValueError("is no region whose members are known: see `ggez-hub regions`")
+        return region.id
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        names = [s.name for s in (*self.sources, *(self.held_out.sources if self.held_out else ()))]
+        if len(set(names)) != len(names):
+            raise ValueError("two sources have the same name")
+        without = [source.name for source in self.sources if source.reads.picture is None]
+        if self.pictures == "required" and without:
+            raise ValueError(
+                f"source {without[0]} has no column of pictures, and pictures are required: "
+                "name it under columns, or write `pictures: optional` or `pictures: ignored`"
+            )
+        return self
+
+    def decisive(self) -> dict[str, Any]:
+        """What decides the result: everything but what only decides how fast it comes."""
+        return self.model_dump(mode="json")

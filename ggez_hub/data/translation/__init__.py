@@ -1,0 +1,1 @@
+"""Translation augmentation: examples in further languages, checked before they enter."""

@@ -1,0 +1,100 @@
+"""The folder of a filter that is running: what is done stays done when it is killed.
+
+    <digest>/screened/000007.arrow, .json   a part behind the stages that need no order
+    <digest>/kept/000007.arrow, .json       what stays of it
+    <digest>/held.sqlite, seen.sqlite       what is held out, and what was seen
+
+A file has its name only when it is whole. Another spec, or other inputs, have another digest.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from ggez_hub.data.tally import Tally
+from ggez_hub.errors import GgezError
+
+Stage = Literal["screened", "kept"]
+
+
+class Running(GgezError):
+    """Another process filters into the same folder."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """The folder beside the output that holds what was done so far."""
+
+    folder: Path
+
+    @classmethod
+    def beside(cls, out: Path, digest: str) -> Work:
+        """The folder of this output and digest; it is made if it is not there."""
+        work = cls(container(out) / digest[:16])
+        for stage in ("screened", "kept"):
+            (work.folder / stage).mkdir(parents=True, exist_ok=True)
+        return work
+
+    def index(self, name: Literal["held", "seen"]) -> Path:
+        """The file of what is held out, or of what was seen."""
+        return self.folder / f"{name}.sqlite"
+
+    def table(self, stage: Stage, part: int) -> Path:
+        """The Arrow file of a part."""
+        return self.folder / stage / f"{part:06d}.arrow"
+
+    def done(self, stage: Stage, part: int) -> bool:
+        """Whether a part is whole: its table is the last to get its name."""
+        return self.table(stage, part).exists()
+
+    def partial(self, stage: Stage, part: int) -> Path:
+        """A name of this process for a table that is being written."""
+        return self.table(stage, part).with_suffix(f".{os.getpid()}.partial")
+
+    def finish(self, stage: Stage, part: int, tally: Tally) -> None:
+        """Give the partial table of a part its name, after its tally."""
+        place = self.table(stage, part).with_suffix(".json")
+        partial = place.with_suffix(f".{os.getpid()}.json.partial")
+        partial.write_text(json.dumps(tally.document(), ensure_ascii=False), encoding="utf-8")
+        partial.replace(place)
+        self.partial(stage, part).replace(self.table(stage, part))
+
+    def tally(self, stage: Stage, part: int) -> Tally:
+        """The tally of a part that is done."""
+        text = self.table(stage, part).with_suffix(".json").read_text(encoding="utf-8")
+        return Tally.of_document(json.loads(text))
+
+    def drop(self, stage: Stage, part: int) -> None:
+        """Free the disk of a table that is not needed any more; its tally stays."""
+        self.table(stage, part).unlink(missing_ok=True)
+
+
+def container(out: Path) -> Path:
+    """The folder beside `out` in which its work lies."""
+    return out.with_name(f".{out.name}.partial")
+
+
+@contextmanager
+def alone(out: Path) -> Iterator[None]:
+    """Hold `out` for this process until it ends, however it ends; raises Running."""
+    from filelock import FileLock, Timeout
+
+    container(out).mkdir(parents=True, exist_ok=True)
+    lock = FileLock(container(out) / "lock", timeout=0)
+    try:
+        with lock:
+            yield
+    except Timeout:
+        raise Running(f"another process filters into {out}", "Wait for it, or stop it.") from None
+
+
+def clear(out: Path) -> None:
+    """Remove all work beside `out`."""
+    shutil.rmtree(container(out), ignore_errors=True)

@@ -1,0 +1,121 @@
+"""`ggez-hub filter` as people run it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from ggez_hub.cards.schema import DataFilter
+from ggez_hub.cli.main import cli
+from ggez_hub.embedded.store import HubStore
+
+from ..worlds import serving
+from .corpora import captions, rows_of, sea_vl_crowdsourcing, spec
+
+
+@pytest.fixture
+def asked(tmp_path):
+    """The file of a spec over three captions."""
+    rows = [("a", "Pho", "vn", 1), ("b", "Tower | <b>", "fr", 2), ("c", "Laap", "la", 3)]
+    place = tmp_path / "spec.yaml"
+    document = spec([captions(tmp_path, rows)]).model_dump(mode="json", exclude_none=True)
+    place.write_text(yaml.safe_dump(document))
+    return place
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(cli, ["filter", *map(str, arguments)])
+
+
+def test_people_see_what_was_kept_and_why_not(asked, tmp_path):
+    done = invoke(asked, "-o", tmp_path / "out")
+    assert done.exit_code == 0, done.stderr
+    assert "2 of 3 examples kept" in done.stdout
+    assert "region: metadata: another country" in done.stdout
+
+
+def test_one_json_document(asked, tmp_path):
+    done = invoke(asked, "-o", tmp_path / "out", "--json")
+    document = json.loads(done.stdout)
+    assert document["counts"] == {
+        "seen": 3, "kept": 2, "translated": 0,
+        "dropped": {"region": {"metadata: another country": 1}},
+    }  # fmt: skip
+    assert document["by"]["country"]["vn"] == {"seen": 1, "kept": 1, "translated": 0}
+
+
+def test_the_folder_that_is_written(asked, tmp_path):
+    out = tmp_path / "out"
+    digest = json.loads(invoke(asked, "-o", out, "--json").stdout)["report_digest"]
+    assert sorted(path.name for path in out.iterdir()) == [
+        "README.md", "data", "data_filter.json", "report.json", "report.png", "report.svg",
+    ]  # fmt: skip
+    block = json.loads((out / "data_filter.json").read_text())
+    assert block["report_digest"] == digest
+    card = DataFilter.model_validate(block["data_filter"])
+    assert (card.counts.seen, card.counts.kept) == (3, 2)
+    assert card.reward == "none"
+    text = (out / "README.md").read_text()
+    assert yaml.safe_load(text.split("---")[1])["license"] == "cc-by-4.0"
+    # What strangers wrote is text there, not markup.
+    assert r"Tower \| &lt;b\>" in text
+
+
+def test_datasets_loads_it(asked, tmp_path):
+    import datasets
+
+    invoke(asked, "-o", tmp_path / "out")
+    loaded = datasets.load_dataset(str(tmp_path / "out"), split="train")
+    assert loaded[0]["image"].size == (160, 120)
+    assert loaded[1]["messages"] == [{"role": "assistant", "content": "Laap"}]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said", "code"),
+    [
+        ([], "where should it be written?", 2),
+        (["-o", "spec.yaml"], "exists, and is not the result of this spec", 2),
+    ],
+)
+def test_wrong_usage(asked, tmp_path, monkeypatch, arguments, said, code):
+    monkeypatch.chdir(tmp_path)
+    done = invoke(asked, *arguments)
+    assert (done.exit_code, said in done.stderr) == (code, True)
+    assert "Traceback" not in done.stderr
+
+
+def test_a_source_that_is_not_there(asked, tmp_path):
+    (tmp_path / "captions.jsonl").unlink()
+    done = invoke(asked, "-o", tmp_path / "out")
+    assert done.exit_code == 1
+    assert "source captions: there is no captions.jsonl" in done.stderr
+
+
+def test_a_dataset_of_the_hub_at_a_commit(tmp_path):
+    sea_vl_crowdsourcing(tmp_path / "train.parquet")
+    source = {"name": "sea-vl", "mapping": "sea-vl-crowdsourcing", "license": "cc-by-sa-4.0",
+              "hub": {"repo": "seacrowd/sea-vl", "revision": "main"}}  # fmt: skip
+    asked = tmp_path / "spec.yaml"
+    asked.write_text(yaml.safe_dump(spec([source]).model_dump(mode="json", exclude_none=True)))
+    with HubStore.open(tmp_path / "store") as store, serving(store) as endpoint:
+        store.create_repo("dataset", "seacrowd/sea-vl")
+        files = {"data/train-00000-of-00001.parquet": tmp_path / "train.parquet"}
+        who = {"message": "x", "author": "a", "email": "a@example.org", "date": 0}
+        commit = store.commit("dataset", "seacrowd/sea-vl", files, **who)
+        done = subprocess.run(
+            [sys.executable, "-m", "ggez_hub", "filter", str(asked), "-o", str(tmp_path / "out"), "--json"],
+            capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2],
+            env=os.environ | {"HF_ENDPOINT": endpoint},
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    (read,) = document["sources"]
+    assert (read["repo"], read["revision"]) == ("seacrowd/sea-vl", str(commit))
+    assert [row["country"] for row in rows_of(tmp_path / "out")] == ["th", "th", "vn", "vn"]

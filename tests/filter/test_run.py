@@ -1,0 +1,304 @@
+"""A whole filter: duplicates, what is held out, what cannot be read, workers, and kills."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from PIL import Image
+
+from ggez_hub.data import sources
+from ggez_hub.data.run import Strict, run_filter
+from ggez_hub.data.work import container
+from ggez_hub.errors import UsageProblem
+
+from .corpora import BY_COUNTRY, captions, encoded, jsonl, picture, rows_of, spec, table
+
+
+def ids(rows):
+    return [row["id"].split("/")[1] for row in rows]
+
+
+def dropped(report):
+    counts = report.document["counts"]["dropped"]
+    return {
+        f"{stage}: {reason}": n for stage, found in counts.items() for reason, n in found.items()
+    }
+
+
+def copy_of(seed, scale=0.5, kind="JPEG", **options):
+    """The picture again: resized and re-encoded."""
+    drawn = picture(seed)
+    size = (int(drawn.width * scale), int(drawn.height * scale))
+    return encoded(drawn.resize(size, Image.Resampling.LANCZOS), kind, **options)
+
+
+def test_what_is_kept_and_what_is_dropped_adds_up(tmp_path, filtered):
+    rows = [("a", "Pho", "vn", 1), ("b", "Tower", "fr", 2), ("c", "Laap", "la", 3)]
+    report, kept = filtered([captions(tmp_path, rows)])
+    assert ids(kept) == ["a", "c"]
+    counts = report.document["counts"]
+    assert (counts["seen"], counts["kept"]) == (3, 2)
+    assert dropped(report) == {"region: metadata: another country": 1}
+    assert kept[0]["image"]["bytes"] == (tmp_path / "captions" / "a.png").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("by", "kept"),
+    [("both", ["a", "c", "d", "e"]), ("picture", ["a", "d"]), ("text", ["a", "c"])],
+)
+def test_duplicates(tmp_path, filtered, by, kept):
+    rows = [
+        ("a", "A bowl of beef noodle soup with herbs", "vn", 1),
+        ("b", "a bowl of  BEEF noodle soup with herbs", "vn", 1),
+        ("c", "Two people at a market in the morning", "vn", copy_of(1, quality=70)),
+        ("d", "A bowl of beef noodle soup with herbs", "vn", 4),
+        ("e", "A bowl of beef noodle soup with herbs!", "vn", copy_of(4, 2, "WEBP", quality=60)),
+        ("f", "A bowl of beef noodle soup with herbs", "vn", copy_of(4, 0.4, "PNG")),
+    ]
+    report, found = filtered(
+        [captions(tmp_path, rows)],
+        duplicates={"by": by, "similarity": 0.99 if by == "both" else 0.8},
+    )
+    assert ids(found) == kept
+    reasons = dropped(report)
+    assert sum(reasons.values()) == len(rows) - len(kept)
+    assert set(reasons) <= {"duplicate: exact", "duplicate: near"}
+
+
+def test_flat_pictures_are_no_copies_of_each_other(tmp_path, filtered):
+    flat = [encoded(Image.new("RGB", (64, 64), colour)) for colour in ("red", "blue")]
+    rows = [("a", "Red", "th", flat[0]), ("b", "Blue", "th", flat[1]), ("c", "Red", "th", flat[0])]
+    _, kept = filtered([captions(tmp_path, rows)], duplicates={"by": "picture"})
+    assert ids(kept) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "copy",
+    [
+        copy_of(1, 1, "PNG"),
+        copy_of(1, 0.5, "JPEG", quality=40),
+        copy_of(1, 3, "WEBP", quality=50),
+        encoded(picture(1).resize((224, 224)), "JPEG", quality=85),
+        encoded(picture(1).convert("L"), "JPEG"),
+    ],
+    ids=["again", "half, jpeg", "threefold, webp", "another shape", "grey"],
+)
+def test_nothing_that_is_held_out_enters(tmp_path, filtered, copy):
+    held = captions(tmp_path, [("x", "What is this?", "vn", 1)], name="benchmark")
+    rows = [("a", "Something else entirely", "vn", copy), ("b", "What is this?", "vn", 2)]
+    report, kept = filtered([captions(tmp_path, rows)], held_out={"sources": [held]})
+    assert ids(kept) == ["b"]
+    assert dropped(report) == {"held out: benchmark": 1}
+    (sample,) = report.document["samples"]["held out: benchmark"]
+    assert sample["note"] == "like benchmark/x/caption"
+
+
+def test_the_text_is_protected_where_the_picture_is_only_an_address(tmp_path, filtered):
+    jsonl(
+        tmp_path / "vqa.jsonl",
+        [{"q": "Which temple is this one in Bagan?", "a": "Ananda", "url": "https://e.org/1.jpg"}],
+    )
+    held = {
+        "name": "vqa", "jsonl": "vqa.jsonl", "license": "x",
+        "columns": {"picture": "url",
+                    "examples": [{"format": "open_ended", "question": "q", "answer": "a"}]},
+    }  # fmt: skip
+    rows = [("a", "Which temple is this one in Bagan?\nAnanda", "mm", 1), ("b", "Bagan", "mm", 2)]
+    report, kept = filtered([captions(tmp_path, rows)], held_out={"sources": [held]})
+    assert ids(kept) == ["b"]
+    assert any("only their text is protected" in w for w in report.document["warnings"])
+
+
+def test_a_benchmark_with_withheld_answers_is_protected(tmp_path, filtered):
+    from .corpora import cell, cvqa
+
+    cvqa(tmp_path / "cvqa.parquet", labels=(-1, -1, -1))
+    held = {"name": "cvqa", "parquet": "cvqa.parquet", "mapping": "cvqa", "license": "x"}
+    rows = [("a", "A jeepney", "ph", cell(31)["bytes"]), ("b", "A jeepney", "ph", 5)]
+    report, kept = filtered([captions(tmp_path, rows)], held_out={"sources": [held]})
+    assert ids(kept) == ["b"]
+    assert report.document["held_out"]["examples"] == 6
+
+
+def broken(tmp_path):
+    """A source in which much cannot be read."""
+    whole = encoded(picture(1), "JPEG")
+    rows = [
+        ("good", "Pho", "vn", 7),
+        ("cut", "Pho", "vn", whole[: len(whole) // 2]),
+        ("text", "Pho", "vn", b"no picture at all"),
+        ("none", "Pho", "vn", None),
+        ("empty", " ", "vn", 8),
+    ]
+    source = captions(tmp_path, rows)
+    place = tmp_path / "captions.jsonl"
+    more = [
+        '{"id": "broken", "text": ',
+        "[1, 2]",
+        json.dumps({"id": "number", "text": 5, "country": "vn", "image": "good.png"}),
+        json.dumps({"id": "list", "text": "x", "country": ["vn"], "image": "good.png"}),
+        json.dumps({"id": "gone", "text": "Pho", "country": "vn", "image": "gone.png"}),
+        json.dumps({"id": "out", "text": "Pho", "country": "vn", "image": "../captions.jsonl"}),
+        json.dumps({"id": "url", "text": "Pho", "country": "vn", "image": "https://e.org/a.jpg"}),
+    ]
+    place.write_text(place.read_text() + "\n".join(more) + "\n")
+    return source
+
+
+def test_what_cannot_be_read_is_counted(tmp_path, filtered):
+    report, kept = filtered([broken(tmp_path)])
+    assert ids(kept) == ["good"]
+    assert dropped(report) == {
+        "picture: it is an address, not a file": 1,
+        "picture: it is damaged": 2,
+        "picture: its path leaves the folder": 1,
+        "picture: the file is missing": 1,
+        "picture: there is none": 1,
+        "row: country: wrong type": 1,
+        "row: json: broken line": 1,
+        "row: json: no object": 1,
+        "row: text: empty": 1,
+        "row: text: wrong type": 1,
+    }
+    assert report.document["counts"]["seen"] == 12
+
+
+def test_strict_stops_there(tmp_path, filtered):
+    with pytest.raises(Strict, match="cannot be read"):
+        filtered([broken(tmp_path)], strict=True)
+    assert not list(tmp_path.glob("out-*"))
+
+
+def test_pictures_may_be_optional(tmp_path, filtered):
+    _, kept = filtered([broken(tmp_path)], pictures="optional")
+    assert ids(kept) == ["good", "none"]
+    assert kept[1]["image"] is None
+
+
+def test_another_result_is_not_overwritten(tmp_path):
+    source = captions(tmp_path, [("a", "Pho", "vn", 1)])
+    first = run_filter(spec([source]), tmp_path, tmp_path / "out")
+    assert run_filter(spec([source]), tmp_path, tmp_path / "out").document == first.document
+    with pytest.raises(UsageProblem, match="not the result of this spec"):
+        run_filter(spec([source], pictures="ignored"), tmp_path, tmp_path / "out")
+    jsonl(tmp_path / "captions.jsonl", [{"id": "b", "text": "x", "country": "vn", "image": "", "topic": ""}])  # fmt: skip
+    with pytest.raises(UsageProblem, match="not the result of this spec"):
+        run_filter(spec([source]), tmp_path, tmp_path / "out")
+
+
+MANY = 4000
+
+
+def many(tmp_path):
+    """A text corpus in many small row groups, with duplicates across them."""
+    texts = [f"A bowl of soup number {n % 3000} in Laos" for n in range(MANY)]
+    table(
+        tmp_path / "many.parquet",
+        {"text": (pa.string(), texts), "country": (pa.string(), ["la", "vn", "fr", "th"] * (MANY // 4))},
+        row_group_size=200,
+    )  # fmt: skip
+    return {
+        "name": "many", "parquet": "many.parquet", "license": "mit",
+        "columns": {"country": "country", "examples": [{"format": "caption", "answer": "text"}]},
+    }  # fmt: skip
+
+
+TEXT = {"pictures": "ignored", "duplicates": {"by": "text", "similarity": 1.0}}
+
+
+def contents(out):
+    return {
+        p.relative_to(out).as_posix(): p.read_bytes() for p in sorted(out.rglob("*")) if p.is_file()
+    }
+
+
+def test_the_output_does_not_depend_on_the_workers(tmp_path):
+    asked = spec([many(tmp_path)], rows_per_shard=900, **TEXT)
+    reports = [run_filter(asked, tmp_path, tmp_path / f"out-{n}", workers=n) for n in (1, 3)]
+    assert reports[0].digest == reports[1].digest
+    first = contents(tmp_path / "out-1")
+    assert first == contents(tmp_path / "out-3")
+    assert len([name for name in first if name.endswith(".parquet")]) == 3
+    assert not container(tmp_path / "out-1").exists()
+
+
+WHOLE = """
+import json, sys
+from pathlib import Path
+from ggez_hub.data.run import run_filter
+from ggez_hub.data.spec import FilterSpec
+from ggez_hub.data import judging
+import time
+folder, workers = Path(sys.argv[1]), int(sys.argv[2])
+judge = judging.Judge.judge
+def slow(self, part):
+    time.sleep(0.1)
+    judge(self, part)
+judging.Judge.judge = slow
+if __name__ == "__main__":
+    spec = FilterSpec.model_validate_json((folder / "spec.json").read_text())
+    run_filter(spec, folder, folder / "killed", workers=workers)
+"""
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_kill_loses_and_repeats_nothing(tmp_path, workers):
+    asked = spec([many(tmp_path)], **TEXT)
+    (tmp_path / "spec.json").write_text(asked.model_dump_json())
+    (tmp_path / "whole.py").write_text(WHOLE)
+    kept = container(tmp_path / "killed")
+    for wanted in (2, 7, 11):
+        process = subprocess.Popen(
+            [sys.executable, str(tmp_path / "whole.py"), str(tmp_path), str(workers)],
+            cwd=Path(__file__).parents[2],
+            env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        )
+        deadline = time.monotonic() + 120
+        while len(list(kept.glob("*/kept/*.arrow"))) < wanted and time.monotonic() < deadline:
+            time.sleep(0.01)
+            assert process.poll() is None
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert not (tmp_path / "killed").exists()
+    before = len(list(kept.glob("*/kept/*.arrow")))
+    steps = []
+    run_filter(asked, tmp_path, tmp_path / "killed", did=lambda done, _: steps.append(done))
+    assert 11 <= before < len(steps) == MANY // 200
+    run_filter(asked, tmp_path, tmp_path / "whole")
+    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
+    assert len(rows_of(tmp_path / "whole")) > 0
+
+
+def test_nothing_imports_torch_or_datasets(tmp_path):
+    captions(tmp_path, [("a", "Pho", "vn", 1)])
+    (tmp_path / "spec.json").write_text(
+        spec(
+            [captions(tmp_path, [("a", "Pho", "vn", 1)])], keep_region=BY_COUNTRY
+        ).model_dump_json()
+    )
+    code = (
+        "import sys; from pathlib import Path; from ggez_hub.data.run import run_filter;"
+        "from ggez_hub.data.spec import FilterSpec; folder = Path(sys.argv[1]);"
+        "run_filter(FilterSpec.model_validate_json((folder / 'spec.json').read_text()), folder,"
+        " folder / 'out'); print(*sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True,
+        cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    assert not {"torch", "datasets", "transformers", "open_clip"} & set(done.stdout.split())
+    assert len(rows_of(tmp_path / "out")) == 1
+
+
+def test_readers_are_one_for_each_place():
+    from ggez_hub.data.spec import PLACES
+
+    assert tuple(sources.READERS) == PLACES

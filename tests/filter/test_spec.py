@@ -1,0 +1,76 @@
+"""A spec names everything that is off, with its line."""
+
+from __future__ import annotations
+
+import pytest
+
+from ggez_hub.data.reading import BadSpec, read_spec
+from ggez_hub.resources import recipes
+
+GOOD = """kind: filter
+region: th
+sources:
+  - name: own
+    jsonl: rows.jsonl
+    license: mit
+    columns:
+      picture: image
+      examples:
+        - {format: caption, answer: text}
+keep_region:
+  keep: any
+  rules:
+    - {evidence: language, languages: [th]}
+"""
+
+
+def written(path, old="", new=""):
+    assert old in GOOD
+    path.write_text(GOOD.replace(old, new) if old else GOOD, encoding="utf-8")
+    return path
+
+
+def test_a_good_spec(tmp_path):
+    assert read_spec(written(tmp_path / "spec.yaml")).region == "th"
+
+
+def test_a_name_of_a_region_becomes_its_id(tmp_path):
+    place = written(tmp_path / "spec.yaml", "region: th", "region: Thailand")
+    assert read_spec(place).region == "th"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("license: mit", "licence: mit", "line 6: sources.0.licence: is no key here"),
+        ("    license: mit\n", "", "sources.0.license: is missing; add it"),
+        ("languages: [th]", "languages: [no]", "should be text; put it in quotes"),
+        ("answer: text", "question: text", "line 10: sources.0.columns.examples.0: does not fit"),
+        ("keep: any", "keep: 2", "line 11: keep_region: keep has to be from 1 to 1"),
+        ("region: th", "region: atlantis", "line 2: region: is no region"),
+        ("region: th", "region: south-asia", "line 2: region: is no region whose members"),
+        ("jsonl: rows.jsonl", "mapping: cvqa", "line 4: sources.0: needs exactly one of hub"),
+        ("      picture: image\n", "", "source own has no column of pictures"),
+        ("    columns:", "    mapping: cvqa\n    columns:", "needs either mapping"),
+    ],
+)
+def test_what_is_off_is_named_with_its_line(tmp_path, old, new, said):
+    with pytest.raises(BadSpec) as refused:
+        read_spec(written(tmp_path / "spec.yaml", old, new))
+    assert said in refused.value.message
+    assert refused.value.exit_code == 2
+
+
+@pytest.mark.parametrize("text", ["", "kind: merge", "- a", "a: [", "\x00"])
+def test_what_is_no_spec_is_refused(tmp_path, text):
+    place = tmp_path / "spec.yaml"
+    place.write_text(text)
+    with pytest.raises(BadSpec):
+        read_spec(place)
+
+
+def test_the_recipes_are_specs():
+    found = sorted(recipes().rglob("*filter*.yaml"))
+    assert found
+    for path in found:
+        read_spec(path)
