@@ -1,0 +1,36 @@
+"""The cards in cards/: each is good, stands where it belongs, and makes an index."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ggez_hub.cards import alpha_record, read_card, render_card
+from ggez_hub.regions import alpha
+from ggez_hub.registry.index_build import build_index
+from ggez_hub.registry.index_file import read_index
+
+CARDS = Path(__file__).parents[2] / "cards"
+PATHS = sorted(CARDS.glob("*/*/*.md"))
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda p: p.stem)
+def test_a_card_is_good_and_claims_nothing_that_nobody_has_seen(path):
+    document = read_card(path)
+    card = document.card
+    assert render_card(document) == path.read_text(encoding="utf-8")
+    assert path.stem == card.adapter.repo.partition("/")[2].lower()
+    assert card.alpha == alpha_record(alpha(card.region))
+    assert document.license != "unknown"
+    if not card.pinned:
+        assert (card.level, card.curve) == ("declared", "unknown")
+        assert card.adapter.revision == card.base.revision == "main"
+
+
+def test_the_cards_make_an_index(tmp_path):
+    built = build_index(CARDS, tmp_path / "index.sqlite")
+    assert built.cards == len(PATHS) > 0
+    rows = read_index(tmp_path / "index.sqlite", ["southeast-asia"]).rows
+    assert "aisingapore/Qwen-SEA-LION-v4-4B-VL" in {row.repo for row, _ in rows}
+    assert {row.base_weights for row, _ in rows if row.revision == "main"} == {"unknown"}
