@@ -37,6 +37,8 @@ def run(request: Request, hub: Hub, mode: Mode, out: Output) -> Pulled | None:
         planned = plan_locked(_lock(request, mode), hub, offline=mode.offline)
     else:
         planned = plan(request, hub)
+    for warning in planned.warnings:
+        out.note(f"warning: {warning}")
     resolution = planned.resolution
     tell_resolution(resolution, out, explain=mode.explain)
     tell_obligations(planned.obligations, out)

@@ -51,10 +51,26 @@ def search_command(region: str | None, family: str | None, hub: str, out: Output
     with connect(hub, quiet=out.quiet) as server:
         entries = accepted_entries(server, chain).entries
     found = [entry for entry in entries if family in {None, entry.summary.family}]
-    rows = []
-    for entry in sorted(found, key=lambda e: (e.summary.region, e.repo)):
-        seen = entry.summary
-        rows.append((entry.repo, seen.region, seen.family, seen.kind, seen.level, seen.state))
-    header = ("adapter", "region", "family", "kind", "level", "status")
-    out.table(header, rows)
-    out.document([dict(zip(header, row, strict=True)) for row in rows])
+    found.sort(key=lambda e: (e.summary.region, e.repo))
+    out.table(
+        ("adapter", "region", "family", "kind", "level", "licence", "status"),
+        [
+            (e.repo, s.region, s.family, s.kind, s.level, s.license, s.standing)
+            for e in found
+            for s in (e.summary,)
+        ],
+    )
+    out.document(
+        [
+            {
+                "adapter": e.repo,
+                **e.summary.model_dump(include={"region", "family", "kind", "level"}),
+                "licence": e.summary.license,
+                "base": e.summary.base_repo,
+                "status": e.summary.state,
+                "reason": e.summary.reason,
+                "superseded_by": e.summary.superseded_by,
+            }
+            for e in found
+        ]
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -48,6 +48,13 @@ class Summary(BaseModel):
     base_repo: RepoId
     base_weights: Sha256 | Unknown
     registered: Date | None
+
+    @property
+    def standing(self) -> str:
+        """The status in words: `deprecated: reason; superseded by org/name`."""
+        reason = "" if self.state == "active" else f": {self.reason or 'no reason given'}"
+        successor = f"; superseded by {self.superseded_by}" if self.superseded_by else ""
+        return f"{self.state}{reason}{successor}"
 
     @classmethod
     def of(cls, document: CardDocument) -> Summary:
@@ -120,11 +127,15 @@ class Elsewhere:
 
 @dataclass(frozen=True)
 class Listing:
-    """What there is for some regions, and what else there is."""
+    """What there is for some regions, and what else there is.
+
+    `yanked` says why, by repository in lower case, of all adapters that the registry has yanked.
+    """
 
     entries: tuple[Entry, ...] = ()
     unreadable: tuple[Unreadable, ...] = ()
     elsewhere: tuple[Elsewhere, ...] = ()
+    yanked: Mapping[str, str] = field(default_factory=dict)
 
 
 def entry_of(document: CardDocument, card: PinnedCard, accepted: bool) -> Entry:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from itertools import compress
 from typing import Literal
 
@@ -71,6 +72,7 @@ def _of_file(hub: Hub, revision: str, file: HubFile, regions: Collection[str] | 
         entries=tuple(_listed(hub, revision, row, packed) for row, packed in contents.rows),
         unreadable=contents.unreadable,
         elsewhere=contents.elsewhere,
+        yanked=contents.yanked,
     )
 
 
@@ -124,6 +126,7 @@ def _of_cards(hub: Hub, regions: Collection[str] | None) -> Listing:
         entries=tuple(compress(entries, asked)),
         unreadable=tuple(e for e in found if isinstance(e, Unreadable)),
         elsewhere=_grouped(compress(entries, [not here for here in asked])),
+        yanked={e.repo.lower(): e.summary.reason for e in entries if e.summary.state == "yanked"},
     )
 
 
@@ -138,7 +141,11 @@ def _grouped(entries: Iterable[Entry]) -> tuple[Elsewhere, ...]:
 
 
 def live_entries(hub: Hub, regions: Iterable[str]) -> Listing:
-    """Adapters on the hub that carry the tags of `regions`, accepted or not."""
+    """Adapters on the hub that carry the tags of `regions`, accepted or not.
+
+    What the hub's index has yanked is yanked, whatever the adapter's own card says.
+    """
+    yanked = yanked_adapters(hub)
     found: list[Entry | Unreadable] = []
     for region in regions:
         for repo, revision in hub.discover([TAG, f"ggez-region:{region}"]):
@@ -149,9 +156,26 @@ def live_entries(hub: Hub, regions: Iterable[str]) -> Listing:
                 text = hub.read_text(repo, at.revision, CARD_NAME)
                 found.append(_entry(at, "model", CARD_NAME, text))
     return Listing(
-        entries=tuple(e for e in found if isinstance(e, Entry)),
+        entries=tuple(_unless_yanked(e, yanked) for e in found if isinstance(e, Entry)),
         unreadable=tuple(e for e in found if isinstance(e, Unreadable)),
+        yanked=yanked,
     )
+
+
+def yanked_adapters(hub: Hub) -> Mapping[str, str]:
+    """Why adapters were yanked, by repository in lower case; empty for a hub without an index."""
+    try:
+        return accepted_entries(hub, ()).yanked
+    except NoIndex:
+        return {}
+
+
+def _unless_yanked(entry: Entry, yanked: Mapping[str, str]) -> Entry:
+    reason = yanked.get(entry.repo.lower())
+    if reason is None:
+        return entry
+    summary = entry.summary.model_copy(update={"state": "yanked", "reason": reason})
+    return replace(entry, summary=summary)
 
 
 def read_pinned_card(hub: Hub, card: PinnedCard) -> CardDocument:

@@ -38,6 +38,7 @@ SCHEMA = (
     "base_weights TEXT NOT NULL, registered TEXT, ranking BLOB NOT NULL)",
     "CREATE TABLE unreadable (id INTEGER PRIMARY KEY, path TEXT NOT NULL, reason TEXT NOT NULL)",
     "CREATE INDEX places ON entries (region, family, repo)",
+    "CREATE INDEX yanked ON entries (repo, reason) WHERE state = 'yanked'",
 )
 CURVE: TypeAdapter[Curve] = TypeAdapter(Curve)
 ELSEWHERE: TypeAdapter[Elsewhere] = TypeAdapter(Elsewhere)
@@ -72,6 +73,7 @@ class Contents:
     rows: tuple[tuple[Row, bytes], ...]
     unreadable: tuple[Unreadable, ...]
     elsewhere: tuple[Elsewhere, ...]
+    yanked: dict[str, str]
 
 
 def read_index(path: Path, regions: Collection[str] | None = None) -> Contents:
@@ -92,6 +94,7 @@ def read_index(path: Path, regions: Collection[str] | None = None) -> Contents:
         groups = file.execute(
             "SELECT region, family, count(*), min(repo) FROM entries GROUP BY region, family"
         ).fetchall()
+        yanked = file.execute("SELECT repo, reason FROM entries WHERE state = 'yanked'").fetchall()
         return Contents(
             rows=tuple(rows),
             unreadable=tuple(Unreadable(*map(_printable, row)) for row in unreadable),
@@ -100,6 +103,7 @@ def read_index(path: Path, regions: Collection[str] | None = None) -> Contents:
                 for group in groups
                 if regions is not None and group[0] not in regions
             ),
+            yanked={repo.lower(): _printable(reason) for repo, reason in yanked},
         )
 
 

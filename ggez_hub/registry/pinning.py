@@ -23,7 +23,7 @@ def pin_adapter(
     card = entry.document.card
     kind = get_kind(card.kind)
     beta = _beta(card, request, region, alpha) if kind.combined else None
-    at = _at_commit(hub, entry.repo, entry.revision)
+    at = reach(hub, entry.repo, entry.revision)
     files = vet_adapter(at, card, hub)
     return PinnedAdapter(
         source=_pinned(at, files, entry.document.license),
@@ -39,7 +39,7 @@ def pin_base(card: AdapterCard, request: Request, hub: Hub) -> PinnedRepo:
     repo, _, revision = (request.base or card.base.repo).partition("@")
     if request.base is None:
         revision = card.base.revision
-    at = _at_commit(hub, repo, revision or "main")
+    at = reach(hub, repo, revision or "main")
     return _pinned(at, vet_base(at, card), license_of(at.front_matter))
 
 
@@ -50,7 +50,8 @@ def curve_trade(card: AdapterCard, region: str, alpha: float) -> Trade:
     return trade(card.curve, "validation", alpha, region, card.region)
 
 
-def _at_commit(hub: Hub, repo: str, revision: str) -> RepoAtCommit:
+def reach(hub: Hub, repo: str, revision: str) -> RepoAtCommit:
+    """A repository at the commit that a card names; raises NotFit if either is gone."""
     from huggingface_hub.errors import (
         GatedRepoError,
         RepositoryNotFoundError,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from ggez_hub.cards import CardDocument
 from ggez_hub.hub import Hub
-from ggez_hub.registry.index import read_pinned_card
+from ggez_hub.registry.index import read_pinned_card, yanked_adapters
+from ggez_hub.registry.index_file import BadIndex
 from ggez_hub.registry.licences import Obligations, obligations
 from ggez_hub.registry.lock import Lock, check_upstream
 from ggez_hub.registry.parity_table import ParityTable, parity_table
@@ -28,6 +29,7 @@ class Plan:
     obligations: Obligations
     table: ParityTable | None
     lock: Lock | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def plan(request: Request, hub: Hub) -> Plan:
@@ -40,14 +42,29 @@ def plan(request: Request, hub: Hub) -> Plan:
 def plan_locked(lock: Lock, hub: Hub, *, offline: bool = False) -> Plan:
     """Take what a lock pins; raises Differs if the hub no longer has it.
 
-    `offline` asks the hub nothing: the inputs must be in the cache.
+    An adapter that was yanked since is still taken, with a warning: a lock is a promise. `offline`
+    asks the hub nothing: the inputs must be in the cache.
     """
+    warnings: tuple[str, ...] = ()
     if not offline:
         check_upstream(lock, hub)
+        warnings = tuple(_yanked_since(lock, hub))
     document = read_pinned_card(hub, lock.resolution.adapters[0].card)
     asked = obligations(lock.resolution, [document])
     table = parity_table(document.card, lock.resolution)
-    return Plan(lock.resolution, document, asked, table, lock)
+    return Plan(lock.resolution, document, asked, table, lock, warnings)
+
+
+def _yanked_since(lock: Lock, hub: Hub) -> Iterator[str]:
+    try:
+        yanked = yanked_adapters(hub)
+    except BadIndex as problem:
+        yield f"whether anything was yanked is not known: {problem.message}"
+        return
+    for adapter in lock.resolution.adapters:
+        reason = yanked.get(adapter.source.repo.lower())
+        if reason is not None:
+            yield f"{adapter.source.repo} was yanked: {reason or 'no reason given'}"
 
 
 def carry_out(

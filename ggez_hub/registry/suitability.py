@@ -18,7 +18,7 @@ def unsuited(entry: Entry, request: Request, chain: Sequence[Region]) -> str | N
     if request.family is not None and card.family != request.family:
         return f"is of the family {card.family}"
     if card.state != "active":
-        return f"is {card.state}: {card.reason or 'no reason given'}"
+        return f"is {card.standing}"
     if card.license == "unknown":
         return "has no known licence"
     trusted = request.trust.split(",")

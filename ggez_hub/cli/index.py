@@ -1,0 +1,69 @@
+"""`index`: the accepted cards as one file, and checked against the hub."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from ggez_hub.cli.output import Output, hub_option, output_options
+
+
+@click.group("index", short_help="The index of accepted cards: build, verify.")
+def index_command() -> None:
+    """The index of accepted cards: build, verify."""
+
+
+@index_command.command("build")
+@click.argument(
+    "cards", type=click.Path(path_type=Path, exists=True, file_okay=False), default="cards"
+)
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), default="index.sqlite",
+    show_default=True, help="The file to write.",
+)  # fmt: skip
+@click.option("--skip-bad", is_flag=True, help="Leave out cards that are off, and say so.")
+@output_options
+def build(cards: Path, output: Path, skip_bad: bool, out: Output) -> None:
+    """Make the index file of the cards below CARDS (<region>/<family>/<name>.md).
+
+    The same cards give the same bytes. Publish it beside them: docs/registry.md.
+    """
+    from ggez_hub.registry.index_build import build_index
+
+    built = build_index(cards, output, skip_bad=skip_bad)
+    for bad in built.bad:
+        out.note(f"left out: {bad.reason}")
+    out.line(
+        f"{output}: {built.cards:,} cards of {built.regions:,} regions, {built.size / 1e6:.1f} MB"
+    )
+    out.document({"file": str(output), **asdict(built)})
+
+
+@index_command.command("verify")
+@hub_option
+@output_options
+def verify(hub: str, out: Output) -> None:
+    """Check every accepted card against the hub, without fetching weights.
+
+    Repositories, commits, files with their sizes and sha256s, the base's weights and the licence
+    are compared; each problem is one line.
+    """
+    from ggez_hub.errors import GgezError
+    from ggez_hub.hubs import connect
+    from ggez_hub.registry.index import accepted_entries
+    from ggez_hub.registry.index_check import verify_entries
+
+    with connect(hub, quiet=out.quiet) as server:
+        found = verify_entries(accepted_entries(server), server)
+    out.document({"ok": not found.problems, **asdict(found)})
+    for repo in found.unpinned:
+        out.line(f"{repo}: names no sha256s yet, so that only its repositories were looked for")
+    if found.problems:
+        raise GgezError(
+            f"{len(found.problems)} problems in {found.checked:,} accepted cards\n"
+            + "\n".join(f"  {p.card}: {p.repo} {p.problem}" for p in found.problems),
+            "Mend the cards, or deprecate or yank them by their status.",
+        )
+    out.line(f"{found.checked:,} accepted cards are what the hub has")
