@@ -140,6 +140,29 @@ def source_of(text: str, where: str) -> Source:
     return _split(text, where)[0]
 
 
+def split_front_matter(text: str) -> tuple[dict[str, Any], str]:
+    """The front matter of any README, without a `ggez:` block, and its prose.
+
+    Nothing is asked of it: without front matter, or with one that is broken, it is all prose.
+    """
+    try:
+        source, prose = _split(text, "README.md")
+        front = yaml_block.load(source.front_matter)
+    except (BadCard, ValueError):
+        return {}, text.strip("\n") and text
+    front.pop(BLOCK, None)
+    return front, prose
+
+
+def has_block(text: str) -> bool:
+    """Whether a README has a `ggez:` block, good or not."""
+    try:
+        front_matter = _split(text, "README.md")[0].front_matter
+    except BadCard:
+        return False
+    return any(line.startswith(f"{BLOCK}:") for line in front_matter.splitlines())
+
+
 def render_card(document: CardDocument) -> str:
     """The README.md of a card; parsing it gives the same card, keys and prose.
 

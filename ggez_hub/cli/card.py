@@ -1,39 +1,96 @@
-"""`card`: adapter cards, checked and described."""
+"""`card`: adapter cards, begun, checked and described."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from ggez_hub.cli.output import Output, output_options
+from ggez_hub.cli.describing import Description, description_options
+from ggez_hub.cli.output import Output, hub_option, output_options
+from ggez_hub.errors import UsageProblem
+
+if TYPE_CHECKING:
+    from ggez_hub.cards import CardDocument
+    from ggez_hub.hub import Hub
 
 
-@click.group("card", short_help="Adapter cards: validate, schema.")
+@click.group("card", short_help="Adapter cards: init, validate, schema.")
 def card_command() -> None:
-    """Adapter cards: validate, schema."""
+    """Adapter cards: init, validate, schema."""
+
+
+@card_command.command("init")
+@click.argument("source", metavar="FOLDER|FILE|REPO")
+@description_options
+@click.option(
+    "-o",
+    "--out",
+    "target",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="The card's file.  [default: FOLDER/README.md, or NAME.md here]",
+)
+@click.option("--force", is_flag=True, help="Write over a card that is there.")
+@hub_option
+@output_options
+def init(
+    source: str,
+    description: Description,
+    target: Path | None,
+    force: bool,
+    hub: str,
+    out: Output,
+) -> None:
+    """Begin the card of an adapter, of level declared.
+
+    Commits and sha256s come from the hub's listing and the files themselves, alpha from the
+    region; what nobody said is `unknown`. Of a base, and of a REPO, no weights are downloaded.
+    """
+    from ggez_hub.cards import render_card
+    from ggez_hub.hubs import connect
+
+    description.require("region", "base")
+    with connect(hub, quiet=out.quiet) as server:
+        files = description.files(source, server)
+        place = target or (Path(source) / "README.md" if Path(source).is_dir() else None)
+        place = place or Path(f"{files.name}.md")
+        _refuse_to_overwrite(place, force=force)
+        document = description.draft(files, server)
+    place.write_text(render_card(document), encoding="utf-8")
+    out.line(f"wrote {place}")
+    for key in _unknown(document):
+        out.line(f"  unknown: {key}")
+    out.document({"card": str(place), "unknown": _unknown(document)})
 
 
 @card_command.command("validate")
 @click.argument("cards", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
+@click.option("--online", is_flag=True, help="Ask the hub for every commit, file and sha256.")
+@click.option("--repo", default=None, metavar="REPO[@REVISION]", help="Where the adapter lies.")
+@hub_option
 @output_options
-def validate(cards: tuple[Path, ...], out: Output) -> None:
-    """Check cards against the schema, without a network: README.md files, or folders with one."""
-    from ggez_hub.cards import BadCard, read_card
+def validate(
+    cards: tuple[Path, ...], online: bool, repo: str | None, hub: str, out: Output
+) -> None:
+    """Check cards against the schema: README.md files, or folders with one.
 
-    found: dict[str, str] = {}
-    for path in cards:
-        place = path / "README.md" if path.is_dir() else path
-        try:
-            read_card(place)
-        except BadCard as problem:
-            found[str(place)] = problem.message
-        else:
-            out.line(f"{place}: good")
-    out.document({"ok": not found, "problems": found})
-    if found:
-        raise BadCard("\n".join(found.values()), "`ggez-hub card schema` prints the schema.")
+    Without --online no network is used. With it, the adapter is looked for in --repo, or where an
+    accepted card says that it lies; for any other card the base alone is checked.
+    """
+    if repo is not None and not online:
+        raise UsageProblem("--repo is for --online", "Add --online.")
+    if repo is not None and len(cards) > 1:
+        raise UsageProblem("--repo says where the adapter of one card lies", "Name one card.")
+    if not online:
+        _validate(cards, None, repo, out)
+        return
+    from ggez_hub.hubs import connect
+
+    with connect(hub, quiet=out.quiet) as server:
+        _validate(cards, server, repo, out)
 
 
 @card_command.command("schema")
@@ -45,3 +102,60 @@ def schema(out: Output) -> None:
     text = AdapterCard.model_json_schema()
     out.line(json.dumps(text, indent=2, ensure_ascii=False))
     out.document(text)
+
+
+def _validate(cards: tuple[Path, ...], hub: Hub | None, repo: str | None, out: Output) -> None:
+    from ggez_hub.cards import BadCard
+
+    found: dict[str, str] = {}
+    for path in cards:
+        place = path / "README.md" if path.is_dir() else path
+        try:
+            checked = _check(place, hub, repo)
+        except BadCard as problem:
+            found[str(place)] = problem.message
+        else:
+            out.line(f"{place}: good{checked}")
+    out.document({"ok": not found, "problems": found})
+    if found:
+        raise BadCard("\n".join(found.values()), "`ggez-hub card schema` prints the schema.")
+
+
+def _check(place: Path, hub: Hub | None, repo: str | None) -> str:
+    """What was checked on the hub, for people; raises BadCard."""
+    from ggez_hub.cards import parse_card
+    from ggez_hub.cards.document import read_text, source_of
+
+    text = read_text(place)
+    document = parse_card(text, str(place))
+    if hub is None:
+        return ""
+    from ggez_hub.cards.schema import Location
+    from ggez_hub.registry.checking import problems_on_hub
+
+    location = None
+    if repo is not None:
+        name, _, revision = repo.partition("@")
+        location = Location(repo=name, revision=hub.at_commit(name, revision or "main").revision)
+    bad = source_of(text, str(place)).bad(problems_on_hub(document.card, hub, location))
+    if bad is not None:
+        raise bad
+    return "" if location or document.card.adapter else " (base checked; the adapter with --repo)"
+
+
+def _refuse_to_overwrite(place: Path, *, force: bool) -> None:
+    """A README without our block is completed; a card is somebody's work."""
+    if force or not place.exists():
+        return
+    from ggez_hub.cards import BadCard
+    from ggez_hub.cards.document import has_block, read_text
+
+    if has_block(read_text(place)):
+        raise BadCard(f"{place} is a card already", "Edit it, or write a new one with --force.")
+
+
+def _unknown(document: CardDocument) -> list[str]:
+    """The keys that nobody has answered."""
+    block = document.card.model_dump(mode="json")
+    keys = [f"ggez.{key}" for key, value in block.items() if value == "unknown"]
+    return keys + (["license"] if document.license == "unknown" else [])

@@ -22,7 +22,7 @@ class Entry(NamedTuple):
 # commands' own).
 COMMANDS = {
     "alpha": Entry("regions", "The globalisation factor of a region, from the KOF index."),
-    "card": Entry("card", "Adapter cards: validate, schema."),
+    "card": Entry("card", "Adapter cards: init, validate, schema."),
     "ci": Entry("ci", "The steps of the registry's workflows."),
     "demo": Entry("demo", "Pull a Thai model from a hub on this machine and recompute its table."),
     "extract": Entry("extract", "A LoRA or a task vector from a full fine-tune."),

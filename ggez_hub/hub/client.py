@@ -132,6 +132,24 @@ class Hub:
         """A text file of a repository at a commit."""
         return self._download(repo, revision, path, repo_type).read_text(encoding="utf-8")
 
+    def header(
+        self, repo: str, revision: str, path: str
+    ) -> tuple[dict[str, str], dict[str, dict[str, Any]]]:
+        """Metadata and tensors of a safetensors file, without its weights.
+
+        A tensor is {dtype, shape, data_offsets}. Raises SafetensorsParsingError of the client.
+        """
+        found = self._api.parse_safetensors_file_metadata(repo, path, revision=revision)
+        tensors = {
+            name: {"dtype": t.dtype, "shape": list(t.shape), "data_offsets": list(t.data_offsets)}
+            for name, t in found.tensors.items()
+        }
+        return dict(found.metadata or {}), tensors
+
+    def account(self) -> str | None:
+        """The name of the token's account; None without a token."""
+        return str(self._api.whoami()["name"]) if self.token else None
+
     def fetch(
         self, repo: str, revision: str, files: Iterable[HubFile], repo_type: str = "model"
     ) -> Path:

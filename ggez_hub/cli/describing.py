@@ -1,0 +1,119 @@
+"""What `card init` and `contribute` share: what a person says of an adapter, as options."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from ggez_hub.errors import UsageProblem
+
+if TYPE_CHECKING:
+    from ggez_hub.cards import CardDocument
+    from ggez_hub.hub import Hub
+    from ggez_hub.registry.adapter_files import AdapterFiles
+
+R = TypeVar("R")
+
+# The options, and for each the question that it answers.
+QUESTIONS = {
+    "region": "Which country or region is it for? (th, southeast-asia, Philippines)",
+    "base": "Which base model does it fit? (a repository, as org/name)",
+    "license": "Under which licence do you give it? (the Hub's id: apache-2.0, cc-by-4.0, other)",
+    "adapts": "What does it change? (content, prompt_language, answer_language; or unknown)",
+    "summary": "What does it do, in one sentence?",
+}
+
+
+@dataclass(frozen=True)
+class Description:
+    """What was said on the command line; None where nothing was."""
+
+    region: str | None = None
+    base: str | None = None
+    license: str | None = None
+    adapts: str | None = None
+    summary: str | None = None
+    languages: str | None = None
+    family: str | None = None
+    kind: str | None = None
+    file: str | None = None
+
+    def require(self, *names: str) -> None:
+        """Raise UsageProblem that names the options without an answer."""
+        missing = [f"--{name}" for name in names if getattr(self, name) is None]
+        if missing:
+            raise UsageProblem(
+                f"this needs {', '.join(missing)}",
+                " ".join(QUESTIONS[name] for name in names if getattr(self, name) is None),
+            )
+
+    def files(self, source: str, hub: Hub) -> AdapterFiles:
+        """The adapter that SOURCE means: something on this disk, or a repository on the hub."""
+        from ggez_hub.registry.adapter_files import files_on_disk, files_on_hub
+        from ggez_hub.registry.training_metadata import REPO
+
+        if Path(source).exists():
+            return files_on_disk(Path(source) / self.file if self.file else Path(source))
+        repo, _, revision = source.partition("@")
+        if not REPO.match(repo):
+            raise UsageProblem(
+                f"{source} is neither a file nor a folder here, nor the name of a repository",
+                "A repository is named org/name, or org/name@REVISION.",
+            )
+        return files_on_hub(hub, repo, revision or "main", self.file)
+
+    def draft(
+        self,
+        files: AdapterFiles,
+        hub: Hub,
+        published_by: str | None = None,
+        registered_by: str | None = None,
+    ) -> CardDocument:
+        """The card; region and base are known by now."""
+        from ggez_hub.registry.base_model import find_base
+        from ggez_hub.registry.drafting import Answers, draft
+
+        assert self.region is not None  # noqa: S101 - `require` has seen to it
+        assert self.base is not None  # noqa: S101
+        base = find_base(hub, self.base, self.family)
+        answers = Answers(
+            region=self.region,
+            license=self.license,
+            summary=self.summary,
+            languages=_listed(self.languages),
+            adapts=_listed(self.adapts),
+            kind=self.kind,
+            published_by=published_by,
+            registered_by=registered_by,
+        )
+        return draft(files, base, answers)
+
+
+def description_options(command: Callable[..., R]) -> Callable[..., R]:
+    """Give a command the options of a Description; it receives them as `description`."""
+
+    @click.option("--region", default=None, help="A country or group: th, southeast-asia, ไทย.")
+    @click.option("--base", default=None, metavar="REPO[@REVISION]", help="The base that it fits.")
+    @click.option("--license", default=None, help="The Hub's id of its licence.")
+    @click.option("--adapts", default=None, help="content, prompt_language, answer_language.")
+    @click.option("--summary", default=None, help="One sentence in English.")
+    @click.option("--languages", default=None, help="BCP 47 tags, as th,en.")
+    @click.option("--family", default=None, help="embedding, diffusion or vlm.")
+    @click.option("--kind", default=None, help="lora, task_vector, finetune or merged.")
+    @click.option("--file", default=None, help="The one file that is meant, of several.")
+    @functools.wraps(command)
+    def wrapper(*args: Any, **options: Any) -> R:
+        said = {name: options.pop(name) for name in Description.__dataclass_fields__}
+        return command(*args, description=Description(**said), **options)
+
+    return wrapper
+
+
+def _listed(text: str | None) -> tuple[str, ...] | None:
+    values = tuple(part.strip() for part in (text or "").split(",") if part.strip())
+    return None if values in {(), ("unknown",)} else values

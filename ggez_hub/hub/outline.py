@@ -1,0 +1,138 @@
+"""A repository on disk without its weights: names, configuration, and headers of weight files.
+
+Layouts and forms are recognised in folders. An outline lets them be recognised on a hub: kilobytes
+are fetched, whatever the weights weigh.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import struct
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+from ggez_hub.errors import GgezError
+from ggez_hub.hub.client import Hub, HubFile, RepoAtCommit
+from ggez_hub.weights import BadWeights
+
+# What says how a repository is laid out; each is read by the family or the form that it is for.
+TOLD_BY = frozenset(
+    {"config.json", "model_index.json", "open_clip_config.json", "adapter_config.json",
+     "task_vector.json"}
+)  # fmt: skip
+SHARD_INDEX = re.compile(r"\.safetensors\.index(?:\.\w+)?\.json$")
+# A precision or flavour beside the plain weights, as diffusers and transformers name them.
+VARIANT = re.compile(
+    r"^(?P<stem>diffusion_pytorch_model|model)\.(?!safetensors)\w+?"
+    r"(?:-\d{5}-of-\d{5})?\.safetensors$"
+    r"|^(?P<indexed>diffusion_pytorch_model|model)\.safetensors\.index\.\w+\.json$"
+)
+MAX_TOLD = 64_000_000
+MAX_FILES = 20_000
+
+
+class TooManyFiles(GgezError):
+    """A repository has more files than a model has."""
+
+
+@contextmanager
+def outline(hub: Hub, at: RepoAtCommit, *, headers: bool) -> Iterator[Path]:
+    """A temporary folder with the names of a repository's files and what tells its layout.
+
+    Weight files are there as far as they are known: with `headers` by their real header, else by
+    the names that a shard index has for them, else empty. Where plain weights lie beside variants
+    (fp16, non_ema), only the plain ones are there. Raises BadWeights for a header that is none,
+    TooManyFiles, and what the client raises.
+    """
+    if len(at.files) > MAX_FILES:
+        raise TooManyFiles(f"{at.repo} has {len(at.files):,} files; a model has fewer")
+    files = [file for file in at.files if _is_safe(file.path)]
+    files = [file for file in files if not _beside_plain(file.path, {f.path for f in files})]
+    told = [file for file in files if _tells(file)]
+    with tempfile.TemporaryDirectory(prefix="ggez-outline-") as temporary:
+        folder = Path(temporary)
+        for file in files:
+            path = folder / file.path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        if told:
+            fetched = hub.fetch(at.repo, at.revision, told)
+            for file in told:
+                shutil.copyfile(fetched / file.path, folder / file.path)
+        shards = _indexed(folder, told)
+        for shard, tensors in shards.items():
+            _write_header(folder / shard, _empty(tensors), 0)
+        if headers:
+            for file in files:
+                if file.path.endswith(".safetensors") and file.path not in shards:
+                    _copy_header(hub, at, file, folder / file.path)
+        yield folder
+
+
+def _is_safe(path: str) -> bool:
+    pure = PurePosixPath(path)
+    return not (pure.is_absolute() or ".." in pure.parts or "\\" in path or "\0" in path)
+
+
+def _beside_plain(path: str, paths: set[str]) -> bool:
+    folder, slash, name = path.rpartition("/")
+    match = VARIANT.match(name)
+    if match is None:
+        return False
+    plain = f"{folder}{slash}{match['stem'] or match['indexed']}.safetensors"
+    return plain in paths or f"{plain}.index.json" in paths
+
+
+def _tells(file: HubFile) -> bool:
+    name = file.path.rpartition("/")[2]
+    known = name in TOLD_BY or SHARD_INDEX.search(name) is not None
+    return known and file.size <= MAX_TOLD
+
+
+def _indexed(folder: Path, told: Iterable[HubFile]) -> dict[str, list[str]]:
+    """The tensors of every shard that an index names, by the shard's path."""
+    found: dict[str, list[str]] = {}
+    for file in told:
+        if SHARD_INDEX.search(file.path):
+            try:
+                index = json.loads((folder / file.path).read_text(encoding="utf-8"))
+                entries = list(index["weight_map"].items())
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+                # Whoever reads the layout will say what is wrong with it.
+                continue
+            at = file.path.rpartition("/")[0]
+            for tensor, shard in entries:
+                path = f"{at}/{shard}".lstrip("/")
+                if isinstance(shard, str) and _is_safe(path) and (folder / path).is_file():
+                    found.setdefault(path, []).append(str(tensor))
+    return found
+
+
+def _empty(tensors: Iterable[str]) -> dict[str, object]:
+    return {name: {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for name in tensors}
+
+
+def _copy_header(hub: Hub, at: RepoAtCommit, file: HubFile, target: Path) -> None:
+    from huggingface_hub.errors import SafetensorsParsingError
+
+    try:
+        metadata, tensors = hub.header(at.repo, at.revision, file.path)
+    except SafetensorsParsingError as error:
+        raise BadWeights(f"{file.path} of {at.repo} has no safetensors header: {error}") from error
+    header: dict[str, object] = dict(tensors)
+    if metadata:
+        header["__metadata__"] = dict(metadata)
+    ends = [entry["data_offsets"][1] for entry in tensors.values()]
+    _write_header(target, header, max(ends, default=0))
+
+
+def _write_header(target: Path, header: Mapping[str, object], nbytes: int) -> None:
+    """A safetensors file whose data are a hole: no disk is taken."""
+    raw = json.dumps(header).encode()
+    with target.open("wb") as file:
+        file.write(struct.pack("<Q", len(raw)) + raw)
+        file.truncate(8 + len(raw) + nbytes)
