@@ -38,6 +38,12 @@ from ggez_hub.errors import UsageProblem
     help="Or task_arithmetic, or ties: the signs of several adapters vote, element by element.",
 )
 @click.option("--family", default=None, help="Found by the layout of the folder if left out.")
+@click.option(
+    "--variant",
+    default=None,
+    help="Of several sets of weights in the base, as fp16 beside full ones: the one to merge.  "
+    "[default: the one that is loaded without a variant]",
+)
 @click.option("-o", "--out", "target", required=True, type=click.Path(path_type=Path))
 @output_options
 def merge_command(
@@ -46,6 +52,7 @@ def merge_command(
     betas: tuple[float, ...],
     method: str,
     family: str | None,
+    variant: str | None,
     target: Path,
     out: Output,
 ) -> None:
@@ -66,9 +73,9 @@ def merge_command(
             "Give one --beta for each --adapter, or one for all.",
         )
     require_method(method)
-    chosen = get_family(family) if family else detect_family(base)
+    chosen = get_family(family) if family else detect_family(base, variant)
     # A single adapter has nothing to be compared with: it is not read twice.
-    alike = cosines(base, adapters, chosen) if len(adapters) > 1 else ()
+    alike = cosines(base, adapters, chosen, variant) if len(adapters) > 1 else ()
     with out.progress() as progress:
         task = progress.add_task("merging", total=None)
         report = merge(
@@ -78,6 +85,7 @@ def merge_command(
             chosen,
             method,
             wrote=lambda nbytes: progress.advance(task, nbytes),
+            variant=variant,
         )
     out.line(
         f"{target}: {report.tensors} tensors, {report.touched} of them changed, "

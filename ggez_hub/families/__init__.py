@@ -32,11 +32,11 @@ def get_family(name: str) -> Family:
     return FAMILIES[name]
 
 
-def detect_family(folder: Path) -> Family:
-    """The family whose layout the folder has; raises UnknownLayout."""
+def detect_family(folder: Path, variant: str | None = None) -> Family:
+    """The family whose layout the folder has; raises UnknownLayout, or as the layout does."""
     for family in FAMILIES.values():
         try:
-            family.layout(folder)
+            family.layout(folder, variant)
         except UnknownLayout:
             continue
         return family

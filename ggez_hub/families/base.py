@@ -39,13 +39,15 @@ class TiedWeight(GgezError):
 class Layout:
     """How a model lies in a folder: the library that loads it, and its weight files.
 
-    `weights` are paths relative to the folder, in the order in which they are read. `loader` is
-    the class that loads the model, where the library has several.
+    `weights` are paths relative to the folder, in the order in which they are read, `indexes` the
+    indexes of those that are shards. `loader` is the class that loads the model, where the library
+    has several.
     """
 
     library: str
     weights: tuple[str, ...]
     loader: str = ""
+    indexes: tuple[str, ...] = ()
 
 
 KeyMap: TypeAlias = Callable[[str], str | None]
@@ -68,8 +70,12 @@ class Family(Protocol):
     def title(self) -> str:
         """What people call it."""
 
-    def layout(self, folder: Path) -> Layout:
-        """The layout of the model in `folder`; raises UnknownLayout."""
+    def layout(self, folder: Path, variant: str | None = None) -> Layout:
+        """The layout of the model in `folder`; raises UnknownLayout.
+
+        Of several sets of weights it is the one that the library loads for `variant`, or without
+        one. Raises NoVariant where there is none.
+        """
 
     def key_map(self, folder: Path, names: Collection[str]) -> KeyMap:
         """How adapters for the model in `folder`, whose tensors are `names`, name its modules."""

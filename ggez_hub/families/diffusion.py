@@ -7,32 +7,28 @@ UNet (SD 1.5, SDXL) or a transformer (SD3, Flux).
 
 from __future__ import annotations
 
-import json
-import re
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ggez_hub.errors import GgezError
+from ggez_hub.families import weight_sets
 from ggez_hub.families.base import KeyMap, Layout, UnknownLayout
+from ggez_hub.families.weight_sets import BadFolder, NoVariant, WeightSet, variant_of
 from ggez_hub.weights import read_header
 
 MODEL_INDEX = "model_index.json"
 DENOISERS = ("unet", "transformer")
 
-# What diffusers and transformers call weights: one file or an index of shards, plain or a variant.
-WEIGHT_FILE = re.compile(r"^(?:diffusion_pytorch_model|model)(?:\.(?P<variant>\w+))?\.safetensors$")
-SHARD_INDEX = re.compile(
-    r"^(?:diffusion_pytorch_model|model)\.safetensors\.index(?:\.(?P<variant>\w+))?\.json$"
-)
+# What diffusers and transformers call weights.
+STEMS = ("diffusion_pytorch_model", "model")
 TORCH_DTYPE = {"F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64"}
 PICKLES = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".msgpack", ".h5"})
 
 
-class BadPipeline(GgezError):
-    """A pipeline is not whole, not plain data, or holds its weights twice."""
+class BadPipeline(BadFolder):
+    """A pipeline is not whole, not plain data, or says twice what its weights are."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +38,13 @@ class DiffusionFamily:
     name: str = "diffusion"
     title: str = "text-to-image diffusion"
 
-    def layout(self, folder: Path) -> Layout:
+    def layout(self, folder: Path, variant: str | None = None) -> Layout:
         """The weight files of every component that the pipeline names.
 
-        Checkpoints beside them (single files for other programs) are not the pipeline's. Raises UnknownLayout for a folder without a model_index.json, BadPipeline for a pipeline
-        that cannot be mirrored whole.
+        As diffusers loads them: components without the variant are taken plain. Checkpoints beside
+        them (single files for other programs) are not the pipeline's. Raises UnknownLayout for a
+        folder without a model_index.json, BadPipeline or BadIndex for a pipeline that cannot be
+        mirrored whole, NoVariant if no component has the variant.
         """
         if not (folder / MODEL_INDEX).is_file():
             raise UnknownLayout(
@@ -61,14 +59,19 @@ class DiffusionFamily:
                 "Code of a model is never run or passed on. If the pipeline loads without it, "
                 "merge a copy of the folder without these files.",
             )
-        weights = [
-            f"{component}/{file}"
-            for component in components
-            for file in _weights(folder / component)
-        ]
-        if not weights:
+        sets = {name: _sets(folder / name) for name in components}
+        known = {found.variant for part in sets.values() for found in part} - {None}
+        if variant is not None and variant not in known:
+            there = ", ".join(sorted(filter(None, known))) or "no variant"
+            raise NoVariant(f"{folder} has no variant {variant!r}", f"It has {there}.")
+        chosen = {name: _one(folder / name, part, variant) for name, part in sets.items() if part}
+        if not chosen:
             raise BadPipeline(f"{folder} names no component with weights")
-        return Layout("diffusers", tuple(weights))
+        return Layout(
+            "diffusers",
+            tuple(f"{name}/{file}" for name, one in chosen.items() for file in one.files),
+            indexes=tuple(f"{name}/{one.index}" for name, one in chosen.items() if one.index),
+        )
 
     def key_map(self, folder: Path, names: Collection[str]) -> KeyMap:
         """A path that starts with a component is looked up there, any other in the denoiser."""
@@ -84,7 +87,7 @@ class DiffusionFamily:
         return tensor
 
     def loading_lines(self, layout: Layout, folder: str) -> tuple[str, ...]:
-        variants = {_variant(path) for path in layout.weights} - {None}
+        variants = {variant_of(path) for path in layout.weights} - {None}
         options = f', variant="{variants.pop()}"' if len(variants) == 1 else ""
         denoiser = next((p for p in layout.weights if p.partition("/")[0] in DENOISERS), None)
         if denoiser is not None and (path := Path(folder) / denoiser).is_file():
@@ -124,42 +127,23 @@ def read_components(folder: Path) -> dict[str, tuple[str, str]]:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object; raises BadPipeline."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise BadPipeline(f"{path} cannot be read: {error}") from error
-    if not isinstance(value, dict):
-        raise BadPipeline(f"{path} is no JSON object")
-    return value
+    """A JSON object of a pipeline; raises BadPipeline."""
+    return weight_sets.read_json(path, BadPipeline)
 
 
-def _weights(component: Path) -> tuple[str, ...]:
-    """The weight files of a component, of whichever one variant it holds; none for a tokenizer."""
-    sets: dict[str, tuple[str, ...]] = {}
-    indexed: set[str] = set()
+def _sets(component: Path) -> tuple[WeightSet, ...]:
+    """The sets of weights that a component holds; none for a tokenizer."""
+    sets = tuple(found for stem in STEMS for found in weight_sets.weight_sets(component, stem))
+    known = {file for found in sets for file in found.files}
     names = sorted(path.name for path in component.iterdir() if path.is_file())
     for name in names:
-        if SHARD_INDEX.match(name):
-            sets[name] = _shards(component, name)
-            indexed.update(sets[name])
-    for name in names:
-        if WEIGHT_FILE.match(name):
-            sets[name] = (name,)
-        elif name.endswith(".safetensors") and name not in indexed:
+        if name.endswith(".safetensors") and name not in known:
             raise BadPipeline(
                 f"{component / name} is neither the component's weights nor named by an index",
                 "Remove it, or complete the pipeline: what it is for cannot be known.",
             )
-    if len(sets) > 1:
-        raise BadPipeline(
-            f"{component} holds its weights {len(sets)} times: {', '.join(sorted(sets))}",
-            "Merging one would leave the others as they were, and which one is loaded depends on "
-            "the `variant` that is asked for. Keep one of them in every component: "
-            'hf download ... --exclude "*.fp16.*" --exclude "*.non_ema.*"',
-        )
     if sets:
-        return next(iter(sets.values()))
+        return sets
     if pickles := [name for name in names if Path(name).suffix in PICKLES]:
         raise BadPipeline(
             f"{component} has its weights only in {', '.join(pickles)}, which is never loaded",
@@ -171,23 +155,16 @@ def _weights(component: Path) -> tuple[str, ...]:
     return ()
 
 
-def _shards(component: Path, index: str) -> tuple[str, ...]:
-    shards = read_json(component / index).get("weight_map")
-    if not isinstance(shards, Mapping) or not shards:
-        raise BadPipeline(f"{component / index} has no weight_map")
-    names = sorted(map(str, set(shards.values())))
-    for name in names:
-        if Path(name).name != name or not name.endswith(".safetensors"):
-            raise BadPipeline(f"{component / index}: {name!r} is no weight file beside it")
-        if not (component / name).is_file():
-            raise BadPipeline(f"{component / index} names the missing shard {name}")
-    return tuple(names)
-
-
-def _variant(path: str) -> str | None:
-    name = re.sub(r"-\d{5}-of-\d{5}", "", path.rpartition("/")[2])
-    match = WEIGHT_FILE.match(name)
-    return match["variant"] if match else None
+def _one(component: Path, sets: Sequence[WeightSet], variant: str | None) -> WeightSet:
+    """The set that diffusers loads; raises BadPipeline where that depends on its version."""
+    found = weight_sets.of_variant(component, sets, variant)
+    if len(found) > 1:
+        raise BadPipeline(
+            f"{component} holds the same weights {len(found)} times: "
+            + ", ".join(sorted(one.name for one in found)),
+            "Which one is loaded depends on the library. Keep one of them.",
+        )
+    return found[0]
 
 
 def _find(component: str, path: str, names: Collection[str]) -> str | None:

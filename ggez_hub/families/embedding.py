@@ -16,6 +16,7 @@ from ggez_hub.families.transformers_folder import (
     transformers_lines,
 )
 from ggez_hub.families.transformers_names import transformers_key_map
+from ggez_hub.families.weight_sets import NoVariant
 
 OPEN_CLIP_CONFIG = "open_clip_config.json"
 OPEN_CLIP_WEIGHTS = "open_clip_model.safetensors"
@@ -33,15 +34,17 @@ class EmbeddingFamily:
     name: str = "embedding"
     title: str = "vision-language embedding"
 
-    def layout(self, folder: Path) -> Layout:
+    def layout(self, folder: Path, variant: str | None = None) -> Layout:
         """The layout of the folder; one that holds both formats is an open_clip folder.
 
-        Raises UnknownLayout, or BadCheckpoint for a broken transformers folder.
+        Raises UnknownLayout, BadFolder for a broken transformers folder, or NoVariant.
         """
         if _is_open_clip(folder):
+            if variant is not None:
+                raise NoVariant(f"{folder} is an open_clip folder, which has no variants")
             return Layout("open_clip", (OPEN_CLIP_WEIGHTS,))
         if (folder / CONFIG).is_file() and _has_two_towers(checkpoint := read_checkpoint(folder)):
-            return checkpoint.layout("AutoModel")
+            return checkpoint.layout("AutoModel", variant)
         raise UnknownLayout(
             f"{folder} holds no embedding model",
             f"It should hold {OPEN_CLIP_CONFIG} and {OPEN_CLIP_WEIGHTS}, or a CLIP-like model of "

@@ -7,24 +7,26 @@ models, pickle files) is refused before it sees the config.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ggez_hub.errors import GgezError
 from ggez_hub.families.base import Layout, UnknownLayout
-from ggez_hub.weights import read_header
+from ggez_hub.families.weight_sets import (
+    BadFolder,
+    NoVariant,
+    WeightSet,
+    indexed,
+    of_variant,
+    read_json,
+    variant_of,
+    weight_sets,
+)
 
 CONFIG = "config.json"
-WEIGHTS = "model.safetensors"
-INDEX = "model.safetensors.index.json"
-# What `variant="fp16"` loads: https://huggingface.co/docs/transformers/main_classes/model
-VARIANT = re.compile(r"^model\.(?P<name>\w+)\.safetensors$")
-VARIANT_INDEX = re.compile(r"^model\.safetensors\.index\.(?P<name>\w+)\.json$")
-VARIANT_SHARD = re.compile(r"^model\.(?P<name>\w+)-\d+-of-\d+\.safetensors$")
+STEM = "model"
 PICKLES = frozenset({".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack"})
 
 READS = "AutoModelForCausalLM"
@@ -33,12 +35,8 @@ READS = "AutoModelForCausalLM"
 OTHER_MODEL = re.compile(r"^(hf[-_]hub|local-dir):", re.IGNORECASE)
 
 
-class BadCheckpoint(GgezError):
+class BadCheckpoint(BadFolder):
     """A transformers folder is not whole, or not plain data."""
-
-
-class MissingShard(BadCheckpoint):
-    """An index names a weight file that is not there."""
 
 
 class QuantisedBase(BadCheckpoint):
@@ -62,14 +60,15 @@ class Checkpoint:
             raise BadCheckpoint(f"{self.folder / CONFIG}: architectures = {names!r}")
         return name
 
-    def layout(self, loader: str) -> Layout:
-        """The layout, for a model that the class `loader` loads.
+    def layout(self, loader: str, variant: str | None = None) -> Layout:
+        """The layout, for a model that the class `loader` loads, of a variant if one is named.
 
-        Raises QuantisedBase, BadCheckpoint for a config or an index that is not plain data,
-        MissingShard, or UnknownLayout for a folder without safetensors.
+        Raises QuantisedBase, BadCheckpoint for a config that is not plain data, BadIndex,
+        MissingShard, NoVariant, or UnknownLayout for a folder without safetensors.
         """
         self.require_plain()
-        return Layout("transformers", _weights(self), loader)
+        chosen = _weights(self, variant)
+        return Layout("transformers", chosen.files, loader, _present(chosen.index))
 
     def require_plain(self) -> None:
         """Raise BadCheckpoint unless the config describes a model and its plain weights, no more.
@@ -100,7 +99,7 @@ def read_checkpoint(folder: Path) -> Checkpoint:
     path = folder / CONFIG
     if not path.is_file():
         raise UnknownLayout(f"{folder} is no transformers folder", f"It should hold {CONFIG}.")
-    config = _read_json(path)
+    config = read_json(path, BadCheckpoint)
     if not isinstance(config.get("model_type"), str):
         raise UnknownLayout(f"{path} names no model_type of transformers")
     return Checkpoint(folder, config)
@@ -108,8 +107,8 @@ def read_checkpoint(folder: Path) -> Checkpoint:
 
 def transformers_lines(layout: Layout, folder: str) -> tuple[str, ...]:
     """Python that loads a transformers folder with the layout's class, and what feeds it."""
-    match = VARIANT.match(layout.weights[0]) or VARIANT_SHARD.match(layout.weights[0])
-    options = f', variant="{match["name"]}"' if match else ""
+    variant = variant_of(layout.weights[0])
+    options = f', variant="{variant}"' if variant else ""
     text = layout.loader == READS
     feeder, name = ("AutoTokenizer", "tokenizer") if text else ("AutoProcessor", "processor")
     return (
@@ -130,65 +129,32 @@ def _entries(document: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
                 left.append(child)
 
 
-def _weights(checkpoint: Checkpoint) -> tuple[str, ...]:
-    """The weight files that transformers loads: plain ones first, else those of the one variant."""
+def _weights(checkpoint: Checkpoint, variant: str | None) -> WeightSet:
+    """The weights that transformers loads; of a single file and an index it takes the file."""
     folder = checkpoint.folder
     # A config may name its weight file or index.
     explicit = checkpoint.config.get("transformers_weights")
-    if explicit is not None:
+    if explicit is not None and variant is None:
         if not isinstance(explicit, str) or Path(explicit).name != explicit:
             raise BadCheckpoint(f"{folder / CONFIG}: transformers_weights = {explicit!r}")
-        return _shards(folder, explicit) if explicit.endswith(".json") else (explicit,)
-    if (folder / WEIGHTS).is_file():
-        return (WEIGHTS,)
-    if (folder / INDEX).is_file():
-        return _shards(folder, INDEX)
-    names = sorted(path.name for path in folder.iterdir())
-    variants = {m["name"]: name for name in names if (m := VARIANT_INDEX.match(name))}
-    variants |= {m["name"]: name for name in names if (m := VARIANT.match(name))}
-    if len(variants) == 1:
-        (name,) = variants.values()
-        return _shards(folder, name) if name.endswith(".json") else (name,)
-    if variants:
-        raise BadCheckpoint(
-            f"{folder} holds {len(variants)} variants and no plain weights: {', '.join(variants)}",
-            "Keep one of them.",
+        return (
+            indexed(folder, explicit)
+            if explicit.endswith(".json")
+            else WeightSet(None, (explicit,))
         )
-    pickles = [name for name in names if Path(name).suffix in PICKLES]
+    sets = weight_sets(folder, STEM)
+    if variant is not None and variant not in (known := [found.variant for found in sets]):
+        there = ", ".join(sorted(filter(None, known))) or "no variant"
+        raise NoVariant(f"{folder} has no variant {variant!r}", f"It has {there}.")
+    if chosen := of_variant(folder, sets, variant):
+        return chosen[0]
+    pickles = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLES)
     found = f"; {', '.join(pickles)} is never loaded" if pickles else ""
     raise UnknownLayout(
-        f"{folder} holds neither {WEIGHTS} nor {INDEX}{found}",
+        f"{folder} holds neither {STEM}.safetensors nor an index of shards{found}",
         "Use a repository with safetensors, or convert it with save_pretrained.",
     )
 
 
-def _shards(folder: Path, index: str) -> tuple[str, ...]:
-    path = folder / index
-    weight_map = _read_json(path).get("weight_map")
-    if not isinstance(weight_map, dict) or not weight_map:
-        raise BadCheckpoint(f"{path} has no weight_map")
-    shards: dict[str, set[str]] = {}
-    for tensor, shard in weight_map.items():
-        # The name becomes a path, of the result too.
-        if not isinstance(shard, str) or Path(shard).name != shard or "\\" in shard:
-            raise BadCheckpoint(f"{path}: {shard!r} is no weight file beside it")
-        shards.setdefault(shard, set()).add(tensor)
-    for shard, tensors in sorted(shards.items()):
-        if not (folder / shard).is_file():
-            raise MissingShard(
-                f"{path} names the shard {shard}, which is missing",
-                "The download is incomplete: fetch the folder again.",
-            )
-        if absent := sorted(tensors - read_header(folder / shard).tensors.keys()):
-            raise BadCheckpoint(f"{path} has {absent[0]!r} in {shard}, which does not hold it")
-    return tuple(sorted(shards))
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise BadCheckpoint(f"{path} cannot be read: {error}") from error
-    if not isinstance(value, dict):
-        raise BadCheckpoint(f"{path} is no JSON object")
-    return value
+def _present(name: str | None) -> tuple[str, ...]:
+    return () if name is None else (name,)

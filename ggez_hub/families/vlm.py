@@ -25,10 +25,10 @@ class VlmFamily:
     name: str = "vlm"
     title: str = "vision-language model"
 
-    def layout(self, folder: Path) -> Layout:
-        """The layout of the transformers folder; raises UnknownLayout or BadCheckpoint."""
+    def layout(self, folder: Path, variant: str | None = None) -> Layout:
+        """The layout of the transformers folder; raises UnknownLayout, BadFolder or NoVariant."""
         checkpoint = read_checkpoint(folder)
-        return checkpoint.layout(_loader(checkpoint))
+        return checkpoint.layout(_loader(checkpoint), variant)
 
     def key_map(self, folder: Path, names: Collection[str]) -> KeyMap:
         return transformers_key_map(folder, names)

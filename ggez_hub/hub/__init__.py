@@ -1,5 +1,5 @@
 """The only place that calls huggingface_hub's network side."""
 
-from ggez_hub.hub.client import ChangedFile, Hub, HubFile, RepoAtCommit, copy_fetched
+from ggez_hub.hub.client import ChangedFile, Hub, HubFile, RepoAtCommit, link_fetched
 
-__all__ = ["ChangedFile", "Hub", "HubFile", "RepoAtCommit", "copy_fetched"]
+__all__ = ["ChangedFile", "Hub", "HubFile", "RepoAtCommit", "link_fetched"]

@@ -207,9 +207,18 @@ def _digest_matches(path: Path, record: HubFile) -> bool:
     return git.hexdigest() == record.oid
 
 
-def copy_fetched(folder: Path, files: Iterable[HubFile], target: Path) -> None:
-    """Copy fetched files out of the cache: no link leads back into it."""
+def link_fetched(folder: Path, files: Iterable[HubFile], target: Path) -> Path:
+    """A new folder `target` of just these files of the cache's `folder`, as links where it can be.
+
+    The cache's own folder may hold more of the same commit. Returns `target`.
+    """
+    target.mkdir(parents=True)
     for file in files:
-        destination = target / file.path
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(folder / file.path, destination)
+        place = target / file.path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            place.symlink_to((folder / file.path).resolve())
+        except OSError:
+            # Links are a privilege on Windows.
+            shutil.copyfile(folder / file.path, place)
+    return target

@@ -43,15 +43,18 @@ def merge(
     family: Family,
     method: str = "ggez_linear",
     wrote: Callable[[int], None] | None = None,
+    variant: str | None = None,
 ) -> MergeReport:
     """Merge `adapters` into the model in `base` and write it as the new folder `out`.
 
-    The output has the base's files, names, dtypes and side files. Raises GgezError with a reason
-    and leaves nothing behind if the merge would not be exact.
+    The output has the base's files, names, dtypes and side files. Of several sets of weights in the
+    base it is the one that its library loads for `variant`, or without one; the others are not
+    carried over. Raises GgezError with a reason and leaves nothing behind if the merge would not be
+    exact.
     """
     require_method(method)
     with exclusive(out), whole_folder(out) as folder:
-        return merge_into(folder, base, adapters, family, method, wrote)
+        return merge_into(folder, base, adapters, family, method, wrote, variant)
 
 
 def merge_into(
@@ -61,10 +64,11 @@ def merge_into(
     family: Family,
     method: str = "ggez_linear",
     wrote: Callable[[int], None] | None = None,
+    variant: str | None = None,
 ) -> MergeReport:
     """The same into an existing empty folder, for callers who make it whole themselves."""
     require_method(method)
-    layout = family.layout(base)
+    layout = family.layout(base, variant)
     index = WeightIndex(base, layout.weights)
     deltas = [open_delta(adapter.folder, family, index) for adapter in adapters]
     check_space(folder, index.nbytes)
@@ -72,7 +76,7 @@ def merge_into(
 
     from ggez_hub.merging.plan import Weighted, execute
 
-    copy_side_files(base, folder, layout.weights)
+    copy_side_files(base, folder, layout)
     # A beta of 0 is the base bit for bit: the adapter is not even read.
     active = [Weighted(d, a.beta) for d, a in zip(deltas, adapters, strict=True) if a.beta != 0]
     touched: frozenset[str] = frozenset().union(*(w.delta.touched for w in active))

@@ -5,13 +5,15 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from ggez_hub.errors import GgezError
+from ggez_hub.families.base import Layout
 
 # Weights in any other format than the one merged would be the base's: they are not carried over.
 WEIGHT_SUFFIXES = frozenset(
@@ -31,6 +33,8 @@ WEIGHT_SUFFIXES = frozenset(
 )
 # The card of the base is not the card of the result; caches and repositories are no model files.
 NOT_CARRIED = frozenset({"README.md", ".git", ".gitattributes", ".cache"})
+# The index of shards, which are weights.
+OTHER_INDEX = re.compile(r"\.index(\.\w+)?\.json$")
 
 
 class OutputExists(GgezError):
@@ -94,14 +98,17 @@ def check_space(folder: Path, needed: int) -> None:
         )
 
 
-def copy_side_files(base: Path, out: Path, rewritten: Collection[str]) -> None:
+def copy_side_files(base: Path, out: Path, layout: Layout) -> None:
     """Copy what is not weights: configuration, tokenizer, processor, licences.
 
-    Never a link: the result is independent of any cache.
+    Never a link: the result is independent of any cache. An index is carried if its weights are.
     """
     for path in sorted(base.rglob("*")):
         relative = path.relative_to(base)
-        if NOT_CARRIED.intersection(relative.parts) or relative.as_posix() in rewritten:
+        name = relative.as_posix()
+        if NOT_CARRIED.intersection(relative.parts) or name in layout.weights:
+            continue
+        if OTHER_INDEX.search(name) and name not in layout.indexes:
             continue
         if path.is_file() and path.suffix.lower() not in WEIGHT_SUFFIXES:
             target = out / relative

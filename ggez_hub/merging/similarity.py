@@ -26,13 +26,15 @@ class Cosine:
     value: float | None
 
 
-def cosines(base: Path, adapters: Sequence[Path], family: Family) -> tuple[Cosine, ...]:
-    """The cosine of every pair of adapters for the model in `base`.
+def cosines(
+    base: Path, adapters: Sequence[Path], family: Family, variant: str | None = None
+) -> tuple[Cosine, ...]:
+    """The cosine of every pair of adapters for the model in `base`, of a variant of its weights.
 
     Raises MissingExtra without torch, and what `open_delta` raises.
     """
     require_engine()
-    index = WeightIndex(base, family.layout(base).weights)
+    index = WeightIndex(base, family.layout(base, variant).weights)
     return delta_cosines([open_delta(adapter, family, index) for adapter in adapters], index)
 
 

@@ -70,7 +70,7 @@ def _write_as_is(
     (adapter,) = adapters
     layout = get_family(resolution.family).layout(adapter.folder)
     index = WeightIndex(adapter.folder, layout.weights)
-    copy_side_files(adapter.folder, folder, layout.weights)
+    copy_side_files(adapter.folder, folder, layout)
     for path in layout.weights:
         copy_file(adapter.folder / path, folder / path)
         if wrote is not None:

@@ -7,8 +7,9 @@ import platform
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from ggez_hub.hub import Hub
+from ggez_hub.hub import Hub, link_fetched
 from ggez_hub.merging.merge import Adapter
 from ggez_hub.merging.output import OutputExists, check_space, exclusive, whole_folder
 from ggez_hub.registry.kinds import form_of
@@ -60,28 +61,42 @@ def pull_resolution(
             return Pulled(out, _reusable(out, resolution), reused=True)
         form.check(resolution)
         check_space(out, preflight(resolution, hub, out).disk_bytes)
-        base = fetch_pinned(resolution.merged_into, hub) if form.needs_base else None
-        adapters = [
-            # What is taken as it is has no weight; its form asks for none.
-            Adapter(fetch_pinned(adapter.source, hub), adapter.weight or 0.0)
-            for adapter in resolution.adapters
-        ]
-        with whole_folder(out) as folder:
-            model = folder / resolution.family
-            model.mkdir()
-            form.write(resolution, base, adapters, model, wrote)
-            if readme is not None:
-                (model / "README.md").write_text(readme(model), encoding="utf-8")
-            lock = Lock(resolution=resolution, outputs=record_outputs(folder))
-            if expected is not None:
-                _check_expected(expected, folder)
-            (folder / LOCK_NAME).write_text(lock.to_text(), encoding="utf-8")
+        with TemporaryDirectory(prefix="ggez-hub-") as staging:
+            place = Path(staging)
+            base = None
+            if form.needs_base:
+                base = stage(resolution.merged_into, hub, place / "base")
+            adapters = [
+                # What is taken as it is has no weight; its form asks for none.
+                Adapter(stage(a.source, hub, place / f"adapter-{number}"), a.weight or 0.0)
+                for number, a in enumerate(resolution.adapters, 1)
+            ]
+            with whole_folder(out) as folder:
+                model = folder / resolution.family
+                model.mkdir()
+                form.write(resolution, base, adapters, model, wrote)
+                if readme is not None:
+                    (model / "README.md").write_text(readme(model), encoding="utf-8")
+                lock = Lock(resolution=resolution, outputs=record_outputs(folder))
+                if expected is not None:
+                    _check_expected(expected, folder)
+                (folder / LOCK_NAME).write_text(lock.to_text(), encoding="utf-8")
     return Pulled(out, lock, reused=False)
 
 
 def fetch_pinned(pinned: PinnedRepo, hub: Hub) -> Path:
     """Fetch and check the files of a pinned repository; returns their folder in the cache."""
     return hub.fetch(pinned.repo, pinned.revision, [file.as_hub_file() for file in pinned.files])
+
+
+def stage(pinned: PinnedRepo, hub: Hub, place: Path) -> Path:
+    """The same in a new folder in `place` that holds the pinned files and no other.
+
+    The cache keeps all that was ever fetched of a commit: another set of weights, side files.
+    """
+    target = place / f"{pinned.repo.replace('/', '--')}@{pinned.revision[:12]}"
+    files = [file.as_hub_file() for file in pinned.files]
+    return link_fetched(fetch_pinned(pinned, hub), files, target)
 
 
 def _reusable(out: Path, resolution: Resolution) -> Lock:

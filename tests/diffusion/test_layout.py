@@ -7,12 +7,18 @@ import shutil
 import warnings
 
 import pytest
+import torch
+from click.testing import CliRunner
+from diffusers import DiffusionPipeline
 from safetensors.torch import load_file, save_file
 
+from ggez_hub.cli.main import cli
 from ggez_hub.families import UnknownLayout, detect_family
 from ggez_hub.families.diffusion import BadPipeline
+from ggez_hub.families.weight_sets import BadFolder, MissingShard, NoVariant
 from ggez_hub.merging import Adapter, merge
 
+from ..merging.exactness import assert_exact
 from .loras import FAMILY, load, weights, write_named
 from .pipelines import picture, write_pipeline
 
@@ -34,7 +40,7 @@ def edit(path, change):
 
 
 def bad(folder):
-    with pytest.raises(BadPipeline) as caught:
+    with pytest.raises(BadFolder) as caught:
         FAMILY.layout(folder)
     return caught.value.message
 
@@ -102,12 +108,92 @@ def test_loading_lines_load_the_base(bases, name):
     }
 
 
+@pytest.fixture
+def both(tmp_path):
+    """A pipeline as it is published: plain and fp16, the UNet's fp16 in shards, and more."""
+    base = tmp_path / "base"
+    base.mkdir()
+    write_pipeline("sd15", base)
+    fp16 = load(base, torch.float16)
+    fp16.unet.save_pretrained(base / "unet", variant="fp16", max_shard_size="150KB")
+    fp16.vae.save_pretrained(base / "vae", variant="fp16")
+    shutil.copy(base / "unet" / UNET, base / "unet" / UNET.replace(".safe", ".non_ema.safe"))
+    (base / "unet" / "diffusion_pytorch_model.bin").write_bytes(b"never read")
+    (base / "unet" / "diffusion_pytorch_model.bin.index.json").write_text("{}")
+    return base
+
+
+@pytest.mark.parametrize("variant", [None, "fp16", "non_ema"])
+def test_of_several_sets_the_one_that_diffusers_loads(both, tmp_path, variant):
+    layout = FAMILY.layout(both, variant)
+    adapter = write_named(both, tmp_path / "a.safetensors", {KOHYA: TARGET}, alpha=lambda _: 4)
+    merge(both, [Adapter(adapter, 0.5)], tmp_path / "out", FAMILY, variant=variant)
+    # Nothing of the other sets, which would be the base's.
+    weights_there = {
+        p.relative_to(tmp_path / "out").as_posix()
+        for p in (tmp_path / "out").rglob("*")
+        if p.suffix == ".safetensors" or ".index." in p.name
+    }
+    assert weights_there == {*layout.weights, *layout.indexes}
+    assert FAMILY.layout(tmp_path / "out") == layout
+    plain = {f"{name}/model.safetensors" for name in ("text_encoder",)}
+    if variant == "fp16":
+        assert {p for p in layout.weights if ".fp16" not in p} == plain
+        assert len(layout.indexes) == 1
+    options = {"variant": variant, "torch_dtype": torch.float16 if variant == "fp16" else None}
+    base, out = (
+        DiffusionPipeline.from_pretrained(folder, **options) for folder in (both, tmp_path / "out")
+    )
+    a, b = (
+        load_file(adapter)[f"{KOHYA}.lora_down.weight"],
+        load_file(adapter)[f"{KOHYA}.lora_up.weight"],
+    )
+    for component in ("unet", "vae", "text_encoder"):
+        before, after = (getattr(p, component).state_dict() for p in (base, out))
+        for name, stored in before.items():
+            regional = stored.double()
+            if f"{component}/{name}" == TARGET:
+                regional = regional + b.double() @ a.double()
+            assert_exact({name: stored}, {name: after[name]}, {name: regional}, 0.5)
+    assert (
+        loaded_by(FAMILY.loading_lines(layout, str(tmp_path / "out"))).unet.dtype == base.unet.dtype
+    )
+
+
+def test_a_variant_that_is_not_there(both, tmp_path):
+    with pytest.raises(NoVariant) as caught:
+        FAMILY.layout(both, "bf16")
+    assert "fp16, non_ema" in caught.value.hint
+    arguments = ["merge", "--base", both, "--adapter", both, "--beta", 1, "-o", tmp_path / "out"]
+    result = CliRunner().invoke(cli, [*map(str, arguments), "--variant", "bf16"])
+    assert result.exit_code == 2
+    assert "no variant 'bf16'" in result.stderr
+
+
+def test_several_variants_and_nothing_plain(both):
+    (both / "unet" / UNET).unlink()
+    with pytest.raises(NoVariant, match="fp16, non_ema"):
+        FAMILY.layout(both)
+    assert any("non_ema" in path for path in FAMILY.layout(both, "non_ema").weights)
+
+
+def test_a_set_that_was_not_downloaded(both):
+    for path in (both / "unet").glob("*.fp16-*"):
+        path.unlink()
+    assert not FAMILY.layout(both, "fp16").indexes
+    shards = [p.name for p in (both / "unet").glob("*.safetensors")]
+    for name in shards:
+        (both / "unet" / name).unlink()
+    with pytest.raises(MissingShard):
+        FAMILY.layout(both, "fp16")
+
+
 def test_weights_held_twice(copy):
-    variant = copy / "unet" / UNET.replace(".safe", ".fp16.safe")
-    shutil.copy(copy / "unet" / UNET, variant)
+    index = {"weight_map": dict.fromkeys(load_file(copy / "unet" / UNET), UNET)}
+    (copy / "unet" / f"{UNET}.index.json").write_text(json.dumps(index))
     message = bad(copy)
     assert "2 times" in message
-    assert variant.name in message
+    assert f"{UNET}.index.json" in message
 
 
 def test_python_code(copy):

@@ -14,7 +14,8 @@ from tokenizers import Tokenizer, models
 
 from ggez_hub.families import UnknownLayout, detect_family, get_family
 from ggez_hub.families.embedding import OtherFormat
-from ggez_hub.families.transformers_folder import BadCheckpoint, MissingShard, QuantisedBase
+from ggez_hub.families.transformers_folder import BadCheckpoint, QuantisedBase
+from ggez_hub.families.weight_sets import BadIndex, MissingShard, NoVariant
 from ggez_hub.merging import Adapter, merge
 from ggez_hub.weights import BadWeights
 
@@ -60,19 +61,19 @@ def test_an_index_that_names_a_missing_shard(llama, llama_adapter):
 def test_an_index_that_names_a_missing_tensor(llama, llama_adapter):
     index = json.loads((llama / INDEX).read_text())["weight_map"]
     edit(llama / INDEX, weight_map=index | {"lost.weight": next(iter(index.values()))})
-    assert "lost.weight" in refusal(llama, llama_adapter, BadCheckpoint)
+    assert "lost.weight" in refusal(llama, llama_adapter, BadIndex)
 
 
 @pytest.mark.parametrize("shard", ["../base.safetensors", "/etc/passwd", "a/b.safetensors", 7])
 def test_an_index_that_leads_elsewhere(llama, llama_adapter, shard):
     edit(llama / INDEX, weight_map={"x": shard})
-    assert str(shard) in refusal(llama, llama_adapter, BadCheckpoint)
+    assert str(shard) in refusal(llama, llama_adapter, BadIndex)
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"weight_map": {}}'])
 def test_an_index_that_is_none(llama, llama_adapter, text):
     (llama / INDEX).write_text(text)
-    refusal(llama, llama_adapter, BadCheckpoint)
+    refusal(llama, llama_adapter, BadIndex)
 
 
 def test_a_truncated_shard(llama, llama_adapter):
@@ -128,7 +129,8 @@ def test_two_variants_without_plain_weights(llama, llama_adapter):
         save_file({"x": torch.zeros(1)}, llama / name)
     assert VLM.layout(llama).weights[0].startswith("model-0000")
     (llama / INDEX).unlink()
-    assert "bf16, fp16" in refusal(llama, llama_adapter, BadCheckpoint)
+    assert "bf16, fp16" in refusal(llama, llama_adapter, NoVariant)
+    assert VLM.layout(llama, "fp16").weights == ("model.fp16.safetensors",)
 
 
 def test_the_file_that_a_config_names(llama, llama_adapter):
