@@ -1,15 +1,20 @@
-"""A wire between client and hub that can be cut, or can change what passes."""
+"""Faults between client and hub: a wire that can be cut or change what passes, a hub that fails."""
 
 from __future__ import annotations
 
+import asyncio
 import socket
+import struct
 from contextlib import contextmanager, suppress
 from threading import Thread
 from urllib.parse import urlsplit
 
+# What `alter` returns to end one connection as a router does that forgot it: with a reset.
+RESET = object()
+
 
 class Wire:
-    """Forwards bytes to a hub. `alter` sees what the hub sends: it returns it, or None to die.
+    """Forwards bytes to a hub. `alter` sees what the hub sends: it returns it, None to die, RESET.
 
     `upstream` sees what the client sends.
 
@@ -22,6 +27,7 @@ class Wire:
         self.alter = alter
         self.upstream = upstream
         self.dead = False
+        self.reset = set()
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.endpoint = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
 
@@ -42,10 +48,17 @@ class Wire:
                 if data is None:
                     self.die()
                     break
+                if data is RESET:
+                    linger = struct.pack("ii", 1, 0)
+                    sink.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                    self.reset.add(sink)
+                    sink.shutdown(socket.SHUT_RD)  # wakes the other pump, which holds it open
+                    break
                 sink.sendall(data)
         for end in (source, sink):
             with suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
+                if end not in self.reset:
+                    end.shutdown(socket.SHUT_RDWR)
             end.close()
 
     def die(self):
@@ -66,3 +79,65 @@ def wire(endpoint, alter, upstream=lambda data: data):
     finally:
         line.die()
         thread.join(timeout=5)
+
+
+class Failing:
+    """A hub that fails: the next requests that `fails` names are answered by it, others by `app`.
+
+    `fails` is a list of (part of "METHOD path", how often, fault); a fault is an ASGI application
+    that is given the hub's application too. `asked` lists every request.
+    """
+
+    def __init__(self, app):
+        self.app, self.fails, self.asked = app, [], []
+
+    async def __call__(self, scope, receive, send):
+        line = f"{scope['method']} {scope['path']}"
+        self.asked.append(line)
+        for number, (part, times, fault) in enumerate(self.fails):
+            if part in line and times:
+                self.fails[number] = (part, times - 1, fault)
+                await fault(self.app, scope, receive, send)
+                return
+        await self.app(scope, receive, send)
+
+
+def answer(status, **headers):
+    """A fault: that status, with these headers."""
+
+    async def fault(app, scope, receive, send):
+        lines = [(k.replace("_", "-").encode(), str(v).encode()) for k, v in headers.items()]
+        await send({"type": "http.response.start", "status": status, "headers": lines})
+        await send({"type": "http.response.body", "body": b"out of order"})
+
+    return fault
+
+
+def altered(change, stall=0.0):
+    """A fault: the hub's answer with its body changed, and `stall` seconds in the middle of it.
+
+    The headers stay as they are: a shorter body is a truncated one.
+    """
+
+    async def fault(app, scope, receive, send):
+        pieces, start = [], {}
+
+        async def keep(message):
+            if message["type"] == "http.response.start":
+                start.update(message)
+            elif message["type"] == "http.response.body":
+                pieces.append(message.get("body", b""))
+
+        # The hub would send a file by its path, past the body that is to be changed.
+        scope = scope | {"extensions": {}}
+        await app(scope, receive, keep)
+        body = change(b"".join(pieces))
+        await send(start)
+        await send(
+            {"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True}
+        )
+        if stall:
+            await asyncio.sleep(stall)
+        await send({"type": "http.response.body", "body": body[len(body) // 2 :]})
+
+    return fault

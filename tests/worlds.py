@@ -124,11 +124,13 @@ def write_world(folder):
 
 
 @contextmanager
-def serving(store):
-    """The address of a hub over `store`, served from a thread."""
+def serving(store, around=None):
+    """The address of a hub over `store`, served from a thread; `around` wraps its application."""
     from ggez_hub.embedded.serving import Server
 
     server = Server(store)
+    if around is not None:
+        server.config.app = around(server.config.app)
     thread = Thread(target=server.run_until, daemon=True)
     thread.start()
     try:

@@ -53,8 +53,9 @@ def _first_line(error: BaseException) -> str:
 def _os_error(error: BaseException) -> Explained:
     assert isinstance(error, OSError)  # noqa: S101 - the table below sends only these here
     where = f": {error.filename}" if error.filename else ""
-    if error.errno == errno.ENOSPC:
-        return Explained(f"the disk is full{where}", "Free some space and run it again.")
+    if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+        why = "the disk is full" if error.errno == errno.ENOSPC else error.strerror
+        return Explained(f"no room to write: {why}{where}", "Free some space and run it again.")
     return Explained(f"{error.strerror or _first_line(error)}{where}")
 
 
@@ -81,6 +82,12 @@ def _repo_missing(error: BaseException) -> Explained:
 
 
 def _hub_answer(error: BaseException) -> Explained:
+    status = getattr(getattr(error, "response", None), "status_code", 0)
+    if status in {408, 429} or status >= 500:
+        return Explained(
+            f"the hub is busy or out of order: {_first_line(error)}",
+            "Run it again in a while: what was already downloaded is kept.",
+        )
     return Explained(f"the hub refused: {_first_line(error)}")
 
 

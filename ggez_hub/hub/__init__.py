@@ -1,5 +1,17 @@
 """The only place that calls huggingface_hub's network side."""
 
-from ggez_hub.hub.client import ChangedFile, Hub, HubFile, RepoAtCommit, link_fetched
+from ggez_hub.hub.bounded import TooLong
+from ggez_hub.hub.cache import ChangedFile
+from ggez_hub.hub.client import Hub, link_fetched
+from ggez_hub.hub.guard import BadAnswer
+from ggez_hub.hub.listing import HubFile, RepoAtCommit
 
-__all__ = ["ChangedFile", "Hub", "HubFile", "RepoAtCommit", "link_fetched"]
+__all__ = [
+    "BadAnswer",
+    "ChangedFile",
+    "Hub",
+    "HubFile",
+    "RepoAtCommit",
+    "TooLong",
+    "link_fetched",
+]

@@ -2,58 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ggez_hub.errors import GgezError
-from ggez_hub.weights import sha256_file
+from ggez_hub.hub.bounded import TooLong, at_most
+from ggez_hub.hub.cache import ChangedFile, check_file, remove_leftovers, require_inside
+from ggez_hub.hub.guard import BadAnswer, guard_client
+from ggez_hub.hub.listing import HubFile, RepoAtCommit, check_listing, understood
+from ggez_hub.hub.patience import patiently
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 PARALLEL_DOWNLOADS = 4
 
-
-class ChangedFile(GgezError):
-    """A file is not the one that was recorded."""
-
-
-@dataclass(frozen=True)
-class HubFile:
-    """A file of a repository at a commit.
-
-    `size` is in bytes; `sha256` is known for large files, `oid` is git's id of a small one.
-    """
-
-    path: str
-    size: int
-    oid: str
-    sha256: str | None
-
-
-@dataclass(frozen=True)
-class RepoAtCommit:
-    """A repository at one commit: its files, its date (ISO 8601) and whether access is gated.
-
-    `front_matter` is what its card declares, as the hub reads it.
-    """
-
-    repo: str
-    revision: str
-    files: tuple[HubFile, ...]
-    date: str
-    gated: bool
-    front_matter: Mapping[str, Any] = field(default_factory=dict)
-
-    def file(self, path: str) -> HubFile | None:
-        """The file at `path`, if there is one."""
-        return next((file for file in self.files if file.path == path), None)
+# A card or a configuration; what claims to be more is no text for people.
+MAX_TEXT_BYTES = 8_000_000
 
 
 @dataclass(frozen=True)
@@ -79,24 +48,30 @@ class Hub:
     def _api(self) -> HfApi:
         from huggingface_hub import HfApi
 
+        guard_client()
         # Without a token of our own the client would send the stored one: False forbids it.
         return HfApi(endpoint=self.endpoint, token=self.token or False, library_name="ggez-hub")
 
     def at_commit(self, repo: str, revision: str, repo_type: str = "model") -> RepoAtCommit:
-        """A repository at the commit that `revision` names now; raises what the client raises."""
-        from huggingface_hub import RepoFile
+        """A repository at the commit that `revision` names now, by one request.
 
-        info = self._api.repo_info(repo, revision=revision, repo_type=repo_type)
-        tree = self._api.list_repo_tree(
-            repo, revision=info.sha, repo_type=repo_type, recursive=True
-        )
-        files = tuple(
-            HubFile(entry.path, entry.size, entry.blob_id, entry.lfs.sha256 if entry.lfs else None)
-            for entry in tree
-            if isinstance(entry, RepoFile)
-        )
-        date = info.last_modified.isoformat() if info.last_modified else ""
-        declared = info.card_data.to_dict() if info.card_data else {}
+        Raises BadAnswer if the hub lists what cannot be, and what the client raises.
+        """
+
+        def ask() -> Any:
+            return self._api.repo_info(
+                repo, revision=revision, repo_type=repo_type, files_metadata=True
+            )
+
+        with understood(repo):
+            info = patiently(ask)
+            files = tuple(
+                HubFile(f.rfilename, f.size, f.blob_id, f.lfs.sha256 if f.lfs else None)
+                for f in info.siblings or ()
+            )
+            date = info.last_modified.isoformat() if info.last_modified else ""
+            declared = info.card_data.to_dict() if info.card_data else {}
+        check_listing(repo, revision, info.sha, files)
         return RepoAtCommit(repo, info.sha, files, date, bool(info.gated), declared)
 
     def newest(self, repo: str, path: str, repo_type: str = "model") -> tuple[str, HubFile] | None:
@@ -110,7 +85,7 @@ class Hub:
 
         url = hf_hub_url(repo, path, repo_type=repo_type, revision="main", endpoint=self.endpoint)
         try:
-            seen = self._api.get_hf_file_metadata(url=url)
+            seen = patiently(lambda: self._api.get_hf_file_metadata(url=url))
         except EntryNotFoundError:
             return None
         if seen.commit_hash is None or seen.etag is None or seen.size is None:
@@ -121,16 +96,30 @@ class Hub:
 
     def discover(self, tags: Sequence[str]) -> list[tuple[str, str]]:
         """Models that carry all `tags`, as (repository, commit), sorted by name."""
-        found = self._api.list_models(filter=list(tags), full=True)
-        return sorted((model.id, model.sha) for model in found if model.sha)
+        with understood(f"models with the tags {', '.join(tags)}"):
+            found = patiently(lambda: list(self._api.list_models(filter=list(tags), full=True)))
+            return sorted((model.id, model.sha) for model in found if model.sha)
 
     def exists(self, repo: str, repo_type: str = "model") -> bool:
         """Whether the repository can be read."""
-        return self._api.repo_exists(repo, repo_type=repo_type)
+        from huggingface_hub.errors import RepositoryNotFoundError
+
+        try:
+            patiently(lambda: self._api.repo_info(repo, repo_type=repo_type))
+        except RepositoryNotFoundError:
+            return False
+        return True
 
     def read_text(self, repo: str, revision: str, path: str, repo_type: str = "model") -> str:
-        """A text file of a repository at a commit."""
-        return self._download(repo, revision, path, repo_type).read_text(encoding="utf-8")
+        """A text file of a repository at a commit; raises TooLong, and what the client raises."""
+        found = self._download(repo, revision, path, repo_type, MAX_TEXT_BYTES)
+        require_inside(found)
+        if found.stat().st_size > MAX_TEXT_BYTES:
+            raise TooLong(f"{path} of {repo} has more than {MAX_TEXT_BYTES:,} bytes")
+        try:
+            return found.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise BadAnswer(f"{path} of {repo}@{revision[:12]} is no UTF-8 text") from error
 
     def header(
         self, repo: str, revision: str, path: str
@@ -156,12 +145,16 @@ class Hub:
         """Download files at a commit into the user's cache; returns their common folder.
 
         Every file is compared with its record. Raises ChangedFile, after removing the file from
-        the cache, if one differs. What is in the cache already is not downloaded again.
+        the cache, if one differs, and TooLong while a body is longer than its record. What is in
+        the cache already is not downloaded again.
         """
         wanted = list(files)
+        remove_leftovers(repo, repo_type)
         with ThreadPoolExecutor(PARALLEL_DOWNLOADS) as pool:
             paths = list(
-                pool.map(lambda f: self._download(repo, revision, f.path, repo_type), wanted)
+                pool.map(
+                    lambda f: self._download(repo, revision, f.path, repo_type, f.size), wanted
+                )
             )
         for file, path in zip(wanted, paths, strict=True):
             check_file(path, file, where=f"{repo}@{revision[:12]}")
@@ -178,33 +171,27 @@ class Hub:
             if not isinstance(try_to_load_from_cache(repo, file.path, revision=revision), str)
         )
 
-    def _download(self, repo: str, revision: str, path: str, repo_type: str) -> Path:
-        # With a full commit id the client answers from its cache without asking the hub.
-        return Path(self._api.hf_hub_download(repo, path, revision=revision, repo_type=repo_type))
+    def _download(self, repo: str, revision: str, path: str, repo_type: str, nbytes: int) -> Path:
+        """The path in the cache of a file of at most `nbytes` bytes."""
 
+        def download() -> str:
+            # With a full commit id the client answers from its cache without asking the hub.
+            return str(
+                self._api.hf_hub_download(
+                    repo, path, revision=revision, repo_type=repo_type, tqdm_class=at_most(nbytes)
+                )
+            )
 
-def check_file(path: Path, record: HubFile, where: str) -> None:
-    """Raise ChangedFile unless the file has the recorded size and digest."""
-    if path.stat().st_size == record.size and _digest_matches(path, record):
-        return
-    blob = path.resolve()
-    path.unlink()
-    blob.unlink(missing_ok=True)
-    raise ChangedFile(
-        f"{record.path} of {where} is not the file that was recorded "
-        f"(expected sha256 or git id {(record.sha256 or record.oid)[:16]}…)",
-        "It was removed from the cache. Run it again; if it stays, the file on the hub or on the "
-        "way was changed: do not use it.",
-    )
-
-
-def _digest_matches(path: Path, record: HubFile) -> bool:
-    if record.sha256 is not None:
-        return sha256_file(path) == record.sha256
-    content = path.read_bytes()
-    git = hashlib.sha1(b"blob %d\0" % len(content), usedforsecurity=False)
-    git.update(content)
-    return git.hexdigest() == record.oid
+        try:
+            return Path(patiently(download))
+        except OSError as error:
+            if type(error) is not OSError or error.errno is not None:
+                raise
+            # So the client tells of a body that is not as long as the hub announced.
+            raise BadAnswer(
+                f"the hub sends {path} of {repo} in another length than it announces",
+                "Run it again; if it stays, the hub or something on the way is out of order.",
+            ) from error
 
 
 def link_fetched(folder: Path, files: Iterable[HubFile], target: Path) -> Path:

@@ -1,16 +1,29 @@
-"""A hub or a network that fails: one clear error, nothing half-made, and a repeat succeeds."""
+"""A hub or a network that fails: success after a retry, or one clear error; and a repeat succeeds."""
 
 from __future__ import annotations
 
+import os
+import resource
+import signal
+import subprocess
+from contextlib import contextmanager
+from pathlib import Path
+
 import pytest
 from click.testing import CliRunner
-from huggingface_hub import file_download
+from huggingface_hub import constants, file_download
 
 from ggez_hub.cli.main import cli
+from ggez_hub.embedded.store import HubStore
+from ggez_hub.hub import patience
+from ggez_hub.world.seed import seed
 
-from ..faults import wire
+from ..faults import RESET, Failing, altered, answer, wire
+from ..worlds import serving
 
 WEIGHTS = "adapter_model.safetensors"
+INFO = "GET /api/models/ggez-world/clip-emoji-th"
+BODY = f"GET /ggez-world/clip-emoji-th/resolve/{{}}/{WEIGHTS}"
 
 
 def pull(endpoint, out):
@@ -19,17 +32,49 @@ def pull(endpoint, out):
 
 def failed(result, out):
     assert result.exit_code == 1
-    assert result.stderr.startswith("error: ")
+    assert result.stderr.count("error: ") == 1
     assert "Traceback" not in result.stderr
+    assert "clearer message" not in result.stderr
     assert not out.exists()
     assert not list(out.parent.glob(".*partial"))
+    # Nothing half-downloaded: every file in the cache is whole, and what it is named for.
+    assert not list(Path(constants.HF_HUB_CACHE).rglob("*.incomplete"))
     return result.stderr
 
 
 @pytest.fixture(autouse=True)
-def _no_waiting(monkeypatch):
-    """The client waits between its own retries; here nothing gets better by waiting."""
-    monkeypatch.setattr(file_download.time, "sleep", lambda _: None)
+def slept(monkeypatch):
+    """The client waits between its retries; here it is only noted how long."""
+    waits = []
+    monkeypatch.setattr(file_download.time, "sleep", waits.append)
+    return waits
+
+
+@pytest.fixture(scope="module")
+def failing_hub(world, tmp_path_factory):
+    with HubStore.open(tmp_path_factory.mktemp("store")) as store:
+        seed(store, world)
+        hubs = []
+
+        def around(app):
+            hubs.append(Failing(app))
+            return hubs[0]
+
+        with serving(store, around) as endpoint:
+            hub = hubs[0]
+            hub.endpoint, hub.commit = endpoint, store.head("model", "ggez-world/clip-emoji-th")
+            yield hub
+
+
+@pytest.fixture
+def failing(failing_hub):
+    failing_hub.fails.clear()
+    failing_hub.asked.clear()
+    return failing_hub
+
+
+def at(hub, place):
+    return place.format(hub.commit)
 
 
 @pytest.mark.parametrize("marker", [b"visual.", b'"siblings"'], ids=["weights", "listing"])
@@ -43,9 +88,20 @@ def test_a_hub_that_dies_in_mid_answer(seeded, tmp_path, marker):
     assert pull(seeded.endpoint, tmp_path / "out").exit_code == 0
 
 
-def test_a_hub_that_is_not_there(tmp_path):
+def test_a_hub_that_is_not_there(tmp_path, slept):
     message = failed(pull("http://127.0.0.1:9", tmp_path / "out"), tmp_path / "out")
     assert "hub could not be reached" in message
+    assert not slept
+
+
+def test_a_hub_that_goes_between_resolving_and_fetching(seeded, tmp_path):
+    def die_at_the_first_file(data):
+        return None if b"HEAD /ggez-world/" in data else data
+
+    with wire(seeded.endpoint, lambda data: data, die_at_the_first_file) as line:
+        message = failed(pull(line.endpoint, tmp_path / "out"), tmp_path / "out")
+    assert "hub could not be reached" in message
+    assert pull(seeded.endpoint, tmp_path / "out").exit_code == 0
 
 
 def test_a_byte_that_changes_on_the_way(seeded, world, tmp_path):
@@ -59,3 +115,147 @@ def test_a_byte_that_changes_on_the_way(seeded, world, tmp_path):
     assert WEIGHTS in message
     assert "is not the file that was recorded" in message
     assert pull(seeded.endpoint, tmp_path / "out").exit_code == 0
+
+
+@pytest.mark.parametrize("place", [INFO, BODY], ids=["listing", "weights"])
+@pytest.mark.parametrize("status", [500, 503, 429])
+def test_a_passing_failure_is_waited_out(failing, tmp_path, slept, place, status):
+    failing.fails.append((at(failing, place), 2, answer(status, retry_after=7)))
+    result = pull(failing.endpoint, tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    # As long as the hub asks; the client itself adds a second.
+    assert [wait for wait in slept if wait in {7, 8}] == slept[:2]
+
+
+@pytest.mark.parametrize("place", [INFO, BODY], ids=["listing", "weights"])
+def test_a_lasting_failure_is_one_error(failing, tmp_path, place):
+    failing.fails.append((at(failing, place), 1000, answer(500)))
+    message = failed(pull(failing.endpoint, tmp_path / "out"), tmp_path / "out")
+    assert "the hub is busy or out of order: " in message
+    assert len([line for line in failing.asked if at(failing, place) in line]) == patience.ATTEMPTS
+    failing.fails.clear()
+    assert pull(failing.endpoint, tmp_path / "out").exit_code == 0
+
+
+def test_a_hub_that_asks_for_an_hour_is_not_waited_for(failing, tmp_path, slept):
+    failing.fails.append((INFO, 1000, answer(429, retry_after=3600)))
+    message = failed(pull(failing.endpoint, tmp_path / "out"), tmp_path / "out")
+    assert "429" in message
+    assert not slept
+
+
+def test_a_reset_in_mid_body(seeded, world, tmp_path):
+    tail = (world / "embedding" / "th" / WEIGHTS).read_bytes()[-64:]
+    resets = []
+
+    def reset_once(data):
+        if tail in data and not resets:
+            resets.append(1)
+            return RESET
+        return data
+
+    with wire(seeded.endpoint, reset_once) as line:
+        result = pull(line.endpoint, tmp_path / "out")
+    assert resets
+    assert result.exit_code == 0, result.output
+
+
+def test_resets_without_end(seeded, world, tmp_path):
+    tail = (world / "embedding" / "th" / WEIGHTS).read_bytes()[-64:]
+    with wire(seeded.endpoint, lambda data: RESET if tail in data else data) as line:
+        message = failed(pull(line.endpoint, tmp_path / "out"), tmp_path / "out")
+    assert "hub could not be reached" in message
+    assert pull(seeded.endpoint, tmp_path / "out").exit_code == 0
+
+
+@pytest.mark.parametrize("times", [1, 1000], ids=["once", "always"])
+def test_a_truncated_body(failing, tmp_path, times):
+    failing.fails.append((at(failing, BODY), times, altered(lambda body: body[:-100])))
+    result = pull(failing.endpoint, tmp_path / "out")
+    if times == 1:
+        assert result.exit_code == 0, result.output
+        return
+    assert "hub could not be reached" in failed(result, tmp_path / "out")
+    failing.fails.clear()
+    assert pull(failing.endpoint, tmp_path / "out").exit_code == 0
+
+
+def test_a_hub_that_holds_another_file(failing, tmp_path):
+    """Not a byte on the way: the hub itself answers with something else of the same length."""
+    other = altered(lambda body: body[:-1] + bytes([body[-1] ^ 255]))
+    failing.fails.append((at(failing, BODY), 1000, other))
+    message = failed(pull(failing.endpoint, tmp_path / "out"), tmp_path / "out")
+    assert "is not the file that was recorded" in message
+    failing.fails.clear()
+    assert pull(failing.endpoint, tmp_path / "out").exit_code == 0
+
+
+@pytest.mark.parametrize("times", [1, 1000], ids=["once", "always"])
+def test_a_stalled_body(failing, tmp_path, monkeypatch, times):
+    monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.2)
+    failing.fails.append((at(failing, BODY), times, altered(lambda body: body, stall=1.5)))
+    result = pull(failing.endpoint, tmp_path / "out")
+    if times == 1:
+        assert result.exit_code == 0, result.output
+        return
+    assert "hub could not be reached" in failed(result, tmp_path / "out")
+    failing.fails.clear()
+    assert pull(failing.endpoint, tmp_path / "out").exit_code == 0
+
+
+def test_a_stalled_listing(failing, tmp_path, monkeypatch):
+    from ggez_hub.hub import guard
+
+    monkeypatch.setitem(guard.ENDS, "read", 0.2)
+    failing.fails.append((INFO, 1000, altered(lambda body: body, stall=1.5)))
+    message = failed(pull(failing.endpoint, tmp_path / "out"), tmp_path / "out")
+    assert "hub could not be reached" in message
+
+
+@contextmanager
+def files_of_at_most(nbytes):
+    """No file grows beyond `nbytes`, as on a disk that is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (nbytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+
+
+@pytest.mark.parametrize("what", ["download", "merge"])
+def test_a_file_that_cannot_grow(seeded, tmp_path, what):
+    out = tmp_path / "out"
+    if what == "merge":  # what is downloaded is there already
+        assert pull(seeded.endpoint, tmp_path / "before").exit_code == 0
+    with files_of_at_most(100_000):
+        message = failed(pull(seeded.endpoint, out), out)
+    assert "no room to write" in message
+    assert pull(seeded.endpoint, out).exit_code == 0
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of 300 kB; only root can mount one."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(disk)]
+    if os.geteuid() != 0 or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("needs to mount a small disk")
+    yield disk
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+@pytest.mark.parametrize("what", ["cache", "target"])
+def test_a_full_disk(seeded, tmp_path, small_disk, monkeypatch, what):
+    out = small_disk / "out" if what == "target" else tmp_path / "out"
+    if what == "cache":
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(small_disk / "hub"))
+    (small_disk / "filler").write_bytes(b"x" * 200_000)
+    message = failed(pull(seeded.endpoint, out), out)
+    assert "no room to write" in message or "GB free" in message
+    assert not list(small_disk.rglob("*partial"))
+    subprocess.run(["mount", "-o", "remount,size=3m", str(small_disk)], check=True)
+    assert pull(seeded.endpoint, out).exit_code == 0

@@ -1,0 +1,79 @@
+"""The user's cache of the Hub, which huggingface_hub keeps, looked at without trust."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ggez_hub.errors import GgezError
+from ggez_hub.weights import sha256_file
+
+if TYPE_CHECKING:
+    from ggez_hub.hub.listing import HubFile
+
+# A download that lives writes at least this often, in seconds: the client gives up sooner.
+SILENCE = 120.0
+
+
+class ChangedFile(GgezError):
+    """A file is not the one that was recorded."""
+
+
+def require_inside(path: Path) -> None:
+    """Raise ChangedFile if a file of the cache is a link to somewhere else; it is not opened."""
+    from huggingface_hub import constants
+
+    if path.resolve().is_relative_to(Path(constants.HF_HUB_CACHE).resolve()):
+        return
+    raise ChangedFile(
+        f"{path} is a link that leads out of the cache, to {path.resolve()}",
+        "Something else than a download put it there: remove it, and run this again.",
+    )
+
+
+def check_file(path: Path, record: HubFile, where: str) -> None:
+    """Raise ChangedFile unless a file of the cache has the recorded size and digest."""
+    require_inside(path)
+    if path.stat().st_size == record.size and _digest_matches(path, record):
+        return
+    blob = path.resolve()
+    path.unlink()
+    blob.unlink(missing_ok=True)
+    raise ChangedFile(
+        f"{record.path} of {where} is not the file that was recorded "
+        f"(expected sha256 or git id {(record.sha256 or record.oid)[:16]}…)",
+        "It was removed from the cache. Run it again; if it stays, the file on the hub or on the "
+        "way was changed: do not use it.",
+    )
+
+
+def _digest_matches(path: Path, record: HubFile) -> bool:
+    if record.sha256 is not None:
+        return sha256_file(path) == record.sha256
+    content = path.read_bytes()
+    git = hashlib.sha1(b"blob %d\0" % len(content), usedforsecurity=False)
+    git.update(content)
+    return git.hexdigest() == record.oid
+
+
+def remove_leftovers(repo: str, repo_type: str = "model") -> None:
+    """Remove what killed downloads of a repository left in the cache; nothing would use it again.
+
+    A download that is going on holds the lock of its file, and writes: it is left alone.
+    """
+    from filelock import FileLock, Timeout
+    from huggingface_hub import constants
+    from huggingface_hub.file_download import repo_folder_name
+
+    cache, name = Path(constants.HF_HUB_CACHE), repo_folder_name(repo_id=repo, repo_type=repo_type)
+    # <digest>.<eight digits>.incomplete, as huggingface_hub names them
+    for partial in (cache / name / "blobs").glob("*.incomplete"):
+        lock = cache / ".locks" / name / f"{partial.name.partition('.')[0]}.lock"
+        try:
+            if time.time() - partial.stat().st_mtime > SILENCE and lock.parent.is_dir():
+                with FileLock(lock, timeout=0):
+                    partial.unlink(missing_ok=True)
+        except (Timeout, FileNotFoundError):
+            continue

@@ -1,0 +1,91 @@
+"""What a hub says of a repository, checked before anything acts on it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from ggez_hub.hub.guard import BadAnswer
+
+# Above so many the Hub lists the files of a repository page by page only.
+LISTED_AT_ONCE = 50_000
+
+
+@dataclass(frozen=True)
+class HubFile:
+    """A file of a repository at a commit.
+
+    `size` is in bytes; `sha256` is known for large files, `oid` is git's id of a small one.
+    """
+
+    path: str
+    size: int
+    oid: str
+    sha256: str | None
+
+
+@dataclass(frozen=True)
+class RepoAtCommit:
+    """A repository at one commit: its files, its date (ISO 8601) and whether access is gated.
+
+    `front_matter` is what its card declares, as the hub reads it.
+    """
+
+    repo: str
+    revision: str
+    files: tuple[HubFile, ...]
+    date: str
+    gated: bool
+    front_matter: Mapping[str, Any] = field(default_factory=dict)
+
+    def file(self, path: str) -> HubFile | None:
+        """The file at `path`, if there is one."""
+        return next((file for file in self.files if file.path == path), None)
+
+
+@contextmanager
+def understood(what: str) -> Iterator[None]:
+    """Turn an answer that the client cannot read into BadAnswer."""
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        yield
+    except HFValidationError as error:
+        raise BadAnswer(f"{what} is no name of a repository: {error}") from error
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
+        raise BadAnswer(
+            f"the hub's answer about {what} is not one of a Hugging Face Hub",
+            "Check the address given with --hub.",
+        ) from error
+
+
+def check_listing(repo: str, revision: str, sha: object, files: Sequence[HubFile]) -> None:
+    """Raise BadAnswer unless a listing can be acted on."""
+    where = f"{repo}@{revision[:12]}"
+    if not (isinstance(sha, str) and re.fullmatch(r"[0-9a-f]{40}", sha)):
+        raise BadAnswer(f"the hub gives no commit for {where}: the repository may be empty")
+    if re.fullmatch(r"[0-9a-f]{40}", revision) and sha != revision:
+        raise BadAnswer(f"the hub answers for {where} with the commit {sha[:12]}")
+    if len(files) >= LISTED_AT_ONCE:
+        raise BadAnswer(f"{where} has {LISTED_AT_ONCE:,} files or more: that is no model")
+    for file in files:
+        if not (isinstance(file.path, str) and is_plain_path(file.path)):
+            raise BadAnswer(
+                f"{where} lists {file.path!r}, which leads out of its folder",
+                "Nothing of it was fetched: do not use this repository.",
+            )
+        if not (isinstance(file.size, int) and file.size >= 0 and isinstance(file.oid, str)):
+            raise BadAnswer(f"{where} lists {file.path} without size and digest")
+
+
+def is_plain_path(path: str) -> bool:
+    """Whether a path from a hub stays below any folder, on every system."""
+    parts = path.split("/")
+    return not (
+        any(part in {"", ".", ".."} for part in parts)
+        or re.search(r"[\\\x00-\x1f]", path)
+        or re.match(r"[A-Za-z]:", path)
+    )

@@ -1,0 +1,95 @@
+"""A hub that lies: whatever a malicious server, or a mirror that was broken into, may answer."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from contextlib import contextmanager
+from threading import Thread
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+COMMIT = "c" * 40
+
+
+class LyingHub:
+    """Serves repositories {id: {path: bytes}} as a hub does, but for what `lies` says.
+
+    lies: `paths` {path listed: path meant}, `etag`, `sha`, `listing` (bytes of the whole answer),
+    `endless` (a path whose body does not end). `asked` lists what was requested.
+    """
+
+    def __init__(self, repos, **lies):
+        self.repos, self.lies, self.asked = repos, lies, []
+        routes = [
+            Route("/api/{kind}/{owner}/{name}", self.info),
+            Route("/api/{kind}/{owner}/{name}/revision/{revision}", self.info),
+            Route("/{owner}/{name}/resolve/{revision}/{path:path}", self.file),
+            Route("/datasets/{owner}/{name}/resolve/{revision}/{path:path}", self.file),
+        ]
+        self.app = Starlette(routes=routes)
+
+    def repo(self, request):
+        self.asked.append(f"{request.method} {request.url.path}")
+        return self.repos.get("{owner}/{name}".format(**request.path_params))
+
+    async def info(self, request):
+        files = self.repo(request)
+        if files is None:
+            return JSONResponse({}, 404, headers={"X-Error-Code": "RepoNotFound"})
+        if "listing" in self.lies:
+            return Response(self.lies["listing"], media_type="application/json")
+        siblings = [
+            {"rfilename": self.lies.get("paths", {}).get(path, path), **digests(content)}
+            for path, content in files.items()
+        ]
+        name = "{owner}/{name}".format(**request.path_params)
+        return JSONResponse(
+            {"id": name, "sha": self.lies.get("sha", COMMIT), "siblings": siblings, "gated": False}
+        )
+
+    async def file(self, request):
+        files = self.repo(request)
+        content = (files or {}).get(request.path_params["path"])
+        if content is None:
+            return Response(status_code=404, headers={"X-Error-Code": "EntryNotFound"})
+        etag = self.lies.get("etag") or hashlib.sha256(content).hexdigest()
+        headers = {"ETag": f'"{etag}"', "X-Repo-Commit": COMMIT}
+        if request.method == "HEAD":
+            return Response(headers={**headers, "Content-Length": str(len(content))})
+        if request.path_params["path"] == self.lies.get("endless"):
+            content *= 1 + (40 << 20) // len(content)
+        return Response(content, headers=headers)
+
+
+def digests(content):
+    sha256, git = hashlib.sha256(content).hexdigest(), git_id(content)
+    lfs = {"sha256": sha256, "size": len(content), "pointerSize": 130}
+    return {"size": len(content), "blobId": git, "lfs": lfs}
+
+
+def git_id(content):
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+
+
+@contextmanager
+def lying(repos, **lies):
+    """A running lying hub, with its address as `endpoint`."""
+    hub = LyingHub(repos, **lies)
+    config = uvicorn.Config(hub.app, port=0, log_config=None, lifespan="off", loop="asyncio")
+    server = uvicorn.Server(config)
+    sock = config.bind_socket()
+    hub.endpoint = f"http://127.0.0.1:{sock.getsockname()[1]}"
+    thread = Thread(target=server.run, args=([sock],), daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    try:
+        yield hub
+    finally:
+        server.should_exit = True
+        thread.join(timeout=10)
+        sock.close()
