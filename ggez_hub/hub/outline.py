@@ -16,7 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from ggez_hub.errors import GgezError
-from ggez_hub.hub.client import Hub, HubFile, RepoAtCommit
+from ggez_hub.hub.client import Hub
+from ggez_hub.hub.listing import HubFile, RepoAtCommit
 from ggez_hub.weights import BadWeights
 
 # What says how a repository is laid out; each is read by the family or the form that it is for.
