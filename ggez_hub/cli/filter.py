@@ -30,9 +30,10 @@ def filter_command(
     SPEC is YAML with `kind: filter`. The output has parquet files that `datasets` loads, and a
     report of what was kept and why not. It can be stopped and run again.
     """
-    from ggez_hub.data.reading import read_spec
+    from ggez_hub.data.spec import FilterSpec
+    from ggez_hub.recipe_file import read_recipe
 
-    asked = read_spec(spec)
+    asked = read_recipe(spec, "filter", FilterSpec)
     if target is None:
         raise UsageProblem("where should it be written?", "Give a new folder with -o.")
     from ggez_hub.data.run import run_filter

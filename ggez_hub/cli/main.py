@@ -38,6 +38,10 @@ COMMANDS = {
     "resolve": Entry("resolve", "What a pull would take, and why."),
     "search": Entry("resolve", "Adapters that a hub holds, by region and family."),
     "serve": Entry("serve", "Serve a folder as a small Hugging Face hub."),
+    "sweep": Entry(
+        "sweep",
+        "Measure a model over the grid of beta and choose beta, without writing merged models.",
+    ),
     "verify": Entry(
         "verify", "Check a pulled folder against its lock, or scores against predictions."
     ),

@@ -35,7 +35,7 @@ def verify_command(place: Path, out: Output) -> None:
     if not folder or (
         not (place / LOCK_NAME).is_file() and any((place / name).is_file() for name in names)
     ):
-        _verify_scores(place, out)
+        show_scores(place, out)
     else:
         _verify_lock(place, out)
 
@@ -59,7 +59,8 @@ def _verify_lock(folder: Path, out: Output) -> None:
     out.line(f"{folder}: {len(lock.outputs)} files are what the lock says")
 
 
-def _verify_scores(place: Path, out: Output) -> None:
+def show_scores(place: Path, out: Output) -> None:
+    """Recompute and show a results folder or a card; raises DoesNotFollow."""
     from ggez_hub.evaluation.verification import DoesNotFollow, verify_evidence
 
     found = verify_evidence(place)

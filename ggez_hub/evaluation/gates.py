@@ -19,16 +19,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.comparison import Estimate, corrected_mean, paired_change
 from ggez_hub.evaluation.evidence import Evidence
 from ggez_hub.evaluation.held_out import Compared
 from ggez_hub.evaluation.leakage import state_of
 from ggez_hub.evaluation.outcomes import Outcomes
 from ggez_hub.evaluation.scores import Z_95
+from ggez_hub.recipe_file import read_recipe
 
 Verdict: TypeAlias = Literal["pass", "fail", "undetermined"]
 # A difference is detectable where it is shown in four of five repetitions.
@@ -81,16 +80,8 @@ class Gate:
 
 
 def read_limits(path: Path | None) -> Limits:
-    """The limits of a recipe, or the defaults; raises UsageProblem."""
-    if path is None:
-        return Limits()
-    try:
-        return Limits.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError) as error:
-        raise UsageProblem(
-            f"{path} is no recipe of `kind: gates`: {error}",
-            f"Its fields are {', '.join(Limits.model_fields)}.",
-        ) from error
+    """The limits of a recipe, or the defaults; raises BadRecipe."""
+    return Limits() if path is None else read_recipe(path, "gates", Limits)
 
 
 def gates(compared: Compared, evidence: Evidence, limits: Limits) -> tuple[Gate, ...]:

@@ -27,6 +27,7 @@ BETAS: tuple[float, ...] = tuple(step / 10 for step in range(13))
 Embeddings: TypeAlias = NDArray[np.float32]
 Pictures: TypeAlias = tuple[bytes, ...]
 Texts: TypeAlias = tuple[str, ...]
+Asked: TypeAlias = Mapping[tuple[str, SplitName], tuple[Pictures, Questions]]
 
 
 class Progress(Protocol):
@@ -34,6 +35,16 @@ class Progress(Protocol):
 
     def __call__(self, done: int, total: int) -> None:
         """`done` of `total` betas are measured."""
+
+
+class Answers(Protocol):
+    """Where the answers of a beta are kept, so that a run that was stopped goes on."""
+
+    def load(self, beta: float) -> Mapping[Cell, Outcomes] | None:
+        """The answers that were kept, or None."""
+
+    def save(self, beta: float, outcomes: Mapping[Cell, Outcomes]) -> None:
+        """Keep all answers of a beta."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,26 +118,30 @@ def measure(
     betas: Sequence[float] = BETAS,
     splits: Sequence[SplitName] = ("validation", "test"),
     progress: Progress | None = None,
+    answers: Answers | None = None,
 ) -> Measurement:
     """Ask every task of base + beta * Delta for every beta.
 
     All folders are local, nothing is fetched; all tasks are of the dataset in `dataset_folder`.
-    Without an adapter the only beta is 0. Raises UsageProblem, BadTask, BadItems, and what opening
+    Without an adapter the only beta is 0. Betas that `answers` holds are not asked again. Raises UsageProblem, BadTask, BadItems, and what opening
     the model raises.
     """
     keys = [beta_key(beta) for beta in betas]
     if len(set(keys)) != len(keys) or not keys:
         raise UsageProblem(f"the betas {', '.join(keys) or '(none)'} have to be different numbers")
     asked = _ask_all(tasks, dataset_folder, splits)
-    model = EmbeddingModel(base_folder, adapter_folder, family)
-    encoder = _Encoder(model)
+    known = {beta: answers.load(beta) if answers else None for beta in betas}
+    encoder: _Encoder | None = None
     outcomes: dict[Cell, Outcomes] = {}
     for number, beta in enumerate(betas):
-        encoder.set_beta(beta)
-        for (task, split), (pictures, questions) in asked.items():
-            outcomes[Cell(beta, task, split)] = questions.answer(
-                encoder.pictures(pictures), encoder.texts(questions.texts)
-            )
+        found = known[beta]
+        if found is None:
+            # The model is opened for the first beta that is not known.
+            encoder = encoder or _Encoder(EmbeddingModel(base_folder, adapter_folder, family))
+            found = encoder.answer(beta, asked)
+            if answers:
+                answers.save(beta, found)
+        outcomes |= found
         if progress:
             progress(number + 1, len(betas))
     paths = {task.splits[split] for task in tasks for split in splits}
@@ -161,27 +176,35 @@ class _Encoder:
         self._pictures: dict[Pictures, Embeddings] = {}
         self._texts: dict[Texts, Embeddings] = {}
 
-    def set_beta(self, beta: float) -> None:
+    def answer(self, beta: float, asked: Asked) -> dict[Cell, Outcomes]:
+        """The answers to everything that is asked, at one beta."""
+        self._set_beta(beta)
+        return {
+            Cell(beta, task, split): questions.answer(
+                self._encoded_pictures(pictures), self._encoded_texts(questions.texts)
+            )
+            for (task, split), (pictures, questions) in asked.items()
+        }
+
+    def _set_beta(self, beta: float) -> None:
         if self._model.moves_pictures:
             self._pictures.clear()
         if self._model.moves_texts:
             self._texts.clear()
         self._model.set_beta(beta)
 
-    def pictures(self, pictures: Pictures) -> Embeddings:
+    def _encoded_pictures(self, pictures: Pictures) -> Embeddings:
         if pictures not in self._pictures:
             self._pictures[pictures] = self._model.encode_pictures(pictures)
         return self._pictures[pictures]
 
-    def texts(self, texts: Texts) -> Embeddings:
+    def _encoded_texts(self, texts: Texts) -> Embeddings:
         if texts not in self._texts:
             self._texts[texts] = self._model.encode_texts(texts)
         return self._texts[texts]
 
 
-def _ask_all(
-    tasks: Sequence[Task], dataset_folder: Path, splits: Sequence[SplitName]
-) -> dict[tuple[str, SplitName], tuple[Pictures, Questions]]:
+def _ask_all(tasks: Sequence[Task], dataset_folder: Path, splits: Sequence[SplitName]) -> Asked:
     if not tasks or not splits:
         raise UsageProblem("a measurement needs at least one task and one split")
     if len({task.id for task in tasks}) != len(tasks):

@@ -79,6 +79,14 @@ def vet_base(at: RepoAtCommit, card: AdapterCard) -> tuple[PinnedFile, ...]:
     return tuple(pinned) + _beside(at, card.base.weights)
 
 
+def model_files(at: RepoAtCommit) -> tuple[PinnedFile, ...]:
+    """The files of a model or an adapter that no card speaks for: safetensors, and what is beside."""
+    weights = [f for f in at.files if f.path.endswith(".safetensors")]
+    if not weights:
+        raise NotFit(f"{at.repo}@{at.revision[:12]} holds no safetensors file")
+    return tuple(map(PinnedFile.of, weights)) + _beside(at, [f.path for f in weights])
+
+
 def _beside(at: RepoAtCommit, taken: Collection[str]) -> tuple[PinnedFile, ...]:
     """What lies beside the weights that are `taken`: configuration, tokenizer, indexes."""
     found = []

@@ -194,7 +194,7 @@ def test_a_recipe_sets_the_limits(tmp_path):
     recipe.write_text("kind: gates\nretention: 0.2\n")
     wrong = run(thai, "--recipe", recipe)
     assert wrong.exit_code == 2
-    assert "retention_margin, parse_failures" in wrong.stderr
+    assert "line 2: retention: is no key here" in wrong.stderr
 
 
 def test_a_leak_fails(tmp_path):

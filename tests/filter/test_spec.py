@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ggez_hub.data.reading import BadSpec, read_spec
+from ggez_hub.data.spec import FilterSpec
+from ggez_hub.recipe_file import BadRecipe, read_recipe
 from ggez_hub.resources import recipes
 
 GOOD = """kind: filter
@@ -31,12 +32,12 @@ def written(path, old="", new=""):
 
 
 def test_a_good_spec(tmp_path):
-    assert read_spec(written(tmp_path / "spec.yaml")).region == "th"
+    assert read_recipe(written(tmp_path / "spec.yaml"), "filter", FilterSpec).region == "th"
 
 
 def test_a_name_of_a_region_becomes_its_id(tmp_path):
     place = written(tmp_path / "spec.yaml", "region: th", "region: Thailand")
-    assert read_spec(place).region == "th"
+    assert read_recipe(place, "filter", FilterSpec).region == "th"
 
 
 @pytest.mark.parametrize(
@@ -55,8 +56,8 @@ def test_a_name_of_a_region_becomes_its_id(tmp_path):
     ],
 )
 def test_what_is_off_is_named_with_its_line(tmp_path, old, new, said):
-    with pytest.raises(BadSpec) as refused:
-        read_spec(written(tmp_path / "spec.yaml", old, new))
+    with pytest.raises(BadRecipe) as refused:
+        read_recipe(written(tmp_path / "spec.yaml", old, new), "filter", FilterSpec)
     assert said in refused.value.message
     assert refused.value.exit_code == 2
 
@@ -65,12 +66,12 @@ def test_what_is_off_is_named_with_its_line(tmp_path, old, new, said):
 def test_what_is_no_spec_is_refused(tmp_path, text):
     place = tmp_path / "spec.yaml"
     place.write_text(text)
-    with pytest.raises(BadSpec):
-        read_spec(place)
+    with pytest.raises(BadRecipe):
+        read_recipe(place, "filter", FilterSpec)
 
 
 def test_the_recipes_are_specs():
     found = sorted(recipes().rglob("*filter*.yaml"))
     assert found
     for path in found:
-        read_spec(path)
+        read_recipe(path, "filter", FilterSpec)

@@ -1,33 +1,35 @@
-"""A spec from its file; everything that is off is named with line, key and mend."""
+"""Recipes: YAML files with a `kind:`; everything that is off is named with line, key and mend."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from ggez_hub.cards import front_matter
 from ggez_hub.cards.lines import Lines
-from ggez_hub.data.spec import FilterSpec
 from ggez_hub.errors import UsageProblem
 
-
-class BadSpec(UsageProblem):
-    """A spec cannot be read or does not follow the schema; the message names every key."""
+M = TypeVar("M", bound=BaseModel)
 
 
-def read_spec(path: Path) -> FilterSpec:
-    """The spec of a file; raises BadSpec."""
+class BadRecipe(UsageProblem):
+    """A recipe cannot be read or does not follow its schema; the message names every key."""
+
+
+def read_recipe(path: Path, kind: str, schema: type[M]) -> M:
+    """The recipe in a file as `schema`, which has a field `kind`; raises BadRecipe."""
     try:
         text = path.read_text(encoding="utf-8")
         loaded = front_matter.load(text)
     except (OSError, ValueError) as error:
         said = str(error).replace("the front matter", "the YAML")
-        raise BadSpec(f"{path} cannot be read: {said}", "It has to be YAML in UTF-8.") from error
-    if loaded.get("kind") != "filter":
-        raise BadSpec(f"{path} is no filter", "A filter begins with `kind: filter`.")
+        raise BadRecipe(f"{path} cannot be read: {said}", "It has to be YAML in UTF-8.") from error
+    if loaded.get("kind") != kind:
+        raise BadRecipe(f"{path} is no {kind}", f"It has to say `kind: {kind}`.")
     try:
-        return FilterSpec.model_validate(loaded)
+        return schema.model_validate(loaded)
     except ValidationError as error:
         lines = Lines.of(text, 1)
         problems = [
@@ -35,7 +37,7 @@ def read_spec(path: Path) -> FilterSpec:
             f"{_mend(problem['type'], problem['msg'])}"
             for problem in error.errors(include_url=False)
         ]
-        raise BadSpec("\n".join([f"{path}: {len(problems)} keys are off", *problems])) from error
+        raise BadRecipe("\n".join([f"{path}: {len(problems)} keys are off", *problems])) from error
 
 
 def _mend(kind: str, message: str) -> str:

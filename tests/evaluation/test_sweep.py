@@ -1,0 +1,108 @@
+"""A sweep: a results folder that follows from its predictions, and that can be interrupted."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from ggez_hub.cards import alpha_record
+from ggez_hub.cli.main import cli
+from ggez_hub.errors import UsageProblem
+from ggez_hub.evaluation.leakage import Leaked
+from ggez_hub.evaluation.sweep import Place, sweep, tasks_for
+from ggez_hub.evaluation.verification import verify_evidence
+from ggez_hub.families import get_family
+from ggez_hub.regions import alpha, find_region
+from tests.evaluation.conftest import make_task
+
+TH = find_region("th")
+TASKS = (make_task("en"), make_task("th"))
+
+
+@pytest.fixture
+def run(base, text_lora, dataset):
+    def start(out, tasks=TASKS, **options):
+        place = Place(base, text_lora, dataset)
+        factor = alpha_record(alpha(TH))
+        options = {"betas": (0, 0.5, 1)} | options
+        return sweep(place, get_family("embedding"), tasks, TH, factor, out, **options)
+
+    return start
+
+
+def test_every_figure_follows_from_the_predictions(run, tmp_path):
+    run(tmp_path / "out")
+    found = verify_evidence(tmp_path / "out")
+    assert found.problems == ()
+    assert found.figures > 100
+    content = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert set(content["scores"]) == {"0", "0.5", "1"}
+
+
+def test_a_stopped_sweep_goes_on_and_gives_the_same(run, tmp_path):
+    class Stopped(Exception):
+        pass
+
+    def stop(done, total):
+        if done == 2:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        run(tmp_path / "out", progress=stop)
+    kept = {p: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("*.parquet")}
+    assert sorted(path.name for path in kept) == ["0.5.parquet", "0.parquet"]
+    run(tmp_path / "out")
+    assert all(path.stat().st_mtime_ns == time for path, time in kept.items())
+    run(tmp_path / "whole")
+    for name in ("results.json", "predictions.parquet"):
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_another_sweep_is_not_written_over(run, tmp_path):
+    run(tmp_path / "out")
+    with pytest.raises(UsageProblem, match="something else than this sweep"):
+        run(tmp_path / "out", betas=(0, 0.25))
+
+
+def test_a_task_that_was_trained_on_is_refused_before_it_is_measured(run, tmp_path):
+    with pytest.raises(Leaked):
+        run(tmp_path / "out", trained_on=[TASKS[0].dataset.repo])
+    assert not (tmp_path / "out").exists()
+
+
+def test_parity_needs_both_sides():
+    with pytest.raises(UsageProblem, match="no items of"):
+        tasks_for((make_task("en"),), TH)
+
+
+def test_the_command_takes_a_recipe(base, text_lora, dataset, tmp_path):
+    tasks = tmp_path / "tasks"
+    tasks.mkdir()
+    for task in TASKS:
+        (tasks / f"{task.id}.yaml").write_text(json.dumps(task.model_dump(mode="json")))
+    recipe = tmp_path / "sweep.yaml"
+    text = {
+        "kind": "sweep", "region": "th", "family": "embedding", "base": str(base),
+        "adapter": str(text_lora), "tasks": "tasks", "data": str(dataset), "betas": [0, 1],
+    }  # fmt: skip
+    recipe.write_text(json.dumps(text, indent=1))
+    asked = [
+        "sweep",
+        str(recipe),
+        "-o",
+        str(tmp_path / "out"),
+        "--json",
+        "--hub",
+        "http://127.0.0.1:9",
+    ]
+    result = CliRunner().invoke(cli, asked)
+    assert result.exit_code == 0, result.output
+    document = json.loads(result.stdout)
+    assert document["ok"]
+    assert set(document["scores"]) == {"0", "1"}
+    recipe.write_text(json.dumps(text | {"betta": [1]}, indent=1))
+    wrong = CliRunner().invoke(cli, asked)
+    assert wrong.exit_code == 2
+    assert "betta: is no key here" in wrong.output
