@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from ggez_hub.cli.loading import tell_adapter
 from ggez_hub.cli.output import Output, output_options
 from ggez_hub.errors import UsageProblem
 
@@ -37,6 +38,14 @@ from ggez_hub.errors import UsageProblem
     show_default=True,
     help="Or task_arithmetic, or ties: the signs of several adapters vote, element by element.",
 )
+@click.option(
+    "--as",
+    "form",
+    default="merged",
+    show_default=True,
+    metavar="merged|peft|diffusers|kohya",
+    help="A merged model, or the adapter with beta folded in.",
+)
 @click.option("--family", default=None, help="Found by the layout of the folder if left out.")
 @click.option(
     "--variant",
@@ -51,6 +60,7 @@ def merge_command(
     adapters: tuple[Path, ...],
     betas: tuple[float, ...],
     method: str,
+    form: str,
     family: str | None,
     variant: str | None,
     target: Path,
@@ -62,6 +72,7 @@ def merge_command(
     """
     from ggez_hub.families import detect_family, get_family
     from ggez_hub.merging import Adapter, merge
+    from ggez_hub.merging.forms.local import write_adapter
     from ggez_hub.merging.merge import require_method
     from ggez_hub.merging.similarity import cosines
 
@@ -74,6 +85,10 @@ def merge_command(
         )
     require_method(method)
     chosen = get_family(family) if family else detect_family(base, variant)
+    if form != "merged":
+        weighted = [Adapter(folder, beta) for folder, beta in zip(adapters, betas, strict=True)]
+        tell_adapter(write_adapter(base, weighted, target, chosen, form, variant), out)
+        return
     # A single adapter has nothing to be compared with: it is not read twice.
     alike = cosines(base, adapters, chosen, variant) if len(adapters) > 1 else ()
     with out.progress() as progress:

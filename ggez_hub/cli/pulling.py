@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
+from ggez_hub.cli.loading import tell_runtimes
 from ggez_hub.cli.output import Output
 from ggez_hub.cli.resolving import as_document, tell_obligations, tell_resolution, tell_table
 from ggez_hub.errors import UsageProblem
 from ggez_hub.hub import Hub
+from ggez_hub.merging.forms.runtimes import as_list
 from ggez_hub.regions import find_region
 from ggez_hub.registry.kinds import form_of
 from ggez_hub.registry.lock import LOCK_NAME, Lock, read_lock
@@ -98,8 +101,14 @@ def _tell_result(pulled: Pulled, planned: Plan, out: Output) -> None:
     what = "is there already, with the same merge digest" if pulled.reused else "written"
     out.line(f"{pulled.model} {what}; {pulled.folder / LOCK_NAME} pins every input")
     tell_table(table, out)
-    lines = form_of(resolution).loading_lines(resolution, str(pulled.model), pulled.model)
-    out.line("\n".join(("", *lines)))
+    form, shown = form_of(resolution), str(pulled.model)
+    where: dict[str, Any] = {}
+    if form.facts is None:
+        out.line("\n".join(("", *form.loading_lines(resolution, shown, pulled.model))))
+    else:
+        facts = form.facts(resolution, shown, pulled.model)
+        tell_runtimes(facts, out)
+        where = {"runtimes": as_list(facts)}
     out.document(
         {
             "out": str(pulled.folder),
@@ -107,5 +116,6 @@ def _tell_result(pulled: Pulled, planned: Plan, out: Output) -> None:
             "lock": str(pulled.folder / LOCK_NAME),
             "reused": pulled.reused,
             **as_document(resolution, planned.obligations, table),
+            **where,
         }
     )

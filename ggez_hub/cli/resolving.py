@@ -33,7 +33,7 @@ def request_options(command: Callable[..., R]) -> Callable[..., R]:
         "form",
         default="merged",
         show_default=True,
-        metavar="merged|peft",
+        metavar="merged|peft|diffusers|kohya",
         help="A merged model, or the adapter with beta folded in.",
     )
     @click.option("--fallback", type=click.Choice(["near", "wide"]), default="near")

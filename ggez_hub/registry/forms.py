@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ggez_hub.errors import UsageProblem
 from ggez_hub.families import get_family
-from ggez_hub.merging.forms import write_peft
+from ggez_hub.merging.forms import ADAPTER_FORMS, FormBase, Need, get_adapter_form
+from ggez_hub.merging.forms.facts import Facts, facts_of
+from ggez_hub.merging.forms.runtimes import loading_lines
 from ggez_hub.merging.merge import Adapter, merge_into, require_engine, require_method
-from ggez_hub.registry.resolution import Resolution
+from ggez_hub.registry.resolution import PinnedFile, Resolution
 
 Wrote = Callable[[int], None] | None
 
@@ -20,18 +22,33 @@ Wrote = Callable[[int], None] | None
 class Form:
     """How a resolution becomes a folder.
 
-    needs_base     whether the base's weights are fetched and written again
+    need           what of the base is read for an adapter, as AdapterForm.need
     check          raises before anything is fetched if it cannot be done
-    write          (resolution, base folder or None, adapters, folder, wrote)
+    write          (resolution, base folder if any of it was read, adapters, folder, wrote)
     loading_lines  (resolution, folder as people write it, folder) -> Python
     front          the Hub's keys that say what the result is
+    facts          (resolution, folder as people write it, folder) -> what an adapter form holds,
+                   which decides where it loads; None for models
     """
 
-    needs_base: bool
+    need: Callable[[Path | None], Need]
     check: Callable[[Resolution], None]
     write: Callable[[Resolution, Path | None, Sequence[Adapter], Path, Wrote], None]
     loading_lines: Callable[[Resolution, str, Path], tuple[str, ...]]
     front: Callable[[Resolution, Path], dict[str, Any]]
+    facts: Callable[[Resolution, str, Path], Facts] | None = None
+
+    def base_files(
+        self, resolution: Resolution, adapters: Sequence[Path | None]
+    ) -> tuple[PinnedFile, ...]:
+        """The files of the base that are read for the adapters in these folders.
+
+        A folder may hold only the adapter's configuration; None is an adapter that has none.
+        """
+        if resolution.base is None:
+            return ()
+        need = max((self.need(adapter) for adapter in adapters), key=lambda need: need.value)
+        return tuple(file for file in resolution.base.files if READ[need](file.path))
 
 
 def get_form(name: str) -> Form:
@@ -53,7 +70,7 @@ def _write_merged(
     folder: Path,
     wrote: Wrote,
 ) -> None:
-    assert base is not None  # noqa: S101 - needs_base
+    assert base is not None  # noqa: S101 - need
     merge_into(folder, base, adapters, get_family(resolution.family), resolution.method, wrote)
 
 
@@ -72,41 +89,61 @@ def _merged_front(resolution: Resolution, folder: Path) -> dict[str, Any]:
     }
 
 
-def _check_peft(resolution: Resolution) -> None:
-    if len(resolution.adapters) != 1:
-        raise UsageProblem("--as peft takes one adapter", "Take the merged form: leave out --as.")
+def _adapter_form(name: str) -> Form:
+    """One of the forms that are an adapter with beta folded in."""
+    form = get_adapter_form(name)
+
+    def check(resolution: Resolution) -> None:
+        if len(resolution.adapters) != 1:
+            raise UsageProblem(
+                f"--as {name} takes one adapter", "Take the merged form: leave out --as."
+            )
+
+    def write(
+        resolution: Resolution,
+        base: Path | None,
+        adapters: Sequence[Adapter],
+        folder: Path,
+        wrote: Wrote,
+    ) -> None:
+        (adapter,) = adapters
+        pinned, family = resolution.merged_into, get_family(resolution.family)
+        form.write(
+            adapter.folder,
+            adapter.beta,
+            FormBase(pinned.repo, pinned.revision, family, base),
+            folder,
+        )
+
+    return Form(form.need, check, write, _adapter_lines, _adapter_front, _adapter_facts)
 
 
-def _write_peft(
-    resolution: Resolution,
-    base: Path | None,
-    adapters: Sequence[Adapter],
-    folder: Path,
-    wrote: Wrote,
-) -> None:
-    (adapter,) = adapters
-    base_repo = resolution.merged_into
-    write_peft(adapter.folder, adapter.beta, base_repo.repo, base_repo.revision, folder)
-
-
-def _peft_lines(resolution: Resolution, shown: str, folder: Path) -> tuple[str, ...]:
+def _adapter_facts(resolution: Resolution, shown: str, folder: Path) -> Facts:
     base = resolution.merged_into
-    return (
-        "from peft import PeftModel",
-        f'model = PeftModel.from_pretrained(base_model, "{shown}")'
-        f"  # base_model: {base.repo} at {base.revision[:12]}",
-    )
+    return facts_of(resolution.form, resolution.family, base.repo, base.revision, folder, shown)
 
 
-def _peft_front(resolution: Resolution, folder: Path) -> dict[str, Any]:
+def _adapter_lines(resolution: Resolution, shown: str, folder: Path) -> tuple[str, ...]:
+    return loading_lines(_adapter_facts(resolution, shown, folder))
+
+
+def _adapter_front(resolution: Resolution, folder: Path) -> dict[str, Any]:
     return {
         "base_model": resolution.merged_into.repo,
         "base_model_relation": "adapter",
-        "library_name": "peft",
+        "library_name": "peft" if resolution.form == "peft" else "diffusers",
     }
 
 
+READ: Mapping[Need, Callable[[str], bool]] = {
+    Need.NOTHING: lambda path: False,
+    Need.CONFIGURATION: lambda path: path.rpartition("/")[2] in {"model_index.json", "config.json"},
+    Need.WEIGHTS: lambda path: True,
+}
+
 FORMS: dict[str, Form] = {
-    "merged": Form(True, _check_merged, _write_merged, merged_lines, _merged_front),
-    "peft": Form(False, _check_peft, _write_peft, _peft_lines, _peft_front),
+    "merged": Form(
+        lambda adapter: Need.WEIGHTS, _check_merged, _write_merged, merged_lines, _merged_front
+    ),
+    **{name: _adapter_form(name) for name in ADAPTER_FORMS},
 }

@@ -10,6 +10,7 @@ from typing import Any
 from ggez_hub.errors import UsageProblem
 from ggez_hub.families import get_family
 from ggez_hub.merging.deltas import WeightIndex
+from ggez_hub.merging.forms import Need
 from ggez_hub.merging.merge import Adapter
 from ggez_hub.merging.output import copy_file, copy_side_files
 from ggez_hub.registry.forms import FORMS, Form, get_form, merged_lines
@@ -85,7 +86,7 @@ def _as_is_front(resolution: Resolution, folder: Path) -> dict[str, Any]:
 
 
 AS_IS = Form(
-    needs_base=False,
+    need=lambda adapter: Need.NOTHING,
     check=_check_as_is,
     write=_write_as_is,
     loading_lines=merged_lines,

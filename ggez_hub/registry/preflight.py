@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ggez_hub.hub import Hub
+from ggez_hub.merging.adapters.peft_config import CONFIG
 from ggez_hub.registry.kinds import form_of
-from ggez_hub.registry.resolution import Resolution
+from ggez_hub.registry.resolution import PinnedRepo, Resolution
 
 # Importing torch and mergekit, measured on Linux (resident, CPU build and CUDA build alike).
 IMPORT_BYTES = 900_000_000
@@ -38,18 +39,27 @@ class Preflight:
 
 def preflight(resolution: Resolution, hub: Hub, out: Path) -> Preflight:
     """The costs of pulling `resolution` from `hub` into `out`."""
-    sources = tuple(adapter.source for adapter in resolution.adapters)
-    merging = form_of(resolution).needs_base
-    parts = resolution.inputs if merging else sources
+    base, sources = resolution.base, tuple(adapter.source for adapter in resolution.adapters)
+    configurations = [_configuration(source, hub) for source in sources]
+    needed = form_of(resolution).base_files(resolution, configurations)
+    parts = [(source, source.files) for source in sources]
+    if base is not None and needed:
+        parts.insert(0, (base, needed))
     fetch = sum(
-        hub.missing_bytes(p.repo, p.revision, [f.as_hub_file() for f in p.files]) for p in parts
+        hub.missing_bytes(p.repo, p.revision, [f.as_hub_file() for f in files])
+        for p, files in parts
     )
-    written = (resolution.merged_into,) if merging else sources
-    # What is loaded: the merged model, an adapter on its base, or a model that is taken as it is.
-    loaded = written if merging or resolution.base is None else (resolution.base, *written)
-    # A merge streams tensor by tensor; without the headers a tensor is at most its file. The
-    # adapter form computes nothing.
-    ram = IMPORT_BYTES + 6 * max(written[0].weight_sizes) if merging else 0
+    # What is written and what is loaded: the merged model, an adapter on its base, or a model that
+    # is taken as it is.
+    written = loaded = sources
+    if base is not None:
+        written = (base,) if resolution.form == "merged" else sources
+        loaded = (base,) if resolution.form == "merged" else (base, *sources)
+    # Tensors are read one by one; without the headers a tensor is at most its file. An adapter form
+    # that reads no weights of the base computes nothing.
+    ram = 0
+    if base is not None and any(file.path in base.weights for file in needed):
+        ram = IMPORT_BYTES + 6 * max(base.weight_sizes)
     disk = fetch + sum(p.nbytes for p in written)
     place = out.absolute()
     while not place.exists():
@@ -59,10 +69,16 @@ def preflight(resolution: Resolution, hub: Hub, out: Path) -> Preflight:
         disk_bytes=disk,
         ram_bytes=ram,
         vram_bytes=sum(sum(p.weight_sizes) for p in loaded),
-        gated=tuple(p.repo for p in parts if p.gated),
+        gated=tuple(p.repo for p, _ in parts if p.gated),
         licences=tuple(sorted({p.license for p in resolution.inputs})),
         fits=shutil.disk_usage(place).free > disk and _memory() > ram,
     )
+
+
+def _configuration(source: PinnedRepo, hub: Hub) -> Path | None:
+    """The folder of an adapter's configuration, a small file; None if it has none."""
+    files = [file.as_hub_file() for file in source.files if file.path == CONFIG]
+    return hub.fetch(source.repo, source.revision, files) if files else None
 
 
 def _memory() -> int:

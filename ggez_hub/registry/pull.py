@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,7 +22,7 @@ from ggez_hub.registry.lock import (
     record_outputs,
 )
 from ggez_hub.registry.preflight import preflight
-from ggez_hub.registry.resolution import PinnedRepo, Resolution
+from ggez_hub.registry.resolution import PinnedFile, PinnedRepo, Resolution
 
 
 @dataclass(frozen=True)
@@ -63,14 +63,14 @@ def pull_resolution(
         check_space(out, preflight(resolution, hub, out).disk_bytes)
         with TemporaryDirectory(prefix="ggez-hub-") as staging:
             place = Path(staging)
-            base = None
-            if form.needs_base:
-                base = stage(resolution.merged_into, hub, place / "base")
             adapters = [
                 # What is taken as it is has no weight; its form asks for none.
                 Adapter(stage(a.source, hub, place / f"adapter-{number}"), a.weight or 0.0)
                 for number, a in enumerate(resolution.adapters, 1)
             ]
+            # Known for certain only now: a file may hold more than its configuration says.
+            needed = form.base_files(resolution, [adapter.folder for adapter in adapters])
+            base = stage(resolution.merged_into, hub, place / "base", needed) if needed else None
             with whole_folder(out) as folder:
                 model = folder / resolution.family
                 model.mkdir()
@@ -84,19 +84,23 @@ def pull_resolution(
     return Pulled(out, lock, reused=False)
 
 
-def fetch_pinned(pinned: PinnedRepo, hub: Hub) -> Path:
-    """Fetch and check the files of a pinned repository; returns their folder in the cache."""
-    return hub.fetch(pinned.repo, pinned.revision, [file.as_hub_file() for file in pinned.files])
+def fetch_pinned(pinned: PinnedRepo, hub: Hub, files: Sequence[PinnedFile] | None = None) -> Path:
+    """Fetch and check files of a pinned repository, or all; returns their folder in the cache."""
+    wanted = pinned.files if files is None else files
+    return hub.fetch(pinned.repo, pinned.revision, [file.as_hub_file() for file in wanted])
 
 
-def stage(pinned: PinnedRepo, hub: Hub, place: Path) -> Path:
-    """The same in a new folder in `place` that holds the pinned files and no other.
+def stage(
+    pinned: PinnedRepo, hub: Hub, place: Path, files: Sequence[PinnedFile] | None = None
+) -> Path:
+    """The same in a new folder in `place` that holds those files and no other.
 
     The cache keeps all that was ever fetched of a commit: another set of weights, side files.
     """
     target = place / f"{pinned.repo.replace('/', '--')}@{pinned.revision[:12]}"
-    files = [file.as_hub_file() for file in pinned.files]
-    return link_fetched(fetch_pinned(pinned, hub), files, target)
+    wanted = pinned.files if files is None else files
+    fetched = fetch_pinned(pinned, hub, wanted)
+    return link_fetched(fetched, [file.as_hub_file() for file in wanted], target)
 
 
 def _reusable(out: Path, resolution: Resolution) -> Lock:

@@ -9,11 +9,14 @@ import yaml
 
 from ggez_hub.cards import CardDocument
 from ggez_hub.families import get_family
+from ggez_hub.merging.forms.runtimes import as_markdown
 from ggez_hub.regions import find_region
 from ggez_hub.registry.kinds import form_of, get_kind
 from ggez_hub.registry.licences import Obligations, licence_front
 from ggez_hub.registry.parity_table import ParityTable
 from ggez_hub.registry.resolution import Resolution
+
+HERE = "PATH_OF_THIS_FOLDER"
 
 
 def result_card(
@@ -40,8 +43,9 @@ def result_card(
         "\n".join(provenance(resolution)),
         _scores(table),
         "Load it:\n\n```python\n"
-        + "\n".join(form.loading_lines(resolution, "PATH_OF_THIS_FOLDER", folder))
+        + "\n".join(form.loading_lines(resolution, HERE, folder))
         + "\n```",
+        as_markdown(form.facts(resolution, HERE, folder)) if form.facts else "",
         _licences(asked),
         "`ggez.lock` in the folder above pins every input by commit and sha256.",
     ]

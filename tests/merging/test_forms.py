@@ -1,68 +1,150 @@
-"""The adapter form, loaded by PEFT at scale 1, is the merged form."""
+"""The PEFT form, loaded by PEFT at scale 1, is the merged form."""
 
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
+from itertools import cycle
 
-import peft
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
+from ggez_hub.errors import UsageProblem
 from ggez_hub.families import get_family
 from ggez_hub.merging import Adapter, BadAdapter, merge
-from ggez_hub.merging.forms import write_peft
+from ggez_hub.merging.deltas import WrongBase
+from ggez_hub.merging.forms import ADAPTER_FORMS, FormBase, Need, get_adapter_form
 
-from ..models import open_clip_model
+from .conftest import DTYPES
+from .exactness import WEIGHTS, load_pair, peft_regional, ulp, write_peft
+from .test_peft_forms import FORMS
 
-WEIGHTS = "open_clip_model.safetensors"
+EMBEDDING = get_family("embedding")
+SAVING = ("bias", "modules_to_save", "trainable tokens")
 
 
-@pytest.mark.parametrize("beta", [0.0, 0.3, 1.0, 1.25])
-def test_peft_form_equals_the_merged_form(base, lora, tmp_path, beta):
-    folder = tmp_path / "adapter"
-    folder.mkdir()
-    write_peft(lora, beta, "org/base", "a" * 40, folder)
-    merge(base, [Adapter(lora, beta)], tmp_path / "out", get_family("embedding"))
+def as_peft(adapter, beta, out, base=None):
+    out.mkdir()
+    peft = ADAPTER_FORMS["peft"]
+    peft.write(adapter, beta, FormBase("org/base", "a" * 40, EMBEDDING, base), out)
+    return out
 
-    model = open_clip_model()
-    state = load_file(base / WEIGHTS)
-    model.load_state_dict({k: v.float() for k, v in state.items() if k != "text.position_ids"})
-    adapted = peft.PeftModel.from_pretrained(model, folder).merge_and_unload().state_dict()
-    for name, tensor in load_file(tmp_path / "out" / WEIGHTS).items():
+
+@pytest.mark.parametrize(("form", "dtype"), zip(FORMS, cycle(DTYPES), strict=False))
+def test_every_form_of_peft_equals_the_merged_form(form, dtype, bases, tmp_path):
+    base = bases[dtype]
+    adapter = write_peft(tmp_path / "adapter", FORMS[form])
+    need = ADAPTER_FORMS["peft"].need(adapter)
+    saves = any(word in form for word in SAVING) and form != "lora_bias"
+    assert need == (Need.WEIGHTS if saves else Need.NOTHING)
+    if form.startswith("dora"):
+        with pytest.raises(BadAdapter, match="use_dora") as problem:
+            as_peft(adapter, 0.7, tmp_path / "out")
+        assert "merged form" in problem.value.hint
+        return
+    folder = as_peft(adapter, 0.7, tmp_path / "out", base if saves else None)
+    merge(base, [Adapter(adapter, 0.7)], tmp_path / "merged", EMBEDDING)
+    stored, merged = load_pair(base, tmp_path / "merged")
+    adapted, changed = peft_regional(stored, folder), 0
+    for name, tensor in merged.items():
+        if not tensor.is_floating_point() or torch.equal(tensor, stored[name]):
+            continue
+        changed += 1
+        before, after = stored[name].double(), tensor.double()
+        largest = torch.stack([before.abs(), (after - before).abs(), after.abs()]).max(0).values
+        # What is saved whole was rounded to float32 once more, before a LoRA's bias was added.
+        units = ulp(largest, tensor.dtype) + ulp(largest.max(), torch.float32)
+        assert ((adapted[name] - after).abs() <= units).all(), name
+    assert changed > 0
+
+
+@pytest.mark.parametrize("beta", [0.0, 1.0, 1.25])
+def test_other_betas(lora, base, beta, tmp_path):
+    folder = as_peft(lora, beta, tmp_path / "out")
+    merge(base, [Adapter(lora, beta)], tmp_path / "merged", EMBEDDING)
+    stored, merged = load_pair(base, tmp_path / "merged")
+    adapted = peft_regional(stored, folder)
+    for name, tensor in merged.items():
         if tensor.is_floating_point():
-            # The merged form is rounded to the base's float16.
-            torch.testing.assert_close(adapted[name], tensor.float(), rtol=1e-3, atol=1e-3)
+            torch.testing.assert_close(adapted[name], tensor.double(), rtol=1e-3, atol=1e-3)
 
 
 def test_matrices_are_copied_and_the_base_is_named(lora, tmp_path):
-    write_peft(lora, 0.4, "org/base", "a" * 40, tmp_path)
-    assert (tmp_path / "adapter_model.safetensors").read_bytes() == (
+    folder = as_peft(lora, 0.4, tmp_path / "out")
+    assert (folder / "adapter_model.safetensors").read_bytes() == (
         lora / "adapter_model.safetensors"
     ).read_bytes()
-    config = json.loads((tmp_path / "adapter_config.json").read_text())
+    config = json.loads((folder / "adapter_config.json").read_text())
     assert config["lora_alpha"] == pytest.approx(6 * 0.4)
     assert config["alpha_pattern"] == {"resblocks.1.mlp.c_proj": pytest.approx(4.4)}
     assert (config["base_model_name_or_path"], config["revision"]) == ("org/base", "a" * 40)
 
 
-def test_what_does_not_scale_with_beta_is_refused(lora, tmp_path):
-    import shutil
+def test_only_what_is_saved_whole_is_computed(base, tmp_path):
+    """base + beta * (saved - base) for those, the bytes of the adapter for all others."""
+    adapter = write_peft(tmp_path / "adapter", FORMS["modules_to_save"])
+    folder = as_peft(adapter, 0.25, tmp_path / "out", base)
+    before = load_file(adapter / "adapter_model.safetensors")
+    after = load_file(folder / "adapter_model.safetensors")
+    stored = load_file(base / WEIGHTS)
+    assert before.keys() == after.keys()
+    for key, saved in before.items():
+        if "lora_" in key:
+            assert torch.equal(after[key], saved)
+            continue
+        start = stored[key.removeprefix("base_model.model.")].double()
+        assert torch.equal(after[key], (start + 0.25 * (saved.double() - start)).float()), key
 
-    adapter = shutil.copytree(lora, tmp_path / "dora")
-    path = adapter / "adapter_config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"use_dora": True}))
-    with pytest.raises(BadAdapter, match="use_dora"):
-        write_peft(adapter, 0.4, "org/base", "a" * 40, tmp_path)
+
+def test_whole_parameters_of_another_model_are_refused(base, tmp_path):
+    adapter = write_peft(tmp_path / "adapter", FORMS["bias lora_only"])
+    path = adapter / "adapter_model.safetensors"
+    state = load_file(path)
+    bias = next(key for key in state if key.endswith(".bias"))
+    save_file({**state, bias: torch.ones(3)}, path)
+    with pytest.raises(WrongBase, match=r"gives \(3,\)"):
+        as_peft(adapter, 0.4, tmp_path / "out", base)
+
+
+def test_whole_parameters_are_seen_whatever_the_config_says(lora, tmp_path):
+    adapter = shutil.copytree(lora, tmp_path / "adapter")
+    state = load_file(adapter / "adapter_model.safetensors")
+    state["base_model.model.ln_final.bias"] = torch.zeros(48)
+    save_file(state, adapter / "adapter_model.safetensors")
+    assert ADAPTER_FORMS["peft"].need(adapter) is Need.WEIGHTS
+
+
+@pytest.mark.parametrize("form", ["diffusers", "kohya"])
+def test_a_model_that_is_no_pipeline_has_no_lora_file(base, lora, form, tmp_path):
+    for folder in (None, base):
+        with pytest.raises(BadAdapter, match="no diffusers pipeline") as problem:
+            ADAPTER_FORMS[form].write(
+                lora, 0.4, FormBase("org/base", None, EMBEDDING, folder), tmp_path
+            )
+        assert "--as peft" in problem.value.hint
+
+
+def test_a_fine_tune_has_no_adapter_form(base, tmp_path):
+    with pytest.raises(BadAdapter, match="no LoRA") as problem:
+        as_peft(base, 0.4, tmp_path / "out", base)
+    assert "ggez-hub extract" in problem.value.hint
+
+
+def test_other_forms_do_not_exist():
+    with pytest.raises(UsageProblem, match="gguf"):
+        get_adapter_form("gguf")
 
 
 def test_it_needs_no_torch(lora, tmp_path):
     code = (
         "import sys\nfrom pathlib import Path\n"
-        "from ggez_hub.merging.forms import write_peft\n"
-        "write_peft(Path(sys.argv[1]), 0.4, 'org/base', 'a' * 40, Path(sys.argv[2]))\n"
+        "from ggez_hub.families import get_family\n"
+        "from ggez_hub.merging.forms import ADAPTER_FORMS, FormBase\n"
+        "base = FormBase('org/base', 'a' * 40, get_family('embedding'))\n"
+        "ADAPTER_FORMS['peft'].write(Path(sys.argv[1]), 0.4, base, Path(sys.argv[2]))\n"
         "assert not {'torch', 'mergekit', 'transformers'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code, str(lora), str(tmp_path)], check=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import re
+import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,6 +40,11 @@ ENDS: Mapping[str, Mapping[str, str]] = {
         **{part: part for part in LOHA_PARTS | LOKR_PARTS},
     },
     DIFFUSERS: {"down.weight": "A", "up.weight": "B"},
+}  # fmt: skip
+# How a single number is stored, as `struct` calls it; torch, which could say too, is slow to import.
+NUMBERS: Mapping[str, str] = {
+    "F64": "<d", "F32": "<f", "F16": "<e", "BF16": "<f", "I64": "<q", "I32": "<i", "I16": "<h",
+    "U8": "<B", "I8": "<b",
 }  # fmt: skip
 # Ends that say nothing of the style.
 COMMON: Mapping[str, str] = {"alpha": "alpha", "dora_scale": "magnitude"}
@@ -213,10 +219,14 @@ def _module(file: WeightFile, name: str, parts: dict[str, str]) -> LoraModule:
 
 
 def _alpha(file: WeightFile, key: str) -> float:
-    from safetensors import safe_open
-
-    with safe_open(file.path, framework="pt") as opened:
-        value = opened.get_tensor(key)
-    if value.numel() != 1 or not math.isfinite(value.item()):
+    info = file.tensors[key]
+    value = float("nan")
+    if math.prod(info.shape) == 1 and info.dtype in NUMBERS:
+        with file.path.open("rb") as opened:
+            opened.seek(file.data_start + info.start)
+            data = opened.read(info.nbytes)
+        # The upper half of a float32 is a bfloat16.
+        (value,) = struct.unpack(NUMBERS[info.dtype], b"\0\0" * (info.dtype == "BF16") + data)
+    if not math.isfinite(value):
         raise BadAdapter(f"{file.path}: {key!r} is no number")
-    return float(value.item())
+    return float(value)

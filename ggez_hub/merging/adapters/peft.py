@@ -7,14 +7,16 @@ PEFT's `from_pretrained` makes of it; what it would silently ignore is refused.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ggez_hub.families import Family
 from ggez_hub.merging.adapters.modules import ModuleSet
 from ggez_hub.merging.adapters.peft_config import (
     CONFIG,
+    KINDS,
     check_options,
     read_any_config,
     read_config,
@@ -30,6 +32,7 @@ __all__ = [
     "WEIGHTS",
     "check_options",
     "holds_peft",
+    "open_keys",
     "open_peft",
     "read_config",
     "scale_of",
@@ -68,11 +71,21 @@ def open_peft(folder: Path, family: Family, base: WeightIndex) -> ModuleSet:
     Raises BadAdapter for what cannot be merged exactly, WrongBase where a module or a shape does
     not fit, BadWeights for a broken file, and what the family's key map raises.
     """
-    file = _weights(folder)
-    config = read_any_config(folder)
-    keys = sort_keys(file, config)
+    file, config, keys = open_keys(folder)
     builder = Builder(PeftSource(folder, file, config, family, base))
     return ModuleSet(str(folder), builder.build(keys.parts, keys.saved), base)
+
+
+def open_keys(
+    folder: Path, kinds: Collection[str] = tuple(KINDS)
+) -> tuple[WeightFile, dict[str, Any], PeftKeys]:
+    """The file, the checked config and the sorted keys of an adapter of one of `kinds`.
+
+    Raises BadAdapter, or BadWeights for a broken file.
+    """
+    file = _weights(folder)
+    config = read_any_config(folder, kinds)
+    return file, config, sort_keys(file, config)
 
 
 def _weights(folder: Path) -> WeightFile:

@@ -74,7 +74,7 @@ class Builder:
             yield product
             return
         if TOKENS in keys:
-            yield self._rows(module, keys)
+            yield token_rows_of(self.source, module, keys)
             return
         low = self._low_rank(module, keys, transposed)
         if bool(self.config.get("use_dora")) != (MAGNITUDE in keys):
@@ -162,20 +162,20 @@ class Builder:
         conv1d = {key_map(path) for path, m in tree.items() if type(m).__name__ == "Conv1D"}
         return {module: weight(module) in conv1d for module in modules}
 
-    def _rows(self, module: str, keys: Mapping[str, str]) -> Rows:
-        if set(keys) != {TOKENS}:
-            raise BadAdapter(
-                f"{self.file.path}: {module!r} has trainable tokens and a LoRA at once"
-            )
-        if is_off(option := self.config.get("trainable_token_indices")):
-            raise BadAdapter(f"{self.file.path}: trainable_token_indices names no tokens")
-        try:
-            target = self.source.weight(module)
-        except TiedWeight as tied:
-            # PEFT changes the tokens of all tied modules alike.
-            if tied.tensor is None:
-                raise
-            target = tied.tensor
-        rows = Rows(target, self.file, keys[TOKENS], token_rows(option, module, self.folder))
-        rows.check(self.base)
-        return rows
+
+def token_rows_of(source: PeftSource, module: str, keys: Mapping[str, str]) -> Rows:
+    """The rows of tokens that PEFT trained in a module; raises BadAdapter, WrongBase."""
+    if set(keys) != {TOKENS}:
+        raise BadAdapter(f"{source.file.path}: {module!r} has trainable tokens and a LoRA at once")
+    if is_off(option := source.config.get("trainable_token_indices")):
+        raise BadAdapter(f"{source.file.path}: trainable_token_indices names no tokens")
+    try:
+        target = source.weight(module)
+    except TiedWeight as tied:
+        # PEFT changes the tokens of all tied modules alike.
+        if tied.tensor is None:
+            raise
+        target = tied.tensor
+    rows = Rows(target, source.file, keys[TOKENS], token_rows(option, module, source.folder))
+    rows.check(source.base)
+    return rows

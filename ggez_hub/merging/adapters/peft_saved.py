@@ -32,14 +32,11 @@ def saved_parameters(
                 f"{source.file.path}: {key!r} is no key of a PEFT adapter with these modules",
                 "PEFT would silently ignore it.",
             )
-        module = module.removesuffix(".base_layer")
-        try:
-            whole = Saved(source.parameter(module, leaf), source.file, key)
-        except TiedWeight as error:
-            if error.tensor is None:
-                raise
-            whole = Saved(error.tensor, source.file, key)
-            tied.setdefault(whole.target, (error, {}))[1][f"{module}.{leaf}"] = whole
+        target, shared = replaced_tensor(source, path)
+        whole = Saved(target, source.file, key)
+        if shared is not None:
+            name = f"{module.removesuffix('.base_layer')}.{leaf}"
+            tied.setdefault(target, (shared, {}))[1][name] = whole
         if whole.target in names.values() and whole.target not in tied:
             raise BadAdapter(f"{source.file.path}: two keys replace the tensor {whole.target!r}")
         names[path] = whole.target
@@ -50,6 +47,20 @@ def saved_parameters(
             _require_alike(shared, copies)
     _require_saved(source, parts, names)
     return replaced
+
+
+def replaced_tensor(source: PeftSource, path: str) -> tuple[str, TiedWeight | None]:
+    """The base's tensor that the parameter at `path` replaces, and with what it is tied, if so.
+
+    Raises WrongBase, or as the key map.
+    """
+    module, _, leaf = path.rpartition(".")
+    try:
+        return source.parameter(module.removesuffix(".base_layer"), leaf), None
+    except TiedWeight as error:
+        if error.tensor is None:
+            raise
+        return error.tensor, error
 
 
 def _require_saved(

@@ -1,0 +1,102 @@
+"""Adapter forms of a merge: megabytes with beta folded in that do what a merged model does.
+
+theta_global + beta * Delta of a LoRA is the LoRA whose scale is multiplied by beta. Matrices are
+copied byte for byte, only scales change; what does not scale that way is refused by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ggez_hub.errors import UsageProblem
+from ggez_hub.merging.adapters.lora_file import lora_path
+from ggez_hub.merging.adapters.peft import holds_peft
+from ggez_hub.merging.adapters.task_vector import holds_task_vector
+from ggez_hub.merging.deltas import BadAdapter
+from ggez_hub.merging.forms.base import FormBase, Need
+from ggez_hub.merging.forms.diffusers import write_diffusers
+from ggez_hub.merging.forms.kohya import holds_kohya, rescale_kohya, write_kohya
+from ggez_hub.merging.forms.pairs import ScaledPair, scaled_by
+from ggez_hub.merging.forms.peft import rescale_peft, saves_whole, write_peft
+from ggez_hub.merging.forms.pipelines import Pipeline, read_pipeline
+from ggez_hub.merging.forms.sources import pairs_of_file, pairs_of_peft
+
+__all__ = ["ADAPTER_FORMS", "AdapterForm", "FormBase", "Need", "get_adapter_form"]
+
+
+@dataclass(frozen=True)
+class AdapterForm:
+    """One form that an adapter can be given.
+
+    need   what of the base is read for an adapter, of which only the configuration may be there
+           yet; None for one that has no configuration
+    write  (adapter, beta, base, existing empty folder); raises BadAdapter with the way out for what
+           this form cannot hold exactly
+    """
+
+    need: Callable[[Path | None], Need]
+    write: Callable[[Path, float, FormBase, Path], None]
+
+
+def get_adapter_form(name: str) -> AdapterForm:
+    """The adapter form of that name; raises UsageProblem that lists what there is."""
+    if name not in ADAPTER_FORMS:
+        raise UsageProblem(
+            f"there is no adapter form {name!r}", f"Adapter forms: {', '.join(ADAPTER_FORMS)}."
+        )
+    return ADAPTER_FORMS[name]
+
+
+def _need_of_peft(adapter: Path | None) -> Need:
+    if adapter is None or not holds_peft(adapter):
+        return Need.CONFIGURATION
+    return Need.WEIGHTS if saves_whole(adapter) else Need.NOTHING
+
+
+def _need_of_files(adapter: Path | None) -> Need:
+    return Need.CONFIGURATION
+
+
+def _as_peft(adapter: Path, beta: float, base: FormBase, out: Path) -> None:
+    if holds_peft(adapter):
+        rescale_peft(adapter, beta, base, out)
+        return
+    pairs, pipeline = _pairs(adapter, beta, base)
+    write_peft(pairs, pipeline, base, out)
+
+
+def _as_diffusers(adapter: Path, beta: float, base: FormBase, out: Path) -> None:
+    pairs, pipeline = _pairs(adapter, beta, base)
+    write_diffusers(pairs, pipeline, out)
+
+
+def _as_kohya(adapter: Path, beta: float, base: FormBase, out: Path) -> None:
+    path = None if holds_peft(adapter) else lora_path(adapter)
+    if path is not None and holds_kohya(path):
+        rescale_kohya(path, beta, read_pipeline(base.folder, base.name), out)
+        return
+    pairs, pipeline = _pairs(adapter, beta, base)
+    write_kohya(pairs, pipeline, out)
+
+
+def _pairs(adapter: Path, beta: float, base: FormBase) -> tuple[list[ScaledPair], Pipeline]:
+    """The adapter as scaled pairs with beta folded in, and the pipeline that it is for."""
+    if holds_task_vector(adapter) or not (holds_peft(adapter) or lora_path(adapter)):
+        raise BadAdapter(
+            f"{adapter} is no LoRA, and only those have an adapter form",
+            "Take the merged form, or make a LoRA of it: ggez-hub extract.",
+        )
+    pipeline = read_pipeline(base.folder, base.name)
+    path = None if holds_peft(adapter) else lora_path(adapter)
+    if path is None:
+        return scaled_by(pairs_of_peft(adapter, pipeline), beta), pipeline
+    return scaled_by(pairs_of_file(path, pipeline), beta), pipeline
+
+
+ADAPTER_FORMS: Mapping[str, AdapterForm] = {
+    "peft": AdapterForm(_need_of_peft, _as_peft),
+    "diffusers": AdapterForm(_need_of_files, _as_diffusers),
+    "kohya": AdapterForm(_need_of_files, _as_kohya),
+}

@@ -1,0 +1,172 @@
+"""kohya's LoRA files: `lora_unet_...`, `lora_te_...`, each module with its own alpha.
+
+Format: kohya-ss/sd-scripts, networks/lora.py. What is written here means the same to diffusers'
+`load_lora_weights`, which does not read all of such files right, and to programs that take each
+module's alpha / rank for what it is.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ggez_hub.merging.adapters.lora_file import KOHYA, LoraFile, LoraModule, read_lora
+from ggez_hub.merging.deltas import BadAdapter
+from ggez_hub.merging.forms.config import OLD_ROOT
+from ggez_hub.merging.forms.pairs import ScaledPair, scaled_by
+from ggez_hub.merging.forms.pipelines import KohyaPart, Pipeline
+from ggez_hub.merging.forms.sources import matrices
+from ggez_hub.merging.forms.tensors import Padded, Tensor, float32, write_tensors
+
+NAME = "lora.safetensors"
+# How much larger a file may become to have one alpha.
+PADDED = 4
+ATTENTION = ("_to_q", "_to_k", "_to_v", "_to_out_0")
+OTHER_WAYS = "Take --as diffusers, or the merged form."
+
+
+@dataclass(frozen=True)
+class Named:
+    """A pair by its name in the file, and the component that it belongs to."""
+
+    name: str
+    part: KohyaPart
+    pair: ScaledPair
+    foreign: bool = False
+
+
+def write_kohya(pairs: Sequence[ScaledPair], pipeline: Pipeline, out: Path) -> None:
+    """Write the pairs for `pipeline` into the folder `out`; raises BadAdapter.
+
+    Matrices are copied, or padded with zeros where alphas would differ.
+    """
+    named = []
+    for pair in pairs:
+        part = pipeline.loader.kohya.get(pair.component)
+        if part is None or not part.paths.fullmatch(pair.inner):
+            raise BadAdapter(
+                f"diffusers finds {pair.path!r} of a {pipeline.name} under none of kohya's names",
+                OTHER_WAYS,
+            )
+        inner = pair.inner
+        if pair.component.startswith("text_encoder"):
+            inner = OLD_ROOT + inner.removeprefix(OLD_ROOT)
+        named.append(Named(f"{part.prefix}_{inner.replace('.', '_')}", part, pair))
+    _write(named, out)
+
+
+def rescale_kohya(path: Path, beta: float, pipeline: Pipeline, out: Path) -> None:
+    """Write the kohya file at `path` with beta in its alphas; the names stay. Raises BadAdapter."""
+    lora = read_lora(path)
+    named = [_named(lora, module, pipeline) for module in lora.modules]
+    if len({one.foreign for one in named if one.pair.component == pipeline.denoiser}) > 1:
+        raise BadAdapter(
+            f"{path} mixes names of two tools for the {pipeline.denoiser}: diffusers reads one of "
+            "them and silently ignores the rest",
+            OTHER_WAYS,
+        )
+    pairs = scaled_by([one.pair for one in named], beta)
+    _write([replace(one, pair=pair) for one, pair in zip(named, pairs, strict=True)], out)
+
+
+def holds_kohya(path: Path) -> bool:
+    """Whether the LoRA file at `path` has kohya's names; raises as read_lora."""
+    return read_lora(path).style == KOHYA
+
+
+def _named(lora: LoraFile, module: LoraModule, pipeline: Pipeline) -> Named:
+    a, b = matrices(lora, module)
+    scale = 1.0 if module.alpha is None else module.alpha / a.shape[0]
+    for component, part in pipeline.loader.kohya.items():
+        if part.names.fullmatch(module.name):
+            return Named(module.name, part, ScaledPair(f"{component}.{module.name}", a, b, scale))
+    foreign = pipeline.loader.foreign
+    if foreign is not None and foreign.fullmatch(module.name):
+        part = pipeline.loader.kohya[pipeline.denoiser]
+        pair = ScaledPair(f"{pipeline.denoiser}.{module.name}", a, b, scale)
+        return Named(module.name, part, pair, foreign=True)
+    raise BadAdapter(
+        f"{lora.file.path}: diffusers does not read {module.name!r} right in a {pipeline.name}",
+        OTHER_WAYS,
+    )
+
+
+def _write(named: Sequence[Named], out: Path) -> None:
+    tensors: dict[str, Tensor] = {}
+    for component in sorted({one.pair.component for one in named}):
+        own = [one for one in named if one.pair.component == component]
+        if component.startswith("text_encoder"):
+            _require_known_style(component, own, named)
+        for one in _read_alike(own):
+            tensors[f"{one.name}.lora_down.weight"] = one.pair.a
+            tensors[f"{one.name}.lora_up.weight"] = one.pair.b
+            tensors[f"{one.name}.alpha"] = float32(one.pair.alpha)
+    write_tensors(out / NAME, tensors, {})
+
+
+def _require_known_style(component: str, own: Sequence[Named], named: Sequence[Named]) -> None:
+    """Raise BadAdapter for a text encoder of which diffusers would silently lose modules.
+
+    It tells the style of a text encoder's keys by some of them (utils/state_dict_utils.py): by the
+    output projections of attention, or, beside OneTrainer's names, by any of the projections.
+    """
+    projections = {one.name.rpartition("_attn_")[2] for one in own if "_attn_" in one.name}
+    renamed = any(one.name.startswith("lora_transformer_") for one in named)
+    if not (projections if renamed else "out_proj" in projections or not projections):
+        changed = ", ".join(sorted(projections)) or "no attention module"
+        raise BadAdapter(
+            f"the adapter changes {changed} of the {component}: without the output projections "
+            "diffusers does not know the style of a kohya file"
+            if projections
+            else f"the adapter changes {changed} of the {component}: diffusers does not know the "
+            "style of such a kohya file",
+            OTHER_WAYS,
+        )
+
+
+def _read_alike(named: Sequence[Named]) -> Sequence[Named]:
+    """The modules of one component, such that diffusers gives each its own scale.
+
+    Measured with diffusers 0.42.1: of alphas that differ it takes the commonest for the attention
+    modules of a UNet, and for all modules of a text encoder.
+    """
+    alphas = Counter(one.pair.alpha for one in named)
+    if len(alphas) == 1 or named[0].part.scaled:
+        return named
+    (commonest, count), (_, second) = alphas.most_common(2)
+    trapped = {one.pair.alpha for one in named if _trapped(one)}
+    if count > second and trapped <= {commonest}:
+        return named
+    return _one_alpha(named)
+
+
+def _trapped(one: Named) -> bool:
+    return one.pair.component != "unet" or one.name.endswith(ATTENTION)
+
+
+def _one_alpha(named: Sequence[Named]) -> list[Named]:
+    """The same products with one alpha: scale = alpha / rank, and rank can grow by zeros."""
+    ranks = [one.pair.rank for one in named]
+    largest = max(one.pair.alpha for one in named)
+    if min(one.pair.alpha for one in named) > 0:
+        for alpha in (largest * times for times in range(1, PADDED + 1)):
+            wanted = [alpha / one.pair.scale for one in named]
+            grown = [round(rank) for rank in wanted]
+            whole = all(abs(w - g) < 1e-6 for w, g in zip(wanted, grown, strict=True))
+            if whole and sum(grown) <= PADDED * sum(ranks):
+                return [_padded(one, rank) for one, rank in zip(named, grown, strict=True)]
+    raise BadAdapter(
+        f"the modules of the {named[0].pair.component} have "
+        f"{len({one.pair.alpha for one in named})} different alphas, of which diffusers would take "
+        "the commonest for all attention modules",
+        OTHER_WAYS,
+    )
+
+
+def _padded(one: Named, rank: int) -> Named:
+    pair = one.pair
+    if rank == pair.rank:
+        return one
+    return replace(one, pair=replace(pair, a=Padded(pair.a, 0, rank), b=Padded(pair.b, 1, rank)))

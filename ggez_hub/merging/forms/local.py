@@ -1,0 +1,40 @@
+"""An adapter form of local folders: `merge --as`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ggez_hub.errors import UsageProblem
+from ggez_hub.families import Family
+from ggez_hub.merging.forms import FormBase, get_adapter_form
+from ggez_hub.merging.forms.facts import Facts, facts_of
+from ggez_hub.merging.merge import Adapter
+from ggez_hub.merging.output import exclusive, whole_folder
+
+
+def write_adapter(
+    base: Path,
+    adapters: Sequence[Adapter],
+    out: Path,
+    family: Family,
+    form: str,
+    variant: str | None = None,
+) -> Facts:
+    """Write one adapter, with its beta folded in, as the new folder `out`; returns what it holds.
+
+    `base` is the folder that it is for; its weights, of `variant`, are read only if the adapter
+    saves parameters whole. Raises UsageProblem for several adapters or an unknown form, OutputExists, and what the
+    form raises; then nothing is left behind.
+    """
+    chosen = get_adapter_form(form)
+    if len(adapters) != 1:
+        raise UsageProblem(
+            f"--as {form} takes one adapter, not {len(adapters)}",
+            "Take the merged form: leave out --as.",
+        )
+    (adapter,) = adapters
+    with exclusive(out), whole_folder(out) as folder:
+        named = FormBase(str(base), None, family, base, variant)
+        chosen.write(adapter.folder, adapter.beta, named, folder)
+        return facts_of(form, family.name, str(base), "", folder, str(out))

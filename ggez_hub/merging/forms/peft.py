@@ -1,0 +1,86 @@
+"""PEFT folders with beta folded in.
+
+A LoRA, LoHa or LoKr of a PEFT folder keeps its matrices byte for byte; its alphas are multiplied.
+What was saved whole beside them (modules_to_save, biases, token rows) becomes base + beta * (saved
+- base), which needs the base: see saved.py.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ggez_hub.merging.adapters.peft import CONFIG, WEIGHTS, open_keys
+from ggez_hub.merging.adapters.peft_config import is_off, read_any_config
+from ggez_hub.merging.adapters.peft_modules import TOKENS
+from ggez_hub.merging.deltas import BadAdapter
+from ggez_hub.merging.forms.base import FormBase
+from ggez_hub.merging.forms.config import config_of, scaled_config
+from ggez_hub.merging.forms.pairs import ScaledPair
+from ggez_hub.merging.forms.pipelines import Pipeline
+from ggez_hub.merging.forms.tensors import Stored, Tensor, write_tensors
+from ggez_hub.merging.output import copy_file
+
+# What a config says when whole parameters are saved beside the matrices.
+SAVES_WHOLE = ("modules_to_save", "bias", "trainable_token_indices")
+
+
+def saves_whole(folder: Path) -> bool:
+    """Whether the PEFT folder holds parameters that replace the base's.
+
+    By its config, and by its weights if they are there already. Raises BadAdapter, BadWeights.
+    """
+    if not (folder / WEIGHTS).is_file():
+        config = read_any_config(folder)
+        return any(not is_off(config.get(option)) for option in SAVES_WHOLE)
+    _, _, keys = open_keys(folder)
+    return bool(keys.saved) or any(TOKENS in parts for parts in keys.parts.values())
+
+
+def rescale_peft(folder: Path, beta: float, base: FormBase, out: Path) -> None:
+    """Write the PEFT folder with beta folded in into the folder `out`.
+
+    Raises BadAdapter for a DoRA, BadWeights, and where whole parameters are saved what opening the
+    base raises.
+    """
+    file, config, _ = open_keys(folder)
+    if not is_off(config.get("use_dora")):
+        raise BadAdapter(
+            f"{folder}: use_dora normalises the merged weight, which does not scale with beta",
+            "Take the merged form: leave out --as.",
+        )
+    if saves_whole(folder):
+        from ggez_hub.merging.forms.saved import interpolated
+
+        tensors: dict[str, Tensor] = {key: Stored(file, key) for key in file.tensors}
+        tensors |= interpolated(folder, beta, base)
+        write_tensors(out / WEIGHTS, tensors, {})
+    else:
+        copy_file(folder / WEIGHTS, out / WEIGHTS)
+    _write_config(scaled_config(config, beta), base, out)
+
+
+def write_peft(pairs: Sequence[ScaledPair], pipeline: Pipeline, base: FormBase, out: Path) -> None:
+    """Write pairs that change the denoiser of `pipeline` as a PEFT folder; raises BadAdapter."""
+    if others := sorted({pair.component for pair in pairs} - {pipeline.denoiser}):
+        raise BadAdapter(
+            f"the adapter changes the {', '.join(others)} too, and a PEFT folder adapts one model",
+            "Take --as diffusers, or the merged form.",
+        )
+    tensors: dict[str, Tensor] = {}
+    for pair in pairs:
+        tensors[f"base_model.model.{pair.inner}.lora_A.weight"] = pair.a
+        tensors[f"base_model.model.{pair.inner}.lora_B.weight"] = pair.b
+    write_tensors(out / WEIGHTS, tensors, {})
+    # As one expression: in a list, `proj_out` would name every module of which it is the last step.
+    paths = "|".join(re.escape(pair.inner) for pair in pairs)
+    _write_config(config_of(pairs) | {"target_modules": f"(?:{paths})"}, base, out)
+
+
+def _write_config(config: dict[str, Any], base: FormBase, out: Path) -> None:
+    named = config | {"base_model_name_or_path": base.name, "revision": base.revision}
+    text = json.dumps(named, indent=2, ensure_ascii=False)
+    (out / CONFIG).write_text(text + "\n", encoding="utf-8")

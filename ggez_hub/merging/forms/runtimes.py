@@ -1,0 +1,259 @@
+"""Which programs load an adapter form as it is, with what flags, and which do not.
+
+One function for each, from facts about the adapter to an answer. What could not be established
+from a program's source or documentation is `unknown`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from ggez_hub.merging.forms.facts import Facts
+
+# Modules of a vision-language model that are not its language model: towers and what joins them.
+SEEING = re.compile(
+    r"(?:^|\.)(?:vision\w*|visual|image_\w+|\w*projector|connector|perceiver\w*|aligner)\."
+)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Whether a program loads the adapter, why (not), and the lines that do it.
+
+    `flag` is a yes that needs more than the program's usual lines, which `reason` names.
+    """
+
+    status: Literal["yes", "flag", "no", "unknown"]
+    reason: str = ""
+    lines: tuple[str, ...] = ()
+
+
+def peft_answer(facts: Facts) -> Answer:
+    """transformers, open_clip or diffusers models with PEFT: PeftModel.from_pretrained.
+
+    https://huggingface.co/docs/peft/package_reference/peft_model
+    """
+    if facts.form != "peft":
+        return Answer("no", "PEFT reads folders with an adapter_config.json: take --as peft")
+    return Answer(
+        "yes",
+        "",
+        (
+            "from peft import PeftModel",
+            f'model = PeftModel.from_pretrained(base_model, "{facts.folder}")'
+            f"  # base_model: {facts.base}"
+            + (f" at {facts.revision[:12]}" if facts.revision else ""),
+        ),
+    )
+
+
+def diffusers_answer(facts: Facts) -> Answer:
+    """diffusers: `load_lora_weights` of the pipeline (loaders/lora_pipeline.py of 0.42.1)."""
+    if facts.family != "diffusion":
+        return Answer("no", "diffusers loads adapters of its pipelines only")
+    if facts.form == "peft":
+        return Answer("no", "pipelines read no PEFT folder: take --as diffusers")
+    return Answer("yes", "", _pipeline_lines(facts))
+
+
+def hotswap_answer(facts: Facts) -> Answer:
+    """diffusers: one LoRA in the place of another, without compiling again.
+
+    https://huggingface.co/docs/diffusers/tutorials/using_peft_for_inference: `target_rank` is the
+    highest rank of all adapters; text encoders cannot be swapped (`_load_lora_into_text_encoder`
+    raises); each later adapter may only target what the first one does.
+    """
+    if (load := diffusers_answer(facts)).status != "yes":
+        return load
+    if encoders := sorted({lora.module for lora in facts.loras if _encoder(lora.module)}):
+        return Answer("no", f"hot-swapping of text encoders is not supported: {encoders[0]}")
+    *first, last = _pipeline_lines(facts)
+    return Answer(
+        "flag",
+        f"enable_lora_hotswap(target_rank={facts.max_rank} or more) before the first adapter",
+        (
+            *first,
+            f"pipeline.enable_lora_hotswap(target_rank={facts.max_rank})",
+            last.removesuffix(")") + ', adapter_name="region")',
+            "# later, in its place: pipeline.load_lora_weights(..., hotswap=True, "
+            'adapter_name="region")',
+        ),
+    )
+
+
+def _pipeline_lines(facts: Facts) -> tuple[str, ...]:
+    pinned = f', revision="{facts.revision}"' if facts.revision else ""
+    return (
+        "from diffusers import DiffusionPipeline",
+        f'pipeline = DiffusionPipeline.from_pretrained("{facts.base}"{pinned})',
+        f'pipeline.load_lora_weights("{facts.folder}", weight_name="{facts.file}")',
+    )
+
+
+def _encoder(module: str) -> bool:
+    return module.startswith(("text_encoder", "lora_te"))
+
+
+# vllm/config/lora.py: MaxLoRARanks, of which 16 is the default.
+VLLM_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
+
+
+def vllm_answer(facts: Facts) -> Answer:
+    """vLLM multi-LoRA: `--enable-lora`.
+
+    vllm/lora/peft_helper.py: modules_to_save and bias have to be absent, DoRA is refused, rsLoRA is
+    read; the scale comes from `r` and `lora_alpha` alone. vllm/lora/lora_model.py: keys are lora_A
+    and lora_B of linear layers. vllm/config/lora.py: `max_lora_rank` is 16 and goes to 512;
+    `enable_tower_connector_lora` is experimental, for "some MM models such as the Qwen VL series".
+    """
+    if facts.form != "peft":
+        return Answer("no", "vLLM reads PEFT folders")
+    if facts.family != "vlm":
+        return Answer("unknown", f"whether vLLM adapts a base of the family {facts.family}")
+    if facts.method != "LORA":
+        return Answer("no", f"vLLM loads LoRA only, this is {facts.method}")
+    if facts.whole:
+        return Answer("no", f"vLLM takes no modules_to_save or bias: {facts.whole[0]}")
+    if facts.lora_bias:
+        return Answer("no", "vLLM takes no biases of LoRA layers (lora_bias)")
+    if convolutions := [lora.module for lora in facts.loras if lora.convolution]:
+        return Answer("no", f"vLLM adapts no convolutions: {convolutions[0]}")
+    rank, alpha = facts.config["r"], facts.config["lora_alpha"]
+    common = alpha / (math.sqrt(rank) if facts.config.get("use_rslora") else rank)
+    if other := [lora.module for lora in facts.loras if not math.isclose(lora.scale, common)]:
+        return Answer("no", f"vLLM ignores alpha_pattern and rank_pattern, as for {other[0]}")
+    if facts.tokens or any(lora.embedding for lora in facts.loras):
+        return Answer("unknown", "adapted embeddings depend on vLLM's version and the model")
+    if facts.max_rank > VLLM_RANKS[-1]:
+        return Answer("no", f"vLLM takes ranks up to {VLLM_RANKS[-1]}, this has {facts.max_rank}")
+    flags, why = [], []
+    if facts.max_rank > 16:
+        flags.append(f"--max-lora-rank {min(r for r in VLLM_RANKS if r >= facts.max_rank)}")
+        why.append(flags[-1])
+    if seeing := [lora.module for lora in facts.loras if SEEING.search(f"{lora.module}.")]:
+        flags.append("--enable-tower-connector-lora")
+        why.append(
+            f"{flags[-1]}, experimental, for the Qwen-VL series and some others ({seeing[0]})"
+        )
+    revision = [f"--revision {facts.revision}"] if facts.revision else []
+    serve = [f"vllm serve {facts.base}", *revision, "--enable-lora", *flags]
+    line = " ".join([*serve, f"--lora-modules region={facts.folder}"])
+    return Answer("flag" if flags else "yes", "; ".join(why), (line,))
+
+
+def comfyui_answer(facts: Facts) -> Answer:
+    """ComfyUI: the node LoraLoader.
+
+    comfy/lora.py and comfy/weight_adapter/lora.py: each module's own `.alpha` is read, metadata is
+    not; of PEFT's names those of transformers (SD3, Flux) are known, a UNet's attention modules only
+    by the names of kohya and of diffusers' first scripts.
+    """
+    if facts.family != "diffusion":
+        return Answer("no", "ComfyUI loads LoRA files of diffusion models")
+    if facts.form == "peft":
+        return Answer("no", "ComfyUI reads no adapter_config.json: take --as kohya")
+    put = f"copy {facts.folder}/{facts.file} to ComfyUI/models/loras and load it with LoraLoader"
+    if facts.form == "kohya":
+        return Answer("yes", "", (f"{put}, both strengths 1",))
+    if unet := [lora.module for lora in facts.loras if lora.module.startswith("unet.")]:
+        return Answer("no", f"ComfyUI does not know the name {unet[0]}: take --as kohya")
+    scales = sorted({float(f"{lora.scale:.9g}") for lora in facts.loras})
+    if len(scales) > 1:
+        return Answer("no", "ComfyUI does not read the scales, which differ between modules")
+    if scales == [1.0]:
+        return Answer("yes", "", (f"{put}, both strengths 1",))
+    return Answer(
+        "flag",
+        f"both strengths {scales[0]:g}: ComfyUI does not read the scales in the metadata",
+        (f"{put}, both strengths {scales[0]:g}",),
+    )
+
+
+def llama_cpp_answer(facts: Facts) -> Answer:
+    """llama.cpp: convert_lora_to_gguf.py, then `--lora`.
+
+    The script takes lora_A and lora_B of the language model and stops at other keys; of the scale it
+    keeps `lora_alpha`. src/llama-adapter.h: the scale is alpha / rank, and 1 if alpha is 0.
+    """
+    if facts.form != "peft":
+        return Answer("no", "convert_lora_to_gguf.py reads PEFT folders")
+    if facts.family != "vlm":
+        return Answer("no", "llama.cpp adapts language models")
+    if facts.method != "LORA":
+        return Answer("no", f"convert_lora_to_gguf.py reads LoRA only, this is {facts.method}")
+    if facts.whole or facts.lora_bias or facts.tokens:
+        what = facts.whole[0] if facts.whole else "lora_bias" if facts.lora_bias else "token rows"
+        return Answer("no", f"convert_lora_to_gguf.py takes nothing but LoRA matrices: {what}")
+    if other := [r.module for r in facts.loras if r.convolution or SEEING.search(f"{r.module}.")]:
+        return Answer("no", f"llama.cpp adapts the language model only, not {other[0]}")
+    if any(lora.embedding for lora in facts.loras):
+        return Answer("unknown", "what the converter makes of PEFT's LoRA on an embedding")
+    alpha = facts.config["lora_alpha"]
+    if alpha == 0:
+        return Answer("no", "beta is 0, and llama.cpp takes an alpha of 0 for a scale of 1")
+    factors = {float(f"{lora.scale * lora.rank / alpha:.6g}") for lora in facts.loras}
+    if len(factors) > 1:
+        return Answer("no", "llama.cpp has one alpha for all modules, here their alphas differ")
+    convert = f"python convert_lora_to_gguf.py --outfile region.gguf {facts.folder}"
+    note = "if convert_hf_to_gguf.py knows the base's architecture"
+    (factor,) = factors
+    if factor == 1.0:
+        return Answer("yes", note, (convert, "llama-cli -m BASE.gguf --lora region.gguf"))
+    scaled = f"--lora-scaled region.gguf:{factor:g}"
+    return Answer(
+        "flag",
+        f"{scaled}: the converter does not read use_rslora; {note}",
+        (convert, f"llama-cli -m BASE.gguf {scaled}"),
+    )
+
+
+RUNTIMES: dict[str, Callable[[Facts], Answer]] = {
+    "PEFT": peft_answer,
+    "diffusers": diffusers_answer,
+    "diffusers hot-swap": hotswap_answer,
+    "vLLM": vllm_answer,
+    "ComfyUI": comfyui_answer,
+    "llama.cpp": llama_cpp_answer,
+}
+
+
+def answers(facts: Facts) -> dict[str, Answer]:
+    """What each program makes of the adapter, by its name."""
+    return {name: answer(facts) for name, answer in RUNTIMES.items()}
+
+
+def shown_status(answer: Answer) -> str:
+    """The answer in a word or two."""
+    return "flag needed" if answer.status == "flag" else answer.status
+
+
+def loading_lines(facts: Facts) -> tuple[str, ...]:
+    """The Python that loads the adapter in its own library."""
+    return next((a.lines for a in answers(facts).values() if a.status == "yes"), ())
+
+
+def as_list(facts: Facts) -> list[dict[str, Any]]:
+    """All answers as JSON: runtime, status, reason, lines."""
+    return [
+        {"runtime": name, **asdict(answer), "lines": list(answer.lines)}
+        for name, answer in answers(facts).items()
+    ]
+
+
+def as_markdown(facts: Facts) -> str:
+    """All answers as a table, and below it the lines of those that need other lines."""
+    found = answers(facts)
+    rows = [f"| {name} | {shown_status(a)} | {a.reason} |" for name, a in found.items()]
+    table = "\n".join(["| program | loads it | |", "|---|---|---|", *rows])
+    loading = loading_lines(facts)
+    others = [
+        line
+        for name, answer in found.items()
+        if answer.lines and answer.lines != loading
+        for line in (f"# {name}", *answer.lines)
+    ]
+    return table + ("\n\n```\n" + "\n".join(others) + "\n```" if others else "")
