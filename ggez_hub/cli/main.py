@@ -36,6 +36,7 @@ COMMANDS = {
     "reproduce": Entry("reproduce", "Recheck the arithmetic of the paper's tables."),
     "regions": Entry("regions", "Regions: members, languages, fallback chain."),
     "resolve": Entry("resolve", "What a pull would take, and why."),
+    "retune": Entry("retune", "Choose beta again for another alpha, without evaluation."),
     "search": Entry("resolve", "Adapters that a hub holds, by region and family."),
     "serve": Entry("serve", "Serve a folder as a small Hugging Face hub."),
     "sweep": Entry(

@@ -7,6 +7,7 @@
     comparison   means, parity and differences  bootstrap     pictures drawn anew
     quantities   Q_global, Q_others, Q_regional, GRP, or Pareto
     selection    beta from a card's curve       choosing      how sure that is; cross-fitting
+    alpha_range  which beta at which alpha
     predictions  the outcomes as a file         consistency   what they must agree on
     evidence     a card or results folder       results       every figure of it
     verification the figures recomputed         leakage       what was trained on

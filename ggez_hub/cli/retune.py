@@ -1,0 +1,187 @@
+"""`retune`: beta for another alpha, from the stored curve."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ggez_hub.cli.output import Output, hub_option, output_options
+from ggez_hub.errors import UsageProblem
+
+if TYPE_CHECKING:
+    from ggez_hub.cards import AlphaRecord
+    from ggez_hub.evaluation.selection import Point
+    from ggez_hub.hub import Hub
+    from ggez_hub.registry.retune import Retuned
+
+
+@dataclass(frozen=True)
+class _Published:
+    url: str
+    new: bool
+
+
+@click.command("retune", short_help="Choose beta again for another alpha, without evaluation.")
+@click.argument("place", metavar="CARD_OR_DIR", type=click.Path(path_type=Path, exists=True))
+@click.option("--region", default=None, help="Another region; as in `pull`.")
+@click.option("--alpha", "given", type=click.FloatRange(0, 1), default=None, help="Your own.")
+@click.option("--year", type=int, default=None, help="Of the KOF index.  [default: the latest]")
+@click.option("--series", default=None, help="Of the KOF index.  [default: KOFIpGIdf]")
+@click.option("--release", default=None, help="Of the KOF index; see `kof`.")
+@click.option("--publish", is_flag=True, help="Open a pull request with the new alpha.")
+@click.option(
+    "--repo", default=None, metavar="REPO", help="Where to; the adapter's if it is known."
+)
+@hub_option
+@output_options
+def retune_command(
+    place: Path,
+    region: str | None,
+    given: float | None,
+    year: int | None,
+    series: str | None,
+    release: str | None,
+    publish: bool,
+    repo: str | None,
+    hub: str,
+    out: Output,
+) -> None:
+    """Choose beta again for another alpha, without evaluation.
+
+    From an adapter's card, or a pulled folder whose lock names it: what changes, and the exact range
+    of alpha over which the choice stays.
+    """
+    from ggez_hub.hubs import connect
+    from ggez_hub.regions import Alpha, alpha, find_region
+    from ggez_hub.regions.kof import INTERPERSONAL
+    from ggez_hub.registry.retune import retune, stored_in
+
+    if given is not None and (year or series or release):
+        raise UsageProblem(
+            "--alpha is a value of your own; --year, --series and --release are KOF's"
+        )
+    if repo is not None and not publish:
+        raise UsageProblem("--repo names where --publish proposes the card", "Add --publish.")
+    with connect(hub, quiet=out.quiet) as server:
+        stored = stored_in(place, server)
+        asked = find_region(region or stored.region)
+        factor = (
+            alpha(asked, year, series or INTERPERSONAL, release)
+            if given is None
+            else Alpha.from_user(given, asked)
+        )
+        found = retune(stored, asked, factor)
+        published = _publish(found, repo, server) if publish else None
+    _tell(found, published, out)
+
+
+def _publish(found: Retuned, repo: str | None, hub: Hub) -> _Published:
+    from ggez_hub.cards import parse_card, render_card
+    from ggez_hub.hub.proposals import propose
+    from ggez_hub.registry.index import CARD_NAME
+    from ggez_hub.registry.retune import retuned_card
+
+    target = repo or found.stored.repo
+    if target is None:
+        raise UsageProblem("the card does not say where its adapter lies", "Name it with --repo.")
+    at = hub.at_commit(target, "main")
+    document = parse_card(hub.read_text(target, at.revision, CARD_NAME), f"{CARD_NAME} of {target}")
+    if document.card.curve != found.stored.card.curve:
+        raise UsageProblem(
+            f"the card of {target} has another curve than the one that was read here",
+            "Fetch its newest card and retune that.",
+        )
+    text = render_card(retuned_card(document, found))
+    title = f"Set alpha to {found.alpha.value:.5f}: {_source(found.alpha)}"
+    return _Published(
+        *propose(hub, target, {CARD_NAME: text}, title, _description(found), at.revision)
+    )
+
+
+def _description(found: Retuned) -> str:
+    stays = found.stays
+    before = found.stored.alpha
+    change = (
+        f"beta changes from {found.taken:g} to {found.beta:g}."
+        if found.changed
+        else f"beta stays {found.beta:g}."
+    )
+    return (
+        f"alpha was {before.value:.5f} ({_source(before)}) and is {found.alpha.value:.5f} "
+        f"({_source(found.alpha)}). Chosen from the stored validation curve, without evaluation, "
+        f"{change} It stays for every alpha from {stays.low:.4f} to {stays.high:.4f}.\n\n"
+        "The prose below the front matter is as it was: figures in it may be of the old alpha."
+    )
+
+
+def _source(alpha: AlphaRecord) -> str:
+    if alpha.provenance == "user":
+        return "set by a user"
+    return f"{alpha.series}, KOF release {alpha.release}, {alpha.year}"
+
+
+def _tell(found: Retuned, published: _Published | None, out: Output) -> None:
+    stored, stays = found.stored, found.stays
+    how = "given by hand" if stored.given else "chosen"
+    out.line(f"before  alpha {stored.alpha.value:.5f} ({_source(stored.alpha)}), region "
+             f"{stored.region}: beta {found.taken:g}, {how}")  # fmt: skip
+    out.line(f"now     alpha {found.alpha.value:.5f} ({_source(found.alpha)}), region "
+             f"{found.region}: beta {found.beta:g}")  # fmt: skip
+    if found.after.region != found.region:
+        out.line(f"        by the items of {found.after.region}: too few are of {found.region}")
+    verdict = "beta changes" if found.changed else "beta stays"
+    out.line(f"{verdict}; {found.beta:g} is chosen for every alpha from {stays.low:.6f} to "
+             f"{stays.high:.6f}")  # fmt: skip
+    out.line("")
+    betas = sorted({0.0, found.taken, found.beta})
+    out.table(
+        ("beta", "global", "regional", "GRP now", "GRP on test"),
+        [_row(beta, found.after.at(beta), found.test(beta)) for beta in betas],
+        title=f"{found.after.metric} on validation, and GRP above chance with standard errors",
+    )
+    out.line("")
+    out.table(
+        ("alpha from", "to", "beta"),
+        [(f"{s.low:.6f}", f"{s.high:.6f}", f"{s.beta:g}") for s in found.ranges],
+        title="Every alpha",
+    )
+    if found.changed and stored.lock is not None:
+        given = f" --alpha {found.alpha.value:g}" if found.alpha.provenance == "user" else ""
+        out.line(
+            f"\nggez-hub pull --region {found.region} --beta {found.beta:g}{given} -o ANOTHER_FOLDER"
+        )
+    if published is not None:
+        out.line(f"\n{'opened' if published.new else 'is open already:'} {published.url}")
+    out.document(_document(found, published))
+
+
+def _row(beta: float, now: Point | None, test: Point | None) -> tuple[str, ...]:
+    if now is None:
+        return f"{beta:g}", "not measured", "", "", ""
+    return (
+        f"{beta:g}",
+        f"{now.q_global.score:.2f}",
+        f"{now.q_regional.score:.2f}",
+        f"{now.grp:.2f} +- {now.se:.2f}",
+        f"{test.grp:.2f} +- {test.se:.2f}" if test else "not measured",
+    )
+
+
+def _document(found: Retuned, published: _Published | None) -> dict[str, Any]:
+    return {
+        "region": found.region,
+        "alpha_before": found.stored.alpha.model_dump(mode="json"),
+        "alpha": found.alpha.model_dump(mode="json"),
+        "beta_before": found.taken,
+        "beta": found.beta,
+        "changed": found.changed,
+        "stays": {"from": found.stays.low, "to": found.stays.high},
+        "ranges": [{"beta": s.beta, "from": s.low, "to": s.high} for s in found.ranges],
+        "by_items_of": found.after.region,
+        "grp_before": None if (p := found.after.at(found.taken)) is None else p.grp,
+        "grp": found.after.chosen.grp,
+        "pull_request": None if published is None else published.url,
+    }
