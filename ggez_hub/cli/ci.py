@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
+FOLDER = click.Path(path_type=Path, file_okay=False, exists=True)
+# GitHub takes 65,536 characters.
+MAX_COMMENT = 60_000
+NOTHING = "The evaluation ended without a result: see the run.\n"
+
 
 @click.group("ci", short_help="The steps of the registry's workflows.")
 def ci_command() -> None:
@@ -37,7 +42,7 @@ def _place(command: Callable[..., R]) -> Callable[..., R]:
     )(command)
     return click.option(
         "--repository",
-        type=click.Path(path_type=Path, file_okay=False, exists=True),
+        type=FOLDER,
         default=".",
         help="A clone of the registry, at the default branch.",
     )(command)
@@ -127,6 +132,94 @@ def authorise_command(repository: Path, event: Path | None, out: Output) -> None
         _output(key, str(value))
     out.line(f"evaluate pull request {ordered.number} at {ordered.head}")
     out.document({"number": ordered.number, "base": ordered.base, "head": ordered.head})
+
+
+@ci_command.command("evaluate")
+@click.option("--repository", type=FOLDER, default=".", help="A clone, at the default branch.")
+@click.option("--number", required=True, type=click.IntRange(min=1))
+@click.option("--base", required=True, help="The commit that the pull request started from.")
+@click.option("--head", required=True, help="The commit that is evaluated, whatever comes later.")
+@click.option("-o", "--out", "target", required=True, type=click.Path(path_type=Path))
+@hub_option
+@output_options
+def evaluate_command(
+    repository: Path, number: int, base: str, head: str, target: Path, hub: str, out: Output
+) -> None:
+    """Measure the adapters of a pull request by the registry's tasks, and gate them.
+
+    Writes results, predictions, the measured card and a comment. Ends with 3 if a gate fails.
+    """
+    from ggez_hub.automation.check import check
+    from ggez_hub.automation.contribution import fetch_head, read_contribution
+    from ggez_hub.automation.evaluate import evaluate
+    from ggez_hub.automation.evaluation_comment import comment
+    from ggez_hub.errors import GateFailed, GgezError
+    from ggez_hub.hubs import connect
+
+    fetch_head(repository, number, head)
+    contribution = read_contribution(repository, base, head)
+    document: dict[str, object] = {}
+    texts, failed = [], []
+    with connect(hub, quiet=True) as server:
+        checked = check(contribution, repository, server)
+        if checked.findings.errors:
+            raise GgezError(
+                f"pull request {number} has {len(checked.findings.errors)} errors: it is not "
+                "measured",
+                "`ggez-hub ci check` lists them.",
+            )
+        for card in checked.cards:
+            name = card.path.removeprefix("cards/").removesuffix(".md").replace("/", "-")
+            with out.progress("steps") as progress:
+                bar = progress.add_task(name, total=None)
+                found = evaluate(
+                    card,
+                    server,
+                    target / name,
+                    evaluator=_commit(repository),
+                    progress=lambda done, total, bar=bar: progress.update(
+                        bar, completed=done, total=total
+                    ),
+                )
+            texts.append(comment(found, head))
+            document[card.path] = {
+                "outcome": found.outcome,
+                "gates": [gate.as_dict() for gate in found.gates],
+                "beta": found.compared.beta,
+            }
+            if found.outcome == "fail":
+                failed.append(card.path)
+    text = "\n".join(texts) or "There is no card to measure in this pull request.\n"
+    target.mkdir(parents=True, exist_ok=True)
+    (target / "comment.md").write_text(text, encoding="utf-8")
+    _summary(text)
+    out.line(text)
+    out.document(document)
+    if failed:
+        raise GateFailed(f"a gate is not passed: {', '.join(failed)}")
+
+
+@ci_command.command("say")
+@click.option("--number", required=True, type=click.IntRange(min=1))
+@click.option("--topic", required=True, help="One comment is kept for each topic.")
+@click.option("--file", "path", required=True, type=click.Path(path_type=Path, dir_okay=False))
+@output_options
+def say_command(number: int, topic: str, path: Path, out: Output) -> None:
+    """Write, or edit, the comment on a topic under a pull request."""
+    from ggez_hub.automation.github import GitHub
+
+    text = path.read_text(encoding="utf-8") if path.is_file() else NOTHING
+    GitHub.of_environment().say(number, topic, text[:MAX_COMMENT])
+    out.line(f"said under pull request {number}")
+    out.document({"number": number, "topic": topic})
+
+
+def _commit(repository: Path) -> str:
+    """The commit of the program that measures: the clone is at the default branch."""
+    from dulwich.repo import Repo
+
+    with Repo(str(repository)) as repo:
+        return repo.head().decode()
 
 
 def _check(repository: Path, number: int, base: str, head: str, hub: str) -> Checked:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,20 +80,32 @@ def hub(tmp_path_factory):
             yield endpoint
 
 
-@pytest.fixture(scope="session")
-def good_card(hub):
-    """A card as `cards/` takes it: that of the th adapter, as its author may write it."""
+def card_of_th(endpoint):
+    """The th adapter's card in a hub's index, as its author may write it."""
     from huggingface_hub import HfApi, hf_hub_download
 
-    found = HfApi(hub).list_repo_files("ggez-hub/index", repo_type="dataset")
+    found = HfApi(endpoint).list_repo_files("ggez-hub/index", repo_type="dataset")
     path = next(p for p in found if p.startswith("cards/th/"))
-    place = hf_hub_download("ggez-hub/index", path, repo_type="dataset", endpoint=hub)
+    place = hf_hub_download("ggez-hub/index", path, repo_type="dataset", endpoint=endpoint)
     return Path(place).read_text().replace("measured_by: registry", "measured_by: self")
+
+
+@pytest.fixture(scope="session")
+def good_card(hub):
+    """A card as `cards/` takes it."""
+    return card_of_th(hub)
 
 
 @pytest.fixture
 def registry(tmp_path, hub):
     """An empty registry, and pull request 1 to come."""
+    with new_registry(tmp_path, hub) as made:
+        yield made
+
+
+@contextmanager
+def new_registry(tmp_path, hub):
+    """A registry in a new folder, for the hub at an address."""
     origin = tmp_path / "origin.git"
     start = tmp_path / "start"
     git(tmp_path, "init", "-q", "--bare", "-b", "main", str(origin))

@@ -37,8 +37,11 @@ class Runner:
     hub: str
     github: object
 
-    def run(self, workflow: str, job: str, event: dict) -> list[Ran]:
-        """The steps of a job; installing is left out, what would be installed is running this."""
+    def run(self, workflow: str, job: str, event: dict, needs: dict | None = None) -> list[Ran]:
+        """The steps of a job; installing is left out, what would be installed is running this.
+
+        needs: job -> outputs of the jobs before it.
+        """
         steps = yaml.safe_load((WORKFLOWS / workflow).read_text())["jobs"][job]["steps"]
         payload = self.clone.parent / "event.json"
         payload.write_text(json.dumps(event))
@@ -47,13 +50,22 @@ class Runner:
             command = step.get("run")
             if command is None or command.startswith("python -m pip install"):
                 continue
-            ran.append(self._step(command, step.get("env", {}), payload))
+            ran.append(self._step(command, step.get("env", {}), payload, needs or {}))
             if ran[-1].code:
                 break
         return ran
 
-    def _step(self, command: str, env: dict, payload: Path) -> Ran:
-        known = {"github.token": "token-of-the-run"}
+    def outputs(self) -> dict[str, str]:
+        """What the steps so far gave to later ones."""
+        path = self.clone.parent / "output.txt"
+        return dict(line.split("=", 1) for line in path.read_text().splitlines())
+
+    def _step(self, command: str, env: dict, payload: Path, needs: dict) -> Ran:
+        known = {"github.token": "token-of-the-run"} | {
+            f"needs.{job}.outputs.{key}": value
+            for job, outputs in needs.items()
+            for key, value in outputs.items()
+        }
         given = {k: EXPRESSION.sub(lambda m: known[m[1]], str(v)) for k, v in env.items()}
         summary = self.clone.parent / "summary.md"
         done = subprocess.run(

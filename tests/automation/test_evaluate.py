@@ -1,0 +1,100 @@
+"""evaluate.yml on the demo world: a comment, a measurement, an answer."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ggez_hub.cards import read_card
+from ggez_hub.embedded.store import HubStore
+from ggez_hub.evaluation.verification import verify_evidence
+from ggez_hub.world.seed import seed
+
+from ..worlds import serving
+from .conftest import card_of_th, new_registry
+
+CARD = "cards/th/embedding/clip-emoji-th.md"
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """A registry whose hub holds the demo world, with pull request 1 open on its Thai adapter."""
+    with HubStore.open(tmp_path_factory.mktemp("store")) as store:
+        seed(store)
+        with (
+            serving(store) as endpoint,
+            new_registry(tmp_path_factory.mktemp("registry"), endpoint) as registry,
+        ):
+            registry.propose({CARD: card_of_th(endpoint)})
+            registry.github.permissions = {"maintainer": "write"}
+            yield registry
+
+
+def said(text, by="maintainer"):
+    return {
+        "issue": {"number": 1, "pull_request": {}},
+        "comment": {"body": text, "author_association": "NONE", "user": {"login": by}},
+    }
+
+
+def test_a_stranger_starts_nothing(demo):
+    (ran,) = demo.runner.run("evaluate.yml", "authorise", said("/ggez evaluate", "stranger"))
+    assert ran.code == 1
+    assert "stranger may not start an evaluation here" in ran.stderr
+
+
+@pytest.fixture(scope="module")
+def evaluated(demo):
+    """What the three jobs printed."""
+    (authorised,) = demo.runner.run("evaluate.yml", "authorise", said("/ggez evaluate"))
+    assert authorised.code == 0, authorised.stderr
+    needs = {"authorise": demo.runner.outputs()}
+    (measured,) = demo.runner.run("evaluate.yml", "evaluate", {}, needs)
+    (answered,) = demo.runner.run("evaluate.yml", "answer", {}, needs)
+    return authorised, measured, answered
+
+
+def test_the_scores_follow_from_the_predictions(demo, evaluated):
+    results = demo.runner.clone / "evaluation" / "th-embedding-clip-emoji-th"
+    found = verify_evidence(results)
+    assert found.problems == ()
+    assert found.evidence.header.measured_by == "registry"
+    scores = json.loads((results / "results.json").read_text())["scores"]
+    # The demo's own figures: R@1 of the base in English and in Thai.
+    assert scores["0"]["emoji-en-retrieval/test"]["score"] == pytest.approx(51.68, abs=0.01)
+    assert scores["0"]["emoji-th-retrieval/test"]["score"] == pytest.approx(29.24, abs=0.01)
+
+
+def test_a_worse_parity_is_found_and_ends_with_3(evaluated):
+    # The demo's Thai adapter loses more English than the gate of retention allows.
+    _, measured, _ = evaluated
+    assert measured.code == 3
+    assert "retention: **fail**" in measured.stdout
+    assert "regional gain: **pass**" in measured.stdout
+
+
+def test_the_measured_card_is_a_card_with_the_registrys_rows(demo, evaluated):
+    path = demo.runner.clone / "evaluation" / "th-embedding-clip-emoji-th" / "card.md"
+    card = read_card(path).card
+    assert card.level == "measured"
+    assert {row.measured_by for row in card.curve["0.25"].values()} == {"registry"}
+    # Points that the registry did not measure stay what they were: claims.
+    assert {row.measured_by for row in card.curve["0.3"].values()} == {"self"}
+
+
+def test_the_answer_has_the_table_and_the_gates(demo, evaluated):
+    _, _, answered = evaluated
+    assert answered.code == 0, answered.stderr
+    (comment,) = demo.github.comments
+    assert comment["body"].startswith("<!-- ggez-hub: evaluation -->")
+    assert "(chosen)" in comment["body"]
+    assert demo.github.head[:12] in comment["body"]
+
+
+def test_what_is_pushed_during_the_evaluation_is_not_evaluated(demo, evaluated):
+    needs = {"authorise": demo.runner.outputs()}
+    demo.propose({CARD: "another card"})
+    (ran,) = demo.runner.run("evaluate.yml", "evaluate", {}, needs)
+    assert ran.code == 1
+    assert "has moved on" in ran.stderr
