@@ -10,7 +10,8 @@ import hashlib
 import json
 import math
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from ggez_hub.errors import GgezError
 
 # The format's own limit (safetensors MAX_HEADER_SIZE), hence what a hostile file may cost.
 MAX_HEADER_BYTES = 25_000_000
+# More files at a time wait for the disk.
+HASH_THREADS = 4
 
 BITS = {
     "BOOL": 8, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8, "F8_E8M0": 8,
@@ -122,6 +125,14 @@ def sha256_file(path: Path) -> str:
     """The sha256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_files(folder: Path, names: Iterable[str]) -> dict[str, str]:
+    """The sha256 of files below a folder, by name; several are read at a time."""
+    wanted = list(names)
+    with ThreadPoolExecutor(HASH_THREADS) as pool:
+        digests = pool.map(lambda name: sha256_file(folder / name), wanted)
+        return dict(zip(wanted, digests, strict=True))
 
 
 def canonical_json(value: object) -> str:

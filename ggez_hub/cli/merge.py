@@ -1,24 +1,32 @@
-"""`merge`: local folders in, a merged model out."""
+"""`merge`: local folders in, a merged model out, or an adapter with beta folded in."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from ggez_hub.cli.loading import tell_adapter
-from ggez_hub.cli.output import Output, output_options
+from ggez_hub.cli.merge_inputs import Asked, of_options, of_recipe
+from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.errors import UsageProblem
+
+if TYPE_CHECKING:
+    from ggez_hub.families import Family
+    from ggez_hub.merging.similarity import Cosine
+    from ggez_hub.registry.folder_merge import FolderMerge
+
+DEFAULT_METHOD = "ggez_linear"
 
 
 @click.command("merge", short_help="Merge local folders: a base and its adapters.")
-@click.option(
-    "--base", required=True, type=click.Path(path_type=Path, exists=True, file_okay=False)
-)
+@click.option("--base", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option(
     "--adapter",
     "adapters",
-    required=True,
     multiple=True,
     type=click.Path(path_type=Path, exists=True),
     help="A PEFT folder, a LoRA file of a diffusion pipeline, a full fine-tune, or a task vector; "
@@ -27,16 +35,20 @@ from ggez_hub.errors import UsageProblem
 @click.option(
     "--beta",
     "betas",
-    required=True,
     multiple=True,
     type=click.FloatRange(min=0),
     help="The weight of the adapter: one for each, or one for all.",
 )
 @click.option(
+    "--recipe",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="YAML with `kind: merge` in place of these options; it may name repositories of a hub.",
+)
+@click.option(
     "--method",
-    default="ggez_linear",
-    show_default=True,
-    help="Or task_arithmetic, or ties: the signs of several adapters vote, element by element.",
+    default=None,
+    help="task_arithmetic, or ties: the signs of several adapters vote, element by element.  "
+    f"[default: {DEFAULT_METHOD}]",
 )
 @click.option(
     "--as",
@@ -54,54 +66,88 @@ from ggez_hub.errors import UsageProblem
     "[default: the one that is loaded without a variant]",
 )
 @click.option("-o", "--out", "target", required=True, type=click.Path(path_type=Path))
+@hub_option
 @output_options
 def merge_command(
-    base: Path,
+    base: Path | None,
     adapters: tuple[Path, ...],
     betas: tuple[float, ...],
-    method: str,
+    recipe: Path | None,
+    method: str | None,
     form: str,
     family: str | None,
     variant: str | None,
     target: Path,
+    hub: str,
     out: Output,
 ) -> None:
     """Merge local folders: a base and its adapters.
 
-    The result is theta_global + sum(beta * Delta), written with the base's files and dtypes.
+    The result is theta_global + sum(beta * Delta), written with the base's files and dtypes, with a
+    card and a lock file. `--hub` is where a recipe's repositories come from.
     """
-    from ggez_hub.families import detect_family, get_family
-    from ggez_hub.merging import Adapter, merge
-    from ggez_hub.merging.forms.local import write_adapter
-    from ggez_hub.merging.merge import require_method
-    from ggez_hub.merging.similarity import cosines
-
-    if len(betas) == 1:
-        betas *= len(adapters)
-    if len(betas) != len(adapters):
-        raise UsageProblem(
-            f"{len(adapters)} adapters and {len(betas)} betas",
-            "Give one --beta for each --adapter, or one for all.",
+    options = {
+        "--base": base, "--adapter": adapters, "--beta": betas, "--method": method,
+        "--family": family, "--variant": variant,
+    }  # fmt: skip
+    asked: AbstractContextManager[Asked]
+    if recipe is not None:
+        if given := [name for name, value in options.items() if value]:
+            raise UsageProblem(f"{', '.join(given)} and --recipe say the same", "Give one of them.")
+        asked = of_recipe(recipe, hub, quiet=out.quiet)
+    else:
+        if base is None or not adapters or not betas:
+            missing = [name for name in ("--base", "--adapter", "--beta") if not options[name]]
+            raise UsageProblem(f"{', '.join(missing)} is missing", "Or give a --recipe.")
+        asked = nullcontext(
+            of_options(base, adapters, betas, method or DEFAULT_METHOD, family, variant)
         )
-    require_method(method)
-    chosen = get_family(family) if family else detect_family(base, variant)
+    with asked as found:
+        _merge(found, form, target, out)
+
+
+def _merge(asked: Asked, form: str, target: Path, out: Output) -> None:
+    from ggez_hub.families import detect_family, get_family
+    from ggez_hub.merging.forms.local import write_adapter
+    from ggez_hub.merging.merge import Adapter, require_method
+    from ggez_hub.merging.similarity import cosines
+    from ggez_hub.registry.folder_merge import merge_folders
+
+    require_method(asked.method)
+    base, variant = asked.base.path, asked.variant
+    family = get_family(asked.family) if asked.family else detect_family(base, variant)
     if form != "merged":
-        weighted = [Adapter(folder, beta) for folder, beta in zip(adapters, betas, strict=True)]
-        tell_adapter(write_adapter(base, weighted, target, chosen, form, variant), out)
+        weighted = [Adapter(a.source.path, a.beta) for a in asked.adapters]
+        named = (asked.base.repo or str(base), asked.base.revision)
+        facts = write_adapter(base, weighted, target, family, form, variant, named)
+        tell_adapter(facts, out)
         return
+    paths = [adapter.source.path for adapter in asked.adapters]
     # A single adapter has nothing to be compared with: it is not read twice.
-    alike = cosines(base, adapters, chosen, variant) if len(adapters) > 1 else ()
+    alike = cosines(base, paths, family, variant) if len(paths) > 1 else ()
     with out.progress() as progress:
         task = progress.add_task("merging", total=None)
-        report = merge(
-            base,
-            [Adapter(folder, beta) for folder, beta in zip(adapters, betas, strict=True)],
+        done = merge_folders(
+            asked.base,
+            asked.adapters,
             target,
-            chosen,
-            method,
+            family,
+            asked.method,
+            variant,
             wrote=lambda nbytes: progress.advance(task, nbytes),
-            variant=variant,
         )
+    _tell(done, alike, [a.source.given for a in asked.adapters], family, target, out)
+
+
+def _tell(
+    done: FolderMerge,
+    alike: Sequence[Cosine],
+    names: Sequence[str],
+    family: Family,
+    target: Path,
+    out: Output,
+) -> None:
+    report, merge = done.report, done.lock.merge
     out.line(
         f"{target}: {report.tensors} tensors, {report.touched} of them changed, "
         f"{report.nbytes / 1e6:.1f} MB"
@@ -110,22 +156,21 @@ def merge_command(
         value = "undefined: one is zero" if pair.value is None else f"{pair.value:+.4f}"
         out.line(
             f"cos(Delta_{pair.first + 1}, Delta_{pair.second + 1}) = {value}  "
-            f"({adapters[pair.first]}, {adapters[pair.second]})"
+            f"({names[pair.first]}, {names[pair.second]})"
         )
-    out.line("\n".join(("", *chosen.loading_lines(chosen.layout(target), str(target)))))
+    out.line("\n".join(("", *family.loading_lines(family.layout(target), str(target)))))
     out.document(
         {
             "out": str(target),
-            "family": chosen.name,
+            "family": family.name,
             "tensors": report.tensors,
             "touched": report.touched,
             "bytes": report.nbytes,
-            "method": method,
+            "method": merge.method,
+            "merge_digest": merge.digest,
+            "lock": str(target / "ggez.lock"),
             "cosines": [
-                {
-                    "adapters": [str(adapters[pair.first]), str(adapters[pair.second])],
-                    "cos": pair.value,
-                }
+                {"adapters": [names[pair.first], names[pair.second]], "cos": pair.value}
                 for pair in alike
             ],
         }

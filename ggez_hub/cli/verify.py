@@ -41,21 +41,28 @@ def verify_command(place: Path, out: Output) -> None:
 
 
 def _verify_lock(folder: Path, out: Output) -> None:
-    from ggez_hub.registry.lock import LOCK_NAME, Differs, differences, read_lock
-    from ggez_hub.registry.result_card import unstated
+    from ggez_hub.registry import merge_card, result_card
+    from ggez_hub.registry.lock import LOCK_NAME, Differs, differences
+    from ggez_hub.registry.merge_lock import MergeLock, read_any_lock
 
-    lock = read_lock(folder / LOCK_NAME)
+    lock = read_any_lock(folder / LOCK_NAME)
     found = differences(lock, folder, digests=True)
-    card = folder / lock.resolution.family / "README.md"
-    if card.is_file():
-        found += unstated(lock.resolution, card.read_text(encoding="utf-8"))
+    if isinstance(lock, MergeLock):
+        card = folder / "README.md"
+        if card.is_file():
+            found += merge_card.unstated(lock.merge, card.read_text(encoding="utf-8"))
+        mend = "Merge it again into another folder."
+    else:
+        card = folder / lock.resolution.family / "README.md"
+        if card.is_file():
+            found += result_card.unstated(lock.resolution, card.read_text(encoding="utf-8"))
+        mend = (
+            f"Pull it again: ggez-hub pull --region {lock.resolution.region} --locked --lock "
+            f"{folder / LOCK_NAME} -o ANOTHER_FOLDER"
+        )
     out.document({"folder": str(folder), "ok": not found, "differences": found})
     if found:
-        raise Differs(
-            f"{folder} is not what its lock says:\n  " + "\n  ".join(found),
-            f"Pull it again: ggez-hub pull --region {lock.resolution.region} --locked --lock "
-            f"{folder / LOCK_NAME} -o ANOTHER_FOLDER",
-        )
+        raise Differs(f"{folder} is not what its lock says:\n  " + "\n  ".join(found), mend)
     out.line(f"{folder}: {len(lock.outputs)} files are what the lock says")
 
 

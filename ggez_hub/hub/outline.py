@@ -26,12 +26,6 @@ TOLD_BY = frozenset(
      "task_vector.json"}
 )  # fmt: skip
 SHARD_INDEX = re.compile(r"\.safetensors\.index(?:\.\w+)?\.json$")
-# A precision or flavour beside the plain weights, as diffusers and transformers name them.
-VARIANT = re.compile(
-    r"^(?P<stem>diffusion_pytorch_model|model)\.(?!safetensors)\w+?"
-    r"(?:-\d{5}-of-\d{5})?\.safetensors$"
-    r"|^(?P<indexed>diffusion_pytorch_model|model)\.safetensors\.index\.\w+\.json$"
-)
 MAX_TOLD = 64_000_000
 MAX_FILES = 20_000
 
@@ -45,14 +39,12 @@ def outline(hub: Hub, at: RepoAtCommit, *, headers: bool) -> Iterator[Path]:
     """A temporary folder with the names of a repository's files and what tells its layout.
 
     Weight files are there as far as they are known: with `headers` by their real header, else by
-    the names that a shard index has for them, else empty. Where plain weights lie beside variants
-    (fp16, non_ema), only the plain ones are there. Raises BadWeights for a header that is none,
-    TooManyFiles, and what the client raises.
+    the names that a shard index has for them, else empty. Raises BadWeights for a header that is
+    none, TooManyFiles, and what the client raises.
     """
     if len(at.files) > MAX_FILES:
         raise TooManyFiles(f"{at.repo} has {len(at.files):,} files; a model has fewer")
     files = [file for file in at.files if _is_safe(file.path)]
-    files = [file for file in files if not _beside_plain(file.path, {f.path for f in files})]
     told = [file for file in files if _tells(file)]
     with tempfile.TemporaryDirectory(prefix="ggez-outline-") as temporary:
         folder = Path(temporary)
@@ -77,15 +69,6 @@ def outline(hub: Hub, at: RepoAtCommit, *, headers: bool) -> Iterator[Path]:
 def _is_safe(path: str) -> bool:
     pure = PurePosixPath(path)
     return not (pure.is_absolute() or ".." in pure.parts or "\\" in path or "\0" in path)
-
-
-def _beside_plain(path: str, paths: set[str]) -> bool:
-    folder, slash, name = path.rpartition("/")
-    match = VARIANT.match(name)
-    if match is None:
-        return False
-    plain = f"{folder}{slash}{match['stem'] or match['indexed']}.safetensors"
-    return plain in paths or f"{plain}.index.json" in paths
 
 
 def _tells(file: HubFile) -> bool:

@@ -31,8 +31,9 @@ WEIGHT_SUFFIXES = frozenset(
         ".pkl",
     }
 )
-# The card of the base is not the card of the result; caches and repositories are no model files.
-NOT_CARRIED = frozenset({"README.md", ".git", ".gitattributes", ".cache"})
+# The card and the lock of the base are not those of the result; caches and repositories are no
+# model files.
+NOT_CARRIED = frozenset({"README.md", "ggez.lock", ".git", ".gitattributes", ".cache"})
 # The index of shards, which are weights.
 OTHER_INDEX = re.compile(r"\.index(\.\w+)?\.json$")
 

@@ -157,7 +157,7 @@ def _recognised(source: Path) -> _Recognised:
         known = ", ".join(form.name for form in FORMS)
         raise NoAdapterHere(f"{source} holds no adapter of a known form", f"Known: {known}.")
     shape, folder = SHAPES[form.name], source if source.is_dir() else source.parent
-    paths, library = _parts(form.name, source)
+    paths, library = parts_of(form.name, source)
     if missing := [path for path in paths if not (folder / path).is_file()]:
         raise NoAdapterHere(f"{source} is a {form.name} without {', '.join(missing)}")
     headers = [read_header(folder / path) for path in paths if path.endswith(".safetensors")]
@@ -170,7 +170,7 @@ def _recognised(source: Path) -> _Recognised:
     return _Recognised(shape, library or shape.library, paths, keys, told)
 
 
-def _parts(form: str, source: Path) -> tuple[tuple[str, ...], str]:
+def parts_of(form: str, source: Path) -> tuple[tuple[str, ...], str]:
     """The files of a form, relative to its folder, and its library if the form does not say."""
     if form == "PEFT folder":
         return (PEFT_CONFIG, PEFT_WEIGHTS), ""

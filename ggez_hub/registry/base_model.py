@@ -28,16 +28,18 @@ class BaseModel:
     weights: dict[str, str]
 
 
-def find_base(hub: Hub, name: str, family: str | None = None) -> BaseModel:
-    """The base that `name`, a repository or REPO@REVISION, names; of `family` if one is given.
+def find_base(
+    hub: Hub, name: str, family: str | None = None, variant: str | None = None
+) -> BaseModel:
+    """The base that `name`, a repository or REPO@REVISION, names; of `family` and `variant` if given.
 
     Raises NoBase, and what the client raises: GatedRepoError where access has to be asked for.
     """
     repo, _, revision = name.partition("@")
     at = hub.at_commit(repo, revision or "main")
     with outline(hub, at, headers=False) as folder, told_of(repo, folder):
-        found = detect_family(folder) if family is None else get_family(family)
-        layout = found.layout(folder)
+        found = detect_family(folder, variant) if family is None else get_family(family)
+        layout = found.layout(folder, variant)
     return BaseModel(at, found, layout.library, weights_of(hub, at, layout))
 
 

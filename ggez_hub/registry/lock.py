@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -13,7 +14,7 @@ from ggez_hub.cards.schema import FilePath, FileRecord
 from ggez_hub.errors import GgezError
 from ggez_hub.hub import Hub
 from ggez_hub.registry.resolution import ENGINE, PinnedRepo, Resolution
-from ggez_hub.weights import sha256_file
+from ggez_hub.weights import sha256_file, sha256_files
 
 LOCK_NAME = "ggez.lock"
 
@@ -24,6 +25,14 @@ class BadLock(GgezError):
 
 class Differs(GgezError):
     """Something is not what the lock says; the message lists the differences."""
+
+
+class Recorded(Protocol):
+    """A lock of any kind: what came out, by the path below the folder that holds the lock."""
+
+    @property
+    def outputs(self) -> Mapping[str, FileRecord]:
+        """Size and sha256 of each file."""
 
 
 class Lock(BaseModel):
@@ -62,16 +71,18 @@ def read_lock(path: Path) -> Lock:
 
 def record_outputs(folder: Path) -> dict[str, FileRecord]:
     """Size and sha256 of every file below `folder`, except the lock itself."""
-    return {
-        path.relative_to(folder).as_posix(): FileRecord(
-            size=path.stat().st_size, sha256=sha256_file(path)
-        )
+    names = [
+        path.relative_to(folder).as_posix()
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.name != LOCK_NAME
+    ]
+    return {
+        name: FileRecord(size=(folder / name).stat().st_size, sha256=sha256)
+        for name, sha256 in sha256_files(folder, names).items()
     }
 
 
-def differences(lock: Lock, folder: Path, *, digests: bool) -> list[str]:
+def differences(lock: Recorded, folder: Path, *, digests: bool) -> list[str]:
     """How the files below `folder` differ from the lock; with `digests` every byte is read."""
     found = []
     for name, record in lock.outputs.items():

@@ -43,7 +43,7 @@ def vet_adapter(at: RepoAtCommit, card: AdapterCard, hub: Hub) -> tuple[PinnedFi
         pinned.append(PinnedFile(path=path, size=file.size, oid=file.oid, sha256=record.sha256))
     if ADAPTER_CONFIG in card.files:
         _vet_config(json.loads(hub.read_text(at.repo, at.revision, ADAPTER_CONFIG)), card)
-    return tuple(pinned) + (_beside(at, card.files) if get_kind(card.kind).whole else ())
+    return tuple(pinned) + (beside(at, card.files) if get_kind(card.kind).whole else ())
 
 
 def _vet_config(config: object, card: AdapterCard) -> None:
@@ -76,7 +76,7 @@ def vet_base(at: RepoAtCommit, card: AdapterCard) -> tuple[PinnedFile, ...]:
         if file.sha256 != sha256:
             raise NotFit(f"fits other weights than those of {at.repo}@{at.revision[:12]} ({path})")
         pinned.append(PinnedFile.of(file))
-    return tuple(pinned) + _beside(at, card.base.weights)
+    return tuple(pinned) + beside(at, card.base.weights)
 
 
 def model_files(at: RepoAtCommit) -> tuple[PinnedFile, ...]:
@@ -84,16 +84,16 @@ def model_files(at: RepoAtCommit) -> tuple[PinnedFile, ...]:
     weights = [f for f in at.files if f.path.endswith(".safetensors")]
     if not weights:
         raise NotFit(f"{at.repo}@{at.revision[:12]} holds no safetensors file")
-    return tuple(map(PinnedFile.of, weights)) + _beside(at, [f.path for f in weights])
+    return tuple(map(PinnedFile.of, weights)) + beside(at, [f.path for f in weights])
 
 
-def _beside(at: RepoAtCommit, taken: Collection[str]) -> tuple[PinnedFile, ...]:
+def beside(at: RepoAtCommit, taken: Collection[str]) -> tuple[PinnedFile, ...]:
     """What lies beside the weights that are `taken`: configuration, tokenizer, indexes."""
     found = []
     for file in at.files:
         parts = file.path.split("/")
         suffix = "." + parts[-1].rpartition(".")[2].lower()
-        beside = suffix not in WEIGHT_SUFFIXES and not NOT_CARRIED.intersection(parts)
-        if beside and file.size <= MAX_SIDE_FILE and file.path not in taken:
+        carried = suffix not in WEIGHT_SUFFIXES and not NOT_CARRIED.intersection(parts)
+        if carried and file.size <= MAX_SIDE_FILE and file.path not in taken:
             found.append(PinnedFile.of(file))
     return tuple(found)

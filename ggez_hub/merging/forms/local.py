@@ -20,11 +20,13 @@ def write_adapter(
     family: Family,
     form: str,
     variant: str | None = None,
+    named: tuple[str, str | None] | None = None,
 ) -> Facts:
     """Write one adapter, with its beta folded in, as the new folder `out`; returns what it holds.
 
     `base` is the folder that it is for; its weights, of `variant`, are read only if the adapter
-    saves parameters whole. Raises UsageProblem for several adapters or an unknown form, OutputExists, and what the
+    saves parameters whole. `named` is what the base is called, with its commit, where that is not
+    the folder. Raises UsageProblem for several adapters or an unknown form, OutputExists, and what the
     form raises; then nothing is left behind.
     """
     chosen = get_adapter_form(form)
@@ -35,6 +37,8 @@ def write_adapter(
         )
     (adapter,) = adapters
     with exclusive(out), whole_folder(out) as folder:
-        named = FormBase(str(base), None, family, base, variant)
-        chosen.write(adapter.folder, adapter.beta, named, folder)
-        return facts_of(form, family.name, str(base), "", folder, str(out))
+        name, revision = named or (str(base), None)
+        chosen.write(
+            adapter.folder, adapter.beta, FormBase(name, revision, family, base, variant), folder
+        )
+        return facts_of(form, family.name, name, revision or "", folder, str(out))

@@ -1,0 +1,108 @@
+"""What `merge` is to merge: from its options, or from a recipe and the hub that it names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from ggez_hub.errors import UsageProblem
+
+if TYPE_CHECKING:
+    from ggez_hub.registry.folder_merge import WeightedSource
+    from ggez_hub.registry.merge_inputs import Source
+    from ggez_hub.registry.merge_recipe import MergeRecipe
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A merge as it was asked for, its inputs on this machine."""
+
+    base: Source
+    adapters: Sequence[WeightedSource]
+    method: str
+    family: str | None
+    variant: str | None
+
+
+def of_options(
+    base: Path,
+    adapters: Sequence[Path],
+    betas: Sequence[float],
+    method: str,
+    family: str | None,
+    variant: str | None,
+) -> Asked:
+    """The merge of folders with a beta for each, or one for all; raises UsageProblem."""
+    from ggez_hub.registry.folder_merge import WeightedSource
+    from ggez_hub.registry.merge_inputs import on_disk
+
+    if len(betas) == 1:
+        betas = [*betas] * len(adapters)
+    if len(betas) != len(adapters):
+        raise UsageProblem(
+            f"{len(adapters)} adapters and {len(betas)} betas",
+            "Give one --beta for each --adapter, or one for all.",
+        )
+    weighted = [
+        WeightedSource(on_disk(path), beta) for path, beta in zip(adapters, betas, strict=True)
+    ]
+    return Asked(on_disk(base), weighted, method, family, variant)
+
+
+@contextmanager
+def of_recipe(path: Path, hub: str, *, quiet: bool) -> Iterator[Asked]:
+    """The merge of a recipe; what it names on the hub `hub` is fetched into the cache.
+
+    Raises BadRecipe, UsageProblem for a place that is neither a path nor a repository, and what
+    fetching raises.
+    """
+    from ggez_hub.recipe_file import read_recipe
+    from ggez_hub.registry.merge_recipe import MergeRecipe
+
+    recipe = read_recipe(path, "merge", MergeRecipe)
+    with TemporaryDirectory(prefix="ggez-hub-") as staging:
+        yield _found(recipe, path.parent, hub, Path(staging), quiet=quiet)
+
+
+def _found(recipe: MergeRecipe, here: Path, hub: str, place: Path, *, quiet: bool) -> Asked:
+    from ggez_hub.hubs import connect
+    from ggez_hub.registry.folder_merge import WeightedSource
+    from ggez_hub.registry.merge_inputs import fetch_adapter, fetch_base, on_disk
+
+    local = {
+        named: here / Path(named).expanduser()
+        for named in (recipe.base, *(adapter.adapter for adapter in recipe.adapters))
+        if (here / Path(named).expanduser()).exists()
+    }
+    places = {named: on_disk(path) for named, path in local.items()}
+    base = places.get(recipe.base)
+    remote = [a.adapter for a in recipe.adapters if a.adapter not in places]
+    if base is None or remote:
+        # Names are checked before a hub is asked.
+        repos = {named: _repository(named, here) for named in (recipe.base, *remote)
+                 if named not in places}  # fmt: skip
+        with connect(hub, quiet=quiet) as server:
+            if base is None:
+                base = fetch_base(
+                    server, *repos[recipe.base], place / "base", recipe.family, recipe.variant
+                )
+            for number, named in enumerate(dict.fromkeys(remote), 1):
+                places[named] = fetch_adapter(server, *repos[named], place / f"adapter-{number}")
+    weighted = [WeightedSource(places[a.adapter], a.beta) for a in recipe.adapters]
+    return Asked(base, weighted, recipe.method, recipe.family, recipe.variant)
+
+
+def _repository(named: str, here: Path) -> tuple[str, str]:
+    from ggez_hub.registry.merge_recipe import repository
+
+    found = repository(named)
+    if found is None:
+        raise UsageProblem(
+            f"{named!r} is neither a path in {here} nor a repository at a revision",
+            "Write a path relative to the recipe, or org/name@revision.",
+        )
+    return found

@@ -1,0 +1,94 @@
+"""The inputs of a merge as they lie: folders and files of this machine, or repositories of a hub."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from ggez_hub.cards.document import MAX_CARD_BYTES, license_of, split_front_matter
+from ggez_hub.hub import Hub, HubFile, RepoAtCommit, link_fetched
+from ggez_hub.registry.adapter_files import files_on_hub
+from ggez_hub.registry.base_model import find_base
+from ggez_hub.registry.vetting import beside
+
+CARD_NAME = "README.md"
+# Where huggingface_hub keeps a repository at a commit.
+CACHED = re.compile(
+    r"models--(?P<owner>[^/]+?)--(?P<name>[^/]+)/snapshots/(?P<revision>[0-9a-f]{40})$"
+)
+
+
+@dataclass(frozen=True)
+class Source:
+    """An input: where it lies, and the repository and commit that it is known to come from.
+
+    `given` is how it was asked for; `readme` the text of its card, empty if it has none.
+    """
+
+    path: Path
+    given: str
+    repo: str | None = None
+    revision: str | None = None
+    readme: str = ""
+
+    @property
+    def name(self) -> str:
+        """What it is called: its repository, or its own name, never where it lies."""
+        return self.repo or self.path.absolute().name
+
+    @property
+    def license(self) -> str:
+        """The licence that its card declares, or `unknown`."""
+        return license_of(split_front_matter(self.readme)[0])
+
+
+def on_disk(path: Path) -> Source:
+    """The input at a path; one in the cache of huggingface_hub is known by its repository."""
+    folder = path if path.is_dir() else path.parent
+    card = folder / CARD_NAME
+    readme = ""
+    if card.is_file() and card.stat().st_size <= MAX_CARD_BYTES:
+        readme = card.read_text(encoding="utf-8", errors="replace")
+    cached = CACHED.search(folder.absolute().as_posix())
+    if cached is None:
+        return Source(path, str(path), readme=readme)
+    repo = f"{cached['owner']}/{cached['name']}"
+    return Source(path, str(path), repo, cached["revision"], readme)
+
+
+def fetch_base(
+    hub: Hub, repo: str, revision: str, place: Path, family: str | None, variant: str | None
+) -> Source:
+    """The base in a repository, in a new folder at `place`: one set of weights, what lies beside.
+
+    Raises NoBase, ChangedFile, and what the client raises.
+    """
+    found = find_base(hub, f"{repo}@{revision}", family, variant)
+    files = [file for file in found.at.files if file.path in found.weights]
+    files += [pinned.as_hub_file() for pinned in beside(found.at, found.weights)]
+    return _fetched(hub, found.at, files, place)
+
+
+def fetch_adapter(hub: Hub, repo: str, revision: str, place: Path) -> Source:
+    """The adapter in a repository, in a new folder at `place`.
+
+    A full fine-tune is fetched with what lies beside its weights. Raises NoAdapterHere, BadAdapter,
+    BadWeights, ChangedFile, and what the client raises.
+    """
+    found = files_on_hub(hub, repo, revision)
+    at = found.at
+    assert at is not None  # noqa: S101 - it was found on a hub
+    files = [file for file in at.files if file.path in found.files]
+    if found.kind == "finetune":
+        files += [pinned.as_hub_file() for pinned in beside(at, found.files)]
+    return _fetched(hub, at, files, place)
+
+
+def _fetched(hub: Hub, at: RepoAtCommit, files: list[HubFile], place: Path) -> Source:
+    folder = link_fetched(hub.fetch(at.repo, at.revision, files), files, place)
+    readme = ""
+    card = at.file(CARD_NAME)
+    if card is not None and card.size <= MAX_CARD_BYTES:
+        readme = hub.read_text(at.repo, at.revision, CARD_NAME)
+    return Source(folder, f"{at.repo}@{at.revision}", at.repo, at.revision, readme)

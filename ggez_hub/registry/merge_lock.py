@@ -1,0 +1,82 @@
+"""`ggez.lock` of a merge of folders: every input and output by its sha256."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ggez_hub import __version__
+from ggez_hub.cards.schema import FilePath, FileRecord, RepoId, Sha256
+from ggez_hub.registry.lock import Lock, read_lock
+from ggez_hub.registry.resolution import ENGINE, Part
+from ggez_hub.weights import digest_json
+
+
+class MergedInput(Part):
+    """What was read of an input. `name` is its repository or its folder's own name."""
+
+    name: str
+    repo: RepoId | None = None
+    revision: str | None = Field(default=None, pattern=r"^[0-9a-f]{40}$")
+    license: str
+    files: dict[FilePath, Sha256]
+
+
+class MergedAdapter(MergedInput):
+    """An adapter with its form and its weight."""
+
+    form: str
+    beta: float = Field(ge=0)
+
+
+class Merge(Part):
+    """All that decides a merge of folders. The same merge gives the same bytes."""
+
+    family: str
+    method: str
+    variant: str | None
+    engine: str = ENGINE
+    base: MergedInput
+    adapters: tuple[MergedAdapter, ...]
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of what decides the merged weights; not of where they came from."""
+        decisive: dict[str, Any] = {
+            "base": self.base.files,
+            "adapters": [[adapter.files, adapter.beta] for adapter in self.adapters],
+            "method": self.method,
+            "engine": self.engine,
+        }
+        return digest_json(decisive)
+
+
+class MergeLock(BaseModel):
+    """A lock file beside merged weights; `outputs` are the files of the folder that holds it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_version: Literal[1] = 1
+    generator: str = f"ggez-hub {__version__}"
+    merge: Merge
+    outputs: dict[FilePath, FileRecord]
+
+    def to_text(self) -> str:
+        """Canonical JSON: sorted keys, so that equal locks have equal bytes."""
+        data = self.model_dump(mode="json")
+        return json.dumps(data, sort_keys=True, indent=1, ensure_ascii=False) + "\n"
+
+
+def read_any_lock(path: Path) -> Lock | MergeLock:
+    """The lock of a pull or of a merge of folders; raises BadLock."""
+    try:
+        document = json.loads(path.read_bytes())
+        if isinstance(document, dict) and "merge" in document:
+            return MergeLock.model_validate(document)
+    except (OSError, ValueError, RecursionError):
+        # Whatever is wrong with it, the lock of a pull is expected.
+        pass
+    return read_lock(path)
