@@ -134,6 +134,44 @@ def authorise_command(repository: Path, event: Path | None, out: Output) -> None
     out.document({"number": ordered.number, "base": ordered.base, "head": ordered.head})
 
 
+@ci_command.command("plan")
+@click.option("--repository", type=FOLDER, default=".", help="A clone, at the default branch.")
+@click.option("--number", required=True, type=click.IntRange(min=1))
+@click.option("--base", required=True, help="The commit that the pull request started from.")
+@click.option("--head", required=True, help="The commit that would be evaluated.")
+@hub_option
+@output_options
+def plan_command(
+    repository: Path, number: int, base: str, head: str, hub: str, out: Output
+) -> None:
+    """What an evaluation would cost in bytes, hours and dollars; ends with 3 over the budget."""
+    from ggez_hub.automation.check import check
+    from ggez_hub.automation.contribution import fetch_head, read_contribution
+    from ggez_hub.automation.cost import cost, read_budget, require_money, this_month
+    from ggez_hub.hubs import connect
+
+    fetch_head(repository, number, head)
+    contribution = read_contribution(repository, base, head)
+    budget = read_budget(repository)
+    with connect(hub, quiet=True) as server:
+        cards = check(contribution, repository, server).cards
+        costs = [cost(card.path, card.document.card, server, budget, None) for card in cards]
+        spent = None
+        if any(c.where == "hf-jobs" for c in costs):
+            priced = server.job_prices()
+            costs = [cost(card.path, card.document.card, server, budget, priced) for card in cards]
+            spent = server.jobs_of_month(budget.namespace, this_month())
+    for c in costs:
+        money = "unknown" if c.usd_at_most is None else f"${c.usd_at_most:.2f}"
+        out.line(
+            f"{c.card}: {c.fetch_bytes / 1e6:,.1f} MB to fetch, {c.disk_bytes / 1e6:,.1f} MB of "
+            f"disk, on {c.machine}, at most {c.hours_at_most:g} hours and {money}; would publish "
+            f"{'the merged model' if c.publishes == 'merged' else 'the adapter form'}"
+        )
+    out.document({"costs": [c.as_dict() for c in costs]})
+    require_money(costs, budget, spent)
+
+
 @ci_command.command("evaluate")
 @click.option("--repository", type=FOLDER, default=".", help="A clone, at the default branch.")
 @click.option("--number", required=True, type=click.IntRange(min=1))

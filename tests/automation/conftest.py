@@ -14,7 +14,7 @@ from ggez_hub.world.seed import seed
 
 from ..worlds import serving, write_world
 from .github_server import serve_github
-from .runner import Runner
+from .runner import PROJECT, Runner
 
 REPO = {"th": "ggez-world/clip-emoji-th", "southeast-asia": "ggez-world/clip-emoji-southeast-asia"}
 
@@ -111,6 +111,9 @@ def new_registry(tmp_path, hub):
     git(tmp_path, "init", "-q", "--bare", "-b", "main", str(origin))
     git(tmp_path, "init", "-q", "-b", "main", str(start))
     (start / "README.md").write_text("# A registry\n")
+    (start / ".github").mkdir()
+    budget = (PROJECT / ".github" / "budget.yaml").read_text()
+    (start / ".github" / "budget.yaml").write_text(budget)
     git(start, "add", "-A")
     git(start, "commit", "-q", "-m", "Start")
     git(start, "push", "-q", str(origin), "main")

@@ -50,7 +50,8 @@ def evaluated(demo):
     (authorised,) = demo.runner.run("evaluate.yml", "authorise", said("/ggez evaluate"))
     assert authorised.code == 0, authorised.stderr
     needs = {"authorise": demo.runner.outputs()}
-    (measured,) = demo.runner.run("evaluate.yml", "evaluate", {}, needs)
+    planned, measured = demo.runner.run("evaluate.yml", "evaluate", {}, needs)
+    assert "on ubuntu-latest, at most 4 hours and $0.00" in planned.stdout, planned.stderr
     (answered,) = demo.runner.run("evaluate.yml", "answer", {}, needs)
     return authorised, measured, answered
 

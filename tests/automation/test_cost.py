@@ -1,0 +1,100 @@
+"""The budget: prices and the month's bill come from the Hub, and what is not known starts nothing."""
+
+from __future__ import annotations
+
+import datetime
+import socket
+from contextlib import contextmanager
+from threading import Thread
+
+import pytest
+import uvicorn
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from ggez_hub.automation.cost import Budget, Cost, OverBudget, read_budget, require_money
+from ggez_hub.hub import Hub
+from ggez_hub.hub.jobs import Spent
+from tests.automation.runner import PROJECT
+
+TODAY = datetime.date(2026, 11, 24)
+BUDGET = Budget(kind="budget", monthly_usd=10, hours=2, namespace="us", machines={"vlm": "a100"})
+
+
+def job(number, created, seconds, flavor="a100"):
+    return {
+        "id": str(number), "createdAt": created, "flavor": flavor, "labels": {"app": "ggez-hub"},
+        "status": {"stage": "COMPLETED"}, "owner": {"id": "1", "name": "us", "type": "org"},
+        "durations": {"scheduling_secs": 1, "running_secs": seconds, "total_secs": seconds + 1},
+    }  # fmt: skip
+
+
+@contextmanager
+def serving(jobs):
+    """HF Jobs, as far as it is asked: machines with prices, and a list of jobs."""
+    machine = {
+        "name": "a100", "prettyName": "A100", "cpu": "12", "ram": "142 GB",
+        "unitCostMicroUSD": 50_000, "unitCostUSD": 0.05, "unitLabel": "minute",
+    }  # fmt: skip
+    app = Starlette(
+        routes=[
+            Route("/api/jobs/hardware", lambda request: JSONResponse([machine])),
+            Route("/api/jobs/us", lambda request: JSONResponse(jobs)),
+        ]
+    )
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
+    thread = Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    try:
+        yield Hub(f"http://127.0.0.1:{listener.getsockname()[1]}")
+    finally:
+        server.should_exit = True
+        thread.join(timeout=10)
+        listener.close()
+
+
+def test_the_bill_is_of_this_month_and_by_todays_prices():
+    jobs = [
+        job(1, "2026-11-03T10:00:00.000Z", 3600),
+        job(2, "2026-11-23T10:00:00.000Z", 1800),
+        job(3, "2026-10-31T23:59:59.000Z", 36000),
+    ]
+    with serving(jobs) as hub:
+        assert hub.job_prices() == {"a100": pytest.approx(3.0)}
+        assert hub.jobs_of_month("us", TODAY) == Spent(usd=pytest.approx(4.5), jobs=2, unpriced=0)
+
+
+def test_a_machine_without_a_price_is_counted():
+    with serving([job(1, "2026-11-03T10:00:00.000Z", 60, "gone")]) as hub:
+        assert hub.jobs_of_month("us", TODAY).unpriced == 1
+
+
+def costing(usd, where="hf-jobs"):
+    return Cost("cards/x.md", 1, 1, where, "a100", 2, usd, "merged")
+
+
+def test_what_the_month_has_left_is_enough():
+    require_money([costing(6.0)], BUDGET, Spent(4.0, 1, 0))
+    require_money([costing(0.0, "runner")], BUDGET, None)
+
+
+@pytest.mark.parametrize(
+    ("costs", "spent", "message"),
+    [
+        ([costing(6.0)], Spent(4.01, 1, 0), r"up to \$6.00 is needed, \$5.99 of this month's"),
+        ([costing(3.0), costing(4.0)], Spent(4.0, 1, 0), r"up to \$7.00"),
+        ([costing(None)], Spent(0, 0, 0), "not known"),
+        ([costing(1.0)], None, "not known"),
+        ([costing(1.0)], Spent(0, 1, 1), "not known"),
+    ],
+)
+def test_more_than_that_or_the_unknown_starts_nothing(costs, spent, message):
+    with pytest.raises(OverBudget, match=message) as refused:
+        require_money(costs, BUDGET, spent)
+    assert refused.value.exit_code == 3
+
+
+def test_the_registrys_budget_can_be_read():
+    assert read_budget(PROJECT).machines.keys() == {"embedding", "diffusion", "vlm"}
