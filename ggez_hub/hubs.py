@@ -20,18 +20,27 @@ def connect(name: str, *, quiet: bool = False) -> Iterator[Hub]:
     or joins a hub on this machine, seeded with the demo world, for as long as the context lasts.
     """
     if quiet or not sys.stderr.isatty():
-        # Read when huggingface_hub is imported, which nothing has done before this.
-        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+        _without_bars()
     if name == "hf":
         yield Hub.of_environment()
     elif name == "embedded":
-        from ggez_hub.world.session import demo_hub
+        from ggez_hub.world.session import demo_hub, demo_token
 
         with demo_hub() as endpoint:
-            yield Hub(endpoint)
+            # The user's own hub has a token of its own, which no other hub ever sees.
+            yield Hub(endpoint, demo_token())
     elif re.fullmatch(r"https?://[^\s/]+(/.*)?", name):
         yield Hub.of_environment(name.rstrip("/"))
     else:
         raise UsageProblem(
             f"{name!r} is no hub", "Use --hub hf, --hub embedded, or an http address."
         )
+
+
+def _without_bars() -> None:
+    # Read when huggingface_hub is imported; who has read a card before has imported it already.
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    if "huggingface_hub" in sys.modules and os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] == "1":
+        from huggingface_hub.utils import disable_progress_bars
+
+        disable_progress_bars()

@@ -31,6 +31,7 @@ COMMANDS = {
     "index": Entry("index", "The index of accepted cards: build, verify."),
     "kof": Entry("regions", "The KOF Globalisation Index: releases on this machine."),
     "merge": Entry("merge", "Merge local folders: a base and its adapters."),
+    "publish": Entry("publish", "An adapter's folder to a repository on the hub."),
     "pull": Entry("pull", "A base model adapted to a region, merged and ready to load."),
     "registry": Entry("registry", "For maintainers: stale adapters."),
     "reproduce": Entry("reproduce", "Recheck the arithmetic of the paper's tables."),

@@ -96,9 +96,10 @@ def _publish(found: Retuned, repo: str | None, hub: Hub) -> _Published:
         )
     text = render_card(retuned_card(document, found))
     title = f"Set alpha to {found.alpha.value:.5f}: {_source(found.alpha)}"
-    return _Published(
-        *propose(hub, target, {CARD_NAME: text}, title, _description(found), at.revision)
+    done = propose(
+        hub, target, {CARD_NAME: text.encode()}, title, _description(found), parent=at.revision
     )
+    return _Published(done.url, done.state == "opened")
 
 
 def _description(found: Retuned) -> str:

@@ -13,11 +13,10 @@ import struct
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from ggez_hub.errors import GgezError
 from ggez_hub.hub.client import Hub
-from ggez_hub.hub.listing import HubFile, RepoAtCommit
+from ggez_hub.hub.listing import HubFile, RepoAtCommit, is_plain_path
 from ggez_hub.weights import BadWeights
 
 # What says how a repository is laid out; each is read by the family or the form that it is for.
@@ -27,11 +26,6 @@ TOLD_BY = frozenset(
 )  # fmt: skip
 SHARD_INDEX = re.compile(r"\.safetensors\.index(?:\.\w+)?\.json$")
 MAX_TOLD = 64_000_000
-MAX_FILES = 20_000
-
-
-class TooManyFiles(GgezError):
-    """A repository has more files than a model has."""
 
 
 @contextmanager
@@ -40,15 +34,12 @@ def outline(hub: Hub, at: RepoAtCommit, *, headers: bool) -> Iterator[Path]:
 
     Weight files are there as far as they are known: with `headers` by their real header, else by
     the names that a shard index has for them, else empty. Raises BadWeights for a header that is
-    none, TooManyFiles, and what the client raises.
+    none, and what the client raises.
     """
-    if len(at.files) > MAX_FILES:
-        raise TooManyFiles(f"{at.repo} has {len(at.files):,} files; a model has fewer")
-    files = [file for file in at.files if _is_safe(file.path)]
-    told = [file for file in files if _tells(file)]
+    told = [file for file in at.files if _tells(file)]
     with tempfile.TemporaryDirectory(prefix="ggez-outline-") as temporary:
         folder = Path(temporary)
-        for file in files:
+        for file in at.files:
             path = folder / file.path
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
@@ -60,15 +51,10 @@ def outline(hub: Hub, at: RepoAtCommit, *, headers: bool) -> Iterator[Path]:
         for shard, tensors in shards.items():
             _write_header(folder / shard, _empty(tensors), 0)
         if headers:
-            for file in files:
+            for file in at.files:
                 if file.path.endswith(".safetensors") and file.path not in shards:
                     _copy_header(hub, at, file, folder / file.path)
         yield folder
-
-
-def _is_safe(path: str) -> bool:
-    pure = PurePosixPath(path)
-    return not (pure.is_absolute() or ".." in pure.parts or "\\" in path or "\0" in path)
 
 
 def _tells(file: HubFile) -> bool:
@@ -91,7 +77,7 @@ def _indexed(folder: Path, told: Iterable[HubFile]) -> dict[str, list[str]]:
             at = file.path.rpartition("/")[0]
             for tensor, shard in entries:
                 path = f"{at}/{shard}".lstrip("/")
-                if isinstance(shard, str) and _is_safe(path) and (folder / path).is_file():
+                if isinstance(shard, str) and is_plain_path(path) and (folder / path).is_file():
                     found.setdefault(path, []).append(str(tensor))
     return found
 

@@ -1,48 +1,68 @@
-"""Pull requests on a hub."""
+"""Pull requests on a hub, found again by whoever opened them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
 
 from ggez_hub.hub.client import Hub
 from ggez_hub.hub.listing import understood
 from ggez_hub.hub.patience import patiently
+from ggez_hub.hub.publishing import Content, account, commit, head_of, holds, send
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A pull request, or `accepted` without one: the repository has the very files already."""
+
+    state: Literal["opened", "updated", "unchanged", "accepted"]
+    url: str
+    number: int | None
 
 
 def propose(
-    hub: Hub, repo: str, files: Mapping[str, str], title: str, description: str, parent: str
-) -> tuple[str, bool]:
-    """Open a pull request that sets text `files` of a model repository; (address, whether it is new).
+    hub: Hub,
+    repo: str,
+    files: Mapping[str, Content],
+    title: str,
+    description: str,
+    *,
+    repo_type: str = "model",
+    parent: str | None = None,
+) -> Proposal:
+    """Open a pull request with `files`, or bring one's own open one of that title up to date.
 
-    parent: the commit that the files were made from; the hub refuses if its branch has moved. An
-    open pull request of the same title and files is not opened again. Raises what the client raises,
-    and BadAnswer.
+    parent: the commit that the files were made from; the hub refuses a new pull request if its
+    branch has moved. Whoever ran this before and was cut off finds their pull request again. Raises
+    as `commit`, and NoToken.
     """
-    from huggingface_hub import CommitOperationAdd
-
-    api = hub._api
+    author = account(hub)
+    head = head_of(hub, repo, repo_type)
+    new = {path: content for path, content in files.items() if not holds(head, path, content)}
+    if not new:
+        return Proposal("accepted", f"{_page(hub, repo, repo_type)}/tree/main", None)
     with understood(f"the pull requests of {repo}"):
         there = patiently(
             lambda: list(
-                api.get_repo_discussions(
-                    repo, discussion_type="pull_request", discussion_status="open"
+                hub._api.get_repo_discussions(
+                    repo, author=author, discussion_type="pull_request", discussion_status="open",
+                    repo_type=repo_type,
                 )
             )
-        )
-    for found in there:
-        same = found.title == title and all(
-            hub.read_text(repo, f"refs/pr/{found.num}", path) == text
-            for path, text in files.items()
-        )
-        if same:
-            return found.url, False
+        )  # fmt: skip
+    for pull in there:
+        if pull.title == title and pull.author == author:
+            url = f"{_page(hub, repo, repo_type)}/discussions/{pull.num}"
+            done = commit(hub, repo, files, title, repo_type=repo_type,
+                          revision=f"refs/pr/{pull.num}")  # fmt: skip
+            return Proposal("updated" if done.changed else "unchanged", url, pull.num)
     # Not tried again by itself: a second attempt could open a second one.
-    commit = api.create_commit(
-        repo,
-        [CommitOperationAdd(path, text.encode()) for path, text in files.items()],
-        commit_message=title,
-        commit_description=description,
-        create_pr=True,
-        parent_commit=parent,
-    )
-    return str(commit.pr_url), True
+    info = send(hub, repo, new, (), title, description, repo_type, None, parent)
+    number = int(str(info.pr_url).rstrip("/").rpartition("/")[2])
+    return Proposal("opened", str(info.pr_url), number)
+
+
+def _page(hub: Hub, repo: str, repo_type: str) -> str:
+    kind = "" if repo_type == "model" else f"{repo_type}s/"
+    return f"{hub.endpoint}/{kind}{repo}"

@@ -132,12 +132,12 @@ def obligations(resolution: Resolution, documents: Sequence[CardDocument]) -> Ob
     base = resolution.base
     terms: list[Term] = []
     if base is not None:
-        terms.append(Term("base", base.repo, _known(base.license, base.repo)))
+        terms.append(Term("base", base.repo, reviewed(base.license, base.repo)))
     for adapter, document in zip(resolution.adapters, documents, strict=True):
         source, card = adapter.source, document.card
         if base is None:
             terms.append(Term("ancestor", card.base.repo, UNKNOWN))
-        terms.append(Term("adapter", source.repo, _known(source.license, source.repo)))
+        terms.append(Term("adapter", source.repo, reviewed(source.license, source.repo)))
         terms += _of_data(card)
     unique = tuple(dict.fromkeys(terms))
     return Obligations(unique, _union(unique))
@@ -191,7 +191,7 @@ def licence_front(asked: Obligations) -> dict[str, str]:
     }
 
 
-def _known(name: str, what: str) -> str:
+def reviewed(name: str, what: str) -> str:
     """The id in the table; raises UnmappedLicence."""
     spelled = "-".join(name.strip().lower().split())
     spelled = table().aliases.get(spelled, spelled)
@@ -211,11 +211,11 @@ def _of_data(card: AdapterCard) -> list[Term]:
     if filtered.sources == "unknown":
         terms.append(Term("data", "training data", UNKNOWN))
     else:
-        terms += [Term("data", s.repo, _known(s.license, s.repo)) for s in filtered.sources]
+        terms += [Term("data", s.repo, reviewed(s.license, s.repo)) for s in filtered.sources]
     translator = filtered.translator
     if translator not in ("none", UNKNOWN):
         repo = translator.partition("@")[0]
-        terms.append(Term("translator", repo, _known(table().models.get(repo, UNKNOWN), repo)))
+        terms.append(Term("translator", repo, reviewed(table().models.get(repo, UNKNOWN), repo)))
     elif translator == UNKNOWN:
         terms.append(Term("translator", "translator, if there was one", UNKNOWN))
     return terms

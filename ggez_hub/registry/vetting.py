@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
+from typing import Protocol
 
 from ggez_hub.cards import AdapterCard
 from ggez_hub.errors import GgezError
-from ggez_hub.hub import Hub, RepoAtCommit
+from ggez_hub.hub import RepoAtCommit
 from ggez_hub.merging.output import NOT_CARRIED, WEIGHT_SUFFIXES
 from ggez_hub.registry.kinds import get_kind
 from ggez_hub.registry.resolution import PinnedFile
@@ -21,7 +22,14 @@ class NotFit(GgezError):
     """A candidate is not taken; the message is the reason."""
 
 
-def vet_adapter(at: RepoAtCommit, card: AdapterCard, hub: Hub) -> tuple[PinnedFile, ...]:
+class Texts(Protocol):
+    """What can read a small text file of a repository at a commit: a hub, or a folder."""
+
+    def read_text(self, repo: str, revision: str, path: str) -> str:
+        """The text of the file at `path`."""
+
+
+def vet_adapter(at: RepoAtCommit, card: AdapterCard, hub: Texts) -> tuple[PinnedFile, ...]:
     """The files of an adapter that will be fetched; raises NotFit.
 
     They are those that the card records, and the hub must list them with the recorded sha256. Of
@@ -89,11 +97,15 @@ def model_files(at: RepoAtCommit) -> tuple[PinnedFile, ...]:
 
 def beside(at: RepoAtCommit, taken: Collection[str]) -> tuple[PinnedFile, ...]:
     """What lies beside the weights that are `taken`: configuration, tokenizer, indexes."""
-    found = []
-    for file in at.files:
-        parts = file.path.split("/")
-        suffix = "." + parts[-1].rpartition(".")[2].lower()
-        carried = suffix not in WEIGHT_SUFFIXES and not NOT_CARRIED.intersection(parts)
-        if carried and file.size <= MAX_SIDE_FILE and file.path not in taken:
-            found.append(PinnedFile.of(file))
-    return tuple(found)
+    return tuple(
+        PinnedFile.of(file)
+        for file in at.files
+        if is_side_file(file.path) and file.size <= MAX_SIDE_FILE and file.path not in taken
+    )
+
+
+def is_side_file(path: str) -> bool:
+    """Whether a file of a model is carried beside its weights, by its path alone."""
+    parts = path.split("/")
+    suffix = "." + parts[-1].rpartition(".")[2].lower()
+    return suffix not in WEIGHT_SUFFIXES and not NOT_CARRIED.intersection(parts)

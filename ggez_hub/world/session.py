@@ -25,3 +25,10 @@ def demo_hub() -> Iterator[str]:
 
     with session(store_folder(), seed) as endpoint:
         yield endpoint
+
+
+def demo_token() -> str | None:
+    """The token with which this user may write to their embedded hub while it is open."""
+    from ggez_hub.embedded import session_token
+
+    return session_token(store_folder())

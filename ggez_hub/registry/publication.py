@@ -1,0 +1,176 @@
+"""From a folder with a card to a repository that the resolver takes, or nothing at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from ggez_hub.cards import BadCard, CardDocument, parse_card, read_card, render_card
+from ggez_hub.cards.hub_keys import with_hub_keys
+from ggez_hub.hub import Hub
+from ggez_hub.hub.local import LocalRepo
+from ggez_hub.hub.proposals import Proposal, propose
+from ggez_hub.hub.publishing import (
+    Content,
+    account,
+    commit,
+    ensure_repo,
+    head_of,
+    tag_version,
+)
+from ggez_hub.merging.output import WEIGHT_SUFFIXES
+from ggez_hub.registry.adapter_files import CARD_NAME
+from ggez_hub.registry.kinds import get_kind
+from ggez_hub.registry.licences import UNKNOWN, reviewed
+from ggez_hub.registry.vetting import NotFit, is_side_file, vet_adapter, vet_base
+from ggez_hub.weights import read_header
+
+# What goes with an adapter although its card records no digest of it.
+BESIDE = ("LICENSE*", "LICENCE*", "NOTICE*", "evidence/*.parquet")
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """What is published: the card, and files by their paths in the repository.
+
+    `left_out` are files of the folder that are not.
+    """
+
+    document: CardDocument
+    files: Mapping[str, Path]
+    left_out: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Published:
+    """A publication: where, and what was new; `proposal` where it was a pull request."""
+
+    repo: str
+    revision: str
+    changed: tuple[str, ...]
+    tag: str | None = None
+    new_tag: bool = False
+    proposal: Proposal | None = None
+
+
+def read_parcel(folder: Path, include: Sequence[str] = ()) -> Parcel:
+    """What of a folder is published: what its card records, and what goes with it.
+
+    `include` are patterns of further paths. Raises BadCard, and NotFit for a file that cannot be
+    published.
+    """
+    document = read_card(folder / CARD_NAME)
+    card = document.card
+    if card.files == UNKNOWN:
+        raise NotFit(
+            f"{folder} records no files", "`ggez-hub card init --force` records them with sha256."
+        )
+    whole = get_kind(card.kind).whole
+    patterns = (*BESIDE, *include)
+    files, left_out = {}, []
+    for place in sorted(folder.rglob("*")):
+        path = place.relative_to(folder).as_posix()
+        if path == CARD_NAME or not place.is_file():
+            continue
+        hidden = any(part.startswith(".") for part in path.split("/"))
+        asked = any(fnmatchcase(path, pattern) for pattern in patterns)
+        if (
+            path in card.files
+            or (asked and not hidden)
+            or (whole and not hidden and is_side_file(path))
+        ):
+            _refuse_link(folder, place)
+            files[path] = place
+        else:
+            left_out.append(path)
+    return Parcel(document, files, tuple(left_out))
+
+
+def check_parcel(parcel: Parcel, hub: Hub, repo: str) -> None:
+    """Everything that the resolver will check, before anything is sent.
+
+    Raises NotFit, UnmappedLicence or BadWeights with the reason, and what the client raises.
+    """
+    card = parcel.document.card
+    if parcel.document.license == UNKNOWN:
+        raise NotFit(f"{repo} would have no known licence", "Add `license:` to the card.")
+    reviewed(parcel.document.license, repo)
+    for path, place in parcel.files.items():
+        if place.suffix.lower() in WEIGHT_SUFFIXES - {".safetensors"}:
+            raise NotFit(f"{path} is no safetensors file", "Convert it where you trust it.")
+        if place.suffix == ".safetensors":
+            read_header(place)
+    local = LocalRepo(repo, parcel.files)
+    try:
+        vet_adapter(local.listing(), card, local)
+        vet_base(hub.at_commit(card.base.repo, card.base.revision), card)
+    except NotFit as problem:
+        raise NotFit(
+            f"{repo} would not be taken by `pull`: it {problem.message}",
+            "`ggez-hub card init --force` records files and base anew.",
+        ) from problem
+
+
+def publish(
+    parcel: Parcel, hub: Hub, repo: str, *, private: bool = False, pr: bool = False
+) -> Published:
+    """Check and publish; repeated, it sends nothing that is there already.
+
+    Weights and card arrive in one commit: until then the repository resolves to what it was
+    before. A version tag (v1, v2, ...) is added where the content is new. With `pr` a pull request
+    is opened instead, or brought up to date, and nothing is tagged. Raises as `check_parcel`,
+    NoToken, Refused, and what the client raises.
+    """
+    account(hub)
+    document = tagged(parcel.document)
+    check_parcel(parcel, hub, repo)
+    content: dict[str, Content] = {**parcel.files, CARD_NAME: render_card(document).encode()}
+    message = f"Publish the {document.card.region} adapter for {document.card.base.repo}"
+    if pr:
+        proposal = propose(hub, repo, content, message, _description(document))
+        return Published(repo, head_of(hub, repo).revision, (), proposal=proposal)
+    ensure_repo(hub, repo, private=private)
+    done = commit(hub, repo, content, message, remove=_outdated(hub, repo, parcel))
+    tag, new = tag_version(hub, repo, done.revision)
+    return Published(repo, done.revision, done.changed, tag, new)
+
+
+def tagged(document: CardDocument) -> CardDocument:
+    """The card with the tags and keys by which the Hub finds it; raises BadCard."""
+    try:
+        front = with_hub_keys(document.card, document.front_matter)
+    except ValueError as error:
+        raise BadCard(str(error)) from error
+    return CardDocument(document.card, front, document.prose)
+
+
+def _outdated(hub: Hub, repo: str, parcel: Parcel) -> list[str]:
+    """Files that the card in the repository records and this one does not.
+
+    Raises NotFit if weights of other formats lie there: PEFT loads them where it finds no other.
+    """
+    head = head_of(hub, repo)
+    other = WEIGHT_SUFFIXES - {".safetensors"}
+    if foreign := [f.path for f in head.files if f.path.endswith(tuple(other))]:
+        raise NotFit(
+            f"{repo} holds {', '.join(foreign[:3])}, which loaders may take instead",
+            f"Remove them first: hf repos delete-files {repo} {' '.join(foreign[:3])}",
+        )
+    if head.file(CARD_NAME) is None:
+        return []
+    try:
+        before = parse_card(hub.read_text(repo, head.revision, CARD_NAME)).card.files
+    except BadCard:
+        return []
+    return [] if before == UNKNOWN else [path for path in before if path not in parcel.files]
+
+
+def _refuse_link(folder: Path, place: Path) -> None:
+    if not place.resolve().is_relative_to(folder.resolve()):
+        raise NotFit(f"{place} is a link to a file outside {folder}", "Put the file itself there.")
+
+
+def _description(document: CardDocument) -> str:
+    return f"{document.card.summary.get('en', '')}\n\nBy `ggez-hub publish`.".strip()
