@@ -11,6 +11,7 @@ from ggez_hub.cli.output import Output, output_options
 from ggez_hub.errors import UsageProblem
 
 if TYPE_CHECKING:
+    from ggez_hub.data.evaluation import Evaluation, Share
     from ggez_hub.data.report import Report
 
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
@@ -21,9 +22,24 @@ FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.option("-o", "--out", "target", type=click.Path(path_type=Path), help="A new folder.")
 @click.option("--workers", type=click.IntRange(1, 256), default=1, show_default=True)
 @click.option("--strict", is_flag=True, help="Stop at the first thing that cannot be read.")
+@click.option(
+    "--evaluate",
+    "labelled",
+    type=FILE,
+    metavar="LABELLED",
+    help="Rate the region's rules on labelled examples: JSON lines or parquet with the columns of "
+    "a source, and in_region.",
+)
+@click.option("--source", default=None, help="With --evaluate: whose columns those are.")
 @output_options
 def filter_command(
-    spec: Path, target: Path | None, workers: int, strict: bool, out: Output
+    spec: Path,
+    target: Path | None,
+    workers: int,
+    strict: bool,
+    labelled: Path | None,
+    source: str | None,
+    out: Output,
 ) -> None:
     """A training set of a region from public corpora.
 
@@ -34,6 +50,11 @@ def filter_command(
     from ggez_hub.recipe_file import read_recipe
 
     asked = read_recipe(spec, "filter", FilterSpec)
+    if labelled is not None:
+        from ggez_hub.data.evaluation import evaluate
+
+        _print_rated(evaluate(asked, spec.parent, labelled, source), out)
+        return
     if target is None:
         raise UsageProblem("where should it be written?", "Give a new folder with -o.")
     from ggez_hub.data.run import run_filter
@@ -68,3 +89,22 @@ def _print(report: Report, target: Path, out: Output) -> None:
     for warning in report.document["warnings"]:
         out.line(f"warning: {warning}")
     out.line(f"report: {target / 'README.md'}, digest {report.digest[:16]}")
+
+
+def _print_rated(found: Evaluation, out: Output) -> None:
+    out.line(f"{found.examples} labelled examples")
+    rows = [
+        (rated.name, _share(rated.precision), _share(rated.recall))
+        for rated in (found.together, *found.alone)
+    ]
+    out.table(("rules", "precision", "recall"), rows)
+    for said, names in (("kept wrongly", found.kept_wrongly), ("lost", found.lost)):
+        if names:
+            out.line(f"{said}: {', '.join(names)}")
+    out.document(found.document())
+
+
+def _share(share: Share) -> str:
+    if share.value is None:
+        return "-"
+    return f"{share.value:.1f} [{share.low:.1f}, {share.high:.1f}] of {share.n}"

@@ -38,6 +38,7 @@ COMMANDS = {
     "regions": Entry("regions", "Regions: members, languages, fallback chain."),
     "resolve": Entry("resolve", "What a pull would take, and why."),
     "retune": Entry("retune", "Choose beta again for another alpha, without evaluation."),
+    "reward": Entry("reward", "Reward scorers: their agreement with people."),
     "search": Entry("resolve", "Adapters that a hub holds, by region and family."),
     "serve": Entry("serve", "Serve a folder as a small Hugging Face hub."),
     "sweep": Entry(

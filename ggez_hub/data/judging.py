@@ -35,6 +35,9 @@ class PictureEvidence(Protocol):
 class Translator(Protocol):
     """Makes rows in further languages of rows."""
 
+    @property
+    def name(self) -> str: ...
+
     def translated(self, rows: list[dict[str, Any]], tally: Tally) -> Iterator[dict[str, Any]]: ...
 
 

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from ggez_hub.data.agreement import read_agreement
 from ggez_hub.data.judging import PictureEvidence, Translator
 from ggez_hub.data.plan import Plan
-from ggez_hub.data.scorers.base import Scorer
-from ggez_hub.data.scorers.column import ColumnScores
-from ggez_hub.data.spec import FilterSpec
+from ggez_hub.data.scorers.base import Scorer, ScorerRefused
+from ggez_hub.data.scorers.opening import open_scorer
+from ggez_hub.data.spec import FilterSpec, LanguageRule, PictureRule
 from ggez_hub.data.work import Work
-
-SCORERS: dict[str, Callable[[Any], Scorer]] = {"column": ColumnScores.of}
 
 
 @dataclass(frozen=True)
 class Models:
-    """What is needed of scorer, translator and a model of pictures."""
+    """Scorer, translator and picture evidence, as far as the spec asks for them.
+
+    `agreement` is that of the scorer with people, or `unmeasured`.
+    """
 
     spec: FilterSpec
     scorer: Scorer | None = None
+    agreement: dict[str, Any] | str = "unmeasured"
     evidence: PictureEvidence | None = None
     translator: Translator | None = None
 
@@ -35,19 +37,66 @@ class Models:
             "languages": sorted(self.scorer.languages),
             "threshold": spec.threshold,
             "comparison": spec.comparison,
-            "agreement": "unmeasured",
+            "agreement": self.agreement,
         }
 
     def translator_line(self) -> str:
-        """What the card says of the translator."""
-        return "none"
+        """What the card says of the translator: its id and its terms."""
+        spec = self.spec.translation
+        if spec == "none" or self.translator is None:
+            return "none"
+        return f"{self.translator.name} ({spec.license})"
 
 
 def open_models(plan: Plan, work: Work) -> Models:
-    """Open what the spec asks for; nothing is imported that it does not need."""
-    del work
+    """Open what the spec asks for; nothing is imported that it does not need.
+
+    Raises ScorerRefused, NoModel, BadPairs.
+    """
+    scorer, agreed = _scorer(plan)
+    return Models(plan.spec, scorer, agreed, _evidence(plan), _translator(plan, work))
+
+
+def _scorer(plan: Plan) -> tuple[Scorer | None, dict[str, Any] | str]:
     spec = plan.spec
-    scorer = None
-    if spec.reward != "none":
-        scorer = SCORERS[spec.reward.scorer.kind](spec.reward.scorer)
-    return Models(spec, scorer)
+    if spec.reward == "none":
+        return None, "unmeasured"
+    scorer = open_scorer(
+        spec.reward.scorer, plan.folder, trained=spec.base, texts=languages_kept(spec)
+    )
+    if spec.reward.agreement is None:
+        return scorer, "unmeasured"
+    measured = read_agreement(plan.folder / spec.reward.agreement)
+    if measured["scorer"] != scorer.name:
+        raise ScorerRefused(
+            f"the agreement in {spec.reward.agreement} is of {measured['scorer']}, not of "
+            f"{scorer.name}",
+            "Measure this scorer: `ggez-hub reward agreement`.",
+        )
+    return scorer, {key: measured[key] for key in ("agreement", "low", "high", "n", "ties")}
+
+
+def languages_kept(spec: FilterSpec) -> frozenset[str] | None:
+    """The languages that a text must have to be kept; None where others may pass too."""
+    rules = spec.keep_region.rules
+    if spec.keep_region.needed < len(rules):
+        return None
+    found = [frozenset(rule.languages) for rule in rules if isinstance(rule, LanguageRule)]
+    return frozenset.intersection(*found) if found else None
+
+
+def _evidence(plan: Plan) -> PictureEvidence | None:
+    rules = [rule for rule in plan.spec.keep_region.rules if isinstance(rule, PictureRule)]
+    if not rules:
+        return None
+    from ggez_hub.data.region.picture import Pictures
+
+    return Pictures.of(rules, plan.spec.region, plan.folder)
+
+
+def _translator(plan: Plan, work: Work) -> Translator | None:
+    if plan.spec.translation == "none":
+        return None
+    from ggez_hub.data.translation.augment import Augmenter
+
+    return Augmenter.of(plan.spec.translation, plan.folder, work.translations)

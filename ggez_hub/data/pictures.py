@@ -67,8 +67,8 @@ def picture_bytes(cell: Any, folder: Path | None) -> bytes:
         raise BadPicture("the file is missing") from None
 
 
-def opened(content: bytes) -> Image:
-    """The decoded picture, RGB or grey, upright; raises BadPicture."""
+def opened(content: bytes, *, draft: bool = False) -> Image:
+    """The decoded picture, upright; with `draft` perhaps smaller. Raises BadPicture."""
     require("PIL")
     from PIL import Image, ImageOps
 
@@ -79,7 +79,8 @@ def opened(content: bytes) -> Image:
             picture = Image.open(io.BytesIO(content), formats=FORMATS)
             if picture.width * picture.height > MAX_PIXELS:
                 raise BadPicture("it is too large")
-            picture.draft("RGB", DRAFT)
+            if draft:
+                picture.draft("RGB", DRAFT)
             picture.load()
             return ImageOps.exif_transpose(picture)
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
@@ -92,7 +93,7 @@ def look(content: bytes) -> Looked:
     import imagehash
     import numpy as np
 
-    grey = opened(content).convert("L")
+    grey = opened(content, draft=True).convert("L")
     digest = hashlib.sha256(content).digest()
     if float(np.asarray(grey).std()) < FLAT:
         return Looked(digest, None)

@@ -59,10 +59,13 @@ class Plan:
     @cached_property
     def digest(self) -> str:
         """The sha256 of what decides the result: the spec, the content of its sources and files."""
+        rules = self.spec.keep_region.rules
+        named = [name for rule in rules if (name := getattr(rule, "places", None))]
+        if self.spec.reward != "none" and self.spec.reward.agreement:
+            named.append(self.spec.reward.agreement)
         files = {
             name: sha256_file(self.folder / name) if (self.folder / name).is_file() else "absent"
-            for rule in self.spec.keep_region.rules
-            if (name := getattr(rule, "places", None))
+            for name in named
         }
         return digest_json(
             {

@@ -117,7 +117,9 @@ class PictureRule(Part):
     """
 
     evidence: Literal["picture"]
+    library: Literal["open_clip", "transformers"]
     model: str
+    revision: Revision = "main"
     threshold: float = Field(default=0.5, gt=0, lt=1)
     prompt: str = "a photo taken in {country}"
     countries: list[str] = Field(default=[])

@@ -2,6 +2,7 @@
 
     <digest>/screened/000007.arrow, .json   a part behind the stages that need no order
     <digest>/kept/000007.arrow, .json       what stays of it
+    translations.sqlite                     what was translated
     <digest>/held.sqlite, seen.sqlite       what is held out, and what was seen
 
 A file has its name only when it is whole. Another spec, or other inputs, have another digest.
@@ -45,6 +46,11 @@ class Work:
     def index(self, name: Literal["held", "seen"]) -> Path:
         """The file of what is held out, or of what was seen."""
         return self.folder / f"{name}.sqlite"
+
+    @property
+    def translations(self) -> Path:
+        """The file of translations; it outlives a change of the spec, but not the output."""
+        return self.folder.parent / "translations.sqlite"
 
     def table(self, stage: Stage, part: int) -> Path:
         """The Arrow file of a part."""

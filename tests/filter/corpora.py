@@ -234,3 +234,12 @@ def rows_of(out):
     for path in sorted((out / "data").glob("*.parquet")):
         found += pq.read_table(path).to_pylist()
     return found
+
+
+BASE = {"name": "s", "license": "x", "mapping": "sea-vl-crowdsourcing", "parquet": "a.parquet"}
+
+
+def reward(threshold=3, comparison=">", agreement=None, **keys):
+    """A reward filter, as a spec writes it; `keys` are the scorer's."""
+    return {"scorer": {"languages": ["en"]} | keys, "threshold": threshold, "comparison": comparison,
+            "agreement": agreement}  # fmt: skip

@@ -137,7 +137,7 @@ def test_rules_are_combined(keep, answers):
 
 
 def test_rules_on_pictures_stay_open_until_they_can_change_the_answer():
-    picture = {"evidence": "picture", "model": "m"}
+    picture = {"evidence": "picture", "model": "m", "library": "open_clip"}
     at_home, unknown = example(country="th"), example()
     assert rules(METADATA, picture, keep="any")(at_home)[0] is True
     assert rules(METADATA, picture, keep="any")(unknown)[0] is None

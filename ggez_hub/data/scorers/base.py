@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
-from ggez_hub.errors import GgezError, UsageProblem
+from ggez_hub.data.pictures import opened
+from ggez_hub.errors import UsageProblem
 
 # A row of the screened table (see ggez_hub.data.table): `image` with its bytes, `text`, `scores`.
 Scored: TypeAlias = Mapping[str, Any]
@@ -13,10 +14,6 @@ Scored: TypeAlias = Mapping[str, Any]
 
 class ScorerRefused(UsageProblem):
     """A scorer may not be used for this."""
-
-
-class ScorerFailed(GgezError):
-    """A scorer could not answer at all."""
 
 
 class Scorer(Protocol):
@@ -34,3 +31,9 @@ class Scorer(Protocol):
     def score(self, rows: Sequence[Scored]) -> list[float | None]:
         """A score for each row; None where the scorer gave none."""
         ...
+
+
+def with_pictures(rows: Sequence[Scored]) -> tuple[list[int], list[Any]]:
+    """The places of the rows that have a picture, and the pictures, RGB."""
+    places = [place for place, row in enumerate(rows) if row["image"]]
+    return places, [opened(rows[place]["image"]["bytes"]).convert("RGB") for place in places]

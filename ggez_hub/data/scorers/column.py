@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from ggez_hub.data.scorers.base import Scored
 from ggez_hub.data.scorers.spec import ColumnScorer
@@ -17,7 +18,9 @@ class ColumnScores:
     languages: frozenset[str]
 
     @classmethod
-    def of(cls, spec: ColumnScorer) -> ColumnScores:
+    def of(cls, spec: ColumnScorer, base: Path) -> ColumnScores:
+        """The scorer of a spec."""
+        del base
         return cls(spec.column, frozenset(spec.languages))
 
     @property

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, StringConstraints
 
-from ggez_hub.cards.schema import LanguageTag
+from ggez_hub.cards.schema import LanguageTag, Revision
 from ggez_hub.data.mapping import Column, Part
 
 Url: TypeAlias = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+(/\S*)?$")]
@@ -34,6 +34,7 @@ class ClipScorer(_Scorer):
     kind: Literal["clip_score"]
     library: Literal["open_clip", "transformers"]
     model: str
+    revision: Revision = "main"
     device: str = "cpu"
     batch: int = Field(default=32, ge=1)
 
@@ -43,6 +44,7 @@ class GenerativeScorer(_Scorer):
 
     kind: Literal["unified_reward"]
     model: str
+    revision: Revision = "main"
     device: str = "cpu"
     dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16"
     batch: int = Field(default=8, ge=1)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
-from ggez_hub.cards.schema import LanguageTag
+from ggez_hub.cards.schema import LanguageTag, Revision
 from ggez_hub.data.mapping import Part
 from ggez_hub.data.scorers.spec import Url
 
@@ -19,6 +19,7 @@ class Seq2Seq(Part):
 
     kind: Literal["seq2seq"]
     model: str
+    revision: Revision = "main"
     codes: dict[LanguageTag, str] = Field(default={})
     device: str = "cpu"
     batch: int = Field(default=16, ge=1)

@@ -1,0 +1,104 @@
+"""CLIP-like models: pictures and texts as vectors, whatever library they are for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ggez_hub.data.folders import Library, NoModel, transformers_library
+from ggez_hub.extras import require_of
+
+if TYPE_CHECKING:
+    import torch
+    from PIL.Image import Image
+
+Vectors: TypeAlias = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A model whose vectors have length 1; (N, D) float32 of N pictures or texts."""
+
+    embed_pictures: Callable[[list[Image]], torch.Tensor]
+    embed_texts: Callable[[list[str]], torch.Tensor]
+    batch: int
+
+    def pictures(self, pictures: Sequence[Image]) -> Vectors:
+        """The vectors of pictures."""
+        return self._vectors(pictures, self.embed_pictures)
+
+    def texts(self, texts: Sequence[str]) -> Vectors:
+        """The vectors of texts; longer texts than the model reads are cut."""
+        return self._vectors(texts, self.embed_texts)
+
+    def _vectors(self, items: Sequence[Any], embed: Callable[[list[Any]], torch.Tensor]) -> Vectors:
+        import torch
+
+        found = []
+        source = iter(items)
+        with torch.inference_mode():
+            while batch := list(islice(source, self.batch)):
+                vectors = embed(batch).float()
+                found.append((vectors / vectors.norm(dim=-1, keepdim=True)).cpu().numpy())
+        return np.concatenate(found) if found else np.zeros((0, 1), np.float32)
+
+
+def open_clip_like(folder: Path, library: Library, device: str, batch: int) -> Clip:
+    """Open a folder of either library; raises NoModel if it cannot be loaded."""
+    require_of("merge", "torch", library)
+    try:
+        return LIBRARIES[library](folder, device, batch)
+    except (OSError, RuntimeError, ValueError, KeyError, AttributeError) as error:
+        raise NoModel(f"{library} cannot load {folder} as a CLIP model: {error}") from error
+
+
+def _open_clip(folder: Path, device: str, batch: int) -> Clip:
+    import open_clip
+    import torch
+
+    source = f"local-dir:{folder}"
+    model, preprocess = open_clip.create_model_from_pretrained(source, device=device)
+    tokenizer = open_clip.get_tokenizer(source)
+    model.eval().requires_grad_(False)
+    return Clip(
+        lambda batch: model.encode_image(torch.stack([preprocess(p) for p in batch]).to(device)),
+        lambda batch: model.encode_text(tokenizer(batch).to(device)),
+        batch,
+    )
+
+
+def _transformers(folder: Path, device: str, batch: int) -> Clip:
+    library = transformers_library()
+    model = library.AutoModel.from_pretrained(folder, use_safetensors=True, local_files_only=True)
+    processor = library.AutoProcessor.from_pretrained(folder, local_files_only=True)
+    model.to(device).eval().requires_grad_(False)
+    # SigLIP was trained on texts that are padded to its full length.
+    padding = "max_length" if model.config.model_type.startswith("siglip") else True
+    text = {"padding": padding, "truncation": True, "return_tensors": "pt"}
+
+    def pictures(batch: list[Image]) -> torch.Tensor:
+        inputs = processor(images=batch, return_tensors="pt").to(device)
+        return _pooled(model.get_image_features(**inputs))
+
+    def texts(batch: list[str]) -> torch.Tensor:
+        return _pooled(model.get_text_features(**processor(text=batch, **text).to(device)))
+
+    return Clip(pictures, texts, batch)
+
+
+def _pooled(features: Any) -> torch.Tensor:
+    """The vectors themselves, which newer versions of transformers wrap."""
+    vectors: torch.Tensor = getattr(features, "pooler_output", features)
+    return vectors
+
+
+LIBRARIES: dict[str, Callable[[Path, str, int], Clip]] = {
+    "open_clip": _open_clip,
+    "transformers": _transformers,
+}

@@ -1,0 +1,47 @@
+"""A server that speaks the chat completions of OpenAI's protocol, as vLLM does."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Lock, Thread
+
+
+@contextmanager
+def serving(answer, *, failures=()):
+    """(address, requests): `answer` gets a message; `failures` are statuses that come first.
+
+    A request is (headers, body) as it came.
+    """
+    seen, waiting, lock = [], list(failures), Lock()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            with lock:
+                seen.append((dict(self.headers), body))
+                status = waiting.pop(0) if waiting else 200
+            content = b"busy"
+            if status == 200:
+                said = {"role": "assistant", "content": answer(body["messages"][0]["content"])}
+                content = json.dumps({"choices": [{"message": said}]}).encode()
+            self.send_response(status)
+            if status == 307:
+                self.send_header("Location", f"http://127.0.0.1:{server.server_port}/elsewhere")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/v1", seen
+    finally:
+        server.shutdown()
+        thread.join(timeout=5)
+        server.server_close()
