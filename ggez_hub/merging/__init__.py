@@ -1,6 +1,7 @@
 """Merging local folders through mergekit, exactly. It knows no Hub."""
 
 from ggez_hub.merging.deltas import BadAdapter, WrongBase
+from ggez_hub.merging.forms.local import write_adapter
 from ggez_hub.merging.merge import Adapter, MergeReport, merge, merge_into
 from ggez_hub.merging.output import NoSpace, OutputExists
 
@@ -13,4 +14,5 @@ __all__ = [
     "WrongBase",
     "merge",
     "merge_into",
+    "write_adapter",
 ]
