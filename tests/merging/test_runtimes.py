@@ -154,6 +154,7 @@ FLUX = "transformer.transformer_blocks.0.attn.to_q"
     ("form", "names", "scale", "comfy", "swap"),
     [
         ("diffusers", [UNET], 0.5, "no", "flag"),
+        ("diffusers", ["unet.mid_block.resnets.0.conv1"], 0.5, "flag", "flag"),
         ("diffusers", [FLUX], 0.5, "flag", "flag"),
         ("diffusers", [FLUX], 1.0, "yes", "flag"),
         ("kohya", ["lora_unet_mid_block_attentions_0_proj_in"], None, "yes", "flag"),

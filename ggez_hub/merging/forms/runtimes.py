@@ -159,8 +159,9 @@ def comfyui_answer(facts: Facts) -> Answer:
     put = f"copy {facts.folder}/{facts.file} to ComfyUI/models/loras and load it with LoraLoader"
     if facts.form == "kohya":
         return Answer("yes", "", (f"{put}, both strengths 1",))
-    if unet := [lora.module for lora in facts.loras if lora.module.startswith("unet.")]:
-        return Answer("no", f"ComfyUI does not know the name {unet[0]}: take --as kohya")
+    unet = [lora.module for lora in facts.loras if lora.module.startswith("unet.")]
+    if attention := [module for module in unet if ".to_" in module]:
+        return Answer("no", f"ComfyUI does not know the name {attention[0]}: take --as kohya")
     scales = sorted({float(f"{lora.scale:.9g}") for lora in facts.loras})
     if len(scales) > 1:
         return Answer("no", "ComfyUI does not read the scales, which differ between modules")
