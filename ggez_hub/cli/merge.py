@@ -148,6 +148,8 @@ def _tell(
     out: Output,
 ) -> None:
     report, merge = done.report, done.lock.merge
+    for remark in done.remarks:
+        out.note(f"note: {remark}")
     out.line(
         f"{target}: {report.tensors} tensors, {report.touched} of them changed, "
         f"{report.nbytes / 1e6:.1f} MB"
@@ -169,6 +171,7 @@ def _tell(
             "method": merge.method,
             "merge_digest": merge.digest,
             "lock": str(target / "ggez.lock"),
+            "remarks": list(done.remarks),
             "cosines": [
                 {"adapters": [names[pair.first], names[pair.second]], "cos": pair.value}
                 for pair in alike

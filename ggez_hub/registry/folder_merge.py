@@ -9,6 +9,8 @@ from typing import Any
 
 from ggez_hub.families import Family
 from ggez_hub.merging.adapters import FORMS
+from ggez_hub.merging.adapters.lora_file import lora_path
+from ggez_hub.merging.adapters.peft_config import read_any_config
 from ggez_hub.merging.merge import Adapter, MergeReport, merge_into, require_method
 from ggez_hub.merging.output import exclusive, whole_folder
 from ggez_hub.registry.adapter_files import parts_of
@@ -16,7 +18,8 @@ from ggez_hub.registry.lock import LOCK_NAME, record_outputs
 from ggez_hub.registry.merge_card import merge_card
 from ggez_hub.registry.merge_inputs import CARD_NAME, Source
 from ggez_hub.registry.merge_lock import Merge, MergedAdapter, MergedInput, MergeLock
-from ggez_hub.weights import sha256_files
+from ggez_hub.registry.training_metadata import told_by_config, told_by_metadata
+from ggez_hub.weights import read_header, sha256_files
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,19 @@ class FolderMerge:
 
     report: MergeReport
     lock: MergeLock
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Adapters that name another base than this one, as far as both are known by name.
+
+        A mirror of the base has the same weights under another name, so that it is no error.
+        """
+        base = self.lock.merge.base.repo
+        return tuple(
+            f"{a.name} says that it was trained on {a.trained_on}; this base is {base}"
+            for a in self.lock.merge.adapters
+            if base is not None and a.trained_on not in (None, base)
+        )
 
 
 def merge_folders(
@@ -80,7 +96,21 @@ def _adapter(adapter: WeightedSource) -> MergedAdapter:
     path = adapter.source.path
     form = next(form.name for form in FORMS if form.holds(path))
     files = sha256_files(path if path.is_dir() else path.parent, parts_of(form, path)[0])
-    return MergedAdapter(files=files, form=form, beta=adapter.beta, **_known(adapter.source))
+    return MergedAdapter(
+        files=files,
+        form=form,
+        beta=adapter.beta,
+        trained_on=_trained_on(path, form),
+        **_known(adapter.source),
+    )
+
+
+def _trained_on(path: Path, form: str) -> str | None:
+    """The repository that an adapter's own files name as its base, if they name one."""
+    if form == "PEFT folder":
+        return told_by_config(read_any_config(path)).base
+    lora = lora_path(path) if form == "LoRA file" else None
+    return None if lora is None else told_by_metadata(read_header(lora).metadata).base
 
 
 def _known(source: Source) -> dict[str, Any]:

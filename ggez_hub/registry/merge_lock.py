@@ -26,10 +26,11 @@ class MergedInput(Part):
 
 
 class MergedAdapter(MergedInput):
-    """An adapter with its form and its weight."""
+    """An adapter with its form and its weight, and the base that its own files name."""
 
     form: str
     beta: float = Field(ge=0)
+    trained_on: str | None = None
 
 
 class Merge(Part):

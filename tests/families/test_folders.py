@@ -9,6 +9,7 @@ import sys
 import pytest
 import torch
 import transformers
+from PIL import Image
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models
 
@@ -19,7 +20,7 @@ from ggez_hub.families.weight_sets import BadIndex, MissingShard, NoVariant
 from ggez_hub.merging import Adapter, merge
 from ggez_hub.weights import BadWeights
 
-from ..models import write_open_clip
+from ..models import write_lora, write_open_clip
 from .architectures import CLIP, LLAMA_MODEL, LLAVA_HUB, write_adapter, write_base, write_shards
 
 VLM = get_family("vlm")
@@ -191,6 +192,25 @@ def test_a_folder_in_two_formats_is_that_of_open_clip(tmp_path):
         merge(base, [Adapter(adapter, 0.5)], tmp_path / "out", family)
     (base / "open_clip_config.json").unlink()
     assert merge(base, [Adapter(adapter, 0.5)], tmp_path / "out", family).touched == 4
+
+
+def test_open_clip_loads_the_result(tmp_path):
+    (tmp_path / "base").mkdir()
+    base = write_open_clip(tmp_path / "base", torch.float32, buffer=False)
+    adapter = write_lora(tmp_path / "adapter", targets=["c_fc"])
+    family = detect_family(base)
+    merge(base, [Adapter(adapter, 0.5)], tmp_path / "out", family)
+    lines = family.loading_lines(family.layout(tmp_path / "out"), str(tmp_path / "out"))
+    names = {}
+    exec("\n".join(lines), names)  # noqa: S102 - the lines are ours
+    state = names["model"].state_dict()
+    merged = load_file(tmp_path / "out" / "open_clip_model.safetensors")
+    before = load_file(base / "open_clip_model.safetensors")
+    assert state.keys() == merged.keys()
+    assert all(torch.equal(state[name], tensor) for name, tensor in merged.items())
+    assert sum(not torch.equal(state[name], tensor) for name, tensor in before.items()) == 4
+    picture = names["preprocess"](Image.new("RGB", (40, 40)))
+    assert names["model"].encode_image(picture.unsqueeze(0)).isfinite().all()
 
 
 def tokenizer():

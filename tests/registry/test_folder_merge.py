@@ -129,6 +129,23 @@ class TestLeaves:
         assert card.data.base_model == "org/clip-th"
         assert commit in card.text
 
+    @pytest.mark.parametrize("named", ["org/clip-th", "org/another", "/home/me/clip", None])
+    def test_an_adapter_that_names_another_base(self, folders, tmp_path, named):
+        cached = tmp_path / "models--org--clip-th" / "snapshots" / ("0" * 40)
+        shutil.copytree(folders / "base", cached)
+        lora = shutil.copytree(folders / "lora", tmp_path / "lora")
+        path = lora / "adapter_config.json"
+        path.write_text(
+            json.dumps(json.loads(path.read_text()) | {"base_model_name_or_path": named})
+        )
+        arguments = ["--adapter", lora, "--beta", 0.2, "-o", tmp_path / "out", "--json"]
+        result = run("merge", "--base", cached, *arguments)
+        assert result.exit_code == 0, result.output
+        remark = "lora says that it was trained on org/another; this base is org/clip-th"
+        expected = [remark] if named == "org/another" else []
+        assert json.loads(result.stdout)["remarks"] == expected
+        assert ("note: " in result.stderr) == bool(expected)
+
 
 class TestVerify:
     def test_what_merge_left(self, folders, tmp_path):
