@@ -12,7 +12,10 @@ import yaml
 MAX_DEPTH = 64
 
 # Only text with one of these can hold an alias, a tag, or nest deeper than the indentation says.
-SUSPICIOUS = re.compile(r"[*!&\[{]|[-?:][ \t]+[-?](?:[ \t]|$)|^[ \t]{64}", re.MULTILINE)
+# An empty list or mapping, which every card has that we write, holds nothing.
+SUSPICIOUS = re.compile(
+    r"[*!&]|\[(?!\])|\{(?!\})|[-?:][ \t]+[-?](?:[ \t]|$)|^[ \t]{64}", re.MULTILINE
+)
 
 
 class BadYaml(ValueError):

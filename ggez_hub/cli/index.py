@@ -24,15 +24,19 @@ def index_command() -> None:
     show_default=True, help="The file to write.",
 )  # fmt: skip
 @click.option("--skip-bad", is_flag=True, help="Leave out cards that are off, and say so.")
+@click.option(
+    "--previous", type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="An index file of yours: cards that have not changed since are taken from it.",
+)  # fmt: skip
 @output_options
-def build(cards: Path, output: Path, skip_bad: bool, out: Output) -> None:
+def build(cards: Path, output: Path, skip_bad: bool, previous: Path | None, out: Output) -> None:
     """Make the index file of the cards below CARDS (<region>/<family>/<name>.md).
 
     The same cards give the same bytes. Publish it beside them: docs/registry.md.
     """
     from ggez_hub.registry.index_build import build_index
 
-    built = build_index(cards, output, skip_bad=skip_bad)
+    built = build_index(cards, output, skip_bad=skip_bad, previous=previous)
     for bad in built.bad:
         out.note(f"left out: {bad.reason}")
     out.line(

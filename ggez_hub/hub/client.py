@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from ggez_hub.hub.jobs import Spent
 
 PARALLEL_DOWNLOADS = 4
+COMMIT = re.compile(r"[0-9a-f]{40}")
+DIGEST = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 # A card or a configuration; what claims to be more is no text for people.
 MAX_TEXT_BYTES = 8_000_000
@@ -92,11 +95,11 @@ class Hub:
             seen = patiently(lambda: self._api.get_hf_file_metadata(url=url))
         except EntryNotFoundError:
             return None
-        if seen.commit_hash is None or seen.etag is None or seen.size is None:
+        commit, tag = seen.commit_hash or "", seen.etag or ""
+        if not (COMMIT.fullmatch(commit) and DIGEST.fullmatch(tag)) or seen.size is None:
             raise ChangedFile(f"{self.endpoint} does not say which {path} of {repo} it has")
         # The tag of a large file is its sha256, that of a small one git's id.
-        sha256 = seen.etag if len(seen.etag) == 64 else None
-        return seen.commit_hash, HubFile(path, seen.size, seen.etag, sha256)
+        return commit, HubFile(path, seen.size, tag, tag if len(tag) == 64 else None)
 
     def discover(self, tags: Sequence[str]) -> list[tuple[str, str]]:
         """Models that carry all `tags`, as (repository, commit), sorted by name."""

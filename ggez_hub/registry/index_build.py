@@ -5,19 +5,29 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 from ggez_hub.cards import BadCard, CardDocument, parse_card
 from ggez_hub.cards.document import read_text
 from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.selection import ranking_rows
 from ggez_hub.registry.entries import Summary, text_digest
-from ggez_hub.registry.index_file import APPLICATION_ID, COLUMNS, FORMAT, SCHEMA, Row, pack_ranking
+from ggez_hub.registry.index_file import (
+    APPLICATION_ID,
+    COLUMNS,
+    FORMAT,
+    SCHEMA,
+    Row,
+    pack_ranking,
+    read_index,
+)
+from ggez_hub.weights import sha256_file
 
 # Starting processes takes as long as reading so many cards.
 CARDS_BEFORE_PROCESSES = 200
@@ -25,6 +35,10 @@ CHUNK = 32
 PAGE_SIZE = 4096
 # SQLite notes its own version at this place of the file; it decides nothing.
 VERSION_AT, VERSION = 96, 3_040_001
+
+
+# A row with its packed ranking.
+Packed: TypeAlias = tuple[Row, bytes]
 
 
 class BadCards(GgezError):
@@ -49,35 +63,48 @@ class Built:
     bad: tuple[BadEntry, ...]
 
 
-def build_index(cards: Path, out: Path, *, skip_bad: bool = False) -> Built:
+def build_index(
+    cards: Path, out: Path, *, skip_bad: bool = False, previous: Path | None = None
+) -> Built:
     """Write the index of the cards below `cards` (<region>/<family>/<name>.md) as the file `out`.
 
     Raises BadCards, and writes nothing, if a card is off; with `skip_bad` it is left out, and the
-    file says so. The same cards give the same bytes with the same SQLite.
+    file says so. The same cards give the same bytes with the same SQLite. Of `previous`, an index
+    file of ours, cards that have not changed since are taken as they are; raises BadIndex.
     """
-    found = list(_read_all(cards))
-    bad = tuple(entry for entry in found if isinstance(entry, BadEntry))
+    rows = read_index(previous).rows if previous else ()
+    known = {(row.path, row.sha256): (row, packed) for row, packed in rows}
+    found = list(_read_all(cards, known))
+    bad = tuple(
+        sorted((entry for entry in found if isinstance(entry, BadEntry)), key=lambda b: b.path)
+    )
     if bad and not skip_bad:
         raise BadCards(
             f"{len(bad)} of {len(found)} cards are off\n" + "\n".join(b.reason for b in bad),
             "Mend them, or leave them out with --skip-bad.",
         )
-    rows = [entry for entry in found if not isinstance(entry, BadEntry)]
     # Adapters of a region lie together, so that a query reads few pages.
-    rows.sort(key=lambda entry: (entry[0].region, entry[0].path))
+    good = [entry for entry in found if not isinstance(entry, BadEntry)]
+    good.sort(key=lambda entry: (entry[0].region, entry[0].path))
     out.parent.mkdir(parents=True, exist_ok=True)
     partial_file = out.with_name(f".{out.name}.{os.getpid()}.partial")
     try:
-        _write(partial_file, rows, bad)
+        _write(partial_file, good, bad)
         partial_file.replace(out)
     finally:
         partial_file.unlink(missing_ok=True)
-    return Built(len(rows), len({row.region for row, _ in rows}), out.stat().st_size, bad)
+    return Built(len(good), len({row.region for row, _ in good}), out.stat().st_size, bad)
 
 
-def _read_all(cards: Path) -> Iterator[tuple[Row, bytes] | BadEntry]:
-    """Every card below `cards`, sorted by path, read by as many processes as there are cores."""
-    paths = sorted(p.relative_to(cards).as_posix() for p in cards.glob("*/*/*.md"))
+def _read_all(cards: Path, known: Mapping[tuple[str, str], Packed]) -> Iterator[Packed | BadEntry]:
+    """Every card below `cards` that is not known, read by as many processes as there are cores."""
+    paths = []
+    for path in sorted(p.relative_to(cards).as_posix() for p in cards.glob("*/*/*.md")):
+        same = known.get((f"cards/{path}", sha256_file(cards / path))) if known else None
+        if same is not None:
+            yield same
+        else:
+            paths.append(path)
     read = partial(read_entry, cards)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     if len(paths) < CARDS_BEFORE_PROCESSES or cores == 1:
@@ -87,7 +114,7 @@ def _read_all(cards: Path) -> Iterator[tuple[Row, bytes] | BadEntry]:
         yield from pool.map(read, paths, chunksize=CHUNK)
 
 
-def read_entry(cards: Path, path: str) -> tuple[Row, bytes] | BadEntry:
+def read_entry(cards: Path, path: str) -> Packed | BadEntry:
     """The row of the card at `path` below `cards`, with its packed ranking."""
     listed = f"cards/{path}"
     try:
@@ -97,7 +124,7 @@ def read_entry(cards: Path, path: str) -> tuple[Row, bytes] | BadEntry:
         return BadEntry(listed, problem.message)
 
 
-def _row(document: CardDocument, path: str, text: str) -> tuple[Row, bytes]:
+def _row(document: CardDocument, path: str, text: str) -> Packed:
     card = document.card
     if card.adapter is None:
         raise BadCard(f"{path}: ggez.adapter: is missing; it says where the adapter lies")
@@ -114,7 +141,7 @@ def _row(document: CardDocument, path: str, text: str) -> tuple[Row, bytes]:
     return row, pack_ranking({} if card.curve == "unknown" else ranking_rows(card.curve))
 
 
-def _write(path: Path, rows: Sequence[tuple[Row, bytes]], bad: Sequence[BadEntry]) -> None:
+def _write(path: Path, rows: Sequence[Packed], bad: Sequence[BadEntry]) -> None:
     names = (*COLUMNS, "ranking")
     marks = ", ".join("?" * len(names))
     with closing(sqlite3.connect(path, isolation_level=None)) as file:

@@ -16,7 +16,7 @@ from ggez_hub.embedded.store import HubStore
 from ggez_hub.hub import Hub
 from ggez_hub.registry import index, index_build
 from ggez_hub.registry.index import INDEX_FILE, INDEX_REPO, NoIndex, accepted_entries
-from ggez_hub.registry.index_build import BadCards, build_index
+from ggez_hub.registry.index_build import BadCards, build_index, read_entry
 from ggez_hub.registry.index_file import BadIndex, read_index, unpack_ranking
 from ggez_hub.registry.request import Request
 from ggez_hub.registry.resolver import NoAdapter, resolve
@@ -115,6 +115,22 @@ def test_the_same_cards_give_the_same_bytes(copied, built, tmp_path, monkeypatch
     monkeypatch.setattr(index_build, "CARDS_BEFORE_PROCESSES", 0)
     build_index(copied, tmp_path / "again.sqlite")
     assert (tmp_path / "again.sqlite").read_bytes() == built.read_bytes()
+
+
+def test_unchanged_cards_are_taken_from_an_earlier_file(copied, built, tmp_path, monkeypatch):
+    (changed,) = copied.glob("th/*/*.md")
+    changed.write_text(changed.read_text() + "More.\n")
+    build_index(copied, tmp_path / "whole.sqlite")
+    read = []
+
+    def counted(cards, path):
+        read.append(path)
+        return read_entry(cards, path)
+
+    monkeypatch.setattr(index_build, "read_entry", counted)
+    build_index(copied, tmp_path / "quick.sqlite", previous=built)
+    assert read == ["th/embedding/clip-emoji-th.md"]
+    assert (tmp_path / "quick.sqlite").read_bytes() == (tmp_path / "whole.sqlite").read_bytes()
 
 
 def break_one(cards):
