@@ -122,8 +122,10 @@ def _tell_recipes(numbers: tuple[str, ...], out: Output) -> None:
     found = paper_recipes(numbers)
     for recipe in found:
         out.line(f"# {recipe.path}\n{recipe.text}")
-    out.line("# This version cannot run them: there is no command yet that sweeps beta on a GPU.")
-    out.line("# They say what to run: models, betas, tasks, and what each table rests on.")
+    out.line(
+        "# Printed, not run: `ggez-hub sweep` measures open_clip models, and these are models of"
+    )
+    out.line("# transformers and diffusers. They say what to run and what each table rests on.")
     out.document(
         {"runnable": False, "recipes": [{"path": str(r.path), **r.content} for r in found]}
     )

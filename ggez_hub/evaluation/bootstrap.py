@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,7 +43,11 @@ class Draws:
 
 def draw(pictures: Sequence[str], draws: int = DRAWS, seed: int = SEED) -> Draws:
     """Draw from the different `pictures`, in the order of their ids."""
-    names = sorted(set(pictures))
+    return _draw(tuple(sorted(set(pictures))), draws, seed)
+
+
+@lru_cache(maxsize=4)  # the tasks of a suite ask about the same pictures, at every beta
+def _draw(names: tuple[str, ...], draws: int, seed: int) -> Draws:
     size = len(names)
     stream = np.random.RandomState(seed)
     picked = stream.randint(0, size, size=(draws, size)) + size * np.arange(draws)[:, None]

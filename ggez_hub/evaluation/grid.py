@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from ggez_hub.cards.schema import CountryScore, CurveRow
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.embedding import EmbeddingModel
+from ggez_hub.evaluation.evidence import TaskRecord
 from ggez_hub.evaluation.items import read_items
 from ggez_hub.evaluation.outcomes import Cell, Outcomes
 from ggez_hub.evaluation.questions import Questions, ask
+from ggez_hub.evaluation.recording import recorded
 from ggez_hub.evaluation.scores import Score, score_of
 from ggez_hub.evaluation.task import BadTask, SplitName, Task
 from ggez_hub.families import Family
@@ -63,6 +65,25 @@ class Measurement:
     def scores(self) -> dict[Cell, Score]:
         """The score of every cell."""
         return {cell: score_of(outcomes) for cell, outcomes in self.outcomes.items()}
+
+    def records(self) -> dict[str, TaskRecord]:
+        """What a results folder has to know of the tasks."""
+        return {
+            task.id: TaskRecord(
+                metric=task.metric,
+                side=task.side,
+                regions=task.regions,
+                language=task.language,
+                dataset=task.dataset.repo,
+                revision=task.dataset.revision,
+                digests={
+                    split: task.digest_on(self.data[path])
+                    for split, path in task.splits.items()
+                    if path in self.data
+                },
+            )
+            for task in self.tasks
+        }
 
     def curve(
         self, measured_by: Literal["self", "registry"], evaluator: str, predictions_sha256: str
@@ -119,17 +140,20 @@ def measure(
     splits: Sequence[SplitName] = ("validation", "test"),
     progress: Progress | None = None,
     answers: Answers | None = None,
+    *,
+    details: bool = False,
 ) -> Measurement:
     """Ask every task of base + beta * Delta for every beta.
 
     All folders are local, nothing is fetched; all tasks are of the dataset in `dataset_folder`.
-    Without an adapter the only beta is 0. Betas that `answers` holds are not asked again. Raises UsageProblem, BadTask, BadItems, and what opening
-    the model raises.
+    Without an adapter the only beta is 0. Betas that `answers` holds are not asked again. With
+    `details` each answer records its picture, prompt, country, language and category. Raises
+    UsageProblem, BadTask, BadItems, and what opening the model raises.
     """
     keys = [beta_key(beta) for beta in betas]
     if len(set(keys)) != len(keys) or not keys:
         raise UsageProblem(f"the betas {', '.join(keys) or '(none)'} have to be different numbers")
-    asked = _ask_all(tasks, dataset_folder, splits)
+    asked = _ask_all(tasks, dataset_folder, splits, details=details)
     known = {beta: answers.load(beta) if answers else None for beta in betas}
     encoder: _Encoder | None = None
     outcomes: dict[Cell, Outcomes] = {}
@@ -204,7 +228,9 @@ class _Encoder:
         return self._texts[texts]
 
 
-def _ask_all(tasks: Sequence[Task], dataset_folder: Path, splits: Sequence[SplitName]) -> Asked:
+def _ask_all(
+    tasks: Sequence[Task], dataset_folder: Path, splits: Sequence[SplitName], *, details: bool
+) -> Asked:
     if not tasks or not splits:
         raise UsageProblem("a measurement needs at least one task and one split")
     if len({task.id for task in tasks}) != len(tasks):
@@ -223,5 +249,8 @@ def _ask_all(tasks: Sequence[Task], dataset_folder: Path, splits: Sequence[Split
             items = read_items(dataset_folder / path, task.columns)
             # Tasks in many languages ask about the same pictures: they are kept once.
             pictures = shared.setdefault((path, task.columns.image), items.pictures)
-            asked[task.id, split] = (pictures, ask(task, items))
+            questions = ask(task, items)
+            if details:
+                questions = recorded(task, items, questions)
+            asked[task.id, split] = (pictures, questions)
     return asked

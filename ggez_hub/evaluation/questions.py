@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ggez_hub.evaluation.items import BadItems, Items
-from ggez_hub.evaluation.outcomes import Outcomes
+from ggez_hub.evaluation.outcomes import Details, Outcomes
 from ggez_hub.evaluation.task import Metric, Task
 
 OPTIONS = 4
@@ -39,6 +39,7 @@ class Questions:
     options    (n, k) rows of the candidates' embeddings
     right      (n, k) bool
     option_ids ids of the rows of the candidates' embeddings
+    details    what is recorded of each answer beside the answer, if anything is
     """
 
     items: tuple[str, ...]
@@ -49,6 +50,7 @@ class Questions:
     options: Rows
     right: NDArray[np.bool_]
     option_ids: tuple[str, ...]
+    details: Details | None = None
 
     def answer(self, pictures: NDArray[np.float32], texts: NDArray[np.float32]) -> Outcomes:
         """Answer by cosine: `pictures` (N, d) and `texts` (len(self.texts), d), unit rows."""
@@ -68,7 +70,14 @@ class Questions:
             rank=rank.astype(np.int32),
             correct=correct,
             chance=self.right.mean(axis=1),
+            details=self._details(similarity),
         )
+
+    def _details(self, similarity: NDArray[np.float32]) -> Details | None:
+        """What is recorded, with the similarities of the options where they are few."""
+        if self.details is None or self.options.shape[1] > OPTIONS:
+            return self.details
+        return replace(self.details, log_likelihoods=tuple(map(tuple, similarity.tolist())))
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,8 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from ggez_hub.cards import AlphaRecord
 from ggez_hub.errors import UsageProblem
-from ggez_hub.evaluation.evidence import Evidence, TaskRecord
-from ggez_hub.evaluation.grid import Measurement, Progress, beta_key, measure, model_digests
+from ggez_hub.evaluation.evidence import Evidence
+from ggez_hub.evaluation.grid import Progress, beta_key, measure, model_digests
 from ggez_hub.evaluation.leakage import refuse_leaks
 from ggez_hub.evaluation.outcomes import Cell, Outcomes
 from ggez_hub.evaluation.predictions import read_predictions, write_predictions
@@ -135,11 +135,12 @@ def sweep(
         splits=_splits(tasks),
         progress=progress,
         answers=kept,
+        details=True,
     )
     header = {
         "region": region.id,
         "alpha": alpha,
-        "tasks": {task.id: _record(task, measured) for task in tasks},
+        "tasks": measured.records(),
         "data": trained_on if trained_on == "unknown" else list(trained_on),
         "measured_by": measured_by,
         "evaluator": evaluator,
@@ -171,22 +172,6 @@ def _splits(tasks: Sequence[Task]) -> tuple[SplitName, ...]:
     shared = set.intersection(*(set(task.splits) for task in tasks))
     names: tuple[SplitName, ...] = ("validation", "test")
     return tuple(name for name in names if name in shared)
-
-
-def _record(task: Task, measured: Measurement) -> TaskRecord:
-    return TaskRecord(
-        metric=task.metric,
-        side=task.side,
-        regions=task.regions,
-        language=task.language,
-        dataset=task.dataset.repo,
-        revision=task.dataset.revision,
-        digests={
-            split: task.digest_on(measured.data[path])
-            for split, path in task.splits.items()
-            if path in measured.data
-        },
-    )
 
 
 def _data(tasks: Sequence[Task], folder: Path) -> dict[str, str]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from ggez_hub.errors import UsageProblem
@@ -12,11 +14,14 @@ from ggez_hub.evaluation import embedding
 from ggez_hub.evaluation.grid import BETAS, beta_key, measure
 from ggez_hub.evaluation.outcomes import Cell
 from ggez_hub.evaluation.predictions import rescore, write_predictions
+from ggez_hub.evaluation.results import curve_of, write_results
 from ggez_hub.evaluation.task import BadTask
+from ggez_hub.evaluation.verification import verify_evidence
 from ggez_hub.families import get_family
 from ggez_hub.merging import Adapter, merge
 from ggez_hub.weights import sha256_file
 from tests.evaluation.conftest import make_task
+from tests.evaluation.results import header
 
 FAMILY = get_family("embedding")
 TASKS = [
@@ -113,6 +118,37 @@ def test_a_curve_follows_from_the_predictions(base, text_lora, dataset, tmp_path
     world = curve["0"]["colours-en-text-to-image-r1/validation"]
     assert (world.side, world.by_country) == ("global", {})
     assert world.model != thai.model
+
+
+def test_details_say_what_was_asked(base, text_lora, dataset, tmp_path):
+    found = measure(base, text_lora, FAMILY, TASKS, dataset, betas=(0, 1), details=True)
+    plain = measure(base, text_lora, FAMILY, TASKS, dataset, betas=(0, 1))
+    rows = pq.read_table(dataset / "data" / "test.parquet").to_pylist()
+    hashes = {row["id"]: hashlib.sha256(row["image"]["bytes"]).hexdigest() for row in rows}
+    for task in TASKS:
+        cell = Cell(1, task.id, "test")
+        asked, details = found.outcomes[cell], found.outcomes[cell].details
+        assert asked.predicted == plain.outcomes[cell].predicted
+        assert details.images == tuple(hashes[item] for item in asked.items)
+        assert set(details.countries) == ({None} if task.side == "global" else {"th"})
+        assert set(details.languages) == {task.language}
+        assert details.prompts == found.outcomes[Cell(0, task.id, "test")].details.prompts
+        # A text that is searched for, four options, or all names: three kinds of prompt.
+        different = {"text_to_image_r1": len(asked), "choice_4": len(asked), "image_to_text_r1": 1}
+        assert len(set(details.prompts)) == different[task.metric]
+        if task.metric == "choice_4":
+            scores = np.array(details.log_likelihoods)
+            assert scores.shape == (11, 4)
+            # The right option is the first.
+            assert np.array_equal(scores[:, 0] > scores[:, 1:].max(axis=1), asked.correct)
+    evidence = write_results(
+        tmp_path, header(tasks=found.records(), data=["a/b"], models=found.models), found.outcomes
+    )
+    assert evidence.header.tasks[TASKS[1].id].dataset == "ggez-world/colours"
+    assert verify_evidence(tmp_path).problems == ()
+    curve = curve_of(evidence)
+    measured = found.curve("self", "unknown", evidence.header.sha256)
+    assert curve == measured
 
 
 def test_a_model_digest_covers_base_adapter_and_beta(base, text_lora, both_lora, dataset):

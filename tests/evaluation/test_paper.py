@@ -180,7 +180,7 @@ def test_the_recipes_are_those_of_the_tables():
     found = {recipe.path.stem: recipe.content for recipe in paper_recipes()}
     assert set(found) == {"vlm", "diffusion", "embedding"}
     for content in found.values():
-        assert content["kind"] == "sweep"
+        assert content["kind"] == "paper-sweep"
         table = tables()[content["tables"][0]]
         # Base, the merges that the paper prints in per cent, and the fine-tune.
         shown = {int(n.rsplit(" ", 1)[1].rstrip("%")) / 100 for n in table.rows if n.endswith("%")}
@@ -189,7 +189,7 @@ def test_the_recipes_are_those_of_the_tables():
     result = run("2604.11490", "--run", "--table", "1")
     assert result.exit_code == 0
     assert "google/gemma-3-27b-it" in result.stdout
-    assert "cannot run them" in result.stdout
+    assert "Printed, not run" in result.stdout
     assert "siglip2" not in result.stdout
     assert json.loads(run("2604.11490", "--run", "--json").stdout)["runnable"] is False
     with pytest.raises(UsageProblem):
