@@ -6,7 +6,7 @@ import functools
 import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
 import click
@@ -20,10 +20,14 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class Output:
-    """How this command speaks: to people, as one JSON document, or hardly at all."""
+    """How this command speaks: to people, as one JSON document, or hardly at all.
+
+    `said` collects what was said to people.
+    """
 
     as_json: bool = False
     quiet: bool = False
+    said: list[str] = field(default_factory=list)
 
     @property
     def for_people(self) -> bool:
@@ -33,6 +37,7 @@ class Output:
     def line(self, text: str = "") -> None:
         """A line of the answer, for people."""
         if self.for_people:
+            self.said.append(text)
             click.echo(text)
 
     def note(self, text: str) -> None:
@@ -61,7 +66,10 @@ class Output:
             table.add_row(*row)
         # A pipe has no width: nothing is cut there.
         width = None if sys.stdout.isatty() else 160
-        Console(highlight=False, width=width).print(table)
+        console = Console(highlight=False, width=width)
+        with console.capture() as drawn:
+            console.print(table)
+        self.line(drawn.get().removesuffix("\n"))
 
     def progress(self, unit: Literal["bytes", "steps"] = "bytes") -> Progress:
         """A progress display on stderr, live only on a terminal."""

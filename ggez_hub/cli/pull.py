@@ -33,6 +33,7 @@ from ggez_hub.registry.request import Request
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be done and what it costs.")
 @click.option("--explain", is_flag=True, help="List every candidate with its reason.")
+@click.option("--verify", is_flag=True, help="Read every byte of a folder that is there already.")
 @click.option("--offline", is_flag=True, help="Use the cache only.")
 @hub_option
 @output_options
@@ -43,6 +44,7 @@ def pull_command(
     lock_file: Path | None,
     dry_run: bool,
     explain: bool,
+    verify: bool,
     offline: bool,
     hub: str,
     out: Output,
@@ -58,14 +60,19 @@ def pull_command(
     if lock_file is not None and not locked:
         raise UsageProblem("--lock names the lock file of --locked", "Add --locked.")
 
+    from ggez_hub.cli.again import say_again
     from ggez_hub.hubs import connect
     from ggez_hub.regions import find_region
 
     region = find_region(request.region)
     target = target or Path(f"ggez-{region.id}")
-    tell_region(request, out)
     with connect(hub, quiet=out.quiet) as server:
+        plain = not (locked or dry_run or explain or verify or offline)
+        if plain and say_again(request, server, target, out):
+            return
+        tell_region(request, out)
         from ggez_hub.cli.pulling import Mode, run
 
-        mode = Mode(target, locked, lock_file, dry_run, explain, offline)
-        run(request, server, mode, out)
+        run(
+            request, server, Mode(target, locked, lock_file, dry_run, explain, verify, offline), out
+        )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from ggez_hub.cli.again import THERE, WRITTEN, remember
 from ggez_hub.cli.loading import tell_runtimes
 from ggez_hub.cli.output import Output
 from ggez_hub.cli.resolving import as_document, tell_obligations, tell_resolution, tell_table
@@ -14,7 +15,8 @@ from ggez_hub.hub import Hub
 from ggez_hub.merging.forms.runtimes import as_list
 from ggez_hub.regions import find_region
 from ggez_hub.registry.kinds import form_of
-from ggez_hub.registry.lock import LOCK_NAME, Lock, read_lock
+from ggez_hub.registry.lock import Lock, read_lock
+from ggez_hub.registry.places import INDEX_REPO, LOCK_NAME
 from ggez_hub.registry.plan import Plan, carry_out, plan, plan_locked
 from ggez_hub.registry.preflight import Preflight, preflight
 from ggez_hub.registry.pull import Pulled
@@ -31,6 +33,7 @@ class Mode:
     lock_file: Path | None = None
     dry_run: bool = False
     explain: bool = False
+    verify: bool = False
     offline: bool = False
 
 
@@ -52,9 +55,16 @@ def run(request: Request, hub: Hub, mode: Mode, out: Output) -> Pulled | None:
         what, total = _work(resolution)
         task = progress.add_task(what, total=total)
         pulled = carry_out(
-            planned, hub, mode.target, wrote=lambda nbytes: progress.advance(task, nbytes)
+            planned,
+            hub,
+            mode.target,
+            wrote=lambda nbytes: progress.advance(task, nbytes),
+            verify=mode.verify,
         )
-    _tell_result(pulled, planned, out)
+    document = _tell_result(pulled, planned, out)
+    card = resolution.adapters[0].card
+    if not (mode.locked or mode.explain or planned.warnings) and card.repo == INDEX_REPO:
+        remember(request, hub, mode.target, card.revision, out, document)
     return pulled
 
 
@@ -96,9 +106,10 @@ def _tell_preflight(costs: Preflight, out: Output) -> None:
     out.document(costs.as_dict())
 
 
-def _tell_result(pulled: Pulled, planned: Plan, out: Output) -> None:
+def _tell_result(pulled: Pulled, planned: Plan, out: Output) -> dict[str, Any]:
+    """Say what is there now; returns it as it is for --json."""
     table, resolution = planned.table, pulled.lock.resolution
-    what = "is there already, with the same merge digest" if pulled.reused else "written"
+    what = THERE if pulled.reused else WRITTEN
     out.line(f"{pulled.model} {what}; {pulled.folder / LOCK_NAME} pins every input")
     tell_table(table, out)
     form, shown = form_of(resolution), str(pulled.model)
@@ -109,13 +120,13 @@ def _tell_result(pulled: Pulled, planned: Plan, out: Output) -> None:
         facts = form.facts(resolution, shown, pulled.model)
         tell_runtimes(facts, out)
         where = {"runtimes": as_list(facts)}
-    out.document(
-        {
-            "out": str(pulled.folder),
-            "model": str(pulled.model),
-            "lock": str(pulled.folder / LOCK_NAME),
-            "reused": pulled.reused,
-            **as_document(resolution, planned.obligations, table),
-            **where,
-        }
-    )
+    document = {
+        "out": str(pulled.folder),
+        "model": str(pulled.model),
+        "lock": str(pulled.folder / LOCK_NAME),
+        "reused": pulled.reused,
+        **as_document(resolution, planned.obligations, table),
+        **where,
+    }
+    out.document(document)
+    return document

@@ -81,7 +81,7 @@ def retune_command(
 def _publish(found: Retuned, repo: str | None, hub: Hub) -> _Published:
     from ggez_hub.cards import parse_card, render_card
     from ggez_hub.hub.proposals import propose
-    from ggez_hub.registry.index import CARD_NAME
+    from ggez_hub.registry.places import CARD_NAME
     from ggez_hub.registry.retune import retuned_card
 
     target = repo or found.stored.repo

@@ -28,7 +28,7 @@ def verify_command(place: Path, out: Output) -> None:
     recomputed from the predictions, without a model.
     """
     from ggez_hub.evaluation.evidence import CARD, RESULTS
-    from ggez_hub.registry.lock import LOCK_NAME
+    from ggez_hub.registry.places import LOCK_NAME
 
     names = (RESULTS, CARD)
     folder = place.is_dir()
@@ -42,8 +42,9 @@ def verify_command(place: Path, out: Output) -> None:
 
 def _verify_lock(folder: Path, out: Output) -> None:
     from ggez_hub.registry import merge_card, result_card
-    from ggez_hub.registry.lock import LOCK_NAME, Differs, differences
+    from ggez_hub.registry.lock import Differs, differences
     from ggez_hub.registry.merge_lock import MergeLock, read_any_lock
+    from ggez_hub.registry.places import LOCK_NAME
 
     lock = read_any_lock(folder / LOCK_NAME)
     found = differences(lock, folder, digests=True)

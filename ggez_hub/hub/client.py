@@ -20,10 +20,11 @@ from ggez_hub.hub.patience import patiently
 if TYPE_CHECKING:
     import datetime
 
-    from huggingface_hub import HfApi
+    from huggingface_hub import HfApi, HfFileMetadata
 
     from ggez_hub.hub.jobs import Spent
 
+LIBRARY = "ggez-hub"
 PARALLEL_DOWNLOADS = 4
 COMMIT = re.compile(r"[0-9a-f]{40}")
 DIGEST = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -57,7 +58,7 @@ class Hub:
 
         guard_client()
         # Without a token of our own the client would send the stored one: False forbids it.
-        return HfApi(endpoint=self.endpoint, token=self.token or False, library_name="ggez-hub")
+        return HfApi(endpoint=self.endpoint, token=self.token or False, library_name=LIBRARY)
 
     def at_commit(self, repo: str, revision: str, repo_type: str = "model") -> RepoAtCommit:
         """A repository at the commit that `revision` names now, by one request.
@@ -87,12 +88,10 @@ class Hub:
         None if there is no such file; raises what the client raises (RevisionNotFoundError if there
         is no commit yet), and ChangedFile if the hub does not say how large the file is.
         """
-        from huggingface_hub import hf_hub_url
         from huggingface_hub.errors import EntryNotFoundError
 
-        url = hf_hub_url(repo, path, repo_type=repo_type, revision="main", endpoint=self.endpoint)
         try:
-            seen = patiently(lambda: self._api.get_hf_file_metadata(url=url))
+            seen = self._head(repo, path, repo_type)
         except EntryNotFoundError:
             return None
         commit, tag = seen.commit_hash or "", seen.etag or ""
@@ -100,6 +99,29 @@ class Hub:
             raise ChangedFile(f"{self.endpoint} does not say which {path} of {repo} it has")
         # The tag of a large file is its sha256, that of a small one git's id.
         return commit, HubFile(path, seen.size, tag, tag if len(tag) == 64 else None)
+
+    def newest_commit(self, repo: str, path: str, repo_type: str = "model") -> str | None:
+        """The commit of the branch `main`, by asking for a file that need not be there.
+
+        None if the hub does not say. One small request, and no more of the client is imported.
+        """
+        from huggingface_hub.errors import HfHubHTTPError
+
+        try:
+            return self._head(repo, path, repo_type).commit_hash
+        except HfHubHTTPError as error:
+            return error.response.headers.get("X-Repo-Commit")
+
+    def _head(self, repo: str, path: str, repo_type: str) -> HfFileMetadata:
+        from huggingface_hub import get_hf_file_metadata, hf_hub_url
+
+        guard_client()
+        url = hf_hub_url(repo, path, repo_type=repo_type, revision="main", endpoint=self.endpoint)
+        return patiently(
+            lambda: get_hf_file_metadata(
+                url, token=self.token or False, library_name=LIBRARY, endpoint=self.endpoint
+            )
+        )
 
     def discover(self, tags: Sequence[str]) -> list[tuple[str, str]]:
         """Models that carry all `tags`, as (repository, commit), sorted by name."""

@@ -47,16 +47,30 @@ class NoSpace(GgezError):
 
 
 @contextmanager
-def exclusive(target: Path) -> Iterator[None]:
-    """Only one process at a time writes `target`; others wait here until it is done."""
+def exclusive(target: Path) -> Iterator[Path]:
+    """Only one process at a time writes `target`; others wait here until it is done.
+
+    Yields a path for a folder of temporary files, which is gone afterwards; one that a killed run
+    left is removed first.
+    """
     from filelock import FileLock
 
     # Away from the target, so that nothing is left beside it.
-    locks = Path(tempfile.gettempdir()) / f"ggez-hub-{os.getuid() if os.name == 'posix' else 0}"
+    user = os.getuid() if os.name == "posix" else 0
+    locks = Path(tempfile.gettempdir()) / f"ggez-hub-{user}"
     locks.mkdir(mode=0o700, exist_ok=True)
+    if os.name == "posix" and locks.stat().st_uid != user:
+        raise PermissionError(
+            errno.EPERM, "belongs to somebody else: remove it, or set TMPDIR", str(locks)
+        )
     name = hashlib.sha256(str(target.absolute()).encode()).hexdigest()[:32]
+    scratch = locks / f"{name}.scratch"
     with FileLock(locks / f"{name}.lock"):
-        yield
+        shutil.rmtree(scratch, ignore_errors=True)
+        try:
+            yield scratch
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
 
 
 @contextmanager

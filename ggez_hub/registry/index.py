@@ -21,14 +21,9 @@ from ggez_hub.registry.entries import (
     text_digest,
 )
 from ggez_hub.registry.index_file import MAX_INDEX_BYTES, BadIndex, Row, read_index, unpack_ranking
+from ggez_hub.registry.places import CARD_NAME, INDEX_FILE, INDEX_REPO
 from ggez_hub.registry.resolution import PinnedCard
 from ggez_hub.registry.vetting import NotFit
-
-# A hub's accepted cards are a data set of this name: cards/<region>/<family>/<name>.md, each with
-# the commit of its adapter, and beside them what `index build` makes of them.
-INDEX_REPO = "ggez-hub/index"
-INDEX_FILE = "index.sqlite"
-CARD_NAME = "README.md"
 
 
 class NoIndex(GgezError):

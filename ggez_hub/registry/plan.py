@@ -68,7 +68,12 @@ def _yanked_since(lock: Lock, hub: Hub) -> Iterator[str]:
 
 
 def carry_out(
-    planned: Plan, hub: Hub, out: Path, wrote: Callable[[int], None] | None = None
+    planned: Plan,
+    hub: Hub,
+    out: Path,
+    wrote: Callable[[int], None] | None = None,
+    *,
+    verify: bool = False,
 ) -> Pulled:
     """Fetch, merge and write a plan as the new folder `out`; raises what `pull_resolution` raises."""
 
@@ -78,5 +83,11 @@ def carry_out(
         )
 
     return pull_resolution(
-        planned.resolution, hub, out, readme=readme, expected=planned.lock, wrote=wrote
+        planned.resolution,
+        hub,
+        out,
+        readme=readme,
+        expected=planned.lock,
+        wrote=wrote,
+        verify=verify,
     )

@@ -7,22 +7,23 @@ import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from ggez_hub.hub import Hub, link_fetched
 from ggez_hub.merging.merge import Adapter
 from ggez_hub.merging.output import OutputExists, check_space, exclusive, whole_folder
 from ggez_hub.registry.kinds import form_of
 from ggez_hub.registry.lock import (
-    LOCK_NAME,
     Differs,
     Lock,
     differences,
     read_lock,
     record_outputs,
 )
+from ggez_hub.registry.notes import note_files, untouched
+from ggez_hub.registry.places import LOCK_NAME
 from ggez_hub.registry.preflight import preflight
 from ggez_hub.registry.resolution import PinnedFile, PinnedRepo, Resolution
+from ggez_hub.weights import read_header
 
 
 @dataclass(frozen=True)
@@ -47,40 +48,43 @@ def pull_resolution(
     readme: Callable[[Path], str] | None = None,
     expected: Lock | None = None,
     wrote: Callable[[int], None] | None = None,
+    verify: bool = False,
 ) -> Pulled:
     """Fetch, merge and write `resolution` as the new folder `out`.
 
     `out` holds <family>/ in the form of the resolution with a card (`readme`, given the folder
-    before it becomes `out`), and ggez.lock. A folder that is there already with the same merge digest is kept as it is. With
+    before it becomes `out`), and ggez.lock. A folder that is there already with the same merge digest is kept as it
+    is: of its files those are read again that were touched since, and with `verify` all. With
     `expected`, a lock, the outputs must be the ones that it records. Raises OutputExists, Differs,
     NoSpace, ChangedFile, and what merging and the client raise; then `out` is as it was before.
     """
     form = form_of(resolution)
-    with exclusive(out):
+    with exclusive(out) as place:
         if os.path.lexists(out):
-            return Pulled(out, _reusable(out, resolution), reused=True)
+            return Pulled(out, _reusable(out, resolution, verify=verify), reused=True)
         form.check(resolution)
         check_space(out, preflight(resolution, hub, out).disk_bytes)
-        with TemporaryDirectory(prefix="ggez-hub-") as staging:
-            place = Path(staging)
-            adapters = [
-                # What is taken as it is has no weight; its form asks for none.
-                Adapter(stage(a.source, hub, place / f"adapter-{number}"), a.weight or 0.0)
-                for number, a in enumerate(resolution.adapters, 1)
-            ]
-            # Known for certain only now: a file may hold more than its configuration says.
-            needed = form.base_files(resolution, [adapter.folder for adapter in adapters])
-            base = stage(resolution.merged_into, hub, place / "base", needed) if needed else None
-            with whole_folder(out) as folder:
-                model = folder / resolution.family
-                model.mkdir()
-                form.write(resolution, base, adapters, model, wrote)
-                if readme is not None:
-                    (model / "README.md").write_text(readme(model), encoding="utf-8")
-                lock = Lock(resolution=resolution, outputs=record_outputs(folder))
-                if expected is not None:
-                    _check_expected(expected, folder)
-                (folder / LOCK_NAME).write_text(lock.to_text(), encoding="utf-8")
+        # Adapters first: they are small and come from strangers, and what is wrong with one is
+        # known before the base is fetched.
+        adapters = [
+            # What is taken as it is has no weight; its form asks for none.
+            Adapter(_adapter(a.source, hub, place / f"adapter-{number}"), a.weight or 0.0)
+            for number, a in enumerate(resolution.adapters, 1)
+        ]
+        # Known for certain only now: a file may hold more than its configuration says.
+        needed = form.base_files(resolution, [adapter.folder for adapter in adapters])
+        base = stage(resolution.merged_into, hub, place / "base", needed) if needed else None
+        with whole_folder(out) as folder:
+            model = folder / resolution.family
+            model.mkdir()
+            form.write(resolution, base, adapters, model, wrote)
+            if readme is not None:
+                (model / "README.md").write_text(readme(model), encoding="utf-8")
+            lock = Lock(resolution=resolution, outputs=record_outputs(folder))
+            if expected is not None:
+                _check_expected(expected, folder)
+            (folder / LOCK_NAME).write_text(lock.to_text(), encoding="utf-8")
+        note_files(out)
     return Pulled(out, lock, reused=False)
 
 
@@ -103,7 +107,15 @@ def stage(
     return link_fetched(fetched, [file.as_hub_file() for file in wanted], target)
 
 
-def _reusable(out: Path, resolution: Resolution) -> Lock:
+def _adapter(pinned: PinnedRepo, hub: Hub, place: Path) -> Path:
+    """An adapter, staged; raises BadWeights if a header of its files is not what it promises."""
+    folder = stage(pinned, hub, place)
+    for path in pinned.weights:
+        read_header(folder / path)
+    return folder
+
+
+def _reusable(out: Path, resolution: Resolution, *, verify: bool) -> Lock:
     """The lock of a folder that already is this pull; raises OutputExists."""
     if not (out / LOCK_NAME).is_file():
         raise OutputExists(f"{out} exists already", "Choose another folder with -o, or remove it.")
@@ -113,11 +125,13 @@ def _reusable(out: Path, resolution: Resolution) -> Lock:
             f"{out} holds another pull: {describe(lock.resolution)}",
             f"This one is {describe(resolution)}. Choose another folder with -o, or remove it.",
         )
-    if found := differences(lock, out, digests=False):
+    unread = () if verify else untouched(out)
+    if found := differences(lock, out, digests=True, unread=unread):
         raise OutputExists(
             f"{out} was changed since it was pulled: {'; '.join(found)}",
             "Choose another folder with -o, or remove it.",
         )
+    note_files(out)
     return lock
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ggez_hub.cards import CardDocument, read_card, render_card
 from ggez_hub.cards.schema import Location
-from ggez_hub.registry.index import CARD_NAME, INDEX_REPO
+from ggez_hub.registry.places import CARD_NAME, INDEX_REPO
 
 if TYPE_CHECKING:
     from ggez_hub.embedded import HubStore

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from ggez_hub.cards import CardDocument, render_card
 from ggez_hub.cards.schema import Location
 from ggez_hub.cli.main import cli
-from ggez_hub.registry.index import INDEX_REPO
+from ggez_hub.registry.places import INDEX_REPO
 from ggez_hub.world.seed import BASE_REPO
 
 from ..worlds import card

@@ -10,7 +10,7 @@ import pytest
 
 from ggez_hub.cards import read_card
 from ggez_hub.embedded import HubStore
-from ggez_hub.registry.index import INDEX_REPO
+from ggez_hub.registry.places import INDEX_REPO
 from ggez_hub.world.seed import ASSETS, BASE_REPO, DATA_REPO, adapter_repo, seed
 
 # The same on every machine: author, date and content are fixed. A change of the world changes
