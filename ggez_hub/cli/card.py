@@ -58,7 +58,7 @@ def init(
         place = target or (Path(source) / "README.md" if Path(source).is_dir() else None)
         place = place or Path(f"{files.name}.md")
         _refuse_to_overwrite(place, force=force)
-        document = description.draft(files, server)
+        document = description.draft(files, description.find_base(server))
     place.write_text(render_card(document), encoding="utf-8")
     out.line(f"wrote {place}")
     for key in _unknown(document):

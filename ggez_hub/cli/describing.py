@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ggez_hub.cards import CardDocument
     from ggez_hub.hub import Hub
     from ggez_hub.registry.adapter_files import AdapterFiles
+    from ggez_hub.registry.base_model import BaseModel
 
 R = TypeVar("R")
 
@@ -67,20 +68,18 @@ class Description:
             )
         return files_on_hub(hub, repo, revision or "main", self.file)
 
-    def draft(
-        self,
-        files: AdapterFiles,
-        hub: Hub,
-        published_by: str | None = None,
-        registered_by: str | None = None,
-    ) -> CardDocument:
-        """The card; region and base are known by now."""
+    def find_base(self, hub: Hub) -> BaseModel:
+        """The base, which is named by now."""
         from ggez_hub.registry.base_model import find_base
+
+        assert self.base is not None  # noqa: S101 - `require` has seen to it
+        return find_base(hub, self.base, self.family)
+
+    def draft(self, files: AdapterFiles, base: BaseModel) -> CardDocument:
+        """The card; the region is known by now."""
         from ggez_hub.registry.drafting import Answers, draft
 
-        assert self.region is not None  # noqa: S101 - `require` has seen to it
-        assert self.base is not None  # noqa: S101
-        base = find_base(hub, self.base, self.family)
+        assert self.region is not None  # noqa: S101 - as above
         answers = Answers(
             region=self.region,
             license=self.license,
@@ -88,8 +87,6 @@ class Description:
             languages=_listed(self.languages),
             adapts=_listed(self.adapts),
             kind=self.kind,
-            published_by=published_by,
-            registered_by=registered_by,
         )
         return draft(files, base, answers)
 

@@ -24,6 +24,7 @@ COMMANDS = {
     "alpha": Entry("regions", "The globalisation factor of a region, from the KOF index."),
     "card": Entry("card", "Adapter cards: init, validate, schema."),
     "ci": Entry("ci", "The steps of the registry's workflows."),
+    "contribute": Entry("contribute", "Register an adapter: from a file to a pull request."),
     "demo": Entry("demo", "Pull a Thai model from a hub on this machine and recompute its table."),
     "extract": Entry("extract", "A LoRA or a task vector from a full fine-tune."),
     "filter": Entry("filter", "A training set of a region from public corpora."),

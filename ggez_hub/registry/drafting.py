@@ -57,8 +57,6 @@ class Answers:
     languages: tuple[str, ...] | None = None
     adapts: tuple[str, ...] | None = None
     kind: str | None = None
-    published_by: str | None = None
-    registered_by: str | None = None
 
 
 def draft(files: AdapterFiles, base: BaseModel, answers: Answers) -> CardDocument:
@@ -88,8 +86,8 @@ def draft(files: AdapterFiles, base: BaseModel, answers: Answers) -> CardDocumen
         "curve": UNKNOWN,
         "files": {path: record.model_dump() for path, record in sorted(files.files.items())},
         "status": {"state": "active"},
-        "published_by": answers.published_by or _owner(files),
-        "registered_by": answers.registered_by or UNKNOWN,
+        "published_by": files.at.repo.partition("/")[0] if files.at else UNKNOWN,
+        "registered_by": UNKNOWN,
         "summary": {"en": answers.summary or summary_of(files, base, region.name)},
     }
     try:
@@ -135,10 +133,6 @@ def license_told(files: AdapterFiles) -> str:
 
 def _listed(values: tuple[str, ...] | None) -> list[str] | str:
     return list(values) if values else UNKNOWN
-
-
-def _owner(files: AdapterFiles) -> str:
-    return files.at.repo.partition("/")[0] if files.at else UNKNOWN
 
 
 def _trained_on(files: AdapterFiles, base: BaseModel) -> str | dict[str, Any]:

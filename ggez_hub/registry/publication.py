@@ -21,9 +21,9 @@ from ggez_hub.hub.publishing import (
     tag_version,
 )
 from ggez_hub.merging.output import WEIGHT_SUFFIXES
-from ggez_hub.registry.adapter_files import CARD_NAME
 from ggez_hub.registry.kinds import get_kind
 from ggez_hub.registry.licences import UNKNOWN, reviewed
+from ggez_hub.registry.places import CARD_NAME
 from ggez_hub.registry.vetting import NotFit, is_side_file, vet_adapter, vet_base
 from ggez_hub.weights import read_header
 

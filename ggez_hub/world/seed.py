@@ -8,9 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ggez_hub.cards import CardDocument, read_card, render_card
-from ggez_hub.cards.schema import Location
+from ggez_hub.cards import read_card
 from ggez_hub.registry.places import CARD_NAME, INDEX_REPO
+from ggez_hub.registry.registration import accepted, card_path
 
 if TYPE_CHECKING:
     from ggez_hub.embedded import HubStore
@@ -54,18 +54,6 @@ def seed(store: HubStore, assets: Path = ASSETS) -> None:
 def commit_base(store: HubStore, assets: Path) -> str:
     """Put the base into a store; returns its commit, which is the same in every store."""
     return _commit(store, "model", BASE_REPO, _files(assets / "embedding" / "base"))
-
-
-def card_path(document: CardDocument, repo: str) -> str:
-    """Where the index keeps a card: cards/<region>/<family>/<name>.md."""
-    name = repo.partition("/")[2]
-    return f"cards/{document.card.region}/{document.card.family}/{name}.md"
-
-
-def accepted(document: CardDocument, repo: str, revision: str) -> str:
-    """The registry's copy of a card, which says where the adapter lies."""
-    card = document.card.model_copy(update={"adapter": Location(repo=repo, revision=revision)})
-    return render_card(CardDocument(card, document.front_matter, document.prose))
 
 
 def _files(folder: Path) -> dict[str, bytes | Path]:

@@ -9,9 +9,10 @@ from click.testing import CliRunner
 
 from ggez_hub.cli.main import cli
 from ggez_hub.registry.places import INDEX_REPO
+from ggez_hub.registry.registration import accepted, card_path
 from ggez_hub.registry.request import Request
 from ggez_hub.registry.resolver import NoAdapter, resolve
-from ggez_hub.world.seed import BASE_REPO, accepted, card_path
+from ggez_hub.world.seed import BASE_REPO
 
 from ..worlds import card, write_card
 

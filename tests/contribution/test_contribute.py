@@ -1,0 +1,303 @@
+"""`contribute` over HTTP: from an adapter to a pull request that, merged, is pulled."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import select
+import subprocess
+import sys
+import time
+
+import pytest
+from click.testing import CliRunner
+from huggingface_hub import constants, file_download
+
+from ggez_hub.cards import parse_card
+from ggez_hub.cli.main import cli
+from ggez_hub.registry.request import Request
+from ggez_hub.registry.resolver import resolve
+from ggez_hub.weights import sha256_file
+
+from ..faults import wire
+from .conftest import CLIP, INDEX, SDXL, card_at, pulls
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch):
+    monkeypatch.setattr(file_download.time, "sleep", lambda _: None)
+
+
+def merged(place, number=1):
+    """The maintainers accept a proposal."""
+    place.store.add_account("maintainer", orgs=["ggez-hub"])
+    token = place.store.new_token("maintainer", "write")
+    place.tokens["maintainer"] = token
+    place.api("maintainer").merge_pull_request(INDEX, number, repo_type="dataset")
+
+
+def test_a_file_without_a_word(place, ana, lora):
+    done = ana("contribute", lora, "--region", "ph", "--base", SDXL, "--license", "cc-by-4.0",
+               "--summary", "Jeepneys and markets of Manila.")  # fmt: skip
+    assert done.exit_code == 0, done.output
+    (pull,) = pulls(place)
+    assert pull.author == "ana"
+    assert f"opened: {place.endpoint}/datasets/{INDEX}/discussions/{pull.num}" in done.stdout
+    document = card_at(place, "cards/ph/diffusion/jeepney-v2.md", f"refs/pr/{pull.num}")
+    card = document.card
+    assert (card.level, card.published_by, card.registered_by) == ("declared", "ana", "ana")
+    assert card.adapter.repo == "ana/jeepney-v2"
+    assert card.adapter.revision == place.hub().at_commit("ana/jeepney-v2", "v1").revision
+    assert card.summary == {"en": "Jeepneys and markets of Manila."}
+    # The repository carries the same card, which cannot name its own commit.
+    theirs = card_at(place, "README.md", "main", "ana/jeepney-v2", "model").card
+    assert theirs == card.model_copy(update={"adapter": None})
+
+    merged(place, pull.num)
+    resolution = resolve(Request("ph", family="diffusion", beta=0.7), place.hub()).resolution
+    (adapter,) = resolution.adapters
+    assert adapter.source.repo == "ana/jeepney-v2"
+    assert adapter.source.weights == {lora.name: sha256_file(lora)}
+    assert resolution.base.repo == SDXL
+
+
+def test_what_was_contributed_is_pulled(place, ana, lora, tmp_path):
+    done = ana("contribute", lora, "--region", "ph", "--base", SDXL, "--license", "cc-by-4.0")
+    assert done.exit_code == 0, done.output
+    merged(place)
+    pulled = ana(
+        "pull", "--region", "ph", "--family", "diffusion", "--beta", "0.5", "-o", tmp_path / "out"
+    )
+    assert pulled.exit_code == 0, pulled.output
+    assert (tmp_path / "out" / "diffusion" / "model_index.json").is_file()
+
+
+def test_a_file_that_speaks_needs_a_region_alone(place, ana, lora_told):
+    done = ana("contribute", lora_told, "--region", "ph", "--json")
+    assert done.exit_code == 0, done.output
+    answer = json.loads(done.stdout)
+    assert answer["card_path"] == "cards/ph/diffusion/jeepney.md"
+    document = parse_card(answer["card"])
+    assert document.license == "cc-by-4.0"
+    assert document.card.base.repo == SDXL
+    assert document.card.trained_on == "base"
+    assert document.card.training.seed == 42
+
+
+def test_a_peft_folder(place, ana, peft):
+    done = ana("contribute", peft, "--region", "th", "--license", "apache-2.0", "--languages", "th",
+               "--repo", "manila/thai-names")  # fmt: skip
+    assert done.exit_code == 0, done.output
+    (pull,) = pulls(place)
+    document = card_at(place, "cards/th/embedding/thai-names.md", f"refs/pr/{pull.num}")
+    card = document.card
+    assert (card.published_by, card.registered_by) == ("manila", "ana")
+    assert (card.adapts, card.languages) == (["prompt_language"], ["th"])
+    assert card.base.repo == CLIP
+    files = {f.path for f in place.hub().at_commit("manila/thai-names", "main").files}
+    assert files == {
+        ".gitattributes",
+        "README.md",
+        "adapter_config.json",
+        "adapter_model.safetensors",
+    }
+    # What lies on the disk is as it was.
+    assert "ggez:" not in (peft / "README.md").read_text()
+
+
+def test_a_repository_of_somebody_else(place, ana, lora_told):
+    boo = place.api("boo")
+    boo.create_repo("boo/jeepney")
+    boo.upload_file(
+        path_or_fileobj=lora_told, path_in_repo="jeepney.safetensors", repo_id="boo/jeepney"
+    )
+    readme = b"---\nlicense: cc-by-sa-4.0\ntags:\n- lora\n---\n# Boo's own words\n<b>hi</b>\n"
+    boo.upload_file(path_or_fileobj=readme, path_in_repo="README.md", repo_id="boo/jeepney")
+    before = place.hub().at_commit("boo/jeepney", "main").revision
+    done = ana("contribute", "boo/jeepney", "--region", "ph")
+    assert done.exit_code == 0, done.output
+    assert "left as it is" in done.stdout
+    (pull,) = pulls(place)
+    document = card_at(place, "cards/ph/diffusion/jeepney.md", f"refs/pr/{pull.num}")
+    assert (document.card.published_by, document.card.registered_by) == ("boo", "ana")
+    assert document.license == "cc-by-sa-4.0"
+    assert (document.card.adapter.repo, document.card.adapter.revision) == ("boo/jeepney", before)
+    assert "<b>" not in document.prose
+    assert place.hub().at_commit("boo/jeepney", "main").revision == before
+    assert pulls(place, repo_type="model", repo="boo/jeepney") == []
+    merged(place, pull.num)
+    adapter = resolve(Request("ph", family="diffusion", beta=0.7), place.hub()).resolution.adapters[
+        0
+    ]
+    assert adapter.source.repo == "boo/jeepney"
+
+
+def test_again_is_the_same_pull_request(place, ana, lora):
+    arguments = ("contribute", lora, "--region", "ph", "--base", SDXL, "--license", "mit")
+    assert ana(*arguments).exit_code == 0
+    again = ana(*arguments)
+    assert again.exit_code == 0, again.output
+    assert "there already" in again.stdout
+    assert "unchanged: " in again.stdout
+    changed = ana(*arguments, "--summary", "Other words.")
+    assert "pushed as v2" in changed.stdout
+    assert "updated: " in changed.stdout
+    (pull,) = pulls(place)
+    card = card_at(place, "cards/ph/diffusion/jeepney-v2.md", f"refs/pr/{pull.num}").card
+    assert card.summary == {"en": "Other words."}
+    merged(place, pull.num)
+    done = ana(*arguments, "--summary", "Other words.")
+    assert "accepted: " in done.stdout
+    assert pulls(place) == []
+
+
+def test_a_name_that_is_taken(place, ana, lora, lora_told):
+    ana("contribute", lora, "--region", "ph", "--base", SDXL, "--license", "mit", "--repo", "ana/x")
+    merged(place)
+    done = ana("contribute", lora_told, "--region", "ph", "--repo", "manila/x", "--json")
+    assert json.loads(done.stdout)["card_path"] == "cards/ph/diffusion/manila--x.md"
+
+
+@pytest.mark.parametrize(
+    "cut", [b"/api/repos/create", b"/preupload/", b"PUT /", b"POST /api/models/ana/jeepney-v2/commit",
+            b"/tag/", b"/discussions?", b"POST /api/datasets/ggez-hub/index/commit"],
+)  # fmt: skip
+def test_killed_anywhere_the_next_run_completes_it(place, ana, lora, monkeypatch, cut):
+    sent = bytearray()
+
+    def upstream(data):
+        sent.extend(data)
+        return None if cut in sent else data
+
+    arguments = ("contribute", lora, "--region", "ph", "--base", SDXL, "--license", "mit")
+    with wire(place.endpoint, lambda data: data, upstream) as line, monkeypatch.context() as patch:
+        patch.setattr(constants, "ENDPOINT", line.endpoint)
+        done = ana(*arguments)
+    assert done.exit_code == 1
+    assert cut in sent
+    assert done.stderr.startswith("error: ")
+    assert pulls(place) == []
+    done = ana(*arguments)
+    assert done.exit_code == 0, done.output
+    assert "opened: " in done.stdout
+    assert len(pulls(place)) == 1
+
+
+def test_a_lost_answer_opens_no_second_pull_request(place, ana, lora, monkeypatch):
+    def lose(data):
+        return None if b"pullRequestUrl" in data else data
+
+    arguments = ("contribute", lora, "--region", "ph", "--base", SDXL, "--license", "mit")
+    with wire(place.endpoint, lose) as line, monkeypatch.context() as patch:
+        patch.setattr(constants, "ENDPOINT", line.endpoint)
+        assert ana(*arguments).exit_code == 1
+    assert len(pulls(place)) == 1
+    done = ana(*arguments)
+    assert "unchanged: " in done.stdout
+    assert len(pulls(place)) == 1
+
+
+def test_what_is_missing_is_named(ana, lora):
+    done = ana("contribute", lora)
+    assert done.exit_code == 2
+    assert "this needs --region, --base, --license" in done.stderr
+
+
+def test_print_sends_nothing(place, ana, lora, lora_told):
+    done = ana("contribute", lora, "--region", "ph", "--base", SDXL, "--license", "mit", "--print")
+    assert done.exit_code == 0, done.output
+    assert parse_card(done.stdout.rstrip("\n") + "\n").card.region == "ph"
+    assert "Nothing was sent" in done.stderr
+    assert not place.api("ana").repo_exists("ana/jeepney-v2")
+    assert pulls(place) == []
+
+
+def test_without_a_token_a_repository_is_printed(place, lora_told):
+    place.api("boo").create_repo("boo/jeepney")
+    place.api("boo").upload_file(
+        path_or_fileobj=lora_told, path_in_repo="jeepney.safetensors", repo_id="boo/jeepney"
+    )
+    done = CliRunner().invoke(cli, ["contribute", "boo/jeepney", "--region", "ph"])
+    assert done.exit_code == 0, done.output
+    assert "Save what follows as cards/ph/diffusion/jeepney.md" in done.stderr
+    card = parse_card(done.stdout).card
+    assert (card.adapter.repo, card.registered_by) == ("boo/jeepney", "unknown")
+    assert pulls(place) == []
+
+
+def test_scores_of_the_registry_are_the_registrys(place, ana, world):
+    folder = world / "embedding" / "th"
+    done = ana("contribute", folder, "--repo", "ana/th")
+    assert done.exit_code == 1
+    assert "`measured_by: registry` that the registry did not write" in done.stderr
+    assert not place.api("ana").repo_exists("ana/th")
+
+
+def test_the_core_is_enough(place, lora):
+    """In a process where torch and everything of the extras cannot be imported."""
+    extras = ("torch", "transformers", "diffusers", "peft", "mergekit", "open_clip", "datasets",
+              "accelerate", "torchvision", "pyarrow", "matplotlib", "PIL")  # fmt: skip
+    code = (
+        f"import sys\nfor name in {extras!r}: sys.modules[name] = None\n"
+        "from ggez_hub.cli.main import main\nmain()"
+    )
+    environment = os.environ | {
+        "HF_ENDPOINT": place.endpoint, "HF_TOKEN": place.tokens["ana"],
+    }  # fmt: skip
+    arguments = ["contribute", str(lora), "--region", "ph", "--base", SDXL, "--license", "mit"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], env=environment, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "opened: " in done.stdout
+    assert done.stderr == ""
+
+
+def test_five_questions_on_a_terminal(place, lora_told, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    # Text encoder and UNet: what it adapts cannot be told. Only the architecture is named.
+    tensors = load_file(lora_told)
+    part = next(key for key in tensors if key.endswith("lora_down.weight"))
+    te = {f"lora_te1_text_model_encoder_layers_0_mlp_fc1.{end}": tensors[f"{part.partition('.')[0]}.{end}"].clone()
+          for end in ("lora_down.weight", "lora_up.weight", "alpha")}  # fmt: skip
+    path = tmp_path / "mystery.safetensors"
+    save_file(tensors | te, path, metadata={"ss_base_model_version": "sdxl_base_v1-0"})
+
+    leader, follower = pty.openpty()
+    child = subprocess.Popen(
+        [sys.executable, "-m", "ggez_hub", "contribute", str(path)],
+        stdin=follower, stdout=follower, stderr=follower, close_fds=True,
+        env=os.environ | {"HF_ENDPOINT": place.endpoint, "HF_TOKEN": place.tokens["ana"]},
+    )  # fmt: skip
+    os.close(follower)
+    seen = ""
+    # An answer that is none is asked for again; an empty one takes what is likely.
+    script = [("Which country", "Atlantis"), ("Which country", "Pilipinas"), ("Which base", ""),
+              ("Under which licence", "mit"), ("What does it change", "content"),
+              ("What does it do", "")]  # fmt: skip
+    for question, answer in script:
+        seen += read_until(leader, question, skip=len(seen) and 1)
+        os.write(leader, f"{answer}\n".encode())
+    seen += read_until(leader, "opened: ")
+    assert child.wait(timeout=60) == 0
+    os.close(leader)
+    (pull,) = pulls(place)
+    card = card_at(place, "cards/ph/diffusion/mystery.md", f"refs/pr/{pull.num}").card
+    assert (card.region, card.base.repo, card.adapts) == ("ph", SDXL, ["content"])
+    assert card.summary["en"].startswith("A LoRA for ")
+
+
+def read_until(leader, text, skip=0):
+    """What the terminal shows until `text` and the prompt behind it."""
+    seen, deadline = "", time.monotonic() + 60
+    while text not in seen or (not seen.rstrip(" ").endswith((":", "]")) and "opened" not in text):
+        assert time.monotonic() < deadline, seen
+        if select.select([leader], [], [], 1)[0]:
+            try:
+                seen += os.read(leader, 4096).decode()
+            except OSError:
+                break
+    return seen
