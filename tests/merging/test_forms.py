@@ -10,19 +10,26 @@ from itertools import cycle
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from ggez_hub.errors import UsageProblem
 from ggez_hub.families import get_family
 from ggez_hub.merging import Adapter, BadAdapter, merge
+from ggez_hub.merging.adapters.peft import WEIGHTS as WEIGHTS_FILE
 from ggez_hub.merging.deltas import WrongBase
 from ggez_hub.merging.forms import ADAPTER_FORMS, FormBase, Need, get_adapter_form
+from ggez_hub.merging.forms.finite import is_finite
 
 from .conftest import DTYPES
 from .exactness import WEIGHTS, load_pair, peft_regional, ulp, write_peft
 from .test_peft_forms import FORMS
 
 EMBEDDING = get_family("embedding")
+DTYPES_BY_NAME = {
+    "F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32, "F64": torch.float64,
+}  # fmt: skip
 SAVING = ("bias", "modules_to_save", "trainable tokens")
 
 
@@ -148,3 +155,28 @@ def test_it_needs_no_torch(lora, tmp_path):
         "assert not {'torch', 'mergekit', 'transformers'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code, str(lora), str(tmp_path)], check=True)
+
+
+@given(
+    dtype=st.sampled_from(sorted(DTYPES_BY_NAME)),
+    values=st.lists(st.floats(width=16, allow_nan=False, allow_infinity=False), min_size=1),
+    bad=st.sampled_from([None, float("nan"), float("inf"), -float("inf")]),
+)
+def test_finite_is_what_torch_calls_finite(dtype, values, bad):
+    tensor = torch.tensor([*values, *([] if bad is None else [bad])], dtype=DTYPES_BY_NAME[dtype])
+    # The largest numbers of a dtype are numbers.
+    largest = torch.finfo(tensor.dtype).max
+    tensor = torch.cat([tensor, torch.tensor([largest, -largest], dtype=tensor.dtype)])
+    data = tensor.view(torch.uint8).numpy().tobytes()
+    assert is_finite(data, dtype) is bool(torch.isfinite(tensor).all())
+
+
+def test_nan_is_refused_though_nothing_is_computed(bases, tmp_path):
+    adapter = write_peft(tmp_path / "adapter", FORMS[next(iter(FORMS))])
+    tensors = load_file(adapter / WEIGHTS_FILE)
+    name = sorted(tensors)[0]
+    tensors[name].view(-1)[0] = float("nan")
+    save_file(tensors, adapter / WEIGHTS_FILE)
+    with pytest.raises(BadAdapter, match="NaN or Inf") as problem:
+        as_peft(adapter, 0.5, tmp_path / "out")
+    assert name in problem.value.message

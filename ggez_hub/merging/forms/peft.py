@@ -21,7 +21,7 @@ from ggez_hub.merging.forms.base import FormBase
 from ggez_hub.merging.forms.config import config_of, scaled_config
 from ggez_hub.merging.forms.pairs import ScaledPair
 from ggez_hub.merging.forms.pipelines import Pipeline
-from ggez_hub.merging.forms.tensors import Stored, Tensor, write_tensors
+from ggez_hub.merging.forms.tensors import Stored, Tensor, require_finite, write_tensors
 from ggez_hub.merging.output import copy_file
 
 # What a config says when whole parameters are saved beside the matrices.
@@ -59,6 +59,7 @@ def rescale_peft(folder: Path, beta: float, base: FormBase, out: Path) -> None:
         tensors |= interpolated(folder, beta, base)
         write_tensors(out / WEIGHTS, tensors, {})
     else:
+        require_finite(file)
         copy_file(folder / WEIGHTS, out / WEIGHTS)
     _write_config(scaled_config(config, beta), base, out)
 

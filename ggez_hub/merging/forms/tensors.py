@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ggez_hub.merging.deltas import BadAdapter
+from ggez_hub.merging.forms.finite import is_finite
 from ggez_hub.weights import BITS, WeightFile
 
 CHUNK = 1 << 22
@@ -37,7 +38,7 @@ class Tensor(Protocol):
 
 @dataclass(frozen=True)
 class Stored:
-    """A tensor of a safetensors file, copied as it is."""
+    """A tensor of a safetensors file, copied as it is; reading it raises BadAdapter for NaN and Inf."""
 
     file: WeightFile
     key: str
@@ -60,7 +61,18 @@ class Stored:
                 if not data:
                     raise BadAdapter(f"{self.file.path} became shorter while it was read")
                 left -= len(data)
+                if not is_finite(data, info.dtype):
+                    raise BadAdapter(
+                        f"{self.file.path}: {self.key!r} is not finite: it holds NaN or Inf"
+                    )
                 yield data
+
+
+def require_finite(file: WeightFile) -> None:
+    """Raise BadAdapter for a tensor of the file that holds NaN or Inf."""
+    for key in file.tensors:
+        for _ in Stored(file, key).chunks():
+            pass
 
 
 @dataclass(frozen=True)
