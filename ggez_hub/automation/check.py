@@ -65,7 +65,7 @@ def check_on_hub(card: ProposedCard, hub: Hub) -> Iterator[Finding]:
     try:
         at = hub.at_commit(block.adapter.repo, block.adapter.revision)
         vet_adapter(at, block, hub)
-        vet_base(hub.at_commit(block.base.repo, block.base.revision), block)
+        vet_base(hub.at_commit(block.base.repo, block.base.revision), block, hub)
     except NotFit as problem:
         yield Finding("error", card.path, f"the adapter or its base {problem.message}")
     except RepositoryNotFoundError:

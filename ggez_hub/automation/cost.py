@@ -79,7 +79,7 @@ def cost(
     location = card.adapter
     assert location is not None  # noqa: S101 - check_card has asked for it
     adapter = vet_adapter(hub.at_commit(location.repo, location.revision), card, hub)
-    base = vet_base(hub.at_commit(card.base.repo, card.base.revision), card)
+    base = vet_base(hub.at_commit(card.base.repo, card.base.revision), card, hub)
     data = hub.at_commit(tasks[0].dataset.repo, tasks[0].dataset.revision, "dataset")
     wanted = {name for task in tasks for name in task.splits.values()}
     base_bytes = sum(file.size for file in base)

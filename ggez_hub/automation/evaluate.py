@@ -140,7 +140,7 @@ def _fetched(card: AdapterCard, tasks: tuple[Task, ...], hub: Hub) -> Place:
     adapter = hub.at_commit(location.repo, location.revision)
     base = hub.at_commit(card.base.repo, card.base.revision)
     adapter_files = [f.as_hub_file() for f in vet_adapter(adapter, card, hub)]
-    base_files = [f.as_hub_file() for f in vet_base(base, card)]
+    base_files = [f.as_hub_file() for f in vet_base(base, card, hub)]
     dataset = tasks[0].dataset
     data = hub.at_commit(dataset.repo, dataset.revision, "dataset")
     wanted = {path for task in tasks for path in task.splits.values()}

@@ -262,12 +262,14 @@ class Status(Block):
 
 
 class Location(Block):
-    """Where an accepted adapter lies, and since when the registry has it. Only the registry's copy
+    """Where an accepted adapter lies, since when the registry has it, and whether it is the one that
+    the registry recommends for its region. Only the registry's copy
     of a card has it: a repository cannot contain the id of the commit that contains it."""
 
     repo: RepoId
     revision: Revision
     registered: Date | None = None
+    recommended: bool = False
 
 
 class AdapterCard(Block):

@@ -73,6 +73,5 @@ def pull_command(
         tell_region(request, out)
         from ggez_hub.cli.pulling import Mode, run
 
-        run(
-            request, server, Mode(target, locked, lock_file, dry_run, explain, verify, offline), out
-        )
+        mode = Mode(target, locked, lock_file, dry_run, explain, verify, offline, hub)
+        run(request, server, mode, out)

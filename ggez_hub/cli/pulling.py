@@ -7,21 +7,27 @@ from pathlib import Path
 from typing import Any
 
 from ggez_hub.cli.again import THERE, WRITTEN, remember
+from ggez_hub.cli.choosing import planned_or_chosen
 from ggez_hub.cli.loading import tell_runtimes
 from ggez_hub.cli.output import Output
 from ggez_hub.cli.resolving import as_document, tell_obligations, tell_resolution, tell_table
 from ggez_hub.errors import UsageProblem
 from ggez_hub.hub import Hub
+from ggez_hub.hub.access import page
 from ggez_hub.merging.forms.runtimes import as_list
 from ggez_hub.regions import find_region
+from ggez_hub.registry.composition import cosine_line
 from ggez_hub.registry.kinds import form_of
 from ggez_hub.registry.lock import Lock, read_lock
 from ggez_hub.registry.places import INDEX_REPO, LOCK_NAME
-from ggez_hub.registry.plan import Plan, carry_out, plan, plan_locked
+from ggez_hub.registry.plan import Plan, carry_out, plan_locked
 from ggez_hub.registry.preflight import Preflight, preflight
 from ggez_hub.registry.pull import Pulled
 from ggez_hub.registry.request import Request
 from ggez_hub.registry.resolution import Resolution
+
+# Fields of a request whose option has another name.
+OPTIONS = {"form": "--as", "adapters": "--adapter", "wide": "--fallback"}
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,7 @@ class Mode:
     explain: bool = False
     verify: bool = False
     offline: bool = False
+    hub: str = "hf"
 
 
 def run(request: Request, hub: Hub, mode: Mode, out: Output) -> Pulled | None:
@@ -42,14 +49,16 @@ def run(request: Request, hub: Hub, mode: Mode, out: Output) -> Pulled | None:
     if mode.locked:
         planned = plan_locked(_lock(request, mode), hub, offline=mode.offline)
     else:
-        planned = plan(request, hub)
+        planned = planned_or_chosen(
+            request, hub, mode.target, out, mode.hub, costs_only=mode.dry_run
+        )
     for warning in planned.warnings:
         out.note(f"warning: {warning}")
     resolution = planned.resolution
     tell_resolution(resolution, out, explain=mode.explain)
     tell_obligations(planned.obligations, out)
     if mode.dry_run:
-        _tell_preflight(preflight(resolution, hub, mode.target), out)
+        _tell_preflight(preflight(resolution, hub, mode.target), hub, out)
         return None
     with out.progress() as progress:
         what, total = _work(resolution)
@@ -61,10 +70,14 @@ def run(request: Request, hub: Hub, mode: Mode, out: Output) -> Pulled | None:
             wrote=lambda nbytes: progress.advance(task, nbytes),
             verify=mode.verify,
         )
-    document = _tell_result(pulled, planned, out)
-    card = resolution.adapters[0].card
-    if not (mode.locked or mode.explain or planned.warnings) and card.repo == INDEX_REPO:
-        remember(request, hub, mode.target, card.revision, out, document)
+    document = _tell_result(pulled, planned, hub, out)
+    cards = [adapter.card for adapter in resolution.adapters]
+    # Nothing but the index decided it: neither a repository's own card, nor what lies at `main`.
+    by_index = all(card.repo == INDEX_REPO for card in cards) and all(
+        read.card.pinned for read in planned.documents
+    )
+    if by_index and not (mode.locked or mode.explain or planned.warnings):
+        remember(request, hub, mode.target, cards[0].revision, out, document)
     return pulled
 
 
@@ -83,7 +96,7 @@ def _lock(request: Request, mode: Mode) -> Lock:
         )
     defaults = Request(request.region)
     asked = [
-        "--as" if field.name == "form" else f"--{field.name}"
+        OPTIONS.get(field.name, f"--{field.name.replace('_', '-')}")
         for field in fields(Request)
         if field.name not in {"region", "family"}
         and getattr(request, field.name) != getattr(defaults, field.name)
@@ -96,22 +109,26 @@ def _lock(request: Request, mode: Mode) -> Lock:
     return lock
 
 
-def _tell_preflight(costs: Preflight, out: Output) -> None:
+def _tell_preflight(costs: Preflight, hub: Hub, out: Output) -> None:
     fits = "fits this machine" if costs.fits else "does not fit this machine"
     out.line(
         f"would fetch {costs.fetch_bytes / 1e6:.1f} MB, write {costs.disk_bytes / 1e6:.1f} MB in "
         f"all, take {costs.ram_bytes / 1e9:.2f} GB of memory; the weights take "
         f"{costs.vram_bytes / 1e6:.1f} MB on a device: {fits}"
     )
+    for repo in costs.gated:
+        out.line(f"{repo} is gated: its licence is accepted at {page(hub.endpoint, repo)}")
     out.document(costs.as_dict())
 
 
-def _tell_result(pulled: Pulled, planned: Plan, out: Output) -> dict[str, Any]:
+def _tell_result(pulled: Pulled, planned: Plan, hub: Hub, out: Output) -> dict[str, Any]:
     """Say what is there now; returns it as it is for --json."""
     table, resolution = planned.table, pulled.lock.resolution
     what = THERE if pulled.reused else WRITTEN
     out.line(f"{pulled.model} {what}; {pulled.folder / LOCK_NAME} pins every input")
     tell_table(table, out)
+    for pair in planned.alike(hub):
+        out.line(cosine_line(pair, resolution))
     form, shown = form_of(resolution), str(pulled.model)
     where: dict[str, Any] = {}
     if form.facts is None:
@@ -125,6 +142,7 @@ def _tell_result(pulled: Pulled, planned: Plan, out: Output) -> dict[str, Any]:
         "model": str(pulled.model),
         "lock": str(pulled.folder / LOCK_NAME),
         "reused": pulled.reused,
+        "cosines": [vars(pair) for pair in planned.alike(hub)],
         **as_document(resolution, planned.obligations, table),
         **where,
     }

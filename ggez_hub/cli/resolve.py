@@ -22,18 +22,17 @@ from ggez_hub.registry.request import Request
 @output_options
 def resolve_command(request: Request, hub: str, out: Output) -> None:
     """What a pull would take, and why: every candidate with its reason. Nothing is written."""
+    from ggez_hub.cli.choosing import planned_or_chosen
     from ggez_hub.hubs import connect
-    from ggez_hub.registry.parity_table import parity_table
-    from ggez_hub.registry.resolver import resolve
 
     tell_region(request, out)
     with connect(hub, quiet=out.quiet) as server:
-        resolved = resolve(request, server)
-    table = parity_table(resolved.document.card, resolved.resolution)
-    tell_resolution(resolved.resolution, out, explain=True)
-    tell_obligations(resolved.obligations, out)
-    tell_table(table, out)
-    out.document(as_document(resolved.resolution, resolved.obligations, table))
+        # Nothing will be fetched, of whatever size.
+        planned = planned_or_chosen(request, server, None, out, hub, costs_only=True)
+    tell_resolution(planned.resolution, out, explain=True)
+    tell_obligations(planned.obligations, out)
+    tell_table(planned.table, out)
+    out.document(as_document(planned.resolution, planned.obligations, planned.table))
 
 
 @click.command("search", short_help="Adapters that a hub holds, by region and family.")

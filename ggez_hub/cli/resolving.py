@@ -25,7 +25,20 @@ def request_options(command: Callable[..., R]) -> Callable[..., R]:
     @click.option("--region", required=True, help="A country or group: th, southeast-asia, ไทย.")
     @click.option("--family", default=None, help="embedding, diffusion or vlm.")
     @click.option("--base", default=None, metavar="REPO[@REVISION]", help="Another base model.")
-    @click.option("--beta", type=click.FloatRange(min=0), default=None, help="Weight of the Delta.")
+    @click.option(
+        "--adapter",
+        "adapters",
+        multiple=True,
+        metavar="REPO[@REVISION]",
+        help="This adapter; several are composed, which is an experiment.",
+    )
+    @click.option(
+        "--beta",
+        "betas",
+        multiple=True,
+        type=click.FloatRange(min=0),
+        help="Weight of the Delta: one for each --adapter, or one for all.",
+    )
     @click.option("--alpha", type=click.FloatRange(0, 1), default=None, help="Instead of KOF's.")
     @click.option("--method", default="ggez_linear", show_default=True)
     @click.option(
@@ -36,14 +49,23 @@ def request_options(command: Callable[..., R]) -> Callable[..., R]:
         metavar="merged|peft|diffusers|kohya",
         help="A merged model, or the adapter with beta folded in.",
     )
+    @click.option("--allow-overlap", is_flag=True, help="Compose regions that share countries.")
+    @click.option(
+        "--allow-shape-match", is_flag=True, help="Take a base that fits by shape only, and say so."
+    )
     @click.option("--fallback", type=click.Choice(["near", "wide"]), default="near")
     @click.option("--trust", default="curated", show_default=True, metavar="curated|any|ORG,...")
     @click.option("--live", is_flag=True, help="Search the hub by tags, not the curated index.")
     @functools.wraps(command)
-    def wrapper(*args: Any, fallback: str, **options: Any) -> R:
-        fields = ("region", "family", "base", "beta", "alpha", "method", "form", "trust", "live")
-        asked = {name: options.pop(name) for name in fields}
-        return command(*args, request=Request(**asked, wide=fallback == "wide"), **options)
+    def wrapper(*args: Any, fallback: str, betas: tuple[float, ...], **options: Any) -> R:
+        asked = {
+            name: options.pop(name)
+            for name in ("region", "family", "base", "alpha", "method", "form", "trust", "live",
+                         "adapters", "allow_overlap", "allow_shape_match")
+        }  # fmt: skip
+        beta = betas if len(betas) > 1 else next(iter(betas), None)
+        request = Request(**asked, beta=beta, wide=fallback == "wide")
+        return command(*args, request=request, **options)
 
     return wrapper
 
@@ -57,12 +79,20 @@ def tell_region(request: Request, out: Output) -> None:
 
 def tell_resolution(resolution: Resolution, out: Output, *, explain: bool = False) -> None:
     """Base, adapter, alpha and beta, each with where it comes from and why."""
+    from ggez_hub.regions import fallback_chain
+    from ggez_hub.registry.composition import UNMEASURED
+    from ggez_hub.registry.resolution import FITS_BY_SHAPE
+
     if resolution.base is not None:
         out.line(f"base     {_pin(resolution.base)}")
+    if resolution.fits_by == "shape":
+        out.line(f"         {FITS_BY_SHAPE}")
     for adapter in resolution.adapters:
         what = "adapter " if resolution.base else "model   "
         served = f"region {adapter.region}"
-        if adapter.region != resolution.region:
+        if adapter.region not in [r.id for r in fallback_chain(resolution.region, wide=True)]:
+            served += f", not {resolution.region}: it was asked for"
+        elif adapter.region != resolution.region:
             served += f", which {resolution.region} falls back to: it has no adapter of its own"
         out.line(f"{what} {_pin(adapter.source)}, {served}")
     out.line(f"alpha    {_alpha(resolution)}")
@@ -76,6 +106,8 @@ def tell_resolution(resolution: Resolution, out: Output, *, explain: bool = Fals
                 f"         It was chosen for {adapter.beta.region}, not for {resolution.region}: "
                 "fewer than 100 items are of the requested region."
             )
+    if len(resolution.adapters) > 1:
+        out.line(f"         This is {UNMEASURED}.")
     if explain:
         out.line("candidates")
         for adapter in resolution.adapters:

@@ -11,6 +11,7 @@ from ggez_hub.families.base import (
     KeyMap,
     Layout,
     NotOneToOne,
+    Read,
     TiedWeight,
     UnknownLayout,
 )
@@ -51,6 +52,7 @@ __all__ = [
     "KeyMap",
     "Layout",
     "NotOneToOne",
+    "Read",
     "TiedWeight",
     "UnknownLayout",
     "detect_family",

@@ -50,6 +50,9 @@ class Layout:
     indexes: tuple[str, ...] = ()
 
 
+Read: TypeAlias = Callable[[str], str]
+"""The text of a small file of a repository, by its path."""
+
 KeyMap: TypeAlias = Callable[[str], str | None]
 """From the path of a module, as PEFT writes it, to the tensor of the base that is its weight.
 
@@ -75,6 +78,12 @@ class Family(Protocol):
 
         Of several sets of weights it is the one that the library loads for `variant`, or without
         one. Raises NoVariant where there is none.
+        """
+
+    def listed_weights(self, paths: Collection[str], read: Read) -> tuple[str, ...]:
+        """The weight files that the library loads from a repository with these files.
+
+        `read` gives the text of a small one. Raises UnknownLayout.
         """
 
     def key_map(self, folder: Path, names: Collection[str]) -> KeyMap:

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from ggez_hub.families import weight_sets
-from ggez_hub.families.base import KeyMap, Layout, UnknownLayout
+from ggez_hub.families.base import KeyMap, Layout, Read, UnknownLayout
+from ggez_hub.families.listing import diffusers_weights
 from ggez_hub.families.weight_sets import BadFolder, NoVariant, WeightSet, variant_of
 from ggez_hub.weights import read_header
 
@@ -72,6 +73,9 @@ class DiffusionFamily:
             tuple(f"{name}/{file}" for name, one in chosen.items() for file in one.files),
             indexes=tuple(f"{name}/{one.index}" for name, one in chosen.items() if one.index),
         )
+
+    def listed_weights(self, paths: Collection[str], read: Read) -> tuple[str, ...]:
+        return diffusers_weights(paths, read)
 
     def key_map(self, folder: Path, names: Collection[str]) -> KeyMap:
         """A path that starts with a component is looked up there, any other in the denoiser."""

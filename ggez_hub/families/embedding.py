@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ggez_hub.errors import GgezError
-from ggez_hub.families.base import KeyMap, Layout, UnknownLayout
+from ggez_hub.families.base import KeyMap, Layout, Read, UnknownLayout
+from ggez_hub.families.listing import transformers_weights
 from ggez_hub.families.transformers_folder import (
     CONFIG,
     Checkpoint,
@@ -50,6 +51,11 @@ class EmbeddingFamily:
             f"It should hold {OPEN_CLIP_CONFIG} and {OPEN_CLIP_WEIGHTS}, or a CLIP-like model of "
             "transformers.",
         )
+
+    def listed_weights(self, paths: Collection[str], read: Read) -> tuple[str, ...]:
+        if OPEN_CLIP_CONFIG in paths and OPEN_CLIP_WEIGHTS in paths:
+            return (OPEN_CLIP_WEIGHTS,)
+        return transformers_weights(paths, read)
 
     def key_map(self, folder: Path, names: Collection[str]) -> KeyMap:
         if not _is_open_clip(folder):

@@ -6,7 +6,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from ggez_hub.families.base import KeyMap, Layout
+from ggez_hub.families.base import KeyMap, Layout, Read
+from ggez_hub.families.listing import transformers_weights
 from ggez_hub.families.transformers_folder import (
     READS,
     Checkpoint,
@@ -29,6 +30,9 @@ class VlmFamily:
         """The layout of the transformers folder; raises UnknownLayout, BadFolder or NoVariant."""
         checkpoint = read_checkpoint(folder)
         return checkpoint.layout(_loader(checkpoint), variant)
+
+    def listed_weights(self, paths: Collection[str], read: Read) -> tuple[str, ...]:
+        return transformers_weights(paths, read)
 
     def key_map(self, folder: Path, names: Collection[str]) -> KeyMap:
         return transformers_key_map(folder, names)

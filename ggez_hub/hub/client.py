@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ggez_hub.hub.access import no_access
 from ggez_hub.hub.bounded import TooLong, at_most
 from ggez_hub.hub.cache import ChangedFile, check_file, remove_leftovers, require_inside
 from ggez_hub.hub.guard import BadAnswer, guard_client
@@ -213,7 +214,7 @@ class Hub:
         )
 
     def _download(self, repo: str, revision: str, path: str, repo_type: str, nbytes: int) -> Path:
-        """The path in the cache of a file of at most `nbytes` bytes."""
+        """The path in the cache of a file of at most `nbytes` bytes; raises NoAccess if gated."""
 
         def download() -> str:
             # With a full commit id the client answers from its cache without asking the hub.
@@ -223,8 +224,12 @@ class Hub:
                 )
             )
 
+        from huggingface_hub.errors import GatedRepoError
+
         try:
             return Path(patiently(download))
+        except GatedRepoError as error:
+            raise no_access(self.endpoint, repo) from error
         except OSError as error:
             if type(error) is not OSError or error.errno is not None:
                 raise

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 # The client makes file names of these headers of an answer to HEAD.
 NAMES = ("etag", "x-linked-etag", "x-repo-commit")
+RANGE = re.compile(r"bytes=(\d+)-(\d+)")
 NAME = re.compile(r"(W/)?[^/\\\x00-\x1f]{1,140}")
 ENDS = {"connect": 10.0, "read": 30.0, "write": 30.0, "pool": 30.0}  # seconds
 
@@ -37,7 +38,7 @@ def guard_client() -> None:
         hooks = client.event_hooks
         client.event_hooks = {
             "request": [*hooks.get("request", ()), end_in_time],
-            "response": [*hooks.get("response", ()), refuse_paths],
+            "response": [*hooks.get("response", ()), refuse_paths, refuse_more],
         }
         return client
 
@@ -51,6 +52,20 @@ def end_in_time(request: httpx2.Request) -> None:
         given = request.extensions.get("timeout") or {}
         if all(value is None for value in given.values()):
             request.extensions["timeout"] = dict(ENDS)
+
+
+def refuse_more(response: httpx2.Response) -> None:
+    """Raise BadAnswer for more bytes than a range asks for, which a client would hold in memory."""
+    asked = RANGE.fullmatch(response.request.headers.get("range", ""))
+    if asked is None or response.is_error:
+        return
+    limit = int(asked[2]) - int(asked[1]) + 1
+    length = response.headers.get("content-length", "")
+    if response.is_success and not (length.isdigit() and int(length) <= limit):
+        raise BadAnswer(
+            f"the hub answers {response.request.url.path} with {length or 'an unknown number of'} "
+            f"bytes, of which {limit:,} were asked for"
+        )
 
 
 def refuse_paths(response: httpx2.Response) -> None:

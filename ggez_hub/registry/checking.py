@@ -32,8 +32,9 @@ def problems_on_hub(
             lambda at: vet_adapter(at, card, hub),
         )  # fmt: skip
     yield from _problems(
-        ("ggez", "base"), hub, card.base.repo, card.base.revision, lambda at: vet_base(at, card)
-    )
+        ("ggez", "base"), hub, card.base.repo, card.base.revision,
+        lambda at: vet_base(at, card, hub),
+    )  # fmt: skip
 
 
 def _problems(

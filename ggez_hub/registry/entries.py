@@ -6,8 +6,9 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from ggez_hub.cards import CardDocument
 from ggez_hub.cards.schema import (
@@ -32,7 +33,8 @@ class Summary(BaseModel):
     """What a card says of its adapter, as far as it ranks the adapter or rules it out.
 
     `base_weights` identifies the base: the digest of the sorted sha256s of its weight files,
-    whatever their names. `registered` is the day (ISO 8601) on which the registry accepted it.
+    whatever their names. `registered` is the day (ISO 8601) on which the registry accepted it,
+    `recommended` whether it is the one to take for its region where nothing else is asked for.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -48,6 +50,8 @@ class Summary(BaseModel):
     base_repo: RepoId
     base_weights: Sha256 | Unknown
     registered: Date | None
+    # SQLite has no truth values.
+    recommended: Annotated[bool, Field(strict=False)]
 
     @property
     def standing(self) -> str:
@@ -72,6 +76,7 @@ class Summary(BaseModel):
             base_repo=card.base.repo,
             base_weights=weights_identity(card.base.weights),
             registered=card.adapter.registered if card.adapter else None,
+            recommended=card.adapter is not None and card.adapter.recommended,
         )
 
 

@@ -30,6 +30,10 @@ class NoIndex(GgezError):
     """The hub has no curated index."""
 
 
+class NotThere(GgezError):
+    """A repository that was asked for is no adapter."""
+
+
 def accepted_entries(hub: Hub, regions: Collection[str] | None = None) -> Listing:
     """The curated index of a hub: its entries for `regions` (None: for all), and what else there is.
 
@@ -135,6 +139,37 @@ def _grouped(entries: Iterable[Entry]) -> tuple[Elsewhere, ...]:
     )
 
 
+def asked_entries(hub: Hub, asked: Iterable[str]) -> list[Entry]:
+    """The adapters of these repositories, each with `@REVISION` or without.
+
+    They are the accepted ones, or what the repositories say of themselves at the revision (without
+    one at `main`). Raises NotThere, and what the client raises.
+    """
+    try:
+        accepted = {entry.repo: entry for entry in accepted_entries(hub).entries}
+    except NoIndex:
+        accepted = {}
+    found = []
+    for name in asked:
+        repo, _, revision = name.partition("@")
+        known = accepted.get(repo)
+        if known is not None and revision in ("", known.revision):
+            found.append(known)
+            continue
+        entry = _live_entry(hub, repo, revision or "main")
+        if isinstance(entry, Unreadable):
+            raise NotThere(f"{repo} {entry.reason}", "Adapters are found by their cards.")
+        found.append(entry)
+    return found
+
+
+def _live_entry(hub: Hub, repo: str, revision: str) -> Entry | Unreadable:
+    at = hub.at_commit(repo, revision)
+    if at.file(CARD_NAME) is None:
+        return Unreadable(repo, "has no card")
+    return _entry(at, "model", CARD_NAME, hub.read_text(repo, at.revision, CARD_NAME))
+
+
 def live_entries(hub: Hub, regions: Iterable[str]) -> Listing:
     """Adapters on the hub that carry the tags of `regions`, accepted or not.
 
@@ -144,12 +179,7 @@ def live_entries(hub: Hub, regions: Iterable[str]) -> Listing:
     found: list[Entry | Unreadable] = []
     for region in regions:
         for repo, revision in hub.discover([TAG, f"ggez-region:{region}"]):
-            at = hub.at_commit(repo, revision)
-            if at.file(CARD_NAME) is None:
-                found.append(Unreadable(repo, "has no card"))
-            else:
-                text = hub.read_text(repo, at.revision, CARD_NAME)
-                found.append(_entry(at, "model", CARD_NAME, text))
+            found.append(_live_entry(hub, repo, revision))
     return Listing(
         entries=tuple(_unless_yanked(e, yanked) for e in found if isinstance(e, Entry)),
         unreadable=tuple(e for e in found if isinstance(e, Unreadable)),

@@ -130,6 +130,6 @@ def _reasons(
         if isinstance(base, NotFit):
             raise base
         if card.base.weights != "unknown":
-            vet_base(base, card)
+            vet_base(base, card, hub)
     except NotFit as problem:
         yield problem.message

@@ -35,7 +35,8 @@ SCHEMA = (
     "repo TEXT NOT NULL, revision TEXT NOT NULL, region TEXT NOT NULL, family TEXT NOT NULL, "
     "kind TEXT NOT NULL, level TEXT NOT NULL, license TEXT NOT NULL, state TEXT NOT NULL, "
     "reason TEXT NOT NULL, superseded_by TEXT, base_repo TEXT NOT NULL, "
-    "base_weights TEXT NOT NULL, registered TEXT, ranking BLOB NOT NULL)",
+    "base_weights TEXT NOT NULL, registered TEXT, "
+    "recommended INTEGER NOT NULL, ranking BLOB NOT NULL)",
     "CREATE TABLE unreadable (id INTEGER PRIMARY KEY, path TEXT NOT NULL, reason TEXT NOT NULL)",
     "CREATE INDEX places ON entries (region, family, repo)",
     "CREATE INDEX yanked ON entries (repo, reason) WHERE state = 'yanked'",

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ggez_hub.errors import UsageProblem
-from ggez_hub.families import get_family
+from ggez_hub.families import Family, Read, UnknownLayout, get_family
+from ggez_hub.merging.adapters import task_vector
+from ggez_hub.merging.adapters.peft import CONFIG, WEIGHTS
 from ggez_hub.merging.deltas import WeightIndex
 from ggez_hub.merging.forms import Need
 from ggez_hub.merging.merge import Adapter
@@ -28,6 +30,7 @@ class Kind:
     whole     its repository holds a model: configuration and side files are fetched with the
               weights, as those of a base
     combined  it is a Delta, which a base and a beta apply to; otherwise it is taken as it is
+    listed    the files that hold it, of the paths of a repository whose card records none
     forms     the forms in which the result can come, by the names of --as
     lacking   why it comes in no other form
     """
@@ -35,6 +38,7 @@ class Kind:
     noun: str
     whole: bool
     combined: bool
+    listed: Callable[[Collection[str], Family, Read], tuple[str, ...]]
     forms: Mapping[str, Form]
     lacking: str = ""
 
@@ -93,15 +97,40 @@ AS_IS = Form(
     front=_as_is_front,
 )
 
+
+def _model_listed(paths: Collection[str], family: Family, read: Read) -> tuple[str, ...]:
+    return family.listed_weights(paths, read)
+
+
+def _lora_listed(paths: Collection[str], family: Family, read: Read) -> tuple[str, ...]:
+    """A PEFT folder, or the one LoRA file of a repository; raises UnknownLayout."""
+    peft = (CONFIG, WEIGHTS)
+    if set(peft) <= set(paths):
+        return peft
+    files = [path for path in paths if path.endswith(".safetensors")]
+    if len(files) != 1:
+        raise UnknownLayout(f"it holds {len(files)} safetensors files and no {CONFIG}")
+    return tuple(files)
+
+
+def _vector_listed(paths: Collection[str], family: Family, read: Read) -> tuple[str, ...]:
+    """The two files of a task vector; raises UnknownLayout."""
+    vector = (task_vector.MANIFEST, task_vector.WEIGHTS)
+    if missing := [path for path in vector if path not in paths]:
+        raise UnknownLayout(f"it holds no {missing[0]}")
+    return vector
+
+
 _MERGED_ONLY = {"merged": FORMS["merged"]}
 _EXTRACT = "comes merged only: `ggez-hub extract` makes a LoRA of it, and says what that loses"
 
 KINDS: Mapping[str, Kind] = {
-    "lora": Kind("a LoRA", whole=False, combined=True, forms=FORMS),
+    "lora": Kind("a LoRA", whole=False, combined=True, listed=_lora_listed, forms=FORMS),
     "task_vector": Kind(
         "a task vector",
         whole=False,
         combined=True,
+        listed=_vector_listed,
         forms=_MERGED_ONLY,
         lacking=f"is a task vector, which {_EXTRACT}",
     ),
@@ -109,6 +138,7 @@ KINDS: Mapping[str, Kind] = {
         "a full fine-tune",
         whole=True,
         combined=True,
+        listed=_model_listed,
         forms=_MERGED_ONLY,
         lacking=f"is a full fine-tune, which {_EXTRACT}",
     ),
@@ -116,6 +146,7 @@ KINDS: Mapping[str, Kind] = {
         "a merged model",
         whole=True,
         combined=False,
+        listed=_model_listed,
         forms={"merged": AS_IS},
         lacking="is a merged model, taken as it is: no adapter can be told apart in it",
     ),

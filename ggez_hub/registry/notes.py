@@ -39,8 +39,9 @@ class Question:
     version: str = __version__
 
     def as_json(self) -> dict[str, Any]:
-        """The question as a note holds it."""
-        return asdict(self)
+        """The question as a note holds it: JSON knows lists only."""
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return plain
 
 
 @dataclass(frozen=True)

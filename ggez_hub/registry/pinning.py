@@ -3,51 +3,106 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from ggez_hub.cards import AdapterCard
 from ggez_hub.cards.document import license_of
 from ggez_hub.evaluation.selection import NoCurve, Trade, trade
 from ggez_hub.hub import Hub, RepoAtCommit
+from ggez_hub.hub.headers import NoHeader, Tensors, tensors
 from ggez_hub.regions import Region
 from ggez_hub.registry.entries import Entry
 from ggez_hub.registry.kinds import get_kind
 from ggez_hub.registry.request import Request
-from ggez_hub.registry.resolution import ChosenBeta, PinnedAdapter, PinnedFile, PinnedRepo
-from ggez_hub.registry.vetting import NotFit, vet_adapter, vet_base
+from ggez_hub.registry.resolution import (
+    ChosenBeta,
+    FitsBy,
+    PinnedAdapter,
+    PinnedFile,
+    PinnedRepo,
+)
+from ggez_hub.registry.vetting import (
+    NotFit,
+    base_weights,
+    vet_adapter,
+    vet_weights,
+    weights_listed,
+)
+
+SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Source:
+    """A hub whose repositories are asked for once each."""
+
+    hub: Hub
+    _seen: dict[tuple[str, str], RepoAtCommit] = field(default_factory=dict, repr=False)
+
+    def at(self, repo: str, revision: str) -> RepoAtCommit:
+        """A repository at the commit that `revision` names; raises NotFit if it is gone."""
+        if (repo, revision) not in self._seen:
+            self._seen[repo, revision] = reach(self.hub, repo, revision)
+        return self._seen[repo, revision]
+
+    def date_of(self, entry: Entry) -> str:
+        """The day on which an adapter was registered, or else committed; of one that is gone: ""."""
+        if entry.summary.registered is not None:
+            return entry.summary.registered
+        try:
+            return self.at(entry.repo, entry.revision).date[: len("2026-01-31")]
+        except NotFit:
+            return ""
 
 
 def pin_adapter(
-    entry: Entry, request: Request, hub: Hub, region: Region, alpha: float
+    entry: Entry, source: Source, region: Region, alpha: float, beta: float | None
 ) -> PinnedAdapter:
-    """An adapter with its beta for `region`, which is weighed by `alpha`; raises NotFit."""
+    """An adapter with the given beta, or else one for `region`, weighed by `alpha`.
+
+    Raises NotFit.
+    """
     card = entry.document.card
-    kind = get_kind(card.kind)
-    beta = _beta(card, request, region, alpha) if kind.combined else None
-    at = reach(hub, entry.repo, entry.revision)
-    files = vet_adapter(at, card, hub)
+    chosen = _beta(card, region, alpha, beta) if get_kind(card.kind).combined else None
+    at = source.at(entry.repo, entry.revision)
+    files = vet_adapter(at, card, source.hub)
     return PinnedAdapter(
         source=_pinned(at, files, entry.document.license),
         region=card.region,
         kind=card.kind,
-        beta=beta,
+        beta=chosen,
         card=entry.card,
     )
 
 
-def pin_base(card: AdapterCard, request: Request, hub: Hub) -> PinnedRepo:
-    """The base that the card names, or that was asked for; raises NotFit."""
-    repo, _, revision = (request.base or card.base.repo).partition("@")
-    if request.base is None:
-        revision = card.base.revision
-    at = reach(hub, repo, revision or "main")
-    return _pinned(at, vet_base(at, card), license_of(at.front_matter))
+@dataclass(frozen=True)
+class Base:
+    """A pinned base, and what the adapters fit it by."""
+
+    pinned: PinnedRepo
+    fits_by: FitsBy
 
 
-def curve_trade(card: AdapterCard, region: str, alpha: float) -> Trade:
-    """The card's validation curve for `region`, weighed by `alpha`; raises NoCurve."""
-    if card.curve == "unknown":
-        raise NoCurve("the card holds no curve", "Give a beta with --beta.")
-    return trade(card.curve, "validation", alpha, region, card.region)
+def pin_base(cards: Sequence[AdapterCard], request: Request, source: Source) -> Base:
+    """The base that all cards fit: that of the first, or the one that was asked for.
+
+    It fits by its weights, or with `allow_shape_match` by tensor names, dtypes and shapes. Raises
+    NotFit.
+    """
+    named = request.base or f"{cards[0].base.repo}@{cards[0].base.revision}"
+    repo, _, revision = named.partition("@")
+    at = source.at(repo, revision or "main")
+    fits: FitsBy = "weights"
+    files: tuple[PinnedFile, ...] = ()
+    for card in cards:
+        try:
+            files = vet_weights(at, _fitting(card, source))
+        except NotFit as problem:
+            if not request.allow_shape_match:
+                raise NotFit(f"{problem.message}{_hint(card)}") from problem
+            files = _by_shape(at, card, source)
+            fits = "shape"
+    return Base(_pinned(at, files, license_of(at.front_matter)), fits)
 
 
 def reach(hub: Hub, repo: str, revision: str) -> RepoAtCommit:
@@ -68,9 +123,52 @@ def reach(hub: Hub, repo: str, revision: str) -> RepoAtCommit:
         raise NotFit(f"needs {repo}@{revision[:12]}, a commit that is gone") from error
 
 
-def _beta(card: AdapterCard, request: Request, region: Region, alpha: float) -> ChosenBeta:
-    if request.beta is not None:
-        return ChosenBeta(value=request.beta, why="given", reason="given with --beta")
+def _hint(card: AdapterCard) -> str:
+    return "" if card.kind == "task_vector" else " (--allow-shape-match compares shapes only)"
+
+
+def _fitting(card: AdapterCard, source: Source) -> dict[str, str]:
+    """The weights that a card's adapter fits, from its hub where the card records none."""
+    if card.base.weights != "unknown":
+        return dict(card.base.weights)
+    return base_weights(source.at(card.base.repo, card.base.revision), card, source.hub)
+
+
+def _by_shape(at: RepoAtCommit, card: AdapterCard, source: Source) -> tuple[PinnedFile, ...]:
+    """The files of a base whose tensors have the names, dtypes and shapes of the card's own."""
+    if card.kind == "task_vector":
+        raise NotFit("is a task vector, which fits the very weights that it was taken from")
+    origin = source.at(card.base.repo, card.base.revision)
+    fitting = _fitting(card, source)
+    # The card's weights have to be there still: their shapes are what is compared.
+    vet_weights(origin, fitting)
+    listed = weights_listed(at, card.family, source.hub)
+    try:
+        own = tensors(source.hub, origin, fitting)
+        others = tensors(source.hub, at, listed)
+    except NoHeader as problem:
+        raise NotFit(f"cannot be compared by shape: {problem.message}") from problem
+    if found := _differences(own, others):
+        raise NotFit(f"does not fit {at.repo} by shape either: {'; '.join(found)}")
+    return vet_weights(at, listed)
+
+
+def _differences(own: Tensors, others: Tensors) -> list[str]:
+    found = []
+    for what, names in (
+        ("lacks", own.keys() - others.keys()),
+        ("has beside them", others.keys() - own.keys()),
+    ):
+        if names:
+            found.append(f"it {what} {', '.join(sorted(names)[:SHOWN])} ({len(names)})")
+    both = sorted(name for name in own.keys() & others.keys() if own[name] != others[name])
+    found += [f"{name} is {others[name]}, not {own[name]}" for name in both[:SHOWN]]
+    return found
+
+
+def _beta(card: AdapterCard, region: Region, alpha: float, given: float | None) -> ChosenBeta:
+    if given is not None:
+        return ChosenBeta(value=given, why="given", reason="given with --beta")
     try:
         seen = curve_trade(card, region.id, alpha)
     except NoCurve as problem:
@@ -82,6 +180,13 @@ def _beta(card: AdapterCard, request: Request, region: Region, alpha: float) -> 
         f"{best.beta:g}), by {seen.metric} on the items of {seen.region}"
     )
     return ChosenBeta(value=chosen.beta, why="selected", region=seen.region, reason=reason)
+
+
+def curve_trade(card: AdapterCard, region: str, alpha: float) -> Trade:
+    """The card's validation curve for `region`, weighed by `alpha`; raises NoCurve."""
+    if card.curve == "unknown":
+        raise NoCurve("the card holds no curve", "Give a beta with --beta.")
+    return trade(card.curve, "validation", alpha, region, card.region)
 
 
 def _pinned(at: RepoAtCommit, files: Sequence[PinnedFile], license_id: str) -> PinnedRepo:

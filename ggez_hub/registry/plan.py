@@ -3,40 +3,69 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from ggez_hub.cards import CardDocument
 from ggez_hub.hub import Hub
+from ggez_hub.merging.similarity import Cosine
+from ggez_hub.registry.choices import decide
+from ggez_hub.registry.composition import compared
 from ggez_hub.registry.index import read_pinned_card, yanked_adapters
 from ggez_hub.registry.index_file import BadIndex
 from ggez_hub.registry.licences import Obligations, obligations
 from ggez_hub.registry.lock import Lock, check_upstream
 from ggez_hub.registry.parity_table import ParityTable, parity_table
+from ggez_hub.registry.preflight import require_inputs
 from ggez_hub.registry.pull import Pulled, pull_resolution
 from ggez_hub.registry.request import Request
 from ggez_hub.registry.resolution import Resolution
-from ggez_hub.registry.resolver import resolve
+from ggez_hub.registry.resolver import Resolved
 from ggez_hub.registry.result_card import result_card
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A resolution, the card it rests on, what it asks, the card's table, and its lock, if any."""
+    """A resolution, the cards it rests on, what it asks, and the lock it came from, if any."""
 
     resolution: Resolution
-    document: CardDocument
+    documents: tuple[CardDocument, ...]
     obligations: Obligations
-    table: ParityTable | None
     lock: Lock | None = None
     warnings: tuple[str, ...] = ()
+    _kept: dict[str, tuple[Cosine, ...]] = field(default_factory=dict, repr=False, compare=False)
+
+    @cached_property
+    def table(self) -> ParityTable | None:
+        """The card's test scores; of a composition, or on other weights, nothing is known."""
+        if len(self.documents) > 1 or self.resolution.fits_by != "weights":
+            return None
+        return parity_table(self.documents[0].card, self.resolution)
+
+    def alike(self, hub: Hub) -> tuple[Cosine, ...]:
+        """The cosines of a composition's Deltas, which have to be in the cache; computed once."""
+        if "alike" not in self._kept:
+            self._kept["alike"] = compared(self.resolution, hub)
+        return self._kept["alike"]
+
+    @classmethod
+    def of(cls, resolved: Resolved) -> Plan:
+        """The plan of what was resolved."""
+        return cls(resolved.resolution, resolved.documents, resolved.obligations)
 
 
-def plan(request: Request, hub: Hub) -> Plan:
-    """Resolve a request; raises what `resolve` raises."""
-    resolved = resolve(request, hub)
-    table = parity_table(resolved.document.card, resolved.resolution)
-    return Plan(resolved.resolution, resolved.document, resolved.obligations, table)
+def plan(
+    request: Request,
+    hub: Hub,
+    out: Path | None = None,
+    *,
+    costs_only: bool = False,
+    options: str = "",
+) -> Plan:
+    """Resolve a request for the folder `out`; takes and raises what `decide` does."""
+    out = out or Path(f"ggez-{request.region}")
+    return Plan.of(decide(request, hub, out, costs_only=costs_only, options=options))
 
 
 def plan_locked(lock: Lock, hub: Hub, *, offline: bool = False) -> Plan:
@@ -49,10 +78,9 @@ def plan_locked(lock: Lock, hub: Hub, *, offline: bool = False) -> Plan:
     if not offline:
         check_upstream(lock, hub)
         warnings = tuple(_yanked_since(lock, hub))
-    document = read_pinned_card(hub, lock.resolution.adapters[0].card)
-    asked = obligations(lock.resolution, [document])
-    table = parity_table(document.card, lock.resolution)
-    return Plan(lock.resolution, document, asked, table, lock, warnings)
+    documents = tuple(read_pinned_card(hub, a.card) for a in lock.resolution.adapters)
+    asked = obligations(lock.resolution, documents)
+    return Plan(lock.resolution, documents, asked, lock, warnings)
 
 
 def _yanked_since(lock: Lock, hub: Hub) -> Iterator[str]:
@@ -75,11 +103,20 @@ def carry_out(
     *,
     verify: bool = False,
 ) -> Pulled:
-    """Fetch, merge and write a plan as the new folder `out`; raises what `pull_resolution` raises."""
+    """Fetch, merge and write a plan as the new folder `out`; raises what `pull_resolution` raises.
+
+    Raises NoAccess before the first byte of weights if an input is restricted.
+    """
+    require_inputs(planned.resolution, hub)
 
     def readme(folder: Path) -> str:
         return result_card(
-            planned.resolution, planned.document, planned.obligations, planned.table, folder
+            planned.resolution,
+            planned.documents,
+            planned.obligations,
+            planned.table,
+            folder,
+            planned.alike(hub),
         )
 
     return pull_resolution(

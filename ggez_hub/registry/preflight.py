@@ -1,27 +1,36 @@
-"""What a pull will cost, before the first byte of weights."""
+"""What a pull will cost and whether it may be done, before the first byte of weights."""
 
 from __future__ import annotations
 
-import os
-import shutil
+import math
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ggez_hub.hub import Hub
+from ggez_hub.errors import GgezError
+from ggez_hub.hub import Hub, RepoAtCommit
+from ggez_hub.hub.access import require_access
+from ggez_hub.hub.headers import tensors
 from ggez_hub.merging.adapters.peft_config import CONFIG
 from ggez_hub.registry.kinds import form_of
-from ggez_hub.registry.resolution import PinnedRepo, Resolution
+from ggez_hub.registry.machine import device_bytes, free_disk_bytes, memory_bytes
+from ggez_hub.registry.resolution import PinnedFile, PinnedRepo, Resolution
+from ggez_hub.weights import BITS
 
 # Importing torch and mergekit, measured on Linux (resident, CPU build and CUDA build alike).
 IMPORT_BYTES = 900_000_000
+# A merge streams tensor by tensor; this many times the largest is held at once.
+TENSORS_HELD = 6
+# A weight file below this size is taken for one tensor: its header is not asked for.
+SMALL_FILE = 500_000_000
 
 
 @dataclass(frozen=True)
 class Preflight:
     """Costs in bytes. `vram_bytes` is what the weights take on a device, without activations.
 
-    `fits` compares disk and memory with this machine.
+    `fits` compares disk, memory and, if there is a device whose memory is known, that as well.
     """
 
     fetch_bytes: int
@@ -40,39 +49,61 @@ class Preflight:
 def preflight(resolution: Resolution, hub: Hub, out: Path) -> Preflight:
     """The costs of pulling `resolution` from `hub` into `out`."""
     base, sources = resolution.base, tuple(adapter.source for adapter in resolution.adapters)
-    configurations = [_configuration(source, hub) for source in sources]
-    needed = form_of(resolution).base_files(resolution, configurations)
-    parts = [(source, source.files) for source in sources]
-    if base is not None and needed:
-        parts.insert(0, (base, needed))
-    fetch = sum(
-        hub.missing_bytes(p.repo, p.revision, [f.as_hub_file() for f in files])
-        for p, files in parts
-    )
+    fetched = _fetched(resolution, hub)
+    missing = sum(_missing(pinned, files, hub) for pinned, files in fetched)
     # What is written and what is loaded: the merged model, an adapter on its base, or a model that
     # is taken as it is.
     written = loaded = sources
     if base is not None:
         written = (base,) if resolution.form == "merged" else sources
         loaded = (base,) if resolution.form == "merged" else (base, *sources)
-    # Tensors are read one by one; without the headers a tensor is at most its file. An adapter form
-    # that reads no weights of the base computes nothing.
+    # An adapter form that reads no weights of the base computes nothing.
     ram = 0
-    if base is not None and any(file.path in base.weights for file in needed):
-        ram = IMPORT_BYTES + 6 * max(base.weight_sizes)
-    disk = fetch + sum(p.nbytes for p in written)
-    place = out.absolute()
-    while not place.exists():
-        place = place.parent
+    if base is not None and any(
+        file.path in base.weights for pinned, files in fetched if pinned is base for file in files
+    ):
+        ram = IMPORT_BYTES + TENSORS_HELD * _largest_tensor(base, hub)
+    disk = missing + sum(p.nbytes for p in written)
+    vram = sum(sum(p.weight_sizes) for p in loaded)
     return Preflight(
-        fetch_bytes=fetch,
+        fetch_bytes=missing,
         disk_bytes=disk,
         ram_bytes=ram,
-        vram_bytes=sum(sum(p.weight_sizes) for p in loaded),
-        gated=tuple(p.repo for p, _ in parts if p.gated),
+        vram_bytes=vram,
+        gated=tuple(p.repo for p, _ in fetched if p.gated),
         licences=tuple(sorted({p.license for p in resolution.inputs})),
-        fits=shutil.disk_usage(place).free > disk and _memory() > ram,
+        fits=free_disk_bytes(out) > disk
+        and ram < (memory_bytes() or math.inf)
+        and vram < (device_bytes() or math.inf),
     )
+
+
+def require_inputs(resolution: Resolution, hub: Hub) -> None:
+    """Raise NoAccess, with the page where its licence is accepted, for an input that is restricted.
+
+    What is in the cache already has been granted.
+    """
+    for adapter in resolution.adapters:
+        _require(adapter.source, adapter.source.files, hub)
+    # Which files of the base are needed, an adapter's configuration says.
+    for pinned, files in _fetched(resolution, hub):
+        _require(pinned, files, hub)
+
+
+def _require(pinned: PinnedRepo, files: Iterable[PinnedFile], hub: Hub) -> None:
+    if pinned.gated and _missing(pinned, files, hub):
+        require_access(hub, pinned.repo)
+
+
+def _fetched(
+    resolution: Resolution, hub: Hub
+) -> tuple[tuple[PinnedRepo, tuple[PinnedFile, ...]], ...]:
+    """The inputs that are fetched, each with those of its files that are."""
+    sources = tuple(adapter.source for adapter in resolution.adapters)
+    parts = tuple((source, source.files) for source in sources)
+    configurations = [_configuration(source, hub) for source in sources]
+    needed = form_of(resolution).base_files(resolution, configurations)
+    return ((resolution.merged_into, needed), *parts) if needed else parts
 
 
 def _configuration(source: PinnedRepo, hub: Hub) -> Path | None:
@@ -81,9 +112,21 @@ def _configuration(source: PinnedRepo, hub: Hub) -> Path | None:
     return hub.fetch(source.repo, source.revision, files) if files else None
 
 
-def _memory() -> int:
-    """Bytes of memory of this machine; unlimited where the system does not say."""
+def _missing(pinned: PinnedRepo, files: Iterable[PinnedFile], hub: Hub) -> int:
+    wanted = [file.as_hub_file() for file in files]
+    return hub.missing_bytes(pinned.repo, pinned.revision, wanted)
+
+
+def _largest_tensor(pinned: PinnedRepo, hub: Hub) -> int:
+    """Bytes of the largest tensor, from the headers of large files; at most its file's size."""
+    sizes = {f.path: f.size for f in pinned.files if f.path in pinned.weights}
+    large = [path for path, size in sizes.items() if size > SMALL_FILE]
+    found = [size for size in sizes.values() if size <= SMALL_FILE]
+    at = RepoAtCommit(pinned.repo, pinned.revision, (), "", pinned.gated)
     try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return 2**63
+        for dtype, shape in tensors(hub, at, large).values():
+            found.append(math.prod(shape) * BITS.get(dtype, 64) // 8)
+    except (GgezError, OSError):
+        # Without access, without a network: a tensor is at most its file.
+        found += [sizes[path] for path in large]
+    return max(found, default=0)

@@ -105,7 +105,7 @@ def check_parcel(parcel: Parcel, hub: Hub, repo: str) -> None:
     local = LocalRepo(repo, parcel.files)
     try:
         vet_adapter(local.listing(), card, local)
-        vet_base(hub.at_commit(card.base.repo, card.base.revision), card)
+        vet_base(hub.at_commit(card.base.repo, card.base.revision), card, hub)
     except NotFit as problem:
         raise NotFit(
             f"{repo} would not be taken by `pull`: it {problem.message}",

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ggez_hub.errors import UsageProblem
+
 
 @dataclass(frozen=True)
 class Request:
     """A pull as it was asked for; None leaves the choice to the registry.
 
+    adapters: repositories, each with `@REVISION` or without; more than one are composed.
+    beta: one for every adapter, or one for each of `adapters`.
     form: `merged`, or an adapter form such as `peft`.
     trust: `curated` (the accepted cards), `any`, or organisations separated by commas.
     """
@@ -16,10 +20,29 @@ class Request:
     region: str
     family: str | None = None
     base: str | None = None
-    beta: float | None = None
+    beta: float | tuple[float, ...] | None = None
     alpha: float | None = None
     method: str = "ggez_linear"
     form: str = "merged"
     wide: bool = False
     trust: str = "curated"
     live: bool = False
+    adapters: tuple[str, ...] = ()
+    allow_overlap: bool = False
+    allow_shape_match: bool = False
+
+    @property
+    def bare(self) -> bool:
+        """Whether nothing says which model is wanted, but the region."""
+        return self.family is None and self.base is None and not self.adapters
+
+    def betas(self, count: int) -> tuple[float | None, ...]:
+        """The beta that was asked for each of `count` adapters; raises UsageProblem."""
+        if not isinstance(self.beta, tuple):
+            return (self.beta,) * count
+        if len(self.beta) != count:
+            raise UsageProblem(
+                f"{count} adapters and {len(self.beta)} betas",
+                "Give one --beta for each --adapter, or one for all.",
+            )
+        return self.beta

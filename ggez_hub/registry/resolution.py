@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -10,6 +10,13 @@ from ggez_hub.cards import AlphaRecord
 from ggez_hub.cards.schema import FilePath, RegionId, RepoId, Sha256
 from ggez_hub.hub import HubFile
 from ggez_hub.weights import digest_json
+
+FitsBy: TypeAlias = Literal["weights", "shape"]
+
+FITS_BY_SHAPE = (
+    "fits by shape only: the adapter was made for other weights, whose tensors have the same names, "
+    "dtypes and shapes; nobody has measured it on these"
+)
 
 # Changes whenever the same inputs would give other bytes.
 ENGINE = "ggez-merge/1"
@@ -108,7 +115,8 @@ class Rejected(Part):
 class Resolution(Part):
     """All that decides a pull. The same resolution gives the same bytes.
 
-    `base` is None where a merged model is taken as it is: no base takes part.
+    `base` is None where a merged model is taken as it is: no base takes part. It `fits_by` the
+    sha256s of its weights, or only by the names, dtypes and shapes of its tensors.
     """
 
     region: RegionId
@@ -118,6 +126,7 @@ class Resolution(Part):
     engine: str = ENGINE
     alpha: AlphaRecord
     base: PinnedRepo | None
+    fits_by: FitsBy = "weights"
     adapters: tuple[PinnedAdapter, ...]
     rejected: tuple[Rejected, ...] = ()
 

@@ -6,20 +6,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ggez_hub.cards import AlphaRecord, CardDocument, alpha_record
-from ggez_hub.errors import GgezError, UsageProblem
-from ggez_hub.evaluation.selection import NoCurve, trade
+from ggez_hub.errors import GgezError
 from ggez_hub.families import get_family
 from ggez_hub.hub import Hub
 from ggez_hub.regions import Alpha, Region, alpha, fallback_chain, find_region
+from ggez_hub.registry.composition import check_composition
 from ggez_hub.registry.entries import Entry, Listing
 from ggez_hub.registry.forms import get_form
-from ggez_hub.registry.index import accepted_entries, live_entries
+from ggez_hub.registry.index import accepted_entries, asked_entries, live_entries
 from ggez_hub.registry.kinds import AS_IS_METHOD, get_kind
 from ggez_hub.registry.licences import Obligations, obligations
-from ggez_hub.registry.pinning import pin_adapter, pin_base
+from ggez_hub.registry.nearby import nothing_found
+from ggez_hub.registry.pinning import Source, pin_adapter, pin_base
+from ggez_hub.registry.ranking import Ranked, rank
 from ggez_hub.registry.request import Request
 from ggez_hub.registry.resolution import Rejected, Resolution
-from ggez_hub.registry.suitability import serves_other, unsuited
+from ggez_hub.registry.suitability import serves_other, unfit, unsuited
 from ggez_hub.registry.vetting import NotFit
 
 
@@ -27,59 +29,124 @@ class NoAdapter(GgezError):
     """Nothing on the hub serves the region."""
 
 
-class SeveralFamilies(UsageProblem):
-    """Adapters of more than one family serve the region; the choice is the user's."""
+@dataclass(frozen=True)
+class Resolved:
+    """A resolution with the cards that it rests on, and what its licences ask."""
+
+    resolution: Resolution
+    documents: tuple[CardDocument, ...]
+    obligations: Obligations
 
 
 @dataclass(frozen=True)
-class Resolved:
-    """A resolution with the card that it rests on."""
+class Survey:
+    """What a hub has for a request: candidates in order, and the others with their reasons."""
 
-    resolution: Resolution
-    document: CardDocument
-    obligations: Obligations
+    request: Request
+    source: Source
+    chain: tuple[Region, ...]
+    factor: AlphaRecord
+    found: Listing
+    ranked: tuple[Ranked, ...]
+    rejected: tuple[Rejected, ...]
+
+    def first(self, ranked: Sequence[Ranked]) -> Resolved:
+        """The first of `ranked` that can be pinned; raises NoAdapter with what exists nearby."""
+        failed: dict[int, str] = {}
+        for candidate in ranked:
+            try:
+                resolved = self.take([candidate.entry])
+            except NotFit as problem:
+                failed[id(candidate)] = problem.message
+                continue
+            others = [
+                _rejection(c.entry, failed.get(id(c)) or c.after(candidate))
+                for c in self.ranked
+                if c is not candidate
+            ]
+            rejected = sorted((*self.rejected, *others), key=lambda r: (r.region, r.repo, r.reason))
+            final = resolved.resolution.model_copy(update={"rejected": tuple(rejected)})
+            return Resolved(final, resolved.documents, resolved.obligations)
+        rejected = [*self.rejected]
+        rejected += [_rejection(c.entry, failed[id(c)]) for c in ranked]
+        raise NoAdapter(*nothing_found(self.request, self.chain, self.found, rejected))
+
+    def take(self, entries: Sequence[Entry]) -> Resolved:
+        """The resolution of these adapters, whatever else there is; raises NotFit."""
+        request, region = self.request, self.chain[0]
+        documents = tuple(entry.document for entry in entries)
+        cards = [document.card for document in documents]
+        combined = get_kind(cards[0].kind).combined
+        betas = request.betas(len(entries))
+        adapters = tuple(
+            pin_adapter(entry, self.source, region, self.factor.value, beta)
+            for entry, beta in zip(entries, betas, strict=True)
+        )
+        base = pin_base(cards, request, self.source) if combined else None
+        resolution = Resolution(
+            region=region.id,
+            family=cards[0].family,
+            method=request.method if combined else AS_IS_METHOD,
+            form=request.form,
+            alpha=self.factor,
+            base=base.pinned if base else None,
+            fits_by=base.fits_by if base else "weights",
+            adapters=adapters,
+        )
+        return Resolved(resolution, documents, obligations(resolution, documents))
 
 
 def resolve(request: Request, hub: Hub) -> Resolved:
     """The resolution of `request` on `hub`; the same inputs give the same answer.
 
-    Raises UnknownRegion, NoAdapter with what exists nearby, SeveralFamilies, NoIndex, or what the
+    Raises UnknownRegion, NoAdapter with what exists nearby, UsageProblem, NoIndex, or what the
     hub's client raises.
     """
+    seen = survey(request, hub)
+    if len(request.adapters) < 2:
+        return seen.first(seen.ranked)
+    entries = [candidate.entry for candidate in seen.ranked]
+    check_composition(entries, allow_overlap=request.allow_overlap)
+    try:
+        return seen.take(entries)
+    except NotFit as problem:
+        raise NoAdapter(f"the adapters cannot be composed: one {problem.message}") from problem
+
+
+def survey(request: Request, hub: Hub) -> Survey:
+    """Everything that a hub has for a request; raises as `resolve` does."""
     chain = fallback_chain(find_region(request.region), wide=request.wide)
     get_form(request.form)
     if request.family is not None:
         get_family(request.family)
+    source, given = Source(hub), request.alpha
+    factor = alpha_record(alpha(chain[0]) if given is None else Alpha.from_user(given, chain[0]))
+    if request.adapters:
+        return _of_asked(request, source, chain, factor)
     regions = [region.id for region in chain]
     found = live_entries(hub, regions) if request.live else accepted_entries(hub, regions)
     rejected = _not_read(found, chain)
-    candidates: list[Entry] = []
+    suited: list[Entry] = []
     for entry in found.entries:
         reason = unsuited(entry, request, chain)
         if reason is None:
-            candidates.append(entry)
+            suited.append(entry)
         else:
             rejected.append(_rejection(entry, reason))
-    given = request.alpha
-    factor = alpha_record(alpha(chain[0]) if given is None else Alpha.from_user(given, chain[0]))
-    for entry in sorted(candidates, key=lambda e: _order(e, chain, factor.value)):
-        try:
-            resolution = _resolution(entry, request, hub, chain[0], factor)
-            asked = obligations(resolution, [entry.document])
-        except NotFit as problem:
-            rejected.append(_rejection(entry, problem.message))
-            continue
-        others = [e for e in candidates if e is not entry]
-        _one_family_only(entry, others, request)
-        rejected += [
-            _rejection(e, f"{entry.repo} comes first")
-            for e in others
-            if not any(r.repo == e.repo for r in rejected)
-        ]
-        rejected.sort(key=lambda r: (r.region, r.repo))
-        final = resolution.model_copy(update={"rejected": tuple(rejected)})
-        return Resolved(final, entry.document, asked)
-    raise NoAdapter(*_nothing(request, chain[0], found, rejected))
+    ranked = rank(suited, chain, factor.value, source.date_of)
+    return Survey(request, source, chain, factor, found, tuple(ranked), tuple(rejected))
+
+
+def _of_asked(
+    request: Request, source: Source, chain: tuple[Region, ...], factor: AlphaRecord
+) -> Survey:
+    """The adapters that are asked for by name, in that order, whatever region they serve."""
+    entries = asked_entries(source.hub, request.adapters)
+    for entry in entries:
+        if reason := unfit(entry, request):
+            raise NoAdapter(f"{entry.repo} {reason}")
+    ranked = tuple(Ranked(entry, None, entry) for entry in entries)
+    return Survey(request, source, chain, factor, Listing(tuple(entries)), ranked, ())
 
 
 def _not_read(found: Listing, chain: Sequence[Region]) -> list[Rejected]:
@@ -97,60 +164,5 @@ def _not_read(found: Listing, chain: Sequence[Region]) -> list[Rejected]:
     return unread
 
 
-def _order(entry: Entry, chain: Sequence[Region], alpha: float) -> tuple[int, float, str]:
-    """Nearer region first; then the measured GRP, the best first; then the name."""
-    served = entry.summary.region
-    distance = [region.id for region in chain].index(served)
-    try:
-        parity = -trade(entry.ranking, "validation", alpha, chain[0].id, served).chosen.grp
-    except NoCurve:
-        parity = 0.0
-    return distance, parity, entry.repo
-
-
-def _resolution(
-    entry: Entry, request: Request, hub: Hub, region: Region, factor: AlphaRecord
-) -> Resolution:
-    """The resolution that takes `entry`; raises NotFit."""
-    card = entry.document.card
-    combined = get_kind(card.kind).combined
-    return Resolution(
-        region=region.id,
-        family=card.family,
-        method=request.method if combined else AS_IS_METHOD,
-        form=request.form,
-        alpha=factor,
-        adapters=(pin_adapter(entry, request, hub, region, factor.value),),
-        base=pin_base(card, request, hub) if combined else None,
-    )
-
-
-def _one_family_only(taken: Entry, others: Sequence[Entry], request: Request) -> None:
-    families = sorted({taken.summary.family, *(e.summary.family for e in others)})
-    if request.family is None and len(families) > 1:
-        raise SeveralFamilies(
-            f"adapters of several families serve {request.region}: {', '.join(families)}",
-            "Choose with --family: "
-            + "; ".join(f"ggez-hub pull --region {request.region} --family {f}" for f in families),
-        )
-
-
 def _rejection(entry: Entry, reason: str) -> Rejected:
     return Rejected(repo=entry.repo, region=entry.summary.region, reason=reason)
-
-
-def _nothing(
-    request: Request, region: Region, found: Listing, rejected: Sequence[Rejected]
-) -> tuple[str, str]:
-    here = {(e.summary.region, e.summary.family) for e in found.entries}
-    there = {(e.region, e.family) for e in found.elsewhere}
-    served = [f"{place} ({family})" for place, family in sorted(here | there)]
-    chain = [r.id for r in fallback_chain(region, wide=request.wide)]
-    near = [r for r in rejected if r.region in chain]
-    lines = "".join(f"\n  {r.repo} {r.reason}" for r in near)
-    what = f" of the family {request.family}" if request.family else ""
-    return (
-        f"no adapter{what} serves {region.id} ({region.name}); looked for: "
-        f"{', '.join(chain)}{lines}",
-        f"This hub serves: {', '.join(served) or 'nothing'}.",
-    )

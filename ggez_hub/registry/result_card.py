@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,28 +11,36 @@ import yaml
 from ggez_hub.cards import CardDocument
 from ggez_hub.families import get_family
 from ggez_hub.merging.forms.runtimes import as_markdown
+from ggez_hub.merging.similarity import Cosine
 from ggez_hub.regions import find_region
+from ggez_hub.registry.composition import UNMEASURED, cosine_line
 from ggez_hub.registry.kinds import form_of, get_kind
 from ggez_hub.registry.licences import Obligations, licence_front
 from ggez_hub.registry.parity_table import ParityTable
-from ggez_hub.registry.resolution import Resolution
+from ggez_hub.registry.resolution import FITS_BY_SHAPE, Resolution
 
 HERE = "PATH_OF_THIS_FOLDER"
 
 
 def result_card(
     resolution: Resolution,
-    document: CardDocument,
+    documents: Sequence[CardDocument],
     asked: Obligations,
     table: ParityTable | None,
     folder: Path,
+    alike: Sequence[Cosine] = (),
 ) -> str:
-    """The README.md of the result in `folder`, with the keys that the Hub knows."""
+    """The README.md of the result in `folder`, with the keys that the Hub knows.
+
+    `alike` are the cosines of a composition's Deltas.
+    """
     family, form = get_family(resolution.family), form_of(resolution)
     front: dict[str, Any] = {
         **form.front(resolution, folder),
-        "pipeline_tag": document.front_matter.get("pipeline_tag"),
-        "language": [] if document.card.languages == "unknown" else document.card.languages,
+        "pipeline_tag": documents[0].front_matter.get("pipeline_tag"),
+        "language": sorted(
+            {tag for d in documents if d.card.languages != "unknown" for tag in d.card.languages}
+        ),
         **licence_front(asked),
         "tags": ["ggez", f"ggez-region:{resolution.region}", f"ggez-family:{family.name}"],
     }
@@ -41,7 +50,8 @@ def result_card(
         f"# {family.title.capitalize()} {what} for {name}",
         _made(resolution),
         "\n".join(provenance(resolution)),
-        _scores(table),
+        _composed(resolution, alike),
+        _scores(table) if len(documents) == 1 else "",
         "Load it:\n\n```python\n"
         + "\n".join(form.loading_lines(resolution, HERE, folder))
         + "\n```",
@@ -83,6 +93,8 @@ def provenance(resolution: Resolution) -> list[str]:
     if resolution.base is not None:
         base = resolution.base
         lines.append(f"- base: {base.repo} at {base.revision} ({base.license})")
+    if resolution.fits_by == "shape":
+        lines.append("- " + FITS_BY_SHAPE)
     for adapter in resolution.adapters:
         kind = get_kind(adapter.kind).noun
         lines.append(
@@ -96,6 +108,13 @@ def provenance(resolution: Resolution) -> list[str]:
         if adapter.beta is not None
     ]
     return [*lines, f"- merge digest {resolution.merge_digest}"]
+
+
+def _composed(resolution: Resolution, alike: Sequence[Cosine]) -> str:
+    if len(resolution.adapters) < 2:
+        return ""
+    lines = [f"- {cosine_line(pair, resolution)}" for pair in alike]
+    return "\n".join((f"This is {UNMEASURED}.\n", *lines))
 
 
 def _licences(asked: Obligations) -> str:

@@ -15,6 +15,12 @@ def unsuited(entry: Entry, request: Request, chain: Sequence[Region]) -> str | N
     card = entry.summary
     if card.region not in [region.id for region in chain]:
         return serves_other(card.region, chain)
+    return unfit(entry, request)
+
+
+def unfit(entry: Entry, request: Request) -> str | None:
+    """Why a card rules its adapter out for `request` in any region, or None."""
+    card = entry.summary
     if request.family is not None and card.family != request.family:
         return f"is of the family {card.family}"
     if card.state != "active":

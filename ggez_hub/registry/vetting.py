@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Protocol
 
 from ggez_hub.cards import AdapterCard
+from ggez_hub.cards.schema import FileRecord
 from ggez_hub.errors import GgezError
+from ggez_hub.families import Read, UnknownLayout, get_family
 from ggez_hub.hub import RepoAtCommit
 from ggez_hub.merging.output import NOT_CARRIED, WEIGHT_SUFFIXES
 from ggez_hub.registry.kinds import get_kind
@@ -32,30 +34,65 @@ class Texts(Protocol):
 def vet_adapter(at: RepoAtCommit, card: AdapterCard, hub: Texts) -> tuple[PinnedFile, ...]:
     """The files of an adapter that will be fetched; raises NotFit.
 
-    They are those that the card records, and the hub must list them with the recorded sha256. Of
-    a kind that is a whole model, what lies beside its weights is fetched too.
+    They are those that the card records, and the hub must list them with the recorded sha256; where
+    the card records none, those that hold an adapter of its kind. Of a kind that is a whole model,
+    what lies beside its weights is fetched too.
     """
-    if card.files == "unknown":
-        raise NotFit("has no recorded files: its card is not pinned yet")
-    if not any(path.endswith(".safetensors") for path in card.files):
+    pinned = _listed(at, card, hub) if card.files == "unknown" else _recorded(at, card.files)
+    paths = {file.path for file in pinned}
+    if ADAPTER_CONFIG in paths:
+        _vet_config(hub.read_text(at.repo, at.revision, ADAPTER_CONFIG), card)
+    return pinned + (beside(at, paths) if get_kind(card.kind).whole else ())
+
+
+def _recorded(at: RepoAtCommit, records: Mapping[str, FileRecord]) -> tuple[PinnedFile, ...]:
+    if not any(path.endswith(".safetensors") for path in records):
         raise NotFit("records no safetensors file")
     pinned = []
-    for path, record in sorted(card.files.items()):
+    for path, record in sorted(records.items()):
+        if path.endswith(tuple(WEIGHT_SUFFIXES - {".safetensors"})):
+            raise NotFit(f"records {path}, which is no safetensors file")
         file = at.file(path)
         if file is None:
             raise NotFit(f"lacks {path}, which its card records")
         if file.size != record.size or (file.sha256 or record.sha256) != record.sha256:
             raise NotFit(f"has another {path} than its card records")
-        if path.endswith(tuple(WEIGHT_SUFFIXES - {".safetensors"})):
-            raise NotFit(f"records {path}, which is no safetensors file")
         pinned.append(PinnedFile(path=path, size=file.size, oid=file.oid, sha256=record.sha256))
-    if ADAPTER_CONFIG in card.files:
-        _vet_config(json.loads(hub.read_text(at.repo, at.revision, ADAPTER_CONFIG)), card)
-    return tuple(pinned) + (beside(at, card.files) if get_kind(card.kind).whole else ())
+    return tuple(pinned)
 
 
-def _vet_config(config: object, card: AdapterCard) -> None:
+def _listed(at: RepoAtCommit, card: AdapterCard, hub: Texts) -> tuple[PinnedFile, ...]:
+    kind, family = get_kind(card.kind), get_family(card.family)
+    try:
+        paths = kind.listed([file.path for file in at.files], family, _reader(at, hub))
+    except UnknownLayout as problem:
+        raise NotFit(f"cannot be pinned: {problem.message}") from problem
+    return tuple(_pin(at, path) for path in sorted(paths))
+
+
+def _pin(at: RepoAtCommit, path: str) -> PinnedFile:
+    file = at.file(path)
+    if file is None or (path.endswith(".safetensors") and file.sha256 is None):
+        raise NotFit(f"cannot be pinned: {at.repo} lists no sha256 of {path}")
+    return PinnedFile.of(file)
+
+
+def _reader(at: RepoAtCommit, hub: Texts) -> Read:
+    def read(path: str) -> str:
+        file = at.file(path)
+        if file is None or file.size > MAX_SIDE_FILE:
+            raise UnknownLayout(f"its {path} is larger than {MAX_SIDE_FILE:,} bytes")
+        return hub.read_text(at.repo, at.revision, path)
+
+    return read
+
+
+def _vet_config(text: str, card: AdapterCard) -> None:
     """Loaders follow what adapter_config.json names: it may name nothing but the card's base."""
+    try:
+        config = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise NotFit(f"has an {ADAPTER_CONFIG} that cannot be read: {error}") from error
     if not isinstance(config, dict):
         raise NotFit(f"has an {ADAPTER_CONFIG} that is no object")
     if config.get("auto_mapping"):
@@ -68,23 +105,50 @@ def _vet_config(config: object, card: AdapterCard) -> None:
         raise NotFit(f"names the base {named!r} in {ADAPTER_CONFIG}, its card {card.base.repo!r}")
 
 
-def vet_base(at: RepoAtCommit, card: AdapterCard) -> tuple[PinnedFile, ...]:
-    """The files of a base that will be fetched: the weights, and what lies beside them.
+def vet_base(at: RepoAtCommit, card: AdapterCard, hub: Texts) -> tuple[PinnedFile, ...]:
+    """The files of the base that a card names: the weights, and what lies beside them.
 
-    A base is identified by its weights: their sha256s must be those that the card names, whatever
-    the repository or the commit. Raises NotFit.
+    Raises NotFit.
     """
-    if card.base.weights == "unknown":
-        raise NotFit("does not say which weights it fits: its card is not pinned yet")
+    return vet_weights(at, base_weights(at, card, hub))
+
+
+def base_weights(at: RepoAtCommit, card: AdapterCard, hub: Texts) -> dict[str, str]:
+    """The sha256s of the weights that a card's adapter fits: those it records, else those of `at`.
+
+    Raises NotFit if `at` holds no weights of the card's family.
+    """
+    if card.base.weights != "unknown":
+        return dict(card.base.weights)
+    return weights_listed(at, card.family, hub)
+
+
+def weights_listed(at: RepoAtCommit, family: str, hub: Texts) -> dict[str, str]:
+    """The sha256s of the weights that a repository's library loads; raises NotFit."""
+    paths = [file.path for file in at.files]
+    try:
+        weights = get_family(family).listed_weights(paths, _reader(at, hub))
+    except UnknownLayout as problem:
+        raise NotFit(f"needs a base of {family}, and {at.repo} is none: {problem.message}") from (
+            problem
+        )
+    return {path: str(_pin(at, path).sha256) for path in weights}
+
+
+def vet_weights(at: RepoAtCommit, weights: Mapping[str, str]) -> tuple[PinnedFile, ...]:
+    """The files of a base with these sha256s, whatever the repository or the commit.
+
+    A base is identified by its weights. Raises NotFit.
+    """
     pinned = []
-    for path, sha256 in sorted(card.base.weights.items()):
+    for path, sha256 in sorted(weights.items()):
         file = at.file(path)
         if file is None:
             raise NotFit(f"fits a base with {path}, which {at.repo} does not have")
         if file.sha256 != sha256:
             raise NotFit(f"fits other weights than those of {at.repo}@{at.revision[:12]} ({path})")
         pinned.append(PinnedFile.of(file))
-    return tuple(pinned) + beside(at, card.base.weights)
+    return tuple(pinned) + beside(at, weights.keys())
 
 
 def model_files(at: RepoAtCommit) -> tuple[PinnedFile, ...]:

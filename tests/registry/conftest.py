@@ -48,3 +48,10 @@ def hub_of(tmp_path):
             return hub, store
 
         yield start
+
+
+@pytest.fixture
+def store(tmp_path):
+    """An empty store, for a hub that is served when it is filled."""
+    with HubStore.open(tmp_path / "store") as store:
+        yield store

@@ -37,10 +37,12 @@ def records(folder, paths):
     }
 
 
-def declare(family, kind, base, folder, *, region="th", repo="real/regional", revision, paths,
+def declare(family, kind, base, folder, /, *, region="th", repo="real/regional", revision, paths,
             license_id="apache-2.0", **changes):  # fmt: skip
     """The registry's copy of a card for the files `paths` of an adapter."""
     factor = alpha(region)
+    if "base" not in changes:
+        changes["base"] = {"repo": BASE, "revision": "main", "weights": weights(family, base)}
     block = {
         "schema_version": 1,
         "level": "declared",
@@ -50,7 +52,6 @@ def declare(family, kind, base, folder, *, region="th", repo="real/regional", re
         "languages": ["th"],
         "adapts": ["content"],
         "adapter": Location(repo=repo, revision=revision),
-        "base": {"repo": BASE, "revision": "main", "weights": weights(family, base)},
         "trained_on": "unknown",
         "data_filter": "unknown",
         "data_rights": "unknown",

@@ -62,7 +62,7 @@ def answer(request, hub):
     (adapter,) = found.resolution.adapters
     pin = adapter.card.model_copy(update={"revision": "0" * 40})
     adapters = (adapter.model_copy(update={"card": pin}),)
-    return found.resolution.model_copy(update={"adapters": adapters}), found.document
+    return found.resolution.model_copy(update={"adapters": adapters}), found.documents
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from click.testing import CliRunner
 from safetensors.torch import load_file, save_file
 
 from ggez_hub.cli.main import cli
-from ggez_hub.embedded.store import HubStore
 from ggez_hub.families import get_family
 from ggez_hub.merging.extraction import extract_task_vector
 from ggez_hub.registry.lock import read_lock
@@ -25,12 +24,6 @@ from .declared import BASE, declare, register, upload, weights
 REGIONAL = "real/regional"
 QWEN3 = next(a for a in VLM if a.config["model_type"] == "qwen3_vl")
 SIGLIP2 = next(a for a in EMBEDDING if a.config["model_type"] == "siglip2")
-
-
-@pytest.fixture
-def store(tmp_path):
-    with HubStore.open(tmp_path / "store") as store:
-        yield store
 
 
 def state_of(family, folder):

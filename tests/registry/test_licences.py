@@ -176,4 +176,4 @@ def test_pull_says_it_and_the_card_keeps_it(seeded, tmp_path):
 
 def test_a_locked_pull_asks_the_same(seeded):
     resolved = resolve(Request("th"), seeded)
-    assert obligations(resolved.resolution, [resolved.document]) == resolved.obligations
+    assert obligations(resolved.resolution, resolved.documents) == resolved.obligations

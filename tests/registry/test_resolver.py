@@ -30,7 +30,9 @@ def taken(resolved):
 def test_the_nearer_region_comes_first(seeded):
     resolved = resolve(Request("th"), seeded)
     assert taken(resolved) == f"{BASE_REPO}-th"
-    assert reasons(resolved) == {"asia": f"{BASE_REPO}-th comes first"}
+    assert reasons(resolved) == {
+        "asia": f"{BASE_REPO}-th comes first: it serves th, which is nearer"
+    }
 
 
 def test_the_same_inputs_give_the_same_answer(seeded):

@@ -1,0 +1,101 @@
+"""The order of candidates: a total one, whatever order they come in.
+
+Nearer region first. Within a region, adapters that the registry has measured on the same tasks,
+with the same base and for the same items are rivals: the better GRP at the requested alpha comes
+first. Scores of different tasks are never compared, so a group of rivals takes the place of its
+best, among the others by date, the newest first, then by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from ggez_hub.evaluation.selection import NoCurve, trade
+from ggez_hub.regions import Region
+from ggez_hub.registry.entries import Entry
+
+DateOf = Callable[[Entry], str]
+"""The day on which an adapter was registered, or else committed (ISO 8601)."""
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """An entry, its GRP where the registry measured one, and the best of its rivals, or itself."""
+
+    entry: Entry
+    grp: float | None
+    best: Entry
+
+    def after(self, first: Ranked) -> str:
+        """Why it comes after `first`."""
+        name = first.entry.repo
+        if first.entry.summary.region != self.entry.summary.region:
+            return f"{name} comes first: it serves {first.entry.summary.region}, which is nearer"
+        if self.best is first.entry and first.grp is not None and self.grp is not None:
+            if first.grp > self.grp:
+                return (
+                    f"{name} comes first: GRP {first.grp:.2f} to {self.grp:.2f} on the same tasks"
+                )
+            return f"{name} comes first: the GRP is the same, and it is newer or first by name"
+        if self.best is not self.entry:
+            return f"{name} comes first, and {self.best.repo} is better on the same tasks"
+        return f"{name} comes first: it is newer, or of the same day and first by name"
+
+
+def rank(
+    entries: Iterable[Entry], chain: Sequence[Region], alpha: float, date_of: DateOf
+) -> list[Ranked]:
+    """The entries in order; all of them serve a region of `chain`, which begins with the requested.
+
+    `date_of` is asked only where the date decides.
+    """
+    known = sorted(entries, key=_identity)
+    ranked: list[Ranked] = []
+    for region in chain:
+        groups: dict[Hashable, list[tuple[Entry, float | None]]] = {}
+        for entry in known:
+            if entry.summary.region == region.id:
+                rivals, grp = _merit(entry, chain[0], alpha)
+                groups.setdefault(rivals, []).append((entry, grp))
+        ordered = [_within(group, date_of) for group in groups.values()]
+        by_best = {_identity(group[0].entry): group for group in ordered}
+        for best in _newest([group[0].entry for group in ordered], date_of):
+            ranked += by_best[_identity(best)]
+    return ranked
+
+
+def _merit(entry: Entry, region: Region, alpha: float) -> tuple[Hashable, float | None]:
+    """Whom an entry is compared with, and its GRP; without a measured one nobody."""
+    alone = _identity(entry)
+    if entry.summary.base_weights == "unknown":
+        return alone, None
+    try:
+        seen = trade(entry.ranking, "validation", alpha, region.id, entry.summary.region)
+    except NoCurve:
+        return alone, None
+    tasks = frozenset(row.task for rows in entry.ranking.values() for row in rows.values())
+    return (entry.summary.base_weights, tasks, seen.metric, seen.region), seen.chosen.grp
+
+
+def _within(group: list[tuple[Entry, float | None]], date_of: DateOf) -> list[Ranked]:
+    """Rivals by GRP, the best first."""
+    group.sort(key=lambda rival: -(rival[1] or 0.0))
+    ordered = [
+        (entry, grp)
+        for grp, equal in groupby(group, key=lambda rival: rival[1])
+        for entry in _newest([entry for entry, _ in equal], date_of)
+    ]
+    return [Ranked(entry, grp, ordered[0][0]) for entry, grp in ordered]
+
+
+def _newest(entries: list[Entry], date_of: DateOf) -> list[Entry]:
+    """Newest first, then by name."""
+    if len(entries) < 2:
+        return entries
+    return sorted(sorted(entries, key=_identity), key=date_of, reverse=True)
+
+
+def _identity(entry: Entry) -> tuple[str, str, str]:
+    return entry.repo, entry.revision, entry.card.path

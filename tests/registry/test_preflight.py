@@ -1,0 +1,141 @@
+"""What is known and checked before the first byte of weights."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from huggingface_hub import HfApi
+
+from ggez_hub.cli.main import cli
+from ggez_hub.hub import Hub
+from ggez_hub.registry import machine, preflight
+from ggez_hub.registry.request import Request
+from ggez_hub.registry.resolver import resolve
+
+from ..faults import wire
+from ..worlds import BASE_REPO
+
+KEYS = {
+    "fetch_bytes", "disk_bytes", "ram_bytes", "vram_bytes", "gated", "licences", "fits",
+}  # fmt: skip
+
+
+def pull(hub, *arguments):
+    return CliRunner().invoke(
+        cli, ["pull", "--hub", hub.endpoint, "--region", "th", *map(str, arguments)]
+    )
+
+
+@pytest.fixture
+def gated(assets, hub_of):
+    """The world, whose base is gated; and a token that was granted access."""
+    hub, store = hub_of(assets)
+    store.add_account("owner", orgs=["ggez-world"])
+    store.add_account("reader")
+    api = HfApi(hub.endpoint, token=store.new_token("owner", "write"))
+    api.update_repo_settings(BASE_REPO, gated="manual")
+    api.grant_access(BASE_REPO, "reader")
+    return hub, store.new_token("reader", "read")
+
+
+def test_a_gated_base_is_named_with_its_page_before_any_weights(gated, tmp_path):
+    hub, _ = gated
+    passed = bytearray()
+
+    def watch(data):
+        passed.extend(data)
+        return data
+
+    with wire(hub.endpoint, watch) as line:
+        result = pull(Hub(line.endpoint), "-o", tmp_path / "out")
+        page = f"{line.endpoint}/{BASE_REPO}"
+    assert result.exit_code == 1
+    assert f"access to {BASE_REPO} is restricted" in result.stderr
+    assert f"Accept it at {page}" in result.stderr
+    # Nothing of the adapter was fetched either.
+    assert b"lora_A" not in passed
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_dry_run_says_what_is_gated(gated, tmp_path):
+    hub, _ = gated
+    result = pull(hub, "-o", tmp_path / "out", "--dry-run", "--json")
+    assert result.exit_code == 0, result.output
+    costs = json.loads(result.stdout)
+    assert set(costs) == KEYS
+    assert costs["gated"] == [BASE_REPO]
+    told = pull(hub, "-o", tmp_path / "out", "--dry-run")
+    assert f"its licence is accepted at {hub.endpoint}/{BASE_REPO}" in told.stdout
+
+
+def test_who_was_granted_access_pulls(gated, tmp_path):
+    from ggez_hub.registry.plan import carry_out, plan
+
+    hub, token = gated
+    reader = Hub(hub.endpoint, token)
+    planned = plan(Request("th"), reader, tmp_path / "out")
+    assert planned.resolution.gated
+    assert carry_out(planned, reader, tmp_path / "out").model.is_dir()
+    # What is in the cache has been granted: the second time nothing is asked.
+    assert carry_out(planned, hub, tmp_path / "again").model.is_dir()
+
+
+def test_the_largest_tensor_decides_the_memory(seeded, world, tmp_path, monkeypatch):
+    resolution = resolve(Request("th"), seeded).resolution
+    (size,) = resolution.base.weight_sizes
+    small = preflight.preflight(resolution, seeded, tmp_path / "x").ram_bytes
+    assert small == preflight.IMPORT_BYTES + preflight.TENSORS_HELD * size
+    monkeypatch.setattr(preflight, "SMALL_FILE", 1000)
+    exact = preflight.preflight(resolution, seeded, tmp_path / "x").ram_bytes
+    held = (exact - preflight.IMPORT_BYTES) // preflight.TENSORS_HELD
+    from ggez_hub.weights import read_header
+
+    header = read_header(world / "embedding" / "base" / "open_clip_model.safetensors")
+    assert held == max(t.nbytes for t in header.tensors.values())
+
+
+@pytest.mark.parametrize("what", ["memory_bytes", "device_bytes", "free_disk_bytes"])
+def test_what_this_machine_lacks_does_not_fit(seeded, tmp_path, monkeypatch, what):
+    resolution = resolve(Request("th"), seeded).resolution
+    assert preflight.preflight(resolution, seeded, tmp_path / "x").fits
+    monkeypatch.setattr(preflight, what, lambda *_: 1000)
+    assert not preflight.preflight(resolution, seeded, tmp_path / "x").fits
+
+
+def test_an_unknown_device_hinders_nothing(seeded, tmp_path, monkeypatch):
+    resolution = resolve(Request("th"), seeded).resolution
+    monkeypatch.setattr(preflight, "device_bytes", lambda: None)
+    monkeypatch.setattr(preflight, "memory_bytes", lambda: None)
+    assert preflight.preflight(resolution, seeded, tmp_path / "x").fits
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell script stands for nvidia-smi")
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ("echo 24564; echo 81559", 81559 * 2**20),
+        ("echo '[N/A]'", None),
+        ("echo broken >&2; exit 9", None),
+    ],
+)
+def test_the_memory_of_the_device(tmp_path, monkeypatch, answer, expected):
+    command = tmp_path / "nvidia-smi"
+    command.write_text(f"#!/bin/sh\n{answer}\n")
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    assert machine.device_bytes() == expected
+
+
+def test_the_memory_of_a_container(tmp_path, monkeypatch):
+    limit = tmp_path / "memory.max"
+    monkeypatch.setattr(machine, "CGROUP_LIMITS", (limit,))
+    whole = machine.memory_bytes()
+    limit.write_text("max\n")
+    assert machine.memory_bytes() == whole
+    limit.write_text("1000000\n")
+    assert machine.memory_bytes() == 1_000_000
+    assert machine.free_disk_bytes(Path(tmp_path) / "not" / "there") > 0
