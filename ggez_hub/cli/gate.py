@@ -40,7 +40,7 @@ def gate_command(
     limits = read_limits(recipe)
     evidence = open_evidence(place)
     if folder is not None:
-        evidence = evidence.with_datasets({t.id: t.dataset.repo for t in load_tasks(folder)})
+        evidence = evidence.with_tasks(load_tasks(folder))
     compared = held_out(evidence, beta)
     found = gates(compared, evidence, limits)
     outcome = overall(found)

@@ -36,6 +36,7 @@ COMMANDS = {
     "pull": Entry("pull", "A base model adapted to a region, merged and ready to load."),
     "registry": Entry("registry", "For maintainers: stale adapters."),
     "reproduce": Entry("reproduce", "Recheck the arithmetic of the paper's tables."),
+    "report": Entry("report", "Scores, parity and gates as one HTML page."),
     "regions": Entry("regions", "Regions: members, languages, fallback chain."),
     "resolve": Entry("resolve", "What a pull would take, and why."),
     "retune": Entry("retune", "Choose beta again for another alpha, without evaluation."),

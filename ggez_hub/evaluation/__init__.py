@@ -12,6 +12,7 @@
     evidence     a card or results folder       results       every figure of it
     verification the figures recomputed         leakage       what was trained on
     held_out     what a claim may rest on       gates         pass, fail or undetermined
+    report       one page of it all
     paper        the paper's tables rechecked   plot          the picture of the trade-off
 
 Importing a module loads no torch; opening a model does.

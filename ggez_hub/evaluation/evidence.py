@@ -7,7 +7,7 @@ lies below the card's folder. A results folder holds `results.json` and its pred
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -29,6 +29,7 @@ from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.outcomes import Cell, Outcomes
 from ggez_hub.evaluation.predictions import parse_predictions
 from ggez_hub.evaluation.selection import task_of
+from ggez_hub.evaluation.task import Task
 from ggez_hub.weights import sha256_file
 
 CARD = "README.md"
@@ -101,13 +102,18 @@ class Evidence:
             if cell.beta == beta and cell.split == split and len(outcomes)
         }
 
-    def with_datasets(self, datasets: Mapping[str, str]) -> Evidence:
-        """The same, knowing which data set a task is of: a card does not say it."""
-        tasks = {
-            name: record.model_copy(update={"dataset": datasets.get(name, record.dataset)})
+    def with_tasks(self, tasks: Iterable[Task]) -> Evidence:
+        """The same, knowing the data set and language of its tasks: a card does not say them."""
+        known = {task.id: task for task in tasks}
+        records = {
+            name: record.model_copy(
+                update={"dataset": known[name].dataset.repo, "language": known[name].language}
+            )
+            if name in known
+            else record
             for name, record in self.header.tasks.items()
         }
-        return replace(self, header=self.header.model_copy(update={"tasks": tasks}))
+        return replace(self, header=self.header.model_copy(update={"tasks": records}))
 
     def betas(self, split: str) -> tuple[float, ...]:
         """The betas that were measured on a split."""

@@ -1,0 +1,58 @@
+"""`report`: one page with everything that a card or results folder shows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ggez_hub.cli.output import Output, output_options
+from ggez_hub.errors import UsageProblem
+
+FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
+FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+
+
+@click.command("report", short_help="Scores, parity and gates as one HTML page.")
+@click.argument("place", metavar="DIR_OR_CARD", type=click.Path(path_type=Path, exists=True))
+@click.option(
+    "-o", "--out", "target", required=True, type=click.Path(path_type=Path, dir_okay=False)
+)
+@click.option("--recipe", type=FILE, default=None, help="Limits of the gates, as in `ci gate`.")
+@click.option("--tasks", "task_folder", type=FOLDER, default=None, help="The task files.")
+@click.option("--data", type=FOLDER, default=None, help="With --tasks: their data, for pictures.")
+@output_options
+def report_command(
+    place: Path,
+    target: Path,
+    recipe: Path | None,
+    task_folder: Path | None,
+    data: Path | None,
+    out: Output,
+) -> None:
+    """Scores, parity and gates as one HTML page, which opens without a network.
+
+    Everything on it is recomputed from the predictions of a results folder or an adapter's folder.
+    """
+    from ggez_hub.evaluation.evidence import open_evidence
+    from ggez_hub.evaluation.gates import read_limits
+    from ggez_hub.evaluation.report.contents import contents
+    from ggez_hub.evaluation.report.examples import Material
+    from ggez_hub.evaluation.report.page import page
+    from ggez_hub.evaluation.task import load_tasks
+
+    if data is not None and task_folder is None:
+        raise UsageProblem("--data needs --tasks, which say how it is read")
+    limits = read_limits(recipe)
+    evidence = open_evidence(place)
+    material = None
+    if task_folder is not None:
+        tasks = load_tasks(task_folder)
+        evidence = evidence.with_tasks(tasks)
+        material = Material(tasks, data) if data else None
+    text = page(contents(evidence, limits, material))
+    partial = target.with_name(f".{target.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(target)
+    out.line(f"{target}: {len(text.encode()) / 1e6:.2f} MB, opens without a network")
+    out.document({"page": str(target), "bytes": len(text.encode())})

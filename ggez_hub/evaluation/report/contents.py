@@ -1,0 +1,179 @@
+"""Everything that a report shows, as JSON: recomputed from the predictions, none of it read off."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ggez_hub import __version__
+from ggez_hub.errors import GgezError
+from ggez_hub.evaluation.alpha_range import stretches
+from ggez_hub.evaluation.choosing import REPORT, SELECT
+from ggez_hub.evaluation.comparison import NotComparable, paired_change
+from ggez_hub.evaluation.evidence import Evidence
+from ggez_hub.evaluation.gates import Limits, gates, overall
+from ggez_hub.evaluation.held_out import held_out
+from ggez_hub.evaluation.outcomes import Outcomes
+from ggez_hub.evaluation.report.examples import Material, examples
+from ggez_hub.evaluation.results import curve_of, figures
+from ggez_hub.evaluation.scores import Score, score_of
+from ggez_hub.evaluation.selection import NoCurve, Split, Trade, trade
+from ggez_hub.regions import fallback_chain, find_region
+from ggez_hub.regions.catalogue import WORLD, WORLD_BANK
+from ggez_hub.regions.globalisation import alpha
+from ggez_hub.regions.kof import load_series
+
+Json = dict[str, Any]
+
+
+def contents(evidence: Evidence, limits: Limits, material: Material | None = None) -> Json:
+    """The contents of a page; raises UsageProblem for material of other tasks."""
+    header = evidence.header
+    found = figures(evidence)
+    beta = found["selection"]["beta"]
+    select, report = _seen(evidence, SELECT), _seen(evidence, REPORT)
+    return {
+        "region": {"id": header.region, "name": find_region(header.region).name},
+        "alpha": header.alpha.model_dump(mode="json"),
+        "generator": f"ggez-hub {__version__}",
+        "problems": list(evidence.problems),
+        "selection": found["selection"],
+        "parity": found["parity"].get(REPORT) or next(iter(found["parity"].values())),
+        "lines": {SELECT: _lines(select), REPORT: _lines(report)},
+        "ranges": [{"beta": s.beta, "low": s.low, "high": s.high} for s in stretches(select.points)]
+        if select
+        else [],
+        "gates": _gates(evidence, limits),
+        "years": _years(header.region),
+        "tasks": _tasks(evidence, beta),
+        "contamination": {
+            key.rpartition("/")[0]: score.get("contamination", "contamination unknown")
+            for rows in found["scores"].values()
+            for key, score in rows.items()
+        },
+        "examples": examples(evidence, beta, select.metric, material)
+        if select and beta is not None
+        else [],
+    }
+
+
+def _seen(evidence: Evidence, split: Split) -> Trade | None:
+    header = evidence.header
+    try:
+        return trade(curve_of(evidence), split, header.alpha.value, header.region, header.region)
+    except NoCurve:
+        return None
+
+
+def _lines(seen: Trade | None) -> list[Json]:
+    """GRP of each beta as a line over alpha: its value at 1 and at 0, with standard errors."""
+    return [
+        {
+            "beta": p.beta,
+            "at_one": p.q_global.normalised,
+            "at_zero": p.q_regional.normalised,
+            "se_one": p.q_global.se_normalised,
+            "se_zero": p.q_regional.se_normalised,
+        }
+        for p in (seen.points if seen else ())
+    ]
+
+
+def _gates(evidence: Evidence, limits: Limits) -> Json:
+    try:
+        compared = held_out(evidence)
+    except GgezError as problem:
+        return {"outcome": "undetermined", "reason": problem.message, "gates": []}
+    found = gates(compared, evidence, limits)
+    return {
+        "outcome": overall(found),
+        "on": compared.where,
+        "beta": compared.beta,
+        "gates": [gate.as_dict() for gate in found],
+    }
+
+
+def _years(region_id: str) -> list[Json]:
+    """alpha over the years: of the region, what it falls back to, and the World Bank's regions."""
+    series = load_series()
+    region = find_region(region_id)
+    nearest = [r.id for r in fallback_chain(region)]
+    found = []
+    for name in dict.fromkeys([*nearest, "southeast-asia", *WORLD_BANK, WORLD]):
+        values = [alpha(name, year) for year in range(series.first_year, series.last_year + 1)]
+        found.append(
+            {
+                "id": name,
+                "name": find_region(name).name,
+                "own": name in nearest,
+                "first": series.first_year,
+                # A year in which another group's value would stand in is left open.
+                "values": [None if v.fallback else v.value for v in values],
+            }
+        )
+    return found
+
+
+def _tasks(evidence: Evidence, beta: float | None) -> list[Json]:
+    """Every task on the report side, and below it each country where it has several."""
+    rows = []
+    base = evidence.tasks_at(0.0, REPORT)
+    merged = evidence.tasks_at(beta, REPORT) if beta is not None else {}
+    for name, record in sorted(evidence.header.tasks.items(), key=lambda t: (t[1].side, t[0])):
+        about: Json = {"side": record.side, "scale": record.scale, "language": record.language}
+        first, second = base.get(name), merged.get(name)
+        rows.append({"task": name, **about, "regions": record.regions, **_compared(first, second)})
+        countries = _countries(first or second)
+        rows += [
+            {
+                "task": f"{name}: {country}",
+                **about,
+                "regions": [country],
+                **_compared(_part(first, country), _part(second, country)),
+            }
+            for country in countries
+            if len(countries) > 1
+        ]
+    return rows
+
+
+def _countries(outcomes: Outcomes | None) -> list[str]:
+    found = outcomes.details.countries if outcomes and outcomes.details else ()
+    return sorted({country for country in found if country is not None})
+
+
+def _part(outcomes: Outcomes | None, country: str) -> Outcomes | None:
+    if outcomes is None or outcomes.details is None:
+        return None
+    part = outcomes.where(np.array([c == country for c in outcomes.details.countries], bool))
+    return part if len(part) else None
+
+
+def _compared(base: Outcomes | None, merged: Outcomes | None) -> Json:
+    """The scores of base and merged model, and their paired difference."""
+    row: Json = {
+        "base": _score(score_of(base)) if base else None,
+        "merged": _score(score_of(merged)) if merged else None,
+        "difference": None,
+    }
+    if base and merged:
+        try:
+            change = paired_change([merged], [base])
+        except NotComparable:
+            return row
+        row["difference"] = [change.value, change.low, change.high]
+    return row
+
+
+def _score(score: Score) -> Json:
+    return {
+        "value": score.score,
+        "low": score.low,
+        "high": score.high,
+        "n": score.n,
+        "floor": score.floor,
+        "missing": score.missing,
+        "unparsed": score.unparsed,
+        "at_chance": score.at_chance,
+    }
