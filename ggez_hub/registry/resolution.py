@@ -20,6 +20,8 @@ FITS_BY_SHAPE = (
 
 # Changes whenever the same inputs would give other bytes.
 ENGINE = "ggez-merge/1"
+# Files that are no weights and say what the weights mean: alpha, rank patterns, the base.
+DECISIVE = frozenset({"adapter_config.json", "task_vector.json"})
 
 
 class Part(BaseModel):
@@ -103,6 +105,12 @@ class PinnedAdapter(Part):
         """beta as a number, or None."""
         return None if self.beta is None else self.beta.value
 
+    @property
+    def decisive(self) -> dict[str, str]:
+        """Digests of what decides Delta: the weights, and the file that says their scale."""
+        told = {f.path: f.sha256 or f.oid for f in self.source.files if f.path in DECISIVE}
+        return self.source.weights | told
+
 
 class Rejected(Part):
     """A candidate that was not taken, with the reason."""
@@ -153,7 +161,7 @@ class Resolution(Part):
         """The sha256 of what decides the merged weights; not of where they came from."""
         decisive: dict[str, Any] = {
             "base": None if self.base is None else self.base.weights,
-            "adapters": [[a.source.weights, a.weight] for a in self.adapters],
+            "adapters": [[a.decisive, a.weight] for a in self.adapters],
             "method": self.method,
             "form": self.form,
             "engine": self.engine,

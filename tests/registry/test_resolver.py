@@ -155,3 +155,22 @@ def test_wide_fallback_reaches_further(seeded):
         resolve(Request("fr"), seeded)
     with pytest.raises(UsageProblem):
         resolve(Request("th", family="nonsense"), seeded)
+
+
+@pytest.mark.parametrize(
+    ("path", "decides"), [("adapter_config.json", True), ("tokenizer_config.json", False)]
+)
+def test_the_merge_digest_is_of_all_that_decides_the_weights(seeded, path, decides):
+    """An adapter whose matrices are the same and whose alpha is another one is another adapter."""
+    resolved = resolve(Request("th"), seeded).resolution
+    (adapter,) = resolved.adapters
+    pinned = adapter.source.files[0].model_copy(update={"path": path, "sha256": None})
+
+    def with_file(oid):
+        files = tuple(f for f in adapter.source.files if f.path != path)
+        file = pinned.model_copy(update={"oid": oid * 40})
+        source = adapter.source.model_copy(update={"files": (*files, file)})
+        changed = adapter.model_copy(update={"source": source})
+        return resolved.model_copy(update={"adapters": (changed,)}).merge_digest
+
+    assert (with_file("a") != with_file("b")) == decides
