@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Annotated
 
@@ -143,14 +143,28 @@ class Listing:
     yanked: Mapping[str, str] = field(default_factory=dict)
 
 
+def as_its_own_claim(document: CardDocument) -> CardDocument:
+    """A card that its author wrote: what it says the registry measured is a claim of his own.
+
+    Only the registry's copy of a card, in the index, says what the registry measured.
+    """
+    curve = document.card.curve
+    if curve == "unknown":
+        return document
+    claimed = {
+        beta: {key: row.model_copy(update={"measured_by": "self"}) for key, row in rows.items()}
+        for beta, rows in curve.items()
+    }
+    return replace(document, card=document.card.model_copy(update={"curve": claimed}))
+
+
 def entry_of(document: CardDocument, card: PinnedCard, accepted: bool) -> Entry:
     """The entry of a card that has been read: at its `adapter`, or beside the card itself."""
     location = document.card.adapter if accepted else None
 
     def ranking() -> Curve:
-        # Only the registry's copy of a card says what the registry measured.
         curve = document.card.curve
-        return ranking_rows(curve) if accepted and curve != "unknown" else {}
+        return {} if curve == "unknown" else ranking_rows(curve)
 
     return Entry(
         repo=location.repo if location else card.repo,

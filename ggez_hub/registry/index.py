@@ -17,6 +17,7 @@ from ggez_hub.registry.entries import (
     Entry,
     Listing,
     Unreadable,
+    as_its_own_claim,
     entry_of,
     text_digest,
 )
@@ -209,7 +210,13 @@ def read_pinned_card(hub: Hub, card: PinnedCard) -> CardDocument:
     where = f"{card.path} of {card.repo}@{card.revision[:12]}"
     if text_digest(text) != card.sha256:
         raise ChangedFile(f"{where} is not the card that the lock pins")
-    return parse_card(text, where)
+    return _read(text, where, card.repo_type)
+
+
+def _read(text: str, where: str, repo_type: Literal["model", "dataset"]) -> CardDocument:
+    """A card of the index, or an author's own, whose scores are claims; raises BadCard."""
+    document = parse_card(text, where)
+    return document if repo_type == "dataset" else as_its_own_claim(document)
 
 
 def _entry(
@@ -217,7 +224,7 @@ def _entry(
 ) -> Entry | Unreadable:
     accepted = repo_type == "dataset"
     try:
-        document = parse_card(text, f"{path} of {at.repo}")
+        document = _read(text, f"{path} of {at.repo}", repo_type)
     except BadCard as error:
         return Unreadable(path if accepted else at.repo, error.message)
     if accepted and document.card.adapter is None:

@@ -128,6 +128,17 @@ def test_live_candidates_need_trust(seeded):
         assert resolved.resolution.adapters[0].card.repo_type == "model"
 
 
+def test_what_an_author_says_the_registry_measured_is_a_claim(seeded):
+    live = resolve(Request("th", live=True, trust="any"), seeded)
+    (document,) = live.documents
+    rows = [row for tasks in document.card.curve.values() for row in tasks.values()]
+    assert {row.measured_by for row in rows} == {"self"}
+    # The same card in the index speaks for the registry.
+    (accepted,) = resolve(Request("th"), seeded).documents
+    rows = [row for tasks in accepted.card.curve.values() for row in tasks.values()]
+    assert {row.measured_by for row in rows} == {"registry"}
+
+
 def test_a_card_that_cannot_be_read_is_a_reason(assets, hub_of):
     hub, store = hub_of(assets)
     store.commit("dataset", "ggez-hub/index", {"cards/th/embedding/broken.md": b"---\nx: [\n---\n"},
