@@ -86,6 +86,8 @@ def read_header(path: Path) -> WeightFile:
         header = json.loads(raw)
         metadata = header.pop("__metadata__", {})
         tensors = {name: _tensor_info(path, name, entry) for name, entry in header.items()}
+        if not all(isinstance(value, str) for value in metadata.values()):
+            raise ValueError("the metadata are no mapping of strings")
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise BadWeights(f"{path} has no valid safetensors header: {error}") from error
     _check_layout(path, tensors, size - 8 - length)

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
-
 from ggez_hub.automation.contribution import Contribution
 from ggez_hub.automation.findings import Finding, Findings
 from ggez_hub.automation.rules import (
@@ -19,7 +17,7 @@ from ggez_hub.automation.rules import (
 )
 from ggez_hub.cards import BadCard, CardDocument, read_card
 from ggez_hub.hub import Hub
-from ggez_hub.registry.vetting import NotFit, vet_adapter, vet_base
+from ggez_hub.registry.checking import problems_on_hub
 
 
 def accepted_cards(folder: Path) -> dict[str, CardDocument]:
@@ -62,15 +60,7 @@ def check_on_hub(card: ProposedCard, hub: Hub) -> Iterator[Finding]:
     """Findings about the repositories that a card speaks for; no weights are fetched."""
     block = card.document.card
     assert block.adapter is not None  # noqa: S101 - check_card has asked for it
-    try:
-        at = hub.at_commit(block.adapter.repo, block.adapter.revision)
-        vet_adapter(at, block, hub)
-        vet_base(hub.at_commit(block.base.repo, block.base.revision), block, hub)
-    except NotFit as problem:
-        yield Finding("error", card.path, f"the adapter or its base {problem.message}")
-    except RepositoryNotFoundError:
-        yield Finding("error", card.path, "the adapter or its base is not on the hub, or private")
-    except RevisionNotFoundError:
-        yield Finding("error", card.path, "the hub does not have the commit that the card names")
+    for key, problem in problems_on_hub(block, hub):
+        yield Finding("error", card.path, f"{'.'.join(map(str, key))}: {problem}")
     if not block.pinned:
         yield Finding("hint", card.path, "names no sha256s yet: `ggez-hub ci pin` writes them")

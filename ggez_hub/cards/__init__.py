@@ -7,6 +7,7 @@ from ggez_hub.cards.document import (
     parse_card,
     read_card,
     render_card,
+    write_card,
 )
 from ggez_hub.cards.hub_keys import hub_tags
 from ggez_hub.cards.schema import SCHEMA_VERSION, AdapterCard, AlphaRecord, CurveRow
@@ -23,4 +24,5 @@ __all__ = [
     "parse_card",
     "read_card",
     "render_card",
+    "write_card",
 ]

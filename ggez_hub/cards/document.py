@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -175,6 +176,16 @@ def render_card(document: CardDocument) -> str:
     data[BLOCK] = document.card.model_dump(mode="json", exclude_defaults=True)
     front = yaml.dump(data, Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True, width=100)
     return f"---\n{front}---\n\n{document.prose}"
+
+
+def write_card(path: Path, document: CardDocument) -> None:
+    """Write a card; a card that is there stays whole until the new one is. Raises as `render_card`."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        partial.write_text(render_card(document), encoding="utf-8")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _split(text: str, where: str) -> tuple[Source, str]:

@@ -49,7 +49,7 @@ def init(
     Commits and sha256s come from the hub's listing and the files themselves, alpha from the
     region; what nobody said is `unknown`. Of a base, and of a REPO, no weights are downloaded.
     """
-    from ggez_hub.cards import render_card
+    from ggez_hub.cards import write_card
     from ggez_hub.hubs import connect
 
     description.require("region", "base")
@@ -59,7 +59,7 @@ def init(
         place = place or Path(f"{files.name}.md")
         _refuse_to_overwrite(place, force=force)
         document = description.draft(files, description.find_base(server))
-    place.write_text(render_card(document), encoding="utf-8")
+    write_card(place, document)
     out.line(f"wrote {place}")
     for key in _unknown(document):
         out.line(f"  unknown: {key}")

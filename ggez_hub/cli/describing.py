@@ -100,8 +100,13 @@ def description_options(command: Callable[..., R]) -> Callable[..., R]:
     @click.option("--adapts", default=None, help="content, prompt_language, answer_language.")
     @click.option("--summary", default=None, help="One sentence in English.")
     @click.option("--languages", default=None, help="BCP 47 tags, as th,en.")
-    @click.option("--family", default=None, help="embedding, diffusion or vlm.")
-    @click.option("--kind", default=None, help="lora, task_vector, finetune or merged.")
+    @click.option("--family", type=click.Choice(["embedding", "diffusion", "vlm"]), default=None)
+    @click.option(
+        "--kind",
+        type=click.Choice(["lora", "task_vector", "finetune", "merged"]),
+        default=None,
+        help="merged: a merged model, which is taken as it is. The others are told by the files.",
+    )
     @click.option("--file", default=None, help="The one file that is meant, of several.")
     @functools.wraps(command)
     def wrapper(*args: Any, **options: Any) -> R:

@@ -15,7 +15,7 @@ from ggez_hub.cards.hub_keys import with_hub_keys
 from ggez_hub.cards.schema import SCHEMA_VERSION
 from ggez_hub.errors import UsageProblem
 from ggez_hub.regions import alpha, find_region
-from ggez_hub.registry.adapter_files import AdapterFiles
+from ggez_hub.registry.adapter_files import AdapterFiles, NoAdapterHere
 from ggez_hub.registry.base_model import BaseModel
 from ggez_hub.registry.training_metadata import REPO
 
@@ -64,6 +64,7 @@ def draft(files: AdapterFiles, base: BaseModel, answers: Answers) -> CardDocumen
 
     What a README beside the adapter says in prose and in keys that are not ours is kept.
     """
+    _require_named_base(files, base)
     region = find_region(answers.region)
     factor = alpha_record(alpha(region))
     kind = answers.kind or files.kind
@@ -133,6 +134,16 @@ def license_told(files: AdapterFiles) -> str:
 
 def _listed(values: tuple[str, ...] | None) -> list[str] | str:
     return list(values) if values else UNKNOWN
+
+
+def _require_named_base(files: AdapterFiles, base: BaseModel) -> None:
+    """PEFT's loaders follow the base that the configuration names: a folder leads nowhere."""
+    if files.library == "peft" and files.told.checkpoint is not None:
+        raise NoAdapterHere(
+            f"adapter_config.json of {files.name} names the base {files.told.checkpoint!r}, which is "
+            "no repository",
+            f'Write "base_model_name_or_path": "{base.at.repo}" there, and run this again.',
+        )
 
 
 def _trained_on(files: AdapterFiles, base: BaseModel) -> str | dict[str, Any]:

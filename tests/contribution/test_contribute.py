@@ -301,3 +301,37 @@ def read_until(leader, text, skip=0):
             except OSError:
                 break
     return seen
+
+
+def test_a_base_on_somebodys_disk(place, ana, peft):
+    path = peft / "adapter_config.json"
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps(config | {"base_model_name_or_path": "/home/ana/clip"}))
+    done = ana("contribute", peft, "--region", "th", "--base", CLIP, "--license", "mit")
+    assert done.exit_code == 1
+    assert f'Write "base_model_name_or_path": "{CLIP}" there' in done.stderr
+    assert "/home/ana" not in done.stderr
+    assert not place.api("ana").repo_exists("ana/thai-names")
+
+
+def test_a_hub_without_an_index(place, ana, lora):
+    place.store.add_account("maintainer", orgs=["ggez-hub"])
+    place.tokens["maintainer"] = place.store.new_token("maintainer", "write")
+    place.api("maintainer").delete_repo(INDEX, repo_type="dataset")
+    done = ana("contribute", lora, "--region", "ph", "--base", SDXL, "--license", "mit")
+    assert done.exit_code == 0, done.output
+    assert f"has no index ({INDEX})" in done.stderr
+    assert parse_card(done.stdout).card.adapter.repo == "ana/jeepney-v2"
+
+
+def test_metadata_that_are_none(ana, tmp_path):
+    import struct
+
+    header = {"__metadata__": {"ss_seed": 3}, "x.lora_down.weight": {
+        "dtype": "F32", "shape": [1, 1], "data_offsets": [0, 4]}}  # fmt: skip
+    raw = json.dumps(header).encode()
+    path = tmp_path / "odd.safetensors"
+    path.write_bytes(struct.pack("<Q", len(raw)) + raw + b"\0" * 4)
+    done = ana("contribute", path, "--region", "ph", "--base", SDXL, "--license", "mit")
+    assert done.exit_code == 1
+    assert "the metadata are no mapping of strings" in done.stderr
