@@ -78,6 +78,17 @@ def test_finetunes_that_do_not_fit(change, kind, named, base, tmp_path):
     assert not list(tmp_path.glob("*out*"))
 
 
+def test_a_model_with_parameters_named_as_parts_of_a_lora(tmp_path):
+    names = ("norm.alpha", "layers.0.diff", "mixed.a1.weight", "proj.weight", "fc.weight", "x", "y")
+    state = {name: torch.randn(4, 4) for name in names}
+    for folder, change in (("base", 0.0), ("tuned", 0.5)):
+        (tmp_path / folder).mkdir()
+        save_file({k: t + change for k, t in state.items()}, tmp_path / folder / WEIGHTS)
+        (tmp_path / folder / "open_clip_config.json").write_text("{}")
+    adapters = [Adapter(tmp_path / "tuned", 0.5)]
+    assert merge(tmp_path / "base", adapters, tmp_path / "out", EMBEDDING).touched == len(names)
+
+
 def write_vector(folder, base, tensors, manifest=None):
     folder.mkdir()
     save_file(tensors, folder / "task_vector.safetensors")

@@ -135,12 +135,15 @@ def lora_path(source: Path) -> Path | None:
 
 
 def _holds_lora(path: Path) -> bool:
-    known = (*PATTERNS.values(), _pattern(["dora_scale"]))
-    return any(
+    """Whether most keys are those of LoRA files: some model has a parameter called `diff`."""
+    known = (*PATTERNS.values(), COMMON_PATTERN)
+    keys = read_header(path).tensors
+    found = sum(
         any(pattern.match(key) for pattern in known)
         or any(form.search(key) for form in OTHER_FORMS.values())
-        for key in read_header(path).tensors
+        for key in keys
     )
+    return 2 * found > len(keys)
 
 
 def read_lora(path: Path) -> LoraFile:
