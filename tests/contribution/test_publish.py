@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import struct
 
 import pytest
@@ -14,7 +15,7 @@ from ggez_hub.registry.request import Request
 from ggez_hub.registry.resolver import NoAdapter, resolve
 
 from ..faults import wire
-from .conftest import CLIP, card_at, pulls
+from .conftest import CLIP, SDXL, card_at, pulls
 
 REPO = "ana/thai-names"
 
@@ -291,3 +292,22 @@ def test_the_token_is_for_its_own_hub_alone(place, ana, folder):
     assert done.exit_code == 1
     assert "needs a token" in done.stderr
     assert place.tokens["ana"].encode() not in sent
+
+
+def test_a_full_fine_tune_goes_with_what_lies_beside_it(place, ana, plain, tmp_path):
+    folder = shutil.copytree(plain, tmp_path / "manila-xl")
+    (folder / ".env").write_text("SECRET=1")
+    (folder / "unet" / "optimizer.pt").write_bytes(b"\x80\x04.")
+    done = ana("card", "init", folder, "--region", "ph", "--base", SDXL, "--license", "openrail++")
+    assert done.exit_code == 0, done.output
+    done = ana("publish", folder, "--repo", "ana/manila-xl")
+    assert done.exit_code == 0, done.output
+    assert "left out: .env, unet/optimizer.pt" in done.stdout
+    listed = {f.path for f in place.hub().at_commit("ana/manila-xl", "v1").files}
+    here = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+    assert listed - {".gitattributes"} == here - {".env", "unet/optimizer.pt"}
+    request = Request("ph", family="diffusion", beta=0.5, trust="ana", live=True)
+    (adapter,) = resolve(request, place.hub()).resolution.adapters
+    assert adapter.kind == "finetune"
+    # What lies beside the weights is fetched with them.
+    assert "model_index.json" in {file.path for file in adapter.source.files}
