@@ -35,5 +35,9 @@ def planned_or_chosen(
             out.line(f"{number}  {choice.lines()[0]}")
         count = len(undecided.choices)
         picked = click.prompt("Which one", type=click.IntRange(1, count), err=True)
-        repo = undecided.choices[picked - 1].repo
-    return plan(replace(request, adapters=(repo,)), hub, target, costs_only=costs_only)
+        choice = undecided.choices[picked - 1]
+        beta = request.beta
+        if choice.needs_beta:
+            beta = click.prompt("beta", type=click.FloatRange(min=0), err=True)
+    chosen = replace(request, adapters=(choice.repo,), beta=beta)
+    return plan(chosen, hub, target, costs_only=costs_only)

@@ -127,7 +127,9 @@ def _tell_result(pulled: Pulled, planned: Plan, hub: Hub, out: Output) -> dict[s
     what = THERE if pulled.reused else WRITTEN
     out.line(f"{pulled.model} {what}; {pulled.folder / LOCK_NAME} pins every input")
     tell_table(table, out)
-    for pair in planned.alike(hub):
+    # A folder that is there needs no inputs any more: nothing is fetched to compare them again.
+    alike = () if pulled.reused else planned.alike(hub)
+    for pair in alike:
         out.line(cosine_line(pair, resolution))
     form, shown = form_of(resolution), str(pulled.model)
     where: dict[str, Any] = {}
@@ -142,7 +144,7 @@ def _tell_result(pulled: Pulled, planned: Plan, hub: Hub, out: Output) -> dict[s
         "model": str(pulled.model),
         "lock": str(pulled.folder / LOCK_NAME),
         "reused": pulled.reused,
-        "cosines": [vars(pair) for pair in planned.alike(hub)],
+        "cosines": [vars(pair) for pair in alike],
         **as_document(resolution, planned.obligations, table),
         **where,
     }

@@ -7,7 +7,7 @@ several bases, are choices; so is a single large one.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +24,16 @@ UNASKED_BYTES = 1_000_000_000
 
 @dataclass(frozen=True)
 class Choice:
-    """One of several models that a bare request may mean, with its costs and its command."""
+    """One of several models that a bare request may mean, with its costs and its command.
+
+    One that `needs_beta` has no scores to choose it by: its command names 1, the adapter as it is.
+    """
 
     resolved: Resolved
     costs: Preflight
     recommended: bool
     measured: bool
+    needs_beta: bool
     command: str
 
     @property
@@ -46,6 +50,7 @@ class Choice:
             f"gated ({', '.join(costs.gated)})" if costs.gated else "not gated",
             "measured by the registry" if self.measured else "not measured",
             *(["recommended"] if self.recommended else []),
+            *(["no beta is known, 1 is all of it"] if self.needs_beta else []),
             "fits this machine" if costs.fits else "does not fit this machine",
         ]
         return (
@@ -66,6 +71,7 @@ class Choice:
             "region": resolution.adapters[0].region,
             "recommended": self.recommended,
             "measured": self.measured,
+            "needs_beta": self.needs_beta,
             **self.costs.as_dict(),
             "command": self.command,
         }
@@ -97,12 +103,13 @@ def decide(
     choices = _choices(seen, hub, out, options)
     if not choices:
         return seen.first(seen.ranked)
-    marked = [choice for choice in choices if choice.recommended]
+    marked = [choice for choice in choices if choice.recommended and not choice.needs_beta]
     if marked and (marked[0].costs.fits or (costs_only and len(choices) == 1)):
         return marked[0].resolved
     (*_, last) = choices
     # A small one that does not fit gets an error of its own, which says what is lacking.
-    if len(choices) == 1 and (costs_only or last.costs.fetch_bytes <= UNASKED_BYTES):
+    small = costs_only or last.costs.fetch_bytes <= UNASKED_BYTES
+    if len(choices) == 1 and small and not last.needs_beta:
         return last.resolved
     raise Undecided(seen.chain[0].id, choices)
 
@@ -117,9 +124,11 @@ def _choices(seen: Survey, hub: Hub, out: Path, options: str) -> list[Choice]:
     for group in groups.values():
         # Stable: the nearer region's recommendation first, then the order as it is.
         group.sort(key=lambda candidate: not candidate.entry.summary.recommended)
-        try:
-            resolved = seen.first(group)
-        except NoAdapter:
+        resolved, needs_beta = _first(seen, group), False
+        if resolved is None and seen.request.beta is None:
+            given = replace(seen, request=replace(seen.request, beta=1.0))
+            resolved, needs_beta = _first(given, group), True
+        if resolved is None:
             continue
         taken = resolved.resolution.adapters[0].source.repo
         (entry,) = (c.entry for c in group if c.entry.repo == taken)
@@ -129,10 +138,19 @@ def _choices(seen: Survey, hub: Hub, out: Path, options: str) -> list[Choice]:
                 preflight(resolved.resolution, hub, out),
                 recommended=entry.summary.recommended,
                 measured=bool(entry.ranking),
-                command=f"ggez-hub pull --region {seen.chain[0].id} --adapter {taken}{options}",
+                needs_beta=needs_beta,
+                command=f"ggez-hub pull --region {seen.chain[0].id} --adapter {taken}"
+                f"{' --beta 1' if needs_beta else ''}{options}",
             )
         )
     return found
+
+
+def _first(seen: Survey, group: Sequence[Ranked]) -> Resolved | None:
+    try:
+        return seen.first(group)
+    except NoAdapter:
+        return None
 
 
 def _gb(nbytes: int) -> str:

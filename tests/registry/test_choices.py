@@ -8,11 +8,12 @@ import pty
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from ggez_hub.cards import CardDocument
+from ggez_hub.cards import CardDocument, read_card
 from ggez_hub.cli.main import cli
 from ggez_hub.embedded.store import HubStore
 from ggez_hub.hub import Hub
@@ -22,7 +23,7 @@ from ggez_hub.registry.request import Request
 
 from ..worlds import serving
 from .declared import BASE, declare, register, upload
-from .test_kinds import qwen3, siglip2
+from .test_kinds import gemma3, qwen3, siglip2
 
 
 @pytest.fixture(scope="module")
@@ -170,3 +171,29 @@ def test_a_region_without_anything(hub, tmp_path, asked, served, words):
     result = CliRunner().invoke(cli, arguments)
     assert result.exit_code == 1
     assert words in result.stderr
+
+
+def test_the_existing_models_of_the_index_are_choices(tmp_path):
+    """The cards of the repository, on a hub whose repositories have the real names and tiny models."""
+    cards = sorted((Path(__file__).parents[2] / "cards" / "southeast-asia").rglob("*.md"))
+    assert cards
+    models = {"gemma": gemma3(tmp_path / "gemma")[0], "qwen": qwen3(tmp_path / "qwen")[0]}
+    with HubStore.open(tmp_path / "store") as store:
+        documents = [read_card(path) for path in cards]
+        for document in documents:
+            card = document.card
+            model = models["gemma" if "gemma" in card.base.repo else "qwen"]
+            upload(store, card.base.repo, model, document.license)
+            upload(store, card.adapter.repo, model, document.license)
+        register(store, *documents)
+        with serving(store) as endpoint:
+            hub = Hub(endpoint)
+            result = pull(hub, "--dry-run", "-o", tmp_path / "out", "--json")
+            choices = json.loads(result.stdout)["choices"]
+            (offered,) = [c["command"] for c in choices if "Gemma-SEA-LION-v4-4B" in c["adapter"]]
+            taken = CliRunner().invoke(cli, [*offered.split()[1:], "-o", str(tmp_path / "out")])
+    assert result.exit_code == 2
+    assert {choice["adapter"] for choice in choices} == {d.card.adapter.repo for d in documents}
+    assert all(choice["needs_beta"] for choice in choices)
+    assert taken.exit_code == 0, taken.output
+    assert "fine-tune" in (tmp_path / "out" / "vlm" / "README.md").read_text()
