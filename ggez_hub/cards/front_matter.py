@@ -11,6 +11,9 @@ import yaml
 # libyaml's composer recurses in C and takes the process with it; a card nests seven deep.
 MAX_DEPTH = 64
 
+# A number of more digits is none that a card holds, and takes long to read.
+MAX_DIGITS = 100
+
 # Only text with one of these can hold an alias, a tag, or nest deeper than the indentation says.
 # An empty list or mapping, which every card has that we write, holds nothing.
 SUSPICIOUS = re.compile(
@@ -35,6 +38,20 @@ class _Loader(yaml.CSafeLoader):
                     )
                 seen.add(key.value)
         return super().construct_mapping(node, deep)
+
+
+def _number(loader: _Loader, node: yaml.ScalarNode) -> Any:
+    """A number; what YAML 1.1 takes for one in base 60 (12:30), or a very long one, stays text.
+
+    The parts of a number in base 60 have no end, and each is multiplied into one integer.
+    """
+    if ":" in node.value or len(node.value) > MAX_DIGITS:
+        return node.value
+    return yaml.CSafeLoader.yaml_constructors[node.tag](loader, node)
+
+
+for _tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float"):
+    _Loader.add_constructor(_tag, _number)
 
 
 def load(front_matter: str) -> dict[str, Any]:

@@ -38,15 +38,21 @@ def check_file(path: Path, record: HubFile, where: str) -> None:
     require_inside(path)
     if path.stat().st_size == record.size and _digest_matches(path, record):
         return
-    blob = path.resolve()
-    path.unlink()
-    blob.unlink(missing_ok=True)
+    remove(path)
     raise ChangedFile(
         f"{record.path} of {where} is not the file that was recorded "
         f"(expected sha256 or git id {(record.sha256 or record.oid)[:16]}…)",
         "It was removed from the cache. Run it again; if it stays, the file on the hub or on the "
         "way was changed: do not use it.",
     )
+
+
+def remove(path: Path) -> None:
+    """Remove a file of the cache: the link and what it leads to, if that lies in the cache."""
+    require_inside(path)
+    blob = path.resolve()
+    path.unlink(missing_ok=True)
+    blob.unlink(missing_ok=True)
 
 
 def _digest_matches(path: Path, record: HubFile) -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ggez_hub.hub.access import no_access
 from ggez_hub.hub.bounded import TooLong, at_most
-from ggez_hub.hub.cache import ChangedFile, check_file, remove_leftovers, require_inside
+from ggez_hub.hub.cache import ChangedFile, check_file, remove, remove_leftovers, require_inside
 from ggez_hub.hub.guard import BadAnswer, guard_client
 from ggez_hub.hub.listing import HubFile, RepoAtCommit, check_listing, understood
 from ggez_hub.hub.patience import patiently
@@ -202,6 +202,15 @@ class Hub:
             check_file(path, file, where=f"{repo}@{revision[:12]}")
         first = wanted[0].path
         return paths[0].parents[first.count("/")]
+
+    def forget(self, repo: str, revision: str, paths: Iterable[str]) -> None:
+        """Remove fetched files of a commit from the user's cache."""
+        from huggingface_hub import try_to_load_from_cache
+
+        for path in paths:
+            found = try_to_load_from_cache(repo, path, revision=revision)
+            if isinstance(found, str):
+                remove(Path(found))
 
     def missing_bytes(self, repo: str, revision: str, files: Iterable[HubFile]) -> int:
         """Bytes of `files` that are not in the user's cache yet."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from itertools import compress
+from pathlib import Path
 from typing import Literal
 
 from ggez_hub.cards import BadCard, CardDocument, parse_card
@@ -116,10 +117,7 @@ def _of_cards(hub: Hub, regions: Collection[str] | None) -> Listing:
         return Listing()
     # Fetched together: without an index file the index is small.
     folder = hub.fetch(INDEX_REPO, index.revision, cards, "dataset")
-    found = [
-        _entry(index, "dataset", f.path, (folder / f.path).read_text(encoding="utf-8"))
-        for f in cards
-    ]
+    found = [_listed_card(index, f.path, folder / f.path) for f in cards]
     entries = [e for e in found if isinstance(e, Entry)]
     asked = [regions is None or e.summary.region in regions for e in entries]
     return Listing(
@@ -128,6 +126,13 @@ def _of_cards(hub: Hub, regions: Collection[str] | None) -> Listing:
         elsewhere=_grouped(compress(entries, [not here for here in asked])),
         yanked={e.repo.lower(): e.summary.reason for e in entries if e.summary.state == "yanked"},
     )
+
+
+def _listed_card(index: RepoAtCommit, path: str, file: Path) -> Entry | Unreadable:
+    try:
+        return _entry(index, "dataset", path, file.read_text(encoding="utf-8"))
+    except UnicodeDecodeError:
+        return Unreadable(path, "is no UTF-8 text")
 
 
 def _grouped(entries: Iterable[Entry]) -> tuple[Elsewhere, ...]:

@@ -11,13 +11,19 @@ from ggez_hub.registry.entries import Listing
 from ggez_hub.registry.request import Request
 from ggez_hub.registry.resolution import Rejected
 
+# Of a card that cannot be read, the region is not known.
+UNREAD_REGION = "?"
+SHOWN_UNREAD, SHOWN_LINES, SHOWN_WIDTH = 5, 5, 300
+
 
 def nothing_found(
     request: Request, chain: Sequence[Region], found: Listing, rejected: Sequence[Rejected]
 ) -> tuple[str, str]:
     """The message and the way out: another region that was meant, a wider one, what there is."""
     region, names = chain[0], [link.id for link in chain]
-    lines = "".join(f"\n  {r.repo} {r.reason}" for r in rejected if r.region in names)
+    near = [r for r in rejected if r.region in names]
+    near += [r for r in rejected if r.region == UNREAD_REGION][:SHOWN_UNREAD]
+    lines = "".join(f"\n  {r.repo} {_first_lines(r.reason)}" for r in near)
     what = f" of the family {request.family}" if request.family else ""
     here = {(e.summary.region, e.summary.family) for e in found.entries}
     there = {(e.region, e.family) for e in found.elsewhere}
@@ -32,6 +38,13 @@ def nothing_found(
         f"{', '.join(names)}{lines}",
         " ".join(hint for hint in hints if hint),
     )
+
+
+def _first_lines(reason: str) -> str:
+    """A reason without its long tail: a card can be off in many places, and comes from a stranger."""
+    lines = reason.splitlines() or [""]
+    more = [f"    and {len(lines) - SHOWN_LINES} more lines"] if len(lines) > SHOWN_LINES else []
+    return "\n".join([*(line[:SHOWN_WIDTH] for line in lines[:SHOWN_LINES]), *more])
 
 
 def _likely_other(request: Request, region: Region, served: set[str]) -> str:

@@ -23,7 +23,7 @@ from ggez_hub.registry.notes import note_files, untouched
 from ggez_hub.registry.places import LOCK_NAME
 from ggez_hub.registry.preflight import preflight
 from ggez_hub.registry.resolution import PinnedFile, PinnedRepo, Resolution
-from ggez_hub.weights import read_header
+from ggez_hub.weights import BadWeights, read_header
 
 
 @dataclass(frozen=True)
@@ -108,10 +108,21 @@ def stage(
 
 
 def _adapter(pinned: PinnedRepo, hub: Hub, place: Path) -> Path:
-    """An adapter, staged; raises BadWeights if a header of its files is not what it promises."""
+    """An adapter, staged; raises BadWeights if a header of its files is not what it promises.
+
+    Such files are removed from the cache.
+    """
     folder = stage(pinned, hub, place)
-    for path in pinned.weights:
-        read_header(folder / path)
+    try:
+        for path in pinned.weights:
+            read_header(folder / path)
+    except BadWeights as error:
+        hub.forget(pinned.repo, pinned.revision, pinned.weights)
+        where = f"{pinned.repo}@{pinned.revision[:12]}: "
+        raise BadWeights(
+            error.message.replace(f"{folder}/", where),
+            "It was removed from the cache: do not use this adapter.",
+        ) from error
     return folder
 
 

@@ -128,7 +128,8 @@ class Resolution(Part):
     """
 
     region: RegionId
-    family: str
+    # The name of a folder: a lock may come from a stranger.
+    family: str = Field(pattern=r"^[a-z]+$")
     method: str
     form: str
     engine: str = ENGINE

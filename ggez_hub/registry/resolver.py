@@ -16,7 +16,7 @@ from ggez_hub.registry.forms import get_form
 from ggez_hub.registry.index import accepted_entries, asked_entries, live_entries
 from ggez_hub.registry.kinds import AS_IS_METHOD, get_kind
 from ggez_hub.registry.licences import Obligations, obligations
-from ggez_hub.registry.nearby import nothing_found
+from ggez_hub.registry.nearby import UNREAD_REGION, nothing_found
 from ggez_hub.registry.pinning import Source, pin_adapter, pin_base
 from ggez_hub.registry.ranking import Ranked, rank
 from ggez_hub.registry.request import Request
@@ -151,7 +151,9 @@ def _of_asked(
 
 def _not_read(found: Listing, chain: Sequence[Region]) -> list[Rejected]:
     """What is ruled out before a card is read: other regions, and cards that cannot be read."""
-    unread = [Rejected(repo=e.repo, region="?", reason=e.reason) for e in found.unreadable]
+    unread = [
+        Rejected(repo=e.repo, region=UNREAD_REGION, reason=e.reason) for e in found.unreadable
+    ]
     for group in found.elsewhere:
         others = f" and {group.count - 1:,} more" if group.count > 1 else ""
         unread.append(

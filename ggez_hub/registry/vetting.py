@@ -18,6 +18,11 @@ from ggez_hub.registry.resolution import PinnedFile
 ADAPTER_CONFIG = "adapter_config.json"
 # Configurations, tokenizers and the like; larger files that are no weights are no part of a model.
 MAX_SIDE_FILE = 64_000_000
+MAX_CONFIG = 1_000_000
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
+CODE = (".py", ".pyc", ".pyd", ".so", ".dll", ".dylib", ".sh", ".ps1", ".bat", ".exe")
+# Each has a loader import code that lies beside the weights.
+LEADS_TO_CODE = ("auto_mapping", "auto_map", "trust_remote_code")
 
 
 class NotFit(GgezError):
@@ -39,10 +44,25 @@ def vet_adapter(at: RepoAtCommit, card: AdapterCard, hub: Texts) -> tuple[Pinned
     what lies beside its weights is fetched too.
     """
     pinned = _listed(at, card, hub) if card.files == "unknown" else _recorded(at, card.files)
-    paths = {file.path for file in pinned}
-    if ADAPTER_CONFIG in paths:
+    sizes = {file.path: file.size for file in pinned}
+    if ADAPTER_CONFIG in sizes:
+        if sizes[ADAPTER_CONFIG] > MAX_CONFIG:
+            raise NotFit(f"has an {ADAPTER_CONFIG} of more than {MAX_CONFIG:,} bytes")
         _vet_config(hub.read_text(at.repo, at.revision, ADAPTER_CONFIG), card)
-    return pinned + (beside(at, paths) if get_kind(card.kind).whole else ())
+    if not get_kind(card.kind).whole:
+        _refuse_twins(at, sizes)
+        return pinned
+    # Code of a stranger is left where it is: nothing that is printed would run it.
+    return pinned + tuple(f for f in beside(at, sizes) if not f.path.lower().endswith(CODE))
+
+
+def _refuse_twins(at: RepoAtCommit, paths: Collection[str]) -> None:
+    """Loaders that miss adapter_model.safetensors unpickle adapter_model.bin without a word."""
+    for path in paths:
+        stem, _, suffix = path.rpartition(".")
+        twins = [stem + other for other in PICKLES if suffix == "safetensors"]
+        if found := next((twin for twin in twins if at.file(twin)), None):
+            raise NotFit(f"has {found}, a pickle, beside {path}: loaders may take the one for it")
 
 
 def _recorded(at: RepoAtCommit, records: Mapping[str, FileRecord]) -> tuple[PinnedFile, ...]:
@@ -52,6 +72,8 @@ def _recorded(at: RepoAtCommit, records: Mapping[str, FileRecord]) -> tuple[Pinn
     for path, record in sorted(records.items()):
         if path.endswith(tuple(WEIGHT_SUFFIXES - {".safetensors"})):
             raise NotFit(f"records {path}, which is no safetensors file")
+        if path.lower().endswith(CODE):
+            raise NotFit(f"records {path}, which is code: an adapter is data alone")
         file = at.file(path)
         if file is None:
             raise NotFit(f"lacks {path}, which its card records")
@@ -95,12 +117,13 @@ def _vet_config(text: str, card: AdapterCard) -> None:
         raise NotFit(f"has an {ADAPTER_CONFIG} that cannot be read: {error}") from error
     if not isinstance(config, dict):
         raise NotFit(f"has an {ADAPTER_CONFIG} that is no object")
-    if config.get("auto_mapping"):
-        raise NotFit(f"has an auto_mapping in {ADAPTER_CONFIG}, which loaders import code by")
+    for key in LEADS_TO_CODE:
+        if config.get(key):
+            raise NotFit(f"has the key {key} in {ADAPTER_CONFIG}, which loaders import code by")
     named = config.get("base_model_name_or_path")
-    allowed = {None, "", card.base.repo}
+    allowed = [None, "", card.base.repo]
     if card.trained_on not in ("base", "unknown"):
-        allowed.add(getattr(card.trained_on, "repo", None))
+        allowed.append(getattr(card.trained_on, "repo", None))
     if named not in allowed:
         raise NotFit(f"names the base {named!r} in {ADAPTER_CONFIG}, its card {card.base.repo!r}")
 
