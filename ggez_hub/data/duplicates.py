@@ -18,6 +18,8 @@ CACHE_KIB = 64 << 10
 # sqlite's integers are signed.
 SIGN = 1 << 63
 WRAP = 1 << 64
+# No limit, as sqlite writes it.
+ALL = -1
 
 
 class Item(NamedTuple):
@@ -52,10 +54,15 @@ class Likeness:
 
 
 class Index:
-    """Items in a file."""
+    """Items in a file.
 
-    def __init__(self, path: Path, likeness: Likeness) -> None:
+    Of the earlier items that share a key with one, the first `most` are compared with it; so texts
+    of one template, which all share keys, cost no more than others.
+    """
+
+    def __init__(self, path: Path, likeness: Likeness, most: int = ALL) -> None:
         self._likeness = likeness
+        self._most = most
         self._base = sqlite3.connect(path)
         for statement in (
             "PRAGMA journal_mode=WAL",

@@ -19,6 +19,9 @@ from ggez_hub.data.work import Work
 
 # How many rows a model gets at once; it cuts them into batches of its own.
 AT_ONCE = 256
+# How many earlier examples with the same key one is compared with; what is held out is compared
+# with all.
+COMPARED = 64
 # Rows of a part are numbered below this.
 PART = 1 << 40
 COMPARISONS: dict[str, Callable[[float, float], bool]] = {">": operator.gt, ">=": operator.ge}
@@ -63,7 +66,7 @@ class Judge:
         if spec.duplicates != "keep":
             rule = spec.duplicates
             self._seen = Index(
-                self.work.index("seen"), Likeness(rule.by, rule.distance, rule.similarity)
+                self.work.index("seen"), Likeness(rule.by, rule.distance, rule.similarity), COMPARED
             )
             self._stack.callback(self._seen.close)
         return self
@@ -73,10 +76,16 @@ class Judge:
 
     def judge(self, part: PartId) -> None:
         """Write the kept table of a part whose screened table is there."""
+        if not self.plan.needs_judge:
+            self.work.keep_all(part.number)
+            return
         tally = self.work.tally("screened", part.number)
-        rows: Rows = read_rows(self.work.table("screened", part.number))
-        kept = self._entered(rows, part) if part.held_out else self._all_stages(rows, part, tally)
-        write_rows(self.work.partial("kept", part.number), OUTPUT, kept)
+        screened = self.work.table("screened", part.number)
+        target = self.work.partial("kept", part.number)
+        if part.held_out:
+            write_rows(target, OUTPUT, self._entered(read_rows(screened), part))
+        else:
+            write_rows(target, OUTPUT, self._all_stages(read_rows(screened), part, tally))
         for index in (self._held, self._seen):
             if index is not None:
                 index.commit()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ggez_hub.data.sources import Extent, Reader, open_source
-from ggez_hub.data.spec import FilterSpec, Source
+from ggez_hub.data.spec import FilterSpec, PictureRule, Source
 from ggez_hub.weights import digest_json, sha256_file
 
 # A part of every digest: raise it when the same spec and inputs come to give another result.
@@ -74,6 +74,18 @@ class Plan:
                 "revisions": self.revisions,
                 "files": files,
             }
+        )
+
+    @cached_property
+    def needs_judge(self) -> bool:
+        """Whether anything is left to do behind the stages that look at one example alone."""
+        spec = self.spec
+        return (
+            spec.duplicates != "keep"
+            or spec.held_out is not None
+            or spec.reward != "none"
+            or spec.translation != "none"
+            or any(isinstance(rule, PictureRule) for rule in spec.keep_region.rules)
         )
 
     def parts(self) -> list[PartId]:

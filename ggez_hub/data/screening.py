@@ -14,8 +14,8 @@ from ggez_hub.data.plan import PartId, Plan
 from ggez_hub.data.region import Combination, combination
 from ggez_hub.data.signatures import digest, minhash
 from ggez_hub.data.sources import Unreadable
-from ggez_hub.data.table import SCREENED, write_rows
-from ggez_hub.data.tally import Tally, Traits
+from ggez_hub.data.table import OUTPUT, SCREENED, write_rows
+from ggez_hub.data.tally import KEPT, Tally, Traits
 from ggez_hub.data.work import Work
 
 # A reason that says that there is no picture, where a picture is not required.
@@ -50,7 +50,8 @@ class Screener:
             tally = Tally()
             self._region.seen.clear()
             partial = self.work.partial("screened", part.number)
-            write_rows(partial, SCREENED, self._rows(part, tally))
+            schema = SCREENED if self.plan.needs_judge else OUTPUT
+            write_rows(partial, schema, self._rows(part, tally))
             tally.evidence.update(self._region.seen)
             self.work.finish("screened", part.number, tally)
         return part.number
@@ -120,13 +121,18 @@ class Screener:
         }
         if spec.duplicates != "keep" or spec.held_out is not None:
             row |= self._signatures(looked, text)
+        if not self.plan.needs_judge:
+            tally.add(traits(example), KEPT, example.id, text)
         return row
 
     def _signatures(self, looked: Looked | None, text: str) -> dict[str, Any]:
         spec = self.plan.spec
-        by = spec.duplicates.by if spec.duplicates != "keep" else "picture"
-        # The text is compared where it decides, and where there is no picture to compare.
-        wanted = by != "picture" or looked is None or looked.phash is None
+        rule = spec.duplicates
+        by = rule.by if rule != "keep" else "picture"
+        # The text is compared where it decides, and where there is no picture to compare; texts
+        # that have to be equal are found by their digest.
+        equal = rule != "keep" and rule.by == "text" and rule.similarity == 1.0
+        wanted = not equal and (by != "picture" or looked is None or looked.phash is None)
         return {
             "key": digest(
                 None if by == "text" else looked, "" if by == "picture" and looked else text

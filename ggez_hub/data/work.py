@@ -72,6 +72,13 @@ class Work:
         partial.replace(place)
         self.partial(stage, part).replace(self.table(stage, part))
 
+    def keep_all(self, part: int) -> None:
+        """Make the screened table of a part its kept one."""
+        screened, kept = (self.table(stage, part) for stage in ("screened", "kept"))
+        # A copy: killed between the two, the screened part is still whole.
+        shutil.copyfile(screened.with_suffix(".json"), kept.with_suffix(".json"))
+        screened.replace(kept)
+
     def tally(self, stage: Stage, part: int) -> Tally:
         """The tally of a part that is done."""
         text = self.table(stage, part).with_suffix(".json").read_text(encoding="utf-8")

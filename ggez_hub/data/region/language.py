@@ -1,7 +1,7 @@
-"""The language that a text is in, by py3langid.
+"""The language that a text is in, by its script and by py3langid.
 
-py3langid tells languages with a script of their own (Thai, Lao, Khmer, Burmese, Tamil) and
-Vietnamese and Chinese well. Indonesian, Malay and Filipino it confuses with each other: here they
+A script that only one of py3langid's languages is written in decides: Thai, Lao, Khmer, Burmese,
+Tamil. The rest is py3langid's: it tells Vietnamese and Chinese well. Indonesian, Malay and Filipino it confuses with each other: here they
 are one group of low confidence, so that each passes for the others, and the report says so.
 """
 
@@ -15,6 +15,7 @@ from typing import Any
 from ggez_hub.data.example import UNKNOWN, Example
 from ggez_hub.data.extras import require
 from ggez_hub.data.region.base import BadRule, Verdict
+from ggez_hub.data.region.script import script_of_language, scripts
 
 GROUP = frozenset({"id", "ms", "fil"})
 GROUP_NOTE = (
@@ -24,6 +25,8 @@ GROUP_NOTE = (
 # py3langid's labels that CLDR calls otherwise.
 LABELS = {"tl": "fil"}
 LOOKED_AT = 1000
+# The share of the letters from which a script decides.
+CLEAR = 0.9
 
 
 @cache
@@ -35,8 +38,26 @@ def identifier() -> Any:
     return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
 
 
+@cache
+def lone_scripts() -> dict[str, str]:
+    """The scripts that are those of one language alone, and that language."""
+    written: dict[str, set[str]] = {}
+    for label in identifier().labels:
+        # zxx is no language.
+        if label != "zxx":
+            written.setdefault(script_of_language(label), set()).add(LABELS.get(label, label))
+    return {script: found.pop() for script, found in written.items() if len(found) == 1}
+
+
 def identify(text: str) -> tuple[str, float]:
     """The language of a text (BCP 47) and the confidence in it, 0 to 1."""
+    if not text.isascii():
+        letters = scripts(text)
+        if letters:
+            script, count = letters.most_common(1)[0]
+            part = count / letters.total()
+            if part >= CLEAR and script in lone_scripts():
+                return lone_scripts()[script], part
     label, confidence = identifier().classify(text[:LOOKED_AT])
     return LABELS.get(label, label), confidence
 
