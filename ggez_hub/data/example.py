@@ -86,7 +86,7 @@ class Builder:
             return
         for view in spec.examples:
             try:
-                language = _said(row, view.language, language_tag)
+                language = _said(row, view.language, language_tag) if view.language else UNKNOWN
                 chats = list(_chats(row, view, self._answers))
             except Malformed as problem:
                 yield problem
@@ -103,25 +103,26 @@ class Builder:
                 )
 
     def _shared(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """What the examples of a row share; fields that the mapping does not name are left out."""
         spec = self._spec
-        path = _scalar(row, spec.path) if spec.path else ""
-        if not path and spec.picture:
-            path = picture_path(row.get(spec.picture))
-        country = _said(row, spec.country, country_code)
-        if spec.country_in_path:
-            country = country_in_path(_scalar(row, spec.country_in_path)) or UNKNOWN
-        return {
-            "picture": row.get(spec.picture) if spec.picture else None,
-            "country": country,
-            "location": _scalar(row, spec.location) if spec.location else "",
-            "path": path,
-            "category": _scalar(row, spec.category) or UNKNOWN,
-            "scores": {
-                name: number
-                for name, column in spec.scores.items()
-                if (number := _number(row, column)) is not None
-            },
-        }
+        found: dict[str, Any] = {}
+        if spec.picture is not None:
+            found["picture"] = row.get(spec.picture)
+            found["path"] = picture_path(found["picture"])
+        if spec.path is not None:
+            found["path"] = _scalar(row, spec.path) or found.get("path", "")
+        if spec.country is not None:
+            found["country"] = _said(row, spec.country, country_code)
+        elif spec.country_in_path is not None:
+            found["country"] = country_in_path(_scalar(row, spec.country_in_path)) or UNKNOWN
+        if spec.location is not None:
+            found["location"] = _scalar(row, spec.location)
+        if spec.category is not None:
+            found["category"] = _scalar(row, spec.category) or UNKNOWN
+        if spec.scores:
+            numbers = ((name, _number(row, column)) for name, column in spec.scores.items())
+            found["scores"] = {name: number for name, number in numbers if number is not None}
+        return found
 
 
 def picture_path(cell: Any) -> str:

@@ -53,7 +53,7 @@ class Tally:
     ) -> None:
         """Count an example."""
         self.counts[*traits, outcome] += 1
-        order = zlib.crc32(f"{identity}\n{text}".encode("utf-8", "surrogatepass"))
+        order = zlib.crc32(identity.encode("utf-8", "surrogatepass"))
         kept = self.samples.setdefault(outcome, [])
         if len(kept) == SAMPLES and order >= kept[-1].order:
             return

@@ -1,12 +1,14 @@
 """The language that a text is in, by its script and by py3langid.
 
 A script that only one of py3langid's languages is written in decides: Thai, Lao, Khmer, Burmese,
-Tamil. The rest is py3langid's: it tells Vietnamese and Chinese well. Indonesian, Malay and Filipino it confuses with each other: here they
-are one group of low confidence, so that each passes for the others, and the report says so.
+Tamil. The rest is py3langid's: it tells Vietnamese and Chinese well; Indonesian, Malay and Filipino
+it confuses with each other. Here they are one group of low confidence, so that each passes for the
+others, and the report says so.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -27,6 +29,8 @@ LABELS = {"tl": "fil"}
 LOOKED_AT = 1000
 # The share of the letters from which a script decides.
 CLEAR = 0.9
+# Anything behind the blocks of Latin letters, Vietnamese ones included.
+BEYOND_LATIN = re.compile("[\u0370-\u1dff\u1f00-\U0010ffff]")
 
 
 @cache
@@ -51,7 +55,7 @@ def lone_scripts() -> dict[str, str]:
 
 def identify(text: str) -> tuple[str, float]:
     """The language of a text (BCP 47) and the confidence in it, 0 to 1."""
-    if not text.isascii():
+    if BEYOND_LATIN.search(text):
         letters = scripts(text)
         if letters:
             script, count = letters.most_common(1)[0]
