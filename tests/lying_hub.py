@@ -12,14 +12,21 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from ggez_hub.cards import parse_card, render_card
+from ggez_hub.cards.schema import Location
+from ggez_hub.registry.places import INDEX_REPO
+from ggez_hub.world.seed import BASE_REPO, adapter_repo
+
 COMMIT = "c" * 40
+ADAPTER_REPO = adapter_repo("th")
+CARD_PATH = "cards/th/embedding/clip-emoji-th.md"
 
 
 class LyingHub:
     """Serves repositories {id: {path: bytes}} as a hub does, but for what `lies` says.
 
     lies: `paths` {path listed: path meant}, `etag`, `sha`, `listing` (bytes of the whole answer),
-    `endless` (a path whose body does not end). `asked` lists what was requested.
+    `endless` (a path whose body does not end), `missing` (a path that is listed and not there). `asked` lists what was requested.
     """
 
     def __init__(self, repos, **lies):
@@ -54,7 +61,7 @@ class LyingHub:
     async def file(self, request):
         files = self.repo(request)
         content = (files or {}).get(request.path_params["path"])
-        if content is None:
+        if content is None or request.path_params["path"] == self.lies.get("missing"):
             return Response(status_code=404, headers={"X-Error-Code": "EntryNotFound"})
         etag = self.lies.get("etag") or hashlib.sha256(content).hexdigest()
         headers = {"ETag": f'"{etag}"', "X-Repo-Commit": COMMIT}
@@ -93,3 +100,18 @@ def lying(repos, **lies):
         server.should_exit = True
         thread.join(timeout=10)
         sock.close()
+
+
+def honest(adapter):
+    """An index and its adapter as a lying hub serves them."""
+    document = parse_card((adapter / "README.md").read_text())
+    block = document.card.model_copy(
+        update={"adapter": Location(repo=ADAPTER_REPO, revision=COMMIT)}
+    )
+    text = render_card(type(document)(block, document.front_matter, document.prose))
+    base = adapter.parent / "base"
+    return {
+        INDEX_REPO: {CARD_PATH: text.encode()},
+        ADAPTER_REPO: {p.name: p.read_bytes() for p in adapter.glob("adapter_*")},
+        BASE_REPO: {p.name: p.read_bytes() for p in base.iterdir()},
+    }

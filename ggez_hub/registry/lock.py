@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from ggez_hub import __version__
 from ggez_hub.cards.schema import FilePath, FileRecord
 from ggez_hub.errors import GgezError
-from ggez_hub.hub import Hub
+from ggez_hub.hub import Hub, RepoAtCommit
 from ggez_hub.registry.places import LOCK_NAME
 from ggez_hub.registry.resolution import ENGINE, PinnedRepo, Resolution
 from ggez_hub.weights import sha256_file, sha256_files
@@ -115,8 +115,7 @@ def check_upstream(lock: Lock, hub: Hub) -> None:
         except RepositoryNotFoundError:
             found.append(f"{where}: the repository is gone or private")
             continue
-        listed = {file.path: file for file in at.files}
-        found += _changed(pinned, {p: (f.size, f.oid, f.sha256) for p, f in listed.items()}, where)
+        found += [f"{where}: {problem}" for problem in _changed(pinned, at)]
     if found:
         raise Differs(
             "the hub no longer has what the lock pins:\n  " + "\n  ".join(found),
@@ -124,16 +123,17 @@ def check_upstream(lock: Lock, hub: Hub) -> None:
         )
 
 
-def _changed(
-    pinned: PinnedRepo, listed: dict[str, tuple[int, str, str | None]], where: str
-) -> list[str]:
-    found = []
+def _changed(pinned: PinnedRepo, at: RepoAtCommit) -> Iterator[str]:
+    """How the files of a repository differ from its pins."""
+    listed = {file.path: file for file in at.files}
     for file in pinned.files:
-        if file.path not in listed:
-            found.append(f"{where}: {file.path} is gone")
+        now = listed.get(file.path)
+        if now is None:
+            yield f"{file.path} is gone"
             continue
-        size, oid, sha256 = listed[file.path]
-        same = sha256 == file.sha256 if sha256 and file.sha256 else oid == file.oid
-        if size != file.size or not same:
-            found.append(f"{where}: {file.path} has changed")
-    return found
+        digests = (now.sha256, file.sha256) if now.sha256 and file.sha256 else (now.oid, file.oid)
+        if now.size != file.size or digests[0] != digests[1]:
+            yield (
+                f"{file.path} has changed: {digests[0][:16]}… of {now.size:,} bytes, pinned "
+                f"{digests[1][:16]}… of {file.size:,}"
+            )

@@ -20,8 +20,6 @@ import pytest
 from click.testing import CliRunner
 from huggingface_hub import constants
 
-from ggez_hub.cards import parse_card, render_card
-from ggez_hub.cards.schema import Location
 from ggez_hub.cli.main import cli
 from ggez_hub.embedded.store import HubStore
 from ggez_hub.registry.places import INDEX_REPO
@@ -29,7 +27,7 @@ from ggez_hub.weights import sha256_file
 from ggez_hub.world.seed import seed
 
 from ..faults import Failing
-from ..lying_hub import COMMIT, lying
+from ..lying_hub import COMMIT, honest, lying
 from ..worlds import BASE_REPO, card, serving, write_card
 
 ADAPTER = f"{BASE_REPO}-th"
@@ -314,19 +312,6 @@ def test_a_homoglyph_as_a_base(adapter, hub_of, tmp_path):
     result = pull(hub.endpoint, out, "--base", "ggez-w\u043erld/clip-emoji")
     refused(result, out, "ggez-w\u043erld")
     assert WEIGHTS not in fetched(hub)
-
-
-def honest(adapter):
-    """An index and its adapter as a lying hub serves them."""
-    document = parse_card((adapter / "README.md").read_text())
-    block = document.card.model_copy(update={"adapter": Location(repo=ADAPTER, revision=COMMIT)})
-    text = render_card(type(document)(block, document.front_matter, document.prose))
-    base = adapter.parent / "base"
-    return {
-        INDEX_REPO: {CARD: text.encode()},
-        ADAPTER: {p.name: p.read_bytes() for p in adapter.glob("adapter_*")},
-        BASE_REPO: {p.name: p.read_bytes() for p in base.iterdir()},
-    }
 
 
 def test_the_lying_hub_can_be_honest(adapter, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -11,8 +12,10 @@ from click.testing import CliRunner
 from huggingface_hub import HfApi, constants
 
 from ggez_hub.cli.main import cli
-from ggez_hub.registry.lock import read_lock
+from ggez_hub.registry.lock import differences, read_lock
+from ggez_hub.weights import sha256_file
 
+from ..lying_hub import honest, lying
 from ..worlds import BASE_REPO, card, write_card
 
 ADAPTER = f"{BASE_REPO}-th"
@@ -69,6 +72,120 @@ def test_a_deleted_upstream_is_refused(locked, tmp_path):
     assert result.exit_code == 1
     assert f"{ADAPTER}@" in result.stderr
     assert "gone" in result.stderr
+    assert not (tmp_path / "second").exists()
+
+
+def test_another_machine_gets_the_same_bytes(locked, tmp_path, monkeypatch):
+    """Another home, an empty cache, nothing but the lock file."""
+    hub, _, lock = locked
+    for name in ("HOME", "HF_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / "other" / name))
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "other" / "hub"))
+    result = again(hub, lock, tmp_path / "second")
+    assert result.exit_code == 0, result.output
+    # Inputs by sha256 and outputs by sha256: the lock holds both, and says nothing of a machine.
+    assert (tmp_path / "second" / "ggez.lock").read_bytes() == lock.read_bytes()
+    assert not differences(read_lock(lock), tmp_path / "second", digests=True)
+    for pinned in read_lock(lock).resolution.inputs:
+        folder = next((tmp_path / "other" / "hub").glob(f"*/snapshots/{pinned.revision}"))
+        for path, digest in pinned.weights.items():
+            assert sha256_file(folder / path) == digest
+
+
+def test_a_moved_tag_is_no_change(hub_of, assets, tmp_path):
+    """What was asked for by a tag is pinned by its commit."""
+    hub, store = hub_of(assets)
+    api = HfApi(hub.endpoint, token=_owner(store))
+    api.create_tag(BASE_REPO, tag="v1")
+    first = pull(hub, "--region", "th", "--base", f"{BASE_REPO}@v1", "-o", tmp_path / "first")
+    assert first.exit_code == 0, first.output
+    store.commit("model", BASE_REPO, {"open_clip_model.safetensors": b"other"}, message="x",
+                 author="x", email="x@x", date=1_800_000_000)  # fmt: skip
+    api.delete_tag(BASE_REPO, tag="v1")
+    api.create_tag(BASE_REPO, tag="v1")
+    result = again(hub, tmp_path / "first" / "ggez.lock", tmp_path / "second")
+    assert result.exit_code == 0, result.output
+    anew = pull(hub, "--region", "th", "--base", f"{BASE_REPO}@v1", "-o", tmp_path / "third")
+    assert anew.exit_code == 1
+    assert "fits other weights" in anew.stderr
+
+
+def test_a_rewritten_branch_is_refused(locked, assets, tmp_path):
+    """A history that begins anew: the pinned commit exists no longer."""
+    hub, store, lock = locked
+    HfApi(hub.endpoint, token=_owner(store)).delete_repo(ADAPTER)
+    store.create_repo("model", ADAPTER)
+    commit(store, {p.name: p for p in (assets / "embedding" / "th").iterdir()})
+    result = again(hub, lock, tmp_path / "second")
+    assert result.exit_code == 1
+    pinned = read_lock(lock).resolution.adapters[0].source.revision[:12]
+    assert f"{ADAPTER}@{pinned}: the commit is gone (the branch was rewritten)" in result.stderr
+    assert "Pull anew without --locked" in result.stderr
+    assert not (tmp_path / "second").exists()
+
+
+def test_a_squashed_history_counts_as_long_as_the_hub_has_the_commit(locked, tmp_path):
+    hub, store, lock = locked
+    commit(store, {"notes.txt": b"x"})
+    HfApi(hub.endpoint, token=_owner(store)).super_squash_history(ADAPTER)
+    result = again(hub, lock, tmp_path / "second")
+    assert result.exit_code == 0, result.output
+
+
+@pytest.fixture
+def rewritable(assets, tmp_path):
+    """A hub that changes what a commit holds, as no honest one does, and the lock of a pull."""
+    with lying(honest(assets / "embedding" / "th")) as hub:
+        assert pull(hub, "--region", "th", "-o", tmp_path / "first").exit_code == 0
+        shutil.copy(tmp_path / "first" / "ggez.lock", tmp_path / "kept.lock")
+        hub.asked.clear()
+        yield hub, tmp_path / "kept.lock"
+
+
+def test_a_deleted_file_is_refused(rewritable, tmp_path):
+    hub, lock = rewritable
+    del hub.repos[ADAPTER]["adapter_model.safetensors"]
+    result = again(hub, lock, tmp_path / "second")
+    assert result.exit_code == 1
+    assert "adapter_model.safetensors is gone" in result.stderr
+    assert not [line for line in hub.asked if "/resolve/" in line and "index" not in line]
+
+
+def test_another_sha256_is_refused_with_the_difference(rewritable, tmp_path):
+    hub, lock = rewritable
+    content = bytearray(hub.repos[ADAPTER]["adapter_model.safetensors"])
+    content[-1] ^= 1
+    hub.repos[ADAPTER]["adapter_model.safetensors"] = bytes(content)
+    result = again(hub, lock, tmp_path / "second")
+    assert result.exit_code == 1
+    pinned = read_lock(lock).resolution.adapters[0].source.weights["adapter_model.safetensors"]
+    now = hashlib.sha256(content).hexdigest()
+    assert (
+        f"has changed: {now[:16]}… of {len(content):,} bytes, pinned {pinned[:16]}…"
+        in result.stderr
+    )
+    assert not [line for line in hub.asked if "/resolve/" in line and "index" not in line]
+
+
+def test_several_differences_are_all_told(rewritable, tmp_path):
+    hub, lock = rewritable
+    del hub.repos[ADAPTER]
+    hub.repos[BASE_REPO]["tokenizer_config.json"] = b"{ }"
+    result = again(hub, lock, tmp_path / "second")
+    assert f"{ADAPTER}@" in result.stderr
+    assert "the repository is gone or private" in result.stderr
+    assert "tokenizer_config.json has changed" in result.stderr
+
+
+def test_a_file_that_is_listed_and_not_there(rewritable, tmp_path, monkeypatch):
+    """As after the deletion of a large file on the Hub: the commit still names it."""
+    hub, lock = rewritable
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "empty"))
+    hub.lies["missing"] = "adapter_model.safetensors"
+    result = again(hub, lock, tmp_path / "second")
+    assert result.exit_code == 1
+    assert "404" in result.stderr
+    assert "clearer message" not in result.stderr
     assert not (tmp_path / "second").exists()
 
 
