@@ -34,6 +34,9 @@ from ggez_hub.registry.request import Request
 @click.option("--dry-run", is_flag=True, help="Say what would be done and what it costs.")
 @click.option("--explain", is_flag=True, help="List every candidate with its reason.")
 @click.option("--verify", is_flag=True, help="Read every byte of a folder that is there already.")
+@click.option("--merge-here", is_flag=True, help="Take no merged model that others published.")
+@click.option("--push", "repo", default=None, metavar="ORG/NAME", help="Publish the result there.")
+@click.option("--private", is_flag=True, help="Make the repository of --push private.")
 @click.option("--offline", is_flag=True, help="Use the cache only.")
 @hub_option
 @output_options
@@ -45,6 +48,9 @@ def pull_command(
     dry_run: bool,
     explain: bool,
     verify: bool,
+    merge_here: bool,
+    repo: str | None,
+    private: bool,
     offline: bool,
     hub: str,
     out: Output,
@@ -67,11 +73,14 @@ def pull_command(
     region = find_region(request.region)
     target = target or Path(f"ggez-{region.id}")
     with connect(hub, quiet=out.quiet) as server:
-        plain = not (locked or dry_run or explain or verify or offline)
+        plain = not (locked or dry_run or explain or verify or offline or repo)
         if plain and say_again(request, server, target, out):
             return
         tell_region(request, out)
         from ggez_hub.cli.pulling import Mode, run
 
-        mode = Mode(target, locked, lock_file, dry_run, explain, verify, offline, hub)
+        mode = Mode(
+            target, locked, lock_file, dry_run, explain, verify, offline, hub,
+            merge_here=merge_here, push=repo, private=private,
+        )  # fmt: skip
         run(request, server, mode, out)

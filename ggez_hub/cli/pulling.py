@@ -22,6 +22,7 @@ from ggez_hub.registry.lock import Lock, read_lock
 from ggez_hub.registry.places import INDEX_REPO, LOCK_NAME
 from ggez_hub.registry.plan import Plan, carry_out, plan_locked
 from ggez_hub.registry.preflight import Preflight, preflight
+from ggez_hub.registry.published_merge import owners_trusted
 from ggez_hub.registry.pull import Pulled
 from ggez_hub.registry.request import Request
 from ggez_hub.registry.resolution import Resolution
@@ -42,6 +43,9 @@ class Mode:
     verify: bool = False
     offline: bool = False
     hub: str = "hf"
+    merge_here: bool = False
+    push: str | None = None
+    private: bool = False
 
 
 def run(request: Request, hub: Hub, mode: Mode, out: Output) -> Pulled | None:
@@ -69,7 +73,10 @@ def run(request: Request, hub: Hub, mode: Mode, out: Output) -> Pulled | None:
             mode.target,
             wrote=lambda nbytes: progress.advance(task, nbytes),
             verify=mode.verify,
+            owners=() if mode.merge_here else owners_trusted(request.trust),
         )
+    if mode.push is not None:
+        _push(pulled, planned, hub, mode.push, out, private=mode.private)
     document = _tell_result(pulled, planned, hub, out)
     cards = [adapter.card for adapter in resolution.adapters]
     # Nothing but the index decided it: neither a repository's own card, nor what lies at `main`.
@@ -79,6 +86,16 @@ def run(request: Request, hub: Hub, mode: Mode, out: Output) -> Pulled | None:
     if by_index and not (mode.locked or mode.explain or planned.warnings):
         remember(request, hub, mode.target, cards[0].revision, out, document)
     return pulled
+
+
+def _push(
+    pulled: Pulled, planned: Plan, hub: Hub, repo: str, out: Output, *, private: bool
+) -> None:
+    from ggez_hub.registry.push import push
+
+    done = push(pulled, planned.obligations, hub, repo, private=private)
+    sent = f"sent {len(done.changed)} files" if done.changed else "unchanged"
+    out.line(f"{done.repo} @ {done.revision[:12]} is {done.tag}: {sent}")
 
 
 def _work(resolution: Resolution) -> tuple[str, int]:
@@ -125,6 +142,8 @@ def _tell_result(pulled: Pulled, planned: Plan, hub: Hub, out: Output) -> dict[s
     """Say what is there now; returns it as it is for --json."""
     table, resolution = planned.table, pulled.lock.resolution
     what = THERE if pulled.reused else WRITTEN
+    if pulled.published:
+        out.line(f"merged already: taken from {pulled.published}, and compared with its lock")
     out.line(f"{pulled.model} {what}; {pulled.folder / LOCK_NAME} pins every input")
     tell_table(table, out)
     # A folder that is there needs no inputs any more: nothing is fetched to compare them again.
@@ -144,6 +163,7 @@ def _tell_result(pulled: Pulled, planned: Plan, hub: Hub, out: Output) -> dict[s
         "model": str(pulled.model),
         "lock": str(pulled.folder / LOCK_NAME),
         "reused": pulled.reused,
+        "published": pulled.published,
         "cosines": [vars(pair) for pair in alike],
         **as_document(resolution, planned.obligations, table),
         **where,

@@ -62,6 +62,11 @@ def ensure_repo(hub: Hub, repo: str, *, private: bool) -> None:
     patiently(lambda: hub._api.create_repo(repo, private=private, exist_ok=True))
 
 
+def gate(hub: Hub, repo: str) -> None:
+    """Let nobody read a repository's files who has not accepted its terms."""
+    patiently(lambda: hub._api.update_repo_settings(repo, gated="auto"))
+
+
 def head_of(hub: Hub, repo: str, repo_type: str = "model", revision: str = "main") -> RepoAtCommit:
     """A repository at a revision; one without commits has no files and the revision ''."""
     from huggingface_hub.errors import RevisionNotFoundError

@@ -53,12 +53,21 @@ class Lock(BaseModel):
 def read_lock(path: Path) -> Lock:
     """Read a lock file; raises BadLock."""
     try:
-        lock = Lock.model_validate_json(path.read_bytes())
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise BadLock(
             f"there is no lock file {path}", "Pull once without --locked, or name one with --lock."
         ) from error
-    except (OSError, ValidationError) as error:
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadLock(f"{path} is no lock file: {error}") from error
+    return parse_lock(text, str(path))
+
+
+def parse_lock(text: str, path: str) -> Lock:
+    """The lock that a text is; `path` says where it is from. Raises BadLock."""
+    try:
+        lock = Lock.model_validate_json(text)
+    except ValidationError as error:
         raise BadLock(f"{path} is no lock file: {error}") from error
     if lock.resolution.engine != ENGINE:
         raise BadLock(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -102,9 +102,11 @@ def carry_out(
     wrote: Callable[[int], None] | None = None,
     *,
     verify: bool = False,
+    owners: Collection[str] = (),
 ) -> Pulled:
     """Fetch, merge and write a plan as the new folder `out`; raises what `pull_resolution` raises.
 
+    `owners` are those whose published merged models are taken.
     Raises NoAccess before the first byte of weights if an input is restricted.
     """
     require_inputs(planned.resolution, hub)
@@ -127,4 +129,5 @@ def carry_out(
         expected=planned.lock,
         wrote=wrote,
         verify=verify,
+        owners=owners,
     )

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from ggez_hub.hub import Hub, link_fetched
 from ggez_hub.merging.merge import Adapter
 from ggez_hub.merging.output import OutputExists, check_space, exclusive, whole_folder
+from ggez_hub.registry.forms import Form
 from ggez_hub.registry.kinds import form_of
 from ggez_hub.registry.lock import (
     Differs,
@@ -22,17 +24,26 @@ from ggez_hub.registry.lock import (
 from ggez_hub.registry.notes import note_files, untouched
 from ggez_hub.registry.places import LOCK_NAME
 from ggez_hub.registry.preflight import preflight
+from ggez_hub.registry.published_merge import PublishedMerge, find_published, take_published
 from ggez_hub.registry.resolution import PinnedFile, PinnedRepo, Resolution
 from ggez_hub.weights import BadWeights, read_header
+
+Wrote: TypeAlias = Callable[[int], None] | None
+Write: TypeAlias = Callable[[Path, Wrote], None]
+"""Writes a result into a folder, and tells how many bytes of weights it wrote."""
 
 
 @dataclass(frozen=True)
 class Pulled:
-    """What a pull left: the folder, its lock, and whether it was there already."""
+    """What a pull left: the folder, its lock, and whether it was there already.
+
+    `published` is the repository of a merged model that was taken instead of merging.
+    """
 
     folder: Path
     lock: Lock
     reused: bool
+    published: str | None = None
 
     @property
     def model(self) -> Path:
@@ -49,12 +60,14 @@ def pull_resolution(
     expected: Lock | None = None,
     wrote: Callable[[int], None] | None = None,
     verify: bool = False,
+    owners: Collection[str] = (),
 ) -> Pulled:
     """Fetch, merge and write `resolution` as the new folder `out`.
 
     `out` holds <family>/ in the form of the resolution with a card (`readme`, given the folder
     before it becomes `out`), and ggez.lock. A folder that is there already with the same merge digest is kept as it
-    is: of its files those are read again that were touched since, and with `verify` all. With
+    is: of its files those are read again that were touched since, and with `verify` all. A merged
+    model that one of `owners` has published is taken where the inputs are not here. With
     `expected`, a lock, the outputs must be the ones that it records. Raises OutputExists, Differs,
     NoSpace, ChangedFile, and what merging and the client raise; then `out` is as it was before.
     """
@@ -63,21 +76,14 @@ def pull_resolution(
         if os.path.lexists(out):
             return Pulled(out, _reusable(out, resolution, verify=verify), reused=True)
         form.check(resolution)
-        check_space(out, preflight(resolution, hub, out).disk_bytes)
-        # Adapters first: they are small and come from strangers, and what is wrong with one is
-        # known before the base is fetched.
-        adapters = [
-            # What is taken as it is has no weight; its form asks for none.
-            Adapter(_adapter(a.source, hub, place / f"adapter-{number}"), a.weight or 0.0)
-            for number, a in enumerate(resolution.adapters, 1)
-        ]
-        # Known for certain only now: a file may hold more than its configuration says.
-        needed = form.base_files(resolution, [adapter.folder for adapter in adapters])
-        base = stage(resolution.merged_into, hub, place / "base", needed) if needed else None
+        costs = preflight(resolution, hub, out)
+        check_space(out, costs.disk_bytes)
+        made = _published(resolution, hub, owners, costs.fetch_bytes)
+        write = _from_published(made, hub) if made else _from_inputs(resolution, form, hub, place)
         with whole_folder(out) as folder:
             model = folder / resolution.family
             model.mkdir()
-            form.write(resolution, base, adapters, model, wrote)
+            write(model, wrote)
             if readme is not None:
                 (model / "README.md").write_text(readme(model), encoding="utf-8")
             lock = Lock(resolution=resolution, outputs=record_outputs(folder))
@@ -85,7 +91,38 @@ def pull_resolution(
                 _check_expected(expected, folder)
             (folder / LOCK_NAME).write_text(lock.to_text(), encoding="utf-8")
         note_files(out)
-    return Pulled(out, lock, reused=False)
+    return Pulled(
+        out, lock, reused=False, published=f"{made.repo}@{made.revision}" if made else None
+    )
+
+
+def _published(
+    resolution: Resolution, hub: Hub, owners: Collection[str], fetch_bytes: int
+) -> PublishedMerge | None:
+    """A merged model that is there already, where taking it sends no more than merging here."""
+    if not owners or resolution.form != "merged" or resolution.base is None or not fetch_bytes:
+        return None
+    found = find_published(resolution, hub, owners)
+    return found if found is not None and found.nbytes <= fetch_bytes else None
+
+
+def _from_published(made: PublishedMerge, hub: Hub) -> Write:
+    return lambda model, wrote: take_published(made, hub, model, wrote)
+
+
+def _from_inputs(resolution: Resolution, form: Form, hub: Hub, place: Path) -> Write:
+    """Fetch the inputs; returns what writes the result from them."""
+    # Adapters first: they are small and come from strangers, and what is wrong with one is
+    # known before the base is fetched.
+    adapters = [
+        # What is taken as it is has no weight; its form asks for none.
+        Adapter(_adapter(a.source, hub, place / f"adapter-{number}"), a.weight or 0.0)
+        for number, a in enumerate(resolution.adapters, 1)
+    ]
+    # Known for certain only now: a file may hold more than its configuration says.
+    needed = form.base_files(resolution, [adapter.folder for adapter in adapters])
+    base = stage(resolution.merged_into, hub, place / "base", needed) if needed else None
+    return lambda model, wrote: form.write(resolution, base, adapters, model, wrote)
 
 
 def fetch_pinned(pinned: PinnedRepo, hub: Hub, files: Sequence[PinnedFile] | None = None) -> Path:

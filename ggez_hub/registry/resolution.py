@@ -19,7 +19,7 @@ FITS_BY_SHAPE = (
 )
 
 # Changes whenever the same inputs would give other bytes.
-ENGINE = "ggez-merge/1"
+ENGINE = "ggez-merge/2"
 # Files that are no weights and say what the weights mean: alpha, rank patterns, the base.
 DECISIVE = frozenset({"adapter_config.json", "task_vector.json"})
 

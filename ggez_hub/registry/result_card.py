@@ -17,6 +17,7 @@ from ggez_hub.registry.composition import UNMEASURED, cosine_line
 from ggez_hub.registry.kinds import form_of, get_kind
 from ggez_hub.registry.licences import Obligations, licence_front
 from ggez_hub.registry.parity_table import ParityTable
+from ggez_hub.registry.published_merge import merge_tag
 from ggez_hub.registry.resolution import FITS_BY_SHAPE, Resolution
 
 HERE = "PATH_OF_THIS_FOLDER"
@@ -42,7 +43,12 @@ def result_card(
             {tag for d in documents if d.card.languages != "unknown" for tag in d.card.languages}
         ),
         **licence_front(asked),
-        "tags": ["ggez", f"ggez-region:{resolution.region}", f"ggez-family:{family.name}"],
+        "tags": [
+            "ggez",
+            f"ggez-region:{resolution.region}",
+            f"ggez-family:{family.name}",
+            *([merge_tag(resolution)] if resolution.form == "merged" else []),
+        ],
     }
     name = find_region(resolution.region).name
     what = "model" if resolution.form == "merged" else "adapter"

@@ -1,0 +1,65 @@
+"""A pulled result to a repository of its own: weights, card and lock in one commit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ggez_hub.hub import Hub
+from ggez_hub.hub.publishing import Content, account, commit, ensure_repo, gate, tag_version
+from ggez_hub.registry.licences import Obligations, may_push
+from ggez_hub.registry.lock import Differs, differences
+from ggez_hub.registry.places import LOCK_NAME
+from ggez_hub.registry.pull import Pulled
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """Where a result went, which files were new there, and its version tag."""
+
+    repo: str
+    revision: str
+    changed: tuple[str, ...]
+    tag: str
+
+
+def push(
+    pulled: Pulled, asked: Obligations, hub: Hub, repo: str, *, private: bool = False
+) -> Pushed:
+    """Publish a pulled folder; repeated, it sends nothing that is there already.
+
+    The folder has to be what its lock says. A result of gated inputs is gated. Raises MayNotPush
+    where the licences do not allow it, Differs, NoToken, Refused, and what the client raises.
+    """
+    account(hub)
+    require_passing_on(pulled, asked)
+    if found := differences(pulled.lock, pulled.folder, digests=True):
+        raise Differs(
+            f"{pulled.folder} is not what its lock says:\\n  " + "\\n  ".join(found),
+            "Pull it again into another folder.",
+        )
+    model = pulled.model
+    files: dict[str, Content] = {p.relative_to(model).as_posix(): p for p in _files(model)}
+    files[LOCK_NAME] = pulled.folder / LOCK_NAME
+    resolution = pulled.lock.resolution
+    ensure_repo(hub, repo, private=private)
+    if any(pinned.gated for pinned in resolution.inputs):
+        # Before the weights: nobody reads them in between.
+        gate(hub, repo)
+    done = commit(hub, repo, files, f"Publish the {resolution.region} {resolution.form} model")
+    tag, _ = tag_version(hub, repo, done.revision)
+    return Pushed(repo, done.revision, done.changed, tag)
+
+
+def require_passing_on(pulled: Pulled, asked: Obligations) -> None:
+    """Raise MayNotPush unless the licences of the weights in the folder allow it.
+
+    An adapter form holds nothing of the base.
+    """
+    merged = pulled.lock.resolution.form == "merged"
+    terms = tuple(term for term in asked.terms if merged or term.role != "base")
+    may_push(replace(asked, terms=terms))
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.rglob("*")) if path.is_file()]
