@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeAlias
+from typing import Annotated, Any, Literal, Self, TypeAlias, TypeVar
 
 import yaml
 from pydantic import (
@@ -33,22 +33,27 @@ TaskId: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0
 Column: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
 
 
+P = TypeVar("P", bound=BaseModel)
+
+
 class BadTask(GgezError):
     """A task file cannot be read or does not follow the schema; the message names every key."""
 
 
-class _Part(BaseModel):
+class Part(BaseModel):
+    """A part of a file: unknown keys are refused, values are not converted."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class Dataset(_Part):
+class Dataset(Part):
     """A dataset repository of the Hub."""
 
     repo: RepoId
     revision: Revision
 
 
-class Columns(_Part):
+class Columns(Part):
     """The columns of the dataset that the task reads; `group` is where wrong answers come from."""
 
     id: Column
@@ -57,7 +62,7 @@ class Columns(_Part):
     group: Column | None = None
 
 
-class Task(_Part):
+class Task(Part):
     """One metric on one text column of a dataset.
 
     `regions` are those whose items these are: every item counts for each of them. `language` is
@@ -116,34 +121,41 @@ def load_tasks(folder: Path) -> tuple[Task, ...]:
 
 def read_tasks(path: Path) -> tuple[Task, ...]:
     """The tasks of one file, in its order; none if it is of another kind; raises BadTask."""
+    return tuple(parse(Task, where, entry) for where, entry in entries(path, "task"))
+
+
+def entries(path: Path, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What a file holds of a kind, each with its place: one, or many that share keys.
+
+    Raises BadTask for what is no YAML of this shape; a file of another kind holds nothing.
+    """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise BadTask(f"{path} cannot be read: {error}", "It has to be YAML in UTF-8.") from error
     if not isinstance(content, dict):
-        raise BadTask(f"{path} holds no mapping", "A task begins with `kind: task`.")
-    return tuple(_task(where, entry) for where, entry in _entries(path, content))
-
-
-def _entries(path: Path, content: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    if content.get("kind") == "task":
+        raise BadTask(f"{path} holds no mapping", f"It begins with `kind: {kind}`.")
+    if content.get("kind") == kind:
         yield str(path), content
-    if content.get("kind") != "tasks":
+    if content.get("kind") != f"{kind}s":
         return
     defaults, tasks = content.get("defaults", {}), content.get("tasks")
     if unknown := sorted(set(content) - {"kind", "defaults", "tasks"}):
-        raise BadTask(f"{path}: {unknown[0]} is no key of `kind: tasks`", "Keys: defaults, tasks.")
+        raise BadTask(
+            f"{path}: {unknown[0]} is no key of `kind: {kind}s`", "Keys: defaults, tasks."
+        )
     if not isinstance(defaults, dict):
         raise BadTask(f"{path}: defaults is no mapping", "It holds keys that the tasks share.")
     if not isinstance(tasks, list) or not all(isinstance(entry, dict) for entry in tasks):
         raise BadTask(f"{path}: tasks is no list of mappings", "Begin each task with `- id:`.")
     for number, entry in enumerate(tasks):
-        yield f"{path}: tasks[{number}]", {"kind": "task", **defaults, **entry}
+        yield f"{path}: tasks[{number}]", {"kind": kind, **defaults, **entry}
 
 
-def _task(where: str, entry: dict[str, Any]) -> Task:
+def parse(model: type[P], where: str, entry: dict[str, Any]) -> P:
+    """An entry as what it should be; raises BadTask, which names every key that is off."""
     try:
-        return Task.model_validate(entry)
+        return model.model_validate(entry)
     except ValidationError as error:
         lines = [
             f"  {'.'.join(str(part) for part in problem['loc']) or 'task'}: "

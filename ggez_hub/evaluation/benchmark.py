@@ -1,0 +1,127 @@
+"""Benchmarks: data sets of others, asked as their loader reads them; written as YAML.
+
+A file holds one (`kind: benchmark`) or many that share keys (`kind: benchmarks`). Those of the
+package lie in `tasks/`; users add theirs in folders of their own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeAlias
+
+from pydantic import Field, StringConstraints, model_validator
+
+from ggez_hub.cards.schema import LanguageTag, RegionId, RepoId, Revision
+from ggez_hub.evaluation.loaders import LOADERS, Options
+from ggez_hub.evaluation.task import RULES_VERSION, BadTask, Dataset, Part, TaskId, entries, parse
+from ggez_hub.weights import digest_json
+
+BUILT_IN = Path(__file__).parent / "tasks"
+
+Text: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
+Metric: TypeAlias = Literal["choice", "text_to_image_r1", "image_to_text_r1"]
+SPLITS: tuple[Literal["validation", "test"], ...] = ("validation", "test")
+# Which of three pictures is on the select side; the other two are on the report side.
+PARTS = 3
+ANY = "any"
+
+
+class PictureSource(Part):
+    """Another data set, which holds the pictures that this one names."""
+
+    repo: RepoId
+    revision: Revision
+    files: Text
+
+
+class Benchmark(Part):
+    """One metric on the items that a loader reads from a data set.
+
+    files     part -> pattern of its paths (`*` goes across folders); what a part is, the loader says
+    pictures  where the pictures are, if it is another data set
+    options   what the loader may be told
+    cut       goes with the picture into the hash that parts select side from report side; tasks
+              on the same pictures have the same, so that no picture is on both sides
+    prompts   language or `any` -> what an embedding model compares with the picture
+    regions   where the regional side's items may be from; at most those of the region that is
+              asked for are asked
+    """
+
+    kind: Literal["benchmark"]
+    id: TaskId
+    title: Text
+    dataset: Dataset
+    files: dict[Text, Text] = Field(min_length=1)
+    pictures: PictureSource | None = None
+    loader: Text
+    options: dict[str, Any] = Field(default_factory=dict)
+    cut: Text
+    metric: Metric
+    prompts: dict[Text, Text] = Field(default_factory=lambda: {ANY: "{question} {option}"})
+    side: Literal["global", "regional"]
+    regions: list[RegionId] = Field(default_factory=list)
+    language: LanguageTag | Literal["mul"]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.side == "regional") != bool(self.regions):
+            raise ValueError(
+                "regions must name at least one region where side is regional, and none where it is global"
+            )
+        if self.loader not in LOADERS:
+            raise ValueError(f"there is no loader {self.loader!r}; loaders: {', '.join(LOADERS)}")
+        loader = LOADERS[self.loader]
+        if (self.metric == "choice") != (loader.yields == "choices"):
+            raise ValueError(f"the loader {self.loader!r} reads {loader.yields}: another metric")
+        if ANY not in self.prompts or any("{option}" not in p for p in self.prompts.values()):
+            raise ValueError(f"prompts must have {ANY!r}, and {{option}} in each")
+        loader.options.model_validate(self.options)
+        return self
+
+    @property
+    def reader_options(self) -> Options:
+        """The options, as the loader's own model."""
+        return LOADERS[self.loader].options.model_validate(self.options)
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of everything that decides a score: all but `id` and `title`."""
+        decisive = self.model_dump(mode="json", exclude={"kind", "id", "title"})
+        return digest_json({"rules": RULES_VERSION, "benchmark": decisive})
+
+    def digest_on(self, data: Mapping[str, str]) -> str:
+        """The same together with the files that were read: path -> sha256."""
+        return digest_json({"benchmark": self.digest, "data": dict(data)})
+
+    def prompt(self, language: str | None) -> str:
+        """The prompt for a language."""
+        return self.prompts.get(language or ANY, self.prompts[ANY])
+
+    def split_of(self, image: str) -> Literal["validation", "test"]:
+        """The side of a picture: one of three is on the select side, by a hash."""
+        number = int.from_bytes(hashlib.sha256(f"{self.cut}|{image}".encode()).digest(), "big")
+        return SPLITS[0] if number % PARTS == 0 else SPLITS[1]
+
+
+def read_benchmarks(path: Path) -> tuple[Benchmark, ...]:
+    """The benchmarks of one file, in its order; none if it is of another kind; raises BadTask."""
+    return tuple(parse(Benchmark, where, entry) for where, entry in entries(path, "benchmark"))
+
+
+def find_benchmarks(suite: str, include: Sequence[Path] = ()) -> tuple[Benchmark, ...]:
+    """The benchmarks of a suite: a folder, or the name of a file in `include` or of the package.
+
+    Raises BadTask; an unknown name lists what there is.
+    """
+    folder = Path(suite)
+    if folder.is_dir():
+        return tuple(b for path in sorted(folder.glob("*.yaml")) for b in read_benchmarks(path))
+    named = {path.stem: path for place in (BUILT_IN, *include) for path in place.glob("*.yaml")}
+    if suite not in named:
+        raise BadTask(
+            f"there is no suite {suite!r}, and no folder of that name",
+            f"Suites: {', '.join(sorted(named))}; add others with --include DIR.",
+        )
+    return read_benchmarks(named[suite])

@@ -1,0 +1,80 @@
+"""The items of a benchmark: which files are read, and what must hold of what comes out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from ggez_hub.evaluation.benchmark import Benchmark
+from ggez_hub.evaluation.items import BadItems
+from ggez_hub.evaluation.loaders import LOADERS, Choice, Item, Source
+from ggez_hub.weights import sha256_file
+
+LEAST_OPTIONS = 2
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where the data of a benchmark lie: its data set, that with the pictures, fetched pictures."""
+
+    data: Path
+    pictures: Path | None = None
+    fetched: Path | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Contents:
+    """The items of a benchmark and the files that they were read from: path -> sha256."""
+
+    items: tuple[Item, ...]
+    files: dict[str, str]
+
+
+def read_contents(benchmark: Benchmark, folders: Folders) -> Contents:
+    """Read a benchmark; raises BadItems where files are missing or not what the loader knows."""
+    parts = {
+        part: matching(folders.data, pattern, benchmark.dataset.repo)
+        for part, pattern in benchmark.files.items()
+    }
+    extra: tuple[Path, ...] = ()
+    if benchmark.pictures is not None and folders.pictures is not None:
+        extra = matching(folders.pictures, benchmark.pictures.files, benchmark.pictures.repo)
+    source = Source(parts, folders.data, extra, folders.fetched)
+    items = tuple(LOADERS[benchmark.loader].read(source, benchmark.reader_options))
+    _check(benchmark, items)
+    read = sorted({path for paths in parts.values() for path in paths})
+    files = {path.relative_to(folders.data).as_posix(): sha256_file(path) for path in read}
+    return Contents(items, files)
+
+
+def matching(folder: Path, pattern: str, repo: str) -> tuple[Path, ...]:
+    """The files of a folder whose path fits the pattern, in order; raises BadItems if none does."""
+    there = sorted(path for path in folder.rglob("*") if path.is_file())
+    found = tuple(path for path in there if fits(path.relative_to(folder).as_posix(), pattern))
+    if not found:
+        raise BadItems(
+            f"{folder} holds no file like {pattern!r} of {repo}",
+            "Download the data set there, or write its files' names into a task of your own.",
+        )
+    return found
+
+
+def fits(path: str, pattern: str) -> bool:
+    """Whether a path in a data set fits a pattern, in which `*` goes across folders."""
+    hidden = any(part.startswith(".") for part in path.split("/"))
+    return not hidden and (fnmatchcase(path, pattern) or fnmatchcase(f"/{path}", pattern))
+
+
+def _check(benchmark: Benchmark, items: Iterable[Item]) -> None:
+    ids = Counter(item.id for item in items)
+    if not ids:
+        raise BadItems(f"task {benchmark.id!r}: its files hold no items")
+    item, count = ids.most_common(1)[0]
+    if count > 1:
+        raise BadItems(f"task {benchmark.id!r}: {count} items have the id {item!r}")
+    for asked in items:
+        if isinstance(asked, Choice) and len(asked.options) < LEAST_OPTIONS:
+            raise BadItems(f"task {benchmark.id!r}: {asked.id!r} has {len(asked.options)} options")

@@ -1,0 +1,23 @@
+"""Loaders: one for each shape of data set, looked up by the name that a benchmark gives.
+
+A loader asserts the schema that it reads, names the column that is off, and yields frozen items.
+Importing them loads no pyarrow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ggez_hub.evaluation.loaders import captions, choices, cvqa, sea_vqa, worldcuisines
+from ggez_hub.evaluation.loaders.base import Captioned, Choice, Item, Loader, Options, Source
+
+LOADERS: Mapping[str, Loader] = {
+    "sea-vqa": sea_vqa.LOADER,
+    "cvqa": cvqa.LOADER,
+    "worldcuisines": worldcuisines.LOADER,
+    "worldcuisines-1.1": worldcuisines.LOADER_1_1,
+    "choices": choices.LOADER,
+    "captions": captions.LOADER,
+}
+
+__all__ = ["LOADERS", "Captioned", "Choice", "Item", "Loader", "Options", "Source"]

@@ -1,0 +1,111 @@
+"""What loaders yield, and what they are given: rows of files, and a way to the pictures."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+from pydantic import BaseModel, ConfigDict
+
+from ggez_hub.evaluation.loaders.rows import Rows
+
+
+class Options(BaseModel):
+    """What a loader may be told under `options`; each loader adds its own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+@dataclass(frozen=True)
+class Item:
+    """A picture that is asked about.
+
+    id        unique in the data set
+    image     what tells the picture from others: its address, or the sha256 of its bytes
+    picture   the encoded file; None where it is gone
+    country   ISO 3166-1 in lower case, as regions are named; language BCP 47; None if not known
+    """
+
+    id: str
+    image: str
+    picture: bytes | None
+    country: str | None
+    language: str | None
+    category: str | None
+
+
+@dataclass(frozen=True)
+class Choice(Item):
+    """A question with its options; `gold` is the number of the right one, from 0."""
+
+    question: str
+    options: tuple[str, ...]
+    gold: int
+
+
+@dataclass(frozen=True)
+class Captioned(Item):
+    """A picture with its captions in one language."""
+
+    captions: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a loader reads.
+
+    parts     part -> its files, as the benchmark's `files` names them
+    extra     files of the other data set, which holds the pictures
+    folder    of the data set: pictures named by a path lie in it
+    fetched   a folder with pictures named by an address, each file named by the address' sha256
+    """
+
+    parts: Mapping[str, tuple[Path, ...]]
+    folder: Path
+    extra: tuple[Path, ...] = ()
+    fetched: Path | None = None
+
+    def rows(self, part: str, columns: Mapping[str, str]) -> Iterable[Rows]:
+        """The rows of every file of a part; raises BadItems where a column is off."""
+        return (Rows.read(path, columns) for path in self.parts[part])
+
+    def picture(self, place: str) -> bytes | None:
+        """The picture at an address or at a path in the data set; None if it is not here.
+
+        Nothing is fetched: addresses in old data sets lead nowhere, or elsewhere.
+        """
+        if "://" in place:
+            found = self.fetched / address_name(place) if self.fetched else None
+        else:
+            found = self.folder / place
+            inside = found.resolve().is_relative_to(self.folder.resolve())
+            # A path out of the folder is none of the data set's.
+            found = found if inside else None
+        return found.read_bytes() if found is not None and found.is_file() else None
+
+
+def address_name(address: str) -> str:
+    """The name of the file that holds the picture of an address."""
+    return hashlib.sha256(address.encode()).hexdigest()
+
+
+def embedded(value: Mapping[str, Any], source: Source) -> tuple[str, bytes | None]:
+    """The picture of an Image column: its identity, and its bytes where they are there."""
+    data: bytes | None = value.get("bytes") or source.picture(value.get("path") or "")
+    if data is None:
+        return value.get("path") or "", None
+    return hashlib.sha256(data).hexdigest(), data
+
+
+Read: TypeAlias = Callable[[Source, Any], Iterable[Item]]
+
+
+class Loader(NamedTuple):
+    """How a data set is read: what comes out, what it may be told, and the reading itself."""
+
+    yields: Literal["choices", "captions"]
+    options: type[Options]
+    read: Read

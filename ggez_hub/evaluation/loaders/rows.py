@@ -1,0 +1,138 @@
+"""Rows of parquet, JSON Lines and CSV files, whose columns are what a loader says they are.
+
+Values go through no data frame: the language `nan` stays text, and a whole number stays one.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ggez_hub.evaluation.extras import require
+from ggez_hub.evaluation.items import BadItems
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of one file with the columns that were asked for."""
+
+    path: Path
+    values: tuple[Mapping[str, Any], ...]
+
+    @classmethod
+    def read(cls, path: Path, columns: Mapping[str, str]) -> Rows:
+        """Read the columns (name -> one of KINDS; `?` after the kind admits null or absence).
+
+        Raises BadItems that names file, column and row.
+        """
+        reader = READERS.get(path.suffix)
+        if reader is None:
+            raise BadItems(f"{path} is no data file", f"Known: {', '.join(READERS)}.")
+        try:
+            names, values = reader(path, columns)
+        except BadItems:
+            raise
+        except (OSError, ValueError, csv.Error) as error:
+            raise BadItems(f"{path} cannot be read: {error}") from error
+        needed = [name for name, kind in columns.items() if not kind.endswith("?")]
+        if lost := [name for name in needed if name not in names]:
+            raise BadItems(
+                f"{path} has no column {lost[0]!r}",
+                f"Its columns are {', '.join(sorted(names))}: another revision of the data set?",
+            )
+        rows = cls(path, tuple(values))
+        for number, row in enumerate(rows.values):
+            for name, kind in columns.items():
+                rows._check(number, name, kind, row.get(name))
+        return rows
+
+    def _check(self, number: int, name: str, kind: str, value: Any) -> None:
+        if value is None and kind.endswith("?"):
+            return
+        what, holds = KINDS[kind.rstrip("?")]
+        if not holds(value):
+            found = "null" if value is None else f"{value!r:.60} ({type(value).__name__})"
+            raise self.off(number, name, f"holds {found}, it should be {what}")
+
+    def off(self, number: int, name: str, problem: str, hint: str = "") -> BadItems:
+        """The error for a value: `problem` goes on from the name of the column."""
+        return BadItems(f"{self.path}: column {name!r} {problem} in row {number}", hint)
+
+
+def _text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _image(value: Any) -> bool:
+    return (
+        isinstance(value, Mapping)
+        and (isinstance(value.get("bytes"), bytes) or isinstance(value.get("path"), str))
+        and isinstance(value.get("bytes"), bytes | None)
+    )
+
+
+KINDS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
+    "text": ("text that is not blank", _text),
+    "any text": ("text", lambda v: isinstance(v, str)),
+    "whole": ("a whole number", _whole),
+    "text or whole": ("a text or a whole number", lambda v: _text(v) or _whole(v)),
+    "texts": ("a list of texts", lambda v: isinstance(v, list) and bool(v) and all(map(_text, v))),
+    "text or texts": (
+        "a text, or a list of them",
+        lambda v: _text(v) or (isinstance(v, list) and bool(v) and all(map(_text, v))),
+    ),
+    "image": ("a picture: struct<bytes, path>", _image),
+}
+
+
+def _parquet(path: Path, columns: Mapping[str, str]) -> tuple[set[str], Iterator[dict[str, Any]]]:
+    require("pyarrow")
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        names = set(pq.read_schema(path).names)
+        table = pq.read_table(path, columns=[name for name in columns if name in names])
+    except pa.ArrowInvalid as error:
+        raise BadItems(f"{path} cannot be read as parquet: {error}") from error
+    return names, iter(table.to_pylist())
+
+
+def _jsonl(path: Path, columns: Mapping[str, str]) -> tuple[set[str], Iterator[dict[str, Any]]]:
+    rows = [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
+    if not all(isinstance(row, dict) for row in rows):
+        raise BadItems(f"{path} holds a line that is no JSON object")
+    return {name for row in rows for name in row}, iter(rows)
+
+
+def _csv(path: Path, columns: Mapping[str, str]) -> tuple[set[str], Iterator[dict[str, Any]]]:
+    whole = {name for name, kind in columns.items() if kind.rstrip("?") == "whole"}
+
+    def typed(row: dict[str, Any]) -> dict[str, Any]:
+        # The file has no types: digits are a number where a number should be.
+        return {
+            name: int(value) if name in whole and _digits(value) else value
+            for name, value in row.items()
+        }
+
+    with path.open(encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file)
+        rows = [typed(row) for row in reader]
+        return set(reader.fieldnames or ()), iter(rows)
+
+
+def _digits(value: Any) -> bool:
+    return isinstance(value, str) and value.removeprefix("-").isdecimal()
+
+
+READERS: Mapping[
+    str, Callable[[Path, Mapping[str, str]], tuple[set[str], Iterator[dict[str, Any]]]]
+] = {".parquet": _parquet, ".jsonl": _jsonl, ".csv": _csv}
