@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from ggez_hub.errors import GgezError
 from ggez_hub.hub import ChangedFile, Hub, HubFile
 from ggez_hub.merging.output import copy_file
 from ggez_hub.registry.lock import BadLock, Lock, parse_lock
@@ -51,9 +52,12 @@ def owners_trusted(trust: str) -> frozenset[str]:
 
 
 def find_published(
-    resolution: Resolution, hub: Hub, owners: Collection[str]
+    resolution: Resolution, hub: Hub, owners: Collection[str], expected: Lock | None = None
 ) -> PublishedMerge | None:
-    """The merged model of this very resolution by one of `owners`, or None."""
+    """The merged model of this very resolution by one of `owners`, or None.
+
+    With `expected`, the user's own lock, it is one that has the files which that lock records.
+    """
     from huggingface_hub.errors import HfHubHTTPError
 
     try:
@@ -63,8 +67,11 @@ def find_published(
         return None
     for repo, revision in tagged:
         if repo.partition("/")[0] in owners:
-            found = _described(resolution, hub, repo, revision)
-            if found is not None:
+            try:
+                found = _described(resolution, hub, repo, revision)
+            except (GgezError, HfHubHTTPError):
+                continue  # what cannot be read is not taken; merging needs none
+            if found is not None and (expected is None or _is_of(found.lock, expected)):
                 return found
     return None
 
@@ -82,18 +89,33 @@ def _described(resolution: Resolution, hub: Hub, repo: str, revision: str) -> Pu
     if not same or _side_files(lock.resolution.base) != _side_files(resolution.base):
         return None
     prefix = f"{resolution.family}/"
+    side = _side_files(resolution.base)
     files = []
     for output, record in lock.outputs.items():
         path = output.removeprefix(prefix)
         if path == CARD_NAME:
             continue
         file = at.file(path)
+        # A merge changes weights alone: what else there is must be the base's own, byte for byte.
+        weights = resolution.base is not None and path in resolution.base.weights
+        if file is not None and not weights and (path, file.oid) not in side:
+            return None
         if not output.startswith(prefix) or file is None or file.size != record.size:
             return None
         if file.sha256 not in (None, record.sha256):
             return None
         files.append(file)
     return PublishedMerge(repo, at.revision, lock, tuple(files)) if files else None
+
+
+def _is_of(lock: Lock, expected: Lock) -> bool:
+    """Whether two locks record the same files, but for the card."""
+    cards = {f"{lock.resolution.family}/{CARD_NAME}"}
+    return all(
+        lock.outputs.get(name) == record
+        for name, record in expected.outputs.items()
+        if name not in cards
+    )
 
 
 def _side_files(base: PinnedRepo | None) -> set[tuple[str, str]]:

@@ -78,7 +78,7 @@ def pull_resolution(
         form.check(resolution)
         costs = preflight(resolution, hub, out)
         check_space(out, costs.disk_bytes)
-        made = _published(resolution, hub, owners, costs.fetch_bytes)
+        made = _published(resolution, hub, owners, costs.fetch_bytes, expected)
         write = _from_published(made, hub) if made else _from_inputs(resolution, form, hub, place)
         with whole_folder(out) as folder:
             model = folder / resolution.family
@@ -97,12 +97,16 @@ def pull_resolution(
 
 
 def _published(
-    resolution: Resolution, hub: Hub, owners: Collection[str], fetch_bytes: int
+    resolution: Resolution,
+    hub: Hub,
+    owners: Collection[str],
+    fetch_bytes: int,
+    expected: Lock | None,
 ) -> PublishedMerge | None:
     """A merged model that is there already, where taking it sends no more than merging here."""
     if not owners or resolution.form != "merged" or resolution.base is None or not fetch_bytes:
         return None
-    found = find_published(resolution, hub, owners)
+    found = find_published(resolution, hub, owners, expected)
     return found if found is not None and found.nbytes <= fetch_bytes else None
 
 

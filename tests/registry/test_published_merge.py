@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
@@ -101,6 +103,67 @@ def test_what_does_not_fit_its_lock_is_merged_here(writing, tmp_path, monkeypatc
     again = carry_out(planned, writing, tmp_path / "again", owners=owners_trusted("curated"))
     assert again.published is None
     assert again.lock.outputs == pulled.lock.outputs
+
+
+def change(hub, pulled, files):
+    """Change what was pushed, and its lock so that it fits: who can do one can do the other."""
+    from huggingface_hub import CommitOperationAdd
+
+    lock = json.loads((pulled.folder / "ggez.lock").read_text())
+    for path, data in files.items():
+        digest = hashlib.sha256(data).hexdigest()
+        lock["outputs"][f"embedding/{path}"] = {"size": len(data), "sha256": digest}
+    files = files | {"ggez.lock": json.dumps(lock).encode()}
+    operations = [CommitOperationAdd(path, data) for path, data in files.items()]
+    hub._api.create_commit(REPO, operations, commit_message="Change it")
+
+
+@pytest.mark.parametrize("path", ["open_clip_config.json", "modeling_evil.py", "pytorch_model.bin"])
+def test_nothing_but_weights_is_another_than_the_bases(writing, tmp_path, monkeypatch, path):
+    planned, pulled, _ = pushed(writing, tmp_path / "out")
+    change(writing, pulled, {path: b"evil"})
+    fresh_cache(monkeypatch, tmp_path)
+    again = carry_out(planned, writing, tmp_path / "again", owners=owners_trusted("curated"))
+    assert again.published is None
+    assert again.lock.outputs == pulled.lock.outputs
+    assert not list((tmp_path / "fresh").rglob(path)) or path == "open_clip_config.json"
+
+
+def test_a_lock_of_ones_own_sees_through_a_forged_one(writing, tmp_path, monkeypatch):
+    planned, pulled, _ = pushed(writing, tmp_path / "out")
+    content = bytearray((pulled.model / WEIGHTS).read_bytes())
+    content[-1] ^= 1
+    change(writing, pulled, {WEIGHTS: bytes(content)})
+    fresh_cache(monkeypatch, tmp_path)
+    trusted = owners_trusted("curated")
+    locked = replace(planned, lock=pulled.lock)
+    again = carry_out(locked, writing, tmp_path / "again", owners=trusted)
+    assert again.published is None
+    assert again.lock == pulled.lock
+    # Without one, the owner's word is all there is: that is what trusting an owner means.
+    shutil.rmtree(tmp_path / "fresh")
+    assert carry_out(planned, writing, tmp_path / "other", owners=trusted).published is not None
+
+
+@pytest.mark.parametrize("content", [b"[" * 100_000, b"\xff\xfe", b"x" * 9_000_000])
+def test_a_lock_that_is_a_bomb_is_passed_over(writing, tmp_path, monkeypatch, content):
+    planned, _, _ = pushed(writing, tmp_path / "out")
+    writing._api.upload_file(path_or_fileobj=content, path_in_repo="ggez.lock", repo_id=REPO)
+    fresh_cache(monkeypatch, tmp_path)
+    again = carry_out(planned, writing, tmp_path / "again", owners=owners_trusted("curated"))
+    assert again.published is None
+
+
+def test_it_costs_one_request_at_most(writing, tmp_path, monkeypatch):
+    planned, trusted = plan(Request("th"), writing), owners_trusted("curated")
+    asked = []
+    real = Hub.discover
+    monkeypatch.setattr(Hub, "discover", lambda *args: asked.append(args) or real(*args))
+    # Nobody has published it: one search. The inputs are here: none.
+    assert carry_out(planned, writing, tmp_path / "a", owners=trusted).published is None
+    assert len(asked) == 1
+    assert carry_out(planned, writing, tmp_path / "b", owners=trusted).published is None
+    assert len(asked) == 1
 
 
 def test_the_command_pushes_and_takes(writing, tmp_path, monkeypatch):
