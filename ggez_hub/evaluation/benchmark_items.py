@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import warnings
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from ggez_hub.evaluation.benchmark import Benchmark
+from ggez_hub.evaluation.extras import require
 from ggez_hub.evaluation.items import BadItems
 from ggez_hub.evaluation.loaders import LOADERS, Choice, Item, Source
 from ggez_hub.weights import sha256_file
@@ -43,7 +46,8 @@ def read_contents(benchmark: Benchmark, folders: Folders) -> Contents:
     if benchmark.pictures is not None and folders.pictures is not None:
         extra = matching(folders.pictures, benchmark.pictures.files, benchmark.pictures.repo)
     source = Source(parts, folders.data, extra, folders.fetched)
-    items = tuple(LOADERS[benchmark.loader].read(source, benchmark.reader_options))
+    read_items = LOADERS[benchmark.loader].read(source, benchmark.reader_options)
+    items = tuple(_with_picture(item) for item in read_items)
     _check(benchmark, items)
     read = sorted({path for paths in parts.values() for path in paths})
     files = {path.relative_to(folders.data).as_posix(): sha256_file(path) for path in read}
@@ -66,6 +70,28 @@ def fits(path: str, pattern: str) -> bool:
     """Whether a path in a data set fits a pattern, in which `*` goes across folders."""
     hidden = any(part.startswith(".") for part in path.split("/"))
     return not hidden and (fnmatchcase(path, pattern) or fnmatchcase(f"/{path}", pattern))
+
+
+def _with_picture(item: Item) -> Item:
+    """The item; without its picture if that is none, as the page in place of one that is gone."""
+    if item.picture is None or is_picture(item.picture):
+        return item
+    return replace(item, picture=None)
+
+
+def is_picture(data: bytes) -> bool:
+    """Whether the header is that of a picture of a sane size."""
+    require("PIL")
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            Image.open(io.BytesIO(data)).close()
+    # A broken header may break its format's reader in any way.
+    except Exception:
+        return False
+    return True
 
 
 def _check(benchmark: Benchmark, items: Iterable[Item]) -> None:

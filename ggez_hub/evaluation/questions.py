@@ -23,6 +23,8 @@ from ggez_hub.evaluation.outcomes import Details, Outcomes
 from ggez_hub.evaluation.task import Metric, Task
 
 OPTIONS = 4
+# The similarities of so few options are recorded with an answer.
+FEW_OPTIONS = 8
 
 Rows = NDArray[np.intp]
 
@@ -75,7 +77,7 @@ class Questions:
 
     def _details(self, similarity: NDArray[np.float32]) -> Details | None:
         """What is recorded, with the similarities of the options where they are few."""
-        if self.details is None or self.options.shape[1] > OPTIONS:
+        if self.details is None or self.options.shape[1] > FEW_OPTIONS:
             return self.details
         return replace(self.details, log_likelihoods=tuple(map(tuple, similarity.tolist())))
 

@@ -33,6 +33,11 @@ def test_sea_vqa_counts_addresses_that_lead_nowhere(tmp_path):
     assert [item.gold for item in thai] == [0, 1, 2, 3, 0, 1]
     assert thai[1].options[1] == "b 1 thailand"
     assert all(item.picture is None for item in made.items_of("sea-vqa", folder))
+    # What a server gave in place of a picture that is gone.
+    for path in (tmp_path / "pictures").iterdir():
+        path.write_bytes(b"<html>404</html>")
+    pages = made.items_of("sea-vqa", folder, fetched=tmp_path / "pictures")
+    assert all(item.picture is None for item in pages)
 
 
 @pytest.mark.parametrize("answer", ["e", "ab", "", "1"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
@@ -80,11 +80,14 @@ class Source:
         if "://" in place:
             found = self.fetched / address_name(place) if self.fetched else None
         else:
-            found = self.folder / place
-            inside = found.resolve().is_relative_to(self.folder.resolve())
+            path = PurePosixPath(place)
             # A path out of the folder is none of the data set's.
-            found = found if inside else None
-        return found.read_bytes() if found is not None and found.is_file() else None
+            outside = path.is_absolute() or ".." in path.parts
+            found = None if outside else self.folder / path
+        try:
+            return found.read_bytes() if found is not None and found.is_file() else None
+        except OSError:
+            return None
 
 
 def address_name(address: str) -> str:

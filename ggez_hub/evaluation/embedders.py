@@ -1,0 +1,148 @@
+"""Embedding models of any library that a family knows, as they lie in a folder.
+
+`EmbeddingModel` answers at any beta and is open_clip's; here a model is asked as it is.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ggez_hub.errors import UsageProblem
+from ggez_hub.evaluation.embedding import BATCH, EmbeddingModel, NotLoaded
+from ggez_hub.evaluation.extras import require
+from ggez_hub.families import Family
+from ggez_hub.merging.merge import require_engine
+
+if TYPE_CHECKING:
+    import torch
+
+
+VOCABULARIES = ("tokenizer.json", "vocab.json", "vocab.txt", "spiece.model", "tokenizer.model")
+# What text towers take of what tokenizers give.
+TEXT_INPUTS = ("input_ids", "attention_mask")
+
+
+class Embedder(Protocol):
+    """A model that puts pictures and texts into one space."""
+
+    def encode_pictures(self, pictures: Sequence[bytes]) -> NDArray[np.float32]:
+        """Encoded files (PNG, WebP, JPEG) -> (n, d) float32 with rows of length 1."""
+
+    def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Texts -> (n, d) float32 with rows of length 1."""
+
+
+class TransformersEmbedder:
+    """A CLIP-like model of transformers (CLIP, SigLIP, ...), in float32, on the CPU.
+
+    Texts are padded and cut to the length of the text tower, as SigLIP was trained; a CLIP masks
+    what is padded.
+    """
+
+    def __init__(self, folder: Path, family: Family) -> None:
+        """Open local files only: no code of the repository, no pickle.
+
+        Raises NotLoaded where transformers cannot load the folder, or would make weights up.
+        """
+        require_engine()
+        require("transformers", "PIL")
+        import torch
+        import transformers
+
+        family.layout(folder)
+        if not any((folder / name).is_file() for name in VOCABULARIES):
+            # transformers would make up a tokenizer without words, and say nothing.
+            raise NotLoaded(
+                f"{folder} holds no tokenizer", f"It should hold one of {', '.join(VOCABULARIES)}."
+            )
+        try:
+            self._model, report = transformers.AutoModel.from_pretrained(
+                folder,
+                dtype=torch.float32,
+                local_files_only=True,
+                trust_remote_code=False,
+                use_safetensors=True,
+                output_loading_info=True,
+            )
+            self._images = transformers.AutoImageProcessor.from_pretrained(
+                folder, local_files_only=True, trust_remote_code=False
+            )
+            self._words = transformers.AutoTokenizer.from_pretrained(
+                folder, local_files_only=True, trust_remote_code=False
+            )
+        except (OSError, RuntimeError, ValueError, KeyError, ImportError) as error:
+            raise NotLoaded(f"transformers cannot load {folder}: {error}") from error
+        if lost := sorted(report["missing_keys"]):
+            raise NotLoaded(f"{folder} lacks weights of the model: {', '.join(lost[:3])}")
+        self._model.eval().requires_grad_(False)
+        self._length: int = self._model.config.text_config.max_position_embeddings
+
+    def encode_pictures(self, pictures: Sequence[bytes]) -> NDArray[np.float32]:
+        """Encoded files (PNG, WebP, JPEG) -> (n, d) float32 with rows of length 1."""
+        from PIL import Image
+
+        def encode(batch: Sequence[bytes]) -> Any:
+            images = [Image.open(io.BytesIO(data)).convert("RGB") for data in batch]
+            inputs = self._images(images=images, return_tensors="pt")
+            return self._model.get_image_features(**inputs)
+
+        return _encoded(pictures, encode)
+
+    def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Texts -> (n, d) float32 with rows of length 1."""
+
+        def encode(batch: Sequence[str]) -> Any:
+            inputs = self._words(
+                list(batch),
+                padding="max_length",
+                max_length=self._length,
+                truncation=True,
+                return_tensors="pt",
+            )
+            return self._model.get_text_features(
+                **{name: inputs[name] for name in TEXT_INPUTS if name in inputs}
+            )
+
+        return _encoded(texts, encode)
+
+
+def open_embedder(folder: Path, family: Family) -> Embedder:
+    """The embedding model in a folder; raises UsageProblem for another kind, and NotLoaded."""
+    library = family.layout(folder).library
+    if family.name != "embedding" or library not in OPENERS:
+        raise UsageProblem(
+            f"{folder} holds no embedding model but one of the family {family.name!r}",
+            "Only embedding models can be asked: open_clip folders, CLIP or SigLIP of transformers.",
+        )
+    return OPENERS[library](folder, family)
+
+
+def _encoded(inputs: Sequence[Any], encode: Callable[[Sequence[Any]], Any]) -> NDArray[np.float32]:
+    import torch
+    from torch.nn.functional import normalize
+
+    def features(batch: Sequence[Any]) -> torch.Tensor:
+        found = encode(batch)
+        # Since version 5 transformers gives the projected features as a field.
+        rows: torch.Tensor = found if isinstance(found, torch.Tensor) else found.pooler_output
+        return normalize(rows.float(), dim=-1)
+
+    with torch.inference_mode():
+        return np.concatenate(
+            [
+                features(inputs[start : start + BATCH]).numpy()
+                for start in range(0, len(inputs), BATCH)
+            ]
+        )
+
+
+OPENERS: Mapping[str, Callable[[Path, Family], Embedder]] = {
+    "open_clip": lambda folder, family: EmbeddingModel(folder, None, family),
+    "transformers": TransformersEmbedder,
+}
