@@ -259,3 +259,33 @@ def test_a_full_disk(seeded, tmp_path, small_disk, monkeypatch, what):
     assert not list(small_disk.rglob("*partial"))
     subprocess.run(["mount", "-o", "remount,size=3m", str(small_disk)], check=True)
     assert pull(seeded.endpoint, out).exit_code == 0
+
+
+def test_what_killed_downloads_left_is_removed(seeded, tmp_path):
+    """But not what another process may be writing: what it holds the lock of, or wrote just now."""
+    from filelock import FileLock
+
+    assert pull(seeded.endpoint, tmp_path / "first").exit_code == 0
+    cache = Path(constants.HF_HUB_CACHE)
+    blobs = cache / "models--ggez-world--clip-emoji-th" / "blobs"
+    left, held, fresh = (blobs / f"{name * 8}.12345678.incomplete" for name in "abc")
+    for path in (left, held, fresh):
+        path.write_bytes(b"half")
+    for path in (left, held):
+        os.utime(path, (0, 0))
+    lock = cache / ".locks" / blobs.parent.name / f"{'b' * 8}.lock"
+    with FileLock(lock):
+        assert pull(seeded.endpoint, tmp_path / "second").exit_code == 0
+    assert [path.exists() for path in (left, held, fresh)] == [False, True, True]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="users have numbers")
+def test_a_lock_folder_of_somebody_else_is_not_used(seeded, tmp_path, monkeypatch):
+    import tempfile
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    another = os.getuid() + 1
+    (tmp_path / "tmp" / f"ggez-hub-{another}").mkdir(parents=True)
+    monkeypatch.setattr(os, "getuid", lambda: another)
+    message = failed(pull(seeded.endpoint, tmp_path / "out"), tmp_path / "out")
+    assert "belongs to somebody else" in message
