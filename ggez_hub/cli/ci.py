@@ -237,6 +237,28 @@ def evaluate_command(
         raise GateFailed(f"a gate is not passed: {', '.join(failed)}")
 
 
+@ci_command.command("publish")
+@click.option("--repository", type=FOLDER, default=".", help="A clone, at the default branch.")
+@click.option("--work", required=True, type=click.Path(path_type=Path, file_okay=False))
+@hub_option
+@output_options
+def publish_command(repository: Path, work: Path, hub: str, out: Output) -> None:
+    """Measure what was accepted, publish the index with its evidence, push the merged models."""
+    from dataclasses import asdict
+
+    from ggez_hub.automation.publish import publish_accepted
+    from ggez_hub.hubs import connect
+
+    with connect(hub, quiet=True) as server:
+        done, standings = publish_accepted(
+            repository, server, work, evaluator=_commit(repository), say=out.line
+        )
+    out.line(f"index @ {done.revision[:12]}: {done.built.cards} cards")
+    for standing in standings:
+        out.line(f"{standing.path}: {standing.merged or f'no merged model: {standing.reason}'}")
+    out.document({"index": done.revision, "cards": [asdict(s) for s in standings]})
+
+
 @ci_command.command("say")
 @click.option("--number", required=True, type=click.IntRange(min=1))
 @click.option("--topic", required=True, help="One comment is kept for each topic.")

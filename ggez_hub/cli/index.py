@@ -10,9 +10,9 @@ import click
 from ggez_hub.cli.output import Output, hub_option, output_options
 
 
-@click.group("index", short_help="The index of accepted cards: build, verify.")
+@click.group("index", short_help="The index of accepted cards: build, publish, verify.")
 def index_command() -> None:
-    """The index of accepted cards: build, verify."""
+    """The index of accepted cards: build, publish, verify."""
 
 
 @index_command.command("build")
@@ -43,6 +43,28 @@ def build(cards: Path, output: Path, skip_bad: bool, previous: Path | None, out:
         f"{output}: {built.cards:,} cards of {built.regions:,} regions, {built.size / 1e6:.1f} MB"
     )
     out.document({"file": str(output), **asdict(built)})
+
+
+@index_command.command("publish")
+@click.argument(
+    "cards", type=click.Path(path_type=Path, exists=True, file_okay=False), default="cards"
+)
+@click.option("--skip-bad", is_flag=True, help="Leave out cards that are off, and say so.")
+@hub_option
+@output_options
+def publish(cards: Path, skip_bad: bool, hub: str, out: Output) -> None:
+    """Bring the hub's index to hold the cards below CARDS, and the index file, by one commit."""
+    from ggez_hub.hubs import connect
+    from ggez_hub.registry.index_publication import publish_index
+    from ggez_hub.registry.places import INDEX_REPO
+
+    with connect(hub, quiet=out.quiet) as server:
+        done = publish_index(cards, server, skip_bad=skip_bad)
+    for bad in done.built.bad:
+        out.note(f"left out: {bad.reason}")
+    what = f"{len(done.changed)} files changed" if done.changed else "unchanged"
+    out.line(f"{INDEX_REPO} @ {done.revision[:12]}: {done.built.cards:,} cards, {what}")
+    out.document(asdict(done))
 
 
 @index_command.command("verify")

@@ -29,7 +29,7 @@ COMMANDS = {
     "extract": Entry("extract", "A LoRA or a task vector from a full fine-tune."),
     "filter": Entry("filter", "A training set of a region from public corpora."),
     "grp": Entry("regions", "Global-Regional Parity of two scores."),
-    "index": Entry("index", "The index of accepted cards: build, verify."),
+    "index": Entry("index", "The index of accepted cards: build, publish, verify."),
     "kof": Entry("regions", "The KOF Globalisation Index: releases on this machine."),
     "merge": Entry("merge", "Merge local folders: a base and its adapters."),
     "publish": Entry("publish", "An adapter's folder to a repository on the hub."),

@@ -57,9 +57,11 @@ def account(hub: Hub) -> str:
     return name
 
 
-def ensure_repo(hub: Hub, repo: str, *, private: bool) -> None:
-    """Make a model repository unless it is there; the visibility of one that is there stays."""
-    patiently(lambda: hub._api.create_repo(repo, private=private, exist_ok=True))
+def ensure_repo(hub: Hub, repo: str, *, private: bool, repo_type: str = "model") -> None:
+    """Make a repository unless it is there; the visibility of one that is there stays."""
+    patiently(
+        lambda: hub._api.create_repo(repo, private=private, repo_type=repo_type, exist_ok=True)
+    )
 
 
 def gate(hub: Hub, repo: str) -> None:

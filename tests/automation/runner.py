@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
@@ -36,6 +36,7 @@ class Runner:
     clone: Path
     hub: str
     github: object
+    secrets: dict[str, str] = field(default_factory=dict)
 
     def run(self, workflow: str, job: str, event: dict, needs: dict | None = None) -> list[Ran]:
         """The steps of a job; installing is left out, what would be installed is running this.
@@ -61,7 +62,9 @@ class Runner:
         return dict(line.split("=", 1) for line in path.read_text().splitlines())
 
     def _step(self, command: str, env: dict, payload: Path, needs: dict) -> Ran:
-        known = {"github.token": "token-of-the-run"} | {
+        known = {"github.token": "token-of-the-run"}
+        known |= {f"secrets.{name}": value for name, value in self.secrets.items()}
+        known |= {
             f"needs.{job}.outputs.{key}": value
             for job, outputs in needs.items()
             for key, value in outputs.items()
