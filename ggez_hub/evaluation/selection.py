@@ -21,6 +21,8 @@ Curve = Mapping[str, Mapping[str, CurveRow]]
 
 # With fewer items of the requested country than this, its own curve is too noisy to choose by.
 MIN_ITEMS = 100
+# Far below any digit of a score, and above the rounding of sums of them.
+ROUNDING = 1e-10
 Z95 = 1.959963984540054
 
 
@@ -103,10 +105,11 @@ class Trade:
 def choose(parities: Sequence[float], errors: Sequence[float]) -> int:
     """The rule: the first of the parities that is within one standard error of the best one.
 
-    Both are in the order of rising betas; the error is that of the best.
+    Both are in points, in the order of rising betas; the error is that of the best. What is below
+    by the rounding of a float alone counts as within.
     """
     best = max(range(len(parities)), key=lambda i: (parities[i], -i))
-    threshold = parities[best] - errors[best]
+    threshold = parities[best] - errors[best] - ROUNDING
     return next(i for i, value in enumerate(parities) if value >= threshold)
 
 

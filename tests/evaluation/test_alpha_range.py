@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ggez_hub.cards import read_card
@@ -50,6 +50,7 @@ error = st.floats(0, 8).map(lambda x: round(x, 3))
 
 
 @settings(max_examples=150, deadline=None)
+@example([(1.0, 0.0, 0.0, 0.0), (1.0, 1.0, 0.0, 1.0)])  # one error below at every alpha
 @given(st.lists(st.tuples(quality, quality, error, error), min_size=1, max_size=6))
 def test_the_ranges_agree_with_the_rule_at_every_alpha(rows):
     points = [point(float(beta), *row) for beta, row in enumerate(rows)]
