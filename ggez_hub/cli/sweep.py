@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import click
 
+from ggez_hub.cli.measuring import model_folder, trained_on
 from ggez_hub.cli.output import Output, hub_option, output_options
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def sweep_command(recipe: Path, target: Path, hub: str, out: Output) -> None:
                 factor,
                 target,
                 betas=asked.betas,
-                trained_on=asked.trained_on or _trained_on(place.adapter),
+                trained_on=asked.trained_on or trained_on(place.adapter),
                 progress=lambda done, total: progress.update(bar, completed=done, total=total),
             )
     from ggez_hub.cli.verify import show_scores
@@ -78,27 +79,4 @@ def _place(asked: SweepRecipe, here: Path, tasks: tuple[Task, ...], hub: Hub) ->
         wanted = {path for task in tasks for path in task.splits.values()}
         files = [file for file in at.files if file.path in wanted]
         data = hub.fetch(at.repo, at.revision, files, "dataset")
-    return Place(_model(asked.base, here, hub), _model(asked.adapter, here, hub), data)
-
-
-def _trained_on(adapter: Path) -> list[str] | Literal["unknown"]:
-    """The data sets that the adapter's card names, if it has a card of ours."""
-    from ggez_hub.cards import BadCard, read_card
-    from ggez_hub.evaluation.evidence import CARD, data_of
-
-    try:
-        return data_of(read_card(adapter / CARD).card)
-    except (OSError, BadCard):
-        return "unknown"
-
-
-def _model(named: str, here: Path, hub: Hub) -> Path:
-    """A local folder, or the files of a repository that loading needs."""
-    from ggez_hub.registry.vetting import model_files
-
-    folder = here / named
-    if folder.is_dir():
-        return folder
-    repo, _, revision = named.partition("@")
-    at = hub.at_commit(repo, revision or "main")
-    return hub.fetch(at.repo, at.revision, [f.as_hub_file() for f in model_files(at)])
+    return Place(model_folder(asked.base, here, hub), model_folder(asked.adapter, here, hub), data)

@@ -101,15 +101,18 @@ def _tell(found: Verification, out: Output) -> None:
     from ggez_hub.evaluation.leakage import contamination
 
     selection, header = found.selection, found.evidence.header
+    # With one model there is nothing to choose.
+    several = len({cell.beta for cell in found.evidence.outcomes}) > 1
+    chosen = selection["beta"] if several else None
     for split, parity in found.recomputed["parity"].items():
         if parity.get("points"):
-            _tell_parity(split, parity, selection.get("beta"), out)
+            _tell_parity(split, parity, chosen, out)
         else:
             out.line(f"{split}: {parity['reason']}")
     out.line("")
-    if selection["beta"] is None:
+    if several and chosen is None:
         out.line(f"No beta can be chosen: {selection['reason']}.")
-    else:
+    elif several:
         sure = ", ".join(f"{b}: {p:.2f}" for b, p in selection["probabilities"].items() if p)
         out.line(
             f"beta {selection['beta']:g}, {selection['rule']} ({selection['select']}); "

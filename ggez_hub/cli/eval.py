@@ -1,0 +1,195 @@
+"""`eval`: a model on the tasks of a suite, for a region."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ggez_hub.cli.measuring import model_folder, trained_on
+from ggez_hub.cli.output import Output, hub_option, output_options
+from ggez_hub.errors import UsageProblem
+
+if TYPE_CHECKING:
+    from ggez_hub.evaluation.benchmark import Benchmark
+    from ggez_hub.evaluation.suite import Prepared
+    from ggez_hub.evaluation.task import Task
+    from ggez_hub.hub import Hub
+    from ggez_hub.regions import Region
+
+FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
+
+
+@click.command("eval", short_help="Measure a model on real benchmarks, for a region.")
+@click.argument("model")
+@click.option(
+    "--suite",
+    "suites",
+    multiple=True,
+    required=True,
+    metavar="FOLDER_OR_NAME",
+    help="Tasks: a built-in suite (cvqa, sea-vqa, ...), or a folder of task files; repeatable.",
+)
+@click.option("--region", "asked_region", required=True, help="Whose items are the regional side.")
+@click.option(
+    "-o",
+    "--out",
+    "target",
+    required=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    help="The results folder; one of this very evaluation is completed.",
+)
+@click.option("--include", multiple=True, type=FOLDER, help="A folder with more suites.")
+@click.option(
+    "--data", type=FOLDER, default=None, help="Data sets as DIR/OWNER/NAME, instead of the hub's."
+)
+@click.option(
+    "--pictures",
+    type=FOLDER,
+    default=None,
+    help="Pictures that a data set names by address, each file named by the address' sha256.",
+)
+@click.option("--alpha", "given_alpha", type=float, default=None, help="Instead of KOF's.")
+@hub_option
+@output_options
+def eval_command(
+    model: str,
+    suites: tuple[str, ...],
+    asked_region: str,
+    target: Path,
+    include: tuple[Path, ...],
+    data: Path | None,
+    pictures: Path | None,
+    given_alpha: float | None,
+    hub: str,
+    out: Output,
+) -> None:
+    """Measure a model on real benchmarks, for a region: scores, parity, and every answer.
+
+    MODEL is a folder or `org/name@revision`: an embedding model of open_clip, or CLIP or SigLIP of
+    transformers. `ggez-hub verify DIR` recomputes every figure of the results.
+    """
+    from ggez_hub.cards import alpha_record
+    from ggez_hub.cli.verify import show_scores
+    from ggez_hub.evaluation.suite import evaluate
+    from ggez_hub.families import detect_family
+    from ggez_hub.hubs import connect
+    from ggez_hub.regions import Alpha, alpha, find_region
+
+    region = find_region(asked_region)
+    tasks = _tasks(suites, include)
+    factor = alpha(region) if given_alpha is None else Alpha.from_user(given_alpha, region)
+    with connect(hub, quiet=out.quiet) as server:
+        folder = model_folder(model, Path(), server)
+        family = detect_family(folder)
+        source = _Data(server, data, pictures)
+        prepared = [(task.id, source.prepare(task, region)) for task in tasks]
+    if empty := [name for name, found in prepared if found is None]:
+        out.note(f"Left out, without items of {region.id}: {', '.join(empty)}")
+    with out.progress("steps") as progress:
+        bar = progress.add_task("asking", total=None)
+        evidence = evaluate(
+            folder,
+            family,
+            [found for _, found in prepared if found],
+            region,
+            alpha_record(factor),
+            target,
+            trained_on=trained_on(folder),
+            progress=lambda done, total: progress.update(bar, completed=done, total=total),
+        )
+    _tell(target, out)
+    show_scores(evidence.place, out)
+
+
+def _tasks(suites: tuple[str, ...], include: tuple[Path, ...]) -> list[Benchmark | Task]:
+    from ggez_hub.evaluation.benchmark import find_benchmarks
+    from ggez_hub.evaluation.task import BadTask, read_tasks
+
+    found: list[Benchmark | Task] = []
+    for suite in suites:
+        here: list[Benchmark | Task] = [*find_benchmarks(suite, include)]
+        for path in sorted(Path(suite).glob("*.yaml")):
+            here += read_tasks(path)
+        if not here:
+            raise BadTask(f"{suite} holds no tasks", "A task is YAML with `kind: benchmark`.")
+        found += here
+    if len({task.id for task in found}) != len(found):
+        raise UsageProblem("two tasks of the suites have the same id", "Name each suite once.")
+    return found
+
+
+@dataclass(frozen=True)
+class _Data:
+    """Where data sets come from: a folder of the user, or the hub."""
+
+    hub: Hub
+    folder: Path | None
+    pictures: Path | None
+
+    def prepare(self, task: Benchmark | Task, region: Region) -> Prepared | None:
+        """The questions of a task; None if it has no items of the region."""
+        from ggez_hub.evaluation.benchmark import Benchmark
+        from ggez_hub.evaluation.benchmark_items import Folders
+        from ggez_hub.evaluation.suite import prepare_benchmark, prepare_task
+
+        if not isinstance(task, Benchmark):
+            data, revision = self._of(task.dataset, list(task.splits.values()))
+            return prepare_task(task, data, region, revision)
+        data, revision = self._of(task.dataset, list(task.files.values()))
+        other = task.pictures
+        images = self._of(other, [other.files])[0] if other else None
+        return prepare_benchmark(task, Folders(data, images, self.pictures), region, revision)
+
+    def _of(self, dataset: Any, patterns: list[str]) -> tuple[Path, str]:
+        """The folder with the files of a data set that fit, and the commit that they are of."""
+        from ggez_hub.evaluation.benchmark_items import fits
+        from ggez_hub.evaluation.items import BadItems
+
+        if self.folder is not None:
+            place = self.folder / dataset.repo
+            if not place.is_dir():
+                raise BadItems(
+                    f"{self.folder} has no folder {dataset.repo}",
+                    f"hf download --repo-type dataset {dataset.repo} --local-dir {place}",
+                )
+            return place, dataset.revision
+        at = self.hub.at_commit(dataset.repo, dataset.revision, "dataset")
+        wanted = [f for f in at.files if any(fits(f.path, pattern) for pattern in patterns)]
+        if not wanted:
+            raise BadItems(
+                f"{at.repo}@{at.revision[:12]} has no file like {', '.join(patterns)}",
+                "Write its files' names into a task of your own.",
+            )
+        return self.hub.fetch(at.repo, at.revision, wanted, "dataset"), at.revision
+
+
+def _tell(target: Path, out: Output) -> None:
+    """The scores of every task, for people."""
+    import json
+
+    from ggez_hub.evaluation.evidence import RESULTS
+
+    scores = json.loads((target / RESULTS).read_text(encoding="utf-8"))["scores"]
+
+    def row(name: str, score: dict[str, Any]) -> tuple[str, ...]:
+        if not score["n"]:
+            return (name, "nothing to ask", "", "0", str(score["missing"]), "")
+        low, high = score["interval"]
+        return (
+            name,
+            f"{score['score']:.2f} [{low:.2f}, {high:.2f}]",
+            f"{score['floor']:.2f}",
+            str(score["n"]),
+            str(score["missing"]),
+            "at chance" if score["at_chance"] else "",
+        )
+
+    out.table(
+        ("task", "score", "chance", "n", "missing", ""),
+        [row(name, score) for tasks in scores.values() for name, score in tasks.items()],
+        title="0-100 with 95 % intervals",
+    )
+    out.line("")

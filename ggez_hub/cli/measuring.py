@@ -1,0 +1,32 @@
+"""What commands that measure a model share: where the model is, and what it was trained on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from ggez_hub.hub import Hub
+
+
+def model_folder(named: str, here: Path, hub: Hub) -> Path:
+    """A local folder, or the files of a repository (`org/name@revision`) that loading needs."""
+    from ggez_hub.registry.vetting import model_files
+
+    folder = here / named
+    if folder.is_dir():
+        return folder
+    repo, _, revision = named.partition("@")
+    at = hub.at_commit(repo, revision or "main")
+    return hub.fetch(at.repo, at.revision, [f.as_hub_file() for f in model_files(at)])
+
+
+def trained_on(folder: Path) -> list[str] | Literal["unknown"]:
+    """The data sets that the card in a folder names, if it is a card of ours."""
+    from ggez_hub.cards import BadCard, read_card
+    from ggez_hub.evaluation.evidence import CARD, data_of
+
+    try:
+        return data_of(read_card(folder / CARD).card)
+    except (OSError, BadCard):
+        return "unknown"

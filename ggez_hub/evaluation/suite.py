@@ -1,0 +1,198 @@
+"""A model asked a suite of tasks for a region: one point of parity, with its evidence.
+
+The global side has all items of a task, the regional side those of the region's countries. Pictures
+and texts are encoded once, whatever tasks they stand in. What is answered is kept in the results
+folder after each task, so that a run that was stopped goes on where it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ggez_hub.cards import AlphaRecord
+from ggez_hub.errors import UsageProblem
+from ggez_hub.evaluation.benchmark import SPLITS, Benchmark
+from ggez_hub.evaluation.benchmark_items import Folders, read_contents
+from ggez_hub.evaluation.benchmark_questions import Asked, ask_benchmark
+from ggez_hub.evaluation.embedders import Embedder, open_embedder
+from ggez_hub.evaluation.evidence import Evidence, TaskRecord
+from ggez_hub.evaluation.grid import Progress, beta_key, model_digests
+from ggez_hub.evaluation.items import read_items
+from ggez_hub.evaluation.leakage import refuse_leaks
+from ggez_hub.evaluation.loaders import Item
+from ggez_hub.evaluation.outcomes import Cell, Outcomes
+from ggez_hub.evaluation.predictions import read_predictions, write_predictions
+from ggez_hub.evaluation.questions import ask
+from ggez_hub.evaluation.recording import recorded
+from ggez_hub.evaluation.results import write_results
+from ggez_hub.evaluation.sweep import WORK, TrainedOn
+from ggez_hub.evaluation.task import Task
+from ggez_hub.families import Family
+from ggez_hub.regions import Region, find_region
+from ggez_hub.weights import digest_json, sha256_file
+
+# A model as it is: nothing is scaled.
+BETA = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A task with its questions by split, and what the results have to know of it."""
+
+    id: str
+    record: TaskRecord
+    asked: Mapping[str, Asked]
+
+
+def prepare_benchmark(
+    benchmark: Benchmark, folders: Folders, region: Region, revision: str
+) -> Prepared | None:
+    """The questions of a benchmark for a region; None if it has no items of the region.
+
+    `revision` is the commit of the data that is in the folders. Raises BadItems.
+    """
+    contents = read_contents(benchmark, folders)
+    items = [item for item in contents.items if _counts(benchmark, item, region)]
+    if not items:
+        return None
+    by_split: dict[str, list[Item]] = {}
+    for item in items:
+        by_split.setdefault(benchmark.split_of(item.image), []).append(item)
+    digest = benchmark.digest_on(contents.files)
+    similar = "_by_similarity" if benchmark.metric == "choice" else ""
+    record = TaskRecord(
+        metric=f"{benchmark.metric}{similar}",
+        side=benchmark.side,
+        regions=[region.id] if benchmark.side == "regional" else [],
+        language=benchmark.language,
+        dataset=benchmark.dataset.repo,
+        revision=revision,
+        digests=dict.fromkeys(sorted(by_split), digest),
+    )
+    asked: dict[str, Asked] = {
+        s: ask_benchmark(benchmark, by_split[s]) for s in SPLITS if s in by_split
+    }
+    return Prepared(benchmark.id, record, asked)
+
+
+def prepare_task(task: Task, folder: Path, region: Region, revision: str) -> Prepared | None:
+    """The same for a task whose files are its splits; raises BadItems."""
+    if task.side == "regional" and not _within(task.regions, region):
+        return None
+    asked: dict[str, Asked] = {}
+    digests: dict[str, str] = {}
+    for split, path in sorted(task.splits.items()):
+        items = read_items(folder / path, task.columns)
+        questions = recorded(task, items, ask(task, items))
+        asked[split] = Asked(items.pictures, questions, ())
+        digests[split] = task.digest_on(sha256_file(folder / path))
+    record = TaskRecord(
+        metric=task.metric,
+        side=task.side,
+        regions=task.regions,
+        language=task.language,
+        dataset=task.dataset.repo,
+        revision=revision,
+        digests=digests,
+    )
+    return Prepared(task.id, record, asked)
+
+
+def evaluate(
+    model: Path,
+    family: Family,
+    tasks: Sequence[Prepared],
+    region: Region,
+    alpha: AlphaRecord,
+    out: Path,
+    *,
+    trained_on: TrainedOn = "unknown",
+    evaluator: str = "unknown",
+    progress: Progress | None = None,
+) -> Evidence:
+    """Ask the embedding model in a folder every task and write a results folder `out`.
+
+    Raises Leaked for a task that it was trained on, UsageProblem for no tasks or a folder with
+    something else, and what opening the model raises.
+    """
+    if not tasks:
+        raise UsageProblem(f"the suite has no items for {region.id}", "Choose another suite.")
+    refuse_leaks({task.id: task.record.dataset for task in tasks}, trained_on)
+    models = model_digests(model, None, family, [BETA])
+    key = digest_json(
+        {
+            "models": models,
+            "region": region.id,
+            "tasks": {task.id: task.record.digests for task in tasks},
+        }
+    )
+    kept = out / WORK / key
+    if out.exists() and any(out.iterdir()) and not kept.is_dir():
+        raise UsageProblem(
+            f"{out} holds something else than this evaluation",
+            "Choose another folder with -o: nothing there is overwritten.",
+        )
+    kept.mkdir(parents=True, exist_ok=True)
+    embedder: _Once | None = None
+    outcomes: dict[Cell, Outcomes] = {}
+    for number, task in enumerate(tasks):
+        place = kept / f"{task.id}.parquet"
+        if not place.is_file():
+            # The model is opened for the first task that is not known.
+            embedder = embedder or _Once(open_embedder(model, family))
+            found = {Cell(BETA, task.id, s): a.answer(embedder) for s, a in task.asked.items()}
+            write_predictions(place, found)
+        outcomes |= read_predictions(place)
+        if progress:
+            progress(number + 1, len(tasks))
+    header = {
+        "region": region.id,
+        "alpha": alpha,
+        "tasks": {task.id: task.record for task in tasks},
+        "data": trained_on if trained_on == "unknown" else list(trained_on),
+        "measured_by": "self",
+        "evaluator": evaluator,
+        "models": {beta_key(BETA): models[beta_key(BETA)]},
+    }
+    return write_results(out, header, outcomes)
+
+
+class _Once:
+    """An embedder that encodes each picture and each text once."""
+
+    def __init__(self, embedder: Embedder) -> None:
+        self._embedder = embedder
+        self._pictures: dict[bytes, NDArray[np.float32]] = {}
+        self._texts: dict[str, NDArray[np.float32]] = {}
+
+    def encode_pictures(self, pictures: Sequence[bytes]) -> NDArray[np.float32]:
+        return _looked_up(pictures, self._pictures, self._embedder.encode_pictures)
+
+    def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        return _looked_up(texts, self._texts, self._embedder.encode_texts)
+
+
+def _looked_up(inputs: Sequence[Any], known: dict[Any, Any], encode: Any) -> NDArray[np.float32]:
+    new = [value for value in dict.fromkeys(inputs) if value not in known]
+    if new:
+        known.update(zip(new, encode(new), strict=True))
+    return np.stack([known[value] for value in inputs])
+
+
+def _counts(benchmark: Benchmark, item: Item, region: Region) -> bool:
+    """Whether an item is asked; of a country that is not known, the task's regions tell."""
+    if benchmark.side == "global":
+        return True
+    if item.country is None:
+        return _within(benchmark.regions, region)
+    return item.country in region.members
+
+
+def _within(regions: Sequence[str], region: Region) -> bool:
+    return all(set(find_region(name).members) <= set(region.members) for name in regions)
