@@ -68,11 +68,12 @@ def eval_command(
 ) -> None:
     """Measure a model on real benchmarks, for a region: scores, parity, and every answer.
 
-    MODEL is a folder or `org/name@revision`: an embedding model of open_clip, or CLIP or SigLIP of
-    transformers. `ggez-hub verify DIR` recomputes every figure of the results.
+    MODEL is a folder or `org/name@revision`: an embedding model (open_clip; CLIP or SigLIP of
+    transformers) or a vision-language model of transformers. `ggez-hub verify DIR` recomputes every figure of the results.
     """
     from ggez_hub.cards import alpha_record
     from ggez_hub.cli.verify import show_scores
+    from ggez_hub.evaluation.subjects import way_of
     from ggez_hub.evaluation.suite import evaluate
     from ggez_hub.families import detect_family
     from ggez_hub.hubs import connect
@@ -84,7 +85,7 @@ def eval_command(
     with connect(hub, quiet=out.quiet) as server:
         folder = model_folder(model, Path(), server)
         family = detect_family(folder)
-        source = _Data(server, data, pictures)
+        source = _Data(server, data, pictures, way_of(family).method)
         prepared = [(task.id, source.prepare(task, region)) for task in tasks]
     if empty := [name for name, found in prepared if found is None]:
         out.note(f"Left out, without items of {region.id}: {', '.join(empty)}")
@@ -128,6 +129,7 @@ class _Data:
     hub: Hub
     folder: Path | None
     pictures: Path | None
+    method: str
 
     def prepare(self, task: Benchmark | Task, region: Region) -> Prepared | None:
         """The questions of a task; None if it has no items of the region."""
@@ -141,7 +143,8 @@ class _Data:
         data, revision = self._of(task.dataset, list(task.files.values()))
         other = task.pictures
         images = self._of(other, [other.files])[0] if other else None
-        return prepare_benchmark(task, Folders(data, images, self.pictures), region, revision)
+        folders = Folders(data, images, self.pictures)
+        return prepare_benchmark(task, folders, region, revision, self.method)
 
     def _of(self, dataset: Any, patterns: list[str]) -> tuple[Path, str]:
         """The folder with the files of a data set that fit, and the commit that they are of."""

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 from pydantic import Field, StringConstraints, model_validator
 
 from ggez_hub.cards.schema import LanguageTag, RegionId, RepoId, Revision
-from ggez_hub.evaluation.loaders import LOADERS, Options
+from ggez_hub.evaluation.loaders import LOADERS, Choice, Options
 from ggez_hub.evaluation.task import RULES_VERSION, BadTask, Dataset, Part, TaskId, entries, parse
 from ggez_hub.weights import digest_json
 
@@ -45,6 +45,7 @@ class Benchmark(Part):
     cut       goes with the picture into the hash that parts select side from report side; tasks
               on the same pictures have the same, so that no picture is on both sides
     prompts   language or `any` -> what an embedding model compares with the picture
+    chat      language or `any` -> what is said to a generating model, with the picture
     regions   where the regional side's items may be from; at most those of the region that is
               asked for are asked
     """
@@ -60,6 +61,7 @@ class Benchmark(Part):
     cut: Text
     metric: Metric
     prompts: dict[Text, Text] = Field(default_factory=lambda: {ANY: "{question} {option}"})
+    chat: dict[Text, Text] = Field(default_factory=lambda: {ANY: "{question}"})
     side: Literal["global", "regional"]
     regions: list[RegionId] = Field(default_factory=list)
     language: LanguageTag | Literal["mul"]
@@ -77,6 +79,8 @@ class Benchmark(Part):
             raise ValueError(f"the loader {self.loader!r} reads {loader.yields}: another metric")
         if ANY not in self.prompts or any("{option}" not in p for p in self.prompts.values()):
             raise ValueError(f"prompts must have {ANY!r}, and {{option}} in each")
+        if ANY not in self.chat or any("{question}" not in c for c in self.chat.values()):
+            raise ValueError(f"chat must have {ANY!r}, and {{question}} in each")
         loader.options.model_validate(self.options)
         return self
 
@@ -98,6 +102,12 @@ class Benchmark(Part):
     def prompt(self, language: str | None) -> str:
         """The prompt for a language."""
         return self.prompts.get(language or ANY, self.prompts[ANY])
+
+    def said(self, item: Choice) -> str:
+        """What is said to a generating model: the options are not shown, their likelihood is asked."""
+        return self.chat.get(item.language or ANY, self.chat[ANY]).replace(
+            "{question}", item.question
+        )
 
     def split_of(self, image: str) -> Literal["validation", "test"]:
         """The side of a picture: one of three is on the select side, by a hash."""

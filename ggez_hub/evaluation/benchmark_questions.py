@@ -1,6 +1,6 @@
-"""The questions of a benchmark for a model of embeddings.
+"""The questions of a benchmark.
 
-choice            a picture; the candidates are its options, each put into the prompt
+choice            a picture; the candidates are its options, for a model of embeddings in the prompt
 text_to_image_r1  a caption; the candidates are all pictures of the split
 image_to_text_r1  a picture; the candidates are all captions of the split
 
@@ -12,12 +12,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from ggez_hub.evaluation.benchmark import Benchmark
-from ggez_hub.evaluation.embedders import Embedder
 from ggez_hub.evaluation.items import BadItems
 from ggez_hub.evaluation.loaders import Captioned, Choice, Item
 from ggez_hub.evaluation.outcomes import Details, Outcomes
@@ -31,23 +30,21 @@ class Asked:
 
     pictures  (N) encoded files: the rows of the pictures' embeddings
     missing   ids of the questions whose picture is gone
+    choices   (n) where they are of multiple choice: what is said to a generating model, and the item
     """
 
     pictures: tuple[bytes, ...]
     questions: Questions | None
     missing: tuple[str, ...]
+    choices: tuple[tuple[str, Choice], ...]
 
-    def answer(self, model: Embedder) -> Outcomes:
-        """What the model answers; nothing, where every picture is gone."""
-        if self.questions is None:
-            none = np.zeros(0)
-            return Outcomes(
-                (), (), (), none.astype(np.int32), none.astype(np.bool_), none, self.missing
-            )
-        found = self.questions.answer(
-            model.encode_pictures(self.pictures), model.encode_texts(self.questions.texts)
+    @property
+    def nothing(self) -> Outcomes:
+        """The outcomes where every picture is gone."""
+        none = np.zeros(0)
+        return Outcomes(
+            (), (), (), none.astype(np.int32), none.astype(np.bool_), none, self.missing
         )
-        return replace(found, missing=self.missing)
 
 
 def ask_benchmark(benchmark: Benchmark, items: Sequence[Item]) -> Asked:
@@ -58,7 +55,8 @@ def ask_benchmark(benchmark: Benchmark, items: Sequence[Item]) -> Asked:
     for item in there:
         rows.setdefault(item.picture or b"", len(rows))
     questions = METRICS[benchmark.metric](benchmark, there, rows) if there else None
-    return Asked(tuple(rows), questions, missing)
+    choices = tuple((benchmark.said(c), c) for c in there if isinstance(c, Choice))
+    return Asked(tuple(rows), questions, missing, choices)
 
 
 def _details(items: Sequence[Item], prompts: Sequence[str]) -> Details:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,7 +57,12 @@ class Questions:
     def answer(self, pictures: NDArray[np.float32], texts: NDArray[np.float32]) -> Outcomes:
         """Answer by cosine: `pictures` (N, d) and `texts` (len(self.texts), d), unit rows."""
         queries, candidates = (texts, pictures) if self.asked_by == "text" else (pictures, texts)
-        similarity = np.take_along_axis(queries[self.queries] @ candidates.T, self.options, axis=1)
+        return self.scored(
+            np.take_along_axis(queries[self.queries] @ candidates.T, self.options, axis=1)
+        )
+
+    def scored(self, similarity: NDArray[np.floating[Any]]) -> Outcomes:
+        """Answer by the scores (n, k) of the options: the highest is the answer, a tie is lost."""
         right = np.where(self.right, similarity, -np.inf)
         wrong = np.where(self.right, -np.inf, similarity)
         # `not <` instead of `>=`: an embedding that is NaN loses too.
@@ -75,7 +80,7 @@ class Questions:
             details=self._details(similarity),
         )
 
-    def _details(self, similarity: NDArray[np.float32]) -> Details | None:
+    def _details(self, similarity: NDArray[np.floating[Any]]) -> Details | None:
         """What is recorded, with the similarities of the options where they are few."""
         if self.details is None or self.options.shape[1] > FEW_OPTIONS:
             return self.details

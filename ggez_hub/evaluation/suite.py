@@ -1,7 +1,6 @@
 """A model asked a suite of tasks for a region: one point of parity, with its evidence.
 
-The global side has all items of a task, the regional side those of the region's countries. Pictures
-and texts are encoded once, whatever tasks they stand in. What is answered is kept in the results
+The global side has all items of a task, the regional side those of the region's countries. What is answered is kept in the results
 folder after each task, so that a run that was stopped goes on where it was.
 """
 
@@ -10,17 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from ggez_hub.cards import AlphaRecord
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.benchmark import SPLITS, Benchmark
 from ggez_hub.evaluation.benchmark_items import Folders, read_contents
 from ggez_hub.evaluation.benchmark_questions import Asked, ask_benchmark
-from ggez_hub.evaluation.embedders import Embedder, open_embedder
 from ggez_hub.evaluation.evidence import Evidence, TaskRecord
 from ggez_hub.evaluation.grid import Progress, beta_key, model_digests
 from ggez_hub.evaluation.items import read_items
@@ -31,6 +25,7 @@ from ggez_hub.evaluation.predictions import read_predictions, write_predictions
 from ggez_hub.evaluation.questions import ask
 from ggez_hub.evaluation.recording import recorded
 from ggez_hub.evaluation.results import write_results
+from ggez_hub.evaluation.subjects import Subject, way_of
 from ggez_hub.evaluation.sweep import WORK, TrainedOn
 from ggez_hub.evaluation.task import Task
 from ggez_hub.families import Family
@@ -49,13 +44,19 @@ class Prepared:
     record: TaskRecord
     asked: Mapping[str, Asked]
 
+    @property
+    def is_choice(self) -> bool:
+        """Whether all its questions have options that a generating model may be asked for."""
+        return all(asked.choices or asked.questions is None for asked in self.asked.values())
+
 
 def prepare_benchmark(
-    benchmark: Benchmark, folders: Folders, region: Region, revision: str
+    benchmark: Benchmark, folders: Folders, region: Region, revision: str, method: str
 ) -> Prepared | None:
     """The questions of a benchmark for a region; None if it has no items of the region.
 
-    `revision` is the commit of the data that is in the folders. Raises BadItems.
+    `revision` is the commit of the data that is in the folders, `method` how the model will choose,
+    which is a part of the metric. Raises BadItems.
     """
     contents = read_contents(benchmark, folders)
     items = [item for item in contents.items if _counts(benchmark, item, region)]
@@ -65,9 +66,9 @@ def prepare_benchmark(
     for item in items:
         by_split.setdefault(benchmark.split_of(item.image), []).append(item)
     digest = benchmark.digest_on(contents.files)
-    similar = "_by_similarity" if benchmark.metric == "choice" else ""
+    how = f"_by_{method}" if benchmark.metric == "choice" else ""
     record = TaskRecord(
-        metric=f"{benchmark.metric}{similar}",
+        metric=f"{benchmark.metric}{how}",
         side=benchmark.side,
         regions=[region.id] if benchmark.side == "regional" else [],
         language=benchmark.language,
@@ -90,7 +91,7 @@ def prepare_task(task: Task, folder: Path, region: Region, revision: str) -> Pre
     for split, path in sorted(task.splits.items()):
         items = read_items(folder / path, task.columns)
         questions = recorded(task, items, ask(task, items))
-        asked[split] = Asked(items.pictures, questions, ())
+        asked[split] = Asked(items.pictures, questions, (), ())
         digests[split] = task.digest_on(sha256_file(folder / path))
     record = TaskRecord(
         metric=task.metric,
@@ -116,13 +117,19 @@ def evaluate(
     evaluator: str = "unknown",
     progress: Progress | None = None,
 ) -> Evidence:
-    """Ask the embedding model in a folder every task and write a results folder `out`.
+    """Ask the model in a folder every task and write a results folder `out`.
 
     Raises Leaked for a task that it was trained on, UsageProblem for no tasks or a folder with
     something else, and what opening the model raises.
     """
     if not tasks:
         raise UsageProblem(f"the suite has no items for {region.id}", "Choose another suite.")
+    way = way_of(family)
+    if not way.searches and (lost := [task.id for task in tasks if not task.is_choice]):
+        raise UsageProblem(
+            f"a generating model cannot search among pictures or texts: {', '.join(lost)}",
+            "Choose suites of multiple choice, or an embedding model.",
+        )
     refuse_leaks({task.id: task.record.dataset for task in tasks}, trained_on)
     models = model_digests(model, None, family, [BETA])
     key = digest_json(
@@ -139,14 +146,14 @@ def evaluate(
             "Choose another folder with -o: nothing there is overwritten.",
         )
     kept.mkdir(parents=True, exist_ok=True)
-    embedder: _Once | None = None
+    subject: Subject | None = None
     outcomes: dict[Cell, Outcomes] = {}
     for number, task in enumerate(tasks):
         place = kept / f"{task.id}.parquet"
         if not place.is_file():
             # The model is opened for the first task that is not known.
-            embedder = embedder or _Once(open_embedder(model, family))
-            found = {Cell(BETA, task.id, s): a.answer(embedder) for s, a in task.asked.items()}
+            subject = subject or way.open(model, family)
+            found = {Cell(BETA, task.id, s): subject.answer(a) for s, a in task.asked.items()}
             write_predictions(place, found)
         outcomes |= read_predictions(place)
         if progress:
@@ -161,28 +168,6 @@ def evaluate(
         "models": {beta_key(BETA): models[beta_key(BETA)]},
     }
     return write_results(out, header, outcomes)
-
-
-class _Once:
-    """An embedder that encodes each picture and each text once."""
-
-    def __init__(self, embedder: Embedder) -> None:
-        self._embedder = embedder
-        self._pictures: dict[bytes, NDArray[np.float32]] = {}
-        self._texts: dict[str, NDArray[np.float32]] = {}
-
-    def encode_pictures(self, pictures: Sequence[bytes]) -> NDArray[np.float32]:
-        return _looked_up(pictures, self._pictures, self._embedder.encode_pictures)
-
-    def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        return _looked_up(texts, self._texts, self._embedder.encode_texts)
-
-
-def _looked_up(inputs: Sequence[Any], known: dict[Any, Any], encode: Any) -> NDArray[np.float32]:
-    new = [value for value in dict.fromkeys(inputs) if value not in known]
-    if new:
-        known.update(zip(new, encode(new), strict=True))
-    return np.stack([known[value] for value in inputs])
 
 
 def _counts(benchmark: Benchmark, item: Item, region: Region) -> bool:

@@ -12,6 +12,7 @@ from ggez_hub.cli.main import cli
 from ggez_hub.evaluation import embedders
 from tests.evaluation import benchmarks as made
 from tests.evaluation.conftest import change
+from tests.evaluation.seers import write_seer
 from tests.evaluation.towers import SIGLIP, write_towers
 
 
@@ -93,6 +94,29 @@ def test_siglip_on_worldcuisines_and_xm3600(data, tmp_path):
     assert document["scores"]["0"]["worldcuisines-dish/test"]["floor"] == pytest.approx(20)
     assert document["scores"]["0"]["xm3600-th-to-image/test"]["n"] > 4
     assert verify(tmp_path / "out").exit_code == 0
+
+
+def test_a_vlm_chooses_by_likelihood(data, tmp_path):
+    model = write_seer(tmp_path / "model", "llava")
+    result = run(model, data, tmp_path / "out", region="ph")
+    assert result.exit_code == 0, result.output
+    header = json.loads((tmp_path / "out" / "results.json").read_text())["header"]
+    assert {task["metric"] for task in header["tasks"].values()} == {"choice_by_likelihood"}
+    rows = pq.read_table(tmp_path / "out" / "predictions.parquet").to_pylist()
+    assert all(len(row["log_likelihoods"]) == 4 for row in rows if row["rank"])
+    heritage = [row for row in rows if row["rank"] and row["task"] == "sea-vqa"]
+    assert heritage
+    for row in heritage:
+        likely = row["log_likelihoods"]
+        # The fixture's answers go a, b, c, d by the number of the row.
+        own = likely[int(row["item"][-4:]) % 4]
+        assert row["rank"] == sum(value >= own for value in likely)
+    assert verify(tmp_path / "out").exit_code == 0
+    # It has nothing to search by.
+    found = run(model, data, tmp_path / "other", suites=("xm3600",))
+    assert found.exit_code == 2
+    assert "cannot search among pictures" in found.output
+    assert not (tmp_path / "other").exists()
 
 
 def test_where_every_picture_is_gone_nothing_is_scored(base, data, tmp_path):
