@@ -14,6 +14,7 @@ from ggez_hub.errors import UsageProblem
 
 if TYPE_CHECKING:
     from ggez_hub.evaluation.benchmark import Benchmark
+    from ggez_hub.evaluation.benchmark_items import Pool
     from ggez_hub.evaluation.suite import Prepared
     from ggez_hub.evaluation.task import Task
     from ggez_hub.hub import Hub
@@ -73,6 +74,7 @@ def eval_command(
     """
     from ggez_hub.cards import alpha_record
     from ggez_hub.cli.verify import show_scores
+    from ggez_hub.evaluation.benchmark_items import Pool
     from ggez_hub.evaluation.subjects import way_of
     from ggez_hub.evaluation.suite import evaluate
     from ggez_hub.families import detect_family
@@ -85,7 +87,7 @@ def eval_command(
     with connect(hub, quiet=out.quiet) as server:
         folder = model_folder(model, Path(), server)
         family = detect_family(folder)
-        source = _Data(server, data, pictures, way_of(family).method)
+        source = _Data(server, data, pictures, way_of(family).method, Pool())
         prepared = [(task.id, source.prepare(task, region)) for task in tasks]
     if empty := [name for name, found in prepared if found is None]:
         out.note(f"Left out, without items of {region.id}: {', '.join(empty)}")
@@ -130,6 +132,7 @@ class _Data:
     folder: Path | None
     pictures: Path | None
     method: str
+    pool: Pool
 
     def prepare(self, task: Benchmark | Task, region: Region) -> Prepared | None:
         """The questions of a task; None if it has no items of the region."""
@@ -143,7 +146,7 @@ class _Data:
         data, revision = self._of(task.dataset, list(task.files.values()))
         other = task.pictures
         images = self._of(other, [other.files])[0] if other else None
-        folders = Folders(data, images, self.pictures)
+        folders = Folders(data, images, self.pictures, self.pool)
         return prepare_benchmark(task, folders, region, revision, self.method)
 
     def _of(self, dataset: Any, patterns: list[str]) -> tuple[Path, str]:

@@ -6,7 +6,7 @@ import io
 import warnings
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -19,6 +19,19 @@ from ggez_hub.weights import sha256_file
 LEAST_OPTIONS = 2
 
 
+class Pool:
+    """Pictures of several benchmarks: each is looked at once, and is in memory once."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, bytes | None] = {}
+
+    def take(self, data: bytes) -> bytes | None:
+        """The picture; None if the bytes are none, as those of a page in place of one."""
+        if data not in self._known:
+            self._known[data] = data if is_picture(data) else None
+        return self._known[data]
+
+
 @dataclass(frozen=True)
 class Folders:
     """Where the data of a benchmark lie: its data set, that with the pictures, fetched pictures."""
@@ -26,6 +39,7 @@ class Folders:
     data: Path
     pictures: Path | None = None
     fetched: Path | None = None
+    pool: Pool = field(default_factory=Pool)
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +61,10 @@ def read_contents(benchmark: Benchmark, folders: Folders) -> Contents:
         extra = matching(folders.pictures, benchmark.pictures.files, benchmark.pictures.repo)
     source = Source(parts, folders.data, extra, folders.fetched)
     read_items = LOADERS[benchmark.loader].read(source, benchmark.reader_options)
-    items = tuple(_with_picture(item) for item in read_items)
+    items = tuple(
+        replace(item, picture=folders.pool.take(item.picture)) if item.picture else item
+        for item in read_items
+    )
     _check(benchmark, items)
     read = sorted({path for paths in parts.values() for path in paths})
     files = {path.relative_to(folders.data).as_posix(): sha256_file(path) for path in read}
@@ -72,23 +89,17 @@ def fits(path: str, pattern: str) -> bool:
     return not hidden and (fnmatchcase(path, pattern) or fnmatchcase(f"/{path}", pattern))
 
 
-def _with_picture(item: Item) -> Item:
-    """The item; without its picture if that is none, as the page in place of one that is gone."""
-    if item.picture is None or is_picture(item.picture):
-        return item
-    return replace(item, picture=None)
-
-
 def is_picture(data: bytes) -> bool:
-    """Whether the header is that of a picture of a sane size."""
+    """Whether it is a whole picture of a sane size."""
     require("PIL")
     from PIL import Image
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            Image.open(io.BytesIO(data)).close()
-    # A broken header may break its format's reader in any way.
+            with Image.open(io.BytesIO(data)) as picture:
+                picture.load()
+    # A broken file may break its format's reader in any way.
     except Exception:
         return False
     return True

@@ -25,7 +25,7 @@ from ggez_hub.evaluation.choosing import (
     probabilities,
     sides_by_beta,
 )
-from ggez_hub.evaluation.comparison import Estimate
+from ggez_hub.evaluation.comparison import Estimate, NotComparable
 from ggez_hub.evaluation.evidence import PREDICTIONS, RESULTS, Evidence, Header
 from ggez_hub.evaluation.leakage import contamination
 from ggez_hub.evaluation.outcomes import Cell, Outcomes
@@ -149,10 +149,16 @@ def _parity(evidence: Evidence, split: str) -> Json:
     alpha = evidence.header.alpha.value
     try:
         scale = common_scale(evidence.header.tasks, evidence.tasks_at(betas[0], split))
-    except NoScale as problem:
+        points = _points(evidence, split, scale)
+    except (NoScale, NotComparable) as problem:
         return {"grp": None, "reason": problem.message, "pareto": _pareto(evidence, split)}
+    return {"alpha": alpha, "scale": scale, "points": points}
+
+
+def _points(evidence: Evidence, split: str, scale: str) -> Json:
+    alpha = evidence.header.alpha.value
     points = {}
-    for beta in betas:
+    for beta in evidence.betas(split):
         at = suite(evidence, beta, split, scale)
         if not (at.world and at.regional):
             continue
@@ -166,10 +172,15 @@ def _parity(evidence: Evidence, split: str) -> Json:
             "regional_items_in_global": at.inside,
             "items_without_country": at.unplaced,
         }
-    return {"alpha": alpha, "scale": scale, "points": points}
+    return points
 
 
 def _pareto(evidence: Evidence, split: str) -> list[Json]:
+    try:
+        vectors = pareto(evidence, split)
+    except NotComparable:
+        # A side with one picture has scores, but no interval to compare them by.
+        return []
     return [
         {
             "beta": vector.beta,
@@ -179,16 +190,20 @@ def _pareto(evidence: Evidence, split: str) -> list[Json]:
             ],
             "dominated_by": list(vector.dominated_by),
         }
-        for vector in pareto(evidence, split)
+        for vector in vectors
     ]
 
 
 def _selection(evidence: Evidence) -> Json:
-    header, alpha = evidence.header, evidence.header.alpha.value
     try:
-        seen = trade(curve_of(evidence), SELECT, alpha, header.region, header.region)
-    except NoCurve as problem:
+        return _chosen(evidence)
+    except (NoCurve, NotComparable) as problem:
         return {"beta": None, "reason": problem.message}
+
+
+def _chosen(evidence: Evidence) -> Json:
+    header, alpha = evidence.header, evidence.header.alpha.value
+    seen = trade(curve_of(evidence), SELECT, alpha, header.region, header.region)
     by_beta = sides_by_beta(evidence, (SELECT,), seen.metric, seen.at_chance)
     found: Json = {
         "beta": seen.chosen.beta,

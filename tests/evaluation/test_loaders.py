@@ -33,11 +33,22 @@ def test_sea_vqa_counts_addresses_that_lead_nowhere(tmp_path):
     assert [item.gold for item in thai] == [0, 1, 2, 3, 0, 1]
     assert thai[1].options[1] == "b 1 thailand"
     assert all(item.picture is None for item in made.items_of("sea-vqa", folder))
-    # What a server gave in place of a picture that is gone.
-    for path in (tmp_path / "pictures").iterdir():
-        path.write_bytes(b"<html>404</html>")
-    pages = made.items_of("sea-vqa", folder, fetched=tmp_path / "pictures")
-    assert all(item.picture is None for item in pages)
+    # What a server gave in place of a picture that is gone, and half of one.
+    for broken in (b"<html>404</html>", made.png(1)[:-30]):
+        for path in (tmp_path / "pictures").iterdir():
+            path.write_bytes(broken)
+        found = made.items_of("sea-vqa", folder, fetched=tmp_path / "pictures")
+        assert all(item.picture is None for item in found)
+
+
+def test_a_picture_of_several_tasks_is_in_memory_once(tmp_path):
+    folders = made.Folders(made.write_cvqa(tmp_path))
+    english, local = (
+        made.read_contents(made.benchmark(f"cvqa-{text}"), folders).items
+        for text in ("english", "local")
+    )
+    assert all(a.picture is b.picture for a, b in zip(english, local, strict=True))
+    assert english[0].picture is english[1].picture
 
 
 @pytest.mark.parametrize("answer", ["e", "ab", "", "1"])

@@ -150,6 +150,13 @@ def test_a_stopped_run_goes_on_and_nothing_is_asked_twice(base, data, tmp_path, 
     assert "holds something else than this evaluation" in other.output
 
 
+def test_one_picture_is_enough_for_an_answer(base, tmp_path):
+    made.write_sea_vqa(tmp_path / "wit543" / "sea-vqa", 4, fetched=tmp_path / "pictures")
+    result = run(base, tmp_path, tmp_path / "out", suites=("sea-vqa",), region="sg")
+    assert result.exit_code == 0, result.output
+    assert verify(tmp_path / "out").exit_code == 0
+
+
 @pytest.mark.parametrize(
     ("change", "code", "problem"),
     [

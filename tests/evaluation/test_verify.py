@@ -230,3 +230,17 @@ def test_what_is_asked_at_one_beta_is_asked_at_all():
     short = outcomes([1, 0, 1])
     found = contradictions({**cells, Cell(0.5, "t", "test"): short})
     assert found == ["t/test at beta 0.5: 'i3' is not there, at the other betas it is"]
+
+
+def test_a_side_with_one_picture_has_scores_and_no_parity(tmp_path):
+    cells = {
+        Cell(0.0, task, split): outcomes([True, False], images=["the one"] * 2)
+        for task in ("world", "thai")
+        for split in ("validation", "test")
+    }
+    write(tmp_path, cells)
+    found = verify_evidence(tmp_path)
+    assert found.problems == ()
+    assert found.recomputed["scores"]["0"]["thai/test"]["n"] == 2
+    assert "at least two pictures" in found.recomputed["parity"]["test"]["reason"]
+    assert found.selection["beta"] is None
