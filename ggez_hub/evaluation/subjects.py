@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -65,24 +65,33 @@ class BySimilarity:
         return replace(found, missing=asked.missing)
 
 
-@dataclass(frozen=True)
 class ByLikelihood:
-    """A generating model; it can choose, and has no embeddings to search by."""
+    """A generating model; it is asked a question once, in whatever tasks that stands."""
 
-    model: LikelihoodModel
+    def __init__(self, model: LikelihoodModel) -> None:
+        self._model = model
+        self._known: dict[tuple[bytes, str, tuple[str, ...]], NDArray[np.float64]] = {}
 
     def answer(self, asked: Asked) -> Outcomes:
         if asked.questions is None:
             return asked.nothing
-        prompts = [self.model.prompt(chat) for chat, _ in asked.choices]
+        prompts = [self._model.prompt(chat) for chat, _ in asked.choices]
         found = [
-            self.model.log_likelihoods(item.picture or b"", prompt, item.options)
+            self._likelihoods(item.picture or b"", prompt, item.options)
             for prompt, (_, item) in zip(prompts, asked.choices, strict=True)
         ]
         outcomes = asked.questions.scored(np.stack(found))
         assert outcomes.details is not None  # noqa: S101 - benchmarks record them
         details = replace(outcomes.details, prompts=tuple(map(digest_json, prompts)))
         return replace(outcomes, missing=asked.missing, details=details)
+
+    def _likelihoods(
+        self, picture: bytes, prompt: str, options: tuple[str, ...]
+    ) -> NDArray[np.float64]:
+        key = (picture, prompt, options)
+        if key not in self._known:
+            self._known[key] = self._model.log_likelihoods(picture, prompt, options)
+        return self._known[key]
 
 
 def _looked_up(

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from ggez_hub.cli.main import cli
-from ggez_hub.evaluation import embedders
+from ggez_hub.evaluation import embedders, likelihood
 from tests.evaluation import benchmarks as made
 from tests.evaluation.conftest import change
 from tests.evaluation.seers import write_seer
@@ -96,10 +96,20 @@ def test_siglip_on_worldcuisines_and_xm3600(data, tmp_path):
     assert verify(tmp_path / "out").exit_code == 0
 
 
-def test_a_vlm_chooses_by_likelihood(data, tmp_path):
+def test_a_vlm_chooses_by_likelihood(data, tmp_path, monkeypatch):
     model = write_seer(tmp_path / "model", "llava")
+    asked = []
+    real = likelihood.LikelihoodModel.log_likelihoods
+
+    def counting(self, *question):
+        asked.append(question)
+        return real(self, *question)
+
+    monkeypatch.setattr(likelihood.LikelihoodModel, "log_likelihoods", counting)
     result = run(model, data, tmp_path / "out", region="ph")
     assert result.exit_code == 0, result.output
+    # CVQA's 60 questions in two languages, those of the region no second time; and SEA-VQA's.
+    assert len(asked) == len(set(asked)) == 2 * 60 + 22
     header = json.loads((tmp_path / "out" / "results.json").read_text())["header"]
     assert {task["metric"] for task in header["tasks"].values()} == {"choice_by_likelihood"}
     rows = pq.read_table(tmp_path / "out" / "predictions.parquet").to_pylist()
