@@ -47,8 +47,9 @@ def write_lora(folder, *, targets, seed=1, **options):
     """A LoRA made by PEFT itself on the tiny model, with random matrices."""
     import peft
 
-    torch.manual_seed(seed)
     model = open_clip_model()
+    # The model has set a seed of its own.
+    torch.manual_seed(seed)
     config = peft.LoraConfig(target_modules=targets, **{"r": 4, "lora_alpha": 6, **options})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

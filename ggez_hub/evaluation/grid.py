@@ -14,6 +14,7 @@ from ggez_hub.cards.schema import CountryScore, CurveRow
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.embedding import EmbeddingModel
 from ggez_hub.evaluation.evidence import TaskRecord
+from ggez_hub.evaluation.identity import beta_key, model_digests
 from ggez_hub.evaluation.items import read_items
 from ggez_hub.evaluation.outcomes import Cell, Outcomes
 from ggez_hub.evaluation.questions import Questions, ask
@@ -21,8 +22,7 @@ from ggez_hub.evaluation.recording import recorded
 from ggez_hub.evaluation.scores import Score, score_of
 from ggez_hub.evaluation.task import BadTask, SplitName, Task
 from ggez_hub.families import Family
-from ggez_hub.merging.adapters.peft import CONFIG, WEIGHTS
-from ggez_hub.weights import digest_json, sha256_file
+from ggez_hub.weights import sha256_file
 
 BETAS: tuple[float, ...] = tuple(step / 10 for step in range(13))
 
@@ -119,17 +119,6 @@ class Measurement:
         return curve
 
 
-def beta_key(beta: float) -> str:
-    """A beta as cards write it, in shortest form: "0", "0.25", "1".
-
-    Raises UsageProblem for one that is negative, not finite or has more than six digits.
-    """
-    key = f"{beta:g}"
-    if not (0 <= beta < 1e6) or float(key) != beta or "e" in key:
-        raise UsageProblem(f"beta {beta!r} cannot be a point of the grid", "Use 0, 0.25, 1, ...")
-    return key
-
-
 def measure(
     base_folder: Path,
     adapter_folder: Path | None,
@@ -175,21 +164,6 @@ def measure(
         models=model_digests(base_folder, adapter_folder, family, betas),
         data={path: sha256_file(dataset_folder / path) for path in sorted(paths)},
     )
-
-
-def model_digests(
-    base_folder: Path, adapter_folder: Path | None, family: Family, betas: Sequence[float]
-) -> dict[str, str]:
-    """Beta key -> what identifies the model that answers at this beta."""
-    weights = family.layout(base_folder).weights
-    base = {path: sha256_file(base_folder / path) for path in weights}
-    # The configuration holds the scale of the matrices: it decides as much as they do.
-    files = (CONFIG, WEIGHTS) if adapter_folder else ()
-    adapter = {name: sha256_file(adapter_folder / name) for name in files if adapter_folder}
-    return {
-        key: digest_json({"base": base, "adapter": adapter, "beta": key})
-        for key in map(beta_key, betas)
-    }
 
 
 class _Encoder:

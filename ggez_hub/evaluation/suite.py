@@ -16,7 +16,8 @@ from ggez_hub.evaluation.benchmark import SPLITS, Benchmark
 from ggez_hub.evaluation.benchmark_items import Folders, read_contents
 from ggez_hub.evaluation.benchmark_questions import Asked, ask_benchmark
 from ggez_hub.evaluation.evidence import Evidence, TaskRecord
-from ggez_hub.evaluation.grid import Progress, beta_key, model_digests
+from ggez_hub.evaluation.grid import Progress
+from ggez_hub.evaluation.identity import beta_key, model_digests
 from ggez_hub.evaluation.items import read_items
 from ggez_hub.evaluation.leakage import refuse_leaks
 from ggez_hub.evaluation.loaders import Item

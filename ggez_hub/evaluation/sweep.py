@@ -17,7 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from ggez_hub.cards import AlphaRecord
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.evidence import Evidence
-from ggez_hub.evaluation.grid import Progress, beta_key, measure, model_digests
+from ggez_hub.evaluation.grid import Progress, measure
+from ggez_hub.evaluation.identity import beta_key, model_digests
 from ggez_hub.evaluation.leakage import refuse_leaks
 from ggez_hub.evaluation.outcomes import Cell, Outcomes
 from ggez_hub.evaluation.predictions import read_predictions, write_predictions

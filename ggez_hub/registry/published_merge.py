@@ -2,8 +2,8 @@
 
 A merged model carries the tag `ggez-merge:<first 16 digits of the merge digest>` and, beside its
 weights, the `ggez.lock` of the pull that made it. Whether it was made from the inputs that it names
-can only be known by merging: so it is taken from those who may be trusted with that, the owners of
-the index and of the adapter, or organisations that `--trust` names. Everything else is checked: the
+can only be known by merging: so it is taken from those who may be trusted with that, the owner of
+the index, or organisations that `--trust` names. Everything else is checked: the
 lock is of the very resolution, and every file has the sha256 that the lock records.
 """
 

@@ -11,7 +11,8 @@ import pytest
 
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation import embedding
-from ggez_hub.evaluation.grid import BETAS, beta_key, measure
+from ggez_hub.evaluation.grid import BETAS, measure
+from ggez_hub.evaluation.identity import beta_key
 from ggez_hub.evaluation.outcomes import Cell
 from ggez_hub.evaluation.predictions import rescore, write_predictions
 from ggez_hub.evaluation.results import curve_of, write_results

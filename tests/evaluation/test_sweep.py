@@ -106,3 +106,26 @@ def test_the_command_takes_a_recipe(base, text_lora, dataset, tmp_path):
     wrong = CliRunner().invoke(cli, asked)
     assert wrong.exit_code == 2
     assert "betta: is no key here" in wrong.output
+
+
+@pytest.mark.parametrize("kind", ["fine-tune", "task vector"])
+def test_other_kinds_are_swept_without_retraining(kind, base, text_lora, dataset, tmp_path):
+    """A full fine-tune (the merge at beta 1) and its task vector answer as the LoRA does there."""
+    from ggez_hub.merging import Adapter, merge
+    from ggez_hub.merging.extraction.vector import extract_task_vector
+
+    family = get_family("embedding")
+    tuned = tmp_path / "tuned"
+    merge(base, [Adapter(text_lora, 1.0)], tuned, family)
+    adapter = tuned
+    if kind == "task vector":
+        adapter = tmp_path / "vector"
+        extract_task_vector(base, tuned, adapter, family)
+    factor = alpha_record(alpha(TH))
+    found = sweep(Place(base, adapter, dataset), family, TASKS, TH, factor, tmp_path / "out",
+                  betas=(0, 1))  # fmt: skip
+    lora = sweep(Place(base, text_lora, dataset), family, TASKS, TH, factor, tmp_path / "lora",
+                 betas=(0, 1))  # fmt: skip
+    for cell, outcomes in lora.outcomes.items():
+        assert found.outcomes[cell].predicted == outcomes.predicted
+    assert found.header.models["1"] != lora.header.models["1"]
