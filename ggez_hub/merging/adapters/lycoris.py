@@ -11,6 +11,7 @@ declared.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -40,7 +41,7 @@ Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Factors:
+class Factors(ABC):
     """Matrices of one module by their part's name, for one tensor of the base; and the factor.
 
     `rank` is what is declared, None where nothing is.
@@ -53,13 +54,13 @@ class Factors:
     rank: float | None = None
 
     @property
+    @abstractmethod
     def shape(self) -> Shape:
         """The shape of the product; raises BadAdapter."""
-        raise NotImplementedError
 
+    @abstractmethod
     def by_rows(self, base: WeightIndex) -> RowDelta:
         """The product, some rows at a time; the base is not needed."""
-        raise NotImplementedError
 
     def delta(self, base: WeightIndex) -> torch.Tensor:
         return whole(self.by_rows(base), base[self.target].shape)
