@@ -87,16 +87,16 @@ def eval_command(
     with connect(hub, quiet=out.quiet) as server:
         folder = model_folder(model, Path(), server)
         family = detect_family(folder)
-        source = _Data(server, data, pictures, way_of(family).method, Pool())
+        source = _Data(server, data, pictures, way_of(family).methods, Pool())
         prepared = [(task.id, source.prepare(task, region)) for task in tasks]
-    if empty := [name for name, found in prepared if found is None]:
+    if empty := [name for name, found in prepared if not found]:
         out.note(f"Left out, without items of {region.id}: {', '.join(empty)}")
     with out.progress("steps") as progress:
         bar = progress.add_task("asking", total=None)
         evidence = evaluate(
             folder,
             family,
-            [found for _, found in prepared if found],
+            [task for _, found in prepared for task in found],
             region,
             alpha_record(factor),
             target,
@@ -131,11 +131,11 @@ class _Data:
     hub: Hub
     folder: Path | None
     pictures: Path | None
-    method: str
+    methods: tuple[str, ...]
     pool: Pool
 
-    def prepare(self, task: Benchmark | Task, region: Region) -> Prepared | None:
-        """The questions of a task; None if it has no items of the region."""
+    def prepare(self, task: Benchmark | Task, region: Region) -> tuple[Prepared, ...]:
+        """The questions of a task; none if it has no items of the region."""
         from ggez_hub.evaluation.benchmark import Benchmark
         from ggez_hub.evaluation.benchmark_items import Folders
         from ggez_hub.evaluation.suite import prepare_benchmark, prepare_task
@@ -147,7 +147,7 @@ class _Data:
         other = task.pictures
         images = self._of(other, [other.files])[0] if other else None
         folders = Folders(data, images, self.pictures, self.pool)
-        return prepare_benchmark(task, folders, region, revision, self.method)
+        return prepare_benchmark(task, folders, region, revision, self.methods)
 
     def _of(self, dataset: Any, patterns: list[str]) -> tuple[Path, str]:
         """The folder with the files of a data set that fit, and the commit that they are of."""
@@ -182,7 +182,7 @@ def _tell(target: Path, out: Output) -> None:
 
     def row(name: str, score: dict[str, Any]) -> tuple[str, ...]:
         if not score["n"]:
-            return (name, "nothing to ask", "", "0", str(score["missing"]), "")
+            return (name, "nothing to ask", "", "0", str(score["missing"]), "", "")
         low, high = score["interval"]
         return (
             name,
@@ -190,11 +190,12 @@ def _tell(target: Path, out: Output) -> None:
             f"{score['floor']:.2f}",
             str(score["n"]),
             str(score["missing"]),
+            str(score["unparsed"]),
             "at chance" if score["at_chance"] else "",
         )
 
     out.table(
-        ("task", "score", "chance", "n", "missing", ""),
+        ("task", "score", "chance", "n", "missing", "unread", ""),
         [row(name, score) for tasks in scores.values() for name, score in tasks.items()],
         title="0-100 with 95 % intervals",
     )

@@ -14,8 +14,8 @@
     held_out     what a claim may rest on       gates         pass, fail or undetermined
     benchmark    data sets of others, as YAML   loaders       one for each shape of them
     benchmark_items   what was read, checked    benchmark_questions   what is asked of it
-    embedders    embedding models as they are   likelihood    generating models
-    subjects     how models of a family answer  suite         a model asked for a region
+    subjects     models under test              suite         a model asked for a region
+    scales       which metric parity is of
     report       one page of it all
     paper        the paper's tables rechecked   plot          the picture of the trade-off
 

@@ -7,6 +7,8 @@ package lie in `tasks/`; users add theirs in folders of their own.
 from __future__ import annotations
 
 import hashlib
+import re
+import string
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeAlias
@@ -26,6 +28,9 @@ SPLITS: tuple[Literal["validation", "test"], ...] = ("validation", "test")
 # Which of three pictures is on the select side; the other two are on the report side.
 PARTS = 3
 ANY = "any"
+LETTERS = string.ascii_uppercase
+SHOWN = "{question}\n{options}\nAnswer with the letter of the right option alone."
+PLACES = re.compile(r"\{(question|options)\}")
 
 
 class PictureSource(Part):
@@ -45,7 +50,11 @@ class Benchmark(Part):
     cut       goes with the picture into the hash that parts select side from report side; tasks
               on the same pictures have the same, so that no picture is on both sides
     prompts   language or `any` -> what an embedding model compares with the picture
-    chat      language or `any` -> what is said to a generating model, with the picture
+    chat      language or `any` -> what is said to a generating model, with the picture, where the
+              likelihood of each option is asked: the options are not shown
+    shown     language or `any` -> what is said to it where it writes the answer; the options are
+              lines with letters
+    reply_tokens  how long such an answer may be
     regions   where the regional side's items may be from; at most those of the region that is
               asked for are asked
     """
@@ -62,6 +71,8 @@ class Benchmark(Part):
     metric: Metric
     prompts: dict[Text, Text] = Field(default_factory=lambda: {ANY: "{question} {option}"})
     chat: dict[Text, Text] = Field(default_factory=lambda: {ANY: "{question}"})
+    shown: dict[Text, Text] = Field(default_factory=lambda: {ANY: SHOWN})
+    reply_tokens: int = Field(default=64, ge=1)
     side: Literal["global", "regional"]
     regions: list[RegionId] = Field(default_factory=list)
     language: LanguageTag | Literal["mul"]
@@ -81,6 +92,12 @@ class Benchmark(Part):
             raise ValueError(f"prompts must have {ANY!r}, and {{option}} in each")
         if ANY not in self.chat or any("{question}" not in c for c in self.chat.values()):
             raise ValueError(f"chat must have {ANY!r}, and {{question}} in each")
+        if ANY not in self.shown or any(
+            {*PLACES.findall(text)} != {"question", "options"} for text in self.shown.values()
+        ):
+            raise ValueError(
+                f"shown must have {ANY!r}, and {{question}} and {{options}} in each text"
+            )
         loader.options.model_validate(self.options)
         return self
 
@@ -104,10 +121,22 @@ class Benchmark(Part):
         return self.prompts.get(language or ANY, self.prompts[ANY])
 
     def said(self, item: Choice) -> str:
-        """What is said to a generating model: the options are not shown, their likelihood is asked."""
+        """What is said to a generating model whose likelihood of the options is asked."""
         return self.chat.get(item.language or ANY, self.chat[ANY]).replace(
             "{question}", item.question
         )
+
+    def shows(self, item: Choice) -> str:
+        """What is said to a generating model that writes its answer: the options have letters.
+
+        Braces in a question are the question's.
+        """
+        lines = "\n".join(
+            f"{letter}. {o}" for letter, o in zip(LETTERS, item.options, strict=False)
+        )
+        parts = {"question": item.question, "options": lines}
+        template = self.shown.get(item.language or ANY, self.shown[ANY])
+        return PLACES.sub(lambda place: parts[place[1]], template)
 
     def split_of(self, image: str) -> Literal["validation", "test"]:
         """The side of a picture: one of three is on the select side, by a hash."""

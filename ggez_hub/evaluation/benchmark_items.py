@@ -16,7 +16,7 @@ from ggez_hub.evaluation.items import BadItems
 from ggez_hub.evaluation.loaders import LOADERS, Choice, Item, Source
 from ggez_hub.weights import sha256_file
 
-LEAST_OPTIONS = 2
+FEWEST, MOST = 2, 26
 
 
 class Pool:
@@ -113,5 +113,5 @@ def _check(benchmark: Benchmark, items: Iterable[Item]) -> None:
     if count > 1:
         raise BadItems(f"task {benchmark.id!r}: {count} items have the id {item!r}")
     for asked in items:
-        if isinstance(asked, Choice) and len(asked.options) < LEAST_OPTIONS:
+        if isinstance(asked, Choice) and not FEWEST <= len(asked.options) <= MOST:
             raise BadItems(f"task {benchmark.id!r}: {asked.id!r} has {len(asked.options)} options")

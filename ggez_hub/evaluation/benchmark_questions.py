@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,19 +25,33 @@ from ggez_hub.evaluation.questions import OPTIONS, Questions
 from ggez_hub.weights import digest_json
 
 
+class Chat(NamedTuple):
+    """A question of multiple choice, as it is said to a model that writes.
+
+    said   where the likelihood of the options is asked: without them
+    shown  where it writes its answer: with the options and their letters
+    """
+
+    said: str
+    shown: str
+    item: Choice
+
+
 @dataclass(frozen=True, eq=False)
 class Asked:
     """What a model is asked: n questions about N pictures; and what cannot be asked.
 
     pictures  (N) encoded files: the rows of the pictures' embeddings
     missing   ids of the questions whose picture is gone
-    choices   (n) where they are of multiple choice: what is said to a generating model, and the item
+    choices   (n) where they are of multiple choice: what is said to a model that writes
+    reply_tokens  how long a written answer may be
     """
 
     pictures: tuple[bytes, ...]
     questions: Questions | None
     missing: tuple[str, ...]
-    choices: tuple[tuple[str, Choice], ...]
+    choices: tuple[Chat, ...] = ()
+    reply_tokens: int = 0
 
     @property
     def nothing(self) -> Outcomes:
@@ -55,8 +70,10 @@ def ask_benchmark(benchmark: Benchmark, items: Sequence[Item]) -> Asked:
     for item in there:
         rows.setdefault(item.picture or b"", len(rows))
     questions = METRICS[benchmark.metric](benchmark, there, rows) if there else None
-    choices = tuple((benchmark.said(c), c) for c in there if isinstance(c, Choice))
-    return Asked(tuple(rows), questions, missing, choices)
+    choices = tuple(
+        Chat(benchmark.said(c), benchmark.shows(c), c) for c in there if isinstance(c, Choice)
+    )
+    return Asked(tuple(rows), questions, missing, choices, benchmark.reply_tokens)
 
 
 def _details(items: Sequence[Item], prompts: Sequence[str]) -> Details:

@@ -15,6 +15,7 @@ from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.comparison import Estimate, Sides, mean, parity
 from ggez_hub.evaluation.evidence import Evidence, TaskRecord
 from ggez_hub.evaluation.outcomes import Outcomes
+from ggez_hub.evaluation.scales import decisive
 from ggez_hub.regions import find_region
 
 
@@ -81,7 +82,7 @@ def common_scale(tasks: Mapping[str, TaskRecord], outcomes: Mapping[str, Outcome
             f"{', '.join(sorted(sides['regional'])) or 'nothing'}",
             "Scores of different metrics or judges are never averaged: see the Pareto table.",
         )
-    return min(common, key=lambda scale: (floors[scale], scale))
+    return decisive({scale: floors[scale] for scale in common})
 
 
 def suite(evidence: Evidence, beta: float, split: str, scale: str) -> Suite:

@@ -11,7 +11,7 @@ to one point scores 0, not 100.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ggez_hub.evaluation.items import BadItems, Items
-from ggez_hub.evaluation.outcomes import Details, Outcomes
+from ggez_hub.evaluation.outcomes import UNPARSED, Details, Outcomes
 from ggez_hub.evaluation.task import Metric, Task
 
 OPTIONS = 4
@@ -78,6 +78,22 @@ class Questions:
             correct=correct,
             chance=self.right.mean(axis=1),
             details=self._details(similarity),
+        )
+
+    def chosen(self, picks: Sequence[int | None]) -> Outcomes:
+        """Answer by the number of an option (n), or None where the answer could not be read."""
+        told = np.array([-1 if pick is None else pick for pick in picks], dtype=np.intp)
+        k = self.options.shape[1]
+        # What could not be read ranks behind every option, as a tie of all.
+        one = (np.arange(k) == told[:, None]).astype(np.float64)
+        found = replace(self, details=None).scored(one)
+        named = zip(found.predicted, told.tolist(), strict=True)
+        return replace(
+            found,
+            correct=found.correct & (told >= 0),
+            rank=np.maximum(found.rank, np.where(told < 0, 2, 1)).astype(np.int32),
+            predicted=tuple(UNPARSED if pick < 0 else name for name, pick in named),
+            details=self.details,
         )
 
     def _details(self, similarity: NDArray[np.floating[Any]]) -> Details | None:

@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
+
+import numpy as np
 
 from ggez_hub.cards.schema import CountryScore, CurveRow
 from ggez_hub.evaluation.breakdown import breakdown, breakdowns
@@ -35,6 +38,7 @@ from ggez_hub.evaluation.scores import Score, score_of
 from ggez_hub.evaluation.selection import NoCurve, trade
 
 Json = dict[str, Any]
+DEPTHS = (5, 10)
 
 
 def write_results(folder: Path, header: Json, outcomes: Mapping[Cell, Outcomes]) -> Evidence:
@@ -60,7 +64,11 @@ def figures(evidence: Evidence) -> Json:
         outcomes = evidence.outcomes[cell]
         key = f"{cell.task}/{cell.split}"
         scores.setdefault(f"{cell.beta:g}", {})[key] = (
-            {**_score(outcomes), "contamination": leaks[cell.task]}
+            {
+                **_score(outcomes),
+                **_recall(outcomes, evidence.header.tasks[cell.task].metric),
+                "contamination": leaks[cell.task],
+            }
             if len(outcomes)
             else {"n": 0, "missing": len(outcomes.missing)}
         )
@@ -121,6 +129,28 @@ def _score(outcomes: Outcomes) -> Json:
             "macro": _estimate(parts.macro),
             "unknown": parts.unknown,
             "parts": {name: _plain(part) for name, part in parts.parts.items()},
+        }
+    return found
+
+
+def _recall(outcomes: Outcomes, metric: str) -> Json:
+    """Recall at 5 and at 10 beside that at 1, which is the score of a search."""
+    if not metric.endswith("_r1"):
+        return {}
+    found: Json = {}
+    for depth in DEPTHS:
+        score = score_of(
+            replace(
+                outcomes,
+                correct=outcomes.rank <= depth,
+                chance=np.minimum(1.0, depth * outcomes.chance),
+            )
+        )
+        found[f"recall_at_{depth}"] = {
+            "score": score.score,
+            "se": score.se,
+            "interval": [score.low, score.high],
+            "floor": score.floor,
         }
     return found
 

@@ -14,6 +14,7 @@ from typing import Literal
 
 from ggez_hub.cards import CurveRow
 from ggez_hub.errors import GgezError
+from ggez_hub.evaluation.scales import decisive
 from ggez_hub.regions import find_region, grp, normalised
 
 Split = Literal["validation", "test"]
@@ -215,7 +216,7 @@ def _metric(rows: Iterable[CurveRow]) -> str:
     usable = [m for m, present in sides.items() if {"global", "regional"} <= present]
     if not usable:
         raise NoCurve("the curve has no metric on both sides", "Give a beta with --beta.")
-    return min(usable, key=lambda m: (floors[m], m))
+    return decisive({scale: floors[scale] for scale in usable})
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,9 @@
 """A model asked a suite of tasks for a region: one point of parity, with its evidence.
 
-The global side has all items of a task, the regional side those of the region's countries. What is answered is kept in the results
-folder after each task, so that a run that was stopped goes on where it was.
+The global side has all items of a task, the regional side those of the region's countries. What is
+answered is kept in the results folder after each task, so that a run that was stopped goes on where
+it was. A model that can choose in several ways is asked in each: the first has the task's name, the
+others have theirs after it.
 """
 
 from __future__ import annotations
@@ -39,11 +41,15 @@ BETA = 0.0
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """A task with its questions by split, and what the results have to know of it."""
+    """A task with its questions by split, and what the results have to know of it.
+
+    `method` is how the model chooses, or "" where a task says so itself.
+    """
 
     id: str
     record: TaskRecord
     asked: Mapping[str, Asked]
+    method: str = ""
 
     @property
     def is_choice(self) -> bool:
@@ -52,24 +58,27 @@ class Prepared:
 
 
 def prepare_benchmark(
-    benchmark: Benchmark, folders: Folders, region: Region, revision: str, method: str
-) -> Prepared | None:
-    """The questions of a benchmark for a region; None if it has no items of the region.
+    benchmark: Benchmark,
+    folders: Folders,
+    region: Region,
+    revision: str,
+    methods: Sequence[str],
+) -> tuple[Prepared, ...]:
+    """The questions of a benchmark for a region, for each method; none without items of the region.
 
-    `revision` is the commit of the data that is in the folders, `method` how the model will choose,
+    `revision` is the commit of the data that is in the folders, `methods` how the model will choose,
     which is a part of the metric. Raises BadItems.
     """
     contents = read_contents(benchmark, folders)
     items = [item for item in contents.items if _counts(benchmark, item, region)]
     if not items:
-        return None
+        return ()
     by_split: dict[str, list[Item]] = {}
     for item in items:
         by_split.setdefault(benchmark.split_of(item.image), []).append(item)
     digest = benchmark.digest_on(contents.files)
-    how = f"_by_{method}" if benchmark.metric == "choice" else ""
     record = TaskRecord(
-        metric=f"{benchmark.metric}{how}",
+        metric=benchmark.metric,
         side=benchmark.side,
         regions=[region.id] if benchmark.side == "regional" else [],
         language=benchmark.language,
@@ -80,19 +89,29 @@ def prepare_benchmark(
     asked: dict[str, Asked] = {
         s: ask_benchmark(benchmark, by_split[s]) for s in SPLITS if s in by_split
     }
-    return Prepared(benchmark.id, record, asked)
+    if benchmark.metric != "choice":
+        return (Prepared(benchmark.id, record, asked),)
+    return tuple(
+        Prepared(
+            f"{benchmark.id}-by-{method}" if number else benchmark.id,
+            record.model_copy(update={"metric": f"{benchmark.metric}_by_{method}"}),
+            asked,
+            method,
+        )
+        for number, method in enumerate(methods)
+    )
 
 
-def prepare_task(task: Task, folder: Path, region: Region, revision: str) -> Prepared | None:
+def prepare_task(task: Task, folder: Path, region: Region, revision: str) -> tuple[Prepared, ...]:
     """The same for a task whose files are its splits; raises BadItems."""
     if task.side == "regional" and not _within(task.regions, region):
-        return None
+        return ()
     asked: dict[str, Asked] = {}
     digests: dict[str, str] = {}
     for split, path in sorted(task.splits.items()):
         items = read_items(folder / path, task.columns)
         questions = recorded(task, items, ask(task, items))
-        asked[split] = Asked(items.pictures, questions, (), ())
+        asked[split] = Asked(items.pictures, questions, ())
         digests[split] = task.digest_on(sha256_file(folder / path))
     record = TaskRecord(
         metric=task.metric,
@@ -103,7 +122,7 @@ def prepare_task(task: Task, folder: Path, region: Region, revision: str) -> Pre
         revision=revision,
         digests=digests,
     )
-    return Prepared(task.id, record, asked)
+    return (Prepared(task.id, record, asked),)
 
 
 def evaluate(
@@ -154,7 +173,10 @@ def evaluate(
         if not place.is_file():
             # The model is opened for the first task that is not known.
             subject = subject or way.open(model, family)
-            found = {Cell(BETA, task.id, s): subject.answer(a) for s, a in task.asked.items()}
+            found = {
+                Cell(BETA, task.id, s): subject.answer(asked, task.method)
+                for s, asked in task.asked.items()
+            }
             write_predictions(place, found)
         outcomes |= read_predictions(place)
         if progress:

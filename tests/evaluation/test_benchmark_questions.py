@@ -10,8 +10,12 @@ import pytest
 from ggez_hub.evaluation.benchmark_questions import ask_benchmark
 from ggez_hub.evaluation.items import BadItems
 from ggez_hub.evaluation.scores import score_of
-from ggez_hub.evaluation.subjects import BySimilarity
+from ggez_hub.evaluation.subjects.similarity import BySimilarity
 from tests.evaluation import benchmarks as made
+
+
+def answered(embedder, asked):
+    return BySimilarity(embedder).answer(asked, "similarity")
 
 
 class Oracle:
@@ -43,7 +47,7 @@ def oracle_of(items, right=True):
 
 def test_a_choice_by_similarity(cvqa):
     asked = ask_benchmark(made.benchmark("cvqa-english"), cvqa)
-    found = BySimilarity(oracle_of(cvqa)).answer(asked)
+    found = answered(oracle_of(cvqa), asked)
     assert found.correct.all()
     assert found.gold == found.predicted == tuple(item.options[item.gold] for item in cvqa)
     assert found.chance.tolist() == [1 / 4] * 9
@@ -51,13 +55,13 @@ def test_a_choice_by_similarity(cvqa):
     assert len(asked.pictures) == 5 == score_of(found).pictures
     assert found.details.countries == tuple(item.country for item in cvqa)
     assert all(len(similar) == 4 for similar in found.details.log_likelihoods)
-    wrong = BySimilarity(oracle_of(cvqa, right=False)).answer(asked)
+    wrong = answered(oracle_of(cvqa, right=False), asked)
     assert not wrong.correct.any()
     assert wrong.predicted == tuple(item.options[item.gold - 1] for item in cvqa)
 
 
 def test_a_model_that_sees_no_difference_scores_0(cvqa):
-    found = BySimilarity(Oracle({})).answer(ask_benchmark(made.benchmark("cvqa-english"), cvqa))
+    found = answered(Oracle({}), ask_benchmark(made.benchmark("cvqa-english"), cvqa))
     assert not found.correct.any()
 
 
@@ -65,10 +69,10 @@ def test_pictures_that_are_gone_are_missing_and_not_wrong(tmp_path):
     folder = made.write_sea_vqa(tmp_path / "sea", fetched=tmp_path / "pictures")
     task = made.benchmark("sea-vqa")
     items = made.items_of("sea-vqa", folder, fetched=tmp_path / "pictures")
-    found = BySimilarity(Oracle({})).answer(ask_benchmark(task, items))
+    found = answered(Oracle({}), ask_benchmark(task, items))
     assert (len(found), len(found.missing)) == (32, 16)
     assert set(found.missing) == {item.id for item in items if item.picture is None}
-    nothing = BySimilarity(Oracle({})).answer(ask_benchmark(task, made.items_of("sea-vqa", folder)))
+    nothing = answered(Oracle({}), ask_benchmark(task, made.items_of("sea-vqa", folder)))
     assert (len(nothing), len(nothing.missing)) == (0, 48)
 
 
@@ -84,9 +88,7 @@ def test_the_prompt_is_that_of_the_language(cvqa):
 
 def test_the_right_answer_twice_is_right_twice(cvqa):
     twice = replace(cvqa[0], options=("a", "b", "a", "c"))
-    found = BySimilarity(oracle_of([twice])).answer(
-        ask_benchmark(made.benchmark("cvqa-english"), [twice])
-    )
+    found = answered(oracle_of([twice]), ask_benchmark(made.benchmark("cvqa-english"), [twice]))
     assert found.chance.tolist() == [1 / 2]
     assert found.correct.all()
 
@@ -102,7 +104,7 @@ def test_captions_are_found_both_ways(tmp_path, way):
     known = {item.picture: number for number, item in enumerate(items)}
     known |= {c: known[item.picture] for item in items for c in item.captions}
     asked = ask_benchmark(made.benchmark(f"xm3600-th-{way}"), items)
-    found = BySimilarity(Oracle(known)).answer(asked)
+    found = answered(Oracle(known), asked)
     assert found.correct.all()
     # Pictures 1, 3, 5, 7 have two captions.
     assert len(found) == (12 if way == "to-image" else 8)
@@ -115,7 +117,5 @@ def test_captions_are_found_both_ways(tmp_path, way):
 def test_one_caption_of_two_pictures_is_right_for_both(tmp_path):
     items = list(made.items_of("xm3600-th-to-image", made.write_xm3600(tmp_path)))
     items[2] = replace(items[2], captions=items[0].captions)
-    found = BySimilarity(Oracle({})).answer(
-        ask_benchmark(made.benchmark("xm3600-th-to-image"), items)
-    )
+    found = answered(Oracle({}), ask_benchmark(made.benchmark("xm3600-th-to-image"), items))
     assert found.chance.tolist().count(2 / 8) == 2

@@ -9,11 +9,14 @@ import pytest
 from click.testing import CliRunner
 
 from ggez_hub.cli.main import cli
-from ggez_hub.evaluation import embedders, likelihood
+from ggez_hub.evaluation.subjects import embedders, seeing
+from ggez_hub.evaluation.subjects.reading import read_choice
 from tests.evaluation import benchmarks as made
 from tests.evaluation.conftest import change
 from tests.evaluation.seers import write_seer
 from tests.evaluation.towers import SIGLIP, write_towers
+
+NAMES = {"ph": "philippines"}
 
 
 @pytest.fixture(scope="module")
@@ -92,29 +95,57 @@ def test_siglip_on_worldcuisines_and_xm3600(data, tmp_path):
     document = json.loads(result.stdout)
     assert document["ok"]
     assert document["scores"]["0"]["worldcuisines-dish/test"]["floor"] == pytest.approx(20)
-    assert document["scores"]["0"]["xm3600-th-to-image/test"]["n"] > 4
+    found = document["scores"]["0"]["xm3600-th-to-image/test"]
+    assert found["n"] > 4
+    rows = pq.read_table(tmp_path / "out" / "predictions.parquet").to_pylist()
+    ranks = [r["rank"] for r in rows if r["task"] == "xm3600-th-to-image" and r["split"] == "test"]
+    for depth in (5, 10):
+        share = 100 * sum(rank <= depth for rank in ranks) / len(ranks)
+        assert found[f"recall_at_{depth}"]["score"] == pytest.approx(share)
+    assert found["score"] < found["recall_at_5"]["score"] < found["recall_at_10"]["score"]
+    assert "recall_at_5" not in document["scores"]["0"]["worldcuisines-dish/test"]
     assert verify(tmp_path / "out").exit_code == 0
 
 
-def test_a_vlm_chooses_by_likelihood(data, tmp_path, monkeypatch):
+def test_a_vlm_chooses_by_likelihood_and_by_what_it_writes(data, tmp_path, monkeypatch):
     model = write_seer(tmp_path / "model", "llava")
-    asked = []
-    real = likelihood.LikelihoodModel.log_likelihoods
+    asked = {"log_likelihoods": [], "replies": []}
+    for name, seen in asked.items():
+        real = getattr(seeing.SeeingModel, name)
 
-    def counting(self, *question):
-        asked.append(question)
-        return real(self, *question)
+        def counting(self, questions, seen=seen, real=real):
+            seen.extend(questions)
+            return real(self, questions)
 
-    monkeypatch.setattr(likelihood.LikelihoodModel, "log_likelihoods", counting)
+        monkeypatch.setattr(seeing.SeeingModel, name, counting)
     result = run(model, data, tmp_path / "out", region="ph")
     assert result.exit_code == 0, result.output
     # CVQA's 60 questions in two languages, those of the region no second time; and SEA-VQA's.
-    assert len(asked) == len(set(asked)) == 2 * 60 + 22
-    header = json.loads((tmp_path / "out" / "results.json").read_text())["header"]
-    assert {task["metric"] for task in header["tasks"].values()} == {"choice_by_likelihood"}
+    for seen in asked.values():
+        assert len(seen) == len(set(seen)) == 2 * 60 + 22
+    content = json.loads((tmp_path / "out" / "results.json").read_text())
+    tasks = content["header"]["tasks"]
+    assert {name: task["metric"] for name, task in tasks.items() if name.startswith("sea-vqa")} == {
+        "sea-vqa": "choice_by_likelihood", "sea-vqa-by-generation": "choice_by_generation",
+    }  # fmt: skip
+    # The likelihood is what parity is computed of.
+    assert content["parity"]["test"]["scale"] == "choice_by_likelihood"
     rows = pq.read_table(tmp_path / "out" / "predictions.parquet").to_pylist()
-    assert all(len(row["log_likelihoods"]) == 4 for row in rows if row["rank"])
-    heritage = [row for row in rows if row["rank"] and row["task"] == "sea-vqa"]
+    written = [row for row in rows if row["task"].endswith("-by-generation") and row["rank"]]
+    assert len(written) == sum(row["rank"] > 0 for row in rows) / 2
+    assert all(row["raw"] is not None for row in written)
+    for row in written:
+        if row["task"].startswith("sea-vqa"):
+            country, number = row["item"].split("-")
+            options = [f"{letter} {int(number)} {NAMES[country]}" for letter in "abcd"]
+            pick = read_choice(row["raw"], options)
+            assert row["predicted"] == ("" if pick is None else options[pick])
+    score = content["scores"]["0"]["cvqa-local-by-generation/test"]
+    unread = [r for r in written if r["task"] == "cvqa-local-by-generation" and not r["predicted"]]
+    assert score["unparsed"] == sum(r["split"] == "test" for r in unread) > 0
+    rows = [row for row in rows if row["rank"] and not row["task"].endswith("-by-generation")]
+    assert all(len(row["log_likelihoods"]) == 4 for row in rows)
+    heritage = [row for row in rows if row["task"] == "sea-vqa"]
     assert heritage
     for row in heritage:
         likely = row["log_likelihoods"]

@@ -12,7 +12,8 @@ from PIL import Image
 
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.embedding import NotLoaded
-from ggez_hub.evaluation.likelihood import LikelihoodModel
+from ggez_hub.evaluation.subjects.generating import Posed
+from ggez_hub.evaluation.subjects.seeing import SeeingModel
 from ggez_hub.families import detect_family
 from tests.evaluation.benchmarks import png
 from tests.evaluation.seers import SEERS, write_reader, write_seer
@@ -20,8 +21,12 @@ from tests.evaluation.seers import SEERS, write_reader, write_seer
 OPTIONS = ("the dish 3", "a picture of what is shown in the answer", "is", "0123 0")
 
 
+def likelihoods(model, picture, prompt, options=OPTIONS):
+    return np.array(model.log_likelihoods([Posed(picture, prompt, tuple(options))])[0])
+
+
 def opened(folder):
-    return LikelihoodModel(folder, detect_family(folder))
+    return SeeingModel(folder, detect_family(folder))
 
 
 @pytest.fixture(scope="module", params=SEERS)
@@ -34,7 +39,7 @@ def test_a_score_is_the_loss_that_transformers_computes(seer):
     prompt = model.prompt("What is the dish?")
     assert "What is the dish?" in prompt
     assert prompt.endswith("ASSISTANT:")
-    mine = model.log_likelihoods(png(3), prompt, OPTIONS)
+    mine = likelihoods(model, png(3), prompt)
     theirs = transformers.AutoModelForImageTextToText.from_pretrained(seer).eval()
     processor = transformers.AutoProcessor.from_pretrained(seer)
     image = Image.open(io.BytesIO(png(3)))
@@ -55,26 +60,59 @@ def test_a_score_is_the_loss_that_transformers_computes(seer):
 def test_the_picture_and_the_question_decide(seer):
     model = opened(seer)
     prompt = model.prompt("What is the dish?")
-    first = model.log_likelihoods(png(3), prompt, OPTIONS)
+    first = likelihoods(model, png(3), prompt)
     assert first.shape == (4,)
     assert (first < 0).all()
-    assert not np.allclose(first, model.log_likelihoods(png(200), prompt, OPTIONS))
-    assert not np.allclose(first, model.log_likelihoods(png(3), model.prompt("What?"), OPTIONS))
+    assert not np.allclose(first, likelihoods(model, png(200), prompt))
+    assert not np.allclose(first, likelihoods(model, png(3), model.prompt("What?")))
 
 
 def test_an_option_does_not_depend_on_those_beside_it(seer):
     model = opened(seer)
     prompt = model.prompt("What is the dish?")
-    together = model.log_likelihoods(png(3), prompt, OPTIONS)
-    alone = [model.log_likelihoods(png(3), prompt, [option])[0] for option in OPTIONS]
+    together = likelihoods(model, png(3), prompt)
+    alone = [likelihoods(model, png(3), prompt, [option])[0] for option in OPTIONS]
     assert together == pytest.approx(alone, abs=1e-4)
+
+
+def questions(model, new_tokens=0):
+    """Prompts of different lengths, more than go through the model together."""
+    return [
+        Posed(png(n), model.prompt("What is " * (1 + n % 4)), OPTIONS[: 2 + n % 3], new_tokens)
+        for n in range(11)
+    ]
+
+
+def test_questions_of_a_batch_do_not_touch_each_other(seer):
+    model = opened(seer)
+    asked = questions(model)
+    for one, found in zip(asked, model.log_likelihoods(asked), strict=True):
+        assert found == pytest.approx(model.log_likelihoods([one])[0], abs=1e-4)
+
+
+def test_replies_are_those_of_transformers_one_by_one(seer):
+    model = opened(seer)
+    asked = questions(model, new_tokens=12)
+    theirs = transformers.AutoModelForImageTextToText.from_pretrained(seer).eval()
+    processor = transformers.AutoProcessor.from_pretrained(seer)
+    expected = []
+    for one in asked:
+        image = Image.open(io.BytesIO(one.picture))
+        inputs = processor(images=[image], text=[one.prompt], return_tensors="pt")
+        # The end that the tokenizer adds is not where a reply begins.
+        inputs = {n: v[:, :-1] if v.shape == inputs["input_ids"].shape else v for n, v in inputs.items()}  # fmt: skip
+        with torch.inference_mode():
+            tokens = theirs.generate(**inputs, max_new_tokens=12, do_sample=False)
+        expected.append(processor.tokenizer.decode(tokens[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True))  # fmt: skip
+    assert len(set(expected)) > 2
+    assert model.replies(asked) == expected
 
 
 def test_a_first_token_of_the_template_is_not_doubled(seer):
     model = opened(seer)
     prompt, image = model.prompt("What?"), Image.open(io.BytesIO(png(3)))
-    twice = model._inputs(image, f"[BOS]{prompt}")["input_ids"].tolist()
-    assert model._inputs(image, prompt)["input_ids"].tolist() == twice
+    twice = model._inputs([image], [f"[BOS]{prompt}"])["input_ids"].tolist()
+    assert model._inputs([image], [prompt])["input_ids"].tolist() == twice
 
 
 def test_a_model_without_a_chat_template_is_refused(tmp_path):

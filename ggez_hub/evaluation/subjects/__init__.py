@@ -1,0 +1,14 @@
+"""Models under test: one Protocol, and a module for each way in which models are asked.
+
+    base         what a model under test is        opening      which one a folder holds
+    similarity   models of embeddings              embedders    their libraries
+    generating   models that write                 seeing       those of transformers
+    reading      the option that a reply names
+
+Importing a module loads no torch; opening a model does.
+"""
+
+from ggez_hub.evaluation.subjects.base import Subject, Way
+from ggez_hub.evaluation.subjects.opening import way_of
+
+__all__ = ["Subject", "Way", "way_of"]

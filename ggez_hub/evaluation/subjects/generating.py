@@ -1,0 +1,95 @@
+"""Models that write, under test: multiple choice by likelihood, and by what they say.
+
+likelihood   the options are not shown; the score of one is how likely it is as the reply
+generation   the options are shown with letters, and the option that the reply names is the answer
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+
+from ggez_hub.evaluation.benchmark_questions import Asked
+from ggez_hub.evaluation.outcomes import Outcomes
+from ggez_hub.evaluation.subjects.base import once
+from ggez_hub.evaluation.subjects.reading import read_choice
+from ggez_hub.weights import digest_json
+
+
+@dataclass(frozen=True)
+class Posed:
+    """One question as a model gets it; `options` are those whose likelihood is asked.
+
+    new_tokens  how long a reply may be; 0 where none is asked for
+    """
+
+    picture: bytes
+    prompt: str
+    options: tuple[str, ...] = ()
+    new_tokens: int = 0
+
+
+class Writer(Protocol):
+    """A model that sees a picture, reads a question and writes."""
+
+    def prompt(self, question: str) -> str:
+        """The question as the model gets it, up to where its reply begins."""
+
+    def log_likelihoods(self, posed: Sequence[Posed]) -> Sequence[Sequence[float]]:
+        """The mean log-likelihood (natural, <= 0) of the tokens of each option of each question."""
+
+    def replies(self, posed: Sequence[Posed]) -> Sequence[str]:
+        """What it says to each question, by greedy decoding."""
+
+
+class Generating:
+    """A model that writes; it is asked a question once, in whatever tasks that stands."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self._known: dict[Posed, Any] = {}
+        self._methods: Mapping[str, Callable[[Asked], Outcomes]] = {
+            "likelihood": self._by_likelihood,
+            "generation": self._by_generation,
+        }
+
+    def answer(self, asked: Asked, method: str) -> Outcomes:
+        if asked.questions is None:
+            return asked.nothing
+        return replace(self._methods[method](asked), missing=asked.missing)
+
+    def _by_likelihood(self, asked: Asked) -> Outcomes:
+        assert asked.questions is not None  # noqa: S101 - answer() has looked
+        posed = [
+            Posed(c.item.picture or b"", self._writer.prompt(c.said), c.item.options)
+            for c in asked.choices
+        ]
+        known = once(posed, self._known, self._writer.log_likelihoods)
+        outcomes = asked.questions.scored(np.array([known[p] for p in posed], dtype=np.float64))
+        return _recorded(outcomes, posed)
+
+    def _by_generation(self, asked: Asked) -> Outcomes:
+        assert asked.questions is not None  # noqa: S101 - answer() has looked
+        posed = [
+            Posed(
+                c.item.picture or b"", self._writer.prompt(c.shown), new_tokens=asked.reply_tokens
+            )
+            for c in asked.choices
+        ]
+        known = once(posed, self._known, self._writer.replies)
+        replies = [known[p] for p in posed]
+        picks = [
+            read_choice(reply, c.item.options)
+            for reply, c in zip(replies, asked.choices, strict=True)
+        ]
+        return _recorded(asked.questions.chosen(picks), posed, raw=tuple(replies))
+
+
+def _recorded(outcomes: Outcomes, posed: Sequence[Posed], **more: Any) -> Outcomes:
+    """The outcomes with the prompt as the model got it."""
+    assert outcomes.details is not None  # noqa: S101 - benchmarks record them
+    prompts = tuple(digest_json(p.prompt) for p in posed)
+    return replace(outcomes, details=replace(outcomes.details, prompts=prompts, **more))
