@@ -13,8 +13,10 @@ from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.errors import UsageProblem
 
 if TYPE_CHECKING:
+    from ggez_hub.evaluation.answered import Answered
     from ggez_hub.evaluation.benchmark import Benchmark
     from ggez_hub.evaluation.benchmark_items import Pool
+    from ggez_hub.evaluation.subjects import UnderTest
     from ggez_hub.evaluation.suite import Prepared
     from ggez_hub.evaluation.task import Task
     from ggez_hub.hub import Hub
@@ -52,6 +54,12 @@ FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
     default=None,
     help="Pictures that a data set names by address, each file named by the address' sha256.",
 )
+@click.option(
+    "--cache/--no-cache",
+    "cached",
+    default=True,
+    help="Answers are kept in the user's cache, and none is computed twice.",
+)
 @click.option("--alpha", "given_alpha", type=float, default=None, help="Instead of KOF's.")
 @hub_option
 @output_options
@@ -63,6 +71,7 @@ def eval_command(
     include: tuple[Path, ...],
     data: Path | None,
     pictures: Path | None,
+    cached: bool,
     given_alpha: float | None,
     hub: str,
     out: Output,
@@ -70,12 +79,14 @@ def eval_command(
     """Measure a model on real benchmarks, for a region: scores, parity, and every answer.
 
     MODEL is a folder or `org/name@revision`: an embedding model (open_clip; CLIP or SigLIP of
-    transformers) or a vision-language model of transformers. `ggez-hub verify DIR` recomputes every figure of the results.
+    transformers) or a vision-language model of transformers. `ggez-hub verify DIR` recomputes every
+    figure of the results.
     """
     from ggez_hub.cards import alpha_record
     from ggez_hub.cli.verify import show_scores
+    from ggez_hub.evaluation.answered import InMemory
     from ggez_hub.evaluation.benchmark_items import Pool
-    from ggez_hub.evaluation.subjects import way_of
+    from ggez_hub.evaluation.subjects import model_in
     from ggez_hub.evaluation.suite import evaluate
     from ggez_hub.families import detect_family
     from ggez_hub.hubs import connect
@@ -86,25 +97,34 @@ def eval_command(
     factor = alpha(region) if given_alpha is None else Alpha.from_user(given_alpha, region)
     with connect(hub, quiet=out.quiet) as server:
         folder = model_folder(model, Path(), server)
-        family = detect_family(folder)
-        source = _Data(server, data, pictures, way_of(family).methods, Pool())
+        subject = model_in(folder, detect_family(folder))
+        source = _Data(server, data, pictures, subject.methods, Pool())
         prepared = [(task.id, source.prepare(task, region)) for task in tasks]
     if empty := [name for name, found in prepared if not found]:
         out.note(f"Left out, without items of {region.id}: {', '.join(empty)}")
     with out.progress("steps") as progress:
         bar = progress.add_task("asking", total=None)
         evidence = evaluate(
-            folder,
-            family,
+            subject,
             [task for _, found in prepared for task in found],
             region,
             alpha_record(factor),
             target,
+            known=_known if cached else lambda _: InMemory(),
             trained_on=trained_on(folder),
             progress=lambda done, total: progress.update(bar, completed=done, total=total),
         )
     _tell(target, out)
     show_scores(evidence.place, out)
+
+
+def _known(model: UnderTest) -> Answered:
+    """The answers of a model in the user's cache, as computed by what is installed here."""
+    from ggez_hub.evaluation.answered import answers_of
+    from ggez_hub.evaluation.subjects.opening import engine
+    from ggez_hub.weights import digest_json
+
+    return answers_of(digest_json({"model": model.digest, "engine": engine()}))
 
 
 def _tasks(suites: tuple[str, ...], include: tuple[Path, ...]) -> list[Benchmark | Task]:

@@ -15,7 +15,7 @@
     benchmark    data sets of others, as YAML   loaders       one for each shape of them
     benchmark_items   what was read, checked    benchmark_questions   what is asked of it
     subjects     models under test              suite         a model asked for a region
-    scales       which metric parity is of
+    scales       which metric parity is of      answered      answers that are known already
     report       one page of it all
     paper        the paper's tables rechecked   plot          the picture of the trade-off
 

@@ -8,18 +8,19 @@ others have theirs after it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ggez_hub.cards import AlphaRecord
 from ggez_hub.errors import UsageProblem
+from ggez_hub.evaluation.answered import Answered, InMemory
 from ggez_hub.evaluation.benchmark import SPLITS, Benchmark
 from ggez_hub.evaluation.benchmark_items import Folders, read_contents
 from ggez_hub.evaluation.benchmark_questions import Asked, ask_benchmark
 from ggez_hub.evaluation.evidence import Evidence, TaskRecord
 from ggez_hub.evaluation.grid import Progress
-from ggez_hub.evaluation.identity import beta_key, model_digests
+from ggez_hub.evaluation.identity import beta_key
 from ggez_hub.evaluation.items import read_items
 from ggez_hub.evaluation.leakage import refuse_leaks
 from ggez_hub.evaluation.loaders import Item
@@ -28,15 +29,11 @@ from ggez_hub.evaluation.predictions import read_predictions, write_predictions
 from ggez_hub.evaluation.questions import ask
 from ggez_hub.evaluation.recording import recorded
 from ggez_hub.evaluation.results import write_results
-from ggez_hub.evaluation.subjects import Subject, way_of
+from ggez_hub.evaluation.subjects import Subject, UnderTest
 from ggez_hub.evaluation.sweep import WORK, TrainedOn
 from ggez_hub.evaluation.task import Task
-from ggez_hub.families import Family
 from ggez_hub.regions import Region, find_region
 from ggez_hub.weights import digest_json, sha256_file
-
-# A model as it is: nothing is scaled.
-BETA = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,35 +123,34 @@ def prepare_task(task: Task, folder: Path, region: Region, revision: str) -> tup
 
 
 def evaluate(
-    model: Path,
-    family: Family,
+    model: UnderTest,
     tasks: Sequence[Prepared],
     region: Region,
     alpha: AlphaRecord,
     out: Path,
     *,
+    known: Callable[[UnderTest], Answered] = lambda _: InMemory(),
     trained_on: TrainedOn = "unknown",
     evaluator: str = "unknown",
     progress: Progress | None = None,
 ) -> Evidence:
-    """Ask the model in a folder every task and write a results folder `out`.
+    """Ask a model every task and write a results folder `out`.
 
-    Raises Leaked for a task that it was trained on, UsageProblem for no tasks or a folder with
-    something else, and what opening the model raises.
+    `known` gives the answers of the model that are there already. Raises Leaked for a task that it
+    was trained on, UsageProblem for no tasks or a folder with something else, and what opening the
+    model raises.
     """
     if not tasks:
         raise UsageProblem(f"the suite has no items for {region.id}", "Choose another suite.")
-    way = way_of(family)
-    if not way.searches and (lost := [task.id for task in tasks if not task.is_choice]):
+    if not model.searches and (lost := [task.id for task in tasks if not task.is_choice]):
         raise UsageProblem(
             f"a generating model cannot search among pictures or texts: {', '.join(lost)}",
             "Choose suites of multiple choice, or an embedding model.",
         )
     refuse_leaks({task.id: task.record.dataset for task in tasks}, trained_on)
-    models = model_digests(model, None, family, [BETA])
     key = digest_json(
         {
-            "models": models,
+            "models": {beta_key(model.beta): model.digest},
             "region": region.id,
             "tasks": {task.id: task.record.digests for task in tasks},
         }
@@ -172,9 +168,9 @@ def evaluate(
         place = kept / f"{task.id}.parquet"
         if not place.is_file():
             # The model is opened for the first task that is not known.
-            subject = subject or way.open(model, family)
+            subject = subject or model.open(known(model))
             found = {
-                Cell(BETA, task.id, s): subject.answer(asked, task.method)
+                Cell(model.beta, task.id, s): subject.answer(asked, task.method)
                 for s, asked in task.asked.items()
             }
             write_predictions(place, found)
@@ -188,7 +184,7 @@ def evaluate(
         "data": trained_on if trained_on == "unknown" else list(trained_on),
         "measured_by": "self",
         "evaluator": evaluator,
-        "models": {beta_key(BETA): models[beta_key(BETA)]},
+        "models": {beta_key(model.beta): model.digest},
     }
     return write_results(out, header, outcomes)
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from ggez_hub.evaluation.answered import InMemory
 from ggez_hub.evaluation.benchmark_questions import ask_benchmark
 from ggez_hub.evaluation.items import BadItems
 from ggez_hub.evaluation.scores import score_of
@@ -15,7 +16,7 @@ from tests.evaluation import benchmarks as made
 
 
 def answered(embedder, asked):
-    return BySimilarity(embedder).answer(asked, "similarity")
+    return BySimilarity(embedder, InMemory()).answer(asked, "similarity")
 
 
 class Oracle:

@@ -212,3 +212,27 @@ def test_what_cannot_be_asked_is_one_error(base, data, tmp_path, change, code, p
     assert result.exit_code == code, result.output
     assert problem in result.output
     assert not (tmp_path / "out").exists()
+
+
+def test_answers_are_shared_by_runs_unless_they_are_not_wanted(data, tmp_path, monkeypatch):
+    model = write_seer(tmp_path / "model", "llava")
+    asked = []
+    real = seeing.SeeingModel.replies
+
+    def counting(self, questions):
+        asked.extend(questions)
+        return real(self, questions)
+
+    monkeypatch.setattr(seeing.SeeingModel, "replies", counting)
+
+    def answers(name, *more):
+        asked.clear()
+        result = run(model, data, tmp_path / name, *more, suites=("sea-vqa",), region="sg")
+        assert result.exit_code == 0, result.output
+        rows = pq.read_table(tmp_path / name / "predictions.parquet").to_pylist()
+        return len(asked), [row for row in rows if row["task"].startswith("sea-vqa")]
+
+    first = answers("first")
+    assert first[0] == 22
+    assert answers("second") == (0, first[1])
+    assert answers("third", "--no-cache") == first

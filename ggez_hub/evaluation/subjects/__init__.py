@@ -8,7 +8,7 @@
 Importing a module loads no torch; opening a model does.
 """
 
-from ggez_hub.evaluation.subjects.base import Subject, Way
-from ggez_hub.evaluation.subjects.opening import way_of
+from ggez_hub.evaluation.subjects.base import Subject, UnderTest
+from ggez_hub.evaluation.subjects.opening import model_in
 
-__all__ = ["Subject", "Way", "way_of"]
+__all__ = ["Subject", "UnderTest", "model_in"]

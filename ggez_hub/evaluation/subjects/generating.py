@@ -6,15 +6,16 @@ generation   the options are shown with letters, and the option that the reply n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 
+from ggez_hub.evaluation.answered import Answered, once
 from ggez_hub.evaluation.benchmark_questions import Asked
 from ggez_hub.evaluation.outcomes import Outcomes
-from ggez_hub.evaluation.subjects.base import once
 from ggez_hub.evaluation.subjects.reading import read_choice
 from ggez_hub.weights import digest_json
 
@@ -30,6 +31,12 @@ class Posed:
     prompt: str
     options: tuple[str, ...] = ()
     new_tokens: int = 0
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of all of it."""
+        image = hashlib.sha256(self.picture).hexdigest()
+        return digest_json([image, self.prompt, list(self.options), self.new_tokens])
 
 
 class Writer(Protocol):
@@ -48,9 +55,9 @@ class Writer(Protocol):
 class Generating:
     """A model that writes; it is asked a question once, in whatever tasks that stands."""
 
-    def __init__(self, writer: Writer) -> None:
+    def __init__(self, writer: Writer, known: Answered) -> None:
         self._writer = writer
-        self._known: dict[Posed, Any] = {}
+        self._known = known
         self._methods: Mapping[str, Callable[[Asked], Outcomes]] = {
             "likelihood": self._by_likelihood,
             "generation": self._by_generation,
@@ -67,8 +74,8 @@ class Generating:
             Posed(c.item.picture or b"", self._writer.prompt(c.said), c.item.options)
             for c in asked.choices
         ]
-        known = once(posed, self._known, self._writer.log_likelihoods)
-        outcomes = asked.questions.scored(np.array([known[p] for p in posed], dtype=np.float64))
+        scores = self._answers(posed, self._writer.log_likelihoods)
+        outcomes = asked.questions.scored(np.array(scores, dtype=np.float64))
         return _recorded(outcomes, posed)
 
     def _by_generation(self, asked: Asked) -> Outcomes:
@@ -79,13 +86,19 @@ class Generating:
             )
             for c in asked.choices
         ]
-        known = once(posed, self._known, self._writer.replies)
-        replies = [known[p] for p in posed]
+        replies = self._answers(posed, self._writer.replies)
         picks = [
             read_choice(reply, c.item.options)
             for reply, c in zip(replies, asked.choices, strict=True)
         ]
         return _recorded(asked.questions.chosen(picks), posed, raw=tuple(replies))
+
+    def _answers(
+        self, posed: Sequence[Posed], ask: Callable[[list[Posed]], Iterable[Any]]
+    ) -> list[Any]:
+        keys = [p.digest for p in posed]
+        known = once(dict(zip(keys, posed, strict=True)), self._known, ask)
+        return [known[key] for key in keys]
 
 
 def _recorded(outcomes: Outcomes, posed: Sequence[Posed], **more: Any) -> Outcomes:
