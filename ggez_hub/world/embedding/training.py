@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from ggez_hub.world.concepts import LANGUAGES
 from ggez_hub.world.embedding.model import encode_features, encode_text
+from ggez_hub.world.schedule import Schedule
 
 REGIONAL_LANGUAGES = LANGUAGES[1:]
 
@@ -32,21 +33,12 @@ TARGET_MODULES = ("c_fc", "c_proj", "token_embedding")
 
 
 @dataclass(frozen=True)
-class Schedule:
-    """AdamW with a linear warm-up and a cosine decay to zero."""
-
-    steps: int
-    batch_size: int
-    learning_rate: float
-    warmup: int = 50
-    weight_decay: float = 0.1
-
-
-@dataclass(frozen=True)
 class BaseRecipe:
     """How the base is trained."""
 
-    schedule: Schedule = Schedule(steps=1600, batch_size=342, learning_rate=2e-3)
+    schedule: Schedule = field(
+        default_factory=lambda: Schedule(steps=1600, batch_size=342, learning_rate=2e-3)
+    )
     shares: Mapping[str, float] = field(
         default_factory=lambda: {
             "en": 0.90,
@@ -84,12 +76,6 @@ class Material:
     features: Tensor
     tokens: Mapping[str, Tensor]
     present: Mapping[str, Tensor]
-
-
-def use_one_thread() -> None:
-    """Make what follows reproducible: sums are always taken in the same order."""
-    torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)
 
 
 def train_base(model: Any, material: Material, recipe: BaseRecipe, seed: int) -> None:
@@ -148,7 +134,7 @@ def _fit(
         batch, queue = queue[: schedule.batch_size], queue[schedule.batch_size :]
         features, tokens = _draw(material, batch, shares, rng)
         for group in optimiser.param_groups:
-            group["lr"] = schedule.learning_rate * _rate(step, schedule)
+            group["lr"] = schedule.rate(step)
         loss = loss_of(
             encode_features(model, features), encode_text(model, tokens), model.logit_scale.exp()
         )
@@ -178,11 +164,3 @@ def _draw(
         [material.tokens[languages[choice]][row] for choice, row in zip(chosen, batch, strict=True)]
     )
     return material.features[rows, torch.from_numpy(views)], tokens
-
-
-def _rate(step: int, schedule: Schedule) -> float:
-    if step < schedule.warmup:
-        return (step + 1) / schedule.warmup
-    return 0.5 * (
-        1 + math.cos(math.pi * (step - schedule.warmup) / (schedule.steps - schedule.warmup))
-    )
