@@ -48,6 +48,7 @@ COMMANDS = {
         "sweep",
         "Measure a model over the grid of beta and choose beta, without writing merged models.",
     ),
+    "train": Entry("train", "Fine-tune a base to an adapter of a region, with its card."),
     "verify": Entry(
         "verify", "Check a pulled folder against its lock, or scores against predictions."
     ),

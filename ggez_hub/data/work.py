@@ -13,20 +13,15 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from ggez_hub.data.tally import Tally
-from ggez_hub.errors import GgezError
+from ggez_hub.running import held
 
 Stage = Literal["screened", "kept"]
-
-
-class Running(GgezError):
-    """Another process filters into the same folder."""
 
 
 @dataclass(frozen=True)
@@ -94,18 +89,9 @@ def container(out: Path) -> Path:
     return out.with_name(f".{out.name}.partial")
 
 
-@contextmanager
-def alone(out: Path) -> Iterator[None]:
+def alone(out: Path) -> AbstractContextManager[None]:
     """Hold `out` for this process until it ends, however it ends; raises Running."""
-    from filelock import FileLock, Timeout
-
-    container(out).mkdir(parents=True, exist_ok=True)
-    lock = FileLock(container(out) / "lock", timeout=0)
-    try:
-        with lock:
-            yield
-    except Timeout:
-        raise Running(f"another process filters into {out}", "Wait for it, or stop it.") from None
+    return held(container(out), out)
 
 
 def clear(out: Path) -> None:

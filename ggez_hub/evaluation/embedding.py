@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ggez_hub.errors import GgezError, UsageProblem
+from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.extras import require
 from ggez_hub.families import Family
+from ggez_hub.families.loading import NotLoaded
 from ggez_hub.merging.adapters import open_delta
 from ggez_hub.merging.deltas import Delta, WeightIndex
 from ggez_hub.merging.merge import require_engine
@@ -29,10 +30,6 @@ IMAGE_TOWER = "visual."
 TEMPERATURE = frozenset({"logit_scale", "logit_bias"})
 # Small, so that a convolution's activations stay in a processor's cache.
 BATCH = 32
-
-
-class NotLoaded(GgezError):
-    """The library does not compute with the weights that the folder holds."""
 
 
 class EmbeddingModel:

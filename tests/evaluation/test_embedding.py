@@ -11,8 +11,9 @@ import torch
 from safetensors.torch import load_file
 
 from ggez_hub.errors import UsageProblem
-from ggez_hub.evaluation.embedding import EmbeddingModel, NotLoaded
+from ggez_hub.evaluation.embedding import EmbeddingModel
 from ggez_hub.families import get_family
+from ggez_hub.families.loading import NotLoaded
 from ggez_hub.merging import Adapter, merge
 from ggez_hub.merging.methods import NotFinite
 from tests.evaluation.conftest import COLOURS, square

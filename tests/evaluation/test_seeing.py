@@ -11,10 +11,10 @@ import transformers
 from PIL import Image
 
 from ggez_hub.errors import UsageProblem
-from ggez_hub.evaluation.embedding import NotLoaded
 from ggez_hub.evaluation.subjects.generating import Posed
 from ggez_hub.evaluation.subjects.seeing import SeeingModel
 from ggez_hub.families import detect_family
+from ggez_hub.families.loading import NotLoaded
 from tests.evaluation.benchmarks import png
 from tests.evaluation.seers import SEERS, write_reader, write_seer
 

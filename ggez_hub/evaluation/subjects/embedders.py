@@ -14,16 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ggez_hub.errors import UsageProblem
-from ggez_hub.evaluation.embedding import BATCH, EmbeddingModel, NotLoaded
+from ggez_hub.evaluation.embedding import BATCH, EmbeddingModel
 from ggez_hub.evaluation.extras import require
 from ggez_hub.families import Family
+from ggez_hub.families.loading import open_model, open_processing
 from ggez_hub.merging.merge import require_engine
 
 if TYPE_CHECKING:
     import torch
 
 
-VOCABULARIES = ("tokenizer.json", "vocab.json", "vocab.txt", "spiece.model", "tokenizer.model")
 # What text towers take of what tokenizers give.
 TEXT_INPUTS = ("input_ids", "attention_mask")
 
@@ -53,34 +53,12 @@ class TransformersEmbedder:
         require_engine()
         require("transformers", "PIL")
         import torch
-        import transformers
 
         family.layout(folder)
-        if not any((folder / name).is_file() for name in VOCABULARIES):
-            # transformers would make up a tokenizer without words, and say nothing.
-            raise NotLoaded(
-                f"{folder} holds no tokenizer", f"It should hold one of {', '.join(VOCABULARIES)}."
-            )
-        try:
-            self._model, report = transformers.AutoModel.from_pretrained(
-                folder,
-                dtype=torch.float32,
-                local_files_only=True,
-                trust_remote_code=False,
-                use_safetensors=True,
-                output_loading_info=True,
-            )
-            self._images = transformers.AutoImageProcessor.from_pretrained(
-                folder, local_files_only=True, trust_remote_code=False
-            )
-            self._words = transformers.AutoTokenizer.from_pretrained(
-                folder, local_files_only=True, trust_remote_code=False
-            )
-        except (OSError, RuntimeError, ValueError, KeyError, ImportError) as error:
-            raise NotLoaded(f"transformers cannot load {folder}: {error}") from error
-        if lost := sorted(report["missing_keys"]):
-            raise NotLoaded(f"{folder} lacks weights of the model: {', '.join(lost[:3])}")
-        self._model.eval().requires_grad_(False)
+        self._words = open_processing(folder, "AutoTokenizer")
+        self._images = open_processing(folder, "AutoImageProcessor")
+        self._model = open_model(folder, "AutoModel", torch.float32)
+        self._model.requires_grad_(False)
         self._length: int = self._model.config.text_config.max_position_embeddings
 
     def encode_pictures(self, pictures: Sequence[bytes]) -> NDArray[np.float32]:

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ggez_hub.errors import UsageProblem
-from ggez_hub.evaluation.embedding import NotLoaded
 from ggez_hub.evaluation.extras import require
 from ggez_hub.evaluation.subjects.generating import Posed
 from ggez_hub.families import Family
+from ggez_hub.families.loading import NotLoaded, open_model, open_processing
 from ggez_hub.families.vlm import SEES
 from ggez_hub.merging.merge import require_engine
 
@@ -53,27 +53,12 @@ class SeeingModel:
         require_engine()
         require("transformers", "PIL")
         import torch
-        import transformers
 
         if family.layout(folder).loader != SEES:
             raise UsageProblem(f"{folder} holds a model that sees no pictures")
         gpu = torch.cuda.is_available()
-        try:
-            self._model, report = transformers.AutoModelForImageTextToText.from_pretrained(
-                folder,
-                dtype="auto" if gpu else torch.float32,
-                local_files_only=True,
-                trust_remote_code=False,
-                use_safetensors=True,
-                output_loading_info=True,
-            )
-            self._processor = transformers.AutoProcessor.from_pretrained(
-                folder, local_files_only=True, trust_remote_code=False
-            )
-        except (OSError, RuntimeError, ValueError, KeyError, ImportError) as error:
-            raise NotLoaded(f"transformers cannot load {folder}: {error}") from error
-        if lost := sorted(report["missing_keys"]):
-            raise NotLoaded(f"{folder} lacks weights of the model: {', '.join(lost[:3])}")
+        self._model = open_model(folder, SEES, "auto" if gpu else torch.float32)
+        self._processor = open_processing(folder, "AutoProcessor")
         if not getattr(self._processor, "chat_template", None):
             raise NotLoaded(
                 f"{folder} has no chat template: how to ask it is not known",
@@ -85,7 +70,7 @@ class SeeingModel:
         words.pad_token = words.pad_token or words.eos_token
         self._cuts = "logits_to_keep" in inspect.signature(self._model.forward).parameters
         self._device = torch.device("cuda" if gpu else "cpu")
-        self._model.eval().requires_grad_(False).to(self._device)
+        self._model.requires_grad_(False).to(self._device)
 
     def prompt(self, question: str) -> str:
         """The question as the model gets it, up to where its reply begins."""

@@ -1,0 +1,98 @@
+"""`train`: from a training set to an adapter with its card."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import click
+
+from ggez_hub.cli.output import Output, hub_option, output_options
+from ggez_hub.errors import UsageProblem
+
+if TYPE_CHECKING:
+    from ggez_hub.registry.merge_inputs import Source
+    from ggez_hub.training.loop import Report
+    from ggez_hub.training.recipe import TrainRecipe
+    from ggez_hub.training.run import Trained
+
+FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+
+
+@click.command("train")
+@click.argument("recipe", type=FILE)
+@click.option("-o", "--out", "target", type=click.Path(path_type=Path), help="A new folder.")
+@hub_option
+@output_options
+def train_command(recipe: Path, target: Path | None, hub: str, out: Output) -> None:
+    """Fine-tune a base to an adapter of a region, with its card.
+
+    RECIPE is YAML with `kind: train`. It can be stopped and run again: it goes on from its last
+    state. `accelerate launch -m ggez_hub train ...` takes several devices.
+    """
+    from ggez_hub.training.job import Job, read_training
+    from ggez_hub.training.run import train
+
+    asked = read_training(recipe)
+    if target is None:
+        raise UsageProblem("where should it be written?", "Give a new folder with -o.")
+    with (
+        base_of(asked, recipe.parent, hub, quiet=out.quiet) as base,
+        out.progress("steps") as progress,
+    ):
+        bar = progress.add_task("reading", total=None)
+
+        def did(stage: str, report: Report) -> None:
+            said = f"{stage}, loss {report.loss:.4g}"
+            progress.update(bar, description=said, completed=report.step, total=report.steps)
+
+        done = train(Job(asked, recipe.parent, base), target, did=did)
+    _tell(done, out)
+
+
+@contextmanager
+def base_of(asked: TrainRecipe, here: Path, hub: str, *, quiet: bool) -> Iterator[Source]:
+    """The base of a recipe on this machine; one of a hub is fetched into the cache.
+
+    Raises BadRecipe for a place that is neither, and what fetching raises.
+    """
+    from ggez_hub.hubs import connect
+    from ggez_hub.recipe_file import BadRecipe
+    from ggez_hub.registry.merge_inputs import Source, fetch_base, on_disk
+    from ggez_hub.registry.merge_recipe import repository
+
+    place = here / Path(asked.base).expanduser()
+    if place.is_dir():
+        found = on_disk(place)
+        if asked.base_repo is not None:
+            named = repository(asked.base_repo)
+            assert named is not None  # noqa: S101 - the recipe has checked how it is written
+            found = Source(found.path, found.given, *named, found.readme)
+        yield found
+        return
+    named = repository(asked.base)
+    if named is None:
+        raise BadRecipe(
+            f"base: {asked.base!r} is neither a folder in {here} nor a repository at a revision",
+            "Write a path relative to the recipe, or org/name@revision.",
+        )
+    with TemporaryDirectory(prefix="ggez-hub-") as staging, connect(hub, quiet=quiet) as server:
+        yield fetch_base(server, *named, Path(staging) / "base", asked.family, asked.variant)
+
+
+def _tell(done: Trained, out: Output) -> None:
+    record = done.record
+    losses = record["losses"]
+    out.line(
+        f"{done.out}: {record['trained_parameters']:,} parameters, {record['steps']:,} steps, "
+        f"{record['examples']:,} examples"
+        + (f", loss {losses[0][1]:.4g} to {losses[-1][1]:.4g}" if losses else "")
+    )
+    if record["validations"]:
+        step, loss = min(record["validations"], key=lambda pair: pair[1])
+        out.line(f"lowest validation loss {loss:.4g}, at step {step}")
+    out.line(f"Publish it: ggez-hub publish {done.out} --repo ORG/NAME")
+    out.document({"out": str(done.out), **record})

@@ -1,0 +1,66 @@
+"""Models of transformers and what feeds them, opened from local files that are strangers'.
+
+No code of the repository, no pickle, nothing made up: what the folder lacks is an error.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ggez_hub.errors import GgezError
+
+if TYPE_CHECKING:
+    import torch
+
+VOCABULARIES = ("tokenizer.json", "vocab.json", "vocab.txt", "spiece.model", "tokenizer.model")
+# What transformers raises for a folder that it cannot read.
+BROKEN = (OSError, RuntimeError, ValueError, KeyError, ImportError)
+
+
+class NotLoaded(GgezError):
+    """The library does not compute with the weights that the folder holds."""
+
+
+def open_model(folder: Path, auto: str, dtype: torch.dtype | str) -> Any:
+    """The model that the Auto class named `auto` loads, in evaluation mode.
+
+    `dtype` is as transformers takes it: "auto" is the one that is stored. Raises NotLoaded where
+    transformers cannot load the folder, or would make weights up.
+    """
+    import transformers
+
+    try:
+        model, report = getattr(transformers, auto).from_pretrained(
+            folder,
+            dtype=dtype,
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            output_loading_info=True,
+        )
+    except BROKEN as error:
+        raise NotLoaded(f"transformers cannot load {folder}: {error}") from error
+    if lost := sorted(report["missing_keys"]):
+        raise NotLoaded(f"{folder} lacks weights of the model: {', '.join(lost[:3])}")
+    return model.eval()
+
+
+def open_processing(folder: Path, auto: str) -> Any:
+    """The processor, image processor or tokenizer that the Auto class named `auto` loads.
+
+    Raises NotLoaded where there is none: of a tokenizer transformers would make one up that has no
+    words, and say nothing.
+    """
+    import transformers
+
+    if auto == "AutoTokenizer" and not any((folder / name).is_file() for name in VOCABULARIES):
+        raise NotLoaded(
+            f"{folder} holds no tokenizer", f"It should hold one of {', '.join(VOCABULARIES)}."
+        )
+    try:
+        return getattr(transformers, auto).from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
+    except BROKEN as error:
+        raise NotLoaded(f"transformers cannot load {folder}: {error}") from error

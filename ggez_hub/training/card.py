@@ -1,0 +1,168 @@
+"""The card of what was trained: everything that a run knows of itself."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ggez_hub import __version__
+from ggez_hub.cards import AdapterCard, CardDocument, alpha_record
+from ggez_hub.cards.document import parse_card, render_card, split_front_matter
+from ggez_hub.cards.hub_keys import with_hub_keys
+from ggez_hub.cards.schema import SCHEMA_VERSION, DataFilter
+from ggez_hub.families import get_family
+from ggez_hub.regions import alpha, find_region
+from ggez_hub.registry.adapter_files import files_on_disk
+from ggez_hub.registry.merge_inputs import Source
+from ggez_hub.training.checkpoint import Progress
+from ggez_hub.training.recipe import SAID, TrainRecipe
+
+UNKNOWN = "unknown"
+LIBRARIES = ("torch", "transformers", "diffusers", "open_clip_torch", "peft", "accelerate")
+# What of a recipe is no hyper-parameter: it stands elsewhere on the card, or says nothing of a run.
+ELSEWHERE = SAID | {
+    "kind", "family", "region", "base", "data", "validation", "method", "seed", "workers",
+    "trackio",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Made:
+    """A finished run: its recipe and base, the data's origin, and how it went.
+
+    base     with repository and commit
+    weights  the sha256s of the base's weight files
+    trained  how many numbers were trained
+    """
+
+    recipe: TrainRecipe
+    base: Source
+    weights: Mapping[str, str]
+    origin: DataFilter
+    languages: Sequence[str]
+    examples: int
+    trained: int
+    steps: int
+    progress: Progress
+
+
+def write_card(made: Made, folder: Path) -> None:
+    """Write README.md beside the weights in `folder`; raises BadCard."""
+    (folder / "README.md").write_text(render_card(card_of(made, folder)), encoding="utf-8")
+
+
+def card_of(made: Made, folder: Path) -> CardDocument:
+    """The card of the weights in `folder`, of level reproducible if the base's commit is known."""
+    recipe, files = made.recipe, files_on_disk(folder)
+    region = find_region(recipe.region)
+    revision = made.base.revision or "main"
+    card = AdapterCard.model_validate(
+        {
+            "schema_version": SCHEMA_VERSION,
+            "level": "declared" if revision == "main" else "reproducible",
+            "family": recipe.family,
+            "kind": "lora" if recipe.method == "lora" else "finetune",
+            "region": region.id,
+            "languages": list(recipe.languages or made.languages) or UNKNOWN,
+            "adapts": list(recipe.adapts) if recipe.adapts else UNKNOWN,
+            "base": {"repo": made.base.repo, "revision": revision, "weights": dict(made.weights)},
+            "trained_on": "base",
+            "data_filter": made.origin.model_dump(),
+            "data_rights": recipe.data_rights.model_dump() if recipe.data_rights else UNKNOWN,
+            "alpha": alpha_record(alpha(region)).model_dump(),
+            "training": {
+                "method": method_of(recipe),
+                "hyper_parameters": hyper_parameters(made),
+                "seed": recipe.seed,
+                "versions": versions(),
+            },
+            "curve": UNKNOWN,
+            "files": {path: record.model_dump() for path, record in sorted(files.files.items())},
+            "status": {"state": "active"},
+            "published_by": UNKNOWN,
+            "registered_by": UNKNOWN,
+            "summary": dict(recipe.summary or {"en": _summary(made, region.name)}),
+        }
+    )
+    base_front = split_front_matter(made.base.readme)[0]
+    layout_library = get_family(recipe.family).layout(made.base.path).library
+    front = {
+        "base_model": made.base.repo,
+        "library_name": files.library or layout_library,
+        "pipeline_tag": base_front.get("pipeline_tag"),
+        "license": recipe.license,
+    }
+    known = {key: value for key, value in front.items() if value}
+    document = CardDocument(card, with_hub_keys(card, known), _prose(made, card))
+    # What is written must be what is read.
+    return parse_card(render_card(document), str(folder))
+
+
+def method_of(recipe: TrainRecipe) -> str:
+    """How the weights were trained, in a line."""
+    what = "LoRA by PEFT" if recipe.method == "lora" else "all weights"
+    return f"{what}, AdamW with linear decay, by ggez-hub train"
+
+
+def hyper_parameters(made: Made) -> dict[str, Any]:
+    """The recipe's figures under flat names, and what came of them."""
+    plain = made.recipe.model_dump(mode="json", exclude=ELSEWHERE, exclude_none=True)
+    if made.recipe.method == "lora":
+        plain["lora"] = made.recipe.adapter.model_dump(mode="json", exclude_none=True)
+    flat = dict(_flat(plain))
+    return {
+        **flat,
+        "examples": made.examples,
+        "steps": made.progress.step,
+        "steps_planned": made.steps,
+        "trained_parameters": made.trained,
+    }
+
+
+def versions() -> dict[str, str]:
+    """The versions of what computes."""
+    found = {"ggez-hub": __version__, "python": platform.python_version()}
+    for name in LIBRARIES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    found: list[tuple[str, Any]] = []
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            found += _flat(value, f"{name}.")
+        else:
+            found.append((name, [str(v) for v in value] if isinstance(value, list) else value))
+    return found
+
+
+def _summary(made: Made, region: str) -> str:
+    what = "A LoRA" if made.recipe.method == "lora" else "A fine-tune"
+    return f"{what} for {made.base.repo}, adapted to {region}."
+
+
+def _prose(made: Made, card: AdapterCard) -> str:
+    recipe, progress = made.recipe, made.progress
+    lines = [
+        f"# {recipe.title or card.summary.get('en', 'An adapter')}",
+        "",
+        card.summary.get("en", ""),
+        "",
+        f"Trained by ggez-hub on {made.examples:,} examples: {progress.step:,} steps of "
+        f"{recipe.batch_size}, {made.trained:,} parameters.",
+    ]
+    if progress.losses:
+        lines += ["", f"Training loss {progress.losses[-1][1]:.4g} at the end."]
+    if progress.best is not None:
+        lines += ["", f"Validation loss {progress.best:.4g}, lowest at step {progress.best_step}."]
+    lines += ["", "Its scores are not measured yet: `ggez-hub sweep` and `ggez-hub eval` do that."]
+    return "\n".join(lines) + "\n"

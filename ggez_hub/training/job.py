@@ -1,0 +1,116 @@
+"""A recipe with its base: what can be seen of a run before anything is loaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from ggez_hub.families import Family, Layout, get_family
+from ggez_hub.families.skeleton import module_tree
+from ggez_hub.merging.deltas import WeightIndex
+from ggez_hub.recipe_file import BadRecipe, read_recipe
+from ggez_hub.registry.merge_inputs import Source
+from ggez_hub.training import lora
+from ggez_hub.training.data import Examples
+from ggez_hub.training.learner import Tree, Way
+from ggez_hub.training.recipe import Data, Named, Stage, TrainRecipe
+from ggez_hub.training.ways import way_of
+from ggez_hub.weights import digest_json, sha256_files
+
+# A part of every digest: raise it when the same recipe comes to give other weights.
+VERSION = 1
+
+
+def read_training(path: Path) -> TrainRecipe:
+    """The recipe of a file, with the keys of its family; raises BadRecipe, UsageProblem."""
+    family = read_recipe(path, "train", Named).family
+    return read_recipe(path, "train", way_of(family).recipe)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A recipe, the folder that its relative paths start from, and its base on this machine."""
+
+    recipe: TrainRecipe
+    here: Path
+    base: Source
+
+    @cached_property
+    def way(self) -> Way:
+        """How models of the family are trained."""
+        return way_of(self.recipe.family)
+
+    @cached_property
+    def family(self) -> Family:
+        """The family of the base."""
+        return get_family(self.recipe.family)
+
+    @cached_property
+    def layout(self) -> Layout:
+        """How the base lies in its folder; raises UnknownLayout."""
+        return self.family.layout(self.base.path, self.recipe.variant)
+
+    @cached_property
+    def tree(self) -> Tree:
+        """The base's modules without weights; raises UnknownLayout, NoSkeleton."""
+        return module_tree(self.base.path, self.layout)
+
+    @cached_property
+    def index(self) -> WeightIndex:
+        """The base's stored tensors."""
+        return WeightIndex(self.base.path, self.layout.weights)
+
+    @cached_property
+    def targets(self) -> list[str]:
+        """The modules that get factors; raises BadRecipe."""
+        return lora.targets_of(self.way, self.recipe, self.tree)
+
+    @cached_property
+    def parameters(self) -> list[str]:
+        """The base's parameters that are trained themselves; raises BadRecipe."""
+        return lora.learning_parameters(self.way, self.recipe, self.tree)
+
+    def examples(self, stage: Stage) -> Examples:
+        """The examples of a stage."""
+        return Examples(stage.data, self.here, stage.key)
+
+    @property
+    def validation(self) -> Examples | None:
+        """The validation set, where it is data of its own."""
+        asked = self.recipe.validation
+        return Examples(asked, self.here, "validation") if isinstance(asked, Data) else None
+
+    def check(self) -> None:
+        """Raise BadRecipe for whatever can be seen to be off before anything is loaded."""
+        if self.base.repo is None:
+            raise BadRecipe(
+                f"base_repo: is missing: {self.base.given} is a folder, and the card has to name a "
+                "repository",
+                "Write base_repo: org/name@commit, the repository that has these very weights.",
+            )
+        _ = self.targets if self.recipe.method == "lora" else self.parameters
+        for stage in self.recipe.stages:
+            self.examples(stage).check()
+        if self.validation is not None:
+            self.validation.check()
+
+    @cached_property
+    def weights(self) -> dict[str, str]:
+        """The sha256s of the base's weight files."""
+        return sha256_files(self.base.path, self.layout.weights)
+
+    @cached_property
+    def digest(self) -> str:
+        """The sha256 of what decides the result."""
+        data = [self.examples(stage).digest for stage in self.recipe.stages]
+        if self.validation is not None:
+            data.append(self.validation.digest)
+        return digest_json(
+            {
+                "version": VERSION,
+                "recipe": self.recipe.decisive(),
+                "weights": self.weights,
+                "data": data,
+            }
+        )

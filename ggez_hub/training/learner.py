@@ -1,0 +1,155 @@
+"""What a family of models is to training, and how a new one is added.
+
+A family is a module with a recipe (its keys and defaults), a learner and a `Way` in
+ggez_hub.training.ways. The loop knows nothing else of it:
+
+1. The recipe of the run is read with `Way.recipe`, a TrainRecipe with the family's own keys and,
+   in DEFAULTS, its settings for each method.
+2. From the base's configuration alone (`families.skeleton`: modules on the meta device, by path)
+   `Way.learns` says which parts are trained, and `Way.targets` which linear layers get factors
+   where the recipe names none. What matches nothing is refused here, before a weight is read.
+3. `Way.open` loads the base from local files into a `Learner`. Its attribute `model` is the module
+   with the names of the skeleton: PEFT's factors are put on it, or its own parameters are trained.
+   What is not below `model` (a VAE, text encoders) is never trained: keep it out of the
+   parameters, as a plain attribute in a list, unless it has to move with the model's device.
+4. `Learner.prepared` may make another table of the examples, once: cached latents.
+5. For each step the loop takes the rows, has `Learner.batch` make tensors of each `micro_batch` of
+   them (in a worker process), and calls `Learner.backward`, which leaves the *sum* of the losses'
+   gradients in the parameters; the loop divides by the number of items over all of the step, so
+   that accumulation and several processes change nothing.
+6. Before each step all generators of random numbers are seeded with (seed, step, process): noise
+   and dropout may come from torch's default generator, and a run that goes on after a kill gives
+   the same weights. So nothing random may be kept from one step to the next.
+7. `Learner.stepped` is called after each step (EMA). What has to survive a kill lies in parameters
+   or persistent buffers of the learner.
+8. `Learner.publish` brings the module into the state that is saved (EMA weights); the loop writes
+   the adapter or the weights of `model`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    import datasets
+
+    from ggez_hub.training.recipe import TrainRecipe
+
+
+class Loss(NamedTuple):
+    """The sum of the losses of some items (answer tokens, pictures), and how many they are.
+
+    Both are scalars; `total` is float32 or wider.
+    """
+
+    total: Tensor
+    items: Tensor
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a learner is called: as it is, or wrapped for mixed precision and several processes.
+
+    `call` gives what `Learner.forward` gives. `backward` takes a scalar; `alone` is a context in
+    which gradients stay with this process, number `rank` of `processes`.
+    """
+
+    call: Callable[..., Any]
+    backward: Callable[[Tensor], None]
+    alone: Callable[[], Any] = nullcontext
+    rank: int = 0
+    processes: int = 1
+
+
+class Learner(nn.Module, ABC):
+    """A model in training.
+
+    model  what is trained and saved, with the module names that the base's library gives it
+    """
+
+    model: nn.Module
+
+    @abstractmethod
+    def batch(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Rows of the table as what `forward` takes; called in worker processes, on the CPU."""
+
+    @abstractmethod
+    def forward(self, **batch: Any) -> Any:
+        """The Loss of a batch (or what the learner's own `loss` and `backward` make one of)."""
+
+    def loss(self, run: Run, batches: Sequence[Mapping[str, Any]]) -> Loss:
+        """The loss of a step's batches, for validation: no gradients."""
+        found = [run.call(**batch) for batch in batches]
+        return Loss(
+            torch.stack([loss.total for loss in found]).sum(),
+            torch.stack([loss.items for loss in found]).sum(),
+        )
+
+    def backward(self, run: Run, batches: Sequence[Mapping[str, Any]]) -> Loss:
+        """Add the gradients of the sum of the losses; the Loss is detached."""
+        found = []
+        for number, batch in enumerate(batches):
+            with nullcontext() if number == len(batches) - 1 else run.alone():
+                loss = run.call(**batch)
+                run.backward(loss.total)
+            found.append(Loss(loss.total.detach(), loss.items))
+        return Loss(
+            torch.stack([loss.total for loss in found]).sum(),
+            torch.stack([loss.items for loss in found]).sum(),
+        )
+
+    def begin(self, stage: str) -> None:
+        """Called before each stage of the recipe (see TrainRecipe.stages)."""
+
+    def prepared(
+        self, rows: datasets.Dataset, place: Path, device: torch.device
+    ) -> datasets.Dataset:
+        """The table that is trained on; `place` is a folder that outlives a kill.
+
+        The learner is on `device`.
+        """
+        return rows
+
+    def stepped(self) -> None:
+        """Called after each step of the optimiser."""
+
+    def publish(self) -> None:
+        """Called once, before the weights are written."""
+
+    def save_memory(self) -> None:
+        """Compute activations again in the backward pass, where the library can."""
+        self.model.gradient_checkpointing_enable(  # type: ignore[operator]
+            gradient_checkpointing_kwargs={"use_reentrant": False}
+        )
+
+
+Tree = Mapping[str, nn.Module]
+"""The modules of a model on the meta device by path, the model itself as the empty path."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """How models of a family are trained.
+
+    recipe     the keys
+    learns     whether the module or parameter at a path is of the part that is trained
+    targets    the modules that get factors where the recipe names none
+    open       the base as a learner, its weights in `dtype`; raises NotLoaded
+    usable     whether a row can be trained on: others are counted, and left out
+    apart      whether the examples of a batch are told apart: then no two are of one picture
+    """
+
+    recipe: type[TrainRecipe]
+    learns: Callable[[Any, Tree], Callable[[str], bool]]
+    targets: Callable[[Any, Tree], Collection[str]]
+    open: Callable[[Path, Any, torch.dtype], Learner]
+    usable: Callable[[Any, Mapping[str, Any]], bool]
+    apart: bool = False

@@ -1,0 +1,93 @@
+"""What a run leaves: a PEFT folder, or the base's files with the weights that were trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ggez_hub.errors import GgezError
+from ggez_hub.families import Family, KeyMap, Layout, NotOneToOne, TiedWeight
+from ggez_hub.merging.deltas import WeightIndex
+from ggez_hub.merging.output import copy_side_files
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# PEFT's README says nothing of this adapter.
+NOT_OURS = ("README.md",)
+
+
+class NotStored(GgezError):
+    """A parameter that was trained is no tensor of the base."""
+
+
+def write_adapter(model: Any, folder: Path, repo: str, revision: str | None) -> None:
+    """Write a PeftModel as `peft` loads it; it names its base by repository and commit."""
+    config = model.peft_config["default"]
+    config.base_model_name_or_path, config.revision = repo, revision
+    # Left to itself, PEFT asks the Hub whether the vocabulary has grown.
+    model.save_pretrained(folder, save_embedding_layers=False)
+    for name in NOT_OURS:
+        (folder / name).unlink(missing_ok=True)
+
+
+def stored_names(names: list[str], base: WeightIndex, family: Family) -> dict[str, str]:
+    """The base's tensors by the parameters that are loaded from them; raises NotStored."""
+    key_map = family.key_map(base.folder, base.keys())
+    found = {name: _stored(name, base, key_map) for name in names}
+    if missing := [name for name, stored in found.items() if stored is None]:
+        raise NotStored(
+            f"{base.folder} stores no tensor of its own for {', '.join(missing[:3])}",
+            "Train an adapter: method: lora.",
+        )
+    return {name: stored for name, stored in found.items() if stored is not None}
+
+
+def write_finetune(
+    trained: Mapping[str, Tensor],
+    base: WeightIndex,
+    layout: Layout,
+    family: Family,
+    folder: Path,
+) -> None:
+    """Write the base again with `trained` parameters in place of its own, in the base's dtypes.
+
+    Everything else is the base's: names, shards, what was not trained, and side files. Raises
+    NotStored.
+    """
+    from ggez_hub.merging.writer import TORCH_DTYPE, MirrorWriter
+
+    value = {
+        stored: trained[name] for name, stored in stored_names([*trained], base, family).items()
+    }
+    copy_side_files(base.folder, folder, layout)
+    writer = MirrorWriter(base, folder)
+    try:
+        for name, info in base.items():
+            own = value.get(name)
+            writer.save_tensor(
+                name,
+                base.read(name) if own is None else own.detach().to("cpu", TORCH_DTYPE[info.dtype]),
+            )
+        writer.finalize()
+    finally:
+        writer.close()
+
+
+def _stored(name: str, base: WeightIndex, key_map: KeyMap) -> str | None:
+    if name in base:
+        return name
+    module, _, leaf = name.rpartition(".")
+    try:
+        if leaf == "weight":
+            return key_map(module)
+        # Beside the weight of the same module, or a parameter on its own.
+        weight = key_map(module) or ""
+        beside = weight.removesuffix("weight") + leaf
+        return beside if weight and beside in base else key_map(name)
+    except TiedWeight as tied:
+        # The whole tensor is replaced: all that share it are trained alike.
+        return tied.tensor
+    except NotOneToOne:
+        return None

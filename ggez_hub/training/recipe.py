@@ -1,0 +1,214 @@
+"""A training run as YAML with `kind: train`: the keys that all families share.
+
+    kind: train
+    family: embedding
+    region: th
+    base: openai/clip-vit-base-patch32@main
+    method: lora
+    data: {filtered: ../th}
+
+A family adds keys of its own (see ggez_hub.training.ways). What is left out has the family's
+defaults for the method: those of `method: full` are the paper's settings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
+
+from pydantic import BaseModel, Field, StringConstraints, field_validator, model_validator
+
+from ggez_hub.cards.schema import Adapts, DataRights, LanguageTag, Text
+from ggez_hub.data.mapping import Part
+from ggez_hub.data.spec import Source
+
+Place: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
+Method: TypeAlias = Literal["lora", "full"]
+Positive: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Share: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
+Count: TypeAlias = Annotated[int, Field(ge=1)]
+
+
+class Named(BaseModel):
+    """Of any training recipe the family, which says how the rest is read."""
+
+    kind: Literal["train"]
+    family: Literal["embedding", "diffusion", "vlm"]
+
+
+class Data(Part):
+    """Examples: the folder of a `ggez-hub filter`, or sources as in the spec of one, unfiltered.
+
+    Relative paths start from the recipe.
+    """
+
+    filtered: Place | None = None
+    sources: list[Source] | None = Field(default=None, min_length=1)
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.filtered is None) == (self.sources is None):
+            raise ValueError("needs either filtered (a folder of `ggez-hub filter`) or sources")
+        return self
+
+
+class HeldOut(Part):
+    """A share of the examples that is not trained on; those of one row of a source go together."""
+
+    share: Annotated[float, Field(gt=0, lt=1)]
+
+
+class Lora(Part):
+    """The adapter, in PEFT's words. Its scale is alpha / r, with rslora alpha / sqrt(r).
+
+    `target_modules` are endings of module names, or one regular expression of whole names; without
+    it the family's own choice.
+    """
+
+    r: Count = 16
+    alpha: Positive = 32
+    dropout: Share = 0.0
+    rslora: bool = False
+    target_modules: str | Annotated[list[Place], Field(min_length=1)] | None = None
+
+
+class Optimiser(Part):
+    """AdamW, with a linear warm-up (a share of the steps) and a linear decay to zero.
+
+    Gains and biases are not decayed. `max_grad_norm` cuts the norm of the gradient.
+    """
+
+    learning_rate: Positive
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    betas: tuple[Share, Share] = (0.9, 0.999)
+    epsilon: Positive = 1e-8
+    warmup: Share = 0.0
+    max_grad_norm: Positive | Literal["none"] = 1.0
+
+    @field_validator("betas", mode="before")
+    @classmethod
+    def _pair(cls, value: object) -> object:
+        return tuple(value) if isinstance(value, list) else value
+
+
+class EarlyStop(Part):
+    """Stop after `patience` validations without a lower loss; the best weights are kept."""
+
+    patience: Count
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of a run with data of its own; `key` is that of the data in the recipe."""
+
+    name: str
+    key: str
+    data: Data
+    epochs: float
+    max_steps: int | None
+    optimiser: Optimiser
+
+
+class TrainRecipe(Part):
+    """A whole run. Relative paths start from the recipe.
+
+    base            a folder, or org/name@revision
+    base_repo       org/name@revision of a base that is a folder: the card names it
+    variant         of several sets of weights in the base, as fp16 beside full ones: the one
+    batch_size      examples of a step, over all processes
+    micro_batch     of which so many are computed at once by a process; the rest accumulates
+    early_stop      needs a validation set; so does validate_every
+    checkpoint_every  steps between two states from which a killed run goes on
+    """
+
+    DEFAULTS: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+
+    kind: Literal["train"]
+    title: Text | None = None
+    family: str
+    region: str
+    base: Place
+    base_repo: Annotated[str, StringConstraints(pattern=r"^[\w.-]+/[\w.-]+@[\w./-]+$")] | None = (
+        None
+    )
+    variant: Annotated[str, StringConstraints(pattern=r"^\w+$")] | None = None
+    method: Method
+    lora: Lora | None = None
+    data: Data
+    validation: Data | HeldOut | None = None
+    optimiser: Optimiser
+    batch_size: Count
+    micro_batch: Count = 1
+    epochs: Positive = 1.0
+    max_steps: Count | None = None
+    precision: Literal["bf16", "fp32"] = "bf16"
+    gradient_checkpointing: bool = False
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    checkpoint_every: Count = 200
+    validate_every: Count = 200
+    early_stop: EarlyStop | None = None
+    workers: Annotated[int, Field(ge=0, le=64)] = 0
+    trackio: Place | None = None
+
+    license: Text | None = None
+    languages: list[LanguageTag] | None = None
+    adapts: Annotated[list[Adapts], Field(min_length=1)] | None = None
+    summary: dict[LanguageTag, Text] | None = None
+    data_rights: DataRights | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults(cls, values: Any) -> Any:
+        """What is not said is as the family has it for the method; nested keys one by one."""
+        if not isinstance(values, dict) or values.get("method") not in cls.DEFAULTS:
+            return values
+        return _filled(values, cls.DEFAULTS[values["method"]])
+
+    @field_validator("region")
+    @classmethod
+    def _region(cls, asked: str) -> str:
+        from ggez_hub.regions import known_region
+
+        region = known_region(asked)
+        if region is None:
+            raise ValueError("is no region: see `ggez-hub regions`")
+        return region.id
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.method == "full" and self.lora is not None:
+            raise ValueError("method full has no lora: remove one of them")
+        if self.early_stop is not None and self.validation is None:
+            raise ValueError("early_stop needs a validation set: add validation")
+        if self.micro_batch > self.batch_size:
+            raise ValueError("micro_batch is part of batch_size, and cannot be larger")
+        return self
+
+    @property
+    def adapter(self) -> Lora:
+        """The settings of the adapter, said or not."""
+        return self.lora or Lora()
+
+    @property
+    def stages(self) -> list[Stage]:
+        """What is done one after the other."""
+        return [Stage("tune", "data", self.data, self.epochs, self.max_steps, self.optimiser)]
+
+    def decisive(self) -> dict[str, Any]:
+        """What decides the weights: not what is only said of them, nor what only decides speed."""
+        return self.model_dump(mode="json", exclude=SAID | SPEED)
+
+
+SAID = {"title", "license", "languages", "adapts", "summary", "data_rights", "base_repo"}
+SPEED = {"workers", "trackio", "checkpoint_every"}
+
+
+def _filled(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    filled = dict(values)
+    for key, default in defaults.items():
+        if key not in values:
+            filled[key] = default
+        elif isinstance(default, Mapping) and isinstance(values[key], Mapping):
+            filled[key] = _filled(values[key], default)
+    return filled

@@ -1,0 +1,179 @@
+"""A whole run: everything checked, then the stages, then the folder, whole or absent."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ggez_hub.errors import UsageProblem
+from ggez_hub.extras import require_of
+from ggez_hub.merging.output import exclusive, whole_folder
+from ggez_hub.running import held
+from ggez_hub.training import lora
+from ggez_hub.training.card import Made, write_card
+from ggez_hub.training.checkpoint import Progress
+from ggez_hub.training.job import Job
+from ggez_hub.training.learner import Learner
+from ggez_hub.training.loop import Report, Settings, accelerator_of, fit
+from ggez_hub.training.output import stored_names, write_adapter, write_finetune
+from ggez_hub.training.tables import order_of, tables_of
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator  # type: ignore[import-untyped]
+
+RECORD = "training.json"
+# Where things lie on this machine is nobody's business: the record may be published.
+PLACES = {"base", "data", "validation", "cpt"}
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A run that is done; `record` is what training.json says of it."""
+
+    out: Path
+    record: dict[str, Any]
+
+
+def train(
+    job: Job,
+    out: Path,
+    *,
+    did: Callable[[str, Report], None] = lambda stage, report: None,
+) -> Trained:
+    """Train into the folder `out`, which appears when it is whole.
+
+    Interrupted, it goes on from its last state when it is called again. `did` is told the stage
+    and each step. Raises BadRecipe, BadSource, NotLoaded, NotStored, Diverged, Running; UsageProblem
+    if `out` is something else.
+    """
+    require_of("train", "accelerate", "datasets", "peft", "torch")
+    job.check()
+    accelerator = accelerator_of(job.recipe)
+    work = out.absolute().with_name(f".{out.name}.training")
+    with ExitStack() as stack:
+        if accelerator.is_main_process:
+            stack.enter_context(held(work, out))
+        accelerator.wait_for_everyone()
+        record = _finished(out, job.digest)
+        if record is None:
+            record = _trained(job, out, work / job.digest[:16], accelerator, did)
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        shutil.rmtree(work, ignore_errors=True)
+    return Trained(out, record)
+
+
+def _trained(
+    job: Job,
+    out: Path,
+    work: Path,
+    accelerator: Accelerator,
+    did: Callable[[str, Report], None],
+) -> dict[str, Any]:
+    recipe = job.recipe
+    with accelerator.main_process_first():
+        tables = [tables_of(job, stage, work) for stage in recipe.stages]
+    learner = _opened(job)
+    learner.to(accelerator.device)
+    progress = Progress()
+    for number, stage in enumerate(recipe.stages):
+        place = work / stage.name
+        place.mkdir(parents=True, exist_ok=True)
+        learner.begin(stage.name)
+        with accelerator.main_process_first():
+            rows, held_out = (
+                table and learner.prepared(table, place / name, accelerator.device)
+                for name, table in zip(("rows", "held-out"), tables[number], strict=True)
+            )
+        order = order_of(job, rows)
+        steps = order.steps(stage.epochs, stage.max_steps)
+        progress = fit(
+            learner,
+            rows,
+            held_out,
+            order,
+            Settings(recipe, stage.optimiser, recipe.seed + number, steps),
+            accelerator,
+            place,
+            partial(did, stage.name),
+        )
+    learner.publish()
+    rows = tables[-1][0]
+    made = Made(
+        recipe=recipe,
+        base=job.base,
+        weights=job.weights,
+        origin=job.examples(recipe.stages[-1]).origin,
+        languages=job.examples(recipe.stages[-1]).languages,
+        examples=len(rows),
+        trained=lora.trained_parameters(learner),
+        steps=steps,
+        progress=progress,
+    )
+    record = {
+        "kind": "training",
+        "digest": job.digest,
+        "recipe": recipe.model_dump(mode="json", exclude_none=True, exclude=PLACES),
+        "examples": len(rows),
+        "trained_parameters": made.trained,
+        "steps": progress.step,
+        "losses": progress.losses,
+        "validations": progress.validations,
+    }
+    if accelerator.is_main_process:
+        _write(job, learner, made, record, out)
+    return record
+
+
+def _opened(job: Job) -> Learner:
+    """The base as a learner, with factors on it or its own parameters learning."""
+    import torch
+
+    recipe = job.recipe
+    if recipe.method == "full":
+        stored_names(job.parameters, job.index, job.family)
+    learner = job.way.open(job.base.path, recipe, lora.at_dtype(recipe.precision, recipe.method))
+    learner.requires_grad_(False)
+    if recipe.gradient_checkpointing:
+        learner.save_memory()
+    if recipe.method == "lora":
+        torch.manual_seed(recipe.seed)
+        learner.model = lora.put_on(learner.model, recipe, job.targets)
+    else:
+        for name in job.parameters:
+            learner.model.get_parameter(name).requires_grad_(True)
+    return learner
+
+
+def _write(job: Job, learner: Learner, made: Made, record: dict[str, Any], out: Path) -> None:
+    with exclusive(out), whole_folder(out) as folder:
+        if job.recipe.method == "lora":
+            assert job.base.repo is not None  # noqa: S101 - checked before anything was loaded
+            write_adapter(learner.model, folder, job.base.repo, job.base.revision)
+        else:
+            trained = {name: learner.model.get_parameter(name) for name in job.parameters}
+            write_finetune(trained, job.index, job.layout, job.family, folder)
+        (folder / RECORD).write_text(
+            json.dumps(record, ensure_ascii=False, indent=2) + "\n", encoding="utf-8"
+        )
+        write_card(made, folder)
+
+
+def _finished(out: Path, digest: str) -> dict[str, Any] | None:
+    """The record of an output that is there already; raises UsageProblem if it is another one."""
+    if not out.exists():
+        return None
+    if (out / RECORD).is_file():
+        record: dict[str, Any] = json.loads((out / RECORD).read_text(encoding="utf-8"))
+        if record.get("digest") == digest:
+            return record
+    raise UsageProblem(
+        f"{out} exists, and is not the result of this recipe on this data",
+        "Give another folder with -o, or remove it.",
+    )

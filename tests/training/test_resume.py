@@ -1,0 +1,70 @@
+"""A run that is killed and run again gives the weights of one that was not, bit for bit."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+
+import pytest
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+from ggez_hub.training.checkpoint import Progress
+from ggez_hub.training.run import train
+from tests.training.material import job, write_recipe
+
+STEPS = 30
+LORA = {"lora": {"r": 2, "alpha": 4, "dropout": 0.2}}
+
+
+def run_slowly(path, out):
+    """As a process of its own; each step takes a while, so that a kill hits the middle."""
+    train(job(path), out, did=lambda stage, report: time.sleep(0.05))
+
+
+def killed_midway(path, out):
+    """A run that was killed after its first state; how many steps that state has."""
+    process = multiprocessing.get_context("fork").Process(target=run_slowly, args=(path, out))
+    process.start()
+    place = out.with_name(f".{out.name}.training")
+    deadline = time.monotonic() + 120
+    while not (states := list(place.glob("*/*/state.safetensors"))):
+        assert process.is_alive()
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    with safe_open(states[0], "pt") as file:
+        return Progress.of_text(file.metadata()["progress"]).step
+
+
+@pytest.mark.parametrize("keys", [LORA, {"method": "full"}], ids=["lora", "full"])
+def test_killed_and_run_again_the_weights_are_the_same(material, tmp_path, keys):
+    path = write_recipe(
+        material / f"killed-{'full' if 'method' in keys else 'lora'}.yaml",
+        max_steps=STEPS, checkpoint_every=4, **keys,
+    )  # fmt: skip
+    whole = train(job(path), tmp_path / "whole").out
+    killed = tmp_path / "killed"
+    assert 0 < killed_midway(path, killed) < STEPS
+    assert not killed.exists()
+    seen = []
+    train(job(path), killed, did=lambda stage, report: seen.append(report.step))
+    assert 1 < seen[0] <= STEPS
+    for file in whole.glob("*.safetensors"):
+        one, other = load_file(file), load_file(killed / file.name)
+        assert one.keys() == other.keys()
+        assert all(one[name].equal(other[name]) for name in one)
+    assert (whole / "training.json").read_bytes() == (killed / "training.json").read_bytes()
+    assert not killed.with_name(".killed.training").exists()
+
+
+def test_a_finished_run_is_not_run_again(material, tmp_path):
+    path = write_recipe(material / "twice.yaml", max_steps=1)
+    first = train(job(path), tmp_path / "out")
+    seen = []
+    again = train(job(path), tmp_path / "out", did=lambda *step: seen.append(step))
+    assert again.record == first.record
+    assert seen == []
