@@ -102,7 +102,7 @@ def decide(
     seen = survey(request, hub)
     choices = _choices(seen, hub, out, options)
     if not choices:
-        return seen.first(seen.ranked)
+        return seen.first(seen.order)
     marked = [choice for choice in choices if choice.recommended and not choice.needs_beta]
     if marked and (marked[0].costs.fits or (costs_only and len(choices) == 1)):
         return marked[0].resolved
@@ -111,13 +111,13 @@ def decide(
     small = costs_only or last.costs.fetch_bytes <= UNASKED_BYTES
     if len(choices) == 1 and small and not last.needs_beta:
         return last.resolved
-    raise Undecided(seen.chain[0].id, choices)
+    raise Undecided(seen.asked.chain[0].id, choices)
 
 
 def _choices(seen: Survey, hub: Hub, out: Path, options: str) -> list[Choice]:
     """One choice for each family and base: the recommended, or the first that can be pinned."""
     groups: dict[tuple[str, str], list[Ranked]] = {}
-    for candidate in seen.ranked:
+    for candidate in seen.order:
         summary = candidate.entry.summary
         groups.setdefault((summary.family, summary.base_repo), []).append(candidate)
     found = []
@@ -125,8 +125,8 @@ def _choices(seen: Survey, hub: Hub, out: Path, options: str) -> list[Choice]:
         # Stable: the nearer region's recommendation first, then the order as it is.
         group.sort(key=lambda candidate: not candidate.entry.summary.recommended)
         resolved, needs_beta = _first(seen, group), False
-        if resolved is None and seen.request.beta is None:
-            given = replace(seen, request=replace(seen.request, beta=1.0))
+        if resolved is None and seen.asked.request.beta is None:
+            given = _with_beta(seen, 1.0)
             resolved, needs_beta = _first(given, group), True
         if resolved is None:
             continue
@@ -139,7 +139,7 @@ def _choices(seen: Survey, hub: Hub, out: Path, options: str) -> list[Choice]:
                 recommended=entry.summary.recommended,
                 measured=bool(entry.ranking),
                 needs_beta=needs_beta,
-                command=f"ggez-hub pull --region {seen.chain[0].id} --adapter {taken}"
+                command=f"ggez-hub pull --region {seen.asked.chain[0].id} --adapter {taken}"
                 f"{' --beta 1' if needs_beta else ''}{options}",
             )
         )
@@ -151,6 +151,11 @@ def _first(seen: Survey, group: Sequence[Ranked]) -> Resolved | None:
         return seen.first(group)
     except NoAdapter:
         return None
+
+
+def _with_beta(seen: Survey, beta: float) -> Survey:
+    request = replace(seen.asked.request, beta=beta)
+    return replace(seen, asked=replace(seen.asked, request=request))
 
 
 def _gb(nbytes: int) -> str:

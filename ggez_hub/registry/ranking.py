@@ -8,8 +8,8 @@ best, among the others by date, the newest first, then by name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass, field
 from itertools import groupby
 
 from ggez_hub.evaluation.selection import NoCurve, trade
@@ -29,10 +29,8 @@ class Ranked:
     best: Entry
 
     def after(self, first: Ranked) -> str:
-        """Why it comes after `first`."""
+        """Why it comes after `first`, of the same region."""
         name = first.entry.repo
-        if first.entry.summary.region != self.entry.summary.region:
-            return f"{name} comes first: it serves {first.entry.summary.region}, which is nearer"
         if self.best is first.entry and first.grp is not None and self.grp is not None:
             if first.grp > self.grp:
                 return (
@@ -44,26 +42,64 @@ class Ranked:
         return f"{name} comes first: it is newer, or of the same day and first by name"
 
 
-def rank(
-    entries: Iterable[Entry], chain: Sequence[Region], alpha: float, date_of: DateOf
-) -> list[Ranked]:
-    """The entries in order; all of them serve a region of `chain`, which begins with the requested.
+@dataclass(frozen=True)
+class Order:
+    """Candidates in order, those of a region ranked when they are asked for.
 
-    `date_of` is asked only where the date decides.
+    All of them serve a region of `chain`, which begins with the requested one. `date_of` is asked
+    only where the date decides.
     """
-    known = sorted(entries, key=_identity)
-    ranked: list[Ranked] = []
-    for region in chain:
+
+    entries: tuple[Entry, ...]
+    chain: tuple[Region, ...]
+    alpha: float
+    date_of: DateOf
+    _tiers: dict[str, tuple[Ranked, ...]] = field(default_factory=dict, repr=False, compare=False)
+
+    def __iter__(self) -> Iterator[Ranked]:
+        for region in self.chain:
+            yield from self._tier(region.id)
+
+    def others(self, first: Ranked) -> Iterator[tuple[Entry, str]]:
+        """All candidates but `first`, which is taken, each with the reason against it."""
+        name, taken = first.entry.repo, first.entry.summary
+        regions = [region.id for region in self.chain]
+        place = regions.index(taken.region)
+        before = (
+            f"the index recommends {name}"
+            if taken.recommended
+            else f"{name} is taken, of another family or base"
+        )
+        nearer = f"{name} comes first: it serves {taken.region}, which is nearer"
+        for here, region in enumerate(regions):
+            if here != place:
+                reason = before if here < place else nearer
+                yield from ((entry, reason) for entry in self._of(region))
+                continue
+            passed = False
+            for ranked in self._tier(region):
+                if ranked.entry is first.entry:
+                    passed = True
+                else:
+                    yield ranked.entry, ranked.after(first) if passed else before
+
+    def _of(self, region: str) -> list[Entry]:
+        return [entry for entry in self.entries if entry.summary.region == region]
+
+    def _tier(self, region: str) -> tuple[Ranked, ...]:
+        if region not in self._tiers:
+            self._tiers[region] = tuple(self._ranked(region))
+        return self._tiers[region]
+
+    def _ranked(self, region: str) -> Iterator[Ranked]:
         groups: dict[Hashable, list[tuple[Entry, float | None]]] = {}
-        for entry in known:
-            if entry.summary.region == region.id:
-                rivals, grp = _merit(entry, chain[0], alpha)
-                groups.setdefault(rivals, []).append((entry, grp))
-        ordered = [_within(group, date_of) for group in groups.values()]
+        for entry in sorted(self._of(region), key=_identity):
+            rivals, grp = _merit(entry, self.chain[0], self.alpha)
+            groups.setdefault(rivals, []).append((entry, grp))
+        ordered = [_within(group, self.date_of) for group in groups.values()]
         by_best = {_identity(group[0].entry): group for group in ordered}
-        for best in _newest([group[0].entry for group in ordered], date_of):
-            ranked += by_best[_identity(best)]
-    return ranked
+        for best in _newest([group[0].entry for group in ordered], self.date_of):
+            yield from by_best[_identity(best)]
 
 
 def _merit(entry: Entry, region: Region, alpha: float) -> tuple[Hashable, float | None]:

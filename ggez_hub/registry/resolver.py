@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ggez_hub.cards import AlphaRecord, CardDocument, alpha_record
@@ -18,7 +18,7 @@ from ggez_hub.registry.kinds import AS_IS_METHOD, get_kind
 from ggez_hub.registry.licences import Obligations, obligations
 from ggez_hub.registry.nearby import UNREAD_REGION, nothing_found
 from ggez_hub.registry.pinning import Source, pin_adapter, pin_base
-from ggez_hub.registry.ranking import Ranked, rank
+from ggez_hub.registry.ranking import Order, Ranked
 from ggez_hub.registry.request import Request
 from ggez_hub.registry.resolution import Rejected, Resolution
 from ggez_hub.registry.suitability import serves_other, unfit, unsuited
@@ -39,37 +39,24 @@ class Resolved:
 
 
 @dataclass(frozen=True)
-class Survey:
-    """What a hub has for a request: candidates in order, and the others with their reasons."""
+class Asked:
+    """A request with what it is resolved against: a hub, the fallback chain and alpha."""
 
     request: Request
     source: Source
     chain: tuple[Region, ...]
     factor: AlphaRecord
-    found: Listing
-    ranked: tuple[Ranked, ...]
-    rejected: tuple[Rejected, ...]
 
-    def first(self, ranked: Sequence[Ranked]) -> Resolved:
-        """The first of `ranked` that can be pinned; raises NoAdapter with what exists nearby."""
-        failed: dict[int, str] = {}
-        for candidate in ranked:
-            try:
-                resolved = self.take([candidate.entry])
-            except NotFit as problem:
-                failed[id(candidate)] = problem.message
-                continue
-            others = [
-                _rejection(c.entry, failed.get(id(c)) or c.after(candidate))
-                for c in self.ranked
-                if c is not candidate
-            ]
-            rejected = sorted((*self.rejected, *others), key=lambda r: (r.region, r.repo, r.reason))
-            final = resolved.resolution.model_copy(update={"rejected": tuple(rejected)})
-            return Resolved(final, resolved.documents, resolved.obligations)
-        rejected = [*self.rejected]
-        rejected += [_rejection(c.entry, failed[id(c)]) for c in ranked]
-        raise NoAdapter(*nothing_found(self.request, self.chain, self.found, rejected))
+    @classmethod
+    def of(cls, request: Request, hub: Hub) -> Asked:
+        """Raises UnknownRegion, or UsageProblem for an unknown form or family."""
+        chain = fallback_chain(find_region(request.region), wide=request.wide)
+        get_form(request.form)
+        if request.family is not None:
+            get_family(request.family)
+        given = request.alpha
+        factor = alpha(chain[0]) if given is None else Alpha.from_user(given, chain[0])
+        return cls(request, Source(hub), chain, alpha_record(factor))
 
     def take(self, entries: Sequence[Entry]) -> Resolved:
         """The resolution of these adapters, whatever else there is; raises NotFit."""
@@ -96,57 +83,83 @@ class Survey:
         return Resolved(resolution, documents, obligations(resolution, documents))
 
 
+@dataclass(frozen=True)
+class Survey:
+    """What a hub has for a request: candidates in order, and the others with their reasons."""
+
+    asked: Asked
+    found: Listing
+    order: Order
+    rejected: tuple[Rejected, ...]
+
+    def first(self, candidates: Iterable[Ranked]) -> Resolved:
+        """The first of them that can be pinned; raises NoAdapter with what exists nearby."""
+        failed: dict[int, Rejected] = {}
+        for candidate in candidates:
+            entry = candidate.entry
+            try:
+                resolved = self.asked.take([entry])
+            except NotFit as problem:
+                failed[id(entry)] = _rejection(entry, problem.message)
+                continue
+            others = [
+                failed.get(id(other)) or _rejection(other, reason)
+                for other, reason in self.order.others(candidate)
+            ]
+            rejected = sorted((*self.rejected, *others), key=lambda r: (r.region, r.repo, r.reason))
+            final = resolved.resolution.model_copy(update={"rejected": tuple(rejected)})
+            return Resolved(final, resolved.documents, resolved.obligations)
+        raise self._nothing(failed.values())
+
+    def _nothing(self, failed: Iterable[Rejected]) -> NoAdapter:
+        request, chain = self.asked.request, self.asked.chain
+        return NoAdapter(*nothing_found(request, chain, self.found, [*self.rejected, *failed]))
+
+
 def resolve(request: Request, hub: Hub) -> Resolved:
     """The resolution of `request` on `hub`; the same inputs give the same answer.
 
     Raises UnknownRegion, NoAdapter with what exists nearby, UsageProblem, NoIndex, or what the
     hub's client raises.
     """
+    if request.adapters:
+        return _of_named(Asked.of(request, hub))
     seen = survey(request, hub)
-    if len(request.adapters) < 2:
-        return seen.first(seen.ranked)
-    entries = [candidate.entry for candidate in seen.ranked]
-    check_composition(entries, allow_overlap=request.allow_overlap)
-    try:
-        return seen.take(entries)
-    except NotFit as problem:
-        raise NoAdapter(f"the adapters cannot be composed: one {problem.message}") from problem
+    return seen.first(seen.order)
 
 
 def survey(request: Request, hub: Hub) -> Survey:
-    """Everything that a hub has for a request; raises as `resolve` does."""
-    chain = fallback_chain(find_region(request.region), wide=request.wide)
-    get_form(request.form)
-    if request.family is not None:
-        get_family(request.family)
-    source, given = Source(hub), request.alpha
-    factor = alpha_record(alpha(chain[0]) if given is None else Alpha.from_user(given, chain[0]))
-    if request.adapters:
-        return _of_asked(request, source, chain, factor)
-    regions = [region.id for region in chain]
+    """Everything that a hub has for a request that names no adapters; raises as `resolve` does."""
+    asked = Asked.of(request, hub)
+    regions = [region.id for region in asked.chain]
     found = live_entries(hub, regions) if request.live else accepted_entries(hub, regions)
-    rejected = _not_read(found, chain)
+    rejected = _not_read(found, asked.chain)
     suited: list[Entry] = []
     for entry in found.entries:
-        reason = unsuited(entry, request, chain)
+        reason = unsuited(entry, request, asked.chain)
         if reason is None:
             suited.append(entry)
         else:
             rejected.append(_rejection(entry, reason))
-    ranked = rank(suited, chain, factor.value, source.date_of)
-    return Survey(request, source, chain, factor, found, tuple(ranked), tuple(rejected))
+    order = Order(tuple(suited), asked.chain, asked.factor.value, asked.source.date_of)
+    return Survey(asked, found, order, tuple(rejected))
 
 
-def _of_asked(
-    request: Request, source: Source, chain: tuple[Region, ...], factor: AlphaRecord
-) -> Survey:
+def _of_named(asked: Asked) -> Resolved:
     """The adapters that are asked for by name, in that order, whatever region they serve."""
-    entries = asked_entries(source.hub, request.adapters)
+    request = asked.request
+    entries = asked_entries(asked.source.hub, request.adapters)
     for entry in entries:
         if reason := unfit(entry, request):
             raise NoAdapter(f"{entry.repo} {reason}")
-    ranked = tuple(Ranked(entry, None, entry) for entry in entries)
-    return Survey(request, source, chain, factor, Listing(tuple(entries)), ranked, ())
+    if len(entries) > 1:
+        check_composition(entries, allow_overlap=request.allow_overlap)
+    try:
+        return asked.take(entries)
+    except NotFit as problem:
+        if len(entries) > 1:
+            raise NoAdapter(f"the adapters cannot be composed: one {problem.message}") from problem
+        raise NoAdapter(f"{entries[0].repo} {problem.message}") from problem
 
 
 def _not_read(found: Listing, chain: Sequence[Region]) -> list[Rejected]:

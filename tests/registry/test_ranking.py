@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -10,7 +12,7 @@ from ggez_hub.cards.schema import AdapterCard, CurveRow
 from ggez_hub.evaluation.selection import ranking_rows
 from ggez_hub.regions import fallback_chain
 from ggez_hub.registry.entries import Entry, Summary
-from ggez_hub.registry.ranking import rank
+from ggez_hub.registry.ranking import Order
 from ggez_hub.registry.resolution import PinnedCard
 
 from ..worlds import curve
@@ -44,9 +46,13 @@ def entry(name, *, region="th", regional=None, task="0", base="b", registered=No
     )  # fmt: skip
 
 
+def rank(entries, date_of):
+    return list(Order(tuple(entries), tuple(CHAIN), ALPHA, date_of))
+
+
 def order(entries, dates=None):
     date_of = lambda e: e.summary.registered or (dates or {}).get(e.repo, "")  # noqa: E731
-    return [r.entry.repo.removeprefix("o/") for r in rank(entries, CHAIN, ALPHA, date_of)]
+    return [r.entry.repo.removeprefix("o/") for r in rank(entries, date_of)]
 
 
 def no_date(_):
@@ -60,7 +66,7 @@ def test_the_nearer_region_comes_before_everything():
 
 def test_rivals_by_their_grp_and_no_date_is_asked_for():
     rivals = [entry("a", regional=30.0), entry("b", regional=50.0), entry("c", regional=40.0)]
-    ranked = rank(rivals, CHAIN, ALPHA, no_date)
+    ranked = rank(rivals, no_date)
     assert [r.entry.repo for r in ranked] == ["o/b", "o/c", "o/a"]
     assert "on the same tasks" in ranked[1].after(ranked[0])
 
@@ -86,7 +92,7 @@ def test_a_group_of_rivals_takes_the_place_of_its_best():
     best = entry("best", regional=50.0, registered="2026-01-01")
     worse_but_new = entry("worse", regional=30.0, registered="2026-05-01")
     between = entry("between", registered="2026-03-01")
-    ranked = rank([worse_but_new, between, best], CHAIN, ALPHA, lambda e: e.summary.registered)
+    ranked = rank([worse_but_new, between, best], lambda e: e.summary.registered)
     assert [r.entry.repo for r in ranked] == ["o/between", "o/best", "o/worse"]
     assert "o/best is better on the same tasks" in ranked[2].after(ranked[0])
 
@@ -120,7 +126,7 @@ def test_a_shuffled_index_gives_the_same_order(entries, random):
 @settings(max_examples=60, deadline=None)
 @given(indexes())
 def test_among_rivals_no_worse_one_comes_first(entries):
-    ranked = rank(entries, CHAIN, ALPHA, lambda e: e.summary.registered or "")
+    ranked = rank(entries, lambda e: e.summary.registered or "")
     by_best = {}
     for place in ranked:
         by_best.setdefault((place.best.repo, place.entry.summary.region), []).append(place.grp)
@@ -129,9 +135,41 @@ def test_among_rivals_no_worse_one_comes_first(entries):
         assert measured == sorted(measured, reverse=True)
 
 
+def reasons(order, place):
+    first = list(order)[place]
+    return {entry.repo: reason for entry, reason in order.others(first)}
+
+
+def three(recommended=False):
+    far = entry("c", region="southeast-asia", registered="2026-01-01")
+    if recommended:
+        far = replace(far, summary=far.summary.model_copy(update={"recommended": True}))
+    near = [entry("a", registered="2026-02-01"), entry("b", registered="2026-01-01")]
+    return Order((*near, far), tuple(CHAIN), ALPHA, lambda e: e.summary.registered)
+
+
 def test_every_reason_names_the_first():
-    first = entry("a", registered="2026-02-01")
-    ranked = rank([first, entry("b"), entry("c", region="southeast-asia")], CHAIN, ALPHA,
-                  lambda e: e.summary.registered or "")  # fmt: skip
-    for other in ranked[1:]:
-        assert other.after(ranked[0]).startswith("o/a comes first: ")
+    assert reasons(three(), 0) == {
+        "o/b": "o/a comes first: it is newer, or of the same day and first by name",
+        "o/c": "o/a comes first: it serves th, which is nearer",
+    }
+
+
+def test_a_reason_never_calls_a_farther_region_nearer():
+    passed = "o/c is taken, of another family or base"
+    assert reasons(three(), 2) == {"o/a": passed, "o/b": passed}
+    recommended = "the index recommends o/c"
+    assert reasons(three(recommended=True), 2) == {"o/a": recommended, "o/b": recommended}
+
+
+def test_a_farther_region_is_not_ranked_where_a_nearer_one_serves():
+    def unread():
+        raise AssertionError("no curve of a farther region decides here")
+
+    near, far = entry("a", regional=40.0), entry("c", region="southeast-asia", regional=50.0)
+    far = replace(far, read_ranking=unread)
+    order = Order((near, far), tuple(CHAIN), ALPHA, no_date)
+    first = next(iter(order))
+    assert [(e.repo, first.entry.repo in reason) for e, reason in order.others(first)] == [
+        ("o/c", True)
+    ]
