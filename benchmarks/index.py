@@ -26,8 +26,8 @@ from ggez_hub.embedded import HubStore
 from ggez_hub.embedded.serving import Server
 from ggez_hub.hub import Hub
 from ggez_hub.regions.catalogue import catalogue
-from ggez_hub.registry.index import INDEX_FILE, INDEX_REPO
-from ggez_hub.registry.index_build import build_index
+from ggez_hub.registry.index.build import build_index
+from ggez_hub.registry.index.listing import INDEX_FILE, INDEX_REPO
 from ggez_hub.world.seed import ASSETS, BASE_REPO, seed
 
 WHO = {"message": "Add the index", "author": "x", "email": "x@x", "date": 1_800_000_000}
@@ -92,7 +92,7 @@ CLIENT = """
 import json, sys, time
 from ggez_hub.hub import Hub
 from ggez_hub.registry.request import Request
-from ggez_hub.registry.resolver import resolve
+from ggez_hub.registry.resolving.resolver import resolve
 from ggez_hub.regions import alpha
 import huggingface_hub.errors, ggez_hub.evaluation.selection
 alpha("th")

@@ -7,8 +7,8 @@ from typing import Any
 
 from ggez_hub.hubs import connect
 from ggez_hub.registry.lock import read_lock
-from ggez_hub.registry.plan import carry_out, plan, plan_locked
-from ggez_hub.registry.pull import Pulled
+from ggez_hub.registry.pulling.plan import carry_out, plan, plan_locked
+from ggez_hub.registry.pulling.pull import Pulled
 from ggez_hub.registry.request import Request
 from ggez_hub.registry.resolution import Resolution
 

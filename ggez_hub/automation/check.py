@@ -17,7 +17,7 @@ from ggez_hub.automation.rules import (
 )
 from ggez_hub.cards import BadCard, CardDocument, read_card
 from ggez_hub.hub import Hub
-from ggez_hub.registry.checking import problems_on_hub
+from ggez_hub.registry.contributing.checking import problems_on_hub
 
 
 def accepted_cards(folder: Path) -> dict[str, CardDocument]:

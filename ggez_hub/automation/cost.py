@@ -20,7 +20,7 @@ from ggez_hub.cards import AdapterCard
 from ggez_hub.errors import GateFailed
 from ggez_hub.hub import Hub
 from ggez_hub.hub.jobs import Spent
-from ggez_hub.registry.vetting import vet_adapter, vet_base
+from ggez_hub.registry.resolving.vetting import vet_adapter, vet_base
 
 # The base of what a runner with 14 GB of disk can merge: the base, the result, the environment.
 RUNNER_BASE_BYTES = 5_000_000_000

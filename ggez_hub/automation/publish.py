@@ -18,11 +18,11 @@ from ggez_hub.cards import AdapterCard, CardDocument, read_card, render_card
 from ggez_hub.evaluation.evidence import PREDICTIONS, RESULTS
 from ggez_hub.hub import Hub
 from ggez_hub.hub.publishing import Content, head_of
-from ggez_hub.registry.index_publication import PublishedIndex, publish_index
+from ggez_hub.registry.index.publication import PublishedIndex, publish_index
 from ggez_hub.registry.licences import MayNotPush
 from ggez_hub.registry.places import INDEX_REPO
-from ggez_hub.registry.plan import carry_out, plan
-from ggez_hub.registry.push import push
+from ggez_hub.registry.pulling.plan import carry_out, plan
+from ggez_hub.registry.pulling.push import push
 from ggez_hub.registry.request import Request
 
 EVIDENCE = "evidence"

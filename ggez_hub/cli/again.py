@@ -9,8 +9,8 @@ import click
 
 from ggez_hub.cli.output import Output
 from ggez_hub.hub import Hub
-from ggez_hub.registry.notes import Answer, Question, note_answer, recall
 from ggez_hub.registry.places import INDEX_FILE, INDEX_REPO
+from ggez_hub.registry.pulling.notes import Answer, Question, note_answer, recall
 from ggez_hub.registry.request import Request
 
 # What `pull` says of its folder when it made it, and when it found it.

@@ -64,7 +64,7 @@ def _region(text: str) -> None:
 
 
 def _base(text: str) -> None:
-    from ggez_hub.registry.training_metadata import REPO
+    from ggez_hub.registry.contributing.training_metadata import REPO
 
     if not REPO.match(text.partition("@")[0]):
         raise GgezError("A repository is named org/name, or org/name@REVISION")

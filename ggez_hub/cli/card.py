@@ -131,7 +131,7 @@ def _check(place: Path, hub: Hub | None, repo: str | None) -> str:
     if hub is None:
         return ""
     from ggez_hub.cards.schema import Location
-    from ggez_hub.registry.checking import problems_on_hub
+    from ggez_hub.registry.contributing.checking import problems_on_hub
 
     location = None
     if repo is not None:

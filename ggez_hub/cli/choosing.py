@@ -10,9 +10,9 @@ import click
 
 from ggez_hub.cli.output import Output
 from ggez_hub.hub import Hub
-from ggez_hub.registry.choices import Undecided
-from ggez_hub.registry.plan import Plan, plan
+from ggez_hub.registry.pulling.plan import Plan, plan
 from ggez_hub.registry.request import Request
+from ggez_hub.registry.resolving.choices import Undecided
 
 
 def planned_or_chosen(

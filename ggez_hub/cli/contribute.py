@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from ggez_hub.cards import CardDocument
     from ggez_hub.cards.schema import Location
     from ggez_hub.hub import Hub
-    from ggez_hub.registry.adapter_files import AdapterFiles
-    from ggez_hub.registry.publication import Published
+    from ggez_hub.registry.contributing.adapter_files import AdapterFiles
+    from ggez_hub.registry.contributing.publication import Published
 
 
 @click.command("contribute", short_help="Register an adapter: from a file to a pull request.")
@@ -61,7 +61,7 @@ def _contribute(
     send: bool,
 ) -> None:
     from ggez_hub.cards.schema import Location
-    from ggez_hub.registry.contribution import claimed, own_card, push
+    from ggez_hub.registry.contributing.contribution import claimed, own_card, push
 
     files = description.files(source, hub)
     if files.at is not None and repo is not None:
@@ -89,7 +89,7 @@ def _contribute(
 def _drafted(description: Description, files: AdapterFiles, hub: Hub) -> CardDocument:
     """The card, from what the files say and what a person is asked for."""
     from ggez_hub.regions import find_region
-    from ggez_hub.registry.drafting import adapts_of, license_told, summary_of
+    from ggez_hub.registry.contributing.drafting import adapts_of, license_told, summary_of
 
     told, license_id = files.told, license_told(files)
     if description.base is None and told.base:
@@ -113,7 +113,7 @@ def _propose(
     *,
     send: bool,
 ) -> None:
-    from ggez_hub.registry.contribution import candidate, register
+    from ggez_hub.registry.contributing.contribution import candidate, register
     from ggez_hub.registry.places import INDEX_REPO
 
     found = candidate(document, location, hub)

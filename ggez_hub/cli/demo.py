@@ -12,7 +12,7 @@ from ggez_hub.cli.output import Output, output_options
 if TYPE_CHECKING:
     from ggez_hub.evaluation.comparison import Estimate
     from ggez_hub.hub import Hub
-    from ggez_hub.registry.pull import Pulled
+    from ggez_hub.registry.pulling.pull import Pulled
     from ggez_hub.world.demo import Demo
 
 
@@ -58,8 +58,8 @@ def demo_command(region: str, target: Path | None, out: Output) -> None:
 def _recompute(pulled: Pulled, hub: Hub, out: Output) -> Demo:
     from ggez_hub.evaluation.task import load_tasks
     from ggez_hub.families import get_family
-    from ggez_hub.registry.index import read_pinned_card
-    from ggez_hub.registry.pull import fetch_pinned
+    from ggez_hub.registry.index.listing import read_pinned_card
+    from ggez_hub.registry.pulling.pull import fetch_pinned
     from ggez_hub.resources import recipes
     from ggez_hub.world.demo import Folders, recompute
 

@@ -15,8 +15,8 @@ from ggez_hub.errors import UsageProblem
 if TYPE_CHECKING:
     from ggez_hub.cards import CardDocument
     from ggez_hub.hub import Hub
-    from ggez_hub.registry.adapter_files import AdapterFiles
-    from ggez_hub.registry.base_model import BaseModel
+    from ggez_hub.registry.contributing.adapter_files import AdapterFiles
+    from ggez_hub.registry.contributing.base_model import BaseModel
 
 R = TypeVar("R")
 
@@ -55,8 +55,8 @@ class Description:
 
     def files(self, source: str, hub: Hub) -> AdapterFiles:
         """The adapter that SOURCE means: something on this disk, or a repository on the hub."""
-        from ggez_hub.registry.adapter_files import files_on_disk, files_on_hub
-        from ggez_hub.registry.training_metadata import REPO
+        from ggez_hub.registry.contributing.adapter_files import files_on_disk, files_on_hub
+        from ggez_hub.registry.contributing.training_metadata import REPO
 
         if Path(source).exists():
             return files_on_disk(Path(source) / self.file if self.file else Path(source))
@@ -70,14 +70,14 @@ class Description:
 
     def find_base(self, hub: Hub) -> BaseModel:
         """The base, which is named by now."""
-        from ggez_hub.registry.base_model import find_base
+        from ggez_hub.registry.contributing.base_model import find_base
 
         assert self.base is not None  # noqa: S101 - `require` has seen to it
         return find_base(hub, self.base, self.family)
 
     def draft(self, files: AdapterFiles, base: BaseModel) -> CardDocument:
         """The card; the region is known by now."""
-        from ggez_hub.registry.drafting import Answers, draft
+        from ggez_hub.registry.contributing.drafting import Answers, draft
 
         assert self.region is not None  # noqa: S101 - as above
         answers = Answers(

@@ -34,7 +34,7 @@ def build(cards: Path, output: Path, skip_bad: bool, previous: Path | None, out:
 
     The same cards give the same bytes. Publish it beside them: docs/registry.md.
     """
-    from ggez_hub.registry.index_build import build_index
+    from ggez_hub.registry.index.build import build_index
 
     built = build_index(cards, output, skip_bad=skip_bad, previous=previous)
     for bad in built.bad:
@@ -55,7 +55,7 @@ def build(cards: Path, output: Path, skip_bad: bool, previous: Path | None, out:
 def publish(cards: Path, skip_bad: bool, hub: str, out: Output) -> None:
     """Bring the hub's index to hold the cards below CARDS, and the index file, by one commit."""
     from ggez_hub.hubs import connect
-    from ggez_hub.registry.index_publication import publish_index
+    from ggez_hub.registry.index.publication import publish_index
     from ggez_hub.registry.places import INDEX_REPO
 
     with connect(hub, quiet=out.quiet) as server:
@@ -78,8 +78,8 @@ def verify(hub: str, out: Output) -> None:
     """
     from ggez_hub.errors import GgezError
     from ggez_hub.hubs import connect
-    from ggez_hub.registry.index import accepted_entries
-    from ggez_hub.registry.index_check import verify_entries
+    from ggez_hub.registry.index.check import verify_entries
+    from ggez_hub.registry.index.listing import accepted_entries
 
     with connect(hub, quiet=out.quiet) as server:
         found = verify_entries(accepted_entries(server), server)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 def model_folder(named: str, here: Path, hub: Hub) -> Path:
     """A local folder, or the files of a repository (`org/name@revision`) that loading needs."""
-    from ggez_hub.registry.vetting import model_files
+    from ggez_hub.registry.resolving.vetting import model_files
 
     folder = here / named
     if folder.is_dir():

@@ -17,7 +17,7 @@ from ggez_hub.errors import UsageProblem
 if TYPE_CHECKING:
     from ggez_hub.families import Family
     from ggez_hub.merging.similarity import Cosine
-    from ggez_hub.registry.folder_merge import FolderMerge
+    from ggez_hub.registry.local.merge import FolderMerge
 
 DEFAULT_METHOD = "ggez_linear"
 
@@ -111,7 +111,7 @@ def _merge(asked: Asked, form: str, target: Path, out: Output) -> None:
     from ggez_hub.merging.forms.local import write_adapter
     from ggez_hub.merging.merge import Adapter, require_method
     from ggez_hub.merging.similarity import cosines
-    from ggez_hub.registry.folder_merge import merge_folders
+    from ggez_hub.registry.local.merge import merge_folders
 
     require_method(asked.method)
     base, variant = asked.base.path, asked.variant

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from ggez_hub.errors import UsageProblem
 
 if TYPE_CHECKING:
-    from ggez_hub.registry.folder_merge import WeightedSource
-    from ggez_hub.registry.merge_inputs import Source
-    from ggez_hub.registry.merge_recipe import MergeRecipe
+    from ggez_hub.registry.local.inputs import Source
+    from ggez_hub.registry.local.merge import WeightedSource
+    from ggez_hub.registry.local.recipe import MergeRecipe
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ def of_options(
     variant: str | None,
 ) -> Asked:
     """The merge of folders with a beta for each, or one for all; raises UsageProblem."""
-    from ggez_hub.registry.folder_merge import WeightedSource
-    from ggez_hub.registry.merge_inputs import on_disk
+    from ggez_hub.registry.local.inputs import on_disk
+    from ggez_hub.registry.local.merge import WeightedSource
 
     if len(betas) == 1:
         betas = [*betas] * len(adapters)
@@ -61,7 +61,7 @@ def of_recipe(path: Path, hub: str, *, quiet: bool) -> Iterator[Asked]:
     fetching raises.
     """
     from ggez_hub.recipe_file import read_recipe
-    from ggez_hub.registry.merge_recipe import MergeRecipe
+    from ggez_hub.registry.local.recipe import MergeRecipe
 
     recipe = read_recipe(path, "merge", MergeRecipe)
     with TemporaryDirectory(prefix="ggez-hub-") as staging:
@@ -70,8 +70,8 @@ def of_recipe(path: Path, hub: str, *, quiet: bool) -> Iterator[Asked]:
 
 def _found(recipe: MergeRecipe, here: Path, hub: str, place: Path, *, quiet: bool) -> Asked:
     from ggez_hub.hubs import connect
-    from ggez_hub.registry.folder_merge import WeightedSource
-    from ggez_hub.registry.merge_inputs import fetch_adapter, fetch_base, on_disk
+    from ggez_hub.registry.local.inputs import fetch_adapter, fetch_base, on_disk
+    from ggez_hub.registry.local.merge import WeightedSource
 
     local = {
         named: here / Path(named).expanduser()
@@ -97,7 +97,7 @@ def _found(recipe: MergeRecipe, here: Path, hub: str, place: Path, *, quiet: boo
 
 
 def _repository(named: str, here: Path) -> tuple[str, str]:
-    from ggez_hub.registry.merge_recipe import repository
+    from ggez_hub.registry.local.recipe import repository
 
     found = repository(named)
     if found is None:

@@ -10,7 +10,7 @@ import click
 from ggez_hub.cli.output import Output, hub_option, output_options
 
 if TYPE_CHECKING:
-    from ggez_hub.registry.publication import Parcel, Published
+    from ggez_hub.registry.contributing.publication import Parcel, Published
 
 
 @click.command("publish", short_help="An adapter's folder to a repository on the hub.")
@@ -38,7 +38,7 @@ def publish_command(
     nothing is sent twice.
     """
     from ggez_hub.hubs import connect
-    from ggez_hub.registry.publication import publish, read_parcel
+    from ggez_hub.registry.contributing.publication import publish, read_parcel
 
     parcel = read_parcel(folder, include)
     with connect(hub, quiet=out.quiet) as server:

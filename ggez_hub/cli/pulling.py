@@ -16,16 +16,16 @@ from ggez_hub.hub import Hub
 from ggez_hub.hub.access import page
 from ggez_hub.merging.forms.runtimes import as_list
 from ggez_hub.regions import find_region
-from ggez_hub.registry.composition import cosine_line
 from ggez_hub.registry.kinds import form_of
 from ggez_hub.registry.lock import Lock, read_lock
 from ggez_hub.registry.places import INDEX_REPO, LOCK_NAME
-from ggez_hub.registry.plan import Plan, carry_out, plan_locked
-from ggez_hub.registry.preflight import Preflight, preflight
-from ggez_hub.registry.published_merge import owners_trusted
-from ggez_hub.registry.pull import Pulled
+from ggez_hub.registry.pulling.plan import Plan, carry_out, plan_locked
+from ggez_hub.registry.pulling.preflight import Preflight, preflight
+from ggez_hub.registry.pulling.published_merge import owners_trusted
+from ggez_hub.registry.pulling.pull import Pulled
 from ggez_hub.registry.request import Request
 from ggez_hub.registry.resolution import Resolution
+from ggez_hub.registry.resolving.composition import cosine_line
 
 # Fields of a request whose option has another name.
 OPTIONS = {"form": "--as", "adapters": "--adapter", "wide": "--fallback"}
@@ -91,7 +91,7 @@ def run(request: Request, hub: Hub, mode: Mode, out: Output) -> Pulled | None:
 def _push(
     pulled: Pulled, planned: Plan, hub: Hub, repo: str, out: Output, *, private: bool
 ) -> None:
-    from ggez_hub.registry.push import push
+    from ggez_hub.registry.pulling.push import push
 
     done = push(pulled, planned.obligations, hub, repo, private=private)
     sent = f"sent {len(done.changed)} files" if done.changed else "unchanged"

@@ -22,8 +22,8 @@ def stale(region: str | None, hub: str, out: Output) -> None:
     """Adapters that are deprecated, yanked or superseded, or whose base has other weights now."""
     from ggez_hub.hubs import connect
     from ggez_hub.regions import find_region
-    from ggez_hub.registry.index import accepted_entries
-    from ggez_hub.registry.stale import stale_entries
+    from ggez_hub.registry.index.listing import accepted_entries
+    from ggez_hub.registry.index.stale import stale_entries
 
     only = find_region(region).id if region else None
     with connect(hub, quiet=out.quiet) as server:

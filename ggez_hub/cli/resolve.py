@@ -44,7 +44,7 @@ def search_command(region: str | None, family: str | None, hub: str, out: Output
     """Adapters that a hub's curated index holds, by region and family."""
     from ggez_hub.hubs import connect
     from ggez_hub.regions import fallback_chain, find_region
-    from ggez_hub.registry.index import accepted_entries
+    from ggez_hub.registry.index.listing import accepted_entries
 
     chain = [r.id for r in fallback_chain(find_region(region))] if region else None
     with connect(hub, quiet=out.quiet) as server:

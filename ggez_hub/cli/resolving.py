@@ -13,7 +13,7 @@ from ggez_hub.registry.request import Request
 
 if TYPE_CHECKING:
     from ggez_hub.registry.licences import Obligations
-    from ggez_hub.registry.parity_table import ParityTable
+    from ggez_hub.registry.pulling.parity_table import ParityTable
     from ggez_hub.registry.resolution import PinnedRepo, Resolution
 
 R = TypeVar("R")
@@ -80,8 +80,8 @@ def tell_region(request: Request, out: Output) -> None:
 def tell_resolution(resolution: Resolution, out: Output, *, explain: bool = False) -> None:
     """Base, adapter, alpha and beta, each with where it comes from and why."""
     from ggez_hub.regions import fallback_chain
-    from ggez_hub.registry.composition import UNMEASURED
     from ggez_hub.registry.resolution import FITS_BY_SHAPE
+    from ggez_hub.registry.resolving.composition import UNMEASURED
 
     if resolution.base is not None:
         out.line(f"base     {_pin(resolution.base)}")

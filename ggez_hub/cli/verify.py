@@ -41,10 +41,11 @@ def verify_command(place: Path, out: Output) -> None:
 
 
 def _verify_lock(folder: Path, out: Output) -> None:
-    from ggez_hub.registry import merge_card, result_card
+    from ggez_hub.registry.local import card as merge_card
+    from ggez_hub.registry.local.lock import MergeLock, read_any_lock
     from ggez_hub.registry.lock import Differs, differences
-    from ggez_hub.registry.merge_lock import MergeLock, read_any_lock
     from ggez_hub.registry.places import LOCK_NAME
+    from ggez_hub.registry.pulling import result_card
 
     lock = read_any_lock(folder / LOCK_NAME)
     found = differences(lock, folder, digests=True)

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict
 from ggez_hub.cards import AdapterCard, CardDocument
 from ggez_hub.errors import GgezError
 from ggez_hub.registry.resolution import Resolution
-from ggez_hub.registry.vetting import NotFit
+from ggez_hub.registry.resolving.vetting import NotFit
 
 TABLE = Path(__file__).with_name("licences.yaml")
 UNKNOWN = "unknown"

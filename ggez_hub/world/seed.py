@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ggez_hub.cards import read_card
+from ggez_hub.registry.contributing.registration import accepted, card_path
 from ggez_hub.registry.places import CARD_NAME, INDEX_REPO
-from ggez_hub.registry.registration import accepted, card_path
 
 if TYPE_CHECKING:
     from ggez_hub.embedded import HubStore

@@ -8,8 +8,8 @@ import pytest
 
 from ggez_hub.cards import alpha_record, read_card, render_card
 from ggez_hub.regions import alpha
-from ggez_hub.registry.index_build import build_index
-from ggez_hub.registry.index_file import read_index
+from ggez_hub.registry.index.build import build_index
+from ggez_hub.registry.index.file import read_index
 
 CARDS = Path(__file__).parents[2] / "cards"
 PATHS = sorted(CARDS.glob("*/*/*.md"))

@@ -109,7 +109,7 @@ def test_it_imports_neither_models_nor_schemas(seeded, tmp_path):
         "pydantic",
         "torch",
         "safetensors",
-        "ggez_hub.registry.resolver",
+        "ggez_hub.registry.resolving.resolver",
         "huggingface_hub.hf_api",
     }
     assert heavy & imported[0] > {"pydantic"}

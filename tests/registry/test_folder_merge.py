@@ -14,9 +14,9 @@ from safetensors.torch import load_file, save_file
 from ggez_hub.cli.main import cli
 from ggez_hub.embedded.store import HubStore
 from ggez_hub.recipe_file import read_recipe
-from ggez_hub.registry.merge_inputs import on_disk
-from ggez_hub.registry.merge_lock import MergeLock, read_any_lock
-from ggez_hub.registry.merge_recipe import MergeRecipe, repository
+from ggez_hub.registry.local.inputs import on_disk
+from ggez_hub.registry.local.lock import MergeLock, read_any_lock
+from ggez_hub.registry.local.recipe import MergeRecipe, repository
 from ggez_hub.resources import recipes
 from ggez_hub.weights import sha256_file
 

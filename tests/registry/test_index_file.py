@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 
 from ggez_hub.embedded.store import HubStore
 from ggez_hub.hub import Hub
-from ggez_hub.registry import index, index_build
-from ggez_hub.registry.index import INDEX_FILE, INDEX_REPO, NoIndex, accepted_entries
-from ggez_hub.registry.index_build import BadCards, build_index, read_entry
-from ggez_hub.registry.index_file import BadIndex, read_index, unpack_ranking
+from ggez_hub.registry.index import build as index_build
+from ggez_hub.registry.index import listing as index
+from ggez_hub.registry.index.build import BadCards, build_index, read_entry
+from ggez_hub.registry.index.file import BadIndex, read_index, unpack_ranking
+from ggez_hub.registry.index.listing import INDEX_FILE, INDEX_REPO, NoIndex, accepted_entries
 from ggez_hub.registry.request import Request
-from ggez_hub.registry.resolver import NoAdapter, resolve
-from ggez_hub.registry.vetting import NotFit
+from ggez_hub.registry.resolving.resolver import NoAdapter, resolve
+from ggez_hub.registry.resolving.vetting import NotFit
 from ggez_hub.world.seed import ASSETS, seed
 
 from ..faults import wire

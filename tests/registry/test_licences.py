@@ -19,7 +19,7 @@ from ggez_hub.registry.licences import (
     table,
 )
 from ggez_hub.registry.request import Request
-from ggez_hub.registry.resolver import NoAdapter, resolve
+from ggez_hub.registry.resolving.resolver import NoAdapter, resolve
 from ggez_hub.world.seed import ASSETS
 
 from ..worlds import card, write_card

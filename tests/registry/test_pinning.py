@@ -16,7 +16,7 @@ from ggez_hub.hub.guard import BadAnswer
 from ggez_hub.hub.headers import tensors
 from ggez_hub.registry.lock import read_lock
 from ggez_hub.registry.request import Request
-from ggez_hub.registry.resolver import NoAdapter, resolve
+from ggez_hub.registry.resolving.resolver import NoAdapter, resolve
 
 from ..diffusion.pipelines import write_pipeline
 from ..faults import wire

@@ -12,9 +12,9 @@ from huggingface_hub import HfApi
 
 from ggez_hub.cli.main import cli
 from ggez_hub.hub import Hub
-from ggez_hub.registry import machine, preflight
+from ggez_hub.registry.pulling import machine, preflight
 from ggez_hub.registry.request import Request
-from ggez_hub.registry.resolver import resolve
+from ggez_hub.registry.resolving.resolver import resolve
 
 from ..faults import wire
 from ..worlds import BASE_REPO
@@ -73,7 +73,7 @@ def test_a_dry_run_says_what_is_gated(gated, tmp_path):
 
 
 def test_who_was_granted_access_pulls(gated, tmp_path):
-    from ggez_hub.registry.plan import carry_out, plan
+    from ggez_hub.registry.pulling.plan import carry_out, plan
 
     hub, token = gated
     reader = Hub(hub.endpoint, token)

@@ -13,9 +13,9 @@ from click.testing import CliRunner
 from ggez_hub.cli.main import cli
 from ggez_hub.hub import Hub
 from ggez_hub.registry.lock import read_lock
-from ggez_hub.registry.plan import carry_out, plan
-from ggez_hub.registry.published_merge import find_published, merge_tag, owners_trusted
-from ggez_hub.registry.push import push
+from ggez_hub.registry.pulling.plan import carry_out, plan
+from ggez_hub.registry.pulling.published_merge import find_published, merge_tag, owners_trusted
+from ggez_hub.registry.pulling.push import push
 from ggez_hub.registry.request import Request
 from ggez_hub.weights import sha256_file
 

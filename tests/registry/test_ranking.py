@@ -11,9 +11,9 @@ from ggez_hub.cards import CardDocument
 from ggez_hub.cards.schema import AdapterCard, CurveRow
 from ggez_hub.evaluation.selection import ranking_rows
 from ggez_hub.regions import fallback_chain
-from ggez_hub.registry.entries import Entry, Summary
-from ggez_hub.registry.ranking import Order
+from ggez_hub.registry.index.entries import Entry, Summary
 from ggez_hub.registry.resolution import PinnedCard
+from ggez_hub.registry.resolving.ranking import Order
 
 from ..worlds import curve
 

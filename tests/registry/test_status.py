@@ -8,10 +8,10 @@ import pytest
 from click.testing import CliRunner
 
 from ggez_hub.cli.main import cli
+from ggez_hub.registry.contributing.registration import accepted, card_path
 from ggez_hub.registry.places import INDEX_REPO
-from ggez_hub.registry.registration import accepted, card_path
 from ggez_hub.registry.request import Request
-from ggez_hub.registry.resolver import NoAdapter, resolve
+from ggez_hub.registry.resolving.resolver import NoAdapter, resolve
 from ggez_hub.world.seed import BASE_REPO
 
 from ..worlds import card, write_card

@@ -14,9 +14,9 @@ from ggez_hub.families import get_family
 from ggez_hub.hub import Hub
 from ggez_hub.merging.similarity import Cosine, cosines
 from ggez_hub.regions import find_region
-from ggez_hub.registry.entries import Entry
+from ggez_hub.registry.index.entries import Entry
 from ggez_hub.registry.kinds import get_kind
-from ggez_hub.registry.pull import fetch_pinned
+from ggez_hub.registry.pulling.pull import fetch_pinned
 from ggez_hub.registry.resolution import Resolution
 
 UNMEASURED = (

@@ -11,7 +11,7 @@ from ggez_hub.evaluation.selection import NoCurve, Trade, trade
 from ggez_hub.hub import Hub, RepoAtCommit
 from ggez_hub.hub.headers import NoHeader, Tensors, tensors
 from ggez_hub.regions import Region
-from ggez_hub.registry.entries import Entry
+from ggez_hub.registry.index.entries import Entry
 from ggez_hub.registry.kinds import get_kind
 from ggez_hub.registry.request import Request
 from ggez_hub.registry.resolution import (
@@ -21,7 +21,7 @@ from ggez_hub.registry.resolution import (
     PinnedFile,
     PinnedRepo,
 )
-from ggez_hub.registry.vetting import (
+from ggez_hub.registry.resolving.vetting import (
     NotFit,
     base_weights,
     vet_adapter,

@@ -14,7 +14,7 @@ from ggez_hub.cards import AdapterCard
 from ggez_hub.cards.document import Problem
 from ggez_hub.cards.schema import Location
 from ggez_hub.hub import Hub, RepoAtCommit
-from ggez_hub.registry.vetting import NotFit, vet_adapter, vet_base
+from ggez_hub.registry.resolving.vetting import NotFit, vet_adapter, vet_base
 
 
 def problems_on_hub(

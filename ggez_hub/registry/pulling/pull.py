@@ -21,10 +21,10 @@ from ggez_hub.registry.lock import (
     read_lock,
     record_outputs,
 )
-from ggez_hub.registry.notes import note_files, untouched
 from ggez_hub.registry.places import LOCK_NAME
-from ggez_hub.registry.preflight import preflight
-from ggez_hub.registry.published_merge import PublishedMerge, find_published, take_published
+from ggez_hub.registry.pulling.notes import note_files, untouched
+from ggez_hub.registry.pulling.preflight import preflight
+from ggez_hub.registry.pulling.published_merge import PublishedMerge, find_published, take_published
 from ggez_hub.registry.resolution import PinnedFile, PinnedRepo, Resolution
 from ggez_hub.weights import BadWeights, read_header
 

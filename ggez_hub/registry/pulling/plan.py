@@ -10,19 +10,19 @@ from pathlib import Path
 from ggez_hub.cards import CardDocument
 from ggez_hub.hub import Hub
 from ggez_hub.merging.similarity import Cosine
-from ggez_hub.registry.choices import decide
-from ggez_hub.registry.composition import compared
-from ggez_hub.registry.index import read_pinned_card, yanked_adapters
-from ggez_hub.registry.index_file import BadIndex
+from ggez_hub.registry.index.file import BadIndex
+from ggez_hub.registry.index.listing import read_pinned_card, yanked_adapters
 from ggez_hub.registry.licences import Obligations, obligations
 from ggez_hub.registry.lock import Lock, check_upstream
-from ggez_hub.registry.parity_table import ParityTable, parity_table
-from ggez_hub.registry.preflight import require_inputs
-from ggez_hub.registry.pull import Pulled, pull_resolution
+from ggez_hub.registry.pulling.parity_table import ParityTable, parity_table
+from ggez_hub.registry.pulling.preflight import require_inputs
+from ggez_hub.registry.pulling.pull import Pulled, pull_resolution
+from ggez_hub.registry.pulling.result_card import result_card
 from ggez_hub.registry.request import Request
 from ggez_hub.registry.resolution import Resolution
-from ggez_hub.registry.resolver import Resolved
-from ggez_hub.registry.result_card import result_card
+from ggez_hub.registry.resolving.choices import decide
+from ggez_hub.registry.resolving.composition import compared
+from ggez_hub.registry.resolving.resolver import Resolved
 
 
 @dataclass(frozen=True)

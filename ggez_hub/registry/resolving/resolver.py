@@ -10,19 +10,19 @@ from ggez_hub.errors import GgezError
 from ggez_hub.families import get_family
 from ggez_hub.hub import Hub
 from ggez_hub.regions import Alpha, Region, alpha, fallback_chain, find_region
-from ggez_hub.registry.composition import check_composition
-from ggez_hub.registry.entries import Entry, Listing
 from ggez_hub.registry.forms import get_form
-from ggez_hub.registry.index import accepted_entries, asked_entries, live_entries
+from ggez_hub.registry.index.entries import Entry, Listing
+from ggez_hub.registry.index.listing import accepted_entries, asked_entries, live_entries
 from ggez_hub.registry.kinds import AS_IS_METHOD, get_kind
 from ggez_hub.registry.licences import Obligations, obligations
-from ggez_hub.registry.nearby import UNREAD_REGION, nothing_found
-from ggez_hub.registry.pinning import Source, pin_adapter, pin_base
-from ggez_hub.registry.ranking import Order, Ranked
 from ggez_hub.registry.request import Request
 from ggez_hub.registry.resolution import Rejected, Resolution
-from ggez_hub.registry.suitability import serves_other, unfit, unsuited
-from ggez_hub.registry.vetting import NotFit
+from ggez_hub.registry.resolving.composition import check_composition
+from ggez_hub.registry.resolving.nearby import UNREAD_REGION, nothing_found
+from ggez_hub.registry.resolving.pinning import Source, pin_adapter, pin_base
+from ggez_hub.registry.resolving.ranking import Order, Ranked
+from ggez_hub.registry.resolving.suitability import serves_other, unfit, unsuited
+from ggez_hub.registry.resolving.vetting import NotFit
 
 
 class NoAdapter(GgezError):

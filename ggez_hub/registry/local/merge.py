@@ -13,13 +13,13 @@ from ggez_hub.merging.adapters.lora_file import lora_path
 from ggez_hub.merging.adapters.peft_config import read_any_config
 from ggez_hub.merging.merge import Adapter, MergeReport, merge_into, require_method
 from ggez_hub.merging.output import exclusive, whole_folder
-from ggez_hub.registry.adapter_files import parts_of
+from ggez_hub.registry.contributing.adapter_files import parts_of
+from ggez_hub.registry.contributing.training_metadata import told_by_config, told_by_metadata
+from ggez_hub.registry.local.card import merge_card
+from ggez_hub.registry.local.inputs import CARD_NAME, Source
+from ggez_hub.registry.local.lock import Merge, MergedAdapter, MergedInput, MergeLock
 from ggez_hub.registry.lock import record_outputs
-from ggez_hub.registry.merge_card import merge_card
-from ggez_hub.registry.merge_inputs import CARD_NAME, Source
-from ggez_hub.registry.merge_lock import Merge, MergedAdapter, MergedInput, MergeLock
 from ggez_hub.registry.places import LOCK_NAME
-from ggez_hub.registry.training_metadata import told_by_config, told_by_metadata
 from ggez_hub.weights import read_header, sha256_files
 
 

@@ -14,7 +14,7 @@ from ggez_hub.hub.access import require_access
 from ggez_hub.hub.headers import tensors
 from ggez_hub.merging.adapters.peft_config import CONFIG
 from ggez_hub.registry.kinds import form_of
-from ggez_hub.registry.machine import device_bytes, free_disk_bytes, memory_bytes
+from ggez_hub.registry.pulling.machine import device_bytes, free_disk_bytes, memory_bytes
 from ggez_hub.registry.resolution import PinnedFile, PinnedRepo, Resolution
 from ggez_hub.weights import BITS
 

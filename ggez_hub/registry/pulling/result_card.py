@@ -13,12 +13,12 @@ from ggez_hub.families import get_family
 from ggez_hub.merging.forms.runtimes import as_markdown
 from ggez_hub.merging.similarity import Cosine
 from ggez_hub.regions import find_region
-from ggez_hub.registry.composition import UNMEASURED, cosine_line
 from ggez_hub.registry.kinds import form_of, get_kind
 from ggez_hub.registry.licences import Obligations, licence_front
-from ggez_hub.registry.parity_table import ParityTable
-from ggez_hub.registry.published_merge import merge_tag
+from ggez_hub.registry.pulling.parity_table import ParityTable
+from ggez_hub.registry.pulling.published_merge import merge_tag
 from ggez_hub.registry.resolution import FITS_BY_SHAPE, Resolution
+from ggez_hub.registry.resolving.composition import UNMEASURED, cosine_line
 
 HERE = "PATH_OF_THIS_FOLDER"
 

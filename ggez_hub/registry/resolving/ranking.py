@@ -14,7 +14,7 @@ from itertools import groupby
 
 from ggez_hub.evaluation.selection import NoCurve, trade
 from ggez_hub.regions import Region
-from ggez_hub.registry.entries import Entry
+from ggez_hub.registry.index.entries import Entry
 
 DateOf = Callable[[Entry], str]
 """The day on which an adapter was registered, or else committed (ISO 8601)."""

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from ggez_hub.cards.document import split_front_matter
 from ggez_hub.families import Family
-from ggez_hub.registry.merge_inputs import Source
-from ggez_hub.registry.merge_lock import Merge, MergedInput
+from ggez_hub.registry.local.inputs import Source
+from ggez_hub.registry.local.lock import Merge, MergedInput
 
 UNKNOWN = "unknown"
 

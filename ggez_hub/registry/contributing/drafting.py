@@ -15,9 +15,9 @@ from ggez_hub.cards.hub_keys import with_hub_keys
 from ggez_hub.cards.schema import SCHEMA_VERSION
 from ggez_hub.errors import UsageProblem
 from ggez_hub.regions import alpha, find_region
-from ggez_hub.registry.adapter_files import AdapterFiles, NoAdapterHere
-from ggez_hub.registry.base_model import BaseModel
-from ggez_hub.registry.training_metadata import REPO
+from ggez_hub.registry.contributing.adapter_files import AdapterFiles, NoAdapterHere
+from ggez_hub.registry.contributing.base_model import BaseModel
+from ggez_hub.registry.contributing.training_metadata import REPO
 
 UNKNOWN = "unknown"
 

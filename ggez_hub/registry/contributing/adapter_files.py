@@ -22,9 +22,9 @@ from ggez_hub.merging.adapters.peft_config import CONFIG as PEFT_CONFIG
 from ggez_hub.merging.adapters.peft_config import read_any_config
 from ggez_hub.merging.adapters.task_vector import MANIFEST
 from ggez_hub.merging.adapters.task_vector import WEIGHTS as VECTOR_WEIGHTS
-from ggez_hub.registry.base_model import told_of
+from ggez_hub.registry.contributing.base_model import told_of
+from ggez_hub.registry.contributing.training_metadata import Told, told_by_config, told_by_metadata
 from ggez_hub.registry.places import CARD_NAME
-from ggez_hub.registry.training_metadata import Told, told_by_config, told_by_metadata
 from ggez_hub.weights import BadWeights, read_header, sha256_file
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ggez_hub.regions import Region, fallback_chain
 from ggez_hub.regions.catalogue import catalogue
 from ggez_hub.regions.confusion import language_reading
-from ggez_hub.registry.entries import Listing
+from ggez_hub.registry.index.entries import Listing
 from ggez_hub.registry.request import Request
 from ggez_hub.registry.resolution import Rejected
 

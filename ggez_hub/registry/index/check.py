@@ -11,9 +11,9 @@ from huggingface_hub.errors import GatedRepoError
 from ggez_hub.cards import CardDocument
 from ggez_hub.cards.document import license_of
 from ggez_hub.hub import Hub, RepoAtCommit
-from ggez_hub.registry.entries import Entry, Listing
-from ggez_hub.registry.pinning import reach
-from ggez_hub.registry.vetting import NotFit, vet_adapter, vet_base
+from ggez_hub.registry.index.entries import Entry, Listing
+from ggez_hub.registry.resolving.pinning import reach
+from ggez_hub.registry.resolving.vetting import NotFit, vet_adapter, vet_base
 
 # What the Hub answers at once without slowing a client down.
 PARALLEL = 8

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ggez_hub.regions import Region
-from ggez_hub.registry.entries import Entry
+from ggez_hub.registry.index.entries import Entry
 from ggez_hub.registry.kinds import get_kind
 from ggez_hub.registry.request import Request
 

@@ -9,10 +9,10 @@ from typing import Literal
 
 from ggez_hub.cards import CardDocument
 from ggez_hub.hub import Hub
-from ggez_hub.registry.entries import Entry, Listing
-from ggez_hub.registry.index_check import PARALLEL
-from ggez_hub.registry.pinning import reach
-from ggez_hub.registry.vetting import NotFit
+from ggez_hub.registry.index.check import PARALLEL
+from ggez_hub.registry.index.entries import Entry, Listing
+from ggez_hub.registry.resolving.pinning import reach
+from ggez_hub.registry.resolving.vetting import NotFit
 
 Why = Literal["yanked", "deprecated", "superseded", "base", "undetermined"]
 

@@ -22,7 +22,7 @@ from pydantic import TypeAdapter, ValidationError
 from ggez_hub.cards.document import MAX_CARD_BYTES
 from ggez_hub.cards.schema import Curve, FilePath, RepoId, Revision, Sha256
 from ggez_hub.errors import GgezError
-from ggez_hub.registry.entries import Elsewhere, Summary, Unreadable
+from ggez_hub.registry.index.entries import Elsewhere, Summary, Unreadable
 
 FORMAT = 1
 APPLICATION_ID = 0x6767657A  # "ggez"

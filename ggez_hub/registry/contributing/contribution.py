@@ -10,12 +10,12 @@ from ggez_hub.cards.schema import Location
 from ggez_hub.errors import GgezError
 from ggez_hub.hub import Hub
 from ggez_hub.hub.proposals import Proposal, propose
-from ggez_hub.registry.adapter_files import AdapterFiles
-from ggez_hub.registry.checking import problems_on_hub
+from ggez_hub.registry.contributing.adapter_files import AdapterFiles
+from ggez_hub.registry.contributing.checking import problems_on_hub
+from ggez_hub.registry.contributing.publication import Parcel, Published, publish
+from ggez_hub.registry.contributing.registration import card_path, located
 from ggez_hub.registry.licences import UNKNOWN, reviewed
 from ggez_hub.registry.places import CARD_NAME, INDEX_REPO
-from ggez_hub.registry.publication import Parcel, Published, publish
-from ggez_hub.registry.registration import card_path, located
 
 
 class NotReady(GgezError):

@@ -13,10 +13,10 @@ from typing import Any
 
 from ggez_hub.errors import UsageProblem
 from ggez_hub.hub import Hub
-from ggez_hub.registry.preflight import Preflight, preflight
-from ggez_hub.registry.ranking import Ranked
+from ggez_hub.registry.pulling.preflight import Preflight, preflight
 from ggez_hub.registry.request import Request
-from ggez_hub.registry.resolver import NoAdapter, Resolved, Survey, resolve, survey
+from ggez_hub.registry.resolving.ranking import Ranked
+from ggez_hub.registry.resolving.resolver import NoAdapter, Resolved, Survey, resolve, survey
 
 # A download up to this size may begin without having been asked for by name.
 UNASKED_BYTES = 1_000_000_000

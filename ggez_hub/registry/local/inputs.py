@@ -8,9 +8,9 @@ from pathlib import Path
 
 from ggez_hub.cards.document import MAX_CARD_BYTES, license_of, split_front_matter
 from ggez_hub.hub import Hub, HubFile, RepoAtCommit, link_fetched
-from ggez_hub.registry.adapter_files import files_on_hub
-from ggez_hub.registry.base_model import find_base
-from ggez_hub.registry.vetting import beside
+from ggez_hub.registry.contributing.adapter_files import files_on_hub
+from ggez_hub.registry.contributing.base_model import find_base
+from ggez_hub.registry.resolving.vetting import beside
 
 CARD_NAME = "README.md"
 # Where huggingface_hub keeps a repository at a commit.

@@ -13,7 +13,7 @@ from ggez_hub.cards.hub_keys import TAG
 from ggez_hub.cards.schema import Family
 from ggez_hub.errors import GgezError
 from ggez_hub.hub import ChangedFile, Hub, HubFile, RepoAtCommit
-from ggez_hub.registry.entries import (
+from ggez_hub.registry.index.entries import (
     Elsewhere,
     Entry,
     Listing,
@@ -22,10 +22,10 @@ from ggez_hub.registry.entries import (
     entry_of,
     text_digest,
 )
-from ggez_hub.registry.index_file import MAX_INDEX_BYTES, BadIndex, Row, read_index, unpack_ranking
+from ggez_hub.registry.index.file import MAX_INDEX_BYTES, BadIndex, Row, read_index, unpack_ranking
 from ggez_hub.registry.places import CARD_NAME, INDEX_FILE, INDEX_REPO
 from ggez_hub.registry.resolution import PinnedCard
-from ggez_hub.registry.vetting import NotFit
+from ggez_hub.registry.resolving.vetting import NotFit
 
 
 class NoIndex(GgezError):

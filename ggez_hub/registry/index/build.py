@@ -17,8 +17,8 @@ from ggez_hub.cards import BadCard, CardDocument, parse_card
 from ggez_hub.cards.document import read_text
 from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.selection import ranking_rows
-from ggez_hub.registry.entries import Summary, text_digest
-from ggez_hub.registry.index_file import (
+from ggez_hub.registry.index.entries import Summary, text_digest
+from ggez_hub.registry.index.file import (
     APPLICATION_ID,
     COLUMNS,
     FORMAT,

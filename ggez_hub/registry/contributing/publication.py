@@ -24,7 +24,7 @@ from ggez_hub.merging.output import WEIGHT_SUFFIXES
 from ggez_hub.registry.kinds import get_kind
 from ggez_hub.registry.licences import UNKNOWN, reviewed
 from ggez_hub.registry.places import CARD_NAME
-from ggez_hub.registry.vetting import NotFit, is_side_file, vet_adapter, vet_base
+from ggez_hub.registry.resolving.vetting import NotFit, is_side_file, vet_adapter, vet_base
 from ggez_hub.weights import read_header
 
 # What goes with an adapter although its card records no digest of it.

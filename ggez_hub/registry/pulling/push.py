@@ -10,7 +10,7 @@ from ggez_hub.hub.publishing import Content, account, commit, ensure_repo, gate,
 from ggez_hub.registry.licences import Obligations, may_push
 from ggez_hub.registry.lock import Differs, differences
 from ggez_hub.registry.places import LOCK_NAME
-from ggez_hub.registry.pull import Pulled
+from ggez_hub.registry.pulling.pull import Pulled
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""The curated index: cards, the file made of them, and what keeps it true."""

@@ -1,0 +1,1 @@
+"""Merges of local folders, with the same lock and card as a pull."""

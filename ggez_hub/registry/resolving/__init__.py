@@ -1,0 +1,1 @@
+"""From a request to pinned inputs: candidates, their order, the reasons against the others."""
