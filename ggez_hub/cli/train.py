@@ -14,7 +14,7 @@ from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.errors import UsageProblem
 
 if TYPE_CHECKING:
-    from ggez_hub.registry.merge_inputs import Source
+    from ggez_hub.registry.local.inputs import Source
     from ggez_hub.training.loop import Report
     from ggez_hub.training.recipe import TrainRecipe
     from ggez_hub.training.run import Trained
@@ -61,8 +61,8 @@ def base_of(asked: TrainRecipe, here: Path, hub: str, *, quiet: bool) -> Iterato
     """
     from ggez_hub.hubs import connect
     from ggez_hub.recipe_file import BadRecipe
-    from ggez_hub.registry.merge_inputs import Source, fetch_base, on_disk
-    from ggez_hub.registry.merge_recipe import repository
+    from ggez_hub.registry.local.inputs import Source, fetch_base, on_disk
+    from ggez_hub.registry.local.recipe import repository
 
     place = here / Path(asked.base).expanduser()
     if place.is_dir():

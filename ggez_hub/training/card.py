@@ -16,8 +16,8 @@ from ggez_hub.cards.hub_keys import with_hub_keys
 from ggez_hub.cards.schema import SCHEMA_VERSION, DataFilter
 from ggez_hub.families import get_family
 from ggez_hub.regions import alpha, find_region
-from ggez_hub.registry.adapter_files import files_on_disk
-from ggez_hub.registry.merge_inputs import Source
+from ggez_hub.registry.contributing.adapter_files import files_on_disk
+from ggez_hub.registry.local.inputs import Source
 from ggez_hub.training.checkpoint import Progress
 from ggez_hub.training.recipe import SAID, TrainRecipe
 

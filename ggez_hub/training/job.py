@@ -10,7 +10,7 @@ from ggez_hub.families import Family, Layout, get_family
 from ggez_hub.families.skeleton import module_tree
 from ggez_hub.merging.deltas import WeightIndex
 from ggez_hub.recipe_file import BadRecipe, read_recipe
-from ggez_hub.registry.merge_inputs import Source
+from ggez_hub.registry.local.inputs import Source
 from ggez_hub.training import lora
 from ggez_hub.training.data import Examples
 from ggez_hub.training.learner import Tree, Way

@@ -8,7 +8,7 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from ggez_hub.registry.merge_inputs import Source
+from ggez_hub.registry.local.inputs import Source
 from ggez_hub.training.job import Job, read_training
 
 COLOURS = {
