@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ggez_hub.cli.measuring import model_folder, trained_on
+from ggez_hub.cli.measuring import adapter_place, model_folder, trained_on
 from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.errors import UsageProblem
 
@@ -27,6 +27,13 @@ FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 
 @click.command("eval", short_help="Measure a model on real benchmarks, for a region.")
 @click.argument("model")
+@click.option(
+    "--adapter",
+    default=None,
+    metavar="FOLDER_OR_REPO",
+    help="Measure MODEL with this adapter on it, in memory: nothing is merged to disk.",
+)
+@click.option("--beta", type=float, default=None, help="The weight of the adapter.")
 @click.option(
     "--suite",
     "suites",
@@ -65,6 +72,8 @@ FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 @output_options
 def eval_command(
     model: str,
+    adapter: str | None,
+    beta: float | None,
     suites: tuple[str, ...],
     asked_region: str,
     target: Path,
@@ -86,18 +95,23 @@ def eval_command(
     from ggez_hub.cli.verify import show_scores
     from ggez_hub.evaluation.answered import InMemory
     from ggez_hub.evaluation.benchmark_items import Pool
-    from ggez_hub.evaluation.subjects import model_in
+    from ggez_hub.evaluation.subjects import Adapted, model_in
     from ggez_hub.evaluation.suite import evaluate
     from ggez_hub.families import detect_family
     from ggez_hub.hubs import connect
     from ggez_hub.regions import Alpha, alpha, find_region
 
+    if (adapter is None) != (beta is None):
+        raise UsageProblem("--adapter and --beta go together", "eval BASE --adapter DIR --beta 0.5")
     region = find_region(asked_region)
     tasks = _tasks(suites, include)
     factor = alpha(region) if given_alpha is None else Alpha.from_user(given_alpha, region)
     with connect(hub, quiet=out.quiet) as server:
         folder = model_folder(model, Path(), server)
-        subject = model_in(folder, detect_family(folder))
+        adapted = None
+        if adapter is not None and beta is not None:
+            adapted = Adapted(adapter_place(adapter, Path(), server), beta)
+        subject = model_in(folder, detect_family(folder), adapted)
         source = _Data(server, data, pictures, subject.methods, Pool())
         prepared = [(task.id, source.prepare(task, region)) for task in tasks]
     if empty := [name for name, found in prepared if not found]:
@@ -111,7 +125,7 @@ def eval_command(
             alpha_record(factor),
             target,
             known=_known if cached else lambda _: InMemory(),
-            trained_on=trained_on(folder),
+            trained_on=trained_on(adapted.adapter if adapted else folder),
             progress=lambda done, total: progress.update(bar, completed=done, total=total),
         )
     _tell(target, out)

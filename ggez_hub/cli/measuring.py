@@ -21,6 +21,11 @@ def model_folder(named: str, here: Path, hub: Hub) -> Path:
     return hub.fetch(at.repo, at.revision, [f.as_hub_file() for f in model_files(at)])
 
 
+def adapter_place(named: str, here: Path, hub: Hub) -> Path:
+    """A local folder or file with an adapter, or the files of a repository."""
+    return here / named if (here / named).is_file() else model_folder(named, here, hub)
+
+
 def trained_on(folder: Path) -> list[str] | Literal["unknown"]:
     """The data sets that the card in a folder names, if it is a card of ours."""
     from ggez_hub.cards import BadCard, read_card

@@ -18,9 +18,8 @@ from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.extras import require
 from ggez_hub.families import Family
 from ggez_hub.families.loading import NotLoaded
-from ggez_hub.merging.adapters import open_delta
-from ggez_hub.merging.deltas import Delta, WeightIndex
 from ggez_hub.merging.merge import require_engine
+from ggez_hub.merging.recomputed import Recomputed
 
 if TYPE_CHECKING:
     import torch
@@ -50,8 +49,7 @@ class EmbeddingModel:
         import open_clip
         import torch
 
-        self._index = WeightIndex(base, layout.weights)
-        self._delta: Delta | None = open_delta(adapter, family, self._index) if adapter else None
+        self._weights = Recomputed(base, adapter, family)
         source = f"local-dir:{base}"
         try:
             self._model, self._preprocess = open_clip.create_model_from_pretrained(source)
@@ -67,7 +65,7 @@ class EmbeddingModel:
     @property
     def touched(self) -> frozenset[str]:
         """The tensors that change with beta."""
-        return self._delta.touched if self._delta else frozenset()
+        return self._weights.touched
 
     @property
     def moves_pictures(self) -> bool:
@@ -90,7 +88,7 @@ class EmbeddingModel:
         Raises NotFinite as the merge would, after which the model is of no use, and UsageProblem if
         beta needs an adapter and there is none.
         """
-        if beta != 0 and self._delta is None:
+        if beta != 0 and not self._weights.adapted:
             raise UsageProblem(f"beta {beta:g} needs an adapter", "A base alone has beta 0.")
         for name in self.touched:
             self._state[name].copy_(self.tensor(name, beta))
@@ -98,17 +96,7 @@ class EmbeddingModel:
 
     def tensor(self, name: str, beta: float) -> torch.Tensor:
         """A tensor as the merge with `beta` stores it, in the base's dtype."""
-        import torch
-
-        from ggez_hub.merging.methods import NotFinite, interpolate
-
-        base = self._stored(name)
-        if beta == 0 or self._delta is None or name not in self._delta.touched:
-            return base
-        merged = interpolate(base, [self._delta.tensor(name)], [beta])
-        if not torch.isfinite(merged).all():
-            raise NotFinite(f"{name!r} is not finite in {base.dtype} at beta {beta:g}")
-        return merged
+        return self._weights.tensor(name, beta)
 
     def encode_pictures(self, pictures: Sequence[bytes]) -> NDArray[np.float32]:
         """Encoded files (PNG, WebP, JPEG) -> (n, d) float32 with rows of length 1."""
@@ -139,23 +127,17 @@ class EmbeddingModel:
             ]
         return np.concatenate(rows)
 
-    def _stored(self, name: str) -> torch.Tensor:
-        from safetensors import safe_open
-
-        with safe_open(self._index.folder / self._index.file_of[name], framework="pt") as file:
-            tensor: torch.Tensor = file.get_tensor(name)
-        return tensor
-
     def _check_loaded(self) -> None:
         """The library may rename or resize tensors: a beta would then not be what is measured."""
         import torch
 
-        for name in self._index:
+        index = self._weights.index
+        for name in index:
             loaded = self._state.get(name)
             if loaded is None and name not in self.touched:
                 continue
-            if loaded is None or not torch.equal(loaded, self._stored(name).to(loaded.dtype)):
+            if loaded is None or not torch.equal(loaded, index.read(name).to(loaded.dtype)):
                 raise NotLoaded(
-                    f"open_clip does not compute with the tensor {name!r} of {self._index.folder}",
+                    f"open_clip does not compute with the tensor {name!r} of {index.folder}",
                     "Names and shapes in the file have to be those of the loaded model.",
                 )

@@ -5,6 +5,7 @@ No code of the repository, no pickle, nothing made up: what the folder lacks is 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     import torch
 
 VOCABULARIES = ("tokenizer.json", "vocab.json", "vocab.txt", "spiece.model", "tokenizer.model")
+GENERATION = "generation_config.json"
 # What transformers raises for a folder that it cannot read.
 BROKEN = (OSError, RuntimeError, ValueError, KeyError, ImportError)
 
@@ -22,28 +24,54 @@ class NotLoaded(GgezError):
     """The library does not compute with the weights that the folder holds."""
 
 
-def open_model(folder: Path, auto: str, dtype: torch.dtype | str) -> Any:
+def open_model(
+    folder: Path, auto: str, dtype: torch.dtype | str, state: Mapping[str, Any] | None = None
+) -> Any:
     """The model that the Auto class named `auto` loads, in evaluation mode.
 
-    `dtype` is as transformers takes it: "auto" is the one that is stored. Raises NotLoaded where
+    `dtype` is as transformers takes it: "auto" is the one that is stored. `state` are the weights,
+    under the names of the folder's, in place of those that are stored. Raises NotLoaded where
     transformers cannot load the folder, or would make weights up.
     """
     import transformers
 
+    options: dict[str, Any] = {
+        "dtype": dtype,
+        "local_files_only": True,
+        "trust_remote_code": False,
+        "output_loading_info": True,
+    }
+    loader = getattr(transformers, auto)
     try:
-        model, report = getattr(transformers, auto).from_pretrained(
-            folder,
-            dtype=dtype,
-            local_files_only=True,
-            trust_remote_code=False,
-            use_safetensors=True,
-            output_loading_info=True,
-        )
+        if state is None:
+            model, report = loader.from_pretrained(folder, use_safetensors=True, **options)
+        else:
+            model, report = _with_state(loader, folder, dict(state), options)
     except BROKEN as error:
         raise NotLoaded(f"transformers cannot load {folder}: {error}") from error
     if lost := sorted(report["missing_keys"]):
         raise NotLoaded(f"{folder} lacks weights of the model: {', '.join(lost[:3])}")
     return model.eval()
+
+
+def _with_state(
+    loader: Any, folder: Path, state: dict[str, Any], options: dict[str, Any]
+) -> tuple[Any, Any]:
+    """Load weights from memory, through the conversions that those of the folder would get."""
+    import transformers
+    from transformers.models.auto.auto_factory import _get_model_class
+
+    config = transformers.AutoConfig.from_pretrained(
+        folder, local_files_only=True, trust_remote_code=False
+    )
+    # An Auto class looks into a folder, which it may not be given beside the weights.
+    kind = _get_model_class(config, loader._model_mapping)
+    model, report = kind.from_pretrained(None, config=config, state_dict=state, **options)
+    if (folder / GENERATION).is_file():
+        model.generation_config = transformers.GenerationConfig.from_pretrained(
+            folder, local_files_only=True
+        )
+    return model, report
 
 
 def open_processing(folder: Path, auto: str) -> Any:

@@ -1,14 +1,15 @@
 """Models under test: one Protocol, and a module for each way in which models are asked.
 
-    base         what a model under test is        opening      which one a folder holds
-    similarity   models of embeddings              embedders    their libraries
-    generating   models that write                 seeing       those of transformers
-    reading      the option that a reply names
+    base         what a model under test is         opening      which one a folder holds
+    similarity   models of embeddings               embedders    their libraries
+    generating   models that write                  seeing       those of transformers
+    reading      the option that a reply names     loading      with or without an adapter
 
 Importing a module loads no torch; opening a model does.
 """
 
 from ggez_hub.evaluation.subjects.base import Subject, UnderTest
+from ggez_hub.evaluation.subjects.loading import Adapted
 from ggez_hub.evaluation.subjects.opening import model_in
 
-__all__ = ["Subject", "UnderTest", "model_in"]
+__all__ = ["Adapted", "Subject", "UnderTest", "model_in"]

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.embedding import BATCH, EmbeddingModel
 from ggez_hub.evaluation.extras import require
+from ggez_hub.evaluation.subjects.loading import Adapted, late_weights
 from ggez_hub.families import Family
 from ggez_hub.families.loading import open_model, open_processing
 from ggez_hub.merging.merge import require_engine
@@ -45,10 +46,11 @@ class TransformersEmbedder:
     what is padded.
     """
 
-    def __init__(self, folder: Path, family: Family) -> None:
+    def __init__(self, folder: Path, family: Family, adapted: Adapted | None = None) -> None:
         """Open local files only: no code of the repository, no pickle.
 
-        Raises NotLoaded where transformers cannot load the folder, or would make weights up.
+        Raises NotLoaded where transformers cannot load the folder, or would make weights up, and
+        what opening the adapter raises.
         """
         require_engine()
         require("transformers", "PIL")
@@ -57,7 +59,8 @@ class TransformersEmbedder:
         family.layout(folder)
         self._words = open_processing(folder, "AutoTokenizer")
         self._images = open_processing(folder, "AutoImageProcessor")
-        self._model = open_model(folder, "AutoModel", torch.float32)
+        state = late_weights(folder, family, adapted) if adapted else None
+        self._model = open_model(folder, "AutoModel", torch.float32, state)
         self._model.requires_grad_(False)
         self._length: int = self._model.config.text_config.max_position_embeddings
 
@@ -90,15 +93,24 @@ class TransformersEmbedder:
         return _encoded(texts, encode)
 
 
-def open_embedder(folder: Path, family: Family) -> Embedder:
-    """The embedding model in a folder; raises UsageProblem for another kind, and NotLoaded."""
+def open_embedder(folder: Path, family: Family, adapted: Adapted | None = None) -> Embedder:
+    """The embedding model in a folder, with an adapter on it if there is one.
+
+    Raises UsageProblem for another kind, NotLoaded, and what opening the adapter raises.
+    """
     library = family.layout(folder).library
     if family.name != "embedding" or library not in OPENERS:
         raise UsageProblem(
             f"{folder} holds no embedding model but one of the family {family.name!r}",
             "Only embedding models can be asked: open_clip folders, CLIP or SigLIP of transformers.",
         )
-    return OPENERS[library](folder, family)
+    return OPENERS[library](folder, family, adapted)
+
+
+def _open_clip(folder: Path, family: Family, adapted: Adapted | None) -> Embedder:
+    model = EmbeddingModel(folder, adapted.adapter if adapted else None, family)
+    model.set_beta(adapted.beta if adapted else 0.0)
+    return model
 
 
 def _encoded(inputs: Sequence[Any], encode: Callable[[Sequence[Any]], Any]) -> NDArray[np.float32]:
@@ -120,7 +132,7 @@ def _encoded(inputs: Sequence[Any], encode: Callable[[Sequence[Any]], Any]) -> N
         )
 
 
-OPENERS: Mapping[str, Callable[[Path, Family], Embedder]] = {
-    "open_clip": lambda folder, family: EmbeddingModel(folder, None, family),
+OPENERS: Mapping[str, Callable[[Path, Family, Adapted | None], Embedder]] = {
+    "open_clip": _open_clip,
     "transformers": TransformersEmbedder,
 }

@@ -13,6 +13,7 @@ from ggez_hub.evaluation.identity import beta_key, model_digests
 from ggez_hub.evaluation.subjects.base import Subject, UnderTest
 from ggez_hub.evaluation.subjects.embedders import open_embedder
 from ggez_hub.evaluation.subjects.generating import Generating
+from ggez_hub.evaluation.subjects.loading import Adapted
 from ggez_hub.evaluation.subjects.seeing import SeeingModel
 from ggez_hub.evaluation.subjects.similarity import BySimilarity
 from ggez_hub.families import Family
@@ -26,23 +27,27 @@ class Way(NamedTuple):
 
     methods: tuple[str, ...]
     searches: bool
-    open: Callable[[Path, Family, Answered], Subject]
+    open: Callable[[Path, Family, Adapted | None, Answered], Subject]
 
 
-def model_in(folder: Path, family: Family) -> UnderTest:
-    """The model in a folder; raises UsageProblem for a family that cannot be asked."""
+def model_in(folder: Path, family: Family, adapted: Adapted | None = None) -> UnderTest:
+    """The model in a folder, with an adapter on it if there is one.
+
+    Raises UsageProblem for a family that cannot be asked, or a beta that is no point of a grid.
+    """
     if family.name not in WAYS:
         raise UsageProblem(
             f"models of the family {family.name!r} cannot be asked yet",
             f"Families: {', '.join(WAYS)}.",
         )
     way = WAYS[family.name]
-    digests = model_digests(folder, None, family, [0.0])
+    adapter, beta = adapted or (None, 0.0)
     return UnderTest(
-        digests[beta_key(0.0)],
+        model_digests(folder, adapter, family, [beta])[beta_key(beta)],
         way.methods,
         way.searches,
-        lambda known: way.open(folder, family, known),
+        lambda known: way.open(folder, family, adapted, known),
+        beta,
     )
 
 
@@ -63,11 +68,15 @@ WAYS: Mapping[str, Way] = {
     "embedding": Way(
         ("similarity",),
         True,
-        lambda folder, family, known: BySimilarity(open_embedder(folder, family), known),
+        lambda folder, family, adapted, known: BySimilarity(
+            open_embedder(folder, family, adapted), known
+        ),
     ),
     "vlm": Way(
         ("likelihood", "generation"),
         False,
-        lambda folder, family, known: Generating(SeeingModel(folder, family), known),
+        lambda folder, family, adapted, known: Generating(
+            SeeingModel(folder, family, adapted), known
+        ),
     ),
 }

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.extras import require
 from ggez_hub.evaluation.subjects.generating import Posed
+from ggez_hub.evaluation.subjects.loading import Adapted, late_weights
 from ggez_hub.families import Family
 from ggez_hub.families.loading import NotLoaded, open_model, open_processing
 from ggez_hub.families.vlm import SEES
@@ -44,11 +45,12 @@ class SeeingModel:
     On a GPU in the dtype that is stored; without one in float32.
     """
 
-    def __init__(self, folder: Path, family: Family) -> None:
+    def __init__(self, folder: Path, family: Family, adapted: Adapted | None = None) -> None:
         """Open local files only: no code of the repository, no pickle.
 
-        Raises UsageProblem for a model that sees no pictures, and NotLoaded where transformers
-        cannot load the folder, would make weights up, or finds no chat template.
+        Raises UsageProblem for a model that sees no pictures, NotLoaded where transformers cannot
+        load the folder, would make weights up, or finds no chat template, and what opening the
+        adapter raises.
         """
         require_engine()
         require("transformers", "PIL")
@@ -57,7 +59,6 @@ class SeeingModel:
         if family.layout(folder).loader != SEES:
             raise UsageProblem(f"{folder} holds a model that sees no pictures")
         gpu = torch.cuda.is_available()
-        self._model = open_model(folder, SEES, "auto" if gpu else torch.float32)
         self._processor = open_processing(folder, "AutoProcessor")
         if not getattr(self._processor, "chat_template", None):
             raise NotLoaded(
@@ -68,9 +69,11 @@ class SeeingModel:
         words = self._processor.tokenizer
         words.padding_side = "left"
         words.pad_token = words.pad_token or words.eos_token
-        self._cuts = "logits_to_keep" in inspect.signature(self._model.forward).parameters
+        dtype = "auto" if gpu else torch.float32
         self._device = torch.device("cuda" if gpu else "cpu")
-        self._model.requires_grad_(False).to(self._device)
+        state = late_weights(folder, family, adapted) if adapted else None
+        self._model = open_model(folder, SEES, dtype, state).requires_grad_(False).to(self._device)
+        self._cuts = "logits_to_keep" in inspect.signature(self._model.forward).parameters
 
     def prompt(self, question: str) -> str:
         """The question as the model gets it, up to where its reply begins."""
