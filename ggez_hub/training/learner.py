@@ -54,6 +54,14 @@ class Loss(NamedTuple):
     items: Tensor
 
 
+def summed(losses: Sequence[Loss]) -> Loss:
+    """The loss of all items together."""
+    return Loss(
+        torch.stack([loss.total for loss in losses]).sum(),
+        torch.stack([loss.items for loss in losses]).sum(),
+    )
+
+
 @dataclass(frozen=True)
 class Run:
     """How a learner is called: as it is, or wrapped for mixed precision and several processes.
@@ -87,11 +95,7 @@ class Learner(nn.Module, ABC):
 
     def loss(self, run: Run, batches: Sequence[Mapping[str, Any]]) -> Loss:
         """The loss of a step's batches, for validation: no gradients."""
-        found = [run.call(**batch) for batch in batches]
-        return Loss(
-            torch.stack([loss.total for loss in found]).sum(),
-            torch.stack([loss.items for loss in found]).sum(),
-        )
+        return summed([run.call(**batch) for batch in batches])
 
     def backward(self, run: Run, batches: Sequence[Mapping[str, Any]]) -> Loss:
         """Add the gradients of the sum of the losses; the Loss is detached."""
@@ -101,10 +105,7 @@ class Learner(nn.Module, ABC):
                 loss = run.call(**batch)
                 run.backward(loss.total)
             found.append(Loss(loss.total.detach(), loss.items))
-        return Loss(
-            torch.stack([loss.total for loss in found]).sum(),
-            torch.stack([loss.items for loss in found]).sum(),
-        )
+        return summed(found)
 
     def begin(self, stage: str) -> None:
         """Called before each stage of the recipe (see TrainRecipe.stages)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Collection
 from typing import Any
 
@@ -64,7 +65,10 @@ def put_on(model: Any, recipe: TrainRecipe, targets: Collection[str]) -> Any:
         target_modules=sorted(targets),
         bias="none",
     )
-    return peft.get_peft_model(model, config, autocast_adapter_dtype=True)
+    with warnings.catch_warnings():
+        # PEFT's use of names that transformers is about to change.
+        warnings.simplefilter("ignore", FutureWarning)
+        return peft.get_peft_model(model, config, autocast_adapter_dtype=True)
 
 
 def trained_parameters(model: nn.Module) -> int:

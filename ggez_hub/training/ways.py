@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ggez_hub.errors import UsageProblem
-from ggez_hub.training import embedding
+from ggez_hub.training import embedding, vlm
 from ggez_hub.training.learner import Way
 
 WAYS: Mapping[str, Way] = {
     "embedding": embedding.WAY,
+    "vlm": vlm.WAY,
 }
 
 

@@ -3,13 +3,14 @@ from __future__ import annotations
 import pytest
 
 from tests.evaluation.towers import write_towers
-from tests.training.material import write_captions
+from tests.training.material import write_captions, write_chatter
 
 
 @pytest.fixture(scope="session")
 def material(tmp_path_factory):
-    """A folder with a tiny CLIP in `base` and pictures with captions."""
+    """A folder with tiny models in `base` (CLIP) and `chatter` (LLaVA), and captioned pictures."""
     folder = tmp_path_factory.mktemp("training")
     write_towers(folder / "base")
+    write_chatter(folder / "chatter")
     write_captions(folder / "captions")
     return folder

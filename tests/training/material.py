@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 
 import numpy as np
-import yaml
+import transformers
 from PIL import Image
 
 from ggez_hub.registry.local.inputs import Source
 from ggez_hub.training.job import Job, read_training
+from tests.evaluation.seers import write_seer
 
 COLOURS = {
     "red": (220, 30, 30), "green": (30, 200, 40), "blue": (30, 40, 220), "white": (240, 240, 240),
@@ -59,7 +60,7 @@ def recipe(**keys):
 
 
 def write_recipe(path, **keys):
-    path.write_text(yaml.safe_dump(recipe(**keys)))
+    path.write_text(json.dumps(recipe(**keys)))
     return path
 
 
@@ -68,3 +69,21 @@ def job(path, revision="a" * 40):
     asked = read_training(path)
     base = path.parent / asked.base
     return Job(asked, path.parent, Source(base, asked.base, "org/base", revision))
+
+
+TEMPLATE = (
+    "{% for m in messages %}{{ 'USER: ' if m.role == 'user' else 'ASSISTANT: ' }}"
+    "{% for c in m.content %}{{ MARK if c.type == 'image' else c.text }}{% endfor %}"
+    "{{ '[EOS]' if m.role == 'assistant' else '' }}\n{% endfor %}"
+    "{{ 'ASSISTANT: ' if add_generation_prompt else '' }}"
+)
+MARKS = {"llava": "<image>", "qwen2-vl": "<|vision_start|><|image_pad|><|vision_end|>"}
+
+
+def write_chatter(folder, name="llava"):
+    """A tiny vision-language model whose template tells who speaks."""
+    write_seer(folder, name, scale=0.1)
+    processor = transformers.AutoProcessor.from_pretrained(folder)
+    processor.chat_template = TEMPLATE.replace("MARK", f"'{MARKS[name]}'")
+    processor.save_pretrained(folder)
+    return folder

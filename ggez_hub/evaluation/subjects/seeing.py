@@ -20,13 +20,13 @@ from ggez_hub.evaluation.subjects.generating import Posed
 from ggez_hub.evaluation.subjects.loading import Adapted, late_weights
 from ggez_hub.families import Family
 from ggez_hub.families.loading import NotLoaded, open_model, open_processing
+from ggez_hub.families.prompts import IDS, MASK, prompt_inputs
 from ggez_hub.families.vlm import SEES
 from ggez_hub.merging.merge import require_engine
 
 if TYPE_CHECKING:
     import torch
 
-IDS, MASK = "input_ids", "attention_mask"
 # Questions that go through the model together.
 BATCH = 8
 
@@ -111,7 +111,9 @@ class SeeingModel:
     def _replies(self, posed: Sequence[Posed], new_tokens: int) -> list[str]:
         import torch
 
-        inputs = self._inputs([_image(p.picture) for p in posed], [p.prompt for p in posed])
+        inputs = prompt_inputs(
+            self._processor, [_image(p.picture) for p in posed], [p.prompt for p in posed]
+        )
         inputs = {name: value.to(self._device) for name, value in inputs.items()}
         words = self._processor.tokenizer
         with torch.inference_mode():
@@ -127,7 +129,7 @@ class SeeingModel:
         return replies
 
     def _rows(self, number: int, posed: Posed) -> list[_Row]:
-        inputs = self._inputs([_image(posed.picture)], [posed.prompt])
+        inputs = prompt_inputs(self._processor, [_image(posed.picture)], [posed.prompt])
         # A reply begins with a space where the prompt does not end with one.
         lead = "" if posed.prompt[-1:].isspace() else " "
         return [_Row(number, inputs, self._tokens(lead + option)) for option in posed.options]
@@ -148,27 +150,6 @@ class SeeingModel:
                 places = torch.arange(len(row.own)), torch.tensor(row.own)
                 scores.append(found[places].double().mean().item())
         return scores
-
-    def _inputs(self, images: Sequence[Any], prompts: Sequence[str]) -> dict[str, torch.Tensor]:
-        """What the processor makes of pictures and prompts, so that replies can go on from it."""
-        words = self._processor.tokenizer
-        # A template that writes the first token itself must not get it twice.
-        begun = bool(words.bos_token) and prompts[0].startswith(words.bos_token)
-        inputs = dict(
-            self._processor(
-                images=[[image] for image in images],
-                text=list(prompts),
-                add_special_tokens=not begun,
-                padding=len(prompts) > 1,
-                return_tensors="pt",
-            )
-        )
-        shape = inputs[IDS].shape
-        closed = bool((inputs[IDS][:, -1] == words.eos_token_id).all())
-        if closed and not prompts[0].endswith(words.eos_token):
-            # The tokenizer closed texts that go on.
-            inputs = {n: v[:, :-1] if v.shape == shape else v for n, v in inputs.items()}
-        return inputs
 
     def _tokens(self, text: str) -> list[int]:
         tokens: list[int] = self._processor.tokenizer(text, add_special_tokens=False)[IDS]
