@@ -83,6 +83,7 @@ class VlmLearner(Learner):
         self._writer = writer
         self._prompts = prompts
         self._stage = TUNE
+        self._dtype: torch.dtype = model.dtype
         words = writer.processor.tokenizer
         self._pad: int = next(
             t for t in (words.pad_token_id, words.eos_token_id, 0) if t is not None
@@ -100,7 +101,7 @@ class VlmLearner(Learner):
 
     def _loss(self, group: Mapping[str, torch.Tensor]) -> Loss:
         inputs = {
-            n: v.to(self.model.dtype) if v.is_floating_point() else v
+            n: v.to(self._dtype) if v.is_floating_point() else v
             for n, v in group.items()
             if n != "labels"
         }
@@ -144,7 +145,8 @@ class VlmLearner(Learner):
 
 def _vision(tree: Tree) -> tuple[str, ...]:
     """The paths of the modules that see: those that have the configuration for it."""
-    config = getattr(tree[""].config, "vision_config", None)
+    root: Any = tree[""]
+    config = getattr(root.config, "vision_config", None)
     return tuple(
         f"{path}."
         for path, module in tree.items()
@@ -159,7 +161,7 @@ def _learns(recipe: VlmRecipe, tree: Tree) -> Callable[[str], bool]:
 
 def _targets(recipe: VlmRecipe, tree: Tree) -> list[str]:
     """The linear layers of the language model, and of what sees if that is trained; no head."""
-    root = tree[""]
+    root: Any = tree[""]
     text = type(root.config.get_text_config())
     reads = tuple(
         f"{path}." if path else ""

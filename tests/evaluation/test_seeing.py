@@ -15,6 +15,7 @@ from ggez_hub.evaluation.subjects.generating import Posed
 from ggez_hub.evaluation.subjects.seeing import SeeingModel
 from ggez_hub.families import detect_family
 from ggez_hub.families.loading import NotLoaded
+from ggez_hub.families.prompts import prompt_inputs
 from tests.evaluation.benchmarks import png
 from tests.evaluation.seers import SEERS, write_reader, write_seer
 
@@ -111,8 +112,8 @@ def test_replies_are_those_of_transformers_one_by_one(seer):
 def test_a_first_token_of_the_template_is_not_doubled(seer):
     model = opened(seer)
     prompt, image = model.prompt("What?"), Image.open(io.BytesIO(png(3)))
-    twice = model._inputs([image], [f"[BOS]{prompt}"])["input_ids"].tolist()
-    assert model._inputs([image], [prompt])["input_ids"].tolist() == twice
+    twice = prompt_inputs(model._processor, [image], [f"[BOS]{prompt}"])["input_ids"].tolist()
+    assert prompt_inputs(model._processor, [image], [prompt])["input_ids"].tolist() == twice
 
 
 def test_a_model_without_a_chat_template_is_refused(tmp_path):
