@@ -178,6 +178,21 @@ class Kronecker:
         out.mul_(self._scale)
 
 
+class Added:
+    """one + other, element by element."""
+
+    def __init__(self, one: RowDelta, other: RowDelta) -> None:
+        self._one, self._other = one, other
+
+    def write(self, start: int, stop: int, out: torch.Tensor) -> None:
+        import torch
+
+        self._one.write(start, stop, out)
+        second = torch.empty_like(out)
+        self._other.write(start, stop, second)
+        out.add_(second)
+
+
 class Picked:
     """Some runs of rows of another, one after the other."""
 

@@ -57,8 +57,8 @@ def refusal(base, adapter, out, kind):
         ({"target_parameters": ["x"]}, "target_parameters"),
         ({"fan_in_fan_out": True}, "fan_in_fan_out"),
         ({"an_option_of_next_year": 3}, "an_option_of_next_year"),
-        ({"init_lora_weights": "pissa"}, "init_lora_weights"),
-        ({"peft_type": "IA3"}, "no LoRA"),
+        ({"init_lora_weights": "pissa_niter_4"}, "init_lora_weights"),
+        ({"peft_type": "POLY"}, "POLY"),
         ({"r": 7}, "rank"),
     ],
 )

@@ -89,6 +89,30 @@ FORMS = {
         lora(target_modules=["q_proj"], modules_to_save=["embed_tokens", "lm_head"]),
     ),
     "embedding saved with its LoRA": ("llama", False, lora(target_modules=["embed_tokens"])),
+    "Conv1D, AdaLoRA": (
+        "gpt2", True,
+        peft.AdaLoraConfig(init_r=3, total_step=9, target_modules=CONV1D, fan_in_fan_out=True),
+    ),
+    "Conv1D, HiRA": ("gpt2", True, peft.HiraConfig(r=4, target_modules=CONV1D)),
+    "Conv1D, IA3": (
+        "gpt2", True,
+        peft.IA3Config(
+            target_modules=CONV1D, feedforward_modules=["c_proj"], fan_in_fan_out=True
+        ),
+    ),
+    "Conv1D, VeRA": ("gpt2", False, peft.VeraConfig(r=5, target_modules=["c_attn", "c_fc"])),
+    "all-linear, OFT": (
+        "llama", True, peft.OFTConfig(oft_block_size=8, target_modules="all-linear"),
+    ),
+    "all-linear, UniLoRA": (
+        "llama", True, peft.UniLoraConfig(theta_d_length=200, target_modules="all-linear"),
+    ),
+    "embedding, HiRA": ("llama", False, peft.HiraConfig(r=4, target_modules=["embed_tokens"])),
+    "tied tokens of their own": (
+        "llama", True,
+        peft.TrainableTokensConfig(target_modules=["embed_tokens"], token_indices=[1, 5]),
+    ),
+    "norms": ("llama", True, peft.LNTuningConfig(target_modules=["input_layernorm"])),
 }  # fmt: skip
 
 
@@ -117,8 +141,20 @@ def test_equals_peft(form, language_bases, tmp_path):
             TiedWeight,
             "lm_head.weight",
         ),
-        (peft.IA3Config(target_modules=["k_proj"], feedforward_modules=[]), BadAdapter, "IA3"),
-        (peft.OFTConfig(target_modules=["q_proj"], oft_block_size=16), BadAdapter, "OFT"),
+        # PEFT's adapters on one of two tied modules change both as well.
+        (peft.HiraConfig(target_modules=["embed_tokens"]), TiedWeight, "lm_head.weight"),
+        (peft.LilyConfig(target_modules=["q_proj"]), BadAdapter, "LILY"),
+        (peft.FrodConfig(target_modules=["q_proj"]), BadAdapter, "FROD"),
+        (
+            peft.PrefixTuningConfig(num_virtual_tokens=3, task_type="CAUSAL_LM"),
+            BadAdapter,
+            "PREFIX_TUNING is not merged: its parameters are prompts",
+        ),
+        (
+            lora(target_modules=["q_proj"], alora_invocation_tokens=[1, 2]),
+            BadAdapter,
+            "alora_invocation_tokens",
+        ),
         (
             lora(target_modules=[], target_parameters=["layers.0.mlp.up_proj.weight"]),
             BadAdapter,

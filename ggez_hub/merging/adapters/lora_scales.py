@@ -19,6 +19,7 @@ from ggez_hub.merging.adapters.peft_config import (
     LYCORIS,
     check_options,
     lycoris_rank_and_scale,
+    require_plain_start,
     scale_of,
 )
 from ggez_hub.merging.deltas import BadAdapter
@@ -116,4 +117,5 @@ def _configs(lora: LoraFile) -> dict[str, dict[str, Any]]:
         if kind not in KINDS:
             raise BadAdapter(f"{lora.file.path}: {METADATA_KEY} describes {kind!r}")
         check_options(config, lora.file.path, KINDS[kind])
+        require_plain_start(config, lora.file.path)
     return configs

@@ -1,5 +1,7 @@
 """Deltas of a PEFT folder: LoRA with its variants, LoHa, LoKr, and what they save beside.
 
+Other methods are left to PEFT's own layers: adapters/peft_methods.py.
+
 Format: https://huggingface.co/docs/peft/developer_guides/checkpoint. What a key means is what
 PEFT's `from_pretrained` makes of it; what it would silently ignore is refused.
 """
@@ -17,11 +19,13 @@ from ggez_hub.merging.adapters.modules import ModuleSet
 from ggez_hub.merging.adapters.peft_config import (
     CONFIG,
     KINDS,
+    by_layers,
     check_options,
     read_any_config,
-    read_config,
+    require_plain_start,
     scale_of,
 )
+from ggez_hub.merging.adapters.peft_methods import open_by_layers
 from ggez_hub.merging.adapters.peft_modules import Builder
 from ggez_hub.merging.adapters.peft_source import PeftSource
 from ggez_hub.merging.deltas import BadAdapter, WeightIndex
@@ -34,7 +38,6 @@ __all__ = [
     "holds_peft",
     "open_keys",
     "open_peft",
-    "read_config",
     "scale_of",
 ]
 
@@ -71,9 +74,12 @@ def open_peft(folder: Path, family: Family, base: WeightIndex) -> ModuleSet:
     Raises BadAdapter for what cannot be merged exactly, WrongBase where a module or a shape does
     not fit, BadWeights for a broken file, and what the family's key map raises.
     """
-    file, config, keys = open_keys(folder)
-    builder = Builder(PeftSource(folder, file, config, family, base))
-    return ModuleSet(str(folder), builder.build(keys.parts, keys.saved), base)
+    file, config = _weights(folder), read_any_config(folder)
+    source = PeftSource(folder, file, config, family, base)
+    if by_layers(config):
+        return ModuleSet(str(folder), open_by_layers(source), base)
+    keys = sort_keys(file, config)
+    return ModuleSet(str(folder), Builder(source).build(keys.parts, keys.saved), base)
 
 
 def open_keys(
@@ -81,10 +87,14 @@ def open_keys(
 ) -> tuple[WeightFile, dict[str, Any], PeftKeys]:
     """The file, the checked config and the sorted keys of an adapter of one of `kinds`.
 
-    Raises BadAdapter, or BadWeights for a broken file.
+    Of those whose matrices are all that they add. Raises BadAdapter, or BadWeights for a broken
+    file.
     """
     file = _weights(folder)
     config = read_any_config(folder, kinds)
+    if by_layers(config):
+        check_options(config, folder / CONFIG, KINDS[config["peft_type"]])
+    require_plain_start(config, folder / CONFIG)
     return file, config, sort_keys(file, config)
 
 

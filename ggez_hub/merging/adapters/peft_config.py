@@ -41,21 +41,52 @@ LYCORIS = frozenset(
         "modules_to_save", "rank_dropout", "rank_dropout_scale", "use_effective_conv2d",
     }
 )  # fmt: skip
+# Methods that are computed here.
 KINDS: Mapping[str, frozenset[str]] = {"LORA": COMPUTED, "LOHA": LYCORIS, "LOKR": LYCORIS}
 
-# Initialisations that leave the base alone. Others (PiSSA, OLoRA, LoftQ, CorDA, LoRA-GA) move a
-# part of the base into the adapter, whose matrices then do not add to the base as published.
-PLAIN_INITIALISATION = (None, True, False, "gaussian", "eva", "orthogonal")
+# Methods that PEFT's own layers merge (adapters/peft_layers.py), and the parameters of a module
+# that each of them changes: of PEFT 0.21.2, tuners/*/layer.py.
+WEIGHT, BIAS = "weight", "bias"
+METHODS: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(
+        (
+            "ADALORA", "BOFT", "C3A", "DEFT", "DELORA", "FOURIERFT", "GRALORA", "HIRA", "HRA",
+            "MISS", "OFT", "OSF", "PEANUT", "PSOFT", "PVERA", "RANDLORA", "SHIRA", "SUPERTUNING",
+            "TINYLORA", "TRAINABLE_TOKENS", "UNILORA", "VBLORA", "VERA", "WAVEFT",
+        ),
+        (WEIGHT,),
+    ),
+    **dict.fromkeys(("GLORA", "IA3", "LN_TUNING", "ROAD"), (WEIGHT, BIAS)),
+    "BEFT": (BIAS,),
+}  # fmt: skip
+# Options of a LoRA that give it arithmetic of its own, which PEFT's layers do likewise.
+VARIANTS = frozenset({"kasa_config", "monteclora_config", "use_bdlora", "velora_config"})
+
+# Why others are not merged at all.
+PROMPTS = "its parameters are prompts, no weights of the model"
+RUNS = "it depends on the input, and PEFT itself cannot merge it"
+UNMERGED: Mapping[str, str] = {
+    **dict.fromkeys(
+        (
+            "ADAPTION_PROMPT", "CARTRIDGE", "CPT", "MULTITASK_PROMPT_TUNING", "P_TUNING",
+            "PREFIX_TUNING", "PROMPT_TUNING",
+        ),
+        PROMPTS,
+    ),
+    **dict.fromkeys(("LILY", "POLY", "SHADOW", "XLORA"), RUNS),
+    "ADAMSS": "its subspaces come from a clustering that starts at random",
+    "FROD": "PEFT makes its projections from the weights of all layers at once",
+}  # fmt: skip
+
+# Initialisations that leave the base alone.
+PLAIN_INITIALISATION = (None, True, False, "gaussian", "eva", "orthogonal", "mica")
+# Those that move a part of the base into the adapter, a part that the base alone determines.
+PISSA, OLORA = "pissa", "olora"
 # A key that is off, or at the default that means off.
 OFF: tuple[object, ...] = (None, False, "", "none", [], {})
 
 
-def read_config(folder: Path) -> dict[str, Any]:
-    """The configuration of a LoRA; raises BadAdapter for other methods and for what is refused."""
-    return read_any_config(folder, ("LORA",))
-
-
-def read_any_config(folder: Path, kinds: Collection[str] = tuple(KINDS)) -> dict[str, Any]:
+def read_any_config(folder: Path, kinds: Collection[str] = (*KINDS, *METHODS)) -> dict[str, Any]:
     """The configuration of an adapter of one of `kinds`; raises BadAdapter."""
     path = folder / CONFIG
     try:
@@ -64,13 +95,40 @@ def read_any_config(folder: Path, kinds: Collection[str] = tuple(KINDS)) -> dict
         raise BadAdapter(f"{path} cannot be read: {error}") from error
     kind = config.get("peft_type") if isinstance(config, dict) else None
     if not isinstance(kind, str) or kind not in kinds:
-        raise BadAdapter(
-            f"{path} describes no LoRA: peft_type = {kind!r}",
-            f"Merged here: {', '.join(kinds)}. Merge others with PEFT itself, if it can, and give "
-            "the merged folder as the adapter.",
-        )
-    check_options(config, path, KINDS[kind])
+        raise _refused(path, kind, kinds)
+    if by_layers(config):
+        for option in ("target_parameters", "layer_replication"):
+            if not is_off(config.get(option)):
+                raise BadAdapter(
+                    f"{path}: {option} = {config[option]!r} is not merged",
+                    "Use the adapter as it is with PEFT.",
+                )
+    else:
+        check_options(config, path, KINDS[kind])
     return config
+
+
+def _refused(path: Path, kind: object, kinds: Collection[str]) -> BadAdapter:
+    if kind in UNMERGED:
+        return BadAdapter(
+            f"{path}: {kind} is not merged: {UNMERGED[str(kind)]}",
+            "Use the adapter as it is with PEFT.",
+        )
+    if kind in METHODS:
+        return BadAdapter(
+            f"{path}: an adapter of the method {kind} has no form with beta folded in",
+            "Take the merged form: leave out --as.",
+        )
+    return BadAdapter(
+        f"{path} describes no adapter that is merged here: peft_type = {kind!r}",
+        f"Merged here: {', '.join(kinds)}. Merge others with PEFT itself, if it can, and give "
+        "the merged folder as the adapter.",
+    )
+
+
+def by_layers(config: Mapping[str, Any]) -> bool:
+    """Whether PEFT's own layers merge an adapter, in place of formulas."""
+    return config["peft_type"] in METHODS or any(not is_off(config.get(v)) for v in VARIANTS)
 
 
 def check_options(
@@ -86,10 +144,33 @@ def check_options(
                 f"{path}: {key} = {value!r} is not merged exactly here",
                 "Use the adapter as it is with PEFT, or train without this option.",
             )
-    if (start := config.get("init_lora_weights")) not in PLAIN_INITIALISATION:
+    start = config.get("init_lora_weights")
+    if start not in PLAIN_INITIALISATION and moved_by(config) is None:
         raise BadAdapter(
-            f"{path}: init_lora_weights = {start!r} changes the base itself",
+            f"{path}: init_lora_weights = {start!r} changes the base itself, in a way that the "
+            "base alone does not determine",
             "Convert it with PEFT: save_pretrained(..., path_initial_model_for_weight_conversion=...).",
+        )
+
+
+def moved_by(config: Mapping[str, Any]) -> str | None:
+    """PISSA or OLORA, if the adapter's training began with one of them: each took away from the
+    base what it put into the adapter.
+    """
+    start = config.get("init_lora_weights")
+    if start == PISSA:
+        return PISSA
+    return OLORA if isinstance(start, str) and start.lower() == OLORA else None
+
+
+def require_plain_start(config: Mapping[str, Any], path: Path) -> None:
+    """Raise BadAdapter unless the matrices are all that an adapter adds to the base."""
+    if moved_by(config) is not None:
+        raise BadAdapter(
+            f"{path}: init_lora_weights = {config['init_lora_weights']!r} moves a part of the base "
+            "into the adapter",
+            "Take the merged form, or convert it with PEFT: save_pretrained(..., "
+            "path_initial_model_for_weight_conversion=...).",
         )
 
 

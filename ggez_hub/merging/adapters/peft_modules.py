@@ -10,9 +10,11 @@ from ggez_hub.families.skeleton import WITH_CONV1D, module_tree
 from ggez_hub.merging.adapters.dora import Dora
 from ggez_hub.merging.adapters.lycoris import LoHa, LoKr
 from ggez_hub.merging.adapters.modules import LowRank, ModuleDelta, Scaled, Sum
+from ggez_hub.merging.adapters.moved import Moved
 from ggez_hub.merging.adapters.peft_config import (
     is_off,
     lycoris_rank_and_scale,
+    moved_by,
     scale_of,
 )
 from ggez_hub.merging.adapters.peft_saved import saved_parameters
@@ -82,16 +84,20 @@ class Builder:
                 f"{self.file.path}: use_dora = {self.config.get('use_dora')!r}, but module "
                 f"{module!r} has {'a' if MAGNITUDE in keys else 'no'} magnitude vector"
             )
+        part: LowRank | Moved = low
+        # A weight that was saved is that after the move.
+        if (start := moved_by(self.config)) is not None and low.target not in replaced:
+            part = Moved(low, start)
         if MAGNITUDE in keys:
             # Transposed tensors, embeddings among them, have their outputs on the second axis.
             dora = Dora(
-                low, keys[MAGNITUDE], of_columns=low.transposed, frozen=replaced.get(low.target)
+                part, keys[MAGNITUDE], of_columns=low.transposed, frozen=replaced.get(low.target)
             )
             dora.check(self.base)
             yield dora
         else:
-            low.check(self.base)
-            yield low
+            part.check(self.base)
+            yield part
         if LORA_BIAS in keys:
             bias = Scaled(
                 self.source.parameter(module, "bias"), self.file, keys[LORA_BIAS], low.scale
@@ -169,6 +175,11 @@ def token_rows_of(source: PeftSource, module: str, keys: Mapping[str, str]) -> R
         raise BadAdapter(f"{source.file.path}: {module!r} has trainable tokens and a LoRA at once")
     if is_off(option := source.config.get("trainable_token_indices")):
         raise BadAdapter(f"{source.file.path}: trainable_token_indices names no tokens")
+    return rows_of(source, module, keys[TOKENS], option)
+
+
+def rows_of(source: PeftSource, module: str, key: str, option: object) -> Rows:
+    """The rows of an embedding that `key` replaces; `option` names them in PEFT's config."""
     try:
         target = source.weight(module)
     except TiedWeight as tied:
@@ -176,6 +187,6 @@ def token_rows_of(source: PeftSource, module: str, keys: Mapping[str, str]) -> R
         if tied.tensor is None:
             raise
         target = tied.tensor
-    rows = Rows(target, source.file, keys[TOKENS], token_rows(option, module, source.folder))
+    rows = Rows(target, source.file, key, token_rows(option, module, source.folder))
     rows.check(source.base)
     return rows

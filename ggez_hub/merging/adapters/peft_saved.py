@@ -68,8 +68,10 @@ def _require_saved(
 ) -> None:
     """What the config says was saved is there, whole."""
     if (bias := source.config.get("bias", "none")) != "none":
-        layers = [module for module, keys in parts.items() if "lora_A" in keys]
-        only = bias == "lora_only"
+        other = source.config["peft_type"] != "LORA"
+        layers = [module for module, keys in parts.items() if other or "lora_A" in keys]
+        # LoRA's word is `lora_only`, that of OFT `oft_only`, and so on.
+        only = str(bias).endswith("_only")
         weights = {source.weight(module) for module in layers} if only else set(source.base)
         expected = {f"{name.rpartition('.')[0]}.bias" for name in weights} & set(source.base)
         if expected and not any(path.endswith(".bias") for path in names):

@@ -1,0 +1,204 @@
+"""From the keys of a PEFT folder to parts that PEFT's own layers compute: OFT, VeRA and others.
+
+Delta = W' - W, whatever the method: base + beta * Delta is as well defined for a rotation W' = R W
+as for a sum. Such adapters have a merged form only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ggez_hub.families.base import NotOneToOne, TiedWeight
+from ggez_hub.families.skeleton import module_tree
+from ggez_hub.merging.adapters.finetune import same_values
+from ggez_hub.merging.adapters.modules import (
+    ModuleDelta,
+    read_values,
+    require_room,
+)
+from ggez_hub.merging.adapters.peft_config import BIAS, METHODS, WEIGHT
+from ggez_hub.merging.adapters.peft_layers import PeftLayers, named_modules
+from ggez_hub.merging.adapters.peft_modules import rows_of
+from ggez_hub.merging.adapters.peft_saved import saved_parameters
+from ggez_hub.merging.adapters.peft_source import PeftSource
+from ggez_hub.merging.adapters.saved import Rows, Saved
+from ggez_hub.merging.deltas import BadAdapter, WeightIndex, WrongBase
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+MODEL, MODULE = "base_model.", "base_model.model."
+
+
+@dataclass(frozen=True)
+class PeftLayer:
+    """Delta of one parameter of a module, by PEFT's own layer.
+
+    `leaf` is its name in the module, `starts` what each parameter of the module is before: a
+    tensor of the base, or what the adapter saved in its place.
+    """
+
+    target: str
+    path: str
+    leaf: str
+    starts: Mapping[str, str | Saved]
+    layers: PeftLayers
+
+    def delta(self, base: WeightIndex) -> torch.Tensor:
+        after = self.merged(base)[self.leaf]
+        return after.double() - base.read(self.target)
+
+    def merged(self, base: WeightIndex) -> Mapping[str, torch.Tensor]:
+        """All parameters of the module after the merge; raises BadAdapter for one without a part."""
+        import torch
+
+        before = {
+            leaf: base.read(start) if isinstance(start, str) else start.stored()
+            for leaf, start in self.starts.items()
+        }
+        # Copies, whatever the dtype: some methods merge in place.
+        copies = {leaf: t.to(torch.float64, copy=True) for leaf, t in before.items()}
+        after = self.layers.merged(self.path, copies)
+        changed = changed_by(self.layers.config)
+        for leaf, tensor in after.items():
+            known = leaf in changed or (
+                leaf in before and torch.equal(tensor, before[leaf].double())
+            )
+            if not known or leaf not in before:
+                raise BadAdapter(
+                    f"{self.layers.folder}: PEFT changes {leaf!r} of {self.path!r} too, which is "
+                    "not merged here"
+                )
+        return after
+
+
+def changed_by(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """The parameters of a module that an adapter's method changes."""
+    if config["peft_type"] in METHODS:
+        return METHODS[config["peft_type"]]
+    return (WEIGHT, BIAS) if config.get("lora_bias") else (WEIGHT,)
+
+
+def open_by_layers(source: PeftSource) -> dict[str, ModuleDelta]:
+    """The parts of an adapter by the tensor that they change; raises BadAdapter or WrongBase."""
+    if source.config["peft_type"] == "TRAINABLE_TOKENS":
+        return token_parts(source)
+    return _Builder(source).build()
+
+
+def token_parts(source: PeftSource) -> dict[str, ModuleDelta]:
+    """Rows of embeddings, which PEFT changes alike in all modules that share them."""
+    parts: dict[str, Rows] = {}
+    for key in source.file.tensors:
+        module, separator, rest = key.removeprefix(MODULE).rpartition(".trainable_tokens_delta")
+        if not key.startswith(MODULE) or not separator or rest:
+            raise BadAdapter(f"{source.file.path}: {key!r} is no key of trainable tokens")
+        rows = rows_of(source, module, key, source.config.get("token_indices"))
+        before = parts.setdefault(rows.target, rows)
+        # Tied modules are saved each by itself, with the same rows.
+        if not read_values(source.file, before.key).equal(read_values(source.file, key)):
+            raise BadAdapter(
+                f"{source.file.path}: {before.key!r} and {key!r} differ, and are one tensor of the base"
+            )
+    return dict(parts)
+
+
+class _Builder:
+    """Builds the parts of one adapter for one base."""
+
+    def __init__(self, source: PeftSource) -> None:
+        from peft.mapping import PEFT_TYPE_TO_PREFIX_MAPPING
+
+        self.source = source
+        self.kind = str(source.config["peft_type"])
+        self._prefix = PEFT_TYPE_TO_PREFIX_MAPPING[self.kind]
+        self._parts: dict[str, dict[str, str]] = {}
+        self._shared: list[str] = []
+        self._saved: dict[str, str] = {}
+        for key in source.file.tensors:
+            self._sort(key)
+
+    def _sort(self, key: str) -> None:
+        if key.startswith(MODULE):
+            path = key.removeprefix(MODULE)
+            module, separator, part = path.rpartition(f".{self._prefix}")
+            if separator:
+                self._parts.setdefault(module, {})[part] = key
+            else:
+                self._saved[path] = key
+        elif key.startswith(MODEL):
+            self._shared.append(key)
+        else:
+            raise BadAdapter(f"{self.source.file.path}: {key!r} is no key of a PEFT adapter")
+
+    def build(self) -> dict[str, ModuleDelta]:
+        """The parts, of which the smallest was tried: what PEFT refuses is refused at once."""
+        source, modules = self.source, self._modules()
+        parts = {path: self._parts.get(path, {}) for path in modules}
+        replaced = saved_parameters(self.source, parts, self._saved)
+        keys = {path: tuple(own.values()) for path, own in parts.items()} | {"": self._shared}
+        layers = PeftLayers(source.folder, source.config, modules, source.file, keys)
+        found: dict[str, PeftLayer] = {}
+        for path, module in modules.items():
+            for part in self._module(path, module, replaced, layers):
+                if part.target in found:
+                    raise BadAdapter(
+                        f"{source.file.path}: two modules change the tensor {part.target!r}"
+                    )
+                found[part.target] = part
+        if not found:
+            raise BadAdapter(f"{source.file.path} changes nothing that {self.kind} can change")
+        min(found.values(), key=lambda part: source.base[part.target].nbytes).merged(source.base)
+        return {**replaced, **found}
+
+    def _module(
+        self, path: str, module: nn.Module, replaced: Mapping[str, Saved], layers: PeftLayers
+    ) -> Iterator[PeftLayer]:
+        """The parts of one module: one for each parameter that its merge changes."""
+        targets = self._targets(path, module)
+        starts = {leaf: replaced.get(target, target) for leaf, target in targets.items()}
+        parts = [
+            PeftLayer(targets[leaf], path, leaf, starts, layers)
+            for leaf in changed_by(self.source.config)
+            if leaf in targets
+        ]
+        if len(parts) > 1:
+            # IA3 leaves the bias of a layer alone whose input it scales.
+            base = self.source.base
+            after = parts[0].merged(base)
+            parts = [p for p in parts if not same_values(after[p.leaf], base.read(p.target))]
+        yield from parts
+
+    def _modules(self) -> dict[str, nn.Module]:
+        """The adapted modules by the paths of the file, in the model's order; raises WrongBase."""
+        source = self.source
+        tree = module_tree(source.base.folder, source.family.layout(source.base.folder))
+        by_tensor: dict[str, tuple[int, str]] = {}
+        for number, path in enumerate(tree):
+            try:
+                tensor = source.key_map(path)
+            except (NotOneToOne, TiedWeight):
+                continue
+            if tensor is not None:
+                by_tensor.setdefault(tensor, (number, path))
+        # A method may save nothing for each module by itself.
+        paths = self._parts or named_modules(source.folder, source.config, tree)
+        found = []
+        for path in paths:
+            tensor = source.weight(path)
+            if tensor not in by_tensor:
+                raise WrongBase(f"{source.folder} changes {path!r}, which is no module of the base")
+            found.append((*by_tensor[tensor], path))
+        return {path: tree[own] for _, own, path in sorted(found)}
+
+    def _targets(self, path: str, module: nn.Module) -> dict[str, str]:
+        """The base's tensors for the parameters of a module; raises WrongBase for another shape."""
+        targets = {}
+        for leaf, parameter in module.named_parameters(recurse=False):
+            target = self.source.parameter(path, leaf)
+            require_room(self.source.base, target, tuple(parameter.shape), self.source.file)
+            targets[leaf] = target
+        return targets
