@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ggez_hub.evaluation.benchmark_items import Pool
     from ggez_hub.evaluation.subjects import UnderTest
     from ggez_hub.evaluation.suite import Prepared
+    from ggez_hub.evaluation.sweep import TrainedOn
     from ggez_hub.evaluation.task import Task
     from ggez_hub.hub import Hub
     from ggez_hub.regions import Region
@@ -67,6 +68,19 @@ FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
     default=True,
     help="Answers are kept in the user's cache, and none is computed twice.",
 )
+@click.option(
+    "--key-variable",
+    default=None,
+    metavar="NAME",
+    help="The environment variable with the key of an endpoint; it is written nowhere.",
+)
+@click.option(
+    "--parallel",
+    type=click.IntRange(1, 256),
+    default=8,
+    show_default=True,
+    help="Questions that an endpoint is asked at once.",
+)
 @click.option("--alpha", "given_alpha", type=float, default=None, help="Instead of KOF's.")
 @hub_option
 @output_options
@@ -81,6 +95,8 @@ def eval_command(
     data: Path | None,
     pictures: Path | None,
     cached: bool,
+    key_variable: str | None,
+    parallel: int,
     given_alpha: float | None,
     hub: str,
     out: Output,
@@ -88,16 +104,14 @@ def eval_command(
     """Measure a model on real benchmarks, for a region: scores, parity, and every answer.
 
     MODEL is a folder or `org/name@revision`: an embedding model (open_clip; CLIP or SigLIP of
-    transformers) or a vision-language model of transformers. `ggez-hub verify DIR` recomputes every
-    figure of the results.
+    transformers) or a vision-language model of transformers; or `http://HOST/v1#NAME`, a model behind
+    an OpenAI-compatible endpoint. `ggez-hub verify DIR` recomputes every figure of the results.
     """
     from ggez_hub.cards import alpha_record
     from ggez_hub.cli.verify import show_scores
     from ggez_hub.evaluation.answered import InMemory
     from ggez_hub.evaluation.benchmark_items import Pool
-    from ggez_hub.evaluation.subjects import Adapted, model_in
     from ggez_hub.evaluation.suite import evaluate
-    from ggez_hub.families import detect_family
     from ggez_hub.hubs import connect
     from ggez_hub.regions import Alpha, alpha, find_region
 
@@ -107,13 +121,11 @@ def eval_command(
     tasks = _tasks(suites, include)
     factor = alpha(region) if given_alpha is None else Alpha.from_user(given_alpha, region)
     with connect(hub, quiet=out.quiet) as server:
-        folder = model_folder(model, Path(), server)
-        adapted = None
-        if adapter is not None and beta is not None:
-            adapted = Adapted(adapter_place(adapter, Path(), server), beta)
-        subject = model_in(folder, detect_family(folder), adapted)
+        subject, trained = _model(model, adapter, beta, server, key_variable, parallel)
         source = _Data(server, data, pictures, subject.methods, Pool())
         prepared = [(task.id, source.prepare(task, region)) for task in tasks]
+    if subject.remark:
+        out.note(subject.remark)
     if empty := [name for name, found in prepared if not found]:
         out.note(f"Left out, without items of {region.id}: {', '.join(empty)}")
     with out.progress("steps") as progress:
@@ -124,20 +136,50 @@ def eval_command(
             region,
             alpha_record(factor),
             target,
-            known=_known if cached else lambda _: InMemory(),
-            trained_on=trained_on(adapted.adapter if adapted else folder),
+            known=_known if cached else lambda *_: InMemory(),
+            trained_on=trained,
             progress=lambda done, total: progress.update(bar, completed=done, total=total),
         )
     _tell(target, out)
     show_scores(evidence.place, out)
 
 
-def _known(model: UnderTest) -> Answered:
-    """The answers of a model in the user's cache, as computed by what is installed here."""
-    from ggez_hub.evaluation.answered import answers_of
+def _model(
+    named: str,
+    adapter: str | None,
+    beta: float | None,
+    hub: Hub,
+    key_variable: str | None,
+    parallel: int,
+) -> tuple[UnderTest, TrainedOn]:
+    """The model that is named, and what it was trained on."""
+    from ggez_hub.evaluation.subjects import Adapted, model_in
+    from ggez_hub.evaluation.subjects.served import is_address, served
+    from ggez_hub.families import detect_family
+
+    if is_address(named):
+        if adapter is not None:
+            raise UsageProblem("no adapter can be put on a model behind an endpoint")
+        return served(named, key_variable, parallel), "unknown"
+    folder = model_folder(named, Path(), hub)
+    adapted = None
+    if adapter is not None and beta is not None:
+        adapted = Adapted(adapter_place(adapter, Path(), hub), beta)
+    trained = trained_on(adapted.adapter if adapted else folder)
+    return model_in(folder, detect_family(folder), adapted), trained
+
+
+def _known(model: UnderTest, work: Path) -> Answered:
+    """The answers of a model in the user's cache, as computed by what is installed here.
+
+    Of a model whose weights are not known, those of this very run.
+    """
+    from ggez_hub.evaluation.answered import OnDisk, answers_of
     from ggez_hub.evaluation.subjects.opening import engine
     from ggez_hub.weights import digest_json
 
+    if not model.shared:
+        return OnDisk(work / "answers.sqlite")
     return answers_of(digest_json({"model": model.digest, "engine": engine()}))
 
 

@@ -84,23 +84,26 @@ class Questions:
         """Answer by the number of an option (n), or None where the answer could not be read."""
         told = np.array([-1 if pick is None else pick for pick in picks], dtype=np.intp)
         k = self.options.shape[1]
-        # What could not be read ranks behind every option, as a tie of all.
         one = (np.arange(k) == told[:, None]).astype(np.float64)
         found = replace(self, details=None).scored(one)
-        named = zip(found.predicted, told.tolist(), strict=True)
-        return replace(
-            found,
-            correct=found.correct & (told >= 0),
-            rank=np.maximum(found.rank, np.where(told < 0, 2, 1)).astype(np.int32),
-            predicted=tuple(UNPARSED if pick < 0 else name for name, pick in named),
-            details=self.details,
-        )
+        return replace(unread(found, told < 0), details=self.details)
 
     def _details(self, similarity: NDArray[np.floating[Any]]) -> Details | None:
         """What is recorded, with the similarities of the options where they are few."""
         if self.details is None or self.options.shape[1] > FEW_OPTIONS:
             return self.details
         return replace(self.details, log_likelihoods=tuple(map(tuple, similarity.tolist())))
+
+
+def unread(outcomes: Outcomes, rows: NDArray[np.bool_]) -> Outcomes:
+    """The outcomes without the answers of some rows (n,): what could not be read is wrong."""
+    pairs = zip(outcomes.predicted, rows.tolist(), strict=True)
+    return replace(
+        outcomes,
+        predicted=tuple(UNPARSED if lost else given for given, lost in pairs),
+        correct=outcomes.correct & ~rows,
+        rank=np.maximum(outcomes.rank, np.where(rows, 2, 1)).astype(np.int32),
+    )
 
 
 @dataclass(frozen=True, eq=False)

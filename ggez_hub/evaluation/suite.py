@@ -129,14 +129,15 @@ def evaluate(
     alpha: AlphaRecord,
     out: Path,
     *,
-    known: Callable[[UnderTest], Answered] = lambda _: InMemory(),
+    known: Callable[[UnderTest, Path], Answered] = lambda *_: InMemory(),
     trained_on: TrainedOn = "unknown",
     evaluator: str = "unknown",
     progress: Progress | None = None,
 ) -> Evidence:
     """Ask a model every task and write a results folder `out`.
 
-    `known` gives the answers of the model that are there already. Raises Leaked for a task that it
+    `known` gives the answers of the model that are there already, for a run with this folder to
+    work in. Raises Leaked for a task that it
     was trained on, UsageProblem for no tasks or a folder with something else, and what opening the
     model raises.
     """
@@ -168,7 +169,7 @@ def evaluate(
         place = kept / f"{task.id}.parquet"
         if not place.is_file():
             # The model is opened for the first task that is not known.
-            subject = subject or model.open(known(model))
+            subject = subject or model.open(known(model, kept))
             found = {
                 Cell(model.beta, task.id, s): subject.answer(asked, task.method)
                 for s, asked in task.asked.items()

@@ -9,10 +9,11 @@ from threading import Lock, Thread
 
 
 @contextmanager
-def serving(answer, *, failures=()):
+def serving(answer, *, failures=(), whole=False, retry_after=""):
     """(address, requests): `answer` gets a message; `failures` are statuses that come first.
 
-    A request is (headers, body) as it came.
+    It gives a text, or a whole choice, or a status. A request is (headers, body) as it came;
+    `answer` gets the body too if `whole`.
     """
     seen, waiting, lock = [], list(failures), Lock()
 
@@ -24,11 +25,24 @@ def serving(answer, *, failures=()):
                 status = waiting.pop(0) if waiting else 200
             content = b"busy"
             if status == 200:
-                said = {"role": "assistant", "content": answer(body["messages"][0]["content"])}
-                content = json.dumps({"choices": [{"message": said}]}).encode()
+                said = answer(body["messages"][0]["content"], *([body] if whole else []))
+                if isinstance(said, int):
+                    status, content = (
+                        said,
+                        b"refused " + self.headers.get("Authorization", "").encode(),
+                    )
+                else:
+                    choice = (
+                        said
+                        if isinstance(said, dict)
+                        else {"message": {"role": "assistant", "content": said}}
+                    )
+                    content = json.dumps({"choices": [choice]}).encode()
             self.send_response(status)
             if status == 307:
                 self.send_header("Location", f"http://127.0.0.1:{server.server_port}/elsewhere")
+            if status == 429 and retry_after:
+                self.send_header("Retry-After", retry_after)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)

@@ -13,9 +13,8 @@ import pytest
 import torch
 from PIL import Image
 
-from ggez_hub import world
-from ggez_hub.data import chat
-from ggez_hub.data.chat import EndpointFailed
+from ggez_hub import chat, world
+from ggez_hub.chat import EndpointFailed
 from ggez_hub.data.folders import NoModel, model_folder
 from ggez_hub.data.scorers.base import ScorerRefused
 from ggez_hub.data.scorers.opening import open_scorer

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ggez_hub.data.chat import ChatEndpoint
+from ggez_hub.chat import ChatEndpoint
 from ggez_hub.data.translation.spec import Endpoint
 from ggez_hub.regions.names import language_name, registered_name
 

@@ -3,6 +3,7 @@
     base         what a model under test is         opening      which one a folder holds
     similarity   models of embeddings               embedders    their libraries
     generating   models that write                  seeing       those of transformers
+    served       models behind an endpoint
     reading      the option that a reply names     loading      with or without an adapter
 
 Importing a module loads no torch; opening a model does.

@@ -30,6 +30,8 @@ class UnderTest:
     searches  whether it has embeddings, by which pictures and texts are found
     open      makes it ready; it keeps its answers in what it is given
     beta      the weight of the adapter that is on it; 0 for a model as it is
+    shared    whether the digest is of the weights: only then may runs share their answers
+    remark    what users should know of how it is asked
     """
 
     digest: str
@@ -37,3 +39,5 @@ class UnderTest:
     searches: bool
     open: Callable[[Answered], Subject]
     beta: float = 0.0
+    shared: bool = True
+    remark: str = ""

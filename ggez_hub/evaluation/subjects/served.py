@@ -1,0 +1,152 @@
+"""Models behind an OpenAI-compatible endpoint, under test, as vLLM serves them.
+
+generation   the options are shown with letters, and the option that the reply names is the answer
+letter       the option whose letter is the likeliest first token of that reply; where the server
+             gives log-probabilities
+
+Both come from one request. What weights answer is not known: the digest is that of the model's name.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from ggez_hub.chat import ChatEndpoint, EndpointFailed, about_picture, key_in
+from ggez_hub.errors import UsageProblem
+from ggez_hub.evaluation.answered import Answered, once
+from ggez_hub.evaluation.benchmark import LETTERS
+from ggez_hub.evaluation.benchmark_questions import Asked, Chat
+from ggez_hub.evaluation.outcomes import Outcomes
+from ggez_hub.evaluation.questions import unread
+from ggez_hub.evaluation.subjects.base import UnderTest
+from ggez_hub.evaluation.subjects.generating import Posed
+from ggez_hub.evaluation.subjects.reading import read_choice
+from ggez_hub.weights import digest_json
+
+# As many as the protocol allows.
+TOP = 20
+# A chunk of questions keeps every connection busy for a while.
+ROUNDS = 8
+WITHOUT = "The server gives no log-probabilities: choices are read from what the model writes."
+
+
+def is_address(model: str) -> bool:
+    """Whether a model is named by an address, and not by a folder or a repository."""
+    return model.startswith(("http://", "https://"))
+
+
+def served(address: str, key_variable: str | None = None, parallel: int = 8) -> UnderTest:
+    """The model at an address, `http://host:port/v1#name`; it is asked whether it is there.
+
+    `key_variable` is the environment variable with the key, `parallel` how many questions are asked
+    at once. Raises UsageProblem for an address that is none, and EndpointFailed.
+    """
+    url, _, name = address.partition("#")
+    parts = urlsplit(url)
+    if not (name and parts.hostname) or parts.query:
+        raise UsageProblem(
+            f"{url} names no model", "Write http://HOST:PORT/v1#MODEL, as the server calls it."
+        )
+    if parts.username or parts.password:
+        raise UsageProblem(
+            "an address may hold no password", "Name the variable with the key: --key-variable NAME"
+        )
+    endpoint = ChatEndpoint(url.rstrip("/"), name, parallel, 1, key_in(key_variable))
+    top = TOP if _gives_log_probabilities(endpoint) else 0
+    return UnderTest(
+        digest_json({"served": name}),
+        ("letter", "generation") if top else ("generation",),
+        searches=False,
+        open=lambda known: Served(endpoint, top, known),
+        shared=False,
+        remark="" if top else WITHOUT,
+    )
+
+
+def _gives_log_probabilities(endpoint: ChatEndpoint) -> bool:
+    chat = [{"role": "user", "content": "Answer with the letter A alone."}]
+    try:
+        (found,) = endpoint.complete([chat], top=TOP)
+    except EndpointFailed as problem:
+        if problem.status not in {400, 422}:
+            raise
+        # It may be the log-probabilities that it refuses.
+        (found,) = endpoint.complete([chat])
+    return found.first is not None
+
+
+@dataclass(frozen=True)
+class Served:
+    """A model at an endpoint."""
+
+    endpoint: ChatEndpoint
+    top: int
+    known: Answered
+
+    def answer(self, asked: Asked, method: str) -> Outcomes:
+        if asked.questions is None:
+            return asked.nothing
+        posed = [
+            Posed(c.item.picture or b"", c.shown, new_tokens=asked.reply_tokens)
+            for c in asked.choices
+        ]
+        keys = [p.digest for p in posed]
+        found = once(
+            dict(zip(keys, posed, strict=True)),
+            self.known,
+            self._ask,
+            chunk=ROUNDS * self.endpoint.parallel,
+        )
+        answers = [found[key] for key in keys]
+        outcomes = METHODS[method](asked, answers)
+        assert outcomes.details is not None  # noqa: S101 - benchmarks record them
+        details = replace(
+            outcomes.details,
+            prompts=tuple(digest_json(p.prompt) for p in posed),
+            raw=tuple(answer["text"] for answer in answers),
+        )
+        return replace(outcomes, missing=asked.missing, details=details)
+
+    def _ask(self, posed: Sequence[Posed]) -> list[dict[str, Any]]:
+        chats = [about_picture(p.picture, p.prompt) for p in posed]
+        # Questions of one task have replies of one length.
+        found = self.endpoint.complete(chats, new_tokens=posed[0].new_tokens, top=self.top)
+        return [{"text": c.text, "first": c.first and dict(c.first)} for c in found]
+
+
+def _by_letter(asked: Asked, answers: Sequence[Mapping[str, Any]]) -> Outcomes:
+    assert asked.questions is not None  # noqa: S101 - answer() has looked
+    scores = np.array(
+        [_letters(a["first"], chat) for a, chat in zip(answers, asked.choices, strict=True)]
+    )
+    # No letter among the likeliest tokens: what it would choose is not known.
+    return unread(asked.questions.scored(scores), scores.max(axis=1) == -np.inf)
+
+
+def _letters(first: Mapping[str, float] | None, chat: Chat) -> list[float]:
+    """The log-probability of each option's letter, with or without a space; -inf if not listed."""
+    found = [0.0] * len(chat.item.options)
+    for token, value in (first or {}).items():
+        letter = token.strip()
+        if len(letter) == 1 and letter in LETTERS[: len(found)]:
+            found[LETTERS.index(letter)] += math.exp(value)
+    return [math.log(p) if p > 0 else -math.inf for p in found]
+
+
+def _by_generation(asked: Asked, answers: Sequence[Mapping[str, Any]]) -> Outcomes:
+    assert asked.questions is not None  # noqa: S101 - answer() has looked
+    return asked.questions.chosen(
+        [
+            read_choice(answer["text"], chat.item.options)
+            for answer, chat in zip(answers, asked.choices, strict=True)
+        ]
+    )
+
+
+METHODS = {"letter": _by_letter, "generation": _by_generation}
