@@ -124,11 +124,15 @@ class Block(BaseModel):
 
 
 class BaseModelRef(Block):
-    """The base that the adapter fits, identified by the sha256 of its weight files."""
+    """The base that the adapter fits, identified by the sha256 of its weight files.
+
+    `shapes` is the digest of its tensors' names, dtypes and shapes.
+    """
 
     repo: RepoId
     revision: Revision
     weights: OrUnknown[Annotated[dict[FilePath, Sha256], Field(min_length=1)]]
+    shapes: Sha256 | Unknown = "unknown"
 
 
 class TrainedOn(Block):

@@ -70,10 +70,10 @@ class Description:
 
     def find_base(self, hub: Hub) -> BaseModel:
         """The base, which is named by now."""
-        from ggez_hub.registry.contributing.base_model import find_base
+        from ggez_hub.registry.contributing.base_model import find_base, with_shapes
 
         assert self.base is not None  # noqa: S101 - `require` has seen to it
-        return find_base(hub, self.base, self.family)
+        return with_shapes(hub, find_base(hub, self.base, self.family))
 
     def draft(self, files: AdapterFiles, base: BaseModel) -> CardDocument:
         """The card; the region is known by now."""

@@ -130,6 +130,12 @@ class Hub:
             found = patiently(lambda: list(self._api.list_models(filter=list(tags), full=True)))
             return sorted((model.id, model.sha) for model in found if model.sha)
 
+    def tags(self, repo: str) -> dict[str, str]:
+        """The tags of a model and the commits that they name; raises what the client raises."""
+        with understood(repo):
+            refs = patiently(lambda: self._api.list_repo_refs(repo))
+            return {tag.name: tag.target_commit for tag in refs.tags}
+
     def exists(self, repo: str, repo_type: str = "model") -> bool:
         """Whether the repository can be read."""
         from huggingface_hub.errors import RepositoryNotFoundError

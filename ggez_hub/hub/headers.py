@@ -10,9 +10,15 @@ from ggez_hub.errors import GgezError
 from ggez_hub.hub.client import PARALLEL_DOWNLOADS, Hub
 from ggez_hub.hub.listing import RepoAtCommit
 from ggez_hub.hub.patience import patiently
+from ggez_hub.weights import digest_json
 
 Tensors: TypeAlias = Mapping[str, tuple[str, tuple[int, ...]]]
 """dtype and shape of each tensor; those of a file in a folder are named `<folder>/<tensor>`."""
+
+
+def shapes_digest(found: Tensors) -> str:
+    """The sha256 of what tensors are called and look like, whatever they hold."""
+    return digest_json({name: [dtype, list(shape)] for name, (dtype, shape) in found.items()})
 
 
 class NoHeader(GgezError):

@@ -111,11 +111,10 @@ def tag_version(hub: Hub, repo: str, revision: str) -> tuple[str, bool]:
     A commit whose files are those of the last version is that version. Raises what the client
     raises.
     """
-    refs = patiently(lambda: hub._api.list_repo_refs(repo))
     versions = {
-        int(match[1]): tag.target_commit
-        for tag in refs.tags
-        if (match := VERSION_TAG.match(tag.name))
+        int(match[1]): commit
+        for name, commit in hub.tags(repo).items()
+        if (match := VERSION_TAG.match(name))
     }
     last = max(versions, default=0)
     if last and _same_files(hub, repo, versions[last], revision):

@@ -125,11 +125,22 @@ def check_upstream(lock: Lock, hub: Hub) -> None:
             found.append(f"{where}: the repository is gone or private")
             continue
         found += [f"{where}: {problem}" for problem in _changed(pinned, at)]
+        if pinned.tag is not None:
+            found += [f"{where}: {problem}" for problem in _moved(pinned, pinned.tag, hub)]
     if found:
         raise Differs(
             "the hub no longer has what the lock pins:\n  " + "\n  ".join(found),
             "Pull anew without --locked to take what is there now.",
         )
+
+
+def _moved(pinned: PinnedRepo, tag: str, hub: Hub) -> Iterator[str]:
+    """How a tag differs from its pin: a version that was published is not to change."""
+    now = hub.tags(pinned.repo).get(tag)
+    if now is None:
+        yield f"the tag {tag} is gone"
+    elif now != pinned.revision:
+        yield f"the tag {tag} names the commit {now[:12]} now"
 
 
 def _changed(pinned: PinnedRepo, at: RepoAtCommit) -> Iterator[str]:

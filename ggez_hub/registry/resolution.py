@@ -49,7 +49,10 @@ class PinnedFile(Part):
 
 
 class PinnedRepo(Part):
-    """Files of a repository at a commit; `weights` are the sha256s of its weight files."""
+    """Files of a repository at a commit; `weights` are the sha256s of its weight files.
+
+    `tag` is the tag that it was asked for by, which names that commit.
+    """
 
     repo: RepoId
     revision: str = Field(pattern=r"^[0-9a-f]{40}$")
@@ -57,6 +60,7 @@ class PinnedRepo(Part):
     gated: bool
     weights: dict[FilePath, Sha256]
     files: tuple[PinnedFile, ...]
+    tag: str | None = None
 
     @property
     def nbytes(self) -> int:

@@ -92,22 +92,42 @@ def test_another_machine_gets_the_same_bytes(locked, tmp_path, monkeypatch):
             assert sha256_file(folder / path) == digest
 
 
-def test_a_moved_tag_is_no_change(hub_of, assets, tmp_path):
-    """What was asked for by a tag is pinned by its commit."""
+def test_a_moved_tag_is_refused_with_the_difference(hub_of, assets, tmp_path):
     hub, store = hub_of(assets)
     api = HfApi(hub.endpoint, token=_owner(store))
     api.create_tag(BASE_REPO, tag="v1")
     first = pull(hub, "--region", "th", "--base", f"{BASE_REPO}@v1", "-o", tmp_path / "first")
     assert first.exit_code == 0, first.output
+    lock = tmp_path / "first" / "ggez.lock"
+    pinned = read_lock(lock).resolution.base
+    assert (pinned.tag, pinned.revision) == ("v1", store.head("model", BASE_REPO))
     store.commit("model", BASE_REPO, {"open_clip_model.safetensors": b"other"}, message="x",
                  author="x", email="x@x", date=1_800_000_000)  # fmt: skip
+    # The branch may move; the tag may not.
+    assert again(hub, lock, tmp_path / "second").exit_code == 0
     api.delete_tag(BASE_REPO, tag="v1")
+    result = again(hub, lock, tmp_path / "third")
+    assert result.exit_code == 1
+    assert "the tag v1 is gone" in result.stderr
     api.create_tag(BASE_REPO, tag="v1")
-    result = again(hub, tmp_path / "first" / "ggez.lock", tmp_path / "second")
-    assert result.exit_code == 0, result.output
-    anew = pull(hub, "--region", "th", "--base", f"{BASE_REPO}@v1", "-o", tmp_path / "third")
-    assert anew.exit_code == 1
-    assert "fits other weights" in anew.stderr
+    result = again(hub, lock, tmp_path / "third")
+    assert result.exit_code == 1
+    now = store.head("model", BASE_REPO)[:12]
+    assert f"{BASE_REPO}@{pinned.revision[:12]}: the tag v1 names the commit {now} now" in (
+        result.stderr
+    )
+    assert not (tmp_path / "third").exists()
+
+
+def test_the_tag_of_an_adapter_is_pinned_too(hub_of, assets, tmp_path):
+    hub, store = hub_of(assets)
+    api = HfApi(hub.endpoint, token=_owner(store))
+    api.create_tag(ADAPTER, tag="v1")
+    first = pull(hub, "--region", "th", "--adapter", f"{ADAPTER}@v1", "--trust", "any", "--as",
+                 "peft", "-o", tmp_path / "first")  # fmt: skip
+    assert first.exit_code == 0, first.output
+    (pinned,) = read_lock(tmp_path / "first" / "ggez.lock").resolution.adapters
+    assert pinned.source.tag == "v1"
 
 
 def test_a_rewritten_branch_is_refused(locked, assets, tmp_path):

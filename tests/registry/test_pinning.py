@@ -13,7 +13,7 @@ from ggez_hub.cli.main import cli
 from ggez_hub.families import get_family
 from ggez_hub.hub import Hub
 from ggez_hub.hub.guard import BadAnswer
-from ggez_hub.hub.headers import tensors
+from ggez_hub.hub.headers import shapes_digest, tensors
 from ggez_hub.registry.lock import read_lock
 from ggez_hub.registry.request import Request
 from ggez_hub.registry.resolving.resolver import NoAdapter, resolve
@@ -113,6 +113,28 @@ def test_a_base_of_the_same_shape_needs_the_flag(two_bases, store, tmp_path):
     assert lock.base.weights == weights("embedding", two_bases)
     card = (tmp_path / "out" / "embedding" / "README.md").read_text()
     assert "fits by shape only" in card
+
+
+def test_recorded_shapes_need_no_base_to_compare_with(two_bases, store):
+    """The card's own base is gone; its shapes are on the card."""
+    folder, file = two_bases.parent, ["model.safetensors"]
+    with serving(store) as endpoint:
+        hub = Hub(endpoint)
+        shapes = shapes_digest(tensors(hub, hub.at_commit(BASE, "main"), file))
+        own = weights("embedding", folder / "base")
+        named = {"repo": BASE, "revision": store.head("model", BASE), "weights": own}
+        where = {"revision": store.head("model", REGIONAL), "repo": REGIONAL, "paths": file}
+        store.delete_repo(store.repo("model", BASE))
+        request = Request("th", base=OTHER, beta=0.5, allow_shape_match=True)
+        for known, fits in ((shapes, True), ("unknown", False)):
+            document = declare("embedding", "finetune", folder / "base", folder / "tuned", **where,
+                               base=named | {"shapes": known})  # fmt: skip
+            register(store, document)
+            if fits:
+                assert resolve(request, hub).resolution.fits_by == "shape"
+            else:
+                with pytest.raises(NoAdapter, match="gone or private"):
+                    resolve(request, hub)
 
 
 def test_the_flag_changes_nothing_where_the_weights_fit(two_bases, store):

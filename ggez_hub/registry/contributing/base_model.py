@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ggez_hub.errors import GgezError
 from ggez_hub.families import Family, Layout, detect_family, get_family
 from ggez_hub.hub import Hub, RepoAtCommit
+from ggez_hub.hub.headers import NoHeader, shapes_digest, tensors
 from ggez_hub.hub.outline import outline
 from ggez_hub.weights import sha256_file
 
@@ -20,12 +21,16 @@ class NoBase(GgezError):
 
 @dataclass(frozen=True)
 class BaseModel:
-    """A base at a commit: its family and library, and its weight files by path with their sha256."""
+    """A base at a commit: its family and library, and its weight files by path with their sha256.
+
+    `shapes` is the digest of its tensors' names, dtypes and shapes.
+    """
 
     at: RepoAtCommit
     family: Family
     library: str
     weights: dict[str, str]
+    shapes: str = "unknown"
 
 
 def find_base(
@@ -41,6 +46,18 @@ def find_base(
         found = detect_family(folder, variant) if family is None else get_family(family)
         layout = found.layout(folder, variant)
     return BaseModel(at, found, layout.library, weights_of(hub, at, layout))
+
+
+def with_shapes(hub: Hub, base: BaseModel) -> BaseModel:
+    """The base with the digest of its shapes, from the headers of its files: kilobytes each.
+
+    Raises NoBase if a file has no header.
+    """
+    try:
+        found = tensors(hub, base.at, base.weights)
+    except NoHeader as error:
+        raise NoBase(error.message) from error
+    return replace(base, shapes=shapes_digest(found))
 
 
 def weights_of(hub: Hub, at: RepoAtCommit, layout: Layout) -> dict[str, str]:

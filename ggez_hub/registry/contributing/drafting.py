@@ -78,7 +78,12 @@ def draft(files: AdapterFiles, base: BaseModel, answers: Answers) -> CardDocumen
         "region": region.id,
         "languages": _listed(answers.languages),
         "adapts": _listed(answers.adapts or adapts_of(files, base)),
-        "base": {"repo": base.at.repo, "revision": base.at.revision, "weights": base.weights},
+        "base": {
+            "repo": base.at.repo,
+            "revision": base.at.revision,
+            "weights": base.weights,
+            "shapes": base.shapes,
+        },
         "trained_on": _trained_on(files, base),
         "data_filter": UNKNOWN,
         "data_rights": UNKNOWN,

@@ -89,7 +89,7 @@ def weights_identity(weights: dict[str, str] | Unknown) -> str:
 class Entry:
     """An adapter that may be a candidate: where it lies, and whether it was accepted.
 
-    `summary` and `ranking` are at hand; `document`, the card itself, is read when it is asked for,
+    `asked_by` is the revision that it was asked for by, if any. `summary` and `ranking` are at hand; `document`, the card itself, is read when it is asked for,
     and may then raise NotFit.
     """
 
@@ -100,6 +100,7 @@ class Entry:
     summary: Summary
     read_card: Callable[[], CardDocument] = field(repr=False, compare=False)
     read_ranking: Callable[[], Curve] = field(repr=False, compare=False)
+    asked_by: str = ""
 
     @cached_property
     def document(self) -> CardDocument:

@@ -77,11 +77,17 @@ class Contents:
     yanked: dict[str, str]
 
 
-def read_index(path: Path, regions: Collection[str] | None = None) -> Contents:
-    """What the index file at `path` holds for `regions` (None: for all); raises BadIndex."""
-    chosen, values = "", sorted(regions or ())
-    if regions is not None:
-        chosen = f"WHERE region IN ({','.join('?' * len(values))})"
+def read_index(
+    path: Path, regions: Collection[str] | None = None, repos: Collection[str] | None = None
+) -> Contents:
+    """What the index file at `path` holds for `regions`, or of `repos` (None: all of it).
+
+    Raises BadIndex.
+    """
+    column, asked = ("region", regions) if repos is None else ("repo", repos)
+    chosen, values = "", sorted(asked or ())
+    if asked is not None:
+        chosen = f"WHERE {column} IN ({','.join('?' * len(values))})"
     names = ", ".join(COLUMNS)
     with _opened(path) as file:
         rows = [

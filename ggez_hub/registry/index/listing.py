@@ -36,10 +36,12 @@ class NotThere(GgezError):
     """A repository that was asked for is no adapter."""
 
 
-def accepted_entries(hub: Hub, regions: Collection[str] | None = None) -> Listing:
-    """The curated index of a hub: its entries for `regions` (None: for all), and what else there is.
+def accepted_entries(
+    hub: Hub, regions: Collection[str] | None = None, repos: Collection[str] | None = None
+) -> Listing:
+    """The curated index of a hub: its entries for `regions`, or of `repos` (None: all of them).
 
-    The index file is downloaded once for each of its versions; where there is none, every card is
+    What else there is for other regions is counted. The index file is downloaded once for each of its versions; where there is none, every card is
     read. Raises NoIndex, BadIndex, and what the client raises.
     """
     from huggingface_hub.errors import (
@@ -60,15 +62,22 @@ def accepted_entries(hub: Hub, regions: Collection[str] | None = None) -> Listin
             "Search the hub itself by tags: add --live --trust any (or your organisations).",
         ) from error
     if newest is None:
-        return _of_cards(hub, regions)
-    return _of_file(hub, *newest, regions)
+        return _of_cards(hub, regions, repos)
+    return _of_file(hub, *newest, regions, repos)
 
 
-def _of_file(hub: Hub, revision: str, file: HubFile, regions: Collection[str] | None) -> Listing:
+def _of_file(
+    hub: Hub,
+    revision: str,
+    file: HubFile,
+    regions: Collection[str] | None,
+    repos: Collection[str] | None,
+) -> Listing:
     """The index from its file at a commit."""
     if file.size > MAX_INDEX_BYTES:
         raise BadIndex(f"{INDEX_FILE} of {hub.endpoint} is larger than {MAX_INDEX_BYTES:,} bytes")
-    contents = read_index(hub.fetch(INDEX_REPO, revision, [file], "dataset") / INDEX_FILE, regions)
+    folder = hub.fetch(INDEX_REPO, revision, [file], "dataset")
+    contents = read_index(folder / INDEX_FILE, regions, repos)
     return Listing(
         entries=tuple(_listed(hub, revision, row, packed) for row, packed in contents.rows),
         unreadable=contents.unreadable,
@@ -109,7 +118,7 @@ def _listed(hub: Hub, revision: str, row: Row, packed: bytes) -> Entry:
     return entry
 
 
-def _of_cards(hub: Hub, regions: Collection[str] | None) -> Listing:
+def _of_cards(hub: Hub, regions: Collection[str] | None, repos: Collection[str] | None) -> Listing:
     """The index read card by card."""
     index = hub.at_commit(INDEX_REPO, "main", "dataset")
     cards = [f for f in index.files if f.path.startswith("cards/") and f.path.endswith(".md")]
@@ -119,7 +128,10 @@ def _of_cards(hub: Hub, regions: Collection[str] | None) -> Listing:
     folder = hub.fetch(INDEX_REPO, index.revision, cards, "dataset")
     found = [_listed_card(index, f.path, folder / f.path) for f in cards]
     entries = [e for e in found if isinstance(e, Entry)]
-    asked = [regions is None or e.summary.region in regions for e in entries]
+    asked = [
+        (regions is None or e.summary.region in regions) and (repos is None or e.repo in repos)
+        for e in entries
+    ]
     return Listing(
         entries=tuple(compress(entries, asked)),
         unreadable=tuple(e for e in found if isinstance(e, Unreadable)),
@@ -151,13 +163,14 @@ def asked_entries(hub: Hub, asked: Iterable[str]) -> list[Entry]:
     They are the accepted ones, or what the repositories say of themselves at the revision (without
     one at `main`). Raises NotThere, and what the client raises.
     """
+    named = [name.partition("@") for name in asked]
     try:
-        accepted = {entry.repo: entry for entry in accepted_entries(hub).entries}
+        listed = accepted_entries(hub, repos={repo for repo, _, _ in named}).entries
     except NoIndex:
-        accepted = {}
+        listed = ()
+    accepted = {entry.repo: entry for entry in listed}
     found = []
-    for name in asked:
-        repo, _, revision = name.partition("@")
+    for repo, _, revision in named:
         known = accepted.get(repo)
         if known is not None and revision in ("", known.revision):
             found.append(known)
@@ -165,7 +178,7 @@ def asked_entries(hub: Hub, asked: Iterable[str]) -> list[Entry]:
         entry = _live_entry(hub, repo, revision or "main")
         if isinstance(entry, Unreadable):
             raise NotThere(f"{repo} {entry.reason}", "Adapters are found by their cards.")
-        found.append(entry)
+        found.append(replace(entry, asked_by=revision))
     return found
 
 

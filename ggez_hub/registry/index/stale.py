@@ -11,7 +11,7 @@ from ggez_hub.cards import CardDocument
 from ggez_hub.hub import Hub
 from ggez_hub.registry.index.check import PARALLEL
 from ggez_hub.registry.index.entries import Entry, Listing
-from ggez_hub.registry.resolving.pinning import reach
+from ggez_hub.registry.resolving.source import reach
 from ggez_hub.registry.resolving.vetting import NotFit
 
 Why = Literal["yanked", "deprecated", "superseded", "base", "undetermined"]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ggez_hub.cards import AdapterCard
 from ggez_hub.cards.document import license_of
 from ggez_hub.evaluation.selection import NoCurve, Trade, trade
-from ggez_hub.hub import Hub, RepoAtCommit
-from ggez_hub.hub.headers import NoHeader, Tensors, tensors
+from ggez_hub.hub import RepoAtCommit
+from ggez_hub.hub.headers import NoHeader, Tensors, shapes_digest, tensors
 from ggez_hub.regions import Region
 from ggez_hub.registry.index.entries import Entry
 from ggez_hub.registry.kinds import get_kind
@@ -21,6 +21,7 @@ from ggez_hub.registry.resolution import (
     PinnedFile,
     PinnedRepo,
 )
+from ggez_hub.registry.resolving.source import Source
 from ggez_hub.registry.resolving.vetting import (
     NotFit,
     base_weights,
@@ -30,29 +31,6 @@ from ggez_hub.registry.resolving.vetting import (
 )
 
 SHOWN = 3
-
-
-@dataclass(frozen=True)
-class Source:
-    """A hub whose repositories are asked for once each."""
-
-    hub: Hub
-    _seen: dict[tuple[str, str], RepoAtCommit] = field(default_factory=dict, repr=False)
-
-    def at(self, repo: str, revision: str) -> RepoAtCommit:
-        """A repository at the commit that `revision` names; raises NotFit if it is gone."""
-        if (repo, revision) not in self._seen:
-            self._seen[repo, revision] = reach(self.hub, repo, revision)
-        return self._seen[repo, revision]
-
-    def date_of(self, entry: Entry) -> str:
-        """The day on which an adapter was registered, or else committed; of one that is gone: ""."""
-        if entry.summary.registered is not None:
-            return entry.summary.registered
-        try:
-            return self.at(entry.repo, entry.revision).date[: len("2026-01-31")]
-        except NotFit:
-            return ""
 
 
 def pin_adapter(
@@ -67,7 +45,7 @@ def pin_adapter(
     at = source.at(entry.repo, entry.revision)
     files = vet_adapter(at, card, source.hub)
     return PinnedAdapter(
-        source=_pinned(at, files, entry.document.license),
+        source=_pinned(at, files, entry.document.license, _tag(source, entry.repo, entry.asked_by)),
         region=card.region,
         kind=card.kind,
         beta=chosen,
@@ -102,25 +80,8 @@ def pin_base(cards: Sequence[AdapterCard], request: Request, source: Source) -> 
                 raise NotFit(f"{problem.message}{_hint(card)}") from problem
             files = _by_shape(at, card, source)
             fits = "shape"
-    return Base(_pinned(at, files, license_of(at.front_matter)), fits)
-
-
-def reach(hub: Hub, repo: str, revision: str) -> RepoAtCommit:
-    """A repository at the commit that a card names; raises NotFit if either is gone."""
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
-
-    try:
-        return hub.at_commit(repo, revision)
-    except GatedRepoError:
-        raise
-    except RepositoryNotFoundError as error:
-        raise NotFit(f"needs {repo}, which is gone or private") from error
-    except RevisionNotFoundError as error:
-        raise NotFit(f"needs {repo}@{revision[:12]}, a commit that is gone") from error
+    tag = _tag(source, repo, revision) if request.base else None
+    return Base(_pinned(at, files, license_of(at.front_matter), tag), fits)
 
 
 def _hint(card: AdapterCard) -> str:
@@ -138,14 +99,16 @@ def _by_shape(at: RepoAtCommit, card: AdapterCard, source: Source) -> tuple[Pinn
     """The files of a base whose tensors have the names, dtypes and shapes of the card's own."""
     if card.kind == "task_vector":
         raise NotFit("is a task vector, which fits the very weights that it was taken from")
-    origin = source.at(card.base.repo, card.base.revision)
-    fitting = _fitting(card, source)
-    # The card's weights have to be there still: their shapes are what is compared.
-    vet_weights(origin, fitting)
     listed = weights_listed(at, card.family, source.hub)
     try:
-        own = tensors(source.hub, origin, fitting)
         others = tensors(source.hub, at, listed)
+        if shapes_digest(others) == card.base.shapes:
+            return vet_weights(at, listed)
+        # What differs is said by comparing with the card's own base, which has to be there still.
+        origin = source.at(card.base.repo, card.base.revision)
+        fitting = _fitting(card, source)
+        vet_weights(origin, fitting)
+        own = tensors(source.hub, origin, fitting)
     except NoHeader as problem:
         raise NotFit(f"cannot be compared by shape: {problem.message}") from problem
     if found := _differences(own, others):
@@ -189,7 +152,13 @@ def curve_trade(card: AdapterCard, region: str, alpha: float) -> Trade:
     return trade(card.curve, "validation", alpha, region, card.region)
 
 
-def _pinned(at: RepoAtCommit, files: Sequence[PinnedFile], license_id: str) -> PinnedRepo:
+def _tag(source: Source, repo: str, asked: str) -> str | None:
+    return source.tag_of(repo, asked) if asked else None
+
+
+def _pinned(
+    at: RepoAtCommit, files: Sequence[PinnedFile], license_id: str, tag: str | None
+) -> PinnedRepo:
     weights = {f.path: f.sha256 for f in files if f.sha256 and f.path.endswith(".safetensors")}
     return PinnedRepo(
         repo=at.repo,
@@ -198,4 +167,5 @@ def _pinned(at: RepoAtCommit, files: Sequence[PinnedFile], license_id: str) -> P
         gated=at.gated,
         weights=weights,
         files=tuple(files),
+        tag=tag,
     )

@@ -19,8 +19,9 @@ from ggez_hub.registry.request import Request
 from ggez_hub.registry.resolution import Rejected, Resolution
 from ggez_hub.registry.resolving.composition import check_composition
 from ggez_hub.registry.resolving.nearby import UNREAD_REGION, nothing_found
-from ggez_hub.registry.resolving.pinning import Source, pin_adapter, pin_base
+from ggez_hub.registry.resolving.pinning import pin_adapter, pin_base
 from ggez_hub.registry.resolving.ranking import Order, Ranked
+from ggez_hub.registry.resolving.source import Source
 from ggez_hub.registry.resolving.suitability import serves_other, unfit, unsuited
 from ggez_hub.registry.resolving.vetting import NotFit
 
