@@ -94,7 +94,7 @@ def merge_command(
     if recipe is not None:
         if given := [name for name, value in options.items() if value]:
             raise UsageProblem(f"{', '.join(given)} and --recipe say the same", "Give one of them.")
-        asked = of_recipe(recipe, hub, quiet=out.quiet)
+        asked = of_recipe(recipe, hub, form, quiet=out.quiet)
     else:
         if base is None or not adapters or not betas:
             missing = [name for name in ("--base", "--adapter", "--beta") if not options[name]]

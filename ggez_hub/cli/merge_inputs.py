@@ -54,8 +54,10 @@ def of_options(
 
 
 @contextmanager
-def of_recipe(path: Path, hub: str, *, quiet: bool) -> Iterator[Asked]:
+def of_recipe(path: Path, hub: str, form: str, *, quiet: bool) -> Iterator[Asked]:
     """The merge of a recipe; what it names on the hub `hub` is fetched into the cache.
+
+    Of the base only what the form of the result reads: an adapter form needs no weights, mostly.
 
     Raises BadRecipe, UsageProblem for a place that is neither a path nor a repository, and what
     fetching raises.
@@ -65,21 +67,29 @@ def of_recipe(path: Path, hub: str, *, quiet: bool) -> Iterator[Asked]:
 
     recipe = read_recipe(path, "merge", MergeRecipe)
     with TemporaryDirectory(prefix="ggez-hub-") as staging:
-        yield _found(recipe, path.parent, hub, Path(staging), quiet=quiet)
+        yield _found(recipe, path.parent, hub, form, Path(staging), quiet=quiet)
 
 
-def _found(recipe: MergeRecipe, here: Path, hub: str, place: Path, *, quiet: bool) -> Asked:
+def _found(
+    recipe: MergeRecipe, here: Path, hub: str, form: str, place: Path, *, quiet: bool
+) -> Asked:
     from ggez_hub.hubs import connect
-    from ggez_hub.registry.local.inputs import fetch_adapter, fetch_base, on_disk
+    from ggez_hub.merging.forms.local import require_one
+    from ggez_hub.registry.contributing.base_model import find_base
+    from ggez_hub.registry.forms import get_form
+    from ggez_hub.registry.local.inputs import fetch_adapter, fetch_base_files, on_disk
     from ggez_hub.registry.local.merge import WeightedSource
 
+    if form != "merged":
+        require_one(form, len(recipe.adapters))
     local = {
         named: here / Path(named).expanduser()
         for named in (recipe.base, *(adapter.adapter for adapter in recipe.adapters))
         if (here / Path(named).expanduser()).exists()
     }
     places = {named: on_disk(path) for named, path in local.items()}
-    base = places.get(recipe.base)
+    wanted, base = get_form(form), places.get(recipe.base)
+    family: str | None = recipe.family
     remote = [a.adapter for a in recipe.adapters if a.adapter not in places]
     if base is None or remote:
         # Names are checked before a hub is asked.
@@ -87,13 +97,16 @@ def _found(recipe: MergeRecipe, here: Path, hub: str, place: Path, *, quiet: boo
                  if named not in places}  # fmt: skip
         with connect(hub, quiet=quiet) as server:
             if base is None:
-                base = fetch_base(
-                    server, *repos[recipe.base], place / "base", recipe.family, recipe.variant
-                )
+                name = "@".join(repos[recipe.base])
+                found = find_base(server, name, recipe.family, recipe.variant)
             for number, named in enumerate(dict.fromkeys(remote), 1):
                 places[named] = fetch_adapter(server, *repos[named], place / f"adapter-{number}")
+            if base is None:
+                reads = wanted.reads([places[a.adapter].path for a in recipe.adapters])
+                base = fetch_base_files(server, found, place / "base", reads)
+                family = found.family.name
     weighted = [WeightedSource(places[a.adapter], a.beta) for a in recipe.adapters]
-    return Asked(base, weighted, recipe.method, recipe.family, recipe.variant)
+    return Asked(base, weighted, recipe.method, family, recipe.variant)
 
 
 def _repository(named: str, here: Path) -> tuple[str, str]:

@@ -38,17 +38,21 @@ class Form:
     front: Callable[[Resolution, Path], dict[str, Any]]
     facts: Callable[[Resolution, str, Path], Facts] | None = None
 
-    def base_files(
-        self, resolution: Resolution, adapters: Sequence[Path | None]
-    ) -> tuple[PinnedFile, ...]:
-        """The files of the base that are read for the adapters in these folders.
+    def reads(self, adapters: Sequence[Path | None]) -> Callable[[str], bool]:
+        """Which files of the base, by their path, are read for the adapters in these folders.
 
         A folder may hold only the adapter's configuration; None is an adapter that has none.
         """
+        return READ[max((self.need(a) for a in adapters), key=lambda need: need.value)]
+
+    def base_files(
+        self, resolution: Resolution, adapters: Sequence[Path | None]
+    ) -> tuple[PinnedFile, ...]:
+        """The files of the base that are read for these adapters, as `reads` takes them."""
         if resolution.base is None:
             return ()
-        need = max((self.need(adapter) for adapter in adapters), key=lambda need: need.value)
-        return tuple(file for file in resolution.base.files if READ[need](file.path))
+        reads = self.reads(adapters)
+        return tuple(file for file in resolution.base.files if reads(file.path))
 
 
 def get_form(name: str) -> Form:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
 from click.testing import CliRunner
-from huggingface_hub import ModelCard
+from huggingface_hub import ModelCard, constants
 from safetensors.torch import load_file, save_file
 
 from ggez_hub.cli.main import cli
@@ -334,6 +335,52 @@ def test_repositories_of_a_hub(tmp_path):
     card = ModelCard((tmp_path / "out" / "README.md").read_text())
     assert card.data.base_model == ["org/base", "org/lora", "org/tuned"]
     assert (card.data.license, card.data.license_name) == ("other", "apache-2.0 and mit")
+
+
+@pytest.mark.parametrize(
+    ("whole", "fetched"),
+    [
+        # A LoRA scales without its base.
+        ({}, ()),
+        # What is saved whole lies between its own value and the base's.
+        ({"modules_to_save": ["ln_final"]}, (WEIGHTS,)),
+    ],
+)
+def test_an_adapter_form_fetches_of_the_base_what_it_reads(folders, tmp_path, whole, fetched):
+    lora = write_lora(tmp_path / "lora", targets=["c_fc"], **whole)
+    root = tmp_path / "hub"
+    root.mkdir()
+    with HubStore(root) as store:
+        base = upload(store, "org/base", folders / "base")
+        upload(store, "org/lora", lora)
+        recipe = tmp_path / "recipe.yaml"
+        recipe.write_text(
+            "kind: merge\nbase: org/base@main\nadapters: [{adapter: org/lora@main, beta: 0.4}]\n"
+        )
+        out = tmp_path / "out"
+        with serving(store) as endpoint:
+            more = ["--as", "peft", "--hub", endpoint, "-o", out]
+            result = run("merge", "--recipe", recipe, *more)
+    assert result.exit_code == 0, result.output
+    config = json.loads((out / "adapter_config.json").read_text())
+    assert (config["base_model_name_or_path"], config["revision"]) == ("org/base", base)
+    assert config["lora_alpha"] == pytest.approx(6 * 0.4)
+    blobs = [path.stat().st_size for path in Path(constants.HF_HUB_CACHE).rglob("blobs/*")]
+    weights = (folders / "base" / WEIGHTS).stat().st_size
+    assert (weights in blobs) is (WEIGHTS in fetched)
+    if not fetched:
+        assert sum(blobs) < weights / 4
+
+
+def test_several_adapters_have_no_adapter_form(folders, tmp_path):
+    recipe = tmp_path / "recipe.yaml"
+    adapters = ", ".join(f"{{adapter: org/{name}@main, beta: 1}}" for name in "ab")
+    recipe.write_text(f"kind: merge\nbase: org/base@main\nadapters: [{adapters}]\n")
+    # No hub is there: it is not asked.
+    more = ["--as", "peft", "--hub", "http://127.0.0.1:9", "-o", tmp_path / "out"]
+    result = run("merge", "--recipe", recipe, *more)
+    assert result.exit_code == 2
+    assert "one adapter, not 2" in result.stderr
 
 
 @pytest.mark.parametrize("region", ["th", "southeast-asia"])

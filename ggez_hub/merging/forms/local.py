@@ -30,11 +30,7 @@ def write_adapter(
     form raises; then nothing is left behind.
     """
     chosen = get_adapter_form(form)
-    if len(adapters) != 1:
-        raise UsageProblem(
-            f"--as {form} takes one adapter, not {len(adapters)}",
-            "Take the merged form: leave out --as.",
-        )
+    require_one(form, len(adapters))
     (adapter,) = adapters
     with exclusive(out), whole_folder(out) as folder:
         name, revision = named or (str(base), None)
@@ -42,3 +38,11 @@ def write_adapter(
             adapter.folder, adapter.beta, FormBase(name, revision, family, base, variant), folder
         )
         return facts_of(form, family.name, name, revision or "", folder, str(out))
+
+
+def require_one(form: str, count: int) -> None:
+    """Raise UsageProblem for several adapters: a sum of LoRAs is no LoRA of their ranks."""
+    if count != 1:
+        raise UsageProblem(
+            f"--as {form} takes one adapter, not {count}", "Take the merged form: leave out --as."
+        )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from ggez_hub.cards.document import MAX_CARD_BYTES, license_of, split_front_matter
 from ggez_hub.hub import Hub, HubFile, RepoAtCommit, link_fetched
 from ggez_hub.registry.contributing.adapter_files import files_on_hub
-from ggez_hub.registry.contributing.base_model import find_base
+from ggez_hub.registry.contributing.base_model import BaseModel, find_base
 from ggez_hub.registry.resolving.vetting import beside
 
 CARD_NAME = "README.md"
@@ -65,9 +66,16 @@ def fetch_base(
     Raises NoBase, ChangedFile, and what the client raises.
     """
     found = find_base(hub, f"{repo}@{revision}", family, variant)
+    return fetch_base_files(hub, found, place, lambda path: True)
+
+
+def fetch_base_files(
+    hub: Hub, found: BaseModel, place: Path, reads: Callable[[str], bool]
+) -> Source:
+    """The same of a base that was found already, and only the files whose paths `reads` takes."""
     files = [file for file in found.at.files if file.path in found.weights]
     files += [pinned.as_hub_file() for pinned in beside(found.at, found.weights)]
-    return _fetched(hub, found.at, files, place)
+    return _fetched(hub, found.at, [file for file in files if reads(file.path)], place)
 
 
 def fetch_adapter(hub: Hub, repo: str, revision: str, place: Path) -> Source:
@@ -86,7 +94,8 @@ def fetch_adapter(hub: Hub, repo: str, revision: str, place: Path) -> Source:
 
 
 def _fetched(hub: Hub, at: RepoAtCommit, files: list[HubFile], place: Path) -> Source:
-    folder = link_fetched(hub.fetch(at.repo, at.revision, files), files, place)
+    cached = hub.fetch(at.repo, at.revision, files) if files else place
+    folder = link_fetched(cached, files, place)
     readme = ""
     card = at.file(CARD_NAME)
     if card is not None and card.size <= MAX_CARD_BYTES:
