@@ -52,7 +52,7 @@ class Scales:
         config, rest = self._config(path)
         if config is not None:
             return self._declared(config, module, rest)
-        rank = self._rank(module)
+        rank = self.rank(module)
         # Two whole factors are trained without a scale, whatever alpha stands beside them.
         return 1.0 if module.alpha is None or rank is None else module.alpha / rank
 
@@ -82,9 +82,10 @@ class Scales:
                     f"{file}: {option} = {config.get(option)!r}, but module {path!r} has "
                     f"{'a' if part in module.parts else 'no'} {part}"
                 )
-        return scale_of(config, path, self._rank(module) or 0, file)
+        return scale_of(config, path, self.rank(module) or 0, file)
 
-    def _rank(self, module: LoraModule) -> int | None:
+    def rank(self, module: LoraModule) -> int | None:
+        """What an alpha is divided by; None for a LoKr of two whole factors, and for differences."""
         tensors, parts = self.lora.file.tensors, module.parts
         if module.kind == "LoKr":
             return LoKr.own_rank(self.lora.file, parts)

@@ -11,13 +11,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ggez_hub.errors import UsageProblem
-from ggez_hub.merging.adapters.lora_file import lora_path
+from ggez_hub.merging.adapters.lora_file import KOHYA, lora_path, read_lora
 from ggez_hub.merging.adapters.peft import holds_peft
+from ggez_hub.merging.adapters.peft_config import read_any_config
 from ggez_hub.merging.adapters.task_vector import holds_task_vector
 from ggez_hub.merging.deltas import BadAdapter
 from ggez_hub.merging.forms.base import FormBase, Need
 from ggez_hub.merging.forms.diffusers import write_diffusers
-from ggez_hub.merging.forms.kohya import holds_kohya, rescale_kohya, write_kohya
+from ggez_hub.merging.forms.kohya import NAME, rescale_kohya, write_kohya
+from ggez_hub.merging.forms.lycoris import (
+    factored_of_file,
+    factored_of_peft,
+    is_lycoris,
+    write_factored,
+)
 from ggez_hub.merging.forms.pairs import ScaledPair, scaled_by
 from ggez_hub.merging.forms.peft import rescale_peft, saves_whole, write_peft
 from ggez_hub.merging.forms.pipelines import Pipeline, read_pipeline
@@ -73,9 +80,16 @@ def _as_diffusers(adapter: Path, beta: float, base: FormBase, out: Path) -> None
 
 
 def _as_kohya(adapter: Path, beta: float, base: FormBase, out: Path) -> None:
+    pipeline = read_pipeline(base.folder, base.name)
     path = None if holds_peft(adapter) else lora_path(adapter)
-    if path is not None and holds_kohya(path):
-        rescale_kohya(path, beta, read_pipeline(base.folder, base.name), out)
+    if path is not None and (lora := read_lora(path)).style == KOHYA:
+        if is_lycoris(lora):
+            write_factored(factored_of_file(lora, pipeline), beta, out / NAME)
+        else:
+            rescale_kohya(lora, beta, pipeline, out)
+        return
+    if holds_peft(adapter) and read_any_config(adapter)["peft_type"] in {"LOHA", "LOKR"}:
+        write_factored(factored_of_peft(adapter, pipeline), beta, out / NAME)
         return
     pairs, pipeline = _pairs(adapter, beta, base)
     write_kohya(pairs, pipeline, out)

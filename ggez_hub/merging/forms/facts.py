@@ -12,6 +12,7 @@ from ggez_hub.merging.adapters.peft import WEIGHTS, open_keys
 from ggez_hub.merging.adapters.peft_config import scale_of
 from ggez_hub.merging.adapters.peft_modules import LORA_BIAS, TOKENS
 from ggez_hub.merging.deltas import BadAdapter
+from ggez_hub.merging.forms.lycoris import PLAIN, form_of
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Facts:
     form      peft, diffusers or kohya
     family    of the base; `base` is its name, `revision` its commit, nothing for a folder
     folder    where it is, as people write it; `file` is the file with the weights in it
-    method    LORA, LOHA or LOKR
+    method    LORA, LOHA or LOKR of a PEFT folder; of a file LORA, or what else it holds
     loras     of the method LORA
     whole     the paths of parameters that are saved whole: modules_to_save, biases
     config    of a PEFT folder
@@ -96,15 +97,18 @@ def _of_file(folder: Path, common: dict[str, str]) -> Facts:
         raise BadAdapter(f"{folder} holds no LoRA file")
     lora = read_lora(path)
     scales = Scales.of(lora, ())
+    others = sorted({form_of(module) for module in lora.modules} - {PLAIN})
     loras = []
     for module in lora.modules:
+        if module.kind != "LoRA":
+            continue
         shape = lora.file.tensors[module.parts["A"]].shape
         scale = scales.scale(module, module.name)
         loras.append(LoraFact(module.name, shape[0], scale, len(shape) > 2))
     return Facts(
         **common,
         file=path.name,
-        method="LORA",
+        method=" and ".join(others) or "LORA",
         loras=tuple(loras),
         whole=(),
         lora_bias=False,

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ggez_hub.merging.adapters.lora_file import KOHYA, LoraFile, LoraModule, read_lora
+from ggez_hub.merging.adapters.lora_file import LoraFile, LoraModule
 from ggez_hub.merging.deltas import BadAdapter
 from ggez_hub.merging.forms.config import OLD_ROOT
 from ggez_hub.merging.forms.pairs import ScaledPair, scaled_by
@@ -57,23 +57,17 @@ def write_kohya(pairs: Sequence[ScaledPair], pipeline: Pipeline, out: Path) -> N
     _write(named, out)
 
 
-def rescale_kohya(path: Path, beta: float, pipeline: Pipeline, out: Path) -> None:
-    """Write the kohya file at `path` with beta in its alphas; the names stay. Raises BadAdapter."""
-    lora = read_lora(path)
+def rescale_kohya(lora: LoraFile, beta: float, pipeline: Pipeline, out: Path) -> None:
+    """Write a file of plain pairs with beta in its alphas; the names stay. Raises BadAdapter."""
     named = [_named(lora, module, pipeline) for module in lora.modules]
     if len({one.foreign for one in named if one.pair.component == pipeline.denoiser}) > 1:
         raise BadAdapter(
-            f"{path} mixes names of two tools for the {pipeline.denoiser}: diffusers reads one of "
+            f"{lora.file.path} mixes names of two tools for the {pipeline.denoiser}: diffusers reads one of "
             "them and silently ignores the rest",
             OTHER_WAYS,
         )
     pairs = scaled_by([one.pair for one in named], beta)
     _write([replace(one, pair=pair) for one, pair in zip(named, pairs, strict=True)], out)
-
-
-def holds_kohya(path: Path) -> bool:
-    """Whether the LoRA file at `path` has kohya's names; raises as read_lora."""
-    return read_lora(path).style == KOHYA
 
 
 def _named(lora: LoraFile, module: LoraModule, pipeline: Pipeline) -> Named:

@@ -57,6 +57,8 @@ def diffusers_answer(facts: Facts) -> Answer:
         return Answer("no", "diffusers loads adapters of its pipelines only")
     if facts.form == "peft":
         return Answer("no", "pipelines read no PEFT folder: take --as diffusers")
+    if facts.method != "LORA":
+        return Answer("no", f"these pipelines load plain LoRA, this file holds {facts.method}")
     return Answer("yes", "", _pipeline_lines(facts))
 
 
@@ -148,7 +150,7 @@ def vllm_answer(facts: Facts) -> Answer:
 def comfyui_answer(facts: Facts) -> Answer:
     """ComfyUI: the node LoraLoader.
 
-    comfy/lora.py and comfy/weight_adapter/lora.py: each module's own `.alpha` is read, metadata is
+    comfy/lora.py and comfy/weight_adapter/ (lora, loha, lokr; `diff` and `diff_b`): each module's own `.alpha` is read, metadata is
     not; of PEFT's names those of transformers (SD3, Flux) are known, a UNet's attention modules only
     by the names of kohya and of diffusers' first scripts.
     """

@@ -19,6 +19,7 @@ from ggez_hub.merging.forms.finite import is_finite
 from ggez_hub.weights import BITS, WeightFile
 
 CHUNK = 1 << 22
+NUMPY = {"F16": "<f2", "F32": "<f4", "F64": "<f8"}
 
 
 class Tensor(Protocol):
@@ -134,6 +135,35 @@ class Picked:
         data = b"".join(self.tensor.chunks())
         for run in self.runs:
             yield data[run.start * width : run.stop * width]
+
+
+@dataclass(frozen=True)
+class Multiplied:
+    """A floating tensor times a number, rounded once: to float32, or float64 as it was."""
+
+    tensor: Tensor
+    factor: float
+
+    @property
+    def dtype(self) -> str:
+        return "F64" if self.tensor.dtype == "F64" else "F32"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.tensor.shape
+
+    def chunks(self) -> Iterator[bytes]:
+        import numpy as np
+
+        for data in self.tensor.chunks():
+            if self.tensor.dtype == "BF16":
+                # numpy has no bfloat16: it is the upper half of a float32.
+                bits = np.frombuffer(data, "<u2").astype("<u4") << np.uint32(16)
+                values = bits.view("<f4")
+            else:
+                values = np.frombuffer(data, NUMPY[self.tensor.dtype])
+            product = values.astype(np.float64) * self.factor
+            yield product.astype(NUMPY[self.dtype]).tobytes()
 
 
 def float32(value: float) -> Held:
