@@ -49,8 +49,8 @@ world: $(STAMP) ## Rebuild the demo world from packages and check its scores (sl
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt -e '.[world]'
 	$(BIN)/python -m pytest -m slow tests/world
 
-soak: $(STAMP) ## Kill and repeat: interrupted pulls leave nothing half-made (slow)
-	$(BIN)/python -m pytest -m slow tests/registry tests/embedded
+soak: $(STAMP) ## Kill and repeat: interrupted pulls leave nothing half-made; plan large models (slow)
+	$(BIN)/python -m pytest -m slow tests/registry tests/embedded tests/training
 
 conformance: $(STAMP) ## The test suite of huggingface_hub against the embedded hub: passed / reached
 	$(BIN)/python tests/conformance/run.py

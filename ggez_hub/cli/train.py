@@ -25,9 +25,17 @@ FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.command("train")
 @click.argument("recipe", type=FILE)
 @click.option("-o", "--out", "target", type=click.Path(path_type=Path), help="A new folder.")
+@click.option(
+    "--plan",
+    "plan_only",
+    is_flag=True,
+    help="Say what it will cost, and stop. Of a base on a hub only the configuration is fetched.",
+)
 @hub_option
 @output_options
-def train_command(recipe: Path, target: Path | None, hub: str, out: Output) -> None:
+def train_command(
+    recipe: Path, target: Path | None, plan_only: bool, hub: str, out: Output
+) -> None:
     """Fine-tune a base to an adapter of a region, with its card.
 
     RECIPE is YAML with `kind: train`. It can be stopped and run again: it goes on from its last
@@ -37,6 +45,13 @@ def train_command(recipe: Path, target: Path | None, hub: str, out: Output) -> N
     from ggez_hub.training.run import train
 
     asked = read_training(recipe)
+    if plan_only:
+        from ggez_hub.cli.train_plan import tell_plan
+        from ggez_hub.training.plan import plan
+
+        with base_of(asked, recipe.parent, hub, quiet=out.quiet, weights=False) as base:
+            tell_plan(plan(Job(asked, recipe.parent, base), target or Path()), out)
+        return
     if target is None:
         raise UsageProblem("where should it be written?", "Give a new folder with -o.")
     with (
@@ -54,11 +69,16 @@ def train_command(recipe: Path, target: Path | None, hub: str, out: Output) -> N
 
 
 @contextmanager
-def base_of(asked: TrainRecipe, here: Path, hub: str, *, quiet: bool) -> Iterator[Source]:
+def base_of(
+    asked: TrainRecipe, here: Path, hub: str, *, quiet: bool, weights: bool = True
+) -> Iterator[Source]:
     """The base of a recipe on this machine; one of a hub is fetched into the cache.
+
+    Without `weights` it is an outline: its configuration, and the names of its files.
 
     Raises BadRecipe for a place that is neither, and what fetching raises.
     """
+    from ggez_hub.hub.outline import outline
     from ggez_hub.hubs import connect
     from ggez_hub.recipe_file import BadRecipe
     from ggez_hub.registry.local.inputs import Source, fetch_base, on_disk
@@ -80,6 +100,11 @@ def base_of(asked: TrainRecipe, here: Path, hub: str, *, quiet: bool) -> Iterato
             "Write a path relative to the recipe, or org/name@revision.",
         )
     with TemporaryDirectory(prefix="ggez-hub-") as staging, connect(hub, quiet=quiet) as server:
+        if not weights:
+            at = server.at_commit(*named)
+            with outline(server, at, headers=False) as folder:
+                yield Source(folder, asked.base, at.repo, at.revision)
+            return
         yield fetch_base(server, *named, Path(staging) / "base", asked.family, asked.variant)
 
 

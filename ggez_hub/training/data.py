@@ -31,6 +31,7 @@ BLOCK, REPORT, SHARDS = "data_filter.json", "report.json", "data/*.parquet"
 # What training reads of a row.
 COLUMNS = ("id", "image", "text", "messages", "language", "format")
 SHOWN = 3
+BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,19 @@ class Examples:
         else:
             counts.update(example.language for _, example in self._examples())
         return [name for name, n in counts.most_common() if n and name.isalpha() and len(name) < 4]
+
+    def usable(self, usable: Callable[[Mapping[str, Any]], bool]) -> int:
+        """How many are usable, as far as can be told without reading a picture."""
+        return sum(1 for row in self._told() if usable(row))
+
+    @cached_property
+    def nbytes(self) -> int:
+        """About how much disk a copy takes; 0 for sources of a hub."""
+        if self.asked.filtered is not None:
+            return sum(path.stat().st_size for path in self._shards)
+        places = [s.pictures or s.imagefolder for s in self.asked.sources or []]
+        folders = [self.here / place for place in places if place is not None]
+        return sum(p.stat().st_size for f in folders for p in f.rglob("*") if p.is_file())
 
     @cached_property
     def count(self) -> int:
@@ -158,13 +172,28 @@ class Examples:
                     f"Its columns are {', '.join(names)}.",
                 )
 
+    def _told(self) -> Iterator[dict[str, Any]]:
+        """The rows without the content of their pictures."""
+        if self.asked.filtered is not None:
+            import pyarrow.parquet as pq
+
+            columns = ["id", "image.path", "text", "messages", "language", "format"]
+            for path in self._shards:
+                with pq.ParquetFile(path) as file:
+                    for batch in file.iter_batches(BATCH, columns=columns):
+                        yield from batch.to_pylist()
+            return
+        for source, example in self._examples():
+            row = _row(example)
+            yield {**row, "image": None if source.reads.picture is None else {"bytes": b""}}
+
     def _rows(self) -> Iterator[dict[str, Any]]:
         if self.asked.filtered is not None:
             import pyarrow.parquet as pq
 
             for path in self._shards:
                 with pq.ParquetFile(path) as file:
-                    for batch in file.iter_batches(64, columns=list(COLUMNS)):
+                    for batch in file.iter_batches(BATCH, columns=list(COLUMNS)):
                         yield from batch.to_pylist()
             return
         lost: Counter[str] = Counter()
@@ -177,14 +206,7 @@ class Examples:
                 if len(first) < SHOWN:
                     first.append(f"{example.id}: {example.path or 'the picture'}")
                 continue
-            yield {
-                "id": example.id,
-                "image": image,
-                "text": example.text,
-                "messages": [{"role": r, "content": c} for r, c in example.messages],
-                "language": example.language,
-                "format": example.format,
-            }
+            yield {**_row(example), "image": image}
         if lost:
             reasons = ", ".join(f"{reason} ({count})" for reason, count in lost.items())
             raise BadRecipe(
@@ -218,3 +240,13 @@ class Examples:
         content = picture_bytes(example.picture, None if name is None else self.here / name)
         opened(content, draft=True)
         return {"bytes": content, "path": None}
+
+
+def _row(example: Example) -> dict[str, Any]:
+    return {
+        "id": example.id,
+        "text": example.text,
+        "messages": [{"role": role, "content": text} for role, text in example.messages],
+        "language": example.language,
+        "format": example.format,
+    }

@@ -22,7 +22,7 @@ from torch.nn.functional import normalize
 from ggez_hub.training.learner import Learner, Loss, Run, Tree, Way
 from ggez_hub.training.lora import linear_modules
 from ggez_hub.training.recipe import TrainRecipe
-from ggez_hub.training.towers import Towers, open_towers
+from ggez_hub.training.towers import Towers, encoded_blank, open_towers
 
 # The logarithm of the largest factor of similarities that CLIP was trained with.
 LARGEST_SCALE = math.log(100)
@@ -227,6 +227,16 @@ def _usable(recipe: EmbeddingRecipe, row: Mapping[str, Any]) -> bool:
     return row["image"] is not None and row["format"] == "caption"
 
 
+def _trace(recipe: EmbeddingRecipe, tree: Tree, n: int) -> object:
+    return encoded_blank(tree[""], n)
+
+
 WAY = Way(
-    recipe=EmbeddingRecipe, learns=_learns, targets=_targets, open=_open, usable=_usable, apart=True
+    recipe=EmbeddingRecipe,
+    learns=_learns,
+    targets=_targets,
+    open=_open,
+    usable=_usable,
+    trace=_trace,
+    apart=True,
 )

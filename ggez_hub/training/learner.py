@@ -145,6 +145,9 @@ class Way:
     targets    the modules that get factors where the recipe names none
     open       the base as a learner, its weights in `dtype`; raises NotLoaded
     usable     whether a row can be trained on: others are counted, and left out
+    trace      run the model of the tree forward for n examples, as in training, on fake tensors: what
+               it keeps is what `--plan` says (see ggez_hub.training.memory)
+    beside     bytes of what is on the device beside the model
     apart      whether the examples of a batch are told apart: then no two are of one picture
     """
 
@@ -153,4 +156,6 @@ class Way:
     targets: Callable[[Any, Tree], Collection[str]]
     open: Callable[[Path, Any, torch.dtype], Learner]
     usable: Callable[[Any, Mapping[str, Any]], bool]
+    trace: Callable[[Any, Tree, int], object]
+    beside: Callable[[Any, Tree], int] = lambda recipe, tree: 0
     apart: bool = False

@@ -79,7 +79,7 @@ def _trained(
     recipe = job.recipe
     with accelerator.main_process_first():
         tables = [tables_of(job, stage, work) for stage in recipe.stages]
-    learner = _opened(job)
+    learner = opened(job)
     learner.to(accelerator.device)
     progress = Progress()
     for number, stage in enumerate(recipe.stages):
@@ -131,7 +131,7 @@ def _trained(
     return record
 
 
-def _opened(job: Job) -> Learner:
+def opened(job: Job) -> Learner:
     """The base as a learner, with factors on it or its own parameters learning."""
     import torch
 

@@ -128,3 +128,19 @@ LIBRARIES: Mapping[str, Callable[[Path, torch.dtype], Towers]] = {
 def open_towers(folder: Path, dtype: torch.dtype) -> Towers:
     """The embedding model in a folder; raises UnknownLayout, or NotLoaded."""
     return LIBRARIES[get_family("embedding").layout(folder).library](folder, dtype)
+
+
+def encoded_blank(model: Any, n: int) -> tuple[Tensor, Tensor]:
+    """The features of n blank pictures and n empty texts, by a bare model of either library."""
+    if hasattr(model, "visual"):
+        size = model.visual.image_size
+        height, width = size if isinstance(size, tuple) else (size, size)
+        texts = torch.zeros(n, model.context_length, dtype=torch.long)
+        return model.encode_image(torch.zeros(n, 3, height, width)), model.encode_text(texts)
+    # As it is loaded: a skeleton has the plainest attention.
+    model.set_attn_implementation("sdpa")
+    size = model.config.vision_config.image_size
+    length = model.config.text_config.max_position_embeddings
+    pictures = model.get_image_features(pixel_values=torch.zeros(n, 3, size, size))
+    texts = model.get_text_features(input_ids=torch.zeros(n, length, dtype=torch.long))
+    return _features(pictures), _features(texts)

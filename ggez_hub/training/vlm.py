@@ -27,6 +27,8 @@ from ggez_hub.training.lora import linear_modules
 from ggez_hub.training.recipe import Count, Data, Optimiser, Positive, Stage, TrainRecipe
 
 TUNE, CPT = "tune", "cpt"
+# The tokens of an example for which `--plan` counts, those of its picture among them.
+PLANNED = 1024
 
 
 class Pretraining(Part):
@@ -194,4 +196,18 @@ def _usable(recipe: VlmRecipe, row: Mapping[str, Any]) -> bool:
     return bool(row["messages"]) and row["messages"][-1]["role"] == "assistant"
 
 
-WAY = Way(recipe=VlmRecipe, learns=_learns, targets=_targets, open=_open, usable=_usable)
+def _trace(recipe: VlmRecipe, tree: Tree, n: int) -> object:
+    """Tokens are those of texts; a vision tower that is frozen keeps nothing."""
+    model: Any = tree[""]
+    model.set_attn_implementation("sdpa")
+    logits = model(input_ids=torch.zeros(n, PLANNED, dtype=torch.long), use_cache=False).logits
+    loss = cross_entropy(logits.flatten(0, 1).float(), torch.zeros(n * PLANNED, dtype=torch.long))
+    if recipe.vision == "frozen":
+        return loss
+    size = model.config.vision_config.image_size
+    return loss, model.get_image_features(pixel_values=torch.zeros(n, 3, size, size))
+
+
+WAY = Way(
+    recipe=VlmRecipe, learns=_learns, targets=_targets, open=_open, usable=_usable, trace=_trace
+)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.evaluation.towers import write_towers
+from tests.evaluation.towers import SIGLIP, write_towers
 from tests.training.material import write_captions, write_chatter
 
 
@@ -11,6 +11,7 @@ def material(tmp_path_factory):
     """A folder with tiny models in `base` (CLIP) and `chatter` (LLaVA), and captioned pictures."""
     folder = tmp_path_factory.mktemp("training")
     write_towers(folder / "base")
+    write_towers(folder / "siglip", SIGLIP)
     write_chatter(folder / "chatter")
     write_captions(folder / "captions")
     return folder

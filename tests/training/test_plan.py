@@ -1,0 +1,109 @@
+"""What `train --plan` says: sizes of real bases, steps, and memory that is counted."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+from ggez_hub.cli.main import cli
+from ggez_hub.registry.local.inputs import Source
+from ggez_hub.resources import recipes
+from ggez_hub.training.job import Job, read_training
+from ggez_hub.training.memory import memory_of, skeleton_in_training
+from ggez_hub.training.plan import plan
+from ggez_hub.training.run import opened
+from tests.training.material import job, write_recipe
+from tests.training.real_bases import CONFIGS, write_outline
+
+REAL = sorted(
+    path
+    for path in (recipes() / "train").glob("*.yaml")
+    if read_training(path).base.partition("@")[0] in CONFIGS
+)
+# The settings of the paper's table, by family: batch, rate, weight decay, epochs.
+PAPER = {"vlm": (64, 2e-5, 0.01, 3), "embedding": (128, 5e-6, 0.001, 2)}
+
+
+# The large ones take as long as their names are many.
+QUICK = {"clip-vit-base-patch32", "gemma-3-4b"}
+PLANNED = [
+    pytest.param(path, id=path.stem, marks=[] if path.stem in QUICK else pytest.mark.slow)
+    for path in REAL
+]
+
+
+@pytest.mark.parametrize("path", PLANNED)
+def test_recipes_of_real_bases_are_planned_from_configurations(path, tmp_path):
+    asked = read_training(path)
+    repo = asked.base.partition("@")[0]
+    base = Source(write_outline(tmp_path / "base", repo), repo, repo, "a" * 40)
+    found = plan(Job(asked, path.parent, base), tmp_path)
+    size = CONFIGS[repo][1]
+    assert found.parameters == size
+    assert found.memory.total is not None
+    if asked.method == "full":
+        optimiser = asked.optimiser
+        assert PAPER[asked.family] == (
+            asked.batch_size, optimiser.learning_rate, optimiser.weight_decay, asked.epochs
+        )  # fmt: skip
+        assert found.trained_parameters == size
+        # Float32 weights, gradients and two moments.
+        assert found.memory.total > 16 * size
+    else:
+        assert found.trained_parameters < size / 30
+        assert 2 * size < found.memory.total < 4 * size + 40e9
+    (stage,) = found.stages
+    assert stage.steps is None
+    assert "is no output of `ggez-hub filter`" in stage.problem
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize(
+    "keys", [{}, {"method": "full"}, {"base": "siglip"}], ids=["lora", "full", "siglip"]
+)
+def test_activations_are_those_that_a_real_pass_keeps(material, precision, keys):
+    path = write_recipe(
+        material / "memory.yaml", precision=precision, micro_batch=4, batch_size=4, **keys
+    )
+    asked = job(path)
+    planned = memory_of(asked, skeleton_in_training(asked)).activations
+    learner = opened(job(path))
+    kept = {}
+
+    def pack(tensor):
+        if not isinstance(tensor, torch.nn.Parameter):
+            storage = tensor.untyped_storage()
+            kept[storage._cdata] = (storage.nbytes(), tensor)
+        return tensor
+
+    learner.train()
+    towers = learner.towers
+    words = towers.read_texts(["what is shown"] * 4)
+    pictures = {"pixel_values": torch.zeros(4, 3, 28, 28)}
+    cast = torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16")
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor), cast:
+        towers.see(pictures), towers.understand({"input_ids": words["input_ids"]})
+    assert planned == sum(nbytes for nbytes, _ in kept.values())
+
+
+def test_checkpointing_keeps_less(material):
+    asked = {
+        key: memory_of(j := job(path), skeleton_in_training(j))
+        for key in (False, True)
+        for path in [write_recipe(material / f"memory-{key}.yaml", gradient_checkpointing=key)]
+    }
+    assert asked[True].activations < 0.75 * asked[False].activations
+    assert asked[True].optimiser == asked[False].optimiser
+
+
+def test_the_command_says_it_in_words_and_as_json(material):
+    path = write_recipe(material / "plan.yaml", max_steps=None, epochs=2.0)
+    said = CliRunner().invoke(cli, ["train", str(path), "--plan"])
+    assert said.exit_code == 0, said.output
+    assert "24 examples, 6 steps of 8" in said.output
+    document = json.loads(CliRunner().invoke(cli, ["train", str(path), "--plan", "--json"]).stdout)
+    assert document["stages"][0]["steps"] == 6
+    assert document["memory"]["optimiser"] == 8 * document["trained_parameters"]
