@@ -38,6 +38,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ggez_hub.training.output import write_adapter
+
 if TYPE_CHECKING:
     import datasets
 
@@ -149,6 +151,8 @@ class Way:
                it keeps is what `--plan` says (see ggez_hub.training.memory)
     beside     bytes of what is on the device beside the model
     apart      whether the examples of a batch are told apart: then no two are of one picture
+    write      an adapter as the family's library loads it: model, folder, the base's repository
+               and commit
     """
 
     recipe: type[TrainRecipe]
@@ -159,3 +163,4 @@ class Way:
     trace: Callable[[Any, Tree, int], object]
     beside: Callable[[Any, Tree], int] = lambda recipe, tree: 0
     apart: bool = False
+    write: Callable[[Any, Path, str, str | None], None] = write_adapter

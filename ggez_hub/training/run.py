@@ -21,7 +21,7 @@ from ggez_hub.training.checkpoint import Progress
 from ggez_hub.training.job import Job
 from ggez_hub.training.learner import Learner
 from ggez_hub.training.loop import Report, Settings, accelerator_of, fit
-from ggez_hub.training.output import stored_names, write_adapter, write_finetune
+from ggez_hub.training.output import stored_names, write_finetune
 from ggez_hub.training.tables import order_of, tables_of
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ def _write(job: Job, learner: Learner, made: Made, record: dict[str, Any], out: 
     with exclusive(out), whole_folder(out) as folder:
         if job.recipe.method == "lora":
             assert job.base.repo is not None  # noqa: S101 - checked before anything was loaded
-            write_adapter(learner.model, folder, job.base.repo, job.base.revision)
+            job.way.write(learner.model, folder, job.base.repo, job.base.revision)
         else:
             trained = {name: learner.model.get_parameter(name) for name in job.parameters}
             write_finetune(trained, job.index, job.layout, job.family, folder)

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 
 from ggez_hub.errors import UsageProblem
 from ggez_hub.training import embedding, vlm
+from ggez_hub.training.diffusion.way import WAY as DIFFUSION
 from ggez_hub.training.learner import Way
 
 WAYS: Mapping[str, Way] = {
     "embedding": embedding.WAY,
     "vlm": vlm.WAY,
+    "diffusion": DIFFUSION,
 }
 
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 
+from tests.diffusion.test_real_sizes import SDXL as UNET
+
 SO400M = {
     "hidden_size": 1152, "intermediate_size": 4304, "num_hidden_layers": 27,
     "num_attention_heads": 16,
@@ -57,9 +59,29 @@ CONFIGS = {
 }  # fmt: skip
 
 
+SDXL = "stabilityai/stable-diffusion-xl-base-1.0"
+# Of its parts only the UNet is trained; what the Hub shows is the file of the UNet.
+UNETS = {SDXL: (UNET, 2_567_463_684)}
+SIZES = {repo: size for repo, (_, size) in {**CONFIGS, **UNETS}.items()}
+
+
+def _write_pipeline(folder, config):
+    parts = {"unet": ["diffusers", "UNet2DConditionModel"]}
+    (folder / "model_index.json").write_text(
+        json.dumps({"_class_name": "StableDiffusionXLPipeline", **parts})
+    )
+    (folder / "unet").mkdir()
+    (folder / "unet" / "config.json").write_text(json.dumps(config))
+    for variant in ("", ".fp16"):
+        (folder / "unet" / f"diffusion_pytorch_model{variant}.safetensors").touch()
+    return folder
+
+
 def write_outline(folder, repo):
     """The base without its weights: what `--plan` fetches of it."""
     folder.mkdir(parents=True, exist_ok=True)
+    if repo in UNETS:
+        return _write_pipeline(folder, UNETS[repo][0])
     (folder / "config.json").write_text(json.dumps(CONFIGS[repo][0]))
     (folder / "model.safetensors").touch()
     return folder

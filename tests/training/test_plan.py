@@ -16,15 +16,19 @@ from ggez_hub.training.memory import memory_of, skeleton_in_training
 from ggez_hub.training.plan import plan
 from ggez_hub.training.run import opened
 from tests.training.material import job, write_recipe
-from tests.training.real_bases import CONFIGS, write_outline
+from tests.training.real_bases import SIZES, write_outline
 
 REAL = sorted(
     path
     for path in (recipes() / "train").glob("*.yaml")
-    if read_training(path).base.partition("@")[0] in CONFIGS
+    if read_training(path).base.partition("@")[0] in SIZES
 )
 # The settings of the paper's table, by family: batch, rate, weight decay, epochs.
-PAPER = {"vlm": (64, 2e-5, 0.01, 3), "embedding": (128, 5e-6, 0.001, 2)}
+PAPER = {
+    "vlm": (64, 2e-5, 0.01, 3),
+    "embedding": (128, 5e-6, 0.001, 2),
+    "diffusion": (32, 1e-5, 0.01, 4),
+}
 
 
 # The large ones take as long as their names are many.
@@ -41,7 +45,7 @@ def test_recipes_of_real_bases_are_planned_from_configurations(path, tmp_path):
     repo = asked.base.partition("@")[0]
     base = Source(write_outline(tmp_path / "base", repo), repo, repo, "a" * 40)
     found = plan(Job(asked, path.parent, base), tmp_path)
-    size = CONFIGS[repo][1]
+    size = SIZES[repo]
     assert found.parameters == size
     assert found.memory.total is not None
     if asked.method == "full":
