@@ -1,0 +1,34 @@
+"""`ci`: the steps of the workflows, each of which can be run by hand."""
+
+from __future__ import annotations
+
+import click
+
+from ggez_hub.cli.ci.contribution import answer_command, automerge_command, check_command
+from ggez_hub.cli.ci.evaluation import (
+    authorise_command,
+    evaluate_command,
+    plan_command,
+    say_command,
+)
+from ggez_hub.cli.ci.publication import publish_command
+from ggez_hub.cli.gate import gate_command
+
+
+@click.group("ci", short_help="The steps of the registry's workflows.")
+def ci_command() -> None:
+    """The steps of the registry's workflows."""
+
+
+for _step in (
+    check_command,
+    answer_command,
+    automerge_command,
+    authorise_command,
+    plan_command,
+    evaluate_command,
+    gate_command,
+    say_command,
+    publish_command,
+):
+    ci_command.add_command(_step)

@@ -1,0 +1,84 @@
+"""What a run of a workflow gives its steps, and what they give back to it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from ggez_hub.automation.check import Checked
+
+R = TypeVar("R")
+
+FOLDER = click.Path(path_type=Path, file_okay=False, exists=True)
+
+
+def clone_option(command: Callable[..., R]) -> Callable[..., R]:
+    """Give a step the registry's clone, as `repository: Path`."""
+    return click.option(
+        "--repository",
+        type=FOLDER,
+        default=".",
+        help="A clone of the registry, at the default branch.",
+    )(command)
+
+
+def event_options(command: Callable[..., R]) -> Callable[..., R]:
+    """Give a step the clone and the event that started it, as `event: Path | None`."""
+    return clone_option(
+        click.option(
+            "--event",
+            type=click.Path(path_type=Path, dir_okay=False),
+            default=None,
+            help="The event's payload; GITHUB_EVENT_PATH if left out.",
+        )(command)
+    )
+
+
+def order_options(command: Callable[..., R]) -> Callable[..., R]:
+    """Give a step the clone and the commits of a pull request, as `ci authorise` names them."""
+    for option in (
+        click.option("--head", required=True, help="The commit that is meant, whatever comes later."),
+        click.option("--base", required=True, help="The commit that the pull request started from."),
+        click.option("--number", required=True, type=click.IntRange(min=1)),
+    ):
+        command = option(command)
+    return clone_option(command)
+
+
+def checked_contribution(repository: Path, number: int, base: str, head: str, hub: str) -> Checked:
+    """Fetch a pull request's commits and check what it changes."""
+    from ggez_hub.automation.check import check
+    from ggez_hub.automation.contribution import fetch_head, read_contribution
+    from ggez_hub.hubs import connect
+
+    fetch_head(repository, number, head)
+    contribution = read_contribution(repository, base, head)
+    with connect(hub, quiet=True) as server:
+        return check(contribution, repository, server)
+
+
+def program_commit(repository: Path) -> str:
+    """The commit of the program that measures: the clone is at the default branch."""
+    from dulwich.repo import Repo
+
+    with Repo(str(repository)) as repo:
+        return repo.head().decode()
+
+
+def summary(text: str) -> None:
+    """Show text on the page of the run."""
+    if path := os.environ.get("GITHUB_STEP_SUMMARY"):
+        with Path(path).open("a", encoding="utf-8") as file:
+            file.write(text)
+
+
+def output(key: str, value: str) -> None:
+    """Give a value to later steps; ours are numbers, words and shas, never a stranger's text."""
+    if path := os.environ.get("GITHUB_OUTPUT"):
+        with Path(path).open("a", encoding="utf-8") as file:
+            file.write(f"{key}={value}\n")
