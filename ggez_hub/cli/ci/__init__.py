@@ -11,6 +11,7 @@ from ggez_hub.cli.ci.evaluation import (
     plan_command,
     say_command,
 )
+from ggez_hub.cli.ci.pinning import pin_command
 from ggez_hub.cli.ci.publication import publish_command
 from ggez_hub.cli.gate import gate_command
 
@@ -29,6 +30,7 @@ for _step in (
     evaluate_command,
     gate_command,
     say_command,
+    pin_command,
     publish_command,
 ):
     ci_command.add_command(_step)

@@ -7,9 +7,8 @@ from pathlib import Path
 import click
 
 from ggez_hub.cli.ci.run import (
-    checked_contribution,
-    order_options,
     event_options,
+    order_options,
     output,
     program_commit,
     summary,

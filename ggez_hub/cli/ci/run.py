@@ -42,8 +42,12 @@ def event_options(command: Callable[..., R]) -> Callable[..., R]:
 def order_options(command: Callable[..., R]) -> Callable[..., R]:
     """Give a step the clone and the commits of a pull request, as `ci authorise` names them."""
     for option in (
-        click.option("--head", required=True, help="The commit that is meant, whatever comes later."),
-        click.option("--base", required=True, help="The commit that the pull request started from."),
+        click.option(
+            "--head", required=True, help="The commit that is meant, whatever comes later."
+        ),
+        click.option(
+            "--base", required=True, help="The commit that the pull request started from."
+        ),
         click.option("--number", required=True, type=click.IntRange(min=1)),
     ):
         command = option(command)

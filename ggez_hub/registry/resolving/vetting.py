@@ -43,7 +43,7 @@ def vet_adapter(at: RepoAtCommit, card: AdapterCard, hub: Texts) -> tuple[Pinned
     the card records none, those that hold an adapter of its kind. Of a kind that is a whole model,
     what lies beside its weights is fetched too.
     """
-    pinned = _listed(at, card, hub) if card.files == "unknown" else _recorded(at, card.files)
+    pinned = listed_files(at, card, hub) if card.files == "unknown" else _recorded(at, card.files)
     sizes = {file.path: file.size for file in pinned}
     if ADAPTER_CONFIG in sizes:
         if sizes[ADAPTER_CONFIG] > MAX_CONFIG:
@@ -83,7 +83,8 @@ def _recorded(at: RepoAtCommit, records: Mapping[str, FileRecord]) -> tuple[Pinn
     return tuple(pinned)
 
 
-def _listed(at: RepoAtCommit, card: AdapterCard, hub: Texts) -> tuple[PinnedFile, ...]:
+def listed_files(at: RepoAtCommit, card: AdapterCard, hub: Texts) -> tuple[PinnedFile, ...]:
+    """The files that hold an adapter of the card's kind, as the hub lists them; raises NotFit."""
     kind, family = get_kind(card.kind), get_family(card.family)
     try:
         paths = kind.listed([file.path for file in at.files], family, _reader(at, hub))
