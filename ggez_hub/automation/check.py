@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ggez_hub.automation.contribution import Contribution
 from ggez_hub.automation.findings import Finding, Findings
+from ggez_hub.automation.releases import import_committed
 from ggez_hub.automation.rules import (
     ProposedCard,
     check_card,
@@ -42,6 +43,7 @@ class Checked:
 
 def check(contribution: Contribution, repository: Path, hub: Hub) -> Checked:
     """Check a contribution against the registry in `repository` and against the hub."""
+    import_committed(repository)
     accepted = accepted_cards(repository)
     found = list(check_files(contribution))
     cards, broken = read_cards(contribution)

@@ -13,7 +13,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from ggez_hub.automation.rules import ProposedCard
-from ggez_hub.cards import AdapterCard, CardDocument, alpha_record, render_card
+from ggez_hub.cards import AdapterCard, CardDocument, render_card
 from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.evidence import Evidence, data_of
 from ggez_hub.evaluation.gates import Gate, gates, overall, read_limits
@@ -25,8 +25,8 @@ from ggez_hub.evaluation.task import Task, load_tasks
 from ggez_hub.families import get_family
 from ggez_hub.hub import Hub
 from ggez_hub.recipe_file import read_recipe
-from ggez_hub.regions import alpha, find_region
-from ggez_hub.registry.resolving.vetting import vet_adapter, vet_base
+from ggez_hub.regions import find_region
+from ggez_hub.registry.vetting import vet_adapter, vet_base
 from ggez_hub.resources import recipes
 
 CARD = "card.md"
@@ -103,7 +103,7 @@ def evaluate(
         get_family(card.family),
         tasks,
         region,
-        alpha_record(alpha(region)),
+        card.alpha,
         out,
         betas=suite.betas,
         trained_on=data_of(card),
@@ -128,9 +128,7 @@ def measured(document: CardDocument, evidence: Evidence) -> CardDocument:
             # A row of the registry takes the place of a claim about the same task and split.
             curve[beta] = claims | curve.get(beta, {})
     level = "measured" if card.level == "declared" else card.level
-    changed = card.model_copy(
-        update={"curve": curve, "level": level, "alpha": evidence.header.alpha}
-    )
+    changed = card.model_copy(update={"curve": curve, "level": level})
     return CardDocument(changed, document.front_matter, document.prose)
 
 

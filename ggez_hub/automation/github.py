@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from ggez_hub.automation.proposal import Proposal, State, propose
 from ggez_hub.errors import GgezError, MissingExtra
 
 if TYPE_CHECKING:
@@ -88,6 +89,10 @@ class GitHub:
     def merge(self, number: int, sha: str) -> None:
         """Squash a pull request; GitHub refuses if its head is not `sha` any more."""
         self._pull(number).merge(merge_method="squash", sha=sha)
+
+    def propose(self, wanted: Proposal) -> tuple[State, str]:
+        """Open a pull request of our own, or bring it up to date; what was done, and its page."""
+        return propose(self._repository, wanted)
 
     def say(self, number: int, topic: str, text: str) -> None:
         """Write the comment on `topic` under a pull request, or edit the one that is there."""

@@ -13,12 +13,14 @@ from pathlib import Path
 
 from ggez_hub.automation.cost import MERGED_BYTES
 from ggez_hub.automation.evaluate import CARD, NoTasks, evaluate
+from ggez_hub.automation.indexed import indexed_cards, with_measurement
+from ggez_hub.automation.releases import import_committed
 from ggez_hub.automation.rules import ProposedCard
-from ggez_hub.cards import AdapterCard, CardDocument, read_card, render_card
+from ggez_hub.cards import CardDocument, read_card, render_card
 from ggez_hub.evaluation.evidence import PREDICTIONS, RESULTS
 from ggez_hub.hub import Hub
-from ggez_hub.hub.publishing import Content, head_of
-from ggez_hub.registry.index.publication import PublishedIndex, publish_index
+from ggez_hub.hub.publishing import Content
+from ggez_hub.registry.index_publication import PublishedIndex, publish_index
 from ggez_hub.registry.licences import MayNotPush
 from ggez_hub.registry.places import INDEX_REPO
 from ggez_hub.registry.pulling.plan import carry_out, plan
@@ -50,14 +52,15 @@ def publish_accepted(
     """
     staged = work / "cards"
     shutil.rmtree(staged, ignore_errors=True)
-    known = _known(hub)
+    import_committed(repository)
+    known = indexed_cards(hub)
     evidence: dict[str, Content] = {}
     found: dict[str, str] = {}
     for place in sorted((repository / "cards").glob("*/*/*.md")):
         path = place.relative_to(repository).as_posix()
         document = read_card(place)
-        before = known.get(path)
-        if before is not None and _says_the_same(before.card, document.card):
+        before = with_measurement(document, known.get(path))
+        if before is not None:
             measured, found[path] = before, "measured before"
         else:
             measured, found[path], files = _measure(path, document, hub, work, evaluator)
@@ -68,30 +71,6 @@ def publish_accepted(
     done = publish_index(staged, hub, evidence=evidence)
     standings = [_push(path, standing, hub, work) for path, standing in found.items()]
     return done, standings
-
-
-def _known(hub: Hub) -> dict[str, CardDocument]:
-    """The cards that the index holds, by path; none where there is no index yet."""
-    from huggingface_hub.errors import RepositoryNotFoundError
-
-    try:
-        at = head_of(hub, INDEX_REPO, "dataset")
-    except RepositoryNotFoundError:
-        return {}
-    files = [f for f in at.files if f.path.startswith("cards/") and f.path.endswith(".md")]
-    if not files:
-        return {}
-    folder = hub.fetch(INDEX_REPO, at.revision, files, "dataset")
-    return {file.path: read_card(folder / file.path) for file in files}
-
-
-def _says_the_same(indexed: AdapterCard, accepted: AdapterCard) -> bool:
-    """Whether the index's card is the accepted one, measured."""
-    ours = {"curve", "level", "alpha"}
-    measured = indexed.curve != "unknown" and any(
-        row.measured_by == "registry" for rows in indexed.curve.values() for row in rows.values()
-    )
-    return measured and indexed.model_dump(exclude=ours) == accepted.model_dump(exclude=ours)
 
 
 def _measure(

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 from ggez_hub.automation.contribution import Change, Contribution
 from ggez_hub.automation.findings import Finding
-from ggez_hub.cards import BadCard, CardDocument, parse_card
+from ggez_hub.cards import AdapterCard, BadCard, CardDocument, alpha_record, parse_card
 from ggez_hub.cards.schema import CurveRow
+from ggez_hub.errors import GgezError
+from ggez_hub.regions import alpha, find_region
 
 CARD = re.compile(
     r"^cards/(?P<region>[a-z0-9-]{2,40})/(?P<family>[a-z]+)/(?P<name>[a-z0-9][a-z0-9._-]{0,94})\.md$"
@@ -111,6 +113,8 @@ def check_card(card: ProposedCard, accepted: Mapping[str, CardDocument]) -> Iter
         yield Finding("error", card.path, "has no licence: `license:` with the Hub's id")
     if block.level != "declared" and block.curve == "unknown":
         yield Finding("error", card.path, f"is of the level {block.level} and has no curve")
+    if problem := _alpha_problem(block):
+        yield Finding("error", card.path, f"ggez.alpha {problem}")
     if _claims_of_the_registry(card):
         yield Finding(
             "error",
@@ -122,6 +126,22 @@ def check_card(card: ProposedCard, accepted: Mapping[str, CardDocument]) -> Iter
             yield Finding("error", card.path, f"speaks for the same adapter as {path}")
     for change in needs_a_person(card, accepted):
         yield Finding("hint", card.path, f"{change}: a maintainer merges it by hand")
+
+
+def _alpha_problem(card: AdapterCard) -> str:
+    """What is wrong with a card's alpha; it is derived from the index, never chosen."""
+    said = card.alpha
+    if said.provenance != "kof":
+        return "is set by hand: in the registry it is the KOF index's"
+    try:
+        factor = alpha(find_region(card.region), said.year, said.series, said.release)
+    except GgezError as problem:
+        return f"cannot be recomputed: {problem.message}"
+    if alpha_record(factor) != said:
+        return (
+            f"is not that of {said.series}, release {said.release}, {said.year}: {factor.value!r}"
+        )
+    return ""
 
 
 def needs_a_person(card: ProposedCard, accepted: Mapping[str, CardDocument]) -> Iterator[str]:

@@ -12,7 +12,6 @@ from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.errors import UsageProblem
 
 if TYPE_CHECKING:
-    from ggez_hub.cards import AlphaRecord
     from ggez_hub.evaluation.selection import Point
     from ggez_hub.hub import Hub
     from ggez_hub.registry.retune import Retuned
@@ -82,7 +81,7 @@ def _publish(found: Retuned, repo: str | None, hub: Hub) -> _Published:
     from ggez_hub.cards import parse_card, render_card
     from ggez_hub.hub.proposals import propose
     from ggez_hub.registry.places import CARD_NAME
-    from ggez_hub.registry.retune import retuned_card
+    from ggez_hub.registry.retune import alpha_source, described, retuned_card
 
     target = repo or found.stored.repo
     if target is None:
@@ -95,41 +94,21 @@ def _publish(found: Retuned, repo: str | None, hub: Hub) -> _Published:
             "Fetch its newest card and retune that.",
         )
     text = render_card(retuned_card(document, found))
-    title = f"Set alpha to {found.alpha.value:.5f}: {_source(found.alpha)}"
+    title = f"Set alpha to {found.alpha.value:.5f}: {alpha_source(found.alpha)}"
     done = propose(
-        hub, target, {CARD_NAME: text.encode()}, title, _description(found), parent=at.revision
+        hub, target, {CARD_NAME: text.encode()}, title, described(found), parent=at.revision
     )
     return _Published(done.url, done.state == "opened")
 
 
-def _description(found: Retuned) -> str:
-    stays = found.stays
-    before = found.stored.alpha
-    change = (
-        f"beta changes from {found.taken:g} to {found.beta:g}."
-        if found.changed
-        else f"beta stays {found.beta:g}."
-    )
-    return (
-        f"alpha was {before.value:.5f} ({_source(before)}) and is {found.alpha.value:.5f} "
-        f"({_source(found.alpha)}). Chosen from the stored validation curve, without evaluation, "
-        f"{change} It stays for every alpha from {stays.low:.4f} to {stays.high:.4f}.\n\n"
-        "The prose below the front matter is as it was: figures in it may be of the old alpha."
-    )
-
-
-def _source(alpha: AlphaRecord) -> str:
-    if alpha.provenance == "user":
-        return "set by a user"
-    return f"{alpha.series}, KOF release {alpha.release}, {alpha.year}"
-
-
 def _tell(found: Retuned, published: _Published | None, out: Output) -> None:
+    from ggez_hub.registry.retune import alpha_source
+
     stored, stays = found.stored, found.stays
     how = "given by hand" if stored.given else "chosen"
-    out.line(f"before  alpha {stored.alpha.value:.5f} ({_source(stored.alpha)}), region "
+    out.line(f"before  alpha {stored.alpha.value:.5f} ({alpha_source(stored.alpha)}), region "
              f"{stored.region}: beta {found.taken:g}, {how}")  # fmt: skip
-    out.line(f"now     alpha {found.alpha.value:.5f} ({_source(found.alpha)}), region "
+    out.line(f"now     alpha {found.alpha.value:.5f} ({alpha_source(found.alpha)}), region "
              f"{found.region}: beta {found.beta:g}")  # fmt: skip
     if found.after.region != found.region:
         out.line(f"        by the items of {found.after.region}: too few are of {found.region}")

@@ -55,6 +55,23 @@ class Registry:
         self.github.base = git(work, "rev-parse", "origin/main")
         return self.github.head
 
+    def accept(self, files: dict[str, str]) -> None:
+        """Put files onto main, and bring the runner's clone up to date."""
+        work = self.folder / "maintainer"
+        if not work.exists():
+            git(self.folder, "clone", "-q", str(self.origin), str(work))
+        git(work, "pull", "-q", "origin", "main")
+        for path, text in files.items():
+            (work / path).parent.mkdir(parents=True, exist_ok=True)
+            (work / path).write_text(text)
+        git(work, "add", "-A")
+        git(work, "commit", "-q", "-m", "Accept")
+        git(work, "push", "-q", "origin", "HEAD:main")
+        git(self.runner.clone, "pull", "-q", "origin", "main")
+        contributor = self.folder / "contributor"
+        if contributor.exists():
+            git(contributor, "fetch", "-q", "origin")
+
     def pull_request(self):
         return {
             "pull_request": {
@@ -120,4 +137,5 @@ def new_registry(tmp_path, hub):
     clone = tmp_path / "clone"
     git(tmp_path, "clone", "-q", str(origin), str(clone))
     with serve_github() as github:
+        github.git.origin = origin
         yield Registry(tmp_path, origin, Runner(clone, hub, github), github)

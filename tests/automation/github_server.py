@@ -12,6 +12,8 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from .github_git import GitData
+
 REPOSITORY = "ggez-hub/ggez-hub"
 
 
@@ -27,6 +29,7 @@ class FakeGitHub:
     comments: list[dict] = field(default_factory=list)
     merged: str | None = None
     url: str = ""
+    git: GitData | None = None
 
     def pull(self):
         return {
@@ -42,7 +45,12 @@ class FakeGitHub:
     def repository(self, request):
         name = REPOSITORY.partition("/")[2]
         url = f"{self.url}/repos/{REPOSITORY}"
-        return JSONResponse({"id": 1, "name": name, "full_name": REPOSITORY, "url": url})
+        return JSONResponse(
+            {
+                "id": 1, "name": name, "full_name": REPOSITORY, "url": url,
+                "default_branch": "main",
+            }
+        )  # fmt: skip
 
     def get_pull(self, request):
         return JSONResponse(self.pull())
@@ -104,8 +112,10 @@ def serve_github():
     """A FakeGitHub that answers at its `url`."""
     fake = FakeGitHub()
     at = f"/repos/{REPOSITORY}"
+    fake.git = GitData("", REPOSITORY)
     app = Starlette(
         routes=[
+            *fake.git.routes(at),
             Route(at, fake.repository),
             Route(f"{at}/pulls/1", fake.get_pull),
             Route(f"{at}/pulls/1/reviews", fake.get_reviews),
@@ -119,7 +129,7 @@ def serve_github():
         ]
     )
     listener = socket.create_server(("127.0.0.1", 0))
-    fake.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    fake.git.url = fake.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
     thread = Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()

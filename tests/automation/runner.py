@@ -79,6 +79,7 @@ class Runner:
                 "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
                 "PYTHONPATH": str(PROJECT),
                 "HF_ENDPOINT": self.hub,
+                "XDG_DATA_HOME": str(self.clone.parent / "data"),
                 "GITHUB_EVENT_PATH": str(payload),
                 "GITHUB_REPOSITORY": "ggez-hub/ggez-hub",
                 "GITHUB_API_URL": self.github.url,

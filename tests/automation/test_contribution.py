@@ -93,7 +93,7 @@ def test_a_pull_request_that_moved_on_is_not_checked_under_its_old_name(registry
 
 
 def test_a_duplicate_is_refused(registry, good_card):
-    accept(registry, good_card)
+    registry.accept({CARD: good_card})
     registry.propose({"cards/th/embedding/again.md": good_card})
     ran = check(registry)
     assert ran.code == 1
@@ -120,22 +120,6 @@ def test_a_comment_of_somebody_else_with_the_mark_is_left_alone(registry, good_c
     assert len(registry.github.comments) == 2
 
 
-def accept(registry, text, path=CARD):
-    """Put a card onto main, and bring the runner's clone up to date."""
-    work = registry.folder / "maintainer"
-    if not work.exists():
-        git(registry.folder, "clone", "-q", str(registry.origin), str(work))
-    (work / path).parent.mkdir(parents=True, exist_ok=True)
-    (work / path).write_text(text)
-    git(work, "add", "-A")
-    git(work, "commit", "-q", "-m", "Accept a card")
-    git(work, "push", "-q", "origin", "HEAD:main")
-    git(registry.runner.clone, "pull", "-q", "origin", "main")
-    contributor = registry.folder / "contributor"
-    if contributor.exists():
-        git(contributor, "fetch", "-q", "origin")
-
-
 def green(registry):
     registry.github.runs = [
         {"id": i, "name": name, "head_sha": registry.github.head, "conclusion": "success"}
@@ -158,7 +142,7 @@ def automerge(registry):
 @pytest.fixture
 def second(registry, good_card):
     """A change of an accepted card by its owner: nothing that needs a person."""
-    accept(registry, good_card)
+    registry.accept({CARD: good_card})
     registry.propose({CARD: good_card + "\nA note.\n"})
     return registry
 
@@ -201,7 +185,9 @@ def test_the_first_of_a_region_and_another_owner_wait_for_a_person(registry, goo
     green(registry)
     approve(registry)
     assert "is the first adapter of th" in automerge(registry)
-    accept(registry, good_card.replace("repo: ggez-world/clip-emoji-th", "repo: someone/else"))
+    registry.accept(
+        {CARD: good_card.replace("repo: ggez-world/clip-emoji-th", "repo: someone/else")}
+    )
     registry.propose({CARD: good_card})
     green(registry)
     approve(registry)

@@ -13,6 +13,7 @@ from ggez_hub.cli.ci.evaluation import (
 )
 from ggez_hub.cli.ci.pinning import pin_command
 from ggez_hub.cli.ci.publication import publish_command
+from ggez_hub.cli.ci.retuning import retune_command
 from ggez_hub.cli.gate import gate_command
 
 
@@ -32,5 +33,6 @@ for _step in (
     say_command,
     pin_command,
     publish_command,
+    retune_command,
 ):
     ci_command.add_command(_step)
