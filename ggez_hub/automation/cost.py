@@ -1,53 +1,31 @@
-"""What evaluating and publishing a contribution costs, before anything of it starts.
+"""What evaluating and publishing a contribution costs, and where it runs, before anything starts.
 
-A standard runner of GitHub has room for a model of 5 GB beside its merge; what is larger goes to HF
-Jobs, whose prices and whose bill of the month the Hub is asked for. A job is stopped after
-`hours`, so the money is an upper bound.
+A job is stopped after `hours`, so the money is an upper bound.
 """
 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-
+from ggez_hub.automation.budget import GIGABYTE, Budget
 from ggez_hub.automation.evaluate import suite_of
+from ggez_hub.automation.rules import ProposedCard
 from ggez_hub.cards import AdapterCard
 from ggez_hub.errors import GateFailed
 from ggez_hub.hub import Hub
-from ggez_hub.hub.jobs import Spent
-from ggez_hub.registry.resolving.vetting import vet_adapter, vet_base
+from ggez_hub.hub.jobs import Spent, prices, spent
+from ggez_hub.registry.kinds import get_kind
+from ggez_hub.registry.vetting import vet_adapter, vet_base
 
-# The base of what a runner with 14 GB of disk can merge: the base, the result, the environment.
-RUNNER_BASE_BYTES = 5_000_000_000
-# Merged weights above it are published only on request: the adapter form does the same in megabytes.
-MERGED_BYTES = 10_000_000_000
+Where = Literal["runner", "hf-jobs"]
+RUNNER = "ubuntu-latest"
 
 
 class OverBudget(GateFailed):
-    """The month's money does not reach."""
-
-
-class Budget(BaseModel):
-    """.github/budget.yaml.
-
-    monthly_usd  what HF Jobs of ours may cost in a month (UTC)
-    hours        after which a job is stopped
-    namespace    who pays
-    machines     family -> the machine on which it is measured
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    kind: Literal["budget"]
-    monthly_usd: float = Field(ge=0)
-    hours: float = Field(gt=0, le=48)
-    namespace: str
-    machines: Mapping[str, str]
+    """The month's money, or the largest machine, does not reach."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +38,7 @@ class Cost:
     card: str
     fetch_bytes: int
     disk_bytes: int
-    where: Literal["runner", "hf-jobs"]
+    where: Where
     machine: str
     hours_at_most: float
     usd_at_most: float | None
@@ -71,10 +49,40 @@ class Cost:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class Costs:
+    """What the cards of a contribution cost, and what this month's jobs have cost so far."""
+
+    cards: tuple[Cost, ...]
+    spent: Spent | None
+
+    @property
+    def where(self) -> Where:
+        """Where the contribution is measured: one card for HF Jobs takes the others with it."""
+        return "hf-jobs" if any(c.where == "hf-jobs" for c in self.cards) else "runner"
+
+
+def costs_of(cards: Sequence[ProposedCard], hub: Hub, budget: Budget) -> Costs:
+    """What measuring cards costs; the Hub is asked for prices and the bill only if jobs are needed.
+
+    Raises as `cost`.
+    """
+    found = [cost(card.path, card.document.card, hub, budget, None) for card in cards]
+    if not any(c.where == "hf-jobs" for c in found):
+        return Costs(tuple(found), None)
+    priced = prices(hub)
+    found = [cost(card.path, card.document.card, hub, budget, priced) for card in cards]
+    bill = spent(hub, budget.namespace, priced, this_month(), budget.hours)
+    return Costs(tuple(found), bill)
+
+
 def cost(
     path: str, card: AdapterCard, hub: Hub, budget: Budget, priced: Mapping[str, float] | None
 ) -> Cost:
-    """What measuring and publishing a card costs; raises NoTasks, NotFit, and what the hub raises."""
+    """What measuring and publishing a card costs.
+
+    Raises OverBudget for a base that is never measured, NoTasks, NotFit, and what the hub raises.
+    """
     _, tasks = suite_of(card)
     location = card.adapter
     assert location is not None  # noqa: S101 - check_card has asked for it
@@ -83,10 +91,16 @@ def cost(
     data = hub.at_commit(tasks[0].dataset.repo, tasks[0].dataset.revision, "dataset")
     wanted = {name for task in tasks for name in task.splits.values()}
     base_bytes = sum(file.size for file in base)
+    if base_bytes > budget.largest_gb * GIGABYTE:
+        raise OverBudget(
+            f"{path}: a base of {base_bytes / GIGABYTE:,.1f} GB is larger than what is measured here "
+            f"({budget.largest_gb:g} GB)",
+            "Raise largest_gb in .github/budget.yaml, and name a machine that takes it.",
+        )
     fetch = base_bytes + sum(f.size for f in adapter)
     fetch += sum(file.size for file in data.files if file.path in wanted)
-    here = base_bytes <= RUNNER_BASE_BYTES
-    machine = "ubuntu-latest" if here else budget.machines.get(card.family, "unknown")
+    here = budget.on_runner(base_bytes)
+    machine = RUNNER if here else budget.machines.get(card.family, "unknown")
     usd: float | None = 0.0
     if not here:
         hourly = (priced or {}).get(machine)
@@ -99,22 +113,28 @@ def cost(
         machine=machine,
         hours_at_most=budget.hours,
         usd_at_most=usd,
-        publishes="merged" if base_bytes < MERGED_BYTES else "adapter",
+        publishes="merged" if may_be_merged(card, base_bytes, budget) else "adapter",
     )
 
 
-def require_money(costs: list[Cost], budget: Budget, spent: Spent | None) -> None:
+def may_be_merged(card: AdapterCard, base_bytes: int, budget: Budget) -> bool:
+    """Whether merged weights are published unasked: they are small, or there is no other form."""
+    small = base_bytes < budget.merged_gb * GIGABYTE
+    return small or not get_kind(card.kind).combined
+
+
+def require_money(costs: Iterable[Cost], budget: Budget, bill: Spent | None) -> None:
     """Raise OverBudget if what the jobs may cost is not known or not there."""
     jobs = [c for c in costs if c.where == "hf-jobs"]
     if not jobs:
         return
-    if spent is None or spent.unpriced or any(c.usd_at_most is None for c in jobs):
+    if bill is None or bill.unpriced or any(c.usd_at_most is None for c in jobs):
         raise OverBudget(
             "what these jobs or this month's jobs cost is not known: nothing is started",
             "The token has to read the jobs of the namespace, and the machine to have a price.",
         )
     needed = sum(c.usd_at_most or 0.0 for c in jobs)
-    left = budget.monthly_usd - spent.usd
+    left = budget.monthly_usd - bill.usd
     if needed > left:
         raise OverBudget(
             f"up to ${needed:.2f} is needed, ${left:.2f} of this month's ${budget.monthly_usd:.2f} "
@@ -126,10 +146,3 @@ def require_money(costs: list[Cost], budget: Budget, spent: Spent | None) -> Non
 def this_month() -> datetime.date:
     """Today in UTC."""
     return datetime.datetime.now(datetime.UTC).date()
-
-
-def read_budget(repository: Path) -> Budget:
-    """The registry's budget; raises BadRecipe."""
-    from ggez_hub.recipe_file import read_recipe
-
-    return read_recipe(repository / ".github" / "budget.yaml", "budget", Budget)

@@ -7,7 +7,7 @@ program. Nothing is published here.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -111,6 +111,16 @@ def evaluate(
         evaluator=evaluator,
         progress=progress,
     )
+    return judge(proposed, evidence, out)
+
+
+def judge(proposed: ProposedCard, evidence: Evidence, out: Path) -> Evaluated:
+    """Gate what was measured of a card, and write the card with the curve into `out`.
+
+    alpha is the card's own: another one needs no new measurement.
+    """
+    header = evidence.header.model_copy(update={"alpha": proposed.document.card.alpha})
+    evidence = replace(evidence, header=header)
     compared = held_out(evidence)
     found = gates(compared, evidence, read_limits(None))
     document = measured(proposed.document, evidence)

@@ -1,9 +1,14 @@
-"""The cards that the index holds, with the curves that the registry measured."""
+"""The cards that the index holds, with the curves and the evidence of the registry."""
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from ggez_hub.automation.delivery import FILES
 from ggez_hub.cards import AdapterCard, CardDocument, read_card
-from ggez_hub.hub import Hub
+from ggez_hub.hub import Hub, RepoAtCommit
 from ggez_hub.hub.publishing import head_of
 from ggez_hub.registry.places import INDEX_REPO
 
@@ -12,7 +17,26 @@ from ggez_hub.registry.places import INDEX_REPO
 MEASURED = frozenset({"curve", "level"})
 
 
-def indexed_cards(hub: Hub) -> dict[str, CardDocument]:
+@dataclass(frozen=True)
+class Indexed:
+    """A card of the index, and the commit of the index that holds it."""
+
+    document: CardDocument
+    at: RepoAtCommit
+
+    def fetch_evidence(self, hub: Hub, name: str, folder: Path) -> bool:
+        """Fetch the results and predictions of the card `name`; False if the index has none."""
+        files = [f for file in FILES if (f := self.at.file(f"evidence/{name}/{file}"))]
+        if len(files) != len(FILES):
+            return False
+        fetched = hub.fetch(INDEX_REPO, self.at.revision, files, "dataset")
+        folder.mkdir(parents=True, exist_ok=True)
+        for file in FILES:
+            shutil.copyfile(fetched / "evidence" / name / file, folder / file)
+        return True
+
+
+def indexed_cards(hub: Hub) -> dict[str, Indexed]:
     """The cards that the index holds, by path; none where there is no index yet."""
     from huggingface_hub.errors import RepositoryNotFoundError
 
@@ -24,18 +48,17 @@ def indexed_cards(hub: Hub) -> dict[str, CardDocument]:
     if not files:
         return {}
     folder = hub.fetch(INDEX_REPO, at.revision, files, "dataset")
-    return {file.path: read_card(folder / file.path) for file in files}
+    return {file.path: Indexed(read_card(folder / file.path), at) for file in files}
 
 
-def with_measurement(accepted: CardDocument, indexed: CardDocument | None) -> CardDocument | None:
+def with_measurement(accepted: CardDocument, indexed: CardDocument) -> CardDocument | None:
     """The accepted card with the curve that the index has of it; None if it was not measured.
 
     A card that says something else by now is another card.
     """
-    if indexed is None or not _measured(indexed.card):
-        return None
     apart = {*MEASURED, "alpha"}
-    if indexed.card.model_dump(exclude=apart) != accepted.card.model_dump(exclude=apart):
+    same = indexed.card.model_dump(exclude=apart) == accepted.card.model_dump(exclude=apart)
+    if not same or not _measured(indexed.card):
         return None
     update = {key: getattr(indexed.card, key) for key in MEASURED}
     card = accepted.card.model_copy(update=update)

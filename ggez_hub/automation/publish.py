@@ -1,115 +1,182 @@
-"""After a contribution was accepted: measure, gate, publish the index, push the merged models.
+"""After a contribution was accepted: measure, gate, publish the index, push the results.
 
 Every step can be repeated: what the index has measured is not measured again as long as the card
-says the same, and what a repository holds already is not sent.
+says the same, and what a repository holds already is not sent. A card that cannot be measured, or
+that changed while it was, keeps no other from being published.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ggez_hub.automation.cost import MERGED_BYTES
-from ggez_hub.automation.evaluate import CARD, NoTasks, evaluate
-from ggez_hub.automation.indexed import indexed_cards, with_measurement
+from huggingface_hub.errors import HfHubHTTPError
+
+from ggez_hub.automation.budget import GIGABYTE, Budget
+from ggez_hub.automation.delivery import FILES, fetch_delivery, recomputed
+from ggez_hub.automation.evaluate import CARD, Evaluated, evaluate, judge
+from ggez_hub.automation.indexed import Indexed, indexed_cards, with_measurement
+from ggez_hub.automation.meanwhile import changed_meanwhile
+from ggez_hub.automation.pushing import Pusher
+from ggez_hub.automation.recipe import recipe_of
 from ggez_hub.automation.releases import import_committed
 from ggez_hub.automation.rules import ProposedCard
 from ggez_hub.cards import CardDocument, read_card, render_card
-from ggez_hub.evaluation.evidence import PREDICTIONS, RESULTS
+from ggez_hub.errors import GgezError
+from ggez_hub.evaluation.evidence import open_evidence
 from ggez_hub.hub import Hub
 from ggez_hub.hub.publishing import Content
+from ggez_hub.hub.trusted import writer
 from ggez_hub.registry.index_publication import PublishedIndex, publish_index
-from ggez_hub.registry.licences import MayNotPush
 from ggez_hub.registry.places import INDEX_REPO
-from ggez_hub.registry.pulling.plan import carry_out, plan
-from ggez_hub.registry.pulling.push import push
-from ggez_hub.registry.request import Request
+from ggez_hub.registry.vetting import vet_base
 
 EVIDENCE = "evidence"
+STANDINGS = {"pass": "proven", "undetermined": "unproven", "fail": "not an improvement"}
 
 
 @dataclass(frozen=True)
 class Standing:
-    """What came of a card: how it stands, and where its merged model is, or why there is none.
+    """What came of a card: how it stands, and where its result is, or why there is none.
 
-    standing  proven, unproven, not an improvement, measured before, or not measured: and why
+    standing  proven, unproven, not an improvement, not measured, or changed meanwhile; and why
+    form      merged, or the adapter form
     """
 
     path: str
     standing: str
-    merged: str | None
-    reason: str
+    place: str | None = None
+    form: str = "merged"
+    reason: str = ""
 
 
-def publish_accepted(
-    repository: Path, hub: Hub, work: Path, *, evaluator: str, say: Callable[[str], None]
-) -> tuple[PublishedIndex, list[Standing]]:
-    """Publish the accepted cards of the registry in `repository`; `work` is a folder to work in.
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """A card as the index will hold it, the files that go with it, and how it stands."""
 
-    Raises what measuring, publishing and the hub raise; what was published before stays whole.
+    document: CardDocument
+    standing: str
+    files: Mapping[str, Content] = field(default_factory=dict)
+    improves: bool = False
+
+
+@dataclass(frozen=True)
+class Publisher:
+    """Publishes what the registry in `repository` has accepted; `work` is a folder to work in.
+
+    evaluator  the commit of the program that measures
     """
-    staged = work / "cards"
-    shutil.rmtree(staged, ignore_errors=True)
-    import_committed(repository)
-    known = indexed_cards(hub)
-    evidence: dict[str, Content] = {}
-    found: dict[str, str] = {}
-    for place in sorted((repository / "cards").glob("*/*/*.md")):
-        path = place.relative_to(repository).as_posix()
-        document = read_card(place)
-        before = with_measurement(document, known.get(path))
-        if before is not None:
-            measured, found[path] = before, "measured before"
-        else:
-            measured, found[path], files = _measure(path, document, hub, work, evaluator)
-            evidence |= files
-        say(f"{path}: {found[path]}")
-        (target := work / path).parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(render_card(measured), encoding="utf-8")
-    done = publish_index(staged, hub, evidence=evidence)
-    standings = [_push(path, standing, hub, work) for path, standing in found.items()]
-    return done, standings
 
+    repository: Path
+    hub: Hub
+    work: Path
+    budget: Budget
+    evaluator: str
+    say: Callable[[str], None]
 
-def _measure(
-    path: str, document: CardDocument, hub: Hub, work: Path, evaluator: str
-) -> tuple[CardDocument, str, dict[str, Content]]:
-    name = path.removeprefix("cards/").removesuffix(".md")
-    out = work / EVIDENCE / name
-    if document.card.status.state != "active" or not document.card.pinned:
-        return document, "not measured: not active, or not pinned yet", {}
-    try:
-        found = evaluate(ProposedCard(path, document, None), hub, out, evaluator=evaluator)
-    except NoTasks as problem:
-        return document, f"not measured: {problem.message}", {}
-    standing = {"pass": "proven", "undetermined": "unproven"}.get(
-        found.outcome, "not an improvement"
-    )
-    files: dict[str, Content] = {
-        f"{EVIDENCE}/{name}/{file}": out / file for file in (RESULTS, PREDICTIONS)
-    }
-    return read_card(out / CARD), standing, files
+    def publish(self, pusher: Pusher) -> tuple[PublishedIndex, list[Standing]]:
+        """Measure what is new, publish the index by one commit, push the results.
 
+        Raises BadCards, NoToken, and what publishing raises; what was published before stays
+        whole.
+        """
+        import_committed(self.repository)
+        indexed = indexed_cards(self.hub)
+        found = {}
+        for place in sorted((self.repository / "cards").glob("*/*/*.md")):
+            path = place.relative_to(self.repository).as_posix()
+            found[path] = self._outcome(path, read_card(place), indexed.get(path))
+            self.say(f"{path}: {found[path].standing}")
+        changed = changed_meanwhile(self.repository, found)
+        for path in changed:
+            self.say(f"{path}: changed meanwhile")
+        done = self._index(found, changed, indexed)
+        standings = [
+            Standing(path, "changed meanwhile", reason="the run for its new form publishes it")
+            if path in changed
+            else self._push(path, outcome, pusher)
+            for path, outcome in found.items()
+        ]
+        return done, standings
 
-def _push(path: str, standing: str, hub: Hub, work: Path) -> Standing:
-    """Push the merged model of a card that is an improvement, as far as is known."""
-    if standing not in {"proven", "unproven"}:
-        return Standing(path, standing, None, standing)
-    document = read_card(work / path)
-    card = document.card
-    assert card.adapter is not None  # noqa: S101 - check_card has asked for it
-    request = Request(card.region, family=card.family, adapters=(card.adapter.repo,))
-    planned = plan(request, hub)
-    base = planned.resolution.base
-    if base is not None and base.nbytes > MERGED_BYTES:
-        return Standing(path, standing, None, "the merged model would be over 10 GB")
-    pulled = carry_out(planned, hub, work / "merged" / path.removesuffix(".md"))
-    owner = INDEX_REPO.partition("/")[0]
-    name = f"{owner}/{Path(path).stem}-{card.region}-merged"
-    try:
-        done = push(pulled, planned.obligations, hub, name)
-    except MayNotPush as problem:
-        return Standing(path, standing, None, problem.message)
-    return Standing(path, standing, f"{done.repo}@{done.revision}", "")
+    def _outcome(self, path: str, document: CardDocument, indexed: Indexed | None) -> Outcome:
+        card = document.card
+        if card.status.state != "active" or not card.pinned:
+            return Outcome(document, "not measured: not active, or not pinned yet")
+        proposed = ProposedCard(path, document, None)
+        out = self.work / EVIDENCE / proposed.name
+        try:
+            if indexed is not None:
+                known = with_measurement(document, indexed.document)
+                if known is not None:
+                    return self._known(replace(proposed, document=known), indexed, out)
+            return self._judged(self._measured(proposed, out), out)
+        except (GgezError, HfHubHTTPError) as problem:
+            said = problem.message if isinstance(problem, GgezError) else str(problem)
+            return Outcome(document, f"not measured: {said.strip().splitlines()[0]}")
+
+    def _measured(self, proposed: ProposedCard, out: Path) -> Evaluated:
+        """A card measured here, or on HF Jobs where its base is too large for a runner."""
+        card = proposed.document.card
+        base = vet_base(self.hub.at_commit(card.base.repo, card.base.revision), card, self.hub)
+        nbytes = sum(file.size for file in base)
+        if self.budget.on_runner(nbytes):
+            return evaluate(proposed, self.hub, out, evaluator=self.evaluator)
+        if not fetch_delivery(proposed.document, self.hub, self.budget.results, out):
+            raise GgezError(
+                f"its base has {nbytes / GIGABYTE:,.1f} GB, and no evaluation of this very card was "
+                "delivered: `/ggez evaluate` under its pull request measures it on HF Jobs"
+            )
+        return judge(proposed, recomputed(proposed.document, out, self.repository), out)
+
+    def _known(self, proposed: ProposedCard, indexed: Indexed, out: Path) -> Outcome:
+        """A card that the index has measured, judged again: its alpha may be another by now."""
+        if not indexed.fetch_evidence(self.hub, proposed.name, out):
+            return Outcome(proposed.document, "measured before")
+        outcome = self._judged(judge(proposed, open_evidence(out), out), out)
+        # The curve is the index's, byte for byte; what is published of it is there already.
+        return replace(
+            outcome, document=proposed.document, standing=f"measured before, {outcome.standing}"
+        )
+
+    def _judged(self, found: Evaluated, out: Path) -> Outcome:
+        name = ProposedCard(found.path, found.document, None).name
+        files: dict[str, Content] = {f"{EVIDENCE}/{name}/{file}": out / file for file in FILES}
+        if found.outcome != "fail":
+            files[f"recipes/{name}.yaml"] = recipe_of(found, self.hub).encode()
+        document = read_card(out / CARD)
+        return Outcome(document, STANDINGS[found.outcome], files, found.outcome != "fail")
+
+    def _index(
+        self, found: Mapping[str, Outcome], changed: frozenset[str], indexed: Mapping[str, Indexed]
+    ) -> PublishedIndex:
+        shutil.rmtree(self.work / "cards", ignore_errors=True)
+        (self.work / "cards").mkdir(parents=True)
+        evidence: dict[str, Content] = {}
+        for path, outcome in found.items():
+            document = outcome.document
+            if path in changed:
+                if path not in indexed:
+                    continue
+                # As it stood: neither the old form nor the new one was looked at as a whole.
+                document = indexed[path].document
+            else:
+                evidence |= outcome.files
+            (target := self.work / path).parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(render_card(document), encoding="utf-8")
+        may_write = writer(self.hub, INDEX_REPO, "dataset")
+        done = publish_index(self.work / "cards", may_write.hub, evidence=evidence)
+        self.say(f"{INDEX_REPO}: by the token of {may_write.reason}")
+        return done
+
+    def _push(self, path: str, outcome: Outcome, pusher: Pusher) -> Standing:
+        if not outcome.improves:
+            return Standing(path, outcome.standing, reason=outcome.standing)
+        try:
+            done = pusher.push(path, outcome.document.card)
+        except (GgezError, HfHubHTTPError) as problem:
+            said = problem.message if isinstance(problem, GgezError) else str(problem)
+            return Standing(path, outcome.standing, reason=said.strip().splitlines()[0])
+        return Standing(path, outcome.standing, done.place, done.form, done.reason)

@@ -79,7 +79,8 @@ def new_alphas(
         if card.alpha == alpha_record(factor):
             continue
         text = (repository / path).read_text(encoding="utf-8")
-        measured = with_measurement(document, indexed.get(path)) or document
+        known = indexed.get(path)
+        measured = (known and with_measurement(document, known.document)) or document
         yield NewAlpha(
             path,
             _with_alpha(text, path, alpha_record(factor)),

@@ -29,6 +29,11 @@ class ProposedCard:
     document: CardDocument
     before: CardDocument | None
 
+    @property
+    def name(self) -> str:
+        """<region>/<family>/<name>: the path without its ends."""
+        return self.path.removeprefix("cards/").removesuffix(".md")
+
 
 def check_files(contribution: Contribution) -> Iterator[Finding]:
     """Findings about paths, kinds of file and their number."""

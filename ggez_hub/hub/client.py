@@ -19,11 +19,8 @@ from ggez_hub.hub.listing import HubFile, RepoAtCommit, check_listing, understoo
 from ggez_hub.hub.patience import patiently
 
 if TYPE_CHECKING:
-    import datetime
-
     from huggingface_hub import HfApi, HfFileMetadata
 
-    from ggez_hub.hub.jobs import Spent
 
 LIBRARY = "ggez-hub"
 PARALLEL_DOWNLOADS = 4
@@ -170,18 +167,6 @@ class Hub:
             for name, t in found.tensors.items()
         }
         return dict(found.metadata or {}), tensors
-
-    def job_prices(self) -> dict[str, float]:
-        """Dollars an hour of the machines of HF Jobs; raises what the client raises."""
-        from ggez_hub.hub.jobs import prices
-
-        return prices(self._api)
-
-    def jobs_of_month(self, namespace: str, today: datetime.date) -> Spent:
-        """What our jobs in `namespace` cost in the month of `today`; raises what the client raises."""
-        from ggez_hub.hub.jobs import prices, spent
-
-        return spent(self._api, namespace, prices(self._api), today)
 
     def account(self) -> str | None:
         """The name of the token's account; None without a token."""

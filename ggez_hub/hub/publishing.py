@@ -47,18 +47,25 @@ class Committed:
 
 def account(hub: Hub) -> str:
     """The name of the account that writes; raises NoToken."""
-    name = hub.account()
-    if name is None:
+    require_token(hub)
+    return str(hub.account())
+
+
+def require_token(hub: Hub) -> None:
+    """Raise NoToken without a token; one for a single repository is of no account."""
+    if hub.token is None:
         raise NoToken(
             f"writing to {hub.endpoint} needs a token",
             "Run `hf auth login` or set HF_TOKEN to a token with the role write, and HF_ENDPOINT "
             "to the hub's address where it is not the Hugging Face Hub.",
         )
-    return name
 
 
 def ensure_repo(hub: Hub, repo: str, *, private: bool, repo_type: str = "model") -> None:
     """Make a repository unless it is there; the visibility of one that is there stays."""
+    if hub.exists(repo, repo_type):
+        # A token for a single repository may not ask to make it.
+        return
     patiently(
         lambda: hub._api.create_repo(repo, private=private, repo_type=repo_type, exist_ok=True)
     )

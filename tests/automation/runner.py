@@ -37,6 +37,7 @@ class Runner:
     hub: str
     github: object
     secrets: dict[str, str] = field(default_factory=dict)
+    env: dict[str, str] = field(default_factory=dict)
 
     def run(self, workflow: str, job: str, event: dict, needs: dict | None = None) -> list[Ran]:
         """The steps of a job; installing is left out, what would be installed is running this.
@@ -69,7 +70,9 @@ class Runner:
             for job, outputs in needs.items()
             for key, value in outputs.items()
         }
-        given = {k: EXPRESSION.sub(lambda m: known[m[1]], str(v)) for k, v in env.items()}
+        given = {
+            k: EXPRESSION.sub(lambda m: self._value(m[1], known), str(v)) for k, v in env.items()
+        }
         summary = self.clone.parent / "summary.md"
         done = subprocess.run(
             ["bash", "-eo", "pipefail", "-c", command],
@@ -85,7 +88,15 @@ class Runner:
                 "GITHUB_API_URL": self.github.url,
                 "GITHUB_STEP_SUMMARY": str(summary),
                 "GITHUB_OUTPUT": str(self.clone.parent / "output.txt"),
+                **self.env,
                 **given,
             },
         )  # fmt: skip
         return Ran(command, done.returncode, done.stdout, done.stderr)
+
+    @staticmethod
+    def _value(expression: str, known: dict[str, str]) -> str:
+        # What nobody has set is empty.
+        if expression.split(".", maxsplit=1)[0] in {"vars", "inputs", "secrets"}:
+            return known.get(expression, "")
+        return known[expression]

@@ -13,19 +13,23 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from ggez_hub.automation.cost import Budget, Cost, OverBudget, read_budget, require_money
+from ggez_hub.automation.budget import Budget, read_budget
+from ggez_hub.automation.cost import Cost, OverBudget, require_money
 from ggez_hub.hub import Hub
-from ggez_hub.hub.jobs import Spent
+from ggez_hub.hub.jobs import Spent, prices, spent
 from tests.automation.runner import PROJECT
 
 TODAY = datetime.date(2026, 11, 24)
-BUDGET = Budget(kind="budget", monthly_usd=10, hours=2, namespace="us", machines={"vlm": "a100"})
+BUDGET = Budget(
+    kind="budget", monthly_usd=10, hours=2, namespace="us", machines={"vlm": "a100"},
+    image="python:3.11", results="us/results",
+)  # fmt: skip
 
 
-def job(number, created, seconds, flavor="a100"):
+def job(number, created, seconds, flavor="a100", stage="COMPLETED"):
     return {
         "id": str(number), "createdAt": created, "flavor": flavor, "labels": {"app": "ggez-hub"},
-        "status": {"stage": "COMPLETED"}, "owner": {"id": "1", "name": "us", "type": "org"},
+        "status": {"stage": stage}, "owner": {"id": "1", "name": "us", "type": "org"},
         "durations": {"scheduling_secs": 1, "running_secs": seconds, "total_secs": seconds + 1},
     }  # fmt: skip
 
@@ -62,13 +66,19 @@ def test_the_bill_is_of_this_month_and_by_todays_prices():
         job(3, "2026-10-31T23:59:59.000Z", 36000),
     ]
     with serving(jobs) as hub:
-        assert hub.job_prices() == {"a100": pytest.approx(3.0)}
-        assert hub.jobs_of_month("us", TODAY) == Spent(usd=pytest.approx(4.5), jobs=2, unpriced=0)
+        priced = prices(hub)
+        assert priced == {"a100": pytest.approx(3.0)}
+        assert spent(hub, "us", priced, TODAY, 2) == Spent(pytest.approx(4.5), jobs=2, unpriced=0)
+
+
+def test_a_job_that_runs_counts_for_all_its_hours():
+    with serving([job(1, "2026-11-24T10:00:00.000Z", 60, stage="RUNNING")]) as hub:
+        assert spent(hub, "us", {"a100": 3.0}, TODAY, 2).usd == pytest.approx(6.0)
 
 
 def test_a_machine_without_a_price_is_counted():
     with serving([job(1, "2026-11-03T10:00:00.000Z", 60, "gone")]) as hub:
-        assert hub.jobs_of_month("us", TODAY).unpriced == 1
+        assert spent(hub, "us", {"a100": 3.0}, TODAY, 2).unpriced == 1
 
 
 def costing(usd, where="hf-jobs"):

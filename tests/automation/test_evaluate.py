@@ -50,8 +50,10 @@ def evaluated(demo):
     (authorised,) = demo.runner.run("evaluate.yml", "authorise", said("/ggez evaluate"))
     assert authorised.code == 0, authorised.stderr
     needs = {"authorise": demo.runner.outputs()}
-    planned, measured = demo.runner.run("evaluate.yml", "evaluate", {}, needs)
+    (planned,) = demo.runner.run("evaluate.yml", "plan", {}, needs)
     assert "on ubuntu-latest, at most 4 hours and $0.00" in planned.stdout, planned.stderr
+    assert demo.runner.outputs()["where"] == "runner"
+    (measured,) = demo.runner.run("evaluate.yml", "evaluate", {}, needs)
     (answered,) = demo.runner.run("evaluate.yml", "answer", {}, needs)
     return authorised, measured, answered
 

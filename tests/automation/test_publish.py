@@ -15,7 +15,7 @@ from ggez_hub.world.place import ADAPTER_FILES
 from ggez_hub.world.seed import ASSETS, seed
 
 from ..worlds import serving
-from .conftest import card_of_th, git, new_registry
+from .conftest import card_of_th, new_registry
 
 CARD = "cards/th/embedding/gentle.md"
 MERGED = "ggez-hub/gentle-th-merged"
@@ -62,11 +62,7 @@ def published(tmp_path_factory):
         token = store.new_token("curator", "write")
         with serving(store) as endpoint, new_registry(folder, endpoint) as registry:
             registry.runner.secrets["HF_TOKEN"] = token
-            place = registry.runner.clone / CARD
-            place.parent.mkdir(parents=True)
-            place.write_text(accepted_card(endpoint, folder / "gentle", str(commit)))
-            git(registry.runner.clone, "add", "-A")
-            git(registry.runner.clone, "commit", "-q", "-m", "Accept")
+            registry.accept({CARD: accepted_card(endpoint, folder / "gentle", str(commit))})
             runs = [registry.runner.run("publish.yml", "publish", {})[0] for _ in range(2)]
             yield endpoint, runs
 
@@ -76,7 +72,7 @@ def test_the_first_run_measures_and_pushes(published):
     assert first.code == 0, first.stderr
     # Three tenths of the demo's Delta: it gains, and loses too little for these items to tell.
     assert f"{CARD}: unproven" in first.stdout
-    assert f"{CARD}: {MERGED}@" in first.stdout
+    assert f"{CARD}: merged form at {MERGED}@" in first.stdout
 
 
 def test_the_index_holds_the_measured_card_its_evidence_and_the_file(published):
@@ -88,6 +84,7 @@ def test_the_index_holds_the_measured_card_its_evidence_and_the_file(published):
         "evidence/th/embedding/gentle/predictions.parquet",
         "evidence/th/embedding/gentle/results.json",
         "index.sqlite",
+        "recipes/th/embedding/gentle.yaml",
     ]
     text = Path(
         hf_hub_download("ggez-hub/index", CARD, repo_type="dataset", endpoint=endpoint)
@@ -109,7 +106,7 @@ def test_the_merged_model_is_there_with_its_lock(published):
 def test_the_second_run_measures_and_sends_nothing(published):
     endpoint, (first, second) = published
     assert second.code == 0, second.stderr
-    assert f"{CARD}: measured before" in second.stdout
+    assert f"{CARD}: measured before, unproven" in second.stdout
     titles = [commit.title for commit in HfApi(endpoint).list_repo_commits(MERGED)]
     assert titles == ["Publish the th merged model", "initial commit"]
     index = [line for line in first.stdout.splitlines() if line.startswith("index @")]

@@ -13,6 +13,7 @@ from ggez_hub.cli.ci.evaluation import (
 )
 from ggez_hub.cli.ci.pinning import pin_command
 from ggez_hub.cli.ci.publication import publish_command
+from ggez_hub.cli.ci.remote import submit_command
 from ggez_hub.cli.ci.retuning import retune_command
 from ggez_hub.cli.gate import gate_command
 
@@ -29,6 +30,7 @@ for _step in (
     authorise_command,
     plan_command,
     evaluate_command,
+    submit_command,
     gate_command,
     say_command,
     pin_command,

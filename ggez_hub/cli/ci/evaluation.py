@@ -6,12 +6,13 @@ from pathlib import Path
 
 import click
 
+from ggez_hub.cli.ci.answer import answer, folder_of
 from ggez_hub.cli.ci.run import (
+    checked_cards,
     event_options,
     order_options,
     output,
     program_commit,
-    summary,
 )
 from ggez_hub.cli.output import Output, hub_option, output_options
 
@@ -43,94 +44,74 @@ def authorise_command(repository: Path, event: Path | None, out: Output) -> None
 def plan_command(
     repository: Path, number: int, base: str, head: str, hub: str, out: Output
 ) -> None:
-    """What an evaluation would cost in bytes, hours and dollars; ends with 3 over the budget."""
-    from ggez_hub.automation.check import check
-    from ggez_hub.automation.contribution import fetch_head, read_contribution
-    from ggez_hub.automation.cost import cost, read_budget, require_money, this_month
+    """What an evaluation costs in bytes, hours and dollars, and where it runs; over budget ends with 3.
+
+    Gives `where` to the jobs after it: runner or hf-jobs.
+    """
+    from ggez_hub.automation.budget import read_budget
+    from ggez_hub.automation.cost import costs_of, require_money
     from ggez_hub.hubs import connect
 
-    fetch_head(repository, number, head)
-    contribution = read_contribution(repository, base, head)
     budget = read_budget(repository)
     with connect(hub, quiet=True) as server:
-        cards = check(contribution, repository, server).cards
-        costs = [cost(card.path, card.document.card, server, budget, None) for card in cards]
-        spent = None
-        if any(c.where == "hf-jobs" for c in costs):
-            priced = server.job_prices()
-            costs = [cost(card.path, card.document.card, server, budget, priced) for card in cards]
-            spent = server.jobs_of_month(budget.namespace, this_month())
-    for c in costs:
+        cards = checked_cards(repository, number, base, head, server)
+        found = costs_of(cards, server, budget)
+    for c in found.cards:
         money = "unknown" if c.usd_at_most is None else f"${c.usd_at_most:.2f}"
         out.line(
             f"{c.card}: {c.fetch_bytes / 1e6:,.1f} MB to fetch, {c.disk_bytes / 1e6:,.1f} MB of "
             f"disk, on {c.machine}, at most {c.hours_at_most:g} hours and {money}; would publish "
             f"{'the merged model' if c.publishes == 'merged' else 'the adapter form'}"
         )
-    out.document({"costs": [c.as_dict() for c in costs]})
-    require_money(costs, budget, spent)
+    out.document({"where": found.where, "costs": [c.as_dict() for c in found.cards]})
+    require_money(found.cards, budget, found.spent)
+    output("where", found.where)
 
 
 @click.command("evaluate")
 @order_options
 @click.option("-o", "--out", "target", required=True, type=click.Path(path_type=Path))
+@click.option("--deliver", default=None, metavar="REPO", help="Send the results to a data set too.")
 @hub_option
 @output_options
 def evaluate_command(
-    repository: Path, number: int, base: str, head: str, target: Path, hub: str, out: Output
+    repository: Path,
+    number: int,
+    base: str,
+    head: str,
+    target: Path,
+    deliver: str | None,
+    hub: str,
+    out: Output,
 ) -> None:
     """Measure the adapters of a pull request by the registry's tasks, and gate them.
 
     Writes results, predictions, the measured card and a comment. Ends with 3 if a gate fails.
     """
-    from ggez_hub.automation.check import check
-    from ggez_hub.automation.contribution import fetch_head, read_contribution
+    from ggez_hub.automation import delivery
     from ggez_hub.automation.evaluate import evaluate
-    from ggez_hub.automation.evaluation_comment import comment
-    from ggez_hub.errors import GateFailed, GgezError
     from ggez_hub.hubs import connect
 
-    fetch_head(repository, number, head)
-    contribution = read_contribution(repository, base, head)
-    document: dict[str, object] = {}
-    texts, failed = [], []
+    found = []
     with connect(hub, quiet=True) as server:
-        checked = check(contribution, repository, server)
-        if checked.findings.errors:
-            raise GgezError(
-                f"pull request {number} has {len(checked.findings.errors)} errors: it is not "
-                "measured",
-                "`ggez-hub ci check` lists them.",
-            )
-        for card in checked.cards:
-            name = card.path.removeprefix("cards/").removesuffix(".md").replace("/", "-")
+        for card in checked_cards(repository, number, base, head, server):
+            place = folder_of(target, card)
             with out.progress("steps") as progress:
-                bar = progress.add_task(name, total=None)
-                found = evaluate(
-                    card,
-                    server,
-                    target / name,
-                    evaluator=program_commit(repository),
-                    progress=lambda done, total, bar=bar: progress.update(
-                        bar, completed=done, total=total
-                    ),
+                bar = progress.add_task(card.name, total=None)
+                found.append(
+                    evaluate(
+                        card,
+                        server,
+                        place,
+                        evaluator=program_commit(repository),
+                        progress=lambda done, total, bar=bar: progress.update(
+                            bar, completed=done, total=total
+                        ),
+                    )
                 )
-            texts.append(comment(found, head))
-            document[card.path] = {
-                "outcome": found.outcome,
-                "gates": [gate.as_dict() for gate in found.gates],
-                "beta": found.compared.beta,
-            }
-            if found.outcome == "fail":
-                failed.append(card.path)
-    text = "\n".join(texts) or "There is no card to measure in this pull request.\n"
-    target.mkdir(parents=True, exist_ok=True)
-    (target / "comment.md").write_text(text, encoding="utf-8")
-    summary(text)
-    out.line(text)
-    out.document(document)
-    if failed:
-        raise GateFailed(f"a gate is not passed: {', '.join(failed)}")
+            if deliver is not None:
+                delivery.deliver(card.document, place, server, deliver)
+    answer(found, head, target, out)
 
 
 @click.command("say")

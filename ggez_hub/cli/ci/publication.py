@@ -13,20 +13,46 @@ from ggez_hub.cli.output import Output, hub_option, output_options
 @click.command("publish")
 @clone_option
 @click.option("--work", required=True, type=click.Path(path_type=Path, file_okay=False))
+@click.option(
+    "--merged",
+    multiple=True,
+    metavar="CARD",
+    help="Publish this card's merged weights although they are large.",
+)
+@click.option(
+    "--large",
+    is_flag=True,
+    envvar="GGEZ_LARGE",
+    help="This machine merges what a runner of GitHub cannot.",
+)
 @hub_option
 @output_options
-def publish_command(repository: Path, work: Path, hub: str, out: Output) -> None:
-    """Measure what was accepted, publish the index with its evidence, push the merged models."""
+def publish_command(
+    repository: Path, work: Path, merged: tuple[str, ...], large: bool, hub: str, out: Output
+) -> None:
+    """Measure what was accepted, publish the index with its evidence, push the results.
+
+    Merged weights below the budget's merged_gb, else the adapter form. In a run with an identity
+    each repository is written by its own Trusted Publisher's token, else by HF_TOKEN.
+    """
     from dataclasses import asdict
 
-    from ggez_hub.automation.publish import publish_accepted
+    from ggez_hub.automation.budget import read_budget
+    from ggez_hub.automation.publish import Publisher
+    from ggez_hub.automation.pushing import Pusher
     from ggez_hub.hubs import connect
 
+    budget = read_budget(repository)
+    asked = frozenset(path for path in merged if path)
     with connect(hub, quiet=True) as server:
-        done, standings = publish_accepted(
-            repository, server, work, evaluator=program_commit(repository), say=out.line
+        publisher = Publisher(
+            repository, server, work, budget, program_commit(repository), out.line
         )
+        pusher = Pusher(server, budget, work / "results", out.line, asked, large)
+        done, standings = publisher.publish(pusher)
     out.line(f"index @ {done.revision[:12]}: {done.built.cards} cards")
     for standing in standings:
-        out.line(f"{standing.path}: {standing.merged or f'no merged model: {standing.reason}'}")
+        place = f"{standing.form} form at {standing.place}" if standing.place else "no result"
+        reason = f": {standing.reason}" if standing.reason else ""
+        out.line(f"{standing.path}: {place}{reason}")
     out.document({"index": done.revision, "cards": [asdict(s) for s in standings]})

@@ -11,6 +11,8 @@ import click
 
 if TYPE_CHECKING:
     from ggez_hub.automation.check import Checked
+    from ggez_hub.automation.rules import ProposedCard
+    from ggez_hub.hub import Hub
 
 R = TypeVar("R")
 
@@ -64,6 +66,24 @@ def checked_contribution(repository: Path, number: int, base: str, head: str, hu
     contribution = read_contribution(repository, base, head)
     with connect(hub, quiet=True) as server:
         return check(contribution, repository, server)
+
+
+def checked_cards(
+    repository: Path, number: int, base: str, head: str, server: Hub
+) -> tuple[ProposedCard, ...]:
+    """The cards of a pull request; raises GgezError if there is an error in it."""
+    from ggez_hub.automation.check import check
+    from ggez_hub.automation.contribution import fetch_head, read_contribution
+    from ggez_hub.errors import GgezError
+
+    fetch_head(repository, number, head)
+    checked = check(read_contribution(repository, base, head), repository, server)
+    if checked.findings.errors:
+        raise GgezError(
+            f"pull request {number} has {len(checked.findings.errors)} errors: it is not measured",
+            "`ggez-hub ci check` lists them.",
+        )
+    return checked.cards
 
 
 def program_commit(repository: Path) -> str:

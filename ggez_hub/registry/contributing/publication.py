@@ -14,10 +14,10 @@ from ggez_hub.hub.local import LocalRepo
 from ggez_hub.hub.proposals import Proposal, propose
 from ggez_hub.hub.publishing import (
     Content,
-    account,
     commit,
     ensure_repo,
     head_of,
+    require_token,
     tag_version,
 )
 from ggez_hub.merging.output import WEIGHT_SUFFIXES
@@ -123,7 +123,7 @@ def publish(
     is opened instead, or brought up to date, and nothing is tagged. Raises as `check_parcel`,
     NoToken, Refused, and what the client raises.
     """
-    account(hub)
+    require_token(hub)
     document = tagged(parcel.document)
     check_parcel(parcel, hub, repo)
     content: dict[str, Content] = {**parcel.files, CARD_NAME: render_card(document).encode()}

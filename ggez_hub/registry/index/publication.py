@@ -9,8 +9,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 from ggez_hub.hub import Hub
-from ggez_hub.hub.publishing import Content, account, commit, ensure_repo, head_of
-from ggez_hub.registry.index.build import Built, build_index
+from ggez_hub.hub.publishing import Content, commit, ensure_repo, head_of, require_token
+from ggez_hub.registry.index_build import Built, build_index
 from ggez_hub.registry.places import INDEX_FILE, INDEX_REPO
 
 
@@ -36,7 +36,7 @@ def publish_index(
     removed; repeated, nothing is sent. Raises BadCards before
     anything is sent, NoToken, Refused, and what the client raises.
     """
-    account(hub)
+    require_token(hub)
     with tempfile.TemporaryDirectory() as folder:
         index = Path(folder) / INDEX_FILE
         built = build_index(cards, index, skip_bad=skip_bad)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ggez_hub.hub import Hub
-from ggez_hub.hub.publishing import Content, account, commit, ensure_repo, gate, tag_version
+from ggez_hub.hub.publishing import Content, commit, ensure_repo, gate, require_token, tag_version
 from ggez_hub.registry.licences import Obligations, may_push
 from ggez_hub.registry.lock import Differs, differences
 from ggez_hub.registry.places import LOCK_NAME
@@ -31,8 +31,8 @@ def push(
     The folder has to be what its lock says. A result of gated inputs is gated. Raises MayNotPush
     where the licences do not allow it, Differs, NoToken, Refused, and what the client raises.
     """
-    account(hub)
-    require_passing_on(pulled, asked)
+    require_token(hub)
+    require_passing_on(pulled.lock.resolution.form, asked)
     if found := differences(pulled.lock, pulled.folder, digests=True):
         raise Differs(
             f"{pulled.folder} is not what its lock says:\\n  " + "\\n  ".join(found),
@@ -51,13 +51,12 @@ def push(
     return Pushed(repo, done.revision, done.changed, tag)
 
 
-def require_passing_on(pulled: Pulled, asked: Obligations) -> None:
-    """Raise MayNotPush unless the licences of the weights in the folder allow it.
+def require_passing_on(form: str, asked: Obligations) -> None:
+    """Raise MayNotPush unless the licences of the weights in a result of `form` allow it.
 
     An adapter form holds nothing of the base.
     """
-    merged = pulled.lock.resolution.form == "merged"
-    terms = tuple(term for term in asked.terms if merged or term.role != "base")
+    terms = tuple(term for term in asked.terms if form == "merged" or term.role != "base")
     may_push(replace(asked, terms=terms))
 
 

@@ -1,0 +1,51 @@
+""".github/budget.yaml: what the registry may spend, and where its work is done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ggez_hub.cards.schema import Account, RepoId
+from ggez_hub.recipe_file import read_recipe
+
+GIGABYTE = 1_000_000_000
+
+
+class Budget(BaseModel):
+    """The keys of .github/budget.yaml.
+
+    monthly_usd  what HF Jobs of ours may cost in a month (UTC)
+    hours        after which a job is stopped
+    namespace    who pays
+    image        in which jobs run: Python and git
+    machines     family -> the machine on which it is measured
+    results      the data set to which jobs deliver
+    runner_gb    the largest base that a runner of GitHub takes; what is larger goes to HF Jobs
+    largest_gb   the largest base that is measured at all
+    merged_gb    merged weights are published below it, or on request; else the adapter form
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["budget"]
+    monthly_usd: float = Field(ge=0)
+    hours: float = Field(gt=0, le=48)
+    namespace: Account
+    image: str = Field(pattern=r"^[a-z0-9][a-z0-9._/-]*(:[A-Za-z0-9._-]+)?(@sha256:[0-9a-f]{64})?$")
+    machines: Mapping[str, str]
+    results: RepoId
+    runner_gb: float = Field(default=5, ge=0)
+    largest_gb: float = Field(default=80, ge=0)
+    merged_gb: float = Field(default=10, ge=0)
+
+    def on_runner(self, base_bytes: int) -> bool:
+        """Whether a model with a base of so many bytes is measured and merged on a runner."""
+        return base_bytes <= self.runner_gb * GIGABYTE
+
+
+def read_budget(repository: Path) -> Budget:
+    """The budget of the registry in `repository`; raises BadRecipe."""
+    return read_recipe(repository / ".github" / "budget.yaml", "budget", Budget)

@@ -1,0 +1,94 @@
+"""Measurements made on another machine: delivered to a data set, fetched from it, recomputed here.
+
+They lie there under the sha256 of the card that was measured: of a card that says anything else by now
+there are none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+from pathlib import Path
+
+from ggez_hub.cards import CardDocument, render_card
+from ggez_hub.errors import GgezError
+from ggez_hub.evaluation.evidence import PREDICTIONS, RESULTS, Evidence
+from ggez_hub.evaluation.verification import verify_evidence
+from ggez_hub.hub import Hub
+from ggez_hub.hub.publishing import commit, ensure_repo, head_of
+
+FILES = (RESULTS, PREDICTIONS)
+
+
+class BadDelivery(GgezError):
+    """What was delivered is not a measurement of this card by this registry."""
+
+
+def digest_of(document: CardDocument) -> str:
+    """The sha256 of what a card says."""
+    return hashlib.sha256(render_card(document).encode()).hexdigest()
+
+
+def deliver(document: CardDocument, folder: Path, hub: Hub, repo: str) -> str:
+    """Send the results folder of a card to the data set; returns where they lie in it.
+
+    Repeated, nothing is sent. Raises what publishing raises.
+    """
+    place = digest_of(document)
+    ensure_repo(hub, repo, private=False, repo_type="dataset")
+    files = {f"{place}/{name}": folder / name for name in FILES}
+    commit(hub, repo, files, f"Measure {place[:12]}", repo_type="dataset")
+    return place
+
+
+def fetch_delivery(document: CardDocument, hub: Hub, repo: str, folder: Path) -> bool:
+    """Fetch what was measured of a card into `folder`; False if nothing was."""
+    from huggingface_hub.errors import RepositoryNotFoundError
+
+    try:
+        at = head_of(hub, repo, "dataset")
+    except RepositoryNotFoundError:
+        return False
+    place = digest_of(document)
+    files = [file for name in FILES if (file := at.file(f"{place}/{name}"))]
+    if len(files) != len(FILES):
+        return False
+    fetched = hub.fetch(repo, at.revision, files, "dataset")
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in FILES:
+        shutil.copyfile(fetched / place / name, folder / name)
+    return True
+
+
+def recomputed(document: CardDocument, folder: Path, repository: Path) -> Evidence:
+    """The evidence in a folder that was fetched, after every figure of it was recomputed.
+
+    Raises BadDelivery, and what reading raises.
+    """
+    card, found = document.card, verify_evidence(folder)
+    header = found.evidence.header
+    problems = list(found.problems)
+    if header.measured_by != "registry" or not _was_main(header.evaluator, repository):
+        problems.append(f"measured by {header.evaluator}, which never was this registry's program")
+    problems += [
+        f"measured for another {key} than the card's"
+        for key in ("region", "alpha")
+        if getattr(header, key) != getattr(card, key)
+    ]
+    if problems:
+        raise BadDelivery(
+            f"the measurement of {digest_of(document)[:12]} is not taken:\n  "
+            + "\n  ".join(problems),
+            "Remove it from the data set, and evaluate again.",
+        )
+    return found.evidence
+
+
+def _was_main(commit_id: str, repository: Path) -> bool:
+    """Whether a commit is the default branch's, or one before it."""
+    done = subprocess.run(
+        ["git", "merge-base", "--is-ancestor", "--", commit_id, "HEAD"],  # noqa: S607
+        cwd=repository, capture_output=True, check=False,
+    )  # fmt: skip
+    return done.returncode == 0
