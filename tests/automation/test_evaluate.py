@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 
+from ggez_hub.automation.delivery import recomputed
 from ggez_hub.cards import read_card
 from ggez_hub.embedded.store import HubStore
+from ggez_hub.errors import GgezError
+from ggez_hub.evaluation.evidence import PREDICTIONS, RESULTS
 from ggez_hub.evaluation.verification import verify_evidence
 from ggez_hub.world.seed import seed
 
@@ -93,6 +97,36 @@ def test_the_answer_has_the_table_and_the_gates(demo, evaluated):
     assert comment["body"].startswith("<!-- ggez-hub: evaluation -->")
     assert "(chosen)" in comment["body"]
     assert demo.github.head[:12] in comment["body"]
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "message"),
+    [
+        (
+            RESULTS,
+            ('"measured_by": "registry"', '"measured_by": "self"'),
+            "never was this registry",
+        ),
+        (RESULTS, ('"score": 29.24', '"score": 92.24'), "is not taken"),
+        (PREDICTIONS, None, "is not taken|predictions"),
+    ],
+)
+def test_what_another_machine_delivered_is_recomputed(
+    demo, evaluated, tmp_path, file, change, message
+):
+    source = demo.runner.clone / "evaluation" / "th-embedding-clip-emoji-th"
+    document = read_card(demo.folder / "contributor" / CARD)
+    for name in (RESULTS, PREDICTIONS):
+        shutil.copyfile(source / name, tmp_path / name)
+    assert recomputed(document, tmp_path, demo.runner.clone).header.region == "th"
+    place = tmp_path / file
+    if change is None:
+        place.write_bytes(place.read_bytes().replace(b"PAR1", b"PAR2"))
+    else:
+        assert change[0] in place.read_text()
+        place.write_text(place.read_text().replace(*change))
+    with pytest.raises(GgezError, match=message):
+        recomputed(document, tmp_path, demo.runner.clone)
 
 
 def test_what_is_pushed_during_the_evaluation_is_not_evaluated(demo, evaluated):

@@ -1,0 +1,113 @@
+"""evaluate.yml where a runner is too small: the job that HF Jobs would run, run as a process here."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from huggingface_hub import HfApi
+
+from ggez_hub.embedded.store import HubStore
+from ggez_hub.world.seed import seed
+
+from ..worlds import serving
+from .conftest import card_of_th, new_registry
+from .jobs_server import FakeJobs
+from .runner import PROJECT
+
+pytestmark = pytest.mark.slow
+
+CARD = "cards/th/embedding/clip-emoji-th.md"
+RESULTS = "ggez-hub/evaluations"
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """A registry whose runners take nothing, its hub, and HF Jobs."""
+    folder = tmp_path_factory.mktemp("registry")
+    jobs = FakeJobs(tmp_path_factory.mktemp("jobs"))
+    with HubStore.open(tmp_path_factory.mktemp("store")) as store:
+        seed(store)
+        store.add_account("curator", orgs=["ggez-hub"])
+        jobs.token, results = (store.new_token("curator", scope) for scope in ("read", "write"))
+        with serving(store, jobs.around) as endpoint, new_registry(folder, endpoint) as registry:
+            jobs.env["HF_ENDPOINT"] = endpoint
+            registry.runner.secrets = {
+                "HF_JOBS_TOKEN": jobs.token,
+                "HF_RESULTS_TOKEN": results,
+                "HF_TOKEN": results,
+            }
+            (folder / "github" / "ggez-hub").mkdir(parents=True)
+            (folder / "github" / "ggez-hub" / "ggez-hub").symlink_to(registry.origin)
+            registry.runner.env["GITHUB_SERVER_URL"] = f"file://{folder}/github"
+            budget(registry, "runner_gb: 0")
+            registry.propose({CARD: card_of_th(endpoint)})
+            yield registry, jobs, HfApi(endpoint)
+
+
+def budget(registry, *lines):
+    text = (PROJECT / ".github" / "budget.yaml").read_text()
+    for line in lines:
+        key = line.partition(":")[0]
+        old = next(ln for ln in text.splitlines() if ln.startswith(f"{key}:"))
+        text = text.replace(old, line)
+    registry.accept({".github/budget.yaml": text})
+
+
+def needs(registry):
+    github = registry.github
+    order = {"number": "1", "base": github.base, "head": github.head}
+    return {"authorise": order}
+
+
+def run(registry, job):
+    (ran,) = registry.runner.run("evaluate.yml", job, {}, needs(registry))
+    return ran
+
+
+def test_over_the_budget_nothing_is_started(world):
+    registry, jobs, _ = world
+    budget(registry, "runner_gb: 0", "monthly_usd: 2")
+    for job in ("plan", "submit"):
+        ran = run(registry, job)
+        assert ran.code == 3
+        assert "up to $2.40 is needed, $2.00 of this month's $2.00 are left" in ran.stderr
+    assert jobs.started == []
+    budget(registry, "runner_gb: 0")
+
+
+def test_the_job_measures_delivers_and_is_not_started_twice(world):
+    registry, jobs, api = world
+    planned = run(registry, "plan")
+    assert planned.code == 0, planned.stderr
+    assert "on t4-small, at most 4 hours and $2.40" in planned.stdout
+    assert registry.runner.outputs()["where"] == "hf-jobs"
+    first = run(registry, "submit")
+    # The demo's adapter fails the gate of retention: the answer is that of a local evaluation.
+    assert first.code == 3, first.stderr + "\n".join(jobs.logs.get("job0", []))
+    assert "retention: **fail**" in first.stdout
+    assert first.stderr.startswith("started http")
+    (spec,) = jobs.started
+    assert spec["environment"]["GGEZ_HEAD"] == registry.github.head
+    assert spec["secrets"] == {"HF_TOKEN": registry.runner.secrets["HF_RESULTS_TOKEN"]}
+    assert jobs.token not in json.dumps(spec)
+    second = run(registry, "submit")
+    assert (second.code, second.stdout) == (3, first.stdout)
+    assert len(jobs.started) == 1
+    files = api.list_repo_files(RESULTS, repo_type="dataset")
+    assert len([name for name in files if name.endswith("/predictions.parquet")]) == 1
+
+
+def test_publishing_takes_what_was_delivered_for_this_very_card(world):
+    registry, jobs, _ = world
+    text = registry.runner.clone / CARD
+    registry.accept({CARD: (registry.folder / "contributor" / CARD).read_text()})
+    (same,) = registry.runner.run("publish.yml", "publish", {})
+    assert same.code == 0, same.stderr
+    assert f"{CARD}: not an improvement" in same.stdout
+    # A card that says anything else is another card: its evaluation is not this one's.
+    registry.accept({CARD: text.read_text().replace("published_by: ", "published_by: not-")})
+    (other,) = registry.runner.run("publish.yml", "publish", {})
+    assert other.code == 0, other.stderr
+    assert "no evaluation of this very card was delivered" in other.stdout
+    assert len(jobs.started) == 1

@@ -1,0 +1,42 @@
+"""Python as it is on a machine that is no Linux and has no torch: put first on PYTHONPATH.
+
+It is imported as `sitecustomize` by every Python that a test starts, the hub's server included.
+"""
+
+import os
+import sys
+from importlib.abc import MetaPathFinder
+
+ABSENT = (
+    "copy_file_range", "pwrite", "pwritev", "pread", "preadv", "posix_fadvise", "posix_fallocate",
+    "sendfile", "sched_getaffinity", "fork", "mkfifo", "memfd_create",
+)  # fmt: skip
+EXTRAS = {
+    "torch",
+    "transformers",
+    "mergekit",
+    "peft",
+    "diffusers",
+    "open_clip",
+    "pyarrow",
+    "github",
+}
+
+
+class NotInstalled(MetaPathFinder):
+    """Refuses what only the extras bring."""
+
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in EXTRAS:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
+def no_links(*arguments, **options):
+    raise OSError(1314, "A required privilege is not held by the client")
+
+
+for name in ABSENT:
+    if hasattr(os, name):
+        delattr(os, name)
+os.symlink = os.link = no_links
+sys.meta_path.insert(0, NotInstalled())
