@@ -18,7 +18,7 @@ from ggez_hub.errors import GateFailed
 from ggez_hub.hub import Hub
 from ggez_hub.hub.jobs import Spent, prices, spent
 from ggez_hub.registry.kinds import get_kind
-from ggez_hub.registry.vetting import vet_adapter, vet_base
+from ggez_hub.registry.resolving.vetting import vet_adapter, vet_base
 
 Where = Literal["runner", "hf-jobs"]
 RUNNER = "ubuntu-latest"

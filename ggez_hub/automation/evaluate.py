@@ -26,7 +26,7 @@ from ggez_hub.families import get_family
 from ggez_hub.hub import Hub
 from ggez_hub.recipe_file import read_recipe
 from ggez_hub.regions import find_region
-from ggez_hub.registry.vetting import vet_adapter, vet_base
+from ggez_hub.registry.resolving.vetting import vet_adapter, vet_base
 from ggez_hub.resources import recipes
 
 CARD = "card.md"

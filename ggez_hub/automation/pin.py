@@ -17,8 +17,8 @@ from ggez_hub.cards.editing import KeyPath, with_values
 from ggez_hub.cards.lines import Lines
 from ggez_hub.errors import GgezError
 from ggez_hub.hub import Hub, RepoAtCommit
-from ggez_hub.registry.merge_recipe import repository
-from ggez_hub.registry.vetting import NotFit, base_weights, listed_files
+from ggez_hub.registry.local.recipe import repository
+from ggez_hub.registry.resolving.vetting import NotFit, base_weights, listed_files
 from ggez_hub.weights import sha256_file
 
 BRANCH = "main"

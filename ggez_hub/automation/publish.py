@@ -29,9 +29,9 @@ from ggez_hub.evaluation.evidence import open_evidence
 from ggez_hub.hub import Hub
 from ggez_hub.hub.publishing import Content
 from ggez_hub.hub.trusted import writer
-from ggez_hub.registry.index_publication import PublishedIndex, publish_index
+from ggez_hub.registry.index.publication import PublishedIndex, publish_index
 from ggez_hub.registry.places import INDEX_REPO
-from ggez_hub.registry.vetting import vet_base
+from ggez_hub.registry.resolving.vetting import vet_base
 
 EVIDENCE = "evidence"
 STANDINGS = {"pass": "proven", "undetermined": "unproven", "fail": "not an improvement"}

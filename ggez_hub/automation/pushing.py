@@ -17,9 +17,9 @@ from ggez_hub.regions import alpha
 from ggez_hub.registry.kinds import get_kind
 from ggez_hub.registry.licences import MayNotPush
 from ggez_hub.registry.places import INDEX_REPO
-from ggez_hub.registry.plan import Plan, carry_out, plan
-from ggez_hub.registry.published_merge import find_published
-from ggez_hub.registry.push import push, require_passing_on
+from ggez_hub.registry.pulling.plan import Plan, carry_out, plan
+from ggez_hub.registry.pulling.published_merge import find_published
+from ggez_hub.registry.pulling.push import push, require_passing_on
 from ggez_hub.registry.request import Request
 
 # Of the adapter forms the one that holds the most kinds of adapters, and the one for pipelines.

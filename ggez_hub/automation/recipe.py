@@ -6,8 +6,8 @@ import yaml
 
 from ggez_hub.automation.evaluate import Evaluated
 from ggez_hub.hub import Hub
-from ggez_hub.registry.merge_recipe import MergeRecipe
-from ggez_hub.registry.pinning import curve_trade
+from ggez_hub.registry.local.recipe import MergeRecipe
+from ggez_hub.registry.resolving.pinning import curve_trade
 
 HEAD = """\
 # {path} at the beta that its curve gives for alpha {alpha:.5f}.
@@ -30,9 +30,7 @@ def recipe_of(found: Evaluated, hub: Hub) -> str:
             "region": card.region,
             "family": card.family,
             "base": f"{base.repo}@{base.revision}",
-            "adapters": [
-                {"adapter": f"{adapter.repo}@{adapter.revision}", "beta": beta}
-            ],
+            "adapters": [{"adapter": f"{adapter.repo}@{adapter.revision}", "beta": beta}],
         }
     )
     head = HEAD.format(path=found.path, alpha=card.alpha.value)

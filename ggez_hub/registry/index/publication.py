@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from ggez_hub.hub import Hub
 from ggez_hub.hub.publishing import Content, commit, ensure_repo, head_of, require_token
-from ggez_hub.registry.index_build import Built, build_index
+from ggez_hub.registry.index.build import Built, build_index
 from ggez_hub.registry.places import INDEX_FILE, INDEX_REPO
 
 
