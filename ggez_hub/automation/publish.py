@@ -54,9 +54,9 @@ class Standing:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """A card as the index will hold it, the files that go with it, and how it stands."""
+    """A card as the index will hold it (None: not at all), what goes with it, and how it stands."""
 
-    document: CardDocument
+    document: CardDocument | None
     standing: str
     files: Mapping[str, Content] = field(default_factory=dict)
     improves: bool = False
@@ -103,6 +103,10 @@ class Publisher:
 
     def _outcome(self, path: str, document: CardDocument, indexed: Indexed | None) -> Outcome:
         card = document.card
+        assert card.adapter is not None  # noqa: S101 - check_card has asked for it
+        if indexed is None and not self.hub.exists(card.adapter.repo):
+            # An adapter that this hub never had, of the embedded hub's world for one.
+            return Outcome(None, f"left out: {card.adapter.repo} is not on {self.hub.endpoint}")
         if card.status.state != "active" or not card.pinned:
             return Outcome(document, "not measured: not active, or not pinned yet")
         proposed = ProposedCard(path, document, None)
@@ -162,6 +166,8 @@ class Publisher:
                     continue
                 # As it stood: neither the old form nor the new one was looked at as a whole.
                 document = indexed[path].document
+            elif document is None:
+                continue
             else:
                 evidence |= outcome.files
             (target := self.work / path).parent.mkdir(parents=True, exist_ok=True)
@@ -172,7 +178,7 @@ class Publisher:
         return done
 
     def _push(self, path: str, outcome: Outcome, pusher: Pusher) -> Standing:
-        if not outcome.improves:
+        if outcome.document is None or not outcome.improves:
             return Standing(path, outcome.standing, reason=outcome.standing)
         try:
             done = pusher.push(path, outcome.document.card)

@@ -61,6 +61,25 @@ def cards(output: Path) -> None:
     write_cards(output)
 
 
+@main.command()
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(),
+    show_default=True,
+)
+def accept(output: Path) -> None:
+    """Write the adapters' cards below cards/ of a registry, as it accepts them."""
+    from ggez_hub.world.acceptance import acceptable_cards
+
+    for path, text in acceptable_cards().items():
+        place = output / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(text, encoding="utf-8", newline="\n")
+        click.echo(path)
+
+
 if __name__ == "__main__":
     try:
         main()

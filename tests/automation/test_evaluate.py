@@ -16,7 +16,8 @@ from ggez_hub.evaluation.verification import verify_evidence
 from ggez_hub.world.seed import seed
 
 from ..worlds import serving
-from .conftest import card_of_th, new_registry
+from .conftest import new_registry
+from .runner import PROJECT
 
 CARD = "cards/th/embedding/clip-emoji-th.md"
 
@@ -30,9 +31,15 @@ def demo(tmp_path_factory):
             serving(store) as endpoint,
             new_registry(tmp_path_factory.mktemp("registry"), endpoint) as registry,
         ):
-            registry.propose({CARD: card_of_th(endpoint)})
+            registry.propose({CARD: (PROJECT / CARD).read_text()})
             registry.github.permissions = {"maintainer": "write"}
             yield registry
+
+
+def test_the_accepted_demo_card_passes_the_check(demo):
+    (ran,) = demo.runner.run("contribution.yml", "check", demo.pull_request())
+    assert ran.code == 0, ran.stdout + ran.stderr
+    assert "::error" not in ran.stdout
 
 
 def said(text, by="maintainer"):

@@ -6,10 +6,11 @@ It is imported as `sitecustomize` by every Python that a test starts, the hub's 
 import os
 import sys
 from importlib.abc import MetaPathFinder
+from importlib.machinery import PathFinder
 
 ABSENT = (
     "copy_file_range", "pwrite", "pwritev", "pread", "preadv", "posix_fadvise", "posix_fallocate",
-    "sendfile", "sched_getaffinity", "fork", "mkfifo", "memfd_create",
+    "sched_getaffinity", "fork", "mkfifo", "memfd_create",
 )  # fmt: skip
 EXTRAS = {
     "torch",
@@ -23,12 +24,15 @@ EXTRAS = {
 }
 
 
-class NotInstalled(MetaPathFinder):
-    """Refuses what only the extras bring."""
+class WithoutExtras(MetaPathFinder):
+    """The finder of installed packages, which does not find what only the extras bring."""
+
+    find_distributions = staticmethod(PathFinder.find_distributions)
 
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in EXTRAS:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+            return None
+        return PathFinder.find_spec(name, path, target)
 
 
 def no_links(*arguments, **options):
@@ -39,4 +43,4 @@ for name in ABSENT:
     if hasattr(os, name):
         delattr(os, name)
 os.symlink = os.link = no_links
-sys.meta_path.insert(0, NotInstalled())
+sys.meta_path[sys.meta_path.index(PathFinder)] = WithoutExtras()

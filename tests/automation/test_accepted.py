@@ -1,0 +1,33 @@
+"""The cards below cards/: every one can be read and indexed, and the demo's are the demo's."""
+
+from __future__ import annotations
+
+from ggez_hub.automation.check import accepted_cards
+from ggez_hub.automation.rules import ProposedCard, check_card
+from ggez_hub.registry.index.build import build_index
+from ggez_hub.world.acceptance import acceptable_cards
+
+from .runner import PROJECT
+
+
+def test_every_card_passes_on_paper_and_is_indexed(tmp_path):
+    places = sorted((PROJECT / "cards").glob("*/*/*.md"))
+    accepted = accepted_cards(PROJECT)
+    assert [PROJECT / path for path in accepted] == places
+    problems = [
+        finding
+        for path, document in accepted.items()
+        for finding in check_card(ProposedCard(path, document, document), accepted)
+        if finding.level == "error"
+    ]
+    assert problems == []
+    built = build_index(PROJECT / "cards", tmp_path / "index.sqlite")
+    assert (built.cards, built.bad) == (len(places), ())
+
+
+def test_the_demos_cards_are_those_of_the_embedded_hub():
+    wanted = acceptable_cards()
+    assert wanted.keys() >= {"cards/th/embedding/clip-emoji-th.md"}
+    for path, text in wanted.items():
+        found = (PROJECT / path).read_text(encoding="utf-8")
+        assert found == text, "python -m ggez_hub.world accept"
