@@ -20,7 +20,7 @@ from ggez_hub.evaluation.subjects.generating import Posed
 from ggez_hub.evaluation.subjects.loading import Adapted, late_weights
 from ggez_hub.families import Family
 from ggez_hub.families.loading import NotLoaded, open_model, open_processing
-from ggez_hub.families.prompts import IDS, MASK, prompt_inputs
+from ggez_hub.families.prompts import IDS, prompt_inputs
 from ggez_hub.families.vlm import SEES
 from ggez_hub.merging.merge import require_engine
 
@@ -31,12 +31,16 @@ if TYPE_CHECKING:
 BATCH = 8
 
 
-class _Row(NamedTuple):
-    """A prompt with one option after it: the prompt's inputs (1, t), and the option's tokens."""
+class _Prompt(NamedTuple):
+    """A prompt's inputs (1, t), and the tokens of each option as the reply to it."""
 
-    question: int
     inputs: dict[str, torch.Tensor]
-    own: list[int]
+    options: list[list[int]]
+
+    @property
+    def make(self) -> list[object]:
+        """What those that go through the model together have alike: all shapes, nothing is padded."""
+        return [len(self.options), *((n, tuple(v.shape)) for n, v in self.inputs.items())]
 
 
 class SeeingModel:
@@ -87,15 +91,9 @@ class SeeingModel:
         """The mean log-likelihood (natural, <= 0) of the tokens of each option of each question."""
         found: list[list[float]] = []
         for start in range(0, len(posed), BATCH):
-            batch = posed[start : start + BATCH]
-            rows = [row for number, p in enumerate(batch) for row in self._rows(number, p)]
-            scores: list[list[float]] = [[] for _ in batch]
-            # Pictures of different make, as of more or fewer tiles, do not go together.
-            for _, alike in groupby(rows, key=_make):
-                together = list(alike)
-                for row, score in zip(together, self._scores(together), strict=True):
-                    scores[row.question].append(score)
-            found += scores
+            prompts = [self._asked(p) for p in posed[start : start + BATCH]]
+            for _, alike in groupby(prompts, key=lambda p: p.make):
+                found += self._scores(list(alike))
         return found
 
     def replies(self, posed: Sequence[Posed]) -> list[str]:
@@ -128,28 +126,38 @@ class SeeingModel:
         replies: list[str] = words.batch_decode(said, skip_special_tokens=True)
         return replies
 
-    def _rows(self, number: int, posed: Posed) -> list[_Row]:
+    def _asked(self, posed: Posed) -> _Prompt:
         inputs = prompt_inputs(self._processor, [_image(posed.picture)], [posed.prompt])
         # A reply begins with a space where the prompt does not end with one.
         lead = "" if posed.prompt[-1:].isspace() else " "
-        return [_Row(number, inputs, self._tokens(lead + option)) for option in posed.options]
+        return _Prompt(inputs, [self._tokens(lead + option) for option in posed.options])
 
-    def _scores(self, rows: Sequence[_Row]) -> list[float]:
+    def _scores(self, prompts: Sequence[_Prompt]) -> list[list[float]]:
+        """The scores of the options; each prompt is read once, and its options go on from there."""
         import torch
 
-        batch = {name: _joined(name, rows).to(self._device) for name in rows[0].inputs}
-        starts = [row.inputs[IDS].shape[1] - 1 for row in rows]
-        cut = min(starts) if self._cuts else 0
-        keep = {"logits_to_keep": batch[IDS].shape[1] - cut} if self._cuts else {}
+        k = len(prompts[0].options)
+        batch = {
+            name: torch.cat([p.inputs[name] for p in prompts]).to(self._device)
+            for name in prompts[0].inputs
+        }
+        ids, mask = _side_by_side([own for p in prompts for own in p.options])
+        ids = ids.to(self._device)
+        keep = {"logits_to_keep": 1} if self._cuts else {}
         with torch.inference_mode():
-            logits = self._model(**batch, **keep).logits
-            scores = []
-            for row, start, line in zip(rows, starts, logits, strict=True):
-                said = line[start - cut : start - cut + len(row.own)].float()
-                found = torch.log_softmax(said, dim=-1).cpu()
-                places = torch.arange(len(row.own)), torch.tensor(row.own)
-                scores.append(found[places].double().mean().item())
-        return scores
+            read = self._model(**batch, use_cache=True, **keep)
+            logits = read.logits[:, -1:].repeat_interleave(k, dim=0)
+            if ids.shape[1] > 1:
+                read.past_key_values.batch_repeat_interleave(k)
+                # Without a mask: no prompt is padded, and what fills up short options comes after.
+                after = self._model(input_ids=ids[:, :-1], past_key_values=read.past_key_values)
+                logits = torch.cat([logits, after.logits], dim=1)
+            found = torch.log_softmax(logits.float(), dim=-1).gather(2, ids.unsqueeze(2))
+        scores = [
+            line[said].double().mean().item()
+            for line, said in zip(found.squeeze(2).cpu(), mask, strict=True)
+        ]
+        return [scores[start : start + k] for start in range(0, len(scores), k)]
 
     def _tokens(self, text: str) -> list[int]:
         tokens: list[int] = self._processor.tokenizer(text, add_special_tokens=False)[IDS]
@@ -164,30 +172,13 @@ def _image(picture: bytes) -> Any:
     return Image.open(io.BytesIO(picture)).convert("RGB")
 
 
-def _make(row: _Row) -> list[tuple[str, tuple[int, ...]]]:
-    """The shapes of all that is no text; of the first axis, which counts, nothing."""
-    ids = row.inputs[IDS].shape
-    return [(n, tuple(v.shape[1:])) for n, v in row.inputs.items() if v.shape != ids]
-
-
-def _joined(name: str, rows: Sequence[_Row]) -> torch.Tensor:
-    """An input of all rows: what has a value for each token is (n, the longest), filled after it.
-
-    After a prompt come the tokens of its option, with ones in the mask, and with the zeros of text
-    in what else there is for each token. What is no text, as the picture, stands row after row.
-    """
+def _side_by_side(rows: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids (n, the longest), filled behind, and which are no filling."""
     import torch
 
-    values = [row.inputs[name] for row in rows]
-    if values[0].shape != rows[0].inputs[IDS].shape:
-        return torch.cat(values)
-    longest = max(v.shape[1] + len(row.own) for v, row in zip(values, rows, strict=True))
-    joined = torch.zeros((len(rows), longest), dtype=values[0].dtype)
-    for place, (value, row) in enumerate(zip(values, rows, strict=True)):
-        start, end = value.shape[1], value.shape[1] + len(row.own)
-        joined[place, :start] = value[0]
-        if name == IDS:
-            joined[place, start:end] = torch.tensor(row.own)
-        elif name == MASK:
-            joined[place, start:end] = 1
-    return joined
+    ids = torch.zeros((len(rows), max(map(len, rows))), dtype=torch.long)
+    mask = torch.zeros_like(ids, dtype=torch.bool)
+    for place, row in enumerate(rows):
+        ids[place, : len(row)] = torch.tensor(row)
+        mask[place, : len(row)] = True
+    return ids, mask
