@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ggez_hub.evaluation.benchmark import Benchmark
     from ggez_hub.evaluation.benchmark_items import Pool
     from ggez_hub.evaluation.subjects import UnderTest
+    from ggez_hub.evaluation.subjects.judging import Judge
     from ggez_hub.evaluation.suite import Prepared
     from ggez_hub.evaluation.sweep import TrainedOn
     from ggez_hub.evaluation.task import Task
@@ -35,6 +36,12 @@ FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
     help="Measure MODEL with this adapter on it, in memory: nothing is merged to disk.",
 )
 @click.option("--beta", type=float, default=None, help="The weight of the adapter.")
+@click.option(
+    "--judge",
+    default=None,
+    metavar="MODEL",
+    help="Who says what is to be seen in the pictures that MODEL draws; named as MODEL is.",
+)
 @click.option(
     "--suite",
     "suites",
@@ -88,6 +95,7 @@ def eval_command(
     model: str,
     adapter: str | None,
     beta: float | None,
+    judge: str | None,
     suites: tuple[str, ...],
     asked_region: str,
     target: Path,
@@ -105,12 +113,13 @@ def eval_command(
 
     MODEL is a folder or `org/name@revision`: an embedding model (open_clip; CLIP or SigLIP of
     transformers) or a vision-language model of transformers; or `http://HOST/v1#NAME`, a model behind
-    an OpenAI-compatible endpoint. `ggez-hub verify DIR` recomputes every figure of the results.
+    an OpenAI-compatible endpoint; or, with --judge, a pipeline of diffusers. `ggez-hub verify DIR`
+    recomputes every figure of the results.
     """
     from ggez_hub.cards import alpha_record
     from ggez_hub.cli.verify import show_scores
-    from ggez_hub.evaluation.answered import InMemory
     from ggez_hub.evaluation.benchmark_items import Pool
+    from ggez_hub.evaluation.subjects.judging import with_judge
     from ggez_hub.evaluation.suite import evaluate
     from ggez_hub.hubs import connect
     from ggez_hub.regions import Alpha, alpha, find_region
@@ -121,22 +130,25 @@ def eval_command(
     tasks = _tasks(suites, include)
     factor = alpha(region) if given_alpha is None else Alpha.from_user(given_alpha, region)
     with connect(hub, quiet=out.quiet) as server:
-        subject, trained = _model(model, adapter, beta, server, key_variable, parallel)
+        place = _Place(server, key_variable, parallel, target, cached=cached)
+        judged_by = place.judge(judge) if judge else None
+        subject, trained = place.model(model, adapter, beta, judged_by)
         source = _Data(server, data, pictures, subject.methods, Pool())
         prepared = [(task.id, source.prepare(task, region)) for task in tasks]
     if subject.remark:
         out.note(subject.remark)
     if empty := [name for name, found in prepared if not found]:
         out.note(f"Left out, without items of {region.id}: {', '.join(empty)}")
+    chosen = with_judge([task for _, found in prepared for task in found], judged_by)
     with out.progress("steps") as progress:
         bar = progress.add_task("asking", total=None)
         evidence = evaluate(
             subject,
-            [task for _, found in prepared for task in found],
+            chosen,
             region,
             alpha_record(factor),
             target,
-            known=_known if cached else lambda *_: InMemory(),
+            known=place.known,
             trained_on=trained,
             progress=lambda done, total: progress.update(bar, completed=done, total=total),
         )
@@ -144,43 +156,62 @@ def eval_command(
     show_scores(evidence.place, out)
 
 
-def _model(
-    named: str,
-    adapter: str | None,
-    beta: float | None,
-    hub: Hub,
-    key_variable: str | None,
-    parallel: int,
-) -> tuple[UnderTest, TrainedOn]:
-    """The model that is named, and what it was trained on."""
-    from ggez_hub.evaluation.subjects import Adapted, model_in
-    from ggez_hub.evaluation.subjects.served import is_address, served
-    from ggez_hub.families import detect_family
+@dataclass(frozen=True)
+class _Place:
+    """Where models come from, and where their answers are kept."""
 
-    if is_address(named):
-        if adapter is not None:
-            raise UsageProblem("no adapter can be put on a model behind an endpoint")
-        return served(named, key_variable, parallel), "unknown"
-    folder = model_folder(named, Path(), hub)
-    adapted = None
-    if adapter is not None and beta is not None:
-        adapted = Adapted(adapter_place(adapter, Path(), hub), beta)
-    trained = trained_on(adapted.adapter if adapted else folder)
-    return model_in(folder, detect_family(folder), adapted), trained
+    hub: Hub
+    key_variable: str | None
+    parallel: int
+    target: Path
+    cached: bool
 
+    def model(
+        self, named: str, adapter: str | None, beta: float | None, judge: Judge | None = None
+    ) -> tuple[UnderTest, TrainedOn]:
+        """The model that is named, and what it was trained on."""
+        from ggez_hub.evaluation.subjects import Adapted, model_in
+        from ggez_hub.evaluation.subjects.opening import painter_in
+        from ggez_hub.evaluation.subjects.served import is_address, served
+        from ggez_hub.families import detect_family
 
-def _known(model: UnderTest, work: Path) -> Answered:
-    """The answers of a model in the user's cache, as computed by what is installed here.
+        if is_address(named):
+            if adapter is not None or judge is not None:
+                raise UsageProblem("an endpoint takes no adapter, and draws nothing to be judged")
+            return served(named, self.key_variable, self.parallel), "unknown"
+        folder = model_folder(named, Path(), self.hub)
+        adapted = None
+        if adapter is not None and beta is not None:
+            adapted = Adapted(adapter_place(adapter, Path(), self.hub), beta)
+        trained = trained_on(adapted.adapter if adapted else folder)
+        family = detect_family(folder)
+        if judge is None:
+            return model_in(folder, family, adapted), trained
+        return painter_in(folder, family, adapted, judge, self.target / "pictures"), trained
 
-    Of a model whose weights are not known, those of this very run.
-    """
-    from ggez_hub.evaluation.answered import OnDisk, answers_of
-    from ggez_hub.evaluation.subjects.opening import engine
-    from ggez_hub.weights import digest_json
+    def judge(self, named: str) -> Judge:
+        """The judge that is named; a folder is called by its last name."""
+        from ggez_hub.evaluation.subjects.judging import Judge
+        from ggez_hub.evaluation.sweep import WORK
 
-    if not model.shared:
-        return OnDisk(work / "answers.sqlite")
-    return answers_of(digest_json({"model": model.digest, "engine": engine()}))
+        model, _ = self.model(named, None, None)
+        name = Path(named).resolve().name if Path(named).is_dir() else named.rpartition("#")[2]
+        return Judge(name, model, lambda judge: self.known(judge, self.target / WORK))
+
+    def known(self, model: UnderTest, work: Path) -> Answered:
+        """The answers of a model in the user's cache, as computed by what is installed here.
+
+        Of a model whose weights are not known, those of this very run.
+        """
+        from ggez_hub.evaluation.answered import InMemory, OnDisk, answers_of
+        from ggez_hub.evaluation.subjects.opening import engine
+        from ggez_hub.weights import digest_json
+
+        if not self.cached:
+            return InMemory()
+        if not model.shared:
+            return OnDisk(work / f"{model.digest}.sqlite")
+        return answers_of(digest_json({"model": model.digest, "engine": engine()}))
 
 
 def _tasks(suites: tuple[str, ...], include: tuple[Path, ...]) -> list[Benchmark | Task]:

@@ -16,6 +16,7 @@
     benchmark_items   what was read, checked    benchmark_questions   what is asked of it
     subjects     models under test              suite         a model asked for a region
     scales       which metric parity is of      answered      answers that are known already
+    drawn        what drawn pictures are worth
     report       one page of it all
     paper        the paper's tables rechecked   plot          the picture of the trade-off
 

@@ -24,13 +24,15 @@ CHUNK = 32
 # Another process holds the file for no longer than it takes to write one chunk.
 PATIENCE = 60.0
 MOST_KEYS = 500
+# What comes before the bytes of either.
+VECTOR, FILE = b"v", b"f"
 TABLE = "CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, value) WITHOUT ROWID"
 
 
 class Answered(Protocol):
     """Answers by the digest of what was asked.
 
-    An answer is a JSON value, or a vector of float32.
+    An answer is a JSON value, a vector of float32, or a file's bytes.
     """
 
     def find(self, keys: Collection[str]) -> dict[str, Any]:
@@ -128,9 +130,12 @@ def once(
 
 def _written(value: Any) -> str | bytes:
     if isinstance(value, np.ndarray):
-        return np.ascontiguousarray(value, dtype="<f4").tobytes()
-    return json.dumps(value, ensure_ascii=False)
+        return VECTOR + np.ascontiguousarray(value, dtype="<f4").tobytes()
+    return FILE + value if isinstance(value, bytes) else json.dumps(value, ensure_ascii=False)
 
 
 def _read(value: str | bytes) -> Any:
-    return np.frombuffer(value, dtype="<f4") if isinstance(value, bytes) else json.loads(value)
+    if isinstance(value, str):
+        return json.loads(value)
+    content = value[1:]
+    return np.frombuffer(content, dtype="<f4") if value[:1] == VECTOR else content

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from ggez_hub.cards.schema import LanguageTag, RegionId, RepoId, Revision
 from ggez_hub.evaluation.loaders import LOADERS, Choice, Options
@@ -23,7 +23,17 @@ from ggez_hub.weights import digest_json
 BUILT_IN = Path(__file__).parent / "tasks"
 
 Text: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
-Metric: TypeAlias = Literal["choice", "text_to_image_r1", "image_to_text_r1"]
+Metric: TypeAlias = Literal[
+    "choice", "text_to_image_r1", "image_to_text_r1", "drawn_choice", "drawn_yes"
+]
+# What the loader has to yield for a metric.
+NEEDS: Mapping[str, str] = {
+    "choice": "choices",
+    "text_to_image_r1": "captions",
+    "image_to_text_r1": "captions",
+    "drawn_choice": "prompts",
+    "drawn_yes": "prompts",
+}
 SPLITS: tuple[Literal["validation", "test"], ...] = ("validation", "test")
 # Which of three pictures is on the select side; the other two are on the report side.
 PARTS = 3
@@ -41,6 +51,27 @@ class PictureSource(Part):
     files: Text
 
 
+class Drawing(Part):
+    """How a prompt is drawn: everything that decides the picture, beside the model.
+
+    seeds  one picture for each; steps and guidance as diffusers takes them, the pipeline's own if
+    left out; width and height in pixels
+    """
+
+    seeds: list[Annotated[int, Field(ge=0, lt=2**63)]] = Field(min_length=1)
+    steps: int | None = Field(default=None, ge=1)
+    guidance: float | None = Field(default=None, ge=0)
+    width: int | None = Field(default=None, ge=8)
+    height: int | None = Field(default=None, ge=8)
+
+    @field_validator("seeds")
+    @classmethod
+    def _different(cls, seeds: list[int]) -> list[int]:
+        if len(set(seeds)) != len(seeds):
+            raise ValueError("seeds must be different: the same seed gives the same picture")
+        return seeds
+
+
 class Benchmark(Part):
     """One metric on the items that a loader reads from a data set.
 
@@ -55,6 +86,8 @@ class Benchmark(Part):
     shown     language or `any` -> what is said to it where it writes the answer; the options are
               lines with letters
     reply_tokens  how long such an answer may be
+    drawing   how a pipeline draws the prompts, where the loader yields them; prompts, chat and
+              shown are then what a judge is asked about the picture
     regions   where the regional side's items may be from; at most those of the region that is
               asked for are asked
     """
@@ -73,6 +106,7 @@ class Benchmark(Part):
     chat: dict[Text, Text] = Field(default_factory=lambda: {ANY: "{question}"})
     shown: dict[Text, Text] = Field(default_factory=lambda: {ANY: SHOWN})
     reply_tokens: int = Field(default=64, ge=1)
+    drawing: Drawing | None = None
     side: Literal["global", "regional"]
     regions: list[RegionId] = Field(default_factory=list)
     language: LanguageTag | Literal["mul"]
@@ -86,8 +120,10 @@ class Benchmark(Part):
         if self.loader not in LOADERS:
             raise ValueError(f"there is no loader {self.loader!r}; loaders: {', '.join(LOADERS)}")
         loader = LOADERS[self.loader]
-        if (self.metric == "choice") != (loader.yields == "choices"):
+        if NEEDS[self.metric] != loader.yields:
             raise ValueError(f"the loader {self.loader!r} reads {loader.yields}: another metric")
+        if (self.drawing is not None) != (loader.yields == "prompts"):
+            raise ValueError("drawing must be there where prompts are drawn, and only there")
         if ANY not in self.prompts or any("{option}" not in p for p in self.prompts.values()):
             raise ValueError(f"prompts must have {ANY!r}, and {{option}} in each")
         if ANY not in self.chat or any("{question}" not in c for c in self.chat.values()):

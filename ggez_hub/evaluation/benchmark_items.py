@@ -13,7 +13,7 @@ from pathlib import Path
 from ggez_hub.evaluation.benchmark import Benchmark
 from ggez_hub.evaluation.extras import require
 from ggez_hub.evaluation.items import BadItems
-from ggez_hub.evaluation.loaders import LOADERS, Choice, Item, Source
+from ggez_hub.evaluation.loaders import LOADERS, Choice, Item, Prompted, Source
 from ggez_hub.weights import sha256_file
 
 FEWEST, MOST = 2, 26
@@ -109,9 +109,16 @@ def _check(benchmark: Benchmark, items: Iterable[Item]) -> None:
     ids = Counter(item.id for item in items)
     if not ids:
         raise BadItems(f"task {benchmark.id!r}: its files hold no items")
-    item, count = ids.most_common(1)[0]
+    twice, count = ids.most_common(1)[0]
     if count > 1:
-        raise BadItems(f"task {benchmark.id!r}: {count} items have the id {item!r}")
-    for asked in items:
-        if isinstance(asked, Choice) and not FEWEST <= len(asked.options) <= MOST:
-            raise BadItems(f"task {benchmark.id!r}: {asked.id!r} has {len(asked.options)} options")
+        raise BadItems(f"task {benchmark.id!r}: {count} items have the id {twice!r}")
+    for item_id, options in ((item.id, o) for item in items for o in _options(item)):
+        if not FEWEST <= len(options) <= MOST:
+            raise BadItems(f"task {benchmark.id!r}: {item_id!r} has {len(options)} options")
+
+
+def _options(item: Item) -> tuple[tuple[str, ...], ...]:
+    """The options of every question about an item."""
+    if isinstance(item, Choice):
+        return (item.options,)
+    return tuple(part.options for part in item.parts) if isinstance(item, Prompted) else ()

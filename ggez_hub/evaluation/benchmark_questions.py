@@ -3,6 +3,8 @@
 choice            a picture; the candidates are its options, for a model of embeddings in the prompt
 text_to_image_r1  a caption; the candidates are all pictures of the split
 image_to_text_r1  a picture; the candidates are all captions of the split
+drawn_choice      a picture that was drawn; a judge chooses among the options
+drawn_yes         the same; a judge is asked a number of questions that depend on each other
 
 Options with the same text are one answer: where the right one stands twice, both are right, and
 guessing gets more. As everywhere a tie is lost.
@@ -17,9 +19,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.benchmark import Benchmark
 from ggez_hub.evaluation.items import BadItems
-from ggez_hub.evaluation.loaders import Captioned, Choice, Item
+from ggez_hub.evaluation.loaders import Captioned, Choice, Item, Prompted
 from ggez_hub.evaluation.outcomes import Details, Outcomes
 from ggez_hub.evaluation.questions import OPTIONS, Questions
 from ggez_hub.weights import digest_json
@@ -45,6 +48,8 @@ class Asked:
     missing   ids of the questions whose picture is gone
     choices   (n) where they are of multiple choice: what is said to a model that writes
     reply_tokens  how long a written answer may be
+    drawn     the benchmark whose prompts are to be drawn first, and the prompts: then there are no
+              pictures, and a judge is asked the questions about those that are drawn
     """
 
     pictures: tuple[bytes, ...]
@@ -52,10 +57,16 @@ class Asked:
     missing: tuple[str, ...]
     choices: tuple[Chat, ...] = ()
     reply_tokens: int = 0
+    drawn: tuple[Benchmark, tuple[Prompted, ...]] | None = None
 
     @property
     def nothing(self) -> Outcomes:
-        """The outcomes where every picture is gone."""
+        """The outcomes where every picture is gone; raises UsageProblem where none is drawn yet."""
+        if self.drawn is not None:
+            raise UsageProblem(
+                f"the pictures of {self.drawn[0].id} are to be drawn: this model does not draw",
+                "Name a pipeline of diffusers as MODEL, and who judges with --judge.",
+            )
         none = np.zeros(0)
         return Outcomes(
             (), (), (), none.astype(np.int32), none.astype(np.bool_), none, self.missing
@@ -64,6 +75,14 @@ class Asked:
 
 def ask_benchmark(benchmark: Benchmark, items: Sequence[Item]) -> Asked:
     """The questions about the items of one side; raises BadItems."""
+    if benchmark.drawing is not None:
+        prompts = tuple(item for item in items if isinstance(item, Prompted))
+        return Asked((), None, (), drawn=(benchmark, prompts))
+    return ask_about(benchmark, items)
+
+
+def ask_about(benchmark: Benchmark, items: Sequence[Item]) -> Asked:
+    """The questions about items with pictures, or about those that were drawn; raises BadItems."""
     there = [item for item in items if item.picture is not None]
     missing = tuple(item.id for item in items if item.picture is None)
     rows: dict[bytes, int] = {}
@@ -212,4 +231,6 @@ METRICS: Mapping[str, Callable[[Benchmark, Sequence[Item], Mapping[bytes, int]],
     "choice": _choice,
     "text_to_image_r1": _text_to_image,
     "image_to_text_r1": _image_to_text,
+    "drawn_choice": _choice,
+    "drawn_yes": _choice,
 }

@@ -179,6 +179,9 @@ def _held_out(
         answers[0],
         correct=np.stack([a.correct for a in answers])[fold, rows],
         rank=np.stack([a.rank for a in answers])[fold, rows],
+        credit=None
+        if answers[0].credit is None
+        else np.stack([a.values for a in answers])[fold, rows],
         predicted=tuple(answers[f].predicted[row] for row, f in enumerate(fold)),
     )
 

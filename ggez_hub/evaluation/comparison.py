@@ -147,13 +147,13 @@ def weighted(sides: Sides, alpha: float) -> list[tuple[float, Outcomes]]:
 
 
 def _points(outcomes: Outcomes) -> NDArray[np.float64]:
-    return outcomes.correct.astype(np.float64) * 100.0
+    return outcomes.values * 100.0
 
 
 def corrected_points(outcomes: Outcomes) -> NDArray[np.float64]:
     """Values (n,) of the items whose mean is the normalised score: 0 at chance, 100 at the best."""
     floor = math.fsum(outcomes.chance) / len(outcomes)
-    return (outcomes.correct.astype(np.float64) - floor) * (100.0 / (1 - floor))
+    return (outcomes.values - floor) * (100.0 / (1 - floor))
 
 
 def _matched(

@@ -6,11 +6,12 @@ guessing gets. A wrong label at one beta stands against those at all others.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from fractions import Fraction
-from math import lcm
 
+from ggez_hub.evaluation.drawn import Judged, NotJudged
 from ggez_hub.evaluation.outcomes import Cell, Outcomes
 from ggez_hub.evaluation.predictions import row_problems
 
@@ -18,6 +19,7 @@ from ggez_hub.evaluation.predictions import row_problems
 MAX_CANDIDATES = 1_000_000
 # A question with options has a letter for each; a search has more candidates than that.
 MAX_OPTIONS = 26
+ROUNDING = 1e-9
 
 
 def contradictions(outcomes: Mapping[Cell, Outcomes]) -> list[str]:
@@ -26,6 +28,7 @@ def contradictions(outcomes: Mapping[Cell, Outcomes]) -> list[str]:
     for cell, asked in outcomes.items():
         found += [f"{cell}: {problem}" for problem in row_problems(asked)]
         found += [f"{cell}: {problem}" for problem in _answers(asked)]
+        found += [f"{cell}: {problem}" for problem in _credit(asked)]
     by_task: dict[tuple[str, str], dict[Cell, Outcomes]] = {}
     for cell, asked in outcomes.items():
         by_task.setdefault((cell.task, cell.split), {})[cell] = asked
@@ -51,6 +54,23 @@ def _answers(outcomes: Outcomes) -> list[str]:
     return found
 
 
+def _credit(outcomes: Outcomes) -> list[str]:
+    """What a question of several parts is worth follows from the answers to them."""
+    if outcomes.credit is None or outcomes.details is None:
+        return []
+    found = []
+    rows = zip(outcomes.items, outcomes.details.raw, outcomes.credit.tolist(), strict=True)
+    for item, raw, credit in rows:
+        try:
+            worth = Judged.from_text(raw).credit
+        except NotJudged as problem:
+            found.append(f"the credit of {item!r} follows from nothing: {problem.message}")
+            continue
+        if not math.isclose(worth, credit, rel_tol=0, abs_tol=ROUNDING):
+            found.append(f"the credit of {item!r} is {credit:g}, its answers give {worth:g}")
+    return found
+
+
 def _have_several_answers(outcomes: Outcomes) -> list[bool]:
     """Whether a question can have more than one right answer, by its chance r / N.
 
@@ -60,7 +80,7 @@ def _have_several_answers(outcomes: Outcomes) -> list[bool]:
     chances = [Fraction(c).limit_denominator(MAX_CANDIDATES) for c in outcomes.chance.tolist()]
     if len(set(chances)) == 1 and chances[0].numerator == 1 <= MAX_OPTIONS * chances[0]:
         return [False] * len(chances)
-    denominator = lcm(*{c.denominator for c in chances})
+    denominator = math.lcm(*{c.denominator for c in chances})
     candidates = denominator * max(1, -(-len(chances) // denominator))
     return [c * candidates > 1 for c in chances]
 

@@ -76,9 +76,11 @@ class Outcomes:
     predicted  id of the answer given; UNPARSED where none could be read, which is a wrong answer
     rank       (n,) int32: 1 + the wrong candidates that score at least as high as the best right one
     correct    (n,) bool: rank == 1
-    chance     (n,) float64 in (0, 1]: the probability that guessing is right
+    chance     (n,) float64 in [0, 1]: the probability that guessing is right; 0 if nobody can guess
     missing    ids of questions that were not asked, because their picture is gone
     details    what else is recorded of the n answers
+    credit     (n,) float64 in [0, 1]: the share of a question of several parts that is right; None
+               where a question is right or wrong. `correct` means all of it
     """
 
     items: tuple[str, ...]
@@ -89,6 +91,7 @@ class Outcomes:
     chance: NDArray[np.float64]
     missing: tuple[str, ...] = ()
     details: Details | None = None
+    credit: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.items)
@@ -99,6 +102,11 @@ class Outcomes:
         if self.details is None:
             return self.items
         return tuple(i or item for i, item in zip(self.details.images, self.items, strict=True))
+
+    @property
+    def values(self) -> NDArray[np.float64]:
+        """What each question is worth (n,), 0 to 1: the score is their mean."""
+        return self.correct.astype(np.float64) if self.credit is None else self.credit
 
     @property
     def unparsed(self) -> int:
@@ -122,6 +130,7 @@ class Outcomes:
             chance=self.chance[rows],
             missing=(),
             details=self.details.take(rows) if self.details else None,
+            credit=None if self.credit is None else self.credit[rows],
         )
 
     def joined(self, other: Outcomes) -> Outcomes:
@@ -139,4 +148,7 @@ class Outcomes:
             chance=np.concatenate([self.chance, other.chance]),
             missing=self.missing + other.missing,
             details=details,
+            credit=np.concatenate([self.values, other.values])
+            if self.credit is not None or other.credit is not None
+            else None,
         )

@@ -8,11 +8,13 @@ same bytes with the same version of pyarrow (which writes its version into the f
     rank int32, correct bool, chance double    see ggez_hub.evaluation.outcomes
 
 and, where more is recorded, the nullable columns of DETAILS. In such a file a rank of 0 marks a
-question that was not asked because its picture is gone.
+question that was not asked because its picture is gone. Where a part of a question can be right there
+is `credit` (double, null in other tasks) too.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from itertools import groupby
@@ -20,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.extras import require
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+CREDIT = "credit"
 # Column -> the field of Details.
 DETAILS = {
     "image_sha256": "images",
@@ -54,7 +58,8 @@ def write_predictions(path: Path, outcomes: Mapping[Cell, Outcomes]) -> str:
     import pyarrow.parquet as pq
 
     detailed = any(o.details or o.missing for o in outcomes.values())
-    schema = _schema(detailed=detailed)
+    credited = any(o.credit is not None for o in outcomes.values())
+    schema = _schema(detailed=detailed, credited=credited)
     tables = [_table(cell, outcomes[cell], schema) for cell in sorted(outcomes)]
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
@@ -98,8 +103,9 @@ def parse_predictions(path: Path) -> dict[Cell, Outcomes]:
         table = pq.read_table(path)
     except (OSError, pa.ArrowInvalid) as error:
         raise BadPredictions(f"{path} cannot be read as parquet: {error}") from error
-    detailed = len(table.schema.names) > len(_schema(detailed=False).names)
-    if table.schema.remove_metadata() != _schema(detailed=detailed):
+    there = set(table.schema.names)
+    detailed, credited = not there.isdisjoint(DETAILS), CREDIT in there
+    if table.schema.remove_metadata() != _schema(detailed=detailed, credited=credited):
         raise BadPredictions(f"{path} has other columns than predictions: {table.schema.names}")
     keys = zip(*(table.column(name).to_pylist() for name in Cell._fields), strict=True)
     found: dict[Cell, Outcomes] = {}
@@ -108,7 +114,7 @@ def parse_predictions(path: Path) -> dict[Cell, Outcomes]:
         cell, count = Cell(*key), sum(1 for _ in rows)
         if cell in found:
             raise BadPredictions(f"{path}: the rows of {cell} are not together")
-        found[cell] = _outcomes(table.slice(start, count), detailed=detailed)
+        found[cell] = _outcomes(table.slice(start, count), detailed=detailed, credited=credited)
         start += count
     return found
 
@@ -120,11 +126,16 @@ def row_problems(outcomes: Outcomes) -> list[str]:
     if len(set(items)) != len(items):
         twice = next(item for item, count in Counter(items).items() if count > 1)
         found.append(f"an item stands twice: {twice!r}")
+    for row in np.flatnonzero(outcomes.correct != (outcomes.values == 1)):
+        found.append(f"credit and correct of {outcomes.items[row]!r} disagree")  # noqa: PERF401
     for row in np.flatnonzero(outcomes.correct != (outcomes.rank == 1)):
         found.append(f"rank and correct of {outcomes.items[row]!r} disagree")  # noqa: PERF401
-    bad = (outcomes.rank < 1) | ~((outcomes.chance > 0) & (outcomes.chance <= 1))
+    # What nobody can guess has credit.
+    guessable = (outcomes.chance > 0) | (outcomes.credit is not None)
+    bad = (outcomes.rank < 1) | ~(guessable & (outcomes.chance >= 0) & (outcomes.chance <= 1))
+    bad |= ~((outcomes.values >= 0) & (outcomes.values <= 1))
     found += [
-        f"a rank or a chance is out of range: that of {outcomes.items[row]!r}"
+        f"a rank, a chance or a credit is out of range: that of {outcomes.items[row]!r}"
         for row in np.flatnonzero(bad)
     ]
     found += [
@@ -142,7 +153,7 @@ def rescore(path: Path) -> dict[Cell, Score]:
     return {cell: score_of(outcomes) for cell, outcomes in read_predictions(path).items()}
 
 
-def _schema(*, detailed: bool) -> pa.Schema:
+def _schema(*, detailed: bool, credited: bool) -> pa.Schema:
     import pyarrow as pa
 
     types = {
@@ -167,6 +178,7 @@ def _schema(*, detailed: bool) -> pa.Schema:
         [
             *(pa.field(name, kind, nullable=False) for name, kind in types.items()),
             *(pa.field(name, kind) for name, kind in more.items()),
+            *([pa.field(CREDIT, pa.float64())] if credited else []),
         ]
     )
 
@@ -191,11 +203,14 @@ def _table(cell: Cell, outcomes: Outcomes, schema: pa.Schema) -> pa.Table:
             column: getattr(details, field) + (None,) * len(gone)
             for column, field in DETAILS.items()
         },
+        CREDIT: [None] * n
+        if outcomes.credit is None
+        else [*outcomes.credit.tolist(), *[None] * len(gone)],
     }
     return pa.table({name: columns[name] for name in schema.names}, schema=schema)
 
 
-def _outcomes(table: pa.Table, *, detailed: bool) -> Outcomes:
+def _outcomes(table: pa.Table, *, detailed: bool, credited: bool) -> Outcomes:
     import pyarrow as pa
 
     gone: tuple[str, ...] = ()
@@ -219,4 +234,14 @@ def _outcomes(table: pa.Table, *, detailed: bool) -> Outcomes:
         chance=table.column("chance").to_numpy(),
         missing=gone,
         details=Details(**columns) if detailed else None,
+        credit=_credit(table) if credited else None,
     )
+
+
+def _credit(table: pa.Table) -> NDArray[np.float64] | None:
+    """The credit of a cell; None for a task whose questions are right or wrong."""
+    values = table.column(CREDIT)
+    if values.null_count == len(values) and len(values):
+        return None
+    # A null among others is out of range, and found as such.
+    return np.array([math.nan if v is None else v for v in values.to_pylist()], np.float64)

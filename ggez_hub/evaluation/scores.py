@@ -22,9 +22,9 @@ class NoItems(GgezError):
 
 @dataclass(frozen=True)
 class Score:
-    """A share of right answers.
+    """A share of right answers, or the mean of their parts that are right.
 
-    score      100 * successes / n
+    score      100 * successes / n; 100 * the mean of the parts
     se         the standard error; 0 at 0 and at 100
     low, high  the 95 % interval, which stays honest there
     floor      what guessing gets: 100 * the mean chance of the items
@@ -33,7 +33,7 @@ class Score:
     unparsed   answers that could not be read; among the n, and wrong
 
     One question for each picture gives the Wilson interval and se = 100 * sqrt(p (1 - p) / n);
-    several give a bootstrap over pictures (percentiles) and the cluster-robust standard error. All
+    several, and questions of which a part can be right, give a bootstrap over pictures (percentiles) and the cluster-robust standard error. All
     but the counts are on the scale from 0 to 100.
     """
 
@@ -90,14 +90,18 @@ def wilson(successes: int, n: int, z: float = Z_95) -> tuple[float, float]:
 
 def score_of(outcomes: Outcomes) -> Score:
     """The score of a task and split; raises NoItems."""
-    n = len(outcomes)
-    successes = int(np.count_nonzero(outcomes.correct))
-    low, high = wilson(successes, n)
-    p = successes / n
-    se, pictures = math.sqrt(p * (1 - p) / n), outcomes.pictures
+    n, pictures = len(outcomes), outcomes.pictures
     different = len(set(pictures))
-    if different < n:
-        se, low, high = _clustered(pictures, outcomes.correct.astype(np.float64))
+    if different < n or outcomes.credit is not None:
+        if not n:
+            raise NoItems("a score needs at least one item")
+        p = math.fsum(outcomes.values) / n
+        se, low, high = _clustered(pictures, outcomes.values)
+    else:
+        successes = int(np.count_nonzero(outcomes.correct))
+        low, high = wilson(successes, n)
+        p = successes / n
+        se = math.sqrt(p * (1 - p) / n)
     return Score(
         score=100 * p,
         n=n,
@@ -112,7 +116,7 @@ def score_of(outcomes: Outcomes) -> Score:
 
 
 def _clustered(
-    pictures: tuple[str, ...], correct: NDArray[np.float64]
+    pictures: tuple[str, ...], values: NDArray[np.float64]
 ) -> tuple[float, float, float]:
     """Standard error and interval in [0, 1] of a share whose questions share pictures."""
     draws = draw(pictures)
@@ -121,12 +125,12 @@ def _clustered(
         # One picture says nothing of others.
         return 0.5, 0.0, 1.0
     share: dict[str, float] = dict.fromkeys(draws.numbers, 0.0)
-    for picture, residual in zip(pictures, correct - correct.mean(), strict=True):
+    for picture, residual in zip(pictures, values - values.mean(), strict=True):
         share[picture] += float(residual) / len(pictures)
     se = math.sqrt(size / (size - 1) * math.fsum(u * u for u in share.values()))
     if se == 0:
-        # All right or all wrong: no draw differs. As many questions as pictures is the least there is.
-        low, high = wilson(round(float(correct.mean()) * size), size)
+        # All alike: no draw differs. As many questions as pictures is the least there is.
+        low, high = wilson(round(float(values.mean()) * size), size)
         return 0.0, low, high
-    low, high = interval(draws.means(pictures, correct))
+    low, high = interval(draws.means(pictures, values))
     return se, low, high

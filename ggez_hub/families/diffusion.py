@@ -93,18 +93,23 @@ class DiffusionFamily:
     def loading_lines(self, layout: Layout, folder: str) -> tuple[str, ...]:
         variants = {variant_of(path) for path in layout.weights} - {None}
         options = f', variant="{variants.pop()}"' if len(variants) == 1 else ""
-        denoiser = next((p for p in layout.weights if p.partition("/")[0] in DENOISERS), None)
-        if denoiser is not None and (path := Path(folder) / denoiser).is_file():
-            # Left to themselves, components come in dtypes that do not go together.
-            dtypes = Counter(info.dtype for info in read_header(path).tensors.values())
-            options += (
-                f", torch_dtype=torch.{TORCH_DTYPE.get(dtypes.most_common(1)[0][0], 'float32')}"
-            )
+        # Left to themselves, components come in dtypes that do not go together.
+        if dtype := denoiser_dtype(Path(folder), layout):
+            options += f", torch_dtype=torch.{dtype}"
         return (
             "import torch",
             "from diffusers import DiffusionPipeline",
             f'pipeline = DiffusionPipeline.from_pretrained("{folder}"{options})',
         )
+
+
+def denoiser_dtype(folder: Path, layout: Layout) -> str:
+    """The name of torch's dtype of most of the denoiser's tensors; "" where it is not there."""
+    denoiser = next((p for p in layout.weights if p.partition("/")[0] in DENOISERS), None)
+    if denoiser is None or not (path := folder / denoiser).is_file():
+        return ""
+    dtypes = Counter(info.dtype for info in read_header(path).tensors.values())
+    return TORCH_DTYPE.get(dtypes.most_common(1)[0][0], "float32")
 
 
 def read_components(folder: Path) -> dict[str, tuple[str, str]]:

@@ -15,7 +15,12 @@ import pytest
 
 from ggez_hub.evaluation.answered import CHUNK, DamagedAnswers, InMemory, OnDisk, answers_of, once
 
-VALUES = {"a": "said: ตอบ B", "b": [-1.5, 0.1 + 0.2], "c": np.arange(5, dtype=np.float32) / 3}
+VALUES = {
+    "a": "said: ตอบ B",
+    "b": [-1.5, 0.1 + 0.2],
+    "c": np.arange(5, dtype=np.float32) / 3,
+    "e": b"vPNG",
+}
 
 
 def questions(n):
@@ -26,10 +31,11 @@ def questions(n):
 def test_what_is_kept_comes_back_as_it_was(kind, tmp_path):
     known = kind(tmp_path)
     known.keep(VALUES)
-    found = known.find(["c", "b", "a", "d"])
+    found = known.find(["c", "b", "a", "d", "e"])
     assert set(found) == set(VALUES)
     assert found["a"] == VALUES["a"]
     assert found["b"] == VALUES["b"]
+    assert found["e"] == VALUES["e"]
     assert found["c"].dtype == np.float32
     assert (found["c"] == VALUES["c"]).all()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -49,6 +50,21 @@ def test_a_score_by_hand():
 def test_at_chance_is_an_interval_that_includes_the_floor(successes, at_chance):
     score = score_of(outcomes([True] * successes + [False] * (100 - successes)))
     assert score.at_chance is at_chance
+
+
+def test_parts_that_are_right_are_averaged():
+    credit = np.array([1, 0.5, 0.25, 0])
+    partly = replace(outcomes(credit == 1, chance=0), credit=credit)
+    score = score_of(partly)
+    assert (score.score, score.floor) == (43.75, 0)
+    assert score.se == pytest.approx(100 * credit.std(ddof=1) / 2)
+    assert 0 <= score.low < score.score < score.high <= 100
+    assert not score.at_chance
+    found = mean([partly])
+    assert (found.value, found.se) == pytest.approx((score.score, score.se))
+    half = partly.where(np.array([False, True, True, False]))
+    assert score_of(half).score == 37.5
+    assert half.joined(outcomes([1], items=("x",))).values.tolist() == [0.5, 0.25, 1]
 
 
 def test_no_items_no_score():

@@ -215,7 +215,7 @@ def test_addresses_that_are_none(address, problem):
 def test_no_adapter_goes_to_an_endpoint(data, tmp_path):
     result = run("http://127.0.0.1:9/v1", data, tmp_path / "out", "--adapter", "x", "--beta", "1")
     assert result.exit_code == 2
-    assert "no adapter can be put on" in result.output
+    assert "an endpoint takes no adapter" in result.output
 
 
 def test_other_formats_are_sent_as_png(tmp_path):

@@ -8,8 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ggez_hub.evaluation.loaders import captions, choices, cvqa, sea_vqa, worldcuisines
-from ggez_hub.evaluation.loaders.base import Captioned, Choice, Item, Loader, Options, Source
+from ggez_hub.evaluation.loaders import (
+    captions,
+    choices,
+    cvqa,
+    dpg_bench,
+    prompted,
+    sea_vqa,
+    worldcuisines,
+)
+from ggez_hub.evaluation.loaders.base import (
+    Captioned,
+    Choice,
+    Item,
+    Loader,
+    Options,
+    Prompted,
+    Source,
+)
 
 LOADERS: Mapping[str, Loader] = {
     "sea-vqa": sea_vqa.LOADER,
@@ -18,6 +34,8 @@ LOADERS: Mapping[str, Loader] = {
     "worldcuisines-1.1": worldcuisines.LOADER_1_1,
     "choices": choices.LOADER,
     "captions": captions.LOADER,
+    "dpg-bench": dpg_bench.LOADER,
+    "prompts": prompted.LOADER,
 }
 
-__all__ = ["LOADERS", "Captioned", "Choice", "Item", "Loader", "Options", "Source"]
+__all__ = ["LOADERS", "Captioned", "Choice", "Item", "Loader", "Options", "Prompted", "Source"]

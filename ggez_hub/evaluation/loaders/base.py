@@ -53,6 +53,30 @@ class Captioned(Item):
     captions: tuple[str, ...]
 
 
+class Part(NamedTuple):
+    """One question about what was drawn, with its options; `gold` is the right one's, from 0.
+
+    It counts only where those numbered `parents` were answered rightly.
+    """
+
+    number: int
+    question: str
+    options: tuple[str, ...]
+    gold: int
+    parents: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Prompted(Item):
+    """What is to be drawn, and the questions about it, each after its parents.
+
+    There is no picture before a model has drawn it; `image` is the item itself.
+    """
+
+    prompt: str
+    parts: tuple[Part, ...]
+
+
 @dataclass(frozen=True)
 class Source:
     """What a loader reads.
@@ -109,6 +133,6 @@ Read: TypeAlias = Callable[[Source, Any], Iterable[Item]]
 class Loader(NamedTuple):
     """How a data set is read: what comes out, what it may be told, and the reading itself."""
 
-    yields: Literal["choices", "captions"]
+    yields: Literal["choices", "captions", "prompts"]
     options: type[Options]
     read: Read

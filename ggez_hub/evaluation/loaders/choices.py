@@ -53,21 +53,23 @@ def _read(source: Source, options: ColumnOptions) -> Iterator[Choice]:
                     id=str(row[options.id]),
                     image=image or str(row[options.id]),
                     picture=picture,
-                    country=_country(rows, number, row, options.country),
+                    country=country_of(rows, number, row, options.country),
                     language=row[options.language] if options.language else None,
                     category=row[options.category] if options.category else None,
                     question=row[options.question],
                     options=choices,
-                    gold=_gold(rows, number, row[options.gold], options, len(choices)),
+                    gold=gold_of(rows, number, options.gold, options.answer, row, len(choices)),
                 )
 
 
-def _gold(rows: Rows, number: int, value: Any, options: ColumnOptions, count: int) -> int:
-    gold = NUMBERS[options.answer](value)
+def gold_of(
+    rows: Rows, number: int, column: str, answer: str, row: Mapping[str, Any], count: int
+) -> int:
+    """The number of the right option, as a column tells it; raises BadItems."""
+    value = row[column]
+    gold = NUMBERS[answer](value)
     if not 0 <= gold < count:
-        raise rows.off(
-            number, options.gold, f"is {value!r}, there are {count} options ({options.answer}),"
-        )
+        raise rows.off(number, column, f"is {value!r}, there are {count} options ({answer}),")
     return gold
 
 
@@ -83,7 +85,8 @@ NUMBERS: Mapping[str, Callable[[Any], int]] = {
 }
 
 
-def _country(rows: Rows, number: int, row: Mapping[str, Any], name: str | None) -> str | None:
+def country_of(rows: Rows, number: int, row: Mapping[str, Any], name: str | None) -> str | None:
+    """The country that a column names, if there is one; raises BadItems."""
     if name is None:
         return None
     try:

@@ -4,6 +4,8 @@
     similarity   models of embeddings               embedders    their libraries
     generating   models that write                  seeing       those of transformers
     served       models behind an endpoint
+    drawing      models that draw                   pipelines    those of diffusers
+    judging      who decides what is to be seen
     reading      the option that a reply names     loading      with or without an adapter
 
 Importing a module loads no torch; opening a model does.

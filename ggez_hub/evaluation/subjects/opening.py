@@ -11,9 +11,12 @@ from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.answered import Answered
 from ggez_hub.evaluation.identity import beta_key, model_digests
 from ggez_hub.evaluation.subjects.base import Subject, UnderTest
+from ggez_hub.evaluation.subjects.drawing import DrawnAndJudged
 from ggez_hub.evaluation.subjects.embedders import open_embedder
 from ggez_hub.evaluation.subjects.generating import Generating
+from ggez_hub.evaluation.subjects.judging import Judge
 from ggez_hub.evaluation.subjects.loading import Adapted
+from ggez_hub.evaluation.subjects.pipelines import Pipeline
 from ggez_hub.evaluation.subjects.seeing import SeeingModel
 from ggez_hub.evaluation.subjects.similarity import BySimilarity
 from ggez_hub.families import Family
@@ -35,6 +38,10 @@ def model_in(folder: Path, family: Family, adapted: Adapted | None = None) -> Un
 
     Raises UsageProblem for a family that cannot be asked, or a beta that is no point of a grid.
     """
+    if family.name == "diffusion":
+        raise UsageProblem(
+            f"{folder} holds a model that draws", "Name who judges its pictures: --judge MODEL."
+        )
     if family.name not in WAYS:
         raise UsageProblem(
             f"models of the family {family.name!r} cannot be asked yet",
@@ -48,6 +55,30 @@ def model_in(folder: Path, family: Family, adapted: Adapted | None = None) -> Un
         way.searches,
         lambda known: way.open(folder, family, adapted, known),
         beta,
+    )
+
+
+def painter_in(
+    folder: Path, family: Family, adapted: Adapted | None, judge: Judge, pictures: Path
+) -> UnderTest:
+    """The pipeline in a folder, with an adapter on it if there is one, and who judges what it draws.
+
+    `pictures` is the folder that they are kept in. Raises UsageProblem for another family.
+    """
+    if family.name != "diffusion":
+        raise UsageProblem(
+            f"{folder} holds no model that draws but one of the family {family.name!r}",
+            "A judge is for pipelines of diffusers.",
+        )
+    adapter, beta = adapted or (None, 0.0)
+    return UnderTest(
+        model_digests(folder, adapter, family, [beta])[beta_key(beta)],
+        (judge.method,),
+        searches=False,
+        open=lambda known: DrawnAndJudged(
+            Pipeline(folder, family, adapted), judge.open(), known, pictures
+        ),
+        beta=beta,
     )
 
 

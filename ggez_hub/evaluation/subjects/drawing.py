@@ -1,0 +1,160 @@
+"""Models that draw, under test: fixed prompts and seeds, and a judge who is asked what is to be seen."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from ggez_hub.evaluation.answered import Answered, once
+from ggez_hub.evaluation.benchmark import Benchmark, Drawing
+from ggez_hub.evaluation.benchmark_questions import Asked, ask_about
+from ggez_hub.evaluation.drawn import Judged
+from ggez_hub.evaluation.loaders import Choice, Prompted
+from ggez_hub.evaluation.outcomes import UNPARSED, Details, Outcomes
+from ggez_hub.evaluation.subjects.base import Subject
+from ggez_hub.weights import digest_json
+
+# Prompts whose pictures are in memory at once.
+CHUNK = 8
+RIGHT = "1"
+
+
+class Order(NamedTuple):
+    """One picture that is to be drawn."""
+
+    prompt: str
+    seed: int
+    drawing: Drawing
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of all that decides it, beside the model; not of the other seeds."""
+        settings = self.drawing.model_dump(mode="json", exclude={"seeds"})
+        return digest_json([self.prompt, self.seed, settings])
+
+
+class Painter(Protocol):
+    """A model that draws."""
+
+    def draw(self, orders: Sequence[Order]) -> list[bytes]:
+        """The pictures, as PNG files."""
+
+
+@dataclass(frozen=True)
+class DrawnAndJudged:
+    """A model that draws, and the judge; each picture is kept as `<sha256>.png` in a folder."""
+
+    painter: Painter
+    judge: Subject
+    known: Answered
+    pictures: Path
+
+    def answer(self, asked: Asked, method: str) -> Outcomes:
+        if asked.drawn is None:
+            return asked.nothing
+        benchmark, prompts = asked.drawn
+        judged: list[Judged] = []
+        chance: list[float] = []
+        for start in range(0, len(prompts), CHUNK):
+            for found, floor in self._judged(benchmark, prompts[start : start + CHUNK], method):
+                judged.append(found)
+                # What depends on others cannot be guessed one by one.
+                chance.append(floor if benchmark.metric == "drawn_choice" else 0.0)
+        return _outcomes(benchmark, prompts, judged, np.array(chance))
+
+    def _judged(
+        self, benchmark: Benchmark, prompts: Sequence[Prompted], method: str
+    ) -> Iterator[tuple[Judged, float]]:
+        drawing = benchmark.drawing
+        assert drawing is not None  # noqa: S101 - what is drawn has it
+        orders = [Order(p.prompt, seed, drawing) for p in prompts for seed in drawing.seeds]
+        drawn = once({o.digest: o for o in orders}, self.known, self.painter.draw, chunk=1)
+        files = [drawn[order.digest] for order in orders]
+        hashes = [self._stored(file) for file in files]
+        each = len(drawing.seeds)
+        choices = [
+            _choice(prompt, place, file)
+            for number, prompt in enumerate(prompts)
+            for seed, file in enumerate(files[number * each : (number + 1) * each])
+            for place in ((seed, part) for part in range(len(prompt.parts)))
+        ]
+        found = self.judge.answer(ask_about(benchmark, choices), method)
+        given = dict(zip(found.items, found.predicted, strict=True))
+        floors = dict(zip(found.items, found.chance.tolist(), strict=True))
+        for number, prompt in enumerate(prompts):
+            answers = [
+                {
+                    part.number: given[_id(prompt, seed, place)]
+                    for place, part in enumerate(prompt.parts)
+                }
+                for seed in range(each)
+            ]
+            own = hashes[number * each : (number + 1) * each]
+            yield Judged.of(prompt.parts, own, answers), floors[_id(prompt, 0, 0)]
+
+    def _stored(self, picture: bytes) -> str:
+        name = hashlib.sha256(picture).hexdigest()
+        path = self.pictures / f"{name}.png"
+        if not path.is_file():
+            self.pictures.mkdir(parents=True, exist_ok=True)
+            partial = path.with_name(f".{name}.partial")
+            partial.write_bytes(picture)
+            partial.replace(path)
+        return name
+
+
+def _id(prompt: Prompted, seed: int, part: int) -> str:
+    return f"{prompt.id}/{seed}/{part}"
+
+
+def _choice(prompt: Prompted, place: tuple[int, int], picture: bytes) -> Choice:
+    seed, number = place
+    part = prompt.parts[number]
+    return Choice(
+        id=_id(prompt, seed, number),
+        image=prompt.image,
+        picture=picture,
+        country=prompt.country,
+        language=prompt.language,
+        category=prompt.category,
+        question=part.question,
+        options=part.options,
+        gold=part.gold,
+    )
+
+
+def _outcomes(
+    benchmark: Benchmark,
+    prompts: Sequence[Prompted],
+    judged: Sequence[Judged],
+    chance: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
+) -> Outcomes:
+    credit = np.array([found.credit for found in judged])
+    drawing = benchmark.drawing
+    assert drawing is not None  # noqa: S101 - what is drawn has it
+    settings = drawing.model_dump(mode="json")
+    return Outcomes(
+        items=tuple(prompt.id for prompt in prompts),
+        gold=(RIGHT,) * len(prompts),
+        predicted=tuple(
+            UNPARSED if found.unread else f"{worth:.17g}"
+            for found, worth in zip(judged, credit.tolist(), strict=True)
+        ),
+        rank=np.where(credit == 1, 1, 2).astype(np.int32),
+        correct=credit == 1,
+        chance=chance,
+        details=Details.of(
+            len(prompts),
+            prompts=[digest_json([prompt.prompt, settings]) for prompt in prompts],
+            raw=[found.as_text() for found in judged],
+            countries=[prompt.country for prompt in prompts],
+            languages=[prompt.language for prompt in prompts],
+            categories=[prompt.category for prompt in prompts],
+        ),
+        credit=credit,
+    )
