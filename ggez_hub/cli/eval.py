@@ -297,7 +297,7 @@ def _tell(target: Path, out: Output) -> None:
             f"{score['floor']:.2f}",
             str(score["n"]),
             str(score["missing"]),
-            str(score["unparsed"]),
+            _unread(score),
             "at chance" if score["at_chance"] else "",
         )
 
@@ -307,3 +307,9 @@ def _tell(target: Path, out: Output) -> None:
         title="0-100 with 95 % intervals",
     )
     out.line("")
+
+
+def _unread(score: dict[str, Any]) -> str:
+    """How many answers could not be read, and their share."""
+    count = score["unparsed"]
+    return f"{count} ({100 * count / score['n']:.1f} %)" if count else "0"

@@ -1,4 +1,4 @@
-"""Tiny LLaVA and Qwen2-VL folders with processor, tokenizer and chat template."""
+"""Tiny LLaVA, Qwen2-VL and Gemma 3 folders with processor, tokenizer and chat template."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import transformers
 from tests.evaluation.towers import tokenizer
 from tests.families.architectures import (
     CLIP_VISION,
+    GROUPED,
     LLAMA,
     LLAMA_MODEL,
     QWEN_TEXT,
     QWEN_VISION,
+    SIGLIP_VISION,
     Architecture,
     write_base,
 )
@@ -70,7 +72,36 @@ def _qwen2_vl():
     return Architecture("Qwen2VLForConditionalGeneration", config), processor
 
 
-SEERS = {"llava": _llava, "qwen2-vl": _qwen2_vl}
+def _gemma3():
+    marks = {
+        "boi_token": "<start_of_image>",
+        "image_token": "<image_soft_token>",
+        "eoi_token": "<end_of_image>",
+    }
+    words = _tokenizer(*marks.values())
+    words = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=words.backend_tokenizer, pad_token="[PAD]", bos_token="[BOS]",
+        eos_token="[EOS]", unk_token="[UNK]", model_max_length=LENGTH, extra_special_tokens=marks,
+    )  # fmt: skip
+    begin, image, end = map(words.convert_tokens_to_ids, marks.values())
+    config = {
+        "model_type": "gemma3",
+        "text_config": GROUPED | {
+            "model_type": "gemma3_text", "head_dim": 16, "vocab_size": WORDS, "sliding_window": 8,
+            "max_position_embeddings": LENGTH, "layer_types": ["sliding_attention", "full_attention"],
+        },
+        "vision_config": SIGLIP_VISION, "mm_tokens_per_image": 4, "boi_token_index": begin,
+        "eoi_token_index": end, "image_token_index": image, "tie_word_embeddings": False,
+    }  # fmt: skip
+    pictures = transformers.Gemma3ImageProcessor(size={"height": 28, "width": 28})
+    processor = transformers.Gemma3Processor(
+        pictures, words, image_seq_length=4,
+        chat_template=TEMPLATE.replace("IMAGE", "'<start_of_image>'"),
+    )  # fmt: skip
+    return Architecture("Gemma3ForConditionalGeneration", config), processor
+
+
+SEERS = {"llava": _llava, "qwen2-vl": _qwen2_vl, "gemma3": _gemma3}
 
 
 def write_seer(folder, name, scale=0.3):

@@ -142,7 +142,9 @@ def test_a_vlm_chooses_by_likelihood_and_by_what_it_writes(data, tmp_path, monke
             assert row["predicted"] == ("" if pick is None else options[pick])
     score = content["scores"]["0"]["cvqa-local-by-generation/test"]
     unread = [r for r in written if r["task"] == "cvqa-local-by-generation" and not r["predicted"]]
-    assert score["unparsed"] == sum(r["split"] == "test" for r in unread) > 0
+    lost = sum(r["split"] == "test" for r in unread)
+    assert score["unparsed"] == lost > 0
+    assert f"{lost} ({100 * lost / score['n']:.1f} %)" in result.stdout
     rows = [row for row in rows if row["rank"] and not row["task"].endswith("-by-generation")]
     assert all(len(row["log_likelihoods"]) == 4 for row in rows)
     heritage = [row for row in rows if row["task"] == "sea-vqa"]
