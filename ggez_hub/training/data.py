@@ -126,12 +126,16 @@ class Examples:
         kinds = datasets.Features.from_dict({name: FEATURES[name] for name in COLUMNS})
         kinds["image"] = datasets.Image(decode=False)
         datasets.disable_progress_bars()
-        return datasets.Dataset.from_generator(
-            lambda: (row for row in self._rows() if usable(row)),
-            features=kinds,
-            cache_dir=str(cache),
-            fingerprint=self.digest[:32],
-        )
+        try:
+            return datasets.Dataset.from_generator(
+                lambda: (row for row in self._rows() if usable(row)),
+                features=kinds,
+                cache_dir=str(cache),
+                fingerprint=self.digest[:32],
+            )
+        except datasets.exceptions.DatasetGenerationError as error:
+            # What stopped the generator is what there is to say.
+            raise error.__cause__ or error from None
 
     @property
     def _folder(self) -> Path:

@@ -14,7 +14,7 @@ from ggez_hub.registry.local.inputs import Source
 from ggez_hub.training import lora
 from ggez_hub.training.data import Examples
 from ggez_hub.training.learner import Tree, Way
-from ggez_hub.training.recipe import Data, Named, Stage, TrainRecipe
+from ggez_hub.training.recipe import Named, Stage, TrainRecipe
 from ggez_hub.training.ways import way_of
 from ggez_hub.weights import digest_json, sha256_files
 
@@ -78,8 +78,8 @@ class Job:
     @property
     def validation(self) -> Examples | None:
         """The validation set, where it is data of its own."""
-        asked = self.recipe.validation
-        return Examples(asked, self.here, "validation") if isinstance(asked, Data) else None
+        asked = self.recipe.validation.data if self.recipe.validation else None
+        return None if asked is None else Examples(asked, self.here, "validation")
 
     def check(self) -> None:
         """Raise BadRecipe for whatever can be seen to be off before anything is loaded."""

@@ -33,7 +33,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -108,6 +108,14 @@ class Learner(nn.Module, ABC):
                 run.backward(loss.total)
             found.append(Loss(loss.total.detach(), loss.items))
         return summed(found)
+
+    def train(self, mode: bool = True) -> Self:
+        """As ever, but statistics of batches are the base's and stay so: no adapter has them."""
+        super().train(mode)
+        for module in self.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
+        return self
 
     def begin(self, stage: str) -> None:
         """Called before each stage of the recipe (see TrainRecipe.stages)."""

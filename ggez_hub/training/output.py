@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ggez_hub.errors import GgezError
 from ggez_hub.families import Family, KeyMap, Layout, NotOneToOne, TiedWeight
+from ggez_hub.merging.adapters.peft_config import CONFIG
 from ggez_hub.merging.deltas import WeightIndex
 from ggez_hub.merging.output import copy_side_files
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-# PEFT's README says nothing of this adapter.
-NOT_OURS = ("README.md",)
 
 
 class NotStored(GgezError):
@@ -28,8 +27,12 @@ def write_adapter(model: Any, folder: Path, repo: str, revision: str | None) -> 
     config.base_model_name_or_path, config.revision = repo, revision
     # Left to itself, PEFT asks the Hub whether the vocabulary has grown.
     model.save_pretrained(folder, save_embedding_layers=False)
-    for name in NOT_OURS:
-        (folder / name).unlink(missing_ok=True)
+    # PEFT's README says nothing of this adapter.
+    (folder / "README.md").unlink(missing_ok=True)
+    # A name of a class that loaders import: `pull` takes no adapter with one.
+    path = folder / CONFIG
+    said = json.loads(path.read_text(encoding="utf-8")) | {"auto_mapping": None}
+    path.write_text(json.dumps(said, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def stored_names(names: list[str], base: WeightIndex, family: Family) -> dict[str, str]:

@@ -13,11 +13,19 @@ defaults for the method: those of `method: full` are the paper's settings.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, Field, StringConstraints, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    Field,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
 
 from ggez_hub.cards.schema import Adapts, DataRights, LanguageTag, Text
 from ggez_hub.data.mapping import Part
@@ -25,8 +33,17 @@ from ggez_hub.data.spec import Source
 
 Place: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
 Method: TypeAlias = Literal["lora", "full"]
-Positive: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Share: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
+
+
+def _number(value: object) -> object:
+    # YAML 1.1 reads 1e-4 as text: it wants a dot, and nobody writes one.
+    return float(value) if isinstance(value, str) and EXPONENT.fullmatch(value) else value
+
+
+EXPONENT = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
+Number: TypeAlias = Annotated[float, BeforeValidator(_number)]
+Positive: TypeAlias = Annotated[Number, Field(gt=0, allow_inf_nan=False)]
+Share: TypeAlias = Annotated[Number, Field(ge=0, lt=1)]
 Count: TypeAlias = Annotated[int, Field(ge=1)]
 
 
@@ -53,10 +70,28 @@ class Data(Part):
         return self
 
 
-class HeldOut(Part):
-    """A share of the examples that is not trained on; those of one row of a source go together."""
+class Validation(Part):
+    """Examples that are not trained on: data of their own, or a share of those of the recipe.
 
-    share: Annotated[float, Field(gt=0, lt=1)]
+    Of a share, all examples of one row of a source go together.
+    """
+
+    filtered: Place | None = None
+    sources: list[Source] | None = Field(default=None, min_length=1)
+    share: Annotated[Number, Field(gt=0, lt=1)] | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if sum(value is not None for value in (self.filtered, self.sources, self.share)) != 1:
+            raise ValueError("needs one of filtered, sources and share")
+        return self
+
+    @property
+    def data(self) -> Data | None:
+        """The data of its own."""
+        return (
+            None if self.share is not None else Data(filtered=self.filtered, sources=self.sources)
+        )
 
 
 class Lora(Part):
@@ -80,7 +115,7 @@ class Optimiser(Part):
     """
 
     learning_rate: Positive
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    weight_decay: Annotated[Number, Field(ge=0, allow_inf_nan=False)] = 0.0
     betas: tuple[Share, Share] = (0.9, 0.999)
     epsilon: Positive = 1e-8
     warmup: Share = 0.0
@@ -136,7 +171,7 @@ class TrainRecipe(Part):
     method: Method
     lora: Lora | None = None
     data: Data
-    validation: Data | HeldOut | None = None
+    validation: Validation | None = None
     optimiser: Optimiser
     batch_size: Count
     micro_batch: Count = 1

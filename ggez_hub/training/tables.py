@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ggez_hub.recipe_file import BadRecipe
 from ggez_hub.training.job import Job
 from ggez_hub.training.order import Order
-from ggez_hub.training.recipe import HeldOut, Stage
+from ggez_hub.training.recipe import Stage
 
 if TYPE_CHECKING:
     import datasets
@@ -30,7 +30,7 @@ def tables_of(
     last = stage is recipe.stages[-1] or stage.name == recipe.stages[-1].name
     if last and job.validation is not None:
         held_out = job.validation.table(work / "tables", usable)
-    elif last and isinstance(recipe.validation, HeldOut):
+    elif last and recipe.validation is not None and recipe.validation.share is not None:
         rows, held_out = _split(rows, recipe.validation.share, recipe.seed)
     for key, table, least in ((stage.key, rows, recipe.batch_size), ("validation", held_out, 1)):
         if table is not None and len(table) < least:

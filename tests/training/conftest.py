@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.evaluation.seers import write_seer
 from tests.evaluation.towers import SIGLIP, write_towers
 from tests.training.material import write_captions, write_chatter
 
@@ -13,5 +14,6 @@ def material(tmp_path_factory):
     write_towers(folder / "base")
     write_towers(folder / "siglip", SIGLIP)
     write_chatter(folder / "chatter")
+    write_seer(folder / "seer", "llava")
     write_captions(folder / "captions")
     return folder
