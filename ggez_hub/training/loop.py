@@ -65,7 +65,10 @@ class Report:
 def accelerator_of(recipe: TrainRecipe) -> Accelerator:
     """The accelerator of this process; raises NotSupported for sharded models."""
     from accelerate import Accelerator, DistributedType
+    from accelerate.state import AcceleratorState  # type: ignore[import-untyped]
 
+    # It is one for the process, and would have the precision of an earlier run.
+    AcceleratorState._reset_state()
     found = Accelerator(
         mixed_precision="bf16" if recipe.precision == "bf16" else "no",
         step_scheduler_with_optimizer=False,
