@@ -15,12 +15,15 @@ from pydantic import BaseModel, ConfigDict, Field
 from ggez_hub.automation.rules import ProposedCard
 from ggez_hub.cards import AdapterCard, CardDocument, render_card
 from ggez_hub.errors import GgezError
+from ggez_hub.evaluation.curve import curve_of
 from ggez_hub.evaluation.evidence import Evidence, data_of
 from ggez_hub.evaluation.gates import Gate, gates, overall, read_limits
 from ggez_hub.evaluation.grid import Progress
 from ggez_hub.evaluation.held_out import Compared, held_out
-from ggez_hub.evaluation.results import curve_of
-from ggez_hub.evaluation.sweep import Place, sweep, tasks_for
+from ggez_hub.evaluation.identity import Model
+from ggez_hub.evaluation.prepared import prepare_tasks, tasks_for
+from ggez_hub.evaluation.subjects import grid_on
+from ggez_hub.evaluation.sweep import sweep
 from ggez_hub.evaluation.task import Task, load_tasks
 from ggez_hub.families import get_family
 from ggez_hub.hub import Hub
@@ -98,14 +101,13 @@ def evaluate(
     card = proposed.document.card
     suite, tasks = suite_of(card)
     region = find_region(card.region)
+    model, data = _fetched(card, tasks, hub)
     evidence = sweep(
-        _fetched(card, tasks, hub),
-        get_family(card.family),
-        tasks,
+        grid_on(model, sorted({0.0, *suite.betas})),
+        prepare_tasks(tasks, data),
         region,
         card.alpha,
         out,
-        betas=suite.betas,
         trained_on=data_of(card),
         measured_by="registry",
         evaluator=evaluator,
@@ -142,7 +144,7 @@ def measured(document: CardDocument, evidence: Evidence) -> CardDocument:
     return CardDocument(changed, document.front_matter, document.prose)
 
 
-def _fetched(card: AdapterCard, tasks: tuple[Task, ...], hub: Hub) -> Place:
+def _fetched(card: AdapterCard, tasks: tuple[Task, ...], hub: Hub) -> tuple[Model, Path]:
     location = card.adapter
     assert location is not None  # noqa: S101 - check_card has asked for it
     adapter = hub.at_commit(location.repo, location.revision)
@@ -153,8 +155,9 @@ def _fetched(card: AdapterCard, tasks: tuple[Task, ...], hub: Hub) -> Place:
     data = hub.at_commit(dataset.repo, dataset.revision, "dataset")
     wanted = {path for task in tasks for path in task.splits.values()}
     splits = [file for file in data.files if file.path in wanted]
-    return Place(
-        base=hub.fetch(base.repo, base.revision, base_files),
-        adapter=hub.fetch(adapter.repo, adapter.revision, adapter_files),
-        data=hub.fetch(data.repo, data.revision, splits, "dataset"),
+    model = Model(
+        hub.fetch(base.repo, base.revision, base_files),
+        (hub.fetch(adapter.repo, adapter.revision, adapter_files),),
+        get_family(card.family),
     )
+    return model, hub.fetch(data.repo, data.revision, splits, "dataset")

@@ -5,8 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import click
+
 if TYPE_CHECKING:
     from ggez_hub.hub import Hub
+
+cache_option = click.option(
+    "--cache/--no-cache",
+    "cached",
+    default=True,
+    help="Answers are kept in the user's cache, and none is computed twice.",
+)
 
 
 def model_folder(named: str, here: Path, hub: Hub) -> Path:

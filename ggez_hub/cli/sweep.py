@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from ggez_hub.cli.measuring import model_folder, trained_on
+from ggez_hub.cli.measuring import (
+    adapter_place,
+    cache_option,
+    model_folder,
+    trained_on,
+)
 from ggez_hub.cli.output import Output, hub_option, output_options
-
-if TYPE_CHECKING:
-    from ggez_hub.evaluation.sweep import Place, SweepRecipe
-    from ggez_hub.evaluation.task import Task
-    from ggez_hub.hub import Hub
+from ggez_hub.cli.task_data import TaskData, find_tasks
+from ggez_hub.cli.under_test import ModelPlace
 
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
@@ -28,55 +29,56 @@ FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
     type=click.Path(path_type=Path, file_okay=False),
     help="The results folder; one of this very sweep is completed.",
 )
+@cache_option
 @hub_option
 @output_options
-def sweep_command(recipe: Path, target: Path, hub: str, out: Output) -> None:
+def sweep_command(recipe: Path, target: Path, cached: bool, hub: str, out: Output) -> None:
     """Measure a model over the grid of beta and choose beta, without writing merged models.
 
     RECIPE is YAML with `kind: sweep`. `ggez-hub verify DIR` recomputes every figure of the results.
     """
     from ggez_hub.cards import alpha_record
-    from ggez_hub.evaluation.sweep import SweepRecipe, sweep, tasks_for
-    from ggez_hub.evaluation.task import load_tasks
+    from ggez_hub.evaluation.benchmark_items import Pool
+    from ggez_hub.evaluation.identity import Model
+    from ggez_hub.evaluation.prepared import require_both_sides
+    from ggez_hub.evaluation.subjects import grid_on
+    from ggez_hub.evaluation.subjects.judging import with_judge
+    from ggez_hub.evaluation.sweep import SweepRecipe, sweep
     from ggez_hub.families import get_family
     from ggez_hub.hubs import connect
     from ggez_hub.recipe_file import read_recipe
     from ggez_hub.regions import Alpha, alpha, find_region
 
-    asked = read_recipe(recipe, "sweep", SweepRecipe)
-    region = find_region(asked.region)
-    tasks = tasks_for(load_tasks(recipe.parent / asked.tasks), region)
+    asked, here = read_recipe(recipe, "sweep", SweepRecipe), recipe.parent
+    region, family = find_region(asked.region), get_family(asked.family)
+    suites = [asked.tasks] if isinstance(asked.tasks, str) else asked.tasks
+    tasks = find_tasks([str(here / s) if (here / s).is_dir() else s for s in suites])
     given = asked.alpha
     factor = alpha_record(alpha(region) if given is None else Alpha.from_user(given, region))
+    data, pictures = (here / f if f is not None else None for f in (asked.data, asked.pictures))
     with connect(hub, quiet=out.quiet) as server:
-        place = _place(asked, recipe.parent, tasks, server)
-        with out.progress("steps") as progress:
-            bar = progress.add_task("asking", total=None)
-            evidence = sweep(
-                place,
-                get_family(asked.family),
-                tasks,
-                region,
-                factor,
-                target,
-                betas=asked.betas,
-                trained_on=asked.trained_on or trained_on(place.adapter),
-                progress=lambda done, total: progress.update(bar, completed=done, total=total),
-            )
+        base = model_folder(asked.base, here, server)
+        adapter = adapter_place(asked.adapter, here, server)
+        place = ModelPlace(server, target, cached)
+        judge = place.judge(asked.judge) if asked.judge else None
+        model = Model(base, (adapter,), family)
+        models = grid_on(model, sorted({0.0, *asked.betas}), place.way(family, judge))
+        methods = asked.methods or models[0].methods
+        source = TaskData(server, data, pictures, methods, Pool(), single=True)
+        prepared, _ = source.prepare(tasks, region)
+    require_both_sides((task.record.side for task in prepared), region)
+    with out.progress("steps") as progress:
+        bar = progress.add_task("asking", total=None)
+        evidence = sweep(
+            models,
+            with_judge(prepared, judge),
+            region,
+            factor,
+            target,
+            known=place.known,
+            trained_on=asked.trained_on or trained_on(adapter),
+            progress=lambda done, total: progress.update(bar, completed=done, total=total),
+        )
     from ggez_hub.cli.verify import show_scores
 
     show_scores(evidence.place, out)
-
-
-def _place(asked: SweepRecipe, here: Path, tasks: tuple[Task, ...], hub: Hub) -> Place:
-    from ggez_hub.evaluation.sweep import Place
-
-    if asked.data is not None:
-        data = here / asked.data
-    else:
-        dataset = tasks[0].dataset
-        at = hub.at_commit(dataset.repo, dataset.revision, "dataset")
-        wanted = {path for task in tasks for path in task.splits.values()}
-        files = [file for file in at.files if file.path in wanted]
-        data = hub.fetch(at.repo, at.revision, files, "dataset")
-    return Place(model_folder(asked.base, here, hub), model_folder(asked.adapter, here, hub), data)

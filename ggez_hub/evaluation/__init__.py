@@ -1,8 +1,10 @@
 """Evaluation: tasks, the beta grid, per-item predictions, and scores with intervals.
 
     task         a benchmark as YAML            items         the rows of a split
-    questions    what a task asks               embedding     the model under test, at any beta
-    grid         every beta on every task       outcomes      what came out, item by item
+    questions    what a task asks               prepared      tasks with their questions
+    subjects     models under test              embedding     that of open_clip
+    grid         every model on every task      sweep         a grid into a results folder
+    answered     answers that are known already outcomes      what came out, item by item
     scores       a score and its interval       breakdown     by country, language and category
     comparison   means, parity and differences  bootstrap     pictures drawn anew
     quantities   Q_global, Q_others, Q_regional, GRP, or Pareto
@@ -14,9 +16,8 @@
     held_out     what a claim may rest on       gates         pass, fail or undetermined
     benchmark    data sets of others, as YAML   loaders       one for each shape of them
     benchmark_items   what was read, checked    benchmark_questions   what is asked of it
-    subjects     models under test              suite         a model asked for a region
-    scales       which metric parity is of      answered      answers that are known already
     drawn        what drawn pictures are worth
+    scales       which metric parity is of      curve         a card's rows
     report       one page of it all
     paper        the paper's tables rechecked   plot          the picture of the trade-off
 

@@ -14,10 +14,10 @@ from ggez_hub.evaluation.choosing import (
     items_of,
     sides_by_beta,
 )
+from ggez_hub.evaluation.curve import curve_of
 from ggez_hub.evaluation.evidence import Evidence
 from ggez_hub.evaluation.outcomes import Outcomes
 from ggez_hub.evaluation.quantities import common_scale, outside, suite
-from ggez_hub.evaluation.results import curve_of
 from ggez_hub.evaluation.selection import trade
 from ggez_hub.regions import find_region
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from ggez_hub.errors import UsageProblem
@@ -12,6 +13,15 @@ from ggez_hub.weights import digest_json, sha256_file
 
 # What a full fine-tune or a task vector is, beside its safetensors.
 DESCRIPTIONS = (".safetensors.index.json", "task_vector.json")
+
+
+@dataclass(frozen=True)
+class Model:
+    """What is measured, as it lies on this machine: a base, and adapters on it."""
+
+    base: Path
+    adapters: tuple[Path, ...]
+    family: Family
 
 
 def beta_key(beta: float) -> str:
@@ -25,15 +35,13 @@ def beta_key(beta: float) -> str:
     return key
 
 
-def model_digests(
-    base_folder: Path, adapter: Path | None, family: Family, betas: Sequence[float]
-) -> dict[str, str]:
+def model_digests(model: Model, betas: Sequence[float]) -> dict[str, str]:
     """Beta key -> what identifies the model that answers at this beta."""
-    weights = family.layout(base_folder).weights
-    base = {path: sha256_file(base_folder / path) for path in weights}
-    files = {} if adapter is None else _decisive(adapter)
+    weights = model.family.layout(model.base).weights
+    base = {path: sha256_file(model.base / path) for path in weights}
+    files = [_decisive(adapter) for adapter in model.adapters]
     return {
-        key: digest_json({"base": base, "adapter": files, "beta": key})
+        key: digest_json({"base": base, "adapter": files[0] if files else {}, "beta": key})
         for key in map(beta_key, betas)
     }
 

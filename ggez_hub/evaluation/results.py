@@ -12,12 +12,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from ggez_hub.cards.schema import CountryScore, CurveRow
-from ggez_hub.evaluation.breakdown import breakdown, breakdowns
+from ggez_hub.evaluation.breakdown import breakdowns
 from ggez_hub.evaluation.choosing import (
     FEW_ITEMS,
     REPORT,
@@ -29,6 +28,7 @@ from ggez_hub.evaluation.choosing import (
     sides_by_beta,
 )
 from ggez_hub.evaluation.comparison import Estimate, NotComparable
+from ggez_hub.evaluation.curve import curve_of
 from ggez_hub.evaluation.evidence import PREDICTIONS, RESULTS, Evidence, Header
 from ggez_hub.evaluation.leakage import contamination
 from ggez_hub.evaluation.outcomes import Cell, Outcomes
@@ -77,44 +77,6 @@ def figures(evidence: Evidence) -> Json:
         "scores": scores,
         "parity": {split: _parity(evidence, split) for split in splits},
         "selection": _selection(evidence),
-    }
-
-
-def curve_of(evidence: Evidence) -> dict[str, dict[str, CurveRow]]:
-    """The card's curve that the predictions give: beta key -> `<task>/<split>` -> row."""
-    curve: dict[str, dict[str, CurveRow]] = {}
-    header = evidence.header
-    for cell in sorted(evidence.outcomes):
-        outcomes, record = evidence.outcomes[cell], header.tasks[cell.task]
-        if not len(outcomes):
-            continue
-        score, key = score_of(outcomes), f"{cell.beta:g}"
-        split: Literal["validation", "test"] = "test" if cell.split == "test" else "validation"
-        curve.setdefault(key, {})[f"{cell.task}/{split}"] = CurveRow(
-            score=score.score,
-            n=score.n,
-            se=score.se,
-            floor=score.floor,
-            metric=record.metric,
-            judge=record.judge,
-            split=split,
-            side=record.side,
-            by_country=by_country(outcomes, score, record.regions),
-            measured_by=header.measured_by,
-            evaluator=header.evaluator,
-            model=header.models.get(key, "0" * 64),
-            task=record.digests.get(split, "0" * 64),
-            predictions=header.sha256,
-        )
-    return curve
-
-
-def by_country(outcomes: Outcomes, score: Score, regions: list[str]) -> dict[str, CountryScore]:
-    """The score of each country: of its items where they are recorded, else of the whole task."""
-    parts = breakdown(outcomes, "countries")
-    found = dict(parts.parts) if parts else dict.fromkeys(regions, score)
-    return {
-        country: CountryScore(score=s.score, n=s.n, se=s.se) for country, s in sorted(found.items())
     }
 
 

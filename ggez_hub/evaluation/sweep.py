@@ -1,13 +1,12 @@
 """A sweep over beta: base, regional and merged models measured without writing a merged model.
 
-`measure` keeps one copy of the model in memory and recomputes the tensors that the adapter touches
-from base and Delta. What is answered is kept in the results folder after each beta, so that a run
-that was stopped goes on where it was.
+What is answered is kept in the results folder after each task, so that a run that was stopped goes on
+where it was. A model that is measured as it is is a sweep over one point.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -16,23 +15,25 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from ggez_hub.cards import AlphaRecord
 from ggez_hub.errors import UsageProblem
+from ggez_hub.evaluation.answered import Answered, InMemory
 from ggez_hub.evaluation.evidence import Evidence
-from ggez_hub.evaluation.grid import Progress, measure
-from ggez_hub.evaluation.identity import beta_key, model_digests
+from ggez_hub.evaluation.grid import Progress, check_tasks, digests, measure
+from ggez_hub.evaluation.identity import beta_key
 from ggez_hub.evaluation.leakage import refuse_leaks
 from ggez_hub.evaluation.outcomes import Cell, Outcomes
 from ggez_hub.evaluation.predictions import read_predictions, write_predictions
+from ggez_hub.evaluation.prepared import Prepared
 from ggez_hub.evaluation.results import write_results
-from ggez_hub.evaluation.task import SplitName, Task
-from ggez_hub.families import Family
+from ggez_hub.evaluation.subjects import UnderTest
 from ggez_hub.regions import Region
-from ggez_hub.weights import digest_json, sha256_file
+from ggez_hub.weights import digest_json
 
 # The grid of a LoRA; a full fine-tune is strong already at small betas.
 BETAS: tuple[float, ...] = (0, 0.25, 0.5, 0.75, 1, 1.25)
 FINETUNE_BETAS: tuple[float, ...] = (0, 0.05, 0.1, 0.25, 0.5, 0.75, 1)
 WORK = ".answers"
 
+Known: TypeAlias = Callable[[UnderTest, Path], Answered]
 TrainedOn: TypeAlias = list[str] | Literal["unknown"]
 
 
@@ -40,8 +41,13 @@ class SweepRecipe(BaseModel):
     """The keys of a recipe of `kind: sweep`.
 
     base, adapter  a folder (relative to the recipe), or `org/name@revision` of a hub
-    tasks          a folder of task files, relative to the recipe
-    data           a folder with the tasks' data set; fetched from the hub if left out
+    tasks          a folder of task files, relative to the recipe, or a built-in suite; or several
+    data           a folder with the tasks' data set, or with several as OWNER/NAME; fetched from
+                   the hub if left out
+    pictures       a folder with pictures that a data set names by address
+    judge          who says what is to be seen in the pictures of a model that draws: a folder or a
+                   repository
+    methods        how a model is asked multiple choice; every way that its family knows if left out
     trained_on     the data sets behind the adapter, for the leakage check; those of its card if
                    left out
     alpha          instead of KOF's for the region
@@ -54,8 +60,11 @@ class SweepRecipe(BaseModel):
     family: str
     base: str
     adapter: str
-    tasks: str
+    tasks: str | list[str]
     data: str | None = None
+    pictures: str | None = None
+    judge: str | None = None
+    methods: list[str] | None = Field(default=None, min_length=1)
     betas: list[float] = Field(default=list(BETAS), min_length=1)
     alpha: float | None = Field(default=None, ge=0, le=1)
     trained_on: TrainedOn | None = None
@@ -69,74 +78,51 @@ class SweepRecipe(BaseModel):
         return betas
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where the inputs of a sweep lie on this machine."""
-
-    base: Path
-    adapter: Path
-    data: Path
-
-
-def tasks_for(tasks: Sequence[Task], region: Region) -> tuple[Task, ...]:
-    """The global tasks, and the regional ones whose items are of the region; raises UsageProblem."""
-    chosen = tuple(t for t in tasks if t.side == "global" or set(t.regions) <= set(region.members))
-    if {t.side for t in chosen} != {"global", "regional"}:
-        raise UsageProblem(
-            f"the tasks have no items of {region.id} and of the world beside it",
-            "Parity needs a global and a regional task.",
-        )
-    return chosen
-
-
 def sweep(
-    place: Place,
-    family: Family,
-    tasks: Sequence[Task],
+    models: Sequence[UnderTest],
+    tasks: Sequence[Prepared],
     region: Region,
     alpha: AlphaRecord,
     out: Path,
     *,
-    betas: Sequence[float] = BETAS,
+    known: Known = lambda *_: InMemory(),
     trained_on: Sequence[str] | Literal["unknown"] = "unknown",
     measured_by: Literal["self", "registry"] = "self",
     evaluator: str = "unknown",
     progress: Progress | None = None,
 ) -> Evidence:
-    """Measure every task at every beta and write a results folder `out`.
+    """Measure every task with every model, those of a grid or one as it is, into the folder `out`.
 
-    A folder that holds a part of this very sweep is completed, one that holds all of it is measured
-    no more. Raises Leaked for a task that the adapter was trained on, UsageProblem for a folder
-    with something else, and what `measure` raises.
+    `known` gives the answers of a model that are there already, for a run with the folder that it
+    gets to work in. A folder that holds a part of this
+    very measurement is completed, one that holds all of it is measured no more. Raises Leaked for a
+    task that the adapter was trained on, UsageProblem for no tasks, tasks that such a model cannot
+    be asked or a folder with something else, and what `measure` raises.
     """
-    refuse_leaks({t.id: t.dataset.repo for t in tasks}, trained_on)
-    ordered = sorted({0.0, *betas})
-    models = model_digests(place.base, place.adapter, family, ordered)
+    if not tasks:
+        raise UsageProblem(f"the suite has no items for {region.id}", "Choose another suite.")
+    check_tasks(models, tasks)
+    refuse_leaks({task.id: task.record.dataset for task in tasks}, trained_on)
     key = digest_json(
         {
-            "models": models,
-            "tasks": {t.id: t.digest for t in tasks},
-            "data": _data(tasks, place.data),
+            "models": digests(models),
+            "region": region.id,
+            "tasks": {task.id: task.record.digests for task in tasks},
         }
     )
-    if out.exists() and not (out / WORK / key).is_dir():
+    kept = _Kept(out / WORK / key)
+    if out.exists() and any(out.iterdir()) and not kept.folder.is_dir():
         raise UsageProblem(
-            f"{out} holds something else than this sweep",
+            f"{out} holds something else than this measurement",
             "Choose another folder with -o: nothing there is overwritten.",
         )
-    kept = _Kept(out / WORK / key)
     kept.folder.mkdir(parents=True, exist_ok=True)
     measured = measure(
-        place.base,
-        place.adapter,
-        family,
+        models,
         tasks,
-        place.data,
-        ordered,
-        splits=_splits(tasks),
-        progress=progress,
+        known=lambda model: known(model, kept.folder),
         answers=kept,
-        details=True,
+        progress=progress,
     )
     header = {
         "region": region.id,
@@ -152,29 +138,17 @@ def sweep(
 
 @dataclass(frozen=True)
 class _Kept:
-    """Answers as one predictions file for each beta."""
+    """Answers as one predictions file for each beta and task."""
 
     folder: Path
 
-    def load(self, beta: float) -> Mapping[Cell, Outcomes] | None:
-        path = self._path(beta)
+    def load(self, beta: float, task: str) -> Mapping[Cell, Outcomes] | None:
+        path = self._path(beta, task)
         return read_predictions(path) if path.is_file() else None
 
-    def save(self, beta: float, outcomes: Mapping[Cell, Outcomes]) -> None:
+    def save(self, beta: float, task: str, outcomes: Mapping[Cell, Outcomes]) -> None:
         # Written beside and renamed: a file that is there is whole.
-        write_predictions(self._path(beta), outcomes)
+        write_predictions(self._path(beta, task), outcomes)
 
-    def _path(self, beta: float) -> Path:
-        return self.folder / f"{beta_key(beta)}.parquet"
-
-
-def _splits(tasks: Sequence[Task]) -> tuple[SplitName, ...]:
-    """The splits that every task has."""
-    shared = set.intersection(*(set(task.splits) for task in tasks))
-    names: tuple[SplitName, ...] = ("validation", "test")
-    return tuple(name for name in names if name in shared)
-
-
-def _data(tasks: Sequence[Task], folder: Path) -> dict[str, str]:
-    paths = {path for task in tasks for path in task.splits.values()}
-    return {path: sha256_file(folder / path) for path in sorted(paths) if (folder / path).is_file()}
+    def _path(self, beta: float, task: str) -> Path:
+        return self.folder / beta_key(beta) / f"{task}.parquet"

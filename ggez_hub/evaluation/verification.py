@@ -11,10 +11,11 @@ from typing import Any
 from ggez_hub.cards import CurveRow
 from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.consistency import contradictions
+from ggez_hub.evaluation.curve import by_country
 from ggez_hub.evaluation.evidence import PREDICTIONS, Evidence, open_evidence
 from ggez_hub.evaluation.outcomes import Cell, Outcomes
 from ggez_hub.evaluation.predictions import BadPredictions
-from ggez_hub.evaluation.results import by_country, figures
+from ggez_hub.evaluation.results import figures
 from ggez_hub.evaluation.scores import score_of
 from ggez_hub.evaluation.selection import task_of
 

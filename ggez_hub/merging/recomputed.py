@@ -1,7 +1,8 @@
-"""base + beta * Delta in memory, tensor by tensor: bit for bit what a merge would write."""
+"""base + sum(beta * Delta) in memory, tensor by tensor: bit for bit what a merge would write."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,47 +10,54 @@ from ggez_hub.errors import UsageProblem
 from ggez_hub.families import Family
 from ggez_hub.merging.adapters import open_delta
 from ggez_hub.merging.deltas import Delta, WeightIndex
+from ggez_hub.merging.rows import ByRows, RowDelta, Whole
 
 if TYPE_CHECKING:
     import torch
 
+    from ggez_hub.merging.kernels import Workers
+
 
 class Recomputed:
-    """The stored tensors of a base, and what an adapter makes of them at any beta."""
+    """The stored tensors of a base, and what adapters make of them at any betas."""
 
-    def __init__(self, base: Path, adapter: Path | None, family: Family) -> None:
+    def __init__(self, base: Path, adapters: Sequence[Path], family: Family) -> None:
         """Read headers; raises what the family's layout and opening an adapter raise."""
         self.index = WeightIndex(base, family.layout(base).weights)
-        self._delta: Delta | None = open_delta(adapter, family, self.index) if adapter else None
-
-    @property
-    def adapted(self) -> bool:
-        """Whether there is an adapter."""
-        return self._delta is not None
+        self._deltas = [open_delta(adapter, family, self.index) for adapter in adapters]
 
     @property
     def touched(self) -> frozenset[str]:
-        """The tensors that change with beta."""
-        return self._delta.touched if self._delta else frozenset()
+        """The tensors that change with the betas."""
+        return frozenset(name for delta in self._deltas for name in delta.touched)
 
-    def tensor(self, name: str, beta: float) -> torch.Tensor:
-        """A tensor as the merge with `beta` stores it, in the base's dtype.
+    def tensor(
+        self, name: str, betas: Sequence[float], workers: Workers | None = None
+    ) -> torch.Tensor:
+        """A tensor as the merge with one beta for each adapter stores it, in the base's dtype.
 
-        Raises NotFinite as the merge would, and UsageProblem if beta needs an adapter and there is
-        none.
+        With `workers` a merged tensor is in one of their slots and has to be given back. Raises
+        NotFinite as the merge would, and UsageProblem for another number of betas.
         """
-        if beta == 0:
-            return self.index.read(name)
-        if self._delta is None:
-            raise UsageProblem(f"beta {beta:g} needs an adapter", "A base alone has beta 0.")
+        if len(betas) != len(self._deltas):
+            raise UsageProblem(f"{len(betas)} betas cannot weigh {len(self._deltas)} adapters")
+        # As in a merge, an adapter with the beta 0 is not even read.
+        active = [
+            (_rows(delta, name), beta)
+            for delta, beta in zip(self._deltas, betas, strict=True)
+            if beta != 0 and name in delta.touched
+        ]
         base = self.index.read(name)
-        if name not in self._delta.touched:
+        if not active:
             return base
-        import torch
 
-        from ggez_hub.merging.methods import NotFinite, interpolate
+        from ggez_hub.merging.kernels import interpolate_rows
+        from ggez_hub.merging.methods import require_finite
 
-        merged = interpolate(base, [self._delta.tensor(name)], [beta])
-        if not torch.isfinite(merged).all():
-            raise NotFinite(f"{name!r} is not finite in {base.dtype} at beta {beta:g}")
-        return merged
+        rows, weights = zip(*active, strict=True)
+        merged, finite = interpolate_rows(base, rows, weights, workers)
+        return require_finite(merged, name, finite)
+
+
+def _rows(delta: Delta, name: str) -> RowDelta:
+    return delta.by_rows(name) if isinstance(delta, ByRows) else Whole(delta.tensor(name))

@@ -12,14 +12,17 @@ from typing import Any
 from ggez_hub.cards import AdapterCard, CardDocument, alpha_record, hub_tags, render_card
 from ggez_hub.cards.schema import SCHEMA_VERSION
 from ggez_hub.embedded import HubStore
-from ggez_hub.evaluation.grid import measure
+from ggez_hub.evaluation.curve import curve_rows
+from ggez_hub.evaluation.grid import BETAS, measure
+from ggez_hub.evaluation.identity import Model
 from ggez_hub.evaluation.predictions import write_predictions
+from ggez_hub.evaluation.prepared import prepare_tasks, tasks_for
+from ggez_hub.evaluation.subjects import grid_on
 from ggez_hub.evaluation.task import Task, load_tasks
 from ggez_hub.families import get_family
 from ggez_hub.regions import alpha, find_region
 from ggez_hub.resources import recipes
 from ggez_hub.weights import digest_json, sha256_file
-from ggez_hub.world.demo import tasks_of
 from ggez_hub.world.place import ADAPTER_FILES, Place
 from ggez_hub.world.prose import adapter_prose, base_prose
 from ggez_hub.world.seed import BASE_REPO, commit_base
@@ -68,10 +71,18 @@ def _adapter_card(
 ) -> CardDocument:
     folder, record = place.adapter(name), _record(place.adapter(name))
     region, family = find_region(name), get_family("embedding")
-    asked = tasks_of(tasks, region)
-    measurement = measure(place.base, folder, family, asked, place.data)
+    asked = tasks_for(tasks, region)
+    prepared = prepare_tasks(asked, place.data, details=False)
+    measurement = measure(grid_on(Model(place.base, (folder,), family), BETAS), prepared)
     evidence = write_predictions(folder / EVIDENCE, measurement.outcomes)
-    curve = measurement.curve("registry", evaluator, evidence)
+    curve = curve_rows(
+        measurement.outcomes,
+        measurement.records(),
+        measurement.models,
+        measured_by="registry",
+        evaluator=evaluator,
+        predictions=evidence,
+    )
     card = AdapterCard.model_validate(
         {
             "schema_version": SCHEMA_VERSION,

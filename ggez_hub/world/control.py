@@ -14,7 +14,10 @@ from pathlib import Path
 
 from ggez_hub.evaluation.comparison import Estimate, mean_difference
 from ggez_hub.evaluation.grid import measure
+from ggez_hub.evaluation.identity import Model
 from ggez_hub.evaluation.outcomes import Cell, Outcomes
+from ggez_hub.evaluation.prepared import prepare_tasks
+from ggez_hub.evaluation.subjects import grid_on
 from ggez_hub.evaluation.task import Task
 from ggez_hub.families import Family
 
@@ -37,7 +40,9 @@ def lead_over_shuffled(
 def _outcomes(
     base: Path, adapter: Path | None, family: Family, tasks: Sequence[Task], data: Path, beta: float
 ) -> dict[str, Outcomes]:
-    found = measure(base, adapter, family, tasks, data, (beta,), splits=("test",)).outcomes
+    model = Model(base, (adapter,) if adapter else (), family)
+    asked = prepare_tasks(tasks, data, ("test",), details=False)
+    found = measure(grid_on(model, [beta]), asked).outcomes
     return {task.id: found[Cell(beta, task.id, "test")] for task in tasks}
 
 

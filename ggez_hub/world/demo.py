@@ -7,18 +7,22 @@ it measures language, not culture, and the figure is a demo parity.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ggez_hub.cards import AdapterCard
 from ggez_hub.evaluation.comparison import Estimate, Sides, mean, parity, parity_difference
+from ggez_hub.evaluation.curve import curve_rows
 from ggez_hub.evaluation.grid import BETAS, Measurement, Progress, measure
+from ggez_hub.evaluation.identity import Model
 from ggez_hub.evaluation.outcomes import Cell, Outcomes
+from ggez_hub.evaluation.prepared import prepare_tasks, tasks_for
 from ggez_hub.evaluation.scores import Score
 from ggez_hub.evaluation.selection import trade
+from ggez_hub.evaluation.subjects import grid_on, model_in
 from ggez_hub.evaluation.task import SplitName, Task
 from ggez_hub.families import Family
-from ggez_hub.regions import Region, find_region
+from ggez_hub.regions import find_region
 
 METRIC = "text_to_image_r1"
 
@@ -76,11 +80,6 @@ class Folders:
     data: Path
 
 
-def tasks_of(tasks: Sequence[Task], region: Region) -> tuple[Task, ...]:
-    """The global tasks, and the regional ones whose items are of the region."""
-    return tuple(t for t in tasks if t.side == "global" or set(t.regions) <= set(region.members))
-
-
 def recompute(
     folders: Folders,
     card: AdapterCard,
@@ -95,15 +94,24 @@ def recompute(
 
     0, 1 and `beta` are always in the grid.
     """
-    asked = tasks_of(tasks, find_region(card.region))
+    asked = tasks_for(tasks, find_region(card.region))
     betas = sorted({*betas, 0.0, beta, 1.0})
-    grid = measure(folders.base, folders.adapter, family, asked, folders.data, betas,
-                   progress=progress)  # fmt: skip
-    loaded = measure(folders.merged, None, family, asked, folders.data, (0.0,), splits=("test",))
+    prepared = prepare_tasks(asked, folders.data, details=False)
+    model = Model(folders.base, (folders.adapter,), family)
+    grid = measure(grid_on(model, betas), prepared, progress=progress)
+    tests = [replace(task, asked={"test": task.asked["test"]}) for task in prepared]
+    loaded = measure([model_in(folders.merged, family)], tests)
     sides = {b: _sides(grid, asked, b, "test") for b in betas}
     models = {"base": 0.0, "merged": beta, "unmerged": 1.0}
     best = max(models, key=lambda name: (parity(sides[models[name]], alpha).value, name == "base"))
-    curve = grid.curve("registry", "demo", "unknown")
+    curve = curve_rows(
+        grid.outcomes,
+        grid.records(),
+        grid.models,
+        measured_by="registry",
+        evaluator="demo",
+        predictions="unknown",
+    )
     chosen = trade(curve, "validation", alpha, card.region, card.region).chosen.beta
     equal, compared = _against(card, grid)
     return Demo(

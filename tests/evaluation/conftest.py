@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import warnings
 
 import numpy as np
@@ -80,6 +81,16 @@ def base(tmp_path_factory):
     save_file(state, folder / "open_clip_model.safetensors", metadata={"format": "pt"})
     config = {"model_cfg": CONFIG, "preprocess_cfg": {"mean": [0.5] * 3, "std": [0.5] * 3}}
     (folder / "open_clip_config.json").write_text(json.dumps(config))
+    return folder
+
+
+def change_config(base, folder, **model_cfg):
+    """A copy of an open_clip folder with other settings."""
+    shutil.copytree(base, folder)
+    path = folder / "open_clip_config.json"
+    config = json.loads(path.read_text())
+    config["model_cfg"].update(model_cfg)
+    path.write_text(json.dumps(config))
     return folder
 
 

@@ -11,11 +11,14 @@ import pytest
 
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation import embedding
+from ggez_hub.evaluation.curve import curve_rows
 from ggez_hub.evaluation.grid import BETAS, measure
-from ggez_hub.evaluation.identity import beta_key
+from ggez_hub.evaluation.identity import Model, beta_key
 from ggez_hub.evaluation.outcomes import Cell
 from ggez_hub.evaluation.predictions import rescore, write_predictions
-from ggez_hub.evaluation.results import curve_of, write_results
+from ggez_hub.evaluation.prepared import prepare_tasks
+from ggez_hub.evaluation.results import write_results
+from ggez_hub.evaluation.subjects import grid_on, model_in
 from ggez_hub.evaluation.task import BadTask
 from ggez_hub.evaluation.verification import verify_evidence
 from ggez_hub.families import get_family
@@ -25,6 +28,14 @@ from tests.evaluation.conftest import make_task
 from tests.evaluation.results import header
 
 FAMILY = get_family("embedding")
+
+
+def ask(base, adapter, tasks, data, betas, splits=("validation", "test"), details=False, **more):
+    model = Model(base, (adapter,) if adapter else (), FAMILY)
+    tasks = prepare_tasks(tasks, data, splits, details=details)
+    return measure(grid_on(model, betas) if adapter else [model_in(base, FAMILY)], tasks, **more)
+
+
 TASKS = [
     make_task("en"),
     make_task("th"),
@@ -62,30 +73,23 @@ def test_what_cannot_be_a_key_is_refused(beta):
 
 def test_every_cell_is_measured_and_pictures_once(base, text_lora, dataset, encoded):
     told = []
-    found = measure(
-        base,
-        text_lora,
-        FAMILY,
-        TASKS,
-        dataset,
-        betas=(0, 0.5, 1),
-        progress=lambda done, total: told.append((done, total)),
-    )
+    found = ask(base, text_lora, TASKS, dataset, (0, 0.5, 1),
+                progress=lambda done, total: told.append((done, total)))  # fmt: skip
     assert len(found.outcomes) == 3 * 4 * 2
-    assert told == [(1, 3), (2, 3), (3, 3)]
-    # Two splits of 12 pictures; the splits turn the order of names, so they share no texts.
-    assert encoded == {"pictures": 24, "texts": 3 * 2 * (12 + 11)}
+    assert told == [(number, 12) for number in range(1, 13)]
+    # Both splits have the same 12 pictures, 12 English and 11 Thai names.
+    assert encoded == {"pictures": 12, "texts": 3 * (12 + 11)}
 
 
 def test_pictures_are_encoded_again_where_beta_moves_their_tower(base, both_lora, dataset, encoded):
-    measure(base, both_lora, FAMILY, TASKS, dataset, betas=(0, 1), splits=("test",))
+    ask(base, both_lora, TASKS, dataset, (0, 1), ("test",))
     assert encoded["pictures"] == 24
 
 
 def test_a_cell_is_what_the_merged_model_answers(base, both_lora, dataset, tmp_path):
-    grid = measure(base, both_lora, FAMILY, TASKS, dataset, betas=(0, 0.4), splits=("test",))
+    grid = ask(base, both_lora, TASKS, dataset, (0, 0.4), ("test",))
     merge(base, [Adapter(both_lora, 0.4)], tmp_path / "merged", FAMILY)
-    alone = measure(tmp_path / "merged", None, FAMILY, TASKS, dataset, (0,), ("test",))
+    alone = ask(tmp_path / "merged", None, TASKS, dataset, (0,), ("test",))
     for task in TASKS:
         ours, theirs = (
             grid.outcomes[Cell(0.4, task.id, "test")],
@@ -96,9 +100,12 @@ def test_a_cell_is_what_the_merged_model_answers(base, both_lora, dataset, tmp_p
 
 
 def test_a_curve_follows_from_the_predictions(base, text_lora, dataset, tmp_path):
-    found = measure(base, text_lora, FAMILY, TASKS, dataset, betas=(0, 0.25))
+    found = ask(base, text_lora, TASKS, dataset, (0, 0.25))
     digest = write_predictions(tmp_path / "predictions.parquet", found.outcomes)
-    curve = found.curve("self", "0" * 40, digest)
+    curve = curve_rows(
+        found.outcomes, found.records(), found.models, measured_by="self", evaluator="0" * 40,
+        predictions=digest,
+    )  # fmt: skip
     scores = rescore(tmp_path / "predictions.parquet")
     assert list(curve) == ["0", "0.25"]
     assert len(scores) == 16
@@ -122,8 +129,8 @@ def test_a_curve_follows_from_the_predictions(base, text_lora, dataset, tmp_path
 
 
 def test_details_say_what_was_asked(base, text_lora, dataset, tmp_path):
-    found = measure(base, text_lora, FAMILY, TASKS, dataset, betas=(0, 1), details=True)
-    plain = measure(base, text_lora, FAMILY, TASKS, dataset, betas=(0, 1))
+    found = ask(base, text_lora, TASKS, dataset, (0, 1), details=True)
+    plain = ask(base, text_lora, TASKS, dataset, (0, 1))
     rows = pq.read_table(dataset / "data" / "test.parquet").to_pylist()
     hashes = {row["id"]: hashlib.sha256(row["image"]["bytes"]).hexdigest() for row in rows}
     for task in TASKS:
@@ -147,14 +154,11 @@ def test_details_say_what_was_asked(base, text_lora, dataset, tmp_path):
     )
     assert evidence.header.tasks[TASKS[1].id].dataset == "ggez-world/colours"
     assert verify_evidence(tmp_path).problems == ()
-    curve = curve_of(evidence)
-    measured = found.curve("self", "unknown", evidence.header.sha256)
-    assert curve == measured
 
 
 def test_a_model_digest_covers_base_adapter_and_beta(base, text_lora, both_lora, dataset):
     def digests(adapter):
-        return measure(base, adapter, FAMILY, TASKS[:1], dataset, (0, 0.5), ("test",)).models
+        return ask(base, adapter, TASKS[:1], dataset, (0, 0.5), ("test",)).models
 
     assert digests(text_lora) == digests(text_lora)
     assert len({*digests(text_lora).values(), *digests(both_lora).values()}) == 4
@@ -180,8 +184,12 @@ def test_a_model_digest_covers_base_adapter_and_beta(base, text_lora, both_lora,
     ],
 )
 def test_a_wrong_request_is_refused_before_the_model_is_opened(
-    dataset, tmp_path, changes, error, message
+    base, text_lora, dataset, monkeypatch, changes, error, message
 ):
+    def never(*_):
+        raise AssertionError("the model was opened")
+
+    monkeypatch.setattr(embedding.EmbeddingModel, "__init__", never)
     arguments = {"tasks": TASKS, "betas": (0,), **changes}
     with pytest.raises(error, match=message):
-        measure(tmp_path / "no model", None, FAMILY, dataset_folder=dataset, **arguments)
+        ask(base, text_lora, data=dataset, **arguments)

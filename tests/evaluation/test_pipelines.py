@@ -227,7 +227,7 @@ def test_a_stopped_run_draws_the_rest(sd15, words, judges, tmp_path, monkeypatch
     ("model", "more", "problem"),
     [
         ("sd15", (), "Name who judges its pictures: --judge"),
-        ("clip", ("--judge", "clip"), "holds no model that draws"),
+        ("clip", ("--judge", "clip"), "does not draw"),
         ("clip", (), "the pictures of words, words-here are to be drawn first"),
         ("http://127.0.0.1:9/v1#m", ("--judge", "clip"), "draws nothing to be judged"),
     ],

@@ -190,7 +190,7 @@ def test_a_stopped_run_goes_on_and_nothing_is_asked_twice(base, data, tmp_path, 
     assert (tmp_path / "out" / "results.json").read_bytes() == whole
     other = run(base, data, tmp_path / "out", region="ph")
     assert other.exit_code == 2
-    assert "holds something else than this evaluation" in other.output
+    assert "holds something else than this measurement" in other.output
 
 
 def test_one_picture_is_enough_for_an_answer(base, tmp_path):

@@ -10,12 +10,18 @@ from click.testing import CliRunner
 from ggez_hub.cards import alpha_record
 from ggez_hub.cli.main import cli
 from ggez_hub.errors import UsageProblem
+from ggez_hub.evaluation.identity import Model
 from ggez_hub.evaluation.leakage import Leaked
-from ggez_hub.evaluation.sweep import Place, sweep, tasks_for
+from ggez_hub.evaluation.prepared import prepare_tasks, tasks_for
+from ggez_hub.evaluation.subjects import grid_on
+from ggez_hub.evaluation.sweep import sweep
 from ggez_hub.evaluation.verification import verify_evidence
 from ggez_hub.families import get_family
 from ggez_hub.regions import alpha, find_region
+from tests.evaluation import benchmarks
 from tests.evaluation.conftest import make_task
+from tests.evaluation.seers import write_seer
+from tests.families.architectures import targets, write_adapter
 
 TH = find_region("th")
 TASKS = (make_task("en"), make_task("th"))
@@ -23,11 +29,11 @@ TASKS = (make_task("en"), make_task("th"))
 
 @pytest.fixture
 def run(base, text_lora, dataset):
-    def start(out, tasks=TASKS, **options):
-        place = Place(base, text_lora, dataset)
-        factor = alpha_record(alpha(TH))
-        options = {"betas": (0, 0.5, 1)} | options
-        return sweep(place, get_family("embedding"), tasks, TH, factor, out, **options)
+    def start(out, tasks=TASKS, betas=(0, 0.5, 1), **options):
+        model = Model(base, (text_lora,), get_family("embedding"))
+        models = grid_on(model, betas)
+        return sweep(models, prepare_tasks(tasks, dataset), TH, alpha_record(alpha(TH)), out,
+                     **options)  # fmt: skip
 
     return start
 
@@ -52,7 +58,7 @@ def test_a_stopped_sweep_goes_on_and_gives_the_same(run, tmp_path):
     with pytest.raises(Stopped):
         run(tmp_path / "out", progress=stop)
     kept = {p: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("*.parquet")}
-    assert sorted(path.name for path in kept) == ["0.5.parquet", "0.parquet"]
+    assert [path.parent.name for path in kept] == ["0", "0"]
     run(tmp_path / "out")
     assert all(path.stat().st_mtime_ns == time for path, time in kept.items())
     run(tmp_path / "whole")
@@ -62,7 +68,7 @@ def test_a_stopped_sweep_goes_on_and_gives_the_same(run, tmp_path):
 
 def test_another_sweep_is_not_written_over(run, tmp_path):
     run(tmp_path / "out")
-    with pytest.raises(UsageProblem, match="something else than this sweep"):
+    with pytest.raises(UsageProblem, match="something else than this measurement"):
         run(tmp_path / "out", betas=(0, 0.25))
 
 
@@ -122,10 +128,47 @@ def test_other_kinds_are_swept_without_retraining(kind, base, text_lora, dataset
         adapter = tmp_path / "vector"
         extract_task_vector(base, tuned, adapter, family)
     factor = alpha_record(alpha(TH))
-    found = sweep(Place(base, adapter, dataset), family, TASKS, TH, factor, tmp_path / "out",
-                  betas=(0, 1))  # fmt: skip
-    lora = sweep(Place(base, text_lora, dataset), family, TASKS, TH, factor, tmp_path / "lora",
-                 betas=(0, 1))  # fmt: skip
+    tasks = prepare_tasks(TASKS, dataset)
+    found, lora = (
+        sweep(
+            grid_on(Model(base, (a,), family), (0, 1)), tasks, TH, factor, tmp_path / a.name / "out"
+        )
+        for a in (adapter, text_lora)
+    )
     for cell, outcomes in lora.outcomes.items():
         assert found.outcomes[cell].predicted == outcomes.predicted
     assert found.header.models["1"] != lora.header.models["1"]
+
+
+def test_a_vlm_is_swept_on_a_benchmark(tmp_path):
+    """What the sweep answers at beta 0.5 is what the merged folder answers."""
+    import transformers
+
+    from ggez_hub.evaluation.evidence import open_evidence
+    from ggez_hub.evaluation.outcomes import Cell
+    from ggez_hub.merging import Adapter, merge
+
+    base = write_seer(tmp_path / "base", "llava")
+    model = transformers.AutoModelForImageTextToText.from_pretrained(base)
+    lora = write_adapter(tmp_path / "lora", model, targets(model))
+    benchmarks.write_cvqa(tmp_path / "data" / "afaji" / "cvqa", 12)
+    recipe = tmp_path / "sweep.yaml"
+    recipe.write_text(
+        "{kind: sweep, region: ph, family: vlm, base: base, adapter: lora, tasks: [cvqa], "
+        "data: data, betas: [0.5]}"
+    )
+    hub = ["--hub", "http://127.0.0.1:9"]
+    swept = CliRunner().invoke(cli, ["sweep", str(recipe), "-o", str(tmp_path / "out"), *hub])
+    assert swept.exit_code == 0, swept.output
+    merge(base, [Adapter(lora, 0.5)], tmp_path / "merged", get_family("vlm"))
+    asked = ["eval", str(tmp_path / "merged"), "--suite", "cvqa", "--region", "ph", "--data",
+             str(tmp_path / "data"), "-o", str(tmp_path / "alone"), *hub]  # fmt: skip
+    assert CliRunner().invoke(cli, asked).exit_code == 0
+    found, alone = (open_evidence(tmp_path / name).outcomes for name in ("out", "alone"))
+    assert {cell.beta for cell in found} == {0, 0.5}
+    moved = 0
+    for cell, outcomes in alone.items():
+        at_half = found[Cell(0.5, cell.task, cell.split)]
+        assert at_half.details.log_likelihoods == outcomes.details.log_likelihoods
+        moved += at_half.details.log_likelihoods != found[cell].details.log_likelihoods
+    assert moved

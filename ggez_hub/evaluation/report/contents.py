@@ -11,12 +11,13 @@ from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.alpha_range import stretches
 from ggez_hub.evaluation.choosing import REPORT, SELECT
 from ggez_hub.evaluation.comparison import NotComparable, paired_change
+from ggez_hub.evaluation.curve import curve_of
 from ggez_hub.evaluation.evidence import Evidence
 from ggez_hub.evaluation.gates import Limits, gates, overall
 from ggez_hub.evaluation.held_out import held_out
 from ggez_hub.evaluation.outcomes import Outcomes
 from ggez_hub.evaluation.report.examples import Material, examples
-from ggez_hub.evaluation.results import curve_of, figures
+from ggez_hub.evaluation.results import figures
 from ggez_hub.evaluation.scores import Score, score_of
 from ggez_hub.evaluation.selection import NoCurve, Split, Trade, trade
 from ggez_hub.regions import fallback_chain, find_region

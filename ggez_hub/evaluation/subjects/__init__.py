@@ -6,13 +6,15 @@
     served       models behind an endpoint
     drawing      models that draw                   pipelines    those of diffusers
     judging      who decides what is to be seen
-    reading      the option that a reply names     loading      with or without an adapter
+    reading      the option that a reply names      loading      with or without an adapter
+    live         weights in memory at any beta      moving       a grid of them
 
 Importing a module loads no torch; opening a model does.
 """
 
 from ggez_hub.evaluation.subjects.base import Subject, UnderTest
 from ggez_hub.evaluation.subjects.loading import Adapted
+from ggez_hub.evaluation.subjects.moving import grid_on
 from ggez_hub.evaluation.subjects.opening import model_in
 
-__all__ = ["Adapted", "Subject", "UnderTest", "model_in"]
+__all__ = ["Adapted", "Subject", "UnderTest", "grid_on", "model_in"]

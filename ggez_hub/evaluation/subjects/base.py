@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ggez_hub.evaluation.answered import Answered
 from ggez_hub.evaluation.benchmark_questions import Asked
 from ggez_hub.evaluation.outcomes import Outcomes
+
+if TYPE_CHECKING:
+    import torch
 
 
 class Subject(Protocol):
@@ -19,6 +22,17 @@ class Subject(Protocol):
 
         `method` is one of those that it has.
         """
+
+
+class Movable(Subject, Protocol):
+    """One whose weights are in memory, where they can be changed."""
+
+    @property
+    def state(self) -> Mapping[str, torch.Tensor]:
+        """Its tensors; writing into them changes the model."""
+
+    def moved(self, names: Collection[str], known: Answered) -> None:
+        """These tensors have changed: from now on `known` holds what follows from them."""
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from ggez_hub.evaluation.loaders import Choice, Prompted
 from ggez_hub.evaluation.outcomes import UNPARSED, Details, Outcomes
 from ggez_hub.evaluation.subjects.base import Subject
 from ggez_hub.weights import digest_json
+
+if TYPE_CHECKING:
+    import torch
 
 # Prompts whose pictures are in memory at once.
 CHUNK = 8
@@ -45,14 +48,22 @@ class Painter(Protocol):
         """The pictures, as PNG files."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class DrawnAndJudged:
-    """A model that draws, and the judge; each picture is kept as `<sha256>.png` in a folder."""
+    """A model that draws, and the judge; each picture is kept as `<sha256>.png` in a folder.
+
+    `state` are the painter's tensors, if they are in memory here.
+    """
 
     painter: Painter
     judge: Subject
     known: Answered
     pictures: Path
+    state: Mapping[str, torch.Tensor] = field(default_factory=dict)
+
+    def moved(self, names: Collection[str], known: Answered) -> None:
+        if names:
+            self.known = known
 
     def answer(self, asked: Asked, method: str) -> Outcomes:
         if asked.drawn is None:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.embedding import BATCH, EmbeddingModel
 from ggez_hub.evaluation.extras import require
+from ggez_hub.evaluation.subjects.live import put_on
 from ggez_hub.evaluation.subjects.loading import Adapted, late_weights
 from ggez_hub.families import Family
 from ggez_hub.families.loading import open_model, open_processing
@@ -32,6 +33,18 @@ TEXT_INPUTS = ("input_ids", "attention_mask")
 class Embedder(Protocol):
     """A model that puts pictures and texts into one space."""
 
+    @property
+    def state(self) -> Mapping[str, torch.Tensor]:
+        """Its tensors in memory."""
+
+    @property
+    def picture_tower(self) -> tuple[str, ...]:
+        """How the names of the tensors begin that only pictures go through."""
+
+    @property
+    def text_tower(self) -> tuple[str, ...]:
+        """How the names of the tensors begin that only texts go through."""
+
     def encode_pictures(self, pictures: Sequence[bytes]) -> NDArray[np.float32]:
         """Encoded files (PNG, WebP, JPEG) -> (n, d) float32 with rows of length 1."""
 
@@ -45,6 +58,9 @@ class TransformersEmbedder:
     Texts are padded and cut to the length of the text tower, as SigLIP was trained; a CLIP masks
     what is padded.
     """
+
+    picture_tower = ("vision_model.", "visual_projection.")
+    text_tower = ("text_model.", "text_projection.")
 
     def __init__(self, folder: Path, family: Family, adapted: Adapted | None = None) -> None:
         """Open local files only: no code of the repository, no pickle.
@@ -62,6 +78,7 @@ class TransformersEmbedder:
         state = late_weights(folder, family, adapted) if adapted else None
         self._model = open_model(folder, "AutoModel", torch.float32, state)
         self._model.requires_grad_(False)
+        self.state: Mapping[str, torch.Tensor] = self._model.state_dict()
         self._length: int = self._model.config.text_config.max_position_embeddings
 
     def encode_pictures(self, pictures: Sequence[bytes]) -> NDArray[np.float32]:
@@ -108,8 +125,9 @@ def open_embedder(folder: Path, family: Family, adapted: Adapted | None = None) 
 
 
 def _open_clip(folder: Path, family: Family, adapted: Adapted | None) -> Embedder:
-    model = EmbeddingModel(folder, adapted.adapter if adapted else None, family)
-    model.set_beta(adapted.beta if adapted else 0.0)
+    model = EmbeddingModel(folder, family)
+    if adapted is not None:
+        put_on(folder, family, adapted, model.state)
     return model
 
 

@@ -7,9 +7,9 @@ generation   the options are shown with letters, and the option that the reply n
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from ggez_hub.evaluation.benchmark_questions import Asked
 from ggez_hub.evaluation.outcomes import Outcomes
 from ggez_hub.evaluation.subjects.reading import read_choice
 from ggez_hub.weights import digest_json
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -55,13 +58,21 @@ class Writer(Protocol):
 class Generating:
     """A model that writes; it is asked a question once, in whatever tasks that stands."""
 
-    def __init__(self, writer: Writer, known: Answered) -> None:
+    def __init__(
+        self, writer: Writer, known: Answered, state: Mapping[str, torch.Tensor] | None = None
+    ) -> None:
+        """`state` are the writer's tensors, if they are in memory here."""
+        self.state: Mapping[str, torch.Tensor] = state or {}
         self._writer = writer
         self._known = known
         self._methods: Mapping[str, Callable[[Asked], Outcomes]] = {
             "likelihood": self._by_likelihood,
             "generation": self._by_generation,
         }
+
+    def moved(self, names: Collection[str], known: Answered) -> None:
+        if names:
+            self._known = known
 
     def answer(self, asked: Asked, method: str) -> Outcomes:
         if asked.questions is None:

@@ -12,7 +12,7 @@ from ggez_hub.evaluation.subjects.base import Subject, UnderTest
 from ggez_hub.weights import digest_json
 
 if TYPE_CHECKING:
-    from ggez_hub.evaluation.suite import Prepared
+    from ggez_hub.evaluation.prepared import Prepared
 
 
 @dataclass(frozen=True)

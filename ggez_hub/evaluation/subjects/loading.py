@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ggez_hub.families import Family
-from ggez_hub.families.loading import NotLoaded
 from ggez_hub.merging.recomputed import Recomputed
 
 if TYPE_CHECKING:
@@ -27,29 +25,8 @@ def late_weights(folder: Path, family: Family, adapted: Adapted) -> dict[str, La
 
     Raises what opening the adapter raises.
     """
-    weights, lock = Recomputed(folder, adapted.adapter, family), Lock()
+    weights, lock = Recomputed(folder, [adapted.adapter], family), Lock()
     return {name: Late(weights, name, adapted.beta, lock) for name in weights.index}
-
-
-def put_on(
-    state: Mapping[str, torch.Tensor], folder: Path, family: Family, adapted: Adapted
-) -> None:
-    """Put an adapter on a model in memory, whose tensors have the names of the stored ones.
-
-    Raises NotLoaded for a tensor that the adapter changes but that the library does not compute
-    with as it is stored, and what opening the adapter raises.
-    """
-    import torch
-
-    weights = Recomputed(folder, adapted.adapter, family)
-    for name in sorted(weights.touched):
-        live, stored = state.get(name), weights.index.read(name)
-        if live is None or not torch.equal(live.cpu(), stored.to(live.dtype)):
-            raise NotLoaded(
-                f"the library does not compute with the tensor {name!r} of {folder} as it is stored",
-                "Merge to disk, and measure the result.",
-            )
-        live.copy_(weights.tensor(name, adapted.beta))
 
 
 class Late:
@@ -61,4 +38,4 @@ class Late:
     def __getitem__(self, place: Any) -> torch.Tensor:
         # transformers reads in several threads, Deltas are made for one.
         with self._lock:
-            return self._weights.tensor(self._name, self._beta)[place]
+            return self._weights.tensor(self._name, [self._beta])[place]

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.answered import Answered
-from ggez_hub.evaluation.identity import beta_key, model_digests
-from ggez_hub.evaluation.subjects.base import Subject, UnderTest
+from ggez_hub.evaluation.identity import Model, beta_key, model_digests
+from ggez_hub.evaluation.subjects.base import Movable, UnderTest
 from ggez_hub.evaluation.subjects.drawing import DrawnAndJudged
 from ggez_hub.evaluation.subjects.embedders import open_embedder
 from ggez_hub.evaluation.subjects.generating import Generating
@@ -25,60 +25,67 @@ from ggez_hub.families import Family
 ENGINE = ("torch", "transformers", "open_clip_torch", "diffusers", "ggez-hub")
 
 
+# The family whose models draw.
+PAINTERS = "diffusion"
+
+
 class Way(NamedTuple):
     """How the models of a family are asked, in the terms of UnderTest."""
 
     methods: tuple[str, ...]
     searches: bool
-    open: Callable[[Path, Family, Adapted | None, Answered], Subject]
+    open: Callable[[Path, Family, Adapted | None, Answered], Movable]
 
 
-def model_in(folder: Path, family: Family, adapted: Adapted | None = None) -> UnderTest:
-    """The model in a folder, with an adapter on it if there is one.
-
-    Raises UsageProblem for a family that cannot be asked, or a beta that is no point of a grid.
-    """
-    if family.name == "diffusion":
+def way_of(family: Family) -> Way:
+    """How models of a family are asked; raises UsageProblem."""
+    if family.name == PAINTERS:
         raise UsageProblem(
-            f"{folder} holds a model that draws", "Name who judges its pictures: --judge MODEL."
+            "a model that draws is not asked by itself",
+            "Name who judges its pictures: --judge MODEL, or `judge:` in a recipe.",
         )
     if family.name not in WAYS:
         raise UsageProblem(
             f"models of the family {family.name!r} cannot be asked yet",
             f"Families: {', '.join(WAYS)}.",
         )
-    way = WAYS[family.name]
-    adapter, beta = adapted or (None, 0.0)
-    return UnderTest(
-        model_digests(folder, adapter, family, [beta])[beta_key(beta)],
-        way.methods,
-        way.searches,
-        lambda known: way.open(folder, family, adapted, known),
-        beta,
-    )
+    return WAYS[family.name]
 
 
-def painter_in(
-    folder: Path, family: Family, adapted: Adapted | None, judge: Judge, pictures: Path
-) -> UnderTest:
-    """The pipeline in a folder, with an adapter on it if there is one, and who judges what it draws.
+def painter_way(family: Family, judge: Judge, pictures: Path) -> Way:
+    """How pipelines are asked, with who judges what they draw; raises UsageProblem.
 
-    `pictures` is the folder that they are kept in. Raises UsageProblem for another family.
+    `pictures` is the folder that they are kept in.
     """
-    if family.name != "diffusion":
+    if family.name != PAINTERS:
         raise UsageProblem(
-            f"{folder} holds no model that draws but one of the family {family.name!r}",
+            f"a model of the family {family.name!r} does not draw",
             "A judge is for pipelines of diffusers.",
         )
+
+    def opened(folder: Path, family: Family, adapted: Adapted | None, known: Answered) -> Movable:
+        pipeline = Pipeline(folder, family, adapted)
+        return DrawnAndJudged(pipeline, judge.open(), known, pictures, pipeline.state)
+
+    return Way((judge.method,), searches=False, open=opened)
+
+
+def model_in(
+    folder: Path, family: Family, way: Way | None = None, adapted: Adapted | None = None
+) -> UnderTest:
+    """The model in a folder, with an adapter on it if there is one, asked in its family's way.
+
+    Raises UsageProblem for a family that cannot be asked, or a beta that is no point of a grid.
+    """
+    asked = way or way_of(family)
     adapter, beta = adapted or (None, 0.0)
+    model = Model(folder, () if adapter is None else (adapter,), family)
     return UnderTest(
-        model_digests(folder, adapter, family, [beta])[beta_key(beta)],
-        (judge.method,),
-        searches=False,
-        open=lambda known: DrawnAndJudged(
-            Pipeline(folder, family, adapted), judge.open(), known, pictures
-        ),
-        beta=beta,
+        model_digests(model, [beta])[beta_key(beta)],
+        asked.methods,
+        asked.searches,
+        lambda known: asked.open(folder, family, adapted, known),
+        beta,
     )
 
 
@@ -95,6 +102,11 @@ def engine() -> dict[str, str]:
     return found
 
 
+def _open_seeing(folder: Path, family: Family, adapted: Adapted | None, known: Answered) -> Movable:
+    model = SeeingModel(folder, family, adapted)
+    return Generating(model, known, model.state)
+
+
 WAYS: Mapping[str, Way] = {
     "embedding": Way(
         ("similarity",),
@@ -106,8 +118,6 @@ WAYS: Mapping[str, Way] = {
     "vlm": Way(
         ("likelihood", "generation"),
         False,
-        lambda folder, family, adapted, known: Generating(
-            SeeingModel(folder, family, adapted), known
-        ),
+        _open_seeing,
     ),
 }

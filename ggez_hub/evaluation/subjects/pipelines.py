@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.extras import require
 from ggez_hub.evaluation.subjects.drawing import Order
-from ggez_hub.evaluation.subjects.loading import Adapted, put_on
+from ggez_hub.evaluation.subjects.live import put_on
+from ggez_hub.evaluation.subjects.loading import Adapted
 from ggez_hub.families import Family
 from ggez_hub.families.diffusion import denoiser_dtype
 from ggez_hub.families.loading import BROKEN, NotLoaded
@@ -61,7 +62,7 @@ class Pipeline:
             for name, tensor in module.state_dict().items()
         }
         if adapted is not None:
-            put_on(self.state, folder, family, adapted)
+            put_on(folder, family, adapted, self.state)
 
     def draw(self, orders: Sequence[Order]) -> list[bytes]:
         """The pictures as PNG files, each by itself: none depends on those beside it.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -77,6 +77,7 @@ class SeeingModel:
         self._device = torch.device("cuda" if gpu else "cpu")
         state = late_weights(folder, family, adapted) if adapted else None
         self._model = open_model(folder, SEES, dtype, state).requires_grad_(False).to(self._device)
+        self.state: Mapping[str, torch.Tensor] = self._model.state_dict()
         self._cuts = "logits_to_keep" in inspect.signature(self._model.forward).parameters
 
     def prompt(self, question: str) -> str:

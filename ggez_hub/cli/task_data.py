@@ -1,0 +1,119 @@
+"""What commands that measure share: the tasks that are named, and where their data come from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from ggez_hub.errors import UsageProblem
+
+if TYPE_CHECKING:
+    from ggez_hub.evaluation.benchmark import Benchmark, PictureSource
+    from ggez_hub.evaluation.benchmark_items import Pool
+    from ggez_hub.evaluation.prepared import Prepared
+    from ggez_hub.evaluation.task import Dataset, SplitName, Task
+    from ggez_hub.hub import Hub
+    from ggez_hub.regions import Region
+
+    AnyTask: TypeAlias = Benchmark | Task
+
+
+def find_tasks(suites: Sequence[str], include: Sequence[Path] = ()) -> list[AnyTask]:
+    """The tasks of suites, each a folder or a name; raises BadTask and UsageProblem."""
+    from ggez_hub.evaluation.benchmark import find_benchmarks
+    from ggez_hub.evaluation.task import BadTask, read_tasks
+
+    found: list[AnyTask] = []
+    for suite in suites:
+        here: list[AnyTask] = [*find_benchmarks(suite, include)]
+        for path in sorted(Path(suite).glob("*.yaml")):
+            here += read_tasks(path)
+        if not here:
+            raise BadTask(f"{suite} holds no tasks", "A task is YAML with `kind: benchmark`.")
+        found += here
+    if len({task.id for task in found}) != len(found):
+        raise UsageProblem("two tasks of the suites have the same id", "Name each suite once.")
+    return found
+
+
+@dataclass(frozen=True)
+class TaskData:
+    """Where data sets come from: a folder of the user, or the hub.
+
+    `folder` has them as OWNER/NAME; with `single` it may be the one data set itself. `methods`
+    are how the model chooses.
+    """
+
+    hub: Hub
+    folder: Path | None
+    pictures: Path | None
+    methods: Sequence[str]
+    pool: Pool
+    single: bool = False
+
+    def prepare(
+        self, tasks: Sequence[AnyTask], region: Region
+    ) -> tuple[list[Prepared], tuple[str, ...]]:
+        """The tasks with their questions, and the ids of those without items of the region."""
+        from ggez_hub.evaluation.benchmark import Benchmark
+        from ggez_hub.evaluation.prepared import is_asked, prepare_tasks
+
+        prepared: dict[str, tuple[Prepared, ...]] = {}
+        by_dataset: dict[Dataset, list[Task]] = {}
+        for task in tasks:
+            if isinstance(task, Benchmark):
+                prepared[task.id] = self._benchmark(task, region)
+            elif is_asked(task, region):
+                by_dataset.setdefault(task.dataset, []).append(task)
+        for dataset, own in by_dataset.items():
+            paths = sorted({path for task in own for path in task.splits.values()})
+            data, revision = self._of(dataset, paths)
+            for found in prepare_tasks(own, data, _splits(own), revision=revision):
+                prepared[found.id] = (found,)
+        order = [task.id for task in tasks]
+        return (
+            [found for name in order for found in prepared.get(name, ())],
+            tuple(name for name in order if not prepared.get(name)),
+        )
+
+    def _benchmark(self, task: Benchmark, region: Region) -> tuple[Prepared, ...]:
+        from ggez_hub.evaluation.benchmark_items import Folders
+        from ggez_hub.evaluation.prepared import prepare_benchmark
+
+        data, revision = self._of(task.dataset, list(task.files.values()))
+        other = task.pictures
+        images = self._of(other, [other.files])[0] if other else None
+        folders = Folders(data, images, self.pictures, self.pool)
+        return prepare_benchmark(task, folders, region, revision, self.methods)
+
+    def _of(self, dataset: Dataset | PictureSource, patterns: Sequence[str]) -> tuple[Path, str]:
+        """The folder with the files of a data set that fit, and the commit that they are of."""
+        from ggez_hub.evaluation.benchmark_items import fits
+        from ggez_hub.evaluation.items import BadItems
+
+        if self.folder is not None:
+            place = self.folder / dataset.repo
+            if not place.is_dir() and self.single:
+                place = self.folder
+            if not place.is_dir():
+                raise BadItems(
+                    f"{self.folder} has no folder {dataset.repo}",
+                    f"hf download --repo-type dataset {dataset.repo} --local-dir {place}",
+                )
+            return place, dataset.revision
+        at = self.hub.at_commit(dataset.repo, dataset.revision, "dataset")
+        wanted = [f for f in at.files if any(fits(f.path, pattern) for pattern in patterns)]
+        if not wanted:
+            raise BadItems(
+                f"{at.repo}@{at.revision[:12]} has no file like {', '.join(patterns)}",
+                "Write its files' names into a task of your own.",
+            )
+        return self.hub.fetch(at.repo, at.revision, wanted, "dataset"), at.revision
+
+
+def _splits(tasks: Sequence[Task]) -> list[SplitName]:
+    """The splits that every task has."""
+    shared = set.intersection(*(set(task.splits) for task in tasks))
+    return [name for name in tasks[0].splits if name in shared]

@@ -1,0 +1,172 @@
+"""Tasks with their questions, before any model is known.
+
+The global side has all items of a task, the regional side those of the region's countries. A model
+that can choose in several ways is asked in each: the first has the task's name, the others have
+theirs after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ggez_hub.errors import UsageProblem
+from ggez_hub.evaluation.benchmark import SPLITS, Benchmark
+from ggez_hub.evaluation.benchmark_items import Folders, read_contents
+from ggez_hub.evaluation.benchmark_questions import Asked, ask_benchmark
+from ggez_hub.evaluation.evidence import TaskRecord
+from ggez_hub.evaluation.items import read_items
+from ggez_hub.evaluation.loaders import Item
+from ggez_hub.evaluation.questions import ask
+from ggez_hub.evaluation.recording import recorded
+from ggez_hub.evaluation.task import BadTask, SplitName, Task
+from ggez_hub.regions import Region, find_region
+from ggez_hub.weights import sha256_file
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A task with its questions by split, and what the results have to know of it.
+
+    `method` is how the model chooses, or "" where a task says so itself.
+    """
+
+    id: str
+    record: TaskRecord
+    asked: Mapping[str, Asked]
+    method: str = ""
+
+    @property
+    def is_choice(self) -> bool:
+        """Whether all its questions have options that a generating model may be asked for."""
+        return all(asked.choices or asked.questions is None for asked in self.asked.values())
+
+
+def prepare_benchmark(
+    benchmark: Benchmark,
+    folders: Folders,
+    region: Region,
+    revision: str,
+    methods: Sequence[str],
+) -> tuple[Prepared, ...]:
+    """The questions of a benchmark for a region, for each method; none without items of the region.
+
+    `revision` is the commit of the data that is in the folders, `methods` how the model will choose,
+    which is a part of the metric. Raises BadItems.
+    """
+    contents = read_contents(benchmark, folders)
+    items = [item for item in contents.items if _counts(benchmark, item, region)]
+    if not items:
+        return ()
+    by_split: dict[str, list[Item]] = {}
+    for item in items:
+        by_split.setdefault(benchmark.split_of(item.image), []).append(item)
+    digest = benchmark.digest_on(contents.files)
+    record = TaskRecord(
+        metric=benchmark.metric,
+        side=benchmark.side,
+        regions=[region.id] if benchmark.side == "regional" else [],
+        language=benchmark.language,
+        dataset=benchmark.dataset.repo,
+        revision=revision,
+        digests=dict.fromkeys(sorted(by_split), digest),
+    )
+    asked: dict[str, Asked] = {
+        s: ask_benchmark(benchmark, by_split[s]) for s in SPLITS if s in by_split
+    }
+    if benchmark.metric != "choice":
+        return (Prepared(benchmark.id, record, asked),)
+    return tuple(
+        Prepared(
+            f"{benchmark.id}-by-{method}" if number else benchmark.id,
+            record.model_copy(update={"metric": f"{benchmark.metric}_by_{method}"}),
+            asked,
+            method,
+        )
+        for number, method in enumerate(methods)
+    )
+
+
+def prepare_tasks(
+    tasks: Sequence[Task],
+    folder: Path,
+    splits: Sequence[SplitName] = SPLITS,
+    *,
+    revision: str | None = None,
+    details: bool = True,
+) -> tuple[Prepared, ...]:
+    """The same for tasks whose files are their splits, all of the data set in `folder`.
+
+    `revision` is the commit of the data, that of the tasks if left out. With `details` each answer
+    records its picture, prompt, country, language and category. Raises UsageProblem, BadTask and
+    BadItems.
+    """
+    if not tasks or not splits:
+        raise UsageProblem("a measurement needs at least one task and one split")
+    if len(repos := sorted({task.dataset.repo for task in tasks})) > 1:
+        raise UsageProblem(
+            f"the tasks are of several datasets: {', '.join(repos)}", "Measure one at a time."
+        )
+    shared: dict[tuple[str, str], tuple[bytes, ...]] = {}
+    files: dict[str, str] = {}
+    found = []
+    for task in tasks:
+        asked: dict[str, Asked] = {}
+        for split in splits:
+            if split not in task.splits:
+                raise BadTask(f"task {task.id!r} has no split {split!r}", "Add it under splits.")
+            path = task.splits[split]
+            items = read_items(folder / path, task.columns)
+            questions = ask(task, items)
+            if details:
+                questions = recorded(task, items, questions)
+            # Tasks in many languages ask about the same pictures: they are kept once.
+            pictures = shared.setdefault((path, task.columns.image), items.pictures)
+            asked[split] = Asked(pictures, questions, ())
+            files[path] = files.get(path) or sha256_file(folder / path)
+        record = TaskRecord(
+            metric=task.metric,
+            side=task.side,
+            regions=task.regions,
+            language=task.language,
+            dataset=task.dataset.repo,
+            revision=revision or task.dataset.revision,
+            digests={split: task.digest_on(files[task.splits[split]]) for split in splits},
+        )
+        found.append(Prepared(task.id, record, asked))
+    return tuple(found)
+
+
+def is_asked(task: Task, region: Region) -> bool:
+    """Whether a task is of the world, or its items of the region."""
+    return task.side == "global" or _within(task.regions, region)
+
+
+def tasks_for(tasks: Sequence[Task], region: Region) -> tuple[Task, ...]:
+    """The tasks that are asked for a region; raises UsageProblem where a side has none."""
+    chosen = tuple(task for task in tasks if is_asked(task, region))
+    require_both_sides((task.side for task in chosen), region)
+    return chosen
+
+
+def require_both_sides(sides: Iterable[str], region: Region) -> None:
+    """Raise UsageProblem unless these are the sides of the region and of the world."""
+    if {*sides} != {"global", "regional"}:
+        raise UsageProblem(
+            f"the tasks have no items of {region.id} and of the world beside it",
+            "Parity needs a global and a regional task.",
+        )
+
+
+def _counts(benchmark: Benchmark, item: Item, region: Region) -> bool:
+    """Whether an item is asked; of a country that is not known, the task's regions tell."""
+    if benchmark.side == "global":
+        return True
+    if item.country is None:
+        return _within(benchmark.regions, region)
+    return item.country in region.members
+
+
+def _within(regions: Sequence[str], region: Region) -> bool:
+    return all(set(find_region(name).members) <= set(region.members) for name in regions)
