@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint format lock bench world soak conformance clean
+.PHONY: demo test lint format lock bench world wheel jobs soak conformance clean
 .DEFAULT_GOAL := help
 
 help: ## Say what can be made

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ggez_hub.automation.contribution import Contribution
 from ggez_hub.automation.findings import Finding, Findings
+from ggez_hub.automation.fitting import misfit
 from ggez_hub.automation.releases import import_committed
 from ggez_hub.automation.rules import (
     ProposedCard,
@@ -62,7 +63,10 @@ def check_on_hub(card: ProposedCard, hub: Hub) -> Iterator[Finding]:
     """Findings about the repositories that a card speaks for; no weights are fetched."""
     block = card.document.card
     assert block.adapter is not None  # noqa: S101 - check_card has asked for it
-    for key, problem in problems_on_hub(block, hub):
+    problems = list(problems_on_hub(block, hub))
+    for key, problem in problems:
         yield Finding("error", card.path, f"{'.'.join(map(str, key))}: {problem}")
+    if not problems and (reason := misfit(block, hub)):
+        yield Finding("error", card.path, f"ggez.adapter: {block.adapter.repo} {reason}")
     if not block.pinned:
         yield Finding("hint", card.path, "names no sha256s yet: `ggez-hub ci pin` writes them")

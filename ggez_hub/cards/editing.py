@@ -8,6 +8,7 @@ from typing import TypeAlias
 import yaml
 
 KeyPath: TypeAlias = tuple[str | int, ...]
+ONE_LINE = 1 << 30
 
 
 def with_values(text: str, values: Mapping[KeyPath, object]) -> str:
@@ -60,17 +61,22 @@ def _span(node: yaml.Node, starts: Sequence[int]) -> tuple[int, int]:
 
 
 def _written(value: object, key: yaml.Node, node: yaml.Node) -> str:
-    # A document of one scalar would end in "...", and wrap at spaces.
-    dumped = yaml.dump(
-        value, Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True, width=100
-    )
-    lines = dumped.removesuffix("...\n").rstrip("\n").split("\n")
     if not isinstance(value, dict | list) or not value:
-        return lines[0]
+        plain = _dumped(value, width=ONE_LINE)
+        return plain[0] if len(plain) == 1 else _dumped(value, width=ONE_LINE, style='"')[0]
     below = not isinstance(node, yaml.CollectionNode) or bool(node.flow_style)
     indent = key.start_mark.column + 2 if below else node.start_mark.column
-    joined = ("\n" + " " * indent).join(lines)
+    joined = ("\n" + " " * indent).join(_dumped(value, width=100))
     return "\n" + " " * indent + joined if below else joined
+
+
+def _dumped(value: object, width: int, style: str | None = None) -> list[str]:
+    """The lines of a value as a document, without the mark that ends one of a scalar."""
+    dumped = yaml.dump(
+        value, Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True, width=width,
+        default_style=style,
+    )  # fmt: skip
+    return dumped.removesuffix("...\n").rstrip("\n").split("\n")
 
 
 def _line_starts(text: str) -> list[int]:

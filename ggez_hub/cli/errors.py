@@ -104,6 +104,17 @@ def _embedded(error: BaseException) -> Explained:
     )
 
 
+def _github(error: BaseException) -> Explained:
+    status, data = getattr(error, "status", 0), getattr(error, "data", None)
+    said = data.get("message") if isinstance(data, dict) else None
+    if status in {401, 403}:
+        return Explained(
+            f"GitHub refused: {said or status}",
+            "The run's token needs the permissions that the job of this step declares.",
+        )
+    return Explained(f"GitHub answered {status}: {said or _first_line(error)}")
+
+
 # By the top package and name of the class, so that nothing heavy is imported to print an error.
 FOREIGN: dict[str, Callable[[BaseException], Explained]] = {
     # The embedded hub imports nothing else of ours, our errors included.
@@ -114,6 +125,7 @@ FOREIGN: dict[str, Callable[[BaseException], Explained]] = {
     "huggingface_hub.RepositoryNotFoundError": _repo_missing,
     "huggingface_hub.HfHubHTTPError": _hub_answer,
     "huggingface_hub.LocalEntryNotFoundError": _unreachable,
+    "github.GithubException": _github,
     "httpx2.TransportError": _unreachable,
     "httpx.TransportError": _unreachable,
     "builtins.ConnectionError": _unreachable,

@@ -29,11 +29,11 @@ MAX_TOLD = 64_000_000
 
 
 @contextmanager
-def outline(hub: Hub, at: RepoAtCommit, *, headers: bool) -> Iterator[Path]:
+def outline(hub: Hub, at: RepoAtCommit, *, headers: bool, shards: bool = False) -> Iterator[Path]:
     """A temporary folder with the names of a repository's files and what tells its layout.
 
-    Weight files are there as far as they are known: with `headers` by their real header, else by
-    the names that a shard index has for them, else empty. Raises BadWeights for a header that is
+    Weight files are there as far as they are known: with `headers` by their real header (of shards
+    only with `shards`), else by the names that a shard index has for them, else empty. Raises BadWeights for a header that is
     none, and what the client raises.
     """
     told = [file for file in at.files if _tells(file)]
@@ -47,12 +47,12 @@ def outline(hub: Hub, at: RepoAtCommit, *, headers: bool) -> Iterator[Path]:
             fetched = hub.fetch(at.repo, at.revision, told)
             for file in told:
                 shutil.copyfile(fetched / file.path, folder / file.path)
-        shards = _indexed(folder, told)
-        for shard, tensors in shards.items():
+        indexed = {} if shards else _indexed(folder, told)
+        for shard, tensors in indexed.items():
             _write_header(folder / shard, _empty(tensors), 0)
         if headers:
             for file in at.files:
-                if file.path.endswith(".safetensors") and file.path not in shards:
+                if file.path.endswith(".safetensors") and file.path not in indexed:
                     _copy_header(hub, at, file, folder / file.path)
         yield folder
 

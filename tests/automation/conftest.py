@@ -88,13 +88,19 @@ class Registry:
 
 
 @pytest.fixture(scope="session")
-def hub(tmp_path_factory):
-    """The address of a hub with the test world."""
+def store(tmp_path_factory):
+    """The store of a hub with the test world."""
     world = write_world(tmp_path_factory.mktemp("world"))
     with HubStore.open(tmp_path_factory.mktemp("store")) as store:
         seed(store, world)
-        with serving(store) as endpoint:
-            yield endpoint
+        yield store
+
+
+@pytest.fixture(scope="session")
+def hub(store):
+    """The address of that hub."""
+    with serving(store) as endpoint:
+        yield endpoint
 
 
 def card_of_th(endpoint):

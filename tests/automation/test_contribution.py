@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
 
 import pytest
+from huggingface_hub import hf_hub_download
+from safetensors.torch import load_file, save_file
+
+from ggez_hub.automation.check import check_on_hub
+from ggez_hub.automation.rules import ProposedCard
+from ggez_hub.cards import parse_card, render_card
+from ggez_hub.hub import Hub
 
 from .conftest import git
 
 CARD = "cards/th/embedding/clip-emoji-th.md"
+ADAPTER = "ggez-world/clip-emoji-th"
 
 
 def check(registry):
@@ -66,6 +78,71 @@ def test_another_base_is_refused(registry, good_card):
     ran = check(registry)
     assert ran.code == 1
     assert "fits other weights than those of" in ran.stdout
+
+
+def other_adapter(store, endpoint, good_card, name, change):
+    """A card for an adapter whose tensors are those of the good one, changed."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        files = {
+            file: Path(hf_hub_download(ADAPTER, file, endpoint=endpoint))
+            for file in ("adapter_config.json", "adapter_model.safetensors")
+        }
+        tensors = change(load_file(files["adapter_model.safetensors"]))
+        save_file(tensors, folder / "adapter_model.safetensors")
+        data = {
+            "adapter_config.json": files["adapter_config.json"].read_bytes(),
+            "adapter_model.safetensors": (folder / "adapter_model.safetensors").read_bytes(),
+        }
+    store.create_repo("model", name)
+    revision = store.commit("model", name, data, message="Add", author="s", email="s@x",
+                            date=1_800_000_000)  # fmt: skip
+    document = parse_card(good_card)
+    block = document.card.model_dump(mode="json", exclude_defaults=True)
+    block["adapter"] = {"repo": name, "revision": str(revision)}
+    for file, content in data.items():
+        block["files"][file] = {"size": len(content), "sha256": sha256(content).hexdigest()}
+    card = type(document.card).model_validate(block)
+    return render_card(type(document)(card, document.front_matter, document.prose))
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("another-name", lambda t: {k.replace("c_fc", "c_nobody"): v for k, v in t.items()}, "c_nobody"),
+        ("another-shape", lambda t: {k: v[:, :-1].contiguous() for k, v in t.items()}, "someone/another-shape"),
+    ],
+)  # fmt: skip
+def test_tensors_that_do_not_fit_the_base_are_found_without_weights(
+    hub, store, good_card, name, change, message
+):
+    text = other_adapter(store, hub, good_card, f"someone/{name}", change)
+    card = ProposedCard("cards/th/embedding/x.md", parse_card(text), None)
+    (finding,) = [f for f in check_on_hub(card, Hub(hub)) if f.level == "error"]
+    assert message in finding.message
+    good = ProposedCard(CARD, parse_card(good_card), None)
+    assert [f for f in check_on_hub(good, Hub(hub)) if f.level == "error"] == []
+
+
+def test_an_adapter_that_lies_on_the_hub_as_a_pickle_is_refused(hub, store, good_card):
+    """Its card records safetensors; loaders would take the file beside it."""
+    files = {
+        file: Path(hf_hub_download(ADAPTER, file, endpoint=hub)).read_bytes()
+        for file in ("adapter_config.json", "adapter_model.safetensors")
+    }
+    store.create_repo("model", "someone/pickle")
+    revision = store.commit(
+        "model", "someone/pickle", files | {"adapter_model.bin": b"cos\nsystem\n"},
+        message="Add", author="s", email="s@x", date=1_800_000_000,
+    )  # fmt: skip
+    document = parse_card(good_card)
+    place = document.card.adapter.model_copy(
+        update={"repo": "someone/pickle", "revision": str(revision)}
+    )
+    card = document.card.model_copy(update={"adapter": place})
+    proposed = ProposedCard(CARD, replace(document, card=card), None)
+    (finding,) = [f for f in check_on_hub(proposed, Hub(hub)) if f.level == "error"]
+    assert "has adapter_model.bin, a pickle, beside adapter_model.safetensors" in finding.message
 
 
 def test_links_and_sub_modules_are_refused(registry):

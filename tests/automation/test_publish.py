@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from huggingface_hub import HfApi, hf_hub_download
 
-from ggez_hub.cards import parse_card, render_card
+from ggez_hub.automation.budget import read_budget
+from ggez_hub.automation.indexed import indexed_cards
+from ggez_hub.automation.pushing import Pusher
+from ggez_hub.cards import alpha_record, parse_card, render_card
+from ggez_hub.cli.main import cli
 from ggez_hub.embedded.store import HubStore
+from ggez_hub.hub import Hub
+from ggez_hub.regions import alpha
+from ggez_hub.registry.index.publication import publish_index
 from ggez_hub.weights import sha256_file
 from ggez_hub.world.place import ADAPTER_FILES
 from ggez_hub.world.seed import ASSETS, seed
 
 from ..worlds import serving
-from .conftest import card_of_th, new_registry
+from .conftest import card_of_th, git, new_registry
+from .runner import PROJECT
 
 CARD = "cards/th/embedding/gentle.md"
+NOWHERE = "cards/th/embedding/nowhere.md"
 MERGED = "ggez-hub/gentle-th-merged"
+ADAPTER = "ggez-hub/gentle-th-adapter"
 
 
 def gentle(folder: Path) -> dict[str, bytes]:
@@ -48,6 +61,30 @@ def accepted_card(endpoint: str, folder: Path, revision: str) -> str:
     return render_card(type(document)(card, document.front_matter, document.prose))
 
 
+@dataclass
+class Published:
+    """The hub and the registry afterwards."""
+
+    endpoint: str
+    runs: list
+    registry: object
+    store: HubStore
+    token: str
+    commit: str
+
+    @property
+    def hub(self):
+        return Hub(self.endpoint, self.token)
+
+    @property
+    def card(self):
+        return indexed_cards(self.hub)[CARD].document.card
+
+    def pusher(self, folder, **changes):
+        budget = read_budget(PROJECT).model_copy(update=changes)
+        return Pusher(self.hub, budget, folder, print)
+
+
 @pytest.fixture(scope="module")
 def published(tmp_path_factory):
     """The registry after publish.yml ran twice, and what the two runs printed."""
@@ -63,12 +100,15 @@ def published(tmp_path_factory):
         with serving(store) as endpoint, new_registry(folder, endpoint) as registry:
             registry.runner.secrets["HF_TOKEN"] = token
             registry.accept({CARD: accepted_card(endpoint, folder / "gentle", str(commit))})
+            # The embedded hub's world is not this registry's: its repositories are not everywhere.
+            nowhere = accepted_card(endpoint, folder / "gentle", str(commit))
+            registry.accept({NOWHERE: nowhere.replace("repo: someone/gentle", "repo: no/where")})
             runs = [registry.runner.run("publish.yml", "publish", {})[0] for _ in range(2)]
-            yield endpoint, runs
+            yield Published(endpoint, runs, registry, store, token, str(commit))
 
 
 def test_the_first_run_measures_and_pushes(published):
-    _, (first, _) = published
+    first, _ = published.runs
     assert first.code == 0, first.stderr
     # Three tenths of the demo's Delta: it gains, and loses too little for these items to tell.
     assert f"{CARD}: unproven" in first.stdout
@@ -76,7 +116,7 @@ def test_the_first_run_measures_and_pushes(published):
 
 
 def test_the_index_holds_the_measured_card_its_evidence_and_the_file(published):
-    endpoint, _ = published
+    endpoint = published.endpoint
     found = HfApi(endpoint).list_repo_files("ggez-hub/index", repo_type="dataset")
     evidence = [path for path in found if path.startswith("evidence/")]
     assert sorted(set(found) - {".gitattributes"}) == [
@@ -98,16 +138,135 @@ def test_the_index_holds_the_measured_card_its_evidence_and_the_file(published):
 
 
 def test_the_merged_model_is_there_with_its_lock(published):
-    endpoint, _ = published
+    endpoint = published.endpoint
     files = HfApi(endpoint).list_repo_files(MERGED)
     assert {"ggez.lock", "open_clip_model.safetensors", "open_clip_config.json"} <= set(files)
 
 
 def test_the_second_run_measures_and_sends_nothing(published):
-    endpoint, (first, second) = published
+    endpoint, (first, second) = published.endpoint, published.runs
     assert second.code == 0, second.stderr
     assert f"{CARD}: measured before, unproven" in second.stdout
     titles = [commit.title for commit in HfApi(endpoint).list_repo_commits(MERGED)]
     assert titles == ["Publish the th merged model", "initial commit"]
     index = [line for line in first.stdout.splitlines() if line.startswith("index @")]
     assert index == [line for line in second.stdout.splitlines() if line.startswith("index @")]
+
+
+def test_what_the_hub_never_had_is_left_out(published):
+    first, _ = published.runs
+    assert f"{NOWHERE}: left out: no/where is not on {published.endpoint}" in first.stdout
+
+
+def test_the_recipe_of_the_index_makes_the_same_merge(published, tmp_path):
+    path = hf_hub_download(
+        "ggez-hub/index", "recipes/th/embedding/gentle.yaml",
+        repo_type="dataset", endpoint=published.endpoint,
+    )  # fmt: skip
+    out = tmp_path / "merged"
+    command = ["merge", "--recipe", path, "--hub", published.endpoint, "-o", str(out), "--quiet"]
+    result = CliRunner().invoke(cli, command)
+    assert result.exit_code == 0, result.output
+    weights = "open_clip_model.safetensors"
+    theirs = HfApi(published.endpoint).get_paths_info(MERGED, weights)[0].lfs.sha256
+    assert sha256_file(out / weights) == theirs
+
+
+def test_large_weights_are_an_adapter_form_unless_they_are_asked_for(published, tmp_path):
+    pusher = published.pusher(tmp_path / "a", merged_gb=0)
+    done = pusher.push(CARD, published.card)
+    assert (done.place.partition("@")[0], done.form) == (ADAPTER, "peft")
+    assert "GB are published on request" in done.reason
+    files = HfApi(published.endpoint).list_repo_files(ADAPTER)
+    assert {"ggez.lock", "adapter_config.json", "adapter_model.safetensors"} <= set(files)
+    assert "open_clip_model.safetensors" not in files
+    asked = replace(pusher, on_request=frozenset({CARD}))
+    assert asked.push(CARD, published.card).place.startswith(f"{MERGED}@")
+
+
+def test_what_a_runner_cannot_merge_waits_for_a_larger_machine(published, tmp_path):
+    pusher = published.pusher(tmp_path, runner_gb=0)
+    waits = pusher.push(CARD, published.card)
+    assert waits.place is None
+    assert "`ggez-hub ci publish --large` on one" in waits.reason
+    done = replace(pusher, large=True).push(CARD, published.card)
+    assert done.place.startswith(f"{MERGED}@")
+
+
+def test_a_card_that_changes_while_it_is_measured_is_not_published(published):
+    """The clone of the run is at the commit that started it; main moves on meanwhile."""
+    registry = published.registry
+    before = HfApi(published.endpoint).dataset_info("ggez-hub/index").sha
+    work = registry.folder / "maintainer"
+    text = (work / CARD).read_text()
+    (work / CARD).write_text(text.replace("published_by: someone", "published_by: somebody"))
+    git(work, "commit", "-q", "-am", "Change")
+    git(work, "push", "-q", "origin", "HEAD:main")
+    (ran,) = registry.runner.run("publish.yml", "publish", {})
+    assert ran.code == 0, ran.stderr
+    assert f"{CARD}: changed meanwhile\n" in ran.stdout
+    assert f"{CARD}: no result: the run for its new form publishes it" in ran.stdout
+    assert HfApi(published.endpoint).dataset_info("ggez-hub/index").sha == before
+
+
+def test_another_alpha_is_published_without_measuring(published):
+    registry = published.registry
+    git(registry.runner.clone, "pull", "-q", "origin", "main")
+    text = (registry.runner.clone / CARD).read_text()
+    text = text.replace("published_by: somebody", "published_by: someone")
+    old = alpha_record(alpha("th")).value
+    registry.accept({CARD: text.replace(f"value: {old}", "value: 0.373").replace("2023", "2022")})
+    (ran,) = registry.runner.run("publish.yml", "publish", {})
+    assert ran.code == 0, ran.stderr
+    assert f"{CARD}: measured before, unproven" in ran.stdout
+    assert published.card.alpha.value == 0.373
+    assert published.card.level == "measured"
+
+
+def strict(published, folder):
+    """The measured card on a base whose terms forbid that changed weights are passed on."""
+    store, base = published.store, "ggez-world/clip-emoji"
+    files = {
+        name: Path(hf_hub_download(base, name, endpoint=published.endpoint)).read_bytes()
+        for name in HfApi(published.endpoint).list_repo_files(base)
+        if name != ".gitattributes"
+    }
+    files["README.md"] = files["README.md"].replace(b"cc-by-sa-4.0", b"cc-by-nd-4.0")
+    about = {"message": "Add", "author": "s", "email": "s@x", "date": 1_800_000_000}
+    store.create_repo("model", "someone/strict")
+    base_commit = store.commit("model", "someone/strict", files, **about)
+    adapter = {
+        path.name: path.read_bytes().replace(base.encode(), b"someone/strict")
+        for path in (folder / "gentle").iterdir()
+    }
+    for name, data in adapter.items():
+        (folder / name).write_bytes(data)
+    store.create_repo("model", "someone/strict-gentle")
+    revision = store.commit("model", "someone/strict-gentle", adapter, **about)
+    document = indexed_cards(published.hub)[CARD].document
+    block = document.card.model_dump(mode="json", exclude_defaults=True)
+    block["base"] |= {"repo": "someone/strict", "revision": base_commit}
+    block["adapter"] = {"repo": "someone/strict-gentle", "revision": revision}
+    for name, data in adapter.items():
+        block["files"][name] = {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    front = document.front_matter | {"base_model": "someone/strict"}
+    card = type(document.card).model_validate(block)
+    return type(document)(card, front, document.prose)
+
+
+def test_a_base_that_may_not_be_passed_on_is_never_pushed_merged(published, tmp_path):
+    gentle(tmp_path / "gentle")
+    document = strict(published, tmp_path)
+    place = tmp_path / "cards" / "th" / "embedding" / "strict.md"
+    place.parent.mkdir(parents=True)
+    place.write_text(render_card(document))
+    publish_index(tmp_path / "cards", published.hub)
+    pusher = published.pusher(tmp_path / "work")
+    done = replace(pusher, on_request=frozenset({"cards/th/embedding/strict.md"})).push(
+        "cards/th/embedding/strict.md", document.card
+    )
+    assert done.form == "peft", done.reason
+    assert "does not allow that changed weights are passed on" in done.reason
+    assert not HfApi(published.endpoint).repo_exists("ggez-hub/strict-th-merged")
+    files = HfApi(published.endpoint).list_repo_files("ggez-hub/strict-th-adapter")
+    assert "open_clip_model.safetensors" not in files

@@ -36,7 +36,7 @@ def elsewhere(tmp_path_factory):
     shutil.copyfile(Path(__file__).with_name("elsewhere.py"), folder / "sitecustomize.py")
     return {
         **os.environ,
-        "PYTHONPATH": f"{folder}:{PACKAGE.parent}",
+        "PYTHONPATH": os.pathsep.join([str(folder), str(PACKAGE.parent)]),
         "HOME": str(folder),
         "HF_HOME": str(folder / "hf"),
         "XDG_CACHE_HOME": str(folder / "cache"),
