@@ -55,12 +55,13 @@ class Findings:
 
 def _list(title: str, found: Iterable[Finding]) -> str:
     lines = [
-        f"- {_code(f.path)}{f' line {f.line}' if f.line else ''}: {_code(f.message)}" for f in found
+        f"- {as_code(f.path)}{f' line {f.line}' if f.line else ''}: {as_code(f.message)}"
+        for f in found
     ]
     return f"{title}:\n" + "\n".join(lines) if lines else ""
 
 
-def _code(text: str) -> str:
+def as_code(text: str) -> str:
     """A stranger's text as code, on one line: no links, mentions or markup come out of it."""
     flat = " ".join(text.split()).replace("`", "'")
     return f"`{flat[:500]}`"

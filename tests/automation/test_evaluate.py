@@ -65,6 +65,7 @@ def evaluated(demo):
     assert "on ubuntu-latest, at most 4 hours and $0.00" in planned.stdout, planned.stderr
     assert demo.runner.outputs()["where"] == "runner"
     (measured,) = demo.runner.run("evaluate.yml", "evaluate", {}, needs)
+    needs["plan"] = {"reason": ""}
     (answered,) = demo.runner.run("evaluate.yml", "answer", {}, needs)
     return authorised, measured, answered
 

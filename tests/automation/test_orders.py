@@ -66,3 +66,18 @@ def test_by_hand_without_an_event_says_what_is_missing(monkeypatch):
     result = CliRunner().invoke(ci_command, ["check"])
     assert isinstance(result.exception, BadEvent)
     assert "GITHUB_EVENT_PATH" in result.exception.hint
+
+
+def test_why_there_is_no_evaluation_is_said_as_text(tmp_path, monkeypatch):
+    from ggez_hub.cli.ci import ci_command
+
+    with serve_github() as fake:
+        monkeypatch.setenv("GITHUB_REPOSITORY", REPOSITORY)
+        monkeypatch.setenv("GITHUB_TOKEN", "token")
+        monkeypatch.setenv("GITHUB_API_URL", fake.url)
+        say = ["say", "--number", "1", "--topic", "evaluation", "--file", str(tmp_path / "none.md")]
+        for reason in ("cards/@everyone`: too large", "", "cards/@everyone`: too large"):
+            result = CliRunner().invoke(ci_command, [*say, "--reason", reason])
+            assert result.exit_code == 0, result.output
+        (comment,) = fake.comments
+    assert comment["body"].endswith("It is not evaluated: `cards/@everyone': too large`\n")

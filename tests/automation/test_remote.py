@@ -41,7 +41,9 @@ def world(tmp_path_factory):
             (folder / "github" / "ggez-hub" / "ggez-hub").symlink_to(registry.origin)
             registry.runner.env["GITHUB_SERVER_URL"] = f"file://{folder}/github"
             budget(registry, "runner_gb: 0")
-            registry.propose({CARD: card_of_th(endpoint)})
+            # The hub's index has measured the demo's own card: this one is another's.
+            text = card_of_th(endpoint).replace("published_by: ", "published_by: not-")
+            registry.propose({CARD: text})
             yield registry, jobs, HfApi(endpoint)
 
 
@@ -73,6 +75,11 @@ def test_over_the_budget_nothing_is_started(world):
         assert ran.code == 3
         assert "up to $2.40 is needed, $2.00 of this month's $2.00 are left" in ran.stderr
     assert jobs.started == []
+    told = {**needs(registry), "plan": registry.runner.outputs()}
+    (said,) = registry.runner.run("evaluate.yml", "answer", {}, told)
+    assert said.code == 0, said.stderr
+    (comment,) = registry.github.comments
+    assert "It is not evaluated: `up to $2.40 is needed" in comment["body"]
     budget(registry, "runner_gb: 0")
 
 
@@ -106,7 +113,7 @@ def test_publishing_takes_what_was_delivered_for_this_very_card(world):
     assert same.code == 0, same.stderr
     assert f"{CARD}: not an improvement" in same.stdout
     # A card that says anything else is another card: its evaluation is not this one's.
-    registry.accept({CARD: text.read_text().replace("published_by: ", "published_by: not-")})
+    registry.accept({CARD: text.read_text().replace("published_by: not-", "published_by: nor-")})
     (other,) = registry.runner.run("publish.yml", "publish", {})
     assert other.code == 0, other.stderr
     assert "no evaluation of this very card was delivered" in other.stdout

@@ -13,6 +13,7 @@ from ggez_hub.cli.ci.run import (
     order_options,
     output,
     program_commit,
+    reason_told,
 )
 from ggez_hub.cli.output import Output, hub_option, output_options
 
@@ -46,14 +47,14 @@ def plan_command(
 ) -> None:
     """What an evaluation costs in bytes, hours and dollars, and where it runs; over budget ends with 3.
 
-    Gives `where` to the jobs after it: runner or hf-jobs.
+    Gives `where` to the jobs after it, runner or hf-jobs, or `reason` if it stops them.
     """
     from ggez_hub.automation.budget import read_budget
     from ggez_hub.automation.cost import costs_of, require_money
     from ggez_hub.hubs import connect
 
     budget = read_budget(repository)
-    with connect(hub, quiet=True) as server:
+    with reason_told(), connect(hub, quiet=True) as server:
         cards = checked_cards(repository, number, base, head, server)
         found = costs_of(cards, server, budget)
     for c in found.cards:
@@ -64,7 +65,8 @@ def plan_command(
             f"{'the merged model' if c.publishes == 'merged' else 'the adapter form'}"
         )
     out.document({"where": found.where, "costs": [c.as_dict() for c in found.cards]})
-    require_money(found.cards, budget, found.spent)
+    with reason_told():
+        require_money(found.cards, budget, found.spent)
     output("where", found.where)
 
 
@@ -118,12 +120,15 @@ def evaluate_command(
 @click.option("--number", required=True, type=click.IntRange(min=1))
 @click.option("--topic", required=True, help="One comment is kept for each topic.")
 @click.option("--file", "path", required=True, type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--reason", default="", help="What is said if the file is not there.")
 @output_options
-def say_command(number: int, topic: str, path: Path, out: Output) -> None:
+def say_command(number: int, topic: str, path: Path, reason: str, out: Output) -> None:
     """Write, or edit, the comment on a topic under a pull request."""
+    from ggez_hub.automation.findings import as_code
     from ggez_hub.automation.github import GitHub
 
-    text = path.read_text(encoding="utf-8") if path.is_file() else NOTHING
+    nothing = f"It is not evaluated: {as_code(reason)}\n" if reason.strip() else NOTHING
+    text = path.read_text(encoding="utf-8") if path.is_file() else nothing
     GitHub.of_environment().say(number, topic, text[:MAX_COMMENT])
     out.line(f"said under pull request {number}")
     out.document({"number": number, "topic": topic})

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -106,3 +107,15 @@ def output(key: str, value: str) -> None:
     if path := os.environ.get("GITHUB_OUTPUT"):
         with Path(path).open("a", encoding="utf-8") as file:
             file.write(f"{key}={value}\n")
+
+
+@contextmanager
+def reason_told() -> Iterator[None]:
+    """Give the reason why a step fails to the job that answers, on one line."""
+    from ggez_hub.errors import GgezError
+
+    try:
+        yield
+    except GgezError as problem:
+        output("reason", " ".join(problem.message.split()))
+        raise
