@@ -83,6 +83,7 @@ def test_a_release_opens_a_pull_request_for_each_card_once(accepted, good_card):
     assert ran.code == 0, ran.stdout + ran.stderr
 
 
+@pytest.mark.slow
 def test_another_year_updates_what_is_open_and_not_what_a_person_closed(accepted):
     accepted.accept({"kof/2026.csv": release(80.0)})
     retune(accepted)
