@@ -152,6 +152,12 @@ BROKEN = {
     "another size": ("hra", {}, put(f"{FC}.hra_u", 5, 5), "size mismatch"),
     "an unknown option": ("oft", {"use_magic": True}, None, "use_magic"),
     "a huge rank": ("vera", {"r": 10**9}, None, "r = 1000000000"),
+    "a huge bank": ("vblora", {"num_vectors": 9999, "vector_length": 9999}, None, "no sizes"),
+    "a huge sampler": (
+        "monteclora", {"monteclora_config": {"buffer_size": 10**8}}, None, "buffer_size",
+    ),
+    "a broken pattern": ("oft", {"target_modules": "("}, None, "subpattern"),
+    "other modules": ("oft", {"target_modules": ["attn"]}, None, "not found|not supported"),
     "target_parameters": (
         "kasa", {"target_parameters": ["c_fc.weight"]}, None, "target_parameters",
     ),

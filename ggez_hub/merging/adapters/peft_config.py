@@ -96,6 +96,11 @@ def read_any_config(folder: Path, kinds: Collection[str] = (*KINDS, *METHODS)) -
     kind = config.get("peft_type") if isinstance(config, dict) else None
     if not isinstance(kind, str) or kind not in kinds:
         raise _refused(path, kind, kinds)
+    named = config.get("modules_to_save")
+    if not is_off(named) and not (
+        isinstance(named, list) and all(isinstance(entry, str) for entry in named)
+    ):
+        raise BadAdapter(f"{path}: modules_to_save = {named!r} names no modules")
     if by_layers(config):
         for option in ("target_parameters", "layer_replication"):
             if not is_off(config.get(option)):
@@ -109,12 +114,12 @@ def read_any_config(folder: Path, kinds: Collection[str] = (*KINDS, *METHODS)) -
 
 
 def _refused(path: Path, kind: object, kinds: Collection[str]) -> BadAdapter:
-    if kind in UNMERGED:
+    if isinstance(kind, str) and kind in UNMERGED:
         return BadAdapter(
-            f"{path}: {kind} is not merged: {UNMERGED[str(kind)]}",
+            f"{path}: {kind} is not merged: {UNMERGED[kind]}",
             "Use the adapter as it is with PEFT.",
         )
-    if kind in METHODS:
+    if isinstance(kind, str) and kind in METHODS:
         return BadAdapter(
             f"{path}: an adapter of the method {kind} has no form with beta folded in",
             "Take the merged form: leave out --as.",
@@ -181,9 +186,11 @@ def is_off(value: object) -> bool:
 
 def scale_of(config: Mapping[str, Any], module: str, rank: int, path: Path) -> float:
     """The factor of B @ A by a LoraConfig; raises BadAdapter where it declares another rank."""
-    if (declared := by_pattern(config, "rank_pattern", module, config.get("r"))) != rank:
+    if (declared := by_pattern(config, "rank_pattern", module, config.get("r"), path)) != rank:
         raise BadAdapter(f"{path}: {module!r} has rank {rank}, its config says {declared}")
-    alpha = _number(by_pattern(config, "alpha_pattern", module, config.get("lora_alpha")), path)
+    alpha = _number(
+        by_pattern(config, "alpha_pattern", module, config.get("lora_alpha"), path), path
+    )
     return alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
 
 
@@ -191,19 +198,22 @@ def lycoris_rank_and_scale(
     config: Mapping[str, Any], module: str, path: Path
 ) -> tuple[float, float]:
     """The rank that a LoHaConfig or LoKrConfig declares for a module, and alpha / rank."""
-    rank = _number(by_pattern(config, "rank_pattern", module, config.get("r")), path)
-    alpha = _number(by_pattern(config, "alpha_pattern", module, config.get("alpha")), path)
+    rank = _number(by_pattern(config, "rank_pattern", module, config.get("r"), path), path)
+    alpha = _number(by_pattern(config, "alpha_pattern", module, config.get("alpha"), path), path)
     if rank <= 0:
         raise BadAdapter(f"{path}: {module!r} has the rank {rank}")
     return rank, alpha / rank
 
 
-def by_pattern(config: Mapping[str, Any], name: str, module: str, default: Any) -> Any:
+def by_pattern(config: Mapping[str, Any], name: str, module: str, default: Any, path: Path) -> Any:
     """PEFT's rule: the first pattern that matches the end of the module's path, else the default."""
-    patterns: Collection[str] = config.get(name) or {}
-    for pattern in patterns:
-        if re.match(rf"(.*\.)?({pattern})$", module):
-            return config[name][pattern]
+    patterns = config.get(name) or {}
+    try:
+        for pattern, value in patterns.items():
+            if re.match(rf"(.*\.)?({pattern})$", module):
+                return value
+    except (AttributeError, re.error) as error:
+        raise BadAdapter(f"{path}: {name} holds no patterns: {error}") from error
     return default
 
 

@@ -8,6 +8,7 @@ tensors for all modules together get all of them, with base weights that take no
 from __future__ import annotations
 
 import copy
+import math
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ggez_hub.merging.adapters.modules import FLOATING, read_values
+from ggez_hub.merging.adapters.peft_config import VARIANTS
 from ggez_hub.merging.deltas import BadAdapter
 from ggez_hub.weights import WeightFile
 
@@ -33,9 +35,11 @@ TOGETHER = frozenset({"ADALORA", "RANDLORA"})
 SINGLE = frozenset({"PSOFT"})
 # Numbers that PEFT counts by itself, and does not save.
 NOT_SAVED = ".ranknum."
-# Sizes that PEFT allocates before it has seen a tensor, and the most that they may be.
-SIZES = ("r", "init_r", "u", "num_vectors", "vector_length", "effective_rank")
-LARGEST = 1 << 16
+# Sizes that PEFT allocates before it has seen a tensor, and the most that they, and all of them
+# multiplied, may be.
+SIZES = ("r", "init_r", "u", "num_vectors", "vector_length")
+LARGEST, TOGETHER_LARGEST = 1 << 14, 1 << 26
+LONGEST = {"theta_d_length": 1 << 26, "n_frequency": 1 << 28}
 
 Weights = Mapping[str, "torch.Tensor"]
 """The parameters of a module by their names: `weight`, `bias`."""
@@ -147,14 +151,28 @@ def peft_config(folder: Path, config: Mapping[str, Any]) -> Any:
             f"{folder}: PEFT does not know the option {unknown[0]!r} of a {kind}",
             "It was made with another version of PEFT.",
         )
-    for name in SIZES:
-        if isinstance(config.get(name), int) and config[name] > LARGEST:
-            raise BadAdapter(f"{folder}: {name} = {config[name]} is no size of an adapter")
+    with our_error(folder, kind):
+        _require_sizes(folder, config)
     # auto_mapping names code to import; the task decides which class of PEFT's wraps the model.
     own = {"auto_mapping": None, "task_type": None, "modules_to_save": None, "bias": "none"}
     changed = {name: value for name, value in own.items() if name in known}
     with our_error(folder, kind), _quiet():
         return made(**{**config, **changed, "inference_mode": True})
+
+
+def _require_sizes(folder: Path, config: Mapping[str, Any]) -> None:
+    """Raise BadAdapter for sizes that no adapter has, before memory is asked for them."""
+    options = [options for name in VARIANTS if isinstance(options := config.get(name), dict)]
+    sizes = {name: config[name] for name in SIZES if isinstance(config.get(name), int)}
+    sizes |= {k: v for own in options for k, v in own.items() if isinstance(v, int)}
+    ranks = config.get("rank_pattern") or {}
+    named = [(name, size, LARGEST) for name, size in (sizes | ranks).items()]
+    named += [(name, config.get(name), longest) for name, longest in LONGEST.items()]
+    for name, size, largest in named:
+        if isinstance(size, int) and size > largest:
+            raise BadAdapter(f"{folder}: {name} = {size} is no size of an adapter")
+    if math.prod(max(size, 1) for size in sizes.values()) > TOGETHER_LARGEST:
+        raise BadAdapter(f"{folder}: {', '.join(sizes)} are no sizes of an adapter")
 
 
 def named_modules(folder: Path, config: Mapping[str, Any], paths: Iterable[str]) -> list[str]:
