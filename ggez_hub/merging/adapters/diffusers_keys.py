@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 
 MATRICES = {".lora_A.weight": "a", ".lora_B.weight": "b"}
 # How a converter knows a module: by the keys of a LoRA on it.
-ENDS = {DIFFUSERS: (".down.weight", ".up.weight"), KOHYA: (".lora_down.weight", ".lora_up.weight")}
+ENDS = {
+    DIFFUSERS: (".down.weight", ".up.weight"),
+    KOHYA: (".lora_down.weight", ".lora_up.weight"),
+    PEFT: (".lora_A.weight", ".lora_B.weight"),
+}
 
 # Prefixes of names whose steps are joined by `_`, and the components that they may be of.
 FLAT = re.compile(r"^(?P<prefix>lora_unet|lora_transformer|lora_te\d?|lycoris)_(?P<path>.+)$")
@@ -68,7 +72,8 @@ class Names:
         path = self._literal(module)
         if path is not None:
             return [Place(path, self._key_map(path))]
-        if self._style == PEFT:
+        # PEFT's keys are paths of the pipeline, but for those of a model's first repository.
+        if self._style == PEFT and not module.startswith(ORIGINAL):
             return [Place(module, None)]
         found = self._converter.convert(module, shape)
         return [Place(path, self._key_map(path), runs) for path, runs in found.items()]

@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 
 from ggez_hub.errors import MissingExtra
+from ggez_hub.merging.adapters.diffusers_keys import ORIGINAL
 from ggez_hub.merging.adapters.lora_file import DIFFUSERS, PEFT, LoraFile, LoraModule, read_lora
 from ggez_hub.merging.adapters.lora_scales import Scales
 from ggez_hub.merging.adapters.peft import open_keys
@@ -67,6 +68,11 @@ def pairs_of_file(path: Path, pipeline: Pipeline) -> list[ScaledPair]:
     scales = Scales.of(lora, components)
     pairs = []
     for module in lora.modules:
+        if lora.style == PEFT and module.name.startswith(ORIGINAL):
+            raise BadAdapter(
+                f"{path}: {module.name!r} is no path of a {pipeline.name}",
+                "Take the merged form: leave out --as.",
+            )
         a, b = matrices(lora, module)
         for place, runs in _places(lora, module, (b.shape[0], *a.shape[1:]), pipeline):
             scale = scales.scale(module, place)
