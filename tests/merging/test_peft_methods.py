@@ -60,6 +60,14 @@ METHODS = {
     "vera, seeded": peft.VeraConfig(r=8, save_projection=False, **TARGETS),
     # Options of a LoRA whose arithmetic is PEFT's.
     "kasa": peft.LoraConfig(r=4, kasa_config=KasaConfig(), **TARGETS),
+    "kasa, saved": peft.LoraConfig(
+        r=4,
+        kasa_config=KasaConfig(),
+        bias="lora_only",
+        modules_to_save=["ln_final"],
+        trainable_token_indices={"token_embedding": [3, 60]},
+        **TARGETS,
+    ),
     "monteclora": peft.LoraConfig(r=4, monteclora_config=MontecloraConfig(), **TARGETS),
     "velora": peft.LoraConfig(r=4, velora_config=VeloraConfig(num_groups=4), **TARGETS),
     "bdlora": peft.LoraConfig(

@@ -8,6 +8,7 @@ tensors for all modules together get all of them, with base weights that take no
 from __future__ import annotations
 
 import copy
+import logging
 import math
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -154,7 +155,11 @@ def peft_config(folder: Path, config: Mapping[str, Any]) -> Any:
     with our_error(folder, kind):
         _require_sizes(folder, config)
     # auto_mapping names code to import; the task decides which class of PEFT's wraps the model.
-    own = {"auto_mapping": None, "task_type": None, "modules_to_save": None, "bias": "none"}
+    # What is saved beside the layers is none of theirs.
+    own = {
+        "auto_mapping": None, "task_type": None, "modules_to_save": None, "bias": "none",
+        "trainable_token_indices": None,
+    }  # fmt: skip
     changed = {name: value for name, value in own.items() if name in known}
     with our_error(folder, kind), _quiet():
         return made(**{**config, **changed, "inference_mode": True})
@@ -230,6 +235,11 @@ def _put(module: nn.Module, weights: Weights) -> None:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Without PEFT's remarks: about options of the config, which are the adapter's author's."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

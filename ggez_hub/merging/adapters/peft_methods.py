@@ -20,7 +20,7 @@ from ggez_hub.merging.adapters.modules import (
 )
 from ggez_hub.merging.adapters.peft_config import BIAS, METHODS, WEIGHT
 from ggez_hub.merging.adapters.peft_layers import PeftLayers, named_modules
-from ggez_hub.merging.adapters.peft_modules import rows_of
+from ggez_hub.merging.adapters.peft_modules import TOKENS, rows_of
 from ggez_hub.merging.adapters.peft_saved import saved_parameters
 from ggez_hub.merging.adapters.peft_source import PeftSource
 from ggez_hub.merging.adapters.saved import Rows, Saved
@@ -118,6 +118,7 @@ class _Builder:
         self._parts: dict[str, dict[str, str]] = {}
         self._shared: list[str] = []
         self._saved: dict[str, str] = {}
+        self._tokens: dict[str, str] = {}
         for key in source.file.tensors:
             self._sort(key)
 
@@ -125,7 +126,9 @@ class _Builder:
         if key.startswith(MODULE):
             path = key.removeprefix(MODULE)
             module, separator, part = path.rpartition(f".{self._prefix}")
-            if separator:
+            if path.endswith(f".{TOKENS}"):
+                self._tokens[path.removesuffix(f".{TOKENS}")] = key
+            elif separator:
                 self._parts.setdefault(module, {})[part] = key
             else:
                 self._saved[path] = key
@@ -141,6 +144,8 @@ class _Builder:
         replaced = saved_parameters(self.source, parts, self._saved)
         keys = {path: tuple(own.values()) for path, own in parts.items()} | {"": self._shared}
         layers = PeftLayers(source.folder, source.config, modules, source.file, keys)
+        option = source.config.get("trainable_token_indices")
+        tokens = [rows_of(source, path, key, option) for path, key in self._tokens.items()]
         found: dict[str, PeftLayer] = {}
         for path, module in modules.items():
             for part in self._module(path, module, replaced, layers):
@@ -152,7 +157,10 @@ class _Builder:
         if not found:
             raise BadAdapter(f"{source.file.path} changes nothing that {self.kind} can change")
         min(found.values(), key=lambda part: source.base[part.target].nbytes).merged(source.base)
-        return {**replaced, **found}
+        rows = {part.target: part for part in tokens}
+        if len(rows) < len(tokens) or rows.keys() & (found.keys() | replaced.keys()):
+            raise BadAdapter(f"{source.file.path} changes the tokens of a tensor in two ways")
+        return {**replaced, **found, **rows}
 
     def _module(
         self, path: str, module: nn.Module, replaced: Mapping[str, Saved], layers: PeftLayers
