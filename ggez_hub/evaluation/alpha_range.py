@@ -1,10 +1,10 @@
 """Which beta is chosen at which alpha: exact ranges, without a grid.
 
-GRP at a beta is a straight line in alpha, and its standard error the length of
-(alpha * se_global, (1 - alpha) * se_regional). So the choice can change only where two lines cross,
-or where a line is one standard error below another:
+GRP at a beta is a straight line in alpha, and its variance a quadratic. So the choice can change only
+where two lines cross, or where a line is one standard error below another:
 
     (GRP_j - GRP_i)^2 = (alpha * se_global_j)^2 + ((1 - alpha) * se_regional_j)^2
+                        + 2 alpha (1 - alpha) * covariance_j
 
 which is quadratic in alpha. Between neighbouring roots nothing changes.
 """
@@ -57,11 +57,7 @@ def stretches(points: Sequence[Point]) -> tuple[Stretch, ...]:
 def chosen_at(points: Sequence[Point], alpha: float) -> float:
     """The beta that the rule chooses at one alpha."""
     parities = [alpha * p.q_global.normalised + (1 - alpha) * _regional(p) for p in points]
-    errors = [
-        math.hypot(alpha * p.q_global.se_normalised, (1 - alpha) * p.q_regional.se_normalised)
-        for p in points
-    ]
-    return points[choose(parities, errors)].beta
+    return points[choose(parities, [p.se_at(alpha) for p in points])].beta
 
 
 def _regional(point: Point) -> float:
@@ -75,7 +71,12 @@ def _roots(best: Point, other: Point) -> Iterator[float]:
     if slope != 0:
         yield -at_zero / slope
     g, r = best.q_global.se_normalised**2, best.q_regional.se_normalised**2
-    yield from _quadratic(slope * slope - g - r, 2 * (at_zero * slope + r), at_zero * at_zero - r)
+    both = best.covariance
+    yield from _quadratic(
+        slope * slope - g - r + 2 * both,
+        2 * (at_zero * slope + r - both),
+        at_zero * at_zero - r,
+    )
 
 
 def _quadratic(a: float, b: float, c: float) -> Iterator[float]:

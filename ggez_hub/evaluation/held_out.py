@@ -14,11 +14,10 @@ from ggez_hub.evaluation.choosing import (
     items_of,
     sides_by_beta,
 )
-from ggez_hub.evaluation.curve import curve_of
 from ggez_hub.evaluation.evidence import Evidence
+from ggez_hub.evaluation.joint import joint_trade
 from ggez_hub.evaluation.outcomes import Outcomes
 from ggez_hub.evaluation.quantities import common_scale, outside, suite
-from ggez_hub.evaluation.selection import trade
 from ggez_hub.regions import find_region
 
 
@@ -46,9 +45,7 @@ def held_out(evidence: Evidence, beta: float | None = None) -> Compared:
     and NoCurve.
     """
     if beta is None:
-        header = evidence.header
-        alpha = header.alpha.value
-        seen = trade(curve_of(evidence), SELECT, alpha, header.region, header.region)
+        seen = joint_trade(evidence, SELECT)
         select = sides_by_beta(evidence, (SELECT,), seen.metric, seen.at_chance)
         if items_of(select) < FEW_ITEMS and evidence.betas(REPORT):
             return _cross_fitted(evidence, seen.metric, seen.at_chance)

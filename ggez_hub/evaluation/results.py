@@ -28,14 +28,14 @@ from ggez_hub.evaluation.choosing import (
     sides_by_beta,
 )
 from ggez_hub.evaluation.comparison import Estimate, NotComparable
-from ggez_hub.evaluation.curve import curve_of
 from ggez_hub.evaluation.evidence import PREDICTIONS, RESULTS, Evidence, Header
+from ggez_hub.evaluation.joint import joint_trade
 from ggez_hub.evaluation.leakage import contamination
 from ggez_hub.evaluation.outcomes import Cell, Outcomes
 from ggez_hub.evaluation.predictions import write_predictions
 from ggez_hub.evaluation.quantities import NoScale, common_scale, pareto, quantities, suite
 from ggez_hub.evaluation.scores import Score, score_of
-from ggez_hub.evaluation.selection import NoCurve, trade
+from ggez_hub.evaluation.selection import NoCurve
 
 Json = dict[str, Any]
 DEPTHS = (5, 10)
@@ -194,8 +194,8 @@ def _selection(evidence: Evidence) -> Json:
 
 
 def _chosen(evidence: Evidence) -> Json:
-    header, alpha = evidence.header, evidence.header.alpha.value
-    seen = trade(curve_of(evidence), SELECT, alpha, header.region, header.region)
+    alpha = evidence.header.alpha.value
+    seen = joint_trade(evidence, SELECT)
     by_beta = sides_by_beta(evidence, (SELECT,), seen.metric, seen.at_chance)
     found: Json = {
         "beta": seen.chosen.beta,

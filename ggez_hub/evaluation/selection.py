@@ -59,7 +59,10 @@ class Side:
 
 @dataclass(frozen=True)
 class Point:
-    """The model at one beta: both sides, GRP normalised and raw, and the GRP's standard error."""
+    """The model at one beta: both sides, GRP normalised and raw, and the GRP's standard error.
+
+    `covariance` is that of the sides' normalised scores: 0 where they are taken as independent.
+    """
 
     beta: float
     q_global: Side
@@ -67,6 +70,13 @@ class Point:
     grp: float
     grp_raw: float
     se: float
+    covariance: float = 0.0
+
+    def se_at(self, alpha: float) -> float:
+        """The standard error of the GRP at another alpha."""
+        world, regional = self.q_global.se_normalised, self.q_regional.se_normalised
+        together = 2 * alpha * (1 - alpha) * self.covariance
+        return math.sqrt(max(0.0, (alpha * world) ** 2 + ((1 - alpha) * regional) ** 2 + together))
 
     @property
     def interval(self) -> tuple[float, float]:

@@ -14,12 +14,12 @@ from ggez_hub.evaluation.selection import Point, Side, trade
 from ggez_hub.world.seed import ASSETS
 
 
-def point(beta, world, region, se_world=0.0, se_region=0.0):
+def point(beta, world, region, se_world=0.0, se_region=0.0, correlation=0.0):
     sides = [
         Side(max(0, q), q, se, se, 100, ("t",))
         for q, se in ((world, se_world), (region, se_region))
     ]
-    return Point(beta, *sides, 0.0, 0.0, 0.0)
+    return Point(beta, *sides, 0.0, 0.0, 0.0, correlation * se_world * se_region)
 
 
 def test_two_lines_by_hand():
@@ -46,12 +46,13 @@ def test_one_point_is_always_chosen():
 
 
 quality = st.floats(0, 100).map(lambda x: round(x, 3))
+correlation = st.floats(-1, 1).map(lambda x: round(x, 3))
 error = st.floats(0, 8).map(lambda x: round(x, 3))
 
 
 @settings(max_examples=150, deadline=None)
-@example([(1.0, 0.0, 0.0, 0.0), (1.0, 1.0, 0.0, 1.0)])  # one error below at every alpha
-@given(st.lists(st.tuples(quality, quality, error, error), min_size=1, max_size=6))
+@example([(1.0, 0.0, 0.0, 0.0, 0.0), (1.0, 1.0, 0.0, 1.0, 0.0)])  # one error below everywhere
+@given(st.lists(st.tuples(quality, quality, error, error, correlation), min_size=1, max_size=6))
 def test_the_ranges_agree_with_the_rule_at_every_alpha(rows):
     points = [point(float(beta), *row) for beta, row in enumerate(rows)]
     found = stretches(points)

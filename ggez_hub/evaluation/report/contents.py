@@ -11,15 +11,15 @@ from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.alpha_range import stretches
 from ggez_hub.evaluation.choosing import REPORT, SELECT
 from ggez_hub.evaluation.comparison import NotComparable, paired_change
-from ggez_hub.evaluation.curve import curve_of
 from ggez_hub.evaluation.evidence import Evidence
 from ggez_hub.evaluation.gates import Limits, gates, overall
 from ggez_hub.evaluation.held_out import held_out
+from ggez_hub.evaluation.joint import joint_trade
 from ggez_hub.evaluation.outcomes import Outcomes
 from ggez_hub.evaluation.report.examples import Material, examples
 from ggez_hub.evaluation.results import figures
 from ggez_hub.evaluation.scores import Score, score_of
-from ggez_hub.evaluation.selection import NoCurve, Split, Trade, trade
+from ggez_hub.evaluation.selection import NoCurve, Split, Trade
 from ggez_hub.regions import fallback_chain, find_region
 from ggez_hub.regions.catalogue import WORLD, WORLD_BANK
 from ggez_hub.regions.globalisation import alpha
@@ -60,15 +60,14 @@ def contents(evidence: Evidence, limits: Limits, material: Material | None = Non
 
 
 def _seen(evidence: Evidence, split: Split) -> Trade | None:
-    header = evidence.header
     try:
-        return trade(curve_of(evidence), split, header.alpha.value, header.region, header.region)
-    except NoCurve:
+        return joint_trade(evidence, split)
+    except (NoCurve, NotComparable):
         return None
 
 
 def _lines(seen: Trade | None) -> list[Json]:
-    """GRP of each beta as a line over alpha: its value at 1 and at 0, with standard errors."""
+    """GRP of each beta as a line over alpha: its value at 1 and at 0, with their errors."""
     return [
         {
             "beta": p.beta,
@@ -76,6 +75,7 @@ def _lines(seen: Trade | None) -> list[Json]:
             "at_zero": p.q_regional.normalised,
             "se_one": p.q_global.se_normalised,
             "se_zero": p.q_regional.se_normalised,
+            "covariance": p.covariance,
         }
         for p in (seen.points if seen else ())
     ]
