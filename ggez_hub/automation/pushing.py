@@ -20,6 +20,7 @@ from ggez_hub.registry.places import INDEX_REPO
 from ggez_hub.registry.pulling.plan import Plan, carry_out, plan
 from ggez_hub.registry.pulling.published_merge import find_published
 from ggez_hub.registry.pulling.push import push, require_passing_on
+from ggez_hub.registry.pulling.scores import scores_beside
 from ggez_hub.registry.request import Request
 
 # Of the adapter forms the one that holds the most kinds of adapters, and the one for pipelines.
@@ -108,6 +109,7 @@ class Pusher:
         place = self.work / f"{path.removesuffix('.md')}-{planned.resolution.form}"
         pulled = carry_out(planned, self.hub, place)
         may_write = writer(self.hub, repo)
-        done = push(pulled, planned.obligations, may_write.hub, repo)
+        beside = scores_beside(planned, may_write.hub)
+        done = push(pulled, planned.obligations, may_write.hub, repo, beside=beside)
         self.say(f"{repo}: by the token of {may_write.reason}")
         return Pushed(f"{done.repo}@{done.revision}", suffix, "")

@@ -37,6 +37,7 @@ from ggez_hub.registry.request import Request
 @click.option("--merge-here", is_flag=True, help="Take no merged model that others published.")
 @click.option("--push", "repo", default=None, metavar="ORG/NAME", help="Publish the result there.")
 @click.option("--private", is_flag=True, help="Make the repository of --push private.")
+@click.option("--pr", is_flag=True, help="With --push: open a pull request instead of committing.")
 @click.option("--offline", is_flag=True, help="Use the cache only.")
 @hub_option
 @output_options
@@ -51,6 +52,7 @@ def pull_command(
     merge_here: bool,
     repo: str | None,
     private: bool,
+    pr: bool,
     offline: bool,
     hub: str,
     out: Output,
@@ -65,6 +67,8 @@ def pull_command(
         os.environ["HF_HUB_OFFLINE"] = "1"
     if lock_file is not None and not locked:
         raise UsageProblem("--lock names the lock file of --locked", "Add --locked.")
+    if pr and repo is None:
+        raise UsageProblem("--pr is of --push", "Name the repository: --push ORG/NAME --pr")
 
     from ggez_hub.cli.again import say_again
     from ggez_hub.hubs import connect
@@ -81,6 +85,6 @@ def pull_command(
 
         mode = Mode(
             target, locked, lock_file, dry_run, explain, verify, offline, hub,
-            merge_here=merge_here, push=repo, private=private,
+            merge_here=merge_here, push=repo, private=private, pr=pr,
         )  # fmt: skip
         run(request, server, mode, out)

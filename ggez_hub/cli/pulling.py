@@ -46,6 +46,7 @@ class Mode:
     merge_here: bool = False
     push: str | None = None
     private: bool = False
+    pr: bool = False
 
 
 def run(request: Request, hub: Hub, mode: Mode, out: Output) -> Pulled | None:
@@ -76,7 +77,7 @@ def run(request: Request, hub: Hub, mode: Mode, out: Output) -> Pulled | None:
             owners=() if mode.merge_here else owners_trusted(request.trust),
         )
     if mode.push is not None:
-        _push(pulled, planned, hub, mode.push, out, private=mode.private)
+        _push(pulled, planned, hub, mode.push, out, private=mode.private, pr=mode.pr)
     document = _tell_result(pulled, planned, hub, out)
     cards = [adapter.card for adapter in resolution.adapters]
     # Nothing but the index decided it: neither a repository's own card, nor what lies at `main`.
@@ -89,11 +90,16 @@ def run(request: Request, hub: Hub, mode: Mode, out: Output) -> Pulled | None:
 
 
 def _push(
-    pulled: Pulled, planned: Plan, hub: Hub, repo: str, out: Output, *, private: bool
+    pulled: Pulled, planned: Plan, hub: Hub, repo: str, out: Output, *, private: bool, pr: bool
 ) -> None:
     from ggez_hub.registry.pulling.push import push
+    from ggez_hub.registry.pulling.scores import scores_beside
 
-    done = push(pulled, planned.obligations, hub, repo, private=private)
+    beside = scores_beside(planned, hub)
+    done = push(pulled, planned.obligations, hub, repo, beside=beside, private=private, pr=pr)
+    if done.proposal is not None:
+        out.line(f"{done.proposal.state}: {done.proposal.url}")
+        return
     sent = f"sent {len(done.changed)} files" if done.changed else "unchanged"
     out.line(f"{done.repo} @ {done.revision[:12]} is {done.tag}: {sent}")
 

@@ -70,7 +70,9 @@ def test_its_figures_are_those_of_the_evidence(thai):
     point = found["parity"]["points"]["0.6"]
     assert point["grp"]["value"] == pytest.approx(42.2448, abs=1e-4)
     assert (found["selection"]["beta"], found["gates"]["outcome"]) == (0.6, "fail")
-    assert [r["beta"] for r in found["ranges"]] == [0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0]
+    # At alpha 0.7 another beta becomes the best, and with it another error counts.
+    betas = [0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.4, 0.3, 0.2, 0.1, 0]
+    assert [r["beta"] for r in found["ranges"]] == betas
     line = next(x for x in found["lines"]["test"] if x["beta"] == 0.6)
     alpha = found["alpha"]["value"]
     assert alpha * line["at_one"] + (1 - alpha) * line["at_zero"] == pytest.approx(

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from ggez_hub.cards import BadCard, CardDocument, parse_card, read_card, render_card
 from ggez_hub.cards.hub_keys import with_hub_keys
+from ggez_hub.cards.hub_scores import AS_IS, claimed, model_index
+from ggez_hub.evaluation.known_data import known_data
 from ggez_hub.hub import Hub
 from ggez_hub.hub.local import LocalRepo
 from ggez_hub.hub.proposals import Proposal, propose
@@ -24,11 +26,17 @@ from ggez_hub.merging.output import WEIGHT_SUFFIXES
 from ggez_hub.registry.kinds import get_kind
 from ggez_hub.registry.licences import UNKNOWN, reviewed
 from ggez_hub.registry.places import CARD_NAME
+from ggez_hub.registry.pulling.scores import entries
 from ggez_hub.registry.resolving.vetting import NotFit, is_side_file, vet_adapter, vet_base
 from ggez_hub.weights import read_header
 
 # What goes with an adapter although its card records no digest of it.
-BESIDE = ("LICENSE*", "LICENCE*", "NOTICE*", "evidence/*.parquet")
+BESIDE = (
+    "LICENSE*",
+    "LICENCE*",
+    "NOTICE*",
+    *(f"evidence/*.{e}" for e in ("parquet", "png", "svg")),
+)
 
 
 @dataclass(frozen=True)
@@ -124,9 +132,13 @@ def publish(
     NoToken, Refused, and what the client raises.
     """
     require_token(hub)
-    document = tagged(parcel.document)
+    document, scores = scored(tagged(parcel.document), repo)
     check_parcel(parcel, hub, repo)
-    content: dict[str, Content] = {**parcel.files, CARD_NAME: render_card(document).encode()}
+    content: dict[str, Content] = {
+        **scores,
+        **parcel.files,
+        CARD_NAME: render_card(document).encode(),
+    }
     message = f"Publish the {document.card.region} adapter for {document.card.base.repo}"
     if pr:
         proposal = propose(hub, repo, content, message, _description(document))
@@ -144,6 +156,24 @@ def tagged(document: CardDocument) -> CardDocument:
     except ValueError as error:
         raise BadCard(str(error)) from error
     return CardDocument(document.card, front, document.prose)
+
+
+def scored(document: CardDocument, repo: str) -> tuple[CardDocument, dict[str, Content]]:
+    """The card with its scores as the Hub reads them, and the file in `.eval_results/`.
+
+    They are those of the test side at beta 1, which is what a library makes of the files.
+    """
+    curve = document.card.curve
+    rows = {} if curve == "unknown" else claimed(curve, AS_IS)
+    if not rows:
+        return document, {}
+    front = dict(document.front_matter)
+    name = repo.partition("/")[2]
+    front["model-index"] = model_index(name, rows, front.get("pipeline_tag"), known_data())
+    return (
+        CardDocument(document.card, front, document.prose),
+        entries(rows, f"ggez-hub, beta {AS_IS}"),
+    )
 
 
 def _outdated(hub: Hub, repo: str, parcel: Parcel) -> list[str]:

@@ -8,7 +8,8 @@ from typing import Any
 
 import yaml
 
-from ggez_hub.cards import CardDocument
+from ggez_hub.cards import CardDocument, CurveRow
+from ggez_hub.cards.hub_scores import claimed, model_index
 from ggez_hub.families import get_family
 from ggez_hub.merging.forms.runtimes import as_markdown
 from ggez_hub.merging.similarity import Cosine
@@ -49,6 +50,7 @@ def result_card(
             f"ggez-family:{family.name}",
             *([merge_tag(resolution)] if resolution.form == "merged" else []),
         ],
+        "model-index": _model_index(resolution, documents, table),
     }
     name = find_region(resolution.region).name
     what = "model" if resolution.form == "merged" else "adapter"
@@ -69,6 +71,28 @@ def result_card(
         {key: value for key, value in front.items() if value}, sort_keys=False, allow_unicode=True
     )
     return f"---\n{yaml_block}---\n\n" + "\n\n".join(part for part in parts if part) + "\n"
+
+
+def claimed_rows(
+    resolution: Resolution, documents: Sequence[CardDocument], table: ParityTable | None
+) -> dict[str, CurveRow]:
+    """The test scores that hold for the result: those of its one adapter's card at its beta."""
+    if table is None or len(documents) != 1:
+        return {}
+    weight, curve = resolution.adapters[0].weight, documents[0].card.curve
+    return {} if curve == "unknown" else claimed(curve, f"{1.0 if weight is None else weight:g}")
+
+
+def _model_index(
+    resolution: Resolution, documents: Sequence[CardDocument], table: ParityTable | None
+) -> list[dict[str, Any]]:
+    rows = claimed_rows(resolution, documents, table)
+    if not rows:
+        return []
+    from ggez_hub.evaluation.known_data import known_data
+
+    name = f"{resolution.region}-{resolution.family}-{resolution.form}"
+    return model_index(name, rows, documents[0].front_matter.get("pipeline_tag"), known_data())
 
 
 def _made(resolution: Resolution) -> str:
