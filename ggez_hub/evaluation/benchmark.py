@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from ggez_hub.cards.schema import LanguageTag, RegionId, RepoId, Revision
-from ggez_hub.evaluation.loaders import LOADERS, Choice, Options
+from ggez_hub.evaluation.loaders import LOADERS, Choice, Open, Options
 from ggez_hub.evaluation.task import RULES_VERSION, BadTask, Dataset, Part, TaskId, entries, parse
 from ggez_hub.weights import digest_json
 
@@ -24,11 +24,12 @@ BUILT_IN = Path(__file__).parent / "tasks"
 
 Text: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
 Metric: TypeAlias = Literal[
-    "choice", "text_to_image_r1", "image_to_text_r1", "drawn_choice", "drawn_yes"
+    "choice", "free_answer", "text_to_image_r1", "image_to_text_r1", "drawn_choice", "drawn_yes"
 ]
 # What the loader has to yield for a metric.
 NEEDS: Mapping[str, str] = {
     "choice": "choices",
+    "free_answer": "answers",
     "text_to_image_r1": "captions",
     "image_to_text_r1": "captions",
     "drawn_choice": "prompts",
@@ -82,7 +83,7 @@ class Benchmark(Part):
               on the same pictures have the same, so that no picture is on both sides
     prompts   language or `any` -> what an embedding model compares with the picture
     chat      language or `any` -> what is said to a generating model, with the picture, where the
-              likelihood of each option is asked: the options are not shown
+              likelihood of each option is asked (the options are not shown), or a free answer
     shown     language or `any` -> what is said to it where it writes the answer; the options are
               lines with letters
     reply_tokens  how long such an answer may be
@@ -156,8 +157,8 @@ class Benchmark(Part):
         """The prompt for a language."""
         return self.prompts.get(language or ANY, self.prompts[ANY])
 
-    def said(self, item: Choice) -> str:
-        """What is said to a generating model whose likelihood of the options is asked."""
+    def said(self, item: Choice | Open) -> str:
+        """What is said to a generating model whose likelihood of the options is asked, or that answers freely."""
         return self.chat.get(item.language or ANY, self.chat[ANY]).replace(
             "{question}", item.question
         )

@@ -3,6 +3,7 @@
 choice            a picture; the candidates are its options, for a model of embeddings in the prompt
 text_to_image_r1  a caption; the candidates are all pictures of the split
 image_to_text_r1  a picture; the candidates are all captions of the split
+free_answer       a picture; the answer is what a model writes (see subjects.free)
 drawn_choice      a picture that was drawn; a judge chooses among the options
 drawn_yes         the same; a judge is asked a number of questions that depend on each other
 
@@ -15,14 +16,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.benchmark import Benchmark
 from ggez_hub.evaluation.items import BadItems
-from ggez_hub.evaluation.loaders import Captioned, Choice, Item, Prompted
+from ggez_hub.evaluation.loaders import Captioned, Choice, Item, Open, Prompted
 from ggez_hub.evaluation.outcomes import Details, Outcomes
 from ggez_hub.evaluation.questions import OPTIONS, Questions
 from ggez_hub.weights import digest_json
@@ -40,6 +41,13 @@ class Chat(NamedTuple):
     item: Choice
 
 
+class Free(NamedTuple):
+    """A question with a free answer, as it is said to a model that writes."""
+
+    said: str
+    item: Open
+
+
 @dataclass(frozen=True, eq=False)
 class Asked:
     """What a model is asked: n questions about N pictures; and what cannot be asked.
@@ -47,6 +55,7 @@ class Asked:
     pictures  (N) encoded files: the rows of the pictures' embeddings
     missing   ids of the questions whose picture is gone
     choices   (n) where they are of multiple choice: what is said to a model that writes
+    free      where answers are free: what is said to a model that writes; there are no `questions`
     reply_tokens  how long a written answer may be
     drawn     the benchmark whose prompts are to be drawn first, and the prompts: then there are no
               pictures, and a judge is asked the questions about those that are drawn
@@ -56,6 +65,7 @@ class Asked:
     questions: Questions | None
     missing: tuple[str, ...]
     choices: tuple[Chat, ...] = ()
+    free: tuple[Free, ...] = ()
     reply_tokens: int = 0
     drawn: tuple[Benchmark, tuple[Prompted, ...]] | None = None
 
@@ -67,6 +77,8 @@ class Asked:
                 f"the pictures of {self.drawn[0].id} are to be drawn: this model does not draw",
                 "Name a pipeline of diffusers as MODEL, and who judges with --judge.",
             )
+        if self.free:
+            raise UsageProblem("free answers are asked of models that write alone")
         none = np.zeros(0)
         return Outcomes(
             (), (), (), none.astype(np.int32), none.astype(np.bool_), none, self.missing
@@ -88,14 +100,17 @@ def ask_about(benchmark: Benchmark, items: Sequence[Item]) -> Asked:
     rows: dict[bytes, int] = {}
     for item in there:
         rows.setdefault(item.picture or b"", len(rows))
-    questions = METRICS[benchmark.metric](benchmark, there, rows) if there else None
+    free = tuple(Free(benchmark.said(o), o) for o in there if isinstance(o, Open))
+    asks = METRICS.get(benchmark.metric)
+    questions = asks(benchmark, there, rows) if asks and there else None
     choices = tuple(
         Chat(benchmark.said(c), benchmark.shows(c), c) for c in there if isinstance(c, Choice)
     )
-    return Asked(tuple(rows), questions, missing, choices, benchmark.reply_tokens)
+    return Asked(tuple(rows), questions, missing, choices, free, benchmark.reply_tokens)
 
 
-def _details(items: Sequence[Item], prompts: Sequence[str]) -> Details:
+def details_of(items: Sequence[Item], prompts: Sequence[str], **more: Any) -> Details:
+    """What is recorded of questions about these items."""
     return Details.of(
         len(items),
         images=[hashlib.sha256(item.picture or b"").hexdigest() for item in items],
@@ -103,6 +118,7 @@ def _details(items: Sequence[Item], prompts: Sequence[str]) -> Details:
         countries=[item.country for item in items],
         languages=[item.language for item in items],
         categories=[item.category for item in items],
+        **more,
     )
 
 
@@ -134,7 +150,7 @@ def _choice(benchmark: Benchmark, items: Sequence[Item], rows: Mapping[bytes, in
         options=options,
         right=options == gold[:, None],
         option_ids=tuple(option for _, option in number),
-        details=_details(
+        details=details_of(
             choices, [digest_json([texts[row] for row in row_of]) for row_of in options]
         ),
     )
@@ -199,7 +215,7 @@ def _text_to_image(
         options=np.broadcast_to(everything, right.shape),
         right=right,
         option_ids=tuple(ids[row] for row in everything.tolist()),
-        details=_details(
+        details=details_of(
             [captions.items[number] for number, _ in pairs],
             [digest_json(captions.texts[text]) for _, text in pairs],
         ),
@@ -223,7 +239,7 @@ def _image_to_text(
         right=right,
         option_ids=captions.ids,
         # Everything is a candidate: one prompt for all.
-        details=_details(captions.items, [digest_json(list(captions.texts))] * len(right)),
+        details=details_of(captions.items, [digest_json(list(captions.texts))] * len(right)),
     )
 
 

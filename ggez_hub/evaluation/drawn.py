@@ -82,7 +82,7 @@ class Judged:
                 for given in found["answers"]
             )
             pictures = tuple(map(str, found["pictures"]))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise NotJudged("there are no answers of a judge") from error
         numbers = {*right}
         if not (

@@ -18,6 +18,10 @@ from ggez_hub.evaluation.subjects import Subject, UnderTest
 BETAS: tuple[float, ...] = tuple(step / 10 for step in range(13))
 
 
+# The method of models that write.
+WRITES = "generation"
+
+
 class Progress(Protocol):
     """Told after each step."""
 
@@ -101,6 +105,12 @@ def check_tasks(models: Sequence[UnderTest], tasks: Sequence[Prepared]) -> None:
     digests(models)
     if len({task.id for task in tasks}) != len(tasks):
         raise UsageProblem("two tasks have the same id")
+    free = [task.id for task in tasks if task.is_free]
+    if free and not all(WRITES in model.methods for model in models):
+        raise UsageProblem(
+            f"free answers are asked of models that write alone: {', '.join(free)}",
+            "Choose other suites, or a vision-language model.",
+        )
     searching = [task.id for task in tasks if not task.is_choice]
     if searching and not all(model.searches for model in models):
         raise UsageProblem(

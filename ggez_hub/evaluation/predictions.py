@@ -130,8 +130,9 @@ def row_problems(outcomes: Outcomes) -> list[str]:
         found.append(f"credit and correct of {outcomes.items[row]!r} disagree")  # noqa: PERF401
     for row in np.flatnonzero(outcomes.correct != (outcomes.rank == 1)):
         found.append(f"rank and correct of {outcomes.items[row]!r} disagree")  # noqa: PERF401
-    # What nobody can guess has credit.
-    guessable = (outcomes.chance > 0) | (outcomes.credit is not None)
+    # What nobody can guess has credit, or is a task of free answers.
+    free = outcomes.credit is not None or not outcomes.chance.any()
+    guessable = (outcomes.chance > 0) | free
     bad = (outcomes.rank < 1) | ~(guessable & (outcomes.chance >= 0) & (outcomes.chance <= 1))
     bad |= ~((outcomes.values >= 0) & (outcomes.values <= 1))
     found += [

@@ -42,6 +42,11 @@ class Prepared:
         """Whether all its questions have options that a generating model may be asked for."""
         return all(asked.choices or asked.questions is None for asked in self.asked.values())
 
+    @property
+    def is_free(self) -> bool:
+        """Whether its answers are free, as only a model that writes gives them."""
+        return any(asked.free for asked in self.asked.values())
+
 
 def prepare_benchmark(
     benchmark: Benchmark,

@@ -11,11 +11,16 @@ import transformers
 from PIL import Image
 
 from ggez_hub.errors import UsageProblem
-from ggez_hub.evaluation.subjects.generating import Posed
+from ggez_hub.evaluation.answered import InMemory
+from ggez_hub.evaluation.benchmark import find_benchmarks
+from ggez_hub.evaluation.benchmark_items import Folders, read_contents
+from ggez_hub.evaluation.benchmark_questions import ask_benchmark
+from ggez_hub.evaluation.subjects.generating import Generating, Posed
 from ggez_hub.evaluation.subjects.seeing import SeeingModel
 from ggez_hub.families import detect_family
 from ggez_hub.families.loading import NotLoaded
 from ggez_hub.families.prompts import prompt_inputs
+from tests.evaluation import benchmarks as made
 from tests.evaluation.benchmarks import png
 from tests.evaluation.seers import SEERS, write_reader, write_seer
 
@@ -107,6 +112,22 @@ def test_replies_are_those_of_transformers_one_by_one(seer):
         expected.append(processor.tokenizer.decode(tokens[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True))  # fmt: skip
     assert len(set(expected)) > 2
     assert model.replies(asked) == expected
+
+
+def test_free_questions_are_asked_as_they_are(seer, tmp_path):
+    data = made.write_worldcuisines(tmp_path, 8)
+    task = find_benchmarks("worldcuisines-open")[2].model_copy(update={"reply_tokens": 6})
+    items = read_contents(task, Folders(data / "vqa", data / "food-kb")).items
+    model = opened(seer)
+    asked = ask_benchmark(task, items)
+    found = Generating(model, InMemory()).answer(asked, "")
+    assert (len(found), len(found.missing)) == (7, 1)
+    prompts = [
+        model.prompt(f"What is dish {n} called?\nAnswer with the name alone.") for n in range(7)
+    ]
+    posed = [Posed(png(n), prompt, new_tokens=6) for n, prompt in enumerate(prompts)]
+    assert list(found.details.raw) == model.replies(posed)
+    assert found.chance.tolist() == [0] * 7
 
 
 def test_a_first_token_of_the_template_is_not_doubled(seer):

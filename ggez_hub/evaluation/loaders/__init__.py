@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ggez_hub.evaluation.loaders import (
+    answers,
     captions,
     choices,
     cvqa,
@@ -22,6 +23,7 @@ from ggez_hub.evaluation.loaders.base import (
     Choice,
     Item,
     Loader,
+    Open,
     Options,
     Prompted,
     Source,
@@ -31,11 +33,23 @@ LOADERS: Mapping[str, Loader] = {
     "sea-vqa": sea_vqa.LOADER,
     "cvqa": cvqa.LOADER,
     "worldcuisines": worldcuisines.LOADER,
+    "worldcuisines-open": worldcuisines.LOADER_OPEN,
     "worldcuisines-1.1": worldcuisines.LOADER_1_1,
     "choices": choices.LOADER,
+    "answers": answers.LOADER,
     "captions": captions.LOADER,
     "dpg-bench": dpg_bench.LOADER,
     "prompts": prompted.LOADER,
 }
 
-__all__ = ["LOADERS", "Captioned", "Choice", "Item", "Loader", "Options", "Prompted", "Source"]
+__all__ = [
+    "LOADERS",
+    "Captioned",
+    "Choice",
+    "Item",
+    "Loader",
+    "Open",
+    "Options",
+    "Prompted",
+    "Source",
+]

@@ -47,6 +47,14 @@ class Choice(Item):
 
 
 @dataclass(frozen=True)
+class Open(Item):
+    """A question with a free answer; any of the references is right."""
+
+    question: str
+    references: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Captioned(Item):
     """A picture with its captions in one language."""
 
@@ -133,6 +141,6 @@ Read: TypeAlias = Callable[[Source, Any], Iterable[Item]]
 class Loader(NamedTuple):
     """How a data set is read: what comes out, what it may be told, and the reading itself."""
 
-    yields: Literal["choices", "captions", "prompts"]
+    yields: Literal["choices", "answers", "captions", "prompts"]
     options: type[Options]
     read: Read

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import Field
 
 from ggez_hub.evaluation.items import BadItems
-from ggez_hub.evaluation.loaders.base import Choice, Loader, Options, Source, embedded
+from ggez_hub.evaluation.loaders.base import Choice, Loader, Open, Options, Source, embedded
 from ggez_hub.evaluation.loaders.rows import Rows
 
 OPTIONS = 5
@@ -33,6 +33,11 @@ COLUMNS = {
     "multi_choice_prompt": "text",
     "image_url": "text",
     "multi_choice_answer": "whole",
+}
+COLUMNS_OPEN = {
+    **{name: kind for name, kind in COLUMNS.items() if not name.startswith("multi_choice")},
+    "open_ended_prompt": "text",
+    "answer": "text",
 }
 COLUMNS_1_1 = {
     "question": "text",
@@ -56,13 +61,7 @@ def _read(source: Source, options: VqaOptions) -> Iterator[Choice]:
     pictures = _food_kb(source)
     for part in source.parts:
         for rows in source.rows(part, COLUMNS):
-            for number, row in enumerate(rows.values):
-                if not str(row["prompt_type"]).isdecimal():
-                    raise rows.off(
-                        number, "prompt_type", f"is {row['prompt_type']!r}, not a number"
-                    )
-                if int(row["prompt_type"]) not in options.prompt_types:
-                    continue
+            for number, row in _of_types(rows, options):
                 gold = row["multi_choice_answer"]
                 if not 1 <= gold <= OPTIONS:
                     raise rows.off(
@@ -84,6 +83,34 @@ def _read(source: Source, options: VqaOptions) -> Iterator[Choice]:
                     options=choices,
                     gold=gold - 1,
                 )
+
+
+def _read_open(source: Source, options: VqaOptions) -> Iterator[Open]:
+    """The same questions without options; `answer` is the one reference."""
+    pictures = _food_kb(source)
+    for part in source.parts:
+        for rows in source.rows(part, COLUMNS_OPEN):
+            for _, row in _of_types(rows, options):
+                url = row["image_url"]
+                yield Open(
+                    id=f"{row['qa_id']}/{row['lang']}",
+                    image=row["food_id"],
+                    picture=pictures.get(url) or source.picture(url),
+                    country=None,
+                    language=_language(row["lang"]),
+                    category=f"prompt type {row['prompt_type']}",
+                    question=row["open_ended_prompt"],
+                    references=(row["answer"],),
+                )
+
+
+def _of_types(rows: Rows, options: VqaOptions) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """The rows with the prompt types that are asked for, with their numbers."""
+    for number, row in enumerate(rows.values):
+        if not str(row["prompt_type"]).isdecimal():
+            raise rows.off(number, "prompt_type", f"is {row['prompt_type']!r}, not a number")
+        if int(row["prompt_type"]) in options.prompt_types:
+            yield number, row
 
 
 def _read_1_1(source: Source, options: Options) -> Iterator[Choice]:
@@ -156,4 +183,5 @@ def _pictures_of(row: Mapping[str, Any], source: Source) -> Iterator[tuple[str, 
 
 
 LOADER = Loader("choices", VqaOptions, _read)
+LOADER_OPEN = Loader("answers", VqaOptions, _read_open)
 LOADER_1_1 = Loader("choices", Options, _read_1_1)

@@ -5,6 +5,7 @@
     generating   models that write                  seeing       those of transformers
     served       models behind an endpoint
     drawing      models that draw                   pipelines    those of diffusers
+    free         answers without options
     judging      who decides what is to be seen
     reading      the option that a reply names      loading      with or without an adapter
     live         weights in memory at any beta      moving       a grid of them

@@ -16,6 +16,7 @@ import numpy as np
 from ggez_hub.evaluation.answered import Answered, once
 from ggez_hub.evaluation.benchmark_questions import Asked
 from ggez_hub.evaluation.outcomes import Outcomes
+from ggez_hub.evaluation.subjects.free import answered_freely
 from ggez_hub.evaluation.subjects.reading import read_choice
 from ggez_hub.weights import digest_json
 
@@ -75,6 +76,8 @@ class Generating:
             self._known = known
 
     def answer(self, asked: Asked, method: str) -> Outcomes:
+        if asked.free:
+            return self._freely(asked)
         if asked.questions is None:
             return asked.nothing
         return replace(self._methods[method](asked), missing=asked.missing)
@@ -103,6 +106,14 @@ class Generating:
             for reply, c in zip(replies, asked.choices, strict=True)
         ]
         return _recorded(asked.questions.chosen(picks), posed, raw=tuple(replies))
+
+    def _freely(self, asked: Asked) -> Outcomes:
+        posed = [
+            Posed(f.item.picture or b"", self._writer.prompt(f.said), new_tokens=asked.reply_tokens)
+            for f in asked.free
+        ]
+        replies = self._answers(posed, self._writer.replies)
+        return answered_freely(asked, replies, [digest_json(p.prompt) for p in posed])
 
     def _answers(
         self, posed: Sequence[Posed], ask: Callable[[list[Posed]], Iterable[Any]]

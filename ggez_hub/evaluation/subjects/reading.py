@@ -57,11 +57,7 @@ LEAST_SPACELESS = 4
 
 def read_choice(reply: str, options: Sequence[str]) -> int | None:
     """The number of the option that a reply names, from 0; None if it cannot be read."""
-    text = THOUGHT.sub("", unicodedata.normalize("NFKC", reply)).translate(ALIKE)
-    if UNFINISHED.search(text):
-        # It was cut off before it answered.
-        return None
-    text = text.strip(DECORATION)
+    text = (after_thought(reply) or "").translate(ALIKE).strip(DECORATION)
     if not text:
         return None
     for read in READERS:
@@ -69,6 +65,12 @@ def read_choice(reply: str, options: Sequence[str]) -> int | None:
         if found:
             return found.pop() if len(found) == 1 else None
     return None
+
+
+def after_thought(reply: str) -> str | None:
+    """What follows a model's thoughts (NFKC); None if it was cut off before it answered."""
+    text = THOUGHT.sub("", unicodedata.normalize("NFKC", reply))
+    return None if UNFINISHED.search(text) else text
 
 
 def _letters(found: Iterable[str], options: Sequence[str]) -> set[int]:
@@ -114,8 +116,8 @@ def _stated(text: str, options: Sequence[str]) -> set[int]:
 
 
 def _text(text: str, options: Sequence[str]) -> set[int]:
-    wanted = [_plain(option) for option in options]
-    said = _plain(text)
+    wanted = [plain(option) for option in options]
+    said = plain(text)
     if equal := {number for number, option in enumerate(wanted) if option == said}:
         # Options with the same text are one answer.
         return {min(equal)}
@@ -147,7 +149,7 @@ def _places(option: str, text: str) -> list[tuple[int, int]]:
     return [match.span() for match in re.finditer(pattern, text)]
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """The text for comparison: one case, one space, nothing around it."""
     folded = unicodedata.normalize("NFKC", text).translate(ALIKE).casefold()
     return " ".join(folded.split()).strip(DECORATION + CLOSING + OPENING)

@@ -25,6 +25,7 @@ from ggez_hub.evaluation.benchmark_questions import Asked, Chat
 from ggez_hub.evaluation.outcomes import Outcomes
 from ggez_hub.evaluation.questions import unread
 from ggez_hub.evaluation.subjects.base import UnderTest
+from ggez_hub.evaluation.subjects.free import answered_freely
 from ggez_hub.evaluation.subjects.generating import Posed
 from ggez_hub.evaluation.subjects.reading import read_choice
 from ggez_hub.weights import digest_json
@@ -90,11 +91,12 @@ class Served:
     known: Answered
 
     def answer(self, asked: Asked, method: str) -> Outcomes:
-        if asked.questions is None:
+        if asked.questions is None and not asked.free:
             return asked.nothing
+        free = [(f.item.picture, f.said) for f in asked.free]
+        said = free or [(c.item.picture, c.shown) for c in asked.choices]
         posed = [
-            Posed(c.item.picture or b"", c.shown, new_tokens=asked.reply_tokens)
-            for c in asked.choices
+            Posed(picture or b"", text, new_tokens=asked.reply_tokens) for picture, text in said
         ]
         keys = [p.digest for p in posed]
         found = once(
@@ -104,6 +106,9 @@ class Served:
             chunk=ROUNDS * self.endpoint.parallel,
         )
         answers = [found[key] for key in keys]
+        if asked.free:
+            prompts = [digest_json(p.prompt) for p in posed]
+            return answered_freely(asked, [answer["text"] for answer in answers], prompts)
         outcomes = METHODS[method](asked, answers)
         assert outcomes.details is not None  # noqa: S101 - benchmarks record them
         details = replace(
