@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from ggez_hub.families import get_family
 from ggez_hub.merging import Adapter, BadAdapter, WrongBase, merge, write_adapter
+from ggez_hub.merging.forms import ADAPTER_FORMS
 
 from ..models import open_clip_model
 from .conftest import DTYPES
@@ -194,12 +195,16 @@ def test_broken_adapters(how, base, tmp_path):
     assert not list(tmp_path.glob("*out*"))
 
 
-@pytest.mark.parametrize("form", ["peft", "kohya"])
-def test_no_form_with_beta_folded_in(form, base, tmp_path):
-    adapter = write_peft(tmp_path / "adapter", METHODS["oft"])
-    with pytest.raises(BadAdapter) as problem:
-        write_adapter(base, [Adapter(adapter, 0.5)], tmp_path / "out", EMBEDDING, form)
+@pytest.mark.parametrize("method", ["oft", "kasa"])
+def test_no_form_with_beta_folded_in(method, base, tmp_path):
+    adapter = write_peft(tmp_path / "adapter", METHODS[method])
+    with pytest.raises(BadAdapter, match="no form with beta") as problem:
+        write_adapter(base, [Adapter(adapter, 0.5)], tmp_path / "out", EMBEDDING, "peft")
     assert "merged form" in problem.value.hint
+    # The configuration alone says so: nothing is fetched for it.
+    (adapter / "adapter_model.safetensors").unlink()
+    with pytest.raises(BadAdapter, match="no form with beta"):
+        ADAPTER_FORMS["peft"].need(adapter)
 
 
 def test_only_one_module_is_in_memory(base, tmp_path, monkeypatch):

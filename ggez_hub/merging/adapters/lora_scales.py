@@ -19,7 +19,7 @@ from ggez_hub.merging.adapters.peft_config import (
     LYCORIS,
     check_options,
     lycoris_rank_and_scale,
-    require_plain_start,
+    moved_by,
     scale_of,
 )
 from ggez_hub.merging.deltas import BadAdapter
@@ -118,5 +118,10 @@ def _configs(lora: LoraFile) -> dict[str, dict[str, Any]]:
         if kind not in KINDS:
             raise BadAdapter(f"{lora.file.path}: {METADATA_KEY} describes {kind!r}")
         check_options(config, lora.file.path, KINDS[kind])
-        require_plain_start(config, lora.file.path)
+        if moved_by(config) is not None:
+            raise BadAdapter(
+                f"{lora.file.path}: {METADATA_KEY} says that its training moved a part of the base "
+                f"into it: init_lora_weights = {config['init_lora_weights']!r}",
+                "Convert it with PEFT to a plain LoRA.",
+            )
     return configs

@@ -20,9 +20,8 @@ from ggez_hub.merging.adapters.peft_config import (
     CONFIG,
     KINDS,
     by_layers,
-    check_options,
     read_any_config,
-    require_plain_start,
+    read_scaling_config,
     scale_of,
 )
 from ggez_hub.merging.adapters.peft_methods import open_by_layers
@@ -34,7 +33,6 @@ from ggez_hub.weights import WeightFile, read_header
 __all__ = [
     "CONFIG",
     "WEIGHTS",
-    "check_options",
     "holds_peft",
     "open_keys",
     "open_peft",
@@ -90,11 +88,7 @@ def open_keys(
     Of those whose matrices are all that they add. Raises BadAdapter, or BadWeights for a broken
     file.
     """
-    file = _weights(folder)
-    config = read_any_config(folder, kinds)
-    if by_layers(config):
-        check_options(config, folder / CONFIG, KINDS[config["peft_type"]])
-    require_plain_start(config, folder / CONFIG)
+    file, config = _weights(folder), read_scaling_config(folder, kinds)
     return file, config, sort_keys(file, config)
 
 

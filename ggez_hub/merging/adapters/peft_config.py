@@ -113,6 +113,32 @@ def read_any_config(folder: Path, kinds: Collection[str] = (*KINDS, *METHODS)) -
     return config
 
 
+def read_scaling_config(folder: Path, kinds: Collection[str] = tuple(KINDS)) -> dict[str, Any]:
+    """The configuration of an adapter of one of `kinds` that scales with one number.
+
+    Raises BadAdapter for others, too: they have a merged form only.
+    """
+    path, config = folder / CONFIG, read_any_config(folder, kinds)
+    for option in VARIANTS:
+        if not is_off(config.get(option)):
+            raise _merged_only(path, f"a {config['peft_type']} with {option}")
+    if moved_by(config) is not None:
+        raise BadAdapter(
+            f"{path}: init_lora_weights = {config['init_lora_weights']!r} moves a part of the base "
+            "into the adapter",
+            "Take the merged form, or convert it with PEFT: save_pretrained(..., "
+            "path_initial_model_for_weight_conversion=...).",
+        )
+    return config
+
+
+def _merged_only(path: Path, what: str) -> BadAdapter:
+    return BadAdapter(
+        f"{path}: {what} has no form with beta folded in",
+        "Take the merged form: leave out --as.",
+    )
+
+
 def _refused(path: Path, kind: object, kinds: Collection[str]) -> BadAdapter:
     if isinstance(kind, str) and kind in UNMERGED:
         return BadAdapter(
@@ -120,10 +146,7 @@ def _refused(path: Path, kind: object, kinds: Collection[str]) -> BadAdapter:
             "Use the adapter as it is with PEFT.",
         )
     if isinstance(kind, str) and kind in METHODS:
-        return BadAdapter(
-            f"{path}: an adapter of the method {kind} has no form with beta folded in",
-            "Take the merged form: leave out --as.",
-        )
+        return _merged_only(path, f"an adapter of the method {kind}")
     return BadAdapter(
         f"{path} describes no adapter that is merged here: peft_type = {kind!r}",
         f"Merged here: {', '.join(kinds)}. Merge others with PEFT itself, if it can, and give "
@@ -166,17 +189,6 @@ def moved_by(config: Mapping[str, Any]) -> str | None:
     if start == PISSA:
         return PISSA
     return OLORA if isinstance(start, str) and start.lower() == OLORA else None
-
-
-def require_plain_start(config: Mapping[str, Any], path: Path) -> None:
-    """Raise BadAdapter unless the matrices are all that an adapter adds to the base."""
-    if moved_by(config) is not None:
-        raise BadAdapter(
-            f"{path}: init_lora_weights = {config['init_lora_weights']!r} moves a part of the base "
-            "into the adapter",
-            "Take the merged form, or convert it with PEFT: save_pretrained(..., "
-            "path_initial_model_for_weight_conversion=...).",
-        )
 
 
 def is_off(value: object) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ggez_hub.merging.adapters.peft import CONFIG, WEIGHTS, open_keys
-from ggez_hub.merging.adapters.peft_config import is_off, read_any_config
+from ggez_hub.merging.adapters.peft_config import is_off, read_scaling_config
 from ggez_hub.merging.adapters.peft_modules import TOKENS
 from ggez_hub.merging.deltas import BadAdapter
 from ggez_hub.merging.forms.base import FormBase
@@ -34,7 +34,7 @@ def saves_whole(folder: Path) -> bool:
     By its config, and by its weights if they are there already. Raises BadAdapter, BadWeights.
     """
     if not (folder / WEIGHTS).is_file():
-        config = read_any_config(folder)
+        config = read_scaling_config(folder)
         return any(not is_off(config.get(option)) for option in SAVES_WHOLE)
     _, _, keys = open_keys(folder)
     return bool(keys.saved) or any(TOKENS in parts for parts in keys.parts.values())
