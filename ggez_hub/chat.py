@@ -6,7 +6,7 @@ import base64
 import io
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -72,10 +72,10 @@ class ChatEndpoint:
 
     def complete(
         self, chats: Sequence[Chat], *, new_tokens: int | None = None, top: int = 0
-    ) -> list[Completion]:
+    ) -> Iterator[Completion]:
         """The answer to each chat, and if `top` is above 0 its likeliest first tokens.
 
-        Raises EndpointFailed.
+        One after the other, while the next are asked already. Raises EndpointFailed.
         """
         import httpx2
 
@@ -91,7 +91,7 @@ class ChatEndpoint:
             ThreadPoolExecutor(self.parallel) as pool,
         ):
             bodies = [{**body, "messages": chat} for chat in chats]
-            return list(pool.map(lambda own: self._answer(client, own), bodies))
+            yield from pool.map(lambda own: self._answer(client, own), bodies)
 
     def _answer(self, client: Any, body: dict[str, Any]) -> Completion:
         said = self._post(client, body)

@@ -122,8 +122,13 @@ def once(
     new = [key for key in asked if key not in found]
     for start in range(0, len(new), chunk):
         part = new[start : start + chunk]
-        answers = dict(zip(part, compute([asked[key] for key in part]), strict=True))
-        known.keep(answers)
+        answers: dict[str, Any] = {}
+        try:
+            for key, answer in zip(part, compute([asked[key] for key in part]), strict=True):
+                answers[key] = answer  # noqa: PERF403 - all at once would lose them
+        finally:
+            # What came before a failure is not asked again.
+            known.keep(answers)
         found |= answers
     return found
 

@@ -58,6 +58,20 @@ def test_a_question_is_computed_once_and_all_of_a_chunk_is_kept(tmp_path):
     assert [numbers[0] for numbers in computed] == [0, CHUNK, 2 * CHUNK, 2 * CHUNK, 3 * CHUNK, 4 * CHUNK]  # fmt: skip
 
 
+def test_what_came_before_a_failure_is_kept():
+    known = InMemory()
+
+    def failing(numbers):
+        for number in numbers:
+            if number == 5:
+                raise OSError("the line broke")
+            yield number**2
+
+    with pytest.raises(OSError, match="the line broke"):
+        once(questions(10), known, failing)
+    assert known.find(questions(10)) == {f"key {n}": n**2 for n in range(5)}
+
+
 PROCESS = """
 import json, sys
 from pathlib import Path

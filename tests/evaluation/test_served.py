@@ -158,8 +158,8 @@ def test_a_run_that_broke_off_goes_on_where_it_was(data, tmp_path, monkeypatch):
     with serving(model, whole=True) as (url, seen):
         # On another port, perhaps: it is the model's name that tells it.
         assert run(url, data, tmp_path / "out", "--parallel", "1").exit_code == 0
-    # Two chunks of eight were kept; one question asks whether the server is there.
-    assert len(seen) == 1 + 2 * 24 - 16
+    # Nineteen answers were kept; one question asks whether the server is there.
+    assert len(seen) == 1 + 2 * 24 - 19
     verify(tmp_path / "out")
     # Another run asks again: the weights behind a name may have changed.
     with serving(model, whole=True) as (url, seen):
