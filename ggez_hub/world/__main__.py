@@ -7,10 +7,10 @@ from pathlib import Path
 import click
 
 from ggez_hub.errors import GgezError
-from ggez_hub.world import embedding
+from ggez_hub.world import diffusion, embedding
 
 ASSETS = Path(__file__).parent / "assets"
-FAMILIES = {"embedding": embedding}
+FAMILIES = {"embedding": embedding, "diffusion": diffusion}
 
 _family = click.option(
     "--family", type=click.Choice(list(FAMILIES)), required=True, help="The family to build."
@@ -42,23 +42,25 @@ def build(family: str, output: Path, seed: int) -> None:
 
 
 @main.command()
-@_family
+@click.option("--family", type=click.Choice(["embedding"]), required=True)
 @_out
 @click.option(
     "--seed", "chosen", type=int, multiple=True, default=(0, 1, 2), help="May be repeated."
 )
 def seeds(family: str, output: Path, chosen: tuple[int, ...]) -> None:
     """Train base and `th` with several seeds (0, 1, 2) and write their scores over beta."""
-    FAMILIES[family].measure_seeds(output, chosen)
+    embedding.measure_seeds(output, chosen)
 
 
 @main.command()
+@_family
 @_out
-def cards(output: Path) -> None:
-    """Measure the adapters over the grid and write all cards with their evidence."""
-    from ggez_hub.world.cards import write_cards
+def cards(family: str, output: Path) -> None:
+    """Measure the family's adapters over the grid and write its cards with their evidence."""
+    from ggez_hub.world import cards as embedding_cards
+    from ggez_hub.world.diffusion import cards as diffusion_cards
 
-    write_cards(output)
+    {"embedding": embedding_cards, "diffusion": diffusion_cards}[family].write_cards(output)
 
 
 @main.command()

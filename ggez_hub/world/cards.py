@@ -35,7 +35,7 @@ LICENSE = "cc-by-sa-4.0"
 def write_cards(assets: Path) -> None:
     """Measure every adapter over the grid and write all cards and their evidence below `assets`."""
     # Before anything is measured: the checkout may move on while the scores are computed.
-    evaluator = _code_commit()
+    evaluator = code_commit()
     place = Place(assets)
     tasks = load_tasks(recipes() / "demo")
     (place.base / "README.md").write_text(_base_card(place), encoding="utf-8")
@@ -201,7 +201,7 @@ def _flat(recipe: dict[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def _code_commit() -> str:
+def code_commit() -> str:
     """The commit of the code that measures; `unknown` where it is not that of any commit."""
 
     def git(*arguments: str) -> str | None:

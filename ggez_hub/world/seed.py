@@ -20,40 +20,50 @@ ASSETS = Path(__file__).parent / "assets"
 BASE_REPO = "ggez-world/clip-emoji"
 DATA_REPO = "ggez-world/emoji-names"
 
+# Folders of the assets and their repositories: the bases by family, and the data sets.
+BASES = {"embedding": BASE_REPO, "diffusion": "ggez-world/diffusion-emoji"}
+DATA = {"emoji-names": DATA_REPO, "emoji-prompts": "ggez-world/emoji-prompts"}
+
 AUTHOR = "ggez-world"
 EMAIL = "world@ggez-hub.invalid"
 DATE = 1_790_000_000  # seconds since 1970, UTC: in September 2026
 
 
-def adapter_repo(name: str) -> str:
-    """The repository of an adapter of the embedding family."""
-    return f"{BASE_REPO}-{name}"
+def adapter_repo(name: str, family: str = "embedding") -> str:
+    """The repository of an adapter: its region's name behind the base's."""
+    return f"{BASES[family]}-{name}"
 
 
 def seed(store: HubStore, assets: Path = ASSETS) -> None:
     """Put the world into a hub's store; what is there already is left as it is.
 
-    The index comes last: a seeding that was interrupted is taken up again.
+    Families and data sets that the assets lack are left out. The index comes last: a seeding that
+    was interrupted is taken up again.
     """
     store.create_repo("dataset", INDEX_REPO, exist_ok=True)
     if store.head("dataset", INDEX_REPO) is not None:
         return
-    commit_base(store, assets)
-    family = assets / "embedding"
-    if (assets / "emoji-names").is_dir():
-        _commit(store, "dataset", DATA_REPO, _files(assets / "emoji-names"))
+    for name, repo in DATA.items():
+        if (assets / name).is_dir():
+            _commit(store, "dataset", repo, _files(assets / name))
     index: dict[str, bytes | Path] = {}
-    for folder in sorted(p for p in family.iterdir() if p.is_dir() and p.name != "base"):
-        repo = adapter_repo(folder.name)
-        revision = _commit(store, "model", repo, _files(folder))
-        document = read_card(folder / CARD_NAME)
-        index[card_path(document, repo)] = accepted(document, repo, revision).encode()
+    for family in BASES:
+        if not (assets / family / "base").is_dir():
+            continue
+        commit_base(store, assets, family)
+        for folder in sorted((assets / family).iterdir()):
+            if not folder.is_dir() or folder.name == "base":
+                continue
+            repo = adapter_repo(folder.name, family)
+            revision = _commit(store, "model", repo, _files(folder))
+            document = read_card(folder / CARD_NAME)
+            index[card_path(document, repo)] = accepted(document, repo, revision).encode()
     _commit(store, "dataset", INDEX_REPO, index)
 
 
-def commit_base(store: HubStore, assets: Path) -> str:
-    """Put the base into a store; returns its commit, which is the same in every store."""
-    return _commit(store, "model", BASE_REPO, _files(assets / "embedding" / "base"))
+def commit_base(store: HubStore, assets: Path, family: str = "embedding") -> str:
+    """Put a family's base into a store; returns its commit, which is the same in every store."""
+    return _commit(store, "model", BASES[family], _files(assets / family / "base"))
 
 
 def _files(folder: Path) -> dict[str, bytes | Path]:
