@@ -83,9 +83,10 @@ def drawn_choices(folder):
     """A task on one word each, whose pictures are to be told apart by a judge."""
     data = folder / "me" / "words"
     data.mkdir(parents=True)
-    words = ["market", "boat", "temple", "picture", "dish", "rice"]
+    # Words that the judges' tokenizers can tell apart.
+    words = ["picture", "answer", "dish", "shown", "what is", "0123"]
     rows = [
-        {"n": n, "p": f"a {words[n % 6]}", "q": "What is shown?", "o": [words[(n + k) % 6] for k in range(4)],
+        {"n": n, "p": f"a {words[n % 6]}", "q": "what", "o": [words[(n + k) % 6] for k in range(4)],
          "a": 0, "where": "Thailand" if n % 2 else "France"}
         for n in range(12)
     ]  # fmt: skip
@@ -152,6 +153,7 @@ def test_a_judge_chooses_what_was_drawn(sd15, words, judges, tmp_path, judge, me
         right = [given["1"] == record["right"]["1"] for given in record["answers"]]
         assert row["credit"] == np.mean(right)
         assert row["chance"] == 0.25
+    assert 0 < sum(row["credit"] for row in rows) < len(rows)
     scores = results(out)["scores"]["0"]
     mine = [row["credit"] for row in rows if row["task"] == "words" and row["split"] == "test"]
     assert scores["words/test"]["score"] == pytest.approx(100 * np.mean(mine))

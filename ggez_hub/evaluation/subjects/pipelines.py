@@ -38,11 +38,13 @@ class Pipeline:
         require("diffusers", "transformers", "PIL")
         import diffusers
         import torch
+        import transformers
 
-        # It would tell of each prompt that is cut, and draw bars into a file.
-        diffusers.utils.logging.set_verbosity_error()
-        if not sys.stderr.isatty():
-            diffusers.utils.logging.disable_progress_bar()
+        # They would tell of each prompt that is cut, and draw bars into a file.
+        for library in (diffusers, transformers):
+            library.utils.logging.set_verbosity_error()
+            if not sys.stderr.isatty():
+                library.utils.logging.disable_progress_bar()
         layout = family.layout(folder)
         gpu = torch.cuda.is_available()
         dtype = getattr(torch, denoiser_dtype(folder, layout) if gpu else "float32")
