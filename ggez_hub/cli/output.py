@@ -80,13 +80,19 @@ class Output:
             MofNCompleteColumn,
             Progress,
             TextColumn,
+            TimeRemainingColumn,
         )
 
+        columns = (
+            [DownloadColumn()]
+            if unit == "bytes"
+            else [MofNCompleteColumn(), TimeRemainingColumn(elapsed_when_finished=True)]
+        )
         console = Console(stderr=True)
         return Progress(
             TextColumn("{task.description}"),
             BarColumn(),
-            DownloadColumn() if unit == "bytes" else MofNCompleteColumn(),
+            *columns,
             console=console,
             transient=True,
             disable=self.quiet or not console.is_terminal,

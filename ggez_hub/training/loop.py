@@ -54,12 +54,16 @@ class Settings:
 
 @dataclass(frozen=True)
 class Report:
-    """After a step: how many are done, and the loss of this one (the mean over its items)."""
+    """After a step: how many are done, and the loss of this one (the mean over its items).
+
+    `validation` is the mean loss of the held-out rows, if they were asked after this step.
+    """
 
     step: int
     steps: int
     loss: float
     rate: float
+    validation: float | None = None
 
 
 def accelerator_of(recipe: TrainRecipe) -> Accelerator:
@@ -69,10 +73,7 @@ def accelerator_of(recipe: TrainRecipe) -> Accelerator:
 
     # It is one for the process, and would have the precision of an earlier run.
     AcceleratorState._reset_state()
-    found = Accelerator(
-        mixed_precision="bf16" if recipe.precision == "bf16" else "no",
-        step_scheduler_with_optimizer=False,
-    )
+    found = Accelerator(mixed_precision="bf16" if recipe.precision == "bf16" else "no")
     if found.distributed_type not in (
         DistributedType.NO, DistributedType.MULTI_GPU, DistributedType.MULTI_CPU,
     ):  # fmt: skip
@@ -141,10 +142,12 @@ def fit(
         learner.stepped()
         progress.step = step + 1
         progress.since = [progress.since[0] + loss, progress.since[1] + 1]
-        did(Report(step + 1, steps, loss, rate))
         last = step + 1 == steps
         if held_out is not None and (last or (step + 1) % recipe.validate_every == 0):
             _validate(learner, alone, held_out, settings, accelerator, progress, place)
+        asked = progress.validations and progress.validations[-1][0] == step + 1
+        validation = progress.validations[-1][1] if asked else None
+        did(Report(step + 1, steps, loss, rate, validation))
         stop = _stopped(recipe, progress)
         if last or stop or (step + 1) % recipe.checkpoint_every == 0:
             progress.losses.append([step + 1, progress.since[0] / progress.since[1]])

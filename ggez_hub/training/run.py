@@ -23,6 +23,7 @@ from ggez_hub.training.learner import Learner
 from ggez_hub.training.loop import Report, Settings, accelerator_of, fit
 from ggez_hub.training.output import stored_names, write_finetune
 from ggez_hub.training.tables import order_of, tables_of
+from ggez_hub.training.tracking import tracked
 
 if TYPE_CHECKING:
     from accelerate import Accelerator  # type: ignore[import-untyped]
@@ -62,7 +63,9 @@ def train(
         accelerator.wait_for_everyone()
         record = _finished(out, job.digest)
         if record is None:
-            record = _trained(job, out, work / job.digest[:16], accelerator, did)
+            project = job.recipe.trackio if accelerator.is_main_process else None
+            with tracked(project, job.digest, did) as told:
+                record = _trained(job, out, work / job.digest[:16], accelerator, told)
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         shutil.rmtree(work, ignore_errors=True)

@@ -4,7 +4,7 @@ import pytest
 
 from tests.evaluation.seers import write_seer
 from tests.evaluation.towers import SIGLIP, write_towers
-from tests.training.material import write_captions, write_chatter
+from tests.training.material import write_captions, write_chatter, write_open_base
 
 
 @pytest.fixture(scope="session")
@@ -13,6 +13,7 @@ def material(tmp_path_factory):
     folder = tmp_path_factory.mktemp("training")
     write_towers(folder / "base")
     write_towers(folder / "siglip", SIGLIP)
+    write_open_base(folder / "open")
     write_chatter(folder / "chatter")
     write_seer(folder / "seer", "llava")
     write_captions(folder / "captions")

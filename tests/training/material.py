@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import torch
 import transformers
 from PIL import Image
 
 from ggez_hub.registry.local.inputs import Source
 from ggez_hub.training.job import Job, read_training
 from tests.evaluation.seers import write_seer
+from tests.evaluation.towers import tokenizer
+from tests.models import write_open_clip
 
 COLOURS = {
     "red": (220, 30, 30), "green": (30, 200, 40), "blue": (30, 40, 220), "white": (240, 240, 240),
@@ -86,4 +89,17 @@ def write_chatter(folder, name="llava"):
     processor = transformers.AutoProcessor.from_pretrained(folder)
     processor.chat_template = TEMPLATE.replace("MARK", f"'{MARKS[name]}'")
     processor.save_pretrained(folder)
+    return folder
+
+
+def write_open_base(folder):
+    """A tiny open_clip model in float32 with a tokenizer of its own."""
+    folder.mkdir()
+    write_open_clip(folder, torch.float32, buffer=False)
+    (folder / "open_clip_pytorch_model.bin").unlink()
+    tokenizer().save_pretrained(folder)
+    path = folder / "open_clip_config.json"
+    config = json.loads(path.read_text())
+    config["model_cfg"]["text_cfg"]["hf_tokenizer_name"] = "org/base"
+    path.write_text(json.dumps(config))
     return folder

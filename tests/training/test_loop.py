@@ -1,0 +1,113 @@
+"""The loop: order and rate, accumulation, several processes, validation and early stopping."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+from safetensors.torch import load_file
+
+from ggez_hub.training.loop import learning_rate
+from ggez_hub.training.order import Order
+from ggez_hub.training.recipe import Optimiser
+from ggez_hub.training.run import train
+from tests.training.material import job, write_recipe
+
+
+def test_each_epoch_is_another_permutation_in_whole_batches():
+    order = Order(examples=10, batch=3, seed=1)
+    epochs = [[n for step in range(3) for n in order.of(3 * epoch + step)] for epoch in range(4)]
+    assert all(len(set(epoch)) == 9 for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) == 4
+    assert epochs == [
+        [n for s in range(3) for n in Order(10, 3, 1).of(3 * e + s)] for e in range(4)
+    ]
+    assert order.steps(2, None) == 6
+    assert order.steps(0.1, None) == 1
+    assert order.steps(2, 100) == 100
+
+
+def test_no_batch_has_two_captions_of_one_picture_while_others_are_left():
+    keys = [n // 3 for n in range(30)]
+    order = Order(examples=30, batch=6, seed=3, keys=keys)
+    for epoch in range(3):
+        batches = [order.of(5 * epoch + step) for step in range(5)]
+        assert Counter(n for batch in batches for n in batch) == Counter(range(30))
+        assert all(len({keys[n] for n in batch}) == 6 for batch in batches[:3])
+
+
+def test_the_rate_goes_up_and_then_down_to_zero():
+    asked = Optimiser(learning_rate=1.0, warmup=0.2)
+    rates = [learning_rate(asked, step, 10) for step in range(10)]
+    assert rates == pytest.approx([0.5, 1, 1, 7 / 8, 6 / 8, 5 / 8, 4 / 8, 3 / 8, 2 / 8, 1 / 8])
+
+
+@pytest.mark.parametrize(
+    "family", [{}, {"family": "vlm", "base": "chatter"}], ids=["clip", "llava"]
+)
+def test_micro_batches_change_nothing(material, tmp_path, family):
+    weights = []
+    for micro in (8, 3):
+        path = write_recipe(
+            material / f"micro-{micro}.yaml", micro_batch=micro, max_steps=3,
+            optimiser={"learning_rate": 0.01}, **family,
+        )  # fmt: skip
+        out = train(job(path), tmp_path / f"micro-{micro}").out
+        weights.append(load_file(out / "adapter_model.safetensors"))
+    for name, tensor in weights[0].items():
+        # AdamW's first steps are signs: where a gradient is nearly zero, rounding decides.
+        away = (tensor - weights[1][name]).abs()
+        assert (away < 1e-5).float().mean() > 0.99, name
+
+
+def test_it_stops_early_and_keeps_the_best_weights(material, tmp_path):
+    path = write_recipe(
+        material / "early.yaml", max_steps=60, validation={"share": 0.3}, validate_every=1,
+        early_stop={"patience": 2}, optimiser={"learning_rate": 1.0}, batch_size=4,
+    )  # fmt: skip
+    kept = {}
+
+    def did(stage, report):
+        (best,) = tmp_path.glob(".out.training/*/tune/best.safetensors")
+        kept.update({name.removeprefix("weight:model."): t for name, t in load_file(best).items()})
+
+    done = train(job(path), tmp_path / "out", did=did)
+    losses = [loss for _, loss in done.record["validations"]]
+    assert done.record["steps"] == len(losses) < 60
+    assert losses.index(min(losses)) == len(losses) - 3
+    for name, tensor in load_file(done.out / "adapter_model.safetensors").items():
+        assert tensor.equal(kept[name.replace(".weight", ".default.weight")])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "keys", [{}, {"family": "vlm", "base": "chatter"}], ids=["contrastive", "replies"]
+)
+def test_two_processes_take_the_steps_of_one(material, tmp_path, keys):
+    """By `accelerate launch`, on two CPUs with gloo: a batch is shared, and its loss is one."""
+    path = write_recipe(
+        material / f"two-{len(keys)}.yaml", max_steps=3, micro_batch=2,
+        optimiser={"learning_rate": 0.01}, **keys,
+    )  # fmt: skip
+    seen = []
+    one = train(job(path), tmp_path / "one", did=lambda stage, report: seen.append(report.loss))
+    command = [
+        sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2",
+        "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no",
+        "--num_cpu_threads_per_process", "1", "--main_process_port", "0",
+        "-m", "ggez_hub", "train", str(path), "-o", str(tmp_path / "two"), "--json",
+    ]  # fmt: skip
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False,
+        env=os.environ | {"ACCELERATE_USE_CPU": "true"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    two = json.loads((tmp_path / "two" / "training.json").read_text())
+    assert two["losses"][-1][1] == pytest.approx(one.record["losses"][-1][1], rel=1e-5)
+    a, b = (load_file(tmp_path / n / "adapter_model.safetensors") for n in ("one", "two"))
+    for name, tensor in a.items():
+        assert ((tensor - b[name]).abs() < 1e-5).float().mean() > 0.99, name
