@@ -51,9 +51,12 @@ def _added(plan: Plan) -> int:
 def _stage(stage: StagePlan, plan: Plan) -> str:
     if stage.examples is None:
         return f"steps {stage.steps or 'unknown'}: {stage.problem}"
+    examples = f"{stage.examples:,} examples"
+    if stage.rows != stage.examples:
+        examples += f" of {stage.rows:,} rows (the others are none for this family)"
     if stage.steps is None:
-        return f"{stage.examples:,} examples: {stage.problem}"
-    return f"{stage.examples:,} examples, {stage.steps:,} steps of {plan.batch_size}"
+        return f"{examples}: {stage.problem}"
+    return f"{examples}, {stage.steps:,} steps of {plan.batch_size}"
 
 
 def _gb(count: int | None) -> str:

@@ -234,23 +234,37 @@ def _batches(
     accelerator: Accelerator,
 ) -> Iterator[tuple[int, list[dict[str, Any]]]]:
     """The steps that are left, each with this process's part of the batch in micro-batches."""
-    rank, processes = accelerator.process_index, accelerator.num_processes
-    micro = settings.recipe.micro_batch
-
-    class Steps(torch.utils.data.Dataset[list[dict[str, Any]]]):
-        def __getitem__(self, step: int) -> list[dict[str, Any]]:
-            batch = order.of(step)
-            own = len(batch) // processes
-            mine = batch[rank * own : (rank + 1) * own]
-            return [learner.batch([rows[n] for n in part]) for part in _cut(mine, micro)]
-
-    left = range(progress.step, settings.steps)
     if _stopped(settings.recipe, progress):
         return
+    left = range(progress.step, settings.steps)
+    workers = settings.recipe.workers
     loader = torch.utils.data.DataLoader(
-        Steps(), batch_size=None, sampler=left, num_workers=settings.recipe.workers
+        _Steps(learner, rows, order, settings.recipe.micro_batch, accelerator),
+        batch_size=None,
+        sampler=left,
+        num_workers=workers,
+        # The model is shared with the workers, not sent to them.
+        multiprocessing_context="fork" if workers else None,
     )
     yield from zip(left, loader, strict=True)
+
+
+class _Steps(torch.utils.data.Dataset[list[dict[str, Any]]]):
+    """By the number of a step this process's part of its batch, in micro-batches."""
+
+    def __init__(
+        self, learner: Learner, rows: Rows, order: Order, micro: int, accelerator: Accelerator
+    ) -> None:
+        self._learner, self._rows, self._order, self._micro = learner, rows, order, micro
+        self._rank, self._processes = accelerator.process_index, accelerator.num_processes
+
+    def __getitem__(self, step: int) -> list[dict[str, Any]]:
+        batch = self._order.of(step)
+        own = len(batch) // self._processes
+        mine = batch[self._rank * own : (self._rank + 1) * own]
+        return [
+            self._learner.batch([self._rows[n] for n in part]) for part in _cut(mine, self._micro)
+        ]
 
 
 def _cut(items: Sequence[Any], size: int) -> list[Sequence[Any]]:

@@ -17,9 +17,13 @@ from ggez_hub.training.recipe import Stage
 
 @dataclass(frozen=True)
 class StagePlan:
-    """A stage: its examples and steps, None where its data is not there yet; `problem` says why."""
+    """A stage: its examples and steps, None where its data is not there yet; `problem` says why.
+
+    `rows` are all that the data has; those that are no examples for the family are left out.
+    """
 
     name: str
+    rows: int | None
     examples: int | None
     steps: int | None
     problem: str | None = None
@@ -89,13 +93,14 @@ def _stage(job: Job, stage: Stage) -> StagePlan:
     try:
         examples = job.examples(stage)
         examples.check()
+        rows = examples.count
         count = examples.usable(lambda row: job.way.usable(recipe, row))
     except GgezError as problem:
-        return StagePlan(stage.name, None, stage.max_steps, problem.message)
+        return StagePlan(stage.name, None, None, stage.max_steps, problem.message)
     if count < recipe.batch_size:
-        return StagePlan(stage.name, count, None, "fewer examples than batch_size")
+        return StagePlan(stage.name, rows, count, None, "fewer examples than batch_size")
     order = Order(count, recipe.batch_size, recipe.seed)
-    return StagePlan(stage.name, count, order.steps(stage.epochs, stage.max_steps))
+    return StagePlan(stage.name, rows, count, order.steps(stage.epochs, stage.max_steps))
 
 
 def _disk(job: Job, trained: int, parameters: int) -> int:

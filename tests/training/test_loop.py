@@ -64,6 +64,15 @@ def test_micro_batches_change_nothing(material, tmp_path, family):
         assert (away < 1e-5).float().mean() > 0.99, name
 
 
+def test_processes_that_read_pictures_change_nothing(material, tmp_path):
+    weights = []
+    for workers in (0, 2):
+        path = write_recipe(material / f"workers-{workers}.yaml", workers=workers, max_steps=3)
+        out = train(job(path), tmp_path / f"workers-{workers}").out
+        weights.append((out / "adapter_model.safetensors").read_bytes())
+    assert weights[0] == weights[1]
+
+
 def test_it_stops_early_and_keeps_the_best_weights(material, tmp_path):
     path = write_recipe(
         material / "early.yaml", max_steps=60, validation={"share": 0.3}, validate_every=1,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 
 import pytest
@@ -15,7 +16,7 @@ from ggez_hub.training.job import Job, read_training
 from ggez_hub.training.memory import memory_of, skeleton_in_training
 from ggez_hub.training.plan import plan
 from ggez_hub.training.run import opened
-from tests.training.material import job, write_recipe
+from tests.training.material import CAPTIONS, job, write_recipe
 from tests.training.real_bases import SIZES, write_outline
 
 REAL = sorted(
@@ -111,3 +112,13 @@ def test_the_command_says_it_in_words_and_as_json(material):
     document = json.loads(CliRunner().invoke(cli, ["train", str(path), "--plan", "--json"]).stdout)
     assert document["stages"][0]["steps"] == 6
     assert document["memory"]["optimiser"] == 8 * document["trained_parameters"]
+
+
+def test_examples_that_are_none_for_the_family_are_told(material):
+    asked = copy.deepcopy(CAPTIONS)
+    asked["sources"][0]["columns"]["examples"].append(
+        {"format": "open_ended", "question": "caption", "answer": "caption"}
+    )
+    path = write_recipe(material / "questions.yaml", data=asked)
+    said = CliRunner().invoke(cli, ["train", str(path), "--plan"])
+    assert "24 examples of 48 rows (the others are none for this family)" in said.output
