@@ -80,7 +80,11 @@ TEMPLATE = (
     "{{ '[EOS]' if m.role == 'assistant' else '' }}\n{% endfor %}"
     "{{ 'ASSISTANT: ' if add_generation_prompt else '' }}"
 )
-MARKS = {"llava": "<image>", "qwen2-vl": "<|vision_start|><|image_pad|><|vision_end|>"}
+MARKS = {
+    "llava": "<image>",
+    "qwen2-vl": "<|vision_start|><|image_pad|><|vision_end|>",
+    "gemma3": "<start_of_image>",
+}
 
 
 def write_chatter(folder, name="llava"):

@@ -26,7 +26,10 @@ def run_slowly(path, out):
 
 def killed_midway(path, out):
     """A run that was killed after its first state; how many steps that state has."""
-    process = multiprocessing.get_context("fork").Process(target=run_slowly, args=(path, out))
+    # torch allows no fork of a process that has trained already: of one that only imported it.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.training.test_resume"])
+    process = context.Process(target=run_slowly, args=(path, out))
     process.start()
     place = out.with_name(f".{out.name}.training")
     deadline = time.monotonic() + 120
