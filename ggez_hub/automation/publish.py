@@ -82,13 +82,8 @@ class Publisher:
         Raises BadCards, NoToken, and what publishing raises; what was published before stays
         whole.
         """
-        import_committed(self.repository)
         indexed = indexed_cards(self.hub)
-        found = {}
-        for place in sorted((self.repository / "cards").glob("*/*/*.md")):
-            path = place.relative_to(self.repository).as_posix()
-            found[path] = self._outcome(path, read_card(place), indexed.get(path))
-            self.say(f"{path}: {found[path].standing}")
+        found = self.measure(indexed)
         changed = changed_meanwhile(self.repository, found)
         for path in changed:
             self.say(f"{path}: changed meanwhile")
@@ -101,6 +96,19 @@ class Publisher:
         ]
         return done, standings
 
+    def measure(self, indexed: Mapping[str, Indexed]) -> dict[str, Outcome]:
+        """What comes of each accepted card, by path; what is new is measured. Needs no token.
+
+        Repeated with the same `work`, nothing is measured again.
+        """
+        import_committed(self.repository)
+        found = {}
+        for place in sorted((self.repository / "cards").glob("*/*/*.md")):
+            path = place.relative_to(self.repository).as_posix()
+            found[path] = self._outcome(path, read_card(place), indexed.get(path))
+            self.say(f"{path}: {found[path].standing}")
+        return found
+
     def _outcome(self, path: str, document: CardDocument, indexed: Indexed | None) -> Outcome:
         card = document.card
         assert card.adapter is not None  # noqa: S101 - check_card has asked for it
@@ -111,15 +119,14 @@ class Publisher:
             return Outcome(document, "not measured: not active, or not pinned yet")
         proposed = ProposedCard(path, document, None)
         out = self.work / EVIDENCE / proposed.name
+        known = with_measurement(document, indexed.document) if indexed is not None else None
         try:
-            if indexed is not None:
-                known = with_measurement(document, indexed.document)
-                if known is not None:
-                    return self._known(replace(proposed, document=known), indexed, out)
+            if indexed is not None and known is not None:
+                return self._known(replace(proposed, document=known), indexed, out)
             return self._judged(self._measured(proposed, out), out)
         except (GgezError, HfHubHTTPError) as problem:
-            said = problem.message if isinstance(problem, GgezError) else str(problem)
-            return Outcome(document, f"not measured: {said.strip().splitlines()[0]}")
+            # What the index has measured is not lost because something cannot be read now.
+            return Outcome(known or document, f"not measured: {_first_line(problem)}")
 
     def _measured(self, proposed: ProposedCard, out: Path) -> Evaluated:
         """A card measured here, or on HF Jobs where its base is too large for a runner."""
@@ -183,6 +190,10 @@ class Publisher:
         try:
             done = pusher.push(path, outcome.document.card)
         except (GgezError, HfHubHTTPError) as problem:
-            said = problem.message if isinstance(problem, GgezError) else str(problem)
-            return Standing(path, outcome.standing, reason=said.strip().splitlines()[0])
+            return Standing(path, outcome.standing, reason=_first_line(problem))
         return Standing(path, outcome.standing, done.place, done.form, done.reason)
+
+
+def _first_line(problem: Exception) -> str:
+    said = problem.message if isinstance(problem, GgezError) else str(problem)
+    return said.strip().partition("\n")[0]

@@ -66,6 +66,7 @@ class Published:
     """The hub and the registry afterwards."""
 
     endpoint: str
+    measured: object
     runs: list
     registry: object
     store: HubStore
@@ -103,11 +104,17 @@ def published(tmp_path_factory):
             # The embedded hub's world is not this registry's: its repositories are not everywhere.
             nowhere = accepted_card(endpoint, folder / "gentle", str(commit))
             registry.accept({NOWHERE: nowhere.replace("repo: someone/gentle", "repo: no/where")})
+            (measured,) = registry.runner.run("publish.yml", "measure", {})
             runs = [registry.runner.run("publish.yml", "publish", {})[0] for _ in range(2)]
-            yield Published(endpoint, runs, registry, store, token, str(commit))
+            yield Published(endpoint, measured, runs, registry, store, token, str(commit))
 
 
-def test_the_first_run_measures_and_pushes(published):
+def test_models_are_run_without_a_token(published):
+    assert published.measured.code == 0, published.measured.stderr
+    assert f"{CARD}: unproven" in published.measured.stdout
+
+
+def test_the_first_run_publishes_and_pushes(published):
     first, _ = published.runs
     assert first.code == 0, first.stderr
     # Three tenths of the demo's Delta: it gains, and loses too little for these items to tell.

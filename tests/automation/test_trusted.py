@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 
 import pytest
@@ -127,16 +126,3 @@ def test_another_hub_never_sees_the_identity(identities):
     fake, _ = identities
     assert writer(Hub("https://elsewhere.test", "t"), "ggez-hub/merged").reason == "HF_TOKEN"
     assert fake.exchanges == []
-
-
-def test_only_publishing_may_ask_for_an_identity():
-    import yaml
-
-    from .runner import WORKFLOWS
-
-    with_identity = {
-        path.name
-        for path in WORKFLOWS.glob("*.yml")
-        if "id-token" in json.dumps(yaml.safe_load(path.read_text()))
-    }
-    assert with_identity == {"publish.yml"}

@@ -12,7 +12,7 @@ from ggez_hub.cli.ci.evaluation import (
     say_command,
 )
 from ggez_hub.cli.ci.pinning import pin_command
-from ggez_hub.cli.ci.publication import publish_command
+from ggez_hub.cli.ci.publication import measure_command, publish_command
 from ggez_hub.cli.ci.remote import submit_command
 from ggez_hub.cli.ci.retuning import retune_command
 from ggez_hub.cli.gate import gate_command
@@ -34,6 +34,7 @@ for _step in (
     gate_command,
     say_command,
     pin_command,
+    measure_command,
     publish_command,
     retune_command,
 ):

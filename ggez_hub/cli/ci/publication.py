@@ -9,10 +9,37 @@ import click
 from ggez_hub.cli.ci.run import clone_option, program_commit
 from ggez_hub.cli.output import Output, hub_option, output_options
 
+WORK = click.option("--work", required=True, type=click.Path(path_type=Path, file_okay=False))
+
+
+@click.command("measure")
+@clone_option
+@WORK
+@hub_option
+@output_options
+def measure_command(repository: Path, work: Path, hub: str, out: Output) -> None:
+    """Measure what was accepted and is new; publish nothing.
+
+    Models of strangers are run here, so this step gets no token that writes. `ci publish` with the
+    same --work takes what was measured.
+    """
+    from ggez_hub.automation.budget import read_budget
+    from ggez_hub.automation.indexed import indexed_cards
+    from ggez_hub.automation.publish import Publisher
+    from ggez_hub.hubs import connect
+
+    with connect(hub, quiet=True) as server:
+        publisher = Publisher(
+            repository, server, work, read_budget(repository), program_commit(repository), out.line
+        )
+        found = publisher.measure(indexed_cards(server))
+    (work / "evidence").mkdir(parents=True, exist_ok=True)
+    out.document({path: outcome.standing for path, outcome in found.items()})
+
 
 @click.command("publish")
 @clone_option
-@click.option("--work", required=True, type=click.Path(path_type=Path, file_okay=False))
+@WORK
 @click.option(
     "--merged",
     multiple=True,
