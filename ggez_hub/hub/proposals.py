@@ -21,6 +21,40 @@ class Proposal:
     number: int | None
 
 
+@dataclass(frozen=True)
+class Open:
+    """An open pull request at a repository: who opened it, where it is read, and its page."""
+
+    number: int
+    author: str
+    url: str
+
+    @property
+    def reference(self) -> str:
+        """The revision that it proposes."""
+        return f"refs/pr/{self.number}"
+
+
+def open_proposals(hub: Hub, repo: str, repo_type: str = "model") -> list[Open]:
+    """The open pull requests at a repository, by number; raises what the client raises."""
+    with understood(f"the pull requests of {repo}"):
+        found = patiently(
+            lambda: list(
+                hub._api.get_repo_discussions(
+                    repo, discussion_type="pull_request", discussion_status="open",
+                    repo_type=repo_type,
+                )
+            )
+        )  # fmt: skip
+    return sorted(
+        (
+            Open(pull.num, pull.author, f"{_page(hub, repo, repo_type)}/discussions/{pull.num}")
+            for pull in found
+        ),
+        key=lambda pull: pull.number,
+    )
+
+
 def propose(
     hub: Hub,
     repo: str,

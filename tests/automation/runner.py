@@ -16,7 +16,7 @@ import ggez_hub
 
 PROJECT = Path(ggez_hub.__file__).parents[1]
 WORKFLOWS = PROJECT / ".github" / "workflows"
-EXPRESSION = re.compile(r"\$\{\{\s*([\w.]+)\s*\}\}")
+EXPRESSION = re.compile(r"\$\{\{\s*([\w.]+(?:\s*\|\|\s*[\w.]+)*)\s*\}\}")
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,9 @@ class Runner:
 
     @staticmethod
     def _value(expression: str, known: dict[str, str]) -> str:
-        # What nobody has set is empty.
-        if expression.split(".", maxsplit=1)[0] in {"vars", "inputs", "secrets"}:
-            return known.get(expression, "")
-        return known[expression]
+        for name in map(str.strip, expression.split("||")):
+            # What nobody has set is empty.
+            empty = name.split(".")[0] in {"inputs", "secrets"}
+            if value := known.get(name, "") if empty else known[name]:
+                return value
+        return ""

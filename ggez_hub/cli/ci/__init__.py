@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from ggez_hub.cli.ci.adoption import adopt_command
 from ggez_hub.cli.ci.contribution import answer_command, automerge_command, check_command
 from ggez_hub.cli.ci.evaluation import (
     authorise_command,
@@ -24,6 +25,7 @@ def ci_command() -> None:
 
 
 for _step in (
+    adopt_command,
     check_command,
     answer_command,
     automerge_command,
