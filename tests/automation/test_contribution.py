@@ -52,7 +52,7 @@ def test_a_good_card_passes_and_its_check_can_be_repeated(registry, good_card):
         ({CARD: ("measured_by: self", "measured_by: registry")}, "did not write: yours are"),
         ({CARD: ("license: apache-2.0", "language: th")}, "has no licence"),
         ({CARD: ("adapter_model.safetensors", "adapter_model.bin")}, "no safetensors file"),
-        ({CARD: ("ggez-world/clip-emoji-th", "ggez-world/nobody")}, "not on the hub"),
+        ({CARD: ("ggez-world/clip-emoji-th", "ggez-world/nobody")}, "gone or private"),
     ],
 )  # fmt: skip
 def test_a_bad_contribution_is_refused_with_the_reason(registry, good_card, files, message):
