@@ -1,16 +1,26 @@
-"""The adapter card: what a regional adapter says of itself, as a typed README.md."""
+"""The adapter card: what a regional adapter says of itself, as a typed README.md.
 
-from ggez_hub.cards.alpha import alpha_record
-from ggez_hub.cards.document import (
-    BadCard,
-    CardDocument,
-    parse_card,
-    read_card,
-    render_card,
-    write_card,
-)
-from ggez_hub.cards.hub_keys import hub_tags
-from ggez_hub.cards.schema import SCHEMA_VERSION, AdapterCard, AlphaRecord, CurveRow
+Importing the package imports nothing else; each name is loaded when it is first used. The schema
+and the Hub's own reader of cards take a quarter of a second, which commands without cards save.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ggez_hub.cards.alpha import alpha_record
+    from ggez_hub.cards.document import (
+        BadCard,
+        CardDocument,
+        parse_card,
+        read_card,
+        render_card,
+        write_card,
+    )
+    from ggez_hub.cards.hub_keys import hub_tags
+    from ggez_hub.cards.schema import SCHEMA_VERSION, AdapterCard, AlphaRecord, CurveRow
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -26,3 +36,19 @@ __all__ = [
     "render_card",
     "write_card",
 ]
+
+_HOMES = {
+    "alpha_record": "alpha",
+    "hub_tags": "hub_keys",
+    **dict.fromkeys(
+        ("BadCard", "CardDocument", "parse_card", "read_card", "render_card", "write_card"),
+        "document",
+    ),
+    **dict.fromkeys(("SCHEMA_VERSION", "AdapterCard", "AlphaRecord", "CurveRow"), "schema"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

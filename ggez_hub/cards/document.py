@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -18,12 +18,10 @@ from ggez_hub.cards.hub_keys import as_the_hub_reads
 from ggez_hub.cards.hub_keys import problems as hub_key_problems
 from ggez_hub.cards.lines import Lines, path_at
 from ggez_hub.cards.migration import BrokenBlock, NewerVersion, migrated
+from ggez_hub.cards.readme import MAX_CARD_BYTES, license_of
 from ggez_hub.cards.safety import secrets_in
 from ggez_hub.cards.schema import ALTERNATIVES, AdapterCard
 from ggez_hub.errors import GgezError
-
-# A README is text for people; one of megabytes is a mistake or an attack on the parser.
-MAX_CARD_BYTES = 4_000_000
 
 # What a person can read in one go.
 MOST_PROBLEMS = 40
@@ -50,19 +48,6 @@ class CardDocument:
     def license(self) -> str:
         """The Hub's licence id, the name of an `other` licence, or `unknown`."""
         return license_of(self.front_matter)
-
-
-def license_of(front_matter: Mapping[str, Any]) -> str:
-    """The licence that front matter declares, by the Hub's id; `unknown` if it declares none.
-
-    Of the licence `other` it is the `license_name`: https://huggingface.co/docs/hub/repositories-licenses
-    """
-    declared = front_matter.get("license")
-    if declared == "other" and front_matter.get("license_name"):
-        declared = front_matter["license_name"]
-    if not isinstance(declared, str) or not declared.strip():
-        return "unknown"
-    return declared.strip().lower()
 
 
 @dataclass(frozen=True)

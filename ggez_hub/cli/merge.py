@@ -110,8 +110,6 @@ def _merge(asked: Asked, form: str, target: Path, out: Output) -> None:
     from ggez_hub.families import detect_family, get_family
     from ggez_hub.merging.forms.local import write_adapter
     from ggez_hub.merging.merge import Adapter, require_method
-    from ggez_hub.merging.similarity import cosines
-    from ggez_hub.registry.local.merge import merge_folders
 
     require_method(asked.method)
     base, variant = asked.base.path, asked.variant
@@ -122,6 +120,9 @@ def _merge(asked: Asked, form: str, target: Path, out: Output) -> None:
         facts = write_adapter(base, weighted, target, family, form, variant, named)
         tell_adapter(facts, out)
         return
+    from ggez_hub.merging.similarity import cosines
+    from ggez_hub.registry.local.merge import merge_folders
+
     paths = [adapter.source.path for adapter in asked.adapters]
     # A single adapter has nothing to be compared with: it is not read twice.
     alike = cosines(base, paths, family, variant) if len(paths) > 1 else ()

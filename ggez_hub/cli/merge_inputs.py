@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 from ggez_hub.errors import UsageProblem
 
 if TYPE_CHECKING:
-    from ggez_hub.registry.local.inputs import Source
-    from ggez_hub.registry.local.merge import WeightedSource
+    from ggez_hub.registry.local.inputs import Source, WeightedSource
     from ggez_hub.registry.local.recipe import MergeRecipe
 
 
@@ -37,8 +36,7 @@ def of_options(
     variant: str | None,
 ) -> Asked:
     """The merge of folders with a beta for each, or one for all; raises UsageProblem."""
-    from ggez_hub.registry.local.inputs import on_disk
-    from ggez_hub.registry.local.merge import WeightedSource
+    from ggez_hub.registry.local.inputs import WeightedSource, on_disk
 
     if len(betas) == 1:
         betas = [*betas] * len(adapters)
@@ -77,8 +75,8 @@ def _found(
     from ggez_hub.merging.forms.local import require_one
     from ggez_hub.registry.contributing.base_model import find_base
     from ggez_hub.registry.forms import get_form
-    from ggez_hub.registry.local.inputs import fetch_adapter, fetch_base_files, on_disk
-    from ggez_hub.registry.local.merge import WeightedSource
+    from ggez_hub.registry.local.fetch import fetch_adapter, fetch_base_files
+    from ggez_hub.registry.local.inputs import WeightedSource, on_disk
 
     if form != "merged":
         require_one(form, len(recipe.adapters))

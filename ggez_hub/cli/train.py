@@ -81,7 +81,8 @@ def base_of(
     from ggez_hub.hub.outline import outline
     from ggez_hub.hubs import connect
     from ggez_hub.recipe_file import BadRecipe
-    from ggez_hub.registry.local.inputs import Source, fetch_base, on_disk
+    from ggez_hub.registry.local.fetch import fetch_base
+    from ggez_hub.registry.local.inputs import Source, on_disk
     from ggez_hub.registry.local.recipe import repository
 
     place = here / Path(asked.base).expanduser()

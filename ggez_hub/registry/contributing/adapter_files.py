@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ggez_hub.cards.document import MAX_CARD_BYTES
+from ggez_hub.cards.readme import MAX_CARD_BYTES
 from ggez_hub.cards.safety import secrets_in
 from ggez_hub.cards.schema import FileRecord
 from ggez_hub.errors import GgezError

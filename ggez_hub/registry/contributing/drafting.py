@@ -10,8 +10,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from ggez_hub.cards import AdapterCard, BadCard, CardDocument, alpha_record
-from ggez_hub.cards.document import license_of, parse_card, render_card, split_front_matter
+from ggez_hub.cards.document import parse_card, render_card, split_front_matter
 from ggez_hub.cards.hub_keys import with_hub_keys
+from ggez_hub.cards.readme import license_of
 from ggez_hub.cards.schema import SCHEMA_VERSION
 from ggez_hub.errors import UsageProblem
 from ggez_hub.regions import alpha, find_region

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from huggingface_hub.errors import GatedRepoError
 
 from ggez_hub.cards import AdapterCard, CardDocument
-from ggez_hub.cards.document import license_of
+from ggez_hub.cards.readme import license_of
 from ggez_hub.hub import Hub
 from ggez_hub.registry.contributing.checking import reasons_on_hub
 from ggez_hub.registry.index.entries import Entry, Listing

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from ggez_hub.cards.document import MAX_CARD_BYTES
+from ggez_hub.cards.readme import MAX_CARD_BYTES
 from ggez_hub.cards.schema import Curve, FilePath, RepoId, Revision, Sha256
 from ggez_hub.errors import GgezError
 from ggez_hub.registry.index.entries import Elsewhere, Summary, Unreadable

@@ -16,19 +16,11 @@ from ggez_hub.merging.output import exclusive, whole_folder
 from ggez_hub.registry.contributing.adapter_files import parts_of
 from ggez_hub.registry.contributing.training_metadata import told_by_config, told_by_metadata
 from ggez_hub.registry.local.card import merge_card
-from ggez_hub.registry.local.inputs import CARD_NAME, Source
+from ggez_hub.registry.local.inputs import CARD_NAME, Source, WeightedSource
 from ggez_hub.registry.local.lock import Merge, MergedAdapter, MergedInput, MergeLock
 from ggez_hub.registry.lock import record_outputs
 from ggez_hub.registry.places import LOCK_NAME
 from ggez_hub.weights import read_header, sha256_files
-
-
-@dataclass(frozen=True)
-class WeightedSource:
-    """An adapter and the weight that it gets."""
-
-    source: Source
-    beta: float
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ggez_hub.cards import AdapterCard
-from ggez_hub.cards.document import license_of
+from ggez_hub.cards.readme import license_of
 from ggez_hub.evaluation.selection import NoCurve, Trade, trade
 from ggez_hub.hub import RepoAtCommit
 from ggez_hub.hub.headers import NoHeader, Tensors, shapes_digest, tensors
