@@ -19,7 +19,9 @@ cache_option = click.option(
 
 
 def model_folder(named: str, here: Path, hub: Hub) -> Path:
-    """A local folder, or the files of a repository (`org/name@revision`) that loading needs."""
+    """A local folder, or the files of a repository (`org/name@revision`): to load, and its card."""
+    from ggez_hub.cards.document import MAX_CARD_BYTES
+    from ggez_hub.evaluation.evidence import CARD
     from ggez_hub.registry.resolving.vetting import model_files
 
     folder = here / named
@@ -27,7 +29,11 @@ def model_folder(named: str, here: Path, hub: Hub) -> Path:
         return folder
     repo, _, revision = named.partition("@")
     at = hub.at_commit(repo, revision or "main")
-    return hub.fetch(at.repo, at.revision, [f.as_hub_file() for f in model_files(at)])
+    files = [pinned.as_hub_file() for pinned in model_files(at)]
+    card = at.file(CARD)
+    if card is not None and card.size <= MAX_CARD_BYTES:
+        files.append(card)
+    return hub.fetch(at.repo, at.revision, files)
 
 
 def adapter_place(named: str, here: Path, hub: Hub) -> Path:
