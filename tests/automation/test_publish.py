@@ -165,6 +165,7 @@ def test_what_the_hub_never_had_is_left_out(published):
     assert f"{NOWHERE}: left out: no/where is not on {published.endpoint}" in first.stdout
 
 
+@pytest.mark.slow
 def test_the_recipe_of_the_index_makes_the_same_merge(published, tmp_path):
     path = hf_hub_download(
         "ggez-hub/index", "recipes/th/embedding/gentle.yaml",
