@@ -73,9 +73,9 @@ def new_alphas(
     indexed = indexed_cards(hub)
     for path, document in accepted_cards(repository).items():
         card = document.card
-        if card.status.state != "active":
+        if card.status.state != "active" or card.alpha.provenance != "kof":
             continue
-        factor = alpha(find_region(card.region), year, release=release)
+        factor = alpha(find_region(card.region), year, card.alpha.series, release)
         if card.alpha == alpha_record(factor):
             continue
         text = (repository / path).read_text(encoding="utf-8")
