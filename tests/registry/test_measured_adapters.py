@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
+from ggez_hub.cards import read_card
 from ggez_hub.cli.measuring import adapter_place, trained_on
-from ggez_hub.world.seed import BASE_REPO
+from ggez_hub.evaluation.evidence import data_of
+from ggez_hub.world.seed import ASSETS, BASE_REPO
 
 
-def test_the_data_of_an_adapter_on_a_hub_is_known(seeded, tmp_path):
+def test_the_card_of_an_adapter_on_a_hub_comes_with_it(seeded, tmp_path):
     place = adapter_place(f"{BASE_REPO}-th", tmp_path, seeded)
-    assert "npm:cldr-annotations-full" in trained_on(place)
     assert (place / "adapter_model.safetensors").is_file()
+    assert read_card(place / "README.md").card.region == "th"
 
 
-def test_a_folder_without_a_card_says_nothing(tmp_path):
-    assert trained_on(Path(tmp_path)) == "unknown"
+def test_the_data_is_that_of_the_card(tmp_path):
+    folder = ASSETS / "embedding" / "th"
+    assert "npm:cldr-annotations-full" in trained_on(folder)
+    assert trained_on(folder) == data_of(read_card(folder / "README.md").card)
+    assert trained_on(tmp_path) == "unknown"
