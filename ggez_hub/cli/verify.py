@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ggez_hub.cli.output import Output, output_options
+from ggez_hub.cli.output import Output, hub_option, output_options
+from ggez_hub.errors import UsageProblem
 
 if TYPE_CHECKING:
+    from ggez_hub.evaluation.rerun import Again
     from ggez_hub.evaluation.verification import Verification
 
 PLACE = click.Path(path_type=Path, exists=True)
@@ -19,17 +21,42 @@ PLACE = click.Path(path_type=Path, exists=True)
     "verify", short_help="Check a pulled folder against its lock, or scores against predictions."
 )
 @click.argument("place", metavar="DIR_OR_CARD", type=PLACE)
+@click.option(
+    "--rerun",
+    "count",
+    type=click.IntRange(min=1),
+    default=None,
+    metavar="K",
+    help="Ask the model K random questions of a results folder again.",
+)
+@click.option(
+    "--recipe",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    default=None,
+    help="Of --rerun: the recipe of the sweep, which names model, tasks and data.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of --rerun: which K.")
+@hub_option
 @output_options
-def verify_command(place: Path, out: Output) -> None:
+def verify_command(
+    place: Path, count: int | None, recipe: Path | None, seed: int, hub: str, out: Output
+) -> None:
     """Check a pulled folder against its lock, or scores against predictions.
 
     A pulled folder (ggez.lock): every byte of every output is read. A results folder (results.json)
     or an adapter's folder with its card and evidence: every score, interval, GRP and beta is
-    recomputed from the predictions, without a model.
+    recomputed from the predictions, without a model. With --rerun the model answers some of them again.
     """
     from ggez_hub.evaluation.evidence import CARD, RESULTS
     from ggez_hub.registry.places import LOCK_NAME
 
+    if (count is None) != (recipe is None):
+        raise UsageProblem(
+            "--rerun and --recipe go together", "verify DIR --rerun 20 --recipe FILE"
+        )
+    if count is not None and recipe is not None:
+        show_scores(place, out, again=_rerun(place, count, recipe, seed, hub, out))
+        return
     names = (RESULTS, CARD)
     folder = place.is_dir()
     if not folder or (
@@ -68,16 +95,44 @@ def _verify_lock(folder: Path, out: Output) -> None:
     out.line(f"{folder}: {len(lock.outputs)} files are what the lock says")
 
 
-def show_scores(place: Path, out: Output) -> None:
-    """Recompute and show a results folder or a card; raises DoesNotFollow."""
+def _rerun(
+    place: Path, count: int, recipe: Path, seed: int, hub: str, out: Output
+) -> tuple[Again, ...]:
+    """Ask again; the outcome of each question, on stdout for people."""
+    import tempfile
+
+    from ggez_hub.cli.sweep_recipe import open_recipe
+    from ggez_hub.evaluation.evidence import open_evidence
+    from ggez_hub.evaluation.rerun import TOLERANCE, rerun
+    from ggez_hub.hubs import connect
+
+    evidence = open_evidence(place)
+    with tempfile.TemporaryDirectory() as work, connect(hub, quiet=out.quiet) as server:
+        opened = open_recipe(recipe, Path(work), server, cached=False)
+        found = rerun(evidence, opened.models, opened.tasks, count, seed)
+    out.line(f"asked again, drawn by seed {seed}; scores of options may differ by {TOLERANCE:g}:")
+    for again in found:
+        out.line(f"  {again.cell}: {again.item}: {again.problem or 'the same'}")
+    return found
+
+
+def show_scores(place: Path, out: Output, again: tuple[Again, ...] = ()) -> None:
+    """Recompute and show a results folder or a card; raises DoesNotFollow.
+
+    `again` are answers that the model gave anew.
+    """
     from ggez_hub.evaluation.verification import DoesNotFollow, verify_evidence
 
     found = verify_evidence(place)
     header = found.evidence.header
+    changed = [f"{a.cell}: {a.item}: {a.problem}" for a in again if a.problem]
     out.document(
         {
             "place": str(place),
-            "ok": not found.problems,
+            "ok": not found.problems and not changed,
+            "rerun": [
+                {"cell": str(a.cell), "item": a.item, "problem": a.problem or None} for a in again
+            ],
             "problems": list(found.problems),
             "figures": found.figures,
             "unproven": found.unproven,
@@ -90,6 +145,11 @@ def show_scores(place: Path, out: Output) -> None:
         raise DoesNotFollow(
             f"{place} does not follow from its predictions:\n  " + "\n  ".join(found.problems),
             "Somebody changed a figure or an answer: ask for the predictions of the measurement.",
+        )
+    if changed:
+        raise DoesNotFollow(
+            f"the model answers otherwise than {place} says:\n  " + "\n  ".join(changed),
+            "Somebody changed an answer, or another version of a library computes: compare those.",
         )
     answers = sum(map(len, found.evidence.outcomes.values()))
     out.line(f"{place}: {found.figures:,} figures follow from {answers:,} answers")

@@ -1,0 +1,172 @@
+"""A few random answers of a results folder, given by the model again.
+
+What was read from a reply has to be the same. Scores of options may differ by what another machine
+rounds, and the answer with them only where the best two are that near each other.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ggez_hub.errors import UsageProblem
+from ggez_hub.evaluation.answered import InMemory
+from ggez_hub.evaluation.benchmark_questions import Asked
+from ggez_hub.evaluation.evidence import Evidence
+from ggez_hub.evaluation.grid import digests
+from ggez_hub.evaluation.outcomes import Cell, Outcomes
+from ggez_hub.evaluation.prepared import Prepared
+from ggez_hub.evaluation.questions import Questions
+from ggez_hub.evaluation.subjects import UnderTest
+
+# In nats of a mean log-likelihood, or in a cosine: float32 on another processor stays far below.
+TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class Again:
+    """One answer that was given again: `problem` is what differs, or empty."""
+
+    cell: Cell
+    item: str
+    problem: str
+
+
+def rerun(
+    evidence: Evidence,
+    models: Sequence[UnderTest],
+    tasks: Sequence[Prepared],
+    count: int,
+    seed: int,
+) -> tuple[Again, ...]:
+    """Ask `count` of the recorded questions again, drawn by `seed`; nothing is taken from a cache.
+
+    Raises UsageProblem where models or tasks are not those of the results, and what asking raises.
+    """
+    _require_same(evidence, models, tasks)
+    places = [
+        (cell, row)
+        for cell in sorted(evidence.outcomes)
+        for row in range(len(evidence.outcomes[cell]))
+    ]
+    drawn: dict[Cell, list[int]] = {}
+    for cell, row in random.Random(seed).sample(places, min(count, len(places))):  # noqa: S311 - a sample, not a secret
+        drawn.setdefault(cell, []).append(row)
+    by_beta, by_task = {m.beta: m for m in models}, {t.id: t for t in tasks}
+    found = []
+    for beta in sorted({cell.beta for cell in drawn}):
+        subject = by_beta[beta].open(InMemory())
+        for cell, rows in sorted(drawn.items()):
+            if cell.beta == beta:
+                recorded, task = evidence.outcomes[cell], by_task[cell.task]
+                keep = np.array(sorted(rows), dtype=np.intp)
+                asked = only(task.asked[cell.split], recorded, keep)
+                again = subject.answer(asked, task.method)
+                found += _compared(cell, recorded, keep, again)
+    return tuple(found)
+
+
+def only(asked: Asked, recorded: Outcomes, keep: NDArray[np.intp]) -> Asked:
+    """Some of the questions, with those pictures and texts alone that they need.
+
+    `keep` are rows of what was recorded, whose items have to stand in the same rows here.
+    """
+    if asked.drawn is not None:
+        benchmark, prompts = asked.drawn
+        _require_items(recorded, [prompt.id for prompt in prompts])
+        return replace(asked, drawn=(benchmark, tuple(prompts[row] for row in keep)))
+    questions = asked.questions
+    assert questions is not None  # noqa: S101 - there are recorded answers
+    _require_items(recorded, questions.items)
+    queries, options = questions.queries[keep], questions.options[keep]
+    # The rows of the embeddings that are needed, and their new numbers.
+    used, place = np.unique(queries, return_inverse=True)
+    candidates, places = np.unique(options, return_inverse=True)
+    by_text = questions.asked_by == "text"
+    pictures, texts = (candidates, used) if by_text else (used, candidates)
+    less = Questions(
+        items=tuple(questions.items[row] for row in keep),
+        gold=tuple(questions.gold[row] for row in keep),
+        texts=tuple(questions.texts[row] for row in texts),
+        asked_by=questions.asked_by,
+        queries=place.reshape(queries.shape),
+        options=places.reshape(options.shape),
+        right=questions.right[keep],
+        option_ids=tuple(questions.option_ids[row] for row in candidates),
+        details=questions.details.take(keep) if questions.details else None,
+    )
+    return replace(
+        asked,
+        pictures=tuple(asked.pictures[row] for row in pictures),
+        questions=less,
+        missing=(),
+        choices=tuple(asked.choices[row] for row in keep) if asked.choices else (),
+    )
+
+
+def _require_same(
+    evidence: Evidence, models: Sequence[UnderTest], tasks: Sequence[Prepared]
+) -> None:
+    header = evidence.header
+    given = digests(models)
+    for key, digest in header.models.items():
+        if given.get(key) != digest:
+            raise UsageProblem(
+                f"the model at beta {key} is not the one that was measured",
+                "Give the recipe, base and adapter that the results were made with.",
+            )
+    known = {task.id: task.record for task in tasks}
+    for name, record in header.tasks.items():
+        if name not in known or known[name].digests != record.digests:
+            raise UsageProblem(
+                f"the task {name} is not the one that was asked, or its data are others",
+                "Give the tasks and the data that the results were made with.",
+            )
+
+
+def _require_items(recorded: Outcomes, items: Sequence[str]) -> None:
+    if tuple(items) != recorded.items:
+        raise UsageProblem("the results do not answer the questions of the data in their order")
+
+
+def _compared(
+    cell: Cell, recorded: Outcomes, keep: NDArray[np.intp], again: Outcomes
+) -> list[Again]:
+    scores = recorded.details.log_likelihoods if recorded.details else None
+    fresh = again.details.log_likelihoods if again.details else None
+    found = []
+    for place, row in enumerate(keep):
+        before = scores[row] if scores else None
+        now = fresh[place] if fresh else None
+        problem = _other_question(recorded, row, again, place) or _scores_differ(before, now)
+        said, says = recorded.predicted[row], again.predicted[place]
+        if not problem and said != says and not _too_near(before):
+            problem = f"the answer was {said!r} and is {says!r}"
+        found.append(Again(cell, recorded.items[row], problem))
+    return found
+
+
+def _other_question(recorded: Outcomes, row: int, again: Outcomes, place: int) -> str:
+    """What the data say of the question, where the results say something else."""
+    right, own = recorded.gold[row], again.gold[place]
+    if right != own:
+        return f"the right answer is recorded as {right!r}, the data have {own!r}"
+    if recorded.chance[row] != again.chance[place]:
+        return f"chance is recorded as {recorded.chance[row]:g}, it is {again.chance[place]:g}"
+    return ""
+
+
+def _scores_differ(before: Sequence[float] | None, now: Sequence[float] | None) -> str:
+    if (before is None) != (now is None) or len(before or ()) != len(now or ()):
+        return "the options have other scores"
+    worst = max((abs(a - b) for a, b in zip(before or (), now or (), strict=True)), default=0.0)
+    return f"a score of an option differs by {worst:.2g}" if worst > TOLERANCE else ""
+
+
+def _too_near(scores: Sequence[float] | None) -> bool:
+    best = sorted(scores or (), reverse=True)[:2]
+    return len(best) == 2 and best[0] - best[1] <= 2 * TOLERANCE
