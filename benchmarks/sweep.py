@@ -29,7 +29,7 @@ from ggez_hub.world.seed import ASSETS
 
 BETAS = (0.25, 0.5, 0.75, 1.0, 1.25)
 AIM = 1.15
-PAIRS = 5
+PAIRS = 3
 PICTURES = 128
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from ggez_hub.cli.output import Output, output_options
+from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.errors import UsageProblem
+
+if TYPE_CHECKING:
+    from ggez_hub.evaluation.report.examples import Material
 
 FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
@@ -21,6 +25,14 @@ FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.option("--recipe", type=FILE, default=None, help="Limits of the gates, as in `ci gate`.")
 @click.option("--tasks", "task_folder", type=FOLDER, default=None, help="The task files.")
 @click.option("--data", type=FOLDER, default=None, help="With --tasks: their data, for pictures.")
+@click.option(
+    "--sweep",
+    "sweep_recipe",
+    type=FILE,
+    default=None,
+    help="The recipe of the sweep, which names tasks and data: for pictures of benchmarks.",
+)
+@hub_option
 @output_options
 def report_command(
     place: Path,
@@ -28,6 +40,8 @@ def report_command(
     recipe: Path | None,
     task_folder: Path | None,
     data: Path | None,
+    sweep_recipe: Path | None,
+    hub: str,
     out: Output,
 ) -> None:
     """Scores, parity and gates as one HTML page, which opens without a network.
@@ -37,7 +51,7 @@ def report_command(
     from ggez_hub.evaluation.evidence import open_evidence
     from ggez_hub.evaluation.gates import read_limits
     from ggez_hub.evaluation.report.contents import contents
-    from ggez_hub.evaluation.report.examples import Material
+    from ggez_hub.evaluation.report.examples import TaskFiles
     from ggez_hub.evaluation.report.page import page
     from ggez_hub.evaluation.task import load_tasks
 
@@ -45,14 +59,31 @@ def report_command(
         raise UsageProblem("--data needs --tasks, which say how it is read")
     limits = read_limits(recipe)
     evidence = open_evidence(place)
-    material = None
+    material: Material | None = None
     if task_folder is not None:
         tasks = load_tasks(task_folder)
         evidence = evidence.with_tasks(tasks)
-        material = Material(tasks, data) if data else None
+        material = TaskFiles(tasks, data) if data else None
+    if sweep_recipe is not None:
+        material = _of_recipe(sweep_recipe, hub, out)
     text = page(contents(evidence, limits, material))
     partial = target.with_name(f".{target.name}.partial")
     partial.write_text(text, encoding="utf-8")
     partial.replace(target)
     out.line(f"{target}: {len(text.encode()) / 1e6:.2f} MB, opens without a network")
     out.document({"page": str(target), "bytes": len(text.encode())})
+
+
+def _of_recipe(recipe: Path, hub: str, out: Output) -> Material:
+    from ggez_hub.cli.sweep_recipe import recipe_tasks
+    from ggez_hub.evaluation.report.examples import PreparedTasks
+    from ggez_hub.evaluation.subjects.opening import way_of
+    from ggez_hub.evaluation.sweep import SweepRecipe
+    from ggez_hub.families import get_family
+    from ggez_hub.hubs import connect
+    from ggez_hub.recipe_file import read_recipe
+
+    asked = read_recipe(recipe, "sweep", SweepRecipe)
+    methods = way_of(get_family(asked.family)).methods
+    with connect(hub, quiet=out.quiet) as server:
+        return PreparedTasks(recipe_tasks(asked, recipe.parent, server, methods))

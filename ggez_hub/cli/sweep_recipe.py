@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,7 +36,6 @@ def open_recipe(recipe: Path, target: Path, hub: Hub, *, cached: bool) -> Opened
 
     Raises BadRecipe, UsageProblem, and what fetching, tasks and data raise.
     """
-    from ggez_hub.evaluation.benchmark_items import Pool
     from ggez_hub.evaluation.identity import Model
     from ggez_hub.evaluation.prepared import require_both_sides
     from ggez_hub.evaluation.subjects import grid_on
@@ -47,17 +47,27 @@ def open_recipe(recipe: Path, target: Path, hub: Hub, *, cached: bool) -> Opened
 
     asked, here = read_recipe(recipe, "sweep", SweepRecipe), recipe.parent
     region, family = find_region(asked.region), get_family(asked.family)
-    suites = [asked.tasks] if isinstance(asked.tasks, str) else asked.tasks
-    tasks = find_tasks([str(here / s) if (here / s).is_dir() else s for s in suites])
-    data, pictures = (here / f if f is not None else None for f in (asked.data, asked.pictures))
     base = model_folder(asked.base, here, hub)
     adapter = adapter_place(asked.adapter, here, hub)
     place = ModelPlace(hub, target, cached)
     judge = place.judge(asked.judge) if asked.judge else None
     model = Model(base, (adapter,), family)
     models = grid_on(model, sorted({0.0, *asked.betas}), place.way(family, judge))
-    methods = asked.methods or models[0].methods
-    prepared, _ = TaskData(hub, data, pictures, methods, Pool(), single=True).prepare(tasks, region)
+    prepared = recipe_tasks(asked, here, hub, models[0].methods)
     require_both_sides((task.record.side for task in prepared), region)
     trained = asked.trained_on or trained_on(adapter)
     return Opened(asked, region, models, with_judge(prepared, judge), trained, place)
+
+
+def recipe_tasks(
+    asked: SweepRecipe, here: Path, hub: Hub, methods: Sequence[str]
+) -> tuple[Prepared, ...]:
+    """The tasks of a recipe in the folder `here` with their questions, by what it says or `methods`."""
+    from ggez_hub.evaluation.benchmark_items import Pool
+    from ggez_hub.regions import find_region
+
+    suites = [asked.tasks] if isinstance(asked.tasks, str) else asked.tasks
+    tasks = find_tasks([str(here / s) if (here / s).is_dir() else s for s in suites])
+    data, pictures = (here / f if f is not None else None for f in (asked.data, asked.pictures))
+    source = TaskData(hub, data, pictures, asked.methods or methods, Pool(), single=True)
+    return tuple(source.prepare(tasks, find_region(asked.region))[0])

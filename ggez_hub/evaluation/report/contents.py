@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from ggez_hub import __version__
 from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.alpha_range import stretches
+from ggez_hub.evaluation.breakdown import Dimension
 from ggez_hub.evaluation.choosing import REPORT, SELECT
 from ggez_hub.evaluation.comparison import NotComparable, paired_change
 from ggez_hub.evaluation.evidence import Evidence
@@ -117,38 +119,48 @@ def _years(region_id: str) -> list[Json]:
 
 
 def _tasks(evidence: Evidence, beta: float | None) -> list[Json]:
-    """Every task on the report side, and below it each country where it has several."""
+    """Every task on the report side, and below it each country and language where it has several."""
     rows = []
     base = evidence.tasks_at(0.0, REPORT)
     merged = evidence.tasks_at(beta, REPORT) if beta is not None else {}
     for name, record in sorted(evidence.header.tasks.items(), key=lambda t: (t[1].side, t[0])):
-        about: Json = {"side": record.side, "scale": record.scale, "language": record.language}
         first, second = base.get(name), merged.get(name)
+        about: Json = {"side": record.side, "scale": record.scale, "language": record.language}
         rows.append({"task": name, **about, "regions": record.regions, **_compared(first, second)})
-        countries = _countries(first or second)
-        rows += [
-            {
-                "task": f"{name}: {country}",
-                **about,
-                "regions": [country],
-                **_compared(_part(first, country), _part(second, country)),
-            }
-            for country in countries
-            if len(countries) > 1
-        ]
+        for dimension, as_column in PARTS.items():
+            parts = _parts(first or second, dimension)
+            rows += [
+                {
+                    "task": f"{name}: {part}",
+                    **about,
+                    "regions": record.regions,
+                    **as_column(part),
+                    **_compared(_part(first, dimension, part), _part(second, dimension, part)),
+                }
+                for part in parts
+                if len(parts) > 1
+            ]
     return rows
 
 
-def _countries(outcomes: Outcomes | None) -> list[str]:
-    found = outcomes.details.countries if outcomes and outcomes.details else ()
-    return sorted({country for country in found if country is not None})
+# A dimension, and how one of its parts stands in a row of the table.
+PARTS: Mapping[Dimension, Callable[[str], Json]] = {
+    "countries": lambda country: {"regions": [country]},
+    "languages": lambda language: {"language": language},
+}
 
 
-def _part(outcomes: Outcomes | None, country: str) -> Outcomes | None:
+def _parts(outcomes: Outcomes | None, dimension: Dimension) -> list[str]:
+    found = getattr(outcomes.details, dimension) if outcomes and outcomes.details else ()
+    return sorted({part for part in found if part is not None})
+
+
+def _part(outcomes: Outcomes | None, dimension: Dimension, part: str) -> Outcomes | None:
     if outcomes is None or outcomes.details is None:
         return None
-    part = outcomes.where(np.array([c == country for c in outcomes.details.countries], bool))
-    return part if len(part) else None
+    where = getattr(outcomes.details, dimension)
+    found = outcomes.where(np.array([value == part for value in where], bool))
+    return found if len(found) else None
 
 
 def _compared(base: Outcomes | None, merged: Outcomes | None) -> Json:

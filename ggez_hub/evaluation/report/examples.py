@@ -4,39 +4,83 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
+import io
+import re
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.choosing import REPORT
+from ggez_hub.evaluation.drawn import Judged, NotJudged
 from ggez_hub.evaluation.evidence import Evidence
-from ggez_hub.evaluation.items import Items, read_items
+from ggez_hub.evaluation.extras import require
+from ggez_hub.evaluation.items import read_items
 from ggez_hub.evaluation.outcomes import Outcomes
+from ggez_hub.evaluation.prepared import Prepared
 from ggez_hub.evaluation.task import Task
 
 # Of each kind; a page with hundreds of pictures is no longer read.
 EACH = 6
-# A page carries its pictures: larger ones are left out.
+# A page carries its pictures: larger ones are made smaller.
 MAX_PICTURE = 200_000
+SIDE = 384
+SHA256 = re.compile(r"^[0-9a-f]{64}$")
 MAGIC = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp"}
 
 
+class Shown(NamedTuple):
+    """What is to be seen of an item: its text, and its picture as a file."""
+
+    text: str | None
+    picture: bytes | None
+
+
+class Material(Protocol):
+    """The questions' own data, where they lie on this machine."""
+
+    def items(self, name: str) -> Mapping[str, Shown]:
+        """The items of a task's report side by id; none if they are not here."""
+
+
 @dataclass(frozen=True, eq=False)
-class Material:
-    """The tasks' own data, where it lies on this machine: pictures and texts by item."""
+class TaskFiles:
+    """The data of tasks whose files are their splits; answers are items there."""
 
     tasks: Sequence[Task]
     folder: Path
 
-    def items(self, name: str) -> Items | None:
-        """The items of a task's report side; None if the folder or the tasks do not have them."""
+    def items(self, name: str) -> Mapping[str, Shown]:
         task = next((t for t in self.tasks if t.id == name), None)
         path = self.folder / task.splits[REPORT] if task and REPORT in task.splits else None
-        return read_items(path, task.columns) if task and path and path.is_file() else None
+        if task is None or path is None or not path.is_file():
+            return {}
+        items = read_items(path, task.columns)
+        pairs = zip(items.texts, items.pictures, strict=True)
+        return {item: Shown(*pair) for item, pair in zip(items.ids, pairs, strict=True)}
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedTasks:
+    """Tasks with their questions, whose answers are texts."""
+
+    tasks: Sequence[Prepared]
+
+    def items(self, name: str) -> Mapping[str, Shown]:
+        asked = next((t.asked.get(REPORT) for t in self.tasks if t.id == name), None)
+        if asked is None or asked.questions is None or asked.questions.asked_by == "text":
+            return {}
+        questions = asked.questions
+        said: list[str | None] = [chat.item.question for chat in asked.choices]
+        said = said or [None] * len(questions.items)
+        return {
+            item: Shown(text, asked.pictures[row])
+            for item, text, row in zip(questions.items, said, questions.queries, strict=True)
+        }
 
 
 def examples(
@@ -56,7 +100,7 @@ def examples(
     known = {name: material.items(name) for name in named} if material else {}
     if material and not any(known.values()):
         raise UsageProblem(
-            f"{material.folder} holds the data of no regional task", "Give the tasks' own data set."
+            "the data that were given are of no regional task", "Give the tasks' own data set."
         )
     for won in (True, False):
         candidates = [
@@ -70,38 +114,82 @@ def examples(
         )
         for name, row in candidates[:EACH]:
             found.append(
-                _example(name, int(row), merged[name], base[name], known.get(name), won=won)
+                _example(
+                    name,
+                    int(row),
+                    merged[name],
+                    base[name],
+                    known.get(name, {}),
+                    evidence.place,
+                    won=won,
+                )
             )
     return found
 
 
 def _example(
-    task: str, row: int, merged: Outcomes, base: Outcomes, items: Items | None, *, won: bool
+    task: str,
+    row: int,
+    merged: Outcomes,
+    base: Outcomes,
+    items: Mapping[str, Shown],
+    place: Path,
+    *,
+    won: bool,
 ) -> dict[str, Any]:
-    answers = {
-        "right": merged.gold[row],
-        "base": base.predicted[row],
-        "merged": merged.predicted[row],
-    }
-    rows = {item: number for number, item in enumerate(items.ids)} if items else {}
-
-    def shown(item: str) -> dict[str, str | None]:
-        at = rows.get(item)
-        if items is None or at is None:
-            return {"id": item or "unreadable", "text": None, "picture": None}
-        return {"id": item, "text": items.texts[at], "picture": _picture(items.pictures[at])}
+    def shown(item: str, drawn: bytes | None = None) -> dict[str, str | None]:
+        text, picture = items.get(item, Shown(None, None))
+        return {
+            "id": item or "unreadable",
+            "text": text,
+            "picture": _picture(drawn or picture),
+        }
 
     return {
         "task": task,
         "won": won,
         "item": shown(merged.items[row]),
-        **{name: shown(item) for name, item in answers.items()},
+        "right": shown(merged.gold[row]),
+        "base": shown(base.predicted[row], _drawn(base, row, place)),
+        "merged": shown(merged.predicted[row], _drawn(merged, row, place)),
     }
 
 
-def _picture(data: bytes) -> str | None:
-    """A data: address of a picture, None if it is large or of another format."""
-    kind = next((kind for magic, kind in MAGIC.items() if data.startswith(magic)), None)
-    if kind is None or len(data) > MAX_PICTURE:
+def _drawn(outcomes: Outcomes, row: int, place: Path) -> bytes | None:
+    """The first picture that a model drew, if it did and the results folder holds it."""
+    raw = outcomes.details.raw[row] if outcomes.details else None
+    try:
+        name = Judged.from_text(raw).pictures[0]
+    except NotJudged:
+        return None
+    path = place / "pictures" / f"{name}.png"
+    # The name is from a file of predictions, which may be a stranger's.
+    return path.read_bytes() if SHA256.match(name) and path.is_file() else None
+
+
+def _picture(data: bytes | None) -> str | None:
+    """A data: address of a picture, made smaller if it is large; None for what is none."""
+    if data is not None and len(data) > MAX_PICTURE:
+        data = _smaller(data)
+    kind = next((kind for magic, kind in MAGIC.items() if (data or b"").startswith(magic)), None)
+    if data is None or kind is None:
         return None
     return f"data:{kind};base64,{base64.b64encode(data).decode()}"
+
+
+def _smaller(data: bytes) -> bytes | None:
+    require("PIL")
+    from PIL import Image
+
+    stream = io.BytesIO()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(data)) as picture:
+                small = picture.convert("RGB")
+                small.thumbnail((SIDE, SIDE))
+                small.save(stream, "JPEG")
+    # A broken file may break its format's reader in any way.
+    except Exception:
+        return None
+    return stream.getvalue()
