@@ -117,7 +117,6 @@ CASES = {
     "llava": partial(vlm_case, "llava"),
     "qwen2-vl": partial(vlm_case, "qwen2-vl"),
     "sd15": partial(pipeline_case, "sd15"),
-    "flux": partial(pipeline_case, "flux"),
 }
 
 
