@@ -20,7 +20,7 @@ cache_option = click.option(
 
 def model_folder(named: str, here: Path, hub: Hub) -> Path:
     """A local folder, or the files of a repository (`org/name@revision`): to load, and its card."""
-    from ggez_hub.cards.document import MAX_CARD_BYTES
+    from ggez_hub.cards.readme import MAX_CARD_BYTES
     from ggez_hub.evaluation.evidence import CARD
     from ggez_hub.registry.resolving.vetting import model_files
 
