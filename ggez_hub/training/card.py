@@ -17,6 +17,7 @@ from ggez_hub.cards.schema import SCHEMA_VERSION, DataFilter
 from ggez_hub.families import get_family
 from ggez_hub.regions import alpha, find_region
 from ggez_hub.registry.contributing.adapter_files import files_on_disk
+from ggez_hub.registry.contributing.drafting import adapts_of
 from ggez_hub.registry.local.inputs import Source
 from ggez_hub.training.checkpoint import Progress
 from ggez_hub.training.recipe import SAID, TrainRecipe
@@ -68,7 +69,7 @@ def card_of(made: Made, folder: Path) -> CardDocument:
             "kind": "lora" if recipe.method == "lora" else "finetune",
             "region": region.id,
             "languages": list(recipe.languages or made.languages) or UNKNOWN,
-            "adapts": list(recipe.adapts) if recipe.adapts else UNKNOWN,
+            "adapts": list(recipe.adapts or adapts_of(files, recipe.family) or ()) or UNKNOWN,
             "base": {"repo": made.base.repo, "revision": revision, "weights": dict(made.weights)},
             "trained_on": "base",
             "data_filter": made.origin.model_dump(),

@@ -47,7 +47,9 @@ def test_the_rate_goes_up_and_then_down_to_zero():
 
 
 @pytest.mark.parametrize(
-    "family", [{}, {"family": "vlm", "base": "chatter"}], ids=["clip", "llava"]
+    "family",
+    [pytest.param({}, marks=pytest.mark.slow), {"family": "vlm", "base": "chatter"}],
+    ids=["clip", "llava"],
 )
 def test_micro_batches_change_nothing(material, tmp_path, family):
     weights = []
@@ -64,6 +66,7 @@ def test_micro_batches_change_nothing(material, tmp_path, family):
         assert (away < 1e-5).float().mean() > 0.99, name
 
 
+@pytest.mark.slow
 def test_processes_that_read_pictures_change_nothing(material, tmp_path):
     weights = []
     for workers in (0, 2):

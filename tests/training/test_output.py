@@ -47,6 +47,7 @@ def test_a_lora_loaded_by_peft_is_the_one_that_merge_folds_in(material, tmp_path
     changed = {name for name, t in loaded.items() if not t.equal(before[name])}
     assert changed
     if "towers" in keys:
+        assert read_card(out / "README.md").card.adapts == ["prompt_language"]
         assert all(name.startswith("text_model") for name in changed)
     if "family" in keys:
         assert all("language_model" in name for name in changed)

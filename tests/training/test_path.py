@@ -82,10 +82,16 @@ def run(hub):
     return call
 
 
-def test_two_commands_from_a_corpus_to_an_adapter_that_pull_takes(run, tmp_path):
+FULL = {key: value for key, value in RECIPE.items() if key != "lora"} | {"method": "full"}
+
+
+@pytest.mark.parametrize(
+    "recipe", [RECIPE, pytest.param(FULL, marks=pytest.mark.slow)], ids=["lora", "full"]
+)
+def test_two_commands_from_a_corpus_to_an_adapter_that_pull_takes(run, tmp_path, recipe):
     pq.write_table(pq.read_table(PICTURES).slice(0, 48), tmp_path / "corpus.parquet")
     (tmp_path / "spec.yaml").write_text(yaml.safe_dump(SPEC))
-    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(RECIPE))
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
     filtered, out = tmp_path / "filtered", tmp_path / "emoji-th"
 
     run("filter", tmp_path / "spec.yaml", "-o", filtered)

@@ -33,7 +33,7 @@ PAPER = {
 
 
 # The large ones take as long as their names are many.
-QUICK = {"clip-vit-base-patch32", "gemma-3-4b"}
+QUICK = {"clip-vit-base-patch32"}
 PLANNED = [
     pytest.param(path, id=path.stem, marks=[] if path.stem in QUICK else pytest.mark.slow)
     for path in REAL

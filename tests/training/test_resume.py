@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from ggez_hub.training.checkpoint import Progress
 from ggez_hub.training.run import train
-from tests.training.material import job, write_recipe
+from tests.training.material import CAPTIONS, job, write_recipe
 
 STEPS = 30
 LORA = {"lora": {"r": 2, "alpha": 4, "dropout": 0.2}}
@@ -43,7 +43,11 @@ def killed_midway(path, out):
         return Progress.of_text(file.metadata()["progress"]).step
 
 
-@pytest.mark.parametrize("keys", [LORA, {"method": "full"}], ids=["lora", "full"])
+@pytest.mark.parametrize(
+    "keys",
+    [LORA, pytest.param({"method": "full"}, marks=pytest.mark.slow)],
+    ids=["lora", "full"],
+)
 def test_killed_and_run_again_the_weights_are_the_same(material, tmp_path, keys):
     path = write_recipe(
         material / f"killed-{'full' if 'method' in keys else 'lora'}.yaml",
@@ -71,3 +75,34 @@ def test_a_finished_run_is_not_run_again(material, tmp_path):
     again = train(job(path), tmp_path / "out", did=lambda *step: seen.append(step))
     assert again.record == first.record
     assert seen == []
+
+
+class Stopped(Exception):
+    """In place of a kill."""
+
+
+@pytest.mark.parametrize("where", [("cpt", 3), ("tune", 1), ("tune", 3)], ids=str)
+def test_stopped_in_either_stage_it_goes_on_there(material, tmp_path, where):
+    """Continued pre-training, then fine-tuning; what is done is not done again."""
+    path = write_recipe(
+        material / "stages.yaml", family="vlm", base="chatter", max_steps=4, checkpoint_every=2,
+        cpt={"data": CAPTIONS, "max_steps": 4}, lora={"r": 2, "alpha": 4, "dropout": 0.2},
+    )  # fmt: skip
+    everything = []
+    whole = train(
+        job(path), tmp_path / "whole", did=lambda s, r: everything.append((s, r.step))
+    ).out
+    assert everything == [(stage, n) for stage in ("cpt", "tune") for n in (1, 2, 3, 4)]
+
+    def stopping(stage, report):
+        if (stage, report.step) == where:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        train(job(path), tmp_path / "stopped", did=stopping)
+    seen = []
+    out = train(job(path), tmp_path / "stopped", did=lambda s, r: seen.append((s, r.step))).out
+    first = 2 * ((where[1] - 1) // 2) + 1
+    assert seen == everything[everything.index((where[0], first)) :]
+    one, other = (load_file(f / "adapter_model.safetensors") for f in (whole, out))
+    assert all(one[name].equal(other[name]) for name in one)

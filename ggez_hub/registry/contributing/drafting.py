@@ -78,7 +78,7 @@ def draft(files: AdapterFiles, base: BaseModel, answers: Answers) -> CardDocumen
         "kind": kind,
         "region": region.id,
         "languages": _listed(answers.languages),
-        "adapts": _listed(answers.adapts or adapts_of(files, base)),
+        "adapts": _listed(answers.adapts or adapts_of(files, base.family.name)),
         "base": {
             "repo": base.at.repo,
             "revision": base.at.revision,
@@ -112,9 +112,9 @@ def draft(files: AdapterFiles, base: BaseModel, answers: Answers) -> CardDocumen
     return parse_card(render_card(document), files.name)
 
 
-def adapts_of(files: AdapterFiles, base: BaseModel) -> tuple[str, ...] | None:
+def adapts_of(files: AdapterFiles, family: str) -> tuple[str, ...] | None:
     """What the adapter changes, by the modules that it touches; None if they do not tell."""
-    towers = TOWERS.get(base.family.name)
+    towers = TOWERS.get(family)
     if towers is None or files.kind != "lora":
         return None
     keys = [key.removeprefix(PEFT_PREFIX) for key in files.keys]
