@@ -1,13 +1,14 @@
-"""Fine-tuning a base to an adapter: a recipe in, a PEFT folder or a full fine-tune with its card out.
+"""Fine-tuning a base to an adapter: a recipe in, an adapter or a full fine-tune with its card out.
 
 recipe     what is asked for: the keys that all families share
-data       the output of `filter`, or any source with its columns, as rows on disk
+job        a recipe with its base, and what can be seen to be off before anything is loaded
+data       the output of `filter`, or any source with its columns; tables: the rows of a stage
 learner    what a family is to the loop; its docstring says how a family is added
-ways       the families, looked up by name: embedding, vlm, diffusion
+ways       the families, looked up by name: embedding (and its towers), vlm (and chat), diffusion
 lora       which modules get factors, and the adapter that is put on them
 order      which examples a step sees: a function of seed and number
-loop       the steps, on accelerate; checkpoint: what a killed run goes on from
+loop       the steps, on accelerate; checkpoint: what a killed run goes on from; tracking: trackio
 output     the folder as it is written; card: what it says of itself
-plan       what a run will cost
+plan       what a run will cost; memory: on the device, without a weight
 run        all of it
 """
