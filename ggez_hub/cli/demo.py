@@ -35,8 +35,10 @@ def demo_command(region: str, target: Path | None, out: Output) -> None:
     """Pull a Thai model from a hub on this machine and recompute its table.
 
     Starts the embedded hub with the demo world, pulls from it over HTTP, then asks every question
-    of the table again, from pictures, over the whole grid of betas.
+    of the table again, from pictures, over the whole grid of betas. Of the diffusion family a part
+    of the card's evidence is drawn again.
     """
+    from ggez_hub.cli.demo_drawings import tell_drawings
     from ggez_hub.cli.pulling import Mode, run
     from ggez_hub.cli.resolving import tell_region
     from ggez_hub.hubs import connect
@@ -52,7 +54,9 @@ def demo_command(region: str, target: Path | None, out: Output) -> None:
         pulled = run(request, hub, Mode(place), quiet)
         assert pulled is not None  # noqa: S101 - only a dry run gives nothing
         demo = _recompute(pulled, hub, out)
-    _tell(pulled, demo, out)
+        picture = _tell(pulled, demo, out)
+        drawings = tell_drawings(request.region, hub, out)
+    out.document({**_document(pulled, demo, picture), "drawings": drawings})
 
 
 def _recompute(pulled: Pulled, hub: Hub, out: Output) -> Demo:
@@ -90,7 +94,8 @@ def _recompute(pulled: Pulled, hub: Hub, out: Output) -> Demo:
         )
 
 
-def _tell(pulled: Pulled, demo: Demo, out: Output) -> None:
+def _tell(pulled: Pulled, demo: Demo, out: Output) -> Path:
+    """The table and what follows from it; returns where it was drawn."""
     resolution = pulled.lock.resolution
     names = {demo.beta: "merged", 0.0: "base", 1.0: "unmerged adapter"}
     if demo.beta in {0.0, 1.0}:
@@ -117,7 +122,7 @@ def _tell(pulled: Pulled, demo: Demo, out: Output) -> None:
     _tell_verdict(demo, out)
     picture = _draw(pulled, demo)
     out.line(f"The trade-off as a picture: {picture}")
-    out.document(_document(pulled, demo, picture))
+    return picture
 
 
 def _tell_choice(demo: Demo, out: Output) -> None:

@@ -26,7 +26,9 @@ def tell_drawings(region: str, hub: Hub, out: Output) -> dict[str, Any] | None:
     out.line("")
     out.line("Drawing emoji and having them judged, each test prompt once:")
     redrawn, beta = _redrawn(resolution, hub, out)
-    names = {0.0: "base", 1.0: "unmerged adapter", beta: "merged"}
+    names = {beta: "merged", 0.0: "base", 1.0: "unmerged adapter"}
+    if beta in {0.0, 1.0}:
+        names[beta] = f"{names[beta]} = merged"
     out.line("")
     out.table(
         ("beta", "English names", "Thai names", "GRP", "shuffled prompts", ""),

@@ -47,9 +47,8 @@ def seed(store: HubStore, assets: Path = ASSETS) -> None:
         if (assets / name).is_dir():
             _commit(store, "dataset", repo, _files(assets / name))
     index: dict[str, bytes | Path] = {}
-    for family in BASES:
-        if not (assets / family / "base").is_dir():
-            continue
+    families = [family for family in BASES if (assets / family / "base").is_dir()]
+    for family in families:
         commit_base(store, assets, family)
         for folder in sorted((assets / family).iterdir()):
             if not folder.is_dir() or folder.name == "base":
@@ -57,7 +56,10 @@ def seed(store: HubStore, assets: Path = ASSETS) -> None:
             repo = adapter_repo(folder.name, family)
             revision = _commit(store, "model", repo, _files(folder))
             document = read_card(folder / CARD_NAME)
-            index[card_path(document, repo)] = accepted(document, repo, revision).encode()
+            # Where there is a choice, a bare pull takes the first family.
+            first = len(families) > 1 and family == families[0]
+            text = accepted(document, repo, revision, recommended=first)
+            index[card_path(document, repo)] = text.encode()
     _commit(store, "dataset", INDEX_REPO, index)
 
 

@@ -11,7 +11,7 @@ import pytest
 from ggez_hub.cards import read_card
 from ggez_hub.embedded import HubStore
 from ggez_hub.registry.places import INDEX_REPO
-from ggez_hub.world.seed import ASSETS, BASE_REPO, DATA_REPO, adapter_repo, seed
+from ggez_hub.world.seed import ASSETS, BASE_REPO, BASES, DATA, adapter_repo, seed
 
 # The same on every machine: author, date and content are fixed. A change of the world changes
 # them, and then WORLD_VERSION has to be raised.
@@ -20,7 +20,10 @@ COMMITS = {
     "ggez-world/clip-emoji-th": "4925d0eda639581cf4e7064e864d66460f279255",
     "ggez-world/clip-emoji-southeast-asia": "bcb28cfdf34b9051cddc1ff2750eb318e8837f1c",
     "ggez-world/emoji-names": "993c560e509c45b95d2217d74e47ff2a7917cee1",
-    "ggez-hub/index": "e7c0399b120e2bdb537dc4e918009df2e3bea9a8",
+    "ggez-world/diffusion-emoji": "4133e5142e97f2c1e3805e1abbbfdbb8bd7d5531",
+    "ggez-world/diffusion-emoji-th": "fff80eb5b0c7b056fcb716ce0d31b4f6cf74a738",
+    "ggez-world/emoji-prompts": "81231b7b39e04a2257056019548a43067d143399",
+    "ggez-hub/index": "7b7490028b71bc7462d6aba28f7e03bd246b4d41",
 }
 
 
@@ -68,7 +71,9 @@ def test_commit_ids_are_pinned(tmp_path):
                 adapter_repo(name): store.head("model", adapter_repo(name))
                 for name in ("th", "southeast-asia")
             },
-            DATA_REPO: store.head("dataset", DATA_REPO),
+            **{repo: store.head("dataset", repo) for repo in DATA.values()},
+            BASES["diffusion"]: store.head("model", BASES["diffusion"]),
+            adapter_repo("th", "diffusion"): store.head("model", adapter_repo("th", "diffusion")),
             INDEX_REPO: store.head("dataset", INDEX_REPO),
         }
     assert heads == COMMITS

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,8 +24,13 @@ class Painter:
         require("diffusers")
         import torch
         from diffusers import DiffusionPipeline
+        from diffusers.utils import logging
+        from transformers.utils import logging as transformers_logging
 
-        logging.getLogger("diffusers").setLevel(logging.ERROR)
+        # Both would write to stderr, terminal or not.
+        logging.disable_progress_bar()
+        logging.set_verbosity_error()
+        transformers_logging.disable_progress_bar()
         try:
             self._pipeline = DiffusionPipeline.from_pretrained(
                 folder, dtype=torch.float32, local_files_only=True

@@ -27,6 +27,7 @@ def located(document: CardDocument, location: Location) -> CardDocument:
     return CardDocument(card, document.front_matter, document.prose)
 
 
-def accepted(document: CardDocument, repo: str, revision: str) -> str:
-    """The text of the registry's copy of a card."""
-    return render_card(located(document, Location(repo=repo, revision=revision)))
+def accepted(document: CardDocument, repo: str, revision: str, *, recommended: bool = False) -> str:
+    """The text of the registry's copy of a card; `recommended` is taken where a region is all that is asked."""
+    place = Location(repo=repo, revision=revision, recommended=recommended)
+    return render_card(located(document, place))

@@ -90,7 +90,7 @@ def adapter_prose(
         "a regional subset, part of ggez-hub's demo world.",
         *(_grid(grid, split, chosen) for split, grid in reversed(grids.items())),
         _verdict(grids["test"], chosen),
-        _ceiling(reconstructed),
+        _ceiling(reconstructed, grids["test"], _steps(card)),
         _control(leads, chosen),
         "`evidence/predictions.parquet` holds every answer; all scores follow from it.",
         CAVEATS.rstrip(),
@@ -127,12 +127,22 @@ def _verdict(seen: Trade, chosen: float) -> str:
     )
 
 
-def _ceiling(reconstructed: Mapping[str, float]) -> str:
+def _ceiling(reconstructed: Mapping[str, float], seen: Trade, steps: object) -> str:
     shares = " and ".join(f"{100 * v:.1f} % ({side})" for side, v in reconstructed.items())
+    drawn = seen.points[-1].q_regional.score
     return (
-        "## How good it could be\n\nThe judge names real pictures of the training styles right by construction; after the autoencoder, "
-        f"before any drawing, it still names {shares} of them. No drawing is likely to do better."
+        "## How good it could be\n\nThe judge names real pictures of the training styles right by "
+        f"construction; after the autoencoder, before any drawing, it still names {shares} of them. No "
+        f"drawing is likely to do better. The adapter itself gets {drawn:.1f} % of the regional side at "
+        f"beta {seen.points[-1].beta:g}: what is missing there is the adapter's, not the autoencoder's. Its "
+        f"training was short: {steps} steps; more are the next try."
     )
+
+
+def _steps(card: AdapterCard) -> object:
+    assert card.training != "unknown"  # noqa: S101 - `train` writes it
+    assert card.training.hyper_parameters != "unknown"  # noqa: S101
+    return card.training.hyper_parameters["steps"]
 
 
 def _control(leads: Mapping[str, Estimate], beta: float) -> str:
