@@ -108,7 +108,7 @@ def card_of_th(endpoint):
     from huggingface_hub import HfApi, hf_hub_download
 
     found = HfApi(endpoint).list_repo_files("ggez-hub/index", repo_type="dataset")
-    path = next(p for p in found if p.startswith("cards/th/"))
+    path = next(p for p in found if p.startswith("cards/th/embedding/"))
     place = hf_hub_download("ggez-hub/index", path, repo_type="dataset", endpoint=endpoint)
     return Path(place).read_text().replace("measured_by: registry", "measured_by: self")
 
