@@ -111,6 +111,12 @@ def check_tasks(models: Sequence[UnderTest], tasks: Sequence[Prepared]) -> None:
             f"free answers are asked of models that write alone: {', '.join(free)}",
             "Choose other suites, or a vision-language model.",
         )
+    ways = set.intersection(*(set(model.methods) for model in models))
+    if unheard := [task.id for task in tasks if task.method and task.method not in ways]:
+        raise UsageProblem(
+            f"only a model that writes can be asked: {', '.join(unheard)}",
+            "Choose a vision-language model, or tasks without a question.",
+        )
     searching = [task.id for task in tasks if not task.is_choice]
     if searching and not all(model.searches for model in models):
         raise UsageProblem(

@@ -19,10 +19,13 @@ from ggez_hub.evaluation.evidence import TaskRecord
 from ggez_hub.evaluation.items import read_items
 from ggez_hub.evaluation.loaders import Item
 from ggez_hub.evaluation.questions import ask
-from ggez_hub.evaluation.recording import recorded
+from ggez_hub.evaluation.recording import chats, recorded
 from ggez_hub.evaluation.task import BadTask, SplitName, Task
 from ggez_hub.regions import Region, find_region
 from ggez_hub.weights import sha256_file
+
+# How a model that writes chooses where a task has a question.
+LIKELIHOOD = "likelihood"
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,10 +131,11 @@ def prepare_tasks(
                 questions = recorded(task, items, questions)
             # Tasks in many languages ask about the same pictures: they are kept once.
             pictures = shared.setdefault((path, task.columns.image), items.pictures)
-            asked[split] = Asked(pictures, questions, ())
+            asked[split] = Asked(pictures, questions, (), chats(task, items, questions))
             files[path] = files.get(path) or sha256_file(folder / path)
+        method = LIKELIHOOD if task.question else ""
         record = TaskRecord(
-            metric=task.metric,
+            metric=f"{task.metric}_by_{method}" if method else task.metric,
             side=task.side,
             regions=task.regions,
             language=task.language,
@@ -139,7 +143,7 @@ def prepare_tasks(
             revision=revision or task.dataset.revision,
             digests={split: task.digest_on(files[task.splits[split]]) for split in splits},
         )
-        found.append(Prepared(task.id, record, asked))
+        found.append(Prepared(task.id, record, asked, method))
     return tuple(found)
 
 

@@ -1,11 +1,13 @@
-"""What is recorded of a question beside its answer, so that others can tell what was asked."""
+"""What is asked and recorded beside the candidates of a question, so that others can tell it."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
 
+from ggez_hub.evaluation.benchmark_questions import Chat
 from ggez_hub.evaluation.items import Items
+from ggez_hub.evaluation.loaders import Choice
 from ggez_hub.evaluation.outcomes import Details
 from ggez_hub.evaluation.questions import Questions
 from ggez_hub.evaluation.task import Task
@@ -35,6 +37,31 @@ def recorded(task: Task, items: Items, questions: Questions) -> Questions:
             categories=[items.groups[row] for row in rows] if items.groups else [None] * n,
         ),
     )
+
+
+def chats(task: Task, items: Items, questions: Questions) -> tuple[Chat, ...]:
+    """What is said to a model that writes, of each question; nothing where the task does not say."""
+    if task.question is None:
+        return ()
+    row_of = {item: row for row, item in enumerate(items.ids)}
+    found = []
+    for item, options, right in zip(
+        questions.items, questions.options, questions.right, strict=True
+    ):
+        picture = items.pictures[row_of[item]]
+        choice = Choice(
+            id=item,
+            image=hashlib.sha256(picture).hexdigest(),
+            picture=picture,
+            country=_country(task),
+            language=task.language,
+            category=items.groups[row_of[item]] if items.groups else None,
+            question=task.question,
+            options=tuple(questions.texts[option] for option in options),
+            gold=int(right.argmax()),
+        )
+        found.append(Chat(task.question, task.question, choice))
+    return tuple(found)
 
 
 def _prompts(questions: Questions) -> list[str]:

@@ -66,7 +66,9 @@ class Task(Part):
     """One metric on one text column of a dataset.
 
     `regions` are those whose items these are: every item counts for each of them. `language` is
-    BCP 47, `regions` are ISO 3166-1 or group ids; the two are never mixed.
+    BCP 47, `regions` are ISO 3166-1 or group ids; the two are never mixed. A task with a `question`
+    is one for models that write: it is said to them with the picture, and the likelihood of each
+    option as the reply is its score.
     """
 
     kind: Literal["task"]
@@ -80,6 +82,7 @@ class Task(Part):
     regions: list[RegionId]
     language: LanguageTag
     seed: int = Field(ge=0)
+    question: Annotated[str, StringConstraints(min_length=1)] | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -89,12 +92,17 @@ class Task(Part):
             )
         if self.metric == "choice_4" and self.columns.group is None:
             raise ValueError("columns.group must name a column: choice_4 draws wrong answers there")
+        if self.metric != "choice_4" and self.question is not None:
+            raise ValueError("question is for choice_4: models that write choose among options")
         return self
 
     @property
     def digest(self) -> str:
         """The sha256 of everything in the task that decides a score: all but `id` and `title`."""
         decisive = self.model_dump(mode="json", exclude={"kind", "id", "title"})
+        if self.question is None:
+            # As it was before there were such tasks.
+            del decisive["question"]
         return digest_json({"rules": RULES_VERSION, "task": decisive})
 
     def digest_on(self, data_sha256: str) -> str:
