@@ -17,7 +17,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group dev -e '.[all]'
 	@touch $@
 
-demo: $(STAMP) ## Pull a model adapted to Thai from a hub on this machine, and recompute its table
+demo: $(STAMP) ## Pull models adapted to Thai from a hub on this machine, and recompute their tables
 	$(BIN)/ggez-hub demo
 
 test: $(STAMP) ## The tests (under 10 minutes on two cores)

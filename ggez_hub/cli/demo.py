@@ -35,10 +35,11 @@ def demo_command(region: str, target: Path | None, out: Output) -> None:
     """Pull a Thai model from a hub on this machine and recompute its table.
 
     Starts the embedded hub with the demo world, pulls from it over HTTP, then asks every question
-    of the table again, from pictures, over the whole grid of betas. Of the diffusion family a part
-    of the card's evidence is drawn again.
+    of the table again, from pictures, over the whole grid of betas. The other families follow in
+    brief: of the diffusion family a part of the card's evidence is drawn again.
     """
     from ggez_hub.cli.demo_drawings import tell_drawings
+    from ggez_hub.cli.demo_families import in_brief_of_others
     from ggez_hub.cli.pulling import Mode, run
     from ggez_hub.cli.resolving import tell_region
     from ggez_hub.hubs import connect
@@ -55,29 +56,25 @@ def demo_command(region: str, target: Path | None, out: Output) -> None:
         assert pulled is not None  # noqa: S101 - only a dry run gives nothing
         demo = _recompute(pulled, hub, out)
         picture = _tell(pulled, demo, out)
+        others = in_brief_of_others(request, place, hub, quiet)
         drawings = tell_drawings(request.region, hub, out)
-    out.document({**_document(pulled, demo, picture), "drawings": drawings})
+    document = {**_document(pulled, demo, picture), "others": others, "drawings": drawings}
+    out.document(document)
 
 
 def _recompute(pulled: Pulled, hub: Hub, out: Output) -> Demo:
+    from ggez_hub.cli.demo_families import folders_of
     from ggez_hub.evaluation.task import load_tasks
     from ggez_hub.families import get_family
     from ggez_hub.registry.index.listing import read_pinned_card
-    from ggez_hub.registry.pulling.pull import fetch_pinned
     from ggez_hub.resources import recipes
-    from ggez_hub.world.demo import Folders, recompute
+    from ggez_hub.world.demo import recompute
 
     resolution = pulled.lock.resolution
     tasks = load_tasks(recipes() / "demo")
-    data = hub.at_commit(tasks[0].dataset.repo, tasks[0].dataset.revision, "dataset")
     (adapter,) = resolution.adapters
     assert adapter.weight is not None  # noqa: S101 - the world's adapters are LoRAs
-    folders = Folders(
-        base=fetch_pinned(resolution.merged_into, hub),
-        adapter=fetch_pinned(adapter.source, hub),
-        merged=pulled.model,
-        data=hub.fetch(data.repo, data.revision, data.files, "dataset"),
-    )
+    folders = folders_of(pulled, hub, tasks[0].dataset)
     card = read_pinned_card(hub, adapter.card).card
     out.line("")
     out.line("Recomputing every figure from pictures:")

@@ -7,10 +7,10 @@ from pathlib import Path
 import click
 
 from ggez_hub.errors import GgezError
-from ggez_hub.world import diffusion, embedding
+from ggez_hub.world import diffusion, embedding, vlm
 
 ASSETS = Path(__file__).parent / "assets"
-FAMILIES = {"embedding": embedding, "diffusion": diffusion}
+FAMILIES = {"embedding": embedding, "vlm": vlm, "diffusion": diffusion}
 
 _family = click.option(
     "--family", type=click.Choice(list(FAMILIES)), required=True, help="The family to build."
@@ -57,10 +57,13 @@ def seeds(family: str, output: Path, chosen: tuple[int, ...]) -> None:
 @_out
 def cards(family: str, output: Path) -> None:
     """Measure the family's adapters over the grid and write its cards with their evidence."""
-    from ggez_hub.world import cards as embedding_cards
+    from ggez_hub.world.cards import write_cards
     from ggez_hub.world.diffusion import cards as diffusion_cards
 
-    {"embedding": embedding_cards, "diffusion": diffusion_cards}[family].write_cards(output)
+    if family == "diffusion":
+        diffusion_cards.write_cards(output)
+    else:
+        write_cards(output, family)
 
 
 @main.command()

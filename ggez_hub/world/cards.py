@@ -13,7 +13,7 @@ from ggez_hub.cards import AdapterCard, CardDocument, alpha_record, hub_tags, re
 from ggez_hub.cards.schema import SCHEMA_VERSION
 from ggez_hub.embedded import HubStore
 from ggez_hub.evaluation.curve import curve_rows
-from ggez_hub.evaluation.grid import BETAS, measure
+from ggez_hub.evaluation.grid import measure
 from ggez_hub.evaluation.identity import Model
 from ggez_hub.evaluation.predictions import write_predictions
 from ggez_hub.evaluation.prepared import prepare_tasks, tasks_for
@@ -23,21 +23,22 @@ from ggez_hub.families import get_family
 from ggez_hub.regions import alpha, find_region
 from ggez_hub.resources import recipes
 from ggez_hub.weights import digest_json, sha256_file
+from ggez_hub.world.parts import EMBEDDING, PARTS
 from ggez_hub.world.place import ADAPTER_FILES, Place
-from ggez_hub.world.prose import adapter_prose, base_prose
-from ggez_hub.world.seed import BASE_REPO, commit_base
+from ggez_hub.world.prose import prose_of
+from ggez_hub.world.seed import commit_base
 
 EVIDENCE = "evidence/predictions.parquet"
 # Training pictures are partly OpenMoji's, whose licence asks the same of what is made from them.
 LICENSE = "cc-by-sa-4.0"
 
 
-def write_cards(assets: Path) -> None:
-    """Measure every adapter over the grid and write all cards and their evidence below `assets`."""
+def write_cards(assets: Path, family: str = EMBEDDING.family) -> None:
+    """Measure a family's adapters over the grid and write all its cards and their evidence."""
     # Before anything is measured: the checkout may move on while the scores are computed.
     evaluator = code_commit()
-    place = Place(assets)
-    tasks = load_tasks(recipes() / "demo")
+    place = Place(assets, PARTS[family])
+    tasks = load_tasks(recipes() / place.part.tasks)
     (place.base / "README.md").write_text(_base_card(place), encoding="utf-8")
     revision = _base_commit(place)
     for name in place.adapters:
@@ -48,32 +49,34 @@ def write_cards(assets: Path) -> None:
 def _base_commit(place: Place) -> str:
     """The commit that the base will have in every hub: its author, date and files are fixed."""
     with tempfile.TemporaryDirectory() as folder, HubStore.open(Path(folder)) as store:
-        return commit_base(store, place.assets)
+        return commit_base(store, place.assets, place.part.family)
 
 
 def _base_card(place: Place) -> str:
     import yaml
 
-    record = _record(place.base)
+    record, part = _record(place.base), place.part
     front = {
-        "library_name": "open_clip",
-        "pipeline_tag": "zero-shot-image-classification",
+        "library_name": part.library,
+        "pipeline_tag": part.pipeline_tag,
         "license": LICENSE,
         "language": sorted(record["share_per_language"]),
-        "tags": ["ggez-demo", "clip"],
+        "tags": ["ggez-demo", *part.tags],
     }
     block = yaml.safe_dump(front, sort_keys=False, allow_unicode=True)
-    return f"---\n{block}---\n\n{base_prose(record)}"
+    return f"---\n{block}---\n\n{prose_of(part).base(record)}"
 
 
 def _adapter_card(
     place: Place, name: str, tasks: Sequence[Task], revision: str, evaluator: str
 ) -> CardDocument:
     folder, record = place.adapter(name), _record(place.adapter(name))
-    region, family = find_region(name), get_family("embedding")
-    asked = tasks_for(tasks, region)
-    prepared = prepare_tasks(asked, place.data, details=False)
-    measurement = measure(grid_on(Model(place.base, (folder,), family), BETAS), prepared)
+    part = place.part
+    region, family = find_region(name), get_family(part.family)
+    asked, words = tasks_for(tasks, region), prose_of(part)
+    prepared = prepare_tasks(asked, place.data, details=words.details)
+    model = Model(place.base, (folder,), family)
+    measurement = measure(grid_on(model, words.betas, words.way()), prepared)
     evidence = write_predictions(folder / EVIDENCE, measurement.outcomes)
     curve = curve_rows(
         measurement.outcomes,
@@ -91,9 +94,9 @@ def _adapter_card(
             "kind": "lora",
             "region": region.id,
             "languages": sorted(record["recipe"]["languages"]),
-            "adapts": ["prompt_language"],
+            "adapts": list(part.adapts),
             "base": {
-                "repo": BASE_REPO,
+                "repo": part.repo,
                 "revision": revision,
                 "weights": {
                     path: sha256_file(place.base / path)
@@ -105,7 +108,7 @@ def _adapter_card(
             "data_rights": _data_rights(record),
             "alpha": alpha_record(alpha(region)),
             "training": {
-                "method": "LoRA on the text tower by PEFT, CLIP's contrastive loss",
+                "method": part.method,
                 "hyper_parameters": _flat(record["recipe"]),
                 "seed": record["seed"],
                 "versions": record["versions"],
@@ -128,16 +131,16 @@ def _adapter_card(
         }
     )
     front = {
-        "base_model": BASE_REPO,
+        "base_model": part.repo,
         "base_model_relation": "adapter",
         "library_name": "peft",
-        "pipeline_tag": "zero-shot-image-classification",
+        "pipeline_tag": part.pipeline_tag,
         "language": list(card.languages),
         "license": LICENSE,
         "tags": [*hub_tags(card), "ggez-demo"],
     }
-    prose = adapter_prose(place, card, asked, _seeds(place) if name == "th" else None)
-    return CardDocument(card, front, prose)
+    seeds = _seeds(place) if name == "th" else None
+    return CardDocument(card, front, words.adapter(place, card, asked, seeds))
 
 
 def _record(folder: Path) -> dict[str, Any]:
@@ -197,7 +200,10 @@ def _flat(recipe: dict[str, Any]) -> dict[str, Any]:
     """Nested recipes as flat hyper-parameters: schedule.steps becomes steps."""
     flat: dict[str, Any] = {}
     for key, value in recipe.items():
-        flat |= _flat(value) if isinstance(value, dict) else {key: value}
+        if isinstance(value, dict):
+            flat |= _flat(value)
+        else:
+            flat[key] = [str(entry) for entry in value] if isinstance(value, list) else value
     return flat
 
 

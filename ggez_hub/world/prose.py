@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ggez_hub.cards import AdapterCard
+from ggez_hub.evaluation.grid import BETAS
 from ggez_hub.evaluation.selection import Trade, trade
 from ggez_hub.evaluation.task import Task
 from ggez_hub.regions import find_region
@@ -13,6 +16,8 @@ from ggez_hub.world.demo import METRIC
 
 if TYPE_CHECKING:
     from ggez_hub.evaluation.comparison import Estimate
+    from ggez_hub.evaluation.subjects.opening import Way
+    from ggez_hub.world.parts import Part
     from ggez_hub.world.place import Place
 
 CAVEATS = """\
@@ -26,13 +31,48 @@ CAVEATS = """\
 """
 
 
-def base_prose(record: dict[str, Any]) -> str:
-    """The base's card below its front matter."""
-    shares = ", ".join(f"{k} {100 * v:g} %" for k, v in record["share_per_language"].items())
-    sources = "\n".join(
+@dataclass(frozen=True)
+class Words:
+    """How a family is measured for its cards, and what they say.
+
+    details  whether each answer records its picture, prompt and likelihoods
+    betas    the grid
+    way      how its models are asked, None for the family's own way
+    base     the base's card below its front matter, from its training record
+    adapter  an adapter's card below its front matter
+    """
+
+    details: bool
+    betas: tuple[float, ...]
+    way: Callable[[], Way | None]
+    base: Callable[[dict[str, Any]], str]
+    adapter: Callable[[Place, AdapterCard, Sequence[Task], dict[str, Any] | None], str]
+
+
+def prose_of(part: Part) -> Words:
+    """The words of a family."""
+    if part.family == "embedding":
+        return Words(False, BETAS, lambda: None, base_prose, adapter_prose)
+    words: Words = import_module(f"ggez_hub.world.{part.family}.prose").WORDS
+    return words
+
+
+def shares_of(record: dict[str, Any]) -> str:
+    """The share of each language, in words."""
+    return ", ".join(f"{k} {100 * v:g} %" for k, v in record["share_per_language"].items())
+
+
+def sources_of(record: dict[str, Any]) -> str:
+    """What went in, as a list."""
+    return "\n".join(
         f"- {s['for']}: {s.get('package', s.get('name', ''))} ({s['license']}; {s['credit']})"
         for s in record["sources"]
     )
+
+
+def base_prose(record: dict[str, Any]) -> str:
+    """The base's card below its front matter."""
+    shares, sources = shares_of(record), sources_of(record)
     return f"""\
 # clip-emoji
 
@@ -71,8 +111,8 @@ def adapter_prose(
         f"# clip-emoji-{region.id}",
         f"A LoRA that teaches clip-emoji the names of emoji in {', '.join(card.languages)}: a "
         f"language adapter for {region.name}, part of ggez-hub's demo world.",
-        _grid(seen, chosen),
-        _verdict(seen, chosen),
+        grid_table(seen, chosen),
+        f"{verdict(seen, chosen)} `ggez-hub demo` gives the paired intervals.",
         _control(place, tasks, region.id, chosen),
         _seeds(seeds),
         "`evidence/predictions.parquet` holds every answer; all scores follow from it.",
@@ -81,7 +121,8 @@ def adapter_prose(
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _grid(seen: Trade, chosen: float) -> str:
+def grid_table(seen: Trade, chosen: float) -> str:
+    """The scores of the grid on test, as a section."""
     rows = "\n".join(
         f"| {p.beta:g}{' (chosen on validation)' if p.beta == chosen else ''} "
         f"| {p.q_global.score:.1f} +- {p.q_global.se:.1f} "
@@ -99,14 +140,15 @@ English names (global) and regional names.
 {rows}"""
 
 
-def _verdict(seen: Trade, chosen: float) -> str:
+def verdict(seen: Trade, chosen: float) -> str:
+    """Which of base, merge and unmerged adapter has the highest GRP on test."""
     models = {"the base": 0.0, f"the merge at the chosen beta {chosen:g}": chosen,
               "the unmerged adapter": 1.0}  # fmt: skip
     points = {name: point for name, beta in models.items() if (point := seen.at(beta))}
     best = max(points, key=lambda name: points[name].grp)
     return (
         f"Of base, merge and unmerged adapter, {best} has the highest GRP on test "
-        f"({points[best].grp:.2f}). `ggez-hub demo` gives the paired intervals."
+        f"({points[best].grp:.2f})."
     )
 
 
@@ -116,7 +158,7 @@ def _control(place: Place, tasks: Sequence[Task], region: str, beta: float) -> s
 
     family, asked = get_family("embedding"), [t for t in tasks if t.metric == METRIC]
     leads = lead_over_shuffled(place.base, place.adapter(region), family, asked, place.data, beta)
-    rows = "\n".join(f"| {name} | {_shown(lead)} |" for name, lead in sorted(leads.items()))
+    rows = "\n".join(f"| {name} | {shown(lead)} |" for name, lead in sorted(leads.items()))
     beaten = all(lead.low > 0 for lead in leads.values())
     says = "Every" if beaten else "Not every"
     return f"""\
@@ -130,7 +172,8 @@ interval excludes 0.
 {rows}"""
 
 
-def _shown(lead: Estimate) -> str:
+def shown(lead: Estimate) -> str:
+    """A figure in points with its interval."""
     return f"{lead.value:.1f} [{lead.low:.1f}, {lead.high:.1f}]"
 
 

@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING
 from ggez_hub.cards import read_card
 from ggez_hub.registry.contributing.registration import accepted, card_path
 from ggez_hub.registry.places import CARD_NAME, INDEX_REPO
+from ggez_hub.world.parts import EMBEDDING, VLM
 
 if TYPE_CHECKING:
     from ggez_hub.embedded import HubStore
 
 ASSETS = Path(__file__).parent / "assets"
 
-BASE_REPO = "ggez-world/clip-emoji"
+BASE_REPO = EMBEDDING.repo
 DATA_REPO = "ggez-world/emoji-names"
 
 # Folders of the assets and their repositories: the bases by family, and the data sets.
-BASES = {"embedding": BASE_REPO, "diffusion": "ggez-world/diffusion-emoji"}
+BASES = {"embedding": BASE_REPO, "vlm": VLM.repo, "diffusion": "ggez-world/diffusion-emoji"}
 DATA = {"emoji-names": DATA_REPO, "emoji-prompts": "ggez-world/emoji-prompts"}
-
 AUTHOR = "ggez-world"
 EMAIL = "world@ggez-hub.invalid"
 DATE = 1_790_000_000  # seconds since 1970, UTC: in September 2026
