@@ -169,7 +169,7 @@ def scored(document: CardDocument, repo: str) -> tuple[CardDocument, dict[str, C
         return document, {}
     front = dict(document.front_matter)
     name = repo.partition("/")[2]
-    front["model-index"] = model_index(name, rows, front.get("pipeline_tag"), known_data())
+    front["model-index"] = model_index(name, rows, front.get("pipeline_tag"), known_data(rows))
     return (
         CardDocument(document.card, front, document.prose),
         entries(rows, f"ggez-hub, beta {AS_IS}"),

@@ -92,7 +92,7 @@ def _model_index(
     from ggez_hub.evaluation.known_data import known_data
 
     name = f"{resolution.region}-{resolution.family}-{resolution.form}"
-    return model_index(name, rows, documents[0].front_matter.get("pipeline_tag"), known_data())
+    return model_index(name, rows, documents[0].front_matter.get("pipeline_tag"), known_data(rows))
 
 
 def _made(resolution: Resolution) -> str:

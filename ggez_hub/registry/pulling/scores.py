@@ -34,7 +34,7 @@ def scores_beside(planned: Plan, hub: Hub) -> dict[str, Content]:
 
 def entries(rows: Mapping[str, CurveRow], notes: str) -> dict[str, Content]:
     """The file in `.eval_results/`; none where no task's data set is known."""
-    found = leaderboard_entries(rows, known_data(), notes)
+    found = leaderboard_entries(rows, known_data(rows), notes)
     return {FILE: yaml.safe_dump(found, sort_keys=False).encode()} if found else {}
 
 
