@@ -4,48 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ggez_hub.evaluation.loaders.base import Loader, Open, Options, Source, embedded
-from ggez_hub.evaluation.loaders.choices import country_of
+from ggez_hub.evaluation.loaders.base import Loader, Open, Source, embedded, texts
+from ggez_hub.evaluation.loaders.columns import ItemColumns
 
 
-class AnswerOptions(Options):
-    """The columns; `country`, `language` and `category` where there are any.
+class AnswerOptions(ItemColumns):
+    """The columns.
 
     answers  a text, or a list of texts of which any is right
     """
 
-    id: str
     image: str = "image"
     question: str
     answers: str
-    country: str | None = None
-    language: str | None = None
-    category: str | None = None
 
 
 def _read(source: Source, options: AnswerOptions) -> Iterator[Open]:
     columns = {
-        options.id: "text or whole",
+        **options.kinds,
         options.image: "image",
         options.question: "text",
         options.answers: "text or texts",
     }
-    columns |= {n: "text" for n in (options.country, options.language, options.category) if n}
-    for part in source.parts:
-        for rows in source.rows(part, columns):
-            for number, row in enumerate(rows.values):
-                image, picture = embedded(row[options.image], source)
-                answers = row[options.answers]
-                yield Open(
-                    id=str(row[options.id]),
-                    image=image or str(row[options.id]),
-                    picture=picture,
-                    country=country_of(rows, number, row, options.country),
-                    language=row[options.language] if options.language else None,
-                    category=row[options.category] if options.category else None,
-                    question=row[options.question],
-                    references=(answers,) if isinstance(answers, str) else tuple(answers),
-                )
+    for row in source.all_rows(columns):
+        item = str(row[options.id])
+        image, picture = embedded(row[options.image], source)
+        yield Open(
+            id=item,
+            image=image or item,
+            picture=picture,
+            **options.origin(row),
+            question=row[options.question],
+            references=texts(row[options.answers]),
+        )
 
 
 LOADER = Loader("answers", AnswerOptions, _read)

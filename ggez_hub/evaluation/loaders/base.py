@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
-from ggez_hub.evaluation.loaders.rows import Rows
+from ggez_hub.evaluation.loaders.rows import Row, read_rows
 
 
 class Options(BaseModel):
@@ -100,9 +100,14 @@ class Source:
     extra: tuple[Path, ...] = ()
     fetched: Path | None = None
 
-    def rows(self, part: str, columns: Mapping[str, str]) -> Iterable[Rows]:
+    def rows(self, part: str, columns: Mapping[str, str]) -> Iterator[Row]:
         """The rows of every file of a part; raises BadItems where a column is off."""
-        return (Rows.read(path, columns) for path in self.parts[part])
+        for path in self.parts[part]:
+            yield from read_rows(path, columns)
+
+    def all_rows(self, columns: Mapping[str, str]) -> Iterator[Row]:
+        """The rows of all parts, one part after the other; raises BadItems likewise."""
+        return (row for part in self.parts for row in self.rows(part, columns))
 
     def picture(self, place: str) -> bytes | None:
         """The picture at an address or at a path in the data set; None if it is not here.
@@ -133,6 +138,11 @@ def embedded(value: Mapping[str, Any], source: Source) -> tuple[str, bytes | Non
     if data is None:
         return value.get("path") or "", None
     return hashlib.sha256(data).hexdigest(), data
+
+
+def texts(value: str | list[str]) -> tuple[str, ...]:
+    """The texts of a column that holds one text or a list of them."""
+    return (value,) if isinstance(value, str) else tuple(value)
 
 
 Read: TypeAlias = Callable[[Source, Any], Iterable[Item]]

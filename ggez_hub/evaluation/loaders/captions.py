@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from pydantic import Field
 
-from ggez_hub.evaluation.loaders.base import Captioned, Loader, Options, Source, embedded
+from ggez_hub.evaluation.loaders.base import Captioned, Loader, Options, Source, embedded, texts
 
 
 class CaptionOptions(Options):
@@ -30,24 +30,22 @@ def _read(source: Source, options: CaptionOptions) -> Iterator[Captioned]:
         columns[options.id] = "text or whole"
     columns |= dict.fromkeys(options.only, "text")
     for language in source.parts:
-        for rows in source.rows(language, columns):
-            for number, row in enumerate(rows.values):
-                if any(row[name] != value for name, value in options.only.items()):
-                    continue
-                image, picture = embedded(row[options.image], source)
-                captions = row[options.captions]
-                own = str(row[options.id]) if options.id else image
-                if not own:
-                    raise rows.off(number, options.image, "has neither bytes nor a path")
-                yield Captioned(
-                    id=f"{language}/{own}",
-                    image=image or own,
-                    picture=picture,
-                    country=None,
-                    language=language,
-                    category=None,
-                    captions=(captions,) if isinstance(captions, str) else tuple(captions),
-                )
+        for row in source.rows(language, columns):
+            if any(row[name] != value for name, value in options.only.items()):
+                continue
+            image, picture = embedded(row[options.image], source)
+            own = str(row[options.id]) if options.id else image
+            if not own:
+                raise row.off(options.image, "has neither bytes nor a path")
+            yield Captioned(
+                id=f"{language}/{own}",
+                image=image or own,
+                picture=picture,
+                country=None,
+                language=language,
+                category=None,
+                captions=texts(row[options.captions]),
+            )
 
 
 LOADER = Loader("captions", CaptionOptions, _read)

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Literal
 
 from ggez_hub.evaluation.loaders.base import Choice, Loader, Options, Source, embedded
-from ggez_hub.evaluation.loaders.rows import Rows
+from ggez_hub.evaluation.loaders.rows import Row
 from ggez_hub.regions import UnknownRegion, find_region
 
 # Which columns hold the question and its options.
@@ -40,37 +40,35 @@ def _read(source: Source, options: CvqaOptions) -> Iterator[Choice]:
         "Label": "whole",
         "Category": "any text?",
     }
-    for part in source.parts:
-        for rows in source.rows(part, columns):
-            for number, row in enumerate(rows.values):
-                try:
-                    language, country = _subset(row["Subset"])
-                except _NoSubset as problem:
-                    raise rows.off(number, "Subset", str(problem)) from problem
-                image, picture = embedded(row["image"], source)
-                yield Choice(
-                    id=row["ID"],
-                    image=image or row["ID"],
-                    picture=picture,
-                    country=country,
-                    language="en" if options.text == "english" else language,
-                    category=row.get("Category"),
-                    question=row[asked],
-                    options=tuple(row[answers]),
-                    gold=_label(rows, number, row["Label"], len(row[answers])),
-                )
+    for row in source.all_rows(columns):
+        try:
+            language, country = _subset(row["Subset"])
+        except _NoSubset as problem:
+            raise row.off("Subset", str(problem)) from problem
+        image, picture = embedded(row["image"], source)
+        yield Choice(
+            id=row["ID"],
+            image=image or row["ID"],
+            picture=picture,
+            country=country,
+            language="en" if options.text == "english" else language,
+            category=row.get("Category"),
+            question=row[asked],
+            options=tuple(row[answers]),
+            gold=_label(row, len(row[answers])),
+        )
 
 
-def _label(rows: Rows, number: int, label: int, count: int) -> int:
+def _label(row: Row, count: int) -> int:
+    label: int = row["Label"]
     if label == -1:
-        raise rows.off(
-            number,
+        raise row.off(
             "Label",
             "is -1: this revision withholds the answers,",
             "Pin a revision of the data set that has them.",
         )
     if not 0 <= label < count:
-        raise rows.off(number, "Label", f"is {label}, there are {count} options")
+        raise row.off("Label", f"is {label}, there are {count} options")
     return label
 
 

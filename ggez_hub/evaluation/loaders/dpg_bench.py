@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from ggez_hub.evaluation.items import BadItems
 from ggez_hub.evaluation.loaders.base import Loader, Options, Part, Prompted, Source
-from ggez_hub.evaluation.loaders.rows import Rows
+from ggez_hub.evaluation.loaders.rows import Row
 
 QUESTIONS, PROMPTS = "questions", "prompts"
 COLUMNS = {
@@ -34,58 +33,53 @@ def _read(source: Source, options: Options) -> Iterator[Prompted]:
     if QUESTIONS not in source.parts:
         raise BadItems("DPG-Bench needs the part 'questions' in `files`")
     written = {path.stem: path for path in source.parts.get(PROMPTS, ())}
-    for rows in source.rows(QUESTIONS, COLUMNS):
-        by_item: dict[str, list[tuple[int, Mapping[str, Any]]]] = {}
-        for number, row in enumerate(rows.values):
-            by_item.setdefault(row["item_id"], []).append((number, row))
-        for item, own in by_item.items():
-            yield Prompted(
-                id=item,
-                image=item,
-                picture=None,
-                country=None,
-                language="en",
-                category=None,
-                prompt=_prompt(rows, item, own, written),
-                parts=_parts(rows, own),
-            )
+    # The questions of an item stand in one file.
+    by_item: dict[tuple[Path, str], list[Row]] = {}
+    for row in source.rows(QUESTIONS, COLUMNS):
+        by_item.setdefault((row.path, row["item_id"]), []).append(row)
+    for (_, item), own in by_item.items():
+        yield Prompted(
+            id=item,
+            image=item,
+            picture=None,
+            country=None,
+            language="en",
+            category=None,
+            prompt=_prompt(item, own, written),
+            parts=_parts(own),
+        )
 
 
-def _prompt(
-    rows: Rows,
-    item: str,
-    own: list[tuple[int, Mapping[str, Any]]],
-    written: Mapping[str, Path],
-) -> str:
+def _prompt(item: str, own: list[Row], written: Mapping[str, Path]) -> str:
     """The prompt of an item: one text, whichever of its rows has it."""
     if written:
         if item not in written:
-            raise rows.off(own[0][0], "item_id", f"is {item!r}, of which there is no prompt file")
+            raise own[0].off("item_id", f"is {item!r}, of which there is no prompt file")
         prompt = written[item].read_text(encoding="utf-8").strip()
     else:
-        texts = dict.fromkeys(t for _, row in own if (t := row["text"].strip()))
+        texts = dict.fromkeys(t for row in own if (t := row["text"].strip()))
         if len(texts) > 1:
-            raise rows.off(own[0][0], "text", f"has {len(texts)} different prompts of {item!r}")
+            raise own[0].off("text", f"has {len(texts)} different prompts of {item!r}")
         prompt = next(iter(texts), "")
     if not prompt:
-        raise rows.off(own[0][0], "text", f"holds no prompt of {item!r}")
+        raise own[0].off("text", f"holds no prompt of {item!r}")
     return prompt
 
 
-def _parts(rows: Rows, own: list[tuple[int, Mapping[str, Any]]]) -> tuple[Part, ...]:
+def _parts(own: list[Row]) -> tuple[Part, ...]:
     """The questions of an item, each after those that it depends on."""
     parts: dict[int, Part] = {}
-    lines: dict[int, int] = {}
-    for line, row in own:
+    asked: dict[int, Row] = {}
+    for row in own:
         number = row["proposition_id"]
         if number in parts:
-            raise rows.off(line, "proposition_id", f"is {number} twice in an item")
+            raise row.off("proposition_id", f"is {number} twice in an item")
         parents = row["dependency"].split(",")
         if not all(parent.strip().isdecimal() for parent in parents):
-            raise rows.off(
-                line, "dependency", f"is {row['dependency']!r}, it should be numbers with commas"
+            raise row.off(
+                "dependency", f"is {row['dependency']!r}, it should be numbers with commas"
             )
-        lines[number] = line
+        asked[number] = row
         parts[number] = Part(
             number=number,
             question=row["question_natural_language"],
@@ -95,17 +89,17 @@ def _parts(rows: Rows, own: list[tuple[int, Mapping[str, Any]]]) -> tuple[Part, 
         )
     for number, part in parts.items():
         if lost := [parent for parent in part.parents if parent not in parts]:
-            raise rows.off(lines[number], "dependency", f"names {lost[0]}, which is no question")
-    return _ordered(rows, parts, lines)
+            raise asked[number].off("dependency", f"names {lost[0]}, which is no question")
+    return _ordered(parts, asked)
 
 
-def _ordered(rows: Rows, parts: Mapping[int, Part], lines: Mapping[int, int]) -> tuple[Part, ...]:
+def _ordered(parts: Mapping[int, Part], asked: Mapping[int, Row]) -> tuple[Part, ...]:
     placed: dict[int, Part] = {}
     while len(placed) < len(parts):
         ready = [n for n in parts if n not in placed and placed.keys() >= {*parts[n].parents}]
         if not ready:
             first = next(n for n in parts if n not in placed)
-            raise rows.off(lines[first], "dependency", f"goes round in a circle from {first}")
+            raise asked[first].off("dependency", f"goes round in a circle from {first}")
         placed |= {n: parts[n] for n in ready}
     return tuple(placed.values())
 

@@ -17,50 +17,63 @@ from ggez_hub.evaluation.items import BadItems
 
 
 @dataclass(frozen=True)
-class Rows:
-    """The rows of one file with the columns that were asked for."""
+class Row:
+    """One row: `row[column]` where the column is asked for, `row.get(column)` where it may lack.
+
+    number   of the row in its file, from 0
+    """
 
     path: Path
-    values: tuple[Mapping[str, Any], ...]
+    number: int
+    values: Mapping[str, Any]
 
-    @classmethod
-    def read(cls, path: Path, columns: Mapping[str, str]) -> Rows:
-        """Read the columns (name -> one of KINDS; `?` after the kind admits null or absence).
+    def __getitem__(self, column: str) -> Any:
+        return self.values[column]
 
-        Raises BadItems that names file, column and row.
-        """
-        reader = READERS.get(path.suffix)
-        if reader is None:
-            raise BadItems(f"{path} is no data file", f"Known: {', '.join(READERS)}.")
-        try:
-            names, values = reader(path, columns)
-        except BadItems:
-            raise
-        except (OSError, ValueError, csv.Error) as error:
-            raise BadItems(f"{path} cannot be read: {error}") from error
-        needed = [name for name, kind in columns.items() if not kind.endswith("?")]
-        if lost := [name for name in needed if name not in names]:
-            raise BadItems(
-                f"{path} has no column {lost[0]!r}",
-                f"Its columns are {', '.join(sorted(names))}: another revision of the data set?",
-            )
-        rows = cls(path, tuple(values))
-        for number, row in enumerate(rows.values):
-            for name, kind in columns.items():
-                rows._check(number, name, kind, row.get(name))
-        return rows
+    def get(self, column: str | None) -> Any:
+        """The value of a column; None where the file has none of that name."""
+        return self.values.get(column) if column else None
 
-    def _check(self, number: int, name: str, kind: str, value: Any) -> None:
+    def off(self, column: str, problem: str, hint: str = "") -> BadItems:
+        """The error for a value: `problem` goes on from the name of the column."""
+        return BadItems(f"{self.path}: column {column!r} {problem} in row {self.number}", hint)
+
+    def check(self, column: str, kind: str) -> None:
+        """Raise BadItems unless the value is of that kind."""
+        value = self.values.get(column)
         if value is None and kind.endswith("?"):
             return
         what, holds = KINDS[kind.rstrip("?")]
         if not holds(value):
             found = "null" if value is None else f"{value!r:.60} ({type(value).__name__})"
-            raise self.off(number, name, f"holds {found}, it should be {what}")
+            raise self.off(column, f"holds {found}, it should be {what}")
 
-    def off(self, number: int, name: str, problem: str, hint: str = "") -> BadItems:
-        """The error for a value: `problem` goes on from the name of the column."""
-        return BadItems(f"{self.path}: column {name!r} {problem} in row {number}", hint)
+
+def read_rows(path: Path, columns: Mapping[str, str]) -> tuple[Row, ...]:
+    """The rows of a file (columns: name -> one of KINDS; `?` after the kind admits null or absence).
+
+    Raises BadItems that names file, column and row.
+    """
+    reader = READERS.get(path.suffix)
+    if reader is None:
+        raise BadItems(f"{path} is no data file", f"Known: {', '.join(READERS)}.")
+    try:
+        names, values = reader(path, columns)
+    except BadItems:
+        raise
+    except (OSError, ValueError, csv.Error) as error:
+        raise BadItems(f"{path} cannot be read: {error}") from error
+    needed = [name for name, kind in columns.items() if not kind.endswith("?")]
+    if lost := [name for name in needed if name not in names]:
+        raise BadItems(
+            f"{path} has no column {lost[0]!r}",
+            f"Its columns are {', '.join(sorted(names))}: another revision of the data set?",
+        )
+    rows = tuple(Row(path, number, value) for number, value in enumerate(values))
+    for row in rows:
+        for name, kind in columns.items():
+            row.check(name, kind)
+    return rows
 
 
 def _text(value: Any) -> bool:

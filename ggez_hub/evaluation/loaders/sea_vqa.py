@@ -22,29 +22,25 @@ COLUMNS = {
 
 def _read(source: Source, options: Options) -> Iterator[Choice]:
     for country in source.parts:
-        before = 0
-        for rows in source.rows(country, COLUMNS):
-            for number, row in enumerate(rows.values):
-                gold = row["correct_answer"].strip().lower()
-                if gold not in LETTERS or len(gold) != 1:
-                    raise rows.off(
-                        number,
-                        "correct_answer",
-                        f"is {row['correct_answer']!r}, it should be one of a, b, c, d",
-                    )
-                yield Choice(
-                    # The data set has no ids; its rows are those of a pinned revision.
-                    id=f"{country}-{before + number:04}",
-                    image=row["image_path"],
-                    picture=source.picture(row["image_path"]),
-                    country=country,
-                    language="en",
-                    category=None,
-                    question=row["question"],
-                    options=tuple(row[name] for name in CHOICES),
-                    gold=LETTERS.index(gold),
+        for number, row in enumerate(source.rows(country, COLUMNS)):
+            gold = row["correct_answer"].strip().lower()
+            if gold not in LETTERS or len(gold) != 1:
+                raise row.off(
+                    "correct_answer",
+                    f"is {row['correct_answer']!r}, it should be one of a, b, c, d",
                 )
-            before += len(rows.values)
+            yield Choice(
+                # The data set has no ids; its rows are those of a pinned revision.
+                id=f"{country}-{number:04}",
+                image=row["image_path"],
+                picture=source.picture(row["image_path"]),
+                country=country,
+                language="en",
+                category=None,
+                question=row["question"],
+                options=tuple(row[name] for name in CHOICES),
+                gold=LETTERS.index(gold),
+            )
 
 
 LOADER = Loader("choices", Options, _read)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TypedDict
 
 from pydantic import Field
 
 from ggez_hub.evaluation.items import BadItems
 from ggez_hub.evaluation.loaders.base import Choice, Loader, Open, Options, Source, embedded
-from ggez_hub.evaluation.loaders.rows import Rows
+from ggez_hub.evaluation.loaders.rows import Row, read_rows
 
 OPTIONS = 5
 # Of a dish, food-kb has up to eight pictures, each beside its address.
@@ -57,96 +57,90 @@ class VqaOptions(Options):
     prompt_types: list[int] = Field(default=[1, 2, 3, 4], min_length=1)
 
 
+class Dish(TypedDict):
+    """What an item of the first version has with its options and without, as `Item` has it."""
+
+    id: str
+    image: str
+    picture: bytes | None
+    country: None
+    language: str | None
+    category: str
+
+
 def _read(source: Source, options: VqaOptions) -> Iterator[Choice]:
-    pictures = _food_kb(source)
-    for part in source.parts:
-        for rows in source.rows(part, COLUMNS):
-            for number, row in _of_types(rows, options):
-                gold = row["multi_choice_answer"]
-                if not 1 <= gold <= OPTIONS:
-                    raise rows.off(
-                        number,
-                        "multi_choice_answer",
-                        f"is {gold}, it should be 1 to {OPTIONS}: it counts from 1;",
-                    )
-                question, choices = _options(rows, number, row["multi_choice_prompt"])
-                url = row["image_url"]
-                yield Choice(
-                    id=f"{row['qa_id']}/{row['lang']}",
-                    # All pictures of a dish stand together: each of them gives the answer away.
-                    image=row["food_id"],
-                    picture=pictures.get(url) or source.picture(url),
-                    country=None,
-                    language=_language(row["lang"]),
-                    category=f"prompt type {row['prompt_type']}",
-                    question=question,
-                    options=choices,
-                    gold=gold - 1,
-                )
+    for row, dish in _dishes(source, options, COLUMNS):
+        gold = row["multi_choice_answer"]
+        if not 1 <= gold <= OPTIONS:
+            raise row.off(
+                "multi_choice_answer",
+                f"is {gold}, it should be 1 to {OPTIONS}: it counts from 1;",
+            )
+        question, choices = _options(row)
+        yield Choice(**dish, question=question, options=choices, gold=gold - 1)
 
 
 def _read_open(source: Source, options: VqaOptions) -> Iterator[Open]:
     """The same questions without options; `answer` is the one reference."""
+    for row, dish in _dishes(source, options, COLUMNS_OPEN):
+        yield Open(**dish, question=row["open_ended_prompt"], references=(row["answer"],))
+
+
+def _dishes(
+    source: Source, options: VqaOptions, columns: Mapping[str, str]
+) -> Iterator[tuple[Row, Dish]]:
+    """The rows with the prompt types that are asked for."""
     pictures = _food_kb(source)
-    for part in source.parts:
-        for rows in source.rows(part, COLUMNS_OPEN):
-            for _, row in _of_types(rows, options):
-                url = row["image_url"]
-                yield Open(
-                    id=f"{row['qa_id']}/{row['lang']}",
-                    image=row["food_id"],
-                    picture=pictures.get(url) or source.picture(url),
-                    country=None,
-                    language=_language(row["lang"]),
-                    category=f"prompt type {row['prompt_type']}",
-                    question=row["open_ended_prompt"],
-                    references=(row["answer"],),
-                )
-
-
-def _of_types(rows: Rows, options: VqaOptions) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """The rows with the prompt types that are asked for, with their numbers."""
-    for number, row in enumerate(rows.values):
+    for row in source.all_rows(columns):
         if not str(row["prompt_type"]).isdecimal():
-            raise rows.off(number, "prompt_type", f"is {row['prompt_type']!r}, not a number")
-        if int(row["prompt_type"]) in options.prompt_types:
-            yield number, row
+            raise row.off("prompt_type", f"is {row['prompt_type']!r}, not a number")
+        if int(row["prompt_type"]) not in options.prompt_types:
+            continue
+        url = row["image_url"]
+        yield (
+            row,
+            Dish(
+                id=f"{row['qa_id']}/{row['lang']}",
+                # All pictures of a dish stand together: each of them gives the answer away.
+                image=row["food_id"],
+                picture=pictures.get(url) or source.picture(url),
+                country=None,
+                language=_language(row["lang"]),
+                category=f"prompt type {row['prompt_type']}",
+            ),
+        )
 
 
 def _read_1_1(source: Source, options: Options) -> Iterator[Choice]:
     pictures = _food_kb(source)
     for part in source.parts:
-        before = 0
-        for rows in source.rows(part, COLUMNS_1_1):
-            for number, row in enumerate(rows.values):
-                gold, count = row["mcq_answer_index"], len(row["options"])
-                if not 0 <= gold < count:
-                    raise rows.off(
-                        number,
-                        "mcq_answer_index",
-                        f"is {gold}, there are {count} options, counted from 0;",
-                    )
-                place = row["image_path"]
-                yield Choice(
-                    id=f"{part}-{before + number:06}",
-                    image=place,
-                    picture=pictures.get(place) or source.picture(place),
-                    country=None,
-                    language=_language(row["lang"]) if row.get("lang") else None,
-                    category=None,
-                    question=row["question"],
-                    options=tuple(row["options"]),
-                    gold=gold,
+        for number, row in enumerate(source.rows(part, COLUMNS_1_1)):
+            gold, count = row["mcq_answer_index"], len(row["options"])
+            if not 0 <= gold < count:
+                raise row.off(
+                    "mcq_answer_index",
+                    f"is {gold}, there are {count} options, counted from 0;",
                 )
-            before += len(rows.values)
+            place = row["image_path"]
+            yield Choice(
+                id=f"{part}-{number:06}",
+                image=place,
+                picture=pictures.get(place) or source.picture(place),
+                country=None,
+                language=_language(row["lang"]) if row.get("lang") else None,
+                category=None,
+                question=row["question"],
+                options=tuple(row["options"]),
+                gold=gold,
+            )
 
 
-def _options(rows: Rows, number: int, prompt: str) -> tuple[str, tuple[str, ...]]:
+def _options(row: Row) -> tuple[str, tuple[str, ...]]:
     """The question, and the options of the numbered lines that follow it."""
+    prompt = row["multi_choice_prompt"]
     found = list(OPTION.finditer(prompt))
     if [int(line[1]) for line in found] != [*range(1, OPTIONS + 1)]:
-        raise rows.off(
-            number,
+        raise row.off(
             "multi_choice_prompt",
             f"has {len(found)} numbered options, it should have {OPTIONS}, from 1 on,",
         )
@@ -167,15 +161,15 @@ def _food_kb(source: Source) -> Mapping[str, bytes]:
     """Address -> picture."""
     found: dict[str, bytes] = {}
     for path in source.extra:
-        rows = Rows.read(path, KB_COLUMNS)
-        if not any(row.get("image1_url") for row in rows.values):
+        rows = read_rows(path, KB_COLUMNS)
+        if not any(row.get("image1_url") for row in rows):
             raise BadItems(f"{path} has no column 'image1_url' with addresses")
-        for row in rows.values:
+        for row in rows:
             found.update(_pictures_of(row, source))
     return found
 
 
-def _pictures_of(row: Mapping[str, Any], source: Source) -> Iterator[tuple[str, bytes]]:
+def _pictures_of(row: Row, source: Source) -> Iterator[tuple[str, bytes]]:
     for number in KB_IMAGES:
         value, url = row.get(f"image{number}"), row.get(f"image{number}_url")
         if value and url and (data := embedded(value, source)[1]) is not None:
