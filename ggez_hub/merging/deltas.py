@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ggez_hub.errors import GgezError
-from ggez_hub.weights import TensorInfo, WeightFile, read_header
+from ggez_hub.weights import TensorInfo, WeightFile, read_header, sha256_file
 
 if TYPE_CHECKING:
     import torch
@@ -43,9 +44,15 @@ class WeightIndex(Mapping[str, TensorInfo]):
     `<folder>/<tensor>`: names of two models may be the same.
     """
 
-    def __init__(self, folder: Path, weights: tuple[str, ...]) -> None:
-        """Read and check every header; raises BadWeights, or WrongBase for a name held twice."""
+    def __init__(
+        self, folder: Path, weights: tuple[str, ...], digests: Mapping[str, str] | None = None
+    ) -> None:
+        """Read and check every header; raises BadWeights, or WrongBase for a name held twice.
+
+        `digests` are the sha256s of the files where they are known: of weights that are not here.
+        """
         self.folder = folder
+        self._digests = digests
         self.files: dict[str, WeightFile] = {path: read_header(folder / path) for path in weights}
         self.file_of: dict[str, str] = {}
         for path, file in self.files.items():
@@ -55,6 +62,21 @@ class WeightIndex(Mapping[str, TensorInfo]):
                     raise WrongBase(f"{folder}: tensor {name!r} stands in two weight files")
                 self.file_of[name] = path
         self._open: dict[str, Any] = {}
+
+    def only(self, names: Collection[str]) -> WeightIndex:
+        """The same files, of which only those that hold one of `names`, as if they held no other."""
+        part = copy(self)
+        part.file_of = {name: path for name, path in self.file_of.items() if name in names}
+        part.files = {path: self.files[path] for path in {*part.file_of.values()}}
+        part._open = {}
+        return part
+
+    @property
+    def digests(self) -> Mapping[str, str]:
+        """The sha256 of each file, by its path in the folder."""
+        if self._digests is None:
+            self._digests = {path: sha256_file(file.path) for path, file in self.files.items()}
+        return self._digests
 
     def __getitem__(self, name: str) -> TensorInfo:
         return self.files[self.file_of[name]].tensors[stored_name(name)]

@@ -103,6 +103,21 @@ def hub(store):
         yield endpoint
 
 
+@pytest.fixture(scope="session")
+def store_of_demo(tmp_path_factory):
+    """The store of a hub with the demo world; tests add repositories of their own, and change none."""
+    with HubStore.open(tmp_path_factory.mktemp("demo")) as store:
+        seed(store)
+        yield store
+
+
+@pytest.fixture(scope="session")
+def demo_hub(store_of_demo):
+    """The address of that hub."""
+    with serving(store_of_demo) as endpoint:
+        yield endpoint
+
+
 def card_of_th(endpoint):
     """The th adapter's card in a hub's index, as its author may write it."""
     from huggingface_hub import HfApi, hf_hub_download

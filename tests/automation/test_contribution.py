@@ -118,10 +118,10 @@ def test_tensors_that_do_not_fit_the_base_are_found_without_weights(
 ):
     text = other_adapter(store, hub, good_card, f"someone/{name}", change)
     card = ProposedCard("cards/th/embedding/x.md", parse_card(text), None)
-    (finding,) = [f for f in check_on_hub(card, Hub(hub)) if f.level == "error"]
+    (finding,) = [f for f in check_on_hub(card, Hub(hub), merges=True) if f.level == "error"]
     assert message in finding.message
     good = ProposedCard(CARD, parse_card(good_card), None)
-    assert [f for f in check_on_hub(good, Hub(hub)) if f.level == "error"] == []
+    assert [f for f in check_on_hub(good, Hub(hub), merges=True) if f.level == "error"] == []
 
 
 def test_an_adapter_that_lies_on_the_hub_as_a_pickle_is_refused(hub, store, good_card):
@@ -141,7 +141,7 @@ def test_an_adapter_that_lies_on_the_hub_as_a_pickle_is_refused(hub, store, good
     )
     card = document.card.model_copy(update={"adapter": place})
     proposed = ProposedCard(CARD, replace(document, card=card), None)
-    (finding,) = [f for f in check_on_hub(proposed, Hub(hub)) if f.level == "error"]
+    (finding,) = [f for f in check_on_hub(proposed, Hub(hub), merges=True) if f.level == "error"]
     assert "has adapter_model.bin, a pickle, beside adapter_model.safetensors" in finding.message
 
 

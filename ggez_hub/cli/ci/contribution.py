@@ -19,12 +19,17 @@ if TYPE_CHECKING:
 @hub_option
 @output_options
 def check_command(repository: Path, event: Path | None, hub: str, out: Output) -> None:
-    """Check the cards and recipes of a pull request, read as data: errors and hints apart."""
+    """Check the cards and recipes of a pull request, read as data: errors and hints apart.
+
+    Each adapter is merged with a sample of its base: a tensor of each kind, at its real shape.
+    """
     from ggez_hub.automation.event import PullRequestEvent, read_event
     from ggez_hub.errors import GgezError
 
     pull = read_event(PullRequestEvent, event).pull_request
-    checked = checked_contribution(repository, pull.number, pull.base.sha, pull.head.sha, hub)
+    checked = checked_contribution(
+        repository, pull.number, pull.base.sha, pull.head.sha, hub, merges=True
+    )
     for finding in checked.findings.found:
         # On a runner these lines become notes beside the files.
         out.line(finding.annotation())
@@ -51,7 +56,7 @@ def answer_command(repository: Path, event: Path | None, hub: str, out: Output) 
     answered = []
     for number in github.pull_requests(run.head_sha):
         base, head = github.head(number)
-        checked = checked_contribution(repository, number, base, head, hub)
+        checked = checked_contribution(repository, number, base, head, hub, merges=True)
         github.say(number, "contribution", checked.findings.markdown())
         out.line(f"answered under pull request {number}: {len(checked.findings.errors)} errors")
         answered.append(number)
@@ -73,7 +78,8 @@ def automerge_command(repository: Path, event: Path | None, hub: str, out: Outpu
     document = {}
     for number in github.pull_requests(sha):
         base, head = github.head(number)
-        checked = checked_contribution(repository, number, base, head, hub)
+        # The merge was tried by the run of Contribution, which has to be green.
+        checked = checked_contribution(repository, number, base, head, hub, merges=False)
         reasons = reasons_to_wait(number, sha, checked.findings, checked.by_hand, github)
         if reasons:
             out.line(f"pull request {number} waits: {'; '.join(reasons)}")

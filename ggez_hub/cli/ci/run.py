@@ -57,8 +57,10 @@ def order_options(command: Callable[..., R]) -> Callable[..., R]:
     return clone_option(command)
 
 
-def checked_contribution(repository: Path, number: int, base: str, head: str, hub: str) -> Checked:
-    """Fetch a pull request's commits and check what it changes."""
+def checked_contribution(
+    repository: Path, number: int, base: str, head: str, hub: str, *, merges: bool
+) -> Checked:
+    """Fetch a pull request's commits and check what it changes, with a merge on a sample if asked."""
     from ggez_hub.automation.check import check
     from ggez_hub.automation.contribution import fetch_head, read_contribution
     from ggez_hub.hubs import connect
@@ -66,7 +68,7 @@ def checked_contribution(repository: Path, number: int, base: str, head: str, hu
     fetch_head(repository, number, head)
     contribution = read_contribution(repository, base, head)
     with connect(hub, quiet=True) as server:
-        return check(contribution, repository, server)
+        return check(contribution, repository, server, merges=merges)
 
 
 def checked_cards(

@@ -26,7 +26,7 @@ from ggez_hub.merging.adapters.modules import (
 )
 from ggez_hub.merging.deltas import BadAdapter, WeightIndex, WrongBase
 from ggez_hub.merging.rows import RowDelta, matrix_shape, whole
-from ggez_hub.weights import WeightFile, read_header, sha256_file
+from ggez_hub.weights import WeightFile, read_header
 
 if TYPE_CHECKING:
     import torch
@@ -87,16 +87,11 @@ def _require_base(folder: Path, manifest: Mapping[str, Any], base: WeightIndex) 
     weights = stated.get("weights") if isinstance(stated, dict) else None
     if not isinstance(weights, dict) or not weights:
         raise BadAdapter(f"{folder / MANIFEST} does not say what it was made for: base.weights")
-    if set(weights.values()) != set(base_digests(base).values()):
+    if set(weights.values()) != set(base.digests.values()):
         raise WrongBase(
             f"{folder} was made for other weights than those in {base.folder}",
             "A task vector is a difference: it fits the very files that it was taken from.",
         )
-
-
-def base_digests(base: WeightIndex) -> dict[str, str]:
-    """The sha256 of each weight file of a base, by its path in the folder."""
-    return {path: sha256_file(file.path) for path, file in base.files.items()}
 
 
 def _part(file: WeightFile, key: str, base: WeightIndex) -> Dense | Sparse | None:

@@ -20,7 +20,6 @@ from ggez_hub.merging.adapters.task_vector import (
     VALUES,
     VERSION,
     WEIGHTS,
-    base_digests,
 )
 from ggez_hub.merging.deltas import BadAdapter, WeightIndex
 from ggez_hub.merging.extraction.lora import NothingToExtract
@@ -85,7 +84,7 @@ def extract_task_vector(
             "format": FORMAT,
             "version": VERSION,
             "created_by": f"ggez-hub {__version__}",
-            "base": {"weights": base_digests(index)},
+            "base": {"weights": dict(index.digests)},
         }
         (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
         nbytes = (folder / WEIGHTS).stat().st_size
