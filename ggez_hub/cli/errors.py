@@ -75,8 +75,10 @@ def _gated(error: BaseException) -> Explained:
 
 
 def _repo_missing(error: BaseException) -> Explained:
+    repo = getattr(error, "repo_id", None)
+    which = f"the repository {repo}" if repo else "the repository"
     return Explained(
-        f"the repository does not exist, or is private: {_first_line(error)}",
+        f"{which} does not exist, or is private: {_first_line(error)}",
         "Check its name; for a private one set HF_TOKEN or run `hf auth login`.",
     )
 

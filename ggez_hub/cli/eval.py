@@ -115,10 +115,12 @@ def eval_command(
     factor = alpha(region) if given_alpha is None else Alpha.from_user(given_alpha, region)
     with connect(hub, quiet=out.quiet) as server:
         place = ModelPlace(server, target, cached, key_variable, parallel)
-        judged_by = place.judge(judge) if judge else None
-        subject, trained = place.model(model, adapter, beta, judged_by)
+        judged_by, judge_place = place.judge(judge) if judge else (None, None)
+        named = place.model(model, adapter, beta, judged_by)
+        subject = named.subject
         source = TaskData(server, data, pictures, subject.methods, Pool())
         prepared, empty = source.prepare(tasks, region)
+        origin = source.origin(tasks, target, named.place, named.adapters, judge_place)
     if subject.remark:
         out.note(subject.remark)
     if empty:
@@ -132,7 +134,8 @@ def eval_command(
             alpha_record(factor),
             target,
             known=place.known,
-            trained_on=trained,
+            trained_on=named.trained_on,
+            origin=origin,
             progress=lambda done, total: progress.update(bar, completed=done, total=total),
         )
     _tell(target, out)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import click
 
 if TYPE_CHECKING:
+    from ggez_hub.evaluation.origin import Place
     from ggez_hub.hub import Hub
 
 cache_option = click.option(
@@ -18,7 +19,23 @@ cache_option = click.option(
 )
 
 
-def model_folder(named: str, here: Path, hub: Hub) -> Path:
+class Found(NamedTuple):
+    """A model or an adapter on this machine: where it lies, and what of a hub it is, if it is."""
+
+    path: Path
+    repo: str | None = None
+    revision: str | None = None
+
+    def place(self, results: Path) -> Place:
+        """As a results folder records it."""
+        from ggez_hub.evaluation.origin import InFolder, InRepo
+
+        if self.repo is None or self.revision is None:
+            return InFolder.of(self.path, results)
+        return InRepo(repo=self.repo, revision=self.revision)
+
+
+def find_model(named: str, here: Path, hub: Hub) -> Found:
     """A local folder, or the files of a repository (`org/name@revision`): to load, and its card."""
     from ggez_hub.cards.readme import MAX_CARD_BYTES
     from ggez_hub.evaluation.evidence import CARD
@@ -26,19 +43,20 @@ def model_folder(named: str, here: Path, hub: Hub) -> Path:
 
     folder = here / named
     if folder.is_dir():
-        return folder
+        return Found(folder)
     repo, _, revision = named.partition("@")
     at = hub.at_commit(repo, revision or "main")
     files = [pinned.as_hub_file() for pinned in model_files(at)]
     card = at.file(CARD)
     if card is not None and card.size <= MAX_CARD_BYTES:
         files.append(card)
-    return hub.fetch(at.repo, at.revision, files)
+    return Found(hub.fetch(at.repo, at.revision, files), at.repo, at.revision)
 
 
-def adapter_place(named: str, here: Path, hub: Hub) -> Path:
+def find_adapter(named: str, here: Path, hub: Hub) -> Found:
     """A local folder or file with an adapter, or the files of a repository."""
-    return here / named if (here / named).is_file() else model_folder(named, here, hub)
+    file = here / named
+    return Found(file) if file.is_file() else find_model(named, here, hub)
 
 
 def trained_on(folder: Path) -> list[str] | Literal["unknown"]:

@@ -50,6 +50,7 @@ def sweep_command(recipe: Path, target: Path, cached: bool, hub: str, out: Outpu
             target,
             known=opened.place.known,
             trained_on=opened.trained_on,
+            origin=opened.origin,
             progress=lambda done, total: progress.update(bar, completed=done, total=total),
         )
     from ggez_hub.cli.verify import show_scores

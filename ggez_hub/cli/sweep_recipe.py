@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ggez_hub.cli.measuring import adapter_place, model_folder, trained_on
+from ggez_hub.cli.measuring import find_adapter, find_model, trained_on
 from ggez_hub.cli.task_data import TaskData, find_tasks
 from ggez_hub.cli.under_test import ModelPlace
 
 if TYPE_CHECKING:
+    from ggez_hub.cli.task_data import AnyTask
+    from ggez_hub.evaluation.origin import Origin
     from ggez_hub.evaluation.prepared import Prepared
     from ggez_hub.evaluation.subjects import UnderTest
     from ggez_hub.evaluation.sweep import SweepRecipe, TrainedOn
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Opened:
-    """A recipe with what it names; `place` keeps the models' answers."""
+    """A recipe with what it names; `place` keeps the models' answers, `origin` says where all was."""
 
     recipe: SweepRecipe
     region: Region
@@ -29,6 +31,7 @@ class Opened:
     tasks: tuple[Prepared, ...]
     trained_on: TrainedOn
     place: ModelPlace
+    origin: Origin
 
 
 def open_recipe(recipe: Path, target: Path, hub: Hub, *, cached: bool) -> Opened:
@@ -47,27 +50,42 @@ def open_recipe(recipe: Path, target: Path, hub: Hub, *, cached: bool) -> Opened
 
     asked, here = read_recipe(recipe, "sweep", SweepRecipe), recipe.parent
     region, family = find_region(asked.region), get_family(asked.family)
-    base = model_folder(asked.base, here, hub)
-    adapter = adapter_place(asked.adapter, here, hub)
+    base, adapter = find_model(asked.base, here, hub), find_adapter(asked.adapter, here, hub)
     place = ModelPlace(hub, target, cached)
-    judge = place.judge(asked.judge) if asked.judge else None
-    model = Model(base, (adapter,), family)
+    judge, judge_place = place.judge(asked.judge) if asked.judge else (None, None)
+    model = Model(base.path, (adapter.path,), family)
     models = grid_on(model, sorted({0.0, *asked.betas}), place.way(family, judge))
-    prepared = recipe_tasks(asked, here, hub, models[0].methods)
+    source, tasks = _asked(asked, here, hub, models[0].methods)
+    prepared, _ = source.prepare(tasks, region)
     require_both_sides((task.record.side for task in prepared), region)
-    trained = asked.trained_on or trained_on(adapter)
-    return Opened(asked, region, models, with_judge(prepared, judge), trained, place)
+    return Opened(
+        asked,
+        region,
+        models,
+        with_judge(prepared, judge),
+        asked.trained_on or trained_on(adapter.path),
+        place,
+        source.origin(tasks, target, base.place(target), [adapter.place(target)], judge_place),
+    )
 
 
 def recipe_tasks(
     asked: SweepRecipe, here: Path, hub: Hub, methods: Sequence[str]
 ) -> tuple[Prepared, ...]:
     """The tasks of a recipe in the folder `here` with their questions, by what it says or `methods`."""
-    from ggez_hub.evaluation.benchmark_items import Pool
     from ggez_hub.regions import find_region
+
+    source, tasks = _asked(asked, here, hub, methods)
+    return tuple(source.prepare(tasks, find_region(asked.region))[0])
+
+
+def _asked(
+    asked: SweepRecipe, here: Path, hub: Hub, methods: Sequence[str]
+) -> tuple[TaskData, list[AnyTask]]:
+    """The tasks of a recipe, and where their data come from."""
+    from ggez_hub.evaluation.benchmark_items import Pool
 
     suites = [asked.tasks] if isinstance(asked.tasks, str) else asked.tasks
     tasks = find_tasks([str(here / s) if (here / s).is_dir() else s for s in suites])
     data, pictures = (here / f if f is not None else None for f in (asked.data, asked.pictures))
-    source = TaskData(hub, data, pictures, asked.methods or methods, Pool(), single=True)
-    return tuple(source.prepare(tasks, find_region(asked.region))[0])
+    return TaskData(hub, data, pictures, asked.methods or methods, Pool(), single=True), tasks

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -12,6 +12,7 @@ from ggez_hub.errors import UsageProblem
 if TYPE_CHECKING:
     from ggez_hub.evaluation.benchmark import Benchmark, PictureSource
     from ggez_hub.evaluation.benchmark_items import Pool
+    from ggez_hub.evaluation.origin import Origin, Place
     from ggez_hub.evaluation.prepared import Prepared
     from ggez_hub.evaluation.task import Dataset, SplitName, Task
     from ggez_hub.hub import Hub
@@ -43,7 +44,8 @@ class TaskData:
     """Where data sets come from: a folder of the user, or the hub.
 
     `folder` has them as OWNER/NAME; with `single` it may be the one data set itself. `methods`
-    are how the model chooses.
+    are how the model chooses. `commits` are those of data sets of the hub, `repo@revision` as a
+    task names it: those that are known are read, and what `main` was when it was read is noted.
     """
 
     hub: Hub
@@ -52,6 +54,7 @@ class TaskData:
     methods: Sequence[str]
     pool: Pool
     single: bool = False
+    commits: dict[str, str] = field(default_factory=dict)
 
     def prepare(
         self, tasks: Sequence[AnyTask], region: Region
@@ -76,6 +79,32 @@ class TaskData:
         return (
             [found for name in order for found in prepared.get(name, ())],
             tuple(name for name in order if not prepared.get(name)),
+        )
+
+    def origin(
+        self,
+        tasks: Sequence[AnyTask],
+        results: Path,
+        model: Place,
+        adapters: Sequence[Place],
+        judge: Place | None,
+    ) -> Origin:
+        """What a results folder records of where all of it came from, once it is prepared."""
+        from ggez_hub.evaluation.origin import InFolder, Origin, definition
+
+        data, pictures = (
+            InFolder.of(folder, results) if folder else None
+            for folder in (self.folder, self.pictures)
+        )
+        return Origin(
+            model=model,
+            adapters=list(adapters),
+            judge=judge,
+            tasks=[definition(task) for task in tasks],
+            methods=list(self.methods),
+            data=data,
+            pictures=pictures,
+            commits=self.commits,
         )
 
     def _benchmark(self, task: Benchmark, region: Region) -> tuple[Prepared, ...]:
@@ -103,7 +132,10 @@ class TaskData:
                     f"hf download --repo-type dataset {dataset.repo} --local-dir {place}",
                 )
             return place, dataset.revision
-        at = self.hub.at_commit(dataset.repo, dataset.revision, "dataset")
+        named = f"{dataset.repo}@{dataset.revision}"
+        revision = self.commits.get(named, dataset.revision)
+        at = self.hub.at_commit(dataset.repo, revision, "dataset")
+        self.commits[named] = at.revision
         wanted = [f for f in at.files if any(fits(f.path, pattern) for pattern in patterns)]
         if not wanted:
             raise BadItems(

@@ -33,29 +33,41 @@ PLACE = click.Path(path_type=Path, exists=True)
     "--recipe",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     default=None,
-    help="Of --rerun: the recipe of the sweep, which names model, tasks and data.",
+    help="Of --rerun: the recipe of a sweep, instead of what the results say of their origin.",
+)
+@click.option(
+    "--key-variable",
+    default=None,
+    metavar="NAME",
+    help="Of --rerun: the environment variable with the key of an endpoint.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Of --rerun: which K.")
 @hub_option
 @output_options
 def verify_command(
-    place: Path, count: int | None, recipe: Path | None, seed: int, hub: str, out: Output
+    place: Path,
+    count: int | None,
+    recipe: Path | None,
+    key_variable: str | None,
+    seed: int,
+    hub: str,
+    out: Output,
 ) -> None:
     """Check a pulled folder against its lock, or scores against predictions.
 
     A pulled folder (ggez.lock): every byte of every output is read. A results folder (results.json)
     or an adapter's folder with its card and evidence: every score, interval, GRP and beta is
-    recomputed from the predictions, without a model. With --rerun the model answers some of them again.
+    recomputed from the predictions, without a model. With --rerun the model answers some of them again:
+    the one that the results name, or that of a recipe.
     """
     from ggez_hub.evaluation.evidence import CARD, RESULTS
     from ggez_hub.registry.places import LOCK_NAME
 
-    if (count is None) != (recipe is None):
-        raise UsageProblem(
-            "--rerun and --recipe go together", "verify DIR --rerun 20 --recipe FILE"
-        )
-    if count is not None and recipe is not None:
-        show_scores(place, out, again=_rerun(place, count, recipe, seed, hub, out))
+    if count is None and (recipe is not None or key_variable is not None):
+        raise UsageProblem("--recipe and --key-variable are for --rerun", "verify DIR --rerun 20")
+    if count is not None:
+        again = _rerun(place, count, recipe, key_variable, seed, hub, out)
+        show_scores(place, out, again=again)
         return
     names = (RESULTS, CARD)
     folder = place.is_dir()
@@ -96,11 +108,18 @@ def _verify_lock(folder: Path, out: Output) -> None:
 
 
 def _rerun(
-    place: Path, count: int, recipe: Path, seed: int, hub: str, out: Output
+    place: Path,
+    count: int,
+    recipe: Path | None,
+    key_variable: str | None,
+    seed: int,
+    hub: str,
+    out: Output,
 ) -> tuple[Again, ...]:
     """Ask again; the outcome of each question, on stdout for people."""
     import tempfile
 
+    from ggez_hub.cli.origins import open_origin
     from ggez_hub.cli.sweep_recipe import open_recipe
     from ggez_hub.evaluation.evidence import open_evidence
     from ggez_hub.evaluation.rerun import TOLERANCE, rerun
@@ -108,7 +127,11 @@ def _rerun(
 
     evidence = open_evidence(place)
     with tempfile.TemporaryDirectory() as work, connect(hub, quiet=out.quiet) as server:
-        opened = open_recipe(recipe, Path(work), server, cached=False)
+        opened = (
+            open_recipe(recipe, Path(work), server, cached=False)
+            if recipe
+            else open_origin(evidence, Path(work), server, key_variable)
+        )
         found = rerun(evidence, opened.models, opened.tasks, count, seed)
     out.line(f"asked again, drawn by seed {seed}; scores of options may differ by {TOLERANCE:g}:")
     for again in found:

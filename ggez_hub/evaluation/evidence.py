@@ -26,6 +26,7 @@ from ggez_hub.cards.schema import (
     Unknown,
 )
 from ggez_hub.errors import GgezError
+from ggez_hub.evaluation.origin import Origin
 from ggez_hub.evaluation.outcomes import Cell, Outcomes
 from ggez_hub.evaluation.predictions import parse_predictions
 from ggez_hub.evaluation.selection import task_of
@@ -63,7 +64,7 @@ class Header(Block):
     """What decides the figures of a results folder, beside the predictions.
 
     `data` are the data sets that the adapter was trained on, as its card names them. `digests` of a
-    task are by split.
+    task are by split. `origin` decides nothing: it says where the answers may be had again.
     """
 
     schema_version: Literal[1] = 1
@@ -74,6 +75,7 @@ class Header(Block):
     measured_by: Literal["self", "registry"] = "self"
     evaluator: str = "unknown"
     models: dict[BetaKey, Sha256] = Field(default_factory=dict)
+    origin: Origin | None = None
     predictions: FilePath = PREDICTIONS
     sha256: Sha256
 

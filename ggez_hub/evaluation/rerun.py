@@ -117,7 +117,7 @@ def _require_same(
         if given.get(key) != digest:
             raise UsageProblem(
                 f"the model at beta {key} is not the one that was measured",
-                "Give the recipe, base and adapter that the results were made with.",
+                "Give the base and adapter that the results were made with.",
             )
     known = {task.id: task.record for task in tasks}
     for name, record in header.tasks.items():
@@ -157,13 +157,24 @@ def _other_question(recorded: Outcomes, row: int, again: Outcomes, place: int) -
         return f"the right answer is recorded as {right!r}, the data have {own!r}"
     if recorded.chance[row] != again.chance[place]:
         return f"chance is recorded as {recorded.chance[row]:g}, it is {again.chance[place]:g}"
+    for what, field in (("picture", "images"), ("prompt", "prompts")):
+        before, now = _detail(recorded, field, row), _detail(again, field, place)
+        if before and now and before != now:
+            return f"the sha256 of its {what} is recorded as {before[:16]}…, it is {now[:16]}…"
     return ""
+
+
+def _detail(outcomes: Outcomes, field: str, row: int) -> str | None:
+    found: str | None = getattr(outcomes.details, field)[row] if outcomes.details else None
+    return found
 
 
 def _scores_differ(before: Sequence[float] | None, now: Sequence[float] | None) -> str:
     if (before is None) != (now is None) or len(before or ()) != len(now or ()):
         return "the options have other scores"
-    worst = max((abs(a - b) for a, b in zip(before or (), now or (), strict=True)), default=0.0)
+    pairs = zip(before or (), now or (), strict=True)
+    # What a server did not list is minus infinity.
+    worst = max((abs(a - b) for a, b in pairs if a != b), default=0.0)
     return f"a score of an option differs by {worst:.2g}" if worst > TOLERANCE else ""
 
 

@@ -20,6 +20,7 @@ from ggez_hub.evaluation.evidence import Evidence
 from ggez_hub.evaluation.grid import Progress, check_tasks, digests, measure
 from ggez_hub.evaluation.identity import beta_key
 from ggez_hub.evaluation.leakage import refuse_leaks
+from ggez_hub.evaluation.origin import Origin
 from ggez_hub.evaluation.outcomes import Cell, Outcomes
 from ggez_hub.evaluation.predictions import read_predictions, write_predictions
 from ggez_hub.evaluation.prepared import Prepared
@@ -89,6 +90,7 @@ def sweep(
     trained_on: Sequence[str] | Literal["unknown"] = "unknown",
     measured_by: Literal["self", "registry"] = "self",
     evaluator: str = "unknown",
+    origin: Origin | None = None,
     progress: Progress | None = None,
 ) -> Evidence:
     """Measure every task with every model, those of a grid or one as it is, into the folder `out`.
@@ -132,6 +134,7 @@ def sweep(
         "measured_by": measured_by,
         "evaluator": evaluator,
         "models": dict(measured.models),
+        "origin": origin,
     }
     return write_results(out, header, measured.outcomes)
 

@@ -103,4 +103,10 @@ def test_another_model_or_other_data_are_no_rerun(swept, both_lora):
         done = run("verify", swept / "out", "--rerun", 3, "--recipe", other)
         assert done.exit_code == 2
         assert problem in done.output
-    assert run("verify", swept / "out", "--rerun", 3).exit_code == 2
+    assert run("verify", swept / "out", "--recipe", swept / "sweep.yaml").exit_code == 2
+
+
+def test_a_sweep_says_itself_what_was_swept(swept):
+    done = run("verify", swept / "out", "--rerun", 9)
+    assert done.exit_code == 0, done.output
+    assert done.stdout == again(swept, swept / "out", 9).stdout

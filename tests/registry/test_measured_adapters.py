@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from ggez_hub.cards import read_card
-from ggez_hub.cli.measuring import adapter_place, trained_on
+from ggez_hub.cli.measuring import find_adapter, trained_on
 from ggez_hub.evaluation.evidence import data_of
 from ggez_hub.world.seed import ASSETS, BASE_REPO
 
 
 def test_the_card_of_an_adapter_on_a_hub_comes_with_it(seeded, tmp_path):
-    place = adapter_place(f"{BASE_REPO}-th", tmp_path, seeded)
+    found = find_adapter(f"{BASE_REPO}-th", tmp_path, seeded)
+    assert found.repo == f"{BASE_REPO}-th"
+    place = found.path
     assert (place / "adapter_model.safetensors").is_file()
     assert read_card(place / "README.md").card.region == "th"
 

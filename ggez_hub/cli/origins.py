@@ -1,0 +1,57 @@
+"""What results say of their origin, opened: the models that answered, and their tasks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+from ggez_hub.cli.task_data import TaskData
+from ggez_hub.cli.under_test import ModelPlace
+from ggez_hub.errors import UsageProblem
+
+if TYPE_CHECKING:
+    from ggez_hub.cli.task_data import AnyTask
+    from ggez_hub.evaluation.evidence import Evidence
+    from ggez_hub.evaluation.prepared import Prepared
+    from ggez_hub.evaluation.subjects import UnderTest
+    from ggez_hub.hub import Hub
+
+
+class Reopened(NamedTuple):
+    """The models at the betas of the results, and the tasks with their questions."""
+
+    models: tuple[UnderTest, ...]
+    tasks: tuple[Prepared, ...]
+
+
+def open_origin(evidence: Evidence, work: Path, hub: Hub, key_variable: str | None) -> Reopened:
+    """Find again what was measured; `work` is a folder for what is drawn.
+
+    A key is taken from nobody's results: the user names it. Raises UsageProblem where the results
+    say nothing of their origin or nothing is there any more, and what finding and reading raise.
+    """
+    from ggez_hub.evaluation.benchmark_items import Pool
+    from ggez_hub.evaluation.subjects.judging import with_judge
+    from ggez_hub.regions import find_region
+
+    origin, results = evidence.header.origin, evidence.place
+    if origin is None:
+        raise UsageProblem(
+            f"{results} does not say where its answers came from",
+            "Give the recipe of the sweep: verify DIR --rerun 20 --recipe FILE",
+        )
+    place = ModelPlace(hub, work, cached=False, key_variable=key_variable)
+    judge, _ = place.judge(origin.judge.named(results)) if origin.judge else (None, None)
+    betas = sorted(float(key) for key in evidence.header.models)
+    models = place.at_betas(
+        origin.model.named(results), [on.named(results) for on in origin.adapters], betas, judge
+    )
+    data, pictures = (
+        Path(folder.named(results)) if folder else None for folder in (origin.data, origin.pictures)
+    )
+    source = TaskData(
+        hub, data, pictures, origin.methods, Pool(), single=True, commits=dict(origin.commits)
+    )
+    tasks = cast("list[AnyTask]", origin.definitions())
+    prepared, _ = source.prepare(tasks, find_region(evidence.header.region))
+    return Reopened(models, with_judge(prepared, judge))
