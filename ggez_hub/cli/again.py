@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import click
-
 from ggez_hub.cli.output import Output
 from ggez_hub.hub import Hub
 from ggez_hub.registry.places import INDEX_FILE, INDEX_REPO
@@ -26,8 +24,7 @@ def say_again(request: Request, hub: Hub, target: Path, out: Output) -> bool:
     # Whatever the registry says of an adapter changes the commit of its index.
     if hub.newest_commit(INDEX_REPO, INDEX_FILE, "dataset") != answer.index:
         return False
-    if out.for_people:
-        click.echo(answer.text)
+    out.line(answer.text or "")
     out.document(answer.document)
     return True
 

@@ -8,6 +8,7 @@ from typing import IO, Any
 
 import click
 
+from ggez_hub.cli.terminal import plain
 from ggez_hub.errors import GgezError
 
 
@@ -22,9 +23,9 @@ class Explained(click.ClickException):
         self.exit_code = exit_code
 
     def show(self, file: IO[Any] | None = None) -> None:
-        click.echo(f"error: {self.message}", err=True, file=file)
+        click.echo(plain(f"error: {self.message}"), err=True, file=file)
         if self.hint:
-            click.echo(f"  {self.hint}", err=True, file=file)
+            click.echo(plain(f"  {self.hint}"), err=True, file=file)
 
 
 def wants_traceback(ctx: click.Context) -> bool:

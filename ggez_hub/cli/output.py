@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
 import click
 
+from ggez_hub.cli.terminal import plain, plain_json
+
 if TYPE_CHECKING:
     from rich.progress import Progress
 
@@ -21,6 +23,8 @@ R = TypeVar("R")
 @dataclass(frozen=True)
 class Output:
     """How this command speaks: to people, as one JSON document, or hardly at all.
+
+    Nothing that a terminal would obey leaves it, whoever wrote the text.
 
     `said` collects what was said to people.
     """
@@ -38,17 +42,17 @@ class Output:
         """A line of the answer, for people."""
         if self.for_people:
             self.said.append(text)
-            click.echo(text)
+            click.echo(plain(text))
 
     def note(self, text: str) -> None:
         """A remark that is not the answer; it goes to stderr."""
         if not self.quiet:
-            click.echo(text, err=True)
+            click.echo(plain(text), err=True)
 
     def document(self, value: Any) -> None:
         """The answer as JSON; printed only with --json."""
         if self.as_json:
-            click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+            click.echo(plain_json(json.dumps(value, ensure_ascii=False, indent=2)))
 
     def table(self, header: Sequence[str], rows: Iterable[Sequence[str]], title: str = "") -> None:
         """A table for people; the first column is text, the others are right-aligned."""
@@ -56,6 +60,7 @@ class Output:
             return
         from rich.console import Console
         from rich.table import Table
+        from rich.text import Text
 
         if title:
             self.line(title)
@@ -63,10 +68,11 @@ class Output:
         for number, name in enumerate(header):
             table.add_column(name, justify="left" if number == 0 else "right", no_wrap=number > 0)
         for row in rows:
-            table.add_row(*row)
+            # Square brackets in a name are no markup.
+            table.add_row(*(Text(plain(cell)) for cell in row))
         # A pipe has no width: nothing is cut there.
         width = None if sys.stdout.isatty() else 160
-        console = Console(highlight=False, width=width)
+        console = Console(highlight=False, width=width, color_system=None)
         with console.capture() as drawn:
             console.print(table)
         self.line(drawn.get().removesuffix("\n"))
@@ -90,7 +96,7 @@ class Output:
         )
         console = Console(stderr=True)
         return Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             *columns,
             console=console,

@@ -258,3 +258,11 @@ def test_a_stored_page_does_not_run_in_a_browser(hub, repo, commit):
     assert headers["content-type"].startswith("text/plain")
     assert headers["x-content-type-options"] == "nosniff"
     assert "sandbox" in headers["content-security-policy"]
+
+
+def test_a_path_cannot_write_into_the_log(hub, caplog):
+    caplog.set_level("INFO", "ggez_hub.embedded")
+    httpx2.get(f"{hub.endpoint}/a%0d%0aforged%1b[31m/%E0%B8%81")
+    lines = [record.getMessage() for record in caplog.records]
+    assert any("GET /a%0D%0Aforged%1B%5B31m/%E0%B8%81 404" in line for line in lines)
+    assert not any("\x1b" in line or "\n" in line for line in lines)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import uuid
+from urllib.parse import quote
 
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
@@ -61,7 +62,8 @@ class LogRequests:
                     "%s %s %s %d %.0f ms",
                     identity,
                     scope["method"],
-                    scope["path"],
+                    # Encoded: a path can hold what a terminal obeys, or a line of its own.
+                    quote(scope["path"]),
                     message["status"],
                     1000 * (time.perf_counter() - started),
                 )

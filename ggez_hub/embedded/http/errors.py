@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from urllib.parse import quote
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -45,7 +46,7 @@ def http_error(request: Request, error: Exception) -> Response:
 
 def server_error(request: Request, error: Exception) -> Response:
     """The response when the hub itself failed; the cause is for the log alone."""
-    _log.error("%s %s failed", request.method, request.scope["path"], exc_info=error)
+    _log.error("%s %s failed", request.method, quote(request.scope["path"]), exc_info=error)
     return JSONResponse({"error": "Internal Error: see the log of the hub"}, 500)
 
 
