@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ggez_hub.errors import GgezError
+from ggez_hub.evaluation.bounded_parquet import TooMuch, read_bounded
 from ggez_hub.evaluation.extras import require
 from ggez_hub.evaluation.outcomes import UNPARSED, Cell, Details, Outcomes
 from ggez_hub.evaluation.scores import Score, score_of
@@ -93,25 +94,28 @@ def read_predictions(path: Path) -> dict[Cell, Outcomes]:
 def parse_predictions(path: Path) -> dict[Cell, Outcomes]:
     """The outcomes of a file as they stand there, contradictions included.
 
-    Raises BadPredictions if the columns are others, or the rows of a cell are not together.
+    Raises BadPredictions if the columns are others, there is more than a measurement can have, a beta
+    is none, or the rows of a cell are not together.
     """
     require("pyarrow")
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(path)
-    except (OSError, pa.ArrowInvalid) as error:
+        there = pq.read_schema(path).remove_metadata()
+        detailed, credited = not {*there.names}.isdisjoint(DETAILS), CREDIT in there.names
+        if there != _schema(detailed=detailed, credited=credited):
+            raise BadPredictions(f"{path} has other columns than predictions: {there.names}")
+        table = read_bounded(path, there)
+    except (OSError, TooMuch, pa.ArrowException) as error:
         raise BadPredictions(f"{path} cannot be read as parquet: {error}") from error
-    there = set(table.schema.names)
-    detailed, credited = not there.isdisjoint(DETAILS), CREDIT in there
-    if table.schema.remove_metadata() != _schema(detailed=detailed, credited=credited):
-        raise BadPredictions(f"{path} has other columns than predictions: {table.schema.names}")
     keys = zip(*(table.column(name).to_pylist() for name in Cell._fields), strict=True)
     found: dict[Cell, Outcomes] = {}
     start = 0
     for key, rows in groupby(keys):
         cell, count = Cell(*key), sum(1 for _ in rows)
+        if not (math.isfinite(cell.beta) and cell.beta >= 0):
+            raise BadPredictions(f"{path}: there is no such beta as in {cell}")
         if cell in found:
             raise BadPredictions(f"{path}: the rows of {cell} are not together")
         found[cell] = _outcomes(table.slice(start, count), detailed=detailed, credited=credited)

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from ggez_hub.evaluation import predictions
+from ggez_hub.evaluation.bounded_parquet import TooMuch, read_bounded
 from ggez_hub.evaluation.outcomes import UNPARSED, Cell, Details, Outcomes
 from ggez_hub.evaluation.predictions import (
+    DETAILS,
     BadPredictions,
+    _schema,
     read_predictions,
     rescore,
     write_predictions,
@@ -88,6 +94,9 @@ def test_one_flipped_prediction_changes_score_and_digest(tmp_path, grid):
         ("task", 70, "colours-th", "an item stands twice|are not together"),
         ("beta", 20, 7.0, "the rows of colours-th/test at beta 0 are not together"),
         ("chance", 0, 0.0, "out of range"),
+        ("beta", 20, math.nan, "no such beta as in colours-th/test at beta nan"),
+        ("beta", 149, math.inf, "no such beta"),
+        ("beta", 0, -0.5, "no such beta"),
     ],
 )
 def test_contradictions_are_refused(tmp_path, grid, column, row, value, message):
@@ -105,6 +114,46 @@ def test_other_files_are_refused(tmp_path):
         read_predictions(path)
     pq.write_table(pa.table({"beta": [0.0]}), path)
     with pytest.raises(BadPredictions, match="other columns"):
+        read_predictions(path)
+
+
+def repeated(path, rows, task="t", likelihoods=None):
+    """A file in which nothing but what it says of its rows is large."""
+    detailed = likelihoods is not None
+    schema = _schema(detailed=detailed, credited=False)
+    row = {
+        "beta": 0.0, "task": task, "split": "test", "item": "i", "gold": "g", "predicted": "p",
+        "rank": 1, "correct": True, "chance": 0.5, **dict.fromkeys(DETAILS if detailed else ()),
+        "log_likelihoods": [0.0] * (likelihoods or 0),
+    }  # fmt: skip
+    columns = [pa.repeat(pa.scalar(row[f.name], f.type), rows) for f in schema]
+    with pq.ParquetWriter(path, schema, compression="zstd", store_schema=False) as writer:
+        writer.write_table(pa.table(columns, schema=schema))
+    return schema
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        ({"rows": 100_001}, "more than 100,000 rows"),
+        ({"rows": 10_000, "task": "t" * 1000}, "more than 5,000,000 bytes when it is decoded"),
+        ({"rows": 2, "likelihoods": 3_000_000}, "more than 5,000,000 bytes when it is decoded"),
+    ],
+    ids=["rows", "a long name", "a long list"],
+)
+def test_a_small_file_that_stands_for_a_large_one(tmp_path, made, message):
+    path = tmp_path / "predictions.parquet"
+    schema = repeated(path, **made)
+    assert path.stat().st_size < 100_000
+    with pytest.raises(TooMuch, match=message):
+        read_bounded(path, schema, max_rows=100_000, max_bytes=5_000_000)
+
+
+def test_predictions_have_an_end(tmp_path, monkeypatch):
+    path = tmp_path / "predictions.parquet"
+    repeated(path, 11)
+    monkeypatch.setattr(predictions, "read_bounded", partial(read_bounded, max_rows=10))
+    with pytest.raises(BadPredictions, match=r"cannot be read as parquet: .* more than 10 rows"):
         read_predictions(path)
 
 
