@@ -19,6 +19,8 @@ from ggez_hub.errors import GgezError
 
 # The format's own limit (safetensors MAX_HEADER_SIZE), hence what a hostile file may cost.
 MAX_HEADER_BYTES = 25_000_000
+# What torch can hold.
+MAX_RANK, MAX_SIZE = 64, 1 << 63
 # More files at a time wait for the disk.
 HASH_THREADS = 4
 
@@ -72,35 +74,50 @@ def read_header(path: Path) -> WeightFile:
     """
     size = path.stat().st_size
     with path.open("rb") as file:
-        start = file.read(8)
-        if len(start) < 8:
-            raise BadWeights(f"{path} is not a safetensors file: it has only {size} bytes")
-        (length,) = struct.unpack("<Q", start)
-        if length > min(MAX_HEADER_BYTES, size - 8):
-            raise BadWeights(
-                f"{path} is not a safetensors file: its header claims {length:,} bytes, "
-                f"the file has {size:,} (headers are limited to {MAX_HEADER_BYTES:,})"
-            )
+        length = header_length(file.read(8), size, path)
         raw = file.read(length)
-    try:
-        header = json.loads(raw)
-        metadata = header.pop("__metadata__", {})
-        tensors = {name: _tensor_info(path, name, entry) for name, entry in header.items()}
-        if not all(isinstance(value, str) for value in metadata.values()):
-            raise ValueError("the metadata are no mapping of strings")
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise BadWeights(f"{path} has no valid safetensors header: {error}") from error
-    _check_layout(path, tensors, size - 8 - length)
+    tensors, metadata = parse_header(raw, size - 8 - length, path)
     return WeightFile(path, tensors, metadata, 8 + length)
 
 
-def _tensor_info(path: Path, name: str, entry: dict[str, object]) -> TensorInfo:
+def header_length(start: bytes, size: int, where: Path | str) -> int:
+    """Bytes of the header that follows the first eight of a file of `size`; raises BadWeights."""
+    if len(start) < 8:
+        raise BadWeights(f"{where} is not a safetensors file: it has only {size} bytes")
+    (length,) = struct.unpack("<Q", start[:8])
+    if length > min(MAX_HEADER_BYTES, size - 8):
+        raise BadWeights(
+            f"{where} is not a safetensors file: its header claims {length:,} bytes, "
+            f"the file has {size:,} (headers are limited to {MAX_HEADER_BYTES:,})"
+        )
+    return int(length)
+
+
+def parse_header(
+    raw: bytes, data_bytes: int, where: Path | str
+) -> tuple[dict[str, TensorInfo], dict[str, str]]:
+    """Tensors and metadata of a header with `data_bytes` behind it; raises BadWeights as `read_header`."""
+    try:
+        header = json.loads(raw)
+        metadata = header.pop("__metadata__", {})
+        tensors = {name: _tensor_info(where, name, entry) for name, entry in header.items()}
+        if not all(isinstance(value, str) for value in metadata.values()):
+            raise ValueError("the metadata are no mapping of strings")
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise BadWeights(f"{where} has no valid safetensors header: {error}") from error
+    _check_layout(where, tensors, data_bytes)
+    return tensors, metadata
+
+
+def _tensor_info(path: Path | str, name: str, entry: dict[str, object]) -> TensorInfo:
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if dtype not in BITS:
         raise BadWeights(f"{path}: tensor {name!r} has the unknown dtype {dtype!r}")
     if not isinstance(shape, list) or not isinstance(offsets, list):
         raise BadWeights(f"{path}: tensor {name!r} has no shape or offsets")
-    if not all(type(x) is int and x >= 0 for x in (*shape, *offsets)):
+    # Sizes are multiplied: those of a hostile header would have millions of digits.
+    sizes = (*shape, *offsets)
+    if len(shape) > MAX_RANK or not all(type(x) is int and 0 <= x < MAX_SIZE for x in sizes):
         raise BadWeights(f"{path}: tensor {name!r} has a shape or offsets that are no sizes")
     start, end = offsets
     info = TensorInfo(str(dtype), tuple(shape), start, end)
@@ -109,7 +126,7 @@ def _tensor_info(path: Path, name: str, entry: dict[str, object]) -> TensorInfo:
     return info
 
 
-def _check_layout(path: Path, tensors: Mapping[str, TensorInfo], data_bytes: int) -> None:
+def _check_layout(path: Path | str, tensors: Mapping[str, TensorInfo], data_bytes: int) -> None:
     position = 0
     for name, info in sorted(tensors.items(), key=lambda item: (item[1].start, item[1].end)):
         if info.start != position:

@@ -25,7 +25,7 @@ CARD_PATH = "cards/th/embedding/clip-emoji-th.md"
 class LyingHub:
     """Serves repositories {id: {path: bytes}} as a hub does, but for what `lies` says.
 
-    lies: `paths` {path listed: path meant}, `etag`, `sha`, `listing` (bytes of the whole answer),
+    lies: `paths` {path listed: path meant}, `etag`, `sha`, `listing` (bytes of the whole answer), `packed` (how it is encoded),
     `endless` (a path whose body does not end), `missing` (a path that is listed and not there). `asked` lists what was requested.
     """
 
@@ -48,7 +48,8 @@ class LyingHub:
         if files is None:
             return JSONResponse({}, 404, headers={"X-Error-Code": "RepoNotFound"})
         if "listing" in self.lies:
-            return Response(self.lies["listing"], media_type="application/json")
+            headers = {"Content-Encoding": packed} if (packed := self.lies.get("packed")) else {}
+            return Response(self.lies["listing"], media_type="application/json", headers=headers)
         siblings = [
             {"rfilename": self.lies.get("paths", {}).get(path, path), **digests(content)}
             for path, content in files.items()

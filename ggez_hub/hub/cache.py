@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -83,3 +85,20 @@ def remove_leftovers(repo: str, repo_type: str = "model") -> None:
                     partial.unlink(missing_ok=True)
         except (Timeout, FileNotFoundError):
             continue
+
+
+def link_fetched(folder: Path, files: Iterable[HubFile], target: Path) -> Path:
+    """A new folder `target` of just these files of the cache's `folder`, as links where it can be.
+
+    The cache's own folder may hold more of the same commit. Returns `target`.
+    """
+    target.mkdir(parents=True)
+    for file in files:
+        place = target / file.path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            place.symlink_to((folder / file.path).resolve())
+        except OSError:
+            # Links are a privilege on Windows.
+            shutil.copyfile(folder / file.path, place)
+    return target

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -154,19 +153,23 @@ class Hub:
         except UnicodeDecodeError as error:
             raise BadAnswer(f"{path} of {repo}@{revision[:12]} is no UTF-8 text") from error
 
-    def header(
-        self, repo: str, revision: str, path: str
-    ) -> tuple[dict[str, str], dict[str, dict[str, Any]]]:
-        """Metadata and tensors of a safetensors file, without its weights.
+    def read_range(self, repo: str, revision: str, path: str, start: int, end: int) -> bytes:
+        """The bytes of a file at a commit from `start` up to `end`, fewer where it ends before.
 
-        A tensor is {dtype, shape, data_offsets}. Raises SafetensorsParsingError of the client.
+        They are held in memory, and not kept. Raises BadAnswer for more than that, and what the
+        client raises.
         """
-        found = self._api.parse_safetensors_file_metadata(repo, path, revision=revision)
-        tensors = {
-            name: {"dtype": t.dtype, "shape": list(t.shape), "data_offsets": list(t.data_offsets)}
-            for name, t in found.tensors.items()
-        }
-        return dict(found.metadata or {}), tensors
+        from huggingface_hub import hf_hub_url
+        from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
+
+        guard_client()
+        headers = build_hf_headers(token=self.token or False, library_name=LIBRARY)
+        response = get_session().get(
+            hf_hub_url(repo, path, revision=revision, endpoint=self.endpoint),
+            headers={**headers, "range": f"bytes={start}-{end - 1}"},
+        )
+        hf_raise_for_status(response)
+        return bytes(response.content)
 
     def account(self) -> str | None:
         """The name of the token's account; None without a token."""
@@ -238,20 +241,3 @@ class Hub:
                 f"the hub sends {path} of {repo} in another length than it announces",
                 "Run it again; if it stays, the hub or something on the way is out of order.",
             ) from error
-
-
-def link_fetched(folder: Path, files: Iterable[HubFile], target: Path) -> Path:
-    """A new folder `target` of just these files of the cache's `folder`, as links where it can be.
-
-    The cache's own folder may hold more of the same commit. Returns `target`.
-    """
-    target.mkdir(parents=True)
-    for file in files:
-        place = target / file.path
-        place.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            place.symlink_to((folder / file.path).resolve())
-        except OSError:
-            # Links are a privilege on Windows.
-            shutil.copyfile(folder / file.path, place)
-    return target

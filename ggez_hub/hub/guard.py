@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from ggez_hub.errors import GgezError
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 NAMES = ("etag", "x-linked-etag", "x-repo-commit")
 RANGE = re.compile(r"bytes=(\d+)-(\d+)")
 NAME = re.compile(r"(W/)?[^/\\\x00-\x1f]{1,140}")
+# What a hub says of things is held in memory; 50,000 files take less.
+MAX_ANSWER_BYTES = 64_000_000
 ENDS = {"connect": 10.0, "read": 30.0, "write": 30.0, "pool": 30.0}  # seconds
 
 
@@ -37,8 +40,14 @@ def guard_client() -> None:
         client = make()
         hooks = client.event_hooks
         client.event_hooks = {
-            "request": [*hooks.get("request", ()), end_in_time],
-            "response": [*hooks.get("response", ()), refuse_paths, refuse_more],
+            "request": [*hooks.get("request", ()), end_in_time, ask_plainly],
+            "response": [
+                *hooks.get("response", ()),
+                refuse_paths,
+                refuse_packed,
+                refuse_more,
+                bound,
+            ],
         }
         return client
 
@@ -52,6 +61,53 @@ def end_in_time(request: httpx2.Request) -> None:
         given = request.extensions.get("timeout") or {}
         if all(value is None for value in given.values()):
             request.extensions["timeout"] = dict(ENDS)
+
+
+def _held(request: httpx2.Request) -> bool:
+    """Whether the answer to a question is held in memory: what the hub says, or a part of a file."""
+    path = request.url.path
+    return "range" in request.headers or ("/api/" in path and "/resolve/" not in path)
+
+
+def ask_plainly(request: httpx2.Request) -> None:
+    """Ask for an answer that is as long as it is sent: a packed one may be a thousand times longer."""
+    if _held(request):
+        request.headers["accept-encoding"] = "identity"
+
+
+def refuse_packed(response: httpx2.Response) -> None:
+    """Raise BadAnswer for an answer that is packed although it should not be."""
+    packed = response.headers.get("content-encoding", "identity")
+    if _held(response.request) and packed != "identity":
+        raise BadAnswer(
+            f"the hub answers {response.request.url.path} packed with {packed[:20]!r}, unasked"
+        )
+
+
+def bound(response: httpx2.Response) -> None:
+    """Let an answer about something, or an error, end in BadAnswer when it is longer than any can be."""
+    if response.is_error or (_held(response.request) and "range" not in response.request.headers):
+        response.stream = _bounded(response.stream, response.request.url.path)
+
+
+def _bounded(stream: Any, path: str) -> Any:
+    import httpx2
+
+    class Bounded(httpx2.SyncByteStream):
+        def __iter__(self) -> Iterator[bytes]:
+            received = 0
+            for piece in stream:
+                received += len(piece)
+                if received > MAX_ANSWER_BYTES:
+                    raise BadAnswer(
+                        f"the hub answers {path} with more than {MAX_ANSWER_BYTES:,} bytes"
+                    )
+                yield piece
+
+        def close(self) -> None:
+            stream.close()
+
+    return Bounded()
 
 
 def refuse_more(response: httpx2.Response) -> None:

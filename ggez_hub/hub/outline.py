@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ggez_hub.hub.client import Hub
+from ggez_hub.hub.headers import header
 from ggez_hub.hub.listing import HubFile, RepoAtCommit, is_plain_path
-from ggez_hub.weights import BadWeights
 
 # What says how a repository is laid out; each is read by the family or the form that it is for.
 TOLD_BY = frozenset(
@@ -87,22 +87,19 @@ def _empty(tensors: Iterable[str]) -> dict[str, object]:
 
 
 def _copy_header(hub: Hub, at: RepoAtCommit, file: HubFile, target: Path) -> None:
-    from huggingface_hub.errors import SafetensorsParsingError
-
-    try:
-        metadata, tensors = hub.header(at.repo, at.revision, file.path)
-    except SafetensorsParsingError as error:
-        raise BadWeights(f"{file.path} of {at.repo} has no safetensors header: {error}") from error
-    header: dict[str, object] = dict(tensors)
+    tensors, metadata = header(hub, at, file.path)
+    entries: dict[str, object] = {
+        name: {"dtype": t.dtype, "shape": t.shape, "data_offsets": (t.start, t.end)}
+        for name, t in tensors.items()
+    }
     if metadata:
-        header["__metadata__"] = dict(metadata)
-    ends = [entry["data_offsets"][1] for entry in tensors.values()]
-    _write_header(target, header, max(ends, default=0))
+        entries["__metadata__"] = dict(metadata)
+    _write_header(target, entries, max((t.end for t in tensors.values()), default=0))
 
 
-def _write_header(target: Path, header: Mapping[str, object], nbytes: int) -> None:
+def _write_header(target: Path, entries: Mapping[str, object], nbytes: int) -> None:
     """A safetensors file whose data are a hole: no disk is taken."""
-    raw = json.dumps(header).encode()
+    raw = json.dumps(entries).encode()
     with target.open("wb") as file:
         file.write(struct.pack("<Q", len(raw)) + raw)
         file.truncate(8 + len(raw) + nbytes)

@@ -61,6 +61,8 @@ HOSTILE = {
     "a shape that overflows": (
         raw({"a": entry([1 << 40, 1 << 40], 0, 8)}, bytes(8)), "size of its shape",
     ),
+    "a shape whose product takes an hour": (raw({"a": entry([1 << 62] * 65, 0, 8)}, bytes(8)), "no sizes"),
+    "a size of no machine": (raw({"a": entry([1 << 63], 0, 8)}, bytes(8)), "no sizes"),
     "a negative size": (raw({"a": entry([-2], 0, 8)}, bytes(8)), "no sizes"),
     "a negative offset": (raw({"a": entry([2], -8, 0)}, bytes(8)), "no sizes"),
     "a size of half": (raw({"a": entry([1.5], 0, 6)}, bytes(6)), "no sizes"),

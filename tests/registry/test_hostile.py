@@ -6,6 +6,7 @@ target stay clean; and nothing of an adapter is ever run or unpickled.
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import pickle
@@ -22,6 +23,7 @@ from huggingface_hub import constants
 
 from ggez_hub.cli.main import cli
 from ggez_hub.embedded.store import HubStore
+from ggez_hub.hub import guard
 from ggez_hub.registry.places import INDEX_REPO
 from ggez_hub.weights import sha256_file
 from ggez_hub.world.seed import seed
@@ -332,6 +334,8 @@ LIES = {
     "a deep listing": ({"listing": b"[" * 200_000}, "not one of a Hugging Face Hub"),
     "sizes that are none": ({"listing": json.dumps({"id": INDEX_REPO, "sha": COMMIT, "siblings": [
         {"rfilename": CARD, "size": "1", "blobId": "x"}]}).encode()}, "without size"),
+    "a listing without end": ({"listing": b" " * (guard.MAX_ANSWER_BYTES + 1)}, "with more than 64,000,000 bytes"),
+    "a listing that unpacks without end": ({"listing": gzip.compress(bytes(1 << 20)), "packed": "gzip"}, "packed with 'gzip'"),
 }  # fmt: skip
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from ggez_hub.errors import GgezError
 from ggez_hub.families import Family, Layout, detect_family, get_family
 from ggez_hub.hub import Hub, RepoAtCommit
-from ggez_hub.hub.headers import NoHeader, shapes_digest, tensors
+from ggez_hub.hub.headers import shapes_digest, tensors
 from ggez_hub.hub.outline import outline
-from ggez_hub.weights import sha256_file
+from ggez_hub.weights import BadWeights, sha256_file
 
 
 class NoBase(GgezError):
@@ -55,7 +55,7 @@ def with_shapes(hub: Hub, base: BaseModel) -> BaseModel:
     """
     try:
         found = tensors(hub, base.at, base.weights)
-    except NoHeader as error:
+    except BadWeights as error:
         raise NoBase(error.message) from error
     return replace(base, shapes=shapes_digest(found))
 

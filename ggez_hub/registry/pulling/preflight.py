@@ -122,7 +122,8 @@ def _largest_tensor(pinned: PinnedRepo, hub: Hub) -> int:
     sizes = {f.path: f.size for f in pinned.files if f.path in pinned.weights}
     large = [path for path, size in sizes.items() if size > SMALL_FILE]
     found = [size for size in sizes.values() if size <= SMALL_FILE]
-    at = RepoAtCommit(pinned.repo, pinned.revision, (), "", pinned.gated)
+    files = tuple(file.as_hub_file() for file in pinned.files)
+    at = RepoAtCommit(pinned.repo, pinned.revision, files, "", pinned.gated)
     try:
         for dtype, shape in tensors(hub, at, large).values():
             found.append(math.prod(shape) * BITS.get(dtype, 64) // 8)

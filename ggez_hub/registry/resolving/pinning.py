@@ -9,7 +9,7 @@ from ggez_hub.cards import AdapterCard
 from ggez_hub.cards.readme import license_of
 from ggez_hub.evaluation.selection import NoCurve, Trade, trade
 from ggez_hub.hub import RepoAtCommit
-from ggez_hub.hub.headers import NoHeader, Tensors, shapes_digest, tensors
+from ggez_hub.hub.headers import Tensors, shapes_digest, tensors
 from ggez_hub.regions import Region
 from ggez_hub.registry.index.entries import Entry
 from ggez_hub.registry.kinds import get_kind
@@ -29,6 +29,7 @@ from ggez_hub.registry.resolving.vetting import (
     vet_weights,
     weights_listed,
 )
+from ggez_hub.weights import BadWeights
 
 SHOWN = 3
 
@@ -109,7 +110,7 @@ def _by_shape(at: RepoAtCommit, card: AdapterCard, source: Source) -> tuple[Pinn
         fitting = _fitting(card, source)
         vet_weights(origin, fitting)
         own = tensors(source.hub, origin, fitting)
-    except NoHeader as problem:
+    except BadWeights as problem:
         raise NotFit(f"cannot be compared by shape: {problem.message}") from problem
     if found := _differences(own, others):
         raise NotFit(f"does not fit {at.repo} by shape either: {'; '.join(found)}")
