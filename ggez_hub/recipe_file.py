@@ -7,11 +7,14 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from ggez_hub.bounded_text import read_text
 from ggez_hub.cards import front_matter
 from ggez_hub.cards.lines import Lines
 from ggez_hub.errors import UsageProblem
 
 M = TypeVar("M", bound=BaseModel)
+
+MAX_RECIPE_BYTES = 8_000_000
 
 
 class BadRecipe(UsageProblem):
@@ -21,7 +24,7 @@ class BadRecipe(UsageProblem):
 def read_recipe(path: Path, kind: str, schema: type[M]) -> M:
     """The recipe in a file as `schema`, which has a field `kind`; raises BadRecipe."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path, MAX_RECIPE_BYTES)
         loaded = front_matter.load(text)
     except (OSError, ValueError) as error:
         said = str(error).replace("the front matter", "the YAML")

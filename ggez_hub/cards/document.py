@@ -13,6 +13,7 @@ import yaml
 from huggingface_hub.repocard import REGEX_YAML_BLOCK
 from pydantic import ValidationError
 
+from ggez_hub import bounded_text
 from ggez_hub.cards import front_matter as yaml_block
 from ggez_hub.cards.hub_keys import as_the_hub_reads
 from ggez_hub.cards.hub_keys import problems as hub_key_problems
@@ -113,10 +114,10 @@ def read_card(path: Path) -> CardDocument:
 
 def read_text(path: Path) -> str:
     """The text of a card's file; raises BadCard for one that is too large or is no text."""
-    if path.stat().st_size > MAX_CARD_BYTES:
-        raise BadCard(f"{path}: larger than {MAX_CARD_BYTES:,} bytes")
     try:
-        return path.read_text(encoding="utf-8")
+        return bounded_text.read_text(path, MAX_CARD_BYTES)
+    except bounded_text.TooLong as error:
+        raise BadCard(f"{path}: {error}") from error
     except UnicodeDecodeError as error:
         raise BadCard(f"{path}: is no UTF-8 text: {error}", "Save it again as UTF-8.") from error
 

@@ -10,6 +10,7 @@ import click
 
 from ggez_hub.cli.describing import Description, description_options
 from ggez_hub.cli.output import Output, hub_option, output_options
+from ggez_hub.cli.parameters import ANYTHING, NEW_FILE
 from ggez_hub.errors import UsageProblem
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def card_command() -> None:
     "-o",
     "--out",
     "target",
-    type=click.Path(path_type=Path),
+    type=NEW_FILE,
     default=None,
     help="The card's file.  [default: FOLDER/README.md, or NAME.md here]",
 )
@@ -67,7 +68,7 @@ def init(
 
 
 @card_command.command("validate")
-@click.argument("cards", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
+@click.argument("cards", nargs=-1, required=True, type=ANYTHING)
 @click.option("--online", is_flag=True, help="Ask the hub for every commit, file and sha256.")
 @click.option("--repo", default=None, metavar="REPO[@REVISION]", help="Where the adapter lies.")
 @hub_option

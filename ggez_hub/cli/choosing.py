@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from ggez_hub.cli.output import Output
+from ggez_hub.cli.parameters import BETA
 from ggez_hub.hub import Hub
 from ggez_hub.registry.pulling.plan import Plan, plan
 from ggez_hub.registry.request import Request
@@ -38,6 +39,6 @@ def planned_or_chosen(
         choice = undecided.choices[picked - 1]
         beta = request.beta
         if choice.needs_beta:
-            beta = click.prompt("beta", type=click.FloatRange(min=0), err=True)
+            beta = click.prompt("beta", type=BETA, err=True)
     chosen = replace(request, adapters=(choice.repo,), beta=beta)
     return plan(chosen, hub, target, costs_only=costs_only)

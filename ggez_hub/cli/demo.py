@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ggez_hub.cli.output import Output, output_options
+from ggez_hub.cli.parameters import NEW
 
 if TYPE_CHECKING:
     from ggez_hub.evaluation.comparison import Estimate
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     "-o",
     "--out",
     "target",
-    type=click.Path(path_type=Path),
+    type=NEW,
     default=None,
     help="The folder of the model.  [default: ./ggez-demo-REGION]",
 )

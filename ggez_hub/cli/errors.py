@@ -94,6 +94,20 @@ def _hub_answer(error: BaseException) -> Explained:
     return Explained(f"the hub refused: {_first_line(error)}")
 
 
+def _unwritable(error: BaseException) -> Explained:
+    assert isinstance(error, UnicodeEncodeError)  # noqa: S101 - the table below sends only these here
+    return Explained(
+        f"{error.object[:80]!r} is no text: it holds bytes that are no UTF-8",
+        "Check what was typed or pasted, and the names of the files.",
+    )
+
+
+def _no_repo_name(error: BaseException) -> Explained:
+    return Explained(
+        f"no such name of a repository: {_first_line(error)}", "A repository is named org/name.", 2
+    )
+
+
 def _offline(error: BaseException) -> Explained:
     return Explained(
         f"this needs the network and HF_HUB_OFFLINE is set: {_first_line(error)}",
@@ -126,11 +140,13 @@ FOREIGN: dict[str, Callable[[BaseException], Explained]] = {
     "huggingface_hub.OfflineModeIsEnabled": _offline,
     "huggingface_hub.GatedRepoError": _gated,
     "huggingface_hub.RepositoryNotFoundError": _repo_missing,
+    "huggingface_hub.HFValidationError": _no_repo_name,
     "huggingface_hub.HfHubHTTPError": _hub_answer,
     "huggingface_hub.LocalEntryNotFoundError": _unreachable,
     "github.GithubException": _github,
     "httpx2.TransportError": _unreachable,
     "httpx.TransportError": _unreachable,
     "builtins.ConnectionError": _unreachable,
+    "builtins.UnicodeEncodeError": _unwritable,
     "builtins.OSError": _os_error,
 }

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from ggez_hub.cli.output import Output, output_options
+from ggez_hub.cli.parameters import FOLDER, NEW, Number
 from ggez_hub.errors import UsageProblem
 
 if TYPE_CHECKING:
     from ggez_hub.merging.extraction import Extraction
 
-FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 WORST = 5
 
 
@@ -25,14 +25,14 @@ WORST = 5
 )
 @click.option(
     "--energy",
-    type=click.FloatRange(0, 1, min_open=True),
+    type=Number(0, 1, min_open=True),
     default=0.99,
     show_default=True,
     help="With --rank auto: the share of each module's squared difference that is kept.",
 )
 @click.option("--task-vector", is_flag=True, help="The whole difference in place of a LoRA.")
 @click.option("--family", default=None, help="Found by the layout of the folder if left out.")
-@click.option("-o", "--out", "target", required=True, type=click.Path(path_type=Path))
+@click.option("-o", "--out", "target", required=True, type=NEW)
 @output_options
 def extract_command(
     base: Path,

@@ -8,18 +8,17 @@ from typing import TYPE_CHECKING
 import click
 
 from ggez_hub.cli.output import Output, output_options
+from ggez_hub.cli.parameters import FILE, NEW
 from ggez_hub.errors import UsageProblem
 
 if TYPE_CHECKING:
     from ggez_hub.data.evaluation import Evaluation, Share
     from ggez_hub.data.report import Report
 
-FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
-
 
 @click.command("filter", short_help="A training set of a region from public corpora.")
 @click.argument("spec", type=FILE)
-@click.option("-o", "--out", "target", type=click.Path(path_type=Path), help="A new folder.")
+@click.option("-o", "--out", "target", type=NEW, help="A new folder.")
 @click.option("--workers", type=click.IntRange(1, 256), default=1, show_default=True)
 @click.option("--strict", is_flag=True, help="Stop at the first thing that cannot be read.")
 @click.option(

@@ -7,18 +7,17 @@ from pathlib import Path
 import click
 
 from ggez_hub.cli.output import Output, output_options
-
-FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+from ggez_hub.cli.parameters import ANYTHING, BETA, FILE, FOLDER
 
 
 @click.command("gate")
-@click.argument("place", metavar="DIR_OR_CARD", type=click.Path(path_type=Path, exists=True))
+@click.argument("place", metavar="DIR_OR_CARD", type=ANYTHING)
 @click.option("--recipe", type=FILE, default=None, help="Other limits: YAML of `kind: gates`.")
-@click.option("--beta", type=click.FloatRange(min=0), default=None, help="Not the chosen one.")
+@click.option("--beta", type=BETA, default=None, help="Not the chosen one.")
 @click.option(
     "--tasks",
     "folder",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    type=FOLDER,
     default=None,
     help="Task files that say which data sets the tasks of a card are of.",
 )

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from ggez_hub.cli.output import Output, hub_option, output_options
+from ggez_hub.cli.parameters import FILE, FOLDER, NEW_FILE
 
 
 @click.group("index", short_help="The index of accepted cards: build, publish, verify.")
@@ -16,16 +17,14 @@ def index_command() -> None:
 
 
 @index_command.command("build")
-@click.argument(
-    "cards", type=click.Path(path_type=Path, exists=True, file_okay=False), default="cards"
-)
+@click.argument("cards", type=FOLDER, default="cards")
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), default="index.sqlite",
+    "-o", "--output", type=NEW_FILE, default="index.sqlite",
     show_default=True, help="The file to write.",
 )  # fmt: skip
 @click.option("--skip-bad", is_flag=True, help="Leave out cards that are off, and say so.")
 @click.option(
-    "--previous", type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    "--previous", type=FILE,
     help="An index file of yours: cards that have not changed since are taken from it.",
 )  # fmt: skip
 @output_options
@@ -46,9 +45,7 @@ def build(cards: Path, output: Path, skip_bad: bool, previous: Path | None, out:
 
 
 @index_command.command("publish")
-@click.argument(
-    "cards", type=click.Path(path_type=Path, exists=True, file_okay=False), default="cards"
-)
+@click.argument("cards", type=FOLDER, default="cards")
 @click.option("--skip-bad", is_flag=True, help="Leave out cards that are off, and say so.")
 @hub_option
 @output_options

@@ -12,6 +12,7 @@ import click
 from ggez_hub.cli.loading import tell_adapter
 from ggez_hub.cli.merge_inputs import Asked, of_options, of_recipe
 from ggez_hub.cli.output import Output, hub_option, output_options
+from ggez_hub.cli.parameters import ANYTHING, BETA, FILE, FOLDER, NEW
 from ggez_hub.errors import UsageProblem
 
 if TYPE_CHECKING:
@@ -23,12 +24,12 @@ DEFAULT_METHOD = "ggez_linear"
 
 
 @click.command("merge", short_help="Merge local folders: a base and its adapters.")
-@click.option("--base", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--base", type=FOLDER)
 @click.option(
     "--adapter",
     "adapters",
     multiple=True,
-    type=click.Path(path_type=Path, exists=True),
+    type=ANYTHING,
     help="A PEFT folder, a LoRA file of a diffusion pipeline, a full fine-tune, or a task vector; "
     "may be given several times.",
 )
@@ -36,12 +37,12 @@ DEFAULT_METHOD = "ggez_linear"
     "--beta",
     "betas",
     multiple=True,
-    type=click.FloatRange(min=0),
+    type=BETA,
     help="The weight of the adapter: one for each, or one for all.",
 )
 @click.option(
     "--recipe",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=FILE,
     help="YAML with `kind: merge` in place of these options; it may name repositories of a hub.",
 )
 @click.option(
@@ -65,7 +66,7 @@ DEFAULT_METHOD = "ggez_linear"
     help="Of several sets of weights in the base, as fp16 beside full ones: the one to merge.  "
     "[default: the one that is loaded without a variant]",
 )
-@click.option("-o", "--out", "target", required=True, type=click.Path(path_type=Path))
+@click.option("-o", "--out", "target", required=True, type=NEW)
 @hub_option
 @output_options
 def merge_command(

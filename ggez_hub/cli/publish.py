@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import click
 
 from ggez_hub.cli.output import Output, hub_option, output_options
+from ggez_hub.cli.parameters import FOLDER
 
 if TYPE_CHECKING:
     from ggez_hub.registry.contributing.publication import Parcel, Published
 
 
 @click.command("publish", short_help="An adapter's folder to a repository on the hub.")
-@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("folder", type=FOLDER)
 @click.option("--repo", required=True, metavar="ORG/NAME", help="The repository; made if missing.")
 @click.option("--pr", is_flag=True, help="Open a pull request there instead of committing.")
 @click.option("--private", is_flag=True, help="Make the repository private, if it is made.")

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from ggez_hub.cli.output import Output, hub_option, output_options
+from ggez_hub.cli.parameters import NEW
 from ggez_hub.cli.resolving import request_options, tell_region
 from ggez_hub.errors import UsageProblem
 from ggez_hub.registry.request import Request
@@ -19,7 +20,7 @@ from ggez_hub.registry.request import Request
     "-o",
     "--out",
     "target",
-    type=click.Path(path_type=Path),
+    type=NEW,
     default=None,
     help="A new folder.  [default: ./ggez-REGION]",
 )
@@ -27,7 +28,7 @@ from ggez_hub.registry.request import Request
 @click.option(
     "--lock",
     "lock_file",
-    type=click.Path(path_type=Path),
+    type=NEW,
     default=None,
     help="The lock file of --locked.  [default: OUT/ggez.lock]",
 )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ggez_hub.cli.output import Output, output_options
+from ggez_hub.cli.parameters import FILE
 
 if TYPE_CHECKING:
     from ggez_hub.regions import Alpha, Region, SpokenLanguage
@@ -107,7 +108,7 @@ def kof_list_command(out: Output) -> None:
 
 
 @kof_command.command("import")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=FILE)
 @click.option("--release", help="Its name; default: the year in the file's name.")
 @output_options
 def kof_import_command(file: Path, release: str | None, out: Output) -> None:

@@ -8,20 +8,16 @@ from typing import TYPE_CHECKING
 import click
 
 from ggez_hub.cli.output import Output, hub_option, output_options
+from ggez_hub.cli.parameters import ANYTHING, FILE, FOLDER, NEW_FILE
 from ggez_hub.errors import UsageProblem
 
 if TYPE_CHECKING:
     from ggez_hub.evaluation.report.examples import Material
 
-FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
-FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
-
 
 @click.command("report", short_help="Scores, parity and gates as one HTML page.")
-@click.argument("place", metavar="DIR_OR_CARD", type=click.Path(path_type=Path, exists=True))
-@click.option(
-    "-o", "--out", "target", required=True, type=click.Path(path_type=Path, dir_okay=False)
-)
+@click.argument("place", metavar="DIR_OR_CARD", type=ANYTHING)
+@click.option("-o", "--out", "target", required=True, type=NEW_FILE)
 @click.option("--recipe", type=FILE, default=None, help="Limits of the gates, as in `ci gate`.")
 @click.option("--tasks", "task_folder", type=FOLDER, default=None, help="The task files.")
 @click.option("--data", type=FOLDER, default=None, help="With --tasks: their data, for pictures.")

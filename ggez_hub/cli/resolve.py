@@ -42,10 +42,13 @@ def resolve_command(request: Request, hub: str, out: Output) -> None:
 @output_options
 def search_command(region: str | None, family: str | None, hub: str, out: Output) -> None:
     """Adapters that a hub's curated index holds, by region and family."""
+    from ggez_hub.families import get_family
     from ggez_hub.hubs import connect
     from ggez_hub.regions import fallback_chain, find_region
     from ggez_hub.registry.index.listing import accepted_entries
 
+    if family is not None:
+        get_family(family)
     chain = [r.id for r in fallback_chain(find_region(region))] if region else None
     with connect(hub, quiet=out.quiet) as server:
         entries = accepted_entries(server, chain).entries

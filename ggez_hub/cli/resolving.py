@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ggez_hub.cli.output import Output
+from ggez_hub.cli.parameters import BETA, SHARE
 from ggez_hub.registry.request import Request
 
 if TYPE_CHECKING:
@@ -36,10 +37,10 @@ def request_options(command: Callable[..., R]) -> Callable[..., R]:
         "--beta",
         "betas",
         multiple=True,
-        type=click.FloatRange(min=0),
+        type=BETA,
         help="Weight of the Delta: one for each --adapter, or one for all.",
     )
-    @click.option("--alpha", type=click.FloatRange(0, 1), default=None, help="Instead of KOF's.")
+    @click.option("--alpha", type=SHARE, default=None, help="Instead of KOF's.")
     @click.option("--method", default="ggez_linear", show_default=True)
     @click.option(
         "--as",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ggez_hub.cli.output import Output, hub_option, output_options
+from ggez_hub.cli.parameters import ANYTHING, SHARE
 from ggez_hub.errors import UsageProblem
 
 if TYPE_CHECKING:
@@ -24,9 +25,9 @@ class _Published:
 
 
 @click.command("retune", short_help="Choose beta again for another alpha, without evaluation.")
-@click.argument("place", metavar="CARD_OR_DIR", type=click.Path(path_type=Path, exists=True))
+@click.argument("place", metavar="CARD_OR_DIR", type=ANYTHING)
 @click.option("--region", default=None, help="Another region; as in `pull`.")
-@click.option("--alpha", "given", type=click.FloatRange(0, 1), default=None, help="Your own.")
+@click.option("--alpha", "given", type=SHARE, default=None, help="Your own.")
 @click.option("--year", type=int, default=None, help="Of the KOF index.  [default: the latest]")
 @click.option("--series", default=None, help="Of the KOF index.  [default: KOFIpGIdf]")
 @click.option("--release", default=None, help="Of the KOF index; see `kof`.")

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 import click
 
 from ggez_hub.cli.output import Output, output_options
+from ggez_hub.cli.parameters import FILE, FOLDER, NEW
 from ggez_hub.errors import UsageProblem
 
 if TYPE_CHECKING:
     from ggez_hub.data.agreement import Agreement
     from ggez_hub.data.scorers.base import Scorer
-
-FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
 @click.group("reward", short_help="Reward scorers: their agreement with people.")
@@ -28,12 +27,10 @@ def reward_command() -> None:
 @click.option("--spec", required=True, type=FILE, help="A filter with the scorer under `reward`.")
 @click.option(
     "--pictures",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    type=FOLDER,
     help="The folder that paths of pictures start from.",
 )
-@click.option(
-    "-o", "--out", "target", type=click.Path(path_type=Path), help="A file for `agreement`."
-)
+@click.option("-o", "--out", "target", type=NEW, help="A file for `agreement`.")
 @output_options
 def agreement(
     pairs: Path, spec: Path, pictures: Path | None, target: Path | None, out: Output

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from ggez_hub.cli.output import Output, output_options
+from ggez_hub.cli.parameters import FILE, NEW_FOLDER
 from ggez_hub.errors import GgezError, UsageProblem
 
 
@@ -18,7 +19,7 @@ class ServeProblem(GgezError):
 @click.option(
     "--root",
     required=True,
-    type=click.Path(path_type=Path, file_okay=False),
+    type=NEW_FOLDER,
     help="The folder of the hub; it is made if it does not exist.",
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
@@ -31,7 +32,7 @@ class ServeProblem(GgezError):
 )
 @click.option(
     "--accounts",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=FILE,
     default=None,
     help="Users to add at the start: a YAML list of {name, fullname, token, orgs}.",
 )

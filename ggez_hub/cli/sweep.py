@@ -8,8 +8,7 @@ import click
 
 from ggez_hub.cli.measuring import cache_option
 from ggez_hub.cli.output import Output, hub_option, output_options
-
-FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+from ggez_hub.cli.parameters import FILE, NEW_FOLDER
 
 
 @click.command("sweep")
@@ -19,7 +18,7 @@ FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
     "--out",
     "target",
     required=True,
-    type=click.Path(path_type=Path, file_okay=False),
+    type=NEW_FOLDER,
     help="The results folder; one of this very sweep is completed.",
 )
 @cache_option

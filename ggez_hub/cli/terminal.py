@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 # Control characters but for tab and newline: an escape sequence moves the cursor, sets the title,
-# writes to the clipboard. And what turns the order of the text around it (Unicode UAX #9).
-COMMANDS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+# writes to the clipboard. What turns the order of the text around it (Unicode UAX #9). And bytes of
+# a file's name that are no text, which no stream takes.
+COMMANDS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def plain(text: str) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ggez_hub.cli.output import Output, hub_option, output_options
+from ggez_hub.cli.parameters import FILE, NEW
 from ggez_hub.errors import UsageProblem
 
 if TYPE_CHECKING:
@@ -19,12 +20,10 @@ if TYPE_CHECKING:
     from ggez_hub.training.recipe import TrainRecipe
     from ggez_hub.training.run import Trained
 
-FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
-
 
 @click.command("train")
 @click.argument("recipe", type=FILE)
-@click.option("-o", "--out", "target", type=click.Path(path_type=Path), help="A new folder.")
+@click.option("-o", "--out", "target", type=NEW, help="A new folder.")
 @click.option(
     "--plan",
     "plan_only",

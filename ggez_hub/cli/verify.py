@@ -8,19 +8,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ggez_hub.cli.output import Output, hub_option, output_options
+from ggez_hub.cli.parameters import ANYTHING, FILE
 from ggez_hub.errors import UsageProblem
 
 if TYPE_CHECKING:
     from ggez_hub.evaluation.rerun import Again
     from ggez_hub.evaluation.verification import Verification
 
-PLACE = click.Path(path_type=Path, exists=True)
-
 
 @click.command(
     "verify", short_help="Check a pulled folder against its lock, or scores against predictions."
 )
-@click.argument("place", metavar="DIR_OR_CARD", type=PLACE)
+@click.argument("place", metavar="DIR_OR_CARD", type=ANYTHING)
 @click.option(
     "--rerun",
     "count",
@@ -31,7 +30,7 @@ PLACE = click.Path(path_type=Path, exists=True)
 )
 @click.option(
     "--recipe",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=FILE,
     default=None,
     help="Of --rerun: the recipe of a sweep, instead of what the results say of their origin.",
 )

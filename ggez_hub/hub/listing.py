@@ -54,7 +54,7 @@ def understood(what: str) -> Iterator[None]:
     try:
         yield
     except HFValidationError as error:
-        raise BadAnswer(f"{what} is no name of a repository: {error}") from error
+        raise BadAnswer(f"{what!r} is no name of a repository: {error}") from error
     except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise BadAnswer(
             f"the hub's answer about {what} is not one of a Hugging Face Hub",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 from click.testing import CliRunner
@@ -44,6 +45,11 @@ def test_every_way_out_writes_it_out(capsys):
 def test_what_people_write_stays(text, capsys):
     Output().line(text)
     assert capsys.readouterr().out == f"{text}\n"
+
+
+def test_a_name_that_is_no_text(capsys):
+    Output().line(os.fsdecode(b"th\xff.md"))
+    assert capsys.readouterr().out == "th\\udcff.md\n"
 
 
 def test_a_name_that_a_command_repeats(tmp_path):

@@ -1,0 +1,81 @@
+"""What is typed amiss: one clear error with the way out, whatever it is."""
+
+from __future__ import annotations
+
+import os
+
+import click
+import pytest
+from click.testing import CliRunner
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import validate_repo_id
+
+from ggez_hub.cli.errors import explained
+from ggez_hub.cli.main import COMMANDS, cli
+from ggez_hub.cli.parameters import Number, Place
+from ggez_hub.world.seed import ASSETS
+
+ADAPTER = str(ASSETS / "embedding" / "th")
+BASE = str(ASSETS / "embedding" / "base")
+
+
+def refused(*arguments, code=2):
+    result = CliRunner().invoke(cli, [str(argument) for argument in arguments])
+    assert result.exit_code == code, result.output
+    assert isinstance(result.exception, SystemExit)
+    assert "clearer message" not in result.stderr
+    return result.stderr
+
+
+def parameters(command, path=()):
+    if isinstance(command, click.Group):
+        for name in command.list_commands(None):
+            yield from parameters(command.get_command(None, name), (*path, name))
+    for parameter in command.params:
+        yield path, parameter
+
+
+# Those of the workflows are typed by nobody.
+TYPED = [(path, p) for path, p in parameters(cli) if path and path[0] not in {"ci", "eval"}]
+
+
+def test_every_path_and_number_is_of_these_types():
+    assert {path[0] for path, _ in TYPED} >= {"merge", "pull", "report"} <= {*COMMANDS}
+    for path, parameter in TYPED:
+        kind = parameter.type
+        where = f"{' '.join(path)}: {parameter.name}"
+        assert not isinstance(kind, click.Path) or isinstance(kind, Place), where
+        assert not isinstance(kind, click.FloatRange) or isinstance(kind, Number), where
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "1e400"])
+def test_a_number_that_is_none(value, tmp_path):
+    said = refused(
+        "merge", "--base", BASE, "--adapter", ADAPTER, "--beta", value, "-o", tmp_path / "out"
+    )
+    assert f"{value} is not a finite number" in said
+
+
+def test_a_variable_that_is_not_set(tmp_path):
+    for arguments in (["report", ADAPTER, "-o", ""], ["merge", "--recipe", ""], ["verify", ""]):
+        assert "the path is empty" in refused(*arguments)
+
+
+def test_a_file_without_end():
+    assert "larger than" in refused("card", "validate", "/dev/zero", code=1)
+    assert "larger than" in refused("train", "/dev/zero", "--plan")
+
+
+def test_bytes_that_are_no_text():
+    assert "bytes that are no UTF-8" in refused("alpha", os.fsdecode(b"\xff\xfe"), code=1)
+
+
+def test_a_name_that_is_no_repository():
+    with pytest.raises(HFValidationError) as caught:
+        validate_repo_id("of one part only!")
+    said = explained(caught.value)
+    assert (said.exit_code, said.hint) == (2, "A repository is named org/name.")
+
+
+def test_a_family_that_is_none():
+    assert "Families: embedding, diffusion, vlm." in refused("search", "--family", "vision")
