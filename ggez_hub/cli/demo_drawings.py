@@ -58,6 +58,7 @@ def tell_drawings(region: str, hub: Hub, out: Output) -> dict[str, Any] | None:
 
 
 def _redrawn(resolution: Resolution, hub: Hub, out: Output) -> tuple[Redrawn, float]:
+    from ggez_hub.evaluation.recognition.asking import Places
     from ggez_hub.evaluation.recognition.measuring import Folders
     from ggez_hub.families import get_family
     from ggez_hub.registry.pulling.pull import fetch_pinned
@@ -77,9 +78,11 @@ def _redrawn(resolution: Resolution, hub: Hub, out: Output) -> tuple[Redrawn, fl
     folders = Folders(
         base=fetch_pinned(resolution.merged_into, hub),
         adapter=fetch_pinned(adapter.source, hub),
-        prompts=fetched(asked[0].dataset.repo, "dataset"),
-        judge=fetched(judge.model, "model"),
-        references=fetched(judge.references.dataset.repo, "dataset"),
+        data=Places(
+            prompts=fetched(asked[0].dataset.repo, "dataset"),
+            judge=fetched(judge.model, "model"),
+            references=fetched(judge.references.dataset.repo, "dataset"),
+        ),
     )
     source = hub.at_commit(adapter.source.repo, adapter.source.revision)
     evidence = [file for file in source.files if file.path == EVIDENCE]

@@ -129,7 +129,7 @@ def eval_command(
         bar = progress.add_task("asking", total=None)
         evidence = sweep(
             [subject],
-            with_judge(prepared, judged_by),
+            with_judge(prepared, judged_by, subject.methods),
             region,
             alpha_record(factor),
             target,

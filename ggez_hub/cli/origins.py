@@ -54,4 +54,4 @@ def open_origin(evidence: Evidence, work: Path, hub: Hub, key_variable: str | No
     )
     tasks = cast("list[AnyTask]", origin.definitions())
     prepared, _ = source.prepare(tasks, find_region(evidence.header.region))
-    return Reopened(models, with_judge(prepared, judge))
+    return Reopened(models, with_judge(prepared, judge, models[0].methods))

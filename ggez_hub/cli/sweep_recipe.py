@@ -52,7 +52,8 @@ def open_recipe(recipe: Path, target: Path, hub: Hub, *, cached: bool) -> Opened
     region, family = find_region(asked.region), get_family(asked.family)
     base, adapter = find_model(asked.base, here, hub), find_adapter(asked.adapter, here, hub)
     place = ModelPlace(hub, target, cached)
-    judge, judge_place = place.judge(asked.judge) if asked.judge else (None, None)
+    judged_by = asked.judge and _here(asked.judge, here)
+    judge, judge_place = place.judge(judged_by) if judged_by else (None, None)
     model = Model(base.path, (adapter.path,), family)
     models = grid_on(model, sorted({0.0, *asked.betas}), place.way(family, judge))
     source, tasks = _asked(asked, here, hub, models[0].methods)
@@ -62,7 +63,7 @@ def open_recipe(recipe: Path, target: Path, hub: Hub, *, cached: bool) -> Opened
         asked,
         region,
         models,
-        with_judge(prepared, judge),
+        with_judge(prepared, judge, models[0].methods),
         asked.trained_on or trained_on(adapter.path),
         place,
         source.origin(tasks, target, base.place(target), [adapter.place(target)], judge_place),
@@ -86,6 +87,11 @@ def _asked(
     from ggez_hub.evaluation.benchmark_items import Pool
 
     suites = [asked.tasks] if isinstance(asked.tasks, str) else asked.tasks
-    tasks = find_tasks([str(here / s) if (here / s).is_dir() else s for s in suites])
+    tasks = find_tasks([_here(suite, here) for suite in suites])
     data, pictures = (here / f if f is not None else None for f in (asked.data, asked.pictures))
     return TaskData(hub, data, pictures, asked.methods or methods, Pool(), single=True), tasks
+
+
+def _here(named: str, here: Path) -> str:
+    """A folder relative to the recipe, or what else is named."""
+    return str(here / named) if (here / named).is_dir() else named

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from ggez_hub.cli.measuring import find_model
 from ggez_hub.errors import UsageProblem
 
 if TYPE_CHECKING:
@@ -14,23 +15,29 @@ if TYPE_CHECKING:
     from ggez_hub.evaluation.benchmark_items import Pool
     from ggez_hub.evaluation.origin import Origin, Place
     from ggez_hub.evaluation.prepared import Prepared
+    from ggez_hub.evaluation.recognition.asking import Judges
+    from ggez_hub.evaluation.recognition.task import DrawingTask
     from ggez_hub.evaluation.task import Dataset, SplitName, Task
     from ggez_hub.hub import Hub
     from ggez_hub.regions import Region
 
-    AnyTask: TypeAlias = Benchmark | Task
+    AnyTask: TypeAlias = Benchmark | Task | DrawingTask
+
+# Before a model among the commits: a data set may have the same name.
+MODELS = "models/"
 
 
 def find_tasks(suites: Sequence[str], include: Sequence[Path] = ()) -> list[AnyTask]:
     """The tasks of suites, each a folder or a name; raises BadTask and UsageProblem."""
     from ggez_hub.evaluation.benchmark import find_benchmarks
+    from ggez_hub.evaluation.recognition.task import read_drawing_tasks
     from ggez_hub.evaluation.task import BadTask, read_tasks
 
     found: list[AnyTask] = []
     for suite in suites:
         here: list[AnyTask] = [*find_benchmarks(suite, include)]
         for path in sorted(Path(suite).glob("*.yaml")):
-            here += read_tasks(path)
+            here += [*read_tasks(path), *read_drawing_tasks(path)]
         if not here:
             raise BadTask(f"{suite} holds no tasks", "A task is YAML with `kind: benchmark`.")
         found += here
@@ -62,13 +69,20 @@ class TaskData:
         """The tasks with their questions, and the ids of those without items of the region."""
         from ggez_hub.evaluation.benchmark import Benchmark
         from ggez_hub.evaluation.prepared import is_asked, prepare_tasks
+        from ggez_hub.evaluation.recognition.asking import Judges
+        from ggez_hub.evaluation.recognition.task import DrawingTask
 
+        judges = Judges()
         prepared: dict[str, tuple[Prepared, ...]] = {}
         by_dataset: dict[Dataset, list[Task]] = {}
         for task in tasks:
             if isinstance(task, Benchmark):
                 prepared[task.id] = self._benchmark(task, region)
-            elif is_asked(task, region):
+            elif not is_asked(task, region):
+                continue
+            elif isinstance(task, DrawingTask):
+                prepared[task.id] = (self._drawings(task, judges),)
+            else:
                 by_dataset.setdefault(task.dataset, []).append(task)
         for dataset, own in by_dataset.items():
             paths = sorted({path for task in own for path in task.splits.values()})
@@ -116,6 +130,25 @@ class TaskData:
         images = self._of(other, [other.files])[0] if other else None
         folders = Folders(data, images, self.pictures, self.pool)
         return prepare_benchmark(task, folders, region, revision, self.methods)
+
+    def _drawings(self, task: DrawingTask, judges: Judges) -> Prepared:
+        from ggez_hub.evaluation.recognition.asking import Places, prepare_drawings
+
+        named = task.judge.references
+        prompts, revision = self._of(task.dataset, [*task.splits.values(), named.candidates])
+        references, _ = self._of(named.dataset, named.files)
+        places = Places(prompts, self._judge(task.judge.model), references)
+        return prepare_drawings(task, places, judges, revision=revision)
+
+    def _judge(self, repo: str) -> Path:
+        """The folder with the model that judges: where the data sets are, or the hub's."""
+        if self.folder is not None and (self.folder / repo).is_dir():
+            return self.folder / repo
+        named = f"{MODELS}{repo}@main"
+        found = find_model(f"{repo}@{self.commits.get(named, 'main')}", Path(), self.hub)
+        if found.revision:
+            self.commits[named] = found.revision
+        return found.path
 
     def _of(self, dataset: Dataset | PictureSource, patterns: Sequence[str]) -> tuple[Path, str]:
         """The folder with the files of a data set that fit, and the commit that they are of."""

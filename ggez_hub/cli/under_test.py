@@ -91,9 +91,9 @@ class ModelPlace:
 
     def way(self, family: Family, judge: Judge | None) -> Way:
         """How models of a family are asked; raises UsageProblem."""
-        from ggez_hub.evaluation.subjects.opening import painter_way, way_of
+        from ggez_hub.evaluation.subjects.opening import PAINTERS, painter_way, way_of
 
-        if judge is None:
+        if judge is None and family.name != PAINTERS:
             return way_of(family)
         return painter_way(family, judge, self.target / "pictures")
 

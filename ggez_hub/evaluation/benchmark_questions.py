@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -27,6 +27,9 @@ from ggez_hub.evaluation.loaders import Captioned, Choice, Item, Open, Prompted
 from ggez_hub.evaluation.outcomes import Details, Outcomes
 from ggez_hub.evaluation.questions import OPTIONS, Questions
 from ggez_hub.weights import digest_json
+
+if TYPE_CHECKING:
+    from ggez_hub.evaluation.recognition.asking import Recognition
 
 
 class Chat(NamedTuple):
@@ -59,6 +62,7 @@ class Asked:
     reply_tokens  how long a written answer may be
     drawn     the benchmark whose prompts are to be drawn first, and the prompts: then there are no
               pictures, and a judge is asked the questions about those that are drawn
+    recognised  the drawings that are asked for, and a judge who names what each resembles
     """
 
     pictures: tuple[bytes, ...]
@@ -68,6 +72,7 @@ class Asked:
     free: tuple[Free, ...] = ()
     reply_tokens: int = 0
     drawn: tuple[Benchmark, tuple[Prompted, ...]] | None = None
+    recognised: Recognition | None = None
 
     @property
     def nothing(self) -> Outcomes:
@@ -77,6 +82,8 @@ class Asked:
                 f"the pictures of {self.drawn[0].id} are to be drawn: this model does not draw",
                 "Name a pipeline of diffusers as MODEL, and who judges with --judge.",
             )
+        if self.recognised is not None:
+            raise UsageProblem("drawings are asked of models that draw alone")
         if self.free:
             raise UsageProblem("free answers are asked of models that write alone")
         none = np.zeros(0)

@@ -15,12 +15,13 @@ from pydantic import Field, StringConstraints
 from ggez_hub.cards.schema import Block, RepoId
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.benchmark import Benchmark
+from ggez_hub.evaluation.recognition.task import DrawingTask
 from ggez_hub.evaluation.task import Part, Task, parse
 
 Commit: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
 Text: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
 # The kinds of task files, by what they say of themselves.
-KINDS: dict[str, type[Part]] = {"benchmark": Benchmark, "task": Task}
+KINDS: dict[str, type[Part]] = {"benchmark": Benchmark, "task": Task, "drawing": DrawingTask}
 
 
 class InRepo(Block):

@@ -19,6 +19,7 @@ from ggez_hub.evaluation.evidence import TaskRecord
 from ggez_hub.evaluation.items import read_items
 from ggez_hub.evaluation.loaders import Item
 from ggez_hub.evaluation.questions import ask
+from ggez_hub.evaluation.recognition.task import DrawingTask
 from ggez_hub.evaluation.recording import chats, recorded
 from ggez_hub.evaluation.task import BadTask, SplitName, Task
 from ggez_hub.regions import Region, find_region
@@ -147,7 +148,7 @@ def prepare_tasks(
     return tuple(found)
 
 
-def is_asked(task: Task, region: Region) -> bool:
+def is_asked(task: Task | DrawingTask, region: Region) -> bool:
     """Whether a task is of the world, or its items of the region."""
     return task.side == "global" or _within(task.regions, region)
 

@@ -79,6 +79,9 @@ def only(asked: Asked, recorded: Outcomes, keep: NDArray[np.intp]) -> Asked:
         benchmark, prompts = asked.drawn
         _require_items(recorded, [prompt.id for prompt in prompts])
         return replace(asked, drawn=(benchmark, tuple(prompts[row] for row in keep)))
+    if asked.recognised is not None:
+        _require_items(recorded, asked.recognised.items)
+        return replace(asked, recognised=asked.recognised.only(keep.tolist()))
     questions = asked.questions
     assert questions is not None  # noqa: S101 - there are recorded answers
     _require_items(recorded, questions.items)

@@ -13,14 +13,18 @@ from diffusers import DiffusionPipeline
 from peft import LoraConfig
 from PIL import Image
 
+from ggez_hub.evaluation.benchmark import Drawing as How
 from ggez_hub.evaluation.comparison import mean_difference
+from ggez_hub.evaluation.curve import curve_rows
 from ggez_hub.evaluation.items import BadItems
 from ggez_hub.evaluation.outcomes import Cell, Details, Outcomes
+from ggez_hub.evaluation.recognition.asking import Places
 from ggez_hub.evaluation.recognition.judge import Judge
 from ggez_hub.evaluation.recognition.measuring import Folders, measure_drawings, shuffled
-from ggez_hub.evaluation.recognition.painter import Painter
 from ggez_hub.evaluation.recognition.task import Drawing, load_drawing_tasks
 from ggez_hub.evaluation.scores import score_of
+from ggez_hub.evaluation.subjects.drawing import Order
+from ggez_hub.evaluation.subjects.pipelines import Pipeline
 from ggez_hub.evaluation.task import BadTask
 from ggez_hub.families import get_family
 from ggez_hub.resources import recipes
@@ -28,7 +32,8 @@ from ggez_hub.world.seed import ASSETS
 from tests.diffusion.pipelines import write_pipeline
 
 CLIP, NAMES = ASSETS / "embedding" / "base", ASSETS / "emoji-names"
-TASKS = load_drawing_tasks(recipes() / "demo")
+DEMO = recipes() / "demo" / "diffusion"
+TASKS = load_drawing_tasks(DEMO)
 REFERENCES = TASKS[0].judge.references
 IDS = ("1f353", "1f992", "1f6b2", "2602", "1f3b8", "1f511")
 
@@ -107,7 +112,7 @@ def folders(tmp_path_factory):
             pq.write_table(pa.Table.from_pylist(rows), path)
     candidates = pa.table({"id": list(IDS)})
     pq.write_table(candidates, folder / "prompts" / "data" / "candidates.parquet")
-    return Folders(base, folder / "lora.safetensors", folder / "prompts", CLIP, NAMES)
+    return Folders(base, folder / "lora.safetensors", Places(folder / "prompts", CLIP, NAMES))
 
 
 def test_every_prompt_is_drawn_with_every_seed_at_every_beta(folders):
@@ -120,7 +125,8 @@ def test_every_prompt_is_drawn_with_every_seed_at_every_beta(folders):
     assert found.items == tuple(f"{name}/{seed}" for name in IDS[:2] for seed in range(3))
     assert found.chance.tolist() == [1 / 6] * 6
     assert score_of(found).pictures == 2
-    curve = drawn.curve("registry", "test", "unknown")
+    curve = curve_rows(drawn.outcomes, drawn.records(), drawn.models, measured_by="registry",
+                       evaluator="test", predictions="unknown")  # fmt: skip
     assert set(curve) == {"0", "1"}
     row = curve["1"]["emoji-th-drawing/test"]
     assert row.scale == "drawing_top1 by efficientnet-lite0 on noto and fluent-emoji-flat"
@@ -128,18 +134,20 @@ def test_every_prompt_is_drawn_with_every_seed_at_every_beta(folders):
 
 
 def test_a_drawing_does_not_depend_on_the_others_of_its_batch(folders):
-    painter, how = Painter(folders.base), Drawing(seeds=1, steps=2, guidance=2.0)
+    painter = Pipeline(folders.base, get_family("diffusion"))
     asked = [("a market", 0), ("a picture", 1), ("a market", 1)]
-    together = list(painter.draw(asked, how))
-    alone = [picture for one in asked for picture in painter.draw([one], how)]
+    orders = [Order(p, s, How(seeds=[s], steps=2, guidance=2.0)) for p, s in asked]
+    together, alone = (
+        [np.asarray(Image.open(io.BytesIO(file))).astype(int) for file in files]
+        for files in (painter.draw_together(orders), painter.draw(orders))
+    )
     for one, other in zip(together, alone, strict=True):
-        difference = np.asarray(one).astype(int) - np.asarray(other).astype(int)
-        assert abs(difference).max() <= 1
-    assert np.asarray(together[0]).tolist() != np.asarray(together[2]).tolist()
+        assert abs(one - other).max() <= 1
+    assert together[0].tolist() != together[2].tolist()
 
 
 def test_a_task_needs_regions_on_the_regional_side_alone(tmp_path):
-    text = (recipes() / "demo" / "emoji-drawing.yaml").read_text(encoding="utf-8")
+    text = (DEMO / "emoji-drawing.yaml").read_text(encoding="utf-8")
     (tmp_path / "bad.yaml").write_text(text.replace("regions: [th]", "regions: []"))
     with pytest.raises(BadTask, match="regions"):
         load_drawing_tasks(tmp_path)

@@ -2,8 +2,8 @@
 
     task       what is asked: prompts, how pictures are drawn, and who judges
     judge      the candidate that a drawing resembles most, by an image tower
-    painter    a pipeline of diffusers that draws
-    measuring  every task at every beta; scores, and the control
+    asking     the drawings of a task that are asked for, and what becomes of them
+    measuring  all of it for one adapter over the grid; and the control
 
-A judge that is asked questions about a drawing is in `subjects.drawing`.
+A judge that is asked questions about a drawing is in `subjects.judging`.
 """

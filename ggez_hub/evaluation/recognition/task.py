@@ -105,11 +105,12 @@ class DrawingTask(Part):
 
 def load_drawing_tasks(folder: Path) -> tuple[DrawingTask, ...]:
     """The drawing tasks of every YAML file directly in `folder`, by id; raises BadTask."""
-    found = [
-        parse(DrawingTask, where, entry)
-        for path in sorted(folder.glob("*.yaml"))
-        for where, entry in entries(path, "drawing")
-    ]
+    found = [task for path in sorted(folder.glob("*.yaml")) for task in read_drawing_tasks(path)]
     if len({task.id for task in found}) != len(found):
         raise BadTask(f"{folder}: two drawing tasks have the same id", "Give each its own.")
     return tuple(sorted(found, key=lambda task: task.id))
+
+
+def read_drawing_tasks(path: Path) -> tuple[DrawingTask, ...]:
+    """The drawing tasks of one file, in its order; none if it is of another kind; raises BadTask."""
+    return tuple(parse(DrawingTask, where, entry) for where, entry in entries(path, "drawing"))

@@ -161,7 +161,8 @@ def _drawn(outcomes: Outcomes, row: int, place: Path) -> bytes | None:
     try:
         name = Judged.from_text(raw).pictures[0]
     except NotJudged:
-        return None
+        # Of what is recognised, the drawing itself is the answer.
+        name = raw or ""
     path = place / "pictures" / f"{name}.png"
     # The name is from a file of predictions, which may be a stranger's.
     return path.read_bytes() if SHA256.match(name) and path.is_file() else None

@@ -16,6 +16,7 @@ from ggez_hub.evaluation.benchmark_questions import Asked, ask_about
 from ggez_hub.evaluation.drawn import Judged
 from ggez_hub.evaluation.loaders import Choice, Prompted
 from ggez_hub.evaluation.outcomes import UNPARSED, Details, Outcomes
+from ggez_hub.evaluation.recognition.asking import Recognition
 from ggez_hub.evaluation.subjects.base import Subject
 from ggez_hub.weights import digest_json
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 # Prompts whose pictures are in memory at once.
 CHUNK = 8
+# Drawings that are recognised are small, and of one size: so many are drawn together.
+TOGETHER = 32
 RIGHT = "1"
 
 
@@ -45,18 +48,22 @@ class Painter(Protocol):
     """A model that draws."""
 
     def draw(self, orders: Sequence[Order]) -> list[bytes]:
-        """The pictures, as PNG files."""
+        """The pictures, as PNG files, each drawn by itself."""
+
+    def draw_together(self, orders: Sequence[Order]) -> list[bytes]:
+        """The same at once, in a third of the time: a last bit may depend on those beside it."""
 
 
 @dataclass
 class DrawnAndJudged:
     """A model that draws, and the judge; each picture is kept as `<sha256>.png` in a folder.
 
-    `state` are the painter's tensors, if they are in memory here.
+    Without a judge only tasks that name their own can be answered. `state` are the painter's
+    tensors, if they are in memory here.
     """
 
     painter: Painter
-    judge: Subject
+    judge: Subject | None
     known: Answered
     pictures: Path
     state: Mapping[str, torch.Tensor] = field(default_factory=dict)
@@ -66,20 +73,40 @@ class DrawnAndJudged:
             self.known = known
 
     def answer(self, asked: Asked, method: str) -> Outcomes:
-        if asked.drawn is None:
+        if asked.recognised is not None:
+            return self._recognised(asked.recognised)
+        if asked.drawn is None or self.judge is None:
             return asked.nothing
         benchmark, prompts = asked.drawn
         judged: list[Judged] = []
         chance: list[float] = []
         for start in range(0, len(prompts), CHUNK):
-            for found, floor in self._judged(benchmark, prompts[start : start + CHUNK], method):
+            part = prompts[start : start + CHUNK]
+            for found, floor in self._judged(self.judge, benchmark, part, method):
                 judged.append(found)
                 # What depends on others cannot be guessed one by one.
                 chance.append(floor if benchmark.metric == "drawn_choice" else 0.0)
         return _outcomes(benchmark, prompts, judged, np.array(chance))
 
+    def _recognised(self, asked: Recognition) -> Outcomes:
+        similarity, names = [], []
+        for start in range(0, len(asked.wanted), TOGETHER):
+            wanted = asked.wanted[start : start + TOGETHER]
+            orders = [Order(w.prompt, w.seed, asked.drawing(w)) for w in wanted]
+            keys = [f"{order.digest} of {TOGETHER}" for order in orders]
+            drawn = once(
+                dict(zip(keys, orders, strict=True)),
+                self.known,
+                self.painter.draw_together,
+                chunk=TOGETHER,
+            )
+            files = [drawn[key] for key in keys]
+            names += [self._stored(file) for file in files]
+            similarity.append(asked.similarity(files))
+        return asked.outcomes(np.concatenate(similarity), names)
+
     def _judged(
-        self, benchmark: Benchmark, prompts: Sequence[Prompted], method: str
+        self, judge: Subject, benchmark: Benchmark, prompts: Sequence[Prompted], method: str
     ) -> Iterator[tuple[Judged, float]]:
         drawing = benchmark.drawing
         assert drawing is not None  # noqa: S101 - what is drawn has it
@@ -94,7 +121,7 @@ class DrawnAndJudged:
             for seed, file in enumerate(files[number * each : (number + 1) * each])
             for place in ((seed, part) for part in range(len(prompt.parts)))
         ]
-        found = self.judge.answer(ask_about(benchmark, choices), method)
+        found = judge.answer(ask_about(benchmark, choices), method)
         given = dict(zip(found.items, found.predicted, strict=True))
         floors = dict(zip(found.items, found.chance.tolist(), strict=True))
         for number, prompt in enumerate(prompts):

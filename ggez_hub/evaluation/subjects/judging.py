@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.answered import Answered
+from ggez_hub.evaluation.recognition.asking import RECOGNITION
 from ggez_hub.evaluation.subjects.base import Subject, UnderTest
 from ggez_hub.weights import digest_json
 
@@ -38,26 +39,41 @@ class Judge:
         return self.model.open(self.known(self.model))
 
 
-def with_judge(tasks: Sequence[Prepared], judge: Judge | None) -> tuple[Prepared, ...]:
+def with_judge(
+    tasks: Sequence[Prepared], judge: Judge | None, methods: Sequence[str]
+) -> tuple[Prepared, ...]:
     """The tasks as this judge decides them: its name and digest are a part of each.
 
-    Raises UsageProblem for tasks about pictures where there is a judge, as a model that draws is
-    asked for pictures alone; and for those that are to be drawn where there is none.
+    `methods` are those of the model. Raises UsageProblem for tasks that a model that draws cannot be
+    asked, as those about pictures; for tasks that are to be drawn where it does not draw; and where
+    nobody judges.
     """
-    drawn = {task.id for task in tasks if any(asked.drawn for asked in task.asked.values())}
-    if judge is None:
-        if drawn:
+    judged, own = (
+        {task.id for task in tasks if any(getattr(a, field) for a in task.asked.values())}
+        for field in ("drawn", "recognised")
+    )
+    if RECOGNITION not in methods:
+        if judged | own:
             raise UsageProblem(
-                f"the pictures of {', '.join(sorted(drawn))} are to be drawn first",
+                f"the pictures of {', '.join(sorted(judged | own))} are to be drawn first",
                 "Name a pipeline of diffusers as MODEL, and who judges with --judge.",
             )
         return tuple(tasks)
-    if others := [task.id for task in tasks if task.id not in drawn]:
+    if others := [task.id for task in tasks if task.id not in judged | own]:
         raise UsageProblem(
             f"a model that draws cannot be asked about pictures: {', '.join(others)}",
             "Choose suites of prompts, as dpg-bench.",
         )
-    return tuple(_decided(task, judge) for task in tasks)
+    if judge is None and judged:
+        raise UsageProblem(
+            f"nobody says what is to be seen in the pictures of {', '.join(sorted(judged))}",
+            "Name who judges its pictures: --judge MODEL, or `judge:` in a recipe.",
+        )
+    if judge is not None and not judged:
+        raise UsageProblem(
+            f"the tasks name their own judge: {', '.join(sorted(own))}", "Leave the judge out."
+        )
+    return tuple(_decided(t, judge) if judge and t.id in judged else t for t in tasks)
 
 
 def _decided(task: Prepared, judge: Judge) -> Prepared:

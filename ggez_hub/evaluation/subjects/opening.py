@@ -10,6 +10,7 @@ from typing import NamedTuple
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.answered import Answered
 from ggez_hub.evaluation.identity import Model, beta_key, model_digests
+from ggez_hub.evaluation.recognition.asking import RECOGNITION
 from ggez_hub.evaluation.subjects.base import Movable, UnderTest
 from ggez_hub.evaluation.subjects.drawing import DrawnAndJudged
 from ggez_hub.evaluation.subjects.embedders import open_embedder
@@ -39,11 +40,6 @@ class Way(NamedTuple):
 
 def way_of(family: Family) -> Way:
     """How models of a family are asked; raises UsageProblem."""
-    if family.name == PAINTERS:
-        raise UsageProblem(
-            "a model that draws is not asked by itself",
-            "Name who judges its pictures: --judge MODEL, or `judge:` in a recipe.",
-        )
     if family.name not in WAYS:
         raise UsageProblem(
             f"models of the family {family.name!r} cannot be asked yet",
@@ -52,10 +48,11 @@ def way_of(family: Family) -> Way:
     return WAYS[family.name]
 
 
-def painter_way(family: Family, judge: Judge, pictures: Path) -> Way:
+def painter_way(family: Family, judge: Judge | None, pictures: Path) -> Way:
     """How pipelines are asked, with who judges what they draw; raises UsageProblem.
 
-    `pictures` is the folder that they are kept in.
+    `pictures` is the folder that they are kept in. Drawings that are recognised need no judge: the
+    task names its own.
     """
     if family.name != PAINTERS:
         raise UsageProblem(
@@ -65,9 +62,11 @@ def painter_way(family: Family, judge: Judge, pictures: Path) -> Way:
 
     def opened(folder: Path, family: Family, adapted: Adapted | None, known: Answered) -> Movable:
         pipeline = Pipeline(folder, family, adapted)
-        return DrawnAndJudged(pipeline, judge.open(), known, pictures, pipeline.state)
+        asks = judge.open() if judge else None
+        return DrawnAndJudged(pipeline, asks, known, pictures, pipeline.state)
 
-    return Way((judge.method,), searches=False, open=opened)
+    methods = (judge.method,) if judge else ()
+    return Way((*methods, RECOGNITION), searches=False, open=opened)
 
 
 def model_in(

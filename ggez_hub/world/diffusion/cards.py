@@ -10,10 +10,12 @@ from typing import Any
 from ggez_hub.cards import AdapterCard, CardDocument, hub_tags, read_card, render_card
 from ggez_hub.cards.schema import DataFilter
 from ggez_hub.evaluation.comparison import Estimate, mean_difference
-from ggez_hub.evaluation.grid import Progress
+from ggez_hub.evaluation.curve import curve_rows
+from ggez_hub.evaluation.grid import Measurement, Progress
 from ggez_hub.evaluation.outcomes import Cell
 from ggez_hub.evaluation.predictions import write_predictions
-from ggez_hub.evaluation.recognition.measuring import Drawn, Folders, measure_drawings, shuffled
+from ggez_hub.evaluation.recognition.asking import Places
+from ggez_hub.evaluation.recognition.measuring import Folders, measure_drawings, shuffled
 from ggez_hub.evaluation.selection import trade
 from ggez_hub.families import get_family
 from ggez_hub.registry.contributing.adapter_files import files_on_disk
@@ -40,21 +42,29 @@ def write_cards(assets: Path, progress: Progress | None = None) -> None:
 
 def folders(place: Place, name: str) -> Folders:
     """Where the parts of a measurement lie."""
-    return Folders(place.base, place.adapter(name), place.prompts, place.clip, place.references)
+    data = Places(place.prompts, place.clip, place.references)
+    return Folders(place.base, place.adapter(name), data)
 
 
-def leads(measured: Drawn, beta: float) -> dict[str, Estimate]:
+def leads(measured: Measurement, beta: float) -> dict[str, Estimate]:
     """Task id -> how far the model is ahead of shuffled prompts on test, in points."""
-    found = {name: measured.outcomes[Cell(beta, name, "test")] for name in measured.records}
+    found = {name: measured.outcomes[Cell(beta, name, "test")] for name in measured.records()}
     return {name: mean_difference([o], [shuffled(o)]) for name, o in found.items()}
 
 
-def _completed(place: Place, name: str, measured: Drawn, evaluator: str) -> CardDocument:
+def _completed(place: Place, name: str, measured: Measurement, evaluator: str) -> CardDocument:
     folder = place.adapter(name)
     written = read_card(folder / CARD)
     record: Mapping[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))
     evidence = write_predictions(folder / EVIDENCE, measured.outcomes)
-    curve = measured.curve("registry", evaluator, evidence)
+    curve = curve_rows(
+        measured.outcomes,
+        measured.records(),
+        measured.models,
+        measured_by="registry",
+        evaluator=evaluator,
+        predictions=evidence,
+    )
     card = written.card.model_copy(
         update={
             "level": "measured",

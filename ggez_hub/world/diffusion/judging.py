@@ -19,7 +19,7 @@ from ggez_hub.world.diffusion.sets import SIDES, Subject
 
 def tasks() -> tuple[DrawingTask, ...]:
     """The drawing tasks of the demo."""
-    return load_drawing_tasks(recipes() / "demo")
+    return load_drawing_tasks(recipes() / "demo" / "diffusion")
 
 
 def judge(place: Place, ids: Sequence[str]) -> Judge:
