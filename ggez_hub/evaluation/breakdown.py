@@ -14,6 +14,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from ggez_hub.evaluation.comparison import Estimate, NotComparable, mean
+from ggez_hub.evaluation.drawn import question_by_question
 from ggez_hub.evaluation.outcomes import Outcomes
 from ggez_hub.evaluation.scores import Score, score_of
 
@@ -25,31 +26,44 @@ DIMENSIONS: tuple[Dimension, ...] = ("countries", "languages", "categories")
 class Breakdown:
     """A score by the parts of one dimension.
 
-    macro is None where no interval can be given: fewer than two pictures. `unknown` counts
-    questions of which the part is not recorded; they are in no part.
+    micro is the mean over all questions, 0-100. macro is None where no interval can be given: fewer
+    than two pictures. `unknown` counts questions of which the part is not recorded; they are in no
+    part.
     """
 
     parts: Mapping[str, Score]
+    micro: float
     macro: Estimate | None
     unknown: int
 
 
+def questions_in(outcomes: Outcomes, dimension: Dimension) -> Outcomes:
+    """What is broken down: the answers, or the questions about drawn prompts if these have parts."""
+    return (question_by_question(outcomes) if dimension == "categories" else None) or outcomes
+
+
+def parts_of(outcomes: Outcomes, dimension: Dimension) -> dict[str, Outcomes]:
+    """The answers of each part, by its name; nothing where it is recorded of no question."""
+    where = _where(outcomes, dimension)
+    values = np.array(where, dtype=object)
+    return {n: outcomes.where(values == n) for n in sorted({n for n in where if n is not None})}
+
+
 def breakdown(outcomes: Outcomes, dimension: Dimension) -> Breakdown | None:
     """The score by `dimension`, or None if it is recorded of no question."""
-    if outcomes.details is None:
+    asked = questions_in(outcomes, dimension)
+    parts = parts_of(asked, dimension)
+    if not parts:
         return None
-    where: tuple[str | None, ...] = getattr(outcomes.details, dimension)
-    names = sorted({name for name in where if name is not None})
-    if not names:
-        return None
-    values = np.array(where, dtype=object)
-    parts = {name: outcomes.where(values == name) for name in names}
     try:
         macro = mean(tuple(parts.values()))
     except NotComparable:
         macro = None
     return Breakdown(
-        {name: score_of(part) for name, part in parts.items()}, macro, where.count(None)
+        {name: score_of(part) for name, part in parts.items()},
+        score_of(asked).score,
+        macro,
+        _where(asked, dimension).count(None),
     )
 
 
@@ -57,3 +71,8 @@ def breakdowns(outcomes: Outcomes) -> dict[Dimension, Breakdown]:
     """The breakdowns by every dimension that is recorded."""
     found = {dimension: breakdown(outcomes, dimension) for dimension in DIMENSIONS}
     return {dimension: value for dimension, value in found.items() if value is not None}
+
+
+def _where(outcomes: Outcomes, dimension: Dimension) -> tuple[str | None, ...]:
+    where: tuple[str | None, ...] = getattr(outcomes.details, dimension, ())
+    return where

@@ -2,18 +2,23 @@
 
 DPG-Bench's rule (Hu et al., 2024, ELLA; after Cho et al., 2023, DSG): a question counts only if those
 that it depends on were answered rightly. A picture is worth the share of its questions that count and
-were answered rightly, a prompt the mean of its pictures, a benchmark the mean of its prompts.
+were answered rightly, a prompt the mean of its pictures, a benchmark the mean of its prompts. A category
+is worth the mean of its questions, by the same rule and over all pictures; the benchmark's own script
+gives those of the last picture without the rule.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.loaders.base import Part
+from ggez_hub.evaluation.outcomes import Details, Outcomes
 
 
 class NotJudged(GgezError):
@@ -28,12 +33,14 @@ class Judged:
     answers   of each picture: the number of a question -> the option that was chosen; "" unread
     right     the number of a question -> the right option
     parents   the number of a question -> those that it depends on
+    categories   the number of a question -> what it is about, where that is known
     """
 
     pictures: tuple[str, ...]
     answers: tuple[Mapping[int, str], ...]
     right: Mapping[int, str]
     parents: Mapping[int, tuple[int, ...]]
+    categories: Mapping[int, str] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -45,13 +52,20 @@ class Judged:
             tuple(answers),
             {part.number: part.options[part.gold] for part in parts},
             {part.number: part.parents for part in parts},
+            {part.number: part.category for part in parts if part.category},
         )
 
     @property
     def credit(self) -> float:
         """What the prompt is worth, 0 to 1."""
-        worth = [self._counted(given) / len(self.right) for given in self.answers]
+        worth = [sum(self._counted(given).values()) / len(self.right) for given in self.answers]
         return sum(worth) / len(worth)
+
+    @property
+    def shares(self) -> dict[int, float]:
+        """The number of a question -> in how many of the pictures it counts as right, 0 to 1."""
+        counted = [self._counted(given) for given in self.answers]
+        return {n: sum(c[n] for c in counted) / len(counted) for n in self.right}
 
     @property
     def unread(self) -> bool:
@@ -66,6 +80,7 @@ class Judged:
                 "answers": self.answers,
                 "right": self.right,
                 "parents": {number: own for number, own in self.parents.items() if own},
+                **({"categories": self.categories} if self.categories else {}),
             },
             ensure_ascii=False,
         )
@@ -82,6 +97,7 @@ class Judged:
                 for given in found["answers"]
             )
             pictures = tuple(map(str, found["pictures"]))
+            categories = {int(n): str(c) for n, c in found.get("categories", {}).items()}
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise NotJudged("there are no answers of a judge") from error
         numbers = {*right}
@@ -91,12 +107,13 @@ class Judged:
             and len(pictures) == len(answers)
             and all({*given} == numbers for given in answers)
             and all({n, *own} <= numbers for n, own in parents.items())
+            and {*categories} <= numbers
         ):
             raise NotJudged("the answers of a judge are not of its questions")
-        return cls(pictures, answers, right, {n: parents.get(n, ()) for n in right})
+        return cls(pictures, answers, right, {n: parents.get(n, ()) for n in right}, categories)
 
-    def _counted(self, given: Mapping[int, str]) -> int:
-        """How many questions count and were answered rightly."""
+    def _counted(self, given: Mapping[int, str]) -> dict[int, bool]:
+        """Whether each question counts and was answered rightly."""
         counts = {number: given[number] == answer for number, answer in self.right.items()}
         while lost := [
             number
@@ -104,4 +121,39 @@ class Judged:
             if counted and not all(counts[parent] for parent in self.parents[number])
         ]:
             counts |= dict.fromkeys(lost, False)
-        return sum(counts.values())
+        return counts
+
+
+def question_by_question(outcomes: Outcomes) -> Outcomes | None:
+    """Drawn prompts as the questions about them, with their categories; None where none are known.
+
+    A question is worth the share of the pictures in which it counts as right. Those of one prompt
+    stand together: it is one draw of what could have been asked.
+    """
+    if outcomes.details is None or outcomes.credit is None:
+        return None
+    try:
+        judged = [Judged.from_text(raw) for raw in outcomes.details.raw]
+    except NotJudged:
+        return None
+    if not any(found.categories for found in judged):
+        return None
+    rows = [
+        (item, number, share, found.categories.get(number))
+        for item, found in zip(outcomes.items, judged, strict=True)
+        for number, share in found.shares.items()
+    ]
+    credit = np.array([share for _, _, share, _ in rows])
+    names = tuple(f"{item}/{number}" for item, number, _, _ in rows)
+    return Outcomes(
+        items=names,
+        gold=("1",) * len(rows),
+        predicted=tuple(f"{share:.17g}" for share in credit),
+        rank=np.where(credit == 1, 1, 2).astype(np.int32),
+        correct=credit == 1,
+        chance=np.zeros(len(rows)),
+        details=Details.of(
+            len(rows), images=[row[0] for row in rows], categories=[row[3] for row in rows]
+        ),
+        credit=credit,
+    )

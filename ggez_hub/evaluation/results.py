@@ -87,7 +87,7 @@ def _score(outcomes: Outcomes) -> Json:
     found["at_chance"] = score.at_chance
     for dimension, parts in breakdowns(outcomes).items():
         found[dimension] = {
-            "micro": score.score,
+            "micro": parts.micro,
             "macro": _estimate(parts.macro),
             "unknown": parts.unknown,
             "parts": {name: _plain(part) for name, part in parts.parts.items()},

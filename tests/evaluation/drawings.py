@@ -16,6 +16,8 @@ ITEMS = {
     "midjourney7": ("a picture of a temple", ["0", "0"]),
     "diffusiondb99": ('a street, "at night"', ["0", "1", "2"]),
 }
+# Of the questions of an item, by their number.
+CATEGORIES = ("entity", "attribute", "relation", "global")
 
 
 def dpg_rows(**changes):
@@ -23,8 +25,8 @@ def dpg_rows(**changes):
         {
             "item_id": item, "text": text if number == 0 else "", "keywords": "",
             "proposition_id": str(number + 1), "dependency": dependency,
-            "category_broad": "entity", "category_detailed": "whole",
-            "tuple": f"entity - whole ({number})",
+            "category_broad": CATEGORIES[number], "category_detailed": "whole",
+            "tuple": f"{CATEGORIES[number]} - whole ({number})",
             "question_natural_language": f"Is there thing {number} of {item}?",
             **changes,
         }
@@ -84,10 +86,10 @@ def by_hash(picture, question):
     return "yes" if number < 5 else "no" if number < 7 else None
 
 
-def reference(painter, judge, seeds, item):
-    """DPG-Bench's own computation (compute_dpg_bench.py), for one prompt."""
+def counted(painter, judge, seeds, item):
+    """DPG-Bench's own computation (compute_dpg_bench.py), for one prompt: each question by picture."""
     text, dependencies = ITEMS[item]
-    scores = []
+    found = []
     for seed in seeds:
         picture = painter.one(text, seed)
         answers = {
@@ -100,5 +102,10 @@ def reference(painter, judge, seeds, item):
             parents = [int(parent) for parent in dependency.split(",")]
             if any(parent != 0 and answers[parent] == 0 for parent in parents):
                 answers[number + 1] = 0.0
-        scores.append(sum(answers.values()) / len(answers))
-    return float(np.mean(scores))
+        found.append(list(answers.values()))
+    return found
+
+
+def reference(painter, judge, seeds, item):
+    """What a prompt is worth there."""
+    return float(np.mean([np.mean(one) for one in counted(painter, judge, seeds, item)]))

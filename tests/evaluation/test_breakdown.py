@@ -28,6 +28,7 @@ def test_micro_is_over_questions_and_macro_over_countries(sea_vqa):
     assert round(score_of(sea_vqa).score, 1) == 61.7
     assert round(found.macro.value, 1) == 61.1
     assert found.unknown == 0
+    assert found.micro == score_of(sea_vqa).score
     thai = found.parts["tha"]
     assert (thai.n, round(thai.score, 1)) == (184, 52.2)
     assert found.parts["sgp"].se > 7

@@ -13,6 +13,7 @@ from ggez_hub.evaluation.answered import InMemory
 from ggez_hub.evaluation.benchmark import find_benchmarks
 from ggez_hub.evaluation.benchmark_items import Folders, read_contents
 from ggez_hub.evaluation.benchmark_questions import ask_benchmark
+from ggez_hub.evaluation.breakdown import breakdown
 from ggez_hub.evaluation.consistency import contradictions
 from ggez_hub.evaluation.drawn import Judged, NotJudged
 from ggez_hub.evaluation.items import BadItems
@@ -20,7 +21,17 @@ from ggez_hub.evaluation.outcomes import Cell
 from ggez_hub.evaluation.predictions import read_predictions, write_predictions
 from ggez_hub.evaluation.scores import score_of
 from ggez_hub.evaluation.subjects.drawing import DrawnAndJudged
-from tests.evaluation.drawings import ITEMS, Judge, Painter, by_hash, dpg_rows, reference, write_dpg
+from tests.evaluation.drawings import (
+    CATEGORIES,
+    ITEMS,
+    Judge,
+    Painter,
+    by_hash,
+    counted,
+    dpg_rows,
+    reference,
+    write_dpg,
+)
 
 DPG = find_benchmarks("dpg-bench")[0]
 
@@ -95,6 +106,48 @@ def test_the_score_is_that_of_the_benchmarks_own_script(tmp_path):
         judged = Judged.from_text(raw)
         assert [f"{name}.png" in stored for name in judged.pictures] == [True] * len(seeds)
         assert stored[f"{judged.pictures[2]}.png"] == painter.one(ITEMS[item][0], seeds[2])
+
+
+def test_categories_are_worth_their_questions_by_the_same_rule(tmp_path):
+    painter, found = answered(write_dpg(tmp_path))
+    by_category = {}
+    for item in ITEMS:
+        for picture in counted(painter, by_hash, DPG.drawing.seeds, item):
+            for category, worth in zip(CATEGORIES, picture, strict=False):
+                by_category.setdefault(category, []).append(worth)
+    seen = breakdown(found, "categories")
+    assert {name: part.score for name, part in seen.parts.items()} == {
+        name: pytest.approx(100 * np.mean(worth)) for name, worth in by_category.items()
+    }
+    assert len({part.score for part in seen.parts.values()}) > 2
+    assert {name: part.n for name, part in seen.parts.items()} == {
+        "entity": 3, "attribute": 3, "relation": 2, "global": 1,
+    }  # fmt: skip
+    everything = [worth for own in by_category.values() for worth in own]
+    assert seen.micro == pytest.approx(100 * np.mean(everything))
+    means = [100 * np.mean(own) for own in by_category.values()]
+    assert seen.macro.value == pytest.approx(np.mean(means))
+    # Questions about one prompt are no independent draws.
+    assert seen.parts["entity"].pictures == 3
+    assert breakdown(found, "countries") is None
+    # What was recorded before categories were has none.
+    plain = replace(
+        found, details=replace(found.details, raw=tuple(
+            replace(Judged.from_text(raw), categories={}).as_text() for raw in found.details.raw
+        )),
+    )  # fmt: skip
+    assert breakdown(plain, "categories") is None
+
+
+def test_a_category_stands_in_its_column_or_in_the_tuple(tmp_path):
+    rows = dpg_rows(category_broad="", tuple="Attribute - color (boat, red)")
+    assert {p.category for i in items_in(write_dpg(tmp_path / "a", rows)) for p in i.parts} == {
+        "attribute"
+    }
+    rows = dpg_rows(category_broad="", tuple="")
+    assert {p.category for i in items_in(write_dpg(tmp_path / "b", rows)) for p in i.parts} == {
+        None
+    }
 
 
 def test_what_was_drawn_is_not_drawn_again(tmp_path):

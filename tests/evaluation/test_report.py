@@ -201,8 +201,11 @@ def test_a_task_of_several_countries_has_a_row_for_each(tmp_path):
     }
     rows = contents(write(tmp_path, cells), Limits())["tasks"]
     assert [row["task"] for row in rows if row["side"] == "regional"] == [
-        "thai", "thai: la", "thai: th",
+        "thai", "thai: la", "thai: th", "thai: mean over countries",
     ]  # fmt: skip
+    mean = next(row for row in rows if row["task"] == "thai: mean over countries")
+    # Two thirds of the questions are Thai, half of the countries are.
+    assert (mean["base"]["value"], mean["merged"]["value"]) == (pytest.approx(30), 45)
     thai = next(row for row in rows if row["task"] == "thai: th")
     assert (thai["base"]["n"], thai["base"]["value"], thai["merged"]["value"]) == (400, 60, 90)
     assert thai["difference"][0] == pytest.approx(30)

@@ -152,7 +152,11 @@ def test_a_stopped_sweep_draws_the_rest(world, tmp_path, monkeypatch):
         ("asked", {"judge": None}, "Name who judges its pictures: --judge MODEL, or `judge:`"),
         ("recognised", {"judge": "judge"}, "the tasks name their own judge: emoji-en-drawing"),
         ("recognised", {"family": "embedding", "base": "judge"}, "are to be drawn first"),
-        ("asked", {"tasks": "cvqa", "judge": None, "region": "ph"}, "cannot be asked about pictures: cvqa"),
+        (
+            "asked",
+            {"tasks": "cvqa", "judge": None, "region": "ph"},
+            "cannot be asked about pictures: cvqa",
+        ),
     ],
 )
 def test_what_does_not_go_together_is_refused(world, tmp_path, kind, changes, problem):

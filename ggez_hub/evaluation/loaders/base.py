@@ -64,7 +64,8 @@ class Captioned(Item):
 class Part(NamedTuple):
     """One question about what was drawn, with its options; `gold` is the right one's, from 0.
 
-    It counts only where those numbered `parents` were answered rightly.
+    It counts only where those numbered `parents` were answered rightly. `category` is what it is
+    about, where the data say so of each question and not of the item.
     """
 
     number: int
@@ -72,6 +73,7 @@ class Part(NamedTuple):
     options: tuple[str, ...]
     gold: int
     parents: tuple[int, ...]
+    category: str | None = None
 
 
 @dataclass(frozen=True)

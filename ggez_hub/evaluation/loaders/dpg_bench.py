@@ -86,11 +86,21 @@ def _parts(own: list[Row]) -> tuple[Part, ...]:
             options=ANSWERS,
             gold=0,
             parents=tuple(int(parent) for parent in parents if int(parent) != NO_PARENT),
+            category=_category(row),
         )
     for number, part in parts.items():
         if lost := [parent for parent in part.parents if parent not in parts]:
             raise asked[number].off("dependency", f"names {lost[0]}, which is no question")
     return _ordered(parts, asked)
+
+
+def _category(row: Row) -> str | None:
+    """The question's category of the first level: entity, attribute, relation, global or other.
+
+    Where its column is empty, as the benchmark's own script has it: from `attribute - color (...)`.
+    """
+    named = row["category_broad"] or (row["tuple"] or "").partition("(")[0].partition("-")[0]
+    return named.strip().lower() or None
 
 
 def _ordered(parts: Mapping[int, Part], asked: Mapping[int, Row]) -> tuple[Part, ...]:

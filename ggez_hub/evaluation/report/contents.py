@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
-
 from ggez_hub import __version__
 from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.alpha_range import stretches
-from ggez_hub.evaluation.breakdown import Dimension
+from ggez_hub.evaluation.breakdown import Dimension, breakdown, parts_of, questions_in
 from ggez_hub.evaluation.choosing import REPORT, SELECT
 from ggez_hub.evaluation.comparison import NotComparable, paired_change
 from ggez_hub.evaluation.evidence import Evidence
@@ -119,7 +117,7 @@ def _years(region_id: str) -> list[Json]:
 
 
 def _tasks(evidence: Evidence, beta: float | None) -> list[Json]:
-    """Every task on the report side, and below it each country and language where it has several."""
+    """Every task on the report side, and below it each country, language and category where it has several."""
     rows = []
     base = evidence.tasks_at(0.0, REPORT)
     merged = evidence.tasks_at(beta, REPORT) if beta is not None else {}
@@ -128,18 +126,30 @@ def _tasks(evidence: Evidence, beta: float | None) -> list[Json]:
         about: Json = {"side": record.side, "scale": record.scale, "language": record.language}
         rows.append({"task": name, **about, "regions": record.regions, **_compared(first, second)})
         for dimension, as_column in PARTS.items():
-            parts = _parts(first or second, dimension)
+            before, after = _parts(first, dimension), _parts(second, dimension)
+            names = sorted({*before, *after})
             rows += [
                 {
                     "task": f"{name}: {part}",
                     **about,
                     "regions": record.regions,
                     **as_column(part),
-                    **_compared(_part(first, dimension, part), _part(second, dimension, part)),
+                    **_compared(before.get(part), after.get(part)),
                 }
-                for part in parts
-                if len(parts) > 1
+                for part in names
+                if len(names) > 1
             ]
+            if len(names) > 1:
+                rows.append(
+                    {
+                        "task": f"{name}: mean over {dimension}",
+                        **about,
+                        "regions": record.regions,
+                        "base": _macro(first, dimension),
+                        "merged": _macro(second, dimension),
+                        "difference": None,
+                    }
+                )
     return rows
 
 
@@ -147,20 +157,21 @@ def _tasks(evidence: Evidence, beta: float | None) -> list[Json]:
 PARTS: Mapping[Dimension, Callable[[str], Json]] = {
     "countries": lambda country: {"regions": [country]},
     "languages": lambda language: {"language": language},
+    "categories": lambda category: {"category": category},
 }
 
 
-def _parts(outcomes: Outcomes | None, dimension: Dimension) -> list[str]:
-    found = getattr(outcomes.details, dimension) if outcomes and outcomes.details else ()
-    return sorted({part for part in found if part is not None})
+def _parts(outcomes: Outcomes | None, dimension: Dimension) -> dict[str, Outcomes]:
+    return parts_of(questions_in(outcomes, dimension), dimension) if outcomes else {}
 
 
-def _part(outcomes: Outcomes | None, dimension: Dimension, part: str) -> Outcomes | None:
-    if outcomes is None or outcomes.details is None:
+def _macro(outcomes: Outcomes | None, dimension: Dimension) -> Json | None:
+    """The mean over the parts, in which each counts alike."""
+    found = breakdown(outcomes, dimension) if outcomes else None
+    if found is None or found.macro is None:
         return None
-    where = getattr(outcomes.details, dimension)
-    found = outcomes.where(np.array([value == part for value in where], bool))
-    return found if len(found) else None
+    macro = found.macro
+    return {"value": macro.value, "low": macro.low, "high": macro.high, "at_chance": False}
 
 
 def _compared(base: Outcomes | None, merged: Outcomes | None) -> Json:
