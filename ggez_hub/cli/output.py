@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 import click
 
 from ggez_hub.cli.terminal import plain, plain_json
+from ggez_hub.finite import finite
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -50,9 +51,10 @@ class Output:
             click.echo(plain(text), err=True)
 
     def document(self, value: Any) -> None:
-        """The answer as JSON; printed only with --json."""
+        """The answer as JSON, null for NaN; printed only with --json."""
         if self.as_json:
-            click.echo(plain_json(json.dumps(value, ensure_ascii=False, indent=2)))
+            text = json.dumps(finite(value), ensure_ascii=False, indent=2, allow_nan=False)
+            click.echo(plain_json(text))
 
     def table(self, header: Sequence[str], rows: Iterable[Sequence[str]], title: str = "") -> None:
         """A table for people; the first column is text, the others are right-aligned."""

@@ -47,6 +47,14 @@ def test_what_people_write_stays(text, capsys):
     assert capsys.readouterr().out == f"{text}\n"
 
 
+def test_a_document_is_json_whatever_was_computed(capsys):
+    Output(as_json=True).document({"share": float("nan"), "range": (0.5, float("inf"))})
+    assert json.loads(capsys.readouterr().out, parse_constant=pytest.fail) == {
+        "share": None,
+        "range": [0.5, None],
+    }
+
+
 def test_a_name_that_is_no_text(capsys):
     Output().line(os.fsdecode(b"th\xff.md"))
     assert capsys.readouterr().out == "th\\udcff.md\n"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import Any
+
+from ggez_hub.finite import finite
 
 TEMPLATE = Path(__file__).with_name("page.html")
 PLACE = "__CONTENTS__"
@@ -17,17 +18,8 @@ def page(contents: dict[str, Any]) -> str:
     Contents stand there as JSON and reach the page as text, never as markup: names come from
     strangers' cards. A policy in the page forbids it to load anything.
     """
-    data = json.dumps(_finite(contents), ensure_ascii=False, allow_nan=False)
+    data = json.dumps(finite(contents), ensure_ascii=False, allow_nan=False)
     # Inside <script> only these could end it or begin a comment.
     for character in "<>&\u2028\u2029":
         data = data.replace(character, f"\\u{ord(character):04x}")
     return TEMPLATE.read_text(encoding="utf-8").replace(PLACE, data)
-
-
-def _finite(value: Any) -> Any:
-    """The same with null for NaN, which JSON does not know."""
-    if isinstance(value, dict):
-        return {key: _finite(part) for key, part in value.items()}
-    if isinstance(value, list):
-        return [_finite(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
