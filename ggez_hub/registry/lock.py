@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -26,28 +26,25 @@ class Differs(GgezError):
     """Something is not what the lock says; the message lists the differences."""
 
 
-class Recorded(Protocol):
-    """A lock of any kind: what came out, by the path below the folder that holds the lock."""
+class LockFile(BaseModel):
+    """A lock file of any kind. `outputs` are the files below the folder that holds it."""
 
-    @property
-    def outputs(self) -> Mapping[str, FileRecord]:
-        """Size and sha256 of each file."""
-
-
-class Lock(BaseModel):
-    """A lock file. `outputs` are the files below the folder that holds it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     schema_version: Literal[1] = 1
     generator: str = f"ggez-hub {__version__}"
-    resolution: Resolution
     outputs: dict[FilePath, FileRecord]
 
     def to_text(self) -> str:
         """Canonical JSON: sorted keys, so that equal locks have equal bytes."""
         data = self.model_dump(mode="json")
         return json.dumps(data, sort_keys=True, indent=1, ensure_ascii=False) + "\n"
+
+
+class Lock(LockFile):
+    """The lock of a pull."""
+
+    resolution: Resolution
 
 
 def read_lock(path: Path) -> Lock:
@@ -91,7 +88,7 @@ def record_outputs(folder: Path) -> dict[str, FileRecord]:
 
 
 def differences(
-    lock: Recorded, folder: Path, *, digests: bool, unread: Collection[str] = ()
+    lock: LockFile, folder: Path, *, digests: bool, unread: Collection[str] = ()
 ) -> list[str]:
     """How the files below `folder` differ from the lock; with `digests` every byte is read.
 

@@ -27,7 +27,7 @@ DECISIVE = frozenset({"adapter_config.json", "task_vector.json"})
 class Part(BaseModel):
     """Base of the parts: frozen and closed."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class PinnedFile(Part):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import math
 import pickle
 import shutil
 import struct
@@ -374,6 +375,7 @@ LOCKS = {
     "a family": (lambda lock: lock["resolution"].update(family="../../escaped"), "no lock file"),
     "an output": (lambda lock: lock["outputs"].update({"../x": {"size": 1, "sha256": "0" * 64}}), "no lock file"),
     "a file": (lambda lock: lock["resolution"]["base"]["files"][0].update(path="../x"), "no lock file"),
+    "a beta": (lambda lock: lock["resolution"]["adapters"][0]["beta"].update(value=math.inf), "no lock file"),
     "a repository": (lambda lock: lock["resolution"]["base"].update(repo="../../x"), "no lock file"),
 }  # fmt: skip
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from ggez_hub import __version__
-from ggez_hub.cards.schema import FilePath, FileRecord, RepoId, Sha256
-from ggez_hub.registry.lock import Lock, read_lock
+from ggez_hub.cards.schema import FilePath, RepoId, Sha256
+from ggez_hub.registry.lock import Lock, LockFile, read_lock
 from ggez_hub.registry.resolution import ENGINE, Part
 from ggez_hub.weights import digest_json
 
@@ -55,20 +54,10 @@ class Merge(Part):
         return digest_json(decisive)
 
 
-class MergeLock(BaseModel):
-    """A lock file beside merged weights; `outputs` are the files of the folder that holds it."""
+class MergeLock(LockFile):
+    """A lock file beside merged weights."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    schema_version: Literal[1] = 1
-    generator: str = f"ggez-hub {__version__}"
     merge: Merge
-    outputs: dict[FilePath, FileRecord]
-
-    def to_text(self) -> str:
-        """Canonical JSON: sorted keys, so that equal locks have equal bytes."""
-        data = self.model_dump(mode="json")
-        return json.dumps(data, sort_keys=True, indent=1, ensure_ascii=False) + "\n"
 
 
 def read_any_lock(path: Path) -> Lock | MergeLock:
