@@ -112,8 +112,8 @@ def commit(
     return Committed(info.oid, (*sorted(new), *gone))
 
 
-def tag_version(hub: Hub, repo: str, revision: str) -> tuple[str, bool]:
-    """The version tag (v1, v2, ...) of a commit, and whether it is new.
+def tag_version(hub: Hub, repo: str, revision: str) -> str:
+    """The version tag (v1, v2, ...) of a commit, which is made if it is new.
 
     A commit whose files are those of the last version is that version. Raises what the client
     raises.
@@ -125,10 +125,10 @@ def tag_version(hub: Hub, repo: str, revision: str) -> tuple[str, bool]:
     }
     last = max(versions, default=0)
     if last and _same_files(hub, repo, versions[last], revision):
-        return f"v{last}", False
+        return f"v{last}"
     name = f"v{last + 1}"
     hub._api.create_tag(repo, tag=name, revision=revision)
-    return name, True
+    return name
 
 
 def _same_files(hub: Hub, repo: str, one: str, other: str) -> bool:

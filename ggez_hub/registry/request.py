@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from ggez_hub.errors import UsageProblem
@@ -10,6 +11,8 @@ from ggez_hub.errors import UsageProblem
 @dataclass(frozen=True)
 class Request:
     """A pull as it was asked for; None leaves the choice to the registry.
+
+    Raises UsageProblem for a beta or an alpha that is none.
 
     adapters: repositories, each with `@REVISION` or without; more than one are composed.
     beta: one for every adapter, or one for each of `adapters`.
@@ -30,6 +33,14 @@ class Request:
     adapters: tuple[str, ...] = ()
     allow_overlap: bool = False
     allow_shape_match: bool = False
+
+    def __post_init__(self) -> None:
+        betas = self.beta if isinstance(self.beta, tuple) else (self.beta,)
+        for beta in betas:
+            if beta is not None and not (math.isfinite(beta) and beta >= 0):
+                raise UsageProblem(f"beta is {beta}: it should be a number from 0 on")
+        if self.alpha is not None and not 0 <= self.alpha <= 1:
+            raise UsageProblem(f"alpha is {self.alpha}: it should be a number from 0 to 1")
 
     @property
     def bare(self) -> bool:

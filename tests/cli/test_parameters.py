@@ -77,5 +77,14 @@ def test_a_name_that_is_no_repository():
     assert (said.exit_code, said.hint) == (2, "A repository is named org/name.")
 
 
+@pytest.mark.parametrize(
+    "address", ["http://", "http://[::1", "http://host:port", "ftp://host", "http://a b"]
+)
+def test_an_address_that_is_none(address):
+    assert "Use --hub hf, --hub embedded, or an http address." in refused(
+        "search", "--hub", address
+    )
+
+
 def test_a_family_that_is_none():
     assert "Families: embedding, diffusion, vlm." in refused("search", "--family", "vision")

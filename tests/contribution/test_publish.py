@@ -242,6 +242,12 @@ def test_pickles_in_the_repository(place, ana, folder):
     assert "--include" not in done.stdout
 
 
+def test_a_pattern_that_fits_nothing(ana, folder):
+    done = ana("publish", folder, "--repo", REPO, "--include", "training.jsn")
+    assert done.exit_code == 2
+    assert "fits --include 'training.jsn'" in done.stderr
+
+
 def test_a_proposal_to_somebody_else(place, ana, folder):
     place.api("boo").create_repo("boo/names")
     place.api("boo").upload_file(

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
+import pytest
+
 import ggez_hub
+from ggez_hub.errors import UsageProblem
+from ggez_hub.registry.request import Request
 
 
 def test_pull_and_pull_again_from_the_lock(seeded, tmp_path):
@@ -22,3 +28,19 @@ def test_resolve_with_choices(seeded):
 def test_alpha_and_grp():
     factor = ggez_hub.alpha("th")
     assert round(ggez_hub.grp(50.0, 60.0, factor.value), 2) == round(60 - 10 * factor.value, 2)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"beta": math.nan},
+        {"beta": math.inf},
+        {"beta": -1},
+        {"beta": (0.5, math.nan)},
+        {"alpha": math.nan},
+        {"alpha": 1.5},
+    ],
+)
+def test_weights_that_are_none(asked):
+    with pytest.raises(UsageProblem, match="should be a number from 0"):
+        Request("th", **asked)

@@ -10,6 +10,7 @@ from pathlib import Path
 from ggez_hub.cards import BadCard, CardDocument, parse_card, read_card, render_card
 from ggez_hub.cards.hub_keys import with_hub_keys
 from ggez_hub.cards.hub_scores import AS_IS, claimed, model_index
+from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.known_data import known_data
 from ggez_hub.hub import Hub
 from ggez_hub.hub.local import LocalRepo
@@ -59,15 +60,14 @@ class Published:
     revision: str
     changed: tuple[str, ...]
     tag: str | None = None
-    new_tag: bool = False
     proposal: Proposal | None = None
 
 
 def read_parcel(folder: Path, include: Sequence[str] = ()) -> Parcel:
     """What of a folder is published: what its card records, and what goes with it.
 
-    `include` are patterns of further paths. Raises BadCard, and NotFit for a file that cannot be
-    published.
+    `include` are patterns of further paths. Raises BadCard, NotFit for a file that cannot be
+    published, and UsageProblem for a pattern that fits none.
     """
     document = read_card(folder / CARD_NAME)
     card = document.card
@@ -93,6 +93,12 @@ def read_parcel(folder: Path, include: Sequence[str] = ()) -> Parcel:
             files[path] = place
         else:
             left_out.append(path)
+    for pattern in include:
+        if not any(fnmatchcase(path, pattern) for path in files):
+            raise UsageProblem(
+                f"no file of {folder} fits --include {pattern!r}",
+                "A pattern is of whole paths below the folder, as evidence/*.",
+            )
     return Parcel(document, files, tuple(left_out))
 
 
@@ -145,8 +151,8 @@ def publish(
         return Published(repo, head_of(hub, repo).revision, (), proposal=proposal)
     ensure_repo(hub, repo, private=private)
     done = commit(hub, repo, content, message, remove=_outdated(hub, repo, parcel))
-    tag, new = tag_version(hub, repo, done.revision)
-    return Published(repo, done.revision, done.changed, tag, new)
+    tag = tag_version(hub, repo, done.revision)
+    return Published(repo, done.revision, done.changed, tag)
 
 
 def tagged(document: CardDocument) -> CardDocument:

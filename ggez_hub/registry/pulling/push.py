@@ -76,7 +76,7 @@ def push(
         # Before the weights: nobody reads them in between.
         gate(hub, repo)
     done = commit(hub, repo, files, message)
-    tag, _ = tag_version(hub, repo, done.revision)
+    tag = tag_version(hub, repo, done.revision)
     return Pushed(repo, done.revision, done.changed, tag)
 
 
