@@ -11,6 +11,7 @@ from ggez_hub.bounded_text import read_text
 from ggez_hub.cards import front_matter
 from ggez_hub.cards.lines import Lines
 from ggez_hub.errors import UsageProblem
+from ggez_hub.mends import problems
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -35,22 +36,5 @@ def read_recipe(path: Path, kind: str, schema: type[M]) -> M:
         return schema.model_validate(loaded)
     except ValidationError as error:
         lines = Lines.of(text, 1)
-        problems = [
-            f"  line {lines.of_key(problem['loc'])}: {'.'.join(map(str, problem['loc']))}: "
-            f"{_mend(problem['type'], problem['msg'])}"
-            for problem in error.errors(include_url=False)
-        ]
-        raise BadRecipe("\n".join([f"{path}: {len(problems)} keys are off", *problems])) from error
-
-
-def _mend(kind: str, message: str) -> str:
-    if kind == "missing":
-        return "is missing; add it"
-    if kind == "extra_forbidden":
-        return "is no key here; remove it"
-    if kind == "string_type":
-        # YAML reads a bare no, on or 12 as something else than text: the tag of Norwegian, say.
-        return "should be text; put it in quotes"
-    if kind == "value_error":
-        return message.removeprefix("Value error, ")
-    return message[0].lower() + message[1:]
+        found = [f"  line {lines.of_key(p.path)}: {p}" for p in problems(error)]
+        raise BadRecipe("\n".join([f"{path}: {len(found)} keys are off", *found])) from error

@@ -31,6 +31,7 @@ from ggez_hub.evaluation.outcomes import Cell, Outcomes
 from ggez_hub.evaluation.predictions import parse_predictions
 from ggez_hub.evaluation.selection import task_of
 from ggez_hub.evaluation.task import Task
+from ggez_hub.mends import listed
 from ggez_hub.weights import sha256_file
 
 CARD = "README.md"
@@ -144,7 +145,11 @@ def _open_results(folder: Path) -> Evidence:
         content = json.loads((folder / RESULTS).read_text(encoding="utf-8"))
         # Through JSON again: it knows no tuples, and the strict schema no lists in their place.
         header = Header.model_validate_json(json.dumps(content.pop("header")))
-    except (OSError, ValueError, KeyError, AttributeError, ValidationError) as error:
+    except ValidationError as error:
+        raise NoEvidence(f"the header of {folder / RESULTS} is off:\n{listed(error)}") from error
+    except KeyError as error:
+        raise NoEvidence(f"{folder / RESULTS} has no header") from error
+    except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
         raise NoEvidence(f"{folder / RESULTS} cannot be read: {error}") from error
     place = folder / header.predictions
     if not place.is_file():

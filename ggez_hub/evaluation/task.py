@@ -22,6 +22,7 @@ from pydantic import (
 
 from ggez_hub.cards.schema import FilePath, LanguageTag, RegionId, RepoId, Revision
 from ggez_hub.errors import GgezError
+from ggez_hub.mends import listed
 from ggez_hub.weights import digest_json
 
 # A part of every digest: raise it when the way to a score changes (ties, distractors, floors).
@@ -165,20 +166,4 @@ def parse(model: type[P], where: str, entry: dict[str, Any]) -> P:
     try:
         return model.model_validate(entry)
     except ValidationError as error:
-        lines = [
-            f"  {'.'.join(str(part) for part in problem['loc']) or 'task'}: "
-            f"{_mend(problem['type'], problem['msg'])}"
-            for problem in error.errors()
-        ]
-        raise BadTask("\n".join([f"{where}: {len(lines)} keys are off", *lines])) from error
-
-
-def _mend(kind: str, message: str) -> str:
-    if kind == "missing":
-        return "is missing; add it"
-    if kind == "extra_forbidden":
-        return "is no key of a task; remove it"
-    if kind == "string_type":
-        # YAML reads a bare no, on or 12 as something else than text: the id of Norway, say.
-        return "should be text; put it in quotes"
-    return message[0].lower() + message[1:]
+        raise BadTask(f"{where}: {error.error_count()} keys are off\n{listed(error)}") from error

@@ -13,6 +13,7 @@ from ggez_hub import __version__
 from ggez_hub.cards.schema import FilePath, FileRecord
 from ggez_hub.errors import GgezError
 from ggez_hub.hub import Hub, RepoAtCommit
+from ggez_hub.mends import listed
 from ggez_hub.registry.places import LOCK_NAME
 from ggez_hub.registry.resolution import ENGINE, PinnedRepo, Resolution
 from ggez_hub.weights import sha256_file, sha256_files
@@ -65,7 +66,7 @@ def parse_lock(text: str, path: str) -> Lock:
     try:
         lock = Lock.model_validate_json(text)
     except ValidationError as error:
-        raise BadLock(f"{path} is no lock file: {error}") from error
+        raise BadLock(f"{path} is no lock file:\n{listed(error)}") from error
     if lock.resolution.engine != ENGINE:
         raise BadLock(
             f"{path} was made by the engine {lock.resolution.engine}, this is {ENGINE}",

@@ -48,7 +48,7 @@ def test_tasks_of_one_file_share_defaults_and_win_over_them(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
-        ({"sede": 1}, "sede: is no key of a task; remove it"),
+        ({"sede": 1}, "sede: is no key here; remove it"),
         ({"seed": "1"}, "seed: input should be a valid integer"),
         ({"language": False}, "language: should be text; put it in quotes"),
         ({"dataset": {"repo": "a/b"}}, "dataset.revision: is missing; add it"),
@@ -56,7 +56,7 @@ def test_tasks_of_one_file_share_defaults_and_win_over_them(tmp_path):
         ({"metric": "f1"}, "metric: input should be 'text_to_image_r1'"),
         ({"regions": []}, "regions must name at least one region"),
         ({"side": "global"}, "regions must name at least one region"),
-        ({"splits": {"test": "../x"}}, "splits.test: value error, must be a relative path"),
+        ({"splits": {"test": "../x"}}, "splits.test: must be a relative path"),
         (
             {"metric": "choice_4", "columns": {"id": "i", "image": "p", "text": "t"}},
             "columns.group",

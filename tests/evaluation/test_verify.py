@@ -244,3 +244,21 @@ def test_a_side_with_one_picture_has_scores_and_no_parity(tmp_path):
     assert found.recomputed["scores"]["0"]["thai/test"]["n"] == 2
     assert "at least two pictures" in found.recomputed["parity"]["test"]["reason"]
     assert found.selection["beta"] is None
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("[" * 200_000, "cannot be read"),
+        ("[]", "cannot be read"),
+        ("{}", "has no header"),
+        ('{"header": {"region": "th"}}', "  alpha: is missing; add it"),
+    ],
+    ids=["deep", "a list", "empty", "a part"],
+)
+def test_results_that_are_none(tmp_path, content, said):
+    (tmp_path / "results.json").write_text(content)
+    with pytest.raises(NoEvidence) as caught:
+        open_evidence(tmp_path)
+    assert said in caught.value.message
+    assert "pydantic" not in caught.value.message

@@ -15,6 +15,7 @@ from ggez_hub.cards.hub_keys import with_hub_keys
 from ggez_hub.cards.readme import license_of
 from ggez_hub.cards.schema import SCHEMA_VERSION
 from ggez_hub.errors import UsageProblem
+from ggez_hub.mends import listed
 from ggez_hub.regions import alpha, find_region
 from ggez_hub.registry.contributing.adapter_files import AdapterFiles, NoAdapterHere
 from ggez_hub.registry.contributing.base_model import BaseModel
@@ -100,10 +101,7 @@ def draft(files: AdapterFiles, base: BaseModel, answers: Answers) -> CardDocumen
     try:
         card = AdapterCard.model_validate(block)
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors()
-        )
-        raise BadCard(f"no card can be made of {files.name}: {problems}") from error
+        raise BadCard(f"no card can be made of {files.name}:\n{listed(error)}") from error
     front, prose = split_front_matter(files.readme or "")
     if not prose.strip() or EMPTY_TEMPLATE in prose:
         prose = _prose(files, card)
