@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ggez_hub.cards.schema import Account, RepoId
+from ggez_hub.cards.values import Account, RepoId
 from ggez_hub.recipe_file import read_recipe
 
 GIGABYTE = 1_000_000_000

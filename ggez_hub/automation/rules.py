@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ggez_hub.automation.contribution import Change, Contribution
 from ggez_hub.automation.findings import Finding
 from ggez_hub.cards import AdapterCard, BadCard, CardDocument, alpha_record, parse_card
-from ggez_hub.cards.schema import CurveRow
+from ggez_hub.cards.curve import CurveRow
 from ggez_hub.errors import GgezError
 from ggez_hub.regions import alpha, find_region
 

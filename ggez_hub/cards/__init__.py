@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ggez_hub.cards.alpha import alpha_record
+    from ggez_hub.cards.curve import CurveRow
     from ggez_hub.cards.document import (
         BadCard,
         CardDocument,
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
         write_card,
     )
     from ggez_hub.cards.hub_keys import hub_tags
-    from ggez_hub.cards.schema import SCHEMA_VERSION, AdapterCard, AlphaRecord, CurveRow
+    from ggez_hub.cards.schema import SCHEMA_VERSION, AdapterCard, AlphaRecord
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -39,12 +40,13 @@ __all__ = [
 
 _HOMES = {
     "alpha_record": "alpha",
+    "CurveRow": "curve",
     "hub_tags": "hub_keys",
     **dict.fromkeys(
         ("BadCard", "CardDocument", "parse_card", "read_card", "render_card", "write_card"),
         "document",
     ),
-    **dict.fromkeys(("SCHEMA_VERSION", "AdapterCard", "AlphaRecord", "CurveRow"), "schema"),
+    **dict.fromkeys(("SCHEMA_VERSION", "AdapterCard", "AlphaRecord"), "schema"),
 }
 
 

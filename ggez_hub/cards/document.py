@@ -21,7 +21,8 @@ from ggez_hub.cards.lines import Lines, path_at
 from ggez_hub.cards.migration import BrokenBlock, NewerVersion, migrated
 from ggez_hub.cards.readme import MAX_CARD_BYTES, license_of
 from ggez_hub.cards.safety import secrets_in
-from ggez_hub.cards.schema import ALTERNATIVES, AdapterCard
+from ggez_hub.cards.schema import AdapterCard
+from ggez_hub.cards.values import ALTERNATIVES
 from ggez_hub.errors import GgezError
 
 # What a person can read in one go.

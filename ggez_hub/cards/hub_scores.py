@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from huggingface_hub import EvalResult, EvalResultEntry, eval_result_entries_to_yaml
 from huggingface_hub.repocard_data import eval_results_to_model_index
 
-from ggez_hub.cards.schema import CurveRow
+from ggez_hub.cards.curve import CurveRow
 
 FILE = ".eval_results/ggez-hub.yaml"
 # An adapter that is loaded as it is.

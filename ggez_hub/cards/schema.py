@@ -11,116 +11,34 @@ and which bytes it means is known only once its hub has been asked.
 
 from __future__ import annotations
 
-import datetime
-import re
-from typing import Annotated, Literal, TypeAlias, TypeVar
+from typing import Annotated, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    StringConstraints,
-    Tag,
-    ValidationInfo,
-    field_validator,
+from pydantic import Field, ValidationInfo, field_validator
+
+from ggez_hub.cards.curve import Curve
+from ggez_hub.cards.values import (
+    Account,
+    Adapts,
+    Block,
+    Date,
+    Family,
+    FilePath,
+    Kind,
+    LanguageTag,
+    Level,
+    OrBase,
+    OrNone,
+    OrUnknown,
+    RegionId,
+    RepoId,
+    Revision,
+    Sha256,
+    State,
+    Text,
+    Unknown,
 )
 
-from ggez_hub.cards.safety import plain_letters, plain_text
-
 SCHEMA_VERSION = 1
-
-T = TypeVar("T")
-Unknown: TypeAlias = Literal["unknown"]
-
-# Told apart by what stands there, so that an error speaks of that alone. The tags show up in the
-# paths of errors (ALTERNATIVES), though not in cards.
-ALTERNATIVES = frozenset({"(value)", "(word)"})
-
-
-def _alternative(value: object) -> str:
-    return "(word)" if isinstance(value, str) else "(value)"
-
-
-OrUnknown: TypeAlias = Annotated[
-    Annotated[T, Tag("(value)")] | Annotated[Unknown, Tag("(word)")], Discriminator(_alternative)
-]
-OrNone: TypeAlias = Annotated[
-    Annotated[T, Tag("(value)")] | Annotated[Literal["none", "unknown"], Tag("(word)")],
-    Discriminator(_alternative),
-]
-OrBase: TypeAlias = Annotated[
-    Annotated[T, Tag("(value)")] | Annotated[Literal["base", "unknown"], Tag("(word)")],
-    Discriminator(_alternative),
-]
-
-Sha256: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,95}"
-RepoId: TypeAlias = Annotated[
-    str, StringConstraints(pattern=rf"^{NAME}/{NAME}$"), BeforeValidator(plain_letters)
-]
-# The name of an account or an organisation on the Hub, or `unknown`.
-Account: TypeAlias = Annotated[
-    str, StringConstraints(pattern=rf"^{NAME}$"), BeforeValidator(plain_letters)
-]
-# Shown to people as it is: in tables, result cards and web pages.
-Text: TypeAlias = Annotated[str, AfterValidator(plain_text)]
-Revision: TypeAlias = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{40}|main)$")]
-RegionId: TypeAlias = Annotated[
-    str, StringConstraints(pattern=r"^([a-z]{2}|m49-[0-9]{3}|[a-z-]{3,40})$")
-]
-LanguageTag: TypeAlias = Annotated[
-    str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")
-]
-# What an adapter changes: what pictures show or what is recognised in them; the language that is
-# understood; the language of the answers.
-Adapts: TypeAlias = Literal["content", "prompt_language", "answer_language"]
-Score: TypeAlias = Annotated[float, Field(ge=0, le=100)]
-
-
-def _safe_path(value: str) -> str:
-    parts = value.split("/")
-    if any(p in {"", ".", ".."} for p in parts) or re.search(r"[\\\x00-\x1f:]", value):
-        raise ValueError("must be a relative path with forward slashes and no '..'")
-    return plain_text(value)
-
-
-FilePath: TypeAlias = Annotated[str, AfterValidator(_safe_path)]
-
-
-def _beta_key(value: str) -> str:
-    if not re.fullmatch(r"\d+(\.\d+)?", value) or f"{float(value):g}" != value:
-        raise ValueError('must be a beta in its shortest form, in quotes: "0", "0.25", "1"')
-    return value
-
-
-BetaKey: TypeAlias = Annotated[str, AfterValidator(_beta_key)]
-
-Level: TypeAlias = Literal["declared", "measured", "reproducible"]
-Family: TypeAlias = Literal["embedding", "diffusion", "vlm"]
-Kind: TypeAlias = Literal["lora", "task_vector", "finetune", "merged"]
-State: TypeAlias = Literal["active", "deprecated", "yanked"]
-
-
-def _date(value: object) -> object:
-    # YAML reads a date without quotes as one.
-    text = value.isoformat() if isinstance(value, datetime.date) else value
-    if isinstance(text, str) and len(text) == len("2026-01-31"):
-        datetime.date.fromisoformat(text)
-    return text
-
-
-Date: TypeAlias = Annotated[
-    str, BeforeValidator(_date), StringConstraints(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")
-]
-
-
-class Block(BaseModel):
-    """Base of all parts of the block: frozen, and closed to unknown keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class BaseModelRef(Block):
@@ -163,7 +81,7 @@ class Counts(Block):
 
     seen: int = Field(ge=0)
     kept: int = Field(ge=0)
-    dropped: dict[Text, int] = {}
+    dropped: dict[Text, int] = Field({})
 
 
 class DataFilter(Block):
@@ -208,46 +126,6 @@ class Training(Block):
     hyper_parameters: OrUnknown[dict[Text, float | int | Text | bool | list[Text]]]
     seed: OrUnknown[int]
     versions: OrUnknown[dict[Text, Text]]
-
-
-class CountryScore(Block):
-    """A score on the items of one country or group."""
-
-    score: Score
-    n: int = Field(gt=0)
-    se: float = Field(ge=0)
-
-
-class CurveRow(Block):
-    """A score of base + beta * Delta on one task; `floor` is the score of guessing.
-
-    `judge` is the model or the people that decided, where the metric alone does not: another judge
-    is another scale.
-    """
-
-    score: Score
-    n: int = Field(gt=0)
-    se: float = Field(ge=0)
-    floor: Score
-    ceiling: Score = 100.0
-    metric: Text
-    judge: Text = "none"
-    split: Literal["validation", "test"]
-    side: Literal["global", "others", "regional"]
-    by_country: dict[RegionId, CountryScore] = {}
-    measured_by: Literal["self", "registry"]
-    evaluator: Text
-    model: Sha256
-    task: Sha256
-    predictions: Sha256 | Unknown
-
-    @property
-    def scale(self) -> str:
-        """What may be averaged and ranked together: one metric, of one judge."""
-        return self.metric if self.judge == "none" else f"{self.metric} by {self.judge}"
-
-
-Curve: TypeAlias = dict[BetaKey, dict[Text, CurveRow]]
 
 
 class FileRecord(Block):

@@ -79,7 +79,7 @@ def _license(text: str) -> None:
 def _adapts(text: str) -> None:
     from typing import get_args
 
-    from ggez_hub.cards.schema import Adapts
+    from ggez_hub.cards.values import Adapts
 
     if unknown := {p.strip() for p in text.split(",")} - {*get_args(Adapts), "unknown"}:
         raise GgezError(f"There is no {', '.join(sorted(unknown))}")

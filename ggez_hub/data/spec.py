@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
-from ggez_hub.cards.schema import LanguageTag, RepoId, Revision
+from ggez_hub.cards.values import LanguageTag, RepoId, Revision
 from ggez_hub.data.mapping import Column, Mapping, Part
 from ggez_hub.data.ready import READY
 from ggez_hub.data.scorers.spec import RewardSpec

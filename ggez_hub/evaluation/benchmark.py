@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
-from ggez_hub.cards.schema import LanguageTag, RegionId, RepoId, Revision
+from ggez_hub.cards.values import LanguageTag, RegionId, RepoId, Revision
 from ggez_hub.evaluation.loaders import LOADERS, Choice, Open, Options
 from ggez_hub.evaluation.task import RULES_VERSION, BadTask, Dataset, Part, TaskId, entries, parse
 from ggez_hub.weights import digest_json

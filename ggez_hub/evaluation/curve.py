@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from ggez_hub.cards.schema import CountryScore, CurveRow
+from ggez_hub.cards.curve import CountryScore, CurveRow
 from ggez_hub.evaluation.breakdown import breakdown
 from ggez_hub.evaluation.evidence import Evidence, TaskRecord
 from ggez_hub.evaluation.outcomes import Cell, Outcomes

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 from ggez_hub.cards import AdapterCard, AlphaRecord, CardDocument, read_card
-from ggez_hub.cards.schema import (
+from ggez_hub.cards.values import (
     BetaKey,
     Block,
     FilePath,

@@ -15,7 +15,7 @@ from typing import Literal, TypeAlias
 
 import yaml
 
-from ggez_hub.cards.schema import Unknown
+from ggez_hub.cards.values import Unknown
 from ggez_hub.errors import GateFailed
 from ggez_hub.evaluation.evidence import Header
 

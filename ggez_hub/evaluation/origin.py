@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeAlias
 
 from pydantic import Field, StringConstraints
 
-from ggez_hub.cards.schema import Block, RepoId
+from ggez_hub.cards.values import Block, RepoId
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.benchmark import Benchmark
 from ggez_hub.evaluation.recognition.task import DrawingTask

@@ -20,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from ggez_hub.cards.schema import FilePath, LanguageTag, RegionId, RepoId, Revision
+from ggez_hub.cards.values import FilePath, LanguageTag, RegionId, RepoId, Revision
 from ggez_hub.errors import GgezError
 from ggez_hub.mends import listed
 from ggez_hub.weights import digest_json

@@ -10,7 +10,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ggez_hub import __version__
-from ggez_hub.cards.schema import FilePath, FileRecord
+from ggez_hub.cards.schema import FileRecord
+from ggez_hub.cards.values import FilePath
 from ggez_hub.errors import GgezError
 from ggez_hub.hub import Hub, RepoAtCommit
 from ggez_hub.mends import listed

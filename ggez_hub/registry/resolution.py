@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field
 
 from ggez_hub.cards import AlphaRecord
-from ggez_hub.cards.schema import FilePath, RegionId, RepoId, Sha256
+from ggez_hub.cards.values import FilePath, RegionId, RepoId, Sha256
 from ggez_hub.hub import HubFile
 from ggez_hub.weights import digest_json
 

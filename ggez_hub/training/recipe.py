@@ -27,7 +27,8 @@ from pydantic import (
     model_validator,
 )
 
-from ggez_hub.cards.schema import Adapts, DataRights, LanguageTag, Text
+from ggez_hub.cards.schema import DataRights
+from ggez_hub.cards.values import Adapts, LanguageTag, Text
 from ggez_hub.data.mapping import Part
 from ggez_hub.data.spec import Source
 

@@ -17,7 +17,7 @@ import torch
 from pydantic import Field
 from torch.nn.functional import cross_entropy
 
-from ggez_hub.cards.schema import Text
+from ggez_hub.cards.values import Text
 from ggez_hub.data.mapping import Part
 from ggez_hub.families.loading import NotLoaded, open_model, open_processing
 from ggez_hub.families.vlm import SEES

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, StringConstraints
 
-from ggez_hub.cards.schema import LanguageTag, Revision
+from ggez_hub.cards.values import LanguageTag, Revision
 from ggez_hub.data.mapping import Column, Part
 
 Url: TypeAlias = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+(/\S*)?$")]

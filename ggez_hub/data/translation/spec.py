@@ -6,7 +6,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
-from ggez_hub.cards.schema import LanguageTag, Revision
+from ggez_hub.cards.values import LanguageTag, Revision
 from ggez_hub.data.mapping import Part
 from ggez_hub.data.scorers.spec import Url
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import Field, StringConstraints, model_validator
 
-from ggez_hub.cards.schema import FilePath, LanguageTag, RegionId, RepoId
+from ggez_hub.cards.values import FilePath, LanguageTag, RegionId, RepoId
 from ggez_hub.evaluation.task import (
     BadTask,
     Column,

@@ -11,8 +11,8 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from ggez_hub.cards import CardDocument
-from ggez_hub.cards.schema import (
-    Curve,
+from ggez_hub.cards.curve import Curve
+from ggez_hub.cards.values import (
     Date,
     Family,
     Kind,

@@ -19,8 +19,9 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from ggez_hub.cards.curve import Curve
 from ggez_hub.cards.readme import MAX_CARD_BYTES
-from ggez_hub.cards.schema import Curve, FilePath, RepoId, Revision, Sha256
+from ggez_hub.cards.values import FilePath, RepoId, Revision, Sha256
 from ggez_hub.errors import GgezError
 from ggez_hub.registry.index.entries import Elsewhere, Summary, Unreadable
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 from ggez_hub.cards import BadCard, CardDocument, parse_card
 from ggez_hub.cards.hub_keys import TAG
-from ggez_hub.cards.schema import Family
+from ggez_hub.cards.values import Family
 from ggez_hub.errors import GgezError
 from ggez_hub.hub import ChangedFile, Hub, HubFile, RepoAtCommit
 from ggez_hub.registry.index.entries import (

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import Field
 
-from ggez_hub.cards.schema import FilePath, RepoId, Sha256
+from ggez_hub.cards.values import FilePath, RepoId, Sha256
 from ggez_hub.registry.lock import Lock, LockFile, read_lock
 from ggez_hub.registry.resolution import ENGINE, Part
 from ggez_hub.weights import digest_json

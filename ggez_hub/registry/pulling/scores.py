@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import yaml
 
+from ggez_hub.cards.curve import CurveRow
 from ggez_hub.cards.hub_scores import FILE, leaderboard_entries
-from ggez_hub.cards.schema import CurveRow
 from ggez_hub.evaluation.known_data import known_data
 from ggez_hub.hub import Hub
 from ggez_hub.hub.publishing import Content

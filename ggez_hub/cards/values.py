@@ -1,0 +1,113 @@
+"""What cards are made of: closed blocks, and the values of their fields with what each may hold.
+
+A field that is not known carries the literal `unknown`.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+from typing import Annotated, Literal, TypeAlias, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+)
+
+from ggez_hub.cards.safety import plain_letters, plain_text
+
+T = TypeVar("T")
+Unknown: TypeAlias = Literal["unknown"]
+
+# Told apart by what stands there, so that an error speaks of that alone. The tags show up in the
+# paths of errors (ALTERNATIVES), though not in cards.
+ALTERNATIVES = frozenset({"(value)", "(word)"})
+
+
+def _alternative(value: object) -> str:
+    return "(word)" if isinstance(value, str) else "(value)"
+
+
+OrUnknown: TypeAlias = Annotated[
+    Annotated[T, Tag("(value)")] | Annotated[Unknown, Tag("(word)")], Discriminator(_alternative)
+]
+OrNone: TypeAlias = Annotated[
+    Annotated[T, Tag("(value)")] | Annotated[Literal["none", "unknown"], Tag("(word)")],
+    Discriminator(_alternative),
+]
+OrBase: TypeAlias = Annotated[
+    Annotated[T, Tag("(value)")] | Annotated[Literal["base", "unknown"], Tag("(word)")],
+    Discriminator(_alternative),
+]
+
+Sha256: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,95}"
+RepoId: TypeAlias = Annotated[
+    str, StringConstraints(pattern=rf"^{NAME}/{NAME}$"), BeforeValidator(plain_letters)
+]
+# The name of an account or an organisation on the Hub, or `unknown`.
+Account: TypeAlias = Annotated[
+    str, StringConstraints(pattern=rf"^{NAME}$"), BeforeValidator(plain_letters)
+]
+# Shown to people as it is: in tables, result cards and web pages.
+Text: TypeAlias = Annotated[str, AfterValidator(plain_text)]
+Revision: TypeAlias = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{40}|main)$")]
+RegionId: TypeAlias = Annotated[
+    str, StringConstraints(pattern=r"^([a-z]{2}|m49-[0-9]{3}|[a-z-]{3,40})$")
+]
+LanguageTag: TypeAlias = Annotated[
+    str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")
+]
+# What an adapter changes: what pictures show or what is recognised in them; the language that is
+# understood; the language of the answers.
+Adapts: TypeAlias = Literal["content", "prompt_language", "answer_language"]
+Score: TypeAlias = Annotated[float, Field(ge=0, le=100)]
+
+
+def _safe_path(value: str) -> str:
+    parts = value.split("/")
+    if any(p in {"", ".", ".."} for p in parts) or re.search(r"[\\\x00-\x1f:]", value):
+        raise ValueError("must be a relative path with forward slashes and no '..'")
+    return plain_text(value)
+
+
+FilePath: TypeAlias = Annotated[str, AfterValidator(_safe_path)]
+
+
+def _beta_key(value: str) -> str:
+    if not re.fullmatch(r"\d+(\.\d+)?", value) or f"{float(value):g}" != value:
+        raise ValueError('must be a beta in its shortest form, in quotes: "0", "0.25", "1"')
+    return value
+
+
+BetaKey: TypeAlias = Annotated[str, AfterValidator(_beta_key)]
+
+Level: TypeAlias = Literal["declared", "measured", "reproducible"]
+Family: TypeAlias = Literal["embedding", "diffusion", "vlm"]
+Kind: TypeAlias = Literal["lora", "task_vector", "finetune", "merged"]
+State: TypeAlias = Literal["active", "deprecated", "yanked"]
+
+
+def _date(value: object) -> object:
+    # YAML reads a date without quotes as one.
+    text = value.isoformat() if isinstance(value, datetime.date) else value
+    if isinstance(text, str) and len(text) == len("2026-01-31"):
+        datetime.date.fromisoformat(text)
+    return text
+
+
+Date: TypeAlias = Annotated[
+    str, BeforeValidator(_date), StringConstraints(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")
+]
+
+
+class Block(BaseModel):
+    """Base of all parts of the block: frozen, and closed to unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
