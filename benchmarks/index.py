@@ -27,7 +27,7 @@ from ggez_hub.embedded.serving import Server
 from ggez_hub.hub import Hub
 from ggez_hub.regions.catalogue import catalogue
 from ggez_hub.registry.index.build import build_index
-from ggez_hub.registry.index.listing import INDEX_FILE, INDEX_REPO
+from ggez_hub.registry.places import INDEX_FILE, INDEX_REPO
 from ggez_hub.world.seed import ASSETS, BASE_REPO, seed
 
 WHO = {"message": "Add the index", "author": "x", "email": "x@x", "date": 1_800_000_000}

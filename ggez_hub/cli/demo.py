@@ -67,7 +67,7 @@ def _recompute(pulled: Pulled, hub: Hub, out: Output) -> Demo:
     from ggez_hub.cli.demo_families import folders_of
     from ggez_hub.evaluation.task import load_tasks
     from ggez_hub.families import get_family
-    from ggez_hub.registry.index.listing import read_pinned_card
+    from ggez_hub.registry.index.reading import read_pinned_card
     from ggez_hub.resources import recipes
     from ggez_hub.world.demo import recompute
 

@@ -61,7 +61,7 @@ def _asked_again(pulled: Pulled, hub: Hub, other: Place, out: Output) -> Brief:
     from ggez_hub.evaluation.predictions import read_predictions
     from ggez_hub.evaluation.task import load_tasks
     from ggez_hub.families import get_family
-    from ggez_hub.registry.index.listing import read_pinned_card
+    from ggez_hub.registry.index.reading import read_pinned_card
     from ggez_hub.resources import recipes
     from ggez_hub.world.brief import in_brief
     from ggez_hub.world.cards import EVIDENCE

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 def tell_runtimes(facts: Facts, out: Output) -> None:
     """Each program with yes, no or the flag that it needs, and the lines that load the adapter."""
-    from ggez_hub.merging.forms.runtimes import answers, loading_lines, shown_status
+    from ggez_hub.merging.forms.telling import answers, loading_lines, shown_status
 
     loading = loading_lines(facts)
     out.line("\n".join(("", *loading, "")))
@@ -24,7 +24,7 @@ def tell_runtimes(facts: Facts, out: Output) -> None:
 
 def tell_adapter(facts: Facts, out: Output) -> None:
     """The end of `merge --as`: the adapter that was written, and what loads it."""
-    from ggez_hub.merging.forms.runtimes import as_list
+    from ggez_hub.merging.forms.telling import as_list
 
     out.line(f"{facts.folder}/{facts.file}: beta is folded into its scales")
     tell_runtimes(facts, out)

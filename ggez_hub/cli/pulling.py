@@ -14,7 +14,7 @@ from ggez_hub.cli.resolving import as_document, tell_obligations, tell_resolutio
 from ggez_hub.errors import UsageProblem
 from ggez_hub.hub import Hub
 from ggez_hub.hub.access import page
-from ggez_hub.merging.forms.runtimes import as_list
+from ggez_hub.merging.forms.telling import as_list
 from ggez_hub.regions import find_region
 from ggez_hub.registry.kinds import form_of
 from ggez_hub.registry.lock import Lock, read_lock

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from types import TracebackType
 
 from dulwich.objects import Commit, ObjectID, Tag
 from dulwich.refs import Ref
@@ -13,6 +12,7 @@ from filelock import FileLock
 
 from ggez_hub.embedded.attributes import ATTRIBUTES_FILE, DEFAULT_ATTRIBUTES, Attributes
 from ggez_hub.embedded.changes import Change, edited_tree
+from ggez_hub.embedded.closing import Closing
 from ggez_hub.embedded.errors import (
     AlreadyExistsError,
     InvalidRequestError,
@@ -29,7 +29,7 @@ from ggez_hub.embedded.snapshot import Snapshot
 DEFAULT_BRANCH = "main"
 
 
-class GitRepository:
+class GitRepository(Closing):
     """A bare repository in the folder `path`; to be used in a `with` block.
 
     `moving` is called before the default branch moves, under the lock.
@@ -47,15 +47,8 @@ class GitRepository:
         path.mkdir(parents=True)
         Repo.init_bare(path, default_branch=DEFAULT_BRANCH.encode()).close()
 
-    def __enter__(self) -> GitRepository:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Close the files of the objects."""
         self.objects.close()
 
     def lock(self) -> FileLock:

@@ -16,15 +16,14 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Final
 
 from filelock import FileLock
 
 from ggez_hub.embedded.accounts import Accounts
-from ggez_hub.embedded.attributes import SAMPLE_BYTES
 from ggez_hub.embedded.catalog import Catalog, RepoRecord
-from ggez_hub.embedded.changes import Change, PutBlob, PutPointer, Remove
+from ggez_hub.embedded.changes import Change, Remove
+from ggez_hub.embedded.closing import Closing
 from ggez_hub.embedded.database import Database
 from ggez_hub.embedded.discussions import Discussions
 from ggez_hub.embedded.errors import AlreadyExistsError
@@ -36,7 +35,7 @@ from ggez_hub.embedded.listing import Listed, ListingIndex, Query
 from ggez_hub.embedded.names import repo_type as as_repo_type
 from ggez_hub.embedded.names import split_repo_id
 from ggez_hub.embedded.owner import owner_token
-from ggez_hub.embedded.paths import check_path
+from ggez_hub.embedded.placing import places
 from ggez_hub.embedded.repository import DEFAULT_BRANCH, GitRepository
 from ggez_hub.embedded.signing import Signer
 from ggez_hub.embedded.summary import Summary, summarise
@@ -44,7 +43,7 @@ from ggez_hub.embedded.summary import Summary, summarise
 _ABANDONED_AFTER: Final = 24 * 3600
 
 
-class HubStore:
+class HubStore(Closing):
     """The hub in one folder. Open it with `HubStore.open`; close it, or use it in a `with` block."""
 
     def __init__(self, root: Path) -> None:
@@ -70,17 +69,6 @@ class HubStore:
     def close(self) -> None:
         """Close the database."""
         self.database.close()
-
-    def __enter__(self) -> HubStore:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     # Accounts
 
@@ -232,16 +220,9 @@ class HubStore:
         repo = self.repo(repo_type, repo_id)
         with self.git(repo) as git:
             head = git.refs.head(branch)
-            attributes = git.attributes(head)
             changes: list[Change] = [Remove(path.rstrip("/")) for path in delete]
-            for path, source in files.items():
-                check_path(path)
-                size, sample = _look(source)
-                if attributes.wants_lfs(path, size, sample):
-                    changes.append(PutPointer(path, self.add_object(repo, source)))
-                else:
-                    data = source if isinstance(source, bytes) else source.read_bytes()
-                    changes.append(PutBlob(path, git.objects.write_blob(data)))
+            keep = partial(self.add_object, repo)
+            changes += places(files, git.attributes(head), git.objects, keep)
             signature = Signature(author, email, date)
             return git.commit(branch, changes, message=message, signature=signature)
 
@@ -275,10 +256,3 @@ class HubStore:
         before = time.time() - _ABANDONED_AFTER
         self.lfs.remove_abandoned(before)
         self._folders.remove_abandoned(before)
-
-
-def _look(source: bytes | Path) -> tuple[int, bytes]:
-    if isinstance(source, bytes):
-        return len(source), source[:SAMPLE_BYTES]
-    with source.open("rb") as file:
-        return source.stat().st_size, file.read(SAMPLE_BYTES)

@@ -11,7 +11,7 @@ from ggez_hub.errors import UsageProblem
 from ggez_hub.families import get_family
 from ggez_hub.merging.forms import ADAPTER_FORMS, FormBase, Need, get_adapter_form
 from ggez_hub.merging.forms.facts import Facts, facts_of
-from ggez_hub.merging.forms.runtimes import loading_lines
+from ggez_hub.merging.forms.telling import loading_lines
 from ggez_hub.merging.merge import Adapter, merge_into, require_engine, require_method
 from ggez_hub.registry.resolution import PinnedFile, Resolution
 

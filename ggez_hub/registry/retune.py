@@ -11,7 +11,7 @@ from ggez_hub.evaluation.alpha_range import Stretch, stretches
 from ggez_hub.evaluation.selection import NoCurve, Point, Trade, trade
 from ggez_hub.hub import Hub
 from ggez_hub.regions import Alpha, Region, fallback_chain
-from ggez_hub.registry.index.listing import read_pinned_card
+from ggez_hub.registry.index.reading import read_pinned_card
 from ggez_hub.registry.lock import read_lock
 from ggez_hub.registry.places import CARD_NAME, LOCK_NAME
 from ggez_hub.registry.resolving.pinning import curve_trade

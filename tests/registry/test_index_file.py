@@ -18,7 +18,8 @@ from ggez_hub.registry.index import build as index_build
 from ggez_hub.registry.index import listing as index
 from ggez_hub.registry.index.build import BadCards, build_index, read_entry
 from ggez_hub.registry.index.file import BadIndex, read_index, unpack_ranking
-from ggez_hub.registry.index.listing import INDEX_FILE, INDEX_REPO, NoIndex, accepted_entries
+from ggez_hub.registry.index.listing import NoIndex, accepted_entries
+from ggez_hub.registry.places import INDEX_FILE, INDEX_REPO
 from ggez_hub.registry.request import Request
 from ggez_hub.registry.resolving.resolver import NoAdapter, resolve
 from ggez_hub.registry.resolving.vetting import NotFit

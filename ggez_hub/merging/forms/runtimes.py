@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 from ggez_hub.merging.forms.facts import Facts
 
@@ -222,41 +222,3 @@ RUNTIMES: dict[str, Callable[[Facts], Answer]] = {
     "ComfyUI": comfyui_answer,
     "llama.cpp": llama_cpp_answer,
 }
-
-
-def answers(facts: Facts) -> dict[str, Answer]:
-    """What each program makes of the adapter, by its name."""
-    return {name: answer(facts) for name, answer in RUNTIMES.items()}
-
-
-def shown_status(answer: Answer) -> str:
-    """The answer in a word or two."""
-    return "flag needed" if answer.status == "flag" else answer.status
-
-
-def loading_lines(facts: Facts) -> tuple[str, ...]:
-    """The Python that loads the adapter in its own library."""
-    return next((a.lines for a in answers(facts).values() if a.status == "yes"), ())
-
-
-def as_list(facts: Facts) -> list[dict[str, Any]]:
-    """All answers as JSON: runtime, status, reason, lines."""
-    return [
-        {"runtime": name, **asdict(answer), "lines": list(answer.lines)}
-        for name, answer in answers(facts).items()
-    ]
-
-
-def as_markdown(facts: Facts) -> str:
-    """All answers as a table, and below it the lines of those that need other lines."""
-    found = answers(facts)
-    rows = [f"| {name} | {shown_status(a)} | {a.reason} |" for name, a in found.items()]
-    table = "\n".join(["| program | loads it | |", "|---|---|---|", *rows])
-    loading = loading_lines(facts)
-    others = [
-        line
-        for name, answer in found.items()
-        if answer.lines and answer.lines != loading
-        for line in (f"# {name}", *answer.lines)
-    ]
-    return table + ("\n\n```\n" + "\n".join(others) + "\n```" if others else "")

@@ -56,7 +56,9 @@ class Summary(BaseModel):
     @property
     def standing(self) -> str:
         """The status in words: `deprecated: reason; superseded by org/name`."""
-        reason = "" if self.state == "active" else f": {self.reason or 'no reason given'}"
+        # In one line, whatever the card's author wrote.
+        given = " ".join(self.reason.split()) or "no reason given"
+        reason = "" if self.state == "active" else f": {given}"
         successor = f"; superseded by {self.superseded_by}" if self.superseded_by else ""
         return f"{self.state}{reason}{successor}"
 

@@ -1,15 +1,12 @@
-"""Where candidates come from: the accepted cards of a hub, and a search by tags."""
+"""The curated index of a hub: its accepted cards, from its file or card by card."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import replace
 from itertools import compress
 from pathlib import Path
-from typing import Literal
 
-from ggez_hub.cards import BadCard, CardDocument, parse_card
-from ggez_hub.cards.hub_keys import TAG
+from ggez_hub.cards import BadCard, CardDocument
 from ggez_hub.cards.values import Family
 from ggez_hub.errors import GgezError
 from ggez_hub.hub import ChangedFile, Hub, HubFile, RepoAtCommit
@@ -18,22 +15,17 @@ from ggez_hub.registry.index.entries import (
     Entry,
     Listing,
     Unreadable,
-    as_its_own_claim,
     entry_of,
-    text_digest,
 )
 from ggez_hub.registry.index.file import MAX_INDEX_BYTES, BadIndex, Row, read_index, unpack_ranking
-from ggez_hub.registry.places import CARD_NAME, INDEX_FILE, INDEX_REPO
+from ggez_hub.registry.index.reading import entry_of_text, read_pinned_card
+from ggez_hub.registry.places import INDEX_FILE, INDEX_REPO
 from ggez_hub.registry.resolution import PinnedCard
 from ggez_hub.registry.resolving.vetting import NotFit
 
 
 class NoIndex(GgezError):
     """The hub has no curated index."""
-
-
-class NotThere(GgezError):
-    """A repository that was asked for is no adapter."""
 
 
 def accepted_entries(
@@ -142,7 +134,7 @@ def _of_cards(hub: Hub, regions: Collection[str] | None, repos: Collection[str] 
 
 def _listed_card(index: RepoAtCommit, path: str, file: Path) -> Entry | Unreadable:
     try:
-        return _entry(index, "dataset", path, file.read_text(encoding="utf-8"))
+        return entry_of_text(index, "dataset", path, file.read_text(encoding="utf-8"))
     except UnicodeDecodeError:
         return Unreadable(path, "is no UTF-8 text")
 
@@ -157,97 +149,9 @@ def _grouped(entries: Iterable[Entry]) -> tuple[Elsewhere, ...]:
     )
 
 
-def asked_entries(hub: Hub, asked: Iterable[str]) -> list[Entry]:
-    """The adapters of these repositories, each with `@REVISION` or without.
-
-    They are the accepted ones, or what the repositories say of themselves at the revision (without
-    one at `main`). Raises NotThere, and what the client raises.
-    """
-    named = [name.partition("@") for name in asked]
-    try:
-        listed = accepted_entries(hub, repos={repo for repo, _, _ in named}).entries
-    except NoIndex:
-        listed = ()
-    accepted = {entry.repo: entry for entry in listed}
-    found = []
-    for repo, _, revision in named:
-        known = accepted.get(repo)
-        if known is not None and revision in ("", known.revision):
-            found.append(known)
-            continue
-        entry = _live_entry(hub, repo, revision or "main")
-        if isinstance(entry, Unreadable):
-            raise NotThere(f"{repo} {entry.reason}", "Adapters are found by their cards.")
-        found.append(replace(entry, asked_by=revision))
-    return found
-
-
-def _live_entry(hub: Hub, repo: str, revision: str) -> Entry | Unreadable:
-    at = hub.at_commit(repo, revision)
-    if at.file(CARD_NAME) is None:
-        return Unreadable(repo, "has no card")
-    return _entry(at, "model", CARD_NAME, hub.read_text(repo, at.revision, CARD_NAME))
-
-
-def live_entries(hub: Hub, regions: Iterable[str]) -> Listing:
-    """Adapters on the hub that carry the tags of `regions`, accepted or not.
-
-    What the hub's index has yanked is yanked, whatever the adapter's own card says.
-    """
-    yanked = yanked_adapters(hub)
-    found: list[Entry | Unreadable] = []
-    for region in regions:
-        for repo, revision in hub.discover([TAG, f"ggez-region:{region}"]):
-            found.append(_live_entry(hub, repo, revision))
-    return Listing(
-        entries=tuple(_unless_yanked(e, yanked) for e in found if isinstance(e, Entry)),
-        unreadable=tuple(e for e in found if isinstance(e, Unreadable)),
-        yanked=yanked,
-    )
-
-
 def yanked_adapters(hub: Hub) -> Mapping[str, str]:
     """Why adapters were yanked, by repository in lower case; empty for a hub without an index."""
     try:
         return accepted_entries(hub, ()).yanked
     except NoIndex:
         return {}
-
-
-def _unless_yanked(entry: Entry, yanked: Mapping[str, str]) -> Entry:
-    reason = yanked.get(entry.repo.lower())
-    if reason is None:
-        return entry
-    summary = entry.summary.model_copy(update={"state": "yanked", "reason": reason})
-    return replace(entry, summary=summary)
-
-
-def read_pinned_card(hub: Hub, card: PinnedCard) -> CardDocument:
-    """The card that a lock pins; raises ChangedFile, BadCard, and what the client raises."""
-    text = hub.read_text(card.repo, card.revision, card.path, card.repo_type)
-    where = f"{card.path} of {card.repo}@{card.revision[:12]}"
-    if text_digest(text) != card.sha256:
-        raise ChangedFile(f"{where} is not the card that the lock pins")
-    return _read(text, where, card.repo_type)
-
-
-def _read(text: str, where: str, repo_type: Literal["model", "dataset"]) -> CardDocument:
-    """A card of the index, or an author's own, whose scores are claims; raises BadCard."""
-    document = parse_card(text, where)
-    return document if repo_type == "dataset" else as_its_own_claim(document)
-
-
-def _entry(
-    at: RepoAtCommit, repo_type: Literal["model", "dataset"], path: str, text: str
-) -> Entry | Unreadable:
-    accepted = repo_type == "dataset"
-    try:
-        document = _read(text, f"{path} of {at.repo}", repo_type)
-    except BadCard as error:
-        return Unreadable(path if accepted else at.repo, error.message)
-    if accepted and document.card.adapter is None:
-        return Unreadable(path, "is in the index without the commit of its adapter")
-    card = PinnedCard(
-        repo=at.repo, repo_type=repo_type, revision=at.revision, path=path, sha256=text_digest(text)
-    )
-    return entry_of(document, card, accepted)

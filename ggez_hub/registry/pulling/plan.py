@@ -11,7 +11,8 @@ from ggez_hub.cards import CardDocument
 from ggez_hub.hub import Hub
 from ggez_hub.merging.similarity import Cosine
 from ggez_hub.registry.index.file import BadIndex
-from ggez_hub.registry.index.listing import read_pinned_card, yanked_adapters
+from ggez_hub.registry.index.listing import yanked_adapters
+from ggez_hub.registry.index.reading import read_pinned_card
 from ggez_hub.registry.licences import Obligations, obligations
 from ggez_hub.registry.lock import Lock, check_upstream
 from ggez_hub.registry.pulling.parity_table import ParityTable, parity_table

@@ -11,7 +11,7 @@ import yaml
 from ggez_hub.cards import CardDocument, CurveRow
 from ggez_hub.cards.hub_scores import claimed, model_index
 from ggez_hub.families import get_family
-from ggez_hub.merging.forms.runtimes import as_markdown
+from ggez_hub.merging.forms.telling import as_markdown
 from ggez_hub.merging.similarity import Cosine
 from ggez_hub.regions import find_region
 from ggez_hub.registry.kinds import form_of, get_kind

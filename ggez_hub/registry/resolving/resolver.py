@@ -12,7 +12,8 @@ from ggez_hub.hub import Hub
 from ggez_hub.regions import Alpha, Region, alpha, fallback_chain, find_region
 from ggez_hub.registry.forms import get_form
 from ggez_hub.registry.index.entries import Entry, Listing
-from ggez_hub.registry.index.listing import accepted_entries, asked_entries, live_entries
+from ggez_hub.registry.index.listing import accepted_entries
+from ggez_hub.registry.index.live import asked_entries, live_entries
 from ggez_hub.registry.kinds import AS_IS_METHOD, get_kind
 from ggez_hub.registry.licences import Obligations, obligations
 from ggez_hub.registry.request import Request
