@@ -7,8 +7,9 @@ import io
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, TypeAlias
 
 from ggez_hub.errors import GgezError, UsageProblem
@@ -77,6 +78,18 @@ class ChatEndpoint:
 
         One after the other, while the next are asked already. Raises EndpointFailed.
         """
+        early: dict[int, Completion] = {}
+        following = 0
+        for number, completion in self.as_they_come(chats, new_tokens=new_tokens, top=top):
+            early[number] = completion
+            while following in early:
+                yield early.pop(following)
+                following += 1
+
+    def as_they_come(
+        self, chats: Sequence[Chat], *, new_tokens: int | None = None, top: int = 0
+    ) -> Iterator[tuple[int, Completion]]:
+        """The same with the number of the chat, each as soon as it is there; raises EndpointFailed."""
         import httpx2
 
         body = {
@@ -90,8 +103,20 @@ class ChatEndpoint:
             httpx2.Client(headers=headers, timeout=TIMEOUT) as client,
             ThreadPoolExecutor(self.parallel) as pool,
         ):
-            bodies = [{**body, "messages": chat} for chat in chats]
-            yield from pool.map(lambda own: self._answer(client, own), bodies)
+            following = enumerate(chats)
+            asked: dict[Future[Completion], int] = {}
+
+            def ask(count: int) -> None:
+                for number, chat in islice(following, count):
+                    own = {**body, "messages": chat}
+                    asked[pool.submit(self._answer, client, own)] = number
+
+            # The next one is asked when an answer was taken: no more than these are ever lost.
+            ask(self.parallel)
+            while asked:
+                for future in wait(asked, return_when=FIRST_COMPLETED).done:
+                    yield asked.pop(future), future.result()
+                    ask(1)
 
     def _answer(self, client: Any, body: dict[str, Any]) -> Completion:
         said = self._post(client, body)

@@ -7,7 +7,11 @@ import hashlib
 import json
 import math
 import re
-from threading import Barrier
+import signal
+import subprocess
+import sys
+import time
+from threading import Barrier, Event, Lock
 
 import pyarrow.parquet as pq
 import pytest
@@ -166,6 +170,40 @@ def test_a_run_that_broke_off_goes_on_where_it_was(data, tmp_path, monkeypatch):
         assert run(url, data, tmp_path / "other").exit_code == 0
     assert len(seen) == 1 + 2 * 24
     assert rows_of(tmp_path / "other") == rows_of(tmp_path / "out")
+
+
+def test_a_killed_run_loses_what_is_on_its_way_alone(data, tmp_path):
+    asked, release, lock = [], Event(), Lock()
+
+    def slow(content, body):
+        """The twelfth question never comes back, and after twenty none does."""
+        if not isinstance(content, str):
+            with lock:
+                asked.append(content[1]["text"])
+                number = len(asked)
+            if number == 12 or number > 20:
+                release.wait(60)
+        return model(content, body)
+
+    out = tmp_path / "out"
+    with serving(slow, whole=True) as (url, _):
+        running = subprocess.Popen(
+            [sys.executable, "-m", "ggez_hub", "eval", f"{url}#tiny/seer", "--suite", "cvqa",
+             "--region", "ph", "-o", str(out), "--data", str(data), "--hub", "http://127.0.0.1:9",
+             "--parallel", "4"],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        while len(asked) < 23 and running.poll() is None:
+            time.sleep(0.05)
+        running.kill()
+        running.wait()
+        release.set()
+    # Four were on their way: the twelfth, which held up none after it, and the last three.
+    assert (len(asked), running.returncode) == (23, -signal.SIGKILL)
+    with serving(model, whole=True) as (url, seen):
+        assert run(url, data, out).exit_code == 0
+    assert len(seen) == 1 + 2 * 24 - 19
+    verify(out)
 
 
 def test_questions_are_asked_at_once():

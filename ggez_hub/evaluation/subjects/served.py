@@ -10,7 +10,7 @@ Both come from one request. What weights answer is not known: the digest is that
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -118,11 +118,17 @@ class Served:
         )
         return replace(outcomes, missing=asked.missing, details=details)
 
-    def _ask(self, posed: Sequence[Posed]) -> Iterator[dict[str, Any]]:
+    def _ask(self, posed: Sequence[Posed]) -> list[dict[str, Any]]:
         chats = [about_picture(p.picture, p.prompt) for p in posed]
+        answers: dict[int, dict[str, Any]] = {}
         # Questions of one task have replies of one length.
-        for c in self.endpoint.complete(chats, new_tokens=posed[0].new_tokens, top=self.top):
-            yield {"text": c.text, "first": c.first and dict(c.first)}
+        for number, c in self.endpoint.as_they_come(
+            chats, new_tokens=posed[0].new_tokens, top=self.top
+        ):
+            answers[number] = {"text": c.text, "first": c.first and dict(c.first)}
+            # Paid for, perhaps: whoever is killed loses those alone that are on their way.
+            self.known.keep({posed[number].digest: answers[number]})
+        return [answers[number] for number in range(len(posed))]
 
 
 def _by_letter(asked: Asked, answers: Sequence[Mapping[str, Any]]) -> Outcomes:
