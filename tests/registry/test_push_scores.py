@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import io
 import shutil
 from pathlib import Path
 
@@ -9,9 +11,11 @@ import pytest
 import yaml
 from click.testing import CliRunner
 from huggingface_hub import HfApi, ModelCard, hf_hub_download, parse_eval_result_entries
+from PIL import Image
 
 from ggez_hub.cards import read_card
 from ggez_hub.cli.main import cli
+from ggez_hub.evaluation.curve_picture import curve_picture
 from ggez_hub.registry.lock import read_lock
 from ggez_hub.weights import sha256_file
 from ggez_hub.world.place import Place
@@ -20,6 +24,7 @@ from tests.worlds import serving
 
 REPO = "ggez-hub/clip-emoji-thai-scored"
 FILE = ".eval_results/ggez-hub.yaml"
+PICTURE = "evidence/trade-off.png"
 EVIDENCE = "evidence/predictions.parquet"
 
 
@@ -77,6 +82,8 @@ def test_a_result_carries_its_scores_and_their_evidence(place, form, tmp_path):
     assert {e.task_id: e.value for e in entries} == {n: r.metric_value for n, r in found.items()}
     assert all(f"beta {beta}" in e.notes for e in entries)
     assert {row.predictions for row in rows.values()} == {sha256_file(read(place, EVIDENCE))}
+    drawn = read(place, PICTURE).read_bytes()
+    assert Image.open(io.BytesIO(drawn)).size[0] > 1200
     # Again: nothing is sent.
     head = place.model_info(REPO).sha
     assert "unchanged" in pull(place, tmp_path / "out", "--as", form, "--push", REPO)
@@ -94,6 +101,7 @@ def test_pr_opens_one_pull_request_and_leaves_main_alone(place, tmp_path):
     assert place.model_info(REPO).sha == head
     data = ModelCard.load(read(place, "README.md", f"refs/pr/{request.num}")).data
     assert data.eval_results
+    assert read(place, PICTURE, f"refs/pr/{request.num}").read_bytes().startswith(b"\x89PNG")
     alone = CliRunner().invoke(cli, ["pull", "--region", "th", "--pr", "--hub", place.endpoint])
     assert alone.exit_code == 2
 
@@ -112,9 +120,29 @@ def test_an_adapter_is_published_with_its_scores_at_beta_1(place, tmp_path):
         row.score for row in rows.values()
     )
     assert data.base_model_relation == "adapter"
+    drawn = read(place, PICTURE).read_bytes()
+    assert drawn == curve_picture(card.curve, card.alpha.value, "th", "th", 0.6)
     entries = parse_eval_result_entries(yaml.safe_load(read(place, FILE).read_text()))
     assert len(entries) == len(rows)
     # What was added is no part of the card that others compute with.
     assert read_card(read(place, "README.md")).card == card
     found = CliRunner().invoke(cli, ["verify", str(folder)])
     assert found.exit_code == 0, found.output
+
+
+def test_the_picture_is_of_the_curve_and_no_publication_fails_for_it(monkeypatch):
+    card = read_card(Place(ASSETS).adapter("th") / "README.md").card
+    one, again = (curve_picture(card.curve, 0.4, "th", "th", 0.6) for _ in range(2))
+    assert one == again
+    for other in (
+        curve_picture(card.curve, 0.5, "th", "th", 0.6),
+        curve_picture(card.curve, 0.4, "th", "th", None),
+        curve_picture({b: r for b, r in card.curve.items() if b != "0.3"}, 0.4, "th", "th", 0.6),
+    ):
+        assert other not in {one, None}
+    assert curve_picture({}, 0.4, "th", "th", None) is None
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "matplotlib" else found(name)
+    )
+    assert curve_picture(card.curve, 0.4, "th", "th", 0.6) is None

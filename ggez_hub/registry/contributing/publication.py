@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from ggez_hub.cards import BadCard, CardDocument, parse_card, read_card, render_card
+from ggez_hub.cards import AdapterCard, BadCard, CardDocument, parse_card, read_card, render_card
 from ggez_hub.cards.hub_keys import with_hub_keys
 from ggez_hub.cards.hub_scores import AS_IS, claimed, model_index
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.known_data import known_data
+from ggez_hub.evaluation.selection import NoCurve, trade
 from ggez_hub.hub import Hub
 from ggez_hub.hub.local import LocalRepo
 from ggez_hub.hub.proposals import Proposal, propose
@@ -27,7 +28,7 @@ from ggez_hub.merging.output import WEIGHT_SUFFIXES
 from ggez_hub.registry.kinds import get_kind
 from ggez_hub.registry.licences import UNKNOWN, reviewed
 from ggez_hub.registry.places import CARD_NAME
-from ggez_hub.registry.pulling.scores import entries
+from ggez_hub.registry.pulling.scores import entries, picture
 from ggez_hub.registry.resolving.vetting import NotFit, is_side_file, vet_adapter, vet_base
 from ggez_hub.weights import read_header
 
@@ -165,21 +166,30 @@ def tagged(document: CardDocument) -> CardDocument:
 
 
 def scored(document: CardDocument, repo: str) -> tuple[CardDocument, dict[str, Content]]:
-    """The card with its scores as the Hub reads them, and the file in `.eval_results/`.
+    """The card with its scores as the Hub reads them, the file in `.eval_results/`, and a picture.
 
-    They are those of the test side at beta 1, which is what a library makes of the files.
+    The scores are those of the test side at beta 1, which is what a library makes of the files; the
+    picture shows the whole curve, with the beta that is chosen.
     """
     curve = document.card.curve
-    rows = {} if curve == "unknown" else claimed(curve, AS_IS)
-    if not rows:
+    if curve == "unknown" or not (rows := claimed(curve, AS_IS)):
         return document, {}
     front = dict(document.front_matter)
     name = repo.partition("/")[2]
     front["model-index"] = model_index(name, rows, front.get("pipeline_tag"), known_data(rows))
-    return (
-        CardDocument(document.card, front, document.prose),
-        entries(rows, f"ggez-hub, beta {AS_IS}"),
-    )
+    card = document.card
+    drawn = picture(curve, card.alpha.value, card.region, card.region, _chosen(card))
+    scores = entries(rows, f"ggez-hub, beta {AS_IS}")
+    return CardDocument(card, front, document.prose), drawn | scores
+
+
+def _chosen(card: AdapterCard) -> float | None:
+    assert card.curve != "unknown"  # noqa: S101 - the caller has looked
+    try:
+        seen = trade(card.curve, "validation", card.alpha.value, card.region, card.region)
+    except NoCurve:
+        return None
+    return seen.chosen.beta
 
 
 def _outdated(hub: Hub, repo: str, parcel: Parcel) -> list[str]:

@@ -8,7 +8,9 @@ import yaml
 
 from ggez_hub.cards.curve import CurveRow
 from ggez_hub.cards.hub_scores import FILE, leaderboard_entries
+from ggez_hub.evaluation.curve_picture import PICTURE, curve_picture
 from ggez_hub.evaluation.known_data import known_data
+from ggez_hub.evaluation.selection import Curve
 from ggez_hub.hub import Hub
 from ggez_hub.hub.publishing import Content
 from ggez_hub.registry.pulling.plan import Plan
@@ -18,9 +20,9 @@ EVIDENCE = "evidence/"
 
 
 def scores_beside(planned: Plan, hub: Hub) -> dict[str, Content]:
-    """`.eval_results/`, and the files with the answers that the scores were computed from.
+    """`.eval_results/`, the files with the answers that the scores were computed from, and a picture.
 
-    The answers are those of the adapter's repository at its pinned commit whose sha256 the card
+    The picture is of the curve that they are a part of. The answers are those of the adapter's repository at its pinned commit whose sha256 the card
     names. Empty where nothing of the result was measured. Raises what the client raises.
     """
     resolution = planned.resolution
@@ -29,7 +31,20 @@ def scores_beside(planned: Plan, hub: Hub) -> dict[str, Content]:
         return {}
     weight = resolution.adapters[0].weight
     notes = "ggez-hub" if weight is None else f"ggez-hub, beta {weight:g}"
-    return entries(rows, notes) | _answers(rows, planned, hub)
+    curve = planned.documents[0].card.curve
+    assert curve != "unknown"  # noqa: S101 - the rows are of it
+    drawn = picture(
+        curve, resolution.alpha.value, resolution.region, planned.documents[0].card.region, weight
+    )
+    return entries(rows, notes) | drawn | _answers(rows, planned, hub)
+
+
+def picture(
+    curve: Curve, alpha: float, region: str, card_region: str, beta: float | None
+) -> dict[str, Content]:
+    """The picture of a curve, where it shows a trade-off."""
+    drawn = curve_picture(curve, alpha, region, card_region, beta)
+    return {} if drawn is None else {PICTURE: drawn}
 
 
 def entries(rows: Mapping[str, CurveRow], notes: str) -> dict[str, Content]:
