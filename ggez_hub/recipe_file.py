@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -26,10 +26,19 @@ def read_recipe(path: Path, kind: str, schema: type[M]) -> M:
     """The recipe in a file as `schema`, which has a field `kind`; raises BadRecipe."""
     try:
         text = read_text(path, MAX_RECIPE_BYTES)
-        loaded = front_matter.load(text)
     except (OSError, ValueError) as error:
-        said = str(error).replace("the front matter", "the YAML")
-        raise BadRecipe(f"{path} cannot be read: {said}", "It has to be YAML in UTF-8.") from error
+        raise _unreadable(path, error) from error
+    return parse_recipe(text, path, kind, schema)
+
+
+def kind_of(text: str, path: Path | str) -> object:
+    """What the text of a recipe says after `kind:`; raises BadRecipe for what is no YAML."""
+    return _loaded(text, path).get("kind")
+
+
+def parse_recipe(text: str, path: Path | str, kind: str, schema: type[M]) -> M:
+    """The same of a text; `path` is what messages call it."""
+    loaded = _loaded(text, path)
     if loaded.get("kind") != kind:
         raise BadRecipe(f"{path} is no {kind}", f"It has to say `kind: {kind}`.")
     try:
@@ -38,3 +47,15 @@ def read_recipe(path: Path, kind: str, schema: type[M]) -> M:
         lines = Lines.of(text, 1)
         found = [f"  line {lines.of_key(p.path)}: {p}" for p in problems(error)]
         raise BadRecipe("\n".join([f"{path}: {len(found)} keys are off", *found])) from error
+
+
+def _loaded(text: str, path: Path | str) -> dict[str, Any]:
+    try:
+        return front_matter.load(text)
+    except ValueError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path | str, error: Exception) -> BadRecipe:
+    said = str(error).replace("the front matter", "the YAML")
+    return BadRecipe(f"{path} cannot be read: {said}", "It has to be YAML in UTF-8.")

@@ -12,6 +12,17 @@ from ggez_hub.cards.values import Account, RepoId
 from ggez_hub.recipe_file import read_recipe
 
 GIGABYTE = 1_000_000_000
+PLACE = Path(".github") / "budget.yaml"
+
+
+class Speed(BaseModel):
+    """Gigabytes of weights times answers in a second, at least and at most, and how that is known."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    least: float = Field(gt=0)
+    most: float = Field(gt=0)
+    source: str = Field(min_length=10)
 
 
 class Budget(BaseModel):
@@ -26,6 +37,7 @@ class Budget(BaseModel):
     runner_gb    the largest base that a runner of GitHub takes; what is larger goes to HF Jobs
     largest_gb   the largest base that is measured at all
     merged_gb    merged weights are published below it, or on request; else the adapter form
+    speeds       machine -> family -> how fast it was seen to measure; of others hours are not known
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -34,12 +46,15 @@ class Budget(BaseModel):
     monthly_usd: float = Field(ge=0)
     hours: float = Field(gt=0, le=48)
     namespace: Account
-    image: str = Field(pattern=r"^[a-z0-9][a-z0-9._/-]*(:[A-Za-z0-9._-]+)?(@sha256:[0-9a-f]{64})?$")
+    image: str = Field(
+        pattern=r"^([a-z0-9.-]+:[0-9]+/)?[a-z0-9][a-z0-9._/-]*(:[A-Za-z0-9._-]+)?(@sha256:[0-9a-f]{64})?$"
+    )
     machines: Mapping[str, str]
     results: RepoId
     runner_gb: float = Field(default=5, ge=0)
     largest_gb: float = Field(default=80, ge=0)
     merged_gb: float = Field(default=10, ge=0)
+    speeds: Mapping[str, Mapping[str, Speed]] = Field(default_factory=dict)
 
     def on_runner(self, base_bytes: int) -> bool:
         """Whether a model with a base of so many bytes is measured and merged on a runner."""
@@ -48,4 +63,4 @@ class Budget(BaseModel):
 
 def read_budget(repository: Path) -> Budget:
     """The budget of the registry in `repository`; raises BadRecipe."""
-    return read_recipe(repository / ".github" / "budget.yaml", "budget", Budget)
+    return read_recipe(repository / PLACE, "budget", Budget)

@@ -9,6 +9,7 @@ from pathlib import Path
 from ggez_hub.automation.contribution import Contribution
 from ggez_hub.automation.findings import Finding, Findings
 from ggez_hub.automation.fitting import Misfit, fit
+from ggez_hub.automation.recipe_rules import check_recipes
 from ggez_hub.automation.releases import import_committed
 from ggez_hub.automation.rules import (
     ProposedCard,
@@ -54,7 +55,7 @@ def check(
     accepted = accepted_cards(repository)
     found = list(check_files(contribution))
     cards, broken = read_cards(contribution)
-    found += broken
+    found += [*broken, *check_recipes(contribution)]
     for card in cards:
         problems = list(check_card(card, accepted))
         found += problems

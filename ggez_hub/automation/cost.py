@@ -1,6 +1,7 @@
 """What evaluating and publishing a contribution costs, and where it runs, before anything starts.
 
-A job is stopped after `hours`, so the money is an upper bound.
+A job is stopped after the budget's `hours`, so the money is an upper bound; `hours` of a cost are an
+estimate.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from ggez_hub.automation.budget import GIGABYTE, Budget
+from ggez_hub.automation.duration import count_answers, hours_of
 from ggez_hub.automation.evaluate import suite_of
 from ggez_hub.automation.rules import ProposedCard
 from ggez_hub.cards import AdapterCard
@@ -30,9 +32,10 @@ class OverBudget(GateFailed):
 
 @dataclass(frozen=True)
 class Cost:
-    """Bytes, hours and dollars of one card; None where the Hub does not say.
+    """Bytes, hours and dollars of one card; None where it is not known.
 
-    `publishes` is what will be pushed after the card is accepted: merged weights or the adapter form.
+    `hours` are the fewest and the most that measuring is expected to take, without fetching and
+    installing; `publishes` is what will be pushed after the card is accepted: merged weights or the adapter form.
     """
 
     card: str
@@ -40,6 +43,8 @@ class Cost:
     disk_bytes: int
     where: Where
     machine: str
+    answers: int | None
+    hours: tuple[float, float] | None
     hours_at_most: float
     usd_at_most: float | None
     publishes: Literal["merged", "adapter"]
@@ -83,13 +88,14 @@ def cost(
 
     Raises OverBudget for a base that is never measured, NoTasks, NotFit, and what the hub raises.
     """
-    _, tasks = suite_of(card)
+    suite, tasks = suite_of(card)
     location = card.adapter
     assert location is not None  # noqa: S101 - check_card has asked for it
     adapter = vet_adapter(hub.at_commit(location.repo, location.revision), card, hub)
     base = vet_base(hub.at_commit(card.base.repo, card.base.revision), card, hub)
     data = hub.at_commit(tasks[0].dataset.repo, tasks[0].dataset.revision, "dataset")
     wanted = {name for task in tasks for name in task.splits.values()}
+    splits = [file for file in data.files if file.path in wanted]
     base_bytes = sum(file.size for file in base)
     if base_bytes > budget.largest_gb * GIGABYTE:
         raise OverBudget(
@@ -98,7 +104,8 @@ def cost(
             "Raise largest_gb in .github/budget.yaml, and name a machine that takes it.",
         )
     fetch = base_bytes + sum(f.size for f in adapter)
-    fetch += sum(file.size for file in data.files if file.path in wanted)
+    fetch += sum(file.size for file in splits)
+    answers = count_answers(tasks, len({0.0, *suite.betas}), data, splits, hub)
     here = budget.on_runner(base_bytes)
     machine = RUNNER if here else budget.machines.get(card.family, "unknown")
     usd: float | None = 0.0
@@ -111,6 +118,8 @@ def cost(
         disk_bytes=fetch + base_bytes,
         where="runner" if here else "hf-jobs",
         machine=machine,
+        answers=answers,
+        hours=hours_of(base_bytes, answers, machine, card.family, budget),
         hours_at_most=budget.hours,
         usd_at_most=usd,
         publishes="merged" if may_be_merged(card, base_bytes, budget) else "adapter",

@@ -12,8 +12,11 @@ from ggez_hub.automation.github import GitHub
 from ggez_hub.errors import GgezError
 
 COMMAND = re.compile(r"^/ggez evaluate(?:\s+(?P<sha>[0-9a-f]{7,40}))?\s*$")
-# The workflows whose newest runs must have succeeded for the commit that is merged.
-NEEDED = frozenset({"CI", "Contribution"})
+# The workflows whose newest runs must have succeeded for the commit that is merged, by their files.
+NEEDED = {
+    ".github/workflows/ci.yml": "CI",
+    ".github/workflows/contribution.yml": "Contribution",
+}
 
 
 class NotAllowed(GgezError):
@@ -59,8 +62,8 @@ def reasons_to_wait(
     """Why a contribution is not merged by itself now; none if it may be."""
     reasons = [f"it has {len(findings.errors)} errors"] if findings.errors else []
     reasons += by_hand
-    if not github.green(sha, NEEDED):
-        reasons.append(f"{' and '.join(sorted(NEEDED))} have not both succeeded for {sha[:12]}")
+    if not github.green(sha, frozenset(NEEDED)):
+        reasons.append(f"{' and '.join(NEEDED.values())} have not both succeeded for {sha[:12]}")
     if not github.approved(number, sha):
         reasons.append(f"nobody who may decide has approved {sha[:12]}")
     return reasons

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from github.Repository import Repository
 
 BOT = "github-actions[bot]"
+OF_PULLS = "pull_request"
 MAY_DECIDE = frozenset({"admin", "maintain", "write"})
 
 
@@ -56,9 +57,14 @@ class GitHub:
         return pull.base.sha, pull.head.sha
 
     def pull_requests(self, sha: str) -> list[int]:
-        """The open pull requests whose head is the commit `sha`, from forks too."""
+        """The open pull requests for the default branch with the head `sha`, from forks too."""
+        main = self._repository.default_branch
         found = self._repository.get_commit(sha).get_pulls()
-        return sorted(p.number for p in found if p.state == "open" and p.head.sha == sha)
+        return sorted(
+            pull.number
+            for pull in found
+            if pull.state == "open" and pull.head.sha == sha and pull.base.ref == main
+        )
 
     def may_decide(self, login: str) -> bool:
         """Whether an account may write to the repository: asked, not read from an event."""
@@ -79,11 +85,16 @@ class GitHub:
         return any(word == ("APPROVED", sha) for word in deciding.values())
 
     def green(self, sha: str, workflows: frozenset[str]) -> bool:
-        """Whether the newest run of each of `workflows` for a commit succeeded."""
+        """Whether the newest run of each of `workflows`, for a pull request at a commit, succeeded.
+
+        They are told by their files: any workflow may call itself as another.
+        """
         newest: dict[str, tuple[int, str | None]] = {}
-        for run in self._repository.get_workflow_runs(head_sha=sha):
-            if run.name in workflows and run.id > newest.get(run.name, (0, None))[0]:
-                newest[run.name] = (run.id, run.conclusion)
+        for run in self._repository.get_workflow_runs(head_sha=sha, event=OF_PULLS):
+            # A branch may follow.
+            path = run.path.partition("@")[0]
+            if path in workflows and run.id > newest.get(path, (0, None))[0]:
+                newest[path] = (run.id, run.conclusion)
         return {name for name, (_, end) in newest.items() if end == "success"} == workflows
 
     def merge(self, number: int, sha: str) -> None:

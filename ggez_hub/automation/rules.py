@@ -16,7 +16,8 @@ from ggez_hub.regions import alpha, find_region
 CARD = re.compile(
     r"^cards/(?P<region>[a-z0-9-]{2,40})/(?P<family>[a-z]+)/(?P<name>[a-z0-9][a-z0-9._-]{0,94})\.md$"
 )
-RECIPE = re.compile(r"^recipes/(?!demo/|papers/)[a-z0-9/._-]+\.ya?ml$")
+# Those directly in recipes/ say how the registry measures and gates.
+RECIPE = re.compile(r"^recipes/(?!demo/|papers/)(?:[a-z0-9][a-z0-9._-]*/)+[a-z0-9._-]+\.ya?ml$")
 MAX_FILES = 20
 AT_LINE = re.compile(r"^\s*line (\d+): (.*)$")
 
@@ -78,7 +79,7 @@ def read_cards(contribution: Contribution) -> tuple[list[ProposedCard], list[Fin
         try:
             document = parse_card(change.text, change.path)
         except BadCard as problem:
-            found += _by_line(change.path, problem)
+            found += by_line(change.path, problem)
             continue
         cards.append(ProposedCard(change.path, document, _before(change)))
     return cards, found
@@ -88,7 +89,8 @@ def _before(change: Change) -> CardDocument | None:
     return parse_card(change.before, change.path) if change.before is not None else None
 
 
-def _by_line(path: str, problem: BadCard) -> Iterator[Finding]:
+def by_line(path: str, problem: GgezError) -> Iterator[Finding]:
+    """An error that names keys by their lines, as a finding for each of them."""
     lines = problem.message.splitlines()
     found = [match for line in lines if (match := AT_LINE.match(line))]
     if not found:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from ggez_hub.embedded.store import HubStore
-from ggez_hub.world.seed import seed
+from ggez_hub.world.seed import ASSETS, DATA_REPO, seed
 
 from ..worlds import serving, write_world
 from .github_server import serve_github
@@ -116,6 +118,18 @@ def demo_hub(store_of_demo):
     """The address of that hub."""
     with serving(store_of_demo) as endpoint:
         yield endpoint
+
+
+def fewer_items(store, every):
+    """Leave the demo's data set one item of so many: what is measured is soon measured."""
+    folder = ASSETS / "emoji-names" / "data"
+    files = {}
+    for name in ("validation.parquet", "test.parquet"):
+        table = pq.read_table(folder / name)
+        pq.write_table(table.take(list(range(0, len(table), every))), out := io.BytesIO())
+        files[f"data/{name}"] = out.getvalue()
+    store.commit("dataset", DATA_REPO, files, message="Leave out", author="s", email="s@x",
+                 date=1_800_000_000)  # fmt: skip
 
 
 def card_of_th(endpoint):

@@ -29,6 +29,7 @@ class FakeGitHub:
     comments: list[dict] = field(default_factory=list)
     merged: str | None = None
     url: str = ""
+    branch: str = "main"
     git: GitData | None = None
 
     def pull(self):
@@ -38,7 +39,7 @@ class FakeGitHub:
             "comments_url": f"{self.url}/repos/{REPOSITORY}/issues/1/comments",
             "number": 1,
             "state": "closed" if self.merged else "open",
-            "base": {"sha": self.base, "ref": "main"},
+            "base": {"sha": self.base, "ref": self.branch},
             "head": {"sha": self.head, "ref": "add-card"},
         }
 
@@ -76,7 +77,8 @@ class FakeGitHub:
 
     def get_runs(self, request):
         sha = request.query_params["head_sha"]
-        found = [r for r in self.runs if r["head_sha"] == sha]
+        event = request.query_params["event"]
+        found = [r for r in self.runs if r["head_sha"] == sha and r["event"] == event]
         return JSONResponse({"total_count": len(found), "workflow_runs": found})
 
     async def comments_of(self, request):

@@ -1,4 +1,8 @@
-"""Runs the `run:` steps of a workflow as a runner would: in order, until one fails."""
+"""Runs the `run:` steps of a workflow as a runner would: in order, until one fails.
+
+Its shell reads each command. `ggez-hub` itself is then run in this process, which has imported what is
+heavy already; with `apart` it is a process of its own, as on a runner.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +11,28 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import chdir, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from unittest.mock import patch
 
 import yaml
+from click.testing import CliRunner
+from huggingface_hub import constants
 
 import ggez_hub
+from ggez_hub.cli.main import cli
 
 PROJECT = Path(ggez_hub.__file__).parents[1]
 WORKFLOWS = PROJECT / ".github" / "workflows"
+# What the shell finds as `ggez-hub`: it hands on the words that the shell has made of the command.
+HANDED_ON = """\
+#!/bin/sh
+printf '%s\\0' "$@" > "$GGEZ_TEST_WORDS"
+"""
+# Of a file on a hub, as huggingface_hub makes its address.
+PLACE = "/{repo_id}/resolve/{revision}/{filename}"
 EXPRESSION = re.compile(r"\$\{\{\s*([\w.]+(?:\s*\|\|\s*[\w.]+)*)\s*\}\}")
 
 
@@ -38,6 +55,7 @@ class Runner:
     github: object
     secrets: dict[str, str] = field(default_factory=dict)
     env: dict[str, str] = field(default_factory=dict)
+    apart: bool = False
 
     def run(self, workflow: str, job: str, event: dict, needs: dict | None = None) -> list[Ran]:
         """The steps of a job; installing is left out, what would be installed is running this.
@@ -73,26 +91,72 @@ class Runner:
         given = {
             k: EXPRESSION.sub(lambda m: self._value(m[1], known), str(v)) for k, v in env.items()
         }
-        summary = self.clone.parent / "summary.md"
+        folder = self.clone.parent
+        environment = {
+            **{k: v for k, v in os.environ.items() if not k.startswith("GITHUB_")},
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "PYTHONPATH": str(PROJECT),
+            "HF_ENDPOINT": self.hub,
+            "HOME": str(folder),
+            "XDG_CACHE_HOME": str(folder / "cache"),
+            "XDG_DATA_HOME": str(folder / "data"),
+            "HF_HOME": str(folder / "hf"),
+            "HF_HUB_CACHE": str(folder / "hf" / "hub"),
+            "GITHUB_EVENT_PATH": str(payload),
+            "GITHUB_REPOSITORY": "ggez-hub/ggez-hub",
+            "GITHUB_API_URL": self.github.url,
+            "GITHUB_STEP_SUMMARY": str(folder / "summary.md"),
+            "GITHUB_OUTPUT": str(folder / "output.txt"),
+            **self.env,
+            **given,
+        }
+        if self.apart:
+            return Ran(command, *self._shell(command, environment))
+        words = folder / "words"
+        words.unlink(missing_ok=True)
+        (shim := folder / "bin" / "ggez-hub").parent.mkdir(exist_ok=True)
+        shim.write_text(HANDED_ON)
+        shim.chmod(0o755)
+        handed = {"PATH": f"{shim.parent}:{environment['PATH']}", "GGEZ_TEST_WORDS": str(words)}
+        done = self._shell(command, environment | handed)
+        if not words.exists():
+            return Ran(command, *done)
+        arguments = words.read_text().split("\0")[:-1]
+        with self._taking_place(environment):
+            result = CliRunner().invoke(cli, arguments, prog_name="ggez-hub")
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return Ran(command, result.exit_code, result.stdout, result.stderr)
+
+    def _shell(self, command: str, environment: dict[str, str]) -> tuple[int, str, str]:
         done = subprocess.run(
             ["bash", "-eo", "pipefail", "-c", command],
-            cwd=self.clone, capture_output=True, text=True, check=False,
-            env={
-                **{k: v for k, v in os.environ.items() if not k.startswith("GITHUB_")},
-                "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-                "PYTHONPATH": str(PROJECT),
-                "HF_ENDPOINT": self.hub,
-                "XDG_DATA_HOME": str(self.clone.parent / "data"),
-                "GITHUB_EVENT_PATH": str(payload),
-                "GITHUB_REPOSITORY": "ggez-hub/ggez-hub",
-                "GITHUB_API_URL": self.github.url,
-                "GITHUB_STEP_SUMMARY": str(summary),
-                "GITHUB_OUTPUT": str(self.clone.parent / "output.txt"),
-                **self.env,
-                **given,
-            },
+            cwd=self.clone, env=environment, capture_output=True, text=True, check=False,
         )  # fmt: skip
-        return Ran(command, done.returncode, done.stdout, done.stderr)
+        return done.returncode, done.stdout, done.stderr
+
+    @contextmanager
+    def _taking_place(self, environment: dict[str, str]) -> Iterator[None]:
+        """This process with the folder and the environment of a step."""
+        before = dict(os.environ)
+        try:
+            os.environ.clear()
+            os.environ.update(environment)
+            # huggingface_hub has read its environment already.
+            with (
+                chdir(self.clone),
+                patch.multiple(
+                    constants,
+                    ENDPOINT=self.hub,
+                    HUGGINGFACE_CO_URL_TEMPLATE=self.hub + PLACE,
+                    HF_HUB_CACHE=environment["HF_HUB_CACHE"],
+                    HF_TOKEN_PATH=f"{environment['HF_HOME']}/token",
+                ),
+            ):
+                yield
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
 
     @staticmethod
     def _value(expression: str, known: dict[str, str]) -> str:

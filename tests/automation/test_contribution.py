@@ -13,11 +13,14 @@ from huggingface_hub import hf_hub_download
 from safetensors.torch import load_file, save_file
 
 from ggez_hub.automation.check import check_on_hub
+from ggez_hub.automation.contribution import read_contribution
+from ggez_hub.automation.recipe_rules import check_recipes
 from ggez_hub.automation.rules import ProposedCard
 from ggez_hub.cards import parse_card, render_card
 from ggez_hub.hub import Hub
 
 from .conftest import git
+from .runner import PROJECT
 
 CARD = "cards/th/embedding/clip-emoji-th.md"
 ADAPTER = "ggez-world/clip-emoji-th"
@@ -45,6 +48,12 @@ def test_a_good_card_passes_and_its_check_can_be_repeated(registry, good_card):
         ({".github/workflows/ci.yml": "on: push"}, "is neither cards/"),
         ({"cards/th/embedding/../../x.md": "a"}, "is neither cards/"),
         ({"README.md": None}, "is neither cards/"),
+        ({"recipes/gates.yaml": "kind: gates\nretention: 0"}, "is neither cards/"),
+        ({"recipes/evaluation.yaml": "kind: evaluation"}, "is neither cards/"),
+        ({"recipes/th/x.yaml": "kind: merge\nbase: a/b@main\nbeta: 2"}, "line=3::beta: is no key here"),
+        ({"recipes/th/x.yaml": "kind: train\nfamily: sculpture"}, "line=2::family: input should be"),
+        ({"recipes/th/x.yaml": "kind: budget"}, "is of the kind 'budget', not one of merge"),
+        ({"recipes/th/x.yaml": "a: [&a 1, *a]"}, "cannot be read"),
         ({CARD: b"\xff\xfe"}, "is no text in UTF-8"),
         ({CARD: "no front matter"}, "no front matter"),
         ({"cards/vn/embedding/x.md": "GOOD"}, "is in the folder vn and says region: th"),
@@ -69,6 +78,19 @@ def test_a_bad_contribution_is_refused_with_the_reason(registry, good_card, file
     assert ran.code == 1
     assert message in ran.stdout
     assert "Traceback" not in ran.stderr
+
+
+def test_the_recipes_of_the_registry_pass_their_own_check(registry):
+    files = {
+        path.relative_to(PROJECT).as_posix(): path.read_text()
+        for path in sorted((PROJECT / "recipes").glob("*/*.yaml"))
+        if path.parent.name != "demo"
+    }
+    head, base = registry.propose(files), registry.github.base
+    git(registry.runner.clone, "fetch", "-q", "origin", "refs/pull/1/head")
+    contribution = read_contribution(registry.runner.clone, base, head)
+    assert len(contribution.changes) == len(files) > 10
+    assert list(check_recipes(contribution)) == []
 
 
 def test_another_base_is_refused(registry, good_card):
@@ -199,9 +221,12 @@ def test_a_comment_of_somebody_else_with_the_mark_is_left_alone(registry, good_c
 
 def green(registry):
     registry.github.runs = [
-        {"id": i, "name": name, "head_sha": registry.github.head, "conclusion": "success"}
-        for i, name in enumerate(("CI", "Contribution"), start=1)
-    ]
+        {
+            "id": number, "name": "CI", "path": f".github/workflows/{file}", "event": "pull_request",
+            "head_sha": registry.github.head, "conclusion": "success",
+        }
+        for number, file in enumerate(("ci.yml", "contribution.yml@main"), start=1)
+    ]  # fmt: skip
 
 
 def approve(registry, by="maintainer", commit=None, state="APPROVED"):
@@ -239,6 +264,26 @@ def test_without_approval_or_green_it_waits(second):
     assert "nobody who may decide has approved" in automerge(second)
     approve(second, by="stranger")
     assert "nobody who may decide has approved" in automerge(second)
+    assert second.github.merged is None
+
+
+def test_only_the_workflows_own_files_make_it_green(second):
+    green(second)
+    approve(second)
+    for run, other in ((0, {"path": ".github/workflows/other.yml"}), (1, {"event": "push"})):
+        known = dict(second.github.runs[run])
+        second.github.runs[run] |= other
+        assert "CI and Contribution have not both succeeded" in automerge(second)
+        second.github.runs[run] = known
+    second.github.runs.append({**second.github.runs[0], "id": 3, "conclusion": "failure"})
+    assert "CI and Contribution have not both succeeded" in automerge(second)
+
+
+def test_a_pull_request_for_another_branch_is_none_of_ours(second):
+    green(second)
+    approve(second)
+    second.github.branch = "old"
+    assert automerge(second) == ""
     assert second.github.merged is None
 
 

@@ -14,7 +14,8 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from ggez_hub.automation.budget import Budget, read_budget
-from ggez_hub.automation.cost import Cost, OverBudget, require_money
+from ggez_hub.automation.cost import RUNNER, Cost, OverBudget, require_money
+from ggez_hub.automation.duration import hours_of
 from ggez_hub.hub import Hub
 from ggez_hub.hub.jobs import Spent, prices, spent
 from tests.automation.runner import PROJECT
@@ -82,7 +83,7 @@ def test_a_machine_without_a_price_is_counted():
 
 
 def costing(usd, where="hf-jobs"):
-    return Cost("cards/x.md", 1, 1, where, "a100", 2, usd, "merged")
+    return Cost("cards/x.md", 1, 1, where, "a100", 100, None, 2, usd, "merged")
 
 
 def test_what_the_month_has_left_is_enough():
@@ -107,4 +108,18 @@ def test_more_than_that_or_the_unknown_starts_nothing(costs, spent, message):
 
 
 def test_the_registrys_budget_can_be_read():
-    assert read_budget(PROJECT).machines.keys() == {"embedding", "diffusion", "vlm"}
+    budget = read_budget(PROJECT)
+    assert budget.machines.keys() == {"embedding", "diffusion", "vlm"}
+    # The slower it can be, the longer: a base of 10 MB, 100,000 answers.
+    shortest, longest = hours_of(10**7, 10**5, RUNNER, "embedding", budget)
+    assert 0 < shortest < longest
+
+
+def test_hours_are_a_range_where_such_a_machine_was_measured_and_else_not_known():
+    speed = {"least": 2, "most": 8, "source": "measured at home"}
+    budget = Budget.model_validate(BUDGET.model_dump() | {"speeds": {"a100": {"vlm": speed}}})
+    # 8 GB of weights for each of 3,600 answers: 28,800 in all.
+    assert hours_of(8 * 10**9, 3600, "a100", "vlm", budget) == (1.0, 4.0)
+    assert hours_of(8 * 10**9, 3600, "t4", "vlm", budget) is None
+    assert hours_of(8 * 10**9, 3600, "a100", "diffusion", budget) is None
+    assert hours_of(8 * 10**9, None, "a100", "vlm", budget) is None

@@ -61,7 +61,9 @@ def evaluated(demo):
     assert authorised.code == 0, authorised.stderr
     needs = {"authorise": demo.runner.outputs()}
     (planned,) = demo.runner.run("evaluate.yml", "plan", {}, needs)
-    assert "on ubuntu-latest, at most 4 hours and $0.00" in planned.stdout, planned.stderr
+    # Four tasks of two splits of 1,368 items, at six betas.
+    assert "65,664 answers, on ubuntu-latest, 0.0" in planned.stdout, planned.stderr
+    assert "hours expected, at most 4 hours and $0.00" in planned.stdout
     assert demo.runner.outputs()["where"] == "runner"
     (measured,) = demo.runner.run("evaluate.yml", "evaluate", {}, needs)
     needs["plan"] = {"reason": ""}

@@ -25,7 +25,7 @@ from ggez_hub.world.place import ADAPTER_FILES
 from ggez_hub.world.seed import ASSETS, seed
 
 from ..worlds import serving
-from .conftest import card_of_th, git, new_registry
+from .conftest import card_of_th, fewer_items, git, new_registry
 from .runner import PROJECT
 
 CARD = "cards/th/embedding/gentle.md"
@@ -92,6 +92,7 @@ def published(tmp_path_factory):
     folder = tmp_path_factory.mktemp("registry")
     with HubStore.open(tmp_path_factory.mktemp("store")) as store:
         seed(store)
+        fewer_items(store, every=8)
         files = gentle(folder / "gentle")
         store.create_repo("model", "someone/gentle")
         commit = store.commit("model", "someone/gentle", files, message="Add", author="s",

@@ -73,3 +73,13 @@ def test_only_publishing_may_ask_for_an_identity(workflow):
     _, loaded, _ = workflow
     asking = [name for name, job in loaded["jobs"].items() if "id-token" in job["permissions"]]
     assert asking == (["publish"] if loaded["name"] == "Publish" else [])
+
+
+def test_what_anybody_may_start_ends_no_other_run(workflow):
+    """Who comments is asked in a job: before it a stranger's run is a run like any other."""
+    _, loaded, events = workflow
+    if "issue_comment" in events:
+        assert loaded["concurrency"]["cancel-in-progress"] is False
+        assert "comment.id" in loaded["concurrency"]["group"]
+        for job in loaded["jobs"].values():
+            assert "concurrency" not in job or "authorise" in job["needs"]

@@ -59,15 +59,22 @@ def plan_command(
         found = costs_of(cards, server, budget)
     for c in found.cards:
         money = "unknown" if c.usd_at_most is None else f"${c.usd_at_most:.2f}"
+        expected = "hours unknown" if c.hours is None else f"{_range(c.hours)} hours expected"
         out.line(
             f"{c.card}: {c.fetch_bytes / 1e6:,.1f} MB to fetch, {c.disk_bytes / 1e6:,.1f} MB of "
-            f"disk, on {c.machine}, at most {c.hours_at_most:g} hours and {money}; would publish "
+            f"disk, {'unknown' if c.answers is None else f'{c.answers:,}'} answers, on {c.machine}, "
+            f"{expected}, at most {c.hours_at_most:g} hours and {money}; would publish "
             f"{'the merged model' if c.publishes == 'merged' else 'the adapter form'}"
         )
     out.document({"where": found.where, "costs": [c.as_dict() for c in found.cards]})
     with reason_told():
         require_money(found.cards, budget, found.spent)
     output("where", found.where)
+
+
+def _range(hours: tuple[float, float]) -> str:
+    """From the fewest to the most, to two figures."""
+    return " to ".join(f"{number:.2g}" for number in hours)
 
 
 @click.command("evaluate")

@@ -31,19 +31,27 @@ def pin_command(
 ) -> None:
     """Turn `main` into the commit that it is now, in cards and recipes.
 
-    All accepted cards and recipes of the clone if no file is named. Comments and form stay. A file
-    one of whose repositories cannot be asked stays as it was; --check ends with 1 if anything is
-    not pinned.
+    All accepted cards and recipes of the clone if no file is named, and the image of its jobs: the
+    tag gets the digest that its registry says. Comments and form stay. A file one of whose
+    repositories cannot be asked stays as it was; --check ends with 1 if anything is not pinned.
     """
+    from ggez_hub.automation.budget import PLACE
+    from ggez_hub.automation.image import loose_image, pin_image
     from ggez_hub.automation.pin import NotPinned, Pinner, loose_places, pinnable
     from ggez_hub.hubs import connect
 
     places = list(files) or pinnable(repository)
+    budget = None if files or not (repository / PLACE).is_file() else repository / PLACE
     if only_check:
         found = [loose for file in places for loose in loose_places(file)]
         for loose in found:
             out.line(f"{loose.file} line {loose.line}: {loose.repo} at main")
-        out.document({"unpinned": [_as_dict(loose) for loose in found]})
+        image = loose_image(budget) if budget is not None else None
+        if image is not None:
+            out.line(f"{budget}: the image {image} by its tag")
+        out.document({"unpinned": [_as_dict(loose) for loose in found], "image": image})
+        if image is not None and not found:
+            raise GgezError(f"the image {image} is not pinned", "`ggez-hub ci pin` does it.")
         if found:
             raise GgezError(
                 f"{len(found)} repositories are not pinned in {len({f.file for f in found})} files",
@@ -63,7 +71,16 @@ def pin_command(
             for loose in changed:
                 out.line(f"{file} line {loose.line}: {loose.repo}@{pinner.commit(loose)}")
             pinned += changed
-    out.document({"pinned": [_as_dict(loose) for loose in pinned], "refused": refused})
+    image = None
+    if budget is not None:
+        try:
+            if image := pin_image(budget):
+                out.line(f"{budget}: {image}")
+        except NotPinned as problem:
+            refused.append(problem.message)
+    out.document(
+        {"pinned": [_as_dict(loose) for loose in pinned], "image": image, "refused": refused}
+    )
     if refused:
         raise GgezError(
             "these files stay as they were:\n  " + "\n  ".join(refused),
