@@ -12,7 +12,7 @@ import click
 from ggez_hub.cli.loading import tell_adapter
 from ggez_hub.cli.merge_inputs import Asked, of_options, of_recipe
 from ggez_hub.cli.output import Output, hub_option, output_options
-from ggez_hub.cli.parameters import ANYTHING, BETA, FILE, FOLDER, NEW
+from ggez_hub.cli.parameters import ANYTHING, BETA, FILE, FOLDER, NEW, as_option
 from ggez_hub.errors import UsageProblem
 
 if TYPE_CHECKING:
@@ -51,14 +51,7 @@ DEFAULT_METHOD = "ggez_linear"
     help="task_arithmetic, or ties: the signs of several adapters vote, element by element.  "
     f"[default: {DEFAULT_METHOD}]",
 )
-@click.option(
-    "--as",
-    "form",
-    default="merged",
-    show_default=True,
-    metavar="merged|peft|diffusers|kohya",
-    help="A merged model, or the adapter with beta folded in.",
-)
+@as_option
 @click.option("--family", default=None, help="Found by the layout of the folder if left out.")
 @click.option(
     "--variant",

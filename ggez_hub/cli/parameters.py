@@ -42,3 +42,12 @@ NEW_FOLDER = Place(file_okay=False)
 
 BETA = Number(min=0)
 SHARE = Number(0, 1)
+
+as_option = click.option(
+    "--as",
+    "form",
+    default="merged",
+    show_default=True,
+    metavar="merged|peft|diffusers|kohya",
+    help="A merged model, or the adapter with beta folded in.",
+)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ggez_hub.cli.output import Output
-from ggez_hub.cli.parameters import BETA, SHARE
+from ggez_hub.cli.parameters import BETA, SHARE, as_option
 from ggez_hub.registry.request import Request
 
 if TYPE_CHECKING:
@@ -42,14 +42,7 @@ def request_options(command: Callable[..., R]) -> Callable[..., R]:
     )
     @click.option("--alpha", type=SHARE, default=None, help="Instead of KOF's.")
     @click.option("--method", default="ggez_linear", show_default=True)
-    @click.option(
-        "--as",
-        "form",
-        default="merged",
-        show_default=True,
-        metavar="merged|peft|diffusers|kohya",
-        help="A merged model, or the adapter with beta folded in.",
-    )
+    @as_option
     @click.option("--allow-overlap", is_flag=True, help="Compose regions that share countries.")
     @click.option(
         "--allow-shape-match", is_flag=True, help="Take a base that fits by shape only, and say so."

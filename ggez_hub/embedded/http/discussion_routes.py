@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -24,6 +23,7 @@ from ggez_hub.embedded.errors import (
 from ggez_hub.embedded.events import commented, edited, hidden
 from ggez_hub.embedded.http import access, body
 from ggez_hub.embedded.http.discussion_documents import discussion_document, event_document
+from ggez_hub.embedded.http.handlers import takes_json
 from ggez_hub.embedded.http.paging import flag
 from ggez_hub.embedded.http.repo_routes import signature
 from ggez_hub.embedded.http.routing import API
@@ -86,13 +86,9 @@ def _comparison(request: Request, repo: RepoRecord, pull: Discussion) -> dict[st
     return document
 
 
-async def create(request: Request) -> Response:
+@takes_json
+def create(request: Request, data: dict[str, Any]) -> Response:
     """POST /api/models/{id}/discussions {title, description, pullRequest}."""
-    data = await body.read_json(request, access.limits(request).json_body)
-    return await run_in_threadpool(_create, request, data)
-
-
-def _create(request: Request, data: dict[str, Any]) -> Response:
     repo, principal = access.contributable(request)
     title, text = body.text(data, "title"), body.text(data, "description", "")
     with _pulls(request, repo) as pulls:
@@ -103,13 +99,9 @@ def _create(request: Request, data: dict[str, Any]) -> Response:
     return JSONResponse(discussion_document(repo, discussion))
 
 
-async def comment(request: Request) -> Response:
+@takes_json
+def comment(request: Request, data: dict[str, Any]) -> Response:
     """POST .../{number}/comment {comment}."""
-    data = await body.read_json(request, access.limits(request).json_body)
-    return await run_in_threadpool(_comment, request, data)
-
-
-def _comment(request: Request, data: dict[str, Any]) -> Response:
     repo, principal = access.contributable(request)
     event = access.store(request).discussions.add(
         _discussion(request, repo), principal.name, commented(body.text(data, "comment"))
@@ -117,13 +109,9 @@ def _comment(request: Request, data: dict[str, Any]) -> Response:
     return JSONResponse({"newMessage": event_document(event)})
 
 
-async def edit(request: Request) -> Response:
+@takes_json
+def edit(request: Request, data: dict[str, Any]) -> Response:
     """POST .../{number}/comment/{comment}/edit {content}: one's own comments."""
-    data = await body.read_json(request, access.limits(request).json_body)
-    return await run_in_threadpool(_edit, request, data)
-
-
-def _edit(request: Request, data: dict[str, Any]) -> Response:
     repo, principal = access.contributable(request)
     discussions = access.store(request).discussions
     event = discussions.comment(_discussion(request, repo), request.path_params["comment"])
@@ -143,13 +131,9 @@ def hide(request: Request) -> Response:
     return JSONResponse({"updatedComment": event_document(changed)})
 
 
-async def rename(request: Request) -> Response:
+@takes_json
+def rename(request: Request, data: dict[str, Any]) -> Response:
     """POST .../{number}/title {title}."""
-    data = await body.read_json(request, access.limits(request).json_body)
-    return await run_in_threadpool(_rename, request, data)
-
-
-def _rename(request: Request, data: dict[str, Any]) -> Response:
     repo, principal = access.contributable(request)
     discussion = _discussion(request, repo)
     _require_author(principal, discussion.author, repo)
@@ -159,13 +143,9 @@ def _rename(request: Request, data: dict[str, Any]) -> Response:
     return JSONResponse({"newTitle": event_document(event)})
 
 
-async def change_status(request: Request) -> Response:
+@takes_json
+def change_status(request: Request, data: dict[str, Any]) -> Response:
     """POST .../{number}/status {status, comment}: open or closed."""
-    data = await body.read_json(request, access.limits(request).json_body)
-    return await run_in_threadpool(_change_status, request, data)
-
-
-def _change_status(request: Request, data: dict[str, Any]) -> Response:
     repo, principal = access.contributable(request)
     discussions = access.store(request).discussions
     discussion = _discussion(request, repo)
@@ -180,13 +160,9 @@ def _change_status(request: Request, data: dict[str, Any]) -> Response:
     return JSONResponse({"newStatus": event_document(event)})
 
 
-async def merge(request: Request) -> Response:
+@takes_json
+def merge(request: Request, data: dict[str, Any]) -> Response:
     """POST .../{number}/merge {comment}."""
-    data = await body.read_json(request, access.limits(request).json_body)
-    return await run_in_threadpool(_merge, request, data)
-
-
-def _merge(request: Request, data: dict[str, Any]) -> Response:
     repo, principal = access.writable(request)
     pull = _discussion(request, repo)
     with _pulls(request, repo) as pulls:

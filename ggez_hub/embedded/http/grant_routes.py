@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -12,6 +11,7 @@ from starlette.routing import Route
 from ggez_hub.embedded.errors import InvalidRequestError
 from ggez_hub.embedded.grants import GRANT_STATUSES, AccessRequest
 from ggez_hub.embedded.http import access, body
+from ggez_hub.embedded.http.handlers import takes_json
 from ggez_hub.embedded.http.info_routes import timestamp
 from ggez_hub.embedded.http.paging import page
 from ggez_hub.embedded.http.routing import API, WEB
@@ -42,13 +42,9 @@ def listing(request: Request) -> Response:
     raise InvalidRequestError(f"the status is one of {', '.join(GRANT_STATUSES)}")
 
 
-async def handle(request: Request) -> Response:
+@takes_json
+def handle(request: Request, data: dict[str, Any]) -> Response:
     """POST /api/models/{id}/user-access-request/handle {user, status}."""
-    data = await body.read_json(request, access.limits(request).json_body)
-    return await run_in_threadpool(_handle, request, data)
-
-
-def _handle(request: Request, data: dict[str, Any]) -> Response:
     repo, _ = access.writable(request)
     status = data.get("status")
     if status not in GRANT_STATUSES:
@@ -57,13 +53,9 @@ def _handle(request: Request, data: dict[str, Any]) -> Response:
     return JSONResponse({"success": True})
 
 
-async def grant(request: Request) -> Response:
+@takes_json
+def grant(request: Request, data: dict[str, Any]) -> Response:
     """POST /api/models/{id}/user-access-request/grant {user}."""
-    data = await body.read_json(request, access.limits(request).json_body)
-    return await run_in_threadpool(_grant, request, data)
-
-
-def _grant(request: Request, data: dict[str, Any]) -> Response:
     repo, _ = access.writable(request)
     if repo.gated is None:
         raise InvalidRequestError("This repo is not gated: everybody has access")

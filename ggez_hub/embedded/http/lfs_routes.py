@@ -22,6 +22,7 @@ from ggez_hub.embedded.errors import (
     TooLargeError,
 )
 from ggez_hub.embedded.http import access, body
+from ggez_hub.embedded.http.handlers import takes_json
 from ggez_hub.embedded.http.paging import base_url
 from ggez_hub.embedded.http.resolve_routes import LargeFileResponse
 from ggez_hub.embedded.http.routing import WEB
@@ -32,16 +33,12 @@ _MEDIA_TYPE: Final = "application/vnd.git-lfs+json"
 MAX_OBJECTS: Final = 1000
 
 
-async def batch(request: Request) -> Response:
+@takes_json
+def batch(request: Request, data: dict[str, Any]) -> Response:
     """POST /{id}.git/info/lfs/objects/batch: where to send the objects this repo does not hold yet.
 
     git-lfs also asks here where to fetch those that it holds.
     """
-    data = await body.read_json(request, access.limits(request).json_body)
-    return await run_in_threadpool(_batch, request, data)
-
-
-def _batch(request: Request, data: dict[str, Any]) -> Response:
     operation = body.text(data, "operation")
     # Whoever may propose changes may bring the files for them.
     repo = access.content(request) if operation == "download" else access.contributable(request)[0]

@@ -7,7 +7,6 @@ import binascii
 from dataclasses import dataclass
 from typing import Any
 
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -15,6 +14,7 @@ from starlette.routing import Route
 from ggez_hub.embedded.attributes import ignored
 from ggez_hub.embedded.errors import InvalidRequestError
 from ggez_hub.embedded.http import access, body
+from ggez_hub.embedded.http.handlers import takes_json
 from ggez_hub.embedded.http.routing import API, REVISION
 from ggez_hub.embedded.http.targets import branch_head, target
 from ggez_hub.embedded.paths import check_path
@@ -28,13 +28,9 @@ class _File:
     sample: bytes
 
 
-async def preupload(request: Request) -> Response:
+@takes_json
+def preupload(request: Request, data: dict[str, Any]) -> Response:
     """POST /api/models/{id}/preupload/{revision}: how each file is to be sent."""
-    data = await body.read_json(request, access.limits(request).json_body)
-    return await run_in_threadpool(_preupload, request, data)
-
-
-def _preupload(request: Request, data: dict[str, Any]) -> Response:
     repo, _ = target(request)
     files = data.get("files")
     if not isinstance(files, list):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ggez_hub.embedded.http import access, body
+from ggez_hub.embedded.http.handlers import takes_json
 from ggez_hub.embedded.http.repo_routes import signature
 from ggez_hub.embedded.http.routing import API, REVISION
 from ggez_hub.embedded.refs import NamedRef
@@ -29,13 +29,9 @@ def refs(request: Request) -> Response:
     return JSONResponse(document)
 
 
-async def create_branch(request: Request) -> Response:
+@takes_json
+def create_branch(request: Request, data: dict[str, Any]) -> Response:
     """POST /api/models/{id}/branch/{branch}."""
-    data = await body.read_json(request, access.limits(request).json_body)
-    return await run_in_threadpool(_create_branch, request, data)
-
-
-def _create_branch(request: Request, data: dict[str, Any]) -> Response:
     repo, _ = access.writable(request)
     start = body.text(data, "startingPoint", "")
     with access.store(request).git(repo) as git:
@@ -51,13 +47,9 @@ def delete_branch(request: Request) -> Response:
     return JSONResponse({"success": True})
 
 
-async def create_tag(request: Request) -> Response:
+@takes_json
+def create_tag(request: Request, data: dict[str, Any]) -> Response:
     """POST /api/models/{id}/tag/{revision}."""
-    data = await body.read_json(request, access.limits(request).json_body)
-    return await run_in_threadpool(_create_tag, request, data)
-
-
-def _create_tag(request: Request, data: dict[str, Any]) -> Response:
     repo, principal = access.writable(request)
     message = body.text(data, "message", "")
     annotation = (signature(principal), message) if message else None
@@ -74,13 +66,9 @@ def delete_tag(request: Request) -> Response:
     return JSONResponse({"success": True})
 
 
-async def squash(request: Request) -> Response:
+@takes_json
+def squash(request: Request, data: dict[str, Any]) -> Response:
     """POST /api/models/{id}/super-squash/{branch}."""
-    data = await body.read_json(request, access.limits(request).json_body)
-    return await run_in_threadpool(_squash, request, data)
-
-
-def _squash(request: Request, data: dict[str, Any]) -> Response:
     repo, principal = access.writable(request)
     branch = request.path_params["revision"]
     message = body.text(data, "message", f"Super-squash branch '{branch}'")

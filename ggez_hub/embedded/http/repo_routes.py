@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -15,18 +14,15 @@ from ggez_hub.embedded.changes import Change, PutBlob
 from ggez_hub.embedded.errors import AlreadyExistsError, InvalidRequestError
 from ggez_hub.embedded.history import Signature
 from ggez_hub.embedded.http import access, body
+from ggez_hub.embedded.http.handlers import takes_json
 from ggez_hub.embedded.http.paging import base_url
 from ggez_hub.embedded.http.routing import API
 from ggez_hub.embedded.names import URL_PREFIXES, check_name, check_namespace, repo_type
 
 
-async def create(request: Request) -> Response:
+@takes_json
+def create(request: Request, data: dict[str, Any]) -> Response:
     """POST /api/repos/create."""
-    data = await body.read_json(request, access.limits(request).json_body)
-    return await run_in_threadpool(_create, request, data)
-
-
-def _create(request: Request, data: dict[str, Any]) -> Response:
     principal = access.known_caller(request)
     kind = repo_type(body.text(data, "type", "model"))
     name = check_name(body.text(data, "name"), "repo name")
@@ -53,13 +49,9 @@ def _create(request: Request, data: dict[str, Any]) -> Response:
     return JSONResponse({"url": url, "name": repo_id, "id": str(repo.key)})
 
 
-async def delete(request: Request) -> Response:
+@takes_json
+def delete(request: Request, data: dict[str, Any]) -> Response:
     """DELETE /api/repos/delete."""
-    data = await body.read_json(request, access.limits(request).json_body)
-    return await run_in_threadpool(_delete, request, data)
-
-
-def _delete(request: Request, data: dict[str, Any]) -> Response:
     principal = access.known_caller(request)
     namespace = body.text(data, "organization", principal.name)
     repo = access.find(
@@ -70,13 +62,9 @@ def _delete(request: Request, data: dict[str, Any]) -> Response:
     return JSONResponse({"success": True})
 
 
-async def move(request: Request) -> Response:
+@takes_json
+def move(request: Request, data: dict[str, Any]) -> Response:
     """POST /api/repos/move."""
-    data = await body.read_json(request, access.limits(request).json_body)
-    return await run_in_threadpool(_move, request, data)
-
-
-def _move(request: Request, data: dict[str, Any]) -> Response:
     principal = access.known_caller(request)
     repo = access.find(request, body.text(data, "type", "model"), body.text(data, "fromRepo"))
     target = body.text(data, "toRepo")
@@ -86,13 +74,9 @@ def _move(request: Request, data: dict[str, Any]) -> Response:
     return JSONResponse({"url": f"{base_url(request)}/{moved.url_path}"})
 
 
-async def settings(request: Request) -> Response:
+@takes_json
+def settings(request: Request, data: dict[str, Any]) -> Response:
     """PUT /api/models/{id}/settings: visibility, and whether readers must ask for access."""
-    data = await body.read_json(request, access.limits(request).json_body)
-    return await run_in_threadpool(_settings, request, data)
-
-
-def _settings(request: Request, data: dict[str, Any]) -> Response:
     repo, _ = access.writable(request)
     catalog = access.store(request).catalog
     gated = data.get("gated", repo.gated or False)
