@@ -12,6 +12,7 @@ from ggez_hub.errors import UsageProblem
 if TYPE_CHECKING:
     from ggez_hub.cli.task_data import AnyTask
     from ggez_hub.evaluation.evidence import Evidence
+    from ggez_hub.evaluation.origin import Origin
     from ggez_hub.evaluation.prepared import Prepared
     from ggez_hub.evaluation.subjects import UnderTest
     from ggez_hub.hub import Hub
@@ -30,22 +31,25 @@ def open_origin(evidence: Evidence, work: Path, hub: Hub, key_variable: str | No
     A key is taken from nobody's results: the user names it. Raises UsageProblem where the results
     say nothing of their origin or nothing is there any more, and what finding and reading raise.
     """
-    from ggez_hub.evaluation.benchmark_items import Pool
     from ggez_hub.evaluation.subjects.judging import with_judge
-    from ggez_hub.regions import find_region
 
-    origin, results = evidence.header.origin, evidence.place
-    if origin is None:
-        raise UsageProblem(
-            f"{results} does not say where its answers came from",
-            "Give the recipe of the sweep: verify DIR --rerun 20 --recipe FILE",
-        )
+    origin, results = origin_of(evidence), evidence.place
     place = ModelPlace(hub, work, cached=False, key_variable=key_variable)
     judge, _ = place.judge(origin.judge.named(results)) if origin.judge else (None, None)
     betas = sorted(float(key) for key in evidence.header.models)
     models = place.at_betas(
         origin.model.named(results), [on.named(results) for on in origin.adapters], betas, judge
     )
+    tasks = origin_tasks(evidence, hub)
+    return Reopened(models, with_judge(tasks, judge, models[0].methods))
+
+
+def origin_tasks(evidence: Evidence, hub: Hub) -> tuple[Prepared, ...]:
+    """The tasks of results with their questions; raises as `open_origin`."""
+    from ggez_hub.evaluation.benchmark_items import Pool
+    from ggez_hub.regions import find_region
+
+    origin, results = origin_of(evidence), evidence.place
     data, pictures = (
         Path(folder.named(results)) if folder else None for folder in (origin.data, origin.pictures)
     )
@@ -53,5 +57,14 @@ def open_origin(evidence: Evidence, work: Path, hub: Hub, key_variable: str | No
         hub, data, pictures, origin.methods, Pool(), single=True, commits=dict(origin.commits)
     )
     tasks = cast("list[AnyTask]", origin.definitions())
-    prepared, _ = source.prepare(tasks, find_region(evidence.header.region))
-    return Reopened(models, with_judge(prepared, judge, models[0].methods))
+    return tuple(source.prepare(tasks, find_region(evidence.header.region))[0])
+
+
+def origin_of(evidence: Evidence) -> Origin:
+    """What results say of their origin; raises UsageProblem where they say nothing."""
+    if evidence.header.origin is None:
+        raise UsageProblem(
+            f"{evidence.place} does not say where its answers came from",
+            "Give a sweep's recipe (verify DIR --rerun 20 --recipe FILE), or measure it anew.",
+        )
+    return evidence.header.origin

@@ -22,11 +22,9 @@ if TYPE_CHECKING:
 @click.option("--tasks", "task_folder", type=FOLDER, default=None, help="The task files.")
 @click.option("--data", type=FOLDER, default=None, help="With --tasks: their data, for pictures.")
 @click.option(
-    "--sweep",
-    "sweep_recipe",
-    type=FILE,
-    default=None,
-    help="The recipe of the sweep, which names tasks and data: for pictures of benchmarks.",
+    "--questions",
+    is_flag=True,
+    help="Show questions with their pictures, from where the results say that they came.",
 )
 @hub_option
 @output_options
@@ -36,7 +34,7 @@ def report_command(
     recipe: Path | None,
     task_folder: Path | None,
     data: Path | None,
-    sweep_recipe: Path | None,
+    questions: bool,
     hub: str,
     out: Output,
 ) -> None:
@@ -44,12 +42,14 @@ def report_command(
 
     Everything on it is recomputed from the predictions of a results folder or an adapter's folder.
     """
+    from ggez_hub.cli.origins import origin_tasks
     from ggez_hub.evaluation.evidence import open_evidence
     from ggez_hub.evaluation.gates import read_limits
     from ggez_hub.evaluation.report.contents import contents
-    from ggez_hub.evaluation.report.examples import TaskFiles
+    from ggez_hub.evaluation.report.examples import PreparedTasks, TaskFiles
     from ggez_hub.evaluation.report.page import page
     from ggez_hub.evaluation.task import load_tasks
+    from ggez_hub.hubs import connect
 
     if data is not None and task_folder is None:
         raise UsageProblem("--data needs --tasks, which say how it is read")
@@ -60,26 +60,12 @@ def report_command(
         tasks = load_tasks(task_folder)
         evidence = evidence.with_tasks(tasks)
         material = TaskFiles(tasks, data) if data else None
-    if sweep_recipe is not None:
-        material = _of_recipe(sweep_recipe, hub, out)
+    if questions:
+        with connect(hub, quiet=out.quiet) as server:
+            material = PreparedTasks(origin_tasks(evidence, server))
     text = page(contents(evidence, limits, material))
     partial = target.with_name(f".{target.name}.partial")
     partial.write_text(text, encoding="utf-8")
     partial.replace(target)
     out.line(f"{target}: {len(text.encode()) / 1e6:.2f} MB, opens without a network")
     out.document({"page": str(target), "bytes": len(text.encode())})
-
-
-def _of_recipe(recipe: Path, hub: str, out: Output) -> Material:
-    from ggez_hub.cli.sweep_recipe import recipe_tasks
-    from ggez_hub.evaluation.report.examples import PreparedTasks
-    from ggez_hub.evaluation.subjects.opening import way_of
-    from ggez_hub.evaluation.sweep import SweepRecipe
-    from ggez_hub.families import get_family
-    from ggez_hub.hubs import connect
-    from ggez_hub.recipe_file import read_recipe
-
-    asked = read_recipe(recipe, "sweep", SweepRecipe)
-    methods = way_of(get_family(asked.family)).methods
-    with connect(hub, quiet=out.quiet) as server:
-        return PreparedTasks(recipe_tasks(asked, recipe.parent, server, methods))

@@ -70,16 +70,6 @@ def open_recipe(recipe: Path, target: Path, hub: Hub, *, cached: bool) -> Opened
     )
 
 
-def recipe_tasks(
-    asked: SweepRecipe, here: Path, hub: Hub, methods: Sequence[str]
-) -> tuple[Prepared, ...]:
-    """The tasks of a recipe in the folder `here` with their questions, by what it says or `methods`."""
-    from ggez_hub.regions import find_region
-
-    source, tasks = _asked(asked, here, hub, methods)
-    return tuple(source.prepare(tasks, find_region(asked.region))[0])
-
-
 def _asked(
     asked: SweepRecipe, here: Path, hub: Hub, methods: Sequence[str]
 ) -> tuple[TaskData, list[AnyTask]]:

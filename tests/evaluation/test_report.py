@@ -17,18 +17,18 @@ from PIL import Image
 
 from ggez_hub.cards import alpha_record
 from ggez_hub.cli.main import cli
-from ggez_hub.cli.sweep_recipe import recipe_tasks
+from ggez_hub.cli.task_data import TaskData, find_tasks
+from ggez_hub.evaluation.benchmark_items import Pool
 from ggez_hub.evaluation.drawn import Judged
 from ggez_hub.evaluation.evidence import open_evidence
 from ggez_hub.evaluation.gates import Limits
+from ggez_hub.evaluation.origin import AtAddress
 from ggez_hub.evaluation.outcomes import Cell, Details
 from ggez_hub.evaluation.report.contents import contents
 from ggez_hub.evaluation.report.examples import examples
 from ggez_hub.evaluation.report.page import page
-from ggez_hub.evaluation.sweep import SweepRecipe
 from ggez_hub.hub import Hub
-from ggez_hub.recipe_file import read_recipe
-from ggez_hub.regions import alpha
+from ggez_hub.regions import alpha, find_region
 from ggez_hub.resources import recipes
 from ggez_hub.world.seed import ASSETS
 from tests.evaluation.benchmarks import png, write_cvqa
@@ -115,15 +115,14 @@ def test_without_the_data_there_are_ids(tmp_path):
 
 
 def test_a_benchmarks_questions_stand_with_their_pictures(tmp_path):
-    """CVQA as a vision-language model is asked it, with the recipe's tasks as material."""
+    """CVQA as a vision-language model is asked it, from where the results say that it came."""
     write_cvqa(tmp_path / "data" / "afaji" / "cvqa", 300)
-    recipe = tmp_path / "sweep.yaml"
-    recipe.write_text(
-        "{kind: sweep, region: ph, family: vlm, base: b, adapter: a, tasks: [cvqa], data: data, "
-        "methods: [likelihood]}"
-    )
-    asked = read_recipe(recipe, "sweep", SweepRecipe)
-    tasks = recipe_tasks(asked, tmp_path, Hub("http://127.0.0.1:9"), ())
+    hub = Hub("http://127.0.0.1:9")
+    source = TaskData(hub, tmp_path / "data", None, ["likelihood"], Pool())
+    suite = find_tasks(["cvqa"])
+    tasks, _ = source.prepare(suite, find_region("ph"))
+    nowhere = AtAddress(address="http://127.0.0.1:9/v1#m")
+    origin = source.origin(suite, tmp_path / "out", nowhere, [], None)
     luck = np.random.default_rng(0)
     cells = {}
     for task in tasks:
@@ -135,8 +134,9 @@ def test_a_benchmarks_questions_stand_with_their_pictures(tmp_path):
                 scores = noise + right * (0.4 + 0.4 * beta)
                 cells[Cell(beta, task.id, split)] = question.questions.scored(scores)
     records = {task.id: task.record for task in tasks}
-    write(tmp_path / "out", cells, tasks=records, region="ph", alpha=alpha_record(alpha("ph")))
-    done = run(tmp_path / "out", "--sweep", recipe, "-o", tmp_path / "page.html",
+    write(tmp_path / "out", cells, tasks=records, region="ph", alpha=alpha_record(alpha("ph")),
+          origin=origin)  # fmt: skip
+    done = run(tmp_path / "out", "--questions", "-o", tmp_path / "page.html",
                "--hub", "http://127.0.0.1:9")  # fmt: skip
     assert done.exit_code == 0, done.output
     found = document(tmp_path / "page.html")
@@ -175,7 +175,7 @@ def test_pictures_that_were_drawn_are_those_of_the_answers(tmp_path):
         for beta, share in ((0.0, 5), (1.0, 8))
     }
     evidence = write(tmp_path, cells)
-    found = examples(evidence, 1.0, "choice_4")
+    found = examples(evidence, 0.0, 1.0, "choice_4")
     assert len(found) == 6
     assert found[0]["base"]["picture"] != found[0]["merged"]["picture"]
     assert found[0]["merged"]["picture"].startswith("data:image/png;base64,")
@@ -183,7 +183,7 @@ def test_pictures_that_were_drawn_are_those_of_the_answers(tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (900, 900, 3), np.uint8)
     Image.fromarray(noise).save(tmp_path / "pictures" / f"{names[1.0]}.png")
     (tmp_path / "pictures" / f"{names[0.0]}.png").write_bytes(b"\x89PNG" + bytes(300_000))
-    again = examples(evidence, 1.0, "choice_4")[0]
+    again = examples(evidence, 0.0, 1.0, "choice_4")[0]
     assert again["merged"]["picture"].startswith("data:image/jpeg;base64,")
     assert again["base"]["picture"] is None
 
@@ -209,6 +209,48 @@ def test_a_task_of_several_countries_has_a_row_for_each(tmp_path):
     thai = next(row for row in rows if row["task"] == "thai: th")
     assert (thai["base"]["n"], thai["base"]["value"], thai["merged"]["value"]) == (400, 60, 90)
     assert thai["difference"][0] == pytest.approx(30)
+
+
+def alone(tmp_path, beta=0.5, shares=(0.8, 0.6)):
+    """The results of one model."""
+    cells = {c: o for c, o in grid(60, {beta: shares}).items() if c.beta == beta}
+    return write(tmp_path, cells)
+
+
+def test_one_model_is_shown_by_itself(tmp_path):
+    found = contents(alone(tmp_path), Limits())
+    assert found["compared"] == {"base": None, "beta": 0.5}
+    assert found["gates"] is None
+    assert [(t["task"], t["base"], t["merged"]["n"]) for t in found["tasks"]] == [
+        ("world", None, 60), ("thai", None, 60),
+    ]  # fmt: skip
+    assert [e["won"] for e in found["examples"]] == [True] * 6 + [False] * 6
+    for example in found["examples"]:
+        assert example["base"] is None
+        assert (example["merged"]["id"] == example["right"]["id"]) == example["won"]
+
+
+def test_where_no_beta_is_chosen_the_regional_model_is_compared(tmp_path):
+    found = contents(
+        write(tmp_path, grid(60, {0.0: (0.2, 0.2), 0.5: (0.2, 0.2), 1.0: (0.2, 0.2)})), Limits()
+    )
+    assert found["selection"]["beta"] is None
+    assert found["compared"] == {"base": 0.0, "beta": 1.0}
+    assert all(t["base"] and t["merged"] for t in found["tasks"])
+
+
+@needs_browser
+def test_a_browser_shows_one_model(tmp_path):
+    alone(tmp_path / "r")
+    assert run(tmp_path / "r", "-o", tmp_path / "page.html").exit_code == 0
+    seen, complaints = rendered(tmp_path / "page.html", tmp_path)
+    shown = re.sub(r"<script.*?</script>", "", seen, flags=re.DOTALL)
+    assert complaints == []
+    assert "One model, at beta 0.5: there is no beta to choose." in shown
+    assert "What it got right" in shown
+    for word in ("Gates", "<th>base</th>", "difference", "base said", "The region against"):
+        assert word not in shown
+    assert "Contamination unknown" not in shown
 
 
 def test_strange_text_stays_text(tmp_path):

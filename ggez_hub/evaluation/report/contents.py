@@ -32,7 +32,8 @@ def contents(evidence: Evidence, limits: Limits, material: Material | None = Non
     """The contents of a page; raises UsageProblem for material of other tasks."""
     header = evidence.header
     found = figures(evidence)
-    beta = found["selection"]["beta"]
+    base, beta = _compared_betas(evidence, found["selection"]["beta"])
+    parity = found["parity"].get(REPORT) or next(iter(found["parity"].values()))
     select, report = _seen(evidence, SELECT), _seen(evidence, REPORT)
     return {
         "region": {"id": header.region, "name": find_region(header.region).name},
@@ -40,23 +41,34 @@ def contents(evidence: Evidence, limits: Limits, material: Material | None = Non
         "generator": f"ggez-hub {__version__}",
         "problems": list(evidence.problems),
         "selection": found["selection"],
-        "parity": found["parity"].get(REPORT) or next(iter(found["parity"].values())),
+        "parity": parity,
+        "compared": {"base": base, "beta": beta},
         "lines": {SELECT: _lines(select), REPORT: _lines(report)},
         "ranges": [{"beta": s.beta, "low": s.low, "high": s.high} for s in stretches(select.points)]
         if select
         else [],
-        "gates": _gates(evidence, limits),
+        "gates": None if base is None else _gates(evidence, limits),
         "years": _years(header.region),
-        "tasks": _tasks(evidence, beta),
+        "tasks": _tasks(evidence, base, beta),
         "contamination": {
             key.rpartition("/")[0]: score.get("contamination", "contamination unknown")
             for rows in found["scores"].values()
             for key, score in rows.items()
         },
-        "examples": examples(evidence, beta, select.metric, material)
-        if select and beta is not None
-        else [],
+        "examples": examples(evidence, base, beta, parity.get("scale"), material),
     }
+
+
+def _compared_betas(evidence: Evidence, chosen: float | None) -> tuple[float | None, float]:
+    """What is shown beside each other: the base, None where one model was measured; and which beta.
+
+    Where none is chosen it is that of the regional model, or the largest.
+    """
+    betas = sorted({cell.beta for cell in evidence.outcomes})
+    if len(betas) == 1:
+        return None, betas[0]
+    regional = 1.0 if 1.0 in betas else betas[-1]
+    return 0.0, regional if chosen is None else chosen
 
 
 def _seen(evidence: Evidence, split: Split) -> Trade | None:
@@ -116,11 +128,11 @@ def _years(region_id: str) -> list[Json]:
     return found
 
 
-def _tasks(evidence: Evidence, beta: float | None) -> list[Json]:
+def _tasks(evidence: Evidence, base_beta: float | None, beta: float) -> list[Json]:
     """Every task on the report side, and below it each country, language and category where it has several."""
     rows = []
-    base = evidence.tasks_at(0.0, REPORT)
-    merged = evidence.tasks_at(beta, REPORT) if beta is not None else {}
+    base = {} if base_beta is None else evidence.tasks_at(base_beta, REPORT)
+    merged = evidence.tasks_at(beta, REPORT)
     for name, record in sorted(evidence.header.tasks.items(), key=lambda t: (t[1].side, t[0])):
         first, second = base.get(name), merged.get(name)
         about: Json = {"side": record.side, "scale": record.scale, "language": record.language}

@@ -72,7 +72,17 @@ class PreparedTasks:
 
     def items(self, name: str) -> Mapping[str, Shown]:
         asked = next((t.asked.get(REPORT) for t in self.tasks if t.id == name), None)
-        if asked is None or asked.questions is None or asked.questions.asked_by == "text":
+        if asked is None:
+            return {}
+        if asked.recognised is not None:
+            return {w.item: Shown(w.prompt, None) for w in asked.recognised.wanted}
+        if asked.drawn is not None:
+            return {prompt.id: Shown(prompt.prompt, None) for prompt in asked.drawn[1]}
+        if asked.free:
+            return {
+                free.item.id: Shown(free.item.question, free.item.picture) for free in asked.free
+            }
+        if asked.questions is None or asked.questions.asked_by == "text":
             return {}
         questions = asked.questions
         said: list[str | None] = [chat.item.question for chat in asked.choices]
@@ -84,21 +94,31 @@ class PreparedTasks:
 
 
 def examples(
-    evidence: Evidence, beta: float, scale: str, material: Material | None = None
+    evidence: Evidence,
+    base_beta: float | None,
+    beta: float,
+    scale: str | None,
+    material: Material | None = None,
 ) -> list[dict[str, Any]]:
     """A few questions of the regional report side, chosen by a hash: nobody picked them.
 
-    Raises UsageProblem if `material` has none of the tasks.
+    Those that base and merged model answer otherwise; of one model (`base_beta` is None) those that
+    it answers rightly, and others. `scale` is that of the tasks, any if None. Raises UsageProblem if
+    `material` has none of the tasks.
     """
-    merged, base = evidence.tasks_at(beta, REPORT), evidence.tasks_at(0.0, REPORT)
+    merged = evidence.tasks_at(beta, REPORT)
+    base = None if base_beta is None else evidence.tasks_at(base_beta, REPORT)
     found = []
     named = [
         name
         for name, record in evidence.header.tasks.items()
-        if record.side == "regional" and record.scale == scale and name in merged and name in base
+        if record.side == "regional"
+        and scale in {None, record.scale}
+        and name in merged
+        and (base is None or (name in base and merged[name].items == base[name].items))
     ]
     known = {name: material.items(name) for name in named} if material else {}
-    if material and not any(known.values()):
+    if material and named and not any(known.values()):
         raise UsageProblem(
             "the data that were given are of no regional task", "Give the tasks' own data set."
         )
@@ -106,8 +126,9 @@ def examples(
         candidates = [
             (name, row)
             for name in named
-            if merged[name].items == base[name].items
-            for row in np.flatnonzero((merged[name].correct == won) & (base[name].correct != won))
+            for row in np.flatnonzero(
+                (merged[name].correct == won) & (base is None or base[name].correct != won)
+            )
         ]
         candidates.sort(
             key=lambda c: hashlib.sha256(f"{c[0]}\0{merged[c[0]].items[c[1]]}".encode()).digest()
@@ -118,7 +139,7 @@ def examples(
                     name,
                     int(row),
                     merged[name],
-                    base[name],
+                    None if base is None else base[name],
                     known.get(name, {}),
                     evidence.place,
                     won=won,
@@ -131,7 +152,7 @@ def _example(
     task: str,
     row: int,
     merged: Outcomes,
-    base: Outcomes,
+    base: Outcomes | None,
     items: Mapping[str, Shown],
     place: Path,
     *,
@@ -145,13 +166,23 @@ def _example(
             "picture": _picture(drawn or picture),
         }
 
+    def answer(outcomes: Outcomes) -> dict[str, str | None]:
+        drawn = _drawn(outcomes, row, place)
+        if outcomes.credit is None:
+            return shown(outcomes.predicted[row], drawn)
+        worth = f"worth {outcomes.credit[row]:.2g} of 1"
+        return {"id": worth, "text": None, "picture": _picture(drawn)}
+
+    item = shown(merged.items[row])
     return {
         "task": task,
         "won": won,
-        "item": shown(merged.items[row]),
-        "right": shown(merged.gold[row]),
-        "base": shown(base.predicted[row], _drawn(base, row, place)),
-        "merged": shown(merged.predicted[row], _drawn(merged, row, place)),
+        "item": item,
+        # Of what has parts there is no one right answer.
+        "right": shown(merged.gold[row]) if merged.credit is None else item,
+        "base": None if base is None else answer(base),
+        "merged": answer(merged),
+        "drawn": _drawn(merged, row, place) is not None,
     }
 
 
