@@ -116,6 +116,9 @@ def _tell(done: Trained, out: Output) -> None:
         f"{record['examples']:,} examples"
         + (f", loss {losses[0][1]:.4g} to {losses[-1][1]:.4g}" if losses else "")
     )
+    if record["unused"]:
+        reasons = ", ".join(f"{reason}: {count:,}" for reason, count in record["unused"].items())
+        out.line(f"rows that were not used: {reasons}")
     if record["validations"]:
         step, loss = min(record["validations"], key=lambda pair: pair[1])
         out.line(f"lowest validation loss {loss:.4g}, at step {step}")

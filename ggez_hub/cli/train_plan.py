@@ -53,7 +53,8 @@ def _stage(stage: StagePlan, plan: Plan) -> str:
         return f"steps {stage.steps or 'unknown'}: {stage.problem}"
     examples = f"{stage.examples:,} examples"
     if stage.rows != stage.examples:
-        examples += f" of {stage.rows:,} rows (the others are none for this family)"
+        reasons = ", ".join(f"{reason}: {count:,}" for reason, count in stage.unused.items())
+        examples += f" of {stage.rows:,} rows (not used: {reasons})"
     if stage.steps is None:
         return f"{examples}: {stage.problem}"
     return f"{examples}, {stage.steps:,} steps of {plan.batch_size}"

@@ -2,6 +2,7 @@
 
     spec         what is asked, as YAML          mapping, ready   columns of a source -> examples
     sources      rows, in parts of fixed extent  example          what flows through the stages
+    cells        a row's values, by their type   builder          rows -> examples
     region       evidence that a row is regional pictures         bytes, checked and hashed
     signatures   what makes two rows alike       duplicates       the index of what was seen
     scorers      reward models                   translation      examples in further languages

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ggez_hub.data.folders import Library, NoModel, transformers_library
+from ggez_hub.data.folders import Library, NoModel
 from ggez_hub.extras import require_of
+from ggez_hub.families.loading import open_model, open_processing
 
 if TYPE_CHECKING:
     import torch
@@ -23,11 +24,15 @@ Vectors: TypeAlias = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Clip:
-    """A model whose vectors have length 1; (N, D) float32 of N pictures or texts."""
+    """A model whose vectors have length 1; (N, D) float32 of N pictures or texts.
+
+    `scale` is what the model multiplies cosines by before it takes a softmax of them.
+    """
 
     embed_pictures: Callable[[list[Image]], torch.Tensor]
     embed_texts: Callable[[list[str]], torch.Tensor]
     batch: int
+    scale: float
 
     def pictures(self, pictures: Sequence[Image]) -> Vectors:
         """The vectors of pictures."""
@@ -50,7 +55,7 @@ class Clip:
 
 
 def open_clip_like(folder: Path, library: Library, device: str, batch: int) -> Clip:
-    """Open a folder of either library; raises NoModel if it cannot be loaded."""
+    """Open a folder of either library; raises NoModel or NotLoaded if it cannot be loaded."""
     require_of("merge", "torch", library)
     try:
         return LIBRARIES[library](folder, device, batch)
@@ -70,14 +75,14 @@ def _open_clip(folder: Path, device: str, batch: int) -> Clip:
         lambda batch: model.encode_image(torch.stack([preprocess(p) for p in batch]).to(device)),
         lambda batch: model.encode_text(tokenizer(batch).to(device)),
         batch,
+        model.logit_scale.exp().item(),
     )
 
 
 def _transformers(folder: Path, device: str, batch: int) -> Clip:
-    library = transformers_library()
-    model = library.AutoModel.from_pretrained(folder, use_safetensors=True, local_files_only=True)
-    processor = library.AutoProcessor.from_pretrained(folder, local_files_only=True)
-    model.to(device).eval().requires_grad_(False)
+    model = open_model(folder, "AutoModel", "auto")
+    processor = open_processing(folder, "AutoProcessor")
+    model.to(device).requires_grad_(False)
     # SigLIP was trained on texts that are padded to its full length.
     padding = "max_length" if model.config.model_type.startswith("siglip") else True
     text = {"padding": padding, "truncation": True, "return_tensors": "pt"}
@@ -89,7 +94,7 @@ def _transformers(folder: Path, device: str, batch: int) -> Clip:
     def texts(batch: list[str]) -> torch.Tensor:
         return _pooled(model.get_text_features(**processor(text=batch, **text).to(device)))
 
-    return Clip(pictures, texts, batch)
+    return Clip(pictures, texts, batch, model.logit_scale.exp().item())
 
 
 def _pooled(features: Any) -> torch.Tensor:

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ggez_hub.data.example import Builder, Example, Malformed
+from ggez_hub.data.builder import Builder
+from ggez_hub.data.cells import Malformed
+from ggez_hub.data.example import Example
 from ggez_hub.data.pictures import BadPicture, look, picture_bytes
 from ggez_hub.data.region import combination
 from ggez_hub.data.region.picture import Pictures

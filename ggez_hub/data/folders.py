@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from ggez_hub.errors import GgezError
-from ggez_hub.extras import require_of
 from ggez_hub.weights import digest_json, sha256_file
 
 Library = Literal["transformers", "open_clip"]
@@ -54,16 +52,6 @@ def model_folder(model: str, revision: str, base: Path, library: Library) -> Mod
             "Pickled weights are not loaded: take a model, or a revision, that has safetensors.",
         )
     return ModelFolder(hub.fetch(model, at.revision, wanted), f"{model}@{at.revision[:12]}")
-
-
-def transformers_library() -> Any:
-    """transformers, whose bars of progress are drawn only on a terminal."""
-    require_of("merge", "torch", "transformers")
-    import transformers
-
-    if not sys.stderr.isatty():
-        transformers.utils.logging.disable_progress_bar()
-    return transformers
 
 
 def weights_digest(folder: Path) -> str:

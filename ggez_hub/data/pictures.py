@@ -8,7 +8,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ggez_hub.data.example import picture_path
+from ggez_hub.data.cells import picture_path
 from ggez_hub.data.extras import require
 
 if TYPE_CHECKING:

@@ -8,7 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ggez_hub.data.example import Builder, Example, Malformed
+from ggez_hub.data.builder import Builder
+from ggez_hub.data.cells import Malformed
+from ggez_hub.data.example import Example
 from ggez_hub.data.pictures import BadPicture, Looked, look, picture_bytes
 from ggez_hub.data.plan import PartId, Plan
 from ggez_hub.data.region import Combination, combination

@@ -37,6 +37,8 @@ class Made:
 
     base     with repository and commit
     weights  the sha256s of the base's weight files
+    held_out examples that were validated on
+    unused   rows of the data that are no examples for the family, by reason
     trained  how many numbers were trained
     """
 
@@ -46,6 +48,8 @@ class Made:
     origin: DataFilter
     languages: Sequence[str]
     examples: int
+    held_out: int
+    unused: Mapping[str, int]
     trained: int
     steps: int
     progress: Progress
@@ -118,6 +122,8 @@ def hyper_parameters(made: Made) -> dict[str, Any]:
     return {
         **flat,
         "examples": made.examples,
+        "held_out": made.held_out,
+        **{f"unused.{reason}": count for reason, count in made.unused.items()},
         "steps": made.progress.step,
         "steps_planned": made.steps,
         "trained_parameters": made.trained,
@@ -161,6 +167,9 @@ def _prose(made: Made, card: AdapterCard) -> str:
         f"Trained by ggez-hub on {made.examples:,} examples: {progress.step:,} steps of "
         f"{recipe.batch_size}, {made.trained:,} parameters.",
     ]
+    if made.unused:
+        said = ", ".join(f"{count:,} ({reason})" for reason, count in made.unused.items())
+        lines += ["", f"Rows of the training set that were not used: {said}."]
     if progress.losses:
         lines += ["", f"Training loss {progress.losses[-1][1]:.4g} at the end."]
     if progress.best is not None:

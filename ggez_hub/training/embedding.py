@@ -23,6 +23,7 @@ from ggez_hub.training.learner import Learner, Loss, Run, Tree, Way
 from ggez_hub.training.lora import linear_modules
 from ggez_hub.training.recipe import TrainRecipe
 from ggez_hub.training.towers import Towers, encoded_blank, open_towers
+from ggez_hub.training.unused import uncaptioned
 
 # The logarithm of the largest factor of similarities that CLIP was trained with.
 LARGEST_SCALE = math.log(100)
@@ -223,10 +224,6 @@ def _open(folder: Path, recipe: EmbeddingRecipe, dtype: torch.dtype) -> Embeddin
     return EmbeddingLearner(open_towers(folder, dtype), recipe.loss)
 
 
-def _usable(recipe: EmbeddingRecipe, row: Mapping[str, Any]) -> bool:
-    return row["image"] is not None and row["format"] == "caption"
-
-
 def _trace(recipe: EmbeddingRecipe, tree: Tree, n: int) -> object:
     return encoded_blank(tree[""], n)
 
@@ -236,7 +233,7 @@ WAY = Way(
     learns=_learns,
     targets=_targets,
     open=_open,
-    usable=_usable,
+    unused=lambda recipe, row: uncaptioned(row),
     trace=_trace,
     apart=True,
 )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from ggez_hub.families import Family, Layout, get_family
 from ggez_hub.families.skeleton import module_tree
@@ -12,14 +14,16 @@ from ggez_hub.merging.deltas import WeightIndex
 from ggez_hub.recipe_file import BadRecipe, read_recipe
 from ggez_hub.registry.local.inputs import Source
 from ggez_hub.training import lora
-from ggez_hub.training.data import Examples
+from ggez_hub.training.examples import Examples
+from ggez_hub.training.filtered import Filtered
 from ggez_hub.training.learner import Tree, Way
-from ggez_hub.training.recipe import Named, Stage, TrainRecipe
+from ggez_hub.training.recipe import Data, Named, Stage, TrainRecipe
+from ggez_hub.training.unfiltered import Unfiltered
 from ggez_hub.training.ways import way_of
 from ggez_hub.weights import digest_json, sha256_files
 
 # A part of every digest: raise it when the same recipe comes to give other weights.
-VERSION = 1
+VERSION = 2
 
 
 def read_training(path: Path) -> TrainRecipe:
@@ -73,13 +77,22 @@ class Job:
 
     def examples(self, stage: Stage) -> Examples:
         """The examples of a stage."""
-        return Examples(stage.data, self.here, stage.key)
+        return self._examples(stage.data, stage.key)
 
     @property
     def validation(self) -> Examples | None:
         """The validation set, where it is data of its own."""
         asked = self.recipe.validation.data if self.recipe.validation else None
-        return None if asked is None else Examples(asked, self.here, "validation")
+        return None if asked is None else self._examples(asked, "validation")
+
+    def _examples(self, asked: Data, key: str) -> Examples:
+        if asked.filtered is not None:
+            return Filtered(self.here / Path(asked.filtered).expanduser(), key)
+        return Unfiltered(asked.sources or [], self.here, key)
+
+    def unused(self, row: Mapping[str, Any]) -> str | None:
+        """Why a row is no example for the family; None if it is one."""
+        return self.way.unused(self.recipe, row)
 
     def check(self) -> None:
         """Raise BadRecipe for whatever can be seen to be off before anything is loaded."""
@@ -89,6 +102,7 @@ class Job:
                 "repository",
                 "Write base_repo: org/name@commit, the repository that has these very weights.",
             )
+        self.way.check(self.recipe, self.base.path)
         _ = self.targets if self.recipe.method == "lora" else self.parameters
         for stage in self.recipe.stages:
             self.examples(stage).check()

@@ -13,13 +13,15 @@ ggez_hub.training.ways. The loop knows nothing else of it:
    What is not below `model` (a VAE, text encoders) is never trained: keep it out of the
    parameters, as a plain attribute in a list, unless it has to move with the model's device.
 4. `Learner.prepared` may make another table of the examples, once: cached latents.
+   `Way.unused` says why a row is no example; such rows are counted and left out.
 5. For each step the loop takes the rows, has `Learner.batch` make tensors of each `micro_batch` of
    them (in a worker process), and calls `Learner.backward`, which leaves the *sum* of the losses'
    gradients in the parameters; the loop divides by the number of items over all of the step, so
    that accumulation and several processes change nothing.
-6. Before each step all generators of random numbers are seeded with (seed, step, process): noise
-   and dropout may come from torch's default generator, and a run that goes on after a kill gives
-   the same weights. So nothing random may be kept from one step to the next.
+6. Before each step all generators of random numbers are seeded with (seed, step): a run that goes
+   on after a kill gives the same weights, and nothing random may be kept from one step to the next.
+   `Learner.drawn` comes first, with the same generator in every process: what it draws for the
+   whole batch depends neither on processes nor on `micro_batch`. Dropout is drawn after it.
 7. `Learner.stepped` is called after each step (EMA). What has to survive a kill lies in parameters
    or persistent buffers of the learner.
 8. `Learner.publish` brings the module into the state that is saved (EMA weights); the loop writes
@@ -117,6 +119,15 @@ class Learner(nn.Module, ABC):
                 module.eval()
         return self
 
+    def drawn(
+        self, batches: Sequence[Mapping[str, Any]], rank: int, processes: int
+    ) -> list[Mapping[str, Any]]:
+        """The batches of this process with what is random of each example: noise.
+
+        All processes have as many examples, in order of their ranks.
+        """
+        return list(batches)
+
     def begin(self, stage: str) -> None:
         """Called before each stage of the recipe (see TrainRecipe.stages)."""
 
@@ -154,10 +165,12 @@ class Way:
     learns     whether the module or parameter at a path is of the part that is trained
     targets    the modules that get factors where the recipe names none
     open       the base as a learner, its weights in `dtype`; raises NotLoaded
-    usable     whether a row can be trained on: others are counted, and left out
+    unused     why a row is no example, None if it is one
     trace      run the model of the tree forward for n examples, as in training, on fake tensors: what
                it keeps is what `--plan` says (see ggez_hub.training.memory)
+    check      raise for a base, in its folder, that is not of this way, or that keys do not fit
     beside     bytes of what is on the device beside the model
+    prepared   bytes of an example in the table that `Learner.prepared` makes
     apart      whether the examples of a batch are told apart: then no two are of one picture
     write      an adapter as the family's library loads it: model, folder, the base's repository
                and commit
@@ -167,8 +180,10 @@ class Way:
     learns: Callable[[Any, Tree], Callable[[str], bool]]
     targets: Callable[[Any, Tree], Collection[str]]
     open: Callable[[Path, Any, torch.dtype], Learner]
-    usable: Callable[[Any, Mapping[str, Any]], bool]
+    unused: Callable[[Any, Mapping[str, Any]], str | None]
     trace: Callable[[Any, Tree, int], object]
+    check: Callable[[Any, Path], None] = lambda recipe, folder: None
     beside: Callable[[Any, Tree], int] = lambda recipe, tree: 0
+    prepared: Callable[[Any, Tree], int] = lambda recipe, tree: 0
     apart: bool = False
     write: Callable[[Any, Path, str, str | None], None] = write_adapter

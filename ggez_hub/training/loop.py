@@ -8,7 +8,7 @@ weights and moments and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,9 @@ import torch
 from ggez_hub.errors import GgezError
 from ggez_hub.training import checkpoint
 from ggez_hub.training.checkpoint import Progress
+from ggez_hub.training.feeding import Rows, fed, micro_batches, moved
 from ggez_hub.training.learner import Learner, Run
+from ggez_hub.training.optimiser import adamw, learning_rate
 from ggez_hub.training.order import Order
 from ggez_hub.training.recipe import Optimiser, TrainRecipe
 
@@ -33,13 +35,6 @@ STEP, VALIDATION = 0, 1
 
 class Diverged(GgezError):
     """The loss is no number any more."""
-
-
-class NotSupported(GgezError):
-    """accelerate is configured for something that this loop does not do."""
-
-
-Rows = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -64,28 +59,6 @@ class Report:
     loss: float
     rate: float
     validation: float | None = None
-
-
-def accelerator_of(recipe: TrainRecipe) -> Accelerator:
-    """The accelerator of this process; raises NotSupported for sharded models."""
-    from accelerate import Accelerator, DistributedType
-    from accelerate.state import AcceleratorState  # type: ignore[import-untyped]
-
-    # It is one for the process, and would have the precision of an earlier run.
-    AcceleratorState._reset_state()
-    found = Accelerator(mixed_precision="bf16" if recipe.precision == "bf16" else "no")
-    if found.distributed_type not in (
-        DistributedType.NO, DistributedType.MULTI_GPU, DistributedType.MULTI_CPU,
-    ):  # fmt: skip
-        raise NotSupported(
-            f"accelerate is configured for {found.distributed_type}, which is not supported",
-            "Run it on one device, or with data-parallel processes.",
-        )
-    if recipe.batch_size % found.num_processes:
-        raise NotSupported(
-            f"batch_size {recipe.batch_size} cannot be shared by {found.num_processes} processes"
-        )
-    return found
 
 
 def fit(
@@ -119,17 +92,20 @@ def fit(
     alone = Run(learner, accelerator.backward)
     parameters = [p for p in learner.parameters() if p.requires_grad]
     learner.train()
-    for step, batches in _batches(learner, rows, order, progress, settings, accelerator):
-        _seed(settings.seed, STEP, step, accelerator.process_index)
+    left = range(steps if _stopped(recipe, progress) else progress.step, steps)
+    for step, batches in fed(
+        learner,
+        rows,
+        order,
+        left,
+        micro=recipe.micro_batch,
+        workers=recipe.workers,
+        accelerator=accelerator,
+    ):
         rate = learning_rate(settings.optimiser, step, steps)
         for group in optimiser.param_groups:
             group["lr"] = rate
-        found = learner.backward(run, [_moved(batch, accelerator.device) for batch in batches])
-        total, items = accelerator.reduce(
-            torch.stack([found.total.double(), found.items.double()]).to(accelerator.device)
-        ).tolist()
-        _divide(parameters, items, accelerator.num_processes)
-        loss = total / items
+        loss = _gradients(learner, run, batches, (settings.seed, STEP, step), accelerator)
         if not np.isfinite(loss):
             raise Diverged(
                 f"the loss is {loss} in step {step + 1}",
@@ -170,29 +146,6 @@ def _stopped(recipe: TrainRecipe, progress: Progress) -> bool:
     return recipe.early_stop is not None and progress.worse >= recipe.early_stop.patience
 
 
-def adamw(learner: Learner, asked: Optimiser) -> torch.optim.AdamW:
-    """AdamW over what learns; gains and biases are not decayed."""
-    learning = [p for p in learner.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in learning if p.ndim >= 2], "weight_decay": asked.weight_decay},
-        {"params": [p for p in learning if p.ndim < 2], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(
-        [group for group in groups if group["params"]],
-        lr=asked.learning_rate,
-        betas=asked.betas,
-        eps=asked.epsilon,
-    )
-
-
-def learning_rate(asked: Optimiser, step: int, steps: int) -> float:
-    """Linear up over the share `warmup` of the steps, then linear down to zero after the last."""
-    warm = round(asked.warmup * steps)
-    if step < warm:
-        return asked.learning_rate * (step + 1) / warm
-    return asked.learning_rate * (steps - step) / (steps - warm)
-
-
 def _validate(
     learner: Learner,
     run: Run,
@@ -210,9 +163,10 @@ def _validate(
     with torch.no_grad():
         for start in range(0, len(held_out), size):
             _seed(settings.seed, VALIDATION, start, 0)
-            chosen = [held_out[n] for n in range(start, min(start + size, len(held_out)))]
-            batches = [learner.batch(rows) for rows in _cut(chosen, recipe.micro_batch)]
-            found = learner.loss(run, [_moved(batch, accelerator.device) for batch in batches])
+            rows = [held_out[n] for n in range(start, min(start + size, len(held_out)))]
+            batches = micro_batches(learner, rows, recipe.micro_batch)
+            drawn = learner.drawn(moved(batches, accelerator.device), 0, 1)
+            found = learner.loss(run, drawn)
             total, items = total + float(found.total), items + float(found.items)
     learner.train()
     loss = total / items
@@ -225,66 +179,30 @@ def _validate(
         progress.worse += 1
 
 
-def _batches(
+def _gradients(
     learner: Learner,
-    rows: Rows,
-    order: Order,
-    progress: Progress,
-    settings: Settings,
+    run: Run,
+    batches: Sequence[Mapping[str, Any]],
+    key: tuple[int, ...],
     accelerator: Accelerator,
-) -> Iterator[tuple[int, list[dict[str, Any]]]]:
-    """The steps that are left, each with this process's part of the batch in micro-batches."""
-    if _stopped(settings.recipe, progress):
-        return
-    left = range(progress.step, settings.steps)
-    workers = settings.recipe.workers
-    loader = torch.utils.data.DataLoader(
-        _Steps(learner, rows, order, settings.recipe.micro_batch, accelerator),
-        batch_size=None,
-        sampler=left,
-        num_workers=workers,
-        # The model is shared with the workers, not sent to them.
-        multiprocessing_context="fork" if workers else None,
-    )
-    yield from zip(left, loader, strict=True)
-
-
-class _Steps(torch.utils.data.Dataset[list[dict[str, Any]]]):
-    """By the number of a step this process's part of its batch, in micro-batches."""
-
-    def __init__(
-        self, learner: Learner, rows: Rows, order: Order, micro: int, accelerator: Accelerator
-    ) -> None:
-        self._learner, self._rows, self._order, self._micro = learner, rows, order, micro
-        self._rank, self._processes = accelerator.process_index, accelerator.num_processes
-
-    def __getitem__(self, step: int) -> list[dict[str, Any]]:
-        batch = self._order.of(step)
-        own = len(batch) // self._processes
-        mine = batch[self._rank * own : (self._rank + 1) * own]
-        return [
-            self._learner.batch([self._rows[n] for n in part]) for part in _cut(mine, self._micro)
-        ]
-
-
-def _cut(items: Sequence[Any], size: int) -> list[Sequence[Any]]:
-    return [items[start : start + size] for start in range(0, len(items), size)]
-
-
-def _divide(parameters: Sequence[torch.nn.Parameter], items: float, processes: int) -> None:
-    """From sums of gradients to their mean; several processes have averaged theirs already."""
-    for parameter in parameters:
+) -> float:
+    """Leave the gradients of the mean loss of all processes' batches, and return it."""
+    _seed(*key, 0)
+    drawn = learner.drawn(batches, run.rank, run.processes)
+    if run.rank:
+        _seed(*key, run.rank)
+    found = learner.backward(run, drawn)
+    total, items = accelerator.reduce(
+        torch.stack([found.total.double(), found.items.double()]).to(accelerator.device)
+    ).tolist()
+    for parameter in learner.parameters():
         if parameter.grad is not None:
-            parameter.grad.mul_(processes / items)
+            # They are sums, of which several processes have taken the mean already.
+            parameter.grad.mul_(run.processes / items)
+    return float(total / items)
 
 
 def _seed(*key: int) -> None:
     """Seed torch's generators for what the key names."""
     (seed,) = np.random.SeedSequence(key).generate_state(1, np.uint64)
     torch.manual_seed(int(seed) >> 1)
-
-
-def _moved(batch: Any, device: torch.device) -> Any:
-    from accelerate.utils import send_to_device  # type: ignore[import-untyped]
-
-    return send_to_device(batch, device)

@@ -47,7 +47,8 @@ class Memory:
 def skeleton_in_training(job: Job) -> nn.Module:
     """The base on the meta device, with what learns marked and in its dtypes; raises BadRecipe."""
     recipe = job.recipe
-    model = job.tree[""].to(lora.at_dtype(recipe.precision, recipe.method))
+    # As any module: a model of diffusers would warn of what it could keep in float32.
+    model = nn.Module.to(job.tree[""], lora.at_dtype(recipe.precision, recipe.method))
     model.requires_grad_(False)
     if recipe.method == "lora":
         with torch.device("meta"):
@@ -89,6 +90,8 @@ class _Ledger:
     def __init__(self, blocks: Mapping[str, nn.Module]) -> None:
         self._blocks = blocks
         self._seen: set[int] = set()
+        # The inputs of blocks, which are kept where blocks are computed again.
+        self._given: set[int] = set()
         self._alive: list[Tensor] = []
         self._current: str | None = None
         self._of: dict[str | None, int] = {None: 0}
@@ -114,19 +117,28 @@ class _Ledger:
                 hook.remove()
 
     def _pack(self, tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if not isinstance(tensor, nn.Parameter) and storage._cdata not in self._seen:
-            # What is alive keeps its address: none is taken for another.
-            self._alive.append(tensor)
-            self._seen.add(storage._cdata)
-            self._of[self._current] = self._of.get(self._current, 0) + storage.nbytes()
+        given = tensor.untyped_storage()._cdata in self._given
+        if not isinstance(tensor, nn.Parameter) and not given and self._new(tensor, self._seen):
+            count = tensor.untyped_storage().nbytes()
+            self._of[self._current] = self._of.get(self._current, 0) + count
         return tensor
+
+    def _new(self, tensor: Tensor, known: set[int]) -> bool:
+        """Whether its memory is not known yet; it is from then on."""
+        key = tensor.untyped_storage()._cdata
+        if key in known:
+            return False
+        # What is alive keeps its address: none is taken for another.
+        self._alive.append(tensor)
+        known.add(key)
+        return True
 
     def _entering(self, name: str) -> Callable[..., None]:
         def enter(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             self._current = name
-            tensors = [t for t in (*args, *kwargs.values()) if isinstance(t, Tensor)]
-            self._inputs += max((t.untyped_storage().nbytes() for t in tensors), default=0)
+            for value in (*args, *kwargs.values()):
+                if isinstance(value, Tensor) and self._new(value, self._given):
+                    self._inputs += value.untyped_storage().nbytes()
 
         return enter
 

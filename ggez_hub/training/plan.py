@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ggez_hub.errors import GgezError
 from ggez_hub.registry.pulling.machine import device_bytes, free_disk_bytes, memory_bytes
 from ggez_hub.training import lora
+from ggez_hub.training.examples import reasons
 from ggez_hub.training.job import Job
 from ggez_hub.training.memory import FLOAT32, MOMENTS, Memory, memory_of, skeleton_in_training
 from ggez_hub.training.order import Order
@@ -19,7 +20,8 @@ from ggez_hub.training.recipe import Stage
 class StagePlan:
     """A stage: its examples and steps, None where its data is not there yet; `problem` says why.
 
-    `rows` are all that the data has; those that are no examples for the family are left out.
+    `rows` are all that the data has; `unused` are those that are no examples for the family, by
+    reason.
     """
 
     name: str
@@ -27,6 +29,7 @@ class StagePlan:
     examples: int | None
     steps: int | None
     problem: str | None = None
+    unused: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -66,11 +69,14 @@ class Plan:
 def plan(job: Job, out: Path) -> Plan:
     """What training will cost; raises BadRecipe for a recipe that the base does not fit."""
     recipe = job.recipe
+    job.way.check(recipe, job.base.path)
     parameters = sum(p.numel() for p in job.tree[""].parameters())
     modules = len(job.targets) if recipe.method == "lora" else 0
     model = skeleton_in_training(job)
     trained = lora.trained_parameters(model)
+    prepared = job.way.prepared(recipe, job.tree)
     memory = memory_of(job, model)
+    stages = tuple(_stage(job, stage) for stage in recipe.stages)
     return Plan(
         base=job.base.repo or job.base.given,
         family=recipe.family,
@@ -80,10 +86,11 @@ def plan(job: Job, out: Path) -> Plan:
         modules=modules,
         batch_size=recipe.batch_size,
         micro_batch=recipe.micro_batch,
-        stages=tuple(_stage(job, stage) for stage in recipe.stages),
+        stages=stages,
         memory=memory,
         device_bytes=device_bytes(),
-        disk_bytes=_disk(job, trained, parameters),
+        disk_bytes=_disk(job, trained, parameters)
+        + prepared * sum(stage.examples or 0 for stage in stages),
         free_bytes=free_disk_bytes(out),
     )
 
@@ -93,14 +100,17 @@ def _stage(job: Job, stage: Stage) -> StagePlan:
     try:
         examples = job.examples(stage)
         examples.check()
-        rows = examples.count
-        count = examples.usable(lambda row: job.way.usable(recipe, row))
+        found = examples.sorted_out(job.unused)
     except GgezError as problem:
         return StagePlan(stage.name, None, None, stage.max_steps, problem.message)
+    rows, count = found.total(), found[None]
+    unused = reasons(found)
     if count < recipe.batch_size:
-        return StagePlan(stage.name, rows, count, None, "fewer examples than batch_size")
+        few = "fewer examples than batch_size"
+        return StagePlan(stage.name, rows, count, None, few, unused)
     order = Order(count, recipe.batch_size, recipe.seed)
-    return StagePlan(stage.name, rows, count, order.steps(stage.epochs, stage.max_steps))
+    steps = order.steps(stage.epochs, stage.max_steps)
+    return StagePlan(stage.name, rows, count, steps, unused=unused)
 
 
 def _disk(job: Job, trained: int, parameters: int) -> int:

@@ -18,9 +18,11 @@ from ggez_hub.running import held
 from ggez_hub.training import lora
 from ggez_hub.training.card import Made, write_card
 from ggez_hub.training.checkpoint import Progress
+from ggez_hub.training.devices import accelerator_of
+from ggez_hub.training.examples import reasons
 from ggez_hub.training.job import Job
 from ggez_hub.training.learner import Learner
-from ggez_hub.training.loop import Report, Settings, accelerator_of, fit
+from ggez_hub.training.loop import Report, Settings, fit
 from ggez_hub.training.output import stored_names, write_finetune
 from ggez_hub.training.tables import order_of, tables_of
 from ggez_hub.training.tracking import tracked
@@ -107,14 +109,18 @@ def _trained(
             partial(did, stage.name),
         )
     learner.publish()
-    rows = tables[-1][0]
+    rows, held_out = tables[-1]
+    examples = job.examples(recipe.stages[-1])
+    unused = reasons(examples.sorted_out(job.unused))
     made = Made(
         recipe=recipe,
         base=job.base,
         weights=job.weights,
-        origin=job.examples(recipe.stages[-1]).origin,
-        languages=job.examples(recipe.stages[-1]).languages,
+        origin=examples.origin,
+        languages=examples.languages,
         examples=len(rows),
+        held_out=len(held_out or ()),
+        unused=unused,
         trained=lora.trained_parameters(learner),
         steps=steps,
         progress=progress,
@@ -124,6 +130,8 @@ def _trained(
         "digest": job.digest,
         "recipe": recipe.model_dump(mode="json", exclude_none=True, exclude=PLACES),
         "examples": len(rows),
+        "unused": unused,
+        "held_out": made.held_out,
         "trained_parameters": made.trained,
         "steps": progress.step,
         "losses": progress.losses,

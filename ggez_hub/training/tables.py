@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ggez_hub.recipe_file import BadRecipe
 from ggez_hub.training.job import Job
@@ -22,14 +22,11 @@ def tables_of(
     """The rows of a stage and those of its validation; raises BadRecipe if there are too few."""
     recipe = job.recipe
 
-    def usable(row: Any) -> bool:
-        return job.way.usable(recipe, row)
-
-    rows = job.examples(stage).table(work / "tables", usable)
+    rows = job.examples(stage).table(work / "tables", job.unused)
     held_out = None
     last = stage is recipe.stages[-1] or stage.name == recipe.stages[-1].name
     if last and job.validation is not None:
-        held_out = job.validation.table(work / "tables", usable)
+        held_out = job.validation.table(work / "tables", job.unused)
     elif last and recipe.validation is not None and recipe.validation.share is not None:
         rows, held_out = _split(rows, recipe.validation.share, recipe.seed)
     for key, table, least in ((stage.key, rows, recipe.batch_size), ("validation", held_out, 1)):

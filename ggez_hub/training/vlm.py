@@ -25,6 +25,7 @@ from ggez_hub.training.chat import UNLEARNED, ChatWriter, padded
 from ggez_hub.training.learner import Learner, Loss, Tree, Way, summed
 from ggez_hub.training.lora import linear_modules
 from ggez_hub.training.recipe import Count, Data, Optimiser, Positive, Stage, TrainRecipe
+from ggez_hub.training.unused import unanswered
 
 TUNE, CPT = "tune", "cpt"
 # The tokens of an example for which `--plan` counts, those of its picture among them.
@@ -191,11 +192,6 @@ def _open(folder: Path, recipe: VlmRecipe, dtype: torch.dtype) -> VlmLearner:
     return VlmLearner(open_model(folder, SEES, dtype), writer, recipe.caption_prompts)
 
 
-def _usable(recipe: VlmRecipe, row: Mapping[str, Any]) -> bool:
-    """Whether there is something to learn to say: a question without an answer is no example."""
-    return bool(row["messages"]) and row["messages"][-1]["role"] == "assistant"
-
-
 def _trace(recipe: VlmRecipe, tree: Tree, n: int) -> object:
     """Tokens are those of texts; a vision tower that is frozen keeps nothing."""
     model: Any = tree[""]
@@ -209,5 +205,10 @@ def _trace(recipe: VlmRecipe, tree: Tree, n: int) -> object:
 
 
 WAY = Way(
-    recipe=VlmRecipe, learns=_learns, targets=_targets, open=_open, usable=_usable, trace=_trace
+    recipe=VlmRecipe,
+    learns=_learns,
+    targets=_targets,
+    open=_open,
+    unused=lambda recipe, row: unanswered(row),
+    trace=_trace,
 )

@@ -23,6 +23,7 @@ from ggez_hub.data.spec import FilterSpec
 from ggez_hub.embedded.store import HubStore
 from ggez_hub.errors import UsageProblem
 from ggez_hub.hub import Hub
+from ggez_hub.regions import find_region
 
 from ..worlds import serving as hub_over
 from .corpora import BASE, captions, encoded, picture, reward, sea_vl_crowdsourcing, spec
@@ -256,23 +257,32 @@ def test_a_key_that_is_not_set(tmp_path):
 
 def test_the_picture_itself_may_be_evidence(tmp_path, filtered):
     """The rule decides as the model's own softmax over the prompts does."""
-    from ggez_hub.data.region.picture import Pictures
-    from ggez_hub.data.tally import Tally
+    from transformers import CLIPProcessor
 
-    write_clip(tmp_path / "clip")
+    model, _ = write_clip(tmp_path / "clip")
+    processor = CLIPProcessor.from_pretrained(tmp_path / "clip")
+    members = find_region("southeast-asia").members
+    countries = sorted({*members, "fr", "de"})
+    with torch.inference_mode():
+        logits = model(
+            **processor(
+                text=[f"a boat on {find_region(code).name}" for code in countries],
+                images=[picture(n) for n in range(8)],
+                return_tensors="pt", padding=True,
+            )
+        ).logits_per_image  # fmt: skip
+    at_home = [code in members for code in countries]
+    shares = logits.double().softmax(dim=1)[:, at_home].sum(dim=1).tolist()
+    # Only every other row comes so far: half of those pass.
+    ordered = sorted(shares[1::2])
+    threshold = (ordered[1] + ordered[2]) / 2
     rule = {"evidence": "picture", "library": "transformers", "model": "clip",
-            "countries": ["th", "vn", "fr", "de"], "prompt": "a boat on {country}"}  # fmt: skip
+            "countries": ["th", "vn", "fr", "de"], "prompt": "a boat on {country}",
+            "threshold": threshold}  # fmt: skip
     rows = [(f"p{n}", f"Soup number {n}", "vn" if n % 2 else "fr", n) for n in range(8)]
     source = captions(tmp_path, rows)
     keys = {"keep": "all", "rules": [{"evidence": "metadata"}, rule]}
     report, kept = filtered([source], keep_region=keys)
-    (asked_,) = [
-        r for r in spec([source], keep_region=keys).keep_region.rules if r.evidence == "picture"
-    ]
-    evidence = Pictures.of([asked_], "southeast-asia", tmp_path)
-    images = [{"image": {"bytes": encoded(picture(n))}} for n in range(8)]
-    held = evidence.held(images, Tally())
-    expected = [f"captions/p{n}/caption" for n in range(8) if n % 2 and held[n]]
+    expected = [f"captions/p{n}/caption" for n in range(8) if n % 2 and shares[n] >= threshold]
     assert [r["id"] for r in kept] == expected
-    seen = report.document["evidence"]["picture"]
-    assert sum(seen.values()) == 4
+    assert report.document["evidence"]["picture"] == {"holds": 2, "another country": 2}

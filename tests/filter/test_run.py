@@ -230,6 +230,19 @@ def test_the_output_does_not_depend_on_the_workers(tmp_path):
     assert not container(tmp_path / "out-1").exists()
 
 
+def test_pictures_do_not_depend_on_the_workers_either(tmp_path):
+    """Copies of pictures and held-out ones, whichever process looks at them."""
+    rows = [(f"r{n}", f"Soup {n}", "vn", n // 2) for n in range(24)]
+    held = captions(tmp_path, [("x", "What is this?", "vn", copy_of(3))], name="benchmark")
+    source = captions(tmp_path, rows)
+    asked = spec([source], duplicates={"by": "picture"}, held_out={"sources": [held]})
+    for workers in (1, 2):
+        run_filter(asked, tmp_path, tmp_path / f"out-{workers}", workers=workers)
+    first = contents(tmp_path / "out-1")
+    assert first == contents(tmp_path / "out-2")
+    assert ids(rows_of(tmp_path / "out-1")) == [f"r{n}" for n in range(0, 24, 2) if n != 6]
+
+
 WHOLE = """
 import json, sys
 from pathlib import Path

@@ -42,6 +42,7 @@ def write_clip(folder):
     model.text_projection.weight.data.neg_()
     model.save_pretrained(folder)
     vocabulary = ["<pad>", "<s>", "</s>", "<unk>", "a", "boat", "bowl", "of", "soup", "on", "river"]
+    vocabulary += ["Thailand", "Vietnam", "Laos", "Singapore", "France", "Germany"]
     tokenizer = transformers.PreTrainedTokenizerFast(
         tokenizer_object=words(vocabulary), pad_token="<pad>", unk_token="<unk>", eos_token="</s>",
         model_max_length=16,

@@ -60,28 +60,56 @@ CONFIGS = {
 
 
 SDXL = "stabilityai/stable-diffusion-xl-base-1.0"
-# Of its parts only the UNet is trained; what the Hub shows is the file of the UNet.
-UNETS = {SDXL: (UNET, 2_567_463_684)}
-SIZES = {repo: size for repo, (_, size) in {**CONFIGS, **UNETS}.items()}
+SD35 = {
+    "sample_size": 128, "patch_size": 2, "in_channels": 16, "num_layers": 24,
+    "attention_head_dim": 64, "num_attention_heads": 24, "joint_attention_dim": 4096,
+    "caption_projection_dim": 1536, "pooled_projection_dim": 2048, "out_channels": 16,
+    "pos_embed_max_size": 384, "dual_attention_layers": list(range(13)), "qk_norm": "rms_norm",
+}  # fmt: skip
 
 
-def _write_pipeline(folder, config):
-    parts = {"unet": ["diffusers", "UNet2DConditionModel"]}
-    (folder / "model_index.json").write_text(
-        json.dumps({"_class_name": "StableDiffusionXLPipeline", **parts})
-    )
-    (folder / "unet").mkdir()
-    (folder / "unet" / "config.json").write_text(json.dumps(config))
-    for variant in ("", ".fp16"):
-        (folder / "unet" / f"diffusion_pytorch_model{variant}.safetensors").touch()
+def _flux(*, guidance):
+    return {
+        "patch_size": 1, "in_channels": 64, "num_layers": 19, "num_single_layers": 38,
+        "attention_head_dim": 128, "num_attention_heads": 24, "joint_attention_dim": 4096,
+        "pooled_projection_dim": 768, "axes_dims_rope": [16, 56, 56], "guidance_embeds": guidance,
+    }  # fmt: skip
+
+
+# Of their parts only the denoiser is trained; what the Hub shows is its file. That of SD3.5 has
+# 226,492,416 numbers more: the table of places, which does not learn.
+SD3, FLUX = (
+    ("StableDiffusion3Pipeline", "SD3Transformer2DModel"),
+    ("FluxPipeline", "FluxTransformer2DModel"),
+)
+PIPELINES = {
+    SDXL: (("StableDiffusionXLPipeline", "UNet2DConditionModel"), UNET, 2_567_463_684),
+    "stabilityai/stable-diffusion-3.5-medium": (SD3, SD35, 2_243_171_520),
+    "black-forest-labs/FLUX.1-dev": (FLUX, _flux(guidance=True), 11_901_408_320),
+    "black-forest-labs/FLUX.1-schnell": (FLUX, _flux(guidance=False), 11_891_178_560),
+}
+SIZES = {repo: size for repo, (*_, size) in {**CONFIGS, **PIPELINES}.items()}
+VAE = {"block_out_channels": [128, 256, 512, 512]}
+
+
+def _write_pipeline(folder, classes, config):
+    denoiser = "unet" if "UNet" in classes[1] else "transformer"
+    parts = {denoiser: (classes[1], config), "vae": ("AutoencoderKL", VAE)}
+    index = {name: ["diffusers", kind] for name, (kind, _) in parts.items()}
+    (folder / "model_index.json").write_text(json.dumps({"_class_name": classes[0], **index}))
+    for name, (_, said) in parts.items():
+        (folder / name).mkdir()
+        (folder / name / "config.json").write_text(json.dumps(said))
+        for variant in ("", ".fp16"):
+            (folder / name / f"diffusion_pytorch_model{variant}.safetensors").touch()
     return folder
 
 
 def write_outline(folder, repo):
     """The base without its weights: what `--plan` fetches of it."""
     folder.mkdir(parents=True, exist_ok=True)
-    if repo in UNETS:
-        return _write_pipeline(folder, UNETS[repo][0])
+    if repo in PIPELINES:
+        return _write_pipeline(folder, *PIPELINES[repo][:2])
     (folder / "config.json").write_text(json.dumps(CONFIGS[repo][0]))
     (folder / "model.safetensors").touch()
     return folder

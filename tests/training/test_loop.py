@@ -7,14 +7,17 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from contextlib import contextmanager
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
-from ggez_hub.training.loop import learning_rate
+from ggez_hub.training.devices import NotSupported
+from ggez_hub.training.optimiser import learning_rate
 from ggez_hub.training.order import Order
 from ggez_hub.training.recipe import Optimiser
-from ggez_hub.training.run import train
+from ggez_hub.training.run import opened, train
 from tests.training.material import job, write_recipe
 
 
@@ -46,24 +49,91 @@ def test_the_rate_goes_up_and_then_down_to_zero():
     assert rates == pytest.approx([0.5, 1, 1, 7 / 8, 6 / 8, 5 / 8, 4 / 8, 3 / 8, 2 / 8, 1 / 8])
 
 
+FAMILIES = {
+    "contrastive": {},
+    "replies": {"family": "vlm", "base": "chatter"},
+    "noise": {"family": "diffusion", "base": "sd15", "resolution": 16},
+}
+
+
+def weights_of(out):
+    (path,) = out.glob("*.safetensors")
+    return load_file(path)
+
+
+def assert_same_steps(one, other):
+    """The same losses and weights but for rounding, which AdamW's first steps make larger.
+
+    They are signs of the gradient: where it is nearly zero, rounding decides.
+    """
+    assert one.record["losses"][-1][1] == pytest.approx(other["losses"][-1][1], rel=1e-5)
+    after = weights_of(other["out"])
+    for name, tensor in weights_of(one.out).items():
+        assert ((tensor - after[name]).abs() < 1e-5).float().mean() > 0.99, name
+
+
 @pytest.mark.parametrize(
-    "family",
-    [pytest.param({}, marks=pytest.mark.slow), {"family": "vlm", "base": "chatter"}],
-    ids=["clip", "llava"],
+    "family", [pytest.param("contrastive", marks=pytest.mark.slow), "replies", "noise"]
 )
 def test_micro_batches_change_nothing(material, tmp_path, family):
-    weights = []
+    """A batch of 8 at once, and accumulated from 3, 3 and 2."""
+    done = []
     for micro in (8, 3):
         path = write_recipe(
             material / f"micro-{micro}.yaml", micro_batch=micro, max_steps=3,
-            optimiser={"learning_rate": 0.01}, **family,
+            optimiser={"learning_rate": 0.01}, **FAMILIES[family],
         )  # fmt: skip
-        out = train(job(path), tmp_path / f"micro-{micro}").out
-        weights.append(load_file(out / "adapter_model.safetensors"))
-    for name, tensor in weights[0].items():
-        # AdamW's first steps are signs: where a gradient is nearly zero, rounding decides.
-        away = (tensor - weights[1][name]).abs()
-        assert (away < 1e-5).float().mean() > 0.99, name
+        done.append(train(job(path), tmp_path / f"micro-{micro}"))
+    assert_same_steps(done[0], {**done[1].record, "out": done[1].out})
+
+
+@pytest.mark.parametrize(
+    "family", [pytest.param("contrastive", marks=pytest.mark.slow), "replies", "noise"]
+)
+def test_activations_that_are_computed_again_change_nothing(material, tmp_path, family):
+    done, calls = [], []
+    for again in (False, True):
+        path = write_recipe(
+            material / f"again-{again}.yaml", gradient_checkpointing=again, max_steps=2,
+            **FAMILIES[family],
+        )  # fmt: skip
+        with count_forwards() as counted:
+            done.append(train(job(path), tmp_path / f"again-{again}"))
+        calls.append(len(counted))
+    assert calls[1] > 1.2 * calls[0]
+    assert_same_steps(done[0], {**done[1].record, "out": done[1].out})
+
+
+@contextmanager
+def count_forwards():
+    """How often a module of torch is run."""
+    counted = []
+    hook = torch.nn.modules.module.register_module_forward_hook(lambda *_: counted.append(1))
+    try:
+        yield counted
+    finally:
+        hook.remove()
+
+
+@pytest.mark.parametrize("family", [pytest.param("contrastive", marks=pytest.mark.slow), "noise"])
+def test_in_bfloat16_what_learns_stays_in_float32(material, tmp_path, family):
+    done = {}
+    for precision in ("fp32", "bf16"):
+        path = write_recipe(
+            material / f"{precision}.yaml", precision=precision, max_steps=3, **FAMILIES[family]
+        )
+        done[precision] = train(job(path), tmp_path / precision)
+    # A rate of 1e-4 moves factors by less than bfloat16 could hold beside their values.
+    exact, rounded = (weights_of(done[name].out) for name in ("fp32", "bf16"))
+    assert {tensor.dtype for tensor in rounded.values()} == {torch.float32}
+    assert any(not exact[name].equal(rounded[name]) for name in exact)
+    assert all(not t.equal(t.bfloat16().float()) for n, t in rounded.items() if "lora_A" in n)
+    losses = [done[name].record["losses"][-1][1] for name in ("fp32", "bf16")]
+    assert losses[0] == pytest.approx(losses[1], rel=0.02)
+    held = {
+        p.dtype for p in opened(job(material / "bf16.yaml")).parameters() if not p.requires_grad
+    }
+    assert held == {torch.bfloat16}
 
 
 @pytest.mark.slow
@@ -96,17 +166,14 @@ def test_it_stops_early_and_keeps_the_best_weights(material, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "keys", [{}, {"family": "vlm", "base": "chatter"}], ids=["contrastive", "replies"]
-)
-def test_two_processes_take_the_steps_of_one(material, tmp_path, keys):
+@pytest.mark.parametrize("family", FAMILIES)
+def test_two_processes_take_the_steps_of_one(material, tmp_path, family):
     """By `accelerate launch`, on two CPUs with gloo: a batch is shared, and its loss is one."""
     path = write_recipe(
-        material / f"two-{len(keys)}.yaml", max_steps=3, micro_batch=2,
-        optimiser={"learning_rate": 0.01}, **keys,
+        material / f"two-{family}.yaml", max_steps=3, micro_batch=2,
+        optimiser={"learning_rate": 0.01}, validation={"share": 0.2}, **FAMILIES[family],
     )  # fmt: skip
-    seen = []
-    one = train(job(path), tmp_path / "one", did=lambda stage, report: seen.append(report.loss))
+    one = train(job(path), tmp_path / "one")
     command = [
         sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2",
         "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no",
@@ -119,7 +186,17 @@ def test_two_processes_take_the_steps_of_one(material, tmp_path, keys):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     two = json.loads((tmp_path / "two" / "training.json").read_text())
-    assert two["losses"][-1][1] == pytest.approx(one.record["losses"][-1][1], rel=1e-5)
-    a, b = (load_file(tmp_path / n / "adapter_model.safetensors") for n in ("one", "two"))
-    for name, tensor in a.items():
-        assert ((tensor - b[name]).abs() < 1e-5).float().mean() > 0.99, name
+    assert_same_steps(one, {**two, "out": tmp_path / "two"})
+    assert two["validations"][-1][1] == pytest.approx(one.record["validations"][-1][1], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "flag", ["ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED", "ACCELERATE_USE_MEGATRON_LM"]
+)
+def test_sharded_models_are_refused_with_a_reason(material, tmp_path, monkeypatch, flag):
+    """As `accelerate launch --use_fsdp` and its like say it."""
+    monkeypatch.setenv(flag, "true")
+    path = write_recipe(material / "sharded.yaml")
+    with pytest.raises(NotSupported, match=r"for (FSDP|DeepSpeed|Megatron-LM): a state of a run"):
+        train(job(path), tmp_path / "out")
+    assert not list(tmp_path.iterdir())

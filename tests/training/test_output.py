@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 
 import peft
@@ -14,7 +15,7 @@ from ggez_hub.cards import read_card
 from ggez_hub.families import get_family
 from ggez_hub.merging import Adapter, merge
 from ggez_hub.training.run import train
-from tests.training.material import job, write_recipe
+from tests.training.material import CAPTIONS, job, write_recipe
 
 FAST = {"optimiser": {"learning_rate": 0.01}, "max_steps": 2}
 VLM = {"family": "vlm", "base": "chatter", **FAST}
@@ -131,3 +132,31 @@ def test_without_the_base_s_commit_it_cannot_be_reproduced(material, tmp_path):
     path = write_recipe(material / "main.yaml", max_steps=1)
     out = train(job(path, revision="main"), tmp_path / "out").out
     assert read_card(out / "README.md").card.level == "declared"
+
+
+def test_rows_that_were_not_used_are_told_by_reason(material, tmp_path):
+    """In the record and on the card: questions are none for CLIP, nor captions without a picture."""
+    asked = copy.deepcopy(CAPTIONS)
+    (source,) = asked["sources"]
+    source["columns"]["examples"].append(
+        {"format": "open_ended", "question": "caption", "answer": "caption"}
+    )
+    bare = {
+        "name": "bare", "jsonl": "bare.jsonl", "license": "cc0-1.0",
+        "columns": {"examples": [{"format": "caption", "answer": "text"}]},
+    }  # fmt: skip
+    rows = "".join(json.dumps({"text": f"a dish {n}"}) + "\n" for n in range(3))
+    (material / "bare.jsonl").write_text(rows)
+    asked["sources"].append(bare)
+    keys = {"data": asked, "validation": {"share": 0.2}, **FAST}
+    out = trained(material, tmp_path, "unused", **keys)
+    record = json.loads((out / "training.json").read_text())
+    assert record["unused"] == {"open_ended, not a caption": 24, "no picture": 3}
+    assert record["examples"] + record["held_out"] == 24
+    assert record["held_out"] > 0
+    card = read_card(out / "README.md")
+    figures = card.card.training.hyper_parameters
+    assert figures["unused.open_ended, not a caption"] == 24
+    assert figures["unused.no picture"] == 3
+    assert figures["held_out"] == record["held_out"]
+    assert "not used: 24 (open_ended, not a caption), 3 (no picture)." in card.prose

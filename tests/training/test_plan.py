@@ -121,4 +121,4 @@ def test_examples_that_are_none_for_the_family_are_told(material):
     )
     path = write_recipe(material / "questions.yaml", data=asked)
     said = CliRunner().invoke(cli, ["train", str(path), "--plan"])
-    assert "24 examples of 48 rows (the others are none for this family)" in said.output
+    assert "24 examples of 48 rows (not used: open_ended, not a caption: 24)" in said.output

@@ -20,8 +20,6 @@ from ggez_hub.data.tally import Tally
 from ggez_hub.regions import find_region, known_region
 from ggez_hub.regions.cldr import supplement
 
-# The temperature that CLIP's logits are scaled by after training.
-SCALE = 100.0
 NAME = "picture"
 
 
@@ -34,7 +32,7 @@ class _Rule:
 
     def holds(self, pictures: Sequence[Any]) -> NDArray[np.bool_]:
         """Whether the members' share of the softmax over countries is large enough."""
-        logits = SCALE * self.clip.pictures(pictures) @ self.prompts.T
+        logits = self.clip.scale * self.clip.pictures(pictures) @ self.prompts.T
         weights = np.exp(logits - logits.max(axis=1, keepdims=True))
         share = weights[:, self.members].sum(axis=1) / weights.sum(axis=1)
         return np.asarray(share >= self.threshold)

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ggez_hub.data.folders import NoModel, model_folder, transformers_library
+from ggez_hub.data.folders import model_folder
 from ggez_hub.data.scorers.base import Scored, with_pictures
 from ggez_hub.data.scorers.prompt import asked, final_score
 from ggez_hub.data.scorers.spec import GenerativeScorer
+from ggez_hub.extras import require_of
+from ggez_hub.families.loading import open_model, open_processing
+from ggez_hub.families.vlm import SEES
 
 
 @dataclass(frozen=True)
@@ -26,19 +29,14 @@ class UnifiedReward:
 
     @classmethod
     def of(cls, spec: GenerativeScorer, base: Path) -> UnifiedReward:
-        """Open the model of a spec; raises NoModel."""
-        library = transformers_library()
+        """Open the model of a spec; raises NoModel, NotLoaded."""
+        require_of("merge", "torch", "transformers")
         found = model_folder(spec.model, spec.revision, base, "transformers")
-        try:
-            model = library.AutoModelForImageTextToText.from_pretrained(
-                found.path, use_safetensors=True, local_files_only=True, dtype=spec.dtype
-            )
-            processor = library.AutoProcessor.from_pretrained(found.path, local_files_only=True)
-        except (OSError, RuntimeError, ValueError, KeyError) as error:
-            raise NoModel(f"transformers cannot load {found.path}: {error}") from error
+        model = open_model(found.path, SEES, spec.dtype)
+        processor = open_processing(found.path, "AutoProcessor")
         # The answers of a batch begin at the same place only if the prompts are padded before it.
         processor.tokenizer.padding_side = "left"
-        model.to(spec.device).eval().requires_grad_(False)
+        model.to(spec.device).requires_grad_(False)
         return cls(
             model,
             processor,

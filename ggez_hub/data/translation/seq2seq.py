@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ggez_hub.data.folders import NoModel, model_folder, transformers_library
+from ggez_hub.data.folders import model_folder
 from ggez_hub.data.translation.codes import nllb_code
 from ggez_hub.data.translation.spec import Seq2Seq
 from ggez_hub.errors import UsageProblem
+from ggez_hub.extras import require_of
+from ggez_hub.families.loading import open_model, open_processing
 
 
 @dataclass(frozen=True)
@@ -26,16 +28,11 @@ class Seq2SeqTranslator:
 
     @classmethod
     def of(cls, spec: Seq2Seq, languages: Sequence[str], base: Path) -> Seq2SeqTranslator:
-        """Open a model; raises NoModel, and UsageProblem for a code that its tokenizer lacks."""
-        library = transformers_library()
+        """Open a model; raises NoModel, NotLoaded, and UsageProblem for a code that its tokenizer lacks."""
+        require_of("merge", "torch", "transformers")
         found = model_folder(spec.model, spec.revision, base, "transformers")
-        try:
-            tokenizer = library.AutoTokenizer.from_pretrained(found.path, local_files_only=True)
-            model = library.AutoModelForSeq2SeqLM.from_pretrained(
-                found.path, use_safetensors=True, local_files_only=True
-            )
-        except (OSError, RuntimeError, ValueError, KeyError) as error:
-            raise NoModel(f"transformers cannot load {found.path}: {error}") from error
+        tokenizer = open_processing(found.path, "AutoTokenizer")
+        model = open_model(found.path, "AutoModelForSeq2SeqLM", "auto")
         codes = {tag: spec.codes.get(tag) or nllb_code(tag) for tag in languages}
         known = tokenizer.get_vocab()
         for tag, code in codes.items():
@@ -44,7 +41,7 @@ class Seq2SeqTranslator:
                     f"{spec.model} has no language {code!r} for {tag}",
                     "Name its code for it under translator.codes.",
                 )
-        model.to(spec.device).eval().requires_grad_(False)
+        model.to(spec.device).requires_grad_(False)
         return cls(model, tokenizer, codes, spec.batch, spec.new_tokens, found.name)
 
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""A UNet in training: it is shown latents with noise, and predicts the noise or the velocity."""
+"""A denoiser in training: it is shown latents with noise, and says what its objective asks."""
 
 from __future__ import annotations
 
@@ -10,27 +10,35 @@ import torch
 from torch import Tensor
 
 from ggez_hub.training.diffusion.average import Average
-from ggez_hub.training.diffusion.latents import LATENTS, decoded, encode_captions, encoded
-from ggez_hub.training.diffusion.pipelines import noise_schedule
-from ggez_hub.training.diffusion.recipe import DiffusionRecipe
+from ggez_hub.training.diffusion.backbones import backbone_of
+from ggez_hub.training.diffusion.latents import LATENTS, Encoder, decoded
+from ggez_hub.training.diffusion.pipelines import kind_of
+from ggez_hub.training.diffusion.recipe import DiffusionRecipe, Flow
 from ggez_hub.training.learner import Learner, Loss
 
 if TYPE_CHECKING:
     import datasets
 
+# What is random in a step, a row for each example.
+POSTERIOR, NOISE, LEVELS, DROPPED = "posterior", "noise", "levels", "dropped"
+
 
 class Denoising(Learner):
-    """The UNet of a pipeline; all else of the pipeline is kept aside and does not learn."""
+    """The denoiser of a pipeline; all else of the pipeline is kept aside and does not learn."""
 
     def __init__(self, pipeline: Any, recipe: DiffusionRecipe) -> None:
         super().__init__()
-        self.model = pipeline.unet
-        # The rest goes to a device and back while the UNet stays where it is.
-        pipeline.unet = None
+        kind = kind_of(pipeline)
+        self._backbone = backbone = backbone_of(
+            getattr(pipeline, "unet", None) or pipeline.transformer
+        )
+        self.model = getattr(pipeline, backbone.component)
+        # The rest goes to a device and back while the denoiser stays where it is.
+        setattr(pipeline, backbone.component, None)
         self._recipe = recipe
-        self._schedule = noise_schedule(pipeline)
-        # In a list: it is no part of this module, neither its parameters nor its state.
-        self._aside = [pipeline]
+        self._guidance = (recipe.flow or Flow()).guidance_scale
+        self._objective = kind.objective(pipeline, recipe)
+        self._encoder = Encoder(pipeline, kind, recipe)
         self._without: dict[str, Tensor] = {}
         self._average: Average | None = None
 
@@ -41,40 +49,46 @@ class Denoising(Learner):
     def prepared(
         self, rows: datasets.Dataset, place: Path, device: torch.device
     ) -> datasets.Dataset:
-        (pipeline,) = self._aside
-        self._without = {
-            name: tensor.cpu() for name, tensor in encode_captions(pipeline, [""]).items()
-        }
-        return encoded(pipeline, rows, place, self._recipe.resolution, device)
+        self._without = {name: t.cpu() for name, t in self._encoder.captions([""]).items()}
+        return self._encoder.encoded(rows, place, device)
 
     def batch(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         return decoded(rows)
 
+    def drawn(
+        self, batches: Sequence[Mapping[str, Any]], rank: int, processes: int
+    ) -> list[Mapping[str, Any]]:
+        """Noise for the batch of all processes, of which each example takes what is its own."""
+        parts = [len(batch[LATENTS]) for batch in batches]
+        like = batches[0][LATENTS]
+        count, device = sum(parts) * processes, like.device
+        shape = (count, *like.shape[2:])
+        draws = {
+            POSTERIOR: torch.randn(shape, device=device, dtype=like.dtype),
+            NOISE: torch.randn(shape, device=device, dtype=like.dtype),
+            LEVELS: self._objective.draw(count, device),
+        }
+        if self.training and self._recipe.caption_dropout:
+            draws[DROPPED] = torch.rand(count, device=device) < self._recipe.caption_dropout
+        own = {n: torch.split(t.chunk(processes)[rank], parts) for n, t in draws.items()}
+        return [
+            {**batch, **{name: tensors[number] for name, tensors in own.items()}}
+            for number, batch in enumerate(batches)
+        ]
+
     def forward(self, **batch: Tensor) -> Loss:
-        """latents (n, 2, c, h, w), and what the UNet is told: the Loss over n pictures."""
-        (pipeline,) = self._aside
+        """latents (n, 2, c, h, w), what is random, and what is told: the Loss over n pictures."""
         mean, deviation = batch.pop(LATENTS).unbind(1)
-        shift = pipeline.vae.config.get("shift_factor") or 0.0
-        latents = mean + deviation * torch.randn_like(mean)
-        latents = (latents - shift) * pipeline.vae.config.scaling_factor
-        count = len(latents)
-        noise = torch.randn_like(latents)
-        total = self._schedule.config.num_train_timesteps
-        steps = torch.randint(total, (count,), device=latents.device)
-        noisy = self._schedule.add_noise(latents, noise, steps)
-        hidden, added = self._told(batch)
+        latents = self._encoder.scaled(mean + deviation * batch.pop(POSTERIOR))
+        asked = self._objective.ask(latents, batch.pop(NOISE), batch.pop(LEVELS))
+        told = self._told(batch, batch.pop(DROPPED, None))
         dtype = next(self.model.parameters()).dtype
-        predicted = self.model(
-            noisy.to(dtype), steps, encoder_hidden_states=hidden, added_cond_kwargs=added
-        ).sample.float()
-        wanted = (
-            self._schedule.get_velocity(latents, noise, steps)
-            if self._schedule.config.prediction_type == "v_prediction"
-            else noise
+        predicted = self._backbone.call(
+            self.model, asked.noisy.to(dtype), asked.times, told, self._guidance
         )
-        losses = (predicted - wanted.float()).square().mean(dim=(1, 2, 3))
+        losses = (predicted.float() - asked.wanted.float()).square().mean(dim=(1, 2, 3))
         return Loss(
-            (losses * self._weights(steps)).sum(), torch.tensor(count, device=latents.device)
+            (losses * asked.weights).sum(), torch.tensor(len(latents), device=latents.device)
         )
 
     def stepped(self) -> None:
@@ -89,25 +103,11 @@ class Denoising(Learner):
         """Compute activations again in the backward pass."""
         self.model.enable_gradient_checkpointing()  # type: ignore[operator]
 
-    def _told(self, conditions: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor] | None]:
-        """Hidden states and added conditions; some captions are left out while it learns."""
+    def _told(self, conditions: Mapping[str, Tensor], dropped: Tensor | None) -> dict[str, Tensor]:
+        """The conditions; those of an empty caption where one is dropped."""
         told = dict(conditions)
-        if self.training and self._recipe.caption_dropout:
-            hidden = told["encoder_hidden_states"]
-            out = torch.rand(len(hidden), device=hidden.device) < self._recipe.caption_dropout
+        if dropped is not None:
             for name, empty in self._without.items():
-                mask = out.view(-1, *[1] * (told[name].ndim - 1))
-                told[name] = torch.where(mask, empty.to(hidden.device), told[name])
-        hidden = told.pop("encoder_hidden_states")
-        return hidden, told or None
-
-    def _weights(self, steps: Tensor) -> Tensor:
-        """Min-SNR: min(SNR, gamma) / SNR for the noise, / (SNR + 1) for the velocity."""
-        gamma = self._recipe.min_snr
-        if gamma == "none":
-            return torch.ones_like(steps, dtype=torch.float32)
-        from diffusers.training_utils import compute_snr
-
-        snr = compute_snr(self._schedule, steps)
-        velocity = self._schedule.config.prediction_type == "v_prediction"
-        return snr.clamp(max=gamma) / (snr + 1 if velocity else snr)
+                mask = dropped.view(-1, *[1] * (told[name].ndim - 1))
+                told[name] = torch.where(mask, empty.to(mask.device), told[name])
+        return told

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ggez_hub.training.diffusion.pipelines import ENCODERS, Conditions
+from ggez_hub.training.diffusion.backbones import Conditions
+from ggez_hub.training.diffusion.pipelines import Kind
+from ggez_hub.training.diffusion.recipe import DiffusionRecipe
 
 if TYPE_CHECKING:
     import datasets
@@ -25,26 +28,74 @@ ENCODED_AT_ONCE = 8
 LATENTS = "latents"
 
 
-def encoded(
-    pipeline: Any, rows: datasets.Dataset, place: Path, size: int, device: torch.device
-) -> datasets.Dataset:
-    """The table of `latents` (mean and deviation) and conditions, as safetensors in each row."""
-    import datasets
+@dataclass(frozen=True)
+class Encoder:
+    """The autoencoder and the text encoders of a pipeline, which do not learn."""
 
-    place.mkdir(parents=True, exist_ok=True)
-    pipeline.to(device)
-    table = rows.map(
-        lambda batch: {"tensors": _encode(pipeline, batch, size)},
-        batched=True,
-        batch_size=ENCODED_AT_ONCE,
-        remove_columns=rows.column_names,
-        features=datasets.Features({"tensors": datasets.Value("binary")}),
-        cache_file_name=str(place / "latents.arrow"),
-        new_fingerprint="latents",
-    )
-    # The memory is the UNet's from here on.
-    pipeline.to("cpu")
-    return table
+    pipeline: Any
+    kind: Kind
+    recipe: DiffusionRecipe
+
+    def encoded(
+        self, rows: datasets.Dataset, place: Path, device: torch.device
+    ) -> datasets.Dataset:
+        """The table of `latents` (mean and deviation) and conditions, as safetensors in each row."""
+        import datasets
+
+        place.mkdir(parents=True, exist_ok=True)
+        self.pipeline.to(device)
+        table = rows.map(
+            lambda batch: {"tensors": self._encode(batch)},
+            batched=True,
+            batch_size=ENCODED_AT_ONCE,
+            remove_columns=rows.column_names,
+            features=datasets.Features({"tensors": datasets.Value("binary")}),
+            cache_file_name=str(place / "latents.arrow"),
+            new_fingerprint="latents",
+        )
+        # The memory is the denoiser's from here on.
+        self.pipeline.to("cpu")
+        return table
+
+    def captions(self, captions: Sequence[str]) -> Conditions:
+        """What the denoiser is told for each caption, on the pipeline's device."""
+        with torch.no_grad():
+            return self.kind.encode(self.pipeline, captions, self.recipe)
+
+    def scaled(self, latents: Tensor) -> Tensor:
+        """Latents as the denoiser sees them: of mean 0 and deviation 1, about."""
+        config = self.pipeline.vae.config
+        scaled: Tensor = (latents - (config.get("shift_factor") or 0.0)) * config.scaling_factor
+        return scaled
+
+    def _encode(self, batch: Mapping[str, list[Any]]) -> list[bytes]:
+        from PIL import Image, ImageOps
+        from safetensors.torch import save
+
+        size = self.recipe.resolution
+        pixels, sizes = [], []
+        for stored in batch["image"]:
+            with Image.open(io.BytesIO(stored["bytes"])) as opened:
+                # As a viewer shows it: turned as the camera says, and on a white page.
+                whole = ImageOps.exif_transpose(opened).convert("RGBA")
+                page = Image.new("RGBA", whole.size, "white")
+                page.alpha_composite(whole)
+                cut, corner = square(page.convert("RGB"), size)
+                sizes.append([whole.height, whole.width, *corner, size, size])
+            pixels.append(torch.from_numpy(np.asarray(cut).copy()).permute(2, 0, 1))
+        tensors: dict[str, Tensor] = dict(self.captions(batch["text"]))
+        if self.kind.sized:
+            tensors["time_ids"] = torch.tensor(sizes, dtype=torch.float32)
+        with torch.no_grad():
+            vae = self.pipeline.vae
+            posterior = vae.encode(
+                torch.stack(pixels).to(vae.device, vae.dtype) / 127.5 - 1
+            ).latent_dist
+            tensors[LATENTS] = torch.stack([posterior.mean, posterior.std], dim=1)
+        return [
+            save({name: tensor[n].contiguous().cpu() for name, tensor in tensors.items()})
+            for n in range(len(pixels))
+        ]
 
 
 def decoded(rows: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
@@ -55,49 +106,13 @@ def decoded(rows: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
     return {name: torch.stack([tensors[name] for tensors in found]) for name in found[0]}
 
 
-def encode_captions(pipeline: Any, captions: Sequence[str]) -> Conditions:
-    """What the UNet is told for each caption, on the pipeline's device."""
-    with torch.no_grad():
-        return ENCODERS[type(pipeline).__name__](pipeline, captions)
-
-
 def square(picture: Image.Image, size: int) -> tuple[Image.Image, tuple[int, int]]:
     """The middle of the picture as `size` x `size` pixels, and the corner (top, left) of the cut."""
-    from PIL import Image, ImageOps
+    from PIL import Image
 
-    upright = ImageOps.exif_transpose(picture)
-    scale = size / min(upright.size)
-    width, height = (max(size, round(side * scale)) for side in upright.size)
+    scale = size / min(picture.size)
+    width, height = (max(size, round(side * scale)) for side in picture.size)
     # Lanczos filters what is made smaller; a picture that fits is taken as it is.
-    resized = upright.resize((width, height), Image.Resampling.LANCZOS)
+    resized = picture.resize((width, height), Image.Resampling.LANCZOS)
     left, top = (width - size) // 2, (height - size) // 2
     return resized.crop((left, top, left + size, top + size)), (top, left)
-
-
-def _encode(pipeline: Any, batch: Mapping[str, list[Any]], size: int) -> list[bytes]:
-    from PIL import Image
-    from safetensors.torch import save
-
-    pixels, time_ids = [], []
-    for stored in batch["image"]:
-        with Image.open(io.BytesIO(stored["bytes"])) as opened:
-            # Transparent is white, as on a page.
-            whole = opened.convert("RGBA")
-            page = Image.new("RGBA", whole.size, "white")
-            page.alpha_composite(whole)
-            cut, corner = square(page.convert("RGB"), size)
-            time_ids.append([whole.height, whole.width, *corner, size, size])
-        pixels.append(torch.from_numpy(np.asarray(cut).copy()).permute(2, 0, 1))
-    tensors: dict[str, Tensor] = dict(encode_captions(pipeline, batch["text"]))
-    if "text_embeds" in tensors:
-        tensors["time_ids"] = torch.tensor(time_ids, dtype=torch.float32)
-    with torch.no_grad():
-        vae = pipeline.vae
-        posterior = vae.encode(
-            torch.stack(pixels).to(vae.device, vae.dtype) / 127.5 - 1
-        ).latent_dist
-        tensors[LATENTS] = torch.stack([posterior.mean, posterior.std], dim=1)
-    return [
-        save({name: tensor[n].contiguous().cpu() for name, tensor in tensors.items()})
-        for n in range(len(pixels))
-    ]

@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from ggez_hub.merging.adapters.lora_scales import METADATA_KEY
+from ggez_hub.training.diffusion.backbones import backbone_of
 
 FILE = "pytorch_lora_weights.safetensors"
-# What PEFT puts before the names of a model's modules, and what diffusers does.
-PEFT, DIFFUSERS = "base_model.model.", "unet."
+# What PEFT puts before the names of a model's modules.
+PEFT = "base_model.model."
 
 
 def write_lora(model: Any, folder: Path, repo: str, revision: str | None) -> None:
-    """Write a PeftModel around a UNet as `pipeline.load_lora_weights(folder)` reads it.
+    """Write a PeftModel around a denoiser as `pipeline.load_lora_weights(folder)` reads it.
 
     As `save_lora_weights` of diffusers 0.42.1 writes it, but for its second entry of metadata, `format`:
     safetensors orders two entries at random, and the same weights are to be the same file. The file
@@ -23,12 +24,13 @@ def write_lora(model: Any, folder: Path, repo: str, revision: str | None) -> Non
     from peft import get_peft_model_state_dict
     from safetensors.torch import save_file
 
+    component = f"{backbone_of(model).component}."
     config = {
-        DIFFUSERS + name: sorted(value) if isinstance(value, set) else value
+        component + name: sorted(value) if isinstance(value, set) else value
         for name, value in model.peft_config["default"].to_dict().items()
     }
     factors = {
-        DIFFUSERS + name.removeprefix(PEFT): factor.contiguous().cpu()
+        component + name.removeprefix(PEFT): factor.contiguous().cpu()
         for name, factor in get_peft_model_state_dict(model).items()
     }
     folder.mkdir(parents=True, exist_ok=True)

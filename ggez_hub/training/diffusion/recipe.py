@@ -3,20 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from ggez_hub.training.recipe import Positive, Share, TrainRecipe
+from ggez_hub.data.mapping import Part
+from ggez_hub.training.recipe import Number, Positive, Share, TrainRecipe
+
+
+class Flow(Part):
+    """Settings of a transformer that learns by flow matching, in the words of diffusers' scripts.
+
+    weighting_scheme     how often levels of noise are drawn (logit_normal, mode), or how their losses
+                         are weighted (sigma_sqrt, cosmap), or none: all alike
+    guidance_scale       what a guidance-distilled transformer is told: 1 is no guidance
+    max_sequence_length  tokens of T5 for a caption; the pipeline's own (SD3 256, Flux 512) if left
+                         out
+    """
+
+    weighting_scheme: Literal["logit_normal", "mode", "sigma_sqrt", "cosmap", "none"] = (
+        "logit_normal"
+    )
+    logit_mean: Annotated[Number, Field(allow_inf_nan=False)] = 0.0
+    logit_std: Positive = 1.0
+    mode_scale: Annotated[Number, Field(allow_inf_nan=False)] = 1.29
+    guidance_scale: Positive = 1.0
+    max_sequence_length: Annotated[int, Field(ge=1, le=512)] | None = None
+
+    @model_validator(mode="after")
+    def _used(self) -> Self:
+        for key, scheme in (
+            ("logit_mean", "logit_normal"), ("logit_std", "logit_normal"), ("mode_scale", "mode"),
+        ):  # fmt: skip
+            if key in self.model_fields_set and self.weighting_scheme != scheme:
+                raise ValueError(
+                    f"{key} is for weighting_scheme {scheme}, not {self.weighting_scheme}"
+                )
+        return self
 
 
 class DiffusionRecipe(TrainRecipe):
-    """Fine-tuning of a pipeline's UNet; the autoencoder and the text encoders stay as they are.
+    """Fine-tuning of a pipeline's denoiser; the autoencoder and the text encoders stay as they are.
 
     resolution       pixels of a side: pictures are resized and cropped to a square in the middle
     caption_dropout  the share of examples that are seen without their caption, so that guidance
                      has something to lead away from
     min_snr          gamma of the Min-SNR weights (arXiv 2303.09556), or none: all noise levels alike
+    flow             of a transformer that learns by flow matching (SD3, Flux)
     ema              decay of a moving average of the weights, which is what is saved then
     """
 
@@ -38,4 +71,5 @@ class DiffusionRecipe(TrainRecipe):
     resolution: Annotated[int, Field(ge=8, le=2048, multiple_of=8)] = 1024
     caption_dropout: Share = 0.1
     min_snr: Positive | Literal["none"] = "none"
+    flow: Flow | None = None
     ema: Annotated[float, Field(gt=0, lt=1)] | Literal["none"] = "none"
