@@ -13,8 +13,11 @@ from ggez_hub.data.chart import draw
 from ggez_hub.data.markdown import markdown
 from ggez_hub.data.plan import PartId, Plan
 from ggez_hub.data.report import Report
-from ggez_hub.data.table import BATCH, OUTPUT, read_batches
+from ggez_hub.data.table import OUTPUT, read_batches
 from ggez_hub.data.work import Work, container
+
+# When a row group of the output is large enough, whichever comes first.
+GROUP_ROWS, GROUP_BYTES = 8192, 1 << 25
 
 
 def write_output(
@@ -45,17 +48,39 @@ def _write_shards(
     waiting: list[pa.RecordBatch] = []
     for shard in range(count):
         path = folder / f"train-{shard:05d}-of-{count:05d}.parquet"
-        room = rows_per_shard
         with pq.ParquetWriter(path, OUTPUT, compression="zstd") as writer:
-            while room:
-                batch = waiting.pop() if waiting else next(batches, None)
-                if batch is None:
-                    break
-                if batch.num_rows > room:
-                    waiting.append(batch.slice(room))
-                    batch = batch.slice(0, room)
-                room -= batch.num_rows
-                writer.write_batch(batch, row_group_size=BATCH)
+            for group in _row_groups(_taken(batches, waiting, rows_per_shard)):
+                writer.write_table(group)
+
+
+def _taken(
+    batches: Iterator[pa.RecordBatch], waiting: list[pa.RecordBatch], room: int
+) -> Iterator[pa.RecordBatch]:
+    """The next `room` rows of `waiting` and `batches`; what is cut off waits."""
+    while room:
+        batch = waiting.pop() if waiting else next(batches, None)
+        if batch is None:
+            return
+        if batch.num_rows > room:
+            waiting.append(batch.slice(room))
+            batch = batch.slice(0, room)
+        room -= batch.num_rows
+        yield batch
+
+
+def _row_groups(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """Batches together: small row groups are slow to write and to read, large ones need memory."""
+    group: list[pa.RecordBatch] = []
+    for batch in batches:
+        group.append(batch)
+        if (
+            sum(b.num_rows for b in group) >= GROUP_ROWS
+            or sum(b.nbytes for b in group) >= GROUP_BYTES
+        ):
+            yield pa.Table.from_batches(group)
+            group = []
+    if group:
+        yield pa.Table.from_batches(group)
 
 
 def _kept(work: Work, parts: Sequence[PartId]) -> Iterator[pa.RecordBatch]:
