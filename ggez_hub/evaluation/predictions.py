@@ -28,7 +28,6 @@ from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.bounded_parquet import TooMuch, read_bounded
 from ggez_hub.evaluation.extras import require
 from ggez_hub.evaluation.outcomes import UNPARSED, Cell, Details, Outcomes
-from ggez_hub.evaluation.scores import Score, score_of
 from ggez_hub.weights import sha256_file
 
 if TYPE_CHECKING:
@@ -151,11 +150,6 @@ def row_problems(outcomes: Outcomes) -> list[str]:
         if given == UNPARSED and right
     ]
     return found
-
-
-def rescore(path: Path) -> dict[Cell, Score]:
-    """The scores of a file of predictions, from nothing but the file; raises BadPredictions."""
-    return {cell: score_of(outcomes) for cell, outcomes in read_predictions(path).items()}
 
 
 def _schema(*, detailed: bool, credited: bool) -> pa.Schema:

@@ -34,16 +34,6 @@ class NotFinite(GgezError):
     """A merged tensor holds NaN or Inf."""
 
 
-def interpolate(
-    base: torch.Tensor, deltas: Sequence[torch.Tensor], betas: Sequence[float]
-) -> torch.Tensor:
-    """base + sum(beta * Delta), rounded once to the dtype of `base`, by the merge's own arithmetic.
-
-    base: stored tensor, any floating dtype; deltas: float64, same shape; betas: finite.
-    """
-    return interpolate_rows(base, [Whole(delta) for delta in deltas], betas)[0]
-
-
 class GgezLinear(MergeMethod):
     """The method as mergekit calls it: the base, and Deltas in place of models.
 

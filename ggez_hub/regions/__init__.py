@@ -17,7 +17,7 @@ from ggez_hub.regions.chain import fallback_chain
 from ggez_hub.regions.confusion import LanguageReading, language_reading, spelled_out
 from ggez_hub.regions.globalisation import Alpha, alpha
 from ggez_hub.regions.lookup import UnknownRegion, find_region, known_region
-from ggez_hub.regions.parity import grp, mean_score, normalised
+from ggez_hub.regions.parity import grp, normalised
 from ggez_hub.regions.spoken import SpokenLanguage, languages
 
 __all__ = [
@@ -34,7 +34,6 @@ __all__ = [
     "known_region",
     "language_reading",
     "languages",
-    "mean_score",
     "normalised",
     "spelled_out",
 ]

@@ -7,7 +7,6 @@ From arXiv 2604.11490, "Global-Regional Parity". One formula of the paper prints
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 
 from ggez_hub.errors import UsageProblem
 
@@ -51,15 +50,3 @@ def normalised(score: float, floor: float, ceiling: float = 100.0) -> float:
     if floor >= ceiling:
         raise UsageProblem(f"the floor {floor:g} is not below the ceiling {ceiling:g}")
     return 100.0 * (score - floor) / (ceiling - floor)
-
-
-def mean_score(scores: Iterable[float]) -> float:
-    """The plain mean of scores from 0 to 100: Q_global or Q_regional of the paper.
-
-    Average only scores of one metric, judge and scale. Raises UsageProblem for no scores, or one
-    that is out of range.
-    """
-    values = [_checked("a score", score, 0.0, 100.0) for score in scores]
-    if not values:
-        raise UsageProblem("there are no scores to average")
-    return math.fsum(values) / len(values)

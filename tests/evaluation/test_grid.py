@@ -15,9 +15,10 @@ from ggez_hub.evaluation.curve import curve_rows
 from ggez_hub.evaluation.grid import BETAS, measure
 from ggez_hub.evaluation.identity import Model, beta_key
 from ggez_hub.evaluation.outcomes import Cell
-from ggez_hub.evaluation.predictions import rescore, write_predictions
+from ggez_hub.evaluation.predictions import read_predictions, write_predictions
 from ggez_hub.evaluation.prepared import prepare_tasks
 from ggez_hub.evaluation.results import write_results
+from ggez_hub.evaluation.scores import score_of
 from ggez_hub.evaluation.subjects import grid_on, model_in
 from ggez_hub.evaluation.task import BadTask
 from ggez_hub.evaluation.verification import verify_evidence
@@ -106,7 +107,8 @@ def test_a_curve_follows_from_the_predictions(base, text_lora, dataset, tmp_path
         found.outcomes, found.records(), found.models, measured_by="self", evaluator="0" * 40,
         predictions=digest,
     )  # fmt: skip
-    scores = rescore(tmp_path / "predictions.parquet")
+    read = read_predictions(tmp_path / "predictions.parquet")
+    scores = {cell: score_of(outcomes) for cell, outcomes in read.items()}
     assert list(curve) == ["0", "0.25"]
     assert len(scores) == 16
     for cell, score in scores.items():

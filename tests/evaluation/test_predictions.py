@@ -19,7 +19,6 @@ from ggez_hub.evaluation.predictions import (
     BadPredictions,
     _schema,
     read_predictions,
-    rescore,
     write_predictions,
 )
 from ggez_hub.evaluation.scores import score_of
@@ -41,6 +40,11 @@ def made(seed, n=50):
         correct=rank == 1,
         chance=np.full(n, 1 / 3),
     )
+
+
+def rescore(path):
+    """The scores of a file of predictions, from nothing but the file."""
+    return {cell: score_of(outcomes) for cell, outcomes in read_predictions(path).items()}
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ggez_hub.errors import UsageProblem
-from ggez_hub.regions import grp, mean_score, normalised
+from ggez_hub.regions import grp, normalised
 
 scores = st.floats(min_value=0, max_value=100)
 weights = st.floats(min_value=0, max_value=1)
@@ -82,11 +82,3 @@ def test_normalised_is_0_at_chance_and_100_at_the_ceiling():
 def test_normalised_refuses_scales_that_are_none(arguments):
     with pytest.raises(UsageProblem):
         normalised(*arguments)
-
-
-def test_mean_score():
-    assert mean_score([60.0, 70.0, 80.0]) == 70.0
-    with pytest.raises(UsageProblem):
-        mean_score([])
-    with pytest.raises(UsageProblem):
-        mean_score([50.0, 101.0])
