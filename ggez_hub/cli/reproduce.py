@@ -123,9 +123,19 @@ def _tell_recipes(numbers: tuple[str, ...], out: Output) -> None:
     for recipe in found:
         out.line(f"# {recipe.path}\n{recipe.text}")
     out.line(
-        "# Printed, not run: `ggez-hub sweep` measures open_clip models, and these are models of"
+        "# Not run here. Copy a recipe, fill in what is unknown, and on a machine with such a GPU:"
     )
-    out.line("# transformers and diffusers. They say what to run and what each table rests on.")
+    out.line("#   ggez-hub sweep RECIPE -o RESULTS")
     out.document(
-        {"runnable": False, "recipes": [{"path": str(r.path), **r.content} for r in found]}
+        {
+            "recipes": [
+                {
+                    "path": str(r.path),
+                    "tables": list(r.tables),
+                    "unknown": list(r.unknown),
+                    "recipe": r.recipe.model_dump(mode="json", exclude_none=True),
+                }
+                for r in found
+            ]
+        }
     )

@@ -44,11 +44,13 @@ def open_recipe(recipe: Path, target: Path, hub: Hub, *, cached: bool) -> Opened
     from ggez_hub.evaluation.subjects import grid_on
     from ggez_hub.evaluation.subjects.judging import with_judge
     from ggez_hub.evaluation.sweep import SweepRecipe
+    from ggez_hub.evaluation.sweep_blanks import require_filled_in
     from ggez_hub.families import get_family
     from ggez_hub.recipe_file import read_recipe
     from ggez_hub.regions import find_region
 
     asked, here = read_recipe(recipe, "sweep", SweepRecipe), recipe.parent
+    require_filled_in(asked, recipe)
     region, family = find_region(asked.region), get_family(asked.family)
     base, adapter = find_model(asked.base, here, hub), find_adapter(asked.adapter, here, hub)
     place = ModelPlace(hub, target, cached)

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from fractions import Fraction
 
 import pytest
 from click.testing import CliRunner
+from safetensors.torch import load_file, save_file
 
 from ggez_hub.cli.main import cli
 from ggez_hub.errors import UsageProblem
+from ggez_hub.evaluation.benchmark import find_benchmarks
 from ggez_hub.evaluation.paper.checks import MeanRank, ShareOf, Weighted
 from ggez_hub.evaluation.paper.printed import Cell, tables
 from ggez_hub.evaluation.paper.recipes import paper_recipes
 from ggez_hub.evaluation.paper.rules import recheck
+from tests.evaluation.benchmarks import write_cvqa, write_sea_vqa
+from tests.evaluation.towers import SIGLIP, write_towers
 
 
 def run(*arguments):
@@ -177,20 +182,57 @@ def test_what_is_not_there(arguments, words):
 
 
 def test_the_recipes_are_those_of_the_tables():
-    found = {recipe.path.stem: recipe.content for recipe in paper_recipes()}
-    assert set(found) == {"vlm", "diffusion", "embedding"}
-    for content in found.values():
-        assert content["kind"] == "paper-sweep"
-        table = tables()[content["tables"][0]]
+    found = {recipe.path.stem: recipe for recipe in paper_recipes()}
+    assert {name: (r.tables, r.unknown) for name, r in found.items()} == {
+        "vlm": (("1", "10", "15"), ("adapter",)),
+        "embedding": (("5", "14"), ("adapter",)),
+        "diffusion": (("3", "4"), ("adapter", "tasks", "judge")),
+    }
+    for recipe in found.values():
+        rows = tables()[recipe.tables[0]].rows
         # Base, the merges that the paper prints in per cent, and the fine-tune.
-        shown = {int(n.rsplit(" ", 1)[1].rstrip("%")) / 100 for n in table.rows if n.endswith("%")}
-        assert set(content["betas"]) == {0, 1} | shown
-        assert content["base"]["repo"].count("/") == 1
+        shown = {int(n.rsplit(" ", 1)[1].rstrip("%")) / 100 for n in rows if n.endswith("%")}
+        assert set(recipe.recipe.betas) == {0, 1} | shown
+        for suite in recipe.recipe.tasks:
+            assert suite == "unknown" or find_benchmarks(suite)
     result = run("2604.11490", "--run", "--table", "1")
     assert result.exit_code == 0
     assert "google/gemma-3-27b-it" in result.stdout
-    assert "Printed, not run" in result.stdout
+    assert "ggez-hub sweep RECIPE -o RESULTS" in result.stdout
     assert "siglip2" not in result.stdout
-    assert json.loads(run("2604.11490", "--run", "--json").stdout)["runnable"] is False
+    (only,) = json.loads(run("2604.11490", "--run", "--table", "5", "--json").stdout)["recipes"]
+    assert only["recipe"]["base"] == "google/siglip2-so400m-patch14-384"
     with pytest.raises(UsageProblem):
         paper_recipes(["2"])
+
+
+def test_a_recipe_runs_once_it_is_filled_in(tmp_path):
+    """On a tiny SigLIP and a fine-tune of it, with data of the benchmarks' shape."""
+    (recipe,) = paper_recipes(["5"])
+    base = write_towers(tmp_path / "base", SIGLIP)
+    tuned = shutil.copytree(base, tmp_path / "tuned")
+    weights = load_file(tuned / "model.safetensors")
+    save_file(
+        {n: t * 1.5 for n, t in weights.items()}, tuned / "model.safetensors", {"format": "pt"}
+    )
+    write_cvqa(tmp_path / "data" / "afaji" / "cvqa", 40)
+    write_sea_vqa(tmp_path / "data" / "wit543" / "sea-vqa", 6, fetched=tmp_path / "pictures")
+    place = tmp_path / "sweep.yaml"
+
+    def swept(text):
+        place.write_text(text)
+        return CliRunner().invoke(
+            cli, ["sweep", str(place), "-o", str(tmp_path / "out"), "--hub", "http://127.0.0.1:9"]
+        )
+
+    left = swept(recipe.text)
+    assert left.exit_code == 2
+    assert "leaves open: adapter" in left.output
+    text = recipe.text.replace("google/siglip2-so400m-patch14-384", "base")
+    text = text.replace("adapter: unknown", "adapter: tuned\ndata: data\npictures: pictures")
+    done = swept(text)
+    assert done.exit_code == 0, done.output
+    content = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert set(content["scores"]) == {"0", "0.25", "0.5", "0.75", "1"}
+    assert content["header"]["alpha"]["value"] == 0.43
+    assert content["scores"]["1"]["cvqa-english/test"]["contamination"] == "contamination unknown"
