@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from ggez_hub.automation.contribution import Contribution
 from ggez_hub.automation.findings import Finding
 from ggez_hub.automation.rules import RECIPE, by_line
-from ggez_hub.errors import UsageProblem
+from ggez_hub.errors import MissingExtra, UsageProblem
 from ggez_hub.recipe_file import BadRecipe, kind_of, parse_recipe
 
 
@@ -21,6 +21,8 @@ def check_recipes(contribution: Contribution) -> Iterator[Finding]:
             if kind not in READERS:
                 raise BadRecipe(f"is of the kind {kind!r}, not one of {', '.join(READERS)}")
             READERS[str(kind)](change.text, change.path)
+        except MissingExtra as missing:
+            yield Finding("hint", change.path, f"its keys are not read here: {missing.message}")
         except UsageProblem as problem:
             yield from by_line(change.path, problem)
 
@@ -33,8 +35,11 @@ def _merge(text: str, path: str) -> None:
 
 def _train(text: str, path: str) -> None:
     from ggez_hub.training.recipe import Named
-    from ggez_hub.training.ways import way_of
 
+    try:
+        from ggez_hub.training.ways import way_of
+    except ModuleNotFoundError as missing:
+        raise MissingExtra(str(missing.name), "merge") from missing
     family = parse_recipe(text, path, "train", Named).family
     parse_recipe(text, path, "train", way_of(family).recipe)
 

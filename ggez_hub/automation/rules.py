@@ -131,6 +131,10 @@ def check_card(card: ProposedCard, accepted: Mapping[str, CardDocument]) -> Iter
     for path, other in accepted.items():
         if path != card.path and other.card.adapter and _same_place(other, card.document):
             yield Finding("error", card.path, f"speaks for the same adapter as {path}")
+        if path != card.path and _both_recommended(other, card.document):
+            yield Finding(
+                "error", card.path, f"is `recommended` for {block.region}, and {path} is already"
+            )
     for change in needs_a_person(card, accepted):
         yield Finding("hint", card.path, f"{change}: a maintainer merges it by hand")
 
@@ -158,6 +162,8 @@ def needs_a_person(card: ProposedCard, accepted: Mapping[str, CardDocument]) -> 
     served = any(o.region == block.region and o.family == block.family for o in others)
     if card.before is None and not served:
         yield f"is the first adapter of {block.region} in the family {block.family}"
+    if _recommended(card.document) and not (card.before and _recommended(card.before)):
+        yield f"is to be what a pull of {block.region} takes: `recommended`"
     if card.before is not None and owner(card.before) != owner(card.document):
         yield f"changes the owner from {owner(card.before)} to {owner(card.document)}"
 
@@ -184,6 +190,14 @@ def _registry_rows(document: CardDocument) -> list[tuple[str, str, CurveRow]]:
         for task, row in rows.items()
         if row.measured_by == "registry"
     ]
+
+
+def _recommended(document: CardDocument) -> bool:
+    return document.card.adapter is not None and document.card.adapter.recommended
+
+
+def _both_recommended(a: CardDocument, b: CardDocument) -> bool:
+    return _recommended(a) and _recommended(b) and a.card.region == b.card.region
 
 
 def _same_place(a: CardDocument, b: CardDocument) -> bool:

@@ -199,6 +199,23 @@ def test_a_duplicate_is_refused(registry, good_card):
     assert f"speaks for the same adapter as {CARD}" in ran.stdout
 
 
+def recommending(card):
+    """A card that says of itself that a bare pull of its region takes it."""
+    (line,) = [line for line in card.splitlines() if line.startswith("    revision:")][:1]
+    return card.replace(line, f"{line}\n    recommended: true", 1)
+
+
+def test_a_card_that_recommends_itself_waits_for_a_person(second, good_card):
+    second.propose({CARD: recommending(good_card)})
+    green(second)
+    approve(second)
+    assert "is to be what a pull of th takes" in automerge(second)
+    second.accept({CARD: recommending(good_card)})
+    other = recommending(good_card).replace(f"repo: {ADAPTER}", "repo: someone/else")
+    second.propose({"cards/th/embedding/other.md": other})
+    assert f"is `recommended` for th, and {CARD} is already" in check(second).stdout
+
+
 def test_the_comment_is_written_once_and_edited(registry, good_card):
     registry.propose({CARD: "nothing"})
     registry.runner.run("automerge.yml", "answer", registry.finished())

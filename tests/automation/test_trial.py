@@ -7,6 +7,7 @@ import shutil
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -65,11 +66,31 @@ def hub(demo_hub):
     return Hub(demo_hub)
 
 
+@pytest.fixture(scope="module")
+def tried(hub):
+    """What was merged of each family's accepted adapter, and the files that were fetched for it."""
+    fetched = []
+    fetch = Hub.fetch
+
+    def recording(self, repo, revision, files, *more):
+        fetched.extend(file.path for file in files)
+        return fetch(self, repo, revision, files, *more)
+
+    with patch.object(Hub, "fetch", recording):
+        return {family: fit(accepted(family).card, hub, merges=True) for family in CARDS}, fetched
+
+
 @pytest.mark.parametrize("family", CARDS)
-def test_the_accepted_adapters_are_merged_with_a_tensor_of_each_kind(family, hub):
-    done = fit(accepted(family).card, hub, merges=True)
+def test_the_accepted_adapters_are_merged_with_a_tensor_of_each_kind(family, tried):
+    done = tried[0][family]
     assert len({trial.NUMBER.sub("#", name) for name in done.merged}) >= 3
     assert done.too_large == ()
+
+
+def test_only_headers_and_configurations_are_fetched(tried):
+    suffixes = {Path(path).suffix for path in tried[1]}
+    assert ".json" in suffixes
+    assert ".safetensors" not in suffixes
 
 
 def peft(folder, change=None, **options):
@@ -116,11 +137,13 @@ def test_a_task_vector_is_merged_though_its_base_is_not_here(store_of_demo, hub,
     assert fit(document.card, hub, merges=True).merged == ("ln_final.weight",)
 
 
-def test_a_file_of_kohyas_is_merged_by_the_names_of_the_pipeline(store_of_demo, hub, tmp_path):
+def test_a_file_of_kohyas_is_merged_by_the_names_of_the_pipeline(
+    store_of_demo, hub, tried, tmp_path
+):
     document = proposed(store_of_demo, "diffusion", kohya(tmp_path / "kohya"))
     merged = fit(document.card, hub, merges=True).merged
     assert {name.partition("/")[0] for name in merged} == {"unet"}
-    assert merged == fit(accepted("diffusion").card, hub, merges=True).merged
+    assert merged == tried[0]["diffusion"].merged
 
 
 def test_a_name_of_kohyas_that_means_no_module_is_named(store_of_demo, hub, tmp_path):
@@ -176,18 +199,3 @@ def test_what_there_is_no_room_for_is_said(hub, monkeypatch):
     assert done.too_large
     (hint,) = findings(accepted("embedding"), hub)
     assert f"with tensors like {done.too_large[0]}" in hint
-
-
-def test_only_headers_and_configurations_are_fetched(demo_hub, monkeypatch):
-    hub = Hub(demo_hub)
-    fetched = []
-    fetch = Hub.fetch
-
-    def recording(self, repo, revision, files, *more):
-        fetched.extend(Path(file.path).suffix for file in files)
-        return fetch(self, repo, revision, files, *more)
-
-    monkeypatch.setattr(Hub, "fetch", recording)
-    fit(accepted("diffusion").card, hub, merges=True)
-    assert fetched
-    assert ".safetensors" not in fetched
