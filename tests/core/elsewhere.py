@@ -42,5 +42,7 @@ def no_links(*arguments, **options):
 for name in ABSENT:
     if hasattr(os, name):
         delattr(os, name)
+# As Python's own os.py has it there, since 3.13.
+os.process_cpu_count = os.cpu_count
 os.symlink = os.link = no_links
 sys.meta_path[sys.meta_path.index(PathFinder)] = WithoutExtras()
