@@ -52,6 +52,17 @@ def _llava():
     return Architecture("LlavaForConditionalGeneration", config), processor
 
 
+def _llava_of_experts():
+    """LLaVA on a mixture of experts: stored one by one, stacked in memory."""
+    architecture, processor = _llava()
+    config = dict(architecture.config)
+    config["text_config"] = config["text_config"] | {
+        "model_type": "mixtral",
+        "num_local_experts": 2,
+    }
+    return Architecture(architecture.cls, config), processor
+
+
 def _qwen2_vl():
     marks = ("<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>")
     words = _tokenizer(*marks)
@@ -102,12 +113,13 @@ def _gemma3():
 
 
 SEERS = {"llava": _llava, "qwen2-vl": _qwen2_vl, "gemma3": _gemma3}
+OF_EXPERTS = {"llava-of-experts": _llava_of_experts}
 
 
 def write_seer(folder, name, scale=0.3):
     """A vision-language model with random weights that are spread wide."""
     folder.mkdir(parents=True, exist_ok=True)
-    architecture, processor = SEERS[name]()
+    architecture, processor = (SEERS | OF_EXPERTS)[name]()
     model = architecture.build()
     torch.manual_seed(0)
     for parameter in model.parameters():

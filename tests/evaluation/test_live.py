@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import warnings
 from dataclasses import dataclass
 from functools import partial
@@ -10,13 +11,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.answered import InMemory
 from ggez_hub.evaluation.identity import Model
+from ggez_hub.evaluation.subjects import grid_on
 from ggez_hub.evaluation.subjects.embedders import open_embedder
 from ggez_hub.evaluation.subjects.live import LiveWeights
+from ggez_hub.evaluation.subjects.moving import _Moving
+from ggez_hub.evaluation.subjects.opening import way_of
 from ggez_hub.evaluation.subjects.seeing import SeeingModel
 from ggez_hub.evaluation.subjects.similarity import BySimilarity
 from ggez_hub.families import get_family
@@ -187,6 +191,40 @@ def test_a_merge_that_is_not_finite_is_refused(base, text_lora):
     live = LiveWeights(Model(base, (text_lora,), FAMILY), embedding_state(base))
     with pytest.raises(NotFinite, match="not finite"):
         live.set_betas([1e8])
+
+
+def test_experts_that_are_stacked_in_memory_are_loaded_anew(tmp_path):
+    """A fine-tune touches every expert; the library computes with none of them as it is stored."""
+    family = get_family("vlm")
+    base = write_seer(tmp_path / "base", "llava-of-experts")
+    weights = load_file(base / "model.safetensors")
+    assert any("experts.1.w2" in name for name in weights)
+    tuned = shutil.copytree(base, tmp_path / "tuned")
+    torch.manual_seed(1)
+    other = {name: t + 0.1 * torch.randn_like(t) for name, t in weights.items()}
+    save_file(other, tuned / "model.safetensors", {"format": "pt"})
+    model = Model(base, (tuned,), family)
+    with pytest.raises(NotLoaded, match=r"experts\.0\.w1"):
+        LiveWeights(model, vlm_state(base))
+    for number, point in enumerate(grid_on(model, (0, 0.5, 1))):
+        out = tmp_path / str(number)
+        merge(base, [Adapter(tuned, point.beta)], out, family)
+        state, merged = point.open(InMemory()).state, vlm_state(out)
+        assert state.keys() == merged.keys()
+        assert all(torch.equal(state[name], merged[name]) for name in merged)
+    # With two adapters it is refused: a library is given one while it loads.
+    several = Model(base, (tuned, tuned), family)
+    moving = _Moving(several, way_of(family))
+    with pytest.raises(NotLoaded, match="does not compute with the tensor"):
+        moving.at([0.5, 0.5], InMemory())
+
+
+def test_what_cannot_be_held_is_refused_before_anything_is_asked(base, text_lora, tmp_path):
+    folder = change_config(base, tmp_path / "model", custom_text=True)
+    first, _ = grid_on(Model(folder, (text_lora,), FAMILY), (0, 1))
+    with pytest.raises(NotLoaded, match="does not compute with the tensor") as refused:
+        first.open(InMemory())
+    assert "measure the results with `ggez-hub eval`" in refused.value.hint
 
 
 def test_tensors_that_the_library_renames_are_noticed(base, text_lora, tmp_path):

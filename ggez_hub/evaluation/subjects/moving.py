@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 from functools import partial
 
@@ -9,7 +10,9 @@ from ggez_hub.evaluation.answered import Answered
 from ggez_hub.evaluation.identity import Model, beta_key, model_digests
 from ggez_hub.evaluation.subjects.base import Movable, Subject, UnderTest
 from ggez_hub.evaluation.subjects.live import LiveWeights
+from ggez_hub.evaluation.subjects.loading import Adapted
 from ggez_hub.evaluation.subjects.opening import Way, way_of
+from ggez_hub.families.loading import NotLoaded
 
 
 def grid_on(model: Model, betas: Sequence[float], way: Way | None = None) -> tuple[UnderTest, ...]:
@@ -29,18 +32,47 @@ def grid_on(model: Model, betas: Sequence[float], way: Way | None = None) -> tup
 
 
 class _Moving:
-    """A model that is opened when it is first needed, and then moved."""
+    """A model that is opened when it is first needed, and then moved.
+
+    Where the library computes with something else than the stored tensors that change, as with experts
+    that it stacks, there is nothing to move: then the base is loaded anew at each beta, with the
+    adapter on it.
+    """
 
     def __init__(self, model: Model, way: Way) -> None:
         self._model, self._way = model, way
         self._subject: Movable | None = None
         self._weights: LiveWeights | None = None
+        self._loads_anew = False
 
     def at(self, betas: Sequence[float], known: Answered) -> Subject:
+        if not self._loads_anew and self._weights is None:
+            self._open(known)
         if self._subject is None or self._weights is None:
-            model = self._model
-            self._subject = self._way.open(model.base, model.family, None, known)
-            self._weights = LiveWeights(model, self._subject.state)
+            return self._loaded(betas, known)
         self._weights.set_betas(betas)
         self._subject.moved(self._weights.touched, known)
         return self._subject
+
+    def _open(self, known: Answered) -> None:
+        model = self._model
+        subject = self._way.open(model.base, model.family, None, known)
+        try:
+            self._weights = LiveWeights(model, subject.state)
+        except NotLoaded:
+            if len(model.adapters) != 1:
+                raise
+            self._loads_anew = True
+        else:
+            self._subject = subject
+
+    def _loaded(self, betas: Sequence[float], known: Answered) -> Subject:
+        """The base with the adapter on it; raises NotLoaded where the library cannot be given both.
+
+        At beta 0 too: what cannot be done is known before anything is asked.
+        """
+        (adapter,), (beta,) = self._model.adapters, betas
+        # What was there before is let go first: two copies may be more than there is room for.
+        gc.collect()
+        adapted = Adapted(adapter, beta)
+        return self._way.open(self._model.base, self._model.family, adapted, known)
