@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -160,7 +161,7 @@ def _tell_push(source: str, target: str, document: CardDocument, hub: Hub, out: 
     text = render_card(document)
     steps = [
         "hf auth login",
-        f"ggez-hub contribute {source} --region {document.card.region} "
+        f"ggez-hub contribute {shlex.quote(source)} --region {document.card.region} "
         f"--base {document.card.base.repo} --license {document.license}",
     ]
     out.note(

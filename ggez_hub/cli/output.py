@@ -57,8 +57,12 @@ class Output:
             click.echo(plain_json(text))
 
     def table(self, header: Sequence[str], rows: Iterable[Sequence[str]], title: str = "") -> None:
-        """A table for people; the first column is text, the others are right-aligned."""
-        if not self.for_people:
+        """A table for people; the first column is text, the others are right-aligned.
+
+        Without rows there is none.
+        """
+        rows = list(rows)
+        if not (self.for_people and rows):
             return
         from rich.console import Console
         from rich.table import Table

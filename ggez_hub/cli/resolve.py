@@ -62,6 +62,8 @@ def search_command(region: str | None, family: str | None, hub: str, out: Output
             for s in (e.summary,)
         ],
     )
+    if not found:
+        out.line("The index holds no such adapter.")
     out.document(
         [
             {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,7 +99,7 @@ def _verify_lock(folder: Path, out: Output) -> None:
             found += result_card.unstated(lock.resolution, card.read_text(encoding="utf-8"))
         mend = (
             f"Pull it again: ggez-hub pull --region {lock.resolution.region} --locked --lock "
-            f"{folder / LOCK_NAME} -o ANOTHER_FOLDER"
+            f"{shlex.quote(str(folder / LOCK_NAME))} -o ANOTHER_FOLDER"
         )
     out.document({"folder": str(folder), "ok": not found, "differences": found})
     if found:

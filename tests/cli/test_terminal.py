@@ -47,6 +47,11 @@ def test_what_people_write_stays(text, capsys):
     assert capsys.readouterr().out == f"{text}\n"
 
 
+def test_a_table_of_nothing_is_nothing(capsys):
+    Output().table(("name",), [], title="Names")
+    assert capsys.readouterr().out == ""
+
+
 def test_a_document_is_json_whatever_was_computed(capsys):
     Output(as_json=True).document({"share": float("nan"), "range": (0.5, float("inf"))})
     assert json.loads(capsys.readouterr().out, parse_constant=pytest.fail) == {
