@@ -1,7 +1,8 @@
-"""`demo`: the quick start. A pull from a hub on this machine, and its table recomputed."""
+"""`demo`: the quick start. Pulls from a hub on this machine, and their tables recomputed."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,14 +12,14 @@ from ggez_hub.cli.output import Output, output_options
 from ggez_hub.cli.parameters import NEW
 
 if TYPE_CHECKING:
-    from ggez_hub.evaluation.comparison import Estimate
     from ggez_hub.hub import Hub
     from ggez_hub.registry.pulling.pull import Pulled
-    from ggez_hub.world.demo import Demo
+    from ggez_hub.world.demo import Demo, Folders
+    from ggez_hub.world.parts import Part
 
 
 @click.command(
-    "demo", short_help="Pull a Thai model from a hub on this machine and recompute its table."
+    "demo", short_help="Pull Thai models from a hub on this machine and recompute their tables."
 )
 @click.option(
     "--region", default="th", show_default=True, help="A region that the demo world serves."
@@ -29,182 +30,96 @@ if TYPE_CHECKING:
     "target",
     type=NEW,
     default=None,
-    help="The folder of the model.  [default: ./ggez-demo-REGION]",
+    help="The folder of the first model; the other families' lie beside it.  "
+    "[default: ./ggez-demo-REGION]",
 )
 @output_options
 def demo_command(region: str, target: Path | None, out: Output) -> None:
-    """Pull a Thai model from a hub on this machine and recompute its table.
+    """Pull Thai models from a hub on this machine and recompute their tables.
 
-    Starts the embedded hub with the demo world, pulls from it over HTTP, then asks every question
-    of the table again, from pictures, over the whole grid of betas. The other families follow in
-    brief: of the diffusion family a part of the card's evidence is drawn again.
+    Starts the embedded hub with the demo world, pulls a model of each family from it over HTTP, and
+    asks it again, from pictures: of the embedding family every question over the whole grid of
+    betas, of the others a part.
     """
-    from ggez_hub.cli.demo_drawings import tell_drawings
-    from ggez_hub.cli.demo_families import in_brief_of_others
+    from ggez_hub.cli.demo_table import document, tell
     from ggez_hub.cli.pulling import Mode, run
     from ggez_hub.cli.resolving import tell_region
     from ggez_hub.hubs import connect
     from ggez_hub.regions import find_region
     from ggez_hub.registry.request import Request
+    from ggez_hub.world.place import places
+    from ggez_hub.world.seed import ASSETS
 
-    place = target or Path(f"ggez-demo-{find_region(region).id}")
+    asked = find_region(region)
+    first = target or Path(f"ggez-demo-{asked.id}")
     request = Request(region, family="embedding")
     tell_region(request, out)
-    # The pull's own JSON would be a second document.
+    # A pull's own JSON would be another document.
     quiet = Output(quiet=True) if out.as_json else out
+    found = {}
     with connect("embedded", quiet=out.quiet) as hub:
-        pulled = run(request, hub, Mode(place), quiet)
-        assert pulled is not None  # noqa: S101 - only a dry run gives nothing
-        demo = _recompute(pulled, hub, out)
-        picture = _tell(pulled, demo, out)
-        others = in_brief_of_others(request, place, hub, quiet)
-        drawings = tell_drawings(request.region, hub, out)
-    document = {**_document(pulled, demo, picture), "others": others, "drawings": drawings}
-    out.document(document)
+        for place in places(ASSETS):
+            part, folder = place.part, first
+            if part.family != request.family:
+                # A fallback region's adapter is shown of the first family alone.
+                if asked.id not in place.adapters:
+                    continue
+                out.line("")
+                folder = first.with_name(f"{first.name}-{part.family}")
+            pulled = run(replace(request, family=part.family), hub, Mode(folder), quiet)
+            assert pulled is not None  # noqa: S101 - only a dry run gives nothing
+            demo = _asked_again(pulled, part, hub, out)
+            picture = tell(pulled, part, demo, out)
+            found[part.family] = document(pulled, demo, picture)
+    out.line("")
+    out.line("These figures measure language and unseen drawing styles, not culture.")
+    out.document({"region": asked.id, "families": found})
 
 
-def _recompute(pulled: Pulled, hub: Hub, out: Output) -> Demo:
-    from ggez_hub.cli.demo_families import folders_of
-    from ggez_hub.evaluation.task import load_tasks
-    from ggez_hub.families import get_family
-    from ggez_hub.registry.index.reading import read_pinned_card
-    from ggez_hub.resources import recipes
+def _asked_again(pulled: Pulled, part: Part, hub: Hub, out: Output) -> Demo:
+    from ggez_hub.evaluation.predictions import read_predictions
+    from ggez_hub.regions import find_region
     from ggez_hub.world.demo import recompute
+    from ggez_hub.world.place import EVIDENCE
 
     resolution = pulled.lock.resolution
-    tasks = load_tasks(recipes() / "demo")
     (adapter,) = resolution.adapters
     assert adapter.weight is not None  # noqa: S101 - the world's adapters are LoRAs
-    folders = folders_of(pulled, hub, tasks[0].dataset)
-    card = read_pinned_card(hub, adapter.card).card
+    listing = hub.at_commit(adapter.source.repo, adapter.source.revision)
+    answers = hub.fetch(
+        listing.repo, listing.revision, [f for f in listing.files if f.path == EVIDENCE]
+    )
     out.line("")
-    out.line("Recomputing every figure from pictures:")
+    out.line(f"Asking again, {'every question' if part.whole else 'a part of the questions'}:")
     with out.progress("steps") as progress:
         bar = progress.add_task("asking", total=None)
         return recompute(
-            folders,
-            card,
-            tasks,
-            get_family(resolution.family),
+            _folders(pulled, hub),
+            part,
+            find_region(resolution.region),
             resolution.alpha.value,
             adapter.weight,
+            read_predictions(answers / EVIDENCE),
             progress=lambda done, total: progress.update(bar, completed=done, total=total),
         )
 
 
-def _tell(pulled: Pulled, demo: Demo, out: Output) -> Path:
-    """The table and what follows from it; returns where it was drawn."""
+def _folders(pulled: Pulled, hub: Hub) -> Folders:
+    """Where the parts of a pulled model lie, fetched as they are pinned."""
+    from ggez_hub.registry.pulling.pull import fetch_pinned
+    from ggez_hub.world.demo import Folders
+    from ggez_hub.world.seed import DATA
+
     resolution = pulled.lock.resolution
-    names = {demo.beta: "merged", 0.0: "base", 1.0: "unmerged adapter"}
-    if demo.beta in {0.0, 1.0}:
-        names[demo.beta] = f"{'base' if demo.beta == 0 else 'unmerged adapter'} = merged"
-    out.line("")
-    out.table(
-        ("beta", "English names", f"{demo.languages} names", "GRP", ""),
-        [
-            (
-                f"{row.beta:g}",
-                _shown(row.english),
-                _shown(row.regional),
-                _shown(row.grp),
-                names.get(row.beta, ""),
-            )
-            for row in demo.rows
-        ],
-        title="The whole grid on test: text-to-image R@1 in %, 95 % intervals over "
-        f"{demo.rows[0].english.pictures} pictures; GRP above chance, alpha "
-        f"{resolution.alpha.value:.3f}",
+
+    def fetched(repo: str) -> Path:
+        kind = "dataset" if repo in DATA.values() else "model"
+        found = hub.at_commit(repo, "main", kind)
+        return hub.fetch(found.repo, found.revision, found.files, kind)
+
+    return Folders(
+        base=fetch_pinned(resolution.merged_into, hub),
+        adapter=fetch_pinned(resolution.adapters[0].source, hub),
+        merged=pulled.model,
+        lies=fetched,
     )
-    _tell_choice(demo, out)
-    _tell_checks(demo, out)
-    _tell_verdict(demo, out)
-    picture = _draw(pulled, demo)
-    out.line(f"The trade-off as a picture: {picture}")
-    return picture
-
-
-def _tell_choice(demo: Demo, out: Output) -> None:
-    betas = sorted({0.0, demo.beta, 1.0})
-    out.line("")
-    out.table(
-        ("4-way choice, chance 25", *(f"beta {beta:g}" for beta in betas)),
-        [
-            (title, *(f"{s.score:.1f} [{s.low:.1f}, {s.high:.1f}]"
-                      for s in (scores[beta] for beta in betas)))
-            for title, scores in demo.choice.items()
-        ],
-    )  # fmt: skip
-
-
-def _tell_checks(demo: Demo, out: Output) -> None:
-    out.line("")
-    out.line(
-        f"{demo.card_equal} of the {demo.card_rows} recomputed figures equal those of the card."
-    )
-    answers = "gives the same answers" if demo.merged_equal else "DOES NOT GIVE THE SAME ANSWERS"
-    out.line(f"The merged folder, loaded from disk, {answers} as base + {demo.beta:g} * Delta.")
-    out.line(f"beta chosen again on the validation pictures: {demo.beta_from_validation:g}.")
-
-
-def _tell_verdict(demo: Demo, out: Output) -> None:
-    out.line("")
-    out.line(f"Of base, merged and unmerged adapter the best GRP on test is that of: {demo.best}.")
-    for rival in demo.rivals:
-        sure = (
-            "" if rival.lead.excludes_zero else ": the interval includes 0, so it is undetermined"
-        )
-        out.line(f"  ahead of {rival.label} by {_shown(rival.lead)} points{sure}")
-    out.line("These figures measure language and unseen drawing styles, not culture.")
-
-
-def _shown(estimate: Estimate) -> str:
-    return f"{estimate.value:.2f} [{estimate.low:.2f}, {estimate.high:.2f}]"
-
-
-def _draw(pulled: Pulled, demo: Demo) -> Path:
-    from ggez_hub.evaluation.plot import Interval, Labels, Point, draw
-    from ggez_hub.regions import find_region
-
-    def interval(estimate: Estimate) -> Interval:
-        return Interval(estimate.value, estimate.low, estimate.high)
-
-    name = find_region(pulled.lock.resolution.region).name
-    points = [
-        Point(row.beta, interval(row.english), interval(row.regional), interval(row.grp))
-        for row in demo.rows
-    ]
-    labels = Labels(
-        title=f"What {name} gains and English loses",
-        global_side="English names, R@1 (%)",
-        regional_side=f"{demo.languages} names, R@1 (%)",
-        alpha=pulled.lock.resolution.alpha.value,
-    )
-    picture, _ = draw(points, pulled.folder / "trade-off", labels, demo.beta)
-    return picture
-
-
-def _document(pulled: Pulled, demo: Demo, picture: Path) -> dict[str, object]:
-    def shown(estimate: Estimate) -> dict[str, float]:
-        return {"value": estimate.value, "low": estimate.low, "high": estimate.high}
-
-    return {
-        "out": str(pulled.folder),
-        "region": pulled.lock.resolution.region,
-        "alpha": pulled.lock.resolution.alpha.value,
-        "beta": demo.beta,
-        "beta_from_validation": demo.beta_from_validation,
-        "grid": [
-            {
-                "beta": row.beta,
-                "global": shown(row.english),
-                "regional": shown(row.regional),
-                "grp": shown(row.grp),
-            }
-            for row in demo.rows
-        ],
-        "best": demo.best,
-        "leads": {rival.label: shown(rival.lead) for rival in demo.rivals},
-        "card": {"rows": demo.card_rows, "equal": demo.card_equal},
-        "merged_equal": demo.merged_equal,
-        "picture": str(picture),
-    }

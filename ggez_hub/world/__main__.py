@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 
 import click
 
 from ggez_hub.errors import GgezError
-from ggez_hub.world import diffusion, embedding, vlm
+from ggez_hub.world.parts import PARTS
 
 ASSETS = Path(__file__).parent / "assets"
-FAMILIES = {"embedding": embedding, "vlm": vlm, "diffusion": diffusion}
 
 _family = click.option(
-    "--family", type=click.Choice(list(FAMILIES)), required=True, help="The family to build."
+    "--family", type=click.Choice(list(PARTS)), required=True, help="The family to build."
 )
 _out = click.option(
     "-o",
@@ -38,18 +38,27 @@ def main() -> None:
 )
 def build(family: str, output: Path, seed: int) -> None:
     """Train the family's base and adapters, and write its data set."""
-    FAMILIES[family].build(output, seed)
+    import_module(f"ggez_hub.world.{family}").build(output, seed)
 
 
 @main.command()
-@click.option("--family", type=click.Choice(["embedding"]), required=True)
+@_family
 @_out
-@click.option(
-    "--seed", "chosen", type=int, multiple=True, default=(0, 1, 2), help="May be repeated."
+@click.argument(
+    "built",
+    nargs=-1,
+    required=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
 )
-def seeds(family: str, output: Path, chosen: tuple[int, ...]) -> None:
-    """Train base and `th` with several seeds (0, 1, 2) and write their scores over beta."""
-    embedding.measure_seeds(output, chosen)
+def seeds(family: str, output: Path, built: tuple[Path, ...]) -> None:
+    """Measure base and `th` of folders that `build -o FOLDER --seed N` wrote, over beta.
+
+    `cards` then tells of them.
+    """
+    from ggez_hub.world.cards import code_commit
+    from ggez_hub.world.seeds import measure_seeds
+
+    measure_seeds(output, PARTS[family], built, code_commit())
 
 
 @main.command()
@@ -58,12 +67,8 @@ def seeds(family: str, output: Path, chosen: tuple[int, ...]) -> None:
 def cards(family: str, output: Path) -> None:
     """Measure the family's adapters over the grid and write its cards with their evidence."""
     from ggez_hub.world.cards import write_cards
-    from ggez_hub.world.diffusion import cards as diffusion_cards
 
-    if family == "diffusion":
-        diffusion_cards.write_cards(output)
-    else:
-        write_cards(output, family)
+    write_cards(output, family)
 
 
 @main.command()

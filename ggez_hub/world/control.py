@@ -11,68 +11,36 @@ from __future__ import annotations
 import random
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from ggez_hub.evaluation.comparison import Estimate, mean_difference
-from ggez_hub.evaluation.grid import measure
 from ggez_hub.evaluation.identity import Model
-from ggez_hub.evaluation.outcomes import Cell, Outcomes
-from ggez_hub.evaluation.prepared import prepare_tasks
-from ggez_hub.evaluation.subjects import grid_on
-from ggez_hub.evaluation.subjects.opening import Way
-from ggez_hub.evaluation.task import Task
-from ggez_hub.families import Family
+from ggez_hub.evaluation.outcomes import Cell
+from ggez_hub.families import get_family
+from ggez_hub.world.asking import Ask
+from ggez_hub.world.prose import Told
 from ggez_hub.world.raster import SIZE, webp
 
 
-def lead_over_shuffled(
-    base: Path, adapter: Path | None, family: Family, tasks: Sequence[Task], data: Path, beta: float
-) -> dict[str, Estimate]:
-    """Task id -> how far the score on test is ahead of that with shuffled names, in points."""
-    columns = sorted({task.columns.text for task in tasks})
-    model = Model(base, (adapter,) if adapter else (), family)
-    with _spoilt(data, tasks, lambda path: _shuffle(path, columns)) as shuffled:
-        real, control = (_outcomes(model, tasks, place, [beta], None) for place in (data, shuffled))
-    return {task.id: _lead(real, control, Cell(beta, task.id, "test")) for task in tasks}
-
-
-def lead_over_blank(
-    model: Model,
-    tasks: Sequence[Task],
-    data: Path,
-    real: Mapping[Cell, Outcomes],
-    betas: Sequence[float],
-    way: Way | None,
-) -> dict[Cell, Estimate]:
-    """How far `real` answers on test are ahead of those to blank pictures, in points, at each beta."""
-    with _spoilt(data, tasks, _blank) as blank:
-        control = _outcomes(model, tasks, blank, betas, way)
-    return {cell: _lead(real, control, cell) for cell in control}
-
-
-@contextmanager
-def _spoilt(data: Path, tasks: Sequence[Task], spoil: Callable[[Path], None]) -> Iterator[Path]:
+def lead_over_spoilt(
+    ask: Ask, told: Told, spoil: Callable[[Path], None]
+) -> Mapping[Cell, Estimate]:
+    """How far base, merge and adapter are ahead of themselves on test where `spoil` rewrote it."""
+    place, real = told.place, told.answered
+    model = Model(place.base, (place.adapter(told.card.region),), get_family(place.part.family))
     with tempfile.TemporaryDirectory() as folder:
-        shutil.copytree(data, folder, dirs_exist_ok=True)
-        for path in {task.splits["test"] for task in tasks}:
-            spoil(Path(folder) / path)
-        yield Path(folder)
+        shutil.copytree(place.data, folder, dirs_exist_ok=True)
+        spoil(Path(folder, "data", "test.parquet"))
+        control = ask(model, lambda _: Path(folder), told.region, told.betas, ("test",))
+    return {
+        cell: mean_difference([real.outcomes[cell]], [outcomes])
+        for cell, outcomes in control.outcomes.items()
+        if real.records[cell.task].scale == real.scale
+    }
 
 
-def _lead(real: Mapping[Cell, Outcomes], control: Mapping[Cell, Outcomes], cell: Cell) -> Estimate:
-    return mean_difference([real[cell]], [control[cell]])
-
-
-def _outcomes(
-    model: Model, tasks: Sequence[Task], data: Path, betas: Sequence[float], way: Way | None
-) -> Mapping[Cell, Outcomes]:
-    asked = prepare_tasks(tasks, data, ("test",), details=way is not None)
-    return measure(grid_on(model, betas, way), asked).outcomes
-
-
-def _blank(path: Path) -> None:
+def blank_pictures(path: Path) -> None:
     """Put a white square in the place of every picture."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -86,7 +54,7 @@ def _blank(path: Path) -> None:
     pq.write_table(table.set_column(number, field, pa.array(rows, field.type)), path)
 
 
-def _shuffle(path: Path, columns: Sequence[str]) -> None:
+def shuffle_names(path: Path, columns: Sequence[str]) -> None:
     """Permute each column among its rows that have a name, by a fixed seed."""
     import pyarrow as pa
     import pyarrow.parquet as pq

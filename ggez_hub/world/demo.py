@@ -1,30 +1,27 @@
 """The demo's figures, recomputed from pictures: nothing of them is read from the card.
 
-The global side are English names of pictures, the regional side names in the region's languages:
-it measures language, not culture, and the figure is a demo parity.
+The global side are English names, the regional side names in the region's languages: it measures
+language, not culture, and the figure is a demo parity.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from ggez_hub.cards import AdapterCard
-from ggez_hub.evaluation.comparison import Estimate, Sides, mean, parity, parity_difference
-from ggez_hub.evaluation.curve import curve_rows
-from ggez_hub.evaluation.grid import BETAS, Measurement, Progress, measure
+from ggez_hub.evaluation.comparison import Estimate, mean, parity, parity_difference
+from ggez_hub.evaluation.grid import Progress
 from ggez_hub.evaluation.identity import Model
 from ggez_hub.evaluation.outcomes import Cell, Outcomes
-from ggez_hub.evaluation.prepared import prepare_tasks, tasks_for
-from ggez_hub.evaluation.scores import Score
+from ggez_hub.evaluation.scores import Score, score_of
 from ggez_hub.evaluation.selection import trade
-from ggez_hub.evaluation.subjects import grid_on, model_in
-from ggez_hub.evaluation.task import SplitName, Task
-from ggez_hub.families import Family
-from ggez_hub.regions import find_region
-
-METRIC = "text_to_image_r1"
+from ggez_hub.families import get_family
+from ggez_hub.regions import Region
+from ggez_hub.world.asking import SPLITS, Answered
+from ggez_hub.world.parts import Part
+from ggez_hub.world.place import Lies
+from ggez_hub.world.prose import words_of
 
 
 @dataclass(frozen=True)
@@ -47,22 +44,25 @@ class Rival:
 
 @dataclass(frozen=True, eq=False)
 class Demo:
-    """Everything that the demo shows.
+    """Everything that the demo shows of a family.
 
-    `languages` names those of the regional side. `card_rows` and `card_equal` count the rows of the card's curve that were recomputed, and those
-    that came out equal. `merged_equal` says whether the merged folder, loaded from disk, answers
-    every test question as the grid's model at its beta does.
+    languages  names those of the regional side
+    validated  the beta that validation chooses again; None where it was not asked
+    others     scores in other metrics on test: title -> beta -> score
+    answers    given again that the adapter's evidence holds too; `equal` of them came out equal
+    merged_equal  whether the merged folder, loaded from disk, answers every test question as
+                  base + beta * Delta does
     """
 
     languages: str
     rows: tuple[Row, ...]
     beta: float
-    beta_from_validation: float
+    validated: float | None
     best: str
     rivals: tuple[Rival, ...]
-    choice: dict[str, dict[float, Score]]
-    card_rows: int
-    card_equal: int
+    others: Mapping[str, Mapping[float, Score]]
+    answers: int
+    equal: int
     merged_equal: bool
 
     def row(self, beta: float) -> Row:
@@ -72,111 +72,94 @@ class Demo:
 
 @dataclass(frozen=True)
 class Folders:
-    """Where the parts lie: base, adapter and data as fetched, and the merged model as pulled."""
+    """Base and adapter as fetched, the merged model as pulled, and where all data lie."""
 
     base: Path
     adapter: Path
     merged: Path
-    data: Path
+    lies: Lies
 
 
 def recompute(
     folders: Folders,
-    card: AdapterCard,
-    tasks: Sequence[Task],
-    family: Family,
+    part: Part,
+    region: Region,
     alpha: float,
     beta: float,
-    betas: Sequence[float] = BETAS,
+    evidence: Mapping[Cell, Outcomes],
+    betas: tuple[float, ...] | None = None,
     progress: Progress | None = None,
 ) -> Demo:
-    """Ask every question of the demo again, of the base, the grid, and the merged folder.
+    """Ask the base, the merge, the unmerged adapter and the merged folder again.
 
-    0, 1 and `beta` are always in the grid.
+    Where the family is asked as a whole, the rest of the grid too (`betas`, or that of its cards),
+    and on validation.
     """
-    asked = tasks_for(tasks, find_region(card.region))
-    betas = sorted({*betas, 0.0, beta, 1.0})
-    prepared = prepare_tasks(asked, folders.data, details=False)
-    model = Model(folders.base, (folders.adapter,), family)
-    grid = measure(grid_on(model, betas), prepared, progress=progress)
-    tests = [replace(task, asked={"test": task.asked["test"]}) for task in prepared]
-    loaded = measure([model_in(folders.merged, family)], tests)
-    sides = {b: _sides(grid, asked, b, "test") for b in betas}
+    words, family = words_of(part), get_family(part.family)
+    grid = (words.betas if betas is None else betas) if part.whole else ()
+    betas = tuple(sorted({*grid, 0.0, beta, 1.0}))
+    splits = SPLITS if part.whole else ("test",)
+    found = words.ask(
+        Model(folders.base, (folders.adapter,), family),
+        folders.lies, region, betas, splits, whole=part.whole, progress=progress,
+    )  # fmt: skip
+    loaded = words.ask(
+        Model(folders.merged, (), family),
+        folders.lies, region, (0.0,), ("test",), whole=part.whole,
+    )  # fmt: skip
+    sides = {b: found.sides(b) for b in betas}
     models = {"base": 0.0, "merged": beta, "unmerged": 1.0}
-    best = max(models, key=lambda name: (parity(sides[models[name]], alpha).value, name == "base"))
-    curve = curve_rows(
-        grid.outcomes,
-        grid.records(),
-        grid.models,
-        measured_by="registry",
-        evaluator="demo",
-        predictions="unknown",
-    )
-    chosen = trade(curve, "validation", alpha, card.region, card.region).chosen.beta
-    equal, compared = _against(card, grid)
+    parities = {name: parity(sides[b], alpha).value for name, b in models.items()}
+    best = max(models, key=lambda name: (parities[name], name == "base"))
+    known = [(found.outcomes[cell], evidence[cell]) for cell in found.outcomes if cell in evidence]
     return Demo(
-        languages=_languages(asked),
+        languages=_languages(found),
         rows=tuple(
-            Row(
-                b,
-                mean(sides[b].global_tasks),
-                mean(sides[b].regional_tasks),
-                parity(sides[b], alpha),
-            )
-            for b in betas
+            Row(b, mean(s.global_tasks), mean(s.regional_tasks), parity(s, alpha))
+            for b, s in sides.items()
         ),
         beta=beta,
-        beta_from_validation=chosen,
+        validated=_validated(found, region, alpha) if "validation" in splits else None,
         best=best,
         rivals=tuple(
             Rival(name, parity_difference(sides[models[best]], sides[b], alpha))
             for name, b in models.items()
             if b != models[best]
         ),
-        choice={
-            task.title: {b: grid.scores()[Cell(b, task.id, "test")] for b in models.values()}
-            for task in asked
-            if task.metric == "choice_4"
+        others={
+            found.titles[name]: {
+                b: score_of(found.outcomes[Cell(b, name, "test")]) for b in models.values()
+            }
+            for name, record in found.records.items()
+            if record.scale != found.scale
         },
-        card_rows=compared,
-        card_equal=equal,
+        answers=sum(len(now) for now, _ in known),
+        equal=sum(_equal(now, then) for now, then in known),
         merged_equal=all(
-            grid.outcomes[Cell(beta, cell.task, "test")].predicted == outcomes.predicted
+            found.outcomes[cell._replace(beta=beta)].predicted == outcomes.predicted
             for cell, outcomes in loaded.outcomes.items()
         ),
     )
 
 
-def _sides(grid: Measurement, tasks: Sequence[Task], beta: float, split: SplitName) -> Sides:
-    def of(side: str) -> tuple[Outcomes, ...]:
-        return tuple(
-            grid.outcomes[Cell(beta, task.id, split)]
-            for task in tasks
-            if task.side == side and task.metric == METRIC
-        )
-
-    return Sides(of("global"), of("regional"))
+def _validated(found: Answered, region: Region, alpha: float) -> float:
+    curve = found.curve("demo", "unknown")
+    return trade(curve, "validation", alpha, region.id, region.id).chosen.beta
 
 
-def _languages(tasks: Sequence[Task]) -> str:
+def _languages(found: Answered) -> str:
     """The one language of the regional side in English, or how many there are."""
     from babel import Locale
 
-    tags = sorted({task.language for task in tasks if task.side == "regional"})
+    tags = sorted({r.language for r in found.records.values() if r.side == "regional"})
     if len(tags) > 1:
         return f"regional ({len(tags)} languages)"
     return str(Locale.parse(tags[0], sep="-").get_display_name("en"))
 
 
-def _against(card: AdapterCard, grid: Measurement) -> tuple[int, int]:
-    """How many rows of the card's curve came out equal, of those that were recomputed."""
-    if card.curve == "unknown":
-        return 0, 0
-    scores = grid.scores()
-    rows = [
-        (row.score, scores[cell].score)
-        for beta, by_task in card.curve.items()
-        for key, row in by_task.items()
-        if (cell := Cell(float(beta), key.rpartition("/")[0], row.split)) in scores
-    ]
-    return sum(abs(recorded - found) < 1e-9 for recorded, found in rows), len(rows)
+def _equal(now: Outcomes, then: Outcomes) -> int:
+    """How many answers are those that were recorded."""
+    recorded = dict(zip(then.items, then.predicted, strict=True))
+    return sum(
+        recorded.get(item) == said for item, said in zip(now.items, now.predicted, strict=True)
+    )

@@ -5,29 +5,42 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
+
 
 @dataclass(frozen=True)
 class Part:
     """One family of the world.
 
-    repo       of the base; an adapter's has its region after it
-    tasks      the folder of its tasks below the recipes
-    metric     of the tasks that parity is over
-    adapts     what its adapters change, in the card's words
-    method     how they are trained
-    noun       what they teach, with the region's languages after it
+    repo         of the base; an adapter's has its region after it
+    data         the folder of what its models are asked, below the assets
+    files        of an adapter
+    tasks        the folder of its tasks below the recipes
+    scored       what its scores are, in words
+    whole        whether the demo asks everything again, or a part
+    library      that loads the base; `adapter_library` an adapter
+    adapts       what its adapters change, in the card's words
+    method       how they are trained
     """
 
     family: str
     repo: str
-    tasks: str
-    metric: str
+    scored: str
     library: str
     pipeline_tag: str
     adapts: tuple[str, ...]
     method: str
-    noun: str
+    data: str = "emoji-names"
+    files: tuple[str, ...] = ADAPTER_FILES
+    tasks: str = "demo"
+    whole: bool = False
+    adapter_library: str = "peft"
     tags: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The base's name without its owner."""
+        return self.repo.rpartition("/")[2]
 
     def adapter_repo(self, name: str) -> str:
         """The repository of an adapter."""
@@ -37,24 +50,35 @@ class Part:
 EMBEDDING = Part(
     family="embedding",
     repo="ggez-world/clip-emoji",
-    tasks="demo",
-    metric="text_to_image_r1",
+    scored="a name's own picture found among all (text-to-image R@1)",
+    whole=True,
     library="open_clip",
     pipeline_tag="zero-shot-image-classification",
     adapts=("prompt_language",),
     method="LoRA on the text tower by PEFT, CLIP's contrastive loss",
-    noun="the names of emoji",
     tags=("clip",),
 )
 VLM = Part(
     family="vlm",
     repo="ggez-world/vlm-emoji",
+    scored="one of four names chosen for a picture",
     tasks="demo/vlm",
-    metric="choice_4",
     library="transformers",
     pipeline_tag="image-text-to-text",
     adapts=("prompt_language", "answer_language"),
     method="LoRA on language model, projector and head by `ggez-hub train`",
-    noun="to name emoji",
 )
-PARTS: Mapping[str, Part] = {part.family: part for part in (EMBEDDING, VLM)}
+DIFFUSION = Part(
+    family="diffusion",
+    repo="ggez-world/diffusion-emoji",
+    scored="drawings that the judge takes for what was asked for",
+    data="emoji-prompts",
+    files=("pytorch_lora_weights.safetensors",),
+    library="diffusers",
+    adapter_library="diffusers",
+    pipeline_tag="text-to-image",
+    adapts=("content", "prompt_language"),
+    method="LoRA on the UNet by `ggez-hub train`",
+)
+PARTS: Mapping[str, Part] = {part.family: part for part in (EMBEDDING, VLM, DIFFUSION)}
+"""By family, the one that a bare pull takes first."""

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from ggez_hub.world.parts import EMBEDDING, PARTS, Part
 
-ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
+CARD, RECORD = "README.md", "training.json"
+EVIDENCE = "evidence/predictions.parquet"
+
+Lies: TypeAlias = Callable[[str], Path]
+"""Repository -> where its files lie on this machine."""
 
 
 @dataclass(frozen=True)
@@ -18,23 +24,28 @@ class Place:
     part: Part = EMBEDDING
 
     @property
+    def family(self) -> Path:
+        """The folder of the family's models."""
+        return self.assets / self.part.family
+
+    @property
     def base(self) -> Path:
         """The base's folder."""
-        return self.assets / self.part.family / "base"
+        return self.family / "base"
 
     @property
     def data(self) -> Path:
-        """The data set's folder."""
-        return self.assets / "emoji-names"
+        """The folder of what the models are asked."""
+        return self.assets / self.part.data
 
     def adapter(self, name: str) -> Path:
         """An adapter's folder."""
-        return self.assets / self.part.family / name
+        return self.family / name
 
     @property
     def adapters(self) -> tuple[str, ...]:
         """The names of the adapters, which are their regions."""
-        found = (p for p in self.base.parent.iterdir() if (p / ADAPTER_FILES[0]).is_file())
+        found = (p for p in self.family.iterdir() if (p / self.part.files[0]).is_file())
         return tuple(sorted(p.name for p in found))
 
 
@@ -42,3 +53,9 @@ def places(assets: Path) -> tuple[Place, ...]:
     """The families that are there."""
     found = (Place(assets, part) for part in PARTS.values())
     return tuple(place for place in found if place.base.is_dir())
+
+
+def lies_in(assets: Path) -> Lies:
+    """Where the bases and data sets of the world lie below a folder of assets."""
+    folders = {part.repo: assets / part.family / "base" for part in PARTS.values()}
+    return lambda repo: folders.get(repo, assets / repo.rpartition("/")[2])

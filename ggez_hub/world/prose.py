@@ -2,127 +2,141 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ggez_hub.cards import AdapterCard
-from ggez_hub.evaluation.grid import BETAS
-from ggez_hub.evaluation.selection import Trade, trade
-from ggez_hub.evaluation.task import Task
-from ggez_hub.regions import find_region
-from ggez_hub.world.demo import METRIC
+from ggez_hub.evaluation.comparison import Estimate, parity_difference
+from ggez_hub.evaluation.outcomes import Cell
+from ggez_hub.evaluation.selection import Curve, Point, Split, Trade, trade
+from ggez_hub.regions import Region, find_region
+from ggez_hub.world.asking import SPLITS, Answered, Ask
+from ggez_hub.world.parts import Part
+from ggez_hub.world.place import EVIDENCE, Place
 
-if TYPE_CHECKING:
-    from ggez_hub.evaluation.comparison import Estimate
-    from ggez_hub.evaluation.subjects.opening import Way
-    from ggez_hub.world.parts import Part
-    from ggez_hub.world.place import Place
+CAVEAT = "It is a demonstration of ggez-hub, trained in minutes on two processor cores, and of no other use."
 
-CAVEATS = """\
-## Caveats
 
-- It measures *language* and an *unseen drawing style*, not culture: the pictures are the same for every language.
-- The words are not unseen: every name of the test was seen in training, with pictures of other styles.
-- beta is chosen on the validation style alone. Test scores were looked at more than once while this was built; nothing was
-  chosen by them.
-- It is a demonstration of ggez-hub, trained in minutes on two processor cores, and of no other use.
-"""
+@dataclass(frozen=True, eq=False)
+class Told:
+    """What the prose of an adapter's card is made from.
+
+    seeds  seed -> the curve of models that were trained with it; the published one's is the card's
+    """
+
+    place: Place
+    card: AdapterCard
+    record: Mapping[str, Any]
+    answered: Answered
+    seeds: Mapping[int, Curve]
+
+    @property
+    def region(self) -> Region:
+        """Whose adapter it is."""
+        return find_region(self.card.region)
+
+    @cached_property
+    def chosen(self) -> float:
+        """The beta that validation chooses."""
+        assert self.card.curve != "unknown"  # noqa: S101 - the world's cards are measured
+        return self.trade(self.card.curve, "validation").chosen.beta
+
+    @property
+    def betas(self) -> tuple[float, ...]:
+        """Base, merge and unmerged adapter."""
+        return tuple(sorted({0.0, self.chosen, 1.0}))
+
+    def trade(self, curve: Curve, split: Split) -> Trade:
+        """A curve for the adapter's region."""
+        return trade(curve, split, self.card.alpha.value, self.region.id, self.region.id)
 
 
 @dataclass(frozen=True)
 class Words:
     """How a family is measured for its cards, and what they say.
 
-    details  whether each answer records its picture, prompt and likelihoods
-    betas    the grid
-    way      how its models are asked, None for the family's own way
-    base     the base's card below its front matter, from its training record
-    adapter  an adapter's card below its front matter
+    betas       the grid
+    ask         how its models are asked
+    card        an adapter's card but for what is measured, from its folder
+    base        the base's card below its front matter, from its training record
+    intro       what an adapter is, in a sentence
+    scores      what its scores are, for the heading of their tables
+    control     (task, beta) -> how far a model is ahead of itself where it cannot know
+    controlled  what was done there, to go on after "ahead of itself "
+    more        further sections
+    caveats     of the family
     """
 
-    details: bool
     betas: tuple[float, ...]
-    way: Callable[[], Way | None]
-    base: Callable[[dict[str, Any]], str]
-    adapter: Callable[[Place, AdapterCard, Sequence[Task], dict[str, Any] | None], str]
+    ask: Ask
+    card: Callable[[Place, str], AdapterCard]
+    base: Callable[[Mapping[str, Any]], str]
+    intro: Callable[[Told], str]
+    scores: str
+    control: Callable[[Told], Mapping[Cell, Estimate]]
+    controlled: str
+    more: Callable[[Told], Sequence[str]]
+    caveats: Sequence[str]
 
 
-def prose_of(part: Part) -> Words:
+def words_of(part: Part) -> Words:
     """The words of a family."""
-    if part.family == "embedding":
-        return Words(False, BETAS, lambda: None, base_prose, adapter_prose)
     words: Words = import_module(f"ggez_hub.world.{part.family}.prose").WORDS
     return words
 
 
-def shares_of(record: dict[str, Any]) -> str:
+def listed(caveats: Iterable[str]) -> str:
+    """The caveats as a section."""
+    return "## Caveats\n\n" + "\n".join(f"- {caveat}" for caveat in (*caveats, CAVEAT)) + "\n"
+
+
+def shares_of(record: Mapping[str, Any]) -> str:
     """The share of each language, in words."""
     return ", ".join(f"{k} {100 * v:g} %" for k, v in record["share_per_language"].items())
 
 
-def sources_of(record: dict[str, Any]) -> str:
-    """What went in, as a list."""
-    return "\n".join(
+def made_of(record: Mapping[str, Any], family: str) -> str:
+    """What went into a base, as a section."""
+    sources = "\n".join(
         f"- {s['for']}: {s.get('package', s.get('name', ''))} ({s['license']}; {s['credit']})"
         for s in record["sources"]
     )
-
-
-def base_prose(record: dict[str, Any]) -> str:
-    """The base's card below its front matter."""
-    shares, sources = shares_of(record), sources_of(record)
     return f"""\
-# clip-emoji
-
-A small CLIP in open_clip's layout: an EfficientNet-lite0 image tower with ImageNet weights, frozen, and a text tower of
-three layers with a multilingual tokenizer, trained here on names of emoji. It is the global model of ggez-hub's demo
-world: English, with a little of the languages that regional adapters teach it.
-
-Share of training names by language: {shares}.
-
-```python
-import open_clip
-
-model, preprocess = open_clip.create_model_from_pretrained("local-dir:PATH")
-tokenizer = open_clip.get_tokenizer("local-dir:PATH")
-```
-
 ## Made of
 
 {sources}
 
-`training.json` holds seed, hyper-parameters and versions. `python -m ggez_hub.world build --family embedding` builds
-it from the published packages.
-
-{CAVEATS}"""
+`training.json` holds seed and settings. `python -m ggez_hub.world build --family {family}` builds it from the published packages."""
 
 
-def adapter_prose(
-    place: Place, card: AdapterCard, tasks: Sequence[Task], seeds: dict[str, Any] | None
-) -> str:
+def adapter_prose(words: Words, told: Told) -> str:
     """An adapter's card below its front matter."""
-    assert card.curve != "unknown"  # noqa: S101 - the world's cards are measured
-    region = find_region(card.region)
-    seen = trade(card.curve, "test", card.alpha.value, region.id, region.id)
-    chosen = trade(card.curve, "validation", card.alpha.value, region.id, region.id).chosen.beta
+    curve = told.card.curve
+    assert curve != "unknown"  # noqa: S101 - the world's cards are measured
+    tables = {split: told.trade(curve, split) for split in reversed(SPLITS)}
     parts = [
-        f"# clip-emoji-{region.id}",
-        f"A LoRA that teaches clip-emoji the names of emoji in {', '.join(card.languages)}: a "
-        f"language adapter for {region.name}, part of ggez-hub's demo world.",
-        grid_table(seen, chosen),
-        f"{verdict(seen, chosen)} `ggez-hub demo` gives the paired intervals.",
-        _control(place, tasks, region.id, chosen),
-        _seeds(seeds),
-        "`evidence/predictions.parquet` holds every answer; all scores follow from it.",
-        CAVEATS.rstrip(),
+        f"# {told.place.part.name}-{told.region.id}",
+        words.intro(told),
+        *(_grid(words, seen, split, told.chosen) for split, seen in tables.items()),
+        f"{_verdict(tables['test'], told.chosen)} {_leads(told)}",
+        _control(words, told),
+        *words.more(told),
+        _seeds(told),
+        f"`{EVIDENCE}` holds every answer; all scores follow from it.",
+        listed(words.caveats).rstrip(),
     ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return "\n\n".join(parts) + "\n"
 
 
-def grid_table(seen: Trade, chosen: float) -> str:
-    """The scores of the grid on test, as a section."""
+def shown(lead: Estimate) -> str:
+    """A figure in points with its interval."""
+    return f"{lead.value:.1f} [{lead.low:.1f}, {lead.high:.1f}]"
+
+
+def _grid(words: Words, seen: Trade, split: str, chosen: float) -> str:
     rows = "\n".join(
         f"| {p.beta:g}{' (chosen on validation)' if p.beta == chosen else ''} "
         f"| {p.q_global.score:.1f} +- {p.q_global.se:.1f} "
@@ -130,17 +144,17 @@ def grid_table(seen: Trade, chosen: float) -> str:
         for p in seen.points
     )
     return f"""\
-## Scores on test
+## Scores on {split}
 
-{seen.metric}, 0-100, with standard errors; n = {seen.points[0].q_regional.n}. GRP on scores above chance: a *demo parity* of
-English names (global) and regional names.
+{words.scores} In %, with standard errors; n = {seen.points[0].q_regional.n} a task. GRP on scores above chance: a *demo
+parity* of English names (global) and regional names.
 
 | beta | English names | regional names | GRP |
 |---|---|---|---|
 {rows}"""
 
 
-def verdict(seen: Trade, chosen: float) -> str:
+def _verdict(seen: Trade, chosen: float) -> str:
     """Which of base, merge and unmerged adapter has the highest GRP on test."""
     models = {"the base": 0.0, f"the merge at the chosen beta {chosen:g}": chosen,
               "the unmerged adapter": 1.0}  # fmt: skip
@@ -152,48 +166,64 @@ def verdict(seen: Trade, chosen: float) -> str:
     )
 
 
-def _control(place: Place, tasks: Sequence[Task], region: str, beta: float) -> str:
-    from ggez_hub.families import get_family
-    from ggez_hub.world.control import lead_over_shuffled
+def _leads(told: Told) -> str:
+    """How far the merge is ahead in parity, item by item."""
+    answered, alpha = told.answered, told.card.alpha.value
+    merged = answered.sides(told.chosen)
+    leads = [
+        f"{shown(parity_difference(merged, answered.sides(beta), alpha))} points ahead of {name}"
+        for name, beta in (("the base", 0.0), ("the unmerged adapter", 1.0))
+        if beta != told.chosen
+    ]
+    return f"In GRP the merge is {' and '.join(leads)}, paired by picture, with 95 % intervals."
 
-    family, asked = get_family("embedding"), [t for t in tasks if t.metric == METRIC]
-    leads = lead_over_shuffled(place.base, place.adapter(region), family, asked, place.data, beta)
-    rows = "\n".join(f"| {name} | {shown(lead)} |" for name, lead in sorted(leads.items()))
-    beaten = all(lead.low > 0 for lead in leads.values())
-    says = "Every" if beaten else "Not every"
+
+def _control(words: Words, told: Told) -> str:
+    found = words.control(told)
+    rows = "\n".join(
+        f"| {cell.task} | {cell.beta:g} | {shown(lead)} |"
+        for cell, lead in sorted(found.items(), key=lambda entry: (entry[0].task, entry[0].beta))
+    )
+    says = "Every" if all(lead.low > 0 for lead in found.values()) else "Not every"
     return f"""\
 ## Control
 
-How far the merge at beta {beta:g} is ahead of itself with the names shuffled among the pictures, in points. {says}
-interval excludes 0.
+How far the model is ahead of itself {words.controlled}, in points on test: 95 % intervals of the paired difference.
+{says} interval excludes 0.
 
-| task | lead |
-|---|---|
+| task | beta | lead |
+|---|---|---|
 {rows}"""
 
 
-def shown(lead: Estimate) -> str:
-    """A figure in points with its interval."""
-    return f"{lead.value:.1f} [{lead.low:.1f}, {lead.high:.1f}]"
-
-
-def _seeds(seeds: dict[str, Any] | None) -> str:
-    if seeds is None:
-        return ""
+def _seeds(told: Told) -> str:
+    if len(told.seeds) < 2:
+        return "## Seeds\n\nOne seed. How far another would be from it was not measured."
     rows = []
-    for run in seeds["seeds"]:
-        rows += [
-            f"| {run['seed']} | {point['beta']:g} | {_percent(point, 'en')} | {_percent(point, 'th')} |"
-            for point in run["curve"]
-            if point["beta"] in {0.0, 0.4, 1.0}
-        ]
-    return (
-        "## Three seeds\n\nBase and adapter trained anew, R@1 on test in %; seed 0 is the one published. Names "
-        "are tokenised here as in training; the scores above go through open_clip's tokenizer, "
-        "which straightens the curly quotes of 95 names first.\n\n"
-        "| seed | beta | English names | Thai names |\n|---|---|---|---|\n" + "\n".join(rows)
-    )
+    for seed, curve in sorted(told.seeds.items()):
+        chosen = told.trade(curve, "validation").chosen.beta
+        seen = told.trade(curve, "test")
+        models = {0.0: ["base"], 1.0: ["unmerged adapter"]}
+        models.setdefault(chosen, []).append("merge")
+        for beta, names in sorted(models.items()):
+            if point := seen.at(beta):
+                rows.append(f"| {seed} | {beta:g} ({', '.join(names)}) | {_seen(point)} |")
+    table = "\n".join(rows)
+    return f"""\
+## Seeds
+
+Base and adapter trained with each of {len(told.seeds)} seeds; seed {told.record["seed"]} is the one published. Scores on test in %, with
+95 % intervals; the beta of each merge is chosen on the validation scores of its own seed.
+
+| seed | beta | English names | regional names | GRP |
+|---|---|---|---|---|
+{table}"""
 
 
-def _percent(point: dict[str, Any], language: str) -> str:
-    return f"{100 * point['test'][language]:.1f}"
+def _seen(point: Point) -> str:
+    figures = [
+        (point.q_global.score, *point.q_global.interval),
+        (point.q_regional.score, *point.q_regional.interval),
+        (point.grp, *point.interval),
+    ]
+    return " | ".join(f"{value:.1f} [{low:.1f}, {high:.1f}]" for value, low, high in figures)

@@ -7,30 +7,43 @@ import platform
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from ggez_hub.world.augmentation import Augmentation
 from ggez_hub.world.concepts import STYLES, TRAINING_STYLES, cldr_names, concepts
 from ggez_hub.world.material import CLDR_DERIVED_NAMES, CLDR_NAMES, EMOJI_GROUPS
 from ggez_hub.world.pictures import SPLITS
+from ggez_hub.world.place import RECORD
 from ggez_hub.world.tower import TOWER
 
 
-def training_record(
+def write_record(
+    folder: Path,
+    base: str,
     head: Mapping[str, Any],
+    augmentation: Augmentation,
     shares: Mapping[str, float],
-    pictures_per_concept: int,
     libraries: Sequence[str],
-) -> dict[str, Any]:
-    """`head` (model, base, seed, recipe ...), then what went in, what was held out, and versions."""
-    names = [CLDR_NAMES, CLDR_DERIVED_NAMES]
-    return {
+) -> None:
+    """`training.json` of a model: `head` (seed, recipe ...), what went in, what was held out.
+
+    base    the repository of the base, which is the model itself in a folder of that name
+    shares  of each language among the names
+    """
+    names, itself = [CLDR_NAMES, CLDR_DERIVED_NAMES], folder.name == "base"
+    record = {
+        "model": folder.name,
+        "base": None if itself else base,
+        "threads": 1,
         **head,
+        "augmentation": asdict(augmentation),
         "share_per_language": dict(shares),
         "counts": {
             "concepts": len(concepts()),
-            "pictures_per_concept": pictures_per_concept,
+            "pictures_per_concept": len(TRAINING_STYLES) * (1 + augmentation.copies),
             "names": {language: _name_counts(language) for language in shares},
         },
         "sources": [
@@ -50,6 +63,7 @@ def training_record(
             **{library: version(library) for library in sorted(libraries)},
         },
     }
+    write_json(folder / RECORD, record)
 
 
 def save_adapter(adapted: Any, folder: Path, base: str) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ggez_hub.cards import read_card
 from ggez_hub.registry.contributing.registration import accepted, card_path
 from ggez_hub.registry.places import CARD_NAME, INDEX_REPO
-from ggez_hub.world.parts import EMBEDDING, VLM
+from ggez_hub.world.parts import EMBEDDING, PARTS
 
 if TYPE_CHECKING:
     from ggez_hub.embedded import HubStore
@@ -22,7 +22,7 @@ BASE_REPO = EMBEDDING.repo
 DATA_REPO = "ggez-world/emoji-names"
 
 # Folders of the assets and their repositories: the bases by family, and the data sets.
-BASES = {"embedding": BASE_REPO, "vlm": VLM.repo, "diffusion": "ggez-world/diffusion-emoji"}
+BASES = {part.family: part.repo for part in PARTS.values()}
 DATA = {"emoji-names": DATA_REPO, "emoji-prompts": "ggez-world/emoji-prompts"}
 AUTHOR = "ggez-world"
 EMAIL = "world@ggez-hub.invalid"

@@ -21,7 +21,7 @@ from ggez_hub.hub import Hub
 from ggez_hub.regions import alpha
 from ggez_hub.registry.index.publication import publish_index
 from ggez_hub.weights import sha256_file
-from ggez_hub.world.place import ADAPTER_FILES
+from ggez_hub.world.parts import ADAPTER_FILES
 from ggez_hub.world.seed import ASSETS, seed
 
 from ..worlds import serving

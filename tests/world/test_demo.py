@@ -9,56 +9,58 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from ggez_hub.cards import read_card
-from ggez_hub.evaluation.task import load_tasks
+from ggez_hub.evaluation.predictions import read_predictions
 from ggez_hub.families import get_family
 from ggez_hub.merging import Adapter, merge
-from ggez_hub.resources import recipes
+from ggez_hub.regions import find_region
 from ggez_hub.world.demo import Folders, recompute
+from ggez_hub.world.parts import DIFFUSION, EMBEDDING, VLM
+from ggez_hub.world.place import EVIDENCE, Place, lies_in
 from ggez_hub.world.seed import ASSETS
 
-EMBEDDING = get_family("embedding")
-FAMILY = ASSETS / "embedding"
 BETA = 0.6
+PLACE = Place(ASSETS, EMBEDDING)
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     """The data set with the first 200 pictures of each split."""
-    folder = tmp_path_factory.mktemp("data")
+    folder = tmp_path_factory.mktemp("assets") / "emoji-names" / "data"
+    folder.mkdir(parents=True)
     for split in ("validation", "test"):
-        place = folder / "data" / f"{split}.parquet"
-        place.parent.mkdir(exist_ok=True)
-        pq.write_table(
-            pq.read_table(ASSETS / "emoji-names" / "data" / place.name).slice(0, 200), place
-        )
-    return folder
+        table = pq.read_table(PLACE.data / "data" / f"{split}.parquet").slice(0, 200)
+        pq.write_table(table, folder / f"{split}.parquet")
+    return lies_in(folder.parents[1])
 
 
 @pytest.fixture(scope="module")
 def merged(tmp_path_factory):
     """base + 0.6 * Delta of the Thai adapter, as `merge` writes it."""
     out = tmp_path_factory.mktemp("merged") / "out"
-    merge(FAMILY / "base", [Adapter(FAMILY / "th", BETA)], out, EMBEDDING)
+    merge(PLACE.base, [Adapter(PLACE.adapter("th"), BETA)], out, get_family("embedding"))
     return out
 
 
-def demo(adapter, merged, data):
-    folders = Folders(FAMILY / "base", adapter, merged, data)
-    card = read_card(FAMILY / "th" / "README.md").card
-    tasks = load_tasks(recipes() / "demo")
-    return recompute(folders, card, tasks, EMBEDDING, card.alpha.value, BETA, betas=(BETA,))
+def demo(place, adapter, merged, lies, beta=BETA):
+    card = read_card(place.adapter("th") / "README.md").card
+    return recompute(
+        Folders(place.base, adapter, merged, lies), place.part, find_region("th"),
+        card.alpha.value, beta, read_predictions(place.adapter("th") / EVIDENCE), betas=(beta,),
+    )  # fmt: skip
 
 
 def test_another_adapter_changes_the_table(merged, data, tmp_path):
-    thai = demo(FAMILY / "th", merged, data)
+    thai = demo(PLACE, PLACE.adapter("th"), merged, data)
     assert thai.languages == "Thai"
     assert [row.beta for row in thai.rows] == [0.0, BETA, 1.0]
     assert thai.merged_equal
+    # Among fewer pictures other answers are right; those in four ways do not ask for the others.
+    assert 0 < thai.equal < thai.answers
 
-    other = shutil.copytree(FAMILY / "th", tmp_path / "other")
+    other = shutil.copytree(PLACE.adapter("th"), tmp_path / "other")
     weights = other / "adapter_model.safetensors"
     save_file({k: -t if "B" in k else t for k, t in load_file(weights).items()}, weights)
-    changed = demo(other, merged, data)
+    changed = demo(PLACE, other, merged, data)
     assert changed.row(0.0).regional == thai.row(0.0).regional
     assert changed.row(1.0).regional.value < thai.row(1.0).regional.value
     assert changed.row(1.0).grp != thai.row(1.0).grp
@@ -67,9 +69,24 @@ def test_another_adapter_changes_the_table(merged, data, tmp_path):
 
 
 def test_the_best_is_what_comes_out(merged, data):
-    shown = demo(FAMILY / "th", merged, data)
+    shown = demo(PLACE, PLACE.adapter("th"), merged, data)
     betas = {"base": 0.0, "merged": BETA, "unmerged": 1.0}
     parities = {name: shown.row(beta).grp.value for name, beta in betas.items()}
     assert parities[shown.best] == max(parities.values())
     for rival in shown.rivals:
         assert rival.lead.value == pytest.approx(parities[shown.best] - parities[rival.label])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", [VLM, DIFFUSION], ids=lambda part: part.family)
+def test_a_part_asked_again_is_answered_as_the_evidence_records(part, tmp_path):
+    place = Place(ASSETS, part)
+    merge(
+        place.base, [Adapter(place.adapter("th"), 0.5)], tmp_path / "out", get_family(part.family)
+    )
+    found = demo(place, place.adapter("th"), tmp_path / "out", lies_in(ASSETS), 0.5)
+    assert [row.beta for row in found.rows] == [0, 0.5, 1]
+    assert found.answers == 3 * 2 * {"vlm": 342, "diffusion": 80}[part.family]
+    assert found.equal >= 0.97 * found.answers  # near ties
+    assert found.merged_equal
+    assert found.validated is None

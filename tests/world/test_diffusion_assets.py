@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -15,21 +13,19 @@ from ggez_hub.cards import read_card
 from ggez_hub.evaluation.comparison import mean_difference
 from ggez_hub.evaluation.outcomes import Cell
 from ggez_hub.evaluation.predictions import read_predictions
-from ggez_hub.evaluation.recognition.measuring import measure_drawings, shuffled
+from ggez_hub.evaluation.recognition.measuring import shuffled
 from ggez_hub.evaluation.scores import score_of
 from ggez_hub.evaluation.selection import trade
 from ggez_hub.families import get_family
 from ggez_hub.merging import Adapter, merge
 from ggez_hub.weights import sha256_file
-from ggez_hub.world.cards import EVIDENCE
-from ggez_hub.world.diffusion.building import base_revision
-from ggez_hub.world.diffusion.cards import folders
-from ggez_hub.world.diffusion.demo import redraw
+from ggez_hub.world.cards import base_revision
 from ggez_hub.world.diffusion.judging import tasks
-from ggez_hub.world.diffusion.place import Place
+from ggez_hub.world.parts import DIFFUSION as PART
+from ggez_hub.world.place import EVIDENCE, Place
 from ggez_hub.world.seed import ASSETS
 
-PLACE = Place(ASSETS)
+PLACE, CLIP = Place(ASSETS, PART), Place(ASSETS)
 TH = PLACE.adapter("th")
 DIFFUSION = get_family("diffusion")
 
@@ -45,7 +41,7 @@ def evidence():
 
 
 def rows(path):
-    return pq.read_table(PLACE.prompts / "data" / path).to_pylist()
+    return pq.read_table(PLACE.data / "data" / path).to_pylist()
 
 
 def test_the_weights_are_fp16_and_small():
@@ -79,7 +75,7 @@ def test_prompts_are_read_as_clip_emoji_reads_them():
     tokens = pipeline.tokenizer(
         prompts, padding="max_length", max_length=hidden.shape[1], return_tensors="pt"
     ).input_ids
-    clip, length = load_model(PLACE.clip), hidden.shape[1]
+    clip, length = load_model(CLIP.base), hidden.shape[1]
     with torch.inference_mode():
         seen = clip.token_embedding(tokens) + clip.positional_embedding[:length]
         seen = clip.ln_final(clip.transformer(seen, attn_mask=clip.attn_mask[:length, :length]))
@@ -150,34 +146,3 @@ def test_the_adapter_beats_shuffled_prompts_in_thai_at_the_end_of_the_grid_alone
     said = (TH / "README.md").read_text(encoding="utf-8").replace("\n", " ")
     assert ("Every interval excludes 0" in said) == all(low > 0 for low in leads)
     assert ("Not every interval excludes 0" in said) == any(low <= 0 for low in leads)
-
-
-@pytest.mark.slow
-def test_the_demo_draws_again_what_the_evidence_records():
-    found = redraw(folders(PLACE, "th"), TH / EVIDENCE, DIFFUSION, tasks(), 0.374, 0.5)
-    assert [row.beta for row in found.rows] == [0, 0.5, 1]
-    assert found.compared == 3 * 2 * 64
-    assert found.equal >= 0.97 * found.compared  # near ties
-    for row in found.rows:
-        assert row.english.value + row.regional.value > 10 > row.control.value
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(shutil.which("npm") is None, reason="the world is built from npm packages")
-def test_rebuilt_from_packages_it_scores_as_the_card_says(card, tmp_path, monkeypatch):
-    from ggez_hub.world.diffusion import build, building
-
-    monkeypatch.setattr(building, "cache_folder", lambda: tmp_path / "cache")
-    build(tmp_path)
-    place = Place(tmp_path)
-    for name in ("embedding", "emoji-names"):
-        shutil.copytree(ASSETS / name, tmp_path / name)
-    assert (
-        rows("candidates.parquet")
-        == pq.read_table(place.prompts / "data" / "candidates.parquet").to_pylist()
-    )
-    drawn = measure_drawings(folders(place, "th"), DIFFUSION, tasks(), (0.0, 1.0), ("test",))
-    for cell, outcomes in drawn.outcomes.items():
-        then, now = card.curve[f"{cell.beta:g}"][f"{cell.task}/test"], score_of(outcomes)
-        # Another CPU sums in another order, and training carries that far.
-        assert now.score == pytest.approx(then.score, abs=3 * (then.se**2 + now.se**2) ** 0.5 + 2)

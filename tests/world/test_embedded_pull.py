@@ -12,21 +12,22 @@ from ggez_hub.cards import read_card
 from ggez_hub.embedded import HubStore
 from ggez_hub.registry.places import INDEX_REPO
 from ggez_hub.world.parts import VLM
-from ggez_hub.world.seed import ASSETS, BASE_REPO, BASES, DATA, adapter_repo, seed
+from ggez_hub.world.place import places
+from ggez_hub.world.seed import ASSETS, BASE_REPO, DATA, seed
 
 # The same on every machine: author, date and content are fixed. A change of the world changes
 # them, and then WORLD_VERSION has to be raised.
 COMMITS = {
-    "ggez-world/clip-emoji": "d96f86208bc50f78cb41d589860cc2fee3598e96",
-    "ggez-world/clip-emoji-th": "4925d0eda639581cf4e7064e864d66460f279255",
-    "ggez-world/clip-emoji-southeast-asia": "bcb28cfdf34b9051cddc1ff2750eb318e8837f1c",
-    "ggez-world/vlm-emoji": "b1525057266c1047522d7e2ef7573bfe863489fe",
-    "ggez-world/vlm-emoji-th": "d9ac0e80c92f76dbc1e6000b2e8c168ea8acc727",
+    "ggez-world/clip-emoji": "cca525f15888b43491156027bf0a0e86893ea5bb",
+    "ggez-world/clip-emoji-th": "2fc63cc657dd0e7c2c4e6424a7c2b218f25060eb",
+    "ggez-world/clip-emoji-southeast-asia": "d245c5071413ec0df26887d4d6e336e401ebe795",
+    "ggez-world/vlm-emoji": "444ddb6f737aef2ae8323cfaeb7e768a0cf49418",
+    "ggez-world/vlm-emoji-th": "366a89af13d4c00e74d583ab541f87f25a086a01",
     "ggez-world/emoji-names": "993c560e509c45b95d2217d74e47ff2a7917cee1",
-    "ggez-world/diffusion-emoji": "4133e5142e97f2c1e3805e1abbbfdbb8bd7d5531",
-    "ggez-world/diffusion-emoji-th": "fff80eb5b0c7b056fcb716ce0d31b4f6cf74a738",
+    "ggez-world/diffusion-emoji": "df02fc535405c37b06ec42252b1948adc42cf87c",
+    "ggez-world/diffusion-emoji-th": "ddc644d6d1ea12152f6e5587b992d3d1a233bcc1",
     "ggez-world/emoji-prompts": "81231b7b39e04a2257056019548a43067d143399",
-    "ggez-hub/index": "cb4e97ec50960f2b4d5ba709ed910fbdfb8dc702",
+    "ggez-hub/index": "ad079af7e54095f7202230af0385b60f23d45478",
 }
 
 
@@ -83,30 +84,23 @@ def test_other_regions(tmp_path, region, code, words):
 
 
 def test_commit_ids_are_pinned(tmp_path):
+    models = [
+        repo
+        for place in places(ASSETS)
+        for repo in (place.part.repo, *map(place.part.adapter_repo, place.adapters))
+    ]
     with HubStore.open(tmp_path / "store") as store:
         seed(store)
-        heads = {
-            BASE_REPO: store.head("model", BASE_REPO),
-            **{
-                adapter_repo(name): store.head("model", adapter_repo(name))
-                for name in ("th", "southeast-asia")
-            },
-            **{repo: store.head("dataset", repo) for repo in DATA.values()},
-            BASES["diffusion"]: store.head("model", BASES["diffusion"]),
-            adapter_repo("th", "diffusion"): store.head("model", adapter_repo("th", "diffusion")),
-            VLM.repo: store.head("model", VLM.repo),
-            VLM.adapter_repo("th"): store.head("model", VLM.adapter_repo("th")),
-            INDEX_REPO: store.head("dataset", INDEX_REPO),
-        }
+        heads = {repo: store.head("model", repo) for repo in models}
+        heads |= {repo: store.head("dataset", repo) for repo in (*DATA.values(), INDEX_REPO)}
     assert heads == COMMITS
 
 
 def test_cards_name_the_commit_of_their_base():
-    for name in ("th", "southeast-asia"):
-        card = read_card(ASSETS / "embedding" / name / "README.md").card
-        assert card.base.revision == COMMITS[BASE_REPO]
-    card = read_card(ASSETS / "vlm" / "th" / "README.md").card
-    assert card.base.revision == COMMITS[VLM.repo]
+    for place in places(ASSETS):
+        for name in place.adapters:
+            card = read_card(place.adapter(name) / "README.md").card
+            assert card.base.revision == COMMITS[place.part.repo]
 
 
 def test_two_users_have_two_hubs(tmp_path, monkeypatch):

@@ -1,22 +1,17 @@
 """The committed embedding family loads in its libraries, and is as small as promised."""
 
 import json
-import shutil
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors import safe_open
 
 from ggez_hub.world.__main__ import ASSETS
 from ggez_hub.world.concepts import LANGUAGES
-from ggez_hub.world.embedding import measure_seeds
-from ggez_hub.world.embedding.features import held_out_features
+from ggez_hub.world.deltas import deltas
 from ggez_hub.world.embedding.model import BASE_ID, encode_text, load_model
-from ggez_hub.world.embedding.recall import BETAS, beta_curve, deltas
 from ggez_hub.world.embedding.training import ADAPTERS, TARGET_MODULES
-from ggez_hub.world.pictures import build_pictures
 from ggez_hub.world.tokenizer import END
 
 FAMILY = ASSETS / "embedding"
@@ -44,11 +39,6 @@ def tokenizer():
 @pytest.fixture(scope="module")
 def base():
     return load_model(BASE)
-
-
-@pytest.fixture
-def recorded():
-    return json.loads((FAMILY / "seeds.json").read_text())
 
 
 def weights_files(folder: Path) -> list[Path]:
@@ -146,51 +136,3 @@ def test_a_training_record_says_what_went_in(name):
     assert held_out == {"fluent-emoji-flat", "noto"}
     for counts in record["counts"]["names"].values():
         assert counts["in"] == counts["kept"] + sum(counts["dropped"].values())
-
-
-def test_three_seeds_were_measured_over_the_whole_grid(recorded):
-    assert [entry["seed"] for entry in recorded["seeds"]] == [0, 1, 2]
-    for entry in recorded["seeds"]:
-        assert [row["beta"] for row in entry["curve"]] == list(BETAS)
-        first, whole = entry["curve"][0], entry["curve"][10]
-        for split in ("validation", "test"):
-            assert whole[split]["th"] > first[split]["th"] > 10 / recorded["candidates"]
-            assert first[split]["en"] > whole[split]["en"]
-
-
-@pytest.mark.slow
-def test_the_committed_weights_score_as_recorded(recorded, tokenizer):
-    (seed_0,) = (entry["curve"] for entry in recorded["seeds"] if entry["seed"] == 0)
-    table = pq.read_table(ASSETS / "emoji-names" / "data" / "test.parquet")
-    features = {"test": held_out_features(ASSETS / "emoji-names" / "data" / "test.parquet")}
-    present = torch.ones(table.num_rows, dtype=torch.bool)
-    # As in training: open_clip's wrapper would straighten the curly quotes first.
-    names = {
-        name: (
-            tokenizer.tokenizer(
-                table[name].to_pylist(), padding="max_length", return_tensors="pt"
-            ).input_ids,
-            present,
-        )
-        for name in ("en", "th")
-    }
-    curve = beta_curve(load_model(BASE), FAMILY / "th", features, names, betas=(0.0, 1.0))
-    for row in curve:
-        (then,) = (entry["test"] for entry in seed_0 if entry["beta"] == row["beta"])
-        assert row["test"] == pytest.approx(then, abs=3 / table.num_rows)  # near ties
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(shutil.which("npm") is None, reason="the world is built from npm packages")
-def test_seed_0_rebuilt_from_packages_scores_as_recorded(recorded, tmp_path):
-    (seed_0,) = (entry["curve"] for entry in recorded["seeds"] if entry["seed"] == 0)
-    build_pictures(tmp_path / "emoji-names")
-    measure_seeds(tmp_path, [0])
-    (rebuilt,) = json.loads((tmp_path / "embedding" / "seeds.json").read_text())["seeds"]
-    for now, then in zip(rebuilt["curve"], seed_0, strict=True):
-        for split in ("validation", "test"):
-            for language, score in then[split].items():
-                # Another CPU sums in another order, and training carries that far: three standard
-                # errors of a difference of two shares.
-                margin = 3 * (2 * score * (1 - score) / recorded["candidates"]) ** 0.5
-                assert now[split][language] == pytest.approx(score, abs=margin)

@@ -27,13 +27,13 @@ from ggez_hub.families import get_family
 from ggez_hub.merging import Adapter, merge
 from ggez_hub.resources import recipes
 from ggez_hub.weights import sha256_file
-from ggez_hub.world.embedding.recall import deltas
-from ggez_hub.world.parts import PARTS, VLM
+from ggez_hub.world.deltas import deltas
+from ggez_hub.world.parts import EMBEDDING, VLM
 from ggez_hub.world.place import Place
 from ggez_hub.world.seed import ASSETS
 from ggez_hub.world.vlm.material import Batch
 from ggez_hub.world.vlm.model import load_model
-from ggez_hub.world.vlm.prose import BETAS
+from ggez_hub.world.vlm.prose import WORDS
 from ggez_hub.world.vlm.tokenizer import ASSISTANT, IMAGE, QUESTIONS
 from ggez_hub.world.vlm.training import reply_logits
 
@@ -138,8 +138,8 @@ def test_every_score_of_the_card_follows_from_its_answers():
             assert (row.score, row.n) == (pytest.approx(score.score), score.n)
             assert row.metric == "choice_4_by_likelihood"
             rows += 1
-    assert rows == len(BETAS) * 2 * 2
-    assert {float(beta) for beta in card.curve} == set(BETAS)
+    assert rows == len(WORDS.betas) * 2 * 2
+    assert {float(beta) for beta in card.curve} == set(WORDS.betas)
 
 
 def test_answers_follow_from_their_likelihoods():
@@ -154,7 +154,7 @@ def test_the_card_says_what_came_out():
     card = document.card
     chosen = trade(card.curve, "validation", card.alpha.value, "th", "th").chosen.beta
     assert f"| {chosen:g} (chosen on validation) |" in document.prose
-    for words in ("One seed", "blank", "Written are the names", "not culture"):
+    for words in ("blank", "Written are the names", "not culture"):
         assert words in document.prose
     assert card.training.seed == 0
 
@@ -167,7 +167,7 @@ def test_a_training_record_says_what_went_in(name):
     assert not held_out & {source.get("package") for source in record["sources"]}
 
 
-@pytest.mark.parametrize("part", PARTS.values(), ids=list(PARTS))
+@pytest.mark.parametrize("part", [EMBEDDING, VLM], ids=lambda part: part.family)
 def test_cards_name_the_digests_of_their_tasks(part):
     place = Place(ASSETS, part)
     tasks = {task.id: task for task in load_tasks(recipes() / part.tasks)}

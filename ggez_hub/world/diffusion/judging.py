@@ -13,8 +13,8 @@ from ggez_hub.evaluation.recognition.task import DrawingTask, load_drawing_tasks
 from ggez_hub.resources import recipes
 from ggez_hub.world.concepts import TRAINING_STYLES, Concept
 from ggez_hub.world.diffusion.autoencoder import PIXELS, pixels, small
-from ggez_hub.world.diffusion.place import Place
 from ggez_hub.world.diffusion.sets import SIDES, Subject
+from ggez_hub.world.place import Place
 
 
 def tasks() -> tuple[DrawingTask, ...]:
@@ -22,15 +22,14 @@ def tasks() -> tuple[DrawingTask, ...]:
     return load_drawing_tasks(recipes() / "demo" / "diffusion")
 
 
-def judge(place: Place, ids: Sequence[str]) -> Judge:
-    """The judge of the demo's tasks, for these candidates."""
-    references = tasks()[0].judge.references
-    return Judge(place.clip, ids, place.references, references, PIXELS)
+def judge(clip: Place, ids: Sequence[str]) -> Judge:
+    """The judge of the demo's tasks, for these candidates: clip-emoji with the pictures beside it."""
+    return Judge(clip.base, ids, clip.data, tasks()[0].judge.references, PIXELS)
 
 
-def recognised(place: Place, concepts: Sequence[Concept]) -> frozenset[str]:
+def recognised(clip: Place, concepts: Sequence[Concept]) -> frozenset[str]:
     """The concepts whose pictures in every training style the judge names right, among them all."""
-    seen = judge(place, [concept.id for concept in concepts])
+    seen = judge(clip, [concept.id for concept in concepts])
     right = np.ones(len(concepts), np.bool_)
     for style in TRAINING_STYLES:
         similarity = seen.similarity(small(concept, style) for concept in concepts)
@@ -38,7 +37,7 @@ def recognised(place: Place, concepts: Sequence[Concept]) -> frozenset[str]:
     return frozenset(c.id for c, named in zip(concepts, right, strict=True) if named)
 
 
-def reconstructed(place: Place, pipeline: Path, subjects: Sequence[Subject]) -> dict[str, float]:
+def reconstructed(clip: Place, pipeline: Path, subjects: Sequence[Subject]) -> dict[str, float]:
     """Side -> share of the training styles' pictures that the judge names after the autoencoder."""
     import torch
     from diffusers import AutoencoderKL
@@ -46,7 +45,7 @@ def reconstructed(place: Place, pipeline: Path, subjects: Sequence[Subject]) -> 
     autoencoder = AutoencoderKL.from_pretrained(
         pipeline / "vae", dtype=torch.float32, local_files_only=True
     )
-    seen = judge(place, [subject.concept.id for subject in subjects])
+    seen = judge(clip, [subject.concept.id for subject in subjects])
     found: dict[str, float] = {}
     for side in SIDES:
         own = [n for n, subject in enumerate(subjects) if subject.side == side]

@@ -1,5 +1,5 @@
 """The embedding family: a small CLIP and its Thai and Southeast-Asian LoRA adapters."""
 
-from ggez_hub.world.embedding.building import build, measure_seeds
+from ggez_hub.world.embedding.building import build
 
-__all__ = ["build", "measure_seeds"]
+__all__ = ["build"]

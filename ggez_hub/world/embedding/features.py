@@ -1,16 +1,13 @@
 """What the frozen tower sees: 1,280 numbers for each picture, computed once and cached.
 
-Every training picture is seen plain and under a few augmentations; the held-out ones only as the
-published data set stores them.
+Every training picture is seen plain and under a few augmentations.
 """
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable
 from dataclasses import asdict
 from importlib.metadata import version
-from pathlib import Path
 
 import torch
 from PIL import Image
@@ -30,14 +27,6 @@ AUGMENTATION = Augmentation()
 def training_features(augmentation: Augmentation) -> Tensor:
     """(concepts, styles x (1 + copies), 1280) for the training styles, cached."""
     return torch.cat([_style_features(style, augmentation) for style in TRAINING_STYLES], dim=1)
-
-
-def held_out_features(parquet: Path) -> Tensor:
-    """(concepts, 1280) for one split of the published data set."""
-    import pyarrow.parquet as pq
-
-    stored = pq.read_table(parquet, columns=["image"]).column("image").to_pylist()
-    return _extract(Image.open(io.BytesIO(image["bytes"])) for image in stored)
 
 
 def _style_features(style: str, augmentation: Augmentation) -> Tensor:

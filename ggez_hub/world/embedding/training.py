@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from ggez_hub.world.concepts import LANGUAGES
 from ggez_hub.world.embedding.model import encode_features, encode_text
-from ggez_hub.world.schedule import Schedule
+from ggez_hub.world.schedule import Schedule, adamw
 
 REGIONAL_LANGUAGES = LANGUAGES[1:]
 
@@ -115,16 +115,7 @@ def _fit(
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    # As in open_clip: gains, biases and the temperature are not decayed.
-    groups: list[dict[str, Any]] = [
-        {"params": [weight for weight in parameters if weight.ndim >= 2]},
-        {"params": [gain for gain in parameters if gain.ndim < 2], "weight_decay": 0.0},
-    ]
-    optimiser = torch.optim.AdamW(
-        groups,
-        lr=schedule.learning_rate,
-        weight_decay=schedule.weight_decay,
-    )
+    optimiser = adamw(parameters, schedule)
     loss_of = ClipLoss()
     model.visual.head.train()
     queue: list[int] = []

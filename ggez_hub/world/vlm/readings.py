@@ -12,7 +12,7 @@ import torch
 from ggez_hub.evaluation.outcomes import Outcomes
 from ggez_hub.evaluation.prepared import Prepared
 from ggez_hub.evaluation.task import Task
-from ggez_hub.world.embedding.recall import deltas
+from ggez_hub.world.deltas import deltas
 from ggez_hub.world.place import Place
 from ggez_hub.world.vlm.features import held_out_pictures
 from ggez_hub.world.vlm.model import load_model

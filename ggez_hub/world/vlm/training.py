@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ggez_hub.world.schedule import Schedule
+from ggez_hub.world.schedule import Schedule, adamw
 from ggez_hub.world.vlm.material import IGNORED, Batch, Material
 
 
@@ -53,13 +53,7 @@ def train_base(model: Any, material: Material, recipe: BaseRecipe, seed: int) ->
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    groups: list[dict[str, Any]] = [
-        {"params": [weight for weight in parameters if weight.ndim >= 2]},
-        {"params": [gain for gain in parameters if gain.ndim < 2], "weight_decay": 0.0},
-    ]
-    optimiser = torch.optim.AdamW(
-        groups, lr=schedule.learning_rate, weight_decay=schedule.weight_decay
-    )
+    optimiser = adamw(parameters, schedule)
     noise = regularisation.noise * material.features.float().std().item()
     queue: list[int] = []
     for step in range(schedule.steps):

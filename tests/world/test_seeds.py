@@ -1,0 +1,66 @@
+"""Other seeds are measured as the card is, kept beside the models, and told of on the card."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from dataclasses import replace
+
+import pyarrow.parquet as pq
+import pytest
+
+from ggez_hub.cards import read_card
+from ggez_hub.evaluation.selection import trade
+from ggez_hub.world import seeds
+from ggez_hub.world.parts import EMBEDDING, PARTS
+from ggez_hub.world.place import Place
+from ggez_hub.world.prose import words_of
+from ggez_hub.world.seed import ASSETS
+
+
+def test_each_is_measured_and_kept(tmp_path, monkeypatch):
+    data = tmp_path / "assets" / "emoji-names" / "data"
+    data.mkdir(parents=True)
+    for split in ("validation", "test"):
+        path = f"{split}.parquet"
+        pq.write_table(
+            pq.read_table(ASSETS / "emoji-names" / "data" / path).slice(0, 150), data / path
+        )
+    built = []
+    for seed in (3, 4):
+        built.append(tmp_path / f"built-{seed}")
+        shutil.copytree(ASSETS / "embedding", built[-1] / "embedding")
+        record = built[-1] / "embedding" / "th" / "training.json"
+        record.write_text(json.dumps({**json.loads(record.read_text()), "seed": seed}))
+    few = replace(words_of(EMBEDDING), betas=(0.0, 1.0))
+    monkeypatch.setattr(seeds, "words_of", lambda _: few)
+    for folder in built:
+        seeds.measure_seeds(tmp_path / "assets", EMBEDDING, [folder], "commit")
+    found = seeds.read_seeds(Place(tmp_path / "assets", EMBEDDING), "th")
+    assert list(found) == [3, 4]
+    assert found[3] == found[4]  # the same models under two names
+    assert list(found[3]) == ["0", "1"]
+    for rows in found[3].values():
+        assert {row.metric for row in rows.values()} == {"text_to_image_r1"}
+        assert {(row.split, row.side) for row in rows.values()} == {
+            (split, side) for split in ("validation", "test") for side in ("global", "regional")
+        }
+        assert {row.n for row in rows.values()} == {150}
+
+
+@pytest.mark.parametrize("part", PARTS.values(), ids=list(PARTS))
+def test_the_card_tells_what_was_measured(part):
+    place = Place(ASSETS, part)
+    document = read_card(place.adapter("th") / "README.md")
+    card = document.card
+    (section,) = re.findall(r"## Seeds\n(.*?)\n\n(?:`evidence|##)", document.prose, re.DOTALL)
+    found = seeds.read_seeds(place, "th")
+    if not found:
+        assert "One seed" in section
+    for seed, curve in {card.training.seed: card.curve, **found}.items() if found else ():
+        chosen = trade(curve, "validation", card.alpha.value, "th", "th").chosen.beta
+        point = trade(curve, "test", card.alpha.value, "th", "th").at(chosen)
+        low, high = point.q_regional.interval
+        assert f"| {point.q_regional.score:.1f} [{low:.1f}, {high:.1f}] |" in section
+        assert re.search(rf"\| {seed} \| {chosen:g} \([a-z, ]*merge\) \|", section)
