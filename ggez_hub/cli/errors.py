@@ -47,6 +47,17 @@ def explained(error: BaseException) -> Explained:
     )
 
 
+WAYS_OUT = {
+    errno.EACCES: "Change who may read or write it, or choose another place.",
+    errno.EPERM: "Change who may read or write it, or choose another place.",
+    errno.EROFS: "Choose a place on a disk that can be written.",
+    errno.EISDIR: "Name a file, not a folder.",
+    errno.ENOTDIR: "Name a folder, not a file.",
+    errno.ENAMETOOLONG: "Choose a shorter name.",
+    errno.ELOOP: "The link leads to itself: remove it.",
+}
+
+
 def _first_line(error: BaseException) -> str:
     return str(error).strip().partition("\n")[0]
 
@@ -57,7 +68,15 @@ def _os_error(error: BaseException) -> Explained:
     if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
         why = "the disk is full" if error.errno == errno.ENOSPC else error.strerror
         return Explained(f"no room to write: {why}{where}", "Free some space and run it again.")
-    return Explained(f"{error.strerror or _first_line(error)}{where}")
+    hint = WAYS_OUT.get(error.errno or 0, "")
+    return Explained(f"{error.strerror or _first_line(error)}{where}", hint)
+
+
+def _database(error: BaseException) -> Explained:
+    return Explained(
+        f"SQLite: {_first_line(error)}",
+        "Check that its folder is there, that it can be written, and that the disk is not full.",
+    )
 
 
 def _unreachable(error: BaseException) -> Explained:
@@ -146,6 +165,7 @@ FOREIGN: dict[str, Callable[[BaseException], Explained]] = {
     "github.GithubException": _github,
     "httpx2.TransportError": _unreachable,
     "httpx.TransportError": _unreachable,
+    "sqlite3.OperationalError": _database,
     "builtins.ConnectionError": _unreachable,
     "builtins.UnicodeEncodeError": _unwritable,
     "builtins.OSError": _os_error,

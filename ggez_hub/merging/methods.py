@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from mergekit.merge_methods import get, register
 from mergekit.merge_methods.base import (
     BasePolicy,
     BatchOptions,
@@ -96,21 +95,3 @@ def require_finite(merged: torch.Tensor, name: str | None, finite: bool) -> torc
             "The base, the adapter or the beta is broken; nothing was written.",
         )
     return merged
-
-
-# The methods that users name, and what each is called among mergekit's registered methods, where
-# `task_arithmetic` and `ties` are mergekit's own.
-REGISTERED = {NAME: NAME, "task_arithmetic": "ggez_task_arithmetic", "ties": "ggez_ties"}
-
-
-def register_methods() -> None:
-    """Make our methods known to mergekit; calling it again does nothing."""
-    try:
-        get(NAME)
-    except RuntimeError:
-        from ggez_hub.merging.task_arithmetic import FromMergekit
-
-        register(GgezLinear())
-        for name, registered in REGISTERED.items():
-            if name != registered:
-                register(FromMergekit(name, registered))

@@ -30,7 +30,7 @@ def language_reading(region: Region, asked: str | None = None) -> LanguageReadin
     if not region.is_country:
         return None
     from ggez_hub.regions.names import current_language, language_name
-    from ggez_hub.regions.spoken import official_countries
+    from ggez_hub.regions.official import official_countries
 
     for code in ((asked or region.id).strip().lower(), region.id):
         language = language_name(code)

@@ -88,7 +88,7 @@ def near_ids(asked: str) -> tuple[str, ...]:
     from difflib import get_close_matches
 
     from ggez_hub.regions.names import code_of_name, current_language, names_starting_like
-    from ggez_hub.regions.spoken import official_countries
+    from ggez_hub.regions.official import official_countries
 
     key = asked.lower()
     official = official_countries(current_language(key))

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from ggez_hub.regions.catalogue import Region
 from ggez_hub.regions.cldr import Population, supplement
 from ggez_hub.regions.lookup import find_region
-
-NATIONWIDE = ("official", "de_facto_official")
+from ggez_hub.regions.official import NATIONWIDE
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,20 +59,3 @@ def languages(region: Region | str) -> tuple[SpokenLanguage, ...]:
         for tag, rows in found.items()
     ]
     return tuple(sorted(spoken, key=lambda it: (not it.official_in, -it.percent, it.tag)))
-
-
-def official_countries(language: str) -> tuple[str, ...]:
-    """The countries where a language subtag is official, those with most speakers first.
-
-    Where it is official in no whole country, those where it is official in a part.
-    """
-    cldr = supplement()
-    speakers: dict[bool, dict[str, float]] = {True: {}, False: {}}
-    for country in cldr.alpha3:
-        for row in cldr.languages.get(country, ()):
-            if row.status and row.tag.partition("-")[0] == language:
-                count = row.percent * cldr.populations[country]
-                table = speakers[row.status in NATIONWIDE]
-                table[country] = max(count, table.get(country, 0.0))
-    best = speakers[True] or speakers[False]
-    return tuple(sorted(best, key=lambda country: -best[country]))

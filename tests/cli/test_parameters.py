@@ -66,6 +66,23 @@ def test_a_file_without_end():
     assert "larger than" in refused("train", "/dev/zero", "--plan")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            ["index", "build", "{}/cards", "-o", "/proc/index.sqlite"],
+            "Check that its folder is there",
+        ),
+        (["report", ADAPTER, "-o", "{}/" + "x" * 300], "Choose a shorter name."),
+        (["report", ADAPTER, "-o", "{}/file/r.html"], "Name a folder, not a file."),
+    ],
+)
+def test_a_place_that_cannot_be_written(arguments, said, tmp_path):
+    (tmp_path / "cards").mkdir()
+    (tmp_path / "file").write_text("")
+    assert said in refused(*(part.format(tmp_path) for part in arguments), code=1)
+
+
 def test_bytes_that_are_no_text():
     assert "bytes that are no UTF-8" in refused("alpha", os.fsdecode(b"\xff\xfe"), code=1)
 
