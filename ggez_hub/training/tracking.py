@@ -11,6 +11,8 @@ from ggez_hub.extras import require_of
 from ggez_hub.training.loop import Report
 
 Told: TypeAlias = Callable[[str, Report], None]
+# A run is called by so much of its digest.
+NAME = 16
 
 
 @contextmanager
@@ -34,7 +36,8 @@ def tracked(project: str | None, digest: str, did: Told) -> Iterator[Told]:
 
     # It prints what it does; the answer alone goes to stdout.
     with redirect_stdout(sys.stderr):
-        trackio.init(project=project, config={"digest": digest})
+        # What goes on after a kill is the same run there too.
+        trackio.init(project=project, name=digest[:NAME], resume="allow", config={"digest": digest})
         try:
             yield told
         finally:

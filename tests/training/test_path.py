@@ -6,8 +6,10 @@ import json
 
 import pyarrow.parquet as pq
 import pytest
+import transformers
 import yaml
 from click.testing import CliRunner
+from diffusers import DiffusionPipeline
 from huggingface_hub import constants
 
 from ggez_hub.cards import read_card
@@ -15,7 +17,7 @@ from ggez_hub.cli.main import cli
 from ggez_hub.embedded.store import HubStore
 from ggez_hub.evaluation.subjects.embedders import open_embedder
 from ggez_hub.families import get_family
-from ggez_hub.world.seed import ASSETS, BASE_REPO, seed
+from ggez_hub.world.seed import ASSETS, BASE_REPO, BASES, seed
 from tests.worlds import serving
 
 PICTURES = ASSETS / "emoji-names" / "data" / "validation.parquet"
@@ -83,12 +85,35 @@ def run(hub):
 
 
 FULL = {key: value for key, value in RECIPE.items() if key != "lora"} | {"method": "full"}
+SMALL = {"batch_size": 8, "micro_batch": 8, "max_steps": 2, "precision": "fp32"}
+VLM = RECIPE | SMALL | {"family": "vlm", "base": f"{BASES['vlm']}@main"}
+DIFFUSION = (
+    RECIPE | SMALL | {"family": "diffusion", "base": f"{BASES['diffusion']}@main", "resolution": 32}
+)
+# The file of a base that an adapter of the family changes.
+CHANGED = {
+    "embedding": "open_clip_model.safetensors",
+    "vlm": "model.safetensors",
+    "diffusion": "unet/diffusion_pytorch_model.safetensors",
+}
+
+
+# What the user of each family loads it by.
+OPENED = {
+    "embedding": lambda folder: open_embedder(folder, get_family("embedding")),
+    "vlm": transformers.AutoModelForImageTextToText.from_pretrained,
+    "diffusion": DiffusionPipeline.from_pretrained,
+}
 
 
 @pytest.mark.parametrize(
-    "recipe", [RECIPE, pytest.param(FULL, marks=pytest.mark.slow)], ids=["lora", "full"]
+    "recipe",
+    [RECIPE, pytest.param(FULL, marks=pytest.mark.slow), VLM, DIFFUSION],
+    ids=["lora", "full", "vlm", "diffusion"],
 )
 def test_two_commands_from_a_corpus_to_an_adapter_that_pull_takes(run, tmp_path, recipe):
+    family = recipe["family"]
+    base = ASSETS / family / "base"
     pq.write_table(pq.read_table(PICTURES).slice(0, 48), tmp_path / "corpus.parquet")
     (tmp_path / "spec.yaml").write_text(yaml.safe_dump(SPEC))
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
@@ -97,7 +122,7 @@ def test_two_commands_from_a_corpus_to_an_adapter_that_pull_takes(run, tmp_path,
     run("filter", tmp_path / "spec.yaml", "-o", filtered)
     said = run("train", tmp_path / "recipe.yaml", "-o", out, "--json")
     record = json.loads(said)
-    assert record["steps"] == 4
+    assert record["steps"] == recipe["max_steps"]
     assert record["examples"] < 48
 
     card = read_card(out / "README.md").card
@@ -115,9 +140,9 @@ def test_two_commands_from_a_corpus_to_an_adapter_that_pull_takes(run, tmp_path,
     run("pull", "--region", "th", "--live", "--trust", "ana", "--beta", "0.5",
         "-o", pulled)  # fmt: skip
     merged = tmp_path / "merged"
-    run("merge", "--base", ASSETS / "embedding" / "base", "--adapter", out, "--beta", "0.5",
+    run("merge", "--base", base, "--adapter", out, "--beta", "0.5", "--family", family,
         "-o", merged)  # fmt: skip
-    weights = "open_clip_model.safetensors"
-    assert (pulled / "embedding" / weights).read_bytes() == (merged / weights).read_bytes()
-    assert (merged / weights).read_bytes() != (ASSETS / "embedding" / "base" / weights).read_bytes()
-    open_embedder(merged, get_family("embedding"))
+    weights = CHANGED[family]
+    assert (pulled / family / weights).read_bytes() == (merged / weights).read_bytes()
+    assert (merged / weights).read_bytes() != (base / weights).read_bytes()
+    OPENED[family](merged)
