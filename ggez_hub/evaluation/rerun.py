@@ -116,7 +116,12 @@ def _require_same(
 ) -> None:
     header = evidence.header
     given = digests(models)
-    for key, digest in header.models.items():
+    if lost := sorted({c.beta for c in evidence.outcomes} - {m.beta for m in models}):
+        raise UsageProblem(
+            f"there is no model at beta {lost[0]:g}, which was measured",
+            "Write every beta of the results into `betas` of the recipe.",
+        )
+    for key, digest in {**header.models, **_models_of(evidence)}.items():
         if given.get(key) != digest:
             raise UsageProblem(
                 f"the model at beta {key} is not the one that was measured",
@@ -129,6 +134,18 @@ def _require_same(
                 f"the task {name} is not the one that was asked, or its data are others",
                 "Give the tasks and the data that the results were made with.",
             )
+
+
+def _models_of(evidence: Evidence) -> dict[str, str]:
+    """Beta key -> the model of a card's rows whose answers are there."""
+    if evidence.document is None or evidence.document.card.curve == "unknown":
+        return {}
+    return {
+        beta: row.model
+        for beta, rows in evidence.document.card.curve.items()
+        for row in rows.values()
+        if row.predictions != "unknown"
+    }
 
 
 def _require_items(recorded: Outcomes, items: Sequence[str]) -> None:

@@ -10,9 +10,13 @@ import pytest
 from click.testing import CliRunner
 
 from ggez_hub.cli.main import cli
+from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.evidence import open_evidence
 from ggez_hub.evaluation.outcomes import Cell
+from ggez_hub.evaluation.rerun import rerun
 from ggez_hub.evaluation.results import write_results
+from ggez_hub.evaluation.subjects import UnderTest
+from ggez_hub.world.seed import ASSETS
 from tests.evaluation.conftest import make_task
 
 TASKS = (make_task("en"), make_task("th"), make_task("th", "choice_4"), make_task("en", "choice_4"))
@@ -96,7 +100,7 @@ def test_another_model_or_other_data_are_no_rerun(swept, both_lora):
     recipe = json.loads((swept / "sweep.yaml").read_text())
     for change, problem in (
         ({"adapter": str(both_lora)}, "the model at beta 0 is not the one that was measured"),
-        ({"betas": [0, 0.5]}, "the model at beta 1 is not the one"),
+        ({"betas": [0, 0.5]}, "there is no model at beta 1, which was measured"),
     ):
         other = swept / "other.yaml"
         other.write_text(json.dumps(recipe | change))
@@ -104,6 +108,21 @@ def test_another_model_or_other_data_are_no_rerun(swept, both_lora):
         assert done.exit_code == 2
         assert problem in done.output
     assert run("verify", swept / "out", "--recipe", swept / "sweep.yaml").exit_code == 2
+
+
+def test_a_card_is_asked_again_by_a_recipe_with_all_its_betas(tmp_path):
+    """The demo's card, whose rows say which model answered; refused before anything is asked."""
+    evidence = open_evidence(ASSETS / "embedding" / "th")
+    measured = {beta: next(iter(rows.values())).model for beta, rows in
+                evidence.document.card.curve.items()}  # fmt: skip
+    models = [UnderTest(digest, (), False, pytest.fail, float(b)) for b, digest in measured.items()]
+    with pytest.raises(UsageProblem, match=r"there is no model at beta 0\.1"):
+        rerun(evidence, [m for m in models if m.beta != 0.1], [], 3, 0)
+    other = [replace(m, digest="0" * 64) if m.beta == 0.5 else m for m in models]
+    with pytest.raises(UsageProblem, match=r"the model at beta 0\.5 is not the one"):
+        rerun(evidence, other, [], 3, 0)
+    with pytest.raises(UsageProblem, match="the task emoji-en-choice is not the one"):
+        rerun(evidence, models, [], 3, 0)
 
 
 def test_a_sweep_says_itself_what_was_swept(swept):
