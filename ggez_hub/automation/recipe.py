@@ -23,7 +23,7 @@ def recipe_of(found: Evaluated, hub: Hub) -> str:
     base = hub.at_commit(card.base.repo, card.base.revision)
     adapter = hub.at_commit(location.repo, location.revision)
     # As a pull chooses it.
-    beta = curve_trade(card, card.region, card.alpha.value).chosen.beta
+    beta = curve_trade(card, card.region, card.alpha.value).beta
     recipe = MergeRecipe.model_validate(
         {
             "kind": "merge",

@@ -14,7 +14,8 @@ from ggez_hub.cards.editing import with_values
 from ggez_hub.evaluation.selection import NoCurve
 from ggez_hub.hub import Hub
 from ggez_hub.regions import Alpha, alpha, find_region
-from ggez_hub.registry.retune import Retuned, Stored, alpha_source, described, retune
+from ggez_hub.registry.retune import Retuned, alpha_source, described, retune
+from ggez_hub.registry.stored import Stored
 
 TITLE = "Set alpha of {name} to {value:.5f}: {source}"
 UNMEASURED = (
@@ -94,9 +95,8 @@ def _retuned(document: CardDocument, factor: Alpha) -> Retuned | None:
     card = document.card
     if card.curve == "unknown":
         return None
-    stored = Stored(card, card.region, card.alpha, card.adapter.repo if card.adapter else None)
     try:
-        return retune(stored, find_region(card.region), factor)
+        return retune(Stored.of_card(card), find_region(card.region), factor)
     except NoCurve:
         return None
 

@@ -16,6 +16,7 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from ggez_hub.cards.curve import Curve
+from ggez_hub.cards.joint import ComposedAdapter, JointCurve
 from ggez_hub.cards.values import (
     Account,
     Adapts,
@@ -173,6 +174,7 @@ class AdapterCard(Block):
     training: OrUnknown[Training]
     curve: OrUnknown[Curve]
     files: OrUnknown[Annotated[dict[FilePath, FileRecord], Field(min_length=1)]]
+    joint: list[JointCurve] = Field([])
     status: Status
     published_by: Account
     registered_by: Account
@@ -200,6 +202,25 @@ class AdapterCard(Block):
             revision = adapter.revision if adapter else None
             _may_be_unpinned("files", revision, info.data.get("level"))
         return files
+
+    @field_validator("joint")
+    @classmethod
+    def _of_this_adapter(cls, joint: list[JointCurve], info: ValidationInfo) -> list[JointCurve]:
+        files = info.data.get("files", "unknown")
+        # Files that are off are named by themselves.
+        for curve in joint if "files" in info.data else ():
+            if not any(is_adapter(adapter, files) for adapter in curve.adapters):
+                raise ValueError("none of the `adapters` has the sha256s of this card's `files`")
+        return joint
+
+
+def is_adapter(composed: ComposedAdapter, files: dict[str, FileRecord] | Unknown) -> bool:
+    """Whether an adapter that was measured with others is the one whose card records these files."""
+    if files == "unknown":
+        return False
+    return all(
+        path in files and files[path].sha256 == sha256 for path, sha256 in composed.files.items()
+    )
 
 
 def _may_be_unpinned(what: str, revision: str | None, level: str | None) -> None:

@@ -86,7 +86,15 @@ def _beta_key(value: str) -> str:
     return value
 
 
+def _point_key(value: str) -> str:
+    for part in value.split("+"):
+        _beta_key(part)
+    return value
+
+
 BetaKey: TypeAlias = Annotated[str, AfterValidator(_beta_key)]
+# Of a composition: a beta for each adapter, "0.25+0.5".
+PointKey: TypeAlias = Annotated[str, AfterValidator(_point_key)]
 
 Level: TypeAlias = Literal["declared", "measured", "reproducible"]
 Family: TypeAlias = Literal["embedding", "diffusion", "vlm"]

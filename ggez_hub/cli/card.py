@@ -10,7 +10,7 @@ import click
 
 from ggez_hub.cli.describing import Description, description_options
 from ggez_hub.cli.output import Output, hub_option, output_options
-from ggez_hub.cli.parameters import ANYTHING, NEW_FILE
+from ggez_hub.cli.parameters import ANYTHING, FOLDER, NEW_FILE
 from ggez_hub.errors import UsageProblem
 
 if TYPE_CHECKING:
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from ggez_hub.hub import Hub
 
 
-@click.group("card", short_help="Adapter cards: init, validate, schema.")
+@click.group("card", short_help="Adapter cards: init, validate, joint, schema.")
 def card_command() -> None:
-    """Adapter cards: init, validate, schema."""
+    """Adapter cards: init, validate, joint, schema."""
 
 
 @card_command.command("init")
@@ -92,6 +92,24 @@ def validate(
 
     with connect(hub, quiet=out.quiet) as server:
         _validate(cards, server, repo, out)
+
+
+@card_command.command("joint")
+@click.argument("results", type=FOLDER)
+@click.argument("cards", metavar="CARD...", nargs=-1, required=True, type=ANYTHING)
+@output_options
+def joint(results: Path, cards: tuple[Path, ...], out: Output) -> None:
+    """Note a joint sweep on the cards of its adapters, with the answers beside them.
+
+    RESULTS is the folder of a sweep over several adapters; CARD is an adapter's folder, or its
+    README.md. Whoever composes these adapters then gets the betas that were best together.
+    """
+    from ggez_hub.registry.contributing.joint_result import note_joint
+
+    found = [note_joint(results, card) for card in cards]
+    for card, curve in zip(cards, found, strict=True):
+        out.line(f"{card}: {len(curve.curve)} points of {len(curve.adapters)} adapters")
+    out.document({"cards": [str(card) for card in cards], "points": list(found[0].curve)})
 
 
 @card_command.command("schema")

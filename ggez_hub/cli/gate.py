@@ -13,7 +13,13 @@ from ggez_hub.cli.parameters import ANYTHING, BETA, FILE, FOLDER
 @click.command("gate")
 @click.argument("place", metavar="DIR_OR_CARD", type=ANYTHING)
 @click.option("--recipe", type=FILE, default=None, help="Other limits: YAML of `kind: gates`.")
-@click.option("--beta", type=BETA, default=None, help="Not the chosen one.")
+@click.option(
+    "--beta",
+    "betas",
+    multiple=True,
+    type=BETA,
+    help="Not the chosen one; of a composition one for each adapter.",
+)
 @click.option(
     "--tasks",
     "folder",
@@ -23,7 +29,7 @@ from ggez_hub.cli.parameters import ANYTHING, BETA, FILE, FOLDER
 )
 @output_options
 def gate_command(
-    place: Path, recipe: Path | None, beta: float | None, folder: Path | None, out: Output
+    place: Path, recipe: Path | None, betas: tuple[float, ...], folder: Path | None, out: Output
 ) -> None:
     """Retention, regional gain, parse failures, leakage: pass, fail or undetermined.
 
@@ -31,6 +37,7 @@ def gate_command(
     choosing beta. Ends with 3 if a gate fails. What is undetermined is published as unproven.
     """
     from ggez_hub.errors import GateFailed
+    from ggez_hub.evaluation.betas import as_json, point
     from ggez_hub.evaluation.evidence import open_evidence
     from ggez_hub.evaluation.gates import gates, overall, read_limits
     from ggez_hub.evaluation.held_out import held_out
@@ -40,7 +47,7 @@ def gate_command(
     evidence = open_evidence(place)
     if folder is not None:
         evidence = evidence.with_tasks(load_tasks(folder))
-    compared = held_out(evidence, beta)
+    compared = held_out(evidence, point(betas) if betas else None)
     found = gates(compared, evidence, limits)
     outcome = overall(found)
     standing = {"pass": "proven", "undetermined": "unproven", "fail": None}[outcome]
@@ -71,7 +78,7 @@ def gate_command(
         {
             "outcome": outcome,
             "publish_as": standing,
-            "beta": compared.beta,
+            "beta": as_json(compared.beta),
             "on": compared.where,
             "limits": limits.model_dump(exclude={"kind"}),
             "gates": [gate.as_dict() for gate in found],

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import click
 
 if TYPE_CHECKING:
+    from ggez_hub.cards import AdapterCard
     from ggez_hub.evaluation.origin import Place
     from ggez_hub.hub import Hub
 
@@ -59,12 +60,20 @@ def find_adapter(named: str, here: Path, hub: Hub) -> Found:
     return Found(file) if file.is_file() else find_model(named, here, hub)
 
 
-def trained_on(folder: Path) -> list[str] | Literal["unknown"]:
-    """The data sets that the card in a folder names, if it is a card of ours."""
+def card_of(folder: Path) -> AdapterCard | None:
+    """The card in a folder, if it is one of ours."""
     from ggez_hub.cards import BadCard, read_card
-    from ggez_hub.evaluation.evidence import CARD, data_of
+    from ggez_hub.evaluation.evidence import CARD
 
     try:
-        return data_of(read_card(folder / CARD).card)
+        return read_card(folder / CARD).card
     except (OSError, BadCard):
-        return "unknown"
+        return None
+
+
+def trained_on(folder: Path) -> list[str] | Literal["unknown"]:
+    """The data sets that the card in a folder names, if it is a card of ours."""
+    from ggez_hub.evaluation.evidence import data_of
+
+    card = card_of(folder)
+    return data_of(card) if card else "unknown"

@@ -31,12 +31,13 @@ def open_origin(evidence: Evidence, work: Path, hub: Hub, key_variable: str | No
     A key is taken from nobody's results: the user names it. Raises UsageProblem where the results
     say nothing of their origin or nothing is there any more, and what finding and reading raise.
     """
+    from ggez_hub.evaluation.betas import read_key
     from ggez_hub.evaluation.subjects.judging import with_judge
 
     origin, results = origin_of(evidence), evidence.place
     place = ModelPlace(hub, work, cached=False, key_variable=key_variable)
     judge, _ = place.judge(origin.judge.named(results)) if origin.judge else (None, None)
-    betas = sorted(float(key) for key in evidence.header.models)
+    betas = sorted(map(read_key, evidence.header.models))
     models = place.at_betas(
         origin.model.named(results), [on.named(results) for on in origin.adapters], betas, judge
     )

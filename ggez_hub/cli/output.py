@@ -77,7 +77,7 @@ class Output:
             # Square brackets in a name are no markup.
             table.add_row(*(Text(plain(cell)) for cell in row))
         # A pipe has no width: nothing is cut there.
-        width = None if sys.stdout.isatty() else 160
+        width = None if sys.stdout.isatty() else 240
         console = Console(highlight=False, width=width, color_system=None)
         with console.capture() as drawn:
             console.print(table)

@@ -60,7 +60,7 @@ def run(request: Request, hub: Hub, mode: Mode, out: Output) -> Pulled | None:
     for warning in planned.warnings:
         out.note(f"warning: {warning}")
     resolution = planned.resolution
-    tell_resolution(resolution, out, explain=mode.explain)
+    tell_resolution(planned, out, explain=mode.explain)
     tell_obligations(planned.obligations, out)
     if mode.dry_run:
         _tell_preflight(preflight(resolution, hub, mode.target), hub, out)
@@ -171,7 +171,7 @@ def _tell_result(pulled: Pulled, planned: Plan, hub: Hub, out: Output) -> dict[s
         "reused": pulled.reused,
         "published": pulled.published,
         "cosines": [vars(pair) for pair in alike],
-        **as_document(resolution, planned.obligations, table),
+        **as_document(resolution, planned.obligations, table, planned.standing),
         **where,
     }
     out.document(document)

@@ -29,10 +29,12 @@ def resolve_command(request: Request, hub: str, out: Output) -> None:
     with connect(hub, quiet=out.quiet) as server:
         # Nothing will be fetched, of whatever size.
         planned = planned_or_chosen(request, server, None, out, hub, costs_only=True)
-    tell_resolution(planned.resolution, out, explain=True)
+    tell_resolution(planned, out, explain=True)
     tell_obligations(planned.obligations, out)
     tell_table(planned.table, out)
-    out.document(as_document(planned.resolution, planned.obligations, planned.table))
+    out.document(
+        as_document(planned.resolution, planned.obligations, planned.table, planned.standing)
+    )
 
 
 @click.command("search", short_help="Adapters that a hub holds, by region and family.")

@@ -15,7 +15,9 @@ from ggez_hub.registry.request import Request
 if TYPE_CHECKING:
     from ggez_hub.registry.licences import Obligations
     from ggez_hub.registry.pulling.parity_table import ParityTable
-    from ggez_hub.registry.resolution import PinnedRepo, Resolution
+    from ggez_hub.registry.pulling.plan import Plan
+    from ggez_hub.registry.resolution import PinnedAdapter, PinnedRepo, Resolution
+    from ggez_hub.registry.resolving.composition import Standing
 
 R = TypeVar("R")
 
@@ -71,24 +73,18 @@ def tell_region(request: Request, out: Output) -> None:
     out.line(spelled_out(find_region(request.region), request.region))
 
 
-def tell_resolution(resolution: Resolution, out: Output, *, explain: bool = False) -> None:
+def tell_resolution(planned: Plan, out: Output, *, explain: bool = False) -> None:
     """Base, adapter, alpha and beta, each with where it comes from and why."""
-    from ggez_hub.regions import fallback_chain
     from ggez_hub.registry.resolution import FITS_BY_SHAPE
-    from ggez_hub.registry.resolving.composition import UNMEASURED
 
+    resolution = planned.resolution
     if resolution.base is not None:
         out.line(f"base     {_pin(resolution.base)}")
     if resolution.fits_by == "shape":
         out.line(f"         {FITS_BY_SHAPE}")
     for adapter in resolution.adapters:
         what = "adapter " if resolution.base else "model   "
-        served = f"region {adapter.region}"
-        if adapter.region not in [r.id for r in fallback_chain(resolution.region, wide=True)]:
-            served += f", not {resolution.region}: it was asked for"
-        elif adapter.region != resolution.region:
-            served += f", which {resolution.region} falls back to: it has no adapter of its own"
-        out.line(f"{what} {_pin(adapter.source)}, {served}")
+        out.line(f"{what} {_pin(adapter.source)}, {_served(adapter, resolution)}")
     out.line(f"alpha    {_alpha(resolution)}")
     for adapter in resolution.adapters:
         if adapter.beta is None:
@@ -100,14 +96,28 @@ def tell_resolution(resolution: Resolution, out: Output, *, explain: bool = Fals
                 f"         It was chosen for {adapter.beta.region}, not for {resolution.region}: "
                 "fewer than 100 items are of the requested region."
             )
-    if len(resolution.adapters) > 1:
-        out.line(f"         This is {UNMEASURED}.")
+    if planned.standing is not None:
+        out.line(f"         This is {planned.standing.text}.")
     if explain:
         out.line("candidates")
         for adapter in resolution.adapters:
             out.line(f"  taken     {adapter.source.repo} ({adapter.region})")
         for candidate in resolution.rejected:
             out.line(f"  rejected  {candidate.repo} ({candidate.region}): {candidate.reason}")
+
+
+def _served(adapter: PinnedAdapter, resolution: Resolution) -> str:
+    """The region of an adapter, and how it comes to serve the one that was asked for."""
+    from ggez_hub.regions import fallback_chain
+
+    served, asked = f"region {adapter.region}", resolution.region
+    if adapter.region not in [r.id for r in fallback_chain(asked, wide=True)]:
+        return f"{served}, not {asked}: it was asked for"
+    if adapter.region == asked:
+        return served
+    if len(resolution.adapters) > 1:
+        return f"{served}, which contains {asked}"
+    return f"{served}, which {asked} falls back to: it has no adapter of its own"
 
 
 def _pin(pinned: PinnedRepo) -> str:
@@ -156,13 +166,19 @@ def tell_obligations(asked: Obligations, out: Output) -> None:
 
 
 def as_document(
-    resolution: Resolution, asked: Obligations, table: ParityTable | None
+    resolution: Resolution,
+    asked: Obligations,
+    table: ParityTable | None,
+    known: Standing | None = None,
 ) -> dict[str, Any]:
-    """The JSON of a resolution."""
+    """The JSON of a resolution; `known` is what was measured of a composition."""
     return {
         **resolution.model_dump(mode="json", exclude={"rejected"}),
         "merge_digest": resolution.merge_digest,
         "rejected": [r.model_dump() for r in resolution.rejected],
         "obligations": asked.as_dict(),
         "table": table.as_list() if table else None,
+        "composition": None
+        if known is None
+        else {"measured": known.measured, "measured_by": known.measured_by},
     }

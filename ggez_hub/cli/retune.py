@@ -13,6 +13,7 @@ from ggez_hub.cli.parameters import ANYTHING, SHARE
 from ggez_hub.errors import UsageProblem
 
 if TYPE_CHECKING:
+    from ggez_hub.evaluation.betas import Beta
     from ggez_hub.evaluation.selection import Point
     from ggez_hub.hub import Hub
     from ggez_hub.registry.retune import Retuned
@@ -51,13 +52,14 @@ def retune_command(
 ) -> None:
     """Choose beta again for another alpha, without evaluation.
 
-    From an adapter's card, or a pulled folder whose lock names it: what changes, and the exact range
-    of alpha over which the choice stays.
+    From an adapter's card, a pulled folder whose lock names it, or a sweep's results: what changes, and
+    the exact range of alpha over which the choice stays. Of a composition from its joint curve.
     """
     from ggez_hub.hubs import connect
     from ggez_hub.regions import Alpha, alpha, find_region
     from ggez_hub.regions.kof import INTERPERSONAL
-    from ggez_hub.registry.retune import retune, stored_in
+    from ggez_hub.registry.retune import retune
+    from ggez_hub.registry.stored import stored_in
 
     if given is not None and (year or series or release):
         raise UsageProblem(
@@ -84,6 +86,11 @@ def _publish(found: Retuned, repo: str | None, hub: Hub) -> _Published:
     from ggez_hub.registry.places import CARD_NAME
     from ggez_hub.registry.retune import alpha_source, described, retuned_card
 
+    if found.stored.card is None:
+        raise UsageProblem(
+            "there is no card to publish: this is no adapter's own curve",
+            "A card's alpha is that of its one adapter.",
+        )
     target = repo or found.stored.repo
     if target is None:
         raise UsageProblem("the card does not say where its adapter lies", "Name it with --repo.")
@@ -103,9 +110,12 @@ def _publish(found: Retuned, repo: str | None, hub: Hub) -> _Published:
 
 
 def _tell(found: Retuned, published: _Published | None, out: Output) -> None:
+    from ggez_hub.evaluation.betas import base_like, betas_of
     from ggez_hub.registry.retune import alpha_source
 
     stored, stays = found.stored, found.stays
+    if len(stored.adapters) > 1:
+        out.line(f"a point's betas are of {', '.join(stored.adapters)}, in this order")
     how = "given by hand" if stored.given else "chosen"
     out.line(f"before  alpha {stored.alpha.value:.5f} ({alpha_source(stored.alpha)}), region "
              f"{stored.region}: beta {found.taken:g}, {how}")  # fmt: skip
@@ -117,7 +127,7 @@ def _tell(found: Retuned, published: _Published | None, out: Output) -> None:
     out.line(f"{verdict}; {found.beta:g} is chosen for every alpha from {stays.low:.6f} to "
              f"{stays.high:.6f}")  # fmt: skip
     out.line("")
-    betas = sorted({0.0, found.taken, found.beta})
+    betas = sorted({base_like(found.beta), found.taken, found.beta})
     out.table(
         ("beta", "global", "regional", "GRP now", "GRP on test"),
         [_row(beta, found.after.at(beta), found.test(beta)) for beta in betas],
@@ -131,15 +141,16 @@ def _tell(found: Retuned, published: _Published | None, out: Output) -> None:
     )
     if found.changed and stored.lock is not None:
         given = f" --alpha {found.alpha.value:g}" if found.alpha.provenance == "user" else ""
-        out.line(
-            f"\nggez-hub pull --region {found.region} --beta {found.beta:g}{given} -o ANOTHER_FOLDER"
-        )
+        betas_now = betas_of(found.beta)
+        named = [f"--adapter {a} " for a in stored.adapters] or [""] * len(betas_now)
+        asked = " ".join(f"{a}--beta {b:g}" for a, b in zip(named, betas_now, strict=True))
+        out.line(f"\nggez-hub pull --region {found.region} {asked}{given} -o ANOTHER_FOLDER")
     if published is not None:
         out.line(f"\n{'opened' if published.new else 'is open already:'} {published.url}")
     out.document(_document(found, published))
 
 
-def _row(beta: float, now: Point | None, test: Point | None) -> tuple[str, ...]:
+def _row(beta: Beta, now: Point | None, test: Point | None) -> tuple[str, ...]:
     if now is None:
         return f"{beta:g}", "not measured", "", "", ""
     return (
@@ -152,15 +163,17 @@ def _row(beta: float, now: Point | None, test: Point | None) -> tuple[str, ...]:
 
 
 def _document(found: Retuned, published: _Published | None) -> dict[str, Any]:
+    from ggez_hub.evaluation.betas import as_json
+
     return {
         "region": found.region,
         "alpha_before": found.stored.alpha.model_dump(mode="json"),
         "alpha": found.alpha.model_dump(mode="json"),
-        "beta_before": found.taken,
-        "beta": found.beta,
+        "beta_before": as_json(found.taken),
+        "beta": as_json(found.beta),
         "changed": found.changed,
         "stays": {"from": found.stays.low, "to": found.stays.high},
-        "ranges": [{"beta": s.beta, "from": s.low, "to": s.high} for s in found.ranges],
+        "ranges": [{"beta": as_json(s.beta), "from": s.low, "to": s.high} for s in found.ranges],
         "by_items_of": found.after.region,
         "grp_before": None if (p := found.after.at(found.taken)) is None else p.grp,
         "grp": found.after.chosen.grp,

@@ -27,7 +27,8 @@ from ggez_hub.cli.parameters import FILE, NEW_FOLDER
 def sweep_command(recipe: Path, target: Path, cached: bool, hub: str, out: Output) -> None:
     """Measure a model over the grid of beta and choose beta, without writing merged models.
 
-    RECIPE is YAML with `kind: sweep`. `ggez-hub verify DIR` recomputes every figure of the results.
+    RECIPE is YAML with `kind: sweep`; several adapters are swept together. `ggez-hub verify DIR`
+    recomputes every figure of the results.
     """
     from ggez_hub.cards import alpha_record
     from ggez_hub.cli.sweep_recipe import open_recipe
@@ -48,6 +49,7 @@ def sweep_command(recipe: Path, target: Path, cached: bool, hub: str, out: Outpu
             alpha_record(factor),
             target,
             known=opened.place.known,
+            adapters=opened.adapters,
             trained_on=opened.trained_on,
             origin=opened.origin,
             progress=lambda done, total: progress.update(bar, completed=done, total=total),

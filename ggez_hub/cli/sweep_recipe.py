@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ggez_hub.cli.measuring import find_adapter, find_model, trained_on
+from ggez_hub.cli.measuring import Found, card_of, find_adapter, find_model, trained_on
 from ggez_hub.cli.task_data import TaskData, find_tasks
 from ggez_hub.cli.under_test import ModelPlace
+from ggez_hub.errors import UsageProblem
 
 if TYPE_CHECKING:
     from ggez_hub.cli.task_data import AnyTask
+    from ggez_hub.evaluation.evidence import AdapterRecord
     from ggez_hub.evaluation.origin import Origin
     from ggez_hub.evaluation.prepared import Prepared
     from ggez_hub.evaluation.subjects import UnderTest
@@ -29,6 +31,7 @@ class Opened:
     region: Region
     models: tuple[UnderTest, ...]
     tasks: tuple[Prepared, ...]
+    adapters: tuple[AdapterRecord, ...]
     trained_on: TrainedOn
     place: ModelPlace
     origin: Origin
@@ -52,24 +55,56 @@ def open_recipe(recipe: Path, target: Path, hub: Hub, *, cached: bool) -> Opened
     asked, here = read_recipe(recipe, "sweep", SweepRecipe), recipe.parent
     require_filled_in(asked, recipe)
     region, family = find_region(asked.region), get_family(asked.family)
-    base, adapter = find_model(asked.base, here, hub), find_adapter(asked.adapter, here, hub)
+    base = find_model(asked.base, here, hub)
+    adapters = [find_adapter(named, here, hub) for named in asked.adapters]
+    records = tuple(map(_recorded, adapters))
+    _require_different(records)
     place = ModelPlace(hub, target, cached)
     judged_by = asked.judge and _here(asked.judge, here)
     judge, judge_place = place.judge(judged_by) if judged_by else (None, None)
-    model = Model(base.path, (adapter.path,), family)
-    models = grid_on(model, sorted({0.0, *asked.betas}), place.way(family, judge))
+    model = Model(base.path, tuple(adapter.path for adapter in adapters), family)
+    models = grid_on(model, asked.points, place.way(family, judge))
     source, tasks = _asked(asked, here, hub, models[0].methods)
     prepared, _ = source.prepare(tasks, region)
     require_both_sides((task.record.side for task in prepared), region)
+    places = [adapter.place(target) for adapter in adapters]
     return Opened(
         asked,
         region,
         models,
         with_judge(prepared, judge, models[0].methods),
-        asked.trained_on or trained_on(adapter.path),
+        records,
+        asked.trained_on or _trained_on(adapters),
         place,
-        source.origin(tasks, target, base.place(target), [adapter.place(target)], judge_place),
+        source.origin(tasks, target, base.place(target), places, judge_place),
     )
+
+
+def _recorded(adapter: Found) -> AdapterRecord:
+    """An adapter as the results name it: a local folder by its last name, which is all it says."""
+    from ggez_hub.evaluation.evidence import AdapterRecord
+    from ggez_hub.evaluation.identity import decisive_files
+
+    card = card_of(adapter.path)
+    return AdapterRecord(
+        name=f"{adapter.repo}@{adapter.revision}" if adapter.repo else adapter.path.resolve().name,
+        region=card.region if card else "unknown",
+        files=decisive_files(adapter.path),
+    )
+
+
+def _require_different(records: Sequence[AdapterRecord]) -> None:
+    if len({tuple(sorted(record.files.items())) for record in records}) < len(records):
+        raise UsageProblem("an adapter is named twice", "Name it once: its betas may be larger.")
+
+
+def _trained_on(adapters: Sequence[Found]) -> TrainedOn:
+    """What the adapters were trained on, all together, with a word for what one does not say."""
+    found = [trained_on(adapter.path) for adapter in adapters]
+    if all(known == "unknown" for known in found):
+        return "unknown"
+    named = [known if isinstance(known, list) else ["unknown"] for known in found]
+    return list(dict.fromkeys(source for known in named for source in known))
 
 
 def _asked(

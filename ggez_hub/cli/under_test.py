@@ -12,6 +12,7 @@ from ggez_hub.errors import UsageProblem
 
 if TYPE_CHECKING:
     from ggez_hub.evaluation.answered import Answered
+    from ggez_hub.evaluation.betas import Beta
     from ggez_hub.evaluation.origin import Place
     from ggez_hub.evaluation.subjects import UnderTest
     from ggez_hub.evaluation.subjects.judging import Judge
@@ -73,16 +74,17 @@ class ModelPlace:
         )
 
     def at_betas(
-        self, named: str, adapters: Sequence[str], betas: Sequence[float], judge: Judge | None
+        self, named: str, adapters: Sequence[str], betas: Sequence[Beta], judge: Judge | None
     ) -> tuple[UnderTest, ...]:
         """A model that is named, at each of some betas; raises as `model` does."""
+        from ggez_hub.evaluation.betas import single
         from ggez_hub.evaluation.identity import Model
         from ggez_hub.evaluation.subjects import grid_on
         from ggez_hub.families import detect_family
 
-        if len(betas) == 1:
+        if len(betas) == 1 and len(adapters) < 2:
             # As `eval` opens it: with the adapter on it while it is loaded.
-            adapter, beta = (adapters[0], betas[0]) if adapters else (None, None)
+            adapter, beta = (adapters[0], single(betas[0])) if adapters else (None, None)
             return (self.model(named, adapter, beta, judge).subject,)
         base = find_model(named, Path(), self.hub).path
         on = tuple(find_adapter(adapter, Path(), self.hub).path for adapter in adapters)

@@ -182,9 +182,14 @@ def show_scores(place: Path, out: Output, again: tuple[Again, ...] = ()) -> None
 
 
 def _tell(found: Verification, out: Output) -> None:
+    from ggez_hub.evaluation.betas import from_json
     from ggez_hub.evaluation.leakage import contamination
 
     selection, header = found.selection, found.evidence.header
+    if len(header.adapters) > 1:
+        out.line(
+            f"a point's betas are of {', '.join(a.name for a in header.adapters)}, in this order"
+        )
     # With one model there is nothing to choose.
     several = len({cell.beta for cell in found.evidence.outcomes}) > 1
     chosen = selection["beta"] if several else None
@@ -199,7 +204,7 @@ def _tell(found: Verification, out: Output) -> None:
     elif several:
         sure = ", ".join(f"{b}: {p:.2f}" for b, p in selection["probabilities"].items() if p)
         out.line(
-            f"beta {selection['beta']:g}, {selection['rule']} ({selection['select']}); "
+            f"beta {from_json(selection['beta']):g}, {selection['rule']} ({selection['select']}); "
             f"over bootstrap draws of pictures {sure}"
         )
     unknown = [
@@ -209,8 +214,15 @@ def _tell(found: Verification, out: Output) -> None:
         out.line(f"Contamination unknown: {', '.join(sorted(unknown))}")
 
 
-def _tell_parity(split: str, parity: dict[str, Any], beta: float | None, out: Output) -> None:
+def _tell_parity(
+    split: str, parity: dict[str, Any], beta: float | list[float] | None, out: Output
+) -> None:
+    from ggez_hub.evaluation.betas import beta_key, from_json
+
     points = parity["points"]
+    chosen = None if beta is None else beta_key(from_json(beta))
+    # Of a composition: the regional side of each adapter's own region, which is not weighed.
+    regions = list(next(iter(points.values())).get("q_regional_of", ()))
 
     def shown(value: dict[str, Any] | None) -> str:
         if value is None:
@@ -220,14 +232,13 @@ def _tell_parity(split: str, parity: dict[str, Any], beta: float | None, out: Ou
 
     out.line("")
     out.table(
-        ("beta", "global", "others", "regional", "GRP", "GRP raw"),
+        ("beta", "global", "others", "regional", *(f"of {r}" for r in regions), "GRP", "GRP raw"),
         [
             (
-                f"{key}{' (chosen)' if beta is not None and float(key) == beta else ''}",
-                *(
-                    shown(point[name])
-                    for name in ("q_global", "q_others", "q_regional", "grp", "grp_raw")
-                ),
+                f"{key}{' (chosen)' if key == chosen else ''}",
+                *(shown(point[name]) for name in ("q_global", "q_others", "q_regional")),
+                *(shown(point["q_regional_of"][region]) for region in regions),
+                *(shown(point[name]) for name in ("grp", "grp_raw")),
             )
             for key, point in points.items()
         ],

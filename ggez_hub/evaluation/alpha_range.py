@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, permutations
 
+from ggez_hub.evaluation.betas import Beta
 from ggez_hub.evaluation.selection import Point, choose
 
 # Two roots nearer than this are one: the same crossing met twice, but for a float's rounding.
@@ -26,7 +27,7 @@ SAME = 1e-12
 class Stretch:
     """The beta that is chosen for every alpha between `low` and `high`."""
 
-    beta: float
+    beta: Beta
     low: float
     high: float
 
@@ -54,7 +55,7 @@ def stretches(points: Sequence[Point]) -> tuple[Stretch, ...]:
     return tuple(found)
 
 
-def chosen_at(points: Sequence[Point], alpha: float) -> float:
+def chosen_at(points: Sequence[Point], alpha: float) -> Beta:
     """The beta that the rule chooses at one alpha."""
     parities = [alpha * p.q_global.normalised + (1 - alpha) * _regional(p) for p in points]
     return points[choose(parities, [p.se_at(alpha) for p in points])].beta

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ggez_hub.evaluation.betas import Beta, is_base
 from ggez_hub.evaluation.bootstrap import DRAWS, draw
 from ggez_hub.evaluation.comparison import (
     Estimate,
@@ -46,15 +47,15 @@ class CrossFitted:
     over_base  the same less that of the base, item by item
     """
 
-    folds: tuple[float, ...]
+    folds: tuple[Beta, ...]
     held_out: Sides
     grp: Estimate
     over_base: Estimate | None
 
 
 def probabilities(
-    by_beta: Mapping[float, Sides], alpha: float, errors: Mapping[float, float], draws: int = DRAWS
-) -> dict[float, float]:
+    by_beta: Mapping[Beta, Sides], alpha: float, errors: Mapping[Beta, float], draws: int = DRAWS
+) -> dict[Beta, float]:
     """P(beta* = b) over bootstrap draws of pictures, which are drawn alike for every beta.
 
     errors: beta -> the standard error that the rule allows where this beta is the best.
@@ -80,7 +81,7 @@ def probabilities(
     return {beta: taken[i] / total if total else math.nan for i, beta in enumerate(betas)}
 
 
-def choose_from(by_beta: Mapping[float, Sides], alpha: float) -> float:
+def choose_from(by_beta: Mapping[Beta, Sides], alpha: float) -> Beta:
     """The smallest beta within one standard error of the best GRP of the answers."""
     betas = sorted(by_beta)
     found = [parity(by_beta[beta], alpha) for beta in betas]
@@ -89,7 +90,7 @@ def choose_from(by_beta: Mapping[float, Sides], alpha: float) -> float:
 
 def sides_by_beta(
     evidence: Evidence, splits: Sequence[str], scale: str, without: Sequence[str] = ()
-) -> dict[float, Sides]:
+) -> dict[Beta, Sides]:
     """The sides at every beta that was measured on all `splits`, whose questions stand together.
 
     The tasks `without` are left out; so is a beta at which a side is empty.
@@ -111,7 +112,7 @@ def sides_by_beta(
     return found
 
 
-def items_of(by_beta: Mapping[float, Sides]) -> int:
+def items_of(by_beta: Mapping[Beta, Sides]) -> int:
     """The items of the smaller side, at the beta that has the fewest."""
     return min(
         (
@@ -122,7 +123,7 @@ def items_of(by_beta: Mapping[float, Sides]) -> int:
     )
 
 
-def cross_fit(by_beta: Mapping[float, Sides], alpha: float) -> CrossFitted:
+def cross_fit(by_beta: Mapping[Beta, Sides], alpha: float) -> CrossFitted:
     """Choose on four fifths of the pictures, report on the other.
 
     Raises NotComparable where the betas were not asked the same questions, or there are too few.
@@ -132,7 +133,7 @@ def cross_fit(by_beta: Mapping[float, Sides], alpha: float) -> CrossFitted:
         choose_from({b: _without(sides, fold_of, fold) for b, sides in by_beta.items()}, alpha)
         for fold in range(FOLDS)
     )
-    base = by_beta.get(0.0)
+    base = next((sides for beta, sides in by_beta.items() if is_base(beta)), None)
     first = base or next(iter(by_beta.values()))
     for sides in by_beta.values():
         # What differs in its questions cannot be put together item by item.

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from ggez_hub.cards.curve import CountryScore, CurveRow
+from ggez_hub.evaluation.betas import beta_key
 from ggez_hub.evaluation.breakdown import breakdown
 from ggez_hub.evaluation.evidence import Evidence, TaskRecord
 from ggez_hub.evaluation.outcomes import Cell, Outcomes
@@ -48,7 +49,7 @@ def curve_rows(
         answered, record = outcomes[cell], tasks[cell.task]
         if not len(answered):
             continue
-        score, key = score_of(answered), f"{cell.beta:g}"
+        score, key = score_of(answered), beta_key(cell.beta)
         split: Literal["validation", "test"] = "test" if cell.split == "test" else "validation"
         curve.setdefault(key, {})[f"{cell.task}/{split}"] = CurveRow(
             score=score.score,

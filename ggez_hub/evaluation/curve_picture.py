@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 from ggez_hub.errors import MissingExtra
+from ggez_hub.evaluation.betas import single
 from ggez_hub.evaluation.plot import Interval, Labels, Point, draw
 from ggez_hub.evaluation.selection import Curve, NoCurve, Side, trade
 from ggez_hub.regions import find_region
@@ -32,7 +33,7 @@ def curve_picture(
         alpha=alpha,
     )
     points = [
-        Point(p.beta, _of(p.q_global), _of(p.q_regional), Interval(p.grp, *p.interval))
+        Point(single(p.beta), _of(p.q_global), _of(p.q_regional), Interval(p.grp, *p.interval))
         for p in seen.points
     ]
     chosen = beta if beta is not None and seen.at(beta) else None

@@ -12,20 +12,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
-from ggez_hub.cards import AdapterCard, AlphaRecord, CardDocument, read_card
+from ggez_hub.cards import AdapterCard, AlphaRecord, CardDocument, CurveRow, read_card
+from ggez_hub.cards.joint import JointCurve
 from ggez_hub.cards.values import (
-    BetaKey,
     Block,
     FilePath,
     LanguageTag,
+    PointKey,
     RegionId,
     RepoId,
     Sha256,
+    Text,
     Unknown,
 )
 from ggez_hub.errors import GgezError
+from ggez_hub.evaluation.betas import Beta, base_like, betas_of, read_key
 from ggez_hub.evaluation.origin import Origin
 from ggez_hub.evaluation.outcomes import Cell, Outcomes
 from ggez_hub.evaluation.predictions import parse_predictions
@@ -61,8 +64,18 @@ class TaskRecord(Block):
         return self.metric if self.judge == "none" else f"{self.metric} by {self.judge}"
 
 
+class AdapterRecord(Block):
+    """An adapter that was measured: what it was called, its region, and the files that decide Delta."""
+
+    name: Text
+    region: RegionId | Unknown = "unknown"
+    files: dict[FilePath, Sha256] = Field(min_length=1)
+
+
 class Header(Block):
     """What decides the figures of a results folder, beside the predictions.
+
+    `adapters` stand in the order of a point's betas.
 
     `data` are the data sets that the adapter was trained on, as its card names them. `digests` of a
     task are by split. `origin` decides nothing: it says where the answers may be had again.
@@ -75,10 +88,19 @@ class Header(Block):
     data: list[str] | Unknown = "unknown"
     measured_by: Literal["self", "registry"] = "self"
     evaluator: str = "unknown"
-    models: dict[BetaKey, Sha256] = Field(default_factory=dict)
+    adapters: list[AdapterRecord] = Field(default_factory=list)
+    models: dict[PointKey, Sha256] = Field(default_factory=dict)
     origin: Origin | None = None
     predictions: FilePath = PREDICTIONS
     sha256: Sha256
+
+    @model_validator(mode="after")
+    def _a_beta_for_each(self) -> Header:
+        for key in self.models:
+            # What was measured before adapters were recorded, or without one, has none.
+            if len(betas_of(read_key(key))) != (len(self.adapters) or 1):
+                raise ValueError(f"{key} are not the betas of {len(self.adapters)} adapters")
+        return self
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +109,7 @@ class Evidence:
 
     recorded  what results.json says came out; None for a card
     document  the card; None for a results folder
+    joint     of a card, its joint curves with the answers that they rest on
     problems  what is wrong with the files themselves
     """
 
@@ -95,9 +118,10 @@ class Evidence:
     outcomes: Mapping[Cell, Outcomes]
     recorded: dict[str, Any] | None = None
     document: CardDocument | None = None
+    joint: tuple[tuple[JointCurve, Mapping[Cell, Outcomes]], ...] = ()
     problems: tuple[str, ...] = ()
 
-    def tasks_at(self, beta: float, split: str) -> dict[str, Outcomes]:
+    def tasks_at(self, beta: Beta, split: str) -> dict[str, Outcomes]:
         """The outcomes of every task at one beta and split that was asked."""
         return {
             cell.task: outcomes
@@ -118,8 +142,13 @@ class Evidence:
         }
         return replace(self, header=self.header.model_copy(update={"tasks": records}))
 
-    def betas(self, split: str) -> tuple[float, ...]:
-        """The betas that were measured on a split."""
+    @property
+    def base(self) -> Beta:
+        """The point of the base, measured or not."""
+        return base_like(next((cell.beta for cell in self.outcomes), 0.0))
+
+    def betas(self, split: str) -> tuple[Beta, ...]:
+        """The points of the grid that were measured on a split, the smallest first."""
         return tuple(sorted({cell.beta for cell in self.outcomes if cell.split == split}))
 
 
@@ -164,10 +193,14 @@ def _open_card(path: Path) -> Evidence:
     card = document.card
     if card.curve == "unknown":
         raise NoEvidence(f"{path} holds no curve", "There are no scores to recompute.")
-    rows = [row for tasks in card.curve.values() for row in tasks.values()]
-    wanted = sorted({row.predictions for row in rows} - {"unknown"})
+    curves: list[Mapping[str, Mapping[str, CurveRow]]] = [
+        card.curve,
+        *(joint.curve for joint in card.joint),
+    ]
+    named = [_predictions_of(curve) for curve in curves]
+    wanted = sorted(set().union(*named))
     files = {sha256_file(file): file for file in sorted(path.parent.rglob("*.parquet"))}
-    outcomes: dict[Cell, Outcomes] = {}
+    found: dict[str, Mapping[Cell, Outcomes]] = {}
     problems = []
     # A file that no row names may be one that was changed since: its answers are looked at too.
     strangers = [file for digest, file in files.items() if digest not in wanted]
@@ -179,14 +212,39 @@ def _open_card(path: Path) -> Evidence:
         if file is None:
             problems.append(f"no file here has the sha256 {digest[:16]}… that the card names")
             continue
-        outcomes |= parse_predictions(file)
-    if not outcomes:
+        found[digest] = parse_predictions(file)
+    answers = [
+        _answers_to(curve, [found[digest] for digest in sorted(names & found.keys())])
+        for curve, names in zip(curves, named, strict=True)
+    ]
+    if not answers[0]:
         raise NoEvidence(
             f"{path}: there are no predictions beside the card",
             "Download the adapter's repository whole: its evidence folder holds them.",
         )
-    header = _header_of(card, wanted[0])
-    return Evidence(path.parent, header, outcomes, document=document, problems=tuple(problems))
+    header = _header_of(card, min(named[0]))
+    joint = tuple(zip(card.joint, answers[1:], strict=True))
+    return Evidence(
+        path.parent, header, answers[0], document=document, joint=joint, problems=tuple(problems)
+    )
+
+
+def _answers_to(
+    curve: Mapping[str, Mapping[str, CurveRow]], files: Iterable[Mapping[Cell, Outcomes]]
+) -> dict[Cell, Outcomes]:
+    """The answers by as many adapters as the curve is of."""
+    count = len(betas_of(read_key(next(iter(curve), "0"))))
+    return {
+        cell: outcomes
+        for file in files
+        for cell, outcomes in file.items()
+        if len(betas_of(cell.beta)) == count
+    }
+
+
+def _predictions_of(curve: Mapping[str, Mapping[str, CurveRow]]) -> set[str]:
+    """The sha256s of the files that the rows of a curve rest on."""
+    return {row.predictions for rows in curve.values() for row in rows.values()} - {"unknown"}
 
 
 def _header_of(card: AdapterCard, sha256: str) -> Header:

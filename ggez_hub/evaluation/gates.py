@@ -21,6 +21,7 @@ from typing import Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ggez_hub.evaluation.betas import is_base
 from ggez_hub.evaluation.comparison import Estimate, corrected_mean, paired_change
 from ggez_hub.evaluation.evidence import Evidence
 from ggez_hub.evaluation.held_out import Compared
@@ -105,7 +106,7 @@ def retention(compared: Compared, margin: float) -> Gate:
     name = "retention"
     if not compared.others:
         return Gate(name, "undetermined", "no item lies outside the region")
-    if compared.beta == 0:
+    if is_base(compared.beta):
         return Gate(name, "pass", "beta 0 is the base itself")
     base = corrected_mean(compared.others_base)
     if base.low <= 0:
@@ -126,7 +127,7 @@ def regional_gain(compared: Compared) -> Gate:
     name = "regional gain"
     if not compared.regional:
         return Gate(name, "undetermined", "no item is of the region")
-    if compared.beta == 0:
+    if is_base(compared.beta):
         return Gate(name, "fail", "beta 0 is the base itself: there is no gain")
     if corrected_mean(compared.regional).low <= 0:
         return Gate(name, "undetermined", "the merged model is at chance on the region")

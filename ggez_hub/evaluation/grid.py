@@ -8,8 +8,8 @@ from typing import Protocol
 
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.answered import Answered, InMemory
+from ggez_hub.evaluation.betas import Beta, beta_key, betas_of
 from ggez_hub.evaluation.evidence import TaskRecord
-from ggez_hub.evaluation.identity import beta_key
 from ggez_hub.evaluation.outcomes import Cell, Outcomes
 from ggez_hub.evaluation.prepared import Prepared
 from ggez_hub.evaluation.scores import Score, score_of
@@ -32,10 +32,10 @@ class Progress(Protocol):
 class Answers(Protocol):
     """Where answers are kept, so that a run that was stopped goes on."""
 
-    def load(self, beta: float, task: str) -> Mapping[Cell, Outcomes] | None:
+    def load(self, beta: Beta, task: str) -> Mapping[Cell, Outcomes] | None:
         """The answers that were kept, or None."""
 
-    def save(self, beta: float, task: str, outcomes: Mapping[Cell, Outcomes]) -> None:
+    def save(self, beta: Beta, task: str, outcomes: Mapping[Cell, Outcomes]) -> None:
         """Keep the answers to a task."""
 
 
@@ -93,10 +93,12 @@ def measure(
 
 
 def digests(models: Sequence[UnderTest]) -> dict[str, str]:
-    """Beta key -> what identifies the model; raises UsageProblem where betas are not different."""
+    """Beta key -> what identifies the model; raises UsageProblem for what is no grid."""
     keys = [beta_key(model.beta) for model in models]
     if len(set(keys)) != len(keys) or not keys:
         raise UsageProblem(f"the betas {', '.join(keys) or '(none)'} have to be different numbers")
+    if len({len(betas_of(model.beta)) for model in models}) > 1:
+        raise UsageProblem("the points of a grid have to be of the same adapters")
     return {key: model.digest for key, model in zip(keys, models, strict=True)}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ggez_hub.errors import UsageProblem
+from ggez_hub.evaluation.betas import Beta
 from ggez_hub.evaluation.choosing import (
     FEW_ITEMS,
     REPORT,
@@ -29,7 +30,7 @@ class Compared:
     answers these are.
     """
 
-    beta: float
+    beta: Beta
     where: str
     others: tuple[Outcomes, ...]
     others_base: tuple[Outcomes, ...]
@@ -37,7 +38,7 @@ class Compared:
     regional_base: tuple[Outcomes, ...]
 
 
-def held_out(evidence: Evidence, beta: float | None = None) -> Compared:
+def held_out(evidence: Evidence, beta: Beta | None = None) -> Compared:
     """The report side at `beta`, or at the beta that the select side chooses.
 
     A select side of fewer than 400 items is cross-fitted: then every answer is that of a model
@@ -52,7 +53,7 @@ def held_out(evidence: Evidence, beta: float | None = None) -> Compared:
         beta = seen.chosen.beta
     _measured(evidence, beta)
     scale = common_scale(evidence.header.tasks, evidence.tasks_at(beta, REPORT))
-    merged, base = (suite(evidence, b, REPORT, scale) for b in (beta, 0.0))
+    merged, base = (suite(evidence, b, REPORT, scale) for b in (beta, evidence.base))
     return Compared(
         beta,
         f"the report side ({REPORT}), {scale}",
@@ -65,9 +66,9 @@ def held_out(evidence: Evidence, beta: float | None = None) -> Compared:
 
 def _cross_fitted(evidence: Evidence, scale: str, at_chance: tuple[str, ...]) -> Compared:
     both = sides_by_beta(evidence, (SELECT, REPORT), scale, at_chance)
-    _measured(evidence, 0.0)
+    _measured(evidence, evidence.base)
     alpha = evidence.header.alpha.value
-    fitted, base = cross_fit(both, alpha).held_out, both[0.0]
+    fitted, base = cross_fit(both, alpha).held_out, both[evidence.base]
     members = find_region(evidence.header.region).members
 
     def abroad(tasks: tuple[Outcomes, ...]) -> tuple[Outcomes, ...]:
@@ -83,9 +84,9 @@ def _cross_fitted(evidence: Evidence, scale: str, at_chance: tuple[str, ...]) ->
     )
 
 
-def _measured(evidence: Evidence, beta: float) -> None:
+def _measured(evidence: Evidence, beta: Beta) -> None:
     there = evidence.betas(REPORT)
-    for needed in (beta, 0.0):
+    for needed in (beta, evidence.base):
         if needed not in there:
             raise UsageProblem(
                 f"beta {needed:g} was not measured on {REPORT}",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ggez_hub.errors import UsageProblem
+from ggez_hub.evaluation.betas import Beta, beta_key, betas_of
 from ggez_hub.families import Family
 from ggez_hub.merging.adapters.peft import CONFIG, WEIGHTS, holds_peft
 from ggez_hub.weights import digest_json, sha256_file
@@ -24,29 +24,31 @@ class Model:
     family: Family
 
 
-def beta_key(beta: float) -> str:
-    """A beta as cards write it, in shortest form: "0", "0.25", "1".
-
-    Raises UsageProblem for one that is negative, not finite or has more than six digits.
-    """
-    key = f"{beta:g}"
-    if not (0 <= beta < 1e6) or float(key) != beta or "e" in key:
-        raise UsageProblem(f"beta {beta!r} cannot be a point of the grid", "Use 0, 0.25, 1, ...")
-    return key
-
-
-def model_digests(model: Model, betas: Sequence[float]) -> dict[str, str]:
-    """Beta key -> what identifies the model that answers at this beta."""
+def model_digests(model: Model, betas: Sequence[Beta]) -> dict[str, str]:
+    """Beta key -> what identifies the model that answers at this point."""
     weights = model.family.layout(model.base).weights
     base = {path: sha256_file(model.base / path) for path in weights}
-    files = [_decisive(adapter) for adapter in model.adapters]
-    return {
-        key: digest_json({"base": base, "adapter": files[0] if files else {}, "beta": key})
-        for key in map(beta_key, betas)
-    }
+    files = [decisive_files(adapter) for adapter in model.adapters]
+    return {beta_key(beta): model_digest(base, files, beta) for beta in betas}
 
 
-def _decisive(adapter: Path) -> dict[str, str]:
+def model_digest(base: Mapping[str, str], adapters: Sequence[Mapping[str, str]], beta: Beta) -> str:
+    """What identifies a model, from the sha256s of its base's weights and of what decides each Delta.
+
+    An adapter with the beta 0 is no part of a composition: where one is left, the model is the one that
+    it makes alone.
+    """
+    parts = list(zip(adapters, betas_of(beta), strict=False))
+    if len(parts) > 1:
+        parts = [(adapter, own) for adapter, own in parts if own]
+    if len(parts) > 1:
+        composed = [{"adapter": dict(adapter), "beta": beta_key(own)} for adapter, own in parts]
+        return digest_json({"base": dict(base), "adapters": composed})
+    adapter, own = parts[0] if parts else ({}, 0.0)
+    return digest_json({"base": dict(base), "adapter": dict(adapter), "beta": beta_key(own)})
+
+
+def decisive_files(adapter: Path) -> dict[str, str]:
     """The digests of the files that decide Delta, of whatever form the adapter is."""
     if adapter.is_file():
         return {adapter.name: sha256_file(adapter)}

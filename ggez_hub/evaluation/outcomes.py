@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ggez_hub.evaluation.betas import Beta
+
 # Given as the answer where none could be read from what the model said.
 UNPARSED = ""
 
@@ -15,7 +17,7 @@ UNPARSED = ""
 class Cell(NamedTuple):
     """A place of the grid."""
 
-    beta: float
+    beta: Beta
     task: str
     split: str
 

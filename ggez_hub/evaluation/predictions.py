@@ -3,7 +3,8 @@
 Parquet, sorted by beta, task and split, items in the order of the data. The same outcomes give the
 same bytes with the same version of pyarrow (which writes its version into the file). Columns:
 
-    beta double, task string, split string     the cell of the grid
+    beta double, task string, split string     the cell of the grid; of a composition `beta` is a list
+                                               of double: a beta for each adapter, in their order
     item, gold, predicted string               ids of the data; predicted is "" if it was unreadable
     rank int32, correct bool, chance double    see ggez_hub.evaluation.outcomes
 
@@ -25,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ggez_hub.errors import GgezError
+from ggez_hub.evaluation.betas import JOIN, as_json, betas_of, point
 from ggez_hub.evaluation.bounded_parquet import TooMuch, read_bounded
 from ggez_hub.evaluation.extras import require
 from ggez_hub.evaluation.outcomes import UNPARSED, Cell, Details, Outcomes
@@ -59,7 +61,8 @@ def write_predictions(path: Path, outcomes: Mapping[Cell, Outcomes]) -> str:
 
     detailed = any(o.details or o.missing for o in outcomes.values())
     credited = any(o.credit is not None for o in outcomes.values())
-    schema = _schema(detailed=detailed, credited=credited)
+    composed = any(len(betas_of(cell.beta)) > 1 for cell in outcomes)
+    schema = _schema(detailed=detailed, credited=credited, composed=composed)
     tables = [_table(cell, outcomes[cell], schema) for cell in sorted(outcomes)]
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
@@ -103,7 +106,8 @@ def parse_predictions(path: Path) -> dict[Cell, Outcomes]:
     try:
         there = pq.read_schema(path).remove_metadata()
         detailed, credited = not {*there.names}.isdisjoint(DETAILS), CREDIT in there.names
-        if there != _schema(detailed=detailed, credited=credited):
+        composed = "beta" in there.names and pa.types.is_list(there.field("beta").type)
+        if there != _schema(detailed=detailed, credited=credited, composed=composed):
             raise BadPredictions(f"{path} has other columns than predictions: {there.names}")
         table = read_bounded(path, there)
     except (OSError, TooMuch, pa.ArrowException) as error:
@@ -112,14 +116,24 @@ def parse_predictions(path: Path) -> dict[Cell, Outcomes]:
     found: dict[Cell, Outcomes] = {}
     start = 0
     for key, rows in groupby(keys):
-        cell, count = Cell(*key), sum(1 for _ in rows)
-        if not (math.isfinite(cell.beta) and cell.beta >= 0):
-            raise BadPredictions(f"{path}: there is no such beta as in {cell}")
+        cell, count = _cell(path, *key), sum(1 for _ in rows)
         if cell in found:
             raise BadPredictions(f"{path}: the rows of {cell} are not together")
         found[cell] = _outcomes(table.slice(start, count), detailed=detailed, credited=credited)
         start += count
+    if len({len(betas_of(cell.beta)) for cell in found}) > 1:
+        raise BadPredictions(f"{path} has betas of several numbers of adapters")
     return found
+
+
+def _cell(path: Path, beta: Any, task: str, split: str) -> Cell:
+    each = beta if isinstance(beta, list) else [beta]
+    if not all(math.isfinite(own) and own >= 0 for own in each):
+        shown = JOIN.join(f"{own:g}" for own in each)
+        raise BadPredictions(f"{path}: there is no such beta as in {task}/{split} at beta {shown}")
+    if isinstance(beta, list) and len(beta) < 2:
+        raise BadPredictions(f"{path}: {beta} are not the betas of several adapters")
+    return Cell(point(each), task, split)
 
 
 def row_problems(outcomes: Outcomes) -> list[str]:
@@ -152,11 +166,11 @@ def row_problems(outcomes: Outcomes) -> list[str]:
     return found
 
 
-def _schema(*, detailed: bool, credited: bool) -> pa.Schema:
+def _schema(*, detailed: bool, credited: bool, composed: bool = False) -> pa.Schema:
     import pyarrow as pa
 
     types = {
-        "beta": pa.float64(),
+        "beta": _list(nullable=False) if composed else pa.float64(),
         "task": pa.string(),
         "split": pa.string(),
         "item": pa.string(),
@@ -167,9 +181,7 @@ def _schema(*, detailed: bool, credited: bool) -> pa.Schema:
         "chance": pa.float64(),
     }
     more = {
-        name: pa.list_(pa.field("element", pa.float64()))
-        if name == "log_likelihoods"
-        else pa.string()
+        name: _list(nullable=True) if name == "log_likelihoods" else pa.string()
         for name in DETAILS
         if detailed
     }
@@ -182,6 +194,12 @@ def _schema(*, detailed: bool, credited: bool) -> pa.Schema:
     )
 
 
+def _list(*, nullable: bool) -> pa.DataType:
+    import pyarrow as pa
+
+    return pa.list_(pa.field("element", pa.float64(), nullable=nullable))
+
+
 def _table(cell: Cell, outcomes: Outcomes, schema: pa.Schema) -> pa.Table:
     import pyarrow as pa
 
@@ -189,7 +207,7 @@ def _table(cell: Cell, outcomes: Outcomes, schema: pa.Schema) -> pa.Table:
     n, blank = len(outcomes) + len(gone), ("",) * len(gone)
     details = outcomes.details or Details.of(len(outcomes))
     columns = {
-        "beta": np.full(n, cell.beta),
+        "beta": [as_json(cell.beta)] * n,
         "task": [cell.task] * n,
         "split": [cell.split] * n,
         "item": outcomes.items + gone,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ggez_hub.errors import GgezError
+from ggez_hub.evaluation.betas import Beta
 from ggez_hub.evaluation.comparison import Estimate, Sides, mean, parity
 from ggez_hub.evaluation.evidence import Evidence, TaskRecord
 from ggez_hub.evaluation.outcomes import Outcomes
@@ -58,9 +59,9 @@ class Quantities:
 class Vector:
     """The scores of one beta on every side and scale, and the betas that are nowhere worse."""
 
-    beta: float
+    beta: Beta
     scores: Mapping[tuple[str, str], Estimate]
-    dominated_by: tuple[float, ...]
+    dominated_by: tuple[Beta, ...]
 
 
 def common_scale(tasks: Mapping[str, TaskRecord], outcomes: Mapping[str, Outcomes]) -> str:
@@ -85,7 +86,7 @@ def common_scale(tasks: Mapping[str, TaskRecord], outcomes: Mapping[str, Outcome
     return decisive({scale: floors[scale] for scale in common})
 
 
-def suite(evidence: Evidence, beta: float, split: str, scale: str) -> Suite:
+def suite(evidence: Evidence, beta: Beta, split: str, scale: str) -> Suite:
     """What one model answered on one split and scale."""
     members = frozenset(find_region(evidence.header.region).members)
     world, others, regional = {}, {}, {}
@@ -130,7 +131,7 @@ def quantities(found: Suite, alpha: float) -> Quantities:
 
 def pareto(evidence: Evidence, split: str) -> tuple[Vector, ...]:
     """Every beta with its score on each side and scale, in place of a GRP."""
-    vectors: dict[float, dict[tuple[str, str], Estimate]] = {}
+    vectors: dict[Beta, dict[tuple[str, str], Estimate]] = {}
     for beta in evidence.betas(split):
         groups: dict[tuple[str, str], list[Outcomes]] = {}
         for name, outcomes in evidence.tasks_at(beta, split).items():

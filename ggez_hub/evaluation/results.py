@@ -4,6 +4,8 @@ header     what decides the figures: region, alpha with provenance, tasks, diges
 scores     beta -> `<task>/<split>` -> score, interval, chance-corrected, by country ...
 parity     split -> beta -> Q_global, Q_others, Q_regional, GRP; or why there is none, and Pareto
 selection  beta, how sure the choice is, and what it is worth
+
+Of a composition a key is "0.25+0.5" and a beta [0.25, 0.5], in the order of the header's `adapters`.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from ggez_hub.evaluation.betas import as_json, beta_key, rule_for
 from ggez_hub.evaluation.breakdown import breakdowns
 from ggez_hub.evaluation.choosing import (
     FEW_ITEMS,
@@ -27,15 +30,23 @@ from ggez_hub.evaluation.choosing import (
     probabilities,
     sides_by_beta,
 )
-from ggez_hub.evaluation.comparison import Estimate, NotComparable
+from ggez_hub.evaluation.comparison import Estimate, NotComparable, mean
 from ggez_hub.evaluation.evidence import PREDICTIONS, RESULTS, Evidence, Header
 from ggez_hub.evaluation.joint import joint_trade
 from ggez_hub.evaluation.leakage import contamination
 from ggez_hub.evaluation.outcomes import Cell, Outcomes
 from ggez_hub.evaluation.predictions import write_predictions
-from ggez_hub.evaluation.quantities import NoScale, common_scale, pareto, quantities, suite
+from ggez_hub.evaluation.quantities import (
+    NoScale,
+    Suite,
+    common_scale,
+    pareto,
+    quantities,
+    suite,
+)
 from ggez_hub.evaluation.scores import Score, score_of
 from ggez_hub.evaluation.selection import NoCurve
+from ggez_hub.regions import find_region
 
 Json = dict[str, Any]
 DEPTHS = (5, 10)
@@ -63,7 +74,7 @@ def figures(evidence: Evidence) -> Json:
     for cell in sorted(evidence.outcomes):
         outcomes = evidence.outcomes[cell]
         key = f"{cell.task}/{cell.split}"
-        scores.setdefault(f"{cell.beta:g}", {})[key] = (
+        scores.setdefault(beta_key(cell.beta), {})[key] = (
             {
                 **_score(outcomes),
                 **_recall(outcomes, evidence.header.tasks[cell.task].metric),
@@ -155,7 +166,7 @@ def _points(evidence: Evidence, split: str, scale: str) -> Json:
         if not (at.world and at.regional):
             continue
         found = quantities(at, alpha)
-        points[f"{beta:g}"] = {
+        points[beta_key(beta)] = {
             "q_global": _estimate(found.q_global),
             "q_others": _estimate(found.q_others),
             "q_regional": _estimate(found.q_regional),
@@ -163,8 +174,33 @@ def _points(evidence: Evidence, split: str, scale: str) -> Json:
             "grp_raw": _estimate(found.grp_raw),
             "regional_items_in_global": at.inside,
             "items_without_country": at.unplaced,
+            **_by_adapter(evidence, at),
         }
     return points
+
+
+def _by_adapter(evidence: Evidence, at: Suite) -> Json:
+    """Of a composition Q_regional on the tasks of each adapter's own region: shown, not weighed.
+
+    A region that is the whole side, or no part of it, has none.
+    """
+    header = evidence.header
+    if len(header.adapters) < 2:
+        return {}
+    found = {}
+    for region in dict.fromkeys(adapter.region for adapter in header.adapters):
+        if region in ("unknown", header.region):
+            continue
+        members = set(find_region(region).members)
+        own = [
+            outcomes
+            for name, outcomes in at.regional.items()
+            if (about := header.tasks[name].regions)
+            and all(set(find_region(r).members) <= members for r in about)
+        ]
+        if 0 < len(own) < len(at.regional):
+            found[region] = _estimate(mean(own))
+    return {"q_regional_of": found}
 
 
 def _pareto(evidence: Evidence, split: str) -> list[Json]:
@@ -175,12 +211,12 @@ def _pareto(evidence: Evidence, split: str) -> list[Json]:
         return []
     return [
         {
-            "beta": vector.beta,
+            "beta": as_json(vector.beta),
             "scores": [
                 {"side": side, "scale": scale, **(_estimate(value) or {})}
                 for (side, scale), value in sorted(vector.scores.items())
             ],
-            "dominated_by": list(vector.dominated_by),
+            "dominated_by": [as_json(beta) for beta in vector.dominated_by],
         }
         for vector in vectors
     ]
@@ -198,15 +234,15 @@ def _chosen(evidence: Evidence) -> Json:
     seen = joint_trade(evidence, SELECT)
     by_beta = sides_by_beta(evidence, (SELECT,), seen.metric, seen.at_chance)
     found: Json = {
-        "beta": seen.chosen.beta,
-        "best": seen.best.beta,
-        "rule": "the smallest beta within one standard error of the best GRP",
+        "beta": as_json(seen.chosen.beta),
+        "best": as_json(seen.best.beta),
+        "rule": rule_for(seen.chosen.beta),
         "select": SELECT,
         "scale": seen.metric,
         "at_chance": list(seen.at_chance),
         "items": items_of(by_beta),
         "probabilities": {
-            f"{beta:g}": p
+            beta_key(beta): p
             for beta, p in probabilities(
                 by_beta, alpha, {p.beta: p.se for p in seen.points}
             ).items()
@@ -216,9 +252,9 @@ def _chosen(evidence: Evidence) -> Json:
         both = sides_by_beta(evidence, (SELECT, REPORT), seen.metric, seen.at_chance)
         fitted = cross_fit(both, alpha)
         found |= {
-            "beta": choose_from(both, alpha),
+            "beta": as_json(choose_from(both, alpha)),
             "select": "cross-fitted by picture",
-            "folds": list(fitted.folds),
+            "folds": [as_json(beta) for beta in fitted.folds],
             "grp": _estimate(fitted.grp),
             "over_base": _estimate(fitted.over_base),
         }

@@ -14,6 +14,7 @@ from typing import Literal
 
 from ggez_hub.cards import CurveRow
 from ggez_hub.errors import GgezError
+from ggez_hub.evaluation.betas import Beta, betas_of, read_key, single
 from ggez_hub.evaluation.scales import decisive
 from ggez_hub.regions import find_region, grp, normalised
 
@@ -64,7 +65,7 @@ class Point:
     `covariance` is that of the sides' normalised scores: 0 where they are taken as independent.
     """
 
-    beta: float
+    beta: Beta
     q_global: Side
     q_regional: Side
     grp: float
@@ -98,25 +99,35 @@ class Trade:
     measured_by: str
     at_chance: tuple[str, ...] = ()
 
-    def at(self, beta: float) -> Point | None:
+    def at(self, beta: Beta) -> Point | None:
         """The point at `beta`, if that was measured."""
-        return next((p for p in self.points if math.isclose(p.beta, beta)), None)
+        return next((p for p in self.points if _same(p.beta, beta)), None)
 
     @property
     def best(self) -> Point:
         """The highest GRP; the smaller beta where two are equal."""
-        return max(self.points, key=lambda p: (p.grp, -p.beta))
+        return max(self.points, key=lambda p: p.grp)
 
     @property
     def chosen(self) -> Point:
         """The smallest beta whose GRP is within one standard error of the best."""
         return self.points[choose([p.grp for p in self.points], [p.se for p in self.points])]
 
+    @property
+    def beta(self) -> float:
+        """The beta that is chosen for the one adapter; raises UsageProblem for a composition."""
+        return single(self.chosen.beta)
+
+
+def _same(one: Beta, other: Beta) -> bool:
+    each, others = betas_of(one), betas_of(other)
+    return len(each) == len(others) and all(map(math.isclose, each, others))
+
 
 def choose(parities: Sequence[float], errors: Sequence[float]) -> int:
     """The rule: the first of the parities that is within one standard error of the best one.
 
-    Both are in points, in the order of rising betas; the error is that of the best. What is below
+    Both are in points, in the order of rising betas, which `ggez_hub.evaluation.betas` defines for several adapters; the error is that of the best. What is below
     by the rounding of a float alone counts as within.
     """
     best = max(range(len(parities)), key=lambda i: (parities[i], -i))
@@ -153,13 +164,13 @@ def trade(curve: Curve, split: Split, alpha: float, region: str, card_region: st
     return Trade(complete, metric, whose, measured_by, tuple(sorted(hopeless)))
 
 
-Rows = Mapping[float, Mapping[str, CurveRow]]
+Rows = Mapping[Beta, Mapping[str, CurveRow]]
 
 
 def _measured(curve: Curve, split: Split) -> tuple[Rows, str]:
     """The rows of a split: those that the registry measured, or the author's where it has none."""
     rows = {
-        float(beta): {key: row for key, row in tasks.items() if row.split == split}
+        read_key(beta): {key: row for key, row in tasks.items() if row.split == split}
         for beta, tasks in curve.items()
     }
     by_registry = {
@@ -267,7 +278,7 @@ def _items(rows: Rows, region: str, metric: str) -> int:
 
 
 def _point(
-    beta: float,
+    beta: Beta,
     tasks: Mapping[str, CurveRow],
     metric: str,
     alpha: float,

@@ -1,5 +1,7 @@
 """A sweep over beta: base, regional and merged models measured without writing a merged model.
 
+With several adapters it is a joint sweep: over points with one beta for each of them.
+
 What is answered is kept in the results folder after each task, so that a run that was stopped goes on
 where it was. A model that is measured as it is is a sweep over one point.
 """
@@ -9,16 +11,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from ggez_hub.cards import AlphaRecord
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.answered import Answered, InMemory
-from ggez_hub.evaluation.evidence import Evidence
+from ggez_hub.evaluation.betas import Beta, beta_key
+from ggez_hub.evaluation.evidence import AdapterRecord, Evidence
 from ggez_hub.evaluation.grid import Progress, check_tasks, digests, measure
-from ggez_hub.evaluation.identity import beta_key
+from ggez_hub.evaluation.grid_points import grid_points
 from ggez_hub.evaluation.leakage import refuse_leaks
 from ggez_hub.evaluation.origin import Origin
 from ggez_hub.evaluation.outcomes import Cell, Outcomes
@@ -41,7 +44,8 @@ TrainedOn: TypeAlias = list[str] | Literal["unknown"]
 class SweepRecipe(BaseModel):
     """The keys of a recipe of `kind: sweep`.
 
-    base, adapter  a folder (relative to the recipe), or `org/name@revision` of a hub
+    base, adapter  a folder (relative to the recipe), or `org/name@revision` of a hub; of `adapter` a
+                   list for a composition, in the order of its betas
     tasks          a folder of task files, relative to the recipe, or a built-in suite; or several
     data           a folder with the tasks' data set, or with several as OWNER/NAME; fetched from
                    the hub if left out
@@ -49,7 +53,11 @@ class SweepRecipe(BaseModel):
     judge          who says what is to be seen in the pictures of a model that draws: a folder or a
                    repository
     methods        how a model is asked multiple choice; every way that its family knows if left out
-    trained_on     the data sets behind the adapter, for the leakage check; those of its card if
+    betas          for every adapter, or for a composition a list for each of them: then every
+                   combination is measured
+    combinations   instead of them: the betas of each point of a composition
+    limit          how many points a composition may have (64)
+    trained_on     the data sets behind the adapters, for the leakage check; those of their cards if
                    left out
     alpha          instead of KOF's for the region
     """
@@ -60,23 +68,38 @@ class SweepRecipe(BaseModel):
     region: str
     family: str
     base: str
-    adapter: str
+    adapter: str | Annotated[list[str], Field(min_length=1)]
     tasks: str | list[str]
     data: str | None = None
     pictures: str | None = None
     judge: str | None = None
     methods: list[str] | None = Field(default=None, min_length=1)
-    betas: list[float] = Field(default=list(BETAS), min_length=1)
+    betas: list[float] | list[list[float]] | None = Field(default=None, min_length=1)
+    combinations: list[list[float]] | None = Field(default=None, min_length=1)
+    limit: int | None = Field(default=None, ge=1)
     alpha: float | None = Field(default=None, ge=0, le=1)
     trained_on: TrainedOn | None = None
 
-    @field_validator("betas", mode="before")
+    @field_validator("betas", "combinations", mode="before")
     @classmethod
     def _numbers(cls, betas: object) -> object:
         # YAML reads 0 and 1 as whole numbers.
         if isinstance(betas, list):
-            return [float(b) if isinstance(b, int) else b for b in betas]
-        return betas
+            return [cls._numbers(beta) for beta in betas]
+        return float(betas) if type(betas) is int else betas
+
+    @property
+    def adapters(self) -> tuple[str, ...]:
+        """The adapters, in the order of a point's betas."""
+        return (self.adapter,) if isinstance(self.adapter, str) else tuple(self.adapter)
+
+    @property
+    def points(self) -> tuple[Beta, ...]:
+        """What is measured; raises UsageProblem for what is no grid of so many adapters."""
+        if self.betas is not None and self.combinations is not None:
+            raise UsageProblem("`betas` and `combinations` are two grids", "Give one of them.")
+        betas = self.betas or list(BETAS)
+        return grid_points(len(self.adapters), betas, self.combinations, self.limit)
 
 
 def sweep(
@@ -87,6 +110,7 @@ def sweep(
     out: Path,
     *,
     known: Known = lambda *_: InMemory(),
+    adapters: Sequence[AdapterRecord] = (),
     trained_on: Sequence[str] | Literal["unknown"] = "unknown",
     measured_by: Literal["self", "registry"] = "self",
     evaluator: str = "unknown",
@@ -96,7 +120,8 @@ def sweep(
     """Measure every task with every model, those of a grid or one as it is, into the folder `out`.
 
     `known` gives the answers of a model that are there already, for a run with the folder that it
-    gets to work in. A folder that holds a part of this
+    gets to work in. `adapters` says whose the betas of a point are, in their order; of a composition
+    it has to be said. A folder that holds a part of this
     very measurement is completed, one that holds all of it is measured no more. Raises Leaked for a
     task that the adapter was trained on, UsageProblem for no tasks, tasks that such a model cannot
     be asked or a folder with something else, and what `measure` raises.
@@ -133,6 +158,7 @@ def sweep(
         "data": trained_on if trained_on == "unknown" else list(trained_on),
         "measured_by": measured_by,
         "evaluator": evaluator,
+        "adapters": list(adapters),
         "models": dict(measured.models),
         "origin": origin,
     }
@@ -145,13 +171,13 @@ class _Kept:
 
     folder: Path
 
-    def load(self, beta: float, task: str) -> Mapping[Cell, Outcomes] | None:
+    def load(self, beta: Beta, task: str) -> Mapping[Cell, Outcomes] | None:
         path = self._path(beta, task)
         return read_predictions(path) if path.is_file() else None
 
-    def save(self, beta: float, task: str, outcomes: Mapping[Cell, Outcomes]) -> None:
+    def save(self, beta: Beta, task: str, outcomes: Mapping[Cell, Outcomes]) -> None:
         # Written beside and renamed: a file that is there is whole.
         write_predictions(self._path(beta, task), outcomes)
 
-    def _path(self, beta: float, task: str) -> Path:
+    def _path(self, beta: Beta, task: str) -> Path:
         return self.folder / beta_key(beta) / f"{task}.parquet"

@@ -10,6 +10,7 @@ from typing import Any
 
 from ggez_hub.cards import CurveRow
 from ggez_hub.errors import GgezError
+from ggez_hub.evaluation.betas import read_key
 from ggez_hub.evaluation.consistency import contradictions
 from ggez_hub.evaluation.curve import by_country
 from ggez_hub.evaluation.evidence import PREDICTIONS, Evidence, open_evidence
@@ -61,6 +62,7 @@ def verify_evidence(path: Path) -> Verification:
     unproven = 0
     if evidence.recorded is not None:
         _known_tasks(evidence)
+        problems += _models(evidence)
         recomputed = figures(evidence)
         problems += differences(evidence.recorded, recomputed)
         count = sum(1 for _ in _leaves(recomputed))
@@ -71,6 +73,10 @@ def verify_evidence(path: Path) -> Verification:
         assert curve != "unknown"  # noqa: S101 - open_evidence has looked
         found, count, unproven = _card(curve, evidence.outcomes)
         problems += found
+        for joint, outcomes in evidence.joint:
+            found, more, bare = _card(joint.curve, outcomes)
+            problems += [*contradictions(outcomes)[:MOST], *found]
+            count, unproven = count + more, unproven + bare
     return Verification(evidence, count, tuple(problems), unproven, recomputed)
 
 
@@ -81,6 +87,20 @@ def _known_tasks(evidence: Evidence) -> None:
             f"{evidence.place / PREDICTIONS} answers {', '.join(unknown)}, "
             "which the results do not describe"
         )
+
+
+def _models(evidence: Evidence) -> list[str]:
+    """Points whose model is named and that nobody answered, and the reverse."""
+    named, answered = (
+        {read_key(key) for key in evidence.header.models},
+        {cell.beta for cell in evidence.outcomes},
+    )
+    if not named:
+        return []
+    return [
+        f"beta {beta:g} is measured by {'the predictions' if beta in answered else 'the header'} alone"
+        for beta in sorted(named ^ answered)
+    ]
 
 
 def differences(recorded: Any, recomputed: Any, where: str = "") -> list[str]:
@@ -149,7 +169,7 @@ def _card(
     seen = set()
     for beta, rows in curve.items():
         for key, row in rows.items():
-            cell = Cell(float(beta), task_of(key), row.split)
+            cell = Cell(read_key(beta), task_of(key), row.split)
             seen.add(cell)
             if row.predictions == "unknown":
                 unproven += 1

@@ -3,35 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
-from ggez_hub.cards import AdapterCard, AlphaRecord, CardDocument, alpha_record, read_card
+from ggez_hub.cards import AlphaRecord, CardDocument, alpha_record
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.alpha_range import Stretch, stretches
-from ggez_hub.evaluation.selection import NoCurve, Point, Trade, trade
-from ggez_hub.hub import Hub
+from ggez_hub.evaluation.betas import Beta
+from ggez_hub.evaluation.comparison import NotComparable
+from ggez_hub.evaluation.selection import NoCurve, Point, Trade
 from ggez_hub.regions import Alpha, Region, fallback_chain
-from ggez_hub.registry.index.reading import read_pinned_card
-from ggez_hub.registry.lock import read_lock
-from ggez_hub.registry.places import CARD_NAME, LOCK_NAME
-from ggez_hub.registry.resolving.pinning import curve_trade
-
-
-@dataclass(frozen=True)
-class Stored:
-    """A curve and what was chosen from it: of a card, or of a pull.
-
-    repo   the adapter's repository, where it is known
-    beta   what was taken, None where nothing has been yet; `given` says that a user set it
-    """
-
-    card: AdapterCard
-    region: str
-    alpha: AlphaRecord
-    repo: str | None
-    beta: float | None = None
-    given: bool = False
-    lock: Path | None = None
+from ggez_hub.registry.stored import Stored
 
 
 @dataclass(frozen=True)
@@ -48,11 +28,11 @@ class Retuned:
     alpha: AlphaRecord
     before: Trade
     after: Trade
-    taken: float
+    taken: Beta
     ranges: tuple[Stretch, ...]
 
     @property
-    def beta(self) -> float:
+    def beta(self) -> Beta:
         """The beta for the new alpha."""
         return self.after.chosen.beta
 
@@ -69,61 +49,29 @@ class Retuned:
         """Whether another beta is chosen."""
         return self.beta != self.taken
 
-    def test(self, beta: float) -> Point | None:
-        """What the test side of the card says of a beta, at the new alpha."""
-        card = self.stored.card
-        assert card.curve != "unknown"  # noqa: S101 - it was chosen from
+    def test(self, beta: Beta) -> Point | None:
+        """What the test side says of a beta, at the new alpha."""
         try:
-            seen = trade(card.curve, "test", self.alpha.value, self.region, card.region)
-        except NoCurve:
+            seen = self.stored.seen("test", self.alpha.value, self.region)
+        except (NoCurve, NotComparable):
             return None
         return seen.at(beta)
-
-
-def stored_in(place: Path, hub: Hub) -> Stored:
-    """The curve of a card, an adapter's folder, a pulled folder or its lock.
-
-    A lock's card is read from the cache or `hub`. Raises UsageProblem for a lock without exactly
-    one beta, BadCard, BadLock, and what the client raises.
-    """
-    lock_file = place / LOCK_NAME if place.is_dir() else place
-    if lock_file.name != LOCK_NAME or not lock_file.is_file():
-        card = read_card(place / CARD_NAME if place.is_dir() else place).card
-        repo = card.adapter.repo if card.adapter else None
-        return Stored(card, card.region, card.alpha, repo)
-    resolution = read_lock(lock_file).resolution
-    weighed = [adapter for adapter in resolution.adapters if adapter.beta is not None]
-    if len(weighed) != 1:
-        raise UsageProblem(
-            f"{lock_file} weighs {len(weighed)} adapters",
-            "beta is chosen again for a pull of one adapter.",
-        )
-    (adapter,) = weighed
-    assert adapter.beta is not None  # noqa: S101 - that is how it was found
-    return Stored(
-        read_pinned_card(hub, adapter.card).card,
-        resolution.region,
-        resolution.alpha,
-        adapter.source.repo,
-        adapter.beta.value,
-        adapter.beta.why == "given",
-        lock_file,
-    )
 
 
 def retune(stored: Stored, region: Region, alpha: Alpha) -> Retuned:
     """Choose beta again for `region` with `alpha`.
 
-    Raises NoCurve, and UsageProblem for a region that the adapter does not serve.
+    Raises NoCurve, and UsageProblem for a region that the curve says nothing of.
     """
     served = [r.id for r in fallback_chain(region, wide=True)]
-    if stored.card.region not in served:
+    if stored.home not in served:
+        what = "the adapter is of" if stored.card else "beta was measured for"
         raise UsageProblem(
-            f"the adapter is of {stored.card.region}, which does not contain {region.id}",
+            f"{what} {stored.home}, which does not contain {region.id}",
             f"`ggez-hub search --region {region.id}` lists what serves it.",
         )
-    before = curve_trade(stored.card, stored.region, stored.alpha.value)
-    after = curve_trade(stored.card, region.id, alpha.value)
+    before = stored.seen("validation", stored.alpha.value, stored.region)
+    after = stored.seen("validation", alpha.value, region.id)
     return Retuned(
         stored,
         region.id,

@@ -144,7 +144,7 @@ def recompute(
 
 def _validated(found: Answered, region: Region, alpha: float) -> float:
     curve = found.curve("demo", "unknown")
-    return trade(curve, "validation", alpha, region.id, region.id).chosen.beta
+    return trade(curve, "validation", alpha, region.id, region.id).beta
 
 
 def _languages(found: Answered) -> str:

@@ -42,7 +42,7 @@ class Told:
     def chosen(self) -> float:
         """The beta that validation chooses."""
         assert self.card.curve != "unknown"  # noqa: S101 - the world's cards are measured
-        return self.trade(self.card.curve, "validation").chosen.beta
+        return self.trade(self.card.curve, "validation").beta
 
     @property
     def betas(self) -> tuple[float, ...]:
@@ -201,7 +201,7 @@ def _seeds(told: Told) -> str:
         return "## Seeds\n\nOne seed. How far another would be from it was not measured."
     rows = []
     for seed, curve in sorted(told.seeds.items()):
-        chosen = told.trade(curve, "validation").chosen.beta
+        chosen = told.trade(curve, "validation").beta
         seen = told.trade(curve, "test")
         models = {0.0: ["base"], 1.0: ["unmerged adapter"]}
         models.setdefault(chosen, []).append("merge")

@@ -11,9 +11,10 @@ import pytest
 
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation import embedding
+from ggez_hub.evaluation.betas import beta_key
 from ggez_hub.evaluation.curve import curve_rows
 from ggez_hub.evaluation.grid import BETAS, measure
-from ggez_hub.evaluation.identity import Model, beta_key
+from ggez_hub.evaluation.identity import Model
 from ggez_hub.evaluation.outcomes import Cell
 from ggez_hub.evaluation.predictions import read_predictions, write_predictions
 from ggez_hub.evaluation.prepared import prepare_tasks

@@ -29,6 +29,7 @@ def retune_command(
     from ggez_hub.automation.proposal import Proposal
     from ggez_hub.automation.releases import import_committed
     from ggez_hub.automation.retuning import new_alphas
+    from ggez_hub.evaluation.betas import as_json
     from ggez_hub.hubs import connect
 
     newest = import_committed(repository)
@@ -51,8 +52,8 @@ def retune_command(
                     "card": found.path,
                     "alpha_before": found.before.value,
                     "alpha": found.after.value,
-                    "beta_before": betas and betas[0],
-                    "beta": betas and betas[1],
+                    "beta_before": betas and as_json(betas[0]),
+                    "beta": betas and as_json(betas[1]),
                     "state": state,
                     "pull_request": url,
                 }

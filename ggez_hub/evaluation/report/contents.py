@@ -8,6 +8,7 @@ from typing import Any
 from ggez_hub import __version__
 from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.alpha_range import stretches
+from ggez_hub.evaluation.betas import Beta, as_json, from_json
 from ggez_hub.evaluation.breakdown import Dimension, breakdown, parts_of, questions_in
 from ggez_hub.evaluation.choosing import REPORT, SELECT
 from ggez_hub.evaluation.comparison import NotComparable, paired_change
@@ -32,19 +33,26 @@ def contents(evidence: Evidence, limits: Limits, material: Material | None = Non
     """The contents of a page; raises UsageProblem for material of other tasks."""
     header = evidence.header
     found = figures(evidence)
-    base, beta = _compared_betas(evidence, found["selection"]["beta"])
+    chosen = found["selection"]["beta"]
+    base, beta = _compared_betas(evidence, None if chosen is None else from_json(chosen))
     parity = found["parity"].get(REPORT) or next(iter(found["parity"].values()))
     select, report = _seen(evidence, SELECT), _seen(evidence, REPORT)
     return {
         "region": {"id": header.region, "name": find_region(header.region).name},
         "alpha": header.alpha.model_dump(mode="json"),
         "generator": f"ggez-hub {__version__}",
+        # Whose betas those of a point are, and the points in their order.
+        "adapters": [adapter.name for adapter in header.adapters],
+        "points": [as_json(b) for b in sorted({cell.beta for cell in evidence.outcomes})],
         "problems": list(evidence.problems),
         "selection": found["selection"],
         "parity": parity,
-        "compared": {"base": base, "beta": beta},
+        "compared": {"base": None if base is None else as_json(base), "beta": as_json(beta)},
         "lines": {SELECT: _lines(select), REPORT: _lines(report)},
-        "ranges": [{"beta": s.beta, "low": s.low, "high": s.high} for s in stretches(select.points)]
+        "ranges": [
+            {"beta": as_json(s.beta), "low": s.low, "high": s.high}
+            for s in stretches(select.points)
+        ]
         if select
         else [],
         "gates": None if base is None else _gates(evidence, limits),
@@ -59,7 +67,7 @@ def contents(evidence: Evidence, limits: Limits, material: Material | None = Non
     }
 
 
-def _compared_betas(evidence: Evidence, chosen: float | None) -> tuple[float | None, float]:
+def _compared_betas(evidence: Evidence, chosen: Beta | None) -> tuple[Beta | None, Beta]:
     """What is shown beside each other: the base, None where one model was measured; and which beta.
 
     Where none is chosen it is that of the regional model, or the largest.
@@ -68,7 +76,7 @@ def _compared_betas(evidence: Evidence, chosen: float | None) -> tuple[float | N
     if len(betas) == 1:
         return None, betas[0]
     regional = 1.0 if 1.0 in betas else betas[-1]
-    return 0.0, regional if chosen is None else chosen
+    return evidence.base, regional if chosen is None else chosen
 
 
 def _seen(evidence: Evidence, split: Split) -> Trade | None:
@@ -82,7 +90,7 @@ def _lines(seen: Trade | None) -> list[Json]:
     """GRP of each beta as a line over alpha: its value at 1 and at 0, with their errors."""
     return [
         {
-            "beta": p.beta,
+            "beta": as_json(p.beta),
             "at_one": p.q_global.normalised,
             "at_zero": p.q_regional.normalised,
             "se_one": p.q_global.se_normalised,
@@ -102,7 +110,7 @@ def _gates(evidence: Evidence, limits: Limits) -> Json:
     return {
         "outcome": overall(found),
         "on": compared.where,
-        "beta": compared.beta,
+        "beta": as_json(compared.beta),
         "gates": [gate.as_dict() for gate in found],
     }
 
@@ -128,7 +136,7 @@ def _years(region_id: str) -> list[Json]:
     return found
 
 
-def _tasks(evidence: Evidence, base_beta: float | None, beta: float) -> list[Json]:
+def _tasks(evidence: Evidence, base_beta: Beta | None, beta: Beta) -> list[Json]:
     """Every task on the report side, and below it each country, language and category where it has several."""
     rows = []
     base = {} if base_beta is None else evidence.tasks_at(base_beta, REPORT)

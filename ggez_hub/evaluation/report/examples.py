@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from ggez_hub.errors import UsageProblem
+from ggez_hub.evaluation.betas import Beta
 from ggez_hub.evaluation.choosing import REPORT
 from ggez_hub.evaluation.drawn import Judged, NotJudged
 from ggez_hub.evaluation.evidence import Evidence
@@ -95,8 +96,8 @@ class PreparedTasks:
 
 def examples(
     evidence: Evidence,
-    base_beta: float | None,
-    beta: float,
+    base_beta: Beta | None,
+    beta: Beta,
     scale: str | None,
     material: Material | None = None,
 ) -> list[dict[str, Any]]:

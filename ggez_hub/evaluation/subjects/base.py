@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ggez_hub.evaluation.answered import Answered
 from ggez_hub.evaluation.benchmark_questions import Asked
+from ggez_hub.evaluation.betas import Beta
 from ggez_hub.evaluation.outcomes import Outcomes
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class UnderTest:
     methods   how it chooses among options, which the metric names; the first is the primary one
     searches  whether it has embeddings, by which pictures and texts are found
     open      makes it ready; it keeps its answers in what it is given
-    beta      the weight of the adapter that is on it; 0 for a model as it is
+    beta      the weight of each adapter that is on it; 0 for a model as it is
     shared    whether the digest is of the weights: only then may runs share their answers
     remark    what users should know of how it is asked
     """
@@ -52,6 +53,6 @@ class UnderTest:
     methods: tuple[str, ...]
     searches: bool
     open: Callable[[Answered], Subject]
-    beta: float = 0.0
+    beta: Beta = 0.0
     shared: bool = True
     remark: str = ""

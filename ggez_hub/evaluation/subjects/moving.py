@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from functools import partial
 
 from ggez_hub.evaluation.answered import Answered
-from ggez_hub.evaluation.identity import Model, beta_key, model_digests
+from ggez_hub.evaluation.betas import Beta, beta_key, betas_of
+from ggez_hub.evaluation.identity import Model, model_digests
 from ggez_hub.evaluation.subjects.base import Movable, Subject, UnderTest
 from ggez_hub.evaluation.subjects.live import LiveWeights
 from ggez_hub.evaluation.subjects.loading import Adapted
@@ -15,8 +16,8 @@ from ggez_hub.evaluation.subjects.opening import Way, way_of
 from ggez_hub.families.loading import NotLoaded
 
 
-def grid_on(model: Model, betas: Sequence[float], way: Way | None = None) -> tuple[UnderTest, ...]:
-    """The model at each beta of a grid; one copy of it is in memory; asked in its family's way.
+def grid_on(model: Model, betas: Sequence[Beta], way: Way | None = None) -> tuple[UnderTest, ...]:
+    """The model at each point of a grid; one copy of it is in memory; asked in its family's way.
 
     Whoever opens one of them moves the others. Raises UsageProblem for a family that cannot be
     asked, and for what is no grid.
@@ -25,7 +26,11 @@ def grid_on(model: Model, betas: Sequence[float], way: Way | None = None) -> tup
     moving = _Moving(model, asked)
     return tuple(
         UnderTest(
-            digests[beta_key(beta)], asked.methods, asked.searches, partial(moving.at, [beta]), beta
+            digests[beta_key(beta)],
+            asked.methods,
+            asked.searches,
+            partial(moving.at, betas_of(beta)),
+            beta,
         )
         for beta in betas
     )

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.answered import Answered
-from ggez_hub.evaluation.identity import Model, beta_key, model_digests
+from ggez_hub.evaluation.betas import beta_key
+from ggez_hub.evaluation.identity import Model, model_digests
 from ggez_hub.evaluation.recognition.asking import RECOGNITION
 from ggez_hub.evaluation.subjects.base import Movable, UnderTest
 from ggez_hub.evaluation.subjects.drawing import DrawnAndJudged

@@ -189,7 +189,7 @@ def _chosen(card: AdapterCard) -> float | None:
         seen = trade(card.curve, "validation", card.alpha.value, card.region, card.region)
     except NoCurve:
         return None
-    return seen.chosen.beta
+    return seen.beta
 
 
 def _outdated(hub: Hub, repo: str, parcel: Parcel) -> list[str]:

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ggez_hub.cards import AdapterCard
+from ggez_hub.evaluation.betas import Beta, as_json, point
 from ggez_hub.evaluation.selection import NoCurve, Point, Trade, trade
 from ggez_hub.registry.resolution import Resolution
+from ggez_hub.registry.resolving.joint import Together
 
 
 @dataclass(frozen=True)
@@ -15,7 +17,7 @@ class Line:
     """A model of the table; `point` is None where its beta was not measured."""
 
     label: str
-    beta: float
+    beta: Beta
     point: Point | None
 
 
@@ -29,11 +31,11 @@ class ParityTable:
     def as_list(self) -> list[dict[str, Any]]:
         """The table as JSON; scores are on 0-100, intervals are 95 %."""
         return [
-            {"model": line.label, "beta": line.beta, "measured": False}
+            {"model": line.label, "beta": as_json(line.beta), "measured": False}
             if line.point is None
             else {
                 "model": line.label,
-                "beta": line.beta,
+                "beta": as_json(line.beta),
                 "measured": True,
                 "global": line.point.q_global.score,
                 "global_interval": list(line.point.q_global.interval),
@@ -82,6 +84,28 @@ def parity_table(card: AdapterCard, resolution: Resolution) -> ParityTable | Non
     if beta is not None:
         betas = {"base": 0.0, "merged": beta, "regional": 1.0}
     return ParityTable(tuple(Line(k, b, seen.at(b)) for k, b in betas.items()), seen)
+
+
+def joint_table(together: Together, resolution: Resolution) -> ParityTable | None:
+    """Base, composition, and each of its adapters alone, from the test side of a joint curve.
+
+    None without such scores.
+    """
+    try:
+        seen = together.trade("test", resolution.alpha.value)
+    except NoCurve:
+        return None
+    weights = [adapter.weight or 0.0 for adapter in resolution.adapters]
+    alone = [
+        [weight if n == number else 0.0 for n, weight in enumerate(weights)]
+        for number in range(len(weights))
+    ]
+    points = {"base": point([0.0] * len(weights)), "composition": point(weights)}
+    points |= {
+        f"{adapter.source.repo} alone": point(betas)
+        for adapter, betas in zip(resolution.adapters, alone, strict=True)
+    }
+    return ParityTable(tuple(Line(k, b, seen.at(b)) for k, b in points.items()), seen)
 
 
 def _with_interval(value: float, interval: tuple[float, float]) -> str:

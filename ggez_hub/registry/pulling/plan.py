@@ -15,14 +15,15 @@ from ggez_hub.registry.index.listing import yanked_adapters
 from ggez_hub.registry.index.reading import read_pinned_card
 from ggez_hub.registry.licences import Obligations, obligations
 from ggez_hub.registry.lock import Lock, check_upstream
-from ggez_hub.registry.pulling.parity_table import ParityTable, parity_table
+from ggez_hub.registry.pulling.parity_table import ParityTable, joint_table, parity_table
 from ggez_hub.registry.pulling.preflight import require_inputs
 from ggez_hub.registry.pulling.pull import Pulled, pull_resolution
 from ggez_hub.registry.pulling.result_card import result_card
 from ggez_hub.registry.request import Request
 from ggez_hub.registry.resolution import Resolution
 from ggez_hub.registry.resolving.choices import decide
-from ggez_hub.registry.resolving.composition import compared
+from ggez_hub.registry.resolving.composition import Standing, compared, standing
+from ggez_hub.registry.resolving.joint import Together, measured_together
 from ggez_hub.registry.resolving.resolver import Resolved
 
 
@@ -39,10 +40,28 @@ class Plan:
 
     @cached_property
     def table(self) -> ParityTable | None:
-        """The card's test scores; of a composition, or on other weights, nothing is known."""
+        """The card's test scores, of a composition those of its joint curve; none on other weights."""
+        if self.together is not None:
+            return joint_table(self.together, self.resolution)
         if len(self.documents) > 1 or self.resolution.fits_by != "weights":
             return None
         return parity_table(self.documents[0].card, self.resolution)
+
+    @cached_property
+    def together(self) -> Together | None:
+        """The joint curve of a composition, from the card of one of its adapters."""
+        resolution = self.resolution
+        if len(self.documents) < 2 or resolution.fits_by != "weights":
+            return None
+        cards = [document.card for document in self.documents]
+        return measured_together(cards, resolution.region, resolution.alpha.value)
+
+    @property
+    def standing(self) -> Standing | None:
+        """Whether a composition was measured; None for a single adapter."""
+        if len(self.documents) < 2:
+            return None
+        return standing(self.resolution, self.together)
 
     def alike(self, hub: Hub) -> tuple[Cosine, ...]:
         """The cosines of a composition's Deltas, which have to be in the cache; computed once."""
@@ -120,6 +139,7 @@ def carry_out(
             planned.table,
             folder,
             planned.alike(hub),
+            planned.standing,
         )
 
     return pull_resolution(

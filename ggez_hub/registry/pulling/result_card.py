@@ -19,7 +19,7 @@ from ggez_hub.registry.licences import Obligations, licence_front
 from ggez_hub.registry.pulling.parity_table import ParityTable
 from ggez_hub.registry.pulling.published_merge import merge_tag
 from ggez_hub.registry.resolution import FITS_BY_SHAPE, Resolution
-from ggez_hub.registry.resolving.composition import UNMEASURED, cosine_line
+from ggez_hub.registry.resolving.composition import Standing, cosine_line
 
 HERE = "PATH_OF_THIS_FOLDER"
 
@@ -31,10 +31,11 @@ def result_card(
     table: ParityTable | None,
     folder: Path,
     alike: Sequence[Cosine] = (),
+    known: Standing | None = None,
 ) -> str:
     """The README.md of the result in `folder`, with the keys that the Hub knows.
 
-    `alike` are the cosines of a composition's Deltas.
+    `alike` are the cosines of a composition's Deltas, `known` is what was measured of it.
     """
     family, form = get_family(resolution.family), form_of(resolution)
     front: dict[str, Any] = {
@@ -58,8 +59,8 @@ def result_card(
         f"# {family.title.capitalize()} {what} for {name}",
         _made(resolution),
         "\n".join(provenance(resolution)),
-        _composed(resolution, alike),
-        _scores(table) if len(documents) == 1 else "",
+        _composed(resolution, alike, known),
+        _scores(table) if table or len(documents) == 1 else "",
         "Load it:\n\n```python\n"
         + "\n".join(form.loading_lines(resolution, HERE, folder))
         + "\n```",
@@ -140,11 +141,11 @@ def provenance(resolution: Resolution) -> list[str]:
     return [*lines, f"- merge digest {resolution.merge_digest}"]
 
 
-def _composed(resolution: Resolution, alike: Sequence[Cosine]) -> str:
-    if len(resolution.adapters) < 2:
+def _composed(resolution: Resolution, alike: Sequence[Cosine], known: Standing | None) -> str:
+    if known is None:
         return ""
     lines = [f"- {cosine_line(pair, resolution)}" for pair in alike]
-    return "\n".join((f"This is {UNMEASURED}.\n", *lines))
+    return "\n".join((f"This is {known.text}.\n", *lines))
 
 
 def _licences(asked: Obligations) -> str:
@@ -165,6 +166,6 @@ def _scores(table: ParityTable | None) -> str:
     lines = "\n".join("| " + " | ".join(row) + " |" for row in rows)
     claim = "" if table.trade.measured_by == "registry" else " (claimed by its author)"
     return (
-        f"Test scores of the adapter's card{claim}, {table.trade.metric}, 0-100 with 95 % "
+        f"Test scores of the card{claim}, {table.trade.metric}, 0-100 with 95 % "
         f"intervals; GRP on scores above chance:\n\n{lines}"
     )

@@ -1,15 +1,17 @@
 """Several adapters on one base, theta_global + sum(beta_i * Delta_i): an experiment, asked for.
 
 Nothing is known of the sum from the parts: each beta was chosen as if its adapter were alone. It is
-labelled unmeasured until a joint sweep has measured it.
+labelled unmeasured until a joint sweep has measured it, whose curve stands on one of the cards.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import combinations
 
 from ggez_hub.errors import UsageProblem
+from ggez_hub.evaluation.betas import point
 from ggez_hub.families import get_family
 from ggez_hub.hub import Hub
 from ggez_hub.merging.similarity import Cosine, cosines
@@ -18,11 +20,48 @@ from ggez_hub.registry.index.entries import Entry
 from ggez_hub.registry.kinds import get_kind
 from ggez_hub.registry.pulling.pull import fetch_pinned
 from ggez_hub.registry.resolution import Resolution
+from ggez_hub.registry.resolving.joint import Together
 
 UNMEASURED = (
     "a composition of several adapters, unmeasured: each beta was chosen as if its adapter were "
     "alone (a joint sweep measures them together)"
 )
+
+# Points of a joint curve that are named.
+MOST = 8
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Whether a composition was measured at its betas, by whom, and that in words."""
+
+    measured: bool
+    measured_by: str | None
+    text: str
+
+
+def standing(resolution: Resolution, together: Together | None) -> Standing:
+    """What is known of a composition, whose joint curve is `together` if there is one."""
+    if together is None:
+        return Standing(False, None, UNMEASURED)
+    seen = together.trade("validation", resolution.alpha.value)
+    here = point([adapter.weight or 0.0 for adapter in resolution.adapters])
+    if seen.at(here) is None:
+        points = [f"{p.beta:g}" for p in seen.points]
+        more = f" and {len(points) - MOST} more" if len(points) > MOST else ""
+        return Standing(
+            False,
+            None,
+            "a composition of several adapters, unmeasured at these betas: its joint curve has "
+            f"{', '.join(points[:MOST])}{more}",
+        )
+    claim = "" if seen.measured_by == "registry" else ", as the author of its card claims"
+    return Standing(
+        True,
+        seen.measured_by,
+        "a composition of several adapters, measured together on the tasks of "
+        f"{together.joint.region}{claim}",
+    )
 
 
 class Overlap(UsageProblem):

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from ggez_hub.cards import AdapterCard
 from ggez_hub.cards.readme import license_of
+from ggez_hub.evaluation.betas import betas_of, rule_for
 from ggez_hub.evaluation.selection import NoCurve, Trade, trade
 from ggez_hub.hub import RepoAtCommit
 from ggez_hub.hub.headers import Tensors, shapes_digest, tensors
 from ggez_hub.regions import Region
 from ggez_hub.registry.index.entries import Entry
-from ggez_hub.registry.kinds import get_kind
 from ggez_hub.registry.request import Request
 from ggez_hub.registry.resolution import (
     ChosenBeta,
@@ -21,6 +21,7 @@ from ggez_hub.registry.resolution import (
     PinnedFile,
     PinnedRepo,
 )
+from ggez_hub.registry.resolving.joint import Together
 from ggez_hub.registry.resolving.source import Source
 from ggez_hub.registry.resolving.vetting import (
     NotFit,
@@ -34,15 +35,9 @@ from ggez_hub.weights import BadWeights
 SHOWN = 3
 
 
-def pin_adapter(
-    entry: Entry, source: Source, region: Region, alpha: float, beta: float | None
-) -> PinnedAdapter:
-    """An adapter with the given beta, or else one for `region`, weighed by `alpha`.
-
-    Raises NotFit.
-    """
+def pin_adapter(entry: Entry, source: Source, chosen: ChosenBeta | None) -> PinnedAdapter:
+    """An adapter with its beta, None for a model that is taken as it is; raises NotFit."""
     card = entry.document.card
-    chosen = _beta(card, region, alpha, beta) if get_kind(card.kind).combined else None
     at = source.at(entry.repo, entry.revision)
     files = vet_adapter(at, card, source.hub)
     return PinnedAdapter(
@@ -130,20 +125,33 @@ def _differences(own: Tensors, others: Tensors) -> list[str]:
     return found
 
 
-def _beta(card: AdapterCard, region: Region, alpha: float, given: float | None) -> ChosenBeta:
+def chosen_beta(card: AdapterCard, region: Region, alpha: float, given: float | None) -> ChosenBeta:
+    """The given beta, or else the one that the card's curve chooses; raises NotFit."""
     if given is not None:
         return ChosenBeta(value=given, why="given", reason="given with --beta")
     try:
         seen = curve_trade(card, region.id, alpha)
     except NoCurve as problem:
         raise NotFit(f"gives no beta: {problem.message} (give one with --beta)") from problem
+    return ChosenBeta(value=seen.beta, why="selected", region=seen.region, reason=_reason(seen))
+
+
+def chosen_together(together: Together, alpha: float) -> tuple[ChosenBeta, ...]:
+    """The betas that a joint curve chooses, in the order in which its adapters were asked for."""
+    seen = together.trade("validation", alpha)
+    return tuple(
+        ChosenBeta(value=beta, why="jointly", region=seen.region, reason=_reason(seen))
+        for beta in betas_of(seen.chosen.beta)
+    )
+
+
+def _reason(seen: Trade) -> str:
     chosen, best = seen.chosen, seen.best
-    reason = (
-        f"the smallest beta within one standard error of the best GRP on validation "
+    return (
+        f"{rule_for(chosen.beta)} on validation "
         f"({chosen.grp:.2f} at {chosen.beta:g}; the best is {best.grp:.2f} +- {best.se:.2f} at "
         f"{best.beta:g}), by {seen.metric} on the items of {seen.region}"
     )
-    return ChosenBeta(value=chosen.beta, why="selected", region=seen.region, reason=reason)
 
 
 def curve_trade(card: AdapterCard, region: str, alpha: float) -> Trade:

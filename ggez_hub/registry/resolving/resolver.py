@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ggez_hub.cards import AlphaRecord, CardDocument, alpha_record
+from ggez_hub.cards import AdapterCard, AlphaRecord, CardDocument, alpha_record
 from ggez_hub.errors import GgezError
 from ggez_hub.families import get_family
 from ggez_hub.hub import Hub
@@ -17,10 +17,16 @@ from ggez_hub.registry.index.live import asked_entries, live_entries
 from ggez_hub.registry.kinds import AS_IS_METHOD, get_kind
 from ggez_hub.registry.licences import Obligations, obligations
 from ggez_hub.registry.request import Request
-from ggez_hub.registry.resolution import Rejected, Resolution
+from ggez_hub.registry.resolution import ChosenBeta, Rejected, Resolution
 from ggez_hub.registry.resolving.composition import check_composition
+from ggez_hub.registry.resolving.joint import measured_together
 from ggez_hub.registry.resolving.nearby import UNREAD_REGION, nothing_found
-from ggez_hub.registry.resolving.pinning import pin_adapter, pin_base
+from ggez_hub.registry.resolving.pinning import (
+    chosen_beta,
+    chosen_together,
+    pin_adapter,
+    pin_base,
+)
 from ggez_hub.registry.resolving.ranking import Order, Ranked
 from ggez_hub.registry.resolving.source import Source
 from ggez_hub.registry.resolving.suitability import serves_other, unfit, unsuited
@@ -62,18 +68,18 @@ class Asked:
 
     def take(self, entries: Sequence[Entry]) -> Resolved:
         """The resolution of these adapters, whatever else there is; raises NotFit."""
-        request, region = self.request, self.chain[0]
+        request = self.request
         documents = tuple(entry.document for entry in entries)
         cards = [document.card for document in documents]
         combined = get_kind(cards[0].kind).combined
-        betas = request.betas(len(entries))
+        betas = self._betas(cards) if combined else [None] * len(cards)
         adapters = tuple(
-            pin_adapter(entry, self.source, region, self.factor.value, beta)
+            pin_adapter(entry, self.source, beta)
             for entry, beta in zip(entries, betas, strict=True)
         )
         base = pin_base(cards, request, self.source) if combined else None
         resolution = Resolution(
-            region=region.id,
+            region=self.chain[0].id,
             family=cards[0].family,
             method=request.method if combined else AS_IS_METHOD,
             form=request.form,
@@ -83,6 +89,19 @@ class Asked:
             adapters=adapters,
         )
         return Resolved(resolution, documents, obligations(resolution, documents))
+
+    def _betas(self, cards: Sequence[AdapterCard]) -> Sequence[ChosenBeta | None]:
+        """Given, or those that were best together, or else each as if its adapter were alone."""
+        request, region, alpha = self.request, self.chain[0], self.factor.value
+        given = request.betas(len(cards))
+        # A joint curve is of one base: on other weights of its shape nothing was measured.
+        if len(cards) > 1 and request.beta is None and not request.allow_shape_match:
+            together = measured_together(cards, region.id, alpha)
+            if together is not None:
+                return chosen_together(together, alpha)
+        return [
+            chosen_beta(card, region, alpha, beta) for card, beta in zip(cards, given, strict=True)
+        ]
 
 
 @dataclass(frozen=True)
