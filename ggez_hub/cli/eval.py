@@ -97,8 +97,9 @@ def eval_command(
 
     MODEL is a folder or `org/name@revision`: an embedding model (open_clip; CLIP or SigLIP of
     transformers) or a vision-language model of transformers; or `http://HOST/v1#NAME`, a model behind
-    an OpenAI-compatible endpoint; or, with --judge, a pipeline of diffusers. `ggez-hub verify DIR`
-    recomputes every figure of the results.
+    an OpenAI-compatible endpoint; or a pipeline of diffusers, with --judge or tasks that name their own
+    judge. `ggez-hub verify DIR` recomputes every figure of the results, and with `--rerun K` MODEL
+    answers some of them again.
     """
     from ggez_hub.cards import alpha_record
     from ggez_hub.cli.verify import show_scores

@@ -49,6 +49,7 @@ def open_recipe(recipe: Path, target: Path, hub: Hub, *, cached: bool) -> Opened
     from ggez_hub.evaluation.sweep import SweepRecipe
     from ggez_hub.evaluation.sweep_blanks import require_filled_in
     from ggez_hub.families import get_family
+    from ggez_hub.merging.adapters import is_finetune
     from ggez_hub.recipe_file import read_recipe
     from ggez_hub.regions import find_region
 
@@ -63,7 +64,8 @@ def open_recipe(recipe: Path, target: Path, hub: Hub, *, cached: bool) -> Opened
     judged_by = asked.judge and _here(asked.judge, here)
     judge, judge_place = place.judge(judged_by) if judged_by else (None, None)
     model = Model(base.path, tuple(adapter.path for adapter in adapters), family)
-    models = grid_on(model, asked.points, place.way(family, judge))
+    points = asked.points(finetunes=all(is_finetune(adapter) for adapter in model.adapters))
+    models = grid_on(model, points, place.way(family, judge))
     source, tasks = _asked(asked, here, hub, models[0].methods)
     prepared, _ = source.prepare(tasks, region)
     require_both_sides((task.record.side for task in prepared), region)

@@ -53,7 +53,8 @@ class SweepRecipe(BaseModel):
     judge          who says what is to be seen in the pictures of a model that draws: a folder or a
                    repository
     methods        how a model is asked multiple choice; every way that its family knows if left out
-    betas          for every adapter, or for a composition a list for each of them: then every
+    betas          for every adapter (0 to 1.25 of LoRAs, to 1 and closer at the beginning of full
+                   fine-tunes, if left out), or for a composition a list for each of them: then every
                    combination is measured
     combinations   instead of them: the betas of each point of a composition
     limit          how many points a composition may have (64)
@@ -93,12 +94,14 @@ class SweepRecipe(BaseModel):
         """The adapters, in the order of a point's betas."""
         return (self.adapter,) if isinstance(self.adapter, str) else tuple(self.adapter)
 
-    @property
-    def points(self) -> tuple[Beta, ...]:
-        """What is measured; raises UsageProblem for what is no grid of so many adapters."""
+    def points(self, *, finetunes: bool = False) -> tuple[Beta, ...]:
+        """What is measured; raises UsageProblem for what is no grid of so many adapters.
+
+        Where the recipe says nothing of betas, the grid is that of LoRAs, or of full fine-tunes.
+        """
         if self.betas is not None and self.combinations is not None:
             raise UsageProblem("`betas` and `combinations` are two grids", "Give one of them.")
-        betas = self.betas or list(BETAS)
+        betas = self.betas or list(FINETUNE_BETAS if finetunes else BETAS)
         return grid_points(len(self.adapters), betas, self.combinations, self.limit)
 
 

@@ -140,6 +140,34 @@ def test_other_kinds_are_swept_without_retraining(kind, base, text_lora, dataset
     assert found.header.models["1"] != lora.header.models["1"]
 
 
+def test_a_recipe_without_betas_takes_the_grid_of_its_kind(base, text_lora, dataset, tmp_path):
+    """A full fine-tune is strong at small betas already; beyond it there is nothing known."""
+    from ggez_hub.cli.sweep_recipe import open_recipe
+    from ggez_hub.hub import Hub
+    from ggez_hub.merging import Adapter, merge
+    from ggez_hub.merging.extraction.vector import extract_task_vector
+
+    family, tuned, vector = get_family("embedding"), tmp_path / "tuned", tmp_path / "vector"
+    merge(base, [Adapter(text_lora, 1.0)], tuned, family)
+    extract_task_vector(base, tuned, vector, family)
+    (tmp_path / "tasks").mkdir()
+    for task in TASKS:
+        place = tmp_path / "tasks" / f"{task.id}.yaml"
+        place.write_text(json.dumps(task.model_dump(mode="json")))
+    for adapter, betas in (
+        (text_lora, (0, 0.25, 0.5, 0.75, 1, 1.25)),
+        (vector, (0, 0.25, 0.5, 0.75, 1, 1.25)),
+        (tuned, (0, 0.05, 0.1, 0.25, 0.5, 0.75, 1)),
+    ):
+        recipe = tmp_path / "sweep.yaml"
+        text = {"kind": "sweep", "region": "th", "family": "embedding", "base": str(base),
+                "adapter": str(adapter), "tasks": "tasks", "data": str(dataset)}  # fmt: skip
+        recipe.write_text(json.dumps(text))
+        hub = Hub("http://127.0.0.1:9")
+        opened = open_recipe(recipe, tmp_path / "out", hub, cached=False)
+        assert tuple(model.beta for model in opened.models) == betas
+
+
 def test_a_vlm_is_swept_on_a_benchmark(tmp_path):
     """What the sweep answers at beta 0.5 is what the merged folder answers."""
     import transformers

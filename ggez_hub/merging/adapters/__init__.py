@@ -29,14 +29,20 @@ class Form:
     open: Callable[[Path, Family, WeightIndex], Delta]
 
 
+FINETUNE = Form("full fine-tune", holds_finetune, open_finetune)
 # The first form that knows the folder or the file opens it.
 FORMS: tuple[Form, ...] = (
     Form("PEFT folder", holds_peft, open_peft),
     Form("task vector", holds_task_vector, open_task_vector),
     Form("LoRA file", holds_lora_file, open_lora_file),
     # Any other folder with weights: after the forms whose folders have a name of their own.
-    Form("full fine-tune", holds_finetune, open_finetune),
+    FINETUNE,
 )
+
+
+def is_finetune(source: Path) -> bool:
+    """Whether an adapter is a full fine-tune, by names and headers only."""
+    return next((form for form in FORMS if form.holds(source)), None) is FINETUNE
 
 
 def open_delta(source: Path, family: Family, base: WeightIndex) -> Delta:
