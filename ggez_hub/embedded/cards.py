@@ -10,8 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
-import yaml
-
+from ggez_hub.embedded import card_yaml
 from ggez_hub.embedded.names import RepoType
 
 MAX_CARD_BYTES: Final = 1 << 20
@@ -26,20 +25,6 @@ _DATASET_KEYS: Final = (
     "annotations_creators", "language_creators", "source_datasets",
 )  # fmt: skip
 _FORMATS: Final = {".safetensors": "safetensors", ".gguf": "gguf", ".onnx": "onnx"}
-_BOOL: Final = "tag:yaml.org,2002:bool"
-# libyaml reads a card ten times faster where the wheel has it.
-_SafeLoader: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-class _Loader(_SafeLoader):
-    """YAML 1.2 as the Hub reads it: `language: no` is Norwegian, not false."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != _BOOL]
-    for first, resolvers in _SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver(_BOOL, re.compile(r"true|True|TRUE|false|False|FALSE"), list("tTfF"))
 
 
 class CardError(ValueError):
@@ -58,8 +43,8 @@ def front_matter(readme: bytes) -> dict[str, Any]:
     if match is None:
         return {}
     try:
-        data = yaml.load(match[1], Loader=_Loader)  # noqa: S506 - a safe loader
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        data = card_yaml.load(match[1])
+    except ValueError as error:
         raise CardError(f"the metadata are not YAML: {error}") from error
     if data is None:
         return {}

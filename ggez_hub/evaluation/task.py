@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeAlias, TypeVar
 
-import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -20,6 +19,8 @@ from pydantic import (
     model_validator,
 )
 
+from ggez_hub.bounded_text import read_text
+from ggez_hub.cards import front_matter
 from ggez_hub.cards.values import FilePath, LanguageTag, RegionId, RepoId, Revision
 from ggez_hub.errors import GgezError
 from ggez_hub.mends import listed
@@ -33,6 +34,8 @@ SplitName: TypeAlias = Literal["validation", "test"]
 TaskId: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
 Column: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
 
+
+MAX_BYTES = 8_000_000
 
 P = TypeVar("P", bound=BaseModel)
 
@@ -139,17 +142,19 @@ def entries(path: Path, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
     Raises BadTask for what is no YAML of this shape; a file of another kind holds nothing.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise BadTask(f"{path} cannot be read: {error}", "It has to be YAML in UTF-8.") from error
-    if not isinstance(content, dict):
-        raise BadTask(f"{path} holds no mapping", f"It begins with `kind: {kind}`.")
+        content = front_matter.load(read_text(path, MAX_BYTES))
+    except (OSError, ValueError) as error:
+        said = str(error).replace("the front matter", "the YAML")
+        raise BadTask(
+            f"{path} cannot be read: {said}",
+            f"It has to be YAML in UTF-8 that begins with `kind: {kind}`.",
+        ) from error
     if content.get("kind") == kind:
         yield str(path), content
     if content.get("kind") != f"{kind}s":
         return
     defaults, tasks = content.get("defaults", {}), content.get("tasks")
-    if unknown := sorted(set(content) - {"kind", "defaults", "tasks"}):
+    if unknown := sorted(map(str, set(content) - {"kind", "defaults", "tasks"})):
         raise BadTask(
             f"{path}: {unknown[0]} is no key of `kind: {kind}s`", "Keys: defaults, tasks."
         )

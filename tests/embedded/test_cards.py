@@ -1,6 +1,8 @@
 """Tags and metadata from a card's front matter."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -50,6 +52,49 @@ def test_values_are_plain_json():
 def test_metadata_that_are_refused(text):
     with pytest.raises(cards.CardError):
         card(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: " + "[" * 200_000,
+        "a: " + "{a: " * 200_000,
+        "- " * 200_000,
+        "? " * 200_000,
+        "\n".join(" " * n + "a:" for n in range(1000)),
+        "a: " + "[" * 65 + "]" * 65,
+    ],
+    ids=["lists", "mappings", "items", "keys", "lines", "just too deep"],
+)
+def test_nesting_that_would_end_the_server(text):
+    """It has taken the process with it: a subprocess shows that without ending the tests."""
+    code = (
+        "import sys\nfrom ggez_hub.embedded import cards\n"
+        "try: cards.front_matter(sys.stdin.buffer.read())\n"
+        "except cards.CardError as error: print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        input=f"---\n{text}\n---\n".encode(),
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert b"nests deeper than 64" in done.stdout
+
+
+def test_lists_that_are_many_and_not_deep():
+    assert card("\n".join(f"k{n}: [a, [b]]" for n in range(100)))["k99"] == ["a", ["b"]]
+
+
+def test_numbers_in_base_60_are_text():
+    long = "1" + ":59" * 200_000
+    assert card(f"time: 12:30\nlong: {long}\nn: 0x10\nf: 1.5") == {
+        "time": "12:30",
+        "long": long,
+        "n": 16,
+        "f": 1.5,
+    }
 
 
 def test_windows_line_ends():
