@@ -49,6 +49,12 @@ world: $(STAMP) ## Rebuild the demo world from packages and check its scores (sl
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt -e '.[world]'
 	$(BIN)/python -m pytest -m slow tests/world
 
+wheel: $(STAMP) ## Install the wheel in an environment of its own, without torch (slow)
+	$(BIN)/python -m pytest -m slow tests/core
+
+jobs: $(STAMP) ## Evaluations on HF Jobs and of models that draw, from the comment to the index (slow)
+	$(BIN)/python -m pytest -m slow tests/automation
+
 soak: $(STAMP) ## Kill and repeat: interrupted pulls leave nothing half-made; plan large models (slow)
 	$(BIN)/python -m pytest -m slow tests/registry tests/embedded tests/training
 

@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 from ggez_hub.automation.budget import GIGABYTE, Budget
 from ggez_hub.automation.duration import count_answers, hours_of
-from ggez_hub.automation.evaluate import suite_of
 from ggez_hub.automation.rules import ProposedCard
+from ggez_hub.automation.suite import SuiteData, suite_of
 from ggez_hub.cards import AdapterCard
 from ggez_hub.errors import GateFailed
 from ggez_hub.hub import Hub
@@ -93,9 +93,7 @@ def cost(
     assert location is not None  # noqa: S101 - check_card has asked for it
     adapter = vet_adapter(hub.at_commit(location.repo, location.revision), card, hub)
     base = vet_base(hub.at_commit(card.base.repo, card.base.revision), card, hub)
-    data = hub.at_commit(tasks[0].dataset.repo, tasks[0].dataset.revision, "dataset")
-    wanted = {name for task in tasks for name in task.splits.values()}
-    splits = [file for file in data.files if file.path in wanted]
+    data = SuiteData.of(tasks, hub)
     base_bytes = sum(file.size for file in base)
     if base_bytes > budget.largest_gb * GIGABYTE:
         raise OverBudget(
@@ -104,8 +102,8 @@ def cost(
             "Raise largest_gb in .github/budget.yaml, and name a machine that takes it.",
         )
     fetch = base_bytes + sum(f.size for f in adapter)
-    fetch += sum(file.size for file in splits)
-    answers = count_answers(tasks, len({0.0, *suite.betas}), data, splits, hub)
+    fetch += data.nbytes
+    answers = count_answers(data, len({0.0, *suite.betas}))
     here = budget.on_runner(base_bytes)
     machine = RUNNER if here else budget.machines.get(card.family, "unknown")
     usd: float | None = 0.0

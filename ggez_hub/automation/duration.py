@@ -6,30 +6,34 @@ at each beta. How much of it a machine does in a second stands in the budget, wi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from ggez_hub.automation.budget import GIGABYTE, Budget
-from ggez_hub.evaluation.task import Task
-from ggez_hub.hub import Hub, HubFile, RepoAtCommit
+from ggez_hub.automation.suite import AnyTask, SuiteData
+from ggez_hub.evaluation.recognition.task import DrawingTask
 
 # Of the registry's own data so much is fetched to count its items.
 MOST_DATA = 100_000_000
 
 
-def count_answers(
-    tasks: Sequence[Task], betas: int, data: RepoAtCommit, files: Sequence[HubFile], hub: Hub
-) -> int | None:
+def count_answers(data: SuiteData, betas: int) -> int | None:
     """How many answers the tasks ask for at so many betas; None for more data than is fetched.
 
-    `files` are the splits. Raises what the hub raises.
+    A drawing is an answer. Raises what the hub raises.
     """
-    if sum(file.size for file in files) > MOST_DATA:
+    if data.nbytes > MOST_DATA:
         return None
     from pyarrow.parquet import read_metadata
 
-    folder = hub.fetch(data.repo, data.revision, files, "dataset")
-    items = {file.path: read_metadata(folder / file.path).num_rows for file in files}
-    return betas * sum(items[path] for task in tasks for path in task.splits.values())
+    folders = {repo: data.listed[repo].fetch(data.hub) for repo in data.asked_about}
+    return betas * sum(
+        read_metadata(folders[task.dataset.repo] / path).num_rows * _times(task)
+        for task in data.tasks
+        for path in task.splits.values()
+    )
+
+
+def _times(task: AnyTask) -> int:
+    """How often each item is asked about."""
+    return task.drawing.seeds if isinstance(task, DrawingTask) else 1
 
 
 def hours_of(

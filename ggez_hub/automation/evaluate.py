@@ -6,56 +6,28 @@ program. Nothing is published here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
-
 from ggez_hub.automation.rules import ProposedCard
+from ggez_hub.automation.suite import SuiteData, suite_of
 from ggez_hub.cards import AdapterCard, CardDocument, render_card
-from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.curve import curve_of
 from ggez_hub.evaluation.evidence import Evidence, data_of
 from ggez_hub.evaluation.gates import Gate, gates, overall, read_limits
 from ggez_hub.evaluation.grid import Progress
 from ggez_hub.evaluation.held_out import Compared, held_out
 from ggez_hub.evaluation.identity import Model
-from ggez_hub.evaluation.prepared import prepare_tasks, tasks_for
 from ggez_hub.evaluation.subjects import grid_on
+from ggez_hub.evaluation.subjects.opening import PAINTERS, Way, painter_way, way_of
 from ggez_hub.evaluation.sweep import sweep
-from ggez_hub.evaluation.task import Task, load_tasks
-from ggez_hub.families import get_family
+from ggez_hub.families import Family, get_family
 from ggez_hub.hub import Hub
-from ggez_hub.recipe_file import read_recipe
 from ggez_hub.regions import find_region
 from ggez_hub.registry.resolving.vetting import vet_adapter, vet_base
-from ggez_hub.resources import recipes
 
 CARD = "card.md"
-RECIPE = "evaluation.yaml"
-
-
-class NoTasks(GgezError):
-    """The registry has no tasks by which it could measure an adapter."""
-
-
-class Suite(BaseModel):
-    """What the adapters of a family are asked: a folder of tasks below recipes/, and the betas."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    tasks: str
-    betas: list[float] = Field(min_length=2)
-
-
-class EvaluationRecipe(BaseModel):
-    """recipes/evaluation.yaml: a suite for each family that can be measured."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    kind: str
-    suites: Mapping[str, Suite]
+PICTURES = "pictures"
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,18 +46,6 @@ class Evaluated:
         return overall(self.gates)
 
 
-def suite_of(card: AdapterCard) -> tuple[Suite, tuple[Task, ...]]:
-    """The betas and tasks by which the registry measures `card`; raises NoTasks."""
-    recipe = read_recipe(recipes() / RECIPE, "evaluation", EvaluationRecipe)
-    suite = recipe.suites.get(card.family)
-    if suite is None:
-        raise NoTasks(
-            f"the registry has no tasks for the family {card.family}",
-            f"Add a suite to recipes/{RECIPE}; until then the adapter stays {card.level}.",
-        )
-    return suite, tasks_for(load_tasks(recipes() / suite.tasks), find_region(card.region))
-
-
 def evaluate(
     proposed: ProposedCard,
     hub: Hub,
@@ -101,10 +61,10 @@ def evaluate(
     card = proposed.document.card
     suite, tasks = suite_of(card)
     region = find_region(card.region)
-    model, data = _fetched(card, tasks, hub)
+    model = _fetched(card, hub)
     evidence = sweep(
-        grid_on(model, sorted({0.0, *suite.betas})),
-        prepare_tasks(tasks, data),
+        grid_on(model, sorted({0.0, *suite.betas}), _way(model.family, out)),
+        SuiteData.of(tasks, hub).prepare(),
         region,
         card.alpha,
         out,
@@ -144,20 +104,22 @@ def measured(document: CardDocument, evidence: Evidence) -> CardDocument:
     return CardDocument(changed, document.front_matter, document.prose)
 
 
-def _fetched(card: AdapterCard, tasks: tuple[Task, ...], hub: Hub) -> tuple[Model, Path]:
+def _way(family: Family, out: Path) -> Way:
+    """How models of a family are asked; what is drawn is kept beside the results."""
+    if family.name == PAINTERS:
+        return painter_way(family, None, out / PICTURES)
+    return way_of(family)
+
+
+def _fetched(card: AdapterCard, hub: Hub) -> Model:
     location = card.adapter
     assert location is not None  # noqa: S101 - check_card has asked for it
     adapter = hub.at_commit(location.repo, location.revision)
     base = hub.at_commit(card.base.repo, card.base.revision)
     adapter_files = [f.as_hub_file() for f in vet_adapter(adapter, card, hub)]
     base_files = [f.as_hub_file() for f in vet_base(base, card, hub)]
-    dataset = tasks[0].dataset
-    data = hub.at_commit(dataset.repo, dataset.revision, "dataset")
-    wanted = {path for task in tasks for path in task.splits.values()}
-    splits = [file for file in data.files if file.path in wanted]
-    model = Model(
+    return Model(
         hub.fetch(base.repo, base.revision, base_files),
         (hub.fetch(adapter.repo, adapter.revision, adapter_files),),
         get_family(card.family),
     )
-    return model, hub.fetch(data.repo, data.revision, splits, "dataset")

@@ -23,6 +23,10 @@ class NoGitHub(GgezError):
     """The run says neither which repository it is for nor with which token."""
 
 
+class NotStarted(GgezError):
+    """A workflow could not be started."""
+
+
 @dataclass(frozen=True)
 class GitHub:
     """A repository on GitHub, with the token of the run."""
@@ -100,6 +104,19 @@ class GitHub:
     def merge(self, number: int, sha: str) -> None:
         """Squash a pull request; GitHub refuses if its head is not `sha` any more."""
         self._pull(number).merge(merge_method="squash", sha=sha)
+
+    def start(self, workflow: str) -> None:
+        """Start a workflow, by its file, on the default branch; raises NotStarted.
+
+        A merge with the token of a run starts none by itself; a dispatch with it does:
+        https://docs.github.com/en/actions/concepts/security/github_token
+        """
+        main = self._repository.default_branch
+        if not self._repository.get_workflow(workflow).create_dispatch(main):
+            raise NotStarted(
+                f"GitHub has not started {workflow}",
+                "The job needs `actions: write`; its daily run does what is left.",
+            )
 
     def propose(self, wanted: Proposal) -> tuple[State, str]:
         """Open a pull request of our own, or bring it up to date; what was done, and its page."""

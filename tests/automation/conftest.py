@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ggez_hub.embedded.store import HubStore
-from ggez_hub.world.seed import ASSETS, DATA_REPO, seed
+from ggez_hub.world.seed import ASSETS, DATA, seed
 
 from ..worlds import serving, write_world
 from .github_server import serve_github
@@ -122,13 +122,22 @@ def demo_hub(store_of_demo):
 
 def fewer_items(store, every):
     """Leave the demo's data set one item of so many: what is measured is soon measured."""
-    folder = ASSETS / "emoji-names" / "data"
+    _leave_out(store, DATA["emoji-names"], "emoji-names", ("validation", "test"), every)
+
+
+def fewer_prompts(store, every):
+    """Leave the demo's prompts one of so many."""
+    names = [f"{language}/{split}" for language in ("en", "th") for split in ("validation", "test")]
+    _leave_out(store, DATA["emoji-prompts"], "emoji-prompts", names, every)
+
+
+def _leave_out(store, repo, folder, names, every):
     files = {}
-    for name in ("validation.parquet", "test.parquet"):
-        table = pq.read_table(folder / name)
+    for name in names:
+        table = pq.read_table(ASSETS / folder / "data" / f"{name}.parquet")
         pq.write_table(table.take(list(range(0, len(table), every))), out := io.BytesIO())
-        files[f"data/{name}"] = out.getvalue()
-    store.commit("dataset", DATA_REPO, files, message="Leave out", author="s", email="s@x",
+        files[f"data/{name}.parquet"] = out.getvalue()
+    store.commit("dataset", repo, files, message="Leave out", author="s", email="s@x",
                  date=1_800_000_000)  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from threading import Thread
 
 import uvicorn
 from starlette.applications import Starlette
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from .github_git import GitData
@@ -28,6 +28,7 @@ class FakeGitHub:
     runs: list[dict] = field(default_factory=list)
     comments: list[dict] = field(default_factory=list)
     merged: str | None = None
+    dispatched: list[tuple[str, str]] = field(default_factory=list)
     url: str = ""
     branch: str = "main"
     git: GitData | None = None
@@ -101,6 +102,16 @@ class FakeGitHub:
         comment["body"] = (await request.json())["body"]
         return JSONResponse(comment)
 
+    def workflow(self, request):
+        file = request.path_params["file"]
+        at = f"{self.url}/repos/{REPOSITORY}/actions/workflows/{file}"
+        return JSONResponse({"id": 1, "path": f".github/workflows/{file}", "url": at})
+
+    async def dispatch(self, request):
+        asked = await request.json()
+        self.dispatched.append((request.path_params["file"], asked["ref"]))
+        return Response(status_code=204)
+
     async def merge(self, request):
         asked = await request.json()
         if asked.get("sha") != self.head:
@@ -126,6 +137,8 @@ def serve_github():
             Route(f"{at}/commits/{{sha}}/pulls", fake.pulls_of),
             Route(f"{at}/collaborators/{{login}}/permission", fake.permission),
             Route(f"{at}/actions/runs", fake.get_runs),
+            Route(f"{at}/actions/workflows/{{file}}", fake.workflow),
+            Route(f"{at}/actions/workflows/{{file}}/dispatches", fake.dispatch, methods=["POST"]),
             Route(f"{at}/issues/1/comments", fake.comments_of, methods=["GET", "POST"]),
             Route(f"{at}/issues/comments/{{number}}", fake.edit_comment, methods=["PATCH"]),
         ]

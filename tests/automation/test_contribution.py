@@ -271,6 +271,8 @@ def test_green_and_approved_is_merged(second):
     approve(second)
     assert "is merged" in automerge(second)
     assert second.github.merged == second.github.head
+    # A merge by a run's own token starts no other run.
+    assert second.github.dispatched == [("publish.yml", "main")]
 
 
 def test_without_approval_or_green_it_waits(second):
@@ -282,6 +284,7 @@ def test_without_approval_or_green_it_waits(second):
     approve(second, by="stranger")
     assert "nobody who may decide has approved" in automerge(second)
     assert second.github.merged is None
+    assert second.github.dispatched == []
 
 
 def test_only_the_workflows_own_files_make_it_green(second):

@@ -10,6 +10,8 @@ import click
 from ggez_hub.cli.ci.run import checked_contribution, event_options, summary
 from ggez_hub.cli.output import Output, hub_option, output_options
 
+PUBLISH = "publish.yml"
+
 if TYPE_CHECKING:
     from ggez_hub.automation.findings import Finding
 
@@ -68,7 +70,10 @@ def answer_command(repository: Path, event: Path | None, hub: str, out: Output) 
 @hub_option
 @output_options
 def automerge_command(repository: Path, event: Path | None, hub: str, out: Output) -> None:
-    """Merge the contributions of a commit that are green and approved; say why the others wait."""
+    """Merge the contributions of a commit that are green and approved; say why the others wait.
+
+    Then start publish.yml, which a merge by a run's own token does not start.
+    """
     from ggez_hub.automation.decide import reasons_to_wait
     from ggez_hub.automation.event import RunEvent, read_event
     from ggez_hub.automation.github import GitHub
@@ -87,6 +92,9 @@ def automerge_command(repository: Path, event: Path | None, hub: str, out: Outpu
             github.merge(number, sha)
             out.line(f"pull request {number} is merged at {sha[:12]}")
         document[str(number)] = {"merged": not reasons, "waits": reasons}
+    if any(found["merged"] for found in document.values()):
+        github.start(PUBLISH)
+        out.line(f"started {PUBLISH}")
     out.document(document)
 
 

@@ -1,0 +1,35 @@
+"""The registry's suites: every family has one whose tasks have both sides, and whose data are there."""
+
+from __future__ import annotations
+
+import pytest
+
+from ggez_hub.automation.duration import count_answers
+from ggez_hub.automation.suite import SuiteData, suite_of
+from ggez_hub.cards import read_card
+from ggez_hub.families import FAMILIES
+from ggez_hub.hub import Hub
+from ggez_hub.hub.publishing import head_of
+
+from .runner import PROJECT
+
+# Items of both splits of all tasks, each as often as it is asked about: drawings have five seeds.
+ITEMS = {"embedding": 4 * 2 * 1368, "vlm": 2 * 2 * 1368, "diffusion": 2 * (32 + 64) * 5}
+
+
+def test_every_family_has_a_suite():
+    assert ITEMS.keys() == FAMILIES.keys()
+
+
+@pytest.mark.parametrize("family", ITEMS)
+def test_what_a_suite_asks_can_be_counted_and_prepared(demo_hub, family):
+    hub = Hub(demo_hub)
+    (path,) = (PROJECT / "cards" / "th" / family).glob("*-emoji-th.md")
+    suite, tasks = suite_of(read_card(path).card)
+    data = SuiteData.of(tasks, hub)
+    assert count_answers(data, len(suite.betas)) == ITEMS[family] * len(suite.betas)
+    prepared = data.prepare()
+    assert {task.record.side for task in prepared} == {"global", "regional"}
+    commits = {repo: head_of(hub, repo, "dataset").revision for repo in data.asked_about}
+    for task in prepared:
+        assert task.record.revision == commits[task.record.dataset]
