@@ -66,7 +66,7 @@ def evaluated(demo):
     assert "hours expected, at most 4 hours and $0.00" in planned.stdout
     assert demo.runner.outputs()["where"] == "runner"
     (measured,) = demo.runner.run("evaluate.yml", "evaluate", {}, needs)
-    needs["plan"] = {"reason": ""}
+    needs |= {"plan": {"reason": ""}, "evaluate": {"reason": ""}}
     (answered,) = demo.runner.run("evaluate.yml", "answer", {}, needs)
     return authorised, measured, answered
 

@@ -16,60 +16,51 @@ from .conftest import fewer_items, fewer_prompts, new_registry
 from .runner import PROJECT
 from .test_evaluate import said
 
+CARD = {
+    "vlm": "cards/th/vlm/vlm-emoji-th.md",
+    "diffusion": "cards/th/diffusion/diffusion-emoji-th.md",
+}
 BETAS = ("0", "0.25", "0.5", "0.75", "1")
 
 
 @contextmanager
-def measured(folder, card, fewer):
+def measured(folder, family, fewer, every):
     """The registry after every step of evaluate.yml for a card, and what the steps printed."""
     (folder / "registry").mkdir()
     with HubStore.open(folder / "store") as store:
         seed(store)
-        fewer(store)
+        fewer(store, every)
         with serving(store) as endpoint, new_registry(folder / "registry", endpoint) as registry:
-            registry.propose({card: (PROJECT / card).read_text()})
+            registry.propose({CARD[family]: (PROJECT / CARD[family]).read_text()})
             registry.github.permissions = {"maintainer": "write"}
             run = registry.runner.run
             steps = [run("contribution.yml", "check", registry.pull_request())]
             steps.append(run("evaluate.yml", "authorise", said("/ggez evaluate")))
             needs = {"authorise": registry.runner.outputs(), "plan": {"reason": ""}}
-            steps += [run("evaluate.yml", job, {}, needs) for job in ("plan", "evaluate", "answer")]
+            steps += [run("evaluate.yml", job, {}, needs) for job in ("plan", "evaluate")]
+            needs["evaluate"] = {"reason": registry.runner.outputs().get("reason", "")}
+            steps.append(run("evaluate.yml", "answer", {}, needs))
             yield registry, [ran for (ran,) in steps]
 
 
-@pytest.mark.parametrize(
-    ("card", "fewer", "metric", "items"),
-    [
-        (
-            "cards/th/vlm/vlm-emoji-th.md",
-            lambda store: fewer_items(store, every=120),
-            "choice_4_by_likelihood",
-            {12},
-        ),
-        # A thousand steps of a pipeline.
-        pytest.param(
-            "cards/th/diffusion/diffusion-emoji-th.md",
-            lambda store: fewer_prompts(store, every=32),
-            "drawing_top1",
-            {5, 10},
-            marks=pytest.mark.slow,
-        ),
-    ],
-    ids=["vlm", "diffusion"],
-)
-def test_a_contribution_goes_from_its_branch_to_measured(tmp_path, card, fewer, metric, items):
-    with measured(tmp_path, card, fewer) as (registry, steps):
+def results(registry, family):
+    name = CARD[family].removeprefix("cards/").removesuffix(".md").replace("/", "-")
+    return registry.runner.clone / "evaluation" / name
+
+
+def test_a_vision_language_contribution_goes_from_its_branch_to_measured(tmp_path):
+    with measured(tmp_path, "vlm", fewer_items, every=120) as (registry, steps):
         checked, authorised, planned, evaluated, answered = steps
         for ran in (checked, authorised, planned, answered):
             assert ran.code == 0, ran.stderr
         # So few items can only be undetermined, or fail.
         assert evaluated.code in {0, 3}, evaluated.stderr
-        assert f"Evaluation of `{card}` at `{registry.github.head[:12]}`" in evaluated.stdout
+        head = registry.github.head[:12]
+        assert f"Evaluation of `{CARD['vlm']}` at `{head}`" in evaluated.stdout
         assert "hours unknown, at most 4 hours" in planned.stdout
         (comment,) = registry.github.comments
-        assert comment["body"].startswith("<!-- ggez-hub: evaluation -->\n**Evaluation of")
-        name = card.removeprefix("cards/").removesuffix(".md").replace("/", "-")
-        folder = registry.runner.clone / "evaluation" / name
+        assert "(chosen)" in comment["body"]
+        folder = results(registry, "vlm")
         assert verify_evidence(folder).problems == ()
         document = read_card(folder / "card.md").card
     assert document.level == "measured"
@@ -79,5 +70,18 @@ def test_a_contribution_goes_from_its_branch_to_measured(tmp_path, card, fewer, 
             ("global", "test"), ("global", "validation"),
             ("regional", "test"), ("regional", "validation"),
         ]  # fmt: skip
-        assert {row.metric for row in rows} == {metric}
-        assert {row.n for row in rows} == items
+        assert {(row.metric, row.n) for row in rows} == {("choice_4_by_likelihood", 12)}
+
+
+@pytest.mark.slow
+def test_a_model_that_draws_is_measured_and_what_nobody_recognises_is_told(tmp_path):
+    """Ten drawings of two prompts: at no beta more are recognised than by chance."""
+    with measured(tmp_path, "diffusion", fewer_prompts, every=32) as (registry, steps):
+        *before, evaluated, answered = steps
+        assert [ran.code for ran in (*before, evaluated, answered)] == [0, 0, 0, 1, 0]
+        assert "150 answers" in steps[2].stdout
+        (comment,) = registry.github.comments
+        assert "It is not evaluated: `the curve for th is at chance" in comment["body"]
+        found = verify_evidence(results(registry, "diffusion"))
+        assert found.problems == ()
+        assert set(found.evidence.header.models) == set(BETAS)

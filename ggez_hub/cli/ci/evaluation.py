@@ -95,14 +95,15 @@ def evaluate_command(
 ) -> None:
     """Measure the adapters of a pull request by the registry's tasks, and gate them.
 
-    Writes results, predictions, the measured card and a comment. Ends with 3 if a gate fails.
+    Writes results, predictions, the measured card and a comment. Ends with 3 if a gate fails. Gives
+    `reason` to the jobs after it if nothing came out.
     """
     from ggez_hub.automation import delivery
     from ggez_hub.automation.evaluate import evaluate
     from ggez_hub.hubs import connect
 
     found = []
-    with connect(hub, quiet=True) as server:
+    with reason_told(), connect(hub, quiet=True) as server:
         for card in checked_cards(repository, number, base, head, server):
             place = folder_of(target, card)
             with out.progress("steps") as progress:
