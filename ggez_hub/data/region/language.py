@@ -58,8 +58,8 @@ def identify(text: str) -> tuple[str, float]:
     if BEYOND_LATIN.search(text):
         letters = scripts(text)
         if letters:
-            script, count = letters.most_common(1)[0]
-            part = count / letters.total()
+            script = max(letters, key=letters.__getitem__)
+            part = letters[script] / sum(letters.values())
             if part >= CLEAR and script in lone_scripts():
                 return lone_scripts()[script], part
     label, confidence = identifier().classify(text[:LOOKED_AT])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -31,15 +30,15 @@ def script_of(character: str) -> str:
     return str(unicodedata.script(character))
 
 
-def scripts(text: str) -> Counter[str]:
+def scripts(text: str) -> dict[str, int]:
     """How many letters of each script a text has; characters that scripts share do not count."""
     if text.isascii():
-        return Counter({"Latn": sum(map(str.isalpha, text))})
-    found: Counter[str] = Counter()
-    for character, count in Counter(text[:LOOKED_AT]).items():
-        script = script_of(character)
-        if script not in SHARED:
-            found[script] += count
+        return {"Latn": sum(map(str.isalpha, text))}
+    found: dict[str, int] = {}
+    for script in map(script_of, text[:LOOKED_AT]):
+        found[script] = found.get(script, 0) + 1
+    for script in SHARED:
+        found.pop(script, None)
     return found
 
 
@@ -48,7 +47,7 @@ def share(text: str, wanted: Iterable[str]) -> float:
     found = scripts(text)
     total = sum(found.values())
     names = {name for script in wanted for name in WIDER.get(script, (script,))}
-    return sum(found[name] for name in names) / total if total else 0.0
+    return sum(found.get(name, 0) for name in names) / total if total else 0.0
 
 
 @cache

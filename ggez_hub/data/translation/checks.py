@@ -28,7 +28,7 @@ def problem(
     low, high = spec.length_ratio
     if not low <= len(after) / max(1, len(before)) <= high:
         return "length"
-    letters = scripts(after).total()
+    letters = sum(scripts(after).values())
     if letters and share(after, [script_of_language(target)]) < spec.script_share:
         return "script"
     return None
@@ -36,4 +36,4 @@ def problem(
 
 def _copied(original: str, translated: str) -> bool:
     """Whether a text came back as it was; a text without letters may."""
-    return normalised(original) == normalised(translated) and scripts(original).total() > 0
+    return normalised(original) == normalised(translated) and any(scripts(original).values())
