@@ -25,7 +25,9 @@ COMMANDS = {
     "card": Entry("card", "Adapter cards: init, validate, joint, schema."),
     "ci": Entry("ci", "The steps of the registry's workflows."),
     "contribute": Entry("contribute", "Register an adapter: from a file to a pull request."),
-    "demo": Entry("demo", "Pull a Thai model from a hub on this machine and recompute its table."),
+    "demo": Entry(
+        "demo", "Pull Thai models from a hub on this machine and recompute their tables."
+    ),
     "eval": Entry("eval", "Measure a model on real benchmarks, for a region."),
     "extract": Entry("extract", "A LoRA or a task vector from a full fine-tune."),
     "filter": Entry("filter", "A training set of a region from public corpora."),
