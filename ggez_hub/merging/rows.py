@@ -81,26 +81,57 @@ class Product:
     """scale * left @ right, with the same bits on every processor.
 
     Products of 32-bit or shorter numbers are exact in float64, so that a fused multiply-add changes
-    nothing, and they are added one after the other, in the order of the rank. A matrix product has no
-    order of its own: MKL's AVX2 kernels add in another one than those for AVX-512 and its
-    MKL_CBWR=COMPATIBLE.
+    nothing, and the order of the sum is all that is left. MKL's kernels add up in the order of the
+    rank for 12 rows at a time, and for 60, up to rank 128 and where the columns fill its registers:
+    measured with MKL 2024.2 under every MKL_CBWR (those for AVX2 have another order for 20 rows, or
+    for 72). Hence rows are taken by 60 and by 12, longer sums are cut, and what is missing is filled up
+    with zeros.
     """
 
-    # Elements that are summed at a time: 512 kB in float64 stay in a core's cache from term to term.
-    PART = 1 << 16
+    MANY, FEW = 60, 12
+    LONGEST_SUM = 128
+    WIDTH = 8
 
     def __init__(self, left: torch.Tensor, right: torch.Tensor, scale: float) -> None:
         """float64 (n, rank) and (rank, columns), values of at most 32 bits; and the factor."""
-        self._left, self._right, self._scale = left, right, scale
+        import torch
+
+        self._scale = scale
+        self._columns = right.shape[1]
+        self._filled = -self._columns % self.WIDTH
+        if self._filled:
+            right = torch.nn.functional.pad(right, (0, self._filled))
+        cuts = range(0, max(left.shape[1], 1), self.LONGEST_SUM)
+        self._parts = [
+            (left[:, k : k + self.LONGEST_SUM].contiguous(), right[k : k + self.LONGEST_SUM])
+            for k in cuts
+        ]
 
     def write(self, start: int, stop: int, out: torch.Tensor) -> None:
-        step = max(1, self.PART // max(1, self._right.shape[1]))
-        for first in range(start, stop, step):
-            last = min(first + step, stop)
-            part = out[first - start : last - start].zero_()
-            for k in range(len(self._right)):
-                part.addcmul_(self._left[first:last, k : k + 1], self._right[k])
-            part.mul_(self._scale)
+        first = start
+        while first < stop:
+            count = self.MANY if stop - first >= self.MANY else self.FEW
+            last = min(first + count, stop)
+            self._write_rows(first, last, count, out[first - start : last - start])
+            first = last
+        out.mul_(self._scale)
+
+    def _write_rows(self, first: int, last: int, count: int, out: torch.Tensor) -> None:
+        import torch
+
+        missing = count - (last - first)
+        shape = (count, self._columns + self._filled)
+        product = out.new_empty(shape) if missing or self._filled else out
+        for number, (left, right) in enumerate(self._parts):
+            rows = left[first:last]
+            if missing:
+                rows = torch.nn.functional.pad(rows, (0, 0, 0, missing))
+            if number:
+                product.add_(rows @ right)
+            else:
+                torch.mm(rows, right, out=product)
+        if product is not out:
+            out.copy_(product[: last - first, : self._columns])
 
 
 class Cored:

@@ -93,8 +93,11 @@ def test_a_product_adds_up_in_the_order_of_the_rank(small_blocks, shape, rank):
     n, columns = rows.matrix_shape(shape)
     left, right = numbers(n, rank, seed=1), numbers(rank, columns, seed=2)
     total = torch.zeros(n, columns, dtype=torch.float64)
-    for k in range(rank):
-        total += left[:, k : k + 1] * right[k : k + 1]
+    for start in range(0, rank, rows.Product.LONGEST_SUM):
+        part = torch.zeros_like(total)
+        for k in range(start, min(start + rows.Product.LONGEST_SUM, rank)):
+            part += left[:, k : k + 1] * right[k : k + 1]
+        total += part
     product = rows.whole(rows.Product(left, right, 0.3), shape)
     assert torch.equal(product, (total * 0.3).reshape(shape))
 
