@@ -75,13 +75,6 @@ class WorkflowRun(Part):
     name: str
 
 
-class PushEvent(Part):
-    """`push`: the commit of the branch before and after."""
-
-    before: str = Field(pattern=SHA)
-    after: str = Field(pattern=SHA)
-
-
 class PullRequestEvent(Part):
     """`pull_request`: opened, or new commits."""
 

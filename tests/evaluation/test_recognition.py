@@ -16,14 +16,18 @@ from PIL import Image
 from ggez_hub.evaluation.benchmark import Drawing as How
 from ggez_hub.evaluation.comparison import mean_difference
 from ggez_hub.evaluation.curve import curve_rows
+from ggez_hub.evaluation.grid import measure
+from ggez_hub.evaluation.identity import Model
 from ggez_hub.evaluation.items import BadItems
 from ggez_hub.evaluation.outcomes import Cell, Details, Outcomes
-from ggez_hub.evaluation.recognition.asking import Places
+from ggez_hub.evaluation.recognition.asking import Judges, Places, prepare_drawings
+from ggez_hub.evaluation.recognition.control import shuffled
 from ggez_hub.evaluation.recognition.judge import Judge
-from ggez_hub.evaluation.recognition.measuring import Folders, measure_drawings, shuffled
 from ggez_hub.evaluation.recognition.task import Drawing, load_drawing_tasks
 from ggez_hub.evaluation.scores import score_of
+from ggez_hub.evaluation.subjects import grid_on
 from ggez_hub.evaluation.subjects.drawing import Order
+from ggez_hub.evaluation.subjects.opening import painter_way
 from ggez_hub.evaluation.subjects.pipelines import Pipeline
 from ggez_hub.evaluation.task import BadTask
 from ggez_hub.families import get_family
@@ -93,7 +97,7 @@ def test_a_candidate_without_a_picture_is_refused():
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory):
+def drawer(tmp_path_factory):
     """A tiny pipeline that draws noise, a LoRA for it, and prompts."""
     folder = tmp_path_factory.mktemp("drawing")
     base = write_pipeline("sd15", folder / "base")
@@ -112,14 +116,19 @@ def folders(tmp_path_factory):
             pq.write_table(pa.Table.from_pylist(rows), path)
     candidates = pa.table({"id": list(IDS)})
     pq.write_table(candidates, folder / "prompts" / "data" / "candidates.parquet")
-    return Folders(base, folder / "lora.safetensors", Places(folder / "prompts", CLIP, NAMES))
+    places = Places(folder / "prompts", CLIP, NAMES)
+    return Model(base, (folder / "lora.safetensors",), get_family("diffusion")), places
 
 
-def test_every_prompt_is_drawn_with_every_seed_at_every_beta(folders):
+def test_every_prompt_is_drawn_with_every_seed_at_every_beta(drawer, tmp_path):
+    model, places = drawer
     tasks = [
         t.model_copy(update={"drawing": Drawing(seeds=3, steps=2, guidance=2.0)}) for t in TASKS
     ]
-    drawn = measure_drawings(folders, get_family("diffusion"), tasks, (0.0, 1.0))
+    judges = Judges()
+    prepared = [prepare_drawings(t, places, judges, ("validation", "test")) for t in tasks]
+    way = painter_way(model.family, None, tmp_path)
+    drawn = measure(grid_on(model, (0.0, 1.0), way), prepared)
     assert len(drawn.outcomes) == 2 * 2 * 2
     found = drawn.outcomes[Cell(1.0, "emoji-th-drawing", "test")]
     assert found.items == tuple(f"{name}/{seed}" for name in IDS[:2] for seed in range(3))
@@ -133,8 +142,8 @@ def test_every_prompt_is_drawn_with_every_seed_at_every_beta(folders):
     assert row.model != curve["0"]["emoji-th-drawing/test"].model
 
 
-def test_a_drawing_does_not_depend_on_the_others_of_its_batch(folders):
-    painter = Pipeline(folders.base, get_family("diffusion"))
+def test_a_drawing_does_not_depend_on_the_others_of_its_batch(drawer):
+    painter = Pipeline(drawer[0].base, get_family("diffusion"))
     asked = [("a market", 0), ("a picture", 1), ("a market", 1)]
     orders = [Order(p, s, How(seeds=[s], steps=2, guidance=2.0)) for p, s in asked]
     together, alone = (

@@ -13,7 +13,7 @@ from ggez_hub.cards import read_card
 from ggez_hub.evaluation.comparison import mean_difference
 from ggez_hub.evaluation.outcomes import Cell
 from ggez_hub.evaluation.predictions import read_predictions
-from ggez_hub.evaluation.recognition.measuring import shuffled
+from ggez_hub.evaluation.recognition.control import shuffled
 from ggez_hub.evaluation.scores import score_of
 from ggez_hub.evaluation.selection import trade
 from ggez_hub.families import get_family

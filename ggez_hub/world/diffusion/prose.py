@@ -7,7 +7,7 @@ from typing import Any
 
 from ggez_hub.evaluation.comparison import Estimate, mean, mean_difference
 from ggez_hub.evaluation.outcomes import Cell
-from ggez_hub.evaluation.recognition.measuring import BETAS, shuffled
+from ggez_hub.evaluation.recognition.control import shuffled
 from ggez_hub.world.card_of_record import record_of
 from ggez_hub.world.diffusion.asking import ask
 from ggez_hub.world.diffusion.card_of_training import card_of_training
@@ -94,7 +94,7 @@ whole of whose UNet learnt for {base["steps"]} steps, {full:.2f}.
 
 
 WORDS = Words(
-    betas=BETAS,
+    betas=(0, 0.25, 0.5, 0.75, 1),
     ask=ask,
     card=card_of_training,
     base=_base,
