@@ -13,6 +13,7 @@ from itertools import islice
 from typing import Any, TypeAlias
 
 from ggez_hub.errors import GgezError, UsageProblem
+from ggez_hub.pictures import lies, seen
 
 ATTEMPTS = 4
 FIRST_WAIT = 0.5  # seconds; doubled each time
@@ -182,14 +183,11 @@ def about_picture(picture: bytes, text: str) -> Chat:
 
 
 def data_url(content: bytes) -> str:
-    """A picture as the address of its own bytes, JPEG or PNG."""
+    """A picture as the address of its own bytes, JPEG or PNG; one that lies is turned."""
     kind = next((name for magic, name in SENT.items() if content.startswith(magic)), None)
-    if kind is None:
-        from PIL import Image, ImageOps
-
+    if kind is None or lies(content):
         buffer = io.BytesIO()
-        upright = ImageOps.exif_transpose(Image.open(io.BytesIO(content)))
-        upright.convert("RGB").save(buffer, "PNG")
+        seen(content).save(buffer, "PNG")
         kind, content = "png", buffer.getvalue()
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 

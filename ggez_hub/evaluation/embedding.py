@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from ggez_hub.families import Family
 from ggez_hub.families.loading import NotLoaded
 from ggez_hub.merging.deltas import WeightIndex
 from ggez_hub.merging.merge import require_engine
+from ggez_hub.pictures import seen
 
 if TYPE_CHECKING:
     import torch
@@ -67,10 +67,9 @@ class EmbeddingModel:
     def encode_pictures(self, pictures: Sequence[bytes]) -> NDArray[np.float32]:
         """Encoded files (PNG, WebP, JPEG) -> (n, d) float32 with rows of length 1."""
         import torch
-        from PIL import Image
 
         def prepared(batch: Sequence[bytes]) -> torch.Tensor:
-            return torch.stack([self._preprocess(Image.open(io.BytesIO(data))) for data in batch])
+            return torch.stack([self._preprocess(seen(data)) for data in batch])
 
         return self._encode(pictures, prepared, self._model.encode_image)
 

@@ -9,7 +9,6 @@ of the gradient. The result is that of the whole batch.
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from ggez_hub.pictures import seen
 from ggez_hub.training.learner import Learner, Loss, Run, Tree, Way
 from ggez_hub.training.lora import linear_modules
 from ggez_hub.training.recipe import TrainRecipe
@@ -71,9 +71,7 @@ class EmbeddingLearner(Learner):
         self.towers: Towers
 
     def batch(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        from PIL import Image
-
-        pictures = [Image.open(io.BytesIO(row["image"]["bytes"])).convert("RGB") for row in rows]
+        pictures = [seen(row["image"]["bytes"]) for row in rows]
         return {
             "pictures": self.towers.read_pictures(pictures),
             "texts": self.towers.read_texts([row["text"] for row in rows]),

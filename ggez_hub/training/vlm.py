@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import io
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -21,6 +20,7 @@ from ggez_hub.cards.values import Text
 from ggez_hub.data.mapping import Part
 from ggez_hub.families.loading import NotLoaded, open_model, open_processing
 from ggez_hub.families.vlm import SEES
+from ggez_hub.pictures import seen
 from ggez_hub.training.chat import UNLEARNED, ChatWriter, padded
 from ggez_hub.training.learner import Learner, Loss, Tree, Way, summed
 from ggez_hub.training.lora import linear_modules
@@ -124,16 +124,12 @@ class VlmLearner(Learner):
         return Loss(total, (following != UNLEARNED).sum())
 
     def _encoded(self, row: Mapping[str, Any]) -> dict[str, torch.Tensor]:
-        from PIL import Image
-
-        picture = None
-        if row["image"] is not None:
-            picture = Image.open(io.BytesIO(row["image"]["bytes"])).convert("RGB")
-        seen = picture is not None
+        picture = None if row["image"] is None else seen(row["image"]["bytes"])
+        sees = picture is not None
         if self._stage == CPT:
-            segments = self._writer.plain(row["text"], picture=seen)
+            segments = self._writer.plain(row["text"], picture=sees)
         else:
-            segments = self._writer.chat(self._messages(row), picture=seen)
+            segments = self._writer.chat(self._messages(row), picture=sees)
         return self._writer.encode(segments, picture)
 
     def _messages(self, row: Mapping[str, Any]) -> list[Mapping[str, str]]:

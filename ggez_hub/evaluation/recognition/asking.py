@@ -6,7 +6,6 @@ prompts, not over pictures.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -27,6 +26,7 @@ from ggez_hub.evaluation.questions import Questions
 from ggez_hub.evaluation.recognition.judge import Judge
 from ggez_hub.evaluation.recognition.task import METRIC, DrawingTask
 from ggez_hub.evaluation.task import SplitName
+from ggez_hub.pictures import seen
 from ggez_hub.weights import digest_json, sha256_file
 
 # How models that draw are asked where the task itself says who judges.
@@ -81,9 +81,7 @@ class Recognition:
     def similarity(self, files: Sequence[bytes]) -> NDArray[np.float32]:
         """Pictures (n) as files -> (n, k): how much each resembles each candidate."""
         require("PIL")
-        from PIL import Image
-
-        drawings = [Image.open(io.BytesIO(file)).convert("RGB") for file in files]
+        drawings = [seen(file) for file in files]
         return self.judge(drawings[0].width).similarity(drawings)
 
     def outcomes(self, similarity: NDArray[np.float32], drawn: Sequence[str]) -> Outcomes:

@@ -7,7 +7,6 @@ the drawings first, so that sharpness gives nothing away.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.extras import require
 from ggez_hub.evaluation.items import BadItems
 from ggez_hub.evaluation.recognition.task import References
+from ggez_hub.pictures import seen
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -62,9 +62,7 @@ class Judge:
             if missing := [name for name in self.ids if name not in stored]:
                 raise BadItems(f"{folder / path} has no picture of candidate {missing[0]!r}")
             sums = sums + self._features(
-                Image.open(io.BytesIO(stored[name]["bytes"]))
-                .convert("RGB")
-                .resize((pixels, pixels), Image.Resampling.BOX)
+                seen(stored[name]["bytes"]).resize((pixels, pixels), Image.Resampling.BOX)
                 for name in self.ids
             )
         return _unit(sums)

@@ -24,6 +24,7 @@ from ggez_hub.evaluation.items import read_items
 from ggez_hub.evaluation.outcomes import Outcomes
 from ggez_hub.evaluation.prepared import Prepared
 from ggez_hub.evaluation.task import Task
+from ggez_hub.pictures import seen
 
 # Of each kind; a page with hundreds of pictures is no longer read.
 EACH = 6
@@ -218,10 +219,9 @@ def _smaller(data: bytes) -> bytes | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data)) as picture:
-                small = picture.convert("RGB")
-                small.thumbnail((SIDE, SIDE))
-                small.save(stream, "JPEG")
+            small = seen(data)
+            small.thumbnail((SIDE, SIDE))
+            small.save(stream, "JPEG")
     # A broken file may break its format's reader in any way.
     except Exception:
         return None

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -21,6 +20,7 @@ from ggez_hub.evaluation.subjects.loading import Adapted, late_weights
 from ggez_hub.families import Family
 from ggez_hub.families.loading import open_model, open_processing
 from ggez_hub.merging.merge import require_engine
+from ggez_hub.pictures import seen
 
 if TYPE_CHECKING:
     import torch
@@ -83,10 +83,9 @@ class TransformersEmbedder:
 
     def encode_pictures(self, pictures: Sequence[bytes]) -> NDArray[np.float32]:
         """Encoded files (PNG, WebP, JPEG) -> (n, d) float32 with rows of length 1."""
-        from PIL import Image
 
         def encode(batch: Sequence[bytes]) -> Any:
-            images = [Image.open(io.BytesIO(data)).convert("RGB") for data in batch]
+            images = [seen(data) for data in batch]
             inputs = self._images(images=images, return_tensors="pt")
             return self._model.get_image_features(**inputs)
 

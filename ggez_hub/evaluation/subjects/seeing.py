@@ -8,11 +8,10 @@ greedy decoding.
 from __future__ import annotations
 
 import inspect
-import io
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.extras import require
@@ -23,6 +22,7 @@ from ggez_hub.families.loading import NotLoaded, open_model, open_processing
 from ggez_hub.families.prompts import IDS, prompt_inputs
 from ggez_hub.families.vlm import SEES
 from ggez_hub.merging.merge import require_engine
+from ggez_hub.pictures import seen
 
 if TYPE_CHECKING:
     import torch
@@ -111,7 +111,7 @@ class SeeingModel:
         import torch
 
         inputs = prompt_inputs(
-            self._processor, [_image(p.picture) for p in posed], [p.prompt for p in posed]
+            self._processor, [seen(p.picture) for p in posed], [p.prompt for p in posed]
         )
         inputs = {name: value.to(self._device) for name, value in inputs.items()}
         words = self._processor.tokenizer
@@ -128,7 +128,7 @@ class SeeingModel:
         return replies
 
     def _asked(self, posed: Posed) -> _Prompt:
-        inputs = prompt_inputs(self._processor, [_image(posed.picture)], [posed.prompt])
+        inputs = prompt_inputs(self._processor, [seen(posed.picture)], [posed.prompt])
         # A reply begins with a space where the prompt does not end with one.
         lead = "" if posed.prompt[-1:].isspace() else " "
         return _Prompt(inputs, [self._tokens(lead + option) for option in posed.options])
@@ -165,12 +165,6 @@ class SeeingModel:
         if not tokens:
             raise NotLoaded(f"the tokenizer gives no tokens for {text!r}")
         return tokens
-
-
-def _image(picture: bytes) -> Any:
-    from PIL import Image
-
-    return Image.open(io.BytesIO(picture)).convert("RGB")
 
 
 def _side_by_side(rows: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:

@@ -6,7 +6,6 @@ are kept as mean and standard deviation of the posterior and drawn anew in each 
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ggez_hub.pictures import on_white
 from ggez_hub.training.diffusion.backbones import Conditions
 from ggez_hub.training.diffusion.pipelines import Kind
 from ggez_hub.training.diffusion.recipe import DiffusionRecipe
@@ -69,19 +69,14 @@ class Encoder:
         return scaled
 
     def _encode(self, batch: Mapping[str, list[Any]]) -> list[bytes]:
-        from PIL import Image, ImageOps
         from safetensors.torch import save
 
         size = self.recipe.resolution
         pixels, sizes = [], []
         for stored in batch["image"]:
-            with Image.open(io.BytesIO(stored["bytes"])) as opened:
-                # As a viewer shows it: turned as the camera says, and on a white page.
-                whole = ImageOps.exif_transpose(opened).convert("RGBA")
-                page = Image.new("RGBA", whole.size, "white")
-                page.alpha_composite(whole)
-                cut, corner = square(page.convert("RGB"), size)
-                sizes.append([whole.height, whole.width, *corner, size, size])
+            whole = on_white(stored["bytes"])
+            cut, corner = square(whole, size)
+            sizes.append([whole.height, whole.width, *corner, size, size])
             pixels.append(torch.from_numpy(np.asarray(cut).copy()).permute(2, 0, 1))
         tensors: dict[str, Tensor] = dict(self.captions(batch["text"]))
         if self.kind.sized:
