@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from urllib.parse import urlsplit
 
+from ggez_hub.addresses import is_http
 from ggez_hub.errors import UsageProblem
 from ggez_hub.hub import Hub
 
@@ -30,22 +29,12 @@ def connect(name: str, *, quiet: bool = False) -> Iterator[Hub]:
         with demo_hub() as endpoint:
             # The user's own hub has a token of its own, which no other hub ever sees.
             yield Hub(endpoint, demo_token())
-    elif _is_address(name):
+    elif is_http(name):
         yield Hub.of_environment(name.rstrip("/"))
     else:
         raise UsageProblem(
             f"{name!r} is no hub", "Use --hub hf, --hub embedded, or an http address."
         )
-
-
-def _is_address(name: str) -> bool:
-    try:
-        address = urlsplit(name)
-        # The port is read when it is asked for: it may be none.
-        named = bool(address.hostname) and address.port != 0
-    except ValueError:
-        return False
-    return named and address.scheme in {"http", "https"} and not re.search(r"\s", name)
 
 
 def _without_bars() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Callable
 from typing import IO, Any
 
 import click
 
+from ggez_hub.addresses import is_http
 from ggez_hub.cli.terminal import plain
 from ggez_hub.errors import GgezError
 
@@ -37,6 +39,12 @@ def explained(error: BaseException) -> Explained:
     """The message for `error`; an error that is not expected here asks for a report."""
     if isinstance(error, GgezError):
         return Explained(error.message, error.hint, error.exit_code)
+    endpoint = os.environ.get("HF_ENDPOINT")
+    if endpoint and not is_http(endpoint):
+        # With some of these huggingface_hub itself cannot be imported.
+        return Explained(
+            f"HF_ENDPOINT is {endpoint!r}, which is no http address", "Unset it, or mend it.", 2
+        )
     for kind in type(error).__mro__:
         name = f"{kind.__module__.partition('.')[0]}.{kind.__name__}"
         if name in FOREIGN:

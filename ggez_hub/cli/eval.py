@@ -9,11 +9,10 @@ import click
 
 from ggez_hub.cli.measuring import cache_option
 from ggez_hub.cli.output import Output, hub_option, output_options
+from ggez_hub.cli.parameters import BETA, FOLDER, NEW_FOLDER, SHARE
 from ggez_hub.cli.task_data import TaskData, find_tasks
 from ggez_hub.cli.under_test import ModelPlace
 from ggez_hub.errors import UsageProblem
-
-FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 
 
 @click.command("eval", short_help="Measure a model on real benchmarks, for a region.")
@@ -24,7 +23,7 @@ FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
     metavar="FOLDER_OR_REPO",
     help="Measure MODEL with this adapter on it, in memory: nothing is merged to disk.",
 )
-@click.option("--beta", type=float, default=None, help="The weight of the adapter.")
+@click.option("--beta", type=BETA, default=None, help="The weight of the adapter.")
 @click.option(
     "--judge",
     default=None,
@@ -45,7 +44,7 @@ FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
     "--out",
     "target",
     required=True,
-    type=click.Path(path_type=Path, file_okay=False),
+    type=NEW_FOLDER,
     help="The results folder; one of this very evaluation is completed.",
 )
 @click.option("--include", multiple=True, type=FOLDER, help="A folder with more suites.")
@@ -72,7 +71,7 @@ FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
     show_default=True,
     help="Questions that an endpoint is asked at once.",
 )
-@click.option("--alpha", "given_alpha", type=float, default=None, help="Instead of KOF's.")
+@click.option("--alpha", "given_alpha", type=SHARE, default=None, help="Instead of KOF's.")
 @hub_option
 @output_options
 def eval_command(

@@ -42,6 +42,7 @@ NEW_FOLDER = Place(file_okay=False)
 
 BETA = Number(min=0)
 SHARE = Number(0, 1)
+POINTS = Number(0, 100)
 
 as_option = click.option(
     "--as",

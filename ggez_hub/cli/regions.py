@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ggez_hub.cli.output import Output, output_options
-from ggez_hub.cli.parameters import FILE
+from ggez_hub.cli.parameters import FILE, POINTS, SHARE
 
 if TYPE_CHECKING:
     from ggez_hub.regions import Alpha, Region, SpokenLanguage
@@ -60,12 +60,12 @@ def alpha_command(
 
 
 @click.command("grp")
-@click.option("--global", "q_global", type=float, required=True, help="Mean global score, 0-100.")
+@click.option("--global", "q_global", type=POINTS, required=True, help="Mean global score, 0-100.")
 @click.option(
-    "--regional", "q_regional", type=float, required=True, help="Mean regional score, 0-100."
+    "--regional", "q_regional", type=POINTS, required=True, help="Mean regional score, 0-100."
 )
 @click.option("--region", help="Take the alpha of this region.")
-@click.option("--alpha", "given", type=float, help="Or this alpha, from 0 to 1.")
+@click.option("--alpha", "given", type=SHARE, help="Or this alpha, from 0 to 1.")
 @output_options
 def grp_command(
     q_global: float, q_regional: float, region: str | None, given: float | None, out: Output

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 
 import click
 import pytest
@@ -36,7 +38,7 @@ def parameters(command, path=()):
 
 
 # Those of the workflows are typed by nobody.
-TYPED = [(path, p) for path, p in parameters(cli) if path and path[0] not in {"ci", "eval"}]
+TYPED = [(path, p) for path, p in parameters(cli) if path and path[0] != "ci"]
 
 
 def test_every_path_and_number_is_of_these_types():
@@ -46,6 +48,7 @@ def test_every_path_and_number_is_of_these_types():
         where = f"{' '.join(path)}: {parameter.name}"
         assert not isinstance(kind, click.Path) or isinstance(kind, Place), where
         assert not isinstance(kind, click.FloatRange) or isinstance(kind, Number), where
+        assert not isinstance(kind, click.types.FloatParamType) or isinstance(kind, Number), where
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "1e400"])
@@ -54,6 +57,14 @@ def test_a_number_that_is_none(value, tmp_path):
         "merge", "--base", BASE, "--adapter", ADAPTER, "--beta", value, "-o", tmp_path / "out"
     )
     assert f"{value} is not a finite number" in said
+
+
+@pytest.mark.parametrize("option", ["--beta", "--alpha"])
+def test_a_number_of_an_evaluation_that_is_none(option, tmp_path):
+    more = ["--suite", "cvqa", "--region", "th", "-o", tmp_path / "out"]
+    said = refused("eval", BASE, "--adapter", ADAPTER, option, "nan", *more)
+    assert f"Invalid value for '{option}': nan is not a finite number" in said
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_variable_that_is_not_set(tmp_path):
@@ -101,6 +112,28 @@ def test_an_address_that_is_none(address):
     assert "Use --hub hf, --hub embedded, or an http address." in refused(
         "search", "--hub", address
     )
+
+
+@pytest.mark.parametrize("address", ["http://[::1", "http://[::1#m", "http://host:port/v1#m"])
+@pytest.mark.parametrize("place", ["model", "judge"])
+def test_a_model_at_an_address_that_is_none(address, place, tmp_path):
+    named = [address] if place == "model" else [BASE, "--judge", address]
+    said = refused("eval", *named, "--suite", "cvqa", "--region", "th", "-o", tmp_path / "out")
+    assert "Write http://HOST:PORT/v1#MODEL" in said
+
+
+@pytest.mark.parametrize("endpoint", ["http://[::1", "http://host:port", "hub.example.com"])
+def test_an_endpoint_of_the_environment_that_is_none(endpoint):
+    # A process of its own: huggingface_hub reads the variable when it is imported.
+    ended = subprocess.run(
+        [sys.executable, "-m", "ggez_hub", "search"],
+        env=os.environ | {"HF_ENDPOINT": endpoint},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert f"HF_ENDPOINT is {endpoint!r}, which is no http address" in ended.stderr
 
 
 def test_a_family_that_is_none():

@@ -241,6 +241,9 @@ def test_a_server_may_say_when_to_come_back(monkeypatch):
     [
         ("http://localhost:8000/v1", "names no model"),
         ("http:///v1#m", "names no model"),
+        ("http://[::1#m", "names no model"),
+        ("http://host:port/v1#m", "names no model"),
+        ("http://a b/v1#m", "names no model"),
         ("http://user:pw@localhost/v1#m", "may hold no password"),
         ("http://localhost/v1?key=x#m", "names no model"),
     ],

@@ -75,3 +75,16 @@ def test_the_recipes_are_specs():
     assert found
     for path in found:
         read_recipe(path, "filter", FilterSpec)
+
+
+@pytest.mark.parametrize("url", ["http://[::1", "http://host:port/v1", "ftp://host", "http://a b"])
+def test_an_address_that_is_none(tmp_path, url):
+    translation = f"""translation:
+  translator: {{kind: endpoint, url: "{url}", model: m}}
+  license: mit
+  targets: [th]
+"""
+    place = tmp_path / "spec.yaml"
+    place.write_text(GOOD + translation, encoding="utf-8")
+    with pytest.raises(BadRecipe, match="is no http address"):
+        read_recipe(place, "filter", FilterSpec)

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field
 
+from ggez_hub.addresses import is_http
 from ggez_hub.cards.values import LanguageTag, Revision
 from ggez_hub.data.mapping import Column, Part
 
-Url: TypeAlias = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+(/\S*)?$")]
+
+def _http(address: str) -> str:
+    if not is_http(address):
+        raise ValueError("is no http address")
+    return address
+
+
+Url: TypeAlias = Annotated[str, AfterValidator(_http)]
 
 
 class _Scorer(Part):

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from ggez_hub.addresses import is_http
 from ggez_hub.chat import ChatEndpoint, EndpointFailed, about_picture, key_in
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.answered import Answered, once
@@ -49,12 +50,11 @@ def served(address: str, key_variable: str | None = None, parallel: int = 8) -> 
     at once. Raises UsageProblem for an address that is none, and EndpointFailed.
     """
     url, _, name = address.partition("#")
-    parts = urlsplit(url)
-    if not (name and parts.hostname) or parts.query:
+    if not (name and is_http(url)) or urlsplit(url).query:
         raise UsageProblem(
             f"{url} names no model", "Write http://HOST:PORT/v1#MODEL, as the server calls it."
         )
-    if parts.username or parts.password:
+    if "@" in urlsplit(url).netloc:
         raise UsageProblem(
             "an address may hold no password", "Name the variable with the key: --key-variable NAME"
         )
