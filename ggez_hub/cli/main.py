@@ -28,6 +28,7 @@ COMMANDS = {
     "demo": Entry(
         "demo", "Pull Thai models from a hub on this machine and recompute their tables."
     ),
+    "doctor": Entry("doctor", "Check the installation, and say what mends it."),
     "eval": Entry("eval", "Measure a model on real benchmarks, for a region."),
     "extract": Entry("extract", "A LoRA or a task vector from a full fine-tune."),
     "filter": Entry("filter", "A training set of a region from public corpora."),

@@ -56,8 +56,15 @@ class Output:
             text = json.dumps(finite(value), ensure_ascii=False, indent=2, allow_nan=False)
             click.echo(plain_json(text))
 
-    def table(self, header: Sequence[str], rows: Iterable[Sequence[str]], title: str = "") -> None:
-        """A table for people; the first column is text, the others are right-aligned.
+    def table(
+        self,
+        header: Sequence[str],
+        rows: Iterable[Sequence[str]],
+        title: str = "",
+        *,
+        figures: bool = True,
+    ) -> None:
+        """A table for people; the first column is text, the others are `figures`: right-aligned.
 
         Without rows there is none.
         """
@@ -72,7 +79,8 @@ class Output:
             self.line(title)
         table = Table(box=None, pad_edge=False)
         for number, name in enumerate(header):
-            table.add_column(name, justify="left" if number == 0 else "right", no_wrap=number > 0)
+            right = figures and number > 0
+            table.add_column(name, justify="right" if right else "left", no_wrap=right)
         for row in rows:
             # Square brackets in a name are no markup.
             table.add_row(*(Text(plain(cell)) for cell in row))

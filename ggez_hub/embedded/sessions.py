@@ -129,12 +129,12 @@ class SessionFiles:
         return _is_held(self.root / "server.lock")
 
     def published(self) -> str | None:
-        """The address that a server has written down, or None."""
+        """The address that a server has written down, or None; a damaged file is none."""
         try:
             address: dict[str, Any] = json.loads(self._address.read_text())
-        except FileNotFoundError:
+            return str(address["endpoint"])
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
             return None
-        return str(address["endpoint"])
 
     def publish(self, endpoint: str) -> None:
         """Write down the address of this process."""
@@ -171,7 +171,7 @@ def _join(files: SessionFiles) -> str | None:
     deadline = time.monotonic() + START_TIMEOUT
     while files.is_serving():
         endpoint = files.published()
-        if endpoint is not None and _listens(endpoint):
+        if endpoint is not None and is_listening(endpoint):
             return endpoint
         if time.monotonic() > deadline:
             raise SessionError(f"the server of {files.root} does not answer; see {files.log}")
@@ -180,7 +180,8 @@ def _join(files: SessionFiles) -> str | None:
     return None
 
 
-def _listens(endpoint: str) -> bool:
+def is_listening(endpoint: str) -> bool:
+    """Whether anybody takes connections at an address."""
     address = urlsplit(endpoint)
     try:
         socket.create_connection((address.hostname or "", address.port or 0), timeout=5).close()

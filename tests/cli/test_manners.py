@@ -38,6 +38,7 @@ def modules_after(arguments):
         ["alpha", "southeast-asia"],
         ["grp", "--global", "64.4", "--regional", "63.8", "--alpha", "0.43"],
         ["pull", "--region", "fr", "--hub", "nonsense"],
+        ["doctor", "--offline"],
     ],
     ids=" ".join,
 )

@@ -1,0 +1,57 @@
+"""`doctor`: a check of the installation."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import asdict
+from itertools import chain
+
+import click
+
+from ggez_hub import __version__
+from ggez_hub.cli.output import Output, output_options
+from ggez_hub.errors import GgezError
+
+
+class NotWell(GgezError):
+    """Something that the core needs is broken."""
+
+
+@click.command("doctor", short_help="Check the installation, and say what mends it.")
+@click.option("--offline", is_flag=True, help="Do not ask whether the hub answers.")
+@output_options
+def doctor_command(offline: bool, out: Output) -> None:
+    """Check the installation, and say what mends it.
+
+    Python and libraries, the extras, devices, disks, the hub, its token (never its value) and the
+    hub on this machine. Exit code 1 if something is broken that the core needs; the answer of the
+    hub is among that, unless --offline or HF_HUB_OFFLINE leaves it out.
+    """
+    from ggez_hub.installation.hubs import hubs
+    from ggez_hub.installation.machine import devices, disks
+    from ggez_hub.installation.packages import packages
+
+    found = list(chain(packages(), devices(), disks(), hubs(ask=not offline)))
+    broken = [finding for finding in found if finding.state == "broken"]
+    out.table(
+        ("state", "of", "what", "found"),
+        [(one.state, one.topic, one.name, one.found) for one in found],
+        figures=False,
+    )
+    out.line("")
+    for one in found:
+        if one.mend and one.state == "note":
+            out.line(f"{one.name}: {one.mend}")
+    out.document(
+        {
+            "version": __version__,
+            "platform": platform.platform(),
+            "ok": not broken,
+            "findings": [asdict(finding) for finding in found],
+        }
+    )
+    if broken:
+        raise NotWell(
+            f"{', '.join(one.name for one in broken)}: broken, and the core needs it",
+            "\n  ".join(f"{one.name}: {one.mend}" for one in broken),
+        )

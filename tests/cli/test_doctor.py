@@ -1,0 +1,166 @@
+"""`doctor`: what is there and what is not, with the way out and without a secret."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from click.testing import CliRunner
+
+from ggez_hub.cli.main import cli
+from ggez_hub.embedded import session
+from ggez_hub.embedded.sessions import SessionFiles
+from ggez_hub.embedded.standing import standing
+from ggez_hub.installation.hubs import hubs
+from ggez_hub.installation.machine import disks
+from ggez_hub.installation.packages import packages
+
+SECRET = "hf_neverprintthisanywhere"
+
+
+def by_name(findings):
+    return {finding.name: finding for finding in findings}
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    with session(tmp_path / "hub") as endpoint:
+        monkeypatch.setenv("HF_ENDPOINT", endpoint)
+        yield endpoint
+
+
+@contextmanager
+def answering(status, body):
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(status)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_a_machine_that_is_well(hub, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", SECRET)
+    result = CliRunner().invoke(cli, ["doctor", "--json"])
+    assert result.exit_code == 0, result.output
+    said = json.loads(result.stdout)
+    assert said["ok"]
+    found = {finding["name"]: finding for finding in said["findings"]}
+    assert found["answers"]["state"] == found["core"]["state"] == "ok"
+    assert found["address"]["found"] == hub
+    assert "HF_TOKEN" in found["token"]["found"]
+    assert "on " in found["torch"]["found"]
+    assert SECRET not in result.output
+
+
+def test_a_hub_that_is_not_there(monkeypatch):
+    monkeypatch.setenv("HF_ENDPOINT", f"http://ada:{SECRET}@127.0.0.1:9")
+    result = CliRunner().invoke(cli, ["doctor"])
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit)
+    assert "http://127.0.0.1:9" in result.stdout
+    assert "error: answers: broken" in result.stderr
+    assert "--hub embedded needs none" in result.stderr
+    assert "pip install 'ggez-hub[trackio]'" in result.stdout
+    assert SECRET not in result.output
+    left_out = by_name(hubs(ask=False))["answers"]
+    assert (left_out.state, left_out.found) == ("note", "not asked: --offline")
+
+
+@pytest.mark.parametrize(("status", "body"), [(200, b"<html>Sign in</html>"), (503, b"[]")])
+def test_an_answer_that_is_no_hubs(status, body, monkeypatch):
+    with answering(status, body) as address:
+        monkeypatch.setenv("HF_ENDPOINT", address)
+        assert by_name(hubs(ask=True))["answers"].state == "broken"
+
+
+@pytest.mark.parametrize("endpoint", ["http://[::1", f"ftp://ada:{SECRET}@host"])
+def test_an_endpoint_that_is_none(endpoint):
+    ended = subprocess.run(
+        [sys.executable, "-m", "ggez_hub", "doctor"],
+        env=os.environ | {"HF_ENDPOINT": endpoint},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert "HF_ENDPOINT is no http address" in ended.stdout
+    assert "Traceback" not in ended.stderr
+    assert SECRET not in ended.stdout + ended.stderr
+
+
+def test_offline_asks_nobody(monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    found = by_name(hubs(ask=True))["answers"]
+    assert (found.state, found.mend) == ("note", "Unset HF_HUB_OFFLINE.")
+
+
+def test_a_token_in_its_file(home):
+    place = home / "hf" / "token"
+    assert by_name(hubs(ask=False))["token"].state == "note"
+    place.parent.mkdir(parents=True)
+    place.write_text(SECRET)
+    found = by_name(hubs(ask=False))["token"]
+    assert found.state == "ok"
+    assert str(place) in found.found
+
+
+def test_a_cache_that_cannot_be_written(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    assert {finding.state for finding in disks()} <= {"ok", "note"}
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "file" / "hf"))
+    found = by_name(disks())["cache of models"]
+    assert found.state == "broken"
+    assert found.mend == "Set HF_HOME to another folder."
+
+
+def test_libraries_that_are_missing_or_others(tmp_path, monkeypatch):
+    folder = tmp_path / "ggez_hub-9.0.dist-info"
+    folder.mkdir()
+    asked = "numpy<1", "click>=1", "click<2; extra == 'merge'", "no-such-library; extra == 'eval'"
+    lines = ["Metadata-Version: 2.1", "Name: ggez-hub", "Version: 9.0", "Requires-Python: >=3.9"]
+    lines += [f"Requires-Dist: {one}" for one in asked]
+    (folder / "METADATA").write_text("\n".join(lines) + "\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    found = by_name(packages())
+    assert found["python"].state == "ok"
+    assert found["core"].state == "broken"
+    assert "numpy is" in found["core"].found
+    assert "click" not in found["core"].found
+    assert found["merge"].state == found["eval"].state == "note"
+    assert "click is" in found["merge"].found
+    assert "no no-such-library" in found["eval"].found
+    assert found["eval"].mend == "pip install 'ggez-hub[eval]'"
+    assert found["train"].state == "ok"
+
+
+def test_the_hub_on_this_machine(tmp_path):
+    root = tmp_path / "store"
+    assert standing(root).state == "absent"
+    assert not root.exists()
+    with session(root) as endpoint:
+        assert (standing(root).state, standing(root).endpoint) == ("serving", endpoint)
+        with SessionFiles(root).joining():
+            assert standing(root).state == "busy"
+    dead = tmp_path / "dead"
+    SessionFiles(dead).publish("http://127.0.0.1:9")
+    assert standing(dead).state == "stale"
+    with SessionFiles(dead).only_server():
+        assert standing(dead).state == "silent"
+    Path(dead / "server.json").write_text("{")
+    assert standing(dead).state == "idle"
