@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import warnings
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -50,8 +50,13 @@ class Contents:
     files: dict[str, str]
 
 
-def read_contents(benchmark: Benchmark, folders: Folders) -> Contents:
-    """Read a benchmark; raises BadItems where files are missing or not what the loader knows."""
+def read_contents(
+    benchmark: Benchmark, folders: Folders, counts: Callable[[Item], bool] = lambda item: True
+) -> Contents:
+    """Read a benchmark; raises BadItems where files are missing or not what the loader knows.
+
+    Items that do not count have no pictures: those of the whole world do not fit in memory.
+    """
     parts = {
         part: matching(folders.data, pattern, benchmark.dataset.repo)
         for part, pattern in benchmark.files.items()
@@ -62,7 +67,9 @@ def read_contents(benchmark: Benchmark, folders: Folders) -> Contents:
     source = Source(parts, folders.data, extra, folders.fetched)
     read_items = LOADERS[benchmark.loader].read(source, benchmark.reader_options)
     items = tuple(
-        replace(item, picture=folders.pool.take(item.picture)) if item.picture else item
+        replace(item, picture=folders.pool.take(item.picture) if counts(item) else None)
+        if item.picture
+        else item
         for item in read_items
     )
     _check(benchmark, items)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.extras import require
@@ -41,16 +42,22 @@ def read_items(path: Path, columns: Columns) -> Items:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    from ggez_hub.evaluation.bounded_parquet import TooMuch, read_pieces
+
     named = [columns.id, columns.image, columns.text, *([columns.group] if columns.group else [])]
     try:
-        there = pq.read_schema(path).names
+        there = pq.read_schema(path)
         for name in named:
-            if name not in there:
+            if name not in there.names:
                 raise BadItems(
-                    f"{path} has no column {name!r}", f"Its columns are {', '.join(there)}."
+                    f"{path} has no column {name!r}", f"Its columns are {', '.join(there.names)}."
                 )
-        table = pq.read_table(path, columns=list(dict.fromkeys(named)))
-    except (OSError, pa.ArrowInvalid) as error:
+            _check_type(path, there, name, columns)
+        table: dict[str, list[Any]] = {name: [] for name in named}
+        for rows in read_pieces(path, list(table)):
+            for name, values in table.items():
+                values += [row[name] for row in rows]
+    except (OSError, TooMuch, pa.ArrowException) as error:
         raise BadItems(f"{path} cannot be read as parquet: {error}") from error
     ids = _strings(path, table, columns.id)
     if len(set(ids)) != len(ids):
@@ -65,31 +72,14 @@ def read_items(path: Path, columns: Columns) -> Items:
     )
 
 
-def _strings(path: Path, table: pa.Table, name: str) -> tuple[str, ...]:
-    found = _texts(path, table, name)
-    if None in found:
-        raise BadItems(f"{path}: column {name!r} is null in row {found.index(None)}")
-    return tuple(text for text in found if text is not None)
-
-
-def _texts(path: Path, table: pa.Table, name: str) -> tuple[str | None, ...]:
+def _check_type(path: Path, schema: pa.Schema, name: str, columns: Columns) -> None:
     import pyarrow as pa
 
-    column = table.column(name)
-    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
-        raise BadItems(f"{path}: column {name!r} is {column.type}, it should be string")
-    found: tuple[str | None, ...] = tuple(column.to_pylist())
-    for row, text in enumerate(found):
-        if text is not None and not text.strip():
-            raise BadItems(f"{path}: column {name!r} is blank in row {row}", "Make it null.")
-    return found
-
-
-def _pictures(path: Path, table: pa.Table, name: str) -> tuple[bytes, ...]:
-    import pyarrow as pa
-
-    kind = table.schema.field(name).type
-    if not (
+    kind = schema.field(name).type
+    if name != columns.image:
+        if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+            raise BadItems(f"{path}: column {name!r} is {kind}, it should be string")
+    elif not (
         pa.types.is_struct(kind)
         and {field.name for field in kind} == {"bytes", "path"}
         and pa.types.is_binary(kind.field("bytes").type)
@@ -98,7 +88,25 @@ def _pictures(path: Path, table: pa.Table, name: str) -> tuple[bytes, ...]:
             f"{path}: column {name!r} is {kind}, it should be struct<bytes: binary, path: string>",
             "Write it with the Image feature of `datasets`.",
         )
-    rows = table.column(name).to_pylist()
+
+
+def _strings(path: Path, table: Mapping[str, list[Any]], name: str) -> tuple[str, ...]:
+    found = _texts(path, table, name)
+    if None in found:
+        raise BadItems(f"{path}: column {name!r} is null in row {found.index(None)}")
+    return tuple(text for text in found if text is not None)
+
+
+def _texts(path: Path, table: Mapping[str, list[Any]], name: str) -> tuple[str | None, ...]:
+    found: tuple[str | None, ...] = tuple(table[name])
+    for row, text in enumerate(found):
+        if text is not None and not text.strip():
+            raise BadItems(f"{path}: column {name!r} is blank in row {row}", "Make it null.")
+    return found
+
+
+def _pictures(path: Path, table: Mapping[str, list[Any]], name: str) -> tuple[bytes, ...]:
+    rows = table[name]
     for row, value in enumerate(rows):
         if value is None or not value["bytes"]:
             raise BadItems(

@@ -64,8 +64,12 @@ def prepare_benchmark(
     `revision` is the commit of the data that is in the folders, `methods` how the model will choose,
     which is a part of the metric. Raises BadItems.
     """
-    contents = read_contents(benchmark, folders)
-    items = [item for item in contents.items if _counts(benchmark, item, region)]
+
+    def counts(item: Item) -> bool:
+        return _counts(benchmark, item, region)
+
+    contents = read_contents(benchmark, folders, counts)
+    items = [item for item in contents.items if counts(item)]
     if not items:
         return ()
     by_split: dict[str, list[Item]] = {}

@@ -9,9 +9,11 @@ import csv
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from ggez_hub.evaluation.bounded_parquet import read_pieces
 from ggez_hub.evaluation.extras import require
 from ggez_hub.evaluation.items import BadItems
 
@@ -49,31 +51,36 @@ class Row:
             raise self.off(column, f"holds {found}, it should be {what}")
 
 
-def read_rows(path: Path, columns: Mapping[str, str]) -> tuple[Row, ...]:
+def read_rows(path: Path, columns: Mapping[str, str]) -> Iterator[Row]:
     """The rows of a file (columns: name -> one of KINDS; `?` after the kind admits null or absence).
 
-    Raises BadItems that names file, column and row.
+    Those of parquet are decoded as they are asked for. Raises BadItems that names file, column and
+    row, and where a file decodes to more than a data set of its size can.
     """
     reader = READERS.get(path.suffix)
     if reader is None:
         raise BadItems(f"{path} is no data file", f"Known: {', '.join(READERS)}.")
     try:
-        names, values = reader(path, columns)
-    except BadItems:
-        raise
-    except (OSError, ValueError, csv.Error) as error:
+        yield from _checked(path, columns, *reader(path, columns))
+    # Those of pyarrow are among these.
+    except (OSError, ValueError, NotImplementedError, csv.Error) as error:
         raise BadItems(f"{path} cannot be read: {error}") from error
+
+
+def _checked(
+    path: Path, columns: Mapping[str, str], names: set[str], values: Iterator[dict[str, Any]]
+) -> Iterator[Row]:
     needed = [name for name, kind in columns.items() if not kind.endswith("?")]
     if lost := [name for name in needed if name not in names]:
         raise BadItems(
             f"{path} has no column {lost[0]!r}",
             f"Its columns are {', '.join(sorted(names))}: another revision of the data set?",
         )
-    rows = tuple(Row(path, number, value) for number, value in enumerate(values))
-    for row in rows:
+    for number, value in enumerate(values):
+        row = Row(path, number, value)
         for name, kind in columns.items():
             row.check(name, kind)
-    return rows
+        yield row
 
 
 def _text(value: Any) -> bool:
@@ -108,15 +115,11 @@ KINDS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
 
 def _parquet(path: Path, columns: Mapping[str, str]) -> tuple[set[str], Iterator[dict[str, Any]]]:
     require("pyarrow")
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    try:
-        names = set(pq.read_schema(path).names)
-        table = pq.read_table(path, columns=[name for name in columns if name in names])
-    except pa.ArrowInvalid as error:
-        raise BadItems(f"{path} cannot be read as parquet: {error}") from error
-    return names, iter(table.to_pylist())
+    names = set(pq.read_schema(path).names)
+    pieces = read_pieces(path, [name for name in columns if name in names])
+    return names, chain.from_iterable(pieces)
 
 
 def _jsonl(path: Path, columns: Mapping[str, str]) -> tuple[set[str], Iterator[dict[str, Any]]]:

@@ -161,11 +161,12 @@ def _food_kb(source: Source) -> Mapping[str, bytes]:
     """Address -> picture."""
     found: dict[str, bytes] = {}
     for path in source.extra:
-        rows = read_rows(path, KB_COLUMNS)
-        if not any(row.get("image1_url") for row in rows):
-            raise BadItems(f"{path} has no column 'image1_url' with addresses")
-        for row in rows:
+        addresses = False
+        for row in read_rows(path, KB_COLUMNS):
+            addresses = addresses or bool(row.get("image1_url"))
             found.update(_pictures_of(row, source))
+        if not addresses:
+            raise BadItems(f"{path} has no column 'image1_url' with addresses")
     return found
 
 

@@ -179,13 +179,16 @@ def _rows(path: Path, columns: Mapping[str, str]) -> list[dict[str, str]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    from ggez_hub.evaluation.bounded_parquet import TooMuch, read_pieces
+
     try:
-        table = pq.read_table(path, columns=list(columns.values()))
-    except (OSError, pa.ArrowInvalid) as error:
+        there = pq.read_schema(path).names
+        if missing := [name for name in columns.values() if name not in there]:
+            raise BadItems(f"{path} has no column {missing[0]!r}")
+        return [
+            {new: row[old] for new, old in columns.items()}
+            for rows in read_pieces(path, list(columns.values()))
+            for row in rows
+        ]
+    except (OSError, TooMuch, pa.ArrowException) as error:
         raise BadItems(f"{path} cannot be read as parquet: {error}") from error
-    if missing := [name for name in columns.values() if name not in table.column_names]:
-        raise BadItems(f"{path} has no column {missing[0]!r}")
-    rows: list[dict[str, str]] = table.rename_columns(
-        {old: new for new, old in columns.items()}
-    ).to_pylist()
-    return rows

@@ -52,13 +52,23 @@ class Judge:
         return self._features(drawings) @ self._centroids.T
 
     def _read(self, folder: Path, named: References, pixels: int) -> NDArray[np.float32]:
-        import pyarrow.parquet as pq
+        import pyarrow as pa
         from PIL import Image
 
+        from ggez_hub.evaluation.bounded_parquet import TooMuch, read_pieces
+
+        wanted = set(self.ids)
         sums = np.zeros((len(self.ids), 1), np.float32)
         for path in named.files:
-            table = pq.read_table(folder / path, columns=[named.id, named.image])
-            stored = dict(zip(*(c.to_pylist() for c in table.columns), strict=True))
+            try:
+                stored = {
+                    row[named.id]: row[named.image]
+                    for rows in read_pieces(folder / path, [named.id, named.image])
+                    for row in rows
+                    if row[named.id] in wanted
+                }
+            except (OSError, TooMuch, pa.ArrowException, KeyError) as error:
+                raise BadItems(f"{folder / path} cannot be read as parquet: {error}") from error
             if missing := [name for name in self.ids if name not in stored]:
                 raise BadItems(f"{folder / path} has no picture of candidate {missing[0]!r}")
             sums = sums + self._features(
