@@ -16,14 +16,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ggez_hub.errors import GgezError
+from ggez_hub.evaluation.bootstrap import draw, interval
 from ggez_hub.evaluation.outcomes import Outcomes
-from ggez_hub.evaluation.scores import Z_95
+from ggez_hub.evaluation.scores import Z_95, score_of, wilson
 
 
 class NotComparable(GgezError):
@@ -64,6 +65,25 @@ class _Term:
 def mean(tasks: Sequence[Outcomes]) -> Estimate:
     """The plain mean of the tasks' scores: Q_global or Q_regional of one side."""
     return _estimate([_Term(1 / len(tasks), t.pictures, _points(t)) for t in tasks])
+
+
+def mean_within(tasks: Sequence[Outcomes]) -> Estimate:
+    """`mean` with an interval that stays within 0 and 100, as that of a score does.
+
+    Of one task it is its score's; of several a bootstrap over their pictures (percentiles), and
+    where no picture differs from another Wilson's, as if each had been asked about once.
+    """
+    plain = mean(tasks)
+    if len(tasks) == 1:
+        score = score_of(tasks[0])
+        return replace(plain, low=score.low, high=score.high)
+    if plain.se == 0:
+        low, high = wilson(round(plain.value / 100 * plain.pictures), plain.pictures)
+    else:
+        draws = draw([picture for task in tasks for picture in task.pictures])
+        means = [draws.means(task.pictures, task.values) for task in tasks]
+        low, high = interval(np.mean(means, axis=0))
+    return replace(plain, low=100 * low, high=100 * high)
 
 
 def corrected_mean(tasks: Sequence[Outcomes]) -> Estimate:

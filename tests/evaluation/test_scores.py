@@ -13,6 +13,7 @@ from ggez_hub.evaluation.comparison import (
     Sides,
     mean,
     mean_difference,
+    mean_within,
     parity,
     parity_difference,
 )
@@ -174,3 +175,36 @@ def test_a_cluster_interval_where_nothing_varies():
     assert (all_right.low, all_right.high) == (100 * wilson(10, 10)[0], 100)
     one_picture = score_of(outcomes([1, 0], images=["p", "p"]))
     assert (one_picture.low, one_picture.high) == (0, 100)
+
+
+def drawn(shares, seeds=5):
+    """Drawings of prompts, some seeds each, of which so many are right."""
+    right = [seed < share for share in shares for seed in range(seeds)]
+    return outcomes(right, images=[f"p{n // seeds}" for n in range(len(right))])
+
+
+def test_the_interval_of_a_share_stays_within_its_bounds():
+    few = drawn([2, 1] + [0] * 14)
+    assert mean([few]).low < 0
+    one = mean_within([few])
+    score = score_of(few)
+    assert (one.value, one.low, one.high) == (mean([few]).value, score.low, score.high)
+    assert 0 <= one.low < one.value < one.high
+    several = mean_within([few, drawn([5] + [0] * 15)])
+    assert mean([few, drawn([5] + [0] * 15)]).low < 0
+    assert 0 <= several.low < several.value < several.high
+    many = mean_within([drawn([5] * 15 + [4]), drawn([5] * 15 + [3])])
+    assert many.low < many.value < many.high <= 100
+
+
+def test_the_interval_of_shares_where_nothing_varies():
+    none = mean_within([drawn([0] * 16), drawn([0] * 16)])
+    assert (none.low, none.high) == pytest.approx((0, 100 * wilson(0, 16)[1]))
+
+
+def test_the_interval_of_shares_that_vary_much_is_the_plain_one():
+    random = np.random.default_rng(5)
+    tasks = [drawn(random.integers(0, 6, 400)) for _ in range(2)]
+    within, plain = mean_within(tasks), mean(tasks)
+    assert (within.low, within.high) == pytest.approx((plain.low, plain.high), abs=0.3)
+    assert (within.value, within.se) == (plain.value, plain.se)
