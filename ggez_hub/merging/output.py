@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -35,11 +36,16 @@ WEIGHT_SUFFIXES = frozenset(
 # model files.
 NOT_CARRIED = frozenset({"README.md", "ggez.lock", ".git", ".gitattributes", ".cache"})
 # The index of shards, which are weights.
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 OTHER_INDEX = re.compile(r"\.index(\.\w+)?\.json$")
 
 
 class OutputExists(GgezError):
     """The output folder is there already."""
+
+
+class BadSideFile(GgezError):
+    """A file beside the weights cannot be carried over, or nothing could read it."""
 
 
 class NoSpace(GgezError):
@@ -117,6 +123,7 @@ def copy_side_files(base: Path, out: Path, layout: Layout) -> None:
     """Copy what is not weights: configuration, tokenizer, processor, licences.
 
     Never a link: the result is independent of any cache. An index is carried if its weights are.
+    Raises BadSideFile for what cannot be carried, and for JSON that no library could read.
     """
     for path in sorted(base.rglob("*")):
         relative = path.relative_to(base)
@@ -125,9 +132,32 @@ def copy_side_files(base: Path, out: Path, layout: Layout) -> None:
             continue
         if OTHER_INDEX.search(name) and name not in layout.indexes:
             continue
-        if path.is_file() and path.suffix.lower() not in WEIGHT_SUFFIXES:
-            target = out / relative
-            copy_file(path, target)
+        if path.suffix.lower() in WEIGHT_SUFFIXES or (path.is_dir() and not path.is_symlink()):
+            continue
+        _check_side_file(path)
+        copy_file(path, out / relative)
+
+
+def _check_side_file(path: Path) -> None:
+    if not path.exists():
+        raise BadSideFile(f"{path} is a link to nothing", "Download the model again.")
+    if not path.is_file():
+        what = "a link to a folder" if path.is_dir() else "no file (a pipe, a socket or a device)"
+        raise BadSideFile(f"{path} is {what}", "Remove it, or put in its place what belongs there.")
+    if path.suffix.lower() != ".json":
+        return
+    content = path.read_bytes()
+    try:
+        json.loads(content)
+    except (ValueError, RecursionError) as error:
+        if content.startswith(LFS_POINTER):
+            raise BadSideFile(
+                f"{path} is a pointer of Git LFS, not the file itself",
+                "Run `git lfs pull` there, or `hf download` the model.",
+            ) from error
+        raise BadSideFile(
+            f"{path} is no JSON: {error}", "Download the model again, or mend the file."
+        ) from error
 
 
 def copy_file(source: Path, target: Path) -> None:
