@@ -25,9 +25,9 @@ COMMITS = {
     "ggez-world/vlm-emoji-th": "366a89af13d4c00e74d583ab541f87f25a086a01",
     "ggez-world/emoji-names": "993c560e509c45b95d2217d74e47ff2a7917cee1",
     "ggez-world/diffusion-emoji": "df02fc535405c37b06ec42252b1948adc42cf87c",
-    "ggez-world/diffusion-emoji-th": "352817a8e3b326f6bd201aecb9b1fd604aa927f2",
+    "ggez-world/diffusion-emoji-th": "3d7928cece9a8453ae45a340073eb94ee9bb0102",
     "ggez-world/emoji-prompts": "81231b7b39e04a2257056019548a43067d143399",
-    "ggez-hub/index": "1bf4d9952145d353c22032182bbed780f3ce3d73",
+    "ggez-hub/index": "7fe1622c62aebf96b2ca8ceaa07c7f6fa2dc5ba2",
 }
 
 
