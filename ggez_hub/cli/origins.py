@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, cast
 
@@ -12,7 +14,7 @@ from ggez_hub.errors import UsageProblem
 if TYPE_CHECKING:
     from ggez_hub.cli.task_data import AnyTask
     from ggez_hub.evaluation.evidence import Evidence
-    from ggez_hub.evaluation.origin import Origin
+    from ggez_hub.evaluation.origin import Origin, Place
     from ggez_hub.evaluation.prepared import Prepared
     from ggez_hub.evaluation.subjects import UnderTest
     from ggez_hub.hub import Hub
@@ -25,16 +27,24 @@ class Reopened(NamedTuple):
     tasks: tuple[Prepared, ...]
 
 
-def open_origin(evidence: Evidence, work: Path, hub: Hub, key_variable: str | None) -> Reopened:
+def open_origin(
+    evidence: Evidence,
+    work: Path,
+    hub: Hub,
+    key_variable: str | None,
+    endpoints: Collection[str] = (),
+) -> Reopened:
     """Find again what was measured; `work` is a folder for what is drawn.
 
-    A key is taken from nobody's results: the user names it. Raises UsageProblem where the results
-    say nothing of their origin or nothing is there any more, and what finding and reading raise.
+    A key, and the address that it goes to, are taken from nobody's results: the user names them.
+    Raises UsageProblem where the results name another address than `endpoints`, say nothing of their
+    origin or nothing is there any more, and what finding and reading raise.
     """
     from ggez_hub.evaluation.betas import read_key
     from ggez_hub.evaluation.subjects.judging import with_judge
 
     origin, results = origin_of(evidence), evidence.place
+    _require_named([origin.model, *([origin.judge] if origin.judge else [])], endpoints)
     place = ModelPlace(hub, work, cached=False, key_variable=key_variable)
     judge, _ = place.judge(origin.judge.named(results)) if origin.judge else (None, None)
     betas = sorted(map(read_key, evidence.header.models))
@@ -43,6 +53,17 @@ def open_origin(evidence: Evidence, work: Path, hub: Hub, key_variable: str | No
     )
     tasks = origin_tasks(evidence, hub)
     return Reopened(models, with_judge(tasks, judge, models[0].methods))
+
+
+def _require_named(places: Sequence[Place], endpoints: Collection[str]) -> None:
+    from ggez_hub.evaluation.origin import AtAddress
+
+    for place in places:
+        if isinstance(place, AtAddress) and place.address not in endpoints:
+            raise UsageProblem(
+                f"these results were answered at {place.address}, which they name themselves",
+                f"If that is where you want to ask: --endpoint {shlex.quote(place.address)}",
+            )
 
 
 def origin_tasks(evidence: Evidence, hub: Hub) -> tuple[Prepared, ...]:

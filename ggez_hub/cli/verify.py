@@ -41,6 +41,13 @@ if TYPE_CHECKING:
     metavar="NAME",
     help="Of --rerun: the environment variable with the key of an endpoint.",
 )
+@click.option(
+    "--endpoint",
+    "endpoints",
+    multiple=True,
+    metavar="ADDRESS",
+    help="Of --rerun: the endpoint that the results name; it is asked only if you name it too.",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Of --rerun: which K.")
 @hub_option
 @output_options
@@ -49,6 +56,7 @@ def verify_command(
     count: int | None,
     recipe: Path | None,
     key_variable: str | None,
+    endpoints: tuple[str, ...],
     seed: int,
     hub: str,
     out: Output,
@@ -63,10 +71,12 @@ def verify_command(
     from ggez_hub.evaluation.evidence import CARD, RESULTS
     from ggez_hub.registry.places import LOCK_NAME
 
-    if count is None and (recipe is not None or key_variable is not None):
-        raise UsageProblem("--recipe and --key-variable are for --rerun", "verify DIR --rerun 20")
+    if count is None and (recipe is not None or key_variable is not None or endpoints):
+        raise UsageProblem(
+            "--recipe, --key-variable and --endpoint are for --rerun", "verify DIR --rerun 20"
+        )
     if count is not None:
-        again = _rerun(place, count, recipe, key_variable, seed, hub, out)
+        again = _rerun(place, count, recipe, key_variable, endpoints, seed, hub, out)
         show_scores(place, out, again=again)
         return
     names = (RESULTS, CARD)
@@ -112,6 +122,7 @@ def _rerun(
     count: int,
     recipe: Path | None,
     key_variable: str | None,
+    endpoints: tuple[str, ...],
     seed: int,
     hub: str,
     out: Output,
@@ -130,7 +141,7 @@ def _rerun(
         opened = (
             open_recipe(recipe, Path(work), server, cached=False)
             if recipe
-            else open_origin(evidence, Path(work), server, key_variable)
+            else open_origin(evidence, Path(work), server, key_variable, endpoints)
         )
         found = rerun(evidence, opened.models, opened.tasks, count, seed)
     out.line(f"asked again, drawn by seed {seed}; scores of options may differ by {TOLERANCE:g}:")

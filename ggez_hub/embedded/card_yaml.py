@@ -10,6 +10,7 @@ import yaml
 # libyaml's composer recurses in C: deep nesting takes the whole server with it.
 MAX_DEPTH: Final = 64
 MAX_DIGITS: Final = 100
+MAX_MERGED: Final = 100_000
 
 _BOOL: Final = "tag:yaml.org,2002:bool"
 # libyaml reads a card ten times faster where the wheel has it.
@@ -23,7 +24,18 @@ class YamlError(ValueError):
 
 
 class _Loader(_SafeLoader):
-    """The safe loader with the booleans and numbers of YAML 1.2."""
+    """The safe loader with the booleans and numbers of YAML 1.2, and an end to what is merged.
+
+    A merge key copies what its aliases name, and aliases nest: ten lines can stand for billions.
+    """
+
+    merged = 0
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        super().flatten_mapping(node)
+        self.merged += len(node.value)
+        if self.merged > MAX_MERGED:
+            raise yaml.YAMLError(f"its mappings have more than {MAX_MERGED:,} keys")
 
 
 def _number(loader: Any, node: yaml.ScalarNode) -> Any:
@@ -49,7 +61,7 @@ def load(text: str) -> Any:
     """What a text means.
 
     Raises:
-        YamlError: it is no YAML, or nests deeper than MAX_DEPTH.
+        YamlError: it is no YAML, nests deeper than MAX_DEPTH, or has more than MAX_MERGED keys.
     """
     try:
         if text.count("[") + text.count("{") > MAX_DEPTH or _DEEP.search(text):

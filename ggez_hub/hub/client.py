@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 LIBRARY = "ggez-hub"
 PARALLEL_DOWNLOADS = 4
+# Many times what any registry holds.
+MOST_FOUND = 20_000
 COMMIT = re.compile(r"[0-9a-f]{40}")
 DIGEST = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
@@ -121,10 +124,22 @@ class Hub:
         )
 
     def discover(self, tags: Sequence[str]) -> list[tuple[str, str]]:
-        """Models that carry all `tags`, as (repository, commit), sorted by name."""
-        with understood(f"models with the tags {', '.join(tags)}"):
-            found = patiently(lambda: list(self._api.list_models(filter=list(tags), full=True)))
-            return sorted((model.id, model.sha) for model in found if model.sha)
+        """Models that carry all `tags`, as (repository, commit), sorted by name.
+
+        Raises BadAnswer for a list without end, and what the client raises.
+        """
+
+        def ask() -> list[tuple[str, str]]:
+            listed = self._api.list_models(filter=list(tags), full=True)
+            # Each page names the next.
+            return [(model.id, model.sha) for model in islice(listed, MOST_FOUND + 1)]
+
+        what = f"models with the tags {', '.join(tags)}"
+        with understood(what):
+            found = patiently(ask)
+        if len(found) > MOST_FOUND:
+            raise BadAnswer(f"the hub lists more than {MOST_FOUND:,} {what}")
+        return sorted((name, commit) for name, commit in found if commit)
 
     def tags(self, repo: str) -> dict[str, str]:
         """The tags of a model and the commits that they name; raises what the client raises."""

@@ -74,7 +74,7 @@ def check_listing(repo: str, revision: str, sha: object, files: Sequence[HubFile
     for file in files:
         if not (isinstance(file.path, str) and is_plain_path(file.path)):
             raise BadAnswer(
-                f"{where} lists {file.path!r}, which leads out of its folder",
+                f"{where} lists {file.path!r}, which leads out of its folder or is no name of a file",
                 "Nothing of it was fetched: do not use this repository.",
             )
         if not (isinstance(file.size, int) and file.size >= 0 and isinstance(file.oid, str)):
@@ -86,6 +86,7 @@ def is_plain_path(path: str) -> bool:
     parts = path.split("/")
     return not (
         any(part in {"", ".", ".."} for part in parts)
-        or re.search(r"[\\\x00-\x1f]", path)
+        # A backslash; and what a terminal obeys: the client shows names while it downloads.
+        or re.search("[\\\\\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", path)
         or re.match(r"[A-Za-z]:", path)
     )

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -65,9 +66,11 @@ def exclusive(target: Path) -> Iterator[Path]:
     user = os.getuid() if os.name == "posix" else 0
     locks = Path(tempfile.gettempdir()) / f"ggez-hub-{user}"
     locks.mkdir(mode=0o700, exist_ok=True)
-    if os.name == "posix" and locks.stat().st_uid != user:
+    seen = locks.lstat()
+    # The folder above is everybody's: a link there was made by somebody else.
+    if os.name == "posix" and (seen.st_uid != user or not stat.S_ISDIR(seen.st_mode)):
         raise PermissionError(
-            errno.EPERM, "belongs to somebody else: remove it, or set TMPDIR", str(locks)
+            errno.EPERM, "is not a folder of yours: remove it, or set TMPDIR", str(locks)
         )
     name = hashlib.sha256(str(target.absolute()).encode()).hexdigest()[:32]
     scratch = locks / f"{name}.scratch"

@@ -87,6 +87,28 @@ def test_lists_that_are_many_and_not_deep():
     assert card("\n".join(f"k{n}: [a, [b]]" for n in range(100)))["k99"] == ["a", ["b"]]
 
 
+def test_merged_mappings():
+    assert card("a: &a {k: v}\nb: {<<: *a, l: w}") == {"a": {"k": "v"}, "b": {"k": "v", "l": "w"}}
+
+
+def test_a_bomb_of_merge_keys():
+    """In a process of its own, which has to end: twelve lines stand for a billion keys."""
+    lines = ["a0: &a0 {k: v}"]
+    for n in range(1, 12):
+        aliases = ", ".join([f"*a{n - 1}"] * 10)
+        lines.append(f"a{n}: &a{n} {{<<: [{aliases}]}}")
+    code = (
+        "import sys; from ggez_hub.embedded.card_yaml import YamlError, load\n"
+        "try: load(sys.stdin.read())\n"
+        "except YamlError as error: print(error)"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        input="\n".join(lines), capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    assert ended.stdout == "its mappings have more than 100,000 keys\n"
+
+
 def test_numbers_in_base_60_are_text():
     long = "1" + ":59" * 200_000
     assert card(f"time: 12:30\nlong: {long}\nn: 0x10\nf: 1.5") == {

@@ -60,8 +60,8 @@ def again(out, count=1000, *more):
     return run("verify", out, "--rerun", count, *more)
 
 
-def same(out):
-    done = again(out, 1000, "--json")
+def same(out, *more):
+    done = again(out, 1000, "--json", *more)
     assert done.exit_code == 0, done.output
     document = json.loads(done.stdout)
     assert len(document["rerun"]) == sum(map(len, open_evidence(out).outcomes.values()))
@@ -208,12 +208,18 @@ def test_an_endpoint_is_asked_again_with_a_key_that_the_user_names(data, tmp_pat
     with serving(answering, whole=True) as (url, seen):
         out = measure(f"{url}#tiny", data, tmp_path / "out", "--key-variable", "SERVER_KEY")
         assert "SERVER_KEY" not in (out / "results.json").read_text()
-        asked = len(seen)
-        same(out)
+        asked, named = len(seen), ("--endpoint", f"{url}#tiny")
+        # The address is one that the results name: a stranger's may be anybody's.
+        for more in ((), ("--key-variable", "SERVER_KEY"), ("--endpoint", f"{url}#other")):
+            refused = again(out, 2, *more)
+            assert refused.exit_code == 2
+            assert f"--endpoint '{url}#tiny'" in refused.stderr
+        assert len(seen) == asked
+        same(out, *named)
         assert {h.get("Authorization") for h, _ in seen[asked:]} == {None}
-        assert again(out, 2, "--key-variable", "SERVER_KEY").exit_code == 0
+        assert again(out, 2, *named, "--key-variable", "SERVER_KEY").exit_code == 0
         assert seen[-1][0]["Authorization"] == "Bearer s3cret"
-    gone = again(out, 2)
+    gone = again(out, 2, *named)
     assert gone.exit_code == 1
     assert "127.0.0.1" in gone.output
     assert "Traceback" not in gone.output
@@ -226,7 +232,7 @@ def test_an_endpoint_is_asked_again_with_a_key_that_the_user_names(data, tmp_pat
         content = json.loads((out / "results.json").read_text())
         content["header"]["origin"]["model"]["address"] = f"{url}#tiny"
         (out / "results.json").write_text(json.dumps(content))
-        done = again(out)
+        done = again(out, 1000, "--endpoint", f"{url}#tiny")
         assert done.exit_code == 1
         assert "the answer was" in done.stderr
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
+import tempfile
 
 import pytest
 import torch
@@ -130,6 +132,18 @@ def test_full_disk_is_seen_before_the_first_byte(base, adapter, tmp_path, monkey
     usage = shutil.disk_usage(tmp_path)._replace(free=1000)
     monkeypatch.setattr(output.shutil, "disk_usage", lambda _: usage)
     assert "free" in refusal(base, adapter, tmp_path / "out", NoSpace)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="makes links")
+def test_a_link_in_place_of_the_folder_of_locks(base, adapter, tmp_path, monkeypatch):
+    """Whoever may write to the folder of temporary files could lead us into one of our own."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "temporary" / f"ggez-hub-{os.getuid()}").symlink_to(tmp_path / "mine")
+    with pytest.raises(PermissionError, match="is not a folder of yours"):
+        merge(base, [Adapter(adapter, 0.5)], tmp_path / "out", EMBEDDING)
+    assert not list((tmp_path / "mine").iterdir())
 
 
 def test_a_killed_merge_leaves_nothing_at_the_target(base, adapter, tmp_path):

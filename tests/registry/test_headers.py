@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from ggez_hub.hub import Hub
+from ggez_hub.hub import Hub, client
+from ggez_hub.hub.guard import BadAnswer
 from ggez_hub.hub.headers import header, tensors
 from ggez_hub.weights import BadWeights, read_header
 
@@ -27,6 +32,33 @@ def test_a_hostile_header_is_refused_before_anything_is_made_of_it():
                 header(hub, at, f"{how}.safetensors")
             assert named in caught.value.message
             assert f"{how}.safetensors of org/files" in caught.value.message
+
+
+def test_a_list_of_models_that_never_ends(monkeypatch):
+    monkeypatch.setattr(client, "MOST_FOUND", 50)
+    asked = []
+
+    class Endless(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            models = [{"id": f"org/m{len(asked)}-{n}", "sha": "c" * 40} for n in range(20)]
+            body = json.dumps(models).encode()
+            self.send_response(200)
+            self.send_header("content-length", str(len(body)))
+            self.send_header("link", f'<{address}/api/models?cursor={len(asked)}>; rel="next"')
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Endless) as server:
+        address = f"http://127.0.0.1:{server.server_port}"
+        Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(BadAnswer, match="more than 50 models with the tags ggez"):
+            Hub(address).discover(["ggez"])
+        server.shutdown()
+    assert len(asked) == 3
 
 
 def test_a_long_header_is_read_whole(store, tmp_path):

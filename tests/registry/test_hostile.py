@@ -327,6 +327,8 @@ LIES = {
     "a listed path": ({"paths": {"tokenizer_config.json": "../../../escaped"}}, "leads out of its folder"),
     "a listed absolute path": ({"paths": {"tokenizer_config.json": "/tmp/escaped"}}, "leads out"),
     "a listed backslash": ({"paths": {"tokenizer_config.json": "..\\escaped"}}, "leads out"),
+    "a listed escape sequence": ({"paths": {"tokenizer_config.json": "\x9b2Jescaped"}}, "no name of a file"),
+    "a listed turn of the text": ({"paths": {"tokenizer_config.json": "a\u202eescaped"}}, "no name of a file"),
     "a digest": ({"etag": "../../../../../escaped"}, "leads out of the cache"),
     "a commit": ({"sha": "../../escaped"}, "no commit"),
     "a body without end": ({"endless": WEIGHTS}, "more than the"),
