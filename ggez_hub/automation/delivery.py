@@ -13,7 +13,8 @@ from pathlib import Path
 
 from ggez_hub.cards import CardDocument, render_card
 from ggez_hub.errors import GgezError
-from ggez_hub.evaluation.evidence import PREDICTIONS, RESULTS, Evidence
+from ggez_hub.evaluation.evidence import RESULTS, Evidence
+from ggez_hub.evaluation.header import PREDICTIONS
 from ggez_hub.evaluation.verification import verify_evidence
 from ggez_hub.hub import Hub
 from ggez_hub.hub.publishing import commit, ensure_repo, head_of

@@ -14,7 +14,7 @@ from ggez_hub.errors import UsageProblem
 
 if TYPE_CHECKING:
     from ggez_hub.evaluation.betas import Beta
-    from ggez_hub.evaluation.selection import Point
+    from ggez_hub.evaluation.trade_off import Point
     from ggez_hub.hub import Hub
     from ggez_hub.registry.retune import Retuned
 

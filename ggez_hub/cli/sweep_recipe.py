@@ -14,7 +14,7 @@ from ggez_hub.errors import UsageProblem
 
 if TYPE_CHECKING:
     from ggez_hub.cli.task_data import AnyTask
-    from ggez_hub.evaluation.evidence import AdapterRecord
+    from ggez_hub.evaluation.header import AdapterRecord
     from ggez_hub.evaluation.origin import Origin
     from ggez_hub.evaluation.prepared import Prepared
     from ggez_hub.evaluation.subjects import UnderTest
@@ -84,7 +84,7 @@ def open_recipe(recipe: Path, target: Path, hub: Hub, *, cached: bool) -> Opened
 
 def _recorded(adapter: Found) -> AdapterRecord:
     """An adapter as the results name it: a local folder by its last name, which is all it says."""
-    from ggez_hub.evaluation.evidence import AdapterRecord
+    from ggez_hub.evaluation.header import AdapterRecord
     from ggez_hub.evaluation.identity import decisive_files
 
     card = card_of(adapter.path)

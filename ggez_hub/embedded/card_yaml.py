@@ -71,6 +71,8 @@ def load(text: str) -> Any:
         raise YamlError(str(error)) from error
 
 
+# As in ggez_hub.cards.front_matter, which this package may not import: a hub stands by itself, and
+# takes aliases, tags and the booleans of YAML 1.2, which our own cards do without.
 def _refuse_depth(text: str) -> None:
     """Look at the events of the text, which are told without recursion."""
     depth = 0

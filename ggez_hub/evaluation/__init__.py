@@ -2,15 +2,18 @@
 
     task         a benchmark as YAML            items         the rows of a split
     questions    what a task asks               prepared      tasks with their questions
+    asked        what a model is asked
     subjects     models under test              embedding     that of open_clip
     grid         every model on every task      sweep         a grid into a results folder
     answered     answers that are known already outcomes      what came out, item by item
     scores       a score and its interval       breakdown     by country, language and category
     comparison   means, parity and differences  bootstrap     pictures drawn anew
     quantities   Q_global, Q_others, Q_regional, GRP, or Pareto
-    selection    beta from a card's curve       choosing      how sure that is; cross-fitting
+    trade_off    points, and the choice of beta
+    selection    a trade-off from a card's curve    choosing      how sure that is; cross-fitting
     alpha_range  which beta at which alpha
     predictions  the outcomes as a file         consistency   what they must agree on
+    header       what results say of themselves
     evidence     a card or results folder       results       every figure of it
     verification the figures recomputed         leakage       what was trained on
     held_out     what a claim may rest on       gates         pass, fail or undetermined

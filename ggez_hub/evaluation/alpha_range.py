@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from itertools import pairwise, permutations
 
 from ggez_hub.evaluation.betas import Beta
-from ggez_hub.evaluation.selection import Point, choose
+from ggez_hub.evaluation.trade_off import Point, choose
 
 # Two roots nearer than this are one: the same crossing met twice, but for a float's rounding.
 SAME = 1e-12

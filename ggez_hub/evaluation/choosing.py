@@ -29,7 +29,8 @@ from ggez_hub.evaluation.comparison import (
 from ggez_hub.evaluation.evidence import Evidence
 from ggez_hub.evaluation.outcomes import Outcomes
 from ggez_hub.evaluation.quantities import suite
-from ggez_hub.evaluation.selection import Split, choose
+from ggez_hub.evaluation.selection import Split
+from ggez_hub.evaluation.trade_off import choose
 
 FEW_ITEMS = 400
 FOLDS = 5

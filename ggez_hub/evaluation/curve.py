@@ -8,7 +8,8 @@ from typing import Literal
 from ggez_hub.cards.curve import CountryScore, CurveRow
 from ggez_hub.evaluation.betas import beta_key
 from ggez_hub.evaluation.breakdown import breakdown
-from ggez_hub.evaluation.evidence import Evidence, TaskRecord
+from ggez_hub.evaluation.evidence import Evidence
+from ggez_hub.evaluation.header import TaskRecord
 from ggez_hub.evaluation.outcomes import Cell, Outcomes
 from ggez_hub.evaluation.scores import Score, score_of
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from ggez_hub.errors import MissingExtra
 from ggez_hub.evaluation.betas import single
 from ggez_hub.evaluation.plot import Interval, Labels, Point, draw
-from ggez_hub.evaluation.selection import Curve, NoCurve, Side, trade
+from ggez_hub.evaluation.selection import Curve, NoCurve, trade
+from ggez_hub.evaluation.trade_off import Side
 from ggez_hub.regions import find_region
 
 PICTURE = "evidence/trade-off.png"

@@ -10,26 +10,16 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import ValidationError
 
-from ggez_hub.cards import AdapterCard, AlphaRecord, CardDocument, CurveRow, read_card
+from ggez_hub.cards import AdapterCard, CardDocument, CurveRow, read_card
 from ggez_hub.cards.joint import JointCurve
-from ggez_hub.cards.values import (
-    Block,
-    FilePath,
-    LanguageTag,
-    PointKey,
-    RegionId,
-    RepoId,
-    Sha256,
-    Text,
-    Unknown,
-)
+from ggez_hub.cards.values import Unknown
 from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.betas import Beta, base_like, betas_of, read_key
-from ggez_hub.evaluation.origin import Origin
+from ggez_hub.evaluation.header import Header, TaskRecord
 from ggez_hub.evaluation.outcomes import Cell, Outcomes
 from ggez_hub.evaluation.predictions import parse_predictions
 from ggez_hub.evaluation.selection import task_of
@@ -39,68 +29,10 @@ from ggez_hub.weights import sha256_file
 
 CARD = "README.md"
 RESULTS = "results.json"
-PREDICTIONS = "predictions.parquet"
 
 
 class NoEvidence(GgezError):
     """There is nothing that a score could be recomputed from."""
-
-
-class TaskRecord(Block):
-    """What has to be known of a task to make parity of its answers."""
-
-    metric: str
-    judge: str = "none"
-    side: Literal["global", "others", "regional"]
-    regions: list[RegionId] = Field(default_factory=list)
-    language: LanguageTag | Unknown = "unknown"
-    dataset: RepoId | Unknown = "unknown"
-    revision: str = "unknown"
-    digests: dict[str, Sha256] = Field(default_factory=dict)
-
-    @property
-    def scale(self) -> str:
-        """What may be averaged together: one metric, of one judge."""
-        return self.metric if self.judge == "none" else f"{self.metric} by {self.judge}"
-
-
-class AdapterRecord(Block):
-    """An adapter that was measured: what it was called, its region, and the files that decide Delta."""
-
-    name: Text
-    region: RegionId | Unknown = "unknown"
-    files: dict[FilePath, Sha256] = Field(min_length=1)
-
-
-class Header(Block):
-    """What decides the figures of a results folder, beside the predictions.
-
-    `adapters` stand in the order of a point's betas.
-
-    `data` are the data sets that the adapter was trained on, as its card names them. `digests` of a
-    task are by split. `origin` decides nothing: it says where the answers may be had again.
-    """
-
-    schema_version: Literal[1] = 1
-    region: RegionId
-    alpha: AlphaRecord
-    tasks: dict[str, TaskRecord] = Field(min_length=1)
-    data: list[str] | Unknown = "unknown"
-    measured_by: Literal["self", "registry"] = "self"
-    evaluator: str = "unknown"
-    adapters: list[AdapterRecord] = Field(default_factory=list)
-    models: dict[PointKey, Sha256] = Field(default_factory=dict)
-    origin: Origin | None = None
-    predictions: FilePath = PREDICTIONS
-    sha256: Sha256
-
-    @model_validator(mode="after")
-    def _a_beta_for_each(self) -> Header:
-        for key in self.models:
-            # What was measured before adapters were recorded, or without one, has none.
-            if len(betas_of(read_key(key))) != (len(self.adapters) or 1):
-                raise ValueError(f"{key} are not the betas of {len(self.adapters)} adapters")
-        return self
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,8 @@ from ggez_hub.evaluation.comparison import Sides, mean, parity
 from ggez_hub.evaluation.curve import curve_of
 from ggez_hub.evaluation.evidence import Evidence
 from ggez_hub.evaluation.outcomes import Outcomes
-from ggez_hub.evaluation.selection import Point, Side, Split, Trade, trade
+from ggez_hub.evaluation.selection import Split, trade
+from ggez_hub.evaluation.trade_off import Point, Side, Trade
 
 
 def joint_trade(evidence: Evidence, split: Split) -> Trade:

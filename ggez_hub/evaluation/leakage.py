@@ -17,7 +17,7 @@ import yaml
 
 from ggez_hub.cards.values import Unknown
 from ggez_hub.errors import GateFailed
-from ggez_hub.evaluation.evidence import Header
+from ggez_hub.evaluation.header import Header
 
 Contamination: TypeAlias = Literal["none known", "contamination unknown", "trained on"]
 ANCESTORS = Path(__file__).parent / "ancestors.yaml"

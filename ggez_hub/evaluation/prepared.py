@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ggez_hub.errors import UsageProblem
+from ggez_hub.evaluation.asked import Asked
 from ggez_hub.evaluation.benchmark import SPLITS, Benchmark
 from ggez_hub.evaluation.benchmark_items import Folders, read_contents
-from ggez_hub.evaluation.benchmark_questions import Asked, ask_benchmark
-from ggez_hub.evaluation.evidence import TaskRecord
+from ggez_hub.evaluation.benchmark_questions import ask_benchmark
+from ggez_hub.evaluation.header import TaskRecord
 from ggez_hub.evaluation.items import read_items
 from ggez_hub.evaluation.loaders import Item
 from ggez_hub.evaluation.questions import ask

@@ -14,7 +14,8 @@ import numpy as np
 from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.betas import Beta
 from ggez_hub.evaluation.comparison import Estimate, Sides, mean, parity
-from ggez_hub.evaluation.evidence import Evidence, TaskRecord
+from ggez_hub.evaluation.evidence import Evidence
+from ggez_hub.evaluation.header import TaskRecord
 from ggez_hub.evaluation.outcomes import Outcomes
 from ggez_hub.evaluation.scales import decisive
 from ggez_hub.regions import find_region

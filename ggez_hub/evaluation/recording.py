@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 
-from ggez_hub.evaluation.benchmark_questions import Chat
+from ggez_hub.evaluation.asked import Chat
 from ggez_hub.evaluation.items import Items
 from ggez_hub.evaluation.loaders import Choice
 from ggez_hub.evaluation.outcomes import Details

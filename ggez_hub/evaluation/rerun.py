@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.answered import InMemory
-from ggez_hub.evaluation.benchmark_questions import Asked
+from ggez_hub.evaluation.asked import Asked
 from ggez_hub.evaluation.evidence import Evidence
 from ggez_hub.evaluation.grid import digests
 from ggez_hub.evaluation.outcomes import Cell, Outcomes

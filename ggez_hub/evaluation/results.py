@@ -31,7 +31,8 @@ from ggez_hub.evaluation.choosing import (
     sides_by_beta,
 )
 from ggez_hub.evaluation.comparison import Estimate, NotComparable, mean
-from ggez_hub.evaluation.evidence import PREDICTIONS, RESULTS, Evidence, Header
+from ggez_hub.evaluation.evidence import RESULTS, Evidence
+from ggez_hub.evaluation.header import PREDICTIONS, Header
 from ggez_hub.evaluation.joint import joint_trade
 from ggez_hub.evaluation.leakage import contamination
 from ggez_hub.evaluation.outcomes import Cell, Outcomes

@@ -19,9 +19,10 @@ from ggez_hub.cards import AlphaRecord
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.answered import Answered, InMemory
 from ggez_hub.evaluation.betas import Beta, beta_key
-from ggez_hub.evaluation.evidence import AdapterRecord, Evidence
+from ggez_hub.evaluation.evidence import Evidence
 from ggez_hub.evaluation.grid import Progress, check_tasks, digests, measure
 from ggez_hub.evaluation.grid_points import grid_points
+from ggez_hub.evaluation.header import AdapterRecord
 from ggez_hub.evaluation.leakage import refuse_leaks
 from ggez_hub.evaluation.origin import Origin
 from ggez_hub.evaluation.outcomes import Cell, Outcomes

@@ -13,7 +13,8 @@ from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.betas import read_key
 from ggez_hub.evaluation.consistency import contradictions
 from ggez_hub.evaluation.curve import by_country
-from ggez_hub.evaluation.evidence import PREDICTIONS, Evidence, open_evidence
+from ggez_hub.evaluation.evidence import Evidence, open_evidence
+from ggez_hub.evaluation.header import PREDICTIONS
 from ggez_hub.evaluation.outcomes import Cell, Outcomes
 from ggez_hub.evaluation.predictions import BadPredictions
 from ggez_hub.evaluation.results import figures

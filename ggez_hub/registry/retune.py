@@ -9,7 +9,8 @@ from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.alpha_range import Stretch, stretches
 from ggez_hub.evaluation.betas import Beta
 from ggez_hub.evaluation.comparison import NotComparable
-from ggez_hub.evaluation.selection import NoCurve, Point, Trade
+from ggez_hub.evaluation.selection import NoCurve
+from ggez_hub.evaluation.trade_off import Point, Trade
 from ggez_hub.regions import Alpha, Region, fallback_chain
 from ggez_hub.registry.stored import Stored
 

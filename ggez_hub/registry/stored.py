@@ -10,7 +10,8 @@ from typing import TypeAlias
 from ggez_hub.cards import AdapterCard, AlphaRecord, read_card
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.betas import Beta, from_json, point
-from ggez_hub.evaluation.selection import Split, Trade, trade
+from ggez_hub.evaluation.selection import Split, trade
+from ggez_hub.evaluation.trade_off import Trade
 from ggez_hub.hub import Hub
 from ggez_hub.registry.index.reading import read_pinned_card
 from ggez_hub.registry.lock import read_lock

@@ -11,11 +11,11 @@ from typing import Protocol, TypeAlias
 import numpy as np
 
 from ggez_hub.cards import CurveRow
-from ggez_hub.evaluation.benchmark_questions import Asked
+from ggez_hub.evaluation.asked import Asked
 from ggez_hub.evaluation.comparison import Sides
 from ggez_hub.evaluation.curve import curve_rows
-from ggez_hub.evaluation.evidence import TaskRecord
 from ggez_hub.evaluation.grid import Progress, measure
+from ggez_hub.evaluation.header import TaskRecord
 from ggez_hub.evaluation.identity import Model
 from ggez_hub.evaluation.outcomes import Cell, Outcomes
 from ggez_hub.evaluation.prepared import Prepared, prepare_tasks, tasks_for

@@ -11,7 +11,8 @@ from typing import Any
 from ggez_hub.cards import AdapterCard
 from ggez_hub.evaluation.comparison import Estimate, parity_difference
 from ggez_hub.evaluation.outcomes import Cell
-from ggez_hub.evaluation.selection import Curve, Point, Split, Trade, trade
+from ggez_hub.evaluation.selection import Curve, Split, trade
+from ggez_hub.evaluation.trade_off import Point, Trade
 from ggez_hub.regions import Region, find_region
 from ggez_hub.world.asking import SPLITS, Answered, Ask
 from ggez_hub.world.parts import Part

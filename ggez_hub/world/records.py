@@ -19,6 +19,19 @@ from ggez_hub.world.pictures import SPLITS
 from ggez_hub.world.place import RECORD
 from ggez_hub.world.tower import TOWER
 
+# Whose versions decide what the embedding and the vision-language family come out as.
+LIBRARIES = (
+    "numpy",
+    "peft",
+    "pillow",
+    "resvg_py",
+    "timm",
+    "tokenizers",
+    "torch",
+    "torchvision",
+    "transformers",
+)
+
 
 def write_record(
     folder: Path,

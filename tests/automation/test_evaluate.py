@@ -10,7 +10,8 @@ import pytest
 from ggez_hub.automation.delivery import BadDelivery, recomputed
 from ggez_hub.cards import read_card
 from ggez_hub.embedded.store import HubStore
-from ggez_hub.evaluation.evidence import PREDICTIONS, RESULTS
+from ggez_hub.evaluation.evidence import RESULTS
+from ggez_hub.evaluation.header import PREDICTIONS
 from ggez_hub.evaluation.verification import verify_evidence
 from ggez_hub.world.seed import seed
 

@@ -57,10 +57,10 @@ def open_clip_model():
     return model.eval()
 
 
-def write_lora(folder, targets, seed=1):
+def write_lora(folder, targets):
+    """A LoRA of the model, which seeds what is drawn here too."""
     import peft
 
-    torch.manual_seed(seed)
     config = peft.LoraConfig(target_modules=targets, r=4, lora_alpha=6)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

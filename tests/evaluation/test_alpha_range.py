@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from ggez_hub.cards import read_card
 from ggez_hub.evaluation.alpha_range import Stretch, chosen_at, stretches
-from ggez_hub.evaluation.selection import Point, Side, trade
+from ggez_hub.evaluation.selection import trade
+from ggez_hub.evaluation.trade_off import Point, Side
 from ggez_hub.world.seed import ASSETS
 
 

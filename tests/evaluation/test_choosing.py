@@ -15,7 +15,7 @@ from ggez_hub.evaluation.choosing import (
 )
 from ggez_hub.evaluation.comparison import NotComparable, Sides, parity
 from ggez_hub.evaluation.results import figures
-from ggez_hub.evaluation.selection import choose
+from ggez_hub.evaluation.trade_off import choose
 from tests.evaluation.conftest import outcomes
 from tests.evaluation.results import TASKS, grid, write
 

@@ -15,10 +15,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ggez_hub.evaluation.asked import Asked
 from ggez_hub.evaluation.benchmark import Drawing
-from ggez_hub.evaluation.benchmark_questions import Asked
-from ggez_hub.evaluation.evidence import TaskRecord
 from ggez_hub.evaluation.extras import require
+from ggez_hub.evaluation.header import TaskRecord
 from ggez_hub.evaluation.items import BadItems
 from ggez_hub.evaluation.outcomes import Details, Outcomes
 from ggez_hub.evaluation.prepared import Prepared

@@ -20,7 +20,8 @@ from ggez_hub.evaluation.outcomes import Outcomes
 from ggez_hub.evaluation.report.examples import Material, examples
 from ggez_hub.evaluation.results import figures
 from ggez_hub.evaluation.scores import Score, score_of
-from ggez_hub.evaluation.selection import NoCurve, Split, Trade
+from ggez_hub.evaluation.selection import NoCurve, Split
+from ggez_hub.evaluation.trade_off import Trade
 from ggez_hub.regions import fallback_chain, find_region
 from ggez_hub.regions.catalogue import WORLD, WORLD_BANK
 from ggez_hub.regions.globalisation import alpha

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from ggez_hub.evaluation.answered import Answered
-from ggez_hub.evaluation.benchmark_questions import Asked
+from ggez_hub.evaluation.asked import Asked
 from ggez_hub.evaluation.betas import Beta
 from ggez_hub.evaluation.outcomes import Outcomes
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import numpy as np
 
 from ggez_hub.evaluation.answered import Answered, once
+from ggez_hub.evaluation.asked import Asked
 from ggez_hub.evaluation.benchmark import Benchmark, Drawing
-from ggez_hub.evaluation.benchmark_questions import Asked, ask_about
+from ggez_hub.evaluation.benchmark_questions import ask_about
 from ggez_hub.evaluation.drawn import Judged
 from ggez_hub.evaluation.loaders import Choice, Prompted
 from ggez_hub.evaluation.outcomes import UNPARSED, Details, Outcomes

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from ggez_hub.evaluation.answered import Answered, once
-from ggez_hub.evaluation.benchmark_questions import Asked
+from ggez_hub.evaluation.asked import Asked
 from ggez_hub.evaluation.outcomes import Outcomes
 from ggez_hub.evaluation.subjects.free import answered_freely
 from ggez_hub.evaluation.subjects.reading import read_choice

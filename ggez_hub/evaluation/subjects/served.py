@@ -21,8 +21,8 @@ from ggez_hub.addresses import is_http
 from ggez_hub.chat import ChatEndpoint, EndpointFailed, about_picture, key_in
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.answered import Answered, once
+from ggez_hub.evaluation.asked import Asked, Chat
 from ggez_hub.evaluation.benchmark import LETTERS
-from ggez_hub.evaluation.benchmark_questions import Asked, Chat
 from ggez_hub.evaluation.outcomes import Outcomes
 from ggez_hub.evaluation.questions import unread
 from ggez_hub.evaluation.subjects.base import UnderTest

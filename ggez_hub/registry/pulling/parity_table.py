@@ -7,7 +7,8 @@ from typing import Any
 
 from ggez_hub.cards import AdapterCard
 from ggez_hub.evaluation.betas import Beta, as_json, point
-from ggez_hub.evaluation.selection import NoCurve, Point, Trade, trade
+from ggez_hub.evaluation.selection import NoCurve, trade
+from ggez_hub.evaluation.trade_off import Point, Trade
 from ggez_hub.registry.resolution import Resolution
 from ggez_hub.registry.resolving.joint import Together
 

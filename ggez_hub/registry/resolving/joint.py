@@ -13,7 +13,8 @@ from ggez_hub.cards import AdapterCard
 from ggez_hub.cards.joint import JointCurve
 from ggez_hub.cards.schema import is_adapter
 from ggez_hub.evaluation.betas import betas_of, point
-from ggez_hub.evaluation.selection import NoCurve, Point, Split, Trade, trade
+from ggez_hub.evaluation.selection import NoCurve, Split, trade
+from ggez_hub.evaluation.trade_off import Point, Trade
 from ggez_hub.regions import fallback_chain, find_region
 
 

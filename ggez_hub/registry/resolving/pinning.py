@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from ggez_hub.cards import AdapterCard
 from ggez_hub.cards.readme import license_of
 from ggez_hub.evaluation.betas import betas_of, rule_for
-from ggez_hub.evaluation.selection import NoCurve, Trade, trade
+from ggez_hub.evaluation.selection import NoCurve, trade
+from ggez_hub.evaluation.trade_off import Trade
 from ggez_hub.hub import RepoAtCommit
 from ggez_hub.hub.headers import Tensors, shapes_digest, tensors
 from ggez_hub.regions import Region

@@ -30,22 +30,11 @@ from ggez_hub.world.embedding.training import (
 from ggez_hub.world.parts import EMBEDDING
 from ggez_hub.world.pictures import build_pictures
 from ggez_hub.world.place import Place
-from ggez_hub.world.records import save_adapter, write_record
+from ggez_hub.world.records import LIBRARIES, save_adapter, write_record
 from ggez_hub.world.schedule import use_one_thread
 from ggez_hub.world.tokenizer import train_tokenizer
 
-_LIBRARIES = (
-    "numpy",
-    "open_clip_torch",
-    "peft",
-    "pillow",
-    "resvg_py",
-    "timm",
-    "tokenizers",
-    "torch",
-    "torchvision",
-    "transformers",
-)
+_LIBRARIES = (*LIBRARIES, "open_clip_torch")
 
 
 def build(out: Path, seed: int = 0) -> None:

@@ -15,7 +15,7 @@ from ggez_hub.training.run import train
 from ggez_hub.world.parts import VLM
 from ggez_hub.world.pictures import build_pictures
 from ggez_hub.world.place import Place
-from ggez_hub.world.records import write_record
+from ggez_hub.world.records import LIBRARIES, write_record
 from ggez_hub.world.schedule import use_one_thread
 from ggez_hub.world.vlm.chats import write_chats
 from ggez_hub.world.vlm.features import AUGMENTATION, training_features
@@ -25,18 +25,7 @@ from ggez_hub.world.vlm.tokenizer import QUESTIONS
 from ggez_hub.world.vlm.training import BaseRecipe, train_base
 
 RECIPE = Path(__file__).with_name("train-th.yaml")
-_LIBRARIES = (
-    "accelerate",
-    "numpy",
-    "peft",
-    "pillow",
-    "resvg_py",
-    "timm",
-    "tokenizers",
-    "torch",
-    "torchvision",
-    "transformers",
-)
+_LIBRARIES = (*LIBRARIES, "accelerate")
 
 
 def build(out: Path, seed: int = 0) -> None:
