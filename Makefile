@@ -52,7 +52,7 @@ world: $(STAMP) ## Rebuild the demo world from packages and check its scores (sl
 wheel: $(STAMP) ## Install the wheel in an environment of its own, without torch (slow)
 	$(BIN)/python -m pytest -m slow tests/core
 
-jobs: $(STAMP) ## Evaluations on HF Jobs and of models that draw, from the comment to the index (slow)
+jobs: $(STAMP) ## Whole evaluations, on HF Jobs and of models that draw too, from the comment to the index (slow)
 	$(BIN)/python -m pytest -m slow tests/automation
 
 soak: $(STAMP) ## Kill and repeat: interrupted pulls leave nothing half-made; plan large models (slow)

@@ -99,7 +99,7 @@ def test_it_learns(place, tmp_path):
 @pytest.mark.parametrize(
     ("name", "keys"),
     [
-        ("sd15", {"min_snr": 5.0}),
+        pytest.param("sd15", {"min_snr": 5.0}, marks=pytest.mark.slow),
         pytest.param("sd3", {"flow": {"weighting_scheme": "mode"}}, marks=pytest.mark.slow),
         ("flux", {}),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -31,12 +32,27 @@ COMMITS = {
 }
 
 
-def run(*arguments):
-    command = [sys.executable, "-m", "ggez_hub", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    """The cache of one user, in which the first command makes the store."""
+    return tmp_path_factory.mktemp("cache")
 
 
-def test_pull_from_the_embedded_hub(tmp_path):
+@pytest.fixture
+def run(cache):
+    """Run a command as that user, or with another cache as somebody else."""
+
+    def run(*arguments, cache=cache):
+        return subprocess.run(
+            [sys.executable, "-m", "ggez_hub", *map(str, arguments)],
+            env=os.environ | {"XDG_CACHE_HOME": str(cache)},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    return run
+
+
+def test_pull_from_the_embedded_hub(run, tmp_path):
     out = tmp_path / "thai"
     result = run("pull", "--region", "th", "--hub", "embedded", "-o", out, "--json")
     assert result.returncode == 0, result.stderr
@@ -51,7 +67,7 @@ def test_pull_from_the_embedded_hub(tmp_path):
     assert (tmp_path / "again" / "ggez.lock").read_bytes() == (out / "ggez.lock").read_bytes()
 
 
-def test_a_family_can_be_asked_for(tmp_path):
+def test_a_family_can_be_asked_for(run, tmp_path):
     out = tmp_path / "thai"
     result = run(
         "pull", "--region", "th", "--family", "vlm", "--hub", "embedded", "-o", out, "--json"
@@ -76,7 +92,7 @@ def test_a_family_can_be_asked_for(tmp_path):
         ("thailnd", 2, "there is no region"),
     ],
 )
-def test_other_regions(tmp_path, region, code, words):
+def test_other_regions(run, tmp_path, region, code, words):
     result = run("pull", "--region", region, "--hub", "embedded", "-o", tmp_path / "x", "--dry-run")
     assert result.returncode == code
     assert words in result.stdout + result.stderr
@@ -103,12 +119,11 @@ def test_cards_name_the_commit_of_their_base():
             assert card.base.revision == COMMITS[place.part.repo]
 
 
-def test_two_users_have_two_hubs(tmp_path, monkeypatch):
+def test_two_users_have_two_hubs(run, cache, tmp_path):
     stores = []
-    for user in ("ann", "ben"):
-        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / user))
-        assert run("search", "--hub", "embedded").returncode == 0
-        stores += (tmp_path / user).rglob("world-*")
+    for own in (cache, tmp_path / "ben"):
+        assert run("search", "--hub", "embedded", cache=own).returncode == 0
+        stores += own.rglob("world-*")
     assert len(stores) == 2
     tokens = [p.read_text() for store in stores for p in store.glob("*token*") if p.is_file()]
     assert len(set(tokens)) == len(tokens)
