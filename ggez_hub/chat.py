@@ -39,11 +39,12 @@ class EndpointFailed(GgezError):
 class Completion:
     """An answer; `first` are the likeliest first tokens with their log-probabilities, if asked for.
 
-    None where the server gives none.
+    None where the server gives none. `cut` says that the answer had to end before it was whole.
     """
 
     text: str
     first: Mapping[str, float] | None = None
+    cut: bool = False
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,11 @@ class ChatEndpoint:
             content = choice["message"]["content"]
         except (KeyError, IndexError, TypeError) as error:
             raise EndpointFailed(f"{self.url} answered with something else than a chat") from error
-        return Completion(content if isinstance(content, str) else "", _first_tokens(choice))
+        return Completion(
+            content if isinstance(content, str) else "",
+            _first_tokens(choice),
+            choice.get("finish_reason") == "length",
+        )
 
     def _post(self, client: Any, body: dict[str, Any]) -> Any:
         import httpx2

@@ -10,6 +10,8 @@ from pydantic import ValidationError
 # What a person can read in one go.
 MOST = 40
 MOST_LETTERS = 300
+# The tag of a branch of a union that is no key of the data.
+BRANCH = "()"
 
 
 class Problem(NamedTuple):
@@ -25,7 +27,8 @@ class Problem(NamedTuple):
 def problems(error: ValidationError) -> Iterator[Problem]:
     """The problems of an error of validation, in the order of the data."""
     for found in error.errors(include_url=False):
-        yield Problem(found["loc"], _mend(found["type"], found["msg"])[:MOST_LETTERS])
+        path = tuple(part for part in found["loc"] if part != BRANCH)
+        yield Problem(path, _mend(found["type"], found["msg"])[:MOST_LETTERS])
 
 
 def listed(error: ValidationError) -> str:

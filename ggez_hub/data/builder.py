@@ -60,6 +60,9 @@ class Builder:
                 yield problem
                 continue
             for count, messages in enumerate(chats):
+                if isinstance(messages, Malformed):
+                    yield messages
+                    continue
                 name = f"{view.key}-{count}" if view.each else view.key
                 yield Example(
                     id=f"{self._source}/{identity or number}/{name}",
@@ -95,12 +98,15 @@ class Builder:
 
 def _chats(
     row: Mapping[str, Any], view: mapping.View, answers: bool
-) -> Iterator[tuple[tuple[str, str], ...]]:
+) -> Iterator[tuple[tuple[str, str], ...] | Malformed]:
+    """The messages of each example of a view; raises Malformed if there can be none."""
     if view.turns:
         yield tuple(_turns(row, view.turns))
     elif view.choice:
         question = text_of(row, view.question)
         options = texts_of(row, view.options) if view.options else None
+        if options is not None and len(options) > len(string.ascii_uppercase):
+            raise Malformed(f"{view.options}: more than there are letters")
         asked = question if options is None else f"{question}\n{_listed(options)}"
         try:
             answer = _chosen(index_of(row, view.choice.column), view.choice, options)
@@ -117,7 +123,8 @@ def _chats(
         if not captions:
             raise Malformed(f"{view.answer}: empty")
         for caption in captions:
-            yield (("assistant", caption),)
+            said = caption.strip()
+            yield (("assistant", said),) if said else Malformed(f"{view.answer}: empty")
     else:
         yield (("assistant", text_of(row, view.answer)),)
 
@@ -149,7 +156,11 @@ def _turns(row: Mapping[str, Any], column: str) -> Iterator[tuple[str, str]]:
         raise Malformed(f"{column}: wrong type" if turns else f"{column}: empty")
     for turn in turns:
         role = ROLES.get(str(turn.get("from"))) if isinstance(turn, dict) else None
-        if role is None or not isinstance(turn["value"], str):
+        said = turn.get("value") if isinstance(turn, dict) else None
+        if role is None or not isinstance(said, str):
             raise Malformed(f"{column}: wrong type")
         # The mark of where the picture stands belongs to one family's template.
-        yield role, turn["value"].replace("<image>", "").strip()
+        text = said.replace("<image>", "").strip()
+        if role == "assistant" and not text:
+            raise Malformed(f"{column}: empty")
+        yield role, text

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import ast
+import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from ggez_hub.data import mapping
 from ggez_hub.data.example import UNKNOWN
+
+WHOLE = re.compile(r"-?[0-9]{1,18}")
 
 
 class Malformed(Exception):
@@ -31,6 +35,10 @@ def said(row: Mapping[str, Any], ref: mapping.Ref | None, parse: Any) -> str:
     return (parse(text) or UNKNOWN) if text else UNKNOWN
 
 
+def _absent(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
 def scalar(row: Mapping[str, Any], ref: mapping.Ref | None) -> str:
     """The text of a scalar, empty for null."""
     if ref is None:
@@ -40,7 +48,8 @@ def scalar(row: Mapping[str, Any], ref: mapping.Ref | None) -> str:
     value = row.get(ref)
     if isinstance(value, str):
         return value
-    if value is None:
+    # What is absent may be written as a number that is none; `nan` in letters is a language.
+    if _absent(value):
         return ""
     if isinstance(value, int | float):
         return str(value)
@@ -77,16 +86,19 @@ def index_of(row: Mapping[str, Any], column: str) -> int:
     value = row.get(column)
     if isinstance(value, int) and not isinstance(value, bool):
         return value
-    if isinstance(value, str) and value.strip().lstrip("-").isdecimal():
+    if isinstance(value, str) and WHOLE.fullmatch(value.strip()):
         return int(value)
     raise Malformed(f"{column}: empty" if value is None else f"{column}: wrong type")
 
 
 def number_of(row: Mapping[str, Any], column: str) -> float | None:
-    """A number, None for null."""
+    """A number, None for null and for what is no number."""
     value = row.get(column)
-    if value is None:
+    if _absent(value):
         return None
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            raise Malformed(f"{column}: out of range") from None
     raise Malformed(f"{column}: wrong type")

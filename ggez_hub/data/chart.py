@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from ggez_hub.data.extras import require
+from ggez_hub.data.tally import REST
 from ggez_hub.evaluation.plot import BASE, CHOSEN, LINE, STYLE
 
 BARS = 10
 # The room that fewer bars than these leave empty.
 FEWEST = 4
+# Characters of a name that are shown.
+LONGEST = 48
 PANELS = ("language", "country", "format")
 
 
@@ -36,9 +41,11 @@ def draw(document: dict[str, Any], stem: Path) -> tuple[Path, Path]:
             fontsize=13,
             fontweight="bold",
         )
-        grid = figure.add_gridspec(2, len(PANELS), height_ratios=(1.1, 1))
+        # Two halves, so that long names above leave no room empty below.
+        halves: Any = figure.subfigures(2, 1, height_ratios=(1.1, 1))
+        upper, lower = halves
         _bars(
-            figure.add_subplot(grid[0, :]),
+            upper.subplots(),
             "Dropped, by stage and reason",
             sorted(
                 (
@@ -50,13 +57,14 @@ def draw(document: dict[str, Any], stem: Path) -> tuple[Path, Path]:
             ),
             CHOSEN,
         )
-        for place, name in enumerate(PANELS):
+        for axes, name in zip(lower.subplots(1, len(PANELS)), PANELS, strict=True):
             rows = [
                 (value, row["kept"] + row["translated"])
                 for value, row in document["by"][name].items()
             ]
             kept = sorted((row for row in rows if row[1]), key=lambda row: -row[1])
-            _bars(figure.add_subplot(grid[1, place]), f"Kept, by {name}", kept, BASE)
+            added = " or added" if counts["translated"] else ""
+            _bars(axes, f"Kept{added}, by {name}", kept, BASE)
         # Appended, not substituted: a name such as th-0.5 has no suffix.
         png, svg = (stem.with_name(f"{stem.name}.{suffix}") for suffix in ("png", "svg"))
         figure.savefig(png, dpi=140, metadata={"Software": None})
@@ -65,22 +73,45 @@ def draw(document: dict[str, Any], stem: Path) -> tuple[Path, Path]:
 
 
 def _bars(axes: Any, title: str, rows: Sequence[tuple[str, int]], colour: str) -> None:
+    from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+
     axes.set_title(title)
-    shown = list(rows[:BARS])
-    if rest := sum(count for _, count in rows[BARS:]):
-        shown.append(("(others)", rest))
+    named = [row for row in rows if row[0] != REST]
+    shown = named[:BARS]
+    if rest := sum(count for _, count in rows) - sum(count for _, count in shown):
+        shown.append((REST, rest))
     if not shown:
         axes.set_axis_off()
         axes.annotate("none", (0.5, 0.5), xycoords="axes fraction", ha="center", color=LINE)
         return
     places = range(len(shown))
     axes.barh(places, [count for _, count in shown], color=colour, height=0.7)
-    axes.set_yticks(places, [name[:48] for name, _ in shown])
+    axes.set_yticks(places, [_label(name) for name, _ in shown])
     axes.set_ylim(max(len(shown), FEWEST) - 0.5, -0.5)
     axes.grid(visible=False, axis="y")
-    axes.margins(x=0.14)
+    axes.margins(x=0.2)
+    axes.set_xlabel("examples", fontsize=8, color=LINE)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=3, integer=True))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     for place, (_, count) in enumerate(shown):
         axes.annotate(
             f"{count:,}", (count, place), xytext=(3, 0), textcoords="offset points", va="center",
             fontsize=8, color=LINE,
         )  # fmt: skip
+
+
+def _label(name: str) -> str:
+    """A name as the font can draw it: what it lacks, and what is too long, is left out."""
+    glyphs = _font()
+    parts = groupby(name, key=lambda character: bool(glyphs.get_char_index(ord(character))))
+    drawn = "".join("".join(part) if there else "…" for there, part in parts)
+    half = LONGEST // 2
+    return drawn if len(drawn) <= LONGEST else f"{drawn[:half]}…{drawn[-half:]}"
+
+
+@cache
+def _font() -> Any:
+    """The font of the picture, which comes with matplotlib: it has no letters of Thai, for one."""
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+
+    return get_font(findfont(FontProperties()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -34,15 +34,15 @@ class Clip:
     batch: int
     scale: float
 
-    def pictures(self, pictures: Sequence[Image]) -> Vectors:
-        """The vectors of pictures."""
+    def pictures(self, pictures: Iterable[Image]) -> Vectors:
+        """The vectors of pictures; no more than a batch of them is taken at once."""
         return self._vectors(pictures, self.embed_pictures)
 
     def texts(self, texts: Sequence[str]) -> Vectors:
         """The vectors of texts; longer texts than the model reads are cut."""
         return self._vectors(texts, self.embed_texts)
 
-    def _vectors(self, items: Sequence[Any], embed: Callable[[list[Any]], torch.Tensor]) -> Vectors:
+    def _vectors(self, items: Iterable[Any], embed: Callable[[list[Any]], torch.Tensor]) -> Vectors:
         import torch
 
         found = []

@@ -7,12 +7,13 @@ index already.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from ggez_hub.data.signatures import bands, near_keys, picture_keys, similarity
+from ggez_hub.data.signatures import bands, near_keys, picture_keys, similarities
 
 CACHE_KIB = 64 << 10
 # sqlite's integers are signed.
@@ -20,6 +21,8 @@ SIGN = 1 << 63
 WRAP = 1 << 64
 # No limit, as sqlite writes it.
 ALL = -1
+# How many texts are compared with one at once.
+AT_ONCE = 512
 
 
 class Item(NamedTuple):
@@ -45,7 +48,7 @@ class Likeness:
     both    pictures within `distance` bits and texts at least `similarity` alike; where neither has
             a picture, the texts alone
     picture, text   that alone
-    either  the picture; or the text, where the earlier one has no picture
+    either  the picture; or the text, where one of the two has no picture
     """
 
     by: Literal["both", "picture", "text", "either"]
@@ -56,13 +59,15 @@ class Likeness:
 class Index:
     """Items in a file.
 
-    Of the earlier items that share a key with one, the first `most` are compared with it; so texts
-    of one template, which all share keys, cost no more than others.
+    Of the earlier texts that share a key with one, the first `most` of each key are compared with
+    it: texts of one template, which all share keys, would cost more the more there are. `crowded`
+    counts the lookups in which there were more.
     """
 
     def __init__(self, path: Path, likeness: Likeness, most: int = ALL) -> None:
         self._likeness = likeness
         self._most = most
+        self.crowded = 0
         self._base = sqlite3.connect(path)
         for statement in (
             "PRAGMA journal_mode=WAL",
@@ -72,7 +77,7 @@ class Index:
             " phash INTEGER, minhash BLOB)",
             "CREATE TABLE IF NOT EXISTS keys (key BLOB PRIMARY KEY, ordinal INTEGER) WITHOUT ROWID",
             "CREATE TABLE IF NOT EXISTS slots (slot INTEGER, bits INTEGER,"
-            " ordinal INTEGER, PRIMARY KEY (slot, bits, ordinal)) WITHOUT ROWID",
+            " ordinal INTEGER, phash INTEGER, PRIMARY KEY (slot, bits, ordinal)) WITHOUT ROWID",
             "CREATE TABLE IF NOT EXISTS bands (band INTEGER, hash BLOB,"
             " ordinal INTEGER, PRIMARY KEY (band, hash, ordinal)) WITHOUT ROWID",
         ):
@@ -100,7 +105,10 @@ class Index:
         )
         if item.phash is not None and self._likeness.by != "text":
             for slot, bits in enumerate(picture_keys(item.phash)):
-                run("INSERT OR IGNORE INTO slots VALUES (?, ?, ?)", (slot, bits, ordinal))
+                run(
+                    "INSERT OR IGNORE INTO slots VALUES (?, ?, ?, ?)",
+                    (slot, bits, ordinal, _signed(item.phash)),
+                )
         if self._by_text(item):
             for band, value in enumerate(bands(item.minhash or b"", self._likeness.similarity)):
                 run("INSERT OR IGNORE INTO bands VALUES (?, ?, ?)", (band, value, ordinal))
@@ -118,60 +126,86 @@ class Index:
         """Whether an entry is found by its text."""
         if item.minhash is None or self._likeness.by == "picture":
             return False
-        return self._likeness.by == "text" or item.phash is None
+        return self._likeness.by != "both" or item.phash is None
 
     def _near(self, item: Item, ordinal: int) -> str | None:
         by = self._likeness.by
         if item.phash is not None and by != "text":
-            for name, minhash in self._near_pictures(item.phash, ordinal):
-                if by != "both" or self._alike(item.minhash, minhash):
-                    return name
+            near = self._near_pictures(item.phash, ordinal)
+            if by != "both":
+                if near:
+                    return self._name(near[0])
+            elif name := self._first_alike(item, self._first(near)):
+                return name
         if by in {"text", "either"} or (by == "both" and item.phash is None):
             return self._near_text(item, ordinal)
         return None
 
-    def _near_pictures(self, phash: int, ordinal: int) -> list[tuple[str, bytes | None]]:
+    def _near_pictures(self, phash: int, ordinal: int) -> list[int]:
+        """The entries whose picture is near, in their order."""
         found: set[int] = set()
         for slot, key in enumerate(picture_keys(phash)):
             for bits in near_keys(key, self._likeness.distance):
                 rows = self._base.execute(
-                    "SELECT ordinal FROM slots WHERE slot = ? AND bits = ? AND ordinal < ?",
+                    "SELECT ordinal, phash FROM slots WHERE slot = ? AND bits = ? AND ordinal < ?",
                     (slot, bits, ordinal),
                 )
-                found.update(number for (number,) in rows)
-        near = []
-        for number in sorted(found):
-            name, other, minhash = self._item(number)
-            if (phash ^ ((other or 0) % WRAP)).bit_count() <= self._likeness.distance:
-                near.append((name, minhash))
-        return near
+                found.update(
+                    number
+                    for number, other in rows
+                    if (phash ^ (other % WRAP)).bit_count() <= self._likeness.distance
+                )
+        return sorted(found)
 
     def _near_text(self, item: Item, ordinal: int) -> str | None:
         if item.minhash is None:
             return None
         found: set[int] = set()
+        crowded = False
         for band, value in enumerate(bands(item.minhash, self._likeness.similarity)):
             rows = self._base.execute(
-                "SELECT ordinal FROM bands WHERE band = ? AND hash = ? AND ordinal < ?",
-                (band, value, ordinal),
-            )
+                "SELECT ordinal FROM bands WHERE band = ? AND hash = ? AND ordinal < ?"
+                " ORDER BY ordinal LIMIT ?",
+                (band, value, ordinal, self._most),
+            ).fetchall()
+            crowded |= len(rows) == self._most
             found.update(number for (number,) in rows)
-        for number in sorted(found):
-            name, _, minhash = self._item(number)
-            if self._alike(item.minhash, minhash):
-                return name
+        self.crowded += crowded
+        return self._first_alike(item, sorted(found))
+
+    def _first(self, numbers: list[int]) -> list[int]:
+        """As many as are compared."""
+        if self._most == ALL or len(numbers) < self._most:
+            return numbers
+        self.crowded += 1
+        return numbers[: self._most]
+
+    def _first_alike(self, item: Item, numbers: list[int]) -> str | None:
+        """The first of the entries whose text is like that of `item`, its picture aside."""
+        if item.minhash is None:
+            return None
+        # What has a picture is told by it from all that has one too.
+        pictured = self._likeness.by != "either" or item.phash is None
+        for start in range(0, len(numbers), AT_ONCE):
+            rows = self._base.execute(
+                "SELECT name, minhash FROM items WHERE minhash IS NOT NULL"
+                " AND (? OR phash IS NULL) AND ordinal IN (SELECT value FROM json_each(?))"
+                " ORDER BY ordinal",
+                (pictured, json.dumps(numbers[start : start + AT_ONCE])),
+            ).fetchall()
+            if not rows:
+                continue
+            alike = similarities(item.minhash, [other for _, other in rows])
+            if (alike >= self._likeness.similarity).any():
+                return str(rows[int((alike >= self._likeness.similarity).argmax())][0])
         return None
 
-    def _item(self, number: int) -> tuple[str, int | None, bytes | None]:
-        row: tuple[str, int | None, bytes | None] = self._base.execute(
-            "SELECT name, phash, minhash FROM items WHERE ordinal = ?", (number,)
+    def _name(self, number: int) -> str:
+        """The name of an entry."""
+        (name,) = self._base.execute(
+            "SELECT name FROM items WHERE ordinal = ?", (number,)
         ).fetchone()
-        return row
-
-    def _alike(self, first: bytes | None, second: bytes | None) -> bool:
-        if first is None or second is None:
-            return False
-        return similarity(first, second) >= self._likeness.similarity
+        return str(name)
 
 
 def _signed(value: int | None) -> int | None:

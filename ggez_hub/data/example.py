@@ -12,7 +12,7 @@ UNKNOWN = "unknown"
 class Example:
     """A picture with a text.
 
-    id        unique in the output: source/row/view
+    id        source/row/view; as unique in the output as the source's own ids are
     picture   the cell of the source: bytes and path, or a path; None without a picture
     messages  (role, text) of a chat; a caption is one message of the assistant
     language  BCP 47, country ISO 3166-1 in lower case, or `unknown`

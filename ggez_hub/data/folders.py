@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from ggez_hub.errors import GgezError
 from ggez_hub.weights import digest_json, sha256_file
+
+if TYPE_CHECKING:
+    from ggez_hub.hub import Hub, RepoAtCommit
 
 Library = Literal["transformers", "open_clip"]
 SUFFIXES = (".json", ".txt", ".model", ".jinja")
@@ -36,6 +39,30 @@ def model_folder(model: str, revision: str, base: Path, library: Library) -> Mod
     local = base / model
     if local.is_dir():
         return ModelFolder(local, f"{local.name} (weights {weights_digest(local)[:12]})")
+    hub, at = _on_hub(model, revision)
+    wanted = [file for file in at.files if _wanted(file.path, library)]
+    if not any(file.path.endswith(".safetensors") for file in wanted):
+        raise NoModel(
+            f"{model} has no safetensors that {library} reads",
+            "Pickled weights are not loaded: take a model, or a revision, that has safetensors.",
+        )
+    return ModelFolder(hub.fetch(model, at.revision, wanted), f"{model}@{at.revision[:12]}")
+
+
+def model_identity(model: str, revision: str, base: Path) -> str:
+    """What identifies a model with all that decides what it says: its commit, or its files' sha256.
+
+    Raises as `model_folder`.
+    """
+    local = base / model
+    if not local.is_dir():
+        _, at = _on_hub(model, revision)
+        return f"{model}@{at.revision}"
+    named = [path for path in sorted(local.iterdir()) if path.suffix in {*SUFFIXES, ".safetensors"}]
+    return digest_json([(path.name, sha256_file(path)) for path in named if path.is_file()])
+
+
+def _on_hub(model: str, revision: str) -> tuple[Hub, RepoAtCommit]:
     if model.count("/") != 1 or model.startswith((".", "/", "~")):
         raise NoModel(
             f"there is no model {model!r}",
@@ -44,14 +71,7 @@ def model_folder(model: str, revision: str, base: Path, library: Library) -> Mod
     from ggez_hub.hub import Hub
 
     hub = Hub.of_environment()
-    at = hub.at_commit(model, revision)
-    wanted = [file for file in at.files if _wanted(file.path, library)]
-    if not any(file.path.endswith(".safetensors") for file in wanted):
-        raise NoModel(
-            f"{model} has no safetensors that {library} reads",
-            "Pickled weights are not loaded: take a model, or a revision, that has safetensors.",
-        )
-    return ModelFolder(hub.fetch(model, at.revision, wanted), f"{model}@{at.revision[:12]}")
+    return hub, hub.at_commit(model, revision)
 
 
 def weights_digest(folder: Path) -> str:

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import operator
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import count, islice
 from typing import Any, Protocol
 
 from ggez_hub.data.duplicates import Index, Item, Likeness
 from ggez_hub.data.example import UNKNOWN
+from ggez_hub.data.marking import marks
 from ggez_hub.data.plan import PartId, Plan
 from ggez_hub.data.scorers.base import Scorer
+from ggez_hub.data.scores import Scores
 from ggez_hub.data.table import OUTPUT, read_rows, write_rows
-from ggez_hub.data.tally import KEPT, TRANSLATED, Tally, Traits
+from ggez_hub.data.tally import CROWDED, KEPT, TRANSLATED, Tally, Traits
 from ggez_hub.data.work import Work
 
 # How many rows a model gets at once; it cuts them into batches of its own.
 AT_ONCE = 256
-# How many earlier examples with the same key one is compared with; what is held out is compared
-# with all.
+# How many earlier texts of each key one is compared with; what is held out is compared with all.
 COMPARED = 64
 # Rows of a part are numbered below this.
 PART = 1 << 40
@@ -41,12 +43,14 @@ class Translator(Protocol):
     @property
     def name(self) -> str: ...
 
-    def translated(self, rows: list[dict[str, Any]], tally: Tally) -> Iterator[dict[str, Any]]: ...
+    def translated(self, rows: list[dict[str, Any]], tally: Tally) -> Iterator[dict[str, Any]]:
+        """The further rows; those that do not pass the checks are counted."""
+        ...
 
 
 @dataclass
 class Judge:
-    """Turns screened tables into kept ones; a context manager, which holds the index."""
+    """Turns screened tables into kept ones; a context manager, which holds the files of its work."""
 
     plan: Plan
     work: Work
@@ -56,6 +60,7 @@ class Judge:
     _stack: ExitStack = field(default_factory=ExitStack)
     _held: Index | None = None
     _seen: Index | None = None
+    _scores: Scores | None = None
 
     def __enter__(self) -> Judge:
         spec = self.plan.spec
@@ -69,6 +74,9 @@ class Judge:
                 self.work.index("seen"), Likeness(rule.by, rule.distance, rule.similarity), COMPARED
             )
             self._stack.callback(self._seen.close)
+        if self.scorer is not None:
+            self._scores = Scores(self.work.scores)
+            self._stack.callback(self._scores.close)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -89,6 +97,8 @@ class Judge:
         for index in (self._held, self._seen):
             if index is not None:
                 index.commit()
+                tally.extra[CROWDED] += index.crowded
+                index.crowded = 0
         self.work.finish("kept", part.number, tally)
         self.work.drop("screened", part.number)
 
@@ -102,17 +112,17 @@ class Judge:
     def _all_stages(self, rows: Rows, part: PartId, tally: Tally) -> Iterator[dict[str, Any]]:
         if self.evidence is not None:
             rows = self._decided(rows, self.evidence, tally)
-        rows = self._new(rows, part, tally)
-        if self.scorer is not None:
-            rows = self._rewarded(rows, self.scorer, tally)
+        # Whatever is compared has a number, in the order in which that happens.
+        ordinals = count(part.number * PART)
+        rows = self._new(rows, ordinals, tally)
+        if self.scorer is not None and self._scores is not None:
+            rows = self._rewarded(rows, part, self.scorer, self._scores, tally)
         for chunk in chunks(rows):
             for row in chunk:
                 _count(tally, row, KEPT)
                 yield row
             if self.translator is not None:
-                for row in self.translator.translated(chunk, tally):
-                    _count(tally, row, TRANSLATED)
-                    yield row
+                yield from self._added(self.translator, chunk, ordinals, tally)
 
     def _decided(
         self, rows: Rows, evidence: PictureEvidence, tally: Tally
@@ -130,13 +140,10 @@ class Judge:
                 else:
                     yield row
 
-    def _new(self, rows: Rows, part: PartId, tally: Tally) -> Iterator[dict[str, Any]]:
+    def _new(self, rows: Rows, ordinals: Iterator[int], tally: Tally) -> Iterator[dict[str, Any]]:
         """Rows that are neither held out nor seen before."""
-        if self._held is None and self._seen is None:
-            yield from rows
-            return
-        for number, row in enumerate(rows):
-            item, ordinal = _item(row), part.number * PART + number
+        for row in rows:
+            item, ordinal = _item(row), next(ordinals)
             if self._held is not None and (match := self._held.match(item, ordinal)):
                 source = match.name.partition("/")[0]
                 _count(tally, row, f"held out: {source}", f"like {match.name}")
@@ -149,7 +156,40 @@ class Judge:
                 self._seen.add(item, ordinal)
             yield row
 
-    def _rewarded(self, rows: Rows, scorer: Scorer, tally: Tally) -> Iterator[dict[str, Any]]:
+    def _added(
+        self,
+        translator: Translator,
+        rows: list[dict[str, Any]],
+        ordinals: Iterator[int],
+        tally: Tally,
+    ) -> Iterator[dict[str, Any]]:
+        """Translations of rows: held to the same as what was seen, but for their picture.
+
+        A translation has the picture of its original, which has passed.
+        """
+        spec = self.plan.spec
+        seen = None if spec.duplicates == "keep" or spec.duplicates.by == "picture" else self._seen
+        for row in translator.translated(rows, tally):
+            outcome = "taken"
+            if self._held is not None or seen is not None:
+                content = row["image"]["bytes"] if row["image"] else None
+                sha256 = hashlib.sha256(content).digest() if content else None
+                item = _item({**row, **marks(spec, sha256, row["phash"], row["text"])})
+                ordinal = next(ordinals)
+                if self._held is not None and self._held.match(item, ordinal):
+                    outcome = "held out"
+                elif seen is not None and seen.match(item, ordinal):
+                    outcome = "duplicate"
+                elif seen is not None:
+                    seen.add(item, ordinal)
+            tally.extra[f"translation {row['language']}: {outcome}"] += 1
+            if outcome == "taken":
+                _count(tally, row, TRANSLATED)
+                yield row
+
+    def _rewarded(
+        self, rows: Rows, part: PartId, scorer: Scorer, scores: Scores, tally: Tally
+    ) -> Iterator[dict[str, Any]]:
         spec = self.plan.spec.reward
         assert spec != "none"  # noqa: S101 - there is no scorer otherwise
         above = COMPARISONS[spec.comparison]
@@ -164,8 +204,9 @@ class Judge:
                 else:
                     _count(tally, row, f"reward: the scorer is not made for {language}")
 
-        for chunk in chunks(spoken()):
-            for row, score in zip(chunk, scorer.score(chunk), strict=True):
+        for number, chunk in enumerate(chunks(spoken())):
+            found = scores.through(scorer, part.number, number, chunk)
+            for row, score in zip(chunk, found, strict=True):
                 if score is None:
                     _count(tally, row, "reward: the scorer gave no score")
                 elif above(score, spec.threshold):

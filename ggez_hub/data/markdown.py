@@ -44,7 +44,7 @@ def _lines(document: dict[str, Any]) -> Iterator[str]:
         for stage, reasons in counts["dropped"].items()
         for reason, count in reasons.items()
     ]
-    yield from _table(("stage", "reason", "examples"), rows)
+    yield from _table(("stage", "reason", "examples"), rows) if rows else ("Nothing.\n",)
     if document["translation"]:
         yield "## Translation\n"
         pairs = [(name, f"{count:,}") for name, count in document["translation"].items()]
@@ -70,6 +70,12 @@ def _lines(document: dict[str, Any]) -> Iterator[str]:
         for s in document["sources"]
     ]
     yield from _table(("source", "revision", "licence", "held out"), sources)
+    held = document["held_out"]
+    if any(held.values()):
+        yield (
+            f"Held out: {held['examples']:,} examples, {held['without_picture']:,} of them by their "
+            f"text alone; {held['unreadable']:,} could not be read.\n"
+        )
     yield "## Samples\n"
     for outcome, samples in document["samples"].items():
         yield f"### {_cell(outcome)}\n"

@@ -44,6 +44,8 @@ def picture_bytes(cell: Any, folder: Path | None) -> bytes:
 
     Raises BadPicture.
     """
+    if isinstance(cell, bytes) and cell:
+        return cell
     if isinstance(cell, dict) and isinstance(cell.get("bytes"), bytes) and cell["bytes"]:
         return cell["bytes"]
     name = picture_path(cell)
@@ -56,14 +58,18 @@ def picture_bytes(cell: Any, folder: Path | None) -> bytes:
     if folder is None:
         raise BadPicture("it is a path, and the source has no `pictures`")
     root = folder.resolve()
-    path = (root / name).resolve()
-    if not path.is_relative_to(root):
-        raise BadPicture("its path leaves the folder")
     try:
+        path = (root / name).resolve()
+        if not path.is_relative_to(root):
+            raise BadPicture("its path leaves the folder")
+        # A pipe would be waited for.
+        if not path.is_file():
+            raise BadPicture("the file is missing")
         if path.stat().st_size > MAX_BYTES:
             raise BadPicture("it is too large")
         return path.read_bytes()
-    except OSError:
+    except (OSError, ValueError, RuntimeError):
+        # A name may be too long, hold a null byte, or be a link to itself.
         raise BadPicture("the file is missing") from None
 
 
@@ -82,9 +88,27 @@ def opened(content: bytes, *, draft: bool = False) -> Image:
             if draft:
                 picture.draft("RGB", DRAFT)
             picture.load()
-            return ImageOps.exif_transpose(picture)
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+            return _eight_bits(ImageOps.exif_transpose(picture))
+    except Image.DecompressionBombError as error:
+        raise BadPicture("it is too large") from error
+    except (OSError, ValueError, SyntaxError, EOFError) as error:
         raise BadPicture("it is damaged") from error
+
+
+def _eight_bits(picture: Image) -> Image:
+    """A picture of deeper greys in 256 of them: converted as it is, it would come out white.
+
+    Of 16 bits the upper ones; of other depths, which have no fixed range, from darkest to lightest.
+    """
+    if not picture.mode.startswith(("I", "F")):
+        return picture
+    import numpy as np
+    from PIL import Image
+
+    values = np.asarray(picture, dtype=np.float64)
+    low, high = (0.0, 65535.0) if picture.mode.startswith("I;16") else (values.min(), values.max())
+    scaled = (values - low) * (255 / max(high - low, 1e-12))
+    return Image.fromarray(np.nan_to_num(scaled).clip(0, 255).astype(np.uint8))
 
 
 def look(content: bytes) -> Looked:

@@ -6,14 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from ggez_hub.data.folders import model_identity
 from ggez_hub.data.sources import Extent, Reader, open_source
 from ggez_hub.data.spec import FilterSpec, PictureRule, Source
 from ggez_hub.weights import digest_json, sha256_file
 
 # A part of every digest: raise it when the same spec and inputs come to give another result.
-RULES_VERSION = 1
+RULES_VERSION = 2
 
 
 class PartId(NamedTuple):
@@ -57,8 +58,25 @@ class Plan:
         }
 
     @cached_property
+    def models(self) -> dict[str, str]:
+        """What identifies the content of each model that the spec names; raises NoModel."""
+        spec = self.spec
+        asked: list[Any] = list(spec.keep_region.rules)
+        asked += [spec.reward.scorer] if spec.reward != "none" else []
+        asked += [spec.translation.translator] if spec.translation != "none" else []
+        # An endpoint has no revision: what it serves cannot be told.
+        named = {(part.model, part.revision) for part in asked if hasattr(part, "revision")}
+        return {
+            f"{model}@{revision}": model_identity(model, revision, self.folder)
+            for model, revision in sorted(named)
+        }
+
+    @cached_property
     def digest(self) -> str:
-        """The sha256 of what decides the result: the spec, the content of its sources and files."""
+        """The sha256 of what decides the result: the spec, its sources, models and files.
+
+        Pictures that a source names by their paths are no part of it.
+        """
         rules = self.spec.keep_region.rules
         named = [name for rule in rules if (name := getattr(rule, "places", None))]
         if self.spec.reward != "none" and self.spec.reward.agreement:
@@ -72,6 +90,7 @@ class Plan:
                 "rules": RULES_VERSION,
                 "spec": self.spec.decisive(),
                 "revisions": self.revisions,
+                "models": self.models,
                 "files": files,
             }
         )

@@ -14,15 +14,15 @@ from ggez_hub.data.plan import Plan
 from ggez_hub.data.region.language import GROUP, GROUP_NOTE
 from ggez_hub.data.screening import HELD_OUT, UNREADABLE, WITHOUT_PICTURE
 from ggez_hub.data.spec import FilterSpec, LanguageRule
-from ggez_hub.data.tally import DIMENSIONS, KEPT, TRANSLATED, Tally, drops
+from ggez_hub.data.tally import CROWDED, DIMENSIONS, KEPT, REST, TRANSLATED, Tally, drops
 from ggez_hub.weights import digest_json
 
 if TYPE_CHECKING:
     from ggez_hub.data.models import Models
 
+KIND = "filter-report"
 # Values of a dimension that are listed; the rest is one line.
 LISTED = 60
-REST = "(others)"
 # Below this many kept rows a share says little.
 ENOUGH = 20
 
@@ -50,9 +50,14 @@ class Report:
         path.write_text(text + "\n", encoding="utf-8")
 
     @classmethod
-    def read(cls, path: Path) -> Report:
-        """The report of a file."""
-        return cls(json.loads(path.read_text(encoding="utf-8")))
+    def of_output(cls, out: Path) -> Report | None:
+        """The report in a folder; None if what is there is no report."""
+        try:
+            value = json.loads((out / "report.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        known = isinstance(value, dict) and value.get("kind") == KIND
+        return cls(value) if known and isinstance(value.get("spec_digest"), str) else None
 
     def card_block(self) -> DataFilter:
         """The `data_filter` block of an adapter trained on this."""
@@ -99,7 +104,7 @@ def make_report(plan: Plan, tally: Tally, models: Models) -> Report:
     held = {s.name for s in plan.sources[: plan.held_out]}
     return Report(
         {
-            "kind": "filter-report",
+            "kind": KIND,
             "region": spec.region,
             "spec_digest": plan.digest,
             "rules": rules_in_words(spec),
@@ -231,6 +236,11 @@ def warnings_of(spec: FilterSpec, tally: Tally) -> list[str]:
         )
     if lost := tally.extra[UNREADABLE]:
         found.append(f"{lost} held-out examples could not be read and are not protected.")
+    if crowded := tally.extra[CROWDED]:
+        found.append(
+            f"{crowded} examples share a key with more earlier ones than are compared: of texts of "
+            "one template some near duplicates may have stayed."
+        )
     if spec.reward != "none" and spec.reward.agreement is None:
         found.append(
             "The scorer's agreement with people is unmeasured: `ggez-hub reward agreement`."

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from ggez_hub.data.finish import write_output
 from ggez_hub.data.judging import Judge
 from ggez_hub.data.models import Models, open_models
 from ggez_hub.data.plan import PartId, Plan
+from ggez_hub.data.region import combination
 from ggez_hub.data.report import Report, make_report
 from ggez_hub.data.screening import Screener
 from ggez_hub.data.spec import FilterSpec
@@ -30,6 +32,10 @@ AHEAD = 2
 
 class Strict(GgezError):
     """With --strict: something could not be read."""
+
+
+class WorkerDied(GgezError):
+    """A process of the pool was ended from without, mostly for its memory."""
 
 
 def run_filter(
@@ -48,6 +54,8 @@ def run_filter(
     UsageProblem if `out` is something else; Strict with `strict`.
     """
     require("pyarrow", "PIL")
+    # Its work lies beside it: `.` has no name of its own.
+    out = Path(os.path.abspath(out))  # noqa: PTH100 - links stay as they are
     plan = Plan(spec, folder)
     with alone(out):
         report = _finished(out, plan.digest) or _filtered(plan, out, workers, strict, did)
@@ -60,6 +68,8 @@ def _filtered(
 ) -> Report:
     work = Work.beside(out, plan.digest)
     parts = plan.parts()
+    # A rule that cannot be applied is refused before a model is opened.
+    combination(plan.spec.keep_region, plan.spec.region, plan.folder)
     with ExitStack() as stack:
         models = open_models(plan, work)
         judge = stack.enter_context(
@@ -80,11 +90,9 @@ def _finished(out: Path, digest: str) -> Report | None:
     """The report of an output that is there already; raises UsageProblem if it is another one."""
     if not out.exists():
         return None
-    place = out / "report.json"
-    if place.is_file():
-        report = Report.read(place)
-        if report.document["spec_digest"] == digest:
-            return report
+    report = Report.of_output(out)
+    if report is not None and report.document["spec_digest"] == digest:
+        return report
     raise UsageProblem(
         f"{out} exists, and is not the result of this spec on these sources",
         "Give another folder with -o, or remove it.",
@@ -122,6 +130,11 @@ def _screened(plan: Plan, work: Work, parts: list[PartId], workers: int) -> Iter
                 if part.number in running:
                     running.pop(part.number).result()
                 yield part
+        except BrokenProcessPool as error:
+            raise WorkerDied(
+                "a worker was ended from without, perhaps for want of memory",
+                "Run it again with fewer --workers: what was done is kept.",
+            ) from error
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 

@@ -11,10 +11,10 @@ from typing import Any
 from ggez_hub.data.builder import Builder
 from ggez_hub.data.cells import Malformed
 from ggez_hub.data.example import Example
+from ggez_hub.data.marking import marks
 from ggez_hub.data.pictures import BadPicture, Looked, look, picture_bytes
 from ggez_hub.data.plan import PartId, Plan
 from ggez_hub.data.region import Combination, combination
-from ggez_hub.data.signatures import digest, minhash
 from ggez_hub.data.sources import Unreadable
 from ggez_hub.data.table import OUTPUT, SCREENED, write_rows
 from ggez_hub.data.tally import KEPT, Tally, Traits
@@ -122,26 +122,14 @@ class Screener:
             "open": answer is None,
         }
         if spec.duplicates != "keep" or spec.held_out is not None:
-            row |= self._signatures(looked, text)
+            row |= self._marks(looked, text)
         if not self.plan.needs_judge:
             tally.add(traits(example), KEPT, example.id, text)
         return row
 
-    def _signatures(self, looked: Looked | None, text: str) -> dict[str, Any]:
-        spec = self.plan.spec
-        rule = spec.duplicates
-        by = rule.by if rule != "keep" else "picture"
-        # The text is compared where it decides, and where there is no picture to compare; texts
-        # that have to be equal are found by their digest.
-        equal = rule != "keep" and rule.by == "text" and rule.similarity == 1.0
-        wanted = not equal and (by != "picture" or looked is None or looked.phash is None)
-        return {
-            "key": digest(
-                None if by == "text" else looked, "" if by == "picture" and looked else text
-            ),
-            "phash": looked.phash if looked else None,
-            "minhash": minhash(text) if wanted or spec.held_out else None,
-        }
+    def _marks(self, looked: Looked | None, text: str) -> dict[str, Any]:
+        sha256, phash = looked or (None, None)
+        return marks(self.plan.spec, sha256, phash, text)
 
     def _held_out(
         self, example: Example | Malformed, folder: Path | None, tally: Tally
@@ -160,5 +148,5 @@ class Screener:
         return {
             "id": example.id,
             "source": example.source,
-            **self._signatures(looked, example.text),
+            **self._marks(looked, example.text),
         }

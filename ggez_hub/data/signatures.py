@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -11,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ggez_hub.data.extras import require
-from ggez_hub.data.pictures import Looked
 
 PERMUTATIONS = 128
 SHINGLE = 5
@@ -25,9 +25,9 @@ def normalised(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
-def digest(picture: Looked | None, text: str) -> bytes:
-    """16 bytes that two examples share if picture (byte by byte) and normalised text are equal."""
-    hashed = hashlib.blake2b(picture.sha256 if picture else b"", digest_size=16)
+def digest(picture: bytes | None, text: str) -> bytes:
+    """16 bytes that two examples share if picture (its sha256) and normalised text are equal."""
+    hashed = hashlib.blake2b(picture or b"", digest_size=16)
     hashed.update(normalised(text).encode("utf-8", "surrogatepass"))
     return hashed.digest()
 
@@ -39,14 +39,15 @@ def minhash(text: str) -> bytes:
     """
     folded = normalised(text)[:LONGEST]
     grams = {folded[n : n + SHINGLE] for n in range(max(1, len(folded) - SHINGLE + 1))}
-    sketch = _empty().copy()
-    sketch.update_batch([gram.encode("utf-8", "surrogatepass") for gram in sorted(grams)])
+    sketch = _sketch()
+    sketch.clear()
+    sketch.update_batch([gram.encode("utf-8", "surrogatepass") for gram in grams])
     return np.asarray(sketch.hashvalues, dtype="<u4").tobytes()
 
 
-def similarity(first: bytes, second: bytes) -> float:
-    """The Jaccard similarity that two MinHashes estimate, 0 to 1."""
-    return float(np.mean(_values(first) == _values(second)))
+def similarities(sketch: bytes, others: Sequence[bytes]) -> NDArray[np.float64]:
+    """The Jaccard similarities that MinHashes estimate of one to others: (N,), 0 to 1."""
+    return np.asarray((_values(b"".join(others)) == _values(sketch)).mean(axis=1))
 
 
 def bands(sketch: bytes, threshold: float) -> list[bytes]:
@@ -70,11 +71,12 @@ def near_keys(key: int, distance: int) -> list[int]:
 
 
 def _values(sketch: bytes) -> NDArray[np.uint32]:
-    return np.frombuffer(sketch, dtype="<u4")
+    return np.frombuffer(sketch, dtype="<u4").reshape(-1, PERMUTATIONS)
 
 
 @cache
-def _empty() -> Any:
+def _sketch() -> Any:
+    """A sketch that is filled again and again: a copy would check its permutations each time."""
     require("datasketch")
     from datasketch import MinHash
 

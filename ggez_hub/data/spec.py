@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import Discriminator, Field, StringConstraints, Tag, field_validator, model_validator
 
 from ggez_hub.cards.values import LanguageTag, RepoId, Revision
 from ggez_hub.data.mapping import Column, Mapping, Part
 from ggez_hub.data.ready import READY
-from ggez_hub.data.scorers.spec import RewardSpec
+from ggez_hub.data.scorers.spec import RewardSpec, decisive
 from ggez_hub.data.translation.spec import TranslationSpec
+from ggez_hub.mends import BRANCH
 
 Name: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.-]{0,60}$")]
 Globs: TypeAlias = str | list[str]
+# A block with keys, or a word in its place: what is off is said of the one that was meant.
+OR_A_WORD = Discriminator(lambda value: value if value in ("none", "keep") else BRANCH)
 PLACES = ("hub", "parquet", "jsonl", "webdataset", "imagefolder")
 
 
@@ -180,10 +183,16 @@ class FilterSpec(Part):
     sources: list[Source] = Field(min_length=1)
     keep_region: RegionFilter
     pictures: Literal["required", "optional", "ignored"] = "required"
-    duplicates: Duplicates | Literal["keep"] = Duplicates()
+    duplicates: Annotated[
+        Annotated[Duplicates, Tag(BRANCH)] | Annotated[Literal["keep"], Tag("keep")], OR_A_WORD
+    ] = Duplicates()
     held_out: HeldOut | None = None
-    reward: RewardSpec | Literal["none"] = "none"
-    translation: TranslationSpec | Literal["none"] = "none"
+    reward: Annotated[
+        Annotated[RewardSpec, Tag(BRANCH)] | Annotated[Literal["none"], Tag("none")], OR_A_WORD
+    ] = "none"
+    translation: Annotated[
+        Annotated[TranslationSpec, Tag(BRANCH)] | Annotated[Literal["none"], Tag("none")], OR_A_WORD
+    ] = "none"
     base: Column | None = None
     dominance: float = Field(default=0.7, gt=0, le=1)
     rows_per_shard: int = Field(default=50_000, ge=1)
@@ -212,5 +221,10 @@ class FilterSpec(Part):
         return self
 
     def decisive(self) -> dict[str, Any]:
-        """What decides the result: everything but what only decides how fast it comes."""
-        return self.model_dump(mode="json")
+        """What decides the result, as JSON values: all but how many answers are asked for at once."""
+        written = self.model_dump(mode="json")
+        if self.reward != "none":
+            written["reward"]["scorer"] = decisive(self.reward.scorer)
+        if self.translation != "none":
+            written["translation"]["translator"] = decisive(self.translation.translator)
+        return written

@@ -9,7 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 
-BATCH = 256
+# When a batch is large enough, whichever comes first.
+BATCH, BATCH_BYTES = 256, 1 << 25
 
 _TEXT = {"dtype": "string", "_type": "Value"}
 _NUMBER = {"dtype": "float64", "_type": "Value"}
@@ -63,16 +64,25 @@ def write_rows(path: Path, schema: pa.Schema, rows: Iterable[dict[str, Any]]) ->
     count = 0
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
         batch: list[dict[str, Any]] = []
+        size = 0
         for row in rows:
             batch.append(row)
-            if len(batch) == BATCH:
+            size += _size(row)
+            if len(batch) == BATCH or size >= BATCH_BYTES:
                 writer.write_batch(pa.RecordBatch.from_pylist(batch, schema))
                 count += len(batch)
                 batch.clear()
+                size = 0
         if batch:
             writer.write_batch(pa.RecordBatch.from_pylist(batch, schema))
             count += len(batch)
     return count
+
+
+def _size(row: dict[str, Any]) -> int:
+    """About the bytes of a row: its picture and its text."""
+    image = row.get("image")
+    return (len(image["bytes"]) if image else 0) + len(row.get("text") or "")
 
 
 def read_batches(path: Path) -> Iterator[pa.RecordBatch]:

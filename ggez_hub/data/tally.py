@@ -13,7 +13,11 @@ from ggez_hub.data.example import UNKNOWN
 KEPT = "kept"
 # An example that was added, not one that was seen.
 TRANSLATED = "translated"
+# Examples that were compared with some of those that share a key, not with all.
+CROWDED = "compared in part"
 DIMENSIONS = ("source", "country", "language", "format", "category")
+# Values of a dimension that are not listed.
+REST = "(others)"
 SAMPLES = 5
 SAMPLE_TEXT = 200
 

@@ -4,6 +4,7 @@
     <digest>/kept/000007.arrow, .json       what stays of it
     translations.sqlite                     what was translated
     <digest>/held.sqlite, seen.sqlite       what is held out, and what was seen
+    <digest>/scores.sqlite                  what was scored
 
 A file has its name only when it is whole. Another spec, or other inputs, have another digest.
 """
@@ -41,6 +42,11 @@ class Work:
     def index(self, name: Literal["held", "seen"]) -> Path:
         """The file of what is held out, or of what was seen."""
         return self.folder / f"{name}.sqlite"
+
+    @property
+    def scores(self) -> Path:
+        """The file of scores."""
+        return self.folder / "scores.sqlite"
 
     @property
     def translations(self) -> Path:

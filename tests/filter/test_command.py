@@ -81,6 +81,7 @@ def test_datasets_loads_it(asked, tmp_path):
     ("arguments", "said", "code"),
     [
         ([], "where should it be written?", 2),
+        (["-o", "."], "exists, and is not the result of this spec", 2),
         (["-o", "spec.yaml"], "exists, and is not the result of this spec", 2),
     ],
 )

@@ -14,7 +14,8 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from ggez_hub.data import sources
+from ggez_hub.data import judging, sources
+from ggez_hub.data.region.base import BadRule
 from ggez_hub.data.run import Strict, run_filter
 from ggez_hub.data.work import container
 from ggez_hub.errors import UsageProblem
@@ -192,6 +193,58 @@ def test_another_result_is_not_overwritten(tmp_path):
     jsonl(tmp_path / "captions.jsonl", [{"id": "b", "text": "x", "country": "vn", "image": "", "topic": ""}])  # fmt: skip
     with pytest.raises(UsageProblem, match="not the result of this spec"):
         run_filter(spec([source]), tmp_path, tmp_path / "out")
+
+
+@pytest.mark.parametrize("report", ["{", "[]", "{}", None])
+def test_what_is_no_output_is_not_overwritten(tmp_path, report):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "notes.txt").write_text("mine")
+    if report is not None:
+        (out / "report.json").write_text(report)
+    with pytest.raises(UsageProblem, match="not the result of this spec"):
+        run_filter(spec([captions(tmp_path, [("a", "Pho", "vn", 1)])]), tmp_path, out)
+    assert (out / "notes.txt").read_text() == "mine"
+
+
+def test_a_held_out_text_is_found_without_its_picture(tmp_path, filtered):
+    """A question of a benchmark with pictures, in a corpus whose pictures are optional."""
+    question = "Which temple is on the other bank of this river?"
+    held = captions(tmp_path, [("x", question, "vn", 1)], name="benchmark")
+    rows = [("bare", question, "vn", None), ("another", question, "vn", 2), ("c", "Pho", "vn", 3)]
+    report, kept = filtered(
+        [captions(tmp_path, rows)], held_out={"sources": [held]}, pictures="optional"
+    )
+    # With a picture of its own it is another question.
+    assert ids(kept) == ["another", "c"]
+    assert dropped(report) == {"held out: benchmark": 1}
+
+
+def test_texts_of_one_template_are_compared_in_part_and_the_report_says_so(
+    tmp_path, filtered, monkeypatch
+):
+    template = "A bowl of soup with noodles, herbs and a slice of lime, number {} of the menu"
+    rows = [(f"r{n}", template.format(n), "vn", None) for n in range(100, 140)]
+    source = captions(tmp_path, rows)
+    keys = {"pictures": "ignored", "duplicates": {"by": "text", "similarity": 0.98}}
+    report, kept = filtered([source], **keys)
+    assert not any("share a key" in warning for warning in report.document["warnings"])
+    monkeypatch.setattr(judging, "COMPARED", 2)
+    (tmp_path / "captions.jsonl").rename(tmp_path / "again.jsonl")
+    report, fewer = filtered([source | {"jsonl": "again.jsonl"}], **keys)
+    assert len(fewer) >= len(kept)
+    assert any("share a key with more earlier ones" in w for w in report.document["warnings"])
+
+
+def test_a_rule_that_cannot_be_applied_is_refused_before_a_model_is_opened(tmp_path, filtered):
+    rule = {"evidence": "language", "languages": ["shn"]}
+    picture_rule = {"evidence": "picture", "library": "transformers", "model": "m"}
+    (tmp_path / "m").mkdir()
+    with pytest.raises(BadRule, match="does not identify 'shn'"):
+        filtered(
+            [captions(tmp_path, [("a", "Pho", "vn", 1)])],
+            keep_region={"keep": "any", "rules": [picture_rule, rule]},
+        )
 
 
 MANY = 4000

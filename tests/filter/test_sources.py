@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ggez_hub.data.sources import BadSource, jsonl
+from ggez_hub.data.sources import BadSource, jsonl, open_source
 from ggez_hub.data.sources.jsonl import byte_ranges, json_lines
+from ggez_hub.data.spec import Source
 
 from .corpora import CAPTIONS, encoded, picture, table
 from .corpora import jsonl as write_jsonl
@@ -82,6 +83,18 @@ def test_an_imagefolder_without_metadata(tmp_path, filtered):
         ("s/market/0.png/caption", "market"), ("s/market/2.png/caption", "market"),
         ("s/temple/1.png/caption", "temple"),
     ]  # fmt: skip
+
+
+def test_a_picture_in_another_folder_is_another_input(tmp_path):
+    columns = {"picture": "image", "examples": [{"format": "caption", "answer": "label"}]}
+    asked = Source.model_validate(
+        {"name": "s", "license": "x", "imagefolder": "pictures", "columns": columns}
+    )
+    root = folder_of_pictures(tmp_path / "pictures")
+    before = open_source(asked, tmp_path).revision()
+    assert open_source(asked, tmp_path).revision() == before
+    (root / "market" / "0.png").rename(root / "temple" / "0.png")
+    assert open_source(asked, tmp_path).revision() != before
 
 
 @pytest.mark.parametrize("form", ["jsonl", "csv"])

@@ -52,6 +52,17 @@ def test_a_name_of_a_region_becomes_its_id(tmp_path):
         ("region: th", "region: south-asia", "line 2: region: is no region whose members"),
         ("jsonl: rows.jsonl", "mapping: cvqa", "line 4: sources.0: needs exactly one of hub"),
         ("      picture: image\n", "", "source own has no column of pictures"),
+        (
+            "kind: filter\n",
+            "kind: filter\nreward: {scorer: {kind: column, column: q, languages: [th]}, comparison: '>'}\n",
+            "1 keys are off\n  line 2: reward.threshold: is missing; add it",
+        ),
+        (
+            "kind: filter\n",
+            "kind: filter\nduplicates: {distance: 9}\n",
+            "line 2: duplicates.distance: ",
+        ),
+        ("kind: filter\n", "kind: filter\ntranslation: nothing\n", "line 2: translation: "),
         ("    columns:", "    mapping: cvqa\n    columns:", "needs either mapping"),
     ],
 )

@@ -6,13 +6,15 @@ import shutil
 
 import pytest
 
+from ggez_hub.data.plan import Plan
 from ggez_hub.data.translation.augment import Augmenter, Cache, units_of
 from ggez_hub.data.translation.checks import problem
 from ggez_hub.data.translation.codes import nllb_code
-from ggez_hub.data.translation.spec import TranslationSpec
+from ggez_hub.data.translation.seq2seq import Seq2SeqTranslator
+from ggez_hub.data.translation.spec import Seq2Seq, TranslationSpec
 from ggez_hub.errors import UsageProblem
 
-from .corpora import captions, cvqa
+from .corpora import captions, cvqa, jsonl, spec
 from .endpoint import serving
 from .tiny import write_translator
 
@@ -122,6 +124,84 @@ def test_what_fails_the_checks_is_counted(tmp_path, filtered):
     assert report.document["translation"] == {"th: untranslated": 3}
 
 
+def test_a_translation_that_was_cut_is_not_taken(tmp_path, model, filtered):
+    """The model may write seven tokens: the shortest text alone is whole by then."""
+    shutil.copytree(model, tmp_path / "nllb")
+    cut = {"kind": "seq2seq", "model": "nllb", "new_tokens": 7}
+    report, rows = filtered([english(tmp_path, PAIRS)], translation=block(cut))
+    assert report.document["translation"] == {"th: cut": 2, "th: taken": 1}
+    assert [row["text"] for row in rows if row["translated_from"]] == ["หมา"]
+
+
+def test_a_text_that_is_longer_than_the_model_reads_is_not_taken(tmp_path, model):
+    translator = Seq2SeqTranslator.of(
+        Seq2Seq(kind="seq2seq", model=model.name), ["en", "th"], model.parent
+    )
+    assert translator.longest == 64
+    assert translator.translate(["a dog", "a dog " * 30], "en", "th") == ["หมา", None]
+
+
+def test_an_answer_that_was_cut_is_not_taken(tmp_path, filtered):
+    def answer(content):
+        cut = "soup" in content
+        reason = {"finish_reason": "length" if cut else "stop"}
+        return {"message": {"role": "assistant", "content": "ก" * 10}} | reason
+
+    with serving(answer) as (url, _):
+        translator = {"kind": "endpoint", "url": url, "model": "m"}
+        report, _ = filtered([english(tmp_path, PAIRS)], translation=block(translator))
+    assert report.document["translation"]["th: cut"] == 1
+
+
+def test_a_translation_is_held_to_what_is_held_out_and_seen(tmp_path, filtered):
+    """A benchmark has the translation of one text, the corpus that of another."""
+    thai = {
+        "a red boat": "เรือสีแดงลำหนึ่งในแม่น้ำ",
+        "a dog": "หมาตัวหนึ่งที่ตลาดน้ำ",
+        "noodle soup": "ก๋วยเตี๋ยวเรือหนึ่งชาม",
+    }
+    jsonl(tmp_path / "vqa.jsonl", [{"text": thai["a red boat"], "url": "https://e.org/1.jpg"}])
+    held = {"name": "vqa", "jsonl": "vqa.jsonl", "license": "x",
+            "columns": {"picture": "url", "examples": [{"format": "caption", "answer": "text"}]}}  # fmt: skip
+    source = captions(tmp_path, [(f"r{n}", text, "th", n) for n, text in enumerate(thai)])
+    native = captions(tmp_path, [("n", thai["a dog"], "th", 9)], name="native")
+    source["columns"] = source["columns"] | {"examples": [ENGLISH]}
+    with serving(lambda content: thai[content.partition("\n\n")[2]]) as (url, _):
+        translator = {"kind": "endpoint", "url": url, "model": "m"}
+        report, rows = filtered(
+            [native, source],
+            translation=block(translator, length_ratio=[0.1, 9.0]),
+            held_out={"sources": [held]},
+            duplicates={"by": "text"},
+        )
+    assert report.document["translation"] == {
+        "th: duplicate": 1, "th: held out": 1, "th: taken": 1,
+    }  # fmt: skip
+    assert [row["text"] for row in rows if row["translated_from"]] == [thai["noodle soup"]]
+    counts = report.document["counts"]
+    assert (counts["seen"], counts["kept"], counts["translated"]) == (4, 4, 1)
+
+
+def test_another_model_of_the_same_name_is_another_result(tmp_path, model):
+    shutil.copytree(model, tmp_path / "nllb")
+    asked = spec([english(tmp_path, PAIRS)], translation=block())
+    before = Plan(asked, tmp_path).digest
+    assert Plan(asked, tmp_path).digest == before
+    config = tmp_path / "nllb" / "config.json"
+    config.write_text(config.read_text() + "\n")
+    assert Plan(asked, tmp_path).digest != before
+
+
+def test_how_many_answers_are_asked_for_at_once_decides_nothing(tmp_path):
+    digests = set()
+    source = english(tmp_path, PAIRS)
+    for parallel, tokens in ((1, 256), (4, 256), (4, 64)):
+        translator = {"kind": "endpoint", "url": "http://127.0.0.1:9/v1", "model": "m",
+                      "parallel": parallel, "new_tokens": tokens}  # fmt: skip
+        digests.add(Plan(spec([source], translation=block(translator)), tmp_path).digest)
+    assert len(digests) == 2
+
+
 class Counting:
     """A translator that says how often it was asked."""
 
@@ -138,11 +218,13 @@ class Counting:
 def test_nothing_is_translated_twice(tmp_path):
     translator = Counting()
     for _ in range(2):
-        cache = Cache(tmp_path / "cache.sqlite")
+        cache = Cache(tmp_path / "cache.sqlite", "counting")
         found = cache.through(translator, ["a", "b", "a"], "en", "th")
         assert found == {"a": "a in th", "b": "b in th"}
     cache.through(translator, ["a"], "en", "lo")
     assert translator.asked == ["a", "b", "a"]
+    Cache(tmp_path / "cache.sqlite", "otherwise").through(translator, ["b"], "en", "th")
+    assert translator.asked == ["a", "b", "a", "b"]
 
 
 def test_units():

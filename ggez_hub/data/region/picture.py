@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from ggez_hub.data.clip import Clip, open_clip_like
 from ggez_hub.data.folders import model_folder
-from ggez_hub.data.pictures import opened
 from ggez_hub.data.region.base import BadRule
 from ggez_hub.data.region.combination import HOLDS
+from ggez_hub.data.scorers.base import with_pictures
 from ggez_hub.data.spec import PictureRule
 from ggez_hub.data.tally import Tally
 from ggez_hub.regions import find_region, known_region
@@ -30,7 +30,7 @@ class _Rule:
     members: NDArray[np.bool_]
     threshold: float
 
-    def holds(self, pictures: Sequence[Any]) -> NDArray[np.bool_]:
+    def holds(self, pictures: Iterable[Any]) -> NDArray[np.bool_]:
         """Whether the members' share of the softmax over countries is large enough."""
         logits = self.clip.scale * self.clip.pictures(pictures) @ self.prompts.T
         weights = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -55,8 +55,9 @@ class Pictures:
         places = [place for place, row in enumerate(rows) if row["image"]]
         if not places:
             return counts
-        pictures = [opened(rows[place]["image"]["bytes"]).convert("RGB") for place in places]
         for rule in self.rules:
+            # Decoded again for each rule, of which there is rarely more than one.
+            _, pictures = with_pictures(rows)
             for place, holds in zip(places, rule.holds(pictures).tolist(), strict=True):
                 counts[place] += holds
                 tally.evidence[NAME, HOLDS if holds else "another country"] += 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
 from ggez_hub.data.pictures import opened
@@ -33,7 +33,10 @@ class Scorer(Protocol):
         ...
 
 
-def with_pictures(rows: Sequence[Scored]) -> tuple[list[int], list[Any]]:
-    """The places of the rows that have a picture, and the pictures, RGB."""
+def with_pictures(rows: Sequence[Scored]) -> tuple[list[int], Iterator[Any]]:
+    """The places of the rows that have a picture, and the pictures, RGB.
+
+    They are decoded one by one: photographs would fill the memory if all were there at once.
+    """
     places = [place for place, row in enumerate(rows) if row["image"]]
-    return places, [opened(rows[place]["image"]["bytes"]).convert("RGB") for place in places]
+    return places, (opened(rows[place]["image"]["bytes"]).convert("RGB") for place in places)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ class UnifiedReward:
         for start in range(0, len(places), self.batch):
             batch = places[start : start + self.batch]
             answers = self.answers(
-                pictures[start : start + self.batch], [rows[place]["text"] for place in batch]
+                list(islice(pictures, len(batch))), [rows[place]["text"] for place in batch]
             )
             for place, answer in zip(batch, answers, strict=True):
                 scores[place] = final_score(answer)

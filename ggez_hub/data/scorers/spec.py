@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, Field
 
@@ -18,6 +18,15 @@ def _http(address: str) -> str:
 
 
 Url: TypeAlias = Annotated[str, AfterValidator(_http)]
+
+
+# How an endpoint is asked: no part of what it answers.
+UNDECISIVE = frozenset({"parallel", "key_variable"})
+
+
+def decisive(spec: Part) -> dict[str, Any]:
+    """What decides the answers of the model that a part of the spec names, as JSON values."""
+    return spec.model_dump(mode="json", exclude=set(UNDECISIVE))
 
 
 class _Scorer(Part):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -68,22 +69,33 @@ def files_of(name: str, globs: str | list[str], folder: Path) -> list[Path]:
     for pattern in [globs] if isinstance(globs, str) else globs:
         # An absolute pattern is no pattern of the folder for Path.glob.
         matched = [Path(path) for path in glob.glob(str(folder / pattern), recursive=True)]  # noqa: PTH207
-        if not matched:
+        files = [path for path in matched if path.is_file()]
+        if not files:
             raise BadSource(
-                f"source {name}: there is no {pattern} in {folder}",
+                f"source {name}: there is no {'file' if matched else pattern} in "
+                f"{folder / pattern if matched else folder}",
                 "Relative paths start from the folder of the spec.",
             )
-        found.update(path for path in matched if path.is_file())
+        found.update(files)
     return sorted(found)
 
 
 def content_of(files: Iterable[Path]) -> str:
-    """The sha256 of the files' names and sha256s."""
+    """The sha256 of the files' sha256s and paths, which start from the folder that has them all."""
     listed = list(files)
+    root = os.path.commonpath([path.parent for path in listed]) if listed else ""
     with ThreadPoolExecutor(2) as pool:
         digests = list(pool.map(sha256_file, listed))
-    named = sorted((path.name, digest) for path, digest in zip(listed, digests, strict=True))
+    named = sorted(
+        (shown(path.relative_to(root)), digest)
+        for path, digest in zip(listed, digests, strict=True)
+    )
     return digest_json(named)
+
+
+def shown(path: Path) -> str:
+    """A path as text: bytes that are no UTF-8 are replaced."""
+    return os.fsencode(path.as_posix()).decode("utf-8", "replace")
 
 
 def check_rows(name: str, mapping: Mapping, rows: Iterable[Row]) -> None:
@@ -99,9 +111,14 @@ def check_rows(name: str, mapping: Mapping, rows: Iterable[Row]) -> None:
     for column, _ in mapping.columns():
         if column not in seen:
             raise BadSource(
-                f"source {name}: there is no column {column!r} in its first {readable} rows",
+                f"source {name}: there is no column {column!r} in its first {counted(readable, 'row')}",
                 f"Its columns are {', '.join(sorted(seen))}.",
             )
+
+
+def counted(number: int, what: str) -> str:
+    """`1 row`, `2 rows`."""
+    return f"{number} {what}{'s' if number != 1 else ''}"
 
 
 def check_schema(name: str, mapping: Mapping, schema: pa.Schema) -> None:
@@ -122,7 +139,7 @@ def check_schema(name: str, mapping: Mapping, schema: pa.Schema) -> None:
 
 EXPECTED = {
     "scalar": "text or numbers",
-    "picture": "pictures (struct<bytes, path>) or paths",
+    "picture": "pictures (struct<bytes, path>, or bytes) or paths",
     "text": "text",
     "texts": "lists of text",
     "number": "numbers",
@@ -135,18 +152,20 @@ def _fits(role: str, kind: pa.DataType) -> bool:
     import pyarrow as pa
 
     types = pa.types
-    text = types.is_string(kind) or types.is_large_string(kind)
+    if types.is_dictionary(kind):
+        # Words that recur are often stored once: pandas calls that categories.
+        kind = kind.value_type
+    text = _is_text(kind)
+    binary = types.is_binary(kind) or types.is_large_binary(kind) or types.is_binary_view(kind)
     number = types.is_integer(kind) or types.is_floating(kind)
     listed = types.is_list(kind) or types.is_large_list(kind)
     checks = {
         "scalar": text or number,
         "picture": text
+        or binary
         or (types.is_struct(kind) and {field.name for field in kind} == {"bytes", "path"}),
         "text": text,
-        "texts": text
-        or (
-            listed and (types.is_string(kind.value_type) or types.is_large_string(kind.value_type))
-        ),
+        "texts": text or (listed and _is_text(kind.value_type)),
         "number": number,
         "index": types.is_integer(kind) or text,
         "turns": listed
@@ -155,3 +174,10 @@ def _fits(role: str, kind: pa.DataType) -> bool:
     }
     # A column of nothing but null has no type of its own.
     return types.is_null(kind) or checks[role]
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    types = pa.types
+    return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))

@@ -18,6 +18,7 @@ from ggez_hub.data.sources.base import (
     check_rows,
     check_schema,
 )
+from ggez_hub.data.sources.texts import table_rows
 from ggez_hub.data.spec import HubPlace, Source
 from ggez_hub.errors import MissingExtra
 
@@ -93,6 +94,6 @@ class HubReader:
                 # `datasets` cannot go on behind a row that it cannot convert.
                 yield Row(f"{extent.start}-{number}", Unreadable(f"shard: {type(error).__name__}"))
                 return
-            for values in table.to_pylist():
+            for values in table_rows(table):
                 yield Row(f"{extent.start}-{number}", values)
                 number += 1

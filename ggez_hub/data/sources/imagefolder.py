@@ -20,8 +20,10 @@ from ggez_hub.data.sources.base import (
     Unreadable,
     check_rows,
     content_of,
+    shown,
 )
 from ggez_hub.data.sources.jsonl import byte_ranges, json_lines
+from ggez_hub.data.sources.texts import is_text
 from ggez_hub.data.spec import Source
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
@@ -63,12 +65,7 @@ class ImageFolder:
         if not self._metadata:
             for number in range(extent.start, extent.stop):
                 path = self._pictures[number].relative_to(self._root)
-                values = {
-                    "image": path.as_posix(),
-                    "file_name": path.as_posix(),
-                    "label": path.parent.name,
-                }
-                yield Row(path.as_posix(), values)
+                yield Row(shown(path), _alone(path))
             return
         path = self._metadata[extent.file]
         found: Iterator[tuple[int, Any]] = (
@@ -87,6 +84,14 @@ class ImageFolder:
             return Unreadable("metadata: file_name is missing")
         place = (metadata.parent.relative_to(self._root) / name).as_posix()
         return {**values, "image": place}
+
+
+def _alone(path: Path) -> dict[str, Any] | Unreadable:
+    """The row of a picture without metadata."""
+    name = path.as_posix()
+    if not is_text(name):
+        return Unreadable("file: its name is no UTF-8")
+    return {"image": name, "file_name": name, "label": path.parent.name}
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[int, dict[str, Any] | Unreadable]]:

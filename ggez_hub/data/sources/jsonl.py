@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -16,6 +15,7 @@ from ggez_hub.data.sources.base import (
     content_of,
     files_of,
 )
+from ggez_hub.data.sources.texts import json_object
 from ggez_hub.data.spec import Source
 
 PART_BYTES = 8 << 20
@@ -74,9 +74,4 @@ def json_lines(
                 continue
             if line.isspace():
                 continue
-            try:
-                value = json.loads(line)
-            except (ValueError, RecursionError):
-                yield offset, Unreadable("json: broken line")
-                continue
-            yield offset, value if isinstance(value, dict) else Unreadable("json: no object")
+            yield offset, json_object(line, "line")

@@ -17,9 +17,15 @@ from ggez_hub.data.sources.base import (
     content_of,
     files_of,
 )
+from ggez_hub.data.sources.texts import table_rows
 from ggez_hub.data.spec import Source
 
-BATCH = 256
+BATCH, BATCH_BYTES = 256, 1 << 25
+
+
+def _at_once(group: pq.RowGroupMetaData) -> int:
+    """How many rows of a group are read at once: fewer where they are large, as pictures are."""
+    return max(1, min(BATCH, BATCH_BYTES * group.num_rows // max(1, group.total_byte_size)))
 
 
 class Parquet:
@@ -53,9 +59,12 @@ class Parquet:
             number = first
             try:
                 for batch in file.iter_batches(
-                    BATCH, row_groups=[extent.start], columns=self._columns, use_threads=False
+                    _at_once(file.metadata.row_group(extent.start)),
+                    row_groups=[extent.start],
+                    columns=self._columns,
+                    use_threads=False,
                 ):
-                    for values in batch.to_pylist():
+                    for values in table_rows(batch):
                         yield Row(f"{extent.file}-{number}", values)
                         number += 1
             except (OSError, pa.ArrowInvalid):

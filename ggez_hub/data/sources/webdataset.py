@@ -6,7 +6,6 @@ of a JSON file are columns of their own. Format: https://github.com/webdataset/w
 
 from __future__ import annotations
 
-import json
 import tarfile
 from collections.abc import Iterator
 from itertools import islice
@@ -22,6 +21,7 @@ from ggez_hub.data.sources.base import (
     content_of,
     files_of,
 )
+from ggez_hub.data.sources.texts import json_object
 from ggez_hub.data.spec import Source
 
 LARGEST_MEMBER = 256 << 20
@@ -49,7 +49,9 @@ class WebDataset:
         try:
             with tarfile.open(self._files[extent.file], "r|*") as tar:
                 for member in tar:
-                    stem, field = _split(member.name)
+                    # Bytes that are no UTF-8 come as halves of surrogate pairs.
+                    name = member.name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+                    stem, field = _split(name)
                     if not member.isfile() or not field:
                         continue
                     if stem != key:
@@ -84,11 +86,8 @@ def _with(
     if field in TEXTS:
         return values | {field: content.decode("utf-8", errors="replace")}
     if field == "json":
-        try:
-            loaded = json.loads(content)
-        except (ValueError, RecursionError):
-            return Unreadable("json: broken file")
-        if not isinstance(loaded, dict):
-            return Unreadable("json: no object")
+        loaded = json_object(content, "file")
+        if isinstance(loaded, Unreadable):
+            return loaded
         return values | {f"json.{name}": value for name, value in loaded.items()}
-    return values | {field: {"bytes": content, "path": member.name}}
+    return values | {field: {"bytes": content, "path": f"{values['__key__']}.{field}"}}

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from ggez_hub.data.scorers.spec import decisive
 from ggez_hub.data.tally import Tally
 from ggez_hub.data.translation.checks import problem
 from ggez_hub.data.translation.spec import Seq2Seq, TranslationSpec
+from ggez_hub.weights import digest_json
 
 OPTION = re.compile(r"((?:[A-Z]\. )?)(.*)")
 
@@ -22,15 +24,19 @@ class TextTranslator(Protocol):
     @property
     def name(self) -> str: ...
 
-    def translate(self, texts: Sequence[str], source: str, target: str) -> list[str]:
-        """The translation of each text."""
+    def translate(self, texts: Sequence[str], source: str, target: str) -> list[str | None]:
+        """The translation of each text; None of one that is too long for the translator."""
         ...
 
 
 class Cache:
-    """Translations on disk, by translator, languages and text: none is asked for twice."""
+    """Translations on disk, by translator, languages and text: none is asked for twice.
 
-    def __init__(self, path: Path) -> None:
+    `asked` is what identifies the translator with all that decides what it says.
+    """
+
+    def __init__(self, path: Path, asked: str) -> None:
+        self._asked = asked
         self._base = sqlite3.connect(path)
         self._base.execute(
             "CREATE TABLE IF NOT EXISTS translations (translator TEXT, source TEXT, target TEXT,"
@@ -40,14 +46,14 @@ class Cache:
 
     def through(
         self, translator: TextTranslator, texts: Sequence[str], source: str, target: str
-    ) -> dict[str, str]:
+    ) -> dict[str, str | None]:
         """The translation of each text; those that are new are asked for, and kept."""
-        found = {}
+        found: dict[str, str | None] = {}
         for text in dict.fromkeys(texts):
             row = self._base.execute(
                 "SELECT translated FROM translations"
                 " WHERE translator = ? AND source = ? AND target = ? AND original = ?",
-                (translator.name, source, target, text),
+                (self._asked, source, target, text),
             ).fetchone()
             if row is not None:
                 found[text] = row[0]
@@ -57,7 +63,7 @@ class Cache:
             found |= dict(zip(new, translated, strict=True))
             self._base.executemany(
                 "INSERT OR REPLACE INTO translations VALUES (?, ?, ?, ?, ?)",
-                [(translator.name, source, target, text, found[text]) for text in new],
+                [(self._asked, source, target, text, found[text]) for text in new],
             )
             self._base.commit()
         return found
@@ -84,14 +90,15 @@ class Augmenter:
             from ggez_hub.data.translation.endpoint import EndpointTranslator
 
             translator = EndpointTranslator.of(spec.translator)
-        return cls(spec, translator, Cache(cache))
+        asked = f"{translator.name} {digest_json(decisive(spec.translator))}"
+        return cls(spec, translator, Cache(cache, asked))
 
     @property
     def name(self) -> str:
         return self.translator.name
 
     def translated(self, rows: list[dict[str, Any]], tally: Tally) -> Iterator[dict[str, Any]]:
-        """The further examples; what does not pass the checks is counted."""
+        """The further examples; those that do not pass the checks are counted."""
         spec = self.spec
         originals = [row for row in rows if row["language"].partition("-")[0] == spec.source]
         units = [
@@ -105,16 +112,14 @@ class Augmenter:
             found = self.cache.through(self.translator, units, spec.source, target)
             for row in originals:
                 texts = [
-                    "\n".join(
-                        unit.prefix + (found[unit.text] if unit.has_letters else unit.text)
-                        for unit in units_of(message["content"], row["format"])
-                    )
+                    _joined(units_of(message["content"], row["format"]), found)
                     for message in row["messages"]
                 ]
                 reason = problem([m["content"] for m in row["messages"]], texts, target, spec)
-                tally.extra[f"translation {target}: {reason or 'taken'}"] += 1
                 if reason is None:
-                    yield self._row(row, texts, target)
+                    yield self._row(row, [text or "" for text in texts], target)
+                else:
+                    tally.extra[f"translation {target}: {reason}"] += 1
 
     def _row(self, row: dict[str, Any], texts: list[str], target: str) -> dict[str, Any]:
         messages = [
@@ -155,3 +160,11 @@ def units_of(content: str, form: str) -> list[Unit]:
         for line in content.split("\n")
         if (match := OPTION.match(line))
     ]
+
+
+def _joined(units: Sequence[Unit], found: Mapping[str, str | None]) -> str | None:
+    """A message of its translated units; None if one of them is too long."""
+    texts = [found[unit.text] if unit.has_letters else unit.text for unit in units]
+    if None in texts:
+        return None
+    return "\n".join(f"{unit.prefix}{text}" for unit, text in zip(units, texts, strict=True))

@@ -13,15 +13,21 @@ WORDS = 4
 
 
 def problem(
-    originals: Sequence[str], translated: Sequence[str], target: str, spec: TranslationSpec
+    originals: Sequence[str], translated: Sequence[str | None], target: str, spec: TranslationSpec
 ) -> str | None:
-    """Why the translation of a chat is not taken, or None: a reason that is counted."""
-    if not all(text.strip() for text in translated):
+    """Why the translation of a chat is not taken, or None: a reason that is counted.
+
+    A text that was too long for the translator is None.
+    """
+    whole = [text for text in translated if text is not None]
+    if len(whole) < len(translated):
+        return "cut"
+    if not all(text.strip() for text in whole):
         return "empty"
-    before, after = "\n".join(originals), "\n".join(translated)
+    before, after = "\n".join(originals), "\n".join(whole)
     if _copied(before, after) or any(
         _copied(old, new)
-        for old, new in zip(originals, translated, strict=True)
+        for old, new in zip(originals, whole, strict=True)
         if len(old.split()) >= WORDS
     ):
         return "untranslated"

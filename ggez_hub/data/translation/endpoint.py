@@ -28,14 +28,15 @@ class EndpointTranslator:
         """The translator of a spec; nothing is sent yet."""
         return cls(ChatEndpoint.of(spec), f"{spec.model} (endpoint)")
 
-    def translate(self, texts: Sequence[str], source: str, target: str) -> list[str]:
-        """The translation of each text; raises EndpointFailed."""
+    def translate(self, texts: Sequence[str], source: str, target: str) -> list[str | None]:
+        """The translation of each text, None of one that was cut; raises EndpointFailed."""
         names = {"{source}": _named(source), "{target}": _named(target)}
         prompt = PROMPT
         for place, name in names.items():
             prompt = prompt.replace(place, name)
         chats = [[{"role": "user", "content": prompt.replace("{text}", text)}] for text in texts]
-        return [answer.strip() for answer in self.endpoint.ask(chats)]
+        answers = self.endpoint.complete(chats)
+        return [None if answer.cut else answer.text.strip() for answer in answers]
 
 
 def _named(tag: str) -> str:

@@ -44,27 +44,40 @@ class Seq2SeqTranslator:
         model.to(spec.device).requires_grad_(False)
         return cls(model, tokenizer, codes, spec.batch, spec.new_tokens, found.name)
 
-    def translate(self, texts: Sequence[str], source: str, target: str) -> list[str]:
-        """The translation of each text."""
+    def translate(self, texts: Sequence[str], source: str, target: str) -> list[str | None]:
+        """The translation of each text; None of one that is longer than the model reads or writes."""
+        self.tokenizer.src_lang = self.codes[source]
+        found: list[str | None] = [None] * len(texts)
+        short = [place for place, text in enumerate(texts) if self._tokens(text) <= self.longest]
+        for start in range(0, len(short), self.batch):
+            places = short[start : start + self.batch]
+            answers = self._answers([texts[place] for place in places], self.codes[target])
+            for place, answer in zip(places, answers, strict=True):
+                found[place] = answer
+        return found
+
+    @property
+    def longest(self) -> int:
+        """How many tokens the model reads."""
+        most = getattr(self.model.config, "max_position_embeddings", None)
+        return min(self.tokenizer.model_max_length, most or self.tokenizer.model_max_length)
+
+    def _tokens(self, text: str) -> int:
+        return len(self.tokenizer(text, verbose=False)["input_ids"])
+
+    def _answers(self, texts: list[str], code: str) -> list[str | None]:
         import torch
 
-        self.tokenizer.src_lang = self.codes[source]
-        first = self.tokenizer.convert_tokens_to_ids(self.codes[target])
-        found: list[str] = []
-        for start in range(0, len(texts), self.batch):
-            inputs = self.tokenizer(
-                list(texts[start : start + self.batch]),
-                padding=True,
-                truncation=True,
-                return_tensors="pt",
-            ).to(self.model.device)
-            with torch.inference_mode():
-                tokens = self.model.generate(
-                    **inputs,
-                    forced_bos_token_id=first,
-                    max_new_tokens=self.new_tokens,
-                    do_sample=False,
-                    num_beams=1,
-                )
-            found += self.tokenizer.batch_decode(tokens, skip_special_tokens=True)
-        return found
+        inputs = self.tokenizer(texts, padding=True, return_tensors="pt").to(self.model.device)
+        with torch.inference_mode():
+            tokens = self.model.generate(
+                **inputs,
+                forced_bos_token_id=self.tokenizer.convert_tokens_to_ids(code),
+                max_new_tokens=self.new_tokens,
+                do_sample=False,
+                num_beams=1,
+            )
+        # The first token is the one that every answer starts with, and may be the one that ends it.
+        whole = (tokens[:, 1:] == self.tokenizer.eos_token_id).any(dim=1).tolist()
+        said = self.tokenizer.batch_decode(tokens, skip_special_tokens=True)
+        return [text if ended else None for text, ended in zip(said, whole, strict=True)]
