@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -12,6 +13,9 @@ MOST = 40
 MOST_LETTERS = 300
 # The tag of a branch of a union that is no key of the data.
 BRANCH = "()"
+# What pydantic calls kinds of values, where several may stand: the second only at the end.
+KIND = re.compile(r"constrained-[a-z]+|(literal|list|tuple|dict|function-[a-z]+)\[.*\]")
+PLAIN = ("str", "int", "float", "bool")
 
 
 class Problem(NamedTuple):
@@ -25,10 +29,27 @@ class Problem(NamedTuple):
 
 
 def problems(error: ValidationError) -> Iterator[Problem]:
-    """The problems of an error of validation, in the order of the data."""
+    """The problems of an error of validation, in the order of the data; one for each key.
+
+    Of a key that takes values of several kinds all are said.
+    """
+    mends: dict[tuple[int | str, ...], list[str]] = {}
     for found in error.errors(include_url=False):
+        # A key that is none may be called anything.
+        foreign = found["type"] == "extra_forbidden"
         path = tuple(part for part in found["loc"] if part != BRANCH)
-        yield Problem(path, _mend(found["type"], found["msg"])[:MOST_LETTERS])
+        said = mends.setdefault(path if foreign else _keys(path), [])
+        said.append(_mend(found["type"], found["msg"]))
+    for path, said in mends.items():
+        yield Problem(path, ", or ".join(dict.fromkeys(said))[:MOST_LETTERS])
+
+
+def _keys(path: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """The path without the kinds of values, which pydantic puts among the keys."""
+    kept = [part for part in path if not (isinstance(part, str) and KIND.fullmatch(part))]
+    while kept and kept[-1] in PLAIN:
+        kept.pop()
+    return tuple(kept)
 
 
 def listed(error: ValidationError) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Callable
 from typing import IO, Any
 
@@ -129,6 +130,17 @@ def _unwritable(error: BaseException) -> Explained:
     )
 
 
+def _weight_file(error: BaseException) -> Explained:
+    # It says in words what the system said: the number of an error is all that is left of it.
+    if number := re.search(r"os error (\d+)", str(error)):
+        code = int(number[1])
+        return _os_error(OSError(code, os.strerror(code)))
+    return Explained(
+        f"a file of weights cannot be read or written: {_first_line(error)}",
+        "If it came from a hub, remove it and fetch it again.",
+    )
+
+
 def _no_repo_name(error: BaseException) -> Explained:
     return Explained(
         f"no such name of a repository: {_first_line(error)}", "A repository is named org/name.", 2
@@ -174,6 +186,8 @@ FOREIGN: dict[str, Callable[[BaseException], Explained]] = {
     "httpx2.TransportError": _unreachable,
     "httpx.TransportError": _unreachable,
     "sqlite3.OperationalError": _database,
+    "safetensors.SafetensorError": _weight_file,
+    "safetensors_rust.SafetensorError": _weight_file,
     "builtins.ConnectionError": _unreachable,
     "builtins.UnicodeEncodeError": _unwritable,
     "builtins.OSError": _os_error,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -15,10 +17,16 @@ from ggez_hub.cli.parameters import FILE, NEW
 from ggez_hub.errors import UsageProblem
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from ggez_hub.registry.local.inputs import Source
     from ggez_hub.training.loop import Report
     from ggez_hub.training.recipe import TrainRecipe
     from ggez_hub.training.run import Trained
+
+
+# What a launcher of several processes calls each of them by.
+RANK = "RANK"
 
 
 @click.command("train")
@@ -40,31 +48,58 @@ def train_command(
     RECIPE is YAML with `kind: train`. It can be stopped and run again: it goes on from its last
     state. `accelerate launch -m ggez_hub train ...` takes several devices.
     """
+    from ggez_hub.extras import require_of
+
+    require_of("train", "torch", "transformers", "diffusers", "peft", "accelerate", "datasets")
+    from ggez_hub.cli.train_plan import tell_plan, tell_start
     from ggez_hub.training.job import Job, read_training
     from ggez_hub.training.run import train
 
     asked = read_training(recipe)
     if plan_only:
-        from ggez_hub.cli.train_plan import tell_plan
         from ggez_hub.training.plan import plan
 
         with base_of(asked, recipe.parent, hub, quiet=out.quiet, weights=False) as base:
-            tell_plan(plan(Job(asked, recipe.parent, base), target or Path()), out)
+            tell_plan(asked, plan(Job(asked, recipe.parent, base), target or Path()), out)
         return
     if target is None:
         raise UsageProblem("where should it be written?", "Give a new folder with -o.")
+    if os.environ.get(RANK, "0") != "0":
+        # One of several processes says how it goes.
+        out = Output(quiet=True)
     with (
         base_of(asked, recipe.parent, hub, quiet=out.quiet) as base,
         out.progress("steps") as progress,
     ):
-        bar = progress.add_task("reading", total=None)
-
-        def did(stage: str, report: Report) -> None:
-            said = f"{stage}, loss {report.loss:.4g}"
-            progress.update(bar, description=said, completed=report.step, total=report.steps)
-
-        done = train(Job(asked, recipe.parent, base), target, did=did)
+        done = train(
+            Job(asked, recipe.parent, base),
+            target,
+            begins=partial(tell_start, asked, out=out),
+            did=_Bars(progress).did,
+        )
     _tell(done, out)
+
+
+class _Bars:
+    """A bar for each stage, with loss and time to go; a stage's rate says nothing of another's."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._bar = progress.add_task("reading", total=None)
+        self._stage: str | None = None
+        self._validation = ""
+
+    def did(self, stage: str, report: Report) -> None:
+        """A step was taken."""
+        if stage != self._stage:
+            self._validation = ""
+            self._progress.remove_task(self._bar)
+            self._bar = self._progress.add_task(stage, total=report.steps, completed=report.step)
+            self._stage = stage
+        if report.validation is not None:
+            self._validation = f", validation {report.validation:.4g}"
+        said = f"{stage}, loss {report.loss:.4g}{self._validation}"
+        self._progress.update(self._bar, description=said, completed=report.step)
 
 
 @contextmanager

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from safetensors import SafetensorError
+
 from ggez_hub.errors import GgezError
 
 if TYPE_CHECKING:
@@ -17,8 +19,8 @@ if TYPE_CHECKING:
 
 VOCABULARIES = ("tokenizer.json", "vocab.json", "vocab.txt", "spiece.model", "tokenizer.model")
 GENERATION = "generation_config.json"
-# What transformers raises for a folder that it cannot read.
-BROKEN = (OSError, RuntimeError, ValueError, KeyError, ImportError)
+# What transformers raises for a folder that it cannot read, and safetensors for a file that was cut.
+BROKEN = (OSError, RuntimeError, ValueError, KeyError, ImportError, SafetensorError)
 
 
 class NotLoaded(GgezError):

@@ -75,6 +75,12 @@ def save(
     partial.replace(path)
 
 
+def progress_of(path: Path) -> Progress:
+    """How far the state in a file is."""
+    with safe_open(path, "pt") as file:
+        return Progress.of_text(file.metadata()["progress"])
+
+
 def load(path: Path, learner: nn.Module, optimiser: torch.optim.Optimizer | None) -> Progress:
     """Bring learner and optimiser into the state of the file."""
     with safe_open(path, "pt") as file:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
+from pydantic import field_validator
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -27,6 +28,8 @@ from ggez_hub.training.unused import uncaptioned
 
 # The logarithm of the largest factor of similarities that CLIP was trained with.
 LARGEST_SCALE = math.log(100)
+# CLIP's loss of one pair is zero whatever the model says, and SigLIP's has nothing to tell it from.
+FEWEST = 2
 SEES = ("visual", "vision_model", "vision_tower")
 SCALES = ("logit_scale", "logit_bias")
 
@@ -48,6 +51,13 @@ class EmbeddingRecipe(TrainRecipe):
     family: Literal["embedding"]
     towers: Literal["both", "text", "pictures"] = "both"
     loss: Literal["clip", "siglip"] | None = None
+
+    @field_validator("batch_size")
+    @classmethod
+    def _pairs(cls, asked: int) -> int:
+        if asked < FEWEST:
+            raise ValueError(f"a pair is told apart from others: a batch has at least {FEWEST}")
+        return asked
 
 
 class Features(NamedTuple):

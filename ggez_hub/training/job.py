@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from ggez_hub.errors import GgezError
 from ggez_hub.families import Family, Layout, get_family
 from ggez_hub.families.skeleton import module_tree
 from ggez_hub.merging.deltas import WeightIndex
@@ -30,6 +32,19 @@ def read_training(path: Path) -> TrainRecipe:
     """The recipe of a file, with the keys of its family; raises BadRecipe, UsageProblem."""
     family = read_recipe(path, "train", Named).family
     return read_recipe(path, "train", way_of(family).recipe)
+
+
+@contextmanager
+def about(key: str) -> Iterator[None]:
+    """Errors say which key of the recipe they are about; their kind stays."""
+    try:
+        yield
+    except BadRecipe:
+        raise
+    except GgezError as error:
+        error.message = f"{key}: {error.message}"
+        error.args = (error.message,)
+        raise
 
 
 @dataclass(frozen=True)
@@ -94,6 +109,14 @@ class Job:
         """Why a row is no example for the family; None if it is one."""
         return self.way.unused(self.recipe, row)
 
+    def check_base(self) -> None:
+        """Raise for a base that is no model of the family, BadRecipe for what matches nothing of it."""
+        with about("base"):
+            _ = self.layout
+            self.way.check(self.recipe, self.base.path)
+            _ = self.tree
+        _ = self.targets if self.recipe.method == "lora" else self.parameters
+
     def check(self) -> None:
         """Raise BadRecipe for whatever can be seen to be off before anything is loaded."""
         if self.base.repo is None:
@@ -102,8 +125,7 @@ class Job:
                 "repository",
                 "Write base_repo: org/name@commit, the repository that has these very weights.",
             )
-        self.way.check(self.recipe, self.base.path)
-        _ = self.targets if self.recipe.method == "lora" else self.parameters
+        self.check_base()
         for stage in self.recipe.stages:
             self.examples(stage).check()
         if self.validation is not None:

@@ -148,9 +148,14 @@ class Learner(nn.Module, ABC):
 
     def save_memory(self) -> None:
         """Compute activations again in the backward pass, where the library can."""
-        self.model.gradient_checkpointing_enable(  # type: ignore[operator]
-            gradient_checkpointing_kwargs={"use_reentrant": False}
-        )
+        compute_again(self.model)
+
+
+def compute_again(model: Any) -> None:
+    """Have a model of transformers compute its activations again in the backward pass."""
+    # Older versions know the second name alone.
+    enable = getattr(model, "activation_checkpointing_enable", None)
+    (enable or model.gradient_checkpointing_enable)({"use_reentrant": False})
 
 
 Tree = Mapping[str, nn.Module]

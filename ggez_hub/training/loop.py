@@ -8,6 +8,7 @@ weights and moments and nothing else.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from ggez_hub.training.learner import Learner, Run
 from ggez_hub.training.optimiser import adamw, learning_rate
 from ggez_hub.training.order import Order
 from ggez_hub.training.recipe import Optimiser, TrainRecipe
+from ggez_hub.training.stopping import Interrupted, stop_asked
 
 if TYPE_CHECKING:
     from accelerate import Accelerator  # type: ignore[import-untyped]
@@ -73,8 +75,23 @@ def fit(
 ) -> Progress:
     """Train in place, from the state in the folder `place` on if there is one.
 
-    Raises Diverged.
+    Raises Diverged; Interrupted if a signal says so, when the step is done and its state kept.
     """
+    with stop_asked(say=accelerator.is_main_process) as asked:
+        return _fit(learner, rows, held_out, order, settings, accelerator, place, did, asked)
+
+
+def _fit(
+    learner: Learner,
+    rows: Rows,
+    held_out: Rows | None,
+    order: Order,
+    settings: Settings,
+    accelerator: Accelerator,
+    place: Path,
+    did: Callable[[Report], None],
+    asked: Callable[[], bool],
+) -> Progress:
     recipe, steps = settings.recipe, settings.steps
     optimiser = adamw(learner, settings.optimiser)
     learner.to(accelerator.device)
@@ -105,14 +122,19 @@ def fit(
         rate = learning_rate(settings.optimiser, step, steps)
         for group in optimiser.param_groups:
             group["lr"] = rate
-        loss = _gradients(learner, run, batches, (settings.seed, STEP, step), accelerator)
-        if not np.isfinite(loss):
-            raise Diverged(
-                f"the loss is {loss} in step {step + 1}",
-                "Try a lower optimiser.learning_rate. The last state is kept.",
-            )
-        if settings.optimiser.max_grad_norm != "none":
-            torch.nn.utils.clip_grad_norm_(parameters, settings.optimiser.max_grad_norm)
+        loss, leave = _gradients(
+            learner, run, batches, (settings.seed, STEP, step), accelerator, asked
+        )
+        most = settings.optimiser.max_grad_norm
+        norm = float(
+            torch.nn.utils.clip_grad_norm_(parameters, math.inf if most == "none" else most)
+        )
+        for value, name in ((loss, "loss"), (norm, "norm of the gradient")):
+            if not math.isfinite(value):
+                raise Diverged(
+                    f"the {name} is {value} in step {step + 1}",
+                    "Try a lower optimiser.learning_rate, or a warmup.",
+                )
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
         learner.stepped()
@@ -121,15 +143,21 @@ def fit(
         last = step + 1 == steps
         if held_out is not None and (last or (step + 1) % recipe.validate_every == 0):
             _validate(learner, alone, held_out, settings, accelerator, progress, place)
-        asked = progress.validations and progress.validations[-1][0] == step + 1
-        validation = progress.validations[-1][1] if asked else None
+        validated = progress.validations and progress.validations[-1][0] == step + 1
+        validation = progress.validations[-1][1] if validated else None
         did(Report(step + 1, steps, loss, rate, validation))
         stop = _stopped(recipe, progress)
-        if last or stop or (step + 1) % recipe.checkpoint_every == 0:
+        due = last or stop or (step + 1) % recipe.checkpoint_every == 0
+        if due:
             progress.losses.append([step + 1, progress.since[0] / progress.since[1]])
             progress.since = [0.0, 0.0]
-            if accelerator.is_main_process:
-                checkpoint.save(place / STATE, learner, optimiser, progress)
+        if (due or leave) and accelerator.is_main_process:
+            checkpoint.save(place / STATE, learner, optimiser, progress)
+        if leave and not (last or stop):
+            raise Interrupted(
+                f"stopped after step {step + 1} of {steps}",
+                "Its state is kept: the same command goes on from there.",
+            )
         if stop:
             break
     accelerator.unwrap_model(wrapped, keep_fp32_wrapper=False)
@@ -185,21 +213,25 @@ def _gradients(
     batches: Sequence[Mapping[str, Any]],
     key: tuple[int, ...],
     accelerator: Accelerator,
-) -> float:
-    """Leave the gradients of the mean loss of all processes' batches, and return it."""
+    asked: Callable[[], bool],
+) -> tuple[float, bool]:
+    """Leave the gradients of the mean loss of all processes' batches.
+
+    Returns the loss, and whether any process was asked to stop: all have to leave together.
+    """
     _seed(*key, 0)
     drawn = learner.drawn(batches, run.rank, run.processes)
     if run.rank:
         _seed(*key, run.rank)
     found = learner.backward(run, drawn)
-    total, items = accelerator.reduce(
-        torch.stack([found.total.double(), found.items.double()]).to(accelerator.device)
-    ).tolist()
+    own = [found.total.double(), found.items.double()]
+    own.append(torch.tensor(float(asked()), dtype=torch.float64, device=own[0].device))
+    total, items, leave = accelerator.reduce(torch.stack(own).to(accelerator.device)).tolist()
     for parameter in learner.parameters():
         if parameter.grad is not None:
             # They are sums, of which several processes have taken the mean already.
             parameter.grad.mul_(run.processes / items)
-    return float(total / items)
+    return float(total / items), leave > 0
 
 
 def _seed(*key: int) -> None:

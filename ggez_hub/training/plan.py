@@ -9,11 +9,12 @@ from typing import Any
 from ggez_hub.errors import GgezError
 from ggez_hub.registry.pulling.machine import device_bytes, free_disk_bytes, memory_bytes
 from ggez_hub.training import lora
-from ggez_hub.training.examples import reasons
+from ggez_hub.training.examples import Examples, reasons
 from ggez_hub.training.job import Job
 from ggez_hub.training.memory import FLOAT32, MOMENTS, Memory, memory_of, skeleton_in_training
 from ggez_hub.training.order import Order
 from ggez_hub.training.recipe import Stage
+from ggez_hub.training.tables import is_held_out
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class StagePlan:
     """A stage: its examples and steps, None where its data is not there yet; `problem` says why.
 
     `rows` are all that the data has; `unused` are those that are no examples for the family, by
-    reason.
+    reason; `held_out` of the examples are validated on, not trained on.
     """
 
     name: str
@@ -30,6 +31,7 @@ class StagePlan:
     steps: int | None
     problem: str | None = None
     unused: dict[str, int] = field(default_factory=dict)
+    held_out: int = 0
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class Plan:
 def plan(job: Job, out: Path) -> Plan:
     """What training will cost; raises BadRecipe for a recipe that the base does not fit."""
     recipe = job.recipe
-    job.way.check(recipe, job.base.path)
+    job.check_base()
     parameters = sum(p.numel() for p in job.tree[""].parameters())
     modules = len(job.targets) if recipe.method == "lora" else 0
     model = skeleton_in_training(job)
@@ -101,16 +103,27 @@ def _stage(job: Job, stage: Stage) -> StagePlan:
         examples = job.examples(stage)
         examples.check()
         found = examples.sorted_out(job.unused)
+        held_out = _held_out(job, stage, examples)
     except GgezError as problem:
         return StagePlan(stage.name, None, None, stage.max_steps, problem.message)
     rows, count = found.total(), found[None]
     unused = reasons(found)
-    if count < recipe.batch_size:
+    if count - held_out < recipe.batch_size:
         few = "fewer examples than batch_size"
-        return StagePlan(stage.name, rows, count, None, few, unused)
-    order = Order(count, recipe.batch_size, recipe.seed)
+        return StagePlan(stage.name, rows, count, None, few, unused, held_out)
+    order = Order(count - held_out, recipe.batch_size, recipe.seed)
     steps = order.steps(stage.epochs, stage.max_steps)
-    return StagePlan(stage.name, rows, count, steps, unused=unused)
+    return StagePlan(stage.name, rows, count, steps, unused=unused, held_out=held_out)
+
+
+def _held_out(job: Job, stage: Stage, examples: Examples) -> int:
+    """How many examples of the stage are the share that is validated on."""
+    recipe = job.recipe
+    share = recipe.validation.share if recipe.validation else None
+    if share is None or stage.name != recipe.stages[-1].name:
+        return 0
+    rows = (row["id"] for row in examples.outlines() if job.unused(row) is None)
+    return sum(is_held_out(identity, share, recipe.seed) for identity in rows)
 
 
 def _disk(job: Job, trained: int, parameters: int) -> int:

@@ -199,7 +199,12 @@ class TrainRecipe(Part):
         """What is not said is as the family has it for the method; nested keys one by one."""
         if not isinstance(values, dict) or values.get("method") not in cls.DEFAULTS:
             return values
-        return _filled(values, cls.DEFAULTS[values["method"]])
+        filled = _filled(values, cls.DEFAULTS[values["method"]])
+        most = filled.get("batch_size")
+        if "micro_batch" in filled and "micro_batch" not in values and isinstance(most, int):
+            # Who asks for a small batch has not asked for more than that at once.
+            filled["micro_batch"] = min(filled["micro_batch"], most)
+        return filled
 
     @field_validator("region")
     @classmethod

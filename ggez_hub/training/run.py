@@ -6,7 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,13 +17,15 @@ from ggez_hub.merging.output import exclusive, whole_folder
 from ggez_hub.running import held
 from ggez_hub.training import lora
 from ggez_hub.training.card import Made, write_card
-from ggez_hub.training.checkpoint import Progress
+from ggez_hub.training.checkpoint import Progress, progress_of
 from ggez_hub.training.devices import accelerator_of
 from ggez_hub.training.examples import reasons
-from ggez_hub.training.job import Job
+from ggez_hub.training.job import Job, about
 from ggez_hub.training.learner import Learner
-from ggez_hub.training.loop import Report, Settings, fit
+from ggez_hub.training.loop import STATE, Report, Settings, fit
 from ggez_hub.training.output import stored_names, write_finetune
+from ggez_hub.training.plan import Plan, plan
+from ggez_hub.training.stopping import Interrupted
 from ggez_hub.training.tables import order_of, tables_of
 from ggez_hub.training.tracking import tracked
 
@@ -33,6 +35,19 @@ if TYPE_CHECKING:
 RECORD = "training.json"
 # Where things lie on this machine is nobody's business: the record may be published.
 PLACES = {"base", "data", "validation", "cpt"}
+
+
+@dataclass(frozen=True)
+class Start:
+    """What can be said before the first step.
+
+    kept   stage and step of the state that the run goes on from
+    stale  whether states of another recipe, or of other data, lie there: nothing is taken of them
+    """
+
+    plan: Plan
+    kept: tuple[str, int] | None
+    stale: bool
 
 
 @dataclass(frozen=True)
@@ -47,17 +62,19 @@ def train(
     job: Job,
     out: Path,
     *,
+    begins: Callable[[Start], None] | None = None,
     did: Callable[[str, Report], None] = lambda stage, report: None,
 ) -> Trained:
     """Train into the folder `out`, which appears when it is whole.
 
-    Interrupted, it goes on from its last state when it is called again. `did` is told the stage
-    and each step. Raises BadRecipe, BadSource, NotLoaded, NotStored, Diverged, Running; UsageProblem
-    if `out` is something else.
+    Interrupted, it goes on from its last state when it is called again. `begins` is told what it
+    will cost, unless it is done already; `did` the stage and each step. Raises BadRecipe, BadSource,
+    NotLoaded, NotStored, Diverged, Interrupted, Running; UsageProblem if `out` is something else.
     """
     require_of("train", "accelerate", "datasets", "peft", "torch")
     job.check()
     accelerator = accelerator_of(job.recipe)
+    _finished(out, job.digest)
     work = out.absolute().with_name(f".{out.name}.training")
     with ExitStack() as stack:
         if accelerator.is_main_process:
@@ -65,13 +82,36 @@ def train(
         accelerator.wait_for_everyone()
         record = _finished(out, job.digest)
         if record is None:
+            if begins is not None and accelerator.is_main_process:
+                # A job of its own: planning leaves nothing of the skeleton.
+                begins(Start(plan(replace(job), out), *_states(work, job)))
             project = job.recipe.trackio if accelerator.is_main_process else None
             with tracked(project, job.digest, did) as told:
-                record = _trained(job, out, work / job.digest[:16], accelerator, told)
+                try:
+                    record = _trained(job, out, work / job.digest[:16], accelerator, told)
+                except UsageProblem:
+                    if accelerator.is_main_process and not any(work.glob(f"*/*/{STATE}")):
+                        shutil.rmtree(work, ignore_errors=True)
+                    raise
+                except KeyboardInterrupt:
+                    raise Interrupted(
+                        "stopped", "The same command goes on from the last state that was kept."
+                    ) from None
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         shutil.rmtree(work, ignore_errors=True)
     return Trained(out, record)
+
+
+def _states(work: Path, job: Job) -> tuple[tuple[str, int] | None, bool]:
+    """How far the job has come before, and whether another job has left something."""
+    kept = None
+    for stage in job.recipe.stages:
+        path = work / job.digest[:16] / stage.name / STATE
+        if path.is_file():
+            kept = (stage.name, progress_of(path).step)
+    others = [p for p in work.glob(f"*/*/{STATE}") if p.parent.parent.name != job.digest[:16]]
+    return kept, bool(others)
 
 
 def _trained(
@@ -149,7 +189,10 @@ def opened(job: Job) -> Learner:
     recipe = job.recipe
     if recipe.method == "full":
         stored_names(job.parameters, job.index, job.family)
-    learner = job.way.open(job.base.path, recipe, lora.at_dtype(recipe.precision, recipe.method))
+    with about("base"):
+        learner = job.way.open(
+            job.base.path, recipe, lora.at_dtype(recipe.precision, recipe.method)
+        )
     learner.requires_grad_(False)
     if recipe.gradient_checkpointing:
         learner.save_memory()

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ggez_hub.families import get_family
 from ggez_hub.families.loading import NotLoaded, open_model, open_processing
+from ggez_hub.training.learner import compute_again
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -110,7 +111,7 @@ class TransformersTowers:
         return _features(self.model.get_text_features(**inputs))
 
     def save_memory(self) -> None:
-        self.model.gradient_checkpointing_enable({"use_reentrant": False})
+        compute_again(self.model)
 
 
 def _features(found: Any) -> Tensor:

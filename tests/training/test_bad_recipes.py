@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import copy
 import json
+import resource
+import shutil
+import subprocess
+import sys
 
 import pytest
 from click.testing import CliRunner
 
 from ggez_hub.cli.main import cli
+from ggez_hub.training.job import read_training
 from tests.training.material import CAPTIONS, recipe, write_recipe
 
 
@@ -66,6 +71,20 @@ BAD = {
     "early stop": ({"early_stop": {"patience": 2}}, "early_stop needs a validation set"),
     "micro batch": ({"micro_batch": 9}, "micro_batch is part of batch_size"),
     "seed": ({"seed": "x"}, "seed: input should be a valid integer"),
+    "rate that is no number": (
+        {"optimiser": {"learning_rate": float("nan")}}, "optimiser.learning_rate: input should be a valid",
+    ),
+    "negative steps": ({"max_steps": -3}, "max_steps: input should be greater than or equal to 1"),
+    "one pair": ({"batch_size": 1, "micro_batch": 1}, "batch_size: a pair is told apart from others"),
+    "no targets": (
+        {"lora": {"target_modules": []}},
+        " lora.target_modules: should be text; put it in quotes, or list should have at least 1 item",
+    ),
+    "validation on what is trained on": (
+        {"validation": CAPTIONS}, "validation: 24 of its 24 examples are trained on too, colours/0-0/caption",
+    ),
+    "base of another family": ({"base": "chatter"}, "base: "),
+    "base without a pipeline": ({"family": "diffusion"}, "base: "),
 }  # fmt: skip
 
 
@@ -77,6 +96,8 @@ def refused(path, out):
     assert "report it" not in done.output
     assert not out.exists()
     assert not list(out.parent.glob(f".{out.name}.training/*/tune"))
+    if done.exit_code == 2:
+        assert not list(out.parent.iterdir())
     return done.output
 
 
@@ -89,16 +110,100 @@ def test_a_bad_recipe_is_refused_before_any_step(material, tmp_path, name):
     assert message in refused(path, tmp_path / "out")
 
 
-def test_pictures_that_do_not_exist_are_named(material, tmp_path):
-    path = write_recipe(
-        material / "no-picture.yaml",
-        data=rows(material, "nowhere.png"),
-        batch_size=1,
-        micro_batch=1,
-    )
+@pytest.mark.parametrize(
+    ("picture", "reason"),
+    [
+        ("nowhere.png", "the file is missing"),
+        ("../outside.png", "its path leaves the folder"),
+        ("rows.jsonl", "it is damaged"),
+        ("https://example.org/a.png", "it is an address, not a file"),
+    ],
+)
+def test_pictures_that_cannot_be_read_are_named(material, tmp_path, picture, reason):
+    path = write_recipe(material / "no-picture.yaml", data=rows(material, picture))
     said = refused(path, tmp_path / "out")
-    assert "data.sources: pictures cannot be read: the file is missing (1)" in said
-    assert "nowhere.png" in said
+    assert f"data.sources: pictures cannot be read: {reason} (1)" in said
+    assert picture in said
+
+
+@pytest.mark.parametrize("key", ["data", "validation"])
+def test_data_without_a_row_is_refused(material, tmp_path, key):
+    asked = rows(material, "nowhere.png")
+    (material / "rows.jsonl").write_text("")
+    path = write_recipe(material / "no-rows.yaml", **{key: asked})
+    assert f"{key}: has 0 examples" in refused(path, tmp_path / "out")
+
+
+def test_why_rows_are_not_used_is_said_where_too_few_are_left(material, tmp_path):
+    asked = rows(material, "red-0.png")
+    del asked["sources"][0]["columns"]["picture"], asked["sources"][0]["pictures"]
+    path = write_recipe(material / "unseen.yaml", data=asked)
+    assert "a batch takes 8 (not used: no picture: 1)" in refused(path, tmp_path / "out")
+
+
+BROKEN_BASES = {
+    "no tokenizer": ("tokenizer*", None, "base: "),
+    "no image processor": ("preprocessor*", None, "base: transformers cannot load"),
+    "cut weights": ("model.safetensors", -100, "base: transformers cannot load"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN_BASES)
+def test_a_base_that_cannot_be_loaded_is_named(material, tmp_path, name):
+    pattern, length, message = BROKEN_BASES[name]
+    folder = tmp_path / "broken" / "base"
+    shutil.copytree(material / "base", folder)
+    for file in folder.glob(pattern):
+        content = file.read_bytes()
+        file.unlink()
+        if length is not None:
+            file.write_bytes(content[:length])
+    path = write_recipe(tmp_path / "broken" / "r.yaml", data=absolute(material))
+    assert message in refused(path, tmp_path / "out")
+
+
+def absolute(material):
+    return captions(imagefolder=str(material / "captions"))
+
+
+def test_a_small_batch_needs_no_word_on_what_is_computed_at_once(material):
+    keys = {key: value for key, value in recipe().items() if key != "micro_batch"}
+    path = material / "small.yaml"
+    path.write_text(json.dumps(keys))
+    assert read_training(path).micro_batch == 8
+
+
+def test_a_full_disk_is_one_error_and_nothing_is_lost(material, tmp_path):
+    """Files may not grow beyond a limit: the state of the first steps does not fit."""
+    path = write_recipe(material / "full-disk.yaml", lora={"r": 64}, checkpoint_every=1)
+    out = tmp_path / "out"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, before[1]))
+    try:
+        done = CliRunner().invoke(cli, ["train", str(path), "-o", str(out)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert done.exit_code == 1
+    assert "error: no room to write: File too large" in done.output
+    assert not out.exists()
+    done = CliRunner().invoke(cli, ["train", str(path), "-o", str(out)])
+    assert done.exit_code == 0, done.output
+
+
+def test_without_its_extra_the_command_says_what_to_install():
+    """As in an installation of the core: torch cannot be found."""
+    code = (
+        "import importlib.util as u; find = u.find_spec\n"
+        "u.find_spec = lambda name, *more: None if name == 'torch' else find(name, *more)\n"
+        "from ggez_hub.cli.main import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "train", __file__, "-o", "nowhere"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "this needs torch, which is not installed" in done.stderr
+    assert "pip install 'ggez-hub[train]'" in done.stderr
 
 
 def test_a_chat_without_an_end_of_a_reply_is_refused_before_any_step(material, tmp_path):

@@ -6,7 +6,8 @@ are kept as mean and standard deviation of the posterior and drawn anew in each 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,7 +60,7 @@ class Encoder:
 
     def captions(self, captions: Sequence[str]) -> Conditions:
         """What the denoiser is told for each caption, on the pipeline's device."""
-        with torch.no_grad():
+        with torch.no_grad(), _untold():
             return self.kind.encode(self.pipeline, captions, self.recipe)
 
     def scaled(self, latents: Tensor) -> Tensor:
@@ -91,6 +92,22 @@ class Encoder:
             save({name: tensor[n].contiguous().cpu() for name, tensor in tensors.items()})
             for n in range(len(pixels))
         ]
+
+
+@contextmanager
+def _untold() -> Iterator[None]:
+    """Without a warning for every caption that a text encoder cuts: where it does is documented."""
+    from diffusers.utils import logging
+    from transformers.utils import logging as transformers_logging
+
+    loud = [(library, library.get_verbosity()) for library in (logging, transformers_logging)]
+    for library, _ in loud:
+        library.set_verbosity_error()
+    try:
+        yield
+    finally:
+        for library, level in loud:
+            library.set_verbosity(level)
 
 
 def decoded(rows: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:

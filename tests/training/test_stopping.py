@@ -1,0 +1,111 @@
+"""Ctrl-C and SIGTERM keep what is done; what the command says before, while and after."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+from click.testing import CliRunner
+from rich.progress import Progress
+
+from ggez_hub.cli.main import cli
+from ggez_hub.cli.train import _Bars
+from ggez_hub.training.loop import Diverged, Report
+from ggez_hub.training.run import train
+from ggez_hub.training.stopping import Interrupted
+from tests.training.material import job, write_recipe
+
+LORA = {"r": 2, "alpha": 4, "dropout": 0.2}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
+def test_it_ends_with_its_step_and_goes_on_from_there(material, tmp_path, number):
+    """Between two states that are due: no step is lost, and the record is that of one run."""
+    path = write_recipe(material / "stopped.yaml", lora=LORA, checkpoint_every=4)
+    whole = train(job(path), tmp_path / "whole").out
+
+    def stopping(stage, report):
+        if report.step == 2:
+            os.kill(os.getpid(), number)
+
+    with pytest.raises(Interrupted, match="stopped after step 3 of 6"):
+        train(job(path), tmp_path / "out", did=stopping)
+    assert signal.getsignal(number) in {signal.SIG_DFL, signal.default_int_handler}
+    seen = []
+    out = train(job(path), tmp_path / "out", did=lambda s, r: seen.append(r.step)).out
+    assert seen == [4, 5, 6]
+    for file in ("adapter_model.safetensors", "training.json"):
+        assert (out / file).read_bytes() == (whole / file).read_bytes()
+
+
+def test_who_asks_twice_is_not_kept_waiting(material, tmp_path):
+    path = write_recipe(material / "twice-stopped.yaml", lora=LORA)
+
+    def stopping(stage, report):
+        if report.step == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(Interrupted, match=r"^stopped$"):
+        train(job(path), tmp_path / "out", did=stopping)
+    seen = []
+    train(job(path), tmp_path / "out", did=lambda s, r: seen.append(r.step))
+    assert seen == [3, 4, 5, 6]
+
+
+def test_a_gradient_that_is_no_number_stops_it(material, tmp_path):
+    """The factors' product is zero at first, so that the loss of the last step is as ever."""
+    path = write_recipe(material / "inf.yaml", lora={"r": 1, "alpha": 1e30}, max_steps=1)
+    with pytest.raises(Diverged, match="the norm of the gradient is inf in step 1"):
+        train(job(path), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def run(path, out, *more):
+    return CliRunner().invoke(cli, ["train", str(path), "-o", str(out), *more])
+
+
+def test_what_it_will_cost_is_said_before_it_begins(material, tmp_path):
+    keys = {"region": "vi", "validation": {"share": 0.2}, "max_steps": None}
+    path = write_recipe(material / "said.yaml", **keys)
+    planned = run(path, tmp_path / "out", "--plan").stdout
+    done = run(path, tmp_path / "out", "--json")
+    assert done.exit_code == 0, done.output
+    for said in (planned, done.stderr):
+        assert said.startswith("vi is U.S. Virgin Islands, a region; the language vi is Vietnamese")
+        assert "tune: 24 examples, 5 of them held out, 2 steps of 8" in said
+        assert "AdamW" in said
+        assert "GB free" in said
+        assert "fits: yes" in said
+    assert not run(path, tmp_path / "quiet", "--quiet").stderr
+
+
+def test_it_says_whether_it_goes_on(material, tmp_path):
+    """After a stop; and that it does not where recipe or data have changed since."""
+    path = write_recipe(material / "changed.yaml")
+
+    def stopping(stage, report):
+        if report.step == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Interrupted):
+        train(job(path), tmp_path / "out", did=stopping)
+    other = write_recipe(material / "changed-too.yaml", seed=1)
+    said = run(other, tmp_path / "out")
+    assert "starting anew: the state that is kept is of another recipe" in said.stderr
+    with pytest.raises(Interrupted):
+        train(job(path), tmp_path / "again", did=stopping)
+    said = run(path, tmp_path / "again")
+    assert "going on after step 3 of tune" in said.stderr
+
+
+def test_each_stage_has_a_bar_of_its_own():
+    """The time to go of the second is not that of a bar that is full."""
+    progress = Progress(disable=True)
+    bars = _Bars(progress)
+    for stage, step in (("cpt", 1), ("cpt", 2), ("tune", 1)):
+        bars.did(stage, Report(step, 2, 0.5, 0.1, 0.25 if stage == "cpt" else None))
+    (task,) = progress.tasks
+    assert (task.description, task.completed, task.total) == ("tune, loss 0.5", 1, 2)
+    assert not task.finished
