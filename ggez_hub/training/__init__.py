@@ -10,7 +10,8 @@ lora       which modules get factors, and the adapter that is put on them
 order      which examples a step sees: a function of seed and number
 loop       the steps, on accelerate (devices); feeding: their rows as tensors; optimiser: AdamW and
            its rate; checkpoint: what a killed run goes on from; tracking: trackio
-output     the folder as it is written; card: what it says of itself
+output     the folder as it is written; card: what it says of itself; origins: of all its data
+stopping   Ctrl-C and SIGTERM
 plan       what a run will cost; memory: on the device, without a weight
 run        all of it
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from ggez_hub.registry.contributing.adapter_files import files_on_disk
 from ggez_hub.registry.contributing.drafting import adapts_of
 from ggez_hub.registry.local.inputs import Source
 from ggez_hub.training.checkpoint import Progress
+from ggez_hub.training.origins import Before, selection, together
 from ggez_hub.training.recipe import SAID, TrainRecipe
 
 UNKNOWN = "unknown"
@@ -40,6 +41,9 @@ class Made:
     held_out examples that were validated on
     unused   rows of the data that are no examples for the family, by reason
     trained  how many numbers were trained
+    before   the stages before the last one
+    validation  the origin of a validation set of its own
+    follows  settings that follow from the base, where the recipe says nothing
     """
 
     recipe: TrainRecipe
@@ -53,6 +57,9 @@ class Made:
     trained: int
     steps: int
     progress: Progress
+    before: Sequence[Before] = ()
+    validation: DataFilter | None = None
+    follows: Mapping[str, Any] = field(default_factory=dict)
 
 
 def write_card(made: Made, folder: Path) -> None:
@@ -76,7 +83,7 @@ def card_of(made: Made, folder: Path) -> CardDocument:
             "adapts": list(recipe.adapts or adapts_of(files, recipe.family) or ()) or UNKNOWN,
             "base": {"repo": made.base.repo, "revision": revision, "weights": dict(made.weights)},
             "trained_on": "base",
-            "data_filter": made.origin.model_dump(),
+            "data_filter": together(made.origin, made.before).model_dump(),
             "data_rights": recipe.data_rights.model_dump() if recipe.data_rights else UNKNOWN,
             "alpha": alpha_record(alpha(region)).model_dump(),
             "training": {
@@ -116,11 +123,17 @@ def method_of(recipe: TrainRecipe) -> str:
 def hyper_parameters(made: Made) -> dict[str, Any]:
     """The recipe's figures under flat names, and what came of them."""
     plain = made.recipe.model_dump(mode="json", exclude=ELSEWHERE, exclude_none=True)
+    for stage in made.before:
+        # Its data are said by what they are, not by where they lay.
+        plain.get(stage.name, {}).pop("data", None)
     if made.recipe.method == "lora":
         plain["lora"] = made.recipe.adapter.model_dump(mode="json", exclude_none=True)
     flat = dict(_flat(plain))
     return {
         **flat,
+        **made.follows,
+        **{name: value for stage in made.before for name, value in stage.figures.items()},
+        **(selection("validation", made.validation) if made.validation else {}),
         "examples": made.examples,
         "held_out": made.held_out,
         **{f"unused.{reason}": count for reason, count in made.unused.items()},
@@ -167,6 +180,11 @@ def _prose(made: Made, card: AdapterCard) -> str:
         f"Trained by ggez-hub on {made.examples:,} examples: {progress.step:,} steps of "
         f"{recipe.batch_size}, {made.trained:,} parameters.",
     ]
+    for stage in made.before:
+        lines += [
+            "",
+            f"Before that ({stage.name}): {stage.steps:,} steps on {stage.examples:,} examples.",
+        ]
     if made.unused:
         said = ", ".join(f"{count:,} ({reason})" for reason, count in made.unused.items())
         lines += ["", f"Rows of the training set that were not used: {said}."]

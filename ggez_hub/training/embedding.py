@@ -125,6 +125,9 @@ class EmbeddingLearner(Learner):
                 start = self._again(run, batch, cached, start, scales=False)
         return loss
 
+    def follows(self) -> dict[str, Any]:
+        return {"loss": self.kind}
+
     def stepped(self) -> None:
         if self.kind == "clip" and self.towers.scale.requires_grad:
             with torch.no_grad():

@@ -143,6 +143,10 @@ class Learner(nn.Module, ABC):
     def stepped(self) -> None:
         """Called after each step of the optimiser."""
 
+    def follows(self) -> dict[str, Any]:
+        """Settings that follow from the base where a recipe leaves them out, for the card."""
+        return {}
+
     def publish(self) -> None:
         """Called once, before the weights are written."""
 

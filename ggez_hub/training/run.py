@@ -23,6 +23,7 @@ from ggez_hub.training.examples import reasons
 from ggez_hub.training.job import Job, about
 from ggez_hub.training.learner import Learner
 from ggez_hub.training.loop import STATE, Report, Settings, fit
+from ggez_hub.training.origins import Before
 from ggez_hub.training.output import stored_names, write_finetune
 from ggez_hub.training.plan import Plan, plan
 from ggez_hub.training.stopping import Interrupted
@@ -127,6 +128,7 @@ def _trained(
     learner = opened(job)
     learner.to(accelerator.device)
     progress = Progress()
+    before: list[Before] = []
     for number, stage in enumerate(recipe.stages):
         place = work / stage.name
         place.mkdir(parents=True, exist_ok=True)
@@ -148,6 +150,9 @@ def _trained(
             place,
             partial(did, stage.name),
         )
+        if number < len(recipe.stages) - 1:
+            origin = job.examples(stage).origin
+            before.append(Before(stage.name, origin, len(rows), progress.step))
     learner.publish()
     rows, held_out = tables[-1]
     examples = job.examples(recipe.stages[-1])
@@ -164,10 +169,19 @@ def _trained(
         trained=lora.trained_parameters(learner),
         steps=steps,
         progress=progress,
+        before=before,
+        validation=job.validation.origin if job.validation else None,
+        follows={
+            **learner.follows(),
+            **({"lora.modules": len(job.targets)} if recipe.method == "lora" else {}),
+            "device": accelerator.device.type,
+            "processes": accelerator.num_processes,
+        },
     )
     record = {
         "kind": "training",
         "digest": job.digest,
+        "base": f"{job.base.repo}@{job.base.revision or 'main'}",
         "recipe": recipe.model_dump(mode="json", exclude_none=True, exclude=PLACES),
         "examples": len(rows),
         "unused": unused,

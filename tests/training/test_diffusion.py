@@ -59,6 +59,13 @@ def test_a_lora_draws_in_diffusers_as_its_merge_does(place, tmp_path, name):
     }  # fmt: skip
     card = read_card(out / "README.md").card
     assert (card.family, card.kind, card.level) == ("diffusion", "lora", "reproducible")
+    figures = card.training.hyper_parameters
+    if name in ("sd3", "flux"):
+        # Nothing of it stands in the recipe.
+        assert figures["objective"] == "flow_matching"
+        assert figures["flow.weighting_scheme"] == "logit_normal"
+    else:
+        assert figures["objective"] == "epsilon"
     merge(place / name, [Adapter(out, 1.0)], tmp_path / "merged", DIFFUSION)
     plain, adapted, merged = (
         DiffusionPipeline.from_pretrained(folder, dtype=torch.float32)

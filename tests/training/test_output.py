@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import copy
 import json
+import shutil
 
 import peft
 import pytest
 import torch
 import transformers
+from click.testing import CliRunner
 from safetensors.torch import load_file
 
 from ggez_hub.cards import read_card
+from ggez_hub.cards.schema import DataFilter
+from ggez_hub.cli.main import cli
 from ggez_hub.families import get_family
 from ggez_hub.merging import Adapter, merge
+from ggez_hub.registry.licences import _of_data
+from ggez_hub.training.origins import Before, together
 from ggez_hub.training.run import train
 from tests.training.material import CAPTIONS, job, write_recipe
 
@@ -160,3 +166,76 @@ def test_rows_that_were_not_used_are_told_by_reason(material, tmp_path):
     assert figures["unused.no picture"] == 3
     assert figures["held_out"] == record["held_out"]
     assert "not used: 24 (open_ended, not a caption), 3 (no picture)." in card.prose
+
+
+def other_captions(name, material):
+    """The same pictures as a source of its own, with other captions."""
+    folder = material / name
+    if not folder.is_dir():
+        shutil.copytree(material / "captions", folder)
+        metadata = folder / "metadata.jsonl"
+        metadata.write_text(metadata.read_text().replace("what is", f"{name} is"))
+    asked = copy.deepcopy(CAPTIONS)
+    asked["sources"][0] |= {"name": name, "imagefolder": name, "license": "cc-by-sa-4.0"}
+    return asked
+
+
+def test_the_card_says_all_data_that_it_was_trained_on(material, tmp_path):
+    """Licences and leakage are read off the sources: those of continued pre-training are among them."""
+    keys = VLM | {"cpt": {"data": other_captions("before", material), "max_steps": 3}}
+    keys |= {"validation": other_captions("held", material)}
+    out = trained(material, tmp_path, "two-stages", **keys)
+    card = read_card(out / "README.md")
+    filtered = card.card.data_filter
+    assert [source.repo for source in filtered.sources] == ["colours", "before"]
+    assert filtered.rules == ["every row of the sources", "cpt: every row of the sources"]
+    assert filtered.counts.kept == 24
+    assert [term.what for term in _of_data(card.card)] == ["colours", "before"]
+    figures = card.card.training.hyper_parameters
+    assert (figures["cpt.steps"], figures["cpt.examples"], figures["cpt.rows"]) == (3, 24, 24)
+    (before,) = figures["cpt.sources"]
+    assert before == f"before@{filtered.sources[1].revision}"
+    assert figures["validation.sources"][0].startswith("held@")
+    assert figures["validation.spec_digest"] != figures["cpt.spec_digest"]
+    assert "Before that (cpt): 3 steps on 24 examples." in card.prose
+    assert "imagefolder" not in (out / "README.md").read_text()
+
+
+def test_rules_of_both_stages_are_kept_where_their_translators_differ():
+    last, first = (
+        DataFilter.model_validate(
+            {
+                "sources": [{"repo": name, "revision": "1", "license": "cc0-1.0"}],
+                "rules": ["script"], "reward": "none", "translator": translator,
+                "counts": "unknown", "spec_digest": "unknown",
+            }
+        )
+        for name, translator in (("a", "org/one@1"), ("b", "org/two@1"))
+    )  # fmt: skip
+    found = together(last, [Before("cpt", first, 1, 1)])
+    assert found.translator == "unknown"
+    assert found.rules == ["script", "cpt: script"]
+    silent = first.model_copy(update={"translator": "none"})
+    assert together(last, [Before("cpt", silent, 1, 1)]).translator == "org/one@1"
+    assert together(silent, [Before("cpt", last, 1, 1)]).translator == "org/one@1"
+    unsaid = first.model_copy(update={"sources": "unknown"})
+    assert together(last, [Before("cpt", unsaid, 1, 1)]).sources == "unknown"
+
+
+FOLLOWS = {
+    "base": ({}, {"loss": "clip", "lora.modules": 26}),
+    "siglip": ({}, {"loss": "siglip"}),
+    "sd15": ({"family": "diffusion", "resolution": 16}, {"objective": "epsilon"}),
+}
+
+
+@pytest.mark.parametrize("base", FOLLOWS)
+def test_what_follows_from_the_base_is_on_the_card(material, tmp_path, base):
+    keys, wanted = FOLLOWS[base]
+    out = trained(material, tmp_path, f"follows-{base}", **FAST, **keys, base=base)
+    figures = read_card(out / "README.md").card.training.hyper_parameters
+    assert figures.items() >= (wanted | {"device": "cpu", "processes": 1}).items()
+    record = json.loads((out / "training.json").read_text())
+    assert record["base"] == "org/base@" + "a" * 40
+    done = CliRunner().invoke(cli, ["card", "validate", str(out)])
+    assert done.exit_code == 0, done.output

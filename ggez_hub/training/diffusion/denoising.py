@@ -91,6 +91,9 @@ class Denoising(Learner):
             (losses * asked.weights).sum(), torch.tensor(len(latents), device=latents.device)
         )
 
+    def follows(self) -> dict[str, Any]:
+        return self._objective.settings
+
     def stepped(self) -> None:
         if self._average is not None:
             self._average.update(self.model)

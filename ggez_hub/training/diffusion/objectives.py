@@ -26,6 +26,11 @@ class Question(NamedTuple):
 class Objective(Protocol):
     """How much noise there is, and what is to be said of it."""
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """It in flat figures, for the card."""
+        ...
+
     def draw(self, count: int, device: torch.device) -> Tensor:
         """So many random levels of noise, (count,) whole numbers, by torch's own generator."""
         ...
@@ -45,6 +50,10 @@ class NoisePrediction:
 
     schedule: Any
     gamma: float | None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {"objective": str(self.schedule.config.prediction_type)}
 
     def draw(self, count: int, device: torch.device) -> Tensor:
         """Steps of the schedule, all equally often."""
@@ -82,6 +91,11 @@ class FlowMatching:
 
     schedule: Any
     asked: Flow
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        asked = self.asked.model_dump(mode="json", exclude_none=True)
+        return {"objective": "flow_matching", **{f"flow.{k}": v for k, v in asked.items()}}
 
     def draw(self, count: int, device: torch.device) -> Tensor:
         """Steps of the schedule, as often as the weighting scheme has it."""
