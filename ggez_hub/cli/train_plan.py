@@ -73,6 +73,11 @@ def _room(plan: Plan) -> Iterator[str]:
         yield "device: none is seen here, so that this machine's own memory is compared"
     yield f"disk: {_gb(plan.disk_bytes)} GB of {_gb(plan.free_bytes)} GB free"
     yield f"fits: {'unknown' if plan.fits is None else 'yes' if plan.fits else 'no'}"
+    if not plan.fits:
+        yield (
+            "Less at once: a smaller micro_batch (the result is the same), gradient_checkpointing: "
+            "true, precision: bf16, method: lora."
+        )
 
 
 def _added(plan: Plan) -> int:

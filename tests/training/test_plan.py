@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -102,6 +103,13 @@ def test_checkpointing_keeps_less(material):
     }
     assert asked[True].activations < 0.75 * asked[False].activations
     assert asked[True].optimiser == asked[False].optimiser
+
+
+@pytest.mark.parametrize(("room", "fits"), [(1.3, True), (1.1, None), (0.9, False)])
+def test_it_fits_where_a_fifth_is_left_for_what_is_not_counted(material, tmp_path, room, fits):
+    found = plan(job(write_recipe(material / "fits.yaml")), tmp_path)
+    device = int(found.memory.total * room)
+    assert replace(found, device_bytes=device).fits is fits
 
 
 def test_the_command_says_it_in_words_and_as_json(material):
