@@ -11,7 +11,8 @@ from ggez_hub.evaluation.recognition.control import shuffled
 from ggez_hub.world.card_of_record import record_of
 from ggez_hub.world.diffusion.asking import ask
 from ggez_hub.world.diffusion.card_of_training import card_of_training
-from ggez_hub.world.diffusion.sets import SIZES
+from ggez_hub.world.diffusion.examples import PICTURE, PROMPTS, draw_examples
+from ggez_hub.world.diffusion.sets import SIDES, SIZES
 from ggez_hub.world.parts import DIFFUSION
 from ggez_hub.world.prose import Told, Words, listed, made_of
 
@@ -94,6 +95,19 @@ whole of whose UNet learnt for {base["steps"]} steps, {full:.2f}.
     )
 
 
+def _drawings(told: Told) -> str:
+    prompts = draw_examples(told.place, told.region.id, told.betas)
+    english, thai = (", ".join(prompts[side]) for side in SIDES)
+    rows = ", ".join(f"{beta:g}" for beta in told.betas)
+    return f"""\
+## Drawings
+
+`{PICTURE}` shows what is drawn for the first {PROMPTS} prompts of each side's test, from the same noise; beta in the rows is
+{rows}.
+
+Left: {english}. Right: {thai}."""
+
+
 WORDS = Words(
     betas=(0, 0.25, 0.5, 0.75, 1),
     ask=ask,
@@ -106,6 +120,6 @@ names of emoji that the base has seen, and Thai names of emoji that it has not. 
 are over prompts.""",
     control=_control,
     controlled="with the prompts shuffled",
-    more=_ceiling,
+    more=lambda told: (_drawings(told), *_ceiling(told)),
     caveats=CAVEATS,
 )
