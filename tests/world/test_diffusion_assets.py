@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from diffusers import DiffusionPipeline
+from PIL import Image
 from safetensors import safe_open
 
 from ggez_hub.cards import read_card
@@ -20,6 +21,8 @@ from ggez_hub.families import get_family
 from ggez_hub.merging import Adapter, merge
 from ggez_hub.weights import sha256_file
 from ggez_hub.world.cards import base_revision
+from ggez_hub.world.diffusion.autoencoder import PIXELS
+from ggez_hub.world.diffusion.examples import ENLARGED, PICTURE, PROMPTS, examples_of
 from ggez_hub.world.diffusion.judging import tasks
 from ggez_hub.world.parts import DIFFUSION as PART
 from ggez_hub.world.place import EVIDENCE, Place
@@ -146,3 +149,16 @@ def test_the_base_does_not_beat_shuffled_prompts_in_thai_and_the_card_says_so(ev
     found = evidence[Cell(0.0, "emoji-th-drawing", "test")]
     assert mean_difference([found], [shuffled(found)]).low <= 0
     assert "Not every interval excludes 0" in (TH / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_picture_has_a_row_for_each_beta_and_the_card_names_its_prompts(card):
+    chosen = trade(card.curve, "validation", card.alpha.value, "th", "th").chosen.beta
+    said = (TH / "README.md").read_text(encoding="utf-8")
+    section = said.partition("## Drawings")[2].partition("\n## ")[0]
+    assert f"rows is\n0, {chosen:g}, 1." in section
+    for prompts in examples_of(PLACE.data).values():
+        assert len(prompts) == PROMPTS
+        assert ", ".join(prompts) in section
+    with Image.open(TH / PICTURE) as picture:
+        assert picture.height == 3 * PIXELS * ENLARGED
+        assert picture.width == (2 * PROMPTS + 0.5) * PIXELS * ENLARGED

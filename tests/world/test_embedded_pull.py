@@ -23,12 +23,12 @@ COMMITS = {
     "ggez-world/clip-emoji-th": "2fc63cc657dd0e7c2c4e6424a7c2b218f25060eb",
     "ggez-world/clip-emoji-southeast-asia": "d245c5071413ec0df26887d4d6e336e401ebe795",
     "ggez-world/vlm-emoji": "444ddb6f737aef2ae8323cfaeb7e768a0cf49418",
-    "ggez-world/vlm-emoji-th": "366a89af13d4c00e74d583ab541f87f25a086a01",
+    "ggez-world/vlm-emoji-th": "b4402945810645f16586be2de89941b82011ca15",
     "ggez-world/emoji-names": "993c560e509c45b95d2217d74e47ff2a7917cee1",
-    "ggez-world/diffusion-emoji": "df02fc535405c37b06ec42252b1948adc42cf87c",
-    "ggez-world/diffusion-emoji-th": "3d7928cece9a8453ae45a340073eb94ee9bb0102",
+    "ggez-world/diffusion-emoji": "36628d1b240fe5f7042ec3a16875109dd22cc15f",
+    "ggez-world/diffusion-emoji-th": "08396a0987f77e9452157aebdfe3fdd7dc10f8a8",
     "ggez-world/emoji-prompts": "81231b7b39e04a2257056019548a43067d143399",
-    "ggez-hub/index": "7fe1622c62aebf96b2ca8ceaa07c7f6fa2dc5ba2",
+    "ggez-hub/index": "f820594ef4b2dff02a5d95afc3947ffc9544bb2e",
 }
 
 
