@@ -23,7 +23,8 @@ def stop_asked(*, say: bool) -> Iterator[Callable[[], bool]]:
     """Whether somebody wants it to stop; who asks twice gets KeyboardInterrupt at once.
 
     With `say` a terminal is told what it waits for. Signals reach the main thread alone: in
-    another one nobody can ask.
+    another one nobody can ask. A signal that is ignored, as nohup's and Ctrl-C of what runs in the
+    background, stays ignored.
     """
     asked = False
 
@@ -38,7 +39,8 @@ def stop_asked(*, say: bool) -> Iterator[Callable[[], bool]]:
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False
         return
-    before = [(number, signal.signal(number, note)) for number in SIGNALS]
+    heard = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+    before = [(number, signal.signal(number, note)) for number in heard]
     try:
         yield lambda: asked
     finally:

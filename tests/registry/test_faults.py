@@ -288,4 +288,4 @@ def test_a_lock_folder_of_somebody_else_is_not_used(seeded, tmp_path, monkeypatc
     (tmp_path / "tmp" / f"ggez-hub-{another}").mkdir(parents=True)
     monkeypatch.setattr(os, "getuid", lambda: another)
     message = failed(pull(seeded.endpoint, tmp_path / "out"), tmp_path / "out")
-    assert "belongs to somebody else" in message
+    assert "is not a folder of yours" in message

@@ -19,6 +19,14 @@ from tests.training.material import job, write_recipe
 LORA = {"r": 2, "alpha": 4, "dropout": 0.2}
 
 
+@pytest.fixture(autouse=True)
+def heard():
+    """Ctrl-C is heard, whatever started the tests."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
 def test_it_ends_with_its_step_and_goes_on_from_there(material, tmp_path, number):
     """Between two states that are due: no step is lost, and the record is that of one run."""
@@ -37,6 +45,21 @@ def test_it_ends_with_its_step_and_goes_on_from_there(material, tmp_path, number
     assert seen == [4, 5, 6]
     for file in ("adapter_model.safetensors", "training.json"):
         assert (out / file).read_bytes() == (whole / file).read_bytes()
+
+
+def test_a_signal_that_was_ignored_stays_so(material, tmp_path):
+    """As for what runs in the background: Ctrl-C means what is in front."""
+    path = write_recipe(material / "ignored.yaml", lora=LORA)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    seen = []
+
+    def stopping(stage, report):
+        seen.append(report.step)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    train(job(path), tmp_path / "out", did=stopping)
+    assert seen == [1, 2, 3, 4, 5, 6]
+    assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
 
 
 def test_who_asks_twice_is_not_kept_waiting(material, tmp_path):

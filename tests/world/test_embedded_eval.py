@@ -8,7 +8,7 @@ import pytest
 
 from ggez_hub.cards import read_card
 from ggez_hub.world.seed import ASSETS
-from tests.world.test_embedded_pull import COMMITS, run
+from tests.world.test_embedded_pull import COMMITS
 
 TASKS = """
 kind: tasks
@@ -23,7 +23,7 @@ tasks:
 """
 
 
-def test_the_base_of_the_demo_has_the_scores_of_the_card(tmp_path):
+def test_the_base_of_the_demo_has_the_scores_of_the_card(run, tmp_path):
     (tmp_path / "suite").mkdir()
     (tmp_path / "suite" / "tasks.yaml").write_text(TASKS)
     result = run("eval", "ggez-world/clip-emoji", "--suite", tmp_path / "suite", "--region", "th",

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 
@@ -30,26 +27,6 @@ COMMITS = {
     "ggez-world/emoji-prompts": "81231b7b39e04a2257056019548a43067d143399",
     "ggez-hub/index": "f820594ef4b2dff02a5d95afc3947ffc9544bb2e",
 }
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    """The cache of one user, in which the first command makes the store."""
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture
-def run(cache):
-    """Run a command as that user, or with another cache as somebody else."""
-
-    def run(*arguments, cache=cache):
-        return subprocess.run(
-            [sys.executable, "-m", "ggez_hub", *map(str, arguments)],
-            env=os.environ | {"XDG_CACHE_HOME": str(cache)},
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-
-    return run
 
 
 def test_pull_from_the_embedded_hub(run, tmp_path):
