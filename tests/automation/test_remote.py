@@ -87,7 +87,7 @@ def test_the_job_measures_delivers_and_is_not_started_twice(world):
     registry, jobs, api = world
     planned = run(registry, "plan")
     assert planned.code == 0, planned.stderr
-    assert "on t4-small, at most 4 hours and $2.40" in planned.stdout
+    assert "on t4-small, hours unknown, at most 4 hours and $2.40" in planned.stdout
     assert registry.runner.outputs()["where"] == "hf-jobs"
     first = run(registry, "submit")
     # The demo's adapter fails the gate of retention: the answer is that of a local evaluation.
