@@ -56,7 +56,7 @@ jobs: $(STAMP) ## Whole evaluations, on HF Jobs and of models that draw too, fro
 	$(BIN)/python -m pytest -m slow tests/automation
 
 soak: $(STAMP) ## Kill and repeat: interrupted pulls leave nothing half-made; plan large models (slow)
-	$(BIN)/python -m pytest -m slow tests/registry tests/embedded tests/training
+	$(BIN)/python -m pytest -m slow tests/registry tests/embedded tests/training tests/filter
 
 conformance: $(STAMP) ## The test suite of huggingface_hub against the embedded hub: passed / reached
 	$(BIN)/python tests/conformance/run.py

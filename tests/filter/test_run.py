@@ -315,7 +315,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_kill_loses_and_repeats_nothing(tmp_path, workers):
     asked = spec([many(tmp_path)], **TEXT)
     (tmp_path / "spec.json").write_text(asked.model_dump_json())

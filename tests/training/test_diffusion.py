@@ -107,8 +107,8 @@ def test_it_learns(place, tmp_path):
     ("name", "keys"),
     [
         pytest.param("sd15", {"min_snr": 5.0}, marks=pytest.mark.slow),
-        pytest.param("sd3", {"flow": {"weighting_scheme": "mode"}}, marks=pytest.mark.slow),
-        ("flux", {}),
+        ("sd3", {"flow": {"weighting_scheme": "mode"}}),
+        pytest.param("flux", {}, marks=pytest.mark.slow),
     ],
     ids=["sd15", "sd3", "flux"],
 )
