@@ -25,7 +25,7 @@ from ggez_hub.training.learner import Learner, Run
 from ggez_hub.training.optimiser import adamw, learning_rate
 from ggez_hub.training.order import Order
 from ggez_hub.training.recipe import Optimiser, TrainRecipe
-from ggez_hub.training.stopping import Interrupted, stop_asked
+from ggez_hub.training.stopping import Interrupted
 
 if TYPE_CHECKING:
     from accelerate import Accelerator  # type: ignore[import-untyped]
@@ -71,27 +71,13 @@ def fit(
     settings: Settings,
     accelerator: Accelerator,
     place: Path,
-    did: Callable[[Report], None] = lambda report: None,
-) -> Progress:
-    """Train in place, from the state in the folder `place` on if there is one.
-
-    Raises Diverged; Interrupted if a signal says so, when the step is done and its state kept.
-    """
-    with stop_asked(say=accelerator.is_main_process) as asked:
-        return _fit(learner, rows, held_out, order, settings, accelerator, place, did, asked)
-
-
-def _fit(
-    learner: Learner,
-    rows: Rows,
-    held_out: Rows | None,
-    order: Order,
-    settings: Settings,
-    accelerator: Accelerator,
-    place: Path,
     did: Callable[[Report], None],
     asked: Callable[[], bool],
 ) -> Progress:
+    """Train in place, from the state in the folder `place` on if there is one.
+
+    Raises Diverged; Interrupted if it is `asked` to stop, when the step is done and its state kept.
+    """
     recipe, steps = settings.recipe, settings.steps
     optimiser = adamw(learner, settings.optimiser)
     learner.to(accelerator.device)

@@ -26,7 +26,7 @@ from ggez_hub.training.loop import STATE, Report, Settings, fit
 from ggez_hub.training.origins import Before
 from ggez_hub.training.output import stored_names, write_finetune
 from ggez_hub.training.plan import Plan, plan
-from ggez_hub.training.stopping import Interrupted
+from ggez_hub.training.stopping import Interrupted, stop_asked
 from ggez_hub.training.tables import order_of, tables_of
 from ggez_hub.training.tracking import tracked
 
@@ -140,16 +140,18 @@ def _trained(
             )
         order = order_of(job, rows)
         steps = order.steps(stage.epochs, stage.max_steps)
-        progress = fit(
-            learner,
-            rows,
-            held_out,
-            order,
-            Settings(recipe, stage.optimiser, recipe.seed + number, steps),
-            accelerator,
-            place,
-            partial(did, stage.name),
-        )
+        with stop_asked(say=accelerator.is_main_process) as asked:
+            progress = fit(
+                learner,
+                rows,
+                held_out,
+                order,
+                Settings(recipe, stage.optimiser, recipe.seed + number, steps),
+                accelerator,
+                place,
+                partial(did, stage.name),
+                asked,
+            )
         if number < len(recipe.stages) - 1:
             origin = job.examples(stage).origin
             before.append(Before(stage.name, origin, len(rows), progress.step))

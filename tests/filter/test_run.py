@@ -226,13 +226,14 @@ def test_texts_of_one_template_are_compared_in_part_and_the_report_says_so(
     template = "A bowl of soup with noodles, herbs and a slice of lime, number {} of the menu"
     rows = [(f"r{n}", template.format(n), "vn", None) for n in range(100, 140)]
     source = captions(tmp_path, rows)
-    keys = {"pictures": "ignored", "duplicates": {"by": "text", "similarity": 0.98}}
+    keys = {"pictures": "ignored", "duplicates": {"by": "text", "similarity": 0.9}}
     report, kept = filtered([source], **keys)
     assert not any("share a key" in warning for warning in report.document["warnings"])
     monkeypatch.setattr(judging, "COMPARED", 2)
     (tmp_path / "captions.jsonl").rename(tmp_path / "again.jsonl")
-    report, fewer = filtered([source | {"jsonl": "again.jsonl"}], **keys)
-    assert len(fewer) >= len(kept)
+    report, more = filtered([source | {"jsonl": "again.jsonl"}], **keys)
+    # Some of the duplicates are found through the keys that are compared, and some no more.
+    assert len(kept) < len(more) < len(rows)
     assert any("share a key with more earlier ones" in w for w in report.document["warnings"])
 
 
