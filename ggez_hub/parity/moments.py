@@ -1,0 +1,81 @@
+"""The scores of a grid of betas on each side of parity, and how they vary together.
+
+All arithmetic of parity is linear in these scores, so their means and covariances decide every
+value, standard error and paired difference, at any alpha.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Side: TypeAlias = Literal["global", "others", "regional"]
+SIDES: tuple[Side, ...] = ("global", "others", "regional")
+GLOBAL, OTHERS, REGIONAL = range(3)
+Floats: TypeAlias = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """Scores of three sides at B betas, on the scale from 0 to 100.
+
+    means       (3, B): chance-corrected, 0 at chance and 100 at the ceiling; NaN where a side has no
+                items
+    covariance  (3, B, 3, B): of the means, clustered by picture; 0 where a side has no items
+    scores      (3, B): as scored, without correction for chance
+    errors      (3, B): the standard errors of `scores`
+    floors      (3,): the score of guessing, the mean over the tasks of a side
+    pictures    (3,): different pictures that a side asks about
+    """
+
+    means: Floats
+    covariance: Floats
+    scores: Floats
+    errors: Floats
+    floors: Floats
+    pictures: tuple[int, int, int]
+
+    def combine(self, weights: Floats) -> tuple[float, float]:
+        """The value and the standard error of sum(weights * means); weights: (3, B)."""
+        value = float(np.sum(np.where(weights == 0, 0.0, weights * self.means)))
+        variance = float(np.einsum("sb,sbtc,tc->", weights, self.covariance, weights))
+        return value, float(np.sqrt(max(0.0, variance)))
+
+
+def grp_weights(alpha: float, index: int, betas: int) -> Floats:
+    """The weights (3, betas) of GRP = alpha * Q_global + (1 - alpha) * Q_regional at one beta."""
+    weights = np.zeros((len(SIDES), betas))
+    weights[GLOBAL, index] = alpha
+    weights[REGIONAL, index] = 1 - alpha
+    return weights
+
+
+def clustered_moments(
+    contributions: Floats,
+    means: Floats,
+    scores: Floats,
+    errors: Floats,
+    floors: Floats,
+    pictures: Sequence[int],
+) -> Moments:
+    """Moments from the contributions of C pictures to each mean.
+
+    contributions: (C, 3, B), the linearised share u_c of picture c in the error of a mean; the
+    covariance is C / (C - 1) * sum_c u_c u_c' (Liang and Zeger's cluster-robust estimate).
+    """
+    clusters, sides, betas = contributions.shape
+    flat = contributions.reshape(clusters, sides * betas)
+    covariance = (flat.T @ flat) * (clusters / (clusters - 1))
+    first, second, third = pictures
+    return Moments(
+        means,
+        covariance.reshape(sides, betas, sides, betas),
+        scores,
+        errors,
+        floors,
+        (first, second, third),
+    )
