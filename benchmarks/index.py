@@ -94,7 +94,7 @@ from ggez_hub.hub import Hub
 from ggez_hub.registry.request import Request
 from ggez_hub.registry.resolving.resolver import resolve
 from ggez_hub.regions import alpha
-import huggingface_hub.errors, ggez_hub.evaluation.selection
+import huggingface_hub.errors, ggez_hub.parity.curve
 alpha("th")
 hub, times = Hub(sys.argv[1]), []
 for _ in range(int(sys.argv[2])):

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ggez_hub.api import pull, resolve
     from ggez_hub.merging import merge
-    from ggez_hub.regions import alpha, grp
+    from ggez_hub.parity import grp
+    from ggez_hub.regions import alpha
 
 __version__ = "0.1.0"
 
@@ -23,7 +24,7 @@ __all__ = ["__version__", "alpha", "grp", "merge", "pull", "resolve"]
 
 _HOMES = {
     "alpha": "ggez_hub.regions",
-    "grp": "ggez_hub.regions",
+    "grp": "ggez_hub.parity",
     "merge": "ggez_hub.merging",
     "pull": "ggez_hub.api",
     "resolve": "ggez_hub.api",

@@ -53,7 +53,7 @@ def card(region, base, adapter, /, *, countries=None, points=CURVE, n=400, **cha
         if path.name in {"adapter_config.json", "adapter_model.safetensors"}
     }
     block = {
-        "schema_version": 1,
+        "schema_version": 2,
         "level": "measured",
         "family": "embedding",
         "kind": "lora",

@@ -14,9 +14,8 @@ from ggez_hub.automation.suite import SuiteData, suite_of
 from ggez_hub.cards import AdapterCard, CardDocument, render_card
 from ggez_hub.evaluation.curve import curve_of
 from ggez_hub.evaluation.evidence import Evidence, data_of
-from ggez_hub.evaluation.gates import Gate, gates, overall, read_limits
+from ggez_hub.evaluation.gates import GateReport, gate_report, read_limits
 from ggez_hub.evaluation.grid import Progress
-from ggez_hub.evaluation.held_out import Compared, held_out
 from ggez_hub.evaluation.identity import Model
 from ggez_hub.evaluation.subjects import grid_on
 from ggez_hub.evaluation.subjects.opening import PAINTERS, Way, painter_way, way_of
@@ -36,14 +35,13 @@ class Evaluated:
 
     path: str
     evidence: Evidence
-    compared: Compared
-    gates: tuple[Gate, ...]
+    report: GateReport
     document: CardDocument
 
     @property
     def outcome(self) -> str:
         """pass, undetermined or fail."""
-        return overall(self.gates)
+        return self.report.outcome
 
 
 def evaluate(
@@ -79,28 +77,29 @@ def evaluate(
 def judge(proposed: ProposedCard, evidence: Evidence, out: Path) -> Evaluated:
     """Gate what was measured of a card, and write the card with the curve into `out`.
 
-    alpha is the card's own: another one needs no new measurement.
+    alpha and the policy are the card's own: others need no new measurement.
     """
-    header = evidence.header.model_copy(update={"alpha": proposed.document.card.alpha})
-    evidence = replace(evidence, header=header)
-    compared = held_out(evidence)
-    found = gates(compared, evidence, read_limits(None))
+    card = proposed.document.card
+    changed = {"alpha": card.alpha, "policy": card.policy}
+    evidence = replace(evidence, header=evidence.header.model_copy(update=changed))
+    report = gate_report(evidence, read_limits(None))
     document = measured(proposed.document, evidence)
     (out / CARD).write_text(render_card(document), encoding="utf-8")
-    return Evaluated(proposed.path, evidence, compared, found, document)
+    return Evaluated(proposed.path, evidence, report, document)
 
 
 def measured(document: CardDocument, evidence: Evidence) -> CardDocument:
     """The card with the registry's curve; what its author claims of it stays beside it."""
     card = document.card
-    curve = {beta: dict(rows) for beta, rows in curve_of(evidence).items()}
+    found = curve_of(evidence)
+    curve = {beta: dict(rows) for beta, rows in found.rows.items()}
     if card.curve != "unknown":
         for beta, rows in card.curve.items():
             claims = {key: row for key, row in rows.items() if row.measured_by == "self"}
             # A row of the registry takes the place of a claim about the same task and split.
             curve[beta] = claims | curve.get(beta, {})
     level = "measured" if card.level == "declared" else card.level
-    changed = card.model_copy(update={"curve": curve, "level": level})
+    changed = card.model_copy(update={"curve": curve, "parity": found.parity, "level": level})
     return CardDocument(changed, document.front_matter, document.prose)
 
 

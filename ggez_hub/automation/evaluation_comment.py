@@ -7,6 +7,7 @@ from typing import Any
 from ggez_hub.automation.evaluate import Evaluated
 from ggez_hub.evaluation.evidence import RESULTS
 from ggez_hub.evaluation.results import figures
+from ggez_hub.parity.betas import beta_key
 
 SAID = {
     "pass": "The improvement is proven on this registry's tasks. A maintainer decides.",
@@ -23,8 +24,9 @@ def comment(found: Evaluated, head: str) -> str:
         _table(found),
         "\n".join(
             f"- {gate.name}: **{gate.verdict}**. {gate.reason[0].upper()}{gate.reason[1:]}."
-            for gate in found.gates
+            for gate in found.report.gates
         ),
+        "\n".join(f"- {line}" for line in found.report.lines()),
         f"alpha {card.alpha.value:.5f} ({card.alpha.series}, KOF release {card.alpha.release}). "
         f"`{RESULTS}` and the predictions are attached to the run: `ggez-hub verify` recomputes "
         "every figure from them.",
@@ -37,12 +39,12 @@ def _table(found: Evaluated) -> str:
     if not parity.get("points"):
         return f"No parity: {parity.get('reason', 'no test items')}."
     rows = [
-        f"| {beta}{' (chosen)' if float(beta) == found.compared.beta else ''} | "
-        + " | ".join(_shown(point[key]) for key in ("q_global", "q_regional", "grp"))
+        f"| {beta}{' (chosen)' if beta == beta_key(found.report.beta) else ''} | "
+        + " | ".join(_shown(point[key]) for key in ("q_global", "q_others", "q_regional", "grp"))
         + " |"
         for beta, point in parity["points"].items()
     ]
-    head = ["| beta | global | regional | GRP |", "|---|---|---|---|"]
+    head = ["| beta | global | others | regional | GRP |", "|---|---|---|---|---|"]
     return "\n".join([*head, *rows])
 
 

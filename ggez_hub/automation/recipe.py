@@ -6,8 +6,9 @@ import yaml
 
 from ggez_hub.automation.evaluate import Evaluated
 from ggez_hub.hub import Hub
+from ggez_hub.parity.choice import select_beta
+from ggez_hub.parity.policy import Policy
 from ggez_hub.registry.local.recipe import MergeRecipe
-from ggez_hub.registry.resolving.pinning import curve_trade
 
 HEAD = """\
 # {path} at the beta that its curve gives for alpha {alpha:.5f}.
@@ -23,7 +24,8 @@ def recipe_of(found: Evaluated, hub: Hub) -> str:
     base = hub.at_commit(card.base.repo, card.base.revision)
     adapter = hub.at_commit(location.repo, location.revision)
     # As a pull chooses it.
-    beta = curve_trade(card, card.region, card.alpha.value).beta
+    policy = Policy.parse(card.policy)
+    beta = select_beta(card.measured, card.alpha.value, card.region, policy).beta
     recipe = MergeRecipe.model_validate(
         {
             "kind": "merge",

@@ -11,8 +11,8 @@ from ggez_hub.automation.indexed import indexed_cards, with_measurement
 from ggez_hub.cards import AlphaRecord, CardDocument, alpha_record, parse_card
 from ggez_hub.cards.document import source_of
 from ggez_hub.cards.editing import with_values
-from ggez_hub.evaluation.selection import NoCurve
 from ggez_hub.hub import Hub
+from ggez_hub.parity.rows import NoCurve
 from ggez_hub.regions import Alpha, alpha, find_region
 from ggez_hub.registry.retune import Retuned, alpha_source, described, retune
 from ggez_hub.registry.stored import Stored

@@ -1,12 +1,26 @@
-"""The curve of a card: scores of base + beta * Delta, by beta and task."""
+"""The curve of a card: scores of base + beta * Delta, by beta and task, and how they vary together."""
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Literal, TypeAlias, TypeVar
 
-from pydantic import Field
+from pydantic import Discriminator, Field, StringConstraints, Tag, model_validator
 
-from ggez_hub.cards.values import BetaKey, Block, RegionId, Score, Sha256, Text, Unknown
+from ggez_hub.cards.values import (
+    BetaKey,
+    Block,
+    PointKey,
+    RegionId,
+    Score,
+    Sha256,
+    Text,
+    Unknown,
+    alternative,
+)
+
+Split: TypeAlias = Literal["validation", "test"]
 
 
 class CountryScore(Block):
@@ -31,7 +45,7 @@ class CurveRow(Block):
     ceiling: Score = 100.0
     metric: Text
     judge: Text = "none"
-    split: Literal["validation", "test"]
+    split: Split
     side: Literal["global", "others", "regional"]
     by_country: dict[RegionId, CountryScore] = Field({})
     measured_by: Literal["self", "registry"]
@@ -46,4 +60,93 @@ class CurveRow(Block):
         return self.metric if self.judge == "none" else f"{self.metric} by {self.judge}"
 
 
+class SideScores(Block):
+    """The scores of one side at each beta, in the order of `SplitParity.betas`.
+
+    score         as scored, the mean over tasks
+    se            its standard error, clustered by picture
+    above_chance  corrected for chance: 0 at chance, 100 at the ceiling
+    floor         the score of guessing, the mean over tasks
+    pictures      different pictures that the side asks about
+    """
+
+    score: list[Score]
+    se: list[Annotated[float, Field(ge=0)]]
+    above_chance: list[Annotated[float, Field(le=100)]]
+    floor: Score
+    pictures: int = Field(ge=2)
+
+
+T = TypeVar("T")
+OrWord: TypeAlias = Annotated[
+    Annotated[T, Tag("(value)")] | Annotated[Literal["q_global", "none"], Tag("(word)")],
+    Discriminator(alternative),
+]
+# A row of the lower triangle of a covariance matrix: numbers, separated by blanks.
+CovarianceRow: TypeAlias = Annotated[
+    str, StringConstraints(pattern=r"^[-+.0-9e]+( [-+.0-9e]+)*$", max_length=100_000)
+]
+
+
+class SplitParity(Block):
+    """The sides of parity on one split, over the tasks that decide, and how their scores covary.
+
+    `q_others` is of the items of the global side outside the region: "none" where there are none,
+    "q_global" where no item lies inside. `covariance` is of the scores above chance, clustered by
+    picture: the lower triangle, row by row, of q_global at each beta, q_others at each beta (where it
+    has numbers of its own), then q_regional at each beta.
+    """
+
+    scale: Text
+    tasks: list[Text] = Field(min_length=1)
+    measured_by: Literal["self", "registry"]
+    betas: list[PointKey] = Field(min_length=1)
+    q_global: SideScores
+    q_others: OrWord[SideScores]
+    q_regional: SideScores
+    covariance: list[CovarianceRow]
+
+    @property
+    def stored_sides(self) -> tuple[SideScores, ...]:
+        """The sides that have numbers of their own, in the order of `covariance`."""
+        others = (self.q_others,) if isinstance(self.q_others, SideScores) else ()
+        return (self.q_global, *others, self.q_regional)
+
+    @model_validator(mode="after")
+    def _sizes_agree(self) -> SplitParity:
+        count = len(self.betas)
+        for side in self.stored_sides:
+            for numbers in (side.score, side.se, side.above_chance):
+                if len(numbers) != count:
+                    raise ValueError(f"a side has {len(numbers)} numbers for {count} betas")
+        size = len(self.stored_sides) * count
+        if len(self.covariance) != size:
+            raise ValueError(f"`covariance` has {len(self.covariance)} rows; {size} are needed")
+        for number, row in enumerate(self.covariance, 1):
+            values = [float(part) for part in row.split(" ")]
+            if len(values) != number or not all(abs(v) < 1e9 for v in values):
+                raise ValueError(f"row {number} of `covariance` needs {number} finite numbers")
+        return self
+
+
 Curve: TypeAlias = dict[BetaKey, dict[Text, CurveRow]]
+Rows: TypeAlias = Mapping[str, Mapping[str, CurveRow]]
+# Of a card from before the errors were recorded jointly, sides and betas are taken as independent.
+ParityRecord: TypeAlias = Annotated[
+    Annotated[dict[Split, SplitParity], Tag("(value)")]
+    | Annotated[Literal["independent"], Tag("(word)")],
+    Discriminator(alternative),
+]
+
+
+@dataclass(frozen=True)
+class MeasuredCurve:
+    """Rows and the joint errors of their sides, measured for `region`.
+
+    rows    beta key -> `<task id>/<split>` -> row
+    parity  by split; "independent" where nothing is known of what the errors share
+    """
+
+    rows: Rows
+    parity: Mapping[Split, SplitParity] | Literal["independent"]
+    region: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from ggez_hub.cards.curve import CurveRow
+from ggez_hub.cards.curve import CurveRow, MeasuredCurve, ParityRecord
 from ggez_hub.cards.values import Block, FilePath, PointKey, RegionId, RepoId, Sha256, Text, Unknown
 
 
@@ -24,6 +24,12 @@ class JointCurve(Block):
     region: RegionId
     adapters: list[ComposedAdapter] = Field(min_length=2)
     curve: dict[PointKey, dict[Text, CurveRow]] = Field(min_length=1)
+    parity: ParityRecord = "independent"
+
+    @property
+    def measured(self) -> MeasuredCurve:
+        """The curve with what its errors share."""
+        return MeasuredCurve(self.curve, self.parity, self.region)
 
     @field_validator("curve")
     @classmethod

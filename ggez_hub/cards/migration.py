@@ -7,10 +7,11 @@ from typing import Any
 
 from ggez_hub.cards.schema import SCHEMA_VERSION
 
-# From a version to the next: MIGRATIONS[1] will turn a block of version 1 into one of version 2.
+# From a version to the next: MIGRATIONS[1] turns a block of version 1 into one of version 2.
 # A step takes the block of the YAML as it stands, and may raise KeyError or TypeError for a block
-# that does not follow its version. Version 1 is the first that was published.
-MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+# that does not follow its version. Version 1 is the first that was published; it has neither `policy`
+# nor `parity`: beta is chosen by parity, and the errors of its curve are taken as independent.
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: lambda block: block}
 
 
 class NewerVersion(ValueError):

@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from ggez_hub.cards.curve import Curve
+from ggez_hub.cards.curve import Curve, MeasuredCurve, ParityRecord
 from ggez_hub.cards.joint import ComposedAdapter, JointCurve
 from ggez_hub.cards.values import (
     Account,
@@ -30,6 +30,7 @@ from ggez_hub.cards.values import (
     OrBase,
     OrNone,
     OrUnknown,
+    PolicyName,
     RegionId,
     RepoId,
     Revision,
@@ -39,7 +40,7 @@ from ggez_hub.cards.values import (
     Unknown,
 )
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class BaseModelRef(Block):
@@ -158,7 +159,7 @@ class Location(Block):
 class AdapterCard(Block):
     """The `ggez:` block of an adapter's README.md."""
 
-    schema_version: Literal[1]
+    schema_version: Literal[2]
     level: Level
     family: Family
     kind: Kind
@@ -171,14 +172,23 @@ class AdapterCard(Block):
     data_filter: OrUnknown[DataFilter]
     data_rights: OrUnknown[DataRights]
     alpha: AlphaRecord
+    policy: PolicyName = "parity"
     training: OrUnknown[Training]
     curve: OrUnknown[Curve]
+    parity: ParityRecord = "independent"
     files: OrUnknown[Annotated[dict[FilePath, FileRecord], Field(min_length=1)]]
     joint: list[JointCurve] = Field([])
     status: Status
     published_by: Account
     registered_by: Account
     summary: dict[LanguageTag, Text] = Field(min_length=1)
+
+    @property
+    def measured(self) -> MeasuredCurve | None:
+        """The curve with what its errors share; None where nobody has measured one."""
+        if self.curve == "unknown":
+            return None
+        return MeasuredCurve(self.curve, self.parity, self.region)
 
     @property
     def pinned(self) -> bool:

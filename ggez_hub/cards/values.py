@@ -30,20 +30,21 @@ Unknown: TypeAlias = Literal["unknown"]
 ALTERNATIVES = frozenset({"(value)", "(word)"})
 
 
-def _alternative(value: object) -> str:
+def alternative(value: object) -> str:
+    """The tag of what stands in a field that holds a value or a word in its place."""
     return "(word)" if isinstance(value, str) else "(value)"
 
 
 OrUnknown: TypeAlias = Annotated[
-    Annotated[T, Tag("(value)")] | Annotated[Unknown, Tag("(word)")], Discriminator(_alternative)
+    Annotated[T, Tag("(value)")] | Annotated[Unknown, Tag("(word)")], Discriminator(alternative)
 ]
 OrNone: TypeAlias = Annotated[
     Annotated[T, Tag("(value)")] | Annotated[Literal["none", "unknown"], Tag("(word)")],
-    Discriminator(_alternative),
+    Discriminator(alternative),
 ]
 OrBase: TypeAlias = Annotated[
     Annotated[T, Tag("(value)")] | Annotated[Literal["base", "unknown"], Tag("(word)")],
-    Discriminator(_alternative),
+    Discriminator(alternative),
 ]
 
 Sha256: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -100,6 +101,10 @@ Level: TypeAlias = Literal["declared", "measured", "reproducible"]
 Family: TypeAlias = Literal["embedding", "diffusion", "vlm"]
 Kind: TypeAlias = Literal["lora", "task_vector", "finetune", "merged"]
 State: TypeAlias = Literal["active", "deprecated", "yanked"]
+# How beta is chosen: the highest GRP, or of the betas that keep a share of Q_others.
+PolicyName: TypeAlias = Annotated[
+    str, StringConstraints(pattern=r"^(parity|keep(=0\.[0-9]{1,4})?)$")
+]
 
 
 def _date(value: object) -> object:

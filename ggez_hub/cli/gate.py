@@ -21,6 +21,12 @@ from ggez_hub.cli.parameters import ANYTHING, BETA, FILE, FOLDER
     help="Not the chosen one; of a composition one for each adapter.",
 )
 @click.option(
+    "--policy",
+    default=None,
+    metavar="parity|keep[=0.98]",
+    help="By which beta is chosen and judged.  [default: what the card or recipe declares]",
+)
+@click.option(
     "--tasks",
     "folder",
     type=FOLDER,
@@ -29,63 +35,66 @@ from ggez_hub.cli.parameters import ANYTHING, BETA, FILE, FOLDER
 )
 @output_options
 def gate_command(
-    place: Path, recipe: Path | None, betas: tuple[float, ...], folder: Path | None, out: Output
+    place: Path,
+    recipe: Path | None,
+    betas: tuple[float, ...],
+    policy: str | None,
+    folder: Path | None,
+    out: Output,
 ) -> None:
-    """Retention, regional gain, parse failures, leakage: pass, fail or undetermined.
+    """Retention, gain, parse failures, leakage: pass, fail or undetermined.
 
-    From the predictions of a results folder or an adapter's folder, on answers that had no part in
-    choosing beta. Ends with 3 if a gate fails. What is undetermined is published as unproven.
+    From the predictions of a results folder or an adapter's folder, on test answers, none of which had
+    a part in choosing beta. The gates follow the policy that the card or recipe declares. Exits with 3
+    if a gate fails. What is undetermined is published as unproven.
     """
     from ggez_hub.errors import GateFailed
-    from ggez_hub.evaluation.betas import as_json, point
     from ggez_hub.evaluation.evidence import open_evidence
-    from ggez_hub.evaluation.gates import gates, overall, read_limits
-    from ggez_hub.evaluation.held_out import held_out
+    from ggez_hub.evaluation.gates import gate_report, read_limits
     from ggez_hub.evaluation.task import load_tasks
+    from ggez_hub.parity.betas import point
+    from ggez_hub.parity.policies import shown
+    from ggez_hub.parity.policy import Policy
 
     limits = read_limits(recipe)
     evidence = open_evidence(place)
     if folder is not None:
         evidence = evidence.with_tasks(load_tasks(folder))
-    compared = held_out(evidence, point(betas) if betas else None)
-    found = gates(compared, evidence, limits)
-    outcome = overall(found)
-    standing = {"pass": "proven", "undetermined": "unproven", "fail": None}[outcome]
+    report = gate_report(
+        evidence, limits, point(betas) if betas else None, Policy.parse(policy) if policy else None
+    )
     out.table(
-        ("gate", "outcome", "difference", "has to exceed", "shows"),
+        ("gate", "outcome", "difference", "pictures", "needed"),
         [
             (
                 gate.name,
                 gate.verdict,
-                "-"
-                if gate.difference is None
-                else f"{gate.difference.value:+.2f} "
-                f"[{gate.difference.low:+.2f}, {gate.difference.high:+.2f}]",
-                "-" if gate.threshold is None else f"{gate.threshold:+.2f}",
-                "-" if gate.detectable is None else f"{gate.detectable:.2f}",
+                "-" if gate.difference is None else shown(gate.difference),
+                "-" if gate.difference is None else f"{gate.difference.pictures:,}",
+                "-" if gate.pictures_needed is None else f"{gate.pictures_needed:,}",
             )
-            for gate in found
+            for gate in report.gates
         ],
-        title=f"beta {compared.beta:g} against the base, on {compared.where}; paired differences "
-        "in points, 95 % intervals",
+        title=f"beta {report.beta:g} against the base, on {report.where}; paired differences in "
+        "points above chance, 95 % intervals; pictures needed for 80 % power",
     )
     out.line("")
-    for gate in found:
+    for gate in report.gates:
         out.line(f"{gate.name}: {gate.verdict}. {gate.reason[0].upper()}{gate.reason[1:]}.")
-    published = f"to be published as {standing}" if standing else "not to be published"
-    out.line(f"Taken together: {outcome}; the improvement is {published}.")
+    for line in report.lines():
+        out.line(f"{line[0].upper()}{line[1:]}.")
+    publish_as = {"pass": "proven", "undetermined": "unproven", "fail": None}[report.outcome]
+    published = f"to be published as {publish_as}" if publish_as else "not to be published"
+    out.line(f"Taken together: {report.outcome}; the improvement is {published}.")
     out.document(
         {
-            "outcome": outcome,
-            "publish_as": standing,
-            "beta": as_json(compared.beta),
-            "on": compared.where,
+            **report.as_dict(),
+            "publish_as": publish_as,
             "limits": limits.model_dump(exclude={"kind"}),
-            "gates": [gate.as_dict() for gate in found],
         }
     )
-    if outcome == "fail":
-        failed = [gate for gate in found if gate.verdict == "fail"]
+    if report.outcome == "fail":
+        failed = [gate for gate in report.gates if gate.verdict == "fail"]
         raise GateFailed(
             "not passed:\n  " + "\n  ".join(f"{gate.name}: {gate.reason}" for gate in failed),
             "The gates that fail are of the model, not of the run: repeating it changes nothing.",

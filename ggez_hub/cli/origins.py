@@ -40,8 +40,8 @@ def open_origin(
     Raises UsageProblem where the results name another address than `endpoints`, say nothing of their
     origin or nothing is there any more, and what finding and reading raise.
     """
-    from ggez_hub.evaluation.betas import read_key
     from ggez_hub.evaluation.subjects.judging import with_judge
+    from ggez_hub.parity.betas import read_key
 
     origin, results = origin_of(evidence), evidence.place
     _require_named([origin.model, *([origin.judge] if origin.judge else [])], endpoints)

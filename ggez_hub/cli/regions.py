@@ -74,7 +74,8 @@ def grp_command(
 
     GRP = alpha * global + (1 - alpha) * regional.
     """
-    from ggez_hub.regions import alpha, find_region, grp, spelled_out
+    from ggez_hub.parity import grp
+    from ggez_hub.regions import alpha, find_region, spelled_out
 
     if (region is None) == (given is None):
         raise click.UsageError("Give one of --region and --alpha.")

@@ -42,6 +42,13 @@ def request_options(command: Callable[..., R]) -> Callable[..., R]:
         type=BETA,
         help="Weight of the Delta: one for each --adapter, or one for all.",
     )
+    @click.option(
+        "--policy",
+        default=None,
+        metavar="parity|keep[=0.98]",
+        help="How beta is chosen: the highest GRP, or of the betas that keep this share of the "
+        "scores outside the region.  [default: what the card declares]",
+    )
     @click.option("--alpha", type=SHARE, default=None, help="Instead of KOF's.")
     @click.option("--method", default="ggez_linear", show_default=True)
     @as_option
@@ -56,7 +63,7 @@ def request_options(command: Callable[..., R]) -> Callable[..., R]:
     def wrapper(*args: Any, fallback: str, betas: tuple[float, ...], **options: Any) -> R:
         asked = {
             name: options.pop(name)
-            for name in ("region", "family", "base", "alpha", "method", "form", "trust", "live",
+            for name in ("region", "family", "base", "policy", "alpha", "method", "form", "trust", "live",
                          "adapters", "allow_overlap", "allow_shape_match")
         }  # fmt: skip
         beta = betas if len(betas) > 1 else next(iter(betas), None)
@@ -147,14 +154,16 @@ def tell_table(table: ParityTable | None, out: Output) -> None:
     if table is None:
         out.line("The adapter's card has no test scores for this region.")
         return
-    claim = "" if table.trade.measured_by == "registry" else ", as its author claims"
+    claim = "" if table.curve.measured_by == "registry" else ", as its author claims"
     out.line("")
     out.table(
         table.header(),
         table.rows(),
-        title=f"Test scores of the card{claim}: {table.trade.metric}, 0-100, 95 % intervals; "
+        title=f"Test scores of the card{claim}: {table.curve.scale}, 0-100, 95 % intervals; "
         "GRP on scores above chance",
     )
+    for note in table.notes():
+        out.line(note)
 
 
 def tell_obligations(asked: Obligations, out: Output) -> None:
@@ -178,6 +187,9 @@ def as_document(
         "rejected": [r.model_dump() for r in resolution.rejected],
         "obligations": asked.as_dict(),
         "table": table.as_list() if table else None,
+        "policies": {str(outcome.policy): outcome.as_dict() for outcome in table.policies}
+        if table
+        else None,
         "composition": None
         if known is None
         else {"measured": known.measured, "measured_by": known.measured_by},

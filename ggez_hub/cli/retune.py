@@ -13,9 +13,9 @@ from ggez_hub.cli.parameters import ANYTHING, SHARE
 from ggez_hub.errors import UsageProblem
 
 if TYPE_CHECKING:
-    from ggez_hub.evaluation.betas import Beta
-    from ggez_hub.evaluation.trade_off import Point
     from ggez_hub.hub import Hub
+    from ggez_hub.parity.betas import Beta
+    from ggez_hub.parity.intervals import Interval
     from ggez_hub.registry.retune import Retuned
 
 
@@ -32,6 +32,12 @@ class _Published:
 @click.option("--year", type=int, default=None, help="Of the KOF index.  [default: the latest]")
 @click.option("--series", default=None, help="Of the KOF index.  [default: KOFIpGIdf]")
 @click.option("--release", default=None, help="Of the KOF index; see `kof`.")
+@click.option(
+    "--policy",
+    default=None,
+    metavar="parity|keep[=0.98]",
+    help="How beta is chosen.  [default: as before]",
+)
 @click.option("--publish", is_flag=True, help="Open a pull request with the new alpha.")
 @click.option(
     "--repo", default=None, metavar="REPO", help="Where to; the adapter's if it is known."
@@ -45,6 +51,7 @@ def retune_command(
     year: int | None,
     series: str | None,
     release: str | None,
+    policy: str | None,
     publish: bool,
     repo: str | None,
     hub: str,
@@ -56,6 +63,7 @@ def retune_command(
     the exact range of alpha over which the choice stays. Of a composition from its joint curve.
     """
     from ggez_hub.hubs import connect
+    from ggez_hub.parity.policy import Policy
     from ggez_hub.regions import Alpha, alpha, find_region
     from ggez_hub.regions.kof import INTERPERSONAL
     from ggez_hub.registry.retune import retune
@@ -75,7 +83,7 @@ def retune_command(
             if given is None
             else Alpha.from_user(given, asked)
         )
-        found = retune(stored, asked, factor)
+        found = retune(stored, asked, factor, Policy.parse(policy) if policy else None)
         published = _publish(found, repo, server) if publish else None
     _tell(found, published, out)
 
@@ -110,7 +118,7 @@ def _publish(found: Retuned, repo: str | None, hub: Hub) -> _Published:
 
 
 def _tell(found: Retuned, published: _Published | None, out: Output) -> None:
-    from ggez_hub.evaluation.betas import base_like, betas_of
+    from ggez_hub.parity.betas import base_like, betas_of
     from ggez_hub.registry.retune import alpha_source
 
     stored, stays = found.stored, found.stays
@@ -121,8 +129,10 @@ def _tell(found: Retuned, published: _Published | None, out: Output) -> None:
              f"{stored.region}: beta {found.taken:g}, {how}")  # fmt: skip
     out.line(f"now     alpha {found.alpha.value:.5f} ({alpha_source(found.alpha)}), region "
              f"{found.region}: beta {found.beta:g}")  # fmt: skip
-    if found.after.region != found.region:
-        out.line(f"        by the items of {found.after.region}: too few are of {found.region}")
+    if found.after.curve.region != found.region:
+        out.line(
+            f"        by the items of {found.after.curve.region}: too few are of {found.region}"
+        )
     verdict = "beta changes" if found.changed else "beta stays"
     out.line(f"{verdict}; {found.beta:g} is chosen for every alpha from {stays.low:.6f} to "
              f"{stays.high:.6f}")  # fmt: skip
@@ -130,9 +140,11 @@ def _tell(found: Retuned, published: _Published | None, out: Output) -> None:
     betas = sorted({base_like(found.beta), found.taken, found.beta})
     out.table(
         ("beta", "global", "regional", "GRP now", "GRP on test"),
-        [_row(beta, found.after.at(beta), found.test(beta)) for beta in betas],
-        title=f"{found.after.metric} on validation, and GRP above chance with standard errors",
+        [_row(beta, found) for beta in betas],
+        title=f"{found.after.curve.scale} on validation; GRP above chance, 95 % intervals",
     )
+    for outcome in found.policies:
+        out.line(outcome.line())
     out.line("")
     out.table(
         ("alpha from", "to", "beta"),
@@ -150,21 +162,31 @@ def _tell(found: Retuned, published: _Published | None, out: Output) -> None:
     out.document(_document(found, published))
 
 
-def _row(beta: Beta, now: Point | None, test: Point | None) -> tuple[str, ...]:
-    if now is None:
+def _row(beta: Beta, found: Retuned) -> tuple[str, ...]:
+    from ggez_hub.parity.effects import grp_interval
+
+    curve = found.after.curve
+    index, test = curve.index(beta), found.test(beta)
+    if index is None:
         return f"{beta:g}", "not measured", "", "", ""
     return (
         f"{beta:g}",
-        f"{now.q_global.score:.2f}",
-        f"{now.q_regional.score:.2f}",
-        f"{now.grp:.2f} +- {now.se:.2f}",
-        f"{test.grp:.2f} +- {test.se:.2f}" if test else "not measured",
+        f"{curve.world.score[index]:.2f}",
+        f"{curve.regional.score[index]:.2f}",
+        _shown(grp_interval(curve, index, found.alpha.value)),
+        "not measured" if test is None else _shown(test),
     )
 
 
-def _document(found: Retuned, published: _Published | None) -> dict[str, Any]:
-    from ggez_hub.evaluation.betas import as_json
+def _shown(found: Interval) -> str:
+    return f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"
 
+
+def _document(found: Retuned, published: _Published | None) -> dict[str, Any]:
+    from ggez_hub.parity.betas import as_json
+
+    curve = found.after.curve
+    taken = curve.index(found.taken)
     return {
         "region": found.region,
         "alpha_before": found.stored.alpha.model_dump(mode="json"),
@@ -174,8 +196,10 @@ def _document(found: Retuned, published: _Published | None) -> dict[str, Any]:
         "changed": found.changed,
         "stays": {"from": found.stays.low, "to": found.stays.high},
         "ranges": [{"beta": as_json(s.beta), "from": s.low, "to": s.high} for s in found.ranges],
-        "by_items_of": found.after.region,
-        "grp_before": None if (p := found.after.at(found.taken)) is None else p.grp,
-        "grp": found.after.chosen.grp,
+        "by_items_of": found.after.curve.region,
+        "policy": str(found.after.policy),
+        "policies": {str(outcome.policy): outcome.as_dict() for outcome in found.policies},
+        "grp_before": None if taken is None else curve.grp(taken, found.alpha.value),
+        "grp": found.after.grp,
         "pull_request": None if published is None else published.url,
     }

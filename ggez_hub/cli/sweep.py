@@ -52,6 +52,7 @@ def sweep_command(recipe: Path, target: Path, cached: bool, hub: str, out: Outpu
             adapters=opened.adapters,
             trained_on=opened.trained_on,
             origin=opened.origin,
+            policy=opened.recipe.policy,
             progress=lambda done, total: progress.update(bar, completed=done, total=total),
         )
     from ggez_hub.cli.verify import show_scores

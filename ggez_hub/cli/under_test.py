@@ -12,7 +12,6 @@ from ggez_hub.errors import UsageProblem
 
 if TYPE_CHECKING:
     from ggez_hub.evaluation.answered import Answered
-    from ggez_hub.evaluation.betas import Beta
     from ggez_hub.evaluation.origin import Place
     from ggez_hub.evaluation.subjects import UnderTest
     from ggez_hub.evaluation.subjects.judging import Judge
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from ggez_hub.evaluation.sweep import TrainedOn
     from ggez_hub.families import Family
     from ggez_hub.hub import Hub
+    from ggez_hub.parity.betas import Beta
 
 
 class Named(NamedTuple):
@@ -77,10 +77,10 @@ class ModelPlace:
         self, named: str, adapters: Sequence[str], betas: Sequence[Beta], judge: Judge | None
     ) -> tuple[UnderTest, ...]:
         """A model that is named, at each of some betas; raises as `model` does."""
-        from ggez_hub.evaluation.betas import single
         from ggez_hub.evaluation.identity import Model
         from ggez_hub.evaluation.subjects import grid_on
         from ggez_hub.families import detect_family
+        from ggez_hub.parity.betas import single
 
         if len(betas) == 1 and len(adapters) < 2:
             # As `eval` opens it: with the adapter on it while it is loaded.

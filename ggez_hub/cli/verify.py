@@ -193,8 +193,8 @@ def show_scores(place: Path, out: Output, again: tuple[Again, ...] = ()) -> None
 
 
 def _tell(found: Verification, out: Output) -> None:
-    from ggez_hub.evaluation.betas import from_json
     from ggez_hub.evaluation.leakage import contamination
+    from ggez_hub.parity.betas import from_json
 
     selection, header = found.selection, found.evidence.header
     if len(header.adapters) > 1:
@@ -213,11 +213,15 @@ def _tell(found: Verification, out: Output) -> None:
     if several and chosen is None:
         out.line(f"No beta can be chosen: {selection['reason']}.")
     elif several:
-        sure = ", ".join(f"{b}: {p:.2f}" for b, p in selection["probabilities"].items() if p)
-        out.line(
-            f"beta {from_json(selection['beta']):g}, {selection['rule']} ({selection['select']}); "
-            f"over bootstrap draws of pictures {sure}"
-        )
+        out.line(f"beta {from_json(selection['beta']):g}: {selection['reason']}")
+    if several:
+        for outcome in found.policies:
+            out.line(outcome.line())
+    left_out = sorted(
+        {task for p in found.recomputed["parity"].values() for task in p.get("at_chance", ())}
+    )
+    if left_out:
+        out.line(f"Left out, at chance at every beta on validation: {', '.join(left_out)}")
     unknown = [
         task for task, state in contamination(header).items() if state == "contamination unknown"
     ]
@@ -228,7 +232,7 @@ def _tell(found: Verification, out: Output) -> None:
 def _tell_parity(
     split: str, parity: dict[str, Any], beta: float | list[float] | None, out: Output
 ) -> None:
-    from ggez_hub.evaluation.betas import beta_key, from_json
+    from ggez_hub.parity.betas import beta_key, from_json
 
     points = parity["points"]
     chosen = None if beta is None else beta_key(from_json(beta))
@@ -249,7 +253,8 @@ def _tell_parity(
                 f"{key}{' (chosen)' if key == chosen else ''}",
                 *(shown(point[name]) for name in ("q_global", "q_others", "q_regional")),
                 *(shown(point["q_regional_of"][region]) for region in regions),
-                *(shown(point[name]) for name in ("grp", "grp_raw")),
+                shown(point["grp"]),
+                f"{point['grp_raw']:.2f}",
             )
             for key, point in points.items()
         ],

@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Literal
 
-from ggez_hub.cards.curve import CountryScore, CurveRow
-from ggez_hub.evaluation.betas import beta_key
+from ggez_hub.cards.curve import CountryScore, CurveRow, MeasuredCurve, Split, SplitParity
 from ggez_hub.evaluation.breakdown import breakdown
 from ggez_hub.evaluation.evidence import Evidence
 from ggez_hub.evaluation.header import TaskRecord
 from ggez_hub.evaluation.outcomes import Cell, Outcomes
 from ggez_hub.evaluation.scores import Score, score_of
+from ggez_hub.evaluation.split_parity import split_parity
+from ggez_hub.parity.betas import beta_key
+from ggez_hub.parity.curve import ParityCurve
+from ggez_hub.parity.policies import PolicyOutcome, policy_outcomes
+from ggez_hub.parity.policy import Policy
+from ggez_hub.parity.rows import NoCurve, measured_rows, parity_scale, tasks_at_chance
 
-Curve = dict[str, dict[str, CurveRow]]
+Rows = dict[str, dict[str, CurveRow]]
+SPLITS: tuple[Split, ...] = ("validation", "test")
 # Of a model or a task that nobody has identified.
 NOBODY = "0" * 64
 
 
-def curve_of(evidence: Evidence) -> Curve:
-    """The curve that predictions give."""
+@lru_cache(maxsize=2)  # report, gates and figures of one evidence each ask for it
+def curve_of(evidence: Evidence) -> MeasuredCurve:
+    """The curve that predictions give, with what its errors share."""
     header = evidence.header
-    return curve_rows(
+    rows = curve_rows(
         evidence.outcomes,
         header.tasks,
         header.models,
@@ -29,6 +37,34 @@ def curve_of(evidence: Evidence) -> Curve:
         evaluator=header.evaluator,
         predictions=header.sha256,
     )
+    return MeasuredCurve(rows, parity_of(evidence, rows), header.region)
+
+
+def policies_of(evidence: Evidence) -> tuple[PolicyOutcome, ...]:
+    """What each policy chooses on validation, with what that keeps and gains."""
+    header, measured = evidence.header, curve_of(evidence)
+    return policy_outcomes(
+        lambda split: ParityCurve.of(measured, split, header.region),
+        header.alpha.value,
+        Policy.parse(header.policy),
+    )
+
+
+def parity_of(evidence: Evidence, rows: Rows) -> dict[Split, SplitParity]:
+    """The sides of each split that has both, over the tasks that validation finds above chance."""
+    select, measured_by = measured_rows(rows, "validation")
+    found: dict[Split, SplitParity] = {}
+    for split in SPLITS:
+        here, _ = measured_rows(rows, split)
+        try:
+            scale = parity_scale(row for tasks in here.values() for row in tasks.values())
+        except NoCurve:
+            continue
+        without = tasks_at_chance(select if any(select.values()) else here, scale)
+        measured: Literal["self", "registry"] = "registry" if measured_by == "registry" else "self"
+        if sides := split_parity(evidence, split, scale, without, measured):
+            found[split] = sides
+    return found
 
 
 def curve_rows(
@@ -39,13 +75,13 @@ def curve_rows(
     measured_by: Literal["self", "registry"],
     evaluator: str,
     predictions: str,
-) -> Curve:
+) -> Rows:
     """The same of outcomes.
 
     models: beta key -> digest; evaluator: the commit of the code that measured; predictions: what
     `write_predictions` returned for these outcomes, or `unknown`.
     """
-    curve: Curve = {}
+    curve: Rows = {}
     for cell in sorted(outcomes):
         answered, record = outcomes[cell], tasks[cell.task]
         if not len(answered):

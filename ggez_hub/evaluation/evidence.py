@@ -18,13 +18,13 @@ from ggez_hub.cards import AdapterCard, CardDocument, CurveRow, read_card
 from ggez_hub.cards.joint import JointCurve
 from ggez_hub.cards.values import Unknown
 from ggez_hub.errors import GgezError
-from ggez_hub.evaluation.betas import Beta, base_like, betas_of, read_key
 from ggez_hub.evaluation.header import Header, TaskRecord
 from ggez_hub.evaluation.outcomes import Cell, Outcomes
 from ggez_hub.evaluation.predictions import parse_predictions
-from ggez_hub.evaluation.selection import task_of
 from ggez_hub.evaluation.task import Task
 from ggez_hub.mends import listed
+from ggez_hub.parity.betas import Beta, base_like, betas_of, read_key
+from ggez_hub.parity.rows import task_of
 from ggez_hub.weights import sha256_file
 
 CARD = "README.md"
@@ -196,6 +196,7 @@ def _header_of(card: AdapterCard, sha256: str) -> Header:
     return Header(
         region=card.region,
         alpha=card.alpha,
+        policy=card.policy,
         tasks=tasks,
         data=data_of(card),
         measured_by="self",

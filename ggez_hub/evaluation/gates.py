@@ -1,19 +1,19 @@
 """Gates: what a merged model has to show before it is published as an improvement.
 
-Every gate has three outcomes. It passes or fails where the data decide; where they do not, it is
-undetermined, and the smallest difference that so many items could have shown is said. A claim that
-is undetermined is published as unproven.
+They rest on test items only, none of which had a part in choosing beta, and follow the policy by which
+beta was chosen. Every gate has three outcomes: it passes or fails where the data decide; where they do
+not, it is undetermined, and the number of pictures that would decide is given. A claim that is
+undetermined is published as unproven.
 
-retention       Q_others may fall by less than a margin of (base - floor): the lower bound of the
-                paired difference lies above -margin (non-inferiority), or its upper bound below
-regional gain   the lower bound of the paired difference on the regional side lies above 0
+retention       of the policy `keep`: Q_others(b) - share * Q_others(0), above chance, paired by
+                picture, is at least 0
+gain            GRP(b) - GRP(0), paired by picture, is above 0
 parse failures  the share of answers that could not be read is at most a limit
 leakage         no task asks about data that was trained on
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,49 +21,49 @@ from typing import Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ggez_hub.evaluation.betas import is_base
-from ggez_hub.evaluation.comparison import Estimate, corrected_mean, paired_change
+from ggez_hub.errors import UsageProblem
+from ggez_hub.evaluation.curve import curve_of
 from ggez_hub.evaluation.evidence import Evidence
-from ggez_hub.evaluation.held_out import Compared
 from ggez_hub.evaluation.leakage import state_of
 from ggez_hub.evaluation.outcomes import Outcomes
-from ggez_hub.evaluation.scores import Z_95
+from ggez_hub.evaluation.quantities import suite
+from ggez_hub.parity.betas import Beta, as_json, is_base
+from ggez_hub.parity.choice import select_beta
+from ggez_hub.parity.curve import ParityCurve
+from ggez_hub.parity.effects import Effects, effects, others_interval, regional_interval
+from ggez_hub.parity.intervals import Interval
+from ggez_hub.parity.policy import Policy
 from ggez_hub.recipe_file import read_recipe
 
 Verdict: TypeAlias = Literal["pass", "fail", "undetermined"]
-# A difference is detectable where it is shown in four of five repetitions.
-Z_POWER = 0.8416212335729143
+TEST: Literal["test"] = "test"
 
 
 class Limits(BaseModel):
     """The fields of a recipe of `kind: gates`.
 
-    retention_margin  how much of (base - floor) on Q_others may be lost, as a share
-    parse_failures    the largest share of answers that could not be read
+    parse_failures  the largest share of answers that could not be read
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: Literal["gates"] = "gates"
-    retention_margin: float = Field(default=0.02, gt=0, lt=1)
     parse_failures: float = Field(default=0.05, ge=0, le=1)
 
 
 @dataclass(frozen=True)
 class Gate:
-    """A gate and what came of it.
+    """A gate and its outcome; `difference` is in points and has to exceed 0.
 
-    difference  merged less base in points, with its 95 % interval
-    threshold   what the interval is compared with
-    detectable  the difference that so many items show in four of five repetitions
+    pictures_needed  how many pictures decide with 80 % power, by the difference that was estimated;
+                     None where no feasible number does
     """
 
     name: str
     verdict: Verdict
     reason: str
-    difference: Estimate | None = None
-    threshold: float | None = None
-    detectable: float | None = None
+    difference: Interval | None = None
+    pictures_needed: int | None = None
 
     def as_dict(self) -> dict[str, object]:
         """The gate as JSON."""
@@ -74,9 +74,57 @@ class Gate:
             "reason": self.reason,
             "difference": None if d is None else d.value,
             "interval": None if d is None else [d.low, d.high],
-            "threshold": self.threshold,
-            "smallest_detectable": self.detectable,
             "pictures": None if d is None else d.pictures,
+            "pictures_needed": self.pictures_needed,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class GateReport:
+    """The gates of one beta, and what is said beside them.
+
+    beta       the one that the policy chose on validation, or that was asked for
+    statements the loss outside the region and the comparison with the unmerged adapter
+    passing    other betas of the grid that pass every gate, where this one does not
+    """
+
+    policy: Policy
+    beta: Beta
+    curve: ParityCurve
+    effects: Effects
+    gates: tuple[Gate, ...]
+    statements: tuple[str, ...]
+    passing: tuple[Beta, ...]
+
+    @property
+    def outcome(self) -> Verdict:
+        """The worst of the gates' outcomes."""
+        return overall(self.gates)
+
+    @property
+    def where(self) -> str:
+        """Which answers the gates rest on."""
+        return f"the {TEST} side, {self.curve.scale}"
+
+    def lines(self) -> list[str]:
+        """What is said beside the gates, for people."""
+        said = [f"policy {self.policy}, beta {self.beta:g}", *self.statements]
+        if self.passing:
+            others = ", ".join(f"{beta:g}" for beta in self.passing)
+            said.append(f"these betas of the grid would pass every gate: {others}")
+        return said
+
+    def as_dict(self) -> dict[str, object]:
+        """The report as JSON."""
+        return {
+            "outcome": self.outcome,
+            "policy": str(self.policy),
+            "beta": as_json(self.beta),
+            "on": self.where,
+            "gates": [gate.as_dict() for gate in self.gates],
+            "effects": self.effects.as_dict(),
+            "statements": list(self.statements),
+            "passing": [as_json(beta) for beta in self.passing],
         }
 
 
@@ -85,63 +133,99 @@ def read_limits(path: Path | None) -> Limits:
     return Limits() if path is None else read_recipe(path, "gates", Limits)
 
 
-def gates(compared: Compared, evidence: Evidence, limits: Limits) -> tuple[Gate, ...]:
-    """All gates, in the order of this module's description."""
-    return (
-        retention(compared, limits.retention_margin),
-        regional_gain(compared),
-        parse_failures((*compared.others, *compared.regional), limits.parse_failures),
-        leakage(evidence),
-    )
-
-
 def overall(found: Iterable[Gate]) -> Verdict:
     """The worst of the outcomes: fail, then undetermined, then pass."""
     order: Sequence[Verdict] = ("pass", "undetermined", "fail")
     return max((gate.verdict for gate in found), key=order.index)
 
 
-def retention(compared: Compared, margin: float) -> Gate:
-    """Whether what the base knows of the world outside the region is kept."""
-    name = "retention"
-    if not compared.others:
-        return Gate(name, "undetermined", "no item lies outside the region")
-    if is_base(compared.beta):
-        return Gate(name, "pass", "beta 0 is the base itself")
-    base = corrected_mean(compared.others_base)
-    if base.low <= 0:
-        return Gate(name, "undetermined", "the base is at chance: there is nothing to retain")
-    allowed = margin * _above_floor(compared.others_base)
-    found = paired_change(compared.others, compared.others_base)
-    return _decided(
-        name,
-        found,
-        -allowed,
-        f"at most {100 * margin:g} % of (base - floor), {allowed:.2f} points, may be lost on items "
-        "outside the region",
+def gate_report(
+    evidence: Evidence, limits: Limits, beta: Beta | None = None, policy: Policy | None = None
+) -> GateReport:
+    """The gates of `beta`, or of the beta that the policy chooses on validation.
+
+    The policy is that of the card or recipe unless another is given. Raises UsageProblem where the
+    base or `beta` was not measured on test, NoCurve and Undetermined.
+    """
+    header = evidence.header
+    policy = policy or Policy.parse(header.policy)
+    measured = curve_of(evidence)
+    if beta is None:
+        beta = select_beta(measured, header.alpha.value, header.region, policy).point
+    curve = ParityCurve.of(measured, TEST, header.region)
+    found = _gates(evidence, limits, curve, policy, _place(curve, beta))
+    passing: tuple[Beta, ...] = ()
+    if overall(found) != "pass":
+        passing = tuple(
+            other
+            for place, other in enumerate(curve.betas)
+            if overall(_gates(evidence, limits, curve, policy, place)) == "pass"
+        )
+    effect = effects(curve, _place(curve, beta), header.alpha.value, policy.share)
+    return GateReport(
+        policy, beta, curve, effect, found, _statements(effect, policy, curve, beta), passing
     )
 
 
-def regional_gain(compared: Compared) -> Gate:
-    """Whether the merged model is better on the region than the base."""
-    name = "regional gain"
-    if not compared.regional:
-        return Gate(name, "undetermined", "no item is of the region")
-    if is_base(compared.beta):
+def _place(curve: ParityCurve, beta: Beta) -> int:
+    index = curve.index(beta)
+    if index is None or curve.base is None:
+        missing = "the base" if curve.base is None else f"beta {beta:g}"
+        raise UsageProblem(
+            f"{missing} was not measured on {TEST}",
+            f"There are: {', '.join(f'{b:g}' for b in curve.betas) or 'none'}.",
+        )
+    return index
+
+
+def _gates(
+    evidence: Evidence, limits: Limits, curve: ParityCurve, policy: Policy, index: int
+) -> tuple[Gate, ...]:
+    effect = effects(curve, index, evidence.header.alpha.value, policy.share)
+    answered = _answered(evidence, curve, index)
+    return (
+        *([retention(curve, effect, index)] if policy.share is not None else []),
+        gain(curve, effect, index),
+        parse_failures(answered, limits.parse_failures),
+        leakage(evidence),
+    )
+
+
+def _answered(evidence: Evidence, curve: ParityCurve, index: int) -> tuple[Outcomes, ...]:
+    found = suite(evidence, curve.betas[index], TEST, curve.scale)
+    return (*{**found.world, **found.others}.values(), *found.regional.values())
+
+
+def retention(curve: ParityCurve, effect: Effects, index: int) -> Gate:
+    """Whether the share of the base's Q_others that the policy names is kept."""
+    name = "retention"
+    if effect.kept_margin is None or curve.base is None:
+        return Gate(name, "undetermined", "no item lies outside the region")
+    if is_base(curve.betas[index]):
+        return Gate(name, "pass", "beta 0 is the base itself")
+    if others_interval(curve, curve.base).low <= 0:
+        return Gate(name, "undetermined", "the base is at chance: there is nothing to retain")
+    rule = f"{100 * effect.share:g} % of the base's score above chance has to be kept outside the region"
+    return _decided(name, effect.kept_margin, rule)
+
+
+def gain(curve: ParityCurve, effect: Effects, index: int) -> Gate:
+    """Whether the GRP of the merged model is ahead of the base's."""
+    name = "gain"
+    if is_base(curve.betas[index]) or effect.gain is None:
         return Gate(name, "fail", "beta 0 is the base itself: there is no gain")
-    if corrected_mean(compared.regional).low <= 0:
+    if regional_interval(curve, index).low <= 0:
         return Gate(name, "undetermined", "the merged model is at chance on the region")
-    found = paired_change(compared.regional, compared.regional_base)
-    return _decided(name, found, 0.0, "the region has to gain")
+    return _decided(name, effect.gain, "GRP has to be ahead of the base's")
 
 
-def parse_failures(asked: Sequence[Outcomes], limit: float) -> Gate:
+def parse_failures(answered: Sequence[Outcomes], limit: float) -> Gate:
     """Whether few enough answers were unreadable; what was observed decides."""
     name = "parse failures"
-    total = sum(map(len, asked))
+    total = sum(map(len, answered))
     if total == 0:
-        return Gate(name, "undetermined", "nothing was asked")
-    unread = sum(outcomes.unparsed for outcomes in asked)
+        return Gate(name, "undetermined", "there are no answers")
+    unread = sum(outcomes.unparsed for outcomes in answered)
     verdict: Verdict = "pass" if unread <= limit * total else "fail"
     reason = f"{unread} of {total} answers could not be read; the limit is {100 * limit:g} %"
     return Gate(name, verdict, reason)
@@ -160,24 +244,32 @@ def leakage(evidence: Evidence) -> Gate:
     return Gate("leakage", "pass", "no task's data or known ancestor was trained on")
 
 
-def _decided(name: str, found: Estimate, threshold: float, rule: str) -> Gate:
-    detectable = (Z_95 + Z_POWER) * found.se
+def _decided(name: str, found: Interval, rule: str) -> Gate:
     verdict: Verdict = "undetermined"
-    if found.low > threshold:
+    if found.low > 0 or (name == "retention" and found.low >= 0):
         verdict = "pass"
-    elif found.high < threshold or (threshold == 0 and found.high <= 0):
+    elif found.high < 0:
         verdict = "fail"
     reason = rule
     if verdict == "undetermined":
-        reason += (
-            f"; {found.pictures} pictures cannot tell: they show a difference of "
-            f"{detectable:.2f} points or more"
+        reason += f"; {found.pictures:,} pictures do not decide"
+    return Gate(name, verdict, reason, found)
+
+
+def _statements(effect: Effects, policy: Policy, curve: ParityCurve, beta: Beta) -> tuple[str, ...]:
+    """What is said beside the gates."""
+    said = []
+    if effect.loss is not None:
+        said.append(
+            f"outside the region {_points(effect.loss)} points above chance are lost"
+            + (f", {100 * effect.kept:.1f} % are kept" if effect.kept is not None else "")
         )
-    return Gate(name, verdict, reason, found, threshold, detectable)
+    over = effect.over_adapter
+    if over is not None and beta != 1.0:
+        pays = "merging pays" if over.low > 0 else "that merging pays is not shown"
+        said.append(f"GRP is {_points(over)} points ahead of the unmerged adapter: {pays}")
+    return tuple(said)
 
 
-def _above_floor(tasks: Sequence[Outcomes]) -> float:
-    """Base - floor in points, the mean over tasks."""
-    return math.fsum(
-        100 * (float(task.values.mean()) - math.fsum(task.chance) / len(task)) for task in tasks
-    ) / len(tasks)
+def _points(found: Interval) -> str:
+    return f"{found.value:+.2f} [{found.low:+.2f}, {found.high:+.2f}]"

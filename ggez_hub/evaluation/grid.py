@@ -8,12 +8,12 @@ from typing import Protocol
 
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.answered import Answered, InMemory
-from ggez_hub.evaluation.betas import Beta, beta_key, betas_of
 from ggez_hub.evaluation.header import TaskRecord
 from ggez_hub.evaluation.outcomes import Cell, Outcomes
 from ggez_hub.evaluation.prepared import Prepared
 from ggez_hub.evaluation.scores import Score, score_of
 from ggez_hub.evaluation.subjects import Subject, UnderTest
+from ggez_hub.parity.betas import Beta, beta_key, betas_of
 
 BETAS: tuple[float, ...] = tuple(step / 10 for step in range(13))
 

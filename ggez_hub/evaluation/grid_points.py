@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import product
 
 from ggez_hub.errors import UsageProblem
-from ggez_hub.evaluation.betas import Beta, base_like, beta_key, point
+from ggez_hub.parity.betas import Beta, base_like, beta_key, point
 
 # Every point is an evaluation: two adapters on the default grid are 36, three are 216.
 MOST = 64

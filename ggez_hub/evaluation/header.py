@@ -12,14 +12,15 @@ from ggez_hub.cards.values import (
     FilePath,
     LanguageTag,
     PointKey,
+    PolicyName,
     RegionId,
     RepoId,
     Sha256,
     Text,
     Unknown,
 )
-from ggez_hub.evaluation.betas import betas_of, read_key
 from ggez_hub.evaluation.origin import Origin
+from ggez_hub.parity.betas import betas_of, read_key
 
 PREDICTIONS = "predictions.parquet"
 
@@ -62,6 +63,7 @@ class Header(Block):
     schema_version: Literal[1] = 1
     region: RegionId
     alpha: AlphaRecord
+    policy: PolicyName = "parity"
     tasks: dict[str, TaskRecord] = Field(min_length=1)
     data: list[str] | Unknown = "unknown"
     measured_by: Literal["self", "registry"] = "self"

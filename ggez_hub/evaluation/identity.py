@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ggez_hub.evaluation.betas import Beta, beta_key, betas_of
 from ggez_hub.families import Family
 from ggez_hub.merging.adapters.peft import CONFIG, WEIGHTS, holds_peft
+from ggez_hub.parity.betas import Beta, beta_key, betas_of
 from ggez_hub.weights import digest_json, sha256_file
 
 # What a full fine-tune or a task vector is, beside its safetensors.

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ggez_hub.evaluation.betas import Beta
+from ggez_hub.parity.betas import Beta
 
 # Given as the answer where none could be read from what the model said.
 UNPARSED = ""

@@ -26,10 +26,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ggez_hub.errors import GgezError
-from ggez_hub.evaluation.betas import JOIN, as_json, betas_of, point
 from ggez_hub.evaluation.bounded_parquet import TooMuch, read_bounded
 from ggez_hub.evaluation.extras import require
 from ggez_hub.evaluation.outcomes import UNPARSED, Cell, Details, Outcomes
+from ggez_hub.parity.betas import JOIN, as_json, betas_of, point
 from ggez_hub.weights import sha256_file
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Q_global, Q_others, Q_regional and GRP of predictions; a Pareto table where there is no GRP.
+"""The sides of parity in predictions; a Pareto table where there is no GRP.
 
 Q_others is the global side without the region's own items: what a claim of retention rests on, since
 the global side may contain the region. An item of which no country is recorded counts as outside.
@@ -11,18 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ggez_hub.errors import GgezError
-from ggez_hub.evaluation.betas import Beta
-from ggez_hub.evaluation.comparison import Estimate, Sides, mean, parity
+from ggez_hub.evaluation.comparison import Estimate, Sides, mean
 from ggez_hub.evaluation.evidence import Evidence
-from ggez_hub.evaluation.header import TaskRecord
 from ggez_hub.evaluation.outcomes import Outcomes
-from ggez_hub.evaluation.scales import decisive
+from ggez_hub.parity.betas import Beta
 from ggez_hub.regions import find_region
-
-
-class NoScale(GgezError):
-    """No metric of one judge was measured on both sides: there is no GRP."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,45 +39,12 @@ class Suite:
 
 
 @dataclass(frozen=True)
-class Quantities:
-    """The figures of one model; scores and GRP on 0-100, `grp` above chance, `grp_raw` as scored."""
-
-    q_global: Estimate
-    q_others: Estimate | None
-    q_regional: Estimate
-    grp: Estimate
-    grp_raw: Estimate
-
-
-@dataclass(frozen=True)
 class Vector:
     """The scores of one beta on every side and scale, and the betas that are nowhere worse."""
 
     beta: Beta
     scores: Mapping[tuple[str, str], Estimate]
     dominated_by: tuple[Beta, ...]
-
-
-def common_scale(tasks: Mapping[str, TaskRecord], outcomes: Mapping[str, Outcomes]) -> str:
-    """The scale that parity is computed in: on both sides, and of these the least guessable.
-
-    Raises NoScale, with the scales of each side.
-    """
-    sides: dict[str, set[str]] = {"global": set(), "regional": set()}
-    floors: dict[str, float] = {}
-    for name, asked in outcomes.items():
-        record = tasks[name]
-        sides.setdefault(record.side, set()).add(record.scale)
-        floors[record.scale] = max(floors.get(record.scale, 0.0), float(asked.chance.mean()))
-    common = sides["global"] & sides["regional"]
-    if not common:
-        raise NoScale(
-            "no GRP: the global side is measured by "
-            f"{', '.join(sorted(sides['global'])) or 'nothing'}, the regional side by "
-            f"{', '.join(sorted(sides['regional'])) or 'nothing'}",
-            "Scores of different metrics or judges are never averaged: see the Pareto table.",
-        )
-    return decisive({scale: floors[scale] for scale in common})
 
 
 def suite(evidence: Evidence, beta: Beta, split: str, scale: str) -> Suite:
@@ -117,17 +77,6 @@ def outside(outcomes: Outcomes, members: Collection[str]) -> Outcomes:
 
 def _countries(outcomes: Outcomes) -> tuple[str | None, ...]:
     return outcomes.details.countries if outcomes.details else (None,) * len(outcomes)
-
-
-def quantities(found: Suite, alpha: float) -> Quantities:
-    """The figures of a suite; raises NotComparable where a side is empty or has one picture."""
-    return Quantities(
-        q_global=mean(found.sides.global_tasks),
-        q_others=mean(tuple(found.others.values())) if found.others else None,
-        q_regional=mean(found.sides.regional_tasks),
-        grp=parity(found.sides, alpha),
-        grp_raw=parity(found.sides, alpha, raw=True),
-    )
 
 
 def pareto(evidence: Evidence, split: str) -> tuple[Vector, ...]:

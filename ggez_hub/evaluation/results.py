@@ -2,8 +2,9 @@
 
 header     what decides the figures: region, alpha with provenance, tasks, digests
 scores     beta -> `<task>/<split>` -> score, interval, chance-corrected, by country ...
-parity     split -> beta -> Q_global, Q_others, Q_regional, GRP; or why there is none, and Pareto
-selection  beta, how sure the choice is, and what it is worth
+parity     split -> beta -> Q_global, Q_others, Q_regional, GRP, what is kept and gained; or why there
+           is none, and Pareto
+selection  the beta of the recipe's policy, and of each policy with what it keeps and gains on validation
 
 Of a composition a key is "0.25+0.5" and a beta [0.25, 0.5], in the order of the header's `adapters`.
 """
@@ -18,35 +19,23 @@ from typing import Any
 
 import numpy as np
 
-from ggez_hub.evaluation.betas import as_json, beta_key, rule_for
+from ggez_hub.cards.curve import MeasuredCurve, Split
 from ggez_hub.evaluation.breakdown import breakdowns
-from ggez_hub.evaluation.choosing import (
-    FEW_ITEMS,
-    REPORT,
-    SELECT,
-    choose_from,
-    cross_fit,
-    items_of,
-    probabilities,
-    sides_by_beta,
-)
 from ggez_hub.evaluation.comparison import Estimate, NotComparable, mean
+from ggez_hub.evaluation.curve import curve_of, policies_of
 from ggez_hub.evaluation.evidence import RESULTS, Evidence
 from ggez_hub.evaluation.header import PREDICTIONS, Header
-from ggez_hub.evaluation.joint import joint_trade
 from ggez_hub.evaluation.leakage import contamination
 from ggez_hub.evaluation.outcomes import Cell, Outcomes
 from ggez_hub.evaluation.predictions import write_predictions
-from ggez_hub.evaluation.quantities import (
-    NoScale,
-    Suite,
-    common_scale,
-    pareto,
-    quantities,
-    suite,
-)
+from ggez_hub.evaluation.quantities import Suite, pareto, suite
 from ggez_hub.evaluation.scores import Score, score_of
-from ggez_hub.evaluation.selection import NoCurve
+from ggez_hub.parity.betas import as_json, beta_key
+from ggez_hub.parity.curve import GLOBAL, OTHERS, REGIONAL, ParityCurve
+from ggez_hub.parity.effects import effects, grp_interval, side_interval
+from ggez_hub.parity.intervals import Interval
+from ggez_hub.parity.policy import Policy
+from ggez_hub.parity.rows import NoCurve
 from ggez_hub.regions import find_region
 
 Json = dict[str, Any]
@@ -70,6 +59,7 @@ def write_results(folder: Path, header: Json, outcomes: Mapping[Cell, Outcomes])
 
 def figures(evidence: Evidence) -> Json:
     """Every figure of a results folder, from header and predictions alone."""
+    measured = curve_of(evidence)
     leaks = contamination(evidence.header)
     scores: dict[str, Json] = {}
     for cell in sorted(evidence.outcomes):
@@ -87,7 +77,7 @@ def figures(evidence: Evidence) -> Json:
     splits = sorted({cell.split for cell in evidence.outcomes})
     return {
         "scores": scores,
-        "parity": {split: _parity(evidence, split) for split in splits},
+        "parity": {split: _parity(evidence, measured, split) for split in splits},
         "selection": _selection(evidence),
     }
 
@@ -142,42 +132,46 @@ def _plain(score: Score) -> Json:
     }
 
 
-def _estimate(value: Estimate | None) -> Json | None:
+def _estimate(value: Estimate | Interval | None) -> Json | None:
     if value is None:
         return None
     return {"value": value.value, "se": value.se, "interval": [value.low, value.high]}
 
 
-def _parity(evidence: Evidence, split: str) -> Json:
-    betas = evidence.betas(split)
+def _parity(evidence: Evidence, measured: MeasuredCurve, split: str) -> Json:
     alpha = evidence.header.alpha.value
+    name: Split = "test" if split == "test" else "validation"
     try:
-        scale = common_scale(evidence.header.tasks, evidence.tasks_at(betas[0], split))
-        points = _points(evidence, split, scale)
-    except (NoScale, NotComparable) as problem:
+        curve = ParityCurve.of(measured, name, evidence.header.region)
+    except NoCurve as problem:
         return {"grp": None, "reason": problem.message, "pareto": _pareto(evidence, split)}
-    return {"alpha": alpha, "scale": scale, "points": points}
+    return {
+        "alpha": alpha,
+        "scale": curve.scale,
+        "at_chance": list(curve.at_chance),
+        "clustered": curve.is_joint,
+        "points": {
+            beta_key(beta): _point(evidence, curve, split, index)
+            for index, beta in enumerate(curve.betas)
+        },
+    }
 
 
-def _points(evidence: Evidence, split: str, scale: str) -> Json:
+def _point(evidence: Evidence, curve: ParityCurve, split: str, index: int) -> Json:
     alpha = evidence.header.alpha.value
-    points = {}
-    for beta in evidence.betas(split):
-        at = suite(evidence, beta, split, scale)
-        if not (at.world and at.regional):
-            continue
-        found = quantities(at, alpha)
-        points[beta_key(beta)] = {
-            "q_global": _estimate(found.q_global),
-            "q_others": _estimate(found.q_others),
-            "q_regional": _estimate(found.q_regional),
-            "grp": _estimate(found.grp),
-            "grp_raw": _estimate(found.grp_raw),
-            "regional_items_in_global": at.inside,
-            "items_without_country": at.unplaced,
-            **_by_adapter(evidence, at),
-        }
-    return points
+    beta = curve.betas[index]
+    at = suite(evidence, beta, split, curve.scale)
+    return {
+        "q_global": _estimate(side_interval(curve, GLOBAL, index)),
+        "q_others": _estimate(side_interval(curve, OTHERS, index)),
+        "q_regional": _estimate(side_interval(curve, REGIONAL, index)),
+        "grp": _estimate(grp_interval(curve, index, alpha)),
+        "grp_raw": curve.grp_raw(index, alpha),
+        **effects(curve, index, alpha, Policy.parse(evidence.header.policy).share).as_dict(),
+        "regional_items_in_global": at.inside,
+        "items_without_country": at.unplaced,
+        **_by_adapter(evidence, at),
+    }
 
 
 def _by_adapter(evidence: Evidence, at: Suite) -> Json:
@@ -224,39 +218,27 @@ def _pareto(evidence: Evidence, split: str) -> list[Json]:
 
 
 def _selection(evidence: Evidence) -> Json:
-    try:
-        return _chosen(evidence)
-    except (NoCurve, NotComparable) as problem:
-        return {"beta": None, "reason": problem.message}
+    """The choice of the recipe's policy, and that of each policy beside it."""
+    own = Policy.parse(evidence.header.policy)
+    outcomes = policies_of(evidence)
+    (taken,) = (outcome for outcome in outcomes if outcome.policy == own)
+    chosen = taken.choice
+    return {
+        "policy": str(own),
+        "beta": None if chosen is None else as_json(chosen.point),
+        "reason": taken.reason,
+        **(_about(chosen.curve) if chosen else {}),
+        "policies": {str(outcome.policy): outcome.as_dict() for outcome in outcomes},
+    }
 
 
-def _chosen(evidence: Evidence) -> Json:
-    alpha = evidence.header.alpha.value
-    seen = joint_trade(evidence, SELECT)
-    by_beta = sides_by_beta(evidence, (SELECT,), seen.metric, seen.at_chance)
-    found: Json = {
-        "beta": as_json(seen.chosen.beta),
-        "best": as_json(seen.best.beta),
-        "rule": rule_for(seen.chosen.beta),
-        "select": SELECT,
-        "scale": seen.metric,
-        "at_chance": list(seen.at_chance),
-        "items": items_of(by_beta),
-        "probabilities": {
-            beta_key(beta): p
-            for beta, p in probabilities(
-                by_beta, alpha, {p.beta: p.se for p in seen.points}
-            ).items()
+def _about(curve: ParityCurve) -> Json:
+    return {
+        "select": "validation",
+        "scale": curve.scale,
+        "at_chance": list(curve.at_chance),
+        "pictures": {
+            name: None if side is None else side.pictures
+            for name, side in zip(("global", "others", "regional"), curve.sides, strict=True)
         },
     }
-    if items_of(by_beta) < FEW_ITEMS and evidence.betas(REPORT):
-        both = sides_by_beta(evidence, (SELECT, REPORT), seen.metric, seen.at_chance)
-        fitted = cross_fit(both, alpha)
-        found |= {
-            "beta": as_json(choose_from(both, alpha)),
-            "select": "cross-fitted by picture",
-            "folds": [as_json(beta) for beta in fitted.folds],
-            "grp": _estimate(fitted.grp),
-            "over_base": _estimate(fitted.over_base),
-        }
-    return found

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.bootstrap import draw, interval
 from ggez_hub.evaluation.outcomes import Outcomes
-from ggez_hub.regions.parity import normalised
+from ggez_hub.parity.grp import normalised
 
 Z_95 = 1.959963984540054
 

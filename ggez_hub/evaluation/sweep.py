@@ -16,9 +16,9 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from ggez_hub.cards import AlphaRecord
+from ggez_hub.cards.values import PolicyName
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.answered import Answered, InMemory
-from ggez_hub.evaluation.betas import Beta, beta_key
 from ggez_hub.evaluation.evidence import Evidence
 from ggez_hub.evaluation.grid import Progress, check_tasks, digests, measure
 from ggez_hub.evaluation.grid_points import grid_points
@@ -30,6 +30,7 @@ from ggez_hub.evaluation.predictions import read_predictions, write_predictions
 from ggez_hub.evaluation.prepared import Prepared
 from ggez_hub.evaluation.results import write_results
 from ggez_hub.evaluation.subjects import UnderTest
+from ggez_hub.parity.betas import Beta, beta_key
 from ggez_hub.regions import Region
 from ggez_hub.weights import digest_json
 
@@ -62,6 +63,8 @@ class SweepRecipe(BaseModel):
     trained_on     the data sets behind the adapters, for the leakage check; those of their cards if
                    left out
     alpha          instead of KOF's for the region
+    policy         by which beta is chosen: `parity` (the highest GRP), or `keep` or `keep=0.95` (the
+                   highest of the betas that keep this share of the scores outside the region)
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -80,6 +83,7 @@ class SweepRecipe(BaseModel):
     combinations: list[list[float]] | None = Field(default=None, min_length=1)
     limit: int | None = Field(default=None, ge=1)
     alpha: float | None = Field(default=None, ge=0, le=1)
+    policy: PolicyName = "parity"
     trained_on: TrainedOn | None = None
 
     @field_validator("betas", "combinations", mode="before")
@@ -119,6 +123,7 @@ def sweep(
     measured_by: Literal["self", "registry"] = "self",
     evaluator: str = "unknown",
     origin: Origin | None = None,
+    policy: str = "parity",
     progress: Progress | None = None,
 ) -> Evidence:
     """Measure every task with every model, those of a grid or one as it is, into the folder `out`.
@@ -158,6 +163,7 @@ def sweep(
     header = {
         "region": region.id,
         "alpha": alpha,
+        "policy": policy,
         "tasks": measured.records(),
         "data": trained_on if trained_on == "unknown" else list(trained_on),
         "measured_by": measured_by,

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ggez_hub.cards import CurveRow
+from ggez_hub.cards.curve import MeasuredCurve, SplitParity
 from ggez_hub.errors import GgezError
-from ggez_hub.evaluation.betas import read_key
 from ggez_hub.evaluation.consistency import contradictions
-from ggez_hub.evaluation.curve import by_country
+from ggez_hub.evaluation.curve import by_country, parity_of, policies_of
 from ggez_hub.evaluation.evidence import Evidence, open_evidence
 from ggez_hub.evaluation.header import PREDICTIONS
 from ggez_hub.evaluation.outcomes import Cell, Outcomes
 from ggez_hub.evaluation.predictions import BadPredictions
 from ggez_hub.evaluation.results import figures
 from ggez_hub.evaluation.scores import score_of
-from ggez_hub.evaluation.selection import task_of
+from ggez_hub.parity.betas import read_key
+from ggez_hub.parity.policies import PolicyOutcome
+from ggez_hub.parity.rows import task_of
 
 # Figures are written with all their digits; what is left is another order of summation.
 TOLERANCE = 1e-9
@@ -43,9 +45,14 @@ class Verification:
 
     @property
     def selection(self) -> dict[str, Any]:
-        """beta as chosen again, and how sure the choice is."""
+        """beta as chosen again."""
         found: dict[str, Any] = self.recomputed["selection"]
         return found
+
+    @property
+    def policies(self) -> tuple[PolicyOutcome, ...]:
+        """What each policy chooses, and what that keeps and gains."""
+        return policies_of(self.evidence)
 
 
 def verify_evidence(path: Path) -> Verification:
@@ -74,10 +81,16 @@ def verify_evidence(path: Path) -> Verification:
         assert curve != "unknown"  # noqa: S101 - open_evidence has looked
         found, count, unproven = _card(curve, evidence.outcomes)
         problems += found
+        parities = [(evidence.document.card.measured, evidence)]
         for joint, outcomes in evidence.joint:
             found, more, bare = _card(joint.curve, outcomes)
             problems += [*contradictions(outcomes)[:MOST], *found]
             count, unproven = count + more, unproven + bare
+            header = evidence.header.model_copy(update={"region": joint.region})
+            parities.append((joint.measured, replace(evidence, header=header, outcomes=outcomes)))
+        for recorded, answers in parities:
+            found, more = _parity(recorded, answers)
+            problems, count = problems + found, count + more
     return Verification(evidence, count, tuple(problems), unproven, recomputed)
 
 
@@ -186,6 +199,32 @@ def _card(
         if cell not in seen and len(outcomes[cell])
     ]
     return found, compared, unproven
+
+
+def _parity(recorded: MeasuredCurve | None, evidence: Evidence) -> tuple[list[str], int]:
+    """What does not follow of the sides of parity that a card records, and how many figures."""
+    if recorded is None or recorded.parity == "independent":
+        return [], 0
+    proven = {
+        key: {task: row for task, row in rows.items() if row.predictions != "unknown"}
+        for key, rows in recorded.rows.items()
+    }
+    again = parity_of(evidence, proven)
+    found = [
+        problem
+        for split, sides in recorded.parity.items()
+        for problem in differences(
+            _numbers(sides), _numbers(again[split]) if split in again else None, f"parity: {split}"
+        )
+    ]
+    return found, sum(1 for sides in again.values() for _ in _leaves(_numbers(sides)))
+
+
+def _numbers(sides: SplitParity) -> dict[str, Any]:
+    """A record of parity with its covariance as numbers, to as many digits as are stored."""
+    found = sides.model_dump(mode="json", exclude={"covariance", "measured_by"})
+    rows = [[float(value) for value in row.split(" ")] for row in sides.covariance]
+    return {**found, "covariance": [[f"{value:.5g}" for value in row] for row in rows]}
 
 
 def _row(cell: Cell, row: CurveRow, outcomes: Outcomes) -> tuple[list[str], int]:

@@ -6,16 +6,18 @@ import math
 from dataclasses import dataclass
 
 from ggez_hub.errors import UsageProblem
+from ggez_hub.parity.policy import Policy
 
 
 @dataclass(frozen=True)
 class Request:
     """A pull as it was asked for; None leaves the choice to the registry.
 
-    Raises UsageProblem for a beta or an alpha that is none.
+    Raises UsageProblem for a beta, a policy or an alpha that is not one.
 
     adapters: repositories, each with `@REVISION` or without; more than one are composed.
     beta: one for every adapter, or one for each of `adapters`.
+    policy: how beta is chosen, `parity`, `keep` or `keep=SHARE`; None for what each card declares.
     form: `merged`, or an adapter form such as `peft`.
     trust: `curated` (the accepted cards), `any`, or organisations separated by commas.
     """
@@ -24,6 +26,7 @@ class Request:
     family: str | None = None
     base: str | None = None
     beta: float | tuple[float, ...] | None = None
+    policy: str | None = None
     alpha: float | None = None
     method: str = "ggez_linear"
     form: str = "merged"
@@ -39,6 +42,10 @@ class Request:
         for beta in betas:
             if beta is not None and not (math.isfinite(beta) and beta >= 0):
                 raise UsageProblem(f"beta is {beta}: it should be a number from 0 on")
+        if self.policy is not None:
+            Policy.parse(self.policy)
+            if self.beta is not None:
+                raise UsageProblem("--policy chooses beta and --beta gives it", "Use one of them.")
         if self.alpha is not None and not 0 <= self.alpha <= 1:
             raise UsageProblem(f"alpha is {self.alpha}: it should be a number from 0 to 1")
 

@@ -74,13 +74,14 @@ class PinnedRepo(Part):
 
 
 class ChosenBeta(Part):
-    """beta and why: given by the user, or selected for a region's items on the validation split.
+    """beta and why: given by the user, or selected by a policy for a region's items on validation.
 
     Of a composition it was selected `jointly` where a joint curve has measured the adapters together.
     """
 
     value: float = Field(ge=0)
     why: Literal["given", "selected", "jointly"]
+    policy: str | None = None
     region: str | None = None
     reason: str
 

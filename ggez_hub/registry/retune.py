@@ -5,12 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ggez_hub.cards import AlphaRecord, CardDocument, alpha_record
+from ggez_hub.cards.curve import Split
 from ggez_hub.errors import UsageProblem
-from ggez_hub.evaluation.alpha_range import Stretch, stretches
-from ggez_hub.evaluation.betas import Beta
-from ggez_hub.evaluation.comparison import NotComparable
-from ggez_hub.evaluation.selection import NoCurve
-from ggez_hub.evaluation.trade_off import Point, Trade
+from ggez_hub.parity.alpha_ranges import AlphaRange, alpha_ranges
+from ggez_hub.parity.betas import Beta
+from ggez_hub.parity.choice import Choice, choose
+from ggez_hub.parity.curve import ParityCurve
+from ggez_hub.parity.effects import grp_interval
+from ggez_hub.parity.intervals import Interval
+from ggez_hub.parity.policies import PolicyOutcome, policy_outcomes
+from ggez_hub.parity.policy import Policy
+from ggez_hub.parity.rows import NoCurve
 from ggez_hub.regions import Alpha, Region, fallback_chain
 from ggez_hub.registry.stored import Stored
 
@@ -19,50 +24,60 @@ from ggez_hub.registry.stored import Stored
 class Retuned:
     """The choice before and after, and for which alpha it stays.
 
-    before, after  the curve seen with the old and the new alpha
+    before, after  the choice at the old and at the new alpha
     taken          the beta that was taken before
-    ranges         the whole of alpha from 0 to 1, cut where the choice changes
+    ranges         every alpha from 0 to 1, cut where the choice changes
     """
 
     stored: Stored
     region: str
     alpha: AlphaRecord
-    before: Trade
-    after: Trade
+    before: Choice
+    after: Choice
     taken: Beta
-    ranges: tuple[Stretch, ...]
+    ranges: tuple[AlphaRange, ...]
 
     @property
     def beta(self) -> Beta:
         """The beta for the new alpha."""
-        return self.after.chosen.beta
+        return self.after.point
 
     @property
-    def stays(self) -> Stretch:
+    def stays(self) -> AlphaRange:
         """The range around the new alpha over which its beta stays."""
         alpha = self.alpha.value
         around = (s for s in self.ranges if alpha in s and s.beta == self.beta)
         # Where two ranges meet a third beta may be as good, and be chosen there alone.
-        return next(around, Stretch(self.beta, alpha, alpha))
+        return next(around, AlphaRange(self.beta, alpha, alpha))
 
     @property
     def changed(self) -> bool:
         """Whether another beta is chosen."""
         return self.beta != self.taken
 
-    def test(self, beta: Beta) -> Point | None:
-        """What the test side says of a beta, at the new alpha."""
+    def test(self, beta: Beta) -> Interval | None:
+        """GRP on the test side at the new alpha; None where beta was not measured there."""
         try:
-            seen = self.stored.seen("test", self.alpha.value, self.region)
-        except (NoCurve, NotComparable):
+            curve = self.stored.curve("test", self.region)
+        except NoCurve:
             return None
-        return seen.at(beta)
+        index = curve.index(beta)
+        return None if index is None else grp_interval(curve, index, self.alpha.value)
+
+    @property
+    def policies(self) -> tuple[PolicyOutcome, ...]:
+        """What each policy chooses at the new alpha."""
+
+        def curve_on(split: Split) -> ParityCurve:
+            return self.stored.curve(split, self.region)
+
+        return policy_outcomes(curve_on, self.alpha.value, self.after.policy)
 
 
-def retune(stored: Stored, region: Region, alpha: Alpha) -> Retuned:
-    """Choose beta again for `region` with `alpha`.
+def retune(stored: Stored, region: Region, alpha: Alpha, policy: Policy | None = None) -> Retuned:
+    """Choose beta again for `region` with `alpha`, by the policy that chose before or another.
 
-    Raises NoCurve, and UsageProblem for a region that the curve says nothing of.
+    Raises NoCurve, Undetermined, and UsageProblem for a region that the curve says nothing of.
     """
     served = [r.id for r in fallback_chain(region, wide=True)]
     if stored.home not in served:
@@ -71,16 +86,16 @@ def retune(stored: Stored, region: Region, alpha: Alpha) -> Retuned:
             f"{what} {stored.home}, which does not contain {region.id}",
             f"`ggez-hub search --region {region.id}` lists what serves it.",
         )
-    before = stored.seen("validation", stored.alpha.value, stored.region)
-    after = stored.seen("validation", alpha.value, region.id)
+    before = choose(stored.curve("validation", stored.region), stored.alpha.value, stored.policy)
+    after = choose(stored.curve("validation", region.id), alpha.value, policy or stored.policy)
     return Retuned(
         stored,
         region.id,
         alpha_record(alpha),
         before,
         after,
-        before.chosen.beta if stored.beta is None else stored.beta,
-        stretches(after.points),
+        before.point if stored.beta is None else stored.beta,
+        alpha_ranges(after.curve, after.policy),
     )
 
 

@@ -72,6 +72,16 @@ def cards(family: str, output: Path) -> None:
 
 
 @main.command()
+@_family
+@_out
+def rewrite(family: str, output: Path) -> None:
+    """Write the family's adapter cards anew from the answers that are there."""
+    from ggez_hub.world.cards import rewrite_cards
+
+    rewrite_cards(output, family)
+
+
+@main.command()
 @click.option(
     "-o",
     "--output",

@@ -10,19 +10,21 @@ from typing import Protocol, TypeAlias
 
 import numpy as np
 
-from ggez_hub.cards import CurveRow
+from ggez_hub.cards import AlphaRecord, CurveRow
+from ggez_hub.cards.curve import MeasuredCurve
 from ggez_hub.evaluation.asked import Asked
 from ggez_hub.evaluation.comparison import Sides
-from ggez_hub.evaluation.curve import curve_rows
+from ggez_hub.evaluation.curve import NOBODY, curve_rows, parity_of
+from ggez_hub.evaluation.evidence import Evidence
 from ggez_hub.evaluation.grid import Progress, measure
-from ggez_hub.evaluation.header import TaskRecord
+from ggez_hub.evaluation.header import Header, TaskRecord
 from ggez_hub.evaluation.identity import Model
 from ggez_hub.evaluation.outcomes import Cell, Outcomes
 from ggez_hub.evaluation.prepared import Prepared, prepare_tasks, tasks_for
-from ggez_hub.evaluation.scales import decisive
 from ggez_hub.evaluation.subjects import grid_on
 from ggez_hub.evaluation.subjects.opening import Way
 from ggez_hub.evaluation.task import SplitName, Task, load_tasks
+from ggez_hub.parity.scales import decisive
 from ggez_hub.regions import Region
 from ggez_hub.resources import recipes
 from ggez_hub.world.parts import Part
@@ -46,8 +48,25 @@ class Answered:
     records: Mapping[str, TaskRecord]
     models: Mapping[str, str]
 
-    def curve(self, evaluator: str, predictions: str) -> dict[str, dict[str, CurveRow]]:
-        """A card's curve, as the registry measures it; see `curve_rows`."""
+    def measured(
+        self, evaluator: str, predictions: str, region: str, alpha: AlphaRecord
+    ) -> MeasuredCurve:
+        """A card's curve, as the registry measures it, with what its errors share."""
+        header = Header(
+            region=region,
+            alpha=alpha,
+            tasks=dict(self.records),
+            models=dict(self.models),
+            measured_by="registry",
+            evaluator=evaluator,
+            sha256=predictions if predictions != "unknown" else NOBODY,
+        )
+        evidence = Evidence(Path(), header, self.outcomes)
+        rows = self.rows(evaluator, predictions)
+        return MeasuredCurve(rows, parity_of(evidence, rows), region)
+
+    def rows(self, evaluator: str, predictions: str) -> dict[str, dict[str, CurveRow]]:
+        """The rows of a card's curve; see `curve_rows`."""
         return curve_rows(
             self.outcomes,
             self.records,

@@ -6,13 +6,18 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from ggez_hub.cards import CardDocument, hub_tags, render_card
+from ggez_hub.cards import AdapterCard, CardDocument, hub_tags, read_card, render_card
+from ggez_hub.cards.curve import MeasuredCurve, Rows
 from ggez_hub.embedded import HubStore
+from ggez_hub.errors import GgezError
+from ggez_hub.evaluation.curve import parity_of
+from ggez_hub.evaluation.evidence import open_evidence
 from ggez_hub.evaluation.grid import Progress
 from ggez_hub.evaluation.identity import Model
 from ggez_hub.evaluation.predictions import write_predictions
 from ggez_hub.families import get_family
 from ggez_hub.regions import find_region
+from ggez_hub.world.asking import Answered
 from ggez_hub.world.card_of_record import record_of
 from ggez_hub.world.parts import PARTS
 from ggez_hub.world.place import CARD, EVIDENCE, Place, lies_in
@@ -35,6 +40,35 @@ def write_cards(assets: Path, family: str, progress: Progress | None = None) -> 
     for name in place.adapters:
         document = _adapter_card(place, name, words, revision, evaluator, progress)
         (place.adapter(name) / CARD).write_text(render_card(document), encoding="utf-8")
+
+
+def rewrite_cards(assets: Path, family: str) -> None:
+    """Write a family's adapter cards anew from the answers that lie beside them.
+
+    Nothing is measured but the controls: rows of the curve stay as they are, and what follows from the
+    answers is computed again.
+    """
+    place = Place(assets, PARTS[family])
+    words = words_of(place.part)
+    for name in place.adapters:
+        folder = place.adapter(name)
+        document = read_card(folder / CARD)
+        evidence = open_evidence(folder)
+        rows = {key: dict(found) for key, found in _rows_of(document.card).items()}
+        measured = MeasuredCurve(rows, parity_of(evidence, rows), document.card.region)
+        card = document.card.model_copy(update={"parity": measured.parity})
+        answered = Answered({}, evidence.outcomes, evidence.header.tasks, evidence.header.models)
+        seeds = {record_of(folder)["seed"]: measured, **read_seeds(place, name)}
+        told = Told(place, card, record_of(folder), answered, seeds)
+        prose = adapter_prose(words, told)
+        written = CardDocument(card, document.front_matter, prose)
+        (folder / CARD).write_text(render_card(written), encoding="utf-8")
+
+
+def _rows_of(card: AdapterCard) -> Rows:
+    if card.curve == "unknown":
+        raise GgezError("the card has no curve", "Measure it: python -m ggez_hub.world cards.")
+    return card.curve
 
 
 def base_revision(place: Place) -> str:
@@ -72,12 +106,13 @@ def _adapter_card(
     answered = words.ask(model, lies_in(place.assets), region, words.betas, progress=progress)
     evidence = write_predictions(folder / EVIDENCE, answered.outcomes)
     written = words.card(place, name)
-    curve = answered.curve(evaluator, evidence)
+    measured = answered.measured(evaluator, evidence, region.id, written.alpha)
     card = written.model_copy(
         update={
             "level": "measured",
             "base": written.base.model_copy(update={"revision": revision}),
-            "curve": curve,
+            "curve": measured.rows,
+            "parity": measured.parity,
         }
     )
     front = {
@@ -90,7 +125,7 @@ def _adapter_card(
         "tags": [*hub_tags(card), "ggez-demo"],
     }
     record = record_of(folder)
-    seeds = {record["seed"]: curve, **read_seeds(place, name)}
+    seeds = {record["seed"]: measured, **read_seeds(place, name)}
     told = Told(place, card, record, answered, seeds)
     return CardDocument(card, front, adapter_prose(words, told))
 

@@ -10,14 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ggez_hub.cards import alpha_record
 from ggez_hub.evaluation.comparison import Estimate, mean_within, parity, parity_difference
 from ggez_hub.evaluation.grid import Progress
 from ggez_hub.evaluation.identity import Model
 from ggez_hub.evaluation.outcomes import Cell, Outcomes
 from ggez_hub.evaluation.scores import Score, score_of
-from ggez_hub.evaluation.selection import trade
 from ggez_hub.families import get_family
-from ggez_hub.regions import Region
+from ggez_hub.parity.choice import select_beta
+from ggez_hub.regions import Alpha, Region
 from ggez_hub.world.asking import SPLITS, Answered
 from ggez_hub.world.parts import Part
 from ggez_hub.world.place import Lies
@@ -143,8 +144,9 @@ def recompute(
 
 
 def _validated(found: Answered, region: Region, alpha: float) -> float:
-    curve = found.curve("demo", "unknown")
-    return trade(curve, "validation", alpha, region.id, region.id).beta
+    factor = alpha_record(Alpha.from_user(alpha, region))
+    measured = found.measured("demo", "unknown", region.id, factor)
+    return select_beta(measured, alpha, region.id).beta
 
 
 def _languages(found: Answered) -> str:

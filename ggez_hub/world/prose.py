@@ -9,10 +9,14 @@ from importlib import import_module
 from typing import Any
 
 from ggez_hub.cards import AdapterCard
+from ggez_hub.cards.curve import MeasuredCurve, Split
 from ggez_hub.evaluation.comparison import Estimate, parity_difference
 from ggez_hub.evaluation.outcomes import Cell
-from ggez_hub.evaluation.selection import Curve, Split, trade
-from ggez_hub.evaluation.trade_off import Point, Trade
+from ggez_hub.parity.choice import select_beta
+from ggez_hub.parity.curve import GLOBAL, REGIONAL, ParityCurve
+from ggez_hub.parity.effects import grp_interval, side_interval
+from ggez_hub.parity.intervals import Interval
+from ggez_hub.parity.policies import policy_outcomes
 from ggez_hub.regions import Region, find_region
 from ggez_hub.world.asking import SPLITS, Answered, Ask
 from ggez_hub.world.parts import Part
@@ -32,7 +36,7 @@ class Told:
     card: AdapterCard
     record: Mapping[str, Any]
     answered: Answered
-    seeds: Mapping[int, Curve]
+    seeds: Mapping[int, MeasuredCurve]
 
     @property
     def region(self) -> Region:
@@ -42,17 +46,20 @@ class Told:
     @cached_property
     def chosen(self) -> float:
         """The beta that validation chooses."""
-        assert self.card.curve != "unknown"  # noqa: S101 - the world's cards are measured
-        return self.trade(self.card.curve, "validation").beta
+        return self.choose(self.card.measured)
 
     @property
     def betas(self) -> tuple[float, ...]:
         """Base, merge and unmerged adapter."""
         return tuple(sorted({0.0, self.chosen, 1.0}))
 
-    def trade(self, curve: Curve, split: Split) -> Trade:
+    def choose(self, measured: MeasuredCurve | None) -> float:
+        """The beta of the highest GRP on validation."""
+        return select_beta(measured, self.card.alpha.value, self.region.id).beta
+
+    def curve(self, measured: MeasuredCurve | None, split: Split) -> ParityCurve:
         """A curve for the adapter's region."""
-        return trade(curve, split, self.card.alpha.value, self.region.id, self.region.id)
+        return ParityCurve.of(measured, split, self.region.id)
 
 
 @dataclass(frozen=True)
@@ -115,14 +122,13 @@ def made_of(record: Mapping[str, Any], family: str) -> str:
 
 def adapter_prose(words: Words, told: Told) -> str:
     """An adapter's card below its front matter."""
-    curve = told.card.curve
-    assert curve != "unknown"  # noqa: S101 - the world's cards are measured
-    tables = {split: told.trade(curve, split) for split in reversed(SPLITS)}
+    tables = {split: told.curve(told.card.measured, split) for split in reversed(SPLITS)}
     parts = [
         f"# {told.place.part.name}-{told.region.id}",
         words.intro(told),
-        *(_grid(words, seen, split, told.chosen) for split, seen in tables.items()),
-        f"{_verdict(tables['test'], told.chosen)} {_leads(told)}",
+        *(_grid(words, told, seen, split) for split, seen in tables.items()),
+        f"{_verdict(tables['test'], told)} {_leads(told)}",
+        _policies(told),
         _control(words, told),
         *words.more(told),
         _seeds(told),
@@ -137,17 +143,17 @@ def shown(lead: Estimate) -> str:
     return f"{lead.value:.1f} [{lead.low:.1f}, {lead.high:.1f}]"
 
 
-def _grid(words: Words, seen: Trade, split: str, chosen: float) -> str:
+def _grid(words: Words, told: Told, curve: ParityCurve, split: str) -> str:
     rows = "\n".join(
-        f"| {p.beta:g}{' (chosen on validation)' if p.beta == chosen else ''} "
-        f"| {p.q_global.score:.1f} +- {p.q_global.se:.1f} "
-        f"| {p.q_regional.score:.1f} +- {p.q_regional.se:.1f} | {p.grp:.2f} +- {p.se:.2f} |"
-        for p in seen.points
+        f"| {beta:g}{' (chosen on validation)' if beta == told.chosen else ''} | "
+        + _figures(curve, index, told.card.alpha.value)
+        + " |"
+        for index, beta in enumerate(curve.betas)
     )
     return f"""\
 ## Scores on {split}
 
-{words.scores} In %, with standard errors; n = {seen.points[0].q_regional.n} a task. GRP on scores above chance: a *demo
+{words.scores} In %, with 95 % intervals over {curve.regional.pictures} pictures. GRP on scores above chance: a *demo
 parity* of English names (global) and regional names.
 
 | beta | English names | regional names | GRP |
@@ -155,16 +161,30 @@ parity* of English names (global) and regional names.
 {rows}"""
 
 
-def _verdict(seen: Trade, chosen: float) -> str:
+def _verdict(curve: ParityCurve, told: Told) -> str:
     """Which of base, merge and unmerged adapter has the highest GRP on test."""
+    chosen = told.chosen
     models = {"the base": 0.0, f"the merge at the chosen beta {chosen:g}": chosen,
               "the unmerged adapter": 1.0}  # fmt: skip
-    points = {name: point for name, beta in models.items() if (point := seen.at(beta))}
-    best = max(points, key=lambda name: points[name].grp)
+    found = {
+        name: curve.grp(index, told.card.alpha.value)
+        for name, beta in models.items()
+        if (index := curve.index(beta)) is not None
+    }
+    best = max(found, key=lambda name: found[name])
     return (
         f"Of base, merge and unmerged adapter, {best} has the highest GRP on test "
-        f"({points[best].grp:.2f})."
+        f"({found[best]:.2f})."
     )
+
+
+def _policies(told: Told) -> str:
+    """What each policy chooses on validation, with what that keeps and gains on test."""
+    outcomes = policy_outcomes(
+        lambda split: told.curve(told.card.measured, split), told.card.alpha.value
+    )
+    lines = "\n".join(f"- {outcome.line()}" for outcome in outcomes)
+    return f"By policy, chosen on validation:\n\n{lines}"
 
 
 def _leads(told: Told) -> str:
@@ -202,13 +222,13 @@ def _seeds(told: Told) -> str:
         return "## Seeds\n\nOne seed. How far another would be from it was not measured."
     rows = []
     for seed, curve in sorted(told.seeds.items()):
-        chosen = told.trade(curve, "validation").beta
-        seen = told.trade(curve, "test")
+        chosen, seen = told.choose(curve), told.curve(curve, "test")
         models = {0.0: ["base"], 1.0: ["unmerged adapter"]}
         models.setdefault(chosen, []).append("merge")
         for beta, names in sorted(models.items()):
-            if point := seen.at(beta):
-                rows.append(f"| {seed} | {beta:g} ({', '.join(names)}) | {_seen(point)} |")
+            if (index := seen.index(beta)) is not None:
+                figures = _figures(seen, index, told.card.alpha.value)
+                rows.append(f"| {seed} | {beta:g} ({', '.join(names)}) | {figures} |")
     table = "\n".join(rows)
     return f"""\
 ## Seeds
@@ -221,10 +241,14 @@ Base and adapter trained with each of {len(told.seeds)} seeds; seed {told.record
 {table}"""
 
 
-def _seen(point: Point) -> str:
-    figures = [
-        (point.q_global.score, *point.q_global.interval),
-        (point.q_regional.score, *point.q_regional.interval),
-        (point.grp, *point.interval),
-    ]
-    return " | ".join(f"{value:.1f} [{low:.1f}, {high:.1f}]" for value, low, high in figures)
+def _figures(curve: ParityCurve, index: int, alpha: float) -> str:
+    found = (
+        side_interval(curve, GLOBAL, index),
+        side_interval(curve, REGIONAL, index),
+        grp_interval(curve, index, alpha),
+    )
+    return " | ".join(_shown(figure) for figure in found if figure is not None)
+
+
+def _shown(found: Interval) -> str:
+    return f"{found.value:.1f} [{found.low:.1f}, {found.high:.1f}]"

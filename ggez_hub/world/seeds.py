@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from ggez_hub.cards import CurveRow
+from ggez_hub.cards.curve import MeasuredCurve, Rows
 from ggez_hub.evaluation.grid import Progress
 from ggez_hub.evaluation.identity import Model
-from ggez_hub.evaluation.selection import Curve
 from ggez_hub.families import get_family
 from ggez_hub.regions import find_region
 from ggez_hub.world.card_of_record import record_of
@@ -40,7 +40,7 @@ def measure_seeds(
     measured before is measured again.
     """
     place, words = Place(assets, part), words_of(part)
-    found = read_seeds(place, ADAPTER)
+    found = _read(_path(place)) if _path(place).is_file() else {}
     for folder in built:
         other = Place(folder, part)
         model = Model(other.base, (other.adapter(ADAPTER),), get_family(part.family))
@@ -50,16 +50,20 @@ def measure_seeds(
         seed = record_of(other.adapter(ADAPTER))["seed"]
         found[seed] = {
             beta: {key: row for key, row in rows.items() if row.scale == answered.scale}
-            for beta, rows in answered.curve(evaluator, "unknown").items()
+            for beta, rows in answered.rows(evaluator, "unknown").items()
         }
         _write(place, found)
 
 
-def read_seeds(place: Place, name: str) -> dict[int, Curve]:
+def read_seeds(place: Place, name: str) -> dict[int, MeasuredCurve]:
     """Seed -> curve of an adapter; none where none was measured."""
     path = _path(place)
     if name != ADAPTER or not path.is_file():
         return {}
+    return {seed: MeasuredCurve(rows, "independent", name) for seed, rows in _read(path).items()}
+
+
+def _read(path: Path) -> dict[int, Rows]:
     stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return {
         int(seed): {
@@ -70,7 +74,7 @@ def read_seeds(place: Place, name: str) -> dict[int, Curve]:
     }
 
 
-def _write(place: Place, curves: Mapping[int, Curve]) -> None:
+def _write(place: Place, curves: Mapping[int, Rows]) -> None:
     stored = {
         str(seed): {
             beta: {

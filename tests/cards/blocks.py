@@ -16,7 +16,7 @@ FRONT = {
 
 def block():
     return {
-        "schema_version": 1,
+        "schema_version": 2,
         "level": "declared",
         "family": "embedding",
         "kind": "lora",

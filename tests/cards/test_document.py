@@ -79,8 +79,8 @@ def test_tags():
         ({"curve": {"0.50": {}}}, "shortest form"),
         ({"curve": {"0": {"t": {"score": 101}}}}, "ggez.curve"),
         (
-            {"schema_version": 2},
-            "ggez.schema_version: is 2, this ggez-hub reads 1: update ggez-hub",
+            {"schema_version": 3},
+            "ggez.schema_version: is 3, this ggez-hub reads 2: update ggez-hub",
         ),
         ({"schema_version": "1"}, "ggez.schema_version"),
         ({"languages": [False]}, "ggez.languages.0: must be text: put it in quotes"),

@@ -25,7 +25,7 @@ def test_an_older_card_is_brought_forward(monkeypatch):
     monkeypatch.setitem(migration.MIGRATIONS, 0, from_nought)
     document = parse_card(text(nought()))
     assert document == parse_card(text(block()))
-    assert "schema_version: 1" in render_card(document)
+    assert "schema_version: 2" in render_card(document)
 
 
 def test_steps_are_taken_one_after_the_other(monkeypatch):
@@ -57,3 +57,10 @@ def test_a_newer_card_asks_for_an_update():
     ) as bad:
         parse_card(text(newer))
     assert "something_new" not in bad.value.message
+
+
+def test_a_card_of_version_1_takes_its_errors_as_independent():
+    """Version 1 had neither a policy nor what the errors of a curve share."""
+    document = parse_card(text(block() | {"schema_version": 1}))
+    assert (document.card.policy, document.card.parity) == ("parity", "independent")
+    assert document == parse_card(text(block()))

@@ -11,7 +11,6 @@ import pytest
 
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation import embedding
-from ggez_hub.evaluation.betas import beta_key
 from ggez_hub.evaluation.curve import curve_rows
 from ggez_hub.evaluation.grid import BETAS, measure
 from ggez_hub.evaluation.identity import Model
@@ -25,6 +24,7 @@ from ggez_hub.evaluation.task import BadTask
 from ggez_hub.evaluation.verification import verify_evidence
 from ggez_hub.families import get_family
 from ggez_hub.merging import Adapter, merge
+from ggez_hub.parity.betas import beta_key
 from ggez_hub.weights import sha256_file
 from tests.evaluation.conftest import make_task
 from tests.evaluation.results import header

@@ -6,10 +6,12 @@ import json
 
 import pytest
 
-from ggez_hub.evaluation.comparison import mean, parity
+from ggez_hub.evaluation.curve import curve_of
 from ggez_hub.evaluation.outcomes import Cell
-from ggez_hub.evaluation.quantities import NoScale, common_scale, pareto, quantities, suite
+from ggez_hub.evaluation.quantities import pareto, suite
 from ggez_hub.evaluation.results import figures
+from ggez_hub.parity.curve import ParityCurve
+from ggez_hub.parity.rows import NoCurve
 from tests.evaluation.conftest import outcomes
 from tests.evaluation.results import SHARES, TASKS, grid, write
 
@@ -28,13 +30,13 @@ def test_the_paper_s_global_contains_the_region_and_others_does_not(tmp_path):
     cells = {Cell(0.0, "world", "test"): world, Cell(0.0, "thai", "test"): thai}
     evidence = write(tmp_path, cells, tasks={"world": WORLD, "thai": THAI})
     at = suite(evidence, 0.0, "test", "choice_4")
-    found = quantities(at, 0.4)
+    curve = ParityCurve.of(curve_of(evidence), "test", "th")
     assert (at.inside, at.unplaced) == (100, 0)
-    assert found.q_global.value == pytest.approx(100 * 110 / 300)
-    assert found.q_others.value == pytest.approx(45)
-    assert found.q_regional.value == pytest.approx(30)
-    assert found.grp_raw.value == pytest.approx(0.4 * 100 * 110 / 300 + 0.6 * 30)
-    assert found.grp.value == pytest.approx(
+    assert curve.world.score == pytest.approx((100 * 110 / 300,))
+    assert curve.others.score == pytest.approx((45,))
+    assert curve.regional.score == pytest.approx((30,))
+    assert curve.grp_raw(0, 0.4) == pytest.approx(0.4 * 100 * 110 / 300 + 0.6 * 30)
+    assert curve.grp(0, 0.4) == pytest.approx(
         0.4 * 100 * (110 / 300 - 0.25) / 0.75 + 0.6 * 100 * 0.05 / 0.75
     )
 
@@ -47,7 +49,9 @@ def test_a_task_of_the_others_is_no_part_of_global(tmp_path):
     assert set(at.world) == {"world"}
     assert set(at.others) == {"world", "abroad"}
     assert at.unplaced == 60
-    assert quantities(at, 0.4).grp == parity(at.sides, 0.4)
+    curve = ParityCurve.of(curve_of(evidence), "test", "th")
+    assert curve.others.pictures == 60
+    assert curve.world.pictures == 50
 
 
 @pytest.mark.parametrize(
@@ -58,8 +62,8 @@ def test_a_task_of_the_others_is_no_part_of_global(tmp_path):
 def test_other_metrics_or_judges_have_a_pareto_table_and_no_grp(tmp_path, regional):
     tasks = {"world": WORLD, "thai": THAI | regional}
     evidence = write(tmp_path, tasks=tasks)
-    with pytest.raises(NoScale, match="no GRP: the global side is measured by choice_4"):
-        common_scale(evidence.header.tasks, evidence.tasks_at(0.0, "test"))
+    with pytest.raises(NoCurve, match="no GRP: the global side is measured by choice_4"):
+        ParityCurve.of(curve_of(evidence), "test", "th")
     found = figures(evidence)["parity"]["test"]
     assert found["grp"] is None
     assert "no GRP" in found["reason"]
@@ -88,6 +92,6 @@ def test_the_least_guessable_common_scale_is_taken(tmp_path):
         "find": WORLD | {"metric": "r1"}, "find-th": THAI | {"metric": "r1"}
     }  # fmt: skip
     evidence = write(tmp_path, cells, tasks=tasks)
-    assert common_scale(evidence.header.tasks, evidence.tasks_at(0.0, "test")) == "r1"
-    at = suite(evidence, 0.0, "test", "r1")
-    assert mean(at.sides.regional_tasks).value == 25
+    curve = ParityCurve.of(curve_of(evidence), "test", "th")
+    assert curve.scale == "r1"
+    assert curve.regional.score == pytest.approx((25,) * 3)

@@ -44,7 +44,7 @@ def declare(family, kind, base, folder, /, *, region="th", repo="real/regional",
     if "base" not in changes:
         changes["base"] = {"repo": BASE, "revision": "main", "weights": weights(family, base)}
     block = {
-        "schema_version": 1,
+        "schema_version": 2,
         "level": "declared",
         "family": family,
         "kind": kind,

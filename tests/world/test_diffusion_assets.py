@@ -16,9 +16,9 @@ from ggez_hub.evaluation.outcomes import Cell
 from ggez_hub.evaluation.predictions import read_predictions
 from ggez_hub.evaluation.recognition.control import shuffled
 from ggez_hub.evaluation.scores import score_of
-from ggez_hub.evaluation.selection import trade
 from ggez_hub.families import get_family
 from ggez_hub.merging import Adapter, merge
+from ggez_hub.parity.curve import trade
 from ggez_hub.weights import sha256_file
 from ggez_hub.world.cards import base_revision
 from ggez_hub.world.diffusion.autoencoder import PIXELS

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ggez_hub.cards import read_card
-from ggez_hub.evaluation.selection import trade
+from ggez_hub.parity.curve import trade
 from ggez_hub.world import seeds
 from ggez_hub.world.parts import EMBEDDING, PARTS
 from ggez_hub.world.place import Place

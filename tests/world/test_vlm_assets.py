@@ -20,11 +20,11 @@ from ggez_hub.evaluation.outcomes import Cell
 from ggez_hub.evaluation.predictions import read_predictions
 from ggez_hub.evaluation.prepared import prepare_tasks
 from ggez_hub.evaluation.scores import score_of
-from ggez_hub.evaluation.selection import trade
 from ggez_hub.evaluation.subjects import model_in
 from ggez_hub.evaluation.task import load_tasks
 from ggez_hub.families import get_family
 from ggez_hub.merging import Adapter, merge
+from ggez_hub.parity.curve import trade
 from ggez_hub.resources import recipes
 from ggez_hub.weights import sha256_file
 from ggez_hub.world.deltas import deltas

@@ -33,9 +33,7 @@ def answer(found: Sequence[Evaluated], head: str, target: Path, out: Output) -> 
     out.document(
         {
             card.path: {
-                "outcome": card.outcome,
-                "gates": [gate.as_dict() for gate in card.gates],
-                "beta": card.compared.beta,
+                **card.report.as_dict(),
             }
             for card in found
         }

@@ -29,8 +29,8 @@ def retune_command(
     from ggez_hub.automation.proposal import Proposal
     from ggez_hub.automation.releases import import_committed
     from ggez_hub.automation.retuning import new_alphas
-    from ggez_hub.evaluation.betas import as_json
     from ggez_hub.hubs import connect
+    from ggez_hub.parity.betas import as_json
 
     newest = import_committed(repository)
     github = None if dry_run else GitHub.of_environment()

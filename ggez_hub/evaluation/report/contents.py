@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from ggez_hub import __version__
+from ggez_hub.cards.curve import Split
 from ggez_hub.errors import GgezError
-from ggez_hub.evaluation.alpha_range import stretches
-from ggez_hub.evaluation.betas import Beta, as_json, from_json
 from ggez_hub.evaluation.breakdown import Dimension, breakdown, parts_of, questions_in
-from ggez_hub.evaluation.choosing import REPORT, SELECT
 from ggez_hub.evaluation.comparison import NotComparable, paired_change
+from ggez_hub.evaluation.curve import curve_of, policies_of
 from ggez_hub.evaluation.evidence import Evidence
-from ggez_hub.evaluation.gates import Limits, gates, overall
-from ggez_hub.evaluation.held_out import held_out
-from ggez_hub.evaluation.joint import joint_trade
+from ggez_hub.evaluation.gates import Limits, gate_report
 from ggez_hub.evaluation.outcomes import Outcomes
 from ggez_hub.evaluation.report.examples import Material, examples
 from ggez_hub.evaluation.results import figures
 from ggez_hub.evaluation.scores import Score, score_of
-from ggez_hub.evaluation.selection import NoCurve, Split
-from ggez_hub.evaluation.trade_off import Trade
+from ggez_hub.parity.alpha_ranges import AlphaRange, alpha_ranges
+from ggez_hub.parity.betas import Beta, as_json, from_json
+from ggez_hub.parity.choice import Undetermined
+from ggez_hub.parity.curve import GLOBAL, REGIONAL, ParityCurve
+from ggez_hub.parity.policy import Policy
+from ggez_hub.parity.rows import NoCurve
 from ggez_hub.regions import fallback_chain, find_region
 from ggez_hub.regions.catalogue import WORLD, WORLD_BANK
 from ggez_hub.regions.globalisation import alpha
 from ggez_hub.regions.kof import load_series
 
 Json = dict[str, Any]
+SELECT: Split = "validation"
+REPORT: Split = "test"
 
 
 def contents(evidence: Evidence, limits: Limits, material: Material | None = None) -> Json:
@@ -37,7 +41,7 @@ def contents(evidence: Evidence, limits: Limits, material: Material | None = Non
     chosen = found["selection"]["beta"]
     base, beta = _compared_betas(evidence, None if chosen is None else from_json(chosen))
     parity = found["parity"].get(REPORT) or next(iter(found["parity"].values()))
-    select, report = _seen(evidence, SELECT), _seen(evidence, REPORT)
+    select, report = _curve(evidence, SELECT), _curve(evidence, REPORT)
     return {
         "region": {"id": header.region, "name": find_region(header.region).name},
         "alpha": header.alpha.model_dump(mode="json"),
@@ -47,15 +51,14 @@ def contents(evidence: Evidence, limits: Limits, material: Material | None = Non
         "points": [as_json(b) for b in sorted({cell.beta for cell in evidence.outcomes})],
         "problems": list(evidence.problems),
         "selection": found["selection"],
+        "policies": [outcome.line() for outcome in policies_of(evidence)],
         "parity": parity,
         "compared": {"base": None if base is None else as_json(base), "beta": as_json(beta)},
         "lines": {SELECT: _lines(select), REPORT: _lines(report)},
         "ranges": [
             {"beta": as_json(s.beta), "low": s.low, "high": s.high}
-            for s in stretches(select.points)
-        ]
-        if select
-        else [],
+            for s in _ranges(select, Policy.parse(header.policy))
+        ],
         "gates": None if base is None else _gates(evidence, limits),
         "years": _years(header.region),
         "tasks": _tasks(evidence, base, beta),
@@ -80,40 +83,42 @@ def _compared_betas(evidence: Evidence, chosen: Beta | None) -> tuple[Beta | Non
     return evidence.base, regional if chosen is None else chosen
 
 
-def _seen(evidence: Evidence, split: Split) -> Trade | None:
+def _curve(evidence: Evidence, split: Split) -> ParityCurve | None:
     try:
-        return joint_trade(evidence, split)
-    except (NoCurve, NotComparable):
+        return ParityCurve.of(curve_of(evidence), split, evidence.header.region)
+    except NoCurve:
         return None
 
 
-def _lines(seen: Trade | None) -> list[Json]:
+def _ranges(curve: ParityCurve | None, policy: Policy) -> tuple[AlphaRange, ...]:
+    try:
+        return alpha_ranges(curve, policy) if curve else ()
+    except Undetermined:
+        return ()
+
+
+def _lines(curve: ParityCurve | None) -> list[Json]:
     """GRP of each beta as a line over alpha: its value at 1 and at 0, with their errors."""
+    if curve is None:
+        return []
     return [
         {
-            "beta": as_json(p.beta),
-            "at_one": p.q_global.normalised,
-            "at_zero": p.q_regional.normalised,
-            "se_one": p.q_global.se_normalised,
-            "se_zero": p.q_regional.se_normalised,
-            "covariance": p.covariance,
+            "beta": as_json(beta),
+            "at_one": curve.world.above[index],
+            "at_zero": curve.regional.above[index],
+            "se_one": math.sqrt(curve.shared(GLOBAL, index, GLOBAL, index)),
+            "se_zero": math.sqrt(curve.shared(REGIONAL, index, REGIONAL, index)),
+            "covariance": curve.shared(GLOBAL, index, REGIONAL, index),
         }
-        for p in (seen.points if seen else ())
+        for index, beta in enumerate(curve.betas)
     ]
 
 
 def _gates(evidence: Evidence, limits: Limits) -> Json:
     try:
-        compared = held_out(evidence)
+        return gate_report(evidence, limits).as_dict()
     except GgezError as problem:
         return {"outcome": "undetermined", "reason": problem.message, "gates": []}
-    found = gates(compared, evidence, limits)
-    return {
-        "outcome": overall(found),
-        "on": compared.where,
-        "beta": as_json(compared.beta),
-        "gates": [gate.as_dict() for gate in found],
-    }
 
 
 def _years(region_id: str) -> list[Json]:

@@ -14,9 +14,8 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from ggez_hub.cards.curve import Split
 from ggez_hub.errors import UsageProblem
-from ggez_hub.evaluation.betas import Beta
-from ggez_hub.evaluation.choosing import REPORT
 from ggez_hub.evaluation.drawn import Judged, NotJudged
 from ggez_hub.evaluation.evidence import Evidence
 from ggez_hub.evaluation.extras import require
@@ -24,6 +23,7 @@ from ggez_hub.evaluation.items import read_items
 from ggez_hub.evaluation.outcomes import Outcomes
 from ggez_hub.evaluation.prepared import Prepared
 from ggez_hub.evaluation.task import Task
+from ggez_hub.parity.betas import Beta
 from ggez_hub.pictures import seen
 
 # Of each kind; a page with hundreds of pictures is no longer read.
@@ -33,6 +33,8 @@ MAX_PICTURE = 200_000
 SIDE = 384
 SHA256 = re.compile(r"^[0-9a-f]{64}$")
 MAGIC = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp"}
+
+TEST: Split = "test"
 
 
 class Shown(NamedTuple):
@@ -58,7 +60,7 @@ class TaskFiles:
 
     def items(self, name: str) -> Mapping[str, Shown]:
         task = next((t for t in self.tasks if t.id == name), None)
-        path = self.folder / task.splits[REPORT] if task and REPORT in task.splits else None
+        path = self.folder / task.splits[TEST] if task and TEST in task.splits else None
         if task is None or path is None or not path.is_file():
             return {}
         items = read_items(path, task.columns)
@@ -73,7 +75,7 @@ class PreparedTasks:
     tasks: Sequence[Prepared]
 
     def items(self, name: str) -> Mapping[str, Shown]:
-        asked = next((t.asked.get(REPORT) for t in self.tasks if t.id == name), None)
+        asked = next((t.asked.get(TEST) for t in self.tasks if t.id == name), None)
         if asked is None:
             return {}
         if asked.recognised is not None:
@@ -108,8 +110,8 @@ def examples(
     it answers rightly, and others. `scale` is that of the tasks, any if None. Raises UsageProblem if
     `material` has none of the tasks.
     """
-    merged = evidence.tasks_at(beta, REPORT)
-    base = None if base_beta is None else evidence.tasks_at(base_beta, REPORT)
+    merged = evidence.tasks_at(beta, TEST)
+    base = None if base_beta is None else evidence.tasks_at(base_beta, TEST)
     found = []
     named = [
         name

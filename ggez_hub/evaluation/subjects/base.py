@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from ggez_hub.evaluation.answered import Answered
 from ggez_hub.evaluation.asked import Asked
-from ggez_hub.evaluation.betas import Beta
 from ggez_hub.evaluation.outcomes import Outcomes
+from ggez_hub.parity.betas import Beta
 
 if TYPE_CHECKING:
     import torch

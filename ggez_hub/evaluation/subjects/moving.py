@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from functools import partial
 
 from ggez_hub.evaluation.answered import Answered
-from ggez_hub.evaluation.betas import Beta, beta_key, betas_of
 from ggez_hub.evaluation.identity import Model, model_digests
 from ggez_hub.evaluation.subjects.base import Movable, Subject, UnderTest
 from ggez_hub.evaluation.subjects.live import LiveWeights
 from ggez_hub.evaluation.subjects.loading import Adapted
 from ggez_hub.evaluation.subjects.opening import Way, way_of
 from ggez_hub.families.loading import NotLoaded
+from ggez_hub.parity.betas import Beta, beta_key, betas_of
 
 
 def grid_on(model: Model, betas: Sequence[Beta], way: Way | None = None) -> tuple[UnderTest, ...]:

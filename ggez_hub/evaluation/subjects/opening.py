@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.answered import Answered
-from ggez_hub.evaluation.betas import beta_key
 from ggez_hub.evaluation.identity import Model, model_digests
 from ggez_hub.evaluation.recognition.asking import RECOGNITION
 from ggez_hub.evaluation.subjects.base import Movable, UnderTest
@@ -22,6 +21,7 @@ from ggez_hub.evaluation.subjects.pipelines import Pipeline
 from ggez_hub.evaluation.subjects.seeing import SeeingModel
 from ggez_hub.evaluation.subjects.similarity import BySimilarity
 from ggez_hub.families import Family
+from ggez_hub.parity.betas import beta_key
 
 # What computes: with another version of it the last digits of an answer may be others.
 ENGINE = ("torch", "transformers", "open_clip_torch", "diffusers", "ggez-hub")

@@ -12,11 +12,11 @@ from ggez_hub.cards.readme import MAX_CARD_BYTES
 from ggez_hub.cards.schema import is_adapter
 from ggez_hub.cards.values import NAME
 from ggez_hub.errors import UsageProblem
-from ggez_hub.evaluation.betas import read_key
 from ggez_hub.evaluation.curve import curve_of
 from ggez_hub.evaluation.evidence import Evidence
 from ggez_hub.evaluation.identity import model_digest
 from ggez_hub.evaluation.verification import DoesNotFollow, verify_evidence
+from ggez_hub.parity.betas import read_key
 from ggez_hub.registry.places import CARD_NAME
 
 EVIDENCE = "evidence"
@@ -77,7 +77,15 @@ def _joint(card: AdapterCard, evidence: Evidence) -> JointCurve:
             f"They are {', '.join(record.name for record in header.adapters)}.",
         )
     _require_base(card, evidence)
-    return JointCurve(region=header.region, adapters=adapters, curve=curve_of(evidence))
+    measured = curve_of(evidence)
+    return JointCurve.model_validate(
+        {
+            "region": header.region,
+            "adapters": adapters,
+            "curve": {key: dict(rows) for key, rows in measured.rows.items()},
+            "parity": measured.parity,
+        }
+    )
 
 
 def _require_base(card: AdapterCard, evidence: Evidence) -> None:

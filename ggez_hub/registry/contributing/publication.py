@@ -12,7 +12,6 @@ from ggez_hub.cards.hub_keys import with_hub_keys
 from ggez_hub.cards.hub_scores import AS_IS, claimed, model_index
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.known_data import known_data
-from ggez_hub.evaluation.selection import NoCurve, trade
 from ggez_hub.hub import Hub
 from ggez_hub.hub.local import LocalRepo
 from ggez_hub.hub.proposals import Proposal, propose
@@ -25,6 +24,9 @@ from ggez_hub.hub.publishing import (
     tag_version,
 )
 from ggez_hub.merging.output import WEIGHT_SUFFIXES
+from ggez_hub.parity.choice import Undetermined, select_beta
+from ggez_hub.parity.policy import Policy
+from ggez_hub.parity.rows import NoCurve
 from ggez_hub.registry.kinds import get_kind
 from ggez_hub.registry.licences import UNKNOWN, reviewed
 from ggez_hub.registry.places import CARD_NAME
@@ -178,18 +180,17 @@ def scored(document: CardDocument, repo: str) -> tuple[CardDocument, dict[str, C
     name = repo.partition("/")[2]
     front["model-index"] = model_index(name, rows, front.get("pipeline_tag"), known_data(rows))
     card = document.card
-    drawn = picture(curve, card.alpha.value, card.region, card.region, _chosen(card))
+    drawn = picture(card.measured, card.alpha.value, card.region, _chosen(card))
     scores = entries(rows, f"ggez-hub, beta {AS_IS}")
     return CardDocument(card, front, document.prose), drawn | scores
 
 
 def _chosen(card: AdapterCard) -> float | None:
-    assert card.curve != "unknown"  # noqa: S101 - the caller has looked
     try:
-        seen = trade(card.curve, "validation", card.alpha.value, card.region, card.region)
-    except NoCurve:
+        policy = Policy.parse(card.policy)
+        return select_beta(card.measured, card.alpha.value, card.region, policy).beta
+    except (NoCurve, Undetermined):
         return None
-    return seen.beta
 
 
 def _outdated(hub: Hub, repo: str, parcel: Parcel) -> list[str]:

@@ -16,7 +16,7 @@ from typing import TypeAlias
 from ggez_hub.cards import BadCard, CardDocument, parse_card
 from ggez_hub.cards.document import read_text
 from ggez_hub.errors import GgezError
-from ggez_hub.evaluation.selection import ranking_rows
+from ggez_hub.parity.rows import ranking_rows
 from ggez_hub.registry.index.entries import Summary, text_digest
 from ggez_hub.registry.index.file import (
     APPLICATION_ID,

@@ -24,7 +24,7 @@ from ggez_hub.cards.values import (
     Text,
     Unknown,
 )
-from ggez_hub.evaluation.selection import ranking_rows
+from ggez_hub.parity.rows import ranking_rows
 from ggez_hub.registry.resolution import PinnedCard
 from ggez_hub.weights import digest_json
 
@@ -158,7 +158,11 @@ def as_its_own_claim(document: CardDocument) -> CardDocument:
         beta: {key: row.model_copy(update={"measured_by": "self"}) for key, row in rows.items()}
         for beta, rows in curve.items()
     }
-    return replace(document, card=document.card.model_copy(update={"curve": claimed}))
+    parity = document.card.parity
+    if parity != "independent":
+        parity = {k: v.model_copy(update={"measured_by": "self"}) for k, v in parity.items()}
+    changed = {"curve": claimed, "parity": parity}
+    return replace(document, card=document.card.model_copy(update=changed))
 
 
 def entry_of(document: CardDocument, card: PinnedCard, accepted: bool) -> Entry:

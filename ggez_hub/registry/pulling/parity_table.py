@@ -2,71 +2,95 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ggez_hub.cards import AdapterCard
-from ggez_hub.evaluation.betas import Beta, as_json, point
-from ggez_hub.evaluation.selection import NoCurve, trade
-from ggez_hub.evaluation.trade_off import Point, Trade
+from ggez_hub.parity.betas import Beta, as_json, point
+from ggez_hub.parity.curve import GLOBAL, REGIONAL, ParityCurve
+from ggez_hub.parity.effects import effects, grp_interval, side_interval
+from ggez_hub.parity.intervals import Interval
+from ggez_hub.parity.policies import CurveOn, PolicyOutcome, policy_outcomes
+from ggez_hub.parity.policy import PARITY, Policy
+from ggez_hub.parity.rows import NoCurve
 from ggez_hub.registry.resolution import Resolution
 from ggez_hub.registry.resolving.joint import Together
 
 
 @dataclass(frozen=True)
 class Line:
-    """A model of the table; `point` is None where its beta was not measured."""
+    """A model of the table; `index` is its place on the curve, None where it was not measured."""
 
     label: str
     beta: Beta
-    point: Point | None
+    index: int | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ParityTable:
-    """Base, merged and regional model, with the alpha and the region of the resolution."""
+    """Base, merged and regional model on test, and what each policy chooses on validation."""
 
     lines: tuple[Line, ...]
-    trade: Trade
+    curve: ParityCurve
+    alpha: float
+    policies: tuple[PolicyOutcome, ...]
 
     def as_list(self) -> list[dict[str, Any]]:
         """The table as JSON; scores are on 0-100, intervals are 95 %."""
         return [
-            {"model": line.label, "beta": as_json(line.beta), "measured": False}
-            if line.point is None
-            else {
-                "model": line.label,
-                "beta": as_json(line.beta),
-                "measured": True,
-                "global": line.point.q_global.score,
-                "global_interval": list(line.point.q_global.interval),
-                "regional": line.point.q_regional.score,
-                "regional_interval": list(line.point.q_regional.interval),
-                "grp": line.point.grp,
-                "grp_interval": list(line.point.interval),
-                "grp_raw": line.point.grp_raw,
-            }
+            {"model": line.label, "beta": as_json(line.beta), "measured": line.index is not None}
+            | ({} if line.index is None else self._figures(line.index))
             for line in self.lines
         ]
+
+    def _figures(self, index: int) -> dict[str, Any]:
+        world, regional, grp = self._intervals(index)
+        return {
+            "global": world.value,
+            "global_interval": [world.low, world.high],
+            "regional": regional.value,
+            "regional_interval": [regional.low, regional.high],
+            "grp": grp.value,
+            "grp_interval": [grp.low, grp.high],
+            "grp_raw": self.curve.grp_raw(index, self.alpha),
+            **effects(self.curve, index, self.alpha).as_dict(),
+        }
+
+    def _intervals(self, index: int) -> tuple[Interval, Interval, Interval]:
+        world = side_interval(self.curve, GLOBAL, index)
+        regional = side_interval(self.curve, REGIONAL, index)
+        assert world is not None and regional is not None  # noqa: S101, PT018 - only others may lack
+        return world, regional, grp_interval(self.curve, index, self.alpha)
 
     def rows(self) -> list[list[str]]:
         """The table for people."""
         return [
             [f"{line.label} (beta {line.beta:g})", "not measured", "", "", ""]
-            if line.point is None
+            if line.index is None
             else [
                 f"{line.label} (beta {line.beta:g})",
-                _with_interval(line.point.q_global.score, line.point.q_global.interval),
-                _with_interval(line.point.q_regional.score, line.point.q_regional.interval),
-                _with_interval(line.point.grp, line.point.interval),
-                f"{line.point.grp_raw:.2f}",
+                *map(_with_interval, self._intervals(line.index)),
+                f"{self.curve.grp_raw(line.index, self.alpha):.2f}",
             ]
             for line in self.lines
         ]
 
     def header(self) -> list[str]:
         """The columns of `rows`."""
-        return ["model", "global", f"regional ({self.trade.region})", "GRP", "GRP raw"]
+        return ["model", "global", f"regional ({self.curve.region})", "GRP", "GRP raw"]
+
+    def notes(self) -> list[str]:
+        """What each policy would choose, and what the figures leave out."""
+        found = [outcome.line() for outcome in self.policies]
+        if self.curve.at_chance:
+            found.append(f"left out, at chance at every beta: {', '.join(self.curve.at_chance)}")
+        if not self.curve.is_joint:
+            found.append(
+                "the card does not record what the errors of its scores share: they are taken as "
+                "independent"
+            )
+        return found
 
 
 def parity_table(card: AdapterCard, resolution: Resolution) -> ParityTable | None:
@@ -74,17 +98,17 @@ def parity_table(card: AdapterCard, resolution: Resolution) -> ParityTable | Non
 
     A model that is taken as it is stands beside its base: its curve has no beta between them.
     """
-    if card.curve == "unknown":
-        return None
-    try:
-        seen = trade(card.curve, "test", resolution.alpha.value, resolution.region, card.region)
-    except NoCurve:
-        return None
     beta = resolution.adapters[0].weight
-    betas = {"base": 0.0, "regional": 1.0}
+    betas: dict[str, Beta] = {"base": 0.0, "regional": 1.0}
     if beta is not None:
         betas = {"base": 0.0, "merged": beta, "regional": 1.0}
-    return ParityTable(tuple(Line(k, b, seen.at(b)) for k, b in betas.items()), seen)
+    own = Policy.parse(card.policy)
+    return _table(
+        lambda split: ParityCurve.of(card.measured, split, resolution.region),
+        betas,
+        resolution,
+        own,
+    )
 
 
 def joint_table(together: Together, resolution: Resolution) -> ParityTable | None:
@@ -92,10 +116,6 @@ def joint_table(together: Together, resolution: Resolution) -> ParityTable | Non
 
     None without such scores.
     """
-    try:
-        seen = together.trade("test", resolution.alpha.value)
-    except NoCurve:
-        return None
     weights = [adapter.weight or 0.0 for adapter in resolution.adapters]
     alone = [
         [weight if n == number else 0.0 for n, weight in enumerate(weights)]
@@ -106,8 +126,20 @@ def joint_table(together: Together, resolution: Resolution) -> ParityTable | Non
         f"{adapter.source.repo} alone": point(betas)
         for adapter, betas in zip(resolution.adapters, alone, strict=True)
     }
-    return ParityTable(tuple(Line(k, b, seen.at(b)) for k, b in points.items()), seen)
+    return _table(together.curve, points, resolution, PARITY)
 
 
-def _with_interval(value: float, interval: tuple[float, float]) -> str:
-    return f"{value:.2f} [{interval[0]:.2f}, {interval[1]:.2f}]"
+def _table(
+    curve_on: CurveOn, betas: Mapping[str, Beta], resolution: Resolution, own: Policy
+) -> ParityTable | None:
+    try:
+        curve = curve_on("test")
+    except NoCurve:
+        return None
+    alpha = resolution.alpha.value
+    lines = tuple(Line(label, beta, curve.index(beta)) for label, beta in betas.items())
+    return ParityTable(lines, curve, alpha, policy_outcomes(curve_on, alpha, own))
+
+
+def _with_interval(found: Interval) -> str:
+    return f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"

@@ -164,8 +164,9 @@ def _scores(table: ParityTable | None) -> str:
         return "The adapter's card has no test scores."
     rows = [table.header(), ["---"] * 5, *table.rows()]
     lines = "\n".join("| " + " | ".join(row) + " |" for row in rows)
-    claim = "" if table.trade.measured_by == "registry" else " (claimed by its author)"
+    claim = "" if table.curve.measured_by == "registry" else " (claimed by its author)"
     return (
-        f"Test scores of the card{claim}, {table.trade.metric}, 0-100 with 95 % "
-        f"intervals; GRP on scores above chance:\n\n{lines}"
+        f"Test scores of the card{claim}, {table.curve.scale}, 0-100 with 95 % "
+        f"intervals; GRP on scores above chance:\n\n{lines}\n\n"
+        + "\n".join(f"- {note}" for note in table.notes())
     )

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 
 import yaml
 
-from ggez_hub.cards.curve import CurveRow
+from ggez_hub.cards.curve import CurveRow, MeasuredCurve
 from ggez_hub.cards.hub_scores import FILE, leaderboard_entries
 from ggez_hub.evaluation.curve_picture import PICTURE, curve_picture
 from ggez_hub.evaluation.known_data import known_data
-from ggez_hub.evaluation.selection import Curve
 from ggez_hub.hub import Hub
 from ggez_hub.hub.publishing import Content
 from ggez_hub.registry.pulling.plan import Plan
@@ -31,19 +30,16 @@ def scores_beside(planned: Plan, hub: Hub) -> dict[str, Content]:
         return {}
     weight = resolution.adapters[0].weight
     notes = "ggez-hub" if weight is None else f"ggez-hub, beta {weight:g}"
-    curve = planned.documents[0].card.curve
-    assert curve != "unknown"  # noqa: S101 - the rows are of it
-    drawn = picture(
-        curve, resolution.alpha.value, resolution.region, planned.documents[0].card.region, weight
-    )
+    measured = planned.documents[0].card.measured
+    drawn = picture(measured, resolution.alpha.value, resolution.region, weight)
     return entries(rows, notes) | drawn | _answers(rows, planned, hub)
 
 
 def picture(
-    curve: Curve, alpha: float, region: str, card_region: str, beta: float | None
+    measured: MeasuredCurve | None, alpha: float, region: str, beta: float | None
 ) -> dict[str, Content]:
     """The picture of a curve, where it shows a trade-off."""
-    drawn = curve_picture(curve, alpha, region, card_region, beta)
+    drawn = curve_picture(measured, alpha, region, beta)
     return {} if drawn is None else {PICTURE: drawn}
 
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from ggez_hub.errors import UsageProblem
-from ggez_hub.evaluation.betas import point
 from ggez_hub.families import get_family
 from ggez_hub.hub import Hub
 from ggez_hub.merging.similarity import Cosine, cosines
+from ggez_hub.parity.betas import point
 from ggez_hub.regions import find_region
 from ggez_hub.registry.index.entries import Entry
 from ggez_hub.registry.kinds import get_kind
@@ -44,10 +44,10 @@ def standing(resolution: Resolution, together: Together | None) -> Standing:
     """What is known of a composition, whose joint curve is `together` if there is one."""
     if together is None:
         return Standing(False, None, UNMEASURED)
-    seen = together.trade("validation", resolution.alpha.value)
+    seen = together.curve("validation")
     here = point([adapter.weight or 0.0 for adapter in resolution.adapters])
-    if seen.at(here) is None:
-        points = [f"{p.beta:g}" for p in seen.points]
+    if seen.index(here) is None:
+        points = [f"{beta:g}" for beta in seen.betas]
         more = f" and {len(points) - MOST} more" if len(points) > MOST else ""
         return Standing(
             False,

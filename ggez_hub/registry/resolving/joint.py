@@ -7,14 +7,15 @@ whatever order they are asked for.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ggez_hub.cards import AdapterCard
+from ggez_hub.cards.curve import Split
 from ggez_hub.cards.joint import JointCurve
 from ggez_hub.cards.schema import is_adapter
-from ggez_hub.evaluation.betas import betas_of, point
-from ggez_hub.evaluation.selection import NoCurve, Split, trade
-from ggez_hub.evaluation.trade_off import Point, Trade
+from ggez_hub.parity.choice import choose
+from ggez_hub.parity.curve import ParityCurve
+from ggez_hub.parity.rows import NoCurve
 from ggez_hub.regions import fallback_chain, find_region
 
 
@@ -26,17 +27,12 @@ class Together:
     region: str
     places: tuple[int, ...]
 
-    def trade(self, split: Split, alpha: float) -> Trade:
-        """The curve seen with an alpha; a point's betas are in the order that was asked for.
+    def curve(self, split: Split) -> ParityCurve:
+        """The curve; a point's betas are in the order that was asked for.
 
         The points stay in the curve's own order, which decides between equal ones. Raises NoCurve.
         """
-        seen = trade(self.joint.curve, split, alpha, self.region, self.joint.region)
-        return replace(seen, points=tuple(map(self._asked, seen.points)))
-
-    def _asked(self, at: Point) -> Point:
-        each = betas_of(at.beta)
-        return replace(at, beta=point([each[place] for place in self.places]))
+        return ParityCurve.of(self.joint.measured, split, self.region).reordered(self.places)
 
 
 def measured_together(cards: Sequence[AdapterCard], region: str, alpha: float) -> Together | None:
@@ -54,7 +50,7 @@ def measured_together(cards: Sequence[AdapterCard], region: str, alpha: float) -
                 continue
             together = Together(joint, region, places)
             try:
-                seen = together.trade("validation", alpha)
+                seen = choose(together.curve("validation"), alpha).curve
             except NoCurve:
                 continue
             found.append((seen.measured_by != "registry", chain.index(joint.region), together))

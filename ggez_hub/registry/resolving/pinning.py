@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from ggez_hub.cards import AdapterCard
 from ggez_hub.cards.readme import license_of
-from ggez_hub.evaluation.betas import betas_of, rule_for
-from ggez_hub.evaluation.selection import NoCurve, trade
-from ggez_hub.evaluation.trade_off import Trade
 from ggez_hub.hub import RepoAtCommit
 from ggez_hub.hub.headers import Tensors, shapes_digest, tensors
+from ggez_hub.parity.betas import betas_of
+from ggez_hub.parity.choice import Choice, Undetermined, choose, select_beta
+from ggez_hub.parity.policy import PARITY, Policy
+from ggez_hub.parity.rows import NoCurve
 from ggez_hub.regions import Region
 from ggez_hub.registry.index.entries import Entry
 from ggez_hub.registry.request import Request
@@ -126,40 +127,41 @@ def _differences(own: Tensors, others: Tensors) -> list[str]:
     return found
 
 
-def chosen_beta(card: AdapterCard, region: Region, alpha: float, given: float | None) -> ChosenBeta:
-    """The given beta, or else the one that the card's curve chooses; raises NotFit."""
+def chosen_beta(
+    card: AdapterCard, region: Region, alpha: float, given: float | None, policy: Policy | None
+) -> ChosenBeta:
+    """The given beta, or else the one that the policy chooses on the card's curve.
+
+    The policy is the card's own unless another is asked for. Raises NotFit.
+    """
     if given is not None:
         return ChosenBeta(value=given, why="given", reason="given with --beta")
     try:
-        seen = curve_trade(card, region.id, alpha)
-    except NoCurve as problem:
+        chosen = select_beta(card.measured, alpha, region.id, policy or Policy.parse(card.policy))
+    except (NoCurve, Undetermined) as problem:
         raise NotFit(f"gives no beta: {problem.message} (give one with --beta)") from problem
-    return ChosenBeta(value=seen.beta, why="selected", region=seen.region, reason=_reason(seen))
+    return ChosenBeta(value=chosen.beta, why="selected", **_about(chosen))
 
 
-def chosen_together(together: Together, alpha: float) -> tuple[ChosenBeta, ...]:
-    """The betas that a joint curve chooses, in the order in which its adapters were asked for."""
-    seen = together.trade("validation", alpha)
+def chosen_together(
+    together: Together, alpha: float, policy: Policy | None
+) -> tuple[ChosenBeta, ...]:
+    """The betas that a joint curve chooses, in the order in which its adapters were asked for.
+
+    Raises NoCurve and Undetermined.
+    """
+    chosen = choose(together.curve("validation"), alpha, policy or PARITY)
     return tuple(
-        ChosenBeta(value=beta, why="jointly", region=seen.region, reason=_reason(seen))
-        for beta in betas_of(seen.chosen.beta)
+        ChosenBeta(value=beta, why="jointly", **_about(chosen)) for beta in betas_of(chosen.point)
     )
 
 
-def _reason(seen: Trade) -> str:
-    chosen, best = seen.chosen, seen.best
-    return (
-        f"{rule_for(chosen.beta)} on validation "
-        f"({chosen.grp:.2f} at {chosen.beta:g}; the best is {best.grp:.2f} +- {best.se:.2f} at "
-        f"{best.beta:g}), by {seen.metric} on the items of {seen.region}"
-    )
-
-
-def curve_trade(card: AdapterCard, region: str, alpha: float) -> Trade:
-    """The card's validation curve for `region`, weighed by `alpha`; raises NoCurve."""
-    if card.curve == "unknown":
-        raise NoCurve("the card holds no curve", "Give a beta with --beta.")
-    return trade(card.curve, "validation", alpha, region, card.region)
+def _about(chosen: Choice) -> dict[str, str]:
+    return {
+        "policy": str(chosen.policy),
+        "region": chosen.curve.region,
+        "reason": chosen.reason,
+    }
 
 
 def _tag(source: Source, repo: str, asked: str) -> str | None:

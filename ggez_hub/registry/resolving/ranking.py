@@ -12,7 +12,9 @@ from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
 
-from ggez_hub.evaluation.selection import NoCurve, trade
+from ggez_hub.cards.curve import MeasuredCurve
+from ggez_hub.parity.choice import select_beta
+from ggez_hub.parity.rows import NoCurve
 from ggez_hub.regions import Region
 from ggez_hub.registry.index.entries import Entry
 
@@ -108,11 +110,12 @@ def _merit(entry: Entry, region: Region, alpha: float) -> tuple[Hashable, float 
     if entry.summary.base_weights == "unknown":
         return alone, None
     try:
-        seen = trade(entry.ranking, "validation", alpha, region.id, entry.summary.region)
+        measured = MeasuredCurve(entry.ranking, "independent", entry.summary.region)
+        best = select_beta(measured, alpha, region.id)
     except NoCurve:
         return alone, None
     tasks = frozenset(row.task for rows in entry.ranking.values() for row in rows.values())
-    return (entry.summary.base_weights, tasks, seen.metric, seen.region), seen.chosen.grp
+    return (entry.summary.base_weights, tasks, best.curve.scale, best.curve.region), best.grp
 
 
 def _within(group: list[tuple[Entry, float | None]], date_of: DateOf) -> list[Ranked]:

@@ -9,6 +9,7 @@ from ggez_hub.cards import AdapterCard, AlphaRecord, CardDocument, alpha_record
 from ggez_hub.errors import GgezError
 from ggez_hub.families import get_family
 from ggez_hub.hub import Hub
+from ggez_hub.parity.policy import Policy
 from ggez_hub.regions import Alpha, Region, alpha, fallback_chain, find_region
 from ggez_hub.registry.forms import get_form
 from ggez_hub.registry.index.entries import Entry, Listing
@@ -94,13 +95,15 @@ class Asked:
         """Given, or those that were best together, or else each as if its adapter were alone."""
         request, region, alpha = self.request, self.chain[0], self.factor.value
         given = request.betas(len(cards))
+        policy = Policy.parse(request.policy) if request.policy else None
         # A joint curve is of one base: on other weights of its shape nothing was measured.
         if len(cards) > 1 and request.beta is None and not request.allow_shape_match:
             together = measured_together(cards, region.id, alpha)
             if together is not None:
-                return chosen_together(together, alpha)
+                return chosen_together(together, alpha, policy)
         return [
-            chosen_beta(card, region, alpha, beta) for card, beta in zip(cards, given, strict=True)
+            chosen_beta(card, region, alpha, beta, policy)
+            for card, beta in zip(cards, given, strict=True)
         ]
 
 

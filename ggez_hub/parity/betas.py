@@ -91,13 +91,6 @@ def from_json(value: float | list[float]) -> Beta:
     return point(value if isinstance(value, list) else [value])
 
 
-def rule_for(beta: Beta) -> str:
-    """The rule by which a point like this is chosen, in words."""
-    if isinstance(beta, Betas):
-        return "the betas of the smallest sum within one standard error of the best GRP"
-    return "the smallest beta within one standard error of the best GRP"
-
-
 def _key(beta: float) -> str:
     key = f"{beta:g}"
     if not (0 <= beta < 1e6) or float(key) != beta or "e" in key:

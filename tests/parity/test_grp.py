@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ggez_hub.errors import UsageProblem
-from ggez_hub.regions import grp, normalised
+from ggez_hub.parity import grp, normalised
 
 scores = st.floats(min_value=0, max_value=100)
 weights = st.floats(min_value=0, max_value=1)

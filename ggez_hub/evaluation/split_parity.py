@@ -1,0 +1,134 @@
+"""The sides of parity on one split, from the answers: scores at every beta and how they covary."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ggez_hub.cards.curve import SideScores, SplitParity
+from ggez_hub.evaluation.comparison import corrected_points
+from ggez_hub.evaluation.evidence import Evidence
+from ggez_hub.evaluation.outcomes import Outcomes
+from ggez_hub.evaluation.quantities import Suite, suite
+from ggez_hub.parity.betas import Beta, beta_key
+
+# Digits of what is stored: far more than any error of measurement has.
+DIGITS = 10
+COVARIANCE_DIGITS = 7
+Floats: TypeAlias = NDArray[np.float64]
+Values: TypeAlias = Callable[[Outcomes], Floats]
+
+
+def split_parity(
+    evidence: Evidence,
+    split: str,
+    scale: str,
+    without: frozenset[str],
+    measured_by: Literal["self", "registry"],
+) -> SplitParity | None:
+    """The sides over the tasks of a scale, but for those in `without`.
+
+    None where a side is empty, the pictures are too few for an error, or a task was not answered at
+    every beta.
+    """
+    suites = {beta: suite(evidence, beta, split, scale) for beta in evidence.betas(split)}
+    complete = {
+        beta: found
+        for beta, found in suites.items()
+        if set(found.world) - without and set(found.regional) - without
+    }
+    if not complete or not _are_alike(complete):
+        return None
+    at = list(complete.values())
+    names = [{**found.world, **found.others, **found.regional}.keys() - without for found in at]
+    world = [_tasks(found.world, without) for found in at]
+    others = [_tasks(found.others, without) for found in at]
+    regional = [_tasks(found.regional, without) for found in at]
+    has_others = all(others)
+    same = has_others and all(
+        [t.items for t in one] == [t.items for t in other]
+        for one, other in zip(world, others, strict=True)
+    )
+    stored = [world, *([others] if has_others and not same else []), regional]
+    pictures = sorted({p for side in stored for tasks in side for t in tasks for p in t.pictures})
+    if len(pictures) < 2 or any(_pictures(side[0]) < 2 for side in stored):
+        return None
+    numbers = {picture: number for number, picture in enumerate(pictures)}
+    shares = np.stack(
+        [_shares(tasks, numbers, corrected_points) for side in stored for tasks in side], axis=1
+    )
+    covariance = (shares.T @ shares) * (len(pictures) / (len(pictures) - 1))
+    scores = [_side(side, numbers) for side in stored]
+    return SplitParity(
+        scale=scale,
+        tasks=sorted(set.intersection(*map(set, names))),
+        measured_by=measured_by,
+        betas=[beta_key(beta) for beta in complete],
+        q_global=scores[0],
+        q_others="q_global" if same else scores[1] if has_others else "none",
+        q_regional=scores[-1],
+        covariance=[
+            " ".join(f"{value:.{COVARIANCE_DIGITS}g}" for value in row[: number + 1])
+            for number, row in enumerate(covariance)
+        ],
+    )
+
+
+def _are_alike(suites: Mapping[Beta, Suite]) -> bool:
+    """Whether every beta was asked the same tasks."""
+    first = next(iter(suites.values()))
+    return all(
+        (set(found.world), set(found.regional)) == (set(first.world), set(first.regional))
+        for found in suites.values()
+    )
+
+
+def _tasks(tasks: Mapping[str, Outcomes], without: frozenset[str]) -> list[Outcomes]:
+    return [outcomes for name, outcomes in sorted(tasks.items()) if name not in without]
+
+
+def _pictures(tasks: Sequence[Outcomes]) -> int:
+    return len({picture for task in tasks for picture in task.pictures})
+
+
+def _points(outcomes: Outcomes) -> Floats:
+    return outcomes.values * 100.0
+
+
+def _shares(tasks: Sequence[Outcomes], numbers: Mapping[str, int], values: Values) -> Floats:
+    """The share (C,) of each picture in the error of a side's mean, linearised."""
+    found = np.zeros(len(numbers))
+    for task in tasks:
+        points = values(task)
+        rows = np.fromiter((numbers[p] for p in task.pictures), np.intp, len(task))
+        residuals = (points - points.mean()) / (len(task) * len(tasks))
+        found += np.bincount(rows, residuals, len(numbers))
+    return found
+
+
+def _side(side: Sequence[Sequence[Outcomes]], numbers: Mapping[str, int]) -> SideScores:
+    first = side[0]
+    count = _pictures(first)
+    errors = [
+        math.sqrt(count / (count - 1) * float(np.square(_shares(tasks, numbers, _points)).sum()))
+        for tasks in side
+    ]
+    return SideScores(
+        score=[_rounded(_mean(tasks, _points)) for tasks in side],
+        se=[_rounded(error) for error in errors],
+        above_chance=[_rounded(_mean(tasks, corrected_points)) for tasks in side],
+        floor=_rounded(math.fsum(100 * math.fsum(t.chance) / len(t) for t in first) / len(first)),
+        pictures=count,
+    )
+
+
+def _mean(tasks: Sequence[Outcomes], values: Values) -> float:
+    return math.fsum(math.fsum(values(t)) / len(t) for t in tasks) / len(tasks)
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.{DIGITS}g}")

@@ -1,0 +1,146 @@
+"""The choice of beta: one function, which everything that needs a beta calls.
+
+parity        the highest GRP on validation (arXiv 2604.11490)
+keep[=0.98]   the highest GRP among the betas b that keep this share of the base's Q_others above
+              chance: D(b) = Q_others(b) - share * Q_others(0) is at least one standard error above 0.
+              The standard error is of the paired difference, clustered by picture. Beta 0 qualifies.
+
+Of equal GRPs the smaller beta is taken. docs/parity.md has the simulation that these rules rest on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ggez_hub.cards.curve import MeasuredCurve
+from ggez_hub.errors import GgezError
+from ggez_hub.parity.betas import Beta, is_base, single
+from ggez_hub.parity.curve import OTHERS, REGIONAL, ParityCurve
+from ggez_hub.parity.policy import PARITY, Policy
+from ggez_hub.parity.rows import NoCurve, chance_bound
+
+# Of GRP in points: far below any digit of a score, and above the rounding of sums of them.
+ROUNDING = 1e-9
+Z_95 = 1.959963984540054
+
+
+class Undetermined(GgezError):
+    """The policy cannot choose a beta from these scores."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A beta, chosen by a policy from a validation curve at an alpha."""
+
+    policy: Policy
+    alpha: float
+    curve: ParityCurve
+    index: int
+
+    @property
+    def point(self) -> Beta:
+        """The beta of each adapter."""
+        return self.curve.betas[self.index]
+
+    @property
+    def beta(self) -> float:
+        """The beta of the one adapter; raises UsageProblem for a composition."""
+        return single(self.point)
+
+    @property
+    def grp(self) -> float:
+        """GRP above chance on validation."""
+        return self.curve.grp(self.index, self.alpha)
+
+    @property
+    def reason(self) -> str:
+        """Why this beta, in words."""
+        rule = "the highest GRP"
+        if self.policy.share is not None:
+            rule += f" of the betas that keep {100 * self.policy.share:g} % outside the region"
+        return (
+            f"{rule} on validation ({self.grp:.2f}), by {self.curve.scale} on the items of "
+            f"{self.curve.region}"
+        )
+
+
+def select_beta(
+    measured: MeasuredCurve | None, alpha: float, region: str, policy: Policy = PARITY
+) -> Choice:
+    """The beta that `policy` chooses for `region` on the validation side of a curve.
+
+    alpha is the globalisation factor of the requested region, from 0 to 1. Raises NoCurve, and
+    Undetermined where the policy cannot be applied.
+    """
+    return choose(ParityCurve.of(measured, "validation", region), alpha, policy)
+
+
+def choose(curve: ParityCurve, alpha: float, policy: Policy = PARITY) -> Choice:
+    """The same from a curve that was opened; raises NoCurve and Undetermined."""
+    z = chance_bound(len(curve.betas))
+    if all(
+        score <= z * math.sqrt(curve.shared(REGIONAL, index, REGIONAL, index))
+        for index, score in enumerate(curve.regional.above)
+    ):
+        raise NoCurve(
+            f"the curve for {curve.region} is at chance at every beta", "Give a beta with --beta."
+        )
+    return Choice(policy, alpha, curve, highest(curve, alpha, eligible(curve, policy)))
+
+
+def eligible(curve: ParityCurve, policy: Policy) -> tuple[int, ...]:
+    """The places of the betas that a policy may take, whatever alpha is; raises Undetermined."""
+    everything = tuple(range(len(curve.betas)))
+    if policy.share is None:
+        return everything
+    share = policy.share
+    base = _retainable_base(curve)
+
+    def keeps(index: int) -> bool:
+        if is_base(curve.betas[index]):
+            return True
+        value, se = kept_difference(curve, index, base, share)
+        return value - se >= 0
+
+    return tuple(index for index in everything if keeps(index))
+
+
+def kept_difference(curve: ParityCurve, index: int, base: int, share: float) -> tuple[float, float]:
+    """D = Q_others(b) - share * Q_others(0) above chance, and its standard error, in points."""
+    assert curve.others is not None  # noqa: S101 - the caller has looked
+    value = curve.others.above[index] - share * curve.others.above[base]
+    variance = (
+        curve.shared(OTHERS, index, OTHERS, index)
+        - 2 * share * curve.shared(OTHERS, index, OTHERS, base)
+        + share**2 * curve.shared(OTHERS, base, OTHERS, base)
+    )
+    return value, math.sqrt(max(0.0, variance))
+
+
+def highest(curve: ParityCurve, alpha: float, places: Sequence[int]) -> int:
+    """The place of the highest GRP among `places`; the first of those that are equal to it."""
+    values = {place: curve.grp(place, alpha) for place in places}
+    best = max(values.values())
+    return next(place for place in places if values[place] >= best - ROUNDING)
+
+
+def _retainable_base(curve: ParityCurve) -> int:
+    """The place of a base that is above chance outside the region; raises Undetermined."""
+    if curve.others is None:
+        raise Undetermined("keep is undetermined: no item lies outside the region", HINT)
+    base = curve.base
+    if base is None:
+        raise Undetermined("keep is undetermined: the base was not measured", HINT)
+    se = math.sqrt(curve.shared(OTHERS, base, OTHERS, base))
+    if curve.others.above[base] - Z_95 * se <= 0:
+        raise Undetermined(
+            "keep is undetermined: outside the region the base is at chance, so there is nothing to "
+            "keep",
+            HINT,
+        )
+    return base
+
+
+HINT = "Use --policy parity, or give a beta with --beta."

@@ -1,0 +1,117 @@
+"""What a beta gains and what it keeps, as paired differences on one split, with 95 % intervals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ggez_hub.parity.curve import GLOBAL, OTHERS, REGIONAL, ParityCurve
+from ggez_hub.parity.intervals import Interval, combination_interval, score_interval
+from ggez_hub.parity.moments import Floats
+from ggez_hub.parity.policy import DEFAULT_SHARE
+
+
+@dataclass(frozen=True)
+class Effects:
+    """One beta against the base, and against the unmerged adapter (beta 1).
+
+    Differences are in points, of scores above chance.
+
+    kept         Q_others(b) / Q_others(0); None where nothing lies outside the region, or the base
+                 is at chance there
+    kept_margin  Q_others(b) - share * Q_others(0), where `share` is what the policy keeps
+    loss         Q_others(0) - Q_others(b)
+    gain         GRP(b) - GRP(0)
+    over_adapter GRP(b) - GRP(1)
+
+    What needs a beta that was not measured, or a side without items, is None.
+    """
+
+    share: float
+    kept: float | None
+    kept_margin: Interval | None
+    loss: Interval | None
+    gain: Interval | None
+    over_adapter: Interval | None
+
+    def as_dict(self) -> dict[str, object]:
+        """The effects as JSON."""
+        return {
+            "kept": self.kept,
+            "share": self.share,
+            "kept_margin": _as_json(self.kept_margin),
+            "loss": _as_json(self.loss),
+            "gain": _as_json(self.gain),
+            "over_adapter": _as_json(self.over_adapter),
+        }
+
+
+def effects(curve: ParityCurve, index: int, alpha: float, share: float | None = None) -> Effects:
+    """The effects of the beta at place `index`; `share` is 0.98 where the policy names none."""
+    share = DEFAULT_SHARE if share is None else share
+    base, adapter = curve.base, curve.index(1.0)
+    kept = margin = loss = None
+    if curve.others is not None and base is not None:
+        here, there = (
+            _weights(curve, {(OTHERS, index): 1.0}),
+            _weights(curve, {(OTHERS, base): 1.0}),
+        )
+        margin = combination_interval(curve.moments, here - share * there)
+        loss = combination_interval(curve.moments, there - here)
+        if others_interval(curve, base).low > 0:
+            kept = curve.others.above[index] / curve.others.above[base]
+    return Effects(
+        share,
+        kept,
+        margin,
+        loss,
+        None if base is None else grp_difference(curve, index, base, alpha),
+        None if adapter is None else grp_difference(curve, index, adapter, alpha),
+    )
+
+
+def grp_interval(curve: ParityCurve, index: int, alpha: float) -> Interval:
+    """GRP above chance at one beta."""
+    return combination_interval(curve.moments, _grp(curve, index, alpha))
+
+
+def grp_difference(curve: ParityCurve, index: int, other: int, alpha: float) -> Interval:
+    """GRP(index) - GRP(other), paired by picture."""
+    weights = _grp(curve, index, alpha) - _grp(curve, other, alpha)
+    return combination_interval(curve.moments, weights)
+
+
+def others_interval(curve: ParityCurve, index: int) -> Interval:
+    """Q_others above chance at one beta."""
+    return combination_interval(curve.moments, _weights(curve, {(OTHERS, index): 1.0}))
+
+
+def regional_interval(curve: ParityCurve, index: int) -> Interval:
+    """Q_regional above chance at one beta."""
+    return combination_interval(curve.moments, _weights(curve, {(REGIONAL, index): 1.0}))
+
+
+def side_interval(curve: ParityCurve, side: int, index: int) -> Interval | None:
+    """The score of a side as it is, from 0 to 100; None where the side has no items."""
+    found = curve.sides[side]
+    if found is None:
+        return None
+    return score_interval(found.score[index], found.se[index], found.pictures)
+
+
+def _grp(curve: ParityCurve, index: int, alpha: float) -> Floats:
+    return _weights(curve, {(GLOBAL, index): alpha, (REGIONAL, index): 1 - alpha})
+
+
+def _weights(curve: ParityCurve, terms: dict[tuple[int, int], float]) -> Floats:
+    weights: Floats = np.zeros((3, len(curve.betas)))
+    for place, weight in terms.items():
+        weights[place] = weight
+    return weights
+
+
+def _as_json(found: Interval | None) -> dict[str, object] | None:
+    if found is None:
+        return None
+    return {"value": found.value, "se": found.se, "interval": [found.low, found.high]}
