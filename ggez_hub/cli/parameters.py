@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,20 @@ class Number(click.FloatRange):
         return number
 
 
+class YearSpan(click.ParamType[tuple[int, int]]):
+    """Two years, the first and the last: 1970-2023. One year stands for itself."""
+
+    name = "span of years"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        found = re.fullmatch(r"([0-9]{4})(?:-([0-9]{4}))?", str(value))
+        if found is None:
+            self.fail(f"{value!r} is not a span of years such as 1970-2023", param, ctx)
+        return int(found[1]), int(found[2] or found[1])
+
+
 ANYTHING = Place(exists=True)
 FILE = Place(exists=True, dir_okay=False)
 FOLDER = Place(exists=True, file_okay=False)
@@ -43,6 +58,7 @@ NEW_FOLDER = Place(file_okay=False)
 BETA = Number(min=0)
 SHARE = Number(0, 1)
 POINTS = Number(0, 100)
+YEARS = YearSpan()
 
 as_option = click.option(
     "--as",

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import click
 
 from ggez_hub.cli.output import Output, output_options
-from ggez_hub.cli.parameters import FILE, POINTS, SHARE
+from ggez_hub.cli.parameters import FILE, POINTS, SHARE, YEARS
 
 if TYPE_CHECKING:
     from ggez_hub.regions import Alpha, Region, SpokenLanguage
+    from ggez_hub.regions.averages import Averages
 
 # Languages below this share of the people are counted, not listed, unless official.
 LISTED_PERCENT = 1.0
@@ -39,24 +40,58 @@ def regions_command(region: str | None, out: Output) -> None:
 @click.command("alpha")
 @click.argument("region")
 @click.option("--year", type=int, help="Default: the latest year of the release.")
+@click.option(
+    "--years",
+    type=YEARS,
+    metavar="FIRST-LAST",
+    help="Each of these years, beside a fixed panel of countries; alpha is that of the last.",
+)
 @click.option("--series", default="KOFIpGIdf", show_default=True, help="A series of the KOF index.")
 @click.option("--release", help="Default: the release that ggez-hub ships; see `kof`.")
 @output_options
 def alpha_command(
-    region: str, year: int | None, series: str, release: str | None, out: Output
+    region: str,
+    year: int | None,
+    years: tuple[int, int] | None,
+    series: str,
+    release: str | None,
+    out: Output,
 ) -> None:
     """The globalisation factor of a region, from the KOF index.
 
     alpha is the mean of the index over the region's countries, divided by 100. It is a policy
-    weight, not a fact about a culture.
-    """
-    from ggez_hub.regions import alpha, find_region, spelled_out
+    weight, not a fact about a culture. Beside it stand the median and the population-weighted mean.
 
+    With --years each year has the mean over the countries with a value in it, and the mean over the
+    fixed panel: the countries with a value in every year shown.
+    """
+    from ggez_hub.cli.alpha_series import print_series
+    from ggez_hub.regions import alpha, find_region, spelled_out
+    from ggez_hub.regions.averages import averages, population_source
+    from ggez_hub.regions.panel import panel
+
+    if year is not None and years is not None:
+        raise click.UsageError("Give one of --year and --years.")
     found = find_region(region)
-    factor = alpha(found, year, series, release)
-    out.document(factor.as_dict())
+    shown = None if years is None else panel(found, *years, series, release)
+    factor = alpha(found, year if years is None else years[1], series, release)
+    others = averages(factor)
+    out.document(
+        {
+            **factor.as_dict(),
+            "median": others and others.median,
+            "population_weighted": others and others.population_weighted,
+            "population_source": population_source(),
+            "panel": shown and shown.as_dict(),
+        }
+    )
     out.line(spelled_out(found, region))
     _say_alpha(found, factor, out)
+    if others is not None and len(others.members) > 1:
+        _print_averages(others, out)
+    if shown is not None:
+        out.line()
+        print_series(shown, out)
 
 
 @click.command("grp")
@@ -213,6 +248,18 @@ def _show_region(asked: str, out: Output) -> None:
         )
     if len(spoken) > len(listed):
         out.line(f"and {len(spoken) - len(listed)} more: --json lists them")
+
+
+def _print_averages(others: Averages, out: Output) -> None:
+    from ggez_hub.regions.averages import population_source
+
+    out.line(f"Median of the {len(others.members)} countries: {others.median:.6f}")
+    if others.population_weighted is None:
+        out.line("Weighted by population: unknown, CLDR has no population for one of them")
+    else:
+        out.line(
+            f"Weighted by population: {others.population_weighted:.6f} ({population_source()})"
+        )
 
 
 def _names(region: Region, spoken: tuple[SpokenLanguage, ...]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""`reproduce`: the paper's arithmetic, rechecked."""
+"""`reproduce`: the paper's arithmetic and its headline claims, rechecked."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from ggez_hub.errors import UsageProblem
 
 if TYPE_CHECKING:
     from ggez_hub.evaluation.paper.checks import Finding
+    from ggez_hub.evaluation.paper.claims import ClaimFinding
     from ggez_hub.evaluation.paper.rules import Report
 
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     metavar="1|2|3|4|5|10|14|15|16",
     help="Only this table; may be given several times.  [default: all]",
 )
+@click.option("--claims", "only_claims", is_flag=True, help="Only the headline claims.")
 @click.option(
     "--from-printed/--run",
     "from_printed",
@@ -33,21 +35,32 @@ if TYPE_CHECKING:
 )
 @output_options
 def reproduce_command(
-    paper: str, numbers: tuple[str, ...], from_printed: bool, out: Output
+    paper: str, numbers: tuple[str, ...], only_claims: bool, from_printed: bool, out: Output
 ) -> None:
     """Recheck the arithmetic of the paper's tables.
 
     Every number that follows from other printed numbers is recomputed and compared, with the
     tolerance that rounding leaves. Discrepancies are the paper's: the command found them, so it
-    ends with 0. With --run it prints the recipes for those with GPUs.
+    ends with 0. Without --table the headline claims are rechecked too. With --run it prints the
+    recipes for those with GPUs.
     """
+    from ggez_hub.cli.paper_claims import print_claims
+    from ggez_hub.evaluation.paper.claim_notes import claim_notes
+    from ggez_hub.evaluation.paper.claims import recheck_claims
     from ggez_hub.evaluation.paper.printed import PAPER
     from ggez_hub.evaluation.paper.rules import recheck
 
     if paper.removeprefix("arXiv:") != PAPER:
         raise UsageProblem(f"there is no paper {paper!r} here", f"There is: {PAPER}.")
+    if only_claims and (numbers or not from_printed):
+        raise UsageProblem("--claims is for the claims alone", "Leave out --table and --run.")
     if not from_printed:
         _tell_recipes(numbers, out)
+        return
+    claims, notes = ((), ()) if numbers else (recheck_claims(), claim_notes())
+    if only_claims:
+        print_claims(claims, notes, out)
+        out.document({"paper": PAPER, **_claims(claims, notes)})
         return
     reports = recheck(numbers)
     found = [finding for report in reports for finding in report.discrepancies]
@@ -68,7 +81,14 @@ def reproduce_command(
     for report in reports:
         for note in report.notes:
             out.line(f"Table {report.table.number}: {note}")
-    out.document(_document(reports, found))
+    if claims:
+        out.line("")
+        print_claims(claims, notes, out)
+    out.document(_document(reports, found) | (_claims(claims, notes) if claims else {}))
+
+
+def _claims(claims: Sequence[ClaimFinding], notes: Sequence[str]) -> dict[str, object]:
+    return {"claims": [claim.as_dict() for claim in claims], "claim_notes": list(notes)}
 
 
 def _tell(found: Sequence[Finding], out: Output) -> None:

@@ -16,7 +16,14 @@ if TYPE_CHECKING:
     from ggez_hub.hub import Hub
     from ggez_hub.parity.betas import Beta
     from ggez_hub.parity.intervals import Interval
+    from ggez_hub.registry.alpha_choices import AlphaChoices
     from ggez_hub.registry.retune import Retuned
+
+AVERAGES = {
+    "mean": "mean, which alpha is",
+    "median": "median",
+    "population_weighted": "weighted by population",
+}
 
 
 @dataclass(frozen=True)
@@ -60,12 +67,15 @@ def retune_command(
     """Choose beta again for another alpha, without evaluation.
 
     From an adapter's card, a pulled folder whose lock names it, or a sweep's results: what changes, and
-    the exact range of alpha over which the choice stays. Of a composition from its joint curve.
+    the exact range of alpha over which the choice stays. Of a composition from its joint curve. Beside it, what the
+    mean, the median and the population-weighted mean of the index over the region's countries (of a country: of
+    the group around it) would choose.
     """
     from ggez_hub.hubs import connect
     from ggez_hub.parity.policy import Policy
     from ggez_hub.regions import Alpha, alpha, find_region
     from ggez_hub.regions.kof import INTERPERSONAL
+    from ggez_hub.registry.alpha_choices import alpha_choices
     from ggez_hub.registry.retune import retune
     from ggez_hub.registry.stored import stored_in
 
@@ -78,14 +88,14 @@ def retune_command(
     with connect(hub, quiet=out.quiet) as server:
         stored = stored_in(place, server)
         asked = find_region(region or stored.region)
+        series = series or INTERPERSONAL
         factor = (
-            alpha(asked, year, series or INTERPERSONAL, release)
-            if given is None
-            else Alpha.from_user(given, asked)
+            alpha(asked, year, series, release) if given is None else Alpha.from_user(given, asked)
         )
         found = retune(stored, asked, factor, Policy.parse(policy) if policy else None)
+        choices = alpha_choices(asked, found.chosen_at, year, series, release)
         published = _publish(found, repo, server) if publish else None
-    _tell(found, published, out)
+    _tell(found, choices, published, out)
 
 
 def _publish(found: Retuned, repo: str | None, hub: Hub) -> _Published:
@@ -117,7 +127,9 @@ def _publish(found: Retuned, repo: str | None, hub: Hub) -> _Published:
     return _Published(done.url, done.state == "opened")
 
 
-def _tell(found: Retuned, published: _Published | None, out: Output) -> None:
+def _tell(
+    found: Retuned, choices: AlphaChoices | None, published: _Published | None, out: Output
+) -> None:
     from ggez_hub.parity.betas import base_like, betas_of
     from ggez_hub.registry.retune import alpha_source
 
@@ -151,6 +163,14 @@ def _tell(found: Retuned, published: _Published | None, out: Output) -> None:
         [(f"{s.low:.6f}", f"{s.high:.6f}", f"{s.beta:g}") for s in found.ranges],
         title="Every alpha",
     )
+    if choices is not None:
+        out.line("")
+        out.table(
+            ("average", "alpha", "beta"),
+            [(AVERAGES[c.average], f"{c.alpha:.6f}", f"{c.beta:g}") for c in choices.choices],
+            title=f"With each average over the {len(choices.members)} countries of "
+            f"{choices.region}, {choices.year}",
+        )
     if found.changed and stored.lock is not None:
         given = f" --alpha {found.alpha.value:g}" if found.alpha.provenance == "user" else ""
         betas_now = betas_of(found.beta)
@@ -159,7 +179,7 @@ def _tell(found: Retuned, published: _Published | None, out: Output) -> None:
         out.line(f"\nggez-hub pull --region {found.region} {asked}{given} -o ANOTHER_FOLDER")
     if published is not None:
         out.line(f"\n{'opened' if published.new else 'is open already:'} {published.url}")
-    out.document(_document(found, published))
+    out.document(_document(found, choices, published))
 
 
 def _row(beta: Beta, found: Retuned) -> tuple[str, ...]:
@@ -182,7 +202,9 @@ def _shown(found: Interval) -> str:
     return f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"
 
 
-def _document(found: Retuned, published: _Published | None) -> dict[str, Any]:
+def _document(
+    found: Retuned, choices: AlphaChoices | None, published: _Published | None
+) -> dict[str, Any]:
     from ggez_hub.parity.betas import as_json
 
     curve = found.after.curve
@@ -196,6 +218,7 @@ def _document(found: Retuned, published: _Published | None) -> dict[str, Any]:
         "changed": found.changed,
         "stays": {"from": found.stays.low, "to": found.stays.high},
         "ranges": [{"beta": as_json(s.beta), "from": s.low, "to": s.high} for s in found.ranges],
+        "averages": choices and choices.as_dict(),
         "by_items_of": found.after.curve.region,
         "policy": str(found.after.policy),
         "policies": {str(outcome.policy): outcome.as_dict() for outcome in found.policies},

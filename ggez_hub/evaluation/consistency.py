@@ -49,9 +49,14 @@ def _answers(outcomes: Outcomes) -> list[str]:
         item, gold, given = outcomes.items[row], outcomes.gold[row], outcomes.predicted[row]
         if given == gold:
             found.append(f"the answer to {item!r} is the right one and counts as wrong")
-        elif not several[row]:
+        elif not (several[row] or _is_own_caption(given, item)):
             found.append(f"the answer to {item!r} is {given!r}, not {gold!r}, and counts as right")
     return found
+
+
+def _is_own_caption(answer: str, picture: str) -> bool:
+    """Whether an answer is a caption of the picture that was asked about: `<picture>#<number>`."""
+    return answer.rpartition("#")[0] == picture
 
 
 def _credit(outcomes: Outcomes) -> list[str]:

@@ -50,6 +50,10 @@ class Retuned:
         # Where two ranges meet a third beta may be as good, and be chosen there alone.
         return next(around, AlphaRange(self.beta, alpha, alpha))
 
+    def chosen_at(self, alpha: float) -> Beta:
+        """The beta for any alpha from 0 to 1; where two ranges meet, that of the lower."""
+        return next(s.beta for s in self.ranges if alpha in s)
+
     @property
     def changed(self) -> bool:
         """Whether another beta is chosen."""

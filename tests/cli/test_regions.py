@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 from click.testing import CliRunner
@@ -37,6 +38,7 @@ def test_alpha_of_southeast_asia_mentions_the_papers_ten(run):
 
 def test_alpha_as_json_has_exactly_the_promised_keys(run):
     answer = document(run("alpha", "ไทย", "--json"))
+    assert answer.pop("population_source").startswith("territoryInfo of CLDR's")
     assert answer == {
         "region": "th",
         "alpha": pytest.approx(0.373971),
@@ -46,7 +48,66 @@ def test_alpha_as_json_has_exactly_the_promised_keys(run):
         "members": ["th"],
         "missing": [],
         "fallback": None,
+        "median": pytest.approx(0.373971),
+        "population_weighted": pytest.approx(0.373971),
+        "panel": None,
     }
+
+
+def test_alpha_of_a_group_beside_its_other_averages(run):
+    text = run("alpha", "sea").stdout
+    assert "Median of the 11 countries: 0.349224" in text
+    assert "Weighted by population: 0.254" in text
+    assert f"language_data {version('language_data')}" in text
+    # One country has one value.
+    assert "Median" not in run("alpha", "th").stdout
+    # KOF's row of a World Bank region: its countries are not known.
+    answer = document(run("alpha", "south-asia", "--json"))
+    assert (answer["median"], answer["population_weighted"]) == (None, None)
+
+
+def test_alpha_over_the_years_marks_who_entered(run):
+    text = run("alpha", "sea", "--years", "1970-2023").stdout
+    assert (
+        "Fixed panel, a value in every year from 1970 to 2023: id kh la mm my ph sg th vn" in text
+    )
+    assert "In some years only: bn tl" in text
+    assert "1984: bn entered: alpha 0.2817 -> 0.3378; the mean of the countries in both" in text
+    assert "2002: tl entered" in text
+    (row,) = [line for line in text.splitlines() if line.startswith("1984  ")]
+    assert row.split() == ["1984", "10", "0.3378", "0.2796", "0.2216", "0.1301", "+bn"]
+    answer = document(run("alpha", "sea", "--years", "1970-2023", "--json"))
+    assert answer["alpha"] == document(run("alpha", "sea", "--json"))["alpha"]
+    assert len(answer["panel"]["years"]) == 54
+    assert answer["panel"]["partial"] == ["bn", "tl"]
+    assert [y["year"] for y in answer["panel"]["years"] if y["entered"] or y["left"]] == [
+        1984,
+        2002,
+    ]
+
+
+def test_alpha_over_the_years_without_known_countries_or_values(run):
+    text = run("alpha", "south-asia", "--years", "1990-1991").stdout
+    assert "Which countries are behind KOF's row is unknown: there is no fixed panel." in text
+    refused = run("alpha", "kp", "--years", "1990-2000")
+    assert refused.exit_code == 2
+    assert "ggez-hub alpha m49-030 --years" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--years", "90"], "is not a span of years such as 1970-2023"),
+        (["--years", "1990-"], "is not a span of years"),
+        (["--years", "2000-1990"], "end before they begin"),
+        (["--years", "1960-1990"], "Its years are 1970 to 2023"),
+        (["--years", "1990-2000", "--year", "1990"], "one of --year and --years"),
+    ],
+)
+def test_years_that_cannot_be_shown(run, arguments, words):
+    result = run("alpha", "sea", *arguments)
+    assert result.exit_code == 2
+    assert words in result.stderr
 
 
 def test_north_korea_falls_back_and_says_so(run):

@@ -181,6 +181,21 @@ def test_what_is_not_there(arguments, words):
     assert words in result.stderr
 
 
+def test_the_headline_claims_are_part_of_the_command():
+    document = json.loads(run("2604.11490", "--json").stdout)
+    alone = json.loads(run("2604.11490", "--claims", "--json").stdout)
+    assert alone["claims"] == document["claims"]
+    assert alone["claim_notes"] == document["claim_notes"]
+    assert "claims" not in json.loads(run("2604.11490", "--table", "1", "--json").stdout)
+    text = run("2604.11490", "--claims").stdout
+    assert "+13.32 [+13.13, +13.51]" in text
+    assert "The paper's discrepancies" not in text
+    for arguments in (["--table", "1"], ["--run"]):
+        refused = run("2604.11490", "--claims", *arguments)
+        assert refused.exit_code == 2
+        assert "Leave out --table and --run" in refused.stderr
+
+
 def test_the_recipes_are_those_of_the_tables():
     found = {recipe.path.stem: recipe for recipe in paper_recipes()}
     assert {name: (r.tables, r.unknown) for name, r in found.items()} == {

@@ -94,6 +94,13 @@ def test_its_figures_are_those_of_the_evidence(thai):
     own = {row["id"]: row for row in found["years"] if row["own"]}
     assert set(own) == {"th", "southeast-asia"}
     assert own["th"]["values"][-1] == alpha
+    # Two countries enter the group's mean; the panel is of those that were always in it.
+    assert own["th"]["panel"] is None
+    fixed = own["southeast-asia"]["panel"]
+    assert [(b["year"], b["entered"]) for b in fixed["breaks"]] == [(1984, ["bn"]), (2002, ["tl"])]
+    assert len(fixed["values"]) == len(own["southeast-asia"]["values"])
+    assert fixed["values"][0] == own["southeast-asia"]["values"][0]
+    assert fixed["values"][-1] < own["southeast-asia"]["values"][-1]
     thai_names = next(t for t in found["tasks"] if t["task"] == "emoji-th-retrieval")
     assert (thai_names["language"], thai_names["merged"]["n"]) == ("th", 1368)
 

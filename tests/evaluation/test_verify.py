@@ -225,6 +225,21 @@ def test_a_question_with_several_right_answers_may_be_answered_by_another():
     assert len(contradictions({cell: other})) == 1
 
 
+def test_any_caption_of_the_picture_is_right():
+    """Five captions for each of 60 pictures, so chance is 1 / 60 and does not show that there are five."""
+    asked = outcomes([1] * 40, chance=5 / 300)
+    gold = tuple(f"{item}#0" for item in asked.items)
+    own = ("i0#4", *gold[1:])
+    cell = Cell(0.0, "to-text", "test")
+    fine = asked.__class__(**{**asked.__dict__, "gold": gold, "predicted": own})
+    assert contradictions({cell: fine}) == []
+    others = ("i1#4", *gold[1:])
+    wrong = asked.__class__(**{**asked.__dict__, "gold": gold, "predicted": others})
+    assert contradictions({cell: wrong}) == [
+        "to-text/test at beta 0: the answer to 'i0' is 'i1#4', not 'i0#0', and counts as right"
+    ]
+
+
 def test_what_is_asked_at_one_beta_is_asked_at_all():
     cells = {Cell(b, "t", "test"): outcomes([1, 0, 1, 1]) for b in (0.0, 0.5, 1.0)}
     short = outcomes([1, 0, 1])

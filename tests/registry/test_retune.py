@@ -11,6 +11,8 @@ from huggingface_hub import HfApi, constants
 
 from ggez_hub.cards import read_card
 from ggez_hub.cli.main import cli
+from ggez_hub.regions import find_region
+from ggez_hub.registry.alpha_choices import alpha_choices
 
 from ..worlds import BASE_REPO, CURVE, card, write_card
 
@@ -50,6 +52,31 @@ def test_a_card_with_another_year(thai):
     assert found["changed"] is False
     text = run(thai, "--year", "1990").stdout
     assert "beta stays; 0.5 is chosen for every alpha from" in text
+
+
+def test_each_average_chooses(world, thai):
+    """The betas are those that the same alphas choose when they are given."""
+    place = world / "embedding" / "southeast-asia"
+    found = document(place)["averages"]
+    assert (found["region"], found["year"], len(found["members"])) == ("southeast-asia", 2023, 11)
+    choices = {it["average"]: it for it in found["choices"]}
+    assert round(choices["mean"]["alpha"], 3) == 0.434
+    assert round(choices["median"]["alpha"], 3) == 0.349
+    assert choices["population_weighted"]["alpha"] < choices["median"]["alpha"]
+    for it in choices.values():
+        assert it["beta"] == document(place, "--alpha", it["alpha"])["beta"]
+    text = run(place).stdout
+    assert "With each average over the 11 countries of southeast-asia, 2023" in text
+    # A country has one value: the averages are of the group around it, in the year that was asked.
+    found = document(thai, "--year", "1990")["averages"]
+    assert (found["region"], found["year"], len(found["members"])) == ("southeast-asia", 1990, 10)
+
+
+def test_each_average_can_choose_another():
+    found = alpha_choices(find_region("sea"), lambda alpha: 0.25 if alpha > 0.4 else 0.75)
+    assert [it.beta for it in found.choices] == [0.25, 0.75, 0.75]
+    assert alpha_choices(find_region("fr"), lambda alpha: 0.5) is None
+    assert alpha_choices(find_region("south-asia"), lambda alpha: 0.5) is None
 
 
 def test_a_country_of_a_group(world):

@@ -8,7 +8,7 @@ from typing import Any
 
 from ggez_hub import __version__
 from ggez_hub.cards.curve import Split
-from ggez_hub.errors import GgezError
+from ggez_hub.errors import GgezError, UsageProblem
 from ggez_hub.evaluation.breakdown import Dimension, breakdown, parts_of, questions_in
 from ggez_hub.evaluation.comparison import NotComparable, paired_change
 from ggez_hub.evaluation.curve import curve_of, policies_of
@@ -28,6 +28,7 @@ from ggez_hub.regions import fallback_chain, find_region
 from ggez_hub.regions.catalogue import WORLD, WORLD_BANK
 from ggez_hub.regions.globalisation import alpha
 from ggez_hub.regions.kof import load_series
+from ggez_hub.regions.panel import panel
 
 Json = dict[str, Any]
 SELECT: Split = "validation"
@@ -129,6 +130,7 @@ def _years(region_id: str) -> list[Json]:
     found = []
     for name in dict.fromkeys([*nearest, "southeast-asia", *WORLD_BANK, WORLD]):
         values = [alpha(name, year) for year in range(series.first_year, series.last_year + 1)]
+        fixed = _fixed_panel(name) if name in nearest else None
         found.append(
             {
                 "id": name,
@@ -137,9 +139,31 @@ def _years(region_id: str) -> list[Json]:
                 "first": series.first_year,
                 # A year in which another group's value would stand in is left open.
                 "values": [None if v.fallback else v.value for v in values],
+                "panel": fixed,
             }
         )
     return found
+
+
+def _fixed_panel(region_id: str) -> Json | None:
+    """The region's alpha over the countries with a value in every year, and who entered and left.
+
+    None for a single country, and where the countries never change or are unknown.
+    """
+    try:
+        found = panel(region_id)
+    except UsageProblem:
+        return None
+    if find_region(region_id).is_country or not found.breaks:
+        return None
+    return {
+        "members": list(found.members),
+        "values": [year.panel for year in found.years],
+        "breaks": [
+            {"year": year.year, "entered": list(year.entered), "left": list(year.left)}
+            for _, year in found.breaks
+        ],
+    }
 
 
 def _tasks(evidence: Evidence, base_beta: Beta | None, beta: Beta) -> list[Json]:
