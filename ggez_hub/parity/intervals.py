@@ -1,28 +1,28 @@
 """The interval of every printed figure of parity, from its moments alone.
 
-A score or side     Wilson's, with the effective size of answers that share pictures
-GRP                 the limits of its sides, squared and added with their correlation (MOVER)
-a difference        Tango's limits of each side's change, added in the same way
-
-All take the quantile of Student's t with C - 1 degrees of freedom for C pictures. docs/parity.md has the
-coverage of these and of the methods that were tried beside them.
+All are score intervals (`limits`), clustered by picture: of a score or a side Wilson's, of a change
+between two betas Tango's, and of a GRP or a difference of two the same for a weighted sum. They take
+the quantile of Student's t with C - 1 degrees of freedom for C pictures. docs/parity.md has their
+coverage, and that of the methods that were tried beside them.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from ggez_hub.parity.distributions import t_quantile
 from ggez_hub.parity.limits import (
+    Change,
     Floats,
-    change_limits,
-    combined_limits,
-    effective_size,
+    Share,
+    change_of,
     share_limits,
+    share_of,
+    sum_limits,
 )
 from ggez_hub.parity.moments import (
     OTHERS,
@@ -85,8 +85,8 @@ def estimate_share(
     if refusal := _unusable(pictures, value, se):
         return Interval(value, se, lowest, highest, pictures, refusal)
     span = highest - lowest
-    share = np.clip(np.array((value - lowest) / span), 0, 1)
-    low, high = share_limits(share, np.array(se / span), pictures, quantile(pictures, level))
+    share = share_of(_share(value, lowest, span), np.array(se / span), pictures)
+    low, high = share_limits(share, quantile(pictures, level))
     return Interval(value, se, lowest + span * float(low), lowest + span * float(high), pictures)
 
 
@@ -151,92 +151,93 @@ def estimate(moments: Moments, weights: Floats, *, level: float = LEVEL) -> Inte
     """
     used = [int(s) for s in np.flatnonzero(np.any(weights != 0, axis=1))]
     value, se = moments.combine(weights)
-    pictures = max((moments.pictures[s] for s in used), default=0)
-    reach = [_reach(moments, s) for s in range(len(SIDES))]
-    ends = np.array([[low, high] for low, high in reach])
-    fewest = min((moments.pictures[s] for s in used), default=0)
-    if refusal := _unusable(fewest, value, se):
-        sums = weights.sum(axis=1)
-        low = float(np.sum(np.minimum(sums * ends[:, 0], sums * ends[:, 1])))
-        high = float(np.sum(np.maximum(sums * ends[:, 0], sums * ends[:, 1])))
-        changes = float(np.sum(np.abs(weights).sum(axis=1) - np.abs(sums))) / 2 * 100
-        return Interval(value, se, low - changes, high + changes, pictures, refusal)
-    terms = [term for s in used for term in _terms(moments, s, weights[s], level)]
-    low_, high_ = combined_limits(
-        np.array([t.weight for t in terms]),
-        np.array([t.value for t in terms]),
-        np.array([t.low for t in terms]),
-        np.array([t.high for t in terms]),
-        _correlation(moments, terms),
+    pictures = [moments.pictures[s] for s in used] or [0]
+    lowest, highest = _bounds(moments, weights)
+    if refusal := _unusable(min(pictures), value, se):
+        return Interval(value, se, lowest, highest, max(pictures), refusal)
+    terms = [term for s in used for term in _terms(moments, s, weights[s])]
+    low, high = _limits(moments, terms, quantile(min(pictures), level))
+    figures = [term.figure for term in terms]
+    return Interval(
+        value,
+        se,
+        min(value, max(lowest, low)),
+        max(value, min(highest, high)),
+        max(pictures),
+        _sparse(figures, min(pictures)),
     )
-    found = Interval(value, se, float(low_), float(high_), pictures)
-    return replace(found, refusal=_sparse(terms, fewest))
 
 
 @dataclass(frozen=True, eq=False)
 class _Term:
-    """A part of a sum: a score of one beta, or a change between two.
+    """A part of a sum: `weight` times (`lowest` + `span` * a score or a change); units: (3, B)."""
 
-    rests_on  the right or wrong answers that there are fewest of; the pictures that changed
-    """
-
-    weights: Floats
+    figure: Share | Change
     weight: float
-    value: float
-    low: float
-    high: float
-    is_change: bool
-    rests_on: float
+    lowest: float
+    span: float
+    units: Floats
 
 
-def _terms(moments: Moments, s: int, weights: Floats, level: float) -> list[_Term]:
+def _terms(moments: Moments, s: int, weights: Floats) -> list[_Term]:
     betas = [int(b) for b in np.flatnonzero(weights)]
     if len(betas) > 2:
         raise ValueError(f"an interval compares at most two betas, not {len(betas)}")
     if len(betas) == 1:
-        return [_score_term(moments, s, betas[0], float(weights[betas[0]]), level)]
+        return [_score_term(moments, s, betas[0], float(weights[betas[0]]))]
     first, second = sorted(betas, key=lambda b: -abs(float(weights[b])))
-    found = [_change_term(moments, s, first, second, float(weights[first]), level)]
+    found = [_change_term(moments, s, first, second, float(weights[first]))]
     if rest := float(weights[first] + weights[second]):
-        found.append(_score_term(moments, s, second, rest, level))
+        found.append(_score_term(moments, s, second, rest))
     return found
 
 
-def _score_term(moments: Moments, s: int, beta: int, weight: float, level: float) -> _Term:
+def _score_term(moments: Moments, s: int, beta: int, weight: float) -> _Term:
     lowest, highest = _reach(moments, s)
-    unit = np.zeros(moments.means.shape)
-    unit[s, beta] = 1
-    value, se = moments.combine(unit)
-    found = estimate_share(
-        value, se, moments.pictures[s], lowest=lowest, highest=highest, level=level
-    )
     span = highest - lowest
-    share = np.clip(np.array((value - lowest) / span), 0, 1)
-    size = effective_size(share, np.array(se / span), moments.pictures[s])
-    fewest = float(size * np.minimum(share, 1 - share))
-    return _Term(unit, weight, value, found.low, found.high, False, fewest)
+    units = np.zeros(moments.means.shape)
+    units[s, beta] = 1
+    value, se = moments.combine(units)
+    share = share_of(_share(value, lowest, span), np.array(se / span), moments.pictures[s])
+    return _Term(share, weight, lowest, span, units)
 
 
-def _change_term(
-    moments: Moments, s: int, first: int, second: int, weight: float, level: float
-) -> _Term:
+def _change_term(moments: Moments, s: int, first: int, second: int, weight: float) -> _Term:
     lowest, highest = _reach(moments, s)
-    span, pictures = highest - lowest, moments.pictures[s]
-    unit = np.zeros(moments.means.shape)
-    unit[s, first], unit[s, second] = 1, -1
-    value, se = moments.combine(unit)
+    span = highest - lowest
+    units = np.zeros(moments.means.shape)
+    units[s, first], units[s, second] = 1, -1
+    value, se = moments.combine(units)
     known = moments.changed.shape[1] == moments.means.shape[1]
-    changed = moments.changed[s, first, second] if known else np.nan
-    low, high = change_limits(
-        np.clip(np.array(value / span), -1, 1),
-        np.array(se / span),
-        np.array(changed),
-        pictures,
-        quantile(pictures, level),
-    )
-    whole = pictures * ((pictures - 1) * (se / span) ** 2 + (value / span) ** 2)
-    rests_on = float(changed) if math.isfinite(changed) else whole
-    return _Term(unit, weight, value, span * float(low), span * float(high), True, rests_on)
+    changed = np.array(moments.changed[s, first, second] if known else np.nan)
+    share = np.clip(np.array(value / span), -1.0, 1.0)
+    change = change_of(share, np.array(se / span), changed, moments.pictures[s])
+    return _Term(change, weight, 0.0, span, units)
+
+
+def _limits(moments: Moments, terms: Sequence[_Term], z: float) -> tuple[float, float]:
+    if len(terms) == 1 and isinstance(terms[0].figure, Share) and terms[0].weight > 0:
+        ends = [float(end) * terms[0].span for end in share_limits(terms[0].figure, z)]
+        low, high = (terms[0].weight * end for end in ends)
+    else:
+        weights = [term.weight * term.span for term in terms]
+        figures = [term.figure for term in terms]
+        low, high = map(float, sum_limits(weights, figures, _correlation(moments, terms), z))
+    start = math.fsum(term.weight * term.lowest for term in terms)
+    return start + low, start + high
+
+
+def _share(value: float, lowest: float, span: float) -> Floats:
+    return np.asarray(np.clip((value - lowest) / span, 0.0, 1.0))
+
+
+def _bounds(moments: Moments, weights: Floats) -> tuple[float, float]:
+    """The least and the most that a weighted sum can be."""
+    ends = [_reach(moments, s) for s in range(len(SIDES))]
+    up, down = np.maximum(weights, 0).sum(axis=1), np.minimum(weights, 0).sum(axis=1)
+    low = math.fsum(u * e[0] + d * e[1] for u, d, e in zip(up, down, ends, strict=True))
+    high = math.fsum(u * e[1] + d * e[0] for u, d, e in zip(up, down, ends, strict=True))
+    return low, high
 
 
 def _reach(moments: Moments, s: int) -> tuple[float, float]:
@@ -246,7 +247,7 @@ def _reach(moments: Moments, s: int) -> tuple[float, float]:
 
 
 def _correlation(moments: Moments, terms: Sequence[_Term]) -> Floats:
-    rows = np.array([t.weights.ravel() for t in terms])
+    rows = np.array([term.units.ravel() for term in terms])
     size = rows.shape[1]
     covariance = rows @ moments.covariance.reshape(size, size) @ rows.T
     errors = np.sqrt(np.maximum(np.diag(covariance), 0))
@@ -269,15 +270,25 @@ def _unusable(pictures: int, *figures: float) -> str | None:
     return None
 
 
-def _sparse(terms: Sequence[_Term], pictures: int) -> str | None:
-    if pictures >= FEW_PICTURES:
+def _sparse(figures: Sequence[Share | Change], pictures: int) -> str | None:
+    found, fewest = is_sparse(figures, pictures)
+    if not np.any(found):
         return None
-    changes = [t.rests_on for t in terms if t.is_change]
+    if any(isinstance(figure, Change) for figure in figures):
+        return f"the answers to {float(fewest):.3g} of {pictures} pictures changed"
+    return f"of {pictures} pictures one side got all but {float(fewest):.3g} right, or wrong"
+
+
+def is_sparse(figures: Sequence[Share | Change], pictures: int) -> tuple[Floats, Floats]:
+    """Whether a sum rests on too few pictures to decide anything, and on how many it rests.
+
+    That is refused with fewer than 100 pictures: where fewer than 5 changed, or where a side of a
+    GRP has fewer than 2.5 independent answers that are right, or wrong. One score is never refused.
+    """
+    changes = [f.gained + f.lost for f in figures if isinstance(f, Change)]
     if changes:
-        if sum(changes) < FEWEST_CHANGED:
-            return f"the answers to {sum(changes):.3g} of {pictures} pictures changed"
-        return None
-    fewest = min(t.rests_on for t in terms)
-    if len(terms) > 1 and fewest < FEWEST_OF_EACH:
-        return f"with {pictures} pictures one side is all but right or wrong throughout"
-    return None
+        rests_on, needed = np.sum(changes, axis=0), FEWEST_CHANGED
+    else:
+        sides = [f.size * np.minimum(f.value, 1 - f.value) for f in figures if isinstance(f, Share)]
+        rests_on, needed = np.min(sides, axis=0), FEWEST_OF_EACH if len(sides) > 1 else 0.0
+    return np.asarray((pictures < FEW_PICTURES) & (rests_on < needed)), rests_on

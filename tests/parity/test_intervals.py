@@ -19,7 +19,7 @@ from ggez_hub.parity.intervals import (
     estimate_side_difference,
     estimate_surplus,
 )
-from ggez_hub.parity.limits import change_limits, share_limits
+from ggez_hub.parity.limits import change_of, share_limits, share_of, sum_limits
 from ggez_hub.parity.moments import count_changes
 from tests.parity.samples import moments_of
 
@@ -47,8 +47,10 @@ def answers(seed: int = 0, pictures: int = 300, shares=(0.6, 0.55), regional=(0.
 def test_one_question_a_picture_is_wilson(right, n, low, high):
     share = right / n
     se = math.sqrt(share * (1 - share) / (n - 1))
-    found = share_limits(np.array(share), np.array(se), n, Z)
-    assert [float(end) for end in found] == pytest.approx([low, high], abs=5e-5)
+    found = share_of(np.array(share), np.array(se), n)
+    assert [float(end) for end in share_limits(found, Z)] == pytest.approx([low, high], abs=5e-5)
+    alone = sum_limits([1.0], [found], np.ones((1, 1)), Z)
+    assert [float(end) for end in alone] == pytest.approx([low, high], abs=5e-5)
 
 
 @pytest.mark.parametrize(("gained", "lost", "n"), [(0, 1, 44), (3, 0, 64), (12, 5, 80), (0, 0, 50)])
@@ -56,7 +58,8 @@ def test_a_change_is_tested_with_the_likeliest_shares(gained, lost, n):
     """At a limit the score statistic is z, with gains and losses that make the data likeliest."""
     change, changed = (gained - lost) / n, gained + lost
     se = math.sqrt((changed - n * change**2) / (n * (n - 1)))
-    limits = change_limits(np.array(change), np.array(se), np.array(float(changed)), n, Z)
+    found = change_of(np.array(change), np.array(se), np.array(float(changed)), n)
+    limits = sum_limits([1.0], [found], np.ones((1, 1)), Z)
     for limit in map(float, limits):
         losses = np.linspace(max(0, -limit), (1 - limit) / 2, 200_001)[1:-1]
         gains = losses + limit
@@ -213,7 +216,8 @@ def test_count_of_changes():
 def test_too_few_pictures_decide_nothing(pictures):
     found = estimate_share(50.0, 1.0, pictures)
     assert (found.low, found.high) == (0, 100)
-    assert not found.is_decided and not found.excludes_zero
+    assert not found.is_decided
+    assert not found.excludes_zero
     moments = replace(answers(), pictures=(pictures, pictures, pictures))
     assert estimate_grp(moments, 0.4, 0).refusal is not None
     change = estimate_grp_difference(moments, 0.4, 0, 1)
@@ -231,8 +235,8 @@ def test_a_side_without_items_decides_nothing():
 
 
 def test_at_most_two_betas_are_compared():
+    right = np.random.default_rng(0).random((50, 3)) < 0.5
     with pytest.raises(ValueError, match="at most two betas"):
-        right = np.random.default_rng(0).random((50, 3)) < 0.5
         estimate(moments_of(right, right), np.ones((3, 3)))
 
 
