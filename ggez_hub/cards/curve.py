@@ -82,8 +82,8 @@ OrWord: TypeAlias = Annotated[
     Annotated[T, Tag("(value)")] | Annotated[Literal["q_global", "none"], Tag("(word)")],
     Discriminator(alternative),
 ]
-# A row of the lower triangle of a covariance matrix: numbers, separated by blanks.
-CovarianceRow: TypeAlias = Annotated[
+# A row of the lower triangle of a matrix: numbers, separated by blanks.
+NumberRow: TypeAlias = Annotated[
     str, StringConstraints(pattern=r"^[-+.0-9e]+( [-+.0-9e]+)*$", max_length=100_000)
 ]
 
@@ -94,7 +94,8 @@ class SplitParity(Block):
     `q_others` is of the items of the global side outside the region: "none" where there are none,
     "q_global" where no item lies inside. `covariance` is of the scores above chance, clustered by
     picture: the lower triangle, row by row, of q_global at each beta, q_others at each beta (where it
-    has numbers of its own), then q_regional at each beta.
+    has numbers of its own), then q_regional at each beta. `changed` is for each of these sides, and each
+    beta but the first, the effective number of pictures whose score differs from each smaller beta.
     """
 
     scale: Text
@@ -104,7 +105,8 @@ class SplitParity(Block):
     q_global: SideScores
     q_others: OrWord[SideScores]
     q_regional: SideScores
-    covariance: list[CovarianceRow]
+    covariance: list[NumberRow]
+    changed: list[list[NumberRow]]
 
     @property
     def stored_sides(self) -> tuple[SideScores, ...]:
@@ -120,13 +122,21 @@ class SplitParity(Block):
                 if len(numbers) != count:
                     raise ValueError(f"a side has {len(numbers)} numbers for {count} betas")
         size = len(self.stored_sides) * count
-        if len(self.covariance) != size:
-            raise ValueError(f"`covariance` has {len(self.covariance)} rows; {size} are needed")
-        for number, row in enumerate(self.covariance, 1):
-            values = [float(part) for part in row.split(" ")]
-            if len(values) != number or not all(abs(v) < 1e9 for v in values):
-                raise ValueError(f"row {number} of `covariance` needs {number} finite numbers")
+        if len(self.changed) != len(self.stored_sides):
+            raise ValueError(f"`changed` has {len(self.changed)} of {len(self.stored_sides)} sides")
+        _check_triangle("covariance", self.covariance, size)
+        for rows in self.changed:
+            _check_triangle("changed", rows, count - 1)
         return self
+
+
+def _check_triangle(name: str, rows: list[str], size: int) -> None:
+    if len(rows) != size:
+        raise ValueError(f"`{name}` has {len(rows)} rows; {size} are needed")
+    for number, row in enumerate(rows, 1):
+        values = [float(part) for part in row.split(" ")]
+        if len(values) != number or not all(abs(v) < 1e9 for v in values):
+            raise ValueError(f"row {number} of `{name}` needs {number} finite numbers")
 
 
 Curve: TypeAlias = dict[BetaKey, dict[Text, CurveRow]]

@@ -15,10 +15,11 @@ from ggez_hub.evaluation.evidence import Evidence
 from ggez_hub.evaluation.outcomes import Outcomes
 from ggez_hub.evaluation.quantities import Suite, suite
 from ggez_hub.parity.betas import Beta, beta_key
+from ggez_hub.parity.moments import count_changes
 
 # Digits of what is stored: far more than any error of measurement has.
 DIGITS = 10
-COVARIANCE_DIGITS = 7
+STORED_DIGITS = 7
 Floats: TypeAlias = NDArray[np.float64]
 Values: TypeAlias = Callable[[Outcomes], Floats]
 
@@ -58,6 +59,13 @@ def split_parity(
     if len(pictures) < 2 or any(_pictures(side[0]) < 2 for side in stored):
         return None
     numbers = {picture: number for number, picture in enumerate(pictures)}
+    added = np.stack(
+        [
+            np.stack([_added(tasks, numbers, corrected_points) for tasks in side], axis=1)
+            for side in stored
+        ],
+        axis=1,
+    )
     shares = np.stack(
         [_shares(tasks, numbers, corrected_points) for side in stored for tasks in side], axis=1
     )
@@ -71,11 +79,16 @@ def split_parity(
         q_global=scores[0],
         q_others="q_global" if same else scores[1] if has_others else "none",
         q_regional=scores[-1],
-        covariance=[
-            " ".join(f"{value:.{COVARIANCE_DIGITS}g}" for value in row[: number + 1])
-            for number, row in enumerate(covariance)
+        covariance=[_row(row[: number + 1]) for number, row in enumerate(covariance)],
+        changed=[
+            [_row(side[number, :number]) for number in range(1, len(side))]
+            for side in count_changes(added)
         ],
     )
+
+
+def _row(values: Floats) -> str:
+    return " ".join(f"{value:.{STORED_DIGITS}g}" for value in values)
 
 
 def _are_alike(suites: Mapping[Beta, Suite]) -> bool:
@@ -107,6 +120,15 @@ def _shares(tasks: Sequence[Outcomes], numbers: Mapping[str, int], values: Value
         rows = np.fromiter((numbers[p] for p in task.pictures), np.intp, len(task))
         residuals = (points - points.mean()) / (len(task) * len(tasks))
         found += np.bincount(rows, residuals, len(numbers))
+    return found
+
+
+def _added(tasks: Sequence[Outcomes], numbers: Mapping[str, int], values: Values) -> Floats:
+    """What each picture (C,) adds to a side's mean."""
+    found = np.zeros(len(numbers))
+    for task in tasks:
+        rows = np.fromiter((numbers[p] for p in task.pictures), np.intp, len(task))
+        found += np.bincount(rows, values(task) / (len(task) * len(tasks)), len(numbers))
     return found
 
 

@@ -222,9 +222,14 @@ def _parity(recorded: MeasuredCurve | None, evidence: Evidence) -> tuple[list[st
 
 def _numbers(sides: SplitParity) -> dict[str, Any]:
     """A record of parity with its covariance as numbers, to as many digits as are stored."""
-    found = sides.model_dump(mode="json", exclude={"covariance", "measured_by"})
-    rows = [[float(value) for value in row.split(" ")] for row in sides.covariance]
-    return {**found, "covariance": [[f"{value:.5g}" for value in row] for row in rows]}
+    found = sides.model_dump(mode="json", exclude={"covariance", "changed", "measured_by"})
+    changed = [list(map(_few_digits, rows)) for rows in sides.changed]
+    covariance = list(map(_few_digits, sides.covariance))
+    return {**found, "covariance": covariance, "changed": changed}
+
+
+def _few_digits(row: str) -> list[str]:
+    return [f"{float(value):.5g}" for value in row.split(" ")]
 
 
 def _row(cell: Cell, row: CurveRow, outcomes: Outcomes) -> tuple[list[str], int]:

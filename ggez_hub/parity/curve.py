@@ -58,6 +58,8 @@ class ParityCurve:
     others      None where no item lies outside the region
     covariance  of the scores above chance: rows and columns are global at each beta, others at each
                 beta, regional at each beta
+    changed     for each side, the effective number of pictures whose score differs between two betas;
+                None where it is not known
     region      whose items are the regional side
     at_chance   tasks that were left out: they are above chance at no beta
     is_joint    whether what the errors share is known; otherwise sides and betas are taken as
@@ -69,6 +71,7 @@ class ParityCurve:
     others: SideCurve | None
     regional: SideCurve
     covariance: tuple[Numbers, ...]
+    changed: tuple[tuple[Numbers, ...] | None, ...]
     scale: str
     region: str
     measured_by: str
@@ -152,6 +155,12 @@ class ParityCurve:
                 self.others.pictures if self.others else 0,
                 self.regional.pictures,
             ),
+            changed=np.array(
+                [
+                    np.full((count, count), math.nan) if side is None else np.array(side)
+                    for side in self.changed
+                ]
+            ),
         )
 
 
@@ -180,6 +189,7 @@ def _recorded(record: SplitParity, rows: RowsByBeta, region: str) -> ParityCurve
         else None,
         regional=_side(record.q_regional),
         covariance=_square(record),
+        changed=_changed(record),
         scale=record.scale,
         region=region,
         measured_by=record.measured_by,
@@ -196,12 +206,9 @@ def _side(found: SideScores) -> SideCurve:
 
 def _square(record: SplitParity) -> tuple[Numbers, ...]:
     """The full covariance of the three sides from the stored lower triangle."""
-    lower = [[float(part) for part in row.split(" ")] for row in record.covariance]
+    lower = _triangle(record.covariance)
     count = len(record.betas)
-    # Which stored block each side's numbers are: without numbers of its own, or none at all.
-    stored: tuple[int | None, ...] = (0, 1, 2)
-    if isinstance(record.q_others, str):
-        stored = (0, 0, 1) if record.q_others == "q_global" else (0, None, 1)
+    stored = _blocks(record)
     places = [
         None if block is None else block * count + index
         for block in stored
@@ -214,6 +221,31 @@ def _square(record: SplitParity) -> tuple[Numbers, ...]:
         return lower[max(row, column)][min(row, column)]
 
     return tuple(tuple(value(row, column) for column in places) for row in places)
+
+
+def _changed(record: SplitParity) -> tuple[tuple[Numbers, ...] | None, ...]:
+    """For each side the full matrix of changed pictures from the stored triangle."""
+    places = range(len(record.betas))
+    lower = [_triangle(rows) for rows in record.changed]
+
+    def value(block: int, row: int, column: int) -> float:
+        return 0.0 if row == column else lower[block][max(row, column) - 1][min(row, column)]
+
+    return tuple(
+        None if block is None else tuple(tuple(value(block, r, c) for c in places) for r in places)
+        for block in _blocks(record)
+    )
+
+
+def _triangle(rows: list[str]) -> list[list[float]]:
+    return [[float(part) for part in row.split(" ")] for row in rows]
+
+
+def _blocks(record: SplitParity) -> tuple[int | None, ...]:
+    """Which stored block the numbers of each side are; others may have global's, or none."""
+    if isinstance(record.q_others, str):
+        return (0, 0, 1) if record.q_others == "q_global" else (0, None, 1)
+    return (0, 1, 2)
 
 
 def _for_part(found: ParityCurve, rows: RowsByBeta, region: str) -> ParityCurve:
@@ -240,6 +272,7 @@ def _for_part(found: ParityCurve, rows: RowsByBeta, region: str) -> ParityCurve:
         found,
         regional=_curve_of(complete),
         covariance=tuple(tuple(value(r, c) for c in range(size)) for r in range(size)),
+        changed=(*found.changed[:2], None),
         region=region,
         is_joint=False,
     )
@@ -283,6 +316,7 @@ def _independent(
             tuple(variances[row] if row == column else 0.0 for column in range(size))
             for row in range(size)
         ),
+        changed=(None, None, None),
         scale=scale,
         region=part or measured.region,
         measured_by=measured_by,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ggez_hub.parity.curve import GLOBAL, OTHERS, REGIONAL, ParityCurve
-from ggez_hub.parity.intervals import Interval, combination_interval, score_interval
+from ggez_hub.parity.intervals import Interval, estimate, estimate_share
 from ggez_hub.parity.moments import Floats
 from ggez_hub.parity.policy import DEFAULT_SHARE
 
@@ -57,8 +57,8 @@ def effects(curve: ParityCurve, index: int, alpha: float, share: float | None = 
             _weights(curve, {(OTHERS, index): 1.0}),
             _weights(curve, {(OTHERS, base): 1.0}),
         )
-        margin = combination_interval(curve.moments, here - share * there)
-        loss = combination_interval(curve.moments, there - here)
+        margin = estimate(curve.moments, here - share * there)
+        loss = estimate(curve.moments, there - here)
         if others_interval(curve, base).low > 0:
             kept = curve.others.above[index] / curve.others.above[base]
     return Effects(
@@ -73,23 +73,23 @@ def effects(curve: ParityCurve, index: int, alpha: float, share: float | None = 
 
 def grp_interval(curve: ParityCurve, index: int, alpha: float) -> Interval:
     """GRP above chance at one beta."""
-    return combination_interval(curve.moments, _grp(curve, index, alpha))
+    return estimate(curve.moments, _grp(curve, index, alpha))
 
 
 def grp_difference(curve: ParityCurve, index: int, other: int, alpha: float) -> Interval:
     """GRP(index) - GRP(other), paired by picture."""
     weights = _grp(curve, index, alpha) - _grp(curve, other, alpha)
-    return combination_interval(curve.moments, weights)
+    return estimate(curve.moments, weights)
 
 
 def others_interval(curve: ParityCurve, index: int) -> Interval:
     """Q_others above chance at one beta."""
-    return combination_interval(curve.moments, _weights(curve, {(OTHERS, index): 1.0}))
+    return estimate(curve.moments, _weights(curve, {(OTHERS, index): 1.0}))
 
 
 def regional_interval(curve: ParityCurve, index: int) -> Interval:
     """Q_regional above chance at one beta."""
-    return combination_interval(curve.moments, _weights(curve, {(REGIONAL, index): 1.0}))
+    return estimate(curve.moments, _weights(curve, {(REGIONAL, index): 1.0}))
 
 
 def side_interval(curve: ParityCurve, side: int, index: int) -> Interval | None:
@@ -97,7 +97,7 @@ def side_interval(curve: ParityCurve, side: int, index: int) -> Interval | None:
     found = curve.sides[side]
     if found is None:
         return None
-    return score_interval(found.score[index], found.se[index], found.pictures)
+    return estimate_share(found.score[index], found.se[index], found.pictures)
 
 
 def _grp(curve: ParityCurve, index: int, alpha: float) -> Floats:

@@ -1,31 +1,294 @@
-"""95 % intervals of scores and of linear combinations of scores."""
+"""The interval of every printed figure of parity, from its moments alone.
+
+All are score intervals (`limits`), clustered by picture: of a score or a side Wilson's, of a change
+between two betas Tango's, and of a GRP or a difference of two the same for a weighted sum. They take
+the quantile of Student's t with C - 1 degrees of freedom for C pictures. docs/parity.md has their
+coverage, and that of the methods that were tried beside them.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ggez_hub.parity.moments import Floats, Moments
+import numpy as np
 
-Z_95 = 1.959963984540054
+from ggez_hub.parity.distributions import t_quantile
+from ggez_hub.parity.limits import (
+    Change,
+    Floats,
+    Share,
+    change_of,
+    share_limits,
+    share_of,
+    sum_limits,
+)
+from ggez_hub.parity.moments import (
+    OTHERS,
+    SIDES,
+    Moments,
+    Side,
+    grp_weights,
+)
+
+LEVEL = 0.95
+KEPT = 0.98
+# With fewer pictures than this, a figure that rests on very few of them is not decided.
+FEW_PICTURES = 100
+# Answers that are right, and that are wrong, on each side of a GRP.
+FEWEST_OF_EACH = 2.5
+# Pictures whose answers differ, over the sides of a difference.
+FEWEST_CHANGED = 5.0
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A value in points with its standard error and 95 % interval."""
+    """A figure in points (100 is the whole scale) with its standard error and 95 % interval.
+
+    pictures  different pictures that it rests on; of a figure of two sides the larger number
+    refusal   why the interval is not to be relied on, or None. Such a figure is *undetermined*: it
+              decides nothing. The limits are given all the same
+    """
 
     value: float
     se: float
     low: float
     high: float
     pictures: int
+    refusal: str | None = None
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether the interval may decide something."""
+        return self.refusal is None
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether the interval is decided and lies wholly on one side of 0."""
+        return self.is_decided and (self.low > 0 or self.high < 0)
 
 
-def combination_interval(moments: Moments, weights: Floats) -> Interval:
-    """The interval of sum(weights * means), in points; weights: (3, B)."""
+def estimate_share(
+    value: float,
+    se: float,
+    pictures: int,
+    *,
+    lowest: float = 0.0,
+    highest: float = 100.0,
+    level: float = LEVEL,
+) -> Interval:
+    """The interval of a mean of values between `lowest` and `highest` over clustered items.
+
+    se: the clustered standard error of the mean, sqrt(C / (C - 1) * sum_c u_c^2) over C pictures.
+    """
+    if refusal := _unusable(pictures, value, se):
+        return Interval(value, se, lowest, highest, pictures, refusal)
+    span = highest - lowest
+    share = share_of(_share(value, lowest, span), np.array(se / span), pictures)
+    low, high = share_limits(share, quantile(pictures, level))
+    return Interval(value, se, lowest + span * float(low), lowest + span * float(high), pictures)
+
+
+def estimate_score(moments: Moments, side: Side, index: int) -> Interval:
+    """The score of a side at one beta, as scored."""
+    s = SIDES.index(side)
+    return estimate_share(
+        float(moments.scores[s, index]), float(moments.errors[s, index]), moments.pictures[s]
+    )
+
+
+def estimate_side(moments: Moments, side: Side, index: int, *, level: float = LEVEL) -> Interval:
+    """The chance-corrected score of a side at one beta."""
+    return estimate(moments, side_weights(moments, side, index), level=level)
+
+
+def estimate_grp(moments: Moments, alpha: float, index: int) -> Interval:
+    """GRP at one beta."""
+    return estimate(moments, grp_weights(alpha, index, moments.means.shape[1]))
+
+
+def estimate_grp_difference(moments: Moments, alpha: float, index: int, other: int) -> Interval:
+    """GRP at one beta less that at another."""
+    betas = moments.means.shape[1]
+    return estimate(moments, grp_weights(alpha, index, betas) - grp_weights(alpha, other, betas))
+
+
+def estimate_side_difference(moments: Moments, side: Side, index: int, other: int) -> Interval:
+    """The chance-corrected score of a side at one beta less that at another."""
+    return estimate(
+        moments, side_weights(moments, side, index) - side_weights(moments, side, other)
+    )
+
+
+def estimate_surplus(
+    moments: Moments, index: int, *, kept: float = KEPT, base: int = 0
+) -> Interval:
+    """D = Q_others(b) - kept * Q_others(0), above chance: at least 0 where that share is kept."""
+    return estimate(moments, surplus_weights(moments, index, kept=kept, base=base))
+
+
+def side_weights(moments: Moments, side: Side, index: int) -> Floats:
+    """The weights (3, B) of one side at one beta."""
+    weights = np.zeros(moments.means.shape)
+    weights[SIDES.index(side), index] = 1
+    return weights
+
+
+def surplus_weights(moments: Moments, index: int, *, kept: float = KEPT, base: int = 0) -> Floats:
+    """The weights (3, B) of D = Q_others(b) - kept * Q_others(0)."""
+    weights = np.zeros(moments.means.shape)
+    weights[OTHERS, index] += 1
+    weights[OTHERS, base] -= kept
+    return weights
+
+
+def estimate(moments: Moments, weights: Floats, *, level: float = LEVEL) -> Interval:
+    """The interval of sum(weights * means), of at most two betas on each side; weights: (3, B).
+
+    Of two betas with weights w and v, |w| >= |v|, the terms are w times the change from the other
+    beta and w + v times that other's score. Raises ValueError for more betas than two.
+    """
+    used = [int(s) for s in np.flatnonzero(np.any(weights != 0, axis=1))]
     value, se = moments.combine(weights)
-    return Interval(value, se, value - Z_95 * se, value + Z_95 * se, max(moments.pictures))
+    pictures = [moments.pictures[s] for s in used] or [0]
+    lowest, highest = _bounds(moments, weights)
+    if refusal := _unusable(min(pictures), value, se):
+        return Interval(value, se, lowest, highest, max(pictures), refusal)
+    terms = [term for s in used for term in _terms(moments, s, weights[s])]
+    low, high = _limits(moments, terms, quantile(min(pictures), level))
+    figures = [term.figure for term in terms]
+    return Interval(
+        value,
+        se,
+        min(value, max(lowest, low)),
+        max(value, min(highest, high)),
+        max(pictures),
+        _sparse(figures, min(pictures)),
+    )
 
 
-def score_interval(score: float, se: float, pictures: int) -> Interval:
-    """The interval of a mean score (0-100) from its clustered standard error."""
-    return Interval(score, se, max(0.0, score - Z_95 * se), min(100.0, score + Z_95 * se), pictures)
+@dataclass(frozen=True, eq=False)
+class _Term:
+    """A part of a sum: `weight` times (`lowest` + `span` * a score or a change); units: (3, B)."""
+
+    figure: Share | Change
+    weight: float
+    lowest: float
+    span: float
+    units: Floats
+
+
+def _terms(moments: Moments, s: int, weights: Floats) -> list[_Term]:
+    betas = [int(b) for b in np.flatnonzero(weights)]
+    if len(betas) > 2:
+        raise ValueError(f"an interval compares at most two betas, not {len(betas)}")
+    if len(betas) == 1:
+        return [_score_term(moments, s, betas[0], float(weights[betas[0]]))]
+    first, second = sorted(betas, key=lambda b: -abs(float(weights[b])))
+    found = [_change_term(moments, s, first, second, float(weights[first]))]
+    if rest := float(weights[first] + weights[second]):
+        found.append(_score_term(moments, s, second, rest))
+    return found
+
+
+def _score_term(moments: Moments, s: int, beta: int, weight: float) -> _Term:
+    lowest, highest = _reach(moments, s)
+    span = highest - lowest
+    units = np.zeros(moments.means.shape)
+    units[s, beta] = 1
+    value, se = moments.combine(units)
+    share = share_of(_share(value, lowest, span), np.array(se / span), moments.pictures[s])
+    return _Term(share, weight, lowest, span, units)
+
+
+def _change_term(moments: Moments, s: int, first: int, second: int, weight: float) -> _Term:
+    lowest, highest = _reach(moments, s)
+    span = highest - lowest
+    units = np.zeros(moments.means.shape)
+    units[s, first], units[s, second] = 1, -1
+    value, se = moments.combine(units)
+    known = moments.changed.shape[1] == moments.means.shape[1]
+    changed = np.array(moments.changed[s, first, second] if known else np.nan)
+    share = np.clip(np.array(value / span), -1.0, 1.0)
+    change = change_of(share, np.array(se / span), changed, moments.pictures[s])
+    return _Term(change, weight, 0.0, span, units)
+
+
+def _limits(moments: Moments, terms: Sequence[_Term], z: float) -> tuple[float, float]:
+    if len(terms) == 1 and isinstance(terms[0].figure, Share) and terms[0].weight > 0:
+        ends = [float(end) * terms[0].span for end in share_limits(terms[0].figure, z)]
+        low, high = (terms[0].weight * end for end in ends)
+    else:
+        weights = [term.weight * term.span for term in terms]
+        figures = [term.figure for term in terms]
+        low, high = map(float, sum_limits(weights, figures, _correlation(moments, terms), z))
+    start = math.fsum(term.weight * term.lowest for term in terms)
+    return start + low, start + high
+
+
+def _share(value: float, lowest: float, span: float) -> Floats:
+    return np.asarray(np.clip((value - lowest) / span, 0.0, 1.0))
+
+
+def _bounds(moments: Moments, weights: Floats) -> tuple[float, float]:
+    """The least and the most that a weighted sum can be."""
+    ends = [_reach(moments, s) for s in range(len(SIDES))]
+    up, down = np.maximum(weights, 0).sum(axis=1), np.minimum(weights, 0).sum(axis=1)
+    low = math.fsum(u * e[0] + d * e[1] for u, d, e in zip(up, down, ends, strict=True))
+    high = math.fsum(u * e[1] + d * e[0] for u, d, e in zip(up, down, ends, strict=True))
+    return low, high
+
+
+def _reach(moments: Moments, s: int) -> tuple[float, float]:
+    """The lowest and the highest value of a side: all wrong, all right."""
+    floor = float(moments.floors[s]) / 100
+    return (-100 * floor / (1 - floor) if 0 <= floor < 1 else 0.0), 100.0
+
+
+def _correlation(moments: Moments, terms: Sequence[_Term]) -> Floats:
+    rows = np.array([term.units.ravel() for term in terms])
+    size = rows.shape[1]
+    covariance = rows @ moments.covariance.reshape(size, size) @ rows.T
+    errors = np.sqrt(np.maximum(np.diag(covariance), 0))
+    both = np.outer(errors, errors)
+    found = np.clip(np.where(both > 0, covariance / np.where(both > 0, both, 1), 0), -1, 1)
+    np.fill_diagonal(found, 1)
+    return np.asarray(found)
+
+
+def quantile(pictures: int, level: float = LEVEL) -> float:
+    """What the half width of an interval over so many pictures is a multiple of."""
+    return t_quantile((1 + level) / 2, pictures - 1)
+
+
+def _unusable(pictures: int, *figures: float) -> str | None:
+    if not all(map(math.isfinite, figures)):
+        return "there is no score"
+    if pictures < 2:
+        return f"an interval needs at least two pictures, there are {pictures}"
+    return None
+
+
+def _sparse(figures: Sequence[Share | Change], pictures: int) -> str | None:
+    found, fewest = is_sparse(figures, pictures)
+    if not np.any(found):
+        return None
+    if any(isinstance(figure, Change) for figure in figures):
+        return f"the answers to {float(fewest):.3g} of {pictures} pictures changed"
+    return f"of {pictures} pictures one side got all but {float(fewest):.3g} right, or wrong"
+
+
+def is_sparse(figures: Sequence[Share | Change], pictures: int) -> tuple[Floats, Floats]:
+    """Whether a sum rests on too few pictures to decide anything, and on how many it rests.
+
+    That is refused with fewer than 100 pictures: where fewer than 5 changed, or where a side of a
+    GRP has fewer than 2.5 independent answers that are right, or wrong. One score is never refused.
+    """
+    changes = [f.gained + f.lost for f in figures if isinstance(f, Change)]
+    if changes:
+        rests_on, needed = np.sum(changes, axis=0), FEWEST_CHANGED
+    else:
+        sides = [f.size * np.minimum(f.value, 1 - f.value) for f in figures if isinstance(f, Share)]
+        rests_on, needed = np.min(sides, axis=0), FEWEST_OF_EACH if len(sides) > 1 else 0.0
+    return np.asarray((pictures < FEW_PICTURES) & (rests_on < needed)), rests_on

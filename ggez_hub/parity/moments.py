@@ -7,7 +7,7 @@ value, standard error and paired difference, at any alpha.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -30,6 +30,9 @@ class Moments:
     errors      (3, B): the standard errors of `scores`
     floors      (3,): the score of guessing, the mean over the tasks of a side
     pictures    (3,): different pictures that a side asks about
+    changed     (3, B, B): the effective number of pictures of a side whose score differs between two
+                betas (`count_changes`); NaN where it is not known, which widens intervals of differences
+                unless each picture has one question
     """
 
     means: Floats
@@ -38,6 +41,7 @@ class Moments:
     errors: Floats
     floors: Floats
     pictures: tuple[int, int, int]
+    changed: Floats = field(default_factory=lambda: np.full((1, 1, 1), np.nan))
 
     def combine(self, weights: Floats) -> tuple[float, float]:
         """The value and the standard error of sum(weights * means); weights: (3, B)."""
@@ -61,6 +65,7 @@ def clustered_moments(
     errors: Floats,
     floors: Floats,
     pictures: Sequence[int],
+    changed: Floats | None = None,
 ) -> Moments:
     """Moments from the contributions of C pictures to each mean.
 
@@ -78,4 +83,23 @@ def clustered_moments(
         errors,
         floors,
         (first, second, third),
+        np.full((sides, betas, betas), np.nan) if changed is None else changed,
     )
+
+
+def count_changes(shares: Floats) -> Floats:
+    """(S, B, B): on how many pictures a side's score differs between two betas.
+
+    shares: (C, S, B), what picture c adds to each mean, not centred: equal where its answers are.
+    The number is (sum_c d_c^2)^2 / sum_c d_c^4, which counts pictures that change little for less;
+    0 where none differs.
+    """
+    _, sides, betas = shares.shape
+    found = np.zeros((sides, betas, betas))
+    for side in range(sides):
+        for first in range(betas):
+            squares = (shares[:, side, : first + 1] - shares[:, side, [first]]) ** 2
+            fourth = np.sum(squares**2, axis=0)
+            count = np.sum(squares, axis=0) ** 2 / np.where(fourth > 0, fourth, 1.0)
+            found[side, first, : first + 1] = found[side, : first + 1, first] = count
+    return found

@@ -1,0 +1,179 @@
+"""Score intervals of scores, of changes, and of weighted sums of both.
+
+A score interval holds the values that a test would not reject, with the variance taken at the value
+that is tested and not at the one observed. So it stays within its bounds, and it is not empty where
+nothing was observed to vary. Scores are shares in [0, 1], changes are in [-1, 1]; all figures may be
+arrays of equal shape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats: TypeAlias = NDArray[np.float64]
+# How far each round goes to the variance that it finds: near a bound whole steps would overshoot.
+_STEPS = 40 * (0.5,) + 120 * (0.2,)
+_CLOSE = 1e-10
+_NOTHING = 1e-30
+
+
+class Term(Protocol):
+    """A figure of which a sum is made: its estimate, and its variance if the truth were `value`."""
+
+    @property
+    def value(self) -> Floats: ...
+
+    def variance_at(self, value: Floats) -> Floats: ...
+
+    @property
+    def first_variance(self) -> Floats: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Share:
+    """The mean of values in [0, 1] that share C pictures.
+
+    size  the number of independent right-or-wrong answers with the same error (`effective_size`)
+    """
+
+    value: Floats
+    size: Floats
+
+    def variance_at(self, value: Floats) -> Floats:
+        """p (1 - p) / n: the design effect is taken to be that of the estimate."""
+        share = np.clip(value, 0.0, 1.0)
+        return np.asarray(share * (1 - share) / self.size)
+
+    @property
+    def first_variance(self) -> Floats:
+        """The variance with two right and two wrong answers added (Agresti and Coull)."""
+        return self.variance_at((self.value * self.size + 2) / (self.size + 4))
+
+
+@dataclass(frozen=True, eq=False)
+class Change:
+    """The difference of two means over the same C pictures, for gains and losses of one size.
+
+    gained, lost  how many pictures gained and lost so much, fractions too
+    size          what a gain or a loss is on one picture, in (0, 1]
+    """
+
+    gained: Floats
+    lost: Floats
+    size: Floats
+    pictures: float
+
+    @property
+    def value(self) -> Floats:
+        """size * (gained - lost) / C."""
+        return np.asarray(self.size * (self.gained - self.lost) / self.pictures)
+
+    def variance_at(self, value: Floats) -> Floats:
+        """The variance with the shares of gains and losses that are likeliest at this difference.
+
+        T. Tango, Statistics in Medicine 17 (1998).
+        """
+        falls = value < 0
+        up, down = (
+            np.where(falls, self.lost, self.gained),
+            np.where(falls, self.gained, self.lost),
+        )
+        net, n = np.clip(np.abs(value) / self.size, 0.0, 1.0), self.pictures
+        b = (2 * n - up + down) * net - up - down
+        c = -down * net * (1 - net)
+        share = (np.sqrt(np.maximum(0.0, b * b - 8 * n * c)) - b) / (4 * n)
+        return np.asarray(self.size**2 * (2 * share + net * (1 - net)) / n)
+
+    @property
+    def first_variance(self) -> Floats:
+        """The variance with one picture more that changed (Agresti and Min)."""
+        return np.asarray((self.size / self.pictures) ** 2 * (self.gained + self.lost + 1))
+
+
+def effective_size(share: Floats, error: Floats, pictures: float) -> Floats:
+    """The number of independent right-or-wrong answers with the same error: p (1 - p) / se^2.
+
+    `error` is the clustered standard error, with C / (C - 1); the number of pictures comes out where
+    each has one question, and is taken where nothing varies.
+    """
+    spread = share * (1 - share)
+    varies = (spread > 0) & (error > 0)
+    ratio = np.where(varies, spread, 1.0) / np.where(varies, (pictures - 1) * error**2, 1.0)
+    return np.asarray(np.where(varies, pictures * ratio, float(pictures)))
+
+
+def share_of(share: Floats, error: Floats, pictures: float) -> Share:
+    """A score from its clustered standard error."""
+    return Share(share, effective_size(share, error, pictures))
+
+
+def change_of(change: Floats, error: Floats, changed: Floats, pictures: float) -> Change:
+    """A change from its clustered standard error and the effective number of changed pictures.
+
+    The sum of squares and that number, (sum d^2)^2 / sum d^4, give the size of a change. Where the
+    number is NaN or 0 a whole picture is taken to change.
+    """
+    squares = pictures * ((pictures - 1) * error**2 + change**2)
+    known = np.isfinite(changed) & (changed > 0) & (squares > 0)
+    size = np.sqrt(np.where(known, squares, 1.0) / np.where(known, changed, 1.0))
+    # What all changes together can be at least, and one at most.
+    size = np.clip(size, np.maximum(np.abs(change), 1e-9), 1.0)
+    net = pictures * change / size
+    total = np.clip(squares / size**2, np.abs(net), pictures)
+    return Change((total + net) / 2, (total - net) / 2, size, pictures)
+
+
+def share_limits(share: Share, z: float) -> tuple[Floats, Floats]:
+    """Wilson's limits: what `sum_limits` finds for one share, in closed form.
+
+    E. B. Wilson, JASA 22 (1927); for clustered answers E. L. Korn and B. I. Graubard, Survey
+    Methodology 24 (1998).
+    """
+    p, n = share.value, share.size
+    scale = 1 + z * z / n
+    centre = (p + z * z / (2 * n)) / scale
+    half = z / scale * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    # At the ends the two terms cancel but for rounding.
+    low = np.where(p <= 0, 0.0, np.clip(centre - half, 0.0, p))
+    high = np.where(p >= 1, 1.0, np.clip(centre + half, p, 1.0))
+    return low, high
+
+
+def sum_limits(
+    weights: Sequence[float], terms: Sequence[Term], correlation: Floats, z: float
+) -> tuple[Floats, Floats]:
+    """Limits of sum_i w_i v_i; correlation: (..., k, k) of the errors of the k terms.
+
+    At a limit, every term lies where it is likeliest if the sum is there: the distance is shared in
+    proportion to w_i and the covariances. The variance is that of the terms at these places.
+    """
+    w = np.asarray(weights, float)
+    values = np.stack([term.value for term in terms], axis=-1)
+    first = np.stack([term.first_variance for term in terms], axis=-1)
+    found = [_distance(w, terms, values, first, correlation, sign * z) for sign in (-1, 1)]
+    total = values @ w
+    return total + found[0], total + found[1]
+
+
+def _distance(
+    w: Floats, terms: Sequence[Term], values: Floats, variance: Floats, r: Floats, z: float
+) -> Floats:
+    for step in _STEPS:
+        # How each term's error varies with that of the sum, and the error of the sum.
+        error = np.sqrt(variance)
+        shared = error * np.einsum("...ij,...j->...i", r, error * w)
+        whole = np.sqrt(np.maximum(_NOTHING, shared @ w))
+        places = values + z * shared / whole[..., None]
+        there = [term.variance_at(places[..., i]) for i, term in enumerate(terms)]
+        move = step * (np.stack(there, axis=-1) - variance)
+        variance = variance + move
+        if np.all(np.abs(move) <= _CLOSE * variance + _NOTHING):
+            break
+    error = np.sqrt(variance)
+    squared = np.einsum("...i,...ij,...j->...", error * w, r, error * w)
+    return np.asarray(z * np.sqrt(np.maximum(0.0, squared)))
