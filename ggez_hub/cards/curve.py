@@ -154,7 +154,8 @@ class MeasuredCurve:
     """Rows and the joint errors of their sides, measured for `region`.
 
     rows    beta key -> `<task id>/<split>` -> row
-    parity  by split; "independent" where nothing is known of what the errors share
+    parity  by split, empty where the answers give no errors; "independent" where nothing is known of
+            what the errors share
     """
 
     rows: Rows

@@ -91,6 +91,11 @@ class ParityCurve:
         scale = parity_scale(row for tasks in rows.values() for row in tasks.values())
         inside = region != measured.region and regional_items(rows, region, scale) >= MIN_ITEMS
         part = region if inside else None
+        if not measured.parity:
+            raise NoCurve(
+                "no GRP: an interval needs at least two pictures a side, and the same tasks at every beta",
+                "Give a beta with --beta.",
+            )
         record = None if measured.parity == "independent" else measured.parity.get(split)
         if record and (record.measured_by, record.scale) == (measured_by, scale):
             found = _recorded(record, rows, measured.region)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -10,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from ggez_hub.cards import CardDocument, read_card, render_card
+from ggez_hub.cards import CardDocument, read_card, render_card, write_card
 from ggez_hub.cli.main import cli
 from ggez_hub.evaluation.consistency import contradictions
 from ggez_hub.evaluation.evidence import NoEvidence, open_evidence
@@ -65,11 +66,13 @@ def rewrite(folder, edit):
 def test_the_demos_card_follows_from_its_evidence(adapter):
     result = verify(adapter)
     assert result.exit_code == 0, result.stderr
-    assert "572 figures follow from 142,272 answers" in result.stdout
-    assert "beta 0.6" in result.stdout
+    assert re.search(r"[0-9,]+ figures follow from 142,272 answers", result.stdout)
+    assert "beta 0.8: the highest GRP on validation" in result.stdout
+    assert "parity: beta 0.8, keeps 88.1 % outside the region" in result.stdout
+    assert "keep: beta 0.4, keeps 97.3 % outside the region" in result.stdout
     document = json.loads(CliRunner().invoke(cli, ["verify", str(adapter), "--json"]).stdout)
-    assert (document["ok"], document["selection"]["beta"]) == (True, 0.6)
-    assert sum(document["selection"]["probabilities"].values()) == pytest.approx(1)
+    assert (document["ok"], document["selection"]["beta"]) == (True, 0.8)
+    assert document["selection"]["policies"]["keep"]["beta"] == 0.4
     assert document["parity"]["test"]["points"]["0.6"]["grp"]["value"] == pytest.approx(42.2448)
     # The card does not say which data set its tasks are of.
     assert document["scores"]["0"]["emoji-th-choice/test"]["contamination"] == (
@@ -133,6 +136,21 @@ def test_a_changed_beta_of_a_curve_is_named(adapter):
     assert "at beta 0.6 has predictions and no score on the card" in result.stderr
 
 
+def test_a_changed_error_of_parity_is_named(adapter):
+    """What the choice by `keep` rests on is recomputed too."""
+    document = read_card(adapter / "README.md")
+    sides = document.card.parity["validation"]
+    rows = [*sides.covariance]
+    rows[1] = "12.5 " + rows[1].split(" ")[1]
+    wrong = sides.model_copy(update={"covariance": rows})
+    parity = {**document.card.parity, "validation": wrong}
+    card = document.card.model_copy(update={"parity": parity})
+    write_card(adapter / "README.md", CardDocument(card, document.front_matter, document.prose))
+    result = verify(adapter)
+    assert result.exit_code == 1
+    assert "parity: validation: covariance[1][0] is '12.5', the predictions give" in result.stderr
+
+
 def test_rows_without_predictions_are_counted(adapter):
     rewrite(
         adapter,
@@ -152,7 +170,7 @@ def test_rows_without_predictions_are_counted(adapter):
 def test_results_follow_from_their_predictions(results):
     result = verify(results)
     assert result.exit_code == 0, result.stderr
-    assert "beta 0.5, the smallest beta within one standard error" in result.stdout
+    assert "beta 0.5: the highest GRP on validation" in result.stdout
     assert open_evidence(results / "results.json").header.region == "th"
 
 
@@ -164,7 +182,11 @@ def test_results_follow_from_their_predictions(results):
         (("parity", "test", "points", "1", "grp", "value"), 70, "parity: test: points: 1: grp"),
         (("parity", "test", "points", "0", "q_others"), None, "points: 0: q_others is None"),
         (("selection", "beta"), 1.0, "selection: beta is 1, the predictions give 0.5"),
-        (("selection", "probabilities", "0.5"), 0.2, "selection: probabilities: 0.5 is 0.2"),
+        (
+            ("selection", "policies", "keep", "beta"),
+            1.0,
+            "selection: policies: keep: beta is 1, the predictions give 0",
+        ),
         (("header", "alpha", "value"), 0.9, "grp"),
     ],
     ids=lambda value: ".".join(value) if isinstance(value, tuple) else "",

@@ -14,6 +14,7 @@ from huggingface_hub import HfApi, ModelCard, hf_hub_download, parse_eval_result
 from PIL import Image
 
 from ggez_hub.cards import read_card
+from ggez_hub.cards.curve import MeasuredCurve
 from ggez_hub.cli.main import cli
 from ggez_hub.evaluation.curve_picture import curve_picture
 from ggez_hub.registry.lock import read_lock
@@ -121,7 +122,7 @@ def test_an_adapter_is_published_with_its_scores_at_beta_1(place, tmp_path):
     )
     assert data.base_model_relation == "adapter"
     drawn = read(place, PICTURE).read_bytes()
-    assert drawn == curve_picture(card.curve, card.alpha.value, "th", "th", 0.6)
+    assert drawn == curve_picture(card.measured, card.alpha.value, "th", 0.8)
     entries = parse_eval_result_entries(yaml.safe_load(read(place, FILE).read_text()))
     assert len(entries) == len(rows)
     # What was added is no part of the card that others compute with.
@@ -130,19 +131,24 @@ def test_an_adapter_is_published_with_its_scores_at_beta_1(place, tmp_path):
     assert found.exit_code == 0, found.output
 
 
+def without(card, beta):
+    rows = {key: found for key, found in card.curve.items() if key != beta}
+    return MeasuredCurve(rows, "independent", card.region)
+
+
 def test_the_picture_is_of_the_curve_and_no_publication_fails_for_it(monkeypatch):
     card = read_card(Place(ASSETS).adapter("th") / "README.md").card
-    one, again = (curve_picture(card.curve, 0.4, "th", "th", 0.6) for _ in range(2))
+    one, again = (curve_picture(card.measured, 0.4, "th", 0.6) for _ in range(2))
     assert one == again
     for other in (
-        curve_picture(card.curve, 0.5, "th", "th", 0.6),
-        curve_picture(card.curve, 0.4, "th", "th", None),
-        curve_picture({b: r for b, r in card.curve.items() if b != "0.3"}, 0.4, "th", "th", 0.6),
+        curve_picture(card.measured, 0.5, "th", 0.6),
+        curve_picture(card.measured, 0.4, "th", None),
+        curve_picture(without(card, "0.3"), 0.4, "th", 0.6),
     ):
         assert other not in {one, None}
-    assert curve_picture({}, 0.4, "th", "th", None) is None
+    assert curve_picture(None, 0.4, "th", None) is None
     found = importlib.util.find_spec
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name: None if name == "matplotlib" else found(name)
     )
-    assert curve_picture(card.curve, 0.4, "th", "th", 0.6) is None
+    assert curve_picture(card.measured, 0.4, "th", 0.6) is None

@@ -35,9 +35,9 @@ def thai(world):
 
 
 def test_a_card_with_another_alpha(thai):
-    found = document(thai, "--alpha", "0.8")
+    found = document(thai, "--alpha", "0.85")
     assert (found["beta_before"], found["beta"], found["changed"]) == (0.5, 0.25, True)
-    assert found["stays"]["from"] < 0.8 < found["stays"]["to"]
+    assert found["stays"]["from"] < 0.85 < found["stays"]["to"]
     assert found["ranges"][0]["from"] == 0
     assert found["alpha"]["provenance"] == "user"
     # At the ends of the range the neighbours are chosen.
@@ -106,9 +106,9 @@ def test_a_pulled_folder(seeded, tmp_path):
     assert CliRunner().invoke(cli, pulled).exit_code == 0
     same = document(out, "--hub", seeded.endpoint)
     assert (same["beta_before"], same["beta"], same["changed"]) == (0.5, 0.5, False)
-    result = run(out / "ggez.lock", "--hub", seeded.endpoint, "--alpha", "0.8")
+    result = run(out / "ggez.lock", "--hub", seeded.endpoint, "--alpha", "0.85")
     assert "beta changes; 0.25 is chosen" in result.stdout
-    assert "ggez-hub pull --region th --beta 0.25 --alpha 0.8" in result.stdout
+    assert "ggez-hub pull --region th --beta 0.25 --alpha 0.85" in result.stdout
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from ggez_hub.evaluation.recognition.control import shuffled
 from ggez_hub.evaluation.scores import score_of
 from ggez_hub.families import get_family
 from ggez_hub.merging import Adapter, merge
-from ggez_hub.parity.curve import trade
+from ggez_hub.parity.choice import select_beta
 from ggez_hub.weights import sha256_file
 from ggez_hub.world.cards import base_revision
 from ggez_hub.world.diffusion.autoencoder import PIXELS
@@ -137,9 +137,8 @@ def test_the_base_beats_chance_and_shuffled_prompts_in_english(evidence):
 
 
 def test_merged_and_alone_the_adapter_beats_shuffled_prompts_in_both_languages(card, evidence):
-    chosen = trade(card.curve, "validation", card.alpha.value, "th", "th").chosen.beta
-    assert 0 < chosen < 1
-    for beta in (chosen, 1.0):
+    chosen = select_beta(card.measured, card.alpha.value, "th").beta
+    for beta in {chosen, 1.0}:
         for task in tasks():
             found = evidence[Cell(beta, task.id, "test")]
             assert mean_difference([found], [shuffled(found)]).low > 0
@@ -152,13 +151,14 @@ def test_the_base_does_not_beat_shuffled_prompts_in_thai_and_the_card_says_so(ev
 
 
 def test_the_picture_has_a_row_for_each_beta_and_the_card_names_its_prompts(card):
-    chosen = trade(card.curve, "validation", card.alpha.value, "th", "th").chosen.beta
+    chosen = select_beta(card.measured, card.alpha.value, "th").beta
+    shown = sorted({0.0, chosen, 1.0})
     said = (TH / "README.md").read_text(encoding="utf-8")
     section = said.partition("## Drawings")[2].partition("\n## ")[0]
-    assert f"rows is\n0, {chosen:g}, 1." in section
+    assert f"rows is\n{', '.join(f'{beta:g}' for beta in shown)}." in section
     for prompts in examples_of(PLACE.data).values():
         assert len(prompts) == PROMPTS
         assert ", ".join(prompts) in section
     with Image.open(TH / PICTURE) as picture:
-        assert picture.height == 3 * PIXELS * ENLARGED
+        assert picture.height == len(shown) * PIXELS * ENLARGED
         assert picture.width == (2 * PROMPTS + 0.5) * PIXELS * ENLARGED

@@ -11,7 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from ggez_hub.cards import read_card
-from ggez_hub.parity.curve import trade
+from ggez_hub.parity.choice import select_beta
+from ggez_hub.parity.curve import REGIONAL, ParityCurve
+from ggez_hub.parity.effects import side_interval
 from ggez_hub.world import seeds
 from ggez_hub.world.parts import EMBEDDING, PARTS
 from ggez_hub.world.place import Place
@@ -39,9 +41,9 @@ def test_each_is_measured_and_kept(tmp_path, monkeypatch):
         seeds.measure_seeds(tmp_path / "assets", EMBEDDING, [folder], "commit")
     found = seeds.read_seeds(Place(tmp_path / "assets", EMBEDDING), "th")
     assert list(found) == [3, 4]
-    assert found[3] == found[4]  # the same models under two names
-    assert list(found[3]) == ["0", "1"]
-    for rows in found[3].values():
+    assert found[3].rows == found[4].rows  # the same models under two names
+    assert list(found[3].rows) == ["0", "1"]
+    for rows in found[3].rows.values():
         assert {row.metric for row in rows.values()} == {"text_to_image_r1"}
         assert {(row.split, row.side) for row in rows.values()} == {
             (split, side) for split in ("validation", "test") for side in ("global", "regional")
@@ -58,9 +60,9 @@ def test_the_card_tells_what_was_measured(part):
     found = seeds.read_seeds(place, "th")
     if not found:
         assert "One seed" in section
-    for seed, curve in {card.training.seed: card.curve, **found}.items() if found else ():
-        chosen = trade(curve, "validation", card.alpha.value, "th", "th").chosen.beta
-        point = trade(curve, "test", card.alpha.value, "th", "th").at(chosen)
-        low, high = point.q_regional.interval
-        assert f"| {point.q_regional.score:.1f} [{low:.1f}, {high:.1f}] |" in section
+    for seed, curve in {card.training.seed: card.measured, **found}.items() if found else ():
+        chosen = select_beta(curve, card.alpha.value, "th").beta
+        test = ParityCurve.of(curve, "test", "th")
+        thai = side_interval(test, REGIONAL, test.index(chosen))
+        assert f"| {thai.value:.1f} [{thai.low:.1f}, {thai.high:.1f}] |" in section
         assert re.search(rf"\| {seed} \| {chosen:g} \([a-z, ]*merge\) \|", section)

@@ -24,7 +24,7 @@ from ggez_hub.evaluation.subjects import model_in
 from ggez_hub.evaluation.task import load_tasks
 from ggez_hub.families import get_family
 from ggez_hub.merging import Adapter, merge
-from ggez_hub.parity.curve import trade
+from ggez_hub.parity.choice import select_beta
 from ggez_hub.resources import recipes
 from ggez_hub.weights import sha256_file
 from ggez_hub.world.deltas import deltas
@@ -152,7 +152,7 @@ def test_answers_follow_from_their_likelihoods():
 def test_the_card_says_what_came_out():
     document = read_card(PLACE.adapter("th") / "README.md")
     card = document.card
-    chosen = trade(card.curve, "validation", card.alpha.value, "th", "th").chosen.beta
+    chosen = select_beta(card.measured, card.alpha.value, "th").beta
     assert f"| {chosen:g} (chosen on validation) |" in document.prose
     for words in ("blank", "Written are the names", "not culture"):
         assert words in document.prose
