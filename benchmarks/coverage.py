@@ -1,7 +1,7 @@
 """How often each printed kind of interval holds the truth, and how often it is refused.
 
 A setting is a made-up world of 2,000 pictures whose answers are known, from which n pictures are drawn
-with replacement, 4,000 times. Answers to one picture are alike: a picture that is hard for one question
+with replacement, 10,000 times. Answers to one picture are alike: a picture that is hard for one question
 or task is hard for the others (a normal copula). The truth is the score of the 2,000.
 
     score       the share of right answers
@@ -27,7 +27,7 @@ from ggez_hub.parity.limits import Change, Share, change_of, share_limits, share
 
 Floats = NDArray[np.float64]
 PICTURES = (64, 184, 400, 1368)
-REDRAWS = 4000
+REDRAWS = 10_000
 WORLD = 2000
 ALPHAS = (0.37, 0.43)
 Z = NormalDist().inv_cdf(0.975)
@@ -46,7 +46,7 @@ class Layout:
 LAYOUTS = (
     Layout("1 question", 1, 1, 0.3),
     Layout("1-7 questions", 1, 7, 0.3),
-    Layout("1-7 alike", 1, 7, 0.8),
+    Layout("1-7 alike", 1, 7, 0.7),
     Layout("10 tasks", 10, 10, 0.3),
 )
 SHARES = (0.03, 0.25, 0.5, 0.76, 0.97)

@@ -19,7 +19,8 @@ Floats: TypeAlias = NDArray[np.float64]
 # How far each round goes to the variance that it finds: near a bound whole steps would overshoot.
 _STEPS = 40 * (0.5,) + 120 * (0.2,)
 _CLOSE = 1e-10
-_ALIKE = 0.5
+_ALIKE = 0.4
+_UNEQUAL = 2.0
 _NOTHING = 1e-30
 
 
@@ -101,7 +102,7 @@ def effective_size(share: Floats, error: Floats, pictures: float) -> Floats:
 
     `error` is the clustered standard error, with C / (C - 1); the number of pictures comes out where
     each has one question. Few answers of the rarer kind know little about how alike the answers to
-    a picture are: half an answer is added that says "wholly", as if each picture had one question.
+    a picture are: a part of an answer is added that says "wholly", as if each picture had one question.
     """
     spread = share * (1 - share)
     varies = (spread > 0) & (error > 0)
@@ -125,12 +126,16 @@ def change_of(change: Floats, error: Floats, changed: Floats, pictures: float) -
     squares = pictures * ((pictures - 1) * error**2 + change**2)
     known = np.isfinite(changed) & (changed > 0) & (squares > 0)
     # All of one sign and size are the fewest that give this change and these squares.
-    fewest = (pictures * change) ** 2 / np.where(known, squares, 1.0)
-    number = np.maximum(np.where(known, changed, 1.0), fewest)
-    size = np.where(known, np.sqrt(squares / number), 1.0)
-    size = np.clip(size, np.maximum(np.abs(change), 1e-9), 1.0)
+    fewest = (pictures * change) ** 2 / np.where(squares > 0, squares, 1.0)
+    counted = np.where(known, changed, squares)
+    number = np.maximum(counted, fewest)
+    size = np.where(known, np.sqrt(squares / np.where(known, number, 1.0)), 1.0)
+    # Few changes of one sign and of unequal sizes leave in doubt how large the next one is.
+    unequal = np.maximum(0.0, fewest / np.where(known, counted, 1.0) - 1)
+    doubt = np.where(known, _UNEQUAL * unequal / np.where(known, counted, 1.0), 0.0)
+    size = np.clip(size * np.sqrt(1 + doubt), np.maximum(np.abs(change), 1e-9), 1.0)
     net = pictures * change / size
-    total = np.clip(squares / size**2, np.abs(net), pictures)
+    total = np.clip(number, np.abs(net), pictures)
     return Change((total + net) / 2, (total - net) / 2, size, pictures)
 
 
