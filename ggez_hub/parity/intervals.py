@@ -36,10 +36,8 @@ LEVEL = 0.95
 KEPT = 0.98
 # With fewer pictures than this, a figure that rests on very few of them is not decided.
 FEW_PICTURES = 100
-# Answers that are right, and that are wrong, on each side of a GRP.
-FEWEST_OF_EACH = 2.5
-# Pictures whose answers differ, over the sides of a difference.
-FEWEST_CHANGED = 5.0
+# Pictures whose answers changed, or answers of the rarer kind, right or wrong, over the sides of a GRP.
+FEWEST = 5.0
 
 
 @dataclass(frozen=True)
@@ -271,24 +269,24 @@ def _unusable(pictures: int, *figures: float) -> str | None:
 
 
 def _sparse(figures: Sequence[Share | Change], pictures: int) -> str | None:
-    found, fewest = is_sparse(figures, pictures)
+    found, rests_on = is_sparse(figures, pictures)
     if not np.any(found):
         return None
     if any(isinstance(figure, Change) for figure in figures):
-        return f"the answers to {float(fewest):.3g} of {pictures} pictures changed"
-    return f"of {pictures} pictures one side got all but {float(fewest):.3g} right, or wrong"
+        return f"the answers to {float(rests_on):.3g} of {pictures} pictures changed"
+    return f"over {pictures} pictures all but {float(rests_on):.3g} answers are right, or wrong"
 
 
 def is_sparse(figures: Sequence[Share | Change], pictures: int) -> tuple[Floats, Floats]:
     """Whether a sum rests on too few pictures to decide anything, and on how many it rests.
 
-    That is refused with fewer than 100 pictures: where fewer than 5 changed, or where a side of a
-    GRP has fewer than 2.5 independent answers that are right, or wrong. One score is never refused.
+    With fewer than 100 pictures a difference is refused where fewer than 5 changed, and a GRP where
+    its sides together have fewer than 5 independent answers of the rarer kind. One score never is.
     """
-    changes = [f.gained + f.lost for f in figures if isinstance(f, Change)]
-    if changes:
-        rests_on, needed = np.sum(changes, axis=0), FEWEST_CHANGED
-    else:
-        sides = [f.size * np.minimum(f.value, 1 - f.value) for f in figures if isinstance(f, Share)]
-        rests_on, needed = np.min(sides, axis=0), FEWEST_OF_EACH if len(sides) > 1 else 0.0
-    return np.asarray((pictures < FEW_PICTURES) & (rests_on < needed)), rests_on
+    parts: list[Floats] = [f.gained + f.lost for f in figures if isinstance(f, Change)]
+    if not parts:
+        parts = [f.size * np.minimum(f.value, 1 - f.value) for f in figures if isinstance(f, Share)]
+        if len(parts) == 1:
+            return np.zeros(np.shape(parts[0]), bool), parts[0]
+    rests_on = np.asarray(np.sum(parts, axis=0))
+    return np.asarray((pictures < FEW_PICTURES) & (rests_on < FEWEST)), rests_on

@@ -19,6 +19,8 @@ Floats: TypeAlias = NDArray[np.float64]
 # How far each round goes to the variance that it finds: near a bound whole steps would overshoot.
 _STEPS = 40 * (0.5,) + 120 * (0.2,)
 _CLOSE = 1e-10
+_ALIKE = 0.4
+_UNEQUAL = 2.0
 _NOTHING = 1e-30
 
 
@@ -99,12 +101,15 @@ def effective_size(share: Floats, error: Floats, pictures: float) -> Floats:
     """The number of independent right-or-wrong answers with the same error: p (1 - p) / se^2.
 
     `error` is the clustered standard error, with C / (C - 1); the number of pictures comes out where
-    each has one question, and is taken where nothing varies.
+    each has one question. Few answers of the rarer kind know little about how alike the answers to
+    a picture are: a part of an answer is added that says "wholly", as if each picture had one question.
     """
     spread = share * (1 - share)
     varies = (spread > 0) & (error > 0)
-    ratio = np.where(varies, spread, 1.0) / np.where(varies, (pictures - 1) * error**2, 1.0)
-    return np.asarray(np.where(varies, pictures * ratio, float(pictures)))
+    variance = np.where(varies, (pictures - 1) * error**2, 1.0)
+    rarer = np.where(varies, pictures * spread / variance * np.minimum(share, 1 - share), 0.0)
+    effect = np.where(varies, variance / np.where(varies, spread, 1.0), 1.0)
+    return np.asarray(pictures * (rarer + _ALIKE) / (effect * rarer + _ALIKE))
 
 
 def share_of(share: Floats, error: Floats, pictures: float) -> Share:
@@ -120,11 +125,17 @@ def change_of(change: Floats, error: Floats, changed: Floats, pictures: float) -
     """
     squares = pictures * ((pictures - 1) * error**2 + change**2)
     known = np.isfinite(changed) & (changed > 0) & (squares > 0)
-    size = np.sqrt(np.where(known, squares, 1.0) / np.where(known, changed, 1.0))
-    # What all changes together can be at least, and one at most.
-    size = np.clip(size, np.maximum(np.abs(change), 1e-9), 1.0)
+    # All of one sign and size are the fewest that give this change and these squares.
+    fewest = (pictures * change) ** 2 / np.where(squares > 0, squares, 1.0)
+    counted = np.where(known, changed, squares)
+    number = np.maximum(counted, fewest)
+    size = np.where(known, np.sqrt(squares / np.where(known, number, 1.0)), 1.0)
+    # Few changes of one sign and of unequal sizes leave in doubt how large the next one is.
+    unequal = np.maximum(0.0, fewest / np.where(known, counted, 1.0) - 1)
+    doubt = np.where(known, _UNEQUAL * unequal / np.where(known, counted, 1.0), 0.0)
+    size = np.clip(size * np.sqrt(1 + doubt), np.maximum(np.abs(change), 1e-9), 1.0)
     net = pictures * change / size
-    total = np.clip(squares / size**2, np.abs(net), pictures)
+    total = np.clip(number, np.abs(net), pictures)
     return Change((total + net) / 2, (total - net) / 2, size, pictures)
 
 
