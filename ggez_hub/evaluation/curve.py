@@ -12,12 +12,12 @@ from ggez_hub.evaluation.evidence import Evidence
 from ggez_hub.evaluation.header import TaskRecord
 from ggez_hub.evaluation.outcomes import Cell, Outcomes
 from ggez_hub.evaluation.scores import Score, score_of
-from ggez_hub.evaluation.split_parity import split_parity
+from ggez_hub.evaluation.split_parity import at_chance, split_parity
 from ggez_hub.parity.betas import beta_key
 from ggez_hub.parity.curve import ParityCurve
 from ggez_hub.parity.policies import PolicyOutcome, policy_outcomes
 from ggez_hub.parity.policy import Policy
-from ggez_hub.parity.rows import NoCurve, measured_rows, parity_scale, tasks_at_chance
+from ggez_hub.parity.rows import NoCurve, measured_rows, parity_scale
 
 Rows = dict[str, dict[str, CurveRow]]
 SPLITS: tuple[Split, ...] = ("validation", "test")
@@ -51,7 +51,7 @@ def policies_of(evidence: Evidence) -> tuple[PolicyOutcome, ...]:
 
 
 def parity_of(evidence: Evidence, rows: Rows) -> dict[Split, SplitParity]:
-    """The sides of each split that has both, over the tasks that validation finds above chance."""
+    """The sides of each split that has both, over the tasks that validation does not find at chance."""
     select, measured_by = measured_rows(rows, "validation")
     found: dict[Split, SplitParity] = {}
     for split in SPLITS:
@@ -60,7 +60,8 @@ def parity_of(evidence: Evidence, rows: Rows) -> dict[Split, SplitParity]:
             scale = parity_scale(row for tasks in here.values() for row in tasks.values())
         except NoCurve:
             continue
-        without = tasks_at_chance(select if any(select.values()) else here, scale)
+        screened = "validation" if any(select.values()) else split
+        without = at_chance(evidence, screened, scale)
         measured: Literal["self", "registry"] = "registry" if measured_by == "registry" else "self"
         if sides := split_parity(evidence, split, scale, without, measured):
             found[split] = sides

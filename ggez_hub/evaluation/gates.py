@@ -15,7 +15,7 @@ leakage         no task asks about data that was trained on
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -33,6 +33,7 @@ from ggez_hub.parity.curve import ParityCurve
 from ggez_hub.parity.effects import Effects, effects, others_interval, regional_interval
 from ggez_hub.parity.intervals import Interval
 from ggez_hub.parity.policy import Policy
+from ggez_hub.parity.power import NOT_FEASIBLE, error_of, pictures_for, pictures_for_retention
 from ggez_hub.recipe_file import read_recipe
 
 Verdict: TypeAlias = Literal["pass", "fail", "undetermined"]
@@ -55,8 +56,9 @@ class Limits(BaseModel):
 class Gate:
     """A gate and its outcome; `difference` is in points and has to exceed 0.
 
-    pictures_needed  how many pictures decide with 80 % power, by the difference that was estimated;
-                     None where no feasible number does
+    pictures_needed  how many pictures decide with 80 % power, if the estimated difference is the true
+                     one; None where no feasible number does
+    if_nothing_lost  of retention: how many pictures pass it if nothing is lost
     """
 
     name: str
@@ -64,6 +66,7 @@ class Gate:
     reason: str
     difference: Interval | None = None
     pictures_needed: int | None = None
+    if_nothing_lost: int | None = None
 
     def as_dict(self) -> dict[str, object]:
         """The gate as JSON."""
@@ -76,6 +79,7 @@ class Gate:
             "interval": None if d is None else [d.low, d.high],
             "pictures": None if d is None else d.pictures,
             "pictures_needed": self.pictures_needed,
+            "pictures_needed_if_nothing_lost": self.if_nothing_lost,
         }
 
 
@@ -206,7 +210,16 @@ def retention(curve: ParityCurve, effect: Effects, index: int) -> Gate:
     if others_interval(curve, curve.base).low <= 0:
         return Gate(name, "undetermined", "the base is at chance: there is nothing to retain")
     rule = f"{100 * effect.share:g} % of the base's score above chance has to be kept outside the region"
-    return _decided(name, effect.kept_margin, rule)
+    gate = _decided(name, effect.kept_margin, rule)
+    needed = pictures_for_retention(curve.moments, index, kept=effect.share, base=curve.base)
+    if gate.verdict != "undetermined" or needed is None:
+        return gate
+    return replace(
+        gate,
+        reason=f"{gate.reason}; to decide with 80 % power: {needed}",
+        pictures_needed=needed.for_estimate,
+        if_nothing_lost=needed.for_no_loss,
+    )
 
 
 def gain(curve: ParityCurve, effect: Effects, index: int) -> Gate:
@@ -216,7 +229,15 @@ def gain(curve: ParityCurve, effect: Effects, index: int) -> Gate:
         return Gate(name, "fail", "beta 0 is the base itself: there is no gain")
     if regional_interval(curve, index).low <= 0:
         return Gate(name, "undetermined", "the merged model is at chance on the region")
-    return _decided(name, effect.gain, "GRP has to be ahead of the base's")
+    gate = _decided(name, effect.gain, "GRP has to be ahead of the base's")
+    if gate.verdict != "undetermined":
+        return gate
+    found = effect.gain
+    needed = pictures_for(found.value, error_of(found), found.pictures) if found.value > 0 else None
+    number = NOT_FEASIBLE if needed is None else f"{needed:,} pictures"
+    return replace(
+        gate, reason=f"{gate.reason}; to show it with 80 % power: {number}", pictures_needed=needed
+    )
 
 
 def parse_failures(answered: Sequence[Outcomes], limit: float) -> Gate:
@@ -245,6 +266,8 @@ def leakage(evidence: Evidence) -> Gate:
 
 
 def _decided(name: str, found: Interval, rule: str) -> Gate:
+    if found.refusal is not None:
+        return Gate(name, "undetermined", f"{rule}; {found.refusal}", found)
     verdict: Verdict = "undetermined"
     if found.low > 0 or (name == "retention" and found.low >= 0):
         verdict = "pass"

@@ -36,6 +36,7 @@ from ggez_hub.parity.effects import effects, grp_interval, side_interval
 from ggez_hub.parity.intervals import Interval
 from ggez_hub.parity.policy import Policy
 from ggez_hub.parity.rows import NoCurve
+from ggez_hub.parity.screening import state_of
 from ggez_hub.regions import find_region
 
 Json = dict[str, Any]
@@ -87,6 +88,7 @@ def _score(outcomes: Outcomes) -> Json:
     found: Json = {**_plain(score), "normalised": score.normalised}
     found["normalised_interval"] = [score.normalised_low, score.normalised_high]
     found["at_chance"] = score.at_chance
+    found["state"] = state_of(score.low, score.high, score.floor)
     for dimension, parts in breakdowns(outcomes).items():
         found[dimension] = {
             "micro": parts.micro,

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from ggez_hub.cards.curve import SideScores, SplitParity
 from ggez_hub.evaluation.comparison import corrected_points
 from ggez_hub.evaluation.evidence import Evidence
-from ggez_hub.evaluation.outcomes import Outcomes
+from ggez_hub.evaluation.outcomes import Cell, Outcomes
 from ggez_hub.evaluation.quantities import Suite, suite
 from ggez_hub.parity.betas import Beta, beta_key
 from ggez_hub.parity.moments import count_changes
+from ggez_hub.parity.screening import screen
 
 # Digits of what is stored: far more than any error of measurement has.
 DIGITS = 10
@@ -89,6 +90,40 @@ def split_parity(
 
 def _row(values: Floats) -> str:
     return " ".join(f"{value:.{STORED_DIGITS}g}" for value in values)
+
+
+def at_chance(evidence: Evidence, split: str, scale: str) -> frozenset[str]:
+    """The tasks that leave the choice: not above chance at any beta, by a max-T corrected bound.
+
+    A side all of whose tasks are at chance keeps them, for there is no other figure of it.
+    """
+    betas = evidence.betas(split)
+    sides: dict[str, dict[str, bool]] = {}
+    for name, record in evidence.header.tasks.items():
+        answered = [evidence.outcomes.get(Cell(beta, name, split)) for beta in betas]
+        asked = [outcomes for outcomes in answered if outcomes is not None and len(outcomes)]
+        if record.scale == scale and asked:
+            sides.setdefault(record.side, {})[name] = _is_above_chance(asked)
+    return frozenset(
+        name
+        for tasks in sides.values()
+        if any(tasks.values())
+        for name, above in tasks.items()
+        if not above
+    )
+
+
+def _is_above_chance(answered: Sequence[Outcomes]) -> bool:
+    """Whether a task is above chance at one of its betas."""
+    pictures = sorted({picture for outcomes in answered for picture in outcomes.pictures})
+    if len(pictures) < 2:
+        return False
+    numbers = {picture: number for number, picture in enumerate(pictures)}
+    shares = np.stack([_shares([outcomes], numbers, _points) for outcomes in answered], axis=1)
+    covariance = (shares.T @ shares) * (len(pictures) / (len(pictures) - 1))
+    scores = np.array([_mean([outcomes], _points) for outcomes in answered])
+    floor = max(100 * math.fsum(outcomes.chance) / len(outcomes) for outcomes in answered)
+    return screen(scores, covariance, floor, len(pictures)).state == "above chance"
 
 
 def _are_alike(suites: Mapping[Beta, Suite]) -> bool:

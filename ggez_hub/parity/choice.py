@@ -21,6 +21,8 @@ from ggez_hub.parity.curve import OTHERS, REGIONAL, ParityCurve
 from ggez_hub.parity.policy import PARITY, Policy
 from ggez_hub.parity.rows import NoCurve, chance_bound
 
+# A choice that rests on fewer pictures is weak, and that is printed with it.
+FEW_PICTURES = 400
 # Of GRP in points: far below any digit of a score, and above the rounding of sums of them.
 ROUNDING = 1e-9
 Z_95 = 1.959963984540054
@@ -48,6 +50,11 @@ class Choice:
     def beta(self) -> float:
         """The beta of the one adapter; raises UsageProblem for a composition."""
         return single(self.point)
+
+    @property
+    def pictures(self) -> int:
+        """How many pictures the choice rests on: those of the smaller side of parity."""
+        return min(self.curve.world.pictures, self.curve.regional.pictures)
 
     @property
     def grp(self) -> float:

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
+import numpy as np
+
 from ggez_hub.cards.curve import Split
-from ggez_hub.parity.betas import as_json
-from ggez_hub.parity.choice import Choice, Undetermined, choose
-from ggez_hub.parity.curve import ParityCurve
+from ggez_hub.parity.betas import as_json, beta_key
+from ggez_hub.parity.choice import (
+    FEW_PICTURES,
+    ROUNDING,
+    Choice,
+    Undetermined,
+    choose,
+    kept_difference,
+)
+from ggez_hub.parity.curve import GLOBAL, OTHERS, REGIONAL, ParityCurve
 from ggez_hub.parity.effects import Effects, effects, grp_interval
 from ggez_hub.parity.intervals import Interval
+from ggez_hub.parity.moments import Moments
 from ggez_hub.parity.policy import KEEP, PARITY, Policy
+from ggez_hub.parity.redraws import shares_of_redraws
 from ggez_hub.parity.rows import NoCurve
 
 # The curve on a split, seen for a region; raises NoCurve.
@@ -24,6 +35,8 @@ class PolicyOutcome:
     """The beta that a policy chooses on validation, or why it chooses none, and its effects.
 
     validation, test  the effects on each split; None where the beta was not measured there
+    redraws           in which share of redraws of the pictures the policy takes each beta; not the
+                      probability that a beta is the best
     """
 
     policy: Policy
@@ -31,6 +44,7 @@ class PolicyOutcome:
     reason: str
     validation: Effects | None
     test: Effects | None
+    redraws: Mapping[str, float] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, object]:
         """The outcome as JSON."""
@@ -44,6 +58,7 @@ class PolicyOutcome:
             else {"value": grp.value, "se": grp.se, "interval": [grp.low, grp.high]},
             "validation": None if self.validation is None else self.validation.as_dict(),
             "test": None if self.test is None else self.test.as_dict(),
+            "share_of_redraws": dict(self.redraws),
         }
 
     def line(self) -> str:
@@ -58,6 +73,11 @@ class PolicyOutcome:
             parts.append(f"GRP {shown(found.gain)} over the base")
         if found is not None and found.over_adapter is not None and self.choice.point != 1.0:
             parts.append(f"{shown(found.over_adapter)} over the unmerged adapter")
+        if self.redraws:
+            own = self.redraws.get(beta_key(self.choice.point), 0.0)
+            parts.append(f"taken in {100 * own:.0f} % of redraws")
+        if self.choice.pictures < FEW_PICTURES:
+            parts.append(f"a weak choice: it rests on {self.choice.pictures} pictures")
         return f"{', '.join(parts)} ({where})" if found else ", ".join(parts)
 
 
@@ -87,6 +107,7 @@ def _outcome(curve_on: CurveOn, alpha: float, policy: Policy) -> PolicyOutcome:
         chosen.reason,
         effects(chosen.curve, chosen.index, alpha, policy.share),
         _on_test(curve_on, chosen),
+        _redraws(chosen),
     )
 
 
@@ -97,3 +118,25 @@ def _on_test(curve_on: CurveOn, chosen: Choice) -> Effects | None:
         return None
     index = curve.index(chosen.point)
     return None if index is None else effects(curve, index, chosen.alpha, chosen.policy.share)
+
+
+def _redraws(chosen: Choice) -> dict[str, float]:
+    """The share of redraws in which the policy takes each beta; those that it never takes are left out."""
+    curve, alpha, share, base = chosen.curve, chosen.alpha, chosen.policy.share, chosen.curve.base
+    places = range(len(curve.betas))
+    errors = np.zeros(len(curve.betas))
+    if share is not None and base is not None:
+        errors = np.array([kept_difference(curve, place, base, share)[1] for place in places])
+
+    def take(drawn: Moments) -> int:
+        grps = alpha * drawn.means[GLOBAL] + (1 - alpha) * drawn.means[REGIONAL]
+        if share is not None and base is not None:
+            margin = drawn.means[OTHERS] - share * drawn.means[OTHERS, base] - errors
+            allowed = (margin >= 0) | (np.arange(len(grps)) == base)
+            grps = np.where(allowed, grps, -np.inf)
+        return int(np.argmax(grps >= grps.max() - ROUNDING))
+
+    found = shares_of_redraws(curve.moments, take)
+    return {
+        beta_key(beta): float(part) for beta, part in zip(curve.betas, found, strict=True) if part
+    }

@@ -139,7 +139,7 @@ def chosen_beta(
     try:
         chosen = select_beta(card.measured, alpha, region.id, policy or Policy.parse(card.policy))
     except (NoCurve, Undetermined) as problem:
-        raise NotFit(f"gives no beta: {problem.message} (give one with --beta)") from problem
+        raise NotFit(f"gives no beta: {problem.message} ({problem.hint})") from problem
     return ChosenBeta(value=chosen.beta, why="selected", **_about(chosen))
 
 
