@@ -57,3 +57,7 @@ def test_nothing_to_compute_from(effect, se, pictures):
 def test_a_base_at_nothing_has_nothing_to_keep():
     right = np.zeros((100, 2), bool)
     assert pictures_for_retention(moments_of(right, right), 1) is None
+
+
+def test_the_base_decides_itself():
+    assert pictures_for_retention(swapped(1000, 30, 30), 0) is None
