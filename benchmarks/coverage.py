@@ -1,7 +1,7 @@
 """How often each printed kind of interval holds the truth, and how often it is refused.
 
 A setting is a made-up world of 2,000 pictures whose answers are known, from which n pictures are drawn
-with replacement, 10,000 times. Answers to one picture are alike: a picture that is hard for one question
+with replacement, 5,000 times. Answers to one picture are alike: a picture that is hard for one question
 or task is hard for the others (a normal copula). The truth is the score of the 2,000.
 
     score       the share of right answers
@@ -9,7 +9,8 @@ or task is hard for the others (a normal copula). The truth is the score of the 
     difference  of two GRPs: what a second beta loses and gains, of the answers of the first
     surplus     Q_others(b) - .98 Q_others(0)
 
-`python -m benchmarks coverage` prints every setting, and the range of each method that was tried.
+`python -m benchmarks coverage` prints every setting, the range of each method that was tried, and how
+often a guesser is found above chance at some beta of a grid.
 """
 
 from __future__ import annotations
@@ -24,10 +25,11 @@ from numpy.typing import NDArray
 
 from ggez_hub.parity.intervals import KEPT, is_sparse, quantile
 from ggez_hub.parity.limits import Change, Share, change_of, share_limits, share_of, sum_limits
+from ggez_hub.parity.screening import screen
 
 Floats = NDArray[np.float64]
 PICTURES = (64, 184, 400, 1368)
-REDRAWS = 10_000
+REDRAWS = 5000
 WORLD = 2000
 ALPHAS = (0.37, 0.43)
 Z = NormalDist().inv_cdf(0.975)
@@ -357,3 +359,30 @@ def main(report: Callable[[str], None] = print) -> None:
             f"| {kind} | {method} | {min(few):.1f} to {max(few):.1f} | "
             f"{min(many):.1f} to {max(many):.1f} |"
         )
+    _report_guessers(report)
+
+
+def _report_guessers(report: Callable[[str], None]) -> None:
+    """How often pure guessing passes the screening of a grid of 13 betas."""
+    betas, repeats = 13, 400
+    report(f"\na guesser found above chance at some of {betas} betas, {repeats} repeats, n = 184")
+    report("| chance | new guesses at the next beta | max-T | as independent | not corrected |")
+    report("|---|---|---|---|---|")
+    random = np.random.default_rng(0)
+    for chance in (1 / 184, 0.25):
+        for change in (1.0, 0.1):
+            passed = np.zeros(3)
+            for _ in range(repeats):
+                right = np.empty((184, betas))
+                right[:, 0] = random.random(184) < chance
+                for b in range(1, betas):
+                    anew = random.random(184) < change
+                    right[:, b] = np.where(anew, random.random(184) < chance, right[:, b - 1])
+                scores, covariance = 100 * right.mean(axis=0), 100**2 * np.cov(right.T) / 184
+                errors = np.sqrt(np.diag(covariance))
+                for place, matrix in enumerate((covariance, np.diag(errors**2))):
+                    found = screen(scores, matrix, 100 * chance, 184)
+                    passed[place] += found.state == "above chance"
+                passed[2] += bool(np.any(scores - Z * errors > 100 * chance))
+            shown = " | ".join(f"{100 * count / repeats:.1f} %" for count in passed)
+            report(f"| {chance:.4f} | {change:.0%} | {shown} |")

@@ -1,7 +1,7 @@
 """Bootstrap over pictures: questions about one picture are drawn together.
 
 A draw takes C pictures of C with replacement. The stream of numbers is that of numpy's RandomState
-(MT19937), which numpy keeps as it is: a seed gives the same interval with every version.
+(MT19937), which numpy keeps as it is: a seed gives the same draws with every version.
 """
 
 from __future__ import annotations
@@ -53,9 +53,3 @@ def _draw(names: tuple[str, ...], draws: int, seed: int) -> Draws:
     picked = stream.randint(0, size, size=(draws, size)) + size * np.arange(draws)[:, None]
     counts = np.bincount(picked.ravel(), minlength=draws * size).reshape(draws, size)
     return Draws({name: number for number, name in enumerate(names)}, counts.astype(np.float64))
-
-
-def interval(means: NDArray[np.float64]) -> tuple[float, float]:
-    """The 95 % percentile interval of the means of the draws."""
-    low, high = np.nanpercentile(means, [2.5, 97.5])
-    return float(low), float(high)

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ggez_hub.errors import GgezError
-from ggez_hub.evaluation.bootstrap import draw, interval
 from ggez_hub.evaluation.outcomes import Outcomes
 from ggez_hub.parity.grp import normalised
+from ggez_hub.parity.intervals import estimate_share
 
 Z_95 = 1.959963984540054
 
@@ -32,9 +32,9 @@ class Score:
     missing    questions that were not asked, because their picture is gone; not among the n
     unparsed   answers that could not be read; among the n, and wrong
 
-    One question for each picture gives the Wilson interval and se = 100 * sqrt(p (1 - p) / n);
-    several, and questions of which a part can be right, give a bootstrap over pictures (percentiles) and the cluster-robust standard error. All
-    but the counts are on the scale from 0 to 100.
+    The interval is Wilson's for as many independent answers as those that share pictures are worth
+    (`parity.intervals`). The standard error is 100 * sqrt(p (1 - p) / n) with one question for each
+    picture, else the cluster-robust one. All but the counts are on the scale from 0 to 100.
     """
 
     score: float
@@ -90,47 +90,33 @@ def wilson(successes: int, n: int, z: float = Z_95) -> tuple[float, float]:
 
 def score_of(outcomes: Outcomes) -> Score:
     """The score of a task and split; raises NoItems."""
-    n, pictures = len(outcomes), outcomes.pictures
-    different = len(set(pictures))
-    if different < n or outcomes.credit is not None:
-        if not n:
-            raise NoItems("a score needs at least one item")
-        p = math.fsum(outcomes.values) / n
-        se, low, high = _clustered(pictures, outcomes.values)
-    else:
-        successes = int(np.count_nonzero(outcomes.correct))
-        low, high = wilson(successes, n)
-        p = successes / n
-        se = math.sqrt(p * (1 - p) / n)
+    n, pictures = len(outcomes), len(set(outcomes.pictures))
+    if not n:
+        raise NoItems("a score needs at least one item")
+    p = math.fsum(outcomes.values) / n
+    clustered = _clustered_error(outcomes.pictures, outcomes.values - p)
+    found = estimate_share(100 * p, 100 * clustered, pictures)
+    is_plain = pictures == n and outcomes.credit is None
     return Score(
         score=100 * p,
         n=n,
-        se=100 * se,
-        low=100 * low,
-        high=100 * high,
+        se=100 * (math.sqrt(p * (1 - p) / n) if is_plain else clustered),
+        low=found.low,
+        high=found.high,
         floor=100 * math.fsum(outcomes.chance) / n,
-        pictures=different,
+        pictures=pictures,
         missing=len(outcomes.missing),
         unparsed=outcomes.unparsed,
     )
 
 
-def _clustered(
-    pictures: tuple[str, ...], values: NDArray[np.float64]
-) -> tuple[float, float, float]:
-    """Standard error and interval in [0, 1] of a share whose questions share pictures."""
-    draws = draw(pictures)
-    size = len(draws.numbers)
+def _clustered_error(pictures: tuple[str, ...], residuals: NDArray[np.float64]) -> float:
+    """The standard error of a mean whose questions share pictures; .5 of one picture alone."""
+    share: dict[str, float] = {}
+    for picture, residual in zip(pictures, residuals.tolist(), strict=True):
+        share[picture] = share.get(picture, 0.0) + residual / len(pictures)
+    size = len(share)
     if size < 2:
         # One picture says nothing of others.
-        return 0.5, 0.0, 1.0
-    share: dict[str, float] = dict.fromkeys(draws.numbers, 0.0)
-    for picture, residual in zip(pictures, values - values.mean(), strict=True):
-        share[picture] += float(residual) / len(pictures)
-    se = math.sqrt(size / (size - 1) * math.fsum(u * u for u in share.values()))
-    if se == 0:
-        # All alike: no draw differs. As many questions as pictures is the least there is.
-        low, high = wilson(round(float(values.mean()) * size), size)
-        return 0.0, low, high
-    low, high = interval(draws.means(pictures, values))
-    return se, low, high
+        return 0.5
+    return math.sqrt(size / (size - 1) * math.fsum(u * u for u in share.values()))

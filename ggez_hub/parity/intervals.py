@@ -37,7 +37,7 @@ KEPT = 0.98
 # With fewer pictures than this, a figure that rests on very few of them is not decided.
 FEW_PICTURES = 100
 # Pictures whose answers changed, or answers of the rarer kind, right or wrong, over the sides of a GRP.
-FEWEST = 5.0
+FEWEST = 6.0
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,10 @@ def estimate(moments: Moments, weights: Floats, *, level: float = LEVEL) -> Inte
     """
     used = [int(s) for s in np.flatnonzero(np.any(weights != 0, axis=1))]
     value, se = moments.combine(weights)
-    pictures = [moments.pictures[s] for s in used] or [0]
+    if not used:
+        # A beta less itself.
+        return Interval(0.0, 0.0, 0.0, 0.0, max(moments.pictures))
+    pictures = [moments.pictures[s] for s in used]
     lowest, highest = _bounds(moments, weights)
     if refusal := _unusable(min(pictures), value, se):
         return Interval(value, se, lowest, highest, max(pictures), refusal)
@@ -280,8 +283,8 @@ def _sparse(figures: Sequence[Share | Change], pictures: int) -> str | None:
 def is_sparse(figures: Sequence[Share | Change], pictures: int) -> tuple[Floats, Floats]:
     """Whether a sum rests on too few pictures to decide anything, and on how many it rests.
 
-    With fewer than 100 pictures a difference is refused where fewer than 5 changed, and a GRP where
-    its sides together have fewer than 5 independent answers of the rarer kind. One score never is.
+    With fewer than 100 pictures a difference is refused where fewer than 6 changed, and a GRP where
+    its sides together have fewer than 6 independent answers of the rarer kind. One score never is.
     """
     parts: list[Floats] = [f.gained + f.lost for f in figures if isinstance(f, Change)]
     if not parts:

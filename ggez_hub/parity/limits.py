@@ -19,8 +19,10 @@ Floats: TypeAlias = NDArray[np.float64]
 # How far each round goes to the variance that it finds: near a bound whole steps would overshoot.
 _STEPS = 40 * (0.5,) + 120 * (0.2,)
 _CLOSE = 1e-10
+# Doubt, in answers and in changes, about how alike answers and how unequal changes are: set by the
+# simulation of docs/parity.md.
 _ALIKE = 0.4
-_UNEQUAL = 2.0
+_UNEQUAL = 1.0
 _NOTHING = 1e-30
 
 

@@ -51,8 +51,11 @@ def pictures_for_retention(
 ) -> Needed | None:
     """The pictures that decide whether `kept` of Q_others of the base is kept at one beta.
 
-    None where that cannot be said: no items outside the region, or a base that is not above chance.
+    None where there is nothing to decide, at the base, and where that cannot be said: no items outside
+    the region, or a base that is not above chance.
     """
+    if index == base:
+        return None
     found = estimate_surplus(moments, index, kept=kept, base=base)
     before = float(moments.means[OTHERS, base])
     if not (math.isfinite(found.value) and found.pictures >= 2 and before > 0):

@@ -13,11 +13,11 @@ from ggez_hub.evaluation.comparison import (
     Sides,
     mean,
     mean_difference,
-    mean_within,
     parity,
     parity_difference,
 )
 from ggez_hub.evaluation.scores import NoItems, score_of, wilson
+from ggez_hub.parity.intervals import quantile
 from tests.evaluation.conftest import outcomes
 
 
@@ -41,7 +41,9 @@ def test_a_score_by_hand():
     assert (score.score, score.n, score.floor) == (75, 4, 25)
     assert score.se == pytest.approx(100 * math.sqrt(0.75 * 0.25 / 4))
     assert score.normalised == pytest.approx(200 / 3)
-    assert (score.low, score.high) == tuple(100 * bound for bound in wilson(3, 4))
+    assert (score.low, score.high) == pytest.approx(
+        tuple(100 * bound for bound in wilson(3, 4, quantile(4)))
+    )
     assert score.at_chance == (score.low <= 25)
 
 
@@ -83,7 +85,8 @@ def test_one_task_has_the_plain_standard_error():
     found = mean([outcomes(correct)])
     assert found.value == pytest.approx(30)
     assert found.se == pytest.approx(100 * np.std(correct, ddof=1) / 10)
-    assert found.low == pytest.approx(found.value - 1.959964 * found.se)
+    score = score_of(outcomes(correct))
+    assert (found.low, found.high) == pytest.approx((score.low, score.high))
 
 
 def test_a_task_asked_twice_tells_nothing_new():
@@ -172,7 +175,9 @@ def test_questions_about_one_picture_are_drawn_together():
 
 def test_a_cluster_interval_where_nothing_varies():
     all_right = score_of(outcomes([1] * 40, images=[f"p{n // 4}" for n in range(40)]))
-    assert (all_right.low, all_right.high) == (100 * wilson(10, 10)[0], 100)
+    assert (all_right.low, all_right.high) == pytest.approx(
+        (100 * wilson(10, 10, quantile(10))[0], 100)
+    )
     one_picture = score_of(outcomes([1, 0], images=["p", "p"]))
     assert (one_picture.low, one_picture.high) == (0, 100)
 
@@ -185,26 +190,30 @@ def drawn(shares, seeds=5):
 
 def test_the_interval_of_a_share_stays_within_its_bounds():
     few = drawn([2, 1] + [0] * 14)
-    assert mean([few]).low < 0
-    one = mean_within([few])
-    score = score_of(few)
-    assert (one.value, one.low, one.high) == (mean([few]).value, score.low, score.high)
-    assert 0 <= one.low < one.value < one.high
-    several = mean_within([few, drawn([5] + [0] * 15)])
-    assert mean([few, drawn([5] + [0] * 15)]).low < 0
-    assert 0 <= several.low < several.value < several.high
-    many = mean_within([drawn([5] * 15 + [4]), drawn([5] * 15 + [3])])
-    assert many.low < many.value < many.high <= 100
+    one, score = mean([few]), score_of(few)
+    assert one.value - 1.96 * one.se < 0
+    assert (one.value, one.low, one.high) == pytest.approx((score.score, score.low, score.high))
+    several = mean([few, drawn([5] + [0] * 15)])
+    many = mean([drawn([5] * 15 + [4]), drawn([5] * 15 + [3])])
+    for found in (one, several, many):
+        assert 0 <= found.low < found.value < found.high <= 100
 
 
 def test_the_interval_of_shares_where_nothing_varies():
-    none = mean_within([drawn([0] * 16), drawn([0] * 16)])
-    assert (none.low, none.high) == pytest.approx((0, 100 * wilson(0, 16)[1]))
+    none = mean([drawn([0] * 16), drawn([0] * 16)])
+    assert (none.low, none.high) == pytest.approx((0, 100 * wilson(0, 16, quantile(16))[1]))
 
 
 def test_the_interval_of_shares_that_vary_much_is_the_plain_one():
     random = np.random.default_rng(5)
-    tasks = [drawn(random.integers(0, 6, 400)) for _ in range(2)]
-    within, plain = mean_within(tasks), mean(tasks)
-    assert (within.low, within.high) == pytest.approx((plain.low, plain.high), abs=0.3)
-    assert (within.value, within.se) == (plain.value, plain.se)
+    found = mean([drawn(random.integers(0, 6, 400)) for _ in range(2)])
+    plain = (found.value - 1.96 * found.se, found.value + 1.96 * found.se)
+    assert (found.low, found.high) == pytest.approx(plain, abs=0.3)
+
+
+def test_a_difference_of_which_nothing_changed_is_not_certain():
+    few = outcomes([1] * 20 + [0] * 180)
+    found = mean_difference([few], [few])
+    assert (found.value, found.se) == (0, 0)
+    assert found.low == pytest.approx(-found.high)
+    assert 1.5 < found.high < 2.5

@@ -144,6 +144,11 @@ def test_that_nothing_changed_does_not_show_that_nothing_will():
     assert found.is_decided
 
 
+def test_a_beta_less_itself_is_nothing():
+    found = estimate_grp_difference(answers(), 0.4, 1, 1)
+    assert (found.value, found.low, found.high, found.is_decided) == (0, 0, 0, True)
+
+
 def test_no_answer_right_is_not_certainty():
     found = estimate_share(0.0, 0.0, 64)
     assert (found.low, found.high) == pytest.approx((0, 5.87), abs=0.01)

@@ -30,7 +30,7 @@ def test_the_size_of_a_retention_gate():
     """A margin of 1 point, 6 % of the answers changed: 7.85 * .06 / .01^2 pictures."""
     needed = pictures_for_retention(swapped(1000, 30, 30), 1)
     assert needed.loss == pytest.approx(0)
-    assert needed.for_no_loss == pytest.approx(7.849 * 0.06 / 0.01**2, rel=0.03)
+    assert needed.for_no_loss == pytest.approx(7.849 * 0.06 / 0.01**2, rel=0.05)
     assert needed.for_estimate == pytest.approx(needed.for_no_loss, rel=0.01)
 
 
@@ -57,3 +57,7 @@ def test_nothing_to_compute_from(effect, se, pictures):
 def test_a_base_at_nothing_has_nothing_to_keep():
     right = np.zeros((100, 2), bool)
     assert pictures_for_retention(moments_of(right, right), 1) is None
+
+
+def test_the_base_decides_itself():
+    assert pictures_for_retention(swapped(1000, 30, 30), 0) is None
