@@ -194,6 +194,7 @@ def show_scores(place: Path, out: Output, again: tuple[Again, ...] = ()) -> None
 
 def _tell(found: Verification, out: Output) -> None:
     from ggez_hub.evaluation.betas import from_json
+    from ggez_hub.evaluation.breakdown import average_name
     from ggez_hub.evaluation.leakage import contamination
 
     selection, header = found.selection, found.evidence.header
@@ -217,6 +218,12 @@ def _tell(found: Verification, out: Output) -> None:
         out.line(
             f"beta {from_json(selection['beta']):g}, {selection['rule']} ({selection['select']}); "
             f"over bootstrap draws of pictures {sure}"
+        )
+    for average in sorted({task.average for task in header.tasks.values()}):
+        own = [name for name, task in header.tasks.items() if task.average == average]
+        alike = len(own) == len(header.tasks)
+        out.line(
+            f"Average of {'every task' if alike else ', '.join(sorted(own))}: {average_name(average)}"
         )
     unknown = [
         task for task, state in contamination(header).items() if state == "contamination unknown"

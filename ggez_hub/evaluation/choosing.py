@@ -183,7 +183,7 @@ def _held_out(
         rank=np.stack([a.rank for a in answers])[fold, rows],
         credit=None
         if answers[0].credit is None
-        else np.stack([a.values for a in answers])[fold, rows],
+        else np.stack([a.worth for a in answers])[fold, rows],
         predicted=tuple(answers[f].predicted[row] for row, f in enumerate(fold)),
     )
 

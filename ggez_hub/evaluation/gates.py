@@ -178,6 +178,4 @@ def _decided(name: str, found: Estimate, threshold: float, rule: str) -> Gate:
 
 def _above_floor(tasks: Sequence[Outcomes]) -> float:
     """Base - floor in points, the mean over tasks."""
-    return math.fsum(
-        100 * (float(task.values.mean()) - math.fsum(task.chance) / len(task)) for task in tasks
-    ) / len(tasks)
+    return math.fsum(100 * (float(task.values.mean()) - task.floor) for task in tasks) / len(tasks)

@@ -75,7 +75,7 @@ def common_scale(tasks: Mapping[str, TaskRecord], outcomes: Mapping[str, Outcome
     for name, asked in outcomes.items():
         record = tasks[name]
         sides.setdefault(record.side, set()).add(record.scale)
-        floors[record.scale] = max(floors.get(record.scale, 0.0), float(asked.chance.mean()))
+        floors[record.scale] = max(floors.get(record.scale, 0.0), asked.floor)
     common = sides["global"] & sides["regional"]
     if not common:
         raise NoScale(

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from ggez_hub.evaluation.betas import as_json, beta_key, rule_for
-from ggez_hub.evaluation.breakdown import breakdowns
+from ggez_hub.evaluation.breakdown import average_name, breakdowns
 from ggez_hub.evaluation.choosing import (
     FEW_ITEMS,
     REPORT,
@@ -94,7 +94,11 @@ def figures(evidence: Evidence) -> Json:
 
 def _score(outcomes: Outcomes) -> Json:
     score = score_of(outcomes)
-    found: Json = {**_plain(score), "normalised": score.normalised}
+    found: Json = {
+        **_plain(score),
+        "average": average_name(outcomes.average),
+        "normalised": score.normalised,
+    }
     found["normalised_interval"] = [score.normalised_low, score.normalised_high]
     found["at_chance"] = score.at_chance
     for dimension, parts in breakdowns(outcomes).items():

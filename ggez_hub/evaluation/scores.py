@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.bootstrap import draw, interval
-from ggez_hub.evaluation.outcomes import Outcomes
+from ggez_hub.evaluation.outcomes import QUESTIONS, Outcomes
 from ggez_hub.regions.parity import normalised
 
 Z_95 = 1.959963984540054
@@ -92,7 +92,7 @@ def score_of(outcomes: Outcomes) -> Score:
     """The score of a task and split; raises NoItems."""
     n, pictures = len(outcomes), outcomes.pictures
     different = len(set(pictures))
-    if different < n or outcomes.credit is not None:
+    if different < n or outcomes.credit is not None or outcomes.average != QUESTIONS:
         if not n:
             raise NoItems("a score needs at least one item")
         p = math.fsum(outcomes.values) / n
@@ -108,7 +108,7 @@ def score_of(outcomes: Outcomes) -> Score:
         se=100 * se,
         low=100 * low,
         high=100 * high,
-        floor=100 * math.fsum(outcomes.chance) / n,
+        floor=100 * outcomes.floor,
         pictures=different,
         missing=len(outcomes.missing),
         unparsed=outcomes.unparsed,

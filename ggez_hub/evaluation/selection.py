@@ -7,11 +7,12 @@ scores as they are.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from ggez_hub.cards import CurveRow
+from ggez_hub.cards.curve import CountryScore
 from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.betas import Beta, read_key
 from ggez_hub.evaluation.scales import decisive
@@ -156,14 +157,22 @@ def _regional(
     for key, row in tasks.items():
         if row.side != "regional" or row.scale != metric or task_of(key) in without:
             continue
+        parts = {name: part for name, part in row.by_country.items() if name in members}
         if region is None:
             found.append(_Score(key, row.score, row.se, row.n, row.floor, row.ceiling))
-        found += [
-            _Score(f"{key}:{country}", part.score, part.se, part.n, row.floor, row.ceiling)
-            for country, part in row.by_country.items()
-            if country in members
-        ]
+        elif parts:
+            found.append(_over(f"{key}:{'+'.join(parts)}", row, list(parts.values())))
     return found
+
+
+def _over(name: str, row: CurveRow, parts: Sequence[CountryScore]) -> _Score:
+    """A task's score on some of its countries, averaged as the task is."""
+    n = sum(part.n for part in parts)
+    shares = [1 / len(parts) if row.average == "countries" else part.n / n for part in parts]
+    pairs = list(zip(shares, parts, strict=True))
+    score = math.fsum(share * part.score for share, part in pairs)
+    se = math.hypot(*(share * part.se for share, part in pairs))
+    return _Score(name, score, se, n, row.floor, row.ceiling)
 
 
 def _items(rows: Rows, region: str, metric: str) -> int:

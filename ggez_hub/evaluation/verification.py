@@ -189,7 +189,7 @@ def _card(
 
 
 def _row(cell: Cell, row: CurveRow, outcomes: Outcomes) -> tuple[list[str], int]:
-    score = score_of(outcomes)
+    score = score_of(outcomes.by(row.average))
     parts = by_country(outcomes, score, sorted(row.by_country))
     recorded = {
         **{name: getattr(row, name) for name in ("score", "n", "se", "floor")},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import datasets
 import numpy as np
 import pytest
@@ -100,7 +102,7 @@ def answered(asked, folder, luck):
     if asked.questions is None:
         return asked.nothing
     found = asked.questions.scored(luck.random(asked.questions.right.shape))
-    return found.__class__(**{**found.__dict__, "missing": asked.missing})
+    return replace(found, missing=asked.missing)
 
 
 @pytest.mark.parametrize("suite", SUITES)

@@ -9,7 +9,13 @@ from ggez_hub import __version__
 from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.alpha_range import stretches
 from ggez_hub.evaluation.betas import Beta, as_json, from_json
-from ggez_hub.evaluation.breakdown import Dimension, breakdown, parts_of, questions_in
+from ggez_hub.evaluation.breakdown import (
+    Dimension,
+    average_name,
+    breakdown,
+    parts_of,
+    questions_in,
+)
 from ggez_hub.evaluation.choosing import REPORT, SELECT
 from ggez_hub.evaluation.comparison import NotComparable, paired_change
 from ggez_hub.evaluation.evidence import Evidence
@@ -145,7 +151,16 @@ def _tasks(evidence: Evidence, base_beta: Beta | None, beta: Beta) -> list[Json]
     for name, record in sorted(evidence.header.tasks.items(), key=lambda t: (t[1].side, t[0])):
         first, second = base.get(name), merged.get(name)
         about: Json = {"side": record.side, "scale": record.scale, "language": record.language}
-        rows.append({"task": name, **about, "regions": record.regions, **_compared(first, second)})
+        average = average_name(record.average)
+        rows.append(
+            {
+                "task": name,
+                "average": average,
+                **about,
+                "regions": record.regions,
+                **_compared(first, second),
+            }
+        )
         for dimension, as_column in PARTS.items():
             before, after = _parts(first, dimension), _parts(second, dimension)
             names = sorted({*before, *after})
