@@ -56,7 +56,8 @@ def verify_evidence(path: Path) -> Verification:
     """
     evidence = open_evidence(path)
     problems = list(evidence.problems)
-    rows = contradictions(evidence.outcomes)
+    metrics = {name: task.metric for name, task in evidence.header.tasks.items()}
+    rows = contradictions(evidence.outcomes, metrics)
     problems += rows[:MOST]
     if len(rows) > MOST:
         problems.append(f"and {len(rows) - MOST} more rows of the predictions contradict")
@@ -76,7 +77,7 @@ def verify_evidence(path: Path) -> Verification:
         problems += found
         for joint, outcomes in evidence.joint:
             found, more, bare = _card(joint.curve, outcomes)
-            problems += [*contradictions(outcomes)[:MOST], *found]
+            problems += [*contradictions(outcomes, metrics)[:MOST], *found]
             count, unproven = count + more, unproven + bare
     return Verification(evidence, count, tuple(problems), unproven, recomputed)
 
