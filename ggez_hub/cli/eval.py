@@ -168,10 +168,37 @@ def _tell(target: Path, out: Output) -> None:
 
     out.table(
         ("task", "score", "average", "chance", "n", "missing", "unread", ""),
-        [row(name, score) for rows in scores.values() for name, score in rows.items()],
+        [
+            line
+            for rows in scores.values()
+            for name, score in rows.items()
+            for line in (row(name, score), *_as_script(name, score))
+        ],
         title="0-100 with 95 % intervals",
     )
     out.line("")
+
+
+def _as_script(name: str, score: dict[str, Any]) -> list[tuple[str, ...]]:
+    """What DPG-Bench's own script makes of the same answers: another figure than the score."""
+    found = score.get("ella_script")
+    if found is None:
+        return []
+    low, high = found["interval"]
+    figure = f"{found['score']:.2f} [{low:.2f}, {high:.2f}]"
+    left_out = str(found["missing"])
+    return [
+        (
+            f"{name}, as ELLA's script",
+            figure,
+            "mean of prompts",
+            "",
+            str(found["n"]),
+            left_out,
+            "",
+            "",
+        )
+    ]
 
 
 def _gallery(task: dict[str, Any]) -> str:

@@ -31,6 +31,7 @@ from ggez_hub.evaluation.choosing import (
     sides_by_beta,
 )
 from ggez_hub.evaluation.comparison import Estimate, NotComparable, mean
+from ggez_hub.evaluation.ella_script import script_figures
 from ggez_hub.evaluation.evidence import RESULTS, Evidence
 from ggez_hub.evaluation.header import PREDICTIONS, Header
 from ggez_hub.evaluation.joint import joint_trade
@@ -79,6 +80,7 @@ def figures(evidence: Evidence) -> Json:
             {
                 **_score(outcomes),
                 **_recall(outcomes, evidence.header.tasks[cell.task].metric),
+                **_as_script(outcomes),
                 "contamination": leaks[cell.task],
             }
             if len(outcomes)
@@ -131,6 +133,15 @@ def _recall(outcomes: Outcomes, metric: str) -> Json:
             "floor": score.floor,
         }
     return found
+
+
+def _as_script(outcomes: Outcomes) -> Json:
+    """What DPG-Bench's own script computes, beside the score, which is the rule's."""
+    found = script_figures(outcomes)
+    if found is None:
+        return {}
+    categories = {name: _plain(score) for name, score in found.categories.items()}
+    return {"ella_script": {**_plain(found.score), "categories": categories}}
 
 
 def _plain(score: Score) -> Json:
