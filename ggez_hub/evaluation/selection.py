@@ -160,7 +160,8 @@ def _regional(
         parts = {name: part for name, part in row.by_country.items() if name in members}
         if region is None:
             found.append(_Score(key, row.score, row.se, row.n, row.floor, row.ceiling))
-        elif parts:
+        elif parts and row.average in ("questions", "countries"):
+            # Of another average the scores by country do not tell that of several countries.
             found.append(_over(f"{key}:{'+'.join(parts)}", row, list(parts.values())))
     return found
 
