@@ -97,6 +97,7 @@ def _text_to_image(gallery: Gallery, rows: Sequence[int]) -> tuple[tuple[bytes, 
         options=np.broadcast_to(np.arange(len(ids)), right.shape),
         right=right,
         option_ids=ids,
+        names_gold=True,
         details=details_of(
             [gallery.items[row] for row, _ in asked],
             [digest_json(gallery.texts[text]) for text in queries],
@@ -119,6 +120,7 @@ def _image_to_text(gallery: Gallery, rows: Sequence[int]) -> tuple[tuple[bytes, 
         options=np.broadcast_to(np.arange(len(gallery.texts)), right.shape),
         right=right,
         option_ids=gallery.text_ids,
+        names_gold=True,
         # Everything is a candidate: one prompt for all.
         details=details_of(items, [digest_json(list(gallery.texts))] * len(rows)),
     )

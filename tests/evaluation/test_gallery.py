@@ -13,6 +13,8 @@ from ggez_hub.evaluation.answered import InMemory
 from ggez_hub.evaluation.benchmark import Benchmark
 from ggez_hub.evaluation.benchmark_items import Folders, read_contents
 from ggez_hub.evaluation.benchmark_questions import ask_benchmark
+from ggez_hub.evaluation.consistency import contradictions
+from ggez_hub.evaluation.outcomes import Cell
 from ggez_hub.evaluation.prepared import prepare_benchmark
 from ggez_hub.evaluation.subjects.similarity import BySimilarity
 from ggez_hub.regions import find_region
@@ -95,7 +97,8 @@ def brute_force(metric):
 
 @pytest.mark.parametrize("metric", WAYS)
 def test_recall_is_that_of_a_search_of_the_whole_gallery(tmp_path, metric):
-    found = prepared(made.benchmark(WAYS[metric]), write_flickr30k(tmp_path))
+    task = made.benchmark(WAYS[metric])
+    found = prepared(task, write_flickr30k(tmp_path))
     got = answers(found)
     expected = brute_force(metric)
     assert 0.2 < np.mean(list(expected.values())) < 0.9
@@ -109,6 +112,9 @@ def test_recall_is_that_of_a_search_of_the_whole_gallery(tmp_path, metric):
         place = int(item.rpartition("#")[2]) if metric == "text_to_image_r1" else None
         picture = number[image]
         assert right == expected[picture if place is None else (picture, place)]
+    for split, outcomes in got.items():
+        # Any of the five captions is right, and none of them contradicts the first.
+        assert contradictions({Cell(0.0, task.id, split): outcomes}) == []
     # r / N of the whole gallery: one of 30 pictures, five of 150 captions.
     assert set(together.chance.tolist()) == {1 / N}
     assert (found.record.gallery, found.record.published) == (N, 1000)
