@@ -169,6 +169,16 @@ def test_captions_of_pictures_that_are_gone_are_still_candidates(tmp_path):
     assert not asked.questions.right[:, 3 * EACH : 4 * EACH].any()
 
 
+def test_another_caption_of_the_picture_was_recorded_as_right_before(tmp_path):
+    found = prepared(made.benchmark("flickr30k-to-text"), write_flickr30k(tmp_path))
+    own = answers(found)["test"]
+    row = int(np.flatnonzero(own.correct)[0])
+    cell = Cell(0.0, "flickr30k-to-text", "test")
+    for given, problems in ((f"{own.items[row]}#3", 0), (f"{own.items[row - 1]}#3", 1)):
+        predicted = tuple(given if n == row else other for n, other in enumerate(own.predicted))
+        assert len(contradictions({cell: replace(own, predicted=predicted)})) == problems
+
+
 def test_the_gallery_is_a_part_of_what_the_task_is():
     task = made.benchmark("flickr30k-to-image")
     other = Benchmark.model_validate(task.model_dump() | {"gallery": 667})
