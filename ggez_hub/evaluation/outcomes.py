@@ -122,15 +122,26 @@ class Outcomes:
     def values(self) -> NDArray[np.float64]:
         """Numbers (n,) whose plain mean is the score, in whatever way the task averages.
 
-        They are `worth` for a micro average. For a macro average over K parts, of which part k has
-        n_k questions and the mean m_k, they are
+        They are `worth` for a micro average. For a macro average, with the weight w_i of a question
+        and the mean m_k of its part, they are
 
-            mean_k(m_k) + n / (K n_k) * (worth_i - m_k),
+            mean_k(m_k) + w_i * (worth_i - m_k),
 
         the linearised contributions of the questions: their deviations from the mean are what a
         question adds to the error of the score where the sizes of the parts are fixed.
         """
         return self._averaged(self.worth)
+
+    @cached_property
+    def weights(self) -> NDArray[np.float64]:
+        """How much each question counts (n,), 1 on average: the score is the mean of weight * worth.
+
+        1 for a micro average; n / (K n_k) for a question of a part k of K with n_k questions.
+        """
+        part = self._parts
+        sizes = np.bincount(part)
+        weights: NDArray[np.float64] = len(self) / (len(sizes) * sizes[part])
+        return weights
 
     @property
     def floor(self) -> float:
@@ -144,14 +155,19 @@ class Outcomes:
     def _averaged(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         if self.average == QUESTIONS or not len(self):
             return values
+        part = self._parts
+        means = np.bincount(part, values) / np.bincount(part)
+        averaged: NDArray[np.float64] = means.mean() + self.weights * (values - means[part])
+        return averaged
+
+    @cached_property
+    def _parts(self) -> NDArray[np.intp]:
+        """The number of the part that each question is in (n,)."""
+        if self.average == QUESTIONS:
+            return np.zeros(len(self), np.intp)
         named: tuple[str | None, ...] = getattr(self.details, self.average, (None,) * len(self))
         number = {name: place for place, name in enumerate(dict.fromkeys(named))}
-        part = np.array([number[name] for name in named])
-        sizes = np.bincount(part)
-        means = np.bincount(part, values) / sizes
-        weights = len(self) / (len(sizes) * sizes)
-        averaged: NDArray[np.float64] = means.mean() + weights[part] * (values - means[part])
-        return averaged
+        return np.array([number[name] for name in named], np.intp)
 
     @property
     def unparsed(self) -> int:

@@ -57,6 +57,15 @@ def test_the_macro_average_is_the_mean_of_the_parts_with_their_error():
     assert score_of(answers(0).by("questions")) == score_of(plain)
 
 
+def test_weights_and_values_give_the_same_mean():
+    for outcome in (answers(0), answers(0).by("countries")):
+        score = score_of(outcome).score
+        assert 100 * np.mean(outcome.weights * outcome.worth) == pytest.approx(score)
+        assert 100 * np.mean(outcome.values) == pytest.approx(score)
+        assert np.mean(outcome.weights) == pytest.approx(1)
+    assert set(answers(0).weights) == {1}
+
+
 def test_one_country_alone_is_its_own_average():
     macro = answers(0).by("countries")
     thai = macro.where(np.array([c == "th" for c in macro.details.countries]))
