@@ -1,7 +1,8 @@
 """A results folder: `results.json`, whose every figure follows from the predictions beside it.
 
 header     what decides the figures: region, alpha with provenance, tasks, digests
-scores     beta -> `<task>/<split>` -> score, interval, chance-corrected, by country ...
+scores     beta -> `<task>/<split>` -> score, interval, chance-corrected, by country ...; of one model
+           alone `<task>/all` too
 parity     split -> beta -> Q_global, Q_others, Q_regional, GRP; or why there is none, and Pareto
 selection  beta, how sure the choice is, and what it is worth
 
@@ -11,6 +12,7 @@ Of a composition a key is "0.25+0.5" and a beta [0.25, 0.5], in the order of the
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -52,6 +54,8 @@ from ggez_hub.regions import find_region
 
 Json = dict[str, Any]
 DEPTHS = (5, 10)
+# In place of a split: all questions of a task.
+ALL = "all"
 
 
 def write_results(folder: Path, header: Json, outcomes: Mapping[Cell, Outcomes]) -> Evidence:
@@ -73,8 +77,8 @@ def figures(evidence: Evidence) -> Json:
     """Every figure of a results folder, from header and predictions alone."""
     leaks = contamination(evidence.header)
     scores: dict[str, Json] = {}
-    for cell in sorted(evidence.outcomes):
-        outcomes = evidence.outcomes[cell]
+    cells = [*evidence.outcomes.items(), *_both_sides(evidence)]
+    for cell, outcomes in sorted(cells, key=lambda pair: pair[0]):
         key = f"{cell.task}/{cell.split}"
         scores.setdefault(beta_key(cell.beta), {})[key] = (
             {
@@ -92,6 +96,18 @@ def figures(evidence: Evidence) -> Json:
         "parity": {split: _parity(evidence, split) for split in splits},
         "selection": _selection(evidence),
     }
+
+
+def _both_sides(evidence: Evidence) -> list[tuple[Cell, Outcomes]]:
+    """Every task on all its questions, where nothing was chosen by the answers to some of them."""
+    found: dict[Cell, Outcomes] = {}
+    if len({cell.beta for cell in evidence.outcomes}) > 1:
+        return []
+    for cell, outcomes in sorted(evidence.outcomes.items(), key=lambda pair: pair[0]):
+        whole = Cell(cell.beta, cell.task, ALL)
+        found[whole] = found[whole].joined(outcomes) if whole in found else outcomes
+    several = Counter(cell.task for cell in evidence.outcomes)
+    return [(cell, outcomes) for cell, outcomes in found.items() if several[cell.task] > 1]
 
 
 def _score(outcomes: Outcomes) -> Json:
