@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ggez_hub.automation.proposal import Proposal, State, propose
+from ggez_hub.automation.submissions import BadSubmissions, Submission, recorded
 from ggez_hub.errors import GgezError, MissingExtra
 
 if TYPE_CHECKING:
@@ -122,9 +124,22 @@ class GitHub:
         """Open a pull request of our own, or bring it up to date; what was done, and its page."""
         return propose(self._repository, wanted)
 
+    def submissions(self, topic: str) -> dict[int, tuple[Submission, ...]]:
+        """What the bot's comments on `topic` say was measured, by pull request.
+
+        A comment that somebody edited by hand so that it cannot be read counts for nothing.
+        """
+        mark, found = _mark(topic), {}
+        for comment in self._repository.get_issues_comments():
+            if comment.user.login == BOT and comment.body.startswith(mark):
+                number = int(comment.issue_url.rpartition("/")[2])
+                with suppress(BadSubmissions):
+                    found[number] = recorded(comment.body)
+        return found
+
     def say(self, number: int, topic: str, text: str) -> None:
         """Write the comment on `topic` under a pull request, or edit the one that is there."""
-        mark = f"<!-- ggez-hub: {topic} -->"
+        mark = _mark(topic)
         pull = self._pull(number)
         for comment in pull.get_issue_comments():
             # Anybody can write the mark; only the bot's own comment is edited.
@@ -136,3 +151,8 @@ class GitHub:
 
     def _pull(self, number: int) -> PullRequest:
         return self._repository.get_pull(number)
+
+
+def _mark(topic: str) -> str:
+    """The first line of the comment on a topic."""
+    return f"<!-- ggez-hub: {topic} -->"

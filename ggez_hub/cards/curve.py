@@ -35,7 +35,7 @@ class CurveRow(Block):
     """A score of base + beta * Delta on one task; `floor` is the score of guessing.
 
     `judge` is the model or the people that decided, where the metric alone does not: another judge
-    is another scale.
+    is another scale. `average` is what the score is the mean over: the task decides it.
     """
 
     score: Score
@@ -47,6 +47,7 @@ class CurveRow(Block):
     judge: Text = "none"
     split: Split
     side: Literal["global", "others", "regional"]
+    average: Literal["questions", "countries", "languages", "categories"] = "questions"
     by_country: dict[RegionId, CountryScore] = Field({})
     measured_by: Literal["self", "registry"]
     evaluator: Text

@@ -148,15 +148,17 @@ def _tell(target: Path, out: Output) -> None:
 
     from ggez_hub.evaluation.evidence import RESULTS
 
-    scores = json.loads((target / RESULTS).read_text(encoding="utf-8"))["scores"]
+    content = json.loads((target / RESULTS).read_text(encoding="utf-8"))
+    scores, tasks = content["scores"], content["header"]["tasks"]
 
     def row(name: str, score: dict[str, Any]) -> tuple[str, ...]:
         if not score["n"]:
-            return (name, "nothing to ask", "", "0", str(score["missing"]), "", "")
+            return (name, "nothing to ask", "", "", "0", str(score["missing"]), "", "")
         low, high = score["interval"]
         return (
             name,
             f"{score['score']:.2f} [{low:.2f}, {high:.2f}]",
+            f"{score['average']}{_gallery(tasks[name.rpartition('/')[0]])}",
             f"{score['floor']:.2f}",
             str(score["n"]),
             str(score["missing"]),
@@ -165,11 +167,47 @@ def _tell(target: Path, out: Output) -> None:
         )
 
     out.table(
-        ("task", "score", "chance", "n", "missing", "unread", ""),
-        [row(name, score) for tasks in scores.values() for name, score in tasks.items()],
+        ("task", "score", "average", "chance", "n", "missing", "unread", ""),
+        [
+            line
+            for rows in scores.values()
+            for name, score in rows.items()
+            for line in (row(name, score), *_as_script(name, score))
+        ],
         title="0-100 with 95 % intervals",
     )
     out.line("")
+
+
+def _as_script(name: str, score: dict[str, Any]) -> list[tuple[str, ...]]:
+    """What DPG-Bench's own script makes of the same answers: another figure than the score."""
+    found = score.get("ella_script")
+    if found is None:
+        return []
+    low, high = found["interval"]
+    figure = f"{found['score']:.2f} [{low:.2f}, {high:.2f}]"
+    left_out = str(found["missing"])
+    return [
+        (
+            f"{name}, as ELLA's script",
+            figure,
+            "mean of prompts",
+            "",
+            str(found["n"]),
+            left_out,
+            "",
+            "",
+        )
+    ]
+
+
+def _gallery(task: dict[str, Any]) -> str:
+    """How many pictures a search is among, and where published figures have another number."""
+    found, published = task["gallery"], task["published"]
+    if found is None:
+        return ""
+    other = "" if published in (None, found) else f", published figures: {published:,}"
+    return f"; among {found:,} pictures{other}"
 
 
 def _unread(score: dict[str, Any]) -> str:

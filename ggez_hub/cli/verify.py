@@ -193,6 +193,7 @@ def show_scores(place: Path, out: Output, again: tuple[Again, ...] = ()) -> None
 
 
 def _tell(found: Verification, out: Output) -> None:
+    from ggez_hub.evaluation.breakdown import average_name
     from ggez_hub.evaluation.leakage import contamination
     from ggez_hub.parity.betas import from_json
 
@@ -222,6 +223,12 @@ def _tell(found: Verification, out: Output) -> None:
     )
     if left_out:
         out.line(f"Left out, at chance at every beta on validation: {', '.join(left_out)}")
+    for average in sorted({task.average for task in header.tasks.values()}):
+        own = [name for name, task in header.tasks.items() if task.average == average]
+        alike = len(own) == len(header.tasks)
+        out.line(
+            f"Average of {'every task' if alike else ', '.join(sorted(own))}: {average_name(average)}"
+        )
     unknown = [
         task for task, state in contamination(header).items() if state == "contamination unknown"
     ]

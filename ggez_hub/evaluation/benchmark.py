@@ -17,6 +17,7 @@ from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from ggez_hub.cards.values import LanguageTag, RegionId, RepoId, Revision
 from ggez_hub.evaluation.loaders import LOADERS, Choice, Open, Options
+from ggez_hub.evaluation.outcomes import QUESTIONS, Average
 from ggez_hub.evaluation.task import RULES_VERSION, BadTask, Dataset, Part, TaskId, entries, parse
 from ggez_hub.weights import digest_json
 
@@ -35,6 +36,10 @@ NEEDS: Mapping[str, str] = {
     "drawn_choice": "prompts",
     "drawn_yes": "prompts",
 }
+# Those that search among all pictures, or all captions, of the data set.
+SEARCHES = ("text_to_image_r1", "image_to_text_r1")
+# In place of RULES_VERSION in their digests: before, a side was searched by itself.
+SEARCH_RULES_VERSION = 2
 SPLITS: tuple[Literal["validation", "test"], ...] = ("validation", "test")
 # Which of three pictures is on the select side; the other two are on the report side.
 PARTS = 3
@@ -87,6 +92,9 @@ class Benchmark(Part):
     shown     language or `any` -> what is said to it where it writes the answer; the options are
               lines with letters
     reply_tokens  how long such an answer may be
+    gallery   how many pictures published figures search; said beside the score where it is another
+    average   what the score is the mean over: questions (the micro average), or countries, languages
+              or categories, which then count alike (the macro average); the same for every region
     drawing   how a pipeline draws the prompts, where the loader yields them; prompts, chat and
               shown are then what a judge is asked about the picture
     regions   where the regional side's items may be from; at most those of the region that is
@@ -107,6 +115,8 @@ class Benchmark(Part):
     chat: dict[Text, Text] = Field(default_factory=lambda: {ANY: "{question}"})
     shown: dict[Text, Text] = Field(default_factory=lambda: {ANY: SHOWN})
     reply_tokens: int = Field(default=64, ge=1)
+    gallery: int | None = Field(default=None, ge=1)
+    average: Average = QUESTIONS
     drawing: Drawing | None = None
     side: Literal["global", "regional"]
     regions: list[RegionId] = Field(default_factory=list)
@@ -125,6 +135,8 @@ class Benchmark(Part):
             raise ValueError(f"the loader {self.loader!r} reads {loader.yields}: another metric")
         if (self.drawing is not None) != (loader.yields == "prompts"):
             raise ValueError("drawing must be there where prompts are drawn, and only there")
+        if self.gallery is not None and not self.searches:
+            raise ValueError("gallery is for searches: it counts the pictures that are searched")
         if ANY not in self.prompts or any("{option}" not in p for p in self.prompts.values()):
             raise ValueError(f"prompts must have {ANY!r}, and {{option}} in each")
         if ANY not in self.chat or any("{question}" not in c for c in self.chat.values()):
@@ -144,10 +156,21 @@ class Benchmark(Part):
         return LOADERS[self.loader].options.model_validate(self.options)
 
     @property
+    def searches(self) -> bool:
+        """Whether it is a search, whose candidates are the whole data set."""
+        return self.metric in SEARCHES
+
+    @property
     def digest(self) -> str:
         """The sha256 of everything that decides a score: all but `id` and `title`."""
         decisive = self.model_dump(mode="json", exclude={"kind", "id", "title"})
-        return digest_json({"rules": RULES_VERSION, "benchmark": decisive})
+        # Left out where they are as they were before there were such keys.
+        if self.average == QUESTIONS:
+            del decisive["average"]
+        if self.gallery is None:
+            del decisive["gallery"]
+        rules = SEARCH_RULES_VERSION if self.searches else RULES_VERSION
+        return digest_json({"rules": rules, "benchmark": decisive})
 
     def digest_on(self, data: Mapping[str, str]) -> str:
         """The same together with the files that were read: path -> sha256."""

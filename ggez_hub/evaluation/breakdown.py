@@ -1,8 +1,9 @@
 """Scores by country, language and category, and the two ways to average them.
 
-The micro average is the mean over questions (the score itself); the macro average is the mean over
-the parts, so that a country with 32 questions counts as much as one with 752. The paper prints one
-of them in one table and the other in another; here both are said.
+The micro average is the mean over questions; the macro average is the mean over the parts, so that
+a country with 32 questions counts as much as one with 752. The paper prints one of them in one table
+and the other in another; here both are given, and which of them is the score is fixed by the task
+(`average`), whatever region is asked for.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 
 from ggez_hub.evaluation.comparison import Estimate, NotComparable, mean
 from ggez_hub.evaluation.drawn import question_by_question
-from ggez_hub.evaluation.outcomes import Outcomes
+from ggez_hub.evaluation.outcomes import QUESTIONS, Average, Outcomes
 from ggez_hub.evaluation.scores import Score, score_of
 
 Dimension: TypeAlias = Literal["countries", "languages", "categories"]
@@ -37,9 +38,15 @@ class Breakdown:
     unknown: int
 
 
+def average_name(average: Average) -> str:
+    """A way to average, as people know it."""
+    return "micro, over questions" if average == QUESTIONS else f"macro, over {average}"
+
+
 def questions_in(outcomes: Outcomes, dimension: Dimension) -> Outcomes:
     """What is broken down: the answers, or the questions about drawn prompts if these have parts."""
-    return (question_by_question(outcomes) if dimension == "categories" else None) or outcomes
+    drawn = question_by_question(outcomes) if dimension == "categories" else None
+    return (drawn or outcomes).by(QUESTIONS)
 
 
 def parts_of(outcomes: Outcomes, dimension: Dimension) -> dict[str, Outcomes]:

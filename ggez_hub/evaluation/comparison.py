@@ -111,7 +111,7 @@ def _points(outcomes: Outcomes) -> NDArray[np.float64]:
 
 def corrected_points(outcomes: Outcomes) -> NDArray[np.float64]:
     """Values (n,) of the items whose mean is the normalised score: 0 at chance, 100 at the best."""
-    floor = math.fsum(outcomes.chance) / len(outcomes)
+    floor = outcomes.floor
     return (outcomes.values - floor) * (100.0 / (1 - floor))
 
 

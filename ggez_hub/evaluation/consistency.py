@@ -1,7 +1,8 @@
 """What a file of predictions has to agree on with itself, without the data or a model.
 
-The questions of a task are the same at every beta: its items, their right answers, and what
-guessing gets. A wrong label at one beta stands against those at all others.
+The questions of a task are the same at every beta: its items, their pictures and prompts, their
+right answers, and what guessing gets. A wrong label at one beta stands against those at all others.
+Where the scores of the options are recorded, ranks and answers follow from them.
 """
 
 from __future__ import annotations
@@ -12,6 +13,11 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from fractions import Fraction
 
 from ggez_hub.evaluation.drawn import Judged, NotJudged
+from ggez_hub.evaluation.option_scores import (
+    impossible_scores,
+    numbers_of_options,
+    unfounded_answers,
+)
 from ggez_hub.evaluation.outcomes import Cell, Outcomes
 from ggez_hub.evaluation.predictions import row_problems
 
@@ -22,18 +28,26 @@ MAX_OPTIONS = 26
 ROUNDING = 1e-9
 
 
-def contradictions(outcomes: Mapping[Cell, Outcomes]) -> list[str]:
-    """Everything in the predictions that cannot be, each naming cell and item."""
+def contradictions(
+    outcomes: Mapping[Cell, Outcomes], metrics: Mapping[str, str] | None = None
+) -> list[str]:
+    """Everything in the predictions that cannot be, each naming cell and item.
+
+    `metrics` are those of the tasks, where they are known.
+    """
     found = []
     for cell, asked in outcomes.items():
+        metric = (metrics or {}).get(cell.task)
+        found += [f"{cell}: {problem}" for problem in impossible_scores(asked, metric)]
         found += [f"{cell}: {problem}" for problem in row_problems(asked)]
         found += [f"{cell}: {problem}" for problem in _answers(asked)]
         found += [f"{cell}: {problem}" for problem in _credit(asked)]
     by_task: dict[tuple[str, str], dict[Cell, Outcomes]] = {}
     for cell, asked in outcomes.items():
         by_task.setdefault((cell.task, cell.split), {})[cell] = asked
-    for cells in by_task.values():
+    for (task, _), cells in by_task.items():
         found += _across(cells)
+        found += unfounded_answers(cells, (metrics or {}).get(task))
     return found
 
 
@@ -119,6 +133,8 @@ _SAME_AT_EVERY_BETA: Mapping[str, Callable[[Outcomes], Sequence[Hashable]]] = {
     "right answer": lambda o: o.gold,
     "chance": lambda o: o.chance.tolist(),
     "picture": lambda o: o.pictures,
+    "prompt's sha256": lambda o: o.details.prompts if o.details else (None,) * len(o),
+    "number of scored options": numbers_of_options,
 }
 
 

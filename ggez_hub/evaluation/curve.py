@@ -84,7 +84,8 @@ def curve_rows(
     """
     curve: Rows = {}
     for cell in sorted(outcomes):
-        answered, record = outcomes[cell], tasks[cell.task]
+        record = tasks[cell.task]
+        answered = outcomes[cell].by(record.average)
         if not len(answered):
             continue
         score, key = score_of(answered), beta_key(cell.beta)
@@ -98,6 +99,7 @@ def curve_rows(
             judge=record.judge,
             split=split,
             side=record.side,
+            average=record.average,
             by_country=by_country(answered, score, record.regions),
             measured_by=measured_by,
             evaluator=evaluator,

@@ -3,8 +3,8 @@
 DPG-Bench's rule (Hu et al., 2024, ELLA; after Cho et al., 2023, DSG): a question counts only if those
 that it depends on were answered rightly. A picture is worth the share of its questions that count and
 were answered rightly, a prompt the mean of its pictures, a benchmark the mean of its prompts. A category
-is worth the mean of its questions, by the same rule and over all pictures; the benchmark's own script
-gives those of the last picture without the rule.
+is worth the mean of its questions, by the same rule and over all pictures. What the benchmark's own
+script computes is another figure: see ella_script.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ class Judged:
     right     the number of a question -> the right option
     parents   the number of a question -> those that it depends on
     categories   the number of a question -> what it is about, where that is known
+    script    the questions that the data set's own script reads, in its order; empty if there is none
     """
 
     pictures: tuple[str, ...]
@@ -41,10 +42,15 @@ class Judged:
     right: Mapping[int, str]
     parents: Mapping[int, tuple[int, ...]]
     categories: Mapping[int, str] = field(default_factory=dict)
+    script: tuple[int, ...] = ()
 
     @classmethod
     def of(
-        cls, parts: Sequence[Part], pictures: Sequence[str], answers: Sequence[Mapping[int, str]]
+        cls,
+        parts: Sequence[Part],
+        pictures: Sequence[str],
+        answers: Sequence[Mapping[int, str]],
+        script: Sequence[int] = (),
     ) -> Judged:
         """The answers about the pictures of a prompt with these questions."""
         return cls(
@@ -53,6 +59,7 @@ class Judged:
             {part.number: part.options[part.gold] for part in parts},
             {part.number: part.parents for part in parts},
             {part.number: part.category for part in parts if part.category},
+            tuple(script),
         )
 
     @property
@@ -81,6 +88,7 @@ class Judged:
                 "right": self.right,
                 "parents": {number: own for number, own in self.parents.items() if own},
                 **({"categories": self.categories} if self.categories else {}),
+                **({"script": self.script} if self.script else {}),
             },
             ensure_ascii=False,
         )
@@ -98,6 +106,7 @@ class Judged:
             )
             pictures = tuple(map(str, found["pictures"]))
             categories = {int(n): str(c) for n, c in found.get("categories", {}).items()}
+            script = tuple(map(int, found.get("script", ())))
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise NotJudged("there are no answers of a judge") from error
         numbers = {*right}
@@ -107,10 +116,12 @@ class Judged:
             and len(pictures) == len(answers)
             and all({*given} == numbers for given in answers)
             and all({n, *own} <= numbers for n, own in parents.items())
-            and {*categories} <= numbers
+            and {*categories, *script} <= numbers
+            and len({*script}) == len(script)
         ):
             raise NotJudged("the answers of a judge are not of its questions")
-        return cls(pictures, answers, right, {n: parents.get(n, ()) for n in right}, categories)
+        every = {n: parents.get(n, ()) for n in right}
+        return cls(pictures, answers, right, every, categories, script)
 
     def _counted(self, given: Mapping[int, str]) -> dict[int, bool]:
         """Whether each question counts and was answered rightly."""

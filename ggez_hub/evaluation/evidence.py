@@ -43,6 +43,8 @@ class Evidence:
     document  the card; None for a results folder
     joint     of a card, its joint curves with the answers that they rest on
     problems  what is wrong with the files themselves
+
+    The outcomes average as the header says of their tasks.
     """
 
     place: Path
@@ -52,6 +54,14 @@ class Evidence:
     document: CardDocument | None = None
     joint: tuple[tuple[JointCurve, Mapping[Cell, Outcomes]], ...] = ()
     problems: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        tasks = self.header.tasks
+        averaged = {
+            cell: outcomes.by(tasks[cell.task].average) if cell.task in tasks else outcomes
+            for cell, outcomes in self.outcomes.items()
+        }
+        object.__setattr__(self, "outcomes", averaged)
 
     def tasks_at(self, beta: Beta, split: str) -> dict[str, Outcomes]:
         """The outcomes of every task at one beta and split that was asked."""
@@ -190,6 +200,7 @@ def _header_of(card: AdapterCard, sha256: str) -> Header:
                 metric=row.metric,
                 judge=row.judge,
                 side=row.side,
+                average=row.average,
                 regions=sorted(row.by_country),
                 digests={**(known.digests if known else {}), row.split: row.task},
             )

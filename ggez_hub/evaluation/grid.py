@@ -49,7 +49,11 @@ class Measurement:
 
     def scores(self) -> dict[Cell, Score]:
         """The score of every cell."""
-        return {cell: score_of(outcomes) for cell, outcomes in self.outcomes.items()}
+        records = self.records()
+        return {
+            cell: score_of(outcomes.by(records[cell.task].average))
+            for cell, outcomes in self.outcomes.items()
+        }
 
     def records(self) -> dict[str, TaskRecord]:
         """What a results folder has to know of the tasks."""

@@ -20,13 +20,18 @@ from ggez_hub.cards.values import (
     Unknown,
 )
 from ggez_hub.evaluation.origin import Origin
+from ggez_hub.evaluation.outcomes import QUESTIONS, Average
 from ggez_hub.parity.betas import betas_of, read_key
 
 PREDICTIONS = "predictions.parquet"
 
 
 class TaskRecord(Block):
-    """What has to be known of a task to make parity of its answers."""
+    """What has to be known of a task to make parity of its answers.
+
+    `average` is what its score is the mean over. `gallery` is how many pictures a search was among,
+    and `published` how many it is among where figures of others come from.
+    """
 
     metric: str
     judge: str = "none"
@@ -36,6 +41,9 @@ class TaskRecord(Block):
     dataset: RepoId | Unknown = "unknown"
     revision: str = "unknown"
     digests: dict[str, Sha256] = Field(default_factory=dict)
+    average: Average = QUESTIONS
+    gallery: int | None = None
+    published: int | None = None
 
     @property
     def scale(self) -> str:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from functools import cached_property
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ggez_hub.parity.betas import Beta
+
+# What a score is the mean over: its questions, or parts of them that count alike.
+Average: TypeAlias = Literal["questions", "countries", "languages", "categories"]
+QUESTIONS: Average = "questions"
 
 # Given as the answer where none could be read from what the model said.
 UNPARSED = ""
@@ -83,6 +89,7 @@ class Outcomes:
     details    what else is recorded of the n answers
     credit     (n,) float64 in [0, 1]: the share of a question of several parts that is right; None
                where a question is right or wrong. `correct` means all of it
+    average    what the score is the mean over; the task decides it (see TaskRecord)
     """
 
     items: tuple[str, ...]
@@ -94,6 +101,7 @@ class Outcomes:
     missing: tuple[str, ...] = ()
     details: Details | None = None
     credit: NDArray[np.float64] | None = None
+    average: Average = QUESTIONS
 
     def __len__(self) -> int:
         return len(self.items)
@@ -106,9 +114,60 @@ class Outcomes:
         return tuple(i or item for i, item in zip(self.details.images, self.items, strict=True))
 
     @property
-    def values(self) -> NDArray[np.float64]:
-        """What each question is worth (n,), 0 to 1: the score is their mean."""
+    def worth(self) -> NDArray[np.float64]:
+        """What each question is worth (n,), 0 to 1."""
         return self.correct.astype(np.float64) if self.credit is None else self.credit
+
+    @cached_property
+    def values(self) -> NDArray[np.float64]:
+        """Numbers (n,) whose plain mean is the score, in whatever way the task averages.
+
+        They are `worth` for a micro average. For a macro average, with the weight w_i of a question
+        and the mean m_k of its part, they are
+
+            mean_k(m_k) + w_i * (worth_i - m_k),
+
+        the linearised contributions of the questions: their deviations from the mean are what a
+        question adds to the error of the score where the sizes of the parts are fixed.
+        """
+        return self._averaged(self.worth)
+
+    @cached_property
+    def weights(self) -> NDArray[np.float64]:
+        """How much each question counts (n,), 1 on average: the score is the mean of weight * worth.
+
+        1 for a micro average; n / (K n_k) for a question of a part k of K with n_k questions.
+        """
+        part = self._parts
+        sizes = np.bincount(part)
+        weights: NDArray[np.float64] = len(self) / (len(sizes) * sizes[part])
+        return weights
+
+    @property
+    def floor(self) -> float:
+        """What guessing gets, 0 to 1, averaged as the score is."""
+        return math.fsum(self._averaged(self.chance)) / len(self)
+
+    def by(self, average: Average) -> Outcomes:
+        """The same, with the score as a mean over other parts."""
+        return self if average == self.average else replace(self, average=average)
+
+    def _averaged(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        if self.average == QUESTIONS or not len(self):
+            return values
+        part = self._parts
+        means = np.bincount(part, values) / np.bincount(part)
+        averaged: NDArray[np.float64] = means.mean() + self.weights * (values - means[part])
+        return averaged
+
+    @cached_property
+    def _parts(self) -> NDArray[np.intp]:
+        """The number of the part that each question is in (n,)."""
+        if self.average == QUESTIONS:
+            return np.zeros(len(self), np.intp)
+        named: tuple[str | None, ...] = getattr(self.details, self.average, (None,) * len(self))
+        number = {name: place for place, name in enumerate(dict.fromkeys(named))}
+        return np.array([number[name] for name in named], np.intp)
 
     @property
     def unparsed(self) -> int:
@@ -142,6 +201,7 @@ class Outcomes:
             first = self.details or Details.of(len(self))
             details = first.joined(other.details or Details.of(len(other)))
         return Outcomes(
+            average=self.average,
             items=self.items + other.items,
             gold=self.gold + other.gold,
             predicted=self.predicted + other.predicted,
@@ -150,7 +210,7 @@ class Outcomes:
             chance=np.concatenate([self.chance, other.chance]),
             missing=self.missing + other.missing,
             details=details,
-            credit=np.concatenate([self.values, other.values])
+            credit=np.concatenate([self.worth, other.worth])
             if self.credit is not None or other.credit is not None
             else None,
         )

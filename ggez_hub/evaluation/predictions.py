@@ -143,7 +143,7 @@ def row_problems(outcomes: Outcomes) -> list[str]:
     if len(set(items)) != len(items):
         twice = next(item for item, count in Counter(items).items() if count > 1)
         found.append(f"an item stands twice: {twice!r}")
-    for row in np.flatnonzero(outcomes.correct != (outcomes.values == 1)):
+    for row in np.flatnonzero(outcomes.correct != (outcomes.worth == 1)):
         found.append(f"credit and correct of {outcomes.items[row]!r} disagree")  # noqa: PERF401
     for row in np.flatnonzero(outcomes.correct != (outcomes.rank == 1)):
         found.append(f"rank and correct of {outcomes.items[row]!r} disagree")  # noqa: PERF401
@@ -151,7 +151,7 @@ def row_problems(outcomes: Outcomes) -> list[str]:
     free = outcomes.credit is not None or not outcomes.chance.any()
     guessable = (outcomes.chance > 0) | free
     bad = (outcomes.rank < 1) | ~(guessable & (outcomes.chance >= 0) & (outcomes.chance <= 1))
-    bad |= ~((outcomes.values >= 0) & (outcomes.values <= 1))
+    bad |= ~((outcomes.worth >= 0) & (outcomes.worth <= 1))
     found += [
         f"a rank, a chance or a credit is out of range: that of {outcomes.items[row]!r}"
         for row in np.flatnonzero(bad)

@@ -17,7 +17,7 @@ from ggez_hub.evaluation.benchmark import SPLITS, Benchmark
 from ggez_hub.evaluation.benchmark_items import Folders, read_contents
 from ggez_hub.evaluation.benchmark_questions import ask_benchmark
 from ggez_hub.evaluation.header import TaskRecord
-from ggez_hub.evaluation.items import read_items
+from ggez_hub.evaluation.items import BadItems, read_items
 from ggez_hub.evaluation.loaders import Item
 from ggez_hub.evaluation.questions import ask
 from ggez_hub.evaluation.recognition.task import DrawingTask
@@ -28,6 +28,8 @@ from ggez_hub.weights import sha256_file
 
 # How a model that writes chooses where a task has a question.
 LIKELIHOOD = "likelihood"
+# What a macro average is over -> what is recorded of an item.
+PART_OF = {"countries": "country", "languages": "language", "categories": "category"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,10 +71,16 @@ def prepare_benchmark(
     def counts(item: Item) -> bool:
         return _counts(benchmark, item, region)
 
-    contents = read_contents(benchmark, folders, counts)
+    # A search is among the whole data set, whosever items are asked for.
+    contents = (
+        read_contents(benchmark, folders)
+        if benchmark.searches
+        else read_contents(benchmark, folders, counts)
+    )
     items = [item for item in contents.items if counts(item)]
     if not items:
         return ()
+    _require_parts(benchmark, items)
     by_split: dict[str, list[Item]] = {}
     for item in items:
         by_split.setdefault(benchmark.split_of(item.image), []).append(item)
@@ -85,9 +93,12 @@ def prepare_benchmark(
         dataset=benchmark.dataset.repo,
         revision=revision,
         digests=dict.fromkeys(sorted(by_split), digest),
+        average=benchmark.average,
+        gallery=_gallery(benchmark, contents.items),
+        published=benchmark.gallery,
     )
     asked: dict[str, Asked] = {
-        s: ask_benchmark(benchmark, by_split[s]) for s in SPLITS if s in by_split
+        s: ask_benchmark(benchmark, by_split[s], contents.items) for s in SPLITS if s in by_split
     }
     if benchmark.metric != "choice":
         return (Prepared(benchmark.id, record, asked),)
@@ -171,6 +182,25 @@ def require_both_sides(sides: Iterable[str], region: Region) -> None:
         raise UsageProblem(
             f"the tasks have no items of {region.id} and of the world beside it",
             "Parity needs a global and a regional task.",
+        )
+
+
+def _gallery(benchmark: Benchmark, items: Sequence[Item]) -> int | None:
+    """How many different pictures a search is among; None where nothing is searched."""
+    if not benchmark.searches:
+        return None
+    return len({item.picture for item in items if item.picture is not None})
+
+
+def _require_parts(benchmark: Benchmark, items: Sequence[Item]) -> None:
+    """Raise BadItems where an item is in none of the parts that the score is the mean over."""
+    field = PART_OF.get(benchmark.average)
+    lost = [item.id for item in items if field and getattr(item, field) is None]
+    if lost:
+        raise BadItems(
+            f"task {benchmark.id!r} averages over {benchmark.average}, and the data record no "
+            f"{field} of {len(lost)} items, as of {lost[0]!r}",
+            "Write `average: questions` into the task.",
         )
 
 

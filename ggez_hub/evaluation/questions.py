@@ -42,6 +42,7 @@ class Questions:
     right      (n, k) bool
     option_ids ids of the rows of the candidates' embeddings
     details    what is recorded of each answer beside the answer, if anything is
+    names_gold whether a right answer is recorded as `gold`, whichever of several right candidates it is
     """
 
     items: tuple[str, ...]
@@ -53,6 +54,7 @@ class Questions:
     right: NDArray[np.bool_]
     option_ids: tuple[str, ...]
     details: Details | None = None
+    names_gold: bool = False
 
     def answer(self, pictures: NDArray[np.float32], texts: NDArray[np.float32]) -> Outcomes:
         """Answer by cosine: `pictures` (N, d) and `texts` (len(self.texts), d), unit rows."""
@@ -70,10 +72,14 @@ class Questions:
         correct = rank == 1
         best = np.where(correct, right.argmax(axis=1), wrong.argmax(axis=1))
         rows = self.options[np.arange(len(best)), best]
+        given = [self.option_ids[row] for row in rows]
+        if self.names_gold:
+            answers = zip(self.gold, given, correct.tolist(), strict=True)
+            given = [gold if right else other for gold, other, right in answers]
         return Outcomes(
             items=self.items,
             gold=self.gold,
-            predicted=tuple(self.option_ids[row] for row in rows),
+            predicted=tuple(given),
             rank=rank.astype(np.int32),
             correct=correct,
             chance=self.right.mean(axis=1),

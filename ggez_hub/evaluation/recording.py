@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from ggez_hub.evaluation.asked import Chat
 from ggez_hub.evaluation.items import Items
-from ggez_hub.evaluation.loaders import Choice
+from ggez_hub.evaluation.loaders import Choice, Item
 from ggez_hub.evaluation.outcomes import Details
 from ggez_hub.evaluation.questions import Questions
 from ggez_hub.evaluation.task import Task
 from ggez_hub.regions import find_region
 from ggez_hub.weights import digest_json
+
+
+def details_of(items: Sequence[Item], prompts: Sequence[str], **more: Any) -> Details:
+    """What is recorded of questions about items of a benchmark."""
+    return Details.of(
+        len(items),
+        images=[hashlib.sha256(item.picture or b"").hexdigest() for item in items],
+        prompts=prompts,
+        countries=[item.country for item in items],
+        languages=[item.language for item in items],
+        categories=[item.category for item in items],
+        **more,
+    )
 
 
 def recorded(task: Task, items: Items, questions: Questions) -> Questions:

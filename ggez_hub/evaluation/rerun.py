@@ -101,6 +101,7 @@ def only(asked: Asked, recorded: Outcomes, keep: NDArray[np.intp]) -> Asked:
         right=questions.right[keep],
         option_ids=tuple(questions.option_ids[row] for row in candidates),
         details=questions.details.take(keep) if questions.details else None,
+        names_gold=questions.names_gold,
     )
     return replace(
         asked,

@@ -1,7 +1,8 @@
 """A results folder: `results.json`, whose every figure follows from the predictions beside it.
 
 header     what decides the figures: region, alpha with provenance, tasks, digests
-scores     beta -> `<task>/<split>` -> score, interval, chance-corrected, by country ...
+scores     beta -> `<task>/<split>` -> score, interval, chance-corrected, by country ...; of one model
+           alone `<task>/all` too
 parity     split -> beta -> Q_global, Q_others, Q_regional, GRP, what is kept and gained; or why there
            is none, and Pareto
 selection  the beta of the recipe's policy, and of each policy with what it keeps and gains on validation
@@ -12,6 +13,7 @@ Of a composition a key is "0.25+0.5" and a beta [0.25, 0.5], in the order of the
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -20,9 +22,10 @@ from typing import Any
 import numpy as np
 
 from ggez_hub.cards.curve import MeasuredCurve, Split
-from ggez_hub.evaluation.breakdown import breakdowns
+from ggez_hub.evaluation.breakdown import average_name, breakdowns
 from ggez_hub.evaluation.comparison import Estimate, NotComparable, mean
 from ggez_hub.evaluation.curve import curve_of, policies_of
+from ggez_hub.evaluation.ella_script import script_figures
 from ggez_hub.evaluation.evidence import RESULTS, Evidence
 from ggez_hub.evaluation.header import PREDICTIONS, Header
 from ggez_hub.evaluation.leakage import contamination
@@ -41,6 +44,8 @@ from ggez_hub.regions import find_region
 
 Json = dict[str, Any]
 DEPTHS = (5, 10)
+# In place of a split: all questions of a task.
+ALL = "all"
 
 
 def write_results(folder: Path, header: Json, outcomes: Mapping[Cell, Outcomes]) -> Evidence:
@@ -63,13 +68,14 @@ def figures(evidence: Evidence) -> Json:
     measured = curve_of(evidence)
     leaks = contamination(evidence.header)
     scores: dict[str, Json] = {}
-    for cell in sorted(evidence.outcomes):
-        outcomes = evidence.outcomes[cell]
+    cells = [*evidence.outcomes.items(), *_both_sides(evidence)]
+    for cell, outcomes in sorted(cells, key=lambda pair: pair[0]):
         key = f"{cell.task}/{cell.split}"
         scores.setdefault(beta_key(cell.beta), {})[key] = (
             {
                 **_score(outcomes),
                 **_recall(outcomes, evidence.header.tasks[cell.task].metric),
+                **_as_script(outcomes),
                 "contamination": leaks[cell.task],
             }
             if len(outcomes)
@@ -83,9 +89,25 @@ def figures(evidence: Evidence) -> Json:
     }
 
 
+def _both_sides(evidence: Evidence) -> list[tuple[Cell, Outcomes]]:
+    """Every task on all its questions, where nothing was chosen by the answers to some of them."""
+    found: dict[Cell, Outcomes] = {}
+    if len({cell.beta for cell in evidence.outcomes}) > 1:
+        return []
+    for cell, outcomes in sorted(evidence.outcomes.items(), key=lambda pair: pair[0]):
+        whole = Cell(cell.beta, cell.task, ALL)
+        found[whole] = found[whole].joined(outcomes) if whole in found else outcomes
+    several = Counter(cell.task for cell in evidence.outcomes)
+    return [(cell, outcomes) for cell, outcomes in found.items() if several[cell.task] > 1]
+
+
 def _score(outcomes: Outcomes) -> Json:
     score = score_of(outcomes)
-    found: Json = {**_plain(score), "normalised": score.normalised}
+    found: Json = {
+        **_plain(score),
+        "average": average_name(outcomes.average),
+        "normalised": score.normalised,
+    }
     found["normalised_interval"] = [score.normalised_low, score.normalised_high]
     found["at_chance"] = score.at_chance
     found["state"] = state_of(score.low, score.high, score.floor)
@@ -119,6 +141,15 @@ def _recall(outcomes: Outcomes, metric: str) -> Json:
             "floor": score.floor,
         }
     return found
+
+
+def _as_script(outcomes: Outcomes) -> Json:
+    """What DPG-Bench's own script computes, beside the score, which is the rule's."""
+    found = script_figures(outcomes)
+    if found is None:
+        return {}
+    categories = {name: _plain(score) for name, score in found.categories.items()}
+    return {"ella_script": {**_plain(found.score), "categories": categories}}
 
 
 def _plain(score: Score) -> Json:

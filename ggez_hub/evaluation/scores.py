@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ggez_hub.errors import GgezError
-from ggez_hub.evaluation.outcomes import Outcomes
+from ggez_hub.evaluation.outcomes import QUESTIONS, Outcomes
 from ggez_hub.parity.grp import normalised
 from ggez_hub.parity.intervals import estimate_share
 
@@ -96,14 +96,14 @@ def score_of(outcomes: Outcomes) -> Score:
     p = math.fsum(outcomes.values) / n
     clustered = _clustered_error(outcomes.pictures, outcomes.values - p)
     found = estimate_share(100 * p, 100 * clustered, pictures)
-    is_plain = pictures == n and outcomes.credit is None
+    is_plain = pictures == n and outcomes.credit is None and outcomes.average == QUESTIONS
     return Score(
         score=100 * p,
         n=n,
         se=100 * (math.sqrt(p * (1 - p) / n) if is_plain else clustered),
         low=found.low,
         high=found.high,
-        floor=100 * math.fsum(outcomes.chance) / n,
+        floor=100 * outcomes.floor,
         pictures=pictures,
         missing=len(outcomes.missing),
         unparsed=outcomes.unparsed,

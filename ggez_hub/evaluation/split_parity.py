@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ggez_hub.cards.curve import SideScores, SplitParity
 from ggez_hub.evaluation.comparison import corrected_points
 from ggez_hub.evaluation.evidence import Evidence
-from ggez_hub.evaluation.outcomes import Cell, Outcomes
+from ggez_hub.evaluation.outcomes import Outcomes
 from ggez_hub.evaluation.quantities import Suite, suite
 from ggez_hub.parity.betas import Beta, beta_key
 from ggez_hub.parity.moments import count_changes
@@ -98,10 +98,10 @@ def at_chance(evidence: Evidence, split: str, scale: str) -> frozenset[str]:
     A side all of whose tasks are at chance keeps them, for there is no other figure of it.
     """
     betas = evidence.betas(split)
+    answered = [evidence.tasks_at(beta, split) for beta in betas]
     sides: dict[str, dict[str, bool]] = {}
     for name, record in evidence.header.tasks.items():
-        answered = [evidence.outcomes.get(Cell(beta, name, split)) for beta in betas]
-        asked = [outcomes for outcomes in answered if outcomes is not None and len(outcomes)]
+        asked = [tasks[name] for tasks in answered if name in tasks]
         if record.scale == scale and asked:
             sides.setdefault(record.side, {})[name] = _is_above_chance(asked)
     return frozenset(
@@ -122,7 +122,7 @@ def _is_above_chance(answered: Sequence[Outcomes]) -> bool:
     shares = np.stack([_shares([outcomes], numbers, _points) for outcomes in answered], axis=1)
     covariance = (shares.T @ shares) * (len(pictures) / (len(pictures) - 1))
     scores = np.array([_mean([outcomes], _points) for outcomes in answered])
-    floor = max(100 * math.fsum(outcomes.chance) / len(outcomes) for outcomes in answered)
+    floor = max(100 * outcomes.floor for outcomes in answered)
     return screen(scores, covariance, floor, len(pictures)).state == "above chance"
 
 
@@ -178,7 +178,7 @@ def _side(side: Sequence[Sequence[Outcomes]], numbers: Mapping[str, int]) -> Sid
         score=[_rounded(_mean(tasks, _points)) for tasks in side],
         se=[_rounded(error) for error in errors],
         above_chance=[_rounded(_mean(tasks, corrected_points)) for tasks in side],
-        floor=_rounded(math.fsum(100 * math.fsum(t.chance) / len(t) for t in first) / len(first)),
+        floor=_rounded(math.fsum(100 * t.floor for t in first) / len(first)),
         pictures=count,
     )
 

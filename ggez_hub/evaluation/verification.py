@@ -63,7 +63,8 @@ def verify_evidence(path: Path) -> Verification:
     """
     evidence = open_evidence(path)
     problems = list(evidence.problems)
-    rows = contradictions(evidence.outcomes)
+    metrics = {name: task.metric for name, task in evidence.header.tasks.items()}
+    rows = contradictions(evidence.outcomes, metrics)
     problems += rows[:MOST]
     if len(rows) > MOST:
         problems.append(f"and {len(rows) - MOST} more rows of the predictions contradict")
@@ -84,7 +85,7 @@ def verify_evidence(path: Path) -> Verification:
         parities = [(evidence.document.card.measured, evidence)]
         for joint, outcomes in evidence.joint:
             found, more, bare = _card(joint.curve, outcomes)
-            problems += [*contradictions(outcomes)[:MOST], *found]
+            problems += [*contradictions(outcomes, metrics)[:MOST], *found]
             count, unproven = count + more, unproven + bare
             header = evidence.header.model_copy(update={"region": joint.region})
             parities.append((joint.measured, replace(evidence, header=header, outcomes=outcomes)))
@@ -233,7 +234,7 @@ def _few_digits(row: str) -> list[str]:
 
 
 def _row(cell: Cell, row: CurveRow, outcomes: Outcomes) -> tuple[list[str], int]:
-    score = score_of(outcomes)
+    score = score_of(outcomes.by(row.average))
     parts = by_country(outcomes, score, sorted(row.by_country))
     recorded = {
         **{name: getattr(row, name) for name in ("score", "n", "se", "floor")},

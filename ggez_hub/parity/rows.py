@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import TypeAlias
 
-from ggez_hub.cards.curve import CurveRow, Rows, Split
+from ggez_hub.cards.curve import CountryScore, CurveRow, Rows, Split
 from ggez_hub.errors import GgezError
 from ggez_hub.parity.betas import Beta, read_key
 from ggez_hub.parity.grp import normalised
@@ -163,15 +163,9 @@ def others_side(
     members = frozenset(find_region(region).members)
     found = []
     for row in _rows(tasks, scale, without):
-        if row.side == "regional":
-            continue
-        inside = [part for country, part in row.by_country.items() if country in members]
-        n = row.n - sum(part.n for part in inside)
-        if n <= 0:
-            continue
-        total = row.score * row.n - math.fsum(part.score * part.n for part in inside)
-        score = min(100.0, max(0.0, total / n)) if inside else row.score
-        found.append(_Part(score, row.se * math.sqrt(row.n / n), n, row.floor, row.ceiling))
+        outside = None if row.side == "regional" else _outside(row, members)
+        if outside is not None:
+            found.append(outside)
     return _mean(found)
 
 
@@ -208,13 +202,39 @@ def _of_region(
     without: frozenset[str] = frozenset(),
 ) -> list[_Part]:
     members = find_region(region).members
-    return [
-        _Part(part.score, part.se, part.n, row.floor, row.ceiling)
-        for row in _rows(tasks, scale, without)
-        if row.side == "regional"
-        for country, part in row.by_country.items()
-        if country in members
-    ]
+    found = []
+    for row in _rows(tasks, scale, without):
+        parts = [part for country, part in row.by_country.items() if country in members]
+        # Of another average the scores by country do not give that of several countries.
+        if row.side == "regional" and parts and row.average in ("questions", "countries"):
+            found.append(_over(row, parts))
+    return found
+
+
+def _over(row: CurveRow, parts: list[CountryScore]) -> _Part:
+    """A task's score on some of its countries, averaged as the task is."""
+    n = sum(part.n for part in parts)
+    shares = [1 / len(parts) if row.average == "countries" else part.n / n for part in parts]
+    pairs = list(zip(shares, parts, strict=True))
+    score = math.fsum(share * part.score for share, part in pairs)
+    se = math.hypot(*(share * part.se for share, part in pairs))
+    return _Part(score, se, n, row.floor, row.ceiling)
+
+
+def _outside(row: CurveRow, members: frozenset[str]) -> _Part | None:
+    """A task's score without the countries of the region; None where nothing is left."""
+    inside = [part for country, part in row.by_country.items() if country in members]
+    if not inside:
+        return _whole(row)
+    if row.average == "countries":
+        parts = [part for country, part in row.by_country.items() if country not in members]
+        return _over(row, parts) if parts else None
+    n = row.n - sum(part.n for part in inside)
+    if n <= 0 or row.average != "questions":
+        return None
+    total = row.score * row.n - math.fsum(part.score * part.n for part in inside)
+    score = min(100.0, max(0.0, total / n))
+    return _Part(score, row.se * math.sqrt(row.n / n), n, row.floor, row.ceiling)
 
 
 def _mean(parts: list[_Part]) -> SideScore | None:

@@ -97,6 +97,10 @@ class FakeGitHub:
             return JSONResponse(self.comments[-1], status_code=201)
         return JSONResponse(self.comments)
 
+    def all_comments(self, request):
+        at = f"{self.url}/repos/{REPOSITORY}/issues"
+        return JSONResponse([{"issue_url": f"{at}/1"} | comment for comment in self.comments])
+
     async def edit_comment(self, request):
         comment = self.comments[int(request.path_params["number"]) - 1]
         comment["body"] = (await request.json())["body"]
@@ -139,6 +143,7 @@ def serve_github():
             Route(f"{at}/actions/runs", fake.get_runs),
             Route(f"{at}/actions/workflows/{{file}}", fake.workflow),
             Route(f"{at}/actions/workflows/{{file}}/dispatches", fake.dispatch, methods=["POST"]),
+            Route(f"{at}/issues/comments", fake.all_comments),
             Route(f"{at}/issues/1/comments", fake.comments_of, methods=["GET", "POST"]),
             Route(f"{at}/issues/comments/{{number}}", fake.edit_comment, methods=["PATCH"]),
         ]

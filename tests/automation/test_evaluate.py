@@ -128,6 +128,7 @@ def test_the_answer_has_the_table_and_the_gates(demo, evaluated):
     assert comment["body"].startswith("<!-- ggez-hub: evaluation -->")
     assert "(chosen)" in comment["body"]
     assert demo.github.head[:12] in comment["body"]
+    assert "Measured on this test side so far, this one included: 1 version of" in comment["body"]
 
 
 def test_what_another_machine_delivered_is_recomputed(demo, evaluated, tmp_path):

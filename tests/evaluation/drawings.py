@@ -87,7 +87,7 @@ def by_hash(picture, question):
 
 
 def counted(painter, judge, seeds, item):
-    """DPG-Bench's own computation (compute_dpg_bench.py), for one prompt: each question by picture."""
+    """DPG-Bench's rule of dependency, for one prompt: each question by picture."""
     text, dependencies = ITEMS[item]
     found = []
     for seed in seeds:

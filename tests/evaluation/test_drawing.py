@@ -89,7 +89,7 @@ def test_another_prompt_of_an_item_is_refused(tmp_path):
         read_contents(task, Folders(write_dpg(tmp_path, rows, prompts=False)))
 
 
-def test_the_score_is_that_of_the_benchmarks_own_script(tmp_path):
+def test_the_score_is_that_of_the_rule(tmp_path):
     painter, found = answered(write_dpg(tmp_path))
     seeds = DPG.drawing.seeds
     expected = [reference(painter, by_hash, seeds, item) for item in ITEMS]

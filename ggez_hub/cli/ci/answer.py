@@ -22,12 +22,14 @@ def folder_of(target: Path, card: ProposedCard) -> Path:
 def answer(found: Sequence[Evaluated], head: str, target: Path, out: Output) -> None:
     """Write the comment; raises GateFailed if a gate of a card is not passed."""
     from ggez_hub.automation.evaluation_comment import comment
+    from ggez_hub.automation.submissions import FILE, submission_of, write_submissions
     from ggez_hub.errors import GateFailed
 
     text = "\n".join(comment(card, head) for card in found)
     text = text or "There is no card to measure in this pull request.\n"
     target.mkdir(parents=True, exist_ok=True)
     (target / "comment.md").write_text(text, encoding="utf-8")
+    write_submissions(target / FILE, [submission_of(card) for card in found])
     summary(text)
     out.line(text)
     out.document(

@@ -129,14 +129,36 @@ def evaluate_command(
 @click.option("--topic", required=True, help="One comment is kept for each topic.")
 @click.option("--file", "path", required=True, type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--reason", default="", help="What is said if the file is not there.")
+@click.option(
+    "--measured",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=None,
+    help="What was measured, as `ci evaluate` wrote it: how often that was done is said too.",
+)
 @output_options
-def say_command(number: int, topic: str, path: Path, reason: str, out: Output) -> None:
+def say_command(
+    number: int, topic: str, path: Path, reason: str, measured: Path | None, out: Output
+) -> None:
     """Write, or edit, the comment on a topic under a pull request."""
     from ggez_hub.automation.findings import as_code
     from ggez_hub.automation.github import GitHub
+    from ggez_hub.automation.submissions import counts, joined, read_submissions, record
 
     nothing = f"It is not evaluated: {as_code(reason)}\n" if reason.strip() else NOTHING
     text = path.read_text(encoding="utf-8") if path.is_file() else nothing
-    GitHub.of_environment().say(number, topic, text[:MAX_COMMENT])
+    github = GitHub.of_environment()
+    said: list[str] = []
+    head = ""
+    if measured is not None:
+        new = read_submissions(measured)
+        known = github.submissions(topic)
+        # What was measured before stays recorded, also where nothing came out this time.
+        known[number] = joined(known.get(number, ()), new)
+        said = counts(new, known)
+        head = f"{record(known[number])}\n"
+    tail = "".join(f"\n{line}\n" for line in said)
+    github.say(number, topic, f"{head}{text[: MAX_COMMENT - len(head) - len(tail)]}{tail}")
+    for line in said:
+        out.line(line)
     out.line(f"said under pull request {number}")
-    out.document({"number": number, "topic": topic})
+    out.document({"number": number, "topic": topic, "measured": said})

@@ -80,11 +80,13 @@ class Part(NamedTuple):
 class Prompted(Item):
     """What is to be drawn, and the questions about it, each after its parents.
 
-    There is no picture before a model has drawn it; `image` is the item itself.
+    There is no picture before a model has drawn it; `image` is the item itself. `script` are the
+    numbers of the questions that the data set's own script reads, in its order.
     """
 
     prompt: str
     parts: tuple[Part, ...]
+    script: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,7 @@ def _read(source: Source, options: Options) -> Iterator[Prompted]:
             category=None,
             prompt=_prompt(item, own, written),
             parts=_parts(own),
+            script=_script(own),
         )
 
 
@@ -94,12 +95,27 @@ def _parts(own: list[Row]) -> tuple[Part, ...]:
     return _ordered(parts, asked)
 
 
+def _script(own: list[Row]) -> tuple[int, ...]:
+    """The questions of an item that ELLA's `compute_dpg_bench.py` reads, in its order.
+
+    It passes over the first row of the file, and where an item's rows do not stand together it
+    keeps the last of the blocks.
+    """
+    block: list[Row] = []
+    for row in own:
+        if block and row.number != block[-1].number + 1:
+            block = []
+        block.append(row)
+    return tuple(row["proposition_id"] for row in block if row.number)
+
+
 def _category(row: Row) -> str | None:
     """The question's category of the first level: entity, attribute, relation, global or other.
 
-    Where its column is empty, as the benchmark's own script has it: from `attribute - color (...)`.
+    As the benchmark's own script has it, from `attribute - color (...)` in `tuple`; where that is
+    empty, from `category_broad`.
     """
-    named = row["category_broad"] or (row["tuple"] or "").partition("(")[0].partition("-")[0]
+    named = (row["tuple"] or "").partition("(")[0].partition("-")[0] or row["category_broad"] or ""
     return named.strip().lower() or None
 
 

@@ -9,7 +9,13 @@ from typing import Any
 from ggez_hub import __version__
 from ggez_hub.cards.curve import Split
 from ggez_hub.errors import GgezError, UsageProblem
-from ggez_hub.evaluation.breakdown import Dimension, breakdown, parts_of, questions_in
+from ggez_hub.evaluation.breakdown import (
+    Dimension,
+    average_name,
+    breakdown,
+    parts_of,
+    questions_in,
+)
 from ggez_hub.evaluation.comparison import NotComparable, paired_change
 from ggez_hub.evaluation.curve import curve_of, policies_of
 from ggez_hub.evaluation.evidence import Evidence
@@ -174,7 +180,16 @@ def _tasks(evidence: Evidence, base_beta: Beta | None, beta: Beta) -> list[Json]
     for name, record in sorted(evidence.header.tasks.items(), key=lambda t: (t[1].side, t[0])):
         first, second = base.get(name), merged.get(name)
         about: Json = {"side": record.side, "scale": record.scale, "language": record.language}
-        rows.append({"task": name, **about, "regions": record.regions, **_compared(first, second)})
+        average = average_name(record.average)
+        rows.append(
+            {
+                "task": name,
+                "average": average,
+                **about,
+                "regions": record.regions,
+                **_compared(first, second),
+            }
+        )
         for dimension, as_column in PARTS.items():
             before, after = _parts(first, dimension), _parts(second, dimension)
             names = sorted({*before, *after})

@@ -134,7 +134,7 @@ class DrawnAndJudged:
                 for seed in range(each)
             ]
             own = hashes[number * each : (number + 1) * each]
-            yield Judged.of(prompt.parts, own, answers), floors[_id(prompt, 0, 0)]
+            yield Judged.of(prompt.parts, own, answers, prompt.script), floors[_id(prompt, 0, 0)]
 
     def _stored(self, picture: bytes) -> str:
         name = hashlib.sha256(picture).hexdigest()

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from ggez_hub.evaluation.asked import Asked
-from ggez_hub.evaluation.benchmark_questions import details_of
 from ggez_hub.evaluation.outcomes import UNPARSED, Outcomes
+from ggez_hub.evaluation.recording import details_of
 from ggez_hub.evaluation.subjects.reading import after_thought, plain
 
 
