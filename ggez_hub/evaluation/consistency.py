@@ -114,6 +114,9 @@ _SAME_AT_EVERY_BETA: Mapping[str, Callable[[Outcomes], Sequence[Hashable]]] = {
     "right answer": lambda o: o.gold,
     "chance": lambda o: o.chance.tolist(),
     "picture": lambda o: o.pictures,
+    "language of the prompt": lambda o: (
+        o.details.prompt_languages if o.details else (None,) * len(o)
+    ),
 }
 
 
