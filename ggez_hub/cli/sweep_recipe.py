@@ -87,12 +87,8 @@ def _recorded(adapter: Found) -> AdapterRecord:
     from ggez_hub.evaluation.header import AdapterRecord
     from ggez_hub.evaluation.identity import decisive_files
 
-    card = card_of(adapter.path)
-    return AdapterRecord(
-        name=f"{adapter.repo}@{adapter.revision}" if adapter.repo else adapter.path.resolve().name,
-        region=card.region if card else "unknown",
-        files=decisive_files(adapter.path),
-    )
+    named = f"{adapter.repo}@{adapter.revision}" if adapter.repo else adapter.path.resolve().name
+    return AdapterRecord.of(named, decisive_files(adapter.path), card_of(adapter.path))
 
 
 def _require_different(records: Sequence[AdapterRecord]) -> None:

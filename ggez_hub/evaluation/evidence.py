@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from ggez_hub.cards.joint import JointCurve
 from ggez_hub.cards.values import Unknown
 from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.betas import Beta, base_like, betas_of, read_key
-from ggez_hub.evaluation.header import Header, TaskRecord
+from ggez_hub.evaluation.header import AdapterRecord, Header, TaskRecord
 from ggez_hub.evaluation.outcomes import Cell, Outcomes
 from ggez_hub.evaluation.predictions import parse_predictions
 from ggez_hub.evaluation.selection import task_of
@@ -42,6 +42,7 @@ class Evidence:
     recorded  what results.json says came out; None for a card
     document  the card; None for a results folder
     joint     of a card, its joint curves with the answers that they rest on
+    baselines what was measured beside the grid, by its name; each is one model
     problems  what is wrong with the files themselves
     """
 
@@ -51,6 +52,7 @@ class Evidence:
     recorded: dict[str, Any] | None = None
     document: CardDocument | None = None
     joint: tuple[tuple[JointCurve, Mapping[Cell, Outcomes]], ...] = ()
+    baselines: Mapping[str, Mapping[Cell, Outcomes]] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
 
     def tasks_at(self, beta: Beta, split: str) -> dict[str, Outcomes]:
@@ -112,12 +114,27 @@ def _open_results(folder: Path) -> Evidence:
         raise NoEvidence(f"{folder / RESULTS} has no header") from error
     except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
         raise NoEvidence(f"{folder / RESULTS} cannot be read: {error}") from error
-    place = folder / header.predictions
-    if not place.is_file():
-        raise NoEvidence(f"{place} is missing", "It holds the answers that the scores are made of.")
-    found = sha256_file(place)
-    problems = () if found == header.sha256 else (_other_file(place, found, header.sha256),)
-    return Evidence(folder, header, parse_predictions(place), content, problems=problems)
+    files = {header.predictions: header.sha256}
+    files |= {record.predictions: record.sha256 for record in header.baselines.values()}
+    problems = []
+    answers: dict[str, Mapping[Cell, Outcomes]] = {}
+    for name, sha256 in files.items():
+        place = folder / name
+        if not place.is_file():
+            raise NoEvidence(
+                f"{place} is missing", "It holds the answers that the scores are made of."
+            )
+        found = sha256_file(place)
+        problems += [] if found == sha256 else [_other_file(place, found, sha256)]
+        answers[name] = parse_predictions(place)
+    return Evidence(
+        folder,
+        header,
+        answers[header.predictions],
+        content,
+        baselines={name: answers[record.predictions] for name, record in header.baselines.items()},
+        problems=tuple(problems),
+    )
 
 
 def _open_card(path: Path) -> Evidence:
@@ -193,12 +210,19 @@ def _header_of(card: AdapterCard, sha256: str) -> Header:
                 regions=sorted(row.by_country),
                 digests={**(known.digests if known else {}), row.split: row.task},
             )
+    adapters = []
+    if card.files != "unknown":
+        # A repository's own card does not say where it lies.
+        name = card.adapter.repo if card.adapter else "unknown"
+        files = {path: file.sha256 for path, file in card.files.items()}
+        adapters = [AdapterRecord.of(name, files, card)]
     return Header(
         region=card.region,
         alpha=card.alpha,
         tasks=tasks,
         data=data_of(card),
         measured_by="self",
+        adapters=adapters,
         sha256=sha256,
     )
 

@@ -4,6 +4,7 @@ header     what decides the figures: region, alpha with provenance, tasks, diges
 scores     beta -> `<task>/<split>` -> score, interval, chance-corrected, by country ...
 parity     split -> beta -> Q_global, Q_others, Q_regional, GRP; or why there is none, and Pareto
 selection  beta, how sure the choice is, and what it is worth
+baselines  what stands beside the merge: the switch, averaged outputs, a joint fine-tune
 
 Of a composition a key is "0.25+0.5" and a beta [0.25, 0.5], in the order of the header's `adapters`.
 """
@@ -18,7 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from ggez_hub.evaluation.betas import as_json, beta_key, rule_for
+from ggez_hub.evaluation.baselines import baselines
+from ggez_hub.evaluation.betas import as_json, beta_key, from_json, rule_for
 from ggez_hub.evaluation.breakdown import breakdowns
 from ggez_hub.evaluation.choosing import (
     FEW_ITEMS,
@@ -85,10 +87,13 @@ def figures(evidence: Evidence) -> Json:
             else {"n": 0, "missing": len(outcomes.missing)}
         )
     splits = sorted({cell.split for cell in evidence.outcomes})
+    selection = _selection(evidence)
+    beta = selection["beta"]
     return {
         "scores": scores,
         "parity": {split: _parity(evidence, split) for split in splits},
-        "selection": _selection(evidence),
+        "selection": selection,
+        "baselines": baselines(evidence, None if beta is None else from_json(beta)),
     }
 
 

@@ -72,6 +72,17 @@ def cards(family: str, output: Path) -> None:
 
 
 @main.command()
+@_family
+@_out
+def prompts(family: str, output: Path) -> None:
+    """Record the language of each prompt in the evidence of the family's cards; no model is asked."""
+    from ggez_hub.world.prompts import record_prompts
+
+    for card in record_prompts(output, family):
+        click.echo(card)
+
+
+@main.command()
 @click.option(
     "-o",
     "--output",
