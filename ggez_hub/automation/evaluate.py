@@ -16,8 +16,9 @@ from ggez_hub.evaluation.curve import curve_of
 from ggez_hub.evaluation.evidence import Evidence, data_of
 from ggez_hub.evaluation.gates import Gate, gates, overall, read_limits
 from ggez_hub.evaluation.grid import Progress
+from ggez_hub.evaluation.header import AdapterRecord
 from ggez_hub.evaluation.held_out import Compared, held_out
-from ggez_hub.evaluation.identity import Model
+from ggez_hub.evaluation.identity import Model, decisive_files
 from ggez_hub.evaluation.subjects import grid_on
 from ggez_hub.evaluation.subjects.opening import PAINTERS, Way, painter_way, way_of
 from ggez_hub.evaluation.sweep import sweep
@@ -68,6 +69,7 @@ def evaluate(
         region,
         card.alpha,
         out,
+        adapters=(_recorded(card, model),),
         trained_on=data_of(card),
         measured_by="registry",
         evaluator=evaluator,
@@ -109,6 +111,14 @@ def _way(family: Family, out: Path) -> Way:
     if family.name == PAINTERS:
         return painter_way(family, None, out / PICTURES)
     return way_of(family)
+
+
+def _recorded(card: AdapterCard, model: Model) -> AdapterRecord:
+    """The adapter as results name it."""
+    location, (folder,) = card.adapter, model.adapters
+    assert location is not None  # noqa: S101 - check_card has asked for it
+    name = f"{location.repo}@{location.revision}"
+    return AdapterRecord.of(name, decisive_files(folder), card)
 
 
 def _fetched(card: AdapterCard, hub: Hub) -> Model:

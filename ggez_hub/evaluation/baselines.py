@@ -57,7 +57,8 @@ def baselines(evidence: Evidence, beta: Beta | None) -> Json:
     }
     for name, outcomes in evidence.baselines.items():
         model = replace(evidence, outcomes=outcomes)
-        (at,) = {cell.beta for cell in outcomes}
+        # One model, at one beta; `verify` says so where a file holds something else.
+        at = min(cell.beta for cell in outcomes) if outcomes else BASE
         found[name] = {"cost": COSTS[name], **compare.figures(model, at)}
     return found
 

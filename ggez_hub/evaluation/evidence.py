@@ -19,7 +19,7 @@ from ggez_hub.cards.joint import JointCurve
 from ggez_hub.cards.values import Unknown
 from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.betas import Beta, base_like, betas_of, read_key
-from ggez_hub.evaluation.header import AdapterRecord, Header, TaskRecord
+from ggez_hub.evaluation.header import AdapterRecord, BaselineName, Header, TaskRecord
 from ggez_hub.evaluation.outcomes import Cell, Outcomes
 from ggez_hub.evaluation.predictions import parse_predictions
 from ggez_hub.evaluation.selection import task_of
@@ -52,7 +52,7 @@ class Evidence:
     recorded: dict[str, Any] | None = None
     document: CardDocument | None = None
     joint: tuple[tuple[JointCurve, Mapping[Cell, Outcomes]], ...] = ()
-    baselines: Mapping[str, Mapping[Cell, Outcomes]] = field(default_factory=dict)
+    baselines: Mapping[BaselineName, Mapping[Cell, Outcomes]] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
 
     def tasks_at(self, beta: Beta, split: str) -> dict[str, Outcomes]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,13 @@ from ggez_hub.evaluation.choosing import (
 )
 from ggez_hub.evaluation.comparison import Estimate, NotComparable, mean
 from ggez_hub.evaluation.evidence import RESULTS, Evidence
-from ggez_hub.evaluation.header import PREDICTIONS, Header
+from ggez_hub.evaluation.header import (
+    PREDICTIONS,
+    AdapterRecord,
+    BaselineName,
+    BaselineRecord,
+    Header,
+)
 from ggez_hub.evaluation.joint import joint_trade
 from ggez_hub.evaluation.leakage import contamination
 from ggez_hub.evaluation.outcomes import Cell, Outcomes
@@ -55,14 +61,41 @@ Json = dict[str, Any]
 DEPTHS = (5, 10)
 
 
-def write_results(folder: Path, header: Json, outcomes: Mapping[Cell, Outcomes]) -> Evidence:
+@dataclass(frozen=True, eq=False)
+class MeasuredBaseline:
+    """What one more model beside the grid answered; `adapter` is whose it is, if it is another one."""
+
+    model: str
+    outcomes: Mapping[Cell, Outcomes]
+    adapter: AdapterRecord | None = None
+
+    def record(self, sha256: str, name: BaselineName) -> BaselineRecord:
+        """As a header has it, with the sha256 of its answers."""
+        return BaselineRecord(
+            predictions=f"{name}.parquet", sha256=sha256, model=self.model, adapter=self.adapter
+        )
+
+
+def write_results(
+    folder: Path,
+    header: Json,
+    outcomes: Mapping[Cell, Outcomes],
+    measured: Mapping[BaselineName, MeasuredBaseline] | None = None,
+) -> Evidence:
     """Write predictions and every figure that follows from them into `folder`.
 
-    header: the fields of Header but for the predictions' digest. The folder may be there already.
+    header: the fields of Header but for digests of predictions and for baselines, which are `measured`.
+    The folder may be there already.
     """
     folder.mkdir(parents=True, exist_ok=True)
     sha256 = write_predictions(folder / PREDICTIONS, outcomes)
-    evidence = Evidence(folder, Header.model_validate({**header, "sha256": sha256}), outcomes)
+    records = {
+        name: found.record(write_predictions(folder / f"{name}.parquet", found.outcomes), name)
+        for name, found in (measured or {}).items()
+    }
+    full = Header.model_validate({**header, "baselines": records, "sha256": sha256})
+    answers = {name: found.outcomes for name, found in (measured or {}).items()}
+    evidence = Evidence(folder, full, outcomes, baselines=answers)
     content = {"header": evidence.header.model_dump(mode="json"), **figures(evidence)}
     partial = folder / f".{RESULTS}.partial"
     partial.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -63,6 +63,7 @@ def verify_evidence(path: Path) -> Verification:
     unproven = 0
     if evidence.recorded is not None:
         _known_tasks(evidence)
+        problems += _baselines(evidence)
         problems += _models(evidence)
         recomputed = figures(evidence)
         problems += differences(evidence.recorded, recomputed)
@@ -82,12 +83,26 @@ def verify_evidence(path: Path) -> Verification:
 
 
 def _known_tasks(evidence: Evidence) -> None:
-    unknown = sorted({c.task for c in evidence.outcomes} - set(evidence.header.tasks))
+    cells = {*evidence.outcomes, *(c for o in evidence.baselines.values() for c in o)}
+    unknown = sorted({cell.task for cell in cells} - set(evidence.header.tasks))
     if unknown:
         raise BadPredictions(
             f"{evidence.place / PREDICTIONS} answers {', '.join(unknown)}, "
             "which the results do not describe"
         )
+
+
+def _baselines(evidence: Evidence) -> list[str]:
+    """What is off in the answers of baselines; each is one model, asked what the grid was."""
+    found = []
+    questions = {(cell.task, cell.split) for cell in evidence.outcomes}
+    for name, outcomes in evidence.baselines.items():
+        found += [f"{name}: {problem}" for problem in contradictions(outcomes)[:MOST]]
+        if len({cell.beta for cell in outcomes}) != 1:
+            found.append(f"{name}: the answers are not those of one model")
+        if {(cell.task, cell.split) for cell in outcomes} != questions:
+            found.append(f"{name}: the answers are to other tasks than those of the grid")
+    return found
 
 
 def _models(evidence: Evidence) -> list[str]:
