@@ -193,6 +193,7 @@ def show_scores(place: Path, out: Output, again: tuple[Again, ...] = ()) -> None
 
 
 def _tell(found: Verification, out: Output) -> None:
+    from ggez_hub.cli.baselines import show_baselines
     from ggez_hub.evaluation.betas import from_json
     from ggez_hub.evaluation.leakage import contamination
 
@@ -218,6 +219,7 @@ def _tell(found: Verification, out: Output) -> None:
             f"beta {from_json(selection['beta']):g}, {selection['rule']} ({selection['select']}); "
             f"over bootstrap draws of pictures {sure}"
         )
+    show_baselines(found.recomputed["baselines"], out)
     unknown = [
         task for task, state in contamination(header).items() if state == "contamination unknown"
     ]

@@ -48,6 +48,7 @@ def contents(evidence: Evidence, limits: Limits, material: Material | None = Non
         "problems": list(evidence.problems),
         "selection": found["selection"],
         "parity": parity,
+        "baselines": found["baselines"],
         "compared": {"base": None if base is None else as_json(base), "beta": as_json(beta)},
         "lines": {SELECT: _lines(select), REPORT: _lines(report)},
         "ranges": [
