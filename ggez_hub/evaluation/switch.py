@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ggez_hub.cards.values import Unknown
 from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.betas import Beta
 from ggez_hub.evaluation.evidence import Evidence
@@ -66,10 +67,12 @@ class Switch:
         base, adapter = (_at(evidence, beta, split, tasks) for beta in (BASE, ADAPTER))
         if not base or base.keys() != adapter.keys():
             raise NoSwitch("beta 0 and beta 1 were not both measured")
-        found = switched_languages(evidence.header)
+        header = evidence.header
+        declared = header.adapters[0].languages if len(header.adapters) == 1 else "unknown"
+        found = switched_languages(declared, header.region)
         on = accepted_languages(found)
-        sides = {name: evidence.header.tasks[name].side for name in base}
-        labels = {name: _labels(evidence.header, name, base[name]) for name in base}
+        sides = {name: header.tasks[name].side for name in base}
+        labels = {name: _labels(header, name, base[name]) for name in base}
         labelled = {
             name: np.array([_is_on(tag, on, sides[name]) for tag in tags], bool)
             for name, tags in labels.items()
@@ -82,16 +85,16 @@ class Switch:
             labelled,
             routes if recorded else None,
             _tallies(labels, sides, labelled, routes) if recorded else {},
-            _no_cue(evidence.header, base, labels, identified, on),
+            _no_cue(header, base, labels, identified, on),
         )
 
 
-def switched_languages(header: Header) -> tuple[str, ...]:
-    """The languages in which the adapter is on: those of its card, else the region's official ones."""
-    known = header.adapters[0].languages if len(header.adapters) == 1 else "unknown"
-    if known != "unknown" and known:
-        return tuple(sorted(known))
-    return tuple(sorted(one.tag for one in languages(header.region) if one.official_in))
+def switched_languages(declared: Sequence[str] | Unknown, region: str) -> tuple[str, ...]:
+    """The languages in which an adapter is on: those that its card declares, else the region's official
+    ones."""
+    if declared != "unknown" and declared:
+        return tuple(sorted(declared))
+    return tuple(sorted(one.tag for one in languages(region) if one.official_in))
 
 
 def switched(evidence: Evidence, split: str, routes: Routes) -> Evidence:

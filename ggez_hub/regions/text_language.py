@@ -7,9 +7,11 @@ it confuses with each other. They are one group, `GROUP`: who asks for one of th
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from ggez_hub.extras import require_of
@@ -32,6 +34,14 @@ def identifier() -> Any:
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+
+
+def lone_script_letters() -> dict[str, str]:
+    """Language -> the letters of the script that is its own alone, as between brackets of a regular
+    expression: what a router needs that has neither CLDR nor Unicode's tables."""
+    text = (Path(__file__).parent / "data" / "lone_scripts.json").read_text(encoding="utf-8")
+    found: dict[str, str] = json.loads(text)
+    return found
 
 
 @cache

@@ -9,6 +9,7 @@ from ggez_hub.cards import AdapterCard
 from ggez_hub.evaluation.betas import Beta, as_json, point
 from ggez_hub.evaluation.selection import NoCurve, trade
 from ggez_hub.evaluation.trade_off import Point, Trade
+from ggez_hub.registry.kinds import form_of
 from ggez_hub.registry.resolution import Resolution
 from ggez_hub.registry.resolving.joint import Together
 
@@ -82,7 +83,7 @@ def parity_table(card: AdapterCard, resolution: Resolution) -> ParityTable | Non
         return None
     beta = resolution.adapters[0].weight
     betas = {"base": 0.0, "regional": 1.0}
-    if beta is not None:
+    if beta is not None and not form_of(resolution).is_switch:
         betas = {"base": 0.0, "merged": beta, "regional": 1.0}
     return ParityTable(tuple(Line(k, b, seen.at(b)) for k, b in betas.items()), seen)
 

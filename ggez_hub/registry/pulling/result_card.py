@@ -54,7 +54,7 @@ def result_card(
         "model-index": _model_index(resolution, documents, table),
     }
     name = find_region(resolution.region).name
-    what = "model" if resolution.form == "merged" else "adapter"
+    what = "model" if "adapter" not in form.parts else "switch" if form.is_switch else "adapter"
     parts = [
         f"# {family.title.capitalize()} {what} for {name}",
         _made(resolution),
@@ -77,8 +77,11 @@ def result_card(
 def claimed_rows(
     resolution: Resolution, documents: Sequence[CardDocument], table: ParityTable | None
 ) -> dict[str, CurveRow]:
-    """The test scores that hold for the result: those of its one adapter's card at its beta."""
-    if table is None or len(documents) != 1:
+    """The test scores that hold for the result: those of its one adapter's card at its beta.
+
+    A switch has none there: it is neither of its two models.
+    """
+    if table is None or len(documents) != 1 or form_of(resolution).is_switch:
         return {}
     weight, curve = resolution.adapters[0].weight, documents[0].card.curve
     return {} if curve == "unknown" else claimed(curve, f"{1.0 if weight is None else weight:g}")
@@ -100,6 +103,12 @@ def _made(resolution: Resolution) -> str:
     if resolution.base is None:
         source = resolution.adapters[0].source
         return f"Pulled by ggez-hub: {source.repo}, a merged model, as it is."
+    if form_of(resolution).is_switch:
+        source, named = resolution.adapters[0].source, ", ".join(resolution.languages)
+        return (
+            f"Made by ggez-hub: {source.repo} answers prompts in {named}, {resolution.base.repo} all "
+            "others. `router.py` tells them apart."
+        )
     deltas = " + ".join(f"{a.weight:g} * Delta of {a.source.repo}" for a in resolution.adapters)
     return f"Made by ggez-hub: {resolution.base.repo} + {deltas}."
 
