@@ -12,6 +12,8 @@ from pathlib import Path
 from ggez_hub.automation.rules import ProposedCard
 from ggez_hub.automation.suite import SuiteData, suite_of
 from ggez_hub.cards import AdapterCard, CardDocument, render_card
+from ggez_hub.evaluation.betas import Beta
+from ggez_hub.evaluation.card_baselines import card_baselines
 from ggez_hub.evaluation.curve import curve_of
 from ggez_hub.evaluation.evidence import Evidence, data_of
 from ggez_hub.evaluation.gates import Gate, gates, overall, read_limits
@@ -87,22 +89,26 @@ def judge(proposed: ProposedCard, evidence: Evidence, out: Path) -> Evaluated:
     evidence = replace(evidence, header=header)
     compared = held_out(evidence)
     found = gates(compared, evidence, read_limits(None))
-    document = measured(proposed.document, evidence)
+    document = measured(proposed.document, evidence, compared.beta)
     (out / CARD).write_text(render_card(document), encoding="utf-8")
     return Evaluated(proposed.path, evidence, compared, found, document)
 
 
-def measured(document: CardDocument, evidence: Evidence) -> CardDocument:
-    """The card with the registry's curve; what its author claims of it stays beside it."""
+def measured(document: CardDocument, evidence: Evidence, beta: Beta) -> CardDocument:
+    """The card with the registry's curve, and with what stands beside the merge at `beta`.
+
+    What its author claims of the curve stays beside it.
+    """
     card = document.card
-    curve = {beta: dict(rows) for beta, rows in curve_of(evidence).items()}
+    curve = {key: dict(rows) for key, rows in curve_of(evidence).items()}
     if card.curve != "unknown":
-        for beta, rows in card.curve.items():
+        for point, rows in card.curve.items():
             claims = {key: row for key, row in rows.items() if row.measured_by == "self"}
             # A row of the registry takes the place of a claim about the same task and split.
-            curve[beta] = claims | curve.get(beta, {})
+            curve[point] = claims | curve.get(point, {})
     level = "measured" if card.level == "declared" else card.level
-    changed = card.model_copy(update={"curve": curve, "level": level})
+    beside = card_baselines(evidence, beta, "registry")
+    changed = card.model_copy(update={"curve": curve, "level": level, "baselines": beside})
     return CardDocument(changed, document.front_matter, document.prose)
 
 

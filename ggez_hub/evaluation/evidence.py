@@ -19,7 +19,14 @@ from ggez_hub.cards.joint import JointCurve
 from ggez_hub.cards.values import Unknown
 from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.betas import Beta, base_like, betas_of, read_key
-from ggez_hub.evaluation.header import AdapterRecord, BaselineName, Header, TaskRecord
+from ggez_hub.evaluation.header import (
+    BASELINE_NAMES,
+    AdapterRecord,
+    BaselineName,
+    BaselineRecord,
+    Header,
+    TaskRecord,
+)
 from ggez_hub.evaluation.outcomes import Cell, Outcomes
 from ggez_hub.evaluation.predictions import parse_predictions
 from ggez_hub.evaluation.selection import task_of
@@ -147,7 +154,8 @@ def _open_card(path: Path) -> Evidence:
         *(joint.curve for joint in card.joint),
     ]
     named = [_predictions_of(curve) for curve in curves]
-    wanted = sorted(set().union(*named))
+    beside = _beside(card)
+    wanted = sorted(set().union(*named, (record.sha256 for record in beside.values())))
     files = {sha256_file(file): file for file in sorted(path.parent.rglob("*.parquet"))}
     found: dict[str, Mapping[Cell, Outcomes]] = {}
     problems = []
@@ -171,10 +179,16 @@ def _open_card(path: Path) -> Evidence:
             f"{path}: there are no predictions beside the card",
             "Download the adapter's repository whole: its evidence folder holds them.",
         )
-    header = _header_of(card, min(named[0]))
+    header = _header_of(card, min(named[0]), beside)
     joint = tuple(zip(card.joint, answers[1:], strict=True))
     return Evidence(
-        path.parent, header, answers[0], document=document, joint=joint, problems=tuple(problems)
+        path.parent,
+        header,
+        answers[0],
+        document=document,
+        joint=joint,
+        baselines={n: found[r.sha256] for n, r in beside.items() if r.sha256 in found},
+        problems=tuple(problems),
     )
 
 
@@ -196,7 +210,21 @@ def _predictions_of(curve: Mapping[str, Mapping[str, CurveRow]]) -> set[str]:
     return {row.predictions for rows in curve.values() for row in rows.values()} - {"unknown"}
 
 
-def _header_of(card: AdapterCard, sha256: str) -> Header:
+def _beside(card: AdapterCard) -> dict[BaselineName, BaselineRecord]:
+    """What the card records of baselines that were asked themselves; it does not name their models."""
+    if card.baselines is None:
+        return {}
+    recorded = {name: getattr(card.baselines, name) for name in BASELINE_NAMES}
+    return {
+        name: BaselineRecord(predictions=f"{name}.parquet", sha256=entry.predictions)
+        for name, entry in recorded.items()
+        if entry is not None
+    }
+
+
+def _header_of(
+    card: AdapterCard, sha256: str, beside: dict[BaselineName, BaselineRecord]
+) -> Header:
     assert card.curve != "unknown"  # noqa: S101 - the caller has looked
     tasks: dict[str, TaskRecord] = {}
     for rows in card.curve.values():
@@ -223,6 +251,7 @@ def _header_of(card: AdapterCard, sha256: str) -> Header:
         data=data_of(card),
         measured_by="self",
         adapters=adapters,
+        baselines=beside,
         sha256=sha256,
     )
 

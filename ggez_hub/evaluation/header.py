@@ -81,7 +81,7 @@ class BaselineRecord(Block):
 
     predictions: FilePath
     sha256: Sha256
-    model: Sha256
+    model: Sha256 | Unknown = "unknown"
     adapter: AdapterRecord | None = None
 
 

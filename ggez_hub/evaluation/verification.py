@@ -11,6 +11,7 @@ from typing import Any
 from ggez_hub.cards import CurveRow
 from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.betas import read_key
+from ggez_hub.evaluation.card_baselines import recomputed_baselines
 from ggez_hub.evaluation.consistency import contradictions
 from ggez_hub.evaluation.curve import by_country
 from ggez_hub.evaluation.evidence import Evidence, open_evidence
@@ -74,7 +75,11 @@ def verify_evidence(path: Path) -> Verification:
         curve = evidence.document.card.curve
         assert curve != "unknown"  # noqa: S101 - open_evidence has looked
         found, count, unproven = _card(curve, evidence.outcomes)
-        problems += found
+        problems += [*found, *_baselines(evidence)]
+        if (recorded := evidence.document.card.baselines) is not None:
+            beside = recomputed_baselines(evidence, recorded)
+            problems += differences(recorded.model_dump(mode="json"), beside, "baselines")
+            count += sum(1 for _ in _leaves(beside))
         for joint, outcomes in evidence.joint:
             found, more, bare = _card(joint.curve, outcomes)
             problems += [*contradictions(outcomes)[:MOST], *found]

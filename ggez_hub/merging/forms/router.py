@@ -37,17 +37,23 @@ def settings() -> dict[str, Any]:
     return found
 
 
+@cache
+def identifier() -> Any:
+    """py3langid's model."""
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+
+
 def language(prompt: str) -> str:
     """The language of a text (BCP 47)."""
-    import py3langid
-
     head = prompt[:SCRIPT_LETTERS]
     counts = {tag: len(own.findall(head)) for tag, own in settings()["scripts"].items()}
     likely = max(counts, key=counts.__getitem__)
     others = sum(map(str.isalpha, settings()["scripts"][likely].sub("", head)))
     if counts[likely] and counts[likely] >= CLEAR * (counts[likely] + others):
         return likely
-    label: str = py3langid.classify(prompt[:TEXT_LETTERS])[0]
+    label: str = identifier().classify(prompt[:TEXT_LETTERS])[0]
     return str(settings()["labels"].get(label, label))
 
 

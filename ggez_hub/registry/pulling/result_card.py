@@ -16,6 +16,7 @@ from ggez_hub.merging.similarity import Cosine
 from ggez_hub.regions import find_region
 from ggez_hub.registry.kinds import form_of, get_kind
 from ggez_hub.registry.licences import Obligations, licence_front
+from ggez_hub.registry.pulling.measured_switch import MeasuredSwitch
 from ggez_hub.registry.pulling.parity_table import ParityTable
 from ggez_hub.registry.pulling.published_merge import merge_tag
 from ggez_hub.registry.resolution import FITS_BY_SHAPE, Resolution
@@ -32,10 +33,12 @@ def result_card(
     folder: Path,
     alike: Sequence[Cosine] = (),
     known: Standing | None = None,
+    switch: MeasuredSwitch | None = None,
 ) -> str:
     """The README.md of the result in `folder`, with the keys that the Hub knows.
 
-    `alike` are the cosines of a composition's Deltas, `known` is what was measured of it.
+    `alike` are the cosines of a composition's Deltas, `known` is what was measured of it, `switch` what
+    was measured of that of the one adapter.
     """
     family, form = get_family(resolution.family), form_of(resolution)
     front: dict[str, Any] = {
@@ -60,6 +63,7 @@ def result_card(
         _made(resolution),
         "\n".join(provenance(resolution)),
         _composed(resolution, alike, known),
+        f"The switch is {switch.text}." if switch and form.is_switch else "",
         _scores(table) if table or len(documents) == 1 else "",
         "Load it:\n\n```python\n"
         + "\n".join(form.loading_lines(resolution, HERE, folder))
