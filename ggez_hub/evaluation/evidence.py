@@ -127,19 +127,26 @@ def _open_results(folder: Path) -> Evidence:
     answers: dict[str, Mapping[Cell, Outcomes]] = {}
     for name, sha256 in files.items():
         place = folder / name
-        if not place.is_file():
+        if place.is_file():
+            found = sha256_file(place)
+            problems += [] if found == sha256 else [_other_file(place, found, sha256)]
+            answers[name] = parse_predictions(place)
+        elif name == header.predictions:
             raise NoEvidence(
                 f"{place} is missing", "It holds the answers that the scores are made of."
             )
-        found = sha256_file(place)
-        problems += [] if found == sha256 else [_other_file(place, found, sha256)]
-        answers[name] = parse_predictions(place)
+        else:
+            problems.append(f"{name} is missing, which holds the answers of a baseline")
     return Evidence(
         folder,
         header,
         answers[header.predictions],
         content,
-        baselines={name: answers[record.predictions] for name, record in header.baselines.items()},
+        baselines={
+            name: answers[record.predictions]
+            for name, record in header.baselines.items()
+            if record.predictions in answers
+        },
         problems=tuple(problems),
     )
 

@@ -129,6 +129,7 @@ def test_the_index_holds_the_measured_card_its_evidence_and_the_file(published):
     evidence = [path for path in found if path.startswith("evidence/")]
     assert sorted(set(found) - {".gitattributes"}) == [
         CARD,
+        "evidence/th/embedding/gentle/average.parquet",
         "evidence/th/embedding/gentle/predictions.parquet",
         "evidence/th/embedding/gentle/results.json",
         "index.sqlite",
