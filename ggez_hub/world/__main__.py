@@ -74,11 +74,11 @@ def cards(family: str, output: Path) -> None:
 @main.command()
 @_family
 @_out
-def prompts(family: str, output: Path) -> None:
-    """Record the language of each prompt in the evidence of the family's cards; no model is asked."""
-    from ggez_hub.world.prompts import record_prompts
+def baselines(family: str, output: Path) -> None:
+    """Write what stands beside the merge on the family's cards, from the evidence that is there."""
+    from ggez_hub.world.baselines import record_baselines
 
-    for card in record_prompts(output, family):
+    for card in record_baselines(output, family):
         click.echo(card)
 
 

@@ -93,6 +93,10 @@ class Ask(Protocol):
     def prepare(self) -> Prepare:
         """What is asked, without a model."""
 
+    @property
+    def way(self) -> Callable[[Path], Way | None]:
+        """How its models are asked, with a folder for drawings."""
+
     def __call__(
         self,
         model: Model,

@@ -30,7 +30,9 @@ from ggez_hub.evaluation.verification import verify_evidence
 from ggez_hub.families import get_family
 from ggez_hub.regions import alpha, find_region
 from ggez_hub.world.__main__ import ASSETS
-from ggez_hub.world.prompts import record_prompts
+from ggez_hub.world.baselines import record_prompts
+from ggez_hub.world.parts import PARTS
+from ggez_hub.world.place import Place
 from tests.evaluation.conftest import change, make_task
 from tests.evaluation.results import grid, write
 
@@ -163,7 +165,9 @@ def assets(tmp_path_factory):
     """The demo's evidence, with the column; what is measured of it otherwise stays as it is."""
     root = shutil.copytree(ASSETS, tmp_path_factory.mktemp("world") / "assets")
     for family in ("embedding", "vlm", "diffusion"):
-        record_prompts(root, family)
+        place = Place(root, PARTS[family])
+        for name in place.adapters:
+            record_prompts(place, name)
     return root
 
 

@@ -183,6 +183,55 @@ def test_the_table_of_scripts_is_that_of_unicode_and_cldr():
         assert found == ([wanted] if wanted else []), hex(number)
 
 
+def measured(low, high, *, cue=True, measured_by="registry"):
+    value = (low + high) / 2
+    figure = {"value": 50.0, "low": 48.0, "high": 52.0}
+    return {
+        "split": "test",
+        "scale": "choice_4",
+        "beta": "0.5",
+        "measured_by": measured_by,
+        "switch": {
+            "languages": ["th"],
+            "cue": cue,
+            "reason": "" if cue else "items of the region are asked in en, as those outside it are",
+            "prompts": 1200,
+            "misrouted": 7,
+            "grp": figure,
+            "over_merge": {"value": value, "low": low, "high": high},
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("beside", "ahead", "said"),
+    [
+        (None, None, "unmeasured"),
+        (measured(1.0, 3.0), True, "ahead of the merge at beta 0.5 by +2.00 [+1.00, +3.00]"),
+        (measured(-1.0, 3.0), False, "not shown to be ahead of the merge"),
+        (measured(-3.0, -1.0), False, "behind the merge"),
+        (measured(1.0, 3.0, cue=False), None, "not recommended: it has no cue"),
+        (measured(1.0, 3.0, measured_by="self"), True, "as its author claims"),
+    ],
+)
+def test_it_says_whether_the_measured_switch_is_ahead(store, tmp_path, beside, ahead, said):
+    (tmp_path / "base").mkdir()
+    base = write_base(tmp_path / "base", CLIP, torch.float16)
+    adapter = write_lora(tmp_path / "adapter", CLIP.build(), ["q_proj"])
+    publish(store, "embedding", base, adapter, **({"baselines": beside} if beside else {}))
+    with serving(store) as endpoint:
+        switched = pull(endpoint, tmp_path / "out")
+        arguments = ["pull", "--hub", endpoint, "--region", "th", "--beta", "0.5", "--as", "peft"]
+        other = CliRunner().invoke(cli, [*arguments, "-o", str(tmp_path / "peft")])
+        told = CliRunner().invoke(cli, [*arguments, "-o", str(tmp_path / "json"), "--json"])
+    assert switched.exit_code == other.exit_code == told.exit_code == 0, switched.output
+    assert said in switched.output
+    assert said in (tmp_path / "out" / "embedding" / "README.md").read_text()
+    # A merge names the form where it is ahead, and there alone.
+    assert ("--as switch" in other.output) == (ahead is True)
+    assert json.loads(told.stdout)["switch"]["ahead"] is ahead
+
+
 def test_what_it_costs_is_base_and_adapter(store, tmp_path):
     (tmp_path / "base").mkdir()
     base = write_base(tmp_path / "base", CLIP, torch.float16)
