@@ -75,7 +75,7 @@ with tempfile.TemporaryDirectory() as cache:
 """
 IDENTIFIER = """
 import pyarrow.parquet as pq
-from ggez_hub.data.region.language import identifier
+from ggez_hub.regions.text_language import identifier
 known = identifier()
 for text in pq.read_table(folder / "rows.parquet")["text"].to_pylist():
     known.classify(text)

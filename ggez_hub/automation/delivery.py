@@ -14,16 +14,29 @@ from pathlib import Path
 from ggez_hub.cards import CardDocument, render_card
 from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.evidence import RESULTS, Evidence
-from ggez_hub.evaluation.header import PREDICTIONS
+from ggez_hub.evaluation.header import BASELINE_NAMES, PREDICTIONS
 from ggez_hub.evaluation.verification import verify_evidence
-from ggez_hub.hub import Hub
+from ggez_hub.hub import Hub, HubFile, RepoAtCommit
 from ggez_hub.hub.publishing import commit, ensure_repo, head_of
 
 FILES = (RESULTS, PREDICTIONS)
+# Those of what was measured beside the grid, where something was.
+BESIDE = tuple(f"{name}.parquet" for name in BASELINE_NAMES)
 
 
 class BadDelivery(GgezError):
     """What was delivered is not a measurement of this card by this registry."""
+
+
+def evidence_in(folder: Path) -> tuple[str, ...]:
+    """The files of a results folder that its figures rest on."""
+    return (*FILES, *(name for name in BESIDE if (folder / name).is_file()))
+
+
+def evidence_at(at: RepoAtCommit, place: str) -> dict[str, HubFile] | None:
+    """The same in a folder of a repository, by name; None where it holds no results."""
+    found = {n: file for n in (*FILES, *BESIDE) if (file := at.file(f"{place}/{n}"))}
+    return found if found.keys() >= {*FILES} else None
 
 
 def digest_of(document: CardDocument) -> str:
@@ -38,7 +51,7 @@ def deliver(document: CardDocument, folder: Path, hub: Hub, repo: str) -> str:
     """
     place = digest_of(document)
     ensure_repo(hub, repo, private=False, repo_type="dataset")
-    files = {f"{place}/{name}": folder / name for name in FILES}
+    files = {f"{place}/{name}": folder / name for name in evidence_in(folder)}
     commit(hub, repo, files, f"Measure {place[:12]}", repo_type="dataset")
     return place
 
@@ -52,12 +65,12 @@ def fetch_delivery(document: CardDocument, hub: Hub, repo: str, folder: Path) ->
     except RepositoryNotFoundError:
         return False
     place = digest_of(document)
-    files = [file for name in FILES if (file := at.file(f"{place}/{name}"))]
-    if len(files) != len(FILES):
+    found = evidence_at(at, place)
+    if found is None:
         return False
-    fetched = hub.fetch(repo, at.revision, files, "dataset")
+    fetched = hub.fetch(repo, at.revision, list(found.values()), "dataset")
     folder.mkdir(parents=True, exist_ok=True)
-    for name in FILES:
+    for name in found:
         shutil.copyfile(fetched / place / name, folder / name)
     return True
 

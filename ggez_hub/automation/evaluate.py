@@ -12,16 +12,19 @@ from pathlib import Path
 from ggez_hub.automation.rules import ProposedCard
 from ggez_hub.automation.suite import SuiteData, suite_of
 from ggez_hub.cards import AdapterCard, CardDocument, render_card
+from ggez_hub.evaluation.card_baselines import card_baselines
 from ggez_hub.evaluation.curve import curve_of
 from ggez_hub.evaluation.evidence import Evidence, data_of
 from ggez_hub.evaluation.gates import GateReport, gate_report, read_limits
 from ggez_hub.evaluation.grid import Progress
-from ggez_hub.evaluation.identity import Model
+from ggez_hub.evaluation.header import AdapterRecord
+from ggez_hub.evaluation.identity import Model, decisive_files
 from ggez_hub.evaluation.subjects import grid_on
 from ggez_hub.evaluation.subjects.opening import PAINTERS, Way, painter_way, way_of
 from ggez_hub.evaluation.sweep import sweep
 from ggez_hub.families import Family, get_family
 from ggez_hub.hub import Hub
+from ggez_hub.parity.betas import Beta
 from ggez_hub.regions import find_region
 from ggez_hub.registry.resolving.vetting import vet_adapter, vet_base
 
@@ -66,6 +69,7 @@ def evaluate(
         region,
         card.alpha,
         out,
+        adapters=(_recorded(card, model),),
         trained_on=data_of(card),
         measured_by="registry",
         evaluator=evaluator,
@@ -83,23 +87,29 @@ def judge(proposed: ProposedCard, evidence: Evidence, out: Path) -> Evaluated:
     changed = {"alpha": card.alpha, "policy": card.policy}
     evidence = replace(evidence, header=evidence.header.model_copy(update=changed))
     report = gate_report(evidence, read_limits(None))
-    document = measured(proposed.document, evidence)
+    document = measured(proposed.document, evidence, report.beta)
     (out / CARD).write_text(render_card(document), encoding="utf-8")
     return Evaluated(proposed.path, evidence, report, document)
 
 
-def measured(document: CardDocument, evidence: Evidence) -> CardDocument:
-    """The card with the registry's curve; what its author claims of it stays beside it."""
+def measured(document: CardDocument, evidence: Evidence, beta: Beta) -> CardDocument:
+    """The card with the registry's curve, and with what stands beside the merge at `beta`.
+
+    What its author claims of the curve stays beside it.
+    """
     card = document.card
     found = curve_of(evidence)
-    curve = {beta: dict(rows) for beta, rows in found.rows.items()}
+    curve = {key: dict(rows) for key, rows in found.rows.items()}
     if card.curve != "unknown":
-        for beta, rows in card.curve.items():
+        for point, rows in card.curve.items():
             claims = {key: row for key, row in rows.items() if row.measured_by == "self"}
             # A row of the registry takes the place of a claim about the same task and split.
-            curve[beta] = claims | curve.get(beta, {})
+            curve[point] = claims | curve.get(point, {})
     level = "measured" if card.level == "declared" else card.level
-    changed = card.model_copy(update={"curve": curve, "parity": found.parity, "level": level})
+    beside = card_baselines(evidence, beta, "registry")
+    changed = card.model_copy(
+        update={"curve": curve, "parity": found.parity, "level": level, "baselines": beside}
+    )
     return CardDocument(changed, document.front_matter, document.prose)
 
 
@@ -108,6 +118,14 @@ def _way(family: Family, out: Path) -> Way:
     if family.name == PAINTERS:
         return painter_way(family, None, out / PICTURES)
     return way_of(family)
+
+
+def _recorded(card: AdapterCard, model: Model) -> AdapterRecord:
+    """The adapter as results name it."""
+    location, (folder,) = card.adapter, model.adapters
+    assert location is not None  # noqa: S101 - check_card has asked for it
+    name = f"{location.repo}@{location.revision}"
+    return AdapterRecord.of(name, decisive_files(folder), card)
 
 
 def _fetched(card: AdapterCard, hub: Hub) -> Model:

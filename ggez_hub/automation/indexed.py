@@ -6,7 +6,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from ggez_hub.automation.delivery import FILES
+from ggez_hub.automation.delivery import evidence_at
 from ggez_hub.cards import AdapterCard, CardDocument, read_card
 from ggez_hub.hub import Hub, RepoAtCommit
 from ggez_hub.hub.publishing import head_of
@@ -14,7 +14,7 @@ from ggez_hub.registry.places import INDEX_REPO
 
 # What the registry adds to an accepted card. alpha is the accepted card's own: it moves by a pull
 # request, without a new measurement.
-MEASURED = frozenset({"curve", "level"})
+MEASURED = frozenset({"baselines", "curve", "level"})
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,12 @@ class Indexed:
 
     def fetch_evidence(self, hub: Hub, name: str, folder: Path) -> bool:
         """Fetch the results and predictions of the card `name`; False if the index has none."""
-        files = [f for file in FILES if (f := self.at.file(f"evidence/{name}/{file}"))]
-        if len(files) != len(FILES):
+        files = evidence_at(self.at, f"evidence/{name}")
+        if files is None:
             return False
-        fetched = hub.fetch(INDEX_REPO, self.at.revision, files, "dataset")
+        fetched = hub.fetch(INDEX_REPO, self.at.revision, list(files.values()), "dataset")
         folder.mkdir(parents=True, exist_ok=True)
-        for file in FILES:
+        for file in files:
             shutil.copyfile(fetched / "evidence" / name / file, folder / file)
         return True
 

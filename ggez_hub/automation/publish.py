@@ -15,7 +15,7 @@ from pathlib import Path
 from huggingface_hub.errors import HfHubHTTPError
 
 from ggez_hub.automation.budget import GIGABYTE, Budget
-from ggez_hub.automation.delivery import FILES, fetch_delivery, recomputed
+from ggez_hub.automation.delivery import evidence_in, fetch_delivery, recomputed
 from ggez_hub.automation.evaluate import CARD, Evaluated, evaluate, judge
 from ggez_hub.automation.indexed import Indexed, indexed_cards, with_measurement
 from ggez_hub.automation.meanwhile import changed_meanwhile
@@ -147,14 +147,21 @@ class Publisher:
         if not indexed.fetch_evidence(self.hub, proposed.name, out):
             return Outcome(proposed.document, "measured before")
         outcome = self._judged(judge(proposed, open_evidence(out), out), out)
-        # The curve is the index's, byte for byte; what is published of it is there already.
+        # The curve is the index's, byte for byte; what is published of it is there already. What
+        # stands beside the merge depends on alpha.
+        judged = outcome.document or proposed.document
+        card = proposed.document.card.model_copy(update={"baselines": judged.card.baselines})
         return replace(
-            outcome, document=proposed.document, standing=f"measured before, {outcome.standing}"
+            outcome,
+            document=replace(proposed.document, card=card),
+            standing=f"measured before, {outcome.standing}",
         )
 
     def _judged(self, found: Evaluated, out: Path) -> Outcome:
         name = ProposedCard(found.path, found.document, None).name
-        files: dict[str, Content] = {f"{EVIDENCE}/{name}/{file}": out / file for file in FILES}
+        files: dict[str, Content] = {
+            f"{EVIDENCE}/{name}/{file}": out / file for file in evidence_in(out)
+        }
         if found.outcome != "fail":
             files[f"recipes/{name}.yaml"] = recipe_of(found, self.hub).encode()
         document = read_card(out / CARD)

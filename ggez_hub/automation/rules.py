@@ -175,8 +175,12 @@ def owner(document: CardDocument) -> str:
 
 
 def _claims_of_the_registry(card: ProposedCard) -> bool:
-    """Whether rows say that the registry measured them and are not those that were accepted."""
+    """Whether rows or baselines say that the registry measured them and were not accepted so."""
     known = _registry_rows(card.before) if card.before else []
+    beside = card.document.card.baselines
+    new = beside is not None and beside.measured_by == "registry"
+    if new and not (card.before and card.before.card.baselines == beside):
+        return True
     return any(row not in known for row in _registry_rows(card.document))
 
 

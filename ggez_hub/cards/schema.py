@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from ggez_hub.cards.baselines import Baselines
 from ggez_hub.cards.curve import Curve, MeasuredCurve, ParityRecord
 from ggez_hub.cards.joint import ComposedAdapter, JointCurve
 from ggez_hub.cards.values import (
@@ -178,6 +179,7 @@ class AdapterCard(Block):
     parity: ParityRecord = "independent"
     files: OrUnknown[Annotated[dict[FilePath, FileRecord], Field(min_length=1)]]
     joint: list[JointCurve] = Field([])
+    baselines: Baselines | None = None
     status: Status
     published_by: Account
     registered_by: Account

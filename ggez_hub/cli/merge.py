@@ -51,7 +51,7 @@ DEFAULT_METHOD = "ggez_linear"
     help="task_arithmetic, or ties: the signs of several adapters vote, element by element.  "
     f"[default: {DEFAULT_METHOD}]",
 )
-@as_option
+@as_option()
 @click.option("--family", default=None, help="Found by the layout of the folder if left out.")
 @click.option(
     "--variant",

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Place(click.Path):
@@ -60,11 +63,15 @@ SHARE = Number(0, 1)
 POINTS = Number(0, 100)
 YEARS = YearSpan()
 
-as_option = click.option(
-    "--as",
-    "form",
-    default="merged",
-    show_default=True,
-    metavar="merged|peft|diffusers|kohya",
-    help="A merged model, or the adapter with beta folded in.",
-)
+
+def as_option(*more: str) -> Callable[[F], F]:
+    """`--as`: the forms that a merge can have, and `more`."""
+    return click.option(
+        "--as",
+        "form",
+        default="merged",
+        show_default=True,
+        metavar="|".join(("merged", "peft", "diffusers", "kohya", *more)),
+        help="A merged model, or the adapter with beta folded in"
+        + ("; or both with a router by the prompt's language." if more else "."),
+    )

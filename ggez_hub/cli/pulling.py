@@ -157,6 +157,11 @@ def _tell_result(pulled: Pulled, planned: Plan, hub: Hub, out: Output) -> dict[s
     for pair in alike:
         out.line(cosine_line(pair, resolution))
     form, shown = form_of(resolution), str(pulled.model)
+    if planned.switch is not None and (form.is_switch or planned.switch.ahead):
+        out.line(f"The switch by prompt language is {planned.switch.text}.")
+        if not form.is_switch:
+            out.line(f"It keeps base and adapter apart: ggez-hub pull --region "
+                     f"{resolution.region} --family {resolution.family} --as switch")  # fmt: skip
     where: dict[str, Any] = {}
     if form.facts is None:
         out.line("\n".join(("", *form.loading_lines(resolution, shown, pulled.model))))
@@ -172,6 +177,7 @@ def _tell_result(pulled: Pulled, planned: Plan, hub: Hub, out: Output) -> dict[s
         "published": pulled.published,
         "cosines": [vars(pair) for pair in alike],
         **as_document(resolution, planned.obligations, table, planned.standing),
+        "switch": None if planned.switch is None else planned.switch.as_dict(),
         **where,
     }
     out.document(document)

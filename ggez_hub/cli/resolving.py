@@ -51,7 +51,7 @@ def request_options(command: Callable[..., R]) -> Callable[..., R]:
     )
     @click.option("--alpha", type=SHARE, default=None, help="Instead of KOF's.")
     @click.option("--method", default="ggez_linear", show_default=True)
-    @as_option
+    @as_option("switch")
     @click.option("--allow-overlap", is_flag=True, help="Compose regions that share countries.")
     @click.option(
         "--allow-shape-match", is_flag=True, help="Take a base that fits by shape only, and say so."

@@ -50,6 +50,7 @@ def sweep_command(recipe: Path, target: Path, cached: bool, hub: str, out: Outpu
             target,
             known=opened.place.known,
             adapters=opened.adapters,
+            joint=opened.joint,
             trained_on=opened.trained_on,
             origin=opened.origin,
             policy=opened.recipe.policy,

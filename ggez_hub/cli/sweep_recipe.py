@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ggez_hub.evaluation.origin import Origin
     from ggez_hub.evaluation.prepared import Prepared
     from ggez_hub.evaluation.subjects import UnderTest
-    from ggez_hub.evaluation.sweep import SweepRecipe, TrainedOn
+    from ggez_hub.evaluation.sweep import JointFineTune, SweepRecipe, TrainedOn
     from ggez_hub.hub import Hub
     from ggez_hub.regions import Region
 
@@ -32,6 +32,7 @@ class Opened:
     models: tuple[UnderTest, ...]
     tasks: tuple[Prepared, ...]
     adapters: tuple[AdapterRecord, ...]
+    joint: JointFineTune | None
     trained_on: TrainedOn
     place: ModelPlace
     origin: Origin
@@ -44,9 +45,9 @@ def open_recipe(recipe: Path, target: Path, hub: Hub, *, cached: bool) -> Opened
     """
     from ggez_hub.evaluation.identity import Model
     from ggez_hub.evaluation.prepared import require_both_sides
-    from ggez_hub.evaluation.subjects import grid_on
+    from ggez_hub.evaluation.subjects import Adapted, grid_on, model_in
     from ggez_hub.evaluation.subjects.judging import with_judge
-    from ggez_hub.evaluation.sweep import SweepRecipe
+    from ggez_hub.evaluation.sweep import JointFineTune, SweepRecipe
     from ggez_hub.evaluation.sweep_blanks import require_filled_in
     from ggez_hub.families import get_family
     from ggez_hub.merging.adapters import is_finetune
@@ -65,7 +66,12 @@ def open_recipe(recipe: Path, target: Path, hub: Hub, *, cached: bool) -> Opened
     judge, judge_place = place.judge(judged_by) if judged_by else (None, None)
     model = Model(base.path, tuple(adapter.path for adapter in adapters), family)
     points = asked.points(finetunes=all(is_finetune(adapter) for adapter in model.adapters))
-    models = grid_on(model, points, place.way(family, judge))
+    way = place.way(family, judge)
+    models = grid_on(model, points, way)
+    joint, rival = None, find_adapter(asked.joint, here, hub) if asked.joint else None
+    if rival is not None:
+        on_base = model_in(base.path, family, way, Adapted(rival.path, 1.0))
+        joint = JointFineTune(on_base, _recorded(rival))
     source, tasks = _asked(asked, here, hub, models[0].methods)
     prepared, _ = source.prepare(tasks, region)
     require_both_sides((task.record.side for task in prepared), region)
@@ -76,7 +82,8 @@ def open_recipe(recipe: Path, target: Path, hub: Hub, *, cached: bool) -> Opened
         models,
         with_judge(prepared, judge, models[0].methods),
         records,
-        asked.trained_on or _trained_on(adapters),
+        joint,
+        asked.trained_on or _trained_on([*adapters, *([rival] if rival else [])]),
         place,
         source.origin(tasks, target, base.place(target), places, judge_place),
     )
@@ -87,12 +94,8 @@ def _recorded(adapter: Found) -> AdapterRecord:
     from ggez_hub.evaluation.header import AdapterRecord
     from ggez_hub.evaluation.identity import decisive_files
 
-    card = card_of(adapter.path)
-    return AdapterRecord(
-        name=f"{adapter.repo}@{adapter.revision}" if adapter.repo else adapter.path.resolve().name,
-        region=card.region if card else "unknown",
-        files=decisive_files(adapter.path),
-    )
+    named = f"{adapter.repo}@{adapter.revision}" if adapter.repo else adapter.path.resolve().name
+    return AdapterRecord.of(named, decisive_files(adapter.path), card_of(adapter.path))
 
 
 def _require_different(records: Sequence[AdapterRecord]) -> None:

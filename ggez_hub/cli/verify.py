@@ -193,6 +193,7 @@ def show_scores(place: Path, out: Output, again: tuple[Again, ...] = ()) -> None
 
 
 def _tell(found: Verification, out: Output) -> None:
+    from ggez_hub.cli.baselines import show_baselines
     from ggez_hub.evaluation.breakdown import average_name
     from ggez_hub.evaluation.leakage import contamination
     from ggez_hub.parity.betas import from_json
@@ -229,6 +230,7 @@ def _tell(found: Verification, out: Output) -> None:
         out.line(
             f"Average of {'every task' if alike else ', '.join(sorted(own))}: {average_name(average)}"
         )
+    show_baselines(found.recomputed["baselines"], out)
     unknown = [
         task for task, state in contamination(header).items() if state == "contamination unknown"
     ]

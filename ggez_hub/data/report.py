@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from ggez_hub.cards.schema import DataFilter
 from ggez_hub.data.plan import Plan
-from ggez_hub.data.region.language import GROUP, GROUP_NOTE
+from ggez_hub.data.region.language import GROUP_NOTE
 from ggez_hub.data.screening import HELD_OUT, UNREADABLE, WITHOUT_PICTURE
 from ggez_hub.data.spec import FilterSpec, LanguageRule
 from ggez_hub.data.tally import CROWDED, DIMENSIONS, KEPT, REST, TRANSLATED, Tally, drops
+from ggez_hub.regions.text_language import GROUP
 from ggez_hub.weights import digest_json
 
 if TYPE_CHECKING:

@@ -135,6 +135,9 @@ _SAME_AT_EVERY_BETA: Mapping[str, Callable[[Outcomes], Sequence[Hashable]]] = {
     "picture": lambda o: o.pictures,
     "prompt's sha256": lambda o: o.details.prompts if o.details else (None,) * len(o),
     "number of scored options": numbers_of_options,
+    "language of the prompt": lambda o: (
+        o.details.prompt_languages if o.details else (None,) * len(o)
+    ),
 }
 
 

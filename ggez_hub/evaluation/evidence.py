@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,14 @@ from ggez_hub.cards import AdapterCard, CardDocument, CurveRow, read_card
 from ggez_hub.cards.joint import JointCurve
 from ggez_hub.cards.values import Unknown
 from ggez_hub.errors import GgezError
-from ggez_hub.evaluation.header import Header, TaskRecord
+from ggez_hub.evaluation.header import (
+    BASELINE_NAMES,
+    AdapterRecord,
+    BaselineName,
+    BaselineRecord,
+    Header,
+    TaskRecord,
+)
 from ggez_hub.evaluation.outcomes import Cell, Outcomes
 from ggez_hub.evaluation.predictions import parse_predictions
 from ggez_hub.evaluation.task import Task
@@ -42,6 +49,7 @@ class Evidence:
     recorded  what results.json says came out; None for a card
     document  the card; None for a results folder
     joint     of a card, its joint curves with the answers that they rest on
+    baselines what was measured beside the grid, by its name; each is one model
     problems  what is wrong with the files themselves
 
     The outcomes average as the header says of their tasks.
@@ -53,6 +61,7 @@ class Evidence:
     recorded: dict[str, Any] | None = None
     document: CardDocument | None = None
     joint: tuple[tuple[JointCurve, Mapping[Cell, Outcomes]], ...] = ()
+    baselines: Mapping[BaselineName, Mapping[Cell, Outcomes]] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -122,12 +131,34 @@ def _open_results(folder: Path) -> Evidence:
         raise NoEvidence(f"{folder / RESULTS} has no header") from error
     except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
         raise NoEvidence(f"{folder / RESULTS} cannot be read: {error}") from error
-    place = folder / header.predictions
-    if not place.is_file():
-        raise NoEvidence(f"{place} is missing", "It holds the answers that the scores are made of.")
-    found = sha256_file(place)
-    problems = () if found == header.sha256 else (_other_file(place, found, header.sha256),)
-    return Evidence(folder, header, parse_predictions(place), content, problems=problems)
+    files = {header.predictions: header.sha256}
+    files |= {record.predictions: record.sha256 for record in header.baselines.values()}
+    problems = []
+    answers: dict[str, Mapping[Cell, Outcomes]] = {}
+    for name, sha256 in files.items():
+        place = folder / name
+        if place.is_file():
+            found = sha256_file(place)
+            problems += [] if found == sha256 else [_other_file(place, found, sha256)]
+            answers[name] = parse_predictions(place)
+        elif name == header.predictions:
+            raise NoEvidence(
+                f"{place} is missing", "It holds the answers that the scores are made of."
+            )
+        else:
+            problems.append(f"{name} is missing, which holds the answers of a baseline")
+    return Evidence(
+        folder,
+        header,
+        answers[header.predictions],
+        content,
+        baselines={
+            name: answers[record.predictions]
+            for name, record in header.baselines.items()
+            if record.predictions in answers
+        },
+        problems=tuple(problems),
+    )
 
 
 def _open_card(path: Path) -> Evidence:
@@ -140,7 +171,8 @@ def _open_card(path: Path) -> Evidence:
         *(joint.curve for joint in card.joint),
     ]
     named = [_predictions_of(curve) for curve in curves]
-    wanted = sorted(set().union(*named))
+    beside = _beside(card)
+    wanted = sorted(set().union(*named, (record.sha256 for record in beside.values())))
     files = {sha256_file(file): file for file in sorted(path.parent.rglob("*.parquet"))}
     found: dict[str, Mapping[Cell, Outcomes]] = {}
     problems = []
@@ -164,10 +196,16 @@ def _open_card(path: Path) -> Evidence:
             f"{path}: there are no predictions beside the card",
             "Download the adapter's repository whole: its evidence folder holds them.",
         )
-    header = _header_of(card, min(named[0]))
+    header = _header_of(card, min(named[0]), beside)
     joint = tuple(zip(card.joint, answers[1:], strict=True))
     return Evidence(
-        path.parent, header, answers[0], document=document, joint=joint, problems=tuple(problems)
+        path.parent,
+        header,
+        answers[0],
+        document=document,
+        joint=joint,
+        baselines={n: found[r.sha256] for n, r in beside.items() if r.sha256 in found},
+        problems=tuple(problems),
     )
 
 
@@ -189,7 +227,21 @@ def _predictions_of(curve: Mapping[str, Mapping[str, CurveRow]]) -> set[str]:
     return {row.predictions for rows in curve.values() for row in rows.values()} - {"unknown"}
 
 
-def _header_of(card: AdapterCard, sha256: str) -> Header:
+def _beside(card: AdapterCard) -> dict[BaselineName, BaselineRecord]:
+    """What the card records of baselines that were asked themselves; it does not name their models."""
+    if card.baselines is None:
+        return {}
+    recorded = {name: getattr(card.baselines, name) for name in BASELINE_NAMES}
+    return {
+        name: BaselineRecord(predictions=f"{name}.parquet", sha256=entry.predictions)
+        for name, entry in recorded.items()
+        if entry is not None
+    }
+
+
+def _header_of(
+    card: AdapterCard, sha256: str, beside: dict[BaselineName, BaselineRecord]
+) -> Header:
     assert card.curve != "unknown"  # noqa: S101 - the caller has looked
     tasks: dict[str, TaskRecord] = {}
     for rows in card.curve.values():
@@ -204,6 +256,12 @@ def _header_of(card: AdapterCard, sha256: str) -> Header:
                 regions=sorted(row.by_country),
                 digests={**(known.digests if known else {}), row.split: row.task},
             )
+    adapters = []
+    if card.files != "unknown":
+        # A repository's own card does not say where it lies.
+        name = card.adapter.repo if card.adapter else "unknown"
+        files = {path: file.sha256 for path, file in card.files.items()}
+        adapters = [AdapterRecord.of(name, files, card)]
     return Header(
         region=card.region,
         alpha=card.alpha,
@@ -211,6 +269,8 @@ def _header_of(card: AdapterCard, sha256: str) -> Header:
         tasks=tasks,
         data=data_of(card),
         measured_by="self",
+        adapters=adapters,
+        baselines=beside,
         sha256=sha256,
     )
 

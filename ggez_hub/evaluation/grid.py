@@ -11,6 +11,7 @@ from ggez_hub.evaluation.answered import Answered, InMemory
 from ggez_hub.evaluation.header import TaskRecord
 from ggez_hub.evaluation.outcomes import Cell, Outcomes
 from ggez_hub.evaluation.prepared import Prepared
+from ggez_hub.evaluation.prompt_language import prompt_languages, with_prompt_languages
 from ggez_hub.evaluation.scores import Score, score_of
 from ggez_hub.evaluation.subjects import Subject, UnderTest
 from ggez_hub.parity.betas import Beta, beta_key, betas_of
@@ -71,9 +72,10 @@ def measure(
     """Ask every task of every model: those of a grid, or one as it is; nothing is fetched.
 
     `known` gives the answers of a model that are there already; tasks that `answers` holds are not
-    asked at all. Raises UsageProblem, and what opening the models raises.
+    asked at all. Raises UsageProblem, MissingExtra, and what opening the models raises.
     """
     check_tasks(models, tasks)
+    languages = prompt_languages(tasks)
     outcomes: dict[Cell, Outcomes] = {}
     done = 0
     for model in models:
@@ -89,7 +91,7 @@ def measure(
                 }
                 if answers:
                     answers.save(model.beta, task.id, found)
-            outcomes |= found
+            outcomes |= with_prompt_languages(found, languages)
             done += 1
             if progress:
                 progress(done, len(models) * len(tasks))

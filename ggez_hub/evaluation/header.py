@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, model_validator
 
-from ggez_hub.cards import AlphaRecord
+from ggez_hub.cards import AdapterCard, AlphaRecord
 from ggez_hub.cards.values import (
+    Adapts,
     Block,
     FilePath,
     LanguageTag,
@@ -24,6 +25,9 @@ from ggez_hub.evaluation.outcomes import QUESTIONS, Average
 from ggez_hub.parity.betas import betas_of, read_key
 
 PREDICTIONS = "predictions.parquet"
+# What may be measured beside the grid; the answers of each are in a file of its name.
+BaselineName: TypeAlias = Literal["average", "joint"]
+BASELINE_NAMES: tuple[BaselineName, ...] = ("average", "joint")
 
 
 class TaskRecord(Block):
@@ -52,11 +56,42 @@ class TaskRecord(Block):
 
 
 class AdapterRecord(Block):
-    """An adapter that was measured: what it was called, its region, and the files that decide Delta."""
+    """An adapter that was measured: what it was called, and the files that decide Delta.
+
+    `region`, `languages` and `adapts` are what its card says.
+    """
 
     name: Text
     region: RegionId | Unknown = "unknown"
+    languages: list[LanguageTag] | Unknown = "unknown"
+    adapts: Annotated[list[Adapts], Field(min_length=1)] | Unknown = "unknown"
     files: dict[FilePath, Sha256] = Field(min_length=1)
+
+    @classmethod
+    def of(cls, name: str, files: dict[str, str], card: AdapterCard | None) -> AdapterRecord:
+        """The record of an adapter with these files; a card may be missing."""
+        if card is None:
+            return cls(name=name, files=files)
+        return cls(
+            name=name,
+            region=card.region,
+            languages=card.languages,
+            adapts=card.adapts,
+            files=files,
+        )
+
+
+class BaselineRecord(Block):
+    """A baseline that was measured: its answers, what identifies the model, and whose it is.
+
+    average  the mean of the normalised embeddings of base and adapter
+    joint    another adapter on the same base, at beta 1, which `adapter` names
+    """
+
+    predictions: FilePath
+    sha256: Sha256
+    model: Sha256 | Unknown = "unknown"
+    adapter: AdapterRecord | None = None
 
 
 class Header(Block):
@@ -66,6 +101,7 @@ class Header(Block):
 
     `data` are the data sets that the adapter was trained on, as its card names them. `digests` of a
     task are by split. `origin` decides nothing: it says where the answers may be had again.
+    `baselines` are those that were asked themselves; the switch follows from the predictions.
     """
 
     schema_version: Literal[1] = 1
@@ -78,6 +114,7 @@ class Header(Block):
     evaluator: str = "unknown"
     adapters: list[AdapterRecord] = Field(default_factory=list)
     models: dict[PointKey, Sha256] = Field(default_factory=dict)
+    baselines: dict[BaselineName, BaselineRecord] = Field(default_factory=dict)
     origin: Origin | None = None
     predictions: FilePath = PREDICTIONS
     sha256: Sha256

@@ -40,6 +40,7 @@ class Details:
     raw              what the model said, before an answer was read from it
     log_likelihoods  of the options, in their order; similarities for a model of embeddings
     countries, languages, categories   what the item is about: ISO 3166-1, BCP 47, the data's own
+    prompt_languages  what the prompt's text is identified as (BCP 47), whatever the data say
     """
 
     images: tuple[str | None, ...]
@@ -49,6 +50,7 @@ class Details:
     countries: tuple[str | None, ...]
     languages: tuple[str | None, ...]
     categories: tuple[str | None, ...]
+    prompt_languages: tuple[str | None, ...]
 
     @classmethod
     def of(cls, n: int, **known: Any) -> Details:
@@ -192,6 +194,28 @@ class Outcomes:
             missing=(),
             details=self.details.take(rows) if self.details else None,
             credit=None if self.credit is None else self.credit[rows],
+        )
+
+    def overlaid(self, other: Outcomes, rows: NDArray[np.bool_]) -> Outcomes:
+        """The same questions, with the answers of `other` where `rows` (n,) is true.
+
+        What is recorded beside the answers stays that of these. Raises ValueError unless `other`
+        answers the same items in the same order.
+        """
+        if self.items != other.items:
+            raise ValueError("the two do not answer the same questions")
+        credit = None
+        if self.credit is not None or other.credit is not None:
+            credit = np.where(rows, other.values, self.values)
+        return replace(
+            self,
+            predicted=tuple(
+                b if taken else a
+                for a, b, taken in zip(self.predicted, other.predicted, rows, strict=True)
+            ),
+            rank=np.where(rows, other.rank, self.rank).astype(np.int32),
+            correct=np.where(rows, other.correct, self.correct),
+            credit=credit,
         )
 
     def joined(self, other: Outcomes) -> Outcomes:

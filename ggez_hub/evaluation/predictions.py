@@ -10,7 +10,8 @@ same bytes with the same version of pyarrow (which writes its version into the f
 
 and, where more is recorded, the nullable columns of DETAILS. In such a file a rank of 0 marks a
 question that was not asked because its picture is gone. Where a part of a question can be right there
-is `credit` (double, null in other tasks) too.
+is `credit` (double, null in other tasks) too, and where prompts were identified `prompt_language`
+(string, BCP 47; see ggez_hub.evaluation.prompt_language). Files from before that have no such column.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 
 
 CREDIT = "credit"
+PROMPT_LANGUAGE = "prompt_language"
 # Column -> the field of Details.
 DETAILS = {
     "image_sha256": "images",
@@ -59,10 +62,11 @@ def write_predictions(path: Path, outcomes: Mapping[Cell, Outcomes]) -> str:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    detailed = any(o.details or o.missing for o in outcomes.values())
+    detailed = any(o.missing or _is_detailed(o.details) for o in outcomes.values())
+    identified = any(o.details and any(o.details.prompt_languages) for o in outcomes.values())
     credited = any(o.credit is not None for o in outcomes.values())
     composed = any(len(betas_of(cell.beta)) > 1 for cell in outcomes)
-    schema = _schema(detailed=detailed, credited=credited, composed=composed)
+    schema = _schema(detailed=detailed, credited=credited, composed=composed, identified=identified)
     tables = [_table(cell, outcomes[cell], schema) for cell in sorted(outcomes)]
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
@@ -106,8 +110,11 @@ def parse_predictions(path: Path) -> dict[Cell, Outcomes]:
     try:
         there = pq.read_schema(path).remove_metadata()
         detailed, credited = not {*there.names}.isdisjoint(DETAILS), CREDIT in there.names
+        identified = PROMPT_LANGUAGE in there.names
         composed = "beta" in there.names and pa.types.is_list(there.field("beta").type)
-        if there != _schema(detailed=detailed, credited=credited, composed=composed):
+        if there != _schema(
+            detailed=detailed, credited=credited, composed=composed, identified=identified
+        ):
             raise BadPredictions(f"{path} has other columns than predictions: {there.names}")
         table = read_bounded(path, there)
     except (OSError, TooMuch, pa.ArrowException) as error:
@@ -119,7 +126,12 @@ def parse_predictions(path: Path) -> dict[Cell, Outcomes]:
         cell, count = _cell(path, *key), sum(1 for _ in rows)
         if cell in found:
             raise BadPredictions(f"{path}: the rows of {cell} are not together")
-        found[cell] = _outcomes(table.slice(start, count), detailed=detailed, credited=credited)
+        found[cell] = _outcomes(
+            table.slice(start, count),
+            detailed=detailed,
+            credited=credited,
+            identified=identified,
+        )
         start += count
     if len({len(betas_of(cell.beta)) for cell in found}) > 1:
         raise BadPredictions(f"{path} has betas of several numbers of adapters")
@@ -166,7 +178,16 @@ def row_problems(outcomes: Outcomes) -> list[str]:
     return found
 
 
-def _schema(*, detailed: bool, credited: bool, composed: bool = False) -> pa.Schema:
+def _is_detailed(details: Details | None) -> bool:
+    """Whether anything is recorded but the language of the prompts, which has a column of its own."""
+    return details is not None and replace(details, prompt_languages=()) != replace(
+        Details.of(len(details.images)), prompt_languages=()
+    )
+
+
+def _schema(
+    *, detailed: bool, credited: bool, composed: bool = False, identified: bool = False
+) -> pa.Schema:
     import pyarrow as pa
 
     types = {
@@ -190,6 +211,7 @@ def _schema(*, detailed: bool, credited: bool, composed: bool = False) -> pa.Sch
             *(pa.field(name, kind, nullable=False) for name, kind in types.items()),
             *(pa.field(name, kind) for name, kind in more.items()),
             *([pa.field(CREDIT, pa.float64())] if credited else []),
+            *([pa.field(PROMPT_LANGUAGE, pa.string())] if identified else []),
         ]
     )
 
@@ -223,11 +245,14 @@ def _table(cell: Cell, outcomes: Outcomes, schema: pa.Schema) -> pa.Table:
         CREDIT: [None] * n
         if outcomes.credit is None
         else [*outcomes.credit.tolist(), *[None] * len(gone)],
+        PROMPT_LANGUAGE: details.prompt_languages + (None,) * len(gone),
     }
     return pa.table({name: columns[name] for name in schema.names}, schema=schema)
 
 
-def _outcomes(table: pa.Table, *, detailed: bool, credited: bool) -> Outcomes:
+def _outcomes(
+    table: pa.Table, *, detailed: bool, credited: bool, identified: bool = False
+) -> Outcomes:
     import pyarrow as pa
 
     gone: tuple[str, ...] = ()
@@ -242,6 +267,8 @@ def _outcomes(table: pa.Table, *, detailed: bool, credited: bool) -> Outcomes:
         for column, field in DETAILS.items()
         if detailed
     }
+    if identified:
+        columns["prompt_languages"] = tuple(table.column(PROMPT_LANGUAGE).to_pylist())
     return Outcomes(
         items=tuple(table.column("item").to_pylist()),
         gold=tuple(table.column("gold").to_pylist()),
@@ -250,7 +277,7 @@ def _outcomes(table: pa.Table, *, detailed: bool, credited: bool) -> Outcomes:
         correct=table.column("correct").to_numpy(),
         chance=table.column("chance").to_numpy(),
         missing=gone,
-        details=Details(**columns) if detailed else None,
+        details=Details.of(len(table), **columns) if columns else None,
         credit=_credit(table) if credited else None,
     )
 

@@ -6,6 +6,7 @@ scores     beta -> `<task>/<split>` -> score, interval, chance-corrected, by cou
 parity     split -> beta -> Q_global, Q_others, Q_regional, GRP, what is kept and gained; or why there
            is none, and Pareto
 selection  the beta of the recipe's policy, and of each policy with what it keeps and gains on validation
+baselines  what stands beside the merge: the switch, averaged outputs, a joint fine-tune
 
 Of a composition a key is "0.25+0.5" and a beta [0.25, 0.5], in the order of the header's `adapters`.
 """
@@ -15,25 +16,32 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ggez_hub.cards.curve import MeasuredCurve, Split
+from ggez_hub.evaluation.baselines import baselines
 from ggez_hub.evaluation.breakdown import average_name, breakdowns
 from ggez_hub.evaluation.comparison import Estimate, NotComparable, mean
 from ggez_hub.evaluation.curve import curve_of, policies_of
 from ggez_hub.evaluation.ella_script import script_figures
 from ggez_hub.evaluation.evidence import RESULTS, Evidence
-from ggez_hub.evaluation.header import PREDICTIONS, Header
+from ggez_hub.evaluation.header import (
+    PREDICTIONS,
+    AdapterRecord,
+    BaselineName,
+    BaselineRecord,
+    Header,
+)
 from ggez_hub.evaluation.leakage import contamination
 from ggez_hub.evaluation.outcomes import Cell, Outcomes
 from ggez_hub.evaluation.predictions import write_predictions
 from ggez_hub.evaluation.quantities import Suite, pareto, suite
 from ggez_hub.evaluation.scores import Score, score_of
-from ggez_hub.parity.betas import as_json, beta_key
+from ggez_hub.parity.betas import as_json, beta_key, from_json
 from ggez_hub.parity.curve import GLOBAL, OTHERS, REGIONAL, ParityCurve
 from ggez_hub.parity.effects import effects, grp_interval, side_interval
 from ggez_hub.parity.intervals import Interval
@@ -48,14 +56,41 @@ DEPTHS = (5, 10)
 ALL = "all"
 
 
-def write_results(folder: Path, header: Json, outcomes: Mapping[Cell, Outcomes]) -> Evidence:
+@dataclass(frozen=True, eq=False)
+class MeasuredBaseline:
+    """What one more model beside the grid answered; `adapter` is whose it is, if it is another one."""
+
+    model: str
+    outcomes: Mapping[Cell, Outcomes]
+    adapter: AdapterRecord | None = None
+
+    def record(self, sha256: str, name: BaselineName) -> BaselineRecord:
+        """As a header has it, with the sha256 of its answers."""
+        return BaselineRecord(
+            predictions=f"{name}.parquet", sha256=sha256, model=self.model, adapter=self.adapter
+        )
+
+
+def write_results(
+    folder: Path,
+    header: Json,
+    outcomes: Mapping[Cell, Outcomes],
+    measured: Mapping[BaselineName, MeasuredBaseline] | None = None,
+) -> Evidence:
     """Write predictions and every figure that follows from them into `folder`.
 
-    header: the fields of Header but for the predictions' digest. The folder may be there already.
+    header: the fields of Header but for digests of predictions and for baselines, which are `measured`.
+    The folder may be there already.
     """
     folder.mkdir(parents=True, exist_ok=True)
     sha256 = write_predictions(folder / PREDICTIONS, outcomes)
-    evidence = Evidence(folder, Header.model_validate({**header, "sha256": sha256}), outcomes)
+    records = {
+        name: found.record(write_predictions(folder / f"{name}.parquet", found.outcomes), name)
+        for name, found in (measured or {}).items()
+    }
+    full = Header.model_validate({**header, "baselines": records, "sha256": sha256})
+    answers = {name: found.outcomes for name, found in (measured or {}).items()}
+    evidence = Evidence(folder, full, outcomes, baselines=answers)
     content = {"header": evidence.header.model_dump(mode="json"), **figures(evidence)}
     partial = folder / f".{RESULTS}.partial"
     partial.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -82,10 +117,13 @@ def figures(evidence: Evidence) -> Json:
             else {"n": 0, "missing": len(outcomes.missing)}
         )
     splits = sorted({cell.split for cell in evidence.outcomes})
+    selection = _selection(evidence)
+    beta = selection["beta"]
     return {
         "scores": scores,
         "parity": {split: _parity(evidence, measured, split) for split in splits},
-        "selection": _selection(evidence),
+        "selection": selection,
+        "baselines": baselines(evidence, None if beta is None else from_json(beta)),
     }
 
 

@@ -20,16 +20,17 @@ from ggez_hub.cards.values import PolicyName
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.answered import Answered, InMemory
 from ggez_hub.evaluation.evidence import Evidence
-from ggez_hub.evaluation.grid import Progress, check_tasks, digests, measure
+from ggez_hub.evaluation.grid import Measurement, Progress, check_tasks, digests, measure
 from ggez_hub.evaluation.grid_points import grid_points
-from ggez_hub.evaluation.header import AdapterRecord
+from ggez_hub.evaluation.header import AdapterRecord, BaselineName
 from ggez_hub.evaluation.leakage import refuse_leaks
 from ggez_hub.evaluation.origin import Origin
 from ggez_hub.evaluation.outcomes import Cell, Outcomes
 from ggez_hub.evaluation.predictions import read_predictions, write_predictions
 from ggez_hub.evaluation.prepared import Prepared
-from ggez_hub.evaluation.results import write_results
-from ggez_hub.evaluation.subjects import UnderTest
+from ggez_hub.evaluation.results import MeasuredBaseline, write_results
+from ggez_hub.evaluation.subjects import UnderTest, averaged
+from ggez_hub.evaluation.switch import ADAPTER, BASE
 from ggez_hub.parity.betas import Beta, beta_key
 from ggez_hub.regions import Region
 from ggez_hub.weights import digest_json
@@ -65,6 +66,8 @@ class SweepRecipe(BaseModel):
     alpha          instead of KOF's for the region
     policy         by which beta is chosen: `parity` (the highest GRP), or `keep` or `keep=0.95` (the
                    highest of the betas that keep this share of the scores outside the region)
+    joint          another adapter on the same base, of a joint fine-tune of equal cost: measured at
+                   beta 1 as a baseline
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -85,6 +88,7 @@ class SweepRecipe(BaseModel):
     alpha: float | None = Field(default=None, ge=0, le=1)
     policy: PolicyName = "parity"
     trained_on: TrainedOn | None = None
+    joint: str | None = None
 
     @field_validator("betas", "combinations", mode="before")
     @classmethod
@@ -110,6 +114,14 @@ class SweepRecipe(BaseModel):
         return grid_points(len(self.adapters), betas, self.combinations, self.limit)
 
 
+@dataclass(frozen=True)
+class JointFineTune:
+    """Another adapter on the base of a sweep, at beta 1."""
+
+    model: UnderTest
+    adapter: AdapterRecord
+
+
 def sweep(
     models: Sequence[UnderTest],
     tasks: Sequence[Prepared],
@@ -119,6 +131,7 @@ def sweep(
     *,
     known: Known = lambda *_: InMemory(),
     adapters: Sequence[AdapterRecord] = (),
+    joint: JointFineTune | None = None,
     trained_on: Sequence[str] | Literal["unknown"] = "unknown",
     measured_by: Literal["self", "registry"] = "self",
     evaluator: str = "unknown",
@@ -130,7 +143,8 @@ def sweep(
 
     `known` gives the answers of a model that are there already, for a run with the folder that it
     gets to work in. `adapters` says whose the betas of a point are, in their order; of a composition
-    it has to be said. A folder that holds a part of this
+    it has to be said. Of embedding models the averaged outputs at beta 0 and 1 are measured too, at
+    no new pass of a picture or text. A folder that holds a part of this
     very measurement is completed, one that holds all of it is measured no more. Raises Leaked for a
     task that the adapter was trained on, UsageProblem for no tasks, tasks that such a model cannot
     be asked or a folder with something else, and what `measure` raises.
@@ -153,13 +167,14 @@ def sweep(
             "Choose another folder with -o: nothing there is overwritten.",
         )
     kept.folder.mkdir(parents=True, exist_ok=True)
-    measured = measure(
-        models,
-        tasks,
-        known=lambda model: known(model, kept.folder),
-        answers=kept,
-        progress=progress,
-    )
+    run = _Run(tasks, kept.folder, known, progress, len(models) + (joint is not None))
+    found: dict[BaselineName, MeasuredBaseline] = {}
+    if joint is not None:
+        # Before the grid, of which one copy stays in memory.
+        found["joint"] = run.baseline("joint", joint.model, joint.adapter)
+    measured = run.ask(models, kept)
+    if (mean := run.average(models)) is not None:
+        found["average"] = run.baseline("average", mean)
     header = {
         "region": region.id,
         "alpha": alpha,
@@ -172,7 +187,59 @@ def sweep(
         "models": dict(measured.models),
         "origin": origin,
     }
-    return write_results(out, header, measured.outcomes)
+    return write_results(out, header, measured.outcomes, found)
+
+
+class _Run:
+    """What is asked in a sweep, and how far it is; `points` are the models that will be."""
+
+    def __init__(
+        self,
+        tasks: Sequence[Prepared],
+        folder: Path,
+        known: Known,
+        progress: Progress | None,
+        points: int,
+    ) -> None:
+        self._tasks, self._folder, self._known = tasks, folder, known
+        self._progress, self._points, self._done = progress, points, 0
+        # Those of the two ends of a grid: what they embed is embedded once.
+        self._ends: dict[str, Answered] = {}
+
+    def ask(self, models: Sequence[UnderTest], answers: _Kept) -> Measurement:
+        """Every task of every one of some models."""
+        steps, before = self._points * len(self._tasks), self._done
+
+        def told(done: int, total: int) -> None:
+            self._done = before + done
+            if self._progress:
+                self._progress(self._done, steps)
+
+        known = self._answered
+        return measure(models, self._tasks, known=known, answers=answers, progress=told)
+
+    def baseline(
+        self, name: BaselineName, model: UnderTest, adapter: AdapterRecord | None = None
+    ) -> MeasuredBaseline:
+        """One model more, whose answers are kept beside those of the grid."""
+        answers = _Kept(self._folder / name / model.digest)
+        return MeasuredBaseline(model.digest, self.ask([model], answers).outcomes, adapter)
+
+    def average(self, models: Sequence[UnderTest]) -> UnderTest | None:
+        """The averaged outputs of base and adapter, where both are in a grid and have embeddings."""
+        by_beta = {model.beta: model for model in models}
+        base, adapter = by_beta.get(BASE), by_beta.get(ADAPTER)
+        if base is None or adapter is None or not (base.searches and adapter.searches):
+            return None
+        self._points += 1
+        return averaged(base, adapter, self._answered)
+
+    def _answered(self, model: UnderTest) -> Answered:
+        if model.beta not in (BASE, ADAPTER):
+            return self._known(model, self._folder)
+        if model.digest not in self._ends:
+            self._ends[model.digest] = self._known(model, self._folder)
+        return self._ends[model.digest]
 
 
 @dataclass(frozen=True)

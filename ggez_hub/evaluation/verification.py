@@ -11,6 +11,7 @@ from typing import Any
 from ggez_hub.cards import CurveRow
 from ggez_hub.cards.curve import MeasuredCurve, SplitParity
 from ggez_hub.errors import GgezError
+from ggez_hub.evaluation.card_baselines import recomputed_baselines
 from ggez_hub.evaluation.consistency import contradictions
 from ggez_hub.evaluation.curve import by_country, parity_of, policies_of
 from ggez_hub.evaluation.evidence import Evidence, open_evidence
@@ -71,6 +72,7 @@ def verify_evidence(path: Path) -> Verification:
     unproven = 0
     if evidence.recorded is not None:
         _known_tasks(evidence)
+        problems += _baselines(evidence)
         problems += _models(evidence)
         recomputed = figures(evidence)
         problems += differences(evidence.recorded, recomputed)
@@ -81,7 +83,11 @@ def verify_evidence(path: Path) -> Verification:
         curve = evidence.document.card.curve
         assert curve != "unknown"  # noqa: S101 - open_evidence has looked
         found, count, unproven = _card(curve, evidence.outcomes)
-        problems += found
+        problems += [*found, *_baselines(evidence)]
+        if (beside := evidence.document.card.baselines) is not None:
+            again = recomputed_baselines(evidence, beside)
+            problems += differences(beside.model_dump(mode="json"), again, "baselines")
+            count += sum(1 for _ in _leaves(again))
         parities = [(evidence.document.card.measured, evidence)]
         for joint, outcomes in evidence.joint:
             found, more, bare = _card(joint.curve, outcomes)
@@ -96,12 +102,26 @@ def verify_evidence(path: Path) -> Verification:
 
 
 def _known_tasks(evidence: Evidence) -> None:
-    unknown = sorted({c.task for c in evidence.outcomes} - set(evidence.header.tasks))
+    cells = {*evidence.outcomes, *(c for o in evidence.baselines.values() for c in o)}
+    unknown = sorted({cell.task for cell in cells} - set(evidence.header.tasks))
     if unknown:
         raise BadPredictions(
             f"{evidence.place / PREDICTIONS} answers {', '.join(unknown)}, "
             "which the results do not describe"
         )
+
+
+def _baselines(evidence: Evidence) -> list[str]:
+    """What is off in the answers of baselines; each is one model, asked what the grid was."""
+    found = []
+    questions = {(cell.task, cell.split) for cell in evidence.outcomes}
+    for name, outcomes in evidence.baselines.items():
+        found += [f"{name}: {problem}" for problem in contradictions(outcomes)[:MOST]]
+        if len({cell.beta for cell in outcomes}) != 1:
+            found.append(f"{name}: the answers are not those of one model")
+        if {(cell.task, cell.split) for cell in outcomes} != questions:
+            found.append(f"{name}: the answers are to other tasks than those of the grid")
+    return found
 
 
 def _models(evidence: Evidence) -> list[str]:

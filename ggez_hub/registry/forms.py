@@ -1,4 +1,4 @@
-"""The forms in which a pull can come: a merged model, or an adapter with beta folded in."""
+"""The forms in which a pull can come: a merged model, an adapter with beta folded in, or a switch."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from ggez_hub.errors import UsageProblem
 from ggez_hub.families import get_family
 from ggez_hub.merging.forms import ADAPTER_FORMS, FormBase, Need, get_adapter_form
 from ggez_hub.merging.forms.facts import Facts, facts_of
+from ggez_hub.merging.forms.switch import BASE as SWITCH_BASE
+from ggez_hub.merging.forms.switch import switch_lines, write_switch
 from ggez_hub.merging.forms.telling import loading_lines
 from ggez_hub.merging.merge import Adapter, merge_into, require_engine, require_method
 from ggez_hub.registry.resolution import PinnedFile, Resolution
@@ -29,6 +31,7 @@ class Form:
     front          the Hub's keys that say what the result is
     facts          (resolution, folder as people write it, folder) -> what an adapter form holds,
                    which decides where it loads; None for models
+    parts          what is written of a base and an adapter: the base (merged or not), the adapter
     """
 
     need: Callable[[Path | None], Need]
@@ -37,6 +40,12 @@ class Form:
     loading_lines: Callable[[Resolution, str, Path], tuple[str, ...]]
     front: Callable[[Resolution, Path], dict[str, Any]]
     facts: Callable[[Resolution, str, Path], Facts] | None = None
+    parts: frozenset[str] = frozenset({"base"})
+
+    @property
+    def is_switch(self) -> bool:
+        """Whether base and adapter stay two models, between which a prompt's language decides."""
+        return len(self.parts) > 1
 
     def reads(self, adapters: Sequence[Path | None]) -> Callable[[str], bool]:
         """Which files of the base, by their path, are read for the adapters in these folders.
@@ -93,15 +102,41 @@ def _merged_front(resolution: Resolution, folder: Path) -> dict[str, Any]:
     }
 
 
+def _check_one(resolution: Resolution) -> None:
+    if len(resolution.adapters) != 1:
+        raise UsageProblem(
+            f"--as {resolution.form} takes one adapter", "Take the merged form: leave out --as."
+        )
+
+
+def _write_switch(
+    resolution: Resolution,
+    base: Path | None,
+    adapters: Sequence[Adapter],
+    folder: Path,
+    wrote: Wrote,
+) -> None:
+    (adapter,) = adapters
+    pinned, family = resolution.merged_into, get_family(resolution.family)
+    named = FormBase(pinned.repo, pinned.revision, family, base)
+    write_switch(adapter.folder, adapter.beta, named, resolution.languages, folder, wrote)
+
+
+def _switch_lines(resolution: Resolution, shown: str, folder: Path) -> tuple[str, ...]:
+    return switch_lines(get_family(resolution.family), folder, shown)
+
+
+def _switch_front(resolution: Resolution, folder: Path) -> dict[str, Any]:
+    return {
+        "base_model": resolution.merged_into.repo,
+        "base_model_relation": "adapter",
+        "library_name": get_family(resolution.family).layout(folder / SWITCH_BASE).library,
+    }
+
+
 def _adapter_form(name: str) -> Form:
     """One of the forms that are an adapter with beta folded in."""
     form = get_adapter_form(name)
-
-    def check(resolution: Resolution) -> None:
-        if len(resolution.adapters) != 1:
-            raise UsageProblem(
-                f"--as {name} takes one adapter", "Take the merged form: leave out --as."
-            )
 
     def write(
         resolution: Resolution,
@@ -119,7 +154,15 @@ def _adapter_form(name: str) -> Form:
             folder,
         )
 
-    return Form(form.need, check, write, _adapter_lines, _adapter_front, _adapter_facts)
+    return Form(
+        form.need,
+        _check_one,
+        write,
+        _adapter_lines,
+        _adapter_front,
+        _adapter_facts,
+        frozenset({"adapter"}),
+    )
 
 
 def _adapter_facts(resolution: Resolution, shown: str, folder: Path) -> Facts:
@@ -150,4 +193,12 @@ FORMS: dict[str, Form] = {
         lambda adapter: Need.WEIGHTS, _check_merged, _write_merged, merged_lines, _merged_front
     ),
     **{name: _adapter_form(name) for name in ADAPTER_FORMS},
+    "switch": Form(
+        lambda adapter: Need.WEIGHTS,
+        _check_one,
+        _write_switch,
+        _switch_lines,
+        _switch_front,
+        parts=frozenset({"base", "adapter"}),
+    ),
 }

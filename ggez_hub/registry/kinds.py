@@ -11,10 +11,9 @@ from ggez_hub.errors import UsageProblem
 from ggez_hub.families import Family, Read, UnknownLayout, get_family
 from ggez_hub.merging.adapters import task_vector
 from ggez_hub.merging.adapters.peft import CONFIG, WEIGHTS
-from ggez_hub.merging.deltas import WeightIndex
 from ggez_hub.merging.forms import Need
+from ggez_hub.merging.forms.switch import copy_model
 from ggez_hub.merging.merge import Adapter
-from ggez_hub.merging.output import copy_file, copy_side_files
 from ggez_hub.registry.forms import FORMS, Form, get_form, merged_lines
 from ggez_hub.registry.resolution import Resolution
 
@@ -71,15 +70,8 @@ def _write_as_is(
     folder: Path,
     wrote: Callable[[int], None] | None,
 ) -> None:
-    """Copy the model. Its layout and headers are checked: the result has to load, and be data."""
     (adapter,) = adapters
-    layout = get_family(resolution.family).layout(adapter.folder)
-    index = WeightIndex(adapter.folder, layout.weights)
-    copy_side_files(adapter.folder, folder, layout)
-    for path in layout.weights:
-        copy_file(adapter.folder / path, folder / path)
-        if wrote is not None:
-            wrote(index.files[path].nbytes)
+    copy_model(adapter.folder, get_family(resolution.family), folder, wrote)
 
 
 def _as_is_front(resolution: Resolution, folder: Path) -> dict[str, Any]:

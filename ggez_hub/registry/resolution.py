@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field
 
 from ggez_hub.cards import AlphaRecord
-from ggez_hub.cards.values import FilePath, RegionId, RepoId, Sha256
+from ggez_hub.cards.values import FilePath, LanguageTag, RegionId, RepoId, Sha256
 from ggez_hub.hub import HubFile
 from ggez_hub.weights import digest_json
 
@@ -74,7 +74,8 @@ class PinnedRepo(Part):
 
 
 class ChosenBeta(Part):
-    """beta and why: given by the user, or selected by a policy for a region's items on validation.
+    """beta and why: given by the user or the form, or selected by a policy for a region's items on
+    validation.
 
     Of a composition it was selected `jointly` where a joint curve has measured the adapters together.
     """
@@ -132,7 +133,8 @@ class Resolution(Part):
     """All that decides a pull. The same resolution gives the same bytes.
 
     `base` is None where a merged model is taken as it is: no base takes part. It `fits_by` the
-    sha256s of its weights, or only by the names, dtypes and shapes of its tensors.
+    sha256s of its weights, or only by the names, dtypes and shapes of its tensors. `languages` (BCP 47)
+    are those of the prompts that a switch sends to the adapter; other forms have none.
     """
 
     region: RegionId
@@ -145,6 +147,7 @@ class Resolution(Part):
     base: PinnedRepo | None
     fits_by: FitsBy = "weights"
     adapters: tuple[PinnedAdapter, ...]
+    languages: tuple[LanguageTag, ...] = ()
     rejected: tuple[Rejected, ...] = ()
 
     @property
@@ -174,5 +177,6 @@ class Resolution(Part):
             "method": self.method,
             "form": self.form,
             "engine": self.engine,
+            **({"languages": list(self.languages)} if self.languages else {}),
         }
         return digest_json(decisive)

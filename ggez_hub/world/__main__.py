@@ -82,6 +82,17 @@ def rewrite(family: str, output: Path) -> None:
 
 
 @main.command()
+@_family
+@_out
+def baselines(family: str, output: Path) -> None:
+    """Write what stands beside the merge on the family's cards, from the evidence that is there."""
+    from ggez_hub.world.baselines import record_baselines
+
+    for card in record_baselines(output, family):
+        click.echo(card)
+
+
+@main.command()
 @click.option(
     "-o",
     "--output",

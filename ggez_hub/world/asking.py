@@ -108,6 +108,14 @@ Prepare: TypeAlias = Callable[
 class Ask(Protocol):
     """How the models of a family are asked."""
 
+    @property
+    def prepare(self) -> Prepare:
+        """What is asked, without a model."""
+
+    @property
+    def way(self) -> Callable[[Path], Way | None]:
+        """How its models are asked, with a folder for drawings."""
+
     def __call__(
         self,
         model: Model,
@@ -122,10 +130,15 @@ class Ask(Protocol):
         """Ask the model at every beta: everything, or a part of it that takes seconds."""
 
 
-def asking(prepare: Prepare, way: Callable[[Path], Way | None]) -> Ask:
+@dataclass(frozen=True)
+class Asking:
     """How a family is asked: what is prepared of its data, and the way, with a folder for drawings."""
 
-    def ask(
+    prepare: Prepare
+    way: Callable[[Path], Way | None]
+
+    def __call__(
+        self,
         model: Model,
         lies: Lies,
         region: Region,
@@ -135,15 +148,13 @@ def asking(prepare: Prepare, way: Callable[[Path], Way | None]) -> Ask:
         whole: bool = True,
         progress: Progress | None = None,
     ) -> Answered:
-        titles, prepared = prepare(lies, region, splits)
+        titles, prepared = self.prepare(lies, region, splits)
         if not whole:
             prepared = tuple(_part(task) for task in prepared)
         with tempfile.TemporaryDirectory() as scratch:
-            models = grid_on(model, betas, way(Path(scratch)))
+            models = grid_on(model, betas, self.way(Path(scratch)))
             found = measure(models, prepared, progress=progress)
         return Answered(titles, found.outcomes, found.records(), found.models)
-
-    return ask
 
 
 def by_tasks(part: Part, *, details: bool) -> Prepare:

@@ -10,12 +10,14 @@ from ggez_hub.cards import AdapterCard, CardDocument, hub_tags, read_card, rende
 from ggez_hub.cards.curve import MeasuredCurve, Rows
 from ggez_hub.embedded import HubStore
 from ggez_hub.errors import GgezError
+from ggez_hub.evaluation.card_baselines import card_baselines
 from ggez_hub.evaluation.curve import parity_of
 from ggez_hub.evaluation.evidence import open_evidence
 from ggez_hub.evaluation.grid import Progress
 from ggez_hub.evaluation.identity import Model
 from ggez_hub.evaluation.predictions import write_predictions
 from ggez_hub.families import get_family
+from ggez_hub.parity.choice import select_beta
 from ggez_hub.regions import find_region
 from ggez_hub.world.asking import Answered
 from ggez_hub.world.card_of_record import record_of
@@ -56,7 +58,13 @@ def rewrite_cards(assets: Path, family: str) -> None:
         evidence = open_evidence(folder)
         rows = {key: dict(found) for key, found in _rows_of(document.card).items()}
         measured = MeasuredCurve(rows, parity_of(evidence, rows), document.card.region)
-        card = document.card.model_copy(update={"parity": measured.parity})
+        beta = select_beta(measured, document.card.alpha.value, name).beta
+        card = document.card.model_copy(
+            update={
+                "parity": measured.parity,
+                "baselines": card_baselines(evidence, beta, "registry"),
+            }
+        )
         answered = Answered({}, evidence.outcomes, evidence.header.tasks, evidence.header.models)
         seeds = {record_of(folder)["seed"]: measured, **read_seeds(place, name)}
         told = Told(place, card, record_of(folder), answered, seeds)

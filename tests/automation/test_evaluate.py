@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from ggez_hub.automation.delivery import BadDelivery, recomputed
+from ggez_hub.automation.delivery import BadDelivery, evidence_in, recomputed
 from ggez_hub.cards import read_card
 from ggez_hub.embedded.store import HubStore
 from ggez_hub.evaluation.evidence import RESULTS
@@ -134,7 +134,8 @@ def test_the_answer_has_the_table_and_the_gates(demo, evaluated):
 def test_what_another_machine_delivered_is_recomputed(demo, evaluated, tmp_path):
     source = demo.runner.clone / "evaluation" / "th-embedding-clip-emoji-th"
     document = read_card(demo.folder / "contributor" / CARD)
-    for name in (RESULTS, PREDICTIONS):
+    assert evidence_in(source) == (RESULTS, PREDICTIONS, "average.parquet")
+    for name in evidence_in(source):
         shutil.copyfile(source / name, tmp_path / name)
     results = json.loads((tmp_path / RESULTS).read_text())
     results["header"]["measured_by"] = "self"

@@ -129,6 +129,7 @@ def test_the_index_holds_the_measured_card_its_evidence_and_the_file(published):
     evidence = [path for path in found if path.startswith("evidence/")]
     assert sorted(set(found) - {".gitattributes"}) == [
         CARD,
+        "evidence/th/embedding/gentle/average.parquet",
         "evidence/th/embedding/gentle/predictions.parquet",
         "evidence/th/embedding/gentle/results.json",
         "index.sqlite",
@@ -141,8 +142,16 @@ def test_the_index_holds_the_measured_card_its_evidence_and_the_file(published):
     assert card.level == "measured"
     rows = [row for tasks in card.curve.values() for row in tasks.values()]
     assert {row.measured_by for row in rows} == {"registry"}
-    place = hf_hub_download("ggez-hub/index", evidence[0], repo_type="dataset", endpoint=endpoint)
-    assert {row.predictions for row in rows} == {sha256_file(Path(place))}
+    digests = {
+        Path(path).name: sha256_file(
+            Path(hf_hub_download("ggez-hub/index", path, repo_type="dataset", endpoint=endpoint))
+        )
+        for path in evidence
+    }
+    assert {row.predictions for row in rows} == {digests["predictions.parquet"]}
+    assert card.baselines.average.predictions == digests["average.parquet"]
+    assert card.baselines.switch.misrouted == 0
+    assert card.baselines.measured_by == "registry"
 
 
 def test_the_merged_model_is_there_with_its_lock(published):

@@ -10,7 +10,7 @@ from unicodedata import normalize
 
 from ggez_hub.data.example import Example
 from ggez_hub.data.region.base import BadRule, Verdict
-from ggez_hub.data.region.script import scripts
+from ggez_hub.regions.script import scripts
 
 # Shorter names are words of many languages.
 SHORTEST = 3

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ggez_hub.data.region.script import script_of_language, scripts, share
 from ggez_hub.data.signatures import normalised
 from ggez_hub.data.translation.spec import TranslationSpec
+from ggez_hub.regions.script import script_of_language, scripts, share
 
 # Shorter texts are often names, which translations keep.
 WORDS = 4

@@ -60,6 +60,7 @@ def contents(evidence: Evidence, limits: Limits, material: Material | None = Non
         "selection": found["selection"],
         "policies": [outcome.line() for outcome in policies_of(evidence)],
         "parity": parity,
+        "baselines": found["baselines"],
         "compared": {"base": None if base is None else as_json(base), "beta": as_json(beta)},
         "lines": {SELECT: _lines(select), REPORT: _lines(report)},
         "ranges": [

@@ -8,14 +8,16 @@
     free         answers without options
     judging      who decides what is to be seen
     reading      the option that a reply names      loading      with or without an adapter
+    averaging    the mean of two models' embeddings
     live         weights in memory at any beta      moving       a grid of them
 
 Importing a module loads no torch; opening a model does.
 """
 
+from ggez_hub.evaluation.subjects.averaging import averaged
 from ggez_hub.evaluation.subjects.base import Subject, UnderTest
 from ggez_hub.evaluation.subjects.loading import Adapted
 from ggez_hub.evaluation.subjects.moving import grid_on
 from ggez_hub.evaluation.subjects.opening import model_in
 
-__all__ = ["Adapted", "Subject", "UnderTest", "grid_on", "model_in"]
+__all__ = ["Adapted", "Subject", "UnderTest", "averaged", "grid_on", "model_in"]

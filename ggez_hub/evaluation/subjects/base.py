@@ -6,6 +6,9 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ggez_hub.evaluation.answered import Answered
 from ggez_hub.evaluation.asked import Asked
 from ggez_hub.evaluation.outcomes import Outcomes
@@ -23,6 +26,13 @@ class Subject(Protocol):
 
         `method` is one of those that it has.
         """
+
+
+class Embedding(Subject, Protocol):
+    """One that answers by embeddings of pictures and texts."""
+
+    def embed(self, asked: Asked) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The pictures (N, d) and the texts (len(questions.texts), d), unit rows."""
 
 
 class Movable(Subject, Protocol):

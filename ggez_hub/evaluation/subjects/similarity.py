@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ggez_hub.evaluation.answered import Answered, once
 from ggez_hub.evaluation.asked import Asked
@@ -45,7 +46,11 @@ class BySimilarity:
         del method
         if asked.questions is None:
             return asked.nothing
+        return replace(asked.questions.answer(*self.embed(asked)), missing=asked.missing)
+
+    def embed(self, asked: Asked) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         questions = asked.questions
+        assert questions is not None  # noqa: S101 - who asks has looked
         # Two rows of the data may show the same picture.
         pictures = [_digest("picture", picture) for picture in asked.pictures]
         texts = [_digest("text", text.encode()) for text in questions.texts]
@@ -57,10 +62,7 @@ class BySimilarity:
         read = once(
             dict(zip(texts, questions.texts, strict=True)), self._read, self._embedder.encode_texts
         )
-        found = questions.answer(
-            np.stack([seen[key] for key in pictures]), np.stack([read[key] for key in texts])
-        )
-        return replace(found, missing=asked.missing)
+        return np.stack([seen[key] for key in pictures]), np.stack([read[key] for key in texts])
 
 
 def _digest(kind: str, content: bytes) -> str:

@@ -46,10 +46,11 @@ def claimed(document: CardDocument, owner: str, contributor: str) -> CardDocumen
 
     Raises NotReady where it says that the registry measured what the registry has never seen.
     """
-    curve = document.card.curve
-    if curve != "unknown" and any(
-        row.measured_by == "registry" for rows in curve.values() for row in rows.values()
-    ):
+    curve, beside = document.card.curve, document.card.baselines
+    measured_by: set[str] = set() if beside is None else {beside.measured_by}
+    if curve != "unknown":
+        measured_by |= {row.measured_by for rows in curve.values() for row in rows.values()}
+    if "registry" in measured_by:
         raise NotReady(
             "the card has scores `measured_by: registry` that the registry did not write",
             "Your own scores are `measured_by: self`.",

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -151,18 +151,21 @@ def as_its_own_claim(document: CardDocument) -> CardDocument:
 
     Only the registry's copy of a card, in the index, says what the registry measured.
     """
-    curve = document.card.curve
-    if curve == "unknown":
-        return document
-    claimed = {
-        beta: {key: row.model_copy(update={"measured_by": "self"}) for key, row in rows.items()}
-        for beta, rows in curve.items()
-    }
-    parity = document.card.parity
-    if parity != "independent":
-        parity = {k: v.model_copy(update={"measured_by": "self"}) for k, v in parity.items()}
-    changed = {"curve": claimed, "parity": parity}
-    return replace(document, card=document.card.model_copy(update=changed))
+    own: dict[str, Any] = {"measured_by": "self"}
+    curve, beside = document.card.curve, document.card.baselines
+    claimed: dict[str, Any] = {}
+    if curve != "unknown":
+        claimed["curve"] = {
+            beta: {key: row.model_copy(update=own) for key, row in rows.items()}
+            for beta, rows in curve.items()
+        }
+    if document.card.parity != "independent":
+        claimed["parity"] = {
+            split: sides.model_copy(update=own) for split, sides in document.card.parity.items()
+        }
+    if beside is not None:
+        claimed["baselines"] = beside.model_copy(update=own)
+    return replace(document, card=document.card.model_copy(update=claimed))
 
 
 def entry_of(document: CardDocument, card: PinnedCard, accepted: bool) -> Entry:

@@ -14,6 +14,7 @@ from ggez_hub.parity.intervals import Interval
 from ggez_hub.parity.policies import CurveOn, PolicyOutcome, policy_outcomes
 from ggez_hub.parity.policy import PARITY, Policy
 from ggez_hub.parity.rows import NoCurve
+from ggez_hub.registry.kinds import form_of
 from ggez_hub.registry.resolution import Resolution
 from ggez_hub.registry.resolving.joint import Together
 
@@ -100,7 +101,7 @@ def parity_table(card: AdapterCard, resolution: Resolution) -> ParityTable | Non
     """
     beta = resolution.adapters[0].weight
     betas: dict[str, Beta] = {"base": 0.0, "regional": 1.0}
-    if beta is not None:
+    if beta is not None and not form_of(resolution).is_switch:
         betas = {"base": 0.0, "merged": beta, "regional": 1.0}
     own = Policy.parse(card.policy)
     return _table(

@@ -15,6 +15,7 @@ from ggez_hub.registry.index.listing import yanked_adapters
 from ggez_hub.registry.index.reading import read_pinned_card
 from ggez_hub.registry.licences import Obligations, obligations
 from ggez_hub.registry.lock import Lock, check_upstream
+from ggez_hub.registry.pulling.measured_switch import MeasuredSwitch, measured_switch
 from ggez_hub.registry.pulling.parity_table import ParityTable, joint_table, parity_table
 from ggez_hub.registry.pulling.preflight import require_inputs
 from ggez_hub.registry.pulling.pull import Pulled, pull_resolution
@@ -62,6 +63,13 @@ class Plan:
         if len(self.documents) < 2:
             return None
         return standing(self.resolution, self.together)
+
+    @property
+    def switch(self) -> MeasuredSwitch | None:
+        """What is known of the switch of the one adapter; None for several, and for whole models."""
+        if len(self.documents) > 1 or self.resolution.base is None:
+            return None
+        return measured_switch(self.documents[0].card, self.resolution)
 
     def alike(self, hub: Hub) -> tuple[Cosine, ...]:
         """The cosines of a composition's Deltas, which have to be in the cache; computed once."""
@@ -140,6 +148,7 @@ def carry_out(
             folder,
             planned.alike(hub),
             planned.standing,
+            planned.switch,
         )
 
     return pull_resolution(

@@ -51,12 +51,14 @@ def preflight(resolution: Resolution, hub: Hub, out: Path) -> Preflight:
     base, sources = resolution.base, tuple(adapter.source for adapter in resolution.adapters)
     fetched = _fetched(resolution, hub)
     missing = sum(_missing(pinned, files, hub) for pinned, files in fetched)
-    # What is written and what is loaded: the merged model, an adapter on its base, or a model that
-    # is taken as it is.
+    # What is written and what is loaded: the merged model, an adapter on its base, both of a switch,
+    # or a model that is taken as it is.
     written = loaded = sources
     if base is not None:
-        written = (base,) if resolution.form == "merged" else sources
-        loaded = (base,) if resolution.form == "merged" else (base, *sources)
+        parts = form_of(resolution).parts
+        adapters = sources if "adapter" in parts else ()
+        written = (*((base,) if "base" in parts else ()), *adapters)
+        loaded = (base, *adapters)
     # An adapter form that reads no weights of the base computes nothing.
     ram = 0
     if base is not None and any(

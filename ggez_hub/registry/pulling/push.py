@@ -17,6 +17,7 @@ from ggez_hub.hub.publishing import (
     require_token,
     tag_version,
 )
+from ggez_hub.registry.forms import get_form
 from ggez_hub.registry.licences import Obligations, may_push
 from ggez_hub.registry.lock import Differs, differences
 from ggez_hub.registry.places import LOCK_NAME
@@ -85,7 +86,8 @@ def require_passing_on(form: str, asked: Obligations) -> None:
 
     An adapter form holds nothing of the base.
     """
-    terms = tuple(term for term in asked.terms if form == "merged" or term.role != "base")
+    holds_base = "base" in get_form(form).parts
+    terms = tuple(term for term in asked.terms if holds_base or term.role != "base")
     may_push(replace(asked, terms=terms))
 
 

@@ -16,6 +16,7 @@ from ggez_hub.merging.similarity import Cosine
 from ggez_hub.regions import find_region
 from ggez_hub.registry.kinds import form_of, get_kind
 from ggez_hub.registry.licences import Obligations, licence_front
+from ggez_hub.registry.pulling.measured_switch import MeasuredSwitch
 from ggez_hub.registry.pulling.parity_table import ParityTable
 from ggez_hub.registry.pulling.published_merge import merge_tag
 from ggez_hub.registry.resolution import FITS_BY_SHAPE, Resolution
@@ -32,10 +33,12 @@ def result_card(
     folder: Path,
     alike: Sequence[Cosine] = (),
     known: Standing | None = None,
+    switch: MeasuredSwitch | None = None,
 ) -> str:
     """The README.md of the result in `folder`, with the keys that the Hub knows.
 
-    `alike` are the cosines of a composition's Deltas, `known` is what was measured of it.
+    `alike` are the cosines of a composition's Deltas, `known` is what was measured of it, `switch` what
+    was measured of that of the one adapter.
     """
     family, form = get_family(resolution.family), form_of(resolution)
     front: dict[str, Any] = {
@@ -54,12 +57,13 @@ def result_card(
         "model-index": _model_index(resolution, documents, table),
     }
     name = find_region(resolution.region).name
-    what = "model" if resolution.form == "merged" else "adapter"
+    what = "model" if "adapter" not in form.parts else "switch" if form.is_switch else "adapter"
     parts = [
         f"# {family.title.capitalize()} {what} for {name}",
         _made(resolution),
         "\n".join(provenance(resolution)),
         _composed(resolution, alike, known),
+        f"The switch is {switch.text}." if switch and form.is_switch else "",
         _scores(table) if table or len(documents) == 1 else "",
         "Load it:\n\n```python\n"
         + "\n".join(form.loading_lines(resolution, HERE, folder))
@@ -77,8 +81,11 @@ def result_card(
 def claimed_rows(
     resolution: Resolution, documents: Sequence[CardDocument], table: ParityTable | None
 ) -> dict[str, CurveRow]:
-    """The test scores that hold for the result: those of its one adapter's card at its beta."""
-    if table is None or len(documents) != 1:
+    """The test scores that hold for the result: those of its one adapter's card at its beta.
+
+    A switch has none there: it is neither of its two models.
+    """
+    if table is None or len(documents) != 1 or form_of(resolution).is_switch:
         return {}
     weight, curve = resolution.adapters[0].weight, documents[0].card.curve
     return {} if curve == "unknown" else claimed(curve, f"{1.0 if weight is None else weight:g}")
@@ -100,6 +107,12 @@ def _made(resolution: Resolution) -> str:
     if resolution.base is None:
         source = resolution.adapters[0].source
         return f"Pulled by ggez-hub: {source.repo}, a merged model, as it is."
+    if form_of(resolution).is_switch:
+        source, named = resolution.adapters[0].source, ", ".join(resolution.languages)
+        return (
+            f"Made by ggez-hub: {source.repo} answers prompts in {named}, {resolution.base.repo} all "
+            "others. `router.py` tells them apart."
+        )
     deltas = " + ".join(f"{a.weight:g} * Delta of {a.source.repo}" for a in resolution.adapters)
     return f"Made by ggez-hub: {resolution.base.repo} + {deltas}."
 

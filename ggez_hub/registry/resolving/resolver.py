@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ggez_hub.cards import AdapterCard, AlphaRecord, CardDocument, alpha_record
 from ggez_hub.errors import GgezError
+from ggez_hub.evaluation.switch import switched_languages
 from ggez_hub.families import get_family
 from ggez_hub.hub import Hub
 from ggez_hub.parity.policy import Policy
@@ -32,6 +33,11 @@ from ggez_hub.registry.resolving.ranking import Order, Ranked
 from ggez_hub.registry.resolving.source import Source
 from ggez_hub.registry.resolving.suitability import serves_other, unfit, unsuited
 from ggez_hub.registry.resolving.vetting import NotFit
+
+# What a switch was measured with.
+AS_MEASURED = ChosenBeta(
+    value=1.0, why="given", reason="the adapter as it is: a switch turns it on or off"
+)
 
 
 class NoAdapter(GgezError):
@@ -88,6 +94,9 @@ class Asked:
             base=base.pinned if base else None,
             fits_by=base.fits_by if base else "weights",
             adapters=adapters,
+            languages=switched_languages(cards[0].languages, cards[0].region)
+            if get_form(request.form).is_switch
+            else (),
         )
         return Resolved(resolution, documents, obligations(resolution, documents))
 
@@ -96,6 +105,8 @@ class Asked:
         request, region, alpha = self.request, self.chain[0], self.factor.value
         given = request.betas(len(cards))
         policy = Policy.parse(request.policy) if request.policy else None
+        if get_form(request.form).is_switch and request.beta is None:
+            return [AS_MEASURED] * len(cards)
         # A joint curve is of one base: on other weights of its shape nothing was measured.
         if len(cards) > 1 and request.beta is None and not request.allow_shape_match:
             together = measured_together(cards, region.id, alpha)

@@ -10,7 +10,7 @@ from ggez_hub.evaluation.subjects.opening import painter_way
 from ggez_hub.evaluation.task import SplitName
 from ggez_hub.families import get_family
 from ggez_hub.regions import Region
-from ggez_hub.world.asking import asking
+from ggez_hub.world.asking import Asking
 from ggez_hub.world.diffusion.judging import tasks
 from ggez_hub.world.place import Lies
 
@@ -32,4 +32,4 @@ def _prepare(
     )
 
 
-ask = asking(_prepare, lambda scratch: painter_way(get_family("diffusion"), None, scratch))
+ask = Asking(_prepare, lambda scratch: painter_way(get_family("diffusion"), None, scratch))

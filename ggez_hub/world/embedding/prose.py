@@ -8,7 +8,7 @@ from typing import Any
 from ggez_hub.evaluation.comparison import Estimate
 from ggez_hub.evaluation.grid import BETAS
 from ggez_hub.evaluation.outcomes import Cell
-from ggez_hub.world.asking import asking, by_tasks, tasks_of
+from ggez_hub.world.asking import Asking, by_tasks, tasks_of
 from ggez_hub.world.card_of_record import card_of_record
 from ggez_hub.world.control import lead_over_spoilt, shuffle_names
 from ggez_hub.world.parts import EMBEDDING
@@ -71,7 +71,7 @@ through open_clip's tokenizer, which straightens the curly quotes of 95 names fi
 
 WORDS = Words(
     betas=BETAS,
-    ask=asking(by_tasks(EMBEDDING, details=False), lambda _: None),
+    ask=Asking(by_tasks(EMBEDDING, details=False), lambda _: None),
     card=card_of_record,
     base=_base,
     intro=_intro,

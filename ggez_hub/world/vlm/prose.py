@@ -8,7 +8,7 @@ from typing import Any
 from ggez_hub.evaluation.comparison import Estimate
 from ggez_hub.evaluation.outcomes import Cell
 from ggez_hub.evaluation.prepared import prepare_tasks
-from ggez_hub.world.asking import asking, by_tasks, tasks_of
+from ggez_hub.world.asking import Asking, by_tasks, tasks_of
 from ggez_hub.world.card_of_record import card_of_record
 from ggez_hub.world.control import blank_pictures, lead_over_spoilt
 from ggez_hub.world.parts import VLM
@@ -96,7 +96,7 @@ gives exactly (letter case aside), for every {STRIDE}th picture of the test.
 
 WORDS = Words(
     betas=(0.0, 0.25, 0.5, 0.75, 1.0),
-    ask=asking(by_tasks(VLM, details=True), lambda _: kept()),
+    ask=Asking(by_tasks(VLM, details=True), lambda _: kept()),
     card=card_of_record,
     base=_base,
     intro=_intro,

@@ -1,0 +1,160 @@
+"""What stands beside the merge: a switch by the prompt's language, averaged outputs, a joint fine-tune.
+
+switch   the base's answers to prompts in other languages, the adapter's to those in its own
+average  the answers of an embedding model whose outputs are the mean of the base's and the adapter's
+joint    another adapter on the same base, at beta 1: a joint fine-tune of equal cost
+
+Each costs something that the merge does not, which its entry states.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+from ggez_hub.evaluation.comparison import (
+    Estimate,
+    NotComparable,
+    mean,
+    parity,
+    parity_difference,
+)
+from ggez_hub.evaluation.curve import curve_of
+from ggez_hub.evaluation.evidence import Evidence
+from ggez_hub.evaluation.quantities import Suite, suite
+from ggez_hub.evaluation.switch import BASE, NoSwitch, Routes, Switch, switched
+from ggez_hub.parity.betas import Beta, as_json, betas_of
+from ggez_hub.parity.curve import ParityCurve
+from ggez_hub.parity.rows import NoCurve
+
+Json = dict[str, Any]
+
+# The side that is reported; what has none is shown on what it has.
+REPORT = "test"
+COSTS: Mapping[str, str] = {
+    "switch": "base and adapter in memory, and prompts whose language shows which should answer",
+    "average": "base and adapter in memory, two passes of each text (and of each picture where the "
+    "adapter changes that tower)",
+    "joint": "a fine-tune on the region's and the world's data together",
+}
+
+
+def baselines(evidence: Evidence, beta: Beta | None) -> Json:
+    """The figures of every baseline, each against the merge at `beta`; empty for a single model.
+
+    Scores are on 0-100, `over_merge` is the paired difference in GRP to the merge in points (None where
+    no beta is chosen), intervals are 95 %. A baseline that cannot be given has a `reason` alone.
+    """
+    betas = sorted({cell.beta for cell in evidence.outcomes})
+    if len(betas) < 2 or len(betas_of(betas[0])) > 1:
+        return {}
+    splits = {cell.split for cell in evidence.outcomes}
+    split = REPORT if REPORT in splits else min(splits)
+    try:
+        curve = ParityCurve.of(
+            curve_of(evidence),
+            "test" if split == REPORT else "validation",
+            evidence.header.region,
+        )
+    except NoCurve as problem:
+        return {"reason": problem.message}
+    compare = _Comparison(evidence, beta, split, curve)
+    found: Json = {
+        "split": split,
+        "scale": curve.scale,
+        "beta": None if beta is None else as_json(beta),
+        "switch": {"cost": COSTS["switch"], **_switch(compare)},
+    }
+    for name, outcomes in evidence.baselines.items():
+        model = replace(evidence, outcomes=outcomes)
+        # One model, at one beta; `verify` says so where a file holds something else.
+        at = min(cell.beta for cell in outcomes) if outcomes else BASE
+        found[name] = {"cost": COSTS[name], **compare.figures(model, at)}
+    return found
+
+
+class _Comparison:
+    """The merge on one split and scale, and how another model does beside it."""
+
+    def __init__(
+        self, evidence: Evidence, beta: Beta | None, split: str, curve: ParityCurve
+    ) -> None:
+        self.evidence, self.split, self.scale = evidence, split, curve.scale
+        self._without = curve.at_chance
+        self._alpha = evidence.header.alpha.value
+        there = beta is not None and beta in evidence.betas(split)
+        self._merge = self._suite(evidence, beta) if beta is not None and there else None
+
+    def figures(self, model: Evidence, beta: Beta) -> Json:
+        """The scores of a model that answered at `beta`; {"reason"} where they cannot be given."""
+        at = self._suite(model, beta)
+        try:
+            world, regional = mean(at.sides.global_tasks), mean(at.sides.regional_tasks)
+            others = mean(tuple(at.others.values())) if at.others else None
+            grp = parity(at.sides, self._alpha)
+            over = (
+                parity_difference(at.sides, self._merge.sides, self._alpha) if self._merge else None
+            )
+        except NotComparable as problem:
+            return {"reason": problem.message}
+        return {
+            "q_global": _estimate(world),
+            "q_others": _estimate(others),
+            "q_regional": _estimate(regional),
+            "grp": _estimate(grp),
+            "over_merge": _estimate(over),
+        }
+
+    def _suite(self, evidence: Evidence, beta: Beta) -> Suite:
+        """The tasks that decide: those that the curve leaves out are left out here."""
+        found = suite(evidence, beta, self.split, self.scale)
+        world, others, regional = (
+            {name: outcomes for name, outcomes in side.items() if name not in self._without}
+            for side in (found.world, found.others, found.regional)
+        )
+        return replace(found, world=world, others=others, regional=regional)
+
+
+def _switch(compare: _Comparison) -> Json:
+    evidence, split = compare.evidence, compare.split
+    tasks = [n for n, task in evidence.header.tasks.items() if task.scale == compare.scale]
+    try:
+        switch = Switch.of(evidence, split, tasks)
+    except NoSwitch as problem:
+        return {"reason": problem.message}
+
+    def figures(routes: Routes) -> Json:
+        return compare.figures(switched(evidence, split, routes), BASE)
+
+    found: Json = {
+        "languages": list(switch.languages),
+        "cue": not switch.no_cue,
+        "reason": switch.no_cue or None,
+        "upper_bound": {"by": "the data's labels of language", **figures(switch.labelled)},
+    }
+    if switch.routes is None:
+        return found | {
+            "reason": "the language of the prompts is not recorded",
+            "cue": None,
+            "routes": None,
+            "recommended": False,
+        }
+    tallies = switch.tallies.values()
+    to_adapter = sum(tally.to_adapter for tally in tallies)
+    found |= figures(switch.routes)
+    found["routes"] = {
+        "to_base": sum(tally.prompts for tally in tallies) - to_adapter,
+        "to_adapter": to_adapter,
+        "misrouted": sum(tally.misrouted for tally in tallies),
+        "by_language": {language: asdict(tally) for language, tally in switch.tallies.items()},
+    }
+    ahead = found.get("over_merge")
+    found["recommended"] = bool(found["cue"] and ahead and ahead["interval"][0] > 0)
+    return found
+
+
+def _estimate(value: Estimate | None) -> Json | None:
+    if value is None:
+        return None
+    return {"value": value.value, "se": value.se, "interval": [value.low, value.high]}

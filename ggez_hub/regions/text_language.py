@@ -1,0 +1,86 @@
+"""The language that a text is in, by its script and by py3langid.
+
+A script that only one of py3langid's languages is written in decides: Thai, Lao, Khmer, Burmese,
+Tamil. The rest is py3langid's: it tells Vietnamese and Chinese well; Indonesian, Malay and Filipino
+it confuses with each other. They are one group, `GROUP`: who asks for one of them takes all three.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from ggez_hub.extras import require_of
+from ggez_hub.regions.script import script_of_language, scripts
+
+GROUP = frozenset({"id", "ms", "fil"})
+# py3langid's labels that CLDR calls otherwise.
+LABELS = {"tl": "fil"}
+LOOKED_AT = 1000
+# The share of the letters from which a script decides.
+CLEAR = 0.9
+# Anything behind the blocks of Latin letters, Vietnamese ones included.
+BEYOND_LATIN = re.compile("[\u0370-\u1dff\u1f00-\U0010ffff]")
+
+
+@cache
+def identifier() -> Any:
+    """py3langid's model with confidences from 0 to 1; read once in a process."""
+    require_of("data", "py3langid")
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+
+
+def lone_script_letters() -> dict[str, str]:
+    """Language -> the letters of the script that is its own alone, as between brackets of a regular
+    expression: what a router needs that has neither CLDR nor Unicode's tables."""
+    text = (Path(__file__).parent / "data" / "lone_scripts.json").read_text(encoding="utf-8")
+    found: dict[str, str] = json.loads(text)
+    return found
+
+
+@cache
+def lone_scripts() -> dict[str, str]:
+    """The scripts that are those of one language alone, and that language."""
+    written: dict[str, set[str]] = {}
+    for label in identifier().labels:
+        # zxx is no language.
+        if label != "zxx":
+            written.setdefault(script_of_language(label), set()).add(LABELS.get(label, label))
+    return {script: found.pop() for script, found in written.items() if len(found) == 1}
+
+
+def identify(text: str) -> tuple[str, float]:
+    """The language of a text (BCP 47) and the confidence in it, 0 to 1."""
+    if BEYOND_LATIN.search(text):
+        letters = scripts(text)
+        if letters:
+            script = max(letters, key=letters.__getitem__)
+            part = letters[script] / sum(letters.values())
+            if part >= CLEAR and script in lone_scripts():
+                return lone_scripts()[script], part
+    label, confidence = identifier().classify(text[:LOOKED_AT])
+    return LABELS.get(label, label), confidence
+
+
+def group_confidence(text: str) -> float:
+    """The confidence that a text is in one of the group's languages, 0 to 1."""
+    ranked = identifier().rank(text[:LOOKED_AT])
+    return float(sum(share for label, share in ranked if LABELS.get(label, label) in GROUP))
+
+
+def identified_languages() -> frozenset[str]:
+    """The languages that `identify` can answer with."""
+    return frozenset(LABELS.get(label, label) for label in identifier().labels) - {"zxx"}
+
+
+def accepted_languages(tags: Iterable[str]) -> frozenset[str]:
+    """The answers of `identify` that stand for one of the languages (BCP 47): without their regions
+    and scripts, and with all of GROUP for one of it."""
+    wanted = {tag.partition("-")[0] for tag in tags}
+    return frozenset(wanted | GROUP if wanted & GROUP else wanted)
