@@ -240,7 +240,7 @@ def _evidence(
         colour=(0.0, 0.0) if colourless else (float(apart.mean()), float(apart.max())),
         grey=colourless and most >= 8,
         cut=min(shares) < _ALL,
-        corners=int((_corners(slopes) > 6).sum()),
+        corners=_corners(slopes),
         flat=float((np.hypot(*others_slopes) < 1).mean()),
     )
 
@@ -251,11 +251,12 @@ def _blocks(plane: Plane) -> Plane:
     return plane.reshape(BLOCKS, side, BLOCKS, side).swapaxes(1, 2).reshape(BLOCKS**2, -1)
 
 
-def _corners(slopes: Plane) -> Plane:
-    """The strength of each block's weaker direction: the root of its tensor's lesser eigenvalue."""
+def _corners(slopes: Plane) -> int:
+    """How many blocks have structure in both directions: by the eigenvalues of their tensors."""
     down, across = (_blocks(slope) for slope in slopes)
-    first, second, mixed = (
-        (x * y).mean(axis=1) for x, y in ((down, down), (across, across), (down, across))
-    )
-    lesser = (first + second) / 2 - np.sqrt(((first - second) / 2) ** 2 + mixed**2)
-    return np.asarray(np.sqrt(np.maximum(lesser, 0)))
+    pairs = ((down, down), (across, across), (down, across))
+    first, second, mixed = ((x * y).mean(axis=1) for x, y in pairs)
+    middle = (first + second) / 2
+    apart = np.sqrt(((first - second) / 2) ** 2 + mixed**2)
+    weak, strong = (np.sqrt(np.maximum(middle + sign * apart, 0)) for sign in (-1, 1))
+    return int(((weak > 6) & (weak > 0.2 * strong)).sum())

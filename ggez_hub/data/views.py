@@ -22,9 +22,9 @@ from ggez_hub.data.portraits import SIDE, WHOLE, Box, Plane, Portrait, samplers
 FREQUENCIES = 8
 _SAMPLES = 32
 # Two views may show the same from this cosine on. Of unrelated photographs it is 0 +- 0.16.
-LEAST = 0.6
+LEAST = 0.65
 # Of each held-out picture that many views are tried, and that many in all.
-_EACH, MOST = 3, 10
+EACH, MOST = 3, 10
 # Pictures nearer to a square than this have no middle square of their own.
 _SQUARE = 1.08
 
@@ -85,8 +85,8 @@ class Gallery:
         # By the parity of the frequencies: what a mirror image has the other sign of.
         self._views = [np.ascontiguousarray(_parity(views, *odd)).T for odd in np.ndindex(2, 2)]
 
-    def candidates(self, portrait: Portrait) -> list[Candidate]:
-        """At most MOST views of held-out pictures, the most alike first."""
+    def candidates(self, portrait: Portrait, most: int = MOST) -> list[Candidate]:
+        """At most `most` views of held-out pictures, EACH of one, the most alike first."""
         if not self._boxes:
             return []
         boxes = seen_views(portrait)
@@ -102,7 +102,7 @@ class Gallery:
         found: list[Candidate] = []
         for view in order.tolist():
             picture = int(self._owners[view])
-            if taken.get(picture, 0) == _EACH:
+            if taken.get(picture, 0) == EACH:
                 continue
             taken[picture] = taken.get(picture, 0) + 1
             line = int(alike[:, view].argmax())
@@ -111,7 +111,7 @@ class Gallery:
             looked = straight[seen].T if transposed else straight[seen]
             turn = self._turn(looked, view, transposed)
             found.append(Candidate(picture, turn.box(self._boxes[view]), turn, boxes[seen]))
-            if len(found) == MOST:
+            if len(found) == most:
                 break
         return found
 
