@@ -130,7 +130,8 @@ class HeldOut:
                     return Leak(first.name, _kind(candidate, evidence))
             for candidate, evidence in found:
                 for item in self._with_picture[self._shown[candidate.picture]]:
-                    if share(question.text, item.question.text) >= self._similarity:
+                    texts = question.text, item.question.text
+                    if all(texts) and share(*texts) >= self._similarity:
                         return Leak(item.name, _kind(candidate, evidence))
         return self.match_text(question, pictured=sha256 is not None)
 

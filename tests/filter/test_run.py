@@ -15,6 +15,8 @@ import pytest
 from PIL import Image, ImageDraw, ImageOps
 
 from ggez_hub.data import judging, sources
+from ggez_hub.data.held_out import HeldOut, Question
+from ggez_hub.data.pictures import look
 from ggez_hub.data.region.base import BadRule
 from ggez_hub.data.run import Strict, run_filter
 from ggez_hub.data.work import container
@@ -138,6 +140,19 @@ def test_nothing_that_is_held_out_enters(tmp_path, filtered, copy, kind):
     assert dropped(report) == {f"held out: benchmark, {kind}": 1}
     (sample,) = report.document["samples"][f"held out: benchmark, {kind}"]
     assert sample["note"] == "like benchmark/x/caption"
+
+
+def test_a_plain_sign_without_a_text_is_not_found_turned(tmp_path):
+    path = tmp_path / "held.sqlite"
+    looked, turned = (look(sign(left=left), portrait=True) for left in (True, False))
+    nothing = Question("", "")
+    with HeldOut(path, 0.7) as held:
+        row = {"id": "signs/x/caption", "messages": [], "sha256": looked.sha256}
+        held.add(row | {"portrait": looked.portrait.packed()}, 0)
+        assert held.match(looked.sha256, looked.portrait, nothing) == (
+            "signs/x/caption", "exact picture",
+        )  # fmt: skip
+        assert held.match(turned.sha256, turned.portrait, nothing) is None
 
 
 def test_the_smaller_part_may_be_the_held_out_one(tmp_path, filtered):
