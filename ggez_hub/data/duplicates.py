@@ -48,10 +48,9 @@ class Likeness:
     both    pictures within `distance` bits and texts at least `similarity` alike; where neither has
             a picture, the texts alone
     picture, text   that alone
-    either  the picture; or the text, where one of the two has no picture
     """
 
-    by: Literal["both", "picture", "text", "either"]
+    by: Literal["both", "picture", "text"]
     distance: int
     similarity: float
 
@@ -85,13 +84,12 @@ class Index:
 
     def match(self, item: Item, ordinal: int) -> Match | None:
         """The first entry before `ordinal` that is the same as `item`."""
-        if self._likeness.by != "either":
-            row = self._base.execute(
-                "SELECT name FROM keys JOIN items USING (ordinal) WHERE key = ? AND ordinal < ?",
-                (item.key, ordinal),
-            ).fetchone()
-            if row is not None:
-                return Match(row[0], True)
+        row = self._base.execute(
+            "SELECT name FROM keys JOIN items USING (ordinal) WHERE key = ? AND ordinal < ?",
+            (item.key, ordinal),
+        ).fetchone()
+        if row is not None:
+            return Match(row[0], True)
         near = self._near(item, ordinal)
         return Match(near, False) if near is not None else None
 
@@ -137,7 +135,7 @@ class Index:
                     return self._name(near[0])
             elif name := self._first_alike(item, self._first(near)):
                 return name
-        if by in {"text", "either"} or (by == "both" and item.phash is None):
+        if by == "text" or (by == "both" and item.phash is None):
             return self._near_text(item, ordinal)
         return None
 
@@ -184,14 +182,11 @@ class Index:
         """The first of the entries whose text is like that of `item`, its picture aside."""
         if item.minhash is None:
             return None
-        # What has a picture is told by it from all that has one too.
-        pictured = self._likeness.by != "either" or item.phash is None
         for start in range(0, len(numbers), AT_ONCE):
             rows = self._base.execute(
                 "SELECT name, minhash FROM items WHERE minhash IS NOT NULL"
-                " AND (? OR phash IS NULL) AND ordinal IN (SELECT value FROM json_each(?))"
-                " ORDER BY ordinal",
-                (pictured, json.dumps(numbers[start : start + AT_ONCE])),
+                " AND ordinal IN (SELECT value FROM json_each(?)) ORDER BY ordinal",
+                (json.dumps(numbers[start : start + AT_ONCE]),),
             ).fetchall()
             if not rows:
                 continue

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from ggez_hub.data.duplicates import Index, Item, Likeness
 from ggez_hub.data.example import UNKNOWN
+from ggez_hub.data.held_out import HeldOut, Question
 from ggez_hub.data.marking import marks
 from ggez_hub.data.plan import PartId, Plan
 from ggez_hub.data.scorers.base import Scorer
@@ -22,7 +23,7 @@ from ggez_hub.data.work import Work
 
 # How many rows a model gets at once; it cuts them into batches of its own.
 AT_ONCE = 256
-# How many earlier texts of each key one is compared with; what is held out is compared with all.
+# How many earlier texts of each key one is compared with.
 COMPARED = 64
 # Rows of a part are numbered below this.
 PART = 1 << 40
@@ -58,16 +59,16 @@ class Judge:
     evidence: PictureEvidence | None = None
     translator: Translator | None = None
     _stack: ExitStack = field(default_factory=ExitStack)
-    _held: Index | None = None
+    _held: HeldOut | None = None
     _seen: Index | None = None
     _scores: Scores | None = None
 
     def __enter__(self) -> Judge:
         spec = self.plan.spec
         if spec.held_out is not None:
-            likeness = Likeness("either", spec.held_out.distance, spec.held_out.similarity)
-            self._held = Index(self.work.index("held"), likeness)
-            self._stack.callback(self._held.close)
+            self._held = self._stack.enter_context(
+                HeldOut(self.work.index("held"), spec.held_out.similarity)
+            )
         if spec.duplicates != "keep":
             rule = spec.duplicates
             self._seen = Index(
@@ -94,11 +95,12 @@ class Judge:
             write_rows(target, OUTPUT, self._entered(read_rows(screened), part))
         else:
             write_rows(target, OUTPUT, self._all_stages(read_rows(screened), part, tally))
-        for index in (self._held, self._seen):
-            if index is not None:
-                index.commit()
-                tally.extra[CROWDED] += index.crowded
-                index.crowded = 0
+        if self._held is not None and part.held_out:
+            self._held.commit()
+        if self._seen is not None:
+            self._seen.commit()
+            tally.extra[CROWDED] += self._seen.crowded
+            self._seen.crowded = 0
         self.work.finish("kept", part.number, tally)
         self.work.drop("screened", part.number)
 
@@ -106,7 +108,7 @@ class Judge:
         """Enter what is held out; nothing of it is a row of the output."""
         assert self._held is not None  # noqa: S101 - a part is held out only where the spec says so
         for number, row in enumerate(rows):
-            self._held.add(_item(row), part.number * PART + number)
+            self._held.add(row, part.number * PART + number)
         yield from ()
 
     def _all_stages(self, rows: Rows, part: PartId, tally: Tally) -> Iterator[dict[str, Any]]:
@@ -143,12 +145,13 @@ class Judge:
     def _new(self, rows: Rows, ordinals: Iterator[int], tally: Tally) -> Iterator[dict[str, Any]]:
         """Rows that are neither held out nor seen before."""
         for row in rows:
-            item, ordinal = _item(row), next(ordinals)
-            if self._held is not None and (match := self._held.match(item, ordinal)):
-                source = match.name.partition("/")[0]
-                _count(tally, row, f"held out: {source}", f"like {match.name}")
+            ordinal = next(ordinals)
+            if (name := row["leak"]) is not None:
+                source = name.partition("/")[0]
+                _count(tally, row, f"held out: {source}, {row['leak_kind']}", f"like {name}")
                 continue
             if self._seen is not None:
+                item = _item(row)
                 if match := self._seen.match(item, ordinal):
                     reason = "exact" if match.exact else "near"
                     _count(tally, row, f"duplicate: {reason}", f"like {match.name}")
@@ -167,20 +170,22 @@ class Judge:
 
         A translation has the picture of its original, which has passed.
         """
-        spec = self.plan.spec
-        seen = None if spec.duplicates == "keep" or spec.duplicates.by == "picture" else self._seen
+        rule = self.plan.spec.duplicates
+        seen = None if rule == "keep" or rule.by == "picture" else self._seen
         for row in translator.translated(rows, tally):
             outcome = "taken"
-            if self._held is not None or seen is not None:
+            question = Question.of(row["messages"])
+            pictured = row["image"] is not None
+            if self._held is not None and self._held.match_text(question, pictured=pictured):
+                outcome = "held out"
+            elif seen is not None and rule != "keep":
                 content = row["image"]["bytes"] if row["image"] else None
                 sha256 = hashlib.sha256(content).digest() if content else None
-                item = _item({**row, **marks(spec, sha256, row["phash"], row["text"])})
+                item = _item({**row, **marks(rule, sha256, row["phash"], row["text"])})
                 ordinal = next(ordinals)
-                if self._held is not None and self._held.match(item, ordinal):
-                    outcome = "held out"
-                elif seen is not None and seen.match(item, ordinal):
+                if seen.match(item, ordinal):
                     outcome = "duplicate"
-                elif seen is not None:
+                else:
                     seen.add(item, ordinal)
             tally.extra[f"translation {row['language']}: {outcome}"] += 1
             if outcome == "taken":

@@ -5,21 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from ggez_hub.data.signatures import digest, minhash
-from ggez_hub.data.spec import FilterSpec
+from ggez_hub.data.spec import Duplicates
 
 
-def marks(spec: FilterSpec, sha256: bytes | None, phash: int | None, text: str) -> dict[str, Any]:
+def marks(rule: Duplicates, sha256: bytes | None, phash: int | None, text: str) -> dict[str, Any]:
     """`key`, `phash` and `minhash` of a picture's bytes (None without one) and a text.
 
     See ggez_hub.data.duplicates.Item. The text is compared where it decides, and where there is no
     picture to compare; texts that have to be equal are found by their digest.
     """
-    rule = spec.duplicates
-    by = rule.by if rule != "keep" else "picture"
-    equal = rule != "keep" and rule.by == "text" and rule.similarity == 1.0
+    by = rule.by
+    equal = by == "text" and rule.similarity == 1.0
     wanted = not equal and (by != "picture" or phash is None)
     return {
         "key": digest(None if by == "text" else sha256, "" if by == "picture" and sha256 else text),
         "phash": phash,
-        "minhash": minhash(text) if wanted or spec.held_out else None,
+        "minhash": minhash(text) if wanted else None,
     }

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ggez_hub.data.cells import picture_path
 from ggez_hub.data.extras import require
+from ggez_hub.data.portraits import Portrait
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -33,10 +34,14 @@ class BadPicture(Exception):
 
 
 class Looked(NamedTuple):
-    """A picture that could be decoded: its bytes' sha256, and 64 bits of pHash (None if flat)."""
+    """A picture that could be decoded: its bytes' sha256, 64 bits of pHash, and its portrait.
+
+    The last two are None of a flat picture, the portrait also where none was wanted.
+    """
 
     sha256: bytes
     phash: int | None
+    portrait: Portrait | None = None
 
 
 def picture_bytes(cell: Any, folder: Path | None) -> bytes:
@@ -111,15 +116,17 @@ def _eight_bits(picture: Image) -> Image:
     return Image.fromarray(np.nan_to_num(scaled).clip(0, 255).astype(np.uint8))
 
 
-def look(content: bytes) -> Looked:
-    """Decode a picture and hash it; raises BadPicture."""
+def look(content: bytes, *, portrait: bool = False) -> Looked:
+    """Decode a picture and hash it, with `portrait` for copies of it too; raises BadPicture."""
     require("imagehash")
     import imagehash
     import numpy as np
 
-    grey = opened(content, draft=True).convert("L")
+    picture = opened(content, draft=True)
+    grey = picture.convert("L")
     digest = hashlib.sha256(content).digest()
     if float(np.asarray(grey).std()) < FLAT:
         return Looked(digest, None)
     bits = imagehash.phash(grey).hash.flatten()
-    return Looked(digest, int.from_bytes(np.packbits(bits).tobytes(), "big"))
+    phash = int.from_bytes(np.packbits(bits).tobytes(), "big")
+    return Looked(digest, phash, Portrait.of(picture) if portrait else None)

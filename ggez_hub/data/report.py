@@ -170,7 +170,7 @@ def rules_in_words(spec: FilterSpec) -> list[str]:
         )
     if spec.held_out is not None:
         names = ", ".join(source.name for source in spec.held_out.sources)
-        lines.append(f"held out: {names}")
+        lines.append(f"held out: {names}; text similarity {spec.held_out.similarity:g}")
     if spec.reward != "none":
         scorer = spec.reward.scorer.kind
         lines.append(f"reward {scorer} {spec.reward.comparison} {spec.reward.threshold:g}")

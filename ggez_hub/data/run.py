@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
@@ -110,26 +110,24 @@ def _report(plan: Plan, work: Work, parts: list[PartId], models: Models) -> Repo
 
 
 def _screened(plan: Plan, work: Work, parts: list[PartId], workers: int) -> Iterator[PartId]:
-    """The parts in order, each when its screened or its kept table is there."""
+    """The parts in order, each when its screened or its kept table is there.
+
+    What is held out comes first and whole: the others are compared with it as they are screened.
+    """
     if workers == 1:
-        screener = Screener(plan, work)
-        for part in parts:
-            if not work.done("kept", part.number):
-                screener.screen(part)
-            yield part
+        with closing(Screener(plan, work)) as screener:
+            for part in parts:
+                if not work.done("kept", part.number):
+                    screener.screen(part)
+                yield part
         return
     with ProcessPoolExecutor(
         workers, multiprocessing.get_context("spawn"), _start, (plan.spec, plan.folder, work)
     ) as pool:
-        running: dict[int, Future[int]] = {}
-        ahead = iter(part for part in parts if not work.done("kept", part.number))
         try:
-            for part in parts:
-                while len(running) < AHEAD * workers and (following := next(ahead, None)):
-                    running[following.number] = pool.submit(_screen, following)
-                if part.number in running:
-                    running.pop(part.number).result()
-                yield part
+            for held_out in (True, False):
+                some = [part for part in parts if part.held_out is held_out]
+                yield from _screened_ahead(pool, work, some, AHEAD * workers)
         except BrokenProcessPool as error:
             raise WorkerDied(
                 "a worker was ended from without, perhaps for want of memory",
@@ -137,6 +135,19 @@ def _screened(plan: Plan, work: Work, parts: list[PartId], workers: int) -> Iter
             ) from error
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _screened_ahead(
+    pool: ProcessPoolExecutor, work: Work, parts: list[PartId], most: int
+) -> Iterator[PartId]:
+    running: dict[int, Future[int]] = {}
+    ahead = iter(part for part in parts if not work.done("kept", part.number))
+    for part in parts:
+        while len(running) < most and (following := next(ahead, None)):
+            running[following.number] = pool.submit(_screen, following)
+        if part.number in running:
+            running.pop(part.number).result()
+        yield part
 
 
 @dataclass

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 from ggez_hub.data.builder import Builder
 from ggez_hub.data.cells import Malformed
 from ggez_hub.data.example import Example
+from ggez_hub.data.held_out import HeldOut, Leak, Question
 from ggez_hub.data.marking import marks
 from ggez_hub.data.pictures import BadPicture, Looked, look, picture_bytes
 from ggez_hub.data.plan import PartId, Plan
@@ -45,6 +46,19 @@ class Screener:
     def _region(self) -> Combination:
         spec = self.plan.spec
         return combination(spec.keep_region, spec.region, self.plan.folder)
+
+    @cached_property
+    def _held(self) -> HeldOut | None:
+        """What is held out, once all of it is entered; None where nothing is."""
+        asked = self.plan.spec.held_out
+        if asked is None:
+            return None
+        return HeldOut(self.work.index("held"), asked.similarity, read_only=True)
+
+    def close(self) -> None:
+        """Close the file of what is held out."""
+        if self._held is not None:
+            self._held.close()
 
     def screen(self, part: PartId) -> int:
         """Write the table of a part, unless it is there; returns the part's number."""
@@ -100,7 +114,7 @@ class Screener:
         if spec.pictures != "ignored":
             try:
                 content = picture_bytes(example.picture, folder)
-                looked = look(content)
+                looked = self._look(content)
             except BadPicture as problem:
                 if spec.pictures == "required" or problem.reason != NONE:
                     outcome = f"picture: {problem.reason}"
@@ -112,7 +126,7 @@ class Screener:
             "source": example.source,
             "image": {"bytes": content, "path": example.path or None} if content else None,
             "text": text,
-            "messages": [{"role": role, "content": said} for role, said in example.messages],
+            "messages": _messages(example),
             "language": example.language,
             "country": example.country,
             "category": example.category,
@@ -121,20 +135,28 @@ class Screener:
             "held": held,
             "open": answer is None,
         }
-        if spec.duplicates != "keep" or spec.held_out is not None:
-            row |= self._marks(looked, text)
+        if spec.duplicates != "keep":
+            sha256, phash, _ = looked or (None, None, None)
+            row |= marks(spec.duplicates, sha256, phash, text)
+        if leak := self._leak(looked, example):
+            row |= {"leak": leak.name, "leak_kind": leak.kind}
         if not self.plan.needs_judge:
             tally.add(traits(example), KEPT, example.id, text)
         return row
 
-    def _marks(self, looked: Looked | None, text: str) -> dict[str, Any]:
-        sha256, phash = looked or (None, None)
-        return marks(self.plan.spec, sha256, phash, text)
+    def _look(self, content: bytes) -> Looked:
+        return _looked(content, self.plan.spec.held_out is not None)
+
+    def _leak(self, looked: Looked | None, example: Example) -> Leak | None:
+        if self._held is None:
+            return None
+        sha256, _, portrait = looked or (None, None, None)
+        return self._held.match(sha256, portrait, Question.of(_messages(example)))
 
     def _held_out(
         self, example: Example | Malformed, folder: Path | None, tally: Tally
     ) -> dict[str, Any] | None:
-        """The row of an example that is held out: its signatures."""
+        """The row of an example that is held out: what it is found by."""
         if isinstance(example, Malformed):
             tally.extra[UNREADABLE] += 1
             return None
@@ -142,11 +164,23 @@ class Screener:
         looked = None
         if self.plan.spec.pictures != "ignored":
             try:
-                looked = look(picture_bytes(example.picture, folder))
+                looked = self._look(picture_bytes(example.picture, folder))
             except BadPicture:
                 tally.extra[WITHOUT_PICTURE] += 1
         return {
             "id": example.id,
             "source": example.source,
-            **self._marks(looked, example.text),
+            "messages": _messages(example),
+            "sha256": looked.sha256 if looked else None,
+            "portrait": looked.portrait.packed() if looked and looked.portrait else None,
         }
+
+
+def _messages(example: Example) -> list[dict[str, str]]:
+    return [{"role": role, "content": said} for role, said in example.messages]
+
+
+@lru_cache(1)
+def _looked(content: bytes, portrait: bool) -> Looked:
+    """What is seen of a picture; a row may make several examples with it."""
+    return look(content, portrait=portrait)

@@ -168,11 +168,14 @@ class Duplicates(Part):
 
 
 class HeldOut(Part):
-    """Evaluation sets of which nothing may enter, however it was re-encoded or resized."""
+    """Evaluation sets of which nothing may enter, also cut, mirrored, or with words around it.
+
+    similarity  how much of the shorter of two texts has to be in the other, as a share of its
+                character 5-grams
+    """
 
     sources: list[Source] = Field(min_length=1)
-    distance: int = Field(default=6, ge=0, le=7)
-    similarity: float = Field(default=0.9, gt=0, le=1)
+    similarity: float = Field(default=0.7, ge=0.5, le=1)
 
 
 class FilterSpec(Part):

@@ -45,8 +45,9 @@ _FIELDS = [
 ]
 # What the output has: `datasets` reads its types from the metadata.
 OUTPUT = pa.schema(_FIELDS, metadata={"huggingface": json.dumps({"info": {"features": FEATURES}})})
-# What one stage tells the next: the signatures (see ggez_hub.data.duplicates.Item), how many rules
-# of the region held, and whether the rules on pictures have to decide.
+# What one stage hands to the next: the signatures (see ggez_hub.data.duplicates.Item), how many
+# rules of the region held, and whether the rules on pictures have to decide; of a row that is held
+# out its picture's sha256 and portrait, of another the held-out example that it is like, and how.
 SCREENED = pa.schema(
     [
         *_FIELDS,
@@ -55,6 +56,10 @@ SCREENED = pa.schema(
         pa.field("minhash", pa.binary()),
         pa.field("held", pa.int32()),
         pa.field("open", pa.bool_()),
+        pa.field("sha256", pa.binary()),
+        pa.field("portrait", pa.binary()),
+        pa.field("leak", pa.string()),
+        pa.field("leak_kind", pa.string()),
     ]
 )
 

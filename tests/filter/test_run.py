@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw, ImageOps
 
 from ggez_hub.data import judging, sources
+from ggez_hub.data.held_out import HeldOut, Question
+from ggez_hub.data.pictures import look
 from ggez_hub.data.region.base import BadRule
 from ggez_hub.data.run import Strict, run_filter
 from ggez_hub.data.work import container
@@ -81,25 +83,158 @@ def test_flat_pictures_are_no_copies_of_each_other(tmp_path, filtered):
     assert ids(kept) == ["a", "b"]
 
 
+def clip_crop(image):
+    """CLIP's preprocessing: the shorter side to 224, then the square in the middle."""
+    scale = 224 / min(image.size)
+    image = image.resize((round(image.width * scale), round(image.height * scale)))
+    left, top = (image.width - 224) // 2, (image.height - 224) // 2
+    return image.crop((left, top, left + 224, top + 224))
+
+
+def with_bar(image):
+    """A bar below the picture, with a line of text."""
+    whole = Image.new("RGB", (image.width, int(image.height * 1.15)), "white")
+    whole.paste(image)
+    ImageDraw.Draw(whole).text((8, image.height + 3), "When the food is ready", "black")
+    return whole
+
+
+def sideways(image):
+    """A JPEG that is stored turned, and whose EXIF orientation turns it back."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return encoded(image.transpose(Image.Transpose.ROTATE_90), "JPEG", exif=exif.tobytes())
+
+
+def middle(image, share):
+    """The middle of a picture, without a share of it at each side."""
+    across, down = round(image.width * share), round(image.height * share)
+    return image.crop((across, down, image.width - across, image.height - down))
+
+
 @pytest.mark.parametrize(
-    "copy",
+    ("copy", "kind"),
     [
-        copy_of(1, 1, "PNG"),
-        copy_of(1, 0.5, "JPEG", quality=40),
-        copy_of(1, 3, "WEBP", quality=50),
-        encoded(picture(1).resize((224, 224)), "JPEG", quality=85),
-        encoded(picture(1).convert("L"), "JPEG"),
+        (copy_of(1, 1, "PNG"), "exact picture"),
+        (copy_of(1, 0.5, "JPEG", quality=40), "near picture"),
+        (copy_of(1, 3, "WEBP", quality=50), "near picture"),
+        (encoded(picture(1).resize((224, 224)), "JPEG", quality=85), "near picture"),
+        (encoded(picture(1).convert("L"), "JPEG"), "near picture"),
+        (sideways(picture(1)), "near picture"),
+        (encoded(clip_crop(picture(1)), "JPEG"), "crop"),
+        (encoded(middle(picture(1), 0.1), "JPEG"), "crop"),
+        (encoded(ImageOps.expand(picture(1), 12, "black"), "JPEG"), "crop"),
+        (encoded(with_bar(picture(1)), "JPEG"), "crop"),
+        (encoded(ImageOps.mirror(picture(1)), "JPEG"), "mirror"),
+        (encoded(clip_crop(ImageOps.mirror(picture(1))), "JPEG"), "mirror"),
+        (encoded(picture(1).transpose(Image.Transpose.ROTATE_90), "JPEG"), "rotation"),
     ],
-    ids=["again", "half, jpeg", "threefold, webp", "another shape", "grey"],
-)
-def test_nothing_that_is_held_out_enters(tmp_path, filtered, copy):
+    ids=["again", "half, jpeg", "threefold, webp", "another shape", "grey", "exif", "clip",
+         "a tenth less", "border", "bar", "mirror", "mirror, clip", "turned"],
+)  # fmt: skip
+def test_nothing_that_is_held_out_enters(tmp_path, filtered, copy, kind):
     held = captions(tmp_path, [("x", "What is this?", "vn", 1)], name="benchmark")
     rows = [("a", "Something else entirely", "vn", copy), ("b", "What is this?", "vn", 2)]
     report, kept = filtered([captions(tmp_path, rows)], held_out={"sources": [held]})
     assert ids(kept) == ["b"]
-    assert dropped(report) == {"held out: benchmark": 1}
-    (sample,) = report.document["samples"]["held out: benchmark"]
+    assert dropped(report) == {f"held out: benchmark, {kind}": 1}
+    (sample,) = report.document["samples"][f"held out: benchmark, {kind}"]
     assert sample["note"] == "like benchmark/x/caption"
+
+
+def test_a_plain_sign_without_a_text_is_not_found_turned(tmp_path):
+    path = tmp_path / "held.sqlite"
+    looked, turned = (look(sign(left=left), portrait=True) for left in (True, False))
+    nothing = Question("", "")
+    with HeldOut(path, 0.7) as held:
+        row = {"id": "signs/x/caption", "messages": [], "sha256": looked.sha256}
+        held.add(row | {"portrait": looked.portrait.packed()}, 0)
+        assert held.match(looked.sha256, looked.portrait, nothing) == (
+            "signs/x/caption", "exact picture",
+        )  # fmt: skip
+        assert held.match(turned.sha256, turned.portrait, nothing) is None
+
+
+def test_the_smaller_part_may_be_the_held_out_one(tmp_path, filtered):
+    held = captions(tmp_path, [("x", "What is this?", "vn", encoded(clip_crop(picture(1))))], "cut")
+    rows = [("a", "A market", "vn", 1), ("b", "A river", "vn", 2)]
+    report, kept = filtered([captions(tmp_path, rows)], held_out={"sources": [held]})
+    assert ids(kept) == ["b"]
+    assert dropped(report) == {"held out: cut, crop": 1}
+
+
+def sign(*, left, half=55):
+    """A triangle that points to one side; its mirror image is another sign."""
+    image = Image.new("RGB", (160, 160), "white")
+    ImageDraw.Draw(image).polygon([(20, 80), (140, 80 - half), (140, 80 + half)], fill="navy")
+    return encoded(image if left else ImageOps.mirror(image), "JPEG", quality=60)
+
+
+def test_a_plain_sign_that_is_turned_is_found_with_its_question_only(tmp_path, filtered):
+    held = captions(tmp_path, [("x", "Where do I turn?", "vn", sign(left=True))], "signs")
+    rows = [
+        ("other", "An arrow to the right", "vn", sign(left=False)),
+        ("same", "Please answer. Where do I turn?", "vn", sign(left=False)),
+        ("near", "A sign", "vn", sign(left=True, half=35)),
+    ]
+    report, kept = filtered([captions(tmp_path, rows)], held_out={"sources": [held]})
+    assert ids(kept) == ["other", "near"]
+    assert dropped(report) == {"held out: signs, mirror": 1}
+
+
+QUESTION = "Which temple is on the other bank of the river in this town?"
+
+
+def questions(folder, rows, name):
+    """A source of (id, question, answer, picture's seed)."""
+    source = captions(
+        folder, [(key, question, "mm", seed) for key, question, _, seed in rows], name
+    )
+    place = folder / f"{name}.jsonl"
+    written = [json.loads(line) for line in place.read_text().splitlines()]
+    jsonl(place, [row | {"answer": a} for row, (_, _, a, _) in zip(written, rows, strict=True)])
+    view = {"format": "open_ended", "question": "text", "answer": "answer"}
+    return source | {"columns": source["columns"] | {"examples": [view]}}
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "kept"),
+    [
+        (QUESTION, "Ananda", False),
+        (f"Look at the picture and answer in a word. {QUESTION}", "Ananda", False),
+        (QUESTION.replace("other", "western"), "Ananda", False),
+        (f"{QUESTION}\nA. Shwezigon\nB. Ananda\nC. Sulamani", "B. Ananda", False),
+        (QUESTION, "Shwezigon", True),
+        ("What is the name of the market in the old part of this city?", "Ananda", True),
+    ],
+    ids=["same", "prefix", "a word", "options", "another answer", "another question"],
+)
+def test_a_near_text_is_found_though_the_picture_is_another(
+    tmp_path, filtered, question, answer, kept
+):
+    held = questions(tmp_path, [("x", QUESTION, "Ananda", 1)], "vqa")
+    rows = [("a", question, answer, 2), ("b", "What is this?", "A river", 3)]
+    report, found = filtered([questions(tmp_path, rows, "corpus")], held_out={"sources": [held]})
+    assert ids(found) == (["a", "b"] if kept else ["b"])
+    kind = "exact" if question == QUESTION else "near"
+    assert dropped(report) == ({} if kept else {f"held out: vqa, {kind} text": 1})
+
+
+def test_a_question_that_is_asked_of_many_pictures_drops_nothing_alone(tmp_path, filtered):
+    often = "What is the main ingredient of the dish that is shown in this picture?"
+    held = questions(
+        tmp_path,
+        [("x", often, "Rice", 1), ("y", often, "Rice", 2), ("z", "What?", "Pho", 3)],
+        "vqa",
+    )
+    rows = [
+        ("a", often, "Rice", 4),
+        ("b", "What?", "Pho", 5),
+        ("c", often, "Rice", encoded(ImageOps.mirror(picture(2)), "JPEG")),
+    ]
+    report, kept = filtered([questions(tmp_path, rows, "corpus")], held_out={"sources": [held]})
+    assert ids(kept) == ["a", "b"]
+    assert dropped(report) == {"held out: vqa, mirror": 1}
 
 
 def test_the_text_is_protected_where_the_picture_is_only_an_address(tmp_path, filtered):
@@ -215,9 +350,8 @@ def test_a_held_out_text_is_found_without_its_picture(tmp_path, filtered):
     report, kept = filtered(
         [captions(tmp_path, rows)], held_out={"sources": [held]}, pictures="optional"
     )
-    # With a picture of its own it is another question.
-    assert ids(kept) == ["another", "c"]
-    assert dropped(report) == {"held out: benchmark": 1}
+    assert ids(kept) == ["c"]
+    assert dropped(report) == {"held out: benchmark, exact text": 2}
 
 
 def test_texts_of_one_template_are_compared_in_part_and_the_report_says_so(
@@ -287,14 +421,19 @@ def test_the_output_does_not_depend_on_the_workers(tmp_path):
 def test_pictures_do_not_depend_on_the_workers_either(tmp_path):
     """Copies of pictures and held-out ones, whichever process looks at them."""
     rows = [(f"r{n}", f"Soup {n}", "vn", n // 2) for n in range(24)]
-    held = captions(tmp_path, [("x", "What is this?", "vn", copy_of(3))], name="benchmark")
+    changed = [copy_of(3), encoded(ImageOps.mirror(picture(5))), encoded(middle(picture(7), 0.1))]
+    held = captions(
+        tmp_path, [(f"x{n}", "What?", "vn", copy) for n, copy in enumerate(changed)], "benchmark"
+    )
     source = captions(tmp_path, rows)
     asked = spec([source], duplicates={"by": "picture"}, held_out={"sources": [held]})
     for workers in (1, 2):
         run_filter(asked, tmp_path, tmp_path / f"out-{workers}", workers=workers)
     first = contents(tmp_path / "out-1")
     assert first == contents(tmp_path / "out-2")
-    assert ids(rows_of(tmp_path / "out-1")) == [f"r{n}" for n in range(0, 24, 2) if n != 6]
+    assert ids(rows_of(tmp_path / "out-1")) == [
+        f"r{n}" for n in range(0, 24, 2) if n not in (6, 10, 14)
+    ]
 
 
 WHOLE = """
@@ -318,7 +457,8 @@ if __name__ == "__main__":
 
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_kill_loses_and_repeats_nothing(tmp_path, workers):
-    asked = spec([many(tmp_path)], **TEXT)
+    held = captions(tmp_path, [("x", "A bowl of soup number 7 in Laos", "la", None)], "benchmark")
+    asked = spec([many(tmp_path)], held_out={"sources": [held]}, **TEXT)
     (tmp_path / "spec.json").write_text(asked.model_dump_json())
     (tmp_path / "whole.py").write_text(WHOLE)
     kept = container(tmp_path / "killed")
@@ -338,10 +478,12 @@ def test_a_kill_loses_and_repeats_nothing(tmp_path, workers):
     before = len(list(kept.glob("*/kept/*.arrow")))
     steps = []
     run_filter(asked, tmp_path, tmp_path / "killed", did=lambda done, _: steps.append(done))
-    assert 11 <= before < len(steps) == MANY // 200
+    assert 11 <= before < len(steps) == MANY // 200 + 1
     run_filter(asked, tmp_path, tmp_path / "whole")
     assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
-    assert len(rows_of(tmp_path / "whole")) > 0
+    texts = {row["text"] for row in rows_of(tmp_path / "whole")}
+    assert "A bowl of soup number 8 in Laos" in texts
+    assert "A bowl of soup number 7 in Laos" not in texts
 
 
 def test_nothing_imports_torch_or_datasets(tmp_path):
