@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ggez_hub.parity.distributions import t_quantile
 from ggez_hub.parity.limits import (
@@ -36,8 +37,10 @@ LEVEL = 0.95
 KEPT = 0.98
 # With fewer pictures than this, a figure that rests on very few of them is not decided.
 FEW_PICTURES = 100
-# Pictures whose answers changed, or answers of the rarer kind, right or wrong, over the sides of a GRP.
-FEWEST = 6.0
+# Pictures whose answers changed, over the sides of a difference.
+FEWEST_CHANGED = 6.0
+# Independent answers of the rarer kind, right or wrong, over the sides of a GRP.
+FEWEST_ANSWERS = 10.0
 
 
 @dataclass(frozen=True)
@@ -280,16 +283,16 @@ def _sparse(figures: Sequence[Share | Change], pictures: int) -> str | None:
     return f"over {pictures} pictures all but {float(rests_on):.3g} answers are right, or wrong"
 
 
-def is_sparse(figures: Sequence[Share | Change], pictures: int) -> tuple[Floats, Floats]:
+def is_sparse(figures: Sequence[Share | Change], pictures: int) -> tuple[NDArray[np.bool_], Floats]:
     """Whether a sum rests on too few pictures to decide anything, and on how many it rests.
 
     With fewer than 100 pictures a difference is refused where fewer than 6 changed, and a GRP where
-    its sides together have fewer than 6 independent answers of the rarer kind. One score never is.
+    its sides together have fewer than 10 independent answers of the rarer kind. One score never is.
     """
     parts: list[Floats] = [f.gained + f.lost for f in figures if isinstance(f, Change)]
+    needed = FEWEST_CHANGED
     if not parts:
         parts = [f.size * np.minimum(f.value, 1 - f.value) for f in figures if isinstance(f, Share)]
-        if len(parts) == 1:
-            return np.zeros(np.shape(parts[0]), bool), parts[0]
+        needed = FEWEST_ANSWERS if len(parts) > 1 else 0.0
     rests_on = np.asarray(np.sum(parts, axis=0))
-    return np.asarray((pictures < FEW_PICTURES) & (rests_on < FEWEST)), rests_on
+    return np.asarray((pictures < FEW_PICTURES) & (rests_on < needed)), rests_on
