@@ -20,6 +20,7 @@ from ggez_hub.evaluation.evidence import Evidence
 from ggez_hub.evaluation.grid import digests
 from ggez_hub.evaluation.outcomes import Cell, Outcomes
 from ggez_hub.evaluation.prepared import Prepared
+from ggez_hub.evaluation.prompt_language import prompt_languages, with_prompt_languages
 from ggez_hub.evaluation.questions import Questions
 from ggez_hub.evaluation.subjects import UnderTest
 
@@ -57,6 +58,7 @@ def rerun(
     for cell, row in random.Random(seed).sample(places, min(count, len(places))):  # noqa: S311 - a sample, not a secret
         drawn.setdefault(cell, []).append(row)
     by_beta, by_task = {m.beta: m for m in models}, {t.id: t for t in tasks}
+    languages = prompt_languages(tasks)
     found = []
     for beta in sorted({cell.beta for cell in drawn}):
         subject = by_beta[beta].open(InMemory())
@@ -66,6 +68,7 @@ def rerun(
                 keep = np.array(sorted(rows), dtype=np.intp)
                 asked = only(task.asked[cell.split], recorded, keep)
                 again = subject.answer(asked, task.method)
+                again = with_prompt_languages({cell: again}, languages)[cell]
                 found += _compared(cell, recorded, keep, again)
     return tuple(found)
 
@@ -182,6 +185,9 @@ def _other_question(recorded: Outcomes, row: int, again: Outcomes, place: int) -
         before, now = _detail(recorded, field, row), _detail(again, field, place)
         if before and now and before != now:
             return f"the sha256 of its {what} is recorded as {before[:16]}…, it is {now[:16]}…"
+    before, now = (_detail(o, "prompt_languages", r) for o, r in ((recorded, row), (again, place)))
+    if before and before != now:
+        return f"the language of its prompt is recorded as {before!r}, its text is {now!r}"
     return ""
 
 

@@ -96,6 +96,23 @@ def test_a_score_of_an_option_is_compared(swept, tmp_path):
     assert f"{outcomes.items[4]}: a score of an option differs by 0.01" in done.stderr
 
 
+def test_the_language_of_a_prompt_is_identified_again(swept, tmp_path):
+    """At all betas alike: nothing in the file contradicts it, and the switch would be another."""
+    evidence = open_evidence(swept / "out")
+    outcomes = dict(evidence.outcomes)
+    for beta in (0.0, 1.0):
+        cell = Cell(beta, TASKS[0].id, "test")
+        details = outcomes[cell].details
+        tags = tuple("th" if n == 1 else tag for n, tag in enumerate(details.prompt_languages))
+        changed = replace(details, prompt_languages=tags)
+        outcomes[cell] = replace(outcomes[cell], details=changed)
+    write_results(tmp_path / "out", evidence.header.model_dump(exclude={"sha256"}), outcomes)
+    assert CliRunner().invoke(cli, ["verify", str(tmp_path / "out")]).exit_code == 0
+    done = again(swept, tmp_path / "out", ALL)
+    assert done.exit_code == 1
+    assert done.stderr.count("the language of its prompt is recorded as 'th'") == 2
+
+
 def test_another_model_or_other_data_are_no_rerun(swept, both_lora):
     recipe = json.loads((swept / "sweep.yaml").read_text())
     for change, problem in (
