@@ -7,9 +7,9 @@ import math
 
 import numpy as np
 import pytest
-from ggez_hub.evaluation.selection import trade
 
 from ggez_hub.cards import CurveRow, alpha_record
+from ggez_hub.cards.curve import MeasuredCurve
 from ggez_hub.evaluation.benchmark import Benchmark
 from ggez_hub.evaluation.benchmark_items import Folders
 from ggez_hub.evaluation.breakdown import breakdown
@@ -22,6 +22,7 @@ from ggez_hub.evaluation.quantities import quantities, suite
 from ggez_hub.evaluation.results import write_results
 from ggez_hub.evaluation.scores import score_of
 from ggez_hub.evaluation.verification import verify_evidence
+from ggez_hub.parity.curve import ParityCurve
 from ggez_hub.regions import alpha, find_region
 from tests.evaluation import benchmarks as made
 from tests.evaluation.conftest import outcomes
@@ -150,16 +151,18 @@ def test_a_region_inside_the_cards_is_averaged_as_the_task_says():
     # Indonesia, Laos and Thailand are in Asia's south-east: a group within the card's region.
     expected = {"questions": 100 * 92 / 168, "countries": np.mean(shares(0))}
     for average, value in expected.items():
-        seen = trade(curve(average), "validation", 0.5, "m49-035", "southeast-asia")
+        seen = opened(average, "m49-035")
         assert seen.region == "m49-035"
-        assert seen.points[0].q_regional.score == pytest.approx(value)
-        assert seen.points[0].q_regional.n == 168
-    indonesia = [
-        trade(curve(average), "validation", 0.5, "id", "southeast-asia").points[0].q_regional
-        for average in expected
-    ]
+        assert seen.regional.score[0] == pytest.approx(value)
+        assert seen.regional.pictures == 168
     # Of one country there is one average.
-    assert indonesia[0].score == indonesia[1].score == 50
+    indonesia = [opened(average, "id").regional.score[0] for average in expected]
+    assert indonesia == [50, 50]
+
+
+def opened(average, region):
+    measured = MeasuredCurve(curve(average), "independent", "southeast-asia")
+    return ParityCurve.of(measured, "validation", region)
 
 
 def test_the_average_is_a_part_of_what_the_task_is(tmp_path):
