@@ -12,6 +12,7 @@ from pathlib import Path
 from ggez_hub.automation.rules import ProposedCard
 from ggez_hub.automation.suite import SuiteData, suite_of
 from ggez_hub.cards import AdapterCard, CardDocument, render_card
+from ggez_hub.cards.curve import with_measured
 from ggez_hub.evaluation.curve import curve_of
 from ggez_hub.evaluation.evidence import Evidence, data_of
 from ggez_hub.evaluation.gates import GateReport, gate_report, read_limits
@@ -91,13 +92,8 @@ def judge(proposed: ProposedCard, evidence: Evidence, out: Path) -> Evaluated:
 def measured(document: CardDocument, evidence: Evidence) -> CardDocument:
     """The card with the registry's curve; what its author claims of it stays beside it."""
     card = document.card
-    found = curve_of(evidence)
+    found = with_measured(card.measured, curve_of(evidence))
     curve = {beta: dict(rows) for beta, rows in found.rows.items()}
-    if card.curve != "unknown":
-        for beta, rows in card.curve.items():
-            claims = {key: row for key, row in rows.items() if row.measured_by == "self"}
-            # A row of the registry takes the place of a claim about the same task and split.
-            curve[beta] = claims | curve.get(beta, {})
     level = "measured" if card.level == "declared" else card.level
     changed = card.model_copy(update={"curve": curve, "parity": found.parity, "level": level})
     return CardDocument(changed, document.front_matter, document.prose)

@@ -11,12 +11,13 @@ and which bytes it means is known only once its hub has been asked.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
 from ggez_hub.cards.curve import Curve, MeasuredCurve, ParityRecord
-from ggez_hub.cards.joint import ComposedAdapter, JointCurve
+from ggez_hub.cards.joint import JointCurve
 from ggez_hub.cards.values import (
     Account,
     Adapts,
@@ -219,18 +220,19 @@ class AdapterCard(Block):
         files = info.data.get("files", "unknown")
         # Files that are off are named by themselves.
         for curve in joint if "files" in info.data else ():
-            if not any(is_adapter(adapter, files) for adapter in curve.adapters):
+            if not any(is_adapter(adapter.files, files) for adapter in curve.adapters):
                 raise ValueError("none of the `adapters` has the sha256s of this card's `files`")
         return joint
 
 
-def is_adapter(composed: ComposedAdapter, files: dict[str, FileRecord] | Unknown) -> bool:
-    """Whether an adapter that was measured with others is the one whose card records these files."""
+def is_adapter(measured: Mapping[str, str], files: dict[str, FileRecord] | Unknown) -> bool:
+    """Whether an adapter that was measured is the one whose card records `files`.
+
+    measured: path -> sha256 of what decides its Delta
+    """
     if files == "unknown":
         return False
-    return all(
-        path in files and files[path].sha256 == sha256 for path, sha256 in composed.files.items()
-    )
+    return all(path in files and files[path].sha256 == sha256 for path, sha256 in measured.items())
 
 
 def _may_be_unpinned(what: str, revision: str | None, level: str | None) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,8 @@ class Evidence:
 
     recorded  what results.json says came out; None for a card
     document  the card; None for a results folder
+    claims    of a card, the answers of its author on splits that the registry has measured as well:
+              nothing is decided by them
     joint     of a card, its joint curves with the answers that they rest on
     problems  what is wrong with the files themselves
     """
@@ -50,6 +52,7 @@ class Evidence:
     outcomes: Mapping[Cell, Outcomes]
     recorded: dict[str, Any] | None = None
     document: CardDocument | None = None
+    claims: Mapping[Cell, Outcomes] = field(default_factory=dict)
     joint: tuple[tuple[JointCurve, Mapping[Cell, Outcomes]], ...] = ()
     problems: tuple[str, ...] = ()
 
@@ -146,7 +149,7 @@ def _open_card(path: Path) -> Evidence:
             continue
         found[digest] = parse_predictions(file)
     answers = [
-        _answers_to(curve, [found[digest] for digest in sorted(names & found.keys())])
+        _answers_to(curve, {digest: found[digest] for digest in sorted(names & found.keys())})
         for curve, names in zip(curves, named, strict=True)
     ]
     if not answers[0]:
@@ -156,21 +159,45 @@ def _open_card(path: Path) -> Evidence:
         )
     header = _header_of(card, min(named[0]))
     joint = tuple(zip(card.joint, answers[1:], strict=True))
+    claims = {cell: answers[0].pop(cell) for cell in _claimed(card.curve) & answers[0].keys()}
     return Evidence(
-        path.parent, header, answers[0], document=document, joint=joint, problems=tuple(problems)
+        path.parent,
+        header,
+        answers[0],
+        document=document,
+        claims=claims,
+        joint=joint,
+        problems=tuple(problems),
     )
 
 
 def _answers_to(
-    curve: Mapping[str, Mapping[str, CurveRow]], files: Iterable[Mapping[Cell, Outcomes]]
+    curve: Mapping[str, Mapping[str, CurveRow]], files: Mapping[str, Mapping[Cell, Outcomes]]
 ) -> dict[Cell, Outcomes]:
-    """The answers by as many adapters as the curve is of."""
+    """The answers, by as many adapters as the curve is of, of the files that its rows name."""
+    rows = _by_cell(curve)
     count = len(betas_of(read_key(next(iter(curve), "0"))))
     return {
         cell: outcomes
-        for file in files
+        for digest, file in files.items()
         for cell, outcomes in file.items()
         if len(betas_of(cell.beta)) == count
+        and (cell not in rows or rows[cell].predictions in (digest, "unknown"))
+    }
+
+
+def _claimed(curve: Mapping[str, Mapping[str, CurveRow]]) -> set[Cell]:
+    """The cells that the author measured, on splits that the registry has measured as well."""
+    rows = _by_cell(curve)
+    splits = {row.split for row in rows.values() if row.measured_by == "registry"}
+    return {cell for cell, row in rows.items() if row.measured_by == "self" and row.split in splits}
+
+
+def _by_cell(curve: Mapping[str, Mapping[str, CurveRow]]) -> dict[Cell, CurveRow]:
+    return {
+        Cell(read_key(beta), task_of(key), row.split): row
+        for beta, rows in curve.items()
+        for key, row in rows.items()
     }
 
 

@@ -63,7 +63,7 @@ def verify_evidence(path: Path) -> Verification:
     """
     evidence = open_evidence(path)
     problems = list(evidence.problems)
-    rows = contradictions(evidence.outcomes)
+    rows = [*contradictions(evidence.outcomes), *contradictions(evidence.claims)]
     problems += rows[:MOST]
     if len(rows) > MOST:
         problems.append(f"and {len(rows) - MOST} more rows of the predictions contradict")
@@ -79,7 +79,7 @@ def verify_evidence(path: Path) -> Verification:
         assert evidence.document is not None  # noqa: S101 - evidence is of a card or of results
         curve = evidence.document.card.curve
         assert curve != "unknown"  # noqa: S101 - open_evidence has looked
-        found, count, unproven = _card(curve, evidence.outcomes)
+        found, count, unproven = _card(curve, {**evidence.outcomes, **evidence.claims})
         problems += found
         parities = [(evidence.document.card.measured, evidence)]
         for joint, outcomes in evidence.joint:
