@@ -18,6 +18,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from ggez_hub.cards.curve import Curve, MeasuredCurve, ParityRecord
 from ggez_hub.cards.joint import JointCurve
+from ggez_hub.cards.seeds import SeedRun
 from ggez_hub.cards.values import (
     Account,
     Adapts,
@@ -179,6 +180,7 @@ class AdapterCard(Block):
     parity: ParityRecord = "independent"
     files: OrUnknown[Annotated[dict[FilePath, FileRecord], Field(min_length=1)]]
     joint: list[JointCurve] = Field([])
+    seeds: list[SeedRun] = Field([], max_length=64)
     status: Status
     published_by: Account
     registered_by: Account
@@ -223,6 +225,19 @@ class AdapterCard(Block):
             if not any(is_adapter(adapter.files, files) for adapter in curve.adapters):
                 raise ValueError("none of the `adapters` has the sha256s of this card's `files`")
         return joint
+
+    @field_validator("seeds")
+    @classmethod
+    def _other_seeds(cls, seeds: list[SeedRun], info: ValidationInfo) -> list[SeedRun]:
+        training = info.data.get("training", "unknown")
+        taken = set() if training == "unknown" else {training.seed}
+        for run in seeds:
+            if run.seed in taken:
+                raise ValueError(
+                    f"seed {run.seed} stands twice; that of the published adapter is `training.seed`"
+                )
+            taken.add(run.seed)
+        return seeds
 
 
 def is_adapter(measured: Mapping[str, str], files: dict[str, FileRecord] | Unknown) -> bool:

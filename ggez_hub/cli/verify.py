@@ -189,7 +189,9 @@ def show_scores(place: Path, out: Output, again: tuple[Again, ...] = ()) -> None
     answers = sum(map(len, (*evidence.outcomes.values(), *evidence.claims.values())))
     out.line(f"{place}: {found.figures:,} figures follow from {answers:,} answers")
     if found.unproven:
-        out.line(f"{found.unproven} rows of the card name no predictions: nobody can check them.")
+        out.line(
+            f"{found.unproven} rows or seeds of the card name no predictions: nobody can check them."
+        )
     _tell(found, out)
 
 

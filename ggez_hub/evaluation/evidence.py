@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from ggez_hub.cards import AdapterCard, CardDocument, CurveRow, read_card
 from ggez_hub.cards.joint import JointCurve
+from ggez_hub.cards.seeds import SeedRun
 from ggez_hub.cards.values import Unknown
 from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.header import Header, TaskRecord
@@ -44,6 +45,7 @@ class Evidence:
     claims    of a card, the answers of its author on splits that the registry has measured as well:
               nothing is decided by them
     joint     of a card, its joint curves with the answers that they rest on
+    seeds     of a card, its other seeds with the answers that they rest on, where those are known
     problems  what is wrong with the files themselves
     """
 
@@ -54,6 +56,7 @@ class Evidence:
     document: CardDocument | None = None
     claims: Mapping[Cell, Outcomes] = field(default_factory=dict)
     joint: tuple[tuple[JointCurve, Mapping[Cell, Outcomes]], ...] = ()
+    seeds: tuple[tuple[SeedRun, Mapping[Cell, Outcomes]], ...] = ()
     problems: tuple[str, ...] = ()
 
     def tasks_at(self, beta: Beta, split: str) -> dict[str, Outcomes]:
@@ -133,7 +136,8 @@ def _open_card(path: Path) -> Evidence:
         *(joint.curve for joint in card.joint),
     ]
     named = [_predictions_of(curve) for curve in curves]
-    wanted = sorted(set().union(*named))
+    of_seeds = {run.predictions for run in card.seeds} - {"unknown"}
+    wanted = sorted(of_seeds.union(*named))
     files = {sha256_file(file): file for file in sorted(path.parent.rglob("*.parquet"))}
     found: dict[str, Mapping[Cell, Outcomes]] = {}
     problems = []
@@ -167,6 +171,9 @@ def _open_card(path: Path) -> Evidence:
         document=document,
         claims=claims,
         joint=joint,
+        seeds=tuple(
+            (run, found[run.predictions]) for run in card.seeds if run.predictions in found
+        ),
         problems=tuple(problems),
     )
 

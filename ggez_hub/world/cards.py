@@ -23,7 +23,7 @@ from ggez_hub.world.parts import PARTS
 from ggez_hub.world.place import CARD, EVIDENCE, Place, lies_in
 from ggez_hub.world.prose import Told, Words, adapter_prose, words_of
 from ggez_hub.world.seed import commit_base
-from ggez_hub.world.seeds import read_seeds
+from ggez_hub.world.seeds import read_seeds, seed_runs
 
 # Training pictures are partly OpenMoji's, whose licence asks the same of what is made from them.
 LICENSE = "cc-by-sa-4.0"
@@ -56,7 +56,9 @@ def rewrite_cards(assets: Path, family: str) -> None:
         evidence = open_evidence(folder)
         rows = {key: dict(found) for key, found in _rows_of(document.card).items()}
         measured = MeasuredCurve(rows, parity_of(evidence, rows), document.card.region)
-        card = document.card.model_copy(update={"parity": measured.parity})
+        card = document.card.model_copy(
+            update={"parity": measured.parity, "seeds": seed_runs(place, name)}
+        )
         answered = Answered({}, evidence.outcomes, evidence.header.tasks, evidence.header.models)
         seeds = {record_of(folder)["seed"]: measured, **read_seeds(place, name)}
         told = Told(place, card, record_of(folder), answered, seeds)
@@ -113,6 +115,7 @@ def _adapter_card(
             "base": written.base.model_copy(update={"revision": revision}),
             "curve": measured.rows,
             "parity": measured.parity,
+            "seeds": seed_runs(place, name),
         }
     )
     front = {

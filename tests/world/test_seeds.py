@@ -10,8 +10,12 @@ from dataclasses import replace
 import pyarrow.parquet as pq
 import pytest
 
-from ggez_hub.cards import read_card
-from ggez_hub.parity.curve import trade
+from ggez_hub.cards import read_card, write_card
+from ggez_hub.cards.seeds import SeedSides
+from ggez_hub.evaluation.verification import verify_evidence
+from ggez_hub.parity.choice import select_beta
+from ggez_hub.parity.curve import REGIONAL, ParityCurve
+from ggez_hub.parity.effects import side_interval
 from ggez_hub.world import seeds
 from ggez_hub.world.parts import EMBEDDING, PARTS
 from ggez_hub.world.place import Place
@@ -39,14 +43,46 @@ def test_each_is_measured_and_kept(tmp_path, monkeypatch):
         seeds.measure_seeds(tmp_path / "assets", EMBEDDING, [folder], "commit")
     found = seeds.read_seeds(Place(tmp_path / "assets", EMBEDDING), "th")
     assert list(found) == [3, 4]
-    assert found[3] == found[4]  # the same models under two names
-    assert list(found[3]) == ["0", "1"]
-    for rows in found[3].values():
+    assert found[3].rows == found[4].rows  # the same models under two names
+    assert list(found[3].rows) == ["0", "1"]
+    for rows in found[3].rows.values():
         assert {row.metric for row in rows.values()} == {"text_to_image_r1"}
         assert {(row.split, row.side) for row in rows.values()} == {
             (split, side) for split in ("validation", "test") for side in ("global", "regional")
         }
         assert {row.n for row in rows.values()} == {150}
+    # Their answers lie beside the card, which records their sides: verify computes them again.
+    place = Place(tmp_path / "assets", EMBEDDING)
+    runs = seeds.seed_runs(place, "th")
+    assert [run.seed for run in runs] == [3, 4]
+    assert all(set(run.models) == {"0", "1"} for run in runs)
+    folder = place.adapter("th")
+    for path in ("README.md", "evidence/predictions.parquet"):
+        shutil.copyfile(ASSETS / "embedding" / "th" / path, folder / path)
+    document = read_card(folder / "README.md")
+    noted = document.card.model_copy(update={"seeds": runs})
+    write_card(folder / "README.md", replace(document, card=noted))
+    before, after = verify_evidence(ASSETS / "embedding" / "th"), verify_evidence(folder)
+    assert (after.problems, after.unproven) == ((), before.unproven)
+    assert after.figures == before.figures + sum(
+        sum(map(len, (s.q_global, s.q_regional))) for run in runs for s in run.sides.values()
+    )
+    sides = {**runs[0].sides["test"].model_dump(), "q_regional": [10.0, 20.0]}
+    wrong = runs[0].model_copy(
+        update={"sides": {**runs[0].sides, "test": SeedSides.model_validate(sides)}}
+    )
+    changed = document.card.model_copy(update={"seeds": [wrong, runs[1]]})
+    write_card(folder / "README.md", replace(document, card=changed))
+    problems = verify_evidence(folder).problems
+    assert [problem.partition(" is ")[0] for problem in problems] == [
+        "seed 3: test: q_regional[0]", "seed 3: test: q_regional[1]",
+    ]  # fmt: skip
+    # The two have the same answers.
+    for seed in (3, 4):
+        (folder / "evidence" / f"seed-{seed}.parquet").unlink()
+    assert any(
+        "no file here has the sha256" in problem for problem in verify_evidence(folder).problems
+    )
 
 
 @pytest.mark.parametrize("part", PARTS.values(), ids=list(PARTS))
@@ -58,9 +94,9 @@ def test_the_card_tells_what_was_measured(part):
     found = seeds.read_seeds(place, "th")
     if not found:
         assert "One seed" in section
-    for seed, curve in {card.training.seed: card.curve, **found}.items() if found else ():
-        chosen = trade(curve, "validation", card.alpha.value, "th", "th").chosen.beta
-        point = trade(curve, "test", card.alpha.value, "th", "th").at(chosen)
-        low, high = point.q_regional.interval
-        assert f"| {point.q_regional.score:.1f} [{low:.1f}, {high:.1f}] |" in section
+    for seed, curve in {card.training.seed: card.measured, **found}.items() if found else ():
+        chosen = select_beta(curve, card.alpha.value, "th").beta
+        test = ParityCurve.of(curve, "test", "th")
+        thai = side_interval(test, REGIONAL, test.index(chosen))
+        assert f"| {thai.value:.1f} [{thai.low:.1f}, {thai.high:.1f}] |" in section
         assert re.search(rf"\| {seed} \| {chosen:g} \([a-z, ]*merge\) \|", section)
