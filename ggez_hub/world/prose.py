@@ -230,7 +230,7 @@ def _seeds(told: Told) -> str:
             if (index := seen.index(beta)) is not None:
                 figures = _figures(seen, index, told.card.alpha.value)
                 rows.append(f"| {seed} | {beta:g} ({', '.join(names)}) | {figures} |")
-    table, at_one_beta = "\n".join(rows), _at_one_beta(told)
+    table = "\n".join(rows)
     return f"""\
 ## Seeds
 
@@ -241,10 +241,10 @@ Base and adapter trained with each of {len(told.seeds)} seeds; seed {told.record
 |---|---|---|---|---|
 {table}
 
-{at_one_beta}"""
+{at_one_beta(told)}"""
 
 
-def _at_one_beta(told: Told) -> str:
+def at_one_beta(told: Told) -> str:
     """All seeds at the beta of the published merge, and which of them nobody can recompute."""
     curve = told.curve(told.card.measured, "test")
     found = seed_summary(told.card, curve, "test", told.chosen, told.card.alpha.value)
