@@ -12,6 +12,7 @@ from pathlib import Path
 from ggez_hub.automation.rules import ProposedCard
 from ggez_hub.automation.suite import SuiteData, suite_of
 from ggez_hub.cards import AdapterCard, CardDocument, render_card
+from ggez_hub.cards.curve import with_measured
 from ggez_hub.evaluation.card_baselines import card_baselines
 from ggez_hub.evaluation.curve import curve_of
 from ggez_hub.evaluation.evidence import Evidence, data_of
@@ -98,13 +99,8 @@ def measured(document: CardDocument, evidence: Evidence, beta: Beta) -> CardDocu
     What its author claims of the curve stays beside it.
     """
     card = document.card
-    found = curve_of(evidence)
-    curve = {key: dict(rows) for key, rows in found.rows.items()}
-    if card.curve != "unknown":
-        for point, rows in card.curve.items():
-            claims = {key: row for key, row in rows.items() if row.measured_by == "self"}
-            # A row of the registry takes the place of a claim about the same task and split.
-            curve[point] = claims | curve.get(point, {})
+    found = with_measured(card.measured, curve_of(evidence))
+    curve = {beta: dict(rows) for beta, rows in found.rows.items()}
     level = "measured" if card.level == "declared" else card.level
     beside = card_baselines(evidence, beta, "registry")
     changed = card.model_copy(

@@ -21,6 +21,7 @@ from ggez_hub.cards.values import (
 )
 
 Split: TypeAlias = Literal["validation", "test"]
+SPLITS: tuple[Split, ...] = ("validation", "test")
 
 
 class CountryScore(Block):
@@ -162,3 +163,34 @@ class MeasuredCurve:
     rows: Rows
     parity: Mapping[Split, SplitParity] | Literal["independent"]
     region: str
+
+
+def with_measured(old: MeasuredCurve | None, new: MeasuredCurve) -> MeasuredCurve:
+    """A curve with `new` in place of what the same one, author or registry, measured before.
+
+    The rows of the other one stay. Of the same beta, task and split the registry's row is taken.
+    """
+    if old is None:
+        return new
+    by = {row.measured_by for _, _, row in _entries(new)}
+    kept = [entry for entry in _entries(old) if entry[2].measured_by not in by]
+    # The registry's last: they take the place of claims.
+    ordered = sorted(
+        [*kept, *_entries(new)],
+        key=lambda entry: (float(entry[0]), entry[2].measured_by == "registry"),
+    )
+    rows: dict[str, dict[str, CurveRow]] = {}
+    for beta, key, row in ordered:
+        rows.setdefault(beta, {})[key] = row
+    by_registry = {row.split for _, _, row in ordered if row.measured_by == "registry"}
+    parity: dict[Split, SplitParity] = {}
+    for split in SPLITS:
+        measured_by = "registry" if split in by_registry else "self"
+        source = new if measured_by in by else old
+        if source.parity != "independent" and split in source.parity:
+            parity[split] = source.parity[split]
+    return MeasuredCurve(rows, parity or "independent", new.region)
+
+
+def _entries(measured: MeasuredCurve) -> list[tuple[str, str, CurveRow]]:
+    return [(beta, key, row) for beta, tasks in measured.rows.items() for key, row in tasks.items()]

@@ -11,13 +11,15 @@ and which bytes it means is known only once its hub has been asked.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
 from ggez_hub.cards.baselines import Baselines
 from ggez_hub.cards.curve import Curve, MeasuredCurve, ParityRecord
-from ggez_hub.cards.joint import ComposedAdapter, JointCurve
+from ggez_hub.cards.joint import JointCurve
+from ggez_hub.cards.seeds import SeedRun
 from ggez_hub.cards.values import (
     Account,
     Adapts,
@@ -180,6 +182,7 @@ class AdapterCard(Block):
     files: OrUnknown[Annotated[dict[FilePath, FileRecord], Field(min_length=1)]]
     joint: list[JointCurve] = Field([])
     baselines: Baselines | None = None
+    seeds: list[SeedRun] = Field([], max_length=64)
     status: Status
     published_by: Account
     registered_by: Account
@@ -221,18 +224,32 @@ class AdapterCard(Block):
         files = info.data.get("files", "unknown")
         # Files that are off are named by themselves.
         for curve in joint if "files" in info.data else ():
-            if not any(is_adapter(adapter, files) for adapter in curve.adapters):
+            if not any(is_adapter(adapter.files, files) for adapter in curve.adapters):
                 raise ValueError("none of the `adapters` has the sha256s of this card's `files`")
         return joint
 
+    @field_validator("seeds")
+    @classmethod
+    def _other_seeds(cls, seeds: list[SeedRun], info: ValidationInfo) -> list[SeedRun]:
+        training = info.data.get("training", "unknown")
+        taken = set() if training == "unknown" else {training.seed}
+        for run in seeds:
+            if run.seed in taken:
+                raise ValueError(
+                    f"seed {run.seed} stands twice; that of the published adapter is `training.seed`"
+                )
+            taken.add(run.seed)
+        return seeds
 
-def is_adapter(composed: ComposedAdapter, files: dict[str, FileRecord] | Unknown) -> bool:
-    """Whether an adapter that was measured with others is the one whose card records these files."""
+
+def is_adapter(measured: Mapping[str, str], files: dict[str, FileRecord] | Unknown) -> bool:
+    """Whether an adapter that was measured is the one whose card records `files`.
+
+    measured: path -> sha256 of what decides its Delta
+    """
     if files == "unknown":
         return False
-    return all(
-        path in files and files[path].sha256 == sha256 for path, sha256 in composed.files.items()
-    )
+    return all(path in files and files[path].sha256 == sha256 for path, sha256 in measured.items())
 
 
 def _may_be_unpinned(what: str, revision: str | None, level: str | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,9 +19,9 @@ if TYPE_CHECKING:
     from ggez_hub.hub import Hub
 
 
-@click.group("card", short_help="Adapter cards: init, validate, joint, schema.")
+@click.group("card", short_help="Adapter cards: init, validate, measure, joint, schema.")
 def card_command() -> None:
-    """Adapter cards: init, validate, joint, schema."""
+    """Adapter cards: init, validate, measure, joint, schema."""
 
 
 @card_command.command("init")
@@ -94,6 +95,52 @@ def validate(
         _validate(cards, server, repo, out)
 
 
+@card_command.command("measure")
+@click.argument("results", type=FOLDER)
+@click.argument("card", type=ANYTHING)
+@output_options
+def measure(results: Path, card: Path, out: Output) -> None:
+    """Note a sweep on the card of its adapter, with the answers beside it, as its author's claim.
+
+    RESULTS is the folder of a sweep of one adapter; CARD is the adapter's folder, or its README.md.
+    `pull` chooses beta from it until the registry has measured the adapter. Rows that the registry
+    measured stay.
+    """
+    from ggez_hub.parity.curve import ParityCurve
+    from ggez_hub.parity.policies import policy_outcomes
+    from ggez_hub.parity.policy import Policy
+    from ggez_hub.registry.contributing.measured_results import note_measured
+
+    noted = note_measured(results, card)
+    found = noted.card
+    stay = f"; {noted.kept} rows of the registry stay" if noted.kept else ""
+    out.line(
+        f"{card}: {noted.added} rows, measured by the author, level {found.level}, policy "
+        f"{found.policy}{stay}"
+    )
+    out.line(f"answers: {noted.answers}")
+    outcomes = policy_outcomes(
+        lambda split: ParityCurve.of(found.measured, split, found.region),
+        found.alpha.value,
+        Policy.parse(found.policy),
+    )
+    for outcome in outcomes:
+        out.line(outcome.line())
+    folder = card if card.is_dir() else card.parent
+    out.line(f"Publish it: ggez-hub publish {shlex.quote(str(folder))} --repo ORG/NAME")
+    out.document(
+        {
+            "card": str(card),
+            "rows": noted.added,
+            "registry_rows": noted.kept,
+            "answers": str(noted.answers),
+            "level": found.level,
+            "policy": found.policy,
+            "policies": {str(outcome.policy): outcome.as_dict() for outcome in outcomes},
+        }
+    )
+
+
 @card_command.command("joint")
 @click.argument("results", type=FOLDER)
 @click.argument("cards", metavar="CARD...", nargs=-1, required=True, type=ANYTHING)
@@ -104,7 +151,7 @@ def joint(results: Path, cards: tuple[Path, ...], out: Output) -> None:
     RESULTS is the folder of a sweep over several adapters; CARD is an adapter's folder, or its
     README.md. Whoever composes these adapters then gets the betas that were best together.
     """
-    from ggez_hub.registry.contributing.joint_result import note_joint
+    from ggez_hub.registry.contributing.measured_results import note_joint
 
     found = [note_joint(results, card) for card in cards]
     for card, curve in zip(cards, found, strict=True):

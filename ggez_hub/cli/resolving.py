@@ -190,6 +190,7 @@ def as_document(
         "policies": {str(outcome.policy): outcome.as_dict() for outcome in table.policies}
         if table
         else None,
+        "seeds": table.seeds.as_dict() if table and table.seeds else None,
         "composition": None
         if known is None
         else {"measured": known.measured, "measured_by": known.measured_by},

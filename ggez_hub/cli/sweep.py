@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from ggez_hub.cli.measuring import cache_option
+from ggez_hub.cli.measuring import cache_option, card_of
 from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.cli.parameters import FILE, NEW_FOLDER
+
+if TYPE_CHECKING:
+    from ggez_hub.cli.sweep_recipe import Opened
 
 
 @click.command("sweep")
@@ -59,3 +64,29 @@ def sweep_command(recipe: Path, target: Path, cached: bool, hub: str, out: Outpu
     from ggez_hub.cli.verify import show_scores
 
     show_scores(evidence.place, out)
+    out.line("")
+    for step in _next_steps(target, opened):
+        out.line(step)
+
+
+def _next_steps(results: Path, opened: Opened) -> list[str]:
+    """The commands that put the results onto the cards of the adapters."""
+    steps, cards = [], []
+    for adapter in opened.found:
+        folder = adapter.path if adapter.path.is_dir() else None
+        if adapter.repo is not None:
+            name = adapter.repo.partition("/")[2]
+            steps.append(f"hf download {adapter.repo} --local-dir {name}")
+            cards.append(name)
+        elif folder is None or card_of(folder) is None:
+            steps.append(
+                f"ggez-hub card init {shlex.quote(str(adapter.path))} --region {opened.region.id} "
+                "--base ORG/NAME"
+            )
+            cards.append("CARD" if folder is None else shlex.quote(str(folder)))
+        else:
+            cards.append(shlex.quote(str(folder)))
+    command = "measure" if len(cards) == 1 else "joint"
+    steps.append(f"ggez-hub card {command} {shlex.quote(str(results))} {' '.join(cards)}")
+    card = "adapter's card" if len(cards) == 1 else "adapters' cards"
+    return [f"Put it on the {card}:", *(f"  {step}" for step in steps)]

@@ -25,7 +25,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Opened:
-    """A recipe with what it names; `place` keeps the models' answers, `origin` says where all was."""
+    """A recipe with what it names.
+
+    place   keeps the models' answers
+    found   where the adapters are, in the order of `adapters`
+    origin  says where all of it was
+    """
 
     recipe: SweepRecipe
     region: Region
@@ -35,6 +40,7 @@ class Opened:
     joint: JointFineTune | None
     trained_on: TrainedOn
     place: ModelPlace
+    found: tuple[Found, ...]
     origin: Origin
 
 
@@ -85,6 +91,7 @@ def open_recipe(recipe: Path, target: Path, hub: Hub, *, cached: bool) -> Opened
         joint,
         asked.trained_on or _trained_on([*adapters, *([rival] if rival else [])]),
         place,
+        tuple(adapters),
         source.origin(tasks, target, base.place(target), places, judge_place),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -157,5 +158,9 @@ def _tell(done: Trained, out: Output) -> None:
     if record["validations"]:
         step, loss = min(record["validations"], key=lambda pair: pair[1])
         out.line(f"lowest validation loss {loss:.4g}, at step {step}")
-    out.line(f"Publish it: ggez-hub publish {done.out} --repo ORG/NAME")
+    folder = shlex.quote(str(done.out))
+    out.line("Measure it over beta, put the scores on its card, and publish it:")
+    out.line("  ggez-hub sweep RECIPE.yaml -o RESULTS")
+    out.line(f"  ggez-hub card measure RESULTS {folder}")
+    out.line(f"  ggez-hub publish {folder} --repo ORG/NAME")
     out.document({"out": str(done.out), **record})

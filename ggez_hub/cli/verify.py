@@ -185,10 +185,13 @@ def show_scores(place: Path, out: Output, again: tuple[Again, ...] = ()) -> None
             f"the model answers otherwise than {place} says:\n  " + "\n  ".join(changed),
             "Somebody changed an answer, or another version of a library computes: compare those.",
         )
-    answers = sum(map(len, found.evidence.outcomes.values()))
+    evidence = found.evidence
+    answers = sum(map(len, (*evidence.outcomes.values(), *evidence.claims.values())))
     out.line(f"{place}: {found.figures:,} figures follow from {answers:,} answers")
     if found.unproven:
-        out.line(f"{found.unproven} rows of the card name no predictions: nobody can check them.")
+        out.line(
+            f"{found.unproven} rows or seeds of the card name no predictions: nobody can check them."
+        )
     _tell(found, out)
 
 

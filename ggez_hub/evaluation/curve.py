@@ -6,7 +6,14 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Literal
 
-from ggez_hub.cards.curve import CountryScore, CurveRow, MeasuredCurve, Split, SplitParity
+from ggez_hub.cards.curve import (
+    SPLITS,
+    CountryScore,
+    CurveRow,
+    MeasuredCurve,
+    Split,
+    SplitParity,
+)
 from ggez_hub.evaluation.breakdown import breakdown
 from ggez_hub.evaluation.evidence import Evidence
 from ggez_hub.evaluation.header import TaskRecord
@@ -20,7 +27,6 @@ from ggez_hub.parity.policy import Policy
 from ggez_hub.parity.rows import NoCurve, measured_rows, parity_scale
 
 Rows = dict[str, dict[str, CurveRow]]
-SPLITS: tuple[Split, ...] = ("validation", "test")
 # Of a model or a task that nobody has identified.
 NOBODY = "0" * 64
 

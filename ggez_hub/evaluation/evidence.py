@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from ggez_hub.cards import AdapterCard, CardDocument, CurveRow, read_card
 from ggez_hub.cards.joint import JointCurve
+from ggez_hub.cards.seeds import SeedRun
 from ggez_hub.cards.values import Unknown
 from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.header import (
@@ -48,8 +49,11 @@ class Evidence:
 
     recorded  what results.json says came out; None for a card
     document  the card; None for a results folder
+    claims    of a card, the answers of its author on splits that the registry has measured as well:
+              nothing is decided by them
     joint     of a card, its joint curves with the answers that they rest on
     baselines what was measured beside the grid, by its name; each is one model
+    seeds     of a card, its other seeds with the answers that they rest on, where those are known
     problems  what is wrong with the files themselves
 
     The outcomes average as the header says of their tasks.
@@ -60,8 +64,10 @@ class Evidence:
     outcomes: Mapping[Cell, Outcomes]
     recorded: dict[str, Any] | None = None
     document: CardDocument | None = None
+    claims: Mapping[Cell, Outcomes] = field(default_factory=dict)
     joint: tuple[tuple[JointCurve, Mapping[Cell, Outcomes]], ...] = ()
     baselines: Mapping[BaselineName, Mapping[Cell, Outcomes]] = field(default_factory=dict)
+    seeds: tuple[tuple[SeedRun, Mapping[Cell, Outcomes]], ...] = ()
     problems: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -172,7 +178,9 @@ def _open_card(path: Path) -> Evidence:
     ]
     named = [_predictions_of(curve) for curve in curves]
     beside = _beside(card)
-    wanted = sorted(set().union(*named, (record.sha256 for record in beside.values())))
+    of_seeds = {run.predictions for run in card.seeds} - {"unknown"}
+    of_baselines = {record.sha256 for record in beside.values()}
+    wanted = sorted(of_seeds.union(of_baselines, *named))
     files = {sha256_file(file): file for file in sorted(path.parent.rglob("*.parquet"))}
     found: dict[str, Mapping[Cell, Outcomes]] = {}
     problems = []
@@ -188,7 +196,7 @@ def _open_card(path: Path) -> Evidence:
             continue
         found[digest] = parse_predictions(file)
     answers = [
-        _answers_to(curve, [found[digest] for digest in sorted(names & found.keys())])
+        _answers_to(curve, {digest: found[digest] for digest in sorted(names & found.keys())})
         for curve, names in zip(curves, named, strict=True)
     ]
     if not answers[0]:
@@ -198,27 +206,49 @@ def _open_card(path: Path) -> Evidence:
         )
     header = _header_of(card, min(named[0]), beside)
     joint = tuple(zip(card.joint, answers[1:], strict=True))
+    claims = {cell: answers[0].pop(cell) for cell in _claimed(card.curve) & answers[0].keys()}
     return Evidence(
         path.parent,
         header,
         answers[0],
         document=document,
+        claims=claims,
         joint=joint,
         baselines={n: found[r.sha256] for n, r in beside.items() if r.sha256 in found},
+        seeds=tuple(
+            (run, found[run.predictions]) for run in card.seeds if run.predictions in found
+        ),
         problems=tuple(problems),
     )
 
 
 def _answers_to(
-    curve: Mapping[str, Mapping[str, CurveRow]], files: Iterable[Mapping[Cell, Outcomes]]
+    curve: Mapping[str, Mapping[str, CurveRow]], files: Mapping[str, Mapping[Cell, Outcomes]]
 ) -> dict[Cell, Outcomes]:
-    """The answers by as many adapters as the curve is of."""
+    """The answers, by as many adapters as the curve is of, of the files that its rows name."""
+    rows = _by_cell(curve)
     count = len(betas_of(read_key(next(iter(curve), "0"))))
     return {
         cell: outcomes
-        for file in files
+        for digest, file in files.items()
         for cell, outcomes in file.items()
         if len(betas_of(cell.beta)) == count
+        and (cell not in rows or rows[cell].predictions in (digest, "unknown"))
+    }
+
+
+def _claimed(curve: Mapping[str, Mapping[str, CurveRow]]) -> set[Cell]:
+    """The cells that the author measured, on splits that the registry has measured as well."""
+    rows = _by_cell(curve)
+    splits = {row.split for row in rows.values() if row.measured_by == "registry"}
+    return {cell for cell, row in rows.items() if row.measured_by == "self" and row.split in splits}
+
+
+def _by_cell(curve: Mapping[str, Mapping[str, CurveRow]]) -> dict[Cell, CurveRow]:
+    return {
+        Cell(read_key(beta), task_of(key), row.split): row
+        for beta, rows in curve.items()
+        for key, row in rows.items()
     }
 
 

@@ -10,10 +10,11 @@ from typing import Any
 
 from ggez_hub.cards import CurveRow
 from ggez_hub.cards.curve import MeasuredCurve, SplitParity
+from ggez_hub.cards.seeds import SeedRun
 from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.card_baselines import recomputed_baselines
 from ggez_hub.evaluation.consistency import contradictions
-from ggez_hub.evaluation.curve import by_country, parity_of, policies_of
+from ggez_hub.evaluation.curve import by_country, curve_of, parity_of, policies_of
 from ggez_hub.evaluation.evidence import Evidence, open_evidence
 from ggez_hub.evaluation.header import PREDICTIONS
 from ggez_hub.evaluation.outcomes import Cell, Outcomes
@@ -23,6 +24,7 @@ from ggez_hub.evaluation.scores import score_of
 from ggez_hub.parity.betas import read_key
 from ggez_hub.parity.policies import PolicyOutcome
 from ggez_hub.parity.rows import task_of
+from ggez_hub.parity.seeds import seed_sides
 
 # Figures are written with all their digits; what is left is another order of summation.
 TOLERANCE = 1e-9
@@ -59,13 +61,16 @@ class Verification:
 def verify_evidence(path: Path) -> Verification:
     """Recompute a card or a results folder.
 
-    Raises NoEvidence and what reading raises. `unproven` counts the card's rows that name no
-    predictions: nobody can recompute them.
+    Raises NoEvidence and what reading raises. `unproven` counts the card's rows and
+    seeds that name no predictions: nobody can recompute them.
     """
     evidence = open_evidence(path)
     problems = list(evidence.problems)
     metrics = {name: task.metric for name, task in evidence.header.tasks.items()}
-    rows = contradictions(evidence.outcomes, metrics)
+    rows = [
+        *contradictions(evidence.outcomes, metrics),
+        *contradictions(evidence.claims, metrics),
+    ]
     problems += rows[:MOST]
     if len(rows) > MOST:
         problems.append(f"and {len(rows) - MOST} more rows of the predictions contradict")
@@ -82,7 +87,7 @@ def verify_evidence(path: Path) -> Verification:
         assert evidence.document is not None  # noqa: S101 - evidence is of a card or of results
         curve = evidence.document.card.curve
         assert curve != "unknown"  # noqa: S101 - open_evidence has looked
-        found, count, unproven = _card(curve, evidence.outcomes)
+        found, count, unproven = _card(curve, {**evidence.outcomes, **evidence.claims})
         problems += [*found, *_baselines(evidence)]
         if (beside := evidence.document.card.baselines) is not None:
             again = recomputed_baselines(evidence, beside)
@@ -98,6 +103,10 @@ def verify_evidence(path: Path) -> Verification:
         for recorded, answers in parities:
             found, more = _parity(recorded, answers)
             problems, count = problems + found, count + more
+        for run, outcomes in evidence.seeds:
+            found, more = _seed(run, replace(evidence, outcomes=outcomes))
+            problems, count = problems + found, count + more
+        unproven += sum(run.predictions == "unknown" for run in evidence.document.card.seeds)
     return Verification(evidence, count, tuple(problems), unproven, recomputed)
 
 
@@ -239,6 +248,21 @@ def _parity(recorded: MeasuredCurve | None, evidence: Evidence) -> tuple[list[st
         )
     ]
     return found, sum(1 for sides in again.values() for _ in _leaves(_numbers(sides)))
+
+
+def _seed(run: SeedRun, evidence: Evidence) -> tuple[list[str], int]:
+    """What does not follow of another seed's scores, and how many figures."""
+    outcomes, header = evidence.outcomes, evidence.header
+    where = f"seed {run.seed}"
+    found = [f"{where}: {problem}" for problem in contradictions(outcomes)[:MOST]]
+    if unknown := sorted({cell.task for cell in outcomes} - set(header.tasks)):
+        return [
+            *found,
+            f"{where} answers {', '.join(unknown)}, which the card does not describe",
+        ], 0
+    again = {split: sides.model_dump() for split, sides in seed_sides(curve_of(evidence)).items()}
+    recorded = {split: sides.model_dump() for split, sides in run.sides.items()}
+    return [*found, *differences(recorded, again, where)], sum(1 for _ in _leaves(again))
 
 
 def _numbers(sides: SplitParity) -> dict[str, Any]:

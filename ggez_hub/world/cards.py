@@ -25,7 +25,7 @@ from ggez_hub.world.parts import PARTS
 from ggez_hub.world.place import CARD, EVIDENCE, Place, lies_in
 from ggez_hub.world.prose import Told, Words, adapter_prose, words_of
 from ggez_hub.world.seed import commit_base
-from ggez_hub.world.seeds import read_seeds
+from ggez_hub.world.seeds import read_seeds, seed_runs
 
 # Training pictures are partly OpenMoji's, whose licence asks the same of what is made from them.
 LICENSE = "cc-by-sa-4.0"
@@ -62,6 +62,7 @@ def rewrite_cards(assets: Path, family: str) -> None:
         card = document.card.model_copy(
             update={
                 "parity": measured.parity,
+                "seeds": seed_runs(place, name),
                 "baselines": card_baselines(evidence, beta, "registry"),
             }
         )
@@ -121,6 +122,7 @@ def _adapter_card(
             "base": written.base.model_copy(update={"revision": revision}),
             "curve": measured.rows,
             "parity": measured.parity,
+            "seeds": seed_runs(place, name),
         }
     )
     front = {

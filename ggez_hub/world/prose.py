@@ -17,6 +17,7 @@ from ggez_hub.parity.curve import GLOBAL, REGIONAL, ParityCurve
 from ggez_hub.parity.effects import grp_interval, side_interval
 from ggez_hub.parity.intervals import Interval
 from ggez_hub.parity.policies import policy_outcomes
+from ggez_hub.parity.seeds import seed_summary
 from ggez_hub.regions import Region, find_region
 from ggez_hub.world.asking import SPLITS, Answered, Ask
 from ggez_hub.world.parts import Part
@@ -238,7 +239,22 @@ Base and adapter trained with each of {len(told.seeds)} seeds; seed {told.record
 
 | seed | beta | English names | regional names | GRP |
 |---|---|---|---|---|
-{table}"""
+{table}
+
+{at_one_beta(told)}"""
+
+
+def at_one_beta(told: Told) -> str:
+    """All seeds at the beta of the published merge, and which of them nobody can recompute."""
+    curve = told.curve(told.card.measured, "test")
+    found = seed_summary(told.card, curve, "test", told.chosen, told.card.alpha.value)
+    lines = [f"- {line}" for line in found.lines()] if found else []
+    unknown = [str(run.seed) for run in told.card.seeds if run.predictions == "unknown"]
+    if unknown:
+        lines.append(
+            f"- The answers of seed {' and '.join(unknown)} were not kept: only their scores are known."
+        )
+    return "At the beta of the published merge, above chance:\n\n" + "\n".join(lines)
 
 
 def _figures(curve: ParityCurve, index: int, alpha: float) -> str:

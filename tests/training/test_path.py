@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -10,7 +11,7 @@ import transformers
 import yaml
 from click.testing import CliRunner
 from diffusers import DiffusionPipeline
-from huggingface_hub import constants
+from huggingface_hub import constants, snapshot_download
 
 from ggez_hub.cards import read_card
 from ggez_hub.cli.main import cli
@@ -146,3 +147,105 @@ def test_two_commands_from_a_corpus_to_an_adapter_that_pull_takes(run, tmp_path,
     assert (pulled / family / weights).read_bytes() == (merged / weights).read_bytes()
     assert (merged / weights).read_bytes() != (base / weights).read_bytes()
     OPENED[family](merged)
+
+
+TASKS = {
+    "kind": "tasks",
+    "defaults": {
+        "dataset": {"repo": "ggez-world/emoji-names", "revision": "main"},
+        "splits": {split: f"data/{split}.parquet" for split in ("validation", "test")},
+        "metric": "text_to_image_r1",
+        "seed": 0,
+    },
+    "tasks": [
+        {
+            "id": name,
+            "title": name,
+            "columns": {"id": "id", "image": "image", "text": column, "group": "group"},
+            "side": side,
+            "regions": regions,
+            "language": language,
+        }
+        for name, column, side, regions, language in (
+            ("english", "en", "global", [], "en"),
+            # Names of other pictures: a task that nobody can do better than by guessing.
+            ("noise", "ms", "global", [], "en"),
+            ("thai", "th", "regional", ["th"], "th"),
+        )
+    ],
+}
+
+
+def shown_grps(text):
+    """Label or beta -> GRP with its interval, of a table as it is printed for people."""
+    rows = [
+        [cell.strip() for cell in line.split("  ") if cell.strip()] for line in text.splitlines()
+    ]
+    return {row[0]: row[-2] for row in rows if len(row) > 3 and "]" in row[-2]}
+
+
+def test_an_author_measures_what_was_trained_and_pull_chooses_from_it(run, tmp_path, monkeypatch):
+    """From a training recipe to a pull, with a task that is at chance and leaves the choice."""
+    data = tmp_path / "data" / "data"
+    data.mkdir(parents=True)
+    for split in ("validation", "test"):
+        names = pq.read_table(ASSETS / "emoji-names" / "data" / f"{split}.parquet").slice(0, 150)
+        others = names.column("en").to_pylist()
+        place = names.schema.get_field_index("ms")
+        names = names.set_column(place, "ms", [others[7:] + others[:7]])
+        pq.write_table(names, data / f"{split}.parquet")
+    pq.write_table(pq.read_table(PICTURES).slice(0, 48), tmp_path / "corpus.parquet")
+    files = {
+        "spec": SPEC,
+        "recipe": RECIPE,
+        "tasks/tasks": TASKS,
+        "sweep": {
+            "kind": "sweep", "region": "th", "family": "embedding", "tasks": "tasks", "data": "data",
+            "base": str(ASSETS / "embedding" / "base"), "adapter": "emoji-th", "betas": [0, 0.5, 1],
+        },
+    }  # fmt: skip
+    (tmp_path / "tasks").mkdir()
+    for name, content in files.items():
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(content))
+    monkeypatch.chdir(tmp_path)
+
+    run("filter", "spec.yaml", "-o", "filtered")
+    assert "ggez-hub card measure RESULTS emoji-th" in run("train", "recipe.yaml", "-o", "emoji-th")
+    said = run("sweep", "sweep.yaml", "-o", "results")
+    assert said.rstrip().endswith("ggez-hub card measure results emoji-th")
+    swept = json.loads(run("sweep", "sweep.yaml", "-o", "results", "--json"))
+    noted = run("card", "measure", "results", "emoji-th")
+    assert "measured by the author" in noted
+    assert read_card(Path("emoji-th/README.md")).card.curve["1"]["thai/test"].measured_by == "self"
+    run("verify", "emoji-th")
+    run("publish", "emoji-th", "--repo", "ana/emoji-th")
+
+    trusted = ("--region", "th", "--live", "--trust", "ana")
+    pulled = json.loads(run("resolve", *trusted, "--json"))
+    chosen = swept["selection"]["beta"]
+    assert pulled["adapters"][0]["beta"]["value"] == chosen
+    points = swept["parity"]["test"]["points"]
+    assert swept["parity"]["test"]["at_chance"] == ["noise"]
+    for line in pulled["table"]:
+        point = points[f"{line['beta']:g}"]
+        assert line["grp"] == point["grp"]["value"]
+        assert line["grp_interval"] == point["grp"]["interval"]
+        assert line["grp_raw"] == point["grp_raw"]
+
+    shown = run("pull", *trusted, "-o", "pulled")
+    assert "as its author claims" in shown
+    assert "left out, at chance at every beta: noise" in shown
+    assert "Left out, at chance at every beta on validation: noise" in said
+    on_test = shown_grps(said[said.index("test: ") : said.index("validation: ")])
+    ours, theirs = shown_grps(shown), {key.split(" ")[0]: grp for key, grp in on_test.items()}
+    assert len(ours) == 3
+    for label, grp in ours.items():
+        assert theirs[label.rpartition("beta ")[2].rstrip(")")] == grp
+    evidence = [path for path in Path("emoji-th/evidence").iterdir() if path.suffix == ".parquet"]
+    again = run("contribute", "emoji-th", "--repo", "ana/again", "--json")
+    assert json.loads(again)["repo"] == "ana/again"
+    for repo in ("ana/emoji-th", "ana/again"):
+        found = snapshot_download(repo, allow_patterns=["evidence/*", "README.md"])
+        (name,) = (path.name for path in evidence)
+        assert (Path(found) / "evidence" / name).read_bytes() == evidence[0].read_bytes()
+        run("verify", found)

@@ -10,14 +10,20 @@ from dataclasses import replace
 import pyarrow.parquet as pq
 import pytest
 
-from ggez_hub.cards import read_card
+from ggez_hub.cards import read_card, write_card
+from ggez_hub.cards.seeds import SeedSides
+from ggez_hub.evaluation.evidence import open_evidence
+from ggez_hub.evaluation.gates import read_limits
+from ggez_hub.evaluation.report.contents import contents
+from ggez_hub.evaluation.verification import verify_evidence
 from ggez_hub.parity.choice import select_beta
 from ggez_hub.parity.curve import REGIONAL, ParityCurve
 from ggez_hub.parity.effects import side_interval
 from ggez_hub.world import seeds
+from ggez_hub.world.card_of_record import record_of
 from ggez_hub.world.parts import EMBEDDING, PARTS
 from ggez_hub.world.place import Place
-from ggez_hub.world.prose import words_of
+from ggez_hub.world.prose import Told, at_one_beta, words_of
 from ggez_hub.world.seed import ASSETS
 
 
@@ -49,6 +55,38 @@ def test_each_is_measured_and_kept(tmp_path, monkeypatch):
             (split, side) for split in ("validation", "test") for side in ("global", "regional")
         }
         assert {row.n for row in rows.values()} == {150}
+    # Their answers lie beside the card, which records their sides: verify computes them again.
+    place = Place(tmp_path / "assets", EMBEDDING)
+    runs = seeds.seed_runs(place, "th")
+    assert [run.seed for run in runs] == [3, 4]
+    assert all(set(run.models) == {"0", "1"} for run in runs)
+    folder = place.adapter("th")
+    for path in ("README.md", "evidence/predictions.parquet"):
+        shutil.copyfile(ASSETS / "embedding" / "th" / path, folder / path)
+    document = read_card(folder / "README.md")
+    noted = document.card.model_copy(update={"seeds": runs})
+    write_card(folder / "README.md", replace(document, card=noted))
+    before, after = verify_evidence(ASSETS / "embedding" / "th"), verify_evidence(folder)
+    assert (after.problems, after.unproven) == ((), before.unproven)
+    assert after.figures == before.figures + sum(
+        sum(map(len, (s.q_global, s.q_regional))) for run in runs for s in run.sides.values()
+    )
+    sides = {**runs[0].sides["test"].model_dump(), "q_regional": [10.0, 20.0]}
+    wrong = runs[0].model_copy(
+        update={"sides": {**runs[0].sides, "test": SeedSides.model_validate(sides)}}
+    )
+    changed = document.card.model_copy(update={"seeds": [wrong, runs[1]]})
+    write_card(folder / "README.md", replace(document, card=changed))
+    problems = verify_evidence(folder).problems
+    assert [problem.partition(" is ")[0] for problem in problems] == [
+        "seed 3: test: q_regional[0]", "seed 3: test: q_regional[1]",
+    ]  # fmt: skip
+    # The two have the same answers.
+    for seed in (3, 4):
+        (folder / "evidence" / f"seed-{seed}.parquet").unlink()
+    assert any(
+        "no file here has the sha256" in problem for problem in verify_evidence(folder).problems
+    )
 
 
 @pytest.mark.parametrize("part", PARTS.values(), ids=list(PARTS))
@@ -66,3 +104,24 @@ def test_the_card_tells_what_was_measured(part):
         thai = side_interval(test, REGIONAL, test.index(chosen))
         assert f"| {thai.value:.1f} [{thai.low:.1f}, {thai.high:.1f}] |" in section
         assert re.search(rf"\| {seed} \| {chosen:g} \([a-z, ]*merge\) \|", section)
+
+
+def test_the_report_of_a_card_prints_its_seeds(tmp_path):
+    place = Place(ASSETS, EMBEDDING)
+    folder = shutil.copytree(place.adapter("th"), tmp_path / "th")
+    document = read_card(folder / "README.md")
+    card = document.card.model_copy(update={"seeds": seeds.seed_runs(place, "th")})
+    write_card(folder / "README.md", replace(document, card=card))
+    # The seeds of the demo so far: only their scores were kept.
+    assert {run.predictions for run in card.seeds} == {"unknown"}
+    shown = contents(open_evidence(folder), read_limits(None))["seeds"]
+    chosen = select_beta(card.measured, card.alpha.value, "th").beta
+    starts = [line.partition(":")[0] for line in shown]
+    assert starts == [
+        f"seed 0, published, at beta {chosen:g}", f"seed 1, at beta {chosen:g}",
+        f"seed 2, at beta {chosen:g}", "3 seeds",
+    ]  # fmt: skip
+    told = Told(place, card, record_of(folder), None, {0: card.measured, 1: None})
+    section = at_one_beta(told)
+    assert all(f"- {line}" in section for line in shown)
+    assert "The answers of seed 1 and 2 were not kept" in section

@@ -30,6 +30,7 @@ from ggez_hub.parity.choice import Undetermined
 from ggez_hub.parity.curve import GLOBAL, REGIONAL, ParityCurve
 from ggez_hub.parity.policy import Policy
 from ggez_hub.parity.rows import NoCurve
+from ggez_hub.parity.seeds import seed_summary
 from ggez_hub.regions import fallback_chain, find_region
 from ggez_hub.regions.catalogue import WORLD, WORLD_BANK
 from ggez_hub.regions.globalisation import alpha
@@ -59,6 +60,7 @@ def contents(evidence: Evidence, limits: Limits, material: Material | None = Non
         "problems": list(evidence.problems),
         "selection": found["selection"],
         "policies": [outcome.line() for outcome in policies_of(evidence)],
+        "seeds": _seeds(evidence, report, beta),
         "parity": parity,
         "baselines": found["baselines"],
         "compared": {"base": None if base is None else as_json(base), "beta": as_json(beta)},
@@ -89,6 +91,15 @@ def _compared_betas(evidence: Evidence, chosen: Beta | None) -> tuple[Beta | Non
         return None, betas[0]
     regional = 1.0 if 1.0 in betas else betas[-1]
     return evidence.base, regional if chosen is None else chosen
+
+
+def _seeds(evidence: Evidence, report: ParityCurve | None, beta: Beta) -> list[str]:
+    """What other seeds score at the same beta, where a card has them."""
+    if report is None or evidence.document is None:
+        return []
+    card = evidence.document.card
+    found = seed_summary(card, report, REPORT, beta, evidence.header.alpha.value)
+    return found.lines() if found else []
 
 
 def _curve(evidence: Evidence, split: Split) -> ParityCurve | None:

@@ -37,7 +37,8 @@ class AdapterFiles:
     """An adapter as it was found.
 
     `files` are those that a card records, with size and sha256; `paths` says where they lie on
-    this machine, `at` where on a hub: one of the two. `keys` are the names of its tensors.
+    this machine, `at` where on a hub: one of the two. `folder` is the adapter's own, if it has one
+    here. `keys` are the names of its tensors.
     """
 
     name: str
@@ -48,6 +49,7 @@ class AdapterFiles:
     told: Told
     readme: str | None = None
     paths: Mapping[str, Path] = field(default_factory=dict)
+    folder: Path | None = None
     at: RepoAtCommit | None = None
 
 
@@ -95,6 +97,7 @@ def files_on_disk(source: Path) -> AdapterFiles:
         told=found.told,
         readme=readme,
         paths={path: folder / path for path in records},
+        folder=source if source.is_dir() else None,
     )
 
 

@@ -12,7 +12,7 @@ from ggez_hub.hub import Hub
 from ggez_hub.hub.proposals import Proposal, propose
 from ggez_hub.registry.contributing.adapter_files import AdapterFiles
 from ggez_hub.registry.contributing.checking import problems_on_hub
-from ggez_hub.registry.contributing.publication import Parcel, Published, publish
+from ggez_hub.registry.contributing.publication import Parcel, Published, beside, publish
 from ggez_hub.registry.contributing.registration import card_path, located
 from ggez_hub.registry.licences import UNKNOWN, reviewed
 from ggez_hub.registry.places import CARD_NAME, INDEX_REPO
@@ -63,8 +63,12 @@ def claimed(document: CardDocument, owner: str, contributor: str) -> CardDocumen
 def push(
     document: CardDocument, files: AdapterFiles, hub: Hub, repo: str, *, private: bool
 ) -> Published:
-    """Publish an adapter of this disk with its card; raises as `publish`."""
-    return publish(Parcel(document, files.paths), hub, repo, private=private)
+    """Publish an adapter of this disk with its card, and of a folder what goes with it.
+
+    Raises as `publish`.
+    """
+    more = beside(files.folder) if files.folder else {}
+    return publish(Parcel(document, {**more, **files.paths}), hub, repo, private=private)
 
 
 def candidate(document: CardDocument, location: Location, hub: Hub) -> Candidate:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -81,11 +81,8 @@ def read_parcel(folder: Path, include: Sequence[str] = ()) -> Parcel:
     whole = get_kind(card.kind).whole
     patterns = (*BESIDE, *include)
     files, left_out = {}, []
-    for place in sorted(folder.rglob("*")):
-        path = place.relative_to(folder).as_posix()
-        if path == CARD_NAME or not place.is_file():
-            continue
-        hidden = any(part.startswith(".") for part in path.split("/"))
+    for path, place in _files(folder):
+        hidden = _is_hidden(path)
         asked = any(fnmatchcase(path, pattern) for pattern in patterns)
         if (
             path in card.files
@@ -103,6 +100,33 @@ def read_parcel(folder: Path, include: Sequence[str] = ()) -> Parcel:
                 "A pattern is of whole paths below the folder, as evidence/*.",
             )
     return Parcel(document, files, tuple(left_out))
+
+
+def beside(folder: Path) -> dict[str, Path]:
+    """What goes with an adapter of a folder although its card records no digest of it.
+
+    Raises NotFit for a link to another place.
+    """
+    found = {
+        path: place
+        for path, place in _files(folder)
+        if not _is_hidden(path) and any(fnmatchcase(path, pattern) for pattern in BESIDE)
+    }
+    for place in found.values():
+        _refuse_link(folder, place)
+    return found
+
+
+def _files(folder: Path) -> Iterator[tuple[str, Path]]:
+    """The files of a folder but for the card, by their paths in it."""
+    for place in sorted(folder.rglob("*")):
+        path = place.relative_to(folder).as_posix()
+        if path != CARD_NAME and place.is_file():
+            yield path, place
+
+
+def _is_hidden(path: str) -> bool:
+    return any(part.startswith(".") for part in path.split("/"))
 
 
 def check_parcel(parcel: Parcel, hub: Hub, repo: str) -> None:

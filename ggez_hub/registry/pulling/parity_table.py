@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ggez_hub.cards import AdapterCard
@@ -14,6 +14,7 @@ from ggez_hub.parity.intervals import Interval
 from ggez_hub.parity.policies import CurveOn, PolicyOutcome, policy_outcomes
 from ggez_hub.parity.policy import PARITY, Policy
 from ggez_hub.parity.rows import NoCurve
+from ggez_hub.parity.seeds import SeedSummary, seed_summary
 from ggez_hub.registry.kinds import form_of
 from ggez_hub.registry.resolution import Resolution
 from ggez_hub.registry.resolving.joint import Together
@@ -30,12 +31,16 @@ class Line:
 
 @dataclass(frozen=True, eq=False)
 class ParityTable:
-    """Base, merged and regional model on test, and what each policy chooses on validation."""
+    """Base, merged and regional model on test, and what each policy chooses on validation.
+
+    `seeds` are other seeds at the merge's beta, where the card has them.
+    """
 
     lines: tuple[Line, ...]
     curve: ParityCurve
     alpha: float
     policies: tuple[PolicyOutcome, ...]
+    seeds: SeedSummary | None = None
 
     def as_list(self) -> list[dict[str, Any]]:
         """The table as JSON; scores are on 0-100, intervals are 95 %."""
@@ -84,6 +89,7 @@ class ParityTable:
     def notes(self) -> list[str]:
         """What each policy would choose, and what the figures leave out."""
         found = [outcome.line() for outcome in self.policies]
+        found += self.seeds.lines() if self.seeds else []
         if self.curve.at_chance:
             found.append(f"left out, at chance at every beta: {', '.join(self.curve.at_chance)}")
         if not self.curve.is_joint:
@@ -104,12 +110,16 @@ def parity_table(card: AdapterCard, resolution: Resolution) -> ParityTable | Non
     if beta is not None and not form_of(resolution).is_switch:
         betas = {"base": 0.0, "merged": beta, "regional": 1.0}
     own = Policy.parse(card.policy)
-    return _table(
+    table = _table(
         lambda split: ParityCurve.of(card.measured, split, resolution.region),
         betas,
         resolution,
         own,
     )
+    if table is None or beta is None:
+        return table
+    seeds = seed_summary(card, table.curve, "test", beta, resolution.alpha.value)
+    return replace(table, seeds=seeds)
 
 
 def joint_table(together: Together, resolution: Resolution) -> ParityTable | None:

@@ -60,7 +60,14 @@ def measured_together(cards: Sequence[AdapterCard], region: str, alpha: float) -
 def _places(joint: JointCurve, cards: Sequence[AdapterCard]) -> tuple[int, ...] | None:
     """The place of each card's adapter in a joint curve, if it is of just these adapters."""
     places = tuple(
-        next((n for n, adapter in enumerate(joint.adapters) if is_adapter(adapter, card.files)), -1)
+        next(
+            (
+                n
+                for n, adapter in enumerate(joint.adapters)
+                if is_adapter(adapter.files, card.files)
+            ),
+            -1,
+        )
         for card in cards
     )
     return places if sorted(places) == list(range(len(joint.adapters))) else None

@@ -1,0 +1,217 @@
+"""The results of a sweep on the card of an adapter that was measured, with the answers beside it.
+
+What is noted is the author's claim (`measured_by: self`): nothing of it ranks or gates.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ggez_hub.cards import AdapterCard, CardDocument, CurveRow, read_card, render_card, write_card
+from ggez_hub.cards.curve import with_measured
+from ggez_hub.cards.joint import ComposedAdapter, JointCurve
+from ggez_hub.cards.readme import MAX_CARD_BYTES
+from ggez_hub.cards.schema import is_adapter
+from ggez_hub.cards.values import NAME
+from ggez_hub.errors import UsageProblem
+from ggez_hub.evaluation.curve import curve_of
+from ggez_hub.evaluation.evidence import Evidence
+from ggez_hub.evaluation.identity import model_digest
+from ggez_hub.evaluation.verification import DoesNotFollow, verify_evidence
+from ggez_hub.parity.betas import read_key
+from ggez_hub.registry.places import CARD_NAME
+
+EVIDENCE = "evidence"
+# Answers that these commands have copied: what the copy is of, and the start of its sha256.
+COPY = re.compile(r"^(measured|joint)-([0-9a-f]{12})\.parquet$")
+REPO = re.compile(rf"^({NAME}/{NAME})(@.*)?$")
+
+
+@dataclass(frozen=True)
+class Noted:
+    """A card as it was written.
+
+    answers  the copy of the predictions beside it
+    added    rows of its curve that are of this measurement
+    kept     rows that the registry measured, which stay
+    """
+
+    card: AdapterCard
+    answers: Path
+    added: int
+    kept: int
+
+
+def note_measured(results: Path, place: Path) -> Noted:
+    """Write what a sweep of the card's adapter measured onto the card, as its author's claim.
+
+    place: an adapter's folder, or its card. Earlier claims are replaced; what the registry measured
+    stays. The policy is that of the results where the card declares none. Raises UsageProblem for
+    results of several adapters, of another one than the card's, on another base or for another region;
+    DoesNotFollow, NoEvidence, BadCard.
+    """
+    path, document, evidence = _open(results, place)
+    card, header = document.card, evidence.header
+    _require_own_adapter(card, evidence)
+    _require_base(card, evidence)
+    if header.region != card.region:
+        raise UsageProblem(
+            f"{results} is of the region {header.region}, the card's is {card.region}",
+            f"Sweep with `region: {card.region}` in the recipe.",
+        )
+    claim = replace(evidence, header=header.model_copy(update={"measured_by": "self"}))
+    measured = with_measured(card.measured, curve_of(claim))
+    declared = "policy" in card.model_fields_set
+    changed = card.model_copy(
+        update={
+            "curve": {beta: dict(rows) for beta, rows in measured.rows.items()},
+            "parity": measured.parity,
+            "level": "measured" if card.level == "declared" else card.level,
+            "policy": card.policy if declared else header.policy,
+        }
+    )
+    answers = _write(path, document, changed, evidence, "measured")
+    rows = [row for tasks in measured.rows.values() for row in tasks.values()]
+    added = sum(row.measured_by == "self" for row in rows)
+    return Noted(changed, answers, added, len(rows) - added)
+
+
+def note_joint(results: Path, place: Path) -> JointCurve:
+    """Write what a joint sweep measured onto a card, and its answers beside the card.
+
+    place: an adapter's folder, or its card. A curve of the same adapters for the same region is
+    replaced. Raises UsageProblem for results of one adapter, of others than the card's, or on another
+    base; DoesNotFollow, NoEvidence, BadCard.
+    """
+    path, document, evidence = _open(results, place)
+    joint = _joint(document.card, evidence)
+    others = [known for known in document.card.joint if not _same(known, joint)]
+    changed = document.card.model_copy(update={"joint": [*others, joint]})
+    _write(path, document, changed, evidence, "joint")
+    return joint
+
+
+def _open(results: Path, place: Path) -> tuple[Path, CardDocument, Evidence]:
+    """The card with its path, and results whose every figure follows from their answers."""
+    found = verify_evidence(results)
+    evidence = found.evidence
+    if found.problems:
+        raise DoesNotFollow(
+            f"{results} does not follow from its predictions:\n  " + "\n  ".join(found.problems)
+        )
+    if evidence.recorded is None:
+        raise UsageProblem(f"{results} is a card", "Give the results folder of a sweep.")
+    if not any(map(len, evidence.outcomes.values())):
+        raise UsageProblem(f"{results} holds no answers")
+    path = place / CARD_NAME if place.is_dir() else place
+    return path, read_card(path), evidence
+
+
+def _write(
+    path: Path, document: CardDocument, card: AdapterCard, evidence: Evidence, kind: str
+) -> Path:
+    """Write a card and the answers beside it, and remove copies that it does not name any more."""
+    noted = CardDocument(card, document.front_matter, document.prose)
+    if (size := len(render_card(noted).encode())) > MAX_CARD_BYTES:
+        raise UsageProblem(
+            f"with {len(evidence.header.models)} points {path} would have {size:,} bytes, of at most "
+            f"{MAX_CARD_BYTES:,}",
+            "Sweep the points that matter: `betas`, or `combinations` of several adapters.",
+        )
+    folder = path.parent / EVIDENCE
+    folder.mkdir(exist_ok=True)
+    answers = folder / f"{kind}-{evidence.header.sha256[:12]}.parquet"
+    # Before the card that names it.
+    shutil.copyfile(evidence.place / evidence.header.predictions, answers)
+    write_card(path, noted)
+    named = {row.predictions[:12] for row in _rows(card)}
+    for file in folder.iterdir():
+        if (copy := COPY.match(file.name)) and copy[2] not in named:
+            file.unlink()
+    return answers
+
+
+def _rows(card: AdapterCard) -> list[CurveRow]:
+    curves = [joint.curve for joint in card.joint]
+    if card.curve != "unknown":
+        curves.append(card.curve)
+    return [row for curve in curves for rows in curve.values() for row in rows.values()]
+
+
+def _require_own_adapter(card: AdapterCard, evidence: Evidence) -> None:
+    """The results are of one adapter, and its files are those that the card records."""
+    adapters = evidence.header.adapters
+    if len(adapters) > 1:
+        raise UsageProblem(
+            f"{evidence.place} measures {len(adapters)} adapters together",
+            "`ggez-hub card joint RESULTS CARD...` notes it on the cards of all of them.",
+        )
+    if not adapters:
+        raise UsageProblem(
+            f"{evidence.place} does not say which adapter was measured",
+            "Measure the adapter with `ggez-hub sweep`.",
+        )
+    if not is_adapter(adapters[0].files, card.files):
+        raise UsageProblem(
+            f"the adapter that was measured, {adapters[0].name}, does not have the sha256s of the "
+            "card's files",
+            "Sweep the adapter again, or record its files: `ggez-hub card init FOLDER --force`.",
+        )
+
+
+def _joint(card: AdapterCard, evidence: Evidence) -> JointCurve:
+    header = evidence.header
+    if len(header.adapters) < 2:
+        raise UsageProblem(
+            f"{evidence.place} measures one adapter",
+            "`ggez-hub card measure RESULTS CARD` notes it on its card.",
+        )
+    adapters = []
+    own = 0
+    for record in header.adapters:
+        named = REPO.match(record.name)
+        adapter = ComposedAdapter(repo=named[1] if named else "unknown", files=record.files)
+        if is_adapter(adapter.files, card.files):
+            own += 1
+            repo = card.adapter.repo if card.adapter else adapter.repo
+            adapter = adapter.model_copy(update={"repo": repo})
+        adapters.append(adapter)
+    if own != 1:
+        raise UsageProblem(
+            "none of the adapters that were measured has the sha256s of the card's files",
+            f"They are {', '.join(record.name for record in header.adapters)}.",
+        )
+    _require_base(card, evidence)
+    measured = curve_of(evidence)
+    return JointCurve.model_validate(
+        {
+            "region": header.region,
+            "adapters": adapters,
+            "curve": {key: dict(rows) for key, rows in measured.rows.items()},
+            "parity": measured.parity,
+        }
+    )
+
+
+def _require_base(card: AdapterCard, evidence: Evidence) -> None:
+    """The digest of each model follows from base, adapters and betas: so they can be compared."""
+    weights, header = card.base.weights, evidence.header
+    files = [adapter.files for adapter in header.adapters]
+    if not header.models:
+        raise UsageProblem(f"{evidence.place} does not say which models were measured")
+    for key, digest in header.models.items():
+        if weights == "unknown" or model_digest(weights, files, read_key(key)) != digest:
+            raise UsageProblem(
+                f"the model at beta {key} is not made of the base that the card names",
+                f"The card's base is {card.base.repo}@{card.base.revision[:12]}.",
+            )
+
+
+def _same(one: JointCurve, other: JointCurve) -> bool:
+    def key(joint: JointCurve) -> list[list[tuple[str, str]]]:
+        return sorted(sorted(adapter.files.items()) for adapter in joint.adapters)
+
+    return one.region == other.region and key(one) == key(other)
