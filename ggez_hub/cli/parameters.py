@@ -44,6 +44,15 @@ BETA = Number(min=0)
 SHARE = Number(0, 1)
 POINTS = Number(0, 100)
 
+betas_option = click.option(
+    "--betas",
+    "parts",
+    multiple=True,
+    type=FILE,
+    help="YAML with `kind: betas`: patterns of tensor names with a beta of their own; every other "
+    "tensor takes --beta. One for each adapter, or one for all.",
+)
+
 as_option = click.option(
     "--as",
     "form",
