@@ -197,7 +197,7 @@ def _depths(found: Mapping[str, Any], where: str) -> dict[str, float]:
 
 def _some(names: Sequence[str]) -> str:
     shown = ", ".join(names[:: max(1, len(names) // 4)][:4])
-    return f"{shown} and so on" if len(names) > 4 else shown  # noqa: PLR2004 - as many as are shown
+    return f"{shown} and so on" if len(names) > 4 else shown
 
 
 def _or_one(value: float | None) -> float:

@@ -12,7 +12,13 @@ from ggez_hub.families import get_family
 from ggez_hub.merging.forms import ADAPTER_FORMS, FormBase, Need, get_adapter_form
 from ggez_hub.merging.forms.facts import Facts, facts_of
 from ggez_hub.merging.forms.telling import loading_lines
-from ggez_hub.merging.merge import Adapter, merge_into, require_engine, require_method
+from ggez_hub.merging.merge import (
+    Adapter,
+    merge_into,
+    require_engine,
+    require_method,
+    tensor_names,
+)
 from ggez_hub.registry.resolution import PinnedFile, Resolution
 
 Wrote = Callable[[int], None] | None
@@ -75,6 +81,11 @@ def _write_merged(
     wrote: Wrote,
 ) -> None:
     assert base is not None  # noqa: S101 - need
+    if resolution.by_part:
+        names = tensor_names(base, get_family(resolution.family))
+        for pinned in resolution.adapters:
+            if pinned.parts is not None:
+                pinned.parts.require_same(names, pinned.weight or 0.0)
     merge_into(folder, base, adapters, get_family(resolution.family), resolution.method, wrote)
 
 
@@ -98,6 +109,11 @@ def _adapter_form(name: str) -> Form:
     form = get_adapter_form(name)
 
     def check(resolution: Resolution) -> None:
+        if resolution.by_part:
+            raise UsageProblem(
+                f"--as {name} has one beta for all tensors, not one for each part",
+                "Take the merged form: leave out --as.",
+            )
         if len(resolution.adapters) != 1:
             raise UsageProblem(
                 f"--as {name} takes one adapter", "Take the merged form: leave out --as."

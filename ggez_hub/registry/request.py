@@ -5,7 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from typing import TYPE_CHECKING
+
 from ggez_hub.errors import UsageProblem
+
+if TYPE_CHECKING:
+    from ggez_hub.merging.betas_by_part import BetasByPart
 
 
 @dataclass(frozen=True)
@@ -16,6 +21,7 @@ class Request:
 
     adapters: repositories, each with `@REVISION` or without; more than one are composed.
     beta: one for every adapter, or one for each of `adapters`.
+    parts: betas by part, one for every adapter, or one for each.
     form: `merged`, or an adapter form such as `peft`.
     trust: `curated` (the accepted cards), `any`, or organisations separated by commas.
     """
@@ -33,6 +39,7 @@ class Request:
     adapters: tuple[str, ...] = ()
     allow_overlap: bool = False
     allow_shape_match: bool = False
+    parts: tuple[BetasByPart, ...] = ()
 
     def __post_init__(self) -> None:
         betas = self.beta if isinstance(self.beta, tuple) else (self.beta,)
@@ -57,3 +64,12 @@ class Request:
                 "Give one --beta for each --adapter, or one for all.",
             )
         return self.beta
+
+    def parts_for(self, count: int) -> tuple[BetasByPart | None, ...]:
+        """The betas by part of each of `count` adapters; raises UsageProblem."""
+        if len(self.parts) not in {0, 1, count}:
+            raise UsageProblem(
+                f"{count} adapters and {len(self.parts)} files of betas by part",
+                "Give one --betas for each --adapter, or one for all.",
+            )
+        return self.parts if len(self.parts) == count else (self.parts or (None,)) * count

@@ -77,8 +77,11 @@ def result_card(
 def claimed_rows(
     resolution: Resolution, documents: Sequence[CardDocument], table: ParityTable | None
 ) -> dict[str, CurveRow]:
-    """The test scores that hold for the result: those of its one adapter's card at its beta."""
-    if table is None or len(documents) != 1:
+    """The test scores that hold for the result: those of its one adapter's card at its beta.
+
+    None with betas by part, which the card did not measure.
+    """
+    if table is None or len(documents) != 1 or resolution.by_part:
         return {}
     weight, curve = resolution.adapters[0].weight, documents[0].card.curve
     return {} if curve == "unknown" else claimed(curve, f"{1.0 if weight is None else weight:g}")
@@ -100,7 +103,10 @@ def _made(resolution: Resolution) -> str:
     if resolution.base is None:
         source = resolution.adapters[0].source
         return f"Pulled by ggez-hub: {source.repo}, a merged model, as it is."
-    deltas = " + ".join(f"{a.weight:g} * Delta of {a.source.repo}" for a in resolution.adapters)
+    deltas = " + ".join(
+        f"{a.weight:g}{' (by part)' if a.parts else ''} * Delta of {a.source.repo}"
+        for a in resolution.adapters
+    )
     return f"Made by ggez-hub: {resolution.base.repo} + {deltas}."
 
 
@@ -137,6 +143,12 @@ def provenance(resolution: Resolution) -> list[str]:
         f"- beta {adapter.beta.value:g}: {adapter.beta.reason}"
         for adapter in resolution.adapters
         if adapter.beta is not None
+    ]
+    lines += [
+        f"- betas of {adapter.source.repo} by part: {text}"
+        for adapter in resolution.adapters
+        if adapter.parts is not None
+        for text in adapter.parts.lines()
     ]
     return [*lines, f"- merge digest {resolution.merge_digest}"]
 

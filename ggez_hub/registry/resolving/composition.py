@@ -44,6 +44,10 @@ def standing(resolution: Resolution, together: Together | None) -> Standing:
     """What is known of a composition, whose joint curve is `together` if there is one."""
     if together is None:
         return Standing(False, None, UNMEASURED)
+    if resolution.by_part:
+        return Standing(
+            False, None, "a composition of several adapters, unmeasured: nobody measured it by part"
+        )
     seen = together.trade("validation", resolution.alpha.value)
     here = point([adapter.weight or 0.0 for adapter in resolution.adapters])
     if seen.at(here) is None:
