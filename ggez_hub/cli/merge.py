@@ -112,19 +112,17 @@ def merge_command(
 
 def _merge(asked: Asked, form: str, target: Path, out: Output) -> None:
     from ggez_hub.families import detect_family, get_family
-    from ggez_hub.merging.forms.local import write_adapter
-    from ggez_hub.merging.merge import Adapter, require_method
+    from ggez_hub.merging.forms.local import require_one, write_adapter
+    from ggez_hub.merging.merge import require_method
 
     require_method(asked.method)
     base, variant = asked.base.path, asked.variant
     family = get_family(asked.family) if asked.family else detect_family(base, variant)
     if form != "merged":
-        if any(adapter.parts for adapter in asked.adapters):
-            raise UsageProblem(
-                f"--as {form} has one beta for all tensors, not one for each part",
-                "Take the merged form: leave out --as.",
-            )
-        weighted = [Adapter(a.source.path, a.beta) for a in asked.adapters]
+        from ggez_hub.registry.local.merge import weigh
+
+        require_one(form, len(asked.adapters))
+        weighted, _ = weigh(base, asked.adapters, family, variant)
         named = (asked.base.repo or str(base), asked.base.revision)
         facts = write_adapter(base, weighted, target, family, form, variant, named)
         tell_adapter(facts, out)

@@ -136,7 +136,10 @@ def _found(
             for number, named in enumerate(dict.fromkeys(remote), 1):
                 places[named] = fetch_adapter(server, *repos[named], place / f"adapter-{number}")
             if base is None:
-                reads = wanted.reads([places[a.adapter].path for a in recipe.adapters])
+                reads = wanted.reads(
+                    [places[a.adapter].path for a in recipe.adapters],
+                    by_part=any(a.betas for a in recipe.adapters),
+                )
                 base = fetch_base_files(server, found, place / "base", reads)
                 family = found.family.name
     weighted = [WeightedSource(places[a.adapter], a.beta) for a in recipe.adapters]

@@ -24,9 +24,13 @@ class Adapter:
     beta: float
     by_tensor: Mapping[str, float] = field(default_factory=dict)
 
+    def beta_of(self, name: str) -> float:
+        """The beta of a tensor of the base."""
+        return self.by_tensor.get(name, self.beta)
+
     def betas(self, touched: Collection[str]) -> dict[str, float]:
         """The beta of each of these tensors where it is not 0."""
-        found = {name: self.by_tensor.get(name, self.beta) for name in touched}
+        found = {name: self.beta_of(name) for name in touched}
         return {name: beta for name, beta in found.items() if beta != 0}
 
 

@@ -44,12 +44,16 @@ class Form:
     front: Callable[[Resolution, Path], dict[str, Any]]
     facts: Callable[[Resolution, str, Path], Facts] | None = None
 
-    def reads(self, adapters: Sequence[Path | None]) -> Callable[[str], bool]:
+    def reads(
+        self, adapters: Sequence[Path | None], *, by_part: bool = False
+    ) -> Callable[[str], bool]:
         """Which files of the base, by their path, are read for the adapters in these folders.
 
-        A folder may hold only the adapter's configuration; None is an adapter that has none.
+        A folder may hold only the adapter's configuration; None is an adapter that has none. Betas
+        `by_part` are about the tensors of the base.
         """
-        return READ[max((self.need(a) for a in adapters), key=lambda need: need.value)]
+        needs = [self.need(a) for a in adapters] + [Need.WEIGHTS] * by_part
+        return READ[max(needs, key=lambda need: need.value)]
 
     def base_files(
         self, resolution: Resolution, adapters: Sequence[Path | None]
@@ -57,7 +61,7 @@ class Form:
         """The files of the base that are read for these adapters, as `reads` takes them."""
         if resolution.base is None:
             return ()
-        reads = self.reads(adapters)
+        reads = self.reads(adapters, by_part=resolution.by_part)
         return tuple(file for file in resolution.base.files if reads(file.path))
 
 
@@ -81,12 +85,18 @@ def _write_merged(
     wrote: Wrote,
 ) -> None:
     assert base is not None  # noqa: S101 - need
+    _require_same_parts(resolution, base)
+    merge_into(folder, base, adapters, get_family(resolution.family), resolution.method, wrote)
+
+
+def _require_same_parts(resolution: Resolution, base: Path | None) -> None:
+    """Raise BadParts where the betas of a resolution, which may be a lock's, are not its parts'."""
     if resolution.by_part:
+        assert base is not None  # noqa: S101 - need
         names = tensor_names(base, get_family(resolution.family))
         for pinned in resolution.adapters:
             if pinned.parts is not None:
                 pinned.parts.require_same(names, pinned.weight or 0.0)
-    merge_into(folder, base, adapters, get_family(resolution.family), resolution.method, wrote)
 
 
 def merged_lines(resolution: Resolution, shown: str, folder: Path) -> tuple[str, ...]:
@@ -109,11 +119,6 @@ def _adapter_form(name: str) -> Form:
     form = get_adapter_form(name)
 
     def check(resolution: Resolution) -> None:
-        if resolution.by_part:
-            raise UsageProblem(
-                f"--as {name} has one beta for all tensors, not one for each part",
-                "Take the merged form: leave out --as.",
-            )
         if len(resolution.adapters) != 1:
             raise UsageProblem(
                 f"--as {name} takes one adapter", "Take the merged form: leave out --as."
@@ -128,12 +133,8 @@ def _adapter_form(name: str) -> Form:
     ) -> None:
         (adapter,) = adapters
         pinned, family = resolution.merged_into, get_family(resolution.family)
-        form.write(
-            adapter.folder,
-            adapter.beta,
-            FormBase(pinned.repo, pinned.revision, family, base),
-            folder,
-        )
+        _require_same_parts(resolution, base)
+        form.write(adapter, FormBase(pinned.repo, pinned.revision, family, base), folder)
 
     return Form(form.need, check, write, _adapter_lines, _adapter_front, _adapter_facts)
 

@@ -174,3 +174,31 @@ def test_resolve_shows_the_parts(seeded, betas):
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     assert r"by part  '^visual\\.': 0" in result.stdout
+
+
+def test_an_adapter_form_by_part(seeded, world, betas, tmp_path):
+    result = pull_by_part(seeded, betas, tmp_path / "out", "--as", "peft", "--json")
+    assert result.exit_code == 0, result.output
+    folder = tmp_path / "out" / "embedding"
+    base, lora = world / "embedding" / "base", world / "embedding" / "th"
+    expected = by_tensor(base, betas, 0.5)
+    config = json.loads((folder / "adapter_config.json").read_text())
+    own = json.loads((lora / "adapter_config.json").read_text())
+    alphas = config["alpha_pattern"]
+    assert alphas[r"^transformer\.resblocks\.1\.mlp\.c_fc"] == pytest.approx(
+        own["lora_alpha"] * expected["transformer.resblocks.1.mlp.c_fc.weight"]
+    )
+    # The lock gives the same files, and one whose betas are not its parts is refused here too.
+    lock = tmp_path / "out" / "ggez.lock"
+    again = pull(seeded, "--locked", "--lock", lock, "-o", tmp_path / "again")
+    assert again.exit_code == 0, again.output
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        assert (tmp_path / "again" / "embedding" / name).read_bytes() == (
+            folder / name
+        ).read_bytes()
+    document = json.loads(lock.read_text())
+    document["resolution"]["adapters"][0]["parts"]["betas"]["visual.proj"] = 0.9
+    lock.write_text(json.dumps(document))
+    result = pull(seeded, "--locked", "--lock", lock, "-o", tmp_path / "third")
+    assert result.exit_code == 2
+    assert not (tmp_path / "third").exists()

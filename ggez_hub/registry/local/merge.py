@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,11 +65,7 @@ def merge_folders(
     The weights are those of `merging.merge`, which raises what this raises; then nothing is left.
     """
     require_method(method)
-    resolved = resolved_parts(base.path, adapters, family, variant)
-    weighted = [
-        Adapter(adapter.source.path, adapter.beta, parts.betas if parts else {})
-        for adapter, parts in zip(adapters, resolved, strict=True)
-    ]
+    weighted, resolved = weigh(base.path, adapters, family, variant)
     with exclusive(out), whole_folder(out) as folder:
         report = merge_into(folder, base.path, weighted, family, method, wrote, variant)
         merge = _described(base, adapters, resolved, family, method, variant)
@@ -79,20 +75,25 @@ def merge_folders(
     return FolderMerge(report, lock)
 
 
-def resolved_parts(
+def weigh(
     base: Path, adapters: Sequence[WeightedSource], family: Family, variant: str | None = None
-) -> list[ResolvedParts | None]:
-    """The betas by part of each adapter on the tensors of the base; None where it has none.
+) -> tuple[list[Adapter], list[ResolvedParts | None]]:
+    """The adapters with their betas on the base, and what the parts of each came to, if it has any.
 
     Raises BadParts where a pattern does not fit, and what the family's layout raises.
     """
-    if not any(adapter.parts for adapter in adapters):
-        return [None] * len(adapters)
-    names = tensor_names(base, family, variant)
-    return [
+    names: Collection[str] = ()
+    if any(adapter.parts for adapter in adapters):
+        names = tensor_names(base, family, variant)
+    resolved = [
         None if adapter.parts is None else ResolvedParts.of(adapter.parts, names, adapter.beta)
         for adapter in adapters
     ]
+    weighted = [
+        Adapter(adapter.source.path, adapter.beta, parts.betas if parts else {})
+        for adapter, parts in zip(adapters, resolved, strict=True)
+    ]
+    return weighted, resolved
 
 
 def _described(

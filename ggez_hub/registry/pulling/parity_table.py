@@ -12,7 +12,6 @@ from ggez_hub.evaluation.trade_off import Point, Trade
 from ggez_hub.registry.resolution import Resolution
 from ggez_hub.registry.resolving.joint import Together
 
-
 # What the merged model is called, without betas by part and with them: those no curve has measured.
 MERGED = {False: "merged", True: "merged by part"}
 
