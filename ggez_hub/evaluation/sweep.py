@@ -22,7 +22,7 @@ from ggez_hub.evaluation.betas import Beta, beta_key
 from ggez_hub.evaluation.evidence import Evidence
 from ggez_hub.evaluation.grid import Progress, check_tasks, digests, measure
 from ggez_hub.evaluation.grid_points import grid_points
-from ggez_hub.evaluation.header import AdapterRecord
+from ggez_hub.evaluation.header import AdapterRecord, SweptParts
 from ggez_hub.evaluation.leakage import refuse_leaks
 from ggez_hub.evaluation.origin import Origin
 from ggez_hub.evaluation.outcomes import Cell, Outcomes
@@ -62,6 +62,8 @@ class SweepRecipe(BaseModel):
     trained_on     the data sets behind the adapters, for the leakage check; those of their cards if
                    left out
     alpha          instead of KOF's for the region
+    parts          a file of betas by part, relative to the recipe, or several: for each of them the
+                   grid is measured once more, multiplied by its `times` and `tilt`
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -80,6 +82,7 @@ class SweepRecipe(BaseModel):
     combinations: list[list[float]] | None = Field(default=None, min_length=1)
     limit: int | None = Field(default=None, ge=1)
     alpha: float | None = Field(default=None, ge=0, le=1)
+    parts: str | Annotated[list[str], Field(min_length=1)] | None = None
     trained_on: TrainedOn | None = None
 
     @field_validator("betas", "combinations", mode="before")
@@ -89,6 +92,11 @@ class SweepRecipe(BaseModel):
         if isinstance(betas, list):
             return [cls._numbers(beta) for beta in betas]
         return float(betas) if type(betas) is int else betas
+
+    @property
+    def parts_files(self) -> tuple[str, ...]:
+        """The files of betas by part."""
+        return (self.parts,) if isinstance(self.parts, str) else tuple(self.parts or ())
 
     @property
     def adapters(self) -> tuple[str, ...]:
@@ -119,13 +127,14 @@ def sweep(
     measured_by: Literal["self", "registry"] = "self",
     evaluator: str = "unknown",
     origin: Origin | None = None,
+    parts: SweptParts | None = None,
     progress: Progress | None = None,
 ) -> Evidence:
     """Measure every task with every model, those of a grid or one as it is, into the folder `out`.
 
     `known` gives the answers of a model that are there already, for a run with the folder that it
     gets to work in. `adapters` says whose the betas of a point are, in their order; of a composition
-    it has to be said. A folder that holds a part of this
+    it has to be said. `parts` are those of the models. A folder that holds a part of this
     very measurement is completed, one that holds all of it is measured no more. Raises Leaked for a
     task that the adapter was trained on, UsageProblem for no tasks, tasks that such a model cannot
     be asked or a folder with something else, and what `measure` raises.
@@ -163,6 +172,7 @@ def sweep(
         "measured_by": measured_by,
         "evaluator": evaluator,
         "adapters": list(adapters),
+        "parts": parts,
         "models": dict(measured.models),
         "origin": origin,
     }

@@ -145,10 +145,12 @@ class PartsOfModel:
 
     def at(self, beta: float) -> dict[str, float]:
         """The beta of every tensor that a part decides, where the adapter's is `beta`."""
-        return {
-            name: self.parts[number].value(beta, self.depths.get(name))
-            for name, number in self.taken.items()
-        }
+        return {name: self.beta_of(name, beta) for name in self.taken}
+
+    def beta_of(self, name: str, beta: float) -> float:
+        """The beta of a tensor, where the adapter's is `beta`: that itself if no part decides it."""
+        number = self.taken.get(name)
+        return beta if number is None else self.parts[number].value(beta, self.depths.get(name))
 
 
 def _compile(pattern: str) -> Any:

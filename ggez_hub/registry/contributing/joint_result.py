@@ -57,6 +57,11 @@ def note_joint(results: Path, place: Path) -> JointCurve:
 
 def _joint(card: AdapterCard, evidence: Evidence) -> JointCurve:
     header = evidence.header
+    if header.parts is not None:
+        raise UsageProblem(
+            f"{evidence.place} measures betas by part, {header.parts.name}",
+            "A joint curve is of one beta for each adapter: note the sweep without `parts`.",
+        )
     if len(header.adapters) < 2:
         raise UsageProblem(
             f"{evidence.place} measures one adapter", "A joint curve is of several: see `sweep`."
