@@ -137,6 +137,14 @@ def test_each_file_is_a_sweep_of_its_own_that_is_compared_with_the_plain_one(rec
             assert same_answers or (name == "half" and cell.beta)
     said = run("verify", out).stdout
     assert "by part, same.yaml: not compared: no beta can be chosen" in said
+    page = tmp_path / "page.html"
+    assert (
+        CliRunner()
+        .invoke(cli, ["report", str(out / "by-part" / "half"), "-o", str(page)])
+        .exit_code
+        == 0
+    )
+    assert "Every beta is multiplied by part, as half.yaml says." in page.read_text()
     shown = run("verify", out / "by-part" / "half").stdout
     assert r"'resblocks\\.(\\d+)\\.': 1 times the adapter's, tilt -1" in shown
 

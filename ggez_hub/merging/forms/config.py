@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ggez_hub.merging.adapters.peft_config import by_pattern
+from ggez_hub.merging.adapters.peft_config import alpha_of
 from ggez_hub.merging.forms.pairs import ScaledPair
 
 OLD_ROOT = "text_model."
@@ -36,10 +36,7 @@ def scaled_by_module(
     `alpha_pattern`, one exact path each.
     """
     name = "lora_alpha" if config["peft_type"] == "LORA" else "alpha"
-    alphas = {
-        module: by_pattern(config, "alpha_pattern", module, config[name], folder) * beta
-        for module, beta in betas.items()
-    }
+    alphas = {module: alpha_of(config, module, folder) * beta for module, beta in betas.items()}
     ((common, _),) = Counter(alphas.values()).most_common(1) or ((config[name], 0),)
     own = {f"^{re.escape(m)}": alpha for m, alpha in alphas.items() if alpha != common}
     return {**scaled_config(config, 1.0), name: common, "alpha_pattern": own}
