@@ -44,8 +44,8 @@ def request_options(command: Callable[..., R]) -> Callable[..., R]:
         type=BETA,
         help="Weight of the Delta: one for each --adapter, or one for all.",
     )
-    @betas_option
     @click.option("--alpha", type=SHARE, default=None, help="Instead of KOF's.")
+    @betas_option
     @click.option("--method", default="ggez_linear", show_default=True)
     @as_option
     @click.option("--allow-overlap", is_flag=True, help="Compose regions that share countries.")

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ggez_hub.evaluation.betas import Beta, beta_key, betas_of
 from ggez_hub.families import Family
 from ggez_hub.merging.adapters.peft import CONFIG, WEIGHTS, holds_peft
-from ggez_hub.merging.betas_by_part import BetasByPart
 from ggez_hub.weights import digest_json, sha256_file
+
+if TYPE_CHECKING:
+    from ggez_hub.merging.betas_by_part import BetasByPart
 
 # What a full fine-tune or a task vector is, beside its safetensors.
 DESCRIPTIONS = (".safetensors.index.json", "task_vector.json")

@@ -59,11 +59,11 @@ class SweepRecipe(BaseModel):
                    combination is measured
     combinations   instead of them: the betas of each point of a composition
     limit          how many points a composition may have (64)
+    parts          a file of betas by part, relative to the recipe, or several: for each of them the
+                   grid is measured once more, multiplied by its `times` and `tilt`
     trained_on     the data sets behind the adapters, for the leakage check; those of their cards if
                    left out
     alpha          instead of KOF's for the region
-    parts          a file of betas by part, relative to the recipe, or several: for each of them the
-                   grid is measured once more, multiplied by its `times` and `tilt`
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -81,8 +81,8 @@ class SweepRecipe(BaseModel):
     betas: list[float] | list[list[float]] | None = Field(default=None, min_length=1)
     combinations: list[list[float]] | None = Field(default=None, min_length=1)
     limit: int | None = Field(default=None, ge=1)
-    alpha: float | None = Field(default=None, ge=0, le=1)
     parts: str | Annotated[list[str], Field(min_length=1)] | None = None
+    alpha: float | None = Field(default=None, ge=0, le=1)
     trained_on: TrainedOn | None = None
 
     @field_validator("betas", "combinations", mode="before")
@@ -123,11 +123,11 @@ def sweep(
     *,
     known: Known = lambda *_: InMemory(),
     adapters: Sequence[AdapterRecord] = (),
+    parts: SweptParts | None = None,
     trained_on: Sequence[str] | Literal["unknown"] = "unknown",
     measured_by: Literal["self", "registry"] = "self",
     evaluator: str = "unknown",
     origin: Origin | None = None,
-    parts: SweptParts | None = None,
     progress: Progress | None = None,
 ) -> Evidence:
     """Measure every task with every model, those of a grid or one as it is, into the folder `out`.

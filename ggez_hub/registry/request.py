@@ -20,9 +20,9 @@ class Request:
 
     adapters: repositories, each with `@REVISION` or without; more than one are composed.
     beta: one for every adapter, or one for each of `adapters`.
-    parts: betas by part, one for every adapter, or one for each.
     form: `merged`, or an adapter form such as `peft`.
     trust: `curated` (the accepted cards), `any`, or organisations separated by commas.
+    parts: betas by part, one for every adapter, or one for each.
     """
 
     region: str

@@ -14,7 +14,6 @@ from ggez_hub.evaluation.choosing import REPORT, SELECT
 from ggez_hub.evaluation.comparison import NotComparable, paired_change
 from ggez_hub.evaluation.evidence import Evidence
 from ggez_hub.evaluation.gates import Limits, gates, overall
-from ggez_hub.evaluation.header import SweptParts
 from ggez_hub.evaluation.held_out import held_out
 from ggez_hub.evaluation.joint import joint_trade
 from ggez_hub.evaluation.outcomes import Outcomes
@@ -45,7 +44,7 @@ def contents(evidence: Evidence, limits: Limits, material: Material | None = Non
         "generator": f"ggez-hub {__version__}",
         # Whose betas those of a point are, and the points in their order.
         "adapters": [adapter.name for adapter in header.adapters],
-        "by_part": _by_part(header.parts),
+        "by_part": _by_part(evidence),
         "points": [as_json(b) for b in sorted({cell.beta for cell in evidence.outcomes})],
         "problems": list(evidence.problems),
         "selection": found["selection"],
@@ -70,8 +69,9 @@ def contents(evidence: Evidence, limits: Limits, material: Material | None = Non
     }
 
 
-def _by_part(parts: SweptParts | None) -> list[str]:
+def _by_part(evidence: Evidence) -> list[str]:
     """Betas by part in words, which multiply those of every point."""
+    parts = evidence.header.parts
     if parts is None:
         return []
     return [f"Every beta is multiplied by part, as {parts.name} says.", *map(str, parts.parts)]

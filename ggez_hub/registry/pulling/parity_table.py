@@ -12,9 +12,6 @@ from ggez_hub.evaluation.trade_off import Point, Trade
 from ggez_hub.registry.resolution import Resolution
 from ggez_hub.registry.resolving.joint import Together
 
-# What the merged model is called, without betas by part and with them: those no curve has measured.
-MERGED = {False: "merged", True: "merged by part"}
-
 
 @dataclass(frozen=True)
 class Line:
@@ -86,9 +83,8 @@ def parity_table(card: AdapterCard, resolution: Resolution) -> ParityTable | Non
     beta = resolution.adapters[0].weight
     betas = {"base": 0.0, "regional": 1.0}
     if beta is not None:
-        betas = {"base": 0.0, MERGED[resolution.by_part]: beta, "regional": 1.0}
-    lines = (Line(k, b, None if k == MERGED[True] else seen.at(b)) for k, b in betas.items())
-    return ParityTable(tuple(lines), seen)
+        betas = {"base": 0.0, "merged": beta, "regional": 1.0}
+    return ParityTable(tuple(Line(k, b, seen.at(b)) for k, b in betas.items()), seen)
 
 
 def joint_table(together: Together, resolution: Resolution) -> ParityTable | None:
@@ -105,10 +101,6 @@ def joint_table(together: Together, resolution: Resolution) -> ParityTable | Non
         [weight if n == number else 0.0 for n, weight in enumerate(weights)]
         for number in range(len(weights))
     ]
-    if resolution.by_part:
-        base = point([0.0] * len(weights))
-        lines = Line("base", base, seen.at(base)), Line("composition by part", point(weights), None)
-        return ParityTable(lines, seen)
     points = {"base": point([0.0] * len(weights)), "composition": point(weights)}
     points |= {
         f"{adapter.source.repo} alone": point(betas)

@@ -42,12 +42,12 @@ class Standing:
 
 def standing(resolution: Resolution, together: Together | None) -> Standing:
     """What is known of a composition, whose joint curve is `together` if there is one."""
-    if together is None:
-        return Standing(False, None, UNMEASURED)
     if resolution.by_part:
         return Standing(
             False, None, "a composition of several adapters, unmeasured: nobody measured it by part"
         )
+    if together is None:
+        return Standing(False, None, UNMEASURED)
     seen = together.trade("validation", resolution.alpha.value)
     here = point([adapter.weight or 0.0 for adapter in resolution.adapters])
     if seen.at(here) is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ggez_hub.cards import AdapterCard
@@ -10,13 +10,10 @@ from ggez_hub.cards.readme import license_of
 from ggez_hub.evaluation.betas import betas_of, rule_for
 from ggez_hub.evaluation.selection import NoCurve, trade
 from ggez_hub.evaluation.trade_off import Trade
-from ggez_hub.hub import Hub, RepoAtCommit
+from ggez_hub.hub import RepoAtCommit
 from ggez_hub.hub.headers import Tensors, shapes_digest, tensors
-from ggez_hub.merging.betas_by_part import BetasByPart
-from ggez_hub.merging.deltas import WeightIndex
 from ggez_hub.regions import Region
 from ggez_hub.registry.index.entries import Entry
-from ggez_hub.registry.parts import ResolvedParts
 from ggez_hub.registry.request import Request
 from ggez_hub.registry.resolution import (
     ChosenBeta,
@@ -82,36 +79,6 @@ def pin_base(cards: Sequence[AdapterCard], request: Request, source: Source) -> 
             fits = "shape"
     tag = _tag(source, repo, revision) if request.base else None
     return Base(_pinned(at, files, license_of(at.front_matter), tag), fits)
-
-
-def pin_parts(
-    adapters: tuple[PinnedAdapter, ...],
-    parts: Sequence[BetasByPart | None],
-    base: PinnedRepo,
-    hub: Hub,
-) -> tuple[PinnedAdapter, ...]:
-    """The adapters with the betas that their parts come to on the tensors of the base.
-
-    Of the base's weights the headers are read. Raises BadParts, MissingExtra, BadWeights, and what
-    the client raises.
-    """
-    if not any(parts):
-        return adapters
-    names = _tensor_names(base, hub)
-    return tuple(
-        adapter
-        if own is None or adapter.beta is None
-        else adapter.model_copy(update={"parts": ResolvedParts.of(own, names, adapter.beta.value)})
-        for adapter, own in zip(adapters, parts, strict=True)
-    )
-
-
-def _tensor_names(base: PinnedRepo, hub: Hub) -> Collection[str]:
-    """The tensors of a pinned base: from its files where they are in the cache, or from the hub."""
-    files = tuple(file.as_hub_file() for file in base.files if file.path in base.weights)
-    if not hub.missing_bytes(base.repo, base.revision, files):
-        return WeightIndex(hub.fetch(base.repo, base.revision, files), tuple(base.weights))
-    return tensors(hub, RepoAtCommit(base.repo, base.revision, files, "", base.gated), base.weights)
 
 
 def _hint(card: AdapterCard) -> str:

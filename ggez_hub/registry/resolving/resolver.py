@@ -21,12 +21,12 @@ from ggez_hub.registry.resolution import ChosenBeta, Rejected, Resolution
 from ggez_hub.registry.resolving.composition import check_composition
 from ggez_hub.registry.resolving.joint import measured_together
 from ggez_hub.registry.resolving.nearby import UNREAD_REGION, nothing_found
+from ggez_hub.registry.resolving.part_betas import pin_parts
 from ggez_hub.registry.resolving.pinning import (
     chosen_beta,
     chosen_together,
     pin_adapter,
     pin_base,
-    pin_parts,
 )
 from ggez_hub.registry.resolving.ranking import Order, Ranked
 from ggez_hub.registry.resolving.source import Source
