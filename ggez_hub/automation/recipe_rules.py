@@ -56,9 +56,16 @@ def _sweep(text: str, path: str) -> None:
     parse_recipe(text, path, "sweep", SweepRecipe)
 
 
+def _betas(text: str, path: str) -> None:
+    from ggez_hub.merging.betas_by_part import BetasByPart
+
+    parse_recipe(text, path, "betas", BetasByPart)
+
+
 READERS: Mapping[str, Callable[[str, str], None]] = {
     "merge": _merge,
     "train": _train,
     "filter": _filter,
     "sweep": _sweep,
+    "betas": _betas,
 }

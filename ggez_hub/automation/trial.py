@@ -101,7 +101,7 @@ def _try(base: WeightIndex, delta: Delta, name: str, beta: float, *, changes: bo
     part = base.only({name})
     with tempfile.TemporaryDirectory(prefix="ggez-trial-") as temporary:
         try:
-            execute(part, [Weighted(delta, beta)], Path(temporary))
+            execute(part, [Weighted(delta, dict.fromkeys(delta.touched, beta))], Path(temporary))
         except GgezError as problem:
             raise WrongBase(f"cannot be merged into {name!r}: {problem.message}") from problem
         except Exception as error:  # what strangers name may break arithmetic in any way

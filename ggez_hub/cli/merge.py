@@ -12,7 +12,15 @@ import click
 from ggez_hub.cli.loading import tell_adapter
 from ggez_hub.cli.merge_inputs import Asked, of_options, of_recipe
 from ggez_hub.cli.output import Output, hub_option, output_options
-from ggez_hub.cli.parameters import ANYTHING, BETA, FILE, FOLDER, NEW, as_option
+from ggez_hub.cli.parameters import (
+    ANYTHING,
+    BETA,
+    FILE,
+    FOLDER,
+    NEW,
+    as_option,
+    betas_option,
+)
 from ggez_hub.errors import UsageProblem
 
 if TYPE_CHECKING:
@@ -40,6 +48,7 @@ DEFAULT_METHOD = "ggez_linear"
     type=BETA,
     help="The weight of the adapter: one for each, or one for all.",
 )
+@betas_option
 @click.option(
     "--recipe",
     type=FILE,
@@ -66,6 +75,7 @@ def merge_command(
     base: Path | None,
     adapters: tuple[Path, ...],
     betas: tuple[float, ...],
+    parts: tuple[Path, ...],
     recipe: Path | None,
     method: str | None,
     form: str,
@@ -82,7 +92,7 @@ def merge_command(
     """
     options = {
         "--base": base, "--adapter": adapters, "--beta": betas, "--method": method,
-        "--family": family, "--variant": variant,
+        "--family": family, "--variant": variant, "--betas": parts,
     }  # fmt: skip
     asked: AbstractContextManager[Asked]
     if recipe is not None:
@@ -94,7 +104,7 @@ def merge_command(
             missing = [name for name in ("--base", "--adapter", "--beta") if not options[name]]
             raise UsageProblem(f"{', '.join(missing)} is missing", "Or give a --recipe.")
         asked = nullcontext(
-            of_options(base, adapters, betas, method or DEFAULT_METHOD, family, variant)
+            of_options(base, adapters, betas, method or DEFAULT_METHOD, family, variant, parts)
         )
     with asked as found:
         _merge(found, form, target, out)
@@ -102,14 +112,17 @@ def merge_command(
 
 def _merge(asked: Asked, form: str, target: Path, out: Output) -> None:
     from ggez_hub.families import detect_family, get_family
-    from ggez_hub.merging.forms.local import write_adapter
-    from ggez_hub.merging.merge import Adapter, require_method
+    from ggez_hub.merging.forms.local import require_one, write_adapter
+    from ggez_hub.merging.merge import require_method
 
     require_method(asked.method)
     base, variant = asked.base.path, asked.variant
     family = get_family(asked.family) if asked.family else detect_family(base, variant)
     if form != "merged":
-        weighted = [Adapter(a.source.path, a.beta) for a in asked.adapters]
+        from ggez_hub.registry.local.merge import weigh
+
+        require_one(form, len(asked.adapters))
+        weighted, _ = weigh(base, asked.adapters, family, variant)
         named = (asked.base.repo or str(base), asked.base.revision)
         facts = write_adapter(base, weighted, target, family, form, variant, named)
         tell_adapter(facts, out)
@@ -145,6 +158,9 @@ def _tell(
     report, merge = done.report, done.lock.merge
     for remark in done.remarks:
         out.note(f"note: {remark}")
+    for adapter in merge.adapters:
+        for line in adapter.parts.lines() if adapter.parts else ():
+            out.line(f"betas of {adapter.name} by part: {line}")
     out.line(
         f"{target}: {report.tensors} tensors, {report.touched} of them changed, "
         f"{report.nbytes / 1e6:.1f} MB"
@@ -165,6 +181,10 @@ def _tell(
             "bytes": report.nbytes,
             "method": merge.method,
             "merge_digest": merge.digest,
+            "betas": [
+                {"beta": a.beta, "by_tensor": a.parts.betas if a.parts else None}
+                for a in merge.adapters
+            ],
             "lock": str(target / "ggez.lock"),
             "remarks": list(done.remarks),
             "cosines": [

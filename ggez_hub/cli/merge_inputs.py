@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from ggez_hub.errors import UsageProblem
 
 if TYPE_CHECKING:
+    from ggez_hub.merging.betas_by_part import BetasByPart
     from ggez_hub.registry.local.inputs import Source, WeightedSource
     from ggez_hub.registry.local.recipe import MergeRecipe
 
@@ -34,8 +35,12 @@ def of_options(
     method: str,
     family: str | None,
     variant: str | None,
+    parts: Sequence[Path] = (),
 ) -> Asked:
-    """The merge of folders with a beta for each, or one for all; raises UsageProblem."""
+    """The merge of folders with a beta for each, or one for all; raises UsageProblem.
+
+    `parts` are files of betas by part, which are given likewise.
+    """
     from ggez_hub.registry.local.inputs import WeightedSource, on_disk
 
     if len(betas) == 1:
@@ -46,9 +51,34 @@ def of_options(
             "Give one --beta for each --adapter, or one for all.",
         )
     weighted = [
-        WeightedSource(on_disk(path), beta) for path, beta in zip(adapters, betas, strict=True)
+        WeightedSource(on_disk(path), beta, own)
+        for path, beta, own in zip(
+            adapters, betas, parts_for_each(parts, len(adapters)), strict=True
+        )
     ]
     return Asked(on_disk(base), weighted, method, family, variant)
+
+
+def parts_for_each(paths: Sequence[Path], count: int) -> list[BetasByPart | None]:
+    """The betas by part of each of `count` adapters: a file for each, one for all, or none.
+
+    Raises BadRecipe, and UsageProblem for another number of files.
+    """
+    if len(paths) not in {0, 1, count}:
+        raise UsageProblem(
+            f"{count} adapters and {len(paths)} files of betas by part",
+            "Give one --betas for each --adapter, or one for all.",
+        )
+    found = [read_parts(path) for path in paths]
+    return [*found] * count if len(found) == 1 else [*found] or [None] * count
+
+
+def read_parts(path: Path) -> BetasByPart:
+    """A file of `kind: betas`; raises BadRecipe."""
+    from ggez_hub.merging.betas_by_part import BetasByPart
+    from ggez_hub.recipe_file import read_recipe
+
+    return read_recipe(path, "betas", BetasByPart)
 
 
 @contextmanager
@@ -64,8 +94,14 @@ def of_recipe(path: Path, hub: str, form: str, *, quiet: bool) -> Iterator[Asked
     from ggez_hub.registry.local.recipe import MergeRecipe
 
     recipe = read_recipe(path, "merge", MergeRecipe)
+    parts = [a.betas and read_parts(path.parent / a.betas) for a in recipe.adapters]
     with TemporaryDirectory(prefix="ggez-hub-") as staging:
-        yield _found(recipe, path.parent, hub, form, Path(staging), quiet=quiet)
+        found = _found(recipe, path.parent, hub, form, Path(staging), quiet=quiet)
+        adapters = [
+            replace(adapter, parts=own or None)
+            for adapter, own in zip(found.adapters, parts, strict=True)
+        ]
+        yield replace(found, adapters=adapters)
 
 
 def _found(
@@ -100,7 +136,10 @@ def _found(
             for number, named in enumerate(dict.fromkeys(remote), 1):
                 places[named] = fetch_adapter(server, *repos[named], place / f"adapter-{number}")
             if base is None:
-                reads = wanted.reads([places[a.adapter].path for a in recipe.adapters])
+                reads = wanted.reads(
+                    [places[a.adapter].path for a in recipe.adapters],
+                    by_part=any(a.betas for a in recipe.adapters),
+                )
                 base = fetch_base_files(server, found, place / "base", reads)
                 family = found.family.name
     weighted = [WeightedSource(places[a.adapter], a.beta) for a in recipe.adapters]

@@ -48,8 +48,13 @@ def open_origin(
     place = ModelPlace(hub, work, cached=False, key_variable=key_variable)
     judge, _ = place.judge(origin.judge.named(results)) if origin.judge else (None, None)
     betas = sorted(map(read_key, evidence.header.models))
+    parts = evidence.header.parts
     models = place.at_betas(
-        origin.model.named(results), [on.named(results) for on in origin.adapters], betas, judge
+        origin.model.named(results),
+        [on.named(results) for on in origin.adapters],
+        betas,
+        judge,
+        parts.rule if parts else None,
     )
     tasks = origin_tasks(evidence, hub)
     return Reopened(models, with_judge(tasks, judge, models[0].methods))

@@ -63,6 +63,15 @@ SHARE = Number(0, 1)
 POINTS = Number(0, 100)
 YEARS = YearSpan()
 
+betas_option = click.option(
+    "--betas",
+    "parts",
+    multiple=True,
+    type=FILE,
+    help="YAML with `kind: betas`: patterns of tensor names with a beta of their own; every other "
+    "tensor takes --beta. One for each adapter, or one for all.",
+)
+
 
 def as_option(*more: str) -> Callable[[F], F]:
     """`--as`: the forms that a merge can have, and `more`."""

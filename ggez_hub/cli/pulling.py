@@ -28,7 +28,7 @@ from ggez_hub.registry.resolution import Resolution
 from ggez_hub.registry.resolving.composition import cosine_line
 
 # Fields of a request whose option has another name.
-OPTIONS = {"form": "--as", "adapters": "--adapter", "wide": "--fallback"}
+OPTIONS = {"form": "--as", "adapters": "--adapter", "wide": "--fallback", "parts": "--betas"}
 
 
 @dataclass(frozen=True)

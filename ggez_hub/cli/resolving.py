@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from ggez_hub.cli.merge_inputs import read_parts
 from ggez_hub.cli.output import Output
-from ggez_hub.cli.parameters import BETA, SHARE, as_option
+from ggez_hub.cli.parameters import BETA, SHARE, as_option, betas_option
 from ggez_hub.registry.request import Request
 
 if TYPE_CHECKING:
@@ -50,6 +52,7 @@ def request_options(command: Callable[..., R]) -> Callable[..., R]:
         "scores outside the region.  [default: what the card declares]",
     )
     @click.option("--alpha", type=SHARE, default=None, help="Instead of KOF's.")
+    @betas_option
     @click.option("--method", default="ggez_linear", show_default=True)
     @as_option("switch")
     @click.option("--allow-overlap", is_flag=True, help="Compose regions that share countries.")
@@ -60,14 +63,21 @@ def request_options(command: Callable[..., R]) -> Callable[..., R]:
     @click.option("--trust", default="curated", show_default=True, metavar="curated|any|ORG,...")
     @click.option("--live", is_flag=True, help="Search the hub by tags, not the curated index.")
     @functools.wraps(command)
-    def wrapper(*args: Any, fallback: str, betas: tuple[float, ...], **options: Any) -> R:
+    def wrapper(
+        *args: Any,
+        fallback: str,
+        betas: tuple[float, ...],
+        parts: tuple[Path, ...],
+        **options: Any,
+    ) -> R:
         asked = {
             name: options.pop(name)
             for name in ("region", "family", "base", "policy", "alpha", "method", "form", "trust", "live",
                          "adapters", "allow_overlap", "allow_shape_match")
         }  # fmt: skip
         beta = betas if len(betas) > 1 else next(iter(betas), None)
-        request = Request(**asked, beta=beta, wide=fallback == "wide")
+        read = tuple(map(read_parts, parts))
+        request = Request(**asked, beta=beta, wide=fallback == "wide", parts=read)
         return command(*args, request=request, **options)
 
     return wrapper
@@ -98,6 +108,8 @@ def tell_resolution(planned: Plan, out: Output, *, explain: bool = False) -> Non
             out.line("beta     none: a merged model is taken as it is")
             continue
         out.line(f"beta     {adapter.beta.value:g}: {adapter.beta.reason}")
+        for text in adapter.parts.lines() if adapter.parts else ():
+            out.line(f"by part  {text}")
         if adapter.beta.region not in {None, resolution.region}:
             out.line(
                 f"         It was chosen for {adapter.beta.region}, not for {resolution.region}: "

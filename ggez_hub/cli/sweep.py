@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.cli.parameters import FILE, NEW_FOLDER
 
 if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
     from ggez_hub.cli.sweep_recipe import Opened
 
 
@@ -32,7 +35,8 @@ if TYPE_CHECKING:
 def sweep_command(recipe: Path, target: Path, cached: bool, hub: str, out: Output) -> None:
     """Measure a model over the grid of beta and choose beta, without writing merged models.
 
-    RECIPE is YAML with `kind: sweep`; several adapters are swept together. `ggez-hub verify DIR`
+    RECIPE is YAML with `kind: sweep`; several adapters are swept together, and each file of betas by
+    part that it names is swept beside the plain betas. `ggez-hub verify DIR`
     recomputes every figure of the results.
     """
     from ggez_hub.cards import alpha_record
@@ -45,28 +49,38 @@ def sweep_command(recipe: Path, target: Path, cached: bool, hub: str, out: Outpu
         opened = open_recipe(recipe, target, server, cached=cached)
     given, region = opened.recipe.alpha, opened.region
     factor = alpha(region) if given is None else Alpha.from_user(given, region)
+    swept = [
+        (opened.models, target, opened.origin, None),
+        *((own.models, own.results, own.origin, own.parts) for own in opened.by_part),
+    ]
     with out.progress("steps") as progress:
-        bar = progress.add_task("asking", total=None)
-        evidence = sweep(
-            opened.models,
-            opened.tasks,
-            region,
-            alpha_record(factor),
-            target,
-            known=opened.place.known,
-            adapters=opened.adapters,
-            joint=opened.joint,
-            trained_on=opened.trained_on,
-            origin=opened.origin,
-            policy=opened.recipe.policy,
-            progress=lambda done, total: progress.update(bar, completed=done, total=total),
-        )
+        for models, results, origin, parts in swept:
+            bar = progress.add_task("asking" if parts is None else parts.name, total=None)
+            sweep(
+                models,
+                opened.tasks,
+                region,
+                alpha_record(factor),
+                results,
+                known=opened.place.known,
+                adapters=opened.adapters,
+                parts=parts,
+                joint=opened.joint if parts is None else None,
+                trained_on=opened.trained_on,
+                origin=origin,
+                policy=opened.recipe.policy,
+                progress=partial(_advance, progress, bar),
+            )
     from ggez_hub.cli.verify import show_scores
 
-    show_scores(evidence.place, out)
+    show_scores(target, out)
     out.line("")
     for step in _next_steps(target, opened):
         out.line(step)
+
+
+def _advance(progress: Progress, bar: TaskID, done: int, total: int) -> None:
+    progress.update(bar, completed=done, total=total)
 
 
 def _next_steps(results: Path, opened: Opened) -> list[str]:

@@ -3,24 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ggez_hub.cli.measuring import Found, card_of, find_adapter, find_model, trained_on
+from ggez_hub.cli.merge_inputs import read_parts
 from ggez_hub.cli.task_data import TaskData, find_tasks
 from ggez_hub.cli.under_test import ModelPlace
 from ggez_hub.errors import UsageProblem
+from ggez_hub.weights import sha256_file
 
 if TYPE_CHECKING:
     from ggez_hub.cli.task_data import AnyTask
-    from ggez_hub.evaluation.header import AdapterRecord
+    from ggez_hub.evaluation.header import AdapterRecord, SweptParts
+    from ggez_hub.evaluation.identity import Model
     from ggez_hub.evaluation.origin import Origin
     from ggez_hub.evaluation.prepared import Prepared
     from ggez_hub.evaluation.subjects import UnderTest
     from ggez_hub.evaluation.sweep import JointFineTune, SweepRecipe, TrainedOn
     from ggez_hub.hub import Hub
     from ggez_hub.regions import Region
+
+
+@dataclass(frozen=True)
+class OpenedParts:
+    """A file of betas by part, the models of the grid that it multiplies, and their results folder."""
+
+    parts: SweptParts
+    results: Path
+    models: tuple[UnderTest, ...]
+    origin: Origin
 
 
 @dataclass(frozen=True)
@@ -35,6 +48,7 @@ class Opened:
     recipe: SweepRecipe
     region: Region
     models: tuple[UnderTest, ...]
+    by_part: tuple[OpenedParts, ...]
     tasks: tuple[Prepared, ...]
     adapters: tuple[AdapterRecord, ...]
     joint: JointFineTune | None
@@ -43,13 +57,27 @@ class Opened:
     found: tuple[Found, ...]
     origin: Origin
 
+    def models_with(self, parts: SweptParts | None) -> tuple[UnderTest, ...]:
+        """The models of a results folder that was measured with `parts`; raises UsageProblem."""
+        if parts is None:
+            return self.models
+        for known in self.by_part:
+            if known.parts.parts == parts.parts:
+                return known.models
+        raise UsageProblem(
+            f"the recipe has no file of betas by part that says what {parts.name} said",
+            "Give the recipe that the results were made with.",
+        )
+
 
 def open_recipe(recipe: Path, target: Path, hub: Hub, *, cached: bool) -> Opened:
     """Read a recipe and fetch what it names; `target` is the results folder.
 
     Raises BadRecipe, UsageProblem, and what fetching, tasks and data raise.
     """
+    from ggez_hub.evaluation.by_part import folder_of
     from ggez_hub.evaluation.identity import Model
+    from ggez_hub.evaluation.origin import moved
     from ggez_hub.evaluation.prepared import require_both_sides
     from ggez_hub.evaluation.subjects import Adapted, grid_on, model_in
     from ggez_hub.evaluation.subjects.judging import with_judge
@@ -78,22 +106,61 @@ def open_recipe(recipe: Path, target: Path, hub: Hub, *, cached: bool) -> Opened
     if rival is not None:
         on_base = model_in(base.path, family, way, Adapted(rival.path, 1.0))
         joint = JointFineTune(on_base, _recorded(rival))
+    swept = _read_parts([here / named for named in asked.parts_files], model)
     source, tasks = _asked(asked, here, hub, models[0].methods)
     prepared, _ = source.prepare(tasks, region)
     require_both_sides((task.record.side for task in prepared), region)
-    places = [adapter.place(target) for adapter in adapters]
+
+    def origin(results: Path) -> Origin:
+        places = [adapter.place(results) for adapter in adapters]
+        judged = judge_place and moved(judge_place, target, results)
+        return source.origin(tasks, results, base.place(results), places, judged)
+
     return Opened(
         asked,
         region,
         models,
+        tuple(
+            OpenedParts(
+                parts,
+                results := folder_of(target, parts),
+                grid_on(replace(model, parts=parts.rule), points, place.way(family, judge)),
+                origin(results),
+            )
+            for parts in swept
+        ),
         with_judge(prepared, judge, models[0].methods),
         records,
         joint,
         asked.trained_on or _trained_on([*adapters, *([rival] if rival else [])]),
         place,
         tuple(adapters),
-        source.origin(tasks, target, base.place(target), places, judge_place),
+        origin(target),
     )
+
+
+def _read_parts(paths: Sequence[Path], model: Model) -> list[SweptParts]:
+    """The files of betas by part, tried on the base.
+
+    Raises BadRecipe, BadParts, and UsageProblem for two files of one name, or for betas that are not
+    multiples of the grid's.
+    """
+    from ggez_hub.evaluation.header import SweptParts
+    from ggez_hub.merging.merge import tensor_names
+
+    if len({path.stem for path in paths}) < len(paths):
+        raise UsageProblem("two files of betas by part have the same name", "Rename one of them.")
+    found = []
+    for path in paths:
+        rule = read_parts(path)
+        if not rule.is_relative:
+            raise UsageProblem(
+                f"{path} has a `beta` of its own: at beta 0 of the grid the model would not be the base",
+                "Write it as `times`, a multiple of the grid's beta.",
+            )
+        rule.on(tensor_names(model.base, model.family))
+        found.append(SweptParts(name=path.name, sha256=sha256_file(path), parts=list(rule.parts)))
+    return found
 
 
 def _recorded(adapter: Found) -> AdapterRecord:

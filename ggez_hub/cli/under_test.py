@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ggez_hub.evaluation.sweep import TrainedOn
     from ggez_hub.families import Family
     from ggez_hub.hub import Hub
+    from ggez_hub.merging.betas_by_part import BetasByPart
     from ggez_hub.parity.betas import Beta
 
 
@@ -74,7 +75,12 @@ class ModelPlace:
         )
 
     def at_betas(
-        self, named: str, adapters: Sequence[str], betas: Sequence[Beta], judge: Judge | None
+        self,
+        named: str,
+        adapters: Sequence[str],
+        betas: Sequence[Beta],
+        judge: Judge | None,
+        parts: BetasByPart | None = None,
     ) -> tuple[UnderTest, ...]:
         """A model that is named, at each of some betas; raises as `model` does."""
         from ggez_hub.evaluation.identity import Model
@@ -82,14 +88,14 @@ class ModelPlace:
         from ggez_hub.families import detect_family
         from ggez_hub.parity.betas import single
 
-        if len(betas) == 1 and len(adapters) < 2:
+        if len(betas) == 1 and len(adapters) < 2 and parts is None:
             # As `eval` opens it: with the adapter on it while it is loaded.
             adapter, beta = (adapters[0], single(betas[0])) if adapters else (None, None)
             return (self.model(named, adapter, beta, judge).subject,)
         base = find_model(named, Path(), self.hub).path
         on = tuple(find_adapter(adapter, Path(), self.hub).path for adapter in adapters)
         family = detect_family(base)
-        return grid_on(Model(base, on, family), betas, self.way(family, judge))
+        return grid_on(Model(base, on, family, parts), betas, self.way(family, judge))
 
     def way(self, family: Family, judge: Judge | None) -> Way:
         """How models of a family are asked; raises UsageProblem."""

@@ -131,7 +131,7 @@ def _rerun(
     import tempfile
 
     from ggez_hub.cli.origins import open_origin
-    from ggez_hub.cli.sweep_recipe import open_recipe
+    from ggez_hub.cli.sweep_recipe import Opened, open_recipe
     from ggez_hub.evaluation.evidence import open_evidence
     from ggez_hub.evaluation.rerun import TOLERANCE, rerun
     from ggez_hub.hubs import connect
@@ -143,7 +143,12 @@ def _rerun(
             if recipe
             else open_origin(evidence, Path(work), server, key_variable, endpoints)
         )
-        found = rerun(evidence, opened.models, opened.tasks, count, seed)
+        models = (
+            opened.models_with(evidence.header.parts)
+            if isinstance(opened, Opened)
+            else opened.models
+        )
+        found = rerun(evidence, models, opened.tasks, count, seed)
     out.line(f"asked again, drawn by seed {seed}; scores of options may differ by {TOLERANCE:g}:")
     for again in found:
         out.line(f"  {again.cell}: {again.item}: {again.problem or 'the same'}")
@@ -155,9 +160,11 @@ def show_scores(place: Path, out: Output, again: tuple[Again, ...] = ()) -> None
 
     `again` are answers that the model gave anew.
     """
+    from ggez_hub.evaluation.by_part import gains_beside
     from ggez_hub.evaluation.verification import DoesNotFollow, verify_evidence
 
     found = verify_evidence(place)
+    gains = gains_beside(found)
     header = found.evidence.header
     changed = [f"{a.cell}: {a.item}: {a.problem}" for a in again if a.problem]
     out.document(
@@ -173,6 +180,8 @@ def show_scores(place: Path, out: Output, again: tuple[Again, ...] = ()) -> None
             "region": header.region,
             "alpha": header.alpha.value,
             **found.recomputed,
+            "parts": header.parts.model_dump(mode="json") if header.parts else None,
+            "by_part": [gain.as_dict() for gain in gains],
         }
     )
     if found.problems:
@@ -192,7 +201,13 @@ def show_scores(place: Path, out: Output, again: tuple[Again, ...] = ()) -> None
         out.line(
             f"{found.unproven} rows or seeds of the card name no predictions: nobody can check them."
         )
+    if header.parts is not None:
+        out.line(f"every beta is multiplied by part, as {header.parts.name} says:")
+        for part in header.parts.parts:
+            out.line(f"  {part}")
     _tell(found, out)
+    for gain in gains:
+        out.line(gain.line())
 
 
 def _tell(found: Verification, out: Output) -> None:

@@ -21,6 +21,7 @@
     benchmark_items   what was read, checked    benchmark_questions   what is asked of it
     drawn        what drawn pictures are worth
     scales       which metric parity is of      curve         a card's rows
+    by_part      whether betas by part paid
     report       one page of it all
     paper        the paper's tables rechecked   plot          the picture of the trade-off
 

@@ -22,6 +22,7 @@ from ggez_hub.cards.values import (
 )
 from ggez_hub.evaluation.origin import Origin
 from ggez_hub.evaluation.outcomes import QUESTIONS, Average
+from ggez_hub.merging.betas_by_part import MOST_PARTS, BetasByPart, Part
 from ggez_hub.parity.betas import betas_of, read_key
 
 PREDICTIONS = "predictions.parquet"
@@ -94,10 +95,23 @@ class BaselineRecord(Block):
     adapter: AdapterRecord | None = None
 
 
+class SweptParts(Block):
+    """The betas by part that a grid multiplies: the name and sha256 of their file, and what it says."""
+
+    name: Text
+    sha256: Sha256
+    parts: list[Part] = Field(min_length=1, max_length=MOST_PARTS)
+
+    @property
+    def rule(self) -> BetasByPart:
+        """The same as the merge takes it."""
+        return BetasByPart(parts=tuple(self.parts))
+
+
 class Header(Block):
     """What decides the figures of a results folder, beside the predictions.
 
-    `adapters` stand in the order of a point's betas.
+    `adapters` stand in the order of a point's betas, which `parts`, if there are any, multiply.
 
     `data` are the data sets that the adapter was trained on, as its card names them. `digests` of a
     task are by split. `origin` decides nothing: it says where the answers may be had again.
@@ -113,6 +127,7 @@ class Header(Block):
     measured_by: Literal["self", "registry"] = "self"
     evaluator: str = "unknown"
     adapters: list[AdapterRecord] = Field(default_factory=list)
+    parts: SweptParts | None = None
     models: dict[PointKey, Sha256] = Field(default_factory=dict)
     baselines: dict[BaselineName, BaselineRecord] = Field(default_factory=dict)
     origin: Origin | None = None

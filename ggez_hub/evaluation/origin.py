@@ -71,6 +71,11 @@ class AtAddress(Block):
 Place: TypeAlias = InRepo | InFolder | AtAddress
 
 
+def moved(place: Place, before: Path, results: Path) -> Place:
+    """A place that stands relative to the results folder `before`, for another one."""
+    return InFolder.of(before / place.folder, results) if isinstance(place, InFolder) else place
+
+
 class Origin(Block):
     """What was measured and asked, and where it was found.
 

@@ -22,7 +22,7 @@ from ggez_hub.evaluation.answered import Answered, InMemory
 from ggez_hub.evaluation.evidence import Evidence
 from ggez_hub.evaluation.grid import Measurement, Progress, check_tasks, digests, measure
 from ggez_hub.evaluation.grid_points import grid_points
-from ggez_hub.evaluation.header import AdapterRecord, BaselineName
+from ggez_hub.evaluation.header import AdapterRecord, BaselineName, SweptParts
 from ggez_hub.evaluation.leakage import refuse_leaks
 from ggez_hub.evaluation.origin import Origin
 from ggez_hub.evaluation.outcomes import Cell, Outcomes
@@ -61,6 +61,8 @@ class SweepRecipe(BaseModel):
                    combination is measured
     combinations   instead of them: the betas of each point of a composition
     limit          how many points a composition may have (64)
+    parts          a file of betas by part, relative to the recipe, or several: for each of them the
+                   grid is measured once more, multiplied by its `times` and `tilt`
     trained_on     the data sets behind the adapters, for the leakage check; those of their cards if
                    left out
     alpha          instead of KOF's for the region
@@ -85,6 +87,7 @@ class SweepRecipe(BaseModel):
     betas: list[float] | list[list[float]] | None = Field(default=None, min_length=1)
     combinations: list[list[float]] | None = Field(default=None, min_length=1)
     limit: int | None = Field(default=None, ge=1)
+    parts: str | Annotated[list[str], Field(min_length=1)] | None = None
     alpha: float | None = Field(default=None, ge=0, le=1)
     policy: PolicyName = "parity"
     trained_on: TrainedOn | None = None
@@ -97,6 +100,11 @@ class SweepRecipe(BaseModel):
         if isinstance(betas, list):
             return [cls._numbers(beta) for beta in betas]
         return float(betas) if type(betas) is int else betas
+
+    @property
+    def parts_files(self) -> tuple[str, ...]:
+        """The files of betas by part."""
+        return (self.parts,) if isinstance(self.parts, str) else tuple(self.parts or ())
 
     @property
     def adapters(self) -> tuple[str, ...]:
@@ -132,6 +140,7 @@ def sweep(
     known: Known = lambda *_: InMemory(),
     adapters: Sequence[AdapterRecord] = (),
     joint: JointFineTune | None = None,
+    parts: SweptParts | None = None,
     trained_on: Sequence[str] | Literal["unknown"] = "unknown",
     measured_by: Literal["self", "registry"] = "self",
     evaluator: str = "unknown",
@@ -143,8 +152,8 @@ def sweep(
 
     `known` gives the answers of a model that are there already, for a run with the folder that it
     gets to work in. `adapters` says whose the betas of a point are, in their order; of a composition
-    it has to be said. Of embedding models the averaged outputs at beta 0 and 1 are measured too, at
-    no new pass of a picture or text. A folder that holds a part of this
+    it has to be said. `parts` are those of the models. Of embedding models the averaged outputs at
+    beta 0 and 1 are measured too, at no new pass of a picture or text. A folder that holds a part of this
     very measurement is completed, one that holds all of it is measured no more. Raises Leaked for a
     task that the adapter was trained on, UsageProblem for no tasks, tasks that such a model cannot
     be asked or a folder with something else, and what `measure` raises.
@@ -184,6 +193,7 @@ def sweep(
         "measured_by": measured_by,
         "evaluator": evaluator,
         "adapters": list(adapters),
+        "parts": parts,
         "models": dict(measured.models),
         "origin": origin,
     }

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ggez_hub.errors import MissingExtra, UsageProblem
 from ggez_hub.families import Family
 from ggez_hub.merging.adapters import open_delta
-from ggez_hub.merging.deltas import WeightIndex
+from ggez_hub.merging.deltas import WeightIndex, WrongBase
 from ggez_hub.merging.output import check_space, copy_file, copy_side_files, exclusive, whole_folder
 
 METHODS = ("ggez_linear", "task_arithmetic", "ties")
@@ -18,10 +18,20 @@ METHODS = ("ggez_linear", "task_arithmetic", "ties")
 
 @dataclass(frozen=True)
 class Adapter:
-    """An adapter folder and the weight that it gets."""
+    """An adapter folder and the weight that it gets: `beta`, but for the tensors of `by_tensor`."""
 
     folder: Path
     beta: float
+    by_tensor: Mapping[str, float] = field(default_factory=dict)
+
+    def beta_of(self, name: str) -> float:
+        """The beta of a tensor of the base."""
+        return self.by_tensor.get(name, self.beta)
+
+    def betas(self, touched: Collection[str]) -> dict[str, float]:
+        """The beta of each of these tensors where it is not 0."""
+        found = {name: self.beta_of(name) for name in touched}
+        return {name: beta for name, beta in found.items() if beta != 0}
 
 
 @dataclass(frozen=True)
@@ -50,7 +60,7 @@ def merge(
     The output has the base's files, names, dtypes and side files. Of several sets of weights in the
     base it is the one that its library loads for `variant`, or without one; the others are not
     carried over. Raises GgezError with a reason and leaves nothing behind if the merge would not be
-    exact.
+    exact, WrongBase for the beta of a tensor that the base does not have.
     """
     require_method(method)
     with exclusive(out), whole_folder(out) as folder:
@@ -70,6 +80,8 @@ def merge_into(
     require_method(method)
     layout = family.layout(base, variant)
     index = WeightIndex(base, layout.weights)
+    for adapter in adapters:
+        require_tensors(adapter.by_tensor, index)
     deltas = [open_delta(adapter.folder, family, index) for adapter in adapters]
     check_space(folder, index.nbytes)
     require_engine()
@@ -77,9 +89,10 @@ def merge_into(
     from ggez_hub.merging.plan import Weighted, execute
 
     copy_side_files(base, folder, layout)
-    # A beta of 0 is the base bit for bit: the adapter is not even read.
-    active = [Weighted(d, a.beta) for d, a in zip(deltas, adapters, strict=True) if a.beta != 0]
-    touched: frozenset[str] = frozenset().union(*(w.delta.touched for w in active))
+    # A beta of 0 is the base bit for bit: the Delta is not even read.
+    weighted = [Weighted(d, a.betas(d.touched)) for d, a in zip(deltas, adapters, strict=True)]
+    active = [adapter for adapter in weighted if adapter.betas]
+    touched: frozenset[str] = frozenset().union(*(adapter.betas for adapter in active))
     rewritten = {index.file_of[name] for name in touched}
     for path in layout.weights:
         if path not in rewritten:
@@ -90,6 +103,21 @@ def merge_into(
         part = WeightIndex(base, tuple(path for path in layout.weights if path in rewritten))
         execute(part, active, folder, method=method, wrote=wrote)
     return MergeReport(len(index), len(touched), index.nbytes)
+
+
+def tensor_names(base: Path, family: Family, variant: str | None = None) -> Collection[str]:
+    """The names of the tensors of the model in `base`: what betas by part are about."""
+    return WeightIndex(base, family.layout(base, variant).weights)
+
+
+def require_tensors(betas: Collection[str], names: Collection[str]) -> None:
+    """Raise WrongBase unless the base has every tensor that a beta is given for."""
+    if unknown := sorted(name for name in betas if name not in names):
+        raise WrongBase(
+            f"there are betas for {len(unknown)} tensors that the base does not have, such as "
+            f"{unknown[0]!r}",
+            "They were made for another base.",
+        )
 
 
 def require_method(method: str) -> None:

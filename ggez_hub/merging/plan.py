@@ -6,7 +6,7 @@ to a guess about layers. Tensors that no adapter touches are planned with the ba
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -18,7 +18,13 @@ from mergekit.architecture.base import (
     ModuleDefinition,
     WeightInfo,
 )
-from mergekit.config import InputModelDefinition, MergeConfiguration
+from mergekit.config import (
+    ConfigReader,
+    InputModelDefinition,
+    InputSliceDefinition,
+    MergeConfiguration,
+    OutputSliceDefinition,
+)
 from mergekit.graph import Executor, Task
 from mergekit.io.tasks import FinalizeModel, LoaderCache, SaveTensor
 from mergekit.options import MergeOptions
@@ -39,10 +45,10 @@ PART = 64
 
 @dataclass(frozen=True)
 class Weighted:
-    """An adapter with its beta."""
+    """An adapter with its beta for each tensor that it is to change; none of them is 0."""
 
     delta: Delta
-    beta: float
+    betas: Mapping[str, float]
 
 
 class FlatArchitecture(ModuleArchitecture):
@@ -65,27 +71,36 @@ class FlatArchitecture(ModuleArchitecture):
 
 
 class TouchedPlanner(MergePlanner):
-    """Gives the method only those inputs that change a tensor, beside the base."""
+    """Gives the method only those inputs that change a tensor, beside the base, with their betas."""
 
-    touched: dict[StreamedReference, frozenset[str]]
+    betas: dict[StreamedReference, Mapping[str, float]]
 
     def plan_tensor(
         self,
         weight: WeightInfo,
         weights_in: list[WeightInfo],
         models: list[StreamedReference],
-        cfg_reader: Any,
+        cfg_reader: ConfigReader,
     ) -> None:
         needed = [
             (model, info)
             for model, info in zip(models, weights_in, strict=True)
-            if model not in self.touched or weight.name in self.touched[model]
+            if model not in self.betas or weight.name in self.betas[model]
+        ]
+        sources = [
+            InputSliceDefinition(
+                model=model,
+                layer_range=(0, 0),
+                parameters={"beta": self.betas[model][weight.name]},
+            )
+            for model, _ in needed
+            if model in self.betas
         ]
         super().plan_tensor(
             weight=weight,
             weights_in=[info for _, info in needed],
             models=[model for model, _ in needed],
-            cfg_reader=cfg_reader,
+            cfg_reader=cfg_reader.for_out_slice(OutputSliceDefinition(sources=sources)),
         )
 
 
@@ -151,10 +166,7 @@ def _saves(
         base_model=base_reference,
         models=[
             InputModelDefinition(model=base_reference),
-            *(
-                InputModelDefinition(model=reference, parameters={"beta": weighted.beta})
-                for reference, weighted in active.items()
-            ),
+            *(InputModelDefinition(model=reference) for reference in active),
         ],
     )
     architecture = ModelArchitecture(
@@ -163,7 +175,7 @@ def _saves(
         model_type="flat",
     )
     planner = TouchedPlanner(configuration, architecture, MergeOptions(), PretrainedConfig())
-    planner.touched = {reference: w.delta.touched for reference, w in active.items()}
+    planner.betas = {reference: weighted.betas for reference, weighted in active.items()}
     planned = planner.plan_to_disk(writer_task.out_path)
     return {
         task.tensor_name: task.model_copy(update={"writer_task": writer_task})

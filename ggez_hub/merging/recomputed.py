@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ggez_hub.errors import UsageProblem
 from ggez_hub.families import Family
 from ggez_hub.merging.adapters import open_delta
+from ggez_hub.merging.betas_by_part import BetasByPart
 from ggez_hub.merging.deltas import Delta, WeightIndex
 from ggez_hub.merging.rows import ByRows, RowDelta, Whole
 
@@ -21,9 +22,19 @@ if TYPE_CHECKING:
 class Recomputed:
     """The stored tensors of a base, and what adapters make of them at any betas."""
 
-    def __init__(self, base: Path, adapters: Sequence[Path], family: Family) -> None:
-        """Read headers; raises what the family's layout and opening an adapter raise."""
+    def __init__(
+        self,
+        base: Path,
+        adapters: Sequence[Path],
+        family: Family,
+        parts: BetasByPart | None = None,
+    ) -> None:
+        """Read headers; raises what the family's layout, opening an adapter and `parts` raise.
+
+        `parts` say what beta some tensors have, of every adapter.
+        """
         self.index = WeightIndex(base, family.layout(base).weights)
+        self._parts = None if parts is None else parts.on(self.index)
         self._deltas = [open_delta(adapter, family, self.index) for adapter in adapters]
 
     @property
@@ -41,10 +52,11 @@ class Recomputed:
         """
         if len(betas) != len(self._deltas):
             raise UsageProblem(f"{len(betas)} betas cannot weigh {len(self._deltas)} adapters")
+        own = [beta if self._parts is None else self._parts.beta_of(name, beta) for beta in betas]
         # As in a merge, an adapter with the beta 0 is not even read.
         active = [
             (_rows(delta, name), beta)
-            for delta, beta in zip(self._deltas, betas, strict=True)
+            for delta, beta in zip(self._deltas, own, strict=True)
             if beta != 0 and name in delta.touched
         ]
         base = self.index.read(name)

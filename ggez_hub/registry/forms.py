@@ -14,7 +14,13 @@ from ggez_hub.merging.forms.facts import Facts, facts_of
 from ggez_hub.merging.forms.switch import BASE as SWITCH_BASE
 from ggez_hub.merging.forms.switch import switch_lines, write_switch
 from ggez_hub.merging.forms.telling import loading_lines
-from ggez_hub.merging.merge import Adapter, merge_into, require_engine, require_method
+from ggez_hub.merging.merge import (
+    Adapter,
+    merge_into,
+    require_engine,
+    require_method,
+    tensor_names,
+)
 from ggez_hub.registry.resolution import PinnedFile, Resolution
 
 Wrote = Callable[[int], None] | None
@@ -47,12 +53,16 @@ class Form:
         """Whether base and adapter stay two models, between which a prompt's language decides."""
         return len(self.parts) > 1
 
-    def reads(self, adapters: Sequence[Path | None]) -> Callable[[str], bool]:
+    def reads(
+        self, adapters: Sequence[Path | None], *, by_part: bool = False
+    ) -> Callable[[str], bool]:
         """Which files of the base, by their path, are read for the adapters in these folders.
 
-        A folder may hold only the adapter's configuration; None is an adapter that has none.
+        A folder may hold only the adapter's configuration; None is an adapter that has none. Betas
+        `by_part` are about the tensors of the base.
         """
-        return READ[max((self.need(a) for a in adapters), key=lambda need: need.value)]
+        needs = [self.need(a) for a in adapters] + [Need.WEIGHTS] * by_part
+        return READ[max(needs, key=lambda need: need.value)]
 
     def base_files(
         self, resolution: Resolution, adapters: Sequence[Path | None]
@@ -60,7 +70,7 @@ class Form:
         """The files of the base that are read for these adapters, as `reads` takes them."""
         if resolution.base is None:
             return ()
-        reads = self.reads(adapters)
+        reads = self.reads(adapters, by_part=resolution.by_part)
         return tuple(file for file in resolution.base.files if reads(file.path))
 
 
@@ -84,7 +94,18 @@ def _write_merged(
     wrote: Wrote,
 ) -> None:
     assert base is not None  # noqa: S101 - need
+    _require_same_parts(resolution, base)
     merge_into(folder, base, adapters, get_family(resolution.family), resolution.method, wrote)
+
+
+def _require_same_parts(resolution: Resolution, base: Path | None) -> None:
+    """Raise BadParts where the betas of a resolution, which may be a lock's, are not its parts'."""
+    if resolution.by_part:
+        assert base is not None  # noqa: S101 - need
+        names = tensor_names(base, get_family(resolution.family))
+        for pinned in resolution.adapters:
+            if pinned.parts is not None:
+                pinned.parts.require_same(names, pinned.weight or 0.0)
 
 
 def merged_lines(resolution: Resolution, shown: str, folder: Path) -> tuple[str, ...]:
@@ -147,12 +168,8 @@ def _adapter_form(name: str) -> Form:
     ) -> None:
         (adapter,) = adapters
         pinned, family = resolution.merged_into, get_family(resolution.family)
-        form.write(
-            adapter.folder,
-            adapter.beta,
-            FormBase(pinned.repo, pinned.revision, family, base),
-            folder,
-        )
+        _require_same_parts(resolution, base)
+        form.write(adapter, FormBase(pinned.repo, pinned.revision, family, base), folder)
 
     return Form(
         form.need,

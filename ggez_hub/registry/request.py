@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ggez_hub.errors import UsageProblem
 from ggez_hub.parity.policy import Policy
+
+if TYPE_CHECKING:
+    from ggez_hub.merging.betas_by_part import BetasByPart
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,7 @@ class Request:
     policy: how beta is chosen, `parity`, `keep` or `keep=SHARE`; None for what each card declares.
     form: `merged`, or an adapter form such as `peft`.
     trust: `curated` (the accepted cards), `any`, or organisations separated by commas.
+    parts: betas by part, one for every adapter, or one for each.
     """
 
     region: str
@@ -36,6 +41,7 @@ class Request:
     adapters: tuple[str, ...] = ()
     allow_overlap: bool = False
     allow_shape_match: bool = False
+    parts: tuple[BetasByPart, ...] = ()
 
     def __post_init__(self) -> None:
         betas = self.beta if isinstance(self.beta, tuple) else (self.beta,)
@@ -64,3 +70,12 @@ class Request:
                 "Give one --beta for each --adapter, or one for all.",
             )
         return self.beta
+
+    def parts_for(self, count: int) -> tuple[BetasByPart | None, ...]:
+        """The betas by part of each of `count` adapters; raises UsageProblem."""
+        if len(self.parts) not in {0, 1, count}:
+            raise UsageProblem(
+                f"{count} adapters and {len(self.parts)} files of betas by part",
+                "Give one --betas for each --adapter, or one for all.",
+            )
+        return self.parts if len(self.parts) == count else (self.parts or (None,)) * count

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ggez_hub.cards import AlphaRecord
 from ggez_hub.cards.values import FilePath, LanguageTag, RegionId, RepoId, Sha256
 from ggez_hub.hub import HubFile
+from ggez_hub.registry.parts import ResolvedParts, decisive_beta
 from ggez_hub.weights import digest_json
 
 FitsBy: TypeAlias = Literal["weights", "shape"]
@@ -100,13 +101,15 @@ class PinnedCard(Part):
 class PinnedAdapter(Part):
     """An adapter with its beta, and the card that speaks for it.
 
-    `beta` is None for a model that is taken as it is: nothing is weighed.
+    `beta` is None for a model that is taken as it is: nothing is weighed. `parts` are the betas of
+    some tensors, where they were given.
     """
 
     source: PinnedRepo
     region: RegionId
     kind: str
     beta: ChosenBeta | None
+    parts: ResolvedParts | None = None
     card: PinnedCard
 
     @property
@@ -162,6 +165,11 @@ class Resolution(Part):
         return any(pinned.gated for pinned in self.inputs)
 
     @property
+    def by_part(self) -> bool:
+        """Whether tensors have betas of their own: no curve has measured that."""
+        return any(adapter.parts for adapter in self.adapters)
+
+    @property
     def merged_into(self) -> PinnedRepo:
         """The base of a resolution that has one, as every merge and every adapter form has."""
         if self.base is None:
@@ -173,7 +181,7 @@ class Resolution(Part):
         """The sha256 of what decides the merged weights; not of where they came from."""
         decisive: dict[str, Any] = {
             "base": None if self.base is None else self.base.weights,
-            "adapters": [[a.decisive, a.weight] for a in self.adapters],
+            "adapters": [[a.decisive, decisive_beta(a.weight, a.parts)] for a in self.adapters],
             "method": self.method,
             "form": self.form,
             "engine": self.engine,

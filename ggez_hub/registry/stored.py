@@ -84,6 +84,11 @@ def _of_lock(lock_file: Path, hub: Hub) -> Stored:
     weighed = [adapter for adapter in resolution.adapters if adapter.beta is not None]
     if not weighed:
         raise UsageProblem(f"{lock_file} weighs no adapter", "A merged model is taken as it is.")
+    if resolution.by_part:
+        raise UsageProblem(
+            f"{lock_file} has betas by part, and the curve of its card is of one beta for all tensors",
+            "Sweep with the same `parts` to choose beta for them: docs/evaluation.md.",
+        )
     cards = [read_pinned_card(hub, adapter.card).card for adapter in weighed]
     if len(weighed) > 1:
         return _of_composition(lock_file, resolution, weighed, cards)

@@ -240,12 +240,13 @@ def test_files_need_torch_only_where_names_need_diffusers(bases, tmp_path):
     code = (
         "import sys\nfrom pathlib import Path\n"
         "from ggez_hub.families import get_family\n"
+        "from ggez_hub.merging.merge import Adapter\n"
         "from ggez_hub.merging.forms import ADAPTER_FORMS, FormBase\n"
         "base = FormBase('b', None, get_family('diffusion'), Path(sys.argv[1]))\n"
         "for number, (source, form) in enumerate(zip(sys.argv[3::2], sys.argv[4::2])):\n"
         "    out = Path(sys.argv[2], str(number))\n"
         "    out.mkdir(parents=True)\n"
-        "    ADAPTER_FORMS[form].write(Path(source), 0.4, base, out)\n"
+        "    ADAPTER_FORMS[form].write(Adapter(Path(source), 0.4), base, out)\n"
         "assert not {'torch', 'diffusers', 'transformers', 'numpy'} & set(sys.modules)\n"
     )
     light = [

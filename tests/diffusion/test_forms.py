@@ -67,7 +67,8 @@ def case(request, bases, tmp_path_factory):
 
 def write(form, adapter, base, out, beta=BETA):
     out.mkdir(parents=True)
-    ADAPTER_FORMS[form].write(adapter, beta, FormBase("org/base", "a" * 40, FAMILY, base), out)
+    weighted = Adapter(adapter, beta)
+    ADAPTER_FORMS[form].write(weighted, FormBase("org/base", "a" * 40, FAMILY, base), out)
     return out
 
 

@@ -238,6 +238,10 @@ class Wholes(ManyRows):
         return self.values[name]
 
 
+def weigh(delta, beta):
+    return plan.Weighted(delta, dict.fromkeys(delta.touched, beta))
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_executor_in_parts_writes_every_tensor(small_blocks, model, tmp_path, threads):
     first = ManyRows({f"layers.{n}.weight": numbers(6, 8, seed=n + 1) for n in range(0, 150, 2)})
@@ -246,7 +250,7 @@ def test_executor_in_parts_writes_every_tensor(small_blocks, model, tmp_path, th
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(threads)
-        weighted = [plan.Weighted(first, 0.5), plan.Weighted(second, -0.25)]
+        weighted = [weigh(first, 0.5), weigh(second, -0.25)]
         plan.execute(model, weighted, tmp_path, wrote=told.append)
     finally:
         torch.set_num_threads(before)
@@ -276,12 +280,12 @@ def test_a_broken_result_stops_the_merge_and_frees_everything(model, tmp_path):
     values["layers.7.weight"][3, 3] = 1e6
     before = open_files()
     with pytest.raises(NotFinite, match=r"layers\.7\.weight"):
-        plan.execute(model, [plan.Weighted(ManyRows(values), 1.0)], tmp_path / "out")
+        plan.execute(model, [weigh(ManyRows(values), 1.0)], tmp_path / "out")
     # The index of the base keeps its files open, and it alone.
     assert open_files() <= before + len(model.files)
     # The same process can go on.
     del values["layers.7.weight"]
-    plan.execute(model, [plan.Weighted(ManyRows(values), 1.0)], tmp_path / "again")
+    plan.execute(model, [weigh(ManyRows(values), 1.0)], tmp_path / "again")
 
 
 def digest(folder):
@@ -293,7 +297,7 @@ def test_rows_and_whole_tensors_give_the_same_bytes(small_blocks, model, tmp_pat
     values = {f"layers.{n}.weight": numbers(6, 8, seed=n) for n in range(150)}
     for kind in (ManyRows, Wholes):
         (tmp_path / kind.__name__).mkdir()
-        plan.execute(model, [plan.Weighted(kind(values), 0.3)], tmp_path / kind.__name__)
+        plan.execute(model, [weigh(kind(values), 0.3)], tmp_path / kind.__name__)
     assert digest(tmp_path / "ManyRows") == digest(tmp_path / "Wholes")
 
 

@@ -36,7 +36,7 @@ SAVING = ("bias", "modules_to_save", "trainable tokens")
 def as_peft(adapter, beta, out, base=None):
     out.mkdir()
     peft = ADAPTER_FORMS["peft"]
-    peft.write(adapter, beta, FormBase("org/base", "a" * 40, EMBEDDING, base), out)
+    peft.write(Adapter(adapter, beta), FormBase("org/base", "a" * 40, EMBEDDING, base), out)
     return out
 
 
@@ -129,7 +129,7 @@ def test_a_model_that_is_no_pipeline_has_no_lora_file(base, lora, form, tmp_path
     for folder in (None, base):
         with pytest.raises(BadAdapter, match="no diffusers pipeline") as problem:
             ADAPTER_FORMS[form].write(
-                lora, 0.4, FormBase("org/base", None, EMBEDDING, folder), tmp_path
+                Adapter(lora, 0.4), FormBase("org/base", None, EMBEDDING, folder), tmp_path
             )
         assert "--as peft" in problem.value.hint
 
@@ -149,9 +149,10 @@ def test_it_needs_no_torch(lora, tmp_path):
     code = (
         "import sys\nfrom pathlib import Path\n"
         "from ggez_hub.families import get_family\n"
+        "from ggez_hub.merging.merge import Adapter\n"
         "from ggez_hub.merging.forms import ADAPTER_FORMS, FormBase\n"
         "base = FormBase('org/base', 'a' * 40, get_family('embedding'))\n"
-        "ADAPTER_FORMS['peft'].write(Path(sys.argv[1]), 0.4, base, Path(sys.argv[2]))\n"
+        "ADAPTER_FORMS['peft'].write(Adapter(Path(sys.argv[1]), 0.4), base, Path(sys.argv[2]))\n"
         "assert not {'torch', 'mergekit', 'transformers'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code, str(lora), str(tmp_path)], check=True)

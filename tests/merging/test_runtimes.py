@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from ggez_hub.families import get_family
+from ggez_hub.merging import Adapter
 from ggez_hub.merging.forms import ADAPTER_FORMS, FormBase
 from ggez_hub.merging.forms.facts import facts_of
 from ggez_hub.merging.forms.telling import answers, as_list, as_markdown
@@ -32,7 +33,7 @@ def form_of(folder, build, beta=0.5, **options):
     adapter = write_peft(folder / "adapter", config, model=build())
     (folder / "out").mkdir()
     base = FormBase("google/gemma", "a" * 40, VLM, None)
-    ADAPTER_FORMS["peft"].write(adapter, beta, base, folder / "out")
+    ADAPTER_FORMS["peft"].write(Adapter(adapter, beta), base, folder / "out")
     return folder / "out"
 
 
@@ -116,7 +117,7 @@ def test_other_methods(tmp_path, gemma):
     config = peft.LoHaConfig(r=2, alpha=2, target_modules=LANGUAGE)
     adapter = write_peft(tmp_path / "adapter", config, model=gemma())
     (tmp_path / "out").mkdir()
-    ADAPTER_FORMS["peft"].write(adapter, 0.5, FormBase("b", None, VLM), tmp_path / "out")
+    ADAPTER_FORMS["peft"].write(Adapter(adapter, 0.5), FormBase("b", None, VLM), tmp_path / "out")
     found = asked(tmp_path / "out")
     assert found["PEFT"].status == "yes"
     assert "LOHA" in found["vLLM"].reason

@@ -56,6 +56,7 @@ def contents(evidence: Evidence, limits: Limits, material: Material | None = Non
         "generator": f"ggez-hub {__version__}",
         # Whose betas those of a point are, and the points in their order.
         "adapters": [adapter.name for adapter in header.adapters],
+        "by_part": _by_part(evidence),
         "points": [as_json(b) for b in sorted({cell.beta for cell in evidence.outcomes})],
         "problems": list(evidence.problems),
         "selection": found["selection"],
@@ -79,6 +80,14 @@ def contents(evidence: Evidence, limits: Limits, material: Material | None = Non
         },
         "examples": examples(evidence, base, beta, parity.get("scale"), material),
     }
+
+
+def _by_part(evidence: Evidence) -> list[str]:
+    """Betas by part in words, which multiply those of every point."""
+    parts = evidence.header.parts
+    if parts is None:
+        return []
+    return [f"Every beta is multiplied by part, as {parts.name} says.", *map(str, parts.parts)]
 
 
 def _compared_betas(evidence: Evidence, chosen: Beta | None) -> tuple[Beta | None, Beta]:

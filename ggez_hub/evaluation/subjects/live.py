@@ -31,7 +31,7 @@ class LiveWeights:
         Raises what opening an adapter raises, and NotLoaded for a tensor that is changed but that
         the library does not compute with as it is stored.
         """
-        self.weights = Recomputed(model.base, model.adapters, model.family)
+        self.weights = Recomputed(model.base, model.adapters, model.family, model.parts)
         index = self.weights.index
         names = _names(state, model.family.key_map(model.base, list(index)), index)
         # Stored name -> the name in memory, and the tensor there.
@@ -75,7 +75,7 @@ def put_on(
     folder: Path, family: Family, adapted: Adapted, state: Mapping[str, torch.Tensor]
 ) -> None:
     """Put an adapter on a model in memory; raises as LiveWeights does."""
-    model = Model(folder, (adapted.adapter,), family)
+    model = Model(folder, (adapted.adapter,), family, adapted.parts)
     LiveWeights(model, state).set_betas([adapted.beta])
 
 

@@ -7,6 +7,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ggez_hub.families import Family
+from ggez_hub.merging.betas_by_part import BetasByPart
 from ggez_hub.merging.recomputed import Recomputed
 
 if TYPE_CHECKING:
@@ -14,10 +15,11 @@ if TYPE_CHECKING:
 
 
 class Adapted(NamedTuple):
-    """An adapter, a folder or a file, and the weight that it gets."""
+    """An adapter, a folder or a file, and the weight that it gets, of some tensors by `parts`."""
 
     adapter: Path
     beta: float
+    parts: BetasByPart | None = None
 
 
 def late_weights(folder: Path, family: Family, adapted: Adapted) -> dict[str, Late]:
@@ -25,7 +27,7 @@ def late_weights(folder: Path, family: Family, adapted: Adapted) -> dict[str, La
 
     Raises what opening the adapter raises.
     """
-    weights, lock = Recomputed(folder, [adapted.adapter], family), Lock()
+    weights, lock = Recomputed(folder, [adapted.adapter], family, adapted.parts), Lock()
     return {name: Late(weights, name, adapted.beta, lock) for name in weights.index}
 
 

@@ -79,5 +79,5 @@ class _Moving:
         (adapter,), (beta,) = self._model.adapters, betas
         # What was there before is let go first: two copies may be more than there is room for.
         gc.collect()
-        adapted = Adapted(adapter, beta)
+        adapted = Adapted(adapter, beta, self._model.parts)
         return self._way.open(self._model.base, self._model.family, adapted, known)

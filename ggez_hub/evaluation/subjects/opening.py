@@ -78,8 +78,10 @@ def model_in(
     Raises UsageProblem for a family that cannot be asked, or a beta that is no point of a grid.
     """
     asked = way or way_of(family)
-    adapter, beta = adapted or (None, 0.0)
-    model = Model(folder, () if adapter is None else (adapter,), family)
+    beta = adapted.beta if adapted else 0.0
+    model = Model(folder, (), family)
+    if adapted:
+        model = Model(folder, (adapted.adapter,), family, adapted.parts)
     return UnderTest(
         model_digests(model, [beta])[beta_key(beta)],
         asked.methods,

@@ -200,10 +200,7 @@ def scale_of(config: Mapping[str, Any], module: str, rank: int, path: Path) -> f
     """The factor of B @ A by a LoraConfig; raises BadAdapter where it declares another rank."""
     if (declared := by_pattern(config, "rank_pattern", module, config.get("r"), path)) != rank:
         raise BadAdapter(f"{path}: {module!r} has rank {rank}, its config says {declared}")
-    alpha = _number(
-        by_pattern(config, "alpha_pattern", module, config.get("lora_alpha"), path), path
-    )
-    return alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
+    return alpha_of(config, module, path) / (math.sqrt(rank) if config.get("use_rslora") else rank)
 
 
 def lycoris_rank_and_scale(
@@ -211,10 +208,17 @@ def lycoris_rank_and_scale(
 ) -> tuple[float, float]:
     """The rank that a LoHaConfig or LoKrConfig declares for a module, and alpha / rank."""
     rank = _number(by_pattern(config, "rank_pattern", module, config.get("r"), path), path)
-    alpha = _number(by_pattern(config, "alpha_pattern", module, config.get("alpha"), path), path)
+    alpha = alpha_of(config, module, path)
     if rank <= 0:
         raise BadAdapter(f"{path}: {module!r} has the rank {rank}")
     return rank, alpha / rank
+
+
+def alpha_of(config: Mapping[str, Any], module: str, path: Path) -> float:
+    """The alpha of a module by its own pattern or that of all; raises BadAdapter."""
+    # A LoraConfig in the metadata of a file does not say its method.
+    common = config.get("alpha" if config.get("peft_type") in {"LOHA", "LOKR"} else "lora_alpha")
+    return _number(by_pattern(config, "alpha_pattern", module, common, path), path)
 
 
 def by_pattern(config: Mapping[str, Any], name: str, module: str, default: Any, path: Path) -> Any:

@@ -17,6 +17,7 @@ from ggez_hub.merging.adapters.peft_config import read_any_config
 from ggez_hub.merging.adapters.task_vector import holds_task_vector
 from ggez_hub.merging.deltas import BadAdapter
 from ggez_hub.merging.forms.base import FormBase, Need
+from ggez_hub.merging.forms.betas import FormBetas
 from ggez_hub.merging.forms.diffusers import write_diffusers
 from ggez_hub.merging.forms.kohya import NAME, rescale_kohya, write_kohya
 from ggez_hub.merging.forms.lycoris import (
@@ -25,10 +26,11 @@ from ggez_hub.merging.forms.lycoris import (
     is_lycoris,
     write_factored,
 )
-from ggez_hub.merging.forms.pairs import ScaledPair, scaled_by
+from ggez_hub.merging.forms.pairs import ScaledPair, scaled_by, without_zeros
 from ggez_hub.merging.forms.peft import rescale_peft, saves_whole, write_peft
 from ggez_hub.merging.forms.pipelines import Pipeline, read_pipeline
 from ggez_hub.merging.forms.sources import pairs_of_file, pairs_of_peft
+from ggez_hub.merging.merge import Adapter
 
 __all__ = ["ADAPTER_FORMS", "AdapterForm", "FormBase", "Need", "get_adapter_form"]
 
@@ -39,12 +41,14 @@ class AdapterForm:
 
     need   what of the base is read for an adapter, of which only the configuration may be there
            yet; None for one that has no configuration
-    write  (adapter, beta, base, existing empty folder); raises BadAdapter with the way out for what
-           this form cannot hold exactly
+    write  (adapter, base, existing empty folder); raises BadAdapter with the way out for what this
+           form cannot hold exactly
+
+    With betas by part all of the base is needed: its tensors' names decide the scales.
     """
 
     need: Callable[[Path | None], Need]
-    write: Callable[[Path, float, FormBase, Path], None]
+    write: Callable[[Adapter, FormBase, Path], None]
 
 
 def get_adapter_form(name: str) -> AdapterForm:
@@ -66,37 +70,39 @@ def _need_of_files(adapter: Path | None) -> Need:
     return Need.CONFIGURATION
 
 
-def _as_peft(adapter: Path, beta: float, base: FormBase, out: Path) -> None:
-    if holds_peft(adapter):
-        rescale_peft(adapter, beta, base, out)
+def _as_peft(adapter: Adapter, base: FormBase, out: Path) -> None:
+    if holds_peft(adapter.folder):
+        rescale_peft(FormBetas(adapter, base), out)
         return
-    pairs, pipeline = _pairs(adapter, beta, base)
+    pairs, pipeline = _pairs(adapter, base)
     write_peft(pairs, pipeline, base, out)
 
 
-def _as_diffusers(adapter: Path, beta: float, base: FormBase, out: Path) -> None:
-    pairs, pipeline = _pairs(adapter, beta, base)
+def _as_diffusers(adapter: Adapter, base: FormBase, out: Path) -> None:
+    pairs, pipeline = _pairs(adapter, base)
     write_diffusers(pairs, pipeline, out)
 
 
-def _as_kohya(adapter: Path, beta: float, base: FormBase, out: Path) -> None:
+def _as_kohya(adapter: Adapter, base: FormBase, out: Path) -> None:
     pipeline = read_pipeline(base.folder, base.name)
-    path = None if holds_peft(adapter) else lora_path(adapter)
+    folder, betas = adapter.folder, FormBetas(adapter, base)
+    path = None if holds_peft(folder) else lora_path(folder)
     if path is not None and (lora := read_lora(path)).style == KOHYA:
         if is_lycoris(lora):
-            write_factored(factored_of_file(lora, pipeline), beta, out / NAME)
+            write_factored(factored_of_file(lora, pipeline), betas, pipeline, out / NAME)
         else:
-            rescale_kohya(lora, beta, pipeline, out)
+            rescale_kohya(lora, betas, pipeline, out)
         return
-    if holds_peft(adapter) and read_any_config(adapter)["peft_type"] in {"LOHA", "LOKR"}:
-        write_factored(factored_of_peft(adapter, pipeline), beta, out / NAME)
+    if holds_peft(folder) and read_any_config(folder)["peft_type"] in {"LOHA", "LOKR"}:
+        write_factored(factored_of_peft(folder, pipeline), betas, pipeline, out / NAME)
         return
-    pairs, pipeline = _pairs(adapter, beta, base)
+    pairs, pipeline = _pairs(adapter, base)
     write_kohya(pairs, pipeline, out)
 
 
-def _pairs(adapter: Path, beta: float, base: FormBase) -> tuple[list[ScaledPair], Pipeline]:
-    """The adapter as scaled pairs with beta folded in, and the pipeline that it is for."""
+def _pairs(weighted: Adapter, base: FormBase) -> tuple[list[ScaledPair], Pipeline]:
+    """The adapter as scaled pairs with its betas folded in, and the pipeline that it is for."""
+    adapter, betas = weighted.folder, FormBetas(weighted, base)
     if holds_task_vector(adapter) or not (holds_peft(adapter) or lora_path(adapter)):
         raise BadAdapter(
             f"{adapter} is no LoRA, and only those have an adapter form",
@@ -104,9 +110,9 @@ def _pairs(adapter: Path, beta: float, base: FormBase) -> tuple[list[ScaledPair]
         )
     pipeline = read_pipeline(base.folder, base.name)
     path = None if holds_peft(adapter) else lora_path(adapter)
-    if path is None:
-        return scaled_by(pairs_of_peft(adapter, pipeline), beta), pipeline
-    return scaled_by(pairs_of_file(path, pipeline), beta), pipeline
+    pairs = pairs_of_peft(adapter, pipeline) if path is None else pairs_of_file(path, pipeline)
+    scaled = scaled_by(pairs, [betas.of_module(pair.path) for pair in pairs])
+    return (scaled if betas.are_one else without_zeros(scaled)), pipeline
 
 
 ADAPTER_FORMS: Mapping[str, AdapterForm] = {

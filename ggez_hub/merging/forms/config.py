@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from ggez_hub.merging.adapters.peft_config import alpha_of
 from ggez_hub.merging.forms.pairs import ScaledPair
 
 OLD_ROOT = "text_model."
@@ -23,6 +25,21 @@ def scaled_config(config: Mapping[str, Any], beta: float) -> dict[str, Any]:
         # It names code to import.
         "auto_mapping": None,
     }
+
+
+def scaled_by_module(
+    config: Mapping[str, Any], betas: Mapping[str, float], folder: Path
+) -> dict[str, Any]:
+    """The same config with the alpha of each module multiplied by its own beta.
+
+    `folder` is named in messages. The commonest alpha is that of the config, the others are in its
+    `alpha_pattern`, one exact path each.
+    """
+    name = "lora_alpha" if config["peft_type"] == "LORA" else "alpha"
+    alphas = {module: alpha_of(config, module, folder) * beta for module, beta in betas.items()}
+    ((common, _),) = Counter(alphas.values()).most_common(1) or ((config[name], 0),)
+    own = {f"^{re.escape(m)}": alpha for m, alpha in alphas.items() if alpha != common}
+    return {**scaled_config(config, 1.0), name: common, "alpha_pattern": own}
 
 
 def config_of(pairs: Sequence[ScaledPair]) -> dict[str, Any]:

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from ggez_hub.merging.adapters.lora_file import LoraFile, LoraModule
 from ggez_hub.merging.deltas import BadAdapter
+from ggez_hub.merging.forms.betas import FormBetas
 from ggez_hub.merging.forms.config import OLD_ROOT
-from ggez_hub.merging.forms.pairs import ScaledPair, scaled_by
+from ggez_hub.merging.forms.pairs import ScaledPair, scaled_by, without_zeros
 from ggez_hub.merging.forms.pipelines import KohyaPart, Pipeline
 from ggez_hub.merging.forms.sources import matrices
 from ggez_hub.merging.forms.tensors import Padded, Tensor, float32, write_tensors
@@ -57,8 +58,8 @@ def write_kohya(pairs: Sequence[ScaledPair], pipeline: Pipeline, out: Path) -> N
     _write(named, out)
 
 
-def rescale_kohya(lora: LoraFile, beta: float, pipeline: Pipeline, out: Path) -> None:
-    """Write a file of plain pairs with beta in its alphas; the names stay. Raises BadAdapter."""
+def rescale_kohya(lora: LoraFile, betas: FormBetas, pipeline: Pipeline, out: Path) -> None:
+    """Write a file of plain pairs with the betas in its alphas; the names stay. Raises BadAdapter."""
     named = [_named(lora, module, pipeline) for module in lora.modules]
     if len({one.foreign for one in named if one.pair.component == pipeline.denoiser}) > 1:
         raise BadAdapter(
@@ -66,8 +67,15 @@ def rescale_kohya(lora: LoraFile, beta: float, pipeline: Pipeline, out: Path) ->
             "them and silently ignores the rest",
             OTHER_WAYS,
         )
-    pairs = scaled_by([one.pair for one in named], beta)
-    _write([replace(one, pair=pair) for one, pair in zip(named, pairs, strict=True)], out)
+    own = [betas.of_named(one.name, pipeline)[0] for one in named]
+    scaled = [
+        replace(one, pair=pair)
+        for one, pair in zip(named, scaled_by([one.pair for one in named], own), strict=True)
+    ]
+    if not betas.are_one:
+        kept = {pair.path for pair in without_zeros([one.pair for one in scaled])}
+        scaled = [one for one in scaled if one.pair.path in kept]
+    _write(scaled, out)
 
 
 def _named(lora: LoraFile, module: LoraModule, pipeline: Pipeline) -> Named:

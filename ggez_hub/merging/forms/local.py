@@ -22,10 +22,10 @@ def write_adapter(
     variant: str | None = None,
     named: tuple[str, str | None] | None = None,
 ) -> Facts:
-    """Write one adapter, with its beta folded in, as the new folder `out`; returns what it holds.
+    """Write one adapter, with its betas folded in, as the new folder `out`; returns what it holds.
 
     `base` is the folder that it is for; its weights, of `variant`, are read only if the adapter
-    saves parameters whole. `named` is what the base is called, with its commit, where that is not
+    saves parameters whole, their headers if tensors have betas of their own. `named` is what the base is called, with its commit, where that is not
     the folder. Raises UsageProblem for several adapters or an unknown form, OutputExists, and what the
     form raises; then nothing is left behind.
     """
@@ -34,9 +34,7 @@ def write_adapter(
     (adapter,) = adapters
     with exclusive(out), whole_folder(out) as folder:
         name, revision = named or (str(base), None)
-        chosen.write(
-            adapter.folder, adapter.beta, FormBase(name, revision, family, base, variant), folder
-        )
+        chosen.write(adapter, FormBase(name, revision, family, base, variant), folder)
         return facts_of(form, family.name, name, revision or "", folder, str(out))
 
 

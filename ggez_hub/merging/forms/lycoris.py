@@ -19,6 +19,7 @@ from ggez_hub.merging.adapters.lycoris import LoKr
 from ggez_hub.merging.adapters.peft import open_keys
 from ggez_hub.merging.adapters.peft_config import lycoris_rank_and_scale
 from ggez_hub.merging.deltas import BadAdapter
+from ggez_hub.merging.forms.betas import FormBetas
 from ggez_hub.merging.forms.pipelines import Pipeline
 from ggez_hub.merging.forms.tensors import Multiplied, Stored, Tensor, float32, write_tensors
 from ggez_hub.weights import WeightFile
@@ -41,13 +42,19 @@ class Factored:
     rank: int | None
     written: Mapping[str, str]
 
-    def tensors(self, beta: float) -> Iterator[tuple[str, Tensor]]:
-        """What is written for it, by key."""
+    def tensors(self, beta: float, bias_beta: float) -> Iterator[tuple[str, Tensor]]:
+        """What is written for it, by key; raises BadAdapter where one scale is for two betas."""
         scale = self.scale * beta
+        if "bias" in self.keys and bias_beta != beta:
+            raise BadAdapter(
+                f"{self.file.path}: one alpha scales the weight and the bias of {self.name!r}, which "
+                f"have the betas {beta:g} and {bias_beta:g}",
+                "Give both one beta, or take the merged form.",
+            )
         for part, key in self.keys.items():
             stored: Tensor = Stored(self.file, key)
             if part in DIFFERENCES:
-                stored = Multiplied(stored, beta)
+                stored = Multiplied(stored, bias_beta if part == "diff_b" else beta)
             elif part == "lokr_w1" and self.rank is None:
                 stored = Multiplied(stored, scale)
             yield self.written[part], stored
@@ -68,9 +75,15 @@ def form_of(module: LoraModule) -> str:
     return module.kind or "difference"
 
 
-def write_factored(modules: Sequence[Factored], beta: float, path: Path) -> None:
-    """Write the modules with beta in their scales as the new file at `path`."""
-    tensors = {key: tensor for module in modules for key, tensor in module.tensors(beta)}
+def write_factored(
+    modules: Sequence[Factored], betas: FormBetas, pipeline: Pipeline, path: Path
+) -> None:
+    """Write the modules with their betas in their scales as the new file at `path`."""
+    tensors = {
+        key: tensor
+        for module in modules
+        for key, tensor in module.tensors(*betas.of_named(module.name, pipeline))
+    }
     write_tensors(path, tensors, {})
 
 

@@ -43,8 +43,8 @@ class ScaledPair:
         return self.path.partition(".")[2]
 
 
-def scaled_by(pairs: Sequence[ScaledPair], beta: float) -> list[ScaledPair]:
-    """The same adapter with beta folded into its scales; raises BadAdapter for a broken pair."""
+def scaled_by(pairs: Sequence[ScaledPair], betas: Sequence[float]) -> list[ScaledPair]:
+    """The same adapter with the beta of each pair in its scale; raises BadAdapter for a broken pair."""
     for pair in pairs:
         a, b = pair.a.shape, pair.b.shape
         if len(a) < 2 or len(b) < 2 or a[0] != b[1] or a[0] == 0 or set(b[2:]) - {1}:
@@ -59,4 +59,15 @@ def scaled_by(pairs: Sequence[ScaledPair], beta: float) -> list[ScaledPair]:
     if len(set(paths)) < len(paths):
         twice = next(path for path in paths if paths.count(path) > 1)
         raise BadAdapter(f"two modules of the adapter change {twice!r}")
-    return [replace(pair, scale=pair.scale * beta) for pair in pairs]
+    return [replace(pair, scale=pair.scale * beta) for pair, beta in zip(pairs, betas, strict=True)]
+
+
+def without_zeros(pairs: Sequence[ScaledPair]) -> list[ScaledPair]:
+    """The pairs whose scale is not 0: the others add nothing. Raises BadAdapter if none is left."""
+    kept = [pair for pair in pairs if pair.scale != 0]
+    if not kept:
+        raise BadAdapter(
+            "every module of the adapter has the beta 0: nothing is left of it",
+            "The result is the base itself.",
+        )
+    return kept

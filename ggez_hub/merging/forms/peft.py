@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ggez_hub.merging.adapters.peft import CONFIG, WEIGHTS, open_keys
 from ggez_hub.merging.adapters.peft_config import is_off, read_scaling_config
-from ggez_hub.merging.adapters.peft_modules import TOKENS
+from ggez_hub.merging.adapters.peft_modules import LORA_BIAS, TOKENS
+from ggez_hub.merging.adapters.peft_source import PeftSource
 from ggez_hub.merging.deltas import BadAdapter
 from ggez_hub.merging.forms.base import FormBase
-from ggez_hub.merging.forms.config import config_of, scaled_config
+from ggez_hub.merging.forms.betas import FormBetas
+from ggez_hub.merging.forms.config import config_of, scaled_by_module, scaled_config
 from ggez_hub.merging.forms.pairs import ScaledPair
 from ggez_hub.merging.forms.pipelines import Pipeline
 from ggez_hub.merging.forms.tensors import Stored, Tensor, require_finite, write_tensors
@@ -40,13 +42,14 @@ def saves_whole(folder: Path) -> bool:
     return bool(keys.saved) or any(TOKENS in parts for parts in keys.parts.values())
 
 
-def rescale_peft(folder: Path, beta: float, base: FormBase, out: Path) -> None:
-    """Write the PEFT folder with beta folded in into the folder `out`.
+def rescale_peft(betas: FormBetas, out: Path) -> None:
+    """Write the PEFT folder of `betas` with them folded in into the folder `out`.
 
-    Raises BadAdapter for a DoRA, BadWeights, and where whole parameters are saved what opening the
-    base raises.
+    Raises BadAdapter for a DoRA, BadWeights, and where whole parameters are saved, or tensors have
+    betas of their own, what opening the base raises.
     """
-    file, config, _ = open_keys(folder)
+    folder, base = betas.adapter.folder, betas.base
+    file, config, keys = open_keys(folder)
     if not is_off(config.get("use_dora")):
         raise BadAdapter(
             f"{folder}: use_dora normalises the merged weight, which does not scale with beta",
@@ -56,12 +59,36 @@ def rescale_peft(folder: Path, beta: float, base: FormBase, out: Path) -> None:
         from ggez_hub.merging.forms.saved import interpolated
 
         tensors: dict[str, Tensor] = {key: Stored(file, key) for key in file.tensors}
-        tensors |= interpolated(folder, beta, base)
+        tensors |= interpolated(betas)
         write_tensors(out / WEIGHTS, tensors, {})
     else:
         require_finite(file)
         copy_file(folder / WEIGHTS, out / WEIGHTS)
-    _write_config(scaled_config(config, beta), base, out)
+    if betas.are_one:
+        scaled = scaled_config(config, betas.adapter.beta)
+    else:
+        source = PeftSource(folder, file, config, base.family, betas.index)
+        modules = {
+            module: _beta_of(source, module, parts, betas)
+            for module, parts in keys.parts.items()
+            if TOKENS not in parts
+        }
+        scaled = scaled_by_module(config, modules, folder)
+    _write_config(scaled, base, out)
+
+
+def _beta_of(source: PeftSource, module: str, parts: Mapping[str, str], betas: FormBetas) -> float:
+    """The beta of an adapted module; raises BadAdapter where its one alpha is for two."""
+    beta = betas.of_tensor(source.weight(module))
+    if LORA_BIAS in parts:
+        bias = betas.of_tensor(source.parameter(module, "bias"))
+        if bias != beta:
+            raise BadAdapter(
+                f"{source.folder}: one alpha scales the weight and the bias of {module!r}, which "
+                f"have the betas {beta:g} and {bias:g}",
+                "Give both one beta, or take the merged form: leave out --as.",
+            )
+    return beta
 
 
 def write_peft(pairs: Sequence[ScaledPair], pipeline: Pipeline, base: FormBase, out: Path) -> None:

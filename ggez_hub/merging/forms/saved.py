@@ -7,7 +7,6 @@ scale: beta has to be worked into the values. In float64, stored in the saved dt
 from __future__ import annotations
 
 import importlib.util
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ggez_hub.errors import MissingExtra
@@ -16,24 +15,22 @@ from ggez_hub.merging.adapters.peft import open_keys
 from ggez_hub.merging.adapters.peft_modules import TOKENS, token_rows_of
 from ggez_hub.merging.adapters.peft_saved import replaced_tensor, saved_parameters
 from ggez_hub.merging.adapters.peft_source import PeftSource
-from ggez_hub.merging.deltas import WeightIndex
-from ggez_hub.merging.forms.base import FormBase
+from ggez_hub.merging.forms.betas import FormBetas
 from ggez_hub.merging.forms.tensors import Held
 
 if TYPE_CHECKING:
     import torch
 
 
-def interpolated(folder: Path, beta: float, base: FormBase) -> dict[str, Held]:
-    """The parameters of the PEFT folder that replace the base's, by their keys in its file.
+def interpolated(betas: FormBetas) -> dict[str, Held]:
+    """The parameters of the PEFT folder of `betas` that replace the base's, by their keys in its file.
 
     What equals the base is left out. Raises BadAdapter, WrongBase, what the family raises for the
     base, and MissingExtra without torch.
     """
     if importlib.util.find_spec("torch") is None:
         raise MissingExtra("torch", "merge")
-    assert base.folder is not None  # noqa: S101 - need
-    index = WeightIndex(base.folder, base.family.layout(base.folder, base.variant).weights)
+    folder, base, index = betas.adapter.folder, betas.base, betas.index
     file, config, keys = open_keys(folder)
     source = PeftSource(folder, file, config, base.family, index)
     changed = saved_parameters(source, keys.parts, keys.saved)
@@ -42,13 +39,15 @@ def interpolated(folder: Path, beta: float, base: FormBase) -> dict[str, Held]:
         target, _ = replaced_tensor(source, path)
         if target in changed and file.tensors[key].dtype in FLOATING:
             saved = read_values(file, key)
-            result[key] = _between(index.read(target), saved, beta, file.tensors[key].dtype)
+            beta, dtype = betas.of_tensor(target), file.tensors[key].dtype
+            result[key] = _between(index.read(target), saved, beta, dtype)
     for module, parts in keys.parts.items():
         if TOKENS in parts:
             rows = token_rows_of(source, module, parts)
             before = index.read(rows.target)[list(rows.rows)]
             after = read_values(file, rows.key)
-            result[rows.key] = _between(before, after, beta, file.tensors[rows.key].dtype)
+            beta, dtype = betas.of_tensor(rows.target), file.tensors[rows.key].dtype
+            result[rows.key] = _between(before, after, beta, dtype)
     return result
 
 

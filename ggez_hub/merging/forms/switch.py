@@ -13,6 +13,7 @@ from ggez_hub.merging.forms import get_adapter_form
 from ggez_hub.merging.forms.base import FormBase
 from ggez_hub.merging.forms.facts import facts_of
 from ggez_hub.merging.forms.telling import answers
+from ggez_hub.merging.merge import Adapter
 from ggez_hub.merging.output import copy_file, copy_side_files
 from ggez_hub.regions.text_language import LABELS, accepted_languages, lone_script_letters
 
@@ -39,7 +40,9 @@ def write_switch(
     assert base.folder is not None  # noqa: S101 - a switch reads all of the base
     copy_model(base.folder, base.family, out / BASE, wrote)
     (out / ADAPTER).mkdir()
-    get_adapter_form(_form(base.folder, base.family)).write(adapter, beta, base, out / ADAPTER)
+    get_adapter_form(_form(base.folder, base.family)).write(
+        Adapter(adapter, beta), base, out / ADAPTER
+    )
     copy_file(Path(__file__).with_name(ROUTER), out / ROUTER)
     settings: dict[str, Any] = {
         "languages": sorted(accepted_languages(languages)),

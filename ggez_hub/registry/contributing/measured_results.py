@@ -106,6 +106,11 @@ def _open(results: Path, place: Path) -> tuple[Path, CardDocument, Evidence]:
         raise UsageProblem(f"{results} is a card", "Give the results folder of a sweep.")
     if not any(map(len, evidence.outcomes.values())):
         raise UsageProblem(f"{results} holds no answers")
+    if (parts := evidence.header.parts) is not None:
+        raise UsageProblem(
+            f"{results} measures betas by part, {parts.name}",
+            "A card's curve is of one beta for each adapter: note the sweep without `parts`.",
+        )
     path = place / CARD_NAME if place.is_dir() else place
     return path, read_card(path), evidence
 

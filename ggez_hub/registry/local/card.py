@@ -8,7 +8,7 @@ from pathlib import Path
 from ggez_hub.cards.document import split_front_matter
 from ggez_hub.families import Family
 from ggez_hub.registry.local.inputs import Source
-from ggez_hub.registry.local.lock import Merge, MergedInput
+from ggez_hub.registry.local.lock import Merge, MergedAdapter, MergedInput
 
 UNKNOWN = "unknown"
 
@@ -33,7 +33,9 @@ def merge_card(merge: Merge, base: Source, family: Family, folder: Path) -> str:
         tags=["ggez", "merge", f"ggez-family:{family.name}"],
         **_licence(inputs),
     )
-    formula = " + ".join(f"{a.beta:g} * Delta of {a.name}" for a in merge.adapters)
+    formula = " + ".join(
+        f"{a.beta:g}{' (by part)' if a.parts else ''} * Delta of {a.name}" for a in merge.adapters
+    )
     lines = "\n".join(family.loading_lines(layout, "PATH_OF_THIS_FOLDER"))
     parts = [
         f"# {merge.base.name}, adapted",
@@ -50,7 +52,7 @@ def provenance(merge: Merge) -> list[str]:
     """The lines that say what the result is made of; `unstated` finds a lock that says otherwise."""
     return [
         f"- base: {_named(merge.base)}",
-        *(f"- adapter: {_named(a)}, {a.form}, beta {a.beta:g}" for a in merge.adapters),
+        *(line for adapter in merge.adapters for line in _weighted(adapter)),
         f"- method {merge.method}, engine {merge.engine}",
         f"- merge digest {merge.digest}",
     ]
@@ -64,6 +66,13 @@ def unstated(merge: Merge, card: str) -> list[str]:
         for line in provenance(merge)
         if line not in stated
     ]
+
+
+def _weighted(adapter: MergedAdapter) -> list[str]:
+    """An adapter with its beta, and a line for each part that has one of its own."""
+    line = f"- adapter: {_named(adapter)}, {adapter.form}, beta {adapter.beta:g}"
+    parts = adapter.parts.lines() if adapter.parts else ()
+    return [line, *(f"- betas of {adapter.name} by part: {text}" for text in parts)]
 
 
 def _named(source: MergedInput) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ggez_hub.cards.readme import MAX_CARD_BYTES, license_of
+from ggez_hub.merging.betas_by_part import BetasByPart
 
 CARD_NAME = "README.md"
 # Where huggingface_hub keeps a repository at a commit.
@@ -44,10 +45,11 @@ class Source:
 
 @dataclass(frozen=True)
 class WeightedSource:
-    """An adapter and the weight that it gets."""
+    """An adapter and the weight that it gets: `beta`, and of some tensors by `parts`."""
 
     source: Source
     beta: float
+    parts: BetasByPart | None = None
 
 
 def on_disk(path: Path) -> Source:

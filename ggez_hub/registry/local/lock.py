@@ -10,6 +10,7 @@ from pydantic import Field
 
 from ggez_hub.cards.values import FilePath, RepoId, Sha256
 from ggez_hub.registry.lock import Lock, LockFile, read_lock
+from ggez_hub.registry.parts import ResolvedParts, decisive_beta
 from ggez_hub.registry.resolution import ENGINE, Part
 from ggez_hub.weights import digest_json
 
@@ -29,6 +30,7 @@ class MergedAdapter(MergedInput):
 
     form: str
     beta: float = Field(ge=0)
+    parts: ResolvedParts | None = None
     trained_on: str | None = None
 
 
@@ -47,7 +49,10 @@ class Merge(Part):
         """The sha256 of what decides the merged weights; not of where they came from."""
         decisive: dict[str, Any] = {
             "base": self.base.files,
-            "adapters": [[adapter.files, adapter.beta] for adapter in self.adapters],
+            "adapters": [
+                [adapter.files, decisive_beta(adapter.beta, adapter.parts)]
+                for adapter in self.adapters
+            ],
             "method": self.method,
             "engine": self.engine,
         }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,13 @@ from ggez_hub.families import Family
 from ggez_hub.merging.adapters import FORMS
 from ggez_hub.merging.adapters.lora_file import lora_path
 from ggez_hub.merging.adapters.peft_config import read_any_config
-from ggez_hub.merging.merge import Adapter, MergeReport, merge_into, require_method
+from ggez_hub.merging.merge import (
+    Adapter,
+    MergeReport,
+    merge_into,
+    require_method,
+    tensor_names,
+)
 from ggez_hub.merging.output import exclusive, whole_folder
 from ggez_hub.registry.contributing.adapter_files import parts_of
 from ggez_hub.registry.contributing.training_metadata import told_by_config, told_by_metadata
@@ -19,6 +25,7 @@ from ggez_hub.registry.local.card import merge_card
 from ggez_hub.registry.local.inputs import CARD_NAME, Source, WeightedSource
 from ggez_hub.registry.local.lock import Merge, MergedAdapter, MergedInput, MergeLock
 from ggez_hub.registry.lock import record_outputs
+from ggez_hub.registry.parts import ResolvedParts
 from ggez_hub.registry.places import LOCK_NAME
 from ggez_hub.weights import read_header, sha256_files
 
@@ -58,19 +65,41 @@ def merge_folders(
     The weights are those of `merging.merge`, which raises what this raises; then nothing is left.
     """
     require_method(method)
-    weighted = [Adapter(adapter.source.path, adapter.beta) for adapter in adapters]
+    weighted, resolved = weigh(base.path, adapters, family, variant)
     with exclusive(out), whole_folder(out) as folder:
         report = merge_into(folder, base.path, weighted, family, method, wrote, variant)
-        merge = _described(base, adapters, family, method, variant)
+        merge = _described(base, adapters, resolved, family, method, variant)
         (folder / CARD_NAME).write_text(merge_card(merge, base, family, folder), encoding="utf-8")
         lock = MergeLock(merge=merge, outputs=record_outputs(folder))
         (folder / LOCK_NAME).write_text(lock.to_text(), encoding="utf-8")
     return FolderMerge(report, lock)
 
 
+def weigh(
+    base: Path, adapters: Sequence[WeightedSource], family: Family, variant: str | None = None
+) -> tuple[list[Adapter], list[ResolvedParts | None]]:
+    """The adapters with their betas on the base, and what the parts of each came to, if it has any.
+
+    Raises BadParts where a pattern does not fit, and what the family's layout raises.
+    """
+    names: Collection[str] = ()
+    if any(adapter.parts for adapter in adapters):
+        names = tensor_names(base, family, variant)
+    resolved = [
+        None if adapter.parts is None else ResolvedParts.of(adapter.parts, names, adapter.beta)
+        for adapter in adapters
+    ]
+    weighted = [
+        Adapter(adapter.source.path, adapter.beta, parts.betas if parts else {})
+        for adapter, parts in zip(adapters, resolved, strict=True)
+    ]
+    return weighted, resolved
+
+
 def _described(
     base: Source,
     adapters: Sequence[WeightedSource],
+    resolved: Sequence[ResolvedParts | None],
     family: Family,
     method: str,
     variant: str | None,
@@ -81,11 +110,11 @@ def _described(
         method=method,
         variant=variant,
         base=MergedInput(files=weights, **_known(base)),
-        adapters=tuple(_adapter(adapter) for adapter in adapters),
+        adapters=tuple(map(_adapter, adapters, resolved)),
     )
 
 
-def _adapter(adapter: WeightedSource) -> MergedAdapter:
+def _adapter(adapter: WeightedSource, parts: ResolvedParts | None) -> MergedAdapter:
     path = adapter.source.path
     form = next(form.name for form in FORMS if form.holds(path))
     files = sha256_files(path if path.is_dir() else path.parent, parts_of(form, path)[0])
@@ -93,6 +122,7 @@ def _adapter(adapter: WeightedSource) -> MergedAdapter:
         files=files,
         form=form,
         beta=adapter.beta,
+        parts=parts,
         trained_on=_trained_on(path, form),
         **_known(adapter.source),
     )

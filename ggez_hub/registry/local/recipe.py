@@ -31,10 +31,14 @@ class _Part(BaseModel):
 
 
 class WeightedAdapter(_Part):
-    """An adapter, a folder, a file or a repository, and the weight that it gets."""
+    """An adapter, a folder, a file or a repository, and the weight that it gets.
+
+    `betas` is a file of betas by part, relative to the recipe: see merging/betas_by_part.py.
+    """
 
     adapter: Place
     beta: float = Field(ge=0, allow_inf_nan=False)
+    betas: Place | None = None
 
 
 class MergeRecipe(_Part):

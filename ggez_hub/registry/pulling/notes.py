@@ -40,7 +40,8 @@ class Question:
 
     def as_json(self) -> dict[str, Any]:
         """The question as a note holds it: JSON knows lists only."""
-        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        text = json.dumps(asdict(self), default=lambda value: value.model_dump(mode="json"))
+        plain: dict[str, Any] = json.loads(text)
         return plain
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -16,7 +16,12 @@ from ggez_hub.registry.index.reading import read_pinned_card
 from ggez_hub.registry.licences import Obligations, obligations
 from ggez_hub.registry.lock import Lock, check_upstream
 from ggez_hub.registry.pulling.measured_switch import MeasuredSwitch, measured_switch
-from ggez_hub.registry.pulling.parity_table import ParityTable, joint_table, parity_table
+from ggez_hub.registry.pulling.parity_table import (
+    Line,
+    ParityTable,
+    joint_table,
+    parity_table,
+)
 from ggez_hub.registry.pulling.preflight import require_inputs
 from ggez_hub.registry.pulling.pull import Pulled, pull_resolution
 from ggez_hub.registry.pulling.result_card import result_card
@@ -42,6 +47,10 @@ class Plan:
     @cached_property
     def table(self) -> ParityTable | None:
         """The card's test scores, of a composition those of its joint curve; none on other weights."""
+        table = self._measured_table()
+        return _by_part(table) if table and self.resolution.by_part else table
+
+    def _measured_table(self) -> ParityTable | None:
         if self.together is not None:
             return joint_table(self.together, self.resolution)
         if len(self.documents) > 1 or self.resolution.fits_by != "weights":
@@ -81,6 +90,17 @@ class Plan:
     def of(cls, resolved: Resolved) -> Plan:
         """The plan of what was resolved."""
         return cls(resolved.resolution, resolved.documents, resolved.obligations)
+
+
+def _by_part(table: ParityTable) -> ParityTable:
+    """The table of a result with betas by part, which no curve has measured; its parts alone left out."""
+    lines = []
+    for line in table.lines:
+        if line.label in {"base", "regional"}:
+            lines.append(line)
+        elif line.label in {"merged", "composition"}:
+            lines.append(Line(f"{line.label} by part", line.beta, None))
+    return replace(table, lines=tuple(lines))
 
 
 def plan(

@@ -120,7 +120,11 @@ def _from_inputs(resolution: Resolution, form: Form, hub: Hub, place: Path) -> W
     # known before the base is fetched.
     adapters = [
         # What is taken as it is has no weight; its form asks for none.
-        Adapter(_adapter(a.source, hub, place / f"adapter-{number}"), a.weight or 0.0)
+        Adapter(
+            _adapter(a.source, hub, place / f"adapter-{number}"),
+            a.weight or 0.0,
+            a.parts.betas if a.parts else {},
+        )
         for number, a in enumerate(resolution.adapters, 1)
     ]
     # Known for certain only now: a file may hold more than its configuration says.
@@ -203,7 +207,8 @@ def describe(resolution: Resolution) -> str:
         source = resolution.adapters[0].source
         return f"{source.repo}@{source.revision[:8]} as it is"
     adapters = " + ".join(
-        f"{a.weight:g} * {a.source.repo}@{a.source.revision[:8]}" for a in resolution.adapters
+        f"{a.weight:g}{' by part' if a.parts else ''} * {a.source.repo}@{a.source.revision[:8]}"
+        for a in resolution.adapters
     )
     base = resolution.base
     return f"{base.repo}@{base.revision[:8]} + {adapters} ({resolution.form})"

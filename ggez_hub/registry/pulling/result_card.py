@@ -83,9 +83,11 @@ def claimed_rows(
 ) -> dict[str, CurveRow]:
     """The test scores that hold for the result: those of its one adapter's card at its beta.
 
-    A switch has none there: it is neither of its two models.
+    A switch has none there: it is neither of its two models. Betas by part have none either: the card
+    did not measure them.
     """
-    if table is None or len(documents) != 1 or form_of(resolution).is_switch:
+    is_other = form_of(resolution).is_switch or resolution.by_part
+    if table is None or len(documents) != 1 or is_other:
         return {}
     weight, curve = resolution.adapters[0].weight, documents[0].card.curve
     return {} if curve == "unknown" else claimed(curve, f"{1.0 if weight is None else weight:g}")
@@ -113,7 +115,10 @@ def _made(resolution: Resolution) -> str:
             f"Made by ggez-hub: {source.repo} answers prompts in {named}, {resolution.base.repo} all "
             "others. `router.py` tells them apart."
         )
-    deltas = " + ".join(f"{a.weight:g} * Delta of {a.source.repo}" for a in resolution.adapters)
+    deltas = " + ".join(
+        f"{a.weight:g}{' (by part)' if a.parts else ''} * Delta of {a.source.repo}"
+        for a in resolution.adapters
+    )
     return f"Made by ggez-hub: {resolution.base.repo} + {deltas}."
 
 
@@ -150,6 +155,12 @@ def provenance(resolution: Resolution) -> list[str]:
         f"- beta {adapter.beta.value:g}: {adapter.beta.reason}"
         for adapter in resolution.adapters
         if adapter.beta is not None
+    ]
+    lines += [
+        f"- betas of {adapter.source.repo} by part: {text}"
+        for adapter in resolution.adapters
+        if adapter.parts is not None
+        for text in adapter.parts.lines()
     ]
     return [*lines, f"- merge digest {resolution.merge_digest}"]
 

@@ -99,6 +99,11 @@ def decide(
     """
     if not request.bare:
         return resolve(request, hub)
+    if request.parts:
+        raise UsageProblem(
+            "--betas names the tensors of one base, and which base is not said",
+            "Name it with --family, --base or --adapter.",
+        )
     seen = survey(request, hub)
     choices = _choices(seen, hub, out, options)
     if not choices:

@@ -42,6 +42,10 @@ class Standing:
 
 def standing(resolution: Resolution, together: Together | None) -> Standing:
     """What is known of a composition, whose joint curve is `together` if there is one."""
+    if resolution.by_part:
+        return Standing(
+            False, None, "a composition of several adapters, unmeasured: nobody measured it by part"
+        )
     if together is None:
         return Standing(False, None, UNMEASURED)
     seen = together.curve("validation")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ggez_hub.cards import AdapterCard, AlphaRecord, CardDocument, alpha_record
-from ggez_hub.errors import GgezError
+from ggez_hub.errors import GgezError, UsageProblem
 from ggez_hub.evaluation.switch import switched_languages
 from ggez_hub.families import get_family
 from ggez_hub.hub import Hub
@@ -23,6 +23,7 @@ from ggez_hub.registry.resolution import ChosenBeta, Rejected, Resolution
 from ggez_hub.registry.resolving.composition import check_composition
 from ggez_hub.registry.resolving.joint import measured_together
 from ggez_hub.registry.resolving.nearby import UNREAD_REGION, nothing_found
+from ggez_hub.registry.resolving.part_betas import pin_parts
 from ggez_hub.registry.resolving.pinning import (
     chosen_beta,
     chosen_together,
@@ -79,12 +80,20 @@ class Asked:
         documents = tuple(entry.document for entry in entries)
         cards = [document.card for document in documents]
         combined = get_kind(cards[0].kind).combined
+        parts = request.parts_for(len(cards))
+        if request.parts and not combined:
+            raise UsageProblem(
+                f"{entries[0].repo} is a merged model, taken as it is: it has no betas by part",
+                "Leave out --betas, or name an adapter with --adapter.",
+            )
         betas = self._betas(cards) if combined else [None] * len(cards)
         adapters = tuple(
             pin_adapter(entry, self.source, beta)
             for entry, beta in zip(entries, betas, strict=True)
         )
         base = pin_base(cards, request, self.source) if combined else None
+        if base is not None:
+            adapters = pin_parts(adapters, parts, base.pinned, self.source.hub)
         resolution = Resolution(
             region=self.chain[0].id,
             family=cards[0].family,

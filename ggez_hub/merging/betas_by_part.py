@@ -1,0 +1,210 @@
+"""beta by part of a model: a file of patterns that becomes one beta for each tensor.
+
+    kind: betas
+    parts:
+      - {tensors: '^visual\\.', beta: 0}
+      - {tensors: '^transformer\\.resblocks\\.(\\d+)\\.', times: 0.8, tilt: 0.5}
+
+The first part whose pattern is found in the name of a tensor decides its beta: `beta` is the value
+itself, `times` a multiple of the adapter's beta (1 if neither is given). A tensor that no pattern
+finds keeps the adapter's beta.
+
+`tilt` t lets beta rise linearly with depth, as LiNeS does (arXiv 2410.17146, lambda_l = a + b (l - 1) /
+(L - 1)): from (1 - t) times the part's value in the first block to (1 + t) times in the last one, so
+that a = (1 - t) and b = 2 t of it. The group in the pattern is the block's number. Tensors with the
+same text before that number are one stack of blocks, whose first and last number are those of the
+tensors that the pattern finds; a stack of one block has the part's value.
+
+Patterns are RE2's (https://github.com/google/re2/wiki/Syntax): they take linear time, whatever
+they are, and have neither look-around nor back-references.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from ggez_hub.errors import MissingExtra, UsageProblem
+
+MOST_PARTS = 500
+LONGEST_PATTERN = 1000
+# The number of a block: no model has a million.
+NUMBER = re.compile(r"[0-9]{1,6}", re.ASCII)
+
+
+class BadParts(UsageProblem):
+    """The parts of a file do not fit the tensors of the base."""
+
+
+class Part(BaseModel):
+    """Some tensors, by a pattern, and their beta: a value, or a multiple of the adapter's beta."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
+
+    tensors: Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_PATTERN)]
+    beta: float | None = Field(default=None, ge=0)
+    times: float | None = Field(default=None, ge=0)
+    tilt: float | None = Field(default=None, ge=-1, le=1)
+
+    @model_validator(mode="after")
+    def _says_one_thing(self) -> Part:
+        given = [name for name in ("beta", "times", "tilt") if getattr(self, name) is not None]
+        if not given:
+            raise ValueError("give `beta`, `times` or `tilt`")
+        if {"beta", "times"} <= set(given):
+            raise ValueError("`beta` and `times` are two values; give one of them")
+        # Without the library nothing can be merged by part either, and that has an error of its own.
+        if importlib.util.find_spec("re2") is not None:
+            compiled = _compile(self.tensors)
+            if self.tilt is not None and compiled.groups != 1:
+                raise ValueError(
+                    f"`tilt` needs a pattern with one group, the number of the block, as in "
+                    f"'layers\\.(\\d+)\\.'; {self.tensors!r} has {compiled.groups}"
+                )
+        return self
+
+    def value(self, beta: float, depth: float | None = None) -> float:
+        """The beta of a tensor of this part where the adapter's is `beta`.
+
+        `depth` is the place of its block: 0 for the first of the stack, 1 for the last.
+        """
+        value = self.beta if self.beta is not None else _or_one(self.times) * beta
+        return value if depth is None else value * (1 + _or_zero(self.tilt) * (2 * depth - 1))
+
+    def __str__(self) -> str:
+        if self.beta is None:
+            value = f"{_or_one(self.times):g} times the adapter's"
+        else:
+            value = f"{self.beta:g}"
+        tilt = "" if self.tilt is None else f", tilt {self.tilt:g}"
+        return f"{self.tensors!r}: {value}{tilt}"
+
+
+class BetasByPart(BaseModel):
+    """A file of `kind: betas`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["betas"] = "betas"
+    parts: Annotated[tuple[Part, ...], Field(min_length=1, max_length=MOST_PARTS)]
+
+    @property
+    def is_relative(self) -> bool:
+        """Whether every beta is a multiple of the adapter's: with that at 0 it is the base."""
+        return not any(part.beta for part in self.parts)
+
+    def on(self, names: Collection[str]) -> PartsOfModel:
+        """The parts on the tensors of a base.
+
+        Raises BadParts for a pattern that finds no tensor, whose tensors earlier parts have taken
+        all, or whose group is not a number, and MissingExtra without google-re2.
+        """
+        if importlib.util.find_spec("re2") is None:
+            raise MissingExtra("google-re2", "merge")
+        ordered = sorted(names)
+        taken: dict[str, int] = {}
+        depths: dict[str, float] = {}
+        for number, part in enumerate(self.parts):
+            pattern = _compile(part.tensors)
+            found = {name: match for name in ordered if (match := _search(pattern, name))}
+            where = f"parts.{number}.tensors: {part.tensors!r}"
+            if not found:
+                raise BadParts(
+                    f"{where} finds none of the base's {len(names)} tensors",
+                    f"They are called {_some(ordered)}.",
+                )
+            new = [name for name in found if name not in taken]
+            if not new:
+                raise BadParts(
+                    f"{where} decides nothing: earlier parts take all {len(found)} tensors that it "
+                    "finds",
+                    "The first match wins: move it up, or remove it.",
+                )
+            taken |= dict.fromkeys(new, number)
+            if part.tilt is not None:
+                deep = _depths(found, where)
+                depths |= {name: deep[name] for name in new}
+        return PartsOfModel(self.parts, taken, depths)
+
+
+@dataclass(frozen=True)
+class PartsOfModel:
+    """Parts on a base: which of them decides a tensor, and how deep in its stack that lies.
+
+    A tensor that none decides is in neither mapping; `depths` has those of tilted parts alone.
+    """
+
+    parts: Sequence[Part]
+    taken: Mapping[str, int]
+    depths: Mapping[str, float]
+
+    def at(self, beta: float) -> dict[str, float]:
+        """The beta of every tensor that a part decides, where the adapter's is `beta`."""
+        return {name: self.beta_of(name, beta) for name in self.taken}
+
+    def beta_of(self, name: str, beta: float) -> float:
+        """The beta of a tensor, where the adapter's is `beta`: that itself if no part decides it."""
+        number = self.taken.get(name)
+        return beta if number is None else self.parts[number].value(beta, self.depths.get(name))
+
+
+def _compile(pattern: str) -> Any:
+    """The pattern, compiled; raises ValueError that says what is wrong with it."""
+    import re2
+
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        return re2.compile(pattern, options)
+    except (re2.error, UnicodeEncodeError) as error:
+        said = error.args[0]
+        reason = said.decode(errors="replace") if isinstance(said, bytes) else "it is not text"
+        raise ValueError(
+            f"{pattern!r} is not an expression of RE2: {reason}"
+            " (it has neither look-around nor back-references)"
+        ) from error
+
+
+def _search(pattern: Any, name: str) -> Any:
+    """The first match in the name of a tensor, or None; raises BadParts for a name that is not text."""
+    try:
+        return pattern.search(name)
+    except UnicodeEncodeError as error:
+        raise BadParts(f"the name of the tensor {name!r} is not text") from error
+
+
+def _depths(found: Mapping[str, Any], where: str) -> dict[str, float]:
+    """The place of each tensor's block in its stack, from 0 to 1; 1/2 in a stack of one block."""
+    stacks: dict[str, dict[str, int]] = {}
+    for name, match in found.items():
+        number = match.group(1)
+        if number is None or not NUMBER.fullmatch(number):
+            raise BadParts(
+                f"{where}: its group finds {number!r} in {name!r}, which is not the number of a block",
+                "Write the group as (\\d+).",
+            )
+        stacks.setdefault(name[: match.start(1)], {})[name] = int(number)
+    depths: dict[str, float] = {}
+    for stack in stacks.values():
+        first, last = min(stack.values()), max(stack.values())
+        for name, number in stack.items():
+            depths[name] = (number - first) / (last - first) if last > first else 0.5
+    return depths
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:: max(1, len(names) // 4)][:4])
+    return f"{shown} and so on" if len(names) > 4 else shown
+
+
+def _or_one(value: float | None) -> float:
+    return 1.0 if value is None else value
+
+
+def _or_zero(value: float | None) -> float:
+    return 0.0 if value is None else value
