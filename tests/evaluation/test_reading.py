@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ggez_hub.evaluation.subjects.reading import read_choice
+from ggez_hub.evaluation.replies import read_choice
 
 DISHES = ("Satay", "Nasi lemak", "Laksa", "Mango sticky rice")
 THAI = ("ส้มตำ", "ต้มยำกุ้ง", "ต้มยำ", "ข้าวเหนียวมะม่วง")
