@@ -31,6 +31,8 @@ STOPS = re.compile(r"[.!?。।॥။]+(?=\s|$|[^\x00-\u024F])|[。।॥။]|\n
 SIGNS = re.compile(r"[,;:،؛၊、៖—…]|\s[-–]\s|\.{2,}|[-=]>")
 # Of these a reply in JSON has its answer; and those that the languages have for "answer".
 KEYS = frozenset({"choice", "option", "selected_option", "selection", "final_answer", "prediction", "label", "selected"})
+# Signs between options that are listed, and between those that are joined by a word.
+LISTING, JOINING = " ,/、()[]", " ,/、()[].?"
 ENVELOPE = re.compile(r"<answer>(.{0,400}?)</answer>|\[\[(.{1,80}?)\]\]", re.DOTALL | re.IGNORECASE)
 BOXED = "\\boxed{"
 
@@ -101,7 +103,10 @@ class Argument:
         if not left:
             return None
         heaviest = max(self.weights[id(m)] for m in left)
-        options = {m.option for m in left if self.weights[id(m)] == heaviest}
+        if heaviest == ASKED:
+            return None
+        groups = {self._groups[id(m)] for m in left if self.weights[id(m)] == heaviest}
+        options = {m.option for m in left if self._groups[id(m)] in groups}
         if heaviest < ANNOUNCED:
             options -= self._denied_later(left)
             if self._ends_unsure(left[-1].end):
@@ -153,11 +158,11 @@ class Argument:
                 same = before.option == mention.option
                 gap = self._gap(before.end, mention.start, between, {"beside", "option"} if same else {"either", "both", "beside", "option"})
                 joins = any(m.kinds & {"either", "both"} for m in between)
-                signs = gap.strip(" ()[]") if gap is not None else "?"
                 if same and gap is not None and not set(gap) - set(" .,:()[]-–—'/"):
                     pass
-                elif gap is not None and not same and not set(signs) - set(",/、") and (joins or signs or not between):
+                elif gap is not None and not same and not set(gap) - set(JOINING if joins else LISTING):
                     unit += 1
+                    group += not joins and bool(between)
                 elif not same and self._clashes(before, mention):
                     unit += 1
                 else:
@@ -209,20 +214,14 @@ class Argument:
         return [*found, *(m for m in self._of_group(found[-1]) if m.start > found[-1].start)] if found else []
 
     def _preceding(self, mark: Mark, near: int = NEAR) -> list[Mention]:
-        """The unit before a word in its clause, if it is near, with those that are joined by a word."""
+        """What stands before a word in its clause, if it is near, with what it is joined to."""
         last = bisect_right(self._places, mark.start) - 1
         if last < 0 or self._clause(self.mentions[last].end - 1) != self._clause(mark.start):
             return []
         mention = self.mentions[last]
         if sum(c.isalnum() for c in self.text[mention.end : mark.start]) > near:
             return []
-        return self._of_group(mention) if self._is_joined(mention) else self._of_unit(mention)
-
-    def _is_joined(self, mention: Mention) -> bool:
-        """Whether the options of its group are joined by words."""
-        group = self._of_group(mention)
-        between = self.text[group[0].end : group[-1].start]
-        return len({m.option for m in group}) > 1 and "," not in between
+        return self._of_group(mention)
 
     def _before(self, mark: Mark) -> list[Mention]:
         """The unit that stands before a word, in whatever clause."""
@@ -259,8 +258,12 @@ class Argument:
                     found = self._before(mark)
             elif "after" in mark.kinds:
                 found = self._preceding(mark)
+                if found and "," in self.text[found[0].end : found[-1].start]:
+                    found = self._of_unit(found[-1])
             elif "before" in mark.kinds:
-                found = self._following(mark) or self._preceding(mark)
+                # "B isn't", but not "B has no".
+                near = 0 if "no" in mark.kinds else NEAR
+                found = self._following(mark) or self._preceding(mark, near)
             else:
                 continue
             self.denied |= {id(m) for m in found}
@@ -269,20 +272,20 @@ class Argument:
         """Find what is announced, concluded, or asked."""
         self._headlines()
         for mark in self.marks:
-            if mark.kinds & {"right", "yes"} and self._is_verdict(mark):
-                self._raise(self._before(mark), ANNOUNCED)
-            elif "right" in mark.kinds:
+            if "right" in mark.kinds:
                 self._raise(self._preceding(mark) or self._announced_by(mark), ANNOUNCED)
             if "so" in mark.kinds:
                 self._raise(self._announced_by(mark), CONCLUDED)
             elif "answer" in mark.kinds:
                 self._raise(self._announced_by(mark) or self._preceding(mark), ANNOUNCED)
-        for stop in self._sentences:
-            if self.text[stop] == "?":
-                number = self._sentence(stop - 1)
-                for mention in self.mentions:
-                    if self._sentence(mention.start) == number:
-                        self.weights[id(mention)] = min(self.weights[id(mention)], ASKED)
+        tags = {self._sentence(m.start) for m in self.marks if "harmless" in m.kinds}
+        asked = {n for n, stop in enumerate(self._sentences) if self.text[stop] == "?"} - tags
+        for mention in self.mentions:
+            if self._sentence(mention.start) in asked:
+                self.weights[id(mention)] = ASKED
+        for mark in self.marks:
+            if mark.kinds & {"right", "yes"} and self._is_verdict(mark):
+                self._raise(self._before(mark), ANNOUNCED)
 
     def _is_verdict(self, mark: Mark) -> bool:
         """Whether a word is a verdict on what stands before it in its line."""

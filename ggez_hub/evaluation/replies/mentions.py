@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ggez_hub.evaluation.replies.lexicon import LATIN, Mark, as_word, lexicon, marks_in
+from ggez_hub.evaluation.replies.lexicon import LATIN, Mark, as_word, begins_clause, lexicon, marks_in
 from ggez_hub.evaluation.replies.text import AROUND, plain
 
 LETTER = re.compile(rf"(?<!\w\.)(?<![{LATIN}])[A-Za-z](?![{LATIN}])(?!\.\w)")
@@ -62,7 +62,7 @@ def find_mentions(text: str, options: Sequence[str]) -> Named:
     particles = _particles(wanted)
     if particles:
         marks = marks_in(text)
-        texts = _answers(marks, particles)
+        texts = _answers(Finder(text, marks, len(options), False), particles)
         marks = _apart(marks, texts)
     else:
         texts = list(_texts(text, wanted))
@@ -72,7 +72,7 @@ def find_mentions(text: str, options: Sequence[str]) -> Named:
         masked = masked[: mention.start] + "\0" * (mention.end - mention.start) + masked[mention.end :]
     if not particles:
         marks = marks_in(masked)
-    finder = _Labels(masked, marks, len(options), any(c.isdigit() for o in wanted for c in o))
+    finder = Finder(masked, marks, len(options), any(c.isdigit() for o in wanted for c in o))
     labels = list(finder.labels())
     mentions = sorted([*texts, *labels], key=lambda mention: mention.start)
     return Named(text, mentions, _apart(marks, labels))
@@ -96,13 +96,13 @@ def _particles(wanted: Sequence[str]) -> dict[str, int]:
     return found if len(wanted) == len(found) == 2 else {}
 
 
-def _answers(marks: Sequence[Mark], particles: dict[str, int]) -> list[Mention]:
-    """The words for yes and no, where they are the options."""
+def _answers(finder: Finder, particles: dict[str, int]) -> list[Mention]:
+    """The words for yes and no where they are the options: not as in "there is no dome"."""
     return [
         Mention(mark.start, mark.end, number, "text")
-        for mark in marks
+        for mark in finder.marks
         for particle, number in particles.items()
-        if particle in mark.kinds
+        if particle in mark.kinds and finder.is_answer(mark.start, mark.end)
     ]
 
 
@@ -130,7 +130,7 @@ def _texts(text: str, wanted: Sequence[str]) -> Iterator[Mention]:
 
 
 @dataclass
-class _Labels:
+class Finder:
     """The letters, numbers and ordinals in a text that name options."""
 
     text: str
@@ -217,6 +217,14 @@ class _Labels:
             self._is_announced(start, *nouns) or self._leads_to(end, nouns) or self._is_whole(start, end)
         ):
             yield Mention(start, end, number, "order")
+
+    def is_answer(self, start: int, end: int) -> bool:
+        """Whether a word stands by itself, begins the text, or is announced."""
+        first = start
+        while (mark := self._ends.get(len(self.text[:first].rstrip(" ")))) and "beside" in mark.kinds:
+            first = mark.start
+        alone = begins_clause(self.text, first) and not self.text[end : end + 1].strip(AROUND)
+        return alone or self._is_first(start) or self._is_announced(start)
 
     def _is_first(self, start: int) -> bool:
         return not self.text[:start].strip(BETWEEN)

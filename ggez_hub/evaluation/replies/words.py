@@ -74,25 +74,25 @@ WORDS: Mapping[str, Words] = {
     "en": Words(
         ordinals="first | 1st; second | 2nd; third | 3rd; fourth | 4th; fifth | 5th; sixth | 6th",
         last="last | final",
-        answer="answer | final answer | correct one | right one | best match | closest match | "
+        answer="that leaves | i'm sure | ans | answer | final answer | correct one | right one | best match | closest match | "
         "i think | i believe | i'd say | i would say | i'd choose | i would choose | i choose | "
         "i'd pick | i pick | i'd go with | i would go with | i'll go with | i go with | my guess | "
         "best guess | most likely | looks like | resembles | must be | selected | prediction",
-        option="option | choice | letter | number | no. | one | statement",
+        option="option | choice | letter | number | one | statement",
         beside="is | are | was | be | it's | it is | that's | this is | would be | the | as | with | "
         "to | of | for | choose | pick | select | say | suggests | suggest | indicates | means | "
         "probably | perhaps | maybe | likely | definitely | certainly | clearly | has | shows | "
         "looks | seems | matches | fits | i | my | here | in | could be | might be | may be",
         right="correct | right | true | matches | is the best",
-        wrong="incorrect | wrong | false | not correct | not right | not the answer | "
+        wrong="is out | incorrect | wrong | false | not correct | not right | not the answer | "
         "isn't correct | isn't right | isn't the answer | ruled out | can be ruled out | eliminated",
-        before="not | isn't | is not | can't | cannot | can not | don't | doesn't | didn't | "
+        before="no | doubt | differs from | differ from | than | hardly | far from | nothing like | aside from | apart from | except | except for | excluding | without | lacks | not | isn't | is not | can't | cannot | can not | don't | doesn't | didn't | "
         "wasn't | aren't | won't | wouldn't | couldn't | neither | nor | never | unlike | rule out | "
         "rules out | ruling out | eliminate | eliminates | exclude | excludes | rather than | "
         "instead of | anything but | different from | as opposed to | confused with | mistaken for | "
-        "similar to | first thought | initially thought | thought | was going to say | used to be | "
+        "similar to | first thought | initially thought | thought | was going to say | first instinct | first guess | "
         "at first glance",
-        no="no | nope",
+        no="not at all | not really | no | nope",
         yes="yes | yeah | yep | yup",
         either="or | either | versus | vs",
         both="and | between",
@@ -103,13 +103,12 @@ WORDS: Mapping[str, Words] = {
         instead="wait | ^actually | i mean | on second look | on second thought | correction | scratch that | "
         "let me correct",
         oh="oh | oops | hmm | ah | eh | sorry",
-        unsure="cannot tell | can't tell | can not tell | not sure which | hard to say | don't know | "
+        unsure="perhaps not | maybe not | or not | cannot tell | can't tell | can not tell | not sure which | hard to say | don't know | "
         "do not know | no idea | cannot determine | can't determine | unable to | impossible to tell",
         harmless="no doubt | without a doubt | not only | not kidding | isn't it | aren't they | "
-        "isn't that | not just | not sure | not certain | not entirely sure | not entirely certain | "
-        "not completely sure | not 100% sure | why not | can't be certain | cannot be certain | "
-        "can't be sure | cannot be sure | if not mistaken | if i'm not mistaken | not surprising | "
-        "not surprisingly | no other | cannot be anything other than | no question",
+        "isn't that | not just | "
+        "why not | if not mistaken | if i'm not mistaken | not surprising | "
+        "not surprisingly | no question | no problem | no worries",
     ),
     "th": Words(
         letters="ก ข ค ง จ ฉ ช ซ",
@@ -120,7 +119,7 @@ WORDS: Mapping[str, Words] = {
         beside="คือ | เป็น | ที่ | นี่คือ | ได้แก่ | ว่า",
         right="ถูกต้อง | ถูก",
         wrong="ผิด | ไม่ถูกต้อง | ไม่ถูก | ไม่ใช่คำตอบ",
-        before="ไม่ใช่ | มิใช่ | ไม่น่าจะเป็น | ไม่น่าจะ | ไม่น่าใช่ | ไม่ได้เป็น | ไม่เป็น | มากกว่า | แทนที่จะเป็น | "
+        before="ไม่ | ตัด | ยกเว้น | นอกจาก | ไม่แน่ใจว่า | ไม่ใช่ | มิใช่ | ไม่น่าจะเป็น | ไม่น่าจะ | ไม่น่าใช่ | ไม่ได้เป็น | ไม่เป็น | มากกว่า | แทนที่จะเป็น | "
         "แทนที่ | ตอนแรก | ไม่คิดว่า | ต่างจาก | คล้าย",
         no="ไม่ | ไม่ใช่ | เปล่า",
         yes="ใช่",
@@ -132,18 +131,18 @@ WORDS: Mapping[str, Words] = {
         instead="จริงๆ แล้ว | จริงๆแล้ว | ที่จริง | ขอแก้",
         oh="เอ๊ะ | เอ้ย | อ้าว | อุ๊ย | ขอโทษ",
         unsure="ไม่ทราบ | ไม่รู้ | ไม่สามารถ | บอกไม่ได้",
-        harmless="ใช่ไหม | ใช่มั้ย | ไม่ใช่หรือ | ไม่ใช่แค่",
+        harmless="ไม่แน่ใจ | ไม่เพียงแต่ | ใช่ไหม | ใช่มั้ย | ไม่ใช่หรือ | ไม่ใช่แค่",
         polite="ครับ | ค่ะ | คะ | นะ | จ้ะ | เลย",
     ),
     "vi": Words(
         ordinals="thứ nhất | đầu tiên; thứ hai; thứ ba; thứ tư; thứ năm; thứ sáu",
         last="cuối cùng",
-        answer="đáp án | câu trả lời | chọn | trả lời | tôi nghĩ | theo tôi | có lẽ",
+        answer="đoán | chắc là | đáp án | câu trả lời | chọn | trả lời | tôi nghĩ | theo tôi | có lẽ",
         option="câu | lựa chọn | phương án | số | ý",
         beside="là | đây là | thứ | của | ở",
         right="đúng | chính xác | mới đúng",
         wrong="sai | không đúng | không chính xác",
-        before="không phải là | không phải | chẳng phải | không là | chứ không | chứ không phải | thay vì | "
+        before="không thể là | không | không nghĩ | không chắc là | ^loại | loại trừ | loại bỏ | ^trừ | ngoại trừ | hơn là | không giống | không phải là | không phải | chẳng phải | không là | chứ không | chứ không phải | thay vì | "
         "lúc đầu | ban đầu | khác với | giống",
         no="không | không phải",
         yes="có | đúng | vâng",
@@ -155,8 +154,8 @@ WORDS: Mapping[str, Words] = {
         instead="thực ra | à nhầm | ý tôi là",
         oh="à | ồ | xin lỗi",
         unsure="không biết | không thể",
-        harmless="không chắc chắn | không chắc | không chỉ",
-        polite="ạ",
+        harmless="không những | không nghi ngờ | không chắc chắn | không chắc | không chỉ",
+        polite="nhé | nha | ạ",
     ),
     "id and ms": Words(
         ordinals="pertama | kesatu; kedua; ketiga; keempat; kelima; keenam",
@@ -168,7 +167,7 @@ WORDS: Mapping[str, Words] = {
         right="benar | betul | tepat",
         wrong="salah | tidak benar | tidak tepat | tidak betul | bukan jawaban | bukan jawapan | keliru | "
         "kurang tepat",
-        before="bukan | bukanlah | tidak | daripada | awalnya | mulanya | pada mulanya | berbeda dengan | "
+        before="tidak yakin | kurang yakin | tak | tidaklah | kecuali | selain | jangan | belum tentu | alih-alih | bukan | bukanlah | tidak | daripada | awalnya | mulanya | pada mulanya | berbeda dengan | "
         "mirip | tak mungkin",
         no="bukan | tidak | tak | bukanlah",
         yes="ya | iya",
@@ -180,8 +179,8 @@ WORDS: Mapping[str, Words] = {
         instead="ternyata | sebenarnya | maksud saya | sebetulnya",
         oh="eh | oh | maaf",
         unsure="tidak tahu | tak tahu | tak pasti | tidak pasti | tidak bisa | tidak dapat",
-        harmless="tidak hanya | bukan hanya | bukan saja | kurang yakin | tidak yakin | tidak diragukan",
-        polite="lah",
+        harmless="tidak hanya | bukan hanya | bukan saja | tidak diragukan",
+        polite="deh | dong | sih | nih | lah",
     ),
     "fil": Words(
         ordinals="una | unang; pangalawa | pangalawang | ikalawa | ikalawang; pangatlo | pangatlong | "
@@ -192,7 +191,7 @@ WORDS: Mapping[str, Words] = {
         beside="ang | ay | yung | iyon | na | sa | ito ay | ito",
         right="tama | tamang",
         wrong="mali | maling | hindi tama",
-        before="hindi | hindi ito | sa halip na | imbes na | akala ko",
+        before="maliban sa | hindi ako sigurado | wala | huwag | hindi | hindi ito | sa halip na | imbes na | akala ko",
         no="hindi | hindi po",
         yes="oo | opo",
         either="o | alinman sa",
@@ -203,7 +202,7 @@ WORDS: Mapping[str, Words] = {
         instead="pala",
         oh="ay | naku | teka",
         unsure="hindi ko alam | ewan ko | hindi ko makita",
-        harmless="hindi ako sigurado | hindi sigurado | hindi lang",
+        harmless="hindi lang",
         polite="po | yan | iyan | siguro",
     ),
     "km": Words(
@@ -215,7 +214,7 @@ WORDS: Mapping[str, Words] = {
         beside="គឺ | គឺជា | ជា | ទី | នេះ",
         right="ត្រឹមត្រូវ",
         wrong="ខុស | មិនត្រឹមត្រូវ | មិនត្រូវ",
-        before="មិនមែនជា | មិនមែន",
+        before="មិន | លើកលែងតែ | មិនមែនជា | មិនមែន",
         no="ទេ | អត់ទេ | មិនមែន | មិនមែនទេ",
         yes="បាទ | ចាស",
         either="ឬ",
@@ -235,7 +234,7 @@ WORDS: Mapping[str, Words] = {
         beside="ແມ່ນ | ທີ | ທີ່ | ຄື",
         right="ຖືກຕ້ອງ | ຖືກ",
         wrong="ຜິດ | ບໍ່ຖືກຕ້ອງ | ບໍ່ຖືກ",
-        before="ບໍ່ແມ່ນ",
+        before="ບໍ່ | ຍົກເວັ້ນ | ບໍ່ແມ່ນ",
         no="ບໍ່ | ບໍ່ແມ່ນ",
         yes="ແມ່ນ | ແມ່ນແລ້ວ",
         either="ຫຼື | ຫລື",
@@ -274,7 +273,7 @@ WORDS: Mapping[str, Words] = {
         beside="என்பது | இது | சரியான | ஆகும்",
         right="சரி | சரியானது | சரியான",
         wrong="தவறு | தவறானது | சரியல்ல | சரியில்லை",
-        after="அல்ல | இல்லை | அல்லாமல்",
+        after="அல்லாத | கிடையாது | அல்ல | இல்லை | அல்லாமல்",
         no="இல்லை",
         yes="ஆம் | ஆமாம்",
         either="அல்லது",
@@ -296,7 +295,7 @@ WORDS: Mapping[str, Words] = {
         beside="是 | 为 | 為 | 的 | 应该 | 这是",
         right="正确 | 正確 | 对的 | 對的",
         wrong="错误 | 錯誤 | 错的 | 錯的 | 错 | 不对 | 不對 | 不正确 | 不正確",
-        before="不是 | 并非 | 并不是 | 不会是 | 不可能是 | 而不是 | 而非 | 不像 | 不选 | 排除",
+        before="不 | 没 | 除了 | 不认为 | 不觉得 | 既不是 | 也不是 | 不是 | 并非 | 并不是 | 不会是 | 不可能是 | 而不是 | 而非 | 不像 | 不选 | 排除",
         no="否 | 不 | 不是 | 不对 | 不對 | 没有",
         yes="是 | 是的 | 对",
         either="或 | 或者 | 还是 | 還是",
@@ -307,7 +306,7 @@ WORDS: Mapping[str, Words] = {
         instead="其实 | 更正",
         oh="啊 | 哦",
         unsure="不知道 | 不确定 | 無法 | 无法",
-        harmless="不仅 | 不太确定",
+        harmless="不错 | 毫无疑问 | 不仅 | 不太确定",
     ),
     "ja": Words(
         letters="ア イ ウ エ オ カ",
@@ -318,12 +317,12 @@ WORDS: Mapping[str, Words] = {
         beside="は | の | が | です",
         counters="番",
         right="正しい",
-        wrong="間違い | 誤り | 不正解",
-        after="ではありません | ではない | ではなく | じゃない | じゃなく",
+        wrong="違います | 違う | 間違い | 誤り | 不正解",
+        after="以外 | じゃありません | ではなかった | ではありません | ではない | ではなく | じゃない | じゃなく",
         no="いいえ",
         yes="はい",
         either="か | または",
-        both="と",
+        both="も | と",
         but="しかし",
         because="なぜなら",
         so="したがって | よって",
@@ -340,7 +339,7 @@ WORDS: Mapping[str, Words] = {
         counters="번",
         right="맞습니다 | 맞다 | 정답입니다",
         wrong="틀렸습니다 | 틀립니다 | 오답",
-        after="아닙니다 | 아니라 | 아니고 | 아니에요 | 아니다",
+        after="아닌 | 아니 | 아닙니다 | 아니라 | 아니고 | 아니에요 | 아니다",
         no="아니요 | 아니오 | 아닙니다",
         yes="네 | 예",
         either="또는 | 혹은",
@@ -398,7 +397,7 @@ WORDS: Mapping[str, Words] = {
         beside="هي | هو | هذه | هذا | أن",
         right="صحيح | صحيحة | الصحيحة | الصحيح",
         wrong="خطأ | خاطئ | خاطئة | غير صحيح | غير صحيحة",
-        before="ليست | ليس | لا تكون | وليس | وليست",
+        before="لا | لم | لن | ما عدا | باستثناء | ولا | ليست | ليس | لا تكون | وليس | وليست",
         no="لا | كلا",
         yes="نعم",
         either="أو | إما | أم",
@@ -418,7 +417,7 @@ WORDS: Mapping[str, Words] = {
         beside="это",
         right="правильный | верно | правильно | верный",
         wrong="неверно | неправильно | неправильный | неверный",
-        before="не | не является | вместо",
+        before="ни | кроме | не | не является | вместо",
         no="нет",
         yes="да",
         either="или | либо",
@@ -438,7 +437,7 @@ WORDS: Mapping[str, Words] = {
         beside="es | la | el | é | a letra | sería",
         right="correcta | correcto | correta | certa",
         wrong="incorrecta | incorrecto | errada",
-        before="no es | não é | en lugar de | en vez de",
+        before="ni | no | não | excepto | no creo | no es | não é | en lugar de | en vez de",
         no="no | não",
         yes="sí | sim",
         either="o | ou",
