@@ -90,6 +90,8 @@ class Argument:
         self.denied: set[int] = set()
         self._sentences, self._clauses = self._cuts()
         self._places = [m.start for m in self.mentions]
+        # Groups that a word joins, not a comma alone.
+        self._joined: set[int] = set()
         self._units, self._groups = self._together()
 
     def choice(self) -> int | None:
@@ -163,6 +165,7 @@ class Argument:
                 elif gap is not None and not same and not set(gap) - set(JOINING if joins else LISTING):
                     unit += 1
                     group += not joins and bool(between)
+                    self._joined |= {group} if joins else set()
                 elif not same and self._clashes(before, mention):
                     unit += 1
                 else:
@@ -211,7 +214,9 @@ class Argument:
             if self._clause(mention.start) != clause:
                 break
             found.append(mention)
-        return [*found, *(m for m in self._of_group(found[-1]) if m.start > found[-1].start)] if found else []
+        if found and self._groups[id(found[-1])] in self._joined:
+            found += [m for m in self._of_group(found[-1]) if m.start > found[-1].start]
+        return found
 
     def _preceding(self, mark: Mark, near: int = NEAR) -> list[Mention]:
         """What stands before a word in its clause, if it is near, with what it is joined to."""

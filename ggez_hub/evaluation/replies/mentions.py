@@ -24,6 +24,8 @@ SYLLABLES = ("HANGUL", "CJK", "KATAKANA", "HIRAGANA")
 # Signs and words between a label and what announces it.
 BETWEEN = " :([-–=.'\n"
 HOPS = 4
+# Words that may stand before a yes or no that is the answer.
+BY_ANSWERS = {"beside", "either", "both", "yes", "no"}
 ARTICLES = re.compile(r"(?:an?|the|el|la|los|las|un|una|le|les|der|die|das)\s+", re.IGNORECASE)
 # A shorter text stands within other words of scripts without spaces between words.
 LEAST = 2
@@ -113,7 +115,8 @@ def _texts(text: str, wanted: Sequence[str]) -> Iterator[Mention]:
         numbers.setdefault(option, number)
     for option, number in list(numbers.items()):
         # "dog" is "a dog", unless it is an option itself.
-        numbers.setdefault(ARTICLES.sub("", option, count=1), number)
+        article = ARTICLES.match(option)
+        numbers.setdefault(option[article.end() :] if article else option, number)
     numbers.pop("", None)
     if not numbers:
         return
@@ -167,9 +170,20 @@ class Finder:
 
     def _stands_alone(self, letter: str, start: int, end: int, *, announced: bool) -> bool:
         """Whether a capital is a label: not as in "Vitamin C", "A dish" or "Plan B"."""
+        if self._is_joined_to_letter(end):
+            return True
         if self._word_before(start):
             return False
         return not self._word_after(end) or (announced and letter not in WORDS_TOO)
+
+    def _is_joined_to_letter(self, end: int) -> bool:
+        """Whether "or" and a letter follow: then neither of the two is part of a name."""
+        mark = self._starts.get(end + 1)
+        return (
+            mark is not None
+            and bool(mark.kinds & {"either", "both"})
+            and LETTER.match(self.text, min(mark.end + 1, len(self.text))) is not None
+        )
 
     def _native(self, start: int, end: int) -> Iterator[Mention]:
         number = lexicon().letters[self.text[start:end]]
@@ -221,7 +235,7 @@ class Finder:
     def is_answer(self, start: int, end: int) -> bool:
         """Whether a word stands by itself, begins the text, or is announced."""
         first = start
-        while (mark := self._ends.get(len(self.text[:first].rstrip(" ")))) and "beside" in mark.kinds:
+        while (mark := self._ends.get(len(self.text[:first].rstrip(" ")))) and mark.kinds & BY_ANSWERS:
             first = mark.start
         alone = begins_clause(self.text, first) and not self.text[end : end + 1].strip(AROUND)
         return alone or self._is_first(start) or self._is_announced(start)

@@ -84,9 +84,9 @@ WORDS: Mapping[str, Words] = {
         "probably | perhaps | maybe | likely | definitely | certainly | clearly | has | shows | "
         "looks | seems | matches | fits | i | my | here | in | could be | might be | may be",
         right="correct | right | true | matches | is the best",
-        wrong="is out | incorrect | wrong | false | not correct | not right | not the answer | "
+        wrong="excluded | discarded | dismissed | impossible | unlikely | is out | incorrect | wrong | false | not correct | not right | not the answer | "
         "isn't correct | isn't right | isn't the answer | ruled out | can be ruled out | eliminated",
-        before="no | doubt | differs from | differ from | than | hardly | far from | nothing like | aside from | apart from | except | except for | excluding | without | lacks | not | isn't | is not | can't | cannot | can not | don't | doesn't | didn't | "
+        before="everything but | all but | unlikely | improbable | less likely | inconsistent with | hasn't | haven't | shouldn't | ain't | weren't | hadn't | dismiss | discard | compared to | compared with | no | doubt | differs from | differ from | than | hardly | far from | nothing like | aside from | apart from | except | except for | excluding | without | lacks | not | isn't | is not | can't | cannot | can not | don't | doesn't | didn't | "
         "wasn't | aren't | won't | wouldn't | couldn't | neither | nor | never | unlike | rule out | "
         "rules out | ruling out | eliminate | eliminates | exclude | excludes | rather than | "
         "instead of | anything but | different from | as opposed to | confused with | mistaken for | "
@@ -100,7 +100,7 @@ WORDS: Mapping[str, Words] = {
         because="because | since | as it | as the | as there | given that | due to",
         so="^so | therefore | thus | hence | ^conclusion | in conclusion | final answer | "
         "^consequently | ^overall",
-        instead="wait | ^actually | i mean | on second look | on second thought | correction | scratch that | "
+        instead="i meant | make that | or rather | on reflection | let me reconsider | hold on | i take that back | wait | ^actually | i mean | on second look | on second thought | correction | scratch that | "
         "let me correct",
         oh="oh | oops | hmm | ah | eh | sorry",
         unsure="perhaps not | maybe not | or not | cannot tell | can't tell | can not tell | not sure which | hard to say | don't know | "
@@ -132,14 +132,14 @@ WORDS: Mapping[str, Words] = {
         oh="เอ๊ะ | เอ้ย | อ้าว | อุ๊ย | ขอโทษ",
         unsure="ไม่ทราบ | ไม่รู้ | ไม่สามารถ | บอกไม่ได้",
         harmless="ไม่แน่ใจ | ไม่เพียงแต่ | ใช่ไหม | ใช่มั้ย | ไม่ใช่หรือ | ไม่ใช่แค่",
-        polite="ครับ | ค่ะ | คะ | นะ | จ้ะ | เลย",
+        polite="สิ | หรอก | แหละ | น่ะ | จ้า | ฮะ | คับ | ครับ | ค่ะ | คะ | นะ | จ้ะ | เลย",
     ),
     "vi": Words(
         ordinals="thứ nhất | đầu tiên; thứ hai; thứ ba; thứ tư; thứ năm; thứ sáu",
         last="cuối cùng",
         answer="đoán | chắc là | đáp án | câu trả lời | chọn | trả lời | tôi nghĩ | theo tôi | có lẽ",
         option="câu | lựa chọn | phương án | số | ý",
-        beside="là | đây là | thứ | của | ở",
+        beside="có thể là | chắc chắn là | chính là | là | đây là | thứ | của | ở",
         right="đúng | chính xác | mới đúng",
         wrong="sai | không đúng | không chính xác",
         before="không thể là | không | không nghĩ | không chắc là | ^loại | loại trừ | loại bỏ | ^trừ | ngoại trừ | hơn là | không giống | không phải là | không phải | chẳng phải | không là | chứ không | chứ không phải | thay vì | "
@@ -155,15 +155,15 @@ WORDS: Mapping[str, Words] = {
         oh="à | ồ | xin lỗi",
         unsure="không biết | không thể",
         harmless="không những | không nghi ngờ | không chắc chắn | không chắc | không chỉ",
-        polite="nhé | nha | ạ",
+        polite="đâu | nhỉ | nhé | nha | ạ",
     ),
     "id and ms": Words(
         ordinals="pertama | kesatu; kedua; ketiga; keempat; kelima; keenam",
         last="terakhir",
-        answer="jawabannya | jawaban | jawapannya | jawapan | menurut saya | saya rasa | saya pilih | "
+        answer="pilih | jawab | jawabannya | jawaban | jawapannya | jawapan | menurut saya | saya rasa | saya pilih | "
         "sepertinya | saya kira | saya pikir | jawabane | jawabanna",
         option="pilihan | opsi | nomor | nombor | huruf | yang",
-        beside="adalah | ialah | yaitu | iaitu | ini | itu | di | pada | yang | merupakan",
+        beside="mungkin | barangkali | pasti | tentu | adalah | ialah | yaitu | iaitu | ini | itu | di | pada | yang | merupakan",
         right="benar | betul | tepat",
         wrong="salah | tidak benar | tidak tepat | tidak betul | bukan jawaban | bukan jawapan | keliru | "
         "kurang tepat",
@@ -188,10 +188,10 @@ WORDS: Mapping[str, Words] = {
         last="huli | huling",
         answer="sagot | kasagutan | sa tingin ko | pinipili ko | palagay ko",
         option="pagpipilian | opsyon | opsiyon | letra | titik | numero | bilang",
-        beside="ang | ay | yung | iyon | na | sa | ito ay | ito",
+        beside="yan | iyan | siguro | ito | iyan ay | po | baka | marahil | ang | ay | yung | iyon | na | sa | ito ay | ito",
         right="tama | tamang",
         wrong="mali | maling | hindi tama",
-        before="maliban sa | hindi ako sigurado | wala | huwag | hindi | hindi ito | sa halip na | imbes na | akala ko",
+        before="hindi po | maliban sa | hindi ako sigurado | wala | huwag | hindi | hindi ito | sa halip na | imbes na | akala ko",
         no="hindi | hindi po",
         yes="oo | opo",
         either="o | alinman sa",
@@ -203,7 +203,6 @@ WORDS: Mapping[str, Words] = {
         oh="ay | naku | teka",
         unsure="hindi ko alam | ewan ko | hindi ko makita",
         harmless="hindi lang",
-        polite="po | yan | iyan | siguro",
     ),
     "km": Words(
         letters="ក ខ គ ឃ ង ច",
@@ -304,7 +303,7 @@ WORDS: Mapping[str, Words] = {
         because="因为 | 因為 | 由于",
         so="所以 | 因此 | 综上 | 最终答案",
         instead="其实 | 更正",
-        oh="啊 | 哦",
+        oh="哦不 | 等等 | 啊 | 哦",
         unsure="不知道 | 不确定 | 無法 | 无法",
         harmless="不错 | 毫无疑问 | 不仅 | 不太确定",
     ),
@@ -434,7 +433,7 @@ WORDS: Mapping[str, Words] = {
         last="última | último",
         answer="respuesta | resposta | creo que | creo",
         option="opción | opção | alternativa | letra | número",
-        beside="es | la | el | é | a letra | sería",
+        beside="puede ser | podría ser | pode ser | quizás | probablemente | es | la | el | é | a letra | sería",
         right="correcta | correcto | correta | certa",
         wrong="incorrecta | incorrecto | errada",
         before="ni | no | não | excepto | no creo | no es | não é | en lugar de | en vez de",
