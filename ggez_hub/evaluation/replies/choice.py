@@ -88,6 +88,7 @@ class Argument:
         self.text, self.mentions, self.marks = named.text, named.mentions, named.marks
         self.weights = {id(m): NAMED for m in self.mentions}
         self.denied: set[int] = set()
+        self._denies_more = False
         self._sentences, self._clauses = self._cuts()
         self._places = [m.start for m in self.mentions]
         # Groups that a word joins, not a comma alone.
@@ -111,7 +112,7 @@ class Argument:
         options = {m.option for m in left if self._groups[id(m)] in groups}
         if heaviest < ANNOUNCED:
             options -= self._denied_later(left)
-            if self._ends_unsure(left[-1].end):
+            if self._is_open(left[-1].end):
                 return None
         return options.pop() if len(options) == 1 else None
 
@@ -272,6 +273,7 @@ class Argument:
             else:
                 continue
             self.denied |= {id(m) for m in found}
+            self._denies_more |= not found
 
     def _weigh(self) -> None:
         """Find what is announced, concluded, or asked."""
@@ -344,5 +346,9 @@ class Argument:
             if id(m) in self.denied and m.start > last.get(m.option, len(self.text))
         }
 
-    def _ends_unsure(self, place: int) -> bool:
-        return any("unsure" in mark.kinds and mark.start >= place for mark in self.marks)
+    def _is_open(self, end: int) -> bool:
+        """Whether the text leaves open what it names, or denies something that is no option."""
+        return self._denies_more or any(
+            "whether" in mark.kinds or ("unsure" in mark.kinds and mark.start >= end)
+            for mark in self.marks
+        )

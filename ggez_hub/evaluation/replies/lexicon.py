@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import NamedTuple
 
@@ -78,22 +78,36 @@ def phrases(text: str, *, folded: bool = True) -> Iterator[str]:
     for phrase in text.split("|"):
         if phrase.strip():
             form = unicodedata.normalize("NFKC", phrase.strip())
-            yield form.casefold() if folded else form
+            yield lowered(form) if folded else form
 
 
-def any_of(known: set[str] | dict[str, int]) -> re.Pattern[str]:
-    """An expression for these phrases as words of their own, the longest first."""
-    longest = sorted(known, key=lambda phrase: (-len(phrase), phrase))
-    return re.compile("|".join(map(as_word, longest)), re.IGNORECASE)
+def any_of(known: Iterable[str]) -> re.Pattern[str]:
+    """An expression for these phrases in a `lowered` text, as words of their own, the longest first."""
+    by_edges: dict[tuple[str, str], list[str]] = {}
+    for phrase in sorted(known, key=lambda phrase: (-len(phrase), phrase)):
+        by_edges.setdefault(_edges(phrase), []).append(re.escape(phrase).replace(r"\ ", r"\s"))
+    # With what is asked of the edges outside, an alternative that cannot match costs one comparison.
+    return re.compile(
+        "|".join(
+            f"{before}(?:{'|'.join(own)}){after}" for (before, after), own in by_edges.items()
+        )
+    )
 
 
-def as_word(phrase: str) -> str:
-    """An expression for a phrase, which no longer word of its script contains."""
+def lowered(text: str) -> str:
+    """A text in lower case, character by character: places stay what they are."""
+    lower = text.lower()
+    if len(lower) == len(text):
+        return lower
+    return "".join(low if len(low := c.lower()) == 1 else c for c in text)
+
+
+def _edges(phrase: str) -> tuple[str, str]:
+    """What no longer word of its script may have before and after it."""
     before, after = _script(phrase[0]), _script(phrase[-1])
     return (
-        (f"(?<![{before[0]}])" if before else "")
-        + re.escape(phrase).replace(r"\ ", r"\s")
-        + (f"(?![{after[0]}])" if after and not after[1] else "")
+        f"(?<![{before[0]}])" if before else "",
+        f"(?![{after[0]}])" if after and not after[1] else "",
     )
 
 
@@ -101,8 +115,8 @@ def marks_in(text: str) -> list[Mark]:
     """The words of the lexicon in a text, in order."""
     known = lexicon()
     found = []
-    for match in known.words.finditer(text):
-        phrase = " ".join(match[0].casefold().split())
+    for match in known.words.finditer(lowered(text)):
+        phrase = " ".join(match[0].split())
         kinds = known.kinds.get(phrase, frozenset())
         opening = known.kinds.get(f"^{phrase}")
         if opening and begins_clause(text, match.start()):

@@ -9,7 +9,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ggez_hub.evaluation.replies.lexicon import LATIN, Mark, as_word, begins_clause, lexicon, marks_in
+from ggez_hub.evaluation.replies.lexicon import (
+    LATIN,
+    Mark,
+    any_of,
+    begins_clause,
+    lexicon,
+    lowered,
+    marks_in,
+)
 from ggez_hub.evaluation.replies.text import AROUND, plain
 
 LETTER = re.compile(rf"(?<!\w\.)(?<![{LATIN}])[A-Za-z](?![{LATIN}])(?!\.\w)")
@@ -120,16 +128,15 @@ def _texts(text: str, wanted: Sequence[str]) -> Iterator[Mention]:
     numbers.pop("", None)
     if not numbers:
         return
-    longest = sorted(numbers, key=lambda option: -len(option))
-    pattern = "|".join(f"({as_word(option)})" for option in longest)
-    for match in re.finditer(pattern, text, re.IGNORECASE):
-        option = longest[(match.lastindex or 1) - 1]
+    by_text = {lowered(option): number for option, number in numbers.items()}
+    for match in any_of(by_text).finditer(lowered(text)):
+        option = " ".join(match[0].split())
         following = text[match.end() : match.end() + 1]
         if following and unicodedata.category(following).startswith("M"):
             continue
         if len(option) < LEAST and not option.isdigit() and match[0].strip() != text.strip(AROUND):
             continue
-        yield Mention(match.start(), match.end(), numbers[option], "text")
+        yield Mention(match.start(), match.end(), by_text[option], "text")
 
 
 @dataclass
@@ -153,7 +160,7 @@ class Finder:
             yield from self._native(match.start(), match.end())
         for match in NUMBER.finditer(self.text):
             yield from self._number(match.start(), match.end())
-        for match in lexicon().numbers.finditer(self.text):
+        for match in lexicon().numbers.finditer(lowered(self.text)):
             yield from self._order(match.start(), match.end())
 
     def _letter(self, start: int, end: int) -> Iterator[Mention]:
@@ -223,7 +230,7 @@ class Finder:
             yield Mention(start, end, number, "number", headline and not self.has_numbers, announced)
 
     def _order(self, start: int, end: int) -> Iterator[Mention]:
-        phrase = " ".join(self.text[start:end].casefold().split())
+        phrase = " ".join(lowered(self.text[start:end]).split())
         number = lexicon().ordinals[phrase]
         number = self.count - 1 if number < 0 else number
         nouns = ("answer", "option")

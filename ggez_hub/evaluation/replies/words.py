@@ -19,6 +19,7 @@ Phrases are separated by `|` and compared without case. `^` before one: only whe
     instead     takes back what came before: "actually", "I mean"
     oh          an interjection; a "no" that follows it takes back what came before
     unsure      says that there is no answer
+    whether     makes what follows a case that is only considered: "if", "whether"
     harmless    phrases with a word of denial that denies nothing: "no doubt"
     polite      particles that end a clause
 """
@@ -54,6 +55,7 @@ class Words:
     instead: str = ""
     oh: str = ""
     unsure: str = ""
+    whether: str = ""
     harmless: str = ""
     polite: str = ""
 
@@ -84,7 +86,7 @@ WORDS: Mapping[str, Words] = {
         "probably | perhaps | maybe | likely | definitely | certainly | clearly | has | shows | "
         "looks | seems | matches | fits | i | my | here | in | could be | might be | may be",
         right="correct | right | true | matches | is the best",
-        wrong="excluded | discarded | dismissed | impossible | unlikely | is out | incorrect | wrong | false | not correct | not right | not the answer | "
+        wrong="least likely | makes no sense | make no sense | cross out | cross off | excluded | discarded | dismissed | impossible | unlikely | is out | incorrect | wrong | false | not correct | not right | not the answer | "
         "isn't correct | isn't right | isn't the answer | ruled out | can be ruled out | eliminated",
         before="everything but | all but | unlikely | improbable | less likely | inconsistent with | hasn't | haven't | shouldn't | ain't | weren't | hadn't | dismiss | discard | compared to | compared with | no | doubt | differs from | differ from | than | hardly | far from | nothing like | aside from | apart from | except | except for | excluding | without | lacks | not | isn't | is not | can't | cannot | can not | don't | doesn't | didn't | "
         "wasn't | aren't | won't | wouldn't | couldn't | neither | nor | never | unlike | rule out | "
@@ -105,10 +107,11 @@ WORDS: Mapping[str, Words] = {
         oh="oh | oops | hmm | ah | eh | sorry",
         unsure="perhaps not | maybe not | or not | cannot tell | can't tell | can not tell | not sure which | hard to say | don't know | "
         "do not know | no idea | cannot determine | can't determine | unable to | impossible to tell",
-        harmless="no doubt | without a doubt | not only | not kidding | isn't it | aren't they | "
+        harmless="if i had to | if i must | if i have to | if forced | as if | if you look | no doubt | without a doubt | not only | not kidding | isn't it | aren't they | "
         "isn't that | not just | "
         "why not | if not mistaken | if i'm not mistaken | not surprising | "
         "not surprisingly | no question | no problem | no worries",
+        whether="if | whether | unless | assuming | suppose",
     ),
     "th": Words(
         letters="ก ข ค ง จ ฉ ช ซ",
@@ -133,6 +136,7 @@ WORDS: Mapping[str, Words] = {
         unsure="ไม่ทราบ | ไม่รู้ | ไม่สามารถ | บอกไม่ได้",
         harmless="ไม่แน่ใจ | ไม่เพียงแต่ | ใช่ไหม | ใช่มั้ย | ไม่ใช่หรือ | ไม่ใช่แค่",
         polite="สิ | หรอก | แหละ | น่ะ | จ้า | ฮะ | คับ | ครับ | ค่ะ | คะ | นะ | จ้ะ | เลย",
+        whether="ถ้า | หาก",
     ),
     "vi": Words(
         ordinals="thứ nhất | đầu tiên; thứ hai; thứ ba; thứ tư; thứ năm; thứ sáu",
@@ -156,6 +160,7 @@ WORDS: Mapping[str, Words] = {
         unsure="không biết | không thể",
         harmless="không những | không nghi ngờ | không chắc chắn | không chắc | không chỉ",
         polite="đâu | nhỉ | nhé | nha | ạ",
+        whether="nếu",
     ),
     "id and ms": Words(
         ordinals="pertama | kesatu; kedua; ketiga; keempat; kelima; keenam",
@@ -167,7 +172,7 @@ WORDS: Mapping[str, Words] = {
         right="benar | betul | tepat",
         wrong="salah | tidak benar | tidak tepat | tidak betul | bukan jawaban | bukan jawapan | keliru | "
         "kurang tepat",
-        before="tidak yakin | kurang yakin | tak | tidaklah | kecuali | selain | jangan | belum tentu | alih-alih | bukan | bukanlah | tidak | daripada | awalnya | mulanya | pada mulanya | berbeda dengan | "
+        before="bukannya | bukankah | tidakkah | tidak yakin | kurang yakin | tak | tidaklah | kecuali | selain | jangan | belum tentu | alih-alih | bukan | bukanlah | tidak | daripada | awalnya | mulanya | pada mulanya | berbeda dengan | "
         "mirip | tak mungkin",
         no="bukan | tidak | tak | bukanlah",
         yes="ya | iya",
@@ -181,13 +186,14 @@ WORDS: Mapping[str, Words] = {
         unsure="tidak tahu | tak tahu | tak pasti | tidak pasti | tidak bisa | tidak dapat",
         harmless="tidak hanya | bukan hanya | bukan saja | tidak diragukan",
         polite="deh | dong | sih | nih | lah",
+        whether="kalau | jika | apakah | kalau tidak | jikalau",
     ),
     "fil": Words(
         ordinals="una | unang; pangalawa | pangalawang | ikalawa | ikalawang; pangatlo | pangatlong | "
         "ikatlo | ikatlong; pang-apat | ikaapat | ikaapat na; panlima | ikalima; pang-anim | ikaanim",
         last="huli | huling",
         answer="sagot | kasagutan | sa tingin ko | pinipili ko | palagay ko",
-        option="pagpipilian | opsyon | opsiyon | letra | titik | numero | bilang",
+        option="letrang | pagpipilian | opsyon | opsiyon | letra | titik | numero | bilang",
         beside="yan | iyan | siguro | ito | iyan ay | po | baka | marahil | ang | ay | yung | iyon | na | sa | ito ay | ito",
         right="tama | tamang",
         wrong="mali | maling | hindi tama",
@@ -203,6 +209,7 @@ WORDS: Mapping[str, Words] = {
         oh="ay | naku | teka",
         unsure="hindi ko alam | ewan ko | hindi ko makita",
         harmless="hindi lang",
+        whether="kung",
     ),
     "km": Words(
         letters="ក ខ គ ឃ ង ច",
@@ -223,6 +230,7 @@ WORDS: Mapping[str, Words] = {
         so="ដូច្នេះ",
         unsure="មិនដឹង | មិនអាច | មិនប្រាកដ",
         polite="ទេ | អត់ទេ",
+        whether="បើ",
     ),
     "lo": Words(
         letters="ກ ຂ ຄ ງ ຈ ສ",
@@ -243,6 +251,7 @@ WORDS: Mapping[str, Words] = {
         so="ດັ່ງນັ້ນ",
         unsure="ບໍ່ຮູ້ | ບໍ່ສາມາດ | ບໍ່ແນ່ໃຈ",
         polite="ເດີ",
+        whether="ຖ້າ",
     ),
     "my": Words(
         letters="က ခ ဂ ဃ င စ",
@@ -262,6 +271,7 @@ WORDS: Mapping[str, Words] = {
         because="ဘာလို့လဲဆိုတော့",
         so="ထို့ကြောင့် | ဒါကြောင့်",
         unsure="မသိပါ | မသေချာ | မသိဘူး",
+        whether="ဆိုရင်",
     ),
     "ta": Words(
         letters="அ ஆ இ ஈ உ ஊ",
@@ -282,6 +292,7 @@ WORDS: Mapping[str, Words] = {
         so="எனவே | ஆகவே",
         unsure="தெரியவில்லை | தெரியாது",
         polite="தான்",
+        whether="என்றால்",
     ),
     "zh": Words(
         letters="甲 乙 丙 丁 戊 己",
@@ -302,10 +313,11 @@ WORDS: Mapping[str, Words] = {
         but="但 | 但是 | 而是 | 不过",
         because="因为 | 因為 | 由于",
         so="所以 | 因此 | 综上 | 最终答案",
-        instead="其实 | 更正",
-        oh="哦不 | 等等 | 啊 | 哦",
+        instead="其实 | 更正 | 等等",
+        oh="啊 | 哦",
         unsure="不知道 | 不确定 | 無法 | 无法",
         harmless="不错 | 毫无疑问 | 不仅 | 不太确定",
+        whether="如果 | 要么 | 若",
     ),
     "ja": Words(
         letters="ア イ ウ エ オ カ",
@@ -327,6 +339,7 @@ WORDS: Mapping[str, Words] = {
         so="したがって | よって",
         unsure="わかりません | 分かりません",
         polite="です",
+        whether="もし",
     ),
     "ko": Words(
         letters="가 나 다 라 마 바",
@@ -348,6 +361,7 @@ WORDS: Mapping[str, Words] = {
         so="따라서 | 그러므로",
         unsure="모르겠습니다 | 알 수 없습니다",
         polite="입니다",
+        whether="만약",
     ),
     "hi and mr": Words(
         letters="क ख ग घ ङ च",
@@ -367,6 +381,7 @@ WORDS: Mapping[str, Words] = {
         because="क्योंकि",
         so="इसलिए | अतः",
         unsure="पता नहीं | नहीं पता | मुझे नहीं पता",
+        whether="अगर | यदि",
     ),
     "bn": Words(
         letters="ক খ গ ঘ ঙ চ",
@@ -405,6 +420,7 @@ WORDS: Mapping[str, Words] = {
         because="لأن",
         so="لذلك | إذن",
         unsure="لا أعرف | لا أعلم | لا أستطيع",
+        whether="إذا | لو",
     ),
     "ur": Words(answer="جواب", option="آپشن", after="نہیں", either="یا", right="درست", wrong="غلط"),
     "ru and bg": Words(
@@ -426,6 +442,7 @@ WORDS: Mapping[str, Words] = {
         so="поэтому | значит | итак",
         unsure="не знаю | не могу",
         harmless="не уверен",
+        whether="если",
     ),
     "es and pt": Words(
         ordinals="primera | primero | primeira; segunda | segundo; tercera | tercero | terceira; "
@@ -446,6 +463,7 @@ WORDS: Mapping[str, Words] = {
         so="por lo tanto | por tanto | portanto",
         unsure="no sé | no puedo",
         harmless="no estoy seguro | no solo",
+        whether="caso",
     ),
     "fr, de, nl, no and ro": Words(
         answer="réponse | antwort | antwoord | svaret | svar | răspunsul",
