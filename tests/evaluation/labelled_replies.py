@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 
 FOLDER = Path(__file__).parent / "replies"
-PARTS = ("tuned", "held_out")
+PARTS = ("tuned", "held_out", "unseen")
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 Read = Callable[[str, Sequence[str]], int | None]

@@ -88,9 +88,7 @@ def any_of(known: Iterable[str]) -> re.Pattern[str]:
         by_edges.setdefault(_edges(phrase), []).append(re.escape(phrase).replace(r"\ ", r"\s"))
     # With what is asked of the edges outside, an alternative that cannot match costs one comparison.
     return re.compile(
-        "|".join(
-            f"{before}(?:{'|'.join(own)}){after}" for (before, after), own in by_edges.items()
-        )
+        "|".join(f"{before}(?:{'|'.join(own)}){after}" for (before, after), own in by_edges.items())
     )
 
 

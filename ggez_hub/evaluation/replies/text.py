@@ -15,9 +15,16 @@ ALIKE = str.maketrans("АВСЕНΑΒΕΗ", "ABCEHABEH")
 ALONE = re.compile(r"(?<!\w)[АВСЕНΑΒΕΗ](?!\w)")
 CIRCLED = {number: f"({number - 0x245F})" for number in range(0x2460, 0x2474)}
 QUOTES = str.maketrans(
-    {**dict.fromkeys("\"“”„«»「」『』《》*`$", ""), **dict.fromkeys("‘’ʼ", "'"), **dict.fromkeys("\u200b\u200d\ufe0f", "")}
+    {
+        **dict.fromkeys('"“”„«»「」『』《》*`$', ""),
+        **dict.fromkeys("‘’ʼ", "'"),
+        **dict.fromkeys("\u200b\u200d\ufe0f", ""),
+    }
 )
-MARKUP = re.compile(r"</?\w{1,12}>|\\(?:text|mathrm|mathbf|textbf)\b|[{}\\]|^[#>]+|(?<!\w)'|'(?!\w)|(?<!\w)_{1,2}|_{1,2}(?!\w)", re.MULTILINE)
+MARKUP = re.compile(
+    r"</?\w{1,12}>|\\(?:text|mathrm|mathbf|textbf)\b|[{}\\]|^[#>]+|(?<!\w)'|'(?!\w)|(?<!\w)_{1,2}|_{1,2}(?!\w)",
+    re.MULTILINE,
+)
 AROUND = " \t\r\n*_`\"'“”‘’«»「」『』《》<>#\\$.,;:!?。、，．：()[]{}（）【】။۔।"
 
 
