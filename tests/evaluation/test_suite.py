@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from ggez_hub.cli.main import cli
-from ggez_hub.evaluation.subjects import embedders, seeing
 from ggez_hub.evaluation.replies import read_choice
+from ggez_hub.evaluation.subjects import embedders, seeing
 from tests.evaluation import benchmarks as made
 from tests.evaluation.conftest import change
 from tests.evaluation.seers import write_seer

@@ -16,8 +16,8 @@ import numpy as np
 from ggez_hub.evaluation.answered import Answered, once
 from ggez_hub.evaluation.asked import Asked
 from ggez_hub.evaluation.outcomes import Outcomes
-from ggez_hub.evaluation.subjects.free import answered_freely
 from ggez_hub.evaluation.replies import read_choice
+from ggez_hub.evaluation.subjects.free import answered_freely
 from ggez_hub.weights import digest_json
 
 if TYPE_CHECKING:

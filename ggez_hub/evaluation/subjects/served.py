@@ -25,10 +25,10 @@ from ggez_hub.evaluation.asked import Asked, Chat
 from ggez_hub.evaluation.benchmark import LETTERS
 from ggez_hub.evaluation.outcomes import Outcomes
 from ggez_hub.evaluation.questions import unread
+from ggez_hub.evaluation.replies import read_choice
 from ggez_hub.evaluation.subjects.base import UnderTest
 from ggez_hub.evaluation.subjects.free import answered_freely
 from ggez_hub.evaluation.subjects.generating import Posed
-from ggez_hub.evaluation.replies import read_choice
 from ggez_hub.weights import digest_json
 
 # As many as the protocol allows.
