@@ -8,7 +8,7 @@ same bytes with the same version of pyarrow (which writes its version into the f
     item, gold, predicted string               ids of the data; predicted is "" if it was unreadable
     rank int32, correct bool, chance double    see ggez_hub.evaluation.outcomes
 
-and, where more is recorded, the nullable columns of DETAILS. In such a file a rank of 0 marks a
+and, where more is recorded, the nullable columns of DETAILS, with those of SHOWN where options were shown. In such a file a rank of 0 marks a
 question that was not asked because its picture is gone. Where a part of a question can be right there
 is `credit` (double, null in other tasks) too.
 """
@@ -47,6 +47,8 @@ DETAILS = {
     "language": "languages",
     "category": "categories",
 }
+# Where options were shown: them, and what read the reply.
+SHOWN = {"options": "options", "reader": "readers"}
 
 
 class BadPredictions(GgezError):
@@ -62,7 +64,8 @@ def write_predictions(path: Path, outcomes: Mapping[Cell, Outcomes]) -> str:
     detailed = any(o.details or o.missing for o in outcomes.values())
     credited = any(o.credit is not None for o in outcomes.values())
     composed = any(len(betas_of(cell.beta)) > 1 for cell in outcomes)
-    schema = _schema(detailed=detailed, credited=credited, composed=composed)
+    shown = any(o.details is not None and any(o.details.options) for o in outcomes.values())
+    schema = _schema(detailed=detailed, credited=credited, composed=composed, shown=shown)
     tables = [_table(cell, outcomes[cell], schema) for cell in sorted(outcomes)]
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
@@ -107,7 +110,8 @@ def parse_predictions(path: Path) -> dict[Cell, Outcomes]:
         there = pq.read_schema(path).remove_metadata()
         detailed, credited = not {*there.names}.isdisjoint(DETAILS), CREDIT in there.names
         composed = "beta" in there.names and pa.types.is_list(there.field("beta").type)
-        if there != _schema(detailed=detailed, credited=credited, composed=composed):
+        shown = not {*there.names}.isdisjoint(SHOWN)
+        if there != _schema(detailed=detailed, credited=credited, composed=composed, shown=shown):
             raise BadPredictions(f"{path} has other columns than predictions: {there.names}")
         table = read_bounded(path, there)
     except (OSError, TooMuch, pa.ArrowException) as error:
@@ -119,7 +123,9 @@ def parse_predictions(path: Path) -> dict[Cell, Outcomes]:
         cell, count = _cell(path, *key), sum(1 for _ in rows)
         if cell in found:
             raise BadPredictions(f"{path}: the rows of {cell} are not together")
-        found[cell] = _outcomes(table.slice(start, count), detailed=detailed, credited=credited)
+        found[cell] = _outcomes(
+            table.slice(start, count), detailed=detailed, credited=credited, shown=shown
+        )
         start += count
     if len({len(betas_of(cell.beta)) for cell in found}) > 1:
         raise BadPredictions(f"{path} has betas of several numbers of adapters")
@@ -166,11 +172,13 @@ def row_problems(outcomes: Outcomes) -> list[str]:
     return found
 
 
-def _schema(*, detailed: bool, credited: bool, composed: bool = False) -> pa.Schema:
+def _schema(
+    *, detailed: bool, credited: bool, composed: bool = False, shown: bool = False
+) -> pa.Schema:
     import pyarrow as pa
 
     types = {
-        "beta": _list(nullable=False) if composed else pa.float64(),
+        "beta": _list(pa.float64(), nullable=False) if composed else pa.float64(),
         "task": pa.string(),
         "split": pa.string(),
         "item": pa.string(),
@@ -181,10 +189,12 @@ def _schema(*, detailed: bool, credited: bool, composed: bool = False) -> pa.Sch
         "chance": pa.float64(),
     }
     more = {
-        name: _list(nullable=True) if name == "log_likelihoods" else pa.string()
+        name: _list(pa.float64(), nullable=True) if name == "log_likelihoods" else pa.string()
         for name in DETAILS
         if detailed
     }
+    if shown:
+        more |= {"options": _list(pa.string(), nullable=True), "reader": pa.int32()}
     return pa.schema(
         [
             *(pa.field(name, kind, nullable=False) for name, kind in types.items()),
@@ -194,10 +204,10 @@ def _schema(*, detailed: bool, credited: bool, composed: bool = False) -> pa.Sch
     )
 
 
-def _list(*, nullable: bool) -> pa.DataType:
+def _list(of: pa.DataType, *, nullable: bool) -> pa.DataType:
     import pyarrow as pa
 
-    return pa.list_(pa.field("element", pa.float64(), nullable=nullable))
+    return pa.list_(pa.field("element", of, nullable=nullable))
 
 
 def _table(cell: Cell, outcomes: Outcomes, schema: pa.Schema) -> pa.Table:
@@ -218,7 +228,7 @@ def _table(cell: Cell, outcomes: Outcomes, schema: pa.Schema) -> pa.Table:
         "chance": np.concatenate([outcomes.chance, np.ones(len(gone))]),
         **{
             column: getattr(details, field) + (None,) * len(gone)
-            for column, field in DETAILS.items()
+            for column, field in (DETAILS | SHOWN).items()
         },
         CREDIT: [None] * n
         if outcomes.credit is None
@@ -227,7 +237,7 @@ def _table(cell: Cell, outcomes: Outcomes, schema: pa.Schema) -> pa.Table:
     return pa.table({name: columns[name] for name in schema.names}, schema=schema)
 
 
-def _outcomes(table: pa.Table, *, detailed: bool, credited: bool) -> Outcomes:
+def _outcomes(table: pa.Table, *, detailed: bool, credited: bool, shown: bool) -> Outcomes:
     import pyarrow as pa
 
     gone: tuple[str, ...] = ()
@@ -239,7 +249,7 @@ def _outcomes(table: pa.Table, *, detailed: bool, credited: bool) -> Outcomes:
         field: tuple(
             tuple(v) if isinstance(v, list) else v for v in table.column(column).to_pylist()
         )
-        for column, field in DETAILS.items()
+        for column, field in (DETAILS | SHOWN if shown else DETAILS).items()
         if detailed
     }
     return Outcomes(
@@ -250,7 +260,7 @@ def _outcomes(table: pa.Table, *, detailed: bool, credited: bool) -> Outcomes:
         correct=table.column("correct").to_numpy(),
         chance=table.column("chance").to_numpy(),
         missing=gone,
-        details=Details(**columns) if detailed else None,
+        details=Details.of(len(table), **columns) if detailed else None,
         credit=_credit(table) if credited else None,
     )
 

@@ -11,4 +11,7 @@ choice     which of them it chooses
 from ggez_hub.evaluation.replies.choice import read_choice
 from ggez_hub.evaluation.replies.text import after_thought, plain
 
-__all__ = ["after_thought", "plain", "read_choice"]
+# Recorded with what was read: raise it when a reply may be read as another option than before.
+READER = 2
+
+__all__ = ["READER", "after_thought", "plain", "read_choice"]

@@ -11,6 +11,7 @@ from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.answered import Answered
 from ggez_hub.evaluation.betas import beta_key
 from ggez_hub.evaluation.identity import Model, model_digests
+from ggez_hub.evaluation.option_order import GENERATION
 from ggez_hub.evaluation.recognition.asking import RECOGNITION
 from ggez_hub.evaluation.subjects.base import Movable, UnderTest
 from ggez_hub.evaluation.subjects.drawing import DrawnAndJudged
@@ -116,7 +117,7 @@ WAYS: Mapping[str, Way] = {
         ),
     ),
     "vlm": Way(
-        ("likelihood", "generation"),
+        ("likelihood", "pmi", GENERATION),
         False,
         _open_seeing,
     ),
