@@ -128,6 +128,9 @@ class Argument:
             )
             if "no" in mark.kinds and (is_exclaimed or self._text.is_clause(mark, aside)):
                 found = self._text.before(mark)
+                if not found:
+                    # "No, it is B" answers what was asked.
+                    continue
             elif "wrong" in mark.kinds:
                 found = self._text.preceding(mark) or self._text.following(mark)
                 if not found and self._text.is_clause(mark, aside | {"beside"}):
@@ -143,7 +146,8 @@ class Argument:
             else:
                 continue
             self._denied |= set(found)
-            self._denies_more |= not found
+            # "Not sure" alone denies nothing.
+            self._denies_more |= not found and "harmless" not in mark.kinds
 
     def _weigh(self) -> None:
         """Find what is announced, concluded, or asked."""
@@ -155,7 +159,11 @@ class Argument:
                 self._raise(self._announced_by(mark), CONCLUDED)
             elif "answer" in mark.kinds:
                 self._raise(self._announced_by(mark) or self._text.preceding(mark), ANNOUNCED)
-        tags = {self._text.sentence(m.start) for m in self._marks if "harmless" in m.kinds}
+        tags = {
+            self._text.sentence(m.start)
+            for m in self._marks
+            if "harmless" in m.kinds and "before" not in m.kinds
+        }
         asked = {
             n for n, stop in enumerate(self._text.stops) if self._text.text[stop] == "?"
         } - tags
@@ -192,13 +200,15 @@ class Argument:
             self._weights[mention] = max(self._weights[mention], weight)
 
     def _headlines(self) -> None:
-        """What the reply begins with is its answer, unless other options head other lines."""
-        first = self._mentions[0]
-        heads = {m.option for m in self._mentions if m.is_headline}
-        if len(heads) > 1 or any(c.isalnum() for c in self._text.text[: first.start]):
+        """What the reply begins with is its answer, unless it begins a list of options."""
+        first, text = self._mentions[0], self._text.text
+        if self._text.lists_several() or any(c.isalnum() for c in text[: first.start]):
+            return
+        if not self._denied and len({m.option for m in self._mentions}) == self._text.count > 2:
+            # All of them are repeated.
             return
         unit = self._text.unit_of(first)
-        after = self._text.text[unit[-1].end :].lstrip(" '\")]")
+        after = text[unit[-1].end :].lstrip(" '\")]")
         if first.is_headline or not after or after[0] in "\n.,;!。":
             self._raise(self._text.group_of(first), ANNOUNCED)
 

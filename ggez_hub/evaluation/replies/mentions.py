@@ -18,9 +18,10 @@ LEAST = 2
 
 @dataclass
 class Named:
-    """A text with the options that it names and the words around them, both in order."""
+    """A text with which of `count` options it names and the words around them, both in order."""
 
     text: str
+    count: int
     mentions: list[Mention] = field(default_factory=list)
     marks: list[Mark] = field(default_factory=list)
 
@@ -46,7 +47,7 @@ def find_mentions(text: str, options: Sequence[str]) -> Named:
     finder = Labels(masked, marks, len(options), any(c.isdigit() for o in wanted for c in o))
     labels = list(finder.labels())
     mentions = sorted([*texts, *labels], key=lambda mention: mention.start)
-    return Named(text, mentions, _apart(marks, labels))
+    return Named(text, len(options), mentions, _apart(marks, labels))
 
 
 def _apart(marks: Sequence[Mark], mentions: Sequence[Mention]) -> list[Mark]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from itertools import takewhile
+from itertools import pairwise, takewhile
 
 from ggez_hub.evaluation.replies.labels import Mention
 from ggez_hub.evaluation.replies.lexicon import Mark
@@ -16,7 +16,7 @@ NEAR = 16
 STOPS = re.compile(r"[.!?。।॥။]+(?=\s|$|[^\x00-\u024F])|[。।॥။]|\n")
 SIGNS = re.compile(r"[,;:،؛၊、៖—…]|\s[-–]\s|\.{2,}|[-=]>")
 # Signs within what is one option, between those that are listed, and around a word that joins two.
-WITHIN, LISTING, JOINING = " .,:()[]-–—'/", " ,/、()[]", " ,/、()[].?"
+WITHIN, LISTING, JOINING = " .,:()[]-–—'/", " ,;/、()[]", " ,;/、()[].?"
 
 
 class Structure:
@@ -28,6 +28,7 @@ class Structure:
 
     def __init__(self, named: Named) -> None:
         self.text, self.mentions, self.marks = named.text, named.mentions, named.marks
+        self.count = named.count
         self.stops, self._clauses = self._cuts()
         self._places = [m.start for m in self.mentions]
         self._units: list[int] = []
@@ -53,6 +54,21 @@ class Structure:
         """The mentions that are one with it."""
         number = self._units[self._place(mention)]
         return self._around(mention, lambda place: self._units[place] == number)
+
+    def lists_several(self) -> bool:
+        """Whether labels of several options stand as in a list: at the head of lines, or with their texts."""
+        listed = {m.option for m in self.mentions if m.is_headline}
+        for place, (label, after) in enumerate(pairwise(self.mentions)):
+            gap = self.text[label.end : after.start]
+            if label.kind in ("letter", "number") and not gap.strip(WITHIN):
+                is_entry = self._units[place] == self._units[place + 1] and after.kind == "text"
+                # "A. B.": a label behind another.
+                is_bare = (
+                    bool(gap.strip()) and after.kind == label.kind and after.option != label.option
+                )
+                if is_entry or (is_bare and not self.text[after.end :].lstrip(WITHIN)):
+                    listed |= {label.option, after.option}
+        return len(listed) > 1
 
     def behind(self, mark: Mark) -> Sequence[Mention]:
         """All mentions behind a word."""

@@ -22,7 +22,7 @@ QUOTES = str.maketrans(
     }
 )
 MARKUP = re.compile(
-    r"</?\w{1,12}>|\\(?:text|mathrm|mathbf|textbf)\b|[{}\\]|^[#>]+|(?<!\w)'|'(?!\w)|(?<!\w)_{1,2}|_{1,2}(?!\w)",
+    r"</?(?:[a-z]\w{1,11}|[bi])>|\\(?:text|mathrm|mathbf|textbf)\b|[{}\\]|^[#>]+|(?<!\w)'|'(?!\w)|(?<!\w)_{1,2}|_{1,2}(?!\w)",
     re.MULTILINE,
 )
 AROUND = " \t\r\n*_`\"'“”‘’«»「」『』《》<>#\\$.,;:!?。、，．：()[]{}（）【】။۔।"

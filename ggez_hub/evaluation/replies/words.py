@@ -88,7 +88,7 @@ WORDS: Mapping[str, Words] = {
         right="correct | right | true | matches | is the best",
         wrong="least likely | makes no sense | make no sense | cross out | cross off | excluded | discarded | dismissed | impossible | unlikely | is out | incorrect | wrong | false | not correct | not right | not the answer | "
         "isn't correct | isn't right | isn't the answer | ruled out | can be ruled out | eliminated",
-        before="everything but | all but | unlikely | improbable | less likely | inconsistent with | hasn't | haven't | shouldn't | ain't | weren't | hadn't | dismiss | discard | compared to | compared with | no | doubt | differs from | differ from | than | hardly | far from | nothing like | aside from | apart from | except | except for | excluding | without | lacks | not | isn't | is not | can't | cannot | can not | don't | doesn't | didn't | "
+        before="not sure | not certain | not entirely sure | not entirely certain | not completely sure | not 100% sure | can't be certain | cannot be certain | can't be sure | cannot be sure | unsure | everything but | all but | unlikely | improbable | less likely | inconsistent with | hasn't | haven't | shouldn't | ain't | weren't | hadn't | dismiss | discard | compared to | compared with | no | doubt | differs from | differ from | than | hardly | far from | nothing like | aside from | apart from | except | except for | excluding | without | lacks | not | isn't | is not | can't | cannot | can not | don't | doesn't | didn't | "
         "wasn't | aren't | won't | wouldn't | couldn't | neither | nor | never | unlike | rule out | "
         "rules out | ruling out | eliminate | eliminates | exclude | excludes | rather than | "
         "instead of | anything but | different from | as opposed to | confused with | mistaken for | "
@@ -107,7 +107,7 @@ WORDS: Mapping[str, Words] = {
         oh="oh | oops | hmm | ah | eh | sorry",
         unsure="perhaps not | maybe not | or not | cannot tell | can't tell | can not tell | not sure which | hard to say | don't know | "
         "do not know | no idea | cannot determine | can't determine | unable to | impossible to tell",
-        harmless="if i had to | if i must | if i have to | if forced | as if | if you look | no doubt | without a doubt | not only | not kidding | isn't it | aren't they | "
+        harmless="not sure | not certain | not entirely sure | not entirely certain | not completely sure | not 100% sure | can't be certain | cannot be certain | can't be sure | cannot be sure | unsure | if i had to | if i must | if i have to | if forced | as if | if you look | no doubt | without a doubt | not only | not kidding | isn't it | aren't they | "
         "isn't that | not just | "
         "why not | if not mistaken | if i'm not mistaken | not surprising | "
         "not surprisingly | no question | no problem | no worries",
@@ -184,7 +184,7 @@ WORDS: Mapping[str, Words] = {
         instead="ternyata | sebenarnya | maksud saya | sebetulnya",
         oh="eh | oh | maaf",
         unsure="tidak tahu | tak tahu | tak pasti | tidak pasti | tidak bisa | tidak dapat",
-        harmless="tidak hanya | bukan hanya | bukan saja | tidak diragukan",
+        harmless="tidak yakin | kurang yakin | tidak hanya | bukan hanya | bukan saja | tidak diragukan",
         polite="deh | dong | sih | nih | lah",
         whether="kalau | jika | apakah | kalau tidak | jikalau",
     ),
@@ -194,7 +194,7 @@ WORDS: Mapping[str, Words] = {
         last="huli | huling",
         answer="sagot | kasagutan | sa tingin ko | pinipili ko | palagay ko",
         option="letrang | pagpipilian | opsyon | opsiyon | letra | titik | numero | bilang",
-        beside="yan | iyan | siguro | ito | iyan ay | po | baka | marahil | ang | ay | yung | iyon | na | sa | ito ay | ito",
+        beside="yan | iyan | siguro | ito | iyan ay | po | baka | pala | marahil | ang | ay | yung | iyon | na | sa | ito ay | ito",
         right="tama | tamang",
         wrong="mali | maling | hindi tama",
         before="hindi po | maliban sa | hindi ako sigurado | wala | huwag | hindi | hindi ito | sa halip na | imbes na | akala ko",
@@ -207,7 +207,7 @@ WORDS: Mapping[str, Words] = {
         so="kaya | samakatuwid",
         oh="ay | naku | teka",
         unsure="hindi ko alam | ewan ko | hindi ko makita",
-        harmless="hindi lang",
+        harmless="hindi ako sigurado | hindi lang",
         whether="kung",
     ),
     "km": Words(
