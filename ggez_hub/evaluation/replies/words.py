@@ -67,51 +67,82 @@ KINDS = tuple(
 
 WORDS: Mapping[str, Words] = {
     "marks": Words(
+        option="#",
         right="✅ | ✓ | ✔ | ☑",
         wrong="❌ | ✗ | ✘ | ✖ | ❎",
-        option="#",
-        both="& | +",
         either="/",
+        both="& | +",
     ),
     "en": Words(
         ordinals="first | 1st; second | 2nd; third | 3rd; fourth | 4th; fifth | 5th; sixth | 6th",
         last="last | final",
-        answer="that leaves | i'm sure | ans | answer | final answer | correct one | right one | best match | closest match | "
-        "i think | i believe | i'd say | i would say | i'd choose | i would choose | i choose | "
-        "i'd pick | i pick | i'd go with | i would go with | i'll go with | i go with | my guess | "
-        "best guess | most likely | looks like | resembles | must be | selected | prediction",
+        answer=(
+            "that leaves | i'm sure | ans | answer | final answer | correct one | right one | "
+            "best match | closest match | i think | i believe | i'd say | i would say | i'd choose | "
+            "i would choose | i choose | i'd pick | i pick | i'd go with | i would go with | "
+            "i'll go with | i go with | my guess | best guess | most likely | looks like | "
+            "resembles | must be | selected | prediction"
+        ),
         option="option | choice | letter | number | one | statement",
-        beside="is | are | was | be | it's | it is | that's | this is | would be | the | as | with | "
-        "to | of | for | choose | pick | select | say | suggests | suggest | indicates | means | "
-        "probably | perhaps | maybe | likely | definitely | certainly | clearly | has | shows | "
-        "looks | seems | matches | fits | i | my | here | in | could be | might be | may be",
+        beside=(
+            "is | are | was | be | it's | it is | that's | this is | would be | the | as | with | "
+            "to | of | for | choose | pick | select | say | suggests | suggest | indicates | means | "
+            "probably | perhaps | maybe | likely | definitely | certainly | clearly | has | shows | "
+            "looks | seems | matches | fits | i | my | here | in | could be | might be | may be"
+        ),
         right="correct | right | true | matches | is the best",
-        wrong="least likely | makes no sense | make no sense | cross out | cross off | excluded | discarded | dismissed | impossible | unlikely | is out | incorrect | wrong | false | not correct | not right | not the answer | "
-        "isn't correct | isn't right | isn't the answer | ruled out | can be ruled out | eliminated",
-        before="not sure | not certain | not entirely sure | not entirely certain | not completely sure | not 100% sure | can't be certain | cannot be certain | can't be sure | cannot be sure | unsure | everything but | all but | unlikely | improbable | less likely | inconsistent with | hasn't | haven't | shouldn't | ain't | weren't | hadn't | dismiss | discard | compared to | compared with | no | doubt | differs from | differ from | than | hardly | far from | nothing like | aside from | apart from | except | except for | excluding | without | lacks | not | isn't | is not | can't | cannot | can not | don't | doesn't | didn't | "
-        "wasn't | aren't | won't | wouldn't | couldn't | neither | nor | never | unlike | rule out | "
-        "rules out | ruling out | eliminate | eliminates | exclude | excludes | rather than | "
-        "instead of | anything but | different from | as opposed to | confused with | mistaken for | "
-        "similar to | first thought | initially thought | thought | was going to say | first instinct | first guess | "
-        "at first glance",
+        wrong=(
+            "least likely | makes no sense | make no sense | cross out | cross off | excluded | "
+            "discarded | dismissed | impossible | unlikely | is out | incorrect | wrong | false | "
+            "not correct | not right | not the answer | isn't correct | isn't right | "
+            "isn't the answer | ruled out | can be ruled out | eliminated"
+        ),
+        before=(
+            "not sure | not certain | not entirely sure | not entirely certain | "
+            "not completely sure | not 100% sure | can't be certain | cannot be certain | "
+            "can't be sure | cannot be sure | unsure | everything but | all but | unlikely | "
+            "improbable | less likely | inconsistent with | hasn't | haven't | shouldn't | ain't | "
+            "weren't | hadn't | dismiss | discard | compared to | compared with | no | doubt | "
+            "differs from | differ from | than | hardly | far from | nothing like | aside from | "
+            "apart from | except | except for | excluding | without | lacks | not | isn't | is not | "
+            "can't | cannot | can not | don't | doesn't | didn't | wasn't | aren't | won't | "
+            "wouldn't | couldn't | neither | nor | never | unlike | rule out | rules out | "
+            "ruling out | eliminate | eliminates | exclude | excludes | rather than | instead of | "
+            "anything but | different from | as opposed to | confused with | mistaken for | "
+            "similar to | first thought | initially thought | thought | was going to say | "
+            "first instinct | first guess | at first glance"
+        ),
         no="not at all | not really | no | nope",
         yes="yes | yeah | yep | yup",
         either="or | either | versus | vs",
         both="and | between",
         but="but | however | although | though | while | whereas | yet",
         because="because | since | as it | as the | as there | given that | due to",
-        so="^so | therefore | thus | hence | ^conclusion | in conclusion | final answer | "
-        "^consequently | ^overall",
-        instead="i meant | make that | or rather | on reflection | let me reconsider | hold on | i take that back | wait | ^actually | i mean | on second look | on second thought | correction | scratch that | "
-        "let me correct",
+        so=(
+            "^so | therefore | thus | hence | ^conclusion | in conclusion | final answer | "
+            "^consequently | ^overall"
+        ),
+        instead=(
+            "i meant | make that | or rather | on reflection | let me reconsider | hold on | "
+            "i take that back | wait | ^actually | i mean | on second look | on second thought | "
+            "correction | scratch that | let me correct"
+        ),
         oh="oh | oops | hmm | ah | eh | sorry",
-        unsure="perhaps not | maybe not | or not | cannot tell | can't tell | can not tell | not sure which | hard to say | don't know | "
-        "do not know | no idea | cannot determine | can't determine | unable to | impossible to tell",
-        harmless="not sure | not certain | not entirely sure | not entirely certain | not completely sure | not 100% sure | can't be certain | cannot be certain | can't be sure | cannot be sure | unsure | if i had to | if i must | if i have to | if forced | as if | if you look | no doubt | without a doubt | not only | not kidding | isn't it | aren't they | "
-        "isn't that | not just | "
-        "why not | if not mistaken | if i'm not mistaken | not surprising | "
-        "not surprisingly | no question | no problem | no worries",
+        unsure=(
+            "perhaps not | maybe not | or not | cannot tell | can't tell | can not tell | "
+            "not sure which | hard to say | don't know | do not know | no idea | cannot determine | "
+            "can't determine | unable to | impossible to tell"
+        ),
         whether="if | whether | unless | assuming | suppose",
+        harmless=(
+            "not sure | not certain | not entirely sure | not entirely certain | "
+            "not completely sure | not 100% sure | can't be certain | cannot be certain | "
+            "can't be sure | cannot be sure | unsure | if i had to | if i must | if i have to | "
+            "if forced | as if | if you look | no doubt | without a doubt | not only | not kidding | "
+            "isn't it | aren't they | isn't that | not just | why not | if not mistaken | "
+            "if i'm not mistaken | not surprising | not surprisingly | no question | no problem | "
+            "no worries"
+        ),
     ),
     "th": Words(
         letters="ก ข ค ง จ ฉ ช ซ",
@@ -122,8 +153,11 @@ WORDS: Mapping[str, Words] = {
         beside="คือ | เป็น | ที่ | นี่คือ | ได้แก่ | ว่า",
         right="ถูกต้อง | ถูก",
         wrong="ผิด | ไม่ถูกต้อง | ไม่ถูก | ไม่ใช่คำตอบ",
-        before="ไม่ | ตัด | ยกเว้น | นอกจาก | ไม่แน่ใจว่า | ไม่ใช่ | มิใช่ | ไม่น่าจะเป็น | ไม่น่าจะ | ไม่น่าใช่ | ไม่ได้เป็น | ไม่เป็น | มากกว่า | แทนที่จะเป็น | "
-        "แทนที่ | ตอนแรก | ไม่คิดว่า | ต่างจาก | คล้าย",
+        before=(
+            "ไม่ | ตัด | ยกเว้น | นอกจาก | ไม่แน่ใจว่า | ไม่ใช่ | มิใช่ | ไม่น่าจะเป็น | ไม่น่าจะ | "
+            "ไม่น่าใช่ | ไม่ได้เป็น | ไม่เป็น | มากกว่า | แทนที่จะเป็น | แทนที่ | ตอนแรก | "
+            "ไม่คิดว่า | ต่างจาก | คล้าย"
+        ),
         no="ไม่ | ไม่ใช่ | เปล่า",
         yes="ใช่",
         either="หรือ | ก็ | หรือไม่ก็",
@@ -134,20 +168,25 @@ WORDS: Mapping[str, Words] = {
         instead="จริงๆ แล้ว | จริงๆแล้ว | ที่จริง | ขอแก้",
         oh="เอ๊ะ | เอ้ย | อ้าว | อุ๊ย | ขอโทษ",
         unsure="ไม่ทราบ | ไม่รู้ | ไม่สามารถ | บอกไม่ได้",
+        whether="ถ้า | หาก",
         harmless="ไม่แน่ใจ | ไม่เพียงแต่ | ใช่ไหม | ใช่มั้ย | ไม่ใช่หรือ | ไม่ใช่แค่",
         polite="สิ | หรอก | แหละ | น่ะ | จ้า | ฮะ | คับ | ครับ | ค่ะ | คะ | นะ | จ้ะ | เลย",
-        whether="ถ้า | หาก",
     ),
     "vi": Words(
         ordinals="thứ nhất | đầu tiên; thứ hai; thứ ba; thứ tư; thứ năm; thứ sáu",
         last="cuối cùng",
-        answer="đoán | chắc là | đáp án | câu trả lời | chọn | trả lời | tôi nghĩ | theo tôi | có lẽ",
+        answer=(
+            "đoán | chắc là | đáp án | câu trả lời | chọn | trả lời | tôi nghĩ | theo tôi | có lẽ"
+        ),
         option="câu | lựa chọn | phương án | số | ý",
         beside="có thể là | chắc chắn là | chính là | là | đây là | thứ | của | ở",
         right="đúng | chính xác | mới đúng",
         wrong="sai | không đúng | không chính xác",
-        before="không thể là | không | không nghĩ | không chắc là | ^loại | loại trừ | loại bỏ | ^trừ | ngoại trừ | hơn là | không giống | không phải là | không phải | chẳng phải | không là | chứ không | chứ không phải | thay vì | "
-        "lúc đầu | ban đầu | khác với | giống",
+        before=(
+            "không thể là | không | không nghĩ | không chắc là | ^loại | loại trừ | loại bỏ | ^trừ | "
+            "ngoại trừ | hơn là | không giống | không phải là | không phải | chẳng phải | không là | "
+            "chứ không | chứ không phải | thay vì | lúc đầu | ban đầu | khác với | giống"
+        ),
         no="không | không phải",
         yes="có | đúng | vâng",
         either="hoặc | hay | hoặc là",
@@ -158,22 +197,32 @@ WORDS: Mapping[str, Words] = {
         instead="thực ra | à nhầm | ý tôi là",
         oh="à | ồ | xin lỗi",
         unsure="không biết | không thể",
+        whether="nếu",
         harmless="không những | không nghi ngờ | không chắc chắn | không chắc | không chỉ",
         polite="đâu | nhỉ | nhé | nha | ạ",
-        whether="nếu",
     ),
     "id and ms": Words(
         ordinals="pertama | kesatu; kedua; ketiga; keempat; kelima; keenam",
         last="terakhir",
-        answer="pilih | jawab | jawabannya | jawaban | jawapannya | jawapan | menurut saya | saya rasa | saya pilih | "
-        "sepertinya | saya kira | saya pikir | jawabane | jawabanna",
+        answer=(
+            "pilih | jawab | jawabannya | jawaban | jawapannya | jawapan | menurut saya | "
+            "saya rasa | saya pilih | sepertinya | saya kira | saya pikir | jawabane | jawabanna"
+        ),
         option="pilihan | opsi | nomor | nombor | huruf | yang",
-        beside="mungkin | barangkali | pasti | tentu | adalah | ialah | yaitu | iaitu | ini | itu | di | pada | yang | merupakan",
+        beside=(
+            "mungkin | barangkali | pasti | tentu | adalah | ialah | yaitu | iaitu | ini | itu | "
+            "di | pada | yang | merupakan"
+        ),
         right="benar | betul | tepat",
-        wrong="salah | tidak benar | tidak tepat | tidak betul | bukan jawaban | bukan jawapan | keliru | "
-        "kurang tepat",
-        before="bukannya | bukankah | tidakkah | tidak yakin | kurang yakin | tak | tidaklah | kecuali | selain | jangan | belum tentu | alih-alih | bukan | bukanlah | tidak | daripada | awalnya | mulanya | pada mulanya | berbeda dengan | "
-        "mirip | tak mungkin",
+        wrong=(
+            "salah | tidak benar | tidak tepat | tidak betul | bukan jawaban | bukan jawapan | "
+            "keliru | kurang tepat"
+        ),
+        before=(
+            "bukannya | bukankah | tidakkah | tidak yakin | kurang yakin | tak | tidaklah | "
+            "kecuali | selain | jangan | belum tentu | alih-alih | bukan | bukanlah | tidak | "
+            "daripada | awalnya | mulanya | pada mulanya | berbeda dengan | mirip | tak mungkin"
+        ),
         no="bukan | tidak | tak | bukanlah",
         yes="ya | iya",
         either="atau | sama ada",
@@ -184,20 +233,31 @@ WORDS: Mapping[str, Words] = {
         instead="ternyata | sebenarnya | maksud saya | sebetulnya",
         oh="eh | oh | maaf",
         unsure="tidak tahu | tak tahu | tak pasti | tidak pasti | tidak bisa | tidak dapat",
-        harmless="tidak yakin | kurang yakin | tidak hanya | bukan hanya | bukan saja | tidak diragukan",
-        polite="deh | dong | sih | nih | lah",
         whether="kalau | jika | apakah | kalau tidak | jikalau",
+        harmless=(
+            "tidak yakin | kurang yakin | tidak hanya | bukan hanya | bukan saja | tidak diragukan"
+        ),
+        polite="deh | dong | sih | nih | lah",
     ),
     "fil": Words(
-        ordinals="una | unang; pangalawa | pangalawang | ikalawa | ikalawang; pangatlo | pangatlong | "
-        "ikatlo | ikatlong; pang-apat | ikaapat | ikaapat na; panlima | ikalima; pang-anim | ikaanim",
+        ordinals=(
+            "una | unang; pangalawa | pangalawang | ikalawa | ikalawang; "
+            "pangatlo | pangatlong | ikatlo | ikatlong; pang-apat | ikaapat | ikaapat na; "
+            "panlima | ikalima; pang-anim | ikaanim"
+        ),
         last="huli | huling",
         answer="sagot | kasagutan | sa tingin ko | pinipili ko | palagay ko",
         option="letrang | pagpipilian | opsyon | opsiyon | letra | titik | numero | bilang",
-        beside="yan | iyan | siguro | ito | iyan ay | po | baka | pala | marahil | ang | ay | yung | iyon | na | sa | ito ay | ito",
+        beside=(
+            "yan | iyan | siguro | ito | iyan ay | po | baka | pala | marahil | ang | ay | yung | "
+            "iyon | na | sa | ito ay"
+        ),
         right="tama | tamang",
         wrong="mali | maling | hindi tama",
-        before="hindi po | maliban sa | hindi ako sigurado | wala | huwag | hindi | hindi ito | sa halip na | imbes na | akala ko",
+        before=(
+            "hindi po | maliban sa | hindi ako sigurado | wala | huwag | hindi | hindi ito | "
+            "sa halip na | imbes na | akala ko"
+        ),
         no="hindi | hindi po",
         yes="oo | opo",
         either="o | alinman sa",
@@ -207,8 +267,8 @@ WORDS: Mapping[str, Words] = {
         so="kaya | samakatuwid",
         oh="ay | naku | teka",
         unsure="hindi ko alam | ewan ko | hindi ko makita",
-        harmless="hindi ako sigurado | hindi lang",
         whether="kung",
+        harmless="hindi ako sigurado | hindi lang",
     ),
     "km": Words(
         letters="ក ខ គ ឃ ង ច",
@@ -228,8 +288,8 @@ WORDS: Mapping[str, Words] = {
         because="ព្រោះ | ដោយសារ",
         so="ដូច្នេះ",
         unsure="មិនដឹង | មិនអាច | មិនប្រាកដ",
-        polite="ទេ | អត់ទេ",
         whether="បើ",
+        polite="ទេ | អត់ទេ",
     ),
     "lo": Words(
         letters="ກ ຂ ຄ ງ ຈ ສ",
@@ -249,8 +309,8 @@ WORDS: Mapping[str, Words] = {
         because="ເພາະ",
         so="ດັ່ງນັ້ນ",
         unsure="ບໍ່ຮູ້ | ບໍ່ສາມາດ | ບໍ່ແນ່ໃຈ",
-        polite="ເດີ",
         whether="ຖ້າ",
+        polite="ເດີ",
     ),
     "my": Words(
         letters="က ခ ဂ ဃ င စ",
@@ -290,21 +350,25 @@ WORDS: Mapping[str, Words] = {
         because="ஏனெனில் | ஏனென்றால்",
         so="எனவே | ஆகவே",
         unsure="தெரியவில்லை | தெரியாது",
-        polite="தான்",
         whether="என்றால்",
+        polite="தான்",
     ),
     "zh": Words(
         letters="甲 乙 丙 丁 戊 己",
-        ordinals="第一个 | 第一項 | 第一项 | 第一個 | 第一; 第二个 | 第二项 | 第二項 | 第二個 | 第二; "
-        "第三个 | 第三项 | 第三項 | 第三個 | 第三; 第四个 | 第四项 | 第四項 | 第四個 | 第四; 第五个 | 第五项 | 第五; "
-        "第六个 | 第六项 | 第六",
+        ordinals=(
+            "第一个 | 第一項 | 第一项 | 第一個 | 第一; 第二个 | 第二项 | 第二項 | 第二個 | 第二; 第三个 | 第三项 | 第三項 | 第三個 | 第三; "
+            "第四个 | 第四项 | 第四項 | 第四個 | 第四; 第五个 | 第五项 | 第五; 第六个 | 第六项 | 第六"
+        ),
         last="最后一个 | 最後一個 | 最后一项",
         answer="答案 | 我选 | 我選 | 应选 | 應選 | 应该选 | 选 | 選 | 我认为 | 我觉得 | 我認為 | 应该是 | 應該是 | 回答",
         option="选项 | 選項 | 第",
         beside="是 | 为 | 為 | 的 | 应该 | 这是",
         right="正确 | 正確 | 对的 | 對的",
         wrong="错误 | 錯誤 | 错的 | 錯的 | 错 | 不对 | 不對 | 不正确 | 不正確",
-        before="不 | 没 | 除了 | 不认为 | 不觉得 | 既不是 | 也不是 | 不是 | 并非 | 并不是 | 不会是 | 不可能是 | 而不是 | 而非 | 不像 | 不选 | 排除",
+        before=(
+            "不 | 没 | 除了 | 不认为 | 不觉得 | 既不是 | 也不是 | 不是 | 并非 | 并不是 | 不会是 | 不可能是 | 而不是 | 而非 | 不像 | 不选 | "
+            "排除"
+        ),
         no="否 | 不 | 不是 | 不对 | 不對 | 没有",
         yes="是 | 是的 | 对",
         either="或 | 或者 | 还是 | 還是",
@@ -315,8 +379,8 @@ WORDS: Mapping[str, Words] = {
         instead="其实 | 更正 | 等等",
         oh="啊 | 哦",
         unsure="不知道 | 不确定 | 無法 | 无法",
-        harmless="不错 | 毫无疑问 | 不仅 | 不太确定",
         whether="如果 | 要么 | 若",
+        harmless="不错 | 毫无疑问 | 不仅 | 不太确定",
     ),
     "ja": Words(
         letters="ア イ ウ エ オ カ",
@@ -337,8 +401,8 @@ WORDS: Mapping[str, Words] = {
         because="なぜなら",
         so="したがって | よって",
         unsure="わかりません | 分かりません",
-        polite="です",
         whether="もし",
+        polite="です",
     ),
     "ko": Words(
         letters="가 나 다 라 마 바",
@@ -359,8 +423,8 @@ WORDS: Mapping[str, Words] = {
         because="왜냐하면",
         so="따라서 | 그러므로",
         unsure="모르겠습니다 | 알 수 없습니다",
-        polite="입니다",
         whether="만약",
+        polite="입니다",
     ),
     "hi and mr": Words(
         letters="क ख ग घ ङ च",
@@ -399,11 +463,22 @@ WORDS: Mapping[str, Words] = {
         so="তাই",
         unsure="জানি না",
     ),
-    "te": Words(letters="అ ఆ ఇ ఈ ఉ ఊ", answer="సమాధానం", after="కాదు", either="లేదా"),
-    "si": Words(answer="පිළිතුර", after="නොවේ", either="හෝ"),
+    "te": Words(
+        letters="అ ఆ ఇ ఈ ఉ ఊ",
+        answer="సమాధానం",
+        after="కాదు",
+        either="లేదా",
+    ),
+    "si": Words(
+        answer="පිළිතුර",
+        after="නොවේ",
+        either="හෝ",
+    ),
     "ar": Words(
         letters="أ ب ج د هـ و | ا ب ج د ه و | الف ب ج د",
-        ordinals="الأول | الأولى; الثاني | الثانية; الثالث | الثالثة; الرابع | الرابعة; الخامس; السادس",
+        ordinals=(
+            "الأول | الأولى; الثاني | الثانية; الثالث | الثالثة; الرابع | الرابعة; الخامس; السادس"
+        ),
         last="الأخير | الأخيرة",
         answer="الإجابة | الجواب | أعتقد | الاجابة",
         option="الخيار | رقم | الحرف",
@@ -421,7 +496,14 @@ WORDS: Mapping[str, Words] = {
         unsure="لا أعرف | لا أعلم | لا أستطيع",
         whether="إذا | لو",
     ),
-    "ur": Words(answer="جواب", option="آپشن", after="نہیں", either="یا", right="درست", wrong="غلط"),
+    "ur": Words(
+        answer="جواب",
+        option="آپشن",
+        right="درست",
+        wrong="غلط",
+        after="نہیں",
+        either="یا",
+    ),
     "ru and bg": Words(
         letters="_ Б _ Г Д",
         ordinals="первый; второй; третий; четвёртый | четвертый; пятый; шестой",
@@ -440,16 +522,21 @@ WORDS: Mapping[str, Words] = {
         because="потому что | так как",
         so="поэтому | значит | итак",
         unsure="не знаю | не могу",
-        harmless="не уверен",
         whether="если",
+        harmless="не уверен",
     ),
     "es and pt": Words(
-        ordinals="primera | primero | primeira; segunda | segundo; tercera | tercero | terceira; "
-        "cuarta | cuarto | quarta; quinta | quinto; sexta | sexto",
+        ordinals=(
+            "primera | primero | primeira; segunda | segundo; tercera | tercero | terceira; "
+            "cuarta | cuarto | quarta; quinta | quinto; sexta | sexto"
+        ),
         last="última | último",
         answer="respuesta | resposta | creo que | creo",
         option="opción | opção | alternativa | letra | número",
-        beside="puede ser | podría ser | pode ser | quizás | probablemente | es | la | el | é | a letra | sería",
+        beside=(
+            "puede ser | podría ser | pode ser | quizás | probablemente | es | la | el | é | "
+            "a letra | sería"
+        ),
         right="correcta | correcto | correta | certa",
         wrong="incorrecta | incorrecto | errada",
         before="^ni | no | não | excepto | no creo | no es | não é | en lugar de | en vez de",
@@ -461,8 +548,8 @@ WORDS: Mapping[str, Words] = {
         because="porque",
         so="por lo tanto | por tanto | portanto",
         unsure="no sé | no puedo",
-        harmless="no estoy seguro | no solo",
         whether="caso",
+        harmless="no estoy seguro | no solo",
     ),
     "fr, de, nl, no and ro": Words(
         answer="réponse | antwort | antwoord | svaret | svar | răspunsul",
@@ -482,7 +569,10 @@ WORDS: Mapping[str, Words] = {
     ),
     "others": Words(
         # Irish, Breton; Mongolian; Swahili, Igbo, Oromo, Kinyarwanda, Amharic; Minangkabau
-        answer="freagra | respont | хариулт | jibu | azịza | deebii | deebiin | igisubizo | መልስ | jawabanyo",
+        answer=(
+            "freagra | respont | хариулт | jibu | azịza | deebii | deebiin | igisubizo | መልስ | "
+            "jawabanyo"
+        ),
         beside="ni",
     ),
 }
