@@ -133,7 +133,10 @@ WORDS: Mapping[str, Words] = {
             "not sure which | hard to say | don't know | do not know | no idea | cannot determine | "
             "can't determine | unable to | impossible to tell"
         ),
-        whether="if | whether | unless | assuming | suppose",
+        whether=(
+            "consider | considering | let's look at | each option | the options | options given | "
+            "options are | given options | if | whether | unless | assuming | suppose"
+        ),
         harmless=(
             "not sure | not certain | not entirely sure | not entirely certain | "
             "not completely sure | not 100% sure | can't be certain | cannot be certain | "
@@ -168,7 +171,7 @@ WORDS: Mapping[str, Words] = {
         instead="จริงๆ แล้ว | จริงๆแล้ว | ที่จริง | ขอแก้",
         oh="เอ๊ะ | เอ้ย | อ้าว | อุ๊ย | ขอโทษ",
         unsure="ไม่ทราบ | ไม่รู้ | ไม่สามารถ | บอกไม่ได้",
-        whether="ถ้า | หาก",
+        whether="พิจารณา | แต่ละตัวเลือก | แต่ละข้อ | ถ้า | หาก",
         harmless="ไม่แน่ใจ | ไม่เพียงแต่ | ใช่ไหม | ใช่มั้ย | ไม่ใช่หรือ | ไม่ใช่แค่",
         polite="สิ | หรอก | แหละ | น่ะ | จ้า | ฮะ | คับ | ครับ | ค่ะ | คะ | นะ | จ้ะ | เลย",
     ),
@@ -197,7 +200,7 @@ WORDS: Mapping[str, Words] = {
         instead="thực ra | à nhầm | ý tôi là",
         oh="à | ồ | xin lỗi",
         unsure="không biết | không thể",
-        whether="nếu",
+        whether="xem xét | từng phương án | từng đáp án | nếu",
         harmless="không những | không nghi ngờ | không chắc chắn | không chắc | không chỉ",
         polite="đâu | nhỉ | nhé | nha | ạ",
     ),
@@ -233,7 +236,10 @@ WORDS: Mapping[str, Words] = {
         instead="ternyata | sebenarnya | maksud saya | sebetulnya",
         oh="eh | oh | maaf",
         unsure="tidak tahu | tak tahu | tak pasti | tidak pasti | tidak bisa | tidak dapat",
-        whether="kalau | jika | apakah | kalau tidak | jikalau",
+        whether=(
+            "mari kita | setiap pilihan | setiap opsi | masing-masing pilihan | kalau | jika | "
+            "apakah | kalau tidak | jikalau"
+        ),
         harmless=(
             "tidak yakin | kurang yakin | tidak hanya | bukan hanya | bukan saja | tidak diragukan"
         ),
@@ -379,7 +385,7 @@ WORDS: Mapping[str, Words] = {
         instead="其实 | 更正 | 等等",
         oh="啊 | 哦",
         unsure="不知道 | 不确定 | 無法 | 无法",
-        whether="如果 | 要么 | 若",
+        whether="每个选项 | 各个选项 | 逐一 | 如果 | 要么 | 若",
         harmless="不错 | 毫无疑问 | 不仅 | 不太确定",
     ),
     "ja": Words(
