@@ -22,11 +22,18 @@ class Chat(NamedTuple):
 
     said   where the likelihood of the options is asked: without them
     shown  where it writes its answer: with the options and their letters
+    order  the numbers of the options in the order in which they are shown
     """
 
     said: str
     shown: str
     item: Choice
+    order: tuple[int, ...]
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The options as they are shown."""
+        return tuple(self.item.options[number] for number in self.order)
 
 
 class Free(NamedTuple):

@@ -95,6 +95,7 @@ class Benchmark(Part):
     gallery   how many pictures published figures search; said beside the score where it is another
     average   what the score is the mean over: questions (the micro average), or countries, languages
               or categories, which then count alike (the macro average); the same for every region
+    seed      decides with `cut` and the item in which order the options are shown there
     drawing   how a pipeline draws the prompts, where the loader yields them; prompts, chat and
               shown are then what a judge is asked about the picture
     regions   where the regional side's items may be from; at most those of the region that is
@@ -117,6 +118,7 @@ class Benchmark(Part):
     reply_tokens: int = Field(default=64, ge=1)
     gallery: int | None = Field(default=None, ge=1)
     average: Average = QUESTIONS
+    seed: int = Field(default=0, ge=0)
     drawing: Drawing | None = None
     side: Literal["global", "regional"]
     regions: list[RegionId] = Field(default_factory=list)
@@ -162,8 +164,11 @@ class Benchmark(Part):
 
     @property
     def digest(self) -> str:
-        """The sha256 of everything that decides a score: all but `id` and `title`."""
-        decisive = self.model_dump(mode="json", exclude={"kind", "id", "title"})
+        """The sha256 of everything that decides a score: all but `id` and `title`.
+
+        The seed decides only where options are shown: see `option_order`.
+        """
+        decisive = self.model_dump(mode="json", exclude={"kind", "id", "title", "seed"})
         # Left out where they are as they were before there were such keys.
         if self.average == QUESTIONS:
             del decisive["average"]
@@ -186,13 +191,15 @@ class Benchmark(Part):
             "{question}", item.question
         )
 
-    def shows(self, item: Choice) -> str:
+    def shows(self, item: Choice, order: Sequence[int]) -> str:
         """What is said to a generating model that writes its answer: the options have letters.
 
-        Braces in a question are the question's.
+        `order` are the numbers of the options as they are shown. Braces in a question are the
+        question's.
         """
         lines = "\n".join(
-            f"{letter}. {o}" for letter, o in zip(LETTERS, item.options, strict=False)
+            f"{letter}. {item.options[number]}"
+            for letter, number in zip(LETTERS, order, strict=False)
         )
         parts = {"question": item.question, "options": lines}
         template = self.shown.get(item.language or ANY, self.shown[ANY])

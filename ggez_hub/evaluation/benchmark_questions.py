@@ -22,6 +22,7 @@ from ggez_hub.evaluation.benchmark import Benchmark
 from ggez_hub.evaluation.gallery import SEARCHES, Gallery
 from ggez_hub.evaluation.items import BadItems
 from ggez_hub.evaluation.loaders import Choice, Item, Open, Prompted
+from ggez_hub.evaluation.option_order import rotation
 from ggez_hub.evaluation.questions import Questions
 from ggez_hub.evaluation.recording import details_of
 from ggez_hub.weights import digest_json
@@ -52,10 +53,14 @@ def ask_about(benchmark: Benchmark, items: Sequence[Item]) -> Asked:
     free = tuple(Free(benchmark.said(o), o) for o in there if isinstance(o, Open))
     asks = METRICS.get(benchmark.metric)
     questions = asks(benchmark, there, rows) if asks and there else None
-    choices = tuple(
-        Chat(benchmark.said(c), benchmark.shows(c), c) for c in there if isinstance(c, Choice)
-    )
+    choices = tuple(_chat(benchmark, item) for item in there if isinstance(item, Choice))
     return Asked(tuple(rows), questions, missing, choices, free, benchmark.reply_tokens)
+
+
+def _chat(benchmark: Benchmark, item: Choice) -> Chat:
+    """What is said of a question; tasks on the same pictures show its options in the same order."""
+    order = rotation(benchmark.seed, benchmark.cut, item.id, len(item.options))
+    return Chat(benchmark.said(item), benchmark.shows(item, order), item, order)
 
 
 def _search(benchmark: Benchmark, items: Sequence[Item], everything: Sequence[Item]) -> Asked:

@@ -39,8 +39,9 @@ def read_bounded(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    texts = [field.name for field in schema if pa.types.is_string(field.type)]
     batches, nbytes = [], 0
+    with pq.ParquetFile(path) as file:
+        texts = list(_texts(file, set(schema.names)))
     with pq.ParquetFile(path, read_dictionary=texts) as file:
         chunks = list(_chunks(file, set(schema.names)))
         # The least that a value takes, before any of them is decoded: lists may be of any length.

@@ -11,6 +11,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from fractions import Fraction
+from functools import lru_cache
 
 from ggez_hub.evaluation.drawn import Judged, NotJudged
 from ggez_hub.evaluation.option_scores import (
@@ -18,8 +19,9 @@ from ggez_hub.evaluation.option_scores import (
     numbers_of_options,
     unfounded_answers,
 )
-from ggez_hub.evaluation.outcomes import Cell, Outcomes
+from ggez_hub.evaluation.outcomes import UNPARSED, Cell, Outcomes
 from ggez_hub.evaluation.predictions import row_problems
+from ggez_hub.evaluation.replies import READER, read_choice
 
 # Chances are k / N: more candidates than this are not told apart from a float's rounding.
 MAX_CANDIDATES = 1_000_000
@@ -42,6 +44,7 @@ def contradictions(
         found += [f"{cell}: {problem}" for problem in row_problems(asked)]
         found += [f"{cell}: {problem}" for problem in _answers(asked)]
         found += [f"{cell}: {problem}" for problem in _credit(asked)]
+        found += [f"{cell}: {problem}" for problem in _replies(asked)]
     by_task: dict[tuple[str, str], dict[Cell, Outcomes]] = {}
     for cell, asked in outcomes.items():
         by_task.setdefault((cell.task, cell.split), {})[cell] = asked
@@ -88,6 +91,38 @@ def _credit(outcomes: Outcomes) -> list[str]:
         if not math.isclose(worth, credit, rel_tol=0, abs_tol=ROUNDING):
             found.append(f"the credit of {item!r} is {credit:g}, its answers give {worth:g}")
     return found
+
+
+def _replies(outcomes: Outcomes) -> list[str]:
+    """What was read from a reply is what this reader reads from it; other readers' is not read again."""
+    details = outcomes.details
+    if details is None or READER not in details.readers:
+        return []
+    found = []
+    rows = zip(
+        outcomes.items,
+        outcomes.predicted,
+        details.raw,
+        details.options,
+        details.readers,
+        strict=True,
+    )
+    for item, given, raw, options, reader in rows:
+        if reader != READER:
+            continue
+        if raw is None or not options:
+            found.append(f"the answer to {item!r} was read from a reply that is not recorded")
+            continue
+        choice = _read_again(raw, options)
+        read = UNPARSED if choice is None else options[choice]
+        if read != given:
+            found.append(f"the reply to {item!r} is read as {read!r}, recorded is {given!r}")
+    return found
+
+
+@lru_cache(maxsize=1 << 16)
+def _read_again(raw: str, options: tuple[str, ...]) -> int | None:
+    return read_choice(raw, options)
 
 
 def _have_several_answers(outcomes: Outcomes) -> list[bool]:

@@ -9,6 +9,7 @@ from typing import Protocol
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.answered import Answered, InMemory
 from ggez_hub.evaluation.header import TaskRecord
+from ggez_hub.evaluation.option_order import GENERATION
 from ggez_hub.evaluation.outcomes import Cell, Outcomes
 from ggez_hub.evaluation.prepared import Prepared
 from ggez_hub.evaluation.prompt_language import prompt_languages, with_prompt_languages
@@ -20,7 +21,7 @@ BETAS: tuple[float, ...] = tuple(step / 10 for step in range(13))
 
 
 # The method of models that write.
-WRITES = "generation"
+WRITES = GENERATION
 
 
 class Progress(Protocol):

@@ -39,6 +39,8 @@ class Details:
     prompts          sha256 of the prompt as the model got it
     raw              what the model said, before an answer was read from it
     log_likelihoods  of the options, in their order; similarities for a model of embeddings
+    options          where they were shown, as they were shown: in this order, which the seed decides
+    readers          the version of the reader that read the answer from `raw`
     countries, languages, categories   what the item is about: ISO 3166-1, BCP 47, the data's own
     prompt_languages  what the prompt's text is identified as (BCP 47), whatever the data say
     """
@@ -51,6 +53,8 @@ class Details:
     languages: tuple[str | None, ...]
     categories: tuple[str | None, ...]
     prompt_languages: tuple[str | None, ...]
+    options: tuple[tuple[str, ...] | None, ...]
+    readers: tuple[int | None, ...]
 
     @classmethod
     def of(cls, n: int, **known: Any) -> Details:

@@ -8,7 +8,7 @@ same bytes with the same version of pyarrow (which writes its version into the f
     item, gold, predicted string               ids of the data; predicted is "" if it was unreadable
     rank int32, correct bool, chance double    see ggez_hub.evaluation.outcomes
 
-and, where more is recorded, the nullable columns of DETAILS. In such a file a rank of 0 marks a
+and, where more is recorded, the nullable columns of DETAILS, with those of SHOWN where options were shown. In such a file a rank of 0 marks a
 question that was not asked because its picture is gone. Where a part of a question can be right there
 is `credit` (double, null in other tasks) too, and where prompts were identified `prompt_language`
 (string, BCP 47; see ggez_hub.evaluation.prompt_language). Files from before that have no such column.
@@ -50,6 +50,8 @@ DETAILS = {
     "language": "languages",
     "category": "categories",
 }
+# Where options were shown: them, and what read the reply.
+SHOWN = {"options": "options", "reader": "readers"}
 
 
 class BadPredictions(GgezError):
@@ -66,7 +68,14 @@ def write_predictions(path: Path, outcomes: Mapping[Cell, Outcomes]) -> str:
     identified = any(o.details and any(o.details.prompt_languages) for o in outcomes.values())
     credited = any(o.credit is not None for o in outcomes.values())
     composed = any(len(betas_of(cell.beta)) > 1 for cell in outcomes)
-    schema = _schema(detailed=detailed, credited=credited, composed=composed, identified=identified)
+    shown = any(o.details is not None and any(o.details.options) for o in outcomes.values())
+    schema = _schema(
+        detailed=detailed,
+        credited=credited,
+        composed=composed,
+        identified=identified,
+        shown=shown,
+    )
     tables = [_table(cell, outcomes[cell], schema) for cell in sorted(outcomes)]
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
@@ -112,8 +121,13 @@ def parse_predictions(path: Path) -> dict[Cell, Outcomes]:
         detailed, credited = not {*there.names}.isdisjoint(DETAILS), CREDIT in there.names
         identified = PROMPT_LANGUAGE in there.names
         composed = "beta" in there.names and pa.types.is_list(there.field("beta").type)
+        shown = not {*there.names}.isdisjoint(SHOWN)
         if there != _schema(
-            detailed=detailed, credited=credited, composed=composed, identified=identified
+            detailed=detailed,
+            credited=credited,
+            composed=composed,
+            identified=identified,
+            shown=shown,
         ):
             raise BadPredictions(f"{path} has other columns than predictions: {there.names}")
         table = read_bounded(path, there)
@@ -131,6 +145,7 @@ def parse_predictions(path: Path) -> dict[Cell, Outcomes]:
             detailed=detailed,
             credited=credited,
             identified=identified,
+            shown=shown,
         )
         start += count
     if len({len(betas_of(cell.beta)) for cell in found}) > 1:
@@ -186,12 +201,17 @@ def _is_detailed(details: Details | None) -> bool:
 
 
 def _schema(
-    *, detailed: bool, credited: bool, composed: bool = False, identified: bool = False
+    *,
+    detailed: bool,
+    credited: bool,
+    composed: bool = False,
+    identified: bool = False,
+    shown: bool = False,
 ) -> pa.Schema:
     import pyarrow as pa
 
     types = {
-        "beta": _list(nullable=False) if composed else pa.float64(),
+        "beta": _list(pa.float64(), nullable=False) if composed else pa.float64(),
         "task": pa.string(),
         "split": pa.string(),
         "item": pa.string(),
@@ -202,10 +222,12 @@ def _schema(
         "chance": pa.float64(),
     }
     more = {
-        name: _list(nullable=True) if name == "log_likelihoods" else pa.string()
+        name: _list(pa.float64(), nullable=True) if name == "log_likelihoods" else pa.string()
         for name in DETAILS
         if detailed
     }
+    if shown:
+        more |= {"options": _list(pa.string(), nullable=True), "reader": pa.int32()}
     return pa.schema(
         [
             *(pa.field(name, kind, nullable=False) for name, kind in types.items()),
@@ -216,10 +238,10 @@ def _schema(
     )
 
 
-def _list(*, nullable: bool) -> pa.DataType:
+def _list(of: pa.DataType, *, nullable: bool) -> pa.DataType:
     import pyarrow as pa
 
-    return pa.list_(pa.field("element", pa.float64(), nullable=nullable))
+    return pa.list_(pa.field("element", of, nullable=nullable))
 
 
 def _table(cell: Cell, outcomes: Outcomes, schema: pa.Schema) -> pa.Table:
@@ -240,7 +262,7 @@ def _table(cell: Cell, outcomes: Outcomes, schema: pa.Schema) -> pa.Table:
         "chance": np.concatenate([outcomes.chance, np.ones(len(gone))]),
         **{
             column: getattr(details, field) + (None,) * len(gone)
-            for column, field in DETAILS.items()
+            for column, field in (DETAILS | SHOWN).items()
         },
         CREDIT: [None] * n
         if outcomes.credit is None
@@ -251,7 +273,7 @@ def _table(cell: Cell, outcomes: Outcomes, schema: pa.Schema) -> pa.Table:
 
 
 def _outcomes(
-    table: pa.Table, *, detailed: bool, credited: bool, identified: bool = False
+    table: pa.Table, *, detailed: bool, credited: bool, identified: bool, shown: bool
 ) -> Outcomes:
     import pyarrow as pa
 
@@ -264,7 +286,7 @@ def _outcomes(
         field: tuple(
             tuple(v) if isinstance(v, list) else v for v in table.column(column).to_pylist()
         )
-        for column, field in DETAILS.items()
+        for column, field in (DETAILS | SHOWN if shown else DETAILS).items()
         if detailed
     }
     if identified:

@@ -19,6 +19,7 @@ from ggez_hub.evaluation.benchmark_questions import ask_benchmark
 from ggez_hub.evaluation.header import TaskRecord
 from ggez_hub.evaluation.items import BadItems, read_items
 from ggez_hub.evaluation.loaders import Item
+from ggez_hub.evaluation.option_order import shown_digest
 from ggez_hub.evaluation.questions import ask
 from ggez_hub.evaluation.recognition.task import DrawingTask
 from ggez_hub.evaluation.recording import chats, recorded
@@ -105,7 +106,15 @@ def prepare_benchmark(
     return tuple(
         Prepared(
             f"{benchmark.id}-by-{method}" if number else benchmark.id,
-            record.model_copy(update={"metric": f"{benchmark.metric}_by_{method}"}),
+            record.model_copy(
+                update={
+                    "metric": f"{benchmark.metric}_by_{method}",
+                    "digests": {
+                        split: shown_digest(own, benchmark.seed, method)
+                        for split, own in record.digests.items()
+                    },
+                }
+            ),
             asked,
             method,
         )

@@ -75,7 +75,7 @@ def chats(task: Task, items: Items, questions: Questions) -> tuple[Chat, ...]:
             options=tuple(questions.texts[option] for option in options),
             gold=int(right.argmax()),
         )
-        found.append(Chat(task.question, task.question, choice))
+        found.append(Chat(task.question, task.question, choice, tuple(range(len(choice.options)))))
     return tuple(found)
 
 

@@ -121,14 +121,14 @@ def test_other_files_are_refused(tmp_path):
         read_predictions(path)
 
 
-def repeated(path, rows, task="t", likelihoods=None):
+def repeated(path, rows, task="t", likelihoods=None, options=None):
     """A file in which nothing but what it says of its rows is large."""
     detailed = likelihoods is not None
-    schema = _schema(detailed=detailed, credited=False)
+    schema = _schema(detailed=detailed, credited=False, shown=options is not None)
     row = {
         "beta": 0.0, "task": task, "split": "test", "item": "i", "gold": "g", "predicted": "p",
         "rank": 1, "correct": True, "chance": 0.5, **dict.fromkeys(DETAILS if detailed else ()),
-        "log_likelihoods": [0.0] * (likelihoods or 0),
+        "log_likelihoods": [0.0] * (likelihoods or 0), "options": options, "reader": 1,
     }  # fmt: skip
     columns = [pa.repeat(pa.scalar(row[f.name], f.type), rows) for f in schema]
     with pq.ParquetWriter(path, schema, compression="zstd", store_schema=False) as writer:
@@ -142,8 +142,9 @@ def repeated(path, rows, task="t", likelihoods=None):
         ({"rows": 100_001}, "more than 100,000 rows"),
         ({"rows": 10_000, "task": "t" * 1000}, "more than 5,000,000 bytes when it is decoded"),
         ({"rows": 2, "likelihoods": 3_000_000}, "more than 5,000,000 bytes when it is decoded"),
+        ({"rows": 999, "options": ["o" * 999] * 9}, "more than 5,000,000 bytes when it is decoded"),
     ],
-    ids=["rows", "a long name", "a long list"],
+    ids=["rows", "a long name", "a long list", "long options"],
 )
 def test_a_small_file_that_stands_for_a_large_one(tmp_path, made, message):
     path = tmp_path / "predictions.parquet"
@@ -179,6 +180,8 @@ def test_details_and_missing_questions_round_trip(tmp_path, grid):
             countries=["th"] * 25 + [None] * 25,
             raw=["well, perhaps"] + ["B"] * 49,
             log_likelihoods=[(-1.5, -0.25)] * 49 + [None],
+            options=[("ข้าว", "rice")] * 49 + [None],
+            readers=[2] * 49 + [None],
         ),
     )
     path = tmp_path / "p"

@@ -63,6 +63,28 @@ def test_a_score_is_the_loss_that_transformers_computes(seer):
         assert found == pytest.approx(-loss, abs=1e-4)
 
 
+def test_without_picture_and_question_it_is_the_loss_of_the_reply_to_nothing(seer):
+    model = opened(seer)
+    theirs = transformers.AutoModelForImageTextToText.from_pretrained(seer).eval()
+    processor = transformers.AutoProcessor.from_pretrained(seer)
+    prompt = processor.apply_chat_template(
+        [{"role": "user", "content": [{"type": "text", "text": ""}]}],
+        add_generation_prompt=True, tokenize=False,
+    )  # fmt: skip
+    words = processor.tokenizer
+    begin = words(prompt)["input_ids"]
+    begin = begin[:-1] if begin[-1] == words.eos_token_id else begin
+    for option, (mean, count) in zip(OPTIONS, model.unconditional(OPTIONS), strict=True):
+        own = words(f" {option}", add_special_tokens=False)["input_ids"]
+        ids = torch.tensor([begin + own])
+        labels = torch.tensor([[-100] * len(begin) + own])
+        inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+        with torch.inference_mode():
+            loss = theirs(**inputs, labels=labels).loss.item()
+        assert count == len(own)
+        assert mean == pytest.approx(-loss, abs=1e-4)
+
+
 def test_the_picture_and_the_question_decide(seer):
     model = opened(seer)
     prompt = model.prompt("What is the dish?")

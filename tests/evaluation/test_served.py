@@ -21,6 +21,7 @@ from ggez_hub import chat
 from ggez_hub.chat import ChatEndpoint, data_url
 from ggez_hub.cli.main import cli
 from ggez_hub.errors import UsageProblem
+from ggez_hub.evaluation.replies import READER
 from ggez_hub.evaluation.subjects.served import served
 from tests.evaluation import benchmarks as made
 from tests.filter.endpoint import serving
@@ -104,6 +105,9 @@ def test_letters_and_replies_come_from_one_request(data, tmp_path, monkeypatch):
         said[question[1]["text"].partition("\n")[0]] = choice_of(question)
     written, letters = rows_of(out, "-by-generation"), rows_of(out)
     questions = {row["ID"]: row["Translated Question"] for row in made.cvqa_rows(24)}
+    options = {row["ID"]: row["Translated Options"] for row in made.cvqa_rows(24)}
+    # A right answer is at every position.
+    assert {row["options"].index(row["gold"]) for row in letters} == {0, 1, 2, 3}
     unread = 0
     for row, other in zip(letters, written, strict=True):
         (letter, text), number = said[questions[row["item"]]]
@@ -111,7 +115,11 @@ def test_letters_and_replies_come_from_one_request(data, tmp_path, monkeypatch):
         unread += lost
         assert row["predicted"] == other["predicted"] == ("" if lost else text)
         assert row["raw"] == other["raw"] == ("I do not know." if lost else f"{letter}. {text}")
-        own = row["log_likelihoods"]["ABCD".index(letter)]
+        # The options are shown in another order than the data have, the scores are in theirs.
+        assert row["options"] == other["options"]
+        assert row["options"]["ABCD".index(letter)] == text
+        assert (row["reader"], other["reader"]) == (None, READER)
+        own = row["log_likelihoods"][options[row["item"]].index(text)]
         assert own == (
             -math.inf if lost else pytest.approx(math.log(math.exp(-0.7) + math.exp(-2)))
         )

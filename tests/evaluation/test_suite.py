@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from ggez_hub.cli.main import cli
+from ggez_hub.evaluation.replies import read_choice
 from ggez_hub.evaluation.subjects import embedders, seeing
-from ggez_hub.evaluation.subjects.reading import read_choice
 from tests.evaluation import benchmarks as made
 from tests.evaluation.conftest import change
 from tests.evaluation.seers import write_seer
@@ -109,7 +109,7 @@ def test_siglip_on_worldcuisines_and_xm3600(data, tmp_path):
 
 def test_a_vlm_chooses_by_likelihood_and_by_what_it_writes(data, tmp_path, monkeypatch):
     model = write_seer(tmp_path / "model", "llava")
-    asked = {"log_likelihoods": [], "replies": []}
+    asked = {"log_likelihoods": [], "replies": [], "unconditional": []}
     for name, seen in asked.items():
         real = getattr(seeing.SeeingModel, name)
 
@@ -121,25 +121,30 @@ def test_a_vlm_chooses_by_likelihood_and_by_what_it_writes(data, tmp_path, monke
     result = run(model, data, tmp_path / "out", region="ph")
     assert result.exit_code == 0, result.output
     # CVQA's 60 questions in two languages, those of the region no second time; and SEA-VQA's.
-    for seen in asked.values():
-        assert len(seen) == len(set(seen)) == 2 * 60 + 22
+    for name in ("log_likelihoods", "replies"):
+        assert len(asked[name]) == len(set(asked[name])) == 2 * 60 + 22
+    # Each different option once, whatever questions it stands in.
+    options = {option for posed in asked["log_likelihoods"] for option in posed.options}
+    assert sorted(asked["unconditional"]) == sorted(options)
     content = json.loads((tmp_path / "out" / "results.json").read_text())
     tasks = content["header"]["tasks"]
     assert {name: task["metric"] for name, task in tasks.items() if name.startswith("sea-vqa")} == {
-        "sea-vqa": "choice_by_likelihood", "sea-vqa-by-generation": "choice_by_generation",
+        "sea-vqa": "choice_by_likelihood", "sea-vqa-by-pmi": "choice_by_pmi",
+        "sea-vqa-by-generation": "choice_by_generation",
     }  # fmt: skip
     # The likelihood is what parity is computed of.
     assert content["parity"]["test"]["scale"] == "choice_by_likelihood"
     rows = pq.read_table(tmp_path / "out" / "predictions.parquet").to_pylist()
     written = [row for row in rows if row["task"].endswith("-by-generation") and row["rank"]]
-    assert len(written) == sum(row["rank"] > 0 for row in rows) / 2
+    assert len(written) == sum(row["rank"] > 0 for row in rows) / 3
     assert all(row["raw"] is not None for row in written)
     for row in written:
         if row["task"].startswith("sea-vqa"):
             country, number = row["item"].split("-")
             options = [f"{letter} {int(number)} {NAMES[country]}" for letter in "abcd"]
-            pick = read_choice(row["raw"], options)
-            assert row["predicted"] == ("" if pick is None else options[pick])
+            assert sorted(row["options"]) == options
+            pick = read_choice(row["raw"], row["options"])
+            assert row["predicted"] == ("" if pick is None else row["options"][pick])
     score = content["scores"]["0"]["cvqa-local-by-generation/test"]
     unread = [r for r in written if r["task"] == "cvqa-local-by-generation" and not r["predicted"]]
     lost = sum(r["split"] == "test" for r in unread)

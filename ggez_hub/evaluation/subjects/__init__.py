@@ -7,7 +7,7 @@
     drawing      models that draw                   pipelines    those of diffusers
     free         answers without options
     judging      who decides what is to be seen
-    reading      the option that a reply names      loading      with or without an adapter
+    loading      with or without an adapter
     averaging    the mean of two models' embeddings
     live         weights in memory at any beta      moving       a grid of them
 

@@ -13,7 +13,7 @@ import numpy as np
 from ggez_hub.evaluation.asked import Asked
 from ggez_hub.evaluation.outcomes import UNPARSED, Outcomes
 from ggez_hub.evaluation.recording import details_of
-from ggez_hub.evaluation.subjects.reading import after_thought, plain
+from ggez_hub.evaluation.replies import after_thought, plain
 
 
 def matches(reply: str, references: Sequence[str]) -> bool:

@@ -1,6 +1,7 @@
 """Models that write, under test: multiple choice by likelihood, and by what they say.
 
 likelihood   the options are not shown; the score of one is how likely it is as the reply
+pmi          the same, less how likely it is without picture and question (pointwise mutual information)
 generation   the options are shown with letters, and the option that the reply names is the answer
 """
 
@@ -12,12 +13,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ggez_hub.evaluation.answered import Answered, once
 from ggez_hub.evaluation.asked import Asked
+from ggez_hub.evaluation.option_order import GENERATION
 from ggez_hub.evaluation.outcomes import Outcomes
+from ggez_hub.evaluation.replies import READER, read_choice
 from ggez_hub.evaluation.subjects.free import answered_freely
-from ggez_hub.evaluation.subjects.reading import read_choice
 from ggez_hub.weights import digest_json
 
 if TYPE_CHECKING:
@@ -52,6 +55,9 @@ class Writer(Protocol):
     def log_likelihoods(self, posed: Sequence[Posed]) -> Sequence[Sequence[float]]:
         """The mean log-likelihood (natural, <= 0) of the tokens of each option of each question."""
 
+    def unconditional(self, options: Sequence[str]) -> Sequence[tuple[float, int]]:
+        """Of each option as the reply to an empty message without a picture: that mean, and how many tokens it has."""
+
     def replies(self, posed: Sequence[Posed]) -> Sequence[str]:
         """What it says to each question, by greedy decoding."""
 
@@ -68,7 +74,8 @@ class Generating:
         self._known = known
         self._methods: Mapping[str, Callable[[Asked], Outcomes]] = {
             "likelihood": self._by_likelihood,
-            "generation": self._by_generation,
+            "pmi": self._by_pmi,
+            GENERATION: self._by_generation,
         }
 
     def moved(self, names: Collection[str], known: Answered) -> None:
@@ -84,13 +91,27 @@ class Generating:
 
     def _by_likelihood(self, asked: Asked) -> Outcomes:
         assert asked.questions is not None  # noqa: S101 - answer() has looked
+        posed, scores = self._likelihoods(asked)
+        return _recorded(asked.questions.scored(scores), posed)
+
+    def _by_pmi(self, asked: Asked) -> Outcomes:
+        assert asked.questions is not None  # noqa: S101 - answer() has looked
+        posed, scores = self._likelihoods(asked)
+        options = {option for p in posed for option in p.options}
+        keys = {option: digest_json({"unconditional": option}) for option in sorted(options)}
+        known = once({key: o for o, key in keys.items()}, self._known, self._writer.unconditional)
+        bare = np.array([[known[keys[option]] for option in p.options] for p in posed])
+        # The tokens are the same in both: log p(option | picture, question) - log p(option).
+        return _recorded(asked.questions.scored((scores - bare[..., 0]) * bare[..., 1]), posed)
+
+    def _likelihoods(self, asked: Asked) -> tuple[list[Posed], NDArray[np.float64]]:
+        """What is asked, and the mean log-likelihood of each option's tokens (n, k)."""
         posed = [
             Posed(c.item.picture or b"", self._writer.prompt(c.said), c.item.options)
             for c in asked.choices
         ]
         scores = self._answers(posed, self._writer.log_likelihoods)
-        outcomes = asked.questions.scored(np.array(scores, dtype=np.float64))
-        return _recorded(outcomes, posed)
+        return posed, np.array(scores, dtype=np.float64)
 
     def _by_generation(self, asked: Asked) -> Outcomes:
         assert asked.questions is not None  # noqa: S101 - answer() has looked
@@ -101,11 +122,7 @@ class Generating:
             for c in asked.choices
         ]
         replies = self._answers(posed, self._writer.replies)
-        picks = [
-            read_choice(reply, c.item.options)
-            for reply, c in zip(replies, asked.choices, strict=True)
-        ]
-        return _recorded(asked.questions.chosen(picks), posed, raw=tuple(replies))
+        return _recorded(chosen_by(asked, replies), posed)
 
     def _freely(self, asked: Asked) -> Outcomes:
         posed = [
@@ -123,8 +140,26 @@ class Generating:
         return [known[key] for key in keys]
 
 
-def _recorded(outcomes: Outcomes, posed: Sequence[Posed], **more: Any) -> Outcomes:
+def chosen_by(asked: Asked, replies: Sequence[str]) -> Outcomes:
+    """The outcomes of what is read from replies to questions whose options were shown."""
+    assert asked.questions is not None  # noqa: S101 - who asks has looked
+    picks = []
+    for reply, chat in zip(replies, asked.choices, strict=True):
+        place = read_choice(reply, chat.options)
+        picks.append(None if place is None else chat.order[place])
+    outcomes = asked.questions.chosen(picks)
+    assert outcomes.details is not None  # noqa: S101 - benchmarks record them
+    details = replace(
+        outcomes.details,
+        raw=tuple(replies),
+        options=tuple(chat.options for chat in asked.choices),
+        readers=(READER,) * len(picks),
+    )
+    return replace(outcomes, details=details)
+
+
+def _recorded(outcomes: Outcomes, posed: Sequence[Posed]) -> Outcomes:
     """The outcomes with the prompt as the model got it."""
     assert outcomes.details is not None  # noqa: S101 - benchmarks record them
     prompts = tuple(digest_json(p.prompt) for p in posed)
-    return replace(outcomes, details=replace(outcomes.details, prompts=prompts, **more))
+    return replace(outcomes, details=replace(outcomes.details, prompts=prompts))

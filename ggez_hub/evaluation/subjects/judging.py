@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.answered import Answered
+from ggez_hub.evaluation.option_order import shown_digest
 from ggez_hub.evaluation.recognition.asking import RECOGNITION
 from ggez_hub.evaluation.subjects.base import Subject, UnderTest
 from ggez_hub.weights import digest_json
@@ -78,8 +79,9 @@ def with_judge(
 
 def _decided(task: Prepared, judge: Judge) -> Prepared:
     decided = {"judge": judge.model.digest, "method": judge.method}
+    seeds = {asked.drawn[0].seed for asked in task.asked.values() if asked.drawn}
     digests = {
-        split: digest_json({"task": digest, **decided})
+        split: digest_json({"task": shown_digest(digest, max(seeds), judge.method), **decided})
         for split, digest in task.record.digests.items()
     }
     record = task.record.model_copy(update={"judge": judge.label, "digests": digests})

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.answered import Answered
 from ggez_hub.evaluation.identity import Model, model_digests
+from ggez_hub.evaluation.option_order import GENERATION
 from ggez_hub.evaluation.recognition.asking import RECOGNITION
 from ggez_hub.evaluation.subjects.base import Movable, UnderTest
 from ggez_hub.evaluation.subjects.drawing import DrawnAndJudged
@@ -118,7 +119,7 @@ WAYS: Mapping[str, Way] = {
         ),
     ),
     "vlm": Way(
-        ("likelihood", "generation"),
+        ("likelihood", "pmi", GENERATION),
         False,
         _open_seeing,
     ),

@@ -97,6 +97,20 @@ class SeeingModel:
                 found += self._scores(list(alike))
         return found
 
+    def unconditional(self, options: Sequence[str]) -> list[tuple[float, int]]:
+        """Of each option as the reply to an empty message: the mean log-likelihood, and its tokens."""
+        content = [{"type": "text", "text": ""}]
+        prompt: str = self._processor.apply_chat_template(
+            [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
+        )
+        inputs = prompt_inputs(self._processor, [], [prompt])
+        found: list[tuple[float, int]] = []
+        for start in range(0, len(options), BATCH):
+            tokens = [self._reply_tokens(prompt, o) for o in options[start : start + BATCH]]
+            (scores,) = self._scores([_Prompt(inputs, tokens)])
+            found += zip(scores, map(len, tokens), strict=True)
+        return found
+
     def replies(self, posed: Sequence[Posed]) -> list[str]:
         """What the model says to each question, by greedy decoding."""
         found: list[str] = []
@@ -129,9 +143,11 @@ class SeeingModel:
 
     def _asked(self, posed: Posed) -> _Prompt:
         inputs = prompt_inputs(self._processor, [seen(posed.picture)], [posed.prompt])
-        # A reply begins with a space where the prompt does not end with one.
-        lead = "" if posed.prompt[-1:].isspace() else " "
-        return _Prompt(inputs, [self._tokens(lead + option) for option in posed.options])
+        return _Prompt(inputs, [self._reply_tokens(posed.prompt, o) for o in posed.options])
+
+    def _reply_tokens(self, prompt: str, option: str) -> list[int]:
+        """A reply begins with a space where the prompt does not end with one."""
+        return self._tokens(option if prompt[-1:].isspace() else f" {option}")
 
     def _scores(self, prompts: Sequence[_Prompt]) -> list[list[float]]:
         """The scores of the options; each prompt is read once, and its options go on from there."""

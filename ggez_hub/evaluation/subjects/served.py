@@ -21,14 +21,14 @@ from ggez_hub.addresses import is_http
 from ggez_hub.chat import ChatEndpoint, EndpointFailed, about_picture, key_in
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.answered import Answered, once
-from ggez_hub.evaluation.asked import Asked, Chat
+from ggez_hub.evaluation.asked import Asked
 from ggez_hub.evaluation.benchmark import LETTERS
+from ggez_hub.evaluation.option_order import GENERATION, LETTER, in_data_order
 from ggez_hub.evaluation.outcomes import Outcomes
 from ggez_hub.evaluation.questions import unread
 from ggez_hub.evaluation.subjects.base import UnderTest
 from ggez_hub.evaluation.subjects.free import answered_freely
-from ggez_hub.evaluation.subjects.generating import Posed
-from ggez_hub.evaluation.subjects.reading import read_choice
+from ggez_hub.evaluation.subjects.generating import Posed, chosen_by
 from ggez_hub.weights import digest_json
 
 # As many as the protocol allows.
@@ -115,6 +115,7 @@ class Served:
             outcomes.details,
             prompts=tuple(digest_json(p.prompt) for p in posed),
             raw=tuple(answer["text"] for answer in answers),
+            options=tuple(chat.options for chat in asked.choices),
         )
         return replace(outcomes, missing=asked.missing, details=details)
 
@@ -134,15 +135,18 @@ class Served:
 def _by_letter(asked: Asked, answers: Sequence[Mapping[str, Any]]) -> Outcomes:
     assert asked.questions is not None  # noqa: S101 - answer() has looked
     scores = np.array(
-        [_letters(a["first"], chat) for a, chat in zip(answers, asked.choices, strict=True)]
+        [
+            in_data_order(_letters(a["first"], len(chat.order)), chat.order)
+            for a, chat in zip(answers, asked.choices, strict=True)
+        ]
     )
     # No letter among the likeliest tokens: what it would choose is not known.
     return unread(asked.questions.scored(scores), scores.max(axis=1) == -np.inf)
 
 
-def _letters(first: Mapping[str, float] | None, chat: Chat) -> list[float]:
-    """The log-probability of each option's letter, with or without a space; -inf if not listed."""
-    found = [0.0] * len(chat.item.options)
+def _letters(first: Mapping[str, float] | None, count: int) -> list[float]:
+    """The log-probability of each letter, with or without a space; -inf if not listed."""
+    found = [0.0] * count
     for token, value in (first or {}).items():
         letter = token.strip()
         if len(letter) == 1 and letter in LETTERS[: len(found)]:
@@ -151,13 +155,7 @@ def _letters(first: Mapping[str, float] | None, chat: Chat) -> list[float]:
 
 
 def _by_generation(asked: Asked, answers: Sequence[Mapping[str, Any]]) -> Outcomes:
-    assert asked.questions is not None  # noqa: S101 - answer() has looked
-    return asked.questions.chosen(
-        [
-            read_choice(answer["text"], chat.item.options)
-            for answer, chat in zip(answers, asked.choices, strict=True)
-        ]
-    )
+    return chosen_by(asked, [answer["text"] for answer in answers])
 
 
-METHODS = {"letter": _by_letter, "generation": _by_generation}
+METHODS = {LETTER: _by_letter, GENERATION: _by_generation}
