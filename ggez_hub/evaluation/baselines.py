@@ -9,14 +9,20 @@ Each costs something that the merge does not, which its entry states.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
 from ggez_hub.evaluation.betas import Beta, as_json, betas_of
-from ggez_hub.evaluation.comparison import Estimate, NotComparable, parity_difference
+from ggez_hub.evaluation.comparison import (
+    Estimate,
+    NotComparable,
+    mean,
+    parity,
+    parity_difference,
+)
 from ggez_hub.evaluation.evidence import Evidence
-from ggez_hub.evaluation.quantities import NoScale, Suite, common_scale, quantities, suite
+from ggez_hub.evaluation.quantities import NoScale, Suite, common_scale, suite
 from ggez_hub.evaluation.switch import BASE, NoSwitch, Routes, Switch, switched
 
 Json = dict[str, Any]
@@ -43,12 +49,10 @@ def baselines(evidence: Evidence, beta: Beta | None) -> Json:
     splits = {cell.split for cell in evidence.outcomes}
     split = REPORT if REPORT in splits else min(splits)
     try:
-        scale = common_scale(
-            evidence.header.tasks, evidence.tasks_at(evidence.betas(split)[0], split)
-        )
+        scale, without = _scale(evidence, split)
     except NoScale as problem:
         return {"reason": problem.message}
-    compare = _Comparison(evidence, beta, split, scale)
+    compare = _Comparison(evidence, beta, split, scale, without)
     found: Json = {
         "split": split,
         "scale": scale,
@@ -63,42 +67,57 @@ def baselines(evidence: Evidence, beta: Beta | None) -> Json:
     return found
 
 
+def _scale(evidence: Evidence, split: str) -> tuple[str, Collection[str]]:
+    """The scale of parity on a split, and the tasks that are left out of it; raises NoScale."""
+    first = evidence.betas(split)[0]
+    return common_scale(evidence.header.tasks, evidence.tasks_at(first, split)), ()
+
+
 class _Comparison:
     """The merge on one split and scale, and how another model does beside it."""
 
-    def __init__(self, evidence: Evidence, beta: Beta | None, split: str, scale: str) -> None:
-        self.evidence, self.split, self.scale = evidence, split, scale
-        self._alpha = evidence.header.alpha.value
+    def __init__(
+        self,
+        evidence: Evidence,
+        beta: Beta | None,
+        split: str,
+        scale: str,
+        without: Collection[str],
+    ) -> None:
+        self.evidence, self.split = evidence, split
+        self.tasks = frozenset(
+            name
+            for name, task in evidence.header.tasks.items()
+            if task.scale == scale and name not in without
+        )
+        self._scale, self._alpha = scale, evidence.header.alpha.value
         there = beta is not None and beta in evidence.betas(split)
         self._merge = self._suite(evidence, beta) if beta is not None and there else None
 
     def figures(self, model: Evidence, beta: Beta) -> Json:
         """The scores of a model that answered at `beta`; {"reason"} where they cannot be given."""
-        at = self._suite(model, beta)
+        at, alpha = self._suite(model, beta), self._alpha
         try:
-            found = quantities(at, self._alpha)
-            over = (
-                parity_difference(at.sides, self._merge.sides, self._alpha) if self._merge else None
-            )
+            over = parity_difference(at.sides, self._merge.sides, alpha) if self._merge else None
+            return {
+                "q_global": _estimate(mean(at.sides.global_tasks)),
+                "q_others": _estimate(mean(tuple(at.others.values())) if at.others else None),
+                "q_regional": _estimate(mean(at.sides.regional_tasks)),
+                "grp": _estimate(parity(at.sides, alpha)),
+                "over_merge": _estimate(over),
+            }
         except NotComparable as problem:
             return {"reason": problem.message}
-        return {
-            "q_global": _estimate(found.q_global),
-            "q_others": _estimate(found.q_others),
-            "q_regional": _estimate(found.q_regional),
-            "grp": _estimate(found.grp),
-            "over_merge": _estimate(over),
-        }
 
     def _suite(self, evidence: Evidence, beta: Beta) -> Suite:
-        return suite(evidence, beta, self.split, self.scale)
+        kept = {cell: own for cell, own in evidence.outcomes.items() if cell.task in self.tasks}
+        return suite(replace(evidence, outcomes=kept), beta, self.split, self._scale)
 
 
 def _switch(compare: _Comparison) -> Json:
     evidence, split = compare.evidence, compare.split
-    tasks = [n for n, task in evidence.header.tasks.items() if task.scale == compare.scale]
     try:
-        switch = Switch.of(evidence, split, tasks)
+        switch = Switch.of(evidence, split, compare.tasks)
     except NoSwitch as problem:
         return {"reason": problem.message}
 
