@@ -15,14 +15,9 @@ from typing import Any
 
 from ggez_hub.evaluation.comparison import (
     Estimate,
-    NotComparable,
-    mean,
-    parity,
-    parity_difference,
 )
 from ggez_hub.evaluation.curve import curve_of
 from ggez_hub.evaluation.evidence import Evidence
-from ggez_hub.evaluation.quantities import Suite, suite
 from ggez_hub.evaluation.switch import BASE, NoSwitch, Routes, Switch, switched
 from ggez_hub.parity.betas import Beta, as_json, betas_of
 from ggez_hub.parity.curve import ParityCurve
@@ -74,53 +69,10 @@ def baselines(evidence: Evidence, beta: Beta | None) -> Json:
     return found
 
 
-class _Comparison:
-    """The merge on one split and scale, and how another model does beside it."""
-
-    def __init__(
-        self, evidence: Evidence, beta: Beta | None, split: str, curve: ParityCurve
-    ) -> None:
-        self.evidence, self.split, self.scale = evidence, split, curve.scale
-        self._without = curve.at_chance
-        self._alpha = evidence.header.alpha.value
-        there = beta is not None and beta in evidence.betas(split)
-        self._merge = self._suite(evidence, beta) if beta is not None and there else None
-
-    def figures(self, model: Evidence, beta: Beta) -> Json:
-        """The scores of a model that answered at `beta`; {"reason"} where they cannot be given."""
-        at = self._suite(model, beta)
-        try:
-            world, regional = mean(at.sides.global_tasks), mean(at.sides.regional_tasks)
-            others = mean(tuple(at.others.values())) if at.others else None
-            grp = parity(at.sides, self._alpha)
-            over = (
-                parity_difference(at.sides, self._merge.sides, self._alpha) if self._merge else None
-            )
-        except NotComparable as problem:
-            return {"reason": problem.message}
-        return {
-            "q_global": _estimate(world),
-            "q_others": _estimate(others),
-            "q_regional": _estimate(regional),
-            "grp": _estimate(grp),
-            "over_merge": _estimate(over),
-        }
-
-    def _suite(self, evidence: Evidence, beta: Beta) -> Suite:
-        """The tasks that decide: those that the curve leaves out are left out here."""
-        found = suite(evidence, beta, self.split, self.scale)
-        world, others, regional = (
-            {name: outcomes for name, outcomes in side.items() if name not in self._without}
-            for side in (found.world, found.others, found.regional)
-        )
-        return replace(found, world=world, others=others, regional=regional)
-
-
 def _switch(compare: _Comparison) -> Json:
     evidence, split = compare.evidence, compare.split
-    tasks = [n for n, task in evidence.header.tasks.items() if task.scale == compare.scale]
     try:
-        switch = Switch.of(evidence, split, tasks)
+        switch = Switch.of(evidence, split, compare.tasks)
     except NoSwitch as problem:
         return {"reason": problem.message}
 
