@@ -7,7 +7,6 @@
     grid         every model on every task      sweep         a grid into a results folder
     answered     answers that are known already outcomes      what came out, item by item
     scores       a score and its interval       breakdown     by country, language and category
-    comparison   means, parity and differences  bootstrap     pictures drawn anew
     quantities   Q_global, Q_others, Q_regional, GRP, or Pareto
     trade_off    points, and the choice of beta
     selection    a trade-off from a card's curve    choosing      how sure that is; cross-fitting

@@ -15,9 +15,14 @@ from typing import Any
 
 from ggez_hub.evaluation.comparison import (
     Estimate,
+    NotComparable,
+    mean,
+    parity,
+    parity_difference,
 )
 from ggez_hub.evaluation.curve import curve_of
 from ggez_hub.evaluation.evidence import Evidence
+from ggez_hub.evaluation.quantities import Suite, suite
 from ggez_hub.evaluation.switch import BASE, NoSwitch, Routes, Switch, switched
 from ggez_hub.parity.betas import Beta, as_json, betas_of
 from ggez_hub.parity.curve import ParityCurve
@@ -67,6 +72,42 @@ def baselines(evidence: Evidence, beta: Beta | None) -> Json:
         at = min(cell.beta for cell in outcomes) if outcomes else BASE
         found[name] = {"cost": COSTS[name], **compare.figures(model, at)}
     return found
+
+
+class _Comparison:
+    """The merge on one split and scale, and how another model does beside it."""
+
+    def __init__(
+        self, evidence: Evidence, beta: Beta | None, split: str, curve: ParityCurve
+    ) -> None:
+        self.evidence, self.split = evidence, split
+        self.tasks = frozenset(
+            name
+            for name, task in evidence.header.tasks.items()
+            if task.scale == curve.scale and name not in curve.at_chance
+        )
+        self._scale, self._alpha = curve.scale, evidence.header.alpha.value
+        there = beta is not None and beta in evidence.betas(split)
+        self._merge = self._suite(evidence, beta) if beta is not None and there else None
+
+    def figures(self, model: Evidence, beta: Beta) -> Json:
+        """The scores of a model that answered at `beta`; {"reason"} where they cannot be given."""
+        at, alpha = self._suite(model, beta), self._alpha
+        try:
+            over = parity_difference(at.sides, self._merge.sides, alpha) if self._merge else None
+            return {
+                "q_global": _estimate(mean(at.sides.global_tasks)),
+                "q_others": _estimate(mean(tuple(at.others.values())) if at.others else None),
+                "q_regional": _estimate(mean(at.sides.regional_tasks)),
+                "grp": _estimate(parity(at.sides, alpha)),
+                "over_merge": _estimate(over),
+            }
+        except NotComparable as problem:
+            return {"reason": problem.message}
+
+    def _suite(self, evidence: Evidence, beta: Beta) -> Suite:
+        kept = {cell: own for cell, own in evidence.outcomes.items() if cell.task in self.tasks}
+        return suite(replace(evidence, outcomes=kept), beta, self.split, self._scale)
 
 
 def _switch(compare: _Comparison) -> Json:

@@ -68,11 +68,6 @@ def mean_difference(first: Sequence[Outcomes], second: Sequence[Outcomes]) -> Es
     return estimate_side_difference(_moments(sides, raw=True), "global", 0, 1)
 
 
-# Of a score the interval is always within its bounds, and of a difference always that of pairs.
-mean_within = mean
-paired_change = mean_difference
-
-
 def parity(sides: Sides, alpha: float, *, raw: bool = False) -> Estimate:
     """GRP = alpha * Q_global + (1 - alpha) * Q_regional of chance-corrected scores.
 
@@ -158,7 +153,7 @@ def _moments(models: Sequence[Sides], *, raw: bool = False) -> Moments:
                 before = 0.0 if np.isnan(means[s, b]) else means[s, b]
                 means[s, b] = before + average / len(asked)
         if side[0] and not raw:
-            floors[s] = 100 * float(np.mean([task.chance.mean() for task in side[0]]))
+            floors[s] = 100 * float(np.mean([task.floor for task in side[0]]))
     scores = means * (1 - floors[:, None] / 100) + floors[:, None]
     return clustered_moments(
         centred, means, scores, np.zeros_like(means), floors, pictures, count_changes(shares)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ggez_hub.cards import alpha_record
-from ggez_hub.evaluation.comparison import Estimate, mean_within, parity, parity_difference
+from ggez_hub.evaluation.comparison import Estimate, mean, parity, parity_difference
 from ggez_hub.evaluation.grid import Progress
 from ggez_hub.evaluation.identity import Model
 from ggez_hub.evaluation.outcomes import Cell, Outcomes
@@ -116,7 +116,7 @@ def recompute(
     return Demo(
         languages=_languages(found),
         rows=tuple(
-            Row(b, mean_within(s.global_tasks), mean_within(s.regional_tasks), parity(s, alpha))
+            Row(b, mean(s.global_tasks), mean(s.regional_tasks), parity(s, alpha))
             for b, s in sides.items()
         ),
         beta=beta,

@@ -16,7 +16,7 @@ from ggez_hub.evaluation.breakdown import (
     parts_of,
     questions_in,
 )
-from ggez_hub.evaluation.comparison import NotComparable, paired_change
+from ggez_hub.evaluation.comparison import NotComparable, mean_difference
 from ggez_hub.evaluation.curve import curve_of, policies_of
 from ggez_hub.evaluation.evidence import Evidence
 from ggez_hub.evaluation.gates import Limits, gate_report
@@ -269,7 +269,7 @@ def _compared(base: Outcomes | None, merged: Outcomes | None) -> Json:
     }
     if base and merged:
         try:
-            change = paired_change([merged], [base])
+            change = mean_difference([merged], [base])
         except NotComparable:
             return row
         row["difference"] = [change.value, change.low, change.high]
