@@ -61,10 +61,7 @@ def split_parity(
         return None
     numbers = {picture: number for number, picture in enumerate(pictures)}
     added = np.stack(
-        [
-            np.stack([_added(tasks, numbers, corrected_points) for tasks in side], axis=1)
-            for side in stored
-        ],
+        [np.stack([_added(tasks, numbers) for tasks in side], axis=1) for side in stored],
         axis=1,
     )
     shares = np.stack(
@@ -158,12 +155,17 @@ def _shares(tasks: Sequence[Outcomes], numbers: Mapping[str, int], values: Value
     return found
 
 
-def _added(tasks: Sequence[Outcomes], numbers: Mapping[str, int], values: Values) -> Floats:
-    """What each picture (C,) adds to a side's mean."""
+def _added(tasks: Sequence[Outcomes], numbers: Mapping[str, int]) -> Floats:
+    """What each picture (C,) adds to a side's mean of scores above chance, in points.
+
+    A changed answer changes that of its own picture alone, also of a macro average.
+    """
     found = np.zeros(len(numbers))
     for task in tasks:
         rows = np.fromiter((numbers[p] for p in task.pictures), np.intp, len(task))
-        found += np.bincount(rows, values(task) / (len(task) * len(tasks)), len(numbers))
+        floor = task.floor
+        points = task.weights * (task.worth - floor) * (100.0 / (1 - floor))
+        found += np.bincount(rows, points / (len(task) * len(tasks)), len(numbers))
     return found
 
 

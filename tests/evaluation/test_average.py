@@ -14,11 +14,11 @@ from ggez_hub.evaluation.benchmark import Benchmark
 from ggez_hub.evaluation.benchmark_items import Folders
 from ggez_hub.evaluation.breakdown import breakdown
 from ggez_hub.evaluation.comparison import Sides, mean, mean_difference, parity
+from ggez_hub.evaluation.curve import curve_of
 from ggez_hub.evaluation.header import TaskRecord
 from ggez_hub.evaluation.items import BadItems
 from ggez_hub.evaluation.outcomes import Cell
 from ggez_hub.evaluation.prepared import prepare_benchmark
-from ggez_hub.evaluation.quantities import quantities, suite
 from ggez_hub.evaluation.results import write_results
 from ggez_hub.evaluation.scores import score_of
 from ggez_hub.evaluation.verification import verify_evidence
@@ -108,12 +108,12 @@ def test_a_results_folder_prints_it_and_every_figure_follows(tmp_path, average):
         cells[Cell(0.0, "sea", split)] = answers(0)
     region = find_region("southeast-asia")
     header = {"region": region.id, "alpha": alpha_record(alpha(region)), "tasks": records}
-    evidence = write_results(tmp_path / "out", header, cells)
+    write_results(tmp_path / "out", header, cells)
     expected = np.mean(shares(0)) if average == "countries" else 100 * 92 / 168
-    found = quantities(suite(evidence, 0.0, "test", "choice"), 0.5)
-    assert found.q_regional.value == pytest.approx(expected)
     verified = verify_evidence(tmp_path / "out")
     assert not verified.problems
+    point = verified.recomputed["parity"]["test"]["points"]["0"]
+    assert point["q_regional"]["value"] == pytest.approx(expected)
     score = json.loads((tmp_path / "out" / "results.json").read_text())["scores"]["0"]["sea/test"]
     assert score["score"] == pytest.approx(expected)
     name = "micro, over questions" if average == "questions" else "macro, over countries"
@@ -163,6 +163,32 @@ def test_a_region_inside_the_cards_is_averaged_as_the_task_says():
 def opened(average, region):
     measured = MeasuredCurve(curve(average), "independent", "southeast-asia")
     return ParityCurve.of(measured, "validation", region)
+
+
+def test_pictures_whose_answers_changed_are_the_same_for_either_average(tmp_path):
+    """A changed answer in one country changes no picture of another."""
+    changed = {}
+    for average in ("questions", "countries"):
+        records = {
+            "world": TaskRecord(metric="choice", side="global"),
+            "sea": TaskRecord(metric="choice", side="regional", average=average),
+        }
+        cells = {}
+        for beta in (0.0, 1.0):
+            for split in ("validation", "test"):
+                cells[Cell(beta, "world", split)] = outcomes([1, 1, 0] * 40)
+                own = answers(0)
+                if beta:
+                    flipped = own.correct.copy()
+                    flipped[:10] = ~flipped[:10]
+                    own = outcomes(flipped, countries=own.details.countries)
+                cells[Cell(beta, "sea", split)] = own
+        region = find_region("southeast-asia")
+        header = {"region": region.id, "alpha": alpha_record(alpha(region)), "tasks": records}
+        evidence = write_results(tmp_path / average, header, cells)
+        seen = ParityCurve.of(curve_of(evidence), "test", region.id)
+        changed[average] = seen.changed[2][1][0]
+    assert changed["countries"] == pytest.approx(changed["questions"]) == pytest.approx(10)
 
 
 def test_the_average_is_a_part_of_what_the_task_is(tmp_path):

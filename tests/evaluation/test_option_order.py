@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from ggez_hub.evaluation.scales import decisive
 
 from ggez_hub.evaluation.answered import InMemory
 from ggez_hub.evaluation.benchmark_questions import ask_benchmark
@@ -17,6 +16,7 @@ from ggez_hub.evaluation.outcomes import Cell
 from ggez_hub.evaluation.predictions import read_predictions, write_predictions
 from ggez_hub.evaluation.replies import READER
 from ggez_hub.evaluation.subjects.generating import Generating
+from ggez_hub.parity.scales import decisive
 from tests.evaluation import benchmarks as made
 
 CELL = Cell(0.0, "cvqa-english-by-generation", "test")
