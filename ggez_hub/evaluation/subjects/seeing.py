@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 # Questions that go through the model together.
 BATCH = 8
+# Options that go through it together where nothing else is asked: as many as those of eight questions.
+OPTIONS = 4 * BATCH
 
 
 class _Prompt(NamedTuple):
@@ -105,8 +107,8 @@ class SeeingModel:
         )
         inputs = prompt_inputs(self._processor, [], [prompt])
         found: list[tuple[float, int]] = []
-        for start in range(0, len(options), BATCH):
-            tokens = [self._reply_tokens(prompt, o) for o in options[start : start + BATCH]]
+        for start in range(0, len(options), OPTIONS):
+            tokens = [self._reply_tokens(prompt, o) for o in options[start : start + OPTIONS]]
             (scores,) = self._scores([_Prompt(inputs, tokens)])
             found += zip(scores, map(len, tokens), strict=True)
         return found
