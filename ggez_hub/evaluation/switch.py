@@ -15,14 +15,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ggez_hub.cards.values import Unknown
 from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.evidence import Evidence
 from ggez_hub.evaluation.header import Header
 from ggez_hub.evaluation.outcomes import Cell, Outcomes
 from ggez_hub.parity.betas import Beta
-from ggez_hub.regions import find_region, languages
-from ggez_hub.regions.text_language import accepted_languages
+from ggez_hub.regions import find_region
+from ggez_hub.regions.text_language import accepted_languages, switched_languages
 
 BASE, ADAPTER = 0.0, 1.0
 
@@ -87,14 +86,6 @@ class Switch:
             _tallies(labels, sides, labelled, routes) if recorded else {},
             _no_cue(header, base, labels, identified, on),
         )
-
-
-def switched_languages(declared: Sequence[str] | Unknown, region: str) -> tuple[str, ...]:
-    """The languages in which an adapter is on: those that its card declares, else the region's official
-    ones."""
-    if declared != "unknown" and declared:
-        return tuple(sorted(declared))
-    return tuple(sorted(one.tag for one in languages(region) if one.official_in))
 
 
 def switched(evidence: Evidence, split: str, routes: Routes) -> Evidence:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from ggez_hub.extras import require_of
 from ggez_hub.regions.script import script_of_language, scripts
+from ggez_hub.regions.spoken import languages
 
 GROUP = frozenset({"id", "ms", "fil"})
 # py3langid's labels that CLDR calls otherwise.
@@ -84,3 +85,13 @@ def accepted_languages(tags: Iterable[str]) -> frozenset[str]:
     and scripts, and with all of GROUP for one of it."""
     wanted = {tag.partition("-")[0] for tag in tags}
     return frozenset(wanted | GROUP if wanted & GROUP else wanted)
+
+
+def switched_languages(declared: Sequence[str] | str, region: str) -> tuple[str, ...]:
+    """The languages whose prompts a switch sends to an adapter, sorted.
+
+    They are those that its card declares, or the region's official ones if that is `unknown` or empty.
+    """
+    if not isinstance(declared, str) and declared:
+        return tuple(sorted(declared))
+    return tuple(sorted(one.tag for one in languages(region) if one.official_in))
