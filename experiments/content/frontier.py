@@ -21,8 +21,11 @@ def area(others: NDArray[np.float64], regional: NDArray[np.float64]) -> NDArray[
     base has outside and gain all that the adapter has inside.
 
     others, regional  (..., betas): scores from base to adapter, in that order
+
+    Not a number where the adapter loses nothing outside, or gains nothing inside.
     """
     x, y = (np.concatenate([side, side[..., :1]], axis=-1) for side in (others, regional))
     signed = (x[..., :-1] * y[..., 1:] - x[..., 1:] * y[..., :-1]).sum(axis=-1) / 2
     triangle = (others[..., 0] - others[..., -1]) * (regional[..., -1] - regional[..., 0]) / 2
-    return np.asarray(signed / triangle)
+    there = (others[..., 0] > others[..., -1]) & (regional[..., -1] > regional[..., 0])
+    return np.where(there, signed, np.nan) / np.where(there, triangle, 1)

@@ -49,7 +49,8 @@ def scores_of(results: Results, *, test: bool) -> Scores:
     right = np.stack([seed.answers.answer[:, chosen] == question for seed in results.seeds])
     corrected = 100 * (right - results.chance) / (1 - results.chance)
     values: dict[str, NDArray[np.float64]] = {}
-    for side in dict.fromkeys(sides.tolist()):
+    # The negative control may be asked on test alone.
+    for side in dict.fromkeys(sides[question].tolist()):
         concepts = np.unique(question[sides[question] == side])
         values[side] = np.stack(
             [corrected[..., question == concept].mean(axis=-1) for concept in concepts], axis=-1

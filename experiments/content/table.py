@@ -46,14 +46,14 @@ def table_of(family: str, results: Results) -> str:
 
 def _head(family: str, results: Results, test: Scores) -> str:
     counts = {side: found.shape[-1] for side, found in test.values.items()}
-    seeds = ", ".join(str(seed.number) for seed in results.seeds)
+    seeds = _seeds([seed.number for seed in results.seeds])
     drawn = (
         "Intervals are 95 %: seeds and concepts are both drawn anew."
         if len(results.seeds) >= LEAST_SEEDS
         else f"There are fewer than {LEAST_SEEDS} seeds: no interval is given, and every seed is printed below."
     )
     return f"""\
-# {family}: {len(results.seeds)} seeds ({seeds})
+# {family}: {seeds}
 
 Test: {counts["others"]} concepts outside the region, {counts["regional"]} inside, {counts["control"]} that no model has seen. Each is answered with one
 of {len(results.gallery):,}: chance is {100 * results.chance:.2f} %. Q is the share of right answers in per cent; GRP and retention are computed after
@@ -86,8 +86,7 @@ def _overall(found: Comparison, test: Scores, redraws: Redraws | None) -> Iterat
                     shown[place] += " (at chance)"
         yield _row(model.name, _betas(model.betas), *shown)
     if found.undetermined:
-        seeds = ", ".join(map(str, found.undetermined))
-        yield f"\n`keep` is undetermined for seeds {seeds}: the base is at chance outside the region."
+        yield f"\n`keep` is undetermined for {_seeds(found.undetermined)}: the base is at chance outside the region."
 
 
 _PAIRS = (
@@ -144,7 +143,7 @@ adapter at random gives).
 """
     yield from _header("seed", "area")
     for seed, value in zip(results.seeds, area(means[0], means[1]), strict=True):
-        yield _row(str(seed.number), f"{value:+.3f}")
+        yield _row(str(seed.number), _figure(value, "+.3f"))
     whole = float(area(means[0].mean(axis=0), means[1].mean(axis=0)))
     drawn = None
     if redraws is not None:
@@ -216,13 +215,25 @@ def _with_intervals(
 ) -> list[str]:
     sign = "+" if signed else ""
     if drawn is None:
-        return [f"{value:{sign}.{digits}f}" for value in figures]
+        return [_figure(value, f"{sign}.{digits}f") for value in figures]
     cells = []
     for value, redrawn in zip(figures, drawn, strict=True):
+        if np.isnan([value, *redrawn]).any():
+            cells.append("undetermined")
+            continue
         low, high = interval(redrawn)
         ends = f" [{low:{sign}.{digits}f}, {high:{sign}.{digits}f}]" if low < high else ""
         cells.append(f"{value:{sign}.{digits}f}{ends}")
     return cells
+
+
+def _seeds(numbers: Sequence[int]) -> str:
+    listed = ", ".join(map(str, numbers))
+    return f"seed {listed}" if len(numbers) == 1 else f"{len(numbers)} seeds ({listed})"
+
+
+def _figure(value: float, form: str) -> str:
+    return "undetermined" if np.isnan(value) else f"{value:{form}}"
 
 
 def _betas(betas: Sequence[float]) -> str:

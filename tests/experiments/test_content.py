@@ -139,6 +139,31 @@ def test_the_area_is_zero_on_the_line_and_one_at_the_corner():
     assert area(others, regional) == pytest.approx([0.0, 1.0, -1.0])
 
 
+def test_the_area_is_undetermined_where_the_adapter_gains_nothing():
+    assert np.isnan(area(np.array([80.0, 70.0]), np.array([5.0, 5.0])))
+    results = small_results()
+    seed = results.seeds[0]
+    rows = seed.answers.answer.copy()
+    rows[seed.answers.models.index("merge 1")] = rows[0]
+    same = dataclasses.replace(seed, answers=dataclasses.replace(seed.answers, answer=rows))
+    table = table_of("embedding", dataclasses.replace(results, seeds=(same,) * 5))
+    assert "| mean curve | undetermined |" in table
+
+
+def test_the_control_may_be_asked_on_test_alone():
+    results = small_results()
+    first = results.seeds[0].answers
+    kept = first.is_test | (first.question < 40)
+    answers = Answers(
+        first.models, first.question[kept], first.is_test[kept], first.answer[:, kept]
+    )
+    fewer = dataclasses.replace(
+        results, seeds=tuple(dataclasses.replace(s, answers=answers) for s in results.seeds)
+    )
+    assert "control" not in scores_of(fewer, test=False).values
+    assert table_of("embedding", fewer) == table_of("embedding", results)
+
+
 def test_intervals_know_both_seeds_and_concepts():
     rng = np.random.default_rng(0)
     seeds = rng.normal(size=(40, 1)) * 3 + np.zeros((40, 300))
@@ -168,7 +193,7 @@ def test_an_undetermined_keep_is_said():
         results.seeds[0], answers=dataclasses.replace(answers, answer=rows)
     )
     table = table_of("embedding", dataclasses.replace(results, seeds=(changed, *results.seeds[1:])))
-    assert "`keep` is undetermined for seeds 0" in table
+    assert "`keep` is undetermined for seed 0:" in table
 
 
 def test_merges_are_named_by_their_beta():
