@@ -29,3 +29,23 @@ def area(others: NDArray[np.float64], regional: NDArray[np.float64]) -> NDArray[
     triangle = (others[..., 0] - others[..., -1]) * (regional[..., -1] - regional[..., 0]) / 2
     there = (others[..., 0] > others[..., -1]) & (regional[..., -1] > regional[..., 0])
     return np.where(there, signed, np.nan) / np.where(there, triangle, 1)
+
+
+def lead(
+    others: NDArray[np.float64],
+    regional: NDArray[np.float64],
+    outside: NDArray[np.float64],
+    inside: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """How far a model is above the frontier: in points of Q_regional, at its own Q_others.
+
+    Between two betas the frontier is straight; beyond its ends it goes on level.
+
+    others, regional  (redraws, betas): the frontier
+    outside, inside   (redraws,): Q_others and Q_regional of the model
+    """
+    found = []
+    for x, y, own in zip(others, regional, outside, strict=True):
+        order = np.argsort(x)
+        found.append(np.interp(own, x[order], y[order]))
+    return np.asarray(inside - np.array(found))

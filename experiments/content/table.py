@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.content.answers import Results, merge_name
-from experiments.content.frontier import along, area
+from experiments.content.frontier import along, area, lead
 from experiments.content.models import ADAPTER, BASE, SIDES, Comparison, compare
 from experiments.content.redraws import LEAST_SEEDS, Redraws, interval, redraw
 from experiments.content.scores import Scores, grp, scores_of
@@ -144,20 +144,35 @@ adapter at random gives).
     yield from _header("seed", "area")
     for seed, value in zip(results.seeds, area(means[0], means[1]), strict=True):
         yield _row(str(seed.number), _figure(value, "+.3f"))
-    whole = float(area(means[0].mean(axis=0), means[1].mean(axis=0)))
+    whole = [mean.mean(axis=0, keepdims=True) for mean in means]
     drawn = None
     if redraws is not None:
-        curves = [
+        drawn = [
             np.stack([redraws.means(name, side[:, k]) for k in range(side.shape[1])], axis=-1)
             for name, side in zip(SIDES, sides, strict=True)
         ]
-        drawn = [area(curves[0], curves[1])]
-    (cell,) = _with_intervals([whole], drawn, signed=True, digits=3)
+    redrawn = None if drawn is None else [area(drawn[0], drawn[1])]
+    (cell,) = _with_intervals([float(area(*whole)[0])], redrawn, signed=True, digits=3)
     yield _row("mean curve", cell)
+    yield """
+How far the two models that need more than a merge are above the merges: points of Q_regional at the same Q_others.
+"""
+    yield from _header("model", "above the frontier")
+    for name, model in (("averaged outputs", "average"), ("joint fine-tune", "joint")):
+        if model not in test.models:
+            continue
+        values = [test.of(side, model) for side in SIDES]
+        point = [np.array([value.mean()]) for value in values]
+        redrawn = None
+        if redraws is not None and drawn is not None:
+            own = [redraws.means(side, v) for side, v in zip(SIDES, values, strict=True)]
+            redrawn = [lead(drawn[0], drawn[1], own[0], own[1])]
+        figure = float(lead(whole[0], whole[1], point[0], point[1])[0])
+        yield _row(name, *_with_intervals([figure], redrawn, signed=True))
 
 
 def _control(test: Scores, redraws: Redraws | None) -> Iterator[str]:
-    yield "Concepts that no model has seen, in per cent of right answers; what is above chance comes from words that they share with others.\n"
+    yield "Concepts that no model has seen, in per cent of right answers. Expected at chance.\n"
     yield from _header("model", "Q_control", "Q_regional")
     shown = {
         "base": BASE,
@@ -222,7 +237,7 @@ def _with_intervals(
             cells.append("undetermined")
             continue
         low, high = interval(redrawn)
-        ends = f" [{low:{sign}.{digits}f}, {high:{sign}.{digits}f}]" if low < high else ""
+        ends = f" [{low:{sign}.{digits}f}, {high:{sign}.{digits}f}]" if high - low > 1e-9 else ""
         cells.append(f"{value:{sign}.{digits}f}{ends}")
     return cells
 

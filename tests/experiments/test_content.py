@@ -18,7 +18,7 @@ from experiments.content.answers import (
     write_seed,
 )
 from experiments.content.choice import choose_keep, choose_parity
-from experiments.content.frontier import area
+from experiments.content.frontier import area, lead
 from experiments.content.models import compare
 from experiments.content.redraws import interval, redraw
 from experiments.content.scores import scores_of
@@ -137,6 +137,12 @@ def test_the_area_is_zero_on_the_line_and_one_at_the_corner():
     others = np.array([[80.0, 60.0, 40.0], [80.0, 80.0, 40.0], [80.0, 40.0, 40.0]])
     regional = np.array([[0.0, 10.0, 20.0], [0.0, 20.0, 20.0], [0.0, 0.0, 20.0]])
     assert area(others, regional) == pytest.approx([0.0, 1.0, -1.0])
+
+
+def test_the_lead_is_measured_at_the_same_score_outside():
+    others, regional = np.array([[80.0, 60.0, 40.0]]), np.array([[0.0, 10.0, 20.0]])
+    assert lead(others, regional, np.array([70.0]), np.array([9.0])) == pytest.approx([4.0])
+    assert lead(others, regional, np.array([90.0]), np.array([1.0])) == pytest.approx([1.0])
 
 
 def test_the_area_is_undetermined_where_the_adapter_gains_nothing():
