@@ -14,13 +14,15 @@ from experiments.content.answers import Results, betas_of, merge_name
 class Scores:
     """How often each concept is answered right, on one split.
 
-    values  side -> (seeds, models, concepts of the side): chance-corrected, 0 for a guesser and
-            100 for one that is always right
+    values    side -> (seeds, models, concepts of the side): chance-corrected, 0 for a guesser and
+              100 for one that is always right
+    concepts  side -> (concepts of the side,) their places in the gallery
     """
 
     models: tuple[str, ...]
     chance: float
     values: dict[str, NDArray[np.float64]]
+    concepts: dict[str, NDArray[np.uint16]]
 
     @property
     def betas(self) -> tuple[float, ...]:
@@ -48,14 +50,18 @@ def scores_of(results: Results, *, test: bool) -> Scores:
     question = first.question[chosen]
     right = np.stack([seed.answers.answer[:, chosen] == question for seed in results.seeds])
     corrected = 100 * (right - results.chance) / (1 - results.chance)
-    values: dict[str, NDArray[np.float64]] = {}
     # The negative control may be asked on test alone.
-    for side in dict.fromkeys(sides[question].tolist()):
-        concepts = np.unique(question[sides[question] == side])
-        values[side] = np.stack(
+    asked = {
+        side: np.unique(question[sides[question] == side])
+        for side in dict.fromkeys(sides[question].tolist())
+    }
+    values = {
+        side: np.stack(
             [corrected[..., question == concept].mean(axis=-1) for concept in concepts], axis=-1
         )
-    return Scores(first.models, results.chance, values)
+        for side, concepts in asked.items()
+    }
+    return Scores(first.models, results.chance, values, asked)
 
 
 def grp(

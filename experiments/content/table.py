@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -32,7 +33,7 @@ def table_of(family: str, results: Results) -> str:
         ]
     parts += ["## Every beta, mean over the seeds", "\n".join(_grid(test))]
     parts += ["## The frontier", "\n".join(_areas(results, test, redraws))]
-    parts += ["## Negative control", "\n".join(_control(test, redraws))]
+    parts += ["## Negative control", "\n".join(_control(results, test, redraws))]
     parts += [
         "## Names of others that are answered with a regional concept",
         "\n".join(_stolen(results)),
@@ -171,22 +172,49 @@ How far the two models that need more than a merge are above the merges: points 
         yield _row(name, *_with_intervals([figure], redrawn, signed=True))
 
 
-def _control(test: Scores, redraws: Redraws | None) -> Iterator[str]:
-    yield "Concepts that no model has seen, in per cent of right answers. Expected at chance.\n"
-    yield from _header("model", "Q_control", "Q_regional")
+def _control(results: Results, test: Scores, redraws: Redraws | None) -> Iterator[str]:
+    new = _names_of_new_words(results, test)
+    yield f"""\
+Right answers in per cent. No model has seen the concepts of the control; {new.sum()} of them have names that share no word with a name outside
+the control, so that nothing can be put together from words that were learnt: expected at chance.
+"""
+    yield from _header("model", "Q_control", "of which no shared word", "Q_regional")
     shown = {
         "base": BASE,
         "merge at 0.5": merge_name(0.5),
         "adapter": ADAPTER,
         "joint fine-tune": "joint",
     }
+    # Concepts of new words are redrawn among themselves.
+    unknown = {"new": test.values["control"][..., new]}
+    apart = None if redraws is None else redraw(unknown)
     for name, model in shown.items():
+        parts = [
+            (test.of("control", model), redraws, "control"),
+            (unknown["new"][:, test.models.index(model)], apart, "new"),
+            (test.of("regional", model), redraws, "regional"),
+        ]
         cells = []
-        for side in ("control", "regional"):
-            values = test.of(side, model)
-            drawn = None if redraws is None else [test.raw(redraws.means(side, values))]
+        for values, draws, side in parts:
+            drawn = None if draws is None else [test.raw(draws.means(side, values))]
             cells += _with_intervals([float(test.raw(values.mean()))], drawn)
         yield _row(name, *cells)
+
+
+def _names_of_new_words(results: Results, test: Scores) -> NDArray[np.bool_]:
+    """(control,): whether no word of the name is in a name outside the control."""
+    learnt = {
+        word
+        for candidate in results.gallery
+        if candidate.side != "control"
+        for word in _words(candidate.name)
+    }
+    names = [results.gallery[place].name for place in test.concepts["control"]]
+    return np.array([learnt.isdisjoint(_words(name)) for name in names])
+
+
+def _words(name: str) -> list[str]:
+    return re.findall(r"\w+", name.casefold())
 
 
 def _stolen(results: Results) -> Iterator[str]:

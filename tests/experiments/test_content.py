@@ -52,7 +52,14 @@ def small_results(seeds=5):
         np.repeat([False, True], len(sides)),
         np.stack(rows).astype(np.uint16),
     )
-    gallery = tuple(Candidate(f"{n:x}", f"name {n}", side) for n, side in enumerate(sides))
+    # Two of the control share a word with others.
+    words = dict.fromkeys(sides, "name") | {"control": "unheard"}
+    names = [f"{words[side]} {n}" for n, side in enumerate(sides)]
+    names[40:42] = ["name 40", "Name 41"]
+    gallery = tuple(
+        Candidate(f"{n:x}", name, side)
+        for n, (name, side) in enumerate(zip(names, sides, strict=True))
+    )
     return Results(gallery, tuple(Seed(n, answers, {"seconds": 1}) for n in range(seeds)))
 
 
@@ -168,6 +175,11 @@ def test_the_control_may_be_asked_on_test_alone():
     )
     assert "control" not in scores_of(fewer, test=False).values
     assert table_of("embedding", fewer) == table_of("embedding", results)
+
+
+def test_names_of_new_words_are_counted_apart():
+    text = table_of("embedding", small_results())
+    assert "2 of them have names that share no word" in text
 
 
 def test_intervals_know_both_seeds_and_concepts():
