@@ -1,6 +1,6 @@
 """The choice of beta for one seed, from its validation answers alone.
 
-These two functions stand in for the package's own choice of beta, and can be replaced by it.
+These two functions stand in for the package's own choice of beta; `models` imports them in one line.
 """
 
 from __future__ import annotations
