@@ -1,0 +1,1 @@
+"""Experiments that ask a question of the method; nothing in the package depends on them."""
