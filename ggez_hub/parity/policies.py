@@ -67,8 +67,11 @@ class PolicyOutcome:
             return f"{self.policy}: no beta, {self.reason}"
         found, where = (self.test, "test") if self.test else (self.validation, "validation")
         parts = [f"{self.policy}: beta {self.choice.point:g}"]
-        if found is not None and found.kept is not None:
-            parts.append(f"keeps {100 * found.kept:.1f} % outside the region")
+        if found is not None and found.kept is not None and found.loss is not None:
+            parts.append(
+                f"keeps {100 * found.kept:.1f} % outside the region "
+                f"({shown(found.loss)} points lost)"
+            )
         if found is not None and found.gain is not None:
             parts.append(f"GRP {shown(found.gain)} over the base")
         if found is not None and found.over_adapter is not None and self.choice.point != 1.0:
