@@ -234,6 +234,7 @@ def false(kind: str, shown: list[Shown]) -> None:
     bits = np.bitwise_count(hashes[:, None] ^ hashes)
     np.fill_diagonal(bits, 64)
     before = int((bits.min(axis=1) <= DISTANCE).sum())
+    shown = [one for one, looked in zip(shown, seen, strict=True) if looked.portrait is not None]
     portraits = [looked.portrait for looked in seen if looked.portrait is not None]
     gallery = views.Gallery(portraits)
     matches = []
