@@ -72,13 +72,13 @@ class Evidence(NamedTuple):
         """
         if not self.plain:
             return self.fits
-        close = self.gradients > 0.9 and self.unlike <= 0.04
+        close = self.gradients > 0.85 and self.unlike <= 0.04
         bent = self.cut or not upright
         return (
             self.fits
             and close
-            and self.worst <= (0.3 if upright else 0.08)
-            and (self.corners >= 8 or not bent)
+            and self.worst <= (0.4 if upright else 0.08)
+            and (self.corners >= 7 or not bent)
         )
 
 
