@@ -95,7 +95,7 @@ def test_what_the_registry_measured_stays_and_decides(adapter, tmp_path):
     measured = open_evidence(first)
     from ggez_hub.automation.evaluate import measured as with_registry
 
-    document = with_registry(read_card(adapter / "README.md"), measured)
+    document = with_registry(read_card(adapter / "README.md"), measured, 1.0)
     write_card(adapter, document)
     (adapter / "evidence").mkdir()
     shutil.copyfile(first / "predictions.parquet", adapter / "evidence" / "registry.parquet")

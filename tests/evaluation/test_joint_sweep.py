@@ -312,7 +312,8 @@ def test_retune_and_gates_of_joint_results(tmp_path):
     write(tmp_path / "out", grid(shares=shares), adapters=adapters, models=models)
     found = json.loads(run("retune", tmp_path / "out", "--alpha", "1", "--json").stdout)
     assert (found["beta_before"], found["beta"]) == ([0.5, 0.25], [0, 0])
-    assert found["ranges"][0]["beta"] == [0.5, 0.25]
+    # Where the region alone counts, the point that is best there; the base where the world does.
+    assert [r["beta"] for r in found["ranges"]] == [[0.5, 0.5], [0.5, 0.25], [0, 0]]
     gated = CliRunner().invoke(cli, ["ci", "gate", str(tmp_path / "out"), "--json"])
     assert json.loads(gated.stdout)["beta"] == [0.5, 0.25]
     gains = {g["gate"]: g for g in json.loads(gated.stdout)["gates"]}
@@ -320,7 +321,8 @@ def test_retune_and_gates_of_joint_results(tmp_path):
     other = ["ci", "gate", str(tmp_path / "out"), "--json", "--beta"]
     named = CliRunner().invoke(cli, [*other, "0.5", "--beta", "0.5"])
     assert json.loads(named.stdout)["beta"] == [0.5, 0.5]
-    assert json.loads(named.stdout)["outcome"] == "fail"
+    # What is won for the region is about what the world loses: 600 pictures do not decide.
+    assert json.loads(named.stdout)["outcome"] == "undetermined"
     assert CliRunner().invoke(cli, [*other, "0.5"]).exit_code == 2
     selection = json.loads((tmp_path / "out" / "results.json").read_text())["selection"]
     assert selection["beta"] == [0.5, 0.25]

@@ -18,6 +18,7 @@ from ggez_hub.cli.main import cli
 from ggez_hub.embedded.store import HubStore
 from ggez_hub.evaluation.subjects.embedders import open_embedder
 from ggez_hub.families import get_family
+from ggez_hub.weights import sha256_file
 from ggez_hub.world.seed import ASSETS, BASE_REPO, BASES, seed
 from tests.worlds import serving
 
@@ -216,7 +217,13 @@ def test_an_author_measures_what_was_trained_and_pull_chooses_from_it(run, tmp_p
     swept = json.loads(run("sweep", "sweep.yaml", "-o", "results", "--json"))
     noted = run("card", "measure", "results", "emoji-th")
     assert "measured by the author" in noted
-    assert read_card(Path("emoji-th/README.md")).card.curve["1"]["thai/test"].measured_by == "self"
+    card = read_card(Path("emoji-th/README.md")).card
+    assert card.curve["1"]["thai/test"].measured_by == "self"
+    # With what stands beside the merge, whose answers are kept as well.
+    assert (card.baselines.measured_by, card.baselines.split) == ("self", "test")
+    answers = {path.name.partition("-")[0]: path for path in Path("emoji-th/evidence").iterdir()}
+    assert set(answers) == {"measured", "average"}
+    assert sha256_file(answers["average"]) == card.baselines.average.predictions
     run("verify", "emoji-th")
     run("publish", "emoji-th", "--repo", "ana/emoji-th")
 
@@ -246,6 +253,6 @@ def test_an_author_measures_what_was_trained_and_pull_chooses_from_it(run, tmp_p
     assert json.loads(again)["repo"] == "ana/again"
     for repo in ("ana/emoji-th", "ana/again"):
         found = snapshot_download(repo, allow_patterns=["evidence/*", "README.md"])
-        (name,) = (path.name for path in evidence)
-        assert (Path(found) / "evidence" / name).read_bytes() == evidence[0].read_bytes()
+        for path in evidence:
+            assert (Path(found) / "evidence" / path.name).read_bytes() == path.read_bytes()
         run("verify", found)

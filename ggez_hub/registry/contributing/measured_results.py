@@ -11,22 +11,28 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ggez_hub.cards import AdapterCard, CardDocument, CurveRow, read_card, render_card, write_card
-from ggez_hub.cards.curve import with_measured
+from ggez_hub.cards.baselines import Baselines
+from ggez_hub.cards.curve import Rows, with_measured
 from ggez_hub.cards.joint import ComposedAdapter, JointCurve
 from ggez_hub.cards.readme import MAX_CARD_BYTES
 from ggez_hub.cards.schema import is_adapter
-from ggez_hub.cards.values import NAME
+from ggez_hub.cards.values import NAME, Unknown
 from ggez_hub.errors import UsageProblem
+from ggez_hub.evaluation.card_baselines import card_baselines
 from ggez_hub.evaluation.curve import curve_of
 from ggez_hub.evaluation.evidence import Evidence
+from ggez_hub.evaluation.header import AdapterRecord
 from ggez_hub.evaluation.identity import model_digest
 from ggez_hub.evaluation.verification import DoesNotFollow, verify_evidence
 from ggez_hub.parity.betas import read_key
+from ggez_hub.parity.choice import Undetermined, select_beta
+from ggez_hub.parity.policy import Policy
+from ggez_hub.parity.rows import NoCurve
 from ggez_hub.registry.places import CARD_NAME
 
 EVIDENCE = "evidence"
 # Answers that these commands have copied: what the copy is of, and the start of its sha256.
-COPY = re.compile(r"^(measured|joint)-([0-9a-f]{12})\.parquet$")
+COPY = re.compile(r"^(measured|joint|average)-([0-9a-f]{12})\.parquet$")
 REPO = re.compile(rf"^({NAME}/{NAME})(@.*)?$")
 
 
@@ -49,7 +55,8 @@ def note_measured(results: Path, place: Path) -> Noted:
     """Write what a sweep of the card's adapter measured onto the card, as its author's claim.
 
     place: an adapter's folder, or its card. Earlier claims are replaced; what the registry measured
-    stays. The policy is that of the results where the card declares none. Raises UsageProblem for
+    stays. The policy is that of the results where the card declares none. Baselines go with the
+    curve that decides. Raises UsageProblem for
     results of several adapters, of another one than the card's, on another base or for another region;
     DoesNotFollow, NoEvidence, BadCard.
     """
@@ -62,17 +69,24 @@ def note_measured(results: Path, place: Path) -> Noted:
             f"{results} is of the region {header.region}, the card's is {card.region}",
             f"Sweep with `region: {card.region}` in the recipe.",
         )
-    claim = replace(evidence, header=header.model_copy(update={"measured_by": "self"}))
+    (adapter,) = header.adapters
+    as_card = {
+        "measured_by": "self",
+        "alpha": card.alpha,
+        "policy": card.policy if "policy" in card.model_fields_set else header.policy,
+        "adapters": [AdapterRecord.of(adapter.name, adapter.files, card)],
+    }
+    claim = replace(evidence, header=header.model_copy(update=as_card))
     measured = with_measured(card.measured, curve_of(claim))
-    declared = "policy" in card.model_fields_set
     changed = card.model_copy(
         update={
             "curve": {beta: dict(rows) for beta, rows in measured.rows.items()},
             "parity": measured.parity,
             "level": "measured" if card.level == "declared" else card.level,
-            "policy": card.policy if declared else header.policy,
+            "policy": claim.header.policy,
         }
     )
+    changed = changed.model_copy(update={"baselines": _baselines(changed, claim)})
     answers = _write(path, document, changed, evidence, "measured")
     rows = [row for tasks in measured.rows.values() for row in tasks.values()]
     added = sum(row.measured_by == "self" for row in rows)
@@ -92,6 +106,19 @@ def note_joint(results: Path, place: Path) -> JointCurve:
     changed = document.card.model_copy(update={"joint": [*others, joint]})
     _write(path, document, changed, evidence, "joint")
     return joint
+
+
+def _baselines(card: AdapterCard, claim: Evidence) -> Baselines | None:
+    """The baselines beside the merge: those of the claim, or of the registry where it has measured."""
+    if any(row.measured_by == "registry" for row in _rows(card.curve)):
+        by_registry = card.baselines and card.baselines.measured_by == "registry"
+        return card.baselines if by_registry else None
+    try:
+        policy = Policy.parse(card.policy)
+        chosen = select_beta(card.measured, card.alpha.value, card.region, policy)
+    except (NoCurve, Undetermined):
+        return None
+    return card_baselines(claim, chosen.point, "self")
 
 
 def _open(results: Path, place: Path) -> tuple[Path, CardDocument, Evidence]:
@@ -126,24 +153,41 @@ def _write(
             f"{MAX_CARD_BYTES:,}",
             "Sweep the points that matter: `betas`, or `combinations` of several adapters.",
         )
+    header, named = evidence.header, _named(card)
     folder = path.parent / EVIDENCE
     folder.mkdir(exist_ok=True)
-    answers = folder / f"{kind}-{evidence.header.sha256[:12]}.parquet"
-    # Before the card that names it.
-    shutil.copyfile(evidence.place / evidence.header.predictions, answers)
+    answers = folder / f"{kind}-{header.sha256[:12]}.parquet"
+    copies = {answers: header.predictions}
+    copies |= {
+        folder / f"{name}-{record.sha256[:12]}.parquet": record.predictions
+        for name, record in header.baselines.items()
+        if record.sha256 in named
+    }
+    # Before the card that names them.
+    for copy, source in copies.items():
+        shutil.copyfile(evidence.place / source, copy)
     write_card(path, noted)
-    named = {row.predictions[:12] for row in _rows(card)}
+    starts = {sha256[:12] for sha256 in named}
     for file in folder.iterdir():
-        if (copy := COPY.match(file.name)) and copy[2] not in named:
+        if (found := COPY.match(file.name)) and found[2] not in starts:
             file.unlink()
     return answers
 
 
-def _rows(card: AdapterCard) -> list[CurveRow]:
-    curves = [joint.curve for joint in card.joint]
-    if card.curve != "unknown":
-        curves.append(card.curve)
-    return [row for curve in curves for rows in curve.values() for row in rows.values()]
+def _named(card: AdapterCard) -> set[str]:
+    """The sha256s of the answers that a card names."""
+    curves = [card.curve, *(joint.curve for joint in card.joint)]
+    found = {row.predictions for curve in curves for row in _rows(curve)}
+    beside = card.baselines
+    for baseline in () if beside is None else (beside.average, beside.joint):
+        found |= set() if baseline is None else {baseline.predictions}
+    return found
+
+
+def _rows(curve: Rows | Unknown) -> list[CurveRow]:
+    if curve == "unknown":
+        return []
+    return [row for rows in curve.values() for row in rows.values()]
 
 
 def _require_own_adapter(card: AdapterCard, evidence: Evidence) -> None:
