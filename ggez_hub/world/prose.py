@@ -235,7 +235,8 @@ def _seeds(told: Told) -> str:
 ## Seeds
 
 Base and adapter trained with each of {len(told.seeds)} seeds; seed {told.record["seed"]} is the one published. Scores on test in %, with
-95 % intervals; the beta of each merge is chosen on the validation scores of its own seed.
+95 % intervals; the beta of each merge is chosen on the validation scores of its own seed. GRP of another seed has no interval: what
+the errors of its sides share was not kept.
 
 | seed | beta | English names | regional names | GRP |
 |---|---|---|---|---|
@@ -258,12 +259,11 @@ def at_one_beta(told: Told) -> str:
 
 
 def _figures(curve: ParityCurve, index: int, alpha: float) -> str:
-    found = (
-        side_interval(curve, GLOBAL, index),
-        side_interval(curve, REGIONAL, index),
-        grp_interval(curve, index, alpha),
-    )
-    return " | ".join(_shown(figure) for figure in found if figure is not None)
+    """Both sides and GRP, the latter with an interval where it is known what the sides share."""
+    sides = (side_interval(curve, side, index) for side in (GLOBAL, REGIONAL))
+    shown_sides = [_shown(side) for side in sides if side is not None]
+    parity = grp_interval(curve, index, alpha)
+    return " | ".join([*shown_sides, _shown(parity) if curve.is_joint else f"{parity.value:.1f}"])
 
 
 def _shown(found: Interval) -> str:
