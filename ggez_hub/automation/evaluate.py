@@ -74,6 +74,7 @@ def evaluate(
         trained_on=data_of(card),
         measured_by="registry",
         evaluator=evaluator,
+        policy=card.policy,
         progress=progress,
     )
     return judge(proposed, evidence, out)
@@ -93,8 +94,8 @@ def judge(proposed: ProposedCard, evidence: Evidence, out: Path) -> Evaluated:
     return Evaluated(proposed.path, evidence, report, document)
 
 
-def measured(document: CardDocument, evidence: Evidence, beta: Beta) -> CardDocument:
-    """The card with the registry's curve, and with what stands beside the merge at `beta`.
+def measured(document: CardDocument, evidence: Evidence, beta: Beta | None) -> CardDocument:
+    """The card with the registry's curve and, where a beta was chosen, the baselines of its merge.
 
     What its author claims of the curve stays beside it.
     """
@@ -102,7 +103,7 @@ def measured(document: CardDocument, evidence: Evidence, beta: Beta) -> CardDocu
     found = with_measured(card.measured, curve_of(evidence))
     curve = {beta: dict(rows) for beta, rows in found.rows.items()}
     level = "measured" if card.level == "declared" else card.level
-    beside = card_baselines(evidence, beta, "registry")
+    beside = None if beta is None else card_baselines(evidence, beta, "registry")
     changed = card.model_copy(
         update={"curve": curve, "parity": found.parity, "level": level, "baselines": beside}
     )

@@ -38,8 +38,10 @@ def _table(found: Evaluated) -> str:
     parity = figures(found.evidence)["parity"].get("test") or {}
     if not parity.get("points"):
         return f"No parity: {parity.get('reason', 'no test items')}."
+    report = found.report
+    chosen = None if report.beta is None else beta_key(report.beta)
     rows = [
-        f"| {beta}{' (chosen)' if beta == beta_key(found.report.beta) else ''} | "
+        f"| {beta}{' (chosen)' if beta == chosen else ''} | "
         + " | ".join(_shown(point[key]) for key in ("q_global", "q_others", "q_regional", "grp"))
         + " |"
         for beta, point in parity["points"].items()

@@ -12,9 +12,9 @@ from ggez_hub.hub import Hub, RepoAtCommit
 from ggez_hub.hub.publishing import head_of
 from ggez_hub.registry.places import INDEX_REPO
 
-# What the registry adds to an accepted card. alpha is the accepted card's own: it moves by a pull
-# request, without a new measurement.
-MEASURED = frozenset({"baselines", "curve", "level"})
+# What the registry adds to an accepted card. alpha and the policy are the accepted card's own: they move
+# by a pull request, without a new measurement.
+MEASURED = frozenset({"baselines", "curve", "level", "parity"})
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def with_measurement(accepted: CardDocument, indexed: CardDocument) -> CardDocum
 
     A card that says something else by now is another card.
     """
-    apart = {*MEASURED, "alpha"}
+    apart = {*MEASURED, "alpha", "policy"}
     same = indexed.card.model_dump(exclude=apart) == accepted.card.model_dump(exclude=apart)
     if not same or not _measured(indexed.card):
         return None

@@ -162,10 +162,11 @@ class Publisher:
         files: dict[str, Content] = {
             f"{EVIDENCE}/{name}/{file}": out / file for file in evidence_in(out)
         }
-        if found.outcome != "fail":
+        improves = found.outcome != "fail" and found.report.beta is not None
+        if improves:
             files[f"recipes/{name}.yaml"] = recipe_of(found, self.hub).encode()
         document = read_card(out / CARD)
-        return Outcome(document, STANDINGS[found.outcome], files, found.outcome != "fail")
+        return Outcome(document, STANDINGS[found.outcome], files, improves)
 
     def _index(
         self, found: Mapping[str, Outcome], changed: frozenset[str], indexed: Mapping[str, Indexed]

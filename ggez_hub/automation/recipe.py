@@ -6,8 +6,7 @@ import yaml
 
 from ggez_hub.automation.evaluate import Evaluated
 from ggez_hub.hub import Hub
-from ggez_hub.parity.choice import select_beta
-from ggez_hub.parity.policy import Policy
+from ggez_hub.parity.choice import choose_for
 from ggez_hub.registry.local.recipe import MergeRecipe
 
 HEAD = """\
@@ -24,8 +23,7 @@ def recipe_of(found: Evaluated, hub: Hub) -> str:
     base = hub.at_commit(card.base.repo, card.base.revision)
     adapter = hub.at_commit(location.repo, location.revision)
     # As a pull chooses it.
-    policy = Policy.parse(card.policy)
-    beta = select_beta(card.measured, card.alpha.value, card.region, policy).beta
+    beta = choose_for(card).beta
     recipe = MergeRecipe.model_validate(
         {
             "kind": "merge",

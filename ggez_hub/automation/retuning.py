@@ -12,6 +12,7 @@ from ggez_hub.cards import AlphaRecord, CardDocument, alpha_record, parse_card
 from ggez_hub.cards.document import source_of
 from ggez_hub.cards.editing import with_values
 from ggez_hub.hub import Hub
+from ggez_hub.parity.choice import Undetermined
 from ggez_hub.parity.rows import NoCurve
 from ggez_hub.regions import Alpha, alpha, find_region
 from ggez_hub.registry.retune import Retuned, alpha_source, described, retune
@@ -97,7 +98,7 @@ def _retuned(document: CardDocument, factor: Alpha) -> Retuned | None:
         return None
     try:
         return retune(Stored.of_card(card), find_region(card.region), factor)
-    except NoCurve:
+    except (NoCurve, Undetermined):
         return None
 
 

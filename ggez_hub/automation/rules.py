@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ggez_hub.automation.contribution import Change, Contribution
 from ggez_hub.automation.findings import Finding
 from ggez_hub.cards import AdapterCard, BadCard, CardDocument, alpha_record, parse_card
-from ggez_hub.cards.curve import CurveRow
+from ggez_hub.cards.curve import CurveRow, SplitParity
 from ggez_hub.errors import GgezError
 from ggez_hub.regions import alpha, find_region
 
@@ -181,7 +181,17 @@ def _claims_of_the_registry(card: ProposedCard) -> bool:
     new = beside is not None and beside.measured_by == "registry"
     if new and not (card.before and card.before.card.baselines == beside):
         return True
+    if _registry_parity(card.document) != (_registry_parity(card.before) if card.before else {}):
+        return True
     return any(row not in known for row in _registry_rows(card.document))
+
+
+def _registry_parity(document: CardDocument) -> dict[str, SplitParity]:
+    """The sides of parity, by split, that a card says the registry measured."""
+    parity = document.card.parity
+    if parity == "independent":
+        return {}
+    return {split: sides for split, sides in parity.items() if sides.measured_by == "registry"}
 
 
 def _registry_rows(document: CardDocument) -> list[tuple[str, str, CurveRow]]:

@@ -10,11 +10,12 @@ from ggez_hub.cards.values import BetaKey, Block, LanguageTag, Sha256, Text
 
 
 class Figure(Block):
-    """A figure in points with its 95 % interval."""
+    """A figure in points with its 95 % interval; `undetermined` where the interval is not reliable."""
 
     value: float
     low: float
     high: float
+    undetermined: bool = False
 
 
 class Baseline(Block):

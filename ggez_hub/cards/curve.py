@@ -96,7 +96,8 @@ class SplitParity(Block):
     `q_others` is of the items of the global side outside the region: "none" where there are none,
     "q_global" where no item lies inside. `covariance` is of the scores above chance, clustered by
     picture: the lower triangle, row by row, of q_global at each beta, q_others at each beta (where it
-    has numbers of its own), then q_regional at each beta. `changed` is for each of these sides, and each
+    has numbers of its own), then q_regional at each beta. `regional_at_chance`: no regional task is above
+    chance at any beta. `changed` is for each of these sides, and each
     beta but the first, the effective number of pictures whose score differs from each smaller beta.
     """
 
@@ -107,6 +108,7 @@ class SplitParity(Block):
     q_global: SideScores
     q_others: OrWord[SideScores]
     q_regional: SideScores
+    regional_at_chance: bool = False
     covariance: list[NumberRow]
     changed: list[list[NumberRow]]
 
@@ -119,6 +121,11 @@ class SplitParity(Block):
     @model_validator(mode="after")
     def _sizes_agree(self) -> SplitParity:
         count = len(self.betas)
+        if len(set(self.betas)) < count:
+            raise ValueError("`betas` names a beta twice")
+        plain = [float(key) for key in self.betas if "+" not in key]
+        if plain != sorted(plain):
+            raise ValueError("`betas` have to ascend")
         for side in self.stored_sides:
             for numbers in (side.score, side.se, side.above_chance):
                 if len(numbers) != count:
@@ -189,7 +196,8 @@ def with_measured(old: MeasuredCurve | None, new: MeasuredCurve) -> MeasuredCurv
         source = new if measured_by in by else old
         if source.parity != "independent" and split in source.parity:
             parity[split] = source.parity[split]
-    return MeasuredCurve(rows, parity or "independent", new.region)
+    unknown = old.parity == new.parity == "independent"
+    return MeasuredCurve(rows, "independent" if unknown else parity, new.region)
 
 
 def _entries(measured: MeasuredCurve) -> list[tuple[str, str, CurveRow]]:

@@ -5,7 +5,17 @@ from __future__ import annotations
 from pydantic import Field, ValidationInfo, field_validator
 
 from ggez_hub.cards.curve import CurveRow, MeasuredCurve, ParityRecord
-from ggez_hub.cards.values import Block, FilePath, PointKey, RegionId, RepoId, Sha256, Text, Unknown
+from ggez_hub.cards.values import (
+    Block,
+    FilePath,
+    PointKey,
+    PolicyName,
+    RegionId,
+    RepoId,
+    Sha256,
+    Text,
+    Unknown,
+)
 
 
 class ComposedAdapter(Block):
@@ -25,6 +35,7 @@ class JointCurve(Block):
     adapters: list[ComposedAdapter] = Field(min_length=2)
     curve: dict[PointKey, dict[Text, CurveRow]] = Field(min_length=1)
     parity: ParityRecord = "independent"
+    policy: PolicyName = "parity"
 
     @property
     def measured(self) -> MeasuredCurve:

@@ -218,6 +218,17 @@ class AdapterCard(Block):
             _may_be_unpinned("files", revision, info.data.get("level"))
         return files
 
+    @field_validator("parity")
+    @classmethod
+    def _of_this_curve(cls, parity: ParityRecord, info: ValidationInfo) -> ParityRecord:
+        curve = info.data.get("curve", "unknown")
+        if parity != "independent" and "curve" in info.data:
+            known = set() if curve == "unknown" else set(curve)
+            for split, sides in parity.items():
+                if not set(sides.betas) <= known:
+                    raise ValueError(f"`{split}` has betas that `curve` does not have")
+        return parity
+
     @field_validator("joint")
     @classmethod
     def _of_this_adapter(cls, joint: list[JointCurve], info: ValidationInfo) -> list[JointCurve]:

@@ -53,7 +53,6 @@ def gate_command(
     from ggez_hub.evaluation.gates import gate_report, read_limits
     from ggez_hub.evaluation.task import load_tasks
     from ggez_hub.parity.betas import point
-    from ggez_hub.parity.policies import shown
     from ggez_hub.parity.policy import Policy
 
     limits = read_limits(recipe)
@@ -69,13 +68,14 @@ def gate_command(
             (
                 gate.name,
                 gate.verdict,
-                "-" if gate.difference is None else shown(gate.difference),
+                "-" if gate.difference is None else gate.difference.shown(),
                 "-" if gate.difference is None else f"{gate.difference.pictures:,}",
                 "-" if gate.pictures_needed is None else f"{gate.pictures_needed:,}",
             )
             for gate in report.gates
         ],
-        title=f"beta {report.beta:g} against the base, on {report.where}; paired differences in "
+        title=("no beta" if report.beta is None else f"beta {report.beta:g} against the base")
+        + f", on {report.where}; paired differences in "
         "points above chance, 95 % intervals; pictures needed for 80 % power",
     )
     out.line("")

@@ -114,7 +114,8 @@ def _publish(found: Retuned, repo: str | None, hub: Hub) -> _Published:
         raise UsageProblem("the card does not say where its adapter lies", "Name it with --repo.")
     at = hub.at_commit(target, "main")
     document = parse_card(hub.read_text(target, at.revision, CARD_NAME), f"{CARD_NAME} of {target}")
-    if document.card.curve != found.stored.card.curve:
+    mine, theirs = found.stored.card, document.card
+    if (theirs.curve, theirs.parity) != (mine.curve, mine.parity):
         raise UsageProblem(
             f"the card of {target} has another curve than the one that was read here",
             "Fetch its newest card and retune that.",
@@ -138,7 +139,7 @@ def _tell(
         out.line(f"a point's betas are of {', '.join(stored.adapters)}, in this order")
     how = "given by hand" if stored.given else "chosen"
     out.line(f"before  alpha {stored.alpha.value:.5f} ({alpha_source(stored.alpha)}), region "
-             f"{stored.region}: beta {found.taken:g}, {how}")  # fmt: skip
+             f"{stored.region}: beta {'none' if found.taken is None else format(found.taken, 'g')}, {how}")  # fmt: skip
     out.line(f"now     alpha {found.alpha.value:.5f} ({alpha_source(found.alpha)}), region "
              f"{found.region}: beta {found.beta:g}")  # fmt: skip
     if found.after.curve.region != found.region:
@@ -149,7 +150,8 @@ def _tell(
     out.line(f"{verdict}; {found.beta:g} is chosen for every alpha from {stays.low:.6f} to "
              f"{stays.high:.6f}")  # fmt: skip
     out.line("")
-    betas = sorted({base_like(found.beta), found.taken, found.beta})
+    taken = () if found.taken is None else (found.taken,)
+    betas = sorted({base_like(found.beta), *taken, found.beta})
     out.table(
         ("beta", "global", "regional", "GRP now", "GRP on test"),
         [_row(beta, found) for beta in betas],
@@ -208,12 +210,12 @@ def _document(
     from ggez_hub.parity.betas import as_json
 
     curve = found.after.curve
-    taken = curve.index(found.taken)
+    taken = None if found.taken is None else curve.index(found.taken)
     return {
         "region": found.region,
         "alpha_before": found.stored.alpha.model_dump(mode="json"),
         "alpha": found.alpha.model_dump(mode="json"),
-        "beta_before": as_json(found.taken),
+        "beta_before": None if found.taken is None else as_json(found.taken),
         "beta": as_json(found.beta),
         "changed": found.changed,
         "stays": {"from": found.stays.low, "to": found.stays.high},

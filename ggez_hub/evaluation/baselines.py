@@ -143,11 +143,11 @@ def _switch(compare: _Comparison) -> Json:
         "by_language": {language: asdict(tally) for language, tally in switch.tallies.items()},
     }
     ahead = found.get("over_merge")
-    found["recommended"] = bool(found["cue"] and ahead and ahead["interval"][0] > 0)
+    found["recommended"] = bool(
+        found["cue"] and ahead and "refusal" not in ahead and ahead["interval"][0] > 0
+    )
     return found
 
 
 def _estimate(value: Estimate | None) -> Json | None:
-    if value is None:
-        return None
-    return {"value": value.value, "se": value.se, "interval": [value.low, value.high]}
+    return None if value is None else value.as_dict()

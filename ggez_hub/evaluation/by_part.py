@@ -42,8 +42,8 @@ class Gain:
 
     @property
     def paid(self) -> bool:
-        """Whether the lower end of the difference's 95 % interval is above 0."""
-        return self.difference is not None and self.difference.low > 0
+        """Whether the difference is shown to be above 0."""
+        return self.difference is not None and self.difference.is_above_zero
 
     def line(self) -> str:
         """The gain in words."""
@@ -51,9 +51,8 @@ class Gain:
             return f"by part, {self.parts.name}: not compared: {self.reason}"
         found = self.difference
         return (
-            f"by part, {self.parts.name} at {self.point}: GRP on test {found.value:+.2f} "
-            f"[{found.low:+.2f}, {found.high:+.2f}] against the plain {self.plain}: "
-            + ("it paid" if self.paid else "it did not pay")
+            f"by part, {self.parts.name} at {self.point}: GRP on test {found.shown()} against the "
+            f"plain {self.plain}: " + ("it paid" if self.paid else "it is not shown to pay")
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -64,9 +63,7 @@ class Gain:
             "sha256": self.parts.sha256,
             "beta": self.point,
             "plain_beta": self.plain,
-            "grp_gain": None
-            if found is None
-            else {"value": found.value, "se": found.se, "interval": [found.low, found.high]},
+            "grp_gain": None if found is None else found.as_dict(),
             "paid": self.paid if found else None,
             "reason": self.reason or None,
         }

@@ -61,6 +61,7 @@ def _figures(entry: Json) -> Json:
             "value": entry[key]["value"],
             "low": entry[key]["interval"][0],
             "high": entry[key]["interval"][1],
+            "undetermined": "refusal" in entry[key],
         }
         for key in ("grp", "over_merge")
     }

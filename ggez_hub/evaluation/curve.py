@@ -24,7 +24,7 @@ from ggez_hub.parity.betas import beta_key
 from ggez_hub.parity.curve import ParityCurve
 from ggez_hub.parity.policies import PolicyOutcome, policy_outcomes
 from ggez_hub.parity.policy import Policy
-from ggez_hub.parity.rows import NoCurve, measured_rows, parity_scale
+from ggez_hub.parity.rows import NoCurve, measured_rows, scale_of
 
 Rows = dict[str, dict[str, CurveRow]]
 # Of a model or a task that nobody has identified.
@@ -46,6 +46,7 @@ def curve_of(evidence: Evidence) -> MeasuredCurve:
     return MeasuredCurve(rows, parity_of(evidence, rows), header.region)
 
 
+@lru_cache(maxsize=2)
 def policies_of(evidence: Evidence) -> tuple[PolicyOutcome, ...]:
     """What each policy chooses on validation, with what that keeps and gains."""
     header, measured = evidence.header, curve_of(evidence)
@@ -61,15 +62,14 @@ def parity_of(evidence: Evidence, rows: Rows) -> dict[Split, SplitParity]:
     select, measured_by = measured_rows(rows, "validation")
     found: dict[Split, SplitParity] = {}
     for split in SPLITS:
-        here, _ = measured_rows(rows, split)
         try:
-            scale = parity_scale(row for tasks in here.values() for row in tasks.values())
+            scale = scale_of(rows, split)
         except NoCurve:
             continue
         screened = "validation" if any(select.values()) else split
-        without = at_chance(evidence, screened, scale)
+        without, is_at_chance = at_chance(evidence, screened, scale)
         measured: Literal["self", "registry"] = "registry" if measured_by == "registry" else "self"
-        if sides := split_parity(evidence, split, scale, without, measured):
+        if sides := split_parity(evidence, split, scale, without, measured, is_at_chance):
             found[split] = sides
     return found
 

@@ -28,16 +28,18 @@ from ggez_hub.evaluation.leakage import state_of
 from ggez_hub.evaluation.outcomes import Outcomes
 from ggez_hub.evaluation.quantities import suite
 from ggez_hub.parity.betas import Beta, as_json, is_base
-from ggez_hub.parity.choice import select_beta
+from ggez_hub.parity.choice import Undetermined, select_beta
 from ggez_hub.parity.curve import ParityCurve
 from ggez_hub.parity.effects import Effects, effects, others_interval, regional_interval
 from ggez_hub.parity.intervals import Interval
 from ggez_hub.parity.policy import Policy
 from ggez_hub.parity.power import NOT_FEASIBLE, error_of, pictures_for, pictures_for_retention
+from ggez_hub.parity.rows import NoCurve
 from ggez_hub.recipe_file import read_recipe
 
 Verdict: TypeAlias = Literal["pass", "fail", "undetermined"]
 TEST: Literal["test"] = "test"
+SELECT = "validation"
 
 
 class Limits(BaseModel):
@@ -87,15 +89,17 @@ class Gate:
 class GateReport:
     """The gates of one beta, and what is said beside them.
 
-    beta       the one that the policy chose on validation, or that was asked for
+    beta       the one that the policy chose on validation, or that was asked for; None where none
+               can be chosen
+    where      which answers the gates rest on
     statements the loss outside the region and the comparison with the unmerged adapter
     passing    other betas of the grid that pass every gate, where this one does not
     """
 
     policy: Policy
-    beta: Beta
-    curve: ParityCurve
-    effects: Effects
+    beta: Beta | None
+    where: str
+    effects: Effects | None
     gates: tuple[Gate, ...]
     statements: tuple[str, ...]
     passing: tuple[Beta, ...]
@@ -105,14 +109,10 @@ class GateReport:
         """The worst of the gates' outcomes."""
         return overall(self.gates)
 
-    @property
-    def where(self) -> str:
-        """Which answers the gates rest on."""
-        return f"the {TEST} side, {self.curve.scale}"
-
     def lines(self) -> list[str]:
         """What is said beside the gates, for people."""
-        said = [f"policy {self.policy}, beta {self.beta:g}", *self.statements]
+        chosen = "no beta" if self.beta is None else f"beta {self.beta:g}"
+        said = [f"policy {self.policy}, {chosen}", *self.statements]
         if self.passing:
             others = ", ".join(f"{beta:g}" for beta in self.passing)
             said.append(f"these betas of the grid would pass every gate: {others}")
@@ -123,10 +123,10 @@ class GateReport:
         return {
             "outcome": self.outcome,
             "policy": str(self.policy),
-            "beta": as_json(self.beta),
+            "beta": None if self.beta is None else as_json(self.beta),
             "on": self.where,
             "gates": [gate.as_dict() for gate in self.gates],
-            "effects": self.effects.as_dict(),
+            "effects": None if self.effects is None else self.effects.as_dict(),
             "statements": list(self.statements),
             "passing": [as_json(beta) for beta in self.passing],
         }
@@ -148,14 +148,19 @@ def gate_report(
 ) -> GateReport:
     """The gates of `beta`, or of the beta that the policy chooses on validation.
 
-    The policy is that of the card or recipe unless another is given. Raises UsageProblem where the
-    base or `beta` was not measured on test, NoCurve and Undetermined.
+    The policy is that of the card or recipe unless another is given. Where it can choose no beta the
+    outcome is undetermined. Raises UsageProblem where the base or `beta` was not measured on test, and
+    NoCurve where test has no scores of both sides.
     """
     header = evidence.header
     policy = policy or Policy.parse(header.policy)
     measured = curve_of(evidence)
     if beta is None:
-        beta = select_beta(measured, header.alpha.value, header.region, policy).point
+        try:
+            beta = select_beta(measured, header.alpha.value, header.region, policy).point
+        except (NoCurve, Undetermined) as problem:
+            gate = Gate("choice of beta", "undetermined", problem.message)
+            return GateReport(policy, None, f"the {SELECT} side", None, (gate,), (), ())
     curve = ParityCurve.of(measured, TEST, header.region)
     found = _gates(evidence, limits, curve, policy, _place(curve, beta))
     passing: tuple[Beta, ...] = ()
@@ -166,9 +171,8 @@ def gate_report(
             if overall(_gates(evidence, limits, curve, policy, place)) == "pass"
         )
     effect = effects(curve, _place(curve, beta), header.alpha.value, policy.share)
-    return GateReport(
-        policy, beta, curve, effect, found, _statements(effect, policy, curve, beta), passing
-    )
+    where = f"the {TEST} side, {curve.scale}"
+    return GateReport(policy, beta, where, effect, found, _statements(effect, beta), passing)
 
 
 def _place(curve: ParityCurve, beta: Beta) -> int:
@@ -279,20 +283,17 @@ def _decided(name: str, found: Interval, rule: str) -> Gate:
     return Gate(name, verdict, reason, found)
 
 
-def _statements(effect: Effects, policy: Policy, curve: ParityCurve, beta: Beta) -> tuple[str, ...]:
-    """What is said beside the gates."""
+def _statements(effect: Effects, beta: Beta) -> tuple[str, ...]:
+    """The loss outside the region, and the comparison with the unmerged adapter."""
     said = []
     if effect.loss is not None:
-        said.append(
-            f"outside the region {_points(effect.loss)} points above chance are lost"
-            + (f", {100 * effect.kept:.1f} % are kept" if effect.kept is not None else "")
-        )
+        said.append(f"{effect.loss.shown()} points above chance are lost outside the region")
     over = effect.over_adapter
-    if over is not None and beta != 1.0:
-        pays = "merging pays" if over.low > 0 else "that merging pays is not shown"
-        said.append(f"GRP is {_points(over)} points ahead of the unmerged adapter: {pays}")
+    if over is not None and beta != 1.0 and not is_base(beta):
+        found = "not shown to be ahead of the unmerged adapter"
+        if over.is_above_zero:
+            found = "ahead of the unmerged adapter: merging pays"
+        elif over.is_below_zero:
+            found = "behind the unmerged adapter"
+        said.append(f"with a difference in GRP of {over.shown()} points the merge is {found}")
     return tuple(said)
-
-
-def _points(found: Interval) -> str:
-    return f"{found.value:+.2f} [{found.low:+.2f}, {found.high:+.2f}]"

@@ -118,7 +118,7 @@ class Header(Block):
     `baselines` are those that were asked themselves; the switch follows from the predictions.
     """
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[1, 2] = 2
     region: RegionId
     alpha: AlphaRecord
     policy: PolicyName = "parity"

@@ -102,7 +102,7 @@ def _dominates(
     first: Mapping[tuple[str, str], Estimate], second: Mapping[tuple[str, str], Estimate]
 ) -> bool:
     """Whether `first` is nowhere lower and somewhere higher; never where it was not measured."""
-    if set(first) != set(second):
+    if not second or set(first) != set(second):
         return False
     differences = [first[key].value - second[key].value for key in second]
     return min(differences) >= 0 and max(differences) > 0

@@ -204,9 +204,7 @@ def _plain(score: Score) -> Json:
 
 
 def _estimate(value: Estimate | Interval | None) -> Json | None:
-    if value is None:
-        return None
-    return {"value": value.value, "se": value.se, "interval": [value.low, value.high]}
+    return None if value is None else value.as_dict()
 
 
 def _parity(evidence: Evidence, measured: MeasuredCurve, split: str) -> Json:
@@ -265,7 +263,11 @@ def _by_adapter(evidence: Evidence, at: Suite) -> Json:
             and all(set(find_region(r).members) <= members for r in about)
         ]
         if 0 < len(own) < len(at.regional):
-            found[region] = _estimate(mean(own))
+            try:
+                found[region] = _estimate(mean(own))
+            except NotComparable:
+                # One picture gives no interval.
+                continue
     return {"q_regional_of": found}
 
 

@@ -13,8 +13,8 @@ from ggez_hub.cards.curve import SideScores, SplitParity
 from ggez_hub.evaluation.comparison import corrected_points
 from ggez_hub.evaluation.evidence import Evidence
 from ggez_hub.evaluation.outcomes import Outcomes
-from ggez_hub.evaluation.quantities import Suite, suite
-from ggez_hub.parity.betas import Beta, beta_key
+from ggez_hub.evaluation.quantities import suite
+from ggez_hub.parity.betas import beta_key
 from ggez_hub.parity.moments import count_changes
 from ggez_hub.parity.screening import screen
 
@@ -31,11 +31,12 @@ def split_parity(
     scale: str,
     without: frozenset[str],
     measured_by: Literal["self", "registry"],
+    is_at_chance: bool,
 ) -> SplitParity | None:
     """The sides over the tasks of a scale, but for those in `without`.
 
-    None where a side is empty, the pictures are too few for an error, or a task was not answered at
-    every beta.
+    A task that was not answered at every beta is left out. None where a side is empty or the pictures
+    are too few for an error.
     """
     suites = {beta: suite(evidence, beta, split, scale) for beta in evidence.betas(split)}
     complete = {
@@ -43,9 +44,14 @@ def split_parity(
         for beta, found in suites.items()
         if set(found.world) - without and set(found.regional) - without
     }
-    if not complete or not _are_alike(complete):
+    if not complete:
         return None
+    # A mean over other tasks at another beta would be another figure.
+    common = set.intersection(*({*f.world, *f.others, *f.regional} for f in complete.values()))
+    without |= {name for f in complete.values() for name in {*f.world, *f.regional} - common}
     at = list(complete.values())
+    if not all(set(f.world) - without and set(f.regional) - without for f in at):
+        return None
     names = [{**found.world, **found.others, **found.regional}.keys() - without for found in at]
     world = [_tasks(found.world, without) for found in at]
     others = [_tasks(found.others, without) for found in at]
@@ -77,6 +83,7 @@ def split_parity(
         q_global=scores[0],
         q_others="q_global" if same else scores[1] if has_others else "none",
         q_regional=scores[-1],
+        regional_at_chance=is_at_chance,
         covariance=[_row(row[: number + 1]) for number, row in enumerate(covariance)],
         changed=[
             [_row(side[number, :number]) for number in range(1, len(side))]
@@ -89,8 +96,10 @@ def _row(values: Floats) -> str:
     return " ".join(f"{value:.{STORED_DIGITS}g}" for value in values)
 
 
-def at_chance(evidence: Evidence, split: str, scale: str) -> frozenset[str]:
+def at_chance(evidence: Evidence, split: str, scale: str) -> tuple[frozenset[str], bool]:
     """The tasks that leave the choice: not above chance at any beta, by a max-T corrected bound.
+
+    The second value is whether no regional task is above chance.
 
     A side all of whose tasks are at chance keeps them, for there is no other figure of it.
     """
@@ -101,13 +110,14 @@ def at_chance(evidence: Evidence, split: str, scale: str) -> frozenset[str]:
         asked = [tasks[name] for tasks in answered if name in tasks]
         if record.scale == scale and asked:
             sides.setdefault(record.side, {})[name] = _is_above_chance(asked)
-    return frozenset(
+    left_out = frozenset(
         name
         for tasks in sides.values()
         if any(tasks.values())
         for name, above in tasks.items()
         if not above
     )
+    return left_out, not any(sides.get("regional", {}).values())
 
 
 def _is_above_chance(answered: Sequence[Outcomes]) -> bool:
@@ -121,15 +131,6 @@ def _is_above_chance(answered: Sequence[Outcomes]) -> bool:
     scores = np.array([_mean([outcomes], _points) for outcomes in answered])
     floor = max(100 * outcomes.floor for outcomes in answered)
     return screen(scores, covariance, floor, len(pictures)).state == "above chance"
-
-
-def _are_alike(suites: Mapping[Beta, Suite]) -> bool:
-    """Whether every beta was asked the same tasks."""
-    first = next(iter(suites.values()))
-    return all(
-        (set(found.world), set(found.regional)) == (set(first.world), set(first.regional))
-        for found in suites.values()
-    )
 
 
 def _tasks(tasks: Mapping[str, Outcomes], without: frozenset[str]) -> list[Outcomes]:

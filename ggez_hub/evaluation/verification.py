@@ -15,7 +15,7 @@ from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.card_baselines import recomputed_baselines
 from ggez_hub.evaluation.consistency import contradictions
 from ggez_hub.evaluation.curve import by_country, curve_of, parity_of, policies_of
-from ggez_hub.evaluation.evidence import Evidence, open_evidence
+from ggez_hub.evaluation.evidence import Evidence, NoEvidence, open_evidence
 from ggez_hub.evaluation.header import PREDICTIONS
 from ggez_hub.evaluation.outcomes import Cell, Outcomes
 from ggez_hub.evaluation.predictions import BadPredictions
@@ -30,6 +30,8 @@ from ggez_hub.parity.seeds import seed_sides
 TOLERANCE = 1e-9
 # A file that was replaced contradicts in thousands of rows; these are enough to see how.
 MOST = 20
+# Of `results.json`: since version 2 its intervals and its choice are those of ggez_hub.parity.
+RESULTS_VERSION = 2
 
 
 class DoesNotFollow(GgezError):
@@ -65,6 +67,12 @@ def verify_evidence(path: Path) -> Verification:
     seeds that name no predictions: nobody can recompute them.
     """
     evidence = open_evidence(path)
+    if evidence.recorded is not None and evidence.header.schema_version < RESULTS_VERSION:
+        raise NoEvidence(
+            f"{path} was written by an earlier version, which computed other intervals and chose beta by "
+            "another rule",
+            "Run the same sweep or evaluation into a new folder: answers in the cache are not asked anew.",
+        )
     problems = list(evidence.problems)
     metrics = {name: task.metric for name, task in evidence.header.tasks.items()}
     rows = [

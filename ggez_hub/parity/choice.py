@@ -13,19 +13,22 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ggez_hub.cards.curve import MeasuredCurve
 from ggez_hub.errors import GgezError
 from ggez_hub.parity.betas import Beta, is_base, single
-from ggez_hub.parity.curve import OTHERS, REGIONAL, ParityCurve
+from ggez_hub.parity.curve import OTHERS, ParityCurve
 from ggez_hub.parity.policy import PARITY, Policy
-from ggez_hub.parity.rows import NoCurve, chance_bound
+from ggez_hub.parity.rows import NoCurve
+
+if TYPE_CHECKING:
+    from ggez_hub.cards import AdapterCard
 
 # A choice that rests on fewer pictures is weak, and that is printed with it.
 FEW_PICTURES = 400
 # Of GRP in points: far below any digit of a score, and above the rounding of sums of them.
 ROUNDING = 1e-9
-Z_95 = 1.959963984540054
 
 
 class Undetermined(GgezError):
@@ -53,8 +56,11 @@ class Choice:
 
     @property
     def pictures(self) -> int:
-        """How many pictures the choice rests on: those of the smaller side of parity."""
-        return min(self.curve.world.pictures, self.curve.regional.pictures)
+        """How many pictures the choice rests on: those of the smallest side that decides."""
+        sides = [self.curve.world, self.curve.regional]
+        if self.policy.share is not None and self.curve.others is not None:
+            sides.append(self.curve.others)
+        return min(side.pictures for side in sides)
 
     @property
     def grp(self) -> float:
@@ -66,7 +72,7 @@ class Choice:
         """Why this beta, in words."""
         rule = "the highest GRP"
         if self.policy.share is not None:
-            rule += f" of the betas that keep {100 * self.policy.share:g} % outside the region"
+            rule += f" of the betas that pass {self.policy}"
         return (
             f"{rule} on validation ({self.grp:.2f}), by {self.curve.scale} on the items of "
             f"{self.curve.region}"
@@ -84,21 +90,39 @@ def select_beta(
     return choose(ParityCurve.of(measured, "validation", region), alpha, policy)
 
 
+def choose_for(
+    card: AdapterCard,
+    *,
+    region: str | None = None,
+    alpha: float | None = None,
+    policy: Policy | None = None,
+) -> Choice:
+    """What a card's curve chooses: for its own region, at its own alpha, by the policy it declares.
+
+    Each may be another. Raises as `select_beta` does.
+    """
+    return select_beta(
+        card.measured,
+        card.alpha.value if alpha is None else alpha,
+        region or card.region,
+        policy or Policy.parse(card.policy),
+    )
+
+
 def choose(curve: ParityCurve, alpha: float, policy: Policy = PARITY) -> Choice:
     """The same from a curve that was opened; raises NoCurve and Undetermined."""
-    z = chance_bound(len(curve.betas))
-    if all(
-        score <= z * math.sqrt(curve.shared(REGIONAL, index, REGIONAL, index))
-        for index, score in enumerate(curve.regional.above)
-    ):
-        raise NoCurve(
-            f"the curve for {curve.region} is at chance at every beta", "Give a beta with --beta."
-        )
     return Choice(policy, alpha, curve, highest(curve, alpha, eligible(curve, policy)))
 
 
 def eligible(curve: ParityCurve, policy: Policy) -> tuple[int, ...]:
-    """The places of the betas that a policy may take, whatever alpha is; raises Undetermined."""
+    """The places of the betas that a policy may take, whatever alpha is.
+
+    Raises NoCurve where the region is at chance at every beta, and Undetermined.
+    """
+    if curve.is_at_chance:
+        raise NoCurve(
+            f"the curve for {curve.region} is at chance at every beta", "Give a beta with --beta."
+        )
     everything = tuple(range(len(curve.betas)))
     if policy.share is None:
         return everything
@@ -140,8 +164,9 @@ def _retainable_base(curve: ParityCurve) -> int:
     base = curve.base
     if base is None:
         raise Undetermined("keep is undetermined: the base was not measured", HINT)
-    se = math.sqrt(curve.shared(OTHERS, base, OTHERS, base))
-    if curve.others.above[base] - Z_95 * se <= 0:
+    from ggez_hub.parity.effects import others_interval
+
+    if others_interval(curve, base).low <= 0:
         raise Undetermined(
             "keep is undetermined: outside the region the base is at chance, so there is nothing to "
             "keep",

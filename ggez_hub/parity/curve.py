@@ -22,11 +22,12 @@ from ggez_hub.parity.rows import (
     global_side,
     measured_rows,
     others_side,
-    parity_scale,
     regional_items,
     regional_side,
+    scale_of,
     task_of,
     tasks_at_chance,
+    tasks_not_everywhere,
 )
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class ParityCurve:
                 None where it is not known
     region      whose items are the regional side
     at_chance   tasks that were left out: they are above chance at no beta
+    is_at_chance  whether no task of the regional side is above chance at any beta
     is_joint    whether what the errors share is known; otherwise sides and betas are taken as
                 independent, which widens paired differences
     """
@@ -76,6 +78,7 @@ class ParityCurve:
     region: str
     measured_by: str
     at_chance: tuple[str, ...]
+    is_at_chance: bool
     is_joint: bool
 
     @classmethod
@@ -88,7 +91,7 @@ class ParityCurve:
         if measured is None:
             raise NoCurve("the card holds no curve", "Give a beta with --beta.")
         rows, measured_by = measured_rows(measured.rows, split)
-        scale = parity_scale(row for tasks in rows.values() for row in tasks.values())
+        scale = scale_of(measured.rows, split)
         inside = region != measured.region and regional_items(rows, region, scale) >= MIN_ITEMS
         part = region if inside else None
         if not measured.parity:
@@ -199,6 +202,7 @@ def _recorded(record: SplitParity, rows: RowsByBeta, region: str) -> ParityCurve
         region=region,
         measured_by=record.measured_by,
         at_chance=tuple(sorted(named - set(record.tasks))),
+        is_at_chance=record.regional_at_chance,
         is_joint=True,
     )
 
@@ -259,7 +263,7 @@ def _for_part(found: ParityCurve, rows: RowsByBeta, region: str) -> ParityCurve:
     What the errors of that side share with the others is not recorded. Raises NoCurve.
     """
     scores = [
-        regional_side(rows[beta], found.scale, frozenset(found.at_chance), region)
+        regional_side(rows.get(beta, {}), found.scale, frozenset(found.at_chance), region)
         for beta in found.betas
     ]
     complete = [score for score in scores if score is not None]
@@ -293,16 +297,18 @@ def _independent(
 ) -> ParityCurve:
     """The curve of a card that does not record what its errors share."""
     select, _ = measured_rows(measured.rows, "validation")
-    hopeless = tasks_at_chance(select if any(select.values()) else rows, scale)
+    at_chance, is_at_chance = tasks_at_chance(select if any(select.values()) else rows, scale)
+    left_out = at_chance | tasks_not_everywhere(rows, scale)
     found: dict[Beta, tuple[SideScore, SideScore | None, SideScore]] = {}
     for beta, tasks in sorted(rows.items()):
-        world = global_side(tasks, scale, hopeless)
-        regional = regional_side(tasks, scale, hopeless, part)
+        world = global_side(tasks, scale, left_out)
+        regional = regional_side(tasks, scale, left_out, part)
         if world and regional:
-            found[beta] = world, others_side(tasks, scale, hopeless, measured.region), regional
+            found[beta] = world, others_side(tasks, scale, left_out, measured.region), regional
     if not found:
-        reason = "is at chance at every beta" if hopeless else "has no scores of both sides"
-        raise NoCurve(f"the curve for {region} {reason}", "Give a beta with --beta.")
+        raise NoCurve(
+            f"the curve for {region} has no scores of both sides", "Give a beta with --beta."
+        )
     worlds, others, regionals = zip(*found.values(), strict=True)
     count = len(found)
     there = [other for other in others if other is not None]
@@ -325,7 +331,8 @@ def _independent(
         scale=scale,
         region=part or measured.region,
         measured_by=measured_by,
-        at_chance=tuple(sorted(hopeless)),
+        at_chance=tuple(sorted(at_chance)),
+        is_at_chance=is_at_chance,
         is_joint=False,
     )
 

@@ -112,6 +112,4 @@ def _weights(curve: ParityCurve, terms: dict[tuple[int, int], float]) -> Floats:
 
 
 def _as_json(found: Interval | None) -> dict[str, object] | None:
-    if found is None:
-        return None
-    return {"value": found.value, "se": found.se, "interval": [found.low, found.high]}
+    return None if found is None else found.as_dict()

@@ -65,9 +65,33 @@ class Interval:
         return self.refusal is None
 
     @property
+    def is_above_zero(self) -> bool:
+        """Whether it is shown to be above 0: decided, with its lower end above 0."""
+        return self.is_decided and self.low > 0
+
+    @property
+    def is_below_zero(self) -> bool:
+        """Whether it is shown to be below 0."""
+        return self.is_decided and self.high < 0
+
+    def as_dict(self) -> dict[str, object]:
+        """The figure as JSON; `refusal` is there only where it is undetermined."""
+        found: dict[str, object] = {
+            "value": self.value,
+            "se": self.se,
+            "interval": [self.low, self.high],
+        }
+        return found if self.refusal is None else {**found, "refusal": self.refusal}
+
+    def shown(self, sign: str = "+") -> str:
+        """The figure for people, and whether it is undetermined."""
+        text = f"{self.value:{sign}.2f} [{self.low:{sign}.2f}, {self.high:{sign}.2f}]"
+        return text if self.refusal is None else f"{text}, undetermined"
+
+    @property
     def excludes_zero(self) -> bool:
         """Whether the interval is decided and lies wholly on one side of 0."""
-        return self.is_decided and (self.low > 0 or self.high < 0)
+        return self.is_above_zero or self.is_below_zero
 
 
 def estimate_share(

@@ -20,10 +20,9 @@ from ggez_hub.parity.choice import (
 )
 from ggez_hub.parity.curve import GLOBAL, OTHERS, REGIONAL, ParityCurve
 from ggez_hub.parity.effects import Effects, effects, grp_interval
-from ggez_hub.parity.intervals import Interval
-from ggez_hub.parity.moments import Moments
+from ggez_hub.parity.moments import Floats
 from ggez_hub.parity.policy import KEEP, PARITY, Policy
-from ggez_hub.parity.redraws import shares_of_redraws
+from ggez_hub.parity.redraws import Places, shares_of_redraws
 from ggez_hub.parity.rows import NoCurve
 
 # The curve on a split, seen for a region; raises NoCurve.
@@ -53,9 +52,7 @@ class PolicyOutcome:
         return {
             "beta": None if chosen is None else as_json(chosen.point),
             "reason": self.reason,
-            "grp": None
-            if grp is None
-            else {"value": grp.value, "se": grp.se, "interval": [grp.low, grp.high]},
+            "grp": None if grp is None else grp.as_dict(),
             "validation": None if self.validation is None else self.validation.as_dict(),
             "test": None if self.test is None else self.test.as_dict(),
             "share_of_redraws": dict(self.redraws),
@@ -66,22 +63,30 @@ class PolicyOutcome:
         if self.choice is None:
             return f"{self.policy}: no beta, {self.reason}"
         found, where = (self.test, "test") if self.test else (self.validation, "validation")
-        parts = [f"{self.policy}: beta {self.choice.point:g}"]
-        if found is not None and found.kept is not None and found.loss is not None:
-            parts.append(
-                f"keeps {100 * found.kept:.1f} % outside the region "
-                f"({shown(found.loss)} points lost)"
+        parts = []
+        if found is not None and found.loss is not None:
+            share = (
+                "" if found.kept is None else f"{100 * found.kept:.1f} % of the base's score and "
             )
+            parts.append(f"outside the region {share}{found.loss.shown()} points lost")
         if found is not None and found.gain is not None:
-            parts.append(f"GRP {shown(found.gain)} over the base")
+            parts.append(f"GRP {found.gain.shown()} over the base")
         if found is not None and found.over_adapter is not None and self.choice.point != 1.0:
-            parts.append(f"{shown(found.over_adapter)} over the unmerged adapter")
-        if self.redraws:
-            own = self.redraws.get(beta_key(self.choice.point), 0.0)
-            parts.append(f"taken in {100 * own:.0f} % of redraws")
-        if self.choice.pictures < FEW_PICTURES:
-            parts.append(f"a weak choice: it rests on {self.choice.pictures} pictures")
-        return f"{', '.join(parts)} ({where})" if found else ", ".join(parts)
+            parts.append(f"{found.over_adapter.shown()} over the unmerged adapter")
+        head = f"{self.policy}: beta {self.choice.point:g}"
+        on_split = f"; on {where} {', '.join(parts)}" if parts else ""
+        return f"{head}{on_split}{self._certainty()}"
+
+    def _certainty(self) -> str:
+        """How firm the choice on validation is, where its errors are known."""
+        if self.choice is None or not self.choice.curve.is_joint:
+            return ""
+        own = self.redraws.get(beta_key(self.choice.point), 0.0)
+        few = ", few" if self.choice.pictures < FEW_PICTURES else ""
+        return (
+            f"; chosen in {100 * own:.0f} % of redraws of validation "
+            f"({self.choice.pictures:,} pictures{few})"
+        )
 
 
 def policy_outcomes(
@@ -92,11 +97,6 @@ def policy_outcomes(
         _outcome(curve_on, alpha, policy)
         for policy in dict.fromkeys((PARITY, KEEP if own == PARITY else own))
     )
-
-
-def shown(found: Interval) -> str:
-    """A difference with its interval."""
-    return f"{found.value:+.2f} [{found.low:+.2f}, {found.high:+.2f}]"
 
 
 def _outcome(curve_on: CurveOn, alpha: float, policy: Policy) -> PolicyOutcome:
@@ -126,20 +126,19 @@ def _on_test(curve_on: CurveOn, chosen: Choice) -> Effects | None:
 def _redraws(chosen: Choice) -> dict[str, float]:
     """The share of redraws in which the policy takes each beta; those that it never takes are left out."""
     curve, alpha, share, base = chosen.curve, chosen.alpha, chosen.policy.share, chosen.curve.base
-    places = range(len(curve.betas))
-    errors = np.zeros(len(curve.betas))
-    if share is not None and base is not None:
-        errors = np.array([kept_difference(curve, place, base, share)[1] for place in places])
+    if not curve.is_joint:
+        return {}
 
-    def take(drawn: Moments) -> int:
-        grps = alpha * drawn.means[GLOBAL] + (1 - alpha) * drawn.means[REGIONAL]
+    def take(means: Floats) -> Places:
+        grps = alpha * means[:, GLOBAL] + (1 - alpha) * means[:, REGIONAL]
         if share is not None and base is not None:
-            margin = drawn.means[OTHERS] - share * drawn.means[OTHERS, base] - errors
-            allowed = (margin >= 0) | (np.arange(len(grps)) == base)
-            grps = np.where(allowed, grps, -np.inf)
-        return int(np.argmax(grps >= grps.max() - ROUNDING))
+            places = range(len(curve.betas))
+            errors = np.array([kept_difference(curve, place, base, share)[1] for place in places])
+            margin = means[:, OTHERS] - share * means[:, OTHERS, [base]] - errors
+            grps = np.where((margin >= 0) | (np.arange(len(curve.betas)) == base), grps, -np.inf)
+        return np.argmax(grps >= grps.max(axis=1, keepdims=True) - ROUNDING, axis=1)
 
-    found = shares_of_redraws(curve.moments, take)
+    shares = shares_of_redraws(curve.moments, take)
     return {
-        beta_key(beta): float(part) for beta, part in zip(curve.betas, found, strict=True) if part
+        beta_key(beta): float(part) for beta, part in zip(curve.betas, shares, strict=True) if part
     }

@@ -8,11 +8,14 @@ normal with a flat prior it is not calibrated (docs/parity.md).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ggez_hub.parity.moments import Floats, Moments
+
+Places: TypeAlias = NDArray[np.intp]
 
 DRAWS = 2000
 SEED = 0
@@ -33,19 +36,16 @@ def redraw_means(moments: Moments, draws: int = DRAWS, seed: int = SEED) -> Floa
 
 def shares_of_redraws(
     moments: Moments,
-    choose: Callable[[Moments], int | None],
+    choose: Callable[[Floats], Places],
     draws: int = DRAWS,
     seed: int = SEED,
 ) -> Floats:
     """(B,): the share of redraws in which `choose` takes each beta.
 
-    `choose` gets the moments with means drawn anew and all else as it was; None, where it cannot
-    choose, counts for no beta. The shares are of the rule: they are not the probability that a beta is
-    the best.
+    `choose` gets the means (draws, 3, B) drawn anew and returns the place (draws,) that it takes in each;
+    -1, where it cannot choose, counts for no beta. The shares are of the rule: they are not the
+    probability that a beta is the best.
     """
-    counts = np.zeros(moments.means.shape[1])
-    for means in redraw_means(moments, draws, seed):
-        taken = choose(replace(moments, means=means))
-        if taken is not None:
-            counts[taken] += 1
-    return counts / draws
+    taken = choose(redraw_means(moments, draws, seed))
+    counts = np.bincount(taken[taken >= 0], minlength=moments.means.shape[1])
+    return np.asarray(counts / draws, dtype=np.float64)

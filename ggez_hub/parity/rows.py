@@ -114,8 +114,31 @@ def parity_scale(rows: Iterable[CurveRow]) -> str:
     return decisive({scale: floors[scale] for scale in usable})
 
 
-def tasks_at_chance(rows: RowsByBeta, scale: str) -> frozenset[str]:
-    """The tasks that leave the choice: those above chance at no beta.
+def scale_of(rows: Rows, split: Split) -> str:
+    """The scale that parity is computed on: that of validation where it has one, on both splits.
+
+    Raises NoCurve.
+    """
+    for side in ("validation", split):
+        found, _ = measured_rows(rows, "test" if side == "test" else "validation")
+        if side == split or any(found.values()):
+            return parity_scale(row for tasks in found.values() for row in tasks.values())
+    raise AssertionError("a split is always looked at")
+
+
+def tasks_not_everywhere(rows: RowsByBeta, scale: str) -> frozenset[str]:
+    """The tasks of a scale that some beta with both sides lacks: means would be of other tasks."""
+    named = [
+        {task_of(key) for key, row in tasks.items() if row.scale == scale}
+        for tasks in rows.values()
+        if {"global", "regional"} <= {row.side for row in tasks.values() if row.scale == scale}
+    ]
+    everywhere = set.intersection(*named) if named else set()
+    return frozenset(name for tasks in named for name in tasks if name not in everywhere)
+
+
+def tasks_at_chance(rows: RowsByBeta, scale: str) -> tuple[frozenset[str], bool]:
+    """The tasks that leave the choice, above chance at no beta; whether the regional side has no other.
 
     The bound is Bonferroni's and holds for all betas together: rows do not say how the scores at two
     betas vary together. A side all of whose tasks are at chance keeps them, for there is no other
@@ -131,9 +154,10 @@ def tasks_at_chance(rows: RowsByBeta, scale: str) -> frozenset[str]:
                 sides.setdefault(row.side, set()).add(name)
                 above[name] = above.get(name, False) or row.score - z * row.se > row.floor
     at_chance = {name for name, ever in above.items() if not ever}
-    return frozenset(
+    left_out = frozenset(
         name for names in sides.values() if not names <= at_chance for name in names & at_chance
     )
+    return left_out, sides.get("regional", set()) <= at_chance
 
 
 def chance_bound(betas: int) -> float:

@@ -9,7 +9,7 @@ from ggez_hub.cards.curve import Split
 from ggez_hub.errors import UsageProblem
 from ggez_hub.parity.alpha_ranges import AlphaRange, alpha_ranges
 from ggez_hub.parity.betas import Beta
-from ggez_hub.parity.choice import Choice, choose
+from ggez_hub.parity.choice import Choice, Undetermined, choose
 from ggez_hub.parity.curve import ParityCurve
 from ggez_hub.parity.effects import grp_interval
 from ggez_hub.parity.intervals import Interval
@@ -24,17 +24,16 @@ from ggez_hub.registry.stored import Stored
 class Retuned:
     """The choice before and after, and for which alpha it stays.
 
-    before, after  the choice at the old and at the new alpha
-    taken          the beta that was taken before
-    ranges         every alpha from 0 to 1, cut where the choice changes
+    after    the choice at the new alpha
+    taken    the beta that was taken before; None where the policy of then can choose none
+    ranges   every alpha from 0 to 1, cut where the choice changes
     """
 
     stored: Stored
     region: str
     alpha: AlphaRecord
-    before: Choice
     after: Choice
-    taken: Beta
+    taken: Beta | None
     ranges: tuple[AlphaRange, ...]
 
     @property
@@ -90,21 +89,30 @@ def retune(stored: Stored, region: Region, alpha: Alpha, policy: Policy | None =
             f"{what} {stored.home}, which does not contain {region.id}",
             f"`ggez-hub search --region {region.id}` lists what serves it.",
         )
-    before = choose(stored.curve("validation", stored.region), stored.alpha.value, stored.policy)
     after = choose(stored.curve("validation", region.id), alpha.value, policy or stored.policy)
     return Retuned(
         stored,
         region.id,
         alpha_record(alpha),
-        before,
         after,
-        before.point if stored.beta is None else stored.beta,
+        _taken(stored),
         alpha_ranges(after.curve, after.policy),
     )
 
 
+def _taken(stored: Stored) -> Beta | None:
+    """What was taken, or would have been at the alpha and by the policy of then."""
+    if stored.beta is not None:
+        return stored.beta
+    try:
+        curve = stored.curve("validation", stored.region)
+        return choose(curve, stored.alpha.value, stored.policy).point
+    except (NoCurve, Undetermined):
+        return None
+
+
 def retuned_card(document: CardDocument, retuned: Retuned) -> CardDocument:
-    """The card with the new alpha, which is that of the card's own region.
+    """The card with the new alpha, which is that of the card's own region, and the policy.
 
     Raises UsageProblem for another region's alpha, and where the card has this alpha already.
     """
@@ -114,11 +122,11 @@ def retuned_card(document: CardDocument, retuned: Retuned) -> CardDocument:
             f"the card is of {card.region}: the alpha of {retuned.region} does not belong there",
             "beta for another region is chosen when it is pulled; nothing has to be published.",
         )
-    if card.alpha == retuned.alpha:
+    if card.alpha == retuned.alpha and card.policy == str(retuned.after.policy):
         raise UsageProblem(
             f"the card has the alpha {card.alpha.value:g} already", "There is nothing to publish."
         )
-    changed = card.model_copy(update={"alpha": retuned.alpha})
+    changed = card.model_copy(update={"alpha": retuned.alpha, "policy": str(retuned.after.policy)})
     return CardDocument(changed, document.front_matter, document.prose)
 
 
@@ -127,7 +135,8 @@ def described(found: Retuned) -> str:
     stays = found.stays
     before = found.stored.alpha
     change = (
-        f"beta changes from {found.taken:g} to {found.beta:g}."
+        f"beta changes from {'none' if found.taken is None else format(found.taken, 'g')} to "
+        f"{found.beta:g}."
         if found.changed
         else f"beta stays {found.beta:g}."
     )

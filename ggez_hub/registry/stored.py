@@ -126,11 +126,16 @@ def _of_composition(
         together.joint.region,
         resolution.region,
         resolution.alpha,
+        Policy.parse(_policy_of(adapters) or together.joint.policy),
         beta=point(betas),
         given=any(adapter.beta is not None and adapter.beta.why == "given" for adapter in adapters),
         lock=lock_file,
         adapters=tuple(adapter.source.repo for adapter in adapters),
     )
+
+
+def _policy_of(adapters: list[PinnedAdapter]) -> str | None:
+    return next((a.beta.policy for a in adapters if a.beta and a.beta.policy), None)
 
 
 def _of_results(place: Path) -> Stored:

@@ -22,7 +22,7 @@ from ggez_hub.evaluation.prompt_language import record_prompt_languages
 from ggez_hub.evaluation.subjects import UnderTest, averaged, grid_on
 from ggez_hub.evaluation.switch import ADAPTER, BASE
 from ggez_hub.families import get_family
-from ggez_hub.parity.choice import select_beta
+from ggez_hub.parity.choice import choose_for
 from ggez_hub.regions import find_region
 from ggez_hub.weights import sha256_file
 from ggez_hub.world.asking import SPLITS
@@ -71,7 +71,7 @@ def record_prompts(place: Place, name: str) -> None:
 
 def _chosen(card: AdapterCard) -> float:
     """The beta that validation chooses."""
-    return select_beta(card.measured, card.alpha.value, card.region).beta
+    return choose_for(card).beta
 
 
 def _with_average(evidence: Evidence, place: Place, name: str) -> Evidence:

@@ -68,8 +68,10 @@ def test_the_demos_card_follows_from_its_evidence(adapter):
     assert result.exit_code == 0, result.stderr
     assert re.search(r"[0-9,]+ figures follow from 142,272 answers", result.stdout)
     assert "beta 0.8: the highest GRP on validation" in result.stdout
-    assert "parity: beta 0.8, keeps 88.1 % outside the region" in result.stdout
-    assert "keep: beta 0.4, keeps 97.3 % outside the region" in result.stdout
+    assert (
+        "parity: beta 0.8; on test outside the region 88.1 % of the base's score" in result.stdout
+    )
+    assert "keep: beta 0.4; on test outside the region 97.3 % of the base's score" in result.stdout
     document = json.loads(CliRunner().invoke(cli, ["verify", str(adapter), "--json"]).stdout)
     assert (document["ok"], document["selection"]["beta"]) == (True, 0.8)
     assert document["selection"]["policies"]["keep"]["beta"] == 0.4

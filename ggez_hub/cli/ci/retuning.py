@@ -42,7 +42,10 @@ def retune_command(
                 proposal = Proposal(found.branch, found.path, found.text, found.title, found.body)
                 state, url = github.propose(proposal)
             betas = None if found.retuned is None else (found.retuned.taken, found.retuned.beta)
-            said = "no curve" if betas is None else f"beta {betas[0]:g} to {betas[1]:g}"
+            said = "no curve"
+            if betas is not None:
+                before = "none" if betas[0] is None else f"{betas[0]:g}"
+                said = f"beta {before} to {betas[1]:g}"
             lines.append(
                 f"{found.path}: alpha {found.before.value:.5f} to {found.after.value:.5f}, {said}: "
                 f"{state}{f' {url}' if url else ''}"
@@ -52,7 +55,7 @@ def retune_command(
                     "card": found.path,
                     "alpha_before": found.before.value,
                     "alpha": found.after.value,
-                    "beta_before": betas and as_json(betas[0]),
+                    "beta_before": betas and (None if betas[0] is None else as_json(betas[0])),
                     "beta": betas and as_json(betas[1]),
                     "state": state,
                     "pull_request": url,

@@ -96,6 +96,8 @@ def _compared_betas(evidence: Evidence, chosen: Beta | None) -> tuple[Beta | Non
     Where none is chosen it is that of the regional model, or the largest.
     """
     betas = sorted({cell.beta for cell in evidence.outcomes})
+    if not betas:
+        raise UsageProblem(f"{evidence.place} holds no answers", "There is nothing to report.")
     if len(betas) == 1:
         return None, betas[0]
     regional = 1.0 if 1.0 in betas else betas[-1]

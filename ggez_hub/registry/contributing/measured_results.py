@@ -241,6 +241,7 @@ def _joint(card: AdapterCard, evidence: Evidence) -> JointCurve:
             "adapters": adapters,
             "curve": {key: dict(rows) for key, rows in measured.rows.items()},
             "parity": measured.parity,
+            "policy": header.policy,
         }
     )
 

@@ -24,8 +24,7 @@ from ggez_hub.hub.publishing import (
     tag_version,
 )
 from ggez_hub.merging.output import WEIGHT_SUFFIXES
-from ggez_hub.parity.choice import Undetermined, select_beta
-from ggez_hub.parity.policy import Policy
+from ggez_hub.parity.choice import Undetermined, choose_for
 from ggez_hub.parity.rows import NoCurve
 from ggez_hub.registry.kinds import get_kind
 from ggez_hub.registry.licences import UNKNOWN, reviewed
@@ -211,8 +210,7 @@ def scored(document: CardDocument, repo: str) -> tuple[CardDocument, dict[str, C
 
 def _chosen(card: AdapterCard) -> float | None:
     try:
-        policy = Policy.parse(card.policy)
-        return select_beta(card.measured, card.alpha.value, card.region, policy).beta
+        return choose_for(card).beta
     except (NoCurve, Undetermined):
         return None
 

@@ -29,8 +29,14 @@ def measured_switch(card: AdapterCard, resolution: Resolution) -> MeasuredSwitch
     switch, over = found.switch, found.switch.over_merge
     if not switch.cue:
         return MeasuredSwitch(None, f"not recommended: it has no cue, since {switch.reason}")
-    ahead = over.low > 0
-    said = "ahead of" if ahead else "behind" if over.high < 0 else "not shown to be ahead of"
+    ahead = over.low > 0 and not over.undetermined
+    said = (
+        "ahead of"
+        if ahead
+        else "behind"
+        if over.high < 0 and not over.undetermined
+        else "not shown to be ahead of"
+    )
     other = ""
     if resolution.region != card.region or resolution.alpha.value != card.alpha.value:
         other = f", for {card.region} at alpha {card.alpha.value:g}"

@@ -12,7 +12,7 @@ from ggez_hub.parity.curve import GLOBAL, REGIONAL, ParityCurve
 from ggez_hub.parity.effects import effects, grp_interval, side_interval
 from ggez_hub.parity.intervals import Interval
 from ggez_hub.parity.policies import CurveOn, PolicyOutcome, policy_outcomes
-from ggez_hub.parity.policy import PARITY, Policy
+from ggez_hub.parity.policy import Policy
 from ggez_hub.parity.rows import NoCurve
 from ggez_hub.parity.seeds import SeedSummary, seed_summary
 from ggez_hub.registry.kinds import form_of
@@ -109,7 +109,7 @@ def parity_table(card: AdapterCard, resolution: Resolution) -> ParityTable | Non
     betas: dict[str, Beta] = {"base": 0.0, "regional": 1.0}
     if beta is not None and not form_of(resolution).is_switch:
         betas = {"base": 0.0, "merged": beta, "regional": 1.0}
-    own = Policy.parse(card.policy)
+    own = Policy.parse(_policy_of(resolution) or card.policy)
     table = _table(
         lambda split: ParityCurve.of(card.measured, split, resolution.region),
         betas,
@@ -137,7 +137,17 @@ def joint_table(together: Together, resolution: Resolution) -> ParityTable | Non
         f"{adapter.source.repo} alone": point(betas)
         for adapter, betas in zip(resolution.adapters, alone, strict=True)
     }
-    return _table(together.curve, points, resolution, PARITY)
+    return _table(
+        together.curve,
+        points,
+        resolution,
+        Policy.parse(_policy_of(resolution) or together.joint.policy),
+    )
+
+
+def _policy_of(resolution: Resolution) -> str | None:
+    """The policy that chose the beta of a resolution, if one did."""
+    return next((a.beta.policy for a in resolution.adapters if a.beta and a.beta.policy), None)
 
 
 def _table(

@@ -100,7 +100,8 @@ def _by_part(table: ParityTable) -> ParityTable:
             lines.append(line)
         elif line.label in {"merged", "composition"}:
             lines.append(Line(f"{line.label} by part", line.beta, None))
-    return replace(table, lines=tuple(lines))
+    # What follows of a choice is of the plain model, which this is not.
+    return replace(table, lines=tuple(lines), policies=(), seeds=None)
 
 
 def plan(

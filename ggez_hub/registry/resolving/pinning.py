@@ -10,8 +10,8 @@ from ggez_hub.cards.readme import license_of
 from ggez_hub.hub import RepoAtCommit
 from ggez_hub.hub.headers import Tensors, shapes_digest, tensors
 from ggez_hub.parity.betas import betas_of
-from ggez_hub.parity.choice import Choice, Undetermined, choose, select_beta
-from ggez_hub.parity.policy import PARITY, Policy
+from ggez_hub.parity.choice import Choice, Undetermined, choose, choose_for
+from ggez_hub.parity.policy import Policy
 from ggez_hub.parity.rows import NoCurve
 from ggez_hub.regions import Region
 from ggez_hub.registry.index.entries import Entry
@@ -137,7 +137,7 @@ def chosen_beta(
     if given is not None:
         return ChosenBeta(value=given, why="given", reason="given with --beta")
     try:
-        chosen = select_beta(card.measured, alpha, region.id, policy or Policy.parse(card.policy))
+        chosen = choose_for(card, region=region.id, alpha=alpha, policy=policy)
     except (NoCurve, Undetermined) as problem:
         raise NotFit(f"gives no beta: {problem.message} ({problem.hint})") from problem
     return ChosenBeta(value=chosen.beta, why="selected", **_about(chosen))
@@ -150,7 +150,8 @@ def chosen_together(
 
     Raises NoCurve and Undetermined.
     """
-    chosen = choose(together.curve("validation"), alpha, policy or PARITY)
+    own = policy or Policy.parse(together.joint.policy)
+    chosen = choose(together.curve("validation"), alpha, own)
     return tuple(
         ChosenBeta(value=beta, why="jointly", **_about(chosen)) for beta in betas_of(chosen.point)
     )
