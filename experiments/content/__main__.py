@@ -35,9 +35,9 @@ def run(family: str, results: Path, seeds: tuple[int, ...]) -> None:
 
     use_one_thread()
     trained = import_module(f"experiments.content.{family}")
-    write_gallery(results / family, trained.gallery())
     for number in seeds:
         seed = trained.answer(number)
+        write_gallery(results / family, trained.gallery())
         write_seed(results / family, seed)
         click.echo(f"{family} seed {number}: {seed.record['seconds']} s")
 
@@ -49,7 +49,7 @@ def table(results: Path) -> None:
     from experiments.content.table import table_of
 
     for family in FAMILIES:
-        if not (results / family).is_dir():
+        if not _is_measured(results / family):
             continue
         text = table_of(family, read_results(results / family))
         (results / family / "table.md").write_text(text, encoding="utf-8")
@@ -63,10 +63,14 @@ def plot(results: Path) -> None:
     from experiments.content.plot import draw_frontier
 
     for family in FAMILIES:
-        if (results / family).is_dir():
+        if _is_measured(results / family):
             path = results / family / "frontier.svg"
             draw_frontier(family, read_results(results / family), path)
             click.echo(path)
+
+
+def _is_measured(folder: Path) -> bool:
+    return any(folder.glob("seed-*.npz"))
 
 
 if __name__ == "__main__":

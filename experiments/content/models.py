@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.content.answers import Results, merge_name
-from experiments.content.choice import choose_keep, choose_parity
-from experiments.content.scores import Scores, grp, scores_of
+from experiments.content.choice import POLICIES, choose_beta
+from experiments.content.scores import Scores, scores_of
 
 SIDES = ("others", "regional")
 BASE, ADAPTER = merge_name(0), merge_name(1)
@@ -64,13 +64,12 @@ def compare(results: Results, alpha: float) -> Comparison:
 def _choices(validation: Scores, alpha: float) -> dict[str, list[int | None]]:
     """Policy -> the place of the beta of each seed."""
     others, regional = (validation.grid(side) for side in SIDES)
-    parity = grp(alpha, others.mean(axis=-1), regional.mean(axis=-1))
     return {
-        "parity": [choose_parity(curve, validation.betas) for curve in parity],
-        "keep": [
-            choose_keep(curve, outside, validation.betas)
-            for curve, outside in zip(parity, others, strict=True)
-        ],
+        policy: [
+            choose_beta(policy, alpha, validation.betas, outside, inside)
+            for outside, inside in zip(others, regional, strict=True)
+        ]
+        for policy in POLICIES
     }
 
 

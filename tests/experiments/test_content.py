@@ -4,7 +4,9 @@ import dataclasses
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from experiments.content.__main__ import main
 from experiments.content.answers import (
     RESULTS,
     Answers,
@@ -17,14 +19,14 @@ from experiments.content.answers import (
     write_gallery,
     write_seed,
 )
-from experiments.content.choice import choose_keep, choose_parity
+from experiments.content.choice import choose_beta
 from experiments.content.frontier import area, lead
 from experiments.content.models import compare
 from experiments.content.redraws import interval, redraw
 from experiments.content.scores import scores_of
 from experiments.content.table import table_of
 
-COMMITTED = sorted(path.parent for path in RESULTS.glob("*/gallery.csv"))
+COMMITTED = sorted(path.parent for path in RESULTS.glob("*/table.md"))
 BETAS = (0.0, 0.5, 1.0, 1.25)
 
 
@@ -87,6 +89,20 @@ def test_every_seed_answers_the_same_questions(folder):
     assert {"merge 1", "joint"} <= set(first.models)
 
 
+def test_the_command_prints_and_writes_every_table(tmp_path):
+    for family, seeds in (("embedding", 5), ("diffusion", 2)):
+        results = small_results(seeds)
+        write_gallery(tmp_path / family, results.gallery)
+        for seed in results.seeds:
+            write_seed(tmp_path / family, seed)
+    done = CliRunner().invoke(main, ["table", "--results", str(tmp_path)])
+    assert done.exit_code == 0
+    for family in ("embedding", "diffusion"):
+        text = (tmp_path / family / "table.md").read_text("utf-8")
+        assert f"# {family}: " in text
+        assert text in done.output
+
+
 def test_results_survive_being_written(tmp_path):
     results = small_results(2)
     write_gallery(tmp_path, results.gallery)
@@ -118,26 +134,31 @@ def test_without_regard_for_others_parity_goes_to_the_adapter():
 
 
 def test_parity_takes_the_smaller_of_equal_betas():
-    assert choose_parity(np.array([1.0, 3.0, 3.0 + 1e-12, 2.0]), BETAS) == 1
+    regional = np.array([[10.0, 0.0], [20.0, 10.0], [10.0, 20.0], [0.0, 20.0]])
+    assert choose_beta("parity", 0.3, BETAS, np.full((4, 2), 50.0), regional) == 1
 
 
 def test_keep_wants_the_margin_by_a_standard_error():
+    def choice(*others):
+        # The later the beta, the better inside the region.
+        regional = np.arange(len(others))[:, None] + np.zeros((len(others), 10))
+        return choose_beta("keep", 0.1, BETAS[: len(others)], np.stack(others), regional)
+
     base = np.repeat([100.0, 0.0], [50, 50])
     one_lost, two_lost = base.copy(), base.copy()
     one_lost[:1], two_lost[:2] = 0, 0
-    parity = np.array([1.0, 2.0, 3.0])
     # One of 50 lost is 98 % exactly: short of it by the error of the difference.
-    assert choose_keep(parity, np.stack([base, base, one_lost]), BETAS[:3]) == 1
-    assert choose_keep(parity, np.stack([base, two_lost, one_lost]), BETAS[:3]) == 0
+    assert choice(base, base, one_lost) == 1
+    assert choice(base, two_lost, one_lost) == 0
     many = np.repeat([100.0, 0.0], [5000, 5000])
     few_lost = many.copy()
     few_lost[:10] = 0
-    assert choose_keep(parity, np.stack([many, many, few_lost]), BETAS[:3]) == 2
+    assert choice(many, many, few_lost) == 2
 
 
 def test_keep_is_undetermined_where_the_base_is_at_chance():
-    guesses = np.repeat([99.0, -1.0], [1, 99])
-    assert choose_keep(np.array([1.0, 2.0]), np.stack([guesses, guesses]), BETAS[:2]) is None
+    guesses, inside = np.repeat([99.0, -1.0], [1, 99]), np.full((2, 5), 50.0)
+    assert choose_beta("keep", 0.4, BETAS[:2], np.stack([guesses, guesses]), inside) is None
 
 
 def test_the_area_is_zero_on_the_line_and_one_at_the_corner():
