@@ -51,7 +51,8 @@ def draw_frontier(family: str, results: Results, path: Path) -> None:
             )  # fmt: skip
     axes.set_xlabel("right outside the region (%)")
     axes.set_ylabel("right inside the region (%)")
-    axes.set_title(f"{family}: {len(results.seeds)} seeds, beta beside the points")
+    count = len(results.seeds)
+    axes.set_title(f"{family}: {count} seed{'s' * (count > 1)}, beta beside the points")
     axes.legend(fontsize=8)
     figure.savefig(path, metadata={"Date": None})
     plt.close(figure)

@@ -175,8 +175,8 @@ How far the two models that need more than a merge are above the merges: points 
 def _control(results: Results, test: Scores, redraws: Redraws | None) -> Iterator[str]:
     new = _names_of_new_words(results, test)
     yield f"""\
-Right answers in per cent. No model has seen the concepts of the control; {new.sum()} of them have names that share no word with a name outside
-the control, so that nothing can be put together from words that were learnt: expected at chance.
+Right answers in per cent. No model has been shown the concepts of the control; {new.sum()} of them have names that share no word with a name
+outside the control. Expected at chance.
 """
     yield from _header("model", "Q_control", "of which no shared word", "Q_regional")
     shown = {
@@ -264,9 +264,9 @@ def _with_intervals(
         if np.isnan([value, *redrawn]).any():
             cells.append("undetermined")
             continue
-        low, high = interval(redrawn)
-        ends = f" [{low:{sign}.{digits}f}, {high:{sign}.{digits}f}]" if high - low > 1e-9 else ""
-        cells.append(f"{value:{sign}.{digits}f}{ends}")
+        low, high = (_figure(end, f"{sign}.{digits}f") for end in interval(redrawn))
+        ends = f" [{low}, {high}]" if low != high else ""
+        cells.append(_figure(value, f"{sign}.{digits}f") + ends)
     return cells
 
 
@@ -276,7 +276,8 @@ def _seeds(numbers: Sequence[int]) -> str:
 
 
 def _figure(value: float, form: str) -> str:
-    return "undetermined" if np.isnan(value) else f"{value:{form}}"
+    # Without the sign of a zero that rounding left.
+    return "undetermined" if np.isnan(value) else f"{round(value, 9) + 0.0:{form}}"
 
 
 def _betas(betas: Sequence[float]) -> str:
