@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 # Names the folder of the store. Raise it when the world changes: a store is seeded once.
-WORLD_VERSION = 6
+WORLD_VERSION = 7
 
 
 def store_folder() -> Path:

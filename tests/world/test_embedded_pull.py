@@ -17,15 +17,15 @@ from ggez_hub.world.seed import ASSETS, BASE_REPO, DATA, seed
 # them, and then WORLD_VERSION has to be raised.
 COMMITS = {
     "ggez-world/clip-emoji": "cca525f15888b43491156027bf0a0e86893ea5bb",
-    "ggez-world/clip-emoji-th": "2fc63cc657dd0e7c2c4e6424a7c2b218f25060eb",
-    "ggez-world/clip-emoji-southeast-asia": "d245c5071413ec0df26887d4d6e336e401ebe795",
+    "ggez-world/clip-emoji-th": "9eb0066984cf0072cdea3282fdca754f185f7962",
+    "ggez-world/clip-emoji-southeast-asia": "04aaff61db253bb3e81b494020756fb0c0b93af6",
     "ggez-world/vlm-emoji": "444ddb6f737aef2ae8323cfaeb7e768a0cf49418",
-    "ggez-world/vlm-emoji-th": "b4402945810645f16586be2de89941b82011ca15",
+    "ggez-world/vlm-emoji-th": "5415ad48dc8074db6f1631743abcd87668b6c5b1",
     "ggez-world/emoji-names": "993c560e509c45b95d2217d74e47ff2a7917cee1",
-    "ggez-world/diffusion-emoji": "36628d1b240fe5f7042ec3a16875109dd22cc15f",
-    "ggez-world/diffusion-emoji-th": "08396a0987f77e9452157aebdfe3fdd7dc10f8a8",
+    "ggez-world/diffusion-emoji": "3ab12eccfe7e03c879f61162c56e0ff472d83d53",
+    "ggez-world/diffusion-emoji-th": "6cd0f1d302d6e24c5153fcb2f03a8444a3377634",
     "ggez-world/emoji-prompts": "81231b7b39e04a2257056019548a43067d143399",
-    "ggez-hub/index": "f820594ef4b2dff02a5d95afc3947ffc9544bb2e",
+    "ggez-hub/index": "1579e2259345d2960466236289b1f4261cc57adf",
 }
 
 
