@@ -22,7 +22,7 @@ class Entry(NamedTuple):
 # commands' own).
 COMMANDS = {
     "alpha": Entry("regions", "The globalisation factor of a region, from the KOF index."),
-    "card": Entry("card", "Adapter cards: init, validate, joint, schema."),
+    "card": Entry("card", "Adapter cards: init, validate, measure, joint, schema."),
     "ci": Entry("ci", "The steps of the registry's workflows."),
     "contribute": Entry("contribute", "Register an adapter: from a file to a pull request."),
     "demo": Entry(

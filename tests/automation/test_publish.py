@@ -54,7 +54,7 @@ def accepted_card(endpoint: str, folder: Path, revision: str) -> str:
         for path in sorted(folder.iterdir())
     }
     block = document.card.model_dump(mode="json", exclude_defaults=True) | {
-        "level": "declared", "curve": "unknown", "files": files, "published_by": "someone",
+        "level": "declared", "curve": "unknown", "parity": "independent", "baselines": None, "seeds": [], "files": files, "published_by": "someone",
         "adapter": {"repo": "someone/gentle", "revision": revision},
     }  # fmt: skip
     card = type(document.card).model_validate(block)

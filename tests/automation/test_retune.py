@@ -57,16 +57,16 @@ def test_nothing_changes_is_an_answer(accepted):
 
 
 def test_a_release_opens_a_pull_request_for_each_card_once(accepted, good_card):
-    accepted.accept({"kof/2026.csv": release(80.0)})
+    accepted.accept({"kof/2026.csv": release(85.0)})
     first, second = retune(accepted), retune(accepted)
     assert first.code == second.code == 0, first.stderr
-    assert f"{CARD}: alpha 0.37397 to 0.80000, beta 0.5 to 0.25: opened" in first.stdout
-    assert f"{OTHER}: alpha 0.37397 to 0.80000, no curve: opened" in first.stdout
+    assert f"{CARD}: alpha 0.37397 to 0.85000, beta 0.5 to 0.25: opened" in first.stdout
+    assert f"{OTHER}: alpha 0.37397 to 0.85000, no curve: opened" in first.stdout
     assert second.stdout.count(": unchanged https://github.test/") == 2
     measured, unmeasured = accepted.github.git.proposals
     assert accepted.github.git.moves == 2
     assert measured["title"] == (
-        "Set alpha of th/embedding/clip-emoji-th to 0.80000: KOFIpGIdf, KOF release 2026, 2024"
+        "Set alpha of th/embedding/clip-emoji-th to 0.85000: KOFIpGIdf, KOF release 2026, 2024"
     )
     assert "beta changes from 0.5 to 0.25. It stays for every alpha from" in measured["body"]
     assert "no curve of this adapter" in unmeasured["body"]
@@ -74,7 +74,7 @@ def test_a_release_opens_a_pull_request_for_each_card_once(accepted, good_card):
     changed = git(accepted.origin, "diff", "--numstat", "main", BRANCH).split()
     assert changed == ["3", "3", CARD]
     card = parse_card(git(accepted.origin, "show", f"{BRANCH}:{CARD}") + "\n").card
-    assert (card.alpha.value, card.alpha.release, card.alpha.year) == (0.8, "2026", 2024)
+    assert (card.alpha.value, card.alpha.release, card.alpha.year) == (0.85, "2026", 2024)
     other = git(accepted.origin, "show", f"retune/th-embedding-unmeasured:{OTHER}")
     assert "alpha:  # KOF's\n" in other
     # What it proposes passes the check of a contribution.
@@ -85,7 +85,7 @@ def test_a_release_opens_a_pull_request_for_each_card_once(accepted, good_card):
 
 @pytest.mark.slow
 def test_another_year_updates_what_is_open_and_not_what_a_person_closed(accepted):
-    accepted.accept({"kof/2026.csv": release(80.0)})
+    accepted.accept({"kof/2026.csv": release(85.0)})
     retune(accepted)
     accepted.accept({"kof/2027.csv": release(60.0, last=2025)})
     assert retune(accepted).stdout.count(": updated https://github.test/") == 2
@@ -98,6 +98,6 @@ def test_another_year_updates_what_is_open_and_not_what_a_person_closed(accepted
 
 def test_a_file_that_is_no_release_is_named(tmp_path):
     (tmp_path / "kof").mkdir()
-    (tmp_path / "kof" / "newest.csv").write_text(release(80.0))
+    (tmp_path / "kof" / "newest.csv").write_text(release(85.0))
     with pytest.raises(UsageProblem, match=r"newest.csv is not named for a release"):
         import_committed(tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import product
 
 import pytest
 
@@ -85,9 +86,9 @@ def test_what_is_worse_on_both_sides_is_dominated(tmp_path):
 
 def test_the_least_guessable_common_scale_is_taken(tmp_path):
     cells = grid(50)
-    for beta in SHARES:
-        cells[Cell(beta, "find", "test")] = outcomes([1, 0] * 20, chance=0.001)
-        cells[Cell(beta, "find-th", "test")] = outcomes([1, 0, 0, 0] * 10, chance=0.001)
+    for beta, split in product(SHARES, ("validation", "test")):
+        cells[Cell(beta, "find", split)] = outcomes([1, 0] * 20, chance=0.001)
+        cells[Cell(beta, "find-th", split)] = outcomes([1, 0, 0, 0] * 10, chance=0.001)
     tasks = TASKS | {
         "find": WORLD | {"metric": "r1"}, "find-th": THAI | {"metric": "r1"}
     }  # fmt: skip

@@ -114,7 +114,7 @@ def test_the_demo_has_two_tasks_for_each_language():
 def test_importing_loads_no_torch():
     modules = (
         "extras task items questions embedding grid outcomes scores comparison predictions plot benchmark "
-        "benchmark_items benchmark_questions scales subjects prepared sweep drawn answered loaders"
+        "benchmark_items benchmark_questions replies subjects prepared sweep drawn answered loaders"
     )
     imports = "".join(f"import ggez_hub.evaluation.{name}\n" for name in modules.split())
     code = f"import sys\n{imports}print(sorted({{'torch', 'matplotlib', 'pyarrow'}} & set(sys.modules)))"

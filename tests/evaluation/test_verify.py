@@ -134,6 +134,14 @@ def test_a_changed_score_is_named(adapter):
 def test_a_changed_beta_of_a_curve_is_named(adapter):
     rewrite(adapter, lambda curve: {("0.65" if b == "0.6" else b): r for b, r in curve.items()})
     result = verify(adapter)
+    assert "ggez.parity: `validation` has betas that `curve` does not have" in result.stderr
+    document = read_card(ASSETS / "embedding" / "th" / "README.md")
+    curve = {("0.65" if b == "0.6" else b): r for b, r in document.card.curve.items()}
+    card = document.card.model_copy(
+        update={"curve": curve, "parity": "independent", "baselines": None}
+    )
+    write_card(adapter / "README.md", CardDocument(card, document.front_matter, document.prose))
+    result = verify(adapter)
     assert "at beta 0.65 has a score on the card and no predictions" in result.stderr
     assert "at beta 0.6 has predictions and no score on the card" in result.stderr
 
@@ -166,7 +174,7 @@ def test_rows_without_predictions_are_counted(adapter):
     )
     result = verify(adapter)
     assert result.exit_code == 0, result.stderr
-    assert "8 rows of the card name no predictions" in result.stdout
+    assert "rows or seeds of the card name no predictions" in result.stdout
 
 
 def test_results_follow_from_their_predictions(results):
@@ -225,7 +233,9 @@ def test_where_there_is_nothing_to_recompute(tmp_path, adapter):
     with pytest.raises(NoEvidence, match="no predictions beside the card"):
         verify_evidence(adapter)
     rewrite_card = read_card(adapter / "README.md")
-    card = rewrite_card.card.model_copy(update={"curve": "unknown"})
+    card = rewrite_card.card.model_copy(
+        update={"curve": "unknown", "parity": "independent", "seeds": [], "baselines": None}
+    )
     text = render_card(CardDocument(card, rewrite_card.front_matter, ""))
     (adapter / "README.md").write_text(text)
     with pytest.raises(NoEvidence, match="holds no curve"):

@@ -20,7 +20,7 @@ TH, SEA = f"{BASE_REPO}-th", f"{BASE_REPO}-southeast-asia"
 PATH = "cards/th/embedding/clip-emoji-th.md"
 OTHER = {"size": 3, "sha256": "0" * 64}
 UNPINNED = {
-    "level": "declared", "curve": "unknown", "files": "unknown",
+    "level": "declared", "curve": "unknown", "parity": "independent", "baselines": None, "seeds": [], "files": "unknown",
     "base": {"repo": BASE_REPO, "revision": "main", "weights": "unknown"},
 }  # fmt: skip
 

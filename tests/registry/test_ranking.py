@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ggez_hub.cards import CardDocument
 from ggez_hub.cards.curve import CurveRow
 from ggez_hub.cards.schema import AdapterCard
-from ggez_hub.parity.curve import ranking_rows
+from ggez_hub.parity.rows import ranking_rows
 from ggez_hub.regions import fallback_chain
 from ggez_hub.registry.index.entries import Entry, Summary
 from ggez_hub.registry.resolution import PinnedCard

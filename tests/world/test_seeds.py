@@ -61,7 +61,7 @@ def test_each_is_measured_and_kept(tmp_path, monkeypatch):
     assert [run.seed for run in runs] == [3, 4]
     assert all(set(run.models) == {"0", "1"} for run in runs)
     folder = place.adapter("th")
-    for path in ("README.md", "evidence/predictions.parquet"):
+    for path in ("README.md", "evidence/predictions.parquet", "evidence/average.parquet"):
         shutil.copyfile(ASSETS / "embedding" / "th" / path, folder / path)
     document = read_card(folder / "README.md")
     noted = document.card.model_copy(update={"seeds": runs})

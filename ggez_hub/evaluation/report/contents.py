@@ -123,7 +123,7 @@ def _curve(evidence: Evidence, split: Split) -> ParityCurve | None:
 def _ranges(curve: ParityCurve | None, policy: Policy) -> tuple[AlphaRange, ...]:
     try:
         return alpha_ranges(curve, policy) if curve else ()
-    except Undetermined:
+    except (NoCurve, Undetermined):
         return ()
 
 
