@@ -107,7 +107,9 @@ def test_the_gates_are_those_of_the_policy_that_the_card_declares(evaluated, eve
     # loses is stated.
     _, measured, _ = evaluated
     assert measured.code == 0
-    assert "gain: **pass**" in measured.stdout
+    # A quarter of the pictures cannot show the gain.
+    outcome = "pass" if every == 1 else "undetermined"
+    assert f"gain: **{outcome}**" in measured.stdout
     assert "retention:" not in measured.stdout
     assert "points above chance are lost outside the region" in measured.stdout
 

@@ -31,7 +31,8 @@ def adapter(tmp_path):
     folder = tmp_path / "th"
     (folder / "evidence").mkdir(parents=True)
     shutil.copy(THAI / "README.md", folder)
-    shutil.copy(THAI / EVIDENCE, folder / EVIDENCE)
+    for name in (EVIDENCE, "evidence/average.parquet"):
+        shutil.copy(THAI / name, folder / name)
     return folder
 
 
