@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from ggez_hub.cli.ci.run import clone_option, program_commit
+from ggez_hub.cli.ci.run import clone_option, keep_option, program_commit
 from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.cli.parameters import FILE
 
@@ -21,9 +21,12 @@ def registry_command() -> None:
 @click.argument("card", type=FILE)
 @click.option("-o", "--out", "target", required=True, type=click.Path(path_type=Path))
 @clone_option
+@keep_option
 @hub_option
 @output_options
-def eval_command(card: Path, target: Path, repository: Path, hub: str, out: Output) -> None:
+def eval_command(
+    card: Path, target: Path, repository: Path, keep: Path | None, hub: str, out: Output
+) -> None:
     """Measure one card by the registry's tasks, and gate it, as `ci evaluate` does for a pull request.
 
     Writes results, predictions, the measured card and the comment into the folder. The evaluator that
@@ -59,6 +62,7 @@ def eval_command(card: Path, target: Path, repository: Path, hub: str, out: Outp
             server,
             target,
             evaluator=evaluator,
+            keep=keep,
             progress=lambda done, total: progress.update(bar, completed=done, total=total),
         )
     answer([found], digest_of(document), target, out)

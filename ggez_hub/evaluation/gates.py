@@ -10,6 +10,10 @@ retention       of the policy `keep`: Q_others(b) - share * Q_others(0), above c
 gain            GRP(b) - GRP(0), paired by picture, is above 0
 parse failures  the share of answers that could not be read is at most a limit
 leakage         no task asks about data that was trained on
+
+Where the registry has closed a part of the test side (`closed_gates`), retention and gain are asked of
+the open and of the closed part, each with a gate of its own, and `jump` compares the two: the worst
+outcome counts.
 """
 
 from __future__ import annotations
@@ -21,6 +25,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from ggez_hub.errors import UsageProblem
+from ggez_hub.evaluation.closed_gates import closed_effects, closed_gates, closed_statement
 from ggez_hub.evaluation.curve import curve_of
 from ggez_hub.evaluation.evidence import Evidence
 from ggez_hub.evaluation.gate_rules import (
@@ -139,7 +144,11 @@ def gate_report(
         )
     effect = effects(curve, _place(curve, beta), header.alpha.value, policy.share)
     where = f"the {TEST} side, {curve.scale}"
-    return GateReport(policy, beta, where, effect, found, _statements(effect, beta), passing)
+    said = _statements(effect, beta)
+    if (part := header.closed) is not None:
+        apart = closed_effects(part, header.region, beta, header.alpha.value, policy)
+        said += (closed_statement(part, effect, apart[2] if apart else None),)
+    return GateReport(policy, beta, where, effect, found, said, passing)
 
 
 def _place(curve: ParityCurve, beta: Beta) -> int:
@@ -163,7 +172,15 @@ def _gates(
         gain(curve, effect, index),
         parse_failures(answered, limits.parse_failures),
         leakage(evidence),
+        *_on_closed(evidence, policy, curve.betas[index], effect),
     )
+
+
+def _on_closed(evidence: Evidence, policy: Policy, beta: Beta, opened: Effects) -> tuple[Gate, ...]:
+    header = evidence.header
+    if header.closed is None:
+        return ()
+    return closed_gates(header.closed, header.region, beta, header.alpha.value, policy, opened)
 
 
 def _answered(evidence: Evidence, curve: ParityCurve, index: int) -> tuple[Outcomes, ...]:
