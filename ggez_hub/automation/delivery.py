@@ -11,6 +11,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from ggez_hub.automation.suite import RECIPE, closed_rule
 from ggez_hub.cards import CardDocument, render_card
 from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.closed_part import CLOSED
@@ -99,6 +100,8 @@ def recomputed(document: CardDocument, folder: Path, repository: Path) -> Eviden
         for key in ("region", "alpha")
         if getattr(header, key) != getattr(card, key)
     ]
+    if closed_rule() is not None and header.closed is None:
+        problems.append(f"no part of the test side was closed, as recipes/{RECIPE} asks for")
     if problems:
         raise BadDelivery(
             f"the measurement of {digest_of(document)[:12]} is not taken:\n  "

@@ -11,7 +11,13 @@ import pytest
 from click.testing import CliRunner
 from huggingface_hub import HfApi
 
-from ggez_hub.automation.delivery import deliver, digest_of
+from ggez_hub.automation.delivery import (
+    BadDelivery,
+    deliver,
+    digest_of,
+    evidence_in,
+    recomputed,
+)
 from ggez_hub.automation.indexed import with_measurement
 from ggez_hub.automation.rules import ProposedCard, check_card
 from ggez_hub.automation.suite import closed_rule
@@ -20,7 +26,8 @@ from ggez_hub.cards.closed import ClosedRule
 from ggez_hub.cli.main import cli
 from ggez_hub.embedded.store import HubStore
 from ggez_hub.evaluation.closed_part import CLOSED
-from ggez_hub.evaluation.evidence import open_evidence
+from ggez_hub.evaluation.closed_verification import with_closed
+from ggez_hub.evaluation.evidence import RESULTS, open_evidence
 from ggez_hub.evaluation.predictions import read_predictions
 from ggez_hub.evaluation.verification import verify_evidence
 from ggez_hub.hub import Hub
@@ -158,6 +165,29 @@ def test_closed_answers_are_delivered_to_a_private_data_set(measured):
     private = api.dataset_info("ggez-hub/results-closed")
     assert private.private
     assert f"{place}/{CLOSED}" in {file.rfilename for file in private.siblings}
+
+
+def test_a_delivery_without_a_closed_part_is_not_taken(measured, tmp_path):
+    document = read_card(CARD)
+    for name in evidence_in(measured.out):
+        shutil.copyfile(measured.out / name, tmp_path / name)
+    taken = recomputed(document, tmp_path, measured.clone)
+    assert taken.header.closed == open_evidence(measured.out).header.closed
+    content = json.loads((tmp_path / RESULTS).read_text())
+    del content["header"]["closed"]
+    (tmp_path / RESULTS).write_text(json.dumps(content))
+    with pytest.raises(BadDelivery, match="no part of the test side was closed"):
+        recomputed(document, tmp_path, measured.clone)
+
+
+def test_the_closed_part_of_a_card_is_recomputed(measured):
+    found = verify_evidence(measured.out / "card.md")
+    checked = with_closed(found, measured.keep / CLOSED)
+    assert checked.closed_answers == sum(
+        map(len, read_predictions(measured.keep / CLOSED).values())
+    )
+    assert checked.problems == found.problems
+    assert checked.figures > found.figures
 
 
 def test_a_card_has_to_say_where_its_adapter_lies(measured, tmp_path):
