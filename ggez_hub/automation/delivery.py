@@ -11,8 +11,10 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from ggez_hub.automation.suite import RECIPE, closed_rule
 from ggez_hub.cards import CardDocument, render_card
 from ggez_hub.errors import GgezError
+from ggez_hub.evaluation.closed_part import CLOSED
 from ggez_hub.evaluation.evidence import RESULTS, Evidence
 from ggez_hub.evaluation.header import BASELINE_NAMES, PREDICTIONS
 from ggez_hub.evaluation.verification import verify_evidence
@@ -44,15 +46,23 @@ def digest_of(document: CardDocument) -> str:
     return hashlib.sha256(render_card(document).encode()).hexdigest()
 
 
-def deliver(document: CardDocument, folder: Path, hub: Hub, repo: str) -> str:
+def deliver(
+    document: CardDocument, folder: Path, hub: Hub, repo: str, keep: Path | None = None
+) -> str:
     """Send the results folder of a card to the data set; returns where they lie in it.
 
+    The closed answers that `keep` holds go to a private data set of the name with `-closed`.
     Repeated, nothing is sent. Raises what publishing raises.
     """
     place = digest_of(document)
     ensure_repo(hub, repo, private=False, repo_type="dataset")
     files = {f"{place}/{name}": folder / name for name in evidence_in(folder)}
     commit(hub, repo, files, f"Measure {place[:12]}", repo_type="dataset")
+    if keep is not None and (keep / CLOSED).is_file():
+        private = f"{repo}-closed"
+        ensure_repo(hub, private, private=True, repo_type="dataset")
+        files = {f"{place}/{CLOSED}": keep / CLOSED}
+        commit(hub, private, files, f"Keep {place[:12]}", repo_type="dataset")
     return place
 
 
@@ -90,6 +100,8 @@ def recomputed(document: CardDocument, folder: Path, repository: Path) -> Eviden
         for key in ("region", "alpha")
         if getattr(header, key) != getattr(card, key)
     ]
+    if closed_rule() is not None and header.closed is None:
+        problems.append(f"no part of the test side was closed, as recipes/{RECIPE} asks for")
     if problems:
         raise BadDelivery(
             f"the measurement of {digest_of(document)[:12]} is not taken:\n  "

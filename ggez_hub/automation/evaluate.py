@@ -10,10 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ggez_hub.automation.rules import ProposedCard
-from ggez_hub.automation.suite import SuiteData, suite_of
+from ggez_hub.automation.suite import RECIPE, SuiteData, closed_rule, suite_of
 from ggez_hub.cards import AdapterCard, CardDocument, render_card
 from ggez_hub.cards.curve import with_measured
+from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.card_baselines import card_baselines
+from ggez_hub.evaluation.closed_part import Closing
 from ggez_hub.evaluation.curve import curve_of
 from ggez_hub.evaluation.evidence import Evidence, data_of
 from ggez_hub.evaluation.gates import GateReport, gate_report, read_limits
@@ -54,18 +56,26 @@ def evaluate(
     out: Path,
     *,
     evaluator: str,
+    keep: Path | None = None,
     progress: Progress | None = None,
 ) -> Evaluated:
     """Measure a proposed card into the folder `out`, which may hold a part of it already.
 
-    Raises NoTasks, NotFit, Leaked, and what measuring raises.
+    Where the registry closes a part of the test side, its answers go to the folder `keep`, which has to
+    be given and is not to be published. Raises NoTasks, NotFit, Leaked, UsageProblem, and what
+    measuring raises.
     """
     card = proposed.document.card
     suite, tasks = suite_of(card)
+    closing = _closing(keep, out)
     region = find_region(card.region)
     model = _fetched(card, hub)
     evidence = sweep(
-        grid_on(model, sorted({0.0, *suite.betas}), _way(model.family, out)),
+        grid_on(
+            model,
+            sorted({0.0, *suite.betas}),
+            _way(model.family, out if closing is None else closing.keep),
+        ),
         SuiteData.of(tasks, hub).prepare(),
         region,
         card.alpha,
@@ -75,6 +85,7 @@ def evaluate(
         measured_by="registry",
         evaluator=evaluator,
         policy=card.policy,
+        closing=closing,
         progress=progress,
     )
     return judge(proposed, evidence, out)
@@ -105,15 +116,39 @@ def measured(document: CardDocument, evidence: Evidence, beta: Beta | None) -> C
     level = "measured" if card.level == "declared" else card.level
     beside = None if beta is None else card_baselines(evidence, beta, "registry")
     changed = card.model_copy(
-        update={"curve": curve, "parity": found.parity, "level": level, "baselines": beside}
+        update={
+            "curve": curve,
+            "parity": found.parity,
+            "level": level,
+            "baselines": beside,
+            "closed": evidence.header.closed,
+        }
     )
     return CardDocument(changed, document.front_matter, document.prose)
 
 
-def _way(family: Family, out: Path) -> Way:
-    """How models of a family are asked; what is drawn is kept beside the results."""
+def _closing(keep: Path | None, out: Path) -> Closing | None:
+    """What is closed, and where its answers go; raises UsageProblem where that is not a folder apart."""
+    rule = closed_rule()
+    if rule is None:
+        return None
+    if keep is None:
+        raise UsageProblem(
+            f"recipes/{RECIPE} closes a part of the test side, and no folder keeps its answers",
+            "Give a folder that is not published with --keep.",
+        )
+    if keep.resolve().is_relative_to(out.resolve()) or out.resolve().is_relative_to(keep.resolve()):
+        raise UsageProblem(
+            f"{keep} and {out} lie in each other: closed answers would be among those published",
+            "Give another folder with --keep.",
+        )
+    return Closing(rule, keep)
+
+
+def _way(family: Family, folder: Path) -> Way:
+    """How models of a family are asked; what is drawn is kept in `folder`."""
     if family.name == PAINTERS:
-        return painter_way(family, None, out / PICTURES)
+        return painter_way(family, None, folder / PICTURES)
     return way_of(family)
 
 

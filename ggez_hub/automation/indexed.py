@@ -14,7 +14,7 @@ from ggez_hub.registry.places import INDEX_REPO
 
 # What the registry adds to an accepted card. alpha and the policy are the accepted card's own: they move
 # by a pull request, without a new measurement.
-MEASURED = frozenset({"baselines", "curve", "level", "parity"})
+MEASURED = frozenset({"baselines", "closed", "curve", "level", "parity"})
 
 
 @dataclass(frozen=True)

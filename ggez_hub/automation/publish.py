@@ -67,6 +67,7 @@ class Publisher:
     """Publishes what the registry in `repository` has accepted; `work` is a folder to work in.
 
     evaluator  the commit of the program that measures
+    keep       a folder for the answers of the closed part of the test side, if there is one
     """
 
     repository: Path
@@ -75,6 +76,7 @@ class Publisher:
     budget: Budget
     evaluator: str
     say: Callable[[str], None]
+    keep: Path | None = None
 
     def publish(self, pusher: Pusher) -> tuple[PublishedIndex, list[Standing]]:
         """Measure what is new, publish the index by one commit, push the results.
@@ -134,7 +136,8 @@ class Publisher:
         base = vet_base(self.hub.at_commit(card.base.repo, card.base.revision), card, self.hub)
         nbytes = sum(file.size for file in base)
         if self.budget.on_runner(nbytes):
-            return evaluate(proposed, self.hub, out, evaluator=self.evaluator)
+            keep = None if self.keep is None else self.keep / proposed.name.replace("/", "-")
+            return evaluate(proposed, self.hub, out, evaluator=self.evaluator, keep=keep)
         if not fetch_delivery(proposed.document, self.hub, self.budget.results, out):
             raise GgezError(
                 f"its base has {nbytes / GIGABYTE:,.1f} GB, and no evaluation of this very card was "

@@ -24,7 +24,7 @@ git checkout --quiet --detach "$GGEZ_PROGRAM"
 python -m pip install --quiet --constraint constraints.txt '.[eval]'
 status=0
 ggez-hub ci evaluate --number "$GGEZ_NUMBER" --base "$GGEZ_BASE" --head "$GGEZ_HEAD" \\
-  --deliver "$GGEZ_RESULTS" -o evaluation || status=$?
+  --deliver "$GGEZ_RESULTS" -o evaluation --keep kept || status=$?
 # A gate that is not passed (3) is an answer.
 test "$status" = 0 -o "$status" = 3
 """

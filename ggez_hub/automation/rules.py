@@ -175,11 +175,13 @@ def owner(document: CardDocument) -> str:
 
 
 def _claims_of_the_registry(card: ProposedCard) -> bool:
-    """Whether rows or baselines say that the registry measured them and were not accepted so."""
+    """Whether rows, baselines or a closed part say that the registry measured them and were not accepted so."""
     known = _registry_rows(card.before) if card.before else []
     beside = card.document.card.baselines
     new = beside is not None and beside.measured_by == "registry"
     if new and not (card.before and card.before.card.baselines == beside):
+        return True
+    if card.document.card.closed not in (None, card.before and card.before.card.closed):
         return True
     if _registry_parity(card.document) != (_registry_parity(card.before) if card.before else {}):
         return True

@@ -10,6 +10,7 @@ from typing import TypeAlias
 from pydantic import BaseModel, ConfigDict, Field
 
 from ggez_hub.cards import AdapterCard
+from ggez_hub.cards.closed import ClosedRule
 from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.prepared import Prepared, is_asked, prepare_tasks, require_both_sides
 from ggez_hub.evaluation.recognition.asking import Judges, Places, prepare_drawings
@@ -39,12 +40,16 @@ class Suite(BaseModel):
 
 
 class EvaluationRecipe(BaseModel):
-    """recipes/evaluation.yaml: a suite for each family that can be measured."""
+    """recipes/evaluation.yaml: a suite for each family that can be measured.
+
+    closed  the part of the test side whose answers are not published; none if left out
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: str
     suites: Mapping[str, Suite]
+    closed: ClosedRule | None = None
 
 
 def suite_of(card: AdapterCard) -> tuple[Suite, tuple[AnyTask, ...]]:
@@ -52,7 +57,7 @@ def suite_of(card: AdapterCard) -> tuple[Suite, tuple[AnyTask, ...]]:
 
     Raises NoTasks, and UsageProblem where a side has no task.
     """
-    recipe = read_recipe(recipes() / RECIPE, "evaluation", EvaluationRecipe)
+    recipe = _recipe()
     suite = recipe.suites.get(card.family)
     if suite is None:
         raise NoTasks(
@@ -66,6 +71,15 @@ def suite_of(card: AdapterCard) -> tuple[Suite, tuple[AnyTask, ...]]:
     tasks = tuple(task for task in found if is_asked(task, region))
     require_both_sides((task.side for task in tasks), region)
     return suite, tasks
+
+
+def closed_rule() -> ClosedRule | None:
+    """Which pictures of the test side the registry closes; None where it publishes all answers."""
+    return _recipe().closed
+
+
+def _recipe() -> EvaluationRecipe:
+    return read_recipe(recipes() / RECIPE, "evaluation", EvaluationRecipe)
 
 
 @dataclass(frozen=True)

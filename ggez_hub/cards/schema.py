@@ -17,6 +17,7 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from ggez_hub.cards.baselines import Baselines
+from ggez_hub.cards.closed import ClosedPart
 from ggez_hub.cards.curve import Curve, MeasuredCurve, ParityRecord
 from ggez_hub.cards.joint import JointCurve
 from ggez_hub.cards.seeds import SeedRun
@@ -182,6 +183,7 @@ class AdapterCard(Block):
     files: OrUnknown[Annotated[dict[FilePath, FileRecord], Field(min_length=1)]]
     joint: list[JointCurve] = Field([])
     baselines: Baselines | None = None
+    closed: ClosedPart | None = None
     seeds: list[SeedRun] = Field([], max_length=64)
     status: Status
     published_by: Account

@@ -38,7 +38,7 @@ COMMANDS = {
     "merge": Entry("merge", "Merge local folders: a base and its adapters."),
     "publish": Entry("publish", "An adapter's folder to a repository on the hub."),
     "pull": Entry("pull", "A base model adapted to a region, merged and ready to load."),
-    "registry": Entry("registry", "For maintainers: stale adapters."),
+    "registry": Entry("registry", "For maintainers: measure a card, stale adapters."),
     "reproduce": Entry("reproduce", "Recheck the arithmetic of the paper's tables."),
     "report": Entry("report", "Scores, parity and gates as one HTML page."),
     "regions": Entry("regions", "Regions: members, languages, fallback chain."),

@@ -49,6 +49,12 @@ if TYPE_CHECKING:
     help="Of --rerun: the endpoint that the results name; it is asked only if you name it too.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Of --rerun: which K.")
+@click.option(
+    "--closed",
+    type=FILE,
+    default=None,
+    help="The predictions of the closed part, published after its rotation: recompute it too.",
+)
 @hub_option
 @output_options
 def verify_command(
@@ -58,6 +64,7 @@ def verify_command(
     key_variable: str | None,
     endpoints: tuple[str, ...],
     seed: int,
+    closed: Path | None,
     hub: str,
     out: Output,
 ) -> None:
@@ -77,14 +84,16 @@ def verify_command(
         )
     if count is not None:
         again = _rerun(place, count, recipe, key_variable, endpoints, seed, hub, out)
-        show_scores(place, out, again=again)
+        show_scores(place, out, again=again, closed=closed)
         return
     names = (RESULTS, CARD)
     folder = place.is_dir()
     if not folder or (
         not (place / LOCK_NAME).is_file() and any((place / name).is_file() for name in names)
     ):
-        show_scores(place, out)
+        show_scores(place, out, closed=closed)
+    elif closed is not None:
+        raise UsageProblem(f"{place} holds a merge, not scores", "Leave --closed out.")
     else:
         _verify_lock(place, out)
 
@@ -155,15 +164,20 @@ def _rerun(
     return found
 
 
-def show_scores(place: Path, out: Output, again: tuple[Again, ...] = ()) -> None:
+def show_scores(
+    place: Path, out: Output, again: tuple[Again, ...] = (), closed: Path | None = None
+) -> None:
     """Recompute and show a results folder or a card; raises DoesNotFollow.
 
-    `again` are answers that the model gave anew.
+    `again` are answers that the model gave anew, `closed` is the file with those of the closed part.
     """
     from ggez_hub.evaluation.by_part import gains_beside
+    from ggez_hub.evaluation.closed_verification import closed_figures, with_closed
     from ggez_hub.evaluation.verification import DoesNotFollow, verify_evidence
 
     found = verify_evidence(place)
+    if closed is not None:
+        found = with_closed(found, closed)
     gains = gains_beside(found)
     header = found.evidence.header
     changed = [f"{a.cell}: {a.item}: {a.problem}" for a in again if a.problem]
@@ -177,6 +191,15 @@ def show_scores(place: Path, out: Output, again: tuple[Again, ...] = ()) -> None
             "problems": list(found.problems),
             "figures": found.figures,
             "unproven": found.unproven,
+            "closed": None
+            if header.closed is None
+            else {
+                "rotation": header.closed.rotation,
+                "share": header.closed.share,
+                "pictures": header.closed.pictures,
+                "figures": closed_figures(header.closed),
+                "recomputed": found.closed_answers is not None,
+            },
             "region": header.region,
             "alpha": header.alpha.value,
             **found.recomputed,
@@ -200,6 +223,14 @@ def show_scores(place: Path, out: Output, again: tuple[Again, ...] = ()) -> None
     if found.unproven:
         out.line(
             f"{found.unproven} rows or seeds of the card name no predictions: nobody can check them."
+        )
+    if (apart := header.closed) is not None:
+        told = f"closed (rotation {apart.rotation}, {apart.pictures:,} pictures): "
+        count = closed_figures(apart)
+        out.line(
+            f"{told}{count:,} figures rest on answers that are not published until the rotation changes"
+            if found.closed_answers is None
+            else f"{told}{count:,} figures follow from {found.closed_answers:,} answers"
         )
     if header.parts is not None:
         out.line(f"every beta is multiplied by part, as {header.parts.name} says:")

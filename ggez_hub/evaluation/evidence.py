@@ -301,6 +301,7 @@ def _header_of(
         measured_by="self",
         adapters=adapters,
         baselines=beside,
+        closed=card.closed,
         sha256=sha256,
     )
 

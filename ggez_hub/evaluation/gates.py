@@ -10,34 +10,43 @@ retention       of the policy `keep`: Q_others(b) - share * Q_others(0), above c
 gain            GRP(b) - GRP(0), paired by picture, is above 0
 parse failures  the share of answers that could not be read is at most a limit
 leakage         no task asks about data that was trained on
+
+Where the registry has closed a part of the test side (`closed_gates`), retention and gain are asked of
+the open and of the closed part, each with a gate of its own, and `jump` compares the two: the worst
+outcome counts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from ggez_hub.errors import UsageProblem
+from ggez_hub.evaluation.closed_gates import closed_effects, closed_gates, closed_statement
 from ggez_hub.evaluation.curve import curve_of
 from ggez_hub.evaluation.evidence import Evidence
-from ggez_hub.evaluation.leakage import state_of
+from ggez_hub.evaluation.gate_rules import (
+    Gate,
+    Verdict,
+    gain,
+    leakage,
+    overall,
+    parse_failures,
+    retention,
+)
 from ggez_hub.evaluation.outcomes import Outcomes
 from ggez_hub.evaluation.quantities import suite
 from ggez_hub.parity.betas import Beta, as_json, is_base
 from ggez_hub.parity.choice import Undetermined, select_beta
 from ggez_hub.parity.curve import ParityCurve
-from ggez_hub.parity.effects import Effects, effects, others_interval, regional_interval
-from ggez_hub.parity.intervals import Interval
+from ggez_hub.parity.effects import Effects, effects
 from ggez_hub.parity.policy import Policy
-from ggez_hub.parity.power import NOT_FEASIBLE, error_of, pictures_for, pictures_for_retention
 from ggez_hub.parity.rows import NoCurve
 from ggez_hub.recipe_file import read_recipe
 
-Verdict: TypeAlias = Literal["pass", "fail", "undetermined"]
 TEST: Literal["test"] = "test"
 SELECT = "validation"
 
@@ -52,37 +61,6 @@ class Limits(BaseModel):
 
     kind: Literal["gates"] = "gates"
     parse_failures: float = Field(default=0.05, ge=0, le=1)
-
-
-@dataclass(frozen=True)
-class Gate:
-    """A gate and its outcome; `difference` is in points and has to exceed 0.
-
-    pictures_needed  how many pictures decide with 80 % power, if the estimated difference is the true
-                     one; None where no feasible number does
-    if_nothing_lost  of retention: how many pictures pass it if nothing is lost
-    """
-
-    name: str
-    verdict: Verdict
-    reason: str
-    difference: Interval | None = None
-    pictures_needed: int | None = None
-    if_nothing_lost: int | None = None
-
-    def as_dict(self) -> dict[str, object]:
-        """The gate as JSON."""
-        d = self.difference
-        return {
-            "gate": self.name,
-            "outcome": self.verdict,
-            "reason": self.reason,
-            "difference": None if d is None else d.value,
-            "interval": None if d is None else [d.low, d.high],
-            "pictures": None if d is None else d.pictures,
-            "pictures_needed": self.pictures_needed,
-            "pictures_needed_if_nothing_lost": self.if_nothing_lost,
-        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,12 +115,6 @@ def read_limits(path: Path | None) -> Limits:
     return Limits() if path is None else read_recipe(path, "gates", Limits)
 
 
-def overall(found: Iterable[Gate]) -> Verdict:
-    """The worst of the outcomes: fail, then undetermined, then pass."""
-    order: Sequence[Verdict] = ("pass", "undetermined", "fail")
-    return max((gate.verdict for gate in found), key=order.index)
-
-
 def gate_report(
     evidence: Evidence, limits: Limits, beta: Beta | None = None, policy: Policy | None = None
 ) -> GateReport:
@@ -172,7 +144,11 @@ def gate_report(
         )
     effect = effects(curve, _place(curve, beta), header.alpha.value, policy.share)
     where = f"the {TEST} side, {curve.scale}"
-    return GateReport(policy, beta, where, effect, found, _statements(effect, beta), passing)
+    said = _statements(effect, beta)
+    if (part := header.closed) is not None:
+        apart = closed_effects(part, header.region, beta, header.alpha.value, policy)
+        said += (closed_statement(part, effect, apart[2] if apart else None),)
+    return GateReport(policy, beta, where, effect, found, said, passing)
 
 
 def _place(curve: ParityCurve, beta: Beta) -> int:
@@ -196,91 +172,20 @@ def _gates(
         gain(curve, effect, index),
         parse_failures(answered, limits.parse_failures),
         leakage(evidence),
+        *_on_closed(evidence, policy, curve.betas[index], effect),
     )
+
+
+def _on_closed(evidence: Evidence, policy: Policy, beta: Beta, opened: Effects) -> tuple[Gate, ...]:
+    header = evidence.header
+    if header.closed is None:
+        return ()
+    return closed_gates(header.closed, header.region, beta, header.alpha.value, policy, opened)
 
 
 def _answered(evidence: Evidence, curve: ParityCurve, index: int) -> tuple[Outcomes, ...]:
     found = suite(evidence, curve.betas[index], TEST, curve.scale)
     return (*{**found.world, **found.others}.values(), *found.regional.values())
-
-
-def retention(curve: ParityCurve, effect: Effects, index: int) -> Gate:
-    """Whether the share of the base's Q_others that the policy names is kept."""
-    name = "retention"
-    if effect.kept_margin is None or curve.base is None:
-        return Gate(name, "undetermined", "no item lies outside the region")
-    if is_base(curve.betas[index]):
-        return Gate(name, "pass", "beta 0 is the base itself")
-    if others_interval(curve, curve.base).low <= 0:
-        return Gate(name, "undetermined", "the base is at chance: there is nothing to retain")
-    rule = f"{100 * effect.share:g} % of the base's score above chance has to be kept outside the region"
-    gate = _decided(name, effect.kept_margin, rule)
-    needed = pictures_for_retention(curve.moments, index, kept=effect.share, base=curve.base)
-    if gate.verdict != "undetermined" or needed is None:
-        return gate
-    return replace(
-        gate,
-        reason=f"{gate.reason}; to decide with 80 % power: {needed}",
-        pictures_needed=needed.for_estimate,
-        if_nothing_lost=needed.for_no_loss,
-    )
-
-
-def gain(curve: ParityCurve, effect: Effects, index: int) -> Gate:
-    """Whether the GRP of the merged model is ahead of the base's."""
-    name = "gain"
-    if is_base(curve.betas[index]) or effect.gain is None:
-        return Gate(name, "fail", "beta 0 is the base itself: there is no gain")
-    if regional_interval(curve, index).low <= 0:
-        return Gate(name, "undetermined", "the merged model is at chance on the region")
-    gate = _decided(name, effect.gain, "GRP has to be ahead of the base's")
-    if gate.verdict != "undetermined":
-        return gate
-    found = effect.gain
-    needed = pictures_for(found.value, error_of(found), found.pictures) if found.value > 0 else None
-    number = NOT_FEASIBLE if needed is None else f"{needed:,} pictures"
-    return replace(
-        gate, reason=f"{gate.reason}; to show it with 80 % power: {number}", pictures_needed=needed
-    )
-
-
-def parse_failures(answered: Sequence[Outcomes], limit: float) -> Gate:
-    """Whether few enough answers were unreadable; what was observed decides."""
-    name = "parse failures"
-    total = sum(map(len, answered))
-    if total == 0:
-        return Gate(name, "undetermined", "there are no answers")
-    unread = sum(outcomes.unparsed for outcomes in answered)
-    verdict: Verdict = "pass" if unread <= limit * total else "fail"
-    reason = f"{unread} of {total} answers could not be read; the limit is {100 * limit:g} %"
-    return Gate(name, verdict, reason)
-
-
-def leakage(evidence: Evidence) -> Gate:
-    """Whether a task, or an ancestor of its data, was trained on."""
-    header = evidence.header
-    states = {task: state_of(record.dataset, header.data) for task, record in header.tasks.items()}
-    leaked = [f"{task}: {why}" for task, (state, why) in states.items() if state == "trained on"]
-    if leaked:
-        return Gate("leakage", "fail", "; ".join(leaked))
-    reasons = sorted({why for state, why in states.values() if state == "contamination unknown"})
-    if reasons:
-        return Gate("leakage", "undetermined", f"contamination unknown: {'; '.join(reasons)}")
-    return Gate("leakage", "pass", "no task's data or known ancestor was trained on")
-
-
-def _decided(name: str, found: Interval, rule: str) -> Gate:
-    if found.refusal is not None:
-        return Gate(name, "undetermined", f"{rule}; {found.refusal}", found)
-    verdict: Verdict = "undetermined"
-    if found.low > 0 or (name == "retention" and found.low >= 0):
-        verdict = "pass"
-    elif found.high < 0:
-        verdict = "fail"
-    reason = rule
-    if verdict == "undetermined":
-        reason += f"; {found.pictures:,} pictures do not decide"
-    return Gate(name, verdict, reason, found)
 
 
 def _statements(effect: Effects, beta: Beta) -> tuple[str, ...]:

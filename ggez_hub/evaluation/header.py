@@ -7,6 +7,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field, model_validator
 
 from ggez_hub.cards import AdapterCard, AlphaRecord
+from ggez_hub.cards.closed import ClosedPart
 from ggez_hub.cards.values import (
     Adapts,
     Block,
@@ -116,6 +117,7 @@ class Header(Block):
     `data` are the data sets that the adapter was trained on, as its card names them. `digests` of a
     task are by split. `origin` decides nothing: it says where the answers may be had again.
     `baselines` are those that were asked themselves; the switch follows from the predictions.
+    `closed` is of the test answers that are in none of the files.
     """
 
     schema_version: Literal[1, 2] = 2
@@ -131,6 +133,7 @@ class Header(Block):
     models: dict[PointKey, Sha256] = Field(default_factory=dict)
     baselines: dict[BaselineName, BaselineRecord] = Field(default_factory=dict)
     origin: Origin | None = None
+    closed: ClosedPart | None = None
     predictions: FilePath = PREDICTIONS
     sha256: Sha256
 

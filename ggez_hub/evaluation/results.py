@@ -25,6 +25,7 @@ import numpy as np
 from ggez_hub.cards.curve import MeasuredCurve, Split
 from ggez_hub.evaluation.baselines import baselines
 from ggez_hub.evaluation.breakdown import average_name, breakdowns
+from ggez_hub.evaluation.closed_part import CLOSED, Answers, Closing, closed_part, divide
 from ggez_hub.evaluation.comparison import Estimate, NotComparable, mean
 from ggez_hub.evaluation.curve import curve_of, policies_of
 from ggez_hub.evaluation.ella_script import script_figures
@@ -76,13 +77,22 @@ def write_results(
     header: Json,
     outcomes: Mapping[Cell, Outcomes],
     measured: Mapping[BaselineName, MeasuredBaseline] | None = None,
+    closing: Closing | None = None,
 ) -> Evidence:
     """Write predictions and every figure that follows from them into `folder`.
 
     header: the fields of Header but for digests of predictions and for baselines, which are `measured`.
-    The folder may be there already.
+    The folder may be there already. With `closing` the closed answers go to the folder that it keeps,
+    and of them only aggregates into `folder`; those of baselines go nowhere.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    closed: Answers = {}
+    if closing is not None:
+        outcomes, closed = divide(outcomes, closing.rule)
+        measured = {
+            name: replace(found, outcomes=divide(found.outcomes, closing.rule)[0])
+            for name, found in (measured or {}).items()
+        }
     sha256 = write_predictions(folder / PREDICTIONS, outcomes)
     records = {
         name: found.record(write_predictions(folder / f"{name}.parquet", found.outcomes), name)
@@ -91,6 +101,10 @@ def write_results(
     full = Header.model_validate({**header, "baselines": records, "sha256": sha256})
     answers = {name: found.outcomes for name, found in (measured or {}).items()}
     evidence = Evidence(folder, full, outcomes, baselines=answers)
+    if closing is not None:
+        kept = write_predictions(closing.keep / CLOSED, closed)
+        part = closed_part(evidence, closed, closing.rule, kept)
+        evidence = replace(evidence, header=full.model_copy(update={"closed": part}))
     content = {"header": evidence.header.model_dump(mode="json"), **figures(evidence)}
     partial = folder / f".{RESULTS}.partial"
     partial.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -19,7 +19,8 @@ from ggez_hub.cards import AlphaRecord
 from ggez_hub.cards.values import PolicyName
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.answered import Answered, InMemory
-from ggez_hub.evaluation.evidence import Evidence
+from ggez_hub.evaluation.closed_part import Closing
+from ggez_hub.evaluation.evidence import RESULTS, Evidence, open_evidence
 from ggez_hub.evaluation.grid import Measurement, Progress, check_tasks, digests, measure
 from ggez_hub.evaluation.grid_points import grid_points
 from ggez_hub.evaluation.header import AdapterRecord, BaselineName, SweptParts
@@ -146,6 +147,7 @@ def sweep(
     evaluator: str = "unknown",
     origin: Origin | None = None,
     policy: str = "parity",
+    closing: Closing | None = None,
     progress: Progress | None = None,
 ) -> Evidence:
     """Measure every task with every model, those of a grid or one as it is, into the folder `out`.
@@ -154,7 +156,8 @@ def sweep(
     gets to work in. `adapters` says whose the betas of a point are, in their order; of a composition
     it has to be said. `parts` are those of the models. Of embedding models the averaged outputs at
     beta 0 and 1 are measured too, at no new pass of a picture or text. A folder that holds a part of this
-    very measurement is completed, one that holds all of it is measured no more. Raises Leaked for a
+    very measurement is completed, one that holds all of it is measured no more. With `closing` a part of
+    the test answers, and all that is kept while it is measured, stays in the folder that it names. Raises Leaked for a
     task that the adapter was trained on, UsageProblem for no tasks, tasks that such a model cannot
     be asked or a folder with something else, and what `measure` raises.
     """
@@ -169,7 +172,9 @@ def sweep(
             "tasks": {task.id: task.record.digests for task in tasks},
         }
     )
-    kept = _Kept(out / WORK / key)
+    if closing is not None and (done := _finished(out, models, tasks, region, evaluator, closing)):
+        return done
+    kept = _Kept((out if closing is None else closing.keep) / WORK / key)
     if out.exists() and any(out.iterdir()) and not kept.folder.is_dir():
         raise UsageProblem(
             f"{out} holds something else than this measurement",
@@ -197,7 +202,36 @@ def sweep(
         "models": dict(measured.models),
         "origin": origin,
     }
-    return write_results(out, header, measured.outcomes, found)
+    return write_results(out, header, measured.outcomes, found, closing)
+
+
+def _finished(
+    out: Path,
+    models: Sequence[UnderTest],
+    tasks: Sequence[Prepared],
+    region: Region,
+    evaluator: str,
+    closing: Closing,
+) -> Evidence | None:
+    """What a folder holds if it is all of this measurement, made elsewhere with the same part closed.
+
+    Raises NoEvidence, and what reading raises.
+    """
+    if not (out / RESULTS).is_file():
+        return None
+    found = open_evidence(out)
+    header, part = found.header, found.header.closed
+    same = (
+        not found.problems
+        and part is not None
+        and (part.share, part.rotation) == (closing.rule.share, closing.rule.rotation)
+        and (header.measured_by, header.evaluator, header.region)
+        == ("registry", evaluator, region.id)
+        and header.models == digests(models)
+        and {name: record.digests for name, record in header.tasks.items()}
+        == {task.id: task.record.digests for task in tasks}
+    )
+    return found if same else None
 
 
 class _Run:

@@ -13,6 +13,7 @@ from ggez_hub.cards.curve import MeasuredCurve, SplitParity
 from ggez_hub.cards.seeds import SeedRun
 from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.card_baselines import recomputed_baselines
+from ggez_hub.evaluation.closed_part import misplaced
 from ggez_hub.evaluation.consistency import contradictions
 from ggez_hub.evaluation.curve import by_country, curve_of, parity_of, policies_of
 from ggez_hub.evaluation.evidence import Evidence, NoEvidence, open_evidence
@@ -40,13 +41,17 @@ class DoesNotFollow(GgezError):
 
 @dataclass(frozen=True, eq=False)
 class Verification:
-    """What came of it: how many figures were recomputed, and everything that does not follow."""
+    """What came of it: how many figures were recomputed, and everything that does not follow.
+
+    closed_answers  how many answers of the closed part were looked at; None where they were not given
+    """
 
     evidence: Evidence
     figures: int
     problems: tuple[str, ...]
     unproven: int
     recomputed: dict[str, Any]
+    closed_answers: int | None = None
 
     @property
     def selection(self) -> dict[str, Any]:
@@ -75,6 +80,9 @@ def verify_evidence(path: Path) -> Verification:
         )
     problems = list(evidence.problems)
     metrics = {name: task.metric for name, task in evidence.header.tasks.items()}
+    if (part := evidence.header.closed) is not None:
+        for opened in (evidence.outcomes, *evidence.baselines.values()):
+            problems += misplaced(opened, part, closed=False)
     rows = [
         *contradictions(evidence.outcomes, metrics),
         *contradictions(evidence.claims, metrics),
@@ -89,7 +97,7 @@ def verify_evidence(path: Path) -> Verification:
         problems += _models(evidence)
         recomputed = figures(evidence)
         problems += differences(evidence.recorded, recomputed)
-        count = sum(1 for _ in _leaves(recomputed))
+        count = sum(1 for _ in leaves(recomputed))
     else:
         recomputed = figures(evidence)
         assert evidence.document is not None  # noqa: S101 - evidence is of a card or of results
@@ -100,7 +108,7 @@ def verify_evidence(path: Path) -> Verification:
         if (beside := evidence.document.card.baselines) is not None:
             again = recomputed_baselines(evidence, beside)
             problems += differences(beside.model_dump(mode="json"), again, "baselines")
-            count += sum(1 for _ in _leaves(again))
+            count += sum(1 for _ in leaves(again))
         parities = [(evidence.document.card.measured, evidence)]
         for joint, outcomes in evidence.joint:
             found, more, bare = _card(joint.curve, outcomes)
@@ -201,13 +209,14 @@ def _shown(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else repr(value)
 
 
-def _leaves(value: Any) -> Iterator[Any]:
+def leaves(value: Any) -> Iterator[Any]:
+    """The numbers of a document."""
     if isinstance(value, Mapping):
         for part in value.values():
-            yield from _leaves(part)
+            yield from leaves(part)
     elif isinstance(value, list):
         for part in value:
-            yield from _leaves(part)
+            yield from leaves(part)
     elif isinstance(value, int | float) and not isinstance(value, bool):
         yield value
 
@@ -252,10 +261,12 @@ def _parity(recorded: MeasuredCurve | None, evidence: Evidence) -> tuple[list[st
         problem
         for split, sides in recorded.parity.items()
         for problem in differences(
-            _numbers(sides), _numbers(again[split]) if split in again else None, f"parity: {split}"
+            parity_numbers(sides),
+            parity_numbers(again[split]) if split in again else None,
+            f"parity: {split}",
         )
     ]
-    return found, sum(1 for sides in again.values() for _ in _leaves(_numbers(sides)))
+    return found, sum(1 for sides in again.values() for _ in leaves(parity_numbers(sides)))
 
 
 def _seed(run: SeedRun, evidence: Evidence) -> tuple[list[str], int]:
@@ -270,10 +281,10 @@ def _seed(run: SeedRun, evidence: Evidence) -> tuple[list[str], int]:
         ], 0
     again = {split: sides.model_dump() for split, sides in seed_sides(curve_of(evidence)).items()}
     recorded = {split: sides.model_dump() for split, sides in run.sides.items()}
-    return [*found, *differences(recorded, again, where)], sum(1 for _ in _leaves(again))
+    return [*found, *differences(recorded, again, where)], sum(1 for _ in leaves(again))
 
 
-def _numbers(sides: SplitParity) -> dict[str, Any]:
+def parity_numbers(sides: SplitParity) -> dict[str, Any]:
     """A record of parity with its covariance as numbers, to as many digits as are stored."""
     found = sides.model_dump(mode="json", exclude={"covariance", "changed", "measured_by"})
     changed = [list(map(_few_digits, rows)) for rows in sides.changed]
@@ -296,4 +307,4 @@ def _row(cell: Cell, row: CurveRow, outcomes: Outcomes) -> tuple[list[str], int]
         **{name: getattr(score, name) for name in ("score", "n", "se", "floor")},
         "by country": {country: part.model_dump() for country, part in parts.items()},
     }
-    return differences(recorded, recomputed, str(cell)), sum(1 for _ in _leaves(recomputed))
+    return differences(recorded, recomputed, str(cell)), sum(1 for _ in leaves(recomputed))

@@ -105,6 +105,11 @@ class ParityCurve:
             return _for_part(found, rows, part) if part else found
         return _independent(measured, rows, measured_by, scale, part, region)
 
+    @classmethod
+    def of_record(cls, record: SplitParity, region: str) -> ParityCurve:
+        """The curve that a record holds, without the scores of single tasks."""
+        return _recorded(record, {}, region)
+
     @property
     def sides(self) -> tuple[SideCurve | None, ...]:
         """Global, others, regional."""

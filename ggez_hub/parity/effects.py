@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,6 +81,23 @@ def grp_difference(curve: ParityCurve, index: int, other: int, alpha: float) -> 
     """GRP(index) - GRP(other), paired by picture."""
     weights = _grp(curve, index, alpha) - _grp(curve, other, alpha)
     return estimate(curve.moments, weights)
+
+
+def independent_difference(one: Interval, other: Interval) -> Interval:
+    """one - other, where the two rest on different pictures.
+
+    The limits are the square-and-add ones of Zou and Donner (2008, doi:10.1002/sim.3095), from those of
+    the two.
+    """
+    value = one.value - other.value
+    return Interval(
+        value,
+        math.hypot(one.se, other.se),
+        value - math.hypot(one.value - one.low, other.high - other.value),
+        value + math.hypot(one.high - one.value, other.value - other.low),
+        one.pictures + other.pictures,
+        one.refusal or other.refusal,
+    )
 
 
 def others_interval(curve: ParityCurve, index: int) -> Interval:

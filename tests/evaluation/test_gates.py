@@ -11,14 +11,8 @@ from click.testing import CliRunner
 
 from ggez_hub.cli.main import cli
 from ggez_hub.errors import UsageProblem
-from ggez_hub.evaluation.gates import (
-    Gate,
-    Limits,
-    gate_report,
-    overall,
-    parse_failures,
-    read_limits,
-)
+from ggez_hub.evaluation.gate_rules import Gate, overall, parse_failures
+from ggez_hub.evaluation.gates import Limits, gate_report, read_limits
 from ggez_hub.evaluation.outcomes import Cell, Details
 from ggez_hub.parity.policy import KEEP, PARITY, Policy
 from ggez_hub.resources import recipes

@@ -10,6 +10,7 @@ from ggez_hub.cli.ci.answer import answer, folder_of
 from ggez_hub.cli.ci.run import (
     checked_cards,
     event_options,
+    keep_option,
     order_options,
     output,
     program_commit,
@@ -81,6 +82,7 @@ def _range(hours: tuple[float, float]) -> str:
 @order_options
 @click.option("-o", "--out", "target", required=True, type=click.Path(path_type=Path))
 @click.option("--deliver", default=None, metavar="REPO", help="Send the results to a data set too.")
+@keep_option
 @hub_option
 @output_options
 def evaluate_command(
@@ -90,6 +92,7 @@ def evaluate_command(
     head: str,
     target: Path,
     deliver: str | None,
+    keep: Path | None,
     hub: str,
     out: Output,
 ) -> None:
@@ -106,6 +109,7 @@ def evaluate_command(
     with reason_told(), connect(hub, quiet=True) as server:
         for card in checked_cards(repository, number, base, head, server):
             place = folder_of(target, card)
+            kept = None if keep is None else folder_of(keep, card)
             with out.progress("steps") as progress:
                 bar = progress.add_task(card.name, total=None)
                 found.append(
@@ -114,13 +118,14 @@ def evaluate_command(
                         server,
                         place,
                         evaluator=program_commit(repository),
+                        keep=kept,
                         progress=lambda done, total, bar=bar: progress.update(
                             bar, completed=done, total=total
                         ),
                     )
                 )
             if deliver is not None:
-                delivery.deliver(card.document, place, server, deliver)
+                delivery.deliver(card.document, place, server, deliver, kept)
     answer(found, head, target, out)
 
 

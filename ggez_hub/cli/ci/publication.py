@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ggez_hub.cli.ci.run import clone_option, program_commit
+from ggez_hub.cli.ci.run import clone_option, keep_option, program_commit
 from ggez_hub.cli.output import Output, hub_option, output_options
 
 WORK = click.option("--work", required=True, type=click.Path(path_type=Path, file_okay=False))
@@ -15,9 +15,10 @@ WORK = click.option("--work", required=True, type=click.Path(path_type=Path, fil
 @click.command("measure")
 @clone_option
 @WORK
+@keep_option
 @hub_option
 @output_options
-def measure_command(repository: Path, work: Path, hub: str, out: Output) -> None:
+def measure_command(repository: Path, work: Path, keep: Path | None, hub: str, out: Output) -> None:
     """Measure what was accepted and is new; publish nothing.
 
     Models of strangers are run here, so this step gets no token that writes. `ci publish` with the
@@ -30,7 +31,13 @@ def measure_command(repository: Path, work: Path, hub: str, out: Output) -> None
 
     with connect(hub, quiet=True) as server:
         publisher = Publisher(
-            repository, server, work, read_budget(repository), program_commit(repository), out.line
+            repository,
+            server,
+            work,
+            read_budget(repository),
+            program_commit(repository),
+            out.line,
+            keep,
         )
         found = publisher.measure(indexed_cards(server))
     (work / "evidence").mkdir(parents=True, exist_ok=True)
@@ -40,6 +47,7 @@ def measure_command(repository: Path, work: Path, hub: str, out: Output) -> None
 @click.command("publish")
 @clone_option
 @WORK
+@keep_option
 @click.option(
     "--merged",
     multiple=True,
@@ -55,7 +63,13 @@ def measure_command(repository: Path, work: Path, hub: str, out: Output) -> None
 @hub_option
 @output_options
 def publish_command(
-    repository: Path, work: Path, merged: tuple[str, ...], large: bool, hub: str, out: Output
+    repository: Path,
+    work: Path,
+    keep: Path | None,
+    merged: tuple[str, ...],
+    large: bool,
+    hub: str,
+    out: Output,
 ) -> None:
     """Measure what was accepted, publish the index with its evidence, push the results.
 
@@ -73,7 +87,7 @@ def publish_command(
     asked = frozenset(path for path in merged if path)
     with connect(hub, quiet=True) as server:
         publisher = Publisher(
-            repository, server, work, budget, program_commit(repository), out.line
+            repository, server, work, budget, program_commit(repository), out.line, keep
         )
         pusher = Pusher(server, budget, work / "results", out.line, asked, large)
         done, standings = publisher.publish(pusher)

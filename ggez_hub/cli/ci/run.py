@@ -30,6 +30,17 @@ def clone_option(command: Callable[..., R]) -> Callable[..., R]:
     )(command)
 
 
+def keep_option(command: Callable[..., R]) -> Callable[..., R]:
+    """Give a step the folder for the closed answers, as `keep: Path | None`."""
+    return click.option(
+        "--keep",
+        type=click.Path(path_type=Path, file_okay=False),
+        envvar="GGEZ_KEEP",
+        default=None,
+        help="A folder, not to be published, for the answers of the closed part of the test side.",
+    )(command)
+
+
 def event_options(command: Callable[..., R]) -> Callable[..., R]:
     """Give a step the clone and the event that started it, as `event: Path | None`."""
     return clone_option(

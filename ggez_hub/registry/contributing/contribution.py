@@ -50,7 +50,7 @@ def claimed(document: CardDocument, owner: str, contributor: str) -> CardDocumen
     measured_by: set[str] = set() if beside is None else {beside.measured_by}
     if curve != "unknown":
         measured_by |= {row.measured_by for rows in curve.values() for row in rows.values()}
-    if "registry" in measured_by:
+    if "registry" in measured_by or document.card.closed is not None:
         raise NotReady(
             "the card has scores `measured_by: registry` that the registry did not write",
             "Your own scores are `measured_by: self`.",
