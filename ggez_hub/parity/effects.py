@@ -5,11 +5,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
-from ggez_hub.parity.curve import GLOBAL, OTHERS, REGIONAL, ParityCurve
-from ggez_hub.parity.intervals import Interval, estimate, estimate_share
-from ggez_hub.parity.moments import Floats
+from ggez_hub.parity.curve import ParityCurve
+from ggez_hub.parity.intervals import (
+    Interval,
+    estimate_grp,
+    estimate_grp_difference,
+    estimate_share,
+    estimate_side,
+    estimate_side_difference,
+    estimate_surplus,
+)
 from ggez_hub.parity.policy import DEFAULT_SHARE
 
 
@@ -54,12 +59,8 @@ def effects(curve: ParityCurve, index: int, alpha: float, share: float | None = 
     base, adapter = curve.base, curve.index(1.0)
     kept = margin = loss = None
     if curve.others is not None and base is not None:
-        here, there = (
-            _weights(curve, {(OTHERS, index): 1.0}),
-            _weights(curve, {(OTHERS, base): 1.0}),
-        )
-        margin = estimate(curve.moments, here - share * there)
-        loss = estimate(curve.moments, there - here)
+        margin = estimate_surplus(curve.moments, index, kept=share, base=base)
+        loss = estimate_side_difference(curve.moments, "others", base, index)
         if others_interval(curve, base).low > 0:
             kept = curve.others.above[index] / curve.others.above[base]
     return Effects(
@@ -74,13 +75,12 @@ def effects(curve: ParityCurve, index: int, alpha: float, share: float | None = 
 
 def grp_interval(curve: ParityCurve, index: int, alpha: float) -> Interval:
     """GRP above chance at one beta."""
-    return estimate(curve.moments, _grp(curve, index, alpha))
+    return estimate_grp(curve.moments, alpha, index)
 
 
 def grp_difference(curve: ParityCurve, index: int, other: int, alpha: float) -> Interval:
     """GRP(index) - GRP(other), paired by picture."""
-    weights = _grp(curve, index, alpha) - _grp(curve, other, alpha)
-    return estimate(curve.moments, weights)
+    return estimate_grp_difference(curve.moments, alpha, index, other)
 
 
 def independent_difference(one: Interval, other: Interval) -> Interval:
@@ -102,12 +102,12 @@ def independent_difference(one: Interval, other: Interval) -> Interval:
 
 def others_interval(curve: ParityCurve, index: int) -> Interval:
     """Q_others above chance at one beta."""
-    return estimate(curve.moments, _weights(curve, {(OTHERS, index): 1.0}))
+    return estimate_side(curve.moments, "others", index)
 
 
 def regional_interval(curve: ParityCurve, index: int) -> Interval:
     """Q_regional above chance at one beta."""
-    return estimate(curve.moments, _weights(curve, {(REGIONAL, index): 1.0}))
+    return estimate_side(curve.moments, "regional", index)
 
 
 def side_interval(curve: ParityCurve, side: int, index: int) -> Interval | None:
@@ -116,17 +116,6 @@ def side_interval(curve: ParityCurve, side: int, index: int) -> Interval | None:
     if found is None:
         return None
     return estimate_share(found.score[index], found.se[index], found.pictures)
-
-
-def _grp(curve: ParityCurve, index: int, alpha: float) -> Floats:
-    return _weights(curve, {(GLOBAL, index): alpha, (REGIONAL, index): 1 - alpha})
-
-
-def _weights(curve: ParityCurve, terms: dict[tuple[int, int], float]) -> Floats:
-    weights: Floats = np.zeros((3, len(curve.betas)))
-    for place, weight in terms.items():
-        weights[place] = weight
-    return weights
 
 
 def _as_json(found: Interval | None) -> dict[str, object] | None:
