@@ -9,7 +9,7 @@ import click
 
 from ggez_hub.cli.ci.run import clone_option, keep_option, program_commit
 from ggez_hub.cli.output import Output, hub_option, output_options
-from ggez_hub.cli.parameters import FILE
+from ggez_hub.cli.parameters import FILE, NEW_FOLDER
 
 
 @click.group("registry", short_help="For maintainers: measure a card, stale adapters.")
@@ -19,7 +19,9 @@ def registry_command() -> None:
 
 @registry_command.command("eval")
 @click.argument("card", type=FILE)
-@click.option("-o", "--out", "target", required=True, type=click.Path(path_type=Path))
+@click.option(
+    "-o", "--out", "target", required=True, type=NEW_FOLDER, help="A folder for what is measured."
+)
 @clone_option
 @keep_option
 @hub_option

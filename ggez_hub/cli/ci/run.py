@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from ggez_hub.cli.parameters import FOLDER, NEW_FOLDER
+
 if TYPE_CHECKING:
     from ggez_hub.automation.check import Checked
     from ggez_hub.automation.rules import ProposedCard
     from ggez_hub.hub import Hub
 
 R = TypeVar("R")
-
-FOLDER = click.Path(path_type=Path, file_okay=False, exists=True)
 
 
 def clone_option(command: Callable[..., R]) -> Callable[..., R]:
@@ -34,7 +34,7 @@ def keep_option(command: Callable[..., R]) -> Callable[..., R]:
     """Give a step the folder for the closed answers, as `keep: Path | None`."""
     return click.option(
         "--keep",
-        type=click.Path(path_type=Path, file_okay=False),
+        type=NEW_FOLDER,
         envvar="GGEZ_KEEP",
         default=None,
         help="A folder, not to be published, for the answers of the closed part of the test side.",
