@@ -134,13 +134,13 @@ def clip(picture: Image.Image) -> Image.Image:
 def caption(picture: Image.Image) -> Image.Image:
     """A white bar below, with text."""
     bar = max(12, picture.height * 15 // 100)
-    whole = Image.new("RGB", (picture.width, picture.height + bar), "white")
-    whole.paste(picture)
+    padded = Image.new("RGB", (picture.width, picture.height + bar), "white")
+    padded.paste(picture)
     font = ImageFont.load_default(size=max(8, bar * 0.6))
-    ImageDraw.Draw(whole).text(
+    ImageDraw.Draw(padded).text(
         (picture.width // 20, picture.height + bar // 10), "When the food is ready", "black", font
     )
-    return whole
+    return padded
 
 
 def cut(

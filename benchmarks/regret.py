@@ -1,10 +1,10 @@
 """What rules for beta lose, on pictures redrawn from the demo's committed answers.
 
 The answers of an adapter on one side of the demo are taken for the world: n of its pictures are drawn
-with replacement, 2,000 times, every rule chooses a beta, and the choice is held against the whole.
+with replacement, 2,000 times, every rule chooses a beta, and the choice is compared with the full data.
 
-    regret     GRP of the best beta less that of the chosen one, in points, of the whole
-    kept       Q_others at the chosen beta as a share of the base's, of the whole, above chance
+    regret     GRP of the best beta less that of the chosen one, in points, on the full data
+    kept       Q_others at the chosen beta as a share of the base's, on the full data, above chance
     keeps .98  how often that is at least .98
     base       how often beta 0 is taken
 
@@ -72,7 +72,7 @@ class World:
 
 
 def world_of(adapter: str, split: str = "validation") -> World:
-    """The answers that lie beside a card of the demo, on the scale of its GRP."""
+    """The answers beside a card of the demo, on the scale of its GRP."""
     evidence = open_evidence(ASSETS / adapter)
     betas = tuple(float(str(beta)) for beta in evidence.betas(split))
     grid = [evidence.tasks_at(beta, split) for beta in evidence.betas(split)]
@@ -176,9 +176,9 @@ def main(report: Callable[[str], None] = print) -> None:
     for adapter in ADAPTERS:
         for split in ("validation", "test"):
             world = world_of(adapter, split)
-            whole = world.means(np.ones((1, len(world.asked))))[0]
-            grp = alpha * whole[GLOBAL] + (1 - alpha) * whole[REGIONAL]
-            kept = whole[OTHERS] / whole[OTHERS, 0]
+            full = world.means(np.ones((1, len(world.asked))))[0]
+            grp = alpha * full[GLOBAL] + (1 - alpha) * full[REGIONAL]
+            kept = full[OTHERS] / full[OTHERS, 0]
             samples = [sample_of(world, redraw(world, n), alpha) for n in PICTURES]
             for name, rule in RULES.items():
                 cells = [_cell(rule(sample), grp, kept) for sample in samples]
@@ -217,19 +217,19 @@ def probabilities_of_best(found: Moments, alpha: float, draws: int = 1000) -> Fl
 
 
 def _report_reliability(report: Callable[[str], None]) -> None:
-    """Of the betas that get a probability, how many are the best of the whole."""
+    """Of the betas that get a probability, how many are the best on the full data."""
     report(f"\nprobability that a beta is best, {RELIABILITY} redraws, alphas {ALPHAS}")
     report("| n | probability | mean | truly best | betas |\n|---|---|---|---|---|")
     worlds = [world_of(adapter) for adapter in ADAPTERS]
     for n in PICTURES:
         claimed, true = [], []
         for world in worlds:
-            whole = world.means(np.ones((1, len(world.asked))))[0]
+            full = world.means(np.ones((1, len(world.asked))))[0]
             random = np.random.default_rng(1)
             for _ in range(RELIABILITY):
                 found = moments_of(world, random.integers(0, len(world.asked), n))
                 for alpha in ALPHAS:
-                    grp = alpha * whole[GLOBAL] + (1 - alpha) * whole[REGIONAL]
+                    grp = alpha * full[GLOBAL] + (1 - alpha) * full[REGIONAL]
                     claimed.append(probabilities_of_best(found, alpha))
                     true.append(np.arange(len(grp)) == int(np.argmax(np.round(grp, 9))))
         p, is_best = np.concatenate(claimed), np.concatenate(true)

@@ -17,7 +17,7 @@ def area(others: NDArray[np.float64], regional: NDArray[np.float64]) -> NDArray[
     """The area between frontier and straight line, in shares of the triangle above the line.
 
     The straight line from base to adapter is what sending a share of the prompts to the adapter
-    and the rest to the base gives. 0 lies on the line, below 0 under it; 1 would keep all that the
+    and the rest to the base gives. 0 is on the line, below 0 under it; 1 would keep all that the
     base has outside and gain all that the adapter has inside.
 
     others, regional  (..., betas): scores from base to adapter, in that order

@@ -73,16 +73,16 @@ def _overall(found: Comparison, test: Scores, redraws: Redraws | None) -> Iterat
         drawn: list[NDArray[np.float64]] | None = None
         if redraws is not None:
             own = [redraws.means(side, model.values[side]) for side in SIDES]
-            whole = redraws.means("others", base.values["others"])
+            of_base = redraws.means("others", base.values["others"])
             drawn = [
                 *map(test.raw, own),
                 grp(found.alpha, own[0], own[1]),
-                100 * own[0] / whole,
+                100 * own[0] / of_base,
             ]
         shown = _with_intervals(figures, drawn)
         if drawn is not None:
             for place, side in enumerate(drawn[:2]):
-                # Of a score above chance the interval lies above it.
+                # Of a score above chance the interval is above it.
                 if interval(side)[0] <= 100 * test.chance:
                     shown[place] += " (at chance)"
         yield _row(model.name, _betas(model.betas), *shown)
@@ -145,7 +145,7 @@ adapter at random gives).
     yield from _header("seed", "area")
     for seed, value in zip(results.seeds, area(means[0], means[1]), strict=True):
         yield _row(str(seed.number), _figure(value, "+.3f"))
-    whole = [mean.mean(axis=0, keepdims=True) for mean in means]
+    everything = [mean.mean(axis=0, keepdims=True) for mean in means]
     drawn = None
     if redraws is not None:
         drawn = [
@@ -153,7 +153,7 @@ adapter at random gives).
             for name, side in zip(SIDES, sides, strict=True)
         ]
     redrawn = None if drawn is None else [area(drawn[0], drawn[1])]
-    (cell,) = _with_intervals([float(area(*whole)[0])], redrawn, signed=True, digits=3)
+    (cell,) = _with_intervals([float(area(*everything)[0])], redrawn, signed=True, digits=3)
     yield _row("mean curve", cell)
     yield """
 How far the two models that need more than a merge are above the merges: points of Q_regional at the same Q_others.
@@ -168,7 +168,7 @@ How far the two models that need more than a merge are above the merges: points 
         if redraws is not None and drawn is not None:
             own = [redraws.means(side, v) for side, v in zip(SIDES, values, strict=True)]
             redrawn = [lead(drawn[0], drawn[1], own[0], own[1])]
-        figure = float(lead(whole[0], whole[1], point[0], point[1])[0])
+        figure = float(lead(everything[0], everything[1], point[0], point[1])[0])
         yield _row(name, *_with_intervals([figure], redrawn, signed=True))
 
 

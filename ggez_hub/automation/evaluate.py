@@ -139,7 +139,7 @@ def _closing(keep: Path | None, out: Path) -> Closing | None:
         )
     if keep.resolve().is_relative_to(out.resolve()) or out.resolve().is_relative_to(keep.resolve()):
         raise UsageProblem(
-            f"{keep} and {out} lie in each other: closed answers would be among those published",
+            f"one of {keep} and {out} is inside the other: closed answers would be among those published",
             "Give another folder with --keep.",
         )
     return Closing(rule, keep)

@@ -49,7 +49,7 @@ class Submission(BaseModel):
         return self.line.partition("/")[0]
 
     def is_of(self, other: Submission) -> bool:
-        """Whether both are of one line; the Hub does not tell names by their case."""
+        """Whether both are of one line; the Hub ignores the case of names."""
         return self.line.casefold() == other.line.casefold()
 
     def is_by_author_of(self, other: Submission) -> bool:

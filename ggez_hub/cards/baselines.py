@@ -32,7 +32,7 @@ class Baseline(Block):
 class SwitchBaseline(Block):
     """The adapter on for prompts in `languages`, by what their text was identified as.
 
-    `reason` is why the language is no cue, where it is not. `misrouted` of the `prompts` went to the
+    `reason` is why the language is not a cue, where it is not. `misrouted` of the `prompts` went to the
     wrong one of the two.
     """
 

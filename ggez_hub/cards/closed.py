@@ -10,7 +10,7 @@ from pydantic import Field, StringConstraints
 from ggez_hub.cards.curve import SplitParity
 from ggez_hub.cards.values import Block, Sha256
 
-# A share of 2 ** 64 pieces: hashes are compared as whole numbers, so that no rounding decides.
+# A share of 2 ** 64 pieces: hashes are compared as integers, so that no rounding decides.
 PIECES = 1 << 64
 
 

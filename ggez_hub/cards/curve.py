@@ -94,7 +94,7 @@ class SplitParity(Block):
     """The sides of parity on one split, over the tasks that decide, and how their scores covary.
 
     `q_others` is of the items of the global side outside the region: "none" where there are none,
-    "q_global" where no item lies inside. `covariance` is of the scores above chance, clustered by
+    "q_global" where no item is inside. `covariance` is of the scores above chance, clustered by
     picture: the lower triangle, row by row, of q_global at each beta, q_others at each beta (where it
     has numbers of its own), then q_regional at each beta. `regional_at_chance`: no regional task is above
     chance at any beta. `changed` is for each of these sides, and each

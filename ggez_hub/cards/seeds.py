@@ -19,8 +19,8 @@ AboveChance = Annotated[float, Field(le=100)]
 class SeedSides(Block):
     """The sides of parity at each of `betas`, above chance: 0 at chance, 100 at the ceiling.
 
-    `tasks` are those that decide. `q_others` is "none" where no item lies outside the region,
-    "q_global" where none lies inside.
+    `tasks` are those that decide. `q_others` is "none" where no item is outside the region,
+    "q_global" where none is inside.
     """
 
     scale: Text
@@ -32,7 +32,7 @@ class SeedSides(Block):
 
     @property
     def others(self) -> list[float] | None:
-        """The scores outside the region; None where no item lies there."""
+        """The scores outside the region; None where no item is there."""
         if isinstance(self.q_others, str):
             return self.q_global if self.q_others == "q_global" else None
         return self.q_others

@@ -47,7 +47,7 @@ def eval_command(
     document = read_card(card)
     if document.card.adapter is None:
         raise UsageProblem(
-            f"{card} does not name where its adapter lies",
+            f"{card} does not name where its adapter is",
             "Add `adapter: {repo, revision}` to its `ggez:` block.",
         )
     try:

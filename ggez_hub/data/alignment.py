@@ -36,7 +36,7 @@ class Evidence(NamedTuple):
     level       mean absolute difference of grey, of 255
     colour      mean and largest difference of colour, of 255; both 0 where one picture has none
     grey        one of the two has no colour, and the other has
-    cut         the overlap is not the whole of both
+    cut         the overlap is not all of both
     corners     blocks with structure in both directions
     flat        share of the overlap without any structure
     """
@@ -108,7 +108,7 @@ def compare(
         planes = grey[number], candidate.turn.plane(held[number].colour)
         evidence = _evidence(portrait, *planes, where, WHOLE)
         if evidence is None or not evidence.fits:
-            # What was added to the picture may lie over what was cut from it.
+            # What was added to the picture may cover what was cut from it.
             part = _evidence(portrait, *planes, where, candidate.seen)
             if part is not None and part.fits and not part.plain:
                 evidence = part

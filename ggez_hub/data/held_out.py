@@ -155,7 +155,7 @@ class HeldOut:
         if not enough or len(pictures) > 1:
             return False
         if not (question.answer and item.question.answer):
-            # A caption; a question without its answer is no more than a question.
+            # A caption; a question without its answer is only a question.
             return not (question.answer or item.question.answer)
         return answers_agree(question.answer, item.question.answer)
 

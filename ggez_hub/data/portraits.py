@@ -35,11 +35,6 @@ class Box(NamedTuple):
     left: float
     right: float
 
-    @property
-    def area(self) -> float:
-        """The share of the picture."""
-        return (self.bottom - self.top) * (self.right - self.left)
-
 
 WHOLE = Box(0.0, 1.0, 0.0, 1.0)
 

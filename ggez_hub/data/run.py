@@ -112,7 +112,7 @@ def _report(plan: Plan, work: Work, parts: list[PartId], models: Models) -> Repo
 def _screened(plan: Plan, work: Work, parts: list[PartId], workers: int) -> Iterator[PartId]:
     """The parts in order, each when its screened or its kept table is there.
 
-    What is held out comes first and whole: the others are compared with it as they are screened.
+    What is held out comes first and complete: the others are compared with it as they are screened.
     """
     if workers == 1:
         with closing(Screener(plan, work)) as screener:

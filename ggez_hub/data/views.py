@@ -91,7 +91,7 @@ class Gallery:
             return []
         boxes = seen_views(portrait)
         straight = descriptors(portrait, boxes)
-        # A picture is turned by a right angle as a whole.
+        # A picture is turned by a right angle.
         few = 1 + (portrait.content != WHOLE)
         turned = straight[:few].swapaxes(1, 2)
         alike = np.concatenate([self._alike(straight), self._alike(turned)])

@@ -159,7 +159,7 @@ class Benchmark(Part):
 
     @property
     def searches(self) -> bool:
-        """Whether it is a search, whose candidates are the whole data set."""
+        """Whether it is a search, whose candidates are the full data set."""
         return self.metric in SEARCHES
 
     @property

@@ -32,7 +32,7 @@ from ggez_hub.parity.intervals import (
 )
 from ggez_hub.parity.moments import SIDES, Moments, clustered_moments, count_changes
 
-# A figure in points (100 is the whole scale) with its standard error and 95 % interval.
+# A figure in points (100 is the full scale) with its standard error and 95 % interval.
 Estimate: TypeAlias = Interval
 
 
@@ -51,11 +51,6 @@ class Sides:
 def mean(tasks: Sequence[Outcomes]) -> Estimate:
     """The plain mean of the tasks' scores: Q_global or Q_regional of one side."""
     return estimate_side(_moments([Sides(tuple(tasks), ())], raw=True), "global", 0)
-
-
-def corrected_mean(tasks: Sequence[Outcomes]) -> Estimate:
-    """The plain mean of the tasks' chance-corrected scores: 0 at chance, 100 at the best."""
-    return estimate_side(_moments([Sides(tuple(tasks), ())]), "global", 0)
 
 
 def mean_difference(first: Sequence[Outcomes], second: Sequence[Outcomes]) -> Estimate:
@@ -124,7 +119,7 @@ def _check_matched(first: tuple[Outcomes, ...], second: tuple[Outcomes, ...]) ->
 def _moments(models: Sequence[Sides], *, raw: bool = False) -> Moments:
     """The moments of models on the same questions, in the places of betas.
 
-    `raw` leaves scores as they are, with a floor of 0. What lies outside the region is not among them.
+    `raw` leaves scores as they are, with a floor of 0. What is outside the region is not among them.
     """
     tasks: list[list[tuple[Outcomes, ...]]] = [
         [m.global_tasks for m in models],

@@ -135,18 +135,23 @@ class Judged:
         return counts
 
 
+def judged_prompts(outcomes: Outcomes) -> list[Judged]:
+    """What a judge said about each item; none where the items are not drawn prompts."""
+    if outcomes.details is None or outcomes.credit is None:
+        return []
+    try:
+        return [Judged.from_text(raw) for raw in outcomes.details.raw]
+    except NotJudged:
+        return []
+
+
 def question_by_question(outcomes: Outcomes) -> Outcomes | None:
     """Drawn prompts as the questions about them, with their categories; None where none are known.
 
     A question is worth the share of the pictures in which it counts as right. Those of one prompt
     stand together: it is one draw of what could have been asked.
     """
-    if outcomes.details is None or outcomes.credit is None:
-        return None
-    try:
-        judged = [Judged.from_text(raw) for raw in outcomes.details.raw]
-    except NotJudged:
-        return None
+    judged = judged_prompts(outcomes)
     if not any(found.categories for found in judged):
         return None
     rows = [

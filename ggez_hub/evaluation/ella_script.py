@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ggez_hub.evaluation.drawn import Judged, NotJudged
+from ggez_hub.evaluation.drawn import Judged, judged_prompts
 from ggez_hub.evaluation.outcomes import Details, Outcomes
 from ggez_hub.evaluation.scores import Score, score_of
 
@@ -34,12 +34,7 @@ class ScriptFigures:
 
 def script_figures(outcomes: Outcomes) -> ScriptFigures | None:
     """What the script prints; None where it was not recorded which questions it reads."""
-    if outcomes.details is None or outcomes.credit is None:
-        return None
-    try:
-        judged = [Judged.from_text(raw) for raw in outcomes.details.raw]
-    except NotJudged:
-        return None
+    judged = judged_prompts(outcomes)
     if not any(found.script for found in judged):
         return None
     worth: dict[str, float] = {}
@@ -57,10 +52,10 @@ def script_figures(outcomes: Outcomes) -> ScriptFigures | None:
         ]
     if not worth:
         return None
-    whole = _outcomes(list(worth), list(worth), list(worth.values()), tuple(left_out))
+    overall = _outcomes(list(worth), list(worth), list(worth.values()), tuple(left_out))
     names = sorted({name for _, name, _ in questions if name is not None})
     return ScriptFigures(
-        score_of(whole), {name: score_of(_of_category(questions, name)) for name in names}
+        score_of(overall), {name: score_of(_of_category(questions, name)) for name in names}
     )
 
 

@@ -288,7 +288,7 @@ def _header_of(
             )
     adapters = []
     if card.files != "unknown":
-        # A repository's own card does not say where it lies.
+        # A repository's own card does not say where it is.
         name = card.adapter.repo if card.adapter else "unknown"
         files = {path: file.sha256 for path, file in card.files.items()}
         adapters = [AdapterRecord.of(name, files, card)]

@@ -59,7 +59,7 @@ def retention(curve: ParityCurve, effect: Effects, index: int) -> Gate:
     """Whether the share of the base's Q_others that the policy names is kept."""
     name = "retention"
     if effect.kept_margin is None or curve.base is None:
-        return Gate(name, "undetermined", "no item lies outside the region")
+        return Gate(name, "undetermined", "no item is outside the region")
     if is_base(curve.betas[index]):
         return Gate(name, "pass", "beta 0 is the base itself")
     if others_interval(curve, curve.base).low <= 0:

@@ -21,7 +21,7 @@ DESCRIPTIONS = (".safetensors.index.json", "task_vector.json")
 
 @dataclass(frozen=True)
 class Model:
-    """What is measured, as it lies on this machine: a base, and adapters on it.
+    """What is measured, as it is stored on this machine: a base, and adapters on it.
 
     `parts` multiply the betas of some tensors.
     """

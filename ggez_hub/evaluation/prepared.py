@@ -72,7 +72,7 @@ def prepare_benchmark(
     def counts(item: Item) -> bool:
         return _counts(benchmark, item, region)
 
-    # A search is among the whole data set, whosever items are asked for.
+    # A search is among the full data set, whosever items are asked for.
     contents = (
         read_contents(benchmark, folders)
         if benchmark.searches

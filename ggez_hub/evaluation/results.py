@@ -147,8 +147,10 @@ def _both_sides(evidence: Evidence) -> list[tuple[Cell, Outcomes]]:
     if len({cell.beta for cell in evidence.outcomes}) > 1:
         return []
     for cell, outcomes in sorted(evidence.outcomes.items(), key=lambda pair: pair[0]):
-        whole = Cell(cell.beta, cell.task, ALL)
-        found[whole] = found[whole].joined(outcomes) if whole in found else outcomes
+        both_splits = Cell(cell.beta, cell.task, ALL)
+        found[both_splits] = (
+            found[both_splits].joined(outcomes) if both_splits in found else outcomes
+        )
     several = Counter(cell.task for cell in evidence.outcomes)
     return [(cell, outcomes) for cell, outcomes in found.items() if several[cell.task] > 1]
 

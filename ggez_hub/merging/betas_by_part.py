@@ -134,7 +134,7 @@ class BetasByPart(BaseModel):
 
 @dataclass(frozen=True)
 class PartsOfModel:
-    """Parts on a base: which of them decides a tensor, and how deep in its stack that lies.
+    """Parts on a base: which of them decides a tensor, and how deep in its stack that is.
 
     A tensor that none decides is in neither mapping; `depths` has those of tilted parts alone.
     """

@@ -160,7 +160,7 @@ def highest(curve: ParityCurve, alpha: float, places: Sequence[int]) -> int:
 def _retainable_base(curve: ParityCurve) -> int:
     """The place of a base that is above chance outside the region; raises Undetermined."""
     if curve.others is None:
-        raise Undetermined("keep is undetermined: no item lies outside the region", HINT)
+        raise Undetermined("keep is undetermined: no item is outside the region", HINT)
     base = curve.base
     if base is None:
         raise Undetermined("keep is undetermined: the base was not measured", HINT)

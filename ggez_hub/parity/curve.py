@@ -56,7 +56,7 @@ class ParityCurve:
     """The sides of parity at every beta of a grid, on one split and scale.
 
     betas       from the smallest
-    others      None where no item lies outside the region
+    others      None where no item is outside the region
     covariance  of the scores above chance: rows and columns are global at each beta, others at each
                 beta, regional at each beta
     changed     for each side, the effective number of pictures whose score differs between two betas;
@@ -83,7 +83,7 @@ class ParityCurve:
 
     @classmethod
     def of(cls, measured: MeasuredCurve | None, split: Split, region: str) -> ParityCurve:
-        """The curve on `split` for `region`, which may lie inside the curve's own.
+        """The curve on `split` for `region`, which may be inside the curve's own.
 
         The regional side is that of the requested region: its own items, or the complete side where
         it is the curve's region or has fewer than 100 items (`region` says which). Raises NoCurve.

@@ -33,7 +33,7 @@ def binomial_upper_tail(successes: float, n: float, chance: float) -> float:
     """P(X >= successes) for X of n trials with `chance` each.
 
     Both counts may be fractions: the incomplete beta function I_chance(x, n - x + 1) goes through
-    the tails of the whole numbers.
+    the tails of the integers.
     """
     if successes <= 0:
         return 1.0

@@ -24,7 +24,7 @@ class Effects:
 
     Differences are in points, of scores above chance.
 
-    kept         Q_others(b) / Q_others(0); None where nothing lies outside the region, or the base
+    kept         Q_others(b) / Q_others(0); None where nothing is outside the region, or the base
                  is at chance there
     kept_margin  Q_others(b) - share * Q_others(0), where `share` is what the policy keeps
     loss         Q_others(0) - Q_others(b)

@@ -45,7 +45,7 @@ FEWEST_ANSWERS = 10.0
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure in points (100 is the whole scale) with its standard error and 95 % interval.
+    """A figure in points (100 is the full scale) with its standard error and 95 % interval.
 
     pictures  different pictures that it rests on; of a figure of two sides the larger number
     refusal   why the interval is not to be relied on, or None. Such a figure is *undetermined*: it
@@ -90,7 +90,7 @@ class Interval:
 
     @property
     def excludes_zero(self) -> bool:
-        """Whether the interval is decided and lies wholly on one side of 0."""
+        """Whether the interval is decided and is entirely on one side of 0."""
         return self.is_above_zero or self.is_below_zero
 
 

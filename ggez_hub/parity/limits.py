@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats: TypeAlias = NDArray[np.float64]
-# How far each round goes to the variance that it finds: near a bound whole steps would overshoot.
+# How far each round goes to the variance that it finds: near a bound full steps would overshoot.
 _STEPS = 40 * (0.5,) + 120 * (0.2,)
 _CLOSE = 1e-10
 # Doubt, in answers and in changes, about how alike answers and how unequal changes are: set by the
@@ -123,7 +123,7 @@ def change_of(change: Floats, error: Floats, changed: Floats, pictures: float) -
     """A change from its clustered standard error and the effective number of changed pictures.
 
     The sum of squares and that number, (sum d^2)^2 / sum d^4, give the size of a change. Where the
-    number is NaN or 0 a whole picture is taken to change.
+    number is NaN or 0 one picture is taken to change.
     """
     squares = pictures * ((pictures - 1) * error**2 + change**2)
     known = np.isfinite(changed) & (changed > 0) & (squares > 0)
@@ -162,7 +162,7 @@ def sum_limits(
 ) -> tuple[Floats, Floats]:
     """Limits of sum_i w_i v_i; correlation: (..., k, k) of the errors of the k terms.
 
-    At a limit, every term lies where it is likeliest if the sum is there: the distance is shared in
+    At a limit, every term is where it is likeliest if the sum is there: the distance is shared in
     proportion to w_i and the covariances. The variance is that of the terms at these places.
     """
     w = np.asarray(weights, float)
@@ -180,8 +180,8 @@ def _distance(
         # How each term's error varies with that of the sum, and the error of the sum.
         error = np.sqrt(variance)
         shared = error * np.einsum("...ij,...j->...i", r, error * w)
-        whole = np.sqrt(np.maximum(_NOTHING, shared @ w))
-        places = values + z * shared / whole[..., None]
+        total = np.sqrt(np.maximum(_NOTHING, shared @ w))
+        places = values + z * shared / total[..., None]
         there = [term.variance_at(places[..., i]) for i, term in enumerate(terms)]
         move = step * (np.stack(there, axis=-1) - variance)
         variance = variance + move

@@ -87,7 +87,7 @@ def screen(scores: Floats, covariance: Floats, floor: float, pictures: int) -> S
 
 
 def _lower_tail(successes: float, n: float, chance: float) -> float:
-    """P(X <= successes), through the tails of the whole numbers."""
+    """P(X <= successes), through the tails of the integers."""
     if chance <= 0 or successes >= n:
         return 1.0
     return 1 - beta_cdf(chance, successes + 1, n - successes)

@@ -28,7 +28,7 @@ class SeedFigures:
     """Figures of one seed at one beta, in points above chance.
 
     seed    None where the published adapter's is not known
-    others  None where no item lies outside the region
+    others  None where no item is outside the region
     gain    GRP over that of the seed's own base; None where it was not measured
     """
 

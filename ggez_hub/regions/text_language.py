@@ -1,7 +1,7 @@
 """The language that a text is in, by its script and by py3langid.
 
 A script that only one of py3langid's languages is written in decides: Thai, Lao, Khmer, Burmese,
-Tamil. The rest is py3langid's: it tells Vietnamese and Chinese well; Indonesian, Malay and Filipino
+Tamil. The rest is py3langid's: it identifies Vietnamese and Chinese well; Indonesian, Malay and Filipino
 it confuses with each other. They are one group, `GROUP`: who asks for one of them takes all three.
 """
 
@@ -50,7 +50,7 @@ def lone_scripts() -> dict[str, str]:
     """The scripts that are those of one language alone, and that language."""
     written: dict[str, set[str]] = {}
     for label in identifier().labels:
-        # zxx is no language.
+        # zxx is not a language.
         if label != "zxx":
             written.setdefault(script_of_language(label), set()).add(LABELS.get(label, label))
     return {script: found.pop() for script, found in written.items() if len(found) == 1}

@@ -130,6 +130,11 @@ def _check_one(resolution: Resolution) -> None:
         )
 
 
+def _form_base(resolution: Resolution, base: Path | None) -> FormBase:
+    pinned = resolution.merged_into
+    return FormBase(pinned.repo, pinned.revision, get_family(resolution.family), base)
+
+
 def _write_switch(
     resolution: Resolution,
     base: Path | None,
@@ -138,8 +143,7 @@ def _write_switch(
     wrote: Wrote,
 ) -> None:
     (adapter,) = adapters
-    pinned, family = resolution.merged_into, get_family(resolution.family)
-    named = FormBase(pinned.repo, pinned.revision, family, base)
+    named = _form_base(resolution, base)
     write_switch(adapter.folder, adapter.beta, named, resolution.languages, folder, wrote)
 
 
@@ -167,9 +171,8 @@ def _adapter_form(name: str) -> Form:
         wrote: Wrote,
     ) -> None:
         (adapter,) = adapters
-        pinned, family = resolution.merged_into, get_family(resolution.family)
         _require_same_parts(resolution, base)
-        form.write(adapter, FormBase(pinned.repo, pinned.revision, family, base), folder)
+        form.write(adapter, _form_base(resolution, base), folder)
 
     return Form(
         form.need,

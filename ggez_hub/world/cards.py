@@ -45,7 +45,7 @@ def write_cards(assets: Path, family: str, progress: Progress | None = None) -> 
 
 
 def rewrite_cards(assets: Path, family: str) -> None:
-    """Write a family's adapter cards anew from the answers that lie beside them.
+    """Write a family's adapter cards anew from the answers beside them.
 
     Nothing is measured but the controls: rows of the curve stay as they are, and what follows from the
     answers is computed again.

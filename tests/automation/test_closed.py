@@ -151,7 +151,7 @@ def test_the_closed_answers_need_a_folder_apart(measured, tmp_path):
     assert "with --keep" in without.output
     inside = measured.into(tmp_path / "out", tmp_path / "out" / "kept")
     assert inside.exit_code == 2
-    assert "lie in each other" in inside.output
+    assert "is inside the other" in inside.output
 
 
 def test_closed_answers_are_delivered_to_a_private_data_set(measured):
@@ -200,4 +200,4 @@ def test_a_card_has_to_say_where_its_adapter_lies(measured, tmp_path):
                "--repository", str(measured.clone), "--hub", measured.endpoint]  # fmt: skip
     ran = CliRunner().invoke(cli, command)
     assert ran.exit_code == 2, ran.output
-    assert "does not name where its adapter lies" in ran.output
+    assert "does not name where its adapter is" in ran.output

@@ -63,7 +63,7 @@ def test_each_new_version_counts_once(said):
         printed, body = said(submission(model=count))
         assert sentence(count, count) in printed
         assert sentence(count, count) in body
-    # The same model again shows nothing new; the Hub does not tell names by case.
+    # The same model again shows nothing new; the Hub ignores the case of names.
     printed, body = said(submission(line="Me/Clip-TH", model=3))
     assert sentence(3, 3, "Me/Clip-TH", "Me") in body
     assert said(submission(model=3))[1].count("Measured on this test side") == 1

@@ -1,4 +1,4 @@
-"""Search among the whole published gallery: what is right, what is a candidate, who asks what."""
+"""Search among the full published gallery: what is right, what is a candidate, who asks what."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_recall_is_that_of_a_search_of_the_whole_gallery(tmp_path, metric):
     for split, outcomes in got.items():
         # Any of the five captions is right, and none of them contradicts the first.
         assert contradictions({Cell(0.0, task.id, split): outcomes}) == []
-    # r / N of the whole gallery: one of 30 pictures, five of 150 captions.
+    # r / N of the full gallery: one of 30 pictures, five of 150 captions.
     assert set(together.chance.tolist()) == {1 / N}
     assert (found.record.gallery, found.record.published) == (N, 1000)
 

@@ -123,5 +123,5 @@ def test_without_items_outside_there_is_nothing_to_keep(tmp_path):
             cells[cell] = replace(found, details=details)
     measured = curve_of(write(tmp_path, cells))
     assert ParityCurve.of(measured, "test", "th").others is None
-    with pytest.raises(Undetermined, match="no item lies outside"):
+    with pytest.raises(Undetermined, match="no item is outside"):
         select_beta(measured, 0.4, "th", KEEP)

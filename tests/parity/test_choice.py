@@ -93,7 +93,7 @@ def test_keep_is_undetermined_where_everything_is_of_the_region():
         beta: {"g": row(60.0, "global", countries=countries), "r": row(30.0, "regional")}
         for beta in ("0", "1")
     }
-    with pytest.raises(Undetermined, match="no item lies outside the region"):
+    with pytest.raises(Undetermined, match="no item is outside the region"):
         select_beta(measured(points), 0.4, "th", KEEP)
 
 

@@ -55,7 +55,7 @@ def test_each_is_measured_and_kept(tmp_path, monkeypatch):
             (split, side) for split in ("validation", "test") for side in ("global", "regional")
         }
         assert {row.n for row in rows.values()} == {150}
-    # Their answers lie beside the card, which records their sides: verify computes them again.
+    # Their answers are beside the card, which records their sides: verify computes them again.
     place = Place(tmp_path / "assets", EMBEDDING)
     runs = seeds.seed_runs(place, "th")
     assert [run.seed for run in runs] == [3, 4]

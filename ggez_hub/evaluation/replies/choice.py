@@ -232,7 +232,7 @@ class Argument:
         }
 
     def _is_open(self, end: int) -> bool:
-        """Whether the text leaves open what it names, or denies something that is no option."""
+        """Whether the text leaves open what it names, or denies something that is not an option."""
         return self._denies_more or any(
             "whether" in mark.kinds or ("unsure" in mark.kinds and mark.start >= end)
             for mark in self._marks

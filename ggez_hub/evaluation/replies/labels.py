@@ -99,7 +99,7 @@ class Labels:
     def _native(self, start: int, end: int) -> Iterator[Mention]:
         number = lexicon().letters[self.text[start:end]]
         announced = self._is_announced(start)
-        # A particle that is joined to the word before it is no label.
+        # A particle that is joined to the word before it is not a label.
         is_particle = self.text[start:end] in lexicon().kinds
         joined_before = _is_joined(self.text, start - 1, start) and (
             is_particle or start not in self._ends

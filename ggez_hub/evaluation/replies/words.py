@@ -12,7 +12,7 @@ Phrases are separated by `|` and compared without case. `^` before one: only whe
     right, wrong   verdicts on what stands before them, else on what follows
     before      denies what follows it in its clause, else what stands shortly before it: "not"
     after       denies what stands before it, in languages that deny at the end
-    no, yes     answers by themselves; a "no" that is a whole clause takes back what came before
+    no, yes     answers by themselves; a "no" that is a complete clause takes back what came before
     either, both   "or", "and": what they join stands or falls together
     but, because   begin a clause of their own; after them a denial has ended
     so          begins a conclusion, which outweighs what comes before it

@@ -75,7 +75,7 @@ class Plan:
 
     @property
     def switch(self) -> MeasuredSwitch | None:
-        """What is known of the switch of the one adapter; None for several, and for whole models."""
+        """What is known of the switch of the one adapter; None for several, and for complete models."""
         if len(self.documents) > 1 or self.resolution.base is None:
             return None
         return measured_switch(self.documents[0].card, self.resolution)

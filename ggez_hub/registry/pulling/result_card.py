@@ -113,7 +113,7 @@ def _made(resolution: Resolution) -> str:
         source, named = resolution.adapters[0].source, ", ".join(resolution.languages)
         return (
             f"Made by ggez-hub: {source.repo} answers prompts in {named}, {resolution.base.repo} all "
-            "others. `router.py` tells them apart."
+            "others. `router.py` decides which is which."
         )
     deltas = " + ".join(
         f"{a.weight:g}{' (by part)' if a.parts else ''} * Delta of {a.source.repo}"
