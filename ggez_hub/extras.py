@@ -1,13 +1,15 @@
-"""Libraries of the extras, asked for before they are imported."""
+"""Libraries of the extras, checked before they are imported."""
 
 from __future__ import annotations
 
 import importlib.util
+from functools import cache
 
 from ggez_hub.errors import MissingExtra
 
 
-def require_of(extra: str, *libraries: str) -> None:
+@cache
+def require(extra: str, *libraries: str) -> None:
     """Raise MissingExtra for the first library of an extra that is not installed."""
     for library in libraries:
         if importlib.util.find_spec(library) is None:

@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from ggez_hub.bounded_text import read_text
-from ggez_hub.cards import front_matter
 from ggez_hub.cards.lines import Lines
 from ggez_hub.errors import UsageProblem
 from ggez_hub.mends import problems
+from ggez_hub.safe_yaml import load_mapping
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -51,11 +51,10 @@ def parse_recipe(text: str, path: Path | str, kind: str, schema: type[M]) -> M:
 
 def _loaded(text: str, path: Path | str) -> dict[str, Any]:
     try:
-        return front_matter.load(text)
+        return load_mapping(text)
     except ValueError as error:
         raise _unreadable(path, error) from error
 
 
 def _unreadable(path: Path | str, error: Exception) -> BadRecipe:
-    said = str(error).replace("the front matter", "the YAML")
-    return BadRecipe(f"{path} cannot be read: {said}", "It has to be YAML in UTF-8.")
+    return BadRecipe(f"{path} cannot be read: {error}", "It has to be YAML in UTF-8.")

@@ -6,26 +6,25 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from ggez_hub.cards.values import Account, RepoId
+from ggez_hub.frozen_model import FrozenModel
 from ggez_hub.recipe_file import read_recipe
 
 GIGABYTE = 1_000_000_000
 PLACE = Path(".github") / "budget.yaml"
 
 
-class Speed(BaseModel):
+class Speed(FrozenModel, strict=False):
     """Gigabytes of weights times answers in a second, at least and at most, and how that is known."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     least: float = Field(gt=0)
     most: float = Field(gt=0)
     source: str = Field(min_length=10)
 
 
-class Budget(BaseModel):
+class Budget(FrozenModel, strict=False):
     """The keys of .github/budget.yaml.
 
     monthly_usd  what HF Jobs of ours may cost in a month (UTC)
@@ -39,8 +38,6 @@ class Budget(BaseModel):
     merged_gb    merged weights are published below it, or on request; else the adapter form
     speeds       machine -> family -> how fast it was seen to measure; of others hours are not known
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: Literal["budget"]
     monthly_usd: float = Field(ge=0)

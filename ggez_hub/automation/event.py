@@ -11,9 +11,10 @@ import os
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from ggez_hub.errors import GgezError
+from ggez_hub.frozen_model import FrozenModel
 
 SHA = r"^[0-9a-f]{40}$"
 
@@ -22,28 +23,22 @@ class BadEvent(GgezError):
     """The event is not the one that this step is for."""
 
 
-class Part(BaseModel):
-    """A part of a payload: frozen, and open, since GitHub's payloads have hundreds of keys."""
-
-    model_config = ConfigDict(frozen=True)
+E = TypeVar("E", bound=FrozenModel)
 
 
-E = TypeVar("E", bound=Part)
-
-
-class User(Part):
+class User(FrozenModel, strict=False, extra="ignore"):
     """An account, by its login."""
 
     login: str
 
 
-class Head(Part):
+class Head(FrozenModel, strict=False, extra="ignore"):
     """A side of a pull request."""
 
     sha: str = Field(pattern=SHA)
 
 
-class PullRequest(Part):
+class PullRequest(FrozenModel, strict=False, extra="ignore"):
     """A pull request: its number, and the commits on both sides."""
 
     number: int = Field(gt=0)
@@ -52,7 +47,7 @@ class PullRequest(Part):
     user: User
 
 
-class Comment(Part):
+class Comment(FrozenModel, strict=False, extra="ignore"):
     """A comment with its author's standing in the repository."""
 
     body: str
@@ -60,14 +55,14 @@ class Comment(Part):
     user: User
 
 
-class Issue(Part):
+class Issue(FrozenModel, strict=False, extra="ignore"):
     """An issue; `pull_request` is there if it is one."""
 
     number: int = Field(gt=0)
     pull_request: dict[str, Any] | None = None
 
 
-class WorkflowRun(Part):
+class WorkflowRun(FrozenModel, strict=False, extra="ignore"):
     """A run that has ended: its commit, and whether it succeeded."""
 
     head_sha: str = Field(pattern=SHA)
@@ -75,20 +70,20 @@ class WorkflowRun(Part):
     name: str
 
 
-class PullRequestEvent(Part):
+class PullRequestEvent(FrozenModel, strict=False, extra="ignore"):
     """`pull_request`: opened, or new commits."""
 
     pull_request: PullRequest
 
 
-class CommentEvent(Part):
+class CommentEvent(FrozenModel, strict=False, extra="ignore"):
     """`issue_comment`: somebody wrote under an issue or a pull request."""
 
     issue: Issue
     comment: Comment
 
 
-class RunEvent(Part):
+class RunEvent(FrozenModel, strict=False, extra="ignore"):
     """`workflow_run`: another workflow has ended."""
 
     workflow_run: WorkflowRun

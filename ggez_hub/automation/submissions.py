@@ -14,10 +14,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from ggez_hub.cards.values import RepoId, Sha256
 from ggez_hub.errors import GgezError
+from ggez_hub.frozen_model import FrozenModel
 from ggez_hub.weights import digest_json
 
 if TYPE_CHECKING:
@@ -34,10 +35,8 @@ class BadSubmissions(GgezError):
     """A file does not say what was measured."""
 
 
-class Submission(BaseModel):
+class Submission(FrozenModel):
     """One measurement: whose adapter, on which test side, and which model that was."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     line: RepoId
     side: Sha256

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from ggez_hub.cards import AdapterCard
 from ggez_hub.cards.closed import ClosedRule
@@ -16,6 +16,7 @@ from ggez_hub.evaluation.prepared import Prepared, is_asked, prepare_tasks, requ
 from ggez_hub.evaluation.recognition.asking import Judges, Places, prepare_drawings
 from ggez_hub.evaluation.recognition.task import DrawingTask, load_drawing_tasks
 from ggez_hub.evaluation.task import Task, load_tasks
+from ggez_hub.frozen_model import FrozenModel
 from ggez_hub.hub import Hub, HubFile, RepoAtCommit
 from ggez_hub.recipe_file import read_recipe
 from ggez_hub.regions import find_region
@@ -30,22 +31,18 @@ class NoTasks(GgezError):
     """The registry has no tasks by which it could measure an adapter."""
 
 
-class Suite(BaseModel):
+class Suite(FrozenModel, strict=False):
     """What the adapters of a family are asked: a folder of tasks below recipes/, and the betas."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     tasks: str
     betas: list[float] = Field(min_length=2)
 
 
-class EvaluationRecipe(BaseModel):
+class EvaluationRecipe(FrozenModel, strict=False):
     """recipes/evaluation.yaml: a suite for each family that can be measured.
 
     closed  the part of the test side whose answers are not published; none if left out
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: str
     suites: Mapping[str, Suite]

@@ -6,10 +6,11 @@ from typing import Literal
 
 from pydantic import Field
 
-from ggez_hub.cards.values import BetaKey, Block, LanguageTag, Sha256, Text
+from ggez_hub.cards.values import BetaKey, LanguageTag, Sha256, Text
+from ggez_hub.frozen_model import FrozenModel
 
 
-class Figure(Block):
+class Figure(FrozenModel):
     """A figure in points with its 95 % interval; `undetermined` where the interval is not reliable."""
 
     value: float
@@ -18,7 +19,7 @@ class Figure(Block):
     undetermined: bool = False
 
 
-class Baseline(Block):
+class Baseline(FrozenModel):
     """GRP of one model, and the paired difference in GRP to the merge.
 
     `predictions` is the sha256 of its answers; a switch has those of the curve.
@@ -29,7 +30,7 @@ class Baseline(Block):
     predictions: Sha256
 
 
-class SwitchBaseline(Block):
+class SwitchBaseline(FrozenModel):
     """The adapter on for prompts in `languages`, by what their text was identified as.
 
     `reason` is why the language is not a cue, where it is not. `misrouted` of the `prompts` went to the
@@ -45,7 +46,7 @@ class SwitchBaseline(Block):
     over_merge: Figure
 
 
-class Baselines(Block):
+class Baselines(FrozenModel):
     """Baselines on one split, at the card's alpha; the merge that they stand beside is at `beta`."""
 
     split: Literal["validation", "test"]

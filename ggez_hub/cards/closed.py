@@ -8,13 +8,14 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from ggez_hub.cards.curve import SplitParity
-from ggez_hub.cards.values import Block, Sha256
+from ggez_hub.cards.values import Sha256
+from ggez_hub.frozen_model import FrozenModel
 
 # A share of 2 ** 64 pieces: hashes are compared as integers, so that no rounding decides.
 PIECES = 1 << 64
 
 
-class ClosedRule(Block):
+class ClosedRule(FrozenModel):
     """Which pictures of the test side are closed: about `share` of them, others in each rotation."""
 
     share: float = Field(gt=0, lt=1)

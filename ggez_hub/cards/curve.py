@@ -10,7 +10,6 @@ from pydantic import Discriminator, Field, StringConstraints, Tag, model_validat
 
 from ggez_hub.cards.values import (
     BetaKey,
-    Block,
     PointKey,
     RegionId,
     Score,
@@ -19,12 +18,13 @@ from ggez_hub.cards.values import (
     Unknown,
     alternative,
 )
+from ggez_hub.frozen_model import FrozenModel
 
 Split: TypeAlias = Literal["validation", "test"]
 SPLITS: tuple[Split, ...] = ("validation", "test")
 
 
-class CountryScore(Block):
+class CountryScore(FrozenModel):
     """A score on the items of one country or group."""
 
     score: Score
@@ -32,7 +32,7 @@ class CountryScore(Block):
     se: float = Field(ge=0)
 
 
-class CurveRow(Block):
+class CurveRow(FrozenModel):
     """A score of base + beta * Delta on one task; `floor` is the score of guessing.
 
     `judge` is the model or the people that decided, where the metric alone does not: another judge
@@ -62,7 +62,7 @@ class CurveRow(Block):
         return self.metric if self.judge == "none" else f"{self.metric} by {self.judge}"
 
 
-class SideScores(Block):
+class SideScores(FrozenModel):
     """The scores of one side at each beta, in the order of `SplitParity.betas`.
 
     score         as scored, the mean over tasks
@@ -90,7 +90,7 @@ NumberRow: TypeAlias = Annotated[
 ]
 
 
-class SplitParity(Block):
+class SplitParity(FrozenModel):
     """The sides of parity on one split, over the tasks that decide, and how their scores covary.
 
     `q_others` is of the items of the global side outside the region: "none" where there are none,

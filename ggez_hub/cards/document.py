@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -14,7 +13,7 @@ from huggingface_hub.repocard import REGEX_YAML_BLOCK
 from pydantic import ValidationError
 
 from ggez_hub import bounded_text
-from ggez_hub.cards import front_matter as yaml_block
+from ggez_hub.atomic_files import write_file
 from ggez_hub.cards.hub_keys import as_the_hub_reads
 from ggez_hub.cards.hub_keys import problems as hub_key_problems
 from ggez_hub.cards.lines import Lines, path_at
@@ -24,6 +23,7 @@ from ggez_hub.cards.safety import secrets_in
 from ggez_hub.cards.schema import AdapterCard
 from ggez_hub.cards.values import ALTERNATIVES
 from ggez_hub.errors import GgezError
+from ggez_hub.safe_yaml import load_mapping
 
 # What a person can read in one go.
 MOST_PROBLEMS = 40
@@ -88,7 +88,7 @@ def parse_card(text: str, where: str = "card") -> CardDocument:
     source, prose = _split(text, where)
     _refuse_secrets(text, source)
     try:
-        loaded = yaml_block.load(source.front_matter)
+        loaded = load_mapping(source.front_matter, "the front matter")
         block = loaded.pop(BLOCK, None)
         front = as_the_hub_reads(loaded)
     except ValueError as error:
@@ -135,7 +135,7 @@ def split_front_matter(text: str) -> tuple[dict[str, Any], str]:
     """
     try:
         source, prose = _split(text, "README.md")
-        front = yaml_block.load(source.front_matter)
+        front = load_mapping(source.front_matter, "the front matter")
     except (BadCard, ValueError):
         return {}, text.strip("\n") and text
     front.pop(BLOCK, None)
@@ -166,13 +166,8 @@ def render_card(document: CardDocument) -> str:
 
 
 def write_card(path: Path, document: CardDocument) -> None:
-    """Write a card; a card that is there stays whole until the new one is. Raises as `render_card`."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_text(render_card(document), encoding="utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    """Write a card; on error one that exists is unchanged. Raises as `render_card`."""
+    write_file(path, render_card(document))
 
 
 def _split(text: str, where: str) -> tuple[Source, str]:

@@ -6,7 +6,6 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from ggez_hub.cards.curve import CurveRow, MeasuredCurve, ParityRecord
 from ggez_hub.cards.values import (
-    Block,
     FilePath,
     PointKey,
     PolicyName,
@@ -16,16 +15,17 @@ from ggez_hub.cards.values import (
     Text,
     Unknown,
 )
+from ggez_hub.frozen_model import FrozenModel
 
 
-class ComposedAdapter(Block):
+class ComposedAdapter(FrozenModel):
     """An adapter that was measured together with others, by the sha256s of what decides its Delta."""
 
     repo: RepoId | Unknown
     files: dict[FilePath, Sha256] = Field(min_length=1)
 
 
-class JointCurve(Block):
+class JointCurve(FrozenModel):
     """Scores on the tasks of a region.
 
     A key has a beta for each of `adapters`, in their order; the card's own adapter is one of them.

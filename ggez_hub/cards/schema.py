@@ -24,7 +24,6 @@ from ggez_hub.cards.seeds import SeedRun
 from ggez_hub.cards.values import (
     Account,
     Adapts,
-    Block,
     Date,
     Family,
     FilePath,
@@ -43,11 +42,12 @@ from ggez_hub.cards.values import (
     Text,
     Unknown,
 )
+from ggez_hub.frozen_model import FrozenModel
 
 SCHEMA_VERSION = 2
 
 
-class BaseModelRef(Block):
+class BaseModelRef(FrozenModel):
     """The base that the adapter fits, identified by the sha256 of its weight files.
 
     `shapes` is the digest of its tensors' names, dtypes and shapes.
@@ -59,7 +59,7 @@ class BaseModelRef(Block):
     shapes: Sha256 | Unknown = "unknown"
 
 
-class TrainedOn(Block):
+class TrainedOn(FrozenModel):
     """The checkpoint of the training run where it was not the base itself."""
 
     repo: RepoId
@@ -67,7 +67,7 @@ class TrainedOn(Block):
     note: Text = ""
 
 
-class Source(Block):
+class Source(FrozenModel):
     """A data source, at the revision or version that was used."""
 
     repo: Text
@@ -75,14 +75,14 @@ class Source(Block):
     license: Text
 
 
-class Reward(Block):
+class Reward(FrozenModel):
     """The reward scorer of the quality filter and its threshold tau (paper, section on filtering)."""
 
     scorer: Text
     threshold: float
 
 
-class Counts(Block):
+class Counts(FrozenModel):
     """Rows seen, kept, and dropped by reason."""
 
     seen: int = Field(ge=0)
@@ -90,7 +90,7 @@ class Counts(Block):
     dropped: dict[Text, int] = Field({})
 
 
-class DataFilter(Block):
+class DataFilter(FrozenModel):
     """How the training set was selected."""
 
     sources: OrUnknown[list[Source]]
@@ -101,7 +101,7 @@ class DataFilter(Block):
     spec_digest: Sha256 | Unknown
 
 
-class DataRights(Block):
+class DataRights(FrozenModel):
     """Who made the pictures and on what basis they are used."""
 
     pictures: Text
@@ -112,7 +112,7 @@ class DataRights(Block):
     takedown: Text
 
 
-class AlphaRecord(Block):
+class AlphaRecord(FrozenModel):
     """The globalisation factor of the card's region with its provenance (KOF; derived, not asked)."""
 
     value: float = Field(ge=0, le=1)
@@ -125,7 +125,7 @@ class AlphaRecord(Block):
     fallback: Text | None = None
 
 
-class Training(Block):
+class Training(FrozenModel):
     """How the adapter was trained."""
 
     method: Text
@@ -134,14 +134,14 @@ class Training(Block):
     versions: OrUnknown[dict[Text, Text]]
 
 
-class FileRecord(Block):
+class FileRecord(FrozenModel):
     """Size and digest of a file of the adapter."""
 
     size: int = Field(ge=0)
     sha256: Sha256
 
 
-class Status(Block):
+class Status(FrozenModel):
     """Whether the adapter may be resolved."""
 
     state: State
@@ -149,7 +149,7 @@ class Status(Block):
     reason: Text = ""
 
 
-class Location(Block):
+class Location(FrozenModel):
     """Where an accepted adapter lies, since when the registry has it, and whether it is the one that
     the registry recommends for its region. Only the registry's copy
     of a card has it: a repository cannot contain the id of the commit that contains it."""
@@ -160,7 +160,7 @@ class Location(Block):
     recommended: bool = False
 
 
-class AdapterCard(Block):
+class AdapterCard(FrozenModel):
     """The `ggez:` block of an adapter's README.md."""
 
     schema_version: Literal[2]

@@ -11,12 +11,13 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from ggez_hub.cards.curve import OrWord, Split
-from ggez_hub.cards.values import BetaKey, Block, Sha256, Text, Unknown
+from ggez_hub.cards.values import BetaKey, Sha256, Text, Unknown
+from ggez_hub.frozen_model import FrozenModel
 
 AboveChance = Annotated[float, Field(le=100)]
 
 
-class SeedSides(Block):
+class SeedSides(FrozenModel):
     """The sides of parity at each of `betas`, above chance: 0 at chance, 100 at the ceiling.
 
     `tasks` are those that decide. `q_others` is "none" where no item is outside the region,
@@ -45,7 +46,7 @@ class SeedSides(Block):
         return self
 
 
-class SeedRun(Block):
+class SeedRun(FrozenModel):
     """One other seed; `models` are digests by beta, `predictions` the sha256 of its answers."""
 
     seed: int

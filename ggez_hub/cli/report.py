@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ggez_hub.atomic_files import write_file
 from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.cli.parameters import ANYTHING, FILE, FOLDER, NEW_FILE
 from ggez_hub.errors import UsageProblem
@@ -64,8 +65,6 @@ def report_command(
         with connect(hub, quiet=out.quiet) as server:
             material = PreparedTasks(origin_tasks(evidence, server))
     text = page(contents(evidence, limits, material))
-    partial = target.with_name(f".{target.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(target)
+    write_file(target, text)
     out.line(f"{target}: {len(text.encode()) / 1e6:.2f} MB, opens without a network")
     out.document({"page": str(target), "bytes": len(text.encode())})

@@ -49,9 +49,9 @@ def train_command(
     RECIPE is YAML with `kind: train`. It can be stopped and run again: it goes on from its last
     state. `accelerate launch -m ggez_hub train ...` takes several devices.
     """
-    from ggez_hub.extras import require_of
+    from ggez_hub.extras import require
 
-    require_of("train", "torch", "transformers", "diffusers", "peft", "accelerate", "datasets")
+    require("train", "torch", "transformers", "diffusers", "peft", "accelerate", "datasets")
     from ggez_hub.cli.train_plan import tell_plan, tell_start
     from ggez_hub.training.job import Job, read_training
     from ggez_hub.training.run import train

@@ -8,9 +8,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from ggez_hub.data.extras import require
 from ggez_hub.data.tally import REST
 from ggez_hub.evaluation.plot import BASE, CHOSEN, LINE, STYLE
+from ggez_hub.extras import require
 
 BARS = 10
 # The room that fewer bars than these leave empty.
@@ -22,7 +22,7 @@ PANELS = ("language", "country", "format")
 
 def draw(document: dict[str, Any], stem: Path) -> tuple[Path, Path]:
     """Write `stem`.png and `stem`.svg and return their paths."""
-    require("matplotlib")
+    require("data", "matplotlib")
     import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

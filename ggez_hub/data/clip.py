@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ggez_hub.data.folders import Library, NoModel
-from ggez_hub.extras import require_of
+from ggez_hub.extras import require
 from ggez_hub.families.loading import open_model, open_processing
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Clip:
 
 def open_clip_like(folder: Path, library: Library, device: str, batch: int) -> Clip:
     """Open a folder of either library; raises NoModel or NotLoaded if it cannot be loaded."""
-    require_of("merge", "torch", library)
+    require("merge", "torch", library)
     try:
         return LIBRARIES[library](folder, device, batch)
     except (OSError, RuntimeError, ValueError, KeyError, AttributeError) as error:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ggez_hub.atomic_files import rename_folder
 from ggez_hub.data.chart import draw
 from ggez_hub.data.markdown import markdown
 from ggez_hub.data.plan import PartId, Plan
@@ -37,7 +38,7 @@ def write_output(
     (partial / "README.md").write_text(markdown(report.document), encoding="utf-8")
     draw(report.document, partial / "report")
     out.parent.mkdir(parents=True, exist_ok=True)
-    partial.rename(out)
+    rename_folder(partial, out)
 
 
 def _write_shards(

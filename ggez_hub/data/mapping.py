@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
+
+from ggez_hub.frozen_model import FrozenModel
 
 Column: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
 Format: TypeAlias = Literal["caption", "open_ended", "multiple_choice", "chat"]
@@ -13,13 +15,7 @@ Format: TypeAlias = Literal["caption", "open_ended", "multiple_choice", "chat"]
 Role: TypeAlias = Literal["scalar", "picture", "text", "texts", "number", "index", "turns"]
 
 
-class Part(BaseModel):
-    """Base of all parts of a spec: frozen, and closed to unknown keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class Constant(Part):
+class Constant(FrozenModel):
     """The same value for every row."""
 
     value: Annotated[str, StringConstraints(min_length=1)]
@@ -28,7 +24,7 @@ class Constant(Part):
 Ref: TypeAlias = Column | Constant
 
 
-class Choice(Part):
+class Choice(FrozenModel):
     """The column with the number of the right option; `base` is the number of the first one.
 
     `count` is how many options there are where they stand inside the question.
@@ -39,7 +35,7 @@ class Choice(Part):
     count: int | None = Field(default=None, ge=2)
 
 
-class View(Part):
+class View(FrozenModel):
     """One example that is made of each row.
 
     A caption is an `answer` alone; with `each`, that column is a list, and every item makes an
@@ -82,7 +78,7 @@ class View(Part):
         return self.name or self.format
 
 
-class Mapping(Part):
+class Mapping(FrozenModel):
     """Columns of a source.
 
     A column called `country` or `language` may hold codes, names, "Thai (tha)" or a pair as

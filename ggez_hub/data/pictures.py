@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ggez_hub.data.cells import picture_path
-from ggez_hub.data.extras import require
 from ggez_hub.data.portraits import Portrait
+from ggez_hub.extras import require
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -80,7 +80,7 @@ def picture_bytes(cell: Any, folder: Path | None) -> bytes:
 
 def opened(content: bytes, *, draft: bool = False) -> Image:
     """The decoded picture, upright; with `draft` perhaps smaller. Raises BadPicture."""
-    require("PIL")
+    require("data", "PIL")
     from PIL import Image, ImageOps
 
     try:
@@ -118,7 +118,7 @@ def _eight_bits(picture: Image) -> Image:
 
 def look(content: bytes, *, portrait: bool = False) -> Looked:
     """Decode a picture and hash it, with `portrait` for copies of it too; raises BadPicture."""
-    require("imagehash")
+    require("data", "imagehash")
     import imagehash
     import numpy as np
 

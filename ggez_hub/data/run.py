@@ -13,7 +13,6 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-from ggez_hub.data.extras import require
 from ggez_hub.data.finish import write_output
 from ggez_hub.data.judging import Judge
 from ggez_hub.data.models import Models, open_models
@@ -25,6 +24,7 @@ from ggez_hub.data.spec import FilterSpec
 from ggez_hub.data.tally import summed
 from ggez_hub.data.work import Work, alone, clear
 from ggez_hub.errors import GgezError, UsageProblem
+from ggez_hub.extras import require
 
 # Parts that are screened ahead of the one that is judged, for each worker.
 AHEAD = 2
@@ -53,7 +53,7 @@ def run_filter(
     called again. The result does not depend on `workers`. Raises BadSource, BadRule, ScorerRefused;
     UsageProblem if `out` is something else; Strict with `strict`.
     """
-    require("pyarrow", "PIL")
+    require("data", "pyarrow", "PIL")
     # Its work lies beside it: `.` has no name of its own.
     out = Path(os.path.abspath(out))  # noqa: PTH100 - links stay as they are
     plan = Plan(spec, folder)

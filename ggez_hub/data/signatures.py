@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ggez_hub.data.extras import require
+from ggez_hub.extras import require
 
 PERMUTATIONS = 128
 SHINGLE = 5
@@ -77,7 +77,7 @@ def _values(sketch: bytes) -> NDArray[np.uint32]:
 @cache
 def _sketch() -> Any:
     """A sketch that is filled again and again: a copy would check its permutations each time."""
-    require("datasketch")
+    require("data", "datasketch")
     from datasketch import MinHash
 
     return MinHash(num_perm=PERMUTATIONS)
@@ -89,7 +89,7 @@ def _layout(threshold: float) -> tuple[int, int]:
 
     What is found is compared in full, so that missing a pair weighs more than looking in vain.
     """
-    require("datasketch")
+    require("data", "datasketch")
     from datasketch import MinHashLSH
 
     index = MinHashLSH(threshold=min(threshold, HIGHEST), num_perm=PERMUTATIONS, weights=(0.1, 0.9))

@@ -7,10 +7,11 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 from pydantic import Discriminator, Field, StringConstraints, Tag, field_validator, model_validator
 
 from ggez_hub.cards.values import LanguageTag, RepoId, Revision
-from ggez_hub.data.mapping import Column, Mapping, Part
+from ggez_hub.data.mapping import Column, Mapping
 from ggez_hub.data.ready import READY
 from ggez_hub.data.scorers.spec import RewardSpec, decisive
 from ggez_hub.data.translation.spec import TranslationSpec
+from ggez_hub.frozen_model import FrozenModel
 from ggez_hub.mends import BRANCH
 
 Name: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.-]{0,60}$")]
@@ -20,7 +21,7 @@ OR_A_WORD = Discriminator(lambda value: value if value in ("none", "keep") else 
 PLACES = ("hub", "parquet", "jsonl", "webdataset", "imagefolder")
 
 
-class HubPlace(Part):
+class HubPlace(FrozenModel):
     """A dataset of the Hub, streamed by `datasets` at a commit."""
 
     repo: RepoId
@@ -29,7 +30,7 @@ class HubPlace(Part):
     split: str = "train"
 
 
-class Source(Part):
+class Source(FrozenModel):
     """Where rows come from, and how their columns are read.
 
     Exactly one of hub, parquet, jsonl, webdataset (globs) and imagefolder (a folder). `pictures` is
@@ -73,7 +74,7 @@ class Source(Part):
         return self.columns if self.columns is not None else READY[self.mapping or ""]
 
 
-class MetadataRule(Part):
+class MetadataRule(FrozenModel):
     """The fields say that the row is of the region; the first that names a country decides."""
 
     evidence: Literal["metadata"]
@@ -82,7 +83,7 @@ class MetadataRule(Part):
     )
 
 
-class LanguageRule(Part):
+class LanguageRule(FrozenModel):
     """The text is in one of the languages. id, ms and fil count as one group."""
 
     evidence: Literal["language"]
@@ -90,7 +91,7 @@ class LanguageRule(Part):
     confidence: float = Field(default=0.5, ge=0, le=1)
 
 
-class ScriptRule(Part):
+class ScriptRule(FrozenModel):
     """At least `share` of the text's letters are in one of the scripts (ISO 15924)."""
 
     evidence: Literal["script"]
@@ -100,7 +101,7 @@ class ScriptRule(Part):
     share: float = Field(default=0.5, gt=0, le=1)
 
 
-class GazetteerRule(Part):
+class GazetteerRule(FrozenModel):
     """The text names a place: the region's countries in CLDR's names, and those of `places`.
 
     `names_in` are the languages of the names; `languages` are languages whose own names count too
@@ -113,7 +114,7 @@ class GazetteerRule(Part):
     places: str | None = None
 
 
-class PictureRule(Part):
+class PictureRule(FrozenModel):
     """A CLIP model puts the picture in the region: zero-shot over countries, summed over members.
 
     `countries` are compared with each other (default: all of CLDR). A torch stage.
@@ -136,7 +137,7 @@ Rule: TypeAlias = Annotated[
 ]
 
 
-class RegionFilter(Part):
+class RegionFilter(FrozenModel):
     """Evidence that a row is regional, combined: any, all, or at least a number of the rules."""
 
     keep: Literal["any", "all"] | int
@@ -154,7 +155,7 @@ class RegionFilter(Part):
         return {"any": 1, "all": len(self.rules)}.get(str(self.keep)) or int(self.keep)
 
 
-class Duplicates(Part):
+class Duplicates(FrozenModel):
     """When a row is another one again.
 
     by          both: picture and text; a picture with two questions is no duplicate then
@@ -167,7 +168,7 @@ class Duplicates(Part):
     similarity: float = Field(default=0.9, gt=0, le=1)
 
 
-class HeldOut(Part):
+class HeldOut(FrozenModel):
     """Evaluation sets of which nothing may enter, also cut, mirrored, or with words around it.
 
     similarity  how much of the shorter of two texts has to be in the other, as a share of its
@@ -178,7 +179,7 @@ class HeldOut(Part):
     similarity: float = Field(default=0.7, ge=0.5, le=1)
 
 
-class FilterSpec(Part):
+class FilterSpec(FrozenModel):
     """A whole filter."""
 
     kind: Literal["filter"]

@@ -19,8 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from ggez_hub.atomic_files import write_file
 from ggez_hub.data.tally import Tally
-from ggez_hub.running import held
+from ggez_hub.output_lock import lock_work_folder
 
 Stage = Literal["screened", "kept"]
 
@@ -67,10 +68,8 @@ class Work:
 
     def finish(self, stage: Stage, part: int, tally: Tally) -> None:
         """Give the partial table of a part its name, after its tally."""
-        place = self.table(stage, part).with_suffix(".json")
-        partial = place.with_suffix(f".{os.getpid()}.json.partial")
-        partial.write_text(json.dumps(tally.document(), ensure_ascii=False), encoding="utf-8")
-        partial.replace(place)
+        text = json.dumps(tally.document(), ensure_ascii=False)
+        write_file(self.table(stage, part).with_suffix(".json"), text, durable=False)
         self.partial(stage, part).replace(self.table(stage, part))
 
     def keep_all(self, part: int) -> None:
@@ -96,8 +95,8 @@ def container(out: Path) -> Path:
 
 
 def alone(out: Path) -> AbstractContextManager[None]:
-    """Hold `out` for this process until it ends, however it ends; raises Running."""
-    return held(container(out), out)
+    """Hold `out` for this process until it ends, however it ends; raises OutputInUse."""
+    return lock_work_folder(container(out), out)
 
 
 def clear(out: Path) -> None:

@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from ggez_hub.embedded import card_yaml
 from ggez_hub.embedded.names import RepoType
+from ggez_hub.safe_yaml import BadYaml, load_as_hub
 
 MAX_CARD_BYTES: Final = 1 << 20
 MAX_NODES: Final = 20_000
@@ -43,9 +43,9 @@ def front_matter(readme: bytes) -> dict[str, Any]:
     if match is None:
         return {}
     try:
-        data = card_yaml.load(match[1])
-    except ValueError as error:
-        raise CardError(f"the metadata are not YAML: {error}") from error
+        data = load_as_hub(match[1], "the metadata")
+    except BadYaml as error:
+        raise CardError(str(error)) from error
     if data is None:
         return {}
     if not isinstance(data, dict):

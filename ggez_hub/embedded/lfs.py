@@ -19,7 +19,7 @@ from typing import BinaryIO, Final
 
 from filelock import FileLock
 
-from ggez_hub.embedded.durable import sync_folder
+from ggez_hub.atomic_files import sync
 from ggez_hub.embedded.errors import InvalidRequestError, TooLargeError
 
 CHUNK: Final = 1 << 20
@@ -169,4 +169,4 @@ class LfsObjects:
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary.chmod(0o644)
         temporary.replace(target)
-        sync_folder(target.parent)
+        sync(target.parent)

@@ -17,7 +17,7 @@ from typing import Final, TypeVar
 from dulwich.object_store import DiskObjectStore
 from dulwich.objects import Blob, Commit, ObjectID, ShaFile, Tree
 
-from ggez_hub.embedded.durable import sync_folder, write_file
+from ggez_hub.atomic_files import atomic_file, sync
 from ggez_hub.embedded.packing import NewPack
 
 # More than these go into a pack.
@@ -128,10 +128,13 @@ class Objects:
             if not path.parent.exists():
                 path.parent.mkdir(exist_ok=True)
                 folders.add(self._folder)
-            write_file(path, item.as_legacy_object(), 0o444, sync=False)
+            with atomic_file(path, mode=0o444, durable=False) as partial:
+                partial.write_bytes(item.as_legacy_object())
+                # The folders follow below, once each.
+                sync(partial)
             folders.add(path.parent)
         for folder in folders:
-            sync_folder(folder)
+            sync(folder)
         self._loose.clear()
         self._loose_bytes = 0
         if self._pack is not None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from ggez_hub.atomic_files import write_file
 from ggez_hub.embedded.accounts import Accounts
-from ggez_hub.embedded.durable import write_file
 from ggez_hub.embedded.errors import AuthenticationError
 
 OWNER: Final = "local"
@@ -24,7 +24,7 @@ def owner_token(root: Path, accounts: Accounts) -> str:
     if token is None:
         accounts.add_user(OWNER, "The owner of this hub", admin=True)
         token = accounts.new_token(OWNER, "write")
-        write_file(root / _TOKEN_FILE, token.encode(), mode=0o600)
+        write_file(root / _TOKEN_FILE, token, mode=0o600)
     return token
 
 

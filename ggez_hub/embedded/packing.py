@@ -17,7 +17,7 @@ from dulwich.object_format import DEFAULT_OBJECT_FORMAT
 from dulwich.objects import ObjectID, ShaFile
 from dulwich.pack import pack_object_header, write_pack_index_v2
 
-from ggez_hub.embedded.durable import sync_folder
+from ggez_hub.atomic_files import sync
 
 # As git names a pack that is being received, so that its own housekeeping knows what it is.
 TEMPORARY: Final = "tmp_pack_"
@@ -77,7 +77,7 @@ class NewPack:
         self._path.chmod(0o444)
         self._path.replace(target)
         index.replace(target.with_suffix(".idx"))
-        sync_folder(self._folder)
+        sync(self._folder)
 
     def abandon(self) -> None:
         """Remove what was written; after `finish` this does nothing."""

@@ -14,7 +14,7 @@ from dulwich.file import FileLocked
 from dulwich.objects import Commit, ObjectID, Tag
 from dulwich.refs import DiskRefsContainer, Ref, check_ref_format
 
-from ggez_hub.embedded.durable import sync_folder
+from ggez_hub.atomic_files import sync
 from ggez_hub.embedded.errors import RevisionNotFoundError, StaleParentError
 from ggez_hub.embedded.names import is_object_id, target_ref
 from ggez_hub.embedded.objects import Objects
@@ -110,7 +110,7 @@ class Refs:
                 break
         if not swapped:
             raise StaleParentError
-        sync_folder(path.parent)
+        sync(path.parent)
 
     def delete(self, ref: Ref) -> None:
         """Remove a ref; absent is fine."""

@@ -29,7 +29,7 @@ from urllib.parse import urlsplit
 
 from filelock import FileLock, Timeout
 
-from ggez_hub.embedded.durable import write_file
+from ggez_hub.atomic_files import write_file
 from ggez_hub.embedded.owner import read_token
 from ggez_hub.embedded.store import HubStore
 
@@ -138,7 +138,7 @@ class SessionFiles:
 
     def publish(self, endpoint: str) -> None:
         """Write down the address of this process."""
-        write_file(self._address, json.dumps({"endpoint": endpoint, "pid": os.getpid()}).encode())
+        write_file(self._address, json.dumps({"endpoint": endpoint, "pid": os.getpid()}))
 
     def withdraw(self) -> None:
         """Remove the address."""

@@ -18,7 +18,8 @@ from pydantic import Field, StringConstraints, field_validator, model_validator
 from ggez_hub.cards.values import LanguageTag, RegionId, RepoId, Revision
 from ggez_hub.evaluation.loaders import LOADERS, Choice, Open, Options
 from ggez_hub.evaluation.outcomes import QUESTIONS, Average
-from ggez_hub.evaluation.task import RULES_VERSION, BadTask, Dataset, Part, TaskId, entries, parse
+from ggez_hub.evaluation.task import RULES_VERSION, BadTask, Dataset, TaskId, entries, parse
+from ggez_hub.frozen_model import FrozenModel
 from ggez_hub.weights import digest_json
 
 BUILT_IN = Path(__file__).parent / "tasks"
@@ -49,7 +50,7 @@ SHOWN = "{question}\n{options}\nAnswer with the letter of the right option alone
 PLACES = re.compile(r"\{(question|options)\}")
 
 
-class PictureSource(Part):
+class PictureSource(FrozenModel):
     """Another data set, which holds the pictures that this one names."""
 
     repo: RepoId
@@ -57,7 +58,7 @@ class PictureSource(Part):
     files: Text
 
 
-class Drawing(Part):
+class Drawing(FrozenModel):
     """How a prompt is drawn: everything that decides the picture, beside the model.
 
     seeds  one picture for each; steps and guidance as diffusers takes them, the pipeline's own if
@@ -78,7 +79,7 @@ class Drawing(Part):
         return seeds
 
 
-class Benchmark(Part):
+class Benchmark(FrozenModel):
     """One metric on the items that a loader reads from a data set.
 
     files     part -> pattern of its paths (`*` goes across folders); what a part is, the loader says

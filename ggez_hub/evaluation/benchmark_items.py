@@ -11,9 +11,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from ggez_hub.evaluation.benchmark import Benchmark
-from ggez_hub.evaluation.extras import require
 from ggez_hub.evaluation.items import BadItems
 from ggez_hub.evaluation.loaders import LOADERS, Choice, Item, Prompted, Source
+from ggez_hub.extras import require
 from ggez_hub.weights import sha256_file
 
 FEWEST, MOST = 2, 26
@@ -98,7 +98,7 @@ def fits(path: str, pattern: str) -> bool:
 
 def is_picture(data: bytes) -> bool:
     """Whether it is a whole picture of a sane size."""
-    require("PIL")
+    require("eval", "PIL")
     from PIL import Image
 
     try:

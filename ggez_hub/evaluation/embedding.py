@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ggez_hub.errors import UsageProblem
-from ggez_hub.evaluation.extras import require
+from ggez_hub.extras import require
 from ggez_hub.families import Family
 from ggez_hub.families.loading import NotLoaded
 from ggez_hub.merging.deltas import WeightIndex
@@ -49,7 +49,7 @@ class EmbeddingModel:
         if layout.library != "open_clip":
             raise UsageProblem(f"{folder} is a model for {layout.library}, not an embedding model")
         require_engine()
-        require("open_clip", "PIL")
+        require("eval", "open_clip", "PIL")
         import open_clip
         import torch
 

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.closed_gates import closed_effects, closed_gates, closed_statement
@@ -39,6 +39,7 @@ from ggez_hub.evaluation.gate_rules import (
 )
 from ggez_hub.evaluation.outcomes import Outcomes
 from ggez_hub.evaluation.quantities import suite
+from ggez_hub.frozen_model import FrozenModel
 from ggez_hub.parity.betas import Beta, as_json, is_base
 from ggez_hub.parity.choice import Undetermined, select_beta
 from ggez_hub.parity.curve import ParityCurve
@@ -51,13 +52,11 @@ TEST: Literal["test"] = "test"
 SELECT = "validation"
 
 
-class Limits(BaseModel):
+class Limits(FrozenModel, strict=False):
     """The fields of a recipe of `kind: gates`.
 
     parse_failures  the largest share of answers that could not be read
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: Literal["gates"] = "gates"
     parse_failures: float = Field(default=0.05, ge=0, le=1)

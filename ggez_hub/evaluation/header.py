@@ -10,7 +10,6 @@ from ggez_hub.cards import AdapterCard, AlphaRecord
 from ggez_hub.cards.closed import ClosedPart
 from ggez_hub.cards.values import (
     Adapts,
-    Block,
     FilePath,
     LanguageTag,
     PointKey,
@@ -23,6 +22,7 @@ from ggez_hub.cards.values import (
 )
 from ggez_hub.evaluation.origin import Origin
 from ggez_hub.evaluation.outcomes import QUESTIONS, Average
+from ggez_hub.frozen_model import FrozenModel
 from ggez_hub.merging.betas_by_part import MOST_PARTS, BetasByPart, Part
 from ggez_hub.parity.betas import betas_of, read_key
 
@@ -32,7 +32,7 @@ BaselineName: TypeAlias = Literal["average", "joint"]
 BASELINE_NAMES: tuple[BaselineName, ...] = ("average", "joint")
 
 
-class TaskRecord(Block):
+class TaskRecord(FrozenModel):
     """What has to be known of a task to make parity of its answers.
 
     `average` is what its score is the mean over. `gallery` is how many pictures a search was among,
@@ -57,7 +57,7 @@ class TaskRecord(Block):
         return self.metric if self.judge == "none" else f"{self.metric} by {self.judge}"
 
 
-class AdapterRecord(Block):
+class AdapterRecord(FrozenModel):
     """An adapter that was measured: what it was called, and the files that decide Delta.
 
     `region`, `languages` and `adapts` are what its card says.
@@ -83,7 +83,7 @@ class AdapterRecord(Block):
         )
 
 
-class BaselineRecord(Block):
+class BaselineRecord(FrozenModel):
     """A baseline that was measured: its answers, what identifies the model, and whose it is.
 
     average  the mean of the normalised embeddings of base and adapter
@@ -96,7 +96,7 @@ class BaselineRecord(Block):
     adapter: AdapterRecord | None = None
 
 
-class SweptParts(Block):
+class SweptParts(FrozenModel):
     """The betas by part that a grid multiplies: the name and sha256 of their file, and what it says."""
 
     name: Text
@@ -109,7 +109,7 @@ class SweptParts(Block):
         return BetasByPart(parts=tuple(self.parts))
 
 
-class Header(Block):
+class Header(FrozenModel):
     """What decides the figures of a results folder, beside the predictions.
 
     `adapters` stand in the order of a point's betas, which `parts`, if there are any, multiply.

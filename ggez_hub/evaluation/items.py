@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ggez_hub.errors import GgezError
-from ggez_hub.evaluation.extras import require
 from ggez_hub.evaluation.task import Columns
+from ggez_hub.extras import require
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -38,7 +38,7 @@ class Items:
 
 def read_items(path: Path, columns: Columns) -> Items:
     """Read the columns that a task names; raises BadItems."""
-    require("pyarrow")
+    require("eval", "pyarrow")
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -12,19 +12,20 @@ from typing import Annotated, Any, TypeAlias
 
 from pydantic import Field, StringConstraints
 
-from ggez_hub.cards.values import Block, RepoId
+from ggez_hub.cards.values import RepoId
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.benchmark import Benchmark
 from ggez_hub.evaluation.recognition.task import DrawingTask
-from ggez_hub.evaluation.task import Part, Task, parse
+from ggez_hub.evaluation.task import Task, parse
+from ggez_hub.frozen_model import FrozenModel
 
 Commit: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
 Text: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
 # The kinds of task files, by what they say of themselves.
-KINDS: dict[str, type[Part]] = {"benchmark": Benchmark, "task": Task, "drawing": DrawingTask}
+KINDS: dict[str, type[FrozenModel]] = {"benchmark": Benchmark, "task": Task, "drawing": DrawingTask}
 
 
-class InRepo(Block):
+class InRepo(FrozenModel):
     """A repository of a hub, at a commit."""
 
     repo: RepoId
@@ -36,7 +37,7 @@ class InRepo(Block):
         return f"{self.repo}@{self.revision}"
 
 
-class InFolder(Block):
+class InFolder(FrozenModel):
     """A folder or a file of somebody's machine, relative to the results folder."""
 
     folder: Text
@@ -57,7 +58,7 @@ class InFolder(Block):
         return str(place.resolve())
 
 
-class AtAddress(Block):
+class AtAddress(FrozenModel):
     """A model behind an endpoint, `http://HOST/v1#NAME`."""
 
     address: Text
@@ -76,7 +77,7 @@ def moved(place: Place, before: Path, results: Path) -> Place:
     return InFolder.of(before / place.folder, results) if isinstance(place, InFolder) else place
 
 
-class Origin(Block):
+class Origin(FrozenModel):
     """What was measured and asked, and where it was found.
 
     model, adapters, judge   the base, what is on it, and who judges what it draws
@@ -96,7 +97,7 @@ class Origin(Block):
     pictures: InFolder | None = None
     commits: dict[str, Commit] = Field(default_factory=dict)
 
-    def definitions(self) -> list[Part]:
+    def definitions(self) -> list[FrozenModel]:
         """The tasks; raises BadTask."""
         return [
             parse(
@@ -106,6 +107,6 @@ class Origin(Block):
         ]
 
 
-def definition(task: Part) -> dict[str, Any]:
+def definition(task: FrozenModel) -> dict[str, Any]:
     """A task as a file would hold it, without what it leaves to a default."""
     return task.model_dump(mode="json", exclude_defaults=True)

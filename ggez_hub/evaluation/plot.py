@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ggez_hub.errors import UsageProblem
-from ggez_hub.evaluation.extras import require
+from ggez_hub.extras import require
 
 # Okabe and Ito's colours, which people with any colour vision can tell apart.
 LINE, BASE, CHOSEN, UNMERGED = "#5b6770", "#0072b2", "#d55e00", "#009e73"
@@ -76,7 +76,7 @@ def draw(
     if chosen is not None and chosen not in {point.beta for point in ordered}:
         raise UsageProblem(f"the chosen beta {chosen:g} is no point of the grid")
 
-    require("matplotlib")
+    require("eval", "matplotlib")
     import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -27,10 +27,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ggez_hub.atomic_files import atomic_file
 from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.bounded_parquet import TooMuch, read_bounded
-from ggez_hub.evaluation.extras import require
 from ggez_hub.evaluation.outcomes import UNPARSED, Cell, Details, Outcomes
+from ggez_hub.extras import require
 from ggez_hub.parity.betas import JOIN, as_json, betas_of, point
 from ggez_hub.weights import sha256_file
 
@@ -60,7 +61,7 @@ class BadPredictions(GgezError):
 
 def write_predictions(path: Path, outcomes: Mapping[Cell, Outcomes]) -> str:
     """Write all outcomes to `path` and return the sha256 of the file, which a card records."""
-    require("pyarrow")
+    require("eval", "pyarrow")
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -77,19 +78,17 @@ def write_predictions(path: Path, outcomes: Mapping[Cell, Outcomes]) -> str:
         shown=shown,
     )
     tables = [_table(cell, outcomes[cell], schema) for cell in sorted(outcomes)]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    pq.write_table(
-        pa.concat_tables(tables) if tables else schema.empty_table(),
-        partial,
-        compression="zstd",
-        compression_level=9,
-        row_group_size=1 << 20,
-        store_schema=False,
-        version="2.6",
-        data_page_version="1.0",
-    )
-    partial.replace(path)
+    with atomic_file(path) as partial:
+        pq.write_table(
+            pa.concat_tables(tables) if tables else schema.empty_table(),
+            partial,
+            compression="zstd",
+            compression_level=9,
+            row_group_size=1 << 20,
+            store_schema=False,
+            version="2.6",
+            data_page_version="1.0",
+        )
     return sha256_file(path)
 
 
@@ -112,7 +111,7 @@ def parse_predictions(path: Path) -> dict[Cell, Outcomes]:
     Raises BadPredictions if the columns are others, there is more than a measurement can have, a beta
     is none, or the rows of a cell are not together.
     """
-    require("pyarrow")
+    require("eval", "pyarrow")
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -14,11 +14,11 @@ from functools import lru_cache
 from pathlib import Path
 
 from ggez_hub.evaluation.asked import Asked
-from ggez_hub.evaluation.extras import require
 from ggez_hub.evaluation.outcomes import Cell, Details, Outcomes
 from ggez_hub.evaluation.predictions import read_predictions, write_predictions
 from ggez_hub.evaluation.prepared import LIKELIHOOD, Prepared
 from ggez_hub.evaluation.questions import Questions
+from ggez_hub.extras import require
 from ggez_hub.regions.text_language import LOOKED_AT, identify
 
 # (task, split) -> item -> the language of its prompt.
@@ -27,7 +27,7 @@ PromptLanguages = Mapping[tuple[str, str], Mapping[str, str]]
 
 def prompt_languages(tasks: Iterable[Prepared]) -> PromptLanguages:
     """The languages (BCP 47) of the prompts of tasks; raises MissingExtra without py3langid."""
-    require("py3langid", "fontTools")
+    require("eval", "py3langid", "fontTools")
     return {
         (task.id, split): {
             item: _language(prompt) for item, prompt in _prompts(asked, task.method).items()

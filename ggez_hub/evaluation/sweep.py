@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from ggez_hub.cards import AlphaRecord
 from ggez_hub.cards.values import PolicyName
@@ -32,6 +32,7 @@ from ggez_hub.evaluation.prepared import Prepared
 from ggez_hub.evaluation.results import MeasuredBaseline, write_results
 from ggez_hub.evaluation.subjects import UnderTest, averaged
 from ggez_hub.evaluation.switch import ADAPTER, BASE
+from ggez_hub.frozen_model import FrozenModel
 from ggez_hub.parity.betas import Beta, beta_key
 from ggez_hub.regions import Region
 from ggez_hub.weights import digest_json
@@ -45,7 +46,7 @@ Known: TypeAlias = Callable[[UnderTest, Path], Answered]
 TrainedOn: TypeAlias = list[str] | Literal["unknown"]
 
 
-class SweepRecipe(BaseModel):
+class SweepRecipe(FrozenModel):
     """The keys of a recipe of `kind: sweep`.
 
     base, adapter  a folder (relative to the recipe), or `org/name@revision` of a hub; of `adapter` a
@@ -72,8 +73,6 @@ class SweepRecipe(BaseModel):
     joint          another adapter on the same base, of a joint fine-tune of equal cost: measured at
                    beta 1 as a baseline
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     kind: Literal["sweep"]
     region: str

@@ -12,7 +12,6 @@ from typing import Annotated, Any, Literal, Self, TypeAlias, TypeVar
 
 from pydantic import (
     BaseModel,
-    ConfigDict,
     Field,
     StringConstraints,
     ValidationError,
@@ -20,10 +19,11 @@ from pydantic import (
 )
 
 from ggez_hub.bounded_text import read_text
-from ggez_hub.cards import front_matter
 from ggez_hub.cards.values import FilePath, LanguageTag, RegionId, RepoId, Revision
 from ggez_hub.errors import GgezError
+from ggez_hub.frozen_model import FrozenModel
 from ggez_hub.mends import listed
+from ggez_hub.safe_yaml import load_mapping
 from ggez_hub.weights import digest_json
 
 # A part of every digest: raise it when the way to a score changes (ties, distractors, floors).
@@ -44,20 +44,14 @@ class BadTask(GgezError):
     """A task file cannot be read or does not follow the schema; the message names every key."""
 
 
-class Part(BaseModel):
-    """A part of a file: unknown keys are refused, values are not converted."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class Dataset(Part):
+class Dataset(FrozenModel):
     """A dataset repository of the Hub."""
 
     repo: RepoId
     revision: Revision
 
 
-class Columns(Part):
+class Columns(FrozenModel):
     """The columns of the dataset that the task reads; `group` is where wrong answers come from."""
 
     id: Column
@@ -66,7 +60,7 @@ class Columns(Part):
     group: Column | None = None
 
 
-class Task(Part):
+class Task(FrozenModel):
     """One metric on one text column of a dataset.
 
     `regions` are those whose items these are: every item counts for each of them. `language` is
@@ -142,7 +136,7 @@ def entries(path: Path, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
     Raises BadTask for what is no YAML of this shape; a file of another kind holds nothing.
     """
     try:
-        content = front_matter.load(read_text(path, MAX_BYTES))
+        content = load_mapping(read_text(path, MAX_BYTES))
     except (OSError, ValueError) as error:
         said = str(error).replace("the front matter", "the YAML")
         raise BadTask(

@@ -1,9 +1,10 @@
 """Merging local folders through mergekit, exactly. It knows no Hub."""
 
+from ggez_hub.atomic_files import OutputExists
 from ggez_hub.merging.deltas import BadAdapter, WrongBase
 from ggez_hub.merging.forms.local import write_adapter
 from ggez_hub.merging.merge import Adapter, MergeReport, merge, merge_into
-from ggez_hub.merging.output import NoSpace, OutputExists
+from ggez_hub.merging.output import NoSpace
 
 __all__ = [
     "Adapter",

@@ -27,9 +27,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from ggez_hub.errors import MissingExtra, UsageProblem
+from ggez_hub.frozen_model import FrozenModel
 
 MOST_PARTS = 500
 LONGEST_PATTERN = 1000
@@ -41,10 +42,8 @@ class BadParts(UsageProblem):
     """The parts of a file do not fit the tensors of the base."""
 
 
-class Part(BaseModel):
+class Part(FrozenModel):
     """Some tensors, by a pattern, and their beta: a value, or a multiple of the adapter's beta."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
 
     tensors: Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_PATTERN)]
     beta: float | None = Field(default=None, ge=0)
@@ -85,10 +84,8 @@ class Part(BaseModel):
         return f"{self.tensors!r}: {value}{tilt}"
 
 
-class BetasByPart(BaseModel):
+class BetasByPart(FrozenModel, strict=False):
     """A file of `kind: betas`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: Literal["betas"] = "betas"
     parts: Annotated[tuple[Part, ...], Field(min_length=1, max_length=MOST_PARTS)]

@@ -7,11 +7,13 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ggez_hub.atomic_files import atomic_folder
 from ggez_hub.errors import MissingExtra, UsageProblem
 from ggez_hub.families import Family
 from ggez_hub.merging.adapters import open_delta
 from ggez_hub.merging.deltas import WeightIndex, WrongBase
-from ggez_hub.merging.output import check_space, copy_file, copy_side_files, exclusive, whole_folder
+from ggez_hub.merging.output import check_space, copy_file, copy_side_files
+from ggez_hub.output_lock import lock_output
 
 METHODS = ("ggez_linear", "task_arithmetic", "ties")
 
@@ -63,7 +65,7 @@ def merge(
     exact, WrongBase for the beta of a tensor that the base does not have.
     """
     require_method(method)
-    with exclusive(out), whole_folder(out) as folder:
+    with lock_output(out), atomic_folder(out) as folder:
         return merge_into(folder, base, adapters, family, method, wrote, variant)
 
 

@@ -1,17 +1,12 @@
-"""Output folders that are whole or absent, and the side files of the base."""
+"""What stands beside the weights of an output: the side files of the base, and room on the disk."""
 
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import os
 import re
 import shutil
-import stat
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from ggez_hub.errors import GgezError
@@ -41,72 +36,12 @@ LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 OTHER_INDEX = re.compile(r"\.index(\.\w+)?\.json$")
 
 
-class OutputExists(GgezError):
-    """The output folder is there already."""
-
-
 class BadSideFile(GgezError):
     """A file beside the weights cannot be carried over, or nothing could read it."""
 
 
 class NoSpace(GgezError):
     """The disk has too little room; nothing was written."""
-
-
-@contextmanager
-def exclusive(target: Path) -> Iterator[Path]:
-    """Only one process at a time writes `target`; others wait here until it is done.
-
-    Yields a path for a folder of temporary files, which is gone afterwards; one that a killed run
-    left is removed first.
-    """
-    from filelock import FileLock
-
-    # Away from the target, so that nothing is left beside it.
-    user = os.getuid() if os.name == "posix" else 0
-    locks = Path(tempfile.gettempdir()) / f"ggez-hub-{user}"
-    locks.mkdir(mode=0o700, exist_ok=True)
-    seen = locks.lstat()
-    # The folder above is everybody's: a link there was made by somebody else.
-    if os.name == "posix" and (seen.st_uid != user or not stat.S_ISDIR(seen.st_mode)):
-        raise PermissionError(
-            errno.EPERM, "is not a folder of yours: remove it, or set TMPDIR", str(locks)
-        )
-    name = hashlib.sha256(str(target.absolute()).encode()).hexdigest()[:32]
-    scratch = locks / f"{name}.scratch"
-    with FileLock(locks / f"{name}.lock"):
-        shutil.rmtree(scratch, ignore_errors=True)
-        try:
-            yield scratch
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
-
-
-@contextmanager
-def whole_folder(target: Path) -> Iterator[Path]:
-    """A temporary sibling of `target` that becomes `target` at the end, or vanishes.
-
-    Raises OutputExists if `target` is there. What a killed run left beside it is removed first;
-    the caller holds `exclusive(target)`, so that no running one is taken for killed.
-    """
-    target = target.absolute()
-    if os.path.lexists(target):
-        raise OutputExists(
-            f"{target} exists already", "Choose another folder with -o, or remove it."
-        )
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.parent / f".{target.name}.partial"
-    if partial.exists():
-        shutil.rmtree(partial)
-    partial.mkdir()
-    try:
-        yield partial
-        _sync(partial)
-        partial.rename(target)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-    _sync(target.parent, recursive=False)
 
 
 def check_space(folder: Path, needed: int) -> None:
@@ -181,15 +116,3 @@ def copy_file(source: Path, target: Path) -> None:
             if not moved:
                 raise OSError(errno.EIO, "the file became shorter while it was copied", str(source))
             left -= moved
-
-
-def _sync(folder: Path, *, recursive: bool = True) -> None:
-    """Bring a folder to the disk, with what is below it: a rename must not outrun its content."""
-    if os.name != "posix":
-        return
-    for path in (folder, *(folder.rglob("*") if recursive else ())):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

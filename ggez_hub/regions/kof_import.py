@@ -6,12 +6,11 @@ import csv
 import json
 import math
 import re
-import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ggez_hub.atomic_files import atomic_folder
 from ggez_hub.errors import MissingExtra, UsageProblem
 from ggez_hub.regions.catalogue import WORLD, WORLD_BANK, catalogue
 from ggez_hub.regions.kof import SHIPPED_RELEASE, Release, find_release, user_folder
@@ -184,12 +183,6 @@ def import_release(path: Path, name: str | None = None) -> Release:
             "Choose another name with --release"
             + (f", or remove {target} first." if target.exists() else "."),
         )
-    home.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(prefix=".import-", dir=home))
-    try:
+    with atomic_folder(target) as unfinished:
         write_release(table, unfinished)
-        unfinished.rename(target)
-    except BaseException:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        raise
     return find_release(name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cache
 
-from ggez_hub.extras import require_of
+from ggez_hub.extras import require
 
 # Longer texts are looked at up to here.
 LOOKED_AT = 400
@@ -21,7 +21,7 @@ WIDER = {
 @cache
 def script_of(character: str) -> str:
     """The script of a character; of digits, marks and punctuation one of SHARED."""
-    require_of("data", "fontTools")
+    require("data", "fontTools")
     from fontTools import unicodedata
 
     return str(unicodedata.script(character))

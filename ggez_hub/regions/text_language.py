@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ggez_hub.extras import require_of
+from ggez_hub.extras import require
 from ggez_hub.regions.script import script_of_language, scripts
 from ggez_hub.regions.spoken import languages
 
@@ -31,7 +31,7 @@ BEYOND_LATIN = re.compile("[\u0370-\u1dff\u1f00-\U0010ffff]")
 @cache
 def identifier() -> Any:
     """py3langid's model with confidences from 0 to 1; read once in a process."""
-    require_of("data", "py3langid")
+    require("data", "py3langid")
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import yaml
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
 
 from ggez_hub.cards import AdapterCard, CardDocument
 from ggez_hub.errors import GgezError
+from ggez_hub.frozen_model import FrozenModel
 from ggez_hub.registry.resolution import Resolution
 from ggez_hub.registry.resolving.vetting import NotFit
 
@@ -44,24 +45,20 @@ class MayNotPush(GgezError):
     """The licences do not allow that a result is passed on."""
 
 
-class Licence(BaseModel):
+class Licence(FrozenModel, strict=False):
     """A licence of the table: what it asks, with the text at `link`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
     link: str
     asks: tuple[Duty, ...]
-    details: dict[Duty, str] = {}
+    details: dict[Duty, str] = Field(default_factory=dict)
     shares_as: str | None = None
     redistribute: bool = True
     hub: bool = True
 
 
-class Table(BaseModel):
+class Table(FrozenModel, strict=False):
     """licences.yaml."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     duties: dict[Duty, str]
     licences: dict[str, Licence]

@@ -7,12 +7,13 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from ggez_hub import __version__
 from ggez_hub.cards.schema import FileRecord
 from ggez_hub.cards.values import FilePath
 from ggez_hub.errors import GgezError
+from ggez_hub.frozen_model import FrozenModel
 from ggez_hub.hub import Hub, RepoAtCommit
 from ggez_hub.mends import listed
 from ggez_hub.registry.places import LOCK_NAME
@@ -28,10 +29,8 @@ class Differs(GgezError):
     """Something is not what the lock says; the message lists the differences."""
 
 
-class LockFile(BaseModel):
+class LockFile(FrozenModel, strict=False):
     """A lock file of any kind. `outputs` are the files below the folder that holds it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     schema_version: Literal[1] = 1
     generator: str = f"ggez-hub {__version__}"

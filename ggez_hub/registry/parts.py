@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
+from ggez_hub.frozen_model import FrozenModel
 from ggez_hub.merging.betas_by_part import MOST_PARTS, BadParts, BetasByPart, Part
 
 Name = Annotated[str, StringConstraints(min_length=1)]
 Beta = Annotated[float, Field(ge=0)]
 
 
-class ResolvedParts(BaseModel):
+class ResolvedParts(FrozenModel, strict=False):
     """Parts, and the beta that each tensor got that one of them decides.
 
     The betas decide the merge, so that reading a lock needs no regular expressions.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     parts: Annotated[tuple[Part, ...], Field(min_length=1, max_length=MOST_PARTS)]
     betas: Annotated[dict[Name, Beta], Field(min_length=1)]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from ggez_hub.cards import AlphaRecord
 from ggez_hub.cards.values import FilePath, LanguageTag, RegionId, RepoId, Sha256
+from ggez_hub.frozen_model import FrozenModel
 from ggez_hub.hub import HubFile
 from ggez_hub.registry.parts import ResolvedParts, decisive_beta
 from ggez_hub.weights import digest_json
@@ -25,13 +26,7 @@ ENGINE = "ggez-merge/2"
 DECISIVE = frozenset({"adapter_config.json", "task_vector.json"})
 
 
-class Part(BaseModel):
-    """Base of the parts: frozen and closed."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class PinnedFile(Part):
+class PinnedFile(FrozenModel, strict=False):
     """A file by size and digest: sha256 of a large file, git's id of a small one."""
 
     path: FilePath
@@ -49,7 +44,7 @@ class PinnedFile(Part):
         return HubFile(self.path, self.size, self.oid, self.sha256)
 
 
-class PinnedRepo(Part):
+class PinnedRepo(FrozenModel, strict=False):
     """Files of a repository at a commit; `weights` are the sha256s of its weight files.
 
     `tag` is the tag that it was asked for by, which names that commit.
@@ -74,7 +69,7 @@ class PinnedRepo(Part):
         return tuple(file.size for file in self.files if file.path in self.weights)
 
 
-class ChosenBeta(Part):
+class ChosenBeta(FrozenModel, strict=False):
     """beta and why: given by the user or the form, or selected by a policy for a region's items on
     validation.
 
@@ -88,7 +83,7 @@ class ChosenBeta(Part):
     reason: str
 
 
-class PinnedCard(Part):
+class PinnedCard(FrozenModel, strict=False):
     """The card that was read: a file of the curated index, or the adapter's own README.md."""
 
     repo: RepoId
@@ -98,7 +93,7 @@ class PinnedCard(Part):
     sha256: Sha256
 
 
-class PinnedAdapter(Part):
+class PinnedAdapter(FrozenModel, strict=False):
     """An adapter with its beta, and the card that speaks for it.
 
     `beta` is None for a model that is taken as it is: nothing is weighed. `parts` are the betas of
@@ -124,7 +119,7 @@ class PinnedAdapter(Part):
         return self.source.weights | told
 
 
-class Rejected(Part):
+class Rejected(FrozenModel, strict=False):
     """A candidate that was not taken, with the reason."""
 
     repo: str
@@ -132,7 +127,7 @@ class Rejected(Part):
     reason: str
 
 
-class Resolution(Part):
+class Resolution(FrozenModel, strict=False):
     """All that decides a pull. The same resolution gives the same bytes.
 
     `base` is None where a merged model is taken as it is: no base takes part. It `fits_by` the

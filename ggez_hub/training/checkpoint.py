@@ -7,7 +7,6 @@ step. Nothing else is needed: order, rate and random numbers of a step follow fr
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,6 +16,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+
+from ggez_hub.atomic_files import atomic_file
 
 WEIGHT, MOMENT = "weight:", "moment:"
 
@@ -68,11 +69,8 @@ def save(
                 tensors[f"{MOMENT}{key}:{name}"] = value
     # Tensors that share memory would be refused, views carry what they are views of.
     plain = {name: t.detach().to("cpu", copy=True).contiguous() for name, t in tensors.items()}
-    partial = path.with_name(f".{path.name}.partial")
-    save_file(plain, partial, {"progress": progress.text()})
-    with partial.open("rb") as file:
-        os.fsync(file.fileno())
-    partial.replace(path)
+    with atomic_file(path) as partial:
+        save_file(plain, partial, {"progress": progress.text()})
 
 
 def progress_of(path: Path) -> Progress:

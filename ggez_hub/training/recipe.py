@@ -29,8 +29,8 @@ from pydantic import (
 
 from ggez_hub.cards.schema import DataRights
 from ggez_hub.cards.values import Adapts, LanguageTag, Text
-from ggez_hub.data.mapping import Part
 from ggez_hub.data.spec import Source
+from ggez_hub.frozen_model import FrozenModel
 
 Place: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
 Method: TypeAlias = Literal["lora", "full"]
@@ -55,7 +55,7 @@ class Named(BaseModel):
     family: Literal["embedding", "diffusion", "vlm"]
 
 
-class Data(Part):
+class Data(FrozenModel):
     """Examples: the folder of a `ggez-hub filter`, or sources as in the spec of one, unfiltered.
 
     Relative paths start from the recipe.
@@ -71,7 +71,7 @@ class Data(Part):
         return self
 
 
-class Validation(Part):
+class Validation(FrozenModel):
     """Examples that are not trained on: data of their own, or a share of those of the recipe.
 
     Of a share, all examples of one row of a source go together.
@@ -95,7 +95,7 @@ class Validation(Part):
         )
 
 
-class Lora(Part):
+class Lora(FrozenModel):
     """The adapter, in PEFT's words. Its scale is alpha / r, with rslora alpha / sqrt(r).
 
     `target_modules` are endings of module names, or one regular expression of whole names; without
@@ -109,7 +109,7 @@ class Lora(Part):
     target_modules: str | Annotated[list[Place], Field(min_length=1)] | None = None
 
 
-class Optimiser(Part):
+class Optimiser(FrozenModel):
     """AdamW, with a linear warm-up (a share of the steps) and a linear decay to zero.
 
     Gains and biases are not decayed. `max_grad_norm` cuts the norm of the gradient.
@@ -128,7 +128,7 @@ class Optimiser(Part):
         return tuple(value) if isinstance(value, list) else value
 
 
-class EarlyStop(Part):
+class EarlyStop(FrozenModel):
     """Stop after `patience` validations without a lower loss; the best weights are kept."""
 
     patience: Count
@@ -146,7 +146,7 @@ class Stage:
     optimiser: Optimiser
 
 
-class TrainRecipe(Part):
+class TrainRecipe(FrozenModel):
     """A whole run. Relative paths start from the recipe.
 
     base            a folder, or org/name@revision

@@ -11,10 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ggez_hub.atomic_files import atomic_folder
 from ggez_hub.errors import UsageProblem
-from ggez_hub.extras import require_of
-from ggez_hub.merging.output import exclusive, whole_folder
-from ggez_hub.running import held
+from ggez_hub.extras import require
+from ggez_hub.output_lock import lock_output, lock_work_folder
 from ggez_hub.training import lora
 from ggez_hub.training.card import Made, write_card
 from ggez_hub.training.checkpoint import Progress, progress_of
@@ -70,16 +70,16 @@ def train(
 
     Interrupted, it goes on from its last state when it is called again. `begins` is told what it
     will cost, unless it is done already; `did` the stage and each step. Raises BadRecipe, BadSource,
-    NotLoaded, NotStored, Diverged, Interrupted, Running; UsageProblem if `out` is something else.
+    NotLoaded, NotStored, Diverged, Interrupted, OutputInUse; UsageProblem if `out` is something else.
     """
-    require_of("train", "accelerate", "datasets", "peft", "torch")
+    require("train", "accelerate", "datasets", "peft", "torch")
     job.check()
     accelerator = accelerator_of(job.recipe)
     _finished(out, job.digest)
     work = out.absolute().with_name(f".{out.name}.training")
     with ExitStack() as stack:
         if accelerator.is_main_process:
-            stack.enter_context(held(work, out))
+            stack.enter_context(lock_work_folder(work, out))
         accelerator.wait_for_everyone()
         record = _finished(out, job.digest)
         if record is None:
@@ -222,7 +222,7 @@ def opened(job: Job) -> Learner:
 
 
 def _write(job: Job, learner: Learner, made: Made, record: dict[str, Any], out: Path) -> None:
-    with exclusive(out), whole_folder(out) as folder:
+    with lock_output(out), atomic_folder(out) as folder:
         if job.recipe.method == "lora":
             assert job.base.repo is not None  # noqa: S101 - checked before anything was loaded
             job.way.write(learner.model, folder, job.base.repo, job.base.revision)

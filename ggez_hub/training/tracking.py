@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from typing import TypeAlias
 
-from ggez_hub.extras import require_of
+from ggez_hub.extras import require
 from ggez_hub.training.loop import Report
 
 Told: TypeAlias = Callable[[str, Report], None]
@@ -21,7 +21,7 @@ def tracked(project: str | None, digest: str, did: Told) -> Iterator[Told]:
     if project is None:
         yield did
         return
-    require_of("trackio", "trackio")
+    require("trackio", "trackio")
     import trackio
 
     def told(stage: str, report: Report) -> None:

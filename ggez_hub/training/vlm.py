@@ -17,9 +17,9 @@ from pydantic import Field
 from torch.nn.functional import cross_entropy
 
 from ggez_hub.cards.values import Text
-from ggez_hub.data.mapping import Part
 from ggez_hub.families.loading import NotLoaded, open_model, open_processing
 from ggez_hub.families.vlm import SEES
+from ggez_hub.frozen_model import FrozenModel
 from ggez_hub.pictures import seen
 from ggez_hub.training.chat import UNLEARNED, ChatWriter, padded
 from ggez_hub.training.learner import Learner, Loss, Tree, Way, summed
@@ -32,7 +32,7 @@ TUNE, CPT = "tune", "cpt"
 PLANNED = 1024
 
 
-class Pretraining(Part):
+class Pretraining(FrozenModel):
     """Continued pre-training: settings that are left out are those of the fine-tuning."""
 
     data: Data

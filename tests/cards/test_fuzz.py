@@ -118,8 +118,8 @@ def test_any_bytes(content, tmp_path_factory):
         ("a: &a [x, x]\nb: &b [*a, *a]\nggez: [*b, *b]", "alias"),
         ("ggez: !!python/object/apply:os.system [ls]", "tag"),
         ("a: !!binary aGk=", "tag"),
-        ("license: mit\nlicense: other", "'license' stands twice"),
-        ("ggez:\n  level: declared\n  level: measured", "'level' stands twice"),
+        ("license: mit\nlicense: other", "'license' is there twice"),
+        ("ggez:\n  level: declared\n  level: measured", "'level' is there twice"),
     ],
 )
 def test_tricks_of_yaml_are_refused(front, named):

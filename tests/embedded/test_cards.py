@@ -98,9 +98,9 @@ def test_a_bomb_of_merge_keys():
         aliases = ", ".join([f"*a{n - 1}"] * 10)
         lines.append(f"a{n}: &a{n} {{<<: [{aliases}]}}")
     code = (
-        "import sys; from ggez_hub.embedded.card_yaml import YamlError, load\n"
-        "try: load(sys.stdin.read())\n"
-        "except YamlError as error: print(error)"
+        "import sys; from ggez_hub.safe_yaml import BadYaml, load_as_hub\n"
+        "try: load_as_hub(sys.stdin.read())\n"
+        "except BadYaml as error: print(error)"
     )
     ended = subprocess.run(
         [sys.executable, "-c", code],

@@ -12,7 +12,7 @@ from ggez_hub.data.folders import model_folder
 from ggez_hub.data.scorers.base import Scored, with_pictures
 from ggez_hub.data.scorers.prompt import asked, final_score
 from ggez_hub.data.scorers.spec import GenerativeScorer
-from ggez_hub.extras import require_of
+from ggez_hub.extras import require
 from ggez_hub.families.loading import open_model, open_processing
 from ggez_hub.families.vlm import SEES
 
@@ -31,7 +31,7 @@ class UnifiedReward:
     @classmethod
     def of(cls, spec: GenerativeScorer, base: Path) -> UnifiedReward:
         """Open the model of a spec; raises NoModel, NotLoaded."""
-        require_of("merge", "torch", "transformers")
+        require("merge", "torch", "transformers")
         found = model_folder(spec.model, spec.revision, base, "transformers")
         model = open_model(found.path, SEES, spec.dtype)
         processor = open_processing(found.path, "AutoProcessor")

@@ -8,7 +8,8 @@ from pydantic import AfterValidator, Field
 
 from ggez_hub.addresses import is_http
 from ggez_hub.cards.values import LanguageTag, Revision
-from ggez_hub.data.mapping import Column, Part
+from ggez_hub.data.mapping import Column
+from ggez_hub.frozen_model import FrozenModel
 
 
 def _http(address: str) -> str:
@@ -24,12 +25,12 @@ Url: TypeAlias = Annotated[str, AfterValidator(_http)]
 UNDECISIVE = frozenset({"parallel", "key_variable"})
 
 
-def decisive(spec: Part) -> dict[str, Any]:
+def decisive(spec: FrozenModel) -> dict[str, Any]:
     """What decides the answers of the model that a part of the spec names, as JSON values."""
     return spec.model_dump(mode="json", exclude=set(UNDECISIVE))
 
 
-class _Scorer(Part):
+class _Scorer(FrozenModel):
     """Base of the scorers; `languages` are those of the texts that it was made for."""
 
     languages: list[LanguageTag] = Field(min_length=1)
@@ -87,7 +88,7 @@ ScorerSpec: TypeAlias = Annotated[
 ]
 
 
-class RewardSpec(Part):
+class RewardSpec(FrozenModel):
     """Keep what the scorer puts above tau. `agreement` is a file of `reward agreement -o`."""
 
     scorer: ScorerSpec

@@ -11,7 +11,7 @@ from ggez_hub.data.folders import model_folder
 from ggez_hub.data.translation.codes import nllb_code
 from ggez_hub.data.translation.spec import Seq2Seq
 from ggez_hub.errors import UsageProblem
-from ggez_hub.extras import require_of
+from ggez_hub.extras import require
 from ggez_hub.families.loading import open_model, open_processing
 
 
@@ -29,7 +29,7 @@ class Seq2SeqTranslator:
     @classmethod
     def of(cls, spec: Seq2Seq, languages: Sequence[str], base: Path) -> Seq2SeqTranslator:
         """Open a model; raises NoModel, NotLoaded, and UsageProblem for a code that its tokenizer lacks."""
-        require_of("merge", "torch", "transformers")
+        require("merge", "torch", "transformers")
         found = model_folder(spec.model, spec.revision, base, "transformers")
         tokenizer = open_processing(found.path, "AutoTokenizer")
         model = open_model(found.path, "AutoModelForSeq2SeqLM", "auto")

@@ -7,11 +7,11 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field
 
 from ggez_hub.cards.values import LanguageTag, Revision
-from ggez_hub.data.mapping import Part
 from ggez_hub.data.scorers.spec import Url
+from ggez_hub.frozen_model import FrozenModel
 
 
-class Seq2Seq(Part):
+class Seq2Seq(FrozenModel):
     """A sequence-to-sequence model of transformers with NLLB's language codes.
 
     `codes` replaces codes that are not made from the language by rule.
@@ -26,7 +26,7 @@ class Seq2Seq(Part):
     new_tokens: int = Field(default=256, ge=1)
 
 
-class Endpoint(Part):
+class Endpoint(FrozenModel):
     """A chat model behind an OpenAI-compatible endpoint."""
 
     kind: Literal["endpoint"]
@@ -40,7 +40,7 @@ class Endpoint(Part):
 TranslatorSpec: TypeAlias = Annotated[Seq2Seq | Endpoint, Field(discriminator="kind")]
 
 
-class TranslationSpec(Part):
+class TranslationSpec(FrozenModel):
     """Every kept example in `source` becomes one more in each of `targets`.
 
     `license` is the translator's: its terms go on the card. `length_ratio` bounds the characters of

@@ -8,15 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from pydantic import BaseModel, ConfigDict
-
 from ggez_hub.evaluation.loaders.rows import Row, read_rows
+from ggez_hub.frozen_model import FrozenModel
 
 
-class Options(BaseModel):
+class Options(FrozenModel):
     """What a loader may be told under `options`; each loader adds its own."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 @dataclass(frozen=True)

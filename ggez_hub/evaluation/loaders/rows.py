@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from ggez_hub.evaluation.bounded_parquet import read_pieces
-from ggez_hub.evaluation.extras import require
 from ggez_hub.evaluation.items import BadItems
+from ggez_hub.extras import require
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ KINDS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
 
 
 def _parquet(path: Path, columns: Mapping[str, str]) -> tuple[set[str], Iterator[dict[str, Any]]]:
-    require("pyarrow")
+    require("eval", "pyarrow")
     import pyarrow.parquet as pq
 
     names = set(pq.read_schema(path).names)

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from ggez_hub.evaluation.asked import Asked
 from ggez_hub.evaluation.benchmark import Drawing
-from ggez_hub.evaluation.extras import require
 from ggez_hub.evaluation.header import TaskRecord
 from ggez_hub.evaluation.items import BadItems
 from ggez_hub.evaluation.outcomes import Details, Outcomes
@@ -26,6 +25,7 @@ from ggez_hub.evaluation.questions import Questions
 from ggez_hub.evaluation.recognition.judge import Judge
 from ggez_hub.evaluation.recognition.task import METRIC, DrawingTask
 from ggez_hub.evaluation.task import SplitName
+from ggez_hub.extras import require
 from ggez_hub.pictures import seen
 from ggez_hub.weights import digest_json, sha256_file
 
@@ -80,7 +80,7 @@ class Recognition:
 
     def similarity(self, files: Sequence[bytes]) -> NDArray[np.float32]:
         """Pictures (n) as files -> (n, k): how much each resembles each candidate."""
-        require("PIL")
+        require("eval", "PIL")
         drawings = [seen(file) for file in files]
         return self.judge(drawings[0].width).similarity(drawings)
 
@@ -175,7 +175,7 @@ def prepare_drawings(
 
 def _rows(path: Path, columns: Mapping[str, str]) -> list[dict[str, str]]:
     """The rows of a parquet file, its columns under our names; raises BadItems."""
-    require("pyarrow")
+    require("eval", "pyarrow")
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ggez_hub.errors import UsageProblem
-from ggez_hub.evaluation.extras import require
 from ggez_hub.evaluation.items import BadItems
 from ggez_hub.evaluation.recognition.task import References
+from ggez_hub.extras import require
 from ggez_hub.pictures import seen
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Judge:
     def __init__(self, model: Path, ids: Sequence[str], references: Path, named: References,
                  pixels: int) -> None:  # fmt: skip
         """Read the candidates' pictures from the data set in `references`; raises BadItems."""
-        require("open_clip", "PIL")
+        require("eval", "open_clip", "PIL")
         import open_clip
         import torch
 

@@ -12,12 +12,12 @@ from ggez_hub.evaluation.task import (
     BadTask,
     Column,
     Dataset,
-    Part,
     SplitName,
     TaskId,
     entries,
     parse,
 )
+from ggez_hub.frozen_model import FrozenModel
 from ggez_hub.weights import digest_json
 
 # A part of every digest: raise it when the way from a drawing to a score changes.
@@ -27,7 +27,7 @@ METRIC = "drawing_top1"
 Text: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
 
 
-class References(Part):
+class References(FrozenModel):
     """The pictures that a drawing may resemble: those of `files` whose ids stand in `candidates`.
 
     `candidates` is a file of the prompts' data set; a candidate is the mean of all its pictures.
@@ -40,7 +40,7 @@ class References(Part):
     candidates: FilePath
 
 
-class Judge(Part):
+class Judge(FrozenModel):
     """An open_clip model whose image tower (of timm) sees drawings, and what it compares them with.
 
     name  what scores are labelled with: another judge is another scale
@@ -51,7 +51,7 @@ class Judge(Part):
     references: References
 
 
-class Drawing(Part):
+class Drawing(FrozenModel):
     """How a picture is drawn: `seeds` of each prompt (0, 1, ...), denoising steps, guidance."""
 
     seeds: int = Field(ge=1)
@@ -59,14 +59,14 @@ class Drawing(Part):
     guidance: float = Field(ge=0)
 
 
-class Columns(Part):
+class Columns(FrozenModel):
     """The columns of the prompts' data set."""
 
     id: Column
     prompt: Column
 
 
-class DrawingTask(Part):
+class DrawingTask(FrozenModel):
     """The prompts of one side; every prompt is drawn once for each seed.
 
     A drawing is right if the judge's nearest candidate is what the prompt names.

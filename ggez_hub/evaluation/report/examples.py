@@ -18,11 +18,11 @@ from ggez_hub.cards.curve import Split
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.drawn import Judged, NotJudged
 from ggez_hub.evaluation.evidence import Evidence
-from ggez_hub.evaluation.extras import require
 from ggez_hub.evaluation.items import read_items
 from ggez_hub.evaluation.outcomes import Outcomes
 from ggez_hub.evaluation.prepared import Prepared
 from ggez_hub.evaluation.task import Task
+from ggez_hub.extras import require
 from ggez_hub.parity.betas import Beta
 from ggez_hub.pictures import seen
 
@@ -214,7 +214,7 @@ def _picture(data: bytes | None) -> str | None:
 
 
 def _smaller(data: bytes) -> bytes | None:
-    require("PIL")
+    require("eval", "PIL")
     from PIL import Image
 
     stream = io.BytesIO()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
+from ggez_hub.atomic_files import write_file
 from ggez_hub.evaluation.answered import Answered, once
 from ggez_hub.evaluation.asked import Asked
 from ggez_hub.evaluation.benchmark import Benchmark, Drawing
@@ -140,10 +141,7 @@ class DrawnAndJudged:
         name = hashlib.sha256(picture).hexdigest()
         path = self.pictures / f"{name}.png"
         if not path.is_file():
-            self.pictures.mkdir(parents=True, exist_ok=True)
-            partial = path.with_name(f".{name}.partial")
-            partial.write_bytes(picture)
-            partial.replace(path)
+            write_file(path, picture, durable=False)
         return name
 
 

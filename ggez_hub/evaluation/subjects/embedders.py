@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.embedding import BATCH, EmbeddingModel
-from ggez_hub.evaluation.extras import require
 from ggez_hub.evaluation.subjects.live import put_on
 from ggez_hub.evaluation.subjects.loading import Adapted, late_weights
+from ggez_hub.extras import require
 from ggez_hub.families import Family
 from ggez_hub.families.loading import open_model, open_processing
 from ggez_hub.merging.merge import require_engine
@@ -69,7 +69,7 @@ class TransformersEmbedder:
         what opening the adapter raises.
         """
         require_engine()
-        require("transformers", "PIL")
+        require("eval", "transformers", "PIL")
         import torch
 
         family.layout(folder)

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ggez_hub.errors import UsageProblem
-from ggez_hub.evaluation.extras import require
 from ggez_hub.evaluation.subjects.drawing import Order
 from ggez_hub.evaluation.subjects.live import put_on
 from ggez_hub.evaluation.subjects.loading import Adapted
+from ggez_hub.extras import require
 from ggez_hub.families import Family
 from ggez_hub.families.diffusion import denoiser_dtype
 from ggez_hub.families.loading import BROKEN, NotLoaded
@@ -35,7 +35,7 @@ class Pipeline:
         Raises NotLoaded, and what opening the adapter raises.
         """
         require_engine()
-        require("diffusers", "transformers", "PIL")
+        require("eval", "diffusers", "transformers", "PIL")
         import diffusers
         import torch
         import transformers

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ggez_hub.errors import UsageProblem
-from ggez_hub.evaluation.extras import require
 from ggez_hub.evaluation.subjects.generating import Posed
 from ggez_hub.evaluation.subjects.loading import Adapted, late_weights
+from ggez_hub.extras import require
 from ggez_hub.families import Family
 from ggez_hub.families.loading import NotLoaded, open_model, open_processing
 from ggez_hub.families.prompts import IDS, prompt_inputs
@@ -59,7 +59,7 @@ class SeeingModel:
         adapter raises.
         """
         require_engine()
-        require("transformers", "PIL")
+        require("eval", "transformers", "PIL")
         import torch
 
         if family.layout(folder).loader != SEES:

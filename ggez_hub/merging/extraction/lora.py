@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ggez_hub.atomic_files import atomic_folder
 from ggez_hub.errors import GgezError
 from ggez_hub.families import Family
 from ggez_hub.families.skeleton import module_tree
@@ -17,7 +18,7 @@ from ggez_hub.merging.extraction.factors import Factors, factorise
 from ggez_hub.merging.extraction.places import Kind, Places, find_places
 from ggez_hub.merging.extraction.report import Extracted, Extraction, LeftOut
 from ggez_hub.merging.merge import require_engine
-from ggez_hub.merging.output import exclusive, whole_folder
+from ggez_hub.output_lock import lock_output
 
 if TYPE_CHECKING:
     import torch
@@ -54,7 +55,7 @@ def extract_lora(
             f"{finetuned} changes no matrix that a LoRA can hold",
             "Take the whole difference: --task-vector." if tuned.touched else "It is the base.",
         )
-    with exclusive(out), whole_folder(out) as folder:
+    with lock_output(out), atomic_folder(out) as folder:
         left_out = tuple(
             LeftOut(name, _norm(tuned, name), reason) for name, reason in places.left_out.items()
         )

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from ggez_hub import __version__
+from ggez_hub.atomic_files import atomic_folder
 from ggez_hub.families import Family
 from ggez_hub.merging.adapters.finetune import Finetune, open_finetune
 from ggez_hub.merging.adapters.task_vector import (
@@ -25,8 +26,9 @@ from ggez_hub.merging.deltas import BadAdapter, WeightIndex
 from ggez_hub.merging.extraction.lora import NothingToExtract
 from ggez_hub.merging.extraction.report import Extracted, Extraction
 from ggez_hub.merging.merge import require_engine
-from ggez_hub.merging.output import check_space, exclusive, whole_folder
+from ggez_hub.merging.output import check_space
 from ggez_hub.merging.rows import blocks, matrix_shape
+from ggez_hub.output_lock import lock_output
 
 if TYPE_CHECKING:
     import torch
@@ -70,7 +72,7 @@ def extract_task_vector(
     # Widest first: the format wants each tensor aligned to its own size.
     entries.sort(key=lambda entry: -BYTES[entry.dtype])
     extracted: list[Extracted] = []
-    with exclusive(out), whole_folder(out) as folder:
+    with lock_output(out), atomic_folder(out) as folder:
         check_space(folder, sum(entry.nbytes for entry in entries))
         with (folder / WEIGHTS).open("xb") as file:
             _write_header(file, entries)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from ggez_hub.atomic_files import atomic_folder
 from ggez_hub.errors import UsageProblem
 from ggez_hub.families import Family
 from ggez_hub.merging.forms import FormBase, get_adapter_form
 from ggez_hub.merging.forms.facts import Facts, facts_of
 from ggez_hub.merging.merge import Adapter
-from ggez_hub.merging.output import exclusive, whole_folder
+from ggez_hub.output_lock import lock_output
 
 
 def write_adapter(
@@ -32,7 +33,7 @@ def write_adapter(
     chosen = get_adapter_form(form)
     require_one(form, len(adapters))
     (adapter,) = adapters
-    with exclusive(out), whole_folder(out) as folder:
+    with lock_output(out), atomic_folder(out) as folder:
         name, revision = named or (str(base), None)
         chosen.write(adapter, FormBase(name, revision, family, base, variant), folder)
         return facts_of(form, family.name, name, revision or "", folder, str(out))

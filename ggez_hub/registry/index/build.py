@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
+from ggez_hub.atomic_files import atomic_file
 from ggez_hub.cards import BadCard, CardDocument, parse_card
 from ggez_hub.cards.document import read_text
 from ggez_hub.errors import GgezError
@@ -86,13 +87,8 @@ def build_index(
     # Adapters of a region lie together, so that a query reads few pages.
     good = [entry for entry in found if not isinstance(entry, BadEntry)]
     good.sort(key=lambda entry: (entry[0].region, entry[0].path))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial_file = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    try:
+    with atomic_file(out) as partial_file:
         _write(partial_file, good, bad)
-        partial_file.replace(out)
-    finally:
-        partial_file.unlink(missing_ok=True)
     return Built(len(good), len({row.region for row, _ in good}), out.stat().st_size, bad)
 
 
@@ -170,5 +166,3 @@ def _write(path: Path, rows: Sequence[Packed], bad: Sequence[BadEntry]) -> None:
     with path.open("r+b") as file_bytes:
         file_bytes.seek(VERSION_AT)
         file_bytes.write(VERSION.to_bytes(4, "big"))
-        file_bytes.flush()
-        os.fsync(file_bytes.fileno())

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from ggez_hub.cards import CardDocument
 from ggez_hub.cards.curve import Curve
@@ -24,20 +24,19 @@ from ggez_hub.cards.values import (
     Text,
     Unknown,
 )
+from ggez_hub.frozen_model import FrozenModel
 from ggez_hub.parity.rows import ranking_rows
 from ggez_hub.registry.resolution import PinnedCard
 from ggez_hub.weights import digest_json
 
 
-class Summary(BaseModel):
+class Summary(FrozenModel):
     """What a card says of its adapter, as far as it ranks the adapter or rules it out.
 
     `base_weights` identifies the base: the digest of the sorted sha256s of its weight files,
     whatever their names. `registered` is the day (ISO 8601) on which the registry accepted it,
     `recommended` whether it is the one to take for its region where nothing else is asked for.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     region: RegionId
     family: Family

@@ -9,13 +9,14 @@ from typing import Any
 from pydantic import Field
 
 from ggez_hub.cards.values import FilePath, RepoId, Sha256
+from ggez_hub.frozen_model import FrozenModel
 from ggez_hub.registry.lock import Lock, LockFile, read_lock
 from ggez_hub.registry.parts import ResolvedParts, decisive_beta
-from ggez_hub.registry.resolution import ENGINE, Part
+from ggez_hub.registry.resolution import ENGINE
 from ggez_hub.weights import digest_json
 
 
-class MergedInput(Part):
+class MergedInput(FrozenModel, strict=False):
     """What was read of an input. `name` is its repository or its folder's own name."""
 
     name: str
@@ -34,7 +35,7 @@ class MergedAdapter(MergedInput):
     trained_on: str | None = None
 
 
-class Merge(Part):
+class Merge(FrozenModel, strict=False):
     """All that decides a merge of folders. The same merge gives the same bytes."""
 
     family: str

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ggez_hub.atomic_files import atomic_folder
 from ggez_hub.families import Family
 from ggez_hub.merging.adapters import FORMS
 from ggez_hub.merging.adapters.lora_file import lora_path
@@ -18,7 +19,7 @@ from ggez_hub.merging.merge import (
     require_method,
     tensor_names,
 )
-from ggez_hub.merging.output import exclusive, whole_folder
+from ggez_hub.output_lock import lock_output
 from ggez_hub.registry.contributing.adapter_files import parts_of
 from ggez_hub.registry.contributing.training_metadata import told_by_config, told_by_metadata
 from ggez_hub.registry.local.card import merge_card
@@ -66,7 +67,7 @@ def merge_folders(
     """
     require_method(method)
     weighted, resolved = weigh(base.path, adapters, family, variant)
-    with exclusive(out), whole_folder(out) as folder:
+    with lock_output(out), atomic_folder(out) as folder:
         report = merge_into(folder, base.path, weighted, family, method, wrote, variant)
         merge = _described(base, adapters, resolved, family, method, variant)
         (folder / CARD_NAME).write_text(merge_card(merge, base, family, folder), encoding="utf-8")

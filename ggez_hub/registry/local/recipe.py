@@ -14,9 +14,10 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
 from ggez_hub.cards.values import RegionId
+from ggez_hub.frozen_model import FrozenModel
 
 REPOSITORY = re.compile(
     r"^(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)@(?P<revision>\w[\w.-]*(/\w[\w.-]*)*)$",
@@ -26,11 +27,7 @@ REPOSITORY = re.compile(
 Place: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class WeightedAdapter(_Part):
+class WeightedAdapter(FrozenModel, strict=False):
     """An adapter, a folder, a file or a repository, and the weight that it gets.
 
     `betas` is a file of betas by part, relative to the recipe: see merging/betas_by_part.py.
@@ -41,7 +38,7 @@ class WeightedAdapter(_Part):
     betas: Place | None = None
 
 
-class MergeRecipe(_Part):
+class MergeRecipe(FrozenModel, strict=False):
     """theta_global + sum(beta * Delta), as the options of `merge` would say it.
 
     `region` and `title` are for readers: they decide nothing.

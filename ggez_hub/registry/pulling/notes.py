@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ggez_hub import __version__
+from ggez_hub.atomic_files import write_file
 from ggez_hub.registry.places import LOCK_NAME
 from ggez_hub.registry.request import Request
 
@@ -121,10 +122,7 @@ def _write(folder: Path, note: dict[str, Any]) -> None:
     text = json.dumps(note | {"format": FORMAT, "folder": str(folder.absolute())})
     # A note only saves time: a cache that cannot be written is no failure.
     with suppress(OSError):
-        place.parent.mkdir(parents=True, exist_ok=True)
-        new = place.with_suffix(".new")
-        new.write_text(text, encoding="utf-8")
-        new.replace(place)
+        write_file(place, text, durable=False)
 
 
 def _forget_the_gone() -> None:

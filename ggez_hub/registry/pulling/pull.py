@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+from ggez_hub.atomic_files import OutputExists, atomic_folder
 from ggez_hub.hub import Hub, link_fetched
 from ggez_hub.merging.merge import Adapter
-from ggez_hub.merging.output import OutputExists, check_space, exclusive, whole_folder
+from ggez_hub.merging.output import check_space
+from ggez_hub.output_lock import lock_output
 from ggez_hub.registry.forms import Form
 from ggez_hub.registry.kinds import form_of
 from ggez_hub.registry.lock import (
@@ -72,7 +74,7 @@ def pull_resolution(
     NoSpace, ChangedFile, and what merging and the client raise; then `out` is as it was before.
     """
     form = form_of(resolution)
-    with exclusive(out) as place:
+    with lock_output(out) as place:
         if os.path.lexists(out):
             return Pulled(out, _reusable(out, resolution, verify=verify), reused=True)
         form.check(resolution)
@@ -80,7 +82,7 @@ def pull_resolution(
         check_space(out, costs.disk_bytes)
         made = _published(resolution, hub, owners, costs.fetch_bytes, expected)
         write = _from_published(made, hub) if made else _from_inputs(resolution, form, hub, place)
-        with whole_folder(out) as folder:
+        with atomic_folder(out) as folder:
             model = folder / resolution.family
             model.mkdir()
             write(model, wrote)

@@ -7,11 +7,11 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from ggez_hub.data.mapping import Part
+from ggez_hub.frozen_model import FrozenModel
 from ggez_hub.training.recipe import Number, Positive, Share, TrainRecipe
 
 
-class Flow(Part):
+class Flow(FrozenModel):
     """Settings of a transformer that learns by flow matching, in the words of diffusers' scripts.
 
     weighting_scheme     how often levels of noise are drawn (logit_normal, mode), or how their losses
