@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ggez_hub.evaluation.replies import read_choice
+from ggez_hub.evaluation.benchmarks.replies import read_choice
 from tests.evaluation.labelled_replies import (
     PARTS,
     LabelledReply,

@@ -24,7 +24,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ggez_hub.parity.intervals import KEPT, is_sparse, quantile
-from ggez_hub.parity.limits import Change, Share, change_of, share_limits, share_of, sum_limits
+from ggez_hub.parity.score_intervals import (
+    Change,
+    Share,
+    change_of,
+    share_limits,
+    share_of,
+    sum_limits,
+)
 from ggez_hub.parity.screening import screen
 
 Floats = NDArray[np.float64]

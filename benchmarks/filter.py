@@ -23,7 +23,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from ggez_hub.data.duplicates import CACHE_KIB
+from ggez_hub.data.deduplication import CACHE_KIB
 
 ROWS = int(os.environ.get("GGEZ_BENCH_ROWS", "100000"))
 PICTURES = int(os.environ.get("GGEZ_BENCH_PICTURES", "1500"))
@@ -169,9 +169,9 @@ def write_pictures(folder: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from ggez_hub import world
+    import demo_world
 
-    assets = Path(world.__file__).parent / "assets"
+    assets = Path(demo_world.__file__).parent / "assets"
     folder.mkdir()
     (folder / "base").symlink_to(assets / "embedding" / "base")
     names = pq.read_table(assets / "emoji-names" / "data" / "test.parquet")

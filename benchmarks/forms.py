@@ -25,8 +25,8 @@ AIM = 1.0
 
 def main() -> None:
     """Warm, cold, and with the hub on this machine started or joined by the command itself."""
+    from ggez_hub.demo.hub import seed
     from ggez_hub.embedded import HubStore
-    from ggez_hub.world.seed import seed
 
     floor = [sys.executable, "-c", "import huggingface_hub, click"]
     with tempfile.TemporaryDirectory() as name:

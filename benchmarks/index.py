@@ -22,13 +22,13 @@ from threading import Thread
 
 from ggez_hub.cards import CardDocument, read_card, render_card
 from ggez_hub.cards.schema import Location
+from ggez_hub.demo.hub import ASSETS, BASE_REPO, seed
 from ggez_hub.embedded import HubStore
-from ggez_hub.embedded.serving import Server
+from ggez_hub.embedded.server import Server
 from ggez_hub.hub import Hub
 from ggez_hub.regions.catalogue import catalogue
+from ggez_hub.registry.constants import INDEX_FILE, INDEX_REPO
 from ggez_hub.registry.index.build import build_index
-from ggez_hub.registry.places import INDEX_FILE, INDEX_REPO
-from ggez_hub.world.seed import ASSETS, BASE_REPO, seed
 
 WHO = {"message": "Add the index", "author": "x", "email": "x@x", "date": 1_800_000_000}
 NEAR = ["th", "vn", "la", "kh", "mm", "my", "sg", "id", "ph", "bn", "tl", "southeast-asia"]

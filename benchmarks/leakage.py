@@ -4,7 +4,7 @@
                  to the copy; before: pHash within 6 of 64 bits, as the filter was until then
     false        of the 1,368 emoji of each of two styles, and of the photographs, each compared with
                  all the others: those that match another one. The limits of
-                 ggez_hub.data.alignment were chosen on the photographs and the first style
+                 ggez_hub.data.held_out.alignment were chosen on the photographs and the first style
     texts        what is found of held-out questions whose pictures are others, by what was changed
     cost         processor time for a picture, and bytes
 
@@ -29,11 +29,11 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from ggez_hub.data import views
-from ggez_hub.data.alignment import compare
-from ggez_hub.data.held_out import HeldOut, Question
+from ggez_hub.data.held_out import views
+from ggez_hub.data.held_out.alignment import compare
+from ggez_hub.data.held_out.matcher import ExampleText, HeldOutMatcher
+from ggez_hub.data.held_out.portraits import BYTES
 from ggez_hub.data.pictures import Looked, look
-from ggez_hub.data.portraits import BYTES
 
 HELD = 60
 # What the filter compared before: bits of 64.
@@ -75,9 +75,9 @@ def emoji(split: str) -> list[Shown]:
     """The demo's pictures of one style: Noto's are `test`, Fluent's flat ones `validation`."""
     import pyarrow.parquet as pq
 
-    from ggez_hub import world
+    import demo_world
 
-    assets = Path(world.__file__).parent / "assets"
+    assets = Path(demo_world.__file__).parent / "assets"
     table = pq.read_table(assets / "emoji-names" / "data" / f"{split}.parquet")
     return [
         Shown(name, cell["bytes"])
@@ -185,10 +185,10 @@ def encoded(picture: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def index(shown: list[Shown], place: Path) -> tuple[HeldOut, list[Looked]]:
+def index(shown: list[Shown], place: Path) -> tuple[HeldOutMatcher, list[Looked]]:
     """The pictures held out, without texts; and what was seen of them."""
     place.unlink(missing_ok=True)
-    held = HeldOut(place, 0.7)
+    held = HeldOutMatcher(place, 0.7)
     seen = [look(one.content, portrait=True) for one in shown]
     for number, looked in enumerate(seen):
         portrait = looked.portrait.packed() if looked.portrait else None
@@ -204,7 +204,7 @@ def near(one: Looked, other: Looked) -> bool:
     return (one.phash ^ other.phash).bit_count() <= DISTANCE
 
 
-NOTHING = Question("", "")
+NOTHING = ExampleText("", "")
 
 
 def found(kind: str, shown: list[Shown], folder: Path) -> None:
@@ -299,7 +299,7 @@ TEXTS: dict[str, Callable[[str, str], tuple[str, str]]] = {
 
 def texts(folder: Path) -> None:
     """Print what is found of held-out questions with pictures, beside pictures of their own."""
-    from ggez_hub.data.signatures import minhash, similarities
+    from ggez_hub.data.deduplication import minhash, similarities
 
     asked = [
         (f"What is the name of the {place} on the {side} side of the river shown here?", answer)
@@ -307,7 +307,7 @@ def texts(folder: Path) -> None:
         for side in SIDES
     ]
     place = folder / "texts.sqlite"
-    with HeldOut(place, 0.7) as held:
+    with HeldOutMatcher(place, 0.7) as held:
         for number, (question, answer) in enumerate(asked):
             said = chat(question, answer)
             row = {"id": str(number), "sha256": number.to_bytes(32), "portrait": None}
@@ -324,7 +324,7 @@ def texts(folder: Path) -> None:
                 before += bool(
                     similarities(minhash(text), [minhash(f"{question}\n{answer}")])[0] >= 0.9
                 )
-                now += held.match(bytes(31) + b"x", None, Question.of(said)) is not None
+                now += held.match(bytes(31) + b"x", None, ExampleText.of(said)) is not None
             print(f"  {name:20} 0 {before:3} {now:3}")
 
 

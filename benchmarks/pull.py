@@ -9,8 +9,8 @@ from pathlib import Path
 
 from benchmarks.embedded import served
 from benchmarks.pairs import compare
+from ggez_hub.demo.hub import seed
 from ggez_hub.embedded import HubStore
-from ggez_hub.world.seed import seed
 
 
 def main() -> None:

@@ -20,13 +20,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ggez_hub.evaluation.evidence import open_evidence
-from ggez_hub.evaluation.outcomes import Outcomes
-from ggez_hub.evaluation.quantities import common_scale
+from ggez_hub.demo.hub import ASSETS
+from ggez_hub.evaluation.answers.outcomes import Outcomes
+from ggez_hub.evaluation.results.evidence import open_evidence
+from ggez_hub.evaluation.results.sides import common_scale
 from ggez_hub.parity.moments import GLOBAL, OTHERS, REGIONAL, Moments, clustered_moments
-from ggez_hub.parity.redraws import redraw_means
+from ggez_hub.parity.policy_outcomes import redraw_means
 from ggez_hub.regions import alpha as alpha_of
-from ggez_hub.world.seed import ASSETS
 
 Floats = NDArray[np.float64]
 ADAPTERS = ("embedding/th", "vlm/th", "diffusion/th")

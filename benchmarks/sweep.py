@@ -14,18 +14,18 @@ import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ggez_hub.evaluation.grid import measure
-from ggez_hub.evaluation.identity import Model
-from ggez_hub.evaluation.prepared import Prepared, prepare_tasks, tasks_for
-from ggez_hub.evaluation.subjects import grid_on, model_in
-from ggez_hub.evaluation.subjects.live import LiveWeights
-from ggez_hub.evaluation.task import Task, load_tasks
+from ggez_hub.demo.hub import ASSETS
+from ggez_hub.demo.world import FamilyFolders
+from ggez_hub.evaluation.benchmarks.preparation import PreparedTask, prepare_tasks, tasks_for
+from ggez_hub.evaluation.benchmarks.task import Task, load_tasks
+from ggez_hub.evaluation.models import grid_on, model_in
+from ggez_hub.evaluation.models.model_digest import StoredModel
+from ggez_hub.evaluation.models.weight_swap import LiveWeights
+from ggez_hub.evaluation.sweep.grid import measure
 from ggez_hub.families import get_family
 from ggez_hub.merging import Adapter, merge
+from ggez_hub.recipe_file import recipes_folder
 from ggez_hub.regions import find_region
-from ggez_hub.resources import recipes
-from ggez_hub.world.place import Place
-from ggez_hub.world.seed import ASSETS
 
 BETAS = (0.25, 0.5, 0.75, 1.0, 1.25)
 AIM = 1.15
@@ -35,12 +35,12 @@ PICTURES = 128
 
 def main() -> None:
     """Both comparisons, and what moving the weights costs by itself."""
-    place, family = Place(ASSETS), get_family("embedding")
-    asked = tasks_for(load_tasks(recipes() / "demo"), find_region("th"))
+    place, family = FamilyFolders(ASSETS), get_family("embedding")
+    asked = tasks_for(load_tasks(recipes_folder() / "demo"), find_region("th"))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         tasks = prepare_tasks(asked, _few(asked, place.data, folder / "data"), ("validation",))
-        model = Model(place.base, (_lora(place.base, folder / "lora"),), family)
+        model = StoredModel(place.base, (_lora(place.base, folder / "lora"),), family)
 
         def swept() -> None:
             measure(grid_on(model, BETAS), tasks)
@@ -60,21 +60,21 @@ def main() -> None:
         _moving(model)
 
 
-def _answers(base: Path, model: Model, tasks: Sequence[Prepared], times: int) -> None:
+def _answers(base: Path, model: StoredModel, tasks: Sequence[PreparedTask], times: int) -> None:
     """Evaluate one model, which is loaded once, several times."""
-    from ggez_hub.evaluation.answered import InMemory
-    from ggez_hub.evaluation.subjects.opening import way_of
+    from ggez_hub.evaluation.answers.cache import MemoryCache
+    from ggez_hub.evaluation.models.backend import find_backend
 
-    subject = way_of(model.family).open(base, model.family, None, InMemory())
+    subject = find_backend(model.family).open(base, model.family, None, MemoryCache())
     for _ in range(times):
-        subject.moved(list(subject.state), InMemory())
+        subject.moved(list(subject.state), MemoryCache())
         for task in tasks:
             for asked in task.asked.values():
                 subject.answer(asked, task.method)
 
 
-def _moving(model: Model) -> None:
-    from ggez_hub.evaluation.subjects.embedders import open_embedder
+def _moving(model: StoredModel) -> None:
+    from ggez_hub.evaluation.models.embedding_model import open_embedder
 
     live = LiveWeights(model, open_embedder(model.base, model.family).state)
     found = [_seconds(lambda b=beta: live.set_betas([b])) for beta in BETAS * 3]  # type: ignore[misc]

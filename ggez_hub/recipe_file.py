@@ -7,11 +7,10 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from ggez_hub.bounded_text import read_text
-from ggez_hub.cards.lines import Lines
 from ggez_hub.errors import UsageProblem
-from ggez_hub.mends import problems
 from ggez_hub.safe_yaml import load_mapping
+from ggez_hub.validation_errors import problems
+from ggez_hub.yaml_text import Lines, read_text
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -58,3 +57,12 @@ def _loaded(text: str, path: Path | str) -> dict[str, Any]:
 
 def _unreadable(path: Path | str, error: Exception) -> BadRecipe:
     return BadRecipe(f"{path} cannot be read: {error}", "It has to be YAML in UTF-8.")
+
+
+_PACKAGE = Path(__file__).parent
+
+
+def recipes_folder() -> Path:
+    """The folder of recipes: of the wheel, or of the checkout."""
+    installed = _PACKAGE / "recipes"
+    return installed if installed.is_dir() else _PACKAGE.parent / "recipes"

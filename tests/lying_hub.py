@@ -14,8 +14,8 @@ from starlette.routing import Route
 
 from ggez_hub.cards import parse_card, render_card
 from ggez_hub.cards.schema import Location
-from ggez_hub.registry.places import INDEX_REPO
-from ggez_hub.world.seed import BASE_REPO, adapter_repo
+from ggez_hub.demo.hub import BASE_REPO, adapter_repo
+from ggez_hub.registry.constants import INDEX_REPO
 
 COMMIT = "c" * 40
 ADAPTER_REPO = adapter_repo("th")

@@ -11,7 +11,7 @@ import torch
 from ggez_hub.cards import CardDocument, hub_tags, render_card
 from ggez_hub.cards.schema import AdapterCard
 from ggez_hub.regions import alpha
-from ggez_hub.weights import sha256_file
+from ggez_hub.safetensors_header import sha256_file
 
 from .models import write_lora, write_open_clip
 
@@ -126,7 +126,7 @@ def write_world(folder):
 @contextmanager
 def serving(store, around=None):
     """The address of a hub over `store`, served from a thread; `around` wraps its application."""
-    from ggez_hub.embedded.serving import Server
+    from ggez_hub.embedded.server import Server
 
     server = Server(store)
     if around is not None:

@@ -31,7 +31,7 @@ def main() -> None:
 @click.argument("seeds", nargs=-1, type=int, required=True)
 def run(family: str, results: Path, seeds: tuple[int, ...]) -> None:
     """Train and ask the models of SEEDS, one after the other. Needs the [world] extra and npm."""
-    from ggez_hub.world.schedule import use_one_thread
+    from demo_world.schedule import use_one_thread
 
     use_one_thread()
     trained = import_module(f"experiments.content.{family}")

@@ -20,18 +20,16 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
+from demo_world.concepts import TRAINING_STYLES, Concept
+from demo_world.diffusion.autoencoder import pixels
+from demo_world.diffusion.model import SCHEDULE
+from demo_world.diffusion.subjects import candidates, choose, judge, recognised
+from demo_world.schedule import Schedule, adamw
 from experiments.content.answers import Answers, Candidate, Seed, merge_name
 from experiments.content.batches import mixed, shuffled
 from experiments.content.lora import merged
-from ggez_hub.world.concepts import TRAINING_STYLES, Concept
-from ggez_hub.world.diffusion.autoencoder import pixels
-from ggez_hub.world.diffusion.judging import judge, recognised
-from ggez_hub.world.diffusion.model import SCHEDULE
-from ggez_hub.world.diffusion.sets import candidates, choose
-from ggez_hub.world.parts import DIFFUSION
-from ggez_hub.world.place import Place
-from ggez_hub.world.schedule import Schedule, adamw
-from ggez_hub.world.seed import ASSETS
+from ggez_hub.demo.hub import ASSETS
+from ggez_hub.demo.world import DIFFUSION, FamilyFolders
 
 BETAS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25)
 TARGETS = (
@@ -98,7 +96,7 @@ def answer(seed: int, recipe: Recipe | None = None) -> Seed:
         models[name] = _wrapped(recipe, seed)
         losses[name] = _fit(models[name], found, batches, recipe, rng)
     ids = [subject.concept.id for subject in asked]
-    judged = judge(Place(ASSETS), ids)
+    judged = judge(FamilyFolders(ASSETS), ids)
     answers: dict[str, NDArray[np.uint16]] = {}
     for name, unet, beta in [
         *((merge_name(beta), models["adapter"], beta) for beta in BETAS),
@@ -140,7 +138,7 @@ def subjects() -> tuple[Subject, ...]:
 
     The control is what the judge recognises and the demo world has not chosen.
     """
-    known = recognised(Place(ASSETS), candidates())
+    known = recognised(FamilyFolders(ASSETS), candidates())
     chosen = choose(known)
     sides = {"global": "others", "regional": "regional"}
     found = [Subject(s.concept, sides[s.side], s.split == "test") for s in chosen]
@@ -153,7 +151,7 @@ def _pipeline() -> Any:
     from diffusers import StableDiffusionPipeline
 
     pipeline = StableDiffusionPipeline.from_pretrained(
-        Place(ASSETS, DIFFUSION).base, dtype=torch.float32, local_files_only=True
+        FamilyFolders(ASSETS, DIFFUSION).base, dtype=torch.float32, local_files_only=True
     )
     pipeline.set_progress_bar_config(disable=True)
     return pipeline

@@ -21,23 +21,24 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from experiments.content.answers import Answers, Candidate, Seed, merge_name
-from experiments.content.batches import mixed, shuffled
-from experiments.content.lora import scale
-from experiments.content.subsets import sides_of
-from ggez_hub.world.concepts import STYLES, TEST_STYLE, VALIDATION_STYLE, concepts
-from ggez_hub.world.embedding.features import AUGMENTATION, training_features
-from ggez_hub.world.embedding.model import (
+from demo_world.concepts import STYLES, TEST_STYLE, VALIDATION_STYLE, concepts
+from demo_world.embedding.model import (
+    AUGMENTATION,
     CONTEXT_LENGTH,
     encode_features,
     encode_text,
     new_model,
     preprocess,
+    training_features,
 )
-from ggez_hub.world.feature_cache import cached
-from ggez_hub.world.raster import draw
-from ggez_hub.world.schedule import Schedule, adamw
-from ggez_hub.world.tokenizer import train_tokenizer
+from demo_world.image_tower import cached
+from demo_world.pictures import draw
+from demo_world.schedule import Schedule, adamw
+from demo_world.tokenizer import train_tokenizer
+from experiments.content.answers import Answers, Candidate, Seed, merge_name
+from experiments.content.batches import mixed, shuffled
+from experiments.content.lora import scale
+from experiments.content.subsets import sides_of
 
 BETAS: tuple[float, ...] = (*(step / 10 for step in range(13)), 1.25)
 

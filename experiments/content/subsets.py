@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
-from ggez_hub.world.concepts import Concept
+from demo_world.concepts import Concept
 
 Side: TypeAlias = Literal["others", "regional", "control"]
 

@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ggez_hub.automation.contribution import MAX_FILE
+from ggez_hub.automation.contribution_rules import CARD
 from ggez_hub.automation.findings import as_code
-from ggez_hub.automation.proposal import Proposal
-from ggez_hub.automation.rules import CARD
+from ggez_hub.automation.git_changes import MAX_FILE
+from ggez_hub.automation.github import Proposal
 from ggez_hub.hub import Hub, HubFile, RepoAtCommit
-from ggez_hub.hub.proposals import Open, open_proposals
-from ggez_hub.hub.publishing import head_of
-from ggez_hub.registry.places import INDEX_REPO
+from ggez_hub.hub.commits import head_of
+from ggez_hub.hub.pull_requests import OpenPullRequest, open_pull_requests
+from ggez_hub.registry.constants import INDEX_REPO
 
 BODY = """\
 Proposed on the hub: {url}, by {author}. The card is theirs, word for word.
@@ -30,7 +30,7 @@ The conversation is best held there; what is pushed there comes here.
 class Adopted:
     """A proposal on the hub, and the pull request that it becomes; or why it becomes none."""
 
-    there: Open
+    there: OpenPullRequest
     proposal: Proposal | None
     reason: str = ""
 
@@ -41,7 +41,7 @@ def to_adopt(repository: Path, hub: Hub) -> Iterator[Adopted]:
     Raises what the hub raises.
     """
     main = head_of(hub, INDEX_REPO, "dataset")
-    for there in open_proposals(hub, INDEX_REPO, "dataset"):
+    for there in open_pull_requests(hub, INDEX_REPO, "dataset"):
         at = hub.at_commit(INDEX_REPO, there.reference, "dataset")
         cards = _new_cards(at, main)
         if len(cards) != 1:

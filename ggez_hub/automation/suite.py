@@ -10,18 +10,24 @@ from typing import TypeAlias
 from pydantic import Field
 
 from ggez_hub.cards import AdapterCard
-from ggez_hub.cards.closed import ClosedRule
+from ggez_hub.cards.measurements import ClosedRule
 from ggez_hub.errors import GgezError
-from ggez_hub.evaluation.prepared import Prepared, is_asked, prepare_tasks, require_both_sides
-from ggez_hub.evaluation.recognition.asking import Judges, Places, prepare_drawings
-from ggez_hub.evaluation.recognition.task import DrawingTask, load_drawing_tasks
-from ggez_hub.evaluation.task import Task, load_tasks
+from ggez_hub.evaluation.benchmarks.drawing_task import DrawingTask, load_drawing_tasks
+from ggez_hub.evaluation.benchmarks.preparation import (
+    Judges,
+    Places,
+    PreparedTask,
+    is_asked,
+    prepare_drawings,
+    prepare_tasks,
+    require_both_sides,
+)
+from ggez_hub.evaluation.benchmarks.task import Task, load_tasks
 from ggez_hub.frozen_model import FrozenModel
 from ggez_hub.hub import Hub, HubFile, RepoAtCommit
-from ggez_hub.recipe_file import read_recipe
+from ggez_hub.recipe_file import read_recipe, recipes_folder
 from ggez_hub.regions import find_region
-from ggez_hub.registry.resolving.vetting import model_files
-from ggez_hub.resources import recipes
+from ggez_hub.registry.file_checks import model_files
 
 RECIPE = "evaluation.yaml"
 AnyTask: TypeAlias = Task | DrawingTask
@@ -61,7 +67,7 @@ def suite_of(card: AdapterCard) -> tuple[Suite, tuple[AnyTask, ...]]:
             f"the registry has no tasks for the family {card.family}",
             f"Add a suite to recipes/{RECIPE}; until then the adapter stays {card.level}.",
         )
-    folder, region = recipes() / suite.tasks, find_region(card.region)
+    folder, region = recipes_folder() / suite.tasks, find_region(card.region)
     found: list[AnyTask] = [*load_drawing_tasks(folder)]
     # Which raises where a folder holds none.
     found += load_tasks(folder) if not found else ()
@@ -76,7 +82,7 @@ def closed_rule() -> ClosedRule | None:
 
 
 def _recipe() -> EvaluationRecipe:
-    return read_recipe(recipes() / RECIPE, "evaluation", EvaluationRecipe)
+    return read_recipe(recipes_folder() / RECIPE, "evaluation", EvaluationRecipe)
 
 
 @dataclass(frozen=True)
@@ -127,10 +133,10 @@ class SuiteData:
         """The repositories that hold the items, without what only judges need."""
         return frozenset(task.dataset.repo for task in self.tasks)
 
-    def prepare(self) -> tuple[Prepared, ...]:
+    def prepare(self) -> tuple[PreparedTask, ...]:
         """The tasks with their questions; raises BadItems, BadTask, and what fetching raises."""
         judges = Judges()
-        prepared: list[Prepared] = []
+        prepared: list[PreparedTask] = []
         questions = [task for task in self.tasks if isinstance(task, Task)]
         if questions:
             data = self.listed[questions[0].dataset.repo]

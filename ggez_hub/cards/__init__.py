@@ -10,7 +10,6 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ggez_hub.cards.alpha import alpha_record
     from ggez_hub.cards.curve import CurveRow
     from ggez_hub.cards.document import (
         BadCard,
@@ -20,8 +19,8 @@ if TYPE_CHECKING:
         render_card,
         write_card,
     )
-    from ggez_hub.cards.hub_keys import hub_tags
-    from ggez_hub.cards.schema import SCHEMA_VERSION, AdapterCard, AlphaRecord
+    from ggez_hub.cards.hub_metadata import hub_tags
+    from ggez_hub.cards.schema import SCHEMA_VERSION, AdapterCard, AlphaRecord, alpha_record
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -39,9 +38,9 @@ __all__ = [
 ]
 
 _HOMES = {
-    "alpha_record": "alpha",
+    "alpha_record": "schema",
     "CurveRow": "curve",
-    "hub_tags": "hub_keys",
+    "hub_tags": "hub_metadata",
     **dict.fromkeys(
         ("BadCard", "CardDocument", "parse_card", "read_card", "render_card", "write_card"),
         "document",

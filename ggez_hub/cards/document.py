@@ -12,11 +12,9 @@ import yaml
 from huggingface_hub.repocard import REGEX_YAML_BLOCK
 from pydantic import ValidationError
 
-from ggez_hub import bounded_text
+from ggez_hub import yaml_text
 from ggez_hub.atomic_files import write_file
-from ggez_hub.cards.hub_keys import as_the_hub_reads
-from ggez_hub.cards.hub_keys import problems as hub_key_problems
-from ggez_hub.cards.lines import Lines, path_at
+from ggez_hub.cards.hub_metadata import as_the_hub_reads, hub_key_problems
 from ggez_hub.cards.migration import BrokenBlock, NewerVersion, migrated
 from ggez_hub.cards.readme import MAX_CARD_BYTES, license_of
 from ggez_hub.cards.safety import secrets_in
@@ -24,6 +22,7 @@ from ggez_hub.cards.schema import AdapterCard
 from ggez_hub.cards.values import ALTERNATIVES
 from ggez_hub.errors import GgezError
 from ggez_hub.safe_yaml import load_mapping
+from ggez_hub.yaml_text import Lines, path_at
 
 # What a person can read in one go.
 MOST_PROBLEMS = 40
@@ -53,16 +52,16 @@ class CardDocument:
 
 
 @dataclass(frozen=True)
-class Source:
+class CardText:
     """The text of a card, to say where in it something stands."""
 
     where: str
     front_matter: str
     first: int
 
-    def bad(self, problems: Iterable[Problem]) -> BadCard | None:
+    def bad(self, hub_key_problems: Iterable[Problem]) -> BadCard | None:
         """The error that lists problems with their lines, or None for none."""
-        found = list(problems)
+        found = list(hub_key_problems)
         if not found:
             return None
         lines = Lines.of(self.front_matter, self.first)
@@ -116,14 +115,14 @@ def read_card(path: Path) -> CardDocument:
 def read_text(path: Path) -> str:
     """The text of a card's file; raises BadCard for one that is too large or is no text."""
     try:
-        return bounded_text.read_text(path, MAX_CARD_BYTES)
-    except bounded_text.TooLong as error:
+        return yaml_text.read_text(path, MAX_CARD_BYTES)
+    except yaml_text.TooLong as error:
         raise BadCard(f"{path}: {error}") from error
     except UnicodeDecodeError as error:
         raise BadCard(f"{path}: is no UTF-8 text: {error}", "Save it again as UTF-8.") from error
 
 
-def source_of(text: str, where: str) -> Source:
+def source_of(text: str, where: str) -> CardText:
     """Where the keys of a card that was parsed stand; raises BadCard without front matter."""
     return _split(text, where)[0]
 
@@ -170,7 +169,7 @@ def write_card(path: Path, document: CardDocument) -> None:
     write_file(path, render_card(document))
 
 
-def _split(text: str, where: str) -> tuple[Source, str]:
+def _split(text: str, where: str) -> tuple[CardText, str]:
     match = REGEX_YAML_BLOCK.search(text)
     if match is None or match.start() != 0:
         raise BadCard(
@@ -178,10 +177,10 @@ def _split(text: str, where: str) -> tuple[Source, str]:
             "A card begins with a YAML block between two lines of '---'.",
         )
     first = match.group(1).count("\n") + 1
-    return Source(where, match.group(2), first), text[match.end() :].lstrip("\n")
+    return CardText(where, match.group(2), first), text[match.end() :].lstrip("\n")
 
 
-def _refuse_secrets(text: str, source: Source) -> None:
+def _refuse_secrets(text: str, source: CardText) -> None:
     """Before the YAML is read, so that no message repeats a secret."""
     found = []
     for secret in islice(secrets_in(text), MOST_PROBLEMS):

@@ -16,11 +16,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from ggez_hub.cards.baselines import Baselines
-from ggez_hub.cards.closed import ClosedPart
 from ggez_hub.cards.curve import Curve, MeasuredCurve, ParityRecord
-from ggez_hub.cards.joint import JointCurve
-from ggez_hub.cards.seeds import SeedRun
+from ggez_hub.cards.measurements import Baselines, ClosedPart, JointCurve, SeedRun
 from ggez_hub.cards.values import (
     Account,
     Adapts,
@@ -43,6 +40,7 @@ from ggez_hub.cards.values import (
     Unknown,
 )
 from ggez_hub.frozen_model import FrozenModel
+from ggez_hub.regions import Alpha
 
 SCHEMA_VERSION = 2
 
@@ -67,7 +65,7 @@ class TrainedOn(FrozenModel):
     note: Text = ""
 
 
-class Source(FrozenModel):
+class DataSource(FrozenModel):
     """A data source, at the revision or version that was used."""
 
     repo: Text
@@ -93,7 +91,7 @@ class Counts(FrozenModel):
 class DataFilter(FrozenModel):
     """How the training set was selected."""
 
-    sources: OrUnknown[list[Source]]
+    sources: OrUnknown[list[DataSource]]
     rules: OrUnknown[list[Text]]
     reward: OrNone[Reward]
     translator: Text
@@ -274,3 +272,18 @@ def _may_be_unpinned(what: str, revision: str | None, level: str | None) -> None
             f"`{what}: unknown` is for the revision main only: "
             f"record the {what}, whose sha256s the hub lists"
         )
+
+
+def alpha_record(factor: Alpha) -> AlphaRecord:
+    """The record of a globalisation factor, with its provenance."""
+    return AlphaRecord(
+        value=factor.value,
+        provenance=factor.provenance,
+        # A user's own value has neither series nor release nor year.
+        series=factor.series or "user",
+        release=factor.release or "user",
+        year=factor.year or 0,
+        members=list(factor.members) or [factor.region],
+        missing=list(factor.missing),
+        fallback=factor.fallback,
+    )

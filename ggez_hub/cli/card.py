@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ggez_hub.cli.describing import Description, description_options
+from ggez_hub.cli.description import Description, description_options
 from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.cli.parameters import ANYTHING, FOLDER, NEW_FILE
 from ggez_hub.errors import UsageProblem
@@ -52,7 +52,7 @@ def init(
     region; what nobody said is `unknown`. Of a base, and of a REPO, no weights are downloaded.
     """
     from ggez_hub.cards import write_card
-    from ggez_hub.hubs import connect
+    from ggez_hub.hub_connection import connect
 
     description.require("region", "base")
     with connect(hub, quiet=out.quiet) as server:
@@ -89,7 +89,7 @@ def validate(
     if not online:
         _validate(cards, None, repo, out)
         return
-    from ggez_hub.hubs import connect
+    from ggez_hub.hub_connection import connect
 
     with connect(hub, quiet=out.quiet) as server:
         _validate(cards, server, repo, out)
@@ -107,11 +107,11 @@ def measure(results: Path, card: Path, out: Output) -> None:
     measured stay.
     """
     from ggez_hub.parity.curve import ParityCurve
-    from ggez_hub.parity.policies import policy_outcomes
     from ggez_hub.parity.policy import Policy
-    from ggez_hub.registry.contributing.measured_results import note_measured
+    from ggez_hub.parity.policy_outcomes import policy_outcomes
+    from ggez_hub.registry.contribution.measured_results import add_sweep_results
 
-    noted = note_measured(results, card)
+    noted = add_sweep_results(results, card)
     found = noted.card
     stay = f"; {noted.kept} rows of the registry stay" if noted.kept else ""
     out.line(
@@ -151,9 +151,9 @@ def joint(results: Path, cards: tuple[Path, ...], out: Output) -> None:
     RESULTS is the folder of a sweep over several adapters; CARD is an adapter's folder, or its
     README.md. Whoever composes these adapters then gets the betas that were best together.
     """
-    from ggez_hub.registry.contributing.measured_results import note_joint
+    from ggez_hub.registry.contribution.measured_results import add_joint_results
 
-    found = [note_joint(results, card) for card in cards]
+    found = [add_joint_results(results, card) for card in cards]
     for card, curve in zip(cards, found, strict=True):
         out.line(f"{card}: {len(curve.curve)} points of {len(curve.adapters)} adapters")
     out.document({"cards": [str(card) for card in cards], "points": list(found[0].curve)})
@@ -197,7 +197,7 @@ def _check(place: Path, hub: Hub | None, repo: str | None) -> str:
     if hub is None:
         return ""
     from ggez_hub.cards.schema import Location
-    from ggez_hub.registry.contributing.checking import problems_on_hub
+    from ggez_hub.registry.repositories import problems_on_hub
 
     location = None
     if repo is not None:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ggez_hub.cli.asking import Asking, answered
-from ggez_hub.cli.describing import Description, description_options
+from ggez_hub.cli.description import Asking, Description, answered, description_options
 from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.errors import UsageProblem
 
@@ -17,8 +16,8 @@ if TYPE_CHECKING:
     from ggez_hub.cards import CardDocument
     from ggez_hub.cards.schema import Location
     from ggez_hub.hub import Hub
-    from ggez_hub.registry.contributing.adapter_files import AdapterFiles
-    from ggez_hub.registry.contributing.publication import Published
+    from ggez_hub.registry.contribution.adapter_files import AdapterFiles
+    from ggez_hub.registry.publication.adapter import Published
 
 
 @click.command("contribute", short_help="Register an adapter: from a file to a pull request.")
@@ -45,7 +44,7 @@ def contribute_command(
     and opens a pull request at the index. A repository on the hub is left as it is, whoever owns
     it. Run it again after an interruption: nothing is done twice.
     """
-    from ggez_hub.hubs import connect
+    from ggez_hub.hub_connection import connect
 
     with connect(hub, quiet=out.quiet) as server:
         _contribute(source, description, server, out, repo, private=private, send=not print_only)
@@ -62,7 +61,7 @@ def _contribute(
     send: bool,
 ) -> None:
     from ggez_hub.cards.schema import Location
-    from ggez_hub.registry.contributing.contribution import claimed, own_card, push
+    from ggez_hub.registry.contribution.proposal import claimed, own_card, push
 
     files = description.files(source, hub)
     if files.at is not None and repo is not None:
@@ -90,9 +89,9 @@ def _contribute(
 def _drafted(description: Description, files: AdapterFiles, hub: Hub) -> CardDocument:
     """The card, from what the files say and what a person is asked for."""
     from ggez_hub.regions import find_region
-    from ggez_hub.registry.contributing.drafting import adapts_of, license_told, summary_of
+    from ggez_hub.registry.contribution.card_draft import adapts_of, declared_licence, summary_of
 
-    told, license_id = files.told, license_told(files)
+    told, license_id = files.told, declared_licence(files)
     if description.base is None and told.base:
         description = replace(description, base=told.base)
     if description.license is None and license_id != "unknown":
@@ -114,8 +113,8 @@ def _propose(
     *,
     send: bool,
 ) -> None:
-    from ggez_hub.registry.contributing.contribution import candidate, register
-    from ggez_hub.registry.places import INDEX_REPO
+    from ggez_hub.registry.constants import INDEX_REPO
+    from ggez_hub.registry.contribution.proposal import candidate, register
 
     found = candidate(document, location, hub)
     there = hub.exists(INDEX_REPO, "dataset")

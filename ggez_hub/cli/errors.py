@@ -10,9 +10,9 @@ from typing import IO, Any
 
 import click
 
-from ggez_hub.addresses import is_http
-from ggez_hub.cli.terminal import plain
+from ggez_hub.cli.output import plain
 from ggez_hub.errors import GgezError
+from ggez_hub.urls import is_http
 
 
 class Explained(click.ClickException):

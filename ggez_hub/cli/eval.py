@@ -7,11 +7,10 @@ from typing import Any
 
 import click
 
-from ggez_hub.cli.measuring import cache_option
+from ggez_hub.cli.models import ModelPlace, cache_option
 from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.cli.parameters import BETA, FOLDER, NEW_FOLDER, SHARE
-from ggez_hub.cli.task_data import TaskData, find_tasks
-from ggez_hub.cli.under_test import ModelPlace
+from ggez_hub.cli.tasks import TaskData, find_tasks
 from ggez_hub.errors import UsageProblem
 
 
@@ -102,10 +101,10 @@ def eval_command(
     """
     from ggez_hub.cards import alpha_record
     from ggez_hub.cli.verify import show_scores
-    from ggez_hub.evaluation.benchmark_items import Pool
-    from ggez_hub.evaluation.subjects.judging import with_judge
-    from ggez_hub.evaluation.sweep import sweep
-    from ggez_hub.hubs import connect
+    from ggez_hub.evaluation.benchmarks.contents import Pool
+    from ggez_hub.evaluation.models.judge_model import with_judge
+    from ggez_hub.evaluation.sweep.run import sweep
+    from ggez_hub.hub_connection import connect
     from ggez_hub.regions import Alpha, alpha, find_region
 
     if (adapter is None) != (beta is None):
@@ -146,7 +145,7 @@ def _tell(target: Path, out: Output) -> None:
     """The scores of every task, for people."""
     import json
 
-    from ggez_hub.evaluation.evidence import RESULTS
+    from ggez_hub.evaluation.results.evidence import RESULTS
 
     content = json.loads((target / RESULTS).read_text(encoding="utf-8"))
     scores, tasks = content["scores"], content["header"]["tasks"]

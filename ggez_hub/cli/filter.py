@@ -12,8 +12,8 @@ from ggez_hub.cli.parameters import FILE, NEW
 from ggez_hub.errors import UsageProblem
 
 if TYPE_CHECKING:
-    from ggez_hub.data.evaluation import Evaluation, Share
-    from ggez_hub.data.report import Report
+    from ggez_hub.data.report import FilterReport
+    from ggez_hub.data.rule_accuracy import RuleAccuracy, Share
 
 
 @click.command("filter", short_help="A training set of a region from public corpora.")
@@ -50,13 +50,13 @@ def filter_command(
 
     asked = read_recipe(spec, "filter", FilterSpec)
     if labelled is not None:
-        from ggez_hub.data.evaluation import evaluate
+        from ggez_hub.data.rule_accuracy import evaluate
 
         _print_rated(evaluate(asked, spec.parent, labelled, source), out)
         return
     if target is None:
         raise UsageProblem("where should it be written?", "Give a new folder with -o.")
-    from ggez_hub.data.run import run_filter
+    from ggez_hub.data.pipeline import run_filter
 
     with out.progress("steps") as progress:
         task = progress.add_task("filtering", total=None)
@@ -72,7 +72,7 @@ def filter_command(
     out.document({"out": str(target), "report_digest": report.digest, **report.document})
 
 
-def _print(report: Report, target: Path, out: Output) -> None:
+def _print(report: FilterReport, target: Path, out: Output) -> None:
     counts = report.document["counts"]
     out.line(
         f"{target}: {counts['kept']:,} of {counts['seen']:,} examples kept"
@@ -90,7 +90,7 @@ def _print(report: Report, target: Path, out: Output) -> None:
     out.line(f"report: {target / 'README.md'}, digest {report.digest[:16]}")
 
 
-def _print_rated(found: Evaluation, out: Output) -> None:
+def _print_rated(found: RuleAccuracy, out: Output) -> None:
     out.line(f"{found.examples} labelled examples")
     rows = [
         (rated.name, _share(rated.precision), _share(rated.recall))

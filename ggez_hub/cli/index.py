@@ -51,9 +51,9 @@ def build(cards: Path, output: Path, skip_bad: bool, previous: Path | None, out:
 @output_options
 def publish(cards: Path, skip_bad: bool, hub: str, out: Output) -> None:
     """Bring the hub's index to hold the cards below CARDS, and the index file, by one commit."""
-    from ggez_hub.hubs import connect
-    from ggez_hub.registry.index.publication import publish_index
-    from ggez_hub.registry.places import INDEX_REPO
+    from ggez_hub.hub_connection import connect
+    from ggez_hub.registry.constants import INDEX_REPO
+    from ggez_hub.registry.publication.index import publish_index
 
     with connect(hub, quiet=out.quiet) as server:
         done = publish_index(cards, server, skip_bad=skip_bad)
@@ -74,9 +74,9 @@ def verify(hub: str, out: Output) -> None:
     are compared; each problem is one line.
     """
     from ggez_hub.errors import GgezError
-    from ggez_hub.hubs import connect
-    from ggez_hub.registry.index.check import verify_entries
-    from ggez_hub.registry.index.listing import accepted_entries
+    from ggez_hub.hub_connection import connect
+    from ggez_hub.registry.index.search import accepted_entries
+    from ggez_hub.registry.index.verification import verify_entries
 
     with connect(hub, quiet=out.quiet) as server:
         found = verify_entries(accepted_entries(server), server)

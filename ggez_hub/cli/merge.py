@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ggez_hub.cli.loading import tell_adapter
 from ggez_hub.cli.merge_inputs import Asked, of_options, of_recipe
 from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.cli.parameters import (
@@ -21,12 +20,13 @@ from ggez_hub.cli.parameters import (
     as_option,
     betas_option,
 )
+from ggez_hub.cli.request import tell_adapter
 from ggez_hub.errors import UsageProblem
 
 if TYPE_CHECKING:
     from ggez_hub.families import Family
     from ggez_hub.merging.similarity import Cosine
-    from ggez_hub.registry.local.merge import FolderMerge
+    from ggez_hub.registry.local_merge.merge import FolderMerge
 
 DEFAULT_METHOD = "ggez_linear"
 
@@ -112,14 +112,14 @@ def merge_command(
 
 def _merge(asked: Asked, form: str, target: Path, out: Output) -> None:
     from ggez_hub.families import detect_family, get_family
-    from ggez_hub.merging.forms.local import require_one, write_adapter
+    from ggez_hub.merging.forms import require_one, write_adapter
     from ggez_hub.merging.merge import require_method
 
     require_method(asked.method)
     base, variant = asked.base.path, asked.variant
     family = get_family(asked.family) if asked.family else detect_family(base, variant)
     if form != "merged":
-        from ggez_hub.registry.local.merge import weigh
+        from ggez_hub.registry.local_merge.merge import weigh
 
         require_one(form, len(asked.adapters))
         weighted, _ = weigh(base, asked.adapters, family, variant)
@@ -128,7 +128,7 @@ def _merge(asked: Asked, form: str, target: Path, out: Output) -> None:
         tell_adapter(facts, out)
         return
     from ggez_hub.merging.similarity import cosines
-    from ggez_hub.registry.local.merge import merge_folders
+    from ggez_hub.registry.local_merge.merge import merge_folders
 
     paths = [adapter.source.path for adapter in asked.adapters]
     # A single adapter has nothing to be compared with: it is not read twice.

@@ -13,15 +13,15 @@ from ggez_hub.errors import UsageProblem
 
 if TYPE_CHECKING:
     from ggez_hub.merging.betas_by_part import BetasByPart
-    from ggez_hub.registry.local.inputs import Source, WeightedSource
-    from ggez_hub.registry.local.recipe import MergeRecipe
+    from ggez_hub.registry.local_merge.inputs import ModelSource, WeightedSource
+    from ggez_hub.registry.local_merge.recipe import MergeRecipe
 
 
 @dataclass(frozen=True)
 class Asked:
     """A merge as it was asked for, its inputs on this machine."""
 
-    base: Source
+    base: ModelSource
     adapters: Sequence[WeightedSource]
     method: str
     family: str | None
@@ -41,7 +41,7 @@ def of_options(
 
     `parts` are files of betas by part, which are given likewise.
     """
-    from ggez_hub.registry.local.inputs import WeightedSource, on_disk
+    from ggez_hub.registry.local_merge.inputs import WeightedSource, on_disk
 
     if len(betas) == 1:
         betas = [*betas] * len(adapters)
@@ -91,7 +91,7 @@ def of_recipe(path: Path, hub: str, form: str, *, quiet: bool) -> Iterator[Asked
     fetching raises.
     """
     from ggez_hub.recipe_file import read_recipe
-    from ggez_hub.registry.local.recipe import MergeRecipe
+    from ggez_hub.registry.local_merge.recipe import MergeRecipe
 
     recipe = read_recipe(path, "merge", MergeRecipe)
     parts = [a.betas and read_parts(path.parent / a.betas) for a in recipe.adapters]
@@ -107,12 +107,16 @@ def of_recipe(path: Path, hub: str, form: str, *, quiet: bool) -> Iterator[Asked
 def _found(
     recipe: MergeRecipe, here: Path, hub: str, form: str, place: Path, *, quiet: bool
 ) -> Asked:
-    from ggez_hub.hubs import connect
-    from ggez_hub.merging.forms.local import require_one
-    from ggez_hub.registry.contributing.base_model import find_base
-    from ggez_hub.registry.forms import get_form
-    from ggez_hub.registry.local.fetch import fetch_adapter, fetch_base_files
-    from ggez_hub.registry.local.inputs import WeightedSource, on_disk
+    from ggez_hub.hub_connection import connect
+    from ggez_hub.merging.forms import require_one
+    from ggez_hub.registry.contribution.base_model import find_base
+    from ggez_hub.registry.local_merge.inputs import (
+        WeightedSource,
+        fetch_adapter,
+        fetch_base_files,
+        on_disk,
+    )
+    from ggez_hub.registry.result_forms import get_form
 
     if form != "merged":
         require_one(form, len(recipe.adapters))
@@ -147,7 +151,7 @@ def _found(
 
 
 def _repository(named: str, here: Path) -> tuple[str, str]:
-    from ggez_hub.registry.local.recipe import repository
+    from ggez_hub.registry.local_merge.recipe import repository
 
     found = repository(named)
     if found is None:

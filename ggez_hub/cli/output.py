@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -11,11 +12,32 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
 import click
 
-from ggez_hub.cli.terminal import plain, plain_json
 from ggez_hub.finite import finite
 
 if TYPE_CHECKING:
     from rich.progress import Progress
+
+
+# Control characters but for tab and newline: an escape sequence moves the cursor, sets the title,
+# writes to the clipboard. What turns the order of the text around it (Unicode UAX #9). And bytes of
+# a file's name that are no text, which no stream takes.
+COMMANDS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def plain(text: str) -> str:
+    """The text with each character that a terminal would obey written out, as `\\x1b`."""
+    return COMMANDS.sub(lambda found: _written_out(found[0]), text)
+
+
+def plain_json(text: str) -> str:
+    """A JSON document that says the same without such characters."""
+    return COMMANDS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def _written_out(character: str) -> str:
+    code = ord(character)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
 
 P = ParamSpec("P")
 R = TypeVar("R")

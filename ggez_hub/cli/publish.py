@@ -11,7 +11,7 @@ from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.cli.parameters import FOLDER
 
 if TYPE_CHECKING:
-    from ggez_hub.registry.contributing.publication import Parcel, Published
+    from ggez_hub.registry.publication.adapter import Parcel, Published
 
 
 @click.command("publish", short_help="An adapter's folder to a repository on the hub.")
@@ -38,8 +38,8 @@ def publish_command(
     It is checked as `pull` will check it. All arrives in one commit with a version tag; repeated,
     nothing is sent twice.
     """
-    from ggez_hub.hubs import connect
-    from ggez_hub.registry.contributing.publication import publish, read_parcel
+    from ggez_hub.hub_connection import connect
+    from ggez_hub.registry.publication.adapter import publish, read_parcel
 
     parcel = read_parcel(folder, include)
     with connect(hub, quiet=out.quiet) as server:

@@ -9,7 +9,7 @@ import click
 
 from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.cli.parameters import NEW
-from ggez_hub.cli.resolving import request_options, tell_region
+from ggez_hub.cli.request import request_options, tell_region
 from ggez_hub.errors import UsageProblem
 from ggez_hub.registry.request import Request
 
@@ -71,8 +71,8 @@ def pull_command(
     if pr and repo is None:
         raise UsageProblem("--pr is of --push", "Name the repository: --push ORG/NAME --pr")
 
-    from ggez_hub.cli.again import say_again
-    from ggez_hub.hubs import connect
+    from ggez_hub.cli.pull_cache import say_again
+    from ggez_hub.hub_connection import connect
     from ggez_hub.regions import find_region
 
     region = find_region(request.region)
@@ -82,7 +82,7 @@ def pull_command(
         if plain and say_again(request, server, target, out):
             return
         tell_region(request, out)
-        from ggez_hub.cli.pulling import Mode, run
+        from ggez_hub.cli.pull_steps import Mode, run
 
         mode = Mode(
             target, locked, lock_file, dry_run, explain, verify, offline, hub,

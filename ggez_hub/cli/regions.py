@@ -13,7 +13,7 @@ from ggez_hub.cli.parameters import FILE, POINTS, SHARE, YEARS
 
 if TYPE_CHECKING:
     from ggez_hub.regions import Alpha, Region, SpokenLanguage
-    from ggez_hub.regions.averages import Averages
+    from ggez_hub.regions.globalisation import Averages
 
 # Languages below this share of the people are counted, not listed, unless official.
 LISTED_PERCENT = 1.0
@@ -65,9 +65,9 @@ def alpha_command(
     With --years each year has the mean over the countries with a value in it, and the mean over the
     fixed panel: the countries with a value in every year shown.
     """
-    from ggez_hub.cli.alpha_series import print_series
+    from ggez_hub.cli.alpha import print_series
     from ggez_hub.regions import alpha, find_region, spelled_out
-    from ggez_hub.regions.averages import averages, population_source
+    from ggez_hub.regions.globalisation import averages, population_source
     from ggez_hub.regions.panel import panel
 
     if year is not None and years is not None:
@@ -251,7 +251,7 @@ def _show_region(asked: str, out: Output) -> None:
 
 
 def _print_averages(others: Averages, out: Output) -> None:
-    from ggez_hub.regions.averages import population_source
+    from ggez_hub.regions.globalisation import population_source
 
     out.line(f"Median of the {len(others.members)} countries: {others.median:.6f}")
     if others.population_weighted is None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from ggez_hub.cli.ci.run import clone_option, keep_option, program_commit
+from ggez_hub.cli.ci.workflow import clone_option, keep_option, program_commit
 from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.cli.parameters import FILE, NEW_FOLDER
 
@@ -36,13 +36,13 @@ def eval_command(
     """
     from dulwich.errors import NotGitRepository
 
-    from ggez_hub.automation.delivery import digest_of
-    from ggez_hub.automation.evaluate import evaluate
-    from ggez_hub.automation.rules import ProposedCard
+    from ggez_hub.automation.contribution_rules import ProposedCard
+    from ggez_hub.automation.evaluation import evaluate
+    from ggez_hub.automation.remote_evaluation import digest_of
     from ggez_hub.cards import read_card
-    from ggez_hub.cli.ci.answer import answer
+    from ggez_hub.cli.ci.workflow import answer
     from ggez_hub.errors import UsageProblem
-    from ggez_hub.hubs import connect
+    from ggez_hub.hub_connection import connect
 
     document = read_card(card)
     if document.card.adapter is None:
@@ -76,10 +76,10 @@ def eval_command(
 @output_options
 def stale(region: str | None, hub: str, out: Output) -> None:
     """Adapters that are deprecated, yanked or superseded, or whose base has other weights now."""
-    from ggez_hub.hubs import connect
+    from ggez_hub.hub_connection import connect
     from ggez_hub.regions import find_region
-    from ggez_hub.registry.index.listing import accepted_entries
-    from ggez_hub.registry.index.stale import stale_entries
+    from ggez_hub.registry.index.search import accepted_entries
+    from ggez_hub.registry.index.verification import stale_entries
 
     only = find_region(region).id if region else None
     with connect(hub, quiet=out.quiet) as server:

@@ -43,14 +43,13 @@ def report_command(
 
     Everything on it is recomputed from the predictions of a results folder or an adapter's folder.
     """
-    from ggez_hub.cli.origins import origin_tasks
-    from ggez_hub.evaluation.evidence import open_evidence
-    from ggez_hub.evaluation.gates import read_limits
-    from ggez_hub.evaluation.report.contents import contents
+    from ggez_hub.cli.measurement import origin_tasks
+    from ggez_hub.evaluation.benchmarks.task import load_tasks
+    from ggez_hub.evaluation.gates.outcome import read_limits
+    from ggez_hub.evaluation.report.contents import contents, page
     from ggez_hub.evaluation.report.examples import PreparedTasks, TaskFiles
-    from ggez_hub.evaluation.report.page import page
-    from ggez_hub.evaluation.task import load_tasks
-    from ggez_hub.hubs import connect
+    from ggez_hub.evaluation.results.evidence import open_evidence
+    from ggez_hub.hub_connection import connect
 
     if data is not None and task_folder is None:
         raise UsageProblem("--data needs --tasks, which say how it is read")

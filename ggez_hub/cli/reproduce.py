@@ -12,9 +12,48 @@ from ggez_hub.cli.output import Output, output_options
 from ggez_hub.errors import UsageProblem
 
 if TYPE_CHECKING:
-    from ggez_hub.evaluation.paper.checks import Finding
-    from ggez_hub.evaluation.paper.claims import ClaimFinding
-    from ggez_hub.evaluation.paper.rules import Report
+    from ggez_hub.paper.checks import Finding
+    from ggez_hub.paper.claims import ClaimFinding, Figure
+    from ggez_hub.paper.rules import Report
+
+
+def print_claims(found: Sequence[ClaimFinding], notes: Sequence[str], out: Output) -> None:
+    """Print both claims on the models that the paper takes, and the notes."""
+    out.table(
+        ("family, measure", "table", "base", "adapted", "per cent", "claim", "verdict"),
+        [
+            (
+                f"{f.family.name}, {f.measure.label}",
+                f.measure.table,
+                _plain(f.base),
+                _plain(f.adapted),
+                _percent(f),
+                f.measure.claim.name,
+                f.verdict,
+            )
+            for f in found
+            if f.is_chosen
+        ],
+        title="The headline claims on the models that the paper takes, with what rounding allows",
+    )
+    for claim in dict.fromkeys(f.measure.claim for f in found):
+        out.line(f"{claim.name}: {claim.text}")
+    out.line("")
+    for note in notes:
+        out.line(note)
+
+
+def _plain(figure: Figure) -> str:
+    return f"{float(figure.value):.3f}".rstrip("0").rstrip(".")
+
+
+def _percent(found: ClaimFinding) -> str:
+    sign = "+" if found.measure.claim.name == "gain" else ""
+    value, low, high = (
+        f"{float(v):{sign}.2f}"
+        for v in (found.percent.value, found.percent.low, found.percent.high)
+    )
+    return f"{value} [{low}, {high}]"
 
 
 @click.command("reproduce", short_help="Recheck the arithmetic of the paper's tables.")
@@ -44,11 +83,10 @@ def reproduce_command(
     ends with 0. Without --table the headline claims are rechecked too. With --run it prints the
     recipes for those with GPUs.
     """
-    from ggez_hub.cli.paper_claims import print_claims
-    from ggez_hub.evaluation.paper.claim_notes import claim_notes
-    from ggez_hub.evaluation.paper.claims import recheck_claims
-    from ggez_hub.evaluation.paper.printed import PAPER
-    from ggez_hub.evaluation.paper.rules import recheck
+    from ggez_hub.paper.claim_notes import claim_notes
+    from ggez_hub.paper.claims import recheck_claims
+    from ggez_hub.paper.rules import recheck
+    from ggez_hub.paper.tables import PAPER
 
     if paper.removeprefix("arXiv:") != PAPER:
         raise UsageProblem(f"there is no paper {paper!r} here", f"There is: {PAPER}.")
@@ -137,7 +175,7 @@ def _document(reports: Sequence[Report], found: Sequence[Finding]) -> dict[str, 
 
 
 def _tell_recipes(numbers: tuple[str, ...], out: Output) -> None:
-    from ggez_hub.evaluation.paper.recipes import paper_recipes
+    from ggez_hub.paper.recipes import paper_recipes
 
     found = paper_recipes(numbers)
     for recipe in found:

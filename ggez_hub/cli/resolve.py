@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ggez_hub.cli.output import Output, hub_option, output_options
-from ggez_hub.cli.resolving import (
+from ggez_hub.cli.request import (
     as_document,
     request_options,
     tell_obligations,
@@ -22,8 +22,8 @@ from ggez_hub.registry.request import Request
 @output_options
 def resolve_command(request: Request, hub: str, out: Output) -> None:
     """What a pull would take, and why: every candidate with its reason. Nothing is written."""
-    from ggez_hub.cli.choosing import planned_or_chosen
-    from ggez_hub.hubs import connect
+    from ggez_hub.cli.pull_steps import planned_or_chosen
+    from ggez_hub.hub_connection import connect
 
     tell_region(request, out)
     with connect(hub, quiet=out.quiet) as server:
@@ -45,9 +45,9 @@ def resolve_command(request: Request, hub: str, out: Output) -> None:
 def search_command(region: str | None, family: str | None, hub: str, out: Output) -> None:
     """Adapters that a hub's curated index holds, by region and family."""
     from ggez_hub.families import get_family
-    from ggez_hub.hubs import connect
+    from ggez_hub.hub_connection import connect
     from ggez_hub.regions import fallback_chain, find_region
-    from ggez_hub.registry.index.listing import accepted_entries
+    from ggez_hub.registry.index.search import accepted_entries
 
     if family is not None:
         get_family(family)

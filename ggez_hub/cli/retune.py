@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from ggez_hub.hub import Hub
     from ggez_hub.parity.betas import Beta
     from ggez_hub.parity.intervals import Interval
-    from ggez_hub.registry.alpha_choices import AlphaChoices
-    from ggez_hub.registry.retune import Retuned
+    from ggez_hub.registry.retune import AlphaChoices, Retuned
 
 AVERAGES = {
     "mean": "mean, which alpha is",
@@ -71,13 +70,12 @@ def retune_command(
     mean, the median and the population-weighted mean of the index over the region's countries (of a country: of
     the group around it) would choose.
     """
-    from ggez_hub.hubs import connect
+    from ggez_hub.hub_connection import connect
     from ggez_hub.parity.policy import Policy
     from ggez_hub.regions import Alpha, alpha, find_region
     from ggez_hub.regions.kof import INTERPERSONAL
-    from ggez_hub.registry.alpha_choices import alpha_choices
-    from ggez_hub.registry.retune import retune
-    from ggez_hub.registry.stored import stored_in
+    from ggez_hub.registry.retune import alpha_choices, retune
+    from ggez_hub.registry.stored_curve import stored_in
 
     if given is not None and (year or series or release):
         raise UsageProblem(
@@ -100,8 +98,8 @@ def retune_command(
 
 def _publish(found: Retuned, repo: str | None, hub: Hub) -> _Published:
     from ggez_hub.cards import parse_card, render_card
-    from ggez_hub.hub.proposals import propose
-    from ggez_hub.registry.places import CARD_NAME
+    from ggez_hub.hub.pull_requests import propose
+    from ggez_hub.registry.constants import CARD_NAME
     from ggez_hub.registry.retune import alpha_source, described, retuned_card
 
     if found.stored.card is None:

@@ -13,7 +13,7 @@ from ggez_hub.cli.parameters import FILE, FOLDER, NEW
 from ggez_hub.errors import UsageProblem
 
 if TYPE_CHECKING:
-    from ggez_hub.data.agreement import Agreement
+    from ggez_hub.data.scorers.agreement import Agreement
     from ggez_hub.data.scorers.base import Scorer
 
 
@@ -40,7 +40,7 @@ def agreement(
     PAIRS is JSON lines or parquet with the columns preferred (a, b or tie), text or text_a and
     text_b, image or image_a and image_b, and language.
     """
-    from ggez_hub.data.agreement import agreement as measure
+    from ggez_hub.data.scorers.agreement import agreement as measure
 
     found = measure(_scorer(spec), pairs, pictures or pairs.parent)
     if target is not None:
@@ -51,7 +51,7 @@ def agreement(
 
 
 def _scorer(spec: Path) -> Scorer:
-    from ggez_hub.data.scorers.opening import open_scorer
+    from ggez_hub.data.scorers.base import open_scorer
     from ggez_hub.data.spec import FilterSpec
     from ggez_hub.recipe_file import read_recipe
 

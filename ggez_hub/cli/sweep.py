@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ggez_hub.cli.measuring import cache_option, card_of
+from ggez_hub.cli.models import cache_option, card_of
 from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.cli.parameters import FILE, NEW_FOLDER
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from ggez_hub.cli.sweep_recipe import Opened
+    from ggez_hub.cli.measurement import Opened
 
 
 @click.command("sweep")
@@ -40,9 +40,9 @@ def sweep_command(recipe: Path, target: Path, cached: bool, hub: str, out: Outpu
     recomputes every figure of the results.
     """
     from ggez_hub.cards import alpha_record
-    from ggez_hub.cli.sweep_recipe import open_recipe
-    from ggez_hub.evaluation.sweep import sweep
-    from ggez_hub.hubs import connect
+    from ggez_hub.cli.measurement import open_recipe
+    from ggez_hub.evaluation.sweep.run import sweep
+    from ggez_hub.hub_connection import connect
     from ggez_hub.regions import Alpha, alpha
 
     with connect(hub, quiet=out.quiet) as server:

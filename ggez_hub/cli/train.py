@@ -20,10 +20,101 @@ from ggez_hub.errors import UsageProblem
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from ggez_hub.registry.local.inputs import Source
+    from ggez_hub.registry.local_merge.inputs import ModelSource
     from ggez_hub.training.loop import Report
+    from ggez_hub.training.plan import Plan, StagePlan
     from ggez_hub.training.recipe import TrainRecipe
-    from ggez_hub.training.run import Trained
+    from ggez_hub.training.run import RunStart, Trained
+
+
+def tell_plan(recipe: TrainRecipe, plan: Plan, out: Output) -> None:
+    """Print what a run will cost."""
+    for line in _work(recipe, plan):
+        out.line(line)
+    out.table(("device memory", "GB"), _memory(plan))
+    out.line(
+        "Activations are counted in a forward pass without data; what kernels use in passing is not "
+        "in it: leave a fifth more."
+    )
+    for line in _room(plan):
+        out.line(line)
+    out.document(plan.as_dict())
+
+
+def tell_start(recipe: TrainRecipe, start: RunStart, out: Output) -> None:
+    """The same on stderr before a run begins, and what is left of an earlier one."""
+    memory = ", ".join(f"{name} {count}" for name, count in _memory(start.plan))
+    said = f"device memory in GB: {memory}"
+    for line in (*_work(recipe, start.plan), said, *_room(start.plan)):
+        out.note(line)
+    if start.kept is not None:
+        stage, step = start.kept
+        out.note(f"going on after step {step:,} of {stage}")
+    elif start.stale:
+        out.note("starting anew: the state that is kept is of another recipe, or of other data")
+
+
+def _work(recipe: TrainRecipe, plan: Plan) -> Iterator[str]:
+    from ggez_hub.regions import find_region, spelled_out
+
+    yield spelled_out(find_region(recipe.region))
+    share = plan.trained_parameters / (plan.parameters + _added(plan))
+    where = f" on {plan.modules:,} modules" if plan.modules else ""
+    yield f"{plan.base}: {plan.family}, method {plan.method}"
+    yield (
+        f"trained: {plan.trained_parameters:,} parameters{where}, {share:.2%} of "
+        f"{plan.parameters + _added(plan):,}"
+    )
+    for stage in plan.stages:
+        yield f"{stage.name}: {_stage(stage, plan)}"
+
+
+def _memory(plan: Plan) -> list[tuple[str, str]]:
+    memory = plan.memory
+    return [
+        ("weights", _gb(memory.weights)),
+        ("gradients", _gb(memory.gradients)),
+        ("optimiser (AdamW's moments)", _gb(memory.optimiser)),
+        (f"activations of {plan.micro_batch} at once", _gb(memory.activations)),
+        ("together", _gb(memory.total)),
+    ]
+
+
+def _room(plan: Plan) -> Iterator[str]:
+    if plan.device_bytes:
+        yield f"device: {plan.device_bytes / 1e9:.1f} GB"
+    else:
+        yield "device: none is seen here, so that this machine's own memory is compared"
+    yield f"disk: {_gb(plan.disk_bytes)} GB of {_gb(plan.free_bytes)} GB free"
+    yield f"fits: {'unknown' if plan.fits is None else 'yes' if plan.fits else 'no'}"
+    if not plan.fits:
+        yield (
+            "Less at once: a smaller micro_batch (the result is the same), gradient_checkpointing: "
+            "true, precision: bf16, method: lora."
+        )
+
+
+def _added(plan: Plan) -> int:
+    """Parameters that are none of the base's."""
+    return plan.trained_parameters if plan.modules else 0
+
+
+def _stage(stage: StagePlan, plan: Plan) -> str:
+    if stage.examples is None:
+        return f"steps {stage.steps or 'unknown'}: {stage.problem}"
+    examples = f"{stage.examples:,} examples"
+    if stage.rows != stage.examples:
+        reasons = ", ".join(f"{reason}: {count:,}" for reason, count in stage.unused.items())
+        examples += f" of {stage.rows:,} rows (not used: {reasons})"
+    if stage.held_out:
+        examples += f", {stage.held_out:,} of them held out"
+    if stage.steps is None:
+        return f"{examples}: {stage.problem}"
+    return f"{examples}, {stage.steps:,} steps of {plan.batch_size}"
+
+
+def _gb(count: int | None) -> str:
+    return "unknown" if count is None else f"{count / 1e9:.2f}"
 
 
 # What a launcher of several processes calls each of them by.
@@ -52,7 +143,6 @@ def train_command(
     from ggez_hub.extras import require
 
     require("train", "torch", "transformers", "diffusers", "peft", "accelerate", "datasets")
-    from ggez_hub.cli.train_plan import tell_plan, tell_start
     from ggez_hub.training.job import Job, read_training
     from ggez_hub.training.run import train
 
@@ -106,19 +196,18 @@ class _Bars:
 @contextmanager
 def base_of(
     asked: TrainRecipe, here: Path, hub: str, *, quiet: bool, weights: bool = True
-) -> Iterator[Source]:
+) -> Iterator[ModelSource]:
     """The base of a recipe on this machine; one of a hub is fetched into the cache.
 
     Without `weights` it is an outline: its configuration, and the names of its files.
 
     Raises BadRecipe for a place that is neither, and what fetching raises.
     """
-    from ggez_hub.hub.outline import outline
-    from ggez_hub.hubs import connect
+    from ggez_hub.hub.sparse_copy import sparse_copy
+    from ggez_hub.hub_connection import connect
     from ggez_hub.recipe_file import BadRecipe
-    from ggez_hub.registry.local.fetch import fetch_base
-    from ggez_hub.registry.local.inputs import Source, on_disk
-    from ggez_hub.registry.local.recipe import repository
+    from ggez_hub.registry.local_merge.inputs import ModelSource, fetch_base, on_disk
+    from ggez_hub.registry.local_merge.recipe import repository
 
     place = here / Path(asked.base).expanduser()
     if place.is_dir():
@@ -126,7 +215,7 @@ def base_of(
         if asked.base_repo is not None:
             named = repository(asked.base_repo)
             assert named is not None  # noqa: S101 - the recipe has checked how it is written
-            found = Source(found.path, found.given, *named, found.readme)
+            found = ModelSource(found.path, found.given, *named, found.readme)
         yield found
         return
     named = repository(asked.base)
@@ -138,8 +227,8 @@ def base_of(
     with TemporaryDirectory(prefix="ggez-hub-") as staging, connect(hub, quiet=quiet) as server:
         if not weights:
             at = server.at_commit(*named)
-            with outline(server, at, headers=False) as folder:
-                yield Source(folder, asked.base, at.repo, at.revision)
+            with sparse_copy(server, at, headers=False) as folder:
+                yield ModelSource(folder, asked.base, at.repo, at.revision)
             return
         yield fetch_base(server, *named, Path(staging) / "base", asked.family, asked.variant)
 

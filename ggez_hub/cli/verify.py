@@ -13,8 +13,8 @@ from ggez_hub.cli.parameters import ANYTHING, FILE
 from ggez_hub.errors import UsageProblem
 
 if TYPE_CHECKING:
-    from ggez_hub.evaluation.rerun import Again
-    from ggez_hub.evaluation.verification import Verification
+    from ggez_hub.evaluation.results.verification import Verification
+    from ggez_hub.evaluation.sweep.rerun import RepeatedAnswer
 
 
 @click.command(
@@ -75,8 +75,8 @@ def verify_command(
     recomputed from the predictions, without a model. With --rerun the model answers some of them again:
     the one that the results name, or that of a recipe.
     """
-    from ggez_hub.evaluation.evidence import CARD, RESULTS
-    from ggez_hub.registry.places import LOCK_NAME
+    from ggez_hub.evaluation.results.evidence import CARD, RESULTS
+    from ggez_hub.registry.constants import LOCK_NAME
 
     if count is None and (recipe is not None or key_variable is not None or endpoints):
         raise UsageProblem(
@@ -99,11 +99,10 @@ def verify_command(
 
 
 def _verify_lock(folder: Path, out: Output) -> None:
-    from ggez_hub.registry.local import card as merge_card
-    from ggez_hub.registry.local.lock import MergeLock, read_any_lock
-    from ggez_hub.registry.lock import Differs, differences
-    from ggez_hub.registry.places import LOCK_NAME
-    from ggez_hub.registry.pulling import result_card
+    from ggez_hub.registry.constants import LOCK_NAME
+    from ggez_hub.registry.local_merge import merge as merge_card
+    from ggez_hub.registry.lock import LockMismatch, MergeLock, differences, read_any_lock
+    from ggez_hub.registry.pull import result_card
 
     lock = read_any_lock(folder / LOCK_NAME)
     found = differences(lock, folder, digests=True)
@@ -122,7 +121,7 @@ def _verify_lock(folder: Path, out: Output) -> None:
         )
     out.document({"folder": str(folder), "ok": not found, "differences": found})
     if found:
-        raise Differs(f"{folder} is not what its lock says:\n  " + "\n  ".join(found), mend)
+        raise LockMismatch(f"{folder} is not what its lock says:\n  " + "\n  ".join(found), mend)
     out.line(f"{folder}: {len(lock.outputs)} files are what the lock says")
 
 
@@ -135,15 +134,14 @@ def _rerun(
     seed: int,
     hub: str,
     out: Output,
-) -> tuple[Again, ...]:
+) -> tuple[RepeatedAnswer, ...]:
     """Ask again; the outcome of each question, on stdout for people."""
     import tempfile
 
-    from ggez_hub.cli.origins import open_origin
-    from ggez_hub.cli.sweep_recipe import Opened, open_recipe
-    from ggez_hub.evaluation.evidence import open_evidence
-    from ggez_hub.evaluation.rerun import TOLERANCE, rerun
-    from ggez_hub.hubs import connect
+    from ggez_hub.cli.measurement import Opened, open_origin, open_recipe
+    from ggez_hub.evaluation.results.evidence import open_evidence
+    from ggez_hub.evaluation.sweep.rerun import TOLERANCE, rerun
+    from ggez_hub.hub_connection import connect
 
     evidence = open_evidence(place)
     with tempfile.TemporaryDirectory() as work, connect(hub, quiet=out.quiet) as server:
@@ -165,15 +163,19 @@ def _rerun(
 
 
 def show_scores(
-    place: Path, out: Output, again: tuple[Again, ...] = (), closed: Path | None = None
+    place: Path, out: Output, again: tuple[RepeatedAnswer, ...] = (), closed: Path | None = None
 ) -> None:
     """Recompute and show a results folder or a card; raises DoesNotFollow.
 
     `again` are answers that the model gave anew, `closed` is the file with those of the closed part.
     """
-    from ggez_hub.evaluation.by_part import gains_beside
-    from ggez_hub.evaluation.closed_verification import closed_figures, with_closed
-    from ggez_hub.evaluation.verification import DoesNotFollow, verify_evidence
+    from ggez_hub.evaluation.results.verification import (
+        DoesNotFollow,
+        closed_figures,
+        verify_evidence,
+        with_closed,
+    )
+    from ggez_hub.evaluation.sweep.part_gains import gains_beside
 
     found = verify_evidence(place)
     if closed is not None:
@@ -242,9 +244,9 @@ def show_scores(
 
 
 def _tell(found: Verification, out: Output) -> None:
-    from ggez_hub.cli.baselines import show_baselines
-    from ggez_hub.evaluation.breakdown import average_name
-    from ggez_hub.evaluation.leakage import contamination
+    from ggez_hub.cli.scores import show_baselines
+    from ggez_hub.evaluation.results.breakdown import average_name
+    from ggez_hub.evaluation.results.leakage import contamination
     from ggez_hub.parity.betas import from_json
 
     selection, header = found.selection, found.evidence.header

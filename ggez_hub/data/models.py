@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ggez_hub.data.agreement import read_agreement
-from ggez_hub.data.judging import PictureEvidence, Translator
-from ggez_hub.data.plan import Plan
-from ggez_hub.data.scorers.base import Scorer, ScorerRefused
-from ggez_hub.data.scorers.opening import open_scorer
+from ggez_hub.data.plan import FilterPlan
+from ggez_hub.data.scorers.agreement import read_agreement
+from ggez_hub.data.scorers.base import Scorer, ScorerRefused, open_scorer
 from ggez_hub.data.spec import FilterSpec, LanguageRule, PictureRule
-from ggez_hub.data.work import Work
+from ggez_hub.data.stages import PictureEvidence, Translator
+from ggez_hub.data.work_folder import WorkFolder
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class Models:
         return f"{self.translator.name} ({spec.license})"
 
 
-def open_models(plan: Plan, work: Work) -> Models:
+def open_models(plan: FilterPlan, work: WorkFolder) -> Models:
     """Open what the spec asks for; nothing is imported that it does not need.
 
     Raises ScorerRefused, NoModel, BadPairs.
@@ -57,7 +56,7 @@ def open_models(plan: Plan, work: Work) -> Models:
     return Models(plan.spec, scorer, agreed, _evidence(plan), _translator(plan, work))
 
 
-def _scorer(plan: Plan) -> tuple[Scorer | None, dict[str, Any] | str]:
+def _scorer(plan: FilterPlan) -> tuple[Scorer | None, dict[str, Any] | str]:
     spec = plan.spec
     if spec.reward == "none":
         return None, "unmeasured"
@@ -85,18 +84,18 @@ def languages_kept(spec: FilterSpec) -> frozenset[str] | None:
     return frozenset.intersection(*found) if found else None
 
 
-def _evidence(plan: Plan) -> PictureEvidence | None:
+def _evidence(plan: FilterPlan) -> PictureEvidence | None:
     rules = [rule for rule in plan.spec.keep_region.rules if isinstance(rule, PictureRule)]
     if not rules:
         return None
-    from ggez_hub.data.region.picture import Pictures
+    from ggez_hub.data.picture_rule import PictureRules
 
-    return Pictures.of(rules, plan.spec.region, plan.folder)
+    return PictureRules.of(rules, plan.spec.region, plan.folder)
 
 
-def _translator(plan: Plan, work: Work) -> Translator | None:
+def _translator(plan: FilterPlan, work: WorkFolder) -> Translator | None:
     if plan.spec.translation == "none":
         return None
-    from ggez_hub.data.translation.augment import Augmenter
+    from ggez_hub.data.augmentation import Augmenter
 
     return Augmenter.of(plan.spec.translation, plan.folder, work.translations)

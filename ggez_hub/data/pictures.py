@@ -8,8 +8,8 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ggez_hub.data.cells import picture_path
-from ggez_hub.data.portraits import Portrait
+from ggez_hub.data.examples import picture_path
+from ggez_hub.data.held_out.portraits import Portrait
 from ggez_hub.extras import require
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ggez_hub.data.folders import model_identity
+from ggez_hub.data.model_folders import model_identity
 from ggez_hub.data.sources import Extent, Reader, open_source
-from ggez_hub.data.spec import FilterSpec, PictureRule, Source
-from ggez_hub.weights import digest_json, sha256_file
+from ggez_hub.data.spec import FilterSpec, PictureRule, SourceSpec
+from ggez_hub.safetensors_header import digest_json, sha256_file
 
 # A part of every digest: raise it when the same spec and inputs come to give another result.
 RULES_VERSION = 3
@@ -27,14 +27,14 @@ class PartId(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Plan:
+class FilterPlan:
     """A spec with the folder that its relative paths start from."""
 
     spec: FilterSpec
     folder: Path
 
     @cached_property
-    def sources(self) -> tuple[Source, ...]:
+    def sources(self) -> tuple[SourceSpec, ...]:
         """The held-out sources, then those that are filtered."""
         held = self.spec.held_out.sources if self.spec.held_out else []
         return (*held, *self.spec.sources)

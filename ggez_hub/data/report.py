@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ggez_hub.cards.schema import DataFilter
-from ggez_hub.data.plan import Plan
-from ggez_hub.data.region.language import GROUP_NOTE
-from ggez_hub.data.screening import HELD_OUT, UNREADABLE, WITHOUT_PICTURE
+from ggez_hub.data.plan import FilterPlan
+from ggez_hub.data.region_rules import GROUP_NOTE
+from ggez_hub.data.screener import HELD_OUT, UNREADABLE, WITHOUT_PICTURE
 from ggez_hub.data.spec import FilterSpec, LanguageRule
 from ggez_hub.data.tally import CROWDED, DIMENSIONS, KEPT, REST, TRANSLATED, Tally, drops
 from ggez_hub.regions.text_language import GROUP
-from ggez_hub.weights import digest_json
+from ggez_hub.safetensors_header import digest_json
 
 if TYPE_CHECKING:
     from ggez_hub.data.models import Models
@@ -29,7 +29,7 @@ ENOUGH = 20
 
 
 @dataclass(frozen=True)
-class Report:
+class FilterReport:
     """A report as JSON values; `digest` is the sha256 of everything in it."""
 
     document: dict[str, Any]
@@ -51,7 +51,7 @@ class Report:
         path.write_text(text + "\n", encoding="utf-8")
 
     @classmethod
-    def of_output(cls, out: Path) -> Report | None:
+    def of_output(cls, out: Path) -> FilterReport | None:
         """The report in a folder; None if what is there is no report."""
         try:
             value = json.loads((out / "report.json").read_text(encoding="utf-8"))
@@ -95,7 +95,7 @@ class Report:
         path.write_text(text + "\n", encoding="utf-8")
 
 
-def make_report(plan: Plan, tally: Tally, models: Models) -> Report:
+def make_report(plan: FilterPlan, tally: Tally, models: Models) -> FilterReport:
     """The report of a filter whose parts are all done."""
     outcomes = tally.outcomes()
     dropped: dict[str, dict[str, int]] = {}
@@ -103,7 +103,7 @@ def make_report(plan: Plan, tally: Tally, models: Models) -> Report:
         dropped.setdefault(stage, {})[reason] = count
     spec = plan.spec
     held = {s.name for s in plan.sources[: plan.held_out]}
-    return Report(
+    return FilterReport(
         {
             "kind": KIND,
             "region": spec.region,

@@ -7,12 +7,56 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 from pydantic import Discriminator, Field, StringConstraints, Tag, field_validator, model_validator
 
 from ggez_hub.cards.values import LanguageTag, RepoId, Revision
-from ggez_hub.data.mapping import Column, Mapping
-from ggez_hub.data.ready import READY
-from ggez_hub.data.scorers.spec import RewardSpec, decisive
-from ggez_hub.data.translation.spec import TranslationSpec
+from ggez_hub.data.mapping import KNOWN_MAPPINGS, Column, Mapping
+from ggez_hub.data.scorers.spec import RewardSpec, Url, decisive
 from ggez_hub.frozen_model import FrozenModel
-from ggez_hub.mends import BRANCH
+from ggez_hub.validation_errors import BRANCH
+
+
+class Seq2Seq(FrozenModel):
+    """A sequence-to-sequence model of transformers with NLLB's language codes.
+
+    `codes` replaces codes that are not made from the language by rule.
+    """
+
+    kind: Literal["seq2seq"]
+    model: str
+    revision: Revision = "main"
+    codes: dict[LanguageTag, str] = Field(default={})
+    device: str = "cpu"
+    batch: int = Field(default=16, ge=1)
+    new_tokens: int = Field(default=256, ge=1)
+
+
+class Endpoint(FrozenModel):
+    """A chat model behind an OpenAI-compatible endpoint."""
+
+    kind: Literal["endpoint"]
+    url: Url
+    model: str
+    key_variable: str | None = None
+    parallel: int = Field(default=8, ge=1, le=256)
+    new_tokens: int = Field(default=512, ge=1)
+
+
+TranslatorSpec: TypeAlias = Annotated[Seq2Seq | Endpoint, Field(discriminator="kind")]
+
+
+class TranslationSpec(FrozenModel):
+    """Every kept example in `source` becomes one more in each of `targets`.
+
+    `license` is the translator's: its terms go on the card. `length_ratio` bounds the characters of
+    the translation over those of the original; `script_share` is the least share of its letters in
+    the target's script.
+    """
+
+    translator: TranslatorSpec
+    license: str
+    source: LanguageTag = "en"
+    targets: list[LanguageTag] = Field(min_length=1)
+    length_ratio: list[float] = Field(default=[0.3, 4.0], min_length=2, max_length=2)
+    script_share: float = Field(default=0.5, ge=0, le=1)
+
 
 Name: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.-]{0,60}$")]
 Globs: TypeAlias = str | list[str]
@@ -30,7 +74,7 @@ class HubPlace(FrozenModel):
     split: str = "train"
 
 
-class Source(FrozenModel):
+class SourceSpec(FrozenModel):
     """Where rows come from, and how their columns are read.
 
     Exactly one of hub, parquet, jsonl, webdataset (globs) and imagefolder (a folder). `pictures` is
@@ -51,8 +95,8 @@ class Source(FrozenModel):
     @field_validator("mapping")
     @classmethod
     def _known(cls, name: str | None) -> str | None:
-        if name is not None and name not in READY:
-            raise ValueError(f"is none of the ready mappings: {', '.join(READY)}")
+        if name is not None and name not in KNOWN_MAPPINGS:
+            raise ValueError(f"is none of the ready mappings: {', '.join(KNOWN_MAPPINGS)}")
         return name
 
     @model_validator(mode="after")
@@ -71,7 +115,7 @@ class Source(FrozenModel):
     @property
     def reads(self) -> Mapping:
         """The mapping of the columns."""
-        return self.columns if self.columns is not None else READY[self.mapping or ""]
+        return self.columns if self.columns is not None else KNOWN_MAPPINGS[self.mapping or ""]
 
 
 class MetadataRule(FrozenModel):
@@ -155,7 +199,7 @@ class RegionFilter(FrozenModel):
         return {"any": 1, "all": len(self.rules)}.get(str(self.keep)) or int(self.keep)
 
 
-class Duplicates(FrozenModel):
+class DuplicatesSpec(FrozenModel):
     """When a row is another one again.
 
     by          both: picture and text; a picture with two questions is no duplicate then
@@ -168,14 +212,14 @@ class Duplicates(FrozenModel):
     similarity: float = Field(default=0.9, gt=0, le=1)
 
 
-class HeldOut(FrozenModel):
+class HeldOutSpec(FrozenModel):
     """Evaluation sets of which nothing may enter, also cut, mirrored, or with words around it.
 
     similarity  how much of the shorter of two texts has to be in the other, as a share of its
                 character 5-grams
     """
 
-    sources: list[Source] = Field(min_length=1)
+    sources: list[SourceSpec] = Field(min_length=1)
     similarity: float = Field(default=0.7, ge=0.5, le=1)
 
 
@@ -184,13 +228,13 @@ class FilterSpec(FrozenModel):
 
     kind: Literal["filter"]
     region: str
-    sources: list[Source] = Field(min_length=1)
+    sources: list[SourceSpec] = Field(min_length=1)
     keep_region: RegionFilter
     pictures: Literal["required", "optional", "ignored"] = "required"
     duplicates: Annotated[
-        Annotated[Duplicates, Tag(BRANCH)] | Annotated[Literal["keep"], Tag("keep")], OR_A_WORD
-    ] = Duplicates()
-    held_out: HeldOut | None = None
+        Annotated[DuplicatesSpec, Tag(BRANCH)] | Annotated[Literal["keep"], Tag("keep")], OR_A_WORD
+    ] = DuplicatesSpec()
+    held_out: HeldOutSpec | None = None
     reward: Annotated[
         Annotated[RewardSpec, Tag(BRANCH)] | Annotated[Literal["none"], Tag("none")], OR_A_WORD
     ] = "none"

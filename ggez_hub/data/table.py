@@ -45,7 +45,7 @@ _FIELDS = [
 ]
 # What the output has: `datasets` reads its types from the metadata.
 OUTPUT = pa.schema(_FIELDS, metadata={"huggingface": json.dumps({"info": {"features": FEATURES}})})
-# What one stage hands to the next: the signatures (see ggez_hub.data.duplicates.Item), how many
+# What one stage hands to the next: the signatures (see ggez_hub.data.deduplication.Item), how many
 # rules of the region held, and whether the rules on pictures have to decide; of a row that is held
 # out its picture's sha256 and portrait, of another the held-out example that it is like, and how.
 SCREENED = pa.schema(

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from ggez_hub.data.example import UNKNOWN
+from ggez_hub.data.examples import UNKNOWN
 
 KEPT = "kept"
 # An example that was added, not one that was seen.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ggez_hub.embedded.errors import HubError
     from ggez_hub.embedded.http.app import create_app
     from ggez_hub.embedded.http.limits import Limits
-    from ggez_hub.embedded.serving import is_loopback, serve
+    from ggez_hub.embedded.server import is_loopback, serve
     from ggez_hub.embedded.sessions import SessionError, session, session_token
     from ggez_hub.embedded.store import HubStore
 
@@ -42,8 +42,8 @@ _HOMES = {
     "Limits": "http.limits",
     "SessionError": "sessions",
     "create_app": "http.app",
-    "is_loopback": "serving",
-    "serve": "serving",
+    "is_loopback": "server",
+    "serve": "server",
     "session": "sessions",
     "session_token": "sessions",
 }

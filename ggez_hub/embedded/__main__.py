@@ -8,7 +8,7 @@ from pathlib import Path
 
 from filelock import Timeout
 
-from ggez_hub.embedded.serving import Server
+from ggez_hub.embedded.server import Server
 from ggez_hub.embedded.sessions import SessionFiles
 from ggez_hub.embedded.store import HubStore
 

@@ -7,8 +7,10 @@ import secrets
 import string
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Literal, get_args
 
+from ggez_hub.atomic_files import write_file
 from ggez_hub.embedded.database import Database
 from ggez_hub.embedded.errors import AuthenticationError, InvalidRequestError
 from ggez_hub.embedded.names import check_namespace
@@ -205,3 +207,30 @@ class Accounts:
 def _digest(token: str) -> str:
     # Tokens are long and random, so a plain hash cannot be reversed by guessing.
     return hashlib.sha256(token.encode()).hexdigest()
+
+
+OWNER: Final = "local"
+_TOKEN_FILE: Final = "token"  # noqa: S105 - the name of a file
+
+
+def owner_token(root: Path, accounts: Accounts) -> str:
+    """The token in the folder, made anew where there is none that is accepted."""
+    token = read_token(root)
+    if token is not None:
+        try:
+            accounts.authenticate(token)
+        except AuthenticationError:
+            token = None
+    if token is None:
+        accounts.add_user(OWNER, "The owner of this hub", admin=True)
+        token = accounts.new_token(OWNER, "write")
+        write_file(root / _TOKEN_FILE, token, mode=0o600)
+    return token
+
+
+def read_token(root: Path) -> str | None:
+    """The owner's token of the store in `root`, or None."""
+    try:
+        return (root / _TOKEN_FILE).read_text() or None
+    except FileNotFoundError:
+        return None

@@ -49,7 +49,7 @@ class Discussion:
 
 
 @dataclass(frozen=True, slots=True)
-class Opening:
+class NewDiscussion:
     """How a discussion begins; one with a `base` is a pull request into that branch."""
 
     title: str
@@ -68,7 +68,9 @@ class Discussions:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def open(self, repo: RepoRecord, opening: Opening, number: int | None = None) -> Discussion:
+    def open(
+        self, repo: RepoRecord, opening: NewDiscussion, number: int | None = None
+    ) -> Discussion:
         """Begin a discussion, or a pull request for which the number was taken under the repo's lock."""
         with self._database.transaction() as connection:
             (free,) = connection.execute(

@@ -8,19 +8,21 @@ Pointer format: https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
 from __future__ import annotations
 
 import hashlib
+import hmac
 import os
 import re
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, Literal
 
 from filelock import FileLock
 
 from ggez_hub.atomic_files import sync
-from ggez_hub.embedded.errors import InvalidRequestError, TooLargeError
+from ggez_hub.embedded.errors import InvalidRequestError, PermissionDeniedError, TooLargeError
 
 CHUNK: Final = 1 << 20
 MAX_POINTER_BYTES: Final = 1024
@@ -170,3 +172,46 @@ class LfsObjects:
         temporary.chmod(0o644)
         temporary.replace(target)
         sync(target.parent)
+
+
+Action = Literal["upload", "download"]
+
+LIFETIME: Final = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class SignedTransfer:
+    """The permission to send one object into one repo, or to fetch it from there, until a moment."""
+
+    action: Action
+    repo: int
+    oid: str
+    size: int
+    expires: int
+
+
+class Signer:
+    """Signs grants with a key of the store, and checks them."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    def grant(self, action: Action, repo: int, oid: str, size: int) -> tuple[SignedTransfer, str]:
+        """A new grant with its signature."""
+        grant = SignedTransfer(action, repo, oid, size, int(time.time()) + LIFETIME)
+        return grant, self._sign(grant)
+
+    def check(self, grant: SignedTransfer, signature: str) -> None:
+        """Accept a grant.
+
+        Raises:
+            PermissionDeniedError: the signature is not ours, or the time is over.
+        """
+        if not hmac.compare_digest(self._sign(grant).encode(), signature.encode()):
+            raise PermissionDeniedError("The signature of this address is not valid")
+        if grant.expires < time.time():
+            raise PermissionDeniedError("This address has expired")
+
+    def _sign(self, grant: SignedTransfer) -> str:
+        text = f"{grant.action}\n{grant.repo}\n{grant.oid}\n{grant.size}\n{grant.expires}"
+        return hmac.new(self._key, text.encode(), hashlib.sha256).hexdigest()

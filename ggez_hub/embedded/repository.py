@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from filelock import FileLock
 from ggez_hub.embedded.attributes import ATTRIBUTES_FILE, DEFAULT_ATTRIBUTES, Attributes
 from ggez_hub.embedded.changes import Change, edited_tree
 from ggez_hub.embedded.closing import Closing
+from ggez_hub.embedded.commits import Signature, Snapshot, make_commit
 from ggez_hub.embedded.errors import (
     AlreadyExistsError,
     InvalidRequestError,
@@ -20,11 +22,9 @@ from ggez_hub.embedded.errors import (
     RevisionNotFoundError,
     StaleParentError,
 )
-from ggez_hub.embedded.history import Signature, make_commit
 from ggez_hub.embedded.names import branch_ref, tag_ref, target_ref
-from ggez_hub.embedded.objects import Objects
+from ggez_hub.embedded.objects import TEMPORARY, Objects
 from ggez_hub.embedded.refs import Refs
-from ggez_hub.embedded.snapshot import Snapshot
 
 DEFAULT_BRANCH = "main"
 
@@ -220,3 +220,40 @@ class GitRepository(Closing):
             if self.refs.get(ref) is None:
                 raise RevisionNotFoundError(f"Invalid rev id: {ref.decode()}")
             self.refs.delete(ref)
+
+
+class RepoFolders:
+    """The folders below the root of a store."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def path(self, kind: str, namespace: str, name: str) -> Path:
+        """Where a repo is, or would be."""
+        # Lower case, because the catalog takes names that differ only in case for one.
+        return self._root / f"{kind}s" / namespace.lower() / f"{name.lower()}.git"
+
+    def create(self, kind: str, namespace: str, name: str) -> None:
+        """Make an empty repository in place of what a killed creation may have left."""
+        path = self.path(kind, namespace, name)
+        self.discard(kind, namespace, name)
+        with tempfile.TemporaryDirectory(dir=self._root, prefix=".new-") as temporary:
+            GitRepository.create(Path(temporary) / "git")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            (Path(temporary) / "git").replace(path)
+
+    def discard(self, kind: str, namespace: str, name: str) -> None:
+        """Remove a repository; absent is fine."""
+        path = self.path(kind, namespace, name)
+        if path.exists():
+            with tempfile.TemporaryDirectory(dir=self._root, prefix=".old-") as temporary:
+                path.replace(Path(temporary) / "git")
+
+    def remove_abandoned(self, before: float) -> None:
+        """Delete the packs that were being written by processes killed before the time `before`."""
+        for path in self._root.glob(f"*/*/*.git/objects/pack/{TEMPORARY}*"):
+            try:
+                if path.stat().st_mtime < before:
+                    path.unlink()
+            except FileNotFoundError:
+                continue

@@ -23,14 +23,15 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 from filelock import FileLock, Timeout
 
 from ggez_hub.atomic_files import write_file
-from ggez_hub.embedded.owner import read_token
+from ggez_hub.embedded.accounts import read_token
 from ggez_hub.embedded.store import HubStore
 
 START_TIMEOUT: Final = 60.0
@@ -220,3 +221,40 @@ def _start(files: SessionFiles) -> str:
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
+
+
+_WAIT: Final = 2.0  # seconds
+
+
+@dataclass(frozen=True)
+class ServerStatus:
+    """The server of a folder.
+
+    absent    there has been no session in the folder
+    idle      no server runs
+    stale     none runs, and one that was killed has left its address: the next session removes it
+    busy      somebody is joining, starting or ending it at this moment
+    serving   one runs at `endpoint`
+    silent    one runs, and does not answer at `endpoint`
+    """
+
+    state: Literal["absent", "idle", "stale", "busy", "serving", "silent"]
+    endpoint: str | None = None
+
+
+def server_status(root: Path) -> ServerStatus:
+    """How it stands with the folder `root`, which is not made; raises OSError."""
+    if not (root / "clients").is_dir():
+        return ServerStatus("absent")
+    files = SessionFiles(root)
+    try:
+        # A server that starts at this moment must not find its lock taken by a question.
+        with files.joining(timeout=_WAIT):
+            serving, endpoint = files.is_serving(), files.published()
+    except Timeout:
+        return ServerStatus("busy")
+    if not serving:
+        return ServerStatus("idle" if endpoint is None else "stale", endpoint)
+    if endpoint is None:
+        return ServerStatus("busy")
+    return ServerStatus("serving" if is_listening(endpoint) else "silent", endpoint)

@@ -20,25 +20,20 @@ from typing import Final
 
 from filelock import FileLock
 
-from ggez_hub.embedded.accounts import Accounts
+from ggez_hub.embedded.access_control import Grants
+from ggez_hub.embedded.accounts import Accounts, owner_token
 from ggez_hub.embedded.catalog import Catalog, RepoRecord
-from ggez_hub.embedded.changes import Change, Remove
+from ggez_hub.embedded.changes import Change, Remove, places
 from ggez_hub.embedded.closing import Closing
+from ggez_hub.embedded.commits import Signature
 from ggez_hub.embedded.database import Database
 from ggez_hub.embedded.discussions import Discussions
 from ggez_hub.embedded.errors import AlreadyExistsError
-from ggez_hub.embedded.folders import RepoFolders
-from ggez_hub.embedded.grants import Grants
-from ggez_hub.embedded.history import Signature
-from ggez_hub.embedded.lfs import LfsObjects, Pointer
-from ggez_hub.embedded.listing import Listed, ListingIndex, Query
+from ggez_hub.embedded.lfs import LfsObjects, Pointer, Signer
+from ggez_hub.embedded.listing import ListedRepo, ListingIndex, RepoQuery, Summary, summarise
 from ggez_hub.embedded.names import repo_type as as_repo_type
 from ggez_hub.embedded.names import split_repo_id
-from ggez_hub.embedded.owner import owner_token
-from ggez_hub.embedded.placing import places
-from ggez_hub.embedded.repository import DEFAULT_BRANCH, GitRepository
-from ggez_hub.embedded.signing import Signer
-from ggez_hub.embedded.summary import Summary, summarise
+from ggez_hub.embedded.repository import DEFAULT_BRANCH, GitRepository, RepoFolders
 
 _ABANDONED_AFTER: Final = 24 * 3600
 
@@ -176,7 +171,7 @@ class HubStore(Closing):
             return None
         return self.index.get(repo, head) or self._indexed(repo, git)
 
-    def listing(self, query: Query, offset: int, limit: int) -> list[Listed]:
+    def listing(self, query: RepoQuery, offset: int, limit: int) -> list[ListedRepo]:
         """The repos that a query finds, from the `offset`th on, at most `limit`."""
         for repo in self.index.missing(query.kind):
             # A repo that is being deleted has no folder any longer.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ggez_hub.errors import UsageProblem
 from ggez_hub.families import diffusion, embedding, vlm
-from ggez_hub.families.base import (
+from ggez_hub.families.family import (
     Family,
     KeyMap,
     Layout,

@@ -13,11 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ggez_hub.families import weight_sets
-from ggez_hub.families.base import KeyMap, Layout, Read, UnknownLayout
-from ggez_hub.families.listing import diffusers_weights
-from ggez_hub.families.weight_sets import BadFolder, NoVariant, WeightSet, variant_of
-from ggez_hub.weights import read_header
+from ggez_hub.families import weight_files
+from ggez_hub.families.family import KeyMap, Layout, Read, UnknownLayout
+from ggez_hub.families.weight_files import (
+    BadFolder,
+    NoVariant,
+    WeightSet,
+    diffusers_weights,
+    variant_of,
+)
+from ggez_hub.safetensors_header import read_header
 
 MODEL_INDEX = "model_index.json"
 DENOISERS = ("unet", "transformer")
@@ -137,12 +142,12 @@ def read_components(folder: Path) -> dict[str, tuple[str, str]]:
 
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object of a pipeline; raises BadPipeline."""
-    return weight_sets.read_json(path, BadPipeline)
+    return weight_files.read_json(path, BadPipeline)
 
 
 def _sets(component: Path) -> tuple[WeightSet, ...]:
     """The sets of weights that a component holds; none for a tokenizer."""
-    sets = tuple(found for stem in STEMS for found in weight_sets.weight_sets(component, stem))
+    sets = tuple(found for stem in STEMS for found in weight_files.weight_sets(component, stem))
     known = {file for found in sets for file in found.files}
     names = sorted(path.name for path in component.iterdir() if path.is_file())
     for name in names:
@@ -166,7 +171,7 @@ def _sets(component: Path) -> tuple[WeightSet, ...]:
 
 def _one(component: Path, sets: Sequence[WeightSet], variant: str | None) -> WeightSet:
     """The set that diffusers loads; raises BadPipeline where that depends on its version."""
-    found = weight_sets.of_variant(component, sets, variant)
+    found = weight_files.of_variant(component, sets, variant)
     if len(found) > 1:
         raise BadPipeline(
             f"{component} holds the same weights {len(found)} times: "

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ggez_hub.errors import GgezError
-from ggez_hub.families.base import KeyMap, Layout, Read, UnknownLayout
-from ggez_hub.families.listing import transformers_weights
+from ggez_hub.families.family import KeyMap, Layout, Read, UnknownLayout
 from ggez_hub.families.transformers_folder import (
     CONFIG,
     Checkpoint,
@@ -17,7 +16,7 @@ from ggez_hub.families.transformers_folder import (
     transformers_lines,
 )
 from ggez_hub.families.transformers_names import transformers_key_map
-from ggez_hub.families.weight_sets import NoVariant
+from ggez_hub.families.weight_files import NoVariant, transformers_weights
 
 OPEN_CLIP_CONFIG = "open_clip_config.json"
 OPEN_CLIP_WEIGHTS = "open_clip_model.safetensors"

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from ggez_hub.errors import GgezError
 from ggez_hub.families import transformers_names
-from ggez_hub.families.base import Layout
 from ggez_hub.families.diffusion import DENOISERS, read_components
+from ggez_hub.families.family import Layout
 from ggez_hub.families.transformers_folder import read_checkpoint
 
 if TYPE_CHECKING:

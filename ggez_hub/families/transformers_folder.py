@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ggez_hub.families.base import Layout, UnknownLayout
-from ggez_hub.families.weight_sets import (
+from ggez_hub.families.family import Layout, UnknownLayout
+from ggez_hub.families.weight_files import (
     BadFolder,
     NoVariant,
     WeightSet,

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ggez_hub.errors import MissingExtra
-from ggez_hub.families.base import KeyMap, NotOneToOne, TiedWeight
+from ggez_hub.families.family import KeyMap, NotOneToOne, TiedWeight
 from ggez_hub.families.transformers_folder import CONFIG, BadCheckpoint, Checkpoint, read_checkpoint
 
 # Classes for a config that names none: the head that most checkpoints of the type have.

@@ -6,8 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from ggez_hub.families.base import KeyMap, Layout, Read
-from ggez_hub.families.listing import transformers_weights
+from ggez_hub.families.family import KeyMap, Layout, Read
 from ggez_hub.families.transformers_folder import (
     READS,
     Checkpoint,
@@ -15,6 +14,7 @@ from ggez_hub.families.transformers_folder import (
     transformers_lines,
 )
 from ggez_hub.families.transformers_names import transformers_key_map
+from ggez_hub.families.weight_files import transformers_weights
 
 SEES = "AutoModelForImageTextToText"
 

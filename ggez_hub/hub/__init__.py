@@ -1,9 +1,8 @@
 """The only place that calls huggingface_hub's network side."""
 
-from ggez_hub.hub.bounded import TooLong
 from ggez_hub.hub.cache import ChangedFile, link_fetched
 from ggez_hub.hub.client import Hub
-from ggez_hub.hub.guard import BadAnswer
+from ggez_hub.hub.guard import BadAnswer, TooLong
 from ggez_hub.hub.listing import HubFile, RepoAtCommit
 
 __all__ = [

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ggez_hub.errors import GgezError
-from ggez_hub.weights import sha256_file
+from ggez_hub.safetensors_header import sha256_file
 
 if TYPE_CHECKING:
     from ggez_hub.hub.listing import HubFile

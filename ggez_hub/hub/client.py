@@ -11,15 +11,42 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ggez_hub.hub.access import no_access
-from ggez_hub.hub.bounded import TooLong, at_most
+from ggez_hub.errors import GgezError
 from ggez_hub.hub.cache import ChangedFile, check_file, remove, remove_leftovers, require_inside
-from ggez_hub.hub.guard import BadAnswer, guard_client
+from ggez_hub.hub.guard import BadAnswer, TooLong, at_most, guard_client
 from ggez_hub.hub.listing import HubFile, RepoAtCommit, check_listing, understood
-from ggez_hub.hub.patience import patiently
+from ggez_hub.retry import with_retries
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi, HfFileMetadata
+
+
+class NoAccess(GgezError):
+    """The licence of a gated repository is not accepted yet, or not by this token's account."""
+
+
+def page(endpoint: str, repo: str) -> str:
+    """The page of a model, where its licence is accepted."""
+    return f"{endpoint}/{repo}"
+
+
+def no_access(endpoint: str, repo: str) -> NoAccess:
+    """The error for a repository that may not be read; it names the page."""
+    return NoAccess(
+        f"access to {repo} is restricted, and its licence is not accepted yet",
+        f"Accept it at {page(endpoint, repo)} while signed in, then set HF_TOKEN or run "
+        "`hf auth login`.",
+    )
+
+
+def require_access(hub: Hub, repo: str) -> None:
+    """Raise NoAccess, which names the page, unless the files may be read; asks the hub."""
+    from huggingface_hub.errors import GatedRepoError
+
+    try:
+        with_retries(lambda: hub._api.auth_check(repo))
+    except GatedRepoError as error:
+        raise no_access(hub.endpoint, repo) from error
 
 
 LIBRARY = "ggez-hub"
@@ -72,7 +99,7 @@ class Hub:
             )
 
         with understood(repo):
-            info = patiently(ask)
+            info = with_retries(ask)
             files = tuple(
                 HubFile(f.rfilename, f.size, f.blob_id, f.lfs.sha256 if f.lfs else None)
                 for f in info.siblings or ()
@@ -117,7 +144,7 @@ class Hub:
 
         guard_client()
         url = hf_hub_url(repo, path, repo_type=repo_type, revision="main", endpoint=self.endpoint)
-        return patiently(
+        return with_retries(
             lambda: get_hf_file_metadata(
                 url, token=self.token or False, library_name=LIBRARY, endpoint=self.endpoint
             )
@@ -136,7 +163,7 @@ class Hub:
 
         what = f"models with the tags {', '.join(tags)}"
         with understood(what):
-            found = patiently(ask)
+            found = with_retries(ask)
         if len(found) > MOST_FOUND:
             raise BadAnswer(f"the hub lists more than {MOST_FOUND:,} {what}")
         return sorted((name, commit) for name, commit in found if commit)
@@ -144,7 +171,7 @@ class Hub:
     def tags(self, repo: str) -> dict[str, str]:
         """The tags of a model and the commits that they name; raises what the client raises."""
         with understood(repo):
-            refs = patiently(lambda: self._api.list_repo_refs(repo))
+            refs = with_retries(lambda: self._api.list_repo_refs(repo))
             return {tag.name: tag.target_commit for tag in refs.tags}
 
     def exists(self, repo: str, repo_type: str = "model") -> bool:
@@ -152,7 +179,7 @@ class Hub:
         from huggingface_hub.errors import RepositoryNotFoundError
 
         try:
-            patiently(lambda: self._api.repo_info(repo, repo_type=repo_type))
+            with_retries(lambda: self._api.repo_info(repo, repo_type=repo_type))
         except RepositoryNotFoundError:
             return False
         return True
@@ -245,7 +272,7 @@ class Hub:
         from huggingface_hub.errors import GatedRepoError
 
         try:
-            return Path(patiently(download))
+            return Path(with_retries(download))
         except GatedRepoError as error:
             raise no_access(self.endpoint, repo) from error
         except OSError as error:

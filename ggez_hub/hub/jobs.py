@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ggez_hub.errors import GgezError
-from ggez_hub.hub.patience import patiently
+from ggez_hub.retry import with_retries
 
 if TYPE_CHECKING:
     from huggingface_hub import JobInfo
@@ -40,7 +40,7 @@ class Spent:
 
 
 @dataclass(frozen=True)
-class Order:
+class JobRequest:
     """A job as it is asked for.
 
     key      what it is for: a job with the same key that has not ended is this one
@@ -99,21 +99,21 @@ def _sum(jobs: Iterable[Any], priced: Mapping[str, float], hours: float) -> Spen
     return Spent(usd, count, unpriced)
 
 
-def run(hub: Hub, order: Order, say: Callable[[str], None]) -> None:
+def run(hub: Hub, order: JobRequest, say: Callable[[str], None]) -> None:
     """Start a job, or join the one of the same key that has not ended, and wait for its end.
 
     Whoever waits may be stopped and run again: the job goes on, and is found. Raises JobFailed, and
     what the client raises.
     """
     labels = {**LABEL, "key": order.key}
-    there = patiently(lambda: list(hub._api.list_jobs(namespace=order.namespace, labels=labels)))
+    there = with_retries(lambda: list(hub._api.list_jobs(namespace=order.namespace, labels=labels)))
     going = [job for job in there if job.status.stage in UNFINISHED]
     job = going[0] if going else _start(hub, order, labels)
     say(f"{'joined' if going else 'started'} {job.url}, at most {order.hours:g} hours")
     _wait(hub, order, job)
 
 
-def _start(hub: Hub, order: Order, labels: Mapping[str, str]) -> JobInfo:
+def _start(hub: Hub, order: JobRequest, labels: Mapping[str, str]) -> JobInfo:
     # Not tried again by itself: a second attempt could start, and pay, a second job.
     return hub._api.run_job(
         image=order.image, command=list(order.command), env=dict(order.env),
@@ -122,11 +122,11 @@ def _start(hub: Hub, order: Order, labels: Mapping[str, str]) -> JobInfo:
     )  # fmt: skip
 
 
-def _wait(hub: Hub, order: Order, job: JobInfo) -> None:
+def _wait(hub: Hub, order: JobRequest, job: JobInfo) -> None:
     end = time.monotonic() + (order.hours + QUEUE_HOURS) * 3600
     wait = 1.0
     while True:
-        seen = patiently(lambda: hub._api.inspect_job(job_id=job.id, namespace=order.namespace))
+        seen = with_retries(lambda: hub._api.inspect_job(job_id=job.id, namespace=order.namespace))
         stage = str(getattr(seen.status.stage, "value", seen.status.stage))
         if stage == "COMPLETED":
             return
@@ -142,7 +142,7 @@ def _wait(hub: Hub, order: Order, job: JobInfo) -> None:
         wait = min(2 * wait, LONGEST_POLL)
 
 
-def _log(hub: Hub, order: Order, job: JobInfo) -> list[str]:
+def _log(hub: Hub, order: JobRequest, job: JobInfo) -> list[str]:
     """The last lines that a job printed; none where the log cannot be had, which is no error."""
     from huggingface_hub.errors import HfHubHTTPError
 

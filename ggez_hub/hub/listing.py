@@ -6,9 +6,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from ggez_hub.hub.guard import BadAnswer
+from ggez_hub.safetensors_header import sha256_file
 
 # Above so many the Hub lists the files of a repository page by page only.
 LISTED_AT_ONCE = 50_000
@@ -90,3 +92,27 @@ def is_plain_path(path: str) -> bool:
         or re.search("[\\\\\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", path)
         or re.match(r"[A-Za-z]:", path)
     )
+
+
+# There is no commit yet, and git's ids are for files that lie on a hub.
+NO_ID = "0" * 40
+
+
+@dataclass(frozen=True)
+class LocalRepo:
+    """Files on this machine by the paths that they will have in the repository `repo`."""
+
+    repo: str
+    files: Mapping[str, Path]
+
+    def listing(self) -> RepoAtCommit:
+        """All files with size and sha256; every byte is read."""
+        files = tuple(
+            HubFile(path, place.stat().st_size, NO_ID, sha256_file(place))
+            for path, place in sorted(self.files.items())
+        )
+        return RepoAtCommit(self.repo, NO_ID, files, "", gated=False)
+
+    def read_text(self, repo: str, revision: str, path: str) -> str:
+        """The text of one of the files."""
+        return self.files[path].read_text(encoding="utf-8")

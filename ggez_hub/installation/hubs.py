@@ -7,25 +7,25 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from ggez_hub.addresses import is_http
-from ggez_hub.installation.findings import Finding
+from ggez_hub.installation import CheckResult
+from ggez_hub.urls import is_http
 
 TIMEOUT = 5.0  # seconds
 TRUE = {"1", "on", "yes", "true"}
 
 
-def hubs(*, ask: bool) -> Iterator[Finding]:
+def hubs(*, ask: bool) -> Iterator[CheckResult]:
     """Endpoint, token and, if it is to be asked, whether the hub answers; then the embedded hub.
 
     No secret is in what is found.
     """
     endpoint = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
     if not is_http(endpoint):
-        yield Finding(
+        yield CheckResult(
             "hub", "address", "broken", "HF_ENDPOINT is no http address", "Unset it, or mend it."
         )
     else:
-        yield Finding("hub", "address", "ok", _without_secrets(endpoint))
+        yield CheckResult("hub", "address", "ok", _without_secrets(endpoint))
         yield _token()
         yield _answers(endpoint.rstrip("/"), ask)
     yield _embedded()
@@ -37,10 +37,10 @@ def _without_secrets(endpoint: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
-def _token() -> Finding:
+def _token() -> CheckResult:
     for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
         if os.environ.get(name, "").strip():
-            return Finding("hub", "token", "ok", f"there is one, in {name}")
+            return CheckResult("hub", "token", "ok", f"there is one, in {name}")
     from huggingface_hub import constants
 
     place = Path(constants.HF_TOKEN_PATH)
@@ -49,20 +49,20 @@ def _token() -> Finding:
     except (OSError, ValueError):
         there = False
     if there:
-        return Finding("hub", "token", "ok", f"there is one, in {place}")
-    return Finding(
+        return CheckResult("hub", "token", "ok", f"there is one, in {place}")
+    return CheckResult(
         "hub", "token", "note", "none: models that are gated or private, and publishing, need one",
         "hf auth login, or set HF_TOKEN",
     )  # fmt: skip
 
 
-def _answers(endpoint: str, ask: bool) -> Finding:
+def _answers(endpoint: str, ask: bool) -> CheckResult:
     if os.environ.get("HF_HUB_OFFLINE", "").strip().lower() in TRUE:
-        return Finding(
+        return CheckResult(
             "hub", "answers", "note", "not asked: HF_HUB_OFFLINE is set", "Unset HF_HUB_OFFLINE."
         )
     if not ask:
-        return Finding("hub", "answers", "note", "not asked: --offline")
+        return CheckResult("hub", "answers", "note", "not asked: --offline")
     import httpx2
     from huggingface_hub import get_session
 
@@ -77,29 +77,29 @@ def _answers(endpoint: str, ask: bool) -> Finding:
         listed = answer.is_success and isinstance(answer.json(), list)
     except (httpx2.HTTPError, httpx2.InvalidURL, GgezError, ValueError) as problem:
         said = str(problem).strip().partition("\n")[0] or type(problem).__name__
-        return Finding("hub", "answers", "broken", f"no answer: {said}", way_out)
+        return CheckResult("hub", "answers", "broken", f"no answer: {said}", way_out)
     if listed:
-        return Finding("hub", "answers", "ok", "it answers")
+        return CheckResult("hub", "answers", "ok", "it answers")
     said = f"HTTP {answer.status_code}, which is not what a hub answers"
-    return Finding("hub", "answers", "broken", said, way_out)
+    return CheckResult("hub", "answers", "broken", said, way_out)
 
 
-def _embedded() -> Finding:
-    from ggez_hub.embedded.standing import standing
-    from ggez_hub.world.session import store_folder
+def _embedded() -> CheckResult:
+    from ggez_hub.demo.hub import store_folder
+    from ggez_hub.embedded.sessions import server_status
 
     root = store_folder()
     try:
-        found = standing(root)
+        found = server_status(root)
     except OSError as problem:
         said = f"{root}: {problem.strerror or problem}"
-        return Finding("hub", "embedded", "broken", said, f"rm -r {root}")
+        return CheckResult("hub", "embedded", "broken", said, f"rm -r {root}")
     if found.state == "silent":
-        return Finding(
+        return CheckResult(
             "hub", "embedded", "broken", f"a server runs and does not answer at {found.endpoint}",
             f"End its process: {root / 'server.json'} has the number.",
         )  # fmt: skip
-    return Finding("hub", "embedded", "ok", EMBEDDED[found.state].format(found.endpoint))
+    return CheckResult("hub", "embedded", "ok", EMBEDDED[found.state].format(found.endpoint))
 
 
 EMBEDDED = {

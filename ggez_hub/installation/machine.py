@@ -10,8 +10,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from ggez_hub.installation.findings import Finding
-from ggez_hub.registry.pulling.machine import device_bytes, free_disk_bytes
+from ggez_hub.hardware import device_bytes, free_disk_bytes
+from ggez_hub.installation import CheckResult
 
 TIMEOUT = 120.0  # seconds: the first import of torch reads gigabytes
 # A small model and its merge; `pull` says beforehand what each takes.
@@ -27,7 +27,7 @@ print(json.dumps({"version": torch.__version__, "gpus": gpus, "mps": torch.backe
 """
 
 
-def devices() -> Iterator[Finding]:
+def devices() -> Iterator[CheckResult]:
     """What torch can compute on; nothing where it is not installed."""
     if importlib.util.find_spec("torch") is None:
         return
@@ -40,21 +40,21 @@ def devices() -> Iterator[Finding]:
     except (subprocess.TimeoutExpired, OSError, ValueError, IndexError) as problem:
         said = ended.stderr if isinstance(problem, ValueError | IndexError) else str(problem)
         why = (said.strip().splitlines() or ["its process ended without a word"])[-1]
-        yield Finding("machine", "torch", "note", why, "pip install --force-reinstall torch")
+        yield CheckResult("machine", "torch", "note", why, "pip install --force-reinstall torch")
         return
     names = [f"{name} ({size / 1e9:.0f} GB)" for name, size in found["gpus"]]
     names += ["MPS"] if found["mps"] else []
     said = f"{found['version']} on {', '.join(names) or 'the CPU'}"
     if not names and device_bytes():
-        yield Finding(
+        yield CheckResult(
             "machine", "torch", "note", f"{said}, though there is an NVIDIA device",
             "Install a torch for CUDA: https://pytorch.org/get-started/locally",
         )  # fmt: skip
         return
-    yield Finding("machine", "torch", "ok", said)
+    yield CheckResult("machine", "torch", "ok", said)
 
 
-def disks() -> Iterator[Finding]:
+def disks() -> Iterator[CheckResult]:
     """The caches: where they are, whether they can be written, and what is free there."""
     import platformdirs
 
@@ -72,14 +72,14 @@ def _models() -> Path:
     return Path(os.environ.get("HF_HUB_CACHE") or Path(home) / "hub").expanduser()
 
 
-def _disk(name: str, folder: Path, other: str) -> Finding:
+def _disk(name: str, folder: Path, other: str) -> CheckResult:
     there = folder.absolute()
     while not there.exists():
         there = there.parent
     if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
-        return Finding("machine", name, "broken", f"{folder}: {there} cannot be written", other)
+        return CheckResult("machine", name, "broken", f"{folder}: {there} cannot be written", other)
     free = free_disk_bytes(folder)
     said = f"{folder}: {free / 1e9:.1f} GB free"
     if free < LITTLE_DISK:
-        return Finding("machine", name, "note", said, f"Free some space. {other}")
-    return Finding("machine", name, "ok", said)
+        return CheckResult("machine", name, "note", said, f"Free some space. {other}")
+    return CheckResult("machine", name, "ok", said)

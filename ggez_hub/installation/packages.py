@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ggez_hub.installation.findings import Finding
+from ggez_hub.installation import CheckResult
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
@@ -27,12 +27,12 @@ EXTRAS = {
 SEVERAL = 6
 
 
-def packages() -> Iterator[Finding]:
+def packages() -> Iterator[CheckResult]:
     """Python, the core, each extra, and what differs from the versions that were tested."""
     try:
         package = metadata.distribution(NAME)
     except metadata.PackageNotFoundError:
-        yield Finding(
+        yield CheckResult(
             "packages", NAME, "note", "runs from a folder: what it asks for is unknown",
             f"pip install {NAME}",
         )  # fmt: skip
@@ -47,30 +47,36 @@ def packages() -> Iterator[Finding]:
         yield _tested(tested)
 
 
-def _python(package: metadata.Distribution) -> Finding:
+def _python(package: metadata.Distribution) -> CheckResult:
     from packaging.specifiers import SpecifierSet
 
     asked = package.metadata["Requires-Python"] or ""
     here = platform.python_version()
     if not SpecifierSet(asked).contains(here, prereleases=True):
-        return Finding("packages", "python", "broken", f"{here}, not {asked}", "Install another.")
-    return Finding("packages", "python", "ok", f"{here} ({sys.executable})")
+        return CheckResult(
+            "packages", "python", "broken", f"{here}, not {asked}", "Install another."
+        )
+    return CheckResult("packages", "python", "ok", f"{here} ({sys.executable})")
 
 
-def _core(package: metadata.Distribution) -> Finding:
+def _core(package: metadata.Distribution) -> CheckResult:
     asked = _asked(package, "")
     off = [text for text in map(_off, asked) if text]
     if off:
-        return Finding("packages", "core", "broken", _several(off), f"pip install --upgrade {NAME}")
-    return Finding("packages", "core", "ok", f"{NAME} {package.version}, {len(asked)} libraries")
+        return CheckResult(
+            "packages", "core", "broken", _several(off), f"pip install --upgrade {NAME}"
+        )
+    return CheckResult(
+        "packages", "core", "ok", f"{NAME} {package.version}, {len(asked)} libraries"
+    )
 
 
-def _extra(package: metadata.Distribution, extra: str, gives: str) -> Finding:
+def _extra(package: metadata.Distribution, extra: str, gives: str) -> CheckResult:
     asked = _asked(package, extra)
     off = [text for text in map(_off, asked) if text]
     if not off:
-        return Finding("extras", extra, "ok", f"{gives}: {len(asked)} libraries")
-    return Finding(
+        return CheckResult("extras", extra, "ok", f"{gives}: {len(asked)} libraries")
+    return CheckResult(
         "extras", extra, "note", f"{gives}: {_several(off)}", f"pip install '{NAME}[{extra}]'"
     )
 
@@ -99,7 +105,7 @@ def _off(asked: Requirement) -> str:
     return f"{asked.name} is {here}, not {asked.specifier}"
 
 
-def _tested(constraints: Path) -> Finding:
+def _tested(constraints: Path) -> CheckResult:
     from packaging.requirements import Requirement
 
     lines = constraints.read_text(encoding="utf-8").splitlines()
@@ -111,8 +117,10 @@ def _tested(constraints: Path) -> Finding:
         if off and not off.startswith("no "):
             others.append(off)
     if not others:
-        return Finding("packages", "versions", "ok", "those that the tests were last seen to pass")
-    return Finding(
+        return CheckResult(
+            "packages", "versions", "ok", "those that the tests were last seen to pass"
+        )
+    return CheckResult(
         "packages", "versions", "note", f"others than were tested: {_several(others)}",
         f"pip install -c {constraints.name} {NAME}",
     )  # fmt: skip

@@ -13,7 +13,7 @@ from queue import SimpleQueue
 
 import torch
 
-from ggez_hub.merging.rows import RowDelta, blocks, matrix_shape
+from ggez_hub.merging.delta_rows import RowDelta, blocks, matrix_shape
 
 # More threads than this wait for memory and for the disk.
 MOST_THREADS = 8

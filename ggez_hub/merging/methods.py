@@ -6,10 +6,12 @@ with one adapter the same as beta * theta_regional + (1 - beta) * theta_global).
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from mergekit.merge_methods import get, register
 from mergekit.merge_methods.base import (
     BasePolicy,
     BatchOptions,
@@ -22,9 +24,9 @@ from mergekit.merge_methods.base import (
 )
 
 from ggez_hub.errors import GgezError
-from ggez_hub.merging.kernels import Workers, interpolate_rows
-from ggez_hub.merging.rows import RowDelta, Whole
-from ggez_hub.merging.streamed import StreamedDelta
+from ggez_hub.merging.delta_rows import RowDelta, Whole, matrix_shape
+from ggez_hub.merging.kernels import Workers, interpolate_rows, merge_blocks
+from ggez_hub.merging.mergekit_inputs import StreamedDelta
 
 NAME = "ggez_linear"
 
@@ -95,3 +97,70 @@ def require_finite(merged: torch.Tensor, name: str | None, finite: bool) -> torc
             "The base, the adapter or the beta is broken; nothing was written.",
         )
     return merged
+
+
+# Parameters of mergekit's methods that are shared by all inputs.
+SHARED = {"normalize": False, "rescale": False, "lambda": 1.0, "int8_mask": False}
+
+
+class FromMergekit(GgezLinear):
+    """A registered method of mergekit, with the inputs and the parameter of `ggez_linear`."""
+
+    def __init__(self, theirs: str, name: str) -> None:
+        """The method `name`; `theirs` is the method's name in mergekit."""
+        self._theirs = theirs
+        original = get(theirs).spec
+        self.spec = dataclasses.replace(
+            GgezLinear.spec,
+            name=name,
+            pretty_name=original.pretty_name,
+            reference_url=original.reference_url,
+        )
+
+    def _merge(self, group: TensorGroup, betas: Mapping[Any, float]) -> torch.Tensor:
+        base, deltas = group.base, group.non_base
+        assert base is not None  # noqa: S101 - the contract requires it
+        if not deltas:
+            return base.tensor
+        stored = base.tensor.reshape(matrix_shape(base.tensor.shape))
+        rows, weights = [rows_of(e.tensor) for e in deltas], [betas[e.id] for e in deltas]
+
+        def merged(start: int, stop: int) -> torch.Tensor:
+            # Both methods work element by element: a block is as good as the whole.
+            wide = stored[start:stop].double()
+            parts = [torch.empty_like(wide) for _ in rows]
+            for source, part in zip(rows, parts, strict=True):
+                source.write(start, stop, part)
+            return self._block(wide, parts, weights)
+
+        workers = workers_of([e.tensor for e in deltas])
+        result, finite = merge_blocks(base.tensor, merged, workers)
+        return require_finite(result, group.metadata.name, finite)
+
+    def _block(
+        self, base: torch.Tensor, deltas: Sequence[torch.Tensor], betas: Sequence[float]
+    ) -> torch.Tensor:
+        """One block of rows, all of it in float64."""
+        regions = [base + delta for delta in deltas]
+        (merged,) = get(self._theirs)(
+            (TensorGroup.from_tensors([base, *regions], base_index=0),),
+            parameters={"weight": list(betas), **SHARED},
+            dtype=torch.float64,
+        )
+        return merged
+
+
+# The methods that users name, and what each is called among mergekit's registered methods, where
+# `task_arithmetic` and `ties` are mergekit's own.
+REGISTERED = {NAME: NAME, "task_arithmetic": "ggez_task_arithmetic", "ties": "ggez_ties"}
+
+
+def register_methods() -> None:
+    """Make our methods known to mergekit; calling it again does nothing."""
+    try:
+        get(NAME)
+    except RuntimeError:
+        register(GgezLinear())
+        for name, registered in REGISTERED.items():
+            if name != registered:
+                register(FromMergekit(name, registered))

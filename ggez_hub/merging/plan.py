@@ -32,10 +32,9 @@ from mergekit.plan import MergePlanner
 from transformers import PretrainedConfig
 
 from ggez_hub.merging.deltas import Delta, WeightIndex
-from ggez_hub.merging.inputs import BaseLoader, DeltaLoader, StreamedReference
 from ggez_hub.merging.kernels import Workers
-from ggez_hub.merging.methods import NAME
-from ggez_hub.merging.registered import REGISTERED, register_methods
+from ggez_hub.merging.mergekit_inputs import BaseLoader, DeltaLoader, StreamedReference
+from ggez_hub.merging.methods import NAME, REGISTERED, register_methods
 from ggez_hub.merging.writer import MirrorWriter, MirrorWriterTask
 
 # mergekit's executor compares every task with every result that it holds, and holds all results of

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from ggez_hub.families import Family
 from ggez_hub.merging.adapters import open_delta
+from ggez_hub.merging.delta_rows import ByRows, RowDelta, Whole, blocks, matrix_shape
 from ggez_hub.merging.deltas import Delta, WeightIndex
 from ggez_hub.merging.merge import require_engine
-from ggez_hub.merging.rows import ByRows, RowDelta, Whole, blocks, matrix_shape
 
 
 @dataclass(frozen=True)

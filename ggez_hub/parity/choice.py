@@ -11,19 +11,21 @@ Of equal GRPs the smaller beta is taken. docs/parity.md has the simulation that 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import combinations, pairwise
 from typing import TYPE_CHECKING
 
 from ggez_hub.cards.curve import MeasuredCurve
 from ggez_hub.errors import GgezError
 from ggez_hub.parity.betas import Beta, is_base, single
+from ggez_hub.parity.card_rows import NoCurve
 from ggez_hub.parity.curve import OTHERS, ParityCurve
 from ggez_hub.parity.policy import PARITY, Policy
-from ggez_hub.parity.rows import NoCurve
 
 if TYPE_CHECKING:
     from ggez_hub.cards import AdapterCard
+
 
 # A choice that rests on fewer pictures is weak, and that is printed with it.
 FEW_PICTURES = 400
@@ -176,3 +178,50 @@ def _retainable_base(curve: ParityCurve) -> int:
 
 
 HINT = "Use --policy parity, or give a beta with --beta."
+
+
+# Two crossings nearer than this are one, met twice but for a float's rounding.
+SAME = 1e-12
+
+
+@dataclass(frozen=True)
+class AlphaRange:
+    """The beta that is chosen for every alpha between `low` and `high`."""
+
+    beta: Beta
+    low: float
+    high: float
+
+    def __contains__(self, alpha: object) -> bool:
+        return isinstance(alpha, float | int) and self.low <= alpha <= self.high
+
+
+def alpha_ranges(curve: ParityCurve, policy: Policy = PARITY) -> tuple[AlphaRange, ...]:
+    """Every alpha from 0 to 1, cut where the choice changes.
+
+    Two neighbours choose differently; at the alpha where they meet either may be chosen. Raises
+    Undetermined where the policy cannot be applied.
+    """
+    places = eligible(curve, policy)
+    cuts = [0.0]
+    for crossing in sorted(
+        {c for pair in combinations(places, 2) for c in _crossing(curve, *pair)}
+    ):
+        if crossing - cuts[-1] > SAME and crossing < 1 - SAME:
+            cuts.append(crossing)
+    found: list[AlphaRange] = []
+    for low, high in pairwise([*cuts, 1.0]):
+        beta = curve.betas[highest(curve, (low + high) / 2, places)]
+        if found and found[-1].beta == beta:
+            found[-1] = AlphaRange(beta, found[-1].low, high)
+        else:
+            found.append(AlphaRange(beta, low, high))
+    return tuple(found)
+
+
+def _crossing(curve: ParityCurve, one: int, other: int) -> Iterator[float]:
+    """The alpha at which two betas have the same GRP, if there is one in (0, 1)."""
+    at_zero = curve.regional.above[one] - curve.regional.above[other]
+    slope = curve.world.above[one] - curve.world.above[other] - at_zero
+    if slope and 0 < -at_zero / slope < 1:
+        yield -at_zero / slope

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from ggez_hub.cards.curve import MeasuredCurve, SideScores, Split, SplitParity
 from ggez_hub.parity.betas import Beta, betas_of, is_base, read_key
-from ggez_hub.parity.grp import grp
-from ggez_hub.parity.rows import (
+from ggez_hub.parity.card_rows import (
     MIN_ITEMS,
     NoCurve,
     RowsByBeta,
@@ -29,6 +28,7 @@ from ggez_hub.parity.rows import (
     tasks_at_chance,
     tasks_not_everywhere,
 )
+from ggez_hub.parity.grp import grp
 
 if TYPE_CHECKING:
     from ggez_hub.parity.moments import Moments

@@ -16,7 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ggez_hub.parity.distributions import t_quantile
-from ggez_hub.parity.limits import (
+from ggez_hub.parity.moments import (
+    OTHERS,
+    SIDES,
+    Moments,
+    Side,
+    grp_weights,
+)
+from ggez_hub.parity.score_intervals import (
     Change,
     Floats,
     Share,
@@ -24,13 +31,6 @@ from ggez_hub.parity.limits import (
     share_limits,
     share_of,
     sum_limits,
-)
-from ggez_hub.parity.moments import (
-    OTHERS,
-    SIDES,
-    Moments,
-    Side,
-    grp_weights,
 )
 
 LEVEL = 0.95

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ggez_hub.parity.distributions import NORMAL, beta_cdf, binomial_upper_tail
-from ggez_hub.parity.limits import Floats, effective_size
+from ggez_hub.parity.score_intervals import Floats, effective_size
 
 State: TypeAlias = Literal["above chance", "at chance", "below chance"]
 # One-sided, as the lower end of a 95 % interval.

@@ -11,13 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ggez_hub.cards.curve import SPLITS, MeasuredCurve, Split
+from ggez_hub.cards.measurements import SeedRun, SeedSides
 from ggez_hub.cards.schema import AdapterCard
-from ggez_hub.cards.seeds import SeedRun, SeedSides
 from ggez_hub.parity.betas import Beta, beta_key, is_base
+from ggez_hub.parity.card_rows import NoCurve, measured_rows, task_of
 from ggez_hub.parity.curve import ParityCurve, SideCurve
 from ggez_hub.parity.distributions import t_quantile
 from ggez_hub.parity.grp import grp
-from ggez_hub.parity.rows import NoCurve, measured_rows, task_of
 
 # With fewer seeds there is no interval over them.
 FEWEST = 5

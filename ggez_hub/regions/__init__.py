@@ -13,11 +13,17 @@ neither torch nor a locale is loaded by importing it.
 from __future__ import annotations
 
 from ggez_hub.regions.catalogue import Region, groups
-from ggez_hub.regions.chain import fallback_chain
-from ggez_hub.regions.confusion import LanguageReading, language_reading, spelled_out
+from ggez_hub.regions.fallback import fallback_chain
 from ggez_hub.regions.globalisation import Alpha, alpha
-from ggez_hub.regions.lookup import UnknownRegion, find_region, known_region
-from ggez_hub.regions.spoken import SpokenLanguage, languages
+from ggez_hub.regions.lookup import (
+    LanguageReading,
+    UnknownRegion,
+    find_region,
+    known_region,
+    language_reading,
+    spelled_out,
+)
+from ggez_hub.regions.spoken_languages import SpokenLanguage, languages
 
 __all__ = [
     "Alpha",

@@ -105,3 +105,23 @@ def supplement() -> Supplement:
     }
     languages = {code: tuple(spoken) for code, spoken in reader.languages.items()}
     return Supplement(alpha3, contained, reader.populations, languages)
+
+
+NATIONWIDE = ("official", "de_facto_official")
+
+
+def official_countries(language: str) -> tuple[str, ...]:
+    """The countries where a language subtag is official, those with most speakers first.
+
+    Where it is official in no whole country, those where it is official in a part.
+    """
+    cldr = supplement()
+    speakers: dict[bool, dict[str, float]] = {True: {}, False: {}}
+    for country in cldr.alpha3:
+        for row in cldr.languages.get(country, ()):
+            if row.status and row.tag.partition("-")[0] == language:
+                count = row.percent * cldr.populations[country]
+                table = speakers[row.status in NATIONWIDE]
+                table[country] = max(count, table.get(country, 0.0))
+    best = speakers[True] or speakers[False]
+    return tuple(sorted(best, key=lambda country: -best[country]))

@@ -14,9 +14,9 @@ from itertools import pairwise
 from typing import Any
 
 from ggez_hub.errors import UsageProblem
-from ggez_hub.regions.averages import Averages
 from ggez_hub.regions.catalogue import Region
-from ggez_hub.regions.chain import fallback_chain
+from ggez_hub.regions.fallback import fallback_chain
+from ggez_hub.regions.globalisation import Averages
 from ggez_hub.regions.kof import INTERPERSONAL, Series, load_series
 from ggez_hub.regions.lookup import find_region
 

@@ -19,8 +19,8 @@ from pydantic import Field
 from ggez_hub.cards import AdapterCard, CardDocument
 from ggez_hub.errors import GgezError
 from ggez_hub.frozen_model import FrozenModel
+from ggez_hub.registry.file_checks import NotFit
 from ggez_hub.registry.resolution import Resolution
-from ggez_hub.registry.resolving.vetting import NotFit
 
 TABLE = Path(__file__).with_name("licences.yaml")
 UNKNOWN = "unknown"
@@ -57,7 +57,7 @@ class Licence(FrozenModel, strict=False):
     hub: bool = True
 
 
-class Table(FrozenModel, strict=False):
+class LicenceTable(FrozenModel, strict=False):
     """licences.yaml."""
 
     duties: dict[Duty, str]
@@ -67,14 +67,14 @@ class Table(FrozenModel, strict=False):
 
 
 @cache
-def table() -> Table:
+def table() -> LicenceTable:
     """The table, read once."""
     text = TABLE.read_text(encoding="utf-8")
-    return Table.model_validate(yaml.load(text, Loader=yaml.CSafeLoader))
+    return LicenceTable.model_validate(yaml.load(text, Loader=yaml.CSafeLoader))
 
 
 @dataclass(frozen=True)
-class Term:
+class LicenceTerm:
     """A part of a result under a licence, by its id; `unknown` where nobody says."""
 
     role: Role
@@ -83,7 +83,7 @@ class Term:
 
 
 @dataclass(frozen=True)
-class Asked:
+class Requirement:
     """One thing that is asked, and the licences that ask it, with their links."""
 
     duty: Duty
@@ -96,11 +96,11 @@ class Asked:
 class Obligations:
     """The union of what all parts of a result ask."""
 
-    terms: tuple[Term, ...]
-    asked: tuple[Asked, ...]
+    terms: tuple[LicenceTerm, ...]
+    asked: tuple[Requirement, ...]
 
     @property
-    def unknown(self) -> tuple[Term, ...]:
+    def unknown(self) -> tuple[LicenceTerm, ...]:
         """The parts whose licence nobody says."""
         return tuple(term for term in self.terms if term.licence == UNKNOWN)
 
@@ -127,14 +127,14 @@ def obligations(resolution: Resolution, documents: Sequence[CardDocument]) -> Ob
     Raises UnmappedLicence for a licence that is not in the table.
     """
     base = resolution.base
-    terms: list[Term] = []
+    terms: list[LicenceTerm] = []
     if base is not None:
-        terms.append(Term("base", base.repo, reviewed(base.license, base.repo)))
+        terms.append(LicenceTerm("base", base.repo, reviewed(base.license, base.repo)))
     for adapter, document in zip(resolution.adapters, documents, strict=True):
         source, card = adapter.source, document.card
         if base is None:
-            terms.append(Term("ancestor", card.base.repo, UNKNOWN))
-        terms.append(Term("adapter", source.repo, reviewed(source.license, source.repo)))
+            terms.append(LicenceTerm("ancestor", card.base.repo, UNKNOWN))
+        terms.append(LicenceTerm("adapter", source.repo, reviewed(source.license, source.repo)))
         terms += _of_data(card)
     unique = tuple(dict.fromkeys(terms))
     return Obligations(unique, _union(unique))
@@ -200,25 +200,29 @@ def reviewed(name: str, what: str) -> str:
     return spelled
 
 
-def _of_data(card: AdapterCard) -> list[Term]:
+def _of_data(card: AdapterCard) -> list[LicenceTerm]:
     filtered = card.data_filter
     if filtered == "unknown":
-        return [Term("data", "training data", UNKNOWN)]
+        return [LicenceTerm("data", "training data", UNKNOWN)]
     terms = []
     if filtered.sources == "unknown":
-        terms.append(Term("data", "training data", UNKNOWN))
+        terms.append(LicenceTerm("data", "training data", UNKNOWN))
     else:
-        terms += [Term("data", s.repo, reviewed(s.license, s.repo)) for s in filtered.sources]
+        terms += [
+            LicenceTerm("data", s.repo, reviewed(s.license, s.repo)) for s in filtered.sources
+        ]
     translator = filtered.translator
     if translator not in ("none", UNKNOWN):
         repo = translator.partition("@")[0]
-        terms.append(Term("translator", repo, reviewed(table().models.get(repo, UNKNOWN), repo)))
+        terms.append(
+            LicenceTerm("translator", repo, reviewed(table().models.get(repo, UNKNOWN), repo))
+        )
     elif translator == UNKNOWN:
-        terms.append(Term("translator", "translator, if there was one", UNKNOWN))
+        terms.append(LicenceTerm("translator", "translator, if there was one", UNKNOWN))
     return terms
 
 
-def _union(terms: Sequence[Term]) -> tuple[Asked, ...]:
+def _union(terms: Sequence[LicenceTerm]) -> tuple[Requirement, ...]:
     known = table()
     union: dict[tuple[Duty, str], list[Licence]] = {}
     for name in dict.fromkeys(term.licence for term in terms if term.licence != UNKNOWN):
@@ -228,6 +232,6 @@ def _union(terms: Sequence[Term]) -> tuple[Asked, ...]:
             union.setdefault((duty, text), []).append(licence)
     order = list(known.duties)
     return tuple(
-        Asked(duty, text, tuple(x.name for x in by), tuple(x.link for x in by))
+        Requirement(duty, text, tuple(x.name for x in by), tuple(x.link for x in by))
         for (duty, text), by in sorted(union.items(), key=lambda item: order.index(item[0][0]))
     )

@@ -5,27 +5,33 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from ggez_hub import __version__
 from ggez_hub.cards.schema import FileRecord
-from ggez_hub.cards.values import FilePath
+from ggez_hub.cards.values import FilePath, RepoId, Sha256
 from ggez_hub.errors import GgezError
 from ggez_hub.frozen_model import FrozenModel
 from ggez_hub.hub import Hub, RepoAtCommit
-from ggez_hub.mends import listed
-from ggez_hub.registry.places import LOCK_NAME
-from ggez_hub.registry.resolution import ENGINE, PinnedRepo, Resolution
-from ggez_hub.weights import sha256_file, sha256_files
+from ggez_hub.registry.constants import LOCK_NAME
+from ggez_hub.registry.resolution import (
+    ENGINE,
+    PinnedRepo,
+    Resolution,
+    ResolvedParts,
+    decisive_beta,
+)
+from ggez_hub.safetensors_header import digest_json, sha256_file, sha256_files
+from ggez_hub.validation_errors import listed
 
 
 class BadLock(GgezError):
     """A lock file cannot be read or used."""
 
 
-class Differs(GgezError):
+class LockMismatch(GgezError):
     """Something is not what the lock says; the message lists the differences."""
 
 
@@ -126,7 +132,7 @@ def check_upstream(lock: Lock, hub: Hub) -> None:
         if pinned.tag is not None:
             found += [f"{where}: {problem}" for problem in _moved(pinned, pinned.tag, hub)]
     if found:
-        raise Differs(
+        raise LockMismatch(
             "the hub no longer has what the lock pins:\n  " + "\n  ".join(found),
             "Pull anew without --locked to take what is there now.",
         )
@@ -155,3 +161,65 @@ def _changed(pinned: PinnedRepo, at: RepoAtCommit) -> Iterator[str]:
                 f"{file.path} has changed: {digests[0][:16]}… of {now.size:,} bytes, pinned "
                 f"{digests[1][:16]}… of {file.size:,}"
             )
+
+
+class MergedInput(FrozenModel, strict=False):
+    """What was read of an input. `name` is its repository or its folder's own name."""
+
+    name: str
+    repo: RepoId | None = None
+    revision: str | None = Field(default=None, pattern=r"^[0-9a-f]{40}$")
+    license: str
+    files: dict[FilePath, Sha256]
+
+
+class MergedAdapter(MergedInput):
+    """An adapter with its form and its weight, and the base that its own files name."""
+
+    form: str
+    beta: float = Field(ge=0)
+    parts: ResolvedParts | None = None
+    trained_on: str | None = None
+
+
+class MergeRecord(FrozenModel, strict=False):
+    """All that decides a merge of folders. The same merge gives the same bytes."""
+
+    family: str
+    method: str
+    variant: str | None
+    engine: str = ENGINE
+    base: MergedInput
+    adapters: tuple[MergedAdapter, ...]
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of what decides the merged weights; not of where they came from."""
+        decisive: dict[str, Any] = {
+            "base": self.base.files,
+            "adapters": [
+                [adapter.files, decisive_beta(adapter.beta, adapter.parts)]
+                for adapter in self.adapters
+            ],
+            "method": self.method,
+            "engine": self.engine,
+        }
+        return digest_json(decisive)
+
+
+class MergeLock(LockFile):
+    """A lock file beside merged weights."""
+
+    merge: MergeRecord
+
+
+def read_any_lock(path: Path) -> Lock | MergeLock:
+    """The lock of a pull or of a merge of folders; raises BadLock."""
+    try:
+        document = json.loads(path.read_bytes())
+        if isinstance(document, dict) and "merge" in document:
+            return MergeLock.model_validate(document)
+    except (OSError, ValueError, RecursionError):
+        # Whatever is wrong with it, the lock of a pull is expected.
+        pass
+    return read_lock(path)

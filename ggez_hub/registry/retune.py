@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Literal
 
 from ggez_hub.cards import AlphaRecord, CardDocument, alpha_record
 from ggez_hub.cards.curve import Split
 from ggez_hub.errors import UsageProblem
-from ggez_hub.parity.alpha_ranges import AlphaRange, alpha_ranges
-from ggez_hub.parity.betas import Beta
-from ggez_hub.parity.choice import Choice, Undetermined, choose
+from ggez_hub.parity.betas import Beta, as_json
+from ggez_hub.parity.card_rows import NoCurve
+from ggez_hub.parity.choice import AlphaRange, Choice, Undetermined, alpha_ranges, choose
 from ggez_hub.parity.curve import ParityCurve
 from ggez_hub.parity.effects import grp_interval
 from ggez_hub.parity.intervals import Interval
-from ggez_hub.parity.policies import PolicyOutcome, policy_outcomes
 from ggez_hub.parity.policy import Policy
-from ggez_hub.parity.rows import NoCurve
-from ggez_hub.regions import Alpha, Region, fallback_chain
-from ggez_hub.registry.stored import Stored
+from ggez_hub.parity.policy_outcomes import PolicyOutcome, policy_outcomes
+from ggez_hub.regions import Alpha, Region, alpha, fallback_chain
+from ggez_hub.regions.globalisation import averages
+from ggez_hub.regions.kof import INTERPERSONAL
+from ggez_hub.registry.stored_curve import StoredCurve
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ class Retuned:
     ranges   every alpha from 0 to 1, cut where the choice changes
     """
 
-    stored: Stored
+    stored: StoredCurve
     region: str
     alpha: AlphaRecord
     after: Choice
@@ -77,7 +80,9 @@ class Retuned:
         return policy_outcomes(curve_on, self.alpha.value, self.after.policy)
 
 
-def retune(stored: Stored, region: Region, alpha: Alpha, policy: Policy | None = None) -> Retuned:
+def retune(
+    stored: StoredCurve, region: Region, alpha: Alpha, policy: Policy | None = None
+) -> Retuned:
     """Choose beta again for `region` with `alpha`, by the policy that chose before or another.
 
     Raises NoCurve, Undetermined, and UsageProblem for a region that the curve says nothing of.
@@ -100,7 +105,7 @@ def retune(stored: Stored, region: Region, alpha: Alpha, policy: Policy | None =
     )
 
 
-def _taken(stored: Stored) -> Beta | None:
+def _taken(stored: StoredCurve) -> Beta | None:
     """What was taken, or would have been at the alpha and by the policy of then."""
     if stored.beta is not None:
         return stored.beta
@@ -153,3 +158,65 @@ def alpha_source(alpha: AlphaRecord) -> str:
     if alpha.provenance == "user":
         return "set by a user"
     return f"{alpha.series}, KOF release {alpha.release}, {alpha.year}"
+
+
+@dataclass(frozen=True)
+class AlphaChoice:
+    """The beta that is chosen with one average of the index over a group's countries."""
+
+    average: Literal["mean", "median", "population_weighted"]
+    alpha: float
+    beta: Beta
+
+    def as_dict(self) -> dict[str, Any]:
+        """The choice as JSON."""
+        return {"average": self.average, "alpha": self.alpha, "beta": as_json(self.beta)}
+
+
+@dataclass(frozen=True)
+class AlphaChoices:
+    """The choices with each average over `members`, the countries of the group `region`."""
+
+    region: str
+    year: int
+    members: tuple[str, ...]
+    choices: tuple[AlphaChoice, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The choices as JSON."""
+        return {
+            "region": self.region,
+            "year": self.year,
+            "members": list(self.members),
+            "choices": [choice.as_dict() for choice in self.choices],
+        }
+
+
+def alpha_choices(
+    region: Region,
+    chosen: Callable[[float], Beta],
+    year: int | None = None,
+    series: str = INTERPERSONAL,
+    release: str | None = None,
+) -> AlphaChoices | None:
+    """The choice with each average over the countries of `region`.
+
+    A single country has one value, so the averages are those of `southeast-asia` around it.
+    chosen: the beta for an alpha from 0 to 1. None where no such group is around the country or the
+    countries are unknown. The population-weighted mean is left out where CLDR lacks a population.
+    Raises UsageProblem for a release, series or year that is not there.
+    """
+    group = next((r for r in fallback_chain(region) if not r.is_country), None)
+    if group is None:
+        return None
+    factor = alpha(group, year, series, release)
+    others = averages(factor)
+    if others is None:
+        return None
+    values: list[tuple[Literal["mean", "median", "population_weighted"], float | None]] = [
+        ("mean", factor.value),
+        ("median", others.median),
+        ("population_weighted", others.population_weighted),
+    ]
+    choices = tuple(AlphaChoice(name, a, chosen(a)) for name, a in values if a is not None)
+    return AlphaChoices(factor.fallback or group.id, factor.year or 0, others.members, choices)

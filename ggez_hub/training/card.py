@@ -12,28 +12,94 @@ from typing import Any
 from ggez_hub import __version__
 from ggez_hub.cards import AdapterCard, CardDocument, alpha_record
 from ggez_hub.cards.document import parse_card, render_card, split_front_matter
-from ggez_hub.cards.hub_keys import with_hub_keys
+from ggez_hub.cards.hub_metadata import with_hub_keys
 from ggez_hub.cards.schema import SCHEMA_VERSION, DataFilter
 from ggez_hub.families import get_family
 from ggez_hub.regions import alpha, find_region
-from ggez_hub.registry.contributing.adapter_files import files_on_disk
-from ggez_hub.registry.contributing.drafting import adapts_of
-from ggez_hub.registry.local.inputs import Source
+from ggez_hub.registry.contribution.adapter_files import files_on_disk
+from ggez_hub.registry.contribution.card_draft import adapts_of
+from ggez_hub.registry.local_merge.inputs import ModelSource
 from ggez_hub.training.checkpoint import Progress
-from ggez_hub.training.origins import Before, selection, together
-from ggez_hub.training.recipe import SAID, TrainRecipe
+from ggez_hub.training.recipe import DESCRIPTIVE_KEYS, TrainRecipe
+
+UNKNOWN_ORIGIN, NONE = "unknown", "none"
+
+
+@dataclass(frozen=True)
+class EarlierStage:
+    """A stage that came before the last one: its data, and what it took of them."""
+
+    name: str
+    origin: DataFilter
+    examples: int
+    steps: int
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """Under flat names, as hyper-parameters are."""
+        return {
+            f"{self.name}.examples": self.examples,
+            f"{self.name}.steps": self.steps,
+            **selection(self.name, self.origin),
+        }
+
+
+def selection(name: str, origin: DataFilter) -> dict[str, Any]:
+    """Which data those of `name` are, in a few flat figures."""
+    found: dict[str, Any] = {f"{name}.spec_digest": origin.spec_digest}
+    if not isinstance(origin.sources, str):
+        found[f"{name}.sources"] = [f"{source.repo}@{source.revision}" for source in origin.sources]
+    if not isinstance(origin.counts, str):
+        found[f"{name}.rows"] = origin.counts.kept
+    return found
+
+
+def together(last: DataFilter, before: Sequence[EarlierStage]) -> DataFilter:
+    """The data of the last stage with the sources, rules and translators of those before it.
+
+    Counts, reward and digest are those of the last stage.
+    """
+    found = last
+    for stage in before:
+        own = stage.origin
+        found = found.model_copy(
+            update={
+                "sources": _both(found.sources, own.sources),
+                "rules": _both(
+                    found.rules,
+                    own.rules
+                    if own.rules == UNKNOWN_ORIGIN
+                    else [f"{stage.name}: {r}" for r in own.rules],
+                ),
+                "translator": _translator(found.translator, own.translator),
+            }
+        )
+    return found
+
+
+def _both(one: Any, other: Any) -> Any:
+    if UNKNOWN_ORIGIN in (one, other):
+        return UNKNOWN_ORIGIN
+    return [*one, *(value for value in other if value not in one)]
+
+
+def _translator(one: str, other: str) -> str:
+    if other in (one, NONE):
+        return one
+    return other if one == NONE else UNKNOWN_ORIGIN
+
 
 UNKNOWN = "unknown"
 LIBRARIES = ("torch", "transformers", "diffusers", "open_clip_torch", "peft", "accelerate")
 # What of a recipe is no hyper-parameter: it stands elsewhere on the card, or says nothing of a run.
-ELSEWHERE = SAID | {
+ELSEWHERE = DESCRIPTIVE_KEYS | {
     "kind", "family", "region", "base", "data", "validation", "method", "seed", "workers",
     "trackio",
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Made:
+class FinishedRun:
     """A finished run: its recipe and base, the data's origin, and how it went.
 
     base     with repository and commit
@@ -47,7 +113,7 @@ class Made:
     """
 
     recipe: TrainRecipe
-    base: Source
+    base: ModelSource
     weights: Mapping[str, str]
     origin: DataFilter
     languages: Sequence[str]
@@ -57,17 +123,17 @@ class Made:
     trained: int
     steps: int
     progress: Progress
-    before: Sequence[Before] = ()
+    before: Sequence[EarlierStage] = ()
     validation: DataFilter | None = None
     follows: Mapping[str, Any] = field(default_factory=dict)
 
 
-def write_card(made: Made, folder: Path) -> None:
+def write_card(made: FinishedRun, folder: Path) -> None:
     """Write README.md beside the weights in `folder`; raises BadCard."""
     (folder / "README.md").write_text(render_card(card_of(made, folder)), encoding="utf-8")
 
 
-def card_of(made: Made, folder: Path) -> CardDocument:
+def card_of(made: FinishedRun, folder: Path) -> CardDocument:
     """The card of the weights in `folder`, of level reproducible if the base's commit is known."""
     recipe, files = made.recipe, files_on_disk(folder)
     region = find_region(recipe.region)
@@ -120,7 +186,7 @@ def method_of(recipe: TrainRecipe) -> str:
     return f"{what}, AdamW with linear decay, by ggez-hub train"
 
 
-def hyper_parameters(made: Made) -> dict[str, Any]:
+def hyper_parameters(made: FinishedRun) -> dict[str, Any]:
     """The recipe's figures under flat names, and what came of them."""
     plain = made.recipe.model_dump(mode="json", exclude=ELSEWHERE, exclude_none=True)
     for stage in made.before:
@@ -165,12 +231,12 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     return found
 
 
-def _summary(made: Made, region: str) -> str:
+def _summary(made: FinishedRun, region: str) -> str:
     what = "A LoRA" if made.recipe.method == "lora" else "A fine-tune"
     return f"{what} for {made.base.repo}, adapted to {region}."
 
 
-def _prose(made: Made, card: AdapterCard) -> str:
+def _prose(made: FinishedRun, card: AdapterCard) -> str:
     recipe, progress = made.recipe, made.progress
     lines = [
         f"# {recipe.title or card.summary.get('en', 'An adapter')}",

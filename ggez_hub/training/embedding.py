@@ -19,12 +19,12 @@ from pydantic import field_validator
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from ggez_hub.pictures import seen
-from ggez_hub.training.learner import Learner, Loss, Run, Tree, Way
+from ggez_hub.images import to_rgb
+from ggez_hub.training.backend import Loss, ModuleTree, StepContext, TrainingBackend, TrainingModule
+from ggez_hub.training.embedding_towers import Towers, encoded_blank, open_towers
+from ggez_hub.training.examples import caption_problem
 from ggez_hub.training.lora import linear_modules
 from ggez_hub.training.recipe import TrainRecipe
-from ggez_hub.training.towers import Towers, encoded_blank, open_towers
-from ggez_hub.training.unused import uncaptioned
 
 # The logarithm of the largest factor of similarities that CLIP was trained with.
 LARGEST_SCALE = math.log(100)
@@ -69,7 +69,7 @@ class Features(NamedTuple):
     bias: Tensor | None
 
 
-class EmbeddingLearner(Learner):
+class EmbeddingLearner(TrainingModule):
     """Two towers; `forward` gives the Features of a batch, of which the loss is made at once."""
 
     def __init__(self, towers: Towers, loss: str | None) -> None:
@@ -81,7 +81,7 @@ class EmbeddingLearner(Learner):
         self.towers: Towers
 
     def batch(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        pictures = [seen(row["image"]["bytes"]) for row in rows]
+        pictures = [to_rgb(row["image"]["bytes"]) for row in rows]
         return {
             "pictures": self.towers.read_pictures(pictures),
             "texts": self.towers.read_texts([row["text"] for row in rows]),
@@ -95,10 +95,10 @@ class EmbeddingLearner(Learner):
             None if self.towers.bias is None else _wide(self.towers.bias),
         )
 
-    def loss(self, run: Run, batches: Sequence[Mapping[str, Any]]) -> Loss:
+    def loss(self, run: StepContext, batches: Sequence[Mapping[str, Any]]) -> Loss:
         return self._loss(_joined([run.call(**batch) for batch in batches]), run)[0]
 
-    def backward(self, run: Run, batches: Sequence[Mapping[str, Any]]) -> Loss:
+    def backward(self, run: StepContext, batches: Sequence[Mapping[str, Any]]) -> Loss:
         if len(batches) == 1:
             loss, total = self._loss(run.call(**batches[0]), run)
             run.backward(total)
@@ -136,7 +136,7 @@ class EmbeddingLearner(Learner):
     def save_memory(self) -> None:
         self.towers.save_memory()
 
-    def _loss(self, found: Features, run: Run) -> tuple[Loss, Tensor]:
+    def _loss(self, found: Features, run: StepContext) -> tuple[Loss, Tensor]:
         """This process's part of the loss, and what its gradients are taken of.
 
         Each process has the whole batch's loss, in which the features of the others are constants.
@@ -159,7 +159,13 @@ class EmbeddingLearner(Learner):
         return Loss(mean.detach() * own, items), mean * len(pictures)
 
     def _again(
-        self, run: Run, batch: Mapping[str, Any], cached: Features, start: int, *, scales: bool
+        self,
+        run: StepContext,
+        batch: Mapping[str, Any],
+        cached: Features,
+        start: int,
+        *,
+        scales: bool,
     ) -> int:
         """Features once more, with their part of the gradient; returns where the next batch starts."""
         found: Features = run.call(**batch)
@@ -188,7 +194,7 @@ def _joined(found: Sequence[Features]) -> Features:
     )
 
 
-def _gathered(own: Tensor, run: Run) -> Tensor:
+def _gathered(own: Tensor, run: StepContext) -> Tensor:
     """The features of all processes in order; those of this one with their gradients."""
     if run.processes == 1:
         return own
@@ -216,7 +222,7 @@ def _set_random_state(state: tuple[Tensor, list[Tensor]]) -> None:
         torch.cuda.set_rng_state_all(state[1])
 
 
-def _learns(recipe: EmbeddingRecipe, tree: Tree) -> Callable[[str], bool]:
+def _learns(recipe: EmbeddingRecipe, tree: ModuleTree) -> Callable[[str], bool]:
     def learns(path: str) -> bool:
         if path in SCALES:
             return recipe.method == "full"
@@ -226,7 +232,7 @@ def _learns(recipe: EmbeddingRecipe, tree: Tree) -> Callable[[str], bool]:
     return learns
 
 
-def _targets(recipe: EmbeddingRecipe, tree: Tree) -> list[str]:
+def _targets(recipe: EmbeddingRecipe, tree: ModuleTree) -> list[str]:
     learns = _learns(recipe, tree)
     return [path for path in linear_modules(tree) if learns(path)]
 
@@ -235,16 +241,16 @@ def _open(folder: Path, recipe: EmbeddingRecipe, dtype: torch.dtype) -> Embeddin
     return EmbeddingLearner(open_towers(folder, dtype), recipe.loss)
 
 
-def _trace(recipe: EmbeddingRecipe, tree: Tree, n: int) -> object:
+def _trace(recipe: EmbeddingRecipe, tree: ModuleTree, n: int) -> object:
     return encoded_blank(tree[""], n)
 
 
-WAY = Way(
+WAY = TrainingBackend(
     recipe=EmbeddingRecipe,
     learns=_learns,
     targets=_targets,
     open=_open,
-    unused=lambda recipe, row: uncaptioned(row),
+    unused=lambda recipe, row: caption_problem(row),
     trace=_trace,
     apart=True,
 )

@@ -6,16 +6,26 @@ content}], language, format. Where rows come from is a subclass.
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ggez_hub.cards.schema import DataFilter
+from ggez_hub.data.examples import Example, ExampleBuilder, Malformed
+from ggez_hub.data.pictures import BadPicture, opened, picture_bytes
+from ggez_hub.data.sources import BadSource, Reader, Unreadable, open_source
+from ggez_hub.data.spec import SourceSpec
+from ggez_hub.recipe_file import BadRecipe
+from ggez_hub.safetensors_header import digest_json
 
 if TYPE_CHECKING:
     import datasets
+
 
 # What training reads of a row.
 COLUMNS = ("id", "image", "text", "messages", "language", "format")
@@ -95,3 +105,220 @@ class Examples(ABC):
 def reasons(sorted_out: Counter[str | None]) -> dict[str, int]:
     """Rows that are not used by reason, the commonest first."""
     return {reason: n for reason, n in sorted_out.most_common() if reason is not None}
+
+
+def caption_problem(row: Mapping[str, Any]) -> str | None:
+    """For a family that learns from captions of pictures."""
+    if row["format"] != "caption":
+        return f"{row['format']}, not a caption"
+    return "no picture" if row["image"] is None else None
+
+
+def reply_problem(row: Mapping[str, Any]) -> str | None:
+    """For a family that learns to reply: a question without an answer says nothing."""
+    messages = row["messages"]
+    return None if messages and messages[-1]["role"] == "assistant" else "no reply"
+
+
+BLOCK, REPORT, SHARDS = "data_filter.json", "report.json", "data/*.parquet"
+# A picture's path says that there is one.
+WITHOUT_PICTURES = tuple("image.path" if name == "image" else name for name in COLUMNS)
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class Filtered(Examples):
+    """The folder of a filter; `key` is that of the recipe, for messages."""
+
+    folder: Path
+    key: str
+
+    def check(self) -> None:
+        import pyarrow.parquet as pq
+
+        where = f"{self.key}.filtered"
+        missing = [name for name in (BLOCK, REPORT) if not (self.folder / name).is_file()]
+        if missing or not self._shards:
+            raise BadRecipe(
+                f"{where}: {self.folder} is no output of `ggez-hub filter`: it has no "
+                f"{(missing or [SHARDS])[0]}",
+                f"Write one with `ggez-hub filter`, or name other data under {self.key}.sources.",
+            )
+        for path in self._shards:
+            names = pq.read_schema(path).names
+            if lacking := [name for name in COLUMNS if name not in names]:
+                raise BadRecipe(
+                    f"{where}: {path} has no column {lacking[0]!r}",
+                    f"Its columns are {', '.join(names)}.",
+                )
+
+    @property
+    def origin(self) -> DataFilter:
+        return DataFilter.model_validate(self._read(BLOCK)["data_filter"])
+
+    @property
+    def digest(self) -> str:
+        """That of the filter's report."""
+        return str(self._read(BLOCK)["report_digest"])
+
+    @cached_property
+    def counts(self) -> Counter[str]:
+        languages = self._read(REPORT)["by"]["language"]
+        return Counter({tag: row["kept"] + row["translated"] for tag, row in languages.items()})
+
+    @property
+    def nbytes(self) -> int:
+        return sum(path.stat().st_size for path in self._shards)
+
+    def rows(self) -> Iterator[Row]:
+        return self._columns(COLUMNS)
+
+    def outlines(self) -> Iterator[Row]:
+        return self._columns(WITHOUT_PICTURES)
+
+    @property
+    def _shards(self) -> list[Path]:
+        return sorted(self.folder.glob(SHARDS))
+
+    def _read(self, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.folder / name).read_text(encoding="utf-8"))
+        return found
+
+    def _columns(self, names: Sequence[str]) -> Iterator[Row]:
+        import pyarrow.parquet as pq
+
+        for path in self._shards:
+            with pq.ParquetFile(path) as file:
+                for batch in file.iter_batches(BATCH, columns=list(names)):
+                    yield from batch.to_pylist()
+
+
+# Pictures that cannot be read are named, but not all of them.
+SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Unfiltered(Examples):
+    """Sources with paths that start from the folder `here`; `key` is that of the recipe."""
+
+    sources: Sequence[SourceSpec]
+    here: Path
+    key: str
+
+    def check(self) -> None:
+        assert self._readers  # noqa: S101 - opening them checks their columns
+
+    @property
+    def origin(self) -> DataFilter:
+        count = self.counts.total()
+        return DataFilter.model_validate(
+            {
+                "sources": [
+                    {
+                        "repo": source.hub.repo if source.hub else source.name,
+                        "revision": self._readers[source.name].revision(),
+                        "license": source.license,
+                    }
+                    for source in self.sources
+                ],
+                "rules": ["every row of the sources"],
+                "reward": "none",
+                "translator": "none",
+                "counts": {"seen": count, "kept": count},
+                "spec_digest": self.digest,
+            }
+        )
+
+    @cached_property
+    def digest(self) -> str:
+        """That of the sources and their revisions."""
+        asked = {
+            "filtered": None,
+            "sources": [source.model_dump(mode="json") for source in self.sources],
+        }
+        revisions = {name: reader.revision() for name, reader in self._readers.items()}
+        return digest_json({"data": asked, "revisions": revisions})
+
+    @cached_property
+    def counts(self) -> Counter[str]:
+        """Every row is read for it, but no picture."""
+        return Counter(example.language for _, example in self._examples())
+
+    @property
+    def nbytes(self) -> int:
+        places = [source.pictures or source.imagefolder for source in self.sources]
+        folders = [self.here / place for place in places if place is not None]
+        return sum(p.stat().st_size for f in folders for p in f.rglob("*") if p.is_file())
+
+    def rows(self) -> Iterator[Row]:
+        lost: Counter[str] = Counter()
+        first: list[str] = []
+        for source, example in self._examples():
+            try:
+                image = self._picture(source, example)
+            except BadPicture as problem:
+                lost[problem.reason] += 1
+                if len(first) < SHOWN:
+                    first.append(f"{example.id}: {example.path or 'the picture'}")
+                continue
+            yield {**_row(example), "image": image}
+        if lost:
+            reasons = ", ".join(f"{reason} ({count})" for reason, count in lost.items())
+            raise BadRecipe(
+                f"{self.key}.sources: pictures cannot be read: {reasons}; {'; '.join(first)}",
+                "Relative paths start from `pictures`. `ggez-hub filter` counts what is lost, and "
+                "leaves it out.",
+            )
+
+    def outlines(self) -> Iterator[Row]:
+        for source, example in self._examples():
+            image = None if source.reads.picture is None else {"bytes": b""}
+            yield {**_row(example), "image": image}
+
+    @cached_property
+    def _readers(self) -> dict[str, Reader]:
+        found = {}
+        for number, source in enumerate(self.sources):
+            try:
+                found[source.name] = open_source(source, self.here)
+            except BadSource as error:
+                raise BadRecipe(
+                    f"{self.key}.sources.{number}: {error.message}", error.hint
+                ) from error
+        return found
+
+    def _examples(self) -> Iterator[tuple[SourceSpec, Example]]:
+        for number, source in enumerate(self.sources):
+            reader, builder = self._readers[source.name], ExampleBuilder(source.name, source.reads)
+            for extent in reader.extents():
+                for row in reader.rows(extent):
+                    if isinstance(row.values, Unreadable):
+                        raise self._bad_row(number, row.number, row.values.reason)
+                    for example in builder.examples(row.values, row.number):
+                        if isinstance(example, Malformed):
+                            raise self._bad_row(number, row.number, example.reason)
+                        yield source, example
+
+    def _bad_row(self, number: int, row: str, reason: str) -> BadRecipe:
+        return BadRecipe(
+            f"{self.key}.sources.{number}: row {row}: {reason}",
+            "`ggez-hub filter` counts such rows, and leaves them out.",
+        )
+
+    def _picture(self, source: SourceSpec, example: Example) -> dict[str, Any] | None:
+        if source.reads.picture is None:
+            return None
+        name = source.pictures if source.pictures is not None else source.imagefolder
+        content = picture_bytes(example.picture, None if name is None else self.here / name)
+        opened(content, draft=True)
+        return {"bytes": content, "path": None}
+
+
+def _row(example: Example) -> Row:
+    return {
+        "id": example.id,
+        "text": example.text,
+        "messages": [{"role": role, "content": text} for role, text in example.messages],
+        "language": example.language,
+        "format": example.format,
+    }

@@ -9,20 +9,35 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ggez_hub.errors import GgezError
+from ggez_hub.errors import GgezError, UsageProblem
 from ggez_hub.families import Family, Layout, get_family
 from ggez_hub.families.skeleton import module_tree
 from ggez_hub.merging.deltas import WeightIndex
 from ggez_hub.recipe_file import BadRecipe, read_recipe
-from ggez_hub.registry.local.inputs import Source
-from ggez_hub.training import lora
-from ggez_hub.training.examples import Examples
-from ggez_hub.training.filtered import Filtered
-from ggez_hub.training.learner import Tree, Way
+from ggez_hub.registry.local_merge.inputs import ModelSource
+from ggez_hub.safetensors_header import digest_json, sha256_files
+from ggez_hub.training import embedding, lora, vlm
+from ggez_hub.training.backend import ModuleTree, TrainingBackend
+from ggez_hub.training.diffusion.backend import WAY as DIFFUSION
+from ggez_hub.training.examples import Examples, Filtered, Unfiltered
 from ggez_hub.training.recipe import Data, Named, Stage, TrainRecipe
-from ggez_hub.training.unfiltered import Unfiltered
-from ggez_hub.training.ways import way_of
-from ggez_hub.weights import digest_json, sha256_files
+
+BACKENDS: Mapping[str, TrainingBackend] = {
+    "embedding": embedding.WAY,
+    "vlm": vlm.WAY,
+    "diffusion": DIFFUSION,
+}
+
+
+def training_backend(family: str) -> TrainingBackend:
+    """How models of a family are trained; raises UsageProblem."""
+    if family not in BACKENDS:
+        raise UsageProblem(
+            f"models of the family {family!r} cannot be trained",
+            f"Families: {', '.join(BACKENDS)}.",
+        )
+    return BACKENDS[family]
+
 
 # A part of every digest: raise it when the same recipe comes to give other weights.
 VERSION = 3
@@ -31,7 +46,7 @@ VERSION = 3
 def read_training(path: Path) -> TrainRecipe:
     """The recipe of a file, with the keys of its family; raises BadRecipe, UsageProblem."""
     family = read_recipe(path, "train", Named).family
-    return read_recipe(path, "train", way_of(family).recipe)
+    return read_recipe(path, "train", training_backend(family).recipe)
 
 
 @contextmanager
@@ -53,12 +68,12 @@ class Job:
 
     recipe: TrainRecipe
     here: Path
-    base: Source
+    base: ModelSource
 
     @cached_property
-    def way(self) -> Way:
+    def way(self) -> TrainingBackend:
         """How models of the family are trained."""
-        return way_of(self.recipe.family)
+        return training_backend(self.recipe.family)
 
     @cached_property
     def family(self) -> Family:
@@ -71,7 +86,7 @@ class Job:
         return self.family.layout(self.base.path, self.recipe.variant)
 
     @cached_property
-    def tree(self) -> Tree:
+    def tree(self) -> ModuleTree:
         """The base's modules without weights; raises UnknownLayout, NoSkeleton."""
         return module_tree(self.base.path, self.layout)
 

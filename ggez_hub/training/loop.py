@@ -19,16 +19,38 @@ import torch
 
 from ggez_hub.errors import GgezError
 from ggez_hub.training import checkpoint
+from ggez_hub.training.backend import StepContext, TrainingModule
+from ggez_hub.training.batches import BatchOrder, Rows, batches_of_steps, micro_batches, to_device
 from ggez_hub.training.checkpoint import Progress
-from ggez_hub.training.feeding import Rows, fed, micro_batches, moved
-from ggez_hub.training.learner import Learner, Run
-from ggez_hub.training.optimiser import adamw, learning_rate
-from ggez_hub.training.order import Order
+from ggez_hub.training.interruption import Interrupted
 from ggez_hub.training.recipe import Optimiser, TrainRecipe
-from ggez_hub.training.stopping import Interrupted
 
 if TYPE_CHECKING:
     from accelerate import Accelerator  # type: ignore[import-untyped]
+
+
+def adamw(learner: TrainingModule, asked: Optimiser) -> torch.optim.AdamW:
+    """AdamW over what learns; gains and biases are not decayed."""
+    learning = [p for p in learner.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in learning if p.ndim >= 2], "weight_decay": asked.weight_decay},
+        {"params": [p for p in learning if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(
+        [group for group in groups if group["params"]],
+        lr=asked.learning_rate,
+        betas=asked.betas,
+        eps=asked.epsilon,
+    )
+
+
+def learning_rate(asked: Optimiser, step: int, steps: int) -> float:
+    """Linear up over the share `warmup` of the steps, then linear down to zero after the last."""
+    warm = round(asked.warmup * steps)
+    if step < warm:
+        return asked.learning_rate * (step + 1) / warm
+    return asked.learning_rate * (steps - step) / (steps - warm)
+
 
 STATE, BEST = "state.safetensors", "best.safetensors"
 # Parts of the key of a generator: what is random in a step, and what in a validation.
@@ -64,10 +86,10 @@ class Report:
 
 
 def fit(
-    learner: Learner,
+    learner: TrainingModule,
     rows: Rows,
     held_out: Rows | None,
-    order: Order,
+    order: BatchOrder,
     settings: Settings,
     accelerator: Accelerator,
     place: Path,
@@ -85,18 +107,18 @@ def fit(
     if (place / STATE).is_file():
         progress = checkpoint.load(place / STATE, learner, optimiser)
     wrapped = accelerator.prepare_model(learner)
-    run = Run(
+    run = StepContext(
         wrapped,
         accelerator.backward,
         lambda: accelerator.no_sync(wrapped),
         accelerator.process_index,
         accelerator.num_processes,
     )
-    alone = Run(learner, accelerator.backward)
+    alone = StepContext(learner, accelerator.backward)
     parameters = [p for p in learner.parameters() if p.requires_grad]
     learner.train()
     left = range(steps if _stopped(recipe, progress) else progress.step, steps)
-    for step, batches in fed(
+    for step, batches in batches_of_steps(
         learner,
         rows,
         order,
@@ -161,8 +183,8 @@ def _stopped(recipe: TrainRecipe, progress: Progress) -> bool:
 
 
 def _validate(
-    learner: Learner,
-    run: Run,
+    learner: TrainingModule,
+    run: StepContext,
     held_out: Rows,
     settings: Settings,
     accelerator: Accelerator,
@@ -179,7 +201,7 @@ def _validate(
             _seed(settings.seed, VALIDATION, start, 0)
             rows = [held_out[n] for n in range(start, min(start + size, len(held_out)))]
             batches = micro_batches(learner, rows, recipe.micro_batch)
-            drawn = learner.drawn(moved(batches, accelerator.device), 0, 1)
+            drawn = learner.drawn(to_device(batches, accelerator.device), 0, 1)
             found = learner.loss(run, drawn)
             total, items = total + float(found.total), items + float(found.items)
     learner.train()
@@ -194,8 +216,8 @@ def _validate(
 
 
 def _gradients(
-    learner: Learner,
-    run: Run,
+    learner: TrainingModule,
+    run: StepContext,
     batches: Sequence[Mapping[str, Any]],
     key: tuple[int, ...],
     accelerator: Accelerator,
@@ -224,3 +246,48 @@ def _seed(*key: int) -> None:
     """Seed torch's generators for what the key names."""
     (seed,) = np.random.SeedSequence(key).generate_state(1, np.uint64)
     torch.manual_seed(int(seed) >> 1)
+
+
+class NotSupported(GgezError):
+    """accelerate is configured for something that this loop does not do."""
+
+
+def accelerator_of(recipe: TrainRecipe) -> Accelerator:
+    """The accelerator of this process; raises NotSupported for sharded models."""
+    from accelerate import Accelerator, DistributedType
+    from accelerate.state import AcceleratorState  # type: ignore[import-untyped]
+    from accelerate.utils import parse_flag_from_env  # type: ignore[import-untyped]
+
+    # On a CPU accelerate passes over what it was asked for; elsewhere it needs the library first.
+    for flag, name in SHARDED.items():
+        if parse_flag_from_env(flag):
+            raise _not_supported(name)
+    # It is one for the process, and would have the precision of an earlier run.
+    AcceleratorState._reset_state()
+    found = Accelerator(mixed_precision="bf16" if recipe.precision == "bf16" else "no")
+    if found.distributed_type not in (
+        DistributedType.NO, DistributedType.MULTI_GPU, DistributedType.MULTI_CPU,
+    ):  # fmt: skip
+        raise _not_supported(str(found.distributed_type))
+    if recipe.batch_size % found.num_processes:
+        raise NotSupported(
+            f"batch_size {recipe.batch_size} cannot be shared by {found.num_processes} processes",
+            "Take a multiple of the number of processes.",
+        )
+    return found
+
+
+# What `accelerate launch` sets for each way to shard a model.
+SHARDED = {
+    "ACCELERATE_USE_FSDP": "FSDP",
+    "ACCELERATE_USE_DEEPSPEED": "DeepSpeed",
+    "ACCELERATE_USE_MEGATRON_LM": "Megatron-LM",
+}
+
+
+def _not_supported(name: str) -> NotSupported:
+    return NotSupported(
+        f"accelerate is configured for {name}: a state of a run is written and read whole by one "
+        "process, and would be a part of the weights there",
+        "Run it on one device, or data-parallel: `accelerate launch --multi_gpu`, or `--cpu`.",
+    )

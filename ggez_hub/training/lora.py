@@ -11,14 +11,14 @@ import torch
 from torch import nn
 
 from ggez_hub.recipe_file import BadRecipe
-from ggez_hub.training.learner import Tree, Way
+from ggez_hub.training.backend import ModuleTree, TrainingBackend
 from ggez_hub.training.recipe import TrainRecipe
 
 # What PEFT puts factors on.
 FACTORED = (nn.Linear, nn.Conv2d, nn.Embedding)
 
 
-def targets_of(way: Way, recipe: TrainRecipe, tree: Tree) -> list[str]:
+def targets_of(way: TrainingBackend, recipe: TrainRecipe, tree: ModuleTree) -> list[str]:
     """The paths of the modules that get factors; raises BadRecipe if there are none.
 
     Every entry of `target_modules` has to match something in the part that is trained.
@@ -33,7 +33,7 @@ def targets_of(way: Way, recipe: TrainRecipe, tree: Tree) -> list[str]:
     return found
 
 
-def linear_modules(tree: Tree) -> list[str]:
+def linear_modules(tree: ModuleTree) -> list[str]:
     """The paths of linear layers that are called: those of torch's attention are only read."""
     read = tuple(f"{path}." for path, m in tree.items() if isinstance(m, nn.MultiheadAttention))
     return [
@@ -43,7 +43,7 @@ def linear_modules(tree: Tree) -> list[str]:
     ]
 
 
-def learning_parameters(way: Way, recipe: TrainRecipe, tree: Tree) -> list[str]:
+def learning_parameters(way: TrainingBackend, recipe: TrainRecipe, tree: ModuleTree) -> list[str]:
     """The parameters that `method: full` trains; raises BadRecipe if there are none."""
     learns = way.learns(recipe, tree)
     found = [name for name, _ in tree[""].named_parameters() if learns(name)]
@@ -76,7 +76,9 @@ def trained_parameters(model: nn.Module) -> int:
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
-def _matched(asked: str | list[str], way: Way, recipe: TrainRecipe, tree: Tree) -> list[str]:
+def _matched(
+    asked: str | list[str], way: TrainingBackend, recipe: TrainRecipe, tree: ModuleTree
+) -> list[str]:
     learns = way.learns(recipe, tree)
     able = [path for path, module in tree.items() if isinstance(module, FACTORED) and learns(path)]
     if isinstance(asked, str):

@@ -11,7 +11,7 @@ from ggez_hub.errors import GgezError
 from ggez_hub.families import Family, KeyMap, Layout, NotOneToOne, TiedWeight
 from ggez_hub.merging.adapters.peft_config import CONFIG
 from ggez_hub.merging.deltas import WeightIndex
-from ggez_hub.merging.output import copy_side_files
+from ggez_hub.merging.side_files import copy_side_files
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -7,7 +7,7 @@
     method: lora
     data: {filtered: ../th}
 
-A family adds keys of its own (see ggez_hub.training.ways). What is left out has the family's
+A family adds keys of its own (see ggez_hub.training.job). What is left out has the family's
 defaults for the method: those of `method: full` are the paper's settings.
 """
 
@@ -29,7 +29,7 @@ from pydantic import (
 
 from ggez_hub.cards.schema import DataRights
 from ggez_hub.cards.values import Adapts, LanguageTag, Text
-from ggez_hub.data.spec import Source
+from ggez_hub.data.spec import SourceSpec
 from ggez_hub.frozen_model import FrozenModel
 
 Place: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
@@ -62,7 +62,7 @@ class Data(FrozenModel):
     """
 
     filtered: Place | None = None
-    sources: list[Source] | None = Field(default=None, min_length=1)
+    sources: list[SourceSpec] | None = Field(default=None, min_length=1)
 
     @model_validator(mode="after")
     def _one(self) -> Self:
@@ -78,7 +78,7 @@ class Validation(FrozenModel):
     """
 
     filtered: Place | None = None
-    sources: list[Source] | None = Field(default=None, min_length=1)
+    sources: list[SourceSpec] | None = Field(default=None, min_length=1)
     share: Annotated[Number, Field(gt=0, lt=1)] | None = None
 
     @model_validator(mode="after")
@@ -238,11 +238,19 @@ class TrainRecipe(FrozenModel):
 
     def decisive(self) -> dict[str, Any]:
         """What decides the weights: not what is only said of them, nor what only decides speed."""
-        return self.model_dump(mode="json", exclude=SAID | SPEED)
+        return self.model_dump(mode="json", exclude=DESCRIPTIVE_KEYS | SPEED_KEYS)
 
 
-SAID = {"title", "license", "languages", "adapts", "summary", "data_rights", "base_repo"}
-SPEED = {"workers", "trackio", "checkpoint_every"}
+DESCRIPTIVE_KEYS = {
+    "title",
+    "license",
+    "languages",
+    "adapts",
+    "summary",
+    "data_rights",
+    "base_repo",
+}
+SPEED_KEYS = {"workers", "trackio", "checkpoint_every"}
 
 
 def _filled(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:

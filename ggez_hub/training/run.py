@@ -4,34 +4,67 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
-from contextlib import ExitStack
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ggez_hub.atomic_files import atomic_folder
 from ggez_hub.errors import UsageProblem
 from ggez_hub.extras import require
 from ggez_hub.output_lock import lock_output, lock_work_folder
 from ggez_hub.training import lora
-from ggez_hub.training.card import Made, write_card
+from ggez_hub.training.backend import TrainingModule
+from ggez_hub.training.card import EarlierStage, FinishedRun, write_card
 from ggez_hub.training.checkpoint import Progress, progress_of
-from ggez_hub.training.devices import accelerator_of
 from ggez_hub.training.examples import reasons
+from ggez_hub.training.interruption import Interrupted, stop_asked
 from ggez_hub.training.job import Job, about
-from ggez_hub.training.learner import Learner
-from ggez_hub.training.loop import STATE, Report, Settings, fit
-from ggez_hub.training.origins import Before
+from ggez_hub.training.loop import STATE, Report, Settings, accelerator_of, fit
 from ggez_hub.training.output import stored_names, write_finetune
 from ggez_hub.training.plan import Plan, plan
-from ggez_hub.training.stopping import Interrupted, stop_asked
-from ggez_hub.training.tables import order_of, tables_of
-from ggez_hub.training.tracking import tracked
+from ggez_hub.training.validation_split import order_of, tables_of
 
 if TYPE_CHECKING:
     from accelerate import Accelerator  # type: ignore[import-untyped]
+
+
+Told: TypeAlias = Callable[[str, Report], None]
+# A run is called by so much of its digest.
+NAME = 16
+
+
+@contextmanager
+def tracked(project: str | None, digest: str, did: Told) -> Iterator[Told]:
+    """`did`, which tells trackio too; raises MissingExtra where that is not installed."""
+    if project is None:
+        yield did
+        return
+    require("trackio", "trackio")
+    import trackio
+
+    def told(stage: str, report: Report) -> None:
+        values = {
+            "loss": report.loss,
+            "learning_rate": report.rate,
+            "validation": report.validation,
+        }
+        known = {f"{stage}/{key}": value for key, value in values.items() if value is not None}
+        trackio.log(known, step=report.step)
+        did(stage, report)
+
+    # It prints what it does; the answer alone goes to stdout.
+    with redirect_stdout(sys.stderr):
+        # What goes on after a kill is the same run there too.
+        trackio.init(project=project, name=digest[:NAME], resume="allow", config={"digest": digest})
+        try:
+            yield told
+        finally:
+            trackio.finish()
+
 
 RECORD = "training.json"
 # Where things lie on this machine is nobody's business: the record may be published.
@@ -39,7 +72,7 @@ PLACES = {"base", "data", "validation", "cpt"}
 
 
 @dataclass(frozen=True)
-class Start:
+class RunStart:
     """What can be said before the first step.
 
     kept   stage and step of the state that the run goes on from
@@ -63,7 +96,7 @@ def train(
     job: Job,
     out: Path,
     *,
-    begins: Callable[[Start], None] | None = None,
+    begins: Callable[[RunStart], None] | None = None,
     did: Callable[[str, Report], None] = lambda stage, report: None,
 ) -> Trained:
     """Train into the folder `out`, which appears when it is whole.
@@ -85,7 +118,7 @@ def train(
         if record is None:
             if begins is not None and accelerator.is_main_process:
                 # A job of its own: planning leaves nothing of the skeleton.
-                begins(Start(plan(replace(job), out), *_states(work, job)))
+                begins(RunStart(plan(replace(job), out), *_states(work, job)))
             project = job.recipe.trackio if accelerator.is_main_process else None
             with tracked(project, job.digest, did) as told:
                 try:
@@ -128,7 +161,7 @@ def _trained(
     learner = opened(job)
     learner.to(accelerator.device)
     progress = Progress()
-    before: list[Before] = []
+    before: list[EarlierStage] = []
     for number, stage in enumerate(recipe.stages):
         place = work / stage.name
         place.mkdir(parents=True, exist_ok=True)
@@ -154,12 +187,12 @@ def _trained(
             )
         if number < len(recipe.stages) - 1:
             origin = job.examples(stage).origin
-            before.append(Before(stage.name, origin, len(rows), progress.step))
+            before.append(EarlierStage(stage.name, origin, len(rows), progress.step))
     learner.publish()
     rows, held_out = tables[-1]
     examples = job.examples(recipe.stages[-1])
     unused = reasons(examples.sorted_out(job.unused))
-    made = Made(
+    made = FinishedRun(
         recipe=recipe,
         base=job.base,
         weights=job.weights,
@@ -198,7 +231,7 @@ def _trained(
     return record
 
 
-def opened(job: Job) -> Learner:
+def opened(job: Job) -> TrainingModule:
     """The base as a learner, with factors on it or its own parameters learning."""
     import torch
 
@@ -221,7 +254,9 @@ def opened(job: Job) -> Learner:
     return learner
 
 
-def _write(job: Job, learner: Learner, made: Made, record: dict[str, Any], out: Path) -> None:
+def _write(
+    job: Job, learner: TrainingModule, made: FinishedRun, record: dict[str, Any], out: Path
+) -> None:
     with lock_output(out), atomic_folder(out) as folder:
         if job.recipe.method == "lora":
             assert job.base.repo is not None  # noqa: S101 - checked before anything was loaded

@@ -17,15 +17,15 @@ from pydantic import Field
 from torch.nn.functional import cross_entropy
 
 from ggez_hub.cards.values import Text
-from ggez_hub.families.loading import NotLoaded, open_model, open_processing
+from ggez_hub.families.pretrained import NotLoaded, open_model, open_processing
 from ggez_hub.families.vlm import SEES
 from ggez_hub.frozen_model import FrozenModel
-from ggez_hub.pictures import seen
-from ggez_hub.training.chat import UNLEARNED, ChatWriter, padded
-from ggez_hub.training.learner import Learner, Loss, Tree, Way, summed
+from ggez_hub.images import to_rgb
+from ggez_hub.training.backend import Loss, ModuleTree, TrainingBackend, TrainingModule, summed
+from ggez_hub.training.chat_tokens import UNLEARNED, ChatWriter, padded
+from ggez_hub.training.examples import reply_problem
 from ggez_hub.training.lora import linear_modules
 from ggez_hub.training.recipe import Count, Data, Optimiser, Positive, Stage, TrainRecipe
-from ggez_hub.training.unused import unanswered
 
 TUNE, CPT = "tune", "cpt"
 # The tokens of an example for which `--plan` counts, those of its picture among them.
@@ -77,7 +77,7 @@ class VlmRecipe(TrainRecipe):
         ]
 
 
-class VlmLearner(Learner):
+class VlmLearner(TrainingModule):
     """A model of transformers that generates text, with its processor."""
 
     def __init__(self, model: Any, writer: ChatWriter, prompts: Sequence[str]) -> None:
@@ -124,7 +124,7 @@ class VlmLearner(Learner):
         return Loss(total, (following != UNLEARNED).sum())
 
     def _encoded(self, row: Mapping[str, Any]) -> dict[str, torch.Tensor]:
-        picture = None if row["image"] is None else seen(row["image"]["bytes"])
+        picture = None if row["image"] is None else to_rgb(row["image"]["bytes"])
         sees = picture is not None
         if self._stage == CPT:
             segments = self._writer.plain(row["text"], picture=sees)
@@ -142,7 +142,7 @@ class VlmLearner(Learner):
         return [{"role": "user", "content": prompt}, *messages]
 
 
-def _vision(tree: Tree) -> tuple[str, ...]:
+def _vision(tree: ModuleTree) -> tuple[str, ...]:
     """The paths of the modules that see: those that have the configuration for it."""
     root: Any = tree[""]
     config = getattr(root.config, "vision_config", None)
@@ -153,12 +153,12 @@ def _vision(tree: Tree) -> tuple[str, ...]:
     )
 
 
-def _learns(recipe: VlmRecipe, tree: Tree) -> Callable[[str], bool]:
+def _learns(recipe: VlmRecipe, tree: ModuleTree) -> Callable[[str], bool]:
     frozen = _vision(tree) if recipe.vision == "frozen" else ()
     return lambda path: not path.startswith(frozen) if frozen else True
 
 
-def _targets(recipe: VlmRecipe, tree: Tree) -> list[str]:
+def _targets(recipe: VlmRecipe, tree: ModuleTree) -> list[str]:
     """The linear layers of the language model, and of what sees if that is trained; no head."""
     root: Any = tree[""]
     text = type(root.config.get_text_config())
@@ -188,7 +188,7 @@ def _open(folder: Path, recipe: VlmRecipe, dtype: torch.dtype) -> VlmLearner:
     return VlmLearner(open_model(folder, SEES, dtype), writer, recipe.caption_prompts)
 
 
-def _trace(recipe: VlmRecipe, tree: Tree, n: int) -> object:
+def _trace(recipe: VlmRecipe, tree: ModuleTree, n: int) -> object:
     """Tokens are those of texts; a vision tower that is frozen keeps nothing."""
     model: Any = tree[""]
     model.set_attn_implementation("sdpa")
@@ -200,11 +200,11 @@ def _trace(recipe: VlmRecipe, tree: Tree, n: int) -> object:
     return loss, model.get_image_features(pixel_values=torch.zeros(n, 3, size, size))
 
 
-WAY = Way(
+WAY = TrainingBackend(
     recipe=VlmRecipe,
     learns=_learns,
     targets=_targets,
     open=_open,
-    unused=lambda recipe, row: unanswered(row),
+    unused=lambda recipe, row: reply_problem(row),
     trace=_trace,
 )

@@ -11,8 +11,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from ggez_hub.demo.hub import ASSETS, DATA, seed
 from ggez_hub.embedded.store import HubStore
-from ggez_hub.world.seed import ASSETS, DATA, seed
 
 from ..worlds import serving, write_world
 from .github_server import serve_github

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from demo_world.cards import acceptable_cards
 from ggez_hub.automation.check import accepted_cards
-from ggez_hub.automation.rules import ProposedCard, check_card
+from ggez_hub.automation.contribution_rules import ProposedCard, check_card
 from ggez_hub.registry.index.build import build_index
-from ggez_hub.world.acceptance import acceptable_cards
 
 from .runner import PROJECT
 
@@ -32,4 +32,4 @@ def test_the_demos_cards_are_those_of_the_embedded_hub():
     wanted = acceptable_cards()
     for path in demos:
         found = (PROJECT / path).read_text(encoding="utf-8")
-        assert found == wanted.get(path), "python -m ggez_hub.world accept"
+        assert found == wanted.get(path), "python -m demo_world accept"

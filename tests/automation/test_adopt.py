@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 from huggingface_hub import CommitOperationAdd, HfApi
 
-from ggez_hub.cli.ci import adoption, ci_command
+from ggez_hub.cli.ci import ci_command, contributions
 
 from .conftest import git
 from .github_server import REPOSITORY
@@ -77,7 +77,7 @@ def test_a_card_comes_over_once_and_follows_its_proposal(
     # Proposals cost nothing on the hub: there may be any number of them.
     for name in ("three", "four"):
         propose(contributor, name, {CARD.replace("jeepney", name): text})
-    monkeypatch.setattr(adoption, "MOST_NEW", 1)
+    monkeypatch.setattr(contributions, "MOST_NEW", 1)
     for opened in (2, 3):
         assert "are opened: the others wait for the next run" in again(registry, monkeypatch)
         assert len(registry.github.git.proposals) == opened

@@ -11,31 +11,30 @@ import pytest
 from click.testing import CliRunner
 from huggingface_hub import HfApi
 
-from ggez_hub.automation.delivery import (
+from ggez_hub.automation.contribution_rules import ProposedCard, check_card
+from ggez_hub.automation.indexed_cards import with_measurement
+from ggez_hub.automation.remote_evaluation import (
     BadDelivery,
     deliver,
     digest_of,
     evidence_in,
     recomputed,
 )
-from ggez_hub.automation.indexed import with_measurement
-from ggez_hub.automation.rules import ProposedCard, check_card
 from ggez_hub.automation.suite import closed_rule
 from ggez_hub.cards import read_card
-from ggez_hub.cards.closed import ClosedRule
+from ggez_hub.cards.measurements import ClosedRule
 from ggez_hub.cli.main import cli
+from ggez_hub.demo.hub import seed
 from ggez_hub.embedded.store import HubStore
-from ggez_hub.evaluation.closed_part import CLOSED
-from ggez_hub.evaluation.closed_verification import with_closed
-from ggez_hub.evaluation.evidence import RESULTS, open_evidence
-from ggez_hub.evaluation.predictions import read_predictions
-from ggez_hub.evaluation.verification import verify_evidence
+from ggez_hub.evaluation.answers.predictions import read_predictions
+from ggez_hub.evaluation.results.closed_part import CLOSED
+from ggez_hub.evaluation.results.evidence import RESULTS, open_evidence
+from ggez_hub.evaluation.results.verification import verify_evidence, with_closed
 from ggez_hub.hub import Hub
-from ggez_hub.registry.contributing.contribution import NotReady, claimed
-from ggez_hub.registry.index.entries import as_its_own_claim
-from ggez_hub.resources import recipes
-from ggez_hub.weights import sha256_file
-from ggez_hub.world.seed import seed
+from ggez_hub.recipe_file import recipes_folder
+from ggez_hub.registry.contribution.proposal import NotReady, claimed
+from ggez_hub.registry.index.entries import as_author_claims
+from ggez_hub.safetensors_header import sha256_file
 
 from ..worlds import serving
 from .conftest import fewer_items, git
@@ -68,7 +67,7 @@ class Measured:
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):
     folder = tmp_path_factory.mktemp("closed")
-    shutil.copytree(recipes(), folder / "recipes")
+    shutil.copytree(recipes_folder(), folder / "recipes")
     recipe = folder / "recipes" / "evaluation.yaml"
     closed = f"closed: {{share: {RULE.share}, rotation: {RULE.rotation}}}\n"
     recipe.write_text(recipe.read_text() + closed)
@@ -130,7 +129,7 @@ def test_the_card_records_the_part_and_an_author_cannot(measured):
     only = replace(document, card=document.card.model_copy(update=bare))
     with pytest.raises(NotReady, match="the registry did not write"):
         claimed(only, "me", "me")
-    assert as_its_own_claim(document).card.closed is None
+    assert as_author_claims(document).card.closed is None
     # The index's measurement, the closed part with it, is that of the same accepted card.
     again = with_measurement(read_card(CARD), document)
     assert again is not None

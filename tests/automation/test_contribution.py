@@ -13,9 +13,8 @@ from huggingface_hub import hf_hub_download
 from safetensors.torch import load_file, save_file
 
 from ggez_hub.automation.check import check_on_hub
-from ggez_hub.automation.contribution import read_contribution
-from ggez_hub.automation.recipe_rules import check_recipes
-from ggez_hub.automation.rules import ProposedCard
+from ggez_hub.automation.contribution_rules import ProposedCard, check_recipes
+from ggez_hub.automation.git_changes import read_contribution
 from ggez_hub.cards import parse_card, render_card
 from ggez_hub.hub import Hub
 

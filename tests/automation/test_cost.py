@@ -14,8 +14,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from ggez_hub.automation.budget import Budget, read_budget
-from ggez_hub.automation.cost import RUNNER, Cost, OverBudget, require_money
-from ggez_hub.automation.duration import hours_of
+from ggez_hub.automation.cost import RUNNER, Cost, OverBudget, hours_of, require_money
 from ggez_hub.hub import Hub
 from ggez_hub.hub.jobs import Spent, prices, spent
 from tests.automation.runner import PROJECT

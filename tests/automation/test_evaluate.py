@@ -7,13 +7,13 @@ import shutil
 
 import pytest
 
-from ggez_hub.automation.delivery import BadDelivery, evidence_in, recomputed
+from ggez_hub.automation.remote_evaluation import BadDelivery, evidence_in, recomputed
 from ggez_hub.cards import read_card
+from ggez_hub.demo.hub import seed
 from ggez_hub.embedded.store import HubStore
-from ggez_hub.evaluation.evidence import RESULTS
-from ggez_hub.evaluation.header import PREDICTIONS
-from ggez_hub.evaluation.verification import verify_evidence
-from ggez_hub.world.seed import seed
+from ggez_hub.evaluation.results.evidence import RESULTS
+from ggez_hub.evaluation.results.header import PREDICTIONS
+from ggez_hub.evaluation.results.verification import verify_evidence
 
 from ..worlds import serving
 from .conftest import fewer_items, new_registry

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 import pytest
 
 from ggez_hub.cards import read_card
+from ggez_hub.demo.hub import seed
 from ggez_hub.embedded.store import HubStore
-from ggez_hub.evaluation.verification import verify_evidence
-from ggez_hub.world.seed import seed
+from ggez_hub.evaluation.results.verification import verify_evidence
 
 from ..worlds import serving
 from .conftest import fewer_items, fewer_prompts, new_registry

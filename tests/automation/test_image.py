@@ -10,7 +10,7 @@ from typing import ClassVar
 import pytest
 from click.testing import CliRunner
 
-from ggez_hub.automation.image import Image
+from ggez_hub.automation.container_image import Image
 from ggez_hub.cli.ci import ci_command
 
 from .runner import PROJECT

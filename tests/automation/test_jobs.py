@@ -8,7 +8,7 @@ import pytest
 
 from ggez_hub.embedded.store import HubStore
 from ggez_hub.hub import Hub
-from ggez_hub.hub.jobs import JobFailed, Order, run
+from ggez_hub.hub.jobs import JobFailed, JobRequest, run
 
 from ..worlds import serving
 from .jobs_server import FakeJobs
@@ -37,7 +37,7 @@ def order(script, **changes):
         "namespace": "ggez-hub", "key": "7-abc", "image": "python:3.11",
         "command": ("bash", "-c", script), "machine": "t4-small", "hours": 1.5,
     }  # fmt: skip
-    return Order(**given | changes)
+    return JobRequest(**given | changes)
 
 
 def test_what_is_sent(jobs):

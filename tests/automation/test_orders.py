@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from click.testing import CliRunner
 
-from ggez_hub.automation.decide import NotAllowed, order
+from ggez_hub.automation.approval import NotAllowed, order
 from ggez_hub.automation.event import BadEvent, CommentEvent, PullRequestEvent, read_event
 from ggez_hub.automation.github import GitHub
 

@@ -7,8 +7,8 @@ import json
 import pytest
 from huggingface_hub import HfApi
 
+from ggez_hub.demo.hub import seed
 from ggez_hub.embedded.store import HubStore
-from ggez_hub.world.seed import seed
 
 from ..worlds import serving
 from .conftest import card_of_th, new_registry

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from ggez_hub.automation.duration import count_answers
+from ggez_hub.automation.cost import count_answers
 from ggez_hub.automation.suite import SuiteData, suite_of
 from ggez_hub.cards import read_card
 from ggez_hub.families import FAMILIES
 from ggez_hub.hub import Hub
-from ggez_hub.hub.publishing import head_of
+from ggez_hub.hub.commits import head_of
 
 from .runner import PROJECT
 

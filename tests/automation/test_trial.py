@@ -13,17 +13,16 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from ggez_hub.automation import trial
-from ggez_hub.automation.check import check_on_hub
-from ggez_hub.automation.fitting import Misfit, fit
-from ggez_hub.automation.rules import ProposedCard
+from ggez_hub.automation import trial_merge
+from ggez_hub.automation.check import Misfit, check_on_hub, fit
+from ggez_hub.automation.contribution_rules import ProposedCard
 from ggez_hub.cards import read_card
+from ggez_hub.demo.hub import ASSETS
 from ggez_hub.families import get_family
 from ggez_hub.hub import Hub
 from ggez_hub.merging import Adapter
 from ggez_hub.merging.extraction import extract_task_vector
-from ggez_hub.merging.forms.local import write_adapter
-from ggez_hub.world.seed import ASSETS
+from ggez_hub.merging.forms import write_adapter
 
 from .runner import PROJECT
 
@@ -83,7 +82,7 @@ def tried(hub):
 @pytest.mark.parametrize("family", CARDS)
 def test_the_accepted_adapters_are_merged_with_a_tensor_of_each_kind(family, tried):
     done = tried[0][family]
-    assert len({trial.NUMBER.sub("#", name) for name in done.merged}) >= 3
+    assert len({trial_merge.NUMBER.sub("#", name) for name in done.merged}) >= 3
     assert done.too_large == ()
 
 
@@ -194,7 +193,7 @@ def test_a_dora_is_merged_too(store_of_demo, hub, tmp_path):
 
 
 def test_what_there_is_no_room_for_is_said(hub, monkeypatch):
-    monkeypatch.setattr(trial, "MOST", 400_000)
+    monkeypatch.setattr(trial_merge, "MOST", 400_000)
     done = fit(accepted("embedding").card, hub, merges=True)
     assert done.too_large
     (hint,) = findings(accepted("embedding"), hub)

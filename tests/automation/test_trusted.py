@@ -13,8 +13,8 @@ from starlette.routing import Mount, Route
 
 from ggez_hub.embedded.store import HubStore
 from ggez_hub.hub import Hub
-from ggez_hub.hub.publishing import commit, ensure_repo
-from ggez_hub.hub.trusted import writer
+from ggez_hub.hub.commits import commit, ensure_repo
+from ggez_hub.hub.trusted_publisher import write_access
 
 from ..worlds import serving
 
@@ -95,7 +95,7 @@ def identities(tmp_path, monkeypatch):
 def test_each_repository_is_written_by_its_own_token(identities):
     fake, hub = identities
     for repo, kind in (("ggez-hub/index", "dataset"), ("ggez-hub/merged", "model")):
-        may_write = writer(hub, repo, kind)
+        may_write = write_access(hub, repo, kind)
         assert may_write.reason == "trusted publisher"
         ensure_repo(may_write.hub, repo, private=False, repo_type=kind)
         commit(may_write.hub, repo, {"a.txt": b"a"}, "Add", repo_type=kind)
@@ -107,7 +107,7 @@ def test_each_repository_is_written_by_its_own_token(identities):
 def test_where_there_is_no_publisher_the_own_token_writes(identities):
     fake, hub = identities
     for repo in ("ggez-hub/plain", "ggez-hub/new"):
-        may_write = writer(hub, repo)
+        may_write = write_access(hub, repo)
         assert may_write.hub == hub
         assert may_write.reason.startswith("HF_TOKEN: no trusted publisher (")
         ensure_repo(may_write.hub, repo, private=False)
@@ -118,11 +118,11 @@ def test_where_there_is_no_publisher_the_own_token_writes(identities):
 def test_without_an_identity_nothing_is_asked(identities, monkeypatch):
     fake, hub = identities
     monkeypatch.delenv("ACTIONS_ID_TOKEN_REQUEST_URL")
-    assert writer(hub, "ggez-hub/merged").reason == "HF_TOKEN"
+    assert write_access(hub, "ggez-hub/merged").reason == "HF_TOKEN"
     assert fake.exchanges == []
 
 
 def test_another_hub_never_sees_the_identity(identities):
     fake, _ = identities
-    assert writer(Hub("https://elsewhere.test", "t"), "ggez-hub/merged").reason == "HF_TOKEN"
+    assert write_access(Hub("https://elsewhere.test", "t"), "ggez-hub/merged").reason == "HF_TOKEN"
     assert fake.exchanges == []

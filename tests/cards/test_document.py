@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ggez_hub.cards import AdapterCard, BadCard, CardDocument, hub_tags, parse_card, render_card
-from ggez_hub.world.seed import ASSETS
+from ggez_hub.demo.hub import ASSETS
 
 from .blocks import FRONT, block, text
 

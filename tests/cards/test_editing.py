@@ -7,7 +7,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ggez_hub.cards.editing import with_values
+from ggez_hub.yaml_text import with_values
 
 TEXT = """\
 # a comment

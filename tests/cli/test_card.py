@@ -7,7 +7,7 @@ import json
 from click.testing import CliRunner
 
 from ggez_hub.cli.main import cli
-from ggez_hub.world.seed import ASSETS
+from ggez_hub.demo.hub import ASSETS
 
 
 def test_the_cards_of_the_demo_world_are_good():

@@ -16,8 +16,7 @@ from click.testing import CliRunner
 
 from ggez_hub.cli.main import cli
 from ggez_hub.embedded import session
-from ggez_hub.embedded.sessions import SessionFiles
-from ggez_hub.embedded.standing import standing
+from ggez_hub.embedded.sessions import SessionFiles, server_status
 from ggez_hub.installation.hubs import hubs
 from ggez_hub.installation.machine import disks
 from ggez_hub.installation.packages import packages
@@ -151,16 +150,16 @@ def test_libraries_that_are_missing_or_others(tmp_path, monkeypatch):
 
 def test_the_hub_on_this_machine(tmp_path):
     root = tmp_path / "store"
-    assert standing(root).state == "absent"
+    assert server_status(root).state == "absent"
     assert not root.exists()
     with session(root) as endpoint:
-        assert (standing(root).state, standing(root).endpoint) == ("serving", endpoint)
+        assert (server_status(root).state, server_status(root).endpoint) == ("serving", endpoint)
         with SessionFiles(root).joining():
-            assert standing(root).state == "busy"
+            assert server_status(root).state == "busy"
     dead = tmp_path / "dead"
     SessionFiles(dead).publish("http://127.0.0.1:9")
-    assert standing(dead).state == "stale"
+    assert server_status(dead).state == "stale"
     with SessionFiles(dead).only_server():
-        assert standing(dead).state == "silent"
+        assert server_status(dead).state == "silent"
     Path(dead / "server.json").write_text("{")
-    assert standing(dead).state == "idle"
+    assert server_status(dead).state == "idle"

@@ -15,7 +15,7 @@ from huggingface_hub.utils import validate_repo_id
 from ggez_hub.cli.errors import explained
 from ggez_hub.cli.main import COMMANDS, cli
 from ggez_hub.cli.parameters import Number, Place
-from ggez_hub.world.seed import ASSETS
+from ggez_hub.demo.hub import ASSETS
 
 ADAPTER = str(ASSETS / "embedding" / "th")
 BASE = str(ASSETS / "embedding" / "base")

@@ -9,8 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from ggez_hub.cli.main import cli
-from ggez_hub.cli.output import Output
-from ggez_hub.cli.terminal import COMMANDS
+from ggez_hub.cli.output import COMMANDS, Output
 from ggez_hub.errors import GgezError
 
 # The title of the window, a colour, the clipboard, C1's own CSI, a carriage return, an override.

@@ -13,9 +13,9 @@ from huggingface_hub import HfApi, constants
 from safetensors.torch import load_file, save_file
 
 from ggez_hub.cli.main import cli
+from ggez_hub.demo.hub import seed
 from ggez_hub.embedded.store import HubStore
 from ggez_hub.hub import Hub
-from ggez_hub.world.seed import seed
 
 from ..diffusion.loras import write_named
 from ..diffusion.pipelines import write_pipeline

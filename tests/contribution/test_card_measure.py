@@ -12,10 +12,10 @@ from click.testing import CliRunner
 from ggez_hub.cards import read_card
 from ggez_hub.cards.curve import MeasuredCurve, with_measured
 from ggez_hub.cli.main import cli
-from ggez_hub.evaluation.evidence import open_evidence
-from ggez_hub.evaluation.identity import decisive_files, model_digest
-from ggez_hub.evaluation.results import write_results
-from ggez_hub.evaluation.verification import verify_evidence
+from ggez_hub.evaluation.models.model_digest import decisive_files, model_digest
+from ggez_hub.evaluation.results.evidence import open_evidence
+from ggez_hub.evaluation.results.figures import write_results
+from ggez_hub.evaluation.results.verification import verify_evidence
 from ggez_hub.parity.betas import beta_key
 from ggez_hub.parity.choice import select_beta
 from ggez_hub.parity.curve import ParityCurve
@@ -93,7 +93,7 @@ def test_what_the_registry_measured_stays_and_decides(adapter, tmp_path):
     by_registry = {"measured_by": "registry", "evaluator": "1" * 40}
     first = swept(adapter, tmp_path / "registry", OTHER, **by_registry)
     measured = open_evidence(first)
-    from ggez_hub.automation.evaluate import measured as with_registry
+    from ggez_hub.automation.evaluation import measured as with_registry
 
     document = with_registry(read_card(adapter / "README.md"), measured, 1.0)
     write_card(adapter, document)
@@ -127,7 +127,7 @@ def test_what_the_registry_measured_stays_and_decides(adapter, tmp_path):
 
 
 def swept_rows(results):
-    from ggez_hub.evaluation.curve import curve_of
+    from ggez_hub.evaluation.results.measured_curve import curve_of
 
     return curve_of(open_evidence(results)).rows
 

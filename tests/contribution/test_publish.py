@@ -12,7 +12,7 @@ from huggingface_hub import constants, file_download
 
 from ggez_hub.cli.main import cli
 from ggez_hub.registry.request import Request
-from ggez_hub.registry.resolving.resolver import NoAdapter, resolve
+from ggez_hub.registry.resolver.resolver import NoAdapter, resolve
 
 from ..faults import wire
 from .conftest import CLIP, SDXL, card_at, pulls

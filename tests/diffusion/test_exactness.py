@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ggez_hub.merging import Adapter, merge
-from ggez_hub.weights import sha256_file
+from ggez_hub.safetensors_header import sha256_file
 
 from .loras import FAMILY, load, regional_by_diffusers, weights
 from .pipelines import picture

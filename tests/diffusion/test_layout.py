@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from ggez_hub.cli.main import cli
 from ggez_hub.families import UnknownLayout, detect_family
 from ggez_hub.families.diffusion import BadPipeline
-from ggez_hub.families.weight_sets import BadFolder, MissingShard, NoVariant
+from ggez_hub.families.weight_files import BadFolder, MissingShard, NoVariant
 from ggez_hub.merging import Adapter, merge
 
 from ..merging.exactness import assert_exact

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from ggez_hub.merging import Adapter, BadAdapter, merge, write_adapter
 from ggez_hub.merging.adapters import open_delta
 from ggez_hub.merging.deltas import WeightIndex
-from ggez_hub.merging.forms.telling import answers
+from ggez_hub.merging.forms.runtimes import answers
 
 from .loras import FAMILY, load, weights
 from .styles import lokr_of_diffusers

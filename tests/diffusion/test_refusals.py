@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from ggez_hub.cli.main import cli
 from ggez_hub.families import get_family
 from ggez_hub.merging import Adapter, BadAdapter, WrongBase, merge
-from ggez_hub.weights import BadWeights
+from ggez_hub.safetensors_header import BadWeights
 
 from ..models import write_open_clip
 from .loras import FAMILY, weights, write_named

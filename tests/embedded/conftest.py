@@ -15,7 +15,7 @@ from huggingface_hub import HfApi, constants
 
 from ggez_hub.embedded import database
 from ggez_hub.embedded.http.limits import Limits
-from ggez_hub.embedded.serving import Server
+from ggez_hub.embedded.server import Server
 from ggez_hub.embedded.store import HubStore
 
 LIMITS = Limits(regular_file=6 << 20, commit_body=32 << 20, commit_files=1200, lfs_object=64 << 20)

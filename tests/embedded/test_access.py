@@ -225,7 +225,7 @@ class TestLargeFiles:
             assert httpx2.put(forged, content=self.CONTENT).status_code == 403
 
     def test_an_address_expires(self, hub, repo, monkeypatch):
-        monkeypatch.setattr("ggez_hub.embedded.signing.LIFETIME", -1)
+        monkeypatch.setattr("ggez_hub.embedded.lfs.LIFETIME", -1)
         href = self.batch(hub, repo)["actions"]["upload"]["href"]
         response = httpx2.put(href, content=self.CONTENT)
         assert response.status_code == 403

@@ -148,7 +148,7 @@ def test_lfs_downloads_for_git_lfs(hub, filled):
 
 
 def test_lfs_download_addresses_expire(hub, filled, monkeypatch):
-    monkeypatch.setattr("ggez_hub.embedded.signing.LIFETIME", -1)
+    monkeypatch.setattr("ggez_hub.embedded.lfs.LIFETIME", -1)
     objects = [{"oid": hashlib.sha256(b"\0large").hexdigest(), "size": 6}]
     answer = httpx2.post(
         f"{hub.endpoint}/{filled}.git/info/lfs/objects/batch",

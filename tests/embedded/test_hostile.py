@@ -8,7 +8,7 @@ import httpx2
 import pytest
 
 from ggez_hub.embedded.errors import InvalidPathError
-from ggez_hub.embedded.paths import check_path
+from ggez_hub.embedded.names import check_path
 
 BAD_PATHS = [
     "",

@@ -165,7 +165,7 @@ def readable(store, writer):
 
 
 def ancestry(git, head):
-    from ggez_hub.embedded.history import ancestry as walk
+    from ggez_hub.embedded.commits import ancestry as walk
 
     return walk(git.objects, head)
 

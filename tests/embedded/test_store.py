@@ -14,7 +14,8 @@ from dulwich.repo import Repo
 
 from ggez_hub.embedded.accounts import Accounts
 from ggez_hub.embedded.changes import PutBlob
-from ggez_hub.embedded.database import Database
+from ggez_hub.embedded.commits import Signature
+from ggez_hub.embedded.database import STEPS, Database
 from ggez_hub.embedded.errors import (
     AlreadyExistsError,
     EntryNotFoundError,
@@ -25,11 +26,9 @@ from ggez_hub.embedded.errors import (
     RevisionNotFoundError,
     StaleParentError,
 )
-from ggez_hub.embedded.history import Signature
 from ggez_hub.embedded.lfs import Pointer
-from ggez_hub.embedded.listing import Query
+from ggez_hub.embedded.listing import RepoQuery
 from ggez_hub.embedded.refs import Refs
-from ggez_hub.embedded.schema import STEPS
 from ggez_hub.embedded.store import HubStore
 
 MAIN = {"author": "Ada", "email": "ada@example.org", "date": 1_760_000_000}
@@ -280,7 +279,7 @@ def test_a_store_of_the_first_schema_is_brought_up_to_date(tmp_path, monkeypatch
         assert store.accounts.exists("acme")
         assert not store.accounts.default_private("acme")
         store.create_repo("model", ID)
-        assert len(store.listing(Query("model"), 0, 10)) == 1
+        assert len(store.listing(RepoQuery("model"), 0, 10)) == 1
 
 
 def test_a_store_of_a_later_schema_is_refused(tmp_path, monkeypatch):
@@ -296,7 +295,7 @@ def test_a_list_is_never_stale(seeded):
     commit(seeded, {"README.md": b"---\ntags: [old]\n---\n"})
 
     def tagged(tag):
-        return [item.repo.id for item in seeded.listing(Query("model", tags=[tag]), 0, 10)]
+        return [item.repo.id for item in seeded.listing(RepoQuery("model", tags=[tag]), 0, 10)]
 
     assert tagged("old") == [ID]
     repo = seeded.repo("model", ID)

@@ -8,9 +8,9 @@ import json
 import datasets
 from PIL import Image
 
-from ggez_hub.evaluation.benchmark import find_benchmarks
-from ggez_hub.evaluation.benchmark_items import Folders, read_contents
-from ggez_hub.evaluation.loaders.base import address_name
+from ggez_hub.evaluation.benchmarks.benchmark import find_benchmarks
+from ggez_hub.evaluation.benchmarks.contents import Folders, read_contents
+from ggez_hub.evaluation.benchmarks.loaders.base import address_name
 
 TEXT, WHOLE, TEXTS = datasets.Value("string"), datasets.Value("int64"), datasets.List(datasets.Value("string"))  # fmt: skip
 

@@ -15,8 +15,8 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from ggez_hub.evaluation.outcomes import Details, Outcomes
-from ggez_hub.evaluation.task import Task
+from ggez_hub.evaluation.answers.outcomes import Details, Outcomes
+from ggez_hub.evaluation.benchmarks.task import Task
 
 CONFIG = {
     "embed_dim": 32,

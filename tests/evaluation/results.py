@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ggez_hub.cards import alpha_record
-from ggez_hub.evaluation.outcomes import Cell
-from ggez_hub.evaluation.results import write_results
+from ggez_hub.evaluation.answers.outcomes import Cell
+from ggez_hub.evaluation.results.figures import write_results
 from ggez_hub.regions import alpha
 from tests.evaluation.conftest import outcomes
 

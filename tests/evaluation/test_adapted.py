@@ -12,12 +12,12 @@ from click.testing import CliRunner
 from safetensors.torch import load_file, save_file
 
 from ggez_hub.cli.main import cli
-from ggez_hub.evaluation.subjects import Adapted
-from ggez_hub.evaluation.subjects.embedders import open_embedder
-from ggez_hub.evaluation.subjects.generating import Posed
-from ggez_hub.evaluation.subjects.seeing import SeeingModel
+from ggez_hub.evaluation.models import Adapted
+from ggez_hub.evaluation.models.embedding_model import open_embedder
+from ggez_hub.evaluation.models.generative_model import Posed
+from ggez_hub.evaluation.models.vision_model import SeeingModel
 from ggez_hub.families import detect_family
-from ggez_hub.families.loading import NotLoaded
+from ggez_hub.families.pretrained import NotLoaded
 from ggez_hub.merging import Adapter, merge
 from tests.evaluation import benchmarks as made
 from tests.evaluation.benchmarks import png

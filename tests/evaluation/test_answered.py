@@ -13,7 +13,14 @@ import time
 import numpy as np
 import pytest
 
-from ggez_hub.evaluation.answered import CHUNK, DamagedAnswers, InMemory, OnDisk, answers_of, once
+from ggez_hub.evaluation.answers.cache import (
+    CHUNK,
+    DamagedAnswers,
+    DiskCache,
+    MemoryCache,
+    answer_once,
+    answers_of,
+)
 
 VALUES = {
     "a": "said: ตอบ B",
@@ -27,7 +34,9 @@ def questions(n):
     return {f"key {number}": number for number in range(n)}
 
 
-@pytest.mark.parametrize("kind", [lambda _: InMemory(), lambda path: OnDisk(path / "a.sqlite")])
+@pytest.mark.parametrize(
+    "kind", [lambda _: MemoryCache(), lambda path: DiskCache(path / "a.sqlite")]
+)
 def test_what_is_kept_comes_back_as_it_was(kind, tmp_path):
     known = kind(tmp_path)
     known.keep(VALUES)
@@ -51,15 +60,15 @@ def test_a_question_is_computed_once_and_all_of_a_chunk_is_kept(tmp_path):
 
     asked = questions(5 * CHUNK)
     with pytest.raises(KeyboardInterrupt):
-        once(asked, OnDisk(tmp_path / "a.sqlite"), compute)
-    found = once(asked, OnDisk(tmp_path / "a.sqlite"), compute)
+        answer_once(asked, DiskCache(tmp_path / "a.sqlite"), compute)
+    found = answer_once(asked, DiskCache(tmp_path / "a.sqlite"), compute)
     assert found == {key: number**2 for key, number in asked.items()}
     # The two chunks that were answered before it was stopped were not asked again.
     assert [numbers[0] for numbers in computed] == [0, CHUNK, 2 * CHUNK, 2 * CHUNK, 3 * CHUNK, 4 * CHUNK]  # fmt: skip
 
 
 def test_what_came_before_a_failure_is_kept():
-    known = InMemory()
+    known = MemoryCache()
 
     def failing(numbers):
         for number in numbers:
@@ -68,7 +77,7 @@ def test_what_came_before_a_failure_is_kept():
             yield number**2
 
     with pytest.raises(OSError, match="the line broke"):
-        once(questions(10), known, failing)
+        answer_once(questions(10), known, failing)
     assert known.find(questions(10)) == {f"key {n}": n**2 for n in range(5)}
 
 
@@ -103,7 +112,7 @@ def test_processes_write_at_once_and_one_may_be_killed(tmp_path):
     for process in others:
         process.communicate()
         assert process.returncode == 0
-    known = OnDisk(path)
+    known = DiskCache(path)
     assert known.find(questions(2_500)) == {f"key {n}": n**2 for n in range(2_500)}
     file = sqlite3.connect(path)
     assert file.execute("PRAGMA integrity_check").fetchone() == ("ok",)

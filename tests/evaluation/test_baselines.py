@@ -11,28 +11,26 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
+from demo_world.__main__ import ASSETS
+from demo_world.baselines import record_prompts
 from ggez_hub.cards import CardDocument, alpha_record, read_card, render_card
 from ggez_hub.cli.main import cli
-from ggez_hub.evaluation.answered import InMemory
-from ggez_hub.evaluation.baselines import baselines
-from ggez_hub.evaluation.card_baselines import card_baselines
-from ggez_hub.evaluation.evidence import open_evidence
-from ggez_hub.evaluation.header import AdapterRecord
-from ggez_hub.evaluation.identity import Model
-from ggez_hub.evaluation.outcomes import Cell, Details
-from ggez_hub.evaluation.predictions import read_predictions
-from ggez_hub.evaluation.prepared import prepare_tasks
-from ggez_hub.evaluation.results import figures
-from ggez_hub.evaluation.subjects import Adapted, grid_on
-from ggez_hub.evaluation.subjects.embedders import open_embedder
-from ggez_hub.evaluation.sweep import sweep
-from ggez_hub.evaluation.verification import verify_evidence
+from ggez_hub.demo.world import DEMO_FAMILIES, FamilyFolders
+from ggez_hub.evaluation.answers.cache import MemoryCache
+from ggez_hub.evaluation.answers.outcomes import Cell, Details
+from ggez_hub.evaluation.answers.predictions import read_predictions
+from ggez_hub.evaluation.benchmarks.preparation import prepare_tasks
+from ggez_hub.evaluation.models import Adapted, grid_on
+from ggez_hub.evaluation.models.embedding_model import open_embedder
+from ggez_hub.evaluation.models.model_digest import StoredModel
+from ggez_hub.evaluation.results.baselines import baselines, card_baselines
+from ggez_hub.evaluation.results.evidence import open_evidence
+from ggez_hub.evaluation.results.figures import figures
+from ggez_hub.evaluation.results.header import AdapterRecord
+from ggez_hub.evaluation.results.verification import verify_evidence
+from ggez_hub.evaluation.sweep.run import sweep
 from ggez_hub.families import get_family
 from ggez_hub.regions import alpha, find_region
-from ggez_hub.world.__main__ import ASSETS
-from ggez_hub.world.baselines import record_prompts
-from ggez_hub.world.parts import PARTS
-from ggez_hub.world.place import Place
 from tests.evaluation.conftest import change, make_task
 from tests.evaluation.results import grid, write
 
@@ -165,7 +163,7 @@ def assets(tmp_path_factory):
     """The demo's evidence, with the column; what is measured of it otherwise stays as it is."""
     root = shutil.copytree(ASSETS, tmp_path_factory.mktemp("world") / "assets")
     for family in ("embedding", "vlm", "diffusion"):
-        place = Place(root, PARTS[family])
+        place = FamilyFolders(root, DEMO_FAMILIES[family])
         for name in place.adapters:
             record_prompts(place, name)
     return root
@@ -228,7 +226,7 @@ def test_a_card_holds_them_and_they_are_recomputed(assets, tmp_path):
 TASKS = (make_task("en"), make_task("th"), make_task("th", "image_to_text_r1"))
 
 
-class Counted(InMemory):
+class Counted(MemoryCache):
     """Answers that know how often one was computed."""
 
     def __init__(self, computed):
@@ -243,7 +241,7 @@ class Counted(InMemory):
 @pytest.fixture
 def run(base, text_lora, dataset):
     def start(out, **options):
-        model = Model(base, (text_lora,), get_family("embedding"))
+        model = StoredModel(base, (text_lora,), get_family("embedding"))
         return sweep(grid_on(model, (0, 0.5, 1)), prepare_tasks(TASKS, dataset), TH,
                      alpha_record(alpha(TH)), out, **options)  # fmt: skip
 

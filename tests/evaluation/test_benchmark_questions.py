@@ -7,16 +7,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ggez_hub.evaluation.answered import InMemory
-from ggez_hub.evaluation.benchmark_questions import ask_benchmark
-from ggez_hub.evaluation.items import BadItems
-from ggez_hub.evaluation.scores import score_of
-from ggez_hub.evaluation.subjects.similarity import BySimilarity
+from ggez_hub.evaluation.answers.cache import MemoryCache
+from ggez_hub.evaluation.answers.scores import score_of
+from ggez_hub.evaluation.benchmarks.benchmark_questions import ask_benchmark
+from ggez_hub.evaluation.benchmarks.loaders.rows import BadItems
+from ggez_hub.evaluation.models.similarity import BySimilarity
 from tests.evaluation import benchmarks as made
 
 
 def answered(embedder, asked):
-    return BySimilarity(embedder, InMemory()).answer(asked, "similarity")
+    return BySimilarity(embedder, MemoryCache()).answer(asked, "similarity")
 
 
 class Oracle:

@@ -12,10 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ggez_hub.evaluation.bounded_parquet import TooMuch, read_pieces
-from ggez_hub.evaluation.items import BadItems
-from ggez_hub.evaluation.loaders import rows
-from ggez_hub.evaluation.loaders.rows import read_rows
+from ggez_hub.evaluation.benchmarks.loaders import rows
+from ggez_hub.evaluation.benchmarks.loaders.rows import BadItems, read_rows
+from ggez_hub.parquet import FileTooLarge, read_pieces
 
 PICTURE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 LARGE = os.urandom(1000) * 200
@@ -53,7 +52,7 @@ def test_little_of_it_is_decoded_before_it_is_refused(tmp_path):
     before = pa.total_allocated_bytes()
     pieces = read_pieces(path, ["x"], max_bytes=10_000_000, at_a_time=1_000_000)
     read, most = 0, 0
-    with pytest.raises(TooMuch):  # noqa: PT012 - it is refused while it is read
+    with pytest.raises(FileTooLarge):  # noqa: PT012 - it is refused while it is read
         for piece in pieces:
             read += len(piece)
             most = max(most, pa.total_allocated_bytes() - before)
@@ -64,7 +63,7 @@ def test_little_of_it_is_decoded_before_it_is_refused(tmp_path):
 def test_more_rows_than_any_data_set_has(tmp_path):
     path = written(tmp_path / "b.parquet", pa.nulls(3_000_000, pa.string()))
     assert path.stat().st_size < 10_000
-    with pytest.raises(TooMuch, match="more than 1,000,000 rows"):
+    with pytest.raises(FileTooLarge, match="more than 1,000,000 rows"):
         list(read_pieces(path, ["x"], max_rows=1_000_000))
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from ggez_hub.evaluation.breakdown import breakdown, breakdowns
-from ggez_hub.evaluation.paper.printed import tables
-from ggez_hub.evaluation.scores import score_of
+from ggez_hub.evaluation.answers.scores import score_of
+from ggez_hub.evaluation.results.breakdown import breakdown, breakdowns
+from ggez_hub.paper.tables import tables
 from tests.evaluation.conftest import outcomes
 
 

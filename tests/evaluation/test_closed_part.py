@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from ggez_hub.cards.closed import ClosedRule
+from ggez_hub.cards.measurements import ClosedRule
 from ggez_hub.cli.main import cli
-from ggez_hub.evaluation.closed_part import CLOSED, Closing, divide
-from ggez_hub.evaluation.curve import curve_of
-from ggez_hub.evaluation.evidence import open_evidence
-from ggez_hub.evaluation.gates import Limits, gate_report
-from ggez_hub.evaluation.outcomes import Cell
-from ggez_hub.evaluation.predictions import read_predictions
-from ggez_hub.evaluation.results import MeasuredBaseline, write_results
+from ggez_hub.evaluation.answers.outcomes import Cell
+from ggez_hub.evaluation.answers.predictions import read_predictions
+from ggez_hub.evaluation.gates.outcome import Limits, gate_report
+from ggez_hub.evaluation.results.closed_part import CLOSED, Closing, divide
+from ggez_hub.evaluation.results.evidence import open_evidence
+from ggez_hub.evaluation.results.figures import MeasuredBaseline, write_results
+from ggez_hub.evaluation.results.measured_curve import curve_of
 from ggez_hub.parity.curve import ParityCurve
 from ggez_hub.parity.effects import effects, independent_difference
 from ggez_hub.parity.intervals import Interval
@@ -257,7 +257,7 @@ def test_verify_says_what_it_cannot_recompute_and_recomputes_it_with_the_file(cl
     assert closed["rotation"] == "2026-12"
     # A part measured otherwise, in a file of its own.
     other = tmp_path / "other.parquet"
-    from ggez_hub.evaluation.predictions import write_predictions
+    from ggez_hub.evaluation.answers.predictions import write_predictions
 
     write_predictions(other, divide(gained(1), RULE)[1])
     changed = verify(folder, "--closed", other)
@@ -267,7 +267,7 @@ def test_verify_says_what_it_cannot_recompute_and_recomputes_it_with_the_file(cl
 
 
 def test_verify_finds_a_changed_aggregate_and_a_closed_picture_among_the_open(close, tmp_path):
-    from ggez_hub.evaluation.predictions import write_predictions
+    from ggez_hub.evaluation.answers.predictions import write_predictions
 
     cells = gained()
     close(cells)

@@ -9,18 +9,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ggez_hub.evaluation.answered import InMemory
-from ggez_hub.evaluation.benchmark import find_benchmarks
-from ggez_hub.evaluation.benchmark_items import Folders, read_contents
-from ggez_hub.evaluation.benchmark_questions import ask_benchmark
-from ggez_hub.evaluation.breakdown import breakdown
-from ggez_hub.evaluation.consistency import contradictions
-from ggez_hub.evaluation.drawn import Judged, NotJudged
-from ggez_hub.evaluation.items import BadItems
-from ggez_hub.evaluation.outcomes import Cell
-from ggez_hub.evaluation.predictions import read_predictions, write_predictions
-from ggez_hub.evaluation.scores import score_of
-from ggez_hub.evaluation.subjects.drawing import DrawnAndJudged
+from ggez_hub.evaluation.answers.cache import MemoryCache
+from ggez_hub.evaluation.answers.outcomes import Cell
+from ggez_hub.evaluation.answers.predictions import read_predictions, write_predictions
+from ggez_hub.evaluation.answers.scores import score_of
+from ggez_hub.evaluation.benchmarks.benchmark import find_benchmarks
+from ggez_hub.evaluation.benchmarks.benchmark_questions import ask_benchmark
+from ggez_hub.evaluation.benchmarks.contents import Folders, read_contents
+from ggez_hub.evaluation.benchmarks.drawing_scores import Judged, NotJudged
+from ggez_hub.evaluation.benchmarks.loaders.rows import BadItems
+from ggez_hub.evaluation.models.drawing_model import DrawnAndJudged
+from ggez_hub.evaluation.results.breakdown import breakdown
+from ggez_hub.evaluation.results.consistency import contradictions
 from tests.evaluation.drawings import (
     CATEGORIES,
     ITEMS,
@@ -42,7 +42,7 @@ def items_in(folder):
 
 def answered(folder, says=by_hash, known=None, painter=None):
     painter = painter or Painter()
-    subject = DrawnAndJudged(painter, Judge(says), known or InMemory(), folder / "pictures")
+    subject = DrawnAndJudged(painter, Judge(says), known or MemoryCache(), folder / "pictures")
     asked = ask_benchmark(DPG, items_in(folder))
     return painter, subject.answer(asked, "likelihood")
 
@@ -151,7 +151,7 @@ def test_a_category_stands_in_its_column_or_in_the_tuple(tmp_path):
 
 
 def test_what_was_drawn_is_not_drawn_again(tmp_path):
-    known = InMemory()
+    known = MemoryCache()
     write_dpg(tmp_path)
     _, first = answered(tmp_path, known=known)
     painter, second = answered(tmp_path, known=known)

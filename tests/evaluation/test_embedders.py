@@ -12,9 +12,9 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from ggez_hub.errors import UsageProblem
-from ggez_hub.evaluation.subjects.embedders import open_embedder
+from ggez_hub.evaluation.models.embedding_model import open_embedder
 from ggez_hub.families import detect_family, get_family
-from ggez_hub.families.loading import NotLoaded
+from ggez_hub.families.pretrained import NotLoaded
 from tests.evaluation.benchmarks import png
 from tests.evaluation.towers import CLIP, SIGLIP, tokenizer, write_towers
 from tests.families.architectures import LLAVA_HUB, write_base

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ggez_hub.evaluation.embedding import EmbeddingModel, NotLoaded
+from ggez_hub.evaluation.models.embedding_model import EmbeddingModel, NotLoaded
 from ggez_hub.families import get_family
 from tests.evaluation.conftest import COLOURS, change_config, square
 

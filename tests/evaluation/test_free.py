@@ -10,10 +10,10 @@ import yaml
 from click.testing import CliRunner
 
 from ggez_hub.cli.main import cli
-from ggez_hub.evaluation.benchmark import find_benchmarks
-from ggez_hub.evaluation.benchmark_items import Folders, read_contents
-from ggez_hub.evaluation.loaders.base import address_name
-from ggez_hub.evaluation.subjects.free import matches
+from ggez_hub.evaluation.benchmarks.benchmark import find_benchmarks
+from ggez_hub.evaluation.benchmarks.contents import Folders, read_contents
+from ggez_hub.evaluation.benchmarks.loaders.base import address_name
+from ggez_hub.evaluation.models.generative_model import matches
 from tests.evaluation import benchmarks as made
 from tests.evaluation.conftest import change
 from tests.filter.endpoint import serving

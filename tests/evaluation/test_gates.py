@@ -10,13 +10,13 @@ import pytest
 from click.testing import CliRunner
 
 from ggez_hub.cli.main import cli
+from ggez_hub.demo.hub import ASSETS
 from ggez_hub.errors import UsageProblem
-from ggez_hub.evaluation.gate_rules import Gate, overall, parse_failures
-from ggez_hub.evaluation.gates import Limits, gate_report, read_limits
-from ggez_hub.evaluation.outcomes import Cell, Details
+from ggez_hub.evaluation.answers.outcomes import Cell, Details
+from ggez_hub.evaluation.gates.outcome import Limits, gate_report, read_limits
+from ggez_hub.evaluation.gates.rules import Gate, overall, parse_failures
 from ggez_hub.parity.policy import KEEP, PARITY, Policy
-from ggez_hub.resources import recipes
-from ggez_hub.world.seed import ASSETS
+from ggez_hub.recipe_file import recipes_folder
 from tests.evaluation.conftest import outcomes
 from tests.evaluation.results import grid, write
 
@@ -161,19 +161,21 @@ def run(*arguments):
 
 
 def test_the_shipped_recipe_is_the_default():
-    assert read_limits(recipes() / "gates.yaml") == Limits()
+    assert read_limits(recipes_folder() / "gates.yaml") == Limits()
 
 
 def test_the_demos_adapter_gains_and_does_not_retain():
     """A real result of real models, by both policies."""
     thai = ASSETS / "embedding" / "th"
-    result = run(thai, "--tasks", recipes() / "demo", "--json")
+    result = run(thai, "--tasks", recipes_folder() / "demo", "--json")
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
     assert (found["policy"], found["beta"], found["outcome"]) == ("parity", 0.8, "pass")
     assert [gate["gate"] for gate in found["gates"]] == ["gain", "parse failures", "leakage"]
     assert any("merging pays" in said for said in found["statements"])
-    kept = run(thai, "--tasks", recipes() / "demo", "--policy", "keep", "--beta", "0.8", "--json")
+    kept = run(
+        thai, "--tasks", recipes_folder() / "demo", "--policy", "keep", "--beta", "0.8", "--json"
+    )
     assert kept.exit_code == 3
     gates = {gate["gate"]: gate["outcome"] for gate in json.loads(kept.stdout)["gates"]}
     assert gates == {
@@ -186,7 +188,7 @@ def test_a_recipe_sets_the_limits(tmp_path):
     recipe = tmp_path / "gates.yaml"
     recipe.write_text("kind: gates\nparse_failures: 0.2\n")
     thai = ASSETS / "embedding" / "th"
-    result = run(thai, "--tasks", recipes() / "demo", "--recipe", recipe)
+    result = run(thai, "--tasks", recipes_folder() / "demo", "--recipe", recipe)
     assert result.exit_code == 0
     assert "published as proven" in result.stdout
     recipe.write_text("kind: gates\nretention: 0.2\n")

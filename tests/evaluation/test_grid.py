@@ -10,22 +10,21 @@ import pyarrow.parquet as pq
 import pytest
 
 from ggez_hub.errors import UsageProblem
-from ggez_hub.evaluation import embedding
-from ggez_hub.evaluation.curve import curve_rows
-from ggez_hub.evaluation.grid import BETAS, measure
-from ggez_hub.evaluation.identity import Model
-from ggez_hub.evaluation.outcomes import Cell
-from ggez_hub.evaluation.predictions import read_predictions, write_predictions
-from ggez_hub.evaluation.prepared import prepare_tasks
-from ggez_hub.evaluation.results import write_results
-from ggez_hub.evaluation.scores import score_of
-from ggez_hub.evaluation.subjects import grid_on, model_in
-from ggez_hub.evaluation.task import BadTask
-from ggez_hub.evaluation.verification import verify_evidence
+from ggez_hub.evaluation.answers.outcomes import Cell
+from ggez_hub.evaluation.answers.predictions import read_predictions, write_predictions
+from ggez_hub.evaluation.answers.scores import score_of
+from ggez_hub.evaluation.benchmarks.preparation import prepare_tasks
+from ggez_hub.evaluation.benchmarks.task import BadTask
+from ggez_hub.evaluation.models import embedding_model, grid_on, model_in
+from ggez_hub.evaluation.models.model_digest import StoredModel
+from ggez_hub.evaluation.results.figures import write_results
+from ggez_hub.evaluation.results.measured_curve import curve_rows
+from ggez_hub.evaluation.results.verification import verify_evidence
+from ggez_hub.evaluation.sweep.grid import BETAS, measure
 from ggez_hub.families import get_family
 from ggez_hub.merging import Adapter, merge
 from ggez_hub.parity.betas import beta_key
-from ggez_hub.weights import sha256_file
+from ggez_hub.safetensors_header import sha256_file
 from tests.evaluation.conftest import make_task
 from tests.evaluation.results import header
 
@@ -33,7 +32,7 @@ FAMILY = get_family("embedding")
 
 
 def ask(base, adapter, tasks, data, betas, splits=("validation", "test"), details=False, **more):
-    model = Model(base, (adapter,) if adapter else (), FAMILY)
+    model = StoredModel(base, (adapter,) if adapter else (), FAMILY)
     tasks = prepare_tasks(tasks, data, splits, details=details)
     return measure(grid_on(model, betas) if adapter else [model_in(base, FAMILY)], tasks, **more)
 
@@ -52,13 +51,13 @@ def encoded(monkeypatch):
     counts = {"pictures": 0, "texts": 0}
     for kind in counts:
         name = f"encode_{kind}"
-        original = getattr(embedding.EmbeddingModel, name)
+        original = getattr(embedding_model.EmbeddingModel, name)
 
         def counting(self, inputs, kind=kind, original=original):
             counts[kind] += len(inputs)
             return original(self, inputs)
 
-        monkeypatch.setattr(embedding.EmbeddingModel, name, counting)
+        monkeypatch.setattr(embedding_model.EmbeddingModel, name, counting)
     return counts
 
 
@@ -192,7 +191,7 @@ def test_a_wrong_request_is_refused_before_the_model_is_opened(
     def never(*_):
         raise AssertionError("the model was opened")
 
-    monkeypatch.setattr(embedding.EmbeddingModel, "__init__", never)
+    monkeypatch.setattr(embedding_model.EmbeddingModel, "__init__", never)
     arguments = {"tasks": TASKS, "betas": (0,), **changes}
     with pytest.raises(error, match=message):
         ask(base, text_lora, data=dataset, **arguments)

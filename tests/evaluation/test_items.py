@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from ggez_hub.errors import MissingExtra
-from ggez_hub.evaluation.items import BadItems, read_items
+from ggez_hub.evaluation.benchmarks.loaders.rows import BadItems, read_items
 from tests.evaluation.conftest import SCHEMA, colour_rows, make_task, write_rows
 
 COLUMNS = make_task().columns

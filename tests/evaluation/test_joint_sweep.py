@@ -13,16 +13,16 @@ from click.testing import CliRunner
 from ggez_hub.cards import read_card
 from ggez_hub.cli.main import cli
 from ggez_hub.errors import UsageProblem
-from ggez_hub.evaluation.curve import curve_of
-from ggez_hub.evaluation.evidence import open_evidence
-from ggez_hub.evaluation.grid_points import MOST, grid_points
-from ggez_hub.evaluation.outcomes import Cell
-from ggez_hub.evaluation.results import figures, write_results
-from ggez_hub.evaluation.verification import verify_evidence
+from ggez_hub.evaluation.answers.outcomes import Cell
+from ggez_hub.evaluation.results.evidence import open_evidence
+from ggez_hub.evaluation.results.figures import figures, write_results
+from ggez_hub.evaluation.results.measured_curve import curve_of
+from ggez_hub.evaluation.results.verification import verify_evidence
+from ggez_hub.evaluation.sweep.recipe import MOST, grid_points
 from ggez_hub.families import get_family
 from ggez_hub.merging import Adapter, merge
 from ggez_hub.parity.betas import Betas, beta_key, betas_of, point, read_key
-from ggez_hub.weights import sha256_file
+from ggez_hub.safetensors_header import sha256_file
 from tests.evaluation.conftest import change, make_task
 from tests.evaluation.results import grid, write
 from tests.evaluation.test_live import lora_on
@@ -179,7 +179,7 @@ def test_a_changed_prediction_is_named_with_its_point(swept, tmp_path):
 
 def test_a_killed_sweep_goes_on_and_gives_the_same(swept, monkeypatch):
     """Killed after three of eight steps: what is kept is not asked again."""
-    from ggez_hub.evaluation import sweep as module
+    from ggez_hub.evaluation.sweep import run as module
 
     class Killed(Exception):
         pass

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ggez_hub.evaluation.leakage import Leaked, refuse_leaks, state_of
-from ggez_hub.evaluation.results import figures
+from ggez_hub.evaluation.results.figures import figures
+from ggez_hub.evaluation.results.leakage import Leaked, refuse_leaks, state_of
 from tests.evaluation.results import write
 
 

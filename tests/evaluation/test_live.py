@@ -14,17 +14,16 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from ggez_hub.errors import UsageProblem
-from ggez_hub.evaluation.answered import InMemory
-from ggez_hub.evaluation.identity import Model
-from ggez_hub.evaluation.subjects import grid_on
-from ggez_hub.evaluation.subjects.embedders import open_embedder
-from ggez_hub.evaluation.subjects.live import LiveWeights
-from ggez_hub.evaluation.subjects.moving import _Moving
-from ggez_hub.evaluation.subjects.opening import way_of
-from ggez_hub.evaluation.subjects.seeing import SeeingModel
-from ggez_hub.evaluation.subjects.similarity import BySimilarity
+from ggez_hub.evaluation.answers.cache import MemoryCache
+from ggez_hub.evaluation.models import grid_on
+from ggez_hub.evaluation.models.backend import _Moving, find_backend
+from ggez_hub.evaluation.models.embedding_model import open_embedder
+from ggez_hub.evaluation.models.model_digest import StoredModel
+from ggez_hub.evaluation.models.similarity import BySimilarity
+from ggez_hub.evaluation.models.vision_model import SeeingModel
+from ggez_hub.evaluation.models.weight_swap import LiveWeights
 from ggez_hub.families import get_family
-from ggez_hub.families.loading import NotLoaded
+from ggez_hub.families.pretrained import NotLoaded
 from ggez_hub.merging import Adapter, merge
 from ggez_hub.merging.methods import NotFinite
 from tests.diffusion.pipelines import write_pipeline
@@ -65,7 +64,7 @@ class Case:
 
     @property
     def model(self):
-        return Model(self.base, self.adapters, get_family(self.family))
+        return StoredModel(self.base, self.adapters, get_family(self.family))
 
 
 def lora_on(folder, out, seed, klass="AutoModel"):
@@ -154,7 +153,7 @@ def test_live_weights_are_those_of_the_merged_model(name, base, text_lora, both_
 
 def test_it_answers_like_the_merged_folder(base, both_lora, tmp_path):
     model = open_embedder(base, FAMILY)
-    LiveWeights(Model(base, (both_lora,), FAMILY), model.state).set_betas([0.6])
+    LiveWeights(StoredModel(base, (both_lora,), FAMILY), model.state).set_betas([0.6])
     merge(base, [Adapter(both_lora, 0.6)], tmp_path / "merged", FAMILY)
     merged = open_embedder(tmp_path / "merged", FAMILY)
     pictures = [square(colour) for colour in COLOURS]
@@ -163,7 +162,7 @@ def test_it_answers_like_the_merged_folder(base, both_lora, tmp_path):
 
 
 def test_what_did_not_move_keeps_its_answers(base, text_lora, both_lora):
-    old, new = InMemory(), InMemory()
+    old, new = MemoryCache(), MemoryCache()
     subject = BySimilarity(open_embedder(base, FAMILY), old)
 
     def moves(names):
@@ -174,7 +173,7 @@ def test_what_did_not_move_keeps_its_answers(base, text_lora, both_lora):
         }
 
     for adapter, moved in ((text_lora, {"read"}), (both_lora, {"seen", "read"})):
-        live = LiveWeights(Model(base, (adapter,), FAMILY), subject.state)
+        live = LiveWeights(StoredModel(base, (adapter,), FAMILY), subject.state)
         assert moves(live.touched) == moved
     assert moves({"logit_scale"}) == set()
     # Nobody knows whose it is.
@@ -182,13 +181,13 @@ def test_what_did_not_move_keeps_its_answers(base, text_lora, both_lora):
 
 
 def test_as_many_betas_as_adapters(base, text_lora):
-    live = LiveWeights(Model(base, (text_lora,), FAMILY), embedding_state(base))
+    live = LiveWeights(StoredModel(base, (text_lora,), FAMILY), embedding_state(base))
     with pytest.raises(UsageProblem, match="2 betas cannot weigh 1 adapters"):
         live.set_betas([0.5, 0.5])
 
 
 def test_a_merge_that_is_not_finite_is_refused(base, text_lora):
-    live = LiveWeights(Model(base, (text_lora,), FAMILY), embedding_state(base))
+    live = LiveWeights(StoredModel(base, (text_lora,), FAMILY), embedding_state(base))
     with pytest.raises(NotFinite, match="not finite"):
         live.set_betas([1e8])
 
@@ -203,27 +202,27 @@ def test_experts_that_are_stacked_in_memory_are_loaded_anew(tmp_path):
     torch.manual_seed(1)
     other = {name: t + 0.1 * torch.randn_like(t) for name, t in weights.items()}
     save_file(other, tuned / "model.safetensors", {"format": "pt"})
-    model = Model(base, (tuned,), family)
+    model = StoredModel(base, (tuned,), family)
     with pytest.raises(NotLoaded, match=r"experts\.0\.w1"):
         LiveWeights(model, vlm_state(base))
     for number, point in enumerate(grid_on(model, (0, 0.5, 1))):
         out = tmp_path / str(number)
         merge(base, [Adapter(tuned, point.beta)], out, family)
-        state, merged = point.open(InMemory()).state, vlm_state(out)
+        state, merged = point.open(MemoryCache()).state, vlm_state(out)
         assert state.keys() == merged.keys()
         assert all(torch.equal(state[name], merged[name]) for name in merged)
     # With two adapters it is refused: a library is given one while it loads.
-    several = Model(base, (tuned, tuned), family)
-    moving = _Moving(several, way_of(family))
+    several = StoredModel(base, (tuned, tuned), family)
+    moving = _Moving(several, find_backend(family))
     with pytest.raises(NotLoaded, match="does not compute with the tensor"):
-        moving.at([0.5, 0.5], InMemory())
+        moving.at([0.5, 0.5], MemoryCache())
 
 
 def test_what_cannot_be_held_is_refused_before_anything_is_asked(base, text_lora, tmp_path):
     folder = change_config(base, tmp_path / "model", custom_text=True)
-    first, _ = grid_on(Model(folder, (text_lora,), FAMILY), (0, 1))
+    first, _ = grid_on(StoredModel(folder, (text_lora,), FAMILY), (0, 1))
     with pytest.raises(NotLoaded, match="does not compute with the tensor") as refused:
-        first.open(InMemory())
+        first.open(MemoryCache())
     assert "measure the results with `ggez-hub eval`" in refused.value.hint
 
 
@@ -231,5 +230,5 @@ def test_tensors_that_the_library_renames_are_noticed(base, text_lora, tmp_path)
     """With `custom_text` open_clip puts `text.` before the names of the text tower."""
     folder = change_config(base, tmp_path / "model", custom_text=True)
     with pytest.raises(NotLoaded, match="does not compute with the tensor"):
-        LiveWeights(Model(folder, (text_lora,), FAMILY), embedding_state(folder))
+        LiveWeights(StoredModel(folder, (text_lora,), FAMILY), embedding_state(folder))
     assert open_embedder(folder, FAMILY).encode_texts(["red"]).shape == (1, 32)

@@ -10,9 +10,9 @@ import datasets
 import pytest
 import yaml
 
-from ggez_hub.evaluation.benchmark import BUILT_IN, find_benchmarks, read_benchmarks
-from ggez_hub.evaluation.items import BadItems
-from ggez_hub.evaluation.task import BadTask
+from ggez_hub.evaluation.benchmarks.benchmark import BUILT_IN, find_benchmarks, read_benchmarks
+from ggez_hub.evaluation.benchmarks.loaders.rows import BadItems
+from ggez_hub.evaluation.benchmarks.task import BadTask
 from tests.evaluation import benchmarks as made
 
 
@@ -251,7 +251,7 @@ def test_tasks_of_ones_own(tmp_path):
 
 def test_finding_benchmarks_loads_no_torch_and_no_pyarrow():
     code = (
-        "import sys\nfrom ggez_hub.evaluation.benchmark import find_benchmarks\n"
+        "import sys\nfrom ggez_hub.evaluation.benchmarks.benchmark import find_benchmarks\n"
         "find_benchmarks('cvqa')\nprint(sorted({'torch', 'pyarrow'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

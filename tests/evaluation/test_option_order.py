@@ -8,15 +8,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ggez_hub.evaluation.answered import InMemory
-from ggez_hub.evaluation.benchmark_questions import ask_benchmark
-from ggez_hub.evaluation.consistency import contradictions
-from ggez_hub.evaluation.option_order import in_data_order, rotation, shown_digest
-from ggez_hub.evaluation.outcomes import Cell
-from ggez_hub.evaluation.predictions import read_predictions, write_predictions
-from ggez_hub.evaluation.replies import READER
-from ggez_hub.evaluation.subjects.generating import Generating
-from ggez_hub.parity.scales import decisive
+from ggez_hub.evaluation.answers.cache import MemoryCache
+from ggez_hub.evaluation.answers.outcomes import Cell
+from ggez_hub.evaluation.answers.predictions import read_predictions, write_predictions
+from ggez_hub.evaluation.benchmarks.benchmark_questions import ask_benchmark
+from ggez_hub.evaluation.benchmarks.questions import in_data_order, rotation, shown_digest
+from ggez_hub.evaluation.benchmarks.replies import READER
+from ggez_hub.evaluation.models.generative_model import Generating
+from ggez_hub.evaluation.results.consistency import contradictions
+from ggez_hub.parity.card_rows import decisive
 from tests.evaluation import benchmarks as made
 
 CELL = Cell(0.0, "cvqa-english-by-generation", "test")
@@ -52,7 +52,7 @@ def answered(items, method, reply=lambda lines: "A", seed=0):
     task = made.benchmark("cvqa-english").model_copy(update={"seed": seed})
     asked = ask_benchmark(task, items)
     writer = Writer(reply)
-    return Generating(writer, InMemory()).answer(asked, method), writer
+    return Generating(writer, MemoryCache()).answer(asked, method), writer
 
 
 def test_every_position_is_right_equally_often_but_for_chance():

@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ggez_hub.evaluation.consistency import contradictions
-from ggez_hub.evaluation.evidence import open_evidence
-from ggez_hub.evaluation.outcomes import Cell, Details
-from ggez_hub.evaluation.questions import Questions
-from ggez_hub.world.seed import ASSETS
+from ggez_hub.demo.hub import ASSETS
+from ggez_hub.evaluation.answers.outcomes import Cell, Details
+from ggez_hub.evaluation.benchmarks.questions import MultipleChoice
+from ggez_hub.evaluation.results.consistency import contradictions
+from ggez_hub.evaluation.results.evidence import open_evidence
 
 N, K = 40, 4
 BETAS = (0.0, 0.5, 1.0)
@@ -25,7 +25,7 @@ def questions(right):
     )
     options = np.arange(N * K).reshape(N, K)
     gold = tuple(texts[options[n, right[n].argmax()]] for n in range(N))
-    return Questions(
+    return MultipleChoice(
         items=tuple(f"i{n}" for n in range(N)),
         gold=gold,
         texts=texts,

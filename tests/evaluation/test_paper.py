@@ -13,11 +13,11 @@ from safetensors.torch import load_file, save_file
 
 from ggez_hub.cli.main import cli
 from ggez_hub.errors import UsageProblem
-from ggez_hub.evaluation.benchmark import find_benchmarks
-from ggez_hub.evaluation.paper.checks import MeanRank, ShareOf, Weighted
-from ggez_hub.evaluation.paper.printed import Cell, tables
-from ggez_hub.evaluation.paper.recipes import paper_recipes
-from ggez_hub.evaluation.paper.rules import recheck
+from ggez_hub.evaluation.benchmarks.benchmark import find_benchmarks
+from ggez_hub.paper.checks import MeanRank, ShareOf, Weighted
+from ggez_hub.paper.recipes import paper_recipes
+from ggez_hub.paper.rules import recheck
+from ggez_hub.paper.tables import Cell, tables
 from tests.evaluation.benchmarks import write_cvqa, write_sea_vqa
 from tests.evaluation.towers import SIGLIP, write_towers
 
@@ -93,7 +93,7 @@ def test_what_does_not_follow(reports):
 def test_the_global_column_contains_the_region(reports):
     assert "17.8 to 18.5 %" in of(reports, "5").notes[0]
     broken = changed("5", "Google SigLIP2", "cvqa_global", 25.7)
-    from ggez_hub.evaluation.paper.checks import OneShare
+    from ggez_hub.paper.checks import OneShare
 
     check = OneShare("cvqa_global", "cvqa_sea", "cvqa_others")
     low, high = check.share(broken)

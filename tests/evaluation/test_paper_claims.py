@@ -7,15 +7,9 @@ from fractions import Fraction
 
 import pytest
 
-from ggez_hub.evaluation.paper.claim_notes import claim_notes
-from ggez_hub.evaluation.paper.claims import (
-    FAMILIES,
-    GAIN,
-    KEPT,
-    Figure,
-    recheck_claims,
-)
-from ggez_hub.evaluation.paper.printed import Cell, tables
+from ggez_hub.paper.claim_notes import claim_notes
+from ggez_hub.paper.claims import FAMILIES, GAIN, KEPT, Figure, recheck_claims
+from ggez_hub.paper.tables import Cell, tables
 
 
 @pytest.fixture(scope="module")

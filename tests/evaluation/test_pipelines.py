@@ -16,11 +16,10 @@ from PIL import Image
 
 from ggez_hub.cli.main import cli
 from ggez_hub.errors import UsageProblem
-from ggez_hub.evaluation.benchmark import BUILT_IN, Drawing
-from ggez_hub.evaluation.drawn import Judged
-from ggez_hub.evaluation.subjects import Adapted
-from ggez_hub.evaluation.subjects.drawing import Order
-from ggez_hub.evaluation.subjects.pipelines import Pipeline
+from ggez_hub.evaluation.benchmarks.benchmark import BUILT_IN, Drawing
+from ggez_hub.evaluation.benchmarks.drawing_scores import Judged
+from ggez_hub.evaluation.models import Adapted
+from ggez_hub.evaluation.models.drawing_model import Order, Pipeline
 from ggez_hub.families import detect_family
 from ggez_hub.merging import Adapter, merge
 from tests.diffusion.loras import load, write_by_diffusers

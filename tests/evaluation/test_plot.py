@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from ggez_hub.errors import UsageProblem
-from ggez_hub.evaluation.plot import Interval, Labels, Point, draw
+from ggez_hub.evaluation.report.trade_off import Interval, Labels, Point, draw
 
 LABELS = Labels("Colours", "English names", "Thai names", 0.374)
 

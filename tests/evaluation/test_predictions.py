@@ -11,18 +11,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ggez_hub.evaluation import predictions
-from ggez_hub.evaluation.bounded_parquet import TooMuch, read_bounded
-from ggez_hub.evaluation.outcomes import UNPARSED, Cell, Details, Outcomes
-from ggez_hub.evaluation.predictions import (
+from ggez_hub.evaluation.answers import predictions
+from ggez_hub.evaluation.answers.outcomes import UNPARSED, Cell, Details, Outcomes
+from ggez_hub.evaluation.answers.predictions import (
     DETAILS,
     BadPredictions,
     _schema,
     read_predictions,
     write_predictions,
 )
-from ggez_hub.evaluation.scores import score_of
-from ggez_hub.weights import sha256_file
+from ggez_hub.evaluation.answers.scores import score_of
+from ggez_hub.parquet import FileTooLarge, read_bounded
+from ggez_hub.safetensors_header import sha256_file
 from tests.evaluation.conftest import change
 
 FIRST = Cell(0.1, "colours-th", "test")
@@ -150,7 +150,7 @@ def test_a_small_file_that_stands_for_a_large_one(tmp_path, made, message):
     path = tmp_path / "predictions.parquet"
     schema = repeated(path, **made)
     assert path.stat().st_size < 100_000
-    with pytest.raises(TooMuch, match=message):
+    with pytest.raises(FileTooLarge, match=message):
         read_bounded(path, schema, max_rows=100_000, max_bytes=5_000_000)
 
 

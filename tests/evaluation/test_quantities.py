@@ -7,12 +7,12 @@ from itertools import product
 
 import pytest
 
-from ggez_hub.evaluation.curve import curve_of
-from ggez_hub.evaluation.outcomes import Cell
-from ggez_hub.evaluation.quantities import pareto, suite
-from ggez_hub.evaluation.results import figures
+from ggez_hub.evaluation.answers.outcomes import Cell
+from ggez_hub.evaluation.results.figures import figures
+from ggez_hub.evaluation.results.measured_curve import curve_of
+from ggez_hub.evaluation.results.sides import pareto, suite
+from ggez_hub.parity.card_rows import NoCurve
 from ggez_hub.parity.curve import ParityCurve
-from ggez_hub.parity.rows import NoCurve
 from tests.evaluation.conftest import outcomes
 from tests.evaluation.results import SHARES, TASKS, grid, write
 

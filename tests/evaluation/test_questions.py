@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ggez_hub.evaluation.items import BadItems, Items, read_items
-from ggez_hub.evaluation.questions import ask
-from ggez_hub.evaluation.scores import score_of
-from ggez_hub.evaluation.task import load_tasks
+from ggez_hub.evaluation.answers.scores import score_of
+from ggez_hub.evaluation.benchmarks.loaders.rows import BadItems, Items, read_items
+from ggez_hub.evaluation.benchmarks.questions import ask
+from ggez_hub.evaluation.benchmarks.task import load_tasks
 from tests.evaluation.conftest import make_task
 
 ROOT = Path(__file__).parents[2]

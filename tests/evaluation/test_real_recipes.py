@@ -12,16 +12,14 @@ from click.testing import CliRunner
 from safetensors.torch import load_file, save_file
 
 from ggez_hub.cli.main import cli
-from ggez_hub.evaluation.benchmark import find_benchmarks
-from ggez_hub.evaluation.sweep import SweepRecipe
-from ggez_hub.evaluation.sweep_blanks import blanks
-from ggez_hub.recipe_file import read_recipe
+from ggez_hub.evaluation.benchmarks.benchmark import find_benchmarks
+from ggez_hub.evaluation.sweep.run import SweepRecipe, blanks
+from ggez_hub.recipe_file import read_recipe, recipes_folder
 from ggez_hub.regions import find_region
-from ggez_hub.resources import recipes
 from tests.evaluation import benchmarks as made
 from tests.evaluation.towers import SIGLIP, write_towers
 
-SWEEPS = sorted(recipes().glob("*/*.sweep.yaml"))
+SWEEPS = sorted(recipes_folder().glob("*/*.sweep.yaml"))
 
 
 def name_of(path):
@@ -75,7 +73,7 @@ def test_the_thai_sweep_of_an_embedding_model_runs(tmp_path):
     features = {"image": datasets.Image(), "caption": made.TEXTS, "split": made.TEXT}
     flickr = tmp_path / "data" / "nlphuji" / "flickr30k" / "data" / "TEST-0.test.parquet"
     made.write(flickr, features, rows)
-    text = (recipes() / "th" / "embedding.sweep.yaml").read_text(encoding="utf-8")
+    text = (recipes_folder() / "th" / "embedding.sweep.yaml").read_text(encoding="utf-8")
     text = text.replace("google/siglip2-so400m-patch14-384@main", "base")
     place = tmp_path / "sweep.yaml"
     place.write_text(f"{text}data: data\nbetas: [0, 1]\n", encoding="utf-8")

@@ -13,30 +13,27 @@ from diffusers import DiffusionPipeline
 from peft import LoraConfig
 from PIL import Image
 
-from ggez_hub.evaluation.benchmark import Drawing as How
-from ggez_hub.evaluation.comparison import mean_difference
-from ggez_hub.evaluation.curve import curve_rows
-from ggez_hub.evaluation.grid import measure
-from ggez_hub.evaluation.identity import Model
-from ggez_hub.evaluation.items import BadItems
-from ggez_hub.evaluation.outcomes import Cell, Details, Outcomes
-from ggez_hub.evaluation.recognition.asking import Judges, Places, prepare_drawings
-from ggez_hub.evaluation.recognition.control import shuffled
-from ggez_hub.evaluation.recognition.judge import Judge
-from ggez_hub.evaluation.recognition.task import Drawing, load_drawing_tasks
-from ggez_hub.evaluation.scores import score_of
-from ggez_hub.evaluation.subjects import grid_on
-from ggez_hub.evaluation.subjects.drawing import Order
-from ggez_hub.evaluation.subjects.opening import painter_way
-from ggez_hub.evaluation.subjects.pipelines import Pipeline
-from ggez_hub.evaluation.task import BadTask
+from ggez_hub.demo.hub import ASSETS
+from ggez_hub.evaluation.answers.outcomes import Cell, Details, Outcomes
+from ggez_hub.evaluation.answers.scores import mean_difference, score_of
+from ggez_hub.evaluation.benchmarks.benchmark import Drawing as How
+from ggez_hub.evaluation.benchmarks.drawing_task import DrawingSettings, load_drawing_tasks
+from ggez_hub.evaluation.benchmarks.loaders.rows import BadItems
+from ggez_hub.evaluation.benchmarks.preparation import Judges, Places, prepare_drawings
+from ggez_hub.evaluation.benchmarks.recognition_judge import RecognitionJudge, shuffled
+from ggez_hub.evaluation.benchmarks.task import BadTask
+from ggez_hub.evaluation.models import grid_on
+from ggez_hub.evaluation.models.backend import drawing_backend
+from ggez_hub.evaluation.models.drawing_model import Order, Pipeline
+from ggez_hub.evaluation.models.model_digest import StoredModel
+from ggez_hub.evaluation.results.measured_curve import curve_rows
+from ggez_hub.evaluation.sweep.grid import measure
 from ggez_hub.families import get_family
-from ggez_hub.resources import recipes
-from ggez_hub.world.seed import ASSETS
+from ggez_hub.recipe_file import recipes_folder
 from tests.diffusion.pipelines import write_pipeline
 
 CLIP, NAMES = ASSETS / "embedding" / "base", ASSETS / "emoji-names"
-DEMO = recipes() / "demo" / "diffusion"
+DEMO = recipes_folder() / "demo" / "diffusion"
 TASKS = load_drawing_tasks(DEMO)
 REFERENCES = TASKS[0].judge.references
 IDS = ("1f353", "1f992", "1f6b2", "2602", "1f3b8", "1f511")
@@ -78,7 +75,7 @@ def test_intervals_are_over_prompts_not_over_drawings():
 
 @pytest.fixture(scope="module")
 def judge():
-    return Judge(CLIP, IDS, NAMES, REFERENCES, 32)
+    return RecognitionJudge(CLIP, IDS, NAMES, REFERENCES, 32)
 
 
 def test_the_judge_knows_its_own_pictures(judge):
@@ -93,7 +90,7 @@ def test_the_judge_knows_its_own_pictures(judge):
 
 def test_a_candidate_without_a_picture_is_refused():
     with pytest.raises(BadItems, match="ffff"):
-        Judge(CLIP, [*IDS, "ffff"], NAMES, REFERENCES, 32)
+        RecognitionJudge(CLIP, [*IDS, "ffff"], NAMES, REFERENCES, 32)
 
 
 @pytest.fixture(scope="module")
@@ -117,17 +114,18 @@ def drawer(tmp_path_factory):
     candidates = pa.table({"id": list(IDS)})
     pq.write_table(candidates, folder / "prompts" / "data" / "candidates.parquet")
     places = Places(folder / "prompts", CLIP, NAMES)
-    return Model(base, (folder / "lora.safetensors",), get_family("diffusion")), places
+    return StoredModel(base, (folder / "lora.safetensors",), get_family("diffusion")), places
 
 
 def test_every_prompt_is_drawn_with_every_seed_at_every_beta(drawer, tmp_path):
     model, places = drawer
     tasks = [
-        t.model_copy(update={"drawing": Drawing(seeds=3, steps=2, guidance=2.0)}) for t in TASKS
+        t.model_copy(update={"drawing": DrawingSettings(seeds=3, steps=2, guidance=2.0)})
+        for t in TASKS
     ]
     judges = Judges()
     prepared = [prepare_drawings(t, places, judges, ("validation", "test")) for t in tasks]
-    way = painter_way(model.family, None, tmp_path)
+    way = drawing_backend(model.family, None, tmp_path)
     drawn = measure(grid_on(model, (0.0, 1.0), way), prepared)
     assert len(drawn.outcomes) == 2 * 2 * 2
     found = drawn.outcomes[Cell(1.0, "emoji-th-drawing", "test")]
@@ -165,5 +163,5 @@ def test_a_task_needs_regions_on_the_regional_side_alone(tmp_path):
 def test_what_decides_a_score_decides_the_digest():
     task = TASKS[0]
     assert task.model_copy(update={"title": "another"}).digest == task.digest
-    more = task.model_copy(update={"drawing": Drawing(seeds=5, steps=20, guidance=3.0)})
+    more = task.model_copy(update={"drawing": DrawingSettings(seeds=5, steps=20, guidance=3.0)})
     assert more.digest != task.digest

@@ -17,20 +17,19 @@ from PIL import Image
 
 from ggez_hub.cards import alpha_record
 from ggez_hub.cli.main import cli
-from ggez_hub.cli.task_data import TaskData, find_tasks
-from ggez_hub.evaluation.benchmark_items import Pool
-from ggez_hub.evaluation.drawn import Judged
-from ggez_hub.evaluation.evidence import open_evidence
-from ggez_hub.evaluation.gates import Limits
-from ggez_hub.evaluation.origin import AtAddress
-from ggez_hub.evaluation.outcomes import Cell, Details
-from ggez_hub.evaluation.report.contents import contents
+from ggez_hub.cli.tasks import TaskData, find_tasks
+from ggez_hub.demo.hub import ASSETS
+from ggez_hub.evaluation.answers.outcomes import Cell, Details
+from ggez_hub.evaluation.benchmarks.contents import Pool
+from ggez_hub.evaluation.benchmarks.drawing_scores import Judged
+from ggez_hub.evaluation.gates.outcome import Limits
+from ggez_hub.evaluation.report.contents import contents, page
 from ggez_hub.evaluation.report.examples import examples
-from ggez_hub.evaluation.report.page import page
+from ggez_hub.evaluation.results.evidence import open_evidence
+from ggez_hub.evaluation.results.origin import AtAddress
 from ggez_hub.hub import Hub
+from ggez_hub.recipe_file import recipes_folder
 from ggez_hub.regions import alpha, find_region
-from ggez_hub.resources import recipes
-from ggez_hub.world.seed import ASSETS
 from tests.evaluation.benchmarks import png, write_cvqa
 from tests.evaluation.conftest import outcomes
 from tests.evaluation.results import TASKS, grid, write
@@ -48,7 +47,7 @@ def run(*arguments):
 def thai(tmp_path_factory):
     """The page of the demo's Thai adapter, with pictures."""
     place = tmp_path_factory.mktemp("report") / "thai.html"
-    data = ["--tasks", recipes() / "demo", "--data", ASSETS / "emoji-names"]
+    data = ["--tasks", recipes_folder() / "demo", "--data", ASSETS / "emoji-names"]
     result = run(THAI, *data, "-o", place)
     assert result.exit_code == 0, result.stderr
     return place
@@ -308,7 +307,7 @@ def test_a_suite_without_grp_shows_the_pareto_table(tmp_path):
 def test_data_of_something_else_is_refused(tmp_path):
     asked = ["--data", tmp_path, "-o", tmp_path / "page.html"]
     assert "--data needs --tasks" in run(THAI, *asked).stderr
-    result = run(THAI, "--tasks", recipes() / "demo", *asked)
+    result = run(THAI, "--tasks", recipes_folder() / "demo", *asked)
     assert result.exit_code == 2
     assert "data that were given are of no regional task" in result.stderr
     assert not (tmp_path / "page.html").exists()

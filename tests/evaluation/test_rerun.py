@@ -10,13 +10,13 @@ import pytest
 from click.testing import CliRunner
 
 from ggez_hub.cli.main import cli
+from ggez_hub.demo.hub import ASSETS
 from ggez_hub.errors import UsageProblem
-from ggez_hub.evaluation.evidence import open_evidence
-from ggez_hub.evaluation.outcomes import Cell
-from ggez_hub.evaluation.rerun import rerun
-from ggez_hub.evaluation.results import write_results
-from ggez_hub.evaluation.subjects import UnderTest
-from ggez_hub.world.seed import ASSETS
+from ggez_hub.evaluation.answers.outcomes import Cell
+from ggez_hub.evaluation.models import ModelUnderTest
+from ggez_hub.evaluation.results.evidence import open_evidence
+from ggez_hub.evaluation.results.figures import write_results
+from ggez_hub.evaluation.sweep.rerun import rerun
 from tests.evaluation.conftest import make_task
 
 TASKS = (make_task("en"), make_task("th"), make_task("th", "choice_4"), make_task("en", "choice_4"))
@@ -132,7 +132,9 @@ def test_a_card_is_asked_again_by_a_recipe_with_all_its_betas(tmp_path):
     evidence = open_evidence(ASSETS / "embedding" / "th")
     measured = {beta: next(iter(rows.values())).model for beta, rows in
                 evidence.document.card.curve.items()}  # fmt: skip
-    models = [UnderTest(digest, (), False, pytest.fail, float(b)) for b, digest in measured.items()]
+    models = [
+        ModelUnderTest(digest, (), False, pytest.fail, float(b)) for b, digest in measured.items()
+    ]
     with pytest.raises(UsageProblem, match=r"there is no model at beta 0\.1"):
         rerun(evidence, [m for m in models if m.beta != 0.1], [], 3, 0)
     other = [replace(m, digest="0" * 64) if m.beta == 0.5 else m for m in models]

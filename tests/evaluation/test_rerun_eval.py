@@ -11,16 +11,16 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from ggez_hub import chat
+from ggez_hub import chat_endpoint
 from ggez_hub.cli.main import cli
+from ggez_hub.demo.hub import AUTHOR, DATE, EMAIL
 from ggez_hub.embedded import HubStore
-from ggez_hub.evaluation.benchmark import BUILT_IN, read_benchmarks
-from ggez_hub.evaluation.evidence import open_evidence
-from ggez_hub.evaluation.origin import KINDS, definition
-from ggez_hub.evaluation.outcomes import Cell
-from ggez_hub.evaluation.results import write_results
-from ggez_hub.evaluation.task import parse
-from ggez_hub.world.seed import AUTHOR, DATE, EMAIL
+from ggez_hub.evaluation.answers.outcomes import Cell
+from ggez_hub.evaluation.benchmarks.benchmark import BUILT_IN, read_benchmarks
+from ggez_hub.evaluation.benchmarks.task import parse
+from ggez_hub.evaluation.results.evidence import open_evidence
+from ggez_hub.evaluation.results.figures import write_results
+from ggez_hub.evaluation.results.origin import KINDS, definition
 from tests.diffusion.pipelines import write_pipeline
 from tests.evaluation import benchmarks as made
 from tests.evaluation.conftest import make_task, write_lora
@@ -204,7 +204,7 @@ def test_pictures_are_drawn_and_judged_again(tmp_path):
 
 def test_an_endpoint_is_asked_again_with_a_key_that_the_user_names(data, tmp_path, monkeypatch):
     monkeypatch.setenv("SERVER_KEY", "s3cret")
-    monkeypatch.setattr(chat, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(chat_endpoint, "FIRST_WAIT", 0.01)
     with serving(answering, whole=True) as (url, seen):
         out = measure(f"{url}#tiny", data, tmp_path / "out", "--key-variable", "SERVER_KEY")
         assert "SERVER_KEY" not in (out / "results.json").read_text()

@@ -8,15 +8,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ggez_hub.evaluation.comparison import (
+from ggez_hub.evaluation.answers.scores import (
+    NoItems,
     NotComparable,
     Sides,
     mean,
     mean_difference,
     parity,
     parity_difference,
+    score_of,
+    wilson,
 )
-from ggez_hub.evaluation.scores import NoItems, score_of, wilson
 from ggez_hub.parity.intervals import quantile
 from tests.evaluation.conftest import outcomes
 

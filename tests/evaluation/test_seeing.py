@@ -11,15 +11,14 @@ import transformers
 from PIL import Image
 
 from ggez_hub.errors import UsageProblem
-from ggez_hub.evaluation.answered import InMemory
-from ggez_hub.evaluation.benchmark import find_benchmarks
-from ggez_hub.evaluation.benchmark_items import Folders, read_contents
-from ggez_hub.evaluation.benchmark_questions import ask_benchmark
-from ggez_hub.evaluation.subjects.generating import Generating, Posed
-from ggez_hub.evaluation.subjects.seeing import SeeingModel
+from ggez_hub.evaluation.answers.cache import MemoryCache
+from ggez_hub.evaluation.benchmarks.benchmark import find_benchmarks
+from ggez_hub.evaluation.benchmarks.benchmark_questions import ask_benchmark
+from ggez_hub.evaluation.benchmarks.contents import Folders, read_contents
+from ggez_hub.evaluation.models.generative_model import Generating, Posed
+from ggez_hub.evaluation.models.vision_model import SeeingModel
 from ggez_hub.families import detect_family
-from ggez_hub.families.loading import NotLoaded
-from ggez_hub.families.prompts import prompt_inputs
+from ggez_hub.families.pretrained import NotLoaded, prompt_inputs
 from tests.evaluation import benchmarks as made
 from tests.evaluation.benchmarks import png
 from tests.evaluation.seers import SEERS, write_reader, write_seer
@@ -142,7 +141,7 @@ def test_free_questions_are_asked_as_they_are(seer, tmp_path):
     items = read_contents(task, Folders(data / "vqa", data / "food-kb")).items
     model = opened(seer)
     asked = ask_benchmark(task, items)
-    found = Generating(model, InMemory()).answer(asked, "")
+    found = Generating(model, MemoryCache()).answer(asked, "")
     assert (len(found), len(found.missing)) == (7, 1)
     prompts = [
         model.prompt(f"What is dish {n} called?\nAnswer with the name alone.") for n in range(7)

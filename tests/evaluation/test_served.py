@@ -17,12 +17,12 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from ggez_hub import chat
-from ggez_hub.chat import ChatEndpoint, data_url
+from ggez_hub import chat_endpoint
+from ggez_hub.chat_endpoint import ChatEndpoint, data_url
 from ggez_hub.cli.main import cli
 from ggez_hub.errors import UsageProblem
-from ggez_hub.evaluation.replies import READER
-from ggez_hub.evaluation.subjects.served import served
+from ggez_hub.evaluation.benchmarks.replies import READER
+from ggez_hub.evaluation.models.endpoint_model import served
 from tests.evaluation import benchmarks as made
 from tests.filter.endpoint import serving
 
@@ -155,7 +155,7 @@ def test_a_server_without_log_probabilities_is_told_of(server, data, tmp_path):
 
 
 def test_a_run_that_broke_off_goes_on_where_it_was(data, tmp_path, monkeypatch):
-    monkeypatch.setattr(chat, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(chat_endpoint, "FIRST_WAIT", 0.01)
     asked = []
 
     def dying(content, body):
@@ -238,7 +238,7 @@ def test_a_server_that_repeats_the_key_does_not_get_it_printed(data, tmp_path, m
 
 def test_a_server_may_say_when_to_come_back(monkeypatch):
     waited = []
-    monkeypatch.setattr(chat.time, "sleep", waited.append)
+    monkeypatch.setattr(chat_endpoint.time, "sleep", waited.append)
     with serving(lambda _: "yes", failures=[429], retry_after="7") as (url, _):
         assert ChatEndpoint(url, "m", 1, 8).ask([[{"role": "user", "content": "x"}]]) == ["yes"]
     assert waited == [7.0]

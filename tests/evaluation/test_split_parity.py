@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from ggez_hub.cards.curve import MeasuredCurve, SplitParity
-from ggez_hub.evaluation.curve import curve_of
-from ggez_hub.evaluation.outcomes import Cell, Details
+from ggez_hub.evaluation.answers.outcomes import Cell, Details
+from ggez_hub.evaluation.results.measured_curve import curve_of
 from ggez_hub.parity.choice import Undetermined, kept_difference, select_beta
 from ggez_hub.parity.curve import GLOBAL, OTHERS, REGIONAL, ParityCurve
 from ggez_hub.parity.effects import grp_difference, grp_interval

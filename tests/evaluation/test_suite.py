@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from ggez_hub.cli.main import cli
-from ggez_hub.evaluation.replies import read_choice
-from ggez_hub.evaluation.subjects import embedders, seeing
+from ggez_hub.evaluation.benchmarks.replies import read_choice
+from ggez_hub.evaluation.models import embedding_model, vision_model
 from tests.evaluation import benchmarks as made
 from tests.evaluation.conftest import change
 from tests.evaluation.seers import write_seer
@@ -111,13 +111,13 @@ def test_a_vlm_chooses_by_likelihood_and_by_what_it_writes(data, tmp_path, monke
     model = write_seer(tmp_path / "model", "llava")
     asked = {"log_likelihoods": [], "replies": [], "unconditional": []}
     for name, seen in asked.items():
-        real = getattr(seeing.SeeingModel, name)
+        real = getattr(vision_model.SeeingModel, name)
 
         def counting(self, questions, seen=seen, real=real):
             seen.extend(questions)
             return real(self, questions)
 
-        monkeypatch.setattr(seeing.SeeingModel, name, counting)
+        monkeypatch.setattr(vision_model.SeeingModel, name, counting)
     result = run(model, data, tmp_path / "out", region="ph")
     assert result.exit_code == 0, result.output
     # CVQA's 60 questions in two languages, those of the region no second time; and SEA-VQA's.
@@ -190,7 +190,7 @@ def test_a_stopped_run_goes_on_and_nothing_is_asked_twice(base, data, tmp_path, 
     def never(*args):
         raise AssertionError("the model was opened")
 
-    monkeypatch.setattr(embedders.EmbeddingModel, "__init__", never)
+    monkeypatch.setattr(embedding_model.EmbeddingModel, "__init__", never)
     assert run(base, data, tmp_path / "out").exit_code == 0
     assert (tmp_path / "out" / "results.json").read_bytes() == whole
     other = run(base, data, tmp_path / "out", region="ph")
@@ -224,13 +224,13 @@ def test_what_cannot_be_asked_is_one_error(base, data, tmp_path, change, code, p
 def test_answers_are_shared_by_runs_unless_they_are_not_wanted(data, tmp_path, monkeypatch):
     model = write_seer(tmp_path / "model", "llava")
     asked = []
-    real = seeing.SeeingModel.replies
+    real = vision_model.SeeingModel.replies
 
     def counting(self, questions):
         asked.extend(questions)
         return real(self, questions)
 
-    monkeypatch.setattr(seeing.SeeingModel, "replies", counting)
+    monkeypatch.setattr(vision_model.SeeingModel, "replies", counting)
 
     def answers(name, *more):
         asked.clear()

@@ -10,12 +10,12 @@ from click.testing import CliRunner
 from ggez_hub.cards import alpha_record
 from ggez_hub.cli.main import cli
 from ggez_hub.errors import UsageProblem
-from ggez_hub.evaluation.identity import Model
-from ggez_hub.evaluation.leakage import Leaked
-from ggez_hub.evaluation.prepared import prepare_tasks, tasks_for
-from ggez_hub.evaluation.subjects import grid_on
-from ggez_hub.evaluation.sweep import sweep
-from ggez_hub.evaluation.verification import verify_evidence
+from ggez_hub.evaluation.benchmarks.preparation import prepare_tasks, tasks_for
+from ggez_hub.evaluation.models import grid_on
+from ggez_hub.evaluation.models.model_digest import StoredModel
+from ggez_hub.evaluation.results.leakage import Leaked
+from ggez_hub.evaluation.results.verification import verify_evidence
+from ggez_hub.evaluation.sweep.run import sweep
 from ggez_hub.families import get_family
 from ggez_hub.regions import alpha, find_region
 from tests.evaluation import benchmarks
@@ -30,7 +30,7 @@ TASKS = (make_task("en"), make_task("th"))
 @pytest.fixture
 def run(base, text_lora, dataset):
     def start(out, tasks=TASKS, betas=(0, 0.5, 1), **options):
-        model = Model(base, (text_lora,), get_family("embedding"))
+        model = StoredModel(base, (text_lora,), get_family("embedding"))
         models = grid_on(model, betas)
         return sweep(models, prepare_tasks(tasks, dataset), TH, alpha_record(alpha(TH)), out,
                      **options)  # fmt: skip
@@ -118,7 +118,7 @@ def test_the_command_takes_a_recipe(base, text_lora, dataset, tmp_path):
 def test_other_kinds_are_swept_without_retraining(kind, base, text_lora, dataset, tmp_path):
     """A full fine-tune (the merge at beta 1) and its task vector answer as the LoRA does there."""
     from ggez_hub.merging import Adapter, merge
-    from ggez_hub.merging.extraction.vector import extract_task_vector
+    from ggez_hub.merging.extraction.task_vector import extract_task_vector
 
     family = get_family("embedding")
     tuned = tmp_path / "tuned"
@@ -131,7 +131,11 @@ def test_other_kinds_are_swept_without_retraining(kind, base, text_lora, dataset
     tasks = prepare_tasks(TASKS, dataset)
     found, lora = (
         sweep(
-            grid_on(Model(base, (a,), family), (0, 1)), tasks, TH, factor, tmp_path / a.name / "out"
+            grid_on(StoredModel(base, (a,), family), (0, 1)),
+            tasks,
+            TH,
+            factor,
+            tmp_path / a.name / "out",
         )
         for a in (adapter, text_lora)
     )
@@ -142,10 +146,10 @@ def test_other_kinds_are_swept_without_retraining(kind, base, text_lora, dataset
 
 def test_a_recipe_without_betas_takes_the_grid_of_its_kind(base, text_lora, dataset, tmp_path):
     """A full fine-tune is strong at small betas already; beyond it there is nothing known."""
-    from ggez_hub.cli.sweep_recipe import open_recipe
+    from ggez_hub.cli.measurement import open_recipe
     from ggez_hub.hub import Hub
     from ggez_hub.merging import Adapter, merge
-    from ggez_hub.merging.extraction.vector import extract_task_vector
+    from ggez_hub.merging.extraction.task_vector import extract_task_vector
 
     family, tuned, vector = get_family("embedding"), tmp_path / "tuned", tmp_path / "vector"
     merge(base, [Adapter(text_lora, 1.0)], tuned, family)
@@ -172,8 +176,8 @@ def test_a_vlm_is_swept_on_a_benchmark(tmp_path):
     """What the sweep answers at beta 0.5 is what the merged folder answers."""
     import transformers
 
-    from ggez_hub.evaluation.evidence import open_evidence
-    from ggez_hub.evaluation.outcomes import Cell
+    from ggez_hub.evaluation.answers.outcomes import Cell
+    from ggez_hub.evaluation.results.evidence import open_evidence
     from ggez_hub.merging import Adapter, merge
 
     base = write_seer(tmp_path / "base", "llava")

@@ -12,15 +12,15 @@ from safetensors.torch import load_file
 from ggez_hub.cards import alpha_record
 from ggez_hub.cli.main import cli
 from ggez_hub.errors import UsageProblem
-from ggez_hub.evaluation.by_part import folder_of, gains_beside
-from ggez_hub.evaluation.comparison import Sides, parity_difference
-from ggez_hub.evaluation.evidence import open_evidence
-from ggez_hub.evaluation.header import SweptParts
-from ggez_hub.evaluation.identity import Model, model_digests
-from ggez_hub.evaluation.subjects import Adapted, model_in
-from ggez_hub.evaluation.subjects.embedders import open_embedder
-from ggez_hub.evaluation.subjects.live import LiveWeights
-from ggez_hub.evaluation.verification import verify_evidence
+from ggez_hub.evaluation.answers.scores import Sides, parity_difference
+from ggez_hub.evaluation.models import Adapted, model_in
+from ggez_hub.evaluation.models.embedding_model import open_embedder
+from ggez_hub.evaluation.models.model_digest import StoredModel, model_digests
+from ggez_hub.evaluation.models.weight_swap import LiveWeights
+from ggez_hub.evaluation.results.evidence import open_evidence
+from ggez_hub.evaluation.results.header import SweptParts
+from ggez_hub.evaluation.results.verification import verify_evidence
+from ggez_hub.evaluation.sweep.part_gains import folder_of, gains_beside
 from ggez_hub.families import get_family
 from ggez_hub.merging import Adapter, merge
 from ggez_hub.merging.betas_by_part import BetasByPart
@@ -50,7 +50,7 @@ def merged(base, adapter, beta, out):
 
 def test_the_weights_that_answer_are_those_of_the_merge_by_part(base, both_lora, tmp_path):
     model = open_embedder(base, FAMILY)
-    live = LiveWeights(Model(base, (both_lora,), FAMILY, RULE), model.state)
+    live = LiveWeights(StoredModel(base, (both_lora,), FAMILY, RULE), model.state)
     live.set_betas([0.9])
     for beta in (0.6, 0.0, 0.25):
         live.set_betas([beta])
@@ -71,13 +71,13 @@ def test_a_model_with_an_adapter_by_part_is_the_merged_one(base, both_lora, tmp_
     assert (mine.encode_texts(list(COLOURS)) == other.encode_texts(list(COLOURS))).all()
     assert (
         model_in(base, FAMILY, adapted=adapted).digest
-        == (model_digests(Model(base, (both_lora,), FAMILY, RULE), [0.6])["0.6"])
+        == (model_digests(StoredModel(base, (both_lora,), FAMILY, RULE), [0.6])["0.6"])
     )
 
 
 def test_a_model_is_known_by_its_parts_but_for_the_base(base, text_lora):
-    plain = model_digests(Model(base, (text_lora,), FAMILY), [0.0, 0.5])
-    by_part = model_digests(Model(base, (text_lora,), FAMILY, RULE), [0.0, 0.5])
+    plain = model_digests(StoredModel(base, (text_lora,), FAMILY), [0.0, 0.5])
+    by_part = model_digests(StoredModel(base, (text_lora,), FAMILY, RULE), [0.0, 0.5])
     assert plain["0"] == by_part["0"]
     assert plain["0.5"] != by_part["0.5"]
 
@@ -253,9 +253,9 @@ def test_a_composition_by_part(recipe, text_lora, both_lora, tmp_path):
 
 
 def test_results_by_part_are_not_noted_as_a_joint_curve(recipe, text_lora, both_lora, tmp_path):
-    from ggez_hub.registry.contributing.measured_results import note_joint
+    from ggez_hub.registry.contribution.measured_results import add_joint_results
 
     asked = recipe({"half.yaml": HALF}, adapter=[str(text_lora), str(both_lora)], betas=[0, 0.5])
     assert run("sweep", asked, "-o", tmp_path / "out").exit_code == 0
     with pytest.raises(UsageProblem, match=r"measures betas by part, half\.yaml"):
-        note_joint(tmp_path / "out" / "by-part" / "half", text_lora)
+        add_joint_results(tmp_path / "out" / "by-part" / "half", text_lora)

@@ -12,13 +12,13 @@ import yaml
 from click.testing import CliRunner
 
 from ggez_hub.cli.main import cli
-from ggez_hub.evaluation.evidence import open_evidence
-from ggez_hub.evaluation.outcomes import Cell
-from ggez_hub.evaluation.subjects.pipelines import Pipeline
+from ggez_hub.demo.hub import ASSETS
+from ggez_hub.evaluation.answers.outcomes import Cell
+from ggez_hub.evaluation.models.drawing_model import Pipeline
+from ggez_hub.evaluation.results.evidence import open_evidence
 from ggez_hub.families import detect_family
 from ggez_hub.merging import Adapter, merge
-from ggez_hub.resources import recipes
-from ggez_hub.world.seed import ASSETS
+from ggez_hub.recipe_file import recipes_folder
 from tests.diffusion.loras import write_by_diffusers
 from tests.diffusion.pipelines import write_pipeline
 from tests.evaluation.test_pipelines import drawn_choices
@@ -35,7 +35,9 @@ def world(tmp_path_factory):
     base = write_pipeline("sd15", root / "base")
     write_by_diffusers(base, root / "lora", {"unet": ["to_q", "to_v"], "text_encoder": ["q_proj"]})
     merge(base, [Adapter(root / "lora", 0.5)], root / "merged", detect_family(base))
-    text = (recipes() / "demo" / "diffusion" / "emoji-drawing.yaml").read_text(encoding="utf-8")
+    text = (recipes_folder() / "demo" / "diffusion" / "emoji-drawing.yaml").read_text(
+        encoding="utf-8"
+    )
     tasks = yaml.safe_load(text)
     tasks["defaults"]["drawing"] = {"seeds": 2, "steps": 1, "guidance": 2.0}
     (root / "named").mkdir()

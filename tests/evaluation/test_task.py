@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ggez_hub.evaluation.task import BadTask, load_tasks, read_tasks
+from ggez_hub.evaluation.benchmarks.task import BadTask, load_tasks, read_tasks
 from tests.evaluation.conftest import make_task
 
 DEMO = Path(__file__).parents[2] / "recipes" / "demo"

@@ -13,11 +13,11 @@ from click.testing import CliRunner
 
 from ggez_hub.cards import CardDocument, read_card, render_card, write_card
 from ggez_hub.cli.main import cli
-from ggez_hub.evaluation.consistency import contradictions
-from ggez_hub.evaluation.evidence import NoEvidence, open_evidence
-from ggez_hub.evaluation.outcomes import Cell
-from ggez_hub.evaluation.verification import verify_evidence
-from ggez_hub.world.seed import ASSETS
+from ggez_hub.demo.hub import ASSETS
+from ggez_hub.evaluation.answers.outcomes import Cell
+from ggez_hub.evaluation.results.consistency import contradictions
+from ggez_hub.evaluation.results.evidence import NoEvidence, open_evidence
+from ggez_hub.evaluation.results.verification import verify_evidence
 from tests.evaluation.conftest import change, outcomes
 from tests.evaluation.results import write
 

@@ -9,10 +9,10 @@ import torch
 from peft import LoraConfig, get_peft_model
 from torch import nn
 
+from demo_world.concepts import Concept
 from experiments.content.batches import mixed, shuffled
 from experiments.content.lora import merged, scale
 from experiments.content.subsets import CONTROL, REGIONAL, sides_of
-from ggez_hub.world.concepts import Concept
 
 
 def test_batches_show_every_row_before_any_comes_twice():

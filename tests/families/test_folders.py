@@ -16,9 +16,9 @@ from tokenizers import Tokenizer, models
 from ggez_hub.families import UnknownLayout, detect_family, get_family
 from ggez_hub.families.embedding import OtherFormat
 from ggez_hub.families.transformers_folder import BadCheckpoint, QuantisedBase
-from ggez_hub.families.weight_sets import BadIndex, MissingShard, NoVariant
+from ggez_hub.families.weight_files import BadIndex, MissingShard, NoVariant
 from ggez_hub.merging import Adapter, merge
-from ggez_hub.weights import BadWeights
+from ggez_hub.safetensors_header import BadWeights
 
 from ..models import write_lora, write_open_clip
 from .architectures import CLIP, LLAMA_MODEL, LLAVA_HUB, write_adapter, write_base, write_shards

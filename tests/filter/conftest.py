@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ggez_hub.data.run import run_filter
+from ggez_hub.data.pipeline import run_filter
 
 from .corpora import rows_of, spec
 

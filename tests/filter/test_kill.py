@@ -9,10 +9,10 @@ import sys
 import time
 from pathlib import Path
 
-from ggez_hub.data import judging
-from ggez_hub.data.run import run_filter
-from ggez_hub.data.scorers.clip import ClipScore
-from ggez_hub.data.work import container
+from ggez_hub.data import stages
+from ggez_hub.data.pipeline import run_filter
+from ggez_hub.data.scorers.clip_score import ClipScore
+from ggez_hub.data.work_folder import container
 
 from .corpora import captions, reward, rows_of, spec
 from .endpoint import serving
@@ -105,7 +105,7 @@ def test_a_kill_in_the_midst_of_a_part_asks_no_model_again(tmp_path, monkeypatch
         (tmp_path / "spec.json").write_text(asked.model_dump_json())
         script = tmp_path / "run.py"
         script.write_text(SCRIPT)
-        monkeypatch.setattr(judging, "AT_ONCE", AT_ONCE)
+        monkeypatch.setattr(stages, "AT_ONCE", AT_ONCE)
         report = run_filter(asked, tmp_path, tmp_path / "whole")
         unbroken = list(asked_to_translate)
         asked_to_translate.clear()

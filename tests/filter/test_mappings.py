@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ggez_hub.data.fields import country_code, country_in_path, language_tag
+from ggez_hub.data.locale_fields import country_code, country_in_path, language_tag
 from ggez_hub.data.sources import BadSource
 
 from . import corpora

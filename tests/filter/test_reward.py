@@ -13,12 +13,12 @@ import pytest
 import torch
 from PIL import Image
 
-from ggez_hub import chat, world
-from ggez_hub.chat import EndpointFailed
-from ggez_hub.data.folders import NoModel, model_folder
-from ggez_hub.data.scorers.base import ScorerRefused
-from ggez_hub.data.scorers.opening import open_scorer
-from ggez_hub.data.scorers.prompt import asked, final_score
+import demo_world
+from ggez_hub import chat_endpoint
+from ggez_hub.chat_endpoint import EndpointFailed
+from ggez_hub.data.model_folders import NoModel, model_folder
+from ggez_hub.data.scorers.base import ScorerRefused, open_scorer
+from ggez_hub.data.scorers.unified_reward import asked, final_score
 from ggez_hub.data.spec import FilterSpec
 from ggez_hub.embedded.store import HubStore
 from ggez_hub.errors import UsageProblem
@@ -31,7 +31,7 @@ from .endpoint import serving
 from .tiny import write_clip, write_judge
 
 SAYS = {"[good]": "Final Score: 5", "[bad]": "Final Score: 1", "[odd]": "I cannot say"}
-ASSETS = Path(world.__file__).parent / "assets"
+ASSETS = Path(demo_world.__file__).parent / "assets"
 
 
 def row(text, seed=None, scores=()):
@@ -226,16 +226,16 @@ def test_an_endpoint(tmp_path, monkeypatch):
 
 
 def test_an_endpoint_that_is_busy_is_asked_again(tmp_path, monkeypatch):
-    monkeypatch.setattr(chat, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(chat_endpoint, "FIRST_WAIT", 0.01)
     with serving(by_caption, failures=[503, 429]) as (url, seen):
         model = scorer(tmp_path, kind="endpoint", url=url, model="judge")
         assert model.score([row("good", 1)]) == [5.0]
     assert len(seen) == 3
 
 
-@pytest.mark.parametrize(("status", "times"), [(400, 1), (307, 1), (500, chat.ATTEMPTS)])
+@pytest.mark.parametrize(("status", "times"), [(400, 1), (307, 1), (500, chat_endpoint.ATTEMPTS)])
 def test_an_endpoint_that_refuses_stops_the_filter(tmp_path, monkeypatch, status, times):
-    monkeypatch.setattr(chat, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(chat_endpoint, "FIRST_WAIT", 0.01)
     with serving(by_caption, failures=[status] * 9) as (url, seen):
         model = scorer(tmp_path, kind="endpoint", url=url, model="judge")
         with pytest.raises(EndpointFailed, match=f"HTTP {status}"):
@@ -244,7 +244,7 @@ def test_an_endpoint_that_refuses_stops_the_filter(tmp_path, monkeypatch, status
 
 
 def test_an_endpoint_that_is_not_there(tmp_path, monkeypatch):
-    monkeypatch.setattr(chat, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(chat_endpoint, "FIRST_WAIT", 0.01)
     model = scorer(tmp_path, kind="endpoint", url="http://127.0.0.1:9/v1", model="judge")
     with pytest.raises(EndpointFailed, match="ConnectError"):
         model.score([row("good", 1)])

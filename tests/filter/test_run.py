@@ -14,12 +14,12 @@ import pyarrow as pa
 import pytest
 from PIL import Image, ImageDraw, ImageOps
 
-from ggez_hub.data import judging, sources
-from ggez_hub.data.held_out import HeldOut, Question
+from ggez_hub.data import sources, stages
+from ggez_hub.data.held_out.matcher import ExampleText, HeldOutMatcher
 from ggez_hub.data.pictures import look
-from ggez_hub.data.region.base import BadRule
-from ggez_hub.data.run import Strict, run_filter
-from ggez_hub.data.work import container
+from ggez_hub.data.pipeline import Strict, run_filter
+from ggez_hub.data.region_rules import BadRule
+from ggez_hub.data.work_folder import container
 from ggez_hub.errors import UsageProblem
 
 from .corpora import BY_COUNTRY, captions, encoded, jsonl, picture, rows_of, spec, table
@@ -145,8 +145,8 @@ def test_nothing_that_is_held_out_enters(tmp_path, filtered, copy, kind):
 def test_a_plain_sign_without_a_text_is_not_found_turned(tmp_path):
     path = tmp_path / "held.sqlite"
     looked, turned = (look(sign(left=left), portrait=True) for left in (True, False))
-    nothing = Question("", "")
-    with HeldOut(path, 0.7) as held:
+    nothing = ExampleText("", "")
+    with HeldOutMatcher(path, 0.7) as held:
         row = {"id": "signs/x/caption", "messages": [], "sha256": looked.sha256}
         held.add(row | {"portrait": looked.portrait.packed()}, 0)
         assert held.match(looked.sha256, looked.portrait, nothing) == (
@@ -363,7 +363,7 @@ def test_texts_of_one_template_are_compared_in_part_and_the_report_says_so(
     keys = {"pictures": "ignored", "duplicates": {"by": "text", "similarity": 0.9}}
     report, kept = filtered([source], **keys)
     assert not any("share a key" in warning for warning in report.document["warnings"])
-    monkeypatch.setattr(judging, "COMPARED", 2)
+    monkeypatch.setattr(stages, "COMPARED", 2)
     (tmp_path / "captions.jsonl").rename(tmp_path / "again.jsonl")
     report, more = filtered([source | {"jsonl": "again.jsonl"}], **keys)
     # Some of the duplicates are found through the keys that are compared, and some no more.
@@ -494,7 +494,7 @@ def test_nothing_imports_torch_or_datasets(tmp_path):
         ).model_dump_json()
     )
     code = (
-        "import sys; from pathlib import Path; from ggez_hub.data.run import run_filter;"
+        "import sys; from pathlib import Path; from ggez_hub.data.pipeline import run_filter;"
         "from ggez_hub.data.spec import FilterSpec; folder = Path(sys.argv[1]);"
         "run_filter(FilterSpec.model_validate_json((folder / 'spec.json').read_text()), folder,"
         " folder / 'out'); print(*sys.modules)"

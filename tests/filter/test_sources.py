@@ -12,7 +12,7 @@ import pytest
 
 from ggez_hub.data.sources import BadSource, jsonl, open_source
 from ggez_hub.data.sources.jsonl import byte_ranges, json_lines
-from ggez_hub.data.spec import Source
+from ggez_hub.data.spec import SourceSpec
 
 from .corpora import CAPTIONS, encoded, picture, table
 from .corpora import jsonl as write_jsonl
@@ -87,7 +87,7 @@ def test_an_imagefolder_without_metadata(tmp_path, filtered):
 
 def test_a_picture_in_another_folder_is_another_input(tmp_path):
     columns = {"picture": "image", "examples": [{"format": "caption", "answer": "label"}]}
-    asked = Source.model_validate(
+    asked = SourceSpec.model_validate(
         {"name": "s", "license": "x", "imagefolder": "pictures", "columns": columns}
     )
     root = folder_of_pictures(tmp_path / "pictures")

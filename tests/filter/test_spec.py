@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ggez_hub.data.spec import FilterSpec
-from ggez_hub.recipe_file import BadRecipe, read_recipe
-from ggez_hub.resources import recipes
+from ggez_hub.recipe_file import BadRecipe, read_recipe, recipes_folder
 
 GOOD = """kind: filter
 region: th
@@ -82,7 +81,7 @@ def test_what_is_no_spec_is_refused(tmp_path, text):
 
 
 def test_the_recipes_are_specs():
-    found = sorted(recipes().rglob("*filter*.yaml"))
+    found = sorted(recipes_folder().rglob("*filter*.yaml"))
     assert found
     for path in found:
         read_recipe(path, "filter", FilterSpec)

@@ -6,12 +6,10 @@ import shutil
 
 import pytest
 
-from ggez_hub.data.plan import Plan
-from ggez_hub.data.translation.augment import Augmenter, Cache, units_of
-from ggez_hub.data.translation.checks import problem
-from ggez_hub.data.translation.codes import nllb_code
-from ggez_hub.data.translation.seq2seq import Seq2SeqTranslator
-from ggez_hub.data.translation.spec import Seq2Seq, TranslationSpec
+from ggez_hub.data.augmentation import Augmenter, Cache, problem, units_of
+from ggez_hub.data.plan import FilterPlan
+from ggez_hub.data.spec import Seq2Seq, TranslationSpec
+from ggez_hub.data.translators import Seq2SeqTranslator, nllb_code
 from ggez_hub.errors import UsageProblem
 
 from .corpora import captions, cvqa, jsonl, spec
@@ -185,11 +183,11 @@ def test_a_translation_is_held_to_what_is_held_out_and_seen(tmp_path, filtered):
 def test_another_model_of_the_same_name_is_another_result(tmp_path, model):
     shutil.copytree(model, tmp_path / "nllb")
     asked = spec([english(tmp_path, PAIRS)], translation=block())
-    before = Plan(asked, tmp_path).digest
-    assert Plan(asked, tmp_path).digest == before
+    before = FilterPlan(asked, tmp_path).digest
+    assert FilterPlan(asked, tmp_path).digest == before
     config = tmp_path / "nllb" / "config.json"
     config.write_text(config.read_text() + "\n")
-    assert Plan(asked, tmp_path).digest != before
+    assert FilterPlan(asked, tmp_path).digest != before
 
 
 def test_how_many_answers_are_asked_for_at_once_decides_nothing(tmp_path):
@@ -198,7 +196,7 @@ def test_how_many_answers_are_asked_for_at_once_decides_nothing(tmp_path):
     for parallel, tokens in ((1, 256), (4, 256), (4, 64)):
         translator = {"kind": "endpoint", "url": "http://127.0.0.1:9/v1", "model": "m",
                       "parallel": parallel, "new_tokens": tokens}  # fmt: skip
-        digests.add(Plan(spec([source], translation=block(translator)), tmp_path).digest)
+        digests.add(FilterPlan(spec([source], translation=block(translator)), tmp_path).digest)
     assert len(digests) == 2
 
 

@@ -17,10 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
-from ggez_hub.merging import deltas, kernels, plan, rows, writer
+from ggez_hub.merging import delta_rows, deltas, kernels, plan, writer
 from ggez_hub.merging.kernels import interpolate_rows
+from ggez_hub.merging.mergekit_inputs import StreamedDelta
 from ggez_hub.merging.methods import NotFinite
-from ggez_hub.merging.streamed import StreamedDelta
 
 from .exactness import ulp
 
@@ -36,7 +36,7 @@ def numbers(*shape, seed=0, dtype=torch.float64):
 @pytest.fixture
 def small_blocks(monkeypatch):
     """Blocks of a few rows, so that small tensors have many."""
-    monkeypatch.setattr(rows, "BLOCK", 64)
+    monkeypatch.setattr(delta_rows, "BLOCK", 64)
 
 
 @pytest.mark.parametrize(
@@ -52,12 +52,12 @@ def small_blocks(monkeypatch):
     ],
 )
 def test_blocks_are_whole_rows(small_blocks, shape, cut):
-    assert list(rows.blocks(shape)) == cut
+    assert list(delta_rows.blocks(shape)) == cut
 
 
 def interpolate(base, deltas, betas):
     """The merge's own sum, of tensors that are there whole."""
-    return interpolate_rows(base, [rows.Whole(delta) for delta in deltas], betas)[0]
+    return interpolate_rows(base, [delta_rows.Whole(delta) for delta in deltas], betas)[0]
 
 
 @settings(max_examples=40, deadline=None)
@@ -70,12 +70,12 @@ def interpolate(base, deltas, betas):
 def test_any_shape_in_any_blocks_obeys_the_rule(shape, dtype, betas, block):
     base = numbers(*shape, dtype=dtype)
     parts = [numbers(*shape, seed=n + 1) for n in range(len(betas))]
-    before = rows.BLOCK
-    rows.BLOCK = block
+    before = delta_rows.BLOCK
+    delta_rows.BLOCK = block
     try:
         merged = interpolate(base, parts, betas)
     finally:
-        rows.BLOCK = before
+        delta_rows.BLOCK = before
     added = [beta * part for beta, part in zip(betas, parts, strict=True)]
     reference = base.double() + sum(added)
     largest = torch.stack([base.double().abs(), reference.abs(), *(a.abs() for a in added)]).amax(0)
@@ -90,15 +90,15 @@ def test_any_shape_in_any_blocks_obeys_the_rule(shape, dtype, betas, block):
 @pytest.mark.parametrize("rank", [1, 3, 17, 128, 129, 300])
 def test_a_product_adds_up_in_the_order_of_the_rank(small_blocks, shape, rank):
     """Kernels of other processors then have no other order to add up in."""
-    n, columns = rows.matrix_shape(shape)
+    n, columns = delta_rows.matrix_shape(shape)
     left, right = numbers(n, rank, seed=1), numbers(rank, columns, seed=2)
     total = torch.zeros(n, columns, dtype=torch.float64)
-    for start in range(0, rank, rows.Product.LONGEST_SUM):
+    for start in range(0, rank, delta_rows.Product.LONGEST_SUM):
         part = torch.zeros_like(total)
-        for k in range(start, min(start + rows.Product.LONGEST_SUM, rank)):
+        for k in range(start, min(start + delta_rows.Product.LONGEST_SUM, rank)):
             part += left[:, k : k + 1] * right[k : k + 1]
         total += part
-    product = rows.whole(rows.Product(left, right, 0.3), shape)
+    product = delta_rows.whole(delta_rows.Product(left, right, 0.3), shape)
     assert torch.equal(product, (total * 0.3).reshape(shape))
 
 
@@ -106,7 +106,7 @@ def test_products_have_the_same_bits_on_other_processors():
     """Sizes that fill no register, and a rank beyond a kernel's panel, in float64."""
     code = (
         "import hashlib, numpy as np, torch\n"
-        "from ggez_hub.merging.rows import Cored, Hadamard, Product, whole\n"
+        "from ggez_hub.merging.delta_rows import Cored, Hadamard, Product, whole\n"
         "g = np.random.default_rng(3)\n"
         "rand = lambda *s: torch.from_numpy(g.standard_normal(s, dtype=np.float32)).double()\n"
         "for n, rank, c in ((257, 16, 33), (64, 300, 2048), (5, 17, 1), (129, 64, 999)):\n"
@@ -136,7 +136,7 @@ def test_products_have_the_same_bits_on_other_processors():
 def test_difference_is_exact(small_blocks):
     regional = numbers(9, 40, seed=1, dtype=torch.bfloat16)
     base = numbers(9, 40, dtype=torch.float16)
-    answer = rows.whole(rows.Difference(regional, base), (9, 40))
+    answer = delta_rows.whole(delta_rows.Difference(regional, base), (9, 40))
     assert torch.equal(answer, regional.double() - base.double())
 
 
@@ -146,8 +146,8 @@ def test_overflow_in_any_block_is_seen(small_blocks, value, place):
     delta = numbers(9, 40, seed=1)
     delta.view(-1)[place] = value
     base = numbers(9, 40, dtype=torch.float16)
-    assert kernels.interpolate_rows(base, [rows.Whole(numbers(9, 40))], [1.0])[1]
-    assert not kernels.interpolate_rows(base, [rows.Whole(delta)], [1.0])[1]
+    assert kernels.interpolate_rows(base, [delta_rows.Whole(numbers(9, 40))], [1.0])[1]
+    assert not kernels.interpolate_rows(base, [delta_rows.Whole(delta)], [1.0])[1]
 
 
 def test_the_last_finite_number_is_finite():
@@ -155,7 +155,7 @@ def test_the_last_finite_number_is_finite():
     base = torch.zeros(2, 2, dtype=torch.float16)
     for top, finite in ((65519.0, True), (65520.0, False)):
         delta = torch.full((2, 2), top, dtype=torch.float64)
-        merged, answer = kernels.interpolate_rows(base, [rows.Whole(delta)], [1.0])
+        merged, answer = kernels.interpolate_rows(base, [delta_rows.Whole(delta)], [1.0])
         assert answer is finite
         assert bool(torch.isfinite(merged).all()) is finite
 
@@ -195,7 +195,7 @@ class TestWorkers:
 def test_a_streamed_delta_is_a_tensor_for_whoever_does_not_know_it(small_blocks):
     values = numbers(9, 40)
     with kernels.Workers(1) as workers:
-        delta = StreamedDelta.of(rows.Whole(values), (9, 40), workers)
+        delta = StreamedDelta.of(delta_rows.Whole(values), (9, 40), workers)
         assert (delta.shape, delta.dtype, delta.device.type) == ((9, 40), torch.float64, "cpu")
         assert torch.equal(delta * 2 + values, values * 3)
         assert torch.equal(delta.reshape(-1)[50:60], values.reshape(-1)[50:60])
@@ -226,7 +226,7 @@ class ManyRows:
         raise AssertionError(f"{name} was asked for as a whole")
 
     def by_rows(self, name):
-        return rows.Whole(self.values[name])
+        return delta_rows.Whole(self.values[name])
 
 
 class Wholes(ManyRows):

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from ggez_hub.families import get_family
 from ggez_hub.merging import Adapter, merge
-from ggez_hub.weights import read_header
+from ggez_hub.safetensors_header import read_header
 
 from ..models import open_clip_model, write_lora
 

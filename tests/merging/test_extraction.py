@@ -15,7 +15,7 @@ from ggez_hub.cli.main import cli
 from ggez_hub.families import get_family
 from ggez_hub.merging import Adapter, merge
 from ggez_hub.merging.extraction import extract_lora, extract_task_vector
-from ggez_hub.merging.extraction.factors import FULL, factorise
+from ggez_hub.merging.extraction.lora import FULL, factorise
 
 from ..models import open_clip_model, write_open_clip
 from .exactness import WEIGHTS, load_pair, peft_regional

@@ -20,7 +20,7 @@ from ggez_hub.merging import Adapter, BadAdapter, merge
 from ggez_hub.merging.adapters.peft import WEIGHTS as WEIGHTS_FILE
 from ggez_hub.merging.deltas import WrongBase
 from ggez_hub.merging.forms import ADAPTER_FORMS, FormBase, Need, get_adapter_form
-from ggez_hub.merging.forms.finite import is_finite
+from ggez_hub.merging.forms.tensors import is_finite
 
 from .conftest import DTYPES
 from .exactness import WEIGHTS, load_pair, peft_regional, ulp, write_peft

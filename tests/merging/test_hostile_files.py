@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from ggez_hub.families import get_family
 from ggez_hub.merging import Adapter, merge
-from ggez_hub.weights import MAX_HEADER_BYTES, BadWeights, read_header
+from ggez_hub.safetensors_header import MAX_HEADER_BYTES, BadWeights, read_header
 
 from ..models import write_lora
 from .exactness import WEIGHTS, same_bits

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from ggez_hub.families import get_family
 from ggez_hub.merging import Adapter, WrongBase, merge
 from ggez_hub.merging.betas_by_part import BetasByPart
-from ggez_hub.merging.extraction.vector import extract_task_vector
+from ggez_hub.merging.extraction.task_vector import extract_task_vector
 from ggez_hub.merging.merge import tensor_names
 
 from ..diffusion.loras import regional_by_diffusers, write_by_diffusers

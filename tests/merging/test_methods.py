@@ -10,7 +10,7 @@ from ggez_hub.errors import UsageProblem
 from ggez_hub.families import get_family
 from ggez_hub.merging import Adapter, merge
 from ggez_hub.merging.merge import METHODS
-from ggez_hub.merging.registered import REGISTERED
+from ggez_hub.merging.methods import REGISTERED
 
 from .conftest import DTYPES
 from .exactness import WEIGHTS, assert_exact, load_pair

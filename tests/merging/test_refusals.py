@@ -16,8 +16,16 @@ from safetensors.torch import load_file, save_file
 
 from ggez_hub.cli.main import cli
 from ggez_hub.families import UnknownLayout, get_family
-from ggez_hub.merging import Adapter, BadAdapter, NoSpace, OutputExists, WrongBase, merge, output
-from ggez_hub.weights import BadWeights
+from ggez_hub.merging import (
+    Adapter,
+    BadAdapter,
+    NoSpace,
+    OutputExists,
+    WrongBase,
+    merge,
+    side_files,
+)
+from ggez_hub.safetensors_header import BadWeights
 
 from ..models import write_lora
 
@@ -130,7 +138,7 @@ def test_existing_output_is_left_alone(base, adapter, tmp_path):
 
 def test_full_disk_is_seen_before_the_first_byte(base, adapter, tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)._replace(free=1000)
-    monkeypatch.setattr(output.shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(side_files.shutil, "disk_usage", lambda _: usage)
     assert "free" in refusal(base, adapter, tmp_path / "out", NoSpace)
 
 

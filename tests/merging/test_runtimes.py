@@ -12,8 +12,8 @@ from safetensors.torch import load_file, save_file
 from ggez_hub.families import get_family
 from ggez_hub.merging import Adapter
 from ggez_hub.merging.forms import ADAPTER_FORMS, FormBase
-from ggez_hub.merging.forms.facts import facts_of
-from ggez_hub.merging.forms.telling import answers, as_list, as_markdown
+from ggez_hub.merging.forms.adapter_facts import facts_of
+from ggez_hub.merging.forms.runtimes import answers, as_list, as_markdown
 
 from ..families.architectures import GEMMA3, LLAMA_MODEL
 from .exactness import write_peft

@@ -10,7 +10,7 @@ import pytest
 
 from ggez_hub.families import get_family
 from ggez_hub.merging import Adapter, merge
-from ggez_hub.merging.output import BadSideFile
+from ggez_hub.merging.side_files import BadSideFile
 
 from ..models import write_lora
 

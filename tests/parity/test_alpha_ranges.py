@@ -9,11 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ggez_hub.cards import read_card
-from ggez_hub.parity.alpha_ranges import AlphaRange, alpha_ranges
-from ggez_hub.parity.choice import choose
+from ggez_hub.demo.hub import ASSETS
+from ggez_hub.parity.choice import AlphaRange, alpha_ranges, choose
 from ggez_hub.parity.curve import ParityCurve
 from ggez_hub.parity.policy import KEEP, PARITY
-from ggez_hub.world.seed import ASSETS
 from tests.parity.curves import measured
 
 

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ggez_hub.cards import read_card
+from ggez_hub.demo.hub import ASSETS
 from ggez_hub.errors import UsageProblem
 from ggez_hub.parity.choice import Undetermined, kept_difference, select_beta
 from ggez_hub.parity.policy import KEEP, PARITY, Policy
-from ggez_hub.world.seed import ASSETS
 from tests.parity.curves import measured, row
 
 GRID = st.dictionaries(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ggez_hub.parity.intervals import quantile
-from ggez_hub.parity.limits import change_of, share_limits, share_of, sum_limits
+from ggez_hub.parity.score_intervals import change_of, share_limits, share_of, sum_limits
 
 REDRAWS = 2000
 QUESTIONS = 4

@@ -19,8 +19,8 @@ from ggez_hub.parity.intervals import (
     estimate_side_difference,
     estimate_surplus,
 )
-from ggez_hub.parity.limits import change_of, share_limits, share_of, sum_limits
 from ggez_hub.parity.moments import count_changes
+from ggez_hub.parity.score_intervals import change_of, share_limits, share_of, sum_limits
 from tests.parity.samples import moments_of
 
 Z = 1.959963984540054

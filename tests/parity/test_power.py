@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ggez_hub.parity.power import NOT_FEASIBLE, pictures_for, pictures_for_retention
+from ggez_hub.parity.effects import NOT_FEASIBLE, pictures_for, pictures_for_retention
 from tests.parity.samples import moments_of
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ggez_hub.parity.moments import GLOBAL, REGIONAL
-from ggez_hub.parity.redraws import redraw_means, shares_of_redraws
+from ggez_hub.parity.policy_outcomes import redraw_means, shares_of_redraws
 from tests.parity.samples import moments_of
 
 

@@ -3,10 +3,10 @@ import json
 
 import pytest
 
+from ggez_hub.recipe_file import recipes_folder
 from ggez_hub.regions.kof import load_series
-from ggez_hub.resources import recipes
 
-TABLES = recipes() / "papers" / "2604.11490" / "tables.json"
+TABLES = recipes_folder() / "papers" / "2604.11490" / "tables.json"
 
 
 @pytest.fixture(scope="session")

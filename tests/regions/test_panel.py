@@ -4,8 +4,8 @@ import pytest
 
 from ggez_hub.errors import UsageProblem
 from ggez_hub.regions import Alpha, UnknownRegion, alpha, find_region
-from ggez_hub.regions.averages import Averages, averages
 from ggez_hub.regions.cldr import supplement
+from ggez_hub.regions.globalisation import Averages, averages
 from ggez_hub.regions.kof import load_series
 from ggez_hub.regions.kof_import import import_release
 from ggez_hub.regions.panel import panel

@@ -6,9 +6,9 @@ import shutil
 
 import pytest
 
+from ggez_hub.demo.hub import seed
 from ggez_hub.embedded.store import HubStore
 from ggez_hub.hub import Hub
-from ggez_hub.world.seed import seed
 
 from ..worlds import serving, write_world
 

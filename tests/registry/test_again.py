@@ -14,8 +14,8 @@ import pytest
 from click.testing import CliRunner
 
 from ggez_hub.cli.main import cli
+from ggez_hub.registry.constants import INDEX_REPO
 from ggez_hub.registry.lock import read_lock
-from ggez_hub.registry.places import INDEX_REPO
 
 from ..faults import wire
 
@@ -109,7 +109,7 @@ def test_it_imports_neither_models_nor_schemas(seeded, tmp_path):
         "pydantic",
         "torch",
         "safetensors",
-        "ggez_hub.registry.resolving.resolver",
+        "ggez_hub.registry.resolver.resolver",
         "huggingface_hub.hf_api",
     }
     assert heavy & imported[0] > {"pydantic"}
@@ -188,7 +188,7 @@ def test_a_changed_index_is_resolved(hub_of, assets, tmp_path):
 
 
 def test_an_imported_release_of_kof_is_resolved(seeded, pulled, monkeypatch):
-    from ggez_hub.cli import again as module
+    from ggez_hub.cli import pull_cache as module
 
     out, _ = pulled
     real = module._question
@@ -196,7 +196,7 @@ def test_an_imported_release_of_kof_is_resolved(seeded, pulled, monkeypatch):
         module, "_question", lambda *a: module.Question(**vars(real(*a)) | {"alpha": 0.5})
     )
     asked = []
-    monkeypatch.setattr("ggez_hub.cli.pulling.run", lambda *a: asked.append(a))
+    monkeypatch.setattr("ggez_hub.cli.pull_steps.run", lambda *a: asked.append(a))
     pull(seeded.endpoint, "-o", out)
     assert asked
 

@@ -17,9 +17,9 @@ from ggez_hub.cards import CardDocument, read_card
 from ggez_hub.cli.main import cli
 from ggez_hub.embedded.store import HubStore
 from ggez_hub.hub import Hub
+from ggez_hub.registry.pull import choices
+from ggez_hub.registry.pull.choices import Undecided, decide
 from ggez_hub.registry.request import Request
-from ggez_hub.registry.resolving import choices
-from ggez_hub.registry.resolving.choices import Undecided, decide
 
 from ..worlds import serving
 from .declared import BASE, declare, register, upload

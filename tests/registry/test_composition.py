@@ -13,7 +13,7 @@ from ggez_hub.merging import Adapter, merge
 from ggez_hub.merging.similarity import cosines
 from ggez_hub.registry.lock import read_lock
 from ggez_hub.registry.request import Request
-from ggez_hub.registry.resolving.resolver import NoAdapter, resolve
+from ggez_hub.registry.resolver.resolver import NoAdapter, resolve
 
 from ..worlds import BASE_REPO, write_adapter
 

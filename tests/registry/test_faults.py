@@ -13,10 +13,10 @@ import pytest
 from click.testing import CliRunner
 from huggingface_hub import constants, file_download
 
+from ggez_hub import retry as patience
 from ggez_hub.cli.main import cli
+from ggez_hub.demo.hub import seed
 from ggez_hub.embedded.store import HubStore
-from ggez_hub.hub import patience
-from ggez_hub.world.seed import seed
 
 from ..faults import RESET, Failing, altered, answer, wire
 from ..worlds import serving

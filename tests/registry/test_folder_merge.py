@@ -14,12 +14,11 @@ from safetensors.torch import load_file, save_file
 
 from ggez_hub.cli.main import cli
 from ggez_hub.embedded.store import HubStore
-from ggez_hub.recipe_file import read_recipe
-from ggez_hub.registry.local.inputs import on_disk
-from ggez_hub.registry.local.lock import MergeLock, read_any_lock
-from ggez_hub.registry.local.recipe import MergeRecipe, repository
-from ggez_hub.resources import recipes
-from ggez_hub.weights import sha256_file
+from ggez_hub.recipe_file import read_recipe, recipes_folder
+from ggez_hub.registry.local_merge.inputs import on_disk
+from ggez_hub.registry.local_merge.recipe import MergeRecipe, repository
+from ggez_hub.registry.lock import MergeLock, read_any_lock
+from ggez_hub.safetensors_header import sha256_file
 
 from ..families.architectures import LLAMA_MODEL, write_adapter, write_base, write_shards
 from ..models import write_lora, write_open_clip
@@ -386,6 +385,6 @@ def test_several_adapters_have_no_adapter_form(folders, tmp_path):
 @pytest.mark.parametrize("region", ["th", "southeast-asia"])
 @pytest.mark.parametrize("family", ["embedding", "diffusion", "vlm"])
 def test_recipes_of_real_bases(region, family):
-    recipe = read_recipe(recipes() / region / f"{family}.yaml", "merge", MergeRecipe)
+    recipe = read_recipe(recipes_folder() / region / f"{family}.yaml", "merge", MergeRecipe)
     assert (recipe.region, recipe.family) == (region, family)
     assert repository(recipe.base)

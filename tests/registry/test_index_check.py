@@ -10,8 +10,8 @@ from click.testing import CliRunner
 from ggez_hub.cards import CardDocument, render_card
 from ggez_hub.cards.schema import Location
 from ggez_hub.cli.main import cli
-from ggez_hub.registry.places import INDEX_REPO
-from ggez_hub.world.seed import BASE_REPO
+from ggez_hub.demo.hub import BASE_REPO
+from ggez_hub.registry.constants import INDEX_REPO
 
 from ..worlds import card
 

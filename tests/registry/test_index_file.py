@@ -12,18 +12,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ggez_hub.demo.hub import ASSETS, seed
 from ggez_hub.embedded.store import HubStore
 from ggez_hub.hub import Hub
+from ggez_hub.registry.constants import INDEX_FILE, INDEX_REPO
+from ggez_hub.registry.file_checks import NotFit
 from ggez_hub.registry.index import build as index_build
-from ggez_hub.registry.index import listing as index
+from ggez_hub.registry.index import search as index
 from ggez_hub.registry.index.build import BadCards, build_index, read_entry
 from ggez_hub.registry.index.file import BadIndex, read_index, unpack_ranking
-from ggez_hub.registry.index.listing import NoIndex, accepted_entries
-from ggez_hub.registry.places import INDEX_FILE, INDEX_REPO
+from ggez_hub.registry.index.search import NoIndex, accepted_entries
 from ggez_hub.registry.request import Request
-from ggez_hub.registry.resolving.resolver import NoAdapter, resolve
-from ggez_hub.registry.resolving.vetting import NotFit
-from ggez_hub.world.seed import ASSETS, seed
+from ggez_hub.registry.resolver.resolver import NoAdapter, resolve
 
 from ..faults import wire
 from ..worlds import BASE_REPO, serving

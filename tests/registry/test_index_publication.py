@@ -7,11 +7,11 @@ import shutil
 import pytest
 
 from ggez_hub.hub import Hub
+from ggez_hub.registry.constants import INDEX_FILE, INDEX_REPO
 from ggez_hub.registry.index.build import BadCards
-from ggez_hub.registry.index.publication import publish_index
-from ggez_hub.registry.places import INDEX_FILE, INDEX_REPO
+from ggez_hub.registry.publication.index import publish_index
 from ggez_hub.registry.request import Request
-from ggez_hub.registry.resolving.resolver import resolve
+from ggez_hub.registry.resolver.resolver import resolve
 
 
 @pytest.fixture

@@ -9,18 +9,18 @@ from click.testing import CliRunner
 
 from ggez_hub.cards import parse_card
 from ggez_hub.cli.main import cli
+from ggez_hub.demo.hub import ASSETS
 from ggez_hub.registry.licences import (
+    LicenceTerm,
     MayNotPush,
     Obligations,
-    Term,
     licence_front,
     may_push,
     obligations,
     table,
 )
 from ggez_hub.registry.request import Request
-from ggez_hub.registry.resolving.resolver import NoAdapter, resolve
-from ggez_hub.world.seed import ASSETS
+from ggez_hub.registry.resolver.resolver import NoAdapter, resolve
 
 from ..worlds import card, write_card
 
@@ -35,7 +35,8 @@ COMMON = (
 def weights(*licences):
     roles = ["base"] + ["adapter"] * (len(licences) - 1)
     return Obligations(
-        tuple(Term(role, "a/b", name) for role, name in zip(roles, licences, strict=True)), ()
+        tuple(LicenceTerm(role, "a/b", name) for role, name in zip(roles, licences, strict=True)),
+        (),
     )
 
 

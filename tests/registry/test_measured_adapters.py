@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ggez_hub.cards import read_card
-from ggez_hub.cli.measuring import find_adapter, trained_on
-from ggez_hub.evaluation.evidence import data_of
-from ggez_hub.world.seed import ASSETS, BASE_REPO
+from ggez_hub.cli.models import find_adapter, trained_on
+from ggez_hub.demo.hub import ASSETS, BASE_REPO
+from ggez_hub.evaluation.results.evidence import data_of
 
 
 def test_the_card_of_an_adapter_on_a_hub_comes_with_it(seeded, tmp_path):

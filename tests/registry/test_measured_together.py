@@ -11,10 +11,10 @@ from click.testing import CliRunner
 from ggez_hub.cards import BadCard, parse_card, read_card, render_card
 from ggez_hub.cards.schema import AdapterCard
 from ggez_hub.cli.main import cli
+from ggez_hub.demo.hub import seed
 from ggez_hub.embedded.store import HubStore
 from ggez_hub.hub import Hub
 from ggez_hub.registry.lock import read_lock
-from ggez_hub.world.seed import seed
 
 from ..worlds import BASE_REPO, card, curve, serving, write_adapter, write_card
 

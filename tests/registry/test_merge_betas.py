@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from safetensors.torch import load_file
 
 from ggez_hub.cli.main import cli
-from ggez_hub.registry.local.lock import read_any_lock
+from ggez_hub.registry.lock import read_any_lock
 
 from ..models import write_lora, write_open_clip
 

@@ -10,11 +10,12 @@ import pytest
 from click.testing import CliRunner
 from huggingface_hub import HfApi
 
+from ggez_hub import hardware
 from ggez_hub.cli.main import cli
 from ggez_hub.hub import Hub
-from ggez_hub.registry.pulling import machine, preflight
+from ggez_hub.registry.pull import preflight
 from ggez_hub.registry.request import Request
-from ggez_hub.registry.resolving.resolver import resolve
+from ggez_hub.registry.resolver.resolver import resolve
 
 from ..faults import wire
 from ..worlds import BASE_REPO
@@ -73,7 +74,7 @@ def test_a_dry_run_says_what_is_gated(gated, tmp_path):
 
 
 def test_who_was_granted_access_pulls(gated, tmp_path):
-    from ggez_hub.registry.pulling.plan import carry_out, plan
+    from ggez_hub.registry.pull.plan import carry_out, plan
 
     hub, token = gated
     reader = Hub(hub.endpoint, token)
@@ -92,7 +93,7 @@ def test_the_largest_tensor_decides_the_memory(seeded, world, tmp_path, monkeypa
     monkeypatch.setattr(preflight, "SMALL_FILE", 1000)
     exact = preflight.preflight(resolution, seeded, tmp_path / "x").ram_bytes
     held = (exact - preflight.IMPORT_BYTES) // preflight.TENSORS_HELD
-    from ggez_hub.weights import read_header
+    from ggez_hub.safetensors_header import read_header
 
     header = read_header(world / "embedding" / "base" / "open_clip_model.safetensors")
     assert held == max(t.nbytes for t in header.tensors.values())
@@ -127,15 +128,15 @@ def test_the_memory_of_the_device(tmp_path, monkeypatch, answer, expected):
     command.write_text(f"#!/bin/sh\n{answer}\n")
     command.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    assert machine.device_bytes() == expected
+    assert hardware.device_bytes() == expected
 
 
 def test_the_memory_of_a_container(tmp_path, monkeypatch):
     limit = tmp_path / "memory.max"
-    monkeypatch.setattr(machine, "CGROUP_LIMITS", (limit,))
-    whole = machine.memory_bytes()
+    monkeypatch.setattr(hardware, "CGROUP_LIMITS", (limit,))
+    whole = hardware.memory_bytes()
     limit.write_text("max\n")
-    assert machine.memory_bytes() == whole
+    assert hardware.memory_bytes() == whole
     limit.write_text("1000000\n")
-    assert machine.memory_bytes() == 1_000_000
-    assert machine.free_disk_bytes(Path(tmp_path) / "not" / "there") > 0
+    assert hardware.memory_bytes() == 1_000_000
+    assert hardware.free_disk_bytes(Path(tmp_path) / "not" / "there") > 0

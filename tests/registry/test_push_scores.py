@@ -16,11 +16,11 @@ from PIL import Image
 from ggez_hub.cards import read_card
 from ggez_hub.cards.curve import MeasuredCurve
 from ggez_hub.cli.main import cli
-from ggez_hub.evaluation.curve_picture import curve_picture
+from ggez_hub.demo.hub import ASSETS, seed
+from ggez_hub.demo.world import FamilyFolders
+from ggez_hub.evaluation.report.trade_off import curve_picture
 from ggez_hub.registry.lock import read_lock
-from ggez_hub.weights import sha256_file
-from ggez_hub.world.place import Place
-from ggez_hub.world.seed import ASSETS, seed
+from ggez_hub.safetensors_header import sha256_file
 from tests.worlds import serving
 
 REPO = "ggez-hub/clip-emoji-thai-scored"
@@ -108,7 +108,7 @@ def test_pr_opens_one_pull_request_and_leaves_main_alone(place, tmp_path):
 
 
 def test_an_adapter_is_published_with_its_scores_at_beta_1(place, tmp_path):
-    folder = shutil.copytree(Place(ASSETS).adapter("th"), tmp_path / "adapter")
+    folder = shutil.copytree(FamilyFolders(ASSETS).adapter("th"), tmp_path / "adapter")
     command = ["publish", str(folder), "--repo", REPO, "--hub", place.endpoint]
     for said in ("sent", "unchanged"):
         done = CliRunner().invoke(cli, command)
@@ -137,7 +137,7 @@ def without(card, beta):
 
 
 def test_the_picture_is_of_the_curve_and_no_publication_fails_for_it(monkeypatch):
-    card = read_card(Place(ASSETS).adapter("th") / "README.md").card
+    card = read_card(FamilyFolders(ASSETS).adapter("th") / "README.md").card
     one, again = (curve_picture(card.measured, 0.4, "th", 0.6) for _ in range(2))
     assert one == again
     for other in (

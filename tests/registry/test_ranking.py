@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from ggez_hub.cards import CardDocument
 from ggez_hub.cards.curve import CurveRow
 from ggez_hub.cards.schema import AdapterCard
-from ggez_hub.parity.rows import ranking_rows
+from ggez_hub.parity.card_rows import ranking_rows
 from ggez_hub.regions import fallback_chain
-from ggez_hub.registry.index.entries import Entry, Summary
+from ggez_hub.registry.index.entries import CardSummary, IndexEntry
 from ggez_hub.registry.resolution import PinnedCard
-from ggez_hub.registry.resolving.ranking import Order
+from ggez_hub.registry.resolver.candidates import CandidateOrder
 
 from ..worlds import curve
 
@@ -31,7 +31,7 @@ def entry(name, *, region="th", regional=None, task="0", base="b", registered=No
             beta: {k: CurveRow.model_validate(r | {"task": task * 64}) for k, r in tasks.items()}
             for beta, tasks in raw.items()
         }
-    summary = Summary(
+    summary = CardSummary(
         region=region, family="embedding", kind="lora", level="declared", license="mit",
         state="active", reason="", superseded_by=None, base_repo="o/base",
         base_weights=base if base == "unknown" else base * 64, registered=registered,
@@ -40,7 +40,7 @@ def entry(name, *, region="th", regional=None, task="0", base="b", registered=No
     card = PinnedCard(
         repo="o/index", repo_type="dataset", revision="0" * 40, path=f"{name}.md", sha256="0" * 64
     )
-    return Entry(
+    return IndexEntry(
         repo=f"o/{name}", revision="0" * 40, accepted=True, card=card, summary=summary,
         read_card=lambda: CardDocument(AdapterCard.model_construct(), {}, ""),
         read_ranking=lambda: ranking_rows(rows),
@@ -48,7 +48,7 @@ def entry(name, *, region="th", regional=None, task="0", base="b", registered=No
 
 
 def rank(entries, date_of):
-    return list(Order(tuple(entries), tuple(CHAIN), ALPHA, date_of))
+    return list(CandidateOrder(tuple(entries), tuple(CHAIN), ALPHA, date_of))
 
 
 def order(entries, dates=None):
@@ -146,7 +146,7 @@ def three(recommended=False):
     if recommended:
         far = replace(far, summary=far.summary.model_copy(update={"recommended": True}))
     near = [entry("a", registered="2026-02-01"), entry("b", registered="2026-01-01")]
-    return Order((*near, far), tuple(CHAIN), ALPHA, lambda e: e.summary.registered)
+    return CandidateOrder((*near, far), tuple(CHAIN), ALPHA, lambda e: e.summary.registered)
 
 
 def test_every_reason_names_the_first():
@@ -169,7 +169,7 @@ def test_a_farther_region_is_not_ranked_where_a_nearer_one_serves():
 
     near, far = entry("a", regional=40.0), entry("c", region="southeast-asia", regional=50.0)
     far = replace(far, read_ranking=unread)
-    order = Order((near, far), tuple(CHAIN), ALPHA, no_date)
+    order = CandidateOrder((near, far), tuple(CHAIN), ALPHA, no_date)
     first = next(iter(order))
     assert [(e.repo, first.entry.repo in reason) for e, reason in order.others(first)] == [
         ("o/c", True)

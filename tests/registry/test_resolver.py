@@ -7,9 +7,9 @@ import json
 import pytest
 
 from ggez_hub.errors import UsageProblem
-from ggez_hub.registry.index.listing import NoIndex
+from ggez_hub.registry.index.search import NoIndex
 from ggez_hub.registry.request import Request
-from ggez_hub.registry.resolving.resolver import NoAdapter, resolve
+from ggez_hub.registry.resolver.resolver import NoAdapter, resolve
 
 from ..worlds import BASE_REPO, card, write_card
 

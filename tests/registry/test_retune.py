@@ -12,7 +12,7 @@ from huggingface_hub import HfApi, constants
 from ggez_hub.cards import read_card
 from ggez_hub.cli.main import cli
 from ggez_hub.regions import find_region
-from ggez_hub.registry.alpha_choices import alpha_choices
+from ggez_hub.registry.retune import alpha_choices
 
 from ..worlds import BASE_REPO, CURVE, card, write_card
 

@@ -8,11 +8,11 @@ import pytest
 from click.testing import CliRunner
 
 from ggez_hub.cli.main import cli
-from ggez_hub.registry.contributing.registration import accepted, card_path
-from ggez_hub.registry.places import INDEX_REPO
+from ggez_hub.demo.hub import BASE_REPO
+from ggez_hub.registry.constants import INDEX_REPO
+from ggez_hub.registry.index.entries import accepted, card_path
 from ggez_hub.registry.request import Request
-from ggez_hub.registry.resolving.resolver import NoAdapter, resolve
-from ggez_hub.world.seed import BASE_REPO
+from ggez_hub.registry.resolver.resolver import NoAdapter, resolve
 
 from ..worlds import card, write_card
 

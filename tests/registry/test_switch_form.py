@@ -15,8 +15,8 @@ from click.testing import CliRunner
 
 from ggez_hub.cli.main import cli
 from ggez_hub.embedded.store import HubStore
-from ggez_hub.evaluation.items import read_items
-from ggez_hub.evaluation.task import Columns
+from ggez_hub.evaluation.benchmarks.loaders.rows import read_items
+from ggez_hub.evaluation.benchmarks.task import Columns
 from ggez_hub.regions.text_language import identify, lone_script_letters, lone_scripts
 
 from ..families.architectures import EMBEDDING, LLAVA_HUB, write_base
@@ -158,7 +158,7 @@ def test_the_router_identifies_as_the_measurement_does(switch, package_names):
 
 @pytest.fixture(scope="module")
 def package_names():
-    from ggez_hub.world.__main__ import ASSETS
+    from demo_world.__main__ import ASSETS
 
     path = ASSETS / "emoji-names" / "data" / "test.parquet"
     names = {}

@@ -9,7 +9,7 @@ import torch
 import transformers
 from PIL import Image
 
-from ggez_hub.registry.local.inputs import Source
+from ggez_hub.registry.local_merge.inputs import ModelSource
 from ggez_hub.training.job import Job, read_training
 from tests.evaluation.seers import write_seer
 from tests.evaluation.towers import tokenizer
@@ -71,7 +71,7 @@ def job(path, revision="a" * 40):
     """The job of a recipe beside its base."""
     asked = read_training(path)
     base = path.parent / asked.base
-    return Job(asked, path.parent, Source(base, asked.base, "org/base", revision))
+    return Job(asked, path.parent, ModelSource(base, asked.base, "org/base", revision))
 
 
 TEMPLATE = (

@@ -7,9 +7,9 @@ import torch
 import transformers
 from PIL import Image
 
-from ggez_hub.families.loading import open_model, open_processing
+from ggez_hub.families.pretrained import open_model, open_processing
 from ggez_hub.families.vlm import SEES
-from ggez_hub.training.chat import UNLEARNED, BadTemplate, ChatWriter, Segment, padded
+from ggez_hub.training.chat_tokens import UNLEARNED, BadTemplate, ChatWriter, Segment, padded
 from tests.evaluation.seers import SEERS, write_seer
 from tests.training.material import write_chatter
 

@@ -14,12 +14,10 @@ from safetensors.torch import load_file
 from ggez_hub.cards import read_card
 from ggez_hub.families import get_family
 from ggez_hub.merging import Adapter, merge
-from ggez_hub.training.diffusion.average import Average
-from ggez_hub.training.diffusion.denoising import Denoising
-from ggez_hub.training.diffusion.latents import square
+from ggez_hub.training.diffusion.denoiser import DiffusionModule, MovingAverage, square
 from ggez_hub.training.diffusion.pipelines import NotTrainable, kind_of, open_pipeline
 from ggez_hub.training.diffusion.recipe import DiffusionRecipe
-from ggez_hub.training.memory import memory_of, skeleton_in_training
+from ggez_hub.training.plan import memory_of, skeleton_in_training
 from ggez_hub.training.run import opened, train
 from tests.diffusion.pipelines import DENOISER, picture, write_pipeline
 from tests.training.material import job, write_captions, write_recipe
@@ -126,7 +124,7 @@ def test_killed_and_run_again_the_averaged_weights_are_the_same(place, tmp_path,
 
 def test_what_is_saved_is_the_average_of_the_weights():
     model = torch.nn.Linear(1, 1, bias=False)
-    average = Average(model, 0.5)
+    average = MovingAverage(model, 0.5)
     with torch.no_grad():
         model.weight.fill_(1.0)
     before = average.average_0.item()
@@ -157,7 +155,7 @@ def test_a_perfect_prediction_has_no_loss(place):
     pipeline.scheduler = DDIMScheduler.from_config(
         pipeline.scheduler.config, prediction_type="v_prediction"
     )
-    learner = Denoising(pipeline, recipe(place)).eval()
+    learner = DiffusionModule(pipeline, recipe(place)).eval()
     latents, kept = torch.randn(3, 4, 8, 8), {}
 
     def know(noisy, steps, **told):
@@ -209,7 +207,7 @@ def test_pictures_are_encoded_as_a_viewer_shows_them(place):
 
     from PIL import Image
 
-    learner = Denoising(open_pipeline(place / "sd15", torch.float32), recipe(place))
+    learner = DiffusionModule(open_pipeline(place / "sd15", torch.float32), recipe(place))
 
     def latents(picture, **options):
         file = io.BytesIO()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from ggez_hub.training.backend import StepContext
 from ggez_hub.training.embedding import EmbeddingLearner
-from ggez_hub.training.learner import Run
-from ggez_hub.training.towers import open_towers
+from ggez_hub.training.embedding_towers import open_towers
 from tests.evaluation.towers import CLIP, SIGLIP, write_towers
 from tests.models import write_open_clip
 
@@ -48,7 +48,7 @@ def batch(learner, start, stop):
 
 def gradients(learner, size):
     learner.zero_grad()
-    run = Run(learner, lambda total: total.backward())
+    run = StepContext(learner, lambda total: total.backward())
     parts = [batch(learner, start, min(start + size, N)) for start in range(0, N, size)]
     loss = learner.backward(run, parts)
     return loss, {n: p.grad.clone() for n, p in learner.named_parameters() if p.grad is not None}
@@ -70,7 +70,7 @@ def test_cached_gradients_are_those_of_the_whole_batch(learner, kind):
 
 def test_the_losses_are_those_of_their_papers(learner):
     """CLIP: cross entropy both ways over the batch; SigLIP: a sigmoid for each of the n * n pairs."""
-    run = Run(learner, lambda total: None)
+    run = StepContext(learner, lambda total: None)
     with torch.no_grad():
         found = learner(**batch(learner, 0, N))
         similar = found.scale.exp() * found.pictures @ found.texts.T

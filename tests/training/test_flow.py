@@ -12,7 +12,7 @@ import torch
 from diffusers import FluxPipeline
 
 from ggez_hub.recipe_file import BadRecipe
-from ggez_hub.training.diffusion.denoising import Denoising
+from ggez_hub.training.diffusion.denoiser import DiffusionModule
 from ggez_hub.training.diffusion.objectives import FlowMatching
 from ggez_hub.training.diffusion.pipelines import NotTrainable, open_pipeline
 from ggez_hub.training.diffusion.recipe import Flow
@@ -38,7 +38,7 @@ def place(tmp_path_factory):
 
 def learner(place, name, **keys):
     asked = job(write_recipe(place / f"{name}.yaml", base=name, **KEYS, **keys)).recipe
-    return Denoising(open_pipeline(place / name, torch.float32), asked).eval()
+    return DiffusionModule(open_pipeline(place / name, torch.float32), asked).eval()
 
 
 @pytest.mark.parametrize("name", ["sd3", "flux"])

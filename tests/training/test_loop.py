@@ -13,21 +13,20 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from ggez_hub.training.devices import NotSupported
-from ggez_hub.training.optimiser import learning_rate
-from ggez_hub.training.order import Order
+from ggez_hub.training.batches import BatchOrder
+from ggez_hub.training.loop import NotSupported, learning_rate
 from ggez_hub.training.recipe import Optimiser
 from ggez_hub.training.run import opened, train
 from tests.training.material import job, write_recipe
 
 
 def test_each_epoch_is_another_permutation_in_whole_batches():
-    order = Order(examples=10, batch=3, seed=1)
+    order = BatchOrder(examples=10, batch=3, seed=1)
     epochs = [[n for step in range(3) for n in order.of(3 * epoch + step)] for epoch in range(4)]
     assert all(len(set(epoch)) == 9 for epoch in epochs)
     assert len({tuple(epoch) for epoch in epochs}) == 4
     assert epochs == [
-        [n for s in range(3) for n in Order(10, 3, 1).of(3 * e + s)] for e in range(4)
+        [n for s in range(3) for n in BatchOrder(10, 3, 1).of(3 * e + s)] for e in range(4)
     ]
     assert order.steps(2, None) == 6
     assert order.steps(0.1, None) == 1
@@ -36,7 +35,7 @@ def test_each_epoch_is_another_permutation_in_whole_batches():
 
 def test_no_batch_has_two_captions_of_one_picture_while_others_are_left():
     keys = [n // 3 for n in range(30)]
-    order = Order(examples=30, batch=6, seed=3, keys=keys)
+    order = BatchOrder(examples=30, batch=6, seed=3, keys=keys)
     for epoch in range(3):
         batches = [order.of(5 * epoch + step) for step in range(5)]
         assert Counter(n for batch in batches for n in batch) == Counter(range(30))

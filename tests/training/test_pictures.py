@@ -13,18 +13,17 @@ import safetensors.torch
 import torch
 from PIL import Image
 
-from ggez_hub.chat import data_url
-from ggez_hub.evaluation.embedding import EmbeddingModel
-from ggez_hub.evaluation.recognition.judge import Judge
-from ggez_hub.evaluation.recognition.task import load_drawing_tasks
+from ggez_hub.chat_endpoint import data_url
+from ggez_hub.demo.hub import ASSETS
+from ggez_hub.evaluation.benchmarks.drawing_task import load_drawing_tasks
+from ggez_hub.evaluation.benchmarks.recognition_judge import RecognitionJudge
+from ggez_hub.evaluation.models.embedding_model import EmbeddingModel, open_embedder
+from ggez_hub.evaluation.models.generative_model import Posed
+from ggez_hub.evaluation.models.vision_model import SeeingModel
 from ggez_hub.evaluation.report.examples import MAX_PICTURE, _picture
-from ggez_hub.evaluation.subjects.embedders import open_embedder
-from ggez_hub.evaluation.subjects.generating import Posed
-from ggez_hub.evaluation.subjects.seeing import SeeingModel
 from ggez_hub.families import get_family
-from ggez_hub.resources import recipes
+from ggez_hub.recipe_file import recipes_folder
 from ggez_hub.training.run import opened
-from ggez_hub.world.seed import ASSETS
 from tests.training.material import job, write_recipe
 
 ORIENTATION = 0x0112
@@ -98,10 +97,10 @@ def judged(material, content):
     """A candidate of a judge of drawings, by the picture that it is known by."""
     path = material / "references.parquet"
     pq.write_table(pa.table({"id": ["a"], "image": [{"bytes": content, "path": None}]}), path)
-    task, *_ = load_drawing_tasks(recipes() / "demo" / "diffusion")
+    task, *_ = load_drawing_tasks(recipes_folder() / "demo" / "diffusion")
     named = task.judge.references.model_copy(update={"files": [path.name]})
     return torch.from_numpy(
-        Judge(ASSETS / "embedding" / "base", ["a"], material, named, 32)._centroids
+        RecognitionJudge(ASSETS / "embedding" / "base", ["a"], material, named, 32)._centroids
     )
 
 

@@ -11,18 +11,17 @@ import torch
 from click.testing import CliRunner
 
 from ggez_hub.cli.main import cli
-from ggez_hub.registry.local.inputs import Source
-from ggez_hub.resources import recipes
+from ggez_hub.recipe_file import recipes_folder
+from ggez_hub.registry.local_merge.inputs import ModelSource
 from ggez_hub.training.job import Job, read_training
-from ggez_hub.training.memory import memory_of, skeleton_in_training
-from ggez_hub.training.plan import plan
+from ggez_hub.training.plan import memory_of, plan, skeleton_in_training
 from ggez_hub.training.run import opened
 from tests.training.material import CAPTIONS, job, write_recipe
 from tests.training.real_bases import SIZES, write_outline
 
 REAL = sorted(
     path
-    for path in (recipes() / "train").glob("*.yaml")
+    for path in (recipes_folder() / "train").glob("*.yaml")
     if read_training(path).base.partition("@")[0] in SIZES
 )
 # The settings of the paper's table, by family: batch, rate, weight decay, epochs.
@@ -45,7 +44,7 @@ PLANNED = [
 def test_recipes_of_real_bases_are_planned_from_configurations(path, tmp_path):
     asked = read_training(path)
     repo = asked.base.partition("@")[0]
-    base = Source(write_outline(tmp_path / "base", repo), repo, repo, "a" * 40)
+    base = ModelSource(write_outline(tmp_path / "base", repo), repo, repo, "a" * 40)
     found = plan(Job(asked, path.parent, base), tmp_path)
     size = SIZES[repo]
     assert found.parameters == size

@@ -11,9 +11,9 @@ from rich.progress import Progress
 
 from ggez_hub.cli.main import cli
 from ggez_hub.cli.train import _Bars
+from ggez_hub.training.interruption import Interrupted
 from ggez_hub.training.loop import Diverged, Report
 from ggez_hub.training.run import train
-from ggez_hub.training.stopping import Interrupted
 from tests.training.material import job, write_recipe
 
 LORA = {"r": 2, "alpha": 4, "dropout": 0.2}

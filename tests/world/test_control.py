@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from ggez_hub.world.control import blank_pictures, shuffle_names
-from ggez_hub.world.seed import ASSETS
+from demo_world.control import blank_pictures, shuffle_names
+from ggez_hub.demo.hub import ASSETS
 
 
 @pytest.fixture

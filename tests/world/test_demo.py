@@ -9,17 +9,16 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from ggez_hub.cards import read_card
-from ggez_hub.evaluation.predictions import read_predictions
+from ggez_hub.demo.figures import Folders, recompute
+from ggez_hub.demo.hub import ASSETS
+from ggez_hub.demo.world import DIFFUSION, EMBEDDING, EVIDENCE, VLM, FamilyFolders, find_in
+from ggez_hub.evaluation.answers.predictions import read_predictions
 from ggez_hub.families import get_family
 from ggez_hub.merging import Adapter, merge
 from ggez_hub.regions import find_region
-from ggez_hub.world.demo import Folders, recompute
-from ggez_hub.world.parts import DIFFUSION, EMBEDDING, VLM
-from ggez_hub.world.place import EVIDENCE, Place, lies_in
-from ggez_hub.world.seed import ASSETS
 
 BETA = 0.6
-PLACE = Place(ASSETS, EMBEDDING)
+PLACE = FamilyFolders(ASSETS, EMBEDDING)
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +29,7 @@ def data(tmp_path_factory):
     for split in ("validation", "test"):
         table = pq.read_table(PLACE.data / "data" / f"{split}.parquet").slice(0, 200)
         pq.write_table(table, folder / f"{split}.parquet")
-    return lies_in(folder.parents[1])
+    return find_in(folder.parents[1])
 
 
 @pytest.fixture(scope="module")
@@ -80,11 +79,11 @@ def test_the_best_is_what_comes_out(merged, data):
 @pytest.mark.slow
 @pytest.mark.parametrize("part", [VLM, DIFFUSION], ids=lambda part: part.family)
 def test_a_part_asked_again_is_answered_as_the_evidence_records(part, tmp_path):
-    place = Place(ASSETS, part)
+    place = FamilyFolders(ASSETS, part)
     merge(
         place.base, [Adapter(place.adapter("th"), 0.5)], tmp_path / "out", get_family(part.family)
     )
-    found = demo(place, place.adapter("th"), tmp_path / "out", lies_in(ASSETS), 0.5)
+    found = demo(place, place.adapter("th"), tmp_path / "out", find_in(ASSETS), 0.5)
     assert [row.beta for row in found.rows] == [0, 0.5, 1]
     assert found.answers == 3 * 2 * {"vlm": 342, "diffusion": 80}[part.family]
     assert found.equal >= 0.97 * found.answers  # near ties

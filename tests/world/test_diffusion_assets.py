@@ -10,25 +10,24 @@ from diffusers import DiffusionPipeline
 from PIL import Image
 from safetensors import safe_open
 
+from demo_world.cards import base_revision
+from demo_world.diffusion.autoencoder import PIXELS
+from demo_world.diffusion.card_text import ENLARGED, PICTURE, PROMPTS, examples_of
 from ggez_hub.cards import read_card
-from ggez_hub.evaluation.comparison import mean_difference
-from ggez_hub.evaluation.outcomes import Cell
-from ggez_hub.evaluation.predictions import read_predictions
-from ggez_hub.evaluation.recognition.control import shuffled
-from ggez_hub.evaluation.scores import score_of
+from ggez_hub.demo.hub import ASSETS
+from ggez_hub.demo.questions import drawing_tasks
+from ggez_hub.demo.world import DIFFUSION as PART
+from ggez_hub.demo.world import EVIDENCE, FamilyFolders
+from ggez_hub.evaluation.answers.outcomes import Cell
+from ggez_hub.evaluation.answers.predictions import read_predictions
+from ggez_hub.evaluation.answers.scores import mean_difference, score_of
+from ggez_hub.evaluation.benchmarks.recognition_judge import shuffled
 from ggez_hub.families import get_family
 from ggez_hub.merging import Adapter, merge
 from ggez_hub.parity.choice import select_beta
-from ggez_hub.weights import sha256_file
-from ggez_hub.world.cards import base_revision
-from ggez_hub.world.diffusion.autoencoder import PIXELS
-from ggez_hub.world.diffusion.examples import ENLARGED, PICTURE, PROMPTS, examples_of
-from ggez_hub.world.diffusion.judging import tasks
-from ggez_hub.world.parts import DIFFUSION as PART
-from ggez_hub.world.place import EVIDENCE, Place
-from ggez_hub.world.seed import ASSETS
+from ggez_hub.safetensors_header import sha256_file
 
-PLACE, CLIP = Place(ASSETS, PART), Place(ASSETS)
+PLACE, CLIP = FamilyFolders(ASSETS, PART), FamilyFolders(ASSETS)
 TH = PLACE.adapter("th")
 DIFFUSION = get_family("diffusion")
 
@@ -70,7 +69,7 @@ def test_no_concept_is_on_both_sides_or_in_both_splits():
 
 
 def test_prompts_are_read_as_clip_emoji_reads_them():
-    from ggez_hub.world.embedding.model import load_model
+    from demo_world.embedding.model import load_model
 
     pipeline = DiffusionPipeline.from_pretrained(PLACE.base, dtype=torch.float32)
     prompts = [row["prompt"] for row in rows("th/test.parquet")[:8]]
@@ -139,7 +138,7 @@ def test_the_base_beats_chance_and_shuffled_prompts_in_english(evidence):
 def test_merged_and_alone_the_adapter_beats_shuffled_prompts_in_both_languages(card, evidence):
     chosen = select_beta(card.measured, card.alpha.value, "th").beta
     for beta in {chosen, 1.0}:
-        for task in tasks():
+        for task in drawing_tasks():
             found = evidence[Cell(beta, task.id, "test")]
             assert mean_difference([found], [shuffled(found)]).low > 0
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from ggez_hub.cards import read_card
-from ggez_hub.world.seed import ASSETS
+from ggez_hub.demo.hub import ASSETS
 from tests.world.test_embedded_pull import COMMITS
 
 TASKS = """

@@ -7,11 +7,10 @@ import json
 import pytest
 
 from ggez_hub.cards import read_card
+from ggez_hub.demo.hub import ASSETS, BASE_REPO, DATA, seed
+from ggez_hub.demo.world import VLM, family_folders
 from ggez_hub.embedded import HubStore
-from ggez_hub.registry.places import INDEX_REPO
-from ggez_hub.world.parts import VLM
-from ggez_hub.world.place import places
-from ggez_hub.world.seed import ASSETS, BASE_REPO, DATA, seed
+from ggez_hub.registry.constants import INDEX_REPO
 
 # The same on every machine: author, date and content are fixed. A change of the world changes
 # them, and then WORLD_VERSION has to be raised.
@@ -79,7 +78,7 @@ def test_other_regions(run, tmp_path, region, code, words):
 def test_commit_ids_are_pinned(tmp_path):
     models = [
         repo
-        for place in places(ASSETS)
+        for place in family_folders(ASSETS)
         for repo in (place.part.repo, *map(place.part.adapter_repo, place.adapters))
     ]
     with HubStore.open(tmp_path / "store") as store:
@@ -90,7 +89,7 @@ def test_commit_ids_are_pinned(tmp_path):
 
 
 def test_cards_name_the_commit_of_their_base():
-    for place in places(ASSETS):
+    for place in family_folders(ASSETS):
         for name in place.adapters:
             card = read_card(place.adapter(name) / "README.md").card
             assert card.base.revision == COMMITS[place.part.repo]

@@ -7,12 +7,12 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from ggez_hub.world.__main__ import ASSETS
-from ggez_hub.world.concepts import LANGUAGES
-from ggez_hub.world.deltas import deltas
-from ggez_hub.world.embedding.model import BASE_ID, encode_text, load_model
-from ggez_hub.world.embedding.training import ADAPTERS, TARGET_MODULES
-from ggez_hub.world.tokenizer import END
+from demo_world.concepts import LANGUAGES
+from demo_world.embedding.builder import ADAPTERS, TARGET_MODULES
+from demo_world.embedding.model import BASE_ID, encode_text, load_model
+from demo_world.tokenizer import END
+from demo_world.vlm.card_text import deltas
+from ggez_hub.demo.hub import ASSETS
 
 FAMILY = ASSETS / "embedding"
 BASE = FAMILY / "base"

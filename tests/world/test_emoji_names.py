@@ -7,9 +7,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from ggez_hub.world.__main__ import ASSETS
-from ggez_hub.world.concepts import TRAINING_STYLES
-from ggez_hub.world.pictures import COLUMNS, SPLITS
+from demo_world.concepts import TRAINING_STYLES
+from demo_world.emoji_names import COLUMNS, SPLITS
+from ggez_hub.demo.hub import ASSETS
 
 FOLDER = ASSETS / "emoji-names"
 NAMES = list(COLUMNS.values())

@@ -4,10 +4,10 @@ import subprocess
 
 import pytest
 
+from demo_world import packages
+from demo_world.concepts import STYLES
+from demo_world.packages import NOTO, cache_folder, fetch
 from ggez_hub.errors import GgezError
-from ggez_hub.world import material
-from ggez_hub.world.concepts import STYLES
-from ggez_hub.world.material import NOTO, cache_folder, fetch
 
 
 def test_a_tarball_that_was_changed_is_refused():
@@ -20,7 +20,7 @@ def test_a_tarball_that_was_changed_is_refused():
 
 
 def test_without_npm_the_error_says_so(monkeypatch):
-    monkeypatch.setattr(material.shutil, "which", lambda name: None)
+    monkeypatch.setattr(packages.shutil, "which", lambda name: None)
     with pytest.raises(GgezError, match="npm is not installed"):
         fetch(NOTO)
 
@@ -29,8 +29,8 @@ def test_a_failed_download_leaves_nothing(monkeypatch):
     def fail(command, **options):
         return subprocess.CompletedProcess(command, 1, "", "E404")
 
-    monkeypatch.setattr(material.shutil, "which", lambda name: "npm")
-    monkeypatch.setattr(material.subprocess, "run", fail)
+    monkeypatch.setattr(packages.shutil, "which", lambda name: "npm")
+    monkeypatch.setattr(packages.subprocess, "run", fail)
     with pytest.raises(GgezError, match="E404"):
         fetch(NOTO)
     assert not list((cache_folder() / "npm").iterdir())

@@ -10,21 +10,21 @@ from dataclasses import replace
 import pyarrow.parquet as pq
 import pytest
 
+from demo_world import seeds
+from demo_world.card_text import CardContext, at_one_beta
+from demo_world.training_records import record_of
 from ggez_hub.cards import read_card, write_card
-from ggez_hub.cards.seeds import SeedSides
-from ggez_hub.evaluation.evidence import open_evidence
-from ggez_hub.evaluation.gates import read_limits
+from ggez_hub.cards.measurements import SeedSides
+from ggez_hub.demo.hub import ASSETS
+from ggez_hub.demo.questions import questions_of
+from ggez_hub.demo.world import DEMO_FAMILIES, EMBEDDING, FamilyFolders
+from ggez_hub.evaluation.gates.outcome import read_limits
 from ggez_hub.evaluation.report.contents import contents
-from ggez_hub.evaluation.verification import verify_evidence
+from ggez_hub.evaluation.results.evidence import open_evidence
+from ggez_hub.evaluation.results.verification import verify_evidence
 from ggez_hub.parity.choice import select_beta
 from ggez_hub.parity.curve import REGIONAL, ParityCurve
 from ggez_hub.parity.effects import side_interval
-from ggez_hub.world import seeds
-from ggez_hub.world.card_of_record import record_of
-from ggez_hub.world.parts import EMBEDDING, PARTS
-from ggez_hub.world.place import Place
-from ggez_hub.world.prose import Told, at_one_beta, words_of
-from ggez_hub.world.seed import ASSETS
 
 
 def test_each_is_measured_and_kept(tmp_path, monkeypatch):
@@ -41,11 +41,11 @@ def test_each_is_measured_and_kept(tmp_path, monkeypatch):
         shutil.copytree(ASSETS / "embedding", built[-1] / "embedding")
         record = built[-1] / "embedding" / "th" / "training.json"
         record.write_text(json.dumps({**json.loads(record.read_text()), "seed": seed}))
-    few = replace(words_of(EMBEDDING), betas=(0.0, 1.0))
-    monkeypatch.setattr(seeds, "words_of", lambda _: few)
+    few = replace(questions_of(EMBEDDING), betas=(0.0, 1.0))
+    monkeypatch.setattr(seeds, "questions_of", lambda _: few)
     for folder in built:
         seeds.measure_seeds(tmp_path / "assets", EMBEDDING, [folder], "commit")
-    found = seeds.read_seeds(Place(tmp_path / "assets", EMBEDDING), "th")
+    found = seeds.read_seeds(FamilyFolders(tmp_path / "assets", EMBEDDING), "th")
     assert list(found) == [3, 4]
     assert found[3].rows == found[4].rows  # the same models under two names
     assert list(found[3].rows) == ["0", "1"]
@@ -56,7 +56,7 @@ def test_each_is_measured_and_kept(tmp_path, monkeypatch):
         }
         assert {row.n for row in rows.values()} == {150}
     # Their answers are beside the card, which records their sides: verify computes them again.
-    place = Place(tmp_path / "assets", EMBEDDING)
+    place = FamilyFolders(tmp_path / "assets", EMBEDDING)
     runs = seeds.seed_runs(place, "th")
     assert [run.seed for run in runs] == [3, 4]
     assert all(set(run.models) == {"0", "1"} for run in runs)
@@ -89,9 +89,9 @@ def test_each_is_measured_and_kept(tmp_path, monkeypatch):
     )
 
 
-@pytest.mark.parametrize("part", PARTS.values(), ids=list(PARTS))
+@pytest.mark.parametrize("part", DEMO_FAMILIES.values(), ids=list(DEMO_FAMILIES))
 def test_the_card_tells_what_was_measured(part):
-    place = Place(ASSETS, part)
+    place = FamilyFolders(ASSETS, part)
     document = read_card(place.adapter("th") / "README.md")
     card = document.card
     (section,) = re.findall(r"## Seeds\n(.*?)\n\n(?:`evidence|##)", document.prose, re.DOTALL)
@@ -107,7 +107,7 @@ def test_the_card_tells_what_was_measured(part):
 
 
 def test_the_report_of_a_card_prints_its_seeds(tmp_path):
-    place = Place(ASSETS, EMBEDDING)
+    place = FamilyFolders(ASSETS, EMBEDDING)
     folder = shutil.copytree(place.adapter("th"), tmp_path / "th")
     document = read_card(folder / "README.md")
     card = document.card.model_copy(update={"seeds": seeds.seed_runs(place, "th")})
@@ -121,7 +121,7 @@ def test_the_report_of_a_card_prints_its_seeds(tmp_path):
         f"seed 0, published, at beta {chosen:g}", f"seed 1, at beta {chosen:g}",
         f"seed 2, at beta {chosen:g}", "3 seeds",
     ]  # fmt: skip
-    told = Told(place, card, record_of(folder), None, {0: card.measured, 1: None})
+    told = CardContext(place, card, record_of(folder), None, {0: card.measured, 1: None})
     section = at_one_beta(told)
     assert all(f"- {line}" in section for line in shown)
     assert "The answers of seed 1 and 2 were not kept" in section

@@ -13,31 +13,29 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from demo_world.vlm.builder import reply_logits
+from demo_world.vlm.card_text import deltas
+from demo_world.vlm.model import ASSISTANT, IMAGE, QUESTIONS, load_model
+from demo_world.vlm.training_data import Batch
 from ggez_hub.cards import read_card
+from ggez_hub.demo.hub import ASSETS
+from ggez_hub.demo.questions import questions_of
+from ggez_hub.demo.world import EMBEDDING, VLM, FamilyFolders
 from ggez_hub.errors import UsageProblem
-from ggez_hub.evaluation.grid import check_tasks
-from ggez_hub.evaluation.outcomes import Cell
-from ggez_hub.evaluation.predictions import read_predictions
-from ggez_hub.evaluation.prepared import prepare_tasks
-from ggez_hub.evaluation.scores import score_of
-from ggez_hub.evaluation.subjects import model_in
-from ggez_hub.evaluation.task import load_tasks
+from ggez_hub.evaluation.answers.outcomes import Cell
+from ggez_hub.evaluation.answers.predictions import read_predictions
+from ggez_hub.evaluation.answers.scores import score_of
+from ggez_hub.evaluation.benchmarks.preparation import prepare_tasks
+from ggez_hub.evaluation.benchmarks.task import load_tasks
+from ggez_hub.evaluation.models import model_in
+from ggez_hub.evaluation.sweep.grid import check_tasks
 from ggez_hub.families import get_family
 from ggez_hub.merging import Adapter, merge
 from ggez_hub.parity.choice import select_beta
-from ggez_hub.resources import recipes
-from ggez_hub.weights import sha256_file
-from ggez_hub.world.deltas import deltas
-from ggez_hub.world.parts import EMBEDDING, VLM
-from ggez_hub.world.place import Place
-from ggez_hub.world.seed import ASSETS
-from ggez_hub.world.vlm.material import Batch
-from ggez_hub.world.vlm.model import load_model
-from ggez_hub.world.vlm.prose import WORDS
-from ggez_hub.world.vlm.tokenizer import ASSISTANT, IMAGE, QUESTIONS
-from ggez_hub.world.vlm.training import reply_logits
+from ggez_hub.recipe_file import recipes_folder
+from ggez_hub.safetensors_header import sha256_file
 
-PLACE = Place(ASSETS, VLM)
+PLACE = FamilyFolders(ASSETS, VLM)
 EVIDENCE = PLACE.adapter("th") / "evidence" / "predictions.parquet"
 
 
@@ -138,8 +136,8 @@ def test_every_score_of_the_card_follows_from_its_answers():
             assert (row.score, row.n) == (pytest.approx(score.score), score.n)
             assert row.metric == "choice_4_by_likelihood"
             rows += 1
-    assert rows == len(WORDS.betas) * 2 * 2
-    assert {float(beta) for beta in card.curve} == set(WORDS.betas)
+    assert rows == len(questions_of(VLM).betas) * 2 * 2
+    assert {float(beta) for beta in card.curve} == set(questions_of(VLM).betas)
 
 
 def test_answers_follow_from_their_likelihoods():
@@ -169,8 +167,8 @@ def test_a_training_record_says_what_went_in(name):
 
 @pytest.mark.parametrize("part", [EMBEDDING, VLM], ids=lambda part: part.family)
 def test_cards_name_the_digests_of_their_tasks(part):
-    place = Place(ASSETS, part)
-    tasks = {task.id: task for task in load_tasks(recipes() / part.tasks)}
+    place = FamilyFolders(ASSETS, part)
+    tasks = {task.id: task for task in load_tasks(recipes_folder() / part.tasks)}
     for by_task in read_card(place.adapter("th") / "README.md").card.curve.values():
         for key, row in by_task.items():
             task = tasks[key.rpartition("/")[0]]
@@ -178,7 +176,7 @@ def test_cards_name_the_digests_of_their_tasks(part):
 
 
 def test_a_question_is_for_models_that_write():
-    tasks = prepare_tasks(load_tasks(recipes() / VLM.tasks), PLACE.data, ("test",))
+    tasks = prepare_tasks(load_tasks(recipes_folder() / VLM.tasks), PLACE.data, ("test",))
     model = model_in(ASSETS / "embedding" / "base", get_family("embedding"))
     with pytest.raises(UsageProblem, match="only a model that writes"):
         check_tasks([model], tasks)

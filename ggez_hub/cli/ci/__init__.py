@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import click
 
-from ggez_hub.cli.ci.adoption import adopt_command
-from ggez_hub.cli.ci.contribution import answer_command, automerge_command, check_command
+from ggez_hub.cli.ci.contributions import (
+    adopt_command,
+    answer_command,
+    automerge_command,
+    check_command,
+)
 from ggez_hub.cli.ci.evaluation import (
     authorise_command,
     evaluate_command,
     plan_command,
     say_command,
+    submit_command,
 )
-from ggez_hub.cli.ci.pinning import pin_command
+from ggez_hub.cli.ci.gate import gate_command
+from ggez_hub.cli.ci.maintenance import pin_command, retune_command
 from ggez_hub.cli.ci.publication import measure_command, publish_command
-from ggez_hub.cli.ci.remote import submit_command
-from ggez_hub.cli.ci.retuning import retune_command
-from ggez_hub.cli.gate import gate_command
 
 
 @click.group("ci", short_help="The steps of the registry's workflows.")

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import click
 
-from ggez_hub.cli.ci.answer import answer, folder_of
-from ggez_hub.cli.ci.run import (
+from ggez_hub.cli.ci.workflow import (
+    answer,
     checked_cards,
     event_options,
+    folder_of,
     keep_option,
     order_options,
     output,
@@ -28,7 +29,7 @@ NOTHING = "The evaluation ended without a result: see the run.\n"
 @output_options
 def authorise_command(repository: Path, event: Path | None, out: Output) -> None:
     """Whether a `/ggez evaluate` comes from somebody who may; the commit that it is for."""
-    from ggez_hub.automation.decide import order
+    from ggez_hub.automation.approval import order
     from ggez_hub.automation.event import CommentEvent, read_event
     from ggez_hub.automation.github import GitHub
 
@@ -52,7 +53,7 @@ def plan_command(
     """
     from ggez_hub.automation.budget import read_budget
     from ggez_hub.automation.cost import costs_of, require_money
-    from ggez_hub.hubs import connect
+    from ggez_hub.hub_connection import connect
 
     budget = read_budget(repository)
     with reason_told(), connect(hub, quiet=True) as server:
@@ -101,9 +102,9 @@ def evaluate_command(
     Writes results, predictions, the measured card and a comment. Ends with 3 if a gate fails. Gives
     `reason` to the jobs after it if nothing came out.
     """
-    from ggez_hub.automation import delivery
-    from ggez_hub.automation.evaluate import evaluate
-    from ggez_hub.hubs import connect
+    from ggez_hub.automation import remote_evaluation
+    from ggez_hub.automation.evaluation import evaluate
+    from ggez_hub.hub_connection import connect
 
     found = []
     with reason_told(), connect(hub, quiet=True) as server:
@@ -125,7 +126,7 @@ def evaluate_command(
                     )
                 )
             if deliver is not None:
-                delivery.deliver(card.document, place, server, deliver, kept)
+                remote_evaluation.deliver(card.document, place, server, deliver, kept)
     answer(found, head, target, out)
 
 
@@ -167,3 +168,53 @@ def say_command(
         out.line(line)
     out.line(f"said under pull request {number}")
     out.document({"number": number, "topic": topic, "measured": said})
+
+
+@click.command("submit")
+@order_options
+@click.option("-o", "--out", "target", required=True, type=click.Path(path_type=Path))
+@hub_option
+@output_options
+def submit_command(
+    repository: Path, number: int, base: str, head: str, target: Path, hub: str, out: Output
+) -> None:
+    """Have HF Jobs measure a pull request, wait for it, and take what it delivered.
+
+    The job runs this program at this commit; every figure that it delivered is recomputed here. Run
+    again, it joins the job that is going on, and starts none for what was delivered. Writes what
+    `ci evaluate` writes, and ends as it does.
+    """
+    from ggez_hub.automation.approval import Order
+    from ggez_hub.automation.budget import read_budget
+    from ggez_hub.automation.cost import costs_of, require_money
+    from ggez_hub.automation.evaluation import judge
+    from ggez_hub.automation.remote_evaluation import fetch_delivery, job_order, recomputed
+    from ggez_hub.errors import GgezError
+    from ggez_hub.hub import jobs
+    from ggez_hub.hub_connection import connect
+
+    budget, program = read_budget(repository), program_commit(repository)
+    with connect(hub, quiet=True) as server:
+        cards = checked_cards(repository, number, base, head, server)
+
+        def missing() -> list[str]:
+            return [
+                card.path
+                for card in cards
+                if not fetch_delivery(
+                    card.document, server, budget.results, folder_of(target, card)
+                )
+            ]
+
+        if missing():
+            costs = costs_of(cards, server, budget)
+            require_money(costs.cards, budget, costs.spent)
+            order = job_order(Order(number, base, head), costs.cards, program, budget)
+            jobs.run(server, order, out.note)
+            if still := missing():
+                raise GgezError(f"the job has delivered nothing for {', '.join(still)}")
+        found = []
+        for card in cards:
+            place = folder_of(target, card)
+            found.append(judge(card, recomputed(card.document, place, repository), place))
+    answer(found, head, target, out)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ggez_hub.cli.ci.run import clone_option, keep_option, program_commit
+from ggez_hub.cli.ci.workflow import clone_option, keep_option, program_commit
 from ggez_hub.cli.output import Output, hub_option, output_options
 
 WORK = click.option("--work", required=True, type=click.Path(path_type=Path, file_okay=False))
@@ -25,9 +25,9 @@ def measure_command(repository: Path, work: Path, keep: Path | None, hub: str, o
     same --work takes what was measured.
     """
     from ggez_hub.automation.budget import read_budget
-    from ggez_hub.automation.indexed import indexed_cards
-    from ggez_hub.automation.publish import Publisher
-    from ggez_hub.hubs import connect
+    from ggez_hub.automation.indexed_cards import indexed_cards
+    from ggez_hub.automation.publication import Publisher
+    from ggez_hub.hub_connection import connect
 
     with connect(hub, quiet=True) as server:
         publisher = Publisher(
@@ -79,9 +79,9 @@ def publish_command(
     from dataclasses import asdict
 
     from ggez_hub.automation.budget import read_budget
-    from ggez_hub.automation.publish import Publisher
-    from ggez_hub.automation.pushing import Pusher
-    from ggez_hub.hubs import connect
+    from ggez_hub.automation.publication import Publisher
+    from ggez_hub.automation.result_repository import Pusher
+    from ggez_hub.hub_connection import connect
 
     budget = read_budget(repository)
     asked = frozenset(path for path in merged if path)

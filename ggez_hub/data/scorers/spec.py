@@ -6,10 +6,10 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, Field
 
-from ggez_hub.addresses import is_http
 from ggez_hub.cards.values import LanguageTag, Revision
 from ggez_hub.data.mapping import Column
 from ggez_hub.frozen_model import FrozenModel
+from ggez_hub.urls import is_http
 
 
 def _http(address: str) -> str:

@@ -9,17 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from ggez_hub.data.sources.base import BadSource, Extent, Reader, Row, Unreadable
+from ggez_hub.data.sources.base import BadSource, Extent, Reader, SourceRow, Unreadable
 from ggez_hub.data.sources.hub import HubReader
 from ggez_hub.data.sources.imagefolder import ImageFolder
 from ggez_hub.data.sources.jsonl import JsonLines
 from ggez_hub.data.sources.parquet import Parquet
 from ggez_hub.data.sources.webdataset import WebDataset
-from ggez_hub.data.spec import Source
+from ggez_hub.data.spec import SourceSpec
 
-__all__ = ["BadSource", "Extent", "Reader", "Row", "Unreadable", "open_source"]
+__all__ = ["BadSource", "Extent", "Reader", "SourceRow", "Unreadable", "open_source"]
 
-READERS: dict[str, Callable[[Source, Path], Reader]] = {
+READERS: dict[str, Callable[[SourceSpec, Path], Reader]] = {
     "hub": HubReader,
     "parquet": Parquet,
     "jsonl": JsonLines,
@@ -28,7 +28,7 @@ READERS: dict[str, Callable[[Source, Path], Reader]] = {
 }
 
 
-def open_source(source: Source, folder: Path) -> Reader:
+def open_source(source: SourceSpec, folder: Path) -> Reader:
     """The reader of a source whose relative paths start from `folder`.
 
     Raises BadSource if there is nothing, or if a column is not what the mapping needs.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import json
 import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,10 +13,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from ggez_hub.data.mapping import Mapping
 from ggez_hub.errors import GgezError
-from ggez_hub.weights import digest_json, sha256_file
+from ggez_hub.safetensors_header import digest_json, sha256_file
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
 
 # How many rows of a source without a schema are looked at before it is read.
 LOOKED_AT = 100
@@ -32,7 +34,7 @@ class Unreadable:
     reason: str
 
 
-class Row(NamedTuple):
+class SourceRow(NamedTuple):
     """A row with a number that is the same whenever it is read."""
 
     number: str
@@ -58,7 +60,7 @@ class Reader(Protocol):
         """The parts, in the order of the output."""
         ...
 
-    def rows(self, extent: Extent) -> Iterator[Row]:
+    def rows(self, extent: Extent) -> Iterator[SourceRow]:
         """The rows of a part."""
         ...
 
@@ -98,7 +100,7 @@ def shown(path: Path) -> str:
     return os.fsencode(path.as_posix()).decode("utf-8", "replace")
 
 
-def check_rows(name: str, mapping: Mapping, rows: Iterable[Row]) -> None:
+def check_rows(name: str, mapping: Mapping, rows: Iterable[SourceRow]) -> None:
     """Raise BadSource if a column of the mapping is in none of the rows."""
     seen: set[str] = set()
     readable = 0
@@ -181,3 +183,40 @@ def _is_text(kind: pa.DataType) -> bool:
 
     types = pa.types
     return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
+
+
+def json_object(content: bytes, what: str) -> dict[str, Any] | Unreadable:
+    """The object of a line or a file, as `what` says."""
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError):
+        return Unreadable(f"json: broken {what}")
+    if not isinstance(value, dict):
+        return Unreadable("json: no object")
+    # Only an escape can write half of a pair, which no file can hold as text.
+    if b"\\u" in content and not is_text(json.dumps(value, ensure_ascii=False)):
+        return Unreadable("json: half of a surrogate pair")
+    return value
+
+
+def is_text(text: str) -> bool:
+    """Whether a string can be written as UTF-8: names of files may hold other bytes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def table_rows(table: pa.Table | pa.RecordBatch) -> Iterator[dict[str, Any] | Unreadable]:
+    """The rows of a table; one with bytes that are no UTF-8 costs itself alone."""
+    try:
+        yield from table.to_pylist()
+    except UnicodeDecodeError:
+        for place in range(table.num_rows):
+            try:
+                (row,) = table.slice(place, 1).to_pylist()
+            except UnicodeDecodeError:
+                yield Unreadable("parquet: no UTF-8")
+            else:
+                yield row

@@ -13,13 +13,13 @@ from ggez_hub.data.sources.base import (
     LOOKED_AT,
     BadSource,
     Extent,
-    Row,
+    SourceRow,
     Unreadable,
     check_rows,
     check_schema,
+    table_rows,
 )
-from ggez_hub.data.sources.texts import table_rows
-from ggez_hub.data.spec import HubPlace, Source
+from ggez_hub.data.spec import HubPlace, SourceSpec
 from ggez_hub.errors import MissingExtra
 
 BATCH = 64
@@ -28,7 +28,7 @@ BATCH = 64
 class HubReader:
     """A source that is streamed: HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE as everywhere."""
 
-    def __init__(self, source: Source, folder: Path) -> None:
+    def __init__(self, source: SourceSpec, folder: Path) -> None:
         del folder
         self._name = source.name
         self._mapping = source.reads
@@ -71,7 +71,7 @@ class HubReader:
         check_rows(
             self._name,
             self._mapping,
-            islice((Row(str(n), row) for n, row in enumerate(stream)), LOOKED_AT),
+            islice((SourceRow(str(n), row) for n, row in enumerate(stream)), LOOKED_AT),
         )
         return stream.with_format("arrow")
 
@@ -81,7 +81,7 @@ class HubReader:
     def extents(self) -> list[Extent]:
         return [Extent(0, shard, shard + 1) for shard in range(self._stream.num_shards)]
 
-    def rows(self, extent: Extent) -> Iterator[Row]:
+    def rows(self, extent: Extent) -> Iterator[SourceRow]:
         shard = self._stream.shard(self._stream.num_shards, extent.start)
         number = 0
         batches = iter(shard.iter(BATCH))
@@ -92,8 +92,10 @@ class HubReader:
                 return
             except (ValueError, TypeError) as error:
                 # `datasets` cannot go on behind a row that it cannot convert.
-                yield Row(f"{extent.start}-{number}", Unreadable(f"shard: {type(error).__name__}"))
+                yield SourceRow(
+                    f"{extent.start}-{number}", Unreadable(f"shard: {type(error).__name__}")
+                )
                 return
             for values in table_rows(table):
-                yield Row(f"{extent.start}-{number}", values)
+                yield SourceRow(f"{extent.start}-{number}", values)
                 number += 1

@@ -16,15 +16,15 @@ from ggez_hub.data.sources.base import (
     LOOKED_AT,
     BadSource,
     Extent,
-    Row,
+    SourceRow,
     Unreadable,
     check_rows,
     content_of,
+    is_text,
     shown,
 )
 from ggez_hub.data.sources.jsonl import byte_ranges, json_lines
-from ggez_hub.data.sources.texts import is_text
-from ggez_hub.data.spec import Source
+from ggez_hub.data.spec import SourceSpec
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
 PART_FILES = 2000
@@ -34,7 +34,7 @@ METADATA = ("metadata.jsonl", "metadata.csv")
 class ImageFolder:
     """A source that is a folder."""
 
-    def __init__(self, source: Source, folder: Path) -> None:
+    def __init__(self, source: SourceSpec, folder: Path) -> None:
         self._root = folder / (source.imagefolder or "")
         if not self._root.is_dir():
             raise BadSource(f"source {source.name}: there is no folder {self._root}")
@@ -61,11 +61,11 @@ class ImageFolder:
             )
         ]
 
-    def rows(self, extent: Extent) -> Iterator[Row]:
+    def rows(self, extent: Extent) -> Iterator[SourceRow]:
         if not self._metadata:
             for number in range(extent.start, extent.stop):
                 path = self._pictures[number].relative_to(self._root)
-                yield Row(shown(path), _alone(path))
+                yield SourceRow(shown(path), _alone(path))
             return
         path = self._metadata[extent.file]
         found: Iterator[tuple[int, Any]] = (
@@ -74,7 +74,7 @@ class ImageFolder:
             else _csv_rows(path)
         )
         for number, values in found:
-            yield Row(f"{extent.file}-{number}", self._with_picture(path, values))
+            yield SourceRow(f"{extent.file}-{number}", self._with_picture(path, values))
 
     def _with_picture(self, metadata: Path, values: Any) -> dict[str, Any] | Unreadable:
         if isinstance(values, Unreadable):

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from ggez_hub.data.sources.base import (
     LOOKED_AT,
+    BadSource,
     Extent,
-    Row,
+    SourceRow,
     Unreadable,
     check_rows,
     content_of,
     files_of,
+    json_object,
 )
-from ggez_hub.data.sources.texts import json_object
-from ggez_hub.data.spec import Source
+from ggez_hub.data.spec import SourceSpec
 
 PART_BYTES = 8 << 20
 # A line longer than that is no record but a mistake, and is not held in memory.
@@ -26,7 +28,7 @@ LONGEST_LINE = 64 << 20
 class JsonLines:
     """A source of files with one JSON object on each line."""
 
-    def __init__(self, source: Source, folder: Path) -> None:
+    def __init__(self, source: SourceSpec, folder: Path) -> None:
         self._files = files_of(source.name, source.jsonl or [], folder)
         first = (row for extent in self.extents() for row in self.rows(extent))
         check_rows(source.name, source.reads, islice(first, LOOKED_AT))
@@ -41,9 +43,9 @@ class JsonLines:
             for start, stop in byte_ranges(path)
         ]
 
-    def rows(self, extent: Extent) -> Iterator[Row]:
+    def rows(self, extent: Extent) -> Iterator[SourceRow]:
         for offset, values in json_lines(self._files[extent.file], extent.start, extent.stop):
-            yield Row(f"{extent.file}-{offset}", values)
+            yield SourceRow(f"{extent.file}-{offset}", values)
 
 
 def byte_ranges(path: Path) -> Iterator[tuple[int, int]]:
@@ -75,3 +77,23 @@ def json_lines(
             if line.isspace():
                 continue
             yield offset, json_object(line, "line")
+
+
+def rows_of_file(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The rows with their numbers; raises BadSource."""
+    if path.suffix == ".parquet":
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            yield from enumerate(pq.read_table(path).to_pylist())
+        except (OSError, pa.ArrowInvalid) as error:
+            raise BadSource(f"{path} is no parquet file: {error}") from error
+        return
+    number = 0
+    for start, stop in byte_ranges(path):
+        for _, row in json_lines(path, start, stop):
+            if isinstance(row, Unreadable):
+                raise BadSource(f"{path}: row {number}: {row.reason}")
+            yield number, row
+            number += 1

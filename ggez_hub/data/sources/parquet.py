@@ -11,14 +11,14 @@ import pyarrow.parquet as pq
 from ggez_hub.data.sources.base import (
     BadSource,
     Extent,
-    Row,
+    SourceRow,
     Unreadable,
     check_schema,
     content_of,
     files_of,
+    table_rows,
 )
-from ggez_hub.data.sources.texts import table_rows
-from ggez_hub.data.spec import Source
+from ggez_hub.data.spec import SourceSpec
 
 BATCH, BATCH_BYTES = 256, 1 << 25
 
@@ -31,7 +31,7 @@ def _at_once(group: pq.RowGroupMetaData) -> int:
 class Parquet:
     """A source of parquet files. Only the columns of the mapping are read."""
 
-    def __init__(self, source: Source, folder: Path) -> None:
+    def __init__(self, source: SourceSpec, folder: Path) -> None:
         self._files = files_of(source.name, source.parquet or [], folder)
         self._columns = sorted({column for column, _ in source.reads.columns()})
         for path in self._files:
@@ -53,7 +53,7 @@ class Parquet:
             for group in range(pq.read_metadata(path).num_row_groups)
         ]
 
-    def rows(self, extent: Extent) -> Iterator[Row]:
+    def rows(self, extent: Extent) -> Iterator[SourceRow]:
         with pq.ParquetFile(self._files[extent.file]) as file:
             first = sum(file.metadata.row_group(n).num_rows for n in range(extent.start))
             number = first
@@ -65,10 +65,10 @@ class Parquet:
                     use_threads=False,
                 ):
                     for values in table_rows(batch):
-                        yield Row(f"{extent.file}-{number}", values)
+                        yield SourceRow(f"{extent.file}-{number}", values)
                         number += 1
             except (OSError, pa.ArrowInvalid):
                 # The rest of the group cannot be told apart: each of its rows is lost.
                 last = first + file.metadata.row_group(extent.start).num_rows
                 for lost in range(number, last):
-                    yield Row(f"{extent.file}-{lost}", Unreadable("parquet: damaged"))
+                    yield SourceRow(f"{extent.file}-{lost}", Unreadable("parquet: damaged"))

@@ -15,14 +15,14 @@ from typing import Any
 from ggez_hub.data.sources.base import (
     LOOKED_AT,
     Extent,
-    Row,
+    SourceRow,
     Unreadable,
     check_rows,
     content_of,
     files_of,
+    json_object,
 )
-from ggez_hub.data.sources.texts import json_object
-from ggez_hub.data.spec import Source
+from ggez_hub.data.spec import SourceSpec
 
 LARGEST_MEMBER = 256 << 20
 TEXTS = ("txt", "text", "caption")
@@ -31,7 +31,7 @@ TEXTS = ("txt", "text", "caption")
 class WebDataset:
     """A source of tar files; nothing is unpacked onto the disk."""
 
-    def __init__(self, source: Source, folder: Path) -> None:
+    def __init__(self, source: SourceSpec, folder: Path) -> None:
         self._files = files_of(source.name, source.webdataset or [], folder)
         first = (row for extent in self.extents() for row in self.rows(extent))
         check_rows(source.name, source.reads, islice(first, LOOKED_AT))
@@ -42,7 +42,7 @@ class WebDataset:
     def extents(self) -> list[Extent]:
         return [Extent(number, 0, 1) for number in range(len(self._files))]
 
-    def rows(self, extent: Extent) -> Iterator[Row]:
+    def rows(self, extent: Extent) -> Iterator[SourceRow]:
         key: str | None = None
         values: dict[str, Any] | Unreadable = {}
         number = 0
@@ -56,14 +56,14 @@ class WebDataset:
                         continue
                     if stem != key:
                         if key is not None:
-                            yield Row(f"{extent.file}-{number}", values)
+                            yield SourceRow(f"{extent.file}-{number}", values)
                             number += 1
                         key, values = stem, {"__key__": stem}
                     values = _with(values, field, member, tar)
         except (tarfile.TarError, OSError, EOFError):
             values = Unreadable("tar: damaged")
         if key is not None or isinstance(values, Unreadable):
-            yield Row(f"{extent.file}-{number}", values)
+            yield SourceRow(f"{extent.file}-{number}", values)
 
 
 def _split(name: str) -> tuple[str, str]:

@@ -20,14 +20,10 @@ from ggez_hub.embedded.errors import (
     PermissionDeniedError,
     RepoNotFoundError,
 )
+from ggez_hub.embedded.http.errors import HiddenRepoError, RepoMovedError, UnknownGatedRepoError
 from ggez_hub.embedded.http.limits import Limits
-from ggez_hub.embedded.http.refusals import (
-    HiddenRepoError,
-    RepoMovedError,
-    UnknownGatedRepoError,
-)
+from ggez_hub.embedded.lfs import Signer
 from ggez_hub.embedded.names import repo_type, split_repo_id
-from ggez_hub.embedded.signing import Signer
 from ggez_hub.embedded.store import HubStore
 
 

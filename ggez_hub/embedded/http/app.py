@@ -34,7 +34,7 @@ from ggez_hub.embedded.http import (
     tree_routes,
 )
 from ggez_hub.embedded.http.limits import Limits
-from ggez_hub.embedded.http.routing import MatchRawPath
+from ggez_hub.embedded.http.path_parameters import MatchRawPath
 from ggez_hub.embedded.store import HubStore
 
 _log = logging.getLogger("ggez_hub.embedded")

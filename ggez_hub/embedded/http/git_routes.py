@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from ggez_hub.embedded.errors import InvalidRequestError, PermissionDeniedError, TooLargeError
 from ggez_hub.embedded.http import access, body
-from ggez_hub.embedded.http.routing import WEB
+from ggez_hub.embedded.http.path_parameters import WEB
 from ggez_hub.embedded.upload_pack import SERVICE, advertisement, answer
 
 _FRESH = {"Cache-Control": "no-cache, max-age=0, must-revalidate"}

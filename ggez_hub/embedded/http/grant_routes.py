@@ -8,13 +8,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from ggez_hub.embedded.access_control import GRANT_STATUSES, AccessRequest
 from ggez_hub.embedded.errors import InvalidRequestError
-from ggez_hub.embedded.grants import GRANT_STATUSES, AccessRequest
 from ggez_hub.embedded.http import access, body
 from ggez_hub.embedded.http.handlers import takes_json
 from ggez_hub.embedded.http.info_routes import timestamp
-from ggez_hub.embedded.http.paging import page
-from ggez_hub.embedded.http.routing import API, WEB
+from ggez_hub.embedded.http.pagination import page
+from ggez_hub.embedded.http.path_parameters import API, WEB
 
 PAGE: Final = 1000
 

@@ -10,14 +10,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from ggez_hub.embedded.commits import Entry, Snapshot
 from ggez_hub.embedded.errors import InvalidRequestError
 from ggez_hub.embedded.http import access
-from ggez_hub.embedded.http.paging import flag, next_page, window
-from ggez_hub.embedded.http.routing import API, REVISION
-from ggez_hub.embedded.listing import SORT_KEYS, Listed, Query
+from ggez_hub.embedded.http.pagination import flag, next_page, window
+from ggez_hub.embedded.http.path_parameters import API, REVISION
+from ggez_hub.embedded.listing import SORT_KEYS, ListedRepo, RepoQuery, Summary
 from ggez_hub.embedded.names import repo_type
-from ggez_hub.embedded.snapshot import Entry, Snapshot
-from ggez_hub.embedded.summary import Summary
 
 PAGE: Final = 1000
 MAX_CONDITIONS: Final = 32
@@ -36,7 +35,7 @@ def info(request: Request) -> Response:
     store = access.store(request)
     with store.git(repo) as git:
         summary = store.summary(repo, git, request.path_params.get("revision"))
-        document = _document(Listed(repo, summary))
+        document = _document(ListedRepo(repo, summary))
         document["usedStorage"] = store.catalog.used_storage(repo)
         if flag(request, "blobs") and summary is not None:
             snapshot = Snapshot(git.objects, summary.sha)
@@ -64,7 +63,7 @@ def listing(request: Request) -> Response:
     return JSONResponse([_only(_document(item), wanted) for item in items[:size]], headers=headers)
 
 
-def _query(request: Request, *, with_files: bool) -> Query:
+def _query(request: Request, *, with_files: bool) -> RepoQuery:
     params = request.query_params
     principal = access.caller(request)
     sort = params.get("sort")
@@ -74,7 +73,7 @@ def _query(request: Request, *, with_files: bool) -> Query:
     words = params.get("search", "").split()
     if len(tags) + len(words) > MAX_CONDITIONS:
         raise InvalidRequestError(f"at most {MAX_CONDITIONS} tags and words can be searched for")
-    return Query(
+    return RepoQuery(
         kind=repo_type(request.path_params["kind"]),
         visible=() if principal is None else principal.namespaces,
         author=params.get("author") or None,
@@ -87,7 +86,7 @@ def _query(request: Request, *, with_files: bool) -> Query:
     )
 
 
-def _document(item: Listed) -> dict[str, Any]:
+def _document(item: ListedRepo) -> dict[str, Any]:
     """All that the hub knows of a repo, under the names of the Hub's API."""
     repo, summary = item.repo, item.summary
     document: dict[str, Any] = {

@@ -23,11 +23,10 @@ from ggez_hub.embedded.errors import (
 )
 from ggez_hub.embedded.http import access, body
 from ggez_hub.embedded.http.handlers import takes_json
-from ggez_hub.embedded.http.paging import base_url
+from ggez_hub.embedded.http.pagination import base_url
+from ggez_hub.embedded.http.path_parameters import WEB
 from ggez_hub.embedded.http.resolve_routes import LargeFileResponse
-from ggez_hub.embedded.http.routing import WEB
-from ggez_hub.embedded.lfs import CHUNK, Pointer, is_sha256
-from ggez_hub.embedded.signing import LIFETIME, Action, Grant
+from ggez_hub.embedded.lfs import CHUNK, LIFETIME, Action, Pointer, SignedTransfer, is_sha256
 
 _MEDIA_TYPE: Final = "application/vnd.git-lfs+json"
 MAX_OBJECTS: Final = 1000
@@ -128,7 +127,7 @@ async def upload(request: Request) -> Response:
 def _granted(request: Request, action: Action) -> tuple[Pointer, RepoRecord]:
     query = request.query_params
     try:
-        grant = Grant(
+        grant = SignedTransfer(
             action=action,
             repo=int(request.path_params["repo"]),
             oid=request.path_params["oid"],

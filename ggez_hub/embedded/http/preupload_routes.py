@@ -12,13 +12,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ggez_hub.embedded.attributes import ignored
+from ggez_hub.embedded.commits import Snapshot
 from ggez_hub.embedded.errors import InvalidRequestError
 from ggez_hub.embedded.http import access, body
+from ggez_hub.embedded.http.commit_routes import branch_head, target
 from ggez_hub.embedded.http.handlers import takes_json
-from ggez_hub.embedded.http.routing import API, REVISION
-from ggez_hub.embedded.http.targets import branch_head, target
-from ggez_hub.embedded.paths import check_path
-from ggez_hub.embedded.snapshot import Snapshot
+from ggez_hub.embedded.http.path_parameters import API, REVISION
+from ggez_hub.embedded.names import check_path
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ from starlette.routing import Route
 
 from ggez_hub.embedded.http import access, body
 from ggez_hub.embedded.http.handlers import takes_json
+from ggez_hub.embedded.http.path_parameters import API, REVISION
 from ggez_hub.embedded.http.repo_routes import signature
-from ggez_hub.embedded.http.routing import API, REVISION
 from ggez_hub.embedded.refs import NamedRef
 
 

@@ -11,12 +11,12 @@ from starlette.routing import Route
 
 from ggez_hub.embedded.accounts import Principal
 from ggez_hub.embedded.changes import Change, PutBlob
+from ggez_hub.embedded.commits import Signature
 from ggez_hub.embedded.errors import AlreadyExistsError, InvalidRequestError
-from ggez_hub.embedded.history import Signature
 from ggez_hub.embedded.http import access, body
 from ggez_hub.embedded.http.handlers import takes_json
-from ggez_hub.embedded.http.paging import base_url
-from ggez_hub.embedded.http.routing import API
+from ggez_hub.embedded.http.pagination import base_url
+from ggez_hub.embedded.http.path_parameters import API
 from ggez_hub.embedded.names import URL_PREFIXES, check_name, check_namespace, repo_type
 
 

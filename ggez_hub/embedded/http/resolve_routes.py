@@ -10,10 +10,10 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
+from ggez_hub.embedded.commits import Entry
 from ggez_hub.embedded.http import access
-from ggez_hub.embedded.http.routing import REST, REVISION, WEB
+from ggez_hub.embedded.http.path_parameters import REST, REVISION, WEB
 from ggez_hub.embedded.lfs import CHUNK
-from ggez_hub.embedded.snapshot import Entry
 
 _RANGE: Final = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII)
 # A stored page must not run as a page of the hub in somebody's browser.

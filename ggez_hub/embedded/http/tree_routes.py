@@ -11,14 +11,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from ggez_hub.embedded.commits import CommitRecord, Entry, ancestry, last_changes, record
 from ggez_hub.embedded.errors import TooLargeError
-from ggez_hub.embedded.history import CommitRecord, ancestry, last_changes, record
 from ggez_hub.embedded.http import access, body
 from ggez_hub.embedded.http.info_routes import timestamp
-from ggez_hub.embedded.http.paging import flag, page
-from ggez_hub.embedded.http.routing import API, REST, REVISION
+from ggez_hub.embedded.http.pagination import flag, page
+from ggez_hub.embedded.http.path_parameters import API, REST, REVISION
 from ggez_hub.embedded.repository import GitRepository
-from ggez_hub.embedded.snapshot import Entry
 
 PAGE: Final = 1000
 EXPANDED_PAGE: Final = 50

@@ -2,34 +2,35 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from ggez_hub import __version__
 from ggez_hub.cards.curve import Split
 from ggez_hub.errors import GgezError, UsageProblem
-from ggez_hub.evaluation.breakdown import (
+from ggez_hub.evaluation.answers.outcomes import Outcomes
+from ggez_hub.evaluation.answers.scores import NotComparable, Score, mean_difference, score_of
+from ggez_hub.evaluation.gates.outcome import Limits, gate_report
+from ggez_hub.evaluation.report.examples import Material, examples
+from ggez_hub.evaluation.results.breakdown import (
     Dimension,
     average_name,
     breakdown,
     parts_of,
     questions_in,
 )
-from ggez_hub.evaluation.comparison import NotComparable, mean_difference
-from ggez_hub.evaluation.curve import curve_of, policies_of
-from ggez_hub.evaluation.evidence import Evidence
-from ggez_hub.evaluation.gates import Limits, gate_report
-from ggez_hub.evaluation.outcomes import Outcomes
-from ggez_hub.evaluation.report.examples import Material, examples
-from ggez_hub.evaluation.results import figures
-from ggez_hub.evaluation.scores import Score, score_of
-from ggez_hub.parity.alpha_ranges import AlphaRange, alpha_ranges
+from ggez_hub.evaluation.results.evidence import Evidence
+from ggez_hub.evaluation.results.figures import figures
+from ggez_hub.evaluation.results.measured_curve import curve_of, policies_of
+from ggez_hub.finite import finite
 from ggez_hub.parity.betas import Beta, as_json, from_json
-from ggez_hub.parity.choice import Undetermined
+from ggez_hub.parity.card_rows import NoCurve
+from ggez_hub.parity.choice import AlphaRange, Undetermined, alpha_ranges
 from ggez_hub.parity.curve import GLOBAL, REGIONAL, ParityCurve
 from ggez_hub.parity.policy import Policy
-from ggez_hub.parity.rows import NoCurve
 from ggez_hub.parity.seeds import seed_summary
 from ggez_hub.regions import fallback_chain, find_region
 from ggez_hub.regions.catalogue import WORLD, WORLD_BANK
@@ -289,3 +290,20 @@ def _score(score: Score) -> Json:
         "unparsed": score.unparsed,
         "at_chance": score.at_chance,
     }
+
+
+TEMPLATE = Path(__file__).with_name("page.html")
+PLACE = "__CONTENTS__"
+
+
+def page(contents: dict[str, Any]) -> str:
+    """The HTML of a report.
+
+    Contents stand there as JSON and reach the page as text, never as markup: names come from
+    strangers' cards. A policy in the page forbids it to load anything.
+    """
+    data = json.dumps(finite(contents), ensure_ascii=False, allow_nan=False)
+    # Inside <script> only these could end it or begin a comment.
+    for character in "<>&\u2028\u2029":
+        data = data.replace(character, f"\\u{ord(character):04x}")
+    return TEMPLATE.read_text(encoding="utf-8").replace(PLACE, data)

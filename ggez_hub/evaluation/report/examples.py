@@ -16,15 +16,15 @@ import numpy as np
 
 from ggez_hub.cards.curve import Split
 from ggez_hub.errors import UsageProblem
-from ggez_hub.evaluation.drawn import Judged, NotJudged
-from ggez_hub.evaluation.evidence import Evidence
-from ggez_hub.evaluation.items import read_items
-from ggez_hub.evaluation.outcomes import Outcomes
-from ggez_hub.evaluation.prepared import Prepared
-from ggez_hub.evaluation.task import Task
+from ggez_hub.evaluation.answers.outcomes import Outcomes
+from ggez_hub.evaluation.benchmarks.drawing_scores import Judged, NotJudged
+from ggez_hub.evaluation.benchmarks.loaders.rows import read_items
+from ggez_hub.evaluation.benchmarks.preparation import PreparedTask
+from ggez_hub.evaluation.benchmarks.task import Task
+from ggez_hub.evaluation.results.evidence import Evidence
 from ggez_hub.extras import require
+from ggez_hub.images import to_rgb
 from ggez_hub.parity.betas import Beta
-from ggez_hub.pictures import seen
 
 # Of each kind; a page with hundreds of pictures is no longer read.
 EACH = 6
@@ -72,7 +72,7 @@ class TaskFiles:
 class PreparedTasks:
     """Tasks with their questions, whose answers are texts."""
 
-    tasks: Sequence[Prepared]
+    tasks: Sequence[PreparedTask]
 
     def items(self, name: str) -> Mapping[str, Shown]:
         asked = next((t.asked.get(TEST) for t in self.tasks if t.id == name), None)
@@ -221,7 +221,7 @@ def _smaller(data: bytes) -> bytes | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            small = seen(data)
+            small = to_rgb(data)
             small.thumbnail((SIDE, SIDE))
             small.save(stream, "JPEG")
     # A broken file may break its format's reader in any way.

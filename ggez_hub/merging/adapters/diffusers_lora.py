@@ -16,9 +16,15 @@ from ggez_hub.merging.adapters.dora import Dora
 from ggez_hub.merging.adapters.lora_file import PEFT, LoraModule, lora_path, read_lora
 from ggez_hub.merging.adapters.lora_scales import Scales
 from ggez_hub.merging.adapters.lycoris import LoCon, LoHa, LoKr
-from ggez_hub.merging.adapters.modules import LowRank, ModuleDelta, ModuleSet, Scaled, Some
+from ggez_hub.merging.adapters.module_delta import (
+    LowRank,
+    ModuleDelta,
+    ModuleSet,
+    Scaled,
+    SelectedRows,
+)
 from ggez_hub.merging.deltas import BadAdapter, WeightIndex, WrongBase
-from ggez_hub.weights import WeightFile
+from ggez_hub.safetensors_header import WeightFile
 
 Part: TypeAlias = LowRank | LoCon | LoHa | LoKr | Scaled
 
@@ -113,9 +119,9 @@ class _Builder:
     def _weight(
         self, module: LoraModule, place: Place, target: str, weight: Part, scale: float
     ) -> ModuleDelta:
-        part: Part | Some = replace(weight, target=target, scale=scale)
+        part: Part | SelectedRows = replace(weight, target=target, scale=scale)
         if place.runs is not None:
-            part = Some(target, part, place.runs)
+            part = SelectedRows(target, part, place.runs)
         magnitude = module.parts.get("magnitude")
         if magnitude is None:
             part.check(self.base)
@@ -155,9 +161,9 @@ class _Builder:
                     f"{self.file.path}: {module.parts[name]!r} changes a bias that {place.path!r} "
                     f"of the base in {self.base.folder} does not have"
                 )
-            part: Scaled | Some = Scaled(bias, self.file, module.parts[name], factor)
+            part: Scaled | SelectedRows = Scaled(bias, self.file, module.parts[name], factor)
             if place.runs is not None:
-                part = Some(bias, part, place.runs)
+                part = SelectedRows(bias, part, place.runs)
             part.check(self.base)
             yield part
 

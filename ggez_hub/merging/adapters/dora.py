@@ -13,15 +13,20 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ggez_hub.merging.adapters.modules import Shaped, Some, read_values, require_floating
-from ggez_hub.merging.adapters.saved import Saved
+from ggez_hub.merging.adapters.module_delta import (
+    SelectedRows,
+    Shaped,
+    read_values,
+    require_floating,
+)
+from ggez_hub.merging.adapters.saved_parameters import Saved
+from ggez_hub.merging.delta_rows import blocks, matrix_shape, whole
 from ggez_hub.merging.deltas import BadAdapter, WeightIndex
-from ggez_hub.merging.rows import blocks, matrix_shape, whole
 
 if TYPE_CHECKING:
     import torch
 
-    from ggez_hub.merging.rows import RowDelta
+    from ggez_hub.merging.delta_rows import RowDelta
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,7 @@ class Dora:
         import torch
 
         found = read_values(self.low.file, self.key_magnitude).flatten()
-        if isinstance(self.low, Some):
+        if isinstance(self.low, SelectedRows):
             found = torch.cat([found[run.start : run.stop] for run in self.low.runs])
         return found
 
@@ -71,7 +76,7 @@ class Dora:
         self.low.check(base)
         require_floating(self.low.file, self.key_magnitude)
         shape = self.low.file.tensors[self.key_magnitude].shape
-        whole_part = self.low.part if isinstance(self.low, Some) else self.low
+        whole_part = self.low.part if isinstance(self.low, SelectedRows) else self.low
         expected = base[self.target].shape[1] if self.of_columns else whole_part.shape[0]
         if math.prod(shape) != expected:
             raise BadAdapter(

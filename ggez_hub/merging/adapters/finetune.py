@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ggez_hub.families import Family, KeyMap, TiedWeight
-from ggez_hub.merging.adapters.modules import FLOATING
+from ggez_hub.merging.adapters.module_delta import FLOATING
+from ggez_hub.merging.delta_rows import Difference, RowDelta, blocks, matrix_shape, whole
 from ggez_hub.merging.deltas import BadAdapter, WeightIndex, WrongBase
-from ggez_hub.merging.rows import Difference, RowDelta, blocks, matrix_shape, whole
 
 if TYPE_CHECKING:
     import torch

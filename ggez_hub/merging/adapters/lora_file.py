@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ggez_hub.merging.deltas import BadAdapter
-from ggez_hub.weights import WeightFile, read_header
+from ggez_hub.safetensors_header import WeightFile, read_header
 
 # What diffusers calls a LoRA file, and takes first in a folder.
 DEFAULT_NAME = "pytorch_lora_weights.safetensors"

@@ -16,15 +16,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ggez_hub.merging.adapters.modules import (
+from ggez_hub.merging.adapters.module_delta import (
     low_rank_shape,
     read_values,
     require_floating,
     require_room,
 )
+from ggez_hub.merging.delta_rows import Cored, Hadamard, Kronecker, Product, RowDelta, whole
 from ggez_hub.merging.deltas import BadAdapter, WeightIndex
-from ggez_hub.merging.rows import Cored, Hadamard, Kronecker, Product, RowDelta, whole
-from ggez_hub.weights import WeightFile
+from ggez_hub.safetensors_header import WeightFile
 
 if TYPE_CHECKING:
     import torch

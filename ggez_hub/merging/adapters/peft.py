@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ggez_hub.families import Family
-from ggez_hub.merging.adapters.modules import ModuleSet
+from ggez_hub.merging.adapters.module_delta import ModuleSet
 from ggez_hub.merging.adapters.peft_config import (
     CONFIG,
     KINDS,
@@ -24,11 +24,11 @@ from ggez_hub.merging.adapters.peft_config import (
     read_scaling_config,
     scale_of,
 )
+from ggez_hub.merging.adapters.peft_folder import PeftFolder
 from ggez_hub.merging.adapters.peft_methods import open_by_layers
-from ggez_hub.merging.adapters.peft_modules import Builder
-from ggez_hub.merging.adapters.peft_source import PeftSource
+from ggez_hub.merging.adapters.peft_modules import PeftLoraBuilder
 from ggez_hub.merging.deltas import BadAdapter, WeightIndex
-from ggez_hub.weights import WeightFile, read_header
+from ggez_hub.safetensors_header import WeightFile, read_header
 
 __all__ = [
     "CONFIG",
@@ -73,11 +73,11 @@ def open_peft(folder: Path, family: Family, base: WeightIndex) -> ModuleSet:
     not fit, BadWeights for a broken file, and what the family's key map raises.
     """
     file, config = _weights(folder), read_any_config(folder)
-    source = PeftSource(folder, file, config, family, base)
+    source = PeftFolder(folder, file, config, family, base)
     if by_layers(config):
         return ModuleSet(str(folder), open_by_layers(source), base)
     keys = sort_keys(file, config)
-    return ModuleSet(str(folder), Builder(source).build(keys.parts, keys.saved), base)
+    return ModuleSet(str(folder), PeftLoraBuilder(source).build(keys.parts, keys.saved), base)
 
 
 def open_keys(

@@ -18,10 +18,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ggez_hub.merging.adapters.modules import FLOATING, read_values
+from ggez_hub.merging.adapters.module_delta import FLOATING, read_values
 from ggez_hub.merging.adapters.peft_config import VARIANTS
 from ggez_hub.merging.deltas import BadAdapter
-from ggez_hub.weights import WeightFile
+from ggez_hub.safetensors_header import WeightFile
 
 if TYPE_CHECKING:
     import torch

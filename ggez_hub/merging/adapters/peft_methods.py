@@ -10,20 +10,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ggez_hub.families.base import NotOneToOne, TiedWeight
+from ggez_hub.families.family import NotOneToOne, TiedWeight
 from ggez_hub.families.skeleton import module_tree
 from ggez_hub.merging.adapters.finetune import same_values
-from ggez_hub.merging.adapters.modules import (
-    ModuleDelta,
-    read_values,
-    require_room,
-)
+from ggez_hub.merging.adapters.module_delta import ModuleDelta, read_values, require_room
 from ggez_hub.merging.adapters.peft_config import BIAS, METHODS, WEIGHT
+from ggez_hub.merging.adapters.peft_folder import PeftFolder
 from ggez_hub.merging.adapters.peft_layers import PeftLayers, named_modules
 from ggez_hub.merging.adapters.peft_modules import TOKENS, rows_of
-from ggez_hub.merging.adapters.peft_saved import saved_parameters
-from ggez_hub.merging.adapters.peft_source import PeftSource
-from ggez_hub.merging.adapters.saved import Rows, Saved
+from ggez_hub.merging.adapters.saved_parameters import Rows, Saved, saved_parameters
 from ggez_hub.merging.deltas import BadAdapter, WeightIndex, WrongBase
 
 if TYPE_CHECKING:
@@ -82,14 +77,14 @@ def changed_by(config: Mapping[str, Any]) -> tuple[str, ...]:
     return (WEIGHT, BIAS) if config.get("lora_bias") else (WEIGHT,)
 
 
-def open_by_layers(source: PeftSource) -> dict[str, ModuleDelta]:
+def open_by_layers(source: PeftFolder) -> dict[str, ModuleDelta]:
     """The parts of an adapter by the tensor that they change; raises BadAdapter or WrongBase."""
     if source.config["peft_type"] == "TRAINABLE_TOKENS":
         return token_parts(source)
     return _Builder(source).build()
 
 
-def token_parts(source: PeftSource) -> dict[str, ModuleDelta]:
+def token_parts(source: PeftFolder) -> dict[str, ModuleDelta]:
     """Rows of embeddings, which PEFT changes alike in all modules that share them."""
     parts: dict[str, Rows] = {}
     for key in source.file.tensors:
@@ -109,7 +104,7 @@ def token_parts(source: PeftSource) -> dict[str, ModuleDelta]:
 class _Builder:
     """Builds the parts of one adapter for one base."""
 
-    def __init__(self, source: PeftSource) -> None:
+    def __init__(self, source: PeftFolder) -> None:
         from peft.mapping import PEFT_TYPE_TO_PREFIX_MAPPING
 
         self.source = source

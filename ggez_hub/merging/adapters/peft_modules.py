@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from struct import pack, unpack
 
-from ggez_hub.families.base import TiedWeight
+from ggez_hub.families.family import TiedWeight
 from ggez_hub.families.skeleton import WITH_CONV1D, module_tree
 from ggez_hub.merging.adapters.dora import Dora
 from ggez_hub.merging.adapters.lycoris import LoHa, LoKr
-from ggez_hub.merging.adapters.modules import LowRank, ModuleDelta, Scaled, Sum
-from ggez_hub.merging.adapters.moved import Moved
+from ggez_hub.merging.adapters.module_delta import LowRank, ModuleDelta, Scaled, Sum
 from ggez_hub.merging.adapters.peft_config import (
     is_off,
     lycoris_rank_and_scale,
     moved_by,
     scale_of,
 )
-from ggez_hub.merging.adapters.peft_saved import saved_parameters
-from ggez_hub.merging.adapters.peft_source import PeftSource
-from ggez_hub.merging.adapters.saved import Rows, Saved, token_rows
+from ggez_hub.merging.adapters.peft_folder import PeftFolder
+from ggez_hub.merging.adapters.pissa import PissaLora
+from ggez_hub.merging.adapters.saved_parameters import Rows, Saved, saved_parameters, token_rows
 from ggez_hub.merging.deltas import BadAdapter
 
 TOKENS = "token_adapter.trainable_tokens_delta"
@@ -27,10 +26,10 @@ MAGNITUDE = "lora_magnitude_vector"
 LORA_BIAS = "lora_B.bias"
 
 
-class Builder:
+class PeftLoraBuilder:
     """Builds the parts of one PEFT folder for one base."""
 
-    def __init__(self, source: PeftSource) -> None:
+    def __init__(self, source: PeftFolder) -> None:
         """For what `source` says."""
         self.source = source
         self.folder, self.file, self.config = source.folder, source.file, source.config
@@ -84,10 +83,10 @@ class Builder:
                 f"{self.file.path}: use_dora = {self.config.get('use_dora')!r}, but module "
                 f"{module!r} has {'a' if MAGNITUDE in keys else 'no'} magnitude vector"
             )
-        part: LowRank | Moved = low
+        part: LowRank | PissaLora = low
         # A weight that was saved is that after the move.
         if (start := moved_by(self.config)) is not None and low.target not in replaced:
-            part = Moved(low, start)
+            part = PissaLora(low, start)
         if MAGNITUDE in keys:
             # Transposed tensors, embeddings among them, have their outputs on the second axis.
             dora = Dora(
@@ -169,7 +168,7 @@ class Builder:
         return {module: weight(module) in conv1d for module in modules}
 
 
-def token_rows_of(source: PeftSource, module: str, keys: Mapping[str, str]) -> Rows:
+def token_rows_of(source: PeftFolder, module: str, keys: Mapping[str, str]) -> Rows:
     """The rows of tokens that PEFT trained in a module; raises BadAdapter, WrongBase."""
     if set(keys) != {TOKENS}:
         raise BadAdapter(f"{source.file.path}: {module!r} has trainable tokens and a LoRA at once")
@@ -178,7 +177,7 @@ def token_rows_of(source: PeftSource, module: str, keys: Mapping[str, str]) -> R
     return rows_of(source, module, keys[TOKENS], option)
 
 
-def rows_of(source: PeftSource, module: str, key: str, option: object) -> Rows:
+def rows_of(source: PeftFolder, module: str, key: str, option: object) -> Rows:
     """The rows of an embedding that `key` replaces; `option` names them in PEFT's config."""
     try:
         target = source.weight(module)

@@ -17,21 +17,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ggez_hub.families import Family
-from ggez_hub.merging.adapters.modules import (
+from ggez_hub.merging.adapters.module_delta import (
     FLOATING,
     ModuleSet,
     read_values,
     require_floating,
     require_room,
 )
+from ggez_hub.merging.delta_rows import RowDelta, matrix_shape, whole
 from ggez_hub.merging.deltas import BadAdapter, WeightIndex, WrongBase
-from ggez_hub.merging.rows import RowDelta, matrix_shape, whole
-from ggez_hub.weights import WeightFile, read_header
+from ggez_hub.safetensors_header import WeightFile, read_header
 
 if TYPE_CHECKING:
     import torch
 
-    from ggez_hub.merging.adapters.modules import ModuleDelta
+    from ggez_hub.merging.adapters.module_delta import ModuleDelta
 
 MANIFEST = "task_vector.json"
 WEIGHTS = "task_vector.safetensors"

@@ -6,18 +6,20 @@ copied byte for byte, only scales change; what does not scale that way is refuse
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ggez_hub.atomic_files import atomic_folder
 from ggez_hub.errors import UsageProblem
+from ggez_hub.families import Family
 from ggez_hub.merging.adapters.lora_file import KOHYA, lora_path, read_lora
 from ggez_hub.merging.adapters.peft import holds_peft
 from ggez_hub.merging.adapters.peft_config import read_any_config
 from ggez_hub.merging.adapters.task_vector import holds_task_vector
 from ggez_hub.merging.deltas import BadAdapter
-from ggez_hub.merging.forms.base import FormBase, Need
-from ggez_hub.merging.forms.betas import FormBetas
+from ggez_hub.merging.forms.adapter_facts import AdapterFacts, facts_of
+from ggez_hub.merging.forms.betas import FormBase, FormBetas, Need
 from ggez_hub.merging.forms.diffusers import write_diffusers
 from ggez_hub.merging.forms.kohya import NAME, rescale_kohya, write_kohya
 from ggez_hub.merging.forms.lycoris import (
@@ -26,11 +28,17 @@ from ggez_hub.merging.forms.lycoris import (
     is_lycoris,
     write_factored,
 )
-from ggez_hub.merging.forms.pairs import ScaledPair, scaled_by, without_zeros
+from ggez_hub.merging.forms.pairs import (
+    ScaledPair,
+    pairs_of_file,
+    pairs_of_peft,
+    scaled_by,
+    without_zeros,
+)
 from ggez_hub.merging.forms.peft import rescale_peft, saves_whole, write_peft
 from ggez_hub.merging.forms.pipelines import Pipeline, read_pipeline
-from ggez_hub.merging.forms.sources import pairs_of_file, pairs_of_peft
 from ggez_hub.merging.merge import Adapter
+from ggez_hub.output_lock import lock_output
 
 __all__ = ["ADAPTER_FORMS", "AdapterForm", "FormBase", "Need", "get_adapter_form"]
 
@@ -120,3 +128,36 @@ ADAPTER_FORMS: Mapping[str, AdapterForm] = {
     "diffusers": AdapterForm(_need_of_files, _as_diffusers),
     "kohya": AdapterForm(_need_of_files, _as_kohya),
 }
+
+
+def write_adapter(
+    base: Path,
+    adapters: Sequence[Adapter],
+    out: Path,
+    family: Family,
+    form: str,
+    variant: str | None = None,
+    named: tuple[str, str | None] | None = None,
+) -> AdapterFacts:
+    """Write one adapter, with its betas folded in, as the new folder `out`; returns what it holds.
+
+    `base` is the folder that it is for; its weights, of `variant`, are read only if the adapter
+    saves parameters whole, their headers if tensors have betas of their own. `named` is what the base is called, with its commit, where that is not
+    the folder. Raises UsageProblem for several adapters or an unknown form, OutputExists, and what the
+    form raises; then nothing is left behind.
+    """
+    chosen = get_adapter_form(form)
+    require_one(form, len(adapters))
+    (adapter,) = adapters
+    with lock_output(out), atomic_folder(out) as folder:
+        name, revision = named or (str(base), None)
+        chosen.write(adapter, FormBase(name, revision, family, base, variant), folder)
+        return facts_of(form, family.name, name, revision or "", folder, str(out))
+
+
+def require_one(form: str, count: int) -> None:
+    """Raise UsageProblem for several adapters: a sum of LoRAs is no LoRA of their ranks."""
+    if count != 1:
+        raise UsageProblem(
+            f"--as {form} takes one adapter, not {count}", "Take the merged form: leave out --as."
+        )

@@ -7,14 +7,38 @@ scale covers have one beta.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from functools import cached_property
+from pathlib import Path
 
-from ggez_hub.families.base import KeyMap
+from ggez_hub.families import Family
+from ggez_hub.families.family import KeyMap
 from ggez_hub.merging.deltas import BadAdapter, WeightIndex, WrongBase
-from ggez_hub.merging.forms.base import FormBase
-from ggez_hub.merging.forms.config import OLD_ROOT
+from ggez_hub.merging.forms.pairs import OLD_ROOT
 from ggez_hub.merging.forms.pipelines import Pipeline
 from ggez_hub.merging.merge import Adapter, require_tensors
+
+
+class Need(Enum):
+    """What of the base's files a form reads: nothing, configuration only, or all."""
+
+    NOTHING = 0
+    CONFIGURATION = 1
+    WEIGHTS = 2
+
+
+@dataclass(frozen=True)
+class FormBase:
+    """The base as an adapter form names it, and its folder as far as the form needs it.
+
+    `variant` is which set of its weights is meant, as for a merge.
+    """
+
+    name: str
+    revision: str | None
+    family: Family
+    folder: Path | None = None
+    variant: str | None = None
 
 
 @dataclass(frozen=True)

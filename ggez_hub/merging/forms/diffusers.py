@@ -14,8 +14,7 @@ from typing import Any
 from ggez_hub.merging.adapters.lora_file import DEFAULT_NAME
 from ggez_hub.merging.adapters.lora_scales import METADATA_KEY
 from ggez_hub.merging.deltas import BadAdapter
-from ggez_hub.merging.forms.config import OLD_ROOT, config_of
-from ggez_hub.merging.forms.pairs import ScaledPair
+from ggez_hub.merging.forms.pairs import OLD_ROOT, ScaledPair, config_of
 from ggez_hub.merging.forms.pipelines import Pipeline
 from ggez_hub.merging.forms.tensors import Tensor, write_tensors
 

@@ -15,10 +15,8 @@ from pathlib import Path
 from ggez_hub.merging.adapters.lora_file import LoraFile, LoraModule
 from ggez_hub.merging.deltas import BadAdapter
 from ggez_hub.merging.forms.betas import FormBetas
-from ggez_hub.merging.forms.config import OLD_ROOT
-from ggez_hub.merging.forms.pairs import ScaledPair, scaled_by, without_zeros
+from ggez_hub.merging.forms.pairs import OLD_ROOT, ScaledPair, matrices, scaled_by, without_zeros
 from ggez_hub.merging.forms.pipelines import KohyaPart, Pipeline
-from ggez_hub.merging.forms.sources import matrices
 from ggez_hub.merging.forms.tensors import Padded, Tensor, float32, write_tensors
 
 NAME = "lora.safetensors"

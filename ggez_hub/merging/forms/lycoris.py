@@ -22,7 +22,7 @@ from ggez_hub.merging.deltas import BadAdapter
 from ggez_hub.merging.forms.betas import FormBetas
 from ggez_hub.merging.forms.pipelines import Pipeline
 from ggez_hub.merging.forms.tensors import Multiplied, Stored, Tensor, float32, write_tensors
-from ggez_hub.weights import WeightFile
+from ggez_hub.safetensors_header import WeightFile
 
 PLAIN = "LoRA"
 DIFFERENCES = frozenset({"diff", "diff_b"})

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import importlib.util
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
-from ggez_hub.merging.adapters.modules import FLOATING
+from ggez_hub.errors import MissingExtra
+from ggez_hub.merging.adapters.diffusers_keys import ORIGINAL
+from ggez_hub.merging.adapters.lora_file import DIFFUSERS, PEFT, LoraFile, LoraModule, read_lora
+from ggez_hub.merging.adapters.lora_scales import Scales
+from ggez_hub.merging.adapters.module_delta import FLOATING
+from ggez_hub.merging.adapters.peft import open_keys
+from ggez_hub.merging.adapters.peft_config import alpha_of, is_off, scale_of
 from ggez_hub.merging.deltas import BadAdapter
-from ggez_hub.merging.forms.tensors import Tensor
+from ggez_hub.merging.forms.pipelines import Pipeline
+from ggez_hub.merging.forms.tensors import Picked, Stored, Tensor
 
 
 @dataclass(frozen=True)
@@ -71,3 +83,172 @@ def without_zeros(pairs: Sequence[ScaledPair]) -> list[ScaledPair]:
             "The result is the base itself.",
         )
     return kept
+
+
+OLD_ROOT = "text_model."
+
+
+def scaled_config(config: Mapping[str, Any], beta: float) -> dict[str, Any]:
+    """A LoraConfig, LoHaConfig or LoKrConfig with every alpha multiplied by beta."""
+    name = "lora_alpha" if config["peft_type"] == "LORA" else "alpha"
+    return {
+        **config,
+        name: config[name] * beta,
+        "alpha_pattern": {k: v * beta for k, v in (config.get("alpha_pattern") or {}).items()},
+        "inference_mode": True,
+        # It names code to import.
+        "auto_mapping": None,
+    }
+
+
+def scaled_by_module(
+    config: Mapping[str, Any], betas: Mapping[str, float], folder: Path
+) -> dict[str, Any]:
+    """The same config with the alpha of each module multiplied by its own beta.
+
+    `folder` is named in messages. The commonest alpha is that of the config, the others are in its
+    `alpha_pattern`, one exact path each.
+    """
+    name = "lora_alpha" if config["peft_type"] == "LORA" else "alpha"
+    alphas = {module: alpha_of(config, module, folder) * beta for module, beta in betas.items()}
+    ((common, _),) = Counter(alphas.values()).most_common(1) or ((config[name], 0),)
+    own = {f"^{re.escape(m)}": alpha for m, alpha in alphas.items() if alpha != common}
+    return {**scaled_config(config, 1.0), name: common, "alpha_pattern": own}
+
+
+def config_of(pairs: Sequence[ScaledPair]) -> dict[str, Any]:
+    """A LoraConfig that gives each of the pairs, all of one component, its scale.
+
+    Only the options that are not at PEFT's default. Modules of a text encoder are named without
+    `text_model`, where CLIP's lay until transformers 5: PEFT compares the ends of paths.
+    """
+    rank = Counter(pair.rank for pair in pairs).most_common(1)[0][0]
+    alpha = Counter(pair.alpha for pair in pairs).most_common(1)[0][0]
+    return {
+        "peft_type": "LORA",
+        "r": rank,
+        "lora_alpha": alpha,
+        "rank_pattern": {_pattern(p): p.rank for p in pairs if p.rank != rank},
+        "alpha_pattern": {_pattern(p): p.alpha for p in pairs if p.alpha != alpha},
+        "target_modules": sorted(_end_of_path(pair) for pair in pairs),
+        "inference_mode": True,
+    }
+
+
+def _end_of_path(pair: ScaledPair) -> str:
+    if pair.component.startswith("text_encoder"):
+        return pair.inner.removeprefix(OLD_ROOT)
+    return pair.inner
+
+
+def _pattern(pair: ScaledPair) -> str:
+    """PEFT takes it for a regular expression for the end of a path, or with ^ for all of it."""
+    end = re.escape(_end_of_path(pair))
+    return end if pair.component.startswith("text_encoder") else f"^{end}"
+
+
+# What diffusers and its scripts wrote before PEFT's names: diffusers/utils/state_dict_utils.py.
+OLD_NAMES: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"\.lora(?:_linear_layer)?$"), ""),
+    (re.compile(r"\.to_(q|k|v)_lora$"), r".to_\1"),
+    (re.compile(r"\.to_out_lora$"), ".to_out.0"),
+)
+
+
+def pairs_of_peft(folder: Path, pipeline: Pipeline) -> list[ScaledPair]:
+    """The pairs of a PEFT folder for the denoiser of `pipeline`.
+
+    Raises BadAdapter for what is no plain LoRA, and what reading the folder raises.
+    """
+    file, config, keys = open_keys(folder, ("LORA",))
+    for option in ("use_dora", "fan_in_fan_out", "lora_bias"):
+        if not is_off(config.get(option)):
+            raise _only_peft(folder, option)
+    if keys.saved:
+        raise _only_peft(folder, f"the whole parameter {next(iter(keys.saved))!r}")
+    pairs = []
+    for module, parts in sorted(keys.parts.items()):
+        if set(parts) != {"lora_A", "lora_B"}:
+            raise _only_peft(folder, f"{', '.join(sorted(parts))} on {module!r}")
+        a, b = Stored(file, parts["lora_A"]), Stored(file, parts["lora_B"])
+        scale = scale_of(config, module, (a.shape or (0,))[0], file.path)
+        pairs.append(ScaledPair(f"{pipeline.denoiser}.{module}", a, b, scale))
+    return pairs
+
+
+def _only_peft(folder: Path, what: str) -> BadAdapter:
+    return BadAdapter(
+        f"{folder} has {what}, for which LoRA files have no place",
+        "Take --as peft, or the merged form.",
+    )
+
+
+def pairs_of_file(path: Path, pipeline: Pipeline) -> list[ScaledPair]:
+    """The pairs of a LoRA file for `pipeline`, in any of the styles.
+
+    Raises BadAdapter for what cannot be converted without rounding, MissingExtra where only
+    diffusers can say what a name means and it is not installed, BadWeights.
+    """
+    lora = read_lora(path)
+    components = pipeline.loader.components
+    scales = Scales.of(lora, components)
+    pairs = []
+    for module in lora.modules:
+        if lora.style == PEFT and module.name.startswith(ORIGINAL):
+            raise BadAdapter(
+                f"{path}: {module.name!r} is no path of a {pipeline.name}",
+                "Take the merged form: leave out --as.",
+            )
+        a, b = matrices(lora, module)
+        for place, runs in _places(lora, module, (b.shape[0], *a.shape[1:]), pipeline):
+            scale = scales.scale(module, place)
+            inside = place.partition(".")[0] in components
+            full = place if inside else f"{pipeline.denoiser}.{place}"
+            pairs.append(ScaledPair(full, a, b if runs is None else Picked(b, runs), scale))
+    return pairs
+
+
+def matrices(lora: LoraFile, module: LoraModule) -> tuple[Stored, Stored]:
+    """A and B of a module; raises BadAdapter if it is anything but a plain LoRA."""
+    if module.kind != "LoRA" or set(module.parts) != {"A", "B"}:
+        raise BadAdapter(
+            f"{lora.file.path}: {module.name!r} is no plain LoRA: it holds "
+            f"{', '.join(sorted(module.parts.values()))}",
+            "It has no adapter form. Take the merged form: leave out --as.",
+        )
+    return Stored(lora.file, module.parts["A"]), Stored(lora.file, module.parts["B"])
+
+
+def plain_name(style: str, name: str) -> str | None:
+    """The path of a module by its name in a file of `style`; None where only diffusers can say."""
+    if style == PEFT:
+        return name
+    if style == DIFFUSERS and not name.startswith("text_encoder"):
+        for pattern, replacement in OLD_NAMES:
+            if pattern.search(name):
+                return pattern.sub(replacement, name).replace(".processor.", ".")
+    if style == DIFFUSERS and name.endswith(".lora_linear_layer"):
+        return name.removesuffix(".lora_linear_layer")
+    return None
+
+
+def _places(
+    lora: LoraFile, module: LoraModule, shape: tuple[int, ...], pipeline: Pipeline
+) -> list[tuple[str, tuple[range, ...] | None]]:
+    """The modules of the pipeline that one of the file means, each with its rows of B, or all."""
+    if (name := plain_name(lora.style, module.name)) is not None:
+        return [(name, None)]
+    part = pipeline.loader.kohya.get(pipeline.denoiser)
+    renamed = module.name.startswith("lora_transformer_")
+    if renamed and not (part and part.names.fullmatch(module.name)):
+        raise BadAdapter(
+            f"{lora.file.path}: diffusers takes {module.name!r} for another module",
+            "Take the merged form: leave out --as.",
+        )
+    for library in ("torch", "diffusers"):
+        if importlib.util.find_spec(library) is None:
+            raise MissingExtra(library, "merge")
+    from ggez_hub.merging.adapters.diffusers_keys import Converter
+
+    converter = Converter.of(pipeline.folder, lora.style)
+    return sorted(converter.convert(module.name, shape).items(), key=lambda place: place[0])

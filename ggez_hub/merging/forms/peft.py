@@ -7,24 +7,68 @@ What was saved whole beside them (modules_to_save, biases, token rows) becomes b
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ggez_hub.errors import MissingExtra
+from ggez_hub.merging.adapters.module_delta import FLOATING, read_values
 from ggez_hub.merging.adapters.peft import CONFIG, WEIGHTS, open_keys
 from ggez_hub.merging.adapters.peft_config import is_off, read_scaling_config
-from ggez_hub.merging.adapters.peft_modules import LORA_BIAS, TOKENS
-from ggez_hub.merging.adapters.peft_source import PeftSource
+from ggez_hub.merging.adapters.peft_folder import PeftFolder
+from ggez_hub.merging.adapters.peft_modules import LORA_BIAS, TOKENS, token_rows_of
+from ggez_hub.merging.adapters.saved_parameters import replaced_tensor, saved_parameters
 from ggez_hub.merging.deltas import BadAdapter
-from ggez_hub.merging.forms.base import FormBase
-from ggez_hub.merging.forms.betas import FormBetas
-from ggez_hub.merging.forms.config import config_of, scaled_by_module, scaled_config
-from ggez_hub.merging.forms.pairs import ScaledPair
+from ggez_hub.merging.forms.betas import FormBase, FormBetas
+from ggez_hub.merging.forms.pairs import ScaledPair, config_of, scaled_by_module, scaled_config
 from ggez_hub.merging.forms.pipelines import Pipeline
-from ggez_hub.merging.forms.tensors import Stored, Tensor, require_finite, write_tensors
-from ggez_hub.merging.output import copy_file
+from ggez_hub.merging.forms.tensors import Held, Stored, Tensor, require_finite, write_tensors
+from ggez_hub.merging.side_files import copy_file
+
+if TYPE_CHECKING:
+    import torch
+
+
+def interpolated(betas: FormBetas) -> dict[str, Held]:
+    """The parameters of the PEFT folder of `betas` that replace the base's, by their keys in its file.
+
+    What equals the base is left out. Raises BadAdapter, WrongBase, what the family raises for the
+    base, and MissingExtra without torch.
+    """
+    if importlib.util.find_spec("torch") is None:
+        raise MissingExtra("torch", "merge")
+    folder, base, index = betas.adapter.folder, betas.base, betas.index
+    file, config, keys = open_keys(folder)
+    source = PeftFolder(folder, file, config, base.family, index)
+    changed = saved_parameters(source, keys.parts, keys.saved)
+    result: dict[str, Held] = {}
+    for path, key in keys.saved.items():
+        target, _ = replaced_tensor(source, path)
+        if target in changed and file.tensors[key].dtype in FLOATING:
+            saved = read_values(file, key)
+            beta, dtype = betas.of_tensor(target), file.tensors[key].dtype
+            result[key] = _between(index.read(target), saved, beta, dtype)
+    for module, parts in keys.parts.items():
+        if TOKENS in parts:
+            rows = token_rows_of(source, module, parts)
+            before = index.read(rows.target)[list(rows.rows)]
+            after = read_values(file, rows.key)
+            beta, dtype = betas.of_tensor(rows.target), file.tensors[rows.key].dtype
+            result[rows.key] = _between(before, after, beta, dtype)
+    return result
+
+
+def _between(before: torch.Tensor, after: torch.Tensor, beta: float, dtype: str) -> Held:
+    """before + beta * (after - before) in float64, as bytes of `dtype`."""
+    import torch
+
+    start = before.to(torch.float64)
+    value = (start + beta * (after - start)).to(getattr(torch, FLOATING[dtype])).contiguous()
+    return Held(dtype, tuple(value.shape), value.reshape(-1).view(torch.uint8).numpy().tobytes())
+
 
 # What a config says when whole parameters are saved beside the matrices.
 SAVES_WHOLE = ("modules_to_save", "bias", "trainable_token_indices")
@@ -56,8 +100,6 @@ def rescale_peft(betas: FormBetas, out: Path) -> None:
             "Take the merged form: leave out --as.",
         )
     if saves_whole(folder):
-        from ggez_hub.merging.forms.saved import interpolated
-
         tensors: dict[str, Tensor] = {key: Stored(file, key) for key in file.tensors}
         tensors |= interpolated(betas)
         write_tensors(out / WEIGHTS, tensors, {})
@@ -67,7 +109,7 @@ def rescale_peft(betas: FormBetas, out: Path) -> None:
     if betas.are_one:
         scaled = scaled_config(config, betas.adapter.beta)
     else:
-        source = PeftSource(folder, file, config, base.family, betas.index)
+        source = PeftFolder(folder, file, config, base.family, betas.index)
         modules = {
             module: _beta_of(source, module, parts, betas)
             for module, parts in keys.parts.items()
@@ -77,7 +119,7 @@ def rescale_peft(betas: FormBetas, out: Path) -> None:
     _write_config(scaled, base, out)
 
 
-def _beta_of(source: PeftSource, module: str, parts: Mapping[str, str], betas: FormBetas) -> float:
+def _beta_of(source: PeftFolder, module: str, parts: Mapping[str, str], betas: FormBetas) -> float:
     """The beta of an adapted module; raises BadAdapter where its one alpha is for two."""
     beta = betas.of_tensor(source.weight(module))
     if LORA_BIAS in parts:

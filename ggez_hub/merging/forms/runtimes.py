@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
-from ggez_hub.merging.forms.facts import Facts
+from ggez_hub.merging.forms.adapter_facts import AdapterFacts
 
 # Modules of a vision-language model that are not its language model: towers and what joins them.
 SEEING = re.compile(
@@ -32,7 +32,7 @@ class Answer:
     lines: tuple[str, ...] = ()
 
 
-def peft_answer(facts: Facts) -> Answer:
+def peft_answer(facts: AdapterFacts) -> Answer:
     """transformers, open_clip or diffusers models with PEFT: PeftModel.from_pretrained.
 
     https://huggingface.co/docs/peft/package_reference/peft_model
@@ -51,7 +51,7 @@ def peft_answer(facts: Facts) -> Answer:
     )
 
 
-def diffusers_answer(facts: Facts) -> Answer:
+def diffusers_answer(facts: AdapterFacts) -> Answer:
     """diffusers: `load_lora_weights` of the pipeline (loaders/lora_pipeline.py of 0.42.1)."""
     if facts.family != "diffusion":
         return Answer("no", "diffusers loads adapters of its pipelines only")
@@ -62,7 +62,7 @@ def diffusers_answer(facts: Facts) -> Answer:
     return Answer("yes", "", _pipeline_lines(facts))
 
 
-def hotswap_answer(facts: Facts) -> Answer:
+def hotswap_answer(facts: AdapterFacts) -> Answer:
     """diffusers: one LoRA in the place of another, without compiling again.
 
     https://huggingface.co/docs/diffusers/tutorials/using_peft_for_inference: `target_rank` is the
@@ -87,7 +87,7 @@ def hotswap_answer(facts: Facts) -> Answer:
     )
 
 
-def _pipeline_lines(facts: Facts) -> tuple[str, ...]:
+def _pipeline_lines(facts: AdapterFacts) -> tuple[str, ...]:
     pinned = f', revision="{facts.revision}"' if facts.revision else ""
     return (
         "from diffusers import DiffusionPipeline",
@@ -104,7 +104,7 @@ def _encoder(module: str) -> bool:
 VLLM_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 
 
-def vllm_answer(facts: Facts) -> Answer:
+def vllm_answer(facts: AdapterFacts) -> Answer:
     """vLLM multi-LoRA: `--enable-lora`.
 
     vllm/lora/peft_helper.py: modules_to_save and bias have to be absent, DoRA is refused, rsLoRA is
@@ -147,7 +147,7 @@ def vllm_answer(facts: Facts) -> Answer:
     return Answer("flag" if flags else "yes", "; ".join(why), (line,))
 
 
-def comfyui_answer(facts: Facts) -> Answer:
+def comfyui_answer(facts: AdapterFacts) -> Answer:
     """ComfyUI: the node LoraLoader.
 
     comfy/lora.py and comfy/weight_adapter/ (lora, loha, lokr; `diff` and `diff_b`): each module's own `.alpha` is read, metadata is
@@ -176,7 +176,7 @@ def comfyui_answer(facts: Facts) -> Answer:
     )
 
 
-def llama_cpp_answer(facts: Facts) -> Answer:
+def llama_cpp_answer(facts: AdapterFacts) -> Answer:
     """llama.cpp: convert_lora_to_gguf.py, then `--lora`.
 
     The script takes lora_A and lora_B of the language model and stops at other keys; of the scale it
@@ -214,7 +214,7 @@ def llama_cpp_answer(facts: Facts) -> Answer:
     )
 
 
-RUNTIMES: dict[str, Callable[[Facts], Answer]] = {
+RUNTIMES: dict[str, Callable[[AdapterFacts], Answer]] = {
     "PEFT": peft_answer,
     "diffusers": diffusers_answer,
     "diffusers hot-swap": hotswap_answer,
@@ -222,3 +222,41 @@ RUNTIMES: dict[str, Callable[[Facts], Answer]] = {
     "ComfyUI": comfyui_answer,
     "llama.cpp": llama_cpp_answer,
 }
+
+
+def answers(facts: AdapterFacts) -> dict[str, Answer]:
+    """What each program makes of the adapter, by its name."""
+    return {name: answer(facts) for name, answer in RUNTIMES.items()}
+
+
+def shown_status(answer: Answer) -> str:
+    """The answer in a word or two."""
+    return "flag needed" if answer.status == "flag" else answer.status
+
+
+def loading_lines(facts: AdapterFacts) -> tuple[str, ...]:
+    """The Python that loads the adapter in its own library."""
+    return next((a.lines for a in answers(facts).values() if a.status == "yes"), ())
+
+
+def as_list(facts: AdapterFacts) -> list[dict[str, Any]]:
+    """All answers as JSON: runtime, status, reason, lines."""
+    return [
+        {"runtime": name, **asdict(answer), "lines": list(answer.lines)}
+        for name, answer in answers(facts).items()
+    ]
+
+
+def as_markdown(facts: AdapterFacts) -> str:
+    """All answers as a table, and below it the lines of those that need other lines."""
+    found = answers(facts)
+    rows = [f"| {name} | {shown_status(a)} | {a.reason} |" for name, a in found.items()]
+    table = "\n".join(["| program | loads it | |", "|---|---|---|", *rows])
+    loading = loading_lines(facts)
+    others = [
+        line
+        for name, answer in found.items()
+        if answer.lines and answer.lines != loading
+        for line in (f"# {name}", *answer.lines)
+    ]
+    return table + ("\n\n```\n" + "\n".join(others) + "\n```" if others else "")

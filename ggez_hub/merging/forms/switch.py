@@ -10,11 +10,11 @@ from typing import Any
 from ggez_hub.families import Family
 from ggez_hub.merging.deltas import WeightIndex
 from ggez_hub.merging.forms import get_adapter_form
-from ggez_hub.merging.forms.base import FormBase
-from ggez_hub.merging.forms.facts import facts_of
-from ggez_hub.merging.forms.telling import answers
+from ggez_hub.merging.forms.adapter_facts import facts_of
+from ggez_hub.merging.forms.betas import FormBase
+from ggez_hub.merging.forms.runtimes import answers
 from ggez_hub.merging.merge import Adapter
-from ggez_hub.merging.output import copy_file, copy_side_files
+from ggez_hub.merging.side_files import copy_file, copy_side_files
 from ggez_hub.regions.text_language import LABELS, accepted_languages, lone_script_letters
 
 BASE, ADAPTER, ROUTER, SETTINGS = "base", "adapter", "router.py", "router.json"

@@ -15,8 +15,45 @@ from pathlib import Path
 from typing import Protocol
 
 from ggez_hub.merging.deltas import BadAdapter
-from ggez_hub.merging.forms.finite import is_finite
-from ggez_hub.weights import BITS, WeightFile
+from ggez_hub.safetensors_header import BITS, WeightFile
+
+
+@dataclass(frozen=True)
+class Exponent:
+    """Where the exponent lies in a number of `size` bytes: its bits in the last two bytes."""
+
+    size: int
+    last: int
+    before: int
+
+
+EXPONENTS: Mapping[str, Exponent] = {
+    "F16": Exponent(2, 0x7C, 0x00),
+    "BF16": Exponent(2, 0x7F, 0x80),
+    "F32": Exponent(4, 0x7F, 0x80),
+    "F64": Exponent(8, 0x7F, 0xF0),
+}
+
+
+def is_finite(data: bytes, dtype: str) -> bool:
+    """Whether all numbers in `data`, whole numbers of `dtype`, are finite; so are all integers."""
+    exponent = EXPONENTS.get(dtype)
+    if exponent is None:
+        return True
+    last = data[exponent.size - 1 :: exponent.size]
+    # Deleting all bytes whose exponent bits are not all ones leaves nothing, nearly always.
+    if not last.translate(None, _below(exponent.last)):
+        return True
+    before = data[exponent.size - 2 :: exponent.size]
+    full = (exponent.last, exponent.before)
+    return all(
+        (high & full[0], low & full[1]) != full for high, low in zip(last, before, strict=True)
+    )
+
+
+def _below(mask: int) -> bytes:
+    return bytes(byte for byte in range(256) if byte & mask != mask)
+
 
 CHUNK = 1 << 22
 NUMPY = {"F16": "<f2", "F32": "<f4", "F64": "<f8"}

@@ -17,18 +17,18 @@ from ggez_hub.atomic_files import atomic_file
 from ggez_hub.cards import BadCard, CardDocument, parse_card
 from ggez_hub.cards.document import read_text
 from ggez_hub.errors import GgezError
-from ggez_hub.parity.rows import ranking_rows
-from ggez_hub.registry.index.entries import Summary, text_digest
+from ggez_hub.parity.card_rows import ranking_rows
+from ggez_hub.registry.index.entries import CardSummary, text_digest
 from ggez_hub.registry.index.file import (
     APPLICATION_ID,
     COLUMNS,
     FORMAT,
     SCHEMA,
-    Row,
+    IndexRow,
     pack_ranking,
     read_index,
 )
-from ggez_hub.weights import sha256_file
+from ggez_hub.safetensors_header import sha256_file
 
 # Starting processes takes as long as reading so many cards.
 CARDS_BEFORE_PROCESSES = 200
@@ -39,7 +39,7 @@ VERSION_AT, VERSION = 96, 3_040_001
 
 
 # A row with its packed ranking.
-Packed: TypeAlias = tuple[Row, bytes]
+Packed: TypeAlias = tuple[IndexRow, bytes]
 
 
 class BadCards(GgezError):
@@ -127,12 +127,12 @@ def _row(document: CardDocument, path: str, text: str) -> Packed:
     place = f"cards/{card.region}/{card.family}"
     if not path.startswith(f"{place}/"):
         raise BadCard(f"{path}: ggez.region: the card belongs into {place}/")
-    row = Row(
+    row = IndexRow(
         path=path,
         sha256=text_digest(text),
         repo=card.adapter.repo,
         revision=card.adapter.revision,
-        **Summary.of(document).model_dump(),
+        **CardSummary.of(document).model_dump(),
     )
     return row, pack_ranking({} if card.curve == "unknown" else ranking_rows(card.curve))
 

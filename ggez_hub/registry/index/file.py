@@ -23,7 +23,7 @@ from ggez_hub.cards.curve import Curve
 from ggez_hub.cards.readme import MAX_CARD_BYTES
 from ggez_hub.cards.values import FilePath, RepoId, Revision, Sha256
 from ggez_hub.errors import GgezError
-from ggez_hub.registry.index.entries import Elsewhere, Summary, Unreadable
+from ggez_hub.registry.index.entries import CardSummary, OtherRegion, UnreadableCard
 
 FORMAT = 1
 APPLICATION_ID = 0x6767657A  # "ggez"
@@ -43,15 +43,15 @@ SCHEMA = (
     "CREATE INDEX yanked ON entries (repo, reason) WHERE state = 'yanked'",
 )
 CURVE: TypeAdapter[Curve] = TypeAdapter(Curve)
-ELSEWHERE: TypeAdapter[Elsewhere] = TypeAdapter(Elsewhere)
-ELSEWHERE_FIELDS = tuple(field.name for field in fields(Elsewhere))
+ELSEWHERE: TypeAdapter[OtherRegion] = TypeAdapter(OtherRegion)
+ELSEWHERE_FIELDS = tuple(field.name for field in fields(OtherRegion))
 
 
 class BadIndex(GgezError):
     """An index file cannot be used."""
 
 
-class Row(Summary):
+class IndexRow(CardSummary):
     """An accepted card as the index file holds it."""
 
     path: FilePath
@@ -60,27 +60,27 @@ class Row(Summary):
     revision: Revision
 
     @property
-    def summary(self) -> Summary:
+    def summary(self) -> CardSummary:
         """The row without the place of its card and its adapter."""
-        return Summary(**{name: getattr(self, name) for name in Summary.model_fields})
+        return CardSummary(**{name: getattr(self, name) for name in CardSummary.model_fields})
 
 
-COLUMNS = tuple(Row.model_fields)
+COLUMNS = tuple(IndexRow.model_fields)
 
 
 @dataclass(frozen=True)
-class Contents:
+class IndexContents:
     """What an index file holds for some regions: rows with their packed rankings, and the rest."""
 
-    rows: tuple[tuple[Row, bytes], ...]
-    unreadable: tuple[Unreadable, ...]
-    elsewhere: tuple[Elsewhere, ...]
+    rows: tuple[tuple[IndexRow, bytes], ...]
+    unreadable: tuple[UnreadableCard, ...]
+    elsewhere: tuple[OtherRegion, ...]
     yanked: dict[str, str]
 
 
 def read_index(
     path: Path, regions: Collection[str] | None = None, repos: Collection[str] | None = None
-) -> Contents:
+) -> IndexContents:
     """What the index file at `path` holds for `regions`, or of `repos` (None: all of it).
 
     Raises BadIndex.
@@ -92,7 +92,7 @@ def read_index(
     names = ", ".join(COLUMNS)
     with _opened(path) as file:
         rows = [
-            (Row(**dict(zip(COLUMNS, row, strict=True))), ranking)
+            (IndexRow(**dict(zip(COLUMNS, row, strict=True))), ranking)
             for *row, ranking in file.execute(
                 f"SELECT {names}, ranking FROM entries {chosen} ORDER BY id",  # noqa: S608 - names
                 values,
@@ -103,9 +103,9 @@ def read_index(
             "SELECT region, family, count(*), min(repo) FROM entries GROUP BY region, family"
         ).fetchall()
         yanked = file.execute("SELECT repo, reason FROM entries WHERE state = 'yanked'").fetchall()
-        return Contents(
+        return IndexContents(
             rows=tuple(rows),
-            unreadable=tuple(Unreadable(*map(_printable, row)) for row in unreadable),
+            unreadable=tuple(UnreadableCard(*map(_printable, row)) for row in unreadable),
             elsewhere=tuple(
                 ELSEWHERE.validate_python(dict(zip(ELSEWHERE_FIELDS, group, strict=True)))
                 for group in groups

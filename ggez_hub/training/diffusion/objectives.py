@@ -14,7 +14,7 @@ from ggez_hub.training.diffusion.recipe import Flow
 VELOCITY = "v_prediction"
 
 
-class Question(NamedTuple):
+class NoisyBatch(NamedTuple):
     """n noisy latents (n, c, h, w) at times (n,), what is to be said of each, and its weight (n,)."""
 
     noisy: Tensor
@@ -35,7 +35,7 @@ class Objective(Protocol):
         """So many random levels of noise, (count,) whole numbers, by torch's own generator."""
         ...
 
-    def ask(self, latents: Tensor, noise: Tensor, levels: Tensor) -> Question:
+    def ask(self, latents: Tensor, noise: Tensor, levels: Tensor) -> NoisyBatch:
         """Latents and noise, both (n, c, h, w), mixed at the levels (n,)."""
         ...
 
@@ -59,9 +59,9 @@ class NoisePrediction:
         """Steps of the schedule, all equally often."""
         return torch.randint(self.schedule.config.num_train_timesteps, (count,), device=device)
 
-    def ask(self, latents: Tensor, noise: Tensor, levels: Tensor) -> Question:
+    def ask(self, latents: Tensor, noise: Tensor, levels: Tensor) -> NoisyBatch:
         wanted = self.schedule.get_velocity(latents, noise, levels) if self._velocity else noise
-        return Question(
+        return NoisyBatch(
             self.schedule.add_noise(latents, noise, levels), levels, wanted, self.weights(levels)
         )
 
@@ -114,12 +114,12 @@ class FlowMatching:
         # A sigmoid in float32 may be 1.
         return (density * total).long().clamp(max=total - 1)
 
-    def ask(self, latents: Tensor, noise: Tensor, levels: Tensor) -> Question:
+    def ask(self, latents: Tensor, noise: Tensor, levels: Tensor) -> NoisyBatch:
         from diffusers.training_utils import compute_loss_weighting_for_sd3
 
         sigmas = self.schedule.sigmas.to(latents.device)[levels]
         share = sigmas.view(-1, 1, 1, 1)
-        return Question(
+        return NoisyBatch(
             (1 - share) * latents + share * noise,
             self.schedule.timesteps.to(latents.device)[levels],
             noise - latents,

@@ -11,7 +11,7 @@ import torch
 
 from ggez_hub.errors import GgezError
 from ggez_hub.families.diffusion import MODEL_INDEX, read_json
-from ggez_hub.families.loading import BROKEN, NotLoaded
+from ggez_hub.families.pretrained import BROKEN, NotLoaded
 from ggez_hub.recipe_file import BadRecipe
 from ggez_hub.training.diffusion.backbones import BACKBONES, HIDDEN, POOLED, Conditions
 from ggez_hub.training.diffusion.objectives import (
@@ -28,7 +28,7 @@ class NotTrainable(GgezError):
 
 
 @dataclass(frozen=True)
-class Kind:
+class PipelineKind:
     """A class of pipelines.
 
     denoiser   the class of what is trained, one of BACKBONES
@@ -111,7 +111,7 @@ def open_pipeline(folder: Path, dtype: torch.dtype, variant: str | None = None) 
 UNUSED = ("safety_checker", "feature_extractor", "image_encoder")
 
 
-def kind_of(pipeline: Any) -> Kind:
+def kind_of(pipeline: Any) -> PipelineKind:
     """What is known of the class of a pipeline."""
     return KINDS[type(pipeline).__name__]
 
@@ -188,13 +188,15 @@ def _length(recipe: DiffusionRecipe) -> dict[str, int]:
     return {} if asked is None else {"max_sequence_length": asked}
 
 
-KINDS: Mapping[str, Kind] = {
-    "StableDiffusionPipeline": Kind("UNet2DConditionModel", _encode_sd, _noise_prediction),
-    "StableDiffusionXLPipeline": Kind(
+KINDS: Mapping[str, PipelineKind] = {
+    "StableDiffusionPipeline": PipelineKind("UNet2DConditionModel", _encode_sd, _noise_prediction),
+    "StableDiffusionXLPipeline": PipelineKind(
         "UNet2DConditionModel", _encode_sdxl, _noise_prediction, sized=True
     ),
-    "StableDiffusion3Pipeline": Kind(
+    "StableDiffusion3Pipeline": PipelineKind(
         "SD3Transformer2DModel", _encode_sd3, _flow_matching, flows=True
     ),
-    "FluxPipeline": Kind("FluxTransformer2DModel", _encode_flux, _flow_matching, flows=True),
+    "FluxPipeline": PipelineKind(
+        "FluxTransformer2DModel", _encode_flux, _flow_matching, flows=True
+    ),
 }

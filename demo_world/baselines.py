@@ -1,0 +1,103 @@
+"""What stands beside the merge on the cards of the demo world, added to evidence that is there.
+
+The language of each prompt follows from the tasks' texts, and the switch from the answers: no model is
+asked for them. The averaged outputs of the embedding models are asked for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from ggez_hub.cards import AdapterCard, CardDocument, read_card, render_card
+from ggez_hub.demo.questions import SPLITS, questions_of
+from ggez_hub.demo.world import CARD, DEMO_FAMILIES, EVIDENCE, FamilyFolders, find_in
+from ggez_hub.evaluation.answers.cache import AnswerCache, MemoryCache
+from ggez_hub.evaluation.answers.outcomes import Cell, Outcomes
+from ggez_hub.evaluation.answers.predictions import write_predictions
+from ggez_hub.evaluation.benchmarks.prompt_language import record_prompt_languages
+from ggez_hub.evaluation.models import ModelUnderTest, averaged, grid_on
+from ggez_hub.evaluation.models.model_digest import StoredModel
+from ggez_hub.evaluation.results.baselines import card_baselines
+from ggez_hub.evaluation.results.evidence import Evidence, open_evidence
+from ggez_hub.evaluation.results.header import BaselineRecord
+from ggez_hub.evaluation.results.language_switch import ADAPTER, BASE
+from ggez_hub.evaluation.sweep.grid import measure
+from ggez_hub.families import get_family
+from ggez_hub.parity.choice import choose_for
+from ggez_hub.regions import find_region
+from ggez_hub.safetensors_header import sha256_file
+
+
+def record_baselines(assets: Path, family: str) -> tuple[Path, ...]:
+    """Write the baselines of a family's adapters on their cards, which are returned.
+
+    The evidence gets the language of each prompt, and the answers of the averaged outputs where there
+    are any. No answer that was there changes.
+    """
+    place, found = FamilyFolders(assets, DEMO_FAMILIES[family]), []
+    for name in place.adapters:
+        path = place.adapter(name) / CARD
+        record_prompts(place, name)
+        document = read_card(path)
+        evidence = _with_average(open_evidence(path), place, name)
+        beside = card_baselines(evidence, _chosen(document.card), "registry")
+        _write(path, document, document.card.model_copy(update={"baselines": beside}))
+        found.append(path)
+    return tuple(found)
+
+
+def record_prompts(place: FamilyFolders, name: str) -> None:
+    """Add the language of each prompt to the evidence of an adapter, and name the new file on its card."""
+    folder = place.adapter(name)
+    before = sha256_file(folder / EVIDENCE)
+    questions = questions_of(place.part)
+    _, tasks = questions.prepare(find_in(place.assets), find_region(name), SPLITS)
+    after = record_prompt_languages(folder / EVIDENCE, tasks)
+    document = read_card(folder / CARD)
+    card = document.card
+    assert card.curve != "unknown"  # noqa: S101 - the world's cards are measured
+    curve = {
+        beta: {
+            key: row.model_copy(update={"predictions": after}) if row.predictions == before else row
+            for key, row in rows.items()
+        }
+        for beta, rows in card.curve.items()
+    }
+    _write(folder / CARD, document, card.model_copy(update={"curve": curve}))
+
+
+def _chosen(card: AdapterCard) -> float:
+    """The beta that validation chooses."""
+    return choose_for(card).beta
+
+
+def _with_average(evidence: Evidence, place: FamilyFolders, name: str) -> Evidence:
+    """The evidence with the averaged outputs, asked and written beside it where there are any."""
+    outcomes = _average(place, name)
+    if not outcomes:
+        return evidence
+    path = (place.adapter(name) / EVIDENCE).with_name("average.parquet")
+    record = BaselineRecord(predictions=path.name, sha256=write_predictions(path, outcomes))
+    header = evidence.header.model_copy(update={"baselines": {"average": record}})
+    return replace(evidence, header=header, baselines={"average": outcomes})
+
+
+def _average(place: FamilyFolders, name: str) -> dict[Cell, Outcomes]:
+    questions = questions_of(place.part)
+    model = StoredModel(place.base, (place.adapter(name),), get_family(place.part.family))
+    kept: dict[str, AnswerCache] = {}
+
+    def known(model: ModelUnderTest) -> AnswerCache:
+        return kept.setdefault(model.digest, MemoryCache())
+
+    base, adapter = grid_on(model, (BASE, ADAPTER), questions.way(place.assets))
+    if not base.searches:
+        return {}
+    _, tasks = questions.prepare(find_in(place.assets), find_region(name), SPLITS)
+    return dict(measure([averaged(base, adapter, known)], tasks).outcomes)
+
+
+def _write(path: Path, document: CardDocument, card: AdapterCard) -> None:
+    changed = CardDocument(card, document.front_matter, document.prose)
+    path.write_text(render_card(changed), encoding="utf-8")

@@ -1,0 +1,191 @@
+"""From `main` to the commit that it is now, in cards and recipes; nothing else of them changes.
+
+A card at a commit has to say which bytes it speaks for, so its `files` and the `weights` of its base
+are filled in where they were `unknown`: from the Hub's listing, without fetching weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from ggez_hub.cards import AdapterCard, parse_card
+from ggez_hub.cards.document import source_of
+from ggez_hub.errors import GgezError
+from ggez_hub.hub import Hub, RepoAtCommit
+from ggez_hub.registry.file_checks import NotFit, base_weights, listed_files
+from ggez_hub.registry.local_merge.recipe import repository
+from ggez_hub.safe_yaml import load_mapping
+from ggez_hub.safetensors_header import sha256_file
+from ggez_hub.yaml_text import KeyPath, Lines, with_values
+
+BRANCH = "main"
+# Whose value names a data set; every other repository is a model.
+DATA_SETS = frozenset({"dataset", "hub"})
+# Whose value may be `org/name@main` in a recipe; elsewhere that is text.
+MODELS = frozenset({"base", "adapter", "model"})
+
+
+class NotPinned(GgezError):
+    """A repository cannot be asked for its commit; the file stays as it was."""
+
+
+@dataclass(frozen=True)
+class Loose:
+    """A place that names a branch: the file, the line, the repository, and the keys."""
+
+    file: Path
+    line: int
+    repo: str
+    repo_type: Literal["model", "dataset"]
+    path: KeyPath
+    inline: bool
+
+    def pinned(self, revision: str) -> str:
+        """The value at that place with a commit in it."""
+        return f"{self.repo}@{revision}" if self.inline else revision
+
+
+def pinnable(repository: Path) -> list[Path]:
+    """The accepted cards and the recipes of a registry, but those of the demo world and the paper."""
+    recipes = [
+        path
+        for path in sorted((repository / "recipes").rglob("*.yaml"))
+        if path.relative_to(repository).parts[1] not in {"demo", "papers"}
+    ]
+    return [*sorted((repository / "cards").glob("*/*/*.md")), *recipes]
+
+
+def loose_places(file: Path) -> list[Loose]:
+    """Where a card or a recipe names the branch `main` of a repository; raises BadCard, NotPinned."""
+    _, text, _ = _yaml_of(file)
+    try:
+        loaded = load_mapping(text)
+    except ValueError as error:
+        raise NotPinned(f"{file} cannot be read: {error}") from error
+    lines = Lines.of(text, _first_line(file))
+    return [
+        Loose(file, lines.of_key(path), repo, kind, path, inline)
+        for path, repo, kind, inline in _walk(loaded, ())
+    ]
+
+
+Found: TypeAlias = tuple[KeyPath, str, Literal["model", "dataset"], bool]
+
+
+def _walk(value: object, path: KeyPath) -> Iterator[Found]:
+    named = str(path[-1]) if path else ""
+    if isinstance(value, dict):
+        repo = value.get("repo")
+        if isinstance(repo, str) and value.get("revision") == BRANCH:
+            kind: Literal["model", "dataset"] = "dataset" if named in DATA_SETS else "model"
+            yield (*path, "revision"), repo, kind, False
+        for key, inner in value.items():
+            yield from _walk(inner, (*path, key))
+    elif isinstance(value, list):
+        for number, inner in enumerate(value):
+            yield from _walk(inner, (*path, number))
+    elif isinstance(value, str) and named in MODELS:
+        place = repository(value)
+        if place is not None and place[1] == BRANCH:
+            yield path, place[0], "model", True
+
+
+@dataclass(frozen=True)
+class Pinner:
+    """Pins files against one hub; a repository is asked once, so that all get the same commit."""
+
+    hub: Hub
+    _seen: dict[tuple[str, str], RepoAtCommit] = field(default_factory=dict, repr=False)
+
+    def pin(self, file: Path) -> tuple[Loose, ...]:
+        """Write the commits into a file; returns the places that changed, none if none were loose.
+
+        Raises NotPinned, and then the file is as it was.
+        """
+        places = loose_places(file)
+        if not places:
+            return ()
+        values: dict[KeyPath, object] = {
+            place.path: place.pinned(self._at(place).revision) for place in places
+        }
+        before, text, after = _yaml_of(file)
+        if file.suffix == ".md":
+            values |= dict(self._bytes_of(file, {p.path: self._at(p) for p in places}))
+        new = before + with_values(text, values) + after
+        if file.suffix == ".md":
+            parse_card(new, str(file))
+        file.write_text(new, encoding="utf-8", newline="\n")
+        return tuple(places)
+
+    def commit(self, place: Loose) -> str:
+        """The commit that `main` of a place's repository was for this pinner; raises NotPinned."""
+        return self._at(place).revision
+
+    def _at(self, place: Loose) -> RepoAtCommit:
+        key = (place.repo, place.repo_type)
+        if key not in self._seen:
+            self._seen[key] = self._asked(place)
+        return self._seen[key]
+
+    def _asked(self, place: Loose) -> RepoAtCommit:
+        from huggingface_hub.errors import GatedRepoError, HfHubHTTPError
+
+        where = f"{place.file} line {place.line}"
+        try:
+            return self.hub.at_commit(place.repo, BRANCH, place.repo_type)
+        except GatedRepoError as error:
+            raise NotPinned(
+                f"{where}: {place.repo} is gated, and its files may not be listed",
+                "The file stays as it was. Ask for access on its page, and set HF_TOKEN.",
+            ) from error
+        except HfHubHTTPError as error:
+            raise NotPinned(
+                f"{where}: {place.repo} is not on {self.hub.endpoint}, or private",
+                "The file stays as it was.",
+            ) from error
+
+    def _bytes_of(
+        self, file: Path, at: Mapping[KeyPath, RepoAtCommit]
+    ) -> Iterator[tuple[KeyPath, Any]]:
+        card = parse_card(file.read_text(encoding="utf-8"), str(file)).card
+        base, adapter = (
+            at.get(("ggez", "base", "revision")),
+            at.get(("ggez", "adapter", "revision")),
+        )
+        try:
+            if base is not None and card.base.weights == "unknown":
+                yield ("ggez", "base", "weights"), base_weights(base, card, self.hub)
+            if adapter is not None and card.files == "unknown":
+                yield ("ggez", "files"), self._records(adapter, card)
+        except NotFit as problem:
+            raise NotPinned(f"{file}: its adapter {problem.message}") from problem
+
+    def _records(self, at: RepoAtCommit, card: AdapterCard) -> dict[str, dict[str, object]]:
+        """Size and sha256 of the adapter's files; small ones, of which the hub lists none, are read."""
+        records: dict[str, dict[str, object]] = {}
+        for pinned in listed_files(at, card, self.hub):
+            digest = pinned.sha256
+            if digest is None:
+                folder = self.hub.fetch(at.repo, at.revision, [pinned.as_hub_file()])
+                digest = sha256_file(folder / pinned.path)
+            records[pinned.path] = {"size": pinned.size, "sha256": digest}
+        return records
+
+
+def _yaml_of(file: Path) -> tuple[str, str, str]:
+    """What is before a file's YAML, the YAML, and what is after it."""
+    text = file.read_text(encoding="utf-8")
+    if file.suffix != ".md":
+        return "", text, ""
+    inner = source_of(text, str(file)).front_matter
+    start = text.index(inner)
+    return text[:start], inner, text[start + len(inner) :]
+
+
+def _first_line(file: Path) -> int:
+    if file.suffix != ".md":
+        return 1
+    return source_of(file.read_text(encoding="utf-8"), str(file)).first

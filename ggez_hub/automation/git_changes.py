@@ -1,0 +1,167 @@
+"""A contribution as data: what a pull request changes, read from git's objects."""
+
+from __future__ import annotations
+
+import stat
+import subprocess
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from dulwich.diff_tree import TreeChange, tree_changes
+from dulwich.graph import find_merge_base
+from dulwich.object_store import BaseObjectStore, tree_lookup_path
+from dulwich.objects import Blob, Commit, ObjectID, TreeEntry
+from dulwich.refs import Ref
+from dulwich.repo import Repo
+
+from ggez_hub.errors import GgezError
+
+# A card with a curve is tens of kilobytes, a recipe less.
+MAX_FILE = 4_000_000
+REGULAR = stat.S_IFREG | 0o644
+
+
+class NoContribution(GgezError):
+    """The commits of a pull request cannot be had."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """A file that the contribution changes.
+
+    `text` is None where it is deleted, no regular file, too large, or not UTF-8.
+    """
+
+    path: str
+    kind: Literal["add", "modify", "delete"]
+    mode: int
+    size: int
+    text: str | None
+    before: str | None
+
+    @property
+    def regular(self) -> bool:
+        """Whether it is a plain file: no link, no sub-module, not executable."""
+        return self.mode == REGULAR
+
+
+@dataclass(frozen=True)
+class Contribution:
+    """What lies between the merge base and the head of a pull request."""
+
+    base: str
+    head: str
+    changes: tuple[Change, ...]
+
+
+def fetch_head(repository: Path, number: int, head: str) -> None:
+    """Fetch the commits of pull request `number` from origin, without checking anything out.
+
+    Raises NoContribution if its head is not `head` any more.
+    """
+    reference = f"refs/ggez/pull/{number}"
+    done = subprocess.run(
+        ["git", "fetch", "--quiet", "--no-tags", "--force", "origin",  # noqa: S607 - the runner's
+         f"refs/pull/{number}/head:{reference}"],
+        cwd=repository, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise NoContribution(f"pull request {number} cannot be fetched: {done.stderr.strip()}")
+    with Repo(str(repository)) as repo:
+        found = repo.refs[Ref(reference.encode())].decode()
+    if found != head:
+        raise NoContribution(
+            f"pull request {number} has moved on: it is at {found[:12]}, this run is for "
+            f"{head[:12]}",
+            "A run for the new commit has been started.",
+        )
+
+
+def read_contribution(repository: Path, base: str, head: str) -> Contribution:
+    """What `head` changes since it left `base`; raises NoContribution."""
+    with Repo(str(repository)) as repo:
+        store = repo.object_store
+        sides = [ObjectID(base.encode()), ObjectID(head.encode())]
+        if missing := [side.decode() for side in sides if side not in store]:
+            raise NoContribution(f"{repository} does not have the commit {missing[0][:12]}")
+        forks = find_merge_base(repo, sides)
+        if not forks:
+            raise NoContribution(f"{head[:12]} and {base[:12]} have no commit in common")
+        old, new = (_commit(store, commit).tree for commit in (forks[0], sides[1]))
+        changes = tuple(_change(store, found) for found in tree_changes(store, old, new))
+    return Contribution(forks[0].decode(), head, changes)
+
+
+def _commit(store: BaseObjectStore, commit: ObjectID) -> Commit:
+    found = store[commit]
+    if not isinstance(found, Commit):
+        raise NoContribution(f"{commit.decode()} is no commit")
+    return found
+
+
+def _change(store: BaseObjectStore, found: TreeChange) -> Change:
+    after, before = found.new, found.old
+    path = (after.path if after and after.path else before.path if before else None) or b""
+    size, text = _content(store, after)
+    return Change(
+        path=path.decode("utf-8", "backslashreplace"),
+        kind="delete" if after is None else "add" if before is None else "modify",
+        mode=(after.mode or 0) if after else 0,
+        size=size,
+        text=text,
+        before=_content(store, before)[1],
+    )
+
+
+def _content(store: BaseObjectStore, entry: TreeEntry | None) -> tuple[int, str | None]:
+    """Size and text of a file."""
+    # A sub-module's commit is in another repository.
+    if entry is None or entry.sha is None or entry.sha not in store:
+        return 0, None
+    blob = store[entry.sha]
+    size = blob.raw_length()
+    if not isinstance(blob, Blob) or size > MAX_FILE or entry.mode != REGULAR:
+        return size, None
+    try:
+        return size, blob.data.decode("utf-8")
+    except UnicodeDecodeError:
+        return size, None
+
+
+REFERENCE = "refs/ggez/default"
+
+
+class NoOrigin(GgezError):
+    """What the default branch holds now cannot be asked."""
+
+
+def changed_since(repository: Path, paths: Iterable[str]) -> frozenset[str]:
+    """Those of `paths` that origin's default branch has in another form than `repository`, or no more.
+
+    Raises NoOrigin.
+    """
+    done = subprocess.run(
+        ["git", "fetch", "--quiet", "--no-tags", "--force", "origin", f"HEAD:{REFERENCE}"],  # noqa: S607
+        cwd=repository, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise NoOrigin(f"the default branch cannot be fetched: {done.stderr.strip()}")
+    with Repo(str(repository)) as repo:
+        now = repo[repo.refs[Ref(REFERENCE.encode())]]
+        assert isinstance(now, Commit)  # noqa: S101 - a branch is at a commit
+        return frozenset(
+            path
+            for path in paths
+            if _content_at(repo, now, path) != (repository / path).read_bytes()
+        )
+
+
+def _content_at(repo: Repo, commit: Commit, path: str) -> bytes | None:
+    try:
+        _, sha = tree_lookup_path(repo.__getitem__, commit.tree, path.encode())
+    except KeyError:
+        return None
+    found = repo[sha]
+    return found.data if isinstance(found, Blob) else None

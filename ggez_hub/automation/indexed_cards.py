@@ -1,0 +1,71 @@
+"""The cards that the index holds, with the curves and the evidence of the registry."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from ggez_hub.automation.remote_evaluation import evidence_at
+from ggez_hub.cards import AdapterCard, CardDocument, read_card
+from ggez_hub.hub import Hub, RepoAtCommit
+from ggez_hub.hub.commits import head_of
+from ggez_hub.registry.constants import INDEX_REPO
+
+# What the registry adds to an accepted card. alpha and the policy are the accepted card's own: they move
+# by a pull request, without a new measurement.
+MEASURED = frozenset({"baselines", "closed", "curve", "level", "parity"})
+
+
+@dataclass(frozen=True)
+class Indexed:
+    """A card of the index, and the commit of the index that holds it."""
+
+    document: CardDocument
+    at: RepoAtCommit
+
+    def fetch_evidence(self, hub: Hub, name: str, folder: Path) -> bool:
+        """Fetch the results and predictions of the card `name`; False if the index has none."""
+        files = evidence_at(self.at, f"evidence/{name}")
+        if files is None:
+            return False
+        fetched = hub.fetch(INDEX_REPO, self.at.revision, list(files.values()), "dataset")
+        folder.mkdir(parents=True, exist_ok=True)
+        for file in files:
+            shutil.copyfile(fetched / "evidence" / name / file, folder / file)
+        return True
+
+
+def indexed_cards(hub: Hub) -> dict[str, Indexed]:
+    """The cards that the index holds, by path; none where there is no index yet."""
+    from huggingface_hub.errors import RepositoryNotFoundError
+
+    try:
+        at = head_of(hub, INDEX_REPO, "dataset")
+    except RepositoryNotFoundError:
+        return {}
+    files = [f for f in at.files if f.path.startswith("cards/") and f.path.endswith(".md")]
+    if not files:
+        return {}
+    folder = hub.fetch(INDEX_REPO, at.revision, files, "dataset")
+    return {file.path: Indexed(read_card(folder / file.path), at) for file in files}
+
+
+def with_measurement(accepted: CardDocument, indexed: CardDocument) -> CardDocument | None:
+    """The accepted card with the curve that the index has of it; None if it was not measured.
+
+    A card that says something else by now is another card.
+    """
+    apart = {*MEASURED, "alpha", "policy"}
+    same = indexed.card.model_dump(exclude=apart) == accepted.card.model_dump(exclude=apart)
+    if not same or not _measured(indexed.card):
+        return None
+    update = {key: getattr(indexed.card, key) for key in MEASURED}
+    card = accepted.card.model_copy(update=update)
+    return CardDocument(card, accepted.front_matter, accepted.prose)
+
+
+def _measured(card: AdapterCard) -> bool:
+    return card.curve != "unknown" and any(
+        row.measured_by == "registry" for rows in card.curve.values() for row in rows.values()
+    )

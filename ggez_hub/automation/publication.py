@@ -1,0 +1,240 @@
+"""After a contribution was accepted: measure, gate, publish the index, push the results.
+
+Every step can be repeated: what the index has measured is not measured again as long as the card
+says the same, and what a repository holds already is not sent. A card that cannot be measured, or
+that changed while it was, keeps no other from being published.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import yaml
+from huggingface_hub.errors import HfHubHTTPError
+
+from ggez_hub.automation.budget import GIGABYTE, Budget
+from ggez_hub.automation.contribution_rules import ProposedCard
+from ggez_hub.automation.evaluation import CARD, Evaluated, evaluate, judge
+from ggez_hub.automation.git_changes import changed_since
+from ggez_hub.automation.indexed_cards import Indexed, indexed_cards, with_measurement
+from ggez_hub.automation.registry_clone import import_committed
+from ggez_hub.automation.remote_evaluation import evidence_in, fetch_delivery, recomputed
+from ggez_hub.automation.result_repository import Pusher
+from ggez_hub.cards import CardDocument, read_card, render_card
+from ggez_hub.errors import GgezError
+from ggez_hub.evaluation.results.evidence import open_evidence
+from ggez_hub.hub import Hub
+from ggez_hub.hub.commits import Content
+from ggez_hub.hub.trusted_publisher import write_access
+from ggez_hub.parity.choice import choose_for
+from ggez_hub.registry.constants import INDEX_REPO
+from ggez_hub.registry.file_checks import vet_base
+from ggez_hub.registry.local_merge.recipe import MergeRecipe
+from ggez_hub.registry.publication.index import PublishedIndex, publish_index
+
+HEAD = """\
+# {path} at the beta that its curve gives for alpha {alpha:.5f}.
+#   ggez-hub merge --recipe THIS_FILE -o OUT
+"""
+
+
+def recipe_of(found: Evaluated, hub: Hub) -> str:
+    """YAML of `kind: merge` with every repository at its commit; raises what the hub raises."""
+    card = found.document.card
+    location = card.adapter
+    assert location is not None  # noqa: S101 - check_card has asked for it
+    base = hub.at_commit(card.base.repo, card.base.revision)
+    adapter = hub.at_commit(location.repo, location.revision)
+    # As a pull chooses it.
+    beta = choose_for(card).beta
+    recipe = MergeRecipe.model_validate(
+        {
+            "kind": "merge",
+            "region": card.region,
+            "family": card.family,
+            "base": f"{base.repo}@{base.revision}",
+            "adapters": [{"adapter": f"{adapter.repo}@{adapter.revision}", "beta": beta}],
+        }
+    )
+    head = HEAD.format(path=found.path, alpha=card.alpha.value)
+    return head + yaml.safe_dump(recipe.model_dump(exclude_defaults=True), sort_keys=False)
+
+
+EVIDENCE = "evidence"
+STANDINGS = {"pass": "proven", "undetermined": "unproven", "fail": "not an improvement"}
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What came of a card: how it stands, and where its result is, or why there is none.
+
+    standing  proven, unproven, not an improvement, not measured, or changed meanwhile; and why
+    form      merged, or the adapter form
+    """
+
+    path: str
+    standing: str
+    place: str | None = None
+    form: str = "merged"
+    reason: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """A card as the index will hold it (None: not at all), what goes with it, and how it stands."""
+
+    document: CardDocument | None
+    standing: str
+    files: Mapping[str, Content] = field(default_factory=dict)
+    improves: bool = False
+
+
+@dataclass(frozen=True)
+class Publisher:
+    """Publishes what the registry in `repository` has accepted; `work` is a folder to work in.
+
+    evaluator  the commit of the program that measures
+    keep       a folder for the answers of the closed part of the test side, if there is one
+    """
+
+    repository: Path
+    hub: Hub
+    work: Path
+    budget: Budget
+    evaluator: str
+    say: Callable[[str], None]
+    keep: Path | None = None
+
+    def publish(self, pusher: Pusher) -> tuple[PublishedIndex, list[Standing]]:
+        """Measure what is new, publish the index by one commit, push the results.
+
+        Raises BadCards, NoToken, and what publishing raises; what was published before stays
+        whole.
+        """
+        indexed = indexed_cards(self.hub)
+        found = self.measure(indexed)
+        changed = changed_since(self.repository, found)
+        for path in changed:
+            self.say(f"{path}: changed meanwhile")
+        done = self._index(found, changed, indexed)
+        standings = [
+            Standing(path, "changed meanwhile", reason="the run for its new form publishes it")
+            if path in changed
+            else self._push(path, outcome, pusher)
+            for path, outcome in found.items()
+        ]
+        return done, standings
+
+    def measure(self, indexed: Mapping[str, Indexed]) -> dict[str, Outcome]:
+        """What comes of each accepted card, by path; what is new is measured. Needs no token.
+
+        Repeated with the same `work`, nothing is measured again.
+        """
+        import_committed(self.repository)
+        found = {}
+        for place in sorted((self.repository / "cards").glob("*/*/*.md")):
+            path = place.relative_to(self.repository).as_posix()
+            found[path] = self._outcome(path, read_card(place), indexed.get(path))
+            self.say(f"{path}: {found[path].standing}")
+        return found
+
+    def _outcome(self, path: str, document: CardDocument, indexed: Indexed | None) -> Outcome:
+        card = document.card
+        assert card.adapter is not None  # noqa: S101 - check_card has asked for it
+        if indexed is None and not self.hub.exists(card.adapter.repo):
+            # An adapter that this hub never had, of the embedded hub's world for one.
+            return Outcome(None, f"left out: {card.adapter.repo} is not on {self.hub.endpoint}")
+        if card.status.state != "active" or not card.pinned:
+            return Outcome(document, "not measured: not active, or not pinned yet")
+        proposed = ProposedCard(path, document, None)
+        out = self.work / EVIDENCE / proposed.name
+        known = with_measurement(document, indexed.document) if indexed is not None else None
+        try:
+            if indexed is not None and known is not None:
+                return self._known(replace(proposed, document=known), indexed, out)
+            return self._judged(self._measured(proposed, out), out)
+        except (GgezError, HfHubHTTPError) as problem:
+            # What the index has measured is not lost because something cannot be read now.
+            return Outcome(known or document, f"not measured: {_first_line(problem)}")
+
+    def _measured(self, proposed: ProposedCard, out: Path) -> Evaluated:
+        """A card measured here, or on HF Jobs where its base is too large for a runner."""
+        card = proposed.document.card
+        base = vet_base(self.hub.at_commit(card.base.repo, card.base.revision), card, self.hub)
+        nbytes = sum(file.size for file in base)
+        if self.budget.on_runner(nbytes):
+            keep = None if self.keep is None else self.keep / proposed.name.replace("/", "-")
+            return evaluate(proposed, self.hub, out, evaluator=self.evaluator, keep=keep)
+        if not fetch_delivery(proposed.document, self.hub, self.budget.results, out):
+            raise GgezError(
+                f"its base has {nbytes / GIGABYTE:,.1f} GB, and no evaluation of this very card was "
+                "delivered: `/ggez evaluate` under its pull request measures it on HF Jobs"
+            )
+        return judge(proposed, recomputed(proposed.document, out, self.repository), out)
+
+    def _known(self, proposed: ProposedCard, indexed: Indexed, out: Path) -> Outcome:
+        """A card that the index has measured, judged again: its alpha may be another by now."""
+        if not indexed.fetch_evidence(self.hub, proposed.name, out):
+            return Outcome(proposed.document, "measured before")
+        outcome = self._judged(judge(proposed, open_evidence(out), out), out)
+        # The curve is the index's, byte for byte; what is published of it is there already. What
+        # stands beside the merge depends on alpha.
+        judged = outcome.document or proposed.document
+        card = proposed.document.card.model_copy(update={"baselines": judged.card.baselines})
+        return replace(
+            outcome,
+            document=replace(proposed.document, card=card),
+            standing=f"measured before, {outcome.standing}",
+        )
+
+    def _judged(self, found: Evaluated, out: Path) -> Outcome:
+        name = ProposedCard(found.path, found.document, None).name
+        files: dict[str, Content] = {
+            f"{EVIDENCE}/{name}/{file}": out / file for file in evidence_in(out)
+        }
+        improves = found.outcome != "fail" and found.report.beta is not None
+        if improves:
+            files[f"recipes/{name}.yaml"] = recipe_of(found, self.hub).encode()
+        document = read_card(out / CARD)
+        return Outcome(document, STANDINGS[found.outcome], files, improves)
+
+    def _index(
+        self, found: Mapping[str, Outcome], changed: frozenset[str], indexed: Mapping[str, Indexed]
+    ) -> PublishedIndex:
+        shutil.rmtree(self.work / "cards", ignore_errors=True)
+        (self.work / "cards").mkdir(parents=True)
+        evidence: dict[str, Content] = {}
+        for path, outcome in found.items():
+            document = outcome.document
+            if path in changed:
+                if path not in indexed:
+                    continue
+                # As it stood: neither the old form nor the new one was looked at as a whole.
+                document = indexed[path].document
+            elif document is None:
+                continue
+            else:
+                evidence |= outcome.files
+            (target := self.work / path).parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(render_card(document), encoding="utf-8")
+        may_write = write_access(self.hub, INDEX_REPO, "dataset")
+        done = publish_index(self.work / "cards", may_write.hub, evidence=evidence)
+        self.say(f"{INDEX_REPO}: by the token of {may_write.reason}")
+        return done
+
+    def _push(self, path: str, outcome: Outcome, pusher: Pusher) -> Standing:
+        if outcome.document is None or not outcome.improves:
+            return Standing(path, outcome.standing, reason=outcome.standing)
+        try:
+            done = pusher.push(path, outcome.document.card)
+        except (GgezError, HfHubHTTPError) as problem:
+            return Standing(path, outcome.standing, reason=_first_line(problem))
+        return Standing(path, outcome.standing, done.place, done.form, done.reason)
+
+
+def _first_line(problem: Exception) -> str:
+    said = problem.message if isinstance(problem, GgezError) else str(problem)
+    return said.strip().partition("\n")[0]

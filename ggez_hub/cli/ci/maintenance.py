@@ -1,0 +1,152 @@
+"""`ci pin`: from `main` to commits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ggez_hub.cli.ci.workflow import clone_option, summary
+from ggez_hub.cli.output import Output, hub_option, output_options
+from ggez_hub.errors import GgezError
+
+if TYPE_CHECKING:
+    from ggez_hub.automation.commit_pins import Loose
+
+
+@click.command("pin")
+@click.argument(
+    "files",
+    metavar="[FILE]...",
+    nargs=-1,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+)
+@clone_option
+@click.option("--check", "only_check", is_flag=True, help="List what is not pinned; write nothing.")
+@hub_option
+@output_options
+def pin_command(
+    files: tuple[Path, ...], repository: Path, only_check: bool, hub: str, out: Output
+) -> None:
+    """Turn `main` into the commit that it is now, in cards and recipes.
+
+    All accepted cards and recipes of the clone if no file is named, and the image of its jobs: the
+    tag gets the digest that its registry says. Comments and form stay. A file one of whose
+    repositories cannot be asked stays as it was; --check ends with 1 if anything is not pinned.
+    """
+    from ggez_hub.automation.budget import PLACE
+    from ggez_hub.automation.commit_pins import NotPinned, Pinner, loose_places, pinnable
+    from ggez_hub.automation.container_image import loose_image, pin_image
+    from ggez_hub.hub_connection import connect
+
+    places = list(files) or pinnable(repository)
+    budget = None if files or not (repository / PLACE).is_file() else repository / PLACE
+    if only_check:
+        found = [loose for file in places for loose in loose_places(file)]
+        for loose in found:
+            out.line(f"{loose.file} line {loose.line}: {loose.repo} at main")
+        image = loose_image(budget) if budget is not None else None
+        if image is not None:
+            out.line(f"{budget}: the image {image} by its tag")
+        out.document({"unpinned": [_as_dict(loose) for loose in found], "image": image})
+        if image is not None and not found:
+            raise GgezError(f"the image {image} is not pinned", "`ggez-hub ci pin` does it.")
+        if found:
+            raise GgezError(
+                f"{len(found)} repositories are not pinned in {len({f.file for f in found})} files",
+                "`ggez-hub ci pin` writes their commits.",
+            )
+        return
+    pinned: list[Loose] = []
+    refused = []
+    with connect(hub, quiet=True) as server:
+        pinner = Pinner(server)
+        for file in places:
+            try:
+                changed = pinner.pin(file)
+            except NotPinned as problem:
+                refused.append(problem.message)
+                continue
+            for loose in changed:
+                out.line(f"{file} line {loose.line}: {loose.repo}@{pinner.commit(loose)}")
+            pinned += changed
+    image = None
+    if budget is not None:
+        try:
+            if image := pin_image(budget):
+                out.line(f"{budget}: {image}")
+        except NotPinned as problem:
+            refused.append(problem.message)
+    out.document(
+        {"pinned": [_as_dict(loose) for loose in pinned], "image": image, "refused": refused}
+    )
+    if refused:
+        raise GgezError(
+            "these files stay as they were:\n  " + "\n  ".join(refused),
+            "Of a gated repository ask for access on its page, and set HF_TOKEN.",
+        )
+
+
+def _as_dict(loose: Loose) -> dict[str, object]:
+    return {"file": str(loose.file), "line": loose.line, "repo": loose.repo}
+
+
+@click.command("retune")
+@clone_option
+@click.option("--release", default=None, help="Of the KOF index.  [default: the newest there is]")
+@click.option("--year", type=int, default=None, help="Of the release.  [default: its latest]")
+@click.option("--dry-run", is_flag=True, help="Open nothing; say what would change.")
+@hub_option
+@output_options
+def retune_command(
+    repository: Path, release: str | None, year: int | None, dry_run: bool, hub: str, out: Output
+) -> None:
+    """Open a pull request for each accepted card whose alpha is of an older release or year.
+
+    Releases are committed as kof/<year>.csv. beta is chosen again from the curves that the index
+    has, without evaluation. Run again, it opens nothing twice.
+    """
+    from ggez_hub.automation.alpha_updates import new_alphas
+    from ggez_hub.automation.github import GitHub, Proposal
+    from ggez_hub.automation.registry_clone import import_committed
+    from ggez_hub.hub_connection import connect
+    from ggez_hub.parity.betas import as_json
+
+    newest = import_committed(repository)
+    github = None if dry_run else GitHub.of_environment()
+    lines, document = [], []
+    with connect(hub, quiet=True) as server:
+        for found in new_alphas(repository, server, release or newest, year):
+            state, url = "found", None
+            if github is not None:
+                proposal = Proposal(found.branch, found.path, found.text, found.title, found.body)
+                state, url = github.propose(proposal)
+            betas = None if found.retuned is None else (found.retuned.taken, found.retuned.beta)
+            said = "no curve"
+            if betas is not None:
+                before = "none" if betas[0] is None else f"{betas[0]:g}"
+                said = f"beta {before} to {betas[1]:g}"
+            lines.append(
+                f"{found.path}: alpha {found.before.value:.5f} to {found.after.value:.5f}, {said}: "
+                f"{state}{f' {url}' if url else ''}"
+            )
+            document.append(
+                {
+                    "card": found.path,
+                    "alpha_before": found.before.value,
+                    "alpha": found.after.value,
+                    "beta_before": betas and (None if betas[0] is None else as_json(betas[0])),
+                    "beta": betas and as_json(betas[1]),
+                    "state": state,
+                    "pull_request": url,
+                }
+            )
+    if not lines:
+        lines = [
+            f"Nothing changes: every active card has the alpha of release {release or newest}."
+        ]
+    for line in lines:
+        out.line(line)
+    summary("\n".join(f"- {line}" for line in lines) + "\n")
+    out.document({"release": release or newest, "cards": document})

@@ -1,0 +1,200 @@
+"""What commands that measure share: the models that are named, and their answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import click
+
+from ggez_hub.errors import UsageProblem
+
+if TYPE_CHECKING:
+    from ggez_hub.cards import AdapterCard
+    from ggez_hub.evaluation.answers.cache import AnswerCache
+    from ggez_hub.evaluation.models import ModelUnderTest
+    from ggez_hub.evaluation.models.backend import EvaluationBackend
+    from ggez_hub.evaluation.models.judge_model import JudgeModel
+    from ggez_hub.evaluation.results.origin import Place
+    from ggez_hub.evaluation.sweep.run import TrainedOn
+    from ggez_hub.families import Family
+    from ggez_hub.hub import Hub
+    from ggez_hub.merging.betas_by_part import BetasByPart
+    from ggez_hub.parity.betas import Beta
+
+
+cache_option = click.option(
+    "--cache/--no-cache",
+    "cached",
+    default=True,
+    help="Answers are kept in the user's cache, and none is computed twice.",
+)
+
+
+class Found(NamedTuple):
+    """A model or an adapter on this machine: where it lies, and what of a hub it is, if it is."""
+
+    path: Path
+    repo: str | None = None
+    revision: str | None = None
+
+    def place(self, results: Path) -> Place:
+        """As a results folder records it."""
+        from ggez_hub.evaluation.results.origin import InFolder, InRepo
+
+        if self.repo is None or self.revision is None:
+            return InFolder.of(self.path, results)
+        return InRepo(repo=self.repo, revision=self.revision)
+
+
+def find_model(named: str, here: Path, hub: Hub) -> Found:
+    """A local folder, or the files of a repository (`org/name@revision`): to load, and its card."""
+    from ggez_hub.cards.readme import MAX_CARD_BYTES
+    from ggez_hub.evaluation.results.evidence import CARD
+    from ggez_hub.registry.file_checks import model_files
+
+    folder = here / named
+    if folder.is_dir():
+        return Found(folder)
+    repo, _, revision = named.partition("@")
+    at = hub.at_commit(repo, revision or "main")
+    files = [pinned.as_hub_file() for pinned in model_files(at)]
+    card = at.file(CARD)
+    if card is not None and card.size <= MAX_CARD_BYTES:
+        files.append(card)
+    return Found(hub.fetch(at.repo, at.revision, files), at.repo, at.revision)
+
+
+def find_adapter(named: str, here: Path, hub: Hub) -> Found:
+    """A local folder or file with an adapter, or the files of a repository."""
+    file = here / named
+    return Found(file) if file.is_file() else find_model(named, here, hub)
+
+
+def card_of(folder: Path) -> AdapterCard | None:
+    """The card in a folder, if it is one of ours."""
+    from ggez_hub.cards import BadCard, read_card
+    from ggez_hub.evaluation.results.evidence import CARD
+
+    try:
+        return read_card(folder / CARD).card
+    except (OSError, BadCard):
+        return None
+
+
+def trained_on(folder: Path) -> list[str] | Literal["unknown"]:
+    """The data sets that the card in a folder names, if it is a card of ours."""
+    from ggez_hub.evaluation.results.evidence import data_of
+
+    card = card_of(folder)
+    return data_of(card) if card else "unknown"
+
+
+class Named(NamedTuple):
+    """A model that was named: what it was trained on, and where it and its adapters were found."""
+
+    subject: ModelUnderTest
+    trained_on: TrainedOn
+    place: Place
+    adapters: tuple[Place, ...] = ()
+
+
+@dataclass(frozen=True)
+class ModelPlace:
+    """Where models come from, and where their answers are kept.
+
+    target        the results folder, in which the pictures are kept that a model draws
+    cached        whether answers are kept in the user's cache
+    key_variable, parallel   how an endpoint is asked
+    """
+
+    hub: Hub
+    target: Path
+    cached: bool
+    key_variable: str | None = None
+    parallel: int = 8
+
+    def model(
+        self, named: str, adapter: str | None, beta: float | None, judge: JudgeModel | None = None
+    ) -> Named:
+        """The model that is named; raises UsageProblem, and what finding it raises."""
+        from ggez_hub.evaluation.models import Adapted, model_in
+        from ggez_hub.evaluation.models.endpoint_model import is_address, served
+        from ggez_hub.evaluation.results.origin import AtAddress
+        from ggez_hub.families import detect_family
+
+        if is_address(named):
+            if adapter is not None or judge is not None:
+                raise UsageProblem("an endpoint takes no adapter, and draws nothing to be judged")
+            subject = served(named, self.key_variable, self.parallel)
+            return Named(subject, "unknown", AtAddress(address=named))
+        base = find_model(named, Path(), self.hub)
+        adapted, on = None, None
+        if adapter is not None and beta is not None:
+            on = find_adapter(adapter, Path(), self.hub)
+            adapted = Adapted(on.path, beta)
+        family = detect_family(base.path)
+        return Named(
+            model_in(base.path, family, self.way(family, judge), adapted),
+            trained_on(on.path if on else base.path),
+            base.place(self.target),
+            (on.place(self.target),) if on else (),
+        )
+
+    def at_betas(
+        self,
+        named: str,
+        adapters: Sequence[str],
+        betas: Sequence[Beta],
+        judge: JudgeModel | None,
+        parts: BetasByPart | None = None,
+    ) -> tuple[ModelUnderTest, ...]:
+        """A model that is named, at each of some betas; raises as `model` does."""
+        from ggez_hub.evaluation.models import grid_on
+        from ggez_hub.evaluation.models.model_digest import StoredModel
+        from ggez_hub.families import detect_family
+        from ggez_hub.parity.betas import single
+
+        if len(betas) == 1 and len(adapters) < 2 and parts is None:
+            # As `eval` opens it: with the adapter on it while it is loaded.
+            adapter, beta = (adapters[0], single(betas[0])) if adapters else (None, None)
+            return (self.model(named, adapter, beta, judge).subject,)
+        base = find_model(named, Path(), self.hub).path
+        on = tuple(find_adapter(adapter, Path(), self.hub).path for adapter in adapters)
+        family = detect_family(base)
+        return grid_on(StoredModel(base, on, family, parts), betas, self.way(family, judge))
+
+    def way(self, family: Family, judge: JudgeModel | None) -> EvaluationBackend:
+        """How models of a family are asked; raises UsageProblem."""
+        from ggez_hub.evaluation.models.backend import PAINTERS, drawing_backend, find_backend
+
+        if judge is None and family.name != PAINTERS:
+            return find_backend(family)
+        return drawing_backend(family, judge, self.target / "pictures")
+
+    def judge(self, named: str) -> tuple[JudgeModel, Place]:
+        """The judge that is named, and where it was found; a folder is called by its last name."""
+        from ggez_hub.evaluation.models.judge_model import JudgeModel
+        from ggez_hub.evaluation.sweep.run import WORK
+
+        found = self.model(named, None, None)
+        name = Path(named).resolve().name if Path(named).is_dir() else named.rpartition("#")[2]
+        judge = JudgeModel(name, found.subject, lambda judge: self.known(judge, self.target / WORK))
+        return judge, found.place
+
+    def known(self, model: ModelUnderTest, work: Path) -> AnswerCache:
+        """The answers of a model in the user's cache, as computed by what is installed here.
+
+        Of a model whose weights are not known, those of this very run.
+        """
+        from ggez_hub.evaluation.answers.cache import DiskCache, MemoryCache, answers_of
+        from ggez_hub.evaluation.models.backend import engine
+        from ggez_hub.safetensors_header import digest_json
+
+        if not self.cached:
+            return MemoryCache()
+        if not model.shared:
+            return DiskCache(work / f"{model.digest}.sqlite")
+        return answers_of(digest_json({"model": model.digest, "engine": engine()}))

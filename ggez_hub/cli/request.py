@@ -1,0 +1,242 @@
+"""What `pull` and `resolve` share: the options of a request, and how a resolution is told."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from ggez_hub.cli.merge_inputs import read_parts
+from ggez_hub.cli.output import Output
+from ggez_hub.cli.parameters import BETA, SHARE, as_option, betas_option
+from ggez_hub.registry.request import Request
+
+if TYPE_CHECKING:
+    from ggez_hub.cli.output import Output
+    from ggez_hub.merging.forms.adapter_facts import AdapterFacts
+    from ggez_hub.registry.licences import Obligations
+    from ggez_hub.registry.pull.parity_table import ParityTable
+    from ggez_hub.registry.pull.plan import PullPlan
+    from ggez_hub.registry.resolution import PinnedAdapter, PinnedRepo, Resolution
+    from ggez_hub.registry.resolver.composition import CompositionStatus
+
+
+R = TypeVar("R")
+
+
+def request_options(command: Callable[..., R]) -> Callable[..., R]:
+    """Give a command the options of a Request; it receives them as `request`."""
+
+    @click.option("--region", required=True, help="A country or group: th, southeast-asia, ไทย.")
+    @click.option("--family", default=None, help="embedding, diffusion or vlm.")
+    @click.option("--base", default=None, metavar="REPO[@REVISION]", help="Another base model.")
+    @click.option(
+        "--adapter",
+        "adapters",
+        multiple=True,
+        metavar="REPO[@REVISION]",
+        help="This adapter; several are composed, which is an experiment.",
+    )
+    @click.option(
+        "--beta",
+        "betas",
+        multiple=True,
+        type=BETA,
+        help="Weight of the Delta: one for each --adapter, or one for all.",
+    )
+    @click.option(
+        "--policy",
+        default=None,
+        metavar="parity|keep[=0.98]",
+        help="How beta is chosen: the highest GRP, or of the betas that keep this share of the "
+        "scores outside the region.  [default: what the card declares]",
+    )
+    @click.option("--alpha", type=SHARE, default=None, help="Instead of KOF's.")
+    @betas_option
+    @click.option("--method", default="ggez_linear", show_default=True)
+    @as_option("switch")
+    @click.option("--allow-overlap", is_flag=True, help="Compose regions that share countries.")
+    @click.option(
+        "--allow-shape-match", is_flag=True, help="Take a base that fits by shape only, and say so."
+    )
+    @click.option("--fallback", type=click.Choice(["near", "wide"]), default="near")
+    @click.option("--trust", default="curated", show_default=True, metavar="curated|any|ORG,...")
+    @click.option("--live", is_flag=True, help="Search the hub by tags, not the curated index.")
+    @functools.wraps(command)
+    def wrapper(
+        *args: Any,
+        fallback: str,
+        betas: tuple[float, ...],
+        parts: tuple[Path, ...],
+        **options: Any,
+    ) -> R:
+        asked = {
+            name: options.pop(name)
+            for name in ("region", "family", "base", "policy", "alpha", "method", "form", "trust", "live",
+                         "adapters", "allow_overlap", "allow_shape_match")
+        }  # fmt: skip
+        beta = betas if len(betas) > 1 else next(iter(betas), None)
+        read = tuple(map(read_parts, parts))
+        request = Request(**asked, beta=beta, wide=fallback == "wide", parts=read)
+        return command(*args, request=request, **options)
+
+    return wrapper
+
+
+def tell_region(request: Request, out: Output) -> None:
+    """The first line: which region was understood. A code that is also a language is spelled out."""
+    from ggez_hub.regions import find_region, spelled_out
+
+    out.line(spelled_out(find_region(request.region), request.region))
+
+
+def tell_resolution(planned: PullPlan, out: Output, *, explain: bool = False) -> None:
+    """Base, adapter, alpha and beta, each with where it comes from and why."""
+    from ggez_hub.registry.resolution import FITS_BY_SHAPE
+
+    resolution = planned.resolution
+    if resolution.base is not None:
+        out.line(f"base     {_pin(resolution.base)}")
+    if resolution.fits_by == "shape":
+        out.line(f"         {FITS_BY_SHAPE}")
+    for adapter in resolution.adapters:
+        what = "adapter " if resolution.base else "model   "
+        out.line(f"{what} {_pin(adapter.source)}, {_served(adapter, resolution)}")
+    out.line(f"alpha    {_alpha(resolution)}")
+    for adapter in resolution.adapters:
+        if adapter.beta is None:
+            out.line("beta     none: a merged model is taken as it is")
+            continue
+        out.line(f"beta     {adapter.beta.value:g}: {adapter.beta.reason}")
+        for text in adapter.parts.lines() if adapter.parts else ():
+            out.line(f"by part  {text}")
+        if adapter.beta.region not in {None, resolution.region}:
+            out.line(
+                f"         It was chosen for {adapter.beta.region}, not for {resolution.region}: "
+                "fewer than 100 items are of the requested region."
+            )
+    if planned.standing is not None:
+        out.line(f"         This is {planned.standing.text}.")
+    if explain:
+        out.line("candidates")
+        for adapter in resolution.adapters:
+            out.line(f"  taken     {adapter.source.repo} ({adapter.region})")
+        for candidate in resolution.rejected:
+            out.line(f"  rejected  {candidate.repo} ({candidate.region}): {candidate.reason}")
+
+
+def _served(adapter: PinnedAdapter, resolution: Resolution) -> str:
+    """The region of an adapter, and how it comes to serve the one that was asked for."""
+    from ggez_hub.regions import fallback_chain
+
+    served, asked = f"region {adapter.region}", resolution.region
+    if adapter.region not in [r.id for r in fallback_chain(asked, wide=True)]:
+        return f"{served}, not {asked}: it was asked for"
+    if adapter.region == asked:
+        return served
+    if len(resolution.adapters) > 1:
+        return f"{served}, which contains {asked}"
+    return f"{served}, which {asked} falls back to: it has no adapter of its own"
+
+
+def _pin(pinned: PinnedRepo) -> str:
+    gated = ", gated" if pinned.gated else ""
+    return (
+        f"{pinned.repo} @ {pinned.revision[:12]} "
+        f"({pinned.nbytes / 1e6:.1f} MB, {pinned.license}{gated})"
+    )
+
+
+def _alpha(resolution: Resolution) -> str:
+    factor = resolution.alpha
+    if factor.provenance == "user":
+        return f"{factor.value:g}, set by you"
+    text = (
+        f"{factor.value:.5f} = {factor.series} of {factor.year} / 100, KOF release {factor.release}"
+    )
+    if factor.fallback:
+        return f"{text}, of {factor.fallback}: {resolution.region} has no value of its own"
+    if len(factor.members) > 1:
+        return f"{text}, mean of {len(factor.members)} countries"
+    return text
+
+
+def tell_table(table: ParityTable | None, out: Output) -> None:
+    """The card's test scores of base, merged and regional model."""
+    if table is None:
+        out.line("The adapter's card has no test scores for this region.")
+        return
+    claim = "" if table.curve.measured_by == "registry" else ", as its author claims"
+    out.line("")
+    out.table(
+        table.header(),
+        table.rows(),
+        title=f"Test scores of the card{claim}: {table.curve.scale}, 0-100, 95 % intervals; "
+        "GRP on scores above chance",
+    )
+    for note in table.notes():
+        out.line(note)
+
+
+def tell_obligations(asked: Obligations, out: Output) -> None:
+    """What the licences of all parts ask of whoever passes the result on."""
+    for duty in asked.asked:
+        out.line(f"licence  {duty.text} [{', '.join(duty.by)}]")
+    if asked.unknown:
+        out.line(f"licence  unknown: {', '.join(term.what for term in asked.unknown)}")
+
+
+def as_document(
+    resolution: Resolution,
+    asked: Obligations,
+    table: ParityTable | None,
+    known: CompositionStatus | None = None,
+) -> dict[str, Any]:
+    """The JSON of a resolution; `known` is what was measured of a composition."""
+    return {
+        **resolution.model_dump(mode="json", exclude={"rejected"}),
+        "merge_digest": resolution.merge_digest,
+        "rejected": [r.model_dump() for r in resolution.rejected],
+        "obligations": asked.as_dict(),
+        "table": table.as_list() if table else None,
+        "policies": {str(outcome.policy): outcome.as_dict() for outcome in table.policies}
+        if table
+        else None,
+        "seeds": table.seeds.as_dict() if table and table.seeds else None,
+        "composition": None
+        if known is None
+        else {"measured": known.measured, "measured_by": known.measured_by},
+    }
+
+
+def tell_runtimes(facts: AdapterFacts, out: Output) -> None:
+    """Each program with yes, no or the flag that it needs, and the lines that load the adapter."""
+    from ggez_hub.merging.forms.runtimes import answers, loading_lines, shown_status
+
+    loading = loading_lines(facts)
+    out.line("\n".join(("", *loading, "")))
+    for name, answer in answers(facts).items():
+        reason = f"  {answer.reason}" if answer.reason else ""
+        out.line(f"{name:<20}{shown_status(answer):<13}{reason}".rstrip())
+        for line in () if answer.lines == loading else answer.lines:
+            out.line(f"    {line}")
+
+
+def tell_adapter(facts: AdapterFacts, out: Output) -> None:
+    """The end of `merge --as`: the adapter that was written, and what loads it."""
+    from ggez_hub.merging.forms.runtimes import as_list
+
+    out.line(f"{facts.folder}/{facts.file}: beta is folded into its scales")
+    tell_runtimes(facts, out)
+    out.document(
+        {
+            "out": facts.folder,
+            "family": facts.family,
+            "form": facts.form,
+            "file": facts.file,
+            "runtimes": as_list(facts),
+        }
+    )

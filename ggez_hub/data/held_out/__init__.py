@@ -1,0 +1,1 @@
+"""Held-out evaluation sets: whether an example repeats one of them."""

@@ -1,0 +1,236 @@
+"""What is held out, in a file, and whether an example is of it.
+
+How picture and text count together:
+
+- a picture that is a copy of a held-out one decides, whatever the text: the same bytes, re-encoded,
+  resized, in grey, cut, with a margin or a bar, mirrored, or turned by a right angle;
+- a plain drawing that fits, but not so closely that another one of its style would not, counts with
+  a text that is near the text of an example with that picture;
+- a text alone decides where one of the two has no picture. Where both have one, it has to be of some
+  length, of one held-out picture only, and with the same answer: a question that is asked of many
+  pictures decides nothing.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+from ggez_hub.data.held_out.alignment import PictureFit, compare
+from ggez_hub.data.held_out.passages import Passages, answers_agree, folded, share
+from ggez_hub.data.held_out.portraits import Portrait
+from ggez_hub.data.held_out.views import Candidate, Gallery, Turn
+
+# Kinds of a leak, as the report counts them.
+EXACT_PICTURE, NEAR_PICTURE, CROP = "exact picture", "near picture", "crop"
+MIRROR, ROTATION = "mirror", "rotation"
+EXACT_TEXT, NEAR_TEXT = "exact text", "near text"
+# A shorter text says too little to be found in another one.
+ENOUGH = 40
+# What was found of the last picture is kept: a picture often has several questions.
+_UPRIGHT = Turn()
+
+
+class Leak(NamedTuple):
+    """A held-out example that another one is like, and how."""
+
+    name: str
+    kind: str
+
+
+class ExampleText(NamedTuple):
+    """The text of an example, folded, and the answer in it; both empty where there is none."""
+
+    text: str
+    answer: str
+
+    @classmethod
+    def of(cls, messages: list[dict[str, str]]) -> ExampleText:
+        """The messages of a row: an answer is an assistant's that does not stand alone."""
+        last = messages[-1] if len(messages) > 1 else {}
+        answer = last["content"] if last.get("role") == "assistant" else ""
+        return cls(folded("\n".join(said["content"] for said in messages)), answer)
+
+
+@dataclass(frozen=True)
+class _Item:
+    """A held-out example: `picture` is the number of its picture, None without one."""
+
+    name: str
+    picture: int | None
+    question: ExampleText
+
+
+class HeldOutMatcher:
+    """Held-out examples in a file: written by one process, then read by any number.
+
+    In memory are the texts, and of each picture about 17 views of 256 bytes.
+    """
+
+    def __init__(self, path: Path, similarity: float, *, read_only: bool = False) -> None:
+        self._similarity = similarity
+        self._last: tuple[bytes, list[tuple[Candidate, PictureFit]]] = (b"", [])
+        where = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}"
+        self._base = sqlite3.connect(where, uri=True)
+        if not read_only:
+            for statement in (
+                "PRAGMA journal_mode=WAL",
+                "PRAGMA synchronous=NORMAL",
+                "CREATE TABLE IF NOT EXISTS pictures (number INTEGER PRIMARY KEY,"
+                " sha256 BLOB UNIQUE, portrait BLOB)",
+                "CREATE TABLE IF NOT EXISTS items (ordinal INTEGER PRIMARY KEY, name TEXT,"
+                " sha256 BLOB, text TEXT, answer TEXT)",
+            ):
+                self._base.execute(statement)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Commit and close the file."""
+        self._base.commit()
+        self._base.close()
+
+    def add(self, row: dict[str, Any], ordinal: int) -> None:
+        """Enter a screened row; entering it again changes nothing."""
+        question = ExampleText.of(row["messages"])
+        if row["sha256"] is not None:
+            self._base.execute(
+                "INSERT OR IGNORE INTO pictures VALUES (?, ?, ?)",
+                (ordinal, row["sha256"], row["portrait"]),
+            )
+        # A surrogate, which JSON may hold, is not text to sqlite.
+        safe = (part.encode("utf-8", "replace").decode() for part in question)
+        self._base.execute(
+            "INSERT OR IGNORE INTO items VALUES (?, ?, ?, ?, ?)",
+            (ordinal, row["id"].encode("utf-8", "replace").decode(), row["sha256"], *safe),
+        )
+
+    def commit(self) -> None:
+        """Make what was entered last, and readable by others."""
+        self._base.commit()
+
+    def match(
+        self, sha256: bytes | None, portrait: Portrait | None, question: ExampleText
+    ) -> Leak | None:
+        """The held-out example that one with this picture and this text is like."""
+        if sha256 is not None and (items := self._with_picture.get(self._numbers.get(sha256, -1))):
+            return Leak(items[0].name, EXACT_PICTURE)
+        if portrait is not None and sha256 is not None:
+            found = self._seen(sha256, portrait)
+            for candidate, evidence in found:
+                if evidence.decides(candidate.turn == _UPRIGHT):
+                    first = self._with_picture[self._shown[candidate.picture]][0]
+                    return Leak(first.name, _kind(candidate, evidence))
+            for candidate, evidence in found:
+                for item in self._with_picture[self._shown[candidate.picture]]:
+                    texts = question.text, item.question.text
+                    if all(texts) and share(*texts) >= self._similarity:
+                        return Leak(item.name, _kind(candidate, evidence))
+        return self.match_text(question, pictured=sha256 is not None)
+
+    def match_text(self, question: ExampleText, *, pictured: bool) -> Leak | None:
+        """The held-out example whose text decides; `pictured` is whether there is a picture."""
+        if not question.text:
+            return None
+        equal = self._texts.get(question.text)
+        near = self._passages.near(question.text, self._similarity)
+        for number in ([equal] if equal is not None else []) + near:
+            for item in self._with_text[number]:
+                if self._text_decides(question, item, number, pictured):
+                    return Leak(item.name, EXACT_TEXT if number == equal else NEAR_TEXT)
+        return None
+
+    def _text_decides(
+        self, question: ExampleText, item: _Item, number: int, pictured: bool
+    ) -> bool:
+        enough = min(len(question.text), len(item.question.text)) >= ENOUGH
+        if item.picture is None or not pictured:
+            return enough or question.text == item.question.text
+        pictures = {other.picture for other in self._with_text[number]}
+        if not enough or len(pictures) > 1:
+            return False
+        if not (question.answer and item.question.answer):
+            # A caption; a question without its answer is only a question.
+            return not (question.answer or item.question.answer)
+        return answers_agree(question.answer, item.question.answer)
+
+    def _seen(self, sha256: bytes, portrait: Portrait) -> list[tuple[Candidate, PictureFit]]:
+        """What fits a picture, the closest first."""
+        if self._last[0] != sha256:
+            candidates = self._gallery.candidates(portrait)
+            held = [self._portrait(self._shown[c.picture]) for c in candidates]
+            pairs = zip(candidates, compare(portrait, candidates, held), strict=True)
+            fits = [(c, e) for c, e in pairs if e is not None and e.fits]
+            fits.sort(key=lambda pair: -pair[1].gradients)
+            self._last = (sha256, fits)
+        return self._last[1]
+
+    def _portrait(self, number: int) -> Portrait:
+        row = self._base.execute("SELECT portrait FROM pictures WHERE number = ?", (number,))
+        return Portrait.unpacked(row.fetchone()[0])
+
+    @cached_property
+    def _numbers(self) -> dict[bytes, int]:
+        return dict(self._base.execute("SELECT sha256, number FROM pictures ORDER BY number"))
+
+    @cached_property
+    def _shown(self) -> list[int]:
+        """The numbers of the pictures of the gallery."""
+        rows = self._base.execute(
+            "SELECT number FROM pictures WHERE portrait IS NOT NULL ORDER BY number"
+        )
+        return [number for (number,) in rows]
+
+    @cached_property
+    def _gallery(self) -> Gallery:
+        return Gallery(self._portrait(number) for number in self._shown)
+
+    @cached_property
+    def _items(self) -> list[_Item]:
+        rows = self._base.execute("SELECT name, sha256, text, answer FROM items ORDER BY ordinal")
+        return [
+            _Item(name, self._numbers.get(sha256), ExampleText(text, answer))
+            for name, sha256, text, answer in rows
+        ]
+
+    @cached_property
+    def _with_picture(self) -> dict[int, list[_Item]]:
+        found: dict[int, list[_Item]] = {}
+        for item in self._items:
+            if item.picture is not None:
+                found.setdefault(item.picture, []).append(item)
+        return found
+
+    @cached_property
+    def _texts(self) -> dict[str, int]:
+        """The distinct texts with their numbers."""
+        texts = dict.fromkeys(item.question.text for item in self._items if item.question.text)
+        return {text: number for number, text in enumerate(texts)}
+
+    @cached_property
+    def _with_text(self) -> list[list[_Item]]:
+        found: list[list[_Item]] = [[] for _ in self._texts]
+        for item in self._items:
+            if item.question.text:
+                found[self._texts[item.question.text]].append(item)
+        return found
+
+    @cached_property
+    def _passages(self) -> Passages:
+        return Passages(list(self._texts))
+
+
+def _kind(candidate: Candidate, evidence: PictureFit) -> str:
+    """How a picture was changed, the most telling change first."""
+    if candidate.turn.reverses:
+        return MIRROR
+    if candidate.turn != _UPRIGHT:
+        return ROTATION
+    return CROP if evidence.cut else NEAR_PICTURE

@@ -1,0 +1,117 @@
+"""The picture of a report: where examples were dropped, and what the rest is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from ggez_hub.data.tally import REST
+from ggez_hub.evaluation.report.trade_off import BASE, CHOSEN, LINE, STYLE
+from ggez_hub.extras import require
+
+BARS = 10
+# The room that fewer bars than these leave empty.
+FEWEST = 4
+# Characters of a name that are shown.
+LONGEST = 48
+PANELS = ("language", "country", "format")
+
+
+def draw(document: dict[str, Any], stem: Path) -> tuple[Path, Path]:
+    """Write `stem`.png and `stem`.svg and return their paths."""
+    require("data", "matplotlib")
+    import matplotlib as mpl
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    counts = document["counts"]
+    # A dollar in the name of a column is no mathematics.
+    with mpl.rc_context({**STYLE, "text.parse_math": False}):
+        figure = Figure(figsize=(11, 6.4), layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1))
+        FigureCanvasAgg(figure)
+        figure.suptitle(
+            f"{counts['kept']:,} of {counts['seen']:,} examples kept for {document['region']}"
+            + (f", {counts['translated']:,} translations" if counts["translated"] else ""),
+            x=0.012,
+            ha="left",
+            fontsize=13,
+            fontweight="bold",
+        )
+        # Two halves, so that long names above leave no room empty below.
+        halves: Any = figure.subfigures(2, 1, height_ratios=(1.1, 1))
+        upper, lower = halves
+        _bars(
+            upper.subplots(),
+            "Dropped, by stage and reason",
+            sorted(
+                (
+                    (f"{stage}: {reason}", count)
+                    for stage, reasons in counts["dropped"].items()
+                    for reason, count in reasons.items()
+                ),
+                key=lambda row: -row[1],
+            ),
+            CHOSEN,
+        )
+        for axes, name in zip(lower.subplots(1, len(PANELS)), PANELS, strict=True):
+            rows = [
+                (value, row["kept"] + row["translated"])
+                for value, row in document["by"][name].items()
+            ]
+            kept = sorted((row for row in rows if row[1]), key=lambda row: -row[1])
+            added = " or added" if counts["translated"] else ""
+            _bars(axes, f"Kept{added}, by {name}", kept, BASE)
+        # Appended, not substituted: a name such as th-0.5 has no suffix.
+        png, svg = (stem.with_name(f"{stem.name}.{suffix}") for suffix in ("png", "svg"))
+        figure.savefig(png, dpi=140, metadata={"Software": None})
+        figure.savefig(svg, metadata={"Date": None})
+    return png, svg
+
+
+def _bars(axes: Any, title: str, rows: Sequence[tuple[str, int]], colour: str) -> None:
+    from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+
+    axes.set_title(title)
+    named = [row for row in rows if row[0] != REST]
+    shown = named[:BARS]
+    if rest := sum(count for _, count in rows) - sum(count for _, count in shown):
+        shown.append((REST, rest))
+    if not shown:
+        axes.set_axis_off()
+        axes.annotate("none", (0.5, 0.5), xycoords="axes fraction", ha="center", color=LINE)
+        return
+    places = range(len(shown))
+    axes.barh(places, [count for _, count in shown], color=colour, height=0.7)
+    axes.set_yticks(places, [_label(name) for name, _ in shown])
+    axes.set_ylim(max(len(shown), FEWEST) - 0.5, -0.5)
+    axes.grid(visible=False, axis="y")
+    axes.margins(x=0.2)
+    axes.set_xlabel("examples", fontsize=8, color=LINE)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=3, integer=True))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    for place, (_, count) in enumerate(shown):
+        axes.annotate(
+            f"{count:,}", (count, place), xytext=(3, 0), textcoords="offset points", va="center",
+            fontsize=8, color=LINE,
+        )  # fmt: skip
+
+
+def _label(name: str) -> str:
+    """A name as the font can draw it: what it lacks, and what is too long, is left out."""
+    glyphs = _font()
+    parts = groupby(name, key=lambda character: bool(glyphs.get_char_index(ord(character))))
+    drawn = "".join("".join(part) if there else "…" for there, part in parts)
+    half = LONGEST // 2
+    return drawn if len(drawn) <= LONGEST else f"{drawn[:half]}…{drawn[-half:]}"
+
+
+@cache
+def _font() -> Any:
+    """The font of the picture, which comes with matplotlib: it has no letters of Thai, for one."""
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+
+    return get_font(findfont(FontProperties()))

@@ -1,0 +1,143 @@
+"""CLIPScore: 2.5 * max(cos, 0) of a picture and its text (Hessel et al., EMNLP 2021)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ggez_hub.data.model_folders import Library, NoModel, model_folder
+from ggez_hub.data.scorers.base import Scored, with_pictures
+from ggez_hub.data.scorers.spec import ClipScorer
+from ggez_hub.extras import require
+from ggez_hub.families.pretrained import open_model, open_processing
+
+if TYPE_CHECKING:
+    import torch
+    from PIL.Image import Image
+
+
+Vectors: TypeAlias = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A model whose vectors have length 1; (N, D) float32 of N pictures or texts.
+
+    `scale` is what the model multiplies cosines by before it takes a softmax of them.
+    """
+
+    embed_pictures: Callable[[list[Image]], torch.Tensor]
+    embed_texts: Callable[[list[str]], torch.Tensor]
+    batch: int
+    scale: float
+
+    def pictures(self, pictures: Iterable[Image]) -> Vectors:
+        """The vectors of pictures; no more than a batch of them is taken at once."""
+        return self._vectors(pictures, self.embed_pictures)
+
+    def texts(self, texts: Sequence[str]) -> Vectors:
+        """The vectors of texts; longer texts than the model reads are cut."""
+        return self._vectors(texts, self.embed_texts)
+
+    def _vectors(self, items: Iterable[Any], embed: Callable[[list[Any]], torch.Tensor]) -> Vectors:
+        import torch
+
+        found = []
+        source = iter(items)
+        with torch.inference_mode():
+            while batch := list(islice(source, self.batch)):
+                vectors = embed(batch).float()
+                found.append((vectors / vectors.norm(dim=-1, keepdim=True)).cpu().numpy())
+        return np.concatenate(found) if found else np.zeros((0, 1), np.float32)
+
+
+def open_clip_like(folder: Path, library: Library, device: str, batch: int) -> Clip:
+    """Open a folder of either library; raises NoModel or NotLoaded if it cannot be loaded."""
+    require("merge", "torch", library)
+    try:
+        return LIBRARIES[library](folder, device, batch)
+    except (OSError, RuntimeError, ValueError, KeyError, AttributeError) as error:
+        raise NoModel(f"{library} cannot load {folder} as a CLIP model: {error}") from error
+
+
+def _open_clip(folder: Path, device: str, batch: int) -> Clip:
+    import open_clip
+    import torch
+
+    source = f"local-dir:{folder}"
+    model, preprocess = open_clip.create_model_from_pretrained(source, device=device)
+    tokenizer = open_clip.get_tokenizer(source)
+    model.eval().requires_grad_(False)
+    return Clip(
+        lambda batch: model.encode_image(torch.stack([preprocess(p) for p in batch]).to(device)),
+        lambda batch: model.encode_text(tokenizer(batch).to(device)),
+        batch,
+        model.logit_scale.exp().item(),
+    )
+
+
+def _transformers(folder: Path, device: str, batch: int) -> Clip:
+    model = open_model(folder, "AutoModel", "auto")
+    processor = open_processing(folder, "AutoProcessor")
+    model.to(device).requires_grad_(False)
+    # SigLIP was trained on texts that are padded to its full length.
+    padding = "max_length" if model.config.model_type.startswith("siglip") else True
+    text = {"padding": padding, "truncation": True, "return_tensors": "pt"}
+
+    def pictures(batch: list[Image]) -> torch.Tensor:
+        inputs = processor(images=batch, return_tensors="pt").to(device)
+        return _pooled(model.get_image_features(**inputs))
+
+    def texts(batch: list[str]) -> torch.Tensor:
+        return _pooled(model.get_text_features(**processor(text=batch, **text).to(device)))
+
+    return Clip(pictures, texts, batch, model.logit_scale.exp().item())
+
+
+def _pooled(features: Any) -> torch.Tensor:
+    """The vectors themselves, which newer versions of transformers wrap."""
+    vectors: torch.Tensor = getattr(features, "pooler_output", features)
+    return vectors
+
+
+LIBRARIES: dict[str, Callable[[Path, str, int], Clip]] = {
+    "open_clip": _open_clip,
+    "transformers": _transformers,
+}
+
+
+# The paper's w, which spreads the usual cosines over 0 to 1.
+WEIGHT = 2.5
+
+
+@dataclass(frozen=True)
+class ClipScore:
+    """The scores of a model; None for a row without a picture."""
+
+    clip: Clip
+    name: str
+    languages: frozenset[str]
+
+    @classmethod
+    def of(cls, spec: ClipScorer, base: Path) -> ClipScore:
+        """Open the model of a spec; raises NoModel."""
+        found = model_folder(spec.model, spec.revision, base, spec.library)
+        clip = open_clip_like(found.path, spec.library, spec.device, spec.batch)
+        return cls(clip, f"CLIPScore {found.name}", frozenset(spec.languages))
+
+    def score(self, rows: Sequence[Scored]) -> list[float | None]:
+        scores: list[float | None] = [None] * len(rows)
+        places, pictures = with_pictures(rows)
+        if places:
+            seen = self.clip.pictures(pictures)
+            said = self.clip.texts([rows[place]["text"] for place in places])
+            cosines = np.einsum("nd,nd->n", seen, said)
+            for place, cosine in zip(places, cosines.tolist(), strict=True):
+                scores[place] = WEIGHT * max(cosine, 0.0)
+        return scores

@@ -1,1 +1,0 @@
-"""Translation augmentation: examples in further languages, checked before they enter."""

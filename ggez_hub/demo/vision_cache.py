@@ -1,0 +1,54 @@
+"""The model under test whose pictures are seen once: no adapter of the world changes its tower.
+
+The answers are those of `SeeingModel`, bit for bit: the same batches go through the same weights,
+and what the frozen tower gives for one is kept. A grid of betas takes a third of the time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from ggez_hub.evaluation.answers.cache import AnswerCache
+from ggez_hub.evaluation.models.backend import EvaluationBackend, find_backend
+from ggez_hub.evaluation.models.generative_model import Generating, Posed
+from ggez_hub.evaluation.models.model_under_test import SwappableModel
+from ggez_hub.evaluation.models.vision_model import SeeingModel
+from ggez_hub.evaluation.models.weight_swap import Adapted
+from ggez_hub.families import Family, get_family
+
+
+class CachedVisionModel(SeeingModel):
+    """A FastVLM with a frozen tower."""
+
+    def __init__(self, folder: Path, family: Family, adapted: Adapted | None = None) -> None:
+        super().__init__(folder, family, adapted)
+        self._questions: dict[Posed, Any] = {}
+        tower = self._model.model.vision_tower
+        see, seen = tower.forward, dict[str, Any]()
+
+        def remembered(pixel_values: Any, **options: Any) -> Any:
+            key = hashlib.sha256(pixel_values.numpy().tobytes()).hexdigest()
+            if key not in seen:
+                seen[key] = see(pixel_values, **options)
+            return seen[key]
+
+        tower.forward = remembered
+
+    def _asked(self, posed: Posed) -> Any:
+        if posed not in self._questions:
+            self._questions[posed] = super()._asked(posed)
+        return self._questions[posed]
+
+
+def _open(
+    folder: Path, family: Family, adapted: Adapted | None, known: AnswerCache
+) -> SwappableModel:
+    model = CachedVisionModel(folder, family, adapted)
+    return Generating(model, known, model.state)
+
+
+def cached_vision_backend() -> EvaluationBackend:
+    """The family's way of asking, with pictures that are seen once."""
+    return find_backend(get_family("vlm"))._replace(open=_open)

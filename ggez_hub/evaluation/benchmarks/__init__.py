@@ -1,0 +1,1 @@
+"""What models are asked: tasks, benchmarks, their items and questions."""

@@ -1,0 +1,271 @@
+"""Benchmarks: data sets of others, asked as their loader reads them; written as YAML.
+
+A file holds one (`kind: benchmark`) or many that share keys (`kind: benchmarks`). Those of the
+package lie in `tasks/`; users add theirs in folders of their own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import string
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeAlias
+
+from pydantic import Field, StringConstraints, field_validator, model_validator
+
+from ggez_hub.cards.hub_metadata import HubDataset
+from ggez_hub.cards.values import LanguageTag, RegionId, RepoId, Revision
+from ggez_hub.evaluation.answers.outcomes import QUESTIONS, Average
+from ggez_hub.evaluation.benchmarks.loaders import LOADERS, Choice, Open, Options
+from ggez_hub.evaluation.benchmarks.task import (
+    RULES_VERSION,
+    BadTask,
+    Dataset,
+    Task,
+    TaskId,
+    entries,
+    parse,
+    read_tasks,
+)
+from ggez_hub.frozen_model import FrozenModel
+from ggez_hub.recipe_file import recipes_folder
+from ggez_hub.safetensors_header import digest_json
+
+BUILT_IN = Path(__file__).parent / "tasks"
+
+Text: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
+Metric: TypeAlias = Literal[
+    "choice", "free_answer", "text_to_image_r1", "image_to_text_r1", "drawn_choice", "drawn_yes"
+]
+# What the loader has to yield for a metric.
+NEEDS: Mapping[str, str] = {
+    "choice": "choices",
+    "free_answer": "answers",
+    "text_to_image_r1": "captions",
+    "image_to_text_r1": "captions",
+    "drawn_choice": "prompts",
+    "drawn_yes": "prompts",
+}
+# Those that search among all pictures, or all captions, of the data set.
+SEARCHES = ("text_to_image_r1", "image_to_text_r1")
+# In place of RULES_VERSION in their digests: before, a side was searched by itself.
+SEARCH_RULES_VERSION = 2
+SPLITS: tuple[Literal["validation", "test"], ...] = ("validation", "test")
+# Which of three pictures is on the select side; the other two are on the report side.
+PARTS = 3
+ANY = "any"
+LETTERS = string.ascii_uppercase
+SHOWN = "{question}\n{options}\nAnswer with the letter of the right option alone."
+PLACES = re.compile(r"\{(question|options)\}")
+
+
+class PictureSource(FrozenModel):
+    """Another data set, which holds the pictures that this one names."""
+
+    repo: RepoId
+    revision: Revision
+    files: Text
+
+
+class Drawing(FrozenModel):
+    """How a prompt is drawn: everything that decides the picture, beside the model.
+
+    seeds  one picture for each; steps and guidance as diffusers takes them, the pipeline's own if
+    left out; width and height in pixels
+    """
+
+    seeds: list[Annotated[int, Field(ge=0, lt=2**63)]] = Field(min_length=1)
+    steps: int | None = Field(default=None, ge=1)
+    guidance: float | None = Field(default=None, ge=0)
+    width: int | None = Field(default=None, ge=8)
+    height: int | None = Field(default=None, ge=8)
+
+    @field_validator("seeds")
+    @classmethod
+    def _different(cls, seeds: list[int]) -> list[int]:
+        if len(set(seeds)) != len(seeds):
+            raise ValueError("seeds must be different: the same seed gives the same picture")
+        return seeds
+
+
+class Benchmark(FrozenModel):
+    """One metric on the items that a loader reads from a data set.
+
+    files     part -> pattern of its paths (`*` goes across folders); what a part is, the loader says
+    pictures  where the pictures are, if it is another data set
+    options   what the loader may be told
+    cut       goes with the picture into the hash that parts select side from report side; tasks
+              on the same pictures have the same, so that no picture is on both sides
+    prompts   language or `any` -> what an embedding model compares with the picture
+    chat      language or `any` -> what is said to a generating model, with the picture, where the
+              likelihood of each option is asked (the options are not shown), or a free answer
+    shown     language or `any` -> what is said to it where it writes the answer; the options are
+              lines with letters
+    reply_tokens  how long such an answer may be
+    gallery   how many pictures published figures search; said beside the score where it is another
+    average   what the score is the mean over: questions (the micro average), or countries, languages
+              or categories, which then count alike (the macro average); the same for every region
+    seed      decides with `cut` and the item in which order the options are shown there
+    drawing   how a pipeline draws the prompts, where the loader yields them; prompts, chat and
+              shown are then what a judge is asked about the picture
+    regions   where the regional side's items may be from; at most those of the region that is
+              asked for are asked
+    """
+
+    kind: Literal["benchmark"]
+    id: TaskId
+    title: Text
+    dataset: Dataset
+    files: dict[Text, Text] = Field(min_length=1)
+    pictures: PictureSource | None = None
+    loader: Text
+    options: dict[str, Any] = Field(default_factory=dict)
+    cut: Text
+    metric: Metric
+    prompts: dict[Text, Text] = Field(default_factory=lambda: {ANY: "{question} {option}"})
+    chat: dict[Text, Text] = Field(default_factory=lambda: {ANY: "{question}"})
+    shown: dict[Text, Text] = Field(default_factory=lambda: {ANY: SHOWN})
+    reply_tokens: int = Field(default=64, ge=1)
+    gallery: int | None = Field(default=None, ge=1)
+    average: Average = QUESTIONS
+    seed: int = Field(default=0, ge=0)
+    drawing: Drawing | None = None
+    side: Literal["global", "regional"]
+    regions: list[RegionId] = Field(default_factory=list)
+    language: LanguageTag | Literal["mul"]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.side == "regional") != bool(self.regions):
+            raise ValueError(
+                "regions must name at least one region where side is regional, and none where it is global"
+            )
+        if self.loader not in LOADERS:
+            raise ValueError(f"there is no loader {self.loader!r}; loaders: {', '.join(LOADERS)}")
+        loader = LOADERS[self.loader]
+        if NEEDS[self.metric] != loader.yields:
+            raise ValueError(f"the loader {self.loader!r} reads {loader.yields}: another metric")
+        if (self.drawing is not None) != (loader.yields == "prompts"):
+            raise ValueError("drawing must be there where prompts are drawn, and only there")
+        if self.gallery is not None and not self.searches:
+            raise ValueError("gallery is for searches: it counts the pictures that are searched")
+        if ANY not in self.prompts or any("{option}" not in p for p in self.prompts.values()):
+            raise ValueError(f"prompts must have {ANY!r}, and {{option}} in each")
+        if ANY not in self.chat or any("{question}" not in c for c in self.chat.values()):
+            raise ValueError(f"chat must have {ANY!r}, and {{question}} in each")
+        if ANY not in self.shown or any(
+            {*PLACES.findall(text)} != {"question", "options"} for text in self.shown.values()
+        ):
+            raise ValueError(
+                f"shown must have {ANY!r}, and {{question}} and {{options}} in each text"
+            )
+        loader.options.model_validate(self.options)
+        return self
+
+    @property
+    def reader_options(self) -> Options:
+        """The options, as the loader's own model."""
+        return LOADERS[self.loader].options.model_validate(self.options)
+
+    @property
+    def searches(self) -> bool:
+        """Whether it is a search, whose candidates are the full data set."""
+        return self.metric in SEARCHES
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of everything that decides a score: all but `id` and `title`.
+
+        The seed decides only where options are shown: see `option_order`.
+        """
+        decisive = self.model_dump(mode="json", exclude={"kind", "id", "title", "seed"})
+        # Left out where they are as they were before there were such keys.
+        if self.average == QUESTIONS:
+            del decisive["average"]
+        if self.gallery is None:
+            del decisive["gallery"]
+        rules = SEARCH_RULES_VERSION if self.searches else RULES_VERSION
+        return digest_json({"rules": rules, "benchmark": decisive})
+
+    def digest_on(self, data: Mapping[str, str]) -> str:
+        """The same together with the files that were read: path -> sha256."""
+        return digest_json({"benchmark": self.digest, "data": dict(data)})
+
+    def prompt(self, language: str | None) -> str:
+        """The prompt for a language."""
+        return self.prompts.get(language or ANY, self.prompts[ANY])
+
+    def said(self, item: Choice | Open) -> str:
+        """What is said to a generating model whose likelihood of the options is asked, or that answers freely."""
+        return self.chat.get(item.language or ANY, self.chat[ANY]).replace(
+            "{question}", item.question
+        )
+
+    def shows(self, item: Choice, order: Sequence[int]) -> str:
+        """What is said to a generating model that writes its answer: the options have letters.
+
+        `order` are the numbers of the options as they are shown. Braces in a question are the
+        question's.
+        """
+        lines = "\n".join(
+            f"{letter}. {item.options[number]}"
+            for letter, number in zip(LETTERS, order, strict=False)
+        )
+        parts = {"question": item.question, "options": lines}
+        template = self.shown.get(item.language or ANY, self.shown[ANY])
+        return PLACES.sub(lambda place: parts[place[1]], template)
+
+    def split_of(self, image: str) -> Literal["validation", "test"]:
+        """The side of a picture: one of three is on the select side, by a hash."""
+        number = int.from_bytes(hashlib.sha256(f"{self.cut}|{image}".encode()).digest(), "big")
+        return SPLITS[0] if number % PARTS == 0 else SPLITS[1]
+
+
+def read_benchmarks(path: Path) -> tuple[Benchmark, ...]:
+    """The benchmarks of one file, in its order; none if it is of another kind; raises BadTask."""
+    return tuple(parse(Benchmark, where, entry) for where, entry in entries(path, "benchmark"))
+
+
+def find_benchmarks(suite: str, include: Sequence[Path] = ()) -> tuple[Benchmark, ...]:
+    """The benchmarks of a suite: a folder, or the name of a file in `include` or of the package.
+
+    Raises BadTask; an unknown name lists what there is.
+    """
+    folder = Path(suite)
+    if folder.is_dir():
+        return tuple(b for path in sorted(folder.glob("*.yaml")) for b in read_benchmarks(path))
+    named = {path.stem: path for place in (BUILT_IN, *include) for path in place.glob("*.yaml")}
+    if suite not in named:
+        raise BadTask(
+            f"there is no suite {suite!r}, and no folder of that name",
+            f"Suites: {', '.join(sorted(named))}; add others with --include DIR.",
+        )
+    return read_benchmarks(named[suite])
+
+
+COMMIT = re.compile(r"^[0-9a-f]{40}$")
+
+
+def known_data(tasks: Collection[str]) -> dict[str, HubDataset]:
+    """Task -> its data set, of those of `tasks` that a built-in benchmark or a recipe describes."""
+    found: list[Benchmark | Task] = []
+    described: tuple[tuple[Iterable[Path], Callable[[Path], Sequence[Benchmark | Task]]], ...] = (
+        (BUILT_IN.glob("*.yaml"), read_benchmarks),
+        (recipes_folder().glob("*/*.yaml"), read_tasks),
+    )
+    for places, read in described:
+        for path in sorted(places):
+            text = path.read_text(encoding="utf-8")
+            # A file that does not mention a task does not describe it: most are never parsed.
+            if any(name in text for name in tasks):
+                found += read(path)
+    return {
+        task.id: HubDataset(
+            task.dataset.repo,
+            task.dataset.revision if COMMIT.match(task.dataset.revision) else None,
+        )
+        for task in found
+        if task.id in tasks
+    }

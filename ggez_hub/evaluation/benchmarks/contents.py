@@ -1,0 +1,131 @@
+"""The items of a benchmark: which files are read, and what must hold of what comes out."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from ggez_hub.evaluation.benchmarks.benchmark import Benchmark
+from ggez_hub.evaluation.benchmarks.loaders import LOADERS, Choice, Item, Prompted, Source
+from ggez_hub.evaluation.benchmarks.loaders.rows import BadItems
+from ggez_hub.extras import require
+from ggez_hub.safetensors_header import sha256_file
+
+FEWEST, MOST = 2, 26
+
+
+class Pool:
+    """Pictures of several benchmarks: each is looked at once, and is in memory once."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, bytes | None] = {}
+
+    def take(self, data: bytes) -> bytes | None:
+        """The picture; None if the bytes are none, as those of a page in place of one."""
+        if data not in self._known:
+            self._known[data] = data if is_picture(data) else None
+        return self._known[data]
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where the data of a benchmark lie: its data set, that with the pictures, fetched pictures."""
+
+    data: Path
+    pictures: Path | None = None
+    fetched: Path | None = None
+    pool: Pool = field(default_factory=Pool)
+
+
+@dataclass(frozen=True, eq=False)
+class Contents:
+    """The items of a benchmark and the files that they were read from: path -> sha256."""
+
+    items: tuple[Item, ...]
+    files: dict[str, str]
+
+
+def read_contents(
+    benchmark: Benchmark, folders: Folders, counts: Callable[[Item], bool] = lambda item: True
+) -> Contents:
+    """Read a benchmark; raises BadItems where files are missing or not what the loader knows.
+
+    Items that do not count have no pictures: those of the whole world do not fit in memory.
+    """
+    parts = {
+        part: matching(folders.data, pattern, benchmark.dataset.repo)
+        for part, pattern in benchmark.files.items()
+    }
+    extra: tuple[Path, ...] = ()
+    if benchmark.pictures is not None and folders.pictures is not None:
+        extra = matching(folders.pictures, benchmark.pictures.files, benchmark.pictures.repo)
+    source = Source(parts, folders.data, extra, folders.fetched)
+    read_items = LOADERS[benchmark.loader].read(source, benchmark.reader_options)
+    items = tuple(
+        replace(item, picture=folders.pool.take(item.picture) if counts(item) else None)
+        if item.picture
+        else item
+        for item in read_items
+    )
+    _check(benchmark, items)
+    read = sorted({path for paths in parts.values() for path in paths})
+    files = {path.relative_to(folders.data).as_posix(): sha256_file(path) for path in read}
+    return Contents(items, files)
+
+
+def matching(folder: Path, pattern: str, repo: str) -> tuple[Path, ...]:
+    """The files of a folder whose path fits the pattern, in order; raises BadItems if none does."""
+    there = sorted(path for path in folder.rglob("*") if path.is_file())
+    found = tuple(path for path in there if fits(path.relative_to(folder).as_posix(), pattern))
+    if not found:
+        raise BadItems(
+            f"{folder} holds no file like {pattern!r} of {repo}",
+            "Download the data set there, or write its files' names into a task of your own.",
+        )
+    return found
+
+
+def fits(path: str, pattern: str) -> bool:
+    """Whether a path in a data set fits a pattern, in which `*` goes across folders."""
+    hidden = any(part.startswith(".") for part in path.split("/"))
+    return not hidden and (fnmatchcase(path, pattern) or fnmatchcase(f"/{path}", pattern))
+
+
+def is_picture(data: bytes) -> bool:
+    """Whether it is a whole picture of a sane size."""
+    require("eval", "PIL")
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(data)) as picture:
+                picture.load()
+    # A broken file may break its format's reader in any way.
+    except Exception:
+        return False
+    return True
+
+
+def _check(benchmark: Benchmark, items: Iterable[Item]) -> None:
+    ids = Counter(item.id for item in items)
+    if not ids:
+        raise BadItems(f"task {benchmark.id!r}: its files hold no items")
+    twice, count = ids.most_common(1)[0]
+    if count > 1:
+        raise BadItems(f"task {benchmark.id!r}: {count} items have the id {twice!r}")
+    for item_id, options in ((item.id, o) for item in items for o in _options(item)):
+        if not FEWEST <= len(options) <= MOST:
+            raise BadItems(f"task {benchmark.id!r}: {item_id!r} has {len(options)} options")
+
+
+def _options(item: Item) -> tuple[tuple[str, ...], ...]:
+    """The options of every question about an item."""
+    if isinstance(item, Choice):
+        return (item.options,)
+    return tuple(part.options for part in item.parts) if isinstance(item, Prompted) else ()

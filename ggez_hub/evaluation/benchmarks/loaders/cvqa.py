@@ -1,0 +1,99 @@
+"""CVQA (`afaji/cvqa`): questions from 39 pairs of a language and a country, with English ones."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from typing import Literal
+
+from ggez_hub.evaluation.benchmarks.loaders.base import Choice, Loader, Options, Source, embedded
+from ggez_hub.evaluation.benchmarks.loaders.rows import Row
+from ggez_hub.regions import UnknownRegion, find_region
+
+# Which columns hold the question and its options.
+TEXTS = {
+    "local": ("Question", "Options"),
+    "english": ("Translated Question", "Translated Options"),
+}
+MOST = 200
+
+
+class CvqaOptions(Options):
+    """`text`: the question as it was asked, or its English translation."""
+
+    text: Literal["local", "english"]
+
+
+class _NoSubset(ValueError):
+    """A subset is no pair of a language and a country."""
+
+
+def _read(source: Source, options: CvqaOptions) -> Iterator[Choice]:
+    asked, answers = TEXTS[options.text]
+    columns = {
+        "image": "image",
+        "ID": "text",
+        "Subset": "text",
+        asked: "text",
+        answers: "texts",
+        "Label": "whole",
+        "Category": "any text?",
+    }
+    for row in source.all_rows(columns):
+        try:
+            language, country = _subset(row["Subset"])
+        except _NoSubset as problem:
+            raise row.off("Subset", str(problem)) from problem
+        image, picture = embedded(row["image"], source)
+        yield Choice(
+            id=row["ID"],
+            image=image or row["ID"],
+            picture=picture,
+            country=country,
+            language="en" if options.text == "english" else language,
+            category=row.get("Category"),
+            question=row[asked],
+            options=tuple(row[answers]),
+            gold=_label(row, len(row[answers])),
+        )
+
+
+def _label(row: Row, count: int) -> int:
+    label: int = row["Label"]
+    if label == -1:
+        raise row.off(
+            "Label",
+            "is -1: this revision withholds the answers,",
+            "Pin a revision of the data set that has them.",
+        )
+    if not 0 <= label < count:
+        raise row.off("Label", f"is {label}, there are {count} options")
+    return label
+
+
+@cache
+def _subset(text: str) -> tuple[str, str]:
+    """Language and country of "('Filipino', 'Philippines')", which is a string in the data."""
+    import langcodes
+
+    try:
+        # Literals only, and short ones: nothing is run.
+        pair = ast.literal_eval(text) if len(text) <= MOST else None
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        pair = None
+    match pair:
+        case (str(language), str(country)):
+            pass
+        case _:
+            raise _NoSubset(f"is {text!r:.60}, it should be like \"('Thai', 'Thailand')\"")
+    language, country = language.replace("_", " "), country.replace("_", " ")
+    try:
+        return langcodes.find(language).to_tag(), find_region(country).id
+    except LookupError as error:
+        raise _NoSubset(f"names the unknown language {language!r}") from error
+    except UnknownRegion as error:
+        raise _NoSubset(f"names the unknown country {country!r}") from error
+
+
+LOADER = Loader("choices", CvqaOptions, _read)

@@ -1,0 +1,191 @@
+"""How a text is put together: its sentences and clauses, and which options stand together in it."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from itertools import pairwise, takewhile
+
+from ggez_hub.evaluation.benchmarks.replies.labels import Mention
+from ggez_hub.evaluation.benchmarks.replies.lexicon import Mark
+from ggez_hub.evaluation.benchmarks.replies.mentions import Named
+
+# A denial reaches back so many letters.
+NEAR = 16
+STOPS = re.compile(r"[.!?。।॥။]+(?=\s|$|[^\x00-\u024F])|[。।॥။]|\n")
+SIGNS = re.compile(r"[,;:،؛၊、៖—…]|\s[-–]\s|\.{2,}|[-=]>")
+# Signs within what is one option, between those that are listed, and around a word that joins two.
+WITHIN, LISTING, JOINING = " .,:()[]-–—'/", " ,;/、()[]", " ,;/、()[].?"
+
+
+class Structure:
+    """A text with the options that it names.
+
+    A unit is one option, said once or twice ("B. Satay"). A group are units that are joined or
+    listed ("A or B", "A, B"), or a letter before the text of another option.
+    """
+
+    def __init__(self, named: Named) -> None:
+        self.text, self.mentions, self.marks = named.text, named.mentions, named.marks
+        self.count = named.count
+        self.stops, self._clauses = self._cuts()
+        self._places = [m.start for m in self.mentions]
+        self._units: list[int] = []
+        self.groups: dict[Mention, int] = {}
+        # Groups that a word joins, not a comma alone.
+        self._joined: set[int] = set()
+        self._put_together()
+
+    def sentence(self, place: int) -> int:
+        """The number of the sentence at a place."""
+        return bisect_right(self.stops, place)
+
+    def clause(self, place: int) -> int:
+        """The number of the clause at a place."""
+        return bisect_right(self._clauses, place)
+
+    def group_of(self, mention: Mention) -> list[Mention]:
+        """The mentions that stand together with one."""
+        number = self.groups[mention]
+        return self._around(mention, lambda place: self.groups[self.mentions[place]] == number)
+
+    def unit_of(self, mention: Mention) -> list[Mention]:
+        """The mentions that are one with it."""
+        number = self._units[self._place(mention)]
+        return self._around(mention, lambda place: self._units[place] == number)
+
+    def lists_several(self) -> bool:
+        """Whether labels of several options stand as in a list: at the head of lines, or with their texts."""
+        listed = {m.option for m in self.mentions if m.is_headline}
+        for place, (label, after) in enumerate(pairwise(self.mentions)):
+            gap = self.text[label.end : after.start]
+            if label.kind in ("letter", "number") and not gap.strip(WITHIN):
+                is_entry = self._units[place] == self._units[place + 1] and after.kind == "text"
+                # "A. B.": a label behind another.
+                is_bare = (
+                    bool(gap.strip()) and after.kind == label.kind and after.option != label.option
+                )
+                if is_entry or (is_bare and not self.text[after.end :].lstrip(WITHIN)):
+                    listed |= {label.option, after.option}
+        return len(listed) > 1
+
+    def behind(self, mark: Mark) -> Sequence[Mention]:
+        """All mentions behind a word."""
+        return self.mentions[bisect_right(self._places, mark.end - 1) :]
+
+    def following(self, mark: Mark) -> list[Mention]:
+        """The mentions behind a word in its clause, with those that are joined to the last."""
+        clause = self.clause(mark.start)
+        found = list(takewhile(lambda m: self.clause(m.start) == clause, self.behind(mark)))
+        if found and self.groups[found[-1]] in self._joined:
+            found += [m for m in self.group_of(found[-1]) if m.start > found[-1].start]
+        return found
+
+    def preceding(self, mark: Mark, near: int = NEAR) -> list[Mention]:
+        """What stands before a word in its clause, if it is near, with what it is joined to."""
+        last = bisect_right(self._places, mark.start) - 1
+        if last < 0 or self.clause(self.mentions[last].end - 1) != self.clause(mark.start):
+            return []
+        mention = self.mentions[last]
+        if sum(c.isalnum() for c in self.text[mention.end : mark.start]) > near:
+            return []
+        return self.group_of(mention)
+
+    def before(self, mark: Mark) -> list[Mention]:
+        """The unit that stands before a word, in whatever clause."""
+        last = bisect_right(self._places, mark.start) - 1
+        return self.unit_of(self.mentions[last]) if last >= 0 else []
+
+    def is_clause(self, mark: Mark, kinds: set[str]) -> bool:
+        """Whether a word is all of its clause, but for words of these kinds."""
+        clause = self.clause(mark.start)
+        start = self._clauses[clause - 1] if clause else 0
+        end = self._clauses[clause] if clause < len(self._clauses) else len(self.text)
+        rest = list(self.text[start:end])
+        for other in self._marks_within(start, end):
+            if other is mark or other.kinds & kinds:
+                rest[other.start - start : other.end - start] = " " * (other.end - other.start)
+        return not any(c.isalnum() for c in rest)
+
+    def _marks_within(self, start: int, end: int) -> list[Mark]:
+        first = bisect_right(self.marks, start - 1, key=lambda mark: mark.start)
+        last = bisect_right(self.marks, end - 1, key=lambda mark: mark.start)
+        return self.marks[first:last]
+
+    def _cuts(self) -> tuple[list[int], list[int]]:
+        """Where sentences end, and where clauses do; a full stop behind a label ends neither."""
+        labels = {m.end for m in self.mentions if m.kind in ("letter", "number")}
+        stops, clauses = [], []
+        for match in STOPS.finditer(self.text):
+            following = self.text[match.end() : match.end() + 2].strip()
+            if match[0] == "." and match.start() in labels and following:
+                clauses.append(match.start())
+            else:
+                stops.append(match.start())
+        clauses += [match.start() for match in SIGNS.finditer(self.text)]
+        for mark in self.marks:
+            if mark.kinds & {"but", "because", "so"}:
+                clauses.append(mark.start)
+            if "polite" in mark.kinds and not self.text[mark.end : mark.end + 1].strip():
+                clauses.append(mark.end)
+        return stops, sorted([*clauses, *stops])
+
+    def _put_together(self) -> None:
+        """Number units and groups."""
+        unit = group = 0
+        for place, mention in enumerate(self.mentions):
+            if place:
+                is_new, is_apart, is_joined = self._relation(self.mentions[place - 1], mention)
+                unit, group = unit + is_new, group + is_apart
+                if is_joined:
+                    self._joined.add(group)
+            self._units.append(unit)
+            self.groups[mention] = group
+
+    def _relation(self, before: Mention, mention: Mention) -> tuple[bool, bool, bool]:
+        """Whether a mention begins a unit, whether it begins a group, and whether a word joins the two."""
+        marks = self._marks_within(before.end, mention.start)
+        same = before.option == mention.option
+        joins = any(mark.kinds & {"either", "both"} for mark in marks)
+        kinds = {"beside", "option"} if same else {"beside", "option", "either", "both"}
+        gap = self._gap(before.end, mention.start, marks, kinds)
+        if same:
+            is_apart = gap is None or bool(set(gap) - set(WITHIN))
+            return is_apart, is_apart, False
+        if gap is not None and not set(gap) - set(JOINING if joins else LISTING):
+            return True, not joins and bool(marks), joins
+        return True, not self._clashes(before, mention), False
+
+    def _gap(self, start: int, end: int, marks: Sequence[Mark], kinds: set[str]) -> str | None:
+        """The signs between two places; None if there are other words than these."""
+        rest = list(self.text[start:end])
+        for mark in marks:
+            if mark.kinds & kinds:
+                rest[mark.start - start : mark.end - start] = " " * (mark.end - mark.start)
+        gap = "".join(rest)
+        return None if any(c.isalnum() for c in gap) or "\n" in gap else gap
+
+    def _clashes(self, label: Mention, text: Mention) -> bool:
+        """Whether a label stands before the text of another option, as in "B. Satay"."""
+        between = self.text[label.end : text.start]
+        if (
+            label.kind == "text"
+            or text.kind != "text"
+            or between.strip(" .):]-–—'")
+            or "\n" in between
+        ):
+            return False
+        return not re.match(r"\s+[a-z]", self.text[text.end : text.end + 2])
+
+    def _place(self, mention: Mention) -> int:
+        return bisect_right(self._places, mention.start) - 1
+
+    def _around(self, mention: Mention, belongs: Callable[[int], bool]) -> list[Mention]:
+        """A mention with those beside it that belong to it."""
+        first = last = self._place(mention)
+        while first and belongs(first - 1):
+            first -= 1
+        while last + 1 < len(self.mentions) and belongs(last + 1):
+            last += 1
+        return self.mentions[first : last + 1]

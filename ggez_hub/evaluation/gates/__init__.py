@@ -1,0 +1,1 @@
+"""Gates: what a merged model must show before it is published."""

@@ -1,0 +1,295 @@
+"""Models that draw, under test: fixed prompts and seeds, and a judge who is asked what is to be seen."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import sys
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+
+from ggez_hub.atomic_files import write_file
+from ggez_hub.errors import UsageProblem
+from ggez_hub.evaluation.answers.cache import AnswerCache, answer_once
+from ggez_hub.evaluation.answers.outcomes import UNPARSED, Details, Outcomes
+from ggez_hub.evaluation.benchmarks.benchmark import Benchmark, Drawing
+from ggez_hub.evaluation.benchmarks.benchmark_questions import ask_about
+from ggez_hub.evaluation.benchmarks.drawing_scores import Judged
+from ggez_hub.evaluation.benchmarks.loaders import Choice, Prompted
+from ggez_hub.evaluation.benchmarks.preparation import Recognition
+from ggez_hub.evaluation.benchmarks.questions import QuestionSet
+from ggez_hub.evaluation.models.model_under_test import LoadedModel
+from ggez_hub.evaluation.models.weight_swap import Adapted, put_on
+from ggez_hub.extras import require
+from ggez_hub.families import Family
+from ggez_hub.families.diffusion import denoiser_dtype
+from ggez_hub.families.pretrained import BROKEN, NotLoaded
+from ggez_hub.merging.merge import require_engine
+from ggez_hub.safetensors_header import digest_json
+
+if TYPE_CHECKING:
+    import torch
+
+
+# Prompts whose pictures are in memory at once.
+CHUNK = 8
+# Drawings that are recognised are small, and of one size: so many are drawn together.
+TOGETHER = 32
+RIGHT = "1"
+
+
+class Order(NamedTuple):
+    """One picture that is to be drawn."""
+
+    prompt: str
+    seed: int
+    drawing: Drawing
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of all that decides it, beside the model; not of the other seeds."""
+        settings = self.drawing.model_dump(mode="json", exclude={"seeds"})
+        return digest_json([self.prompt, self.seed, settings])
+
+
+class Painter(Protocol):
+    """A model that draws."""
+
+    def draw(self, orders: Sequence[Order]) -> list[bytes]:
+        """The pictures, as PNG files, each drawn by itself."""
+
+    def draw_together(self, orders: Sequence[Order]) -> list[bytes]:
+        """The same at once, in a third of the time: a last bit may depend on those beside it."""
+
+
+@dataclass
+class DrawnAndJudged:
+    """A model that draws, and the judge; each picture is kept as `<sha256>.png` in a folder.
+
+    Without a judge only tasks that name their own can be answered. `state` are the painter's
+    tensors, if they are in memory here.
+    """
+
+    painter: Painter
+    judge: LoadedModel | None
+    known: AnswerCache
+    pictures: Path
+    state: Mapping[str, torch.Tensor] = field(default_factory=dict)
+
+    def moved(self, names: Collection[str], known: AnswerCache) -> None:
+        if names:
+            self.known = known
+
+    def answer(self, asked: QuestionSet, method: str) -> Outcomes:
+        if asked.recognised is not None:
+            return self._recognised(asked.recognised)
+        if asked.drawn is None or self.judge is None:
+            return asked.nothing
+        benchmark, prompts = asked.drawn
+        judged: list[Judged] = []
+        chance: list[float] = []
+        for start in range(0, len(prompts), CHUNK):
+            part = prompts[start : start + CHUNK]
+            for found, floor in self._judged(self.judge, benchmark, part, method):
+                judged.append(found)
+                # What depends on others cannot be guessed one by one.
+                chance.append(floor if benchmark.metric == "drawn_choice" else 0.0)
+        return _outcomes(benchmark, prompts, judged, np.array(chance))
+
+    def _recognised(self, asked: Recognition) -> Outcomes:
+        similarity, names = [], []
+        for start in range(0, len(asked.wanted), TOGETHER):
+            wanted = asked.wanted[start : start + TOGETHER]
+            orders = [Order(w.prompt, w.seed, asked.drawing(w)) for w in wanted]
+            keys = [f"{order.digest} of {TOGETHER}" for order in orders]
+            drawn = answer_once(
+                dict(zip(keys, orders, strict=True)),
+                self.known,
+                self.painter.draw_together,
+                chunk=TOGETHER,
+            )
+            files = [drawn[key] for key in keys]
+            names += [self._stored(file) for file in files]
+            similarity.append(asked.similarity(files))
+        return asked.outcomes(np.concatenate(similarity), names)
+
+    def _judged(
+        self, judge: LoadedModel, benchmark: Benchmark, prompts: Sequence[Prompted], method: str
+    ) -> Iterator[tuple[Judged, float]]:
+        drawing = benchmark.drawing
+        assert drawing is not None  # noqa: S101 - what is drawn has it
+        orders = [Order(p.prompt, seed, drawing) for p in prompts for seed in drawing.seeds]
+        drawn = answer_once({o.digest: o for o in orders}, self.known, self.painter.draw, chunk=1)
+        files = [drawn[order.digest] for order in orders]
+        hashes = [self._stored(file) for file in files]
+        each = len(drawing.seeds)
+        choices = [
+            _choice(prompt, place, file)
+            for number, prompt in enumerate(prompts)
+            for seed, file in enumerate(files[number * each : (number + 1) * each])
+            for place in ((seed, part) for part in range(len(prompt.parts)))
+        ]
+        found = judge.answer(ask_about(benchmark, choices), method)
+        given = dict(zip(found.items, found.predicted, strict=True))
+        floors = dict(zip(found.items, found.chance.tolist(), strict=True))
+        for number, prompt in enumerate(prompts):
+            answers = [
+                {
+                    part.number: given[_id(prompt, seed, place)]
+                    for place, part in enumerate(prompt.parts)
+                }
+                for seed in range(each)
+            ]
+            own = hashes[number * each : (number + 1) * each]
+            yield Judged.of(prompt.parts, own, answers, prompt.script), floors[_id(prompt, 0, 0)]
+
+    def _stored(self, picture: bytes) -> str:
+        name = hashlib.sha256(picture).hexdigest()
+        path = self.pictures / f"{name}.png"
+        if not path.is_file():
+            write_file(path, picture, durable=False)
+        return name
+
+
+def _id(prompt: Prompted, seed: int, part: int) -> str:
+    return f"{prompt.id}/{seed}/{part}"
+
+
+def _choice(prompt: Prompted, place: tuple[int, int], picture: bytes) -> Choice:
+    seed, number = place
+    part = prompt.parts[number]
+    return Choice(
+        id=_id(prompt, seed, number),
+        image=prompt.image,
+        picture=picture,
+        country=prompt.country,
+        language=prompt.language,
+        category=prompt.category,
+        question=part.question,
+        options=part.options,
+        gold=part.gold,
+    )
+
+
+def _outcomes(
+    benchmark: Benchmark,
+    prompts: Sequence[Prompted],
+    judged: Sequence[Judged],
+    chance: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
+) -> Outcomes:
+    credit = np.array([found.credit for found in judged])
+    drawing = benchmark.drawing
+    assert drawing is not None  # noqa: S101 - what is drawn has it
+    settings = drawing.model_dump(mode="json")
+    return Outcomes(
+        items=tuple(prompt.id for prompt in prompts),
+        gold=(RIGHT,) * len(prompts),
+        predicted=tuple(
+            UNPARSED if found.unread else f"{worth:.17g}"
+            for found, worth in zip(judged, credit.tolist(), strict=True)
+        ),
+        rank=np.where(credit == 1, 1, 2).astype(np.int32),
+        correct=credit == 1,
+        chance=chance,
+        details=Details.of(
+            len(prompts),
+            prompts=[digest_json([prompt.prompt, settings]) for prompt in prompts],
+            raw=[found.as_text() for found in judged],
+            countries=[prompt.country for prompt in prompts],
+            languages=[prompt.language for prompt in prompts],
+            categories=[prompt.category for prompt in prompts],
+        ),
+        credit=credit,
+    )
+
+
+class Pipeline:
+    """A text-to-image pipeline.
+
+    On a GPU in the dtype of its denoiser; without one in float32. `state` are the tensors in memory
+    by the names under which they are stored.
+    """
+
+    def __init__(self, folder: Path, family: Family, adapted: Adapted | None = None) -> None:
+        """Open local files only: no code of the repository, no pickle.
+
+        Raises NotLoaded, and what opening the adapter raises.
+        """
+        require_engine()
+        require("eval", "diffusers", "transformers", "PIL")
+        import diffusers
+        import torch
+        import transformers
+
+        # They would tell of each prompt that is cut, and draw bars into a file.
+        for library in (diffusers, transformers):
+            library.utils.logging.set_verbosity_error()
+            if not sys.stderr.isatty():
+                library.utils.logging.disable_progress_bar()
+        layout = family.layout(folder)
+        gpu = torch.cuda.is_available()
+        dtype = getattr(torch, denoiser_dtype(folder, layout) if gpu else "float32")
+        try:
+            self._pipeline: Any = diffusers.DiffusionPipeline.from_pretrained(
+                folder, local_files_only=True, use_safetensors=True
+            )
+        except BROKEN as error:
+            raise NotLoaded(f"diffusers cannot load {folder}: {error}") from error
+        self._pipeline.set_progress_bar_config(disable=True)
+        # Left to themselves, components come in dtypes that do not go together.
+        self._pipeline.to("cuda" if gpu else "cpu", dtype)
+        self.state: Mapping[str, torch.Tensor] = {
+            f"{component}/{name}": tensor
+            for component, module in self._pipeline.components.items()
+            if isinstance(module, torch.nn.Module)
+            for name, tensor in module.state_dict().items()
+        }
+        if adapted is not None:
+            put_on(folder, family, adapted, self.state)
+
+    def draw(self, orders: Sequence[Order]) -> list[bytes]:
+        """The pictures as PNG files, each by itself: none depends on those beside it.
+
+        Raises UsageProblem for a size or a setting that the pipeline does not know.
+        """
+        return [file for order in orders for file in self._drawn(order)]
+
+    def draw_together(self, orders: Sequence[Order]) -> list[bytes]:
+        """The pictures of orders with the same settings, drawn at once; raises as `draw`."""
+        return self._drawn(*orders)
+
+    def _drawn(self, *orders: Order) -> list[bytes]:
+        import torch
+
+        wanted = orders[0].drawing
+        options = {
+            "num_inference_steps": wanted.steps,
+            "guidance_scale": wanted.guidance,
+            "width": wanted.width,
+            "height": wanted.height,
+        }
+        # On the CPU the noise is the same whatever device draws.
+        noise = [torch.Generator("cpu").manual_seed(order.seed) for order in orders]
+        try:
+            with torch.inference_mode():
+                pictures = self._pipeline(
+                    prompt=[order.prompt for order in orders],
+                    generator=noise,
+                    **{name: value for name, value in options.items() if value is not None},
+                ).images
+        except (ValueError, TypeError) as error:
+            raise UsageProblem(
+                f"{type(self._pipeline).__name__} cannot draw this: {error}",
+                "Change `drawing` in a task of your own.",
+            ) from error
+        return [_as_file(picture) for picture in pictures]
+
+
+def _as_file(picture: Any) -> bytes:
+    stream = io.BytesIO()
+    picture.save(stream, "PNG")
+    return stream.getvalue()

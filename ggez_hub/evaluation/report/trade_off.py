@@ -1,0 +1,252 @@
+"""The picture of a beta grid: what the region gains, what the world loses, and parity.
+
+It knows numbers and labels, neither cards nor models.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ggez_hub.cards.curve import MeasuredCurve
+from ggez_hub.errors import MissingExtra, UsageProblem
+from ggez_hub.extras import require
+from ggez_hub.parity.betas import single
+from ggez_hub.parity.card_rows import NoCurve
+from ggez_hub.parity.curve import GLOBAL, REGIONAL, ParityCurve
+from ggez_hub.parity.effects import grp_interval, side_interval
+from ggez_hub.parity.intervals import Interval as Found
+from ggez_hub.regions import find_region
+
+# Okabe and Ito's colours, which people with any colour vision can tell apart.
+LINE, BASE, CHOSEN, UNMERGED = "#5b6770", "#0072b2", "#d55e00", "#009e73"
+
+STYLE = {
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#8a949c",
+    "axes.grid": True,
+    "grid.color": "#e6e9eb",
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    # The same numbers give the same SVG.
+    "svg.hashsalt": "ggez-hub",
+}
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A figure from 0 to 100 (normalised ones may fall below) with its 95 % interval."""
+
+    score: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Point:
+    """One beta: the score of each side on its own scale, and normalised parity."""
+
+    beta: float
+    q_global: Interval
+    q_regional: Interval
+    grp: Interval
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What the picture says; `alpha` stands in the title of the parity panel."""
+
+    title: str
+    global_side: str
+    regional_side: str
+    alpha: float
+
+
+def draw(
+    points: Sequence[Point], stem: Path, labels: Labels, chosen: float | None
+) -> tuple[Path, Path]:
+    """Write `stem`.png and `stem`.svg and return their paths.
+
+    Left: the two sides against each other, a point for each beta. Right: parity against beta. The
+    base (beta 0), the unmerged adapter (beta 1) and the `chosen` beta are marked; `chosen` is None
+    where no beta was chosen. Raises UsageProblem for no points or a chosen beta that is not there.
+    """
+    ordered = sorted(points, key=lambda point: point.beta)
+    if not ordered:
+        raise UsageProblem("there are no points to draw")
+    if chosen is not None and chosen not in {point.beta for point in ordered}:
+        raise UsageProblem(f"the chosen beta {chosen:g} is no point of the grid")
+
+    require("eval", "matplotlib")
+    import matplotlib as mpl
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    marks = _marks(ordered, chosen)
+    with mpl.rc_context(STYLE):
+        room = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1)
+        figure = Figure(figsize=(10.5, 4.8), layout=room)
+        FigureCanvasAgg(figure)
+        left, right = figure.subplots(1, 2, width_ratios=(1.15, 1))
+        figure.suptitle(labels.title, x=0.012, ha="left", fontsize=13, fontweight="bold")
+        _trade_off(left, ordered, marks, labels)
+        _parity(right, ordered, marks, labels)
+        handles, names = left.get_legend_handles_labels()
+        figure.legend(handles, names, loc="outside lower left", ncols=len(names), handletextpad=0.3)
+        # Appended, not substituted: a name such as th-0.5 has no suffix.
+        png, svg = (stem.with_name(f"{stem.name}.{suffix}") for suffix in ("png", "svg"))
+        figure.savefig(png, dpi=160, metadata={"Software": None})
+        figure.savefig(svg, metadata={"Date": None})
+    return png, svg
+
+
+@dataclass(frozen=True)
+class _Mark:
+    label: str
+    colour: str
+    shape: str
+    size: float
+
+
+def _marks(points: Sequence[Point], chosen: float | None) -> dict[float, _Mark]:
+    """The marked betas; where two roles meet in one point, one mark names both."""
+    roles: dict[float, list[str]] = {}
+    for beta, role in ((0.0, "base"), (1.0, "unmerged adapter"), (chosen, "chosen")):
+        if beta is not None and any(point.beta == beta for point in points):
+            roles.setdefault(beta, []).append(role)
+    looks = {
+        "base": (BASE, "s", 60.0),
+        "unmerged adapter": (UNMERGED, "D", 56.0),
+        "chosen": (CHOSEN, "*", 210.0),
+    }
+    return {
+        beta: _Mark(f"{' and '.join(names)} (β = {beta:g})", *looks[names[-1]])
+        for beta, names in sorted(roles.items())
+    }
+
+
+def _trade_off(
+    axes: Any, points: Sequence[Point], marks: dict[float, _Mark], labels: Labels
+) -> None:
+    from matplotlib.patheffects import withStroke
+
+    halo = [withStroke(linewidth=2.5, foreground="white")]
+    x, y = [p.q_global for p in points], [p.q_regional for p in points]
+    axes.errorbar(
+        [v.score for v in x],
+        [v.score for v in y],
+        xerr=_reach(x),
+        yerr=_reach(y),
+        fmt="-o",
+        color=LINE,
+        ecolor="#b4bdc4",
+        elinewidth=0.9,
+        linewidth=1.6,
+        markersize=4,
+        zorder=2,
+    )
+    for point in points:
+        place = (point.q_global.score, point.q_regional.score)
+        if mark := marks.get(point.beta):
+            _scatter(axes, place, mark)
+        axes.annotate(
+            f"{point.beta:g}",
+            place,
+            xytext=(7, 6),
+            textcoords="offset points",
+            fontsize=8.5 if point.beta in marks else 7.5,
+            fontweight="bold" if point.beta in marks else "normal",
+            color=marks[point.beta].colour if point.beta in marks else LINE,
+            path_effects=halo,
+            zorder=5,
+        )
+    axes.set_title("The trade-off over β")
+    axes.set_xlabel(labels.global_side)
+    axes.set_ylabel(labels.regional_side)
+
+
+def _parity(axes: Any, points: Sequence[Point], marks: dict[float, _Mark], labels: Labels) -> None:
+    betas = [point.beta for point in points]
+    axes.fill_between(
+        betas, [p.grp.low for p in points], [p.grp.high for p in points], color="#e3e7ea", lw=0
+    )
+    axes.plot(betas, [p.grp.score for p in points], "-o", color=LINE, linewidth=1.6, markersize=4)
+    for point in points:
+        if mark := marks.get(point.beta):
+            _scatter(axes, (point.beta, point.grp.score), mark)
+    if min(p.grp.low for p in points) < 0:
+        axes.axhline(0, color=LINE, linewidth=0.9, linestyle=":")
+        axes.annotate("chance", (betas[-1], 0), ha="right", va="bottom", fontsize=8, color=LINE)
+    axes.set_title(f"Parity, chance = 0, α = {labels.alpha:.3g}")
+    axes.set_xlabel("β, the weight of the adapter")
+    axes.set_ylabel("GRP (normalised), 95 % interval")
+
+
+def _scatter(axes: Any, place: tuple[float, float], mark: _Mark) -> None:
+    axes.scatter(
+        *place,
+        s=mark.size,
+        marker=mark.shape,
+        color=mark.colour,
+        edgecolors="white",
+        linewidths=0.9,
+        label=mark.label,
+        zorder=4,
+    )
+
+
+def _reach(values: Sequence[Interval]) -> tuple[list[float], list[float]]:
+    """What matplotlib wants of an interval: how far it reaches below and above."""
+    return [v.score - v.low for v in values], [v.high - v.score for v in values]
+
+
+PICTURE = "evidence/trade-off.png"
+
+
+def curve_picture(
+    measured: MeasuredCurve | None, alpha: float, region: str, beta: float | None
+) -> bytes | None:
+    """A PNG of the trade-off on the test side, with `beta` marked; the same curve gives the same bytes.
+
+    None where the curve shows no trade-off there, or matplotlib is not installed: a picture is worth
+    no failed publication.
+    """
+    try:
+        curve = ParityCurve.of(measured, "test", region)
+    except NoCurve:
+        return None
+    labels = Labels(
+        title=f"{find_region(curve.region).name}: the region against the world",
+        global_side=f"global side, {curve.scale}",
+        regional_side=f"regional side, {curve.scale}",
+        alpha=alpha,
+    )
+    points = [
+        Point(
+            single(point),
+            _of(side_interval(curve, GLOBAL, index)),
+            _of(side_interval(curve, REGIONAL, index)),
+            _of(grp_interval(curve, index, alpha)),
+        )
+        for index, point in enumerate(curve.betas)
+    ]
+    chosen = beta if beta is not None and curve.index(beta) is not None else None
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            picture, _ = draw(points, Path(folder, "picture"), labels, chosen)
+        except MissingExtra:
+            return None
+        return picture.read_bytes()
+
+
+def _of(found: Found | None) -> Interval:
+    assert found is not None  # noqa: S101 - both sides of a curve have items
+    return Interval(found.value, found.low, found.high)

@@ -1,0 +1,98 @@
+"""Whether a task's data, or something that its pictures came from, was trained on.
+
+A score on such a task is no evidence: it is refused before it is measured. Where a card says
+`unknown` of its data, every score carries "contamination unknown". `ancestors.yaml` says which data
+sets share pictures with which; more can be given.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import yaml
+
+from ggez_hub.cards.values import Unknown
+from ggez_hub.errors import GateFailed
+from ggez_hub.evaluation.results.header import Header
+
+Contamination: TypeAlias = Literal["none known", "contamination unknown", "trained on"]
+ANCESTORS = Path(__file__).parent / "ancestors.yaml"
+
+
+class Leaked(GateFailed):
+    """A task asks about data that the adapter was trained on."""
+
+
+def contamination(header: Header) -> dict[str, Contamination]:
+    """What is known of every task of a results folder or card."""
+    return {name: state_of(record.dataset, header.data)[0] for name, record in header.tasks.items()}
+
+
+def refuse_leaks(datasets: Mapping[str, str], data: Iterable[str] | Unknown) -> None:
+    """Raise Leaked if a task (id -> data set) was trained on, directly or through an ancestor."""
+    found = []
+    for task, dataset in datasets.items():
+        state, why = state_of(dataset, data)
+        if state == "trained on":
+            found.append(f"{task}: {why}")
+    if found:
+        raise Leaked(
+            "the adapter was trained on what it is asked:\n  " + "\n  ".join(found),
+            "Leave these tasks out: their scores would be no evidence.",
+        )
+
+
+def state_of(dataset: str, data: Iterable[str] | Unknown) -> tuple[Contamination, str]:
+    """Whether `dataset` or an ancestor of it is among the training `data`, and which."""
+    if dataset == "unknown":
+        return "contamination unknown", "the task does not say which data set it is"
+    if isinstance(data, str):
+        return "contamination unknown", "the card does not say what was trained on"
+    sources = list(data)
+    own, family = _keys(dataset), family_of(dataset)
+    for source in sources:
+        if not family.isdisjoint(_keys(source)):
+            same = not own.isdisjoint(_keys(source))
+            via = "" if same else f", which shares its pictures with {dataset}"
+            return "trained on", f"{source} is on its card{via}"
+    if not sources or any("unknown" in source.lower() for source in sources):
+        return "contamination unknown", "the card names no data, or not all of it"
+    return "none known", ""
+
+
+def family_of(dataset: str) -> frozenset[str]:
+    """The keys of a data set, of its other names, and of everything its pictures came from."""
+    found = list(_keys(dataset))
+    # Appended to while it is walked: ancestors have ancestors.
+    for name in found:
+        found += [other for other in _relatives().get(name, ()) if other not in found]
+    return frozenset(found)
+
+
+@cache
+def _relatives() -> Mapping[str, tuple[str, ...]]:
+    content = yaml.safe_load(ANCESTORS.read_text(encoding="utf-8"))
+    relatives: dict[str, tuple[str, ...]] = {}
+    for entry in content["data_sets"]:
+        names = tuple(map(_slug, entry["names"]))
+        parents = tuple(map(_slug, entry.get("from", ())))
+        for name in names:
+            relatives[name] = (*names, *parents)
+    return relatives
+
+
+def _keys(name: str) -> frozenset[str]:
+    """What a name may be known as: with its owner; and without, where that is a name of its own."""
+    bare = _slug(name).rpartition("/")[2]
+    return frozenset({_slug(name), bare} if bare in _relatives() else {_slug(name)})
+
+
+def _slug(name: str) -> str:
+    """The last two parts of a name without case, punctuation and a remark in brackets."""
+    plain = re.sub(r"\(.*?\)|@main$", "", name).strip().rstrip("/").lower()
+    parts = [re.sub(r"[^a-z0-9]", "", part) for part in plain.split("/")]
+    return "/".join(parts[-2:])

@@ -1,0 +1,1 @@
+"""Measuring a model over a grid of betas."""

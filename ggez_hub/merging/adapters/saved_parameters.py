@@ -1,0 +1,227 @@
+"""Parts of an adapter that replace values of the base: modules_to_save, biases, rows of tokens.
+
+Delta = saved - base, in float64: what is equal stays as it is, bit for bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ggez_hub.families.family import TiedWeight
+from ggez_hub.merging.adapters.finetune import same_bytes, same_values
+from ggez_hub.merging.adapters.module_delta import (
+    FLOATING,
+    read_values,
+    require_floating,
+    require_room,
+)
+from ggez_hub.merging.adapters.peft_folder import PeftFolder
+from ggez_hub.merging.delta_rows import Difference, RowDelta, whole
+from ggez_hub.merging.deltas import BadAdapter, WeightIndex, WrongBase
+from ggez_hub.safetensors_header import WeightFile
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A whole tensor in place of the base's; same shape, any floating dtype."""
+
+    target: str
+    file: WeightFile
+    key: str
+
+    def stored(self) -> torch.Tensor:
+        """The saved tensor as it is; raises BadAdapter if it is not finite."""
+        import torch
+        from safetensors import safe_open
+
+        with safe_open(self.file.path, framework="pt") as opened:
+            saved: torch.Tensor = opened.get_tensor(self.key)
+        if not torch.isfinite(saved).all():
+            raise BadAdapter(f"{self.file.path}: {self.key!r} is not finite: it holds NaN or Inf")
+        return saved
+
+    def delta(self, base: WeightIndex) -> torch.Tensor:
+        return whole(self.by_rows(base), base[self.target].shape)
+
+    def by_rows(self, base: WeightIndex) -> RowDelta:
+        return Difference(self.stored(), base.read(self.target))
+
+    def changes(self, base: WeightIndex) -> bool:
+        """Whether any value differs from the base's.
+
+        Raises WrongBase for another shape, BadAdapter for integers that differ: there is no
+        beta of an integer.
+        """
+        info, saved = base[self.target], self.file.tensors[self.key]
+        if info.dtype in FLOATING:
+            require_floating(self.file, self.key)
+            require_room(base, self.target, saved.shape, self.file)
+            return not same_values(self.stored(), base.read(self.target))
+        alike = (saved.dtype, saved.shape) == (info.dtype, info.shape)
+        if alike and same_bytes(self.stored(), base.read(self.target)):
+            return False
+        raise BadAdapter(
+            f"{self.file.path}: {self.key!r} replaces the {info.dtype} tensor {self.target!r} of "
+            "the base, which cannot be interpolated"
+        )
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows in place of some of the base's: PEFT's trainable tokens.
+
+    `rows` are the rows of the base, in the order of the saved tensor's (rows, width).
+    """
+
+    target: str
+    file: WeightFile
+    key: str
+    rows: tuple[int, ...]
+
+    def delta(self, base: WeightIndex) -> torch.Tensor:
+        import torch
+
+        stored = base.read(self.target)
+        delta = torch.zeros(stored.shape, dtype=torch.float64)
+        index = torch.tensor(self.rows)
+        delta[index] = read_values(self.file, self.key) - stored[index]
+        return delta
+
+    def check(self, base: WeightIndex) -> None:
+        """Raise BadAdapter or WrongBase unless each row has its place."""
+        saved, info = self.file.tensors[self.key].shape, base[self.target]
+        require_floating(self.file, self.key)
+        if len(set(self.rows)) != len(self.rows):
+            raise BadAdapter(f"{self.file.path}: {self.key!r} names a token twice")
+        if len(saved) != 2 or saved[0] != len(self.rows):
+            raise BadAdapter(
+                f"{self.file.path}: {self.key!r} is {saved}, its config names {len(self.rows)} tokens"
+            )
+        if len(info.shape) != 2 or not all(0 <= row < info.shape[0] for row in self.rows):
+            raise WrongBase(
+                f"{self.file.path}: {self.key!r} names tokens that {self.target!r} {info.shape} of "
+                f"the base in {base.folder} does not have",
+                "The adapter was trained with a resized vocabulary, or on another model.",
+            )
+        require_room(base, self.target, (info.shape[0], saved[1]), self.file)
+
+
+def token_rows(option: object, module: str, path: Path) -> tuple[int, ...]:
+    """The rows that `trainable_token_indices` names for a module; raises BadAdapter.
+
+    PEFT writes a list, for the input embedding, or a dictionary of lists by the module's name.
+    """
+    found: object = option
+    if isinstance(option, dict):
+        matches = [rows for name, rows in option.items() if f".{module}".endswith(f".{name}")]
+        found = matches[0] if len(matches) == 1 else None
+    if not isinstance(found, Sequence) or not all(type(row) is int for row in found):
+        raise BadAdapter(f"{path}: trainable_token_indices names no tokens for {module!r}")
+    return tuple(found)
+
+
+def saved_parameters(
+    source: PeftFolder, parts: Mapping[str, Mapping[str, str]], saved: Mapping[str, str]
+) -> dict[str, Saved]:
+    """The whole parameters that differ from the base's, by the tensor that they replace.
+
+    `parts` are the adapted modules, `saved` the keys of whole parameters by their paths. Raises
+    BadAdapter, WrongBase, or as the key map.
+    """
+    names: dict[str, str] = {}
+    replaced: dict[str, Saved] = {}
+    tied: dict[str, tuple[TiedWeight, dict[str, Saved]]] = {}
+    for path, key in saved.items():
+        module, _, leaf = path.rpartition(".")
+        if module.endswith(".base_layer") != (module.removesuffix(".base_layer") in parts):
+            raise BadAdapter(
+                f"{source.file.path}: {key!r} is no key of a PEFT adapter with these modules",
+                "PEFT would silently ignore it.",
+            )
+        target, shared = replaced_tensor(source, path)
+        whole = Saved(target, source.file, key)
+        if shared is not None:
+            name = f"{module.removesuffix('.base_layer')}.{leaf}"
+            tied.setdefault(target, (shared, {}))[1][name] = whole
+        if whole.target in names.values() and whole.target not in tied:
+            raise BadAdapter(f"{source.file.path}: two keys replace the tensor {whole.target!r}")
+        names[path] = whole.target
+        if whole.changes(source.base):
+            replaced[whole.target] = whole
+    for target, (shared, copies) in tied.items():
+        if target in replaced:
+            _require_alike(shared, copies)
+    _require_saved(source, parts, names)
+    return replaced
+
+
+def replaced_tensor(source: PeftFolder, path: str) -> tuple[str, TiedWeight | None]:
+    """The base's tensor that the parameter at `path` replaces, and with what it is tied, if so.
+
+    Raises WrongBase, or as the key map.
+    """
+    module, _, leaf = path.rpartition(".")
+    try:
+        return source.parameter(module.removesuffix(".base_layer"), leaf), None
+    except TiedWeight as error:
+        if error.tensor is None:
+            raise
+        return error.tensor, error
+
+
+def _require_saved(
+    source: PeftFolder, parts: Mapping[str, Mapping[str, str]], names: Mapping[str, str]
+) -> None:
+    """What the config says was saved is there, whole."""
+    if (bias := source.config.get("bias", "none")) != "none":
+        other = source.config["peft_type"] != "LORA"
+        layers = [module for module, keys in parts.items() if other or "lora_A" in keys]
+        # LoRA's word is `lora_only`, that of OFT `oft_only`, and so on.
+        only = str(bias).endswith("_only")
+        weights = {source.weight(module) for module in layers} if only else set(source.base)
+        expected = {f"{name.rpartition('.')[0]}.bias" for name in weights} & set(source.base)
+        if expected and not any(path.endswith(".bias") for path in names):
+            raise BadAdapter(f"{source.folder}: bias = {bias!r}, but no bias is saved")
+    required: dict[str, str] = {}
+    for entry in source.config.get("modules_to_save") or ():
+        found = False
+        for path, target in names.items():
+            for owner in _ancestors(path):
+                rest = path[len(owner) :]
+                if owner.endswith(entry) and target.endswith(rest):
+                    found = True
+                    prefix = target.removesuffix(rest) + "."
+                    required |= {n: entry for n in source.base if n.startswith(prefix)}
+        if not found and any(
+            name == entry or owner.endswith(entry)
+            for name in source.base
+            for owner in _ancestors(name)
+        ):
+            raise BadAdapter(
+                f"{source.folder}: modules_to_save names {entry!r}, but nothing of it is saved"
+            )
+    if missing := sorted(required.keys() - set(names.values())):
+        raise BadAdapter(
+            f"{source.folder}: modules_to_save names {required[missing[0]]!r}, but "
+            f"{missing[0]!r} is not saved"
+        )
+
+
+def _require_alike(error: TiedWeight, copies: Mapping[str, Saved]) -> None:
+    """Raise `error` unless all modules that share a weight are saved, and with the same value."""
+    first, *others = (copy.stored() for copy in copies.values())
+    if not set(error.sharing) <= copies.keys() or not all(same_bytes(first, o) for o in others):
+        raise error
+
+
+def _ancestors(path: str) -> Iterator[str]:
+    """The paths of the modules around a parameter, the nearest first."""
+    while "." in path:
+        path = path.rpartition(".")[0]
+        yield path

@@ -1,0 +1,118 @@
+"""What stands beside the weights of an output: the side files of the base, and room on the disk."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+
+from ggez_hub.errors import GgezError
+from ggez_hub.families.family import Layout
+
+# Weights in any other format than the one merged would be the base's: they are not carried over.
+WEIGHT_SUFFIXES = frozenset(
+    {
+        ".safetensors",
+        ".bin",
+        ".pt",
+        ".pth",
+        ".ckpt",
+        ".h5",
+        ".msgpack",
+        ".onnx",
+        ".onnx_data",
+        ".gguf",
+        ".pkl",
+    }
+)
+# The card and the lock of the base are not those of the result; caches and repositories are no
+# model files.
+NOT_CARRIED = frozenset({"README.md", "ggez.lock", ".git", ".gitattributes", ".cache"})
+# The index of shards, which are weights.
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+OTHER_INDEX = re.compile(r"\.index(\.\w+)?\.json$")
+
+
+class BadSideFile(GgezError):
+    """A file beside the weights cannot be carried over, or nothing could read it."""
+
+
+class NoSpace(GgezError):
+    """The disk has too little room; nothing was written."""
+
+
+def check_space(folder: Path, needed: int) -> None:
+    """Raise NoSpace unless the disk of `folder` has `needed` bytes and a little more."""
+    place = folder.absolute()
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    if free < needed * 1.02:
+        raise NoSpace(
+            f"{place} has {free / 1e9:.2f} GB free, this needs {needed / 1e9:.2f} GB",
+            "Free some space, or choose another disk with -o.",
+        )
+
+
+def copy_side_files(base: Path, out: Path, layout: Layout) -> None:
+    """Copy what is not weights: configuration, tokenizer, processor, licences.
+
+    Never a link: the result is independent of any cache. An index is carried if its weights are.
+    Raises BadSideFile for what cannot be carried, and for JSON that no library could read.
+    """
+    for path in sorted(base.rglob("*")):
+        relative = path.relative_to(base)
+        name = relative.as_posix()
+        if NOT_CARRIED.intersection(relative.parts) or name in layout.weights:
+            continue
+        if OTHER_INDEX.search(name) and name not in layout.indexes:
+            continue
+        if path.suffix.lower() in WEIGHT_SUFFIXES or (path.is_dir() and not path.is_symlink()):
+            continue
+        _check_side_file(path)
+        copy_file(path, out / relative)
+
+
+def _check_side_file(path: Path) -> None:
+    if not path.exists():
+        raise BadSideFile(f"{path} is a link to nothing", "Download the model again.")
+    if not path.is_file():
+        what = "a link to a folder" if path.is_dir() else "no file (a pipe, a socket or a device)"
+        raise BadSideFile(f"{path} is {what}", "Remove it, or put in its place what belongs there.")
+    if path.suffix.lower() != ".json":
+        return
+    content = path.read_bytes()
+    try:
+        json.loads(content)
+    except (ValueError, RecursionError) as error:
+        if content.startswith(LFS_POINTER):
+            raise BadSideFile(
+                f"{path} is a pointer of Git LFS, not the file itself",
+                "Run `git lfs pull` there, or `hf download` the model.",
+            ) from error
+        raise BadSideFile(
+            f"{path} is no JSON: {error}", "Download the model again, or mend the file."
+        ) from error
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Copy a file's content, following links; file systems that can share blocks do so."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if not hasattr(os, "copy_file_range"):
+        shutil.copyfile(source, target)
+        return
+    with source.open("rb") as reader, target.open("xb") as writer:
+        left = source.stat().st_size
+        while left:
+            try:
+                moved = os.copy_file_range(reader.fileno(), writer.fileno(), left)
+            except OSError:
+                # Not between these two file systems.
+                shutil.copyfileobj(reader, writer, 1 << 22)
+                return
+            if not moved:
+                raise OSError(errno.EIO, "the file became shorter while it was copied", str(source))
+            left -= moved

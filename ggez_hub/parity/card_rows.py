@@ -1,0 +1,292 @@
+"""What the rows of a card's curve say of the sides of parity, beta by beta.
+
+Rows alone do not say what tasks and betas share, so their errors are taken as independent.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import TypeAlias
+
+from ggez_hub.cards.curve import CountryScore, CurveRow, Rows, Split
+from ggez_hub.errors import GgezError
+from ggez_hub.parity.betas import Beta, read_key
+from ggez_hub.parity.grp import normalised
+from ggez_hub.regions import find_region
+
+# In this order, the last resort last. Where another way of asking was measured beside, it is that one which counts: how well a reply can be
+# read is a part of a score by generation, and PMI takes away what the model prefers by itself.
+SECOND = ("choice_by_generation", "choice_by_pmi")
+
+
+def decisive(floors: Mapping[str, float]) -> str:
+    """The scale for parity: the least guessable; by PMI or by generation only where there is no other.
+
+    floors: scale -> what guessing gets; at least one.
+    """
+    return min(floors, key=lambda scale: (_resort(scale), floors[scale], scale))
+
+
+def _resort(scale: str) -> int:
+    return next((n for n, second in enumerate(SECOND, 1) if scale.startswith(second)), 0)
+
+
+# With fewer items of the requested country than this, its own curve is too noisy to choose by.
+MIN_ITEMS = 100
+# One-sided, for all betas of a task together.
+CHANCE_LEVEL = 0.025
+
+RowsByBeta: TypeAlias = Mapping[Beta, Mapping[str, CurveRow]]
+
+
+class NoCurve(GgezError):
+    """There are no scores from which a beta could be chosen."""
+
+
+@dataclass(frozen=True)
+class SideScore:
+    """A side at one beta: the mean over its tasks, as scored and above chance (0-100).
+
+    `se` and `se_above` take tasks as independent. `n` is the number of items of the smallest task.
+    """
+
+    score: float
+    above: float
+    se: float
+    se_above: float
+    floor: float
+    n: int
+
+
+def task_of(key: str) -> str:
+    """The id of the task in a curve's key, which is `<task id>/<split>`."""
+    return key.rpartition("/")[0] or key
+
+
+def measured_rows(rows: Rows, split: Split) -> tuple[RowsByBeta, str]:
+    """The rows of a split: those that the registry measured, or the author's where it has none."""
+    found = {
+        read_key(beta): {key: row for key, row in tasks.items() if row.split == split}
+        for beta, tasks in rows.items()
+    }
+    by_registry = {
+        beta: {key: row for key, row in tasks.items() if row.measured_by == "registry"}
+        for beta, tasks in found.items()
+    }
+    return (by_registry, "registry") if any(by_registry.values()) else (found, "self")
+
+
+def ranking_rows(curve: Rows) -> dict[str, dict[str, CurveRow]]:
+    """The rows of a curve that rank its adapter; empty if none do.
+
+    They are what the registry measured on validation, on the scale that parity is computed on.
+    """
+    measured = {
+        beta: {
+            key: row
+            for key, row in tasks.items()
+            if row.split == "validation" and row.measured_by == "registry"
+        }
+        for beta, tasks in curve.items()
+    }
+    try:
+        scale = parity_scale(row for tasks in measured.values() for row in tasks.values())
+    except NoCurve:
+        return {}
+    return {
+        beta: {
+            key: row
+            for key, row in tasks.items()
+            if row.scale == scale and row.side in {"global", "regional"}
+        }
+        for beta, tasks in measured.items()
+    }
+
+
+def parity_scale(rows: Iterable[CurveRow]) -> str:
+    """The scale that parity is computed on: of those on both sides, the one least guessable.
+
+    Scores of different metrics, or of different judges, are never averaged. Raises NoCurve.
+    """
+    floors: dict[str, float] = {}
+    sides: dict[str, set[str]] = {}
+    for row in rows:
+        sides.setdefault(row.scale, set()).add(row.side)
+        floors[row.scale] = max(floors.get(row.scale, 0.0), row.floor)
+    usable = [m for m, present in sides.items() if {"global", "regional"} <= present]
+    if not usable:
+        named = {
+            side: ", ".join(sorted(m for m, there in sides.items() if side in there)) or "nothing"
+            for side in ("global", "regional")
+        }
+        raise NoCurve(
+            f"no GRP: the global side is measured by {named['global']}, the regional side by "
+            f"{named['regional']}",
+            "Scores of different metrics or judges are never averaged. Give a beta with --beta.",
+        )
+    return decisive({scale: floors[scale] for scale in usable})
+
+
+def scale_of(rows: Rows, split: Split) -> str:
+    """The scale that parity is computed on: that of validation where it has one, on both splits.
+
+    Raises NoCurve.
+    """
+    for side in ("validation", split):
+        found, _ = measured_rows(rows, "test" if side == "test" else "validation")
+        if side == split or any(found.values()):
+            return parity_scale(row for tasks in found.values() for row in tasks.values())
+    raise AssertionError("a split is always looked at")
+
+
+def tasks_not_everywhere(rows: RowsByBeta, scale: str) -> frozenset[str]:
+    """The tasks of a scale that some beta with both sides lacks: means would be of other tasks."""
+    named = [
+        {task_of(key) for key, row in tasks.items() if row.scale == scale}
+        for tasks in rows.values()
+        if {"global", "regional"} <= {row.side for row in tasks.values() if row.scale == scale}
+    ]
+    everywhere = set.intersection(*named) if named else set()
+    return frozenset(name for tasks in named for name in tasks if name not in everywhere)
+
+
+def tasks_at_chance(rows: RowsByBeta, scale: str) -> tuple[frozenset[str], bool]:
+    """The tasks that leave the choice, above chance at no beta; whether the regional side has no other.
+
+    The bound is Bonferroni's and holds for all betas together: rows do not say how the scores at two
+    betas vary together. A side all of whose tasks are at chance keeps them, for there is no other
+    figure of it.
+    """
+    z = chance_bound(len(rows))
+    above: dict[str, bool] = {}
+    sides: dict[str, set[str]] = {}
+    for tasks in rows.values():
+        for key, row in tasks.items():
+            if row.scale == scale:
+                name = task_of(key)
+                sides.setdefault(row.side, set()).add(name)
+                above[name] = above.get(name, False) or row.score - z * row.se > row.floor
+    at_chance = {name for name, ever in above.items() if not ever}
+    left_out = frozenset(
+        name for names in sides.values() if not names <= at_chance for name in names & at_chance
+    )
+    return left_out, sides.get("regional", set()) <= at_chance
+
+
+def chance_bound(betas: int) -> float:
+    """How many standard errors above chance a score has to be at one of so many betas."""
+    return NormalDist().inv_cdf(1 - CHANCE_LEVEL / max(1, betas))
+
+
+def regional_items(rows: RowsByBeta, region: str, scale: str) -> int:
+    """How many regional items are about `region`, at the beta that has the fewest."""
+    counts = [sum(s.n for s in _of_region(tasks, scale, region)) for tasks in rows.values()]
+    return min(counts, default=0)
+
+
+def global_side(
+    tasks: Mapping[str, CurveRow], scale: str, without: frozenset[str]
+) -> SideScore | None:
+    """The global side at one beta; None where it has no task."""
+    return _mean(
+        [_whole(row) for row in _rows(tasks, scale, without) if row.side == "global"],
+    )
+
+
+def others_side(
+    tasks: Mapping[str, CurveRow], scale: str, without: frozenset[str], region: str
+) -> SideScore | None:
+    """The items outside the region at one beta, from the scores by country; None without any."""
+    members = frozenset(find_region(region).members)
+    found = []
+    for row in _rows(tasks, scale, without):
+        outside = None if row.side == "regional" else _outside(row, members)
+        if outside is not None:
+            found.append(outside)
+    return _mean(found)
+
+
+def regional_side(
+    tasks: Mapping[str, CurveRow], scale: str, without: frozenset[str], region: str | None
+) -> SideScore | None:
+    """The regional side at one beta; with `region`, only its countries' items. None without any."""
+    if region is None:
+        return _mean([_whole(r) for r in _rows(tasks, scale, without) if r.side == "regional"])
+    return _mean(_of_region(tasks, scale, region, without))
+
+
+@dataclass(frozen=True)
+class _Part:
+    score: float
+    se: float
+    n: int
+    floor: float
+    ceiling: float
+
+
+def _whole(row: CurveRow) -> _Part:
+    return _Part(row.score, row.se, row.n, row.floor, row.ceiling)
+
+
+def _rows(tasks: Mapping[str, CurveRow], scale: str, without: frozenset[str]) -> Iterable[CurveRow]:
+    return (row for key, row in tasks.items() if row.scale == scale and task_of(key) not in without)
+
+
+def _of_region(
+    tasks: Mapping[str, CurveRow],
+    scale: str,
+    region: str,
+    without: frozenset[str] = frozenset(),
+) -> list[_Part]:
+    members = find_region(region).members
+    found = []
+    for row in _rows(tasks, scale, without):
+        parts = [part for country, part in row.by_country.items() if country in members]
+        # Of another average the scores by country do not give that of several countries.
+        if row.side == "regional" and parts and row.average in ("questions", "countries"):
+            found.append(_over(row, parts))
+    return found
+
+
+def _over(row: CurveRow, parts: list[CountryScore]) -> _Part:
+    """A task's score on some of its countries, averaged as the task is."""
+    n = sum(part.n for part in parts)
+    shares = [1 / len(parts) if row.average == "countries" else part.n / n for part in parts]
+    pairs = list(zip(shares, parts, strict=True))
+    score = math.fsum(share * part.score for share, part in pairs)
+    se = math.hypot(*(share * part.se for share, part in pairs))
+    return _Part(score, se, n, row.floor, row.ceiling)
+
+
+def _outside(row: CurveRow, members: frozenset[str]) -> _Part | None:
+    """A task's score without the countries of the region; None where nothing is left."""
+    inside = [part for country, part in row.by_country.items() if country in members]
+    if not inside:
+        return _whole(row)
+    if row.average == "countries":
+        parts = [part for country, part in row.by_country.items() if country not in members]
+        return _over(row, parts) if parts else None
+    n = row.n - sum(part.n for part in inside)
+    if n <= 0 or row.average != "questions":
+        return None
+    total = row.score * row.n - math.fsum(part.score * part.n for part in inside)
+    score = min(100.0, max(0.0, total / n))
+    return _Part(score, row.se * math.sqrt(row.n / n), n, row.floor, row.ceiling)
+
+
+def _mean(parts: list[_Part]) -> SideScore | None:
+    if not parts:
+        return None
+    k = len(parts)
+    spans = [100.0 / (part.ceiling - part.floor) for part in parts]
+    return SideScore(
+        score=math.fsum(part.score for part in parts) / k,
+        above=math.fsum(normalised(part.score, part.floor, part.ceiling) for part in parts) / k,
+        se=math.hypot(*(part.se for part in parts)) / k,
+        se_above=math.hypot(*(p.se * span for p, span in zip(parts, spans, strict=True))) / k,
+        floor=math.fsum(part.floor for part in parts) / k,
+        n=min(part.n for part in parts),
+    )

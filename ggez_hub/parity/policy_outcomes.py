@@ -1,0 +1,180 @@
+"""Every policy's choice on one curve, with what it keeps and gains: printed wherever beta is chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ggez_hub.cards.curve import Split
+from ggez_hub.parity.betas import as_json, beta_key
+from ggez_hub.parity.card_rows import NoCurve
+from ggez_hub.parity.choice import (
+    FEW_PICTURES,
+    ROUNDING,
+    Choice,
+    Undetermined,
+    choose,
+    kept_difference,
+)
+from ggez_hub.parity.curve import GLOBAL, OTHERS, REGIONAL, ParityCurve
+from ggez_hub.parity.effects import Effects, effects, grp_interval
+from ggez_hub.parity.moments import Floats, Moments
+from ggez_hub.parity.policy import KEEP, PARITY, Policy
+
+Places: TypeAlias = NDArray[np.intp]
+
+DRAWS = 2000
+SEED = 0
+# Variances below this share of the largest are rounding: identical answers stay identical.
+_ROUNDING = 1e-12
+
+
+def redraw_means(moments: Moments, draws: int = DRAWS, seed: int = SEED) -> Floats:
+    """Means (draws, 3, B), normal about the estimates with their covariance; NaN stays NaN."""
+    shape = moments.means.shape
+    size = moments.means.size
+    values, vectors = np.linalg.eigh(moments.covariance.reshape(size, size))
+    kept = values > _ROUNDING * max(float(values[-1]), 0.0)
+    spread = vectors[:, kept] * np.sqrt(values[kept])
+    normal = np.random.default_rng(seed).standard_normal((draws, int(kept.sum())))
+    return np.asarray(moments.means + (normal @ spread.T).reshape(draws, *shape))
+
+
+def shares_of_redraws(
+    moments: Moments,
+    choose: Callable[[Floats], Places],
+    draws: int = DRAWS,
+    seed: int = SEED,
+) -> Floats:
+    """(B,): the share of redraws in which `choose` takes each beta.
+
+    `choose` gets the means (draws, 3, B) drawn anew and returns the place (draws,) that it takes in each;
+    -1, where it cannot choose, counts for no beta. The shares are of the rule: they are not the
+    probability that a beta is the best.
+    """
+    taken = choose(redraw_means(moments, draws, seed))
+    counts = np.bincount(taken[taken >= 0], minlength=moments.means.shape[1])
+    return np.asarray(counts / draws, dtype=np.float64)
+
+
+# The curve on a split, seen for a region; raises NoCurve.
+CurveOn: TypeAlias = Callable[[Split], ParityCurve]
+
+
+@dataclass(frozen=True, eq=False)
+class PolicyOutcome:
+    """The beta that a policy chooses on validation, or why it chooses none, and its effects.
+
+    validation, test  the effects on each split; None where the beta was not measured there
+    redraws           in which share of redraws of the pictures the policy takes each beta; not the
+                      probability that a beta is the best
+    """
+
+    policy: Policy
+    choice: Choice | None
+    reason: str
+    validation: Effects | None
+    test: Effects | None
+    redraws: Mapping[str, float] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, object]:
+        """The outcome as JSON."""
+        chosen = self.choice
+        grp = None if chosen is None else grp_interval(chosen.curve, chosen.index, chosen.alpha)
+        return {
+            "beta": None if chosen is None else as_json(chosen.point),
+            "reason": self.reason,
+            "grp": None if grp is None else grp.as_dict(),
+            "validation": None if self.validation is None else self.validation.as_dict(),
+            "test": None if self.test is None else self.test.as_dict(),
+            "share_of_redraws": dict(self.redraws),
+        }
+
+    def line(self) -> str:
+        """One line for people: the beta, what it keeps outside the region, and its gain in GRP."""
+        if self.choice is None:
+            return f"{self.policy}: no beta, {self.reason}"
+        found, where = (self.test, "test") if self.test else (self.validation, "validation")
+        parts = []
+        if found is not None and found.loss is not None:
+            share = (
+                "" if found.kept is None else f"{100 * found.kept:.1f} % of the base's score and "
+            )
+            parts.append(f"outside the region {share}{found.loss.shown()} points lost")
+        if found is not None and found.gain is not None:
+            parts.append(f"GRP {found.gain.shown()} over the base")
+        if found is not None and found.over_adapter is not None and self.choice.point != 1.0:
+            parts.append(f"{found.over_adapter.shown()} over the unmerged adapter")
+        head = f"{self.policy}: beta {self.choice.point:g}"
+        on_split = f"; on {where} {', '.join(parts)}" if parts else ""
+        return f"{head}{on_split}{self._certainty()}"
+
+    def _certainty(self) -> str:
+        """How firm the choice on validation is, where its errors are known."""
+        if self.choice is None or not self.choice.curve.is_joint:
+            return ""
+        own = self.redraws.get(beta_key(self.choice.point), 0.0)
+        few = ", few" if self.choice.pictures < FEW_PICTURES else ""
+        return (
+            f"; chosen in {100 * own:.0f} % of redraws of validation "
+            f"({self.choice.pictures:,} pictures{few})"
+        )
+
+
+def policy_outcomes(
+    curve_on: CurveOn, alpha: float, own: Policy = PARITY
+) -> tuple[PolicyOutcome, ...]:
+    """The outcomes of `parity`, of `keep`, and of `own` where it is neither."""
+    return tuple(
+        _outcome(curve_on, alpha, policy)
+        for policy in dict.fromkeys((PARITY, KEEP if own == PARITY else own))
+    )
+
+
+def _outcome(curve_on: CurveOn, alpha: float, policy: Policy) -> PolicyOutcome:
+    try:
+        chosen = choose(curve_on("validation"), alpha, policy)
+    except (NoCurve, Undetermined) as problem:
+        return PolicyOutcome(policy, None, problem.message, None, None)
+    return PolicyOutcome(
+        policy,
+        chosen,
+        chosen.reason,
+        effects(chosen.curve, chosen.index, alpha, policy.share),
+        _on_test(curve_on, chosen),
+        _redraws(chosen),
+    )
+
+
+def _on_test(curve_on: CurveOn, chosen: Choice) -> Effects | None:
+    try:
+        curve = curve_on("test")
+    except NoCurve:
+        return None
+    index = curve.index(chosen.point)
+    return None if index is None else effects(curve, index, chosen.alpha, chosen.policy.share)
+
+
+def _redraws(chosen: Choice) -> dict[str, float]:
+    """The share of redraws in which the policy takes each beta; those that it never takes are left out."""
+    curve, alpha, share, base = chosen.curve, chosen.alpha, chosen.policy.share, chosen.curve.base
+    if not curve.is_joint:
+        return {}
+
+    def take(means: Floats) -> Places:
+        grps = alpha * means[:, GLOBAL] + (1 - alpha) * means[:, REGIONAL]
+        if share is not None and base is not None:
+            places = range(len(curve.betas))
+            errors = np.array([kept_difference(curve, place, base, share)[1] for place in places])
+            margin = means[:, OTHERS] - share * means[:, OTHERS, [base]] - errors
+            grps = np.where((margin >= 0) | (np.arange(len(curve.betas)) == base), grps, -np.inf)
+        return np.argmax(grps >= grps.max(axis=1, keepdims=True) - ROUNDING, axis=1)
+
+    shares = shares_of_redraws(curve.moments, take)
+    return {
+        beta_key(beta): float(part) for beta, part in zip(curve.betas, shares, strict=True) if part
+    }

@@ -1,0 +1,125 @@
+"""From an adapter to a proposal: a card in the index that says where it lies, and who says so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ggez_hub.cards import BadCard, CardDocument, parse_card, render_card
+from ggez_hub.cards.document import has_block
+from ggez_hub.cards.schema import Location
+from ggez_hub.errors import GgezError
+from ggez_hub.hub import Hub
+from ggez_hub.hub.pull_requests import Proposal, propose
+from ggez_hub.registry.constants import CARD_NAME, INDEX_REPO
+from ggez_hub.registry.contribution.adapter_files import AdapterFiles
+from ggez_hub.registry.index.entries import card_path, located
+from ggez_hub.registry.licences import UNKNOWN, reviewed
+from ggez_hub.registry.publication.adapter import Parcel, Published, beside, publish
+from ggez_hub.registry.repositories import problems_on_hub
+
+
+class NotReady(GgezError):
+    """A card cannot be proposed; the message says what to mend."""
+
+
+@dataclass(frozen=True)
+class CardProposal:
+    """A card that can be proposed: the registry's copy of it, its place in the index, its text."""
+
+    document: CardDocument
+    path: str
+    text: str
+
+
+def own_card(files: AdapterFiles, hub: Hub) -> CardDocument | None:
+    """The card that an adapter brings along in its README, if it has one; raises BadCard."""
+    text = files.readme
+    if files.at is not None and files.at.file(CARD_NAME) is not None:
+        text = hub.read_text(files.at.repo, files.at.revision, CARD_NAME)
+    if text is None or not has_block(text):
+        return None
+    return parse_card(text, f"{CARD_NAME} of {files.name}")
+
+
+def claimed(document: CardDocument, owner: str, contributor: str) -> CardDocument:
+    """The card with who published the adapter, and who registers it.
+
+    Raises NotReady where it says that the registry measured what the registry has never seen.
+    """
+    curve, beside = document.card.curve, document.card.baselines
+    measured_by: set[str] = set() if beside is None else {beside.measured_by}
+    if curve != "unknown":
+        measured_by |= {row.measured_by for rows in curve.values() for row in rows.values()}
+    if "registry" in measured_by or document.card.closed is not None:
+        raise NotReady(
+            "the card has scores `measured_by: registry` that the registry did not write",
+            "Your own scores are `measured_by: self`.",
+        )
+    names = {"published_by": owner, "registered_by": contributor}
+    card = document.card.model_copy(update=names)
+    return CardDocument(card, document.front_matter, document.prose)
+
+
+def push(
+    document: CardDocument, files: AdapterFiles, hub: Hub, repo: str, *, private: bool
+) -> Published:
+    """Publish an adapter of this disk with its card, and of a folder what goes with it.
+
+    Raises as `publish`.
+    """
+    more = beside(files.folder) if files.folder else {}
+    return publish(Parcel(document, {**more, **files.paths}), hub, repo, private=private)
+
+
+def candidate(document: CardDocument, location: Location, hub: Hub) -> CardProposal:
+    """The card as it is proposed, checked against the hub as `pull` will check it.
+
+    Raises NotReady with every problem, and what the client raises.
+    """
+    if document.license == UNKNOWN:
+        raise NotReady("the adapter has no known licence", "Name it with --license.")
+    reviewed(document.license, location.repo)
+    copy = located(document, location)
+    if problems := list(problems_on_hub(copy.card, hub)):
+        raise NotReady(
+            f"{location.repo} would not be taken by `pull`:\n"
+            + "\n".join(f"  {'.'.join(map(str, key))}: {what}" for key, what in problems)
+        )
+    return CardProposal(copy, _free_path(copy, hub), render_card(copy))
+
+
+def register(found: CardProposal, hub: Hub) -> Proposal:
+    """Propose a card to the index of the hub; the same card twice is one pull request.
+
+    Raises NoToken, and what the client raises.
+    """
+    card, location = found.document.card, found.document.card.adapter
+    assert location is not None  # noqa: S101 - a candidate says where its adapter lies
+    return propose(
+        hub,
+        INDEX_REPO,
+        {found.path: found.text.encode()},
+        f"Register {location.repo} for {card.region} ({card.family})",
+        f"{card.summary.get('en', '')}\n\nBase: {card.base.repo}. Licence: {found.document.license}. "
+        f"Published by {card.published_by}, registered by {card.registered_by}, level {card.level}.",
+        repo_type="dataset",
+    )
+
+
+def _free_path(document: CardDocument, hub: Hub) -> str:
+    """The card's place in the index; another adapter of the same name keeps its own."""
+    location = document.card.adapter
+    assert location is not None  # noqa: S101 - as above
+    path = card_path(document, location.repo)
+    if not hub.exists(INDEX_REPO, "dataset"):
+        return path
+    index = hub.at_commit(INDEX_REPO, "main", "dataset")
+    if index.file(path) is None:
+        return path
+    try:
+        there = parse_card(hub.read_text(INDEX_REPO, index.revision, path, "dataset"), path)
+    except BadCard:
+        return card_path(document, location.repo, with_owner=True)
+    other = there.card.adapter
+    mine = other is None or other.repo.lower() == location.repo.lower()
+    return path if mine else card_path(document, location.repo, with_owner=True)

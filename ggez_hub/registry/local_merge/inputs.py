@@ -1,0 +1,116 @@
+"""The inputs of a merge as they lie: folders and files of this machine, or repositories of a hub."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ggez_hub.cards.readme import MAX_CARD_BYTES, license_of
+from ggez_hub.hub import Hub, HubFile, RepoAtCommit, link_fetched
+from ggez_hub.merging.betas_by_part import BetasByPart
+from ggez_hub.registry.contribution.adapter_files import files_on_hub
+from ggez_hub.registry.contribution.base_model import BaseModel, find_base
+from ggez_hub.registry.file_checks import beside
+
+CARD_NAME = "README.md"
+# Where huggingface_hub keeps a repository at a commit.
+CACHED = re.compile(
+    r"models--(?P<owner>[^/]+?)--(?P<name>[^/]+)/snapshots/(?P<revision>[0-9a-f]{40})$"
+)
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """An input: where it lies, and the repository and commit that it is known to come from.
+
+    `given` is how it was asked for; `readme` the text of its card, empty if it has none.
+    """
+
+    path: Path
+    given: str
+    repo: str | None = None
+    revision: str | None = None
+    readme: str = ""
+
+    @property
+    def name(self) -> str:
+        """What it is called: its repository, or its own name, never where it lies."""
+        return self.repo or self.path.absolute().name
+
+    @property
+    def license(self) -> str:
+        """The licence that its card declares, or `unknown`."""
+        # Slow to import, and only a merged model names its licences.
+        from ggez_hub.cards.document import split_front_matter
+
+        return license_of(split_front_matter(self.readme)[0])
+
+
+@dataclass(frozen=True)
+class WeightedSource:
+    """An adapter and the weight that it gets: `beta`, and of some tensors by `parts`."""
+
+    source: ModelSource
+    beta: float
+    parts: BetasByPart | None = None
+
+
+def on_disk(path: Path) -> ModelSource:
+    """The input at a path; one in the cache of huggingface_hub is known by its repository."""
+    folder = path if path.is_dir() else path.parent
+    card = folder / CARD_NAME
+    readme = ""
+    if card.is_file() and card.stat().st_size <= MAX_CARD_BYTES:
+        readme = card.read_text(encoding="utf-8", errors="replace")
+    cached = CACHED.search(folder.absolute().as_posix())
+    if cached is None:
+        return ModelSource(path, str(path), readme=readme)
+    repo = f"{cached['owner']}/{cached['name']}"
+    return ModelSource(path, str(path), repo, cached["revision"], readme)
+
+
+def fetch_base(
+    hub: Hub, repo: str, revision: str, place: Path, family: str | None, variant: str | None
+) -> ModelSource:
+    """The base in a repository, in a new folder at `place`: one set of weights, what lies beside.
+
+    Raises NoBase, ChangedFile, and what the client raises.
+    """
+    found = find_base(hub, f"{repo}@{revision}", family, variant)
+    return fetch_base_files(hub, found, place, lambda path: True)
+
+
+def fetch_base_files(
+    hub: Hub, found: BaseModel, place: Path, reads: Callable[[str], bool]
+) -> ModelSource:
+    """The same of a base that was found already, and only the files whose paths `reads` takes."""
+    files = [file for file in found.at.files if file.path in found.weights]
+    files += [pinned.as_hub_file() for pinned in beside(found.at, found.weights)]
+    return _fetched(hub, found.at, [file for file in files if reads(file.path)], place)
+
+
+def fetch_adapter(hub: Hub, repo: str, revision: str, place: Path) -> ModelSource:
+    """The adapter in a repository, in a new folder at `place`.
+
+    A full fine-tune is fetched with what lies beside its weights. Raises NoAdapterHere, BadAdapter,
+    BadWeights, ChangedFile, and what the client raises.
+    """
+    found = files_on_hub(hub, repo, revision)
+    at = found.at
+    assert at is not None  # noqa: S101 - it was found on a hub
+    files = [file for file in at.files if file.path in found.files]
+    if found.kind == "finetune":
+        files += [pinned.as_hub_file() for pinned in beside(at, found.files)]
+    return _fetched(hub, at, files, place)
+
+
+def _fetched(hub: Hub, at: RepoAtCommit, files: list[HubFile], place: Path) -> ModelSource:
+    cached = hub.fetch(at.repo, at.revision, files) if files else place
+    folder = link_fetched(cached, files, place)
+    readme = ""
+    card = at.file(CARD_NAME)
+    if card is not None and card.size <= MAX_CARD_BYTES:
+        readme = hub.read_text(at.repo, at.revision, CARD_NAME)
+    return ModelSource(folder, f"{at.repo}@{at.revision}", at.repo, at.revision, readme)

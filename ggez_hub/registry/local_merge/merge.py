@@ -1,0 +1,237 @@
+"""A merge of folders that says what it is made of: a card and a lock beside the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ggez_hub.atomic_files import atomic_folder
+from ggez_hub.cards.document import split_front_matter
+from ggez_hub.families import Family
+from ggez_hub.merging.adapters import FORMS
+from ggez_hub.merging.adapters.lora_file import lora_path
+from ggez_hub.merging.adapters.peft_config import read_any_config
+from ggez_hub.merging.merge import (
+    Adapter,
+    MergeReport,
+    merge_into,
+    require_method,
+    tensor_names,
+)
+from ggez_hub.output_lock import lock_output
+from ggez_hub.registry.constants import LOCK_NAME
+from ggez_hub.registry.contribution.adapter_files import parts_of
+from ggez_hub.registry.contribution.training_metadata import (
+    metadata_of_peft,
+    metadata_of_safetensors,
+)
+from ggez_hub.registry.local_merge.inputs import CARD_NAME, ModelSource, WeightedSource
+from ggez_hub.registry.lock import (
+    MergedAdapter,
+    MergedInput,
+    MergeLock,
+    MergeRecord,
+    record_outputs,
+)
+from ggez_hub.registry.resolution import ResolvedParts
+from ggez_hub.safetensors_header import read_header, sha256_files
+
+UNKNOWN = "unknown"
+
+
+def merge_card(merge: MergeRecord, base: ModelSource, family: Family, folder: Path) -> str:
+    """The README.md of the merged model in `folder`, with the keys that the Hub knows.
+
+    Of the base's own card, which is not carried over, it keeps the pipeline tag. What nobody says
+    (the repository of a folder, a licence) is left out of the keys.
+    """
+    from huggingface_hub import ModelCardData
+
+    layout = family.layout(folder)
+    inputs = (merge.base, *merge.adapters)
+    repos = [source.repo for source in inputs]
+    front = ModelCardData(
+        base_model=repos if all(repos) else merge.base.repo,
+        # A list of bases means a merge on the Hub.
+        base_model_relation="merge" if all(repos) else None,
+        library_name=layout.library,
+        pipeline_tag=split_front_matter(base.readme)[0].get("pipeline_tag"),
+        tags=["ggez", "merge", f"ggez-family:{family.name}"],
+        **_licence(inputs),
+    )
+    formula = " + ".join(
+        f"{a.beta:g}{' (by part)' if a.parts else ''} * Delta of {a.name}" for a in merge.adapters
+    )
+    lines = "\n".join(family.loading_lines(layout, "PATH_OF_THIS_FOLDER"))
+    parts = [
+        f"# {merge.base.name}, adapted",
+        f"Made by ggez-hub: {merge.base.name} + {formula}.",
+        "\n".join(provenance(merge)),
+        f"Load it:\n\n```python\n{lines}\n```",
+        "`ggez.lock` beside this file has the sha256 of every input and output; "
+        "`ggez-hub verify .` compares them.",
+    ]
+    return f"---\n{front.to_yaml()}\n---\n\n" + "\n\n".join(parts) + "\n"
+
+
+def provenance(merge: MergeRecord) -> list[str]:
+    """The lines that say what the result is made of; `unstated` finds a lock that says otherwise."""
+    return [
+        f"- base: {_named(merge.base)}",
+        *(line for adapter in merge.adapters for line in _weighted(adapter)),
+        f"- method {merge.method}, engine {merge.engine}",
+        f"- merge digest {merge.digest}",
+    ]
+
+
+def unstated(merge: MergeRecord, card: str) -> list[str]:
+    """What a lock says and the card beside it does not: one of the two was changed."""
+    stated = set(card.splitlines())
+    return [
+        f"the lock says '{line.removeprefix('- ')}', the card of the result does not"
+        for line in provenance(merge)
+        if line not in stated
+    ]
+
+
+def _weighted(adapter: MergedAdapter) -> list[str]:
+    """An adapter with its beta, and a line for each part that has one of its own."""
+    line = f"- adapter: {_named(adapter)}, {adapter.form}, beta {adapter.beta:g}"
+    parts = adapter.parts.lines() if adapter.parts else ()
+    return [line, *(f"- betas of {adapter.name} by part: {text}" for text in parts)]
+
+
+def _named(source: MergedInput) -> str:
+    at = f" at {source.revision}" if source.revision else ", a local folder or file"
+    return f"{source.name}{at} (licence: {source.license})"
+
+
+def _licence(inputs: Sequence[MergedInput]) -> dict[str, str]:
+    """The Hub's licence keys; none where one of the licences is not known."""
+    licences = sorted({source.license for source in inputs})
+    if UNKNOWN in licences:
+        return {}
+    if len(licences) == 1:
+        return {"license": licences[0]}
+    return {
+        "license": "other",
+        "license_name": " and ".join(licences),
+        "license_link": "README.md",
+    }
+
+
+@dataclass(frozen=True)
+class FolderMerge:
+    """What a merge left: the report of the engine, and the lock beside the weights."""
+
+    report: MergeReport
+    lock: MergeLock
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Adapters that name another base than this one, as far as both are known by name.
+
+        A mirror of the base has the same weights under another name, so that it is no error.
+        """
+        base = self.lock.merge.base.repo
+        return tuple(
+            f"{a.name} says that it was trained on {a.trained_on}; this base is {base}"
+            for a in self.lock.merge.adapters
+            if base is not None and a.trained_on not in (None, base)
+        )
+
+
+def merge_folders(
+    base: ModelSource,
+    adapters: Sequence[WeightedSource],
+    out: Path,
+    family: Family,
+    method: str = "ggez_linear",
+    variant: str | None = None,
+    wrote: Callable[[int], None] | None = None,
+) -> FolderMerge:
+    """Merge `adapters` into `base` and write the new folder `out`, with a card and ggez.lock.
+
+    The weights are those of `merging.merge`, which raises what this raises; then nothing is left.
+    """
+    require_method(method)
+    weighted, resolved = weigh(base.path, adapters, family, variant)
+    with lock_output(out), atomic_folder(out) as folder:
+        report = merge_into(folder, base.path, weighted, family, method, wrote, variant)
+        merge = _described(base, adapters, resolved, family, method, variant)
+        (folder / CARD_NAME).write_text(merge_card(merge, base, family, folder), encoding="utf-8")
+        lock = MergeLock(merge=merge, outputs=record_outputs(folder))
+        (folder / LOCK_NAME).write_text(lock.to_text(), encoding="utf-8")
+    return FolderMerge(report, lock)
+
+
+def weigh(
+    base: Path, adapters: Sequence[WeightedSource], family: Family, variant: str | None = None
+) -> tuple[list[Adapter], list[ResolvedParts | None]]:
+    """The adapters with their betas on the base, and what the parts of each came to, if it has any.
+
+    Raises BadParts where a pattern does not fit, and what the family's layout raises.
+    """
+    names: Collection[str] = ()
+    if any(adapter.parts for adapter in adapters):
+        names = tensor_names(base, family, variant)
+    resolved = [
+        None if adapter.parts is None else ResolvedParts.of(adapter.parts, names, adapter.beta)
+        for adapter in adapters
+    ]
+    weighted = [
+        Adapter(adapter.source.path, adapter.beta, parts.betas if parts else {})
+        for adapter, parts in zip(adapters, resolved, strict=True)
+    ]
+    return weighted, resolved
+
+
+def _described(
+    base: ModelSource,
+    adapters: Sequence[WeightedSource],
+    resolved: Sequence[ResolvedParts | None],
+    family: Family,
+    method: str,
+    variant: str | None,
+) -> MergeRecord:
+    weights = sha256_files(base.path, family.layout(base.path, variant).weights)
+    return MergeRecord(
+        family=family.name,
+        method=method,
+        variant=variant,
+        base=MergedInput(files=weights, **_known(base)),
+        adapters=tuple(map(_adapter, adapters, resolved)),
+    )
+
+
+def _adapter(adapter: WeightedSource, parts: ResolvedParts | None) -> MergedAdapter:
+    path = adapter.source.path
+    form = next(form.name for form in FORMS if form.holds(path))
+    files = sha256_files(path if path.is_dir() else path.parent, parts_of(form, path)[0])
+    return MergedAdapter(
+        files=files,
+        form=form,
+        beta=adapter.beta,
+        parts=parts,
+        trained_on=_trained_on(path, form),
+        **_known(adapter.source),
+    )
+
+
+def _trained_on(path: Path, form: str) -> str | None:
+    """The repository that an adapter's own files name as its base, if they name one."""
+    if form == "PEFT folder":
+        return metadata_of_peft(read_any_config(path)).base
+    lora = lora_path(path) if form == "LoRA file" else None
+    return None if lora is None else metadata_of_safetensors(read_header(lora).metadata).base
+
+
+def _known(source: ModelSource) -> dict[str, Any]:
+    return {
+        "name": source.name,
+        "repo": source.repo,
+        "revision": source.revision,
+        "license": source.license,
+    }

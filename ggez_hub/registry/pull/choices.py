@@ -1,0 +1,167 @@
+"""A request that names nothing but a region: one entry that the index recommends, or a choice.
+
+Nothing is guessed, and no large download is begun unasked. Adapters of several families, or on
+several bases, are choices; so is a single large one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ggez_hub.errors import UsageProblem
+from ggez_hub.hub import Hub
+from ggez_hub.registry.pull.preflight import Preflight, preflight
+from ggez_hub.registry.request import Request
+from ggez_hub.registry.resolver.candidates import RankedCandidate
+from ggez_hub.registry.resolver.resolver import NoAdapter, Resolved, Survey, resolve, survey
+
+# A download up to this size may begin without having been asked for by name.
+UNASKED_BYTES = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """One of several models that a bare request may mean, with its costs and its command.
+
+    One that `needs_beta` has no scores to choose it by: its command names 1, the adapter as it is.
+    """
+
+    resolved: Resolved
+    costs: Preflight
+    recommended: bool
+    measured: bool
+    needs_beta: bool
+    command: str
+
+    @property
+    def repo(self) -> str:
+        """The repository of its adapter."""
+        return self.resolved.resolution.adapters[0].source.repo
+
+    def lines(self) -> tuple[str, str]:
+        """What it is and costs, and the command that takes it."""
+        resolution, costs = self.resolved.resolution, self.costs
+        base = f"{resolution.base.repo} + " if resolution.base else ""
+        notes = [
+            ", ".join(self.resolved.obligations.of_weights),
+            f"gated ({', '.join(costs.gated)})" if costs.gated else "not gated",
+            "measured by the registry" if self.measured else "not measured",
+            *(["recommended"] if self.recommended else []),
+            *(["no beta is known, 1 is all of it"] if self.needs_beta else []),
+            "fits this machine" if costs.fits else "does not fit this machine",
+        ]
+        return (
+            f"{resolution.family}: {base}{self.repo}: {_gb(costs.fetch_bytes)} to fetch, "
+            f"{_gb(costs.disk_bytes)} of disk, {_gb(costs.ram_bytes)} of memory, "
+            f"{_gb(costs.vram_bytes)} on a device; {'; '.join(notes)}",
+            self.command,
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """The choice as JSON."""
+        resolution = self.resolved.resolution
+        return {
+            "family": resolution.family,
+            "base": resolution.base.repo if resolution.base else None,
+            "adapter": self.repo,
+            "kind": resolution.adapters[0].kind,
+            "region": resolution.adapters[0].region,
+            "recommended": self.recommended,
+            "measured": self.measured,
+            "needs_beta": self.needs_beta,
+            **self.costs.as_dict(),
+            "command": self.command,
+        }
+
+
+class Undecided(UsageProblem):
+    """The request does not say which of several models is meant; `choices` are they."""
+
+    def __init__(self, region: str, choices: Sequence[ModelChoice]) -> None:
+        what = "one model serves" if len(choices) == 1 else f"{len(choices)} models serve"
+        lines = [f"{what} {region}; say which one:"]
+        for choice in choices:
+            lines += (f"  {choice.lines()[0]}", f"      {choice.lines()[1]}")
+        super().__init__("\n".join(lines), "Nothing is taken unasked; run one of these commands.")
+        self.choices = tuple(choices)
+
+
+def decide(
+    request: Request, hub: Hub, out: Path, *, costs_only: bool = False, options: str = ""
+) -> Resolved:
+    """The resolution of `request`, which may be bare; `options` are repeated in the commands.
+
+    With `costs_only` nothing will be fetched, so that a single choice may be of any size. Raises
+    Undecided, and what `resolve` raises.
+    """
+    if not request.bare:
+        return resolve(request, hub)
+    if request.parts:
+        raise UsageProblem(
+            "--betas names the tensors of one base, and which base is not said",
+            "Name it with --family, --base or --adapter.",
+        )
+    seen = survey(request, hub)
+    choices = _choices(seen, hub, out, options)
+    if not choices:
+        return seen.first(seen.order)
+    marked = [choice for choice in choices if choice.recommended and not choice.needs_beta]
+    if marked and (marked[0].costs.fits or (costs_only and len(choices) == 1)):
+        return marked[0].resolved
+    (*_, last) = choices
+    # A small one that does not fit gets an error of its own, which says what is lacking.
+    small = costs_only or last.costs.fetch_bytes <= UNASKED_BYTES
+    if len(choices) == 1 and small and not last.needs_beta:
+        return last.resolved
+    raise Undecided(seen.asked.chain[0].id, choices)
+
+
+def _choices(seen: Survey, hub: Hub, out: Path, options: str) -> list[ModelChoice]:
+    """One choice for each family and base: the recommended, or the first that can be pinned."""
+    groups: dict[tuple[str, str], list[RankedCandidate]] = {}
+    for candidate in seen.order:
+        summary = candidate.entry.summary
+        groups.setdefault((summary.family, summary.base_repo), []).append(candidate)
+    found = []
+    for group in groups.values():
+        # Stable: the nearer region's recommendation first, then the order as it is.
+        group.sort(key=lambda candidate: not candidate.entry.summary.recommended)
+        resolved, needs_beta = _first(seen, group), False
+        if resolved is None and seen.asked.request.beta is None:
+            given = _with_beta(seen, 1.0)
+            resolved, needs_beta = _first(given, group), True
+        if resolved is None:
+            continue
+        taken = resolved.resolution.adapters[0].source.repo
+        (entry,) = (c.entry for c in group if c.entry.repo == taken)
+        found.append(
+            ModelChoice(
+                resolved,
+                preflight(resolved.resolution, hub, out),
+                recommended=entry.summary.recommended,
+                measured=bool(entry.ranking),
+                needs_beta=needs_beta,
+                command=f"ggez-hub pull --region {seen.asked.chain[0].id} --adapter {taken}"
+                f"{' --beta 1' if needs_beta else ''}{options}",
+            )
+        )
+    return found
+
+
+def _first(seen: Survey, group: Sequence[RankedCandidate]) -> Resolved | None:
+    try:
+        return seen.first(group)
+    except NoAdapter:
+        return None
+
+
+def _with_beta(seen: Survey, beta: float) -> Survey:
+    request = replace(seen.asked.request, beta=beta)
+    return replace(seen, asked=replace(seen.asked, request=request))
+
+
+def _gb(nbytes: int) -> str:
+    return f"{nbytes / 1e9:.1f} GB" if nbytes >= 1e8 else f"{nbytes / 1e6:.1f} MB"

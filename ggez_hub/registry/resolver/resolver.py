@@ -1,0 +1,231 @@
+"""From a request to a resolution: by rule, with a reason for every candidate that is not taken."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from ggez_hub.cards import AdapterCard, AlphaRecord, CardDocument, alpha_record
+from ggez_hub.errors import GgezError, UsageProblem
+from ggez_hub.families import get_family
+from ggez_hub.hub import Hub
+from ggez_hub.parity.policy import Policy
+from ggez_hub.regions import Alpha, Region, alpha, fallback_chain, find_region
+from ggez_hub.regions.text_language import switched_languages
+from ggez_hub.registry.adapter_kinds import AS_IS_METHOD, get_kind
+from ggez_hub.registry.file_checks import NotFit
+from ggez_hub.registry.index.entries import IndexEntry, Listing
+from ggez_hub.registry.index.search import accepted_entries, live_entries, named_entries
+from ggez_hub.registry.licences import Obligations, obligations
+from ggez_hub.registry.repositories import Repositories
+from ggez_hub.registry.request import Request
+from ggez_hub.registry.resolution import ChosenBeta, Rejected, Resolution
+from ggez_hub.registry.resolver.candidates import (
+    UNREAD_REGION,
+    CandidateOrder,
+    RankedCandidate,
+    nothing_found,
+    serves_other,
+    unfit,
+    unsuited,
+)
+from ggez_hub.registry.resolver.composition import check_composition, joint_measurement
+from ggez_hub.registry.resolver.pins import (
+    chosen_beta,
+    chosen_together,
+    pin_adapter,
+    pin_base,
+    pin_parts,
+)
+from ggez_hub.registry.result_forms import get_form
+
+# What a switch was measured with.
+AS_MEASURED = ChosenBeta(
+    value=1.0, why="given", reason="the adapter as it is: a switch turns it on or off"
+)
+
+
+class NoAdapter(GgezError):
+    """Nothing on the hub serves the region."""
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A resolution with the cards that it rests on, and what its licences ask."""
+
+    resolution: Resolution
+    documents: tuple[CardDocument, ...]
+    obligations: Obligations
+
+
+@dataclass(frozen=True)
+class Resolver:
+    """A request with what it is resolved against: a hub, the fallback chain and alpha."""
+
+    request: Request
+    source: Repositories
+    chain: tuple[Region, ...]
+    factor: AlphaRecord
+
+    @classmethod
+    def of(cls, request: Request, hub: Hub) -> Resolver:
+        """Raises UnknownRegion, or UsageProblem for an unknown form or family."""
+        chain = fallback_chain(find_region(request.region), wide=request.wide)
+        get_form(request.form)
+        if request.family is not None:
+            get_family(request.family)
+        given = request.alpha
+        factor = alpha(chain[0]) if given is None else Alpha.from_user(given, chain[0])
+        return cls(request, Repositories(hub), chain, alpha_record(factor))
+
+    def take(self, entries: Sequence[IndexEntry]) -> Resolved:
+        """The resolution of these adapters, whatever else there is; raises NotFit."""
+        request = self.request
+        documents = tuple(entry.document for entry in entries)
+        cards = [document.card for document in documents]
+        combined = get_kind(cards[0].kind).combined
+        parts = request.parts_for(len(cards))
+        if request.parts and not combined:
+            raise UsageProblem(
+                f"{entries[0].repo} is a merged model, taken as it is: it has no betas by part",
+                "Leave out --betas, or name an adapter with --adapter.",
+            )
+        betas = self._betas(cards) if combined else [None] * len(cards)
+        adapters = tuple(
+            pin_adapter(entry, self.source, beta)
+            for entry, beta in zip(entries, betas, strict=True)
+        )
+        base = pin_base(cards, request, self.source) if combined else None
+        if base is not None:
+            adapters = pin_parts(adapters, parts, base.pinned, self.source.hub)
+        resolution = Resolution(
+            region=self.chain[0].id,
+            family=cards[0].family,
+            method=request.method if combined else AS_IS_METHOD,
+            form=request.form,
+            alpha=self.factor,
+            base=base.pinned if base else None,
+            fits_by=base.fits_by if base else "weights",
+            adapters=adapters,
+            languages=switched_languages(cards[0].languages, cards[0].region)
+            if get_form(request.form).is_switch
+            else (),
+        )
+        return Resolved(resolution, documents, obligations(resolution, documents))
+
+    def _betas(self, cards: Sequence[AdapterCard]) -> Sequence[ChosenBeta | None]:
+        """Given, or those that were best together, or else each as if its adapter were alone."""
+        request, region, alpha = self.request, self.chain[0], self.factor.value
+        given = request.betas(len(cards))
+        policy = Policy.parse(request.policy) if request.policy else None
+        if get_form(request.form).is_switch and request.beta is None:
+            return [AS_MEASURED] * len(cards)
+        # A joint curve is of one base: on other weights of its shape nothing was measured.
+        if len(cards) > 1 and request.beta is None and not request.allow_shape_match:
+            together = joint_measurement(cards, region.id, alpha)
+            if together is not None:
+                return chosen_together(together, alpha, policy)
+        return [
+            chosen_beta(card, region, alpha, beta, policy)
+            for card, beta in zip(cards, given, strict=True)
+        ]
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a hub has for a request: candidates in order, and the others with their reasons."""
+
+    asked: Resolver
+    found: Listing
+    order: CandidateOrder
+    rejected: tuple[Rejected, ...]
+
+    def first(self, candidates: Iterable[RankedCandidate]) -> Resolved:
+        """The first of them that can be pinned; raises NoAdapter with what exists nearby."""
+        failed: dict[int, Rejected] = {}
+        for candidate in candidates:
+            entry = candidate.entry
+            try:
+                resolved = self.asked.take([entry])
+            except NotFit as problem:
+                failed[id(entry)] = _rejection(entry, problem.message)
+                continue
+            others = [
+                failed.get(id(other)) or _rejection(other, reason)
+                for other, reason in self.order.others(candidate)
+            ]
+            rejected = sorted((*self.rejected, *others), key=lambda r: (r.region, r.repo, r.reason))
+            final = resolved.resolution.model_copy(update={"rejected": tuple(rejected)})
+            return Resolved(final, resolved.documents, resolved.obligations)
+        raise self._nothing(failed.values())
+
+    def _nothing(self, failed: Iterable[Rejected]) -> NoAdapter:
+        request, chain = self.asked.request, self.asked.chain
+        return NoAdapter(*nothing_found(request, chain, self.found, [*self.rejected, *failed]))
+
+
+def resolve(request: Request, hub: Hub) -> Resolved:
+    """The resolution of `request` on `hub`; the same inputs give the same answer.
+
+    Raises UnknownRegion, NoAdapter with what exists nearby, UsageProblem, NoIndex, or what the
+    hub's client raises.
+    """
+    if request.adapters:
+        return _of_named(Resolver.of(request, hub))
+    seen = survey(request, hub)
+    return seen.first(seen.order)
+
+
+def survey(request: Request, hub: Hub) -> Survey:
+    """Everything that a hub has for a request that names no adapters; raises as `resolve` does."""
+    asked = Resolver.of(request, hub)
+    regions = [region.id for region in asked.chain]
+    found = live_entries(hub, regions) if request.live else accepted_entries(hub, regions)
+    rejected = _not_read(found, asked.chain)
+    suited: list[IndexEntry] = []
+    for entry in found.entries:
+        reason = unsuited(entry, request, asked.chain)
+        if reason is None:
+            suited.append(entry)
+        else:
+            rejected.append(_rejection(entry, reason))
+    order = CandidateOrder(tuple(suited), asked.chain, asked.factor.value, asked.source.date_of)
+    return Survey(asked, found, order, tuple(rejected))
+
+
+def _of_named(asked: Resolver) -> Resolved:
+    """The adapters that are asked for by name, in that order, whatever region they serve."""
+    request = asked.request
+    entries = named_entries(asked.source.hub, request.adapters)
+    for entry in entries:
+        if reason := unfit(entry, request):
+            raise NoAdapter(f"{entry.repo} {reason}")
+    if len(entries) > 1:
+        check_composition(entries, allow_overlap=request.allow_overlap)
+    try:
+        return asked.take(entries)
+    except NotFit as problem:
+        if len(entries) > 1:
+            raise NoAdapter(f"the adapters cannot be composed: one {problem.message}") from problem
+        raise NoAdapter(f"{entries[0].repo} {problem.message}") from problem
+
+
+def _not_read(found: Listing, chain: Sequence[Region]) -> list[Rejected]:
+    """What is ruled out before a card is read: other regions, and cards that cannot be read."""
+    unread = [
+        Rejected(repo=e.repo, region=UNREAD_REGION, reason=e.reason) for e in found.unreadable
+    ]
+    for group in found.elsewhere:
+        others = f" and {group.count - 1:,} more" if group.count > 1 else ""
+        unread.append(
+            Rejected(
+                repo=f"{group.repo}{others}",
+                region=group.region,
+                reason=serves_other(group.region, chain),
+            )
+        )
+    return unread
+
+
+def _rejection(entry: IndexEntry, reason: str) -> Rejected:
+    return Rejected(repo=entry.repo, region=entry.summary.region, reason=reason)

@@ -1,0 +1,159 @@
+"""Other values in a YAML text whose comments, order and quotes stay as they were."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import yaml
+
+KeyPath: TypeAlias = tuple[str | int, ...]
+ONE_LINE = 1 << 30
+
+
+def with_values(text: str, values: Mapping[KeyPath, object]) -> str:
+    """The YAML `text` with another value at each path of keys; nothing else of it changes.
+
+    A list or a mapping is written in block style, below its key, and a word inside `{...}` has to be
+    one that needs no quotes there. Raises KeyError for a path that
+    the text does not have.
+    """
+    root = yaml.compose(text, Loader=yaml.CSafeLoader)
+    starts = _line_starts(text)
+    edits = []
+    for path, value in values.items():
+        key, node = _at(root, path)
+        first, last = _span(node, starts)
+        new = _written(value, key, node)
+        if new.startswith("\n"):
+            first = len(text[:first].rstrip(" "))
+        edits.append((first, last, new))
+    # From the end, so that earlier places stay where they are.
+    for first, last, new in sorted(edits, reverse=True):
+        text = text[:first] + new + text[last:]
+    return text
+
+
+def _at(root: yaml.Node | None, path: KeyPath) -> tuple[yaml.Node, yaml.Node]:
+    key = node = root
+    for part in path:
+        found: Sequence[tuple[yaml.Node, yaml.Node]] = ()
+        if isinstance(node, yaml.MappingNode):
+            found = [(k, v) for k, v in node.value if k.value == part]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
+            found = [(item, item) for item in node.value[part : part + 1]]
+        if not found:
+            raise KeyError(path)
+        key, node = found[0]
+    if key is None or node is None:
+        raise KeyError(path)
+    return key, node
+
+
+def _span(node: yaml.Node, starts: Sequence[int]) -> tuple[int, int]:
+    """Where a value begins and ends; a block ends with its last leaf, before what follows it."""
+    first = starts[node.start_mark.line] + node.start_mark.column
+    last = node
+    while isinstance(last, yaml.CollectionNode) and last.value and not last.flow_style:
+        item = last.value[-1]
+        last = item[1] if isinstance(item, tuple) else item
+    return first, starts[last.end_mark.line] + last.end_mark.column
+
+
+def _written(value: object, key: yaml.Node, node: yaml.Node) -> str:
+    if not isinstance(value, dict | list) or not value:
+        plain = _dumped(value, width=ONE_LINE)
+        return plain[0] if len(plain) == 1 else _dumped(value, width=ONE_LINE, style='"')[0]
+    below = not isinstance(node, yaml.CollectionNode) or bool(node.flow_style)
+    indent = key.start_mark.column + 2 if below else node.start_mark.column
+    joined = ("\n" + " " * indent).join(_dumped(value, width=100))
+    return "\n" + " " * indent + joined if below else joined
+
+
+def _dumped(value: object, width: int, style: str | None = None) -> list[str]:
+    """The lines of a value as a document, without the mark that ends one of a scalar."""
+    dumped = yaml.dump(
+        value, Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True, width=width,
+        default_style=style,
+    )  # fmt: skip
+    return dumped.removesuffix("...\n").rstrip("\n").split("\n")
+
+
+def _line_starts(text: str) -> list[int]:
+    starts = [0]
+    for line in text.split("\n"):
+        starts.append(starts[-1] + len(line) + 1)
+    return starts
+
+
+class TooLong(ValueError):
+    """A file has more bytes than a text of its kind."""
+
+
+def read_text(path: Path, most: int) -> str:
+    """The text of a file of at most `most` bytes.
+
+    Raises TooLong, OSError, and UnicodeDecodeError, a ValueError, for what is not UTF-8.
+    """
+    with path.open("rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise TooLong(f"larger than {most:,} bytes")
+    return io.TextIOWrapper(io.BytesIO(content), encoding="utf-8").read()
+
+
+@dataclass(frozen=True)
+class Lines:
+    """The lines of the keys of a front matter; its own first line is line `first` of the file."""
+
+    root: yaml.Node | None
+    first: int
+
+    @classmethod
+    def of(cls, front_matter: str, first: int) -> Lines:
+        """The lines of a front matter that is valid YAML."""
+        return cls(yaml.compose(front_matter, Loader=yaml.CSafeLoader), first)
+
+    def of_key(self, path: Sequence[str | int]) -> int:
+        """The line of the key at `path`, or of the nearest key around it that is there."""
+        node, line = self.root, self.first
+        for part in path:
+            found = _child(node, part)
+            if found is None:
+                # The validator also names the alternatives of a type, which are no keys.
+                continue
+            key, node = found
+            line = self.first + key.start_mark.line
+        return line
+
+
+def path_at(front_matter: str, line: int) -> str:
+    """The keys, joined by dots, that the line (from 1) of a front matter is part of.
+
+    Only the text is looked at, not the YAML, which may be broken. Empty outside the front matter.
+    """
+    lines = front_matter.splitlines()
+    if not 1 <= line <= len(lines):
+        return ""
+    keys: list[str] = []
+    indent = len(lines[line - 1]) + 1
+    for text in reversed(lines[:line]):
+        stripped = text.lstrip(" -")
+        depth = len(text) - len(stripped)
+        key, colon, _ = stripped.partition(":")
+        if stripped and colon and depth < indent:
+            keys.insert(0, key.strip("\"' "))
+            indent = depth
+    return ".".join(keys)
+
+
+def _child(node: yaml.Node | None, part: str | int) -> tuple[yaml.Node, yaml.Node] | None:
+    """The key (of a list its item) and the value at `part` of a node."""
+    if isinstance(node, yaml.MappingNode):
+        return next(((k, v) for k, v in node.value if k.value == str(part)), None)
+    if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+        return node.value[part], node.value[part]
+    return None
