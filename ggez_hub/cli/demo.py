@@ -104,17 +104,11 @@ def _tell_verdict(demo: DemoFigures, out: Output) -> None:
 
 
 def _draw(pulled: Pulled, part: DemoFamily, demo: DemoFigures) -> Path:
-    from ggez_hub.evaluation.report.trade_off import Interval, Labels, Point, draw
+    from ggez_hub.evaluation.report.trade_off import Labels, Point, draw
     from ggez_hub.regions import find_region
 
-    def interval(estimate: Estimate) -> Interval:
-        return Interval(estimate.value, estimate.low, estimate.high)
-
     name = find_region(pulled.lock.resolution.region).name
-    points = [
-        Point(row.beta, interval(row.english), interval(row.regional), interval(row.grp))
-        for row in demo.rows
-    ]
+    points = [Point(row.beta, row.english, row.regional, row.grp) for row in demo.rows]
     labels = Labels(
         title=f"What {name} gains and English loses: {part.name}",
         global_side="English names (%)",

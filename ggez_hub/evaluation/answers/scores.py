@@ -21,7 +21,7 @@ from ggez_hub.parity.intervals import (
     estimate_side,
     estimate_side_difference,
 )
-from ggez_hub.parity.moments import SIDES, Moments, clustered_moments, count_changes
+from ggez_hub.parity.moments import GLOBAL, SIDES, Moments, clustered_moments, count_changes
 
 Z_95 = 1.959963984540054
 
@@ -150,7 +150,7 @@ class Sides:
 
 def mean(tasks: Sequence[Outcomes]) -> Estimate:
     """The plain mean of the tasks' scores: Q_global or Q_regional of one side."""
-    return estimate_side(_moments([Sides(tuple(tasks), ())], raw=True), "global", 0)
+    return estimate_side(_moments([Sides(tuple(tasks), ())], raw=True), GLOBAL, 0)
 
 
 def mean_difference(first: Sequence[Outcomes], second: Sequence[Outcomes]) -> Estimate:
@@ -160,7 +160,7 @@ def mean_difference(first: Sequence[Outcomes], second: Sequence[Outcomes]) -> Es
     """
     _check_matched(tuple(first), tuple(second))
     sides = [Sides(tuple(tasks), ()) for tasks in (first, second)]
-    return estimate_side_difference(_moments(sides, raw=True), "global", 0, 1)
+    return estimate_side_difference(_moments(sides, raw=True), GLOBAL, 0, 1)
 
 
 def parity(sides: Sides, alpha: float, *, raw: bool = False) -> Estimate:

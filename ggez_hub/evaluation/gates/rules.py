@@ -18,12 +18,11 @@ from ggez_hub.parity.effects import (
     effects,
     error_of,
     independent_difference,
-    others_interval,
     pictures_for,
     pictures_for_retention,
-    regional_interval,
 )
-from ggez_hub.parity.intervals import Interval
+from ggez_hub.parity.intervals import Interval, estimate_side
+from ggez_hub.parity.moments import OTHERS, REGIONAL
 from ggez_hub.parity.policy import Policy
 
 Verdict: TypeAlias = Literal["pass", "fail", "undetermined"]
@@ -73,7 +72,7 @@ def retention(curve: ParityCurve, effect: Effects, index: int) -> Gate:
         return Gate(name, "undetermined", "no item is outside the region")
     if is_base(curve.betas[index]):
         return Gate(name, "pass", "beta 0 is the base itself")
-    if others_interval(curve, curve.base).low <= 0:
+    if estimate_side(curve.moments, OTHERS, curve.base).low <= 0:
         return Gate(name, "undetermined", "the base is at chance: there is nothing to retain")
     rule = f"{100 * effect.share:g} % of the base's score above chance has to be kept outside the region"
     gate = _decided(name, effect.kept_margin, rule)
@@ -93,7 +92,7 @@ def gain(curve: ParityCurve, effect: Effects, index: int) -> Gate:
     name = "gain"
     if is_base(curve.betas[index]) or effect.gain is None:
         return Gate(name, "fail", "beta 0 is the base itself: there is no gain")
-    if regional_interval(curve, index).low <= 0:
+    if estimate_side(curve.moments, REGIONAL, index).low <= 0:
         return Gate(name, "undetermined", "the merged model is at chance on the region")
     gate = _decided(name, effect.gain, "GRP has to be ahead of the base's")
     if gate.verdict != "undetermined":

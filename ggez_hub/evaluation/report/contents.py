@@ -29,7 +29,8 @@ from ggez_hub.finite import finite
 from ggez_hub.parity.betas import Beta, as_json, from_json
 from ggez_hub.parity.card_rows import NoCurve
 from ggez_hub.parity.choice import AlphaRange, Undetermined, alpha_ranges
-from ggez_hub.parity.curve import GLOBAL, REGIONAL, ParityCurve
+from ggez_hub.parity.curve import ParityCurve
+from ggez_hub.parity.moments import GLOBAL, REGIONAL
 from ggez_hub.parity.policy import Policy
 from ggez_hub.parity.seeds import seed_summary
 from ggez_hub.regions import fallback_chain, find_region
@@ -132,14 +133,15 @@ def _lines(curve: ParityCurve | None) -> list[Json]:
     """GRP of each beta as a line over alpha: its value at 1 and at 0, with their errors."""
     if curve is None:
         return []
+    moments = curve.moments
     return [
         {
             "beta": as_json(beta),
-            "at_one": curve.world.above[index],
-            "at_zero": curve.regional.above[index],
-            "se_one": math.sqrt(curve.shared(GLOBAL, index, GLOBAL, index)),
-            "se_zero": math.sqrt(curve.shared(REGIONAL, index, REGIONAL, index)),
-            "covariance": curve.shared(GLOBAL, index, REGIONAL, index),
+            "at_one": float(moments.means[GLOBAL, index]),
+            "at_zero": float(moments.means[REGIONAL, index]),
+            "se_one": math.sqrt(moments.covariance[GLOBAL, index, GLOBAL, index]),
+            "se_zero": math.sqrt(moments.covariance[REGIONAL, index, REGIONAL, index]),
+            "covariance": float(moments.covariance[GLOBAL, index, REGIONAL, index]),
         }
         for index, beta in enumerate(curve.betas)
     ]

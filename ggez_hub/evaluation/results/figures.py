@@ -43,9 +43,10 @@ from ggez_hub.evaluation.results.measured_curve import curve_of, policies_of
 from ggez_hub.evaluation.results.sides import Suite, pareto, suite
 from ggez_hub.parity.betas import as_json, beta_key, from_json
 from ggez_hub.parity.card_rows import NoCurve
-from ggez_hub.parity.curve import GLOBAL, OTHERS, REGIONAL, ParityCurve
-from ggez_hub.parity.effects import effects, grp_interval, side_interval
-from ggez_hub.parity.intervals import Interval
+from ggez_hub.parity.curve import ParityCurve
+from ggez_hub.parity.effects import effects
+from ggez_hub.parity.intervals import Interval, estimate_grp, estimate_score
+from ggez_hub.parity.moments import GLOBAL, OTHERS, REGIONAL
 from ggez_hub.parity.policy import Policy
 from ggez_hub.parity.screening import state_of
 from ggez_hub.regions import find_region
@@ -246,10 +247,12 @@ def _point(evidence: Evidence, curve: ParityCurve, split: str, index: int) -> Js
     beta = curve.betas[index]
     at = suite(evidence, beta, split, curve.scale)
     return {
-        "q_global": _estimate(side_interval(curve, GLOBAL, index)),
-        "q_others": _estimate(side_interval(curve, OTHERS, index)),
-        "q_regional": _estimate(side_interval(curve, REGIONAL, index)),
-        "grp": _estimate(grp_interval(curve, index, alpha)),
+        "q_global": _estimate(estimate_score(curve.moments, GLOBAL, index)),
+        "q_others": (
+            _estimate(estimate_score(curve.moments, OTHERS, index)) if curve.has_others else None
+        ),
+        "q_regional": _estimate(estimate_score(curve.moments, REGIONAL, index)),
+        "grp": _estimate(estimate_grp(curve.moments, alpha, index)),
         "grp_raw": curve.grp_raw(index, alpha),
         **effects(curve, index, alpha, Policy.parse(evidence.header.policy).share).as_dict(),
         "regional_items_in_global": at.inside,
@@ -326,7 +329,9 @@ def _about(curve: ParityCurve) -> Json:
         "scale": curve.scale,
         "at_chance": list(curve.at_chance),
         "pictures": {
-            name: None if side is None else side.pictures
-            for name, side in zip(("global", "others", "regional"), curve.sides, strict=True)
+            name: pictures or None
+            for name, pictures in zip(
+                ("global", "others", "regional"), curve.moments.pictures, strict=True
+            )
         },
     }
