@@ -13,7 +13,7 @@ from ggez_hub.cards.curve import MeasuredCurve, Split
 from ggez_hub.demo.questions import SPLITS, DemoAnswers
 from ggez_hub.demo.world import EVIDENCE, DemoFamily, FamilyFolders
 from ggez_hub.evaluation.answers.outcomes import Cell
-from ggez_hub.evaluation.answers.scores import Estimate, parity_difference
+from ggez_hub.evaluation.answers.scores import parity_difference
 from ggez_hub.parity.choice import select_beta
 from ggez_hub.parity.curve import ParityCurve
 from ggez_hub.parity.intervals import Interval, estimate_grp, estimate_score
@@ -80,7 +80,7 @@ class FamilyText:
     base: Callable[[Mapping[str, Any]], str]
     intro: Callable[[CardContext], str]
     scores: str
-    control: Callable[[CardContext], Mapping[Cell, Estimate]]
+    control: Callable[[CardContext], Mapping[Cell, Interval]]
     controlled: str
     more: Callable[[CardContext], Sequence[str]]
     caveats: Sequence[str]
@@ -134,7 +134,7 @@ def adapter_prose(words: FamilyText, told: CardContext) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def shown(lead: Estimate) -> str:
+def shown(lead: Interval) -> str:
     """A figure in points with its interval."""
     return f"{lead.value:.1f} [{lead.low:.1f}, {lead.high:.1f}]"
 

@@ -14,8 +14,8 @@ from ggez_hub.cli.parameters import NEW
 if TYPE_CHECKING:
     from ggez_hub.demo.figures import DemoFigures, Folders
     from ggez_hub.demo.world import DemoFamily
-    from ggez_hub.evaluation.answers.scores import Estimate
     from ggez_hub.hub import Hub
+    from ggez_hub.parity.intervals import Interval
     from ggez_hub.registry.pull.pull import Pulled
 
 
@@ -119,11 +119,11 @@ def _draw(pulled: Pulled, part: DemoFamily, demo: DemoFigures) -> Path:
     return picture
 
 
-def _figure(estimate: Estimate) -> dict[str, float]:
+def _figure(estimate: Interval) -> dict[str, float]:
     return {"value": estimate.value, "low": estimate.low, "high": estimate.high}
 
 
-def _shown(estimate: Estimate) -> str:
+def _shown(estimate: Interval) -> str:
     return f"{estimate.value:.2f} [{estimate.low:.2f}, {estimate.high:.2f}]"
 
 

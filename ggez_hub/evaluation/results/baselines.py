@@ -14,13 +14,7 @@ from dataclasses import asdict, replace
 from typing import Any, Literal, get_args
 
 from ggez_hub.cards.measurements import Baselines
-from ggez_hub.evaluation.answers.scores import (
-    Estimate,
-    NotComparable,
-    mean,
-    parity,
-    parity_difference,
-)
+from ggez_hub.evaluation.answers.scores import NotComparable, mean, parity, parity_difference
 from ggez_hub.evaluation.results.evidence import Evidence
 from ggez_hub.evaluation.results.header import BaselineName
 from ggez_hub.evaluation.results.language_switch import BASE, NoSwitch, Routes, Switch, switched
@@ -29,6 +23,7 @@ from ggez_hub.evaluation.results.sides import Suite, suite
 from ggez_hub.parity.betas import Beta, as_json, beta_key, betas_of, read_key
 from ggez_hub.parity.card_rows import NoCurve
 from ggez_hub.parity.curve import ParityCurve
+from ggez_hub.parity.intervals import Interval
 
 Json = dict[str, Any]
 
@@ -151,7 +146,7 @@ def _switch(compare: _Comparison) -> Json:
     return found
 
 
-def _estimate(value: Estimate | None) -> Json | None:
+def _estimate(value: Interval | None) -> Json | None:
     return None if value is None else value.as_dict()
 
 

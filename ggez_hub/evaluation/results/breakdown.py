@@ -15,8 +15,9 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from ggez_hub.evaluation.answers.outcomes import QUESTIONS, Average, Outcomes
-from ggez_hub.evaluation.answers.scores import Estimate, NotComparable, Score, mean, score_of
+from ggez_hub.evaluation.answers.scores import NotComparable, Score, mean, score_of
 from ggez_hub.evaluation.benchmarks.drawing_scores import question_by_question
+from ggez_hub.parity.intervals import Interval
 
 Dimension: TypeAlias = Literal["countries", "languages", "categories"]
 DIMENSIONS: tuple[Dimension, ...] = ("countries", "languages", "categories")
@@ -33,7 +34,7 @@ class Breakdown:
 
     parts: Mapping[str, Score]
     micro: float
-    macro: Estimate | None
+    macro: Interval | None
     unknown: int
 
 

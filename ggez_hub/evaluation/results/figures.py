@@ -25,7 +25,7 @@ import numpy as np
 from ggez_hub.cards.curve import MeasuredCurve, Split
 from ggez_hub.evaluation.answers.outcomes import Cell, Outcomes
 from ggez_hub.evaluation.answers.predictions import write_predictions
-from ggez_hub.evaluation.answers.scores import Estimate, NotComparable, Score, mean, score_of
+from ggez_hub.evaluation.answers.scores import NotComparable, Score, mean, score_of
 from ggez_hub.evaluation.benchmarks.drawing_scores import script_figures
 from ggez_hub.evaluation.results.baselines import baselines
 from ggez_hub.evaluation.results.breakdown import average_name, breakdowns
@@ -219,7 +219,7 @@ def _plain(score: Score) -> Json:
     }
 
 
-def _estimate(value: Estimate | Interval | None) -> Json | None:
+def _estimate(value: Interval | None) -> Json | None:
     return None if value is None else value.as_dict()
 
 

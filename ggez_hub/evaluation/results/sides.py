@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ggez_hub.evaluation.answers.outcomes import Outcomes
-from ggez_hub.evaluation.answers.scores import Estimate, Sides, mean
+from ggez_hub.evaluation.answers.scores import Sides, mean
 from ggez_hub.evaluation.results.evidence import Evidence
 from ggez_hub.parity.betas import Beta
+from ggez_hub.parity.intervals import Interval
 from ggez_hub.regions import find_region
 
 
@@ -43,7 +44,7 @@ class Vector:
     """The scores of one beta on every side and scale, and the betas that are nowhere worse."""
 
     beta: Beta
-    scores: Mapping[tuple[str, str], Estimate]
+    scores: Mapping[tuple[str, str], Interval]
     dominated_by: tuple[Beta, ...]
 
 
@@ -81,7 +82,7 @@ def _countries(outcomes: Outcomes) -> tuple[str | None, ...]:
 
 def pareto(evidence: Evidence, split: str) -> tuple[Vector, ...]:
     """Every beta with its score on each side and scale, in place of a GRP."""
-    vectors: dict[Beta, dict[tuple[str, str], Estimate]] = {}
+    vectors: dict[Beta, dict[tuple[str, str], Interval]] = {}
     for beta in evidence.betas(split):
         groups: dict[tuple[str, str], list[Outcomes]] = {}
         for name, outcomes in evidence.tasks_at(beta, split).items():
@@ -99,7 +100,7 @@ def pareto(evidence: Evidence, split: str) -> tuple[Vector, ...]:
 
 
 def _dominates(
-    first: Mapping[tuple[str, str], Estimate], second: Mapping[tuple[str, str], Estimate]
+    first: Mapping[tuple[str, str], Interval], second: Mapping[tuple[str, str], Interval]
 ) -> bool:
     """Whether `first` is nowhere lower and somewhere higher; never where it was not measured."""
     if not second or set(first) != set(second):

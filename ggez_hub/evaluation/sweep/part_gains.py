@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ggez_hub.evaluation.answers.scores import Estimate, NotComparable, Sides, parity_difference
+from ggez_hub.evaluation.answers.scores import NotComparable, Sides, parity_difference
 from ggez_hub.evaluation.results.evidence import RESULTS, Evidence
 from ggez_hub.evaluation.results.header import SweptParts
 from ggez_hub.evaluation.results.sides import suite
 from ggez_hub.evaluation.results.verification import DoesNotFollow, Verification, verify_evidence
+from ggez_hub.parity.intervals import Interval
 
 BY_PART = "by-part"
 # The side on which a choice is judged, of items that it was not made with.
@@ -37,7 +38,7 @@ class Gain:
     parts: SweptParts
     point: str | None
     plain: str | None
-    difference: Estimate | None
+    difference: Interval | None
     reason: str = ""
 
     @property
