@@ -124,7 +124,8 @@ def test_other_files_are_refused(tmp_path):
 def repeated(path, rows, task="t", likelihoods=None, options=None):
     """A file in which nothing but what it says of its rows is large."""
     detailed = likelihoods is not None
-    schema = _schema(detailed=detailed, credited=False, shown=options is not None)
+    given = {"details": detailed, "shown": options is not None}
+    schema = _schema([group for group, there in given.items() if there])
     row = {
         "beta": 0.0, "task": task, "split": "test", "item": "i", "gold": "g", "predicted": "p",
         "rank": 1, "correct": True, "chance": 0.5, **dict.fromkeys(DETAILS if detailed else ()),
