@@ -189,12 +189,12 @@ class ModelPlace:
 
         Of a model whose weights are not known, those of this very run.
         """
-        from ggez_hub.evaluation.answers.cache import DiskCache, MemoryCache, answers_of
+        from ggez_hub.evaluation.answers.cache import AnswerCache, answers_of
         from ggez_hub.evaluation.models.backend import engine
         from ggez_hub.safetensors_header import digest_json
 
         if not self.cached:
-            return MemoryCache()
+            return AnswerCache()
         if not model.shared:
-            return DiskCache(work / f"{model.digest}.sqlite")
+            return AnswerCache(work / f"{model.digest}.sqlite")
         return answers_of(digest_json({"model": model.digest, "engine": engine()}))

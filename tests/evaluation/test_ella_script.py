@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ggez_hub.cards import alpha_record
-from ggez_hub.evaluation.answers.cache import MemoryCache
+from ggez_hub.evaluation.answers.cache import AnswerCache
 from ggez_hub.evaluation.answers.outcomes import Cell
 from ggez_hub.evaluation.answers.scores import score_of
 from ggez_hub.evaluation.benchmarks.benchmark import find_benchmarks
@@ -29,7 +29,7 @@ FIRST, SECOND, THIRD = ITEMS
 
 def answered(folder):
     painter = Painter()
-    subject = DrawnAndJudged(painter, Judge(by_hash), MemoryCache(), folder / "pictures")
+    subject = DrawnAndJudged(painter, Judge(by_hash), AnswerCache(), folder / "pictures")
     items = read_contents(DPG, Folders(folder)).items
     return painter, subject.answer(ask_benchmark(DPG, items), "likelihood")
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.answers.scores import (
-    NoItems,
     NotComparable,
     Sides,
     mean,
@@ -76,7 +76,7 @@ def test_parts_that_are_right_are_averaged():
 
 
 def test_no_items_no_score():
-    with pytest.raises(NoItems):
+    with pytest.raises(GgezError):
         score_of(outcomes([]))
 
 

@@ -57,10 +57,6 @@ OPTIONAL: Mapping[str, Collection[str]] = {
 }
 
 
-class BadPredictions(GgezError):
-    """A file holds no predictions, or they contradict themselves."""
-
-
 def write_predictions(path: Path, outcomes: Mapping[Cell, Outcomes]) -> str:
     """Write all outcomes to `path` and return the sha256 of the file, which a card records."""
     require("eval", "pyarrow")
@@ -89,20 +85,20 @@ def write_predictions(path: Path, outcomes: Mapping[Cell, Outcomes]) -> str:
 def read_predictions(path: Path) -> dict[Cell, Outcomes]:
     """The outcomes of a file.
 
-    Raises BadPredictions if the columns are others, a cell or an item stands there twice, or a row
+    Raises GgezError if the columns are others, a cell or an item stands there twice, or a row
     contradicts itself (correct means rank 1).
     """
     found = parse_predictions(path)
     for cell, outcomes in found.items():
         if problems := row_problems(outcomes):
-            raise BadPredictions(f"{path}: {problems[0]} in {cell}")
+            raise GgezError(f"{path}: {problems[0]} in {cell}")
     return found
 
 
 def parse_predictions(path: Path) -> dict[Cell, Outcomes]:
     """The outcomes of a file as they stand there, contradictions included.
 
-    Raises BadPredictions if the columns are others, there is more than a measurement can have, a beta
+    Raises GgezError if the columns are others, there is more than a measurement can have, a beta
     is not valid, or the rows of a cell are not together.
     """
     require("eval", "pyarrow")
@@ -114,21 +110,21 @@ def parse_predictions(path: Path) -> dict[Cell, Outcomes]:
         groups = {g for g, names in OPTIONAL.items() if not {*there.names}.isdisjoint(names)}
         composed = "beta" in there.names and pa.types.is_list(there.field("beta").type)
         if there != _schema(groups, composed=composed):
-            raise BadPredictions(f"{path} has other columns than predictions: {there.names}")
+            raise GgezError(f"{path} has other columns than predictions: {there.names}")
         table = read_bounded(path, there)
     except (OSError, FileTooLarge, pa.ArrowException) as error:
-        raise BadPredictions(f"{path} cannot be read as parquet: {error}") from error
+        raise GgezError(f"{path} cannot be read as parquet: {error}") from error
     keys = zip(*(table.column(name).to_pylist() for name in Cell._fields), strict=True)
     found: dict[Cell, Outcomes] = {}
     start = 0
     for key, rows in groupby(keys):
         cell, count = _cell(path, *key), sum(1 for _ in rows)
         if cell in found:
-            raise BadPredictions(f"{path}: the rows of {cell} are not together")
+            raise GgezError(f"{path}: the rows of {cell} are not together")
         found[cell] = _outcomes(table.slice(start, count))
         start += count
     if len({len(betas_of(cell.beta)) for cell in found}) > 1:
-        raise BadPredictions(f"{path} has betas of several numbers of adapters")
+        raise GgezError(f"{path} has betas of several numbers of adapters")
     return found
 
 
@@ -136,9 +132,9 @@ def _cell(path: Path, beta: Any, task: str, split: str) -> Cell:
     each = beta if isinstance(beta, list) else [beta]
     if not all(math.isfinite(own) and own >= 0 for own in each):
         shown = JOIN.join(f"{own:g}" for own in each)
-        raise BadPredictions(f"{path}: there is no such beta as in {task}/{split} at beta {shown}")
+        raise GgezError(f"{path}: there is no such beta as in {task}/{split} at beta {shown}")
     if isinstance(beta, list) and len(beta) < 2:
-        raise BadPredictions(f"{path}: {beta} are not the betas of several adapters")
+        raise GgezError(f"{path}: {beta} are not the betas of several adapters")
     return Cell(point(each), task, split)
 
 

@@ -29,10 +29,6 @@ from ggez_hub.parity.intervals import (
 from ggez_hub.parity.moments import GLOBAL, SIDES, Moments, clustered_moments, count_changes
 
 
-class NoItems(GgezError):
-    """There is nothing to compute a score from."""
-
-
 @dataclass(frozen=True)
 class Score:
     """A share of right answers, or the mean of their parts that are right.
@@ -82,10 +78,10 @@ class Score:
 
 
 def score_of(outcomes: Outcomes) -> Score:
-    """The score of a task and split; raises NoItems."""
+    """The score of a task and split; raises GgezError."""
     n, pictures = len(outcomes), len(set(outcomes.pictures))
     if not n:
-        raise NoItems("a score needs at least one item")
+        raise GgezError("a score needs at least one item")
     p = math.fsum(outcomes.values) / n
     clustered = _clustered_error(outcomes.pictures, outcomes.values - p)
     found = estimate_share(100 * p, 100 * clustered, pictures)

@@ -13,12 +13,12 @@ from ggez_hub.cards.curve import MeasuredCurve, SplitParity
 from ggez_hub.cards.measurements import ClosedPart, SeedRun
 from ggez_hub.errors import GgezError, UsageProblem
 from ggez_hub.evaluation.answers.outcomes import Cell, Outcomes
-from ggez_hub.evaluation.answers.predictions import BadPredictions, parse_predictions
+from ggez_hub.evaluation.answers.predictions import parse_predictions
 from ggez_hub.evaluation.answers.scores import score_of
 from ggez_hub.evaluation.results.baselines import recomputed_baselines
 from ggez_hub.evaluation.results.closed_part import closed_part, misplaced
 from ggez_hub.evaluation.results.consistency import contradictions
-from ggez_hub.evaluation.results.evidence import Evidence, NoEvidence, open_evidence
+from ggez_hub.evaluation.results.evidence import Evidence, open_evidence
 from ggez_hub.evaluation.results.figures import figures
 from ggez_hub.evaluation.results.header import PREDICTIONS
 from ggez_hub.evaluation.results.measured_curve import by_country, curve_of, parity_of, policies_of
@@ -34,10 +34,6 @@ TOLERANCE = 1e-9
 MOST = 20
 # Of `results.json`: since version 2 its intervals and its choice are those of ggez_hub.parity.
 RESULTS_VERSION = 2
-
-
-class DoesNotFollow(GgezError):
-    """A figure is not what the predictions give, or they contradict themselves."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,12 +65,12 @@ class Verification:
 def verify_evidence(path: Path) -> Verification:
     """Recompute a card or a results folder.
 
-    Raises NoEvidence and what reading raises. `unproven` counts the card's rows and
+    Raises GgezError and what reading raises. `unproven` counts the card's rows and
     seeds that name no predictions: nobody can recompute them.
     """
     evidence = open_evidence(path)
     if evidence.recorded is not None and evidence.header.schema_version < RESULTS_VERSION:
-        raise NoEvidence(
+        raise GgezError(
             f"{path} was written by an earlier version, which computed other intervals and chose beta by "
             "another rule",
             "Run the same sweep or evaluation into a new folder: answers in the cache are not asked anew.",
@@ -131,7 +127,7 @@ def _known_tasks(evidence: Evidence) -> None:
     cells = {*evidence.outcomes, *(c for o in evidence.baselines.values() for c in o)}
     unknown = sorted({cell.task for cell in cells} - set(evidence.header.tasks))
     if unknown:
-        raise BadPredictions(
+        raise GgezError(
             f"{evidence.place / PREDICTIONS} answers {', '.join(unknown)}, "
             "which the results do not describe"
         )
@@ -319,7 +315,7 @@ def closed_figures(part: ClosedPart) -> int:
 def with_closed(found: Verification, file: Path) -> Verification:
     """The same after the closed part was recomputed from the file with its predictions.
 
-    Raises UsageProblem where no part is closed, and BadPredictions.
+    Raises UsageProblem where no part is closed, and GgezError.
     """
     evidence, part = found.evidence, found.evidence.header.closed
     if part is None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ggez_hub.errors import UsageProblem
-from ggez_hub.evaluation.answers.cache import AnswerCache, MemoryCache
+from ggez_hub.evaluation.answers.cache import AnswerCache
 from ggez_hub.evaluation.answers.outcomes import Cell, Outcomes
 from ggez_hub.evaluation.answers.scores import Score, score_of
 from ggez_hub.evaluation.benchmarks.preparation import PreparedTask
@@ -66,7 +66,7 @@ def measure(
     models: Sequence[ModelUnderTest],
     tasks: Sequence[PreparedTask],
     *,
-    known: Callable[[ModelUnderTest], AnswerCache] = lambda _: MemoryCache(),
+    known: Callable[[ModelUnderTest], AnswerCache] = lambda _: AnswerCache(),
     answers: Answers | None = None,
     progress: Progress | None = None,
 ) -> Measurement:

@@ -18,7 +18,7 @@ from pydantic import Field, field_validator
 from ggez_hub.cards import AlphaRecord
 from ggez_hub.cards.values import PolicyName
 from ggez_hub.errors import UsageProblem
-from ggez_hub.evaluation.answers.cache import AnswerCache, MemoryCache
+from ggez_hub.evaluation.answers.cache import AnswerCache
 from ggez_hub.evaluation.answers.outcomes import Cell, Outcomes
 from ggez_hub.evaluation.answers.predictions import read_predictions, write_predictions
 from ggez_hub.evaluation.benchmarks.preparation import PreparedTask
@@ -138,7 +138,7 @@ def sweep(
     alpha: AlphaRecord,
     out: Path,
     *,
-    known: Known = lambda *_: MemoryCache(),
+    known: Known = lambda *_: AnswerCache(),
     adapters: Sequence[AdapterRecord] = (),
     joint: JointFineTune | None = None,
     parts: SweptParts | None = None,
@@ -157,7 +157,7 @@ def sweep(
     it has to be said. `parts` are those of the models. Of embedding models the averaged outputs at
     beta 0 and 1 are measured too, at no new pass of a picture or text. A folder that holds a part of this
     very measurement is completed, one that holds all of it is measured no more. With `closing` a part of
-    the test answers, and all that is kept while it is measured, stays in the folder that it names. Raises Leaked for a
+    the test answers, and all that is kept while it is measured, stays in the folder that it names. Raises GateFailed for a
     task that the adapter was trained on, UsageProblem for no tasks, tasks that such a model cannot
     be asked or a folder with something else, and what `measure` raises.
     """
@@ -215,7 +215,7 @@ def _finished(
 ) -> Evidence | None:
     """What a folder holds if it is all of this measurement, made elsewhere with the same part closed.
 
-    Raises NoEvidence, and what reading raises.
+    Raises what reading raises.
     """
     if not (out / RESULTS).is_file():
         return None
