@@ -14,6 +14,7 @@ from ggez_hub.parity.intervals import (
     estimate_side,
     estimate_side_difference,
     estimate_surplus,
+    interval_json,
 )
 from ggez_hub.parity.moments import OTHERS, Moments
 from ggez_hub.parity.policy import DEFAULT_SHARE
@@ -47,10 +48,10 @@ class Effects:
         return {
             "kept": self.kept,
             "share": self.share,
-            "kept_margin": _as_json(self.kept_margin),
-            "loss": _as_json(self.loss),
-            "gain": _as_json(self.gain),
-            "over_adapter": _as_json(self.over_adapter),
+            "kept_margin": interval_json(self.kept_margin),
+            "loss": interval_json(self.loss),
+            "gain": interval_json(self.gain),
+            "over_adapter": interval_json(self.over_adapter),
         }
 
 
@@ -86,10 +87,6 @@ def independent_difference(one: Interval, other: Interval) -> Interval:
         one.pictures + other.pictures,
         one.refusal or other.refusal,
     )
-
-
-def _as_json(found: Interval | None) -> dict[str, object] | None:
-    return None if found is None else found.as_dict()
 
 
 POWER = 0.8

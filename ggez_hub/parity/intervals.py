@@ -91,6 +91,11 @@ class Interval:
         return self.is_above_zero or self.is_below_zero
 
 
+def interval_json(found: Interval | None) -> dict[str, object] | None:
+    """A figure as JSON, or null where there is none."""
+    return None if found is None else found.as_dict()
+
+
 def estimate_share(
     value: float, se: float, pictures: int, *, lowest: float = 0.0, highest: float = 100.0
 ) -> Interval:

@@ -10,7 +10,7 @@ import pytest
 
 from ggez_hub.cards import CurveRow, alpha_record
 from ggez_hub.cards.curve import MeasuredCurve
-from ggez_hub.evaluation.answers.outcomes import Cell
+from ggez_hub.evaluation.answers.outcomes import Cell, TaskRecord
 from ggez_hub.evaluation.answers.scores import Sides, mean, mean_difference, parity, score_of
 from ggez_hub.evaluation.benchmarks.benchmark import Benchmark
 from ggez_hub.evaluation.benchmarks.contents import Folders
@@ -18,7 +18,6 @@ from ggez_hub.evaluation.benchmarks.loaders.rows import BadItems
 from ggez_hub.evaluation.benchmarks.preparation import prepare_benchmark
 from ggez_hub.evaluation.results.breakdown import breakdown
 from ggez_hub.evaluation.results.figures import write_results
-from ggez_hub.evaluation.results.header import TaskRecord
 from ggez_hub.evaluation.results.measured_curve import curve_of
 from ggez_hub.evaluation.results.verification import verify_evidence
 from ggez_hub.parity.curve import ParityCurve

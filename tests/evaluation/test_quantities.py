@@ -8,9 +8,9 @@ from itertools import product
 import pytest
 
 from ggez_hub.evaluation.answers.outcomes import Cell
+from ggez_hub.evaluation.results.breakdown import pareto, suite
 from ggez_hub.evaluation.results.figures import figures
 from ggez_hub.evaluation.results.measured_curve import curve_of
-from ggez_hub.evaluation.results.sides import pareto, suite
 from ggez_hub.parity.card_rows import NoCurve
 from ggez_hub.parity.curve import ParityCurve
 from ggez_hub.parity.moments import GLOBAL, OTHERS, REGIONAL

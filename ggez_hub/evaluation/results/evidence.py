@@ -18,7 +18,7 @@ from ggez_hub.cards import AdapterCard, CardDocument, CurveRow, read_card
 from ggez_hub.cards.measurements import JointCurve, SeedRun
 from ggez_hub.cards.values import Unknown
 from ggez_hub.errors import GgezError
-from ggez_hub.evaluation.answers.outcomes import Cell, Outcomes
+from ggez_hub.evaluation.answers.outcomes import Cell, Outcomes, TaskRecord
 from ggez_hub.evaluation.answers.predictions import parse_predictions
 from ggez_hub.evaluation.benchmarks.task import Task
 from ggez_hub.evaluation.results.header import (
@@ -27,7 +27,6 @@ from ggez_hub.evaluation.results.header import (
     BaselineName,
     BaselineRecord,
     Header,
-    TaskRecord,
 )
 from ggez_hub.parity.betas import Beta, base_like, betas_of, read_key
 from ggez_hub.parity.card_rows import task_of

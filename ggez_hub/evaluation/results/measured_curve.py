@@ -15,12 +15,10 @@ from ggez_hub.cards.curve import (
     Split,
     SplitParity,
 )
-from ggez_hub.evaluation.answers.outcomes import Cell, Outcomes
+from ggez_hub.evaluation.answers.outcomes import Cell, Outcomes, TaskRecord
 from ggez_hub.evaluation.answers.scores import NotComparable, Score, answer_moments, score_of
-from ggez_hub.evaluation.results.breakdown import breakdown
+from ggez_hub.evaluation.results.breakdown import breakdown, suite
 from ggez_hub.evaluation.results.evidence import Evidence
-from ggez_hub.evaluation.results.header import TaskRecord
-from ggez_hub.evaluation.results.sides import suite
 from ggez_hub.parity.betas import beta_key
 from ggez_hub.parity.card_rows import NoCurve, measured_rows, scale_of
 from ggez_hub.parity.curve import ParityCurve

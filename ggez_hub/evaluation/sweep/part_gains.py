@@ -13,9 +13,9 @@ from typing import Any
 
 from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.answers.scores import NotComparable, Sides, parity_difference
+from ggez_hub.evaluation.results.breakdown import suite
 from ggez_hub.evaluation.results.evidence import RESULTS, Evidence
 from ggez_hub.evaluation.results.header import SweptParts
-from ggez_hub.evaluation.results.sides import suite
 from ggez_hub.evaluation.results.verification import Verification, verify_evidence
 from ggez_hub.parity.intervals import Interval
 
