@@ -39,7 +39,6 @@ class Finding:
         return abs(self.difference) <= self.tolerance
 
     def as_dict(self) -> dict[str, object]:
-        """The finding as JSON."""
         return {
             "table": self.table,
             "row": self.row,

@@ -104,7 +104,6 @@ class ClaimFinding:
         return self.row == self.family.chosen
 
     def as_dict(self) -> dict[str, Any]:
-        """The finding as JSON."""
         return {
             "family": self.family.name,
             "claim": self.measure.claim.name,

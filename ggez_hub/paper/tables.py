@@ -68,7 +68,6 @@ class Figure:
         return Figure(by * self.value + shift, by * self.low + shift, by * self.high + shift)
 
     def as_dict(self) -> dict[str, float]:
-        """The figure as JSON."""
         return {"value": float(self.value), "low": float(self.low), "high": float(self.high)}
 
 

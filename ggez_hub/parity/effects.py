@@ -44,7 +44,6 @@ class Effects:
     over_adapter: Interval | None
 
     def as_dict(self) -> dict[str, object]:
-        """The effects as JSON."""
         return {
             "kept": self.kept,
             "share": self.share,

@@ -16,10 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ggez_hub.parity.distributions import t_quantile
-from ggez_hub.parity.moments import (
-    SIDES,
-    Moments,
-)
+from ggez_hub.parity.moments import SIDES, Moments, correlation
 from ggez_hub.parity.score_intervals import (
     Change,
     Floats,
@@ -72,7 +69,6 @@ class Interval:
         return self.is_decided and self.high < 0
 
     def as_dict(self) -> dict[str, object]:
-        """The figure as JSON; `refusal` is there only where it is undetermined."""
         found: dict[str, object] = {
             "value": self.value,
             "se": self.se,
@@ -220,9 +216,19 @@ def _limits(moments: Moments, terms: Sequence[_Term], z: float) -> tuple[float, 
         ends = [float(end) * terms[0].span for end in share_limits(terms[0].figure, z)]
         low, high = (terms[0].weight * end for end in ends)
     else:
+        rows = np.array([term.units.ravel() for term in terms])
+        size = rows.shape[1]
         weights = [term.weight * term.span for term in terms]
         figures = [term.figure for term in terms]
-        low, high = map(float, sum_limits(weights, figures, _correlation(moments, terms), z))
+        low, high = map(
+            float,
+            sum_limits(
+                weights,
+                figures,
+                correlation(rows @ moments.covariance.reshape(size, size) @ rows.T),
+                z,
+            ),
+        )
     start = math.fsum(term.weight * term.lowest for term in terms)
     return start + low, start + high
 
@@ -244,17 +250,6 @@ def _reach(moments: Moments, s: int) -> tuple[float, float]:
     """The lowest and the highest value of a side: all wrong, all right."""
     floor = float(moments.floors[s]) / 100
     return (-100 * floor / (1 - floor) if 0 <= floor < 1 else 0.0), 100.0
-
-
-def _correlation(moments: Moments, terms: Sequence[_Term]) -> Floats:
-    rows = np.array([term.units.ravel() for term in terms])
-    size = rows.shape[1]
-    covariance = rows @ moments.covariance.reshape(size, size) @ rows.T
-    errors = np.sqrt(np.maximum(np.diag(covariance), 0))
-    both = np.outer(errors, errors)
-    found = np.clip(np.where(both > 0, covariance / np.where(both > 0, both, 1), 0), -1, 1)
-    np.fill_diagonal(found, 1)
-    return np.asarray(found)
 
 
 def quantile(pictures: int) -> float:

@@ -78,7 +78,6 @@ class SeedSummary:
         return found
 
     def as_dict(self) -> dict[str, object]:
-        """The summary as JSON."""
         over = self.intervals
         return {
             "split": self.split,

@@ -97,7 +97,6 @@ class GateReport:
         return said
 
     def as_dict(self) -> dict[str, object]:
-        """The report as JSON."""
         return {
             "outcome": self.outcome,
             "policy": str(self.policy),

@@ -20,6 +20,7 @@ from ggez_hub.errors import GateFailed
 from ggez_hub.evaluation.results.header import Header
 
 Contamination: TypeAlias = Literal["none known", "contamination unknown", "trained on"]
+TRAINED_ON: Contamination = "trained on"
 ANCESTORS = Path(__file__).parent / "ancestors.yaml"
 
 
@@ -30,12 +31,8 @@ def contamination(header: Header) -> dict[str, Contamination]:
 
 def refuse_leaks(datasets: Mapping[str, str], data: Iterable[str] | Unknown) -> None:
     """Raise GateFailed if a task (id -> data set) was trained on, directly or through an ancestor."""
-    found = []
-    for task, dataset in datasets.items():
-        state, why = state_of(dataset, data)
-        if state == "trained on":
-            found.append(f"{task}: {why}")
-    if found:
+    states = {task: state_of(dataset, data) for task, dataset in datasets.items()}
+    if found := [f"{task}: {why}" for task, (state, why) in states.items() if state == TRAINED_ON]:
         raise GateFailed(
             "the adapter was trained on what it is asked:\n  " + "\n  ".join(found),
             "Leave these tasks out: their scores would be no evidence.",
@@ -54,7 +51,7 @@ def state_of(dataset: str, data: Iterable[str] | Unknown) -> tuple[Contamination
         if not family.isdisjoint(_keys(source)):
             same = not own.isdisjoint(_keys(source))
             via = "" if same else f", which shares its pictures with {dataset}"
-            return "trained on", f"{source} is on its card{via}"
+            return TRAINED_ON, f"{source} is on its card{via}"
     if not sources or any("unknown" in source.lower() for source in sources):
         return "contamination unknown", "the card names no data, or not all of it"
     return "none known", ""

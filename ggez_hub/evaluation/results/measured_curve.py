@@ -25,7 +25,7 @@ from ggez_hub.parity.curve import ParityCurve
 from ggez_hub.parity.moments import GLOBAL, OTHERS, REGIONAL, SIDES, Floats, Moments
 from ggez_hub.parity.policy import Policy
 from ggez_hub.parity.policy_outcomes import PolicyOutcome, policy_outcomes
-from ggez_hub.parity.screening import screen
+from ggez_hub.parity.screening import LEVEL, guessing_probability
 
 # Digits of what is stored: far more than any error of measurement has.
 DIGITS = 10
@@ -151,8 +151,8 @@ def _is_above_chance(answered: Sequence[Outcomes]) -> bool:
         return False
     covariance = moments.covariance[GLOBAL, :, GLOBAL]
     floor = max(100 * outcomes.floor for outcomes in answered)
-    found = screen(moments.means[GLOBAL], covariance, floor, moments.pictures[GLOBAL])
-    return found.state == "above chance"
+    pictures = moments.pictures[GLOBAL]
+    return guessing_probability(moments.means[GLOBAL], covariance, floor, pictures) < LEVEL
 
 
 Rows = dict[str, dict[str, CurveRow]]
