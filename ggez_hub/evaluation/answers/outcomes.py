@@ -1,4 +1,4 @@
-"""What came out, item by item: the raw material of every score."""
+"""What models answered, item by item: the raw material of every score."""
 
 from __future__ import annotations
 
@@ -92,21 +92,11 @@ class Details:
 
     def take(self, rows: NDArray[np.intp]) -> Details:
         """The details of some rows."""
-        return Details(
-            **{
-                name: tuple(getattr(self, name)[row] for row in rows)
-                for name in self.__dataclass_fields__
-            }
-        )
+        return Details(**{name: _take(values, rows) for name, values in vars(self).items()})
 
     def joined(self, other: Details) -> Details:
         """The details of both, these first."""
-        return Details(
-            **{
-                name: getattr(self, name) + getattr(other, name)
-                for name in self.__dataclass_fields__
-            }
-        )
+        return Details(**{name: own + getattr(other, name) for name, own in vars(self).items()})
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,8 +164,7 @@ class Outcomes:
         """
         part = self._parts
         sizes = np.bincount(part)
-        weights: NDArray[np.float64] = len(self) / (len(sizes) * sizes[part])
-        return weights
+        return np.asarray(len(self) / (len(sizes) * sizes[part]))
 
     @property
     def floor(self) -> float:
@@ -191,8 +180,7 @@ class Outcomes:
             return values
         part = self._parts
         means = np.bincount(part, values) / np.bincount(part)
-        averaged: NDArray[np.float64] = means.mean() + self.weights * (values - means[part])
-        return averaged
+        return np.asarray(means.mean() + self.weights * (values - means[part]))
 
     @cached_property
     def _parts(self) -> NDArray[np.intp]:
@@ -211,15 +199,11 @@ class Outcomes:
     def where(self, keep: NDArray[np.bool_]) -> Outcomes:
         """The questions for which `keep` (n,) is true; of the missing ones none."""
         rows = np.flatnonzero(keep)
-
-        def of(values: tuple[str, ...]) -> tuple[str, ...]:
-            return tuple(values[row] for row in rows)
-
         return replace(
             self,
-            items=of(self.items),
-            gold=of(self.gold),
-            predicted=of(self.predicted),
+            items=_take(self.items, rows),
+            gold=_take(self.gold, rows),
+            predicted=_take(self.predicted, rows),
             rank=self.rank[rows],
             correct=self.correct[rows],
             chance=self.chance[rows],
@@ -236,18 +220,14 @@ class Outcomes:
         """
         if self.items != other.items:
             raise ValueError("the two do not answer the same questions")
-        credit = None
-        if self.credit is not None or other.credit is not None:
-            credit = np.where(rows, other.values, self.values)
+        answers = zip(self.predicted, other.predicted, rows, strict=True)
+        has_credit = self.credit is not None or other.credit is not None
         return replace(
             self,
-            predicted=tuple(
-                b if taken else a
-                for a, b, taken in zip(self.predicted, other.predicted, rows, strict=True)
-            ),
+            predicted=tuple(b if taken else a for a, b, taken in answers),
             rank=np.where(rows, other.rank, self.rank).astype(np.int32),
             correct=np.where(rows, other.correct, self.correct),
-            credit=credit,
+            credit=np.where(rows, other.values, self.values) if has_credit else None,
         )
 
     def joined(self, other: Outcomes) -> Outcomes:
@@ -270,3 +250,7 @@ class Outcomes:
             if self.credit is not None or other.credit is not None
             else None,
         )
+
+
+def _take(values: tuple[Any, ...], rows: NDArray[np.intp]) -> tuple[Any, ...]:
+    return tuple(values[row] for row in rows)

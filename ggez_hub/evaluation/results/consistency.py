@@ -39,12 +39,14 @@ def contradictions(
     """
     found = []
     for cell, asked in outcomes.items():
-        metric = (metrics or {}).get(cell.task)
-        found += [f"{cell}: {problem}" for problem in impossible_scores(asked, metric)]
-        found += [f"{cell}: {problem}" for problem in row_problems(asked)]
-        found += [f"{cell}: {problem}" for problem in _answers(asked)]
-        found += [f"{cell}: {problem}" for problem in _credit(asked)]
-        found += [f"{cell}: {problem}" for problem in _replies(asked)]
+        problems = [
+            *impossible_scores(asked, (metrics or {}).get(cell.task)),
+            *row_problems(asked),
+            *_answers(asked),
+            *_credit(asked),
+            *_replies(asked),
+        ]
+        found += [f"{cell}: {problem}" for problem in problems]
     by_task: dict[tuple[str, str], dict[Cell, Outcomes]] = {}
     for cell, asked in outcomes.items():
         by_task.setdefault((cell.task, cell.split), {})[cell] = asked
