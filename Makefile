@@ -57,7 +57,7 @@ jobs: $(STAMP) ## Whole evaluations, on HF Jobs and of models that draw too, fro
 	$(BIN)/python -m pytest -m slow tests/automation
 
 soak: $(STAMP) ## Kill and repeat: interrupted pulls leave nothing half-made; plan large models (slow)
-	$(BIN)/python -m pytest -m slow -x tests/registry tests/embedded tests/training tests/filter
+	$(BIN)/python -m pytest -m slow -x --ignore tests/world --ignore tests/core --ignore tests/automation tests
 
 conformance: $(STAMP) ## The test suite of huggingface_hub against the embedded hub: passed / reached
 	$(BIN)/python tests/conformance/run.py
