@@ -16,24 +16,22 @@ from pydantic import (
 )
 
 from ggez_hub.cards.safety import plain_letters, plain_text
+from ggez_hub.validation_errors import BRANCHES
 
 T = TypeVar("T")
 W = TypeVar("W")
 Unknown: TypeAlias = Literal["unknown"]
 UNKNOWN: Final = "unknown"
 
-# The branch is chosen by the value, so that an error is about that branch alone. The tags appear
-# in the paths of errors (ALTERNATIVES), not in cards.
-ALTERNATIVES = frozenset({"(value)", "(word)"})
 
-
-def _alternative(value: object) -> str:
-    return "(word)" if isinstance(value, str) else "(value)"
+def _branch(value: object) -> str:
+    """The branch by the value alone, so that an error is about that branch alone."""
+    return BRANCHES[isinstance(value, str)]
 
 
 # A value, or one of some words in its place.
 OrWord: TypeAlias = Annotated[
-    Annotated[T, Tag("(value)")] | Annotated[W, Tag("(word)")], Discriminator(_alternative)
+    Annotated[T, Tag(BRANCHES[0])] | Annotated[W, Tag(BRANCHES[1])], Discriminator(_branch)
 ]
 OrUnknown: TypeAlias = OrWord[T, Unknown]
 OrNone: TypeAlias = OrWord[T, Literal["none", "unknown"]]

@@ -145,7 +145,7 @@ def test_a_bad_card_is_named_with_line_key_and_mend(copied, tmp_path):
     line = break_one(copied)
     with pytest.raises(BadCards) as caught:
         build_index(copied, tmp_path / "out.sqlite")
-    assert f"cards/th/embedding/clip-emoji-th.md: 1 key is off\n  line {line}: ggez.level" in (
+    assert f"cards/th/embedding/clip-emoji-th.md is not a valid card:\n  line {line}: ggez.level" in (
         caught.value.message
     )
     assert not (tmp_path / "out.sqlite").exists()

@@ -16,7 +16,7 @@ from ggez_hub.registry.contribution.adapter_files import AdapterFiles
 from ggez_hub.registry.index.entries import card_path, located
 from ggez_hub.registry.licences import reviewed
 from ggez_hub.registry.publication.adapter import Parcel, Published, beside, publish
-from ggez_hub.registry.repositories import problems_on_hub
+from ggez_hub.registry.repositories import Repositories, problems_on_hub
 
 
 class NotReady(GgezError):
@@ -81,7 +81,7 @@ def candidate(document: CardDocument, location: Location, hub: Hub) -> CardPropo
         raise NotReady("the adapter has no known licence", "Name it with --license.")
     reviewed(document.license, location.repo)
     copy = located(document, location)
-    if problems := list(problems_on_hub(copy.card, hub)):
+    if problems := list(problems_on_hub(copy.card, Repositories(hub))):
         raise NotReady(
             f"{location.repo} would not be taken by `pull`:\n"
             + "\n".join(f"  {'.'.join(map(str, key))}: {what}" for key, what in problems)

@@ -14,7 +14,7 @@ from ggez_hub.cards.readme import license_of
 from ggez_hub.hub import Hub
 from ggez_hub.registry.file_checks import NotFit
 from ggez_hub.registry.index.entries import IndexEntry, Listing
-from ggez_hub.registry.repositories import Repositories, reach, reasons_on_hub
+from ggez_hub.registry.repositories import Repositories, problems_on_hub, reach
 
 # What the Hub answers at once without slowing a client down.
 PARALLEL = 8
@@ -87,7 +87,7 @@ def _reasons(
     if isinstance(document, NotFit):
         yield document.message
         return
-    yield from (reason for _, reason in reasons_on_hub(document.card, source))
+    yield from (problem.text for problem in problems_on_hub(document.card, source))
     try:
         declared = license_of(source.at(entry.repo, entry.revision).front_matter)
     except (NotFit, GatedRepoError):
