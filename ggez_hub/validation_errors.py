@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from pydantic import ValidationError
@@ -56,14 +56,14 @@ def _keys(path: tuple[int | str, ...]) -> tuple[int | str, ...]:
 
 def listed(error: ValidationError) -> str:
     """The problems, one a line."""
-    return shortened(f"  {problem}" for problem in problems(error))
+    return shortened(problems(error), "  {}".format)
 
 
-def shortened(lines: Iterable[str]) -> str:
-    """The first lines, and how many more there are."""
-    found = list(lines)
-    more = [f"  and {len(found) - MOST} more"] if len(found) > MOST else []
-    return "\n".join([*found[:MOST], *more])
+def shortened(found: Iterable[Problem], line: Callable[[Problem], str]) -> str:
+    """The lines of the first problems, and how many more there are: there may be thousands."""
+    kept = list(found)
+    more = [f"  and {len(kept) - MOST} more"] if len(kept) > MOST else []
+    return "\n".join([*map(line, kept[:MOST]), *more])
 
 
 def _text(kind: str, message: str) -> str:

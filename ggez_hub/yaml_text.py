@@ -59,7 +59,7 @@ class Lines:
 
     def listed(self, problems: Iterable[Problem]) -> str:
         """The problems, one a line, each with the line of its key."""
-        return shortened(f"  line {self.of_key(p.path)}: {p}" for p in problems)
+        return shortened(problems, lambda p: f"  line {self.of_key(p.path)}: {p}")
 
 
 def path_at(text: str, line: int) -> str:
