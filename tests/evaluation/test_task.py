@@ -48,7 +48,7 @@ def test_tasks_of_one_file_share_defaults_and_win_over_them(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
-        ({"sede": 1}, "sede: is no key here; remove it"),
+        ({"sede": 1}, "sede: is not a known key; remove it"),
         ({"seed": "1"}, "seed: input should be a valid integer"),
         ({"language": False}, "language: should be text; put it in quotes"),
         ({"dataset": {"repo": "a/b"}}, "dataset.revision: is missing; add it"),

@@ -43,9 +43,9 @@ def rows(folder, picture):
 
 
 BAD = {
-    "unknown key": ({"learning_rat": 1}, ": learning_rat: is no key here"),
-    "nested key": ({"lora": {"rank": 8}}, "lora.rank: is no key here"),
-    "key of another family": ({"vision": "trained"}, "vision: is no key here"),
+    "unknown key": ({"learning_rat": 1}, ": learning_rat: is not a known key"),
+    "nested key": ({"lora": {"rank": 8}}, "lora.rank: is not a known key"),
+    "key of another family": ({"vision": "trained"}, "vision: is not a known key"),
     "missing": ({"region": None}, "region: is missing"),
     "region": ({"region": "atlantis"}, "region: is no region"),
     "family": ({"family": "audio"}, "family: input should be 'embedding', 'diffusion' or 'vlm'"),
