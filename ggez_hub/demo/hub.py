@@ -41,7 +41,7 @@ def seed(store: HubStore, assets: Path = ASSETS) -> None:
     Families and data sets that the assets lack are left out. The index comes last: a seeding that
     was interrupted is taken up again.
     """
-    # Where the folder of the store is asked for, nothing of the Hub's client is imported.
+    # `doctor` imports this module where huggingface_hub cannot be imported.
     from ggez_hub.cards import read_card
     from ggez_hub.registry.index.entries import accepted, card_path
 
