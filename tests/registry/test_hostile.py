@@ -24,10 +24,10 @@ from huggingface_hub import constants
 
 from ggez_hub.cli.main import cli
 from ggez_hub.demo.hub import seed
+from ggez_hub.digests import sha256_file
 from ggez_hub.embedded.store import HubStore
 from ggez_hub.hub import guard
 from ggez_hub.registry.constants import INDEX_REPO
-from ggez_hub.safetensors_header import sha256_file
 
 from ..faults import Failing
 from ..lying_hub import COMMIT, honest, lying

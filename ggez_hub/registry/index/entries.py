@@ -26,11 +26,11 @@ from ggez_hub.cards.values import (
     Text,
     Unknown,
 )
+from ggez_hub.digests import digest_json
 from ggez_hub.frozen_model import FrozenModel
 from ggez_hub.hub import ChangedFile, Hub, RepoAtCommit
 from ggez_hub.parity.card_rows import ranking_rows
 from ggez_hub.registry.resolution import PinnedCard
-from ggez_hub.safetensors_header import digest_json
 
 
 class CardSummary(FrozenModel):
