@@ -334,4 +334,4 @@ def test_metadata_that_are_none(ana, tmp_path):
     path.write_bytes(struct.pack("<Q", len(raw)) + raw + b"\0" * 4)
     done = ana("contribute", path, "--region", "ph", "--base", SDXL, "--license", "mit")
     assert done.exit_code == 1
-    assert "the metadata are no mapping of strings" in done.stderr
+    assert "the metadata are not a mapping of strings" in done.stderr

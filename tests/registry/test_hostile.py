@@ -147,7 +147,7 @@ SAFETENSORS = {
     "a tail": (header({"a": F32}, bytes(100)), "longer than its header says"),
     "truncated": (header({"a": F32}, bytes(4)), "truncated"),
     "a huge shape": (header({"a": F32 | {"shape": [1 << 40, 1 << 40]}}, bytes(8)), "size of its shape"),
-    "a negative shape": (header({"a": F32 | {"shape": [-2]}}, bytes(8)), "no sizes"),
+    "a negative shape": (header({"a": F32 | {"shape": [-2]}}, bytes(8)), "not sizes"),
     "deep JSON": (struct.pack("<Q", 200_000) + b"[" * 200_000, "no valid safetensors header"),
     "a pickle by another name": (pickle.dumps([1, 2]), "not a safetensors file"),
 }  # fmt: skip
