@@ -26,13 +26,13 @@ class Tensor:
 
     dtype: str
     shape: tuple[int, ...]
-    read: Callable[[], bytes]
+    read: Callable[[], bytes | bytearray]
 
 
 def stored(file: WeightFile, key: str) -> Tensor:
     """A tensor of a file, copied as it is; reading it raises BadAdapter for NaN and Inf."""
 
-    def read() -> bytes:
+    def read() -> bytearray:
         data = file.read(key)
         if not is_finite(data, info.dtype):
             raise BadAdapter(f"{file.path}: {key!r} is not finite: it holds NaN or Inf")
@@ -48,7 +48,7 @@ def require_finite(file: WeightFile) -> None:
         stored(file, key).read()
 
 
-def is_finite(data: bytes, dtype: str) -> bool:
+def is_finite(data: bytes | bytearray, dtype: str) -> bool:
     """Whether all numbers in `data` are finite; integers are."""
     import numpy as np
 
