@@ -83,7 +83,8 @@ class Catalog(Mapping[str, T]):
             return self[name]
         off = f" Plug-ins are turned off ({NO_PLUGINS})." if are_off() else ""
         raise UsageProblem(
-            f"there is no {self._noun} {name!r}", f"There are {', '.join(self)}.{self._advice}{off}"
+            f"there is no {self._noun} {name!r}",
+            f"{self._group.replace('_', ' ').capitalize()}: {', '.join(self)}.{self._advice}{off}",
         )
 
     def origin(self, name: str) -> PluginRecord | None:

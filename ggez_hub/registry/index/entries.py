@@ -16,7 +16,7 @@ from ggez_hub.cards.curve import Curve
 from ggez_hub.cards.schema import Location
 from ggez_hub.cards.values import (
     Date,
-    Family,
+    FamilyName,
     Kind,
     Level,
     RegionId,
@@ -42,7 +42,7 @@ class CardSummary(FrozenModel):
     """
 
     region: RegionId
-    family: Family
+    family: FamilyName
     kind: Kind
     level: Level
     license: Text
@@ -130,7 +130,7 @@ class OtherRegion:
     """Adapters of other regions than those that were asked for: how many, and one by name."""
 
     region: RegionId
-    family: Family
+    family: FamilyName
     count: int
     repo: RepoId
 

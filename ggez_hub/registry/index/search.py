@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ggez_hub.cards import BadCard, CardDocument
 from ggez_hub.cards.hub_metadata import TAG
-from ggez_hub.cards.values import Family
+from ggez_hub.cards.values import FamilyName
 from ggez_hub.errors import GgezError
 from ggez_hub.hub import ChangedFile, Hub, HubFile, RepoAtCommit
 from ggez_hub.registry.constants import CARD_NAME, INDEX_FILE, INDEX_REPO
@@ -149,7 +149,7 @@ def _listed_card(index: RepoAtCommit, path: str, file: Path) -> IndexEntry | Unr
 
 
 def _grouped(entries: Iterable[IndexEntry]) -> tuple[OtherRegion, ...]:
-    groups: dict[tuple[str, Family], list[str]] = {}
+    groups: dict[tuple[str, FamilyName], list[str]] = {}
     for entry in entries:
         groups.setdefault((entry.summary.region, entry.summary.family), []).append(entry.repo)
     return tuple(
