@@ -12,6 +12,7 @@ from pathlib import Path
 from ggez_hub.cards import AdapterCard, CardDocument, read_card, render_card
 from ggez_hub.demo.questions import SPLITS, questions_of
 from ggez_hub.demo.world import CARD, DEMO_FAMILIES, EVIDENCE, FamilyFolders, find_in
+from ggez_hub.digests import sha256_file
 from ggez_hub.evaluation.answers.cache import AnswerCache, MemoryCache
 from ggez_hub.evaluation.answers.outcomes import Cell, Outcomes
 from ggez_hub.evaluation.answers.predictions import write_predictions
@@ -26,7 +27,6 @@ from ggez_hub.evaluation.sweep.grid import measure
 from ggez_hub.families import get_family
 from ggez_hub.parity.choice import choose_for
 from ggez_hub.regions import find_region
-from ggez_hub.safetensors_header import sha256_file
 
 
 def record_baselines(assets: Path, family: str) -> tuple[Path, ...]:

@@ -13,8 +13,8 @@ from ggez_hub.data.deduplication import normalised
 from ggez_hub.data.scorers.spec import decisive
 from ggez_hub.data.spec import Seq2Seq, TranslationSpec
 from ggez_hub.data.tally import Tally
+from ggez_hub.digests import digest_json
 from ggez_hub.regions.text_language import script_of_language, scripts, share
-from ggez_hub.safetensors_header import digest_json
 
 # Shorter texts are often names, which translations keep.
 WORDS = 4

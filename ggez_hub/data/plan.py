@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from ggez_hub.data.model_folders import model_identity
 from ggez_hub.data.sources import Extent, Reader, open_source
 from ggez_hub.data.spec import FilterSpec, PictureRule, SourceSpec
-from ggez_hub.safetensors_header import digest_json, sha256_file
+from ggez_hub.digests import digest_json, sha256_file
 
 # A part of every digest: raise it when the same spec and inputs come to give another result.
 RULES_VERSION = 3

@@ -15,8 +15,8 @@ from ggez_hub.data.region_rules import GROUP_NOTE
 from ggez_hub.data.screener import HELD_OUT, UNREADABLE, WITHOUT_PICTURE
 from ggez_hub.data.spec import FilterSpec, LanguageRule
 from ggez_hub.data.tally import CROWDED, DIMENSIONS, KEPT, REST, TRANSLATED, Tally, drops
+from ggez_hub.digests import digest_json
 from ggez_hub.regions.text_language import GROUP
-from ggez_hub.safetensors_header import digest_json
 
 if TYPE_CHECKING:
     from ggez_hub.data.models import Models

@@ -20,8 +20,8 @@ from ggez_hub.data.examples import Example, ExampleBuilder, Malformed
 from ggez_hub.data.pictures import BadPicture, opened, picture_bytes
 from ggez_hub.data.sources import BadSource, Reader, Unreadable, open_source
 from ggez_hub.data.spec import SourceSpec
+from ggez_hub.digests import digest_json
 from ggez_hub.recipe_file import BadRecipe
-from ggez_hub.safetensors_header import digest_json
 
 if TYPE_CHECKING:
     import datasets

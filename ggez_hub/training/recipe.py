@@ -28,7 +28,7 @@ from pydantic import (
 )
 
 from ggez_hub.cards.schema import DataRights
-from ggez_hub.cards.values import Adapts, LanguageTag, Text
+from ggez_hub.cards.values import Adapts, Family, LanguageTag, Text
 from ggez_hub.data.spec import SourceSpec
 from ggez_hub.frozen_model import FrozenModel
 
@@ -52,7 +52,7 @@ class Named(BaseModel):
     """Of any training recipe the family, which says how the rest is read."""
 
     kind: Literal["train"]
-    family: Literal["embedding", "diffusion", "vlm"]
+    family: Family
 
 
 class Data(FrozenModel):

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from ggez_hub.digests import sha256_file
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.answers.outcomes import Cell
 from ggez_hub.evaluation.answers.predictions import read_predictions, write_predictions
@@ -24,7 +25,6 @@ from ggez_hub.evaluation.sweep.grid import BETAS, measure
 from ggez_hub.families import get_family
 from ggez_hub.merging import Adapter, merge
 from ggez_hub.parity.betas import beta_key
-from ggez_hub.safetensors_header import sha256_file
 from tests.evaluation.conftest import make_task
 from tests.evaluation.results import header
 

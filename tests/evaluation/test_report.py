@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import hashlib
 import html
 import json
+import os
 import re
 import shutil
 import subprocess

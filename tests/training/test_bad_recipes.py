@@ -48,7 +48,7 @@ BAD = {
     "key of another family": ({"vision": "trained"}, "vision: is not a known key"),
     "missing": ({"region": None}, "region: is missing"),
     "region": ({"region": "atlantis"}, "region: is no region"),
-    "family": ({"family": "audio"}, "family: input should be 'embedding', 'diffusion' or 'vlm'"),
+    "family": ({"family": "audio"}, "family: must be one of embedding, diffusion, vlm"),
     "base": ({"base": "nowhere"}, "base: 'nowhere' is neither a folder in"),
     "base without a repository": ({"base_repo": None}, "base_repo: is missing"),
     "targets": ({"lora": {"target_modules": ["q_prj"]}}, "lora.target_modules: 'q_prj' matches no module"),

@@ -18,6 +18,7 @@ from ggez_hub.demo.hub import ASSETS
 from ggez_hub.demo.questions import drawing_tasks
 from ggez_hub.demo.world import DIFFUSION as PART
 from ggez_hub.demo.world import EVIDENCE, FamilyFolders
+from ggez_hub.digests import sha256_file
 from ggez_hub.evaluation.answers.outcomes import Cell
 from ggez_hub.evaluation.answers.predictions import read_predictions
 from ggez_hub.evaluation.answers.scores import mean_difference, score_of
@@ -25,7 +26,6 @@ from ggez_hub.evaluation.benchmarks.recognition_judge import shuffled
 from ggez_hub.families import get_family
 from ggez_hub.merging import Adapter, merge
 from ggez_hub.parity.choice import select_beta
-from ggez_hub.safetensors_header import sha256_file
 
 PLACE, CLIP = FamilyFolders(ASSETS, PART), FamilyFolders(ASSETS)
 TH = PLACE.adapter("th")

@@ -21,6 +21,7 @@ from ggez_hub.cards import read_card
 from ggez_hub.demo.hub import ASSETS
 from ggez_hub.demo.questions import questions_of
 from ggez_hub.demo.world import EMBEDDING, VLM, FamilyFolders
+from ggez_hub.digests import sha256_file
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.answers.outcomes import Cell
 from ggez_hub.evaluation.answers.predictions import read_predictions
@@ -33,7 +34,6 @@ from ggez_hub.families import get_family
 from ggez_hub.merging import Adapter, merge
 from ggez_hub.parity.choice import select_beta
 from ggez_hub.recipe_file import recipes_folder
-from ggez_hub.safetensors_header import sha256_file
 
 PLACE = FamilyFolders(ASSETS, VLM)
 EVIDENCE = PLACE.adapter("th") / "evidence" / "predictions.parquet"

@@ -18,9 +18,9 @@ from ggez_hub.data.locale_fields import language_tag
 from ggez_hub.data.pictures import BadPicture, picture_bytes
 from ggez_hub.data.scorers.base import Scorer
 from ggez_hub.data.sources.jsonl import rows_of_file
+from ggez_hub.digests import sha256_file
 from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.answers.scores import wilson
-from ggez_hub.safetensors_header import sha256_file
 
 Side = Literal["a", "b"]
 PREFERRED = ("a", "b", "tie")

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from ggez_hub.data.mapping import Mapping
+from ggez_hub.digests import digest_json, sha256_file
 from ggez_hub.errors import GgezError
-from ggez_hub.safetensors_header import digest_json, sha256_file
 
 if TYPE_CHECKING:
     import pyarrow as pa

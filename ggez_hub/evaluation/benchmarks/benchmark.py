@@ -17,6 +17,7 @@ from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from ggez_hub.cards.hub_metadata import HubDataset
 from ggez_hub.cards.values import LanguageTag, RegionId, RepoId, Revision
+from ggez_hub.digests import digest_json
 from ggez_hub.evaluation.answers.outcomes import QUESTIONS, Average
 from ggez_hub.evaluation.benchmarks.loaders import LOADERS, Choice, Open, Options
 from ggez_hub.evaluation.benchmarks.task import (
@@ -31,7 +32,6 @@ from ggez_hub.evaluation.benchmarks.task import (
 )
 from ggez_hub.frozen_model import FrozenModel
 from ggez_hub.recipe_file import recipes_folder
-from ggez_hub.safetensors_header import digest_json
 
 BUILT_IN = Path(__file__).parent / "tasks"
 

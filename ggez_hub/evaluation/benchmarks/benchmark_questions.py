@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ggez_hub.digests import digest_json
 from ggez_hub.evaluation.benchmarks.benchmark import Benchmark
 from ggez_hub.evaluation.benchmarks.loaders import Captioned, Choice, Item, Open, Prompted
 from ggez_hub.evaluation.benchmarks.loaders.rows import BadItems
@@ -30,7 +31,6 @@ from ggez_hub.evaluation.benchmarks.questions import (
     rotation,
 )
 from ggez_hub.evaluation.benchmarks.task_questions import details_of
-from ggez_hub.safetensors_header import digest_json
 
 
 @dataclass(frozen=True, eq=False)

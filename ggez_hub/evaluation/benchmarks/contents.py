@@ -10,11 +10,11 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from ggez_hub.digests import sha256_file
 from ggez_hub.evaluation.benchmarks.benchmark import Benchmark
 from ggez_hub.evaluation.benchmarks.loaders import LOADERS, Choice, Item, Prompted, Source
 from ggez_hub.evaluation.benchmarks.loaders.rows import BadItems
 from ggez_hub.extras import require
-from ggez_hub.safetensors_header import sha256_file
 
 FEWEST, MOST = 2, 26
 

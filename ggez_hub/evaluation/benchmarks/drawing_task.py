@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self, TypeAlias
 from pydantic import Field, StringConstraints, model_validator
 
 from ggez_hub.cards.values import FilePath, LanguageTag, RegionId, RepoId
+from ggez_hub.digests import digest_json
 from ggez_hub.evaluation.benchmarks.task import (
     BadTask,
     Column,
@@ -18,7 +19,6 @@ from ggez_hub.evaluation.benchmarks.task import (
     parse,
 )
 from ggez_hub.frozen_model import FrozenModel
-from ggez_hub.safetensors_header import digest_json
 
 # A part of every digest: raise it when the way from a drawing to a score changes.
 RULES_VERSION = 1

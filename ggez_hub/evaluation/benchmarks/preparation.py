@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ggez_hub.digests import digest_json, sha256_file
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.answers.outcomes import Details, Outcomes
 from ggez_hub.evaluation.benchmarks.benchmark import SPLITS, Benchmark, Drawing
@@ -32,7 +33,6 @@ from ggez_hub.evaluation.results.header import TaskRecord
 from ggez_hub.extras import require
 from ggez_hub.images import to_rgb
 from ggez_hub.regions import Region, find_region
-from ggez_hub.safetensors_header import digest_json, sha256_file
 
 # How a model that writes chooses where a task has a question.
 LIKELIHOOD = "likelihood"

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ggez_hub.digests import digest_json
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.answers.outcomes import UNPARSED, Details, Outcomes
 from ggez_hub.evaluation.benchmarks.benchmark import Benchmark
@@ -25,7 +26,6 @@ from ggez_hub.evaluation.benchmarks.loaders import Choice, Open, Prompted
 from ggez_hub.evaluation.benchmarks.loaders.rows import BadItems, Items
 from ggez_hub.evaluation.benchmarks.replies import READER
 from ggez_hub.evaluation.benchmarks.task import Metric, Task
-from ggez_hub.safetensors_header import digest_json
 
 if TYPE_CHECKING:
     from ggez_hub.evaluation.benchmarks.preparation import Recognition

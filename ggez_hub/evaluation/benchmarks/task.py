@@ -19,10 +19,10 @@ from pydantic import (
 )
 
 from ggez_hub.cards.values import FilePath, LanguageTag, RegionId, RepoId, Revision
+from ggez_hub.digests import digest_json
 from ggez_hub.errors import GgezError
 from ggez_hub.frozen_model import FrozenModel
 from ggez_hub.safe_yaml import load_mapping
-from ggez_hub.safetensors_header import digest_json
 from ggez_hub.validation_errors import listed
 from ggez_hub.yaml_text import read_text
 

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from ggez_hub.digests import digest_json
 from ggez_hub.evaluation.answers.outcomes import Details
 from ggez_hub.evaluation.benchmarks.loaders import Choice, Item
 from ggez_hub.evaluation.benchmarks.loaders.rows import Items
 from ggez_hub.evaluation.benchmarks.questions import ChatQuestion, MultipleChoice
 from ggez_hub.evaluation.benchmarks.task import Task
 from ggez_hub.regions import find_region
-from ggez_hub.safetensors_header import digest_json
 
 
 def details_of(items: Sequence[Item], prompts: Sequence[str], **more: Any) -> Details:

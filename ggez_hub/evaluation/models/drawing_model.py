@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 
 from ggez_hub.atomic_files import write_file
+from ggez_hub.digests import digest_json
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.answers.cache import AnswerCache, answer_once
 from ggez_hub.evaluation.answers.outcomes import UNPARSED, Details, Outcomes
@@ -29,7 +30,6 @@ from ggez_hub.families import Family
 from ggez_hub.families.diffusion import denoiser_dtype
 from ggez_hub.families.pretrained import BROKEN, NotLoaded
 from ggez_hub.merging.merge import require_engine
-from ggez_hub.safetensors_header import digest_json
 
 if TYPE_CHECKING:
     import torch

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from ggez_hub.chat_endpoint import ChatEndpoint, EndpointFailed, about_picture, key_in
+from ggez_hub.digests import digest_json
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.answers.cache import AnswerCache, answer_once
 from ggez_hub.evaluation.answers.outcomes import Outcomes
@@ -31,7 +32,6 @@ from ggez_hub.evaluation.benchmarks.questions import (
 )
 from ggez_hub.evaluation.models.generative_model import Posed, answered_freely, chosen_by
 from ggez_hub.evaluation.models.model_under_test import ModelUnderTest
-from ggez_hub.safetensors_header import digest_json
 from ggez_hub.urls import is_http
 
 # As many as the protocol allows.

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ggez_hub.digests import digest_json
 from ggez_hub.evaluation.answers.cache import AnswerCache, answer_once
 from ggez_hub.evaluation.answers.outcomes import UNPARSED, Outcomes
 from ggez_hub.evaluation.benchmarks.questions import GENERATION, QuestionSet
 from ggez_hub.evaluation.benchmarks.replies import READER, after_thought, plain, read_choice
 from ggez_hub.evaluation.benchmarks.task_questions import details_of
-from ggez_hub.safetensors_header import digest_json
 
 if TYPE_CHECKING:
     import torch

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from ggez_hub.digests import digest_json
 from ggez_hub.evaluation.answers.cache import AnswerCache, answer_once
 from ggez_hub.evaluation.answers.outcomes import Outcomes
 from ggez_hub.evaluation.benchmarks.questions import QuestionSet
 from ggez_hub.evaluation.models.embedding_model import Embedder
 from ggez_hub.evaluation.models.model_under_test import Embedding, ModelUnderTest
-from ggez_hub.safetensors_header import digest_json
 
 if TYPE_CHECKING:
     import torch

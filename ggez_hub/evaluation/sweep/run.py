@@ -17,6 +17,7 @@ from pydantic import Field, field_validator
 
 from ggez_hub.cards import AlphaRecord
 from ggez_hub.cards.values import PolicyName
+from ggez_hub.digests import digest_json
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.answers.cache import AnswerCache, MemoryCache
 from ggez_hub.evaluation.answers.outcomes import Cell, Outcomes
@@ -36,7 +37,6 @@ from ggez_hub.frozen_model import FrozenModel
 from ggez_hub.parity.betas import Beta, beta_key
 from ggez_hub.recipe_file import BadRecipe
 from ggez_hub.regions import Region
-from ggez_hub.safetensors_header import digest_json
 
 # The grid of a LoRA; a full fine-tune is strong already at small betas.
 BETAS: tuple[float, ...] = (0, 0.25, 0.5, 0.75, 1, 1.25)
