@@ -62,12 +62,12 @@ def main() -> None:
 
 def _answers(base: Path, model: StoredModel, tasks: Sequence[PreparedTask], times: int) -> None:
     """Evaluate one model, which is loaded once, several times."""
-    from ggez_hub.evaluation.answers.cache import MemoryCache
+    from ggez_hub.evaluation.answers.cache import AnswerCache
     from ggez_hub.evaluation.models.backend import find_backend
 
-    subject = find_backend(model.family).open(base, model.family, None, MemoryCache())
+    subject = find_backend(model.family).open(base, model.family, None, AnswerCache())
     for _ in range(times):
-        subject.moved(list(subject.state), MemoryCache())
+        subject.moved(list(subject.state), AnswerCache())
         for task in tasks:
             for asked in task.asked.values():
                 subject.answer(asked, task.method)

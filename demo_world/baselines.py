@@ -14,6 +14,7 @@ from ggez_hub.demo.questions import SPLITS, questions_of
 from ggez_hub.demo.world import CARD, DEMO_FAMILIES, EVIDENCE, FamilyFolders, find_in
 from ggez_hub.digests import sha256_file
 from ggez_hub.evaluation.answers.cache import AnswerCache, MemoryCache
+from ggez_hub.evaluation.answers.cache import AnswerCache
 from ggez_hub.evaluation.answers.outcomes import Cell, Outcomes
 from ggez_hub.evaluation.answers.predictions import write_predictions
 from ggez_hub.evaluation.benchmarks.prompt_language import record_prompt_languages
@@ -89,7 +90,7 @@ def _average(place: FamilyFolders, name: str) -> dict[Cell, Outcomes]:
     kept: dict[str, AnswerCache] = {}
 
     def known(model: ModelUnderTest) -> AnswerCache:
-        return kept.setdefault(model.digest, MemoryCache())
+        return kept.setdefault(model.digest, AnswerCache())
 
     base, adapter = grid_on(model, (BASE, ADAPTER), questions.way(place.assets))
     if not base.searches:

@@ -18,14 +18,15 @@ from demo_world.card_text import CardContext
 from demo_world.pictures import SIZE, webp
 from ggez_hub.demo.questions import FamilyQuestions
 from ggez_hub.evaluation.answers.outcomes import Cell
-from ggez_hub.evaluation.answers.scores import Estimate, mean_difference
+from ggez_hub.evaluation.answers.scores import mean_difference
 from ggez_hub.evaluation.models.model_digest import StoredModel
 from ggez_hub.families import get_family
+from ggez_hub.parity.intervals import Interval
 
 
 def lead_over_spoilt(
     questions: FamilyQuestions, told: CardContext, spoil: Callable[[Path], None]
-) -> Mapping[Cell, Estimate]:
+) -> Mapping[Cell, Interval]:
     """How far base, merge and adapter are ahead of themselves on test where `spoil` rewrote it."""
     place, real = told.place, told.answered
     model = StoredModel(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ggez_hub.evaluation.benchmarks.drawing_task import DrawingTask
     from ggez_hub.evaluation.benchmarks.preparation import Judges, PreparedTask
     from ggez_hub.evaluation.benchmarks.task import Dataset, SplitName, Task
-    from ggez_hub.evaluation.results.origin import Origin, Place
+    from ggez_hub.evaluation.results.header import Origin, Place
     from ggez_hub.hub import Hub
     from ggez_hub.regions import Region
 
@@ -102,7 +102,7 @@ class TaskData:
         judge: Place | None,
     ) -> Origin:
         """What a results folder records of where all of it came from, once it is prepared."""
-        from ggez_hub.evaluation.results.origin import InFolder, Origin, definition
+        from ggez_hub.evaluation.results.header import InFolder, Origin, definition
 
         data, pictures = (
             InFolder.of(folder, results) if folder else None

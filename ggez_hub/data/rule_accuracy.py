@@ -15,7 +15,7 @@ from ggez_hub.data.sources.jsonl import rows_of_file
 from ggez_hub.data.spec import FilterSpec, PictureRule, SourceSpec
 from ggez_hub.data.tally import Tally
 from ggez_hub.errors import GgezError, UsageProblem
-from ggez_hub.evaluation.answers.scores import wilson
+from ggez_hub.parity.score_intervals import wilson
 
 LABEL = "in_region"
 ERRORS = 10

@@ -13,7 +13,7 @@ import numpy as np
 from ggez_hub.cards import AlphaRecord, CurveRow
 from ggez_hub.cards.curve import MeasuredCurve
 from ggez_hub.demo.world import EMBEDDING, VLM, DemoFamily, FindFolder
-from ggez_hub.evaluation.answers.outcomes import Cell, Outcomes
+from ggez_hub.evaluation.answers.outcomes import Cell, Outcomes, TaskRecord
 from ggez_hub.evaluation.answers.scores import Sides
 from ggez_hub.evaluation.benchmarks.drawing_task import DrawingTask, load_drawing_tasks
 from ggez_hub.evaluation.benchmarks.preparation import (
@@ -30,9 +30,9 @@ from ggez_hub.evaluation.models import grid_on
 from ggez_hub.evaluation.models.backend import EvaluationBackend, drawing_backend
 from ggez_hub.evaluation.models.model_digest import StoredModel
 from ggez_hub.evaluation.results.evidence import Evidence
-from ggez_hub.evaluation.results.header import Header, TaskRecord
+from ggez_hub.evaluation.results.header import Header
 from ggez_hub.evaluation.results.measured_curve import NOBODY, curve_rows, parity_of
-from ggez_hub.evaluation.sweep.grid import BETAS, Progress, measure
+from ggez_hub.evaluation.sweep.grid import Progress, measure
 from ggez_hub.families import get_family
 from ggez_hub.parity.card_rows import decisive
 from ggez_hub.recipe_file import recipes_folder
@@ -41,6 +41,7 @@ from ggez_hub.regions import Region
 SPLITS: tuple[SplitName, ...] = ("validation", "test")
 # Of a part of the tasks every so many questions are asked.
 STRIDE = 4
+TENTHS: tuple[float, ...] = tuple(step / 10 for step in range(13))
 QUARTERS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
@@ -228,7 +229,7 @@ def _vision_backend(_: Path) -> EvaluationBackend:
 
 
 QUESTIONS = {
-    "embedding": FamilyQuestions(BETAS, by_tasks(EMBEDDING, details=False)),
+    "embedding": FamilyQuestions(TENTHS, by_tasks(EMBEDDING, details=False)),
     "vlm": FamilyQuestions(QUARTERS, by_tasks(VLM, details=True), _vision_backend),
     "diffusion": FamilyQuestions(
         QUARTERS, _prepare, lambda scratch: drawing_backend(get_family("diffusion"), None, scratch)

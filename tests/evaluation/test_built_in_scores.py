@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ggez_hub.cards import alpha_record
-from ggez_hub.evaluation.answers.cache import MemoryCache
+from ggez_hub.evaluation.answers.cache import AnswerCache
 from ggez_hub.evaluation.answers.outcomes import Cell
 from ggez_hub.evaluation.benchmarks.benchmark import BUILT_IN, find_benchmarks
 from ggez_hub.evaluation.benchmarks.contents import Folders
@@ -95,7 +95,7 @@ def test_every_suite_of_the_package_is_here():
 def answered(asked, folder, luck):
     """The answers of somebody who guesses, and of whose written ones some say nothing."""
     if asked.drawn is not None:
-        return DrawnAndJudged(Painter(), Judge(by_hash), MemoryCache(), folder).answer(asked, "m")
+        return DrawnAndJudged(Painter(), Judge(by_hash), AnswerCache(), folder).answer(asked, "m")
     if asked.free:
         said = [("", "soup", f.item.references[0])[n % 3] for n, f in enumerate(asked.free)]
         return answered_freely(asked, said, ["0" * 64] * len(said))

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ggez_hub.evaluation.answers.cache import MemoryCache
+from ggez_hub.evaluation.answers.cache import AnswerCache
 from ggez_hub.evaluation.answers.outcomes import Cell
 from ggez_hub.evaluation.answers.predictions import read_predictions, write_predictions
 from ggez_hub.evaluation.answers.scores import score_of
@@ -42,7 +42,7 @@ def items_in(folder):
 
 def answered(folder, says=by_hash, known=None, painter=None):
     painter = painter or Painter()
-    subject = DrawnAndJudged(painter, Judge(says), known or MemoryCache(), folder / "pictures")
+    subject = DrawnAndJudged(painter, Judge(says), known or AnswerCache(), folder / "pictures")
     asked = ask_benchmark(DPG, items_in(folder))
     return painter, subject.answer(asked, "likelihood")
 
@@ -151,7 +151,7 @@ def test_a_category_stands_in_its_column_or_in_the_tuple(tmp_path):
 
 
 def test_what_was_drawn_is_not_drawn_again(tmp_path):
-    known = MemoryCache()
+    known = AnswerCache()
     write_dpg(tmp_path)
     _, first = answered(tmp_path, known=known)
     painter, second = answered(tmp_path, known=known)

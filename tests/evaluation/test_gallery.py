@@ -9,7 +9,7 @@ import datasets
 import numpy as np
 import pytest
 
-from ggez_hub.evaluation.answers.cache import MemoryCache
+from ggez_hub.evaluation.answers.cache import AnswerCache
 from ggez_hub.evaluation.answers.outcomes import Cell
 from ggez_hub.evaluation.benchmarks.benchmark import Benchmark
 from ggez_hub.evaluation.benchmarks.benchmark_questions import ask_benchmark
@@ -73,7 +73,7 @@ def prepared(task, folders):
 
 def answers(found):
     return {
-        split: BySimilarity(Noisy(), MemoryCache()).answer(asked, "similarity")
+        split: BySimilarity(Noisy(), AnswerCache()).answer(asked, "similarity")
         for split, asked in found.asked.items()
     }
 

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from ggez_hub.errors import UsageProblem
-from ggez_hub.evaluation.answers.cache import MemoryCache
+from ggez_hub.evaluation.answers.cache import AnswerCache
 from ggez_hub.evaluation.models import grid_on
 from ggez_hub.evaluation.models.backend import _Moving, find_backend
 from ggez_hub.evaluation.models.embedding_model import open_embedder
@@ -162,7 +162,7 @@ def test_it_answers_like_the_merged_folder(base, both_lora, tmp_path):
 
 
 def test_what_did_not_move_keeps_its_answers(base, text_lora, both_lora):
-    old, new = MemoryCache(), MemoryCache()
+    old, new = AnswerCache(), AnswerCache()
     subject = BySimilarity(open_embedder(base, FAMILY), old)
 
     def moves(names):
@@ -208,21 +208,21 @@ def test_experts_that_are_stacked_in_memory_are_loaded_anew(tmp_path):
     for number, point in enumerate(grid_on(model, (0, 0.5, 1))):
         out = tmp_path / str(number)
         merge(base, [Adapter(tuned, point.beta)], out, family)
-        state, merged = point.open(MemoryCache()).state, vlm_state(out)
+        state, merged = point.open(AnswerCache()).state, vlm_state(out)
         assert state.keys() == merged.keys()
         assert all(torch.equal(state[name], merged[name]) for name in merged)
     # With two adapters it is refused: a library is given one while it loads.
     several = StoredModel(base, (tuned, tuned), family)
     moving = _Moving(several, find_backend(family))
     with pytest.raises(NotLoaded, match="does not compute with the tensor"):
-        moving.at([0.5, 0.5], MemoryCache())
+        moving.at([0.5, 0.5], AnswerCache())
 
 
 def test_what_cannot_be_held_is_refused_before_anything_is_asked(base, text_lora, tmp_path):
     folder = change_config(base, tmp_path / "model", custom_text=True)
     first, _ = grid_on(StoredModel(folder, (text_lora,), FAMILY), (0, 1))
     with pytest.raises(NotLoaded, match="does not compute with the tensor") as refused:
-        first.open(MemoryCache())
+        first.open(AnswerCache())
     assert "measure the results with `ggez-hub eval`" in refused.value.hint
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ggez_hub.evaluation.answers.cache import MemoryCache
+from ggez_hub.evaluation.answers.cache import AnswerCache
 from ggez_hub.evaluation.answers.outcomes import Cell
 from ggez_hub.evaluation.answers.predictions import read_predictions, write_predictions
 from ggez_hub.evaluation.benchmarks.benchmark_questions import ask_benchmark
@@ -52,7 +52,7 @@ def answered(items, method, reply=lambda lines: "A", seed=0):
     task = made.benchmark("cvqa-english").model_copy(update={"seed": seed})
     asked = ask_benchmark(task, items)
     writer = Writer(reply)
-    return Generating(writer, MemoryCache()).answer(asked, method), writer
+    return Generating(writer, AnswerCache()).answer(asked, method), writer
 
 
 def test_every_position_is_right_equally_often_but_for_chance():

@@ -20,7 +20,7 @@ from ggez_hub.evaluation.benchmarks.benchmark import BUILT_IN, read_benchmarks
 from ggez_hub.evaluation.benchmarks.task import parse
 from ggez_hub.evaluation.results.evidence import open_evidence
 from ggez_hub.evaluation.results.figures import write_results
-from ggez_hub.evaluation.results.origin import KINDS, definition
+from ggez_hub.evaluation.results.header import KINDS, definition
 from tests.diffusion.pipelines import write_pipeline
 from tests.evaluation import benchmarks as made
 from tests.evaluation.conftest import make_task, write_lora

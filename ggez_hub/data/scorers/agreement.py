@@ -21,6 +21,8 @@ from ggez_hub.data.sources.jsonl import rows_of_file
 from ggez_hub.digests import sha256_file
 from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.answers.scores import wilson
+from ggez_hub.parity.score_intervals import wilson
+from ggez_hub.safetensors_header import sha256_file
 
 Side = Literal["a", "b"]
 PREFERRED = ("a", "b", "tie")

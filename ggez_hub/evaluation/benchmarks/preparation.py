@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ggez_hub.digests import digest_json, sha256_file
 from ggez_hub.errors import UsageProblem
-from ggez_hub.evaluation.answers.outcomes import Details, Outcomes
+from ggez_hub.evaluation.answers.outcomes import Details, Outcomes, TaskRecord
 from ggez_hub.evaluation.benchmarks.benchmark import SPLITS, Benchmark, Drawing
 from ggez_hub.evaluation.benchmarks.benchmark_questions import ask_benchmark
 from ggez_hub.evaluation.benchmarks.contents import Folders, read_contents
@@ -29,7 +29,6 @@ from ggez_hub.evaluation.benchmarks.questions import MultipleChoice, QuestionSet
 from ggez_hub.evaluation.benchmarks.recognition_judge import RecognitionJudge
 from ggez_hub.evaluation.benchmarks.task import BadTask, SplitName, Task
 from ggez_hub.evaluation.benchmarks.task_questions import chats, recorded
-from ggez_hub.evaluation.results.header import TaskRecord
 from ggez_hub.extras import require
 from ggez_hub.images import to_rgb
 from ggez_hub.regions import Region, find_region

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ggez_hub.errors import UsageProblem
-from ggez_hub.evaluation.answers.cache import MemoryCache
+from ggez_hub.evaluation.answers.cache import AnswerCache
 from ggez_hub.evaluation.answers.outcomes import Cell, Outcomes
 from ggez_hub.evaluation.benchmarks.preparation import PreparedTask
 from ggez_hub.evaluation.benchmarks.prompt_language import prompt_languages, with_prompt_languages
@@ -60,7 +60,7 @@ def rerun(
     languages = prompt_languages(tasks)
     found = []
     for beta in sorted({cell.beta for cell in drawn}):
-        subject = by_beta[beta].open(MemoryCache())
+        subject = by_beta[beta].open(AnswerCache())
         for cell, rows in sorted(drawn.items()):
             if cell.beta == beta:
                 recorded, task = evidence.outcomes[cell], by_task[cell.task]
