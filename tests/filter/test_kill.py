@@ -26,13 +26,13 @@ AT_ONCE = 4
 SCRIPT = """
 import sys, time
 from pathlib import Path
-from ggez_hub.data import judging
-from ggez_hub.data.run import run_filter
-from ggez_hub.data.scores import Scores
+from ggez_hub.data import stages
+from ggez_hub.data.pipeline import run_filter
+from ggez_hub.data.work_folder import Scores
 from ggez_hub.data.spec import FilterSpec
 
 folder, workers = Path(sys.argv[1]), int(sys.argv[2])
-judging.AT_ONCE = 4
+stages.AT_ONCE = 4
 through = Scores.through
 
 def kept(self, scorer, part, chunk, rows):

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ggez_hub.data import region_rules
 from ggez_hub.data.examples import Example
-from ggez_hub.data.region_rules import BadRule
+from ggez_hub.data.region_rules import BadRule, combination
 from ggez_hub.data.spec import RegionFilter
 
 SAYS = {
@@ -28,7 +27,7 @@ def example(text="", **fields):
 
 def rules(*written, keep="any", region="southeast-asia", folder=None):
     spec = RegionFilter.model_validate({"keep": keep, "rules": list(written)})
-    return region_rules(spec, region, folder)
+    return combination(spec, region, folder)
 
 
 @pytest.mark.parametrize("language", [tag for tag in SAYS if tag != "en"])

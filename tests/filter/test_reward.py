@@ -13,8 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-import demo_world
-from ggez_hub import chat_endpoint
+from ggez_hub import chat_endpoint, demo
 from ggez_hub.chat_endpoint import EndpointFailed
 from ggez_hub.data.model_folders import NoModel, model_folder
 from ggez_hub.data.scorers.base import ScorerRefused, open_scorer
@@ -31,7 +30,7 @@ from .endpoint import serving
 from .tiny import write_clip, write_judge
 
 SAYS = {"[good]": "Final Score: 5", "[bad]": "Final Score: 1", "[odd]": "I cannot say"}
-ASSETS = Path(demo_world.__file__).parent / "assets"
+ASSETS = Path(demo.__file__).parent / "assets"
 
 
 def row(text, seed=None, scores=()):

@@ -439,16 +439,16 @@ def test_pictures_do_not_depend_on_the_workers_either(tmp_path):
 WHOLE = """
 import json, sys
 from pathlib import Path
-from ggez_hub.data.run import run_filter
+from ggez_hub.data.pipeline import run_filter
 from ggez_hub.data.spec import FilterSpec
-from ggez_hub.data import judging
+from ggez_hub.data import stages
 import time
 folder, workers = Path(sys.argv[1]), int(sys.argv[2])
-judge = judging.Judge.judge
+judge = stages.FilterStages.judge
 def slow(self, part):
     time.sleep(0.1)
     judge(self, part)
-judging.Judge.judge = slow
+stages.FilterStages.judge = slow
 if __name__ == "__main__":
     spec = FilterSpec.model_validate_json((folder / "spec.json").read_text())
     run_filter(spec, folder, folder / "killed", workers=workers)
