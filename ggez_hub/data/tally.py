@@ -4,32 +4,39 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
-
-from ggez_hub.data.examples import UNKNOWN
+from operator import attrgetter
+from typing import Any, NamedTuple, Protocol
 
 KEPT = "kept"
 # An example that was added, not one that was seen.
 TRANSLATED = "translated"
 # Examples that were compared with some of those that share a key, not with all.
 CROWDED = "compared in part"
+HELD_OUT = "held-out examples"
+UNREADABLE = "held-out examples that could not be read"
+WITHOUT_PICTURE = "held-out examples whose picture could not be read"
 DIMENSIONS = ("source", "country", "language", "format", "category")
+_dimensions = attrgetter(*DIMENSIONS)
 # Values of a dimension that are not listed.
 REST = "(others)"
 SAMPLES = 5
 SAMPLE_TEXT = 200
 
 
-class Traits(NamedTuple):
-    """What an example is counted by."""
+class Counted(Protocol):
+    """What a tally reads of an example or a row."""
 
+    id: str
     source: str
-    country: str = UNKNOWN
-    language: str = UNKNOWN
-    format: str = UNKNOWN
-    category: str = UNKNOWN
+    country: str
+    language: str
+    format: str
+    category: str
+
+    @property
+    def text(self) -> str: ...
 
 
 class Sample(NamedTuple):
@@ -45,25 +52,22 @@ class Sample(NamedTuple):
 
 @dataclass
 class Tally:
-    """Examples by traits and outcome: `kept`, or "stage: reason"."""
+    """Examples by dimensions and outcome: `kept`, or "stage: reason"."""
 
     counts: Counter[tuple[str, ...]] = field(default_factory=Counter)
     samples: dict[str, list[Sample]] = field(default_factory=dict)
     evidence: Counter[tuple[str, str]] = field(default_factory=Counter)
     extra: Counter[str] = field(default_factory=Counter)
 
-    def add(
-        self, traits: Traits, outcome: str, identity: str = "", text: str = "", note: str = ""
-    ) -> None:
+    def add(self, example: Counted, outcome: str, note: str = "") -> None:
         """Count an example."""
-        self.counts[*traits, outcome] += 1
-        order = zlib.crc32(identity.encode("utf-8", "surrogatepass"))
+        self.counts[*_dimensions(example), outcome] += 1
+        order = zlib.crc32(example.id.encode("utf-8", "surrogatepass"))
         kept = self.samples.setdefault(outcome, [])
         if len(kept) == SAMPLES and order >= kept[-1].order:
             return
-        kept.append(
-            Sample(order, identity, traits.language, traits.country, text[:SAMPLE_TEXT], note)
-        )
+        text = example.text[:SAMPLE_TEXT]
+        kept.append(Sample(order, example.id, example.language, example.country, text, note))
         kept.sort()
         del kept[SAMPLES:]
 
@@ -75,16 +79,11 @@ class Tally:
         for outcome, samples in other.samples.items():
             self.samples[outcome] = sorted([*self.samples.get(outcome, []), *samples])[:SAMPLES]
 
-    @property
-    def total(self) -> int:
-        """How many examples were counted."""
-        return self.counts.total()
-
     def outcomes(self) -> Counter[str]:
         """Examples by outcome."""
         found: Counter[str] = Counter()
-        for key, count in self.counts.items():
-            found[key[-1]] += count
+        for (*_, outcome), count in self.counts.items():
+            found[outcome] += count
         return found
 
     def by(self, dimension: str) -> dict[str, Counter[str]]:
@@ -99,7 +98,7 @@ class Tally:
         """As JSON values."""
         return {
             "counts": [[*key, count] for key, count in sorted(self.counts.items())],
-            "samples": {name: [list(s) for s in found] for name, found in self.samples.items()},
+            "samples": self.samples,
             "evidence": [[*key, count] for key, count in sorted(self.evidence.items())],
             "extra": dict(sorted(self.extra.items())),
         }
@@ -120,15 +119,7 @@ class Tally:
 
 def summed(tallies: Iterable[Tally]) -> Tally:
     """All of them together."""
-    whole = Tally()
+    total = Tally()
     for tally in tallies:
-        whole.merge(tally)
-    return whole
-
-
-def drops(outcomes: Counter[str]) -> Iterator[tuple[str, str, int]]:
-    """(stage, reason, count) of what was dropped, in the order of their names."""
-    for outcome, count in sorted(outcomes.items()):
-        if outcome not in {KEPT, TRANSLATED}:
-            stage, _, reason = outcome.partition(": ")
-            yield stage, reason, count
+        total.merge(tally)
+    return total

@@ -68,7 +68,7 @@ class Candidate(NamedTuple):
     seen: Box
 
 
-class Gallery:
+class ViewIndex:
     """The views of held-out pictures, in memory: about 17 descriptors of 256 bytes a picture."""
 
     def __init__(self, portraits: Iterable[Portrait]) -> None:
