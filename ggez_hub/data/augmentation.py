@@ -38,7 +38,6 @@ class Augmenter:
 
     @classmethod
     def of(cls, spec: TranslationSpec, base: Path, cache: Path) -> Augmenter:
-        """Open the translator of a spec."""
         translator = open_translator(spec, base)
         identity = f"{translator.name} {digest_json(decisive(spec.translator))}"
         return cls(spec, translator, identity, AnswerCache(cache))
@@ -103,7 +102,6 @@ class Unit(NamedTuple):
 
     @property
     def has_letters(self) -> bool:
-        """Whether there is anything to translate."""
         return any(map(str.isalpha, self.text))
 
 

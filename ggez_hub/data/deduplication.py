@@ -103,12 +103,10 @@ class DuplicateIndex:
         self._base.commit()
 
     def close(self) -> None:
-        """Commit and close the file."""
         self._base.commit()
         self._base.close()
 
     def _is_by_text(self, row: Row) -> bool:
-        """Whether a row is found by its text alone."""
         return self._rule.by == "text" or (self._rule.by == "both" and row.phash is None)
 
     def _near(self, row: Row, ordinal: int) -> str | None:
@@ -160,7 +158,6 @@ class DuplicateIndex:
         return str(rows[int(alike.argmax())][0]) if alike.any() else None
 
     def _names(self, numbers: list[int]) -> list[tuple[str, bytes]]:
-        """The names and MinHashes of rows."""
         return self._base.execute(
             "SELECT name, minhash FROM items WHERE ordinal IN (SELECT value FROM json_each(?))"
             " ORDER BY ordinal",

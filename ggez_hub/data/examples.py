@@ -216,7 +216,6 @@ def _parsed(
 
 
 def _scalar(row: Mapping[str, Any], ref: ColumnOrConstant | None) -> str:
-    """The text of a scalar, empty for null."""
     if ref is None:
         return ""
     if not isinstance(ref, str):

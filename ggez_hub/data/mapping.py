@@ -78,7 +78,6 @@ class View(FrozenModel):
 
     @property
     def key(self) -> str:
-        """The name of the view within the mapping."""
         return self.name or self.format
 
 

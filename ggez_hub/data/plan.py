@@ -40,7 +40,6 @@ class FilterPlan:
 
     @property
     def held_out(self) -> int:
-        """How many of the sources are held out."""
         return len(self.sources) - len(self.spec.sources)
 
     @cached_property
@@ -50,7 +49,6 @@ class FilterPlan:
 
     @cached_property
     def revisions(self) -> dict[str, str]:
-        """What identifies the content of each source."""
         pairs = zip(self.sources, self.readers, strict=True)
         return {source.name: reader.revision() for source, reader in pairs}
 
@@ -112,5 +110,4 @@ class FilterPlan:
         ]
 
     def pictures_of(self, source: int) -> Path | None:
-        """The folder that paths of pictures start from."""
         return self.sources[source].pictures_folder(self.folder)

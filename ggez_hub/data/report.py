@@ -43,12 +43,10 @@ class FilterReport:
 
     @cached_property
     def digest(self) -> str:
-        """The sha256 of the report's canonical JSON."""
         return digest_json(self.document)
 
     @property
     def rows(self) -> int:
-        """Rows of the output."""
         counts = self.document["counts"]
         return int(counts["kept"] + counts["translated"])
 

@@ -94,7 +94,6 @@ def _reward(reward: dict[str, Any] | str) -> str:
 
 
 def _licence(sources: Iterable[dict[str, Any]]) -> str:
-    """One licence, if all sources have it."""
     found = {source["license"] for source in sources if not source["held_out"]}
     return found.pop() if len(found) == 1 else "other"
 

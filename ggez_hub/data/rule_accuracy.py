@@ -31,7 +31,6 @@ class Rated:
 
     @classmethod
     def of(cls, kept: Sequence[bool], labels: Sequence[bool]) -> Rated:
-        """What was kept, against labels."""
         right = sum(k and label for k, label in zip(kept, labels, strict=True))
         return cls(Share.of(right, sum(kept)), Share.of(right, sum(labels)))
 
@@ -47,7 +46,6 @@ class RuleAccuracy:
     lost: list[str]
 
     def document(self) -> dict[str, Any]:
-        """As JSON values."""
         return asdict(self) | {"alone": {name: asdict(rated) for name, rated in self.alone}}
 
 

@@ -42,7 +42,6 @@ class Screener:
         return HeldOutMatcher(self.work.index("held"), asked.similarity, read_only=True)
 
     def close(self) -> None:
-        """Close the file of what is held out."""
         if self._held is not None:
             self._held.close()
 

@@ -107,7 +107,6 @@ class SourceSpec(FrozenModel):
 
     @property
     def place(self) -> str:
-        """Which of PLACES it is."""
         return next(place for place in PLACES if getattr(self, place) is not None)
 
     def pictures_folder(self, base: Path) -> Path | None:
@@ -117,7 +116,6 @@ class SourceSpec(FrozenModel):
 
     @property
     def reads(self) -> ColumnMapping:
-        """The mapping of the columns."""
         return self.columns if self.columns is not None else KNOWN_MAPPINGS[self.mapping or ""]
 
 
@@ -198,7 +196,6 @@ class RegionFilter(FrozenModel):
 
     @property
     def needed(self) -> int:
-        """How many rules have to hold."""
         return {"any": 1, "all": len(self.rules)}.get(str(self.keep)) or int(self.keep)
 
 

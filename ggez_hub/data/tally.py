@@ -60,7 +60,6 @@ class Tally:
     extra: Counter[str] = field(default_factory=Counter)
 
     def add(self, example: Counted, outcome: str, note: str = "") -> None:
-        """Count an example."""
         self.counts[*_dimensions(example), outcome] += 1
         order = zlib.crc32(example.id.encode("utf-8", "surrogatepass"))
         kept = self.samples.setdefault(outcome, [])
@@ -72,7 +71,6 @@ class Tally:
         del kept[SAMPLES:]
 
     def merge(self, other: Tally) -> None:
-        """Add the counts of another."""
         self.counts.update(other.counts)
         self.evidence.update(other.evidence)
         self.extra.update(other.extra)
@@ -80,14 +78,12 @@ class Tally:
             self.samples[outcome] = sorted([*self.samples.get(outcome, []), *samples])[:SAMPLES]
 
     def outcomes(self) -> Counter[str]:
-        """Examples by outcome."""
         found: Counter[str] = Counter()
         for (*_, outcome), count in self.counts.items():
             found[outcome] += count
         return found
 
     def by(self, dimension: str) -> dict[str, Counter[str]]:
-        """Examples by a dimension's value, then by outcome."""
         place = DIMENSIONS.index(dimension)
         found: dict[str, Counter[str]] = {}
         for key, count in self.counts.items():
@@ -95,7 +91,6 @@ class Tally:
         return found
 
     def document(self) -> dict[str, Any]:
-        """As JSON values."""
         return {
             "counts": [[*key, count] for key, count in sorted(self.counts.items())],
             "samples": self.samples,
@@ -105,7 +100,6 @@ class Tally:
 
     @classmethod
     def of_document(cls, value: dict[str, Any]) -> Tally:
-        """From what `document` gave."""
         return cls(
             counts=Counter({tuple(key): count for *key, count in value["counts"]}),
             samples={

@@ -68,7 +68,6 @@ class Seq2SeqTranslator:
 
     @classmethod
     def of(cls, spec: Seq2Seq, languages: Sequence[str], base: Path) -> Seq2SeqTranslator:
-        """Open a model; raises UsageProblem for a language that its tokenizer does not have."""
         require("merge", "torch", "transformers")
         found = model_folder(spec.model, spec.revision, base, "transformers")
         tokenizer = open_processing(found.path, "AutoTokenizer")
@@ -97,7 +96,6 @@ class Seq2SeqTranslator:
 
     @property
     def longest(self) -> int:
-        """How many tokens the model reads."""
         most = getattr(self.model.config, "max_position_embeddings", None)
         return min(self.tokenizer.model_max_length, most or self.tokenizer.model_max_length)
 
@@ -131,7 +129,6 @@ class EndpointTranslator:
 
     @classmethod
     def of(cls, spec: TranslationEndpoint) -> EndpointTranslator:
-        """The translator of a spec; nothing is sent yet."""
         return cls(ChatEndpoint.of(spec), f"{spec.model} (endpoint)")
 
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[str | None]:

@@ -43,7 +43,6 @@ class WorkFolder:
         return work
 
     def index(self, name: Literal["held", "seen", "scores"]) -> Path:
-        """A file of what the stages know."""
         return self.folder / f"{name}.sqlite"
 
     @property
@@ -52,7 +51,6 @@ class WorkFolder:
         return self.folder.parent / "translations.sqlite"
 
     def table(self, stage: Stage, part: int) -> Path:
-        """The Arrow file of a part."""
         return self.folder / stage / f"{part:06d}.arrow"
 
     def is_done(self, stage: Stage, part: int) -> bool:
@@ -70,14 +68,12 @@ class WorkFolder:
             write_file(table.with_suffix(".json"), text, durable=False)
 
     def keep_all(self, part: int) -> None:
-        """Make the screened table of a part its kept one."""
         screened, kept = (self.table(stage, part) for stage in ("screened", "kept"))
         # A copy: killed between the two, the screened part is still complete.
         shutil.copyfile(screened.with_suffix(".json"), kept.with_suffix(".json"))
         screened.replace(kept)
 
     def tally(self, stage: Stage, part: int) -> Tally:
-        """The tally of a part that is done."""
         text = self.table(stage, part).with_suffix(".json").read_text(encoding="utf-8")
         return Tally.of_document(json.loads(text))
 
@@ -118,5 +114,4 @@ class AnswerCache:
         return [found[key] for key in keys]
 
     def close(self) -> None:
-        """Close the file."""
         self._base.close()

@@ -95,7 +95,6 @@ class HeldOutMatcher:
         self.close()
 
     def close(self) -> None:
-        """Commit and close the file."""
         self._base.commit()
         self._base.close()
 
@@ -181,7 +180,6 @@ class HeldOutMatcher:
 
     @cached_property
     def _shown(self) -> list[int]:
-        """The numbers of the pictures in the index of views."""
         rows = self._base.execute(
             "SELECT number FROM pictures WHERE portrait IS NOT NULL ORDER BY number"
         )
@@ -209,7 +207,6 @@ class HeldOutMatcher:
 
     @cached_property
     def _texts(self) -> dict[str, int]:
-        """The distinct texts with their numbers."""
         texts = dict.fromkeys(item.question.text for item in self._items if item.question.text)
         return {text: number for number, text in enumerate(texts)}
 

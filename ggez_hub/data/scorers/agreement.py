@@ -86,7 +86,6 @@ class Agreement:
         return self.low is None or self.high is None or self.low <= CHANCE <= self.high
 
     def document(self) -> dict[str, Any]:
-        """As JSON values."""
         return {"kind": "reward-agreement", **asdict(self), "at_chance": self.at_chance}
 
 

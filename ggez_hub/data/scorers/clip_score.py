@@ -125,7 +125,6 @@ class ClipScore:
 
     @classmethod
     def of(cls, spec: ClipScorer, base: Path) -> ClipScore:
-        """Open the model of a spec."""
         found = model_folder(spec.model, spec.revision, base, spec.library)
         clip = open_clip_like(found.path, spec.library, spec.device, spec.batch)
         return cls(clip, f"CLIPScore {found.name}", frozenset(spec.languages))

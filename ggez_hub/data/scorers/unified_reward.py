@@ -67,7 +67,6 @@ class UnifiedReward:
 
     @classmethod
     def of(cls, spec: GenerativeScorer, base: Path) -> UnifiedReward:
-        """Open the model of a spec; raises GgezError if it cannot be loaded."""
         require("merge", "torch", "transformers")
         found = model_folder(spec.model, spec.revision, base, "transformers")
         model = open_model(found.path, SEES, spec.dtype)
@@ -97,7 +96,6 @@ class UnifiedReward:
         return scores
 
     def answers(self, pictures: Sequence[Any], captions: Sequence[str]) -> list[str]:
-        """The model's answer to each picture and caption."""
         import torch
 
         contents = [[{"type": "image"}, {"type": "text", "text": prompt_of(c)}] for c in captions]
@@ -133,7 +131,6 @@ class EndpointScore:
 
     @classmethod
     def of(cls, spec: EndpointScorer) -> EndpointScore:
-        """The scorer of a spec; nothing is sent yet."""
         name = f"UnifiedReward {spec.model} (endpoint)"
         return cls(ChatEndpoint.of(spec), name, frozenset(spec.languages))
 

@@ -73,7 +73,6 @@ class ImageFolder(FileReader):
 
 
 def _alone(path: Path) -> dict[str, Any] | Unreadable:
-    """The row of a picture without metadata."""
     name = path.as_posix()
     if not is_text(name):
         return Unreadable("file: its name is not UTF-8")

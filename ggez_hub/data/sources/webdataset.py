@@ -62,7 +62,6 @@ def _split(name: str) -> tuple[str, str]:
 def _with(
     values: dict[str, Any] | Unreadable, field: str, member: tarfile.TarInfo, tar: tarfile.TarFile
 ) -> dict[str, Any] | Unreadable:
-    """The row with one more file in it."""
     if isinstance(values, Unreadable):
         return values
     if member.size > LARGEST_MEMBER:
