@@ -13,7 +13,6 @@ from ggez_hub.cards import AdapterCard, CardDocument, read_card, render_card
 from ggez_hub.demo.questions import SPLITS, questions_of
 from ggez_hub.demo.world import CARD, DEMO_FAMILIES, EVIDENCE, FamilyFolders, find_in
 from ggez_hub.digests import sha256_file
-from ggez_hub.evaluation.answers.cache import AnswerCache, MemoryCache
 from ggez_hub.evaluation.answers.cache import AnswerCache
 from ggez_hub.evaluation.answers.outcomes import Cell, Outcomes
 from ggez_hub.evaluation.answers.predictions import write_predictions

@@ -190,8 +190,10 @@ class ModelPlace:
         Of a model whose weights are not known, those of this very run.
         """
         from ggez_hub.digests import digest_json
-        from ggez_hub.evaluation.answers.cache import DiskCache, MemoryCache, answers_of
-        from ggez_hub.evaluation.answers.cache import AnswerCache, answers_of
+        from ggez_hub.evaluation.answers.cache import (
+            AnswerCache,
+            answers_of,
+        )
         from ggez_hub.evaluation.models.backend import engine
 
         if not self.cached:

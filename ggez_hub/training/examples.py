@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ggez_hub.cards.schema import DataFilter
-from ggez_hub.data.examples import Example, ExampleBuilder, Malformed
+from ggez_hub.data.examples import Example, ExampleBuilder, Unreadable
 from ggez_hub.data.pictures import BadPicture, opened, picture_bytes
-from ggez_hub.data.sources import BadSource, Reader, Unreadable, open_source
+from ggez_hub.data.sources import BadSource, Reader, open_source
 from ggez_hub.data.spec import SourceSpec
 from ggez_hub.digests import digest_json
 from ggez_hub.recipe_file import BadRecipe
@@ -83,7 +83,7 @@ class Examples(ABC):
         """The rows that are used, in Arrow files below `cache`; raises what `rows` raises."""
         import datasets
 
-        from ggez_hub.data.table import FEATURES
+        from ggez_hub.data.rows import FEATURES
 
         kinds = datasets.Features.from_dict({name: FEATURES[name] for name in COLUMNS})
         kinds["image"] = datasets.Image(decode=False)
@@ -246,9 +246,8 @@ class Unfiltered(Examples):
 
     @property
     def nbytes(self) -> int:
-        places = [source.pictures or source.imagefolder for source in self.sources]
-        folders = [self.here / place for place in places if place is not None]
-        return sum(p.stat().st_size for f in folders for p in f.rglob("*") if p.is_file())
+        folders = [source.pictures_folder(self.here) for source in self.sources]
+        return sum(p.stat().st_size for f in folders if f for p in f.rglob("*") if p.is_file())
 
     def rows(self) -> Iterator[Row]:
         lost: Counter[str] = Counter()
@@ -295,7 +294,7 @@ class Unfiltered(Examples):
                     if isinstance(row.values, Unreadable):
                         raise self._bad_row(number, row.number, row.values.reason)
                     for example in builder.examples(row.values, row.number):
-                        if isinstance(example, Malformed):
+                        if isinstance(example, Unreadable):
                             raise self._bad_row(number, row.number, example.reason)
                         yield source, example
 
@@ -308,8 +307,7 @@ class Unfiltered(Examples):
     def _picture(self, source: SourceSpec, example: Example) -> dict[str, Any] | None:
         if source.reads.picture is None:
             return None
-        name = source.pictures if source.pictures is not None else source.imagefolder
-        content = picture_bytes(example.picture, None if name is None else self.here / name)
+        content = picture_bytes(example.picture, source.pictures_folder(self.here))
         opened(content, draft=True)
         return {"bytes": content, "path": None}
 
@@ -318,7 +316,7 @@ def _row(example: Example) -> Row:
     return {
         "id": example.id,
         "text": example.text,
-        "messages": [{"role": role, "content": text} for role, text in example.messages],
+        "messages": example.messages,
         "language": example.language,
         "format": example.format,
     }
