@@ -22,7 +22,7 @@ from ggez_hub.chat_endpoint import ChatEndpoint, data_url
 from ggez_hub.cli.main import cli
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.benchmarks.replies import READER
-from ggez_hub.evaluation.models.endpoint_model import served
+from ggez_hub.evaluation.models.endpoint_model import model_at
 from tests.evaluation import benchmarks as made
 from tests.filter.endpoint import serving
 
@@ -258,7 +258,7 @@ def test_a_server_may_say_when_to_come_back(monkeypatch):
 )
 def test_addresses_that_are_none(address, problem):
     with pytest.raises(UsageProblem, match=problem):
-        served(address)
+        model_at(address)
 
 
 def test_no_adapter_goes_to_an_endpoint(data, tmp_path):

@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from ggez_hub.evaluation.benchmarks.benchmark import Benchmark
-from ggez_hub.evaluation.benchmarks.loaders import LOADERS, Choice, Item, Prompted, Source
+from ggez_hub.evaluation.benchmarks.loaders import LOADERS, Choice, DrawingPrompt, Item, Source
 from ggez_hub.evaluation.benchmarks.loaders.rows import BadItems
 from ggez_hub.extras import require
 from ggez_hub.safetensors_header import sha256_file
@@ -51,7 +51,7 @@ class Contents:
 
 
 def read_contents(
-    benchmark: Benchmark, folders: Folders, counts: Callable[[Item], bool] = lambda item: True
+    benchmark: Benchmark, folders: Folders, counts: Callable[[Item], bool] | None = None
 ) -> Contents:
     """Read a benchmark; raises BadItems where files are missing or not what the loader knows.
 
@@ -67,7 +67,10 @@ def read_contents(
     source = Source(parts, folders.data, extra, folders.fetched)
     read_items = LOADERS[benchmark.loader].read(source, benchmark.reader_options)
     items = tuple(
-        replace(item, picture=folders.pool.take(item.picture) if counts(item) else None)
+        replace(
+            item,
+            picture=folders.pool.take(item.picture) if counts is None or counts(item) else None,
+        )
         if item.picture
         else item
         for item in read_items
@@ -128,4 +131,4 @@ def _options(item: Item) -> tuple[tuple[str, ...], ...]:
     """The options of every question about an item."""
     if isinstance(item, Choice):
         return (item.options,)
-    return tuple(part.options for part in item.parts) if isinstance(item, Prompted) else ()
+    return tuple(part.options for part in item.parts) if isinstance(item, DrawingPrompt) else ()
