@@ -166,10 +166,12 @@ def test_what_did_not_move_keeps_its_answers(base, text_lora, both_lora):
     subject = SimilarityModel(open_embedder(base, FAMILY), old)
 
     def moves(names):
-        subject._seen = subject._read = old
+        subject._known_pictures = subject._known_texts = old
         subject.weights_changed(names, new)
         return {
-            n for n, known in (("seen", subject._seen), ("read", subject._read)) if known is new
+            name
+            for name, known in (("seen", subject._known_pictures), ("read", subject._known_texts))
+            if known is new
         }
 
     for adapter, moved in ((text_lora, {"read"}), (both_lora, {"seen", "read"})):

@@ -18,7 +18,7 @@ from ggez_hub.demo.hub import ASSETS
 from ggez_hub.evaluation.benchmarks.drawing_task import DrawingTask
 from ggez_hub.evaluation.benchmarks.recognition_judge import RecognitionJudge
 from ggez_hub.evaluation.benchmarks.task import load_tasks
-from ggez_hub.evaluation.models.embedding_model import EmbeddingModel, open_embedder
+from ggez_hub.evaluation.models.embedding_model import OpenClipEmbedder, open_embedder
 from ggez_hub.evaluation.models.generative_model import Posed
 from ggez_hub.evaluation.models.vision_model import VisionModel
 from ggez_hub.evaluation.report.examples import MAX_PICTURE, _picture
@@ -122,7 +122,7 @@ SEEN = {
     "training of a vlm": trained_on({"family": "vlm", "base": "chatter"}, "chatter"),
     "training of a pipeline": drawn_from,
     "evaluation of transformers' towers": embedded("base", open_embedder),
-    "evaluation of open_clip": embedded("open", EmbeddingModel),
+    "evaluation of open_clip": embedded("open", OpenClipEmbedder),
     "evaluation of a vlm": replied,
     "references of a judge": judged,
     "a served model": sent,

@@ -146,6 +146,6 @@ class EndpointScore:
             about_picture(rows[place]["image"]["bytes"], asked(rows[place]["text"]))
             for place in places
         ]
-        for place, answer in zip(places, self.endpoint.ask(chats), strict=True):
-            scores[place] = final_score(answer)
+        for place, answer in zip(places, self.endpoint.complete(chats), strict=True):
+            scores[place] = final_score(answer.text)
         return scores
