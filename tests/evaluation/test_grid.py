@@ -51,13 +51,13 @@ def encoded(monkeypatch):
     counts = {"pictures": 0, "texts": 0}
     for kind in counts:
         name = f"encode_{kind}"
-        original = getattr(embedding_model.EmbeddingModel, name)
+        original = getattr(embedding_model.OpenClipEmbedder, name)
 
         def counting(self, inputs, kind=kind, original=original):
             counts[kind] += len(inputs)
             return original(self, inputs)
 
-        monkeypatch.setattr(embedding_model.EmbeddingModel, name, counting)
+        monkeypatch.setattr(embedding_model.OpenClipEmbedder, name, counting)
     return counts
 
 
@@ -186,7 +186,7 @@ def test_a_wrong_request_is_refused_before_the_model_is_opened(
     def never(*_):
         raise AssertionError("the model was opened")
 
-    monkeypatch.setattr(embedding_model.EmbeddingModel, "__init__", never)
+    monkeypatch.setattr(embedding_model.OpenClipEmbedder, "__init__", never)
     arguments = {"tasks": TASKS, "betas": (0,), **changes}
     with pytest.raises(error, match=message):
         ask(base, text_lora, data=dataset, **arguments)
