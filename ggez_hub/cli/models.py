@@ -123,7 +123,6 @@ class ModelPlace:
         from ggez_hub.evaluation.models import Adapted, model_in
         from ggez_hub.evaluation.models.endpoint_model import is_address, model_at
         from ggez_hub.evaluation.results.header import AtAddress
-        from ggez_hub.evaluation.results.origin import AtAddress
         from ggez_hub.families import detect_family
 
         if is_address(named):

@@ -24,7 +24,7 @@ from ggez_hub.evaluation.models.vision_model import VisionModel
 from ggez_hub.evaluation.report.examples import MAX_PICTURE, _picture
 from ggez_hub.families import get_family
 from ggez_hub.recipe_file import recipes_folder
-from ggez_hub.training.run import opened
+from ggez_hub.training.run import open_module
 from tests.training.material import job, write_recipe
 
 ORIENTATION = 0x0112
@@ -57,7 +57,7 @@ def trained_on(keys, picture):
 
     def tensors(material, content):
         path = write_recipe(material / f"picture-{picture}.yaml", **keys)
-        learner = opened(job(path))
+        learner = open_module(job(path))
         row = {"id": "a/1/x", "image": {"bytes": content}, "text": "what", "messages": CHAT}
         return found_in(learner.batch([row]))
 
@@ -74,11 +74,11 @@ def found_in(batch):
 
 
 def drawn_from(material, content):
-    learner = opened(
+    learner = open_module(
         job(write_recipe(material / "lies.yaml", family="diffusion", base="sd15", resolution=16))
     )
     batch = {"image": [{"bytes": content}], "text": ["a"]}
-    return safetensors.torch.load(learner._encoder._encode(batch)[0])["latents"]
+    return safetensors.torch.load(learner.encoder.encode(batch)[0])["latents"]
 
 
 def embedded(folder, open_model):

@@ -30,7 +30,6 @@ from ggez_hub.evaluation.benchmarks.questions import (
     rotation,
 )
 from ggez_hub.evaluation.benchmarks.search import SEARCHES, Gallery
-from ggez_hub.evaluation.benchmarks.task_questions import details_of
 
 
 def ask_benchmark(

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from ggez_hub.cards.values import FilePath, RepoId
+from ggez_hub.digests import digest_json
 from ggez_hub.evaluation.benchmarks.task import Dataset, SplitName, TaskBase, Text
 from ggez_hub.frozen_model import FrozenModel
 

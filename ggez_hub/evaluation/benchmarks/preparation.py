@@ -33,7 +33,6 @@ from ggez_hub.evaluation.benchmarks.questions import (
 from ggez_hub.evaluation.benchmarks.recognition_judge import RecognitionJudge
 from ggez_hub.evaluation.benchmarks.task import BadTask, SplitName, Task, TaskBase
 from ggez_hub.evaluation.benchmarks.task_questions import ask_task, read_items
-from ggez_hub.evaluation.results.header import TaskRecord
 from ggez_hub.regions import Region, find_region
 
 # What a macro average is over -> what is recorded of an item.

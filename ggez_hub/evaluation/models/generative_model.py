@@ -32,7 +32,6 @@ from ggez_hub.evaluation.benchmarks.questions import (
     with_details,
 )
 from ggez_hub.evaluation.benchmarks.replies import READER, after_thought, plain, read_choice
-from ggez_hub.evaluation.benchmarks.task_questions import details_of
 
 if TYPE_CHECKING:
     import torch
