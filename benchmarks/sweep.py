@@ -36,7 +36,7 @@ PICTURES = 128
 def main() -> None:
     """Both comparisons, and what moving the weights costs by itself."""
     place, family = FamilyFolders(ASSETS), get_family("embedding")
-    asked = tasks_for(load_tasks(recipes_folder() / "demo"), find_region("th"))
+    asked = tasks_for(load_tasks(recipes_folder() / "demo", Task), find_region("th"))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         tasks = prepare_tasks(asked, _few(asked, place.data, folder / "data"), ("validation",))

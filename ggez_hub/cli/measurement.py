@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 from ggez_hub.cli.merge_inputs import read_parts
 from ggez_hub.cli.models import Found, ModelPlace, card_of, find_adapter, find_model, trained_on
 from ggez_hub.cli.tasks import TaskData, find_tasks
+from ggez_hub.digests import sha256_file
 from ggez_hub.errors import UsageProblem
-from ggez_hub.safetensors_header import sha256_file
 
 if TYPE_CHECKING:
     from ggez_hub.cli.tasks import AnyTask

@@ -121,14 +121,14 @@ class ModelPlace:
     ) -> Named:
         """The model that is named; raises UsageProblem, and what finding it raises."""
         from ggez_hub.evaluation.models import Adapted, model_in
-        from ggez_hub.evaluation.models.endpoint_model import is_address, served
+        from ggez_hub.evaluation.models.endpoint_model import is_address, model_at
         from ggez_hub.evaluation.results.header import AtAddress
         from ggez_hub.families import detect_family
 
         if is_address(named):
             if adapter is not None or judge is not None:
                 raise UsageProblem("an endpoint takes no adapter, and draws nothing to be judged")
-            subject = served(named, self.key_variable, self.parallel)
+            subject = model_at(named, self.key_variable, self.parallel)
             return Named(subject, "unknown", AtAddress(address=named))
         base = find_model(named, Path(), self.hub)
         adapted, on = None, None
@@ -189,9 +189,12 @@ class ModelPlace:
 
         Of a model whose weights are not known, those of this very run.
         """
-        from ggez_hub.evaluation.answers.cache import AnswerCache, answers_of
+        from ggez_hub.digests import digest_json
+        from ggez_hub.evaluation.answers.cache import (
+            AnswerCache,
+            answers_of,
+        )
         from ggez_hub.evaluation.models.backend import engine
-        from ggez_hub.safetensors_header import digest_json
 
         if not self.cached:
             return AnswerCache()

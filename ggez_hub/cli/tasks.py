@@ -29,14 +29,14 @@ MODELS = "models/"
 def find_tasks(suites: Sequence[str], include: Sequence[Path] = ()) -> list[AnyTask]:
     """The tasks of suites, each a folder or a name; raises BadTask and UsageProblem."""
     from ggez_hub.evaluation.benchmarks.benchmark import find_benchmarks
-    from ggez_hub.evaluation.benchmarks.drawing_task import read_drawing_tasks
-    from ggez_hub.evaluation.benchmarks.task import BadTask, read_tasks
+    from ggez_hub.evaluation.benchmarks.drawing_task import DrawingTask
+    from ggez_hub.evaluation.benchmarks.task import BadTask, Task, read_tasks
 
     found: list[AnyTask] = []
     for suite in suites:
         here: list[AnyTask] = [*find_benchmarks(suite, include)]
         for path in sorted(Path(suite).glob("*.yaml")):
-            here += [*read_tasks(path), *read_drawing_tasks(path)]
+            here += read_tasks(path, Task, DrawingTask)
         if not here:
             raise BadTask(f"{suite} holds no tasks", "A task is YAML with `kind: benchmark`.")
         found += here

@@ -11,12 +11,12 @@ from ggez_hub.evaluation.answers.cache import AnswerCache
 from ggez_hub.evaluation.answers.scores import score_of
 from ggez_hub.evaluation.benchmarks.benchmark_questions import ask_benchmark
 from ggez_hub.evaluation.benchmarks.loaders.rows import BadItems
-from ggez_hub.evaluation.models.similarity import BySimilarity
+from ggez_hub.evaluation.models.similarity import SimilarityModel
 from tests.evaluation import benchmarks as made
 
 
 def answered(embedder, asked):
-    return BySimilarity(embedder, AnswerCache()).answer(asked, "similarity")
+    return SimilarityModel(embedder, AnswerCache()).answer(asked, "similarity")
 
 
 class Oracle:

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from ggez_hub.digests import sha256_file
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.answers.outcomes import Cell
 from ggez_hub.evaluation.answers.predictions import read_predictions, write_predictions
@@ -24,7 +25,6 @@ from ggez_hub.evaluation.sweep.grid import measure
 from ggez_hub.families import get_family
 from ggez_hub.merging import Adapter, merge
 from ggez_hub.parity.betas import beta_key
-from ggez_hub.safetensors_header import sha256_file
 from tests.evaluation.conftest import make_task
 from tests.evaluation.results import header
 
@@ -51,13 +51,13 @@ def encoded(monkeypatch):
     counts = {"pictures": 0, "texts": 0}
     for kind in counts:
         name = f"encode_{kind}"
-        original = getattr(embedding_model.EmbeddingModel, name)
+        original = getattr(embedding_model.OpenClipEmbedder, name)
 
         def counting(self, inputs, kind=kind, original=original):
             counts[kind] += len(inputs)
             return original(self, inputs)
 
-        monkeypatch.setattr(embedding_model.EmbeddingModel, name, counting)
+        monkeypatch.setattr(embedding_model.OpenClipEmbedder, name, counting)
     return counts
 
 
@@ -186,7 +186,7 @@ def test_a_wrong_request_is_refused_before_the_model_is_opened(
     def never(*_):
         raise AssertionError("the model was opened")
 
-    monkeypatch.setattr(embedding_model.EmbeddingModel, "__init__", never)
+    monkeypatch.setattr(embedding_model.OpenClipEmbedder, "__init__", never)
     arguments = {"tasks": TASKS, "betas": (0,), **changes}
     with pytest.raises(error, match=message):
         ask(base, text_lora, data=dataset, **arguments)

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from ggez_hub.digests import sha256_file
 from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.answers import predictions
 from ggez_hub.evaluation.answers.outcomes import UNPARSED, Cell, Details, Outcomes
@@ -22,7 +23,6 @@ from ggez_hub.evaluation.answers.predictions import (
 )
 from ggez_hub.evaluation.answers.scores import score_of
 from ggez_hub.parquet import FileTooLarge, read_bounded
-from ggez_hub.safetensors_header import sha256_file
 from tests.evaluation.conftest import change
 
 FIRST = Cell(0.1, "colours-th", "test")

@@ -110,7 +110,7 @@ def test_the_command_takes_a_recipe(base, text_lora, dataset, tmp_path):
     recipe.write_text(json.dumps(text | {"betta": [1]}, indent=1))
     wrong = CliRunner().invoke(cli, asked)
     assert wrong.exit_code == 2
-    assert "betta: is no key here" in wrong.output
+    assert "betta: is not a known key" in wrong.output
 
 
 @pytest.mark.parametrize("kind", ["fine-tune", "task vector"])

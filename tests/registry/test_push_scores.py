@@ -18,10 +18,10 @@ from ggez_hub.cards.curve import MeasuredCurve
 from ggez_hub.cli.main import cli
 from ggez_hub.demo.hub import ASSETS, seed
 from ggez_hub.demo.world import FamilyFolders
+from ggez_hub.digests import sha256_file
 from ggez_hub.evaluation.report.trade_off import curve_picture
 from ggez_hub.extras import require
 from ggez_hub.registry.lock import read_lock
-from ggez_hub.safetensors_header import sha256_file
 from tests.worlds import serving
 
 REPO = "ggez-hub/clip-emoji-thai-scored"

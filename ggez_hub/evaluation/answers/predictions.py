@@ -24,12 +24,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ggez_hub.atomic_files import atomic_file
+from ggez_hub.digests import sha256_file
 from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.answers.outcomes import UNPARSED, Cell, Details, Outcomes
 from ggez_hub.extras import require
 from ggez_hub.parity.betas import JOIN, as_json, betas_of, point
 from ggez_hub.parquet import FileTooLarge, read_bounded
-from ggez_hub.safetensors_header import sha256_file
 
 if TYPE_CHECKING:
     import pyarrow as pa

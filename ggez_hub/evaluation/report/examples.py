@@ -17,10 +17,10 @@ from ggez_hub.cards.curve import Split
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.answers.outcomes import Outcomes
 from ggez_hub.evaluation.benchmarks.drawing_scores import Judged, NotJudged
-from ggez_hub.evaluation.benchmarks.loaders.rows import read_items
 from ggez_hub.evaluation.benchmarks.preparation import PreparedTask
 from ggez_hub.evaluation.benchmarks.questions import QuestionSet
 from ggez_hub.evaluation.benchmarks.task import Task
+from ggez_hub.evaluation.benchmarks.task_questions import read_items
 from ggez_hub.evaluation.results.evidence import Evidence
 from ggez_hub.extras import require
 from ggez_hub.images import to_rgb
@@ -56,9 +56,10 @@ def task_files(tasks: Sequence[Task], folder: Path) -> Material:
         if name not in files or not files[name][1].is_file():
             return {}
         task, path = files[name]
-        found = read_items(path, task.columns)
-        pairs = zip(found.texts, found.pictures, strict=True)
-        return {item: Shown(*pair) for item, pair in zip(found.ids, pairs, strict=True)}
+        return {
+            item.id: Shown(next(iter(item.captions), None), item.picture)
+            for item in read_items(path, task)
+        }
 
     return items
 

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from ggez_hub.cards import AdapterCard, CardDocument, CurveRow, read_card
 from ggez_hub.cards.measurements import JointCurve, SeedRun
 from ggez_hub.cards.values import Unknown
+from ggez_hub.digests import sha256_file
 from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.answers.outcomes import Cell, Outcomes, TaskRecord
 from ggez_hub.evaluation.answers.predictions import parse_predictions
@@ -30,7 +31,6 @@ from ggez_hub.evaluation.results.header import (
 )
 from ggez_hub.parity.betas import Beta, base_like, betas_of, read_key
 from ggez_hub.parity.card_rows import task_of
-from ggez_hub.safetensors_header import sha256_file
 from ggez_hub.validation_errors import listed
 
 CARD = "README.md"

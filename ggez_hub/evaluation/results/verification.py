@@ -11,6 +11,7 @@ from typing import Any
 from ggez_hub.cards import AdapterCard, CurveRow
 from ggez_hub.cards.curve import CountryScore, MeasuredCurve, Rows, SplitParity
 from ggez_hub.cards.measurements import ClosedPart, SeedRun
+from ggez_hub.digests import sha256_file
 from ggez_hub.errors import GgezError, UsageProblem
 from ggez_hub.evaluation.answers.outcomes import Cell, Outcomes
 from ggez_hub.evaluation.answers.predictions import parse_predictions
@@ -26,7 +27,6 @@ from ggez_hub.parity.betas import read_key
 from ggez_hub.parity.card_rows import task_of
 from ggez_hub.parity.policy_outcomes import PolicyOutcome
 from ggez_hub.parity.seeds import seed_sides
-from ggez_hub.safetensors_header import sha256_file
 
 # Figures are written with all their digits; what is left is another order of summation.
 TOLERANCE = 1e-9

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from ggez_hub.cards import AlphaRecord
+from ggez_hub.digests import digest_json
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.answers.cache import AnswerCache
 from ggez_hub.evaluation.benchmarks.preparation import PreparedTask
@@ -33,7 +34,6 @@ from ggez_hub.evaluation.sweep.grid import (
     measure,
 )
 from ggez_hub.regions import Region
-from ggez_hub.safetensors_header import digest_json
 
 WORK = ".answers"
 
