@@ -106,7 +106,7 @@ def effective_size(share: Floats, error: Floats, pictures: float) -> Floats:
 
     `error` is the clustered standard error, with C / (C - 1); the number of pictures comes out where
     each has one question. Few answers of the rarer kind know little about how alike the answers to
-    a picture are: a part of an answer is added that says "wholly", as if each picture had one question.
+    a picture are: a part of an answer is added that is entirely alike, as if each picture had one question.
     """
     spread = share * (1 - share)
     varies = (spread > 0) & (error > 0)

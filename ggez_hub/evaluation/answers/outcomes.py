@@ -231,7 +231,7 @@ class Outcomes:
         )
 
     def joined(self, other: Outcomes) -> Outcomes:
-        """The questions of both, these first; an item of both splits stands there twice."""
+        """The questions of both, these first; an item of both splits is there twice."""
         details = None
         if self.details or other.details:
             first = self.details or Details.of(len(self))

@@ -65,7 +65,7 @@ class Limits(FrozenModel, strict=False):
 
 @dataclass(frozen=True, eq=False)
 class GateReport:
-    """The gates of one beta, and what is said beside them.
+    """The gates of one beta, and statements about it.
 
     beta       the one that the policy chose on validation, or that was asked for; None where none
                can be chosen
@@ -88,7 +88,7 @@ class GateReport:
         return overall(self.gates)
 
     def lines(self) -> list[str]:
-        """What is said beside the gates, for people."""
+        """The statements, for people."""
         chosen = "no beta" if self.beta is None else f"beta {self.beta:g}"
         said = [f"policy {self.policy}, {chosen}", *self.statements]
         if self.passing:

@@ -238,7 +238,7 @@ def _tasks(evidence: Evidence, base_beta: Beta | None, beta: Beta) -> list[Json]
     return rows
 
 
-# A dimension, and how one of its parts stands in a row of the table.
+# A dimension, and the column that one of its parts fills in the table.
 PARTS: Mapping[Dimension, Callable[[str], Json]] = {
     "countries": lambda country: {"regions": [country]},
     "languages": lambda language: {"language": language},

@@ -95,7 +95,7 @@ def examples(
     scale: str | None,
     material: Material | None = None,
 ) -> list[dict[str, Any]]:
-    """A few questions of the regional report side, chosen by a hash: nobody picked them.
+    """A few questions of the regional report side, chosen by a hash, not picked.
 
     Those that base and merged model answer otherwise; of one model (`base_beta` is None) those that
     it answers rightly, and others. `scale` is that of the tasks, any if None. Raises UsageProblem if
@@ -195,7 +195,7 @@ def _drawn(outcomes: Outcomes, row: int, place: Path) -> bytes | None:
 
 
 def _picture(data: bytes | None) -> str | None:
-    """A data: address of a picture, made smaller if it is large; None for what is none."""
+    """A data: address of a picture, made smaller if it is large; None for what is not one."""
     if data is not None and len(data) > MAX_PICTURE:
         data = _smaller(data)
     kind = next((kind for magic, kind in MAGIC.items() if (data or b"").startswith(magic)), None)

@@ -53,7 +53,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Labels:
-    """What the picture says; `alpha` stands in the title of the parity panel."""
+    """The texts of the picture; `alpha` is in the title of the parity panel."""
 
     title: str
     global_side: str
@@ -74,7 +74,7 @@ def draw(
     if not ordered:
         raise UsageProblem("there are no points to draw")
     if chosen is not None and chosen not in {point.beta for point in ordered}:
-        raise UsageProblem(f"the chosen beta {chosen:g} is no point of the grid")
+        raise UsageProblem(f"the chosen beta {chosen:g} is not a point of the grid")
 
     require("eval", "matplotlib")
     import matplotlib as mpl

@@ -1,4 +1,4 @@
-"""What stands beside the merge: a switch by the prompt's language, averaged outputs, a joint fine-tune.
+"""The baselines of a merge: a switch by the prompt's language, averaged outputs, a joint fine-tune.
 
 switch   the base's answers to prompts in other languages, the adapter's to those in its own
 average  the answers of an embedding model whose outputs are the mean of the base's and the adapter's

@@ -1,7 +1,7 @@
 """What a file of predictions has to agree on with itself, without the data or a model.
 
 The questions of a task are the same at every beta: its items, their pictures and prompts, their
-right answers, and what guessing gets. A wrong label at one beta stands against those at all others.
+right answers, and what guessing gets. A wrong label at one beta contradicts those at all others.
 Where the scores of the options are recorded, ranks and answers follow from them.
 """
 

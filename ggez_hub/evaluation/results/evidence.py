@@ -1,7 +1,7 @@
-"""What a claim rests on: a card or a results folder together with its predictions.
+"""The evidence of a claim: a card or a results folder together with its predictions.
 
 A card is the README.md of an adapter whose rows name the sha256 of their predictions file, which
-lies below the card's folder. A results folder holds `results.json` and its predictions.
+is below the card's folder. A results folder holds `results.json` and its predictions.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ RESULTS = "results.json"
 class Evidence:
     """Predictions, and what has to be known to make scores of them.
 
-    recorded  what results.json says came out; None for a card
+    recorded  the figures of results.json; None for a card
     document  the card; None for a results folder
     claims    of a card, the answers of its author on splits that the registry has measured as well:
               nothing is decided by them
@@ -126,7 +126,9 @@ def _open_results(folder: Path) -> Evidence:
         # Through JSON again: it knows no tuples, and the strict schema no lists in their place.
         header = Header.model_validate_json(json.dumps(content.pop("header")))
     except ValidationError as error:
-        raise GgezError(f"the header of {folder / RESULTS} is off:\n{listed(error)}") from error
+        raise GgezError(
+            f"the header of {folder / RESULTS} is not valid:\n{listed(error)}"
+        ) from error
     except KeyError as error:
         raise GgezError(f"{folder / RESULTS} has no header") from error
     except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
@@ -196,7 +198,7 @@ def _open_card(path: Path) -> Evidence:
     if not answers[0]:
         raise GgezError(
             f"{path}: there are no predictions beside the card",
-            "Download the adapter's repository whole: its evidence folder holds them.",
+            "Download the complete repository of the adapter: its evidence folder holds them.",
         )
     header = _header_of(card, min(named[0]), beside)
     joint = tuple(zip(card.joint, answers[1:], strict=True))

@@ -1,4 +1,4 @@
-"""A results folder: `results.json`, whose every figure follows from the predictions beside it.
+"""A results folder: `results.json`, whose every figure follows from its predictions.
 
 header     what decides the figures: region, alpha with provenance, tasks, digests
 scores     beta -> `<task>/<split>` -> score, interval, chance-corrected, by country ...; of one model
@@ -6,7 +6,7 @@ scores     beta -> `<task>/<split>` -> score, interval, chance-corrected, by cou
 parity     split -> beta -> Q_global, Q_others, Q_regional, GRP, what is kept and gained; or why there
            is none, and Pareto
 selection  the beta of the recipe's policy, and of each policy with what it keeps and gains on validation
-baselines  what stands beside the merge: the switch, averaged outputs, a joint fine-tune
+baselines  what the merge is compared with: the switch, averaged outputs, a joint fine-tune
 
 Of a composition a key is "0.25+0.5" and a beta [0.25, 0.5], in the order of the header's `adapters`.
 """

@@ -72,7 +72,7 @@ class InFolder(FrozenModel):
         place = results.resolve() / self.folder
         if not place.exists():
             raise UsageProblem(
-                f"what was measured lay in {os.path.normpath(place)}, where nothing is",
+                f"what was measured is no longer at {os.path.normpath(place)}",
                 "Put it there, or a link to it: only its digest has to be the same.",
             )
         return str(place.resolve())
@@ -93,7 +93,7 @@ Place: TypeAlias = InRepo | InFolder | AtAddress
 
 
 def moved(place: Place, before: Path, results: Path) -> Place:
-    """A place that stands relative to the results folder `before`, for another one."""
+    """A place relative to the results folder `before`, made relative to another one."""
     return InFolder.of(before / place.folder, results) if isinstance(place, InFolder) else place
 
 
@@ -135,7 +135,7 @@ def definition(task: FrozenModel) -> dict[str, Any]:
 class AdapterRecord(FrozenModel):
     """An adapter that was measured: what it was called, and the files that decide Delta.
 
-    `region`, `languages` and `adapts` are what its card says.
+    `region`, `languages` and `adapts` are those of its card.
     """
 
     name: Text
@@ -172,7 +172,7 @@ class BaselineRecord(FrozenModel):
 
 
 class SweptParts(FrozenModel):
-    """The betas by part that a grid multiplies: the name and sha256 of their file, and what it says."""
+    """The betas by part that a grid multiplies: the name and sha256 of their file, and its content."""
 
     name: Text
     sha256: Sha256
@@ -190,7 +190,7 @@ class Header(FrozenModel):
     `adapters` stand in the order of a point's betas, which `parts`, if there are any, multiply.
 
     `data` are the data sets that the adapter was trained on, as its card names them. `digests` of a
-    task are by split. `origin` decides nothing: it says where the answers may be had again.
+    task are by split. `origin` decides nothing: it records where the answers can be computed again.
     `baselines` are those that were asked themselves; the switch follows from the predictions.
     `closed` is of the test answers that are in none of the files.
     """

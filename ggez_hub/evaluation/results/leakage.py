@@ -1,6 +1,6 @@
 """Whether a task's data, or something that its pictures came from, was trained on.
 
-A score on such a task is no evidence: it is refused before it is measured. Where a card says
+A score on such a task proves nothing: it is refused before it is measured. Where a card says
 `unknown` of its data, every score carries "contamination unknown". `ancestors.yaml` says which data
 sets share pictures with which; more can be given.
 """
@@ -35,7 +35,7 @@ def refuse_leaks(datasets: Mapping[str, str], data: Iterable[str] | Unknown) -> 
     if found := [f"{task}: {why}" for task, (state, why) in states.items() if state == TRAINED_ON]:
         raise GateFailed(
             "the adapter was trained on what it is asked:\n  " + "\n  ".join(found),
-            "Leave these tasks out: their scores would be no evidence.",
+            "Leave these tasks out: their scores would prove nothing.",
         )
 
 

@@ -241,7 +241,7 @@ def _require_known_tasks(evidence: Evidence) -> None:
 
 
 def _baselines(evidence: Evidence) -> list[str]:
-    """What is off in the answers of baselines; each is one model, asked what the grid was."""
+    """What is wrong in the answers of baselines; each is one model, asked what the grid was."""
     found = []
     questions = {(cell.task, cell.split) for cell in evidence.outcomes}
     for name, outcomes in evidence.baselines.items():

@@ -36,7 +36,7 @@ class SweepRecipe(FrozenModel):
     data           a folder with the tasks' data set, or with several as OWNER/NAME; fetched from
                    the hub if left out
     pictures       a folder with pictures that a data set names by address
-    judge          who says what is to be seen in the pictures of a model that draws: a folder or a
+    judge          who judges what the pictures of a model that draws show: a folder or a
                    repository
     methods        how a model is asked multiple choice; every way that its family knows if left out
     betas          for every adapter (0 to 1.25 of LoRAs, to 1 and closer at the beginning of full
@@ -93,9 +93,9 @@ class SweepRecipe(FrozenModel):
         return (self.adapter,) if isinstance(self.adapter, str) else tuple(self.adapter)
 
     def points(self, *, finetunes: bool = False) -> tuple[Beta, ...]:
-        """What is measured; raises UsageProblem for what is no grid of so many adapters.
+        """What is measured; raises UsageProblem for what is not a grid of so many adapters.
 
-        Where the recipe says nothing of betas, the grid is that of LoRAs, or of full fine-tunes.
+        Where the recipe names no betas, the grid is that of LoRAs, or of full fine-tunes.
         """
         if self.betas is not None and self.combinations is not None:
             raise UsageProblem("`betas` and `combinations` are two grids", "Give one of them.")
@@ -147,7 +147,7 @@ def grid_points(
             raise UsageProblem(
                 f"{' x '.join(str(len(set(own))) for own in each)} betas are {count} points, each an "
                 f"evaluation of its own; "
-                + (f"the limit is {limit}" if limit else f"more than {MOST} are not asked unsaid"),
+                + (f"the limit is {limit}" if limit else f"more than {MOST} need a `limit`"),
                 "Give fewer `betas`, name the points as `combinations`, or raise `limit`.",
             )
         found = [list(betas) for betas in product(*each)]
