@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from itertools import chain
 from typing import Literal
 
 from ggez_hub.cards.curve import (
@@ -19,7 +20,7 @@ from ggez_hub.evaluation.answers.outcomes import Cell, Outcomes, TaskRecord
 from ggez_hub.evaluation.answers.scores import NotComparable, Score, answer_moments, score_of
 from ggez_hub.evaluation.results.breakdown import breakdown, suite
 from ggez_hub.evaluation.results.evidence import Evidence
-from ggez_hub.parity.betas import beta_key
+from ggez_hub.parity.betas import Beta, beta_key
 from ggez_hub.parity.card_rows import NoCurve, measured_rows, scale_of
 from ggez_hub.parity.curve import ParityCurve
 from ggez_hub.parity.moments import GLOBAL, OTHERS, REGIONAL, SIDES, Floats, Moments
@@ -27,6 +28,9 @@ from ggez_hub.parity.policy import Policy
 from ggez_hub.parity.policy_outcomes import PolicyOutcome, policy_outcomes
 from ggez_hub.parity.screening import LEVEL, guessing_probability
 
+Rows = dict[str, dict[str, CurveRow]]
+# Of a model or a task that nobody has identified.
+NOBODY = "0" * 64
 # Digits of what is stored: far more than any error of measurement has.
 DIGITS = 10
 STORED_DIGITS = 7
@@ -45,27 +49,25 @@ def split_parity(
     A task that was not answered at every beta is left out. None where a side is empty or the pictures
     are too few for an error.
     """
-    suites = {beta: suite(evidence, beta, split, scale) for beta in evidence.betas(split)}
-    complete = {
-        beta: found
-        for beta, found in suites.items()
-        if set(found.world) - without and set(found.regional) - without
-    }
-    if not complete:
+    grid: dict[Beta, list[dict[str, Outcomes]]] = {}
+    for beta in evidence.betas(split):
+        found = suite(evidence, beta, split, scale)
+        world, others, regional = (
+            {name: side[name] for name in sorted(side) if name not in without}
+            for side in (found.world, found.others, found.regional)
+        )
+        if world and regional:
+            grid[beta] = [world, others, regional]
+    if not grid:
         return None
     # A mean over other tasks at another beta would be another figure.
-    common = set.intersection(*({*f.world, *f.others, *f.regional} for f in complete.values()))
-    without |= {name for f in complete.values() for name in {*f.world, *f.regional} - common}
-    at = list(complete.values())
-    if not all(set(f.world) - without and set(f.regional) - without for f in at):
-        return None
+    common = set.intersection(*({*chain(*sides)} for sides in grid.values()))
     models = [
-        [
-            [outcomes for name, outcomes in sorted(side.items()) if name not in without]
-            for side in (found.world, found.others, found.regional)
-        ]
-        for found in at
+        [[side[name] for name in side if name in common] for side in sides]
+        for sides in grid.values()
     ]
+    if not all(world and regional for world, _, regional in models):
+        return None
     if not all(others for _, others, _ in models):
         models = [[world, [], regional] for world, _, regional in models]
     try:
@@ -75,28 +77,27 @@ def split_parity(
     if 1 in moments.pictures:
         return None
     stored = [side for side in SIDES if moments.pictures[side]]
-    others: SideScores | Literal["q_global", "none"] = "none"
+    q_others: SideScores | Literal["q_global", "none"] = "none"
     if OTHERS in stored:
-        others = _side(moments, OTHERS)
+        q_others = _side(moments, OTHERS)
         if all(
             [t.items for t in world] == [t.items for t in abroad] for world, abroad, _ in models
         ):
             stored.remove(OTHERS)
-            others = "q_global"
-    covariance = moments.covariance[stored][:, :, stored].reshape(2 * [len(stored) * len(at)])
-    named = [{**found.world, **found.others, **found.regional}.keys() - without for found in at]
+            q_others = "q_global"
+    covariance = moments.covariance[stored][:, :, stored].reshape(2 * [len(stored) * len(grid)])
     return SplitParity(
         scale=scale,
-        tasks=sorted(set.intersection(*map(set, named))),
+        tasks=sorted(common),
         measured_by=measured_by,
-        betas=[beta_key(beta) for beta in complete],
+        betas=[beta_key(beta) for beta in grid],
         q_global=_side(moments, GLOBAL),
-        q_others=others,
+        q_others=q_others,
         q_regional=_side(moments, REGIONAL),
         regional_at_chance=is_at_chance,
         covariance=[_row(row[: number + 1]) for number, row in enumerate(covariance)],
         changed=[
-            [_row(changed[number, :number]) for number in range(1, len(at))]
+            [_row(changed[number, :number]) for number in range(1, len(grid))]
             for changed in moments.changed[stored]
         ],
     )
@@ -153,11 +154,6 @@ def _is_above_chance(answered: Sequence[Outcomes]) -> bool:
     floor = max(100 * outcomes.floor for outcomes in answered)
     pictures = moments.pictures[GLOBAL]
     return guessing_probability(moments.means[GLOBAL], covariance, floor, pictures) < LEVEL
-
-
-Rows = dict[str, dict[str, CurveRow]]
-# Of a model or a task that nobody has identified.
-NOBODY = "0" * 64
 
 
 @lru_cache(maxsize=2)  # report, gates and figures of one evidence each ask for it
