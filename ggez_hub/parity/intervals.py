@@ -28,7 +28,6 @@ from ggez_hub.parity.score_intervals import (
 )
 
 LEVEL = 0.95
-KEPT = 0.98
 # With fewer pictures than this, a figure that rests on very few of them is not decided.
 FEW_PICTURES = 100
 # Pictures whose answers changed, over the sides of a difference.
@@ -68,6 +67,11 @@ class Interval:
         """Whether it is shown to be below 0."""
         return self.is_decided and self.high < 0
 
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether the interval is decided and is entirely on one side of 0."""
+        return self.is_above_zero or self.is_below_zero
+
     def as_dict(self) -> dict[str, object]:
         found: dict[str, object] = {
             "value": self.value,
@@ -81,30 +85,22 @@ class Interval:
         text = f"{self.value:{sign}.2f} [{self.low:{sign}.2f}, {self.high:{sign}.2f}]"
         return text if self.refusal is None else f"{text}, undetermined"
 
-    @property
-    def excludes_zero(self) -> bool:
-        """Whether the interval is decided and is entirely on one side of 0."""
-        return self.is_above_zero or self.is_below_zero
-
 
 def interval_json(found: Interval | None) -> dict[str, object] | None:
     """A figure as JSON, or null where there is none."""
     return None if found is None else found.as_dict()
 
 
-def estimate_share(
-    value: float, se: float, pictures: int, *, lowest: float = 0.0, highest: float = 100.0
-) -> Interval:
-    """The interval of a mean of values between `lowest` and `highest` over clustered items.
+def estimate_share(value: float, se: float, pictures: int) -> Interval:
+    """The interval of a mean of values between 0 and 100 over clustered items.
 
     se: the clustered standard error of the mean, sqrt(C / (C - 1) * sum_c u_c^2) over C pictures.
     """
     if refusal := _unusable(pictures, value, se):
-        return Interval(value, se, lowest, highest, pictures, refusal)
-    span = highest - lowest
-    share = share_of(_share(value, lowest, span), np.array(se / span), pictures)
+        return Interval(value, se, 0.0, 100.0, pictures, refusal)
+    share = share_of(_share(value, 0.0, 100.0), np.array(se / 100), pictures)
     low, high = share_limits(share, quantile(pictures))
-    return Interval(value, se, lowest + span * float(low), lowest + span * float(high), pictures)
+    return Interval(value, se, 100 * float(low), 100 * float(high), pictures)
 
 
 def estimate_score(moments: Moments, side: int, index: int) -> Interval:
