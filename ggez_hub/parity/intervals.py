@@ -235,11 +235,9 @@ def _share(value: float, lowest: float, span: float) -> Floats:
 
 def _bounds(moments: Moments, weights: Floats) -> tuple[float, float]:
     """The least and the most that a weighted sum can be."""
-    ends = [_reach(moments, s) for s in SIDES]
+    lowest, highest = np.array([_reach(moments, s) for s in SIDES]).T
     up, down = np.maximum(weights, 0).sum(axis=1), np.minimum(weights, 0).sum(axis=1)
-    low = math.fsum(u * e[0] + d * e[1] for u, d, e in zip(up, down, ends, strict=True))
-    high = math.fsum(u * e[1] + d * e[0] for u, d, e in zip(up, down, ends, strict=True))
-    return low, high
+    return float(up @ lowest + down @ highest), float(up @ highest + down @ lowest)
 
 
 def _reach(moments: Moments, s: int) -> tuple[float, float]:

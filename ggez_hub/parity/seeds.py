@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from ggez_hub.cards.curve import SPLITS, MeasuredCurve, Split
 from ggez_hub.cards.measurements import SeedSides
 from ggez_hub.cards.schema import AdapterCard
+from ggez_hub.cards.values import UNKNOWN
 from ggez_hub.parity.betas import Beta, beta_key, is_base
 from ggez_hub.parity.card_rows import NoCurve, measured_rows, task_of
 from ggez_hub.parity.curve import ParityCurve
@@ -169,8 +170,8 @@ def seed_summary(
     own = seed_sides(card.measured).get(split) if card.measured else None
     if own is None or curve.region != card.region:
         return None
-    seed = "unknown" if card.training == "unknown" else card.training.seed
-    published = _figures(None if seed == "unknown" else seed, own, beta, alpha)
+    seed = UNKNOWN if card.training == UNKNOWN else card.training.seed
+    published = _figures(None if seed == UNKNOWN else seed, own, beta, alpha)
     others = [
         _figures(run.seed, sides, beta, alpha)
         for run in card.seeds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, TypeAlias
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from ggez_hub.cards.values import LanguageTag, RegionId, RepoId, Sha256, Unknown
+from ggez_hub.cards.values import UNKNOWN, LanguageTag, RegionId, RepoId, Sha256, Unknown
 from ggez_hub.frozen_model import FrozenModel
 from ggez_hub.parity.betas import Beta
 
@@ -34,9 +35,9 @@ class TaskRecord(FrozenModel):
     judge: str = "none"
     side: Literal["global", "others", "regional"]
     regions: list[RegionId] = Field(default_factory=list)
-    language: LanguageTag | Unknown = "unknown"
-    dataset: RepoId | Unknown = "unknown"
-    revision: str = "unknown"
+    language: LanguageTag | Unknown = UNKNOWN
+    dataset: RepoId | Unknown = UNKNOWN
+    revision: str = UNKNOWN
     digests: dict[str, Sha256] = Field(default_factory=dict)
     average: Average = QUESTIONS
     gallery: int | None = None
@@ -254,3 +255,6 @@ class Outcomes:
 
 def _take(values: tuple[Any, ...], rows: NDArray[np.intp]) -> tuple[Any, ...]:
     return tuple(values[row] for row in rows)
+
+
+Answers: TypeAlias = Mapping[Cell, Outcomes]

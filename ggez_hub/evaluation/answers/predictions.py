@@ -26,7 +26,7 @@ import numpy as np
 from ggez_hub.atomic_files import atomic_file
 from ggez_hub.digests import sha256_file
 from ggez_hub.errors import GgezError
-from ggez_hub.evaluation.answers.outcomes import UNPARSED, Cell, Details, Outcomes
+from ggez_hub.evaluation.answers.outcomes import UNPARSED, Answers, Cell, Details, Outcomes
 from ggez_hub.extras import require
 from ggez_hub.parity.betas import JOIN, as_json, betas_of, point
 from ggez_hub.parquet import FileTooLarge, read_bounded
@@ -57,7 +57,7 @@ OPTIONAL: Mapping[str, Collection[str]] = {
 }
 
 
-def write_predictions(path: Path, outcomes: Mapping[Cell, Outcomes]) -> str:
+def write_predictions(path: Path, outcomes: Answers) -> str:
     """Write all outcomes to `path` and return the sha256 of the file, which a card records."""
     require("eval", "pyarrow")
     import pyarrow as pa

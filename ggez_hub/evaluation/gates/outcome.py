@@ -39,18 +39,18 @@ from ggez_hub.evaluation.gates.rules import (
 )
 from ggez_hub.evaluation.results.breakdown import suite
 from ggez_hub.evaluation.results.evidence import Evidence
-from ggez_hub.evaluation.results.measured_curve import curve_of
+from ggez_hub.evaluation.results.measured_curve import parity_curve
 from ggez_hub.frozen_model import FrozenModel
 from ggez_hub.parity.betas import Beta, as_json, is_base
 from ggez_hub.parity.card_rows import NoCurve
-from ggez_hub.parity.choice import Undetermined, select_beta
+from ggez_hub.parity.choice import Undetermined, choose
 from ggez_hub.parity.curve import ParityCurve
 from ggez_hub.parity.effects import Effects, effects
 from ggez_hub.parity.policy import Policy
 from ggez_hub.recipe_file import read_recipe
 
 TEST: Literal["test"] = "test"
-SELECT = "validation"
+SELECT: Literal["validation"] = "validation"
 
 
 class Limits(FrozenModel, strict=False):
@@ -125,14 +125,13 @@ def gate_report(
     """
     header = evidence.header
     policy = policy or Policy.parse(header.policy)
-    measured = curve_of(evidence)
     if beta is None:
         try:
-            beta = select_beta(measured, header.alpha.value, header.region, policy).point
+            beta = choose(parity_curve(evidence, SELECT), header.alpha.value, policy).point
         except (NoCurve, Undetermined) as problem:
             gate = Gate("choice of beta", "undetermined", problem.message)
             return GateReport(policy, None, f"the {SELECT} side", None, (gate,), (), ())
-    curve = ParityCurve.of(measured, TEST, header.region)
+    curve = parity_curve(evidence, TEST)
     found = _gates(evidence, limits, curve, policy, _place(curve, beta))
     passing: tuple[Beta, ...] = ()
     if overall(found) != "pass":

@@ -24,7 +24,7 @@ from ggez_hub.evaluation.results.breakdown import (
 )
 from ggez_hub.evaluation.results.evidence import Evidence
 from ggez_hub.evaluation.results.figures import figures
-from ggez_hub.evaluation.results.measured_curve import curve_of, policies_of
+from ggez_hub.evaluation.results.measured_curve import parity_curve, policies_of
 from ggez_hub.finite import finite
 from ggez_hub.parity.betas import Beta, as_json, from_json
 from ggez_hub.parity.card_rows import NoCurve
@@ -120,7 +120,7 @@ def _seeds(evidence: Evidence, report: ParityCurve | None, beta: Beta) -> list[s
 
 def _curve(evidence: Evidence, split: Split) -> ParityCurve | None:
     try:
-        return ParityCurve.of(curve_of(evidence), split, evidence.header.region)
+        return parity_curve(evidence, split)
     except NoCurve:
         return None
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from fractions import Fraction
 from functools import lru_cache
 
-from ggez_hub.evaluation.answers.outcomes import UNPARSED, Cell, Outcomes
+from ggez_hub.evaluation.answers.outcomes import UNPARSED, Answers, Cell, Outcomes
 from ggez_hub.evaluation.answers.predictions import row_problems
 from ggez_hub.evaluation.benchmarks.drawing_scores import Judged, NotJudged
 from ggez_hub.evaluation.benchmarks.replies import READER, read_choice
@@ -30,9 +30,7 @@ MAX_OPTIONS = 26
 ROUNDING = 1e-9
 
 
-def contradictions(
-    outcomes: Mapping[Cell, Outcomes], metrics: Mapping[str, str] | None = None
-) -> list[str]:
+def contradictions(outcomes: Answers, metrics: Mapping[str, str] | None = None) -> list[str]:
     """Everything in the predictions that cannot be, each naming cell and item.
 
     `metrics` are those of the tasks, where they are known.
@@ -141,7 +139,7 @@ def _have_several_answers(outcomes: Outcomes) -> list[bool]:
     return [c * candidates > 1 for c in chances]
 
 
-def _across(cells: Mapping[Cell, Outcomes]) -> list[str]:
+def _across(cells: Answers) -> list[str]:
     """What differs at one beta from most of the others."""
     there = {cell: {*o.items, *o.missing} for cell, o in cells.items()}
     counts = Counter(item for items in there.values() for item in items)

@@ -15,6 +15,7 @@ from pydantic import Field, StringConstraints, model_validator
 from ggez_hub.cards import AdapterCard, AlphaRecord
 from ggez_hub.cards.measurements import ClosedPart
 from ggez_hub.cards.values import (
+    UNKNOWN,
     Adapts,
     FilePath,
     LanguageTag,
@@ -139,9 +140,9 @@ class AdapterRecord(FrozenModel):
     """
 
     name: Text
-    region: RegionId | Unknown = "unknown"
-    languages: list[LanguageTag] | Unknown = "unknown"
-    adapts: Annotated[list[Adapts], Field(min_length=1)] | Unknown = "unknown"
+    region: RegionId | Unknown = UNKNOWN
+    languages: list[LanguageTag] | Unknown = UNKNOWN
+    adapts: Annotated[list[Adapts], Field(min_length=1)] | Unknown = UNKNOWN
     files: dict[FilePath, Sha256] = Field(min_length=1)
 
     @classmethod
@@ -167,7 +168,7 @@ class BaselineRecord(FrozenModel):
 
     predictions: FilePath
     sha256: Sha256
-    model: Sha256 | Unknown = "unknown"
+    model: Sha256 | Unknown = UNKNOWN
     adapter: AdapterRecord | None = None
 
 
@@ -200,9 +201,9 @@ class Header(FrozenModel):
     alpha: AlphaRecord
     policy: PolicyName = "parity"
     tasks: dict[str, TaskRecord] = Field(min_length=1)
-    data: list[str] | Unknown = "unknown"
+    data: list[str] | Unknown = UNKNOWN
     measured_by: Literal["self", "registry"] = "self"
-    evaluator: str = "unknown"
+    evaluator: str = UNKNOWN
     adapters: list[AdapterRecord] = Field(default_factory=list)
     parts: SweptParts | None = None
     models: dict[PointKey, Sha256] = Field(default_factory=dict)

@@ -15,7 +15,7 @@ from typing import Literal, TypeAlias
 
 import yaml
 
-from ggez_hub.cards.values import Unknown
+from ggez_hub.cards.values import UNKNOWN, Unknown
 from ggez_hub.errors import GateFailed
 from ggez_hub.evaluation.results.header import Header
 
@@ -41,7 +41,7 @@ def refuse_leaks(datasets: Mapping[str, str], data: Iterable[str] | Unknown) -> 
 
 def state_of(dataset: str, data: Iterable[str] | Unknown) -> tuple[Contamination, str]:
     """Whether `dataset` or an ancestor of it is among the training `data`, and which."""
-    if dataset == "unknown":
+    if dataset == UNKNOWN:
         return "contamination unknown", "the task does not say which data set it is"
     if isinstance(data, str):
         return "contamination unknown", "the card does not say what was trained on"
@@ -52,7 +52,7 @@ def state_of(dataset: str, data: Iterable[str] | Unknown) -> tuple[Contamination
             same = not own.isdisjoint(_keys(source))
             via = "" if same else f", which shares its pictures with {dataset}"
             return TRAINED_ON, f"{source} is on its card{via}"
-    if not sources or any("unknown" in source.lower() for source in sources):
+    if not sources or any(UNKNOWN in source.lower() for source in sources):
         return "contamination unknown", "the card names no data, or not all of it"
     return "none known", ""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from itertools import chain
 from typing import Literal
@@ -12,11 +13,12 @@ from ggez_hub.cards.curve import (
     CountryScore,
     CurveRow,
     MeasuredCurve,
+    Rows,
     SideScores,
     Split,
     SplitParity,
 )
-from ggez_hub.evaluation.answers.outcomes import Cell, Outcomes, TaskRecord
+from ggez_hub.evaluation.answers.outcomes import Answers, Outcomes, TaskRecord
 from ggez_hub.evaluation.answers.scores import NotComparable, Score, answer_moments, score_of
 from ggez_hub.evaluation.results.breakdown import breakdown, suite
 from ggez_hub.evaluation.results.evidence import Evidence
@@ -28,7 +30,6 @@ from ggez_hub.parity.policy import Policy
 from ggez_hub.parity.policy_outcomes import PolicyOutcome, policy_outcomes
 from ggez_hub.parity.screening import LEVEL, guessing_probability
 
-Rows = dict[str, dict[str, CurveRow]]
 # Of a model or a task that nobody has identified.
 NOBODY = "0" * 64
 # Digits of what is stored: far more than any error of measurement has.
@@ -38,17 +39,24 @@ STORED_DIGITS = 7
 
 def split_parity(
     evidence: Evidence,
-    split: str,
-    scale: str,
-    without: frozenset[str],
+    rows: Rows,
+    split: Split,
     measured_by: Literal["self", "registry"],
-    is_at_chance: bool,
+    closed: Answers | None = None,
 ) -> SplitParity | None:
-    """The sides over the tasks of a scale, but for those in `without`.
+    """The sides of a split over the tasks that validation does not find at chance.
 
-    A task that was not answered at every beta is left out. None where a side is empty or the pictures
-    are too few for an error.
+    A task that was not answered at every beta is left out. With `closed` the scores are of these
+    answers, over the same tasks. None where a side is empty or the pictures are too few for an error.
     """
+    try:
+        scale = scale_of(rows, split)
+    except NoCurve:
+        return None
+    has_validation = any(measured_rows(rows, "validation")[0].values())
+    without, is_at_chance = at_chance(evidence, "validation" if has_validation else split, scale)
+    if closed is not None:
+        evidence = replace(evidence, outcomes=closed, baselines={})
     grid: dict[Beta, list[dict[str, Outcomes]]] = {}
     for beta in evidence.betas(split):
         found = suite(evidence, beta, split, scale)
@@ -171,49 +179,43 @@ def curve_of(evidence: Evidence) -> MeasuredCurve:
     return MeasuredCurve(rows, parity_of(evidence, rows), header.region)
 
 
+def parity_curve(evidence: Evidence, split: Split) -> ParityCurve:
+    """The sides of parity on a split at every beta; raises NoCurve."""
+    return ParityCurve.of(curve_of(evidence), split, evidence.header.region)
+
+
 @lru_cache(maxsize=2)
 def policies_of(evidence: Evidence) -> tuple[PolicyOutcome, ...]:
     """What each policy chooses on validation, with what that keeps and gains."""
-    header, measured = evidence.header, curve_of(evidence)
+    header = evidence.header
     return policy_outcomes(
-        lambda split: ParityCurve.of(measured, split, header.region),
-        header.alpha.value,
-        Policy.parse(header.policy),
+        lambda split: parity_curve(evidence, split), header.alpha.value, Policy.parse(header.policy)
     )
 
 
 def parity_of(evidence: Evidence, rows: Rows) -> dict[Split, SplitParity]:
-    """The sides of each split that has both, over the tasks that validation does not find at chance."""
-    select, measured_by = measured_rows(rows, "validation")
-    found: dict[Split, SplitParity] = {}
-    for split in SPLITS:
-        try:
-            scale = scale_of(rows, split)
-        except NoCurve:
-            continue
-        screened = "validation" if any(select.values()) else split
-        without, is_at_chance = at_chance(evidence, screened, scale)
-        measured: Literal["self", "registry"] = "registry" if measured_by == "registry" else "self"
-        if sides := split_parity(evidence, split, scale, without, measured, is_at_chance):
-            found[split] = sides
-    return found
+    """The sides of each split that has both."""
+    by = measured_rows(rows, "validation")[1]
+    measured_by: Literal["self", "registry"] = "registry" if by == "registry" else "self"
+    found = {split: split_parity(evidence, rows, split, measured_by) for split in SPLITS}
+    return {split: sides for split, sides in found.items() if sides is not None}
 
 
 def curve_rows(
-    outcomes: Mapping[Cell, Outcomes],
+    outcomes: Answers,
     tasks: Mapping[str, TaskRecord],
     models: Mapping[str, str],
     *,
     measured_by: Literal["self", "registry"],
     evaluator: str,
     predictions: str,
-) -> Rows:
+) -> dict[str, dict[str, CurveRow]]:
     """The same of outcomes.
 
     models: beta key -> digest; evaluator: the commit of the code that measured; predictions: what
     `write_predictions` returned for these outcomes, or `unknown`.
     """
-    curve: Rows = {}
+    curve: dict[str, dict[str, CurveRow]] = {}
     for cell in sorted(outcomes):
         record = tasks[cell.task]
         answered = outcomes[cell].by(record.average)

@@ -11,9 +11,10 @@ from typing import Any
 from ggez_hub.cards import AdapterCard, CurveRow
 from ggez_hub.cards.curve import CountryScore, MeasuredCurve, Rows, SplitParity
 from ggez_hub.cards.measurements import ClosedPart, SeedRun
+from ggez_hub.cards.values import UNKNOWN
 from ggez_hub.digests import sha256_file
 from ggez_hub.errors import GgezError, UsageProblem
-from ggez_hub.evaluation.answers.outcomes import Cell, Outcomes
+from ggez_hub.evaluation.answers.outcomes import Answers, Cell
 from ggez_hub.evaluation.answers.predictions import parse_predictions
 from ggez_hub.evaluation.answers.scores import Score, score_of
 from ggez_hub.evaluation.results.baselines import recomputed_baselines
@@ -168,16 +169,16 @@ class _Check:
             self.parity(measured, answers)
         for run, outcomes in evidence.seeds:
             self.seed(run, replace(evidence, outcomes=outcomes))
-        self.unproven += sum(run.predictions == "unknown" for run in card.seeds)
+        self.unproven += sum(run.predictions == UNKNOWN for run in card.seeds)
 
-    def rows(self, curve: Rows, outcomes: Mapping[Cell, Outcomes]) -> None:
+    def rows(self, curve: Rows, outcomes: Answers) -> None:
         """The rows of a curve, from the answers to each task."""
         seen = set()
         for beta, rows in curve.items():
             for key, row in rows.items():
                 cell = Cell(read_key(beta), task_of(key), row.split)
                 seen.add(cell)
-                if row.predictions == "unknown":
+                if row.predictions == UNKNOWN:
                     self.unproven += 1
                 elif cell not in outcomes:
                     self.problems.append(f"{cell} has a score on the card and no predictions")
@@ -198,7 +199,7 @@ class _Check:
         if recorded.parity == "independent":
             return
         proven = {
-            key: {task: row for task, row in rows.items() if row.predictions != "unknown"}
+            key: {task: row for task, row in rows.items() if row.predictions != UNKNOWN}
             for key, rows in recorded.rows.items()
         }
         again = parity_of(evidence, proven)

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, field_validator
 
-from ggez_hub.cards.values import PolicyName
+from ggez_hub.cards.values import UNKNOWN, PolicyName, Unknown
 from ggez_hub.errors import UsageProblem
 from ggez_hub.frozen_model import FrozenModel
 from ggez_hub.parity.betas import Beta, base_like, beta_key, point
@@ -24,7 +24,7 @@ MOST = 64
 # The keys that may say `unknown`, as those of a paper's models do.
 MAY_BE_UNKNOWN = ("base", "adapter", "tasks", "judge")
 
-TrainedOn: TypeAlias = list[str] | Literal["unknown"]
+TrainedOn: TypeAlias = list[str] | Unknown
 
 
 class SweepRecipe(FrozenModel):
@@ -109,7 +109,7 @@ class SweepRecipe(FrozenModel):
         return tuple(
             key
             for key, value in values.items()
-            if "unknown" in (value if isinstance(value, list) else [value])
+            if UNKNOWN in (value if isinstance(value, list) else [value])
         )
 
     def require_filled_in(self, path: Path) -> None:
@@ -139,40 +139,31 @@ def grid_points(
     if combinations is not None:
         if adapters < 2:
             raise UsageProblem("combinations are of several adapters", "One adapter takes `betas`.")
-        found = [list(each) for each in combinations]
+        found = [tuple(each) for each in combinations]
     else:
-        each = _for_each(betas, adapters)
-        count = math.prod(len(set(own)) for own in each)
+        lists: list[Sequence[float]] = [each for each in betas if isinstance(each, Sequence)]
+        numbers = [each for each in betas if not isinstance(each, Sequence)]
+        if lists and (numbers or len(lists) != adapters or not all(lists)):
+            raise UsageProblem(
+                f"`betas` are numbers for every adapter, or {adapters} lists, one for each adapter"
+            )
+        each_beta = lists or [numbers] * adapters
+        sizes = [len(set(own)) for own in each_beta]
+        count = math.prod(sizes)
         if adapters > 1 and count > (limit or MOST):
             raise UsageProblem(
-                f"{' x '.join(str(len(set(own))) for own in each)} betas are {count} points, each an "
-                f"evaluation of its own; "
+                f"{' x '.join(map(str, sizes))} betas are {count} points, each an evaluation of its "
+                "own; "
                 + (f"the limit is {limit}" if limit else f"more than {MOST} need a `limit`"),
                 "Give fewer `betas`, name the points as `combinations`, or raise `limit`.",
             )
-        found = [list(betas) for betas in product(*each)]
-    for betas_of_point in found:
-        if len(betas_of_point) != adapters:
-            raise UsageProblem(
-                f"{betas_of_point} are not the betas of {adapters} adapters",
-                "Give one for each, in the order of the adapters.",
-            )
-        for beta in betas_of_point:
-            beta_key(beta)
-    points = {point(each) for each in found}
-    return tuple(sorted({base_like(next(iter(points))), *points}))
-
-
-def _for_each(
-    betas: Sequence[float] | Sequence[Sequence[float]], adapters: int
-) -> list[list[float]]:
-    """The betas of each adapter."""
-    lists = [beta for beta in betas if not isinstance(beta, int | float)]
-    numbers = [float(beta) for beta in betas if isinstance(beta, int | float)]
-    if not lists:
-        return [numbers] * adapters
-    if numbers or len(lists) != adapters or not all(lists):
+        found = list(product(*each_beta))
+    if wrong := [each for each in found if len(each) != adapters]:
         raise UsageProblem(
-            f"`betas` are numbers for every adapter, or {adapters} lists, one for each adapter"
+            f"{list(wrong[0])} are not the betas of {adapters} adapters",
+            "Give one for each, in the order of the adapters.",
         )
-    return [[float(beta) for beta in own] for own in lists]
+    points = {point(each) for each in found}
+    for each in points:
+        beta_key(each)
+    return tuple(sorted({base_like(next(iter(points))), *points}))
