@@ -84,7 +84,6 @@ class Report:
 
     @property
     def discrepancies(self) -> tuple[Finding, ...]:
-        """The findings that rounding does not explain."""
         return tuple(f for f in self.findings if not f.consistent)
 
 

@@ -90,7 +90,6 @@ class Table:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns in the order of the paper."""
         return tuple(next(iter(self.rows.values())))
 
 

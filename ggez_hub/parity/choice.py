@@ -51,7 +51,6 @@ class Choice:
 
     @property
     def point(self) -> Beta:
-        """The beta of each adapter."""
         return self.curve.betas[self.index]
 
     @property
@@ -67,12 +66,10 @@ class Choice:
 
     @property
     def grp(self) -> float:
-        """GRP above chance on validation."""
         return self.curve.grp(self.index, self.alpha)
 
     @property
     def reason(self) -> str:
-        """Why this beta, in words."""
         rule = "the highest GRP"
         if self.policy.share is not None:
             rule += f" of the betas that pass {self.policy}"

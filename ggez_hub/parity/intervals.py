@@ -64,12 +64,10 @@ class Interval:
 
     @property
     def is_below_zero(self) -> bool:
-        """Whether it is shown to be below 0."""
         return self.is_decided and self.high < 0
 
     @property
     def excludes_zero(self) -> bool:
-        """Whether the interval is decided and is entirely on one side of 0."""
         return self.is_above_zero or self.is_below_zero
 
     def as_dict(self) -> dict[str, object]:
@@ -81,7 +79,6 @@ class Interval:
         return found if self.refusal is None else {**found, "refusal": self.refusal}
 
     def shown(self, sign: str = "+") -> str:
-        """The figure for people, and whether it is undetermined."""
         text = f"{self.value:{sign}.2f} [{self.low:{sign}.2f}, {self.high:{sign}.2f}]"
         return text if self.refusal is None else f"{text}, undetermined"
 

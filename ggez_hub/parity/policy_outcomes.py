@@ -67,7 +67,6 @@ class PolicyOutcome:
         }
 
     def line(self) -> str:
-        """One line for people: the beta, what it keeps outside the region, and its gain in GRP."""
         if self.choice is None:
             return f"{self.policy}: no beta, {self.reason}"
         found, where = (self.test, "test") if self.test else (self.validation, "validation")

@@ -64,7 +64,6 @@ class OverSeeds:
         return cls(mean, sd, mean - half, mean + half)
 
     def shown(self, name: str) -> str:
-        """The mean and interval of the figure with this name, for people."""
         sign = _sign(name)
         return f"{self.mean:{sign}.2f} [{self.low:{sign}.2f}, {self.high:{sign}.2f}]"
 
@@ -103,7 +102,6 @@ class SeedSummary:
         }
 
     def lines(self) -> list[str]:
-        """For people: the interval over seeds, or each seed where they are too few for one."""
         over = self.intervals
         if over is None:
             return [

@@ -58,7 +58,6 @@ class AnswerCache:
         return found
 
     def keep(self, answers: Mapping[str, Any]) -> None:
-        """Keep answers."""
         rows = [(key, _written(value)) for key, value in answers.items()]
         # A kept answer only saves time: a full disk is not a failure.
         with suppress(sqlite3.OperationalError):

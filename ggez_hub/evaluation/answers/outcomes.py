@@ -45,7 +45,6 @@ class TaskRecord(FrozenModel):
 
     @property
     def scale(self) -> str:
-        """What may be averaged together: one metric, of one judge."""
         return self.metric if self.judge == "none" else f"{self.metric} by {self.judge}"
 
 
@@ -92,7 +91,6 @@ class Details:
         return cls(**{**blank, **{name: tuple(values) for name, values in known.items()}})
 
     def take(self, rows: NDArray[np.intp]) -> Details:
-        """The details of some rows."""
         return Details(**{name: _take(values, rows) for name, values in vars(self).items()})
 
     def joined(self, other: Details) -> Details:
@@ -194,7 +192,6 @@ class Outcomes:
 
     @property
     def unparsed(self) -> int:
-        """How many answers could not be read."""
         return self.predicted.count(UNPARSED)
 
     def where(self, keep: NDArray[np.bool_]) -> Outcomes:

@@ -84,11 +84,9 @@ class GateReport:
 
     @property
     def outcome(self) -> Verdict:
-        """The worst of the gates' outcomes."""
         return overall(self.gates)
 
     def lines(self) -> list[str]:
-        """The statements, for people."""
         chosen = "no beta" if self.beta is None else f"beta {self.beta:g}"
         said = [f"policy {self.policy}, {chosen}", *self.statements]
         if self.passing:
@@ -181,7 +179,6 @@ def _gates(
 
 
 def _statements(effect: Effects, beta: Beta) -> tuple[str, ...]:
-    """The loss outside the region, and the comparison with the unmerged adapter."""
     said = []
     if effect.loss is not None:
         said.append(f"{effect.loss.shown()} points above chance are lost outside the region")

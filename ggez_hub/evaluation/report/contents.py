@@ -256,7 +256,6 @@ def _macro(outcomes: Outcomes | None, dimension: Dimension) -> Json | None:
 
 
 def _compared(base: Outcomes | None, merged: Outcomes | None) -> Json:
-    """The scores of base and merged model, and their paired difference."""
     row: Json = {
         "base": _score(base) if base else None,
         "merged": _score(merged) if merged else None,

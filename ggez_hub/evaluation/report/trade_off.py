@@ -6,7 +6,8 @@ It knows numbers and labels, neither cards nor models.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,28 +77,43 @@ def draw(
     if chosen is not None and chosen not in {point.beta for point in ordered}:
         raise UsageProblem(f"the chosen beta {chosen:g} is not a point of the grid")
 
-    require("eval", "matplotlib")
+    marks = _marks(ordered, chosen)
+    with saved_figure(stem, labels.title, (10.5, 4.8), "eval") as figure:
+        left, right = figure.subplots(1, 2, width_ratios=(1.15, 1))
+        _trade_off(left, ordered, marks, labels)
+        _parity(right, ordered, marks, labels)
+        handles, names = left.get_legend_handles_labels()
+        figure.legend(handles, names, loc="outside lower left", ncols=len(names), handletextpad=0.3)
+    return picture_files(stem)
+
+
+@contextmanager
+def saved_figure(
+    stem: Path, title: str, size: tuple[float, float], extra: str, **style: Any
+) -> Iterator[Any]:
+    """A figure of matplotlib, which is in `extra`, that is written to `picture_files` at the end.
+
+    The same figure gives the same bytes.
+    """
+    require(extra, "matplotlib")
     import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    marks = _marks(ordered, chosen)
-    with mpl.rc_context(STYLE):
-        room = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1)
-        figure = Figure(figsize=(10.5, 4.8), layout=room)
+    with mpl.rc_context({**STYLE, **style}):
+        figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1))
         FigureCanvasAgg(figure)
-        left, right = figure.subplots(1, 2, width_ratios=(1.15, 1))
-        figure.suptitle(labels.title, x=0.012, ha="left", fontsize=13, fontweight="bold")
-        _trade_off(left, ordered, marks, labels)
-        _parity(right, ordered, marks, labels)
-        handles, names = left.get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside lower left", ncols=len(names), handletextpad=0.3)
-        # Appended, not substituted: a name such as th-0.5 has no suffix.
-        png, svg = (stem.with_name(f"{stem.name}.{suffix}") for suffix in ("png", "svg"))
+        figure.suptitle(title, x=0.012, ha="left", fontsize=13, fontweight="bold")
+        yield figure
+        png, svg = picture_files(stem)
         figure.savefig(png, dpi=160, metadata={"Software": None})
         figure.savefig(svg, metadata={"Date": None})
-    return png, svg
+
+
+def picture_files(stem: Path) -> tuple[Path, Path]:
+    """`stem`.png and `stem`.svg; appended, not substituted: a name such as th-0.5 has no suffix."""
+    return stem.with_name(f"{stem.name}.png"), stem.with_name(f"{stem.name}.svg")
 
 
 def _marks(points: Sequence[Point], chosen: float | None) -> dict[float, dict[str, Any]]:

@@ -53,7 +53,6 @@ class InRepo(FrozenModel):
     revision: Commit
 
     def named(self, results: Path) -> str:
-        """As it is named to a command."""
         del results
         return f"{self.repo}@{self.revision}"
 
@@ -65,7 +64,6 @@ class InFolder(FrozenModel):
 
     @classmethod
     def of(cls, place: Path, results: Path) -> InFolder:
-        """A place on this machine."""
         return cls(folder=Path(os.path.relpath(place.resolve(), results.resolve())).as_posix())
 
     def named(self, results: Path) -> str:
@@ -85,7 +83,6 @@ class AtAddress(FrozenModel):
     address: NotEmpty
 
     def named(self, results: Path) -> str:
-        """As it is named to a command."""
         del results
         return self.address
 
@@ -147,7 +144,6 @@ class AdapterRecord(FrozenModel):
 
     @classmethod
     def of(cls, name: str, files: dict[str, str], card: AdapterCard | None) -> AdapterRecord:
-        """The record of an adapter with these files; a card may be missing."""
         if card is None:
             return cls(name=name, files=files)
         return cls(
@@ -181,7 +177,6 @@ class SweptParts(FrozenModel):
 
     @property
     def rule(self) -> BetasByPart:
-        """The same as the merge takes it."""
         return BetasByPart(parts=tuple(self.parts))
 
 

@@ -153,7 +153,6 @@ def at_chance(evidence: Evidence, split: str, scale: str) -> tuple[frozenset[str
 
 
 def _is_above_chance(answered: Sequence[Outcomes]) -> bool:
-    """Whether a task is above chance at one of its betas."""
     try:
         moments = answer_moments([([outcomes], (), ()) for outcomes in answered], raw=True)
     except NotComparable:

@@ -53,13 +53,11 @@ class Verification:
 
     @property
     def selection(self) -> dict[str, Any]:
-        """beta as chosen again."""
         found: dict[str, Any] = self.recomputed["selection"]
         return found
 
     @property
     def policies(self) -> tuple[PolicyOutcome, ...]:
-        """What each policy chooses, and what that keeps and gains."""
         return policies_of(self.evidence)
 
 
@@ -172,7 +170,6 @@ class _Check:
         self.unproven += sum(run.predictions == UNKNOWN for run in card.seeds)
 
     def rows(self, curve: Rows, outcomes: Answers) -> None:
-        """The rows of a curve, from the answers to each task."""
         seen = set()
         for beta, rows in curve.items():
             for key, row in rows.items():
@@ -195,7 +192,6 @@ class _Check:
         ]
 
     def parity(self, recorded: MeasuredCurve, evidence: Evidence) -> None:
-        """The sides of parity that a card records."""
         if recorded.parity == "independent":
             return
         proven = {
@@ -207,7 +203,6 @@ class _Check:
             self.compare(_numbers(sides), _numbers(again.get(split)), f"parity: {split}")
 
     def seed(self, run: SeedRun, evidence: Evidence) -> None:
-        """Another seed's scores."""
         where = f"seed {run.seed}"
         problems = contradictions(evidence.outcomes)[:MOST]
         self.problems += [f"{where}: {problem}" for problem in problems]

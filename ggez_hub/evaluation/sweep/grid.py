@@ -28,12 +28,10 @@ class KeptAnswers:
     folder: Path
 
     def load(self, beta: Beta, task: str) -> Answers | None:
-        """The answers that were kept, or None."""
         path = self._path(beta, task)
         return read_predictions(path) if path.is_file() else None
 
     def save(self, beta: Beta, task: str, outcomes: Answers) -> None:
-        """Keep the answers to a task."""
         write_predictions(self._path(beta, task), outcomes)
 
     def _path(self, beta: Beta, task: str) -> Path:
@@ -49,7 +47,6 @@ class Measurement:
     models: Mapping[str, str]
 
     def records(self) -> dict[str, TaskRecord]:
-        """What a results folder has to know of the tasks."""
         return {task.id: task.record for task in self.tasks}
 
 

@@ -45,7 +45,6 @@ class Gain:
 
     @property
     def paid(self) -> bool:
-        """Whether the difference is shown to be above 0."""
         return self.difference is not None and self.difference.is_above_zero
 
     def line(self) -> str:

@@ -84,12 +84,10 @@ class SweepRecipe(FrozenModel):
 
     @property
     def parts_files(self) -> tuple[str, ...]:
-        """The files of betas by part."""
         return (self.parts,) if isinstance(self.parts, str) else tuple(self.parts or ())
 
     @property
     def adapters(self) -> tuple[str, ...]:
-        """The adapters, in the order of a point's betas."""
         return (self.adapter,) if isinstance(self.adapter, str) else tuple(self.adapter)
 
     def points(self, *, finetunes: bool = False) -> tuple[Beta, ...]:
