@@ -30,7 +30,7 @@ RowsByBeta: TypeAlias = Mapping[Beta, Mapping[str, CurveRow]]
 
 
 class NoCurve(GgezError):
-    """There are no scores from which a beta could be chosen."""
+    """There are no scores from which a beta could be chosen, or the policy cannot choose one."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 from ggez_hub.cards.curve import Split
 from ggez_hub.parity.betas import as_json, beta_key
 from ggez_hub.parity.card_rows import NoCurve
-from ggez_hub.parity.choice import FEW_PICTURES, ROUNDING, Choice, Undetermined, choose
+from ggez_hub.parity.choice import FEW_PICTURES, ROUNDING, Choice, choose
 from ggez_hub.parity.curve import ParityCurve
 from ggez_hub.parity.effects import Effects, effects
 from ggez_hub.parity.intervals import estimate_grp
@@ -112,7 +112,7 @@ def policy_outcomes(
 def _outcome(curve_on: CurveOn, alpha: float, policy: Policy) -> PolicyOutcome:
     try:
         chosen = choose(curve_on("validation"), alpha, policy)
-    except (NoCurve, Undetermined) as problem:
+    except NoCurve as problem:
         return PolicyOutcome(policy, None, problem.message, None, None)
     return PolicyOutcome(
         policy,

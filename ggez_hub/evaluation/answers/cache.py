@@ -69,6 +69,9 @@ class AnswerCache:
                 if self._file.in_transaction:
                     self._file.execute("ROLLBACK")
 
+    def close(self) -> None:
+        self._file.close()
+
     def _execute(self, sql: str, values: Collection[str] = ()) -> list[tuple[str, Any]]:
         try:
             return self._file.execute(sql, tuple(values)).fetchall()

@@ -43,7 +43,7 @@ from ggez_hub.evaluation.results.measured_curve import parity_curve
 from ggez_hub.frozen_model import FrozenModel
 from ggez_hub.parity.betas import Beta, as_json, is_base
 from ggez_hub.parity.card_rows import NoCurve
-from ggez_hub.parity.choice import Undetermined, choose
+from ggez_hub.parity.choice import choose
 from ggez_hub.parity.curve import ParityCurve
 from ggez_hub.parity.effects import Effects, effects
 from ggez_hub.parity.policy import Policy
@@ -126,7 +126,7 @@ def gate_report(
     if beta is None:
         try:
             beta = choose(parity_curve(evidence, SELECT), header.alpha.value, policy).point
-        except (NoCurve, Undetermined) as problem:
+        except NoCurve as problem:
             gate = Gate("choice of beta", "undetermined", problem.message)
             return GateReport(policy, None, f"the {SELECT} side", None, (gate,), (), ())
     curve = parity_curve(evidence, TEST)

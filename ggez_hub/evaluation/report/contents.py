@@ -28,7 +28,7 @@ from ggez_hub.evaluation.results.measured_curve import parity_curve, policies_of
 from ggez_hub.finite import finite
 from ggez_hub.parity.betas import Beta, as_json, from_json
 from ggez_hub.parity.card_rows import NoCurve
-from ggez_hub.parity.choice import AlphaRange, Undetermined, alpha_ranges
+from ggez_hub.parity.choice import AlphaRange, alpha_ranges
 from ggez_hub.parity.curve import ParityCurve
 from ggez_hub.parity.moments import GLOBAL, REGIONAL
 from ggez_hub.parity.policy import Policy
@@ -49,7 +49,7 @@ PLACE = "__CONTENTS__"
 
 def contents(evidence: Evidence, limits: Limits, material: Material | None = None) -> Json:
     """The contents of a page; raises UsageProblem for material of other tasks."""
-    header = evidence.header
+    header, parts = evidence.header, evidence.header.parts
     found = figures(evidence)
     chosen = found["selection"]["beta"]
     base, beta = _compared_betas(evidence, None if chosen is None else from_json(chosen))
@@ -61,7 +61,12 @@ def contents(evidence: Evidence, limits: Limits, material: Material | None = Non
         "generator": f"ggez-hub {__version__}",
         # Whose betas those of a point are, and the points in their order.
         "adapters": [adapter.name for adapter in header.adapters],
-        "by_part": _by_part(evidence),
+        "by_part": [
+            f"Every beta is multiplied by part, as {parts.name} says.",
+            *map(str, parts.parts),
+        ]
+        if parts
+        else [],
         "points": [as_json(b) for b in sorted({cell.beta for cell in evidence.outcomes})],
         "problems": list(evidence.problems),
         "selection": found["selection"],
@@ -85,14 +90,6 @@ def contents(evidence: Evidence, limits: Limits, material: Material | None = Non
         },
         "examples": examples(evidence, base, beta, parity.get("scale"), material),
     }
-
-
-def _by_part(evidence: Evidence) -> list[str]:
-    """Betas by part in words, which multiply those of every point."""
-    parts = evidence.header.parts
-    if parts is None:
-        return []
-    return [f"Every beta is multiplied by part, as {parts.name} says.", *map(str, parts.parts)]
 
 
 def _compared_betas(evidence: Evidence, chosen: Beta | None) -> tuple[Beta | None, Beta]:
@@ -128,7 +125,7 @@ def _curve(evidence: Evidence, split: Split) -> ParityCurve | None:
 def _ranges(curve: ParityCurve | None, policy: Policy) -> tuple[AlphaRange, ...]:
     try:
         return alpha_ranges(curve, policy) if curve else ()
-    except (NoCurve, Undetermined):
+    except NoCurve:
         return ()
 
 
