@@ -106,8 +106,8 @@ def measure(results: Path, card: Path, out: Output) -> None:
     `pull` chooses beta from it until the registry has measured the adapter. Rows that the registry
     measured stay.
     """
+    from ggez_hub.parity.choice import Policy
     from ggez_hub.parity.curve import ParityCurve
-    from ggez_hub.parity.policy import Policy
     from ggez_hub.parity.policy_outcomes import policy_outcomes
     from ggez_hub.registry.contribution.measured_results import add_sweep_results
 

@@ -71,7 +71,7 @@ def retune_command(
     the group around it) would choose.
     """
     from ggez_hub.hub_connection import connect
-    from ggez_hub.parity.policy import Policy
+    from ggez_hub.parity.choice import Policy
     from ggez_hub.regions import Alpha, alpha, find_region
     from ggez_hub.regions.kof import INTERPERSONAL
     from ggez_hub.registry.retune import alpha_choices, retune

@@ -53,7 +53,7 @@ def gate_command(
     from ggez_hub.evaluation.gates.outcome import gate_report, read_limits
     from ggez_hub.evaluation.results.evidence import open_evidence
     from ggez_hub.parity.betas import point
-    from ggez_hub.parity.policy import Policy
+    from ggez_hub.parity.choice import Policy
 
     limits = read_limits(recipe)
     evidence = open_evidence(place)
