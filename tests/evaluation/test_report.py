@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import hashlib
 import html
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -27,7 +27,7 @@ from ggez_hub.evaluation.gates.outcome import Limits
 from ggez_hub.evaluation.report.contents import contents, page
 from ggez_hub.evaluation.report.examples import examples
 from ggez_hub.evaluation.results.evidence import open_evidence
-from ggez_hub.evaluation.results.origin import AtAddress
+from ggez_hub.evaluation.results.header import AtAddress
 from ggez_hub.hub import Hub
 from ggez_hub.recipe_file import recipes_folder
 from ggez_hub.regions import alpha, find_region
