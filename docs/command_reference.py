@@ -19,7 +19,7 @@ def _of(group: click.Group, path: str) -> list[str]:
     lines: list[str] = []
     for name in group.list_commands(click.Context(group)):
         command = group.get_command(click.Context(group), name)
-        assert command is not None, name
+        assert command is not None, name  # noqa: S101 - the group has just listed it
         where = f"{path} {name}"
         context = click.Context(command, info_name=where)
         lines += [f"## `{where.removeprefix('ggez-hub ')}`", "", _prose(command.help), ""]

@@ -48,7 +48,9 @@ def test_a_page_does_what_it_shows(page, tmp_path):
                 done = run([sys.executable, "-m", "ggez_hub", *command.words[1:]], tmp_path, where)
                 if command.shown:
                     shown = "\n".join(command.shown)
-                    assert matches(command.shown, done), f"{where}\nshown:\n{shown}\nprinted:\n{done}"
+                    assert matches(command.shown, done), (
+                        f"{where}\nshown:\n{shown}\nprinted:\n{done}"
+                    )
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
@@ -82,7 +84,13 @@ def run(command, folder, where):
     """What the command printed; it has a home of its own and no way to the real Hub."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600, check=False
+        command,
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
     )
     assert done.returncode == 0, f"{where}: {command}\n{done.stdout}\n{done.stderr}"
     return done.stdout
