@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,8 @@ PAGES = sorted(
     ]
 )
 FENCE = re.compile(r"^( *)(`{3,})(\w*)$")
-NOTE = re.compile(r"^ *<!-- (not run|file): (.+) -->$")
+NOTE = re.compile(r"^ *<!-- (not run|file|figures): (.+) -->$")
+NUMBER = re.compile(r"\d[\d,.]*\d|\d")
 
 
 @dataclass(frozen=True)
@@ -30,13 +32,19 @@ class Command:
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block. `file`: its text is the content of that file; `not_run`: why not."""
+    """A fenced block, with what the note above it says.
+
+    file     its text is the content of that file
+    not_run  why it is not run
+    figures  why its figures may be others on another machine
+    """
 
     line: int
     language: str
     text: str
     not_run: str = ""
     file: str = ""
+    figures: str = ""
 
     def commands(self) -> list[Command]:
         """The commands of a `console` block."""
@@ -64,7 +72,7 @@ def blocks(page: Path) -> list[Block]:
             found.append(
                 Block(
                     opened[0], opened[3], text,
-                    not_run=said if kind == "not run" else "", file=said if kind == "file" else "",
+                    **({kind.replace(" ", "_"): said} if kind else {}),
                 )
             )  # fmt: skip
             opened, note = None, ("", "")
@@ -76,9 +84,19 @@ def blocks(page: Path) -> list[Block]:
     return found
 
 
-def matches(shown: tuple[str, ...], printed: str) -> bool:
-    """Whether a page shows what was printed; `...` stands for anything, on a line of its own for lines."""
-    pattern = "\n".join(line.rstrip() for line in shown).strip()
-    expected = re.escape(pattern).replace(re.escape("..."), ".*")
-    actual = "\n".join(line.rstrip() for line in printed.splitlines()).strip()
-    return re.fullmatch(expected, actual, re.DOTALL) is not None
+def matches(shown: tuple[str, ...], printed: str, *, any_figures: bool = False) -> bool:
+    """Whether a page shows what was printed; `...` stands for anything, also for lines.
+
+    With `any_figures` numbers, signs, the width of columns and the chosen line may be others.
+    """
+    expected = _plain(shown, any_figures=any_figures)
+    actual = _plain(printed.splitlines(), any_figures=any_figures)
+    return re.fullmatch(re.escape(expected).replace(r"\.\.\.", ".*"), actual, re.DOTALL) is not None
+
+
+def _plain(lines: Iterable[str], *, any_figures: bool) -> str:
+    text = "\n".join(line.rstrip() for line in lines).strip()
+    if not any_figures:
+        return text
+    text = NUMBER.sub("N", text.replace(" (chosen)", ""))
+    return re.sub(r"[ ]+", " ", re.sub(r"[+-]?N", "N", text))
