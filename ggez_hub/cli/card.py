@@ -11,7 +11,7 @@ import click
 
 from ggez_hub.cli.description import Description, description_options
 from ggez_hub.cli.output import Output, hub_option, output_options
-from ggez_hub.cli.parameters import ANYTHING, FOLDER, NEW_FILE
+from ggez_hub.cli.parameters import ANYTHING, FOLDER, NEW_FILE, out_option
 from ggez_hub.errors import UsageProblem
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ggez_hub.hub import Hub
 
 
-@click.group("card", short_help="Adapter cards: init, validate, measure, joint, schema.")
+@click.group("card")
 def card_command() -> None:
     """Adapter cards: init, validate, measure, joint, schema."""
 
@@ -27,13 +27,8 @@ def card_command() -> None:
 @card_command.command("init")
 @click.argument("source", metavar="FOLDER|FILE|REPO")
 @description_options
-@click.option(
-    "-o",
-    "--out",
-    "target",
-    type=NEW_FILE,
-    default=None,
-    help="The card's file.  [default: FOLDER/README.md, or NAME.md here]",
+@out_option(
+    "The card's file.  [default: FOLDER/README.md, or NAME.md here]", NEW_FILE, required=False
 )
 @click.option("--force", is_flag=True, help="Write over a card that is there.")
 @hub_option
@@ -71,7 +66,7 @@ def init(
 @card_command.command("validate")
 @click.argument("cards", nargs=-1, required=True, type=ANYTHING)
 @click.option("--online", is_flag=True, help="Ask the hub for every commit, file and sha256.")
-@click.option("--repo", default=None, metavar="REPO[@REVISION]", help="Where the adapter lies.")
+@click.option("--repo", metavar="REPO[@REVISION]", help="Where the adapter lies.")
 @hub_option
 @output_options
 def validate(

@@ -56,7 +56,7 @@ def _percent(found: ClaimFinding) -> str:
     return f"{value} [{low}, {high}]"
 
 
-@click.command("reproduce", short_help="Recheck the arithmetic of the paper's tables.")
+@click.command("reproduce")
 @click.argument("paper", metavar="2604.11490")
 @click.option(
     "--table",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ggez_hub.cli.output import Output, hub_option, output_options
-from ggez_hub.cli.parameters import ANYTHING, SHARE
+from ggez_hub.cli.parameters import ANYTHING, SHARE, policy_option
 from ggez_hub.errors import UsageProblem
 
 if TYPE_CHECKING:
@@ -31,23 +31,16 @@ class _Published:
     new: bool
 
 
-@click.command("retune", short_help="Choose beta again for another alpha, without evaluation.")
+@click.command("retune")
 @click.argument("place", metavar="CARD_OR_DIR", type=ANYTHING)
-@click.option("--region", default=None, help="Another region; as in `pull`.")
-@click.option("--alpha", "given", type=SHARE, default=None, help="Your own.")
-@click.option("--year", type=int, default=None, help="Of the KOF index.  [default: the latest]")
-@click.option("--series", default=None, help="Of the KOF index.  [default: KOFIpGIdf]")
-@click.option("--release", default=None, help="Of the KOF index; see `kof`.")
-@click.option(
-    "--policy",
-    default=None,
-    metavar="parity|keep[=0.98]",
-    help="How beta is chosen.  [default: as before]",
-)
+@click.option("--region", help="Another region; as in `pull`.")
+@click.option("--alpha", "given", type=SHARE, help="Your own.")
+@click.option("--year", type=int, help="Of the KOF index.  [default: the latest]")
+@click.option("--series", help="Of the KOF index.  [default: KOFIpGIdf]")
+@click.option("--release", help="Of the KOF index; see `kof`.")
+@policy_option("How beta is chosen.  [default: as before]")
 @click.option("--publish", is_flag=True, help="Open a pull request with the new alpha.")
-@click.option(
-    "--repo", default=None, metavar="REPO", help="Where to; the adapter's if it is known."
-)
+@click.option("--repo", metavar="REPO", help="Where to; the adapter's if it is known.")
 @hub_option
 @output_options
 def retune_command(

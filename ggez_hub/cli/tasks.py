@@ -1,4 +1,4 @@
-"""What commands that measure share: the tasks that are named, and where their data come from."""
+"""Tasks named on the command line, and their data: from a folder or a hub."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MODELS = "models/"
 
 
 def find_tasks(suites: Sequence[str], include: Sequence[Path] = ()) -> list[AnyTask]:
-    """The tasks of suites, each a folder or a name; raises BadTask and UsageProblem."""
+    """The tasks of suites, each a folder or a name; raises GgezError."""
     from ggez_hub.evaluation.benchmarks.benchmark import find_benchmarks
     from ggez_hub.evaluation.benchmarks.drawing_task import read_drawing_tasks
     from ggez_hub.evaluation.benchmarks.task import BadTask, read_tasks

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ggez_hub.cli.output import Output, hub_option, output_options
-from ggez_hub.cli.parameters import FILE, NEW
+from ggez_hub.cli.parameters import FILE, out_option
 from ggez_hub.errors import UsageProblem
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ RANK = "RANK"
 
 @click.command("train")
 @click.argument("recipe", type=FILE)
-@click.option("-o", "--out", "target", type=NEW, help="A new folder.")
+@out_option("A new folder.", required=False)
 @click.option(
     "--plan",
     "plan_only",

@@ -18,6 +18,7 @@ from ggez_hub.cli.ci.workflow import (
     reason_told,
 )
 from ggez_hub.cli.output import Output, hub_option, output_options
+from ggez_hub.cli.parameters import out_option
 
 # GitHub takes 65,536 characters.
 MAX_COMMENT = 60_000
@@ -81,8 +82,8 @@ def _range(hours: tuple[float, float]) -> str:
 
 @click.command("evaluate")
 @order_options
-@click.option("-o", "--out", "target", required=True, type=click.Path(path_type=Path))
-@click.option("--deliver", default=None, metavar="REPO", help="Send the results to a data set too.")
+@out_option()
+@click.option("--deliver", metavar="REPO", help="Send the results to a data set too.")
 @keep_option
 @hub_option
 @output_options
@@ -138,7 +139,6 @@ def evaluate_command(
 @click.option(
     "--measured",
     type=click.Path(path_type=Path, dir_okay=False),
-    default=None,
     help="What was measured, as `ci evaluate` wrote it: how often that was done is said too.",
 )
 @output_options
@@ -172,7 +172,7 @@ def say_command(
 
 @click.command("submit")
 @order_options
-@click.option("-o", "--out", "target", required=True, type=click.Path(path_type=Path))
+@out_option()
 @hub_option
 @output_options
 def submit_command(

@@ -7,12 +7,12 @@ from pathlib import Path
 import click
 
 from ggez_hub.cli.output import Output, output_options
-from ggez_hub.cli.parameters import ANYTHING, BETA, FILE, FOLDER
+from ggez_hub.cli.parameters import ANYTHING, BETA, FILE, FOLDER, policy_option
 
 
 @click.command("gate")
 @click.argument("place", metavar="DIR_OR_CARD", type=ANYTHING)
-@click.option("--recipe", type=FILE, default=None, help="Other limits: YAML of `kind: gates`.")
+@click.option("--recipe", type=FILE, help="Other limits: YAML of `kind: gates`.")
 @click.option(
     "--beta",
     "betas",
@@ -20,17 +20,11 @@ from ggez_hub.cli.parameters import ANYTHING, BETA, FILE, FOLDER
     type=BETA,
     help="Not the chosen one; of a composition one for each adapter.",
 )
-@click.option(
-    "--policy",
-    default=None,
-    metavar="parity|keep[=0.98]",
-    help="By which beta is chosen and judged.  [default: what the card or recipe declares]",
-)
+@policy_option("By which beta is chosen and judged.  [default: what the card or recipe declares]")
 @click.option(
     "--tasks",
     "folder",
     type=FOLDER,
-    default=None,
     help="Task files that say which data sets the tasks of a card are of.",
 )
 @output_options

@@ -94,8 +94,8 @@ def _as_dict(loose: Loose) -> dict[str, object]:
 
 @click.command("retune")
 @clone_option
-@click.option("--release", default=None, help="Of the KOF index.  [default: the newest there is]")
-@click.option("--year", type=int, default=None, help="Of the release.  [default: its latest]")
+@click.option("--release", help="Of the KOF index.  [default: the newest there is]")
+@click.option("--year", type=int, help="Of the release.  [default: its latest]")
 @click.option("--dry-run", is_flag=True, help="Open nothing; say what would change.")
 @hub_option
 @output_options

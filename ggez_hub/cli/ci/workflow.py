@@ -39,7 +39,6 @@ def keep_option(command: Callable[..., R]) -> Callable[..., R]:
         "--keep",
         type=NEW_FOLDER,
         envvar="GGEZ_KEEP",
-        default=None,
         help="A folder, not to be published, for the answers of the closed part of the test side.",
     )(command)
 
@@ -50,7 +49,6 @@ def event_options(command: Callable[..., R]) -> Callable[..., R]:
         click.option(
             "--event",
             type=click.Path(path_type=Path, dir_okay=False),
-            default=None,
             help="The event's payload; GITHUB_EVENT_PATH if left out.",
         )(command)
     )
