@@ -13,9 +13,9 @@ from ggez_hub.cli.parameters import FILE, FOLDER, out_option
 from ggez_hub.errors import UsageProblem
 
 if TYPE_CHECKING:
-    from ggez_hub.data.scorers.agreement import Agreement
     from ggez_hub.data.report import FilterReport
     from ggez_hub.data.rule_accuracy import RuleAccuracy, Share
+    from ggez_hub.data.scorers.agreement import Agreement
     from ggez_hub.data.scorers.base import Scorer
 
 

@@ -43,7 +43,6 @@ def report_command(
 
     It opens without a network. Everything on it is recomputed from the predictions of a results folder or an adapter's folder.
     """
-    from ggez_hub.atomic_files import write_file
     from ggez_hub.cli.measurement import origin_tasks
     from ggez_hub.evaluation.benchmarks.task import load_tasks
     from ggez_hub.evaluation.gates.outcome import read_limits
