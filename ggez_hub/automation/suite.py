@@ -1,4 +1,4 @@
-"""By what the registry measures a family: its tasks, and the data that they need from a hub."""
+"""The tasks by which the registry measures a family, and their data on a hub."""
 
 from __future__ import annotations
 
@@ -33,12 +33,8 @@ RECIPE = "evaluation.yaml"
 AnyTask: TypeAlias = Task | DrawingTask
 
 
-class NoTasks(GgezError):
-    """The registry has no tasks by which it could measure an adapter."""
-
-
 class Suite(FrozenModel, strict=False):
-    """What the adapters of a family are asked: a folder of tasks below recipes/, and the betas."""
+    """A folder of tasks below recipes/, and the betas."""
 
     tasks: str
     betas: list[float] = Field(min_length=2)
@@ -58,18 +54,18 @@ class EvaluationRecipe(FrozenModel, strict=False):
 def suite_of(card: AdapterCard) -> tuple[Suite, tuple[AnyTask, ...]]:
     """The betas and tasks by which the registry measures `card`.
 
-    Raises NoTasks, and UsageProblem where a side has no task.
+    Raises GgezError if there are none, and UsageProblem where a side has no task.
     """
     recipe = _recipe()
     suite = recipe.suites.get(card.family)
     if suite is None:
-        raise NoTasks(
+        raise GgezError(
             f"the registry has no tasks for the family {card.family}",
             f"Add a suite to recipes/{RECIPE}; until then the adapter stays {card.level}.",
         )
     folder, region = recipes_folder() / suite.tasks, find_region(card.region)
     found: list[AnyTask] = [*load_drawing_tasks(folder)]
-    # Which raises where a folder holds none.
+    # Raises if the folder holds none.
     found += load_tasks(folder) if not found else ()
     tasks = tuple(task for task in found if is_asked(task, region))
     require_both_sides((task.side for task in tasks), region)
@@ -77,7 +73,7 @@ def suite_of(card: AdapterCard) -> tuple[Suite, tuple[AnyTask, ...]]:
 
 
 def closed_rule() -> ClosedRule | None:
-    """Which pictures of the test side the registry closes; None where it publishes all answers."""
+    """The rule for pictures of the test side whose answers are not published; None without one."""
     return _recipe().closed
 
 
@@ -94,7 +90,6 @@ class Listed:
     repo_type: str
 
     def fetch(self, hub: Hub) -> Path:
-        """The folder with the files; raises what the hub raises."""
         return hub.fetch(self.at.repo, self.at.revision, self.files, self.repo_type)
 
 
@@ -108,7 +103,7 @@ class SuiteData:
 
     @classmethod
     def of(cls, tasks: Sequence[AnyTask], hub: Hub) -> SuiteData:
-        """What tasks need, as a hub lists it now; raises what the hub raises."""
+        """The data of tasks, as a hub lists them now."""
         paths: dict[tuple[str, str], set[str]] = {}
         for task in tasks:
             for repo, revision, path in _data_of(task):
@@ -125,16 +120,15 @@ class SuiteData:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all files."""
         return sum(file.size for listed in self.listed.values() for file in listed.files)
 
     @property
     def asked_about(self) -> frozenset[str]:
-        """The repositories that hold the items, without what only judges need."""
+        """The repositories that hold the items, without those that only judges need."""
         return frozenset(task.dataset.repo for task in self.tasks)
 
     def prepare(self) -> tuple[PreparedTask, ...]:
-        """The tasks with their questions; raises BadItems, BadTask, and what fetching raises."""
+        """The tasks with their questions; raises GgezError, and what fetching raises."""
         judges = Judges()
         prepared: list[PreparedTask] = []
         questions = [task for task in self.tasks if isinstance(task, Task)]

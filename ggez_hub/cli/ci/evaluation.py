@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -69,7 +70,7 @@ def plan_command(
             f"{expected}, at most {c.hours_at_most:g} hours and {money}; would publish "
             f"{'the merged model' if c.publishes == 'merged' else 'the adapter form'}"
         )
-    out.document({"where": found.where, "costs": [c.as_dict() for c in found.cards]})
+    out.document({"where": found.where, "costs": [asdict(c) for c in found.cards]})
     with reason_told():
         require_money(found.cards, budget, found.spent)
     output("where", found.where)
