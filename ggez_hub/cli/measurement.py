@@ -69,7 +69,7 @@ class OpenedSweep:
             if (grid.parts and grid.parts.parts) == (parts and parts.parts):
                 return grid.models
         raise UsageProblem(
-            f"no file of betas by part in the recipe equals {parts.name if parts else 'none'}",
+            f"the recipe has no file of betas by part that equals {parts.name if parts else 'none'}",
             "Give the recipe that the results were made with.",
         )
 
