@@ -9,9 +9,10 @@ import click
 
 from ggez_hub.cli.output import Output, output_options
 from ggez_hub.cli.parameters import FILE, POINTS, SHARE, YEARS
+from ggez_hub.parity import grp
+from ggez_hub.regions import Alpha, Region, alpha, find_region, spelled_out
 
 if TYPE_CHECKING:
-    from ggez_hub.regions import Alpha, Region
     from ggez_hub.regions.panel import Panel, PanelYear
 
 # The one value of alpha that the paper prints differently.
@@ -46,7 +47,6 @@ def alpha_command(
     With --years each year has the mean over the countries with a value in it, and the mean over the
     fixed panel: the countries with a value in every year shown.
     """
-    from ggez_hub.regions import alpha, find_region, spelled_out
     from ggez_hub.regions.globalisation import averages, population_source
     from ggez_hub.regions.panel import panel
 
@@ -158,9 +158,6 @@ def grp_command(
 
     GRP = alpha * global + (1 - alpha) * regional.
     """
-    from ggez_hub.parity import grp
-    from ggez_hub.regions import alpha, find_region, spelled_out
-
     if (region is None) == (given is None):
         raise click.UsageError("Give one of --region and --alpha.")
     weight = given or 0.0

@@ -13,10 +13,12 @@ from ggez_hub.cli.description import Description, description_options
 from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.cli.parameters import ANYTHING, FOLDER, NEW_FILE, out_option
 from ggez_hub.errors import UsageProblem
+from ggez_hub.hub import Hub
+from ggez_hub.hub_connection import connect
+from ggez_hub.parity.policy import Policy
 
 if TYPE_CHECKING:
     from ggez_hub.cards import CardDocument
-    from ggez_hub.hub import Hub
 
 
 @click.group("card")
@@ -47,7 +49,6 @@ def init(
     region; what nobody said is `unknown`. Of a base, and of a REPO, no weights are downloaded.
     """
     from ggez_hub.cards import write_card
-    from ggez_hub.hub_connection import connect
 
     description.require("region", "base")
     with connect(hub, quiet=out.quiet) as server:
@@ -84,7 +85,6 @@ def validate(
     if not online:
         _validate(cards, None, repo, out)
         return
-    from ggez_hub.hub_connection import connect
 
     with connect(hub, quiet=out.quiet) as server:
         _validate(cards, server, repo, out)
@@ -102,7 +102,6 @@ def measure(results: Path, card: Path, out: Output) -> None:
     measured stay.
     """
     from ggez_hub.parity.curve import ParityCurve
-    from ggez_hub.parity.policy import Policy
     from ggez_hub.parity.policy_outcomes import policy_outcomes
     from ggez_hub.registry.contribution.measured_results import add_sweep_results
 

@@ -13,11 +13,14 @@ from ggez_hub.cli.description import Description, complete, description_options
 from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.cli.parameters import FOLDER
 from ggez_hub.errors import UsageProblem
+from ggez_hub.hub import Hub
+from ggez_hub.hub_connection import connect
+from ggez_hub.regions import find_region
+from ggez_hub.registry.constants import INDEX_REPO
 
 if TYPE_CHECKING:
     from ggez_hub.cards import CardDocument
     from ggez_hub.cards.schema import Location
-    from ggez_hub.hub import Hub
     from ggez_hub.registry.contribution.adapter_files import AdapterFiles
     from ggez_hub.registry.publication.adapter import Published
 
@@ -47,7 +50,6 @@ def contribute_command(
     again after an interruption: nothing is done twice.
     """
     from ggez_hub.cards.schema import Location
-    from ggez_hub.hub_connection import connect
     from ggez_hub.registry.contribution.proposal import claimed, own_card, push
 
     with connect(hub, quiet=out.quiet) as server:
@@ -78,7 +80,6 @@ def contribute_command(
 
 def _drafted(description: Description, files: AdapterFiles, hub: Hub) -> CardDocument:
     """The card, from the files' metadata and what a person is asked for."""
-    from ggez_hub.regions import find_region
     from ggez_hub.registry.contribution.card_draft import adapts_of, declared_licence, summary_of
 
     told, license_id = files.told, declared_licence(files)
@@ -102,7 +103,6 @@ def _propose(
     *,
     send: bool,
 ) -> None:
-    from ggez_hub.registry.constants import INDEX_REPO
     from ggez_hub.registry.contribution.proposal import candidate, register
 
     found = candidate(document, location, hub)
@@ -179,7 +179,6 @@ def publish_command(
     Its card and the files that the card records are checked as `pull` will check them, and arrive
     in one commit with a version tag; repeated, nothing is sent twice.
     """
-    from ggez_hub.hub_connection import connect
     from ggez_hub.registry.publication.adapter import publish, read_parcel
 
     parcel = read_parcel(folder, include)

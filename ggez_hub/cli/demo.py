@@ -10,12 +10,15 @@ import click
 
 from ggez_hub.cli.output import Output, interval_text, output_options
 from ggez_hub.cli.parameters import out_option
+from ggez_hub.hub import Hub
+from ggez_hub.hub_connection import connect
+from ggez_hub.regions import find_region
+from ggez_hub.registry.request import Request
 
 if TYPE_CHECKING:
     from ggez_hub.demo.figures import DemoFigures
     from ggez_hub.demo.world import DemoFamily
     from ggez_hub.evaluation.answers.scores import Estimate
-    from ggez_hub.hub import Hub
     from ggez_hub.registry.pull.pull import Pulled
 
 
@@ -40,9 +43,6 @@ def demo_command(region: str, target: Path | None, out: Output) -> None:
     from ggez_hub.cli.request import PullOptions, print_region
     from ggez_hub.demo.hub import ASSETS
     from ggez_hub.demo.world import family_folders
-    from ggez_hub.hub_connection import connect
-    from ggez_hub.regions import find_region
-    from ggez_hub.registry.request import Request
 
     wanted = find_region(region)
     first = target or Path(f"ggez-demo-{wanted.id}")
@@ -78,7 +78,6 @@ def _recomputed(pulled: Pulled, part: DemoFamily, hub: Hub, out: Output) -> Demo
     from ggez_hub.demo.hub import DATA
     from ggez_hub.demo.world import EVIDENCE
     from ggez_hub.evaluation.answers.predictions import read_predictions
-    from ggez_hub.regions import find_region
     from ggez_hub.registry.pull.pull import fetch_pinned
 
     def fetched(repo: str) -> Path:
@@ -154,7 +153,6 @@ def _print_figures(pulled: Pulled, part: DemoFamily, demo: DemoFigures, out: Out
 
 def _draw(pulled: Pulled, part: DemoFamily, demo: DemoFigures) -> Path:
     from ggez_hub.evaluation.report.trade_off import Interval, Labels, Point, draw
-    from ggez_hub.regions import find_region
 
     def interval(estimate: Estimate) -> Interval:
         return Interval(estimate.value, estimate.low, estimate.high)

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ggez_hub.errors import GgezError, UsageProblem
+from ggez_hub.hub import Hub
+from ggez_hub.regions import find_region
 
 if TYPE_CHECKING:
     from ggez_hub.cards import CardDocument
-    from ggez_hub.hub import Hub
     from ggez_hub.registry.contribution.adapter_files import AdapterFiles
     from ggez_hub.registry.contribution.base_model import BaseModel
 
@@ -158,8 +159,6 @@ def _checked(name: str, text: str) -> str:
 
 
 def _check_region(text: str) -> None:
-    from ggez_hub.regions import find_region
-
     find_region(text)
 
 

@@ -14,6 +14,8 @@ from ggez_hub.cli.parameters import BETA, FOLDER, NEW_FOLDER, SHARE, out_option
 from ggez_hub.cli.scores import print_scores
 from ggez_hub.cli.tasks import TaskData, find_tasks
 from ggez_hub.errors import UsageProblem
+from ggez_hub.hub_connection import connect
+from ggez_hub.regions import Alpha, alpha, find_region
 
 
 @click.command("eval")
@@ -92,8 +94,6 @@ def eval_command(
     from ggez_hub.evaluation.benchmarks.contents import Pool
     from ggez_hub.evaluation.models.judge_model import with_judge
     from ggez_hub.evaluation.sweep.run import sweep
-    from ggez_hub.hub_connection import connect
-    from ggez_hub.regions import Alpha, alpha, find_region
 
     if (adapter is None) != (beta is None):
         raise UsageProblem("--adapter and --beta go together", "eval BASE --adapter DIR --beta 0.5")

@@ -10,6 +10,7 @@ import click
 from ggez_hub.cli.output import Output, output_options
 from ggez_hub.cli.parameters import FOLDER, Number, out_option
 from ggez_hub.errors import UsageProblem
+from ggez_hub.families import detect_family, get_family
 
 if TYPE_CHECKING:
     from ggez_hub.merging.extraction import Extraction
@@ -54,7 +55,6 @@ def extract_command(
             "what should be extracted?", "Give either --rank R, --rank auto or --task-vector."
         )
     wanted = _rank(rank)
-    from ggez_hub.families import detect_family, get_family
     from ggez_hub.merging.extraction import extract_lora, extract_task_vector
 
     chosen = get_family(family) if family else detect_family(base)

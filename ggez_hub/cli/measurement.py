@@ -19,6 +19,9 @@ from ggez_hub.cli.models import (
 )
 from ggez_hub.cli.tasks import TaskData, find_tasks
 from ggez_hub.errors import UsageProblem
+from ggez_hub.families import get_family
+from ggez_hub.hub import Hub
+from ggez_hub.regions import Region, find_region
 from ggez_hub.safetensors_header import sha256_file
 
 if TYPE_CHECKING:
@@ -30,8 +33,6 @@ if TYPE_CHECKING:
     from ggez_hub.evaluation.results.header import AdapterRecord, SweptParts
     from ggez_hub.evaluation.results.origin import Origin
     from ggez_hub.evaluation.sweep.run import JointFineTune, SweepRecipe, TrainedOn
-    from ggez_hub.hub import Hub
-    from ggez_hub.regions import Region
 
 
 @dataclass(frozen=True)
@@ -87,10 +88,8 @@ def open_recipe(file: Path, target: Path, hub: Hub, *, cached: bool) -> OpenedSw
     from ggez_hub.evaluation.results.origin import moved
     from ggez_hub.evaluation.sweep.part_gains import folder_of
     from ggez_hub.evaluation.sweep.run import JointFineTune, SweepRecipe, require_filled_in
-    from ggez_hub.families import get_family
     from ggez_hub.merging.adapters import is_finetune
     from ggez_hub.recipe_file import read_recipe
-    from ggez_hub.regions import find_region
 
     recipe, here = read_recipe(file, "sweep", SweepRecipe), file.parent
     require_filled_in(recipe, file)
@@ -239,7 +238,6 @@ def open_origin(
 def origin_tasks(evidence: Evidence, hub: Hub) -> tuple[PreparedTask, ...]:
     """The tasks of results with their questions; raises as `open_origin`."""
     from ggez_hub.evaluation.benchmarks.contents import Pool
-    from ggez_hub.regions import find_region
 
     origin, results = _origin_of(evidence), evidence.place
     data, pictures = (

@@ -22,9 +22,9 @@ from ggez_hub.cli.parameters import (
 )
 from ggez_hub.cli.request import print_runtimes
 from ggez_hub.errors import UsageProblem
+from ggez_hub.families import Family, detect_family, get_family
 
 if TYPE_CHECKING:
-    from ggez_hub.families import Family
     from ggez_hub.merging.similarity import Cosine
     from ggez_hub.registry.local_merge.merge import FolderMerge
 
@@ -109,7 +109,6 @@ def merge_command(
 
 
 def _merge(inputs: MergeInputs, form: str, target: Path, out: Output) -> None:
-    from ggez_hub.families import detect_family, get_family
     from ggez_hub.merging.forms import require_one, write_adapter
     from ggez_hub.merging.merge import require_method
 

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from ggez_hub.errors import UsageProblem
+from ggez_hub.hub_connection import connect
 
 if TYPE_CHECKING:
     from ggez_hub.merging.betas_by_part import BetasByPart
@@ -107,7 +108,6 @@ def of_recipe(path: Path, hub: str, form: str, *, quiet: bool) -> Iterator[Merge
 def _found(
     recipe: MergeRecipe, here: Path, hub: str, form: str, place: Path, *, quiet: bool
 ) -> MergeInputs:
-    from ggez_hub.hub_connection import connect
     from ggez_hub.merging.forms import require_one
     from ggez_hub.registry.contribution.base_model import find_base
     from ggez_hub.registry.local_merge.inputs import (

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import click
 
 from ggez_hub.errors import UsageProblem
+from ggez_hub.families import Family, detect_family
+from ggez_hub.hub import Hub
 
 if TYPE_CHECKING:
     from ggez_hub.cards import AdapterCard
@@ -19,8 +21,6 @@ if TYPE_CHECKING:
     from ggez_hub.evaluation.models.judge_model import JudgeModel
     from ggez_hub.evaluation.results.origin import Place
     from ggez_hub.evaluation.sweep.run import TrainedOn
-    from ggez_hub.families import Family
-    from ggez_hub.hub import Hub
     from ggez_hub.merging.betas_by_part import BetasByPart
     from ggez_hub.parity.betas import Beta
 
@@ -123,7 +123,6 @@ class ModelSource:
         from ggez_hub.evaluation.models import Adapted, model_in
         from ggez_hub.evaluation.models.endpoint_model import is_address, served
         from ggez_hub.evaluation.results.origin import AtAddress
-        from ggez_hub.families import detect_family
 
         if is_address(named):
             if adapter is not None or judge is not None:
@@ -154,7 +153,6 @@ class ModelSource:
         """Open a model at each of some betas; raises as `model` does."""
         from ggez_hub.evaluation.models import grid_on
         from ggez_hub.evaluation.models.model_digest import StoredModel
-        from ggez_hub.families import detect_family
         from ggez_hub.parity.betas import single
 
         if len(betas) == 1 and len(adapters) < 2 and parts is None:

@@ -19,6 +19,9 @@ from ggez_hub.cli.request import (
     resolution_json,
 )
 from ggez_hub.errors import UsageProblem
+from ggez_hub.families import get_family
+from ggez_hub.hub_connection import connect
+from ggez_hub.regions import fallback_chain, find_region
 from ggez_hub.registry.request import Request
 
 
@@ -53,7 +56,6 @@ def pull_command(
     if options["offline"]:
         # Read when huggingface_hub is imported, which nothing has done before this.
         os.environ["HF_HUB_OFFLINE"] = "1"
-    from ggez_hub.regions import find_region
 
     given = PullOptions(
         target or Path(f"ggez-{find_region(request.region).id}"), hub=hub, **options
@@ -64,7 +66,6 @@ def pull_command(
         raise UsageProblem("--pr is for --push", "Name the repository: --push ORG/NAME --pr")
 
     from ggez_hub.cli.pull_cache import answer_from_cache
-    from ggez_hub.hub_connection import connect
 
     with connect(hub, quiet=out.quiet) as server:
         if given.is_plain and answer_from_cache(request, server, given.target, out):
@@ -85,7 +86,6 @@ def resolve_command(request: Request, hub: str, out: Output) -> None:
     Every candidate with its reason. Nothing is written.
     """
     from ggez_hub.cli.pull_steps import plan_or_ask
-    from ggez_hub.hub_connection import connect
 
     print_region(request, out)
     with connect(hub, quiet=out.quiet) as server:
@@ -106,9 +106,6 @@ def search_command(region: str | None, family: str | None, hub: str, out: Output
 
     Those of its curated index.
     """
-    from ggez_hub.families import get_family
-    from ggez_hub.hub_connection import connect
-    from ggez_hub.regions import fallback_chain, find_region
     from ggez_hub.registry.index.search import accepted_entries
 
     if family is not None:

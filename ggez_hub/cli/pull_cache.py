@@ -7,6 +7,7 @@ from typing import Any
 
 from ggez_hub.cli.output import Output
 from ggez_hub.hub import Hub
+from ggez_hub.regions import alpha, find_region
 from ggez_hub.registry.constants import INDEX_FILE, INDEX_REPO
 from ggez_hub.registry.pull.cache import PullAnswer, PullKey, record_answer, recorded_answer
 from ggez_hub.registry.request import Request
@@ -44,7 +45,5 @@ def remember(
 
 
 def _key(request: Request, hub: Hub, target: Path) -> PullKey:
-    from ggez_hub.regions import alpha, find_region
-
     factor = alpha(find_region(request.region)).value if request.alpha is None else request.alpha
     return PullKey(request, hub.endpoint, str(target), factor)

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
 import click
 
 from ggez_hub.cli.alpha import print_alpha
 from ggez_hub.cli.output import Output, output_options
-
-if TYPE_CHECKING:
-    from ggez_hub.regions import SpokenLanguage
+from ggez_hub.regions import SpokenLanguage, alpha, groups
 
 # Languages below this share of the people are counted, not listed, unless official.
 LISTED_PERCENT = 1.0
@@ -34,8 +31,6 @@ def regions_command(region: str | None, out: Output) -> None:
 
 
 def _list_groups(out: Output) -> None:
-    from ggez_hub.regions import alpha, groups
-
     listed = [(group, alpha(group).value) for group in groups()]
     out.document(
         [

@@ -11,6 +11,9 @@ from ggez_hub.cli.ci.workflow import clone_option, keep_option, program_commit
 from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.cli.parameters import FILE, FOLDER, NEW_FILE, NEW_FOLDER, out_option
 from ggez_hub.errors import GgezError, UsageProblem
+from ggez_hub.hub_connection import connect
+from ggez_hub.regions import find_region
+from ggez_hub.registry.constants import INDEX_REPO
 
 
 @click.group("index")
@@ -55,8 +58,6 @@ def index_build(
 @output_options
 def index_publish(cards: Path, skip_bad: bool, hub: str, out: Output) -> None:
     """Bring the hub's index to hold the cards below CARDS, and the index file, by one commit."""
-    from ggez_hub.hub_connection import connect
-    from ggez_hub.registry.constants import INDEX_REPO
     from ggez_hub.registry.publication.index import publish_index
 
     with connect(hub, quiet=out.quiet) as server:
@@ -77,7 +78,6 @@ def index_verify(hub: str, out: Output) -> None:
     Repositories, commits, files with their sizes and sha256s, the base's weights and the licence
     are compared; each problem is one line.
     """
-    from ggez_hub.hub_connection import connect
     from ggez_hub.registry.index.search import accepted_entries
     from ggez_hub.registry.index.verification import verify_entries
 
@@ -122,7 +122,6 @@ def eval_command(
     from ggez_hub.automation.remote_evaluation import digest_of
     from ggez_hub.cards import read_card
     from ggez_hub.cli.ci.workflow import answer
-    from ggez_hub.hub_connection import connect
 
     document = read_card(card)
     if document.card.adapter is None:
@@ -148,8 +147,6 @@ def eval_command(
 @output_options
 def stale(region: str | None, hub: str, out: Output) -> None:
     """Adapters that are deprecated, yanked or superseded, or whose base has other weights now."""
-    from ggez_hub.hub_connection import connect
-    from ggez_hub.regions import find_region
     from ggez_hub.registry.index.search import accepted_entries
     from ggez_hub.registry.index.verification import stale_entries
 

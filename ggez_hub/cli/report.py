@@ -11,6 +11,7 @@ from ggez_hub.atomic_files import write_file
 from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.cli.parameters import ANYTHING, FILE, FOLDER, NEW_FILE, out_option
 from ggez_hub.errors import UsageProblem
+from ggez_hub.hub_connection import connect
 
 if TYPE_CHECKING:
     from ggez_hub.evaluation.report.examples import Material
@@ -49,7 +50,6 @@ def report_command(
     from ggez_hub.evaluation.report.contents import contents, page
     from ggez_hub.evaluation.report.examples import PreparedTasks, TaskFiles
     from ggez_hub.evaluation.results.evidence import open_evidence
-    from ggez_hub.hub_connection import connect
 
     if data is not None and task_folder is None:
         raise UsageProblem("--data needs --tasks, which say how it is read")

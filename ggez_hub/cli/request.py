@@ -13,6 +13,7 @@ import click
 from ggez_hub.cli.merge_inputs import read_parts
 from ggez_hub.cli.output import Output
 from ggez_hub.cli.parameters import BETA, SHARE, as_option, betas_option
+from ggez_hub.regions import fallback_chain, find_region, spelled_out
 from ggez_hub.registry.request import Request
 
 if TYPE_CHECKING:
@@ -111,8 +112,6 @@ class PullOptions:
 
 def print_region(request: Request, out: Output) -> None:
     """The first line: the region as it was understood; a code that is also a language's is spelled out."""
-    from ggez_hub.regions import find_region, spelled_out
-
     out.line(spelled_out(find_region(request.region), request.region))
 
 
@@ -161,8 +160,6 @@ def _print_licences(obligations: Obligations, out: Output) -> None:
 
 def _served(adapter: PinnedAdapter, resolution: Resolution) -> str:
     """The region of an adapter, and why it serves the requested one."""
-    from ggez_hub.regions import fallback_chain
-
     served, wanted = f"region {adapter.region}", resolution.region
     if adapter.region not in [r.id for r in fallback_chain(wanted, wide=True)]:
         return f"{served}, not {wanted}: it was asked for"

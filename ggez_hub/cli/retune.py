@@ -11,9 +11,13 @@ import click
 from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.cli.parameters import ANYTHING, SHARE, policy_option
 from ggez_hub.errors import UsageProblem
+from ggez_hub.hub import Hub
+from ggez_hub.hub_connection import connect
+from ggez_hub.parity.policy import Policy
+from ggez_hub.regions import Alpha, alpha, find_region
+from ggez_hub.registry.constants import CARD_NAME
 
 if TYPE_CHECKING:
-    from ggez_hub.hub import Hub
     from ggez_hub.parity.betas import Beta
     from ggez_hub.parity.intervals import Interval
     from ggez_hub.registry.retune import AlphaChoices, Retuned
@@ -63,9 +67,6 @@ def retune_command(
     mean, the median and the population-weighted mean of the index over the region's countries (of a country: of
     the group around it) would choose.
     """
-    from ggez_hub.hub_connection import connect
-    from ggez_hub.parity.policy import Policy
-    from ggez_hub.regions import Alpha, alpha, find_region
     from ggez_hub.regions.kof import INTERPERSONAL
     from ggez_hub.registry.retune import alpha_choices, retune
     from ggez_hub.registry.stored_curve import stored_in
@@ -92,7 +93,6 @@ def retune_command(
 def _publish(found: Retuned, repo: str | None, hub: Hub) -> _Published:
     from ggez_hub.cards import parse_card, render_card
     from ggez_hub.hub.pull_requests import propose
-    from ggez_hub.registry.constants import CARD_NAME
     from ggez_hub.registry.retune import alpha_source, described, retuned_card
 
     if found.stored.card is None:

@@ -12,6 +12,8 @@ from ggez_hub.cli.models import cache_option, card_of
 from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.cli.parameters import FILE, NEW_FOLDER, out_option
 from ggez_hub.cli.scores import print_scores
+from ggez_hub.hub_connection import connect
+from ggez_hub.regions import Alpha, alpha
 
 if TYPE_CHECKING:
     from ggez_hub.cli.measurement import OpenedSweep
@@ -33,8 +35,6 @@ def sweep_command(recipe: Path, target: Path, cached: bool, hub: str, out: Outpu
     from ggez_hub.cards import alpha_record
     from ggez_hub.cli.measurement import open_recipe
     from ggez_hub.evaluation.sweep.run import sweep
-    from ggez_hub.hub_connection import connect
-    from ggez_hub.regions import Alpha, alpha
 
     with connect(hub, quiet=out.quiet) as server:
         opened = open_recipe(recipe, target, server, cached=cached)

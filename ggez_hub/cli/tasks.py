@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from ggez_hub.cli.models import find_model
 from ggez_hub.errors import UsageProblem
+from ggez_hub.hub import Hub
+from ggez_hub.regions import Region
 
 if TYPE_CHECKING:
     from ggez_hub.evaluation.benchmarks.benchmark import Benchmark, PictureSource
@@ -17,8 +19,6 @@ if TYPE_CHECKING:
     from ggez_hub.evaluation.benchmarks.preparation import Judges, PreparedTask
     from ggez_hub.evaluation.benchmarks.task import Dataset, SplitName, Task
     from ggez_hub.evaluation.results.origin import Origin, Place
-    from ggez_hub.hub import Hub
-    from ggez_hub.regions import Region
 
     AnyTask: TypeAlias = Benchmark | Task | DrawingTask
 

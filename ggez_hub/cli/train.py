@@ -16,6 +16,9 @@ import click
 from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.cli.parameters import FILE, out_option
 from ggez_hub.errors import UsageProblem
+from ggez_hub.extras import require
+from ggez_hub.hub_connection import connect
+from ggez_hub.regions import find_region, spelled_out
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -55,8 +58,6 @@ def tell_start(recipe: TrainRecipe, start: RunStart, out: Output) -> None:
 
 
 def _work(recipe: TrainRecipe, plan: Plan) -> Iterator[str]:
-    from ggez_hub.regions import find_region, spelled_out
-
     yield spelled_out(find_region(recipe.region))
     share = plan.trained_parameters / (plan.parameters + _added(plan))
     where = f" on {plan.modules:,} modules" if plan.modules else ""
@@ -140,8 +141,6 @@ def train_command(
     RECIPE is YAML with `kind: train`. It can be stopped and run again: it goes on from its last
     state. `accelerate launch -m ggez_hub train ...` takes several devices.
     """
-    from ggez_hub.extras import require
-
     require("train", "torch", "transformers", "diffusers", "peft", "accelerate", "datasets")
     from ggez_hub.training.job import Job, read_training
     from ggez_hub.training.run import train
@@ -204,7 +203,6 @@ def base_of(
     Raises BadRecipe for a place that is neither, and what fetching raises.
     """
     from ggez_hub.hub.sparse_copy import sparse_copy
-    from ggez_hub.hub_connection import connect
     from ggez_hub.recipe_file import BadRecipe
     from ggez_hub.registry.local_merge.inputs import ModelSource, fetch_base, on_disk
     from ggez_hub.registry.local_merge.recipe import repository

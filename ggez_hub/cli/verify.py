@@ -12,6 +12,8 @@ from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.cli.parameters import ANYTHING, FILE
 from ggez_hub.cli.scores import print_scores
 from ggez_hub.errors import GgezError, UsageProblem
+from ggez_hub.hub_connection import connect
+from ggez_hub.registry.constants import LOCK_NAME
 
 if TYPE_CHECKING:
     from ggez_hub.evaluation.sweep.rerun import RepeatedAnswer
@@ -70,7 +72,6 @@ def verify_command(
     the one that the results name, or that of a recipe.
     """
     from ggez_hub.evaluation.results.evidence import CARD, RESULTS
-    from ggez_hub.registry.constants import LOCK_NAME
 
     if count is None and (recipe is not None or key_variable is not None or endpoints):
         raise UsageProblem(
@@ -93,7 +94,6 @@ def verify_command(
 
 
 def _verify_lock(folder: Path, out: Output) -> None:
-    from ggez_hub.registry.constants import LOCK_NAME
     from ggez_hub.registry.local_merge import merge
     from ggez_hub.registry.lock import MergeLock, differences, read_any_lock
     from ggez_hub.registry.pull import result_card
@@ -135,7 +135,6 @@ def _rerun(
     from ggez_hub.cli.measurement import open_origin, open_recipe
     from ggez_hub.evaluation.results.evidence import open_evidence
     from ggez_hub.evaluation.sweep.rerun import TOLERANCE, rerun
-    from ggez_hub.hub_connection import connect
 
     evidence = open_evidence(place)
     with tempfile.TemporaryDirectory() as work, connect(hub, quiet=out.quiet) as server:

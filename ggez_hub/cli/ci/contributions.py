@@ -9,6 +9,8 @@ import click
 
 from ggez_hub.cli.ci.workflow import checked_contribution, clone_option, event_options, summary
 from ggez_hub.cli.output import Output, hub_option, output_options
+from ggez_hub.errors import GgezError
+from ggez_hub.hub_connection import connect
 
 if TYPE_CHECKING:
     from ggez_hub.automation.findings import Finding
@@ -27,7 +29,6 @@ def check_command(repository: Path, event: Path | None, hub: str, out: Output) -
     Each adapter is merged with a sample of its base: a tensor of each kind, at its real shape.
     """
     from ggez_hub.automation.event import PullRequestEvent, read_event
-    from ggez_hub.errors import GgezError
 
     pull = read_event(PullRequestEvent, event).pull_request
     checked = checked_contribution(
@@ -120,7 +121,6 @@ def adopt_command(repository: Path, hub: str, out: Output) -> None:
     """
     from ggez_hub.automation.adoption import to_adopt
     from ggez_hub.automation.github import GitHub
-    from ggez_hub.hub_connection import connect
 
     github = GitHub.of_environment()
     document = []

@@ -20,6 +20,9 @@ from ggez_hub.cli.ci.workflow import (
 )
 from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.cli.parameters import out_option
+from ggez_hub.errors import GgezError
+from ggez_hub.hub import jobs
+from ggez_hub.hub_connection import connect
 
 # GitHub takes 65,536 characters.
 MAX_COMMENT = 60_000
@@ -55,7 +58,6 @@ def plan_command(
     """
     from ggez_hub.automation.budget import read_budget
     from ggez_hub.automation.cost import costs_of, require_money
-    from ggez_hub.hub_connection import connect
 
     budget = read_budget(repository)
     with reason_told(), connect(hub, quiet=True) as server:
@@ -106,7 +108,6 @@ def evaluate_command(
     """
     from ggez_hub.automation import remote_evaluation
     from ggez_hub.automation.evaluation import evaluate
-    from ggez_hub.hub_connection import connect
 
     found = []
     with reason_told(), connect(hub, quiet=True) as server:
@@ -190,9 +191,6 @@ def submit_command(
     from ggez_hub.automation.cost import costs_of, require_money
     from ggez_hub.automation.evaluation import judge
     from ggez_hub.automation.remote_evaluation import fetch_delivery, job_order, recomputed
-    from ggez_hub.errors import GgezError
-    from ggez_hub.hub import jobs
-    from ggez_hub.hub_connection import connect
 
     budget, program = read_budget(repository), program_commit(repository)
     with connect(hub, quiet=True) as server:

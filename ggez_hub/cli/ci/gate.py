@@ -8,6 +8,8 @@ import click
 
 from ggez_hub.cli.output import Output, output_options
 from ggez_hub.cli.parameters import ANYTHING, BETA, FILE, FOLDER, policy_option
+from ggez_hub.errors import GateFailed
+from ggez_hub.parity.policy import Policy
 
 
 @click.command("gate")
@@ -42,12 +44,10 @@ def gate_command(
     a part in choosing beta. The gates follow the policy that the card or recipe declares. Exits with 3
     if a gate fails. What is undetermined is published as unproven.
     """
-    from ggez_hub.errors import GateFailed
     from ggez_hub.evaluation.benchmarks.task import load_tasks
     from ggez_hub.evaluation.gates.outcome import gate_report, read_limits
     from ggez_hub.evaluation.results.evidence import open_evidence
     from ggez_hub.parity.betas import point
-    from ggez_hub.parity.policy import Policy
 
     limits = read_limits(recipe)
     evidence = open_evidence(place)

@@ -10,6 +10,7 @@ import click
 from ggez_hub.cli.ci.workflow import clone_option, summary
 from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.errors import GgezError
+from ggez_hub.hub_connection import connect
 
 if TYPE_CHECKING:
     from ggez_hub.automation.commit_pins import LoosePin
@@ -38,7 +39,6 @@ def pin_command(
     from ggez_hub.automation.budget import PLACE
     from ggez_hub.automation.commit_pins import NotPinned, Pinner, loose_places, pinnable
     from ggez_hub.automation.container_image import loose_image, pin_image
-    from ggez_hub.hub_connection import connect
 
     places = list(files) or pinnable(repository)
     budget = None if files or not (repository / PLACE).is_file() else repository / PLACE
@@ -110,7 +110,6 @@ def retune_command(
     from ggez_hub.automation.alpha_updates import alpha_updates
     from ggez_hub.automation.github import GitHub
     from ggez_hub.automation.registry_clone import import_committed
-    from ggez_hub.hub_connection import connect
     from ggez_hub.parity.betas import as_json
 
     newest = import_committed(repository)

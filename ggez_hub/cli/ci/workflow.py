@@ -12,12 +12,14 @@ import click
 
 from ggez_hub.cli.output import Output
 from ggez_hub.cli.parameters import FOLDER, NEW_FOLDER
+from ggez_hub.errors import GateFailed, GgezError
+from ggez_hub.hub import Hub
+from ggez_hub.hub_connection import connect
 
 if TYPE_CHECKING:
     from ggez_hub.automation.check import Checked
     from ggez_hub.automation.contribution_rules import ProposedCard
     from ggez_hub.automation.evaluation import Evaluated
-    from ggez_hub.hub import Hub
 
 
 R = TypeVar("R")
@@ -75,7 +77,6 @@ def checked_contribution(
     """Fetch a pull request's commits and check what it changes, with a merge on a sample if asked."""
     from ggez_hub.automation.check import check
     from ggez_hub.automation.git_changes import fetch_head, read_contribution
-    from ggez_hub.hub_connection import connect
 
     fetch_head(repository, number, head)
     contribution = read_contribution(repository, base, head)
@@ -89,7 +90,6 @@ def checked_cards(
     """The cards of a pull request; raises GgezError if there is an error in it."""
     from ggez_hub.automation.check import check
     from ggez_hub.automation.git_changes import fetch_head, read_contribution
-    from ggez_hub.errors import GgezError
 
     fetch_head(repository, number, head)
     checked = check(read_contribution(repository, base, head), repository, server)
@@ -126,8 +126,6 @@ def output(key: str, value: str) -> None:
 @contextmanager
 def reason_told() -> Iterator[None]:
     """Give the reason why a step fails to the job that answers, on one line."""
-    from ggez_hub.errors import GgezError
-
     try:
         yield
     except GgezError as problem:
@@ -144,7 +142,6 @@ def answer(found: Sequence[Evaluated], head: str, target: Path, out: Output) -> 
     """Write the comment; raises GateFailed if a gate of a card is not passed."""
     from ggez_hub.automation.evaluation import comment
     from ggez_hub.automation.submissions import FILE, submission_of, write_submissions
-    from ggez_hub.errors import GateFailed
 
     text = "\n".join(comment(card, head) for card in found)
     text = text or "There is no card to measure in this pull request.\n"
