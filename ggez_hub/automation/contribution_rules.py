@@ -6,9 +6,6 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pkgutil import resolve_name
-from typing import Any
-
-from pydantic import BaseModel
 
 from ggez_hub.automation.findings import Finding
 from ggez_hub.automation.git_changes import Contribution
@@ -219,31 +216,31 @@ def check_recipes(contribution: Contribution) -> Iterator[Finding]:
             continue
         try:
             kind = str(kind_of(change.text, change.path))
-            if kind not in SCHEMAS:
-                raise UsageProblem(f"is of the kind {kind!r}, not one of {', '.join(SCHEMAS)}")
-            parse_recipe(change.text, change.path, kind, _schema(kind, change.text, change.path))
+            if kind == "train":
+                _parse_training(change.text, change.path)
+            elif kind in SCHEMAS:
+                parse_recipe(change.text, change.path, kind, resolve_name(SCHEMAS[kind]))
+            else:
+                kinds = ", ".join(["train", *SCHEMAS])
+                raise UsageProblem(f"is of the kind {kind!r}, not one of {kinds}")
         except MissingExtra as missing:
             yield Finding("hint", change.path, f"its keys are not read here: {missing.message}")
         except UsageProblem as problem:
             yield from by_line(change.path, problem)
 
 
-# Imported when a recipe of the kind is read; that of training is the first of two.
+# Imported when a recipe of the kind is read.
 SCHEMAS = {
     "merge": "ggez_hub.registry.local_merge.recipe:MergeRecipe",
-    "train": "ggez_hub.training.recipe:Named",
     "filter": "ggez_hub.data.spec:FilterSpec",
-    "sweep": "ggez_hub.evaluation.sweep.run:SweepRecipe",
+    "sweep": "ggez_hub.evaluation.sweep.recipe:SweepRecipe",
     "betas": "ggez_hub.merging.betas_by_part:BetasByPart",
 }
 
 
-def _schema(kind: str, text: str, path: str) -> type[BaseModel]:
-    schema: type[Any] = resolve_name(SCHEMAS[kind])
-    if kind != "train":
-        return schema
+def _parse_training(text: str, path: str) -> None:
     try:
-        from ggez_hub.training.job import training_backend
+        from ggez_hub.training.job import parse_training
     except ModuleNotFoundError as missing:
         raise MissingExtra(str(missing.name), "merge") from missing
-    return training_backend(parse_recipe(text, path, kind, schema).family).recipe
+    parse_training(text, path)

@@ -18,7 +18,7 @@ from ggez_hub.registry.request import Request
 if TYPE_CHECKING:
     from ggez_hub.demo.figures import DemoFigures
     from ggez_hub.demo.world import DemoFamily
-    from ggez_hub.evaluation.answers.scores import Estimate
+    from ggez_hub.parity.intervals import Interval
     from ggez_hub.registry.pull.pull import Pulled
 
 
@@ -152,16 +152,10 @@ def _print_figures(pulled: Pulled, part: DemoFamily, demo: DemoFigures, out: Out
 
 
 def _draw(pulled: Pulled, part: DemoFamily, demo: DemoFigures) -> Path:
-    from ggez_hub.evaluation.report.trade_off import Interval, Labels, Point, draw
-
-    def interval(estimate: Estimate) -> Interval:
-        return Interval(estimate.value, estimate.low, estimate.high)
+    from ggez_hub.evaluation.report.trade_off import Labels, Point, draw
 
     name = find_region(pulled.lock.resolution.region).name
-    points = [
-        Point(row.beta, interval(row.english), interval(row.regional), interval(row.grp))
-        for row in demo.rows
-    ]
+    points = [Point(row.beta, row.english, row.regional, row.grp) for row in demo.rows]
     labels = Labels(
         title=f"What {name} gains and English loses: {part.name}",
         global_side="English names (%)",
@@ -195,9 +189,9 @@ def _as_json(pulled: Pulled, demo: DemoFigures, picture: Path) -> dict[str, obje
     }
 
 
-def _figure(estimate: Estimate) -> dict[str, float]:
+def _figure(estimate: Interval) -> dict[str, float]:
     return {"value": estimate.value, "low": estimate.low, "high": estimate.high}
 
 
-def _shown(estimate: Estimate) -> str:
+def _shown(estimate: Interval) -> str:
     return interval_text(estimate.value, estimate.low, estimate.high)

@@ -14,9 +14,9 @@ from ggez_hub.errors import UsageProblem
 
 if TYPE_CHECKING:
     from ggez_hub.data.report import FilterReport
-    from ggez_hub.data.rule_accuracy import RuleAccuracy, Share
-    from ggez_hub.data.scorers.agreement import Agreement
-    from ggez_hub.data.scorers.base import Scorer
+    from ggez_hub.data.rule_accuracy import RuleAccuracy
+    from ggez_hub.data.scorers.agreement import Agreement, Share
+    from ggez_hub.data.scorers.spec import Scorer
 
 
 @click.command("filter")
@@ -68,15 +68,15 @@ def filter_command(
 
 
 def _print_report(report: FilterReport, target: Path, out: Output) -> None:
+    from ggez_hub.data.report import dropped
+
     counts = report.document["counts"]
     out.line(
         f"{target}: {counts['kept']:,} of {counts['seen']:,} examples kept"
         + (f", {counts['translated']:,} translations" if counts["translated"] else "")
     )
     rows = [
-        (f"{stage}: {reason}", f"{count:,}")
-        for stage, reasons in counts["dropped"].items()
-        for reason, count in reasons.items()
+        (f"{stage}: {reason}", f"{count:,}") for stage, reason, count in dropped(report.document)
     ]
     if rows:
         out.table(("dropped", "examples"), rows)
@@ -88,8 +88,8 @@ def _print_report(report: FilterReport, target: Path, out: Output) -> None:
 def _print_rated(found: RuleAccuracy, out: Output) -> None:
     out.line(f"{found.examples} labelled examples")
     rows = [
-        (rated.name, _share(rated.precision), _share(rated.recall))
-        for rated in (found.together, *found.alone)
+        (name, _share(rated.precision), _share(rated.recall))
+        for name, rated in [("together", found.together), *found.alone]
     ]
     out.table(("rules", "precision", "recall"), rows)
     for said, names in (("kept wrongly", found.kept_wrongly), ("lost", found.lost)):
@@ -138,7 +138,7 @@ def agreement(
 
 
 def _scorer(spec: Path) -> Scorer:
-    from ggez_hub.data.scorers.base import open_scorer
+    from ggez_hub.data.scorers.spec import open_scorer
     from ggez_hub.data.spec import FilterSpec
     from ggez_hub.recipe_file import read_recipe
 

@@ -18,11 +18,11 @@ from ggez_hub.cli.models import (
     trained_on,
 )
 from ggez_hub.cli.tasks import TaskData, find_tasks
+from ggez_hub.digests import sha256_file
 from ggez_hub.errors import UsageProblem
 from ggez_hub.families import get_family
 from ggez_hub.hub import Hub
 from ggez_hub.regions import Region, find_region
-from ggez_hub.safetensors_header import sha256_file
 
 if TYPE_CHECKING:
     from ggez_hub.cli.tasks import AnyTask
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from ggez_hub.evaluation.models import ModelUnderTest
     from ggez_hub.evaluation.models.model_digest import StoredModel
     from ggez_hub.evaluation.results.evidence import Evidence
-    from ggez_hub.evaluation.results.header import AdapterRecord, SweptParts
-    from ggez_hub.evaluation.results.origin import Origin
-    from ggez_hub.evaluation.sweep.run import JointFineTune, SweepRecipe, TrainedOn
+    from ggez_hub.evaluation.results.header import AdapterRecord, Origin, SweptParts
+    from ggez_hub.evaluation.sweep.recipe import SweepRecipe, TrainedOn
+    from ggez_hub.evaluation.sweep.run import JointFineTune
 
 
 @dataclass(frozen=True)
@@ -85,14 +85,15 @@ def open_recipe(file: Path, target: Path, hub: Hub, *, cached: bool) -> OpenedSw
     from ggez_hub.evaluation.models import Adapted, grid_on, model_in
     from ggez_hub.evaluation.models.judge_model import with_judge
     from ggez_hub.evaluation.models.model_digest import StoredModel
-    from ggez_hub.evaluation.results.origin import moved
+    from ggez_hub.evaluation.results.header import moved
     from ggez_hub.evaluation.sweep.part_gains import folder_of
-    from ggez_hub.evaluation.sweep.run import JointFineTune, SweepRecipe, require_filled_in
+    from ggez_hub.evaluation.sweep.recipe import SweepRecipe
+    from ggez_hub.evaluation.sweep.run import JointFineTune
     from ggez_hub.merging.adapters import is_finetune
     from ggez_hub.recipe_file import read_recipe
 
     recipe, here = read_recipe(file, "sweep", SweepRecipe), file.parent
-    require_filled_in(recipe, file)
+    recipe.require_filled_in(file)
     region, family = find_region(recipe.region), get_family(recipe.family)
     base = find_model(recipe.base, here, hub)
     adapters = [find_adapter(named, here, hub) for named in recipe.adapters]
@@ -210,7 +211,7 @@ def open_origin(
     what finding and reading raise.
     """
     from ggez_hub.evaluation.models.judge_model import with_judge
-    from ggez_hub.evaluation.results.origin import AtAddress
+    from ggez_hub.evaluation.results.header import AtAddress
     from ggez_hub.parity.betas import read_key
 
     origin, results = _origin_of(evidence), evidence.place

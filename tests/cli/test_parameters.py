@@ -95,7 +95,7 @@ def test_a_place_that_cannot_be_written(arguments, said, tmp_path):
 
 
 def test_bytes_that_are_no_text():
-    assert "bytes that are no UTF-8" in refused("alpha", os.fsdecode(b"\xff\xfe"), code=1)
+    assert "bytes that are not UTF-8" in refused("alpha", os.fsdecode(b"\xff\xfe"), code=1)
 
 
 def test_a_name_that_is_no_repository():

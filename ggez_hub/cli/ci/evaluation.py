@@ -114,8 +114,7 @@ def evaluate_command(
         for card in checked_cards(repository, number, base, head, server):
             place = folder_of(target, card)
             kept = None if keep is None else folder_of(keep, card)
-            with out.progress("steps") as progress:
-                bar = progress.add_task(card.name, total=None)
+            with out.steps(card.name) as did:
                 found.append(
                     evaluate(
                         card,
@@ -123,9 +122,7 @@ def evaluate_command(
                         place,
                         evaluator=program_commit(repository),
                         keep=kept,
-                        progress=lambda done, total, bar=bar: progress.update(
-                            bar, completed=done, total=total
-                        ),
+                        progress=did,
                     )
                 )
             if deliver is not None:
