@@ -14,13 +14,15 @@ from typing import Literal
 from ggez_hub.automation.budget import GIGABYTE, Budget
 from ggez_hub.automation.card_sources import adapter_of, base_of
 from ggez_hub.automation.contribution_rules import ProposedCard
-from ggez_hub.automation.suite import SuiteData, suite_of
+from ggez_hub.automation.suite import suite_of
 from ggez_hub.cards import AdapterCard
 from ggez_hub.errors import GateFailed
 from ggez_hub.evaluation.benchmarks.drawing_task import DrawingTask
+from ggez_hub.evaluation.benchmarks.task import Task
 from ggez_hub.hub import Hub
 from ggez_hub.hub.jobs import Spent, prices, spent
 from ggez_hub.registry.adapter_kinds import get_kind
+from ggez_hub.registry.task_data import TaskData
 
 Where = Literal["runner", "hf-jobs"]
 RUNNER = "ubuntu-latest"
@@ -88,15 +90,15 @@ def cost(
     """
     suite, tasks = suite_of(card)
     base_bytes, adapter_bytes = base_of(card, hub).nbytes, adapter_of(card, hub).nbytes
-    data = SuiteData.of(tasks, hub)
+    data_bytes = TaskData(hub).nbytes(tasks)
     if base_bytes > budget.largest_gb * GIGABYTE:
         raise GateFailed(
             f"{path}: a base of {base_bytes / GIGABYTE:,.1f} GB is larger than what is measured here "
             f"({budget.largest_gb:g} GB)",
             "Raise largest_gb in .github/budget.yaml, and name a machine that takes it.",
         )
-    fetch = base_bytes + adapter_bytes + data.nbytes
-    answers = count_answers(data, len({0.0, *suite.betas}))
+    fetch = base_bytes + adapter_bytes + data_bytes
+    answers = count_answers(tasks, hub, len({0.0, *suite.betas}))
     here = budget.on_runner(base_bytes)
     machine = RUNNER if here else budget.machines.get(card.family, "unknown")
     usd: float | None = 0.0
@@ -143,22 +145,23 @@ def require_money(costs: Iterable[Cost], budget: Budget, bill: Spent | None) -> 
         )
 
 
-def count_answers(data: SuiteData, betas: int) -> int | None:
+def count_answers(tasks: Sequence[Task | DrawingTask], hub: Hub, betas: int) -> int | None:
     """How many answers the tasks need at so many betas; None for more data than MAX_DATA.
 
     A drawing is an answer.
     """
-    if data.nbytes > MAX_DATA:
+    data = TaskData(hub)
+    if data.nbytes(tasks) > MAX_DATA:
         return None
     from pyarrow.parquet import read_metadata
 
-    folders = {repo: data.listed[repo].fetch(data.hub) for repo in data.asked_about}
-    return betas * sum(
-        read_metadata(folders[task.dataset.repo] / path).num_rows
-        * (task.drawing.seeds if isinstance(task, DrawingTask) else 1)
-        for task in data.tasks
-        for path in task.splits.values()
-    )
+    count = 0
+    for task in tasks:
+        paths = list(task.splits.values())
+        folder, _ = data.fetch(task.dataset, paths)
+        times = task.drawing.seeds if isinstance(task, DrawingTask) else 1
+        count += times * sum(read_metadata(folder / path).num_rows for path in paths)
+    return betas * count
 
 
 def hours_of(

@@ -12,7 +12,7 @@ from typing import Any
 
 from ggez_hub.automation.card_sources import adapter_of, base_of, location_of
 from ggez_hub.automation.contribution_rules import ProposedCard
-from ggez_hub.automation.suite import RECIPE, SuiteData, closed_rule, suite_of
+from ggez_hub.automation.suite import RECIPE, closed_rule, suite_of
 from ggez_hub.cards import CardDocument, render_card
 from ggez_hub.cards.curve import with_measured
 from ggez_hub.errors import UsageProblem
@@ -36,6 +36,7 @@ from ggez_hub.families import get_family
 from ggez_hub.hub import Hub
 from ggez_hub.parity.betas import Beta, beta_key
 from ggez_hub.regions import find_region
+from ggez_hub.registry.task_data import TaskData
 
 CARD = "card.md"
 PICTURES = "pictures"
@@ -86,7 +87,7 @@ def evaluate(
         grid_on(
             StoredModel(base.fetch(hub), (folder,), family), sorted({0.0, *suite.betas}), backend
         ),
-        SuiteData.of(tasks, hub).prepare(),
+        TaskData(hub).prepare(tasks, region)[0],
         region,
         card.alpha,
         out,

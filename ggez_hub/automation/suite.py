@@ -1,10 +1,8 @@
-"""The tasks by which the registry measures a family, and their data on a hub."""
+"""The tasks by which the registry measures a family, and their data."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
 from typing import TypeAlias
 
 from pydantic import Field
@@ -14,20 +12,13 @@ from ggez_hub.cards.measurements import ClosedRule
 from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.benchmarks.drawing_task import DrawingTask
 from ggez_hub.evaluation.benchmarks.preparation import (
-    Judges,
-    Places,
-    PreparedTask,
     is_asked,
-    prepare_drawings,
-    prepare_tasks,
     require_both_sides,
 )
 from ggez_hub.evaluation.benchmarks.task import Task, load_tasks
 from ggez_hub.frozen_model import FrozenModel
-from ggez_hub.hub import Hub, HubFile, RepoAtCommit
 from ggez_hub.recipe_file import read_recipe, recipes_folder
 from ggez_hub.regions import find_region
-from ggez_hub.registry.file_checks import model_files
 
 RECIPE = "evaluation.yaml"
 AnyTask: TypeAlias = Task | DrawingTask
@@ -77,82 +68,3 @@ def closed_rule() -> ClosedRule | None:
 
 def _recipe() -> EvaluationRecipe:
     return read_recipe(recipes_folder() / RECIPE, "evaluation", EvaluationRecipe)
-
-
-@dataclass(frozen=True)
-class Listed:
-    """A repository at a commit with the files of it that are needed."""
-
-    at: RepoAtCommit
-    files: tuple[HubFile, ...]
-    repo_type: str
-
-    def fetch(self, hub: Hub) -> Path:
-        return hub.fetch(self.at.repo, self.at.revision, self.files, self.repo_type)
-
-
-@dataclass(frozen=True)
-class SuiteData:
-    """The data of tasks, by the repository that a task names: listed first, fetched when prepared."""
-
-    tasks: tuple[AnyTask, ...]
-    hub: Hub
-    listed: Mapping[str, Listed]
-
-    @classmethod
-    def of(cls, tasks: Sequence[AnyTask], hub: Hub) -> SuiteData:
-        """The data of tasks, as a hub lists them now."""
-        paths: dict[tuple[str, str], set[str]] = {}
-        for task in tasks:
-            for repo, revision, path in _data_of(task):
-                paths.setdefault((repo, revision), set()).add(path)
-        listed = {}
-        for (repo, revision), wanted in paths.items():
-            at = hub.at_commit(repo, revision, "dataset")
-            listed[repo] = Listed(at, tuple(f for f in at.files if f.path in wanted), "dataset")
-        for model in {task.judge.model for task in tasks if isinstance(task, DrawingTask)}:
-            at = hub.at_commit(model, "main")
-            files = tuple(file.as_hub_file() for file in model_files(at))
-            listed[f"models/{model}"] = Listed(at, files, "model")
-        return cls(tuple(tasks), hub, listed)
-
-    @property
-    def nbytes(self) -> int:
-        return sum(file.size for listed in self.listed.values() for file in listed.files)
-
-    @property
-    def asked_about(self) -> frozenset[str]:
-        """The repositories that hold the items, without those that only judges need."""
-        return frozenset(task.dataset.repo for task in self.tasks)
-
-    def prepare(self) -> tuple[PreparedTask, ...]:
-        """The tasks with their questions; raises GgezError, and what fetching raises."""
-        judges = Judges()
-        prepared: list[PreparedTask] = []
-        questions = [task for task in self.tasks if isinstance(task, Task)]
-        if questions:
-            data = self.listed[questions[0].dataset.repo]
-            prepared += prepare_tasks(questions, data.fetch(self.hub), revision=data.at.revision)
-        for task in self.tasks:
-            if isinstance(task, DrawingTask):
-                prompts = self.listed[task.dataset.repo]
-                places = Places(
-                    prompts.fetch(self.hub),
-                    self.listed[f"models/{task.judge.model}"].fetch(self.hub),
-                    self.listed[task.judge.references.dataset.repo].fetch(self.hub),
-                )
-                prepared.append(
-                    prepare_drawings(task, places, judges, revision=prompts.at.revision)
-                )
-        return tuple(prepared)
-
-
-def _data_of(task: AnyTask) -> Iterator[tuple[str, str, str]]:
-    """The files of data sets that a task needs: repository, revision, path."""
-    for path in task.splits.values():
-        yield task.dataset.repo, task.dataset.revision, path
-    if isinstance(task, DrawingTask):
-        named = task.judge.references
-        yield task.dataset.repo, task.dataset.revision, named.candidates
-        for path in named.files:
-            yield named.dataset.repo, named.dataset.revision, path

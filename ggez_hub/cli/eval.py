@@ -12,7 +12,6 @@ from ggez_hub.cli.models import ModelSource, cache_option
 from ggez_hub.cli.output import Output, hub_option, interval_text, output_options
 from ggez_hub.cli.parameters import BETA, FOLDER, NEW_FOLDER, SHARE, out_option
 from ggez_hub.cli.scores import print_scores
-from ggez_hub.cli.tasks import TaskData, find_tasks
 from ggez_hub.errors import UsageProblem
 from ggez_hub.hub_connection import connect
 from ggez_hub.regions import Alpha, alpha, find_region
@@ -91,9 +90,9 @@ def eval_command(
     answers some of them again.
     """
     from ggez_hub.cards import alpha_record
-    from ggez_hub.evaluation.benchmarks.contents import Pool
     from ggez_hub.evaluation.models.judge_model import with_judge
     from ggez_hub.evaluation.sweep.run import sweep
+    from ggez_hub.registry.task_data import TaskData, find_tasks
 
     if (adapter is None) != (beta is None):
         raise UsageProblem("--adapter and --beta go together", "eval BASE --adapter DIR --beta 0.5")
@@ -105,7 +104,7 @@ def eval_command(
         judged_by, judge_place = models.judge(judge) if judge else (None, None)
         named = models.model(model, adapter, beta, judged_by)
         subject = named.subject
-        source = TaskData(server, data, pictures, subject.methods, Pool())
+        source = TaskData(server, data, pictures, subject.methods)
         prepared, empty = source.prepare(tasks, region)
         origin = source.origin(tasks, target, named.place, named.adapters, judge_place)
     if subject.remark:

@@ -17,7 +17,6 @@ from ggez_hub.cli.models import (
     find_model,
     trained_on,
 )
-from ggez_hub.cli.tasks import TaskData, find_tasks
 from ggez_hub.digests import sha256_file
 from ggez_hub.errors import UsageProblem
 from ggez_hub.families import get_family
@@ -25,7 +24,6 @@ from ggez_hub.hub import Hub
 from ggez_hub.regions import Region, find_region
 
 if TYPE_CHECKING:
-    from ggez_hub.cli.tasks import AnyTask
     from ggez_hub.evaluation.benchmarks.preparation import PreparedTask
     from ggez_hub.evaluation.models import ModelUnderTest
     from ggez_hub.evaluation.models.model_digest import StoredModel
@@ -33,6 +31,7 @@ if TYPE_CHECKING:
     from ggez_hub.evaluation.results.header import AdapterRecord, Origin, SweptParts
     from ggez_hub.evaluation.sweep.recipe import SweepRecipe, TrainedOn
     from ggez_hub.evaluation.sweep.run import JointFineTune
+    from ggez_hub.registry.task_data import AnyTask
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,6 @@ def open_recipe(file: Path, target: Path, hub: Hub, *, cached: bool) -> OpenedSw
 
     Raises UsageProblem, and what fetching, tasks and data raise.
     """
-    from ggez_hub.evaluation.benchmarks.contents import Pool
     from ggez_hub.evaluation.benchmarks.preparation import require_both_sides
     from ggez_hub.evaluation.models import Adapted, grid_on, model_in
     from ggez_hub.evaluation.models.judge_model import with_judge
@@ -91,6 +89,7 @@ def open_recipe(file: Path, target: Path, hub: Hub, *, cached: bool) -> OpenedSw
     from ggez_hub.evaluation.sweep.run import JointFineTune
     from ggez_hub.merging.adapters import is_finetune
     from ggez_hub.recipe_file import read_recipe
+    from ggez_hub.registry.task_data import TaskData, find_tasks
 
     recipe, here = read_recipe(file, "sweep", SweepRecipe), file.parent
     recipe.require_filled_in(file)
@@ -116,7 +115,7 @@ def open_recipe(file: Path, target: Path, hub: Hub, *, cached: bool) -> OpenedSw
     tasks = find_tasks([_relative(suite, here) for suite in suites])
     folder, pictures = (here / f if f is not None else None for f in (recipe.data, recipe.pictures))
     methods = recipe.methods or backend.methods
-    data = TaskData(hub, folder, pictures, methods, Pool(), single=True)
+    data = TaskData(hub, folder, pictures, methods, single=True)
     prepared, _ = data.prepare(tasks, region)
     require_both_sides((task.record.side for task in prepared), region)
 
@@ -238,14 +237,14 @@ def open_origin(
 
 def origin_tasks(evidence: Evidence, hub: Hub) -> tuple[PreparedTask, ...]:
     """The tasks of results with their questions; raises as `open_origin`."""
-    from ggez_hub.evaluation.benchmarks.contents import Pool
+    from ggez_hub.registry.task_data import TaskData
 
     origin, results = _origin_of(evidence), evidence.place
     data, pictures = (
         Path(folder.named(results)) if folder else None for folder in (origin.data, origin.pictures)
     )
     source = TaskData(
-        hub, data, pictures, origin.methods, Pool(), single=True, commits=dict(origin.commits)
+        hub, data, pictures, origin.methods, single=True, commits=dict(origin.commits)
     )
     tasks = cast("list[AnyTask]", origin.definitions())
     return tuple(source.prepare(tasks, find_region(evidence.header.region))[0])
