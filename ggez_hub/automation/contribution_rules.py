@@ -18,7 +18,7 @@ from ggez_hub.regions import alpha, find_region
 CARD = re.compile(
     r"^cards/(?P<region>[a-z0-9-]{2,40})/(?P<family>[a-z]+)/(?P<name>[a-z0-9][a-z0-9._-]{0,94})\.md$"
 )
-# Those directly in recipes/ say how the registry measures and gates.
+# Those directly in recipes/ are the registry's own: how it measures and gates.
 RECIPE = re.compile(r"^recipes/(?!demo/|papers/)(?:[a-z0-9][a-z0-9._-]*/)+[a-z0-9._-]+\.ya?ml$")
 MAX_FILES = 20
 AT_LINE = re.compile(r"^\s*line (\d+): (.*)$")
@@ -181,7 +181,7 @@ def _claims_of_the_registry(card: ProposedCard) -> bool:
 
 
 def _registry_parity(document: CardDocument) -> dict[str, SplitParity]:
-    """The sides of parity, by split, that a card says the registry measured."""
+    """The sides of parity, by split, that a card marks as the registry's."""
     parity = document.card.parity
     if parity == "independent":
         return {}

@@ -122,5 +122,5 @@ def _parse(content: bytes, where: str) -> tuple[Submission, ...]:
         return _LIST.validate_json(content)
     except ValidationError as error:
         raise BadSubmissions(
-            f"{where} does not say what was measured", "Evaluate again."
+            f"{where} is not a record of measurements", "Evaluate again."
         ) from error

@@ -46,7 +46,7 @@ def contribute_command(
 
     Reads the metadata of the adapter's files, asks for what is missing (five questions at most, or
     options), writes a card of level declared, pushes a file or folder to your namespace, and opens
-    a pull request at the index. A repository on the hub is left as it is, whoever owns it. Run it
+    a pull request at the index. A repository on the hub is left unchanged, whoever owns it. Run it
     again after an interruption: nothing is done twice.
     """
     from ggez_hub.cards.schema import Location

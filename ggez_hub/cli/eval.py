@@ -28,7 +28,7 @@ from ggez_hub.regions import Alpha, alpha, find_region
 @click.option(
     "--judge",
     metavar="MODEL",
-    help="Who says what is to be seen in the pictures that MODEL draws; named as MODEL is.",
+    help="The model that describes the pictures that MODEL draws; named as MODEL is.",
 )
 @click.option(
     "--suite",

@@ -254,7 +254,7 @@ def _origin_of(evidence: Evidence) -> Origin:
     """The origin that results record; raises UsageProblem where they record none."""
     if evidence.header.origin is None:
         raise UsageProblem(
-            f"{evidence.place} does not say where its answers came from",
-            "Give a sweep's recipe (verify DIR --rerun 20 --recipe FILE), or measure it anew.",
+            f"{evidence.place} does not record where its answers came from",
+            "Give a sweep's recipe (verify DIR --rerun 20 --recipe FILE), or measure it again.",
         )
     return evidence.header.origin

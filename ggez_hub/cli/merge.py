@@ -95,7 +95,9 @@ def merge_command(
     inputs: AbstractContextManager[MergeInputs]
     if recipe is not None:
         if given := [name for name, value in options.items() if value]:
-            raise UsageProblem(f"{', '.join(given)} and --recipe say the same", "Give one of them.")
+            raise UsageProblem(
+                f"{', '.join(given)} are what the recipe defines", "Give one of them."
+            )
         inputs = of_recipe(recipe, hub, form, quiet=out.quiet)
     else:
         if base is None or not adapters or not betas:

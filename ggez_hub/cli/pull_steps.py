@@ -129,7 +129,7 @@ def _lock(request: Request, options: PullOptions) -> Lock:
     if given:
         raise UsageProblem(
             f"{', '.join(given)} cannot be chosen with --locked, which resolves nothing",
-            "Pull without --locked to resolve anew.",
+            "Pull without --locked to resolve again.",
         )
     return lock
 

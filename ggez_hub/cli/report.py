@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @click.option(
     "--questions",
     is_flag=True,
-    help="Show questions with their pictures, from where the results say that they came.",
+    help="Show questions with their pictures, from the origin that the results record.",
 )
 @hub_option
 @output_options
@@ -52,7 +52,7 @@ def report_command(
     from ggez_hub.evaluation.results.evidence import open_evidence
 
     if data is not None and task_folder is None:
-        raise UsageProblem("--data needs --tasks, which say how it is read")
+        raise UsageProblem("--data needs --tasks, which define how it is read")
     limits = read_limits(recipe)
     evidence = open_evidence(place)
     material: Material | None = None

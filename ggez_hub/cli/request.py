@@ -59,7 +59,9 @@ def request_options(command: Callable[..., R]) -> Callable[..., R]:
     @as_option("switch")
     @click.option("--allow-overlap", is_flag=True, help="Compose regions that share countries.")
     @click.option(
-        "--allow-shape-match", is_flag=True, help="Take a base that fits by shape only, and say so."
+        "--allow-shape-match",
+        is_flag=True,
+        help="Take a base that fits by shape only; the result is marked.",
     )
     @click.option("--fallback", type=click.Choice(["near", "wide"]), default="near")
     @click.option("--trust", default="curated", show_default=True, metavar="curated|any|ORG,...")
@@ -72,14 +74,14 @@ def request_options(command: Callable[..., R]) -> Callable[..., R]:
         parts: tuple[Path, ...],
         **options: Any,
     ) -> R:
-        asked = {
+        given = {
             name: options.pop(name)
             for name in ("region", "family", "base", "policy", "alpha", "method", "form", "trust", "live",
                          "adapters", "allow_overlap", "allow_shape_match")
         }  # fmt: skip
         beta = betas if len(betas) > 1 else next(iter(betas), None)
         read = tuple(map(read_parts, parts))
-        request = Request(**asked, beta=beta, wide=fallback == "wide", parts=read)
+        request = Request(**given, beta=beta, wide=fallback == "wide", parts=read)
         return command(*args, request=request, **options)
 
     return wrapper

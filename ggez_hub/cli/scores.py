@@ -82,15 +82,15 @@ def print_scores(
     out.line(f"{place}: {found.figures:,} figures follow from {answers:,} answers")
     if found.unproven:
         out.line(
-            f"{found.unproven} rows or seeds of the card name no predictions: nobody can check them."
+            f"{found.unproven} rows or seeds of the card name no predictions: they cannot be checked."
         )
     if (apart := header.closed) is not None:
-        told = f"closed (rotation {apart.rotation}, {apart.pictures:,} pictures): "
+        closed_part = f"closed (rotation {apart.rotation}, {apart.pictures:,} pictures): "
         count = closed_figures(apart)
         out.line(
-            f"{told}{count:,} figures rest on answers that are not published until the rotation changes"
+            f"{closed_part}{count:,} figures rest on answers that are not published until the rotation changes"
             if found.closed_answers is None
-            else f"{told}{count:,} figures follow from {found.closed_answers:,} answers"
+            else f"{closed_part}{count:,} figures follow from {found.closed_answers:,} answers"
         )
     if header.parts is not None:
         out.line(f"every beta is multiplied by part, as {header.parts.name} says:")

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @click.option(
     "--recipe",
     type=FILE,
-    help="Of --rerun: the recipe of a sweep, instead of what the results say of their origin.",
+    help="Of --rerun: the recipe of a sweep, instead of the origin that the results record.",
 )
 @click.option(
     "--key-variable",

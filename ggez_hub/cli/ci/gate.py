@@ -27,7 +27,7 @@ from ggez_hub.parity.policy import Policy
     "--tasks",
     "folder",
     type=FOLDER,
-    help="Task files that say which data sets the tasks of a card are of.",
+    help="Task files that name the data sets of the tasks on a card.",
 )
 @output_options
 def gate_command(

@@ -33,8 +33,8 @@ def pin_command(
     """Turn `main` into the commit that it is now, in cards and recipes.
 
     All accepted cards and recipes of the clone if no file is named, and the image of its jobs: the
-    tag gets the digest that its registry says. Comments and form stay. A file one of whose
-    repositories cannot be asked stays as it was; --check ends with 1 if anything is not pinned.
+    tag gets the digest that its registry reports. Comments and form stay. A file one of whose
+    repositories cannot be asked is left unchanged; --check ends with 1 if anything is not pinned.
     """
     from ggez_hub.automation.budget import PLACE
     from ggez_hub.automation.commit_pins import NotPinned, Pinner, loose_places, pinnable
@@ -96,7 +96,7 @@ def _as_dict(loose: LoosePin) -> dict[str, object]:
 @clone_option
 @click.option("--release", help="Of the KOF index.  [default: the newest there is]")
 @click.option("--year", type=int, help="Of the release.  [default: its latest]")
-@click.option("--dry-run", is_flag=True, help="Open nothing; say what would change.")
+@click.option("--dry-run", is_flag=True, help="Open nothing; print what would change.")
 @hub_option
 @output_options
 def retune_command(
