@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import struct
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from pathlib import Path
 from ggez_hub.hub.client import Hub
 from ggez_hub.hub.listing import HubFile, RepoAtCommit, is_plain_path
 from ggez_hub.hub.weight_headers import header
+from ggez_hub.safetensors_header import TensorInfo, write_header
 
 # Each is read by the family or the form that it is for.
 CONFIGURATION = re.compile(
@@ -54,11 +54,10 @@ def sparse_copy(
                 shutil.copyfile(fetched / file.path, folder / file.path)
         indexed = {} if shards else _indexed(folder, read)
         for shard, tensors in indexed.items():
-            empty = {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}
-            _write_header(folder / shard, dict.fromkeys(tensors, empty), 0)
+            _write_header(folder / shard, dict.fromkeys(tensors, TensorInfo("F32", (0,), 0, 0)), {})
         for file in at.files if headers else ():
             if file.path.endswith(".safetensors") and file.path not in indexed:
-                _copy_header(hub, at, file, folder / file.path)
+                _write_header(folder / file.path, *header(hub, at, file.path))
         yield folder
 
 
@@ -80,20 +79,10 @@ def _indexed(folder: Path, files: Iterable[HubFile]) -> dict[str, list[str]]:
     return found
 
 
-def _copy_header(hub: Hub, at: RepoAtCommit, file: HubFile, target: Path) -> None:
-    tensors, metadata = header(hub, at, file.path)
-    entries: dict[str, object] = {
-        name: {"dtype": t.dtype, "shape": t.shape, "data_offsets": (t.start, t.end)}
-        for name, t in tensors.items()
-    }
-    if metadata:
-        entries["__metadata__"] = dict(metadata)
-    _write_header(target, entries, max((t.end for t in tensors.values()), default=0))
-
-
-def _write_header(target: Path, entries: Mapping[str, object], nbytes: int) -> None:
-    """Write a safetensors file whose data are a hole: they take no disk."""
-    raw = json.dumps(entries).encode()
+def _write_header(
+    target: Path, tensors: Mapping[str, TensorInfo], metadata: Mapping[str, str]
+) -> None:
+    """A safetensors file whose data are a hole: it takes no disk."""
     with target.open("wb") as file:
-        file.write(struct.pack("<Q", len(raw)) + raw)
-        file.truncate(8 + len(raw) + nbytes)
+        start = write_header(file, tensors, metadata)
+        file.truncate(start + max((info.end for info in tensors.values()), default=0))
