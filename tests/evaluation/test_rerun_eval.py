@@ -154,7 +154,7 @@ def test_another_model_other_data_and_no_origin_are_refused(measured, data, tmp_
     origin["data"] = {"folder": "../data"}
     refused("the task cvqa-english is not the one that was asked, or its data are others")
     content["header"]["origin"] = None
-    refused("does not say where its answers came from")
+    refused("does not record where its answers came from")
 
 
 def test_another_picture_is_noticed(measured, data, tmp_path):

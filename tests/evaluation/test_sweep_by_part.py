@@ -223,7 +223,7 @@ def test_some_answers_are_given_again(recipe, tmp_path, named):
     recipe({"half.yaml": PLAIN})
     result = run("verify", out / "by-part" / "half", "--rerun", 5, "--recipe", asked)
     assert result.exit_code == 2
-    assert "no file of betas by part that says what half.yaml said" in result.stderr
+    assert "no file of betas by part that equals half.yaml" in result.stderr
 
 
 @pytest.mark.parametrize(
