@@ -214,7 +214,7 @@ def _skeleton(modules: Mapping[str, nn.Module]) -> nn.Module:
         *around, name = path.split(".")
         parent = root
         for step in around:
-            if step not in parent._modules:
+            if not hasattr(parent, step):
                 parent.add_module(step, nn.Module())
             parent = parent.get_submodule(step)
         parent.add_module(name, copy.deepcopy(module))
