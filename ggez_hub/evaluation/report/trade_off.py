@@ -101,7 +101,7 @@ def saved_figure(
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    settings: Any = STYLE | style
+    settings: dict[Any, Any] = {**STYLE, **style}
     with mpl.rc_context(settings):
         figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1))
         FigureCanvasAgg(figure)
