@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ggez_hub.cards.schema import Location
     from ggez_hub.hub import Hub
     from ggez_hub.registry.contribution.adapter_files import AdapterFiles
-    from ggez_hub.registry.publication.adapter import Published
+    from ggez_hub.registry.publication.result import Published
 
 
 @click.command("contribute", short_help="Register an adapter: from a file to a pull request.")

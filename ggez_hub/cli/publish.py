@@ -11,7 +11,8 @@ from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.cli.parameters import FOLDER
 
 if TYPE_CHECKING:
-    from ggez_hub.registry.publication.adapter import Parcel, Published
+    from ggez_hub.registry.publication.adapter import Parcel
+    from ggez_hub.registry.publication.result import Published
 
 
 @click.command("publish", short_help="An adapter's folder to a repository on the hub.")

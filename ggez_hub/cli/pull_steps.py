@@ -200,10 +200,10 @@ def _tell_result(pulled: Pulled, planned: PullPlan, hub: Hub, out: Output) -> di
             out.line(f"It keeps base and adapter apart: ggez-hub pull --region "
                      f"{resolution.region} --family {resolution.family} --as switch")  # fmt: skip
     where: dict[str, Any] = {}
-    if form.facts is None:
+    facts = form.facts(resolution, shown, pulled.model)
+    if facts is None:
         out.line("\n".join(("", *form.loading_lines(resolution, shown, pulled.model))))
     else:
-        facts = form.facts(resolution, shown, pulled.model)
         tell_runtimes(facts, out)
         where = {"runtimes": as_list(facts)}
     document = {

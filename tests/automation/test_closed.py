@@ -26,13 +26,14 @@ from ggez_hub.cards.measurements import ClosedRule
 from ggez_hub.cli.main import cli
 from ggez_hub.demo.hub import seed
 from ggez_hub.embedded.store import HubStore
+from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.answers.predictions import read_predictions
 from ggez_hub.evaluation.results.closed_part import CLOSED
 from ggez_hub.evaluation.results.evidence import RESULTS, open_evidence
 from ggez_hub.evaluation.results.verification import verify_evidence, with_closed
 from ggez_hub.hub import Hub
 from ggez_hub.recipe_file import recipes_folder
-from ggez_hub.registry.contribution.proposal import NotReady, claimed
+from ggez_hub.registry.contribution.proposal import claimed
 from ggez_hub.registry.index.entries import as_author_claims
 from ggez_hub.safetensors_header import sha256_file
 
@@ -127,7 +128,7 @@ def test_the_card_records_the_part_and_an_author_cannot(measured):
     assert any("the registry did not write" in f.message for f in check_card(proposed, {}))
     bare = {"curve": "unknown", "parity": "independent", "baselines": None, "level": "declared"}
     only = replace(document, card=document.card.model_copy(update=bare))
-    with pytest.raises(NotReady, match="the registry did not write"):
+    with pytest.raises(GgezError, match="the registry did not write"):
         claimed(only, "me", "me")
     assert as_author_claims(document).card.closed is None
     # The index's measurement, the closed part with it, is that of the same accepted card.

@@ -27,7 +27,7 @@ from ggez_hub.registry.pull.cache import record_files, unchanged_files
 from ggez_hub.registry.pull.preflight import preflight
 from ggez_hub.registry.pull.published_merge import PublishedMerge, find_published, take_published
 from ggez_hub.registry.resolution import PinnedFile, PinnedRepo, Resolution
-from ggez_hub.registry.result_forms import ResultForm
+from ggez_hub.registry.result_forms import Inputs, ResultForm
 from ggez_hub.safetensors_header import BadWeights, read_header
 
 Wrote: TypeAlias = Callable[[int], None] | None
@@ -132,7 +132,7 @@ def _from_inputs(resolution: Resolution, form: ResultForm, hub: Hub, place: Path
     # Known for certain only now: a file may hold more than its configuration says.
     needed = form.base_files(resolution, [adapter.folder for adapter in adapters])
     base = stage(resolution.merged_into, hub, place / "base", needed) if needed else None
-    return lambda model, wrote: form.write(resolution, base, adapters, model, wrote)
+    return lambda model, wrote: form.write(resolution, Inputs(base, adapters), model, wrote)
 
 
 def fetch_pinned(pinned: PinnedRepo, hub: Hub, files: Sequence[PinnedFile] | None = None) -> Path:

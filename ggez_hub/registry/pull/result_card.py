@@ -55,6 +55,7 @@ def result_card(
         ],
         "model-index": _model_index(resolution, documents, table),
     }
+    facts = form.facts(resolution, HERE, folder)
     name = find_region(resolution.region).name
     what = "model" if "adapter" not in form.parts else "switch" if form.is_switch else "adapter"
     parts = [
@@ -67,7 +68,7 @@ def result_card(
         "Load it:\n\n```python\n"
         + "\n".join(form.loading_lines(resolution, HERE, folder))
         + "\n```",
-        as_markdown(form.facts(resolution, HERE, folder)) if form.facts else "",
+        as_markdown(facts) if facts else "",
         _licences(asked),
         "`ggez.lock` in the folder above pins every input by commit and sha256.",
     ]
