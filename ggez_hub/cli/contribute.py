@@ -91,7 +91,7 @@ def _drafted(description: Description, files: AdapterFiles, hub: Hub) -> CardDoc
     from ggez_hub.regions import find_region
     from ggez_hub.registry.contribution.card_draft import adapts_of, declared_licence, summary_of
 
-    told, license_id = files.told, declared_licence(files)
+    told, license_id = files.metadata, declared_licence(files)
     if description.base is None and told.base:
         description = replace(description, base=told.base)
     if description.license is None and license_id != "unknown":

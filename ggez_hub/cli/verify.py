@@ -101,27 +101,32 @@ def verify_command(
 def _verify_lock(folder: Path, out: Output) -> None:
     from ggez_hub.registry.constants import LOCK_NAME
     from ggez_hub.registry.local_merge import merge as merge_card
-    from ggez_hub.registry.lock import LockMismatch, MergeLock, differences, read_any_lock
+    from ggez_hub.registry.lock import (
+        LockMismatch,
+        MergeLock,
+        differences,
+        read_any_lock,
+        unstated,
+    )
     from ggez_hub.registry.pull import result_card
 
     lock = read_any_lock(folder / LOCK_NAME)
     found = differences(lock, folder, digests=True)
     if isinstance(lock, MergeLock):
-        card = folder / "README.md"
-        if card.is_file():
-            found += merge_card.unstated(lock.merge, card.read_text(encoding="utf-8"))
-        mend = "Merge it again into another folder."
+        card, provenance = folder / "README.md", merge_card.provenance(lock.merge)
+        hint = "Merge it again into another folder."
     else:
         card = folder / lock.resolution.family / "README.md"
-        if card.is_file():
-            found += result_card.unstated(lock.resolution, card.read_text(encoding="utf-8"))
-        mend = (
+        provenance = result_card.provenance(lock.resolution)
+        hint = (
             f"Pull it again: ggez-hub pull --region {lock.resolution.region} --locked --lock "
             f"{shlex.quote(str(folder / LOCK_NAME))} -o ANOTHER_FOLDER"
         )
+    if card.is_file():
+        found += unstated(provenance, card.read_text(encoding="utf-8"))
     out.document({"folder": str(folder), "ok": not found, "differences": found})
     if found:
-        raise LockMismatch(f"{folder} is not what its lock says:\n  " + "\n  ".join(found), mend)
+        raise LockMismatch(f"{folder} is not what its lock says:\n  " + "\n  ".join(found), hint)
     out.line(f"{folder}: {len(lock.outputs)} files are what the lock says")
 
 

@@ -171,9 +171,8 @@ def may_push(asked: Obligations) -> None:
                 )
 
 
-def licence_front(asked: Obligations) -> dict[str, str]:
-    """The Hub's keys `license`, `license_name` and `license_link` for a result's card."""
-    licences = asked.of_weights
+def licence_front(licences: Sequence[str]) -> dict[str, str]:
+    """The Hub's keys `license`, `license_name` and `license_link` for a result under `licences`."""
     if len(licences) == 1:
         (name,) = licences
         found = table().licences.get(name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -111,6 +111,16 @@ def differences(
         elif digests and name not in unread and sha256_file(path) != record.sha256:
             found.append(f"{name} has another sha256 than {record.sha256[:16]}…")
     return found
+
+
+def unstated(provenance: Iterable[str], card: str) -> list[str]:
+    """The lines of a lock's provenance that the card beside it lacks: one of the two was changed."""
+    stated = set(card.splitlines())
+    return [
+        f"the lock says '{line.removeprefix('- ')}', the card of the result does not"
+        for line in provenance
+        if line not in stated
+    ]
 
 
 def check_upstream(lock: Lock, hub: Hub) -> None:

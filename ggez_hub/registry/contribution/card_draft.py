@@ -15,9 +15,9 @@ from ggez_hub.cards.hub_metadata import with_hub_keys
 from ggez_hub.cards.readme import license_of
 from ggez_hub.cards.schema import SCHEMA_VERSION
 from ggez_hub.cards.values import UNKNOWN
-from ggez_hub.errors import UsageProblem
+from ggez_hub.errors import GgezError, UsageProblem
 from ggez_hub.regions import alpha, find_region
-from ggez_hub.registry.contribution.adapter_files import AdapterFiles, NoAdapterHere
+from ggez_hub.registry.contribution.adapter_files import AdapterFiles
 from ggez_hub.registry.contribution.base_model import BaseModel
 from ggez_hub.registry.contribution.training_metadata import REPO
 from ggez_hub.validation_errors import listed
@@ -101,7 +101,7 @@ def draft_card(files: AdapterFiles, base: BaseModel, answers: CardAnswers) -> Ca
         card = AdapterCard.model_validate(block)
     except ValidationError as error:
         raise BadCard(f"no card can be made of {files.name}:\n{listed(error)}") from error
-    front, prose = split_front_matter(files.readme or "")
+    front, prose = split_front_matter(files.readme)
     if not prose.strip() or EMPTY_TEMPLATE in prose:
         prose = _prose(files, card)
     document = CardDocument(card, _front(card, front, files, base, answers), prose)
@@ -130,9 +130,9 @@ def summary_of(files: AdapterFiles, base: BaseModel, region: str) -> str:
 
 def declared_licence(files: AdapterFiles) -> str:
     """The licence that the adapter's own repository, README or metadata declares, or `unknown`."""
-    front = files.at.front_matter if files.at else split_front_matter(files.readme or "")[0]
+    front = files.at.front_matter if files.at else split_front_matter(files.readme)[0]
     declared = license_of(front)
-    return (files.told.license or UNKNOWN).lower() if declared == UNKNOWN else declared
+    return (files.metadata.license or UNKNOWN).lower() if declared == UNKNOWN else declared
 
 
 def _listed(values: tuple[str, ...] | None) -> list[str] | str:
@@ -141,16 +141,16 @@ def _listed(values: tuple[str, ...] | None) -> list[str] | str:
 
 def _require_named_base(files: AdapterFiles, base: BaseModel) -> None:
     """PEFT's loaders follow the base that the configuration names: a folder leads nowhere."""
-    if files.library == "peft" and files.told.checkpoint is not None:
-        raise NoAdapterHere(
-            f"adapter_config.json of {files.name} names the base {files.told.checkpoint!r}, which is "
-            "no repository",
+    if files.library == "peft" and files.metadata.checkpoint is not None:
+        raise GgezError(
+            f"adapter_config.json of {files.name} names the base {files.metadata.checkpoint!r}, which is "
+            "not a repository",
             f'Write "base_model_name_or_path": "{base.at.repo}" there, and run this again.',
         )
 
 
 def _trained_on(files: AdapterFiles, base: BaseModel) -> str | dict[str, Any]:
-    named = files.told.base
+    named = files.metadata.base
     if named == base.at.repo:
         return "base"
     if named and REPO.match(named):
@@ -159,7 +159,7 @@ def _trained_on(files: AdapterFiles, base: BaseModel) -> str | dict[str, Any]:
 
 
 def _training(files: AdapterFiles) -> str | dict[str, Any]:
-    told = files.told
+    told = files.metadata
     if told.method is None and not told.hyper_parameters:
         return UNKNOWN
     return {
@@ -197,9 +197,9 @@ def _front(
 
 
 def _prose(files: AdapterFiles, card: AdapterCard) -> str:
-    lines = [f"# {files.told.title or files.name}", "", card.summary["en"], ""]
-    if files.told.checkpoint:
-        lines += [f"Its files name the checkpoint `{files.told.checkpoint}`.", ""]
+    lines = [f"# {files.metadata.title or files.name}", "", card.summary["en"], ""]
+    if files.metadata.checkpoint:
+        lines += [f"Its files name the checkpoint `{files.metadata.checkpoint}`.", ""]
     lines += [
         "The `ggez:` block above is for [ggez-hub](https://arxiv.org/abs/2604.11490), a registry of "
         "regional adapters: what it does not know stands there as `unknown`.",

@@ -34,7 +34,7 @@ def own_card(files: AdapterFiles, hub: Hub) -> CardDocument | None:
     text = files.readme
     if files.at is not None and files.at.file(CARD_NAME) is not None:
         text = hub.read_text(files.at.repo, files.at.revision, CARD_NAME)
-    if text is None or not has_block(text):
+    if not has_block(text):
         return None
     return parse_card(text, f"{CARD_NAME} of {files.name}")
 

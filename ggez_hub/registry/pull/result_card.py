@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ggez_hub.cards import CardDocument, CurveRow
 from ggez_hub.cards.hub_metadata import claimed_scores, model_index
+from ggez_hub.cards.readme import readme_text
 from ggez_hub.families import get_family
 from ggez_hub.merging.forms.runtimes import as_markdown
 from ggez_hub.merging.similarity import Cosine
@@ -46,7 +45,7 @@ def result_card(
         "language": sorted(
             {tag for d in documents if d.card.languages != "unknown" for tag in d.card.languages}
         ),
-        **licence_front(asked),
+        **licence_front(asked.of_weights),
         "tags": [
             "ggez",
             f"ggez-region:{resolution.region}",
@@ -72,10 +71,7 @@ def result_card(
         _licences(asked),
         "`ggez.lock` in the folder above pins every input by commit and sha256.",
     ]
-    yaml_block = yaml.safe_dump(
-        {key: value for key, value in front.items() if value}, sort_keys=False, allow_unicode=True
-    )
-    return f"---\n{yaml_block}---\n\n" + "\n\n".join(part for part in parts if part) + "\n"
+    return readme_text(front, parts)
 
 
 def claimed_rows(
@@ -126,18 +122,8 @@ def _made(resolution: Resolution) -> str:
     return f"Made by ggez-hub: {resolution.base.repo} + {deltas}."
 
 
-def unstated(resolution: Resolution, card: str) -> list[str]:
-    """What a lock says and the card of its result does not: one of the two was changed."""
-    stated = set(card.splitlines())
-    return [
-        f"the lock says '{line.removeprefix('- ')}', the card of the result does not"
-        for line in provenance(resolution)
-        if line not in stated
-    ]
-
-
 def provenance(resolution: Resolution) -> list[str]:
-    """The lines that say what the result is made of; `unstated` finds a lock that says otherwise."""
+    """What the result is made of, in the lines of its card that `lock.unstated` compares."""
     factor = resolution.alpha
     source = "set by the user"
     if factor.provenance == "kof":
