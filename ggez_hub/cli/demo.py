@@ -222,7 +222,6 @@ def _folders(pulled: Pulled, hub: Hub) -> Folders:
     """Where the parts of a pulled model lie, fetched as they are pinned."""
     from ggez_hub.demo.figures import Folders
     from ggez_hub.demo.hub import DATA
-    from ggez_hub.registry.pull.pull import fetch_pinned
 
     resolution = pulled.lock.resolution
 
@@ -232,8 +231,8 @@ def _folders(pulled: Pulled, hub: Hub) -> Folders:
         return hub.fetch(found.repo, found.revision, found.files, kind)
 
     return Folders(
-        base=fetch_pinned(resolution.merged_into, hub),
-        adapter=fetch_pinned(resolution.adapters[0].source, hub),
+        base=resolution.merged_into.fetch(hub),
+        adapter=resolution.adapters[0].source.fetch(hub),
         merged=pulled.model,
         lies=fetched,
     )

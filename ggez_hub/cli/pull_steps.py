@@ -28,10 +28,10 @@ from ggez_hub.registry.adapter_kinds import form_of
 from ggez_hub.registry.constants import INDEX_REPO, LOCK_NAME
 from ggez_hub.registry.lock import Lock, read_lock
 from ggez_hub.registry.pull.choices import Undecided
-from ggez_hub.registry.pull.plan import PullPlan, carry_out, plan, plan_locked
+from ggez_hub.registry.pull.plan import PullPlan, plan, plan_locked
 from ggez_hub.registry.pull.preflight import Preflight, preflight
 from ggez_hub.registry.pull.published_merge import owners_trusted
-from ggez_hub.registry.pull.pull import Pulled
+from ggez_hub.registry.pull.pull import Pulled, carry_out
 from ggez_hub.registry.request import Request
 from ggez_hub.registry.resolution import Resolution
 from ggez_hub.registry.resolver.composition import cosine_line
@@ -190,7 +190,7 @@ def _tell_result(pulled: Pulled, planned: PullPlan, hub: Hub, out: Output) -> di
     out.line(f"{pulled.model} {what}; {pulled.folder / LOCK_NAME} pins every input")
     tell_table(table, out)
     # A folder that is there needs no inputs any more: nothing is fetched to compare them again.
-    alike = () if pulled.reused else planned.alike(hub)
+    alike = () if pulled.reused else planned.cosines(hub)
     for pair in alike:
         out.line(cosine_line(pair, resolution))
     form, shown = form_of(resolution), str(pulled.model)
@@ -213,7 +213,7 @@ def _tell_result(pulled: Pulled, planned: PullPlan, hub: Hub, out: Output) -> di
         "reused": pulled.reused,
         "published": pulled.published,
         "cosines": [vars(pair) for pair in alike],
-        **as_document(resolution, planned.obligations, table, planned.standing),
+        **as_document(resolution, planned.obligations, table, planned.composition),
         "switch": None if planned.switch is None else planned.switch.as_dict(),
         **where,
     }

@@ -118,8 +118,8 @@ def tell_resolution(planned: PullPlan, out: Output, *, explain: bool = False) ->
                 f"         It was chosen for {adapter.beta.region}, not for {resolution.region}: "
                 "fewer than 100 items are of the requested region."
             )
-    if planned.standing is not None:
-        out.line(f"         This is {planned.standing.text}.")
+    if planned.composition is not None:
+        out.line(f"         This is {planned.composition.text}.")
     if explain:
         out.line("candidates")
         for adapter in resolution.adapters:

@@ -33,7 +33,7 @@ def resolve_command(request: Request, hub: str, out: Output) -> None:
     tell_obligations(planned.obligations, out)
     tell_table(planned.table, out)
     out.document(
-        as_document(planned.resolution, planned.obligations, planned.table, planned.standing)
+        as_document(planned.resolution, planned.obligations, planned.table, planned.composition)
     )
 
 

@@ -1,8 +1,9 @@
-"""What a request comes to: every input pinned, frozen, and ready for the lock file."""
+"""What a request is resolved to: every input pinned, frozen, as the lock file stores it."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, StringConstraints
@@ -10,7 +11,7 @@ from pydantic import Field, StringConstraints
 from ggez_hub.cards import AlphaRecord
 from ggez_hub.cards.values import FilePath, LanguageTag, RegionId, RepoId, Sha256
 from ggez_hub.frozen_model import FrozenModel
-from ggez_hub.hub import HubFile
+from ggez_hub.hub import Hub, HubFile, RepoAtCommit
 from ggez_hub.merging.betas_by_part import MOST_PARTS, BadParts, BetasByPart, Part
 from ggez_hub.safetensors_header import digest_json
 
@@ -19,7 +20,7 @@ Beta = Annotated[float, Field(ge=0)]
 
 
 class ResolvedParts(FrozenModel, strict=False):
-    """Parts, and the beta that each tensor got that one of them decides.
+    """Betas by part as they were written, and the beta of each tensor that follows from them.
 
     The betas decide the merge, so that reading a lock needs no regular expressions.
     """
@@ -114,6 +115,22 @@ class PinnedRepo(FrozenModel, strict=False):
         """Bytes of all files."""
         return sum(file.size for file in self.files)
 
+    def fetch(self, hub: Hub, files: Iterable[PinnedFile] | None = None) -> Path:
+        """Fetch and check files, or all; returns their folder in the cache."""
+        return hub.fetch(self.repo, self.revision, self._on_hub(files))
+
+    def missing_bytes(self, hub: Hub, files: Iterable[PinnedFile] | None = None) -> int:
+        """Bytes of files, or all, that are not in the cache."""
+        return hub.missing_bytes(self.repo, self.revision, self._on_hub(files))
+
+    @property
+    def listing(self) -> RepoAtCommit:
+        """The repository as a hub lists it."""
+        return RepoAtCommit(self.repo, self.revision, self._on_hub(None), "", self.gated)
+
+    def _on_hub(self, files: Iterable[PinnedFile] | None) -> tuple[HubFile, ...]:
+        return tuple(file.as_hub_file() for file in (self.files if files is None else files))
+
     @property
     def weight_sizes(self) -> tuple[int, ...]:
         """Bytes of each weight file."""
@@ -121,10 +138,9 @@ class PinnedRepo(FrozenModel, strict=False):
 
 
 class ChosenBeta(FrozenModel, strict=False):
-    """beta and why: given by the user or the form, or selected by a policy for a region's items on
-    validation.
+    """beta and why: given by the user or the form, or selected by a policy on validation.
 
-    Of a composition it was selected `jointly` where a joint curve has measured the adapters together.
+    Of a composition it was selected `jointly` where a joint curve measured the adapters together.
     """
 
     value: float = Field(ge=0)
@@ -166,8 +182,8 @@ class PinnedAdapter(FrozenModel, strict=False):
     @property
     def decisive(self) -> dict[str, str]:
         """Digests of what decides Delta: the weights, and the file that says their scale."""
-        told = {f.path: f.sha256 or f.oid for f in self.source.files if f.path in DECISIVE}
-        return self.source.weights | told
+        files = {f.path: f.sha256 or f.oid for f in self.source.files if f.path in DECISIVE}
+        return self.source.weights | files
 
 
 class Rejected(FrozenModel, strict=False):
@@ -209,6 +225,11 @@ class Resolution(FrozenModel, strict=False):
     def gated(self) -> bool:
         """Whether access to an input is restricted; then it has to be to the result, too."""
         return any(pinned.gated for pinned in self.inputs)
+
+    @property
+    def policy(self) -> str | None:
+        """The policy that chose a beta, if one did."""
+        return next((a.beta.policy for a in self.adapters if a.beta and a.beta.policy), None)
 
     @property
     def by_part(self) -> bool:

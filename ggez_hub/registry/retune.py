@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ggez_hub.cards import AlphaRecord, CardDocument, alpha_record
-from ggez_hub.cards.curve import Split
 from ggez_hub.errors import UsageProblem
 from ggez_hub.parity.betas import Beta, as_json
 from ggez_hub.parity.card_rows import NoCurve
 from ggez_hub.parity.choice import AlphaRange, Choice, Undetermined, alpha_ranges, choose
-from ggez_hub.parity.curve import ParityCurve
 from ggez_hub.parity.effects import grp_interval
 from ggez_hub.parity.intervals import Interval
 from ggez_hub.parity.policy import Policy
@@ -49,7 +47,7 @@ class Retuned:
         """The range around the new alpha over which its beta stays."""
         alpha = self.alpha.value
         around = (s for s in self.ranges if alpha in s and s.beta == self.beta)
-        # Where two ranges meet a third beta may be as good, and be chosen there alone.
+        # Where two ranges meet, a third beta may be as good, and chosen there alone.
         return next(around, AlphaRange(self.beta, alpha, alpha))
 
     def chosen_at(self, alpha: float) -> Beta:
@@ -73,11 +71,11 @@ class Retuned:
     @property
     def policies(self) -> tuple[PolicyOutcome, ...]:
         """What each policy chooses at the new alpha."""
-
-        def curve_on(split: Split) -> ParityCurve:
-            return self.stored.curve(split, self.region)
-
-        return policy_outcomes(curve_on, self.alpha.value, self.after.policy)
+        return policy_outcomes(
+            lambda split: self.stored.curve(split, self.region),
+            self.alpha.value,
+            self.after.policy,
+        )
 
 
 def retune(
@@ -85,7 +83,7 @@ def retune(
 ) -> Retuned:
     """Choose beta again for `region` with `alpha`, by the policy that chose before or another.
 
-    Raises NoCurve, Undetermined, and UsageProblem for a region that the curve says nothing of.
+    Raises NoCurve, Undetermined, and UsageProblem for a region that the curve is not about.
     """
     served = [r.id for r in fallback_chain(region, wide=True)]
     if stored.home not in served:
@@ -131,12 +129,11 @@ def retuned_card(document: CardDocument, retuned: Retuned) -> CardDocument:
         raise UsageProblem(
             f"the card has the alpha {card.alpha.value:g} already", "There is nothing to publish."
         )
-    changed = card.model_copy(update={"alpha": retuned.alpha, "policy": str(retuned.after.policy)})
-    return CardDocument(changed, document.front_matter, document.prose)
+    return document.with_card(alpha=retuned.alpha, policy=str(retuned.after.policy))
 
 
 def described(found: Retuned) -> str:
-    """What a pull request for the new alpha says."""
+    """The text of a pull request for the new alpha."""
     stays = found.stays
     before = found.stored.alpha
     change = (
@@ -168,10 +165,6 @@ class AlphaChoice:
     alpha: float
     beta: Beta
 
-    def as_dict(self) -> dict[str, Any]:
-        """The choice as JSON."""
-        return {"average": self.average, "alpha": self.alpha, "beta": as_json(self.beta)}
-
 
 @dataclass(frozen=True)
 class AlphaChoices:
@@ -184,12 +177,8 @@ class AlphaChoices:
 
     def as_dict(self) -> dict[str, Any]:
         """The choices as JSON."""
-        return {
-            "region": self.region,
-            "year": self.year,
-            "members": list(self.members),
-            "choices": [choice.as_dict() for choice in self.choices],
-        }
+        choices = [vars(choice) | {"beta": as_json(choice.beta)} for choice in self.choices]
+        return vars(self) | {"members": list(self.members), "choices": choices}
 
 
 def alpha_choices(

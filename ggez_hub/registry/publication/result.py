@@ -132,7 +132,7 @@ def scores_beside(planned: PullPlan, hub: Hub) -> dict[str, Content]:
     has. Empty where nothing of the result was measured. Raises what the client raises.
     """
     resolution = planned.resolution
-    rows = claimed_rows(resolution, planned.documents, planned.table)
+    rows = claimed_rows(planned)
     if not rows:
         return {}
     adapter = resolution.adapters[0]

@@ -109,14 +109,14 @@ def parity_table(card: AdapterCard, resolution: Resolution) -> ParityTable | Non
     betas: dict[str, Beta] = {"base": 0.0, "regional": 1.0}
     if beta is not None and not form_of(resolution).is_switch:
         betas = {"base": 0.0, "merged": beta, "regional": 1.0}
-    own = Policy.parse(_policy_of(resolution) or card.policy)
+    own = Policy.parse(resolution.policy or card.policy)
     table = _table(
         lambda split: ParityCurve.of(card.measured, split, resolution.region),
         betas,
         resolution,
         own,
     )
-    if table is None or beta is None:
+    if table is None or beta is None or resolution.by_part:
         return table
     seeds = seed_summary(card, table.curve, "test", beta, resolution.alpha.value)
     return replace(table, seeds=seeds)
@@ -141,13 +141,8 @@ def joint_table(together: JointMeasurement, resolution: Resolution) -> ParityTab
         together.curve,
         points,
         resolution,
-        Policy.parse(_policy_of(resolution) or together.joint.policy),
+        Policy.parse(resolution.policy or together.joint.policy),
     )
-
-
-def _policy_of(resolution: Resolution) -> str | None:
-    """The policy that chose the beta of a resolution, if one did."""
-    return next((a.beta.policy for a in resolution.adapters if a.beta and a.beta.policy), None)
 
 
 def _table(
@@ -158,8 +153,19 @@ def _table(
     except NoCurve:
         return None
     alpha = resolution.alpha.value
+    outcomes = policy_outcomes(curve_on, alpha, own)
     lines = tuple(TableLine(label, beta, curve.index(beta)) for label, beta in betas.items())
-    return ParityTable(lines, curve, alpha, policy_outcomes(curve_on, alpha, own))
+    if resolution.by_part:
+        # No curve has measured betas by part, and what follows from a choice is of the plain model.
+        outcomes = ()
+        lines = tuple(
+            replace(line, label=f"{line.label} by part", index=None)
+            if line.label in {"merged", "composition"}
+            else line
+            for line in lines
+            if not line.label.endswith(" alone")
+        )
+    return ParityTable(lines, curve, alpha, outcomes)
 
 
 def _with_interval(found: Interval) -> str:

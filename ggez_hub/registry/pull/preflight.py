@@ -10,7 +10,7 @@ from typing import Any
 
 from ggez_hub.errors import GgezError
 from ggez_hub.hardware import device_bytes, free_disk_bytes, memory_bytes
-from ggez_hub.hub import Hub, RepoAtCommit
+from ggez_hub.hub import Hub
 from ggez_hub.hub.client import require_access
 from ggez_hub.hub.weight_headers import tensors
 from ggez_hub.merging.adapters.peft_config import CONFIG
@@ -50,7 +50,7 @@ def preflight(resolution: Resolution, hub: Hub, out: Path) -> Preflight:
     """The costs of pulling `resolution` from `hub` into `out`."""
     base, sources = resolution.base, tuple(adapter.source for adapter in resolution.adapters)
     fetched = _fetched(resolution, hub)
-    missing = sum(_missing(pinned, files, hub) for pinned, files in fetched)
+    missing = sum(pinned.missing_bytes(hub, files) for pinned, files in fetched)
     # What is written and what is loaded: the merged model, an adapter on its base, both of a switch,
     # or a model that is taken as it is.
     written = loaded = sources
@@ -93,7 +93,7 @@ def require_inputs(resolution: Resolution, hub: Hub) -> None:
 
 
 def _require(pinned: PinnedRepo, files: Iterable[PinnedFile], hub: Hub) -> None:
-    if pinned.gated and _missing(pinned, files, hub):
+    if pinned.gated and pinned.missing_bytes(hub, files):
         require_access(hub, pinned.repo)
 
 
@@ -110,13 +110,8 @@ def _fetched(
 
 def _configuration(source: PinnedRepo, hub: Hub) -> Path | None:
     """The folder of an adapter's configuration, a small file; None if it has none."""
-    files = [file.as_hub_file() for file in source.files if file.path == CONFIG]
-    return hub.fetch(source.repo, source.revision, files) if files else None
-
-
-def _missing(pinned: PinnedRepo, files: Iterable[PinnedFile], hub: Hub) -> int:
-    wanted = [file.as_hub_file() for file in files]
-    return hub.missing_bytes(pinned.repo, pinned.revision, wanted)
+    files = [file for file in source.files if file.path == CONFIG]
+    return source.fetch(hub, files) if files else None
 
 
 def _largest_tensor(pinned: PinnedRepo, hub: Hub) -> int:
@@ -124,10 +119,8 @@ def _largest_tensor(pinned: PinnedRepo, hub: Hub) -> int:
     sizes = {f.path: f.size for f in pinned.files if f.path in pinned.weights}
     large = [path for path, size in sizes.items() if size > SMALL_FILE]
     found = [size for size in sizes.values() if size <= SMALL_FILE]
-    files = tuple(file.as_hub_file() for file in pinned.files)
-    at = RepoAtCommit(pinned.repo, pinned.revision, files, "", pinned.gated)
     try:
-        for dtype, shape in tensors(hub, at, large).values():
+        for dtype, shape in tensors(hub, pinned.listing, large).values():
             found.append(math.prod(shape) * BITS.get(dtype, 64) // 8)
     except (GgezError, OSError):
         # Without access, without a network: a tensor is at most its file.

@@ -213,7 +213,7 @@ def pin_parts(
 
 def _tensor_names(base: PinnedRepo, hub: Hub) -> Collection[str]:
     """The tensors of a pinned base: from its files where they are in the cache, or from the hub."""
-    files = tuple(file.as_hub_file() for file in base.files if file.path in base.weights)
-    if not hub.missing_bytes(base.repo, base.revision, files):
-        return WeightIndex(hub.fetch(base.repo, base.revision, files), tuple(base.weights))
-    return tensors(hub, RepoAtCommit(base.repo, base.revision, files, "", base.gated), base.weights)
+    files = [file for file in base.files if file.path in base.weights]
+    if not base.missing_bytes(hub, files):
+        return WeightIndex(base.fetch(hub, files), tuple(base.weights))
+    return tensors(hub, base.listing, base.weights)
