@@ -116,7 +116,7 @@ def decide(
     small = costs_only or last.costs.fetch_bytes <= UNASKED_BYTES
     if len(choices) == 1 and small and not last.needs_beta:
         return last.resolved
-    raise Undecided(seen.asked.chain[0].id, choices)
+    raise Undecided(seen.resolver.chain[0].id, choices)
 
 
 def _choices(seen: Survey, hub: Hub, out: Path, options: str) -> list[ModelChoice]:
@@ -130,7 +130,7 @@ def _choices(seen: Survey, hub: Hub, out: Path, options: str) -> list[ModelChoic
         # Stable: the nearer region's recommendation first, then the order as it is.
         group.sort(key=lambda candidate: not candidate.entry.summary.recommended)
         resolved, needs_beta = _first(seen, group), False
-        if resolved is None and seen.asked.request.beta is None:
+        if resolved is None and seen.resolver.request.beta is None:
             given = _with_beta(seen, 1.0)
             resolved, needs_beta = _first(given, group), True
         if resolved is None:
@@ -144,7 +144,7 @@ def _choices(seen: Survey, hub: Hub, out: Path, options: str) -> list[ModelChoic
                 recommended=entry.summary.recommended,
                 measured=bool(entry.ranking),
                 needs_beta=needs_beta,
-                command=f"ggez-hub pull --region {seen.asked.chain[0].id} --adapter {taken}"
+                command=f"ggez-hub pull --region {seen.resolver.chain[0].id} --adapter {taken}"
                 f"{' --beta 1' if needs_beta else ''}{options}",
             )
         )
@@ -159,8 +159,8 @@ def _first(seen: Survey, group: Sequence[RankedCandidate]) -> Resolved | None:
 
 
 def _with_beta(seen: Survey, beta: float) -> Survey:
-    request = replace(seen.asked.request, beta=beta)
-    return replace(seen, asked=replace(seen.asked, request=request))
+    request = replace(seen.resolver.request, beta=beta)
+    return replace(seen, resolver=replace(seen.resolver, request=request))
 
 
 def _gb(nbytes: int) -> str:
