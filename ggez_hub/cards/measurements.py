@@ -129,7 +129,6 @@ class JointCurve(FrozenModel):
 
     @property
     def measured(self) -> MeasuredCurve:
-        """The curve with what its errors share."""
         return MeasuredCurve(self.curve, self.parity, self.region)
 
     @field_validator("curve")

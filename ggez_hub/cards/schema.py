@@ -190,7 +190,6 @@ class AdapterCard(FrozenModel):
 
     @property
     def measured(self) -> MeasuredCurve | None:
-        """The curve with what its errors share; None where nobody has measured one."""
         if self.curve == "unknown":
             return None
         return MeasuredCurve(self.curve, self.parity, self.region)
@@ -264,7 +263,6 @@ def is_adapter(measured: Mapping[str, str], files: dict[str, FileRecord] | Unkno
 
 
 def _may_be_unpinned(what: str, revision: str | None, level: str | None) -> None:
-    """What is measured, or at a commit, is a matter of certain bytes."""
     if level != "declared":
         raise ValueError(f"`{what}: unknown` is for the level declared only, not {level}")
     if revision != "main":

@@ -101,16 +101,13 @@ class Obligations:
 
     @property
     def unknown(self) -> tuple[LicenceTerm, ...]:
-        """The parts whose licence nobody says."""
         return tuple(term for term in self.terms if term.licence == UNKNOWN)
 
     @property
     def of_weights(self) -> tuple[str, ...]:
-        """The licences of base and adapters, sorted."""
         return tuple(sorted({t.licence for t in self.terms if t.role in ("base", "adapter")}))
 
     def as_dict(self) -> dict[str, Any]:
-        """The JSON of the obligations."""
         return {
             "terms": [vars(term) for term in self.terms],
             "asked": [

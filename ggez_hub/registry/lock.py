@@ -158,7 +158,6 @@ def _moved(pinned: PinnedRepo, tag: str, hub: Hub) -> Iterator[str]:
 
 
 def _changed(pinned: PinnedRepo, at: RepoAtCommit) -> Iterator[str]:
-    """How the files of a repository differ from its pins."""
     listed = {file.path: file for file in at.files}
     for file in pinned.files:
         now = listed.get(file.path)
@@ -204,7 +203,6 @@ class MergeRecord(FrozenModel, strict=False):
 
     @property
     def digest(self) -> str:
-        """The sha256 of what decides the merged weights; not of where they came from."""
         decisive: dict[str, Any] = {
             "base": self.base.files,
             "adapters": [

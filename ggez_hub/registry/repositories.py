@@ -59,8 +59,6 @@ class Repositories:
         return revision if revision in self.hub.tags(repo) else None
 
     def ask_for(self, places: Iterable[tuple[str, str]], pool: Executor) -> None:
-        """Ask for many repositories at once, each with its revision."""
-
         def ask(place: tuple[str, str]) -> None:
             with suppress(Gone, GatedRepoError):
                 self.at(*place)

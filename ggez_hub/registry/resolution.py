@@ -30,10 +30,6 @@ class ResolvedParts(FrozenModel, strict=False):
 
     @classmethod
     def of(cls, asked: BetasByPart, names: Collection[str], beta: float) -> ResolvedParts:
-        """The parts on the tensors of a base, of an adapter whose own beta is `beta`.
-
-        Raises BadParts and MissingExtra as `BetasByPart.on` does.
-        """
         return cls(parts=asked.parts, betas=asked.on(names).at(beta))
 
     def require_same(self, names: Collection[str], beta: float) -> None:
@@ -88,11 +84,9 @@ class PinnedFile(FrozenModel, strict=False):
 
     @classmethod
     def of(cls, file: HubFile) -> PinnedFile:
-        """The pin of a file on a hub."""
         return cls(path=file.path, size=file.size, oid=file.oid, sha256=file.sha256)
 
     def as_hub_file(self) -> HubFile:
-        """The file to fetch."""
         return HubFile(self.path, self.size, self.oid, self.sha256)
 
 
@@ -112,7 +106,6 @@ class PinnedRepo(FrozenModel, strict=False):
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all files."""
         return sum(file.size for file in self.files)
 
     def fetch(self, hub: Hub, files: Iterable[PinnedFile] | None = None) -> Path:
@@ -125,7 +118,6 @@ class PinnedRepo(FrozenModel, strict=False):
 
     @property
     def listing(self) -> RepoAtCommit:
-        """The repository as a hub lists it."""
         return RepoAtCommit(self.repo, self.revision, self._on_hub(None), "", self.gated)
 
     def _on_hub(self, files: Iterable[PinnedFile] | None) -> tuple[HubFile, ...]:
@@ -133,7 +125,6 @@ class PinnedRepo(FrozenModel, strict=False):
 
     @property
     def weight_sizes(self) -> tuple[int, ...]:
-        """Bytes of each weight file."""
         return tuple(file.size for file in self.files if file.path in self.weights)
 
 
@@ -176,7 +167,6 @@ class PinnedAdapter(FrozenModel, strict=False):
 
     @property
     def weight(self) -> float | None:
-        """beta as a number, or None."""
         return None if self.beta is None else self.beta.value
 
     @property
@@ -217,7 +207,6 @@ class Resolution(FrozenModel, strict=False):
 
     @property
     def inputs(self) -> tuple[PinnedRepo, ...]:
-        """Every pinned repository: the base, if one takes part, then the adapters."""
         adapters = tuple(adapter.source for adapter in self.adapters)
         return adapters if self.base is None else (self.base, *adapters)
 
@@ -228,7 +217,6 @@ class Resolution(FrozenModel, strict=False):
 
     @property
     def policy(self) -> str | None:
-        """The policy that chose a beta, if one did."""
         return next((a.beta.policy for a in self.adapters if a.beta and a.beta.policy), None)
 
     @property

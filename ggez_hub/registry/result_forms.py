@@ -54,7 +54,6 @@ class ResultForm:
         require_engine()
 
     def write(self, resolution: Resolution, inputs: Inputs, folder: Path, wrote: Wrote) -> None:
-        """Write the result into `folder`."""
         base = _checked_base(resolution, inputs)
         assert base is not None  # noqa: S101 - need
         family = _family(resolution)
@@ -66,7 +65,6 @@ class ResultForm:
         return family.loading_lines(family.layout(folder), shown)
 
     def front(self, resolution: Resolution, folder: Path) -> dict[str, Any]:
-        """The Hub's keys that describe the result."""
         adapters = (adapter.source.repo for adapter in resolution.adapters)
         return {
             # A list of bases means a merge on the Hub.

@@ -39,7 +39,6 @@ class Retuned:
 
     @property
     def beta(self) -> Beta:
-        """The beta for the new alpha."""
         return self.after.point
 
     @property
@@ -56,7 +55,6 @@ class Retuned:
 
     @property
     def changed(self) -> bool:
-        """Whether another beta is chosen."""
         return self.beta != self.taken
 
     def test(self, beta: Beta) -> Interval | None:
@@ -70,7 +68,6 @@ class Retuned:
 
     @property
     def policies(self) -> tuple[PolicyOutcome, ...]:
-        """What each policy chooses at the new alpha."""
         return policy_outcomes(
             lambda split: self.stored.curve(split, self.region),
             self.alpha.value,
@@ -104,7 +101,6 @@ def retune(
 
 
 def _taken(stored: StoredCurve) -> Beta | None:
-    """What was taken, or would have been at the alpha and by the policy of then."""
     if stored.beta is not None:
         return stored.beta
     try:
@@ -176,7 +172,6 @@ class AlphaChoices:
     choices: tuple[AlphaChoice, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """The choices as JSON."""
         choices = [vars(choice) | {"beta": as_json(choice.beta)} for choice in self.choices]
         return vars(self) | {"members": list(self.members), "choices": choices}
 

@@ -49,7 +49,6 @@ class StoredCurve:
 
     @classmethod
     def of_card(cls, card: AdapterCard) -> StoredCurve:
-        """The curve of a card."""
         return cls(
             lambda split, region: ParityCurve.of(card.measured, split, region),
             card.region,

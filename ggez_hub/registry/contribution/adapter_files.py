@@ -170,6 +170,5 @@ def _refuse_secrets(source: Path, metadata: Mapping[str, str]) -> None:
 
 
 def _name(text: str) -> str:
-    """A name for a repository and a card, of letters that both take."""
     name = re.sub(r"[^a-z0-9._-]+", "-", text.lower()).strip("-._")
     return re.sub(r"[-.]{2,}", "-", name)[:80] or "adapter"

@@ -177,7 +177,6 @@ def _front(
     base: BaseModel,
     answers: CardAnswers,
 ) -> dict[str, Any]:
-    """The Hub's keys: those of the README, what a person said, and what follows from the files."""
     said = {"license": answers.license} if answers.license else {}
     license_id = declared_licence(files)
     derived = {

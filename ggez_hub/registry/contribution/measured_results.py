@@ -174,7 +174,6 @@ def _write(
 
 
 def _named(card: AdapterCard) -> set[str]:
-    """The sha256s of the answers that a card names."""
     curves = [card.curve, *(joint.curve for joint in card.joint)]
     found = {row.predictions for curve in curves for row in _rows(curve)}
     beside = card.baselines
@@ -190,7 +189,6 @@ def _rows(curve: Rows | Unknown) -> list[CurveRow]:
 
 
 def _require_own_adapter(card: AdapterCard, evidence: Evidence) -> None:
-    """The results are of one adapter, and its files are those that the card records."""
     adapters = evidence.header.adapters
     if len(adapters) > 1:
         raise UsageProblem(

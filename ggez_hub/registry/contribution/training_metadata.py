@@ -122,7 +122,6 @@ def metadata_of_peft(config: Mapping[str, Any]) -> TrainingMetadata:
 
 
 def _clean(value: str) -> str | None:
-    """A value that says something and can be shown."""
     text = value.strip()
     if text in {"", "None", "null", "unknown"} or len(text) > 2000:
         return None

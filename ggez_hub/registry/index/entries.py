@@ -66,7 +66,6 @@ class CardSummary(FrozenModel):
 
     @classmethod
     def of(cls, document: CardDocument) -> CardSummary:
-        """The summary of a card."""
         card = document.card
         return cls(
             region=card.region,
@@ -113,7 +112,6 @@ class IndexEntry:
 
     @cached_property
     def ranking(self) -> Curve:
-        """The registry's validation scores; empty without any."""
         return self.read_ranking()
 
 

@@ -135,7 +135,6 @@ def unpack_ranking(packed: bytes) -> Curve:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[sqlite3.Connection]:
-    """A connection that can only read, to a file that has our schema and no other."""
     if path.stat().st_size > MAX_INDEX_BYTES:
         raise BadIndex(f"{path.name} is larger than {MAX_INDEX_BYTES:,} bytes")
     try:

@@ -103,7 +103,6 @@ def _listed(hub: Hub, revision: str, row: IndexRow, packed: bytes) -> IndexEntry
     )
 
     def read_card() -> CardDocument:
-        """The card beside the file, if its row is that of the file."""
         try:
             document = read_pinned_card(hub, card)
             own, ranking = row_of(document, row.path, row.sha256)

@@ -96,7 +96,6 @@ def verify_entries(listing: Listing, hub: Hub) -> IndexVerification:
 
 
 def _unreadable(entry: IndexEntry) -> str | None:
-    """Read the card of an entry; returns why it cannot be read."""
     try:
         _ = entry.document
     except NotFit as problem:
@@ -137,7 +136,6 @@ def _by_status(entry: IndexEntry, by_repo: Mapping[str, IndexEntry]) -> Iterator
 
 
 def _successor(entry: IndexEntry, by_repo: Mapping[str, IndexEntry]) -> tuple[str | None, str]:
-    """The end of the chain of successors, and the chain in words."""
     chain = [entry.repo]
     following = entry.summary.superseded_by
     while following is not None:

@@ -41,7 +41,6 @@ class ModelSource:
 
     @property
     def license(self) -> str:
-        """The licence that its card declares, or `unknown`."""
         # Slow to import, and only a merged model names its licences.
         from ggez_hub.cards.document import split_front_matter
 

@@ -87,7 +87,6 @@ def provenance(merge: MergeRecord) -> list[str]:
 
 
 def _weighted(adapter: MergedAdapter) -> list[str]:
-    """An adapter with its beta, and a line for each part that has one of its own."""
     line = f"- adapter: {_named(adapter)}, {adapter.form}, beta {adapter.beta:g}"
     parts = adapter.parts.lines() if adapter.parts else ()
     return [line, *(f"- betas of {adapter.name} by part: {text}" for text in parts)]
@@ -197,7 +196,6 @@ def _adapter(adapter: WeightedSource, parts: ResolvedParts | None) -> MergedAdap
 
 
 def _trained_on(path: Path, form: str) -> str | None:
-    """The repository that an adapter's own files name as its base, if they name one."""
     if form == "PEFT folder":
         return metadata_of_peft(read_any_config(path)).base
     lora = lora_path(path) if form == "LoRA file" else None

@@ -94,7 +94,6 @@ def recorded_answer(folder: Path, question: PullKey) -> PullAnswer | None:
 
 
 def _stats(folder: Path) -> Iterator[tuple[str, list[int]]]:
-    """Size in bytes and time of the last change in ns of everything below a folder."""
     for path in sorted(folder.rglob("*")):
         if path.is_symlink() or not path.is_dir():
             seen = path.lstat()
@@ -109,7 +108,6 @@ def _place(folder: Path) -> Path:
 
 
 def _read(folder: Path) -> dict[str, Any]:
-    """The note of a folder; a damaged one is none."""
     try:
         note = json.loads(_place(folder).read_bytes())
     except (OSError, ValueError, RecursionError):
@@ -126,7 +124,6 @@ def _write(folder: Path, note: dict[str, Any]) -> None:
 
 
 def _forget_the_gone() -> None:
-    """Remove the notes of folders that are there no longer."""
     for place in _place(Path()).parent.glob("*.json"):
         with suppress(OSError, ValueError, KeyError, TypeError):
             if not Path(json.loads(place.read_bytes())["folder"]).exists():

@@ -38,11 +38,9 @@ class ModelChoice:
 
     @property
     def repo(self) -> str:
-        """The repository of its adapter."""
         return self.resolved.resolution.adapters[0].source.repo
 
     def lines(self) -> tuple[str, str]:
-        """What it is and costs, and the command that takes it."""
         resolution, costs = self.resolved.resolution, self.costs
         base = f"{resolution.base.repo} + " if resolution.base else ""
         notes = [
@@ -61,7 +59,6 @@ class ModelChoice:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """The choice as JSON."""
         resolution = self.resolved.resolution
         return {
             "family": resolution.family,

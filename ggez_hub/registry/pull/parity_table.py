@@ -70,7 +70,6 @@ class ParityTable:
         return world, regional, grp_interval(self.curve, index, self.alpha)
 
     def rows(self) -> list[list[str]]:
-        """The table for people."""
         return [
             [f"{line.label} (beta {line.beta:g})", "not measured", "", "", ""]
             if line.index is None
@@ -83,11 +82,9 @@ class ParityTable:
         ]
 
     def header(self) -> list[str]:
-        """The columns of `rows`."""
         return ["model", "global", f"regional ({self.curve.region})", "GRP", "GRP raw"]
 
     def notes(self) -> list[str]:
-        """What each policy would choose, and what the figures leave out."""
         found = [outcome.line() for outcome in self.policies]
         found += self.seeds.lines() if self.seeds else []
         if self.curve.at_chance:
@@ -180,7 +177,6 @@ class MeasuredSwitch:
     text: str
 
     def as_dict(self) -> dict[str, Any]:
-        """As JSON: whether it is ahead of the merge, and that in words."""
         return {"ahead": self.ahead, "text": self.text}
 
 

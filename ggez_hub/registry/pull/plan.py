@@ -52,7 +52,6 @@ class PullPlan(Resolved):
 
     @cached_property
     def together(self) -> JointMeasurement | None:
-        """The joint curve of a composition, from the card of one of its adapters."""
         resolution = self.resolution
         if len(self.documents) < 2 or resolution.fits_by != "weights":
             return None
@@ -61,7 +60,6 @@ class PullPlan(Resolved):
 
     @property
     def composition(self) -> CompositionStatus | None:
-        """Whether a composition was measured; None for a single adapter."""
         if len(self.documents) < 2:
             return None
         return composition_status(self.resolution, self.together)

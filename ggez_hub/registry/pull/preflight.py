@@ -42,7 +42,6 @@ class Preflight:
     fits: bool
 
     def as_dict(self) -> dict[str, Any]:
-        """The JSON of `pull --dry-run --json`."""
         return asdict(self) | {"gated": list(self.gated), "licences": list(self.licences)}
 
 
@@ -100,7 +99,6 @@ def _require(pinned: PinnedRepo, files: Iterable[PinnedFile], hub: Hub) -> None:
 def _fetched(
     resolution: Resolution, hub: Hub
 ) -> tuple[tuple[PinnedRepo, tuple[PinnedFile, ...]], ...]:
-    """The inputs that are fetched, each with those of its files that are."""
     sources = tuple(adapter.source for adapter in resolution.adapters)
     parts = tuple((source, source.files) for source in sources)
     configurations = [_configuration(source, hub) for source in sources]
@@ -109,7 +107,6 @@ def _fetched(
 
 
 def _configuration(source: PinnedRepo, hub: Hub) -> Path | None:
-    """The folder of an adapter's configuration, a small file; None if it has none."""
     files = [file for file in source.files if file.path == CONFIG]
     return source.fetch(hub, files) if files else None
 

@@ -37,7 +37,6 @@ class PublishedMerge:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all files."""
         return sum(file.size for file in self.files)
 
 
@@ -77,7 +76,6 @@ def find_published(
 
 
 def _described(resolution: Resolution, hub: Hub, repo: str, revision: str) -> PublishedMerge | None:
-    """The model in a repository, if its lock is of `resolution` and the hub lists what it records."""
     at = hub.at_commit(repo, revision)
     if at.file(LOCK_NAME) is None:
         return None
@@ -109,7 +107,6 @@ def _described(resolution: Resolution, hub: Hub, repo: str, revision: str) -> Pu
 
 
 def _is_of(lock: Lock, expected: Lock) -> bool:
-    """Whether two locks record the same files, but for the card."""
     cards = {f"{lock.resolution.family}/{CARD_NAME}"}
     return all(
         lock.outputs.get(name) == record

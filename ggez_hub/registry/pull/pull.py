@@ -46,7 +46,6 @@ class Pulled:
 
     @property
     def model(self) -> Path:
-        """The folder with the weights."""
         return self.folder / self.lock.resolution.family
 
 
@@ -162,7 +161,6 @@ def _adapter(pinned: PinnedRepo, hub: Hub, place: Path) -> Path:
 
 
 def _reusable(out: Path, resolution: Resolution, *, verify: bool) -> Lock:
-    """The lock of a folder that already is this pull; raises OutputExists."""
     if not (out / LOCK_NAME).is_file():
         raise OutputExists(f"{out} exists already", "Choose another folder with -o, or remove it.")
     lock = read_lock(out / LOCK_NAME)

@@ -36,7 +36,6 @@ class RankedCandidate:
     best: IndexEntry
 
     def after(self, first: RankedCandidate) -> str:
-        """Why it comes after `first`, of the same region."""
         name = first.entry.repo
         if self.best is first.entry and first.grp is not None and self.grp is not None:
             if first.grp > self.grp:
@@ -126,7 +125,6 @@ def _merit(entry: IndexEntry, region: Region, alpha: float) -> tuple[Hashable, f
 
 
 def _within(group: list[tuple[IndexEntry, float | None]], date_of: DateOf) -> list[RankedCandidate]:
-    """Rivals by GRP, the best first."""
     group.sort(key=lambda rival: -(rival[1] or 0.0))
     ordered = [
         (entry, grp)
@@ -137,7 +135,6 @@ def _within(group: list[tuple[IndexEntry, float | None]], date_of: DateOf) -> li
 
 
 def _newest(entries: list[IndexEntry], date_of: DateOf) -> list[IndexEntry]:
-    """Newest first, then by name."""
     if len(entries) < 2:
         return entries
     return sorted(sorted(entries, key=_identity), key=date_of, reverse=True)
@@ -230,7 +227,6 @@ def _first_lines(reason: str) -> str:
 
 
 def _likely_other(request: Request, region: Region, served: set[str]) -> str:
-    """The country that was meant, if the code is that of a language: `vi` for Vietnam."""
     reading = language_reading(region, request.region)
     if reading is None:
         return ""
@@ -245,7 +241,6 @@ def _likely_other(request: Request, region: Region, served: set[str]) -> str:
 
 
 def _wider(request: Request, region: Region, served: set[str]) -> str:
-    """That a wider region has something, where only the near ones were looked at."""
     if request.wide:
         return ""
     wider = [link.id for link in fallback_chain(region, wide=True) if link.id in served]

@@ -66,8 +66,6 @@ def joint_measurement(
 
 
 def _places(joint: JointCurve, cards: Sequence[AdapterCard]) -> tuple[int, ...] | None:
-    """The place of each card's adapter in a joint curve, if it is of just these adapters."""
-
     def place(card: AdapterCard) -> int:
         own = (n for n, a in enumerate(joint.adapters) if is_adapter(a.files, card.files))
         return next(own, -1)
@@ -150,7 +148,6 @@ def cosine_line(pair: Cosine, resolution: Resolution) -> str:
 
 
 def _shared(one: IndexEntry, other: IndexEntry) -> str:
-    """The countries that two adapters' regions share, or might share; empty for none."""
     regions = [find_region(entry.summary.region) for entry in (one, other)]
     if regions[0].id == regions[1].id:
         return regions[0].id

@@ -88,7 +88,6 @@ def _hint(card: AdapterCard) -> str:
 
 
 def _fitting(card: AdapterCard, repositories: Repositories) -> dict[str, str]:
-    """The weights that a card's adapter fits, from its hub where the card records none."""
     if card.base.weights != UNKNOWN:
         return dict(card.base.weights)
     return base_weights(repositories.at(card.base.repo, card.base.revision), card, repositories.hub)
@@ -206,7 +205,6 @@ def pin_parts(
 
 
 def _tensor_names(base: PinnedRepo, hub: Hub) -> Collection[str]:
-    """The tensors of a pinned base: from its files where they are in the cache, or from the hub."""
     files = [file for file in base.files if file.path in base.weights]
     if not base.missing_bytes(hub, files):
         return WeightIndex(base.fetch(hub, files), tuple(base.weights))

@@ -70,7 +70,6 @@ class Resolver:
 
     @classmethod
     def of(cls, request: Request, hub: Hub) -> Resolver:
-        """Raises UnknownRegion, or UsageProblem for an unknown form or family."""
         chain = fallback_chain(find_region(request.region), wide=request.wide)
         get_form(request.form)
         if request.family is not None:
@@ -81,7 +80,6 @@ class Resolver:
 
     @property
     def is_switch(self) -> bool:
-        """Whether the form keeps base and adapter apart."""
         return get_form(self.request.form).is_switch
 
     def take(self, entries: Sequence[IndexEntry]) -> Resolved:
@@ -203,7 +201,6 @@ def survey(request: Request, hub: Hub) -> Survey:
 
 
 def _of_named(resolver: Resolver) -> Resolved:
-    """The adapters that the request names, in that order, whatever region they serve."""
     request = resolver.request
     entries = named_entries(resolver.repositories.hub, request.adapters)
     for entry in entries:
@@ -220,7 +217,6 @@ def _of_named(resolver: Resolver) -> Resolved:
 
 
 def _not_read(found: Listing, chain: Sequence[Region]) -> list[Rejected]:
-    """What is ruled out before a card is read: other regions, and cards that cannot be read."""
     unread = [
         Rejected(repo=e.path, region=UNREAD_REGION, reason=e.reason) for e in found.unreadable
     ]
