@@ -1,8 +1,7 @@
 """Licences of a result: the union of what base, adapters, data and translator ask.
 
-Licences have no order: none is "the stricter one", so nothing is dropped. What is not known is said.
-The table, licences.yaml, is reviewed by hand. Duties of data and of a translator are listed with the
-others; only the licences of weights decide whether the weights may be passed on.
+Licences have no order: none is "the stricter one", so nothing is dropped. The table, licences.yaml,
+is reviewed by hand. Only the licences of weights decide whether the weights may be passed on.
 """
 
 from __future__ import annotations
@@ -37,10 +36,6 @@ FURTHER: frozenset[Duty] = frozenset(
 )
 
 
-class UnmappedLicence(NotFit):
-    """Nobody has reviewed what a licence asks."""
-
-
 class MayNotPush(GgezError):
     """The licences do not allow that a result is passed on."""
 
@@ -53,7 +48,6 @@ class Licence(FrozenModel, strict=False):
     asks: tuple[Duty, ...]
     details: dict[Duty, str] = Field(default_factory=dict)
     shares_as: str | None = None
-    redistribute: bool = True
     hub: bool = True
 
 
@@ -110,10 +104,7 @@ class Obligations:
     def as_dict(self) -> dict[str, Any]:
         return {
             "terms": [vars(term) for term in self.terms],
-            "asked": [
-                {"duty": a.duty, "text": a.text, "by": list(a.by), "links": list(a.links)}
-                for a in self.asked
-            ],
+            "asked": [vars(requirement) for requirement in self.asked],
             "unknown": [term.what for term in self.unknown],
         }
 
@@ -121,7 +112,7 @@ class Obligations:
 def obligations(resolution: Resolution, documents: Sequence[CardDocument]) -> Obligations:
     """What a result asks of whoever passes it on; `documents` are the cards of its adapters.
 
-    Raises UnmappedLicence for a licence that is not in the table.
+    Raises NotFit for a licence that is not in the table.
     """
     base = resolution.base
     terms: list[LicenceTerm] = []
@@ -149,7 +140,7 @@ def may_push(asked: Obligations) -> None:
     if UNKNOWN in licences:
         raise MayNotPush("the licence of a part of the weights is not known", way_out)
     for name in licences:
-        if not known[name].redistribute:
+        if "no_derivatives" in known[name].asks:
             raise MayNotPush(
                 f"{known[name].name} does not allow that changed weights are passed on "
                 f"({known[name].link})",
@@ -185,11 +176,11 @@ def licence_front(licences: Sequence[str]) -> dict[str, str]:
 
 
 def reviewed(name: str, what: str) -> str:
-    """The id in the table; raises UnmappedLicence."""
+    """The id in the table; raises NotFit."""
     spelled = "-".join(name.strip().lower().split())
     spelled = table().aliases.get(spelled, spelled)
     if spelled != UNKNOWN and spelled not in table().licences:
-        raise UnmappedLicence(
+        raise NotFit(
             f"rests on {what}, whose licence {name!r} nobody has reviewed: add what it asks to "
             f"ggez_hub/registry/{TABLE.name}"
         )
@@ -198,23 +189,17 @@ def reviewed(name: str, what: str) -> str:
 
 def _of_data(card: AdapterCard) -> list[LicenceTerm]:
     filtered = card.data_filter
-    if filtered == "unknown":
+    if filtered == UNKNOWN:
         return [LicenceTerm("data", "training data", UNKNOWN)]
-    terms = []
-    if filtered.sources == "unknown":
-        terms.append(LicenceTerm("data", "training data", UNKNOWN))
-    else:
-        terms += [
-            LicenceTerm("data", s.repo, reviewed(s.license, s.repo)) for s in filtered.sources
-        ]
-    translator = filtered.translator
-    if translator not in ("none", UNKNOWN):
-        repo = translator.partition("@")[0]
-        terms.append(
-            LicenceTerm("translator", repo, reviewed(table().models.get(repo, UNKNOWN), repo))
-        )
-    elif translator == UNKNOWN:
+    terms = [LicenceTerm("data", "training data", UNKNOWN)]
+    if filtered.sources != UNKNOWN:
+        terms = [LicenceTerm("data", s.repo, reviewed(s.license, s.repo)) for s in filtered.sources]
+    repo = filtered.translator.partition("@")[0]
+    if repo == UNKNOWN:
         terms.append(LicenceTerm("translator", "translator, if there was one", UNKNOWN))
+    elif repo != "none":
+        licence = reviewed(table().models.get(repo, UNKNOWN), repo)
+        terms.append(LicenceTerm("translator", repo, licence))
     return terms
 
 

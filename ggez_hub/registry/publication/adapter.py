@@ -106,7 +106,7 @@ def _fits(path: str, patterns: Sequence[str]) -> bool:
 def check_parcel(parcel: Parcel, hub: Hub, repo: str) -> None:
     """Everything that the resolver will check, before anything is sent.
 
-    Raises NotFit, UnmappedLicence or BadWeights with the reason, and what the client raises.
+    Raises NotFit or BadWeights with the reason, and what the client raises.
     """
     card = parcel.document.card
     if parcel.document.license == UNKNOWN:
