@@ -16,7 +16,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from ggez_hub.cards.curve import Curve, MeasuredCurve, ParityRecord
+from ggez_hub.cards.curve import Curve, CurveRow, MeasuredCurve, ParityRecord
 from ggez_hub.cards.measurements import Baselines, ClosedPart, JointCurve, SeedRun
 from ggez_hub.cards.values import (
     Account,
@@ -193,6 +193,12 @@ class AdapterCard(FrozenModel):
         if self.curve == "unknown":
             return None
         return MeasuredCurve(self.curve, self.parity, self.region)
+
+    @property
+    def rows(self) -> list[CurveRow]:
+        """All rows of the curve."""
+        curve = {} if self.curve == "unknown" else self.curve
+        return [row for tasks in curve.values() for row in tasks.values()]
 
     @property
     def pinned(self) -> bool:

@@ -44,11 +44,9 @@ def claimed(document: CardDocument, owner: str, contributor: str) -> CardDocumen
 
     Raises GgezError where it says that the registry measured what the registry has never seen.
     """
-    curve, beside = document.card.curve, document.card.baselines
-    measured_by: set[str] = set() if beside is None else {beside.measured_by}
-    if curve != UNKNOWN:
-        measured_by |= {row.measured_by for rows in curve.values() for row in rows.values()}
-    if "registry" in measured_by or document.card.closed is not None:
+    card = document.card
+    measured_by = {found.measured_by for found in (*card.rows, card.baselines) if found}
+    if "registry" in measured_by or card.closed is not None:
         raise GgezError(
             "the card has scores `measured_by: registry` that the registry did not write",
             "Your own scores are `measured_by: self`.",
