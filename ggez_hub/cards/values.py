@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from ggez_hub.cards.safety import plain_letters, plain_text
+from ggez_hub.plugins import plugins
 from ggez_hub.validation_errors import BRANCHES
 
 T = TypeVar("T")
@@ -88,7 +89,18 @@ BetaKey: TypeAlias = Annotated[str, AfterValidator(_beta_key)]
 PointKey: TypeAlias = Annotated[str, AfterValidator(_point_key)]
 
 Level: TypeAlias = Literal["declared", "measured", "reproducible"]
-Family: TypeAlias = Literal["embedding", "diffusion", "vlm"]
+FAMILIES = ("embedding", "diffusion", "vlm")
+FamilyName: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
+
+
+def _known_family(name: str) -> str:
+    known = (*FAMILIES, *plugins("families", frozenset(FAMILIES)))
+    if name not in known:
+        raise ValueError(f"must be one of {', '.join(known)}")
+    return name
+
+
+Family: TypeAlias = Annotated[FamilyName, AfterValidator(_known_family)]
 Kind: TypeAlias = Literal["lora", "task_vector", "finetune", "merged"]
 State: TypeAlias = Literal["active", "deprecated", "yanked"]
 # How beta is chosen: the highest GRP, or of the betas that keep a share of Q_others.

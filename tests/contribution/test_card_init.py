@@ -9,8 +9,8 @@ import pytest
 from safetensors import safe_open
 
 from ggez_hub.cards import read_card
+from ggez_hub.digests import sha256_file
 from ggez_hub.hub.weight_headers import shapes_digest
-from ggez_hub.safetensors_header import sha256_file
 
 from ..faults import wire
 from .conftest import CLIP, KOHYA, SDXL

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from ggez_hub.cli.main import cli
+from ggez_hub.digests import sha256_file
 from ggez_hub.hub import Hub
 from ggez_hub.registry.lock import read_lock
 from ggez_hub.registry.publication.result import push
@@ -18,7 +19,6 @@ from ggez_hub.registry.pull.plan import plan
 from ggez_hub.registry.pull.published_merge import find_published, merge_tag, owners_trusted
 from ggez_hub.registry.pull.pull import carry_out
 from ggez_hub.registry.request import Request
-from ggez_hub.safetensors_header import sha256_file
 
 WEIGHTS = "open_clip_model.safetensors"
 REPO = "ggez-hub/clip-emoji-thai-merged"

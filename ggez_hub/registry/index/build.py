@@ -16,6 +16,7 @@ from typing import TypeAlias
 from ggez_hub.atomic_files import atomic_file
 from ggez_hub.cards import BadCard, CardDocument, parse_card
 from ggez_hub.cards.document import read_text
+from ggez_hub.digests import sha256_file
 from ggez_hub.errors import GgezError
 from ggez_hub.parity.card_rows import ranking_rows
 from ggez_hub.registry.index.entries import CardSummary, UnreadableCard, text_digest
@@ -28,7 +29,6 @@ from ggez_hub.registry.index.file import (
     pack_ranking,
     read_index,
 )
-from ggez_hub.safetensors_header import sha256_file
 
 # Starting processes takes as long as reading so many cards.
 CARDS_BEFORE_PROCESSES = 200

@@ -17,7 +17,7 @@ from ggez_hub.cards.schema import Location
 from ggez_hub.cards.values import (
     UNKNOWN,
     Date,
-    Family,
+    FamilyName,
     Kind,
     Level,
     RegionId,
@@ -27,10 +27,10 @@ from ggez_hub.cards.values import (
     Text,
     Unknown,
 )
+from ggez_hub.digests import digest_json
 from ggez_hub.frozen_model import FrozenModel
 from ggez_hub.hub import ChangedFile, Hub
 from ggez_hub.registry.resolution import PinnedCard
-from ggez_hub.safetensors_header import digest_json
 
 
 class CardSummary(FrozenModel):
@@ -42,7 +42,7 @@ class CardSummary(FrozenModel):
     """
 
     region: RegionId
-    family: Family
+    family: FamilyName
     kind: Kind
     level: Level
     license: Text
@@ -128,7 +128,7 @@ class OtherRegion:
     """Adapters of another region than those that were asked for: how many, and one of them."""
 
     region: RegionId
-    family: Family
+    family: FamilyName
     count: int
     repo: RepoId
 

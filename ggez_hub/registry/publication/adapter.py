@@ -11,7 +11,7 @@ from ggez_hub.cards import BadCard, CardDocument, parse_card, read_card, render_
 from ggez_hub.cards.hub_metadata import AS_IS, claimed_scores, model_index, with_hub_keys
 from ggez_hub.cards.values import UNKNOWN
 from ggez_hub.errors import UsageProblem
-from ggez_hub.evaluation.benchmarks.benchmark import known_data
+from ggez_hub.evaluation.benchmarks.benchmark import known_datasets
 from ggez_hub.hub import Hub
 from ggez_hub.hub.commits import Content, head_of, require_token
 from ggez_hub.hub.listing import LocalRepo
@@ -166,7 +166,7 @@ def _scored(document: CardDocument, repo: str) -> tuple[CardDocument, dict[str, 
     if card.curve == UNKNOWN or not (rows := claimed_scores(card.curve, AS_IS)):
         return document, {}
     name = repo.partition("/")[2]
-    index = model_index(name, rows, front.get("pipeline_tag"), known_data(rows))
+    index = model_index(name, rows, front.get("pipeline_tag"), known_datasets(rows))
     try:
         beta = choose_for(card).beta
     except (NoCurve, Undetermined):

@@ -9,7 +9,7 @@ import yaml
 
 from ggez_hub.cards.curve import CurveRow, MeasuredCurve
 from ggez_hub.cards.hub_metadata import EVAL_RESULTS_FILE, leaderboard_entries
-from ggez_hub.evaluation.benchmarks.benchmark import known_data
+from ggez_hub.evaluation.benchmarks.benchmark import known_datasets
 from ggez_hub.evaluation.report.trade_off import PICTURE, curve_picture
 from ggez_hub.hub import Hub
 from ggez_hub.hub.commits import (
@@ -162,6 +162,6 @@ def score_files(
     files: dict[str, Content] = {}
     if drawn := curve_picture(measured, alpha, region, beta):
         files[PICTURE] = drawn
-    if found := leaderboard_entries(rows, known_data(rows), notes):
+    if found := leaderboard_entries(rows, known_datasets(rows), notes):
         files[EVAL_RESULTS_FILE] = yaml.safe_dump(found, sort_keys=False).encode()
     return files

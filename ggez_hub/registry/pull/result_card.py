@@ -83,11 +83,11 @@ def _model_index(planned: PullPlan) -> list[dict[str, Any]]:
     rows = claimed_rows(planned)
     if not rows:
         return []
-    from ggez_hub.evaluation.benchmarks.benchmark import known_data
+    from ggez_hub.evaluation.benchmarks.benchmark import known_datasets
 
     resolution, front = planned.resolution, planned.documents[0].front_matter
     name = f"{resolution.region}-{resolution.family}-{resolution.form}"
-    return model_index(name, rows, front.get("pipeline_tag"), known_data(rows))
+    return model_index(name, rows, front.get("pipeline_tag"), known_datasets(rows))
 
 
 def _made(resolution: Resolution) -> str:
