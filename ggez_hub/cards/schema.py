@@ -1,12 +1,10 @@
 """The adapter card's `ggez:` block: one typed schema for validator, JSON Schema and docs.
 
-A field that is not known carries the literal `unknown`; a field that is absent is an error, so that
-nobody mistakes silence for an answer. Unknown keys are refused. Digests are sha256 in hexadecimal;
-scores are on 0-100; sizes are bytes.
+What is not known is the literal `unknown`; an absent field is an error, and so is an unknown key.
+Digests are sha256 in hexadecimal, scores on 0-100, sizes in bytes.
 
-A card may speak for an adapter that nobody has pinned yet: of level `declared`, at the revision
-`main`, with `files` and the base's `weights` `unknown`. It can be found and listed; what it weighs
-and which bytes it means is known only once its hub has been asked.
+A card may be of an adapter that nobody has pinned yet: of level `declared`, at the revision `main`,
+with `files` and the base's `weights` `unknown`.
 """
 
 from __future__ import annotations
@@ -148,9 +146,10 @@ class Status(FrozenModel):
 
 
 class Location(FrozenModel):
-    """Where an accepted adapter lies, since when the registry has it, and whether it is the one that
-    the registry recommends for its region. Only the registry's copy
-    of a card has it: a repository cannot contain the id of the commit that contains it."""
+    """Where an accepted adapter is, since when, and whether it is recommended for its region.
+
+    Only the registry's copy of a card has it: a repository cannot contain the id of its own commit.
+    """
 
     repo: RepoId
     revision: Revision
@@ -202,7 +201,7 @@ class AdapterCard(FrozenModel):
 
     @property
     def pinned(self) -> bool:
-        """Whether the card says which bytes it speaks for, the adapter's and the base's."""
+        """Whether the card records the bytes of the adapter and of the base."""
         return self.files != "unknown" and self.base.weights != "unknown"
 
     @field_validator("base")
@@ -238,7 +237,7 @@ class AdapterCard(FrozenModel):
     @classmethod
     def _of_this_adapter(cls, joint: list[JointCurve], info: ValidationInfo) -> list[JointCurve]:
         files = info.data.get("files", "unknown")
-        # Files that are off are named by themselves.
+        # Invalid files have an error of their own.
         for curve in joint if "files" in info.data else ():
             if not any(is_adapter(adapter.files, files) for adapter in curve.adapters):
                 raise ValueError("none of the `adapters` has the sha256s of this card's `files`")

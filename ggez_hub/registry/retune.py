@@ -1,4 +1,4 @@
-"""beta chosen again for another alpha, from the stored curve and without any evaluation."""
+"""beta chosen again for another alpha, or for each average of alpha, from a stored curve."""
 
 from __future__ import annotations
 

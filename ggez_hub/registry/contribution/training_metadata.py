@@ -1,8 +1,7 @@
 """What training programs write into an adapter: kohya's `ss_*`, `modelspec.*`, PEFT's config.
 
-kohya's sd-scripts: https://github.com/kohya-ss/sd-scripts, library/train_util.py and
-networks/*.py. ModelSpec: https://github.com/Stability-AI/ModelSpec. Everything is a claim of the
-file, taken as such; what is not there stays None.
+Sources: https://github.com/kohya-ss/sd-scripts (library/train_util.py, networks/*.py) and
+https://github.com/Stability-AI/ModelSpec. Everything is a claim of the file.
 """
 
 from __future__ import annotations
@@ -55,18 +54,17 @@ NUMBER = re.compile(r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$")
 
 @dataclass(frozen=True)
 class TrainingMetadata:
-    """What an adapter's own files say of it.
+    """What an adapter's own files claim.
 
-    base           the repository that it was trained on, if they name it
+    base           the repository that it was trained on
     likely_base    the repository that adapters of its architecture are usually trained on
-    checkpoint     the name of the checkpoint's file, where it is none that is known
+    checkpoint     the name of the checkpoint's file, where it is not a known one
     """
 
     base: str | None = None
     likely_base: str | None = None
     checkpoint: str | None = None
     title: str | None = None
-    description: str | None = None
     license: str | None = None
     method: str | None = None
     hyper_parameters: dict[str, float | int | str | bool] = field(default_factory=dict)
@@ -75,7 +73,7 @@ class TrainingMetadata:
 
 
 def metadata_of_safetensors(metadata: Mapping[str, str]) -> TrainingMetadata:
-    """What the metadata of a safetensors file says."""
+    """The claims in the metadata of a safetensors file."""
     said = {key: text for key, value in metadata.items() if (text := _clean(value)) is not None}
     checkpoint = _checkpoint(said.get("ss_sd_model_name"))
     architecture = said.get("modelspec.architecture", "").partition("/")[0]
@@ -91,7 +89,6 @@ def metadata_of_safetensors(metadata: Mapping[str, str]) -> TrainingMetadata:
         or ARCHITECTURES.get(said.get("ss_base_model_version", "")),
         checkpoint=None if base else checkpoint,
         title=said.get("modelspec.title"),
-        description=said.get("modelspec.description"),
         license=said.get("modelspec.license"),
         method=f"{network} of kohya's sd-scripts" if network else None,
         hyper_parameters={
@@ -103,7 +100,7 @@ def metadata_of_safetensors(metadata: Mapping[str, str]) -> TrainingMetadata:
 
 
 def metadata_of_peft(config: Mapping[str, Any]) -> TrainingMetadata:
-    """What PEFT's adapter_config.json says."""
+    """The claims in PEFT's adapter_config.json."""
     named = config.get("base_model_name_or_path")
     named = _clean(named) if isinstance(named, str) else None
     version = config.get("peft_version")

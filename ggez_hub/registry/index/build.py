@@ -67,7 +67,7 @@ def build_index(
     parallel. Raises GgezError, and writes nothing, if a card is not valid, unless `skip_bad`, which
     leaves it out and notes that in the file; BadIndex.
     """
-    rows = read_index(previous).rows if previous else ()
+    rows = read_index(previous)[0] if previous else ()
     known = {(row.path, row.sha256): (row, packed) for row, packed in rows}
     found = list(_read_all(cards, known, processes))
     bad = tuple(

@@ -123,8 +123,7 @@ class UnreadableCard:
     reason: str
 
 
-@dataclass(frozen=True)
-class OtherRegion:
+class OtherRegion(FrozenModel):
     """Adapters of another region than those that were asked for: how many, and one of them."""
 
     region: RegionId

@@ -14,7 +14,6 @@ import sqlite3
 import zlib
 from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -23,7 +22,7 @@ from ggez_hub.cards.curve import Curve
 from ggez_hub.cards.readme import MAX_CARD_BYTES
 from ggez_hub.cards.values import FilePath, RepoId, Revision, Sha256
 from ggez_hub.errors import GgezError
-from ggez_hub.registry.index.entries import CardSummary, OtherRegion, UnreadableCard
+from ggez_hub.registry.index.entries import CardSummary, Listing, OtherRegion, UnreadableCard
 
 FORMAT = 1
 APPLICATION_ID = 0x6767657A  # "ggez"
@@ -43,8 +42,6 @@ SCHEMA = (
     "CREATE INDEX yanked ON entries (repo, reason) WHERE state = 'yanked'",
 )
 CURVE: TypeAdapter[Curve] = TypeAdapter(Curve)
-ELSEWHERE: TypeAdapter[OtherRegion] = TypeAdapter(OtherRegion)
-ELSEWHERE_FIELDS = tuple(f.name for f in fields(OtherRegion))
 
 
 class BadIndex(GgezError):
@@ -63,22 +60,12 @@ class IndexRow(CardSummary):
 COLUMNS = tuple(IndexRow.model_fields)
 
 
-@dataclass(frozen=True)
-class IndexContents:
-    """What an index file holds for some regions: rows with their packed rankings, and the rest."""
-
-    rows: tuple[tuple[IndexRow, bytes], ...] = ()
-    unreadable: tuple[UnreadableCard, ...] = ()
-    elsewhere: tuple[OtherRegion, ...] = ()
-    yanked: dict[str, str] = field(default_factory=dict)
-
-
 def read_index(
     path: Path, regions: Collection[str] | None = None, repos: Collection[str] | None = None
-) -> IndexContents:
-    """What the index file at `path` holds for `regions`, or of `repos` (None: all of it).
+) -> tuple[list[tuple[IndexRow, bytes]], Listing]:
+    """The rows of the index file at `path` for `regions`, or of `repos` (None: all of them).
 
-    Raises BadIndex.
+    Each has its packed ranking; the listing has no entries but the rest. Raises BadIndex.
     """
     column, asked = ("region", regions) if repos is None else ("repo", repos)
     chosen, values = "", sorted(asked or ())
@@ -93,18 +80,17 @@ def read_index(
                 values,
             )
         ]
-        unreadable = file.execute("SELECT path, reason FROM unreadable ORDER BY id").fetchall()
+        unreadable = file.execute("SELECT path, reason FROM unreadable ORDER BY id")
         groups = file.execute(
             "SELECT region, family, count(*), min(repo) FROM entries GROUP BY region, family"
-        ).fetchall()
-        yanked = file.execute("SELECT repo, reason FROM entries WHERE state = 'yanked'").fetchall()
-        return IndexContents(
-            rows=tuple(rows),
+        )
+        yanked = file.execute("SELECT repo, reason FROM entries WHERE state = 'yanked'")
+        return rows, Listing(
             unreadable=tuple(UnreadableCard(*map(_printable, row)) for row in unreadable),
             elsewhere=tuple(
-                ELSEWHERE.validate_python(dict(zip(ELSEWHERE_FIELDS, group, strict=True)))
-                for group in groups
-                if regions is not None and group[0] not in regions
+                OtherRegion(region=region, family=family, count=count, repo=repo)
+                for region, family, count, repo in groups
+                if regions is not None and region not in regions
             ),
             yanked={repo.lower(): _printable(reason) for repo, reason in yanked},
         )

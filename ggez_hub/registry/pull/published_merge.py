@@ -1,10 +1,9 @@
 """Merged models on a hub: pushed with their lock, and taken instead of merging again.
 
-A merged model carries the tag `ggez-merge:<first 16 digits of the merge digest>` and, beside its
-weights, the `ggez.lock` of the pull that made it. Whether it was made from the inputs that it names
-can only be known by merging: so it is taken from those who may be trusted with that, the owner of
-the index, or organisations that `--trust` names. Everything else is checked: the
-lock is of the very resolution, and every file has the sha256 that the lock records.
+A merged model has the tag `ggez-merge:<first 16 digits of the merge digest>` and the `ggez.lock` of
+the pull that made it. Whether it was made from the inputs that it names can only be known by
+merging, so it is taken from the owner of the index, or organisations that `--trust` names. All else
+is checked: the lock is of the very resolution, and every file has the sha256 of the lock.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from ggez_hub.errors import GgezError
 from ggez_hub.hub import ChangedFile, Hub, HubFile
 from ggez_hub.merging.side_files import copy_file
 from ggez_hub.registry.constants import CARD_NAME, INDEX_REPO, LOCK_NAME
-from ggez_hub.registry.lock import BadLock, Lock, parse_lock
+from ggez_hub.registry.lock import Lock, parse_lock
 from ggez_hub.registry.resolution import PinnedRepo, Resolution
 from ggez_hub.safetensors_header import read_header
 
@@ -80,15 +79,11 @@ def _described(resolution: Resolution, hub: Hub, repo: str, revision: str) -> Pu
     at = hub.at_commit(repo, revision)
     if at.file(LOCK_NAME) is None:
         return None
-    try:
-        lock = parse_lock(hub.read_text(repo, at.revision, LOCK_NAME), f"{LOCK_NAME} of {repo}")
-    except BadLock:
-        return None
+    lock = parse_lock(hub.read_text(repo, at.revision, LOCK_NAME), f"{LOCK_NAME} of {repo}")
+    side, prefix = _side_files(resolution.base), f"{resolution.family}/"
     same = lock.resolution.merge_digest == resolution.merge_digest
-    if not same or _side_files(lock.resolution.base) != _side_files(resolution.base):
+    if not same or _side_files(lock.resolution.base) != side:
         return None
-    prefix = f"{resolution.family}/"
-    side = _side_files(resolution.base)
     files = []
     for output, record in lock.outputs.items():
         path = output.removeprefix(prefix)

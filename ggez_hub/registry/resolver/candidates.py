@@ -1,9 +1,9 @@
-"""The order of candidates: a total one, whatever order they come in.
+"""Candidates: why a card rules its adapter out, the order of the others, what to say without any.
 
-Nearer region first. Within a region, adapters that the registry has measured on the same tasks,
-with the same base and for the same items are rivals: the better GRP at the requested alpha comes
-first. Scores of different tasks are never compared, so a group of rivals takes the place of its
-best, among the others by date, the newest first, then by name.
+The order is total: the nearer region first; within a region, adapters that the registry has measured
+on the same tasks, with the same base and for the same items, are rivals: the better GRP at the
+requested alpha first. Scores of different tasks are never compared: a group of rivals takes the
+place of its best, among the others by date, the newest first, then by name.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+from typing import TypeAlias
 
 from ggez_hub.cards.curve import MeasuredCurve
+from ggez_hub.cards.values import UNKNOWN
 from ggez_hub.parity.card_rows import NoCurve
 from ggez_hub.parity.choice import select_beta
 from ggez_hub.regions import Region, fallback_chain
@@ -23,8 +25,11 @@ from ggez_hub.registry.index.entries import IndexEntry, Listing
 from ggez_hub.registry.request import Request
 from ggez_hub.registry.resolution import Rejected
 
-DateOf = Callable[[IndexEntry], str]
-"""The day on which an adapter was registered, or else committed (ISO 8601)."""
+# The day on which an adapter was registered, or else committed (ISO 8601).
+DateOf: TypeAlias = Callable[[IndexEntry], str]
+# The region of a card that cannot be read.
+UNREAD_REGION = "?"
+SHOWN_UNREAD, SHOWN_LINES, SHOWN_WIDTH = 5, 5, 300
 
 
 @dataclass(frozen=True)
@@ -113,7 +118,7 @@ class CandidateOrder:
 def _merit(entry: IndexEntry, region: Region, alpha: float) -> tuple[Hashable, float | None]:
     """Whom an entry is compared with, and its GRP; without a measured one nobody."""
     alone = _identity(entry)
-    if entry.summary.base_weights == "unknown":
+    if entry.summary.base_weights == UNKNOWN:
         return alone, None
     try:
         measured = MeasuredCurve(entry.ranking, "independent", entry.summary.region)
@@ -159,7 +164,7 @@ def unfit(entry: IndexEntry, request: Request) -> str | None:
         return f"is of the family {card.family}"
     if card.state != "active":
         return f"is {card.status}"
-    if card.license == "unknown":
+    if card.license == UNKNOWN:
         return "has no known licence"
     trusted = request.trust.split(",")
     owner = entry.repo.partition("/")[0]
@@ -190,11 +195,6 @@ def _of_kind(name: str, request: Request) -> str | None:
     return None
 
 
-# Of a card that cannot be read, the region is not known.
-UNREAD_REGION = "?"
-SHOWN_UNREAD, SHOWN_LINES, SHOWN_WIDTH = 5, 5, 300
-
-
 def nothing_found(
     request: Request, chain: Sequence[Region], found: Listing, rejected: Sequence[Rejected]
 ) -> tuple[str, str]:
@@ -220,7 +220,7 @@ def nothing_found(
 
 
 def _first_lines(reason: str) -> str:
-    """A reason without its long tail: a card can be off in many places, and comes from a stranger."""
+    """A reason without its long tail: a card may be wrong in many places."""
     lines = reason.splitlines() or [""]
     more = [f"    and {len(lines) - SHOWN_LINES} more lines"] if len(lines) > SHOWN_LINES else []
     return "\n".join([*(line[:SHOWN_WIDTH] for line in lines[:SHOWN_LINES]), *more])
