@@ -78,15 +78,11 @@ def _beta_key(value: str) -> str:
     return value
 
 
-def _point_key(value: str) -> str:
-    for part in value.split("+"):
-        _beta_key(part)
-    return value
-
-
 BetaKey: TypeAlias = Annotated[str, AfterValidator(_beta_key)]
 # Of a composition: a beta for each adapter, "0.25+0.5".
-PointKey: TypeAlias = Annotated[str, AfterValidator(_point_key)]
+PointKey: TypeAlias = Annotated[
+    str, AfterValidator(lambda value: "+".join(map(_beta_key, value.split("+"))))
+]
 
 Level: TypeAlias = Literal["declared", "measured", "reproducible"]
 FAMILIES = ("embedding", "diffusion", "vlm")

@@ -178,7 +178,7 @@ def _tell_preflight(costs: Preflight, hub: Hub, out: Output) -> None:
     )
     for repo in costs.gated:
         out.line(f"{repo} is gated: its licence is accepted at {page(hub.endpoint, repo)}")
-    out.document(costs.as_dict())
+    out.document(vars(costs))
 
 
 def _tell_result(pulled: Pulled, planned: PullPlan, hub: Hub, out: Output) -> dict[str, Any]:
@@ -214,7 +214,7 @@ def _tell_result(pulled: Pulled, planned: PullPlan, hub: Hub, out: Output) -> di
         "published": pulled.published,
         "cosines": [vars(pair) for pair in alike],
         **as_document(resolution, planned.obligations, table, planned.composition),
-        "switch": None if planned.switch is None else planned.switch.as_dict(),
+        "switch": None if planned.switch is None else vars(planned.switch),
         **where,
     }
     out.document(document)

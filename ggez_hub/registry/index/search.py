@@ -171,20 +171,15 @@ def live_entries(hub: Hub, regions: Iterable[str]) -> Listing:
     What the hub's index has yanked is yanked, whatever the adapter's own card says.
     """
     yanked = yanked_adapters(hub)
-    found: list[IndexEntry | UnreadableCard] = []
+    entries, unreadable = [], []
     for region in regions:
         for repo, revision in hub.discover([TAG, f"ggez-region:{region}"]):
-            found.append(_own_entry(hub, repo, revision))
-    return Listing(
-        entries=tuple(_unless_yanked(e, yanked) for e in found if isinstance(e, IndexEntry)),
-        unreadable=tuple(e for e in found if isinstance(e, UnreadableCard)),
-        yanked=yanked,
-    )
-
-
-def _unless_yanked(entry: IndexEntry, yanked: Mapping[str, str]) -> IndexEntry:
-    reason = yanked.get(entry.repo.lower())
-    if reason is None:
-        return entry
-    summary = entry.summary.model_copy(update={"state": "yanked", "reason": reason})
-    return replace(entry, summary=summary)
+            found = _own_entry(hub, repo, revision)
+            if isinstance(found, UnreadableCard):
+                unreadable.append(found)
+                continue
+            if (reason := yanked.get(repo.lower())) is not None:
+                changes = {"state": "yanked", "reason": reason}
+                found = replace(found, summary=found.summary.model_copy(update=changes))
+            entries.append(found)
+    return Listing(tuple(entries), tuple(unreadable), yanked=yanked)

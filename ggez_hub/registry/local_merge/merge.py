@@ -79,18 +79,16 @@ def merge_card(merge: MergeRecord, base: ModelSource, family: Family, folder: Pa
 
 def provenance(merge: MergeRecord) -> list[str]:
     """What the result is made of, in the lines of its card that `lock.unstated` compares."""
+    lines = [f"- base: {_named(merge.base)}"]
+    for adapter in merge.adapters:
+        lines.append(f"- adapter: {_named(adapter)}, {adapter.form}, beta {adapter.beta:g}")
+        parts = adapter.parts.lines() if adapter.parts else ()
+        lines += (f"- betas of {adapter.name} by part: {text}" for text in parts)
     return [
-        f"- base: {_named(merge.base)}",
-        *(line for adapter in merge.adapters for line in _weighted(adapter)),
+        *lines,
         f"- method {merge.method}, engine {merge.engine}",
         f"- merge digest {merge.digest}",
     ]
-
-
-def _weighted(adapter: MergedAdapter) -> list[str]:
-    line = f"- adapter: {_named(adapter)}, {adapter.form}, beta {adapter.beta:g}"
-    parts = adapter.parts.lines() if adapter.parts else ()
-    return [line, *(f"- betas of {adapter.name} by part: {text}" for text in parts)]
 
 
 def _named(source: MergedInput) -> str:

@@ -69,7 +69,7 @@ class ModelChoice:
             "recommended": self.recommended,
             "measured": self.measured,
             "needs_beta": self.needs_beta,
-            **self.costs.as_dict(),
+            **vars(self.costs),
             "command": self.command,
         }
 
@@ -128,7 +128,8 @@ def _choices(seen: Survey, hub: Hub, out: Path, options: str) -> list[ModelChoic
         group.sort(key=lambda candidate: not candidate.entry.summary.recommended)
         resolved, needs_beta = _first(seen, group), False
         if resolved is None and seen.resolver.request.beta is None:
-            given = _with_beta(seen, 1.0)
+            request = replace(seen.resolver.request, beta=1.0)
+            given = replace(seen, resolver=replace(seen.resolver, request=request))
             resolved, needs_beta = _first(given, group), True
         if resolved is None:
             continue
@@ -153,11 +154,6 @@ def _first(seen: Survey, group: Sequence[RankedCandidate]) -> Resolved | None:
         return seen.first(group)
     except NoAdapter:
         return None
-
-
-def _with_beta(seen: Survey, beta: float) -> Survey:
-    request = replace(seen.resolver.request, beta=beta)
-    return replace(seen, resolver=replace(seen.resolver, request=request))
 
 
 def _gb(nbytes: int) -> str:

@@ -78,7 +78,10 @@ class ParityTable:
             if line.index is None
             else [
                 f"{line.label} (beta {line.beta:g})",
-                *map(_with_interval, self._intervals(line.index)),
+                *(
+                    f"{i.value:.2f} [{i.low:.2f}, {i.high:.2f}]"
+                    for i in self._intervals(line.index)
+                ),
                 f"{self.curve.grp_raw(line.index, self.alpha):.2f}",
             ]
             for line in self.lines
@@ -168,19 +171,12 @@ def _table(
     return ParityTable(lines, curve, alpha, outcomes)
 
 
-def _with_interval(found: Interval) -> str:
-    return f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"
-
-
 @dataclass(frozen=True)
 class MeasuredSwitch:
     """The switch as it was measured; `ahead` is None where it was not, or its prompts have no cue."""
 
     ahead: bool | None
     text: str
-
-    def as_dict(self) -> dict[str, Any]:
-        return {"ahead": self.ahead, "text": self.text}
 
 
 def measured_switch(card: AdapterCard, resolution: Resolution) -> MeasuredSwitch:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ggez_hub.errors import GgezError
 from ggez_hub.hardware import device_bytes, free_disk_bytes, memory_bytes
@@ -40,9 +38,6 @@ class Preflight:
     gated: tuple[str, ...]
     licences: tuple[str, ...]
     fits: bool
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self) | {"gated": list(self.gated), "licences": list(self.licences)}
 
 
 def preflight(resolution: Resolution, hub: Hub, out: Path) -> Preflight:
@@ -85,15 +80,12 @@ def require_inputs(resolution: Resolution, hub: Hub) -> None:
     What is in the cache already has been granted.
     """
     for adapter in resolution.adapters:
-        _require(adapter.source, adapter.source.files, hub)
-    # Which files of the base are needed, an adapter's configuration says.
+        if adapter.source.gated and adapter.source.missing_bytes(hub):
+            require_access(hub, adapter.source.repo)
+    # An adapter's configuration decides which files of the base are needed.
     for pinned, files in _fetched(resolution, hub):
-        _require(pinned, files, hub)
-
-
-def _require(pinned: PinnedRepo, files: Iterable[PinnedFile], hub: Hub) -> None:
-    if pinned.gated and pinned.missing_bytes(hub, files):
-        require_access(hub, pinned.repo)
+        if pinned.gated and pinned.missing_bytes(hub, files):
+            require_access(hub, pinned.repo)
 
 
 def _fetched(
@@ -101,14 +93,12 @@ def _fetched(
 ) -> tuple[tuple[PinnedRepo, tuple[PinnedFile, ...]], ...]:
     sources = tuple(adapter.source for adapter in resolution.adapters)
     parts = tuple((source, source.files) for source in sources)
-    configurations = [_configuration(source, hub) for source in sources]
+    configurations = []
+    for source in sources:
+        files = [file for file in source.files if file.path == CONFIG]
+        configurations.append(source.fetch(hub, files) if files else None)
     needed = form_of(resolution).base_files(resolution, configurations)
     return ((resolution.merged_into, needed), *parts) if needed else parts
-
-
-def _configuration(source: PinnedRepo, hub: Hub) -> Path | None:
-    files = [file for file in source.files if file.path == CONFIG]
-    return source.fetch(hub, files) if files else None
 
 
 def _largest_tensor(pinned: PinnedRepo, hub: Hub) -> int:

@@ -70,7 +70,12 @@ def find_published(
                 found = _described(resolution, hub, repo, revision)
             except (GgezError, HfHubHTTPError):
                 continue  # what cannot be read is not taken; merging needs none
-            if found is not None and (expected is None or _is_of(found.lock, expected)):
+            wanted = expected.outputs if expected else {}
+            if found is not None and all(
+                found.lock.outputs.get(name) == record
+                for name, record in wanted.items()
+                if name != f"{resolution.family}/{CARD_NAME}"
+            ):
                 return found
     return None
 
@@ -100,15 +105,6 @@ def _described(resolution: Resolution, hub: Hub, repo: str, revision: str) -> Pu
             return None
         files.append(file)
     return PublishedMerge(repo, at.revision, lock, tuple(files)) if files else None
-
-
-def _is_of(lock: Lock, expected: Lock) -> bool:
-    cards = {f"{lock.resolution.family}/{CARD_NAME}"}
-    return all(
-        lock.outputs.get(name) == record
-        for name, record in expected.outputs.items()
-        if name not in cards
-    )
 
 
 def _side_files(base: PinnedRepo | None) -> set[tuple[str, str]]:

@@ -149,13 +149,12 @@ def _composed(planned: PullPlan, hub: Hub) -> str:
 
 def _licences(asked: Obligations) -> str:
     parts = [f"- {term.role} {term.what}: {term.licence}" for term in asked.terms]
-    duties = [f"- {a.text} ({', '.join(map(_link, a.by, a.links))})" for a in asked.asked]
-    said = "Whoever passes this on has to keep to all of this:" if duties else "Nothing is asked."
-    return "\n\n".join(("## Licences", "\n".join(parts), said, "\n".join(duties)))
-
-
-def _link(name: str, link: str) -> str:
-    return f"[{name}]({link})"
+    duties = []
+    for duty in asked.asked:
+        links = (f"[{name}]({link})" for name, link in zip(duty.by, duty.links, strict=True))
+        duties.append(f"- {duty.text} ({', '.join(links)})")
+    intro = "Whoever passes this on has to keep to all of this:" if duties else "Nothing is asked."
+    return "\n\n".join(("## Licences", "\n".join(parts), intro, "\n".join(duties)))
 
 
 def _scores(table: ParityTable | None) -> str:

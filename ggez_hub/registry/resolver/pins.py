@@ -76,15 +76,13 @@ def pin_base(
             files = vet_weights(at, _fitting(card, repositories))
         except NotFit as problem:
             if not request.allow_shape_match:
-                raise NotFit(f"{problem.message}{_hint(card)}") from problem
+                hint = " (--allow-shape-match compares shapes only)"
+                hint = "" if card.kind == "task_vector" else hint
+                raise NotFit(f"{problem.message}{hint}") from problem
             files = _by_shape(at, card, repositories)
             fits = "shape"
     tag = repositories.tag_of(repo, revision) if request.base else None
     return _pinned(at, files, license_of(at.front_matter), tag), fits
-
-
-def _hint(card: AdapterCard) -> str:
-    return "" if card.kind == "task_vector" else " (--allow-shape-match compares shapes only)"
 
 
 def _fitting(card: AdapterCard, repositories: Repositories) -> dict[str, str]:
