@@ -1,6 +1,6 @@
 """What a card of a stranger may not hold: markup in fields that are shown, lookalike letters, secrets.
 
-The functions raise ValueError with the mend, so that the schema's validators can use them.
+The functions raise ValueError with how to fix it, so that the schema's validators can use them.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Secret:
 
 
 def plain_text(value: str) -> str:
-    """The text itself if it can be shown anywhere as it is; raises ValueError with the mend."""
+    """The text itself if it can be shown anywhere as it is; raises ValueError with how to fix it."""
     # Nearly all: a curve has thousands of digests and names.
     if HARMLESS.fullmatch(value):
         return value

@@ -251,7 +251,7 @@ class AdapterCard(FrozenModel):
         for run in seeds:
             if run.seed in taken:
                 raise ValueError(
-                    f"seed {run.seed} stands twice; that of the published adapter is `training.seed`"
+                    f"seed {run.seed} is there twice; that of the published adapter is `training.seed`"
                 )
             taken.add(run.seed)
         return seeds

@@ -12,7 +12,7 @@ from ggez_hub.merging.adapters.peft import CONFIG, WEIGHTS
 from ggez_hub.registry.resolution import Resolution
 from ggez_hub.registry.result_forms import FORMS, AsIs, ResultForm, get_form
 
-# What `Resolution.method` says where nothing is merged.
+# `Resolution.method` where nothing is merged.
 AS_IS_METHOD = "as_is"
 
 
@@ -21,7 +21,7 @@ class AdapterKind:
     """How adapters of a kind are taken.
 
     noun      what people call it
-    whole     its repository holds a model: configuration and side files are fetched with the
+    is_model  its repository holds a model: configuration and side files are fetched with the
               weights, as those of a base
     combined  it is a Delta, which a base and a beta apply to; otherwise it is taken as it is
     listed    the files that hold it, of the paths of a repository whose card records none
@@ -30,7 +30,7 @@ class AdapterKind:
     """
 
     noun: str
-    whole: bool
+    is_model: bool
     combined: bool
     listed: Callable[[Collection[str], Family, Read], tuple[str, ...]]
     forms: Mapping[str, ResultForm]
@@ -78,13 +78,13 @@ def _vector_listed(paths: Collection[str], family: Family, read: Read) -> tuple[
 
 
 _MERGED_ONLY = {"merged": FORMS["merged"]}
-_EXTRACT = "comes merged only: `ggez-hub extract` makes a LoRA of it, and says what that loses"
+_EXTRACT = "comes merged only: `ggez-hub extract` makes a LoRA of it, and reports what that loses"
 
 KINDS: Mapping[str, AdapterKind] = {
-    "lora": AdapterKind("a LoRA", whole=False, combined=True, listed=_lora_listed, forms=FORMS),
+    "lora": AdapterKind("a LoRA", is_model=False, combined=True, listed=_lora_listed, forms=FORMS),
     "task_vector": AdapterKind(
         "a task vector",
-        whole=False,
+        is_model=False,
         combined=True,
         listed=_vector_listed,
         forms=_MERGED_ONLY,
@@ -92,7 +92,7 @@ KINDS: Mapping[str, AdapterKind] = {
     ),
     "finetune": AdapterKind(
         "a full fine-tune",
-        whole=True,
+        is_model=True,
         combined=True,
         listed=_model_listed,
         forms=_MERGED_ONLY,
@@ -100,10 +100,10 @@ KINDS: Mapping[str, AdapterKind] = {
     ),
     "merged": AdapterKind(
         "a merged model",
-        whole=True,
+        is_model=True,
         combined=False,
         listed=_model_listed,
         forms={"merged": AsIs()},
-        lacking="is a merged model, taken as it is: no adapter can be told apart in it",
+        lacking="is a merged model, taken as it is: its adapter cannot be separated",
     ),
 }

@@ -69,7 +69,7 @@ def table() -> LicenceTable:
 
 @dataclass(frozen=True)
 class LicenceTerm:
-    """A part of a result under a licence, by its id; `unknown` where nobody says."""
+    """A part of a result under a licence, by its id; `unknown` where nobody states it."""
 
     role: Role
     what: str
@@ -132,7 +132,7 @@ def may_push(asked: Obligations) -> None:
     """Raise MayNotPush with the reason if the result's weights may not be passed on.
 
     They may not if a licence of the weights forbids it or is unknown, or if two of them cannot be
-    kept together: one that has to stay the licence of the whole, and another that asks for more.
+    kept together: one that has to remain the licence of the result, and another that asks for more.
     """
     known = table().licences
     way_out = "Publish the adapter and a recipe instead: whoever pulls them merges them."
@@ -153,7 +153,7 @@ def may_push(asked: Obligations) -> None:
             more = (FURTHER.intersection(other.asks) - set(keeper.asks)) or other.shares_as
             if more:
                 raise MayNotPush(
-                    f"{keeper.name} has to stay the licence of the whole, and {other.name} asks "
+                    f"{keeper.name} has to remain the licence of the result, and {other.name} asks "
                     f"for more than it allows ({keeper.link}, {other.link})",
                     way_out,
                 )

@@ -17,6 +17,7 @@ from ggez_hub.errors import GgezError
 from ggez_hub.frozen_model import FrozenModel
 from ggez_hub.hub import Hub, RepoAtCommit
 from ggez_hub.registry.constants import LOCK_NAME
+from ggez_hub.registry.repositories import Gone, reach
 from ggez_hub.registry.resolution import (
     ENGINE,
     PinnedRepo,
@@ -25,6 +26,11 @@ from ggez_hub.registry.resolution import (
     decisive_beta,
 )
 from ggez_hub.validation_errors import listed
+
+GONE = {
+    "repo": "the repository is gone or private",
+    "revision": "the commit is gone (the branch was rewritten)",
+}
 
 
 class BadLock(GgezError):
@@ -63,7 +69,7 @@ def read_lock(path: Path) -> Lock:
             f"there is no lock file {path}", "Pull once without --locked, or name one with --lock."
         ) from error
     except (OSError, UnicodeDecodeError) as error:
-        raise BadLock(f"{path} is no lock file: {error}") from error
+        raise BadLock(f"{path} is not a lock file: {error}") from error
     return parse_lock(text, str(path))
 
 
@@ -72,7 +78,7 @@ def parse_lock(text: str, path: str) -> Lock:
     try:
         lock = Lock.model_validate_json(text)
     except ValidationError as error:
-        raise BadLock(f"{path} is no lock file:\n{listed(error)}") from error
+        raise BadLock(f"{path} is not a lock file:\n{listed(error)}") from error
     if lock.resolution.engine != ENGINE:
         raise BadLock(
             f"{path} was made by the engine {lock.resolution.engine}, this is {ENGINE}",
@@ -117,7 +123,7 @@ def unstated(provenance: Iterable[str], card: str) -> list[str]:
     """The lines of a lock's provenance that the card beside it lacks: one of the two was changed."""
     stated = set(card.splitlines())
     return [
-        f"the lock says '{line.removeprefix('- ')}', the card of the result does not"
+        f"the lock has '{line.removeprefix('- ')}', the card of the result does not"
         for line in provenance
         if line not in stated
     ]
@@ -125,36 +131,26 @@ def unstated(provenance: Iterable[str], card: str) -> list[str]:
 
 def check_upstream(lock: Lock, hub: Hub) -> None:
     """Raise Differs unless the hub still has every input as the lock pins it."""
-    from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
-
     found: list[str] = []
     for pinned in lock.resolution.inputs:
         where = f"{pinned.repo}@{pinned.revision[:12]}"
         try:
-            at = hub.at_commit(pinned.repo, pinned.revision)
-        except RevisionNotFoundError:
-            found.append(f"{where}: the commit is gone (the branch was rewritten)")
-            continue
-        except RepositoryNotFoundError:
-            found.append(f"{where}: the repository is gone or private")
+            at = reach(hub, pinned.repo, pinned.revision)
+        except Gone as problem:
+            found.append(f"{where}: {GONE[problem.key]}")
             continue
         found += [f"{where}: {problem}" for problem in _changed(pinned, at)]
+        # A version that was published is not to change.
         if pinned.tag is not None:
-            found += [f"{where}: {problem}" for problem in _moved(pinned, pinned.tag, hub)]
+            now = hub.tags(pinned.repo).get(pinned.tag)
+            if now != pinned.revision:
+                what = f"names the commit {now[:12]} now" if now else "is gone"
+                found.append(f"{where}: the tag {pinned.tag} {what}")
     if found:
         raise LockMismatch(
             "the hub no longer has what the lock pins:\n  " + "\n  ".join(found),
             "Pull anew without --locked to take what is there now.",
         )
-
-
-def _moved(pinned: PinnedRepo, tag: str, hub: Hub) -> Iterator[str]:
-    """How a tag differs from its pin: a version that was published is not to change."""
-    now = hub.tags(pinned.repo).get(tag)
-    if now is None:
-        yield f"the tag {tag} is gone"
-    elif now != pinned.revision:
-        yield f"the tag {tag} names the commit {now[:12]} now"
 
 
 def _changed(pinned: PinnedRepo, at: RepoAtCommit) -> Iterator[str]:

@@ -35,7 +35,7 @@ class ResolvedParts(FrozenModel, strict=False):
     def require_same(self, names: Collection[str], beta: float) -> None:
         """Raise BadParts unless the betas are what the parts come to on a base.
 
-        A lock that was changed by hand may say one thing and do another.
+        A lock may have been changed by hand.
         """
         now = BetasByPart(parts=self.parts).on(names).at(beta)
         if now != self.betas:
@@ -70,7 +70,7 @@ FITS_BY_SHAPE = (
 
 # Changes whenever the same inputs would give other bytes.
 ENGINE = "ggez-merge/2"
-# Files that are no weights and say what the weights mean: alpha, rank patterns, the base.
+# Files beside the weights that decide what these mean: alpha, rank patterns, the base.
 DECISIVE = frozenset({"adapter_config.json", "task_vector.json"})
 
 
@@ -171,7 +171,7 @@ class PinnedAdapter(FrozenModel, strict=False):
 
     @property
     def decisive(self) -> dict[str, str]:
-        """Digests of what decides Delta: the weights, and the file that says their scale."""
+        """Digests of what decides Delta: the weights, and the file with their scale."""
         files = {f.path: f.sha256 or f.oid for f in self.source.files if f.path in DECISIVE}
         return self.source.weights | files
 

@@ -229,7 +229,7 @@ def test_what_is_no_lock(locked, tmp_path, content):
     lock.write_text(content)
     result = again(hub, lock, tmp_path / "x")
     assert result.exit_code == 1
-    assert "is no lock file" in result.stderr
+    assert "is not a lock file" in result.stderr
 
 
 def test_an_output_that_differs_is_refused(locked, tmp_path):
@@ -246,9 +246,9 @@ def test_an_output_that_differs_is_refused(locked, tmp_path):
 @pytest.mark.parametrize(
     ("key", "value", "words"),
     [
-        (("adapters", 0, "beta", "value"), 0.75, "the lock says 'beta 0.75: "),
-        (("alpha", "value"), 0.9, "the lock says 'alpha 0.90000: "),
-        (("base", "revision"), "0" * 40, "the lock says 'base: "),
+        (("adapters", 0, "beta", "value"), 0.75, "the lock has 'beta 0.75: "),
+        (("alpha", "value"), 0.9, "the lock has 'alpha 0.90000: "),
+        (("base", "revision"), "0" * 40, "the lock has 'base: "),
     ],
     ids=["beta", "alpha", "base"],
 )

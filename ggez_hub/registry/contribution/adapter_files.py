@@ -139,7 +139,7 @@ def _recognised(source: Path, name: str, record: Callable[[str], FileRecord]) ->
 
 
 def parts_of(form: str, source: Path) -> tuple[tuple[str, ...], str]:
-    """The files of a form, relative to its folder, and its library if the form does not say."""
+    """The files of a form, relative to its folder, and its library if the form does not decide it."""
     if form == "PEFT folder":
         return (PEFT_CONFIG, PEFT_WEIGHTS), ""
     if form == "task vector":

@@ -42,7 +42,7 @@ def own_card(files: AdapterFiles, hub: Hub) -> CardDocument | None:
 def claimed(document: CardDocument, owner: str, contributor: str) -> CardDocument:
     """The card with who published the adapter, and who registers it.
 
-    Raises GgezError where it says that the registry measured what the registry has never seen.
+    Raises GgezError where it has scores of the registry that the registry has never seen.
     """
     card = document.card
     measured_by = {found.measured_by for found in (*card.rows, card.baselines) if found}
@@ -88,7 +88,7 @@ def register(found: CardProposal, hub: Hub) -> Proposal:
     Raises NoToken, and what the client raises.
     """
     card, location = found.document.card, found.document.card.adapter
-    assert location is not None  # noqa: S101 - a candidate says where its adapter lies
+    assert location is not None  # noqa: S101 - a proposed card has the place of its adapter
     return propose(
         hub,
         INDEX_REPO,

@@ -13,7 +13,7 @@ from typing import Any
 
 from ggez_hub.cards.safety import plain_text
 
-# Figures of a training run that say nothing about the person or their disk: no folder names,
+# Figures of a training run that reveal nothing about the person or their disk: no folder names,
 # captions, tags or comments.
 HYPER_PARAMETERS = (
     "network_dim", "network_alpha", "network_dropout", "learning_rate", "unet_lr",
@@ -74,25 +74,25 @@ class TrainingMetadata:
 
 def metadata_of_safetensors(metadata: Mapping[str, str]) -> TrainingMetadata:
     """The claims in the metadata of a safetensors file."""
-    said = {key: text for key, value in metadata.items() if (text := _clean(value)) is not None}
-    checkpoint = _checkpoint(said.get("ss_sd_model_name"))
-    architecture = said.get("modelspec.architecture", "").partition("/")[0]
+    values = {key: text for key, value in metadata.items() if (text := _clean(value)) is not None}
+    checkpoint = _checkpoint(values.get("ss_sd_model_name"))
+    architecture = values.get("modelspec.architecture", "").partition("/")[0]
     base = CHECKPOINTS.get(checkpoint or "")
     if base is None and checkpoint and REPO.match(checkpoint):
         base = checkpoint
-    network = said.get("ss_network_module")
-    seed = _value(said.get("ss_seed", ""))
-    commit = said.get("ss_sd_scripts_commit_hash")
+    network = values.get("ss_network_module")
+    seed = _value(values.get("ss_seed", ""))
+    commit = values.get("ss_sd_scripts_commit_hash")
     return TrainingMetadata(
         base=base,
         likely_base=ARCHITECTURES.get(architecture)
-        or ARCHITECTURES.get(said.get("ss_base_model_version", "")),
+        or ARCHITECTURES.get(values.get("ss_base_model_version", "")),
         checkpoint=None if base else checkpoint,
-        title=said.get("modelspec.title"),
-        license=said.get("modelspec.license"),
+        title=values.get("modelspec.title"),
+        license=values.get("modelspec.license"),
         method=f"{network} of kohya's sd-scripts" if network else None,
         hyper_parameters={
-            key: _value(said[f"ss_{key}"]) for key in HYPER_PARAMETERS if f"ss_{key}" in said
+            key: _value(values[f"ss_{key}"]) for key in HYPER_PARAMETERS if f"ss_{key}" in values
         },
         seed=seed if type(seed) is int else None,
         versions={"sd-scripts": commit} if commit else {},

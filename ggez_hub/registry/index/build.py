@@ -80,7 +80,7 @@ def build_index(
             f"{len(bad)} of {len(found)} cards are not valid\n" + "\n".join(b.reason for b in bad),
             "Fix them, or leave them out with --skip-bad.",
         )
-    # Adapters of a region lie together, so that a query reads few pages.
+    # Adapters of a region are together, so that a query reads few pages.
     good = [entry for entry in found if not isinstance(entry, UnreadableCard)]
     good.sort(key=lambda entry: (entry[0].region, entry[0].path))
     with atomic_file(out) as partial_file:
@@ -121,7 +121,7 @@ def row_of(document: CardDocument, path: str, sha256: str) -> Packed:
     """The row of a card of the index; raises BadCard for one in another place, or without its own."""
     card = document.card
     if card.adapter is None:
-        raise BadCard(f"{path}: ggez.adapter: is missing; it says where the adapter is")
+        raise BadCard(f"{path}: ggez.adapter: is missing; it is the place of the adapter")
     place = f"cards/{card.region}/{card.family}"
     if not path.startswith(f"{place}/"):
         raise BadCard(f"{path}: ggez.region: the card belongs in {place}/")

@@ -114,7 +114,7 @@ def _reasons(entry: IndexEntry, repositories: Repositories) -> Iterator[str]:
 
 
 def stale_entries(listing: Listing, hub: Hub, region: str | None = None) -> tuple[StaleEntry, ...]:
-    """The stale entries of a whole index (of `region` alone), sorted by region and name.
+    """The stale entries of an index (of `region` alone), sorted by region and name.
 
     An entry may be stale for more than one reason.
     """

@@ -46,8 +46,8 @@ from ggez_hub.safetensors_header import read_header
 def merge_card(merge: MergeRecord, base: ModelSource, family: Family, folder: Path) -> str:
     """The README.md of the merged model in `folder`, with the keys that the Hub knows.
 
-    Of the base's own card, which is not carried over, it keeps the pipeline tag. What nobody says
-    (the repository of a folder, a licence) is left out of the keys.
+    Of the base's own card, which is not carried over, it keeps the pipeline tag. What is not
+    known (the repository of a folder, a licence) is left out of the keys.
     """
     layout = family.layout(folder)
     inputs = (merge.base, *merge.adapters)
@@ -107,11 +107,11 @@ class FolderMerge:
     def remarks(self) -> tuple[str, ...]:
         """Adapters that name another base than this one, as far as both are known by name.
 
-        A mirror of the base has the same weights under another name, so that it is no error.
+        A mirror of the base has the same weights under another name, so it is not an error.
         """
         base = self.lock.merge.base.repo
         return tuple(
-            f"{a.name} says that it was trained on {a.trained_on}; this base is {base}"
+            f"{a.name} claims to be trained on {a.trained_on}; this base is {base}"
             for a in self.lock.merge.adapters
             if base is not None and a.trained_on not in (None, base)
         )

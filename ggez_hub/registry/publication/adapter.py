@@ -55,19 +55,22 @@ def read_parcel(folder: Path, include: Sequence[str] = ()) -> Parcel:
         raise NotFit(
             f"{folder} records no files", "`ggez-hub card init --force` records them with sha256."
         )
-    whole = get_kind(document.card.kind).whole
+    is_model = get_kind(document.card.kind).is_model
     files, left_out = _split(
         folder,
         lambda path, hidden: (
             path in recorded
-            or (not hidden and (_fits(path, (*BESIDE, *include)) or (whole and is_side_file(path))))
+            or (
+                not hidden
+                and (_fits(path, (*BESIDE, *include)) or (is_model and is_side_file(path)))
+            )
         ),
     )
     for pattern in include:
         if not any(fnmatchcase(path, pattern) for path in files):
             raise UsageProblem(
                 f"no file of {folder} fits --include {pattern!r}",
-                "A pattern is of whole paths below the folder, as evidence/*.",
+                "A pattern has to fit the path below the folder, as evidence/*.",
             )
     return Parcel(document, files, tuple(left_out))
 

@@ -75,11 +75,11 @@ class ModelChoice:
 
 
 class Undecided(UsageProblem):
-    """The request does not say which of several models is meant; `choices` are they."""
+    """The request may mean several models, `choices`."""
 
     def __init__(self, region: str, choices: Sequence[ModelChoice]) -> None:
         what = "one model serves" if len(choices) == 1 else f"{len(choices)} models serve"
-        lines = [f"{what} {region}; say which one:"]
+        lines = [f"{what} {region}; choose one:"]
         for choice in choices:
             lines += (f"  {choice.lines()[0]}", f"      {choice.lines()[1]}")
         super().__init__("\n".join(lines), "Nothing is taken unasked; run one of these commands.")
@@ -98,7 +98,7 @@ def decide(
         return resolve(request, hub)
     if request.parts:
         raise UsageProblem(
-            "--betas names the tensors of one base, and which base is not said",
+            "--betas names the tensors of one base, and no base was named",
             "Name it with --family, --base or --adapter.",
         )
     seen = survey(request, hub)
@@ -109,7 +109,7 @@ def decide(
     if marked and (marked[0].costs.fits or (costs_only and len(choices) == 1)):
         return marked[0].resolved
     (*_, last) = choices
-    # A small one that does not fit gets an error of its own, which says what is lacking.
+    # A small one that does not fit gets an error of its own with what is lacking.
     small = costs_only or last.costs.fetch_bytes <= UNASKED_BYTES
     if len(choices) == 1 and small and not last.needs_beta:
         return last.resolved

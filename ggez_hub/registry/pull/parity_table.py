@@ -106,7 +106,7 @@ class ParityTable:
 def parity_table(card: AdapterCard, resolution: Resolution) -> ParityTable | None:
     """The table from the card's test scores, or None if it has none.
 
-    A model that is taken as it is stands beside its base: its curve has no beta between them.
+    A model that is taken as it is has no beta between base and itself.
     """
     beta = resolution.adapters[0].weight
     betas: dict[str, Beta] = {"base": 0.0, "regional": 1.0}
@@ -188,7 +188,7 @@ def measured_switch(card: AdapterCard, resolution: Resolution) -> MeasuredSwitch
     if not switch.cue:
         return MeasuredSwitch(None, f"not recommended: it has no cue, since {switch.reason}")
     ahead = over.low > 0 and not over.undetermined
-    said = (
+    compared = (
         "ahead of"
         if ahead
         else "behind"
@@ -201,7 +201,7 @@ def measured_switch(card: AdapterCard, resolution: Resolution) -> MeasuredSwitch
     claim = "" if found.measured_by == "registry" else ", as its author claims"
     return MeasuredSwitch(
         ahead,
-        f"{said} the merge at beta {found.beta} by {over.value:+.2f} [{over.low:+.2f}, "
+        f"{compared} the merge at beta {found.beta} by {over.value:+.2f} [{over.low:+.2f}, "
         f"{over.high:+.2f}] points of GRP on {found.split}{other}{claim}; {switch.misrouted:,} of "
         f"{switch.prompts:,} prompts went to the wrong model",
     )

@@ -123,7 +123,7 @@ def _fetched(resolution: Resolution, form: ResultForm, hub: Hub, place: Path) ->
         )
         for number, a in enumerate(resolution.adapters, 1)
     ]
-    # Known for certain only now: a file may hold more than its configuration says.
+    # Known for certain only now: a file may hold more than its configuration.
     needed = form.base_files(resolution, [adapter.folder for adapter in adapters])
     base = stage(resolution.merged_into, hub, place / "base", needed) if needed else None
     return Inputs(base, adapters)

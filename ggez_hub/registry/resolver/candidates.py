@@ -1,4 +1,4 @@
-"""Candidates: why a card rules its adapter out, the order of the others, what to say without any.
+"""Candidates: why a card rules its adapter out, the order of the others, the message without any.
 
 The order is total: the nearer region first; within a region, adapters that the registry has measured
 on the same tasks, with the same base and for the same items, are rivals: the better GRP at the
@@ -147,14 +147,6 @@ def _newest(entries: list[IndexEntry], date_of: DateOf) -> list[IndexEntry]:
 
 def _identity(entry: IndexEntry) -> tuple[str, str, str]:
     return entry.repo, entry.revision, entry.card.path
-
-
-def unsuited(entry: IndexEntry, request: Request, chain: Sequence[Region]) -> str | None:
-    """Why a card rules its adapter out for `request`, or None."""
-    card = entry.summary
-    if card.region not in [region.id for region in chain]:
-        return serves_other(card.region, chain)
-    return unfit(entry, request)
 
 
 def unfit(entry: IndexEntry, request: Request) -> str | None:

@@ -102,7 +102,7 @@ def _by_shape(
         others = tensors(repositories.hub, at, listed)
         if shapes_digest(others) == card.base.shapes:
             return vet_weights(at, listed)
-        # What differs is said by comparing with the card's own base, which has to be there still.
+        # What differs is found by comparison with the card's own base, which has to exist still.
         origin = repositories.at(card.base.repo, card.base.revision)
         fitting = _fitting(card, repositories)
         vet_weights(origin, fitting)

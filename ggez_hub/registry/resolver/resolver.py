@@ -28,7 +28,6 @@ from ggez_hub.registry.resolver.candidates import (
     nothing_found,
     serves_other,
     unfit,
-    unsuited,
 )
 from ggez_hub.registry.resolver.composition import check_composition, joint_measurement
 from ggez_hub.registry.resolver.pins import (
@@ -189,7 +188,10 @@ def survey(request: Request, hub: Hub) -> Survey:
     rejected = _not_read(found, resolver.chain)
     suited: list[IndexEntry] = []
     for entry in found.entries:
-        reason = unsuited(entry, request, resolver.chain)
+        region = entry.summary.region
+        reason = unfit(entry, request)
+        if region not in regions:
+            reason = serves_other(region, resolver.chain)
         if reason is None:
             suited.append(entry)
         else:
