@@ -73,7 +73,7 @@ def measured(tmp_path_factory):
     closed = f"closed: {{share: {RULE.share}, rotation: {RULE.rotation}}}\n"
     recipe.write_text(recipe.read_text() + closed)
     with pytest.MonkeyPatch.context() as patched, HubStore.open(folder / "store") as store:
-        patched.setattr("ggez_hub.automation.suite.recipes", lambda: folder / "recipes")
+        patched.setattr("ggez_hub.automation.suite.recipes_folder", lambda: folder / "recipes")
         seed(store)
         store.add_account("curator", orgs=["ggez-hub"])
         fewer_items(store, EVERY)
