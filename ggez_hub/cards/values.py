@@ -6,14 +6,7 @@ import datetime
 import re
 from typing import Annotated, Final, Literal, TypeAlias, TypeVar
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Discriminator,
-    Field,
-    StringConstraints,
-    Tag,
-)
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, StringConstraints, Tag
 
 from ggez_hub.cards.safety import plain_letters, plain_text
 from ggez_hub.plugins import plugins

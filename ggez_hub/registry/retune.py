@@ -68,9 +68,7 @@ class Retuned:
     @property
     def policies(self) -> tuple[PolicyOutcome, ...]:
         return policy_outcomes(
-            lambda split: self.stored.curve(split, self.region),
-            self.alpha.value,
-            self.after.policy,
+            lambda split: self.stored.curve(split, self.region), self.alpha.value, self.after.policy
         )
 
 

@@ -201,6 +201,6 @@ def _prose(files: AdapterFiles, card: AdapterCard) -> str:
         lines += [f"Its files name the checkpoint `{files.metadata.checkpoint}`.", ""]
     lines += [
         "The `ggez:` block above is for [ggez-hub](https://arxiv.org/abs/2604.11490), a registry of "
-        "regional adapters: what is not known is `unknown`.",
+        "regional adapters: what is not known is `unknown`."
     ]
     return "\n".join(lines) + "\n"

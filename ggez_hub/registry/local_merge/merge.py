@@ -16,13 +16,7 @@ from ggez_hub.families import Family
 from ggez_hub.merging.adapters import FORMS
 from ggez_hub.merging.adapters.lora_file import lora_path
 from ggez_hub.merging.adapters.peft_config import read_any_config
-from ggez_hub.merging.merge import (
-    Adapter,
-    MergeReport,
-    merge_into,
-    require_method,
-    tensor_names,
-)
+from ggez_hub.merging.merge import Adapter, MergeReport, merge_into, require_method, tensor_names
 from ggez_hub.output_lock import lock_output
 from ggez_hub.registry.constants import CARD_NAME, LOCK_NAME
 from ggez_hub.registry.contribution.adapter_files import parts_of

@@ -141,10 +141,7 @@ def joint_table(together: JointMeasurement, resolution: Resolution) -> ParityTab
         for adapter, betas in zip(resolution.adapters, alone, strict=True)
     }
     return _table(
-        together.curve,
-        points,
-        resolution,
-        Policy.parse(resolution.policy or together.joint.policy),
+        together.curve, points, resolution, Policy.parse(resolution.policy or together.joint.policy)
     )
 
 

@@ -15,13 +15,7 @@ from ggez_hub.merging.side_files import check_space
 from ggez_hub.output_lock import lock_output
 from ggez_hub.registry.adapter_kinds import form_of
 from ggez_hub.registry.constants import CARD_NAME, LOCK_NAME
-from ggez_hub.registry.lock import (
-    Lock,
-    LockMismatch,
-    differences,
-    read_lock,
-    record_outputs,
-)
+from ggez_hub.registry.lock import Lock, LockMismatch, differences, read_lock, record_outputs
 from ggez_hub.registry.pull.cache import record_files, unchanged_files
 from ggez_hub.registry.pull.plan import PullPlan
 from ggez_hub.registry.pull.preflight import preflight, require_inputs
