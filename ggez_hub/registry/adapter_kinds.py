@@ -10,7 +10,7 @@ from ggez_hub.families import Family, Read, UnknownLayout
 from ggez_hub.merging.adapters import task_vector
 from ggez_hub.merging.adapters.peft import CONFIG, WEIGHTS
 from ggez_hub.registry.resolution import Resolution
-from ggez_hub.registry.result_forms import FORMS, AsIs, ResultForm, get_form
+from ggez_hub.registry.result_forms import FORMS, AsIsForm, ResultForm, get_form
 
 # `Resolution.method` where nothing is merged.
 AS_IS_METHOD = "as_is"
@@ -103,7 +103,7 @@ KINDS: Mapping[str, AdapterKind] = {
         is_model=True,
         combined=False,
         listed=_model_listed,
-        forms={"merged": AsIs()},
+        forms={"merged": AsIsForm()},
         lacking="is a merged model, taken as it is: its adapter cannot be separated",
     ),
 }

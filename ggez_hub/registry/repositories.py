@@ -15,7 +15,6 @@ from ggez_hub.cards.schema import Location
 from ggez_hub.hub import Hub, RepoAtCommit
 from ggez_hub.hub.client import COMMIT
 from ggez_hub.registry.file_checks import NotFit, vet_adapter, vet_base
-from ggez_hub.registry.index.entries import IndexEntry
 from ggez_hub.validation_errors import Problem
 
 
@@ -60,15 +59,6 @@ class Repositories:
                 self.at(*place)
 
         list(pool.map(ask, places))
-
-    def date_of(self, entry: IndexEntry) -> str:
-        """The day on which an adapter was registered, or else committed; "" if it is gone."""
-        if entry.summary.registered is not None:
-            return entry.summary.registered
-        try:
-            return self.at(entry.repo, entry.revision).date[: len("2026-01-31")]
-        except NotFit:
-            return ""
 
 
 def reach(hub: Hub, repo: str, revision: str) -> RepoAtCommit:

@@ -92,7 +92,7 @@ class ResultForm:
         return tuple(file for file in resolution.base.files if reads(file.path))
 
 
-class AsIs(ResultForm):
+class AsIsForm(ResultForm):
     """A merged model that is taken as it is: nothing is computed."""
 
     def need(self, adapter: Path | None) -> Need:
@@ -143,7 +143,7 @@ class FoldedAdapter(ResultForm):
         return facts_of(form, family, base.repo, base.revision, folder, shown)
 
 
-class Switch(ResultForm):
+class SwitchForm(ResultForm):
     """Base and adapter as two models: prompts in the adapter's languages go to the adapter."""
 
     parts = frozenset({"base", "adapter"})
@@ -215,5 +215,5 @@ READ: Mapping[Need, Callable[[str], bool]] = {
 FORMS: dict[str, ResultForm] = {
     "merged": ResultForm(),
     **{name: FoldedAdapter(name) for name in ADAPTER_FORMS},
-    "switch": Switch(),
+    "switch": SwitchForm(),
 }
