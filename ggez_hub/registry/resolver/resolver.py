@@ -197,9 +197,22 @@ def survey(request: Request, hub: Hub) -> Survey:
         else:
             rejected.append(_rejection(entry, reason))
     order = CandidateOrder(
-        tuple(suited), resolver.chain, resolver.factor.value, resolver.repositories.date_of
+        tuple(suited),
+        resolver.chain,
+        resolver.factor.value,
+        partial(_date_of, resolver.repositories),
     )
     return Survey(resolver, found, order, tuple(rejected))
+
+
+def _date_of(repositories: Repositories, entry: IndexEntry) -> str:
+    """The day on which an adapter was registered, or else committed; "" if it is gone."""
+    if entry.summary.registered is not None:
+        return entry.summary.registered
+    try:
+        return repositories.at(entry.repo, entry.revision).date[: len("2026-01-31")]
+    except NotFit:
+        return ""
 
 
 def _of_named(resolver: Resolver) -> Resolved:
