@@ -53,7 +53,7 @@ def publish(cards: Path, skip_bad: bool, hub: str, out: Output) -> None:
     """Bring the hub's index to hold the cards below CARDS, and the index file, by one commit."""
     from ggez_hub.hub_connection import connect
     from ggez_hub.registry.constants import INDEX_REPO
-    from ggez_hub.registry.publication.index import publish_index
+    from ggez_hub.registry.index.build import publish_index
 
     with connect(hub, quiet=out.quiet) as server:
         done = publish_index(cards, server, skip_bad=skip_bad)

@@ -1,16 +1,18 @@
-"""`index build`: accepted cards to one SQLite file, with the same bytes for the same cards."""
+"""Accepted cards to one SQLite file, the same bytes for the same cards; both to the hub's index."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
 import sqlite3
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeAlias
 
 from ggez_hub.atomic_files import atomic_file
@@ -18,7 +20,10 @@ from ggez_hub.cards import BadCard, CardDocument, parse_card
 from ggez_hub.cards.document import read_text
 from ggez_hub.digests import sha256_file
 from ggez_hub.errors import GgezError
+from ggez_hub.hub import Hub
+from ggez_hub.hub.commits import Content, commit, ensure_repo, head_of, require_token
 from ggez_hub.parity.card_rows import ranking_rows
+from ggez_hub.registry.constants import INDEX_FILE, INDEX_REPO
 from ggez_hub.registry.index.entries import CardSummary, UnreadableCard, text_digest
 from ggez_hub.registry.index.file import (
     APPLICATION_ID,
@@ -164,3 +169,44 @@ def _write(path: Path, rows: Sequence[Packed], bad: Sequence[UnreadableCard]) ->
     with path.open("r+b") as file_bytes:
         file_bytes.seek(VERSION_AT)
         file_bytes.write(VERSION.to_bytes(4, "big"))
+
+
+@dataclass(frozen=True)
+class PublishedIndex:
+    """The commit that holds the index, what it changed, and what was built."""
+
+    revision: str
+    changed: tuple[str, ...]
+    built: Built
+
+
+def publish_index(
+    cards: Path,
+    hub: Hub,
+    *,
+    skip_bad: bool = False,
+    evidence: Mapping[str, Content] = MappingProxyType({}),
+) -> PublishedIndex:
+    """Bring the index data set to hold exactly the cards below `cards`, and their index file.
+
+    `evidence` are further files by their paths in the data set. Other cards are removed; repeated,
+    nothing is sent. Raises GgezError before anything is sent, NoToken, CommitRefused, and what the
+    client raises.
+    """
+    require_token(hub)
+    with tempfile.TemporaryDirectory() as folder:
+        index = Path(folder) / INDEX_FILE
+        built = build_index(cards, index, skip_bad=skip_bad)
+        left_out = {bad.path for bad in built.bad}
+        files: dict[str, Content] = {
+            path: place
+            for place in sorted(cards.glob("*/*/*.md"))
+            if (path := f"cards/{place.relative_to(cards).as_posix()}") not in left_out
+        }
+        files |= {**evidence, INDEX_FILE: index}
+        ensure_repo(hub, INDEX_REPO, private=False, repo_type="dataset")
+        there = [file.path for file in head_of(hub, INDEX_REPO, "dataset").files]
+        gone = [path for path in there if path.startswith("cards/") and path not in files]
+        message = f"Index {built.cards} accepted adapters"
+        done = commit(hub, INDEX_REPO, files, message, remove=gone, repo_type="dataset")
+    return PublishedIndex(done.revision, done.changed, built)

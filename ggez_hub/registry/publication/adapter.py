@@ -137,7 +137,7 @@ def publish(
     """Check and publish, as `deliver` does.
 
     Files that the card in the repository records and this one does not are removed. Raises as
-    `check_parcel`, NoToken, Refused, and what the client raises.
+    `check_parcel`, NoToken, CommitRefused, and what the client raises.
     """
     require_token(hub)
     document, scores = _scored(parcel.document, repo)

@@ -84,7 +84,7 @@ def push(
     """Publish a pulled folder with the files `beside` it, as `deliver` does.
 
     A result of gated inputs is gated. Raises MayNotPush where the licences do not allow it,
-    LockMismatch where the folder is not what its lock says, NoToken, Refused, and what the client
+    LockMismatch where the folder is not what its lock says, NoToken, CommitRefused, and what the client
     raises.
     """
     require_token(hub)
