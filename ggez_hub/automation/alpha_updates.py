@@ -14,7 +14,7 @@ from ggez_hub.hub import Hub
 from ggez_hub.parity.card_rows import NoCurve
 from ggez_hub.parity.choice import Undetermined
 from ggez_hub.regions import Alpha, alpha, find_region
-from ggez_hub.registry.retune import Retuned, alpha_source, described, retune
+from ggez_hub.registry.retune import Retuned, described, retune
 from ggez_hub.registry.stored_curve import StoredCurve
 from ggez_hub.yaml_text import with_values
 
@@ -49,7 +49,7 @@ class NewAlpha:
     def title(self) -> str:
         """The title of its pull request."""
         name = self.path.removeprefix("cards/").removesuffix(".md")
-        return TITLE.format(name=name, value=self.after.value, source=alpha_source(self.after))
+        return TITLE.format(name=name, value=self.after.value, source=self.after.source)
 
     @property
     def body(self) -> str:
@@ -58,9 +58,9 @@ class NewAlpha:
             return described(self.retuned)
         return UNMEASURED.format(
             before=self.before.value,
-            old=alpha_source(self.before),
+            old=self.before.source,
             after=self.after.value,
-            new=alpha_source(self.after),
+            new=self.after.source,
         )
 
 

@@ -120,6 +120,13 @@ class AlphaRecord(FrozenModel):
     missing: list[Text]
     fallback: Text | None = None
 
+    @property
+    def source(self) -> str:
+        """Where it comes from, in words."""
+        if self.provenance == "user":
+            return "set by the user"
+        return f"{self.series}, KOF release {self.release}, {self.year}"
+
 
 class Training(FrozenModel):
     """How the adapter was trained."""

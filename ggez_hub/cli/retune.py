@@ -100,7 +100,7 @@ def _publish(found: Retuned, repo: str | None, hub: Hub) -> _Published:
     from ggez_hub.cards import parse_card, render_card
     from ggez_hub.hub.pull_requests import propose
     from ggez_hub.registry.constants import CARD_NAME
-    from ggez_hub.registry.retune import alpha_source, described, retuned_card
+    from ggez_hub.registry.retune import described, retuned_card
 
     if found.stored.card is None:
         raise UsageProblem(
@@ -119,7 +119,7 @@ def _publish(found: Retuned, repo: str | None, hub: Hub) -> _Published:
             "Fetch its newest card and retune that.",
         )
     text = render_card(retuned_card(document, found))
-    title = f"Set alpha to {found.alpha.value:.5f}: {alpha_source(found.alpha)}"
+    title = f"Set alpha to {found.alpha.value:.5f}: {found.alpha.source}"
     done = propose(
         hub, target, {CARD_NAME: text.encode()}, title, described(found), parent=at.revision
     )
@@ -130,15 +130,14 @@ def _tell(
     found: Retuned, choices: AlphaChoices | None, published: _Published | None, out: Output
 ) -> None:
     from ggez_hub.parity.betas import base_like, betas_of
-    from ggez_hub.registry.retune import alpha_source
 
     stored, stays = found.stored, found.stays
     if len(stored.adapters) > 1:
         out.line(f"a point's betas are of {', '.join(stored.adapters)}, in this order")
     how = "given by hand" if stored.given else "chosen"
-    out.line(f"before  alpha {stored.alpha.value:.5f} ({alpha_source(stored.alpha)}), region "
+    out.line(f"before  alpha {stored.alpha.value:.5f} ({stored.alpha.source}), region "
              f"{stored.region}: beta {'none' if found.taken is None else format(found.taken, 'g')}, {how}")  # fmt: skip
-    out.line(f"now     alpha {found.alpha.value:.5f} ({alpha_source(found.alpha)}), region "
+    out.line(f"now     alpha {found.alpha.value:.5f} ({found.alpha.source}), region "
              f"{found.region}: beta {found.beta:g}")  # fmt: skip
     if found.after.curve.region != found.region:
         out.line(

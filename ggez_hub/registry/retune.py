@@ -136,18 +136,11 @@ def described(found: Retuned) -> str:
         else f"beta stays {found.beta:g}."
     )
     return (
-        f"alpha was {before.value:.5f} ({alpha_source(before)}) and is {found.alpha.value:.5f} "
-        f"({alpha_source(found.alpha)}). Chosen from the stored validation curve, without evaluation, "
+        f"alpha was {before.value:.5f} ({before.source}) and is {found.alpha.value:.5f} "
+        f"({found.alpha.source}). Chosen from the stored validation curve, without evaluation, "
         f"{change} It stays for every alpha from {stays.low:.4f} to {stays.high:.4f}.\n\n"
         "The prose below the front matter is as it was: figures in it may be of the old alpha."
     )
-
-
-def alpha_source(alpha: AlphaRecord) -> str:
-    """Where an alpha comes from, in words."""
-    if alpha.provenance == "user":
-        return "set by a user"
-    return f"{alpha.series}, KOF release {alpha.release}, {alpha.year}"
 
 
 @dataclass(frozen=True)

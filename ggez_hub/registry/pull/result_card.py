@@ -109,10 +109,6 @@ def _made(resolution: Resolution) -> str:
 
 def provenance(resolution: Resolution) -> list[str]:
     """What the result is made of, in the lines of its card that `lock.unstated` compares."""
-    factor = resolution.alpha
-    source = "set by the user"
-    if factor.provenance == "kof":
-        source = f"{factor.series}, KOF release {factor.release}, {factor.year}"
     lines = []
     if resolution.base is not None:
         base = resolution.base
@@ -125,7 +121,7 @@ def provenance(resolution: Resolution) -> list[str]:
             f"- adapter: {adapter.source.repo} at {adapter.source.revision} "
             f"({adapter.source.license}; {kind}, region {adapter.region})"
         )
-    lines.append(f"- alpha {factor.value:.5f}: {source}")
+    lines.append(f"- alpha {resolution.alpha.value:.5f}: {resolution.alpha.source}")
     lines += [
         f"- beta {adapter.beta.value:g}: {adapter.beta.reason}"
         for adapter in resolution.adapters
