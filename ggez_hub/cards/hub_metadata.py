@@ -14,6 +14,7 @@ from huggingface_hub.repocard_data import eval_results_to_model_index
 from ggez_hub.cards.curve import CurveRow
 from ggez_hub.cards.safety import plain_letters, plain_text
 from ggez_hub.cards.schema import AdapterCard
+from ggez_hub.cards.values import UNKNOWN
 from ggez_hub.validation_errors import Problem
 
 TAG = "ggez"
@@ -59,7 +60,7 @@ def with_hub_keys(card: AdapterCard, front_matter: dict[str, Any]) -> dict[str, 
     derived: dict[str, Any] = {
         "base_model": card.base.repo,
         "base_model_relation": RELATION[card.kind],
-        "language": None if card.languages == "unknown" else list(card.languages),
+        "language": None if card.languages == UNKNOWN else list(card.languages),
     }
     known = {key: value for key, value in derived.items() if value}
     filled = {**known, **{k: v for k, v in front_matter.items() if v is not None}}

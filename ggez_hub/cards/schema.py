@@ -17,6 +17,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from ggez_hub.cards.curve import Curve, CurveRow, MeasuredCurve, ParityRecord
 from ggez_hub.cards.measurements import Baselines, ClosedPart, JointCurve, SeedRun
 from ggez_hub.cards.values import (
+    UNKNOWN,
     Account,
     Adapts,
     Date,
@@ -196,25 +197,25 @@ class AdapterCard(FrozenModel):
 
     @property
     def measured(self) -> MeasuredCurve | None:
-        if self.curve == "unknown":
+        if self.curve == UNKNOWN:
             return None
         return MeasuredCurve(self.curve, self.parity, self.region)
 
     @property
     def rows(self) -> list[CurveRow]:
         """All rows of the curve."""
-        curve = {} if self.curve == "unknown" else self.curve
+        curve = {} if self.curve == UNKNOWN else self.curve
         return [row for tasks in curve.values() for row in tasks.values()]
 
     @property
     def pinned(self) -> bool:
         """Whether the card records the bytes of the adapter and of the base."""
-        return self.files != "unknown" and self.base.weights != "unknown"
+        return UNKNOWN not in (self.files, self.base.weights)
 
     @field_validator("base")
     @classmethod
     def _known_weights(cls, base: BaseModelRef, info: ValidationInfo) -> BaseModelRef:
-        if base.weights == "unknown":
+        if base.weights == UNKNOWN:
             _may_be_unpinned("weights", base.revision, info.data.get("level"))
         return base
 
@@ -223,7 +224,7 @@ class AdapterCard(FrozenModel):
     def _known_files(
         cls, files: dict[str, FileRecord] | Unknown, info: ValidationInfo
     ) -> dict[str, FileRecord] | Unknown:
-        if files == "unknown":
+        if files == UNKNOWN:
             adapter = info.data.get("adapter")
             revision = adapter.revision if adapter else None
             _may_be_unpinned("files", revision, info.data.get("level"))
@@ -232,9 +233,9 @@ class AdapterCard(FrozenModel):
     @field_validator("parity")
     @classmethod
     def _of_this_curve(cls, parity: ParityRecord, info: ValidationInfo) -> ParityRecord:
-        curve = info.data.get("curve", "unknown")
+        curve = info.data.get("curve", UNKNOWN)
         if parity != "independent" and "curve" in info.data:
-            known = set() if curve == "unknown" else set(curve)
+            known = set() if curve == UNKNOWN else set(curve)
             for split, sides in parity.items():
                 if not set(sides.betas) <= known:
                     raise ValueError(f"`{split}` has betas that `curve` does not have")
@@ -243,7 +244,7 @@ class AdapterCard(FrozenModel):
     @field_validator("joint")
     @classmethod
     def _of_this_adapter(cls, joint: list[JointCurve], info: ValidationInfo) -> list[JointCurve]:
-        files = info.data.get("files", "unknown")
+        files = info.data.get("files", UNKNOWN)
         # Invalid files have an error of their own.
         for curve in joint if "files" in info.data else ():
             if not any(is_adapter(adapter.files, files) for adapter in curve.adapters):
@@ -253,8 +254,8 @@ class AdapterCard(FrozenModel):
     @field_validator("seeds")
     @classmethod
     def _other_seeds(cls, seeds: list[SeedRun], info: ValidationInfo) -> list[SeedRun]:
-        training = info.data.get("training", "unknown")
-        taken = set() if training == "unknown" else {training.seed}
+        training = info.data.get("training", UNKNOWN)
+        taken = set() if training == UNKNOWN else {training.seed}
         for run in seeds:
             if run.seed in taken:
                 raise ValueError(
@@ -269,7 +270,7 @@ def is_adapter(measured: Mapping[str, str], files: dict[str, FileRecord] | Unkno
 
     measured: path -> sha256 of what decides its Delta
     """
-    if files == "unknown":
+    if files == UNKNOWN:
         return False
     return all(path in files and files[path].sha256 == sha256 for path, sha256 in measured.items())
 

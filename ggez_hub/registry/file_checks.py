@@ -8,6 +8,7 @@ from typing import Protocol
 
 from ggez_hub.cards import AdapterCard
 from ggez_hub.cards.schema import FileRecord
+from ggez_hub.cards.values import UNKNOWN
 from ggez_hub.errors import GgezError
 from ggez_hub.families import Read, UnknownLayout, get_family
 from ggez_hub.hub import RepoAtCommit
@@ -43,7 +44,7 @@ def vet_adapter(at: RepoAtCommit, card: AdapterCard, hub: Texts) -> tuple[Pinned
     the card records none, those that hold an adapter of its kind. Of a kind that is a model,
     what is beside its weights is fetched too.
     """
-    pinned = listed_files(at, card, hub) if card.files == "unknown" else _recorded(at, card.files)
+    pinned = listed_files(at, card, hub) if card.files == UNKNOWN else _recorded(at, card.files)
     sizes = {file.path: file.size for file in pinned}
     if ADAPTER_CONFIG in sizes:
         if sizes[ADAPTER_CONFIG] > MAX_CONFIG:
@@ -123,7 +124,7 @@ def _vet_config(text: str, card: AdapterCard) -> None:
             raise NotFit(f"has the key {key} in {ADAPTER_CONFIG}, which loaders import code by")
     named = config.get("base_model_name_or_path")
     allowed = [None, "", card.base.repo]
-    if card.trained_on not in ("base", "unknown"):
+    if card.trained_on not in ("base", UNKNOWN):
         allowed.append(getattr(card.trained_on, "repo", None))
     if named not in allowed:
         raise NotFit(f"names the base {named!r} in {ADAPTER_CONFIG}, its card {card.base.repo!r}")
@@ -142,7 +143,7 @@ def base_weights(at: RepoAtCommit, card: AdapterCard, hub: Texts) -> dict[str, s
 
     Raises NotFit if `at` holds no weights of the card's family.
     """
-    if card.base.weights != "unknown":
+    if card.base.weights != UNKNOWN:
         return dict(card.base.weights)
     return weights_listed(at, card.family, hub)
 

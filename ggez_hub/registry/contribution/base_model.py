@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ggez_hub.cards.schema import FileRecord
+from ggez_hub.cards.values import UNKNOWN
 from ggez_hub.digests import sha256_file
 from ggez_hub.errors import GgezError
 from ggez_hub.families import Family, detect_family, get_family
@@ -28,7 +29,7 @@ class BaseModel:
     family: Family
     library: str
     weights: dict[str, str]
-    shapes: str = "unknown"
+    shapes: str = UNKNOWN
 
 
 def find_base(

@@ -18,6 +18,7 @@ from typing import TypeAlias
 from ggez_hub.atomic_files import atomic_file
 from ggez_hub.cards import BadCard, CardDocument, parse_card
 from ggez_hub.cards.document import read_text
+from ggez_hub.cards.values import UNKNOWN
 from ggez_hub.digests import sha256_file
 from ggez_hub.errors import GgezError
 from ggez_hub.hub import Hub
@@ -137,7 +138,7 @@ def row_of(document: CardDocument, path: str, sha256: str) -> Packed:
         revision=card.adapter.revision,
         **CardSummary.of(document).model_dump(),
     )
-    return row, pack_ranking({} if card.curve == "unknown" else ranking_rows(card.curve))
+    return row, pack_ranking({} if card.curve == UNKNOWN else ranking_rows(card.curve))
 
 
 def _write(path: Path, rows: Sequence[Packed], bad: Sequence[UnreadableCard]) -> None:
