@@ -10,7 +10,7 @@ import click
 
 from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.cli.parameters import ANYTHING, FILE
-from ggez_hub.errors import UsageProblem
+from ggez_hub.errors import GgezError, UsageProblem
 
 if TYPE_CHECKING:
     from ggez_hub.evaluation.results.verification import Verification
@@ -101,17 +101,11 @@ def verify_command(
 def _verify_lock(folder: Path, out: Output) -> None:
     from ggez_hub.registry.constants import LOCK_NAME
     from ggez_hub.registry.local_merge import merge as merge_card
-    from ggez_hub.registry.lock import (
-        LockMismatch,
-        MergeLock,
-        differences,
-        read_any_lock,
-        unstated,
-    )
+    from ggez_hub.registry.lock import MergeLock, differences, read_any_lock, unstated
     from ggez_hub.registry.pull import result_card
 
     lock = read_any_lock(folder / LOCK_NAME)
-    found = differences(lock, folder, digests=True)
+    found = differences(lock, folder)
     if isinstance(lock, MergeLock):
         card, provenance = folder / "README.md", merge_card.provenance(lock.merge)
         hint = "Merge it again into another folder."
@@ -126,7 +120,7 @@ def _verify_lock(folder: Path, out: Output) -> None:
         found += unstated(provenance, card.read_text(encoding="utf-8"))
     out.document({"folder": str(folder), "ok": not found, "differences": found})
     if found:
-        raise LockMismatch(f"{folder} is not what its lock says:\n  " + "\n  ".join(found), hint)
+        raise GgezError(f"{folder} is not what its lock says:\n  " + "\n  ".join(found), hint)
     out.line(f"{folder}: {len(lock.outputs)} files are what the lock says")
 
 

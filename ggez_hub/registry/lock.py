@@ -33,14 +33,6 @@ GONE = {
 }
 
 
-class BadLock(GgezError):
-    """A lock file cannot be read or used."""
-
-
-class LockMismatch(GgezError):
-    """Something is not what the lock says; the message lists the differences."""
-
-
 class LockFile(FrozenModel, strict=False):
     """A lock file of any kind. `outputs` are the files below the folder that holds it."""
 
@@ -61,26 +53,26 @@ class Lock(LockFile):
 
 
 def read_lock(path: Path) -> Lock:
-    """Read a lock file; raises BadLock."""
+    """Read a lock file; raises GgezError."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        raise BadLock(
+        raise GgezError(
             f"there is no lock file {path}", "Pull once without --locked, or name one with --lock."
         ) from error
     except (OSError, UnicodeDecodeError) as error:
-        raise BadLock(f"{path} is not a lock file: {error}") from error
+        raise GgezError(f"{path} is not a lock file: {error}") from error
     return parse_lock(text, str(path))
 
 
 def parse_lock(text: str, path: str) -> Lock:
-    """The lock that a text is; `path` says where it is from. Raises BadLock."""
+    """The lock that a text is; `path` says where it is from. Raises GgezError."""
     try:
         lock = Lock.model_validate_json(text)
     except ValidationError as error:
-        raise BadLock(f"{path} is not a lock file:\n{listed(error)}") from error
+        raise GgezError(f"{path} is not a lock file:\n{listed(error)}") from error
     if lock.resolution.engine != ENGINE:
-        raise BadLock(
+        raise GgezError(
             f"{path} was made by the engine {lock.resolution.engine}, this is {ENGINE}",
             f"Use {lock.generator}, or pull anew without --locked.",
         )
@@ -100,10 +92,8 @@ def record_outputs(folder: Path) -> dict[str, FileRecord]:
     }
 
 
-def differences(
-    lock: LockFile, folder: Path, *, digests: bool, unread: Collection[str] = ()
-) -> list[str]:
-    """How the files below `folder` differ from the lock; with `digests` every byte is read.
+def differences(lock: LockFile, folder: Path, unread: Collection[str] = ()) -> list[str]:
+    """How the files below `folder` differ from the lock: every byte is read.
 
     Of the files named in `unread` the size alone is compared.
     """
@@ -114,7 +104,7 @@ def differences(
             found.append(f"{name} is missing")
         elif path.stat().st_size != record.size:
             found.append(f"{name} has {path.stat().st_size:,} bytes, not {record.size:,}")
-        elif digests and name not in unread and sha256_file(path) != record.sha256:
+        elif name not in unread and sha256_file(path) != record.sha256:
             found.append(f"{name} has another sha256 than {record.sha256[:16]}…")
     return found
 
@@ -147,7 +137,7 @@ def check_upstream(lock: Lock, hub: Hub) -> None:
                 what = f"names the commit {now[:12]} now" if now else "is gone"
                 found.append(f"{where}: the tag {pinned.tag} {what}")
     if found:
-        raise LockMismatch(
+        raise GgezError(
             "the hub no longer has what the lock pins:\n  " + "\n  ".join(found),
             "Pull anew without --locked to take what is there now.",
         )
@@ -218,7 +208,7 @@ class MergeLock(LockFile):
 
 
 def read_any_lock(path: Path) -> Lock | MergeLock:
-    """The lock of a pull or of a merge of folders; raises BadLock."""
+    """The lock of a pull or of a merge of folders; raises GgezError."""
     try:
         document = json.loads(path.read_bytes())
         if isinstance(document, dict) and "merge" in document:

@@ -9,6 +9,7 @@ import yaml
 
 from ggez_hub.cards.curve import CurveRow, MeasuredCurve
 from ggez_hub.cards.hub_metadata import EVAL_RESULTS_FILE, leaderboard_entries
+from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.benchmarks.benchmark import known_datasets
 from ggez_hub.evaluation.report.trade_off import PICTURE, curve_picture
 from ggez_hub.hub import Hub
@@ -24,7 +25,7 @@ from ggez_hub.hub.commits import (
 from ggez_hub.hub.pull_requests import Proposal, propose
 from ggez_hub.registry.constants import LOCK_NAME
 from ggez_hub.registry.licences import Obligations, may_push
-from ggez_hub.registry.lock import LockMismatch, differences
+from ggez_hub.registry.lock import differences
 from ggez_hub.registry.pull.plan import PullPlan
 from ggez_hub.registry.pull.pull import Pulled
 from ggez_hub.registry.pull.result_card import claimed_rows
@@ -84,14 +85,14 @@ def push(
     """Publish a pulled folder with the files `beside` it, as `deliver` does.
 
     A result of gated inputs is gated. Raises MayNotPush where the licences do not allow it,
-    LockMismatch where the folder is not what its lock says, NoToken, CommitRefused, and what the client
+    GgezError where the folder is not what its lock says, NoToken, CommitRefused, and what the client
     raises.
     """
     require_token(hub)
     resolution, model = pulled.lock.resolution, pulled.model
     require_passing_on(resolution.form, asked)
-    if found := differences(pulled.lock, pulled.folder, digests=True):
-        raise LockMismatch(
+    if found := differences(pulled.lock, pulled.folder):
+        raise GgezError(
             f"{pulled.folder} is not what its lock says:\n  " + "\n  ".join(found),
             "Pull it again into another folder.",
         )

@@ -98,7 +98,7 @@ def plan(
 
 
 def plan_locked(lock: Lock, hub: Hub, *, offline: bool = False) -> PullPlan:
-    """Take what a lock pins; raises LockMismatch if the hub no longer has it.
+    """Take what a lock pins; raises GgezError if the hub no longer has it.
 
     An adapter that was yanked since is still taken, with a warning: a lock is a promise. With
     `offline` the hub is asked nothing: the inputs must be in the cache.

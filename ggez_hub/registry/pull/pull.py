@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ggez_hub.atomic_files import OutputExists, atomic_folder
+from ggez_hub.errors import GgezError
 from ggez_hub.hub import Hub, link_fetched
 from ggez_hub.merging.merge import Adapter
 from ggez_hub.merging.side_files import check_space
 from ggez_hub.output_lock import lock_output
 from ggez_hub.registry.adapter_kinds import form_of
 from ggez_hub.registry.constants import CARD_NAME, LOCK_NAME
-from ggez_hub.registry.lock import Lock, LockMismatch, differences, read_lock, record_outputs
+from ggez_hub.registry.lock import Lock, differences, read_lock, record_outputs
 from ggez_hub.registry.pull.cache import record_files, unchanged_files
 from ggez_hub.registry.pull.plan import PullPlan
 from ggez_hub.registry.pull.preflight import preflight, require_inputs
@@ -59,7 +60,7 @@ def carry_out(
     since, with `verify` all. A merged model that one of `owners` has published is taken where the
     inputs are not here. With a plan from a lock the outputs must be those that it records.
 
-    Raises NoAccess, OutputExists, LockMismatch, NoSpace, ChangedFile, and what merging and the
+    Raises NoAccess, OutputExists, GgezError, NoSpace, ChangedFile, and what merging and the
     client raise. On error, `out` is unchanged.
     """
     resolution = planned.resolution
@@ -164,7 +165,7 @@ def _reusable(out: Path, resolution: Resolution, *, verify: bool) -> Lock:
             f"This one is {describe(resolution)}. Choose another folder with -o, or remove it.",
         )
     unread = () if verify else unchanged_files(out)
-    if found := differences(lock, out, digests=True, unread=unread):
+    if found := differences(lock, out, unread=unread):
         raise OutputExists(
             f"{out} was changed since it was pulled: {'; '.join(found)}",
             "Choose another folder with -o, or remove it.",
@@ -174,13 +175,13 @@ def _reusable(out: Path, resolution: Resolution, *, verify: bool) -> Lock:
 
 
 def _check_expected(expected: Lock, folder: Path) -> None:
-    found = differences(expected, folder, digests=True)
+    found = differences(expected, folder)
     if not found:
         return
     hint = "The inputs were the same: the engine, or a library that it uses, is another one."
     if platform.machine() not in {"x86_64", "AMD64"}:
         hint = f"Equal bytes are promised on x86-64; this machine is {platform.machine()}."
-    raise LockMismatch("the result differs from the lock:\n  " + "\n  ".join(found), hint)
+    raise GgezError("the result differs from the lock:\n  " + "\n  ".join(found), hint)
 
 
 def describe(resolution: Resolution) -> str:
