@@ -14,7 +14,6 @@ from huggingface_hub import HfApi
 from ggez_hub.automation.contribution_rules import ProposedCard, check_card
 from ggez_hub.automation.indexed_cards import with_measurement
 from ggez_hub.automation.remote_evaluation import (
-    BadDelivery,
     deliver,
     digest_of,
     evidence_in,
@@ -176,7 +175,7 @@ def test_a_delivery_without_a_closed_part_is_not_taken(measured, tmp_path):
     content = json.loads((tmp_path / RESULTS).read_text())
     del content["header"]["closed"]
     (tmp_path / RESULTS).write_text(json.dumps(content))
-    with pytest.raises(BadDelivery, match="no part of the test side was closed"):
+    with pytest.raises(GgezError, match="no part of the test side was closed"):
         recomputed(document, tmp_path, measured.clone)
 
 

@@ -17,7 +17,7 @@ from ggez_hub.hub.commits import Content, head_of, require_token
 from ggez_hub.hub.listing import LocalRepo
 from ggez_hub.merging.side_files import WEIGHT_SUFFIXES
 from ggez_hub.parity.card_rows import NoCurve
-from ggez_hub.parity.choice import Undetermined, choose_for
+from ggez_hub.parity.choice import choose_for
 from ggez_hub.registry.adapter_kinds import get_kind
 from ggez_hub.registry.constants import CARD_NAME
 from ggez_hub.registry.file_checks import NotFit, is_side_file, vet_adapter, vet_base
@@ -172,7 +172,7 @@ def _scored(document: CardDocument, repo: str) -> tuple[CardDocument, dict[str, 
     index = model_index(name, rows, front.get("pipeline_tag"), known_datasets(rows))
     try:
         beta = choose_for(card).beta
-    except (NoCurve, Undetermined):
+    except NoCurve:
         beta = None
     files = score_files(
         rows, f"ggez-hub, beta {AS_IS}", card.measured, card.alpha.value, card.region, beta

@@ -9,7 +9,6 @@ from pathlib import Path
 from ggez_hub.errors import GgezError
 from ggez_hub.hardware import device_bytes, free_disk_bytes, memory_bytes
 from ggez_hub.hub import Hub
-from ggez_hub.hub.client import require_access
 from ggez_hub.hub.weight_headers import tensors
 from ggez_hub.merging.adapters.peft_config import CONFIG
 from ggez_hub.registry.adapter_kinds import form_of
@@ -81,11 +80,11 @@ def require_inputs(resolution: Resolution, hub: Hub) -> None:
     """
     for adapter in resolution.adapters:
         if adapter.source.gated and adapter.source.missing_bytes(hub):
-            require_access(hub, adapter.source.repo)
+            hub.require_access(adapter.source.repo)
     # An adapter's configuration decides which files of the base are needed.
     for pinned, files in _fetched(resolution, hub):
         if pinned.gated and pinned.missing_bytes(hub, files):
-            require_access(hub, pinned.repo)
+            hub.require_access(pinned.repo)
 
 
 def _fetched(

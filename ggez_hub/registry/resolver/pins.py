@@ -14,7 +14,7 @@ from ggez_hub.merging.betas_by_part import BetasByPart
 from ggez_hub.merging.deltas import WeightIndex
 from ggez_hub.parity.betas import betas_of
 from ggez_hub.parity.card_rows import NoCurve
-from ggez_hub.parity.choice import Choice, Undetermined, choose, choose_for
+from ggez_hub.parity.choice import Choice, choose, choose_for
 from ggez_hub.parity.policy import Policy
 from ggez_hub.regions import Region
 from ggez_hub.registry.file_checks import (
@@ -138,7 +138,7 @@ def chosen_beta(
         return ChosenBeta(value=given, why="given", reason="given with --beta")
     try:
         chosen = choose_for(card, region=region.id, alpha=alpha, policy=policy)
-    except (NoCurve, Undetermined) as problem:
+    except NoCurve as problem:
         raise NotFit(f"gives no beta: {problem.message} ({problem.hint})") from problem
     return _chosen(chosen.beta, "selected", chosen)
 
@@ -148,7 +148,7 @@ def chosen_together(
 ) -> tuple[ChosenBeta, ...]:
     """The betas that a joint curve chooses, in the order in which its adapters were requested.
 
-    Raises NoCurve and Undetermined.
+    Raises NoCurve.
     """
     own = policy or Policy.parse(together.joint.policy)
     chosen = choose(together.curve("validation"), alpha, own)
