@@ -138,7 +138,7 @@ def test_what_may_be_pushed(licences):
     [
         (("apache-2.0", "cc-by-nd-4.0"), "CC BY-ND 4.0 does not allow"),
         (("apache-2.0", "unknown"), "is not known"),
-        (("cc-by-sa-4.0", "cc-by-nc-4.0"), "CC BY-SA 4.0 has to stay"),
+        (("cc-by-sa-4.0", "cc-by-nc-4.0"), "CC BY-SA 4.0 has to remain"),
         (("cc-by-sa-4.0", "gemma"), "Gemma Terms of Use asks for more"),
         (("cc-by-sa-4.0", "gpl-3.0"), "has to remain the licence of the result"),
     ],
