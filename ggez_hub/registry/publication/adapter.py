@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -56,16 +56,7 @@ def read_parcel(folder: Path, include: Sequence[str] = ()) -> Parcel:
             f"{folder} records no files", "`ggez-hub card init --force` records them with sha256."
         )
     is_model = get_kind(document.card.kind).is_model
-    files, left_out = _split(
-        folder,
-        lambda path, hidden: (
-            path in recorded
-            or (
-                not hidden
-                and (_fits(path, (*BESIDE, *include)) or (is_model and is_side_file(path)))
-            )
-        ),
-    )
+    files, left_out = _split(folder, recorded, (*BESIDE, *include), is_model)
     for pattern in include:
         if not any(fnmatchcase(path, pattern) for path in files):
             raise UsageProblem(
@@ -80,18 +71,25 @@ def beside(folder: Path) -> dict[str, Path]:
 
     Raises NotFit for a link to another place.
     """
-    return _split(folder, lambda path, hidden: not hidden and _fits(path, BESIDE))[0]
+    return _split(folder, (), BESIDE, is_model=False)[0]
 
 
-def _split(folder: Path, taken: Callable[[str, bool], bool]) -> tuple[dict[str, Path], list[str]]:
-    """The files of a folder but for the card: those that are `taken` by path, given whether they
-    are hidden, and the paths of the others."""
+def _split(
+    folder: Path, recorded: Collection[str], patterns: Sequence[str], is_model: bool
+) -> tuple[dict[str, Path], list[str]]:
+    """The files of a folder that are published, and the paths of the others but for the card.
+
+    They are those that are `recorded`, and of those that are not hidden the ones that fit a pattern
+    or belong to a model.
+    """
     files, left_out = {}, []
     for place in sorted(folder.rglob("*")):
         path = place.relative_to(folder).as_posix()
         if path == CARD_NAME or not place.is_file():
             continue
-        if not taken(path, any(part.startswith(".") for part in path.split("/"))):
+        hidden = any(part.startswith(".") for part in path.split("/"))
+        fits = any(fnmatchcase(path, pattern) for pattern in patterns)
+        if path not in recorded and (hidden or not (fits or (is_model and is_side_file(path)))):
             left_out.append(path)
         elif place.resolve().is_relative_to(folder.resolve()):
             files[path] = place
@@ -100,10 +98,6 @@ def _split(folder: Path, taken: Callable[[str, bool], bool]) -> tuple[dict[str, 
                 f"{place} is a link to a file outside {folder}", "Put the file itself there."
             )
     return files, left_out
-
-
-def _fits(path: str, patterns: Sequence[str]) -> bool:
-    return any(fnmatchcase(path, pattern) for pattern in patterns)
 
 
 def check_parcel(parcel: Parcel, hub: Hub, repo: str) -> None:
