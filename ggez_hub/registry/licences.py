@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import permutations
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -146,17 +147,15 @@ def may_push(asked: Obligations) -> None:
                 f"({known[name].link})",
                 way_out,
             )
-    for keeper in (known[name] for name in licences if known[name].shares_as):
-        for other in (known[name] for name in licences):
-            if other.shares_as == keeper.shares_as:
-                continue
-            more = (FURTHER.intersection(other.asks) - set(keeper.asks)) or other.shares_as
-            if more:
-                raise MayNotPush(
-                    f"{keeper.name} has to remain the licence of the result, and {other.name} asks "
-                    f"for more than it allows ({keeper.link}, {other.link})",
-                    way_out,
-                )
+    for keeper, other in permutations((known[name] for name in licences), 2):
+        if not keeper.shares_as or other.shares_as == keeper.shares_as:
+            continue
+        if (FURTHER.intersection(other.asks) - set(keeper.asks)) or other.shares_as:
+            raise MayNotPush(
+                f"{keeper.name} has to remain the licence of the result, and {other.name} asks "
+                f"for more than it allows ({keeper.link}, {other.link})",
+                way_out,
+            )
 
 
 def licence_front(licences: Sequence[str]) -> dict[str, str]:

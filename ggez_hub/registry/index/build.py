@@ -30,7 +30,8 @@ from ggez_hub.registry.index.file import (
     APPLICATION_ID,
     COLUMNS,
     FORMAT,
-    SCHEMA,
+    INDEXES,
+    TABLES,
     IndexRow,
     pack_ranking,
     read_index,
@@ -145,17 +146,15 @@ def _write(path: Path, rows: Sequence[Packed], bad: Sequence[UnreadableCard]) ->
     names = (*COLUMNS, "ranking")
     marks = ", ".join("?" * len(names))
     with closing(sqlite3.connect(path, isolation_level=None)) as file:
-        for pragma in (
-            f"page_size={PAGE_SIZE}",
-            "encoding='UTF-8'",
-            "journal_mode=OFF",
-            f"application_id={APPLICATION_ID}",
-            f"user_version={FORMAT}",
+        for statement in (
+            f"PRAGMA page_size={PAGE_SIZE}",
+            "PRAGMA encoding='UTF-8'",
+            "PRAGMA journal_mode=OFF",
+            f"PRAGMA application_id={APPLICATION_ID}",
+            f"PRAGMA user_version={FORMAT}",
+            "BEGIN",
+            *TABLES,
         ):
-            file.execute(f"PRAGMA {pragma}")
-        file.execute("BEGIN")
-        tables, indexes = SCHEMA[:2], SCHEMA[2:]
-        for statement in tables:
             file.execute(statement)
         file.executemany(
             f"INSERT INTO entries ({', '.join(names)}) VALUES ({marks})",  # noqa: S608 - our names
@@ -164,9 +163,8 @@ def _write(path: Path, rows: Sequence[Packed], bad: Sequence[UnreadableCard]) ->
         file.executemany(
             "INSERT INTO unreadable (path, reason) VALUES (?, ?)", ((b.path, b.reason) for b in bad)
         )
-        for statement in indexes:
+        for statement in (*INDEXES, "COMMIT"):
             file.execute(statement)
-        file.execute("COMMIT")
     with path.open("r+b") as file_bytes:
         file_bytes.seek(VERSION_AT)
         file_bytes.write(VERSION.to_bytes(4, "big"))

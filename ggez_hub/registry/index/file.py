@@ -14,6 +14,7 @@ import sqlite3
 import zlib
 from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
+from itertools import count
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -30,7 +31,7 @@ MAX_INDEX_BYTES = 1_000_000_000
 # A row takes about fifty steps of SQLite's machine.
 STEPS_AT_A_TIME, MAX_TIMES = 1_000_000, 2_000
 
-SCHEMA = (
+TABLES = (
     "CREATE TABLE entries (id INTEGER PRIMARY KEY, path TEXT NOT NULL, sha256 TEXT NOT NULL, "
     "repo TEXT NOT NULL, revision TEXT NOT NULL, region TEXT NOT NULL, family TEXT NOT NULL, "
     "kind TEXT NOT NULL, level TEXT NOT NULL, license TEXT NOT NULL, state TEXT NOT NULL, "
@@ -38,6 +39,8 @@ SCHEMA = (
     "base_weights TEXT NOT NULL, registered TEXT, "
     "recommended INTEGER NOT NULL, ranking BLOB NOT NULL)",
     "CREATE TABLE unreadable (id INTEGER PRIMARY KEY, path TEXT NOT NULL, reason TEXT NOT NULL)",
+)
+INDEXES = (
     "CREATE INDEX places ON entries (region, family, repo)",
     "CREATE INDEX yanked ON entries (repo, reason) WHERE state = 'yanked'",
 )
@@ -88,8 +91,8 @@ def read_index(
         return rows, Listing(
             unreadable=tuple(UnreadableCard(*map(_printable, row)) for row in unreadable),
             elsewhere=tuple(
-                OtherRegion(region=region, family=family, count=count, repo=repo)
-                for region, family, count, repo in groups
+                OtherRegion(region=region, family=family, count=number, repo=repo)
+                for region, family, number, repo in groups
                 if regions is not None and region not in regions
             ),
             yanked={repo.lower(): _printable(reason) for repo, reason in yanked},
@@ -142,14 +145,8 @@ def _confine(file: sqlite3.Connection) -> None:
     file.setlimit(sqlite3.SQLITE_LIMIT_TRIGGER_DEPTH, 0)
     for pragma in ("trusted_schema=OFF", "query_only=ON", "cell_size_check=ON", "mmap_size=0"):
         file.execute(f"PRAGMA {pragma}")
-    times = 0
-
-    def stop() -> bool:
-        nonlocal times
-        times += 1
-        return times > MAX_TIMES
-
-    file.set_progress_handler(stop, STEPS_AT_A_TIME)
+    times = count(1)
+    file.set_progress_handler(lambda: next(times) > MAX_TIMES, STEPS_AT_A_TIME)
 
 
 def _check_schema(file: sqlite3.Connection) -> None:
@@ -165,5 +162,5 @@ def _check_schema(file: sqlite3.Connection) -> None:
             else "Build it again: ggez-hub index build cards -o index.sqlite",
         )
     found = {sql for (sql,) in file.execute("SELECT sql FROM sqlite_schema LIMIT 100")}
-    if found != set(SCHEMA):
+    if found != {*TABLES, *INDEXES}:
         raise BadIndex("the index file holds other tables than an index does")
