@@ -13,8 +13,8 @@ from ggez_hub.evaluation.answers.cache import AnswerCache
 from ggez_hub.evaluation.answers.outcomes import Cell
 from ggez_hub.evaluation.benchmarks.benchmark import BUILT_IN, find_benchmarks
 from ggez_hub.evaluation.benchmarks.contents import Folders
+from ggez_hub.evaluation.benchmarks.multiple_choice import with_details
 from ggez_hub.evaluation.benchmarks.preparation import prepare_benchmark
-from ggez_hub.evaluation.benchmarks.questions import with_details
 from ggez_hub.evaluation.models.drawing_model import DrawingModel
 from ggez_hub.evaluation.models.generative_model import read_replies
 from ggez_hub.evaluation.results.figures import figures, write_results

@@ -21,14 +21,8 @@ from ggez_hub.digests import digest_json
 from ggez_hub.evaluation.benchmarks.benchmark import Benchmark
 from ggez_hub.evaluation.benchmarks.loaders import Choice, DrawingPrompt, Item, OpenQuestion
 from ggez_hub.evaluation.benchmarks.loaders.rows import BadItems
-from ggez_hub.evaluation.benchmarks.questions import (
-    ChatQuestion,
-    FreeQuestion,
-    MultipleChoice,
-    QuestionSet,
-    details_of,
-    rotation,
-)
+from ggez_hub.evaluation.benchmarks.multiple_choice import MultipleChoice, details_of, rotation
+from ggez_hub.evaluation.benchmarks.questions import ChatQuestion, FreeQuestion, QuestionSet
 from ggez_hub.evaluation.benchmarks.search import SEARCHES, Gallery
 
 

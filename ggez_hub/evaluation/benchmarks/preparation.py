@@ -22,15 +22,9 @@ from ggez_hub.evaluation.benchmarks.contents import Folders, read_contents
 from ggez_hub.evaluation.benchmarks.drawing_task import METRIC, DrawingTask
 from ggez_hub.evaluation.benchmarks.loaders import Item
 from ggez_hub.evaluation.benchmarks.loaders.rows import BadItems, read_rows
-from ggez_hub.evaluation.benchmarks.questions import (
-    LIKELIHOOD,
-    RECOGNITION,
-    QuestionSet,
-    Recognition,
-    Wanted,
-    shown_digest,
-)
-from ggez_hub.evaluation.benchmarks.recognition_judge import RecognitionJudge
+from ggez_hub.evaluation.benchmarks.multiple_choice import LIKELIHOOD, RECOGNITION, shown_digest
+from ggez_hub.evaluation.benchmarks.questions import QuestionSet
+from ggez_hub.evaluation.benchmarks.recognition import Recognition, RecognitionJudge, Wanted
 from ggez_hub.evaluation.benchmarks.task import BadTask, SplitName, Task, TaskBase
 from ggez_hub.evaluation.benchmarks.task_questions import ask_task, read_items
 from ggez_hub.regions import Region, find_region

@@ -12,14 +12,14 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 from ggez_hub.evaluation.answers.outcomes import Cell, Outcomes
-from ggez_hub.evaluation.benchmarks.preparation import PreparedTask
-from ggez_hub.evaluation.benchmarks.questions import (
+from ggez_hub.evaluation.benchmarks.multiple_choice import (
     LIKELIHOOD,
     SIMILARITY,
     MultipleChoice,
-    QuestionSet,
     with_details,
 )
+from ggez_hub.evaluation.benchmarks.preparation import PreparedTask
+from ggez_hub.evaluation.benchmarks.questions import QuestionSet
 from ggez_hub.extras import require
 from ggez_hub.regions.text_language import LOOKED_AT, identify
 

@@ -18,7 +18,7 @@ import numpy as np
 from ggez_hub.digests import digest_json
 from ggez_hub.evaluation.benchmarks.loaders import Captioned, Item
 from ggez_hub.evaluation.benchmarks.loaders.rows import BadItems
-from ggez_hub.evaluation.benchmarks.questions import MultipleChoice, details_of
+from ggez_hub.evaluation.benchmarks.multiple_choice import MultipleChoice, details_of
 
 FEWEST = 4
 

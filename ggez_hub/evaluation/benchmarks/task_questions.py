@@ -18,7 +18,8 @@ import numpy as np
 from ggez_hub.digests import digest_json
 from ggez_hub.evaluation.benchmarks.loaders import Captioned, Choice
 from ggez_hub.evaluation.benchmarks.loaders.rows import BadItems, read_rows
-from ggez_hub.evaluation.benchmarks.questions import ChatQuestion, MultipleChoice, QuestionSet
+from ggez_hub.evaluation.benchmarks.multiple_choice import MultipleChoice
+from ggez_hub.evaluation.benchmarks.questions import ChatQuestion, QuestionSet
 from ggez_hub.evaluation.benchmarks.search import SEARCHES, Gallery, about_pictures
 from ggez_hub.evaluation.benchmarks.task import Task
 from ggez_hub.regions import find_region

@@ -21,7 +21,8 @@ from ggez_hub.evaluation.benchmarks.benchmark import Drawing
 from ggez_hub.evaluation.benchmarks.benchmark_questions import ask_about
 from ggez_hub.evaluation.benchmarks.drawing_scores import Judged, credit_outcomes
 from ggez_hub.evaluation.benchmarks.loaders import Choice, DrawingPrompt
-from ggez_hub.evaluation.benchmarks.questions import QuestionSet, Recognition
+from ggez_hub.evaluation.benchmarks.questions import QuestionSet
+from ggez_hub.evaluation.benchmarks.recognition import Recognition
 from ggez_hub.evaluation.models.model_under_test import LoadedModel
 from ggez_hub.evaluation.models.weight_swap import Adapted, put_on
 from ggez_hub.extras import require

@@ -23,14 +23,14 @@ from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.answers.cache import AnswerCache, answer_once
 from ggez_hub.evaluation.answers.outcomes import Outcomes
 from ggez_hub.evaluation.benchmarks.benchmark import LETTERS
-from ggez_hub.evaluation.benchmarks.questions import (
+from ggez_hub.evaluation.benchmarks.multiple_choice import (
     GENERATION,
     LETTER,
     MultipleChoice,
-    QuestionSet,
     unread,
     with_details,
 )
+from ggez_hub.evaluation.benchmarks.questions import QuestionSet
 from ggez_hub.evaluation.models.generative_model import Posed, pose, read_replies
 from ggez_hub.evaluation.models.model_under_test import ModelUnderTest
 from ggez_hub.urls import is_http

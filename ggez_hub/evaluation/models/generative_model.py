@@ -23,14 +23,14 @@ from ggez_hub.digests import digest_json
 from ggez_hub.evaluation.answers.cache import AnswerCache, answer_once
 from ggez_hub.evaluation.answers.outcomes import UNPARSED, Outcomes
 from ggez_hub.evaluation.benchmarks.loaders import Item
-from ggez_hub.evaluation.benchmarks.questions import (
+from ggez_hub.evaluation.benchmarks.multiple_choice import (
     GENERATION,
     PMI,
     MultipleChoice,
-    QuestionSet,
     details_of,
     with_details,
 )
+from ggez_hub.evaluation.benchmarks.questions import QuestionSet
 from ggez_hub.evaluation.benchmarks.replies import READER, after_thought, plain, read_choice
 
 if TYPE_CHECKING:

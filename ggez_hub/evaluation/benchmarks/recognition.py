@@ -1,4 +1,5 @@
-"""The judge: the candidate whose pictures resemble a drawing most, by an image tower's features.
+"""Recognition of drawings: the judge names the candidate whose pictures a drawing resembles most,
+by an image tower's features.
 
 Features are those of the tower itself, before any projection that was trained together with texts.
 A candidate is the mean of the unit features of its pictures. The pictures are brought to the size of
@@ -7,17 +8,22 @@ the drawings first, so that sharpness gives nothing away.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ggez_hub.digests import digest_json
 from ggez_hub.errors import UsageProblem
-from ggez_hub.evaluation.benchmarks.drawing_task import References
+from ggez_hub.evaluation.answers.outcomes import Details, Outcomes
+from ggez_hub.evaluation.benchmarks.benchmark import Drawing
+from ggez_hub.evaluation.benchmarks.drawing_task import DrawingTask, References
 from ggez_hub.evaluation.benchmarks.loaders.rows import BadItems, read_rows
+from ggez_hub.evaluation.benchmarks.multiple_choice import MultipleChoice
 from ggez_hub.extras import require
 from ggez_hub.images import to_rgb
 
@@ -88,3 +94,68 @@ class RecognitionJudge:
 def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     unit: NDArray[np.float32] = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     return unit
+
+
+class Wanted(NamedTuple):
+    """One drawing: the candidate that it should be taken for, the prompt, and the seed."""
+
+    id: str
+    prompt: str
+    seed: int
+
+    @property
+    def item(self) -> str:
+        """Its id among the answers."""
+        return f"{self.id}/{self.seed}"
+
+
+@dataclass(frozen=True, eq=False)
+class Recognition:
+    """The drawings (n) of one task and split; `judge` opens it for drawings of so many pixels.
+
+    Drawings of one prompt stand together: intervals are over prompts, not over pictures.
+    """
+
+    task: DrawingTask
+    wanted: tuple[Wanted, ...]
+    candidates: tuple[str, ...]
+    judge: Callable[[int], RecognitionJudge]
+
+    def drawing(self, wanted: Wanted) -> Drawing:
+        """How one of them is drawn."""
+        how = self.task.drawing
+        return Drawing(seeds=[wanted.seed], steps=how.steps, guidance=how.guidance)
+
+    def only(self, rows: Iterable[int]) -> Recognition:
+        """Some of the drawings."""
+        return replace(self, wanted=tuple(self.wanted[row] for row in rows))
+
+    def similarity(self, files: Sequence[bytes]) -> NDArray[np.float32]:
+        """Pictures (n) as files -> (n, k): how much each resembles each candidate."""
+        drawings = [to_rgb(file) for file in files]
+        return self.judge(drawings[0].width).similarity(drawings)
+
+    def outcomes(self, similarity: NDArray[np.float32], drawn: Sequence[str]) -> Outcomes:
+        """The outcomes; `drawn` (n) are the sha256 of the pictures."""
+        number = {name: place for place, name in enumerate(self.candidates)}
+        own = np.array([number[wanted.id] for wanted in self.wanted])
+        options = np.broadcast_to(np.arange(len(self.candidates)), similarity.shape)
+        n = len(self.wanted)
+        return MultipleChoice(
+            items=tuple(wanted.item for wanted in self.wanted),
+            gold=tuple(wanted.id for wanted in self.wanted),
+            texts=(),
+            asked_by="text",
+            queries=np.empty(0, np.intp),
+            options=options,
+            right=options == own[:, None],
+            option_ids=self.candidates,
+            details=Details.of(
+                n,
+                # Drawings of one prompt are about one thing, and are drawn together in a bootstrap.
+                images=[digest_json(wanted.id) for wanted in self.wanted],
+                prompts=[digest_json(wanted.prompt) for wanted in self.wanted],
+                raw=drawn,
+                languages=[self.task.language] * n,
+            ),
+        ).scored(similarity)
