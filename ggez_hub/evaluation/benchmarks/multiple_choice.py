@@ -136,13 +136,6 @@ def details_of(items: Sequence[Item], prompts: Sequence[str | None], **more: Any
     )
 
 
-def with_details(outcomes: Outcomes, **columns: Sequence[Any]) -> Outcomes:
-    """The outcomes with more recorded beside the answers (n)."""
-    details = outcomes.details or Details.of(len(outcomes))
-    found: dict[str, Any] = {name: tuple(values) for name, values in columns.items()}
-    return replace(outcomes, details=replace(details, **found))
-
-
 def rotation(seed: int, task: str, item: str, count: int) -> tuple[int, ...]:
     """The numbers of `count` options in the order in which they are shown.
 

@@ -16,7 +16,6 @@ from ggez_hub.evaluation.benchmarks.multiple_choice import (
     LIKELIHOOD,
     SIMILARITY,
     MultipleChoice,
-    with_details,
 )
 from ggez_hub.evaluation.benchmarks.preparation import PreparedTask
 from ggez_hub.evaluation.benchmarks.questions import QuestionSet
@@ -47,9 +46,8 @@ def with_prompt_languages(
     for cell, own in outcomes.items():
         languages = known.get((cell.task, cell.split))
         if languages is not None:
-            found[cell] = with_details(
-                own, prompt_languages=[languages.get(item) for item in own.items]
-            )
+            tags = [languages.get(item) for item in own.items]
+            found[cell] = own.with_details(prompt_languages=tags)
     return found
 
 

@@ -28,7 +28,6 @@ from ggez_hub.evaluation.benchmarks.multiple_choice import (
     PMI,
     MultipleChoice,
     details_of,
-    with_details,
 )
 from ggez_hub.evaluation.benchmarks.questions import QuestionSet
 from ggez_hub.evaluation.benchmarks.replies import READER, after_thought, plain, read_choice
@@ -102,9 +101,8 @@ class GenerativeModel:
             if method == PMI:
                 scores = self._less_unconditional(posed, scores)
             found = asked.questions.scored(scores)
-        return with_details(
-            replace(found, missing=asked.missing), prompts=[digest_json(p.prompt) for p in posed]
-        )
+        prompts = [digest_json(p.prompt) for p in posed]
+        return replace(found, missing=asked.missing).with_details(prompts=prompts)
 
     def _less_unconditional(
         self, posed: Sequence[Posed], scores: NDArray[np.float64]
@@ -177,8 +175,7 @@ def _chosen_outcomes(
     for reply, chat in zip(replies, asked.choices, strict=True):
         place = read_choice(reply, chat.options)
         picks.append(None if place is None else chat.order[place])
-    return with_details(
-        questions.chosen(picks),
+    return questions.chosen(picks).with_details(
         raw=replies,
         options=[chat.options for chat in asked.choices],
         readers=[READER] * len(picks),

@@ -30,7 +30,7 @@ def impossible_scores(outcomes: Outcomes, metric: str | None = None) -> list[str
     """Scores that are not numbers; each names its item."""
     unlisted = metric is None or metric.endswith(BY_LETTER)
     found = []
-    for item, scores in zip(outcomes.items, _scores(outcomes), strict=True):
+    for item, scores in zip(outcomes.items, outcomes.recorded("log_likelihoods"), strict=True):
         for score in scores or ():
             if not (math.isfinite(score) or (unlisted and score == -math.inf)):
                 found.append(f"the score of an option of {item!r} is {score}")
@@ -40,7 +40,9 @@ def impossible_scores(outcomes: Outcomes, metric: str | None = None) -> list[str
 
 def numbers_of_options(outcomes: Outcomes) -> list[int | None]:
     """How many options have a score (n); None where none are recorded."""
-    return [None if scores is None else len(scores) for scores in _scores(outcomes)]
+    return [
+        None if scores is None else len(scores) for scores in outcomes.recorded("log_likelihoods")
+    ]
 
 
 def unfounded_answers(cells: Mapping[Cell, Outcomes], metric: str | None = None) -> list[str]:
@@ -90,7 +92,7 @@ class _Table:
         rank, given, gold = (np.zeros(shape, np.int64) for _ in range(3))
         number: dict[str, int] = {}
         for b, outcomes in enumerate(cells.values()):
-            recorded = _scores(outcomes)
+            recorded = outcomes.recorded("log_likelihoods")
             rows = {item: row for row, item in enumerate(outcomes.items)}
             for i, item in enumerate(items):
                 row = rows.get(item)
@@ -170,9 +172,3 @@ class _Table:
         with np.errstate(invalid="ignore"):
             gaps = np.abs(self.scores[:, :, first] - self.scores[:, :, second])
         return np.asarray(np.where(self.known, gaps, 0).max(axis=0) > NEAR)
-
-
-def _scores(outcomes: Outcomes) -> tuple[tuple[float, ...] | None, ...]:
-    if outcomes.details is None:
-        return (None,) * len(outcomes)
-    return outcomes.details.log_likelihoods
