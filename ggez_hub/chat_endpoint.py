@@ -77,7 +77,6 @@ class ChatEndpoint:
     def as_they_come(
         self, chats: Sequence[Chat], *, new_tokens: int | None = None, top: int = 0
     ) -> Iterator[tuple[int, Completion]]:
-        """The same with the number of the chat, each as soon as it arrives."""
         import httpx2
 
         body = {

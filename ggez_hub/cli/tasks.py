@@ -13,9 +13,8 @@ from ggez_hub.errors import UsageProblem
 if TYPE_CHECKING:
     from ggez_hub.evaluation.benchmarks.benchmark import Benchmark, PictureSource
     from ggez_hub.evaluation.benchmarks.contents import Pool
-    from ggez_hub.evaluation.benchmarks.drawing_task import DrawingTask
     from ggez_hub.evaluation.benchmarks.preparation import Judges, PreparedTask
-    from ggez_hub.evaluation.benchmarks.task import Dataset, SplitName, Task
+    from ggez_hub.evaluation.benchmarks.task import Dataset, DrawingTask, SplitName, Task
     from ggez_hub.evaluation.results.header import Origin, Place
     from ggez_hub.hub import Hub
     from ggez_hub.regions import Region
@@ -29,8 +28,7 @@ MODELS = "models/"
 def find_tasks(suites: Sequence[str], include: Sequence[Path] = ()) -> list[AnyTask]:
     """The tasks of suites, each a folder or a name; raises BadTask and UsageProblem."""
     from ggez_hub.evaluation.benchmarks.benchmark import find_benchmarks
-    from ggez_hub.evaluation.benchmarks.drawing_task import DrawingTask
-    from ggez_hub.evaluation.benchmarks.task import BadTask, Task, read_tasks
+    from ggez_hub.evaluation.benchmarks.task import BadTask, DrawingTask, Task, read_tasks
 
     found: list[AnyTask] = []
     for suite in suites:
@@ -67,8 +65,8 @@ class TaskData:
     ) -> tuple[list[PreparedTask], tuple[str, ...]]:
         """The tasks with their questions, and the ids of those without items of the region."""
         from ggez_hub.evaluation.benchmarks.benchmark import Benchmark
-        from ggez_hub.evaluation.benchmarks.drawing_task import DrawingTask
         from ggez_hub.evaluation.benchmarks.preparation import Judges, is_asked, prepare_tasks
+        from ggez_hub.evaluation.benchmarks.task import DrawingTask
 
         judges = Judges()
         prepared: dict[str, tuple[PreparedTask, ...]] = {}

@@ -18,11 +18,10 @@ from ggez_hub.demo.hub import ASSETS
 from ggez_hub.evaluation.answers.outcomes import Cell, Details, Outcomes
 from ggez_hub.evaluation.answers.scores import mean_difference, score_of
 from ggez_hub.evaluation.benchmarks.benchmark import Drawing as How
-from ggez_hub.evaluation.benchmarks.drawing_task import DrawingSettings, DrawingTask
 from ggez_hub.evaluation.benchmarks.loaders.rows import BadItems
 from ggez_hub.evaluation.benchmarks.preparation import Judges, Places, prepare_drawings
 from ggez_hub.evaluation.benchmarks.recognition import RecognitionJudge
-from ggez_hub.evaluation.benchmarks.task import BadTask, load_tasks
+from ggez_hub.evaluation.benchmarks.task import BadTask, DrawingSettings, DrawingTask, load_tasks
 from ggez_hub.evaluation.models import grid_on
 from ggez_hub.evaluation.models.backend import drawing_backend
 from ggez_hub.evaluation.models.drawing_model import Order, Pipeline

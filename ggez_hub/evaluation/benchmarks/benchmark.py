@@ -153,7 +153,6 @@ class Benchmark(TaskBase):
 
     @property
     def reader_options(self) -> Options:
-        """The options, as the loader's own model."""
         return LOADERS[self.loader].options.model_validate(self.options)
 
     @property
@@ -182,7 +181,6 @@ class Benchmark(TaskBase):
         return digest_json({"benchmark": self.digest, "data": dict(data)})
 
     def prompt(self, language: str | None) -> str:
-        """The prompt for a language."""
         return self.prompts.get(language or ANY, self.prompts[ANY])
 
     def said(self, item: Choice | OpenQuestion) -> str:

@@ -64,7 +64,6 @@ class Judged:
         pictures: Sequence[str],
         answers: Sequence[Mapping[int, str]],
     ) -> Judged:
-        """The answers about the pictures of a prompt."""
         parts = prompt.parts
         return cls(
             tuple(pictures),
@@ -89,7 +88,6 @@ class Judged:
 
     @property
     def unread(self) -> bool:
-        """Whether not one answer could be read."""
         return not any(answer for given in self.answers for answer in given.values())
 
     def as_text(self) -> str:

@@ -100,7 +100,6 @@ class MultipleChoice:
         return replace(unread(found, told < 0), details=self.details)
 
     def take(self, rows: Rows) -> MultipleChoice:
-        """Some of the questions, about the same pictures and texts."""
         return replace(
             self,
             items=tuple(self.items[row] for row in rows),
@@ -127,7 +126,7 @@ def details_of(items: Sequence[Item], prompts: Sequence[str | None], **more: Any
     """What is recorded of questions about items."""
     return Details.of(
         len(items),
-        images=[hashlib.sha256(item.picture or b"").hexdigest() for item in items],
+        images=[hashlib.sha256(i.picture).hexdigest() if i.picture else None for i in items],
         prompts=prompts,
         countries=[item.country for item in items],
         languages=[item.language for item in items],

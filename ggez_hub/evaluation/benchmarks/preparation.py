@@ -19,13 +19,19 @@ from ggez_hub.evaluation.answers.outcomes import TaskRecord
 from ggez_hub.evaluation.benchmarks.benchmark import SPLITS, Benchmark
 from ggez_hub.evaluation.benchmarks.benchmark_questions import ask_benchmark
 from ggez_hub.evaluation.benchmarks.contents import Folders, read_contents
-from ggez_hub.evaluation.benchmarks.drawing_task import METRIC, DrawingTask
 from ggez_hub.evaluation.benchmarks.loaders import Item
 from ggez_hub.evaluation.benchmarks.loaders.rows import BadItems, read_rows
 from ggez_hub.evaluation.benchmarks.multiple_choice import LIKELIHOOD, RECOGNITION, shown_digest
 from ggez_hub.evaluation.benchmarks.questions import QuestionSet
 from ggez_hub.evaluation.benchmarks.recognition import Recognition, RecognitionJudge, Wanted
-from ggez_hub.evaluation.benchmarks.task import BadTask, SplitName, Task, TaskBase
+from ggez_hub.evaluation.benchmarks.task import (
+    DRAWING_METRIC,
+    BadTask,
+    DrawingTask,
+    SplitName,
+    Task,
+    TaskBase,
+)
 from ggez_hub.evaluation.benchmarks.task_questions import ask_task, read_items
 from ggez_hub.regions import Region, find_region
 
@@ -283,7 +289,7 @@ def prepare_drawings(
     )
     record = _record(
         task,
-        metric=METRIC,
+        metric=DRAWING_METRIC,
         judge=task.judge.name,
         revision=revision or task.dataset.revision,
         digests={

@@ -52,7 +52,6 @@ def with_prompt_languages(
 
 
 def _prompts(asked: QuestionSet, method: str) -> dict[str, str]:
-    """Item -> the text of its prompt."""
     if asked.drawn is not None:
         prompts = [prompt.prompt for prompt in asked.drawn[1]]
     elif asked.recognised is not None:

@@ -31,7 +31,6 @@ class ChatQuestion(NamedTuple):
 
     @property
     def options(self) -> tuple[str, ...]:
-        """The options as they are shown."""
         return tuple(self.item.options[number] for number in self.order)
 
 
@@ -67,7 +66,6 @@ class QuestionSet:
 
     @property
     def items(self) -> tuple[str, ...]:
-        """The ids (n) of the questions."""
         if self.drawn is not None:
             return tuple(prompt.id for prompt in self.drawn[1])
         if self.recognised is not None:

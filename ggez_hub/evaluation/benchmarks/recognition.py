@@ -21,9 +21,9 @@ from ggez_hub.digests import digest_json
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.answers.outcomes import Details, Outcomes
 from ggez_hub.evaluation.benchmarks.benchmark import Drawing
-from ggez_hub.evaluation.benchmarks.drawing_task import DrawingTask, References
 from ggez_hub.evaluation.benchmarks.loaders.rows import BadItems, read_rows
 from ggez_hub.evaluation.benchmarks.multiple_choice import MultipleChoice
+from ggez_hub.evaluation.benchmarks.task import DrawingTask, References
 from ggez_hub.extras import require
 from ggez_hub.images import to_rgb
 
@@ -105,7 +105,6 @@ class Wanted(NamedTuple):
 
     @property
     def item(self) -> str:
-        """Its id among the answers."""
         return f"{self.id}/{self.seed}"
 
 
@@ -122,12 +121,10 @@ class Recognition:
     judge: Callable[[int], RecognitionJudge]
 
     def drawing(self, wanted: Wanted) -> Drawing:
-        """How one of them is drawn."""
         how = self.task.drawing
         return Drawing(seeds=[wanted.seed], steps=how.steps, guidance=how.guidance)
 
     def only(self, rows: Iterable[int]) -> Recognition:
-        """Some of the drawings."""
         return replace(self, wanted=tuple(self.wanted[row] for row in rows))
 
     def similarity(self, files: Sequence[bytes]) -> NDArray[np.float32]:

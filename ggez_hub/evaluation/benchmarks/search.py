@@ -72,7 +72,6 @@ class Gallery:
 
     @property
     def pictures(self) -> tuple[bytes, ...]:
-        """The pictures (N), as encoded files."""
         return tuple(item.picture or b"" for item in self.items)
 
     def rows_of(self, items: Sequence[Item]) -> list[int]:
@@ -82,7 +81,6 @@ class Gallery:
 
     @property
     def named_rows(self) -> list[int]:
-        """The rows of the pictures that have a caption."""
         return [row for row, own in enumerate(self.own) if own]
 
 

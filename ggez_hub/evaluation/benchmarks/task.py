@@ -1,7 +1,8 @@
 """Tasks: what is asked of a model, written as YAML.
 
 A file holds one task (`kind: task`) or many that share keys (`kind: tasks`, with `defaults` and a
-list `tasks`, whose own keys win). Benchmarks and drawing tasks are files of the same shape.
+list `tasks`, whose own keys win). Files of drawing tasks (`kind: drawing`) and of benchmarks have the
+same shape.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ from ggez_hub.yaml_text import read_text
 
 # A part of every digest: raise it when the way to a score changes (ties, distractors, floors).
 RULES_VERSION = 1
+# The same for drawings that are recognised.
+DRAWING_RULES_VERSION = 1
+DRAWING_METRIC = "drawing_top1"
 
 Metric: TypeAlias = Literal["text_to_image_r1", "image_to_text_r1", "choice_4"]
 SplitName: TypeAlias = Literal["validation", "test"]
@@ -119,6 +123,63 @@ class Task(TaskBase):
         return digest_json({"task": self.digest, "data": data_sha256})
 
 
+class References(FrozenModel):
+    """The pictures that a drawing may resemble: those of `files` whose ids stand in `candidates`.
+
+    `candidates` is a file of the prompts' data set; a candidate is the mean of all its pictures.
+    """
+
+    dataset: Dataset
+    files: list[FilePath] = Field(min_length=1)
+    id: Text
+    image: Text
+    candidates: FilePath
+
+
+class JudgeSpec(FrozenModel):
+    """An open_clip model whose image tower (of timm) sees drawings, and what it compares them with.
+
+    name  what scores are labelled with: another judge is another scale
+    """
+
+    name: Text
+    model: RepoId
+    references: References
+
+
+class DrawingSettings(FrozenModel):
+    """How a picture is drawn: `seeds` of each prompt (0, 1, ...), denoising steps, guidance."""
+
+    seeds: int = Field(ge=1)
+    steps: int = Field(ge=1)
+    guidance: float = Field(ge=0)
+
+
+class PromptColumns(FrozenModel):
+    """The columns of the prompts' data set."""
+
+    id: Text
+    prompt: Text
+
+
+class DrawingTask(TaskBase):
+    """The prompts of one side; every prompt is drawn once for each seed.
+
+    A drawing is right if the judge's nearest candidate is what the prompt names.
+    """
+
+    kind: Literal["drawing"]
+    splits: dict[SplitName, FilePath] = Field(min_length=1)
+    columns: PromptColumns
+    drawing: DrawingSettings
+    judge: JudgeSpec
+
+    def digest_on(self, *data: str) -> str:
+        """The sha256 of all that decides a score, with those of prompts, candidates and references."""
+        task = digest_json({"rules": DRAWING_RULES_VERSION, "drawing": self.decisive()})
+        return digest_json({"task": task, "data": list(data)})
+
+
 def load_tasks(folder: Path, *kinds: type[T]) -> tuple[T, ...]:
     """The tasks of these kinds in every YAML file directly in `folder`, by id; raises BadTask."""
     tasks: dict[str, T] = {}
@@ -146,6 +207,14 @@ def _kind(model: type[TaskBase]) -> str:
     return str(get_args(model.model_fields["kind"].annotation)[0])
 
 
+class _SharedKeys(FrozenModel):
+    """Tasks with the keys that they share."""
+
+    kind: str
+    defaults: dict[str, Any] = Field(default_factory=dict)
+    tasks: list[dict[str, Any]]
+
+
 def _entries(
     path: Path, kinds: tuple[type[T], ...]
 ) -> Iterator[tuple[type[T], str, dict[str, Any]]]:
@@ -164,18 +233,10 @@ def _entries(
         yield models[kind], str(path), content
     if not kind.endswith("s") or kind[:-1] not in models:
         return
-    defaults, tasks = content.get("defaults", {}), content.get("tasks")
-    if unknown := sorted(map(str, set(content) - {"kind", "defaults", "tasks"})):
-        raise BadTask(
-            f"{path}: {unknown[0]} is not a key of `kind: {kind}`", "Keys: defaults, tasks."
-        )
-    if not isinstance(defaults, dict):
-        raise BadTask(f"{path}: defaults is not a mapping", "It holds keys that the tasks share.")
-    if not isinstance(tasks, list) or not all(isinstance(entry, dict) for entry in tasks):
-        raise BadTask(f"{path}: tasks is not a list of mappings", "Begin each task with `- id:`.")
-    for number, entry in enumerate(tasks):
+    shared = parse(_SharedKeys, str(path), content)
+    for number, entry in enumerate(shared.tasks):
         place = f"{path}: tasks[{number}]"
-        yield models[kind[:-1]], place, {"kind": kind[:-1], **defaults, **entry}
+        yield models[kind[:-1]], place, {"kind": kind[:-1], **shared.defaults, **entry}
 
 
 def parse(model: type[P], where: str, entry: dict[str, Any]) -> P:

@@ -75,19 +75,13 @@ def ask_task(task: Task, items: Sequence[Captioned]) -> QuestionSet:
 
 
 def _chats(task: Task, gallery: Gallery, questions: MultipleChoice) -> tuple[ChatQuestion, ...]:
-    """The texts for a model that writes; none where the task has no question."""
     if task.question is None:
         return ()
     found = []
     for row, options in zip(gallery.named_rows, questions.options, strict=True):
         item = gallery.items[row]
         choice = Choice(
-            id=item.id,
-            image=item.image,
-            picture=item.picture,
-            country=item.country,
-            language=item.language,
-            category=item.category,
+            **item.common,
             question=task.question,
             options=tuple(gallery.texts[text] for text in options),
             gold=0,

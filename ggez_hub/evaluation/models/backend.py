@@ -49,7 +49,6 @@ class EvaluationBackend(NamedTuple):
     def under_test(
         self, digest: str, opens: Callable[[AnswerCache], LoadedModel], beta: Beta
     ) -> ModelUnderTest:
-        """A model that is asked in this way."""
         return ModelUnderTest(digest, self.methods, self.searches, opens, beta)
 
 

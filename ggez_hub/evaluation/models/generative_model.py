@@ -50,7 +50,6 @@ class Posed:
 
     @property
     def digest(self) -> str:
-        """The sha256 of all of it."""
         image = hashlib.sha256(self.picture).hexdigest()
         return digest_json([image, self.prompt, list(self.options), self.new_tokens])
 

@@ -26,7 +26,6 @@ class JudgeModel:
 
     @property
     def method(self) -> str:
-        """How it is asked: by similarity, by likelihood ..."""
         return self.model.methods[0]
 
     @property
@@ -35,7 +34,6 @@ class JudgeModel:
         return f"{self.name} ({self.model.digest[:12]}) by {self.method}"
 
     def open(self) -> LoadedModel:
-        """Make it ready."""
         return self.model.open(self.known(self.model))
 
 

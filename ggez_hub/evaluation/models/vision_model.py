@@ -82,7 +82,6 @@ class VisionModel:
         self._cuts = "logits_to_keep" in inspect.signature(self.model.forward).parameters
 
     def prompt(self, question: str) -> str:
-        """The question as the model gets it, up to where its reply begins."""
         return self._from_template([{"type": "image"}, {"type": "text", "text": question}])
 
     def _from_template(self, content: list[dict[str, str]]) -> str:
@@ -92,7 +91,6 @@ class VisionModel:
         return prompt
 
     def log_likelihoods(self, posed: Sequence[Posed]) -> list[list[float]]:
-        """The mean log-likelihood (natural, <= 0) of the tokens of each option of each question."""
         found: list[list[float]] = []
         for start in range(0, len(posed), BATCH):
             prompts = [self.encode(p) for p in posed[start : start + BATCH]]
@@ -112,7 +110,6 @@ class VisionModel:
         return found
 
     def replies(self, posed: Sequence[Posed]) -> list[str]:
-        """The reply to each question, by greedy decoding."""
         found: list[str] = []
         # Beside those that may be as long, so that no reply depends on its neighbours.
         for new_tokens, alike in groupby(posed, key=lambda p: p.new_tokens):
@@ -142,7 +139,6 @@ class VisionModel:
         return replies
 
     def encode(self, posed: Posed) -> _Prompt:
-        """The inputs of a question."""
         inputs = prompt_inputs(self._processor, [to_rgb(posed.picture)], [posed.prompt])
         return _Prompt(inputs, [self._reply_tokens(posed.prompt, o) for o in posed.options])
 

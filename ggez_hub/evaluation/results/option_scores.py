@@ -107,7 +107,6 @@ class _Table:
         return cls(tuple(cells), items, known, scores, rank, given, gold, lettered)
 
     def problems(self, r: int) -> list[str]:
-        """What no r right options explain."""
         off = np.flatnonzero(~self._explained(r, self.known))
         if not off.size:
             return []

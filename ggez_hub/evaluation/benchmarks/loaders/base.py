@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, NamedTuple
 
@@ -32,6 +32,11 @@ class Item:
     country: str | None = None
     language: str | None = None
     category: str | None = None
+
+    @property
+    def common(self) -> dict[str, Any]:
+        """The fields that items of every kind have."""
+        return {own.name: getattr(self, own.name) for own in fields(Item)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +112,6 @@ class Source:
             yield from read_rows(path, columns)
 
     def all_rows(self, columns: Mapping[str, str]) -> Iterator[Row]:
-        """The rows of all parts, one part after the other; raises BadItems likewise."""
         return (row for part in self.parts for row in self.rows(part, columns))
 
     def picture(self, place: str) -> bytes | None:

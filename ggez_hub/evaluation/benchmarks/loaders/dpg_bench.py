@@ -54,7 +54,6 @@ def _read(source: Source, options: Options) -> Iterator[DrawingPrompt]:
 
 
 def _prompt(item: str, own: list[Row], written: Mapping[str, Path]) -> str:
-    """The prompt of an item: one text, whichever of its rows has it."""
     if written:
         if item not in written:
             raise own[0].off("item_id", f"is {item!r}, of which there is no prompt file")

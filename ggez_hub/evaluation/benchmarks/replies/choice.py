@@ -19,10 +19,15 @@ import re
 from collections.abc import Iterator, Sequence
 
 from ggez_hub.evaluation.benchmarks.replies.labels import Mention
-from ggez_hub.evaluation.benchmarks.replies.lexicon import Mark, lexicon
+from ggez_hub.evaluation.benchmarks.replies.lexicon import (
+    Mark,
+    after_thought,
+    bounded,
+    lexicon,
+    readable,
+)
 from ggez_hub.evaluation.benchmarks.replies.mentions import find_mentions
 from ggez_hub.evaluation.benchmarks.replies.structure import NEAR, Structure
-from ggez_hub.evaluation.benchmarks.replies.text import after_thought, bounded, readable
 
 # Weights: in a question; named; announced, or the head of the reply; concluded.
 ASKED, NAMED, ANNOUNCED, CONCLUDED = range(4)
@@ -98,7 +103,6 @@ class Argument:
         self._denies_more = False
 
     def choice(self) -> int | None:
-        """The option that is chosen, or None."""
         if not self._mentions:
             return None
         self._deny()
@@ -117,7 +121,6 @@ class Argument:
         return options.pop() if len(options) == 1 else None
 
     def _deny(self) -> None:
-        """Find what is denied."""
         aside = {"oh", "polite", "instead", "no", "yes", "but"}
         for number, mark in enumerate(self._marks):
             before = self._marks[number - 1] if number else None
@@ -150,7 +153,6 @@ class Argument:
             self._denies_more |= not found and "harmless" not in mark.kinds
 
     def _weigh(self) -> None:
-        """Find what is announced, concluded, or asked."""
         self._headlines()
         for mark in self._marks:
             if "right" in mark.kinds:

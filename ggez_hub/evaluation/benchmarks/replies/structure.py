@@ -38,11 +38,9 @@ class Structure:
         self._put_together()
 
     def sentence(self, place: int) -> int:
-        """The number of the sentence at a place."""
         return bisect_right(self.stops, place)
 
     def clause(self, place: int) -> int:
-        """The number of the clause at a place."""
         return bisect_right(self._clauses, place)
 
     def group_of(self, mention: Mention) -> list[Mention]:
@@ -71,7 +69,6 @@ class Structure:
         return len(listed) > 1
 
     def behind(self, mark: Mark) -> Sequence[Mention]:
-        """All mentions behind a word."""
         return self.mentions[bisect_right(self._places, mark.end - 1) :]
 
     def following(self, mark: Mark) -> list[Mention]:
@@ -129,7 +126,6 @@ class Structure:
         return stops, sorted([*clauses, *stops])
 
     def _put_together(self) -> None:
-        """Number units and groups."""
         unit = group = 0
         for place, mention in enumerate(self.mentions):
             if place:
