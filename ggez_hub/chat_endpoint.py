@@ -106,9 +106,9 @@ class ChatEndpoint:
                     ask(1)
 
     def _answer(self, client: Any, body: dict[str, Any]) -> Completion:
-        said = self._post(client, body)
+        answer = self._post(client, body)
         try:
-            choice = said["choices"][0]
+            choice = answer["choices"][0]
             content = choice["message"]["content"]
         except (KeyError, IndexError, TypeError) as error:
             raise EndpointFailed(f"{self.url} did not answer with a chat") from error

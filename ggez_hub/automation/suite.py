@@ -131,7 +131,7 @@ class SuiteData:
         return frozenset(task.dataset.repo for task in self.tasks)
 
     def prepare(self) -> tuple[PreparedTask, ...]:
-        """The tasks with their questions; raises BadItems, BadTask, and what fetching raises."""
+        """The tasks with their questions; raises GgezError, and what fetching raises."""
         judges = Judges()
         prepared: list[PreparedTask] = []
         questions = [task for task in self.tasks if isinstance(task, Task)]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from ggez_hub.cli.models import find_model
-from ggez_hub.errors import UsageProblem
+from ggez_hub.errors import GgezError, UsageProblem
 
 if TYPE_CHECKING:
     from ggez_hub.evaluation.benchmarks.benchmark import Benchmark, PictureSource
@@ -26,9 +26,9 @@ MODELS = "models/"
 
 
 def find_tasks(suites: Sequence[str], include: Sequence[Path] = ()) -> list[AnyTask]:
-    """The tasks of suites, each a folder or a name; raises BadTask and UsageProblem."""
+    """The tasks of suites, each a folder or a name; raises GgezError and UsageProblem."""
     from ggez_hub.evaluation.benchmarks.benchmark import find_benchmarks
-    from ggez_hub.evaluation.benchmarks.task import BadTask, DrawingTask, Task, read_tasks
+    from ggez_hub.evaluation.benchmarks.task import DrawingTask, Task, read_tasks
 
     found: list[AnyTask] = []
     for suite in suites:
@@ -36,7 +36,7 @@ def find_tasks(suites: Sequence[str], include: Sequence[Path] = ()) -> list[AnyT
         for path in sorted(Path(suite).glob("*.yaml")):
             here += read_tasks(path, Task, DrawingTask)
         if not here:
-            raise BadTask(f"{suite} holds no tasks", "A task is YAML with `kind: benchmark`.")
+            raise GgezError(f"{suite} holds no tasks", "A task is YAML with `kind: benchmark`.")
         found += here
     if len({task.id for task in found}) != len(found):
         raise UsageProblem("two tasks of the suites have the same id", "Name each suite once.")
@@ -149,14 +149,13 @@ class TaskData:
     def _of(self, dataset: Dataset | PictureSource, patterns: Sequence[str]) -> tuple[Path, str]:
         """The folder with the files of a data set that fit, and the commit that they are of."""
         from ggez_hub.evaluation.benchmarks.contents import fits
-        from ggez_hub.evaluation.benchmarks.loaders.rows import BadItems
 
         if self.folder is not None:
             place = self.folder / dataset.repo
             if not place.is_dir() and self.single:
                 place = self.folder
             if not place.is_dir():
-                raise BadItems(
+                raise GgezError(
                     f"{self.folder} has no folder {dataset.repo}",
                     f"hf download --repo-type dataset {dataset.repo} --local-dir {place}",
                 )
@@ -167,7 +166,7 @@ class TaskData:
         self.commits[named] = at.revision
         wanted = [f for f in at.files if any(fits(f.path, pattern) for pattern in patterns)]
         if not wanted:
-            raise BadItems(
+            raise GgezError(
                 f"{at.repo}@{at.revision[:12]} has no file like {', '.join(patterns)}",
                 "Write its files' names into a task of your own.",
             )

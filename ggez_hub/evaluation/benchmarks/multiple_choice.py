@@ -94,10 +94,10 @@ class MultipleChoice:
 
     def chosen(self, picks: Sequence[int | None]) -> Outcomes:
         """Answer by the number of an option (n), or None where the answer could not be read."""
-        told = np.array([-1 if pick is None else pick for pick in picks], dtype=np.intp)
-        one = (np.arange(self.options.shape[1]) == told[:, None]).astype(np.float64)
+        chosen = np.array([-1 if pick is None else pick for pick in picks], dtype=np.intp)
+        one = (np.arange(self.options.shape[1]) == chosen[:, None]).astype(np.float64)
         found = replace(self, details=None).scored(one)
-        return replace(unread(found, told < 0), details=self.details)
+        return replace(unread(found, chosen < 0), details=self.details)
 
     def take(self, rows: Rows) -> MultipleChoice:
         return replace(

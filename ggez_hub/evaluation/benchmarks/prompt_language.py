@@ -1,6 +1,6 @@
-"""The language of each prompt, by its text alone: what a router that switches an adapter on goes by.
+"""The language of each prompt, by its text only, as a router that switches an adapter on sees it.
 
-It is identified as the filter identifies it (`ggez_hub.regions.text_language`) and stands beside the
+It is identified as the filter identifies it (`ggez_hub.regions.text_language`) and recorded beside the
 answers, in the column `prompt_language`. The text is what a user would send: the question, with its
 options where they are shown; the options or the caption that an embedding model is given; the prompt
 of a drawing.
@@ -57,10 +57,10 @@ def _prompts(asked: QuestionSet, method: str) -> dict[str, str]:
     elif asked.recognised is not None:
         prompts = [wanted.prompt for wanted in asked.recognised.wanted]
     elif asked.free:
-        prompts = [free.said for free in asked.free]
+        prompts = [free.text for free in asked.free]
     elif asked.choices and method != SIMILARITY:
         # Where likelihood is asked the options are replies, not a part of the prompt.
-        prompts = [c.said if method == LIKELIHOOD else c.shown for c in asked.choices]
+        prompts = [c.text if method == LIKELIHOOD else c.shown for c in asked.choices]
     else:
         prompts = _texts(asked.questions) if asked.questions else []
     return dict(zip(asked.items, prompts, strict=True))

@@ -19,12 +19,12 @@ from ggez_hub.evaluation.benchmarks.recognition import Recognition
 class ChatQuestion(NamedTuple):
     """A question of multiple choice for a model that writes.
 
-    said   the text where the likelihood of the options is asked: without them
-    shown  the text where it writes its answer: with the options and their letters
+    text   where the likelihood of the options is asked: without them
+    shown  where it writes its answer: with the options and their letters
     order  the numbers of the options in the order in which they are shown
     """
 
-    said: str
+    text: str
     shown: str
     item: Choice
     order: tuple[int, ...]
@@ -37,7 +37,7 @@ class ChatQuestion(NamedTuple):
 class FreeQuestion(NamedTuple):
     """A question with a free answer for a model that writes."""
 
-    said: str
+    text: str
     item: OpenQuestion
 
 

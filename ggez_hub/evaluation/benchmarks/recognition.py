@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ggez_hub.digests import digest_json
-from ggez_hub.errors import UsageProblem
+from ggez_hub.errors import GgezError, UsageProblem
 from ggez_hub.evaluation.answers.outcomes import Details, Outcomes
 from ggez_hub.evaluation.benchmarks.benchmark import Drawing
-from ggez_hub.evaluation.benchmarks.loaders.rows import BadItems, read_rows
+from ggez_hub.evaluation.benchmarks.loaders.rows import read_rows
 from ggez_hub.evaluation.benchmarks.multiple_choice import MultipleChoice
 from ggez_hub.evaluation.benchmarks.task import DrawingTask, References
 from ggez_hub.extras import require
@@ -42,7 +42,7 @@ class RecognitionJudge:
 
     def __init__(self, model: Path, ids: Sequence[str], references: Path, named: References,
                  pixels: int) -> None:  # fmt: skip
-        """Read the candidates' pictures from the data set in `references`; raises BadItems."""
+        """Read the candidates' pictures from the data set in `references`; raises GgezError."""
         require("eval", "open_clip", "PIL")
         import open_clip
         import torch
@@ -72,7 +72,7 @@ class RecognitionJudge:
                 if row[named.id] in wanted
             }
             if missing := [name for name in self.ids if name not in stored]:
-                raise BadItems(f"{folder / path} has no picture of candidate {missing[0]!r}")
+                raise GgezError(f"{folder / path} has no picture of candidate {missing[0]!r}")
             sums = sums + self._features(
                 to_rgb(stored[name]["bytes"]).resize((pixels, pixels), Image.Resampling.BOX)
                 for name in self.ids
@@ -112,7 +112,7 @@ class Wanted(NamedTuple):
 class Recognition:
     """The drawings (n) of one task and split; `judge` opens it for drawings of so many pixels.
 
-    Drawings of one prompt stand together: intervals are over prompts, not over pictures.
+    Drawings of one prompt are one cluster: intervals are over prompts, not over pictures.
     """
 
     task: DrawingTask

@@ -35,10 +35,6 @@ TaskId: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0
 MAX_BYTES = 8_000_000
 
 
-class BadTask(GgezError):
-    """A task file cannot be read or does not follow the schema; the message names every key."""
-
-
 class Dataset(FrozenModel):
     """A dataset repository of the Hub."""
 
@@ -124,7 +120,7 @@ class Task(TaskBase):
 
 
 class References(FrozenModel):
-    """The pictures that a drawing may resemble: those of `files` whose ids stand in `candidates`.
+    """The pictures that a drawing may resemble: those of `files` whose ids are in `candidates`.
 
     `candidates` is a file of the prompts' data set; a candidate is the mean of all its pictures.
     """
@@ -181,25 +177,25 @@ class DrawingTask(TaskBase):
 
 
 def load_tasks(folder: Path, *kinds: type[T]) -> tuple[T, ...]:
-    """The tasks of these kinds in every YAML file directly in `folder`, by id; raises BadTask."""
+    """The tasks of these kinds in every YAML file directly in `folder`, by id; raises GgezError."""
     tasks: dict[str, T] = {}
     places: dict[str, Path] = {}
     for path in sorted(folder.glob("*.yaml")):
         for task in read_tasks(path, *kinds):
             if task.id in tasks:
-                raise BadTask(
-                    f"{path}: the id {task.id!r} stands in {places[task.id]} already",
+                raise GgezError(
+                    f"{path}: the id {task.id!r} is already in {places[task.id]}",
                     "Give one of the two another id.",
                 )
             tasks[task.id], places[task.id] = task, path
     if not tasks:
         named = " or ".join(f"`kind: {_kind(model)}`" for model in kinds)
-        raise BadTask(f"{folder} holds no tasks", f"A task is a YAML file with {named}.")
+        raise GgezError(f"{folder} holds no tasks", f"A task is a YAML file with {named}.")
     return tuple(tasks[name] for name in sorted(tasks))
 
 
 def read_tasks(path: Path, *kinds: type[T]) -> tuple[T, ...]:
-    """The tasks of these kinds in one file, in its order; raises BadTask."""
+    """The tasks of these kinds in one file, in its order; raises GgezError."""
     return tuple(parse(model, where, entry) for model, where, entry in _entries(path, kinds))
 
 
@@ -223,9 +219,9 @@ def _entries(
     try:
         content = load_mapping(read_text(path, MAX_BYTES))
     except (OSError, ValueError) as error:
-        said = str(error).replace("the front matter", "the YAML")
-        raise BadTask(
-            f"{path} cannot be read: {said}",
+        problem = str(error).replace("the front matter", "the YAML")
+        raise GgezError(
+            f"{path} cannot be read: {problem}",
             f"It has to be YAML in UTF-8 that begins with `kind: {next(iter(models))}`.",
         ) from error
     kind = str(content.get("kind"))
@@ -240,8 +236,10 @@ def _entries(
 
 
 def parse(model: type[P], where: str, entry: dict[str, Any]) -> P:
-    """An entry as a value of `model`; raises BadTask, which names every wrong key."""
+    """An entry as a value of `model`; raises GgezError, which names every wrong key."""
     try:
         return model.model_validate(entry)
     except ValidationError as error:
-        raise BadTask(f"{where}: {error.error_count()} keys are wrong\n{listed(error)}") from error
+        raise GgezError(
+            f"{where}: {error.error_count()} keys are wrong\n{listed(error)}"
+        ) from error

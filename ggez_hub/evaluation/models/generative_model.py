@@ -93,7 +93,7 @@ class GenerativeModel:
             found = read_replies(asked, self._answers(posed, self.writer.replies))
         else:
             posed = [
-                Posed(c.item.picture or b"", self.writer.prompt(c.said), c.item.options)
+                Posed(c.item.picture or b"", self.writer.prompt(c.text), c.item.options)
                 for c in asked.choices
             ]
             scores = np.array(self._answers(posed, self.writer.log_likelihoods), dtype=np.float64)
@@ -125,7 +125,7 @@ class GenerativeModel:
 
 def pose(asked: QuestionSet, prompt: Callable[[str], str] = str) -> list[Posed]:
     """The questions that a model answers in writing; options are shown."""
-    texts: list[tuple[Item, str]] = [(free.item, free.said) for free in asked.free]
+    texts: list[tuple[Item, str]] = [(free.item, free.text) for free in asked.free]
     return [
         Posed(item.picture or b"", prompt(text), new_tokens=asked.reply_tokens)
         for item, text in texts or [(chat.item, chat.shown) for chat in asked.choices]

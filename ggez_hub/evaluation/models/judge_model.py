@@ -64,7 +64,7 @@ def with_judge(
         )
     if judge is None and judged:
         raise UsageProblem(
-            f"nobody says what is to be seen in the pictures of {', '.join(sorted(judged))}",
+            f"nobody judges the pictures of {', '.join(sorted(judged))}",
             "Name who judges its pictures: --judge MODEL, or `judge:` in a recipe.",
         )
     if judge is not None and not judged:

@@ -134,8 +134,8 @@ class VisionModel:
                 num_beams=1,
                 pad_token_id=words.pad_token_id,
             )
-        said = tokens[:, inputs[IDS].shape[1] :]
-        replies: list[str] = words.batch_decode(said, skip_special_tokens=True)
+        written = tokens[:, inputs[IDS].shape[1] :]
+        replies: list[str] = words.batch_decode(written, skip_special_tokens=True)
         return replies
 
     def encode(self, posed: Posed) -> _Prompt:

@@ -117,7 +117,7 @@ class Origin(FrozenModel):
     commits: dict[str, Commit] = Field(default_factory=dict)
 
     def definitions(self) -> list[FrozenModel]:
-        """The tasks; raises BadTask."""
+        """The tasks; raises GgezError."""
         return [
             parse(
                 KINDS.get(str(entry.get("kind")), Task), f"task {number + 1} of the results", entry

@@ -67,7 +67,7 @@ def unfounded_answers(cells: Mapping[Cell, Outcomes], metric: str | None = None)
 class _Table:
     """Answers to n questions with k options at B betas.
 
-    known   (B, n) whether scores and answer are there; the rest says nothing of a row where not
+    known   (B, n) whether scores and answer are there; the rest is undefined where not
     scores  (B, n, k)
     rank    (B, n)
     given   (B, n) the number of the answer's text; gold (B, n) that of the right answer's

@@ -13,7 +13,7 @@ from ggez_hub.frozen_model import FrozenModel
 
 
 class Options(FrozenModel):
-    """What a loader may be told under `options`; each loader adds its own."""
+    """The `options` of a benchmark; each loader adds its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +97,7 @@ class Source:
 
     parts     part -> its files, as the benchmark's `files` names them
     extra     files of the other data set, which holds the pictures
-    folder    of the data set: pictures named by a path lie in it
+    folder    of the data set: pictures named by a path are in it
     fetched   a folder with pictures named by an address, each file named by the address' sha256
     """
 
@@ -107,7 +107,7 @@ class Source:
     fetched: Path | None = None
 
     def rows(self, part: str, columns: Mapping[str, str]) -> Iterator[Row]:
-        """The rows of every file of a part; raises BadItems where a column is off."""
+        """The rows of every file of a part; raises GgezError where a column is off."""
         for path in self.parts[part]:
             yield from read_rows(path, columns)
 

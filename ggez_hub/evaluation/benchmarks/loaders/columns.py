@@ -44,7 +44,7 @@ class ItemColumns(Options):
         return {self.id: "text or whole", **{name: "text" for name in known if name}}
 
     def item(self, row: Row, image: str = "", picture: bytes | None = None) -> Item:
-        """The item of a row; raises BadItems for what is not a country."""
+        """The item of a row; raises GgezError for what is not a country."""
         return Item(
             id=str(row[self.id]),
             image=image or str(row[self.id]),
@@ -77,7 +77,7 @@ class ChoiceColumns(ItemColumns):
         return super().kinds | gold | options
 
     def choose(self, row: Row) -> tuple[tuple[str, ...], int]:
-        """The options of a row, and the number of the right one, from 0; raises BadItems."""
+        """The options of a row, and the number of the right one, from 0; raises GgezError."""
         options = (
             tuple(row[self.options])
             if isinstance(self.options, str)

@@ -93,7 +93,7 @@ def _read(text: str, options: Sequence[str]) -> int | None:
 
 
 class Argument:
-    """What a text says about the options that it names."""
+    """The options that a text names: denied, concluded, or neither."""
 
     def __init__(self, structure: Structure) -> None:
         self._text = structure

@@ -180,7 +180,7 @@ class Labels:
         )
 
     def _is_certain(self, start: int, end: int) -> bool:
-        """Whether it is a label wherever it stands."""
+        """Whether it is a label whatever surrounds it."""
         return (
             self._is_headline(start, end)
             or self._is_bracketed(start, end)
