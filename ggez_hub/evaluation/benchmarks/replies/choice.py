@@ -112,8 +112,8 @@ class Argument:
         heaviest = max((self._weights[m] for m in left), default=ASKED)
         if heaviest == ASKED:
             return None
-        groups = {self._text.groups[m] for m in left if self._weights[m] == heaviest}
-        options = {m.option for m in left if self._text.groups[m] in groups}
+        groups = {self._text.groups[m][0] for m in left if self._weights[m] == heaviest}
+        options = {m.option for m in left if self._text.groups[m][0] in groups}
         if heaviest == NAMED:
             if self._is_open(left[-1].end):
                 return None
@@ -141,7 +141,7 @@ class Argument:
             elif "after" in mark.kinds:
                 found = self._text.preceding(mark)
                 if found and "," in self._text.text[found[0].end : found[-1].start]:
-                    found = self._text.unit_of(found[-1])
+                    found = self._text.units[found[-1]]
             elif "before" in mark.kinds:
                 # "B isn't", but not "B has no".
                 near = 0 if "no" in mark.kinds else NEAR
@@ -194,7 +194,7 @@ class Argument:
             ):
                 return []
             if mention not in self._denied:
-                return self._text.group_of(mention)
+                return self._text.groups[mention]
         return []
 
     def _raise(self, mentions: Sequence[Mention], weight: int) -> None:
@@ -209,10 +209,10 @@ class Argument:
         if not self._denied and len({m.option for m in self._mentions}) == self._text.count > 2:
             # All of them are repeated.
             return
-        unit = self._text.unit_of(first)
+        unit = self._text.units[first]
         after = text[unit[-1].end :].lstrip(" '\")]")
         if first.is_headline or not after or after[0] in "\n.,;!。":
-            self._raise(self._text.group_of(first), ANNOUNCED)
+            self._raise(self._text.groups[first], ANNOUNCED)
 
     def _take_back(self) -> None:
         """What stands before "actually" or "I mean" is taken back, if an option follows it."""
@@ -222,7 +222,7 @@ class Argument:
                 if after:
                     heaviest = max(self._weights[m] for m in self._mentions)
                     self._denied |= {m for m in self._mentions if m.start < mark.start}
-                    self._raise(self._text.group_of(after[0]), heaviest)
+                    self._raise(self._text.groups[after[0]], heaviest)
 
     def _denied_later(self, left: Sequence[Mention]) -> set[int]:
         """Options that are denied after they were last named without a denial."""
