@@ -71,7 +71,7 @@ def test_prompts_and_questions_are_read_as_they_lie_there(tmp_path, prompts):
         (1, {"proposition_id": "1"}, "column 'proposition_id' is 1 twice in an item in row 1"),
         (1, {"proposition_id": "x"}, "column 'proposition_id' holds 'x'"),
         (2, {"question_natural_language": " "}, "column 'question_natural_language' holds"),
-        (4, {"item_id": "nothing"}, "is 'nothing', of which there is no prompt file in row 4"),
+        (4, {"item_id": "nothing"}, "is 'nothing', which has no prompt file in row 4"),
     ],
 )
 def test_what_is_off_is_named(tmp_path, row, changes, problem):

@@ -167,6 +167,8 @@ class Benchmark(TaskBase):
             del decisive["average"]
         if self.gallery is None:
             del decisive["gallery"]
+        if (plugin := LOADERS.origin(self.loader)) is not None:
+            decisive["plugin"] = plugin.document
         rules = SEARCH_RULES_VERSION if self.searches else RULES_VERSION
         return digest_json({"rules": rules, "benchmark": decisive})
 
