@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -21,6 +23,9 @@ from ggez_hub.cli.output import Output, hub_option, output_options
 
 # GitHub takes 65,536 characters.
 MAX_COMMENT = 60_000
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
 NOTHING = "The evaluation ended without a result: see the run.\n"
 
 
@@ -120,9 +125,7 @@ def evaluate_command(
                         place,
                         evaluator=program_commit(repository),
                         keep=kept,
-                        progress=lambda done, total, bar=bar: progress.update(
-                            bar, completed=done, total=total
-                        ),
+                        progress=partial(_advance, progress, bar),
                     )
                 )
             if deliver is not None:
@@ -218,3 +221,7 @@ def submit_command(
             place = folder_of(target, card)
             found.append(judge(card, recomputed(card.document, place, repository), place))
     answer(found, head, target, out)
+
+
+def _advance(progress: Progress, bar: TaskID, done: int, total: int) -> None:
+    progress.update(bar, completed=done, total=total)

@@ -25,7 +25,7 @@ PICTURE = "evidence/trade-off.png"
 # Okabe and Ito's colours, which people with any colour vision can tell apart.
 LINE, BASE, CHOSEN, UNMERGED = "#5b6770", "#0072b2", "#d55e00", "#009e73"
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.size": 10,
     "axes.titlesize": 11,
     "axes.titlelocation": "left",
