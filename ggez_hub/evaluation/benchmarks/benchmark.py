@@ -20,7 +20,7 @@ from ggez_hub.cards.values import LanguageTag, RegionId, RepoId, Revision
 from ggez_hub.digests import digest_json
 from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.answers.outcomes import QUESTIONS, Average
-from ggez_hub.evaluation.benchmarks.loaders import LOADERS, Choice, OpenQuestion, Options
+from ggez_hub.evaluation.benchmarks.loaders import LOADERS, Choice, OpenQuestion
 from ggez_hub.evaluation.benchmarks.task import RULES_VERSION, Task, TaskBase, Text, read_tasks
 from ggez_hub.frozen_model import FrozenModel
 from ggez_hub.recipe_file import recipes_folder
@@ -144,10 +144,6 @@ class Benchmark(TaskBase):
                 raise ValueError(f"{name} must have {ANY!r}, and {' and '.join(needed)} in each")
         loader.options.model_validate(self.options)
         return self
-
-    @property
-    def reader_options(self) -> Options:
-        return LOADERS[self.loader].options.model_validate(self.options)
 
     @property
     def searches(self) -> bool:

@@ -71,7 +71,8 @@ def read_contents(
         extra = matching(folders.pictures, benchmark.pictures.files, benchmark.pictures.repo)
     source = Source(parts, folders.data, extra, folders.fetched)
     items = []
-    for item in LOADERS[benchmark.loader].read(source, benchmark.reader_options):
+    loader = LOADERS[benchmark.loader]
+    for item in loader.read(source, loader.options.model_validate(benchmark.options)):
         used = item.picture is not None and (counts is None or counts(item))
         items.append(replace(item, picture=folders.pool[item.picture or b""] if used else None))
     _check(benchmark, items)

@@ -99,17 +99,6 @@ class MultipleChoice:
         found = replace(self, details=None).scored(one)
         return replace(unread(found, chosen < 0), details=self.details)
 
-    def take(self, rows: Rows) -> MultipleChoice:
-        return replace(
-            self,
-            items=tuple(self.items[row] for row in rows),
-            gold=tuple(self.gold[row] for row in rows),
-            queries=self.queries[rows],
-            options=self.options[rows],
-            right=self.right[rows],
-            details=self.details.take(rows) if self.details else None,
-        )
-
 
 def unread(outcomes: Outcomes, rows: NDArray[np.bool_]) -> Outcomes:
     """The outcomes without the answers of some rows (n,): what could not be read is wrong."""

@@ -84,21 +84,25 @@ class QuestionSet:
         free = tuple(self.free[row] for row in rows) if self.free else ()
         if self.questions is None:
             return replace(self, free=free, missing=())
-        less = self.questions.take(np.asarray(rows, np.intp))
+        every, keep = self.questions, np.asarray(rows, np.intp)
         # The rows of the embeddings that are needed, and their new numbers.
-        used, queries = np.unique(less.queries, return_inverse=True)
-        candidates, options = np.unique(less.options, return_inverse=True)
-        by_text = less.asked_by == "text"
+        used, queries = np.unique(every.queries[keep], return_inverse=True)
+        candidates, options = np.unique(every.options[keep], return_inverse=True)
+        by_text = every.asked_by == "text"
         pictures, texts = (candidates, used) if by_text else (used, candidates)
         return replace(
             self,
             pictures=tuple(self.pictures[row] for row in pictures),
             questions=replace(
-                less,
-                texts=tuple(less.texts[row] for row in texts),
-                queries=queries.reshape(less.queries.shape),
-                options=options.reshape(less.options.shape),
-                option_ids=tuple(less.option_ids[row] for row in candidates),
+                every,
+                items=tuple(every.items[row] for row in keep),
+                gold=tuple(every.gold[row] for row in keep),
+                texts=tuple(every.texts[row] for row in texts),
+                queries=queries.reshape(keep.shape),
+                options=options.reshape(len(keep), -1),
+                right=every.right[keep],
+                option_ids=tuple(every.option_ids[row] for row in candidates),
+                details=every.details.take(keep) if every.details else None,
             ),
             missing=(),
             choices=tuple(self.choices[row] for row in rows) if self.choices else (),

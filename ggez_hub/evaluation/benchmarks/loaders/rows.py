@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
@@ -107,6 +108,7 @@ def _image(value: Any) -> bool:
     )
 
 
+DIGITS = re.compile(r"-?\d+")
 # Kinds are combined: "text or whole", "image?".
 KINDS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "text": ("text that is not blank", _text),
@@ -141,7 +143,7 @@ def _csv(path: Path, columns: Mapping[str, str]) -> tuple[set[str], Iterator[dic
     def typed(row: dict[str, Any]) -> dict[str, Any]:
         # The file has no types: digits are a number where a number should be.
         return {
-            name: int(value) if name in whole and _digits(value) else value
+            name: int(value) if name in whole and DIGITS.fullmatch(value or "") else value
             for name, value in row.items()
         }
 
@@ -149,10 +151,6 @@ def _csv(path: Path, columns: Mapping[str, str]) -> tuple[set[str], Iterator[dic
         reader = csv.DictReader(file)
         rows = [typed(row) for row in reader]
         return set(reader.fieldnames or ()), iter(rows)
-
-
-def _digits(value: Any) -> bool:
-    return isinstance(value, str) and value.removeprefix("-").isdecimal()
 
 
 READERS: Mapping[str, Reader] = {".parquet": _parquet, ".jsonl": _jsonl, ".csv": _csv}
