@@ -13,7 +13,6 @@ from ggez_hub.cards.curve import MeasuredCurve
 from ggez_hub.demo.world import EMBEDDING, VLM, DemoFamily, FindFolder
 from ggez_hub.evaluation.answers.outcomes import Cell, Outcomes, TaskRecord
 from ggez_hub.evaluation.answers.scores import Sides
-from ggez_hub.evaluation.benchmarks.drawing_task import DrawingTask
 from ggez_hub.evaluation.benchmarks.preparation import (
     Judges,
     Places,
@@ -23,7 +22,7 @@ from ggez_hub.evaluation.benchmarks.preparation import (
     tasks_for,
 )
 from ggez_hub.evaluation.benchmarks.questions import QuestionSet
-from ggez_hub.evaluation.benchmarks.task import SplitName, Task, load_tasks
+from ggez_hub.evaluation.benchmarks.task import DrawingTask, SplitName, Task, load_tasks
 from ggez_hub.evaluation.models import grid_on
 from ggez_hub.evaluation.models.backend import EvaluationBackend, drawing_backend
 from ggez_hub.evaluation.models.model_digest import StoredModel

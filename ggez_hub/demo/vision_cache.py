@@ -25,7 +25,7 @@ class CachedVisionModel(VisionModel):
     def __init__(self, folder: Path, family: Family, adapted: Adapted | None = None) -> None:
         super().__init__(folder, family, adapted)
         self._questions: dict[Posed, Any] = {}
-        tower = self._model.model.vision_tower
+        tower = self.model.model.vision_tower
         see, seen = tower.forward, dict[str, Any]()
 
         def remembered(pixel_values: Any, **options: Any) -> Any:
@@ -36,9 +36,9 @@ class CachedVisionModel(VisionModel):
 
         tower.forward = remembered
 
-    def _asked(self, posed: Posed) -> Any:
+    def encode(self, posed: Posed) -> Any:
         if posed not in self._questions:
-            self._questions[posed] = super()._asked(posed)
+            self._questions[posed] = super().encode(posed)
         return self._questions[posed]
 
 

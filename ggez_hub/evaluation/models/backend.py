@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.answers.cache import AnswerCache
-from ggez_hub.evaluation.benchmarks.questions import (
+from ggez_hub.evaluation.benchmarks.multiple_choice import (
     GENERATION,
     LIKELIHOOD,
     PMI,
@@ -49,12 +49,21 @@ class EvaluationBackend(NamedTuple):
     def under_test(
         self, digest: str, opens: Callable[[AnswerCache], LoadedModel], beta: Beta
     ) -> ModelUnderTest:
-        """A model that is asked in this way."""
         return ModelUnderTest(digest, self.methods, self.searches, opens, beta)
+
+
+@runtime_checkable
+class EvaluatedFamily(Protocol):
+    """A family of a plug-in whose models can be asked."""
+
+    def evaluation_backend(self) -> EvaluationBackend:
+        """How they are asked."""
 
 
 def find_backend(family: Family) -> EvaluationBackend:
     """How models of a family are asked; raises UsageProblem."""
+    if isinstance(family, EvaluatedFamily):
+        return family.evaluation_backend()
     if family.name not in BACKENDS:
         raise UsageProblem(
             f"models of the family {family.name!r} cannot be asked yet",
