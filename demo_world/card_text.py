@@ -10,7 +10,7 @@ from typing import Any
 
 from ggez_hub.cards import AdapterCard
 from ggez_hub.cards.curve import MeasuredCurve, Split
-from ggez_hub.demo.questions import SPLITS, DemoAnswers
+from ggez_hub.demo.questions import SPLITS, DemoAnswers, FamilyQuestions
 from ggez_hub.demo.world import EVIDENCE, DemoFamily, FamilyFolders
 from ggez_hub.evaluation.answers.outcomes import Cell
 from ggez_hub.evaluation.answers.scores import Estimate, parity_difference
@@ -66,6 +66,7 @@ class CardContext:
 class FamilyText:
     """What the cards of a family say.
 
+    questions   how its models are asked
     card        an adapter's card but for what is measured, from its folder
     base        the base's card below its front matter, from its training record
     intro       what an adapter is, in a sentence
@@ -76,6 +77,7 @@ class FamilyText:
     caveats     of the family
     """
 
+    questions: FamilyQuestions
     card: Callable[[FamilyFolders, str], AdapterCard]
     base: Callable[[Mapping[str, Any]], str]
     intro: Callable[[CardContext], str]

@@ -12,11 +12,11 @@ from dulwich.repo import Repo
 
 from demo_world.card_text import CardContext, FamilyText, adapter_prose, text_of_family
 from demo_world.seeds import read_seeds, seed_runs
-from demo_world.training_records import record_of
+from demo_world.training_records import METADATA, record_of
 from ggez_hub.cards import AdapterCard, CardDocument, hub_tags, parse_card, read_card, render_card
 from ggez_hub.cards.curve import MeasuredCurve, Rows
 from ggez_hub.demo.hub import ASSETS, commit_base, seed
-from ggez_hub.demo.questions import DemoAnswers, questions_of
+from ggez_hub.demo.questions import DemoAnswers
 from ggez_hub.demo.world import CARD, DEMO_FAMILIES, EVIDENCE, FamilyFolders, find_in
 from ggez_hub.embedded import HubStore
 from ggez_hub.errors import GgezError
@@ -87,20 +87,20 @@ def _rows_of(card: AdapterCard) -> Rows:
 def base_revision(place: FamilyFolders) -> str:
     """The commit that the base will have in every hub: its author, date and files are fixed."""
     with tempfile.TemporaryDirectory() as folder, HubStore.open(Path(folder)) as store:
-        return commit_base(store, place.assets, place.part.family)
+        return commit_base(store, place)
 
 
 def base_card(place: FamilyFolders, words: FamilyText) -> str:
     """The base's README.md."""
     import yaml
 
-    record, part = record_of(place.base), place.part
+    record, metadata = record_of(place.base), METADATA[place.part.family]
     front = {
-        "library_name": part.library,
-        "pipeline_tag": part.pipeline_tag,
+        "library_name": metadata.library,
+        "pipeline_tag": metadata.pipeline_tag,
         "license": LICENSE,
         "language": sorted(record.get("share_per_language", {"en": 1.0})),
-        "tags": ["ggez-demo", *part.tags],
+        "tags": ["ggez-demo", *metadata.tags],
     }
     block = yaml.safe_dump(front, sort_keys=False, allow_unicode=True)
     return f"---\n{block}---\n\n{words.base(record)}"
@@ -115,8 +115,9 @@ def _adapter_card(
     progress: Progress | None,
 ) -> CardDocument:
     folder, part, region = place.adapter(name), place.part, find_region(name)
+    metadata = METADATA[part.family]
     model = StoredModel(place.base, (folder,), get_family(part.family))
-    questions = questions_of(place.part)
+    questions = words.questions
     answered = questions.ask(
         model, find_in(place.assets), region, questions.betas, progress=progress
     )
@@ -135,8 +136,8 @@ def _adapter_card(
     front = {
         "base_model": part.repo,
         "base_model_relation": "adapter",
-        "library_name": part.adapter_library,
-        "pipeline_tag": part.pipeline_tag,
+        "library_name": metadata.adapter_library,
+        "pipeline_tag": metadata.pipeline_tag,
         "language": list(card.languages),
         "license": LICENSE,
         "tags": [*hub_tags(card), "ggez-demo"],

@@ -11,6 +11,7 @@ from PIL import Image
 from demo_world.card_text import CardContext, FamilyText, listed, made_of
 from demo_world.diffusion.subjects import LANGUAGE, SIDES, SIZES
 from demo_world.training_records import card_of_training, record_of
+from ggez_hub.demo.questions import questions_of
 from ggez_hub.demo.world import DIFFUSION, FamilyFolders
 from ggez_hub.evaluation.answers.outcomes import Cell
 from ggez_hub.evaluation.answers.scores import Estimate, mean, mean_difference
@@ -173,6 +174,7 @@ Left: {english}. Right: {thai}."""
 
 
 WORDS = FamilyText(
+    questions=questions_of(DIFFUSION),
     card=card_of_training,
     base=_base,
     intro=_intro,

@@ -55,7 +55,7 @@ def _intro(told: CardContext) -> str:
 
 def _control(told: CardContext) -> Mapping[Cell, Estimate]:
     names = sorted({task.columns.text for task in tasks_of(EMBEDDING, told.region)})
-    return lead_over_spoilt(questions_of(EMBEDDING), told, lambda path: shuffle_names(path, names))
+    return lead_over_spoilt(WORDS.questions, told, lambda path: shuffle_names(path, names))
 
 
 def _tokens(told: CardContext) -> Sequence[str]:
@@ -69,6 +69,7 @@ through open_clip's tokenizer, which straightens the curly quotes of 95 names fi
 
 
 WORDS = FamilyText(
+    questions=questions_of(EMBEDDING),
     card=card_of_record,
     base=_base,
     intro=_intro,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from demo_world.control import blank_pictures, lead_over_spoilt
 from demo_world.training_records import card_of_record
 from demo_world.vlm.model import load_model
 from demo_world.vlm.training_data import held_out_pictures
+from demo_world.vlm.vision_cache import cached_vision_backend
 from ggez_hub.demo.questions import questions_of, tasks_of
 from ggez_hub.demo.world import VLM, FamilyFolders
 from ggez_hub.evaluation.answers.outcomes import Cell, Outcomes
@@ -167,7 +169,7 @@ def _intro(told: CardContext) -> str:
 
 
 def _control(told: CardContext) -> Mapping[Cell, Estimate]:
-    return lead_over_spoilt(questions_of(VLM), told, blank_pictures)
+    return lead_over_spoilt(WORDS.questions, told, blank_pictures)
 
 
 def _readings(told: CardContext) -> Sequence[str]:
@@ -199,6 +201,7 @@ gives exactly (letter case aside), for every {STRIDE}th picture of the test.
 
 
 WORDS = FamilyText(
+    questions=replace(questions_of(VLM), backend=lambda _: cached_vision_backend()),
     card=card_of_record,
     base=_base,
     intro=_intro,

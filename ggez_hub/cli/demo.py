@@ -235,5 +235,5 @@ def _folders(pulled: Pulled, hub: Hub) -> Folders:
         base=fetch_pinned(resolution.merged_into, hub),
         adapter=fetch_pinned(resolution.adapters[0].source, hub),
         merged=pulled.model,
-        lies=fetched,
+        find=fetched,
     )

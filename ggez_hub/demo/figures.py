@@ -1,7 +1,7 @@
-"""The demo's figures, recomputed from pictures: nothing of them is read from the card.
+"""The demo's figures, recomputed from pictures and not read from the card.
 
-The global side are English names, the regional side names in the region's languages: it measures
-language, not culture, and the figure is a demo parity.
+The global side are English names, the regional side names in the region's languages: the figures
+measure language, not culture, and a demo parity.
 """
 
 from __future__ import annotations
@@ -77,12 +77,12 @@ class DemoFigures:
 
 @dataclass(frozen=True)
 class Folders:
-    """Base and adapter as fetched, the merged model as pulled, and where all data lie."""
+    """Base and adapter as fetched, the merged model as pulled, and the folders of the data."""
 
     base: Path
     adapter: Path
     merged: Path
-    lies: FindFolder
+    find: FindFolder
 
 
 def recompute(
@@ -106,11 +106,11 @@ def recompute(
     splits = SPLITS if part.whole else ("test",)
     found = questions.ask(
         StoredModel(folders.base, (folders.adapter,), family),
-        folders.lies, region, betas, splits, whole=part.whole, progress=progress,
+        folders.find, region, betas, splits, whole=part.whole, progress=progress,
     )  # fmt: skip
     loaded = questions.ask(
         StoredModel(folders.merged, (), family),
-        folders.lies, region, (0.0,), ("test",), whole=part.whole,
+        folders.find, region, (0.0,), ("test",), whole=part.whole,
     )  # fmt: skip
     sides = {b: found.sides(b) for b in betas}
     models = {"base": 0.0, "merged": beta, "unmerged": 1.0}

@@ -97,7 +97,8 @@ def write_card(run: FinishedRun, folder: Path) -> None:
     """
     job, recipe, files = run.job, run.job.recipe, files_on_disk(folder)
     region = find_region(recipe.region)
-    languages = recipe.languages or job.examples(recipe.stages[-1]).languages
+    counts = job.examples(recipe.stages[-1]).counts.most_common()
+    languages = recipe.languages or [t for t, _ in counts if t.isalpha() and len(t) < 4]
     repo, _, revision = run.base.partition("@")
     lora = recipe.method == "lora"
     what = "A LoRA" if lora else "A fine-tune"

@@ -70,9 +70,7 @@ class EmbeddingModule(TrainingModule):
         super().__init__()
         self.model = towers.model
         self.kind = loss or ("clip" if towers.bias is None else "siglip")
-        # Not a submodule: its parameters are the model's, which must not be registered twice.
-        object.__setattr__(self, "towers", towers)
-        self.towers: Towers
+        self.towers = towers
 
     def batch(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         pictures = [to_rgb(row["image"]["bytes"]) for row in rows]
@@ -82,11 +80,11 @@ class EmbeddingModule(TrainingModule):
         }
 
     def forward(self, **batch: Any) -> Features:
-        towers = self.towers
+        towers, scale = self.towers, self.towers.model.logit_scale
         return Features(
             normalize(_at_least_float32(towers.encode_pictures(batch["pictures"])), dim=-1),
             normalize(_at_least_float32(towers.encode_texts(batch["texts"])), dim=-1),
-            _at_least_float32(towers.scale),
+            _at_least_float32(scale),
             None if towers.bias is None else _at_least_float32(towers.bias),
         )
 
@@ -124,9 +122,10 @@ class EmbeddingModule(TrainingModule):
         return {"loss": self.kind}
 
     def after_step(self) -> None:
-        if self.kind == "clip" and self.towers.scale.requires_grad:
+        scale = self.towers.model.logit_scale
+        if self.kind == "clip" and scale.requires_grad:
             with torch.no_grad():
-                self.towers.scale.clamp_(0, LARGEST_SCALE)
+                scale.clamp_(0, LARGEST_SCALE)
 
     def save_memory(self) -> None:
         self.towers.save_memory()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ggez_hub.families import get_family
 from ggez_hub.families.pretrained import NotLoaded, open_model, open_processing
@@ -17,106 +17,84 @@ from ggez_hub.training.backend import checkpoint_activations
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+Inputs: TypeAlias = Mapping[str, Tensor]
+
 # What text towers take of what tokenizers return.
 TEXT_INPUTS = ("input_ids", "attention_mask")
 
 
-class Towers(ABC):
+@dataclass(frozen=True)
+class Towers:
     """An embedding model, and what makes tensors for it.
 
-    `scale` is the logarithm of the factor of all similarities, `bias` what SigLIP adds to them.
+    model            its logit_scale is the logarithm of the factor of all similarities
+    picture_inputs   n pictures as inputs of `encode_pictures`
+    text_inputs      n texts as inputs of `encode_texts`, padded and cut as the tower was trained
+    encode_pictures  the features of pictures, (n, d), not normalised; encode_texts those of texts
+    save_memory      compute activations again in the backward pass
     """
 
     model: Any
-    scale: nn.Parameter
-    bias: nn.Parameter | None
+    picture_inputs: Callable[[Sequence[Image]], Inputs]
+    text_inputs: Callable[[Sequence[str]], Inputs]
+    encode_pictures: Callable[[Inputs], Tensor]
+    encode_texts: Callable[[Inputs], Tensor]
+    save_memory: Callable[[], None]
 
-    @abstractmethod
-    def picture_inputs(self, pictures: Sequence[Image]) -> dict[str, Tensor]:
-        """n pictures as inputs of `encode_pictures`."""
-
-    @abstractmethod
-    def text_inputs(self, texts: Sequence[str]) -> dict[str, Tensor]:
-        """n texts as inputs of `encode_texts`, padded and cut as the tower was trained."""
-
-    @abstractmethod
-    def encode_pictures(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        """The features of pictures, (n, d), not normalised."""
-
-    @abstractmethod
-    def encode_texts(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        """The features of texts, (n, d), not normalised."""
-
-    @abstractmethod
-    def save_memory(self) -> None:
-        """Compute activations again in the backward pass."""
+    @property
+    def bias(self) -> torch.nn.Parameter | None:
+        """What SigLIP adds to similarities."""
+        return getattr(self.model, "logit_bias", None)
 
 
-class OpenClipTowers(Towers):
-    """A model of open_clip."""
+def _open_clip(folder: Path, dtype: torch.dtype) -> Towers:
+    import open_clip
 
-    def __init__(self, folder: Path, dtype: torch.dtype) -> None:
-        import open_clip
-
-        source = f"local-dir:{folder}"
-        try:
-            model, self._preprocess = open_clip.create_model_from_pretrained(source)
-            self._tokenizer: Callable[[list[str]], Tensor] = open_clip.get_tokenizer(source)
-        except (OSError, RuntimeError, ValueError) as error:
-            raise NotLoaded(f"open_clip cannot load {folder}: {error}") from error
-        self.model = model.eval().to(dtype)
-        self.scale, self.bias = model.logit_scale, model.logit_bias
-
-    def picture_inputs(self, pictures: Sequence[Image]) -> dict[str, Tensor]:
-        return {"image": torch.stack([self._preprocess(picture) for picture in pictures])}
-
-    def text_inputs(self, texts: Sequence[str]) -> dict[str, Tensor]:
-        return {"text": self._tokenizer(list(texts))}
-
-    def encode_pictures(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        return self.model.encode_image(inputs["image"].to(self.scale.dtype))
-
-    def encode_texts(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        return self.model.encode_text(inputs["text"])
-
-    def save_memory(self) -> None:
-        self.model.set_grad_checkpointing(True)
+    source = f"local-dir:{folder}"
+    try:
+        model, preprocess = open_clip.create_model_from_pretrained(source)
+        tokenizer = open_clip.get_tokenizer(source)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise NotLoaded(f"open_clip cannot load {folder}: {error}") from error
+    model.eval().to(dtype)
+    return Towers(
+        model,
+        picture_inputs=lambda pictures: {"image": torch.stack([preprocess(p) for p in pictures])},
+        text_inputs=lambda texts: {"text": tokenizer(list(texts))},
+        encode_pictures=lambda inputs: model.encode_image(inputs["image"].to(dtype)),
+        encode_texts=lambda inputs: model.encode_text(inputs["text"]),
+        save_memory=lambda: model.set_grad_checkpointing(True),
+    )
 
 
-class TransformersTowers(Towers):
-    """A CLIP-like model of transformers (CLIP, SigLIP, SigLIP 2)."""
+def _transformers(folder: Path, dtype: torch.dtype) -> Towers:
+    """A CLIP-like model: CLIP, SigLIP, SigLIP 2."""
+    words, images = (open_processing(folder, f"Auto{n}") for n in ("Tokenizer", "ImageProcessor"))
+    model = open_model(folder, "AutoModel", dtype)
+    length: int = model.config.text_config.max_position_embeddings
 
-    def __init__(self, folder: Path, dtype: torch.dtype) -> None:
-        self._words = open_processing(folder, "AutoTokenizer")
-        self._images = open_processing(folder, "AutoImageProcessor")
-        self.model = open_model(folder, "AutoModel", dtype)
-        self.scale = self.model.logit_scale
-        self.bias = getattr(self.model, "logit_bias", None)
-        self._length: int = self.model.config.text_config.max_position_embeddings
-
-    def picture_inputs(self, pictures: Sequence[Image]) -> dict[str, Tensor]:
-        return dict(self._images(images=list(pictures), return_tensors="pt"))
-
-    def text_inputs(self, texts: Sequence[str]) -> dict[str, Tensor]:
-        inputs = self._words(
+    def text_inputs(texts: Sequence[str]) -> Inputs:
+        inputs = words(
             list(texts),
             padding="max_length",
-            max_length=self._length,
+            max_length=length,
             truncation=True,
             return_tensors="pt",
         )
         return {name: inputs[name] for name in TEXT_INPUTS if name in inputs}
 
-    def encode_pictures(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        dtype = self.scale.dtype
+    def encode_pictures(inputs: Inputs) -> Tensor:
         cast = {n: t.to(dtype) if t.is_floating_point() else t for n, t in inputs.items()}
-        return _features(self.model.get_image_features(**cast))
+        return _features(model.get_image_features(**cast))
 
-    def encode_texts(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        return _features(self.model.get_text_features(**inputs))
-
-    def save_memory(self) -> None:
-        checkpoint_activations(self.model)
+    return Towers(
+        model,
+        picture_inputs=lambda pictures: dict(images(images=list(pictures), return_tensors="pt")),
+        text_inputs=text_inputs,
+        encode_pictures=encode_pictures,
+        encode_texts=lambda inputs: _features(model.get_text_features(**inputs)),
+        save_memory=lambda: checkpoint_activations(model),
+    )
 
 
 def _features(found: Any) -> Tensor:
@@ -125,7 +103,7 @@ def _features(found: Any) -> Tensor:
     return features
 
 
-LIBRARIES = {"open_clip": OpenClipTowers, "transformers": TransformersTowers}
+LIBRARIES = {"open_clip": _open_clip, "transformers": _transformers}
 
 
 def open_towers(folder: Path, dtype: torch.dtype) -> Towers:
