@@ -6,16 +6,12 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from dulwich.object_store import iter_tree_contents
-from dulwich.objects import Blob, Commit
-from dulwich.repo import Repo
-
 from demo_world.card_text import CardContext, FamilyText, adapter_prose, text_of_family
 from demo_world.seeds import read_seeds, seed_runs
 from demo_world.training_records import METADATA, record_of
 from ggez_hub.cards import AdapterCard, CardDocument, hub_tags, parse_card, read_card, render_card
 from ggez_hub.cards.curve import MeasuredCurve, Rows
-from ggez_hub.demo.hub import ASSETS, commit_base, seed
+from ggez_hub.demo.hub import ASSETS, commit_base, commit_models
 from ggez_hub.demo.questions import DemoAnswers
 from ggez_hub.demo.world import CARD, DEMO_FAMILIES, EVIDENCE, FamilyFolders, find_in
 from ggez_hub.embedded import HubStore
@@ -29,7 +25,6 @@ from ggez_hub.evaluation.sweep.grid import Progress
 from ggez_hub.families import get_family
 from ggez_hub.parity.choice import select_beta
 from ggez_hub.regions import find_region
-from ggez_hub.registry.constants import INDEX_REPO
 
 # Training pictures are partly OpenMoji's, whose licence asks the same of what is made from them.
 LICENSE = "cc-by-sa-4.0"
@@ -176,30 +171,16 @@ def acceptable_cards(assets: Path = ASSETS) -> dict[str, str]:
 
     An adapter of a group of countries is left to the embedded hub.
     """
+    with tempfile.TemporaryDirectory() as folder, HubStore.open(Path(folder)) as store:
+        index = commit_models(store, assets)
     return {
-        path: _claiming(text)
-        for path, text in _index(assets).items()
-        if len(Path(path).parts[1]) == len("th")
+        path: _with_claims(content.decode())
+        for path, content in index.items()
+        if isinstance(content, bytes) and len(Path(path).parts[1]) == len("th")
     }
 
 
-def _index(assets: Path) -> dict[str, str]:
-    """The cards of the index that the world is seeded with."""
-    with tempfile.TemporaryDirectory() as folder, HubStore.open(Path(folder)) as store:
-        seed(store, assets)
-        with Repo(str(store.folder(store.repo("dataset", INDEX_REPO)))) as repo:
-            head = repo[repo.head()]
-            assert isinstance(head, Commit)  # noqa: S101 - a branch is at a commit
-            found = {}
-            for entry in iter_tree_contents(repo.object_store, head.tree):
-                blob = repo[entry.sha] if entry.sha else None
-                path = (entry.path or b"").decode()
-                if path.startswith("cards/") and isinstance(blob, Blob):
-                    found[path] = blob.data.decode()
-            return found
-
-
-def _claiming(text: str) -> str:
+def _with_claims(text: str) -> str:
     document = parse_card(text.replace("measured_by: registry", "measured_by: self"))
     title, _, prose = document.prose.partition("\n\n")
     return render_card(

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from demo_world.card_text import CardContext, FamilyText, listed, made_of, shares_of
-from demo_world.control import blank_pictures, lead_over_spoilt
+from demo_world.control import blank_pictures, lead_over_corrupted
 from demo_world.training_records import card_of_record
 from demo_world.vlm.model import load_model
 from demo_world.vlm.training_data import held_out_pictures
@@ -160,27 +160,27 @@ processor = AutoProcessor.from_pretrained("PATH")
 {listed(CAVEATS)}"""
 
 
-def _intro(told: CardContext) -> str:
+def _intro(context: CardContext) -> str:
     return (
-        f"A LoRA that teaches vlm-emoji to name emoji in {', '.join(told.card.languages)}: a language "
-        f"adapter for {told.region.name}, part of ggez-hub's demo world, made by `ggez-hub train` with "
+        f"A LoRA that teaches vlm-emoji to name emoji in {', '.join(context.card.languages)}: a language "
+        f"adapter for {context.region.name}, part of ggez-hub's demo world, made by `ggez-hub train` with "
         "the recipe `ggez_hub/world/vlm/train-th.yaml`."
     )
 
 
-def _control(told: CardContext) -> Mapping[Cell, Estimate]:
-    return lead_over_spoilt(WORDS.questions, told, blank_pictures)
+def _control(context: CardContext) -> Mapping[Cell, Estimate]:
+    return lead_over_corrupted(WORDS.questions, context, blank_pictures)
 
 
-def _readings(told: CardContext) -> Sequence[str]:
-    place, tasks = told.place, tasks_of(VLM, told.region)
+def _readings(context: CardContext) -> Sequence[str]:
+    place, tasks = context.place, tasks_of(VLM, context.region)
     _, processor = load_model(place.base)
     prepared = prepare_tasks(tasks, place.data, ("test",))
-    written = written_names(place, place.adapter(told.card.region), tasks, told.betas)
+    written = written_names(place, place.adapter(context.card.region), tasks, context.betas)
     rows = []
     for asked in prepared:
-        for beta in told.betas:
-            outcomes = told.answered.outcomes[Cell(beta, asked.id, "test")]
+        for beta in context.betas:
+            outcomes = context.answered.outcomes[Cell(beta, asked.id, "test")]
             right, of = written[asked.id][beta]
             rows.append(
                 f"| {asked.id} | {beta:g} | {100 * outcomes.correct.mean():.1f} "

@@ -41,6 +41,11 @@ def seed(store: HubStore, assets: Path = ASSETS) -> None:
     for name, repo in DATA.items():
         if (assets / name).is_dir():
             _commit(store, "dataset", repo, _files(assets / name))
+    _commit(store, "dataset", INDEX_REPO, commit_models(store, assets))
+
+
+def commit_models(store: HubStore, assets: Path = ASSETS) -> dict[str, bytes | Path]:
+    """Put the models into a store; returns the cards of the adapters by their path in the index."""
     index: dict[str, bytes | Path] = {}
     families = family_folders(assets)
     for place in families:
@@ -53,7 +58,7 @@ def seed(store: HubStore, assets: Path = ASSETS) -> None:
             first = len(families) > 1 and place == families[0]
             text = accepted(document, repo, revision, recommended=first)
             index[card_path(document, repo)] = text.encode()
-    _commit(store, "dataset", INDEX_REPO, index)
+    return index
 
 
 def commit_base(store: HubStore, place: FamilyFolders) -> str:
