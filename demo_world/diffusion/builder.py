@@ -31,8 +31,8 @@ from demo_world.training_records import record_of, write_json
 from ggez_hub.atomic_files import atomic_folder
 from ggez_hub.demo.hub import ASSETS
 from ggez_hub.demo.world import CARD, DIFFUSION, RECORD, FamilyFolders
+from ggez_hub.digests import sha256_file
 from ggez_hub.registry.local_merge.inputs import ModelSource
-from ggez_hub.safetensors_header import sha256_file
 from ggez_hub.training.job import Job, read_training
 from ggez_hub.training.run import TrainedFolder, train
 

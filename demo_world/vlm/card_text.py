@@ -22,9 +22,9 @@ from demo_world.vlm.vision_cache import cached_vision_backend
 from ggez_hub.demo.questions import questions_of, tasks_of
 from ggez_hub.demo.world import VLM, FamilyFolders
 from ggez_hub.evaluation.answers.outcomes import Cell, Outcomes
-from ggez_hub.evaluation.answers.scores import Estimate
 from ggez_hub.evaluation.benchmarks.preparation import PreparedTask, prepare_tasks
 from ggez_hub.evaluation.benchmarks.task import Task
+from ggez_hub.parity.intervals import Interval
 
 _PREFIX = "base_model.model."
 
@@ -168,7 +168,7 @@ def _intro(context: CardContext) -> str:
     )
 
 
-def _control(context: CardContext) -> Mapping[Cell, Estimate]:
+def _control(context: CardContext) -> Mapping[Cell, Interval]:
     return lead_over_corrupted(WORDS.questions, context, blank_pictures)
 
 

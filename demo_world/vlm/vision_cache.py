@@ -1,6 +1,6 @@
 """The model under test with a cache of its frozen tower: a grid of betas takes a third of the time.
 
-The answers are those of `SeeingModel`, bit for bit: the same batches go through the same weights.
+The answers are those of `VisionModel`, bit for bit: the same batches go through the same weights.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from typing import Any
 
 from ggez_hub.evaluation.answers.cache import AnswerCache
 from ggez_hub.evaluation.models.backend import EvaluationBackend, find_backend
-from ggez_hub.evaluation.models.generative_model import Generating, Posed
+from ggez_hub.evaluation.models.generative_model import GenerativeModel, Posed
 from ggez_hub.evaluation.models.model_under_test import SwappableModel
-from ggez_hub.evaluation.models.vision_model import SeeingModel
+from ggez_hub.evaluation.models.vision_model import VisionModel
 from ggez_hub.evaluation.models.weight_swap import Adapted
 from ggez_hub.families import Family, get_family
 
 
-class CachedVisionModel(SeeingModel):
+class CachedVisionModel(VisionModel):
     """A FastVLM with a frozen tower."""
 
     def __init__(self, folder: Path, family: Family, adapted: Adapted | None = None) -> None:
@@ -45,7 +45,7 @@ def _open(
     folder: Path, family: Family, adapted: Adapted | None, known: AnswerCache
 ) -> SwappableModel:
     model = CachedVisionModel(folder, family, adapted)
-    return Generating(model, known, model.state)
+    return GenerativeModel(model, known, model.state)
 
 
 def cached_vision_backend() -> EvaluationBackend:

@@ -264,7 +264,7 @@ def _filter(text: str, path: str) -> None:
 
 
 def _sweep(text: str, path: str) -> None:
-    from ggez_hub.evaluation.sweep.run import SweepRecipe
+    from ggez_hub.evaluation.sweep.recipe import SweepRecipe
 
     parse_recipe(text, path, "sweep", SweepRecipe)
 

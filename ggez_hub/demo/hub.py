@@ -10,10 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ggez_hub.cards import read_card
 from ggez_hub.demo.world import CARD, EMBEDDING, FamilyFolders, family_folders
 from ggez_hub.registry.constants import INDEX_REPO
-from ggez_hub.registry.index.entries import accepted, card_path
 
 if TYPE_CHECKING:
     from ggez_hub.embedded import HubStore
@@ -46,6 +44,10 @@ def seed(store: HubStore, assets: Path = ASSETS) -> None:
 
 def commit_models(store: HubStore, assets: Path = ASSETS) -> dict[str, bytes | Path]:
     """Put the models into a store; returns the cards of the adapters by their path in the index."""
+    # `doctor` imports this module where huggingface_hub cannot be imported.
+    from ggez_hub.cards import read_card
+    from ggez_hub.registry.index.entries import accepted, card_path
+
     index: dict[str, bytes | Path] = {}
     families = family_folders(assets)
     for place in families:

@@ -8,14 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
-import numpy as np
-
 from ggez_hub.cards import AlphaRecord
 from ggez_hub.cards.curve import MeasuredCurve
 from ggez_hub.demo.world import EMBEDDING, VLM, DemoFamily, FindFolder
-from ggez_hub.evaluation.answers.outcomes import Cell, Outcomes
+from ggez_hub.evaluation.answers.outcomes import Cell, Outcomes, TaskRecord
 from ggez_hub.evaluation.answers.scores import Sides
-from ggez_hub.evaluation.benchmarks.drawing_task import DrawingTask, load_drawing_tasks
+from ggez_hub.evaluation.benchmarks.drawing_task import DrawingTask
 from ggez_hub.evaluation.benchmarks.preparation import (
     Judges,
     Places,
@@ -30,9 +28,9 @@ from ggez_hub.evaluation.models import grid_on
 from ggez_hub.evaluation.models.backend import EvaluationBackend, drawing_backend
 from ggez_hub.evaluation.models.model_digest import StoredModel
 from ggez_hub.evaluation.results.evidence import Evidence
-from ggez_hub.evaluation.results.header import Header, TaskRecord
+from ggez_hub.evaluation.results.header import Header
 from ggez_hub.evaluation.results.measured_curve import NOBODY, curve_rows, parity_of
-from ggez_hub.evaluation.sweep.grid import BETAS, Progress, measure
+from ggez_hub.evaluation.sweep.grid import Progress, measure
 from ggez_hub.families import get_family
 from ggez_hub.parity.card_rows import decisive
 from ggez_hub.recipe_file import recipes_folder
@@ -41,6 +39,7 @@ from ggez_hub.regions import Region
 SPLITS: tuple[SplitName, ...] = ("validation", "test")
 # A part of a task is every fourth question.
 STRIDE = 4
+TENTHS: tuple[float, ...] = tuple(step / 10 for step in range(13))
 QUARTERS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
@@ -154,12 +153,12 @@ def questions_of(part: DemoFamily) -> FamilyQuestions:
 
 def tasks_of(part: DemoFamily, region: Region) -> tuple[Task, ...]:
     """The tasks on pictures for a region."""
-    return tasks_for(load_tasks(recipes_folder() / part.tasks), region)
+    return tasks_for(load_tasks(recipes_folder() / part.tasks, Task), region)
 
 
 def drawing_tasks() -> tuple[DrawingTask, ...]:
     """The drawing tasks of the demo."""
-    return load_drawing_tasks(recipes_folder() / "demo" / "diffusion")
+    return load_tasks(recipes_folder() / "demo" / "diffusion", DrawingTask)
 
 
 def _on_pictures(part: DemoFamily, *, details: bool) -> Prepare:
@@ -194,27 +193,12 @@ def _drawings(
 
 
 def _part(asked: QuestionSet) -> QuestionSet:
-    """Every STRIDE-th question or drawing, with the same pictures and options."""
-    if asked.recognised is not None:
-        drawings = range(0, len(asked.recognised.wanted), STRIDE)
-        return replace(asked, recognised=asked.recognised.only(drawings))
-    whole = asked.questions
-    assert whole is not None  # noqa: S101 - no picture of the world is missing
-    rows = np.arange(0, len(whole.items), STRIDE)
-    questions = replace(
-        whole,
-        items=whole.items[::STRIDE],
-        gold=whole.gold[::STRIDE],
-        queries=whole.queries[rows],
-        options=whole.options[rows],
-        right=whole.right[rows],
-        details=whole.details.take(rows) if whole.details else None,
-    )
-    return replace(asked, questions=questions, choices=asked.choices[::STRIDE])
+    """Every STRIDE-th question or drawing."""
+    return asked.take(range(0, len(asked.items), STRIDE))
 
 
 QUESTIONS = {
-    "embedding": FamilyQuestions(BETAS, _on_pictures(EMBEDDING, details=False)),
+    "embedding": FamilyQuestions(TENTHS, _on_pictures(EMBEDDING, details=False)),
     "vlm": FamilyQuestions(QUARTERS, _on_pictures(VLM, details=True)),
     "diffusion": FamilyQuestions(
         QUARTERS, _drawings, lambda scratch: drawing_backend(get_family("diffusion"), None, scratch)

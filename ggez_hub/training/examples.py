@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ggez_hub.cards.schema import DataFilter
-from ggez_hub.data.examples import Example, ExampleBuilder, Malformed
+from ggez_hub.data.examples import Example, ExampleBuilder, Unreadable
 from ggez_hub.data.pictures import BadPicture, opened, picture_bytes
-from ggez_hub.data.sources import BadSource, Reader, Unreadable, open_source
+from ggez_hub.data.sources import BadSource, Reader, open_source
 from ggez_hub.data.spec import SourceSpec
+from ggez_hub.digests import digest_json
 from ggez_hub.recipe_file import BadRecipe
-from ggez_hub.safetensors_header import digest_json
 
 if TYPE_CHECKING:
     import datasets
@@ -92,7 +92,7 @@ class Examples(ABC):
         """The rows without a problem, in Arrow files below `cache`; raises what `rows` raises."""
         import datasets
 
-        from ggez_hub.data.table import FEATURES
+        from ggez_hub.data.rows import FEATURES
 
         features = datasets.Features.from_dict({name: FEATURES[name] for name in COLUMNS})
         features["image"] = datasets.Image(decode=False)
@@ -208,7 +208,7 @@ class UnfilteredExamples(Examples):
 
     @property
     def nbytes(self) -> int:
-        folders = [_picture_folder(source, self.here) for source in self.sources]
+        folders = [source.pictures_folder(self.here) for source in self.sources]
         files = (path for folder in folders if folder for path in folder.rglob("*"))
         return sum(path.stat().st_size for path in files if path.is_file())
 
@@ -262,7 +262,7 @@ class UnfilteredExamples(Examples):
                     if isinstance(row.values, Unreadable):
                         raise self._bad_row(number, row.number, row.values.reason)
                     for example in builder.examples(row.values, row.number):
-                        if isinstance(example, Malformed):
+                        if isinstance(example, Unreadable):
                             raise self._bad_row(number, row.number, example.reason)
                         yield source, example
 
@@ -273,11 +273,6 @@ class UnfilteredExamples(Examples):
         )
 
     def _picture(self, source: SourceSpec, example: Example) -> bytes:
-        content = picture_bytes(example.picture, _picture_folder(source, self.here))
+        content = picture_bytes(example.picture, source.pictures_folder(self.here))
         opened(content, draft=True)
         return content
-
-
-def _picture_folder(source: SourceSpec, here: Path) -> Path | None:
-    name = source.pictures if source.pictures is not None else source.imagefolder
-    return None if name is None else here / name

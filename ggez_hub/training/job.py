@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from ggez_hub.digests import digest_json, sha256_files
 from ggez_hub.errors import GgezError
 from ggez_hub.families import Family, Layout, get_family
 from ggez_hub.families.skeleton import module_tree
 from ggez_hub.merging.deltas import WeightIndex
 from ggez_hub.recipe_file import BadRecipe, parse_recipe, read_recipe
 from ggez_hub.registry.local_merge.inputs import ModelSource
-from ggez_hub.safetensors_header import digest_json, sha256_files
 from ggez_hub.training import embedding, vlm
 from ggez_hub.training.backend import ModuleTree, TrainingBackend
 from ggez_hub.training.diffusion import backend as diffusion

@@ -14,7 +14,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 from pydantic import BeforeValidator, Field, StringConstraints, field_validator, model_validator
 
 from ggez_hub.cards.schema import DataRights
-from ggez_hub.cards.values import Adapts, LanguageTag, Text
+from ggez_hub.cards.values import Adapts, Family, LanguageTag, Text
 from ggez_hub.data.spec import SourceSpec
 from ggez_hub.frozen_model import FrozenModel
 
@@ -37,7 +37,7 @@ class FamilyKey(FrozenModel, extra="ignore"):
     """The key of a training recipe that decides how the others are read."""
 
     kind: Literal["train"]
-    family: str
+    family: Family
 
 
 class Data(FrozenModel):

@@ -43,12 +43,12 @@ def rows(folder, picture):
 
 
 BAD = {
-    "unknown key": ({"learning_rat": 1}, ": learning_rat: is no key here"),
-    "nested key": ({"lora": {"rank": 8}}, "lora.rank: is no key here"),
-    "key of another family": ({"vision": "trained"}, "vision: is no key here"),
+    "unknown key": ({"learning_rat": 1}, ": learning_rat: is not a known key"),
+    "nested key": ({"lora": {"rank": 8}}, "lora.rank: is not a known key"),
+    "key of another family": ({"vision": "trained"}, "vision: is not a known key"),
     "missing": ({"region": None}, "region: is missing"),
     "region": ({"region": "atlantis"}, "region: is not a region"),
-    "family": ({"family": "audio"}, "family: models of the family 'audio' cannot be trained"),
+    "family": ({"family": "audio"}, "family: must be one of embedding, diffusion, vlm"),
     "base": ({"base": "nowhere"}, "base: 'nowhere' is neither a folder in"),
     "base without a repository": ({"base_repo": None}, "base_repo: is missing"),
     "targets": ({"lora": {"target_modules": ["q_prj"]}}, "lora.target_modules: 'q_prj' matches no module"),
