@@ -97,10 +97,11 @@ class EmbeddingModule(TrainingModule):
             context.backward(total)
             return loss
         # What is random in a forward pass (dropout) has to be the same in the second one.
-        states, found = [], []
+        seeds = torch.randint(2**62, (len(batches),)).tolist()
+        found = []
         with torch.no_grad():
-            for batch in batches:
-                states.append(_random_state())
+            for batch, seed in zip(batches, seeds, strict=True):
+                torch.manual_seed(seed)
                 found.append(context.call(**batch))
         cached = Features(
             *(None if t is None else t.detach().requires_grad_() for t in _joined(found))  # type: ignore[arg-type]
@@ -108,8 +109,8 @@ class EmbeddingModule(TrainingModule):
         loss, total = self._loss(cached, context)
         torch.autograd.backward(total)
         start = 0
-        for number, (batch, state) in enumerate(zip(batches, states, strict=True), 1):
-            _set_random_state(state)
+        for number, (batch, seed) in enumerate(zip(batches, seeds, strict=True), 1):
+            torch.manual_seed(seed)
             last = number == len(batches)
             with nullcontext() if last else context.no_sync():
                 again: Features = context.call(**batch)
@@ -187,19 +188,6 @@ def _gather(own: Tensor, context: StepContext) -> Tensor:
 def _at_least_float32(features: Tensor) -> Tensor:
     """A softmax over a batch needs more than half precision."""
     return features if features.dtype == torch.float64 else features.float()
-
-
-def _random_state() -> tuple[Tensor, list[Tensor]]:
-    return (
-        torch.get_rng_state(),
-        torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-    )
-
-
-def _set_random_state(state: tuple[Tensor, list[Tensor]]) -> None:
-    torch.set_rng_state(state[0])
-    if state[1]:
-        torch.cuda.set_rng_state_all(state[1])
 
 
 def _learns(recipe: EmbeddingRecipe, tree: ModuleTree) -> Callable[[str], bool]:
