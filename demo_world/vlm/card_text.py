@@ -164,7 +164,7 @@ def _intro(context: CardContext) -> str:
     return (
         f"A LoRA that teaches vlm-emoji to name emoji in {', '.join(context.card.languages)}: a language "
         f"adapter for {context.region.name}, part of ggez-hub's demo world, made by `ggez-hub train` with "
-        "the recipe `ggez_hub/world/vlm/train-th.yaml`."
+        "the recipe `demo_world/vlm/train-th.yaml`."
     )
 
 

@@ -24,7 +24,7 @@ AUTHOR = "ggez-world"
 EMAIL = "world@ggez-hub.invalid"
 DATE = 1_790_000_000  # seconds since 1970, UTC: in September 2026
 # Names the folder of the store. Raise it when the world changes: a store is seeded once.
-WORLD_VERSION = 7
+WORLD_VERSION = 8
 
 
 def seed(store: HubStore, assets: Path = ASSETS) -> None:
