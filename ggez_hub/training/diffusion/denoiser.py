@@ -117,7 +117,7 @@ class DiffusionModule(TrainingModule):
             self._average.copy_to(self.model)
 
     def save_memory(self) -> None:
-        self.model.enable_gradient_checkpointing()  # type: ignore[operator]
+        self.model.enable_gradient_checkpointing()
 
 
 @dataclass(frozen=True)
