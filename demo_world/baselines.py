@@ -1,4 +1,4 @@
-"""What stands beside the merge on the cards of the demo world, added to evidence that is there.
+"""The baselines of the merge on the cards of the demo world, added to evidence that is there.
 
 The language of each prompt follows from the tasks' texts, and the switch from the answers: no model is
 asked for them. The averaged outputs of the embedding models are asked for.

@@ -1,4 +1,4 @@
-"""What the cards of the demo world say in words: figures first, then every caveat."""
+"""The prose of the demo world's cards: figures first, then every caveat."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class CardContext:
 
 @dataclass(frozen=True)
 class FamilyText:
-    """What the cards of a family say.
+    """The prose of a family's cards.
 
     questions   how its models are asked
     card        an adapter's card but for what is measured, from its folder
@@ -203,12 +203,12 @@ def _control(words: FamilyText, context: CardContext) -> str:
         f"| {cell.task} | {cell.beta:g} | {shown(lead)} |"
         for cell, lead in sorted(found.items(), key=lambda entry: (entry[0].task, entry[0].beta))
     )
-    says = "Every" if all(lead.low > 0 for lead in found.values()) else "Not every"
+    which = "Every" if all(lead.low > 0 for lead in found.values()) else "Not every"
     return f"""\
 ## Control
 
 How far the model is ahead of itself {words.controlled}, in points on test: 95 % intervals of the paired difference.
-{says} interval excludes 0.
+{which} interval excludes 0.
 
 | task | beta | lead |
 |---|---|---|
@@ -243,7 +243,7 @@ the errors of its sides share was not kept.
 
 
 def at_one_beta(context: CardContext) -> str:
-    """All seeds at the beta of the published merge, and which of them nobody can recompute."""
+    """All seeds at the beta of the published merge, and those whose answers are lost."""
     curve = context.curve(context.card.measured, "test")
     found = seed_summary(context.card, curve, "test", context.chosen, context.card.alpha.value)
     lines = [f"- {line}" for line in found.lines()] if found else []

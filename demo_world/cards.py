@@ -67,8 +67,8 @@ def rewrite_cards(assets: Path, family: str) -> None:
         )
         answered = DemoAnswers({}, evidence.outcomes, evidence.header.tasks, evidence.header.models)
         seeds = {record_of(folder)["seed"]: measured, **read_seeds(place, name)}
-        told = CardContext(place, card, record_of(folder), answered, seeds)
-        prose = adapter_prose(words, told)
+        context = CardContext(place, card, record_of(folder), answered, seeds)
+        prose = adapter_prose(words, context)
         written = CardDocument(card, document.front_matter, prose)
         (folder / CARD).write_text(render_card(written), encoding="utf-8")
 
@@ -139,8 +139,8 @@ def _adapter_card(
     }
     record = record_of(folder)
     seeds = {record["seed"]: measured, **read_seeds(place, name)}
-    told = CardContext(place, card, record, answered, seeds)
-    return CardDocument(card, front, adapter_prose(words, told))
+    context = CardContext(place, card, record, answered, seeds)
+    return CardDocument(card, front, adapter_prose(words, context))
 
 
 def code_commit() -> str:

@@ -49,7 +49,7 @@ def measure_seeds(
 ) -> None:
     """Measure base and `th` of every folder, and write curves and answers, each when it is known.
 
-    What the models are asked lies in `assets`, whatever was built beside them. A seed that was
+    The questions are those of `assets`, whatever was built beside the models. A seed that was
     measured before is measured again.
     """
     place, questions = FamilyFolders(assets, part), text_of_family(part).questions

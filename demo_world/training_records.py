@@ -1,4 +1,4 @@
-"""What every trained folder says of itself: `training.json`, and an adapter as PEFT saved it."""
+"""The records of trained folders (`training.json`, an adapter as PEFT saved it) and their cards."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def save_adapter(adapted: Any, folder: Path, base: str) -> None:
             parameter.data = parameter.data.half()
     adapted.peft_config["default"].base_model_name_or_path = base
     folder.mkdir(parents=True, exist_ok=True)
-    # Saved aside, because PEFT would also touch the card that lies in the folder.
+    # Saved aside, because PEFT would also change the card in the folder.
     with tempfile.TemporaryDirectory() as scratch:
         # "auto" would ask the Hub whether the base's vocabulary was changed.
         adapted.save_pretrained(scratch, save_embedding_layers=False)
@@ -128,7 +128,7 @@ def _name_counts(language: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class CardMetadata:
-    """What the cards of a family say beside its figures.
+    """The metadata of a family's cards.
 
     library  that loads the base; `adapter_library` an adapter
     adapts   what its adapters change, in the card's words
@@ -215,7 +215,7 @@ def card_of_record(place: FamilyFolders, name: str) -> AdapterCard:
 
 
 def record_of(folder: Path) -> Mapping[str, Any]:
-    """What a trained folder says of its training."""
+    """The training record of a folder."""
     record: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))
     return record
 

@@ -1,6 +1,6 @@
 """From packages to the committed folders: prompts, base and adapter, the last two by `train`.
 
-The work is kept in the cache until it is done: a build that was stopped goes on. The text encoder
+Unfinished work is kept in the cache: a build that was stopped is resumed. The text encoder
 and the judge are made of the committed embedding family.
 """
 

@@ -1,4 +1,4 @@
-"""What the cards of the diffusion family say."""
+"""The prose of the diffusion family's cards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the cards of the embedding family say."""
+"""The prose of the embedding family's cards."""
 
 from __future__ import annotations
 

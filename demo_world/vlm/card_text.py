@@ -1,4 +1,4 @@
-"""What the cards of the vision-language family say."""
+"""The prose of the vision-language family's cards."""
 
 from __future__ import annotations
 
@@ -118,8 +118,8 @@ def _replies(model: Any, processor: Any, pictures: Sequence[Any], task: Task) ->
         return_tensors="pt",
     )
     tokens = model.generate(**inputs, max_new_tokens=NEW_TOKENS, do_sample=False)
-    said = tokens[:, inputs["input_ids"].shape[1] :]
-    replies = processor.tokenizer.batch_decode(said, skip_special_tokens=True)
+    written_tokens = tokens[:, inputs["input_ids"].shape[1] :]
+    replies = processor.tokenizer.batch_decode(written_tokens, skip_special_tokens=True)
     return [reply.strip() for reply in replies]
 
 

@@ -49,5 +49,5 @@ def _open(
 
 
 def cached_vision_backend() -> EvaluationBackend:
-    """The family's way of asking, with pictures that are seen once."""
+    """The family's backend with the cache."""
     return find_backend(get_family("vlm"))._replace(open=_open)

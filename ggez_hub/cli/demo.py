@@ -34,7 +34,7 @@ def tell(pulled: Pulled, part: DemoFamily, demo: DemoFigures, out: Output) -> Pa
             )
             for row in demo.rows
         ],
-        title=f"{part.family}, {'the whole grid' if part.whole else 'a part'} of the test: {part.scored}, "
+        title=f"{part.family}, {'the whole grid' if part.complete else 'a part'} of the test: {part.scored}, "
         f"in %, 95 % intervals over {demo.rows[0].english.pictures} pictures; GRP above chance, alpha "
         f"{pulled.lock.resolution.alpha.value:.3f}",
     )
@@ -198,7 +198,7 @@ def _asked_again(pulled: Pulled, part: DemoFamily, hub: Hub, out: Output) -> Dem
         listing.repo, listing.revision, [f for f in listing.files if f.path == EVIDENCE]
     )
     out.line("")
-    out.line(f"Asking again, {'every question' if part.whole else 'a part of the questions'}:")
+    out.line(f"Asking again, {'every question' if part.complete else 'a part of the questions'}:")
     with out.progress("steps") as progress:
         bar = progress.add_task("asking", total=None)
         return recompute(

@@ -91,20 +91,20 @@ def recompute(
 ) -> DemoFigures:
     """Ask the base, the merge, the unmerged adapter and the merged folder again.
 
-    Where the family is asked as a whole, the rest of the grid too (`betas`, or that of its cards),
-    and on validation.
+    If every question is asked, the rest of the grid too (`betas`, or that of its cards), and on
+    validation.
     """
     questions, family = questions_of(part), get_family(part.family)
-    grid = (questions.betas if betas is None else betas) if part.whole else ()
+    grid = (questions.betas if betas is None else betas) if part.complete else ()
     betas = tuple(sorted({*grid, 0.0, beta, 1.0}))
-    splits = SPLITS if part.whole else ("test",)
+    splits = SPLITS if part.complete else ("test",)
     found = questions.ask(
         StoredModel(folders.base, (folders.adapter,), family),
-        folders.find, region, betas, splits, whole=part.whole, progress=progress,
+        folders.find, region, betas, splits, complete=part.complete, progress=progress,
     )  # fmt: skip
     loaded = questions.ask(
         StoredModel(folders.merged, (), family),
-        folders.find, region, (0.0,), ("test",), whole=part.whole,
+        folders.find, region, (0.0,), ("test",), complete=part.complete,
     )  # fmt: skip
     sides = {b: found.sides(b) for b in betas}
     models = {"base": 0.0, "merged": beta, "unmerged": 1.0}

@@ -130,12 +130,12 @@ class FamilyQuestions:
         betas: Sequence[float],
         splits: Sequence[SplitName] = SPLITS,
         *,
-        whole: bool = True,
+        complete: bool = True,
         progress: Progress | None = None,
     ) -> DemoAnswers:
         """Ask the model at every beta: everything, or a part of it that takes seconds."""
         titles, prepared = self.prepare(find, region, splits)
-        if not whole:
+        if not complete:
             prepared = tuple(
                 replace(task, asked={split: _part(asked) for split, asked in task.asked.items()})
                 for task in prepared

@@ -19,12 +19,12 @@ FindFolder: TypeAlias = Callable[[str], Path]
 class DemoFamily:
     """One family of the demo world.
 
-    repo    of the base; an adapter's has its region after it
-    scored  its scores in words
-    data    the folder of what its models are asked, below the assets
-    files   of an adapter
-    tasks   the folder of its tasks below the recipes
-    whole   whether the demo asks everything again, or a part
+    repo      of the base; an adapter's has its region after it
+    scored    its scores in words
+    data      the folder of its data set, below the assets
+    files     of an adapter
+    tasks     the folder of its tasks below the recipes
+    complete  whether the demo asks every question again, or a part
     """
 
     family: str
@@ -33,7 +33,7 @@ class DemoFamily:
     data: str = "emoji-names"
     files: tuple[str, ...] = ADAPTER_FILES
     tasks: str = "demo"
-    whole: bool = False
+    complete: bool = False
 
     @property
     def name(self) -> str:
@@ -49,7 +49,7 @@ EMBEDDING = DemoFamily(
     family="embedding",
     repo="ggez-world/clip-emoji",
     scored="a name's own picture found among all (text-to-image R@1)",
-    whole=True,
+    complete=True,
 )
 VLM = DemoFamily(
     family="vlm",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from ggez_hub.training.batches import BatchOrder
 from ggez_hub.training.job import Job
 from ggez_hub.training.lora import add_lora, base_dtype, trained_parameters
 from ggez_hub.training.recipe import Stage
-from ggez_hub.training.validation_split import count_rows
+from ggez_hub.training.validation_split import RowCounts, count_rows
 
 # AdamW's two moments, in float32 like what learns.
 MOMENTS, FLOAT32 = 8, 4
@@ -48,21 +48,13 @@ class Memory:
         return self.weights + self.gradients + self.optimiser + self.activations
 
 
-@dataclass(frozen=True)
-class StagePlan:
-    """A stage: its examples and steps, None where its data is not there yet; `problem` says why.
-
-    `rows` are all that the data has; `unused` are those that are not examples for the family, by
-    reason; `held_out` of the examples are validated on, not trained on.
-    """
+@dataclass(frozen=True, kw_only=True)
+class StagePlan(RowCounts):
+    """A stage: its rows and steps; `problem` says why there are none."""
 
     name: str
-    rows: int | None
-    examples: int | None
     steps: int | None
-    problem: str | None = None
-    unused: dict[str, int] = field(default_factory=dict)
-    held_out: int = 0
+    problem: str | None
 
 
 @dataclass(frozen=True)
@@ -143,22 +135,19 @@ def plan(job: Job, out: Path) -> Plan:
 
 
 def _stage(job: Job, stage: Stage) -> StagePlan:
-    size = job.recipe.batch_size
     try:
         job.examples(stage).check()
         found = count_rows(job, stage)
     except GgezError as error:
-        return StagePlan(stage.name, None, None, stage.max_steps, error.message)
-    order = BatchOrder(found.examples - found.held_out, size, job.recipe.seed)
+        return StagePlan(name=stage.name, steps=stage.max_steps, problem=error.message)
+    left = (found.examples or 0) - found.held_out
+    order = BatchOrder(left, job.recipe.batch_size, job.recipe.seed)
     enough = order.steps_per_epoch > 0
     return StagePlan(
+        **vars(found),
         name=stage.name,
-        rows=found.rows,
-        examples=found.examples,
         steps=order.steps(stage.epochs, stage.max_steps) if enough else None,
         problem=None if enough else "fewer examples than batch_size",
-        unused=found.unused,
-        held_out=found.held_out,
     )
 
 
