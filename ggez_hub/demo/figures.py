@@ -16,6 +16,7 @@ from ggez_hub.demo.world import DemoFamily, FindFolder
 from ggez_hub.evaluation.answers.outcomes import Cell, Outcomes
 from ggez_hub.evaluation.answers.scores import Score, mean, parity, parity_difference, score_of
 from ggez_hub.evaluation.models.model_digest import StoredModel
+from ggez_hub.evaluation.results.measured_curve import NOBODY
 from ggez_hub.evaluation.sweep.grid import Progress
 from ggez_hub.families import get_family
 from ggez_hub.parity.choice import select_beta
@@ -143,7 +144,7 @@ def recompute(
 
 def _validated(found: DemoAnswers, region: Region, alpha: float) -> float:
     factor = alpha_record(Alpha.from_user(alpha, region))
-    measured = found.measured("demo", "unknown", region.id, factor)
+    measured = found.measured("demo", NOBODY, region.id, factor)
     return select_beta(measured, alpha, region.id).beta
 
 

@@ -29,7 +29,7 @@ from ggez_hub.evaluation.models.backend import EvaluationBackend, drawing_backen
 from ggez_hub.evaluation.models.model_digest import StoredModel
 from ggez_hub.evaluation.results.evidence import Evidence
 from ggez_hub.evaluation.results.header import Header
-from ggez_hub.evaluation.results.measured_curve import NOBODY, curve_rows, parity_of
+from ggez_hub.evaluation.results.measured_curve import curve_of
 from ggez_hub.evaluation.sweep.grid import Progress, measure
 from ggez_hub.families import get_family
 from ggez_hub.parity.card_rows import decisive
@@ -60,14 +60,6 @@ class DemoAnswers:
         self, evaluator: str, predictions: str, region: str, alpha: AlphaRecord
     ) -> MeasuredCurve:
         """A card's curve, as the registry measures it, with what its errors share."""
-        rows = curve_rows(
-            self.outcomes,
-            self.records,
-            self.models,
-            measured_by="registry",
-            evaluator=evaluator,
-            predictions=predictions,
-        )
         header = Header(
             region=region,
             alpha=alpha,
@@ -75,10 +67,9 @@ class DemoAnswers:
             models=dict(self.models),
             measured_by="registry",
             evaluator=evaluator,
-            sha256=predictions if predictions != "unknown" else NOBODY,
+            sha256=predictions,
         )
-        evidence = Evidence(Path(), header, self.outcomes)
-        return MeasuredCurve(rows, parity_of(evidence, rows), region)
+        return curve_of(Evidence(Path(), header, self.outcomes))
 
     @property
     def scale(self) -> str:
