@@ -74,14 +74,14 @@ class EmbeddingModule(TrainingModule):
     def __init__(self, embedder: Embedder, loss: str | None) -> None:
         super().__init__()
         self.model = embedder.model
-        self._embedder = embedder
+        self.embedder = embedder
         self.kind = loss or ("clip" if self._bias is None else "siglip")
 
     def batch(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         pictures = [to_rgb(row["image"]["bytes"]) for row in rows]
         return {
-            "pictures": self._embedder.picture_inputs(pictures),
-            "texts": self._embedder.text_inputs([row["text"] for row in rows]),
+            "pictures": self.embedder.picture_inputs(pictures),
+            "texts": self.embedder.text_inputs([row["text"] for row in rows]),
         }
 
     def forward(self, **batch: Any) -> Features:
@@ -91,8 +91,8 @@ class EmbeddingModule(TrainingModule):
             for n, t in batch["pictures"].items()
         }
         return Features(
-            normalize(_at_least_float32(self._embedder.picture_features(pictures)), dim=-1),
-            normalize(_at_least_float32(self._embedder.text_features(batch["texts"])), dim=-1),
+            normalize(_at_least_float32(self.embedder.picture_features(pictures)), dim=-1),
+            normalize(_at_least_float32(self.embedder.text_features(batch["texts"])), dim=-1),
             _at_least_float32(scale),
             None if bias is None else _at_least_float32(bias),
         )
@@ -100,12 +100,12 @@ class EmbeddingModule(TrainingModule):
     @property
     def _scale(self) -> torch.nn.Parameter:
         """The logarithm of the factor of all similarities."""
-        return self._embedder.model.logit_scale
+        return self.embedder.model.logit_scale
 
     @property
     def _bias(self) -> torch.nn.Parameter | None:
         """What SigLIP adds to similarities."""
-        return getattr(self._embedder.model, "logit_bias", None)
+        return getattr(self.embedder.model, "logit_bias", None)
 
     def loss(self, context: StepContext, batches: Sequence[Mapping[str, Any]]) -> Loss:
         return self._loss(_joined([context.call(**batch) for batch in batches]), context)[0]
