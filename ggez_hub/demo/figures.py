@@ -44,7 +44,7 @@ class Rival:
 
 @dataclass(frozen=True, eq=False)
 class DemoFigures:
-    """Everything that the demo shows of a family.
+    """The figures of a family that the demo prints.
 
     languages  names those of the regional side
     validated  the beta that validation chooses again; None where it was not asked
@@ -64,10 +64,6 @@ class DemoFigures:
     answers: int
     equal: int
     merged_equal: bool
-
-    def row(self, beta: float) -> FigureRow:
-        """The row of one beta."""
-        return next(row for row in self.rows if row.beta == beta)
 
 
 @dataclass(frozen=True)
