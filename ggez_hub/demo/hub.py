@@ -52,8 +52,10 @@ def commit_models(store: HubStore, assets: Path = ASSETS) -> dict[str, bytes | P
     families = family_folders(assets)
     for place in families:
         commit_base(store, place)
-        for name in place.adapters:
-            folder, repo = place.adapter(name), place.part.adapter_repo(name)
+        for folder in sorted(path for path in place.family.iterdir() if path.is_dir()):
+            if folder == place.base:
+                continue
+            repo = place.part.adapter_repo(folder.name)
             revision = _commit(store, "model", repo, _files(folder))
             document = read_card(folder / CARD)
             # Where there is a choice, a bare pull takes the first family.
