@@ -91,7 +91,7 @@ def _recomputed(pulled: Pulled, part: DemoFamily, hub: Hub, out: Output) -> Demo
     evidence = [file for file in listing.files if file.path == EVIDENCE]
     answers = hub.fetch(listing.repo, listing.revision, evidence)
     out.line("")
-    out.line(f"Asking again, {'every question' if part.whole else 'a part of the questions'}:")
+    out.line(f"Asking again, {'every question' if part.complete else 'a part of the questions'}:")
     folders = Folders(
         resolution.merged_into.fetch(hub), adapter.source.fetch(hub), pulled.model,
         fetched,
@@ -122,7 +122,7 @@ def _print_figures(pulled: Pulled, part: DemoFamily, demo: DemoFigures, out: Out
             )
             for row in demo.rows
         ],
-        title=f"{part.family}, {'the whole grid' if part.whole else 'a part'} of the test: {part.scored}, "
+        title=f"{part.family}, {'the whole grid' if part.complete else 'a part'} of the test: {part.scored}, "
         f"in %, 95 % intervals over {demo.rows[0].english.pictures} pictures; GRP above chance, alpha "
         f"{pulled.lock.resolution.alpha.value:.3f}",
     )

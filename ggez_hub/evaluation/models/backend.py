@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -121,8 +121,14 @@ def engine() -> dict[str, str]:
     """The device and the versions of the libraries that compute here."""
     import torch
 
-    found = {"device": "cuda" if torch.cuda.is_available() else "cpu"}
-    for name in ENGINE:
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return {"device": device, **library_versions(ENGINE)}
+
+
+def library_versions(names: Iterable[str]) -> dict[str, str]:
+    """The versions of the libraries that are installed."""
+    found = {}
+    for name in names:
         try:
             found[name] = version(name)
         except PackageNotFoundError:

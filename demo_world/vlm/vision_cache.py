@@ -1,7 +1,6 @@
-"""The model under test whose pictures are seen once: no adapter of the world changes its tower.
+"""The model under test with a cache of its frozen tower: a grid of betas takes a third of the time.
 
-The answers are those of `VisionModel`, bit for bit: the same batches go through the same weights,
-and what the frozen tower gives for one is kept. A grid of betas takes a third of the time.
+The answers are those of `VisionModel`, bit for bit: the same batches go through the same weights.
 """
 
 from __future__ import annotations
@@ -50,5 +49,5 @@ def _open(
 
 
 def cached_vision_backend() -> EvaluationBackend:
-    """The family's way of asking, with pictures that are seen once."""
+    """The family's backend with the cache."""
     return find_backend(get_family("vlm"))._replace(open=_open)
