@@ -24,7 +24,7 @@ from ggez_hub.evaluation.results.baselines import card_baselines
 from ggez_hub.evaluation.results.evidence import Evidence, open_evidence
 from ggez_hub.evaluation.results.header import BaselineRecord
 from ggez_hub.evaluation.results.language_switch import ADAPTER, BASE
-from ggez_hub.evaluation.sweep.grid import measure
+from ggez_hub.evaluation.sweep.run import measure
 from ggez_hub.families import get_family
 from ggez_hub.parity.choice import choose_for
 from ggez_hub.regions import find_region

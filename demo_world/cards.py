@@ -21,7 +21,7 @@ from ggez_hub.evaluation.models.model_digest import StoredModel
 from ggez_hub.evaluation.results.baselines import card_baselines
 from ggez_hub.evaluation.results.evidence import open_evidence
 from ggez_hub.evaluation.results.measured_curve import parity_of
-from ggez_hub.evaluation.sweep.grid import Progress
+from ggez_hub.evaluation.sweep.run import Progress
 from ggez_hub.families import get_family
 from ggez_hub.parity.choice import select_beta
 from ggez_hub.regions import find_region

@@ -15,7 +15,7 @@ from ggez_hub.cli.parameters import ANYTHING, FOLDER, NEW_FILE, out_option
 from ggez_hub.errors import UsageProblem
 from ggez_hub.hub import Hub
 from ggez_hub.hub_connection import connect
-from ggez_hub.parity.policy import Policy
+from ggez_hub.parity.choice import Policy
 
 if TYPE_CHECKING:
     from ggez_hub.cards import CardDocument

@@ -163,7 +163,7 @@ def _shown(value: Fraction, digits: int = 4) -> str:
 
 
 def _print_recipes(numbers: tuple[str, ...], out: Output) -> None:
-    from ggez_hub.paper.recipes import paper_recipes
+    from ggez_hub.paper.tables import paper_recipes
 
     found = paper_recipes(numbers)
     for recipe in found:

@@ -12,7 +12,7 @@ from ggez_hub.cli.parameters import ANYTHING, SHARE, policy_option
 from ggez_hub.errors import UsageProblem
 from ggez_hub.hub import Hub
 from ggez_hub.hub_connection import connect
-from ggez_hub.parity.policy import Policy
+from ggez_hub.parity.choice import Policy
 from ggez_hub.regions import Alpha, alpha, find_region
 from ggez_hub.registry.constants import CARD_NAME
 

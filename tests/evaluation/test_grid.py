@@ -20,7 +20,7 @@ from ggez_hub.evaluation.models.model_digest import StoredModel
 from ggez_hub.evaluation.results.figures import write_results
 from ggez_hub.evaluation.results.measured_curve import curve_rows
 from ggez_hub.evaluation.results.verification import verify_evidence
-from ggez_hub.evaluation.sweep.grid import measure
+from ggez_hub.evaluation.sweep.run import measure
 from ggez_hub.families import get_family
 from ggez_hub.merging import Adapter, merge
 from ggez_hub.parity.betas import beta_key

@@ -27,7 +27,7 @@ from ggez_hub.evaluation.models.backend import drawing_backend
 from ggez_hub.evaluation.models.drawing_model import Order, Pipeline
 from ggez_hub.evaluation.models.model_digest import StoredModel
 from ggez_hub.evaluation.results.measured_curve import curve_rows
-from ggez_hub.evaluation.sweep.grid import measure
+from ggez_hub.evaluation.sweep.run import measure
 from ggez_hub.families import get_family
 from ggez_hub.recipe_file import recipes_folder
 from tests.diffusion.pipelines import write_pipeline

@@ -21,7 +21,7 @@ from ggez_hub.evaluation.benchmarks.preparation import PreparedTask
 from ggez_hub.evaluation.benchmarks.prompt_language import prompt_languages, with_prompt_languages
 from ggez_hub.evaluation.models import ModelUnderTest
 from ggez_hub.evaluation.results.evidence import Evidence
-from ggez_hub.evaluation.sweep.grid import digests
+from ggez_hub.evaluation.sweep.run import digests
 
 # In nats of a mean log-likelihood, or in a cosine: float32 on another processor stays far below.
 TOLERANCE = 1e-3

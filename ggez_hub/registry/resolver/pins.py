@@ -14,8 +14,7 @@ from ggez_hub.merging.betas_by_part import BetasByPart
 from ggez_hub.merging.deltas import WeightIndex
 from ggez_hub.parity.betas import betas_of
 from ggez_hub.parity.card_rows import NoCurve
-from ggez_hub.parity.choice import Choice, choose, choose_for
-from ggez_hub.parity.policy import Policy
+from ggez_hub.parity.choice import Choice, Policy, choose, choose_for
 from ggez_hub.regions import Region
 from ggez_hub.registry.file_checks import (
     NotFit,

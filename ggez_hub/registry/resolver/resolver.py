@@ -10,7 +10,7 @@ from ggez_hub.cards import AdapterCard, AlphaRecord, CardDocument, alpha_record
 from ggez_hub.errors import GgezError, UsageProblem
 from ggez_hub.families import get_family
 from ggez_hub.hub import Hub
-from ggez_hub.parity.policy import Policy
+from ggez_hub.parity.choice import Policy
 from ggez_hub.regions import Alpha, Region, alpha, fallback_chain, find_region
 from ggez_hub.regions.text_language import switched_languages
 from ggez_hub.registry.adapter_kinds import AS_IS_METHOD, get_kind
