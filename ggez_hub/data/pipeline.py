@@ -12,7 +12,6 @@ from contextlib import closing
 from pathlib import Path
 from threading import Thread
 
-from ggez_hub.data.models import open_models
 from ggez_hub.data.output import write_output
 from ggez_hub.data.plan import FilterPlan, PartId
 from ggez_hub.data.region_rules import combination
@@ -63,15 +62,14 @@ def _filtered(
     parts = plan.parts()
     # A rule that cannot be applied is refused before a model is opened.
     combination(plan.spec.keep_region, plan.spec.region, plan.folder)
-    models = open_models(plan, work)
-    with FilterStages(plan, work, models) as stages:
+    with closing(FilterStages(plan, work)) as stages:
         for number, part in enumerate(_screened(plan, work, parts, workers)):
             if not work.is_done("kept", part.number):
                 stages.run(part)
             if strict:
                 _refuse_unreadable(work, part)
             did(number + 1, len(parts))
-    report = make_report(plan, summed(work.tally("kept", p.number) for p in parts), models)
+    report = make_report(plan, summed(work.tally("kept", p.number) for p in parts), stages)
     write_output(out, plan, work, parts, report)
     return report
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from ggez_hub.cards.schema import DataFilter
-from ggez_hub.data.models import Models
 from ggez_hub.data.plan import FilterPlan
 from ggez_hub.data.region_rules import GROUP_NOTE
 from ggez_hub.data.spec import FilterSpec, LanguageRule
+from ggez_hub.data.stages import FilterStages
 from ggez_hub.data.tally import (
     CROWDED,
     DIMENSIONS,
@@ -106,7 +106,7 @@ def dropped(document: dict[str, Any]) -> list[tuple[str, str, int]]:
     ]
 
 
-def make_report(plan: FilterPlan, tally: Tally, models: Models) -> FilterReport:
+def make_report(plan: FilterPlan, tally: Tally, stages: FilterStages) -> FilterReport:
     """The report of a filter whose parts are all done."""
     spec = plan.spec
     outcomes = tally.outcomes()
@@ -118,17 +118,17 @@ def make_report(plan: FilterPlan, tally: Tally, models: Models) -> FilterReport:
     for (name, verdict), count in sorted(tally.evidence.items()):
         evidence.setdefault(name, {})[verdict] = count
     reward: dict[str, Any] | str = "none"
-    if spec.reward != "none" and models.scorer is not None:
+    if spec.reward != "none" and stages.scorer is not None:
         reward = {
-            "scorer": models.scorer.name,
-            "languages": sorted(models.scorer.languages),
+            "scorer": stages.scorer.name,
+            "languages": sorted(stages.scorer.languages),
             "threshold": spec.reward.threshold,
             "comparison": spec.reward.comparison,
-            "agreement": models.agreement,
+            "agreement": stages.agreement,
         }
     translator = "none"
-    if spec.translation != "none" and models.translator is not None:
-        translator = f"{models.translator.name} ({spec.translation.license})"
+    if spec.translation != "none" and stages.translator is not None:
+        translator = f"{stages.translator.name} ({spec.translation.license})"
     samples: dict[str, list[dict[str, Any]]] = {}
     for outcome, found in sorted(tally.samples.items()):
         samples[outcome] = [sample._asdict() for sample in found]

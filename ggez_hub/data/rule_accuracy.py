@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ggez_hub.data.examples import Example, ExampleBuilder, Unreadable
-from ggez_hub.data.picture_rule import PictureRules
 from ggez_hub.data.pictures import BadPicture, look, picture_bytes
-from ggez_hub.data.region_rules import combination
+from ggez_hub.data.region_rules import PictureRules, combination
 from ggez_hub.data.rows import Row, StoredPicture
 from ggez_hub.data.scorers.agreement import Share
 from ggez_hub.data.sources.jsonl import rows_of_file

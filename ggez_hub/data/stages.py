@@ -1,28 +1,27 @@
-"""The stages that need the order, or a model: they run in one process, part after part."""
+"""The stages that need the order of rows, or a model: they run in one process, part after part."""
 
 from __future__ import annotations
 
 import hashlib
 import operator
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, closing
 from dataclasses import replace
 from itertools import count, islice
-from typing import TYPE_CHECKING, Self
+from typing import Any
 
 from ggez_hub.data.deduplication import DuplicateIndex, fingerprint
 from ggez_hub.data.examples import UNKNOWN
 from ggez_hub.data.held_out.matcher import ExampleText, HeldOutMatcher
-from ggez_hub.data.models import Models
 from ggez_hub.data.plan import FilterPlan, PartId
+from ggez_hub.data.region_rules import PictureRules
 from ggez_hub.data.rows import OUTPUT, Row, read_rows
-from ggez_hub.data.scorers.spec import Scorer
+from ggez_hub.data.scorers.agreement import read_agreement
+from ggez_hub.data.scorers.spec import Scorer, open_scorer
+from ggez_hub.data.spec import FilterSpec, LanguageRule, PictureRule
 from ggez_hub.data.tally import CROWDED, KEPT, TRANSLATED, Tally
+from ggez_hub.data.translation import Augmenter
 from ggez_hub.data.work_folder import AnswerCache, WorkFolder
-
-if TYPE_CHECKING:
-    from ggez_hub.data.augmentation import Augmenter
-    from ggez_hub.data.picture_rule import PictureRules
+from ggez_hub.errors import UsageProblem
 
 # How many rows a model gets at once; it cuts them into batches of its own.
 AT_ONCE = 256
@@ -32,26 +31,34 @@ COMPARISONS = {">": operator.gt, ">=": operator.ge}
 
 
 class FilterStages:
-    """Turns screened tables into kept ones; a context manager, which holds the files of its work."""
+    """Turns screened tables into kept ones; opens the models that the spec asks for.
 
-    def __init__(self, plan: FilterPlan, work: WorkFolder, models: Models) -> None:
-        self._plan, self._work, self._models = plan, work, models
+    `agreement` is that of the scorer with people, or `unmeasured`. Raises UsageProblem for a scorer
+    that may not be used, GgezError for a model that cannot be opened.
+    """
+
+    def __init__(self, plan: FilterPlan, work: WorkFolder) -> None:
+        self._plan, self._work = plan, work
+        spec = plan.spec
+        self.scorer, self.agreement = _scorer(plan)
+        self.picture_rules: PictureRules | None = None
+        if rules := [rule for rule in spec.keep_region.rules if isinstance(rule, PictureRule)]:
+            self.picture_rules = PictureRules.of(rules, spec.region, plan.folder)
+        self.translator: Augmenter | None = None
+        if spec.translation != "none":
+            self.translator = Augmenter.of(spec.translation, plan.folder, work.translations)
         self._held: HeldOutMatcher | None = None
-        self._seen: DuplicateIndex | None = None
-        self._stack = ExitStack()
-
-    def __enter__(self) -> Self:
-        spec, enter = self._plan.spec, self._stack.enter_context
         if spec.held_out is not None:
-            path = self._work.index("held")
-            self._held = enter(HeldOutMatcher(path, spec.held_out.similarity))
+            self._held = HeldOutMatcher(work.index("held"), spec.held_out.similarity)
+        self._seen: DuplicateIndex | None = None
         if spec.duplicates != "keep":
-            self._seen = enter(closing(DuplicateIndex(self._work.index("seen"), spec.duplicates)))
-        self._scores = enter(closing(AnswerCache(self._work.index("scores"))))
-        return self
+            self._seen = DuplicateIndex(work.index("seen"), spec.duplicates)
+        self._scores = AnswerCache(work.index("scores"))
 
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
+    def close(self) -> None:
+        for file in (self._held, self._seen, self._scores):
+            if file is not None:
+                file.close()
 
     def run(self, part: PartId) -> None:
         """Write the kept table of a part whose screened table is there."""
@@ -77,19 +84,19 @@ class FilterStages:
             self._seen.crowded = 0
 
     def _through(self, rows: Iterator[Row], part: PartId, tally: Tally) -> Iterator[Row]:
-        if self._models.picture_rules is not None:
-            rows = self._decided(rows, self._models.picture_rules, tally)
+        if self.picture_rules is not None:
+            rows = self._decided(rows, self.picture_rules, tally)
         # Whatever is compared has a number, in the order in which that happens.
         ordinals = count(part.number * PART)
         rows = self._new(rows, ordinals, tally)
-        if self._models.scorer is not None:
-            rows = self._rewarded(rows, part, self._models.scorer, tally)
+        if self.scorer is not None:
+            rows = self._rewarded(rows, part, self.scorer, tally)
         for chunk in chunks(rows):
             for row in chunk:
                 tally.add(row, KEPT)
                 yield row
-            if self._models.translator is not None:
-                yield from self._added(self._models.translator, chunk, ordinals, tally)
+            if self.translator is not None:
+                yield from self._added(self.translator, chunk, ordinals, tally)
 
     def _decided(
         self, rows: Iterable[Row], picture_rules: PictureRules, tally: Tally
@@ -186,3 +193,31 @@ def chunks(rows: Iterable[Row]) -> Iterator[list[Row]]:
     source = iter(rows)
     while chunk := list(islice(source, AT_ONCE)):
         yield chunk
+
+
+def _scorer(plan: FilterPlan) -> tuple[Scorer | None, dict[str, Any] | str]:
+    spec = plan.spec
+    if spec.reward == "none":
+        return None, "unmeasured"
+    scorer = open_scorer(
+        spec.reward.scorer, plan.folder, trained=spec.base, texts=languages_kept(spec)
+    )
+    if spec.reward.agreement is None:
+        return scorer, "unmeasured"
+    measured = read_agreement(plan.folder / spec.reward.agreement)
+    if measured["scorer"] != scorer.name:
+        raise UsageProblem(
+            f"the agreement in {spec.reward.agreement} is of {measured['scorer']}, not of "
+            f"{scorer.name}",
+            "Measure this scorer: `ggez-hub reward agreement`.",
+        )
+    return scorer, {key: measured[key] for key in ("agreement", "low", "high", "n", "ties")}
+
+
+def languages_kept(spec: FilterSpec) -> frozenset[str] | None:
+    """The languages that a text must have to be kept; None where others may pass too."""
+    rules = spec.keep_region.rules
+    if spec.keep_region.needed < len(rules):
+        return None
+    found = [frozenset(rule.languages) for rule in rules if isinstance(rule, LanguageRule)]
+    return frozenset.intersection(*found) if found else None
