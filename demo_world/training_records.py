@@ -20,10 +20,10 @@ from demo_world.pictures import Augmentation
 from ggez_hub.cards import SCHEMA_VERSION, AdapterCard, alpha_record, read_card
 from ggez_hub.cards.schema import DataFilter
 from ggez_hub.demo.world import CARD, RECORD, FamilyFolders
+from ggez_hub.digests import digest_json, sha256_file
 from ggez_hub.families import get_family
 from ggez_hub.regions import alpha, find_region
 from ggez_hub.registry.contribution.adapter_files import files_on_disk
-from ggez_hub.safetensors_header import digest_json, sha256_file
 
 # Whose versions decide what the embedding and the vision-language family come out as.
 LIBRARIES = (

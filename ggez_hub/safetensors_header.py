@@ -1,4 +1,4 @@
-"""Weight files without torch: safetensors headers, checked, and sha256 digests.
+"""Headers of safetensors files, checked without torch: what tensors a weight file holds, and where.
 
 Format: https://github.com/huggingface/safetensors#format: 8 bytes of little-endian header length,
 a JSON header, then the tensors' bytes.
@@ -6,14 +6,13 @@ a JSON header, then the tensors' bytes.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import struct
-from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from ggez_hub.errors import GgezError
 
@@ -21,8 +20,6 @@ from ggez_hub.errors import GgezError
 MAX_HEADER_BYTES = 25_000_000
 # What torch can hold.
 MAX_RANK, MAX_SIZE = 64, 1 << 63
-# More files at a time wait for the disk.
-HASH_THREADS = 4
 
 BITS = {
     "BOOL": 8, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8, "F8_E8M0": 8,
@@ -62,14 +59,27 @@ class WeightFile:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the whole file."""
+        """Bytes of the file, header included."""
         return self.data_start + max((t.end for t in self.tensors.values()), default=0)
+
+    def read(self, name: str) -> bytearray:
+        """The bytes of a tensor; raises BadWeights for a file that was cut since.
+
+        safe_open would read the header again for each tensor: its time grows with their square.
+        """
+        info = self.tensors[name]
+        with self.path.open("rb") as file:
+            file.seek(self.data_start + info.start)
+            data = bytearray(file.read(info.nbytes))
+        if len(data) != info.nbytes:
+            raise BadWeights(f"{self.path} became shorter while it was read")
+        return data
 
 
 def read_header(path: Path) -> WeightFile:
     """Read and check the header of a safetensors file.
 
-    Raises BadWeights if the header is too large, is no valid JSON, or describes tensors that
+    Raises BadWeights if the header is too large, is not valid JSON, or describes tensors that
     overlap, leave gaps, reach beyond the file or do not have the size of their shape.
     """
     size = path.stat().st_size
@@ -96,13 +106,13 @@ def header_length(start: bytes, size: int, where: Path | str) -> int:
 def parse_header(
     raw: bytes, data_bytes: int, where: Path | str
 ) -> tuple[dict[str, TensorInfo], dict[str, str]]:
-    """Tensors and metadata of a header with `data_bytes` behind it; raises BadWeights as `read_header`."""
+    """Tensors and metadata of a header with `data_bytes` behind it; raises as `read_header`."""
     try:
         header = json.loads(raw)
         metadata = header.pop("__metadata__", {})
         tensors = {name: _tensor_info(where, name, entry) for name, entry in header.items()}
         if not all(isinstance(value, str) for value in metadata.values()):
-            raise ValueError("the metadata are no mapping of strings")
+            raise ValueError("the metadata are not a mapping of strings")
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise BadWeights(f"{where} has no valid safetensors header: {error}") from error
     _check_layout(where, tensors, data_bytes)
@@ -118,12 +128,11 @@ def _tensor_info(path: Path | str, name: str, entry: dict[str, object]) -> Tenso
     # Sizes are multiplied: those of a hostile header would have millions of digits.
     sizes = (*shape, *offsets)
     if len(shape) > MAX_RANK or not all(type(x) is int and 0 <= x < MAX_SIZE for x in sizes):
-        raise BadWeights(f"{path}: tensor {name!r} has a shape or offsets that are no sizes")
+        raise BadWeights(f"{path}: tensor {name!r} has a shape or offsets that are not sizes")
     start, end = offsets
-    info = TensorInfo(str(dtype), tuple(shape), start, end)
-    if info.nbytes * 8 != math.prod(info.shape) * BITS[info.dtype]:
+    if (end - start) * 8 != math.prod(shape) * BITS[str(dtype)]:
         raise BadWeights(f"{path}: tensor {name!r} does not have the size of its shape")
-    return info
+    return TensorInfo(str(dtype), tuple(shape), start, end)
 
 
 def _check_layout(path: Path | str, tensors: Mapping[str, TensorInfo], data_bytes: int) -> None:
@@ -140,25 +149,25 @@ def _check_layout(path: Path | str, tensors: Mapping[str, TensorInfo], data_byte
         )
 
 
-def sha256_file(path: Path) -> str:
-    """The sha256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def consecutive(
+    tensors: Iterable[tuple[str, str, Sequence[int]]],
+) -> dict[str, TensorInfo]:
+    """Name, dtype and shape of tensors that follow each other in a file, in this order."""
+    placed, end = {}, 0
+    for name, dtype, shape in tensors:
+        start, end = end, end + math.prod(shape) * BITS[dtype] // 8
+        placed[name] = TensorInfo(dtype, tuple(shape), start, end)
+    return placed
 
 
-def sha256_files(folder: Path, names: Iterable[str]) -> dict[str, str]:
-    """The sha256 of files below a folder, by name; several are read at a time."""
-    wanted = list(names)
-    with ThreadPoolExecutor(HASH_THREADS) as pool:
-        digests = pool.map(lambda name: sha256_file(folder / name), wanted)
-        return dict(zip(wanted, digests, strict=True))
-
-
-def canonical_json(value: object) -> str:
-    """JSON with sorted keys and no spaces: equal values have equal bytes, hence equal digests."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-
-
-def digest_json(value: object) -> str:
-    """The sha256 of the canonical JSON of a value."""
-    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+def write_header(
+    file: BinaryIO, tensors: Mapping[str, TensorInfo], metadata: Mapping[str, str]
+) -> int:
+    """Write the header of a safetensors file, whose data follow; returns the bytes written."""
+    header: dict[str, object] = {"__metadata__": dict(metadata)} if metadata else {}
+    for name, info in tensors.items():
+        offsets = [info.start, info.end]
+        header[name] = {"dtype": info.dtype, "shape": list(info.shape), "data_offsets": offsets}
+    raw = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    raw += b" " * (-len(raw) % 8)
+    return file.write(struct.pack("<Q", len(raw)) + raw)

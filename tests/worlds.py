@@ -10,8 +10,8 @@ import torch
 
 from ggez_hub.cards import CardDocument, hub_tags, render_card
 from ggez_hub.cards.schema import AdapterCard
+from ggez_hub.digests import sha256_file
 from ggez_hub.regions import alpha
-from ggez_hub.safetensors_header import sha256_file
 
 from .models import write_lora, write_open_clip
 

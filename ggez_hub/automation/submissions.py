@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field, TypeAdapter, ValidationError
 
 from ggez_hub.cards.values import RepoId, Sha256
+from ggez_hub.digests import digest_json
 from ggez_hub.errors import GgezError
 from ggez_hub.frozen_model import FrozenModel
-from ggez_hub.safetensors_header import digest_json
 
 if TYPE_CHECKING:
     from ggez_hub.automation.evaluation import Evaluated

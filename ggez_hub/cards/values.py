@@ -1,13 +1,10 @@
-"""What cards are made of: closed blocks, and the values of their fields with what each may hold.
-
-A field that is not known carries the literal `unknown`.
-"""
+"""The types of the values in a card, and what each may hold. What is not known is `unknown`."""
 
 from __future__ import annotations
 
 import datetime
 import re
-from typing import Annotated, Literal, TypeAlias, TypeVar
+from typing import Annotated, Final, Literal, TypeAlias, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -19,31 +16,27 @@ from pydantic import (
 )
 
 from ggez_hub.cards.safety import plain_letters, plain_text
+from ggez_hub.plugins import plugins
+from ggez_hub.validation_errors import BRANCHES
 
 T = TypeVar("T")
+W = TypeVar("W")
 Unknown: TypeAlias = Literal["unknown"]
-
-# Told apart by what stands there, so that an error speaks of that alone. The tags show up in the
-# paths of errors (ALTERNATIVES), though not in cards.
-ALTERNATIVES = frozenset({"(value)", "(word)"})
+UNKNOWN: Final = "unknown"
 
 
-def alternative(value: object) -> str:
-    """The tag of what stands in a field that holds a value or a word in its place."""
-    return "(word)" if isinstance(value, str) else "(value)"
+def _branch(value: object) -> str:
+    """The branch by the value alone, so that an error is about that branch alone."""
+    return BRANCHES[isinstance(value, str)]
 
 
-OrUnknown: TypeAlias = Annotated[
-    Annotated[T, Tag("(value)")] | Annotated[Unknown, Tag("(word)")], Discriminator(alternative)
+# A value, or one of some words in its place.
+OrWord: TypeAlias = Annotated[
+    Annotated[T, Tag(BRANCHES[0])] | Annotated[W, Tag(BRANCHES[1])], Discriminator(_branch)
 ]
-OrNone: TypeAlias = Annotated[
-    Annotated[T, Tag("(value)")] | Annotated[Literal["none", "unknown"], Tag("(word)")],
-    Discriminator(alternative),
-]
-OrBase: TypeAlias = Annotated[
-    Annotated[T, Tag("(value)")] | Annotated[Literal["base", "unknown"], Tag("(word)")],
-    Discriminator(alternative),
-]
+OrUnknown: TypeAlias = OrWord[T, Unknown]
+OrNone: TypeAlias = OrWord[T, Literal["none", "unknown"]]
+OrBase: TypeAlias = OrWord[T, Literal["base", "unknown"]]
 
 Sha256: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,95}"
@@ -96,7 +89,18 @@ BetaKey: TypeAlias = Annotated[str, AfterValidator(_beta_key)]
 PointKey: TypeAlias = Annotated[str, AfterValidator(_point_key)]
 
 Level: TypeAlias = Literal["declared", "measured", "reproducible"]
-Family: TypeAlias = Literal["embedding", "diffusion", "vlm"]
+FAMILIES = ("embedding", "diffusion", "vlm")
+FamilyName: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
+
+
+def _known_family(name: str) -> str:
+    known = (*FAMILIES, *plugins("families", frozenset(FAMILIES)))
+    if name not in known:
+        raise ValueError(f"must be one of {', '.join(known)}")
+    return name
+
+
+Family: TypeAlias = Annotated[FamilyName, AfterValidator(_known_family)]
 Kind: TypeAlias = Literal["lora", "task_vector", "finetune", "merged"]
 State: TypeAlias = Literal["active", "deprecated", "yanked"]
 # How beta is chosen: the highest GRP, or of the betas that keep a share of Q_others.

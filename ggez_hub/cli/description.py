@@ -102,7 +102,7 @@ def description_options(command: Callable[..., R]) -> Callable[..., R]:
     @click.option("--adapts", default=None, help="content, prompt_language, answer_language.")
     @click.option("--summary", default=None, help="One sentence in English.")
     @click.option("--languages", default=None, help="BCP 47 tags, as th,en.")
-    @click.option("--family", type=click.Choice(["embedding", "diffusion", "vlm"]), default=None)
+    @click.option("--family", default=None, help="Found by the base's files if left out.")
     @click.option(
         "--kind",
         type=click.Choice(["lora", "task_vector", "finetune", "merged"]),

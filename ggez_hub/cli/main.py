@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from typing import NamedTuple
 
@@ -103,11 +104,17 @@ class CommandTable(click.Group):
 
 @click.group(cls=CommandTable, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="ggez-hub")
-def cli() -> None:
+@click.option(
+    "--no-plugins", is_flag=True, help="Ignore plug-ins of other distributions (GGEZ_NO_PLUGINS=1)."
+)
+def cli(no_plugins: bool) -> None:
     """Regional adapters for vision-language models, pulled from the Hugging Face Hub and merged.
 
     Start with: ggez-hub pull --region th
     """
+    if no_plugins:
+        # In the environment: processes that a command starts ignore them too.
+        os.environ["GGEZ_NO_PLUGINS"] = "1"
 
 
 def main() -> None:

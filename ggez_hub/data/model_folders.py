@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from ggez_hub.digests import digest_json, sha256_file
 from ggez_hub.errors import GgezError
-from ggez_hub.safetensors_header import digest_json, sha256_file
 
 if TYPE_CHECKING:
     from ggez_hub.hub import Hub, RepoAtCommit

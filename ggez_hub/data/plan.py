@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ggez_hub.data.model_folders import model_identity
+from ggez_hub.data.scorers.spec import SCORERS
 from ggez_hub.data.sources import Extent, Reader, open_source
 from ggez_hub.data.spec import FilterSpec, PictureRule, SourceSpec
-from ggez_hub.safetensors_header import digest_json, sha256_file
+from ggez_hub.digests import digest_json, sha256_file
 
 # A part of every digest: raise it when the same spec and inputs come to give another result.
 RULES_VERSION = 3
@@ -72,8 +73,10 @@ class FilterPlan:
             name: sha256_file(self.folder / name) if (self.folder / name).is_file() else "absent"
             for name in named
         }
+        plugin = SCORERS.origin(spec.reward.scorer.kind) if spec.reward != "none" else None
         return digest_json(
             {
+                **({"plugin": plugin.document} if plugin else {}),
                 "rules": RULES_VERSION,
                 "spec": spec.decisive(),
                 "revisions": self.revisions,

@@ -13,7 +13,8 @@ from unicodedata import normalize
 import numpy as np
 from numpy.typing import NDArray
 
-from ggez_hub.data.examples import UNKNOWN, Example
+from ggez_hub.cards.values import UNKNOWN
+from ggez_hub.data.examples import Example
 from ggez_hub.data.locale_fields import country_code, country_in_path
 from ggez_hub.data.model_folders import model_folder
 from ggez_hub.data.pictures import with_pictures

@@ -12,6 +12,7 @@ from typing import Any
 from ggez_hub.cards.schema import DataFilter
 from ggez_hub.data.plan import FilterPlan
 from ggez_hub.data.region_rules import GROUP_NOTE
+from ggez_hub.data.scorers.spec import SCORERS
 from ggez_hub.data.spec import FilterSpec, LanguageRule
 from ggez_hub.data.stages import FilterStages
 from ggez_hub.data.tally import (
@@ -25,8 +26,8 @@ from ggez_hub.data.tally import (
     WITHOUT_PICTURE,
     Tally,
 )
+from ggez_hub.digests import digest_json
 from ggez_hub.regions.text_language import GROUP
-from ggez_hub.safetensors_header import digest_json
 
 KIND = "filter-report"
 # Values of a dimension that are listed; the rest is one line.
@@ -126,6 +127,8 @@ def make_report(plan: FilterPlan, tally: Tally, stages: FilterStages) -> FilterR
             "comparison": spec.reward.comparison,
             "agreement": stages.agreement,
         }
+        if plugin := SCORERS.origin(spec.reward.scorer.kind):
+            reward["plugin"] = plugin.document
     translator = "none"
     if spec.translation != "none" and stages.translator is not None:
         translator = f"{stages.translator.name} ({spec.translation.license})"

@@ -12,7 +12,8 @@ from typing import Any, TypedDict
 
 import pyarrow as pa
 
-from ggez_hub.data.examples import UNKNOWN, Message
+from ggez_hub.cards.values import UNKNOWN
+from ggez_hub.data.examples import Message
 
 # When a batch is large enough, whichever comes first.
 BATCH, BATCH_BYTES = 256, 1 << 25

@@ -9,8 +9,8 @@ from dataclasses import replace
 from itertools import count, islice
 from typing import Any
 
+from ggez_hub.cards.values import UNKNOWN
 from ggez_hub.data.deduplication import DuplicateIndex, fingerprint
-from ggez_hub.data.examples import UNKNOWN
 from ggez_hub.data.held_out.matcher import ExampleText, HeldOutMatcher
 from ggez_hub.data.plan import FilterPlan, PartId
 from ggez_hub.data.region_rules import PictureRules
@@ -20,8 +20,9 @@ from ggez_hub.data.scorers.spec import Scorer, open_scorer
 from ggez_hub.data.spec import FilterSpec, LanguageRule, PictureRule
 from ggez_hub.data.tally import CROWDED, KEPT, TRANSLATED, Tally
 from ggez_hub.data.translation import Augmenter
-from ggez_hub.data.work_folder import AnswerCache, WorkFolder
+from ggez_hub.data.work_folder import WorkFolder
 from ggez_hub.errors import UsageProblem
+from ggez_hub.evaluation.answers.cache import AnswerCache, answer_once
 
 # How many rows a model gets at once; it cuts them into batches of its own.
 AT_ONCE = 256
@@ -56,7 +57,7 @@ class FilterStages:
         self._scores = AnswerCache(work.index("scores"))
 
     def close(self) -> None:
-        for file in (self._held, self._seen, self._scores):
+        for file in (self._held, self._seen):
             if file is not None:
                 file.close()
 
@@ -170,22 +171,17 @@ class FilterStages:
                     tally.add(row, f"reward: the scorer is not made for {row.language}")
 
         for number, chunk in enumerate(chunks(spoken())):
-            scores = self._scored(scorer, f"{part.number}/{number}", chunk)
-            for row, score in zip(chunk, scores, strict=True):
+            # By chunk, not by row: a model may score a row otherwise in another batch, and the
+            # chunks of a part are always the same.
+            key = f"{part.number}/{number}"
+            found = answer_once({key: chunk}, self._scores, lambda asked: map(scorer.score, asked))
+            for row, score in zip(chunk, found[key], strict=True):
                 if score is None:
                     tally.add(row, "reward: the scorer gave no score")
                 elif is_above(score, spec.threshold):
                     yield replace(row, reward=score)
                 else:
                     tally.add(row, f"reward: not {spec.comparison} {spec.threshold:g}")
-
-    def _scored(self, scorer: Scorer, key: str, chunk: list[Row]) -> list[float | None]:
-        """Scores are kept by chunk: a model may score a row otherwise in another batch.
-
-        The chunks of a part are always the same.
-        """
-        (scores,) = self._scores.through([key], lambda _: [scorer.score(chunk)])
-        return list(scores)
 
 
 def chunks(rows: Iterable[Row]) -> Iterator[list[Row]]:

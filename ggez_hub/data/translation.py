@@ -17,13 +17,13 @@ from ggez_hub.data.rows import Row
 from ggez_hub.data.scorers.spec import decisive
 from ggez_hub.data.spec import Seq2Seq, TranslationEndpoint, TranslationSpec
 from ggez_hub.data.tally import Tally
-from ggez_hub.data.work_folder import AnswerCache
+from ggez_hub.digests import digest_json
 from ggez_hub.errors import UsageProblem
+from ggez_hub.evaluation.answers.cache import AnswerCache, answer_once
 from ggez_hub.extras import require
 from ggez_hub.families.pretrained import open_model, open_processing
 from ggez_hub.regions.names import language_name, registered_name
 from ggez_hub.regions.text_language import script_of_language, scripts, share
-from ggez_hub.safetensors_header import digest_json
 
 OPTION = re.compile(r"((?:[A-Z]\. )?)(.*)")
 # Shorter texts are often names, which translations keep.
@@ -103,15 +103,13 @@ class Augmenter:
     def translations(self, texts: Sequence[str], target: str) -> dict[str, str | None]:
         """The translation of each text; None of one that is too long."""
         source = self.spec.source
-        distinct = list(dict.fromkeys(texts))
-        keys = [json.dumps([self.identity, source, target, text]) for text in distinct]
-        found = self.cache.through(
-            keys,
-            lambda missing: self.translator.translate(
-                [distinct[n] for n in missing], source, target
-            ),
+        keys = {
+            json.dumps([self.identity, source, target, text]): text for text in dict.fromkeys(texts)
+        }
+        found = answer_once(
+            keys, self.cache, lambda new: self.translator.translate(new, source, target)
         )
-        return dict(zip(distinct, found, strict=True))
+        return {text: found[key] for key, text in keys.items()}
 
 
 class Unit(NamedTuple):

@@ -1,10 +1,9 @@
-"""Families of models: one module each, looked up by name."""
+"""Families of models, looked up by name: one module each, or a plug-in."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from ggez_hub.errors import UsageProblem
 from ggez_hub.families import diffusion, embedding, vlm
 from ggez_hub.families.family import (
     Family,
@@ -15,22 +14,15 @@ from ggez_hub.families.family import (
     TiedWeight,
     UnknownLayout,
 )
+from ggez_hub.plugins import Catalog
 
-FAMILIES: dict[str, Family] = {
-    family.name: family
-    for family in (
-        embedding.FAMILY,
-        diffusion.FAMILY,
-        vlm.FAMILY,
-    )
-}
-
-
-def get_family(name: str) -> Family:
-    """The family of that name; raises UsageProblem that lists what there is."""
-    if name not in FAMILIES:
-        raise UsageProblem(f"there is no family {name!r}", f"Families: {', '.join(FAMILIES)}.")
-    return FAMILIES[name]
+FAMILIES: Catalog[Family] = Catalog(
+    "families",
+    "family",
+    {family.name: family for family in (embedding.FAMILY, diffusion.FAMILY, vlm.FAMILY)},
+    Family,
+)
+get_family = FAMILIES.find
 
 
 def detect_family(folder: Path, variant: str | None = None) -> Family:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from ggez_hub.errors import GgezError
 
@@ -62,6 +62,7 @@ for it alone.
 """
 
 
+@runtime_checkable
 class Family(Protocol):
     """A family: where its weights lie, how adapter modules name them, how a result is loaded."""
 

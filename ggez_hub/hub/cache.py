@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ggez_hub.digests import sha256_file
 from ggez_hub.errors import GgezError
-from ggez_hub.safetensors_header import sha256_file
 
 if TYPE_CHECKING:
     from ggez_hub.hub.listing import HubFile

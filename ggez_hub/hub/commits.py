@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from ggez_hub.digests import sha256_file
 from ggez_hub.errors import GgezError
 from ggez_hub.hub.client import Hub
 from ggez_hub.hub.listing import HubFile, RepoAtCommit
 from ggez_hub.retry import with_retries
-from ggez_hub.safetensors_header import sha256_file
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitInfo

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ggez_hub.digests import sha256_file
 from ggez_hub.hub.guard import BadAnswer
-from ggez_hub.safetensors_header import sha256_file
 
 # Above so many the Hub lists the files of a repository page by page only.
 LISTED_AT_ONCE = 50_000

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import struct
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from pathlib import Path
 from ggez_hub.hub.client import Hub
 from ggez_hub.hub.listing import HubFile, RepoAtCommit, is_plain_path
 from ggez_hub.hub.weight_headers import header
+from ggez_hub.safetensors_header import TensorInfo, write_header
 
 # What says how a repository is laid out; each is read by the family or the form that it is for.
 TOLD_BY = frozenset(
@@ -51,7 +51,7 @@ def sparse_copy(
                 shutil.copyfile(fetched / file.path, folder / file.path)
         indexed = {} if shards else _indexed(folder, told)
         for shard, tensors in indexed.items():
-            _write_header(folder / shard, _empty(tensors), 0)
+            _write_header(folder / shard, _empty(tensors), {})
         if headers:
             for file in at.files:
                 if file.path.endswith(".safetensors") and file.path not in indexed:
@@ -84,24 +84,19 @@ def _indexed(folder: Path, told: Iterable[HubFile]) -> dict[str, list[str]]:
     return found
 
 
-def _empty(tensors: Iterable[str]) -> dict[str, object]:
-    return {name: {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for name in tensors}
+def _empty(tensors: Iterable[str]) -> dict[str, TensorInfo]:
+    return {name: TensorInfo("F32", (0,), 0, 0) for name in tensors}
 
 
 def _copy_header(hub: Hub, at: RepoAtCommit, file: HubFile, target: Path) -> None:
     tensors, metadata = header(hub, at, file.path)
-    entries: dict[str, object] = {
-        name: {"dtype": t.dtype, "shape": t.shape, "data_offsets": (t.start, t.end)}
-        for name, t in tensors.items()
-    }
-    if metadata:
-        entries["__metadata__"] = dict(metadata)
-    _write_header(target, entries, max((t.end for t in tensors.values()), default=0))
+    _write_header(target, tensors, metadata)
 
 
-def _write_header(target: Path, entries: Mapping[str, object], nbytes: int) -> None:
-    """A safetensors file whose data are a hole: no disk is taken."""
-    raw = json.dumps(entries).encode()
+def _write_header(
+    target: Path, tensors: Mapping[str, TensorInfo], metadata: Mapping[str, str]
+) -> None:
+    """A safetensors file whose data are a hole: it takes no disk."""
     with target.open("wb") as file:
-        file.write(struct.pack("<Q", len(raw)) + raw)
-        file.truncate(8 + len(raw) + nbytes)
+        start = write_header(file, tensors, metadata)
+        file.truncate(start + max((info.end for info in tensors.values()), default=0))

@@ -6,16 +6,11 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeAlias
 
+from ggez_hub.digests import digest_json
 from ggez_hub.hub.client import PARALLEL_DOWNLOADS, Hub
 from ggez_hub.hub.listing import RepoAtCommit
 from ggez_hub.retry import with_retries
-from ggez_hub.safetensors_header import (
-    BadWeights,
-    TensorInfo,
-    digest_json,
-    header_length,
-    parse_header,
-)
+from ggez_hub.safetensors_header import BadWeights, TensorInfo, header_length, parse_header
 
 # Most headers are shorter: they take one request.
 FIRST_BYTES = 100_000

@@ -7,8 +7,9 @@ from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ggez_hub.digests import sha256_file
 from ggez_hub.errors import GgezError
-from ggez_hub.safetensors_header import TensorInfo, WeightFile, read_header, sha256_file
+from ggez_hub.safetensors_header import TensorInfo, WeightFile, read_header
 
 if TYPE_CHECKING:
     import torch

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from ggez_hub.atomic_files import atomic_folder
-from ggez_hub.errors import MissingExtra, UsageProblem
-from ggez_hub.families import Family
+from ggez_hub.errors import UsageProblem
+from ggez_hub.extras import require
+from ggez_hub.families import FAMILIES, Family
 from ggez_hub.merging.adapters import open_delta
 from ggez_hub.merging.betas_by_part import BetasByPart
 from ggez_hub.merging.delta_rows import ByRows, RowDelta, Whole
 from ggez_hub.merging.deltas import Delta, WeightIndex, WrongBase
 from ggez_hub.merging.side_files import check_space, copy_file, copy_side_files
 from ggez_hub.output_lock import lock_output
+from ggez_hub.plugins import Catalog
 
 if TYPE_CHECKING:
     import torch
@@ -24,7 +26,34 @@ if TYPE_CHECKING:
     from ggez_hub.merging.kernels import Workers
 
 
-METHODS = ("ggez_linear", "task_arithmetic", "ties")
+BlockMethod: TypeAlias = (
+    "Callable[[torch.Tensor, Sequence[torch.Tensor], Sequence[float]], torch.Tensor]"
+)
+"""A merge method, element by element: (base, Deltas, betas) to the merged values.
+
+It is called with one block of rows of one tensor after another, on several threads: base and Deltas
+are float64 matrices of one shape, which the result has too, and the betas are one for each Delta.
+"""
+
+
+def _of_mergekit(
+    name: str, base: torch.Tensor, deltas: Sequence[torch.Tensor], betas: Sequence[float]
+) -> torch.Tensor:
+    from ggez_hub.merging.methods import mergekit_block
+
+    return mergekit_block(name, base, deltas, betas)
+
+
+NAME = "ggez_linear"
+# `ggez_linear` is computed by kernels of its own.
+METHODS: Catalog[BlockMethod | None] = Catalog(
+    "merge_methods",
+    "merge method",
+    {NAME: None} | {name: partial(_of_mergekit, name) for name in ("task_arithmetic", "ties")},
+    Callable,  # type: ignore[arg-type]
+    " For others use mergekit itself on the two folders.",
+)
+require_method = METHODS.find
 
 
 @dataclass(frozen=True)
@@ -62,7 +91,7 @@ def merge(
     adapters: Sequence[Adapter],
     out: Path,
     family: Family,
-    method: str = "ggez_linear",
+    method: str = NAME,
     wrote: Callable[[int], None] | None = None,
     variant: str | None = None,
 ) -> MergeReport:
@@ -83,7 +112,7 @@ def merge_into(
     base: Path,
     adapters: Sequence[Adapter],
     family: Family,
-    method: str = "ggez_linear",
+    method: str = NAME,
     wrote: Callable[[int], None] | None = None,
     variant: str | None = None,
 ) -> MergeReport:
@@ -131,20 +160,15 @@ def require_tensors(betas: Collection[str], names: Collection[str]) -> None:
         )
 
 
-def require_method(method: str) -> None:
-    """Raise UsageProblem for a merge method that is not ours."""
-    if method not in METHODS:
-        raise UsageProblem(
-            f"there is no merge method {method!r} here",
-            f"Methods: {', '.join(METHODS)}. For others use mergekit itself on the two folders.",
-        )
+def plugins_of(family: str, method: str) -> list[dict[str, str]]:
+    """The plug-ins that a merge is made with, as JSON for its lock and its digest."""
+    found = (FAMILIES.origin(family), METHODS.origin(method))
+    return [record.document for record in found if record is not None]
 
 
 def require_engine() -> None:
     """Raise MissingExtra unless mergekit and torch are installed."""
-    for library in ("torch", "mergekit"):
-        if importlib.util.find_spec(library) is None:
-            raise MissingExtra(library, "merge")
+    require("merge", "torch", "mergekit")
 
 
 class MergedTensors:

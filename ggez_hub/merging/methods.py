@@ -1,7 +1,10 @@
-"""`ggez_linear`: the merge of the paper as a method of mergekit.
+"""The merge methods as mergekit calls them.
 
-theta_merged = theta_global + sum_i beta_i * Delta_i (arXiv 2604.11490, global-regional refinement;
-with one adapter the same as beta * theta_regional + (1 - beta) * theta_global).
+`ggez_linear` is the merge of the paper: theta_merged = theta_global + sum_i beta_i * Delta_i (arXiv
+2604.11490, global-regional refinement; with one adapter the same as beta * theta_regional +
+(1 - beta) * theta_global). Task arithmetic is the same sum (arXiv 2212.04089). TIES is the sum over
+those Deltas alone whose sign wins the vote of their sum, element by element (arXiv 2306.01708,
+without trimming: density 1; without normalisation: it would cancel the beta of a single region).
 """
 
 from __future__ import annotations
@@ -26,9 +29,8 @@ from mergekit.merge_methods.base import (
 from ggez_hub.errors import GgezError
 from ggez_hub.merging.delta_rows import RowDelta, Whole, matrix_shape
 from ggez_hub.merging.kernels import Workers, interpolate_rows, merge_blocks
+from ggez_hub.merging.merge import METHODS, NAME, BlockMethod
 from ggez_hub.merging.mergekit_inputs import StreamedDelta
-
-NAME = "ggez_linear"
 
 
 class NotFinite(GgezError):
@@ -66,27 +68,27 @@ class GgezLinear(MergeMethod):
         )
 
     def _merge(self, group: TensorGroup, betas: Mapping[Any, float]) -> torch.Tensor:
-        base, deltas = group.base, group.non_base
+        base, deltas = group.base, [entry.tensor for entry in group.non_base]
         assert base is not None  # noqa: S101 - the contract requires it
         if not deltas:
             return base.tensor
-        result, finite = interpolate_rows(
+        result, finite = self._weighed(
             base.tensor,
-            [rows_of(e.tensor) for e in deltas],
-            [betas[e.id] for e in deltas],
-            workers_of([e.tensor for e in deltas]),
+            [delta.rows if isinstance(delta, StreamedDelta) else Whole(delta) for delta in deltas],
+            [betas[entry.id] for entry in group.non_base],
+            next((delta.workers for delta in deltas if isinstance(delta, StreamedDelta)), None),
         )
         return require_finite(result, group.metadata.name, finite)
 
-
-def rows_of(delta: torch.Tensor) -> RowDelta:
-    """The rows of a Delta as mergekit passes it on, streamed or whole."""
-    return delta.rows if isinstance(delta, StreamedDelta) else Whole(delta)
-
-
-def workers_of(deltas: Sequence[torch.Tensor]) -> Workers | None:
-    """The threads that streamed Deltas are to be computed by."""
-    return next((delta.workers for delta in deltas if isinstance(delta, StreamedDelta)), None)
+    def _weighed(
+        self,
+        base: torch.Tensor,
+        deltas: Sequence[RowDelta],
+        betas: Sequence[float],
+        workers: Workers | None,
+    ) -> tuple[torch.Tensor, bool]:
+        """A merged tensor, and whether it is finite."""
+        return interpolate_rows(base, deltas, betas, workers)
 
 
 def require_finite(merged: torch.Tensor, name: str | None, finite: bool) -> torch.Tensor:
@@ -99,68 +101,56 @@ def require_finite(merged: torch.Tensor, name: str | None, finite: bool) -> torc
     return merged
 
 
-# Parameters of mergekit's methods that are shared by all inputs.
-SHARED = {"normalize": False, "rescale": False, "lambda": 1.0, "int8_mask": False}
+class BlockwiseMethod(GgezLinear):
+    """A method that is given blocks of rows in float64; its result is rounded once."""
 
+    def __init__(self, name: str, method: BlockMethod) -> None:
+        """`name` is what mergekit is to call it."""
+        self._method = method
+        self.spec = dataclasses.replace(GgezLinear.spec, name=name, pretty_name=name)
 
-class FromMergekit(GgezLinear):
-    """A registered method of mergekit, with the inputs and the parameter of `ggez_linear`."""
-
-    def __init__(self, theirs: str, name: str) -> None:
-        """The method `name`; `theirs` is the method's name in mergekit."""
-        self._theirs = theirs
-        original = get(theirs).spec
-        self.spec = dataclasses.replace(
-            GgezLinear.spec,
-            name=name,
-            pretty_name=original.pretty_name,
-            reference_url=original.reference_url,
-        )
-
-    def _merge(self, group: TensorGroup, betas: Mapping[Any, float]) -> torch.Tensor:
-        base, deltas = group.base, group.non_base
-        assert base is not None  # noqa: S101 - the contract requires it
-        if not deltas:
-            return base.tensor
-        stored = base.tensor.reshape(matrix_shape(base.tensor.shape))
-        rows, weights = [rows_of(e.tensor) for e in deltas], [betas[e.id] for e in deltas]
+    def _weighed(
+        self,
+        base: torch.Tensor,
+        deltas: Sequence[RowDelta],
+        betas: Sequence[float],
+        workers: Workers | None,
+    ) -> tuple[torch.Tensor, bool]:
+        stored = base.reshape(matrix_shape(base.shape))
 
         def merged(start: int, stop: int) -> torch.Tensor:
-            # Both methods work element by element: a block is as good as the whole.
             wide = stored[start:stop].double()
-            parts = [torch.empty_like(wide) for _ in rows]
-            for source, part in zip(rows, parts, strict=True):
+            parts = [torch.empty_like(wide) for _ in deltas]
+            for source, part in zip(deltas, parts, strict=True):
                 source.write(start, stop, part)
-            return self._block(wide, parts, weights)
+            return self._method(wide, parts, betas)
 
-        workers = workers_of([e.tensor for e in deltas])
-        result, finite = merge_blocks(base.tensor, merged, workers)
-        return require_finite(result, group.metadata.name, finite)
-
-    def _block(
-        self, base: torch.Tensor, deltas: Sequence[torch.Tensor], betas: Sequence[float]
-    ) -> torch.Tensor:
-        """One block of rows, all of it in float64."""
-        regions = [base + delta for delta in deltas]
-        (merged,) = get(self._theirs)(
-            (TensorGroup.from_tensors([base, *regions], base_index=0),),
-            parameters={"weight": list(betas), **SHARED},
-            dtype=torch.float64,
-        )
-        return merged
+        return merge_blocks(base, merged, workers)
 
 
-# The methods that users name, and what each is called among mergekit's registered methods, where
-# `task_arithmetic` and `ties` are mergekit's own.
-REGISTERED = {NAME: NAME, "task_arithmetic": "ggez_task_arithmetic", "ties": "ggez_ties"}
+def mergekit_block(
+    name: str, base: torch.Tensor, deltas: Sequence[torch.Tensor], betas: Sequence[float]
+) -> torch.Tensor:
+    """One block by the method that mergekit itself calls `name`.
+
+    mergekit subtracts the base in the dtype of the checkpoint, which in bfloat16 rounds nearly half
+    of the elements wrongly; here it is given float64.
+    """
+    shared = {"normalize": False, "rescale": False, "lambda": 1.0, "int8_mask": False}
+    (merged,) = get(name)(
+        (TensorGroup.from_tensors([base, *(base + delta for delta in deltas)], base_index=0),),
+        parameters={"weight": list(betas), **shared},
+        dtype=torch.float64,
+    )
+    return merged
 
 
-def register_methods() -> None:
-    """Make our methods known to mergekit; calling it again does nothing."""
+def registered_method(name: str) -> str:
+    """What mergekit calls the method of METHODS, which is registered there at the first use."""
+    registered = name if name == NAME else f"ggez_{name}"
     try:
-        get(NAME)
+        get(registered)
     except RuntimeError:
-        register(GgezLinear())
-        for name, registered in REGISTERED.items():
-            if name != registered:
-                register(FromMergekit(name, registered))
+        method = METHODS.find(name)
+        register(BlockwiseMethod(registered, method) if method else GgezLinear())
+    return registered

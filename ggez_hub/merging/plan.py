@@ -33,8 +33,9 @@ from transformers import PretrainedConfig
 
 from ggez_hub.merging.deltas import Delta, WeightIndex
 from ggez_hub.merging.kernels import Workers
+from ggez_hub.merging.merge import NAME
 from ggez_hub.merging.mergekit_inputs import BaseLoader, DeltaLoader, StreamedReference
-from ggez_hub.merging.methods import NAME, REGISTERED, register_methods
+from ggez_hub.merging.methods import registered_method
 from ggez_hub.merging.writer import MirrorWriter, MirrorWriterTask
 
 # mergekit's executor compares every task with every result that it holds, and holds all results of
@@ -113,10 +114,9 @@ def execute(
 ) -> None:
     """Merge the weight files of `base` with `adapters` into `out`, an existing folder.
 
-    `method` is a key of REGISTERED. `wrote` is called with the bytes of each tensor as it is written. Raises IncompleteMerge,
-    NotFinite, or what the loaders raise; the caller throws `out` away then.
+    `method` is a key of METHODS. `wrote` is called with the bytes of each tensor as it is written.
+    Raises IncompleteMerge, NotFinite, or what the loaders raise; the caller removes `out` then.
     """
-    register_methods()
     parts = [sorted(part) for part in _parts(list(base))]
     loader = BaseLoader(base, chain.from_iterable(parts))
     base_reference = StreamedReference.of(f"base:{base.folder}", loader)
@@ -129,7 +129,7 @@ def execute(
                 name = f"delta:{number}:{weighted.delta.name}"
                 active[StreamedReference.of(name, deltas)] = weighted
             task = MirrorWriterTask.of(writer, out)
-            saves = _saves(base, base_reference, active, task, REGISTERED[method])
+            saves = _saves(base, base_reference, active, task, registered_method(method))
             for part in parts:
                 _run([saves[name] for name in part])
             _run([FinalizeModel(tensor_save_tasks=(), writer_task=task)])

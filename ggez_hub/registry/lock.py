@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError
 from ggez_hub import __version__
 from ggez_hub.cards.schema import FileRecord
 from ggez_hub.cards.values import FilePath, RepoId, Sha256
+from ggez_hub.digests import digest_json, sha256_file, sha256_files
 from ggez_hub.errors import GgezError
 from ggez_hub.frozen_model import FrozenModel
 from ggez_hub.hub import Hub, RepoAtCommit
@@ -23,7 +24,6 @@ from ggez_hub.registry.resolution import (
     ResolvedParts,
     decisive_beta,
 )
-from ggez_hub.safetensors_header import digest_json, sha256_file, sha256_files
 from ggez_hub.validation_errors import listed
 
 

@@ -9,10 +9,10 @@ from pydantic import Field, StringConstraints
 
 from ggez_hub.cards import AlphaRecord
 from ggez_hub.cards.values import FilePath, LanguageTag, RegionId, RepoId, Sha256
+from ggez_hub.digests import digest_json
 from ggez_hub.frozen_model import FrozenModel
 from ggez_hub.hub import HubFile
 from ggez_hub.merging.betas_by_part import MOST_PARTS, BadParts, BetasByPart, Part
-from ggez_hub.safetensors_header import digest_json
 
 Name = Annotated[str, StringConstraints(min_length=1)]
 Beta = Annotated[float, Field(ge=0)]

@@ -25,6 +25,7 @@ from ggez_hub.cards import read_card
 from ggez_hub.cards.measurements import ClosedRule
 from ggez_hub.cli.main import cli
 from ggez_hub.demo.hub import seed
+from ggez_hub.digests import sha256_file
 from ggez_hub.embedded.store import HubStore
 from ggez_hub.evaluation.answers.predictions import read_predictions
 from ggez_hub.evaluation.results.closed_part import CLOSED
@@ -34,7 +35,6 @@ from ggez_hub.hub import Hub
 from ggez_hub.recipe_file import recipes_folder
 from ggez_hub.registry.contribution.proposal import NotReady, claimed
 from ggez_hub.registry.index.entries import as_author_claims
-from ggez_hub.safetensors_header import sha256_file
 
 from ..worlds import serving
 from .conftest import fewer_items, git

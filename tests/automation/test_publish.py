@@ -18,11 +18,11 @@ from ggez_hub.cards import alpha_record, parse_card, render_card
 from ggez_hub.cli.main import cli
 from ggez_hub.demo.hub import ASSETS, seed
 from ggez_hub.demo.world import ADAPTER_FILES
+from ggez_hub.digests import sha256_file
 from ggez_hub.embedded.store import HubStore
 from ggez_hub.hub import Hub
 from ggez_hub.regions import alpha
 from ggez_hub.registry.publication.index import publish_index
-from ggez_hub.safetensors_header import sha256_file
 
 from ..worlds import serving
 from .conftest import card_of_th, fewer_items, git, new_registry

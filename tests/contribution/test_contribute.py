@@ -16,9 +16,9 @@ from huggingface_hub import constants, file_download
 
 from ggez_hub.cards import parse_card
 from ggez_hub.cli.main import cli
+from ggez_hub.digests import sha256_file
 from ggez_hub.registry.request import Request
 from ggez_hub.registry.resolver.resolver import resolve
-from ggez_hub.safetensors_header import sha256_file
 
 from ..faults import wire
 from .conftest import CLIP, INDEX, SDXL, card_at, pulls
@@ -334,4 +334,4 @@ def test_metadata_that_are_none(ana, tmp_path):
     path.write_bytes(struct.pack("<Q", len(raw)) + raw + b"\0" * 4)
     done = ana("contribute", path, "--region", "ph", "--base", SDXL, "--license", "mit")
     assert done.exit_code == 1
-    assert "the metadata are no mapping of strings" in done.stderr
+    assert "the metadata are not a mapping of strings" in done.stderr

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from ggez_hub.digests import sha256_file
 from ggez_hub.merging import Adapter, merge
-from ggez_hub.safetensors_header import sha256_file
 
 from .loras import FAMILY, load, regional_by_diffusers, weights
 from .pipelines import picture

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from ggez_hub.cards import read_card
 from ggez_hub.cli.main import cli
+from ggez_hub.digests import sha256_file
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.answers.outcomes import Cell
 from ggez_hub.evaluation.results.evidence import open_evidence
@@ -22,7 +23,6 @@ from ggez_hub.evaluation.sweep.recipe import MOST, grid_points
 from ggez_hub.families import get_family
 from ggez_hub.merging import Adapter, merge
 from ggez_hub.parity.betas import Betas, beta_key, betas_of, point, read_key
-from ggez_hub.safetensors_header import sha256_file
 from tests.evaluation.conftest import change, make_task
 from tests.evaluation.results import grid, write
 from tests.evaluation.test_live import lora_on

@@ -12,7 +12,7 @@ from ggez_hub.cli.main import cli
 from ggez_hub.data.scorers.agreement import agreement, read_pairs
 from ggez_hub.data.scorers.spec import ColumnScores
 from ggez_hub.errors import GgezError, UsageProblem
-from ggez_hub.evaluation.answers.scores import wilson
+from ggez_hub.parity.score_intervals import wilson
 
 from .corpora import BASE, captions, encoded, jsonl, picture, reward, sea_vl_crowdsourcing, spec
 

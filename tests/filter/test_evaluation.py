@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from ggez_hub.cli.main import cli
 from ggez_hub.data.rule_accuracy import evaluate
 from ggez_hub.errors import GgezError, UsageProblem
-from ggez_hub.evaluation.answers.scores import wilson
+from ggez_hub.parity.score_intervals import wilson
 
 from .corpora import CAPTIONS, encoded, jsonl, picture, spec
 from .tiny import write_clip

@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ggez_hub import chat_endpoint, demo
+from ggez_hub import chat_endpoint, demo, retry
 from ggez_hub.chat_endpoint import EndpointFailed
 from ggez_hub.data.model_folders import model_folder
 from ggez_hub.data.rows import Row
@@ -234,7 +234,7 @@ def test_an_endpoint_that_is_busy_is_asked_again(tmp_path, monkeypatch):
     assert len(seen) == 3
 
 
-@pytest.mark.parametrize(("status", "times"), [(400, 1), (307, 1), (500, chat_endpoint.ATTEMPTS)])
+@pytest.mark.parametrize(("status", "times"), [(400, 1), (307, 1), (500, retry.ATTEMPTS)])
 def test_an_endpoint_that_refuses_stops_the_filter(tmp_path, monkeypatch, status, times):
     monkeypatch.setattr(chat_endpoint, "FIRST_WAIT", 0.01)
     with serving(by_caption, failures=[status] * 9) as (url, seen):

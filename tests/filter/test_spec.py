@@ -42,7 +42,7 @@ def test_a_name_of_a_region_becomes_its_id(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("license: mit", "licence: mit", "line 6: sources.0.licence: is no key here"),
+        ("license: mit", "licence: mit", "line 6: sources.0.licence: is not a known key"),
         ("    license: mit\n", "", "sources.0.license: is missing; add it"),
         ("languages: [th]", "languages: [no]", "should be text; put it in quotes"),
         ("answer: text", "question: text", "line 10: sources.0.columns.examples.0: does not fit"),
@@ -54,7 +54,7 @@ def test_a_name_of_a_region_becomes_its_id(tmp_path):
         (
             "kind: filter\n",
             "kind: filter\nreward: {scorer: {kind: column, column: q, languages: [th]}, comparison: '>'}\n",
-            "1 keys are off\n  line 2: reward.threshold: is missing; add it",
+            "is not a valid filter:\n  line 2: reward.threshold: is missing; add it",
         ),
         (
             "kind: filter\n",

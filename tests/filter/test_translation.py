@@ -9,8 +9,8 @@ import pytest
 from ggez_hub.data.plan import FilterPlan
 from ggez_hub.data.spec import Seq2Seq, TranslationSpec
 from ggez_hub.data.translation import Augmenter, Seq2SeqTranslator, nllb_code, problem, units_of
-from ggez_hub.data.work_folder import AnswerCache
 from ggez_hub.errors import UsageProblem
+from ggez_hub.evaluation.answers.cache import AnswerCache
 
 from .corpora import captions, cvqa, jsonl, spec
 from .endpoint import serving

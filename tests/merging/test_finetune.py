@@ -8,9 +8,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from ggez_hub.digests import sha256_file
 from ggez_hub.families import get_family
 from ggez_hub.merging import Adapter, BadAdapter, WrongBase, merge
-from ggez_hub.safetensors_header import sha256_file
 
 from .conftest import DTYPES
 from .exactness import WEIGHTS, assert_exact, load_pair, same_bits

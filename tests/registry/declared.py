@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from ggez_hub.cards import CardDocument, hub_tags, render_card
 from ggez_hub.cards.schema import AdapterCard, Location
+from ggez_hub.digests import sha256_file
 from ggez_hub.families import get_family
 from ggez_hub.regions import alpha
 from ggez_hub.registry.constants import INDEX_REPO
-from ggez_hub.safetensors_header import sha256_file
 
 BASE = "real/base"
 DATE = 1_800_000_000

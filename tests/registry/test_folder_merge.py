@@ -13,12 +13,12 @@ from huggingface_hub import ModelCard, constants
 from safetensors.torch import load_file, save_file
 
 from ggez_hub.cli.main import cli
+from ggez_hub.digests import sha256_file
 from ggez_hub.embedded.store import HubStore
 from ggez_hub.recipe_file import read_recipe, recipes_folder
 from ggez_hub.registry.local_merge.inputs import on_disk
 from ggez_hub.registry.local_merge.recipe import MergeRecipe, repository
 from ggez_hub.registry.lock import MergeLock, read_any_lock
-from ggez_hub.safetensors_header import sha256_file
 
 from ..families.architectures import LLAMA_MODEL, write_adapter, write_base, write_shards
 from ..models import write_lora, write_open_clip
@@ -227,11 +227,11 @@ class TestRecipe:
             ("beta: 0.25", "beta: -1", "line 9: adapters.1.beta: input should be greater"),
             ("beta: 0.25", "beta: .inf", "adapters.1.beta: input should be a finite number"),
             ("    beta: 0.25\n", "", "line 8: adapters.1.beta: is missing; add it"),
-            ("method: ties", "method: slerp", "line 10: method: input should be 'ggez_linear'"),
+            ("method: ties", "method: slerp", "line 10: method: must be one of ggez_linear"),
             ("region: th", "region: no", "line 3: region: should be text; put it in quotes"),
-            ("family: embedding", "family: clip", "line 4: family: input should be 'embedding'"),
-            ("title: A test", "titel: A test", "line 2: titel: is no key here; remove it"),
-            ("kind: merge", "kind: sweep", "is no merge"),
+            ("family: embedding", "family: clip", "line 4: family: must be one of embedding"),
+            ("title: A test", "titel: A test", "line 2: titel: is not a known key; remove it"),
+            ("kind: merge", "kind: sweep", "is not a recipe of the kind merge"),
             ("base: ../base", "base: ../base\nbase: x", "twice"),
             ("base: ../base", "base: ../nowhere", "'../nowhere' is neither a path in"),
             ("{adapter: ../lora", "{adapter: org/lora", "'org/lora' is neither a path in"),

@@ -24,10 +24,10 @@ from huggingface_hub import constants
 
 from ggez_hub.cli.main import cli
 from ggez_hub.demo.hub import seed
+from ggez_hub.digests import sha256_file
 from ggez_hub.embedded.store import HubStore
 from ggez_hub.hub import guard
 from ggez_hub.registry.constants import INDEX_REPO
-from ggez_hub.safetensors_header import sha256_file
 
 from ..faults import Failing
 from ..lying_hub import COMMIT, honest, lying
@@ -147,7 +147,7 @@ SAFETENSORS = {
     "a tail": (header({"a": F32}, bytes(100)), "longer than its header says"),
     "truncated": (header({"a": F32}, bytes(4)), "truncated"),
     "a huge shape": (header({"a": F32 | {"shape": [1 << 40, 1 << 40]}}, bytes(8)), "size of its shape"),
-    "a negative shape": (header({"a": F32 | {"shape": [-2]}}, bytes(8)), "no sizes"),
+    "a negative shape": (header({"a": F32 | {"shape": [-2]}}, bytes(8)), "not sizes"),
     "deep JSON": (struct.pack("<Q", 200_000) + b"[" * 200_000, "no valid safetensors header"),
     "a pickle by another name": (pickle.dumps([1, 2]), "not a safetensors file"),
 }  # fmt: skip
@@ -287,7 +287,7 @@ CARDS = {
     "a tag": (lambda t: t.replace("ggez:\n", "x: !!python/name:os.system\nggez:\n", 1), "tag"),
     "a huge int": (lambda t: t.replace("schema_version: 2", "schema_version: " + "9" * 100_000), "input should be 2"),
     "sexagesimal": (lambda t: t.replace("schema_version: 2", "schema_version: 2" + ":59" * 500_000), "input should be 2"),
-    "many keys": (lambda t: t.replace("ggez:\n", "ggez:\n" + "".join(f"  k{i}: 1\n" for i in range(50_000)), 1), "off"),
+    "many keys": (lambda t: t.replace("ggez:\n", "ggez:\n" + "".join(f"  k{i}: 1\n" for i in range(50_000)), 1), "is not a valid card"),
     "a homoglyph": (lambda t: t.replace("repo: ggez-world/clip-emoji-th", "repo: ggez-w\u043erld/clip-emoji-th"), "U+043E"),
     "megabytes": (lambda t: t + "x" * 5_000_000, "larger than"),
     "no text": (lambda t: b"\xff\xfe" + t.encode("utf-16"), ""),

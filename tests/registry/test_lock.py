@@ -12,8 +12,8 @@ from click.testing import CliRunner
 from huggingface_hub import HfApi, constants
 
 from ggez_hub.cli.main import cli
+from ggez_hub.digests import sha256_file
 from ggez_hub.registry.lock import differences, read_lock
-from ggez_hub.safetensors_header import sha256_file
 
 from ..lying_hub import honest, lying
 from ..worlds import BASE_REPO, card, write_card

@@ -11,13 +11,13 @@ import pytest
 from click.testing import CliRunner
 
 from ggez_hub.cli.main import cli
+from ggez_hub.digests import sha256_file
 from ggez_hub.hub import Hub
 from ggez_hub.registry.lock import read_lock
 from ggez_hub.registry.publication.result import push
 from ggez_hub.registry.pull.plan import carry_out, plan
 from ggez_hub.registry.pull.published_merge import find_published, merge_tag, owners_trusted
 from ggez_hub.registry.request import Request
-from ggez_hub.safetensors_header import sha256_file
 
 WEIGHTS = "open_clip_model.safetensors"
 REPO = "ggez-hub/clip-emoji-thai-merged"

@@ -13,9 +13,9 @@ from click.testing import CliRunner
 from safetensors.torch import load_file
 
 from ggez_hub.cli.main import cli
+from ggez_hub.digests import sha256_file
 from ggez_hub.embedded.store import HubStore
 from ggez_hub.registry.lock import read_lock
-from ggez_hub.safetensors_header import sha256_file
 
 from ..families.architectures import LLAMA_MODEL, write_adapter, write_base, write_shards
 from ..merging.exactness import assert_exact

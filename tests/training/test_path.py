@@ -16,10 +16,10 @@ from huggingface_hub import constants, snapshot_download
 from ggez_hub.cards import read_card
 from ggez_hub.cli.main import cli
 from ggez_hub.demo.hub import ASSETS, BASE_REPO, BASES, seed
+from ggez_hub.digests import sha256_file
 from ggez_hub.embedded.store import HubStore
 from ggez_hub.evaluation.models.embedding_model import open_embedder
 from ggez_hub.families import get_family
-from ggez_hub.safetensors_header import sha256_file
 from tests.worlds import serving
 
 PICTURES = ASSETS / "emoji-names" / "data" / "validation.parquet"

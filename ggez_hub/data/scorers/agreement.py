@@ -13,15 +13,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from ggez_hub.data.examples import UNKNOWN
+from ggez_hub.cards.values import UNKNOWN
 from ggez_hub.data.locale_fields import language_tag
 from ggez_hub.data.pictures import BadPicture, picture_bytes
 from ggez_hub.data.rows import Row, StoredPicture
 from ggez_hub.data.scorers.spec import Scorer
 from ggez_hub.data.sources.jsonl import rows_of_file
+from ggez_hub.digests import sha256_file
 from ggez_hub.errors import GgezError
-from ggez_hub.evaluation.answers.scores import wilson
-from ggez_hub.safetensors_header import sha256_file
+from ggez_hub.parity.score_intervals import wilson
 
 Side = Literal["a", "b"]
 PREFERRED = ("a", "b", "tie")

@@ -14,6 +14,7 @@ from ggez_hub.data.mapping import Column
 from ggez_hub.data.model_folders import Library, same_model
 from ggez_hub.errors import UsageProblem
 from ggez_hub.frozen_model import FrozenModel
+from ggez_hub.plugins import Catalog
 from ggez_hub.urls import is_http
 
 if TYPE_CHECKING:
@@ -133,20 +134,24 @@ class EndpointScorer(EndpointModel, ScorerSpec):
         return EndpointScore.of(self)
 
 
-SCORERS: dict[str, type[ScorerSpec]] = {
-    "column": ColumnScorer,
-    "clip_score": ClipScorer,
-    "unified_reward": GenerativeScorer,
-    "endpoint": EndpointScorer,
-}
+SCORERS: Catalog[type[ScorerSpec]] = Catalog(
+    "scorers",
+    "scorer",
+    {
+        "column": ColumnScorer,
+        "clip_score": ClipScorer,
+        "unified_reward": GenerativeScorer,
+        "endpoint": EndpointScorer,
+    },
+    kind=type,
+)
 
 
 def _by_kind(written: Any) -> ScorerSpec:
-    """Raises ValueError for a kind that is not a scorer's."""
     if isinstance(written, ScorerSpec):
         return written
     kind = written.get("kind") if isinstance(written, Mapping) else None
-    if kind not in SCORERS:
+    if not isinstance(kind, str) or kind not in SCORERS:
         raise ValueError(f"needs a kind: {', '.join(SCORERS)}")
     return SCORERS[kind].model_validate(written)
 

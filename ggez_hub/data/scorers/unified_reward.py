@@ -138,6 +138,6 @@ class EndpointScore:
         scores: list[float | None] = [None] * len(rows)
         shown = [(place, row.image["bytes"]) for place, row in enumerate(rows) if row.image]
         chats = [about_picture(content, prompt_of(rows[place].text)) for place, content in shown]
-        for (place, _), answer in zip(shown, self.endpoint.ask(chats), strict=True):
-            scores[place] = final_score(answer)
+        for (place, _), answer in zip(shown, self.endpoint.complete(chats), strict=True):
+            scores[place] = final_score(answer.text)
         return scores

@@ -18,8 +18,8 @@ from pyarrow import types
 from ggez_hub.data.examples import Unreadable
 from ggez_hub.data.mapping import ColumnMapping, Role
 from ggez_hub.data.spec import SourceSpec
+from ggez_hub.digests import digest_json, sha256_file
 from ggez_hub.errors import GgezError
-from ggez_hub.safetensors_header import digest_json, sha256_file
 
 # How many rows of a source without a schema are looked at before it is read.
 LOOKED_AT = 100

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ggez_hub.digests import digest_json, sha256_file
 from ggez_hub.families import Family
 from ggez_hub.merging.adapters.peft import CONFIG, WEIGHTS, holds_peft
 from ggez_hub.parity.betas import Beta, beta_key, betas_of
-from ggez_hub.safetensors_header import digest_json, sha256_file
 
 if TYPE_CHECKING:
     from ggez_hub.merging.betas_by_part import BetasByPart

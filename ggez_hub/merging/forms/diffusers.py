@@ -14,7 +14,7 @@ from typing import Any
 from ggez_hub.merging.adapters.lora_file import DEFAULT_NAME
 from ggez_hub.merging.adapters.lora_scales import METADATA_KEY
 from ggez_hub.merging.deltas import BadAdapter
-from ggez_hub.merging.forms.pairs import OLD_ROOT, ScaledPair, config_of
+from ggez_hub.merging.forms.pairs import ScaledPair, config_of, lora_tensors
 from ggez_hub.merging.forms.pipelines import Pipeline
 from ggez_hub.merging.forms.tensors import Tensor, write_tensors
 
@@ -31,14 +31,8 @@ def write_diffusers(pairs: Sequence[ScaledPair], pipeline: Pipeline, out: Path) 
     for component in sorted({pair.component for pair in pairs}):
         own = [pair for pair in pairs if pair.component == component]
         _require_loadable(component, own, pipeline)
-        encoder = component.startswith("text_encoder")
-        config = config_of(own)
-        metadata |= {f"{component}.{option}": value for option, value in config.items()}
-        for pair in own:
-            # Names in files still say where CLIP's modules lay before transformers 5.
-            inner = OLD_ROOT + pair.inner.removeprefix(OLD_ROOT) if encoder else pair.inner
-            tensors[f"{component}.{inner}.lora_A.weight"] = pair.a
-            tensors[f"{component}.{inner}.lora_B.weight"] = pair.b
+        metadata |= {f"{component}.{option}": v for option, v in config_of(own).items()}
+        tensors |= lora_tensors((f"{component}.{pair.inner_in_files}", pair) for pair in own)
     text = json.dumps(metadata, indent=2, sort_keys=True, ensure_ascii=False)
     write_tensors(out / DEFAULT_NAME, tensors, {METADATA_KEY: text})
 

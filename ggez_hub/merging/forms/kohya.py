@@ -15,9 +15,9 @@ from pathlib import Path
 from ggez_hub.merging.adapters.lora_file import LoraFile, LoraModule
 from ggez_hub.merging.deltas import BadAdapter
 from ggez_hub.merging.forms.betas import FormBetas
-from ggez_hub.merging.forms.pairs import OLD_ROOT, ScaledPair, matrices, scaled_by, without_zeros
+from ggez_hub.merging.forms.pairs import ScaledPair, matrices, scaled_by, without_zeros
 from ggez_hub.merging.forms.pipelines import KohyaPart, Pipeline
-from ggez_hub.merging.forms.tensors import Padded, Tensor, float32, write_tensors
+from ggez_hub.merging.forms.tensors import Tensor, float32, padded, write_tensors
 
 NAME = "lora.safetensors"
 # How much larger a file may become to have one alpha.
@@ -49,10 +49,8 @@ def write_kohya(pairs: Sequence[ScaledPair], pipeline: Pipeline, out: Path) -> N
                 f"diffusers finds {pair.path!r} of a {pipeline.name} under none of kohya's names",
                 OTHER_WAYS,
             )
-        inner = pair.inner
-        if pair.component.startswith("text_encoder"):
-            inner = OLD_ROOT + inner.removeprefix(OLD_ROOT)
-        named.append(Named(f"{part.prefix}_{inner.replace('.', '_')}", part, pair))
+        inner = pair.inner_in_files.replace(".", "_")
+        named.append(Named(f"{part.prefix}_{inner}", part, pair))
     _write(named, out)
 
 
@@ -169,4 +167,4 @@ def _padded(one: Named, rank: int) -> Named:
     pair = one.pair
     if rank == pair.rank:
         return one
-    return replace(one, pair=replace(pair, a=Padded(pair.a, 0, rank), b=Padded(pair.b, 1, rank)))
+    return replace(one, pair=replace(pair, a=padded(pair.a, 0, rank), b=padded(pair.b, 1, rank)))

@@ -21,7 +21,7 @@ from ggez_hub.merging.adapters.peft_config import lycoris_rank_and_scale
 from ggez_hub.merging.deltas import BadAdapter
 from ggez_hub.merging.forms.betas import FormBetas
 from ggez_hub.merging.forms.pipelines import Pipeline
-from ggez_hub.merging.forms.tensors import Multiplied, Stored, Tensor, float32, write_tensors
+from ggez_hub.merging.forms.tensors import Tensor, float32, multiplied, stored, write_tensors
 from ggez_hub.safetensors_header import WeightFile
 
 PLAIN = "LoRA"
@@ -52,12 +52,12 @@ class Factored:
                 "Give both one beta, or take the merged form.",
             )
         for part, key in self.keys.items():
-            stored: Tensor = Stored(self.file, key)
+            tensor = stored(self.file, key)
             if part in DIFFERENCES:
-                stored = Multiplied(stored, bias_beta if part == "diff_b" else beta)
+                tensor = multiplied(tensor, bias_beta if part == "diff_b" else beta)
             elif part == "lokr_w1" and self.rank is None:
-                stored = Multiplied(stored, scale)
-            yield self.written[part], stored
+                tensor = multiplied(tensor, scale)
+            yield self.written[part], tensor
         # Beside two whole factors it says nothing, but a file has one for all products or none.
         if not self.keys.keys() <= DIFFERENCES:
             yield f"{self.name}.alpha", float32(1.0 if self.rank is None else scale * self.rank)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ggez_hub.errors import MissingExtra
+from ggez_hub.extras import require
 from ggez_hub.merging.adapters.diffusers_keys import ORIGINAL
 from ggez_hub.merging.adapters.lora_file import DIFFUSERS, PEFT, LoraFile, LoraModule, read_lora
 from ggez_hub.merging.adapters.lora_scales import Scales
@@ -19,7 +18,9 @@ from ggez_hub.merging.adapters.peft import open_keys
 from ggez_hub.merging.adapters.peft_config import alpha_of, is_off, scale_of
 from ggez_hub.merging.deltas import BadAdapter
 from ggez_hub.merging.forms.pipelines import Pipeline
-from ggez_hub.merging.forms.tensors import Picked, Stored, Tensor
+from ggez_hub.merging.forms.tensors import Tensor, selected_rows, stored
+
+OLD_ROOT = "text_model."
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,16 @@ class ScaledPair:
         """The path within the component."""
         return self.path.partition(".")[2]
 
+    @property
+    def is_of_text_encoder(self) -> bool:
+        return self.component.startswith("text_encoder")
+
+    @property
+    def inner_in_files(self) -> str:
+        """The same as files spell it: with the root that CLIP's modules had until transformers 5."""
+        inner = self.inner
+        return OLD_ROOT + inner.removeprefix(OLD_ROOT) if self.is_of_text_encoder else inner
+
 
 def scaled_by(pairs: Sequence[ScaledPair], betas: Sequence[float]) -> list[ScaledPair]:
     """The same adapter with the beta of each pair in its scale; raises BadAdapter for a broken pair."""
@@ -74,6 +85,15 @@ def scaled_by(pairs: Sequence[ScaledPair], betas: Sequence[float]) -> list[Scale
     return [replace(pair, scale=pair.scale * beta) for pair, beta in zip(pairs, betas, strict=True)]
 
 
+def lora_tensors(named: Iterable[tuple[str, ScaledPair]]) -> dict[str, Tensor]:
+    """The matrices of pairs under PEFT's keys, by what these begin with."""
+    return {
+        f"{name}.{key}.weight": tensor
+        for name, pair in named
+        for key, tensor in (("lora_A", pair.a), ("lora_B", pair.b))
+    }
+
+
 def without_zeros(pairs: Sequence[ScaledPair]) -> list[ScaledPair]:
     """The pairs whose scale is not 0: the others add nothing. Raises BadAdapter if none is left."""
     kept = [pair for pair in pairs if pair.scale != 0]
@@ -83,9 +103,6 @@ def without_zeros(pairs: Sequence[ScaledPair]) -> list[ScaledPair]:
             "The result is the base itself.",
         )
     return kept
-
-
-OLD_ROOT = "text_model."
 
 
 def scaled_config(config: Mapping[str, Any], beta: float) -> dict[str, Any]:
@@ -136,15 +153,13 @@ def config_of(pairs: Sequence[ScaledPair]) -> dict[str, Any]:
 
 
 def _end_of_path(pair: ScaledPair) -> str:
-    if pair.component.startswith("text_encoder"):
-        return pair.inner.removeprefix(OLD_ROOT)
-    return pair.inner
+    return pair.inner.removeprefix(OLD_ROOT) if pair.is_of_text_encoder else pair.inner
 
 
 def _pattern(pair: ScaledPair) -> str:
     """PEFT takes it for a regular expression for the end of a path, or with ^ for all of it."""
     end = re.escape(_end_of_path(pair))
-    return end if pair.component.startswith("text_encoder") else f"^{end}"
+    return end if pair.is_of_text_encoder else f"^{end}"
 
 
 # What diffusers and its scripts wrote before PEFT's names: diffusers/utils/state_dict_utils.py.
@@ -170,7 +185,7 @@ def pairs_of_peft(folder: Path, pipeline: Pipeline) -> list[ScaledPair]:
     for module, parts in sorted(keys.parts.items()):
         if set(parts) != {"lora_A", "lora_B"}:
             raise _only_peft(folder, f"{', '.join(sorted(parts))} on {module!r}")
-        a, b = Stored(file, parts["lora_A"]), Stored(file, parts["lora_B"])
+        a, b = stored(file, parts["lora_A"]), stored(file, parts["lora_B"])
         scale = scale_of(config, module, (a.shape or (0,))[0], file.path)
         pairs.append(ScaledPair(f"{pipeline.denoiser}.{module}", a, b, scale))
     return pairs
@@ -204,11 +219,11 @@ def pairs_of_file(path: Path, pipeline: Pipeline) -> list[ScaledPair]:
             scale = scales.scale(module, place)
             inside = place.partition(".")[0] in components
             full = place if inside else f"{pipeline.denoiser}.{place}"
-            pairs.append(ScaledPair(full, a, b if runs is None else Picked(b, runs), scale))
+            pairs.append(ScaledPair(full, a, b if runs is None else selected_rows(b, runs), scale))
     return pairs
 
 
-def matrices(lora: LoraFile, module: LoraModule) -> tuple[Stored, Stored]:
+def matrices(lora: LoraFile, module: LoraModule) -> tuple[Tensor, Tensor]:
     """A and B of a module; raises BadAdapter if it is anything but a plain LoRA."""
     if module.kind != "LoRA" or set(module.parts) != {"A", "B"}:
         raise BadAdapter(
@@ -216,7 +231,7 @@ def matrices(lora: LoraFile, module: LoraModule) -> tuple[Stored, Stored]:
             f"{', '.join(sorted(module.parts.values()))}",
             "It has no adapter form. Take the merged form: leave out --as.",
         )
-    return Stored(lora.file, module.parts["A"]), Stored(lora.file, module.parts["B"])
+    return stored(lora.file, module.parts["A"]), stored(lora.file, module.parts["B"])
 
 
 def plain_name(style: str, name: str) -> str | None:
@@ -245,9 +260,7 @@ def _places(
             f"{lora.file.path}: diffusers takes {module.name!r} for another module",
             "Take the merged form: leave out --as.",
         )
-    for library in ("torch", "diffusers"):
-        if importlib.util.find_spec(library) is None:
-            raise MissingExtra(library, "merge")
+    require("merge", "torch", "diffusers")
     from ggez_hub.merging.adapters.diffusers_keys import Converter
 
     converter = Converter.of(pipeline.folder, lora.style)

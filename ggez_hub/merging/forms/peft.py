@@ -1,73 +1,75 @@
 """PEFT folders with beta folded in.
 
 A LoRA, LoHa or LoKr of a PEFT folder keeps its matrices byte for byte; its alphas are multiplied.
-What was saved whole beside them (modules_to_save, biases, token rows) becomes base + beta * (saved
-- base), which needs the base: see saved.py.
+What was saved as it is beside them (modules_to_save, biases, token rows) becomes base + beta * (saved
+- base), in float64 and stored in the saved dtype: that needs the base.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ggez_hub.errors import MissingExtra
+from ggez_hub.extras import require
 from ggez_hub.merging.adapters.module_delta import FLOATING, read_values
-from ggez_hub.merging.adapters.peft import CONFIG, WEIGHTS, open_keys
+from ggez_hub.merging.adapters.peft import CONFIG, PREFIX, WEIGHTS, open_keys
 from ggez_hub.merging.adapters.peft_config import is_off, read_scaling_config
 from ggez_hub.merging.adapters.peft_folder import PeftFolder
 from ggez_hub.merging.adapters.peft_modules import LORA_BIAS, TOKENS, token_rows_of
 from ggez_hub.merging.adapters.saved_parameters import replaced_tensor, saved_parameters
 from ggez_hub.merging.deltas import BadAdapter
 from ggez_hub.merging.forms.betas import FormBase, FormBetas
-from ggez_hub.merging.forms.pairs import ScaledPair, config_of, scaled_by_module, scaled_config
+from ggez_hub.merging.forms.pairs import (
+    ScaledPair,
+    config_of,
+    lora_tensors,
+    scaled_by_module,
+    scaled_config,
+)
 from ggez_hub.merging.forms.pipelines import Pipeline
-from ggez_hub.merging.forms.tensors import Held, Stored, Tensor, require_finite, write_tensors
+from ggez_hub.merging.forms.tensors import Tensor, require_finite, stored, write_tensors
 from ggez_hub.merging.side_files import copy_file
+from ggez_hub.safetensors_header import WeightFile
 
 if TYPE_CHECKING:
     import torch
 
 
-def interpolated(betas: FormBetas) -> dict[str, Held]:
+def interpolated(betas: FormBetas) -> dict[str, Tensor]:
     """The parameters of the PEFT folder of `betas` that replace the base's, by their keys in its file.
 
     What equals the base is left out. Raises BadAdapter, WrongBase, what the family raises for the
     base, and MissingExtra without torch.
     """
-    if importlib.util.find_spec("torch") is None:
-        raise MissingExtra("torch", "merge")
+    require("merge", "torch")
     folder, base, index = betas.adapter.folder, betas.base, betas.index
     file, config, keys = open_keys(folder)
     source = PeftFolder(folder, file, config, base.family, index)
     changed = saved_parameters(source, keys.parts, keys.saved)
-    result: dict[str, Held] = {}
+    result: dict[str, Tensor] = {}
     for path, key in keys.saved.items():
         target, _ = replaced_tensor(source, path)
         if target in changed and file.tensors[key].dtype in FLOATING:
-            saved = read_values(file, key)
-            beta, dtype = betas.of_tensor(target), file.tensors[key].dtype
-            result[key] = _between(index.read(target), saved, beta, dtype)
+            result[key] = _between(index.read(target), file, key, betas.of_tensor(target))
     for module, parts in keys.parts.items():
         if TOKENS in parts:
             rows = token_rows_of(source, module, parts)
             before = index.read(rows.target)[list(rows.rows)]
-            after = read_values(file, rows.key)
-            beta, dtype = betas.of_tensor(rows.target), file.tensors[rows.key].dtype
-            result[rows.key] = _between(before, after, beta, dtype)
+            result[rows.key] = _between(before, file, rows.key, betas.of_tensor(rows.target))
     return result
 
 
-def _between(before: torch.Tensor, after: torch.Tensor, beta: float, dtype: str) -> Held:
-    """before + beta * (after - before) in float64, as bytes of `dtype`."""
+def _between(before: torch.Tensor, file: WeightFile, key: str, beta: float) -> Tensor:
+    """before + beta * (saved - before) in float64, stored in the saved dtype."""
     import torch
 
-    start = before.to(torch.float64)
-    value = (start + beta * (after - start)).to(getattr(torch, FLOATING[dtype])).contiguous()
-    return Held(dtype, tuple(value.shape), value.reshape(-1).view(torch.uint8).numpy().tobytes())
+    dtype, start = file.tensors[key].dtype, before.to(torch.float64)
+    value = start + beta * (read_values(file, key) - start)
+    held = value.to(getattr(torch, FLOATING[dtype])).contiguous().reshape(-1).view(torch.uint8)
+    return Tensor(dtype, tuple(value.shape), held.numpy().tobytes)
 
 
 # What a config says when whole parameters are saved beside the matrices.
@@ -100,9 +102,8 @@ def rescale_peft(betas: FormBetas, out: Path) -> None:
             "Take the merged form: leave out --as.",
         )
     if saves_whole(folder):
-        tensors: dict[str, Tensor] = {key: Stored(file, key) for key in file.tensors}
-        tensors |= interpolated(betas)
-        write_tensors(out / WEIGHTS, tensors, {})
+        tensors = {key: stored(file, key) for key in file.tensors}
+        write_tensors(out / WEIGHTS, tensors | interpolated(betas), {})
     else:
         require_finite(file)
         copy_file(folder / WEIGHTS, out / WEIGHTS)
@@ -140,11 +141,9 @@ def write_peft(pairs: Sequence[ScaledPair], pipeline: Pipeline, base: FormBase, 
             f"the adapter changes the {', '.join(others)} too, and a PEFT folder adapts one model",
             "Take --as diffusers, or the merged form.",
         )
-    tensors: dict[str, Tensor] = {}
-    for pair in pairs:
-        tensors[f"base_model.model.{pair.inner}.lora_A.weight"] = pair.a
-        tensors[f"base_model.model.{pair.inner}.lora_B.weight"] = pair.b
-    write_tensors(out / WEIGHTS, tensors, {})
+    write_tensors(
+        out / WEIGHTS, lora_tensors((f"{PREFIX}{pair.inner}", pair) for pair in pairs), {}
+    )
     # As one expression: in a list, `proj_out` would name every module of which it is the last step.
     paths = "|".join(re.escape(pair.inner) for pair in pairs)
     _write_config(config_of(pairs) | {"target_modules": f"(?:{paths})"}, base, out)

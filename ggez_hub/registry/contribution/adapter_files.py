@@ -11,6 +11,7 @@ from pathlib import Path
 from ggez_hub.cards.readme import MAX_CARD_BYTES
 from ggez_hub.cards.safety import secrets_in
 from ggez_hub.cards.schema import FileRecord
+from ggez_hub.digests import sha256_file
 from ggez_hub.errors import GgezError
 from ggez_hub.families import UnknownLayout, detect_family
 from ggez_hub.hub import Hub, RepoAtCommit
@@ -29,7 +30,7 @@ from ggez_hub.registry.contribution.training_metadata import (
     metadata_of_peft,
     metadata_of_safetensors,
 )
-from ggez_hub.safetensors_header import BadWeights, read_header, sha256_file
+from ggez_hub.safetensors_header import BadWeights, read_header
 
 
 class NoAdapterHere(GgezError):

@@ -7,12 +7,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ggez_hub.digests import sha256_file
 from ggez_hub.errors import GgezError
 from ggez_hub.families import Family, Layout, detect_family, get_family
 from ggez_hub.hub import Hub, RepoAtCommit
 from ggez_hub.hub.sparse_copy import sparse_copy
 from ggez_hub.hub.weight_headers import shapes_digest, tensors
-from ggez_hub.safetensors_header import BadWeights, sha256_file
+from ggez_hub.safetensors_header import BadWeights
 
 
 class NoBase(GgezError):

@@ -9,6 +9,8 @@ from typing import Any
 
 from ggez_hub.atomic_files import atomic_folder
 from ggez_hub.cards.document import split_front_matter
+from ggez_hub.cards.values import UNKNOWN
+from ggez_hub.digests import sha256_files
 from ggez_hub.families import Family
 from ggez_hub.merging.adapters import FORMS
 from ggez_hub.merging.adapters.lora_file import lora_path
@@ -36,9 +38,7 @@ from ggez_hub.registry.lock import (
     record_outputs,
 )
 from ggez_hub.registry.resolution import ResolvedParts
-from ggez_hub.safetensors_header import read_header, sha256_files
-
-UNKNOWN = "unknown"
+from ggez_hub.safetensors_header import read_header
 
 
 def merge_card(merge: MergeRecord, base: ModelSource, family: Family, folder: Path) -> str:

@@ -14,10 +14,11 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
-from ggez_hub.cards.values import RegionId
+from ggez_hub.cards.values import Family, RegionId
 from ggez_hub.frozen_model import FrozenModel
+from ggez_hub.merging.merge import METHODS, NAME
 
 REPOSITORY = re.compile(
     r"^(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)@(?P<revision>\w[\w.-]*(/\w[\w.-]*)*)$",
@@ -38,6 +39,12 @@ class WeightedAdapter(FrozenModel, strict=False):
     betas: Place | None = None
 
 
+def _known_method(name: str) -> str:
+    if name not in METHODS:
+        raise ValueError(f"must be one of {', '.join(METHODS)}")
+    return name
+
+
 class MergeRecipe(FrozenModel, strict=False):
     """theta_global + sum(beta * Delta), as the options of `merge` would say it.
 
@@ -47,11 +54,11 @@ class MergeRecipe(FrozenModel, strict=False):
     kind: Literal["merge"]
     title: str | None = None
     region: RegionId | None = None
-    family: Literal["embedding", "diffusion", "vlm"] | None = None
+    family: Family | None = None
     base: Place
     variant: Annotated[str, StringConstraints(pattern=r"^\w+$")] | None = None
     adapters: list[WeightedAdapter] = Field(min_length=1)
-    method: Literal["ggez_linear", "task_arithmetic", "ties"] = "ggez_linear"
+    method: Annotated[str, AfterValidator(_known_method)] = NAME
 
 
 def repository(place: str) -> tuple[str, str] | None:

@@ -13,13 +13,14 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from ggez_hub.digests import sha256_file
 from ggez_hub.errors import GgezError
 from ggez_hub.hub import ChangedFile, Hub, HubFile
 from ggez_hub.merging.side_files import copy_file
 from ggez_hub.registry.constants import CARD_NAME, INDEX_REPO, LOCK_NAME
 from ggez_hub.registry.lock import BadLock, Lock, parse_lock
 from ggez_hub.registry.resolution import PinnedRepo, Resolution
-from ggez_hub.safetensors_header import read_header, sha256_file
+from ggez_hub.safetensors_header import read_header
 
 TAG = "ggez-merge"
 # The words of --trust that name no organisation.

@@ -213,7 +213,7 @@ def _of_named(asked: Resolver) -> Resolved:
 def _not_read(found: Listing, chain: Sequence[Region]) -> list[Rejected]:
     """What is ruled out before a card is read: other regions, and cards that cannot be read."""
     unread = [
-        Rejected(repo=e.repo, region=UNREAD_REGION, reason=e.reason) for e in found.unreadable
+        Rejected(repo=e.path, region=UNREAD_REGION, reason=e.reason) for e in found.unreadable
     ]
     for group in found.elsewhere:
         others = f" and {group.count - 1:,} more" if group.count > 1 else ""
