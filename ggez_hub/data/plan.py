@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ggez_hub.data.model_folders import model_identity
-from ggez_hub.data.scorers.spec import SCORERS
+from ggez_hub.data.scorers.spec import SCORERS, LocalModel
 from ggez_hub.data.sources import Extent, Reader, open_source
 from ggez_hub.data.spec import FilterSpec, PictureRule, SourceSpec
 from ggez_hub.digests import digest_json, sha256_file
@@ -64,8 +64,8 @@ class FilterPlan:
         parts: list[Any] = list(spec.keep_region.rules)
         parts += [spec.reward.scorer] if spec.reward != "none" else []
         parts += [spec.translation.translator] if spec.translation != "none" else []
-        # An endpoint has no revision: what it serves is unknown.
-        models = {(p.model, p.revision) for p in parts if hasattr(p, "revision")}
+        # What an endpoint serves is unknown.
+        models = {(p.model, p.revision) for p in parts if isinstance(p, LocalModel)}
         named = [name for part in parts if (name := getattr(part, "places", None))]
         if spec.reward != "none" and spec.reward.agreement:
             named.append(spec.reward.agreement)

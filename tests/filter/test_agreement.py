@@ -16,7 +16,7 @@ from ggez_hub.parity.score_intervals import wilson
 
 from .corpora import BASE, captions, encoded, jsonl, picture, reward, sea_vl_crowdsourcing, spec
 
-SCORER = ColumnScores("fit", frozenset({"en", "th"}))
+SCORER = ColumnScores("column fit", frozenset({"en", "th"}), "fit")
 
 
 def pair(a, b, preferred, language="en"):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ggez_hub.data.model_folders import Library, model_folder
 from ggez_hub.data.pictures import with_pictures
 from ggez_hub.data.rows import Row
-from ggez_hub.data.scorers.spec import ClipScorer
+from ggez_hub.data.scorers.spec import ClipScorer, Scorer
 from ggez_hub.errors import GgezError
 from ggez_hub.extras import require
 from ggez_hub.families.pretrained import open_model, open_processing
@@ -116,18 +116,16 @@ LIBRARIES: dict[str, Callable[[Path, str, int], Clip]] = {
 
 
 @dataclass(frozen=True)
-class ClipScore:
+class ClipScore(Scorer):
     """2.5 * max(cos, 0) of a picture and its text; None for a row without a picture."""
 
     clip: Clip
-    name: str
-    languages: frozenset[str]
 
     @classmethod
     def of(cls, spec: ClipScorer, base: Path) -> ClipScore:
         found = model_folder(spec.model, spec.revision, base, spec.library)
         clip = open_clip_like(found.path, spec.library, spec.device, spec.batch)
-        return cls(clip, f"CLIPScore {found.name}", frozenset(spec.languages))
+        return cls(f"CLIPScore {found.name}", frozenset(spec.languages), clip)
 
     def score(self, rows: Sequence[Row]) -> list[float | None]:
         scores: list[float | None] = [None] * len(rows)
