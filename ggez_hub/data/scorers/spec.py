@@ -151,6 +151,8 @@ def _by_kind(written: Any) -> ScorerSpec:
     kind = written.get("kind") if isinstance(written, Mapping) else None
     if not isinstance(kind, str) or kind not in SCORERS:
         raise ValueError(f"needs a kind: {', '.join(SCORERS)}")
+    if not issubclass(SCORERS[kind], ScorerSpec):
+        raise ValueError(f"{SCORERS.origin(kind)} is not a ScorerSpec")
     return SCORERS[kind].model_validate(written)
 
 
