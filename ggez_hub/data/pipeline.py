@@ -19,7 +19,7 @@ from ggez_hub.data.report import FilterReport, make_report
 from ggez_hub.data.screener import Screener
 from ggez_hub.data.spec import FilterSpec
 from ggez_hub.data.stages import FilterStages
-from ggez_hub.data.tally import summed
+from ggez_hub.data.tally import Tally
 from ggez_hub.data.work_folder import WorkFolder, container
 from ggez_hub.errors import GgezError, UsageProblem
 from ggez_hub.extras import require
@@ -66,10 +66,15 @@ def _filtered(
         for number, part in enumerate(_screened(plan, work, parts, workers)):
             if not work.is_done("kept", part.number):
                 stages.run(part)
-            if strict:
-                _refuse_unreadable(work, part)
+            for outcome in work.tally("kept", part.number).outcomes() if strict else ():
+                if outcome.startswith(("row: ", "picture: ")):
+                    hint = "Leave out --strict to count it."
+                    raise GgezError(f"something cannot be read: {outcome}", hint)
             did(number + 1, len(parts))
-    report = make_report(plan, summed(work.tally("kept", p.number) for p in parts), stages)
+    total = Tally()
+    for part in parts:
+        total.merge(work.tally("kept", part.number))
+    report = make_report(plan, total, stages)
     write_output(out, plan, work, parts, report)
     return report
 
@@ -85,14 +90,6 @@ def _finished(out: Path, digest: str) -> FilterReport | None:
         f"{out} exists, and is not the result of this spec on these sources",
         "Give another folder with -o, or remove it.",
     )
-
-
-def _refuse_unreadable(work: WorkFolder, part: PartId) -> None:
-    for outcome in work.tally("kept", part.number).outcomes():
-        if outcome.startswith(("row: ", "picture: ")):
-            raise GgezError(
-                f"something cannot be read: {outcome}", "Leave out --strict to count it."
-            )
 
 
 def _screened(

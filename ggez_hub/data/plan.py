@@ -111,6 +111,3 @@ class FilterPlan:
             PartId(part, source, extent, source < self.held_out)
             for part, (source, extent) in enumerate(found)
         ]
-
-    def pictures_of(self, source: int) -> Path | None:
-        return self.sources[source].pictures_folder(self.folder)

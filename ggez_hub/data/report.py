@@ -185,7 +185,8 @@ def rules_in_words(spec: FilterSpec) -> list[str]:
     lines = [f"region {spec.region}: {spec.keep_region.keep} of"]
     for rule in spec.keep_region.rules:
         values = rule.model_dump(mode="json", exclude={"evidence", "device", "batch"})
-        keys = ", ".join(f"{key} {_short(value)}" for key, value in values.items() if value)
+        shown = {k: " ".join(map(str, v)) if isinstance(v, list) else v for k, v in values.items()}
+        keys = ", ".join(f"{key} {value}" for key, value in shown.items() if value)
         lines.append(f"  {rule.evidence}: {keys}" if keys else f"  {rule.evidence}")
     lines.append(f"pictures {spec.pictures}")
     if spec.duplicates != "keep":
@@ -201,10 +202,6 @@ def rules_in_words(spec: FilterSpec) -> list[str]:
         scorer = spec.reward.scorer.kind
         lines.append(f"reward {scorer} {spec.reward.comparison} {spec.reward.threshold:g}")
     return lines
-
-
-def _short(value: Any) -> str:
-    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _listed(counts: dict[str, Counter[str]]) -> dict[str, dict[str, int]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ggez_hub.data.examples import Example, ExampleBuilder, Unreadable
-from ggez_hub.data.pictures import BadPicture, look, picture_bytes
+from ggez_hub.data.pictures import BadPicture, hash_picture, picture_bytes
 from ggez_hub.data.region_rules import PictureRules, combination
 from ggez_hub.data.rows import Row, StoredPicture
 from ggez_hub.data.scorers.agreement import Share
@@ -115,7 +115,7 @@ def _pictures(
 def _image(example: Example, pictures: Path) -> StoredPicture | None:
     try:
         content = picture_bytes(example.picture, pictures)
-        look(content)
+        hash_picture(content)
     except BadPicture:
         return None
     return {"bytes": content, "path": None}

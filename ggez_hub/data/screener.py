@@ -10,7 +10,7 @@ from pathlib import Path
 from ggez_hub.data.deduplication import fingerprint
 from ggez_hub.data.examples import Example, ExampleBuilder, Unreadable
 from ggez_hub.data.held_out.matcher import ExampleText, HeldOutMatcher
-from ggez_hub.data.pictures import BadPicture, Looked, look, picture_bytes
+from ggez_hub.data.pictures import BadPicture, PictureHash, hash_picture, picture_bytes
 from ggez_hub.data.plan import FilterPlan, PartId
 from ggez_hub.data.region_rules import RuleCombination, combination
 from ggez_hub.data.rows import OUTPUT, SCREENED, Row
@@ -54,7 +54,7 @@ class Screener:
 
     def _rows(self, part: PartId, tally: Tally) -> Iterator[Row]:
         source = self.plan.sources[part.source]
-        folder = self.plan.pictures_of(part.source)
+        folder = source.pictures_folder(self.plan.folder)
         builder = ExampleBuilder(source.name, source.reads, answers=not part.held_out)
         screened = self._held_out if part.held_out else self._screened
         self._region.seen.clear()
@@ -79,7 +79,7 @@ class Screener:
             tally.add(example, f"region: {reason}")
             return None
         spec = self.plan.spec
-        content, looked = None, Looked()
+        content, looked = None, PictureHash()
         if spec.pictures != "ignored":
             try:
                 content = picture_bytes(example.picture, folder)
@@ -117,7 +117,7 @@ class Screener:
     def _held_out(self, example: Example, folder: Path | None, tally: Tally) -> Row:
         """The row of an example that is held out: what it is found by."""
         tally.extra[HELD_OUT] += 1
-        looked = Looked()
+        looked = PictureHash()
         if self.plan.spec.pictures != "ignored":
             try:
                 looked = self._look(picture_bytes(example.picture, folder))
@@ -131,11 +131,11 @@ class Screener:
             portrait=looked.portrait.packed() if looked.portrait else None,
         )
 
-    def _look(self, content: bytes) -> Looked:
+    def _look(self, content: bytes) -> PictureHash:
         return _looked(content, self.plan.spec.held_out is not None)
 
 
 @lru_cache(1)
-def _looked(content: bytes, portrait: bool) -> Looked:
+def _looked(content: bytes, portrait: bool) -> PictureHash:
     """A row may make several examples with one picture."""
-    return look(content, portrait=portrait)
+    return hash_picture(content, portrait=portrait)

@@ -51,7 +51,10 @@ class ImageFolder(FileReader):
         if not self._metadata:
             for number in range(extent.start, extent.stop):
                 path = self._pictures[number].relative_to(self._root)
-                yield SourceRow(shown(path), _alone(path))
+                name = path.as_posix()
+                row = {"image": name, "file_name": name, "label": path.parent.name}
+                odd = Unreadable("file: its name is not UTF-8")
+                yield SourceRow(shown(path), row if is_text(name) else odd)
             return
         path = self._metadata[extent.file]
         found: Iterator[tuple[int, Any]] = (
@@ -70,13 +73,6 @@ class ImageFolder(FileReader):
             return Unreadable("metadata: file_name is missing")
         place = (metadata.parent.relative_to(self._root) / name).as_posix()
         return {**values, "image": place}
-
-
-def _alone(path: Path) -> dict[str, Any] | Unreadable:
-    name = path.as_posix()
-    if not is_text(name):
-        return Unreadable("file: its name is not UTF-8")
-    return {"image": name, "file_name": name, "label": path.parent.name}
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[int, dict[str, Any] | Unreadable]]:

@@ -63,6 +63,6 @@ class Parquet(FileReader):
                         yield SourceRow(f"{extent.file}-{number}", values)
                         number += 1
             except (OSError, pa.ArrowInvalid):
-                # The rest of the group cannot be told apart: each of its rows is lost.
+                # Each other row of the group is lost.
                 for lost in range(number, last):
                     yield SourceRow(f"{extent.file}-{lost}", Unreadable("parquet: damaged"))
