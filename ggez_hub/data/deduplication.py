@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,21 +28,6 @@ CACHE_KIB = 64 << 10
 # would cost more the more there are.
 COMPARED = 64
 WRAP = 1 << 64
-
-
-class Fingerprint(NamedTuple):
-    """What an example is compared by: `key` is exact equality, `minhash` the text's."""
-
-    key: bytes
-    phash: int | None
-    minhash: bytes | None
-
-
-class Match(NamedTuple):
-    """An earlier example that is the same, and whether exactly."""
-
-    name: str
-    exact: bool
 
 
 class DuplicateIndex:
@@ -71,16 +56,16 @@ class DuplicateIndex:
         ):
             self._base.execute(statement)
 
-    def match(self, row: Row, ordinal: int) -> Match | None:
-        """The first row before `ordinal` that is the same as `row`."""
+    def match(self, row: Row, ordinal: int) -> tuple[str, bool] | None:
+        """The first row before `ordinal` that is the same as `row`, and whether exactly."""
         found = self._base.execute(
             "SELECT name FROM keys JOIN items USING (ordinal) WHERE key = ? AND ordinal < ?",
             (row.key, ordinal),
         ).fetchone()
         if found is not None:
-            return Match(found[0], True)
+            return found[0], True
         name = self._near(row, ordinal)
-        return Match(name, False) if name is not None else None
+        return None if name is None else (name, False)
 
     def add(self, row: Row, ordinal: int) -> None:
         """Enter a row; entering it again changes nothing."""
@@ -166,16 +151,16 @@ class DuplicateIndex:
 
 
 def fingerprint(
-    rule: DuplicatesSpec, sha256: bytes | None, phash: int | None, text: str
-) -> Fingerprint:
-    """The fingerprint of a picture, by its bytes' sha256 and its hash, and of a text.
+    rule: DuplicatesSpec, sha256: bytes | None, text: str
+) -> tuple[bytes, bytes | None]:
+    """Key and MinHash of an example; texts that have to be equal are found by the key.
 
-    Texts that have to be equal are found by their key.
+    `sha256` is that of the picture's bytes, None without one.
     """
     picture = None if rule.by == "text" else sha256
     key = _digest(picture, "" if rule.by == "picture" and sha256 else text)
     by_minhash = rule.by == "both" or (rule.by == "text" and rule.similarity < 1)
-    return Fingerprint(key, phash, minhash(text) if by_minhash else None)
+    return key, minhash(text) if by_minhash else None
 
 
 def normalised(text: str) -> str:

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from ggez_hub.data.examples import Unreadable, picture_path
 from ggez_hub.data.held_out.portraits import Portrait
 from ggez_hub.extras import require
@@ -106,7 +108,6 @@ def _eight_bits(picture: Image) -> Image:
     """
     if not picture.mode.startswith(("I", "F")):
         return picture
-    import numpy as np
     from PIL import Image
 
     values = np.asarray(picture, dtype=np.float64)
@@ -115,11 +116,10 @@ def _eight_bits(picture: Image) -> Image:
     return Image.fromarray(np.nan_to_num(scaled).clip(0, 255).astype(np.uint8))
 
 
-def hash_picture(content: bytes, *, portrait: bool = False) -> PictureHash:
+def hash_picture(content: bytes, portrait: bool = False) -> PictureHash:
     """Decode a picture and hash it, with `portrait` for copies of it too; raises BadPicture."""
     require("data", "imagehash")
     import imagehash
-    import numpy as np
 
     picture = decode(content, draft=True)
     grey = picture.convert("L")

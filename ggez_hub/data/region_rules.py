@@ -21,6 +21,7 @@ from ggez_hub.data.pictures import with_pictures
 from ggez_hub.data.rows import Row
 from ggez_hub.data.scorers.clip_score import Clip, open_clip_like
 from ggez_hub.data.spec import (
+    FilterSpec,
     GazetteerRule,
     LanguageRule,
     MetadataRule,
@@ -213,7 +214,7 @@ class CountryClassifier:
 
     @classmethod
     def of(cls, rule: PictureRule, region: str, base: Path) -> CountryClassifier:
-        """Open the model of a rule; raises UsageProblem for a name that is not of a country."""
+        """Open the model of a rule; raises UsageProblem for a name that is not a country's."""
         members = find_region(region).members
         countries = sorted(_countries(rule) | set(members))
         found = model_folder(rule.model, rule.revision, base, rule.library)
@@ -222,36 +223,27 @@ class CountryClassifier:
         at_home = np.array([code in members for code in countries])
         return cls(clip, clip.texts(prompts), at_home, rule.threshold)
 
-    def holds(self, pictures: Iterable[Any]) -> list[bool]:
-        """Whether the members' share of the softmax over countries is large enough."""
-        logits = self.clip.scale * self.clip.pictures(pictures) @ self.prompts.T
-        weights = np.exp(logits - logits.max(axis=1, keepdims=True))
-        share = weights[:, self.members].sum(axis=1) / weights.sum(axis=1)
-        decided: list[bool] = (share >= self.threshold).tolist()
-        return decided
+    def verdicts(self, rows: Sequence[Row], tally: Tally) -> list[bool]:
+        """Whether the members' share of the softmax over countries is large enough for each row.
 
-
-@dataclass(frozen=True)
-class PictureRules:
-    """The rules on pictures of a spec."""
-
-    rules: tuple[CountryClassifier, ...]
-
-    @classmethod
-    def of(cls, rules: Sequence[PictureRule], region: str, base: Path) -> PictureRules:
-        """Open the models."""
-        return cls(tuple(CountryClassifier.of(rule, region, base) for rule in rules))
-
-    def held(self, rows: Sequence[Row], tally: Tally) -> list[int]:
-        """How many rules hold for each row; none for a row without a picture."""
-        counts = [0] * len(rows)
-        for rule in self.rules:
-            # Decoded again for each rule, of which there is rarely more than one.
-            places, pictures = with_pictures(rows)
-            for place, holds in zip(places, rule.holds(pictures) if places else (), strict=True):
-                counts[place] += holds
+        It is not for a row without a picture, which is not counted.
+        """
+        found = [False] * len(rows)
+        places, pictures = with_pictures(rows)
+        if places:
+            logits = self.clip.scale * self.clip.pictures(pictures) @ self.prompts.T
+            weights = np.exp(logits - logits.max(axis=1, keepdims=True))
+            shares = weights[:, self.members].sum(axis=1) / weights.sum(axis=1)
+            for place, holds in zip(places, (shares >= self.threshold).tolist(), strict=True):
+                found[place] = holds
                 tally.evidence["picture", HOLDS if holds else "another country"] += 1
-        return counts
+        return found
+
+
+def picture_rules(spec: FilterSpec, base: Path) -> list[CountryClassifier]:
+    """The rules on pictures of a spec, with their models open."""
+    rules = [rule for rule in spec.keep_region.rules if isinstance(rule, PictureRule)]
+    return [CountryClassifier.of(rule, spec.region, base) for rule in rules]
 
 
 def _countries(rule: PictureRule) -> set[str]:

@@ -12,6 +12,7 @@ from ggez_hub.data.mapping import KNOWN_MAPPINGS, Column, ColumnMapping
 from ggez_hub.data.model_folders import Library
 from ggez_hub.data.scorers.spec import EndpointModel, LocalModel, RewardSpec, decisive
 from ggez_hub.frozen_model import FrozenModel
+from ggez_hub.regions import known_region
 from ggez_hub.validation_errors import BRANCH
 
 
@@ -241,8 +242,6 @@ class FilterSpec(FrozenModel):
     @field_validator("region")
     @classmethod
     def _region(cls, asked: str) -> str:
-        from ggez_hub.regions import known_region
-
         region = known_region(asked)
         if region is None or not region.members:
             raise ValueError("is not a region whose members are known: see `ggez-hub regions`")

@@ -13,11 +13,11 @@ from ggez_hub.cards.values import UNKNOWN
 from ggez_hub.data.deduplication import DuplicateIndex, fingerprint
 from ggez_hub.data.held_out.matcher import ExampleText, HeldOutMatcher
 from ggez_hub.data.plan import FilterPlan, PartId
-from ggez_hub.data.region_rules import PictureRules
+from ggez_hub.data.region_rules import picture_rules
 from ggez_hub.data.rows import OUTPUT, Row, read_rows
 from ggez_hub.data.scorers.agreement import read_agreement
 from ggez_hub.data.scorers.spec import Scorer, open_scorer
-from ggez_hub.data.spec import FilterSpec, LanguageRule, PictureRule
+from ggez_hub.data.spec import FilterSpec, LanguageRule
 from ggez_hub.data.tally import CROWDED, KEPT, TRANSLATED, Tally
 from ggez_hub.data.translation import Augmenter
 from ggez_hub.data.work_folder import WorkFolder
@@ -42,9 +42,7 @@ class FilterStages:
         self._plan, self._work = plan, work
         spec = plan.spec
         self.scorer, self.agreement = _scorer(plan)
-        self.picture_rules: PictureRules | None = None
-        if rules := [rule for rule in spec.keep_region.rules if isinstance(rule, PictureRule)]:
-            self.picture_rules = PictureRules.of(rules, spec.region, plan.folder)
+        self._picture_rules = picture_rules(spec, plan.folder)
         self.translator: Augmenter | None = None
         if spec.translation != "none":
             self.translator = Augmenter.of(spec.translation, plan.folder, work.translations)
@@ -85,8 +83,8 @@ class FilterStages:
             self._seen.crowded = 0
 
     def _through(self, rows: Iterator[Row], part: PartId, tally: Tally) -> Iterator[Row]:
-        if self.picture_rules is not None:
-            rows = self._decided(rows, self.picture_rules, tally)
+        if self._picture_rules:
+            rows = self._decided(rows, tally)
         # Whatever is compared has a number, in the order in which that happens.
         ordinals = count(part.number * PART)
         rows = self._new(rows, ordinals, tally)
@@ -99,14 +97,15 @@ class FilterStages:
             if self.translator is not None:
                 yield from self._added(self.translator, chunk, ordinals, tally)
 
-    def _decided(
-        self, rows: Iterable[Row], picture_rules: PictureRules, tally: Tally
-    ) -> Iterator[Row]:
+    def _decided(self, rows: Iterable[Row], tally: Tally) -> Iterator[Row]:
         spec = self._plan.spec.keep_region
         for chunk in chunks(rows):
-            held = iter(picture_rules.held([row for row in chunk if row.is_open], tally))
+            open_rows = [row for row in chunk if row.is_open]
+            for rule in self._picture_rules:
+                for row, holds in zip(open_rows, rule.verdicts(open_rows, tally), strict=True):
+                    row.rules_held += holds
             for row in chunk:
-                if row.is_open and row.rules_held + next(held) < spec.needed:
+                if row.is_open and row.rules_held < spec.needed:
                     reason = f"fewer than {spec.needed} of {len(spec.rules)} rules hold"
                     tally.add(row, f"region: {reason}")
                 else:
@@ -122,8 +121,9 @@ class FilterStages:
                 continue
             if self._seen is not None:
                 if match := self._seen.match(row, ordinal):
-                    kind = "exact" if match.exact else "near"
-                    tally.add(row, f"duplicate: {kind}", f"like {match.name}")
+                    name, is_exact = match
+                    kind = "exact" if is_exact else "near"
+                    tally.add(row, f"duplicate: {kind}", f"like {name}")
                     continue
                 self._seen.add(row, ordinal)
             yield row
@@ -143,7 +143,7 @@ class FilterStages:
                 outcome = "held out"
             elif self._seen is not None and rule != "keep" and rule.by != "picture":
                 sha256 = hashlib.sha256(row.image["bytes"]).digest() if row.image else None
-                row.key, _, row.minhash = fingerprint(rule, sha256, row.phash, row.text)
+                row.key, row.minhash = fingerprint(rule, sha256, row.text)
                 ordinal = next(ordinals)
                 if self._seen.match(row, ordinal):
                     outcome = "duplicate"
