@@ -153,10 +153,7 @@ class DuplicateIndex:
 def fingerprint(
     rule: DuplicatesSpec, sha256: bytes | None, text: str
 ) -> tuple[bytes, bytes | None]:
-    """Key and MinHash of an example; texts that have to be equal are found by the key.
-
-    `sha256` is that of the picture's bytes, None without one.
-    """
+    """Key and MinHash of an example, by its picture's sha256 (None without one) and its text."""
     picture = None if rule.by == "text" else sha256
     key = _digest(picture, "" if rule.by == "picture" and sha256 else text)
     by_minhash = rule.by == "both" or (rule.by == "text" and rule.similarity < 1)
@@ -176,10 +173,7 @@ def _digest(picture: bytes | None, text: str) -> bytes:
 
 
 def minhash(text: str) -> bytes:
-    """The MinHash of a text's character 5-grams: PERMUTATIONS uint32, little-endian.
-
-    Characters, not words: Thai, Lao, Khmer and Burmese put no spaces between words.
-    """
+    """The MinHash of a text's character 5-grams: PERMUTATIONS uint32, little-endian."""
     folded = normalised(text)[:LONGEST]
     grams = {folded[n : n + SHINGLE] for n in range(max(1, len(folded) - SHINGLE + 1))}
     sketch = _sketch()
@@ -215,10 +209,7 @@ def _sketch() -> Any:
 
 @cache
 def _layout(threshold: float) -> tuple[int, int]:
-    """Bands and rows that datasketch chooses for a threshold.
-
-    What is found is compared in full, so that missing a pair weighs more than looking in vain.
-    """
+    """Bands and rows by datasketch, where a missed pair weighs more than a vain comparison."""
     require("data", "datasketch")
     from datasketch import MinHashLSH
 

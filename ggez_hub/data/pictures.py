@@ -46,10 +46,7 @@ class PictureHash(NamedTuple):
 
 
 def picture_bytes(cell: Any, folder: Path | None) -> bytes:
-    """The encoded picture of a cell: its bytes, or the file at its path in `folder`.
-
-    Raises BadPicture.
-    """
+    """The bytes of a cell's picture, or of the file at its path in `folder`; raises BadPicture."""
     if isinstance(cell, bytes) and cell:
         return cell
     if isinstance(cell, dict) and isinstance(cell.get("bytes"), bytes) and cell["bytes"]:

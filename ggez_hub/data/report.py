@@ -46,11 +46,6 @@ class FilterReport:
     def digest(self) -> str:
         return digest_json(self.document)
 
-    @property
-    def rows(self) -> int:
-        counts = self.document["counts"]
-        return int(counts["kept"] + counts["translated"])
-
     @classmethod
     def of_output(cls, out: Path) -> FilterReport | None:
         """The report in a folder; None if what is there is not a report."""

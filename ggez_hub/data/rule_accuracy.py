@@ -51,10 +51,7 @@ class RuleAccuracy:
 def evaluate(
     spec: FilterSpec, folder: Path, labelled: Path, source: str | None = None
 ) -> RuleAccuracy:
-    """Apply the region's rules to a file with the columns of a source and a boolean `in_region`.
-
-    Raises BadSource, GgezError; UsageProblem for a source that the spec does not have.
-    """
+    """Apply the region's rules to a file with a source's columns and a boolean `in_region`."""
     rules = combination(spec.keep_region, spec.region, folder)
     pairs = list(_labelled(_source(spec, source), labelled))
     examples = [example for example, _ in pairs]

@@ -131,10 +131,7 @@ class FilterStages:
     def _added(
         self, translator: Augmenter, rows: list[Row], ordinals: Iterator[int], tally: Tally
     ) -> Iterator[Row]:
-        """Translations of rows: held to the same as what was seen, but for their picture.
-
-        A translation has the picture of its original, which has passed.
-        """
+        """Translations of rows, compared with all before them but for their pictures."""
         rule = self._plan.spec.duplicates
         for row in translator.translated(rows, tally):
             outcome = "taken"

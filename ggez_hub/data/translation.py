@@ -124,10 +124,7 @@ class Unit(NamedTuple):
 
 
 def units_of(content: str, form: str) -> list[Unit]:
-    """The units of a message: all of it; of a multiple choice each line behind its letter.
-
-    So an option and the answer that repeats it have one translation.
-    """
+    """All of a message; of a multiple choice each line, so that an option is translated once."""
     if form != "multiple_choice":
         return [Unit("", content)]
     matches = map(OPTION.match, content.split("\n"))

@@ -65,10 +65,7 @@ class _Item(NamedTuple):
 
 
 class HeldOutMatcher:
-    """Held-out examples in a file: written by one process, then read by any number.
-
-    In memory are the texts, and of each picture about 17 views of 256 bytes.
-    """
+    """Held-out examples in a file: written by one process, then read by any number."""
 
     def __init__(self, path: Path, similarity: float, *, read_only: bool = False) -> None:
         self._similarity = similarity
