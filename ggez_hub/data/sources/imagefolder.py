@@ -24,7 +24,7 @@ METADATA = ("metadata.jsonl", "metadata.csv")
 class ImageFolder(FileReader):
     """A source that is a folder."""
 
-    def __init__(self, source: SourceSpec, folder: Path) -> None:
+    def found(self, source: SourceSpec, folder: Path) -> list[Path]:
         self._root = folder / (source.imagefolder or "")
         if not self._root.is_dir():
             raise BadSource(f"source {source.name}: there is no folder {self._root}")
@@ -33,7 +33,7 @@ class ImageFolder(FileReader):
         self._pictures = [path for path in everything if path.suffix.lower() in SUFFIXES]
         if not self._metadata and not self._pictures:
             raise BadSource(f"source {source.name}: {self._root} holds no pictures")
-        super().__init__(source, [*self._metadata, *self._pictures])
+        return [*self._metadata, *self._pictures]
 
     def extents(self) -> list[Extent]:
         if not self._metadata:
