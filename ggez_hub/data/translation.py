@@ -107,7 +107,10 @@ class Augmenter:
             json.dumps([self.identity, source, target, text]): text for text in dict.fromkeys(texts)
         }
         found = answer_once(
-            keys, self.cache, lambda new: self.translator.translate(new, source, target)
+            keys,
+            self.cache,
+            lambda new: self.translator.translate(new, source, target),
+            chunk=max(1, len(keys)),
         )
         return {text: found[key] for key, text in keys.items()}
 
