@@ -9,14 +9,16 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ggez_hub.data.rows import Row
-from ggez_hub.data.spec import DuplicatesSpec
 from ggez_hub.extras import require
+
+if TYPE_CHECKING:
+    from ggez_hub.data.rows import Row
+    from ggez_hub.data.spec import DuplicatesSpec
 
 PERMUTATIONS = 128
 SHINGLE = 5

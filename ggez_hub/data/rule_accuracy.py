@@ -11,7 +11,7 @@ from ggez_hub.data.examples import Example, ExampleBuilder, Unreadable
 from ggez_hub.data.pictures import BadPicture, hash_picture, picture_bytes
 from ggez_hub.data.region_rules import combination, picture_rules
 from ggez_hub.data.rows import Row, StoredPicture
-from ggez_hub.data.scorers.agreement import Share
+from ggez_hub.data.scorer_agreement import Share
 from ggez_hub.data.sources.jsonl import rows_of_file
 from ggez_hub.data.spec import FilterSpec, SourceSpec
 from ggez_hub.data.tally import Tally

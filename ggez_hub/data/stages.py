@@ -15,8 +15,9 @@ from ggez_hub.data.held_out.matcher import ExampleText, HeldOutMatcher
 from ggez_hub.data.plan import FilterPlan, PartId
 from ggez_hub.data.region_rules import picture_rules
 from ggez_hub.data.rows import OUTPUT, Row, read_rows
-from ggez_hub.data.scorers.agreement import read_agreement
-from ggez_hub.data.scorers.spec import Scorer, open_scorer
+from ggez_hub.data.scorer_agreement import read_agreement
+from ggez_hub.data.scorers.scorer import Scorer
+from ggez_hub.data.scorers.spec import open_scorer
 from ggez_hub.data.spec import FilterSpec, LanguageRule
 from ggez_hub.data.tally import CROWDED, KEPT, TRANSLATED, Tally
 from ggez_hub.data.translation import Augmenter

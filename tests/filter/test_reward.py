@@ -172,7 +172,8 @@ PLUGIN = """
 from dataclasses import dataclass
 from typing import Literal
 
-from ggez_hub.data.scorers.spec import Scorer, ScorerSpec
+from ggez_hub.data.scorers.scorer import Scorer
+from ggez_hub.data.scorers.spec import ScorerSpec
 
 
 @dataclass(frozen=True)

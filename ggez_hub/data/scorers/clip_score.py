@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ggez_hub.data.model_folders import Library, model_folder
 from ggez_hub.data.pictures import with_pictures
 from ggez_hub.data.rows import Row
-from ggez_hub.data.scorers.spec import ClipScorer, Scorer
+from ggez_hub.data.scorers.scorer import Scorer
 from ggez_hub.errors import GgezError
 from ggez_hub.extras import require
 from ggez_hub.families.pretrained import open_model, open_processing
@@ -23,6 +23,8 @@ from ggez_hub.families.pretrained import open_model, open_processing
 if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
+
+    from ggez_hub.data.scorers.spec import ClipScorer
 
 Vectors: TypeAlias = NDArray[np.float32]
 # The paper's w, which spreads the usual cosines over 0 to 1.

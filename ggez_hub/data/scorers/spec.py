@@ -1,43 +1,24 @@
-"""Reward scorers: what one is, how a spec names it, and how it is opened."""
+"""Reward scorers as a spec names them, and how they are opened."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, Field, PlainValidator, SerializeAsAny
 
 from ggez_hub.cards.values import LanguageTag, Revision
 from ggez_hub.data.mapping import Column
 from ggez_hub.data.model_folders import Library, same_model
+from ggez_hub.data.scorers.scorer import ColumnScores, Scorer
 from ggez_hub.errors import UsageProblem
 from ggez_hub.frozen_model import FrozenModel
 from ggez_hub.plugins import Catalog
 from ggez_hub.urls import is_http
 
-if TYPE_CHECKING:
-    from ggez_hub.data.rows import Row
-
 # How an endpoint is asked does not change what it answers.
 UNDECISIVE = {"parallel", "key_variable"}
-
-
-@dataclass(frozen=True)
-class Scorer(ABC):
-    """A reward model, ready.
-
-    `name` identifies it on the card; `languages` are those of the texts that it is made for.
-    """
-
-    name: str
-    languages: frozenset[str]
-
-    @abstractmethod
-    def score(self, rows: Sequence[Row]) -> list[float | None]:
-        """A score for each row, of its `image`, `text` and `scores`; None where there is none."""
 
 
 class ScorerSpec(FrozenModel):
@@ -168,19 +149,6 @@ class RewardSpec(FrozenModel):
 def decisive(spec: FrozenModel) -> dict[str, Any]:
     """What decides the answers of the model that a part of the spec names, as JSON values."""
     return spec.model_dump(mode="json", exclude=UNDECISIVE)
-
-
-@dataclass(frozen=True)
-class ColumnScores(Scorer):
-    """The number of that name among a row's scores; none where the row has none."""
-
-    column: str
-
-    def score(self, rows: Sequence[Row]) -> list[float | None]:
-        return [
-            next((score["value"] for score in row.scores if score["name"] == self.column), None)
-            for row in rows
-        ]
 
 
 def open_scorer(

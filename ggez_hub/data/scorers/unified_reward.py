@@ -11,16 +11,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ggez_hub.chat_endpoint import ChatEndpoint, about_picture
 from ggez_hub.data.model_folders import model_folder
 from ggez_hub.data.pictures import with_pictures
 from ggez_hub.data.rows import Row
-from ggez_hub.data.scorers.spec import EndpointScorer, GenerativeScorer, Scorer
+from ggez_hub.data.scorers.scorer import Scorer
 from ggez_hub.extras import require
 from ggez_hub.families.pretrained import open_model, open_processing
 from ggez_hub.families.vlm import SEES
+
+if TYPE_CHECKING:
+    from ggez_hub.data.scorers.spec import EndpointScorer, GenerativeScorer
 
 LOWEST, HIGHEST = 1.0, 5.0
 

@@ -18,7 +18,7 @@ from ggez_hub.cards.values import UNKNOWN
 from ggez_hub.data.locale_fields import language_tag
 from ggez_hub.data.pictures import BadPicture, picture_bytes
 from ggez_hub.data.rows import Row, StoredPicture
-from ggez_hub.data.scorers.spec import Scorer
+from ggez_hub.data.scorers.scorer import Scorer
 from ggez_hub.data.sources.jsonl import rows_of_file
 from ggez_hub.digests import sha256_file
 from ggez_hub.errors import GgezError
