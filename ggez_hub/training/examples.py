@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ggez_hub.cards.schema import DataFilter
 from ggez_hub.data.examples import Example, ExampleBuilder, Unreadable
-from ggez_hub.data.pictures import BadPicture, opened, picture_bytes
+from ggez_hub.data.pictures import BadPicture, decode, picture_bytes
 from ggez_hub.data.sources import BadSource, Reader, open_source
 from ggez_hub.data.spec import SourceSpec
 from ggez_hub.digests import digest_json
@@ -274,5 +274,5 @@ class UnfilteredExamples(Examples):
 
     def _picture(self, source: SourceSpec, example: Example) -> bytes:
         content = picture_bytes(example.picture, source.pictures_folder(self.here))
-        opened(content, draft=True)
+        decode(content, draft=True)
         return content
