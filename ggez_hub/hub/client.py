@@ -143,7 +143,7 @@ class Hub:
         def ask() -> list[tuple[str, str]]:
             listed = self.api.list_models(filter=list(tags), full=True)
             # Each page names the next.
-            return [(model.id, model.sha) for model in islice(listed, MOST_FOUND + 1)]
+            return [(m.id, m.sha) for m in islice(listed, MOST_FOUND + 1) if m.sha is not None]
 
         what = f"models with the tags {', '.join(tags)}"
         with readable_answer(what):

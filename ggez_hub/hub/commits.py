@@ -143,7 +143,7 @@ def send(
     """One commit to `revision`, or a pull request where that is None."""
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
-    operations = [
+    operations: list[CommitOperationAdd | CommitOperationDelete] = [
         *(CommitOperationAdd(path, content) for path, content in sorted(files.items())),
         *(CommitOperationDelete(path) for path in sorted(gone)),
     ]

@@ -80,7 +80,7 @@ def spent(
         used = (job.durations.running_secs or 0) / 3600 if job.durations else 0.0
         if job.status.stage in UNFINISHED:
             used = max(used, hours)
-        if job.flavor in priced:
+        if job.flavor is not None and job.flavor in priced:
             usd += priced[job.flavor] * used
         else:
             unpriced += 1
@@ -135,7 +135,9 @@ def _log(hub: Hub, named: Mapping[str, str]) -> list[str]:
     from huggingface_hub.errors import HfHubHTTPError
 
     try:
-        lines = hub.api.fetch_job_logs(**named, tail=LOG_LINES)
+        lines = hub.api.fetch_job_logs(
+            job_id=named["job_id"], namespace=named["namespace"], tail=LOG_LINES
+        )
         return [line.rstrip() for line in lines][-LOG_LINES:]
     except (HfHubHTTPError, OSError):
         return []
