@@ -13,7 +13,6 @@ from ggez_hub.cards import AlphaRecord, CardDocument, alpha_record, parse_card
 from ggez_hub.cards.document import CardText
 from ggez_hub.hub import Hub
 from ggez_hub.parity.card_rows import NoCurve
-from ggez_hub.parity.choice import Undetermined
 from ggez_hub.regions import Alpha, alpha, find_region
 from ggez_hub.registry.retune import Retuned, alpha_source, described, retune
 from ggez_hub.registry.stored_curve import StoredCurve
@@ -72,7 +71,7 @@ def _retuned(document: CardDocument, factor: Alpha) -> Retuned | None:
         return None
     try:
         return retune(StoredCurve.of_card(card), find_region(card.region), factor)
-    except (NoCurve, Undetermined):
+    except NoCurve:
         return None
 
 

@@ -23,9 +23,7 @@ def doctor_command(offline: bool, out: Output) -> None:
     hub on this machine. Exit code 1 if something is broken that the core needs; the answer of the
     hub is among that, unless --offline or HF_HUB_OFFLINE leaves it out.
     """
-    from ggez_hub.installation.hubs import hubs
-    from ggez_hub.installation.machine import devices, disks
-    from ggez_hub.installation.packages import packages
+    from ggez_hub.installation import devices, disks, hubs, packages
 
     found = list(chain(packages(), devices(), disks(), hubs(ask=not offline)))
     broken = [finding for finding in found if finding.state == "broken"]

@@ -21,7 +21,6 @@ from ggez_hub.cli.request import (
 )
 from ggez_hub.errors import UsageProblem
 from ggez_hub.hub import Hub
-from ggez_hub.hub.client import page
 from ggez_hub.regions import find_region
 from ggez_hub.registry.adapter_kinds import form_of
 from ggez_hub.registry.constants import INDEX_REPO, LOCK_NAME
@@ -143,7 +142,7 @@ def _print_costs(planned: PullPlan, hub: Hub, target: Path, out: Output) -> None
         f"{costs.vram_bytes / 1e6:.1f} MB on a device: {fits}"
     )
     for repo in costs.gated:
-        out.line(f"{repo} is gated: its licence is accepted at {page(hub.endpoint, repo)}")
+        out.line(f"{repo} is gated: its licence is accepted at {hub.page(repo)}")
     out.document(costs.as_dict())
 
 

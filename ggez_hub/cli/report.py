@@ -48,7 +48,7 @@ def report_command(
     from ggez_hub.evaluation.benchmarks.task import Task, load_tasks
     from ggez_hub.evaluation.gates.outcome import read_limits
     from ggez_hub.evaluation.report.contents import contents, page
-    from ggez_hub.evaluation.report.examples import PreparedTasks, TaskFiles
+    from ggez_hub.evaluation.report.examples import prepared_tasks, task_files
     from ggez_hub.evaluation.results.evidence import open_evidence
 
     if data is not None and task_folder is None:
@@ -59,10 +59,10 @@ def report_command(
     if task_folder is not None:
         tasks = load_tasks(task_folder, Task)
         evidence = evidence.with_tasks(tasks)
-        material = TaskFiles(tasks, data) if data else None
+        material = task_files(tasks, data) if data else None
     if questions:
         with connect(hub, quiet=out.quiet) as server:
-            material = PreparedTasks(origin_tasks(evidence, server))
+            material = prepared_tasks(origin_tasks(evidence, server))
     text = page(contents(evidence, limits, material))
     write_file(target, text)
     out.line(f"{target}: {len(text.encode()) / 1e6:.2f} MB, opens without a network")

@@ -127,8 +127,8 @@ def panel(
                 _mean(values, [c for c in values if c in (before or ())])
                 if entered or left
                 else None,
-                others and others.median,
-                others and others.population_weighted,
+                others.median if others else None,
+                others.population_weighted if others else None,
             )
         )
     return Panel(

@@ -172,7 +172,7 @@ def test_the_gain_is_the_paired_difference_on_test(tmp_path):
     expected = parity_difference(
         sides(own, gain.point), sides(plain, gain.plain), plain.header.alpha.value
     )
-    assert (gain.point, gain.plain) == ("0.5", "0.5")
+    assert (gain.point, gain.plain) == (0.5, 0.5)
     assert gain.difference == expected
     # (1 - alpha) of 15 of 75 points above chance, as far as the draws go.
     assert 8 < gain.difference.value < 16

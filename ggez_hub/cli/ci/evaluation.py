@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 # GitHub takes 65,536 characters.
 MAX_COMMENT = 60_000
+if TYPE_CHECKING:
+    pass
+
 NOTHING = "The evaluation ended without a result: see the run.\n"
 
 
