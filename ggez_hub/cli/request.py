@@ -68,11 +68,7 @@ def request_options(command: Callable[..., R]) -> Callable[..., R]:
     @click.option("--live", is_flag=True, help="Search the hub by tags, not the curated index.")
     @functools.wraps(command)
     def wrapper(
-        *args: Any,
-        fallback: str,
-        betas: tuple[float, ...],
-        parts: tuple[Path, ...],
-        **options: Any,
+        *args: Any, fallback: str, betas: tuple[float, ...], parts: tuple[Path, ...], **options: Any
     ) -> R:
         given = {
             name: options.pop(name)

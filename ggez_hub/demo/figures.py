@@ -17,7 +17,6 @@ from ggez_hub.evaluation.answers.outcomes import Cell, Outcomes
 from ggez_hub.evaluation.answers.scores import Score, mean, parity, parity_difference, score_of
 from ggez_hub.evaluation.models.model_digest import StoredModel
 from ggez_hub.evaluation.results.measured_curve import NOBODY
-from ggez_hub.evaluation.sweep.grid import Progress
 from ggez_hub.evaluation.sweep.run import Progress
 from ggez_hub.families import get_family
 from ggez_hub.parity.choice import select_beta

@@ -29,7 +29,6 @@ from ggez_hub.evaluation.models.model_digest import StoredModel
 from ggez_hub.evaluation.results.evidence import Evidence
 from ggez_hub.evaluation.results.header import Header
 from ggez_hub.evaluation.results.measured_curve import curve_of
-from ggez_hub.evaluation.sweep.grid import Progress, measure
 from ggez_hub.evaluation.sweep.run import Progress, measure
 from ggez_hub.families import get_family
 from ggez_hub.parity.card_rows import decisive
