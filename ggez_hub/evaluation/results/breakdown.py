@@ -125,7 +125,7 @@ def suite(evidence: Evidence, beta: Beta, split: str, scale: str) -> Suite:
             world[name] = outcomes
         abroad = outside(outcomes, members)
         inside += len(outcomes) - len(abroad)
-        unplaced += _countries(outcomes).count(None)
+        unplaced += outcomes.recorded("countries").count(None)
         if len(abroad):
             others[name] = abroad
     return Suite(world, others, regional, inside, unplaced)
@@ -133,12 +133,8 @@ def suite(evidence: Evidence, beta: Beta, split: str, scale: str) -> Suite:
 
 def outside(outcomes: Outcomes, members: Collection[str]) -> Outcomes:
     """The questions that are not about a country of the region."""
-    keep = [country not in members for country in _countries(outcomes)]
+    keep = [country not in members for country in outcomes.recorded("countries")]
     return outcomes.where(np.array(keep, bool))
-
-
-def _countries(outcomes: Outcomes) -> tuple[str | None, ...]:
-    return outcomes.details.countries if outcomes.details else (None,) * len(outcomes)
 
 
 def pareto(evidence: Evidence, split: str) -> list[dict[str, Any]]:
