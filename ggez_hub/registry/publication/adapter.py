@@ -154,7 +154,7 @@ def publish(
     Weights and card arrive in one commit: until then the repository resolves to what it was
     before. A version tag (v1, v2, ...) is added where the content is new. With `pr` a pull request
     is opened instead, or brought up to date, and nothing is tagged. Raises as `check_parcel`,
-    NoToken, Refused, and what the client raises.
+    GgezError without a token, and what the client raises.
     """
     require_token(hub)
     document, scores = scored(tagged(parcel.document), repo)

@@ -34,7 +34,7 @@ def publish_index(
 
     `evidence` are further files by their paths in the data set. A card that is not there any more is
     removed; repeated, nothing is sent. Raises BadCards before
-    anything is sent, NoToken, Refused, and what the client raises.
+    anything is sent, GgezError without a token, and what the client raises.
     """
     require_token(hub)
     with tempfile.TemporaryDirectory() as folder:

@@ -62,7 +62,7 @@ def push(
     opened instead, or brought up to date, and nothing is tagged.
 
     The folder has to be what its lock says. A result of gated inputs is gated. Raises MayNotPush
-    where the licences do not allow it, Differs, NoToken, Refused, and what the client raises.
+    where the licences do not allow it, Differs, GgezError without a token, and what the client raises.
     """
     require_token(hub)
     require_passing_on(pulled.lock.resolution.form, asked)
