@@ -76,7 +76,9 @@ class Switch:
             name: np.array([_is_on(tag, on, sides[name]) for tag in tags], bool)
             for name, tags in labels.items()
         }
-        identified = {name: _identified(outcomes) for name, outcomes in base.items()}
+        identified = {
+            name: outcomes.recorded("prompt_languages") for name, outcomes in base.items()
+        }
         recorded = not any(None in tags for tags in identified.values())
         routes = {n: np.array([t in on for t in tags], bool) for n, tags in identified.items()}
         return cls(
@@ -104,14 +106,10 @@ def _at(evidence: Evidence, beta: Beta, split: str, tasks: Collection[str]) -> d
     return {name: outcomes for name, outcomes in found.items() if name in tasks}
 
 
-def _identified(outcomes: Outcomes) -> Tags:
-    return outcomes.details.prompt_languages if outcomes.details else (None,) * len(outcomes)
-
-
 def _labels(header: Header, name: str, outcomes: Outcomes) -> Tags:
     """The language of each question as the data say, or their task."""
     record = header.tasks[name].language
-    own = outcomes.details.languages if outcomes.details else (None,) * len(outcomes)
+    own = outcomes.recorded("languages")
     return [tag or (None if record == "unknown" else record) for tag in own]
 
 
@@ -151,7 +149,7 @@ def _no_cue(
     for name, outcomes in base.items():
         # Where the data do not say it: what most of the task's prompts are identified as.
         usual = Counter(identified[name]).most_common(1)[0][0]
-        countries = outcomes.details.countries if outcomes.details else (None,) * len(outcomes)
+        countries = outcomes.recorded("countries")
         for tag, country in zip(labels[name], countries, strict=True):
             regional = header.tasks[name].side == "regional" or country in members
             if (language := tag or usual) is not None:

@@ -9,7 +9,7 @@ choice     which of them it chooses
 """
 
 from ggez_hub.evaluation.benchmarks.replies.choice import read_choice
-from ggez_hub.evaluation.benchmarks.replies.text import after_thought, plain
+from ggez_hub.evaluation.benchmarks.replies.lexicon import after_thought, plain
 
 # Recorded with what was read: raise it when a reply may be read as another option than before.
 READER = 2
