@@ -209,11 +209,10 @@ class Database:
 
 def from_row(kind: type[T], row: sqlite3.Row) -> T:
     """A dataclass of the columns that its fields are named for; SQLite has numbers for booleans."""
-    return kind(
-        **{name: bool(row[name]) if is_bool else row[name] for name, is_bool in _fields(kind)}
-    )
+    columns = _columns(kind)  # type: ignore[arg-type]
+    return kind(**{name: bool(row[name]) if is_bool else row[name] for name, is_bool in columns})
 
 
 @cache
-def _fields(kind: Any) -> list[tuple[str, bool]]:
+def _columns(kind: Any) -> list[tuple[str, bool]]:
     return [(field.name, field.type == "bool") for field in fields(kind)]
