@@ -1,7 +1,6 @@
-"""Recognition of drawings: the judge names the candidate whose pictures a drawing resembles most,
-by an image tower's features.
+"""Recognition of drawings: a judge names the candidate whose pictures a drawing resembles most.
 
-Features are those of the tower itself, before any projection that was trained together with texts.
+It compares features of an image tower itself, before any projection trained together with texts.
 A candidate is the mean of the unit features of its pictures. The pictures are brought to the size of
 the drawings first, so that sharpness gives nothing away.
 """

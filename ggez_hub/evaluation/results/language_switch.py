@@ -1,8 +1,8 @@
 """The switch: the base answers prompts in other languages, the adapter (beta 1) those in its own.
 
-It is what a server with the adapter beside the base does that goes by a prompt's language. It sees the
-text of the prompt alone, as `ggez_hub.evaluation.benchmarks.prompt_language` identified it; its answers are those
-at beta 0 and at beta 1, so nothing is asked anew. The same by the data's own labels of language, which
+A server with the adapter beside the base that goes by a prompt's language does this. It sees only the
+text of the prompt, whose language `benchmarks.prompt_language` identified; its answers are those at
+beta 0 and at beta 1, so no model is asked again. The same by the data's own labels of language, which
 no server has, is an upper bound.
 """
 

@@ -186,7 +186,7 @@ class Argument:
         )
 
     def _announced_by(self, mark: Mark) -> list[Mention]:
-        """The first option behind a word, in its sentence or directly in the next, that is not denied."""
+        """The first option that is not denied behind a word, in its sentence or directly in the next."""
         for mention in self._text.behind(mark):
             between = self._text.text[mark.end : mention.start]
             if self._text.sentence(mention.start) != self._text.sentence(mark.start) and any(

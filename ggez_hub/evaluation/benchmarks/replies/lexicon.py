@@ -1,4 +1,4 @@
-"""The words of every language as one expression, and where they stand in a text."""
+"""The words of every language as one expression, and the form in which a reply is read."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ class Structure:
         return bisect_right(self._clauses, place)
 
     def lists_several(self) -> bool:
-        """Whether labels of several options stand as in a list: at the head of lines, or with their texts."""
+        """Whether labels of several options are listed: at the head of lines, or with their texts."""
         listed = {m.option for m in self.mentions if m.is_headline}
         for label, after in pairwise(self.mentions):
             gap = self.text[label.end : after.start]
@@ -131,7 +131,7 @@ class Structure:
             self.units[mention], self.groups[mention] = unit, group
 
     def _relation(self, before: Mention, mention: Mention) -> tuple[bool, bool, bool]:
-        """Whether a mention begins a unit, whether it begins a group, and whether a word joins the two."""
+        """Whether a mention begins a unit, whether a group, and whether a word joins the two."""
         marks = self._marks_within(before.end, mention.start)
         same = before.option == mention.option
         joins = any(mark.kinds & {"either", "both"} for mark in marks)
