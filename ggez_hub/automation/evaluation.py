@@ -26,8 +26,7 @@ from ggez_hub.evaluation.results.evidence import RESULTS, Evidence, data_of
 from ggez_hub.evaluation.results.figures import figures
 from ggez_hub.evaluation.results.header import AdapterRecord
 from ggez_hub.evaluation.results.measured_curve import curve_of
-from ggez_hub.evaluation.sweep.grid import Progress
-from ggez_hub.evaluation.sweep.run import sweep
+from ggez_hub.evaluation.sweep.run import Progress, sweep
 from ggez_hub.families import get_family
 from ggez_hub.hub import Hub
 from ggez_hub.parity.betas import Beta, beta_key

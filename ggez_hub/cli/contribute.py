@@ -21,7 +21,8 @@ from ggez_hub.registry.constants import INDEX_REPO
 from ggez_hub.registry.contribution.adapter_files import AdapterFiles
 from ggez_hub.registry.contribution.card_draft import adapts_of, declared_licence, summary_of
 from ggez_hub.registry.contribution.proposal import candidate, claimed, own_card, push, register
-from ggez_hub.registry.publication.adapter import Published, publish, read_parcel
+from ggez_hub.registry.publication.adapter import publish, read_parcel
+from ggez_hub.registry.publication.result import Published
 
 
 @click.command("contribute")
@@ -76,7 +77,7 @@ def contribute_command(
 
 def _drafted(description: Description, files: AdapterFiles, hub: Hub) -> CardDocument:
     """The card, from the files' metadata and what a person is asked for."""
-    told, license_id = files.told, declared_licence(files)
+    told, license_id = files.metadata, declared_licence(files)
     if description.base is None and told.base:
         description = replace(description, base=told.base)
     if description.license is None and license_id != "unknown":

@@ -19,7 +19,7 @@ from ggez_hub.hub import Hub
 from ggez_hub.hub_connection import connect
 from ggez_hub.parity.intervals import Interval
 from ggez_hub.regions import find_region
-from ggez_hub.registry.pull.pull import Pulled, fetch_pinned
+from ggez_hub.registry.pull.pull import Pulled
 from ggez_hub.registry.request import Request
 
 
@@ -83,9 +83,9 @@ def _recomputed(pulled: Pulled, part: DemoFamily, hub: Hub, out: Output) -> Demo
     evidence = [file for file in listing.files if file.path == EVIDENCE]
     answers = hub.fetch(listing.repo, listing.revision, evidence)
     out.line("")
-    out.line(f"Asking again, {'every question' if part.whole else 'a part of the questions'}:")
+    out.line(f"Asking again, {'every question' if part.complete else 'a part of the questions'}:")
     folders = Folders(
-        fetch_pinned(resolution.merged_into, hub), fetch_pinned(adapter.source, hub), pulled.model,
+        resolution.merged_into.fetch(hub), adapter.source.fetch(hub), pulled.model,
         fetched,
     )  # fmt: skip
     with out.steps("asking") as did:
@@ -114,7 +114,7 @@ def _print_figures(pulled: Pulled, part: DemoFamily, demo: DemoFigures, out: Out
             )
             for row in demo.rows
         ],
-        title=f"{part.family}, {'the whole grid' if part.whole else 'a part'} of the test: {part.scored}, "
+        title=f"{part.family}, {'the whole grid' if part.complete else 'a part'} of the test: {part.scored}, "
         f"in %, 95 % intervals over {demo.rows[0].english.pictures} pictures; GRP above chance, alpha "
         f"{pulled.lock.resolution.alpha.value:.3f}",
     )

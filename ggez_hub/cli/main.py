@@ -12,7 +12,7 @@ import click
 from ggez_hub import __version__
 
 
-class Entry(NamedTuple):
+class CommandEntry(NamedTuple):
     """Where a command is defined, and its line in `ggez-hub --help`."""
 
     module: str
@@ -23,51 +23,57 @@ class Entry(NamedTuple):
 # compares them with the commands' own).
 SECTIONS = {
     "Find and pull": {
-        "pull": Entry("pull", "A base model adapted to a region, merged and ready to load."),
-        "search": Entry("pull", "Adapters that a hub holds, by region and family."),
-        "resolve": Entry("pull", "What a pull would take, and why."),
-        "merge": Entry("merge", "Merge local folders: a base and its adapters."),
-        "demo": Entry(
+        "pull": CommandEntry("pull", "A base model adapted to a region, merged and ready to load."),
+        "search": CommandEntry("pull", "Adapters that a hub holds, by region and family."),
+        "resolve": CommandEntry("pull", "What a pull would take, and why."),
+        "merge": CommandEntry("merge", "Merge local folders: a base and its adapters."),
+        "demo": CommandEntry(
             "demo", "Pull Thai models from a hub on this machine and recompute their tables."
         ),
     },
     "Regions and parity": {
-        "regions": Entry("regions", "Regions: members, languages, fallback chain."),
-        "alpha": Entry("alpha", "The globalisation factor of a region, from the KOF index."),
-        "grp": Entry("alpha", "Global-Regional Parity of two scores."),
-        "kof": Entry("alpha", "The KOF Globalisation Index: releases on this machine."),
+        "regions": CommandEntry("regions", "Regions: members, languages, fallback chain."),
+        "alpha": CommandEntry("alpha", "The globalisation factor of a region, from the KOF index."),
+        "grp": CommandEntry("alpha", "Global-Regional Parity of two scores."),
+        "kof": CommandEntry("alpha", "The KOF Globalisation Index: releases on this machine."),
     },
     "Contribute": {
-        "contribute": Entry("contribute", "Register an adapter: from a file to a pull request."),
-        "card": Entry("card", "Adapter cards: init, validate, measure, joint, schema."),
-        "publish": Entry("contribute", "An adapter's folder to a repository on the hub."),
+        "contribute": CommandEntry(
+            "contribute", "Register an adapter: from a file to a pull request."
+        ),
+        "card": CommandEntry("card", "Adapter cards: init, validate, measure, joint, schema."),
+        "publish": CommandEntry("contribute", "An adapter's folder to a repository on the hub."),
     },
     "Data and training": {
-        "filter": Entry("filter", "A training set of a region from public corpora."),
-        "reward": Entry("filter", "Reward scorers: their agreement with people."),
-        "train": Entry("train", "Fine-tune a base to an adapter of a region, with its card."),
-        "extract": Entry("extract", "A LoRA or a task vector from a full fine-tune."),
+        "filter": CommandEntry("filter", "A training set of a region from public corpora."),
+        "reward": CommandEntry("filter", "Reward scorers: their agreement with people."),
+        "train": CommandEntry(
+            "train", "Fine-tune a base to an adapter of a region, with its card."
+        ),
+        "extract": CommandEntry("extract", "A LoRA or a task vector from a full fine-tune."),
     },
     "Evaluate": {
-        "eval": Entry("eval", "Measure a model on real benchmarks, for a region."),
-        "sweep": Entry(
+        "eval": CommandEntry("eval", "Measure a model on real benchmarks, for a region."),
+        "sweep": CommandEntry(
             "sweep",
             "Measure a model over the grid of beta and choose beta, without writing merged models.",
         ),
-        "retune": Entry("retune", "Choose beta again for another alpha, without evaluation."),
-        "report": Entry("report", "Scores, parity and gates as one HTML page."),
-        "verify": Entry(
+        "retune": CommandEntry(
+            "retune", "Choose beta again for another alpha, without evaluation."
+        ),
+        "report": CommandEntry("report", "Scores, parity and gates as one HTML page."),
+        "verify": CommandEntry(
             "verify", "Check a pulled folder against its lock, or scores against predictions."
         ),
-        "reproduce": Entry("reproduce", "Recheck the arithmetic of the paper's tables."),
+        "reproduce": CommandEntry("reproduce", "Recheck the arithmetic of the paper's tables."),
     },
     "Serve and maintain": {
-        "serve": Entry("serve", "Serve a folder as a small Hugging Face hub."),
-        "doctor": Entry("doctor", "Check the installation, and report how to fix it."),
-        "index": Entry("registry", "The index of accepted cards: build, publish, verify."),
-        "registry": Entry("registry", "For maintainers: measure a card, stale adapters."),
+        "serve": CommandEntry("serve", "Serve a folder as a small Hugging Face hub."),
+        "doctor": CommandEntry("doctor", "Check the installation, and report how to fix it."),
+        "index": CommandEntry("registry", "The index of accepted cards: build, publish, verify."),
+        "registry": CommandEntry("registry", "For maintainers: measure a card, stale adapters."),
     },
-    "Automation": {"ci": Entry("ci", "The steps of the registry's workflows.")},
+    "Automation": {"ci": CommandEntry("ci", "The steps of the registry's workflows.")},
 }
 COMMANDS = {name: entry for section in SECTIONS.values() for name, entry in section.items()}
 

@@ -18,7 +18,6 @@ from ggez_hub.registry.constants import INDEX_REPO
 from ggez_hub.registry.index.build import build_index
 from ggez_hub.registry.index.search import accepted_entries
 from ggez_hub.registry.index.verification import stale_entries, verify_entries
-from ggez_hub.registry.publication.index import publish_index
 
 
 @click.group("index")
@@ -61,6 +60,8 @@ def index_build(
 @output_options
 def index_publish(cards: Path, skip_bad: bool, hub: str, out: Output) -> None:
     """Bring the hub's index to hold the cards below CARDS, and the index file, by one commit."""
+    from ggez_hub.registry.index.build import publish_index
+
     with connect(hub, quiet=out.quiet) as server:
         done = publish_index(cards, server, skip_bad=skip_bad)
     for bad in done.built.bad:

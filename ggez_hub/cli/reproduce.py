@@ -12,7 +12,6 @@ from ggez_hub.errors import UsageProblem
 from ggez_hub.paper.checks import Finding
 from ggez_hub.paper.claim_notes import claim_notes
 from ggez_hub.paper.claims import ClaimFinding, recheck_claims
-from ggez_hub.paper.recipes import paper_recipes
 from ggez_hub.paper.rules import recheck
 from ggez_hub.paper.tables import PAPER
 
@@ -159,6 +158,8 @@ def _shown(value: Fraction, digits: int = 4) -> str:
 
 
 def _print_recipes(numbers: tuple[str, ...], out: Output) -> None:
+    from ggez_hub.paper.tables import paper_recipes
+
     found = paper_recipes(numbers)
     for recipe in found:
         out.line(f"# {recipe.path}\n{recipe.text}")

@@ -15,9 +15,9 @@ from ggez_hub.hub import Hub
 from ggez_hub.hub.pull_requests import Proposal, propose
 from ggez_hub.hub_connection import connect
 from ggez_hub.parity.betas import Beta, as_json, base_like, betas_of
+from ggez_hub.parity.choice import Policy
 from ggez_hub.parity.intervals import Interval, estimate_grp
 from ggez_hub.parity.moments import GLOBAL, REGIONAL
-from ggez_hub.parity.policy import Policy
 from ggez_hub.regions import Alpha, alpha, find_region
 from ggez_hub.regions.kof import INTERPERSONAL
 from ggez_hub.registry.constants import CARD_NAME
@@ -25,7 +25,6 @@ from ggez_hub.registry.retune import (
     AlphaChoices,
     Retuned,
     alpha_choices,
-    alpha_source,
     described,
     retune,
     retuned_card,
@@ -93,6 +92,7 @@ def retune_command(
 
 
 def _publish(found: Retuned, repo: str | None, hub: Hub) -> Proposal:
+
     if found.stored.card is None:
         raise UsageProblem(
             "there is no card to publish: this is not the curve of one adapter",
@@ -112,7 +112,7 @@ def _publish(found: Retuned, repo: str | None, hub: Hub) -> Proposal:
             "Fetch its newest card and retune that.",
         )
     text = render_card(retuned_card(document, found))
-    title = f"Set alpha to {found.alpha.value:.5f}: {alpha_source(found.alpha)}"
+    title = f"Set alpha to {found.alpha.value:.5f}: {found.alpha.source}"
     return propose(
         hub, target, {CARD_NAME: text.encode()}, title, described(found), parent=at.revision
     )
@@ -121,13 +121,14 @@ def _publish(found: Retuned, repo: str | None, hub: Hub) -> Proposal:
 def _print_retuned(
     found: Retuned, choices: AlphaChoices | None, published: Proposal | None, out: Output
 ) -> None:
+
     stored, stays = found.stored, found.stays
     if len(stored.adapters) > 1:
         out.line(f"a point's betas are of {', '.join(stored.adapters)}, in this order")
     how = "given by hand" if stored.given else "chosen"
-    out.line(f"before  alpha {stored.alpha.value:.5f} ({alpha_source(stored.alpha)}), region "
+    out.line(f"before  alpha {stored.alpha.value:.5f} ({stored.alpha.source}), region "
              f"{stored.region}: beta {'none' if found.taken is None else format(found.taken, 'g')}, {how}")  # fmt: skip
-    out.line(f"now     alpha {found.alpha.value:.5f} ({alpha_source(found.alpha)}), region "
+    out.line(f"now     alpha {found.alpha.value:.5f} ({found.alpha.source}), region "
              f"{found.region}: beta {found.beta:g}")  # fmt: skip
     if found.after.curve.region != found.region:
         out.line(
