@@ -245,7 +245,7 @@ class UnfilteredExamples(Examples):
                 "id": example.id,
                 "image": image,
                 "text": example.text,
-                "messages": [{"role": role, "content": text} for role, text in example.messages],
+                "messages": example.messages,
                 "language": example.language,
                 "format": example.format,
             }
