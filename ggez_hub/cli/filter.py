@@ -112,11 +112,7 @@ def reward_command() -> None:
 @reward_command.command("agreement")
 @click.argument("pairs", type=FILE)
 @click.option("--spec", required=True, type=FILE, help="A filter with the scorer under `reward`.")
-@click.option(
-    "--pictures",
-    type=FOLDER,
-    help="The folder that paths of pictures start from.",
-)
+@click.option("--pictures", type=FOLDER, help="The folder that paths of pictures start from.")
 @out_option("A file for `agreement`.", required=False)
 @output_options
 def agreement(

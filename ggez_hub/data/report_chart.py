@@ -27,7 +27,7 @@ def draw(document: dict[str, Any], stem: Path) -> tuple[Path, Path]:
         title += f", {counts['translated']:,} translations"
     # A dollar in the name of a column is not mathematics.
     style = {"text.parse_math": False}
-    with saved_figure(stem, title, (11, 6.4), "data", **style) as figure:
+    with saved_figure(stem, title, (11, 6.4), 140, "data", **style) as figure:
         # Two halves, so that long names above leave no room empty below.
         halves: Any = figure.subfigures(2, 1, height_ratios=(1.1, 1))
         upper, lower = halves
