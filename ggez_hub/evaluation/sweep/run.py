@@ -19,9 +19,9 @@ from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.answers.cache import AnswerCache
 from ggez_hub.evaluation.answers.outcomes import Answers, Cell, Outcomes, TaskRecord
 from ggez_hub.evaluation.answers.predictions import read_predictions, write_predictions
+from ggez_hub.evaluation.benchmarks.multiple_choice import GENERATION
 from ggez_hub.evaluation.benchmarks.preparation import PreparedTask
 from ggez_hub.evaluation.benchmarks.prompt_language import prompt_languages, with_prompt_languages
-from ggez_hub.evaluation.benchmarks.multiple_choice import GENERATION
 from ggez_hub.evaluation.models import LoadedModel, ModelUnderTest, averaged
 from ggez_hub.evaluation.results.closed_part import Closing
 from ggez_hub.evaluation.results.evidence import RESULTS, Evidence, open_evidence
