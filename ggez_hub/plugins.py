@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from itertools import chain
@@ -28,7 +28,7 @@ class BadPlugin(GgezError):
 
 @dataclass(frozen=True)
 class PluginRecord:
-    """Where a value comes from that is not part of this package."""
+    """Where a value comes from that is not part of this package; it stands in locks and digests."""
 
     distribution: str
     version: str
@@ -36,11 +36,6 @@ class PluginRecord:
 
     def __str__(self) -> str:
         return f"{self.entry_point} of {self.distribution} {self.version}"
-
-    @property
-    def document(self) -> dict[str, str]:
-        """The same as JSON, for locks and digests."""
-        return asdict(self)
 
 
 class Catalog(Mapping[str, T]):

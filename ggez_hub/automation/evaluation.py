@@ -18,7 +18,6 @@ from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.gates.outcome import GateReport, gate_report, read_limits
 from ggez_hub.evaluation.models import grid_on
 from ggez_hub.evaluation.models.backend import (
-    PAINTERS,
     EvaluationBackend,
     drawing_backend,
     find_backend,
@@ -154,7 +153,7 @@ def _closing(keep: Path | None, out: Path) -> Closing | None:
 
 def _way(family: Family, folder: Path) -> EvaluationBackend:
     """How models of a family are asked; what is drawn is kept in `folder`."""
-    if family.name == PAINTERS:
+    if family.generates == "pictures":
         return drawing_backend(family, None, folder / PICTURES)
     return find_backend(family)
 

@@ -99,7 +99,7 @@ def _drafted(description: Description, files: AdapterFiles, hub: Hub) -> CardDoc
     needed = Asking(("region", "base", "license"), likely={"base": told.likely_base})
     description = answered(description, needed)
     base, region = description.find_base(hub), find_region(description.region or "")
-    welcome = ("summary",) if adapts_of(files, base.family.name) else ("adapts", "summary")
+    welcome = ("summary",) if adapts_of(files, base.family) else ("adapts", "summary")
     likely = {"adapts": "unknown", "summary": summary_of(files, base, region.name)}
     return answered(description, Asking((), welcome, likely)).draft(files, base)
 

@@ -151,7 +151,7 @@ class PartsOfModel:
 
 
 def _compile(pattern: str) -> Any:
-    """The pattern, compiled; raises ValueError that says what is wrong with it."""
+    """The pattern, compiled; raises ValueError with what is wrong with it."""
     import re2
 
     options = re2.Options()
@@ -159,8 +159,10 @@ def _compile(pattern: str) -> Any:
     try:
         return re2.compile(pattern, options)
     except (re2.error, UnicodeEncodeError) as error:
-        said = error.args[0]
-        reason = said.decode(errors="replace") if isinstance(said, bytes) else "it is not text"
+        problem = error.args[0]
+        reason = (
+            problem.decode(errors="replace") if isinstance(problem, bytes) else "it is not text"
+        )
         raise ValueError(
             f"{pattern!r} is not an expression of RE2: {reason}"
             " (it has neither look-around nor back-references)"

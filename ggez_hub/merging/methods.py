@@ -25,12 +25,38 @@ from mergekit.merge_methods.base import (
     ParameterSpec,
     TensorGroup,
 )
+from torch.utils._pytree import tree_map_only
 
 from ggez_hub.errors import GgezError
-from ggez_hub.merging.delta_rows import RowDelta, Whole, matrix_shape
+from ggez_hub.merging.delta_rows import RowDelta, Whole, matrix_shape, whole
 from ggez_hub.merging.kernels import Workers, interpolate_rows, merge_blocks
 from ggez_hub.merging.merge import METHODS, NAME, BlockMethod
-from ggez_hub.merging.mergekit_inputs import StreamedDelta
+
+
+class StreamedDelta(torch.Tensor):
+    """Delta of one tensor as mergekit passes it on: float64, with a shape but without elements.
+
+    Whoever knows it takes rows of it; for any other operation of torch its elements are computed.
+    """
+
+    rows: RowDelta
+    workers: Workers
+
+    @staticmethod
+    def of(rows: RowDelta, shape: tuple[int, ...], workers: Workers) -> StreamedDelta:
+        """The Delta `rows` of a tensor of `shape`, and the threads that are to compute it."""
+        streamed: StreamedDelta = torch.Tensor._make_wrapper_subclass(
+            StreamedDelta, shape, dtype=torch.float64, device=torch.device("cpu")
+        )
+        streamed.rows, streamed.workers = rows, workers
+        return streamed
+
+    @classmethod
+    def __torch_dispatch__(  # type: ignore[override]
+        cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        args, kwargs = tree_map_only(cls, lambda t: whole(t.rows, t.shape), (args, kwargs or {}))
+        return func(*args, **kwargs)
 
 
 class NotFinite(GgezError):
@@ -87,7 +113,6 @@ class GgezLinear(MergeMethod):
         betas: Sequence[float],
         workers: Workers | None,
     ) -> tuple[torch.Tensor, bool]:
-        """A merged tensor, and whether it is finite."""
         return interpolate_rows(base, deltas, betas, workers)
 
 
@@ -105,7 +130,6 @@ class BlockwiseMethod(GgezLinear):
     """A method that is given blocks of rows in float64; its result is rounded once."""
 
     def __init__(self, name: str, method: BlockMethod) -> None:
-        """`name` is what mergekit is to call it."""
         self._method = method
         self.spec = dataclasses.replace(GgezLinear.spec, name=name, pretty_name=name)
 

@@ -10,7 +10,8 @@ from typing import Any
 from ggez_hub.errors import UsageProblem
 from ggez_hub.families import Family, Read, UnknownLayout, get_family
 from ggez_hub.merging.adapters import task_vector
-from ggez_hub.merging.adapters.peft import CONFIG, WEIGHTS
+from ggez_hub.merging.adapters.peft_config import CONFIG
+from ggez_hub.merging.adapters.peft_folder import WEIGHTS
 from ggez_hub.merging.forms import Need
 from ggez_hub.merging.forms.switch import copy_model
 from ggez_hub.merging.merge import Adapter

@@ -5,7 +5,7 @@ ggez_hub.training.job. The loop knows nothing else of it:
 
 1. The recipe of the run is read with `Way.recipe`, a TrainRecipe with the family's own keys and,
    in DEFAULTS, its settings for each method.
-2. From the base's configuration alone (`families.skeleton`: modules on the meta device, by path)
+2. From the base's configuration alone (`Family.module_tree`: modules on the meta device, by path)
    `Way.learns` says which parts are trained, and `Way.targets` which linear layers get factors
    where the recipe names none. What matches nothing is refused here, before a weight is read.
 3. `Way.open` loads the base from local files into a `Learner`. Its attribute `model` is the module

@@ -146,7 +146,8 @@ def card_of(made: FinishedRun, folder: Path) -> CardDocument:
             "kind": "lora" if recipe.method == "lora" else "finetune",
             "region": region.id,
             "languages": list(recipe.languages or made.languages) or UNKNOWN,
-            "adapts": list(recipe.adapts or adapts_of(files, recipe.family) or ()) or UNKNOWN,
+            "adapts": list(recipe.adapts or adapts_of(files, get_family(recipe.family)) or ())
+            or UNKNOWN,
             "base": {"repo": made.base.repo, "revision": revision, "weights": dict(made.weights)},
             "trained_on": "base",
             "data_filter": together(made.origin, made.before).model_dump(),

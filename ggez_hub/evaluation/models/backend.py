@@ -30,10 +30,6 @@ from ggez_hub.parity.betas import Beta, beta_key, betas_of
 ENGINE = ("torch", "transformers", "open_clip_torch", "diffusers", "ggez-hub")
 
 
-# The family whose models draw.
-PAINTERS = "diffusion"
-
-
 class EvaluationBackend(NamedTuple):
     """How the models of a family are asked, in the terms of UnderTest."""
 
@@ -58,7 +54,7 @@ def drawing_backend(family: Family, judge: JudgeModel | None, pictures: Path) ->
     `pictures` is the folder that they are kept in. Drawings that are recognised need no judge: the
     task names its own.
     """
-    if family.name != PAINTERS:
+    if family.generates != "pictures":
         raise UsageProblem(
             f"a model of the family {family.name!r} does not draw",
             "A judge is for pipelines of diffusers.",

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ggez_hub.families import get_family
 from ggez_hub.merging.adapters.lora_file import lora_path, read_lora
 from ggez_hub.merging.adapters.lora_scales import Scales
-from ggez_hub.merging.adapters.peft import WEIGHTS, open_keys
 from ggez_hub.merging.adapters.peft_config import scale_of
-from ggez_hub.merging.adapters.peft_modules import LORA_BIAS, TOKENS
+from ggez_hub.merging.adapters.peft_folder import LORA_BIAS, TOKENS, WEIGHTS, read_scaling_peft
 from ggez_hub.merging.deltas import BadAdapter
 from ggez_hub.merging.forms.lycoris import PLAIN, form_of
 
@@ -53,8 +54,16 @@ class AdapterFacts:
     config: dict[str, Any]
 
     @property
+    def generates(self) -> str | None:
+        """What the models of the family generate: `text`, `pictures`, or None."""
+        return get_family(self.family).generates
+
+    def modules(self, chosen: Callable[[LoraFact], bool] = lambda _: True) -> list[str]:
+        """The modules of the LoRAs that are `chosen`."""
+        return [lora.module for lora in self.loras if chosen(lora)]
+
+    @property
     def max_rank(self) -> int:
-        """The highest rank; 0 if there are no LoRAs."""
         return max((lora.rank for lora in self.loras), default=0)
 
 
@@ -72,7 +81,8 @@ def facts_of(
 
 
 def _of_peft(folder: Path, common: dict[str, str]) -> AdapterFacts:
-    file, config, keys = open_keys(folder)
+    peft = read_scaling_peft(folder)
+    file, config, keys = peft.file, dict(peft.config), peft.keys
     method = str(config["peft_type"])
     loras = []
     for module, parts in keys.parts.items():

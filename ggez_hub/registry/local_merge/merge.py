@@ -18,6 +18,7 @@ from ggez_hub.merging.merge import (
     Adapter,
     MergeReport,
     merge_into,
+    plugins_of,
     require_method,
     tensor_names,
 )
@@ -83,6 +84,7 @@ def provenance(merge: MergeRecord) -> list[str]:
         f"- base: {_named(merge.base)}",
         *(line for adapter in merge.adapters for line in _weighted(adapter)),
         f"- method {merge.method}, engine {merge.engine}",
+        *(f"- plug-in {record}" for record in merge.plugins),
         f"- merge digest {merge.digest}",
     ]
 
@@ -204,6 +206,7 @@ def _described(
         variant=variant,
         base=MergedInput(files=weights, **_known(base)),
         adapters=tuple(map(_adapter, adapters, resolved)),
+        plugins=plugins_of(family.name, method),
     )
 
 
