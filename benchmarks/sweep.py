@@ -36,7 +36,7 @@ PICTURES = 128
 def main() -> None:
     """Both comparisons, and what moving the weights costs by itself."""
     place, family = FamilyFolders(ASSETS), get_family("embedding")
-    asked = tasks_for(load_tasks(recipes_folder() / "demo"), find_region("th"))
+    asked = tasks_for(load_tasks(recipes_folder() / "demo", Task), find_region("th"))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         tasks = prepare_tasks(asked, _few(asked, place.data, folder / "data"), ("validation",))
@@ -62,12 +62,12 @@ def main() -> None:
 
 def _answers(base: Path, model: StoredModel, tasks: Sequence[PreparedTask], times: int) -> None:
     """Evaluate one model, which is loaded once, several times."""
-    from ggez_hub.evaluation.answers.cache import MemoryCache
+    from ggez_hub.evaluation.answers.cache import AnswerCache
     from ggez_hub.evaluation.models.backend import find_backend
 
-    subject = find_backend(model.family).open(base, model.family, None, MemoryCache())
+    subject = find_backend(model.family).open(base, model.family, None, AnswerCache())
     for _ in range(times):
-        subject.moved(list(subject.state), MemoryCache())
+        subject.moved(list(subject.state), AnswerCache())
         for task in tasks:
             for asked in task.asked.values():
                 subject.answer(asked, task.method)

@@ -13,10 +13,10 @@ from ggez_hub.cards import AdapterCard, CardDocument, read_card, render_card
 from ggez_hub.demo.questions import SPLITS, questions_of
 from ggez_hub.demo.world import CARD, DEMO_FAMILIES, EVIDENCE, FamilyFolders, find_in
 from ggez_hub.digests import sha256_file
-from ggez_hub.evaluation.answers.cache import AnswerCache, MemoryCache
+from ggez_hub.evaluation.answers.cache import AnswerCache
 from ggez_hub.evaluation.answers.outcomes import Cell, Outcomes
-from ggez_hub.evaluation.answers.predictions import write_predictions
-from ggez_hub.evaluation.benchmarks.prompt_language import record_prompt_languages
+from ggez_hub.evaluation.answers.predictions import read_predictions, write_predictions
+from ggez_hub.evaluation.benchmarks.prompt_language import prompt_languages, with_prompt_languages
 from ggez_hub.evaluation.models import ModelUnderTest, averaged, grid_on
 from ggez_hub.evaluation.models.model_digest import StoredModel
 from ggez_hub.evaluation.results.baselines import card_baselines
@@ -53,7 +53,8 @@ def record_prompts(place: FamilyFolders, name: str) -> None:
     before = sha256_file(folder / EVIDENCE)
     questions = questions_of(place.part)
     _, tasks = questions.prepare(find_in(place.assets), find_region(name), SPLITS)
-    after = record_prompt_languages(folder / EVIDENCE, tasks)
+    answers = with_prompt_languages(read_predictions(folder / EVIDENCE), prompt_languages(tasks))
+    after = write_predictions(folder / EVIDENCE, answers)
     document = read_card(folder / CARD)
     card = document.card
     assert card.curve != "unknown"  # noqa: S101 - the world's cards are measured
@@ -89,7 +90,7 @@ def _average(place: FamilyFolders, name: str) -> dict[Cell, Outcomes]:
     kept: dict[str, AnswerCache] = {}
 
     def known(model: ModelUnderTest) -> AnswerCache:
-        return kept.setdefault(model.digest, MemoryCache())
+        return kept.setdefault(model.digest, AnswerCache())
 
     base, adapter = grid_on(model, (BASE, ADAPTER), questions.way(place.assets))
     if not base.searches:

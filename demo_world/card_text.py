@@ -13,11 +13,11 @@ from ggez_hub.cards.curve import MeasuredCurve, Split
 from ggez_hub.demo.questions import SPLITS, DemoAnswers
 from ggez_hub.demo.world import EVIDENCE, DemoFamily, FamilyFolders
 from ggez_hub.evaluation.answers.outcomes import Cell
-from ggez_hub.evaluation.answers.scores import Estimate, parity_difference
+from ggez_hub.evaluation.answers.scores import parity_difference
 from ggez_hub.parity.choice import select_beta
-from ggez_hub.parity.curve import GLOBAL, REGIONAL, ParityCurve
-from ggez_hub.parity.effects import grp_interval, side_interval
-from ggez_hub.parity.intervals import Interval
+from ggez_hub.parity.curve import ParityCurve
+from ggez_hub.parity.intervals import Interval, estimate_grp, estimate_score
+from ggez_hub.parity.moments import GLOBAL, REGIONAL
 from ggez_hub.parity.policy_outcomes import policy_outcomes
 from ggez_hub.parity.seeds import seed_summary
 from ggez_hub.regions import Region, find_region
@@ -80,7 +80,7 @@ class FamilyText:
     base: Callable[[Mapping[str, Any]], str]
     intro: Callable[[CardContext], str]
     scores: str
-    control: Callable[[CardContext], Mapping[Cell, Estimate]]
+    control: Callable[[CardContext], Mapping[Cell, Interval]]
     controlled: str
     more: Callable[[CardContext], Sequence[str]]
     caveats: Sequence[str]
@@ -134,7 +134,7 @@ def adapter_prose(words: FamilyText, told: CardContext) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def shown(lead: Estimate) -> str:
+def shown(lead: Interval) -> str:
     """A figure in points with its interval."""
     return f"{lead.value:.1f} [{lead.low:.1f}, {lead.high:.1f}]"
 
@@ -149,7 +149,7 @@ def _grid(words: FamilyText, told: CardContext, curve: ParityCurve, split: str) 
     return f"""\
 ## Scores on {split}
 
-{words.scores} In %, with 95 % intervals over {curve.regional.pictures} pictures. GRP on scores above chance: a *demo
+{words.scores} In %, with 95 % intervals over {curve.moments.pictures[REGIONAL]} pictures. GRP on scores above chance: a *demo
 parity* of English names (global) and regional names.
 
 | beta | English names | regional names | GRP |
@@ -255,9 +255,9 @@ def at_one_beta(told: CardContext) -> str:
 
 def _figures(curve: ParityCurve, index: int, alpha: float) -> str:
     """Both sides and GRP, the latter with an interval where it is known what the sides share."""
-    sides = (side_interval(curve, side, index) for side in (GLOBAL, REGIONAL))
-    shown_sides = [_shown(side) for side in sides if side is not None]
-    parity = grp_interval(curve, index, alpha)
+    sides = (estimate_score(curve.moments, side, index) for side in (GLOBAL, REGIONAL))
+    shown_sides = map(_shown, sides)
+    parity = estimate_grp(curve.moments, alpha, index)
     return " | ".join([*shown_sides, _shown(parity) if curve.is_joint else f"{parity.value:.1f}"])
 
 

@@ -12,20 +12,24 @@ import random
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from demo_world.card_text import CardContext
 from demo_world.pictures import SIZE, webp
 from ggez_hub.demo.questions import FamilyQuestions
-from ggez_hub.evaluation.answers.outcomes import Cell
-from ggez_hub.evaluation.answers.scores import Estimate, mean_difference
+from ggez_hub.evaluation.answers.outcomes import Cell, Outcomes
+from ggez_hub.evaluation.answers.scores import mean_difference
 from ggez_hub.evaluation.models.model_digest import StoredModel
 from ggez_hub.families import get_family
+from ggez_hub.parity.intervals import Interval
 
 
 def lead_over_spoilt(
     questions: FamilyQuestions, told: CardContext, spoil: Callable[[Path], None]
-) -> Mapping[Cell, Estimate]:
+) -> Mapping[Cell, Interval]:
     """How far base, merge and adapter are ahead of themselves on test where `spoil` rewrote it."""
     place, real = told.place, told.answered
     model = StoredModel(
@@ -73,3 +77,24 @@ def shuffle_names(path: Path, columns: Sequence[str]) -> None:
         field = table.schema.field(number)
         table = table.set_column(number, field, pa.array(values, field.type))
     pq.write_table(table, path)
+
+
+def shuffle_drawings(outcomes: Outcomes) -> Outcomes:
+    """The same drawings, each taken to be for another prompt of the task.
+
+    With a fixed seed; a prompt's drawing with seed s takes the place of another's with seed s, as if
+    the prompts had been shuffled before they were drawn.
+    """
+    names = sorted(set(outcomes.gold))
+    order = names[:]
+    # A shuffle in one cycle: no prompt keeps its place.
+    random.Random(0).shuffle(order)  # noqa: S311 - a control, not a secret
+    stands_for = dict(zip(order, order[1:] + order[:1], strict=True))
+    given = dict(zip(outcomes.items, outcomes.predicted, strict=True))
+    predicted = tuple(
+        given[f"{stands_for[gold]}/{item.rpartition('/')[2]}"]
+        for item, gold in zip(outcomes.items, outcomes.gold, strict=True)
+    )
+    correct = np.array([a == b for a, b in zip(predicted, outcomes.gold, strict=True)])
+    rank = np.where(correct, 1, 2).astype(np.int32)
+    return replace(outcomes, predicted=predicted, correct=correct, rank=rank)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import base64
-import io
 import os
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
@@ -13,22 +11,19 @@ from itertools import islice
 from typing import Any, TypeAlias
 
 from ggez_hub.errors import GgezError, UsageProblem
-from ggez_hub.images import needs_rotation, to_rgb
+from ggez_hub.images import encode_png, needs_rotation, to_rgb
+from ggez_hub.retry import with_retries
 
-ATTEMPTS = 4
 FIRST_WAIT = 0.5  # seconds; doubled each time
-LONGEST_WAIT = 60.0  # seconds; a server that asks for more is not waited for
 TIMEOUT = 300.0
-# A server that is busy or starting says so; anything else does not get better by asking again.
-AGAIN = {408, 409, 425, 429, 500, 502, 503, 504}
-# What servers read for certain; other formats are sent as PNG.
+# Formats that every server reads; others are sent as PNG.
 SENT = {b"\xff\xd8\xff": "jpeg", b"\x89PNG": "png"}
 
 Chat: TypeAlias = list[dict[str, Any]]
 
 
 class EndpointFailed(GgezError):
-    """The endpoint did not answer, or refused; `status` is what it answered with, if it did."""
+    """The endpoint did not answer, or refused; `status` is that of its answer, if there was one."""
 
     def __init__(self, message: str, hint: str = "", status: int | None = None) -> None:
         super().__init__(message, hint)
@@ -39,7 +34,7 @@ class EndpointFailed(GgezError):
 class Completion:
     """An answer; `first` are the likeliest first tokens with their log-probabilities, if asked for.
 
-    None where the server gives none. `cut` says that the answer had to end before it was whole.
+    None where the server gives none. `cut`: the answer was longer than it may be.
     """
 
     text: str
@@ -69,29 +64,20 @@ class ChatEndpoint:
         key = key_in(spec.key_variable)
         return cls(spec.url.rstrip("/"), spec.model, spec.parallel, spec.new_tokens, key)
 
-    def ask(self, chats: Sequence[Chat]) -> list[str]:
-        """The answer to each chat; raises EndpointFailed."""
-        return [completion.text for completion in self.complete(chats)]
-
     def complete(
         self, chats: Sequence[Chat], *, new_tokens: int | None = None, top: int = 0
-    ) -> Iterator[Completion]:
+    ) -> list[Completion]:
         """The answer to each chat, and if `top` is above 0 its likeliest first tokens.
 
-        One after the other, while the next are asked already. Raises EndpointFailed.
+        Raises EndpointFailed.
         """
-        early: dict[int, Completion] = {}
-        following = 0
-        for number, completion in self.as_they_come(chats, new_tokens=new_tokens, top=top):
-            early[number] = completion
-            while following in early:
-                yield early.pop(following)
-                following += 1
+        found = dict(self.as_they_come(chats, new_tokens=new_tokens, top=top))
+        return [found[number] for number in range(len(chats))]
 
     def as_they_come(
         self, chats: Sequence[Chat], *, new_tokens: int | None = None, top: int = 0
     ) -> Iterator[tuple[int, Completion]]:
-        """The same with the number of the chat, each as soon as it is there; raises EndpointFailed."""
+        """The same with the number of the chat, each as soon as it arrives."""
         import httpx2
 
         body = {
@@ -113,7 +99,7 @@ class ChatEndpoint:
                     own = {**body, "messages": chat}
                     asked[pool.submit(self._answer, client, own)] = number
 
-            # The next one is asked when an answer was taken: no more than these are ever lost.
+            # The next one is asked when an answer was taken: no more than these can be lost.
             ask(self.parallel)
             while asked:
                 for future in wait(asked, return_when=FIRST_COMPLETED).done:
@@ -126,7 +112,7 @@ class ChatEndpoint:
             choice = said["choices"][0]
             content = choice["message"]["content"]
         except (KeyError, IndexError, TypeError) as error:
-            raise EndpointFailed(f"{self.url} answered with something else than a chat") from error
+            raise EndpointFailed(f"{self.url} did not answer with a chat") from error
         return Completion(
             content if isinstance(content, str) else "",
             _first_tokens(choice),
@@ -136,36 +122,27 @@ class ChatEndpoint:
     def _post(self, client: Any, body: dict[str, Any]) -> Any:
         import httpx2
 
-        problem, status, asked = "", None, ""
-        for attempt in range(ATTEMPTS):
-            if attempt:
-                wait = float(asked) if asked.isdecimal() else FIRST_WAIT * 2 ** (attempt - 1)
-                if wait > LONGEST_WAIT:
-                    break
-                time.sleep(wait)
-            try:
-                answer = client.post(f"{self.url}/chat/completions", json=body)
-            except httpx2.TransportError as error:
-                problem, status, asked = type(error).__name__, None, ""
-                continue
-            status, asked = answer.status_code, answer.headers.get("Retry-After", "")
-            if status == 200:
-                try:
-                    return answer.json()
-                except ValueError as error:
-                    raise EndpointFailed(f"{self.url} answered with no JSON") from error
-            problem = f"HTTP {status}: {self._without_key(answer.text.strip())[:200]}"
-            if status not in AGAIN:
-                break
+        def post() -> Any:
+            # Redirects are errors too: the key goes to no other address.
+            return client.post(f"{self.url}/chat/completions", json=body).raise_for_status()
+
+        status = None
+        try:
+            return with_retries(post, first_wait=FIRST_WAIT, retry_refused=True).json()
+        except httpx2.HTTPStatusError as error:
+            status = error.response.status_code
+            said = error.response.text.strip()
+            # A server may repeat what it was sent.
+            problem = f"HTTP {status}: {said.replace(self.key, '...') if self.key else said}"[:210]
+        except httpx2.TransportError as error:
+            problem = type(error).__name__
+        except ValueError as error:
+            raise EndpointFailed(f"{self.url} did not answer with JSON") from error
         raise EndpointFailed(
             f"{self.url} gave no answer: {problem}",
-            "Run it again when the endpoint answers: what was done is kept.",
+            "Run it again when the endpoint answers: finished answers are kept.",
             status,
         )
-
-    def _without_key(self, text: str) -> str:
-        """What a server says, which may be what it was told."""
-        return text.replace(self.key, "...") if self.key else text
 
 
 def key_in(variable: str | None) -> str | None:
@@ -179,7 +156,7 @@ def key_in(variable: str | None) -> str | None:
 
 
 def about_picture(picture: bytes, text: str) -> Chat:
-    """A chat of one message: a picture, and what is asked about it."""
+    """A chat of one message: a picture, and a question about it."""
     content = [
         {"type": "image_url", "image_url": {"url": data_url(picture)}},
         {"type": "text", "text": text},
@@ -188,12 +165,10 @@ def about_picture(picture: bytes, text: str) -> Chat:
 
 
 def data_url(content: bytes) -> str:
-    """A picture as the address of its own bytes, JPEG or PNG; one that lies is turned."""
+    """A picture as a data URL, JPEG or PNG, upright."""
     kind = next((name for magic, name in SENT.items() if content.startswith(magic)), None)
     if kind is None or needs_rotation(content):
-        buffer = io.BytesIO()
-        to_rgb(content).save(buffer, "PNG")
-        kind, content = "png", buffer.getvalue()
+        kind, content = "png", encode_png(to_rgb(content))
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 

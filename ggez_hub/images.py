@@ -1,8 +1,8 @@
 """Pictures as models get them: one way for training, for evaluation and for what is compared with.
 
-A camera may store a picture lying and say in its EXIF block how it is to be turned. It is turned
-before anything sees it, as `datasets` decodes pictures and `load_image` of transformers and
-diffusers reads them.
+A camera may store a picture rotated and record its orientation in EXIF. It is rotated before
+anything sees it, as `datasets` decodes pictures and `load_image` of transformers and diffusers
+reads them.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-# EXIF's tag for how a picture lies, and its value for one that stands.
-ORIENTATION, STANDS = 0x0112, 1
+# EXIF's tag for the orientation, and its value for a picture that is upright.
+ORIENTATION, UPRIGHT = 0x0112, 1
 
 
 def upright(content: bytes) -> Image:
-    """The picture of a file, decoded and standing, with the channels that are stored.
+    """The picture of a file, decoded and upright, with the channels that are stored.
 
-    Raises what Pillow raises for files that are none.
+    Raises what Pillow raises for files that are not pictures.
     """
     from PIL import Image, ImageOps
 
@@ -37,15 +37,22 @@ def on_white(content: bytes) -> Image:
     """The same on a white page where it is transparent, as a model that draws learns it."""
     from PIL import Image
 
-    whole = upright(content).convert("RGBA")
-    page = Image.new("RGBA", whole.size, "white")
-    page.alpha_composite(whole)
+    drawn = upright(content).convert("RGBA")
+    page = Image.new("RGBA", drawn.size, "white")
+    page.alpha_composite(drawn)
     return page.convert("RGB")
 
 
 def needs_rotation(content: bytes) -> bool:
-    """Whether the file says that its picture is to be turned."""
+    """Whether the EXIF orientation of a file is not upright."""
     from PIL import Image
 
     with Image.open(io.BytesIO(content)) as stored:
-        return bool(stored.getexif().get(ORIENTATION, STANDS) != STANDS)
+        return bool(stored.getexif().get(ORIENTATION, UPRIGHT) != UPRIGHT)
+
+
+def encode_png(picture: Image) -> bytes:
+    """The picture as a PNG file."""
+    stream = io.BytesIO()
+    picture.save(stream, "PNG")
+    return stream.getvalue()

@@ -1,13 +1,13 @@
-"""Parquet of strangers: decoded only as far as it may go, and data sets a piece at a time.
+"""Parquet files of strangers, read with a bound on what they decode to, and a piece at a time.
 
 A file of a megabyte can stand for terabytes: a value that repeats takes a few bytes for any number of
-rows. So texts stay in the dictionaries of their pages until it is known what they come to, and of
+rows. So texts stay in the dictionaries of their pages until their total size is known, and of
 pictures so few rows are decoded at once that their chunk, were every one as large as all of it, fits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,23 +34,14 @@ def read_bounded(
 ) -> pa.Table:
     """The table of a file whose schema is known to be `schema`.
 
-    Raises TooMuch, OSError and what pyarrow raises for a broken file.
+    Raises FileTooLarge, OSError and what pyarrow raises for a broken file.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    batches, nbytes = [], 0
-    with pq.ParquetFile(path) as file:
-        texts = list(_texts(file, set(schema.names)))
-    with pq.ParquetFile(path, read_dictionary=texts) as file:
-        chunks = list(_chunks(file, set(schema.names)))
-        # The least that a value takes, before any of them is decoded: lists may be of any length.
-        _refuse_rows(path, file.metadata.num_rows, max_rows)
-        _refuse_bytes(path, sum(chunk.num_values for chunk in chunks), max_bytes)
-        for batch in file.iter_batches(ROWS_AT_A_TIME):
-            nbytes += sum(map(_decoded_bytes, batch.columns))
-            _refuse_bytes(path, nbytes, max_bytes)
-            batches.append(pa.Table.from_batches([batch]))
+    batches = [
+        pa.Table.from_batches([batch])
+        for batch in _batches(path, schema.names, max_rows, max_bytes, BYTES_AT_A_TIME)
+    ]
     return pa.concat_tables(batches).cast(schema) if batches else schema.empty_table()
 
 
@@ -64,49 +55,56 @@ def read_pieces(
 ) -> Iterator[list[dict[str, Any]]]:
     """The rows of a data set's file, some at a time: memory grows with its row groups, not with it.
 
-    More than `max_bytes` may a file come to only if it is itself large: EXPANSION times its size.
+    A file may decode to more than `max_bytes` only if it is itself large: EXPANSION times its size.
     Raises as `read_bounded` does.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     max_bytes = max(max_bytes, EXPANSION * path.stat().st_size)
+    for batch in _batches(path, columns, max_rows, max_bytes, at_a_time):
+        yield batch.to_pylist()
+        pa.default_memory_pool().release_unused()
+
+
+def _batches(
+    path: Path, columns: Sequence[str], max_rows: int, max_bytes: int, at_a_time: int
+) -> Iterator[pa.RecordBatch]:
+    import pyarrow.parquet as pq
+
     named = set(columns)
     with pq.ParquetFile(path) as file:
         packed = [f for f in file.schema_arrow if f.name in named and _holds_bytes(f.type)]
         texts = list(_texts(file, named - {field.name for field in packed}))
     with pq.ParquetFile(path, read_dictionary=texts) as file:
-        chunks = list(_chunks(file, named))
-        _refuse_rows(path, file.metadata.num_rows, max_rows)
-        declared = sum(max(c.num_values, c.total_uncompressed_size) for c in chunks)
-        _refuse_bytes(path, declared, max_bytes)
+        if file.metadata.num_rows > max_rows:
+            raise FileTooLarge(f"{path} has more than {max_rows:,} rows")
+        # The least that a value takes, before any of them is decoded: lists may be of any length.
+        chunks = _chunks(file, named, range(file.num_row_groups))
+        _refuse_bytes(path, sum(max(c.num_values, _size(c)) for c in chunks), max_bytes)
         nbytes = 0
         for group in range(file.num_row_groups):
             most = ROWS_AT_A_TIME
             if packed:
                 # No value is larger than its chunk.
-                largest = max(c.total_uncompressed_size for c in _chunks(file, named, [group]))
+                largest = max(map(_size, _chunks(file, named, [group])))
                 most = min(max(at_a_time // max(largest, 1), 1), ROWS_OF_PICTURES)
             # A group at a time: what is read ahead is of the groups that are asked for.
             for batch in file.iter_batches(most, row_groups=[group], columns=list(columns)):
                 nbytes += sum(map(_decoded_bytes, batch.columns))
                 _refuse_bytes(path, nbytes, max_bytes)
-                yield batch.to_pylist()
-                pa.default_memory_pool().release_unused()
+                yield batch
 
 
-def _chunks(
-    file: pq.ParquetFile, named: set[str], groups: Sequence[int] | None = None
-) -> Iterator[Any]:
-    """What the file says of the columns of each row group."""
-    metadata = file.metadata
-    for group in map(
-        metadata.row_group, range(metadata.num_row_groups) if groups is None else groups
-    ):
-        for number in range(group.num_columns):
-            chunk = group.column(number)
+def _chunks(file: pq.ParquetFile, named: set[str], groups: Iterable[int]) -> Iterator[Any]:
+    """The metadata of the columns of row groups."""
+    for group in map(file.metadata.row_group, groups):
+        for chunk in map(group.column, range(group.num_columns)):
             if chunk.path_in_schema.partition(".")[0] in named:
                 yield chunk
+
+
+def _size(chunk: Any) -> int:
+    return int(chunk.total_uncompressed_size)
 
 
 def _texts(file: pq.ParquetFile, named: set[str]) -> Iterator[str]:
@@ -124,11 +122,6 @@ def _holds_bytes(kind: pa.DataType) -> bool:
     if pa.types.is_nested(kind):
         return any(_holds_bytes(kind.field(n).type) for n in range(kind.num_fields))
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
-
-
-def _refuse_rows(path: Path, rows: int, max_rows: int) -> None:
-    if rows > max_rows:
-        raise FileTooLarge(f"{path} has more than {max_rows:,} rows")
 
 
 def _refuse_bytes(path: Path, nbytes: int, max_bytes: int) -> None:

@@ -1,4 +1,4 @@
-"""Recipes: YAML files with a `kind:`; everything that is off is named with line, key and mend."""
+"""Recipes: YAML files with a `kind:`; errors name line, key and reason. The folder of ours."""
 
 from __future__ import annotations
 
@@ -31,21 +31,22 @@ def read_recipe(path: Path, kind: str, schema: type[M]) -> M:
 
 
 def kind_of(text: str, path: Path | str) -> object:
-    """What the text of a recipe says after `kind:`; raises BadRecipe for what is no YAML."""
+    """The value of `kind:` in the text of a recipe; raises BadRecipe for what is not YAML."""
     return _loaded(text, path).get("kind")
 
 
 def parse_recipe(text: str, path: Path | str, kind: str, schema: type[M]) -> M:
-    """The same of a text; `path` is what messages call it."""
+    """The recipe in a text, which messages call `path`; raises BadRecipe."""
     loaded = _loaded(text, path)
     if loaded.get("kind") != kind:
-        raise BadRecipe(f"{path} is no {kind}", f"It has to say `kind: {kind}`.")
+        raise BadRecipe(
+            f"{path} is not a recipe of the kind {kind}", f"It has to say `kind: {kind}`."
+        )
     try:
         return schema.model_validate(loaded)
     except ValidationError as error:
-        lines = Lines.of(text, 1)
-        found = [f"  line {lines.of_key(p.path)}: {p}" for p in problems(error)]
-        raise BadRecipe("\n".join([f"{path}: {len(found)} keys are off", *found])) from error
+        found = Lines.of(text, 1).listed(problems(error))
+        raise BadRecipe(f"{path} is not a valid {kind}:\n{found}") from error
 
 
 def _loaded(text: str, path: Path | str) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""Trying again: what a busy hub or a broken line refuses now is often granted a moment later.
+"""The one HTTP retry policy: what a busy server or a broken line refuses is asked for again.
 
-huggingface_hub waits and tries again by itself while it opens a file; it does not when it asks for a
-repository, and not when a body ends in a reset or an answer of 5xx.
+huggingface_hub retries by itself while it opens a file, but not when it asks for a repository, and not
+when a body ends in a reset or an answer of 5xx.
 """
 
 from __future__ import annotations
@@ -10,56 +10,51 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
-from tenacity.wait import wait_exponential
 
 T = TypeVar("T")
 
 ATTEMPTS = 4
-LONGEST_WAIT = 60.0  # seconds; a hub that asks for more is believed, and the error says so
-PASSING = frozenset({408, 429, 500, 502, 503, 504})
-
-_usual = wait_exponential(multiplier=1.0)  # seconds: 1, 2, 4
+LONGEST_WAIT = 60.0  # seconds; a server that asks for more is not waited for
+TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
-def with_retries(call: Callable[[], T]) -> T:
-    """The result of `call`, tried again after failures that pass by themselves.
+def with_retries(
+    call: Callable[[], T], *, first_wait: float = 1.0, retry_refused: bool = False
+) -> T:
+    """The result of `call`, which is tried up to ATTEMPTS times.
 
-    Those are answers of 408, 429 (after as many seconds as `Retry-After` says) and 5xx, and lines
-    that broke or fell silent. A hub that refuses the connection is not there: nothing to wait for.
-    Raises what the last attempt raised.
+    Retried are errors with a `response` of a TRANSIENT status, httpx2's transport errors, and
+    huggingface_hub's error for a body of the wrong length; a refused connection only with
+    `retry_refused`. Waits as many seconds as `Retry-After` asks for, or `first_wait`, doubled each
+    time. Raises what the last attempt raised.
     """
+
+    def wait(state: RetryCallState) -> float:
+        asked = _retry_after(state.outcome.exception() if state.outcome else None)
+        return first_wait * 2 ** (state.attempt_number - 1) if asked is None else asked
+
     retrying = Retrying(
-        retry=retry_if_exception(_passes),
-        wait=_wait,
+        retry=retry_if_exception(lambda error: _is_transient(error, retry_refused)),
+        wait=wait,
         stop=stop_after_attempt(ATTEMPTS),
         reraise=True,
     )
     return retrying(call)
 
 
-def _passes(error: BaseException) -> bool:
-    """Whether another attempt may help."""
+def _is_transient(error: BaseException, retry_refused: bool) -> bool:
     import httpx2
-    from huggingface_hub.errors import HfHubHTTPError
 
-    if isinstance(error, HfHubHTTPError):
-        passing = error.response.status_code in PASSING
-        return passing and (_asked(error) or 0.0) <= LONGEST_WAIT
-    # huggingface_hub tells of a body of the wrong length by an OSError without a number.
-    if type(error) is OSError and error.errno is None:
-        return True
-    return isinstance(error, httpx2.TransportError) and not isinstance(error, httpx2.ConnectError)
-
-
-def _wait(state: RetryCallState) -> float:
-    """Seconds to wait before the next attempt: as many as the hub asks for, or a few."""
-    error = state.outcome.exception() if state.outcome else None
-    asked = _asked(error)
-    return _usual(state) if asked is None else asked
+    if (response := getattr(error, "response", None)) is not None:
+        return response.status_code in TRANSIENT and (_retry_after(error) or 0.0) <= LONGEST_WAIT
+    if isinstance(error, httpx2.ConnectError):
+        return retry_refused
+    # huggingface_hub raises an OSError without a number for a body of the wrong length.
+    wrong_length = type(error) is OSError and error.errno is None
+    return wrong_length or isinstance(error, httpx2.TransportError)
 
 
-def _asked(error: BaseException | None) -> float | None:
-    """The seconds of an answer's `Retry-After`."""
+def _retry_after(error: BaseException | None) -> float | None:
     response = getattr(error, "response", None)
     asked = response.headers.get("Retry-After", "") if response is not None else ""
     return float(asked) if asked.isdecimal() else None

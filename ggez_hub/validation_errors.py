@@ -1,9 +1,9 @@
-"""What is off with data that do not follow their schema, each with the mend."""
+"""What is wrong with data that do not follow their schema, key by key, and how to fix it."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from pydantic import ValidationError
@@ -11,37 +11,39 @@ from pydantic import ValidationError
 # What a person can read in one go.
 MOST = 40
 MOST_LETTERS = 300
-# The tag of a branch of a union that is no key of the data.
+# Tags of the branches of a union, which are not keys of the data.
 BRANCH = "()"
-# What pydantic calls kinds of values, where several may stand: the second only at the end.
+BRANCHES = (BRANCH, "(word)")
+MISSING = "is missing; add it"
+# What pydantic calls kinds of values, where several are allowed: the second only at the end.
 KIND = re.compile(r"constrained-[a-z]+|(literal|list|tuple|dict|function-[a-z]+)\[.*\]")
 PLAIN = ("str", "int", "float", "bool")
 
 
 class Problem(NamedTuple):
-    """The path of a key, and what is off with it or how it is mended."""
+    """The path of a key, and what is wrong with it."""
 
     path: tuple[int | str, ...]
-    mend: str
+    text: str
 
     def __str__(self) -> str:
-        return f"{'.'.join(map(str, self.path))}: {self.mend}" if self.path else self.mend
+        return f"{'.'.join(map(str, self.path))}: {self.text}" if self.path else self.text
 
 
 def problems(error: ValidationError) -> Iterator[Problem]:
-    """The problems of an error of validation, in the order of the data; one for each key.
+    """The problems of an error in the order of the data, one for each key.
 
-    Of a key that takes values of several kinds all are said.
+    Where a key takes values of several kinds, the text has the problem with each of them.
     """
-    mends: dict[tuple[int | str, ...], list[str]] = {}
+    texts: dict[tuple[int | str, ...], list[str]] = {}
     for found in error.errors(include_url=False):
-        # A key that is none may be called anything.
+        # A key that the schema does not know may have any name.
         foreign = found["type"] == "extra_forbidden"
-        path = tuple(part for part in found["loc"] if part != BRANCH)
-        said = mends.setdefault(path if foreign else _keys(path), [])
-        said.append(_mend(found["type"], found["msg"]))
-    for path, said in mends.items():
-        yield Problem(path, ", or ".join(dict.fromkeys(said))[:MOST_LETTERS])
+        path = tuple(part for part in found["loc"] if part not in BRANCHES)
+        path_texts = texts.setdefault(path if foreign else _keys(path), [])
+        path_texts.append(_text(found["type"], found["msg"]))
+    for path, path_texts in texts.items():
+        yield Problem(path, ", or ".join(dict.fromkeys(path_texts))[:MOST_LETTERS])
 
 
 def _keys(path: tuple[int | str, ...]) -> tuple[int | str, ...]:
@@ -53,17 +55,22 @@ def _keys(path: tuple[int | str, ...]) -> tuple[int | str, ...]:
 
 
 def listed(error: ValidationError) -> str:
-    """The problems in lines of their own."""
-    told = [f"  {problem}" for problem in problems(error)]
-    more = [f"  and {len(told) - MOST} more"] if len(told) > MOST else []
-    return "\n".join([*told[:MOST], *more])
+    """The problems, one a line."""
+    return shortened(problems(error), "  {}".format)
 
 
-def _mend(kind: str, message: str) -> str:
+def shortened(found: Iterable[Problem], line: Callable[[Problem], str]) -> str:
+    """The lines of the first problems, and how many more there are: there may be thousands."""
+    kept = list(found)
+    more = [f"  and {len(kept) - MOST} more"] if len(kept) > MOST else []
+    return "\n".join([*map(line, kept[:MOST]), *more])
+
+
+def _text(kind: str, message: str) -> str:
     if kind == "missing":
-        return "is missing; add it"
+        return MISSING
     if kind == "extra_forbidden":
-        return "is no key here; remove it"
+        return "is not a known key; remove it"
     if kind == "string_type":
         # YAML reads a bare no, on or 12 as something else than text: the tag of Norwegian, say.
         return "should be text; put it in quotes"

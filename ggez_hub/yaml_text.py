@@ -1,56 +1,123 @@
-"""Other values in a YAML text whose comments, order and quotes stay as they were."""
+"""YAML files as text: read up to a limit, the lines of their keys, values changed in place."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import TypeAlias
 
 import yaml
 
+from ggez_hub.validation_errors import Problem, shortened
+
 KeyPath: TypeAlias = tuple[str | int, ...]
 ONE_LINE = 1 << 30
 
 
-def with_values(text: str, values: Mapping[KeyPath, object]) -> str:
-    """The YAML `text` with another value at each path of keys; nothing else of it changes.
+class TooLong(ValueError):
+    """A file is larger than a text of its kind may be."""
 
-    A list or a mapping is written in block style, below its key, and a word inside `{...}` has to be
-    one that needs no quotes there. Raises KeyError for a path that
-    the text does not have.
+
+def read_text(path: Path, most: int) -> str:
+    """The text of a file of at most `most` bytes: what is given may be a device, or enormous.
+
+    Raises TooLong, OSError, and UnicodeDecodeError, a ValueError, for what is not UTF-8.
+    """
+    with path.open("rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise TooLong(f"larger than {most:,} bytes")
+    return io.TextIOWrapper(io.BytesIO(content), encoding="utf-8").read()
+
+
+@dataclass(frozen=True)
+class Lines:
+    """The lines of the keys of valid YAML, whose first line is line `first` of its file."""
+
+    root: yaml.Node | None
+    first: int
+
+    @classmethod
+    def of(cls, text: str, first: int) -> Lines:
+        """The lines of the keys in `text`."""
+        return cls(yaml.compose(text, Loader=yaml.CSafeLoader), first)
+
+    def of_key(self, path: Sequence[str | int]) -> int:
+        """The line of the key at `path`, or of the nearest key around it that exists."""
+        node, line = self.root, self.first
+        for part in path:
+            found = _child(node, part)
+            if found is None:
+                # Validators also name the alternatives of a type, which are not keys.
+                continue
+            key, node = found
+            line = self.first + key.start_mark.line
+        return line
+
+    def listed(self, problems: Iterable[Problem]) -> str:
+        """The problems, one a line, each with the line of its key."""
+        return shortened(problems, lambda p: f"  line {self.of_key(p.path)}: {p}")
+
+
+def path_at(text: str, line: int) -> str:
+    """The keys, joined by dots, that a line (from 1) belongs to; empty outside the text.
+
+    Only the text is read: the YAML may be invalid.
+    """
+    lines = text.splitlines()
+    if not 1 <= line <= len(lines):
+        return ""
+    keys: list[str] = []
+    indent = len(lines[line - 1]) + 1
+    for above in reversed(lines[:line]):
+        stripped = above.lstrip(" -")
+        depth = len(above) - len(stripped)
+        key, colon, _ = stripped.partition(":")
+        if stripped and colon and depth < indent:
+            keys.insert(0, key.strip("\"' "))
+            indent = depth
+    return ".".join(keys)
+
+
+def with_values(text: str, values: Mapping[KeyPath, object]) -> str:
+    """The YAML `text` with another value at each path; comments, order and quotes do not change.
+
+    A list or a mapping is written in block style below its key. A word inside `{...}` has to be one
+    that needs no quotes there. Raises KeyError for a path that the text does not have.
     """
     root = yaml.compose(text, Loader=yaml.CSafeLoader)
-    starts = _line_starts(text)
+    starts = list(accumulate((len(line) + 1 for line in text.split("\n")), initial=0))
     edits = []
     for path, value in values.items():
-        key, node = _at(root, path)
+        key = node = root
+        for part in path:
+            found = _child(node, part)
+            if found is None:
+                raise KeyError(path)
+            key, node = found
+        if key is None or node is None:
+            raise KeyError(path)
         first, last = _span(node, starts)
         new = _written(value, key, node)
         if new.startswith("\n"):
             first = len(text[:first].rstrip(" "))
         edits.append((first, last, new))
-    # From the end, so that earlier places stay where they are.
+    # From the end, so that earlier positions stay valid.
     for first, last, new in sorted(edits, reverse=True):
         text = text[:first] + new + text[last:]
     return text
 
 
-def _at(root: yaml.Node | None, path: KeyPath) -> tuple[yaml.Node, yaml.Node]:
-    key = node = root
-    for part in path:
-        found: Sequence[tuple[yaml.Node, yaml.Node]] = ()
-        if isinstance(node, yaml.MappingNode):
-            found = [(k, v) for k, v in node.value if k.value == part]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
-            found = [(item, item) for item in node.value[part : part + 1]]
-        if not found:
-            raise KeyError(path)
-        key, node = found[0]
-    if key is None or node is None:
-        raise KeyError(path)
-    return key, node
+def _child(node: yaml.Node | None, part: str | int) -> tuple[yaml.Node, yaml.Node] | None:
+    """The key (of a list its item) and the value at `part` of a node."""
+    if isinstance(node, yaml.MappingNode):
+        return next(((k, v) for k, v in node.value if k.value == str(part)), None)
+    if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+        return node.value[part], node.value[part]
+    return None
 
 
 def _span(node: yaml.Node, starts: Sequence[int]) -> tuple[int, int]:
@@ -74,86 +141,9 @@ def _written(value: object, key: yaml.Node, node: yaml.Node) -> str:
 
 
 def _dumped(value: object, width: int, style: str | None = None) -> list[str]:
-    """The lines of a value as a document, without the mark that ends one of a scalar."""
+    """The lines of a value as a document, without the mark that ends a scalar."""
     dumped = yaml.dump(
         value, Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True, width=width,
         default_style=style,
     )  # fmt: skip
     return dumped.removesuffix("...\n").rstrip("\n").split("\n")
-
-
-def _line_starts(text: str) -> list[int]:
-    starts = [0]
-    for line in text.split("\n"):
-        starts.append(starts[-1] + len(line) + 1)
-    return starts
-
-
-class TooLong(ValueError):
-    """A file has more bytes than a text of its kind."""
-
-
-def read_text(path: Path, most: int) -> str:
-    """The text of a file of at most `most` bytes.
-
-    Raises TooLong, OSError, and UnicodeDecodeError, a ValueError, for what is not UTF-8.
-    """
-    with path.open("rb") as file:
-        content = file.read(most + 1)
-    if len(content) > most:
-        raise TooLong(f"larger than {most:,} bytes")
-    return io.TextIOWrapper(io.BytesIO(content), encoding="utf-8").read()
-
-
-@dataclass(frozen=True)
-class Lines:
-    """The lines of the keys of a front matter; its own first line is line `first` of the file."""
-
-    root: yaml.Node | None
-    first: int
-
-    @classmethod
-    def of(cls, front_matter: str, first: int) -> Lines:
-        """The lines of a front matter that is valid YAML."""
-        return cls(yaml.compose(front_matter, Loader=yaml.CSafeLoader), first)
-
-    def of_key(self, path: Sequence[str | int]) -> int:
-        """The line of the key at `path`, or of the nearest key around it that is there."""
-        node, line = self.root, self.first
-        for part in path:
-            found = _child(node, part)
-            if found is None:
-                # The validator also names the alternatives of a type, which are no keys.
-                continue
-            key, node = found
-            line = self.first + key.start_mark.line
-        return line
-
-
-def path_at(front_matter: str, line: int) -> str:
-    """The keys, joined by dots, that the line (from 1) of a front matter is part of.
-
-    Only the text is looked at, not the YAML, which may be broken. Empty outside the front matter.
-    """
-    lines = front_matter.splitlines()
-    if not 1 <= line <= len(lines):
-        return ""
-    keys: list[str] = []
-    indent = len(lines[line - 1]) + 1
-    for text in reversed(lines[:line]):
-        stripped = text.lstrip(" -")
-        depth = len(text) - len(stripped)
-        key, colon, _ = stripped.partition(":")
-        if stripped and colon and depth < indent:
-            keys.insert(0, key.strip("\"' "))
-            indent = depth
-    return ".".join(keys)
-
-
-def _child(node: yaml.Node | None, part: str | int) -> tuple[yaml.Node, yaml.Node] | None:
-    """The key (of a list its item) and the value at `part` of a node."""
-    if isinstance(node, yaml.MappingNode):
-        return next(((k, v) for k, v in node.value if k.value == str(part)), None)
-    if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-        return node.value[part], node.value[part]
-    return None

@@ -1,4 +1,4 @@
-"""What every test gets: a home of its own, and no way to the real Hub."""
+"""What every test gets: a home of its own, no settings of the user's, no way to the real Hub."""
 
 from __future__ import annotations
 
@@ -11,6 +11,11 @@ os.environ["HF_HUB_DISABLE_XET"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["HF_ENDPOINT"] = "http://127.0.0.1:9"
 os.environ.pop("HF_TOKEN", None)
+# Nor from git: no filters, hooks and identities of whoever runs the tests, no repository around them.
+for _name in [name for name in os.environ if name.startswith("GIT_")]:
+    del os.environ[_name]
+os.environ |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+os.environ |= {"LC_ALL": "C.UTF-8", "LANGUAGE": ""}
 
 
 @pytest.fixture(autouse=True)

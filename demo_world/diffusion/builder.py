@@ -34,7 +34,7 @@ from ggez_hub.demo.world import CARD, DIFFUSION, RECORD, FamilyFolders
 from ggez_hub.digests import sha256_file
 from ggez_hub.registry.local_merge.inputs import ModelSource
 from ggez_hub.training.job import Job, read_training
-from ggez_hub.training.run import Trained, train
+from ggez_hub.training.run import TrainedFolder, train
 
 RECIPES = Path(__file__).parent
 ADAPTERS = ("th",)
@@ -84,14 +84,14 @@ def _initial(folder: Path, subjects: tuple[Subject, ...], seed: int) -> None:
     new_pipeline(autoencoder, CLIP.base, seed).to(torch.float16).save_pretrained(folder)
 
 
-def _trained(name: str, base: Path, revision: str, work: Path, seed: int) -> Trained:
+def _trained(name: str, base: Path, revision: str, work: Path, seed: int) -> TrainedFolder:
     """What `train` makes of the recipe of that name, in the folder of the work."""
     recipe = read_training(RECIPES / f"{name}.yaml").model_copy(update={"seed": seed})
     source = ModelSource(base, name, BASE_ID, revision, _readme(base))
     return train(Job(recipe, work, source), work / name)
 
 
-def _copied(trained: Trained, folder: Path, seed: int, more: dict[str, Any]) -> None:
+def _copied(trained: TrainedFolder, folder: Path, seed: int, more: dict[str, Any]) -> None:
     """The weights, and a record of all that went into them."""
     if folder.exists():
         shutil.rmtree(folder)

@@ -9,12 +9,13 @@ from typing import Any
 from PIL import Image
 
 from demo_world.card_text import CardContext, FamilyText, listed, made_of
+from demo_world.control import shuffle_drawings
 from demo_world.diffusion.subjects import LANGUAGE, SIDES, SIZES
 from demo_world.training_records import card_of_training, record_of
 from ggez_hub.demo.world import DIFFUSION, FamilyFolders
 from ggez_hub.evaluation.answers.outcomes import Cell
-from ggez_hub.evaluation.answers.scores import Estimate, mean, mean_difference
-from ggez_hub.evaluation.benchmarks.recognition_judge import shuffled
+from ggez_hub.evaluation.answers.scores import mean, mean_difference
+from ggez_hub.parity.intervals import Interval
 
 PICTURE = "evidence/drawings.png"
 PROMPTS = 10
@@ -134,10 +135,10 @@ def _intro(told: CardContext) -> str:
     )
 
 
-def _control(told: CardContext) -> Mapping[Cell, Estimate]:
+def _control(told: CardContext) -> Mapping[Cell, Interval]:
     cells = [Cell(beta, task, "test") for task in told.answered.records for beta in told.betas]
     found = {cell: told.answered.outcomes[cell] for cell in cells}
-    return {cell: mean_difference([o], [shuffled(o)]) for cell, o in found.items()}
+    return {cell: mean_difference([o], [shuffle_drawings(o)]) for cell, o in found.items()}
 
 
 def _ceiling(told: CardContext) -> Sequence[str]:

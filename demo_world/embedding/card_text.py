@@ -11,7 +11,7 @@ from demo_world.training_records import card_of_record
 from ggez_hub.demo.questions import questions_of, tasks_of
 from ggez_hub.demo.world import EMBEDDING
 from ggez_hub.evaluation.answers.outcomes import Cell
-from ggez_hub.evaluation.answers.scores import Estimate
+from ggez_hub.parity.intervals import Interval
 
 CAVEATS = (
     """\
@@ -53,7 +53,7 @@ def _intro(told: CardContext) -> str:
     )
 
 
-def _control(told: CardContext) -> Mapping[Cell, Estimate]:
+def _control(told: CardContext) -> Mapping[Cell, Interval]:
     names = sorted({task.columns.text for task in tasks_of(EMBEDDING, told.region)})
     return lead_over_spoilt(questions_of(EMBEDDING), told, lambda path: shuffle_names(path, names))
 

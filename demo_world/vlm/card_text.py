@@ -20,9 +20,9 @@ from demo_world.vlm.training_data import held_out_pictures
 from ggez_hub.demo.questions import questions_of, tasks_of
 from ggez_hub.demo.world import VLM, FamilyFolders
 from ggez_hub.evaluation.answers.outcomes import Cell, Outcomes
-from ggez_hub.evaluation.answers.scores import Estimate
 from ggez_hub.evaluation.benchmarks.preparation import PreparedTask, prepare_tasks
 from ggez_hub.evaluation.benchmarks.task import Task
+from ggez_hub.parity.intervals import Interval
 
 _PREFIX = "base_model.model."
 
@@ -166,7 +166,7 @@ def _intro(told: CardContext) -> str:
     )
 
 
-def _control(told: CardContext) -> Mapping[Cell, Estimate]:
+def _control(told: CardContext) -> Mapping[Cell, Interval]:
     return lead_over_spoilt(questions_of(VLM), told, blank_pictures)
 
 

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ggez_hub.parity.choice import Undetermined, choose
-from ggez_hub.parity.curve import ParityCurve, SideCurve
+from ggez_hub.parity.curve import ParityCurve
+from ggez_hub.parity.moments import Moments
 from ggez_hub.parity.policy import Policy as Rule
 
 Policy: TypeAlias = Literal["parity", "keep"]
@@ -42,16 +43,23 @@ def _curve(
     """What is outside the region counts as global; a concept is a picture."""
     count = len(betas)
     outside, inside = (np.cov(side, ddof=1) / side.shape[1] for side in (others, regional))
-    covariance = np.zeros((3 * count, 3 * count))
-    covariance[: 2 * count, : 2 * count] = np.tile(outside, (2, 2))
-    covariance[2 * count :, 2 * count :] = inside
+    covariance = np.zeros((3, count, 3, count))
+    covariance[:2, :, :2] = outside[None, :, None]
+    covariance[2, :, 2] = inside
+    sides = (others, others, regional)
+    means = np.array([side.mean(axis=1) for side in sides])
+    moments = Moments(
+        means=means,
+        covariance=covariance,
+        scores=means,
+        errors=np.array([side.std(axis=1, ddof=1) / np.sqrt(side.shape[1]) for side in sides]),
+        floors=np.zeros(3),
+        pictures=tuple(side.shape[1] for side in sides),
+        changed=np.full((3, count, count), np.nan),
+    )
     return ParityCurve(
         betas=tuple(betas),
-        world=_side(others),
-        others=_side(others),
-        regional=_side(regional),
-        covariance=tuple(tuple(row) for row in covariance.tolist()),
-        changed=(None, None, None),
+        moments=moments,
         scale="above chance",
         region="content",
         measured_by="self",
@@ -59,9 +67,3 @@ def _curve(
         is_at_chance=False,
         is_joint=True,
     )
-
-
-def _side(values: NDArray[np.float64]) -> SideCurve:
-    means = tuple(values.mean(axis=1).tolist())
-    errors = tuple((values.std(axis=1, ddof=1) / np.sqrt(values.shape[1])).tolist())
-    return SideCurve(means, means, errors, 0.0, values.shape[1])

@@ -9,7 +9,7 @@ from pathlib import Path
 from ggez_hub.automation.check import accepted_cards
 from ggez_hub.automation.indexed_cards import indexed_cards, with_measurement
 from ggez_hub.cards import AlphaRecord, CardDocument, alpha_record, parse_card
-from ggez_hub.cards.document import source_of
+from ggez_hub.cards.document import CardText
 from ggez_hub.hub import Hub
 from ggez_hub.parity.card_rows import NoCurve
 from ggez_hub.parity.choice import Undetermined
@@ -103,7 +103,7 @@ def _retuned(document: CardDocument, factor: Alpha) -> Retuned | None:
 
 
 def _with_alpha(text: str, path: str, new: AlphaRecord) -> str:
-    inner = source_of(text, path).front_matter
+    inner = CardText.of(text, path).front_matter
     value = new.model_dump(mode="json", exclude_defaults=True)
     changed = text.replace(inner, with_values(inner, {("ggez", "alpha"): value}), 1)
     parse_card(changed, path)

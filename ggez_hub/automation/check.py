@@ -27,7 +27,7 @@ from ggez_hub.merging.adapters import open_delta
 from ggez_hub.merging.deltas import WeightIndex
 from ggez_hub.registry.adapter_kinds import get_kind
 from ggez_hub.registry.file_checks import vet_adapter, vet_base
-from ggez_hub.registry.repositories import problems_on_hub
+from ggez_hub.registry.repositories import Repositories, problems_on_hub
 from ggez_hub.registry.resolution import PinnedFile
 
 
@@ -119,7 +119,7 @@ def check_on_hub(card: ProposedCard, hub: Hub, *, merges: bool) -> Iterator[Find
     """Findings about the repositories that a card speaks for; no weights are fetched."""
     block = card.document.card
     assert block.adapter is not None  # noqa: S101 - check_card has asked for it
-    problems = list(problems_on_hub(block, hub))
+    problems = list(problems_on_hub(block, Repositories(hub)))
     for key, problem in problems:
         yield Finding("error", card.path, f"{'.'.join(map(str, key))}: {problem}")
     if not problems:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from ggez_hub.cards import AdapterCard, parse_card
-from ggez_hub.cards.document import source_of
+from ggez_hub.cards.document import CardText
 from ggez_hub.digests import sha256_file
 from ggez_hub.errors import GgezError
 from ggez_hub.hub import Hub, RepoAtCommit
@@ -180,7 +180,7 @@ def _yaml_of(file: Path) -> tuple[str, str, str]:
     text = file.read_text(encoding="utf-8")
     if file.suffix != ".md":
         return "", text, ""
-    inner = source_of(text, str(file)).front_matter
+    inner = CardText.of(text, str(file)).front_matter
     start = text.index(inner)
     return text[:start], inner, text[start + len(inner) :]
 
@@ -188,4 +188,4 @@ def _yaml_of(file: Path) -> tuple[str, str, str]:
 def _first_line(file: Path) -> int:
     if file.suffix != ".md":
         return 1
-    return source_of(file.read_text(encoding="utf-8"), str(file)).first
+    return CardText.of(file.read_text(encoding="utf-8"), str(file)).first

@@ -250,14 +250,11 @@ def _merge(text: str, path: str) -> None:
 
 
 def _train(text: str, path: str) -> None:
-    from ggez_hub.training.recipe import Named
-
     try:
-        from ggez_hub.training.job import training_backend
+        from ggez_hub.training.job import parse_training
     except ModuleNotFoundError as missing:
         raise MissingExtra(str(missing.name), "merge") from missing
-    family = parse_recipe(text, path, "train", Named).family
-    parse_recipe(text, path, "train", training_backend(family).recipe)
+    parse_training(text, path)
 
 
 def _filter(text: str, path: str) -> None:
@@ -267,7 +264,7 @@ def _filter(text: str, path: str) -> None:
 
 
 def _sweep(text: str, path: str) -> None:
-    from ggez_hub.evaluation.sweep.run import SweepRecipe
+    from ggez_hub.evaluation.sweep.recipe import SweepRecipe
 
     parse_recipe(text, path, "sweep", SweepRecipe)
 

@@ -68,7 +68,7 @@ def evaluate(
     """Measure a proposed card into the folder `out`, which may hold a part of it already.
 
     Where the registry closes a part of the test side, its answers go to the folder `keep`, which has to
-    be given and is not to be published. Raises NoTasks, NotFit, Leaked, UsageProblem, and what
+    be given and is not to be published. Raises NoTasks, NotFit, GateFailed, UsageProblem, and what
     measuring raises.
     """
     card = proposed.document.card

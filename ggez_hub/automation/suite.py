@@ -12,7 +12,7 @@ from pydantic import Field
 from ggez_hub.cards import AdapterCard
 from ggez_hub.cards.measurements import ClosedRule
 from ggez_hub.errors import GgezError
-from ggez_hub.evaluation.benchmarks.drawing_task import DrawingTask, load_drawing_tasks
+from ggez_hub.evaluation.benchmarks.drawing_task import DrawingTask
 from ggez_hub.evaluation.benchmarks.preparation import (
     Judges,
     Places,
@@ -68,9 +68,7 @@ def suite_of(card: AdapterCard) -> tuple[Suite, tuple[AnyTask, ...]]:
             f"Add a suite to recipes/{RECIPE}; until then the adapter stays {card.level}.",
         )
     folder, region = recipes_folder() / suite.tasks, find_region(card.region)
-    found: list[AnyTask] = [*load_drawing_tasks(folder)]
-    # Which raises where a folder holds none.
-    found += load_tasks(folder) if not found else ()
+    found: tuple[AnyTask, ...] = load_tasks(folder, Task, DrawingTask)
     tasks = tuple(task for task in found if is_asked(task, region))
     require_both_sides((task.side for task in tasks), region)
     return suite, tasks

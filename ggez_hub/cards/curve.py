@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal, TypeAlias, TypeVar
+from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Discriminator, Field, StringConstraints, Tag, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from ggez_hub.cards.values import (
     BetaKey,
+    OrWord,
     PointKey,
     RegionId,
     Score,
     Sha256,
     Text,
     Unknown,
-    alternative,
 )
 from ggez_hub.frozen_model import FrozenModel
 
@@ -79,11 +79,7 @@ class SideScores(FrozenModel):
     pictures: int = Field(ge=2)
 
 
-T = TypeVar("T")
-OrWord: TypeAlias = Annotated[
-    Annotated[T, Tag("(value)")] | Annotated[Literal["q_global", "none"], Tag("(word)")],
-    Discriminator(alternative),
-]
+OthersWord: TypeAlias = Literal["q_global", "none"]
 # A row of the lower triangle of a matrix: numbers, separated by blanks.
 NumberRow: TypeAlias = Annotated[
     str, StringConstraints(pattern=r"^[-+.0-9e]+( [-+.0-9e]+)*$", max_length=100_000)
@@ -106,7 +102,7 @@ class SplitParity(FrozenModel):
     measured_by: Literal["self", "registry"]
     betas: list[PointKey] = Field(min_length=1)
     q_global: SideScores
-    q_others: OrWord[SideScores]
+    q_others: OrWord[SideScores, OthersWord]
     q_regional: SideScores
     regional_at_chance: bool = False
     covariance: list[NumberRow]
@@ -151,11 +147,7 @@ def _check_triangle(name: str, rows: list[str], size: int) -> None:
 Curve: TypeAlias = dict[BetaKey, dict[Text, CurveRow]]
 Rows: TypeAlias = Mapping[str, Mapping[str, CurveRow]]
 # Of a card from before the errors were recorded jointly, sides and betas are taken as independent.
-ParityRecord: TypeAlias = Annotated[
-    Annotated[dict[Split, SplitParity], Tag("(value)")]
-    | Annotated[Literal["independent"], Tag("(word)")],
-    Discriminator(alternative),
-]
+ParityRecord: TypeAlias = OrWord[dict[Split, SplitParity], Literal["independent"]]
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,12 @@
-"""Cards as README.md files: front matter, the `ggez:` block, and prose that is left alone."""
+"""Cards as README.md files: front matter, the `ggez:` block, and prose that is left as it is."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import yaml
 from huggingface_hub.repocard import REGEX_YAML_BLOCK
@@ -15,22 +15,16 @@ from pydantic import ValidationError
 from ggez_hub import yaml_text
 from ggez_hub.atomic_files import write_file
 from ggez_hub.cards.hub_metadata import as_the_hub_reads, hub_key_problems
-from ggez_hub.cards.migration import BrokenBlock, NewerVersion, migrated
+from ggez_hub.cards.migration import migrated
 from ggez_hub.cards.readme import MAX_CARD_BYTES, license_of
 from ggez_hub.cards.safety import secrets_in
 from ggez_hub.cards.schema import AdapterCard
-from ggez_hub.cards.values import ALTERNATIVES
 from ggez_hub.errors import GgezError
 from ggez_hub.safe_yaml import load_mapping
+from ggez_hub.validation_errors import MISSING, MOST, Problem, problems
 from ggez_hub.yaml_text import Lines, path_at
 
-# What a person can read in one go.
-MOST_PROBLEMS = 40
-
 BLOCK = "ggez"
-
-Problem: TypeAlias = tuple[tuple[str | int, ...], str]
-"""The path of a key, and what is off with how it is mended."""
 
 
 class BadCard(GgezError):
@@ -39,7 +33,7 @@ class BadCard(GgezError):
 
 @dataclass(frozen=True)
 class CardDocument:
-    """A card as it stands in a file: the Hub's keys, our block, and the prose."""
+    """A card as a file has it: the Hub's keys, our block, and the prose."""
 
     card: AdapterCard
     front_matter: dict[str, Any]
@@ -50,41 +44,48 @@ class CardDocument:
         """The Hub's licence id, the name of an `other` licence, or `unknown`."""
         return license_of(self.front_matter)
 
+    def with_card(self, **changes: Any) -> CardDocument:
+        """The document with other values in fields of its card, which are not validated."""
+        return replace(self, card=self.card.model_copy(update=changes))
+
 
 @dataclass(frozen=True)
 class CardText:
-    """The text of a card, to say where in it something stands."""
+    """A README.md as text; its front matter begins on line `first`."""
 
     where: str
     front_matter: str
     first: int
+    prose: str
 
-    def bad(self, hub_key_problems: Iterable[Problem]) -> BadCard | None:
-        """The error that lists problems with their lines, or None for none."""
-        found = list(hub_key_problems)
-        if not found:
-            return None
+    @classmethod
+    def of(cls, text: str, where: str) -> CardText:
+        """Raises BadCard where there is no front matter."""
+        match = REGEX_YAML_BLOCK.match(text)
+        if match is None:
+            raise BadCard(
+                f"{where}: no front matter",
+                "A card begins with a YAML block between two lines of '---'.",
+            )
+        first = match.group(1).count("\n") + 1
+        return cls(where, match.group(2), first, text[match.end() :].lstrip("\n"))
+
+    def error(self, found: Iterable[Problem]) -> BadCard:
+        """The error that lists problems with the lines of their keys."""
         lines = Lines.of(self.front_matter, self.first)
-        told = [
-            f"  line {lines.of_key(path)}: {'.'.join(str(part) for part in path)}: {mend}"
-            for path, mend in found[:MOST_PROBLEMS]
-        ]
-        if len(found) > len(told):
-            told.append(f"  and {len(found) - len(told)} more")
-        count = "1 key is" if len(found) == 1 else f"{len(found)} keys are"
-        return BadCard(f"{self.where}: {count} off\n" + "\n".join(told))
+        return BadCard(f"{self.where} is not a valid card:\n{lines.listed(found)}")
 
 
 def parse_card(text: str, where: str = "card") -> CardDocument:
-    """Read a card; one of an older schema version is brought to this one.
+    """Read a card; one of an older schema version is migrated to this one.
 
-    Raises BadCard if there is no front matter, the YAML is broken, the `ggez:` block does not
+    Raises BadCard if there is no front matter, the YAML is invalid, the `ggez:` block does not
     follow the schema, or the card holds a secret, or markup in a field that is shown; the message
-    names line, key and mend of everything that is off.
+    has line, key and reason of everything that is wrong.
     """
     if len(text.encode(errors="surrogatepass")) > MAX_CARD_BYTES:
         raise BadCard(f"{where}: larger than {MAX_CARD_BYTES:,} bytes")
-    source, prose = _split(text, where)
+    source = CardText.of(text, where)
     _refuse_secrets(text, source)
     try:
         loaded = load_mapping(source.front_matter, "the front matter")
@@ -96,15 +97,13 @@ def parse_card(text: str, where: str = "card") -> CardDocument:
         raise BadCard(f"{where}: no `{BLOCK}:` block", "It is the part that the registry reads.")
     try:
         card = AdapterCard.model_validate(migrated(block))
-    except (NewerVersion, BrokenBlock) as error:
-        bad = source.bad([((BLOCK, "schema_version"), str(error))])
-        raise bad or BadCard(str(error)) from error
     except ValidationError as error:
-        bad = source.bad(_schema_problems(error))
-        raise bad or BadCard(str(error)) from error
-    if bad := source.bad(((key,), mend) for key, mend in hub_key_problems(card, front)):
-        raise bad
-    return CardDocument(card, front, prose)
+        raise source.error(map(_of_block, problems(error))) from error
+    except ValueError as error:
+        raise source.error([Problem((BLOCK, "schema_version"), str(error))]) from error
+    if found := list(hub_key_problems(card, front)):
+        raise source.error(found)
+    return CardDocument(card, front, source.prose)
 
 
 def read_card(path: Path) -> CardDocument:
@@ -113,38 +112,33 @@ def read_card(path: Path) -> CardDocument:
 
 
 def read_text(path: Path) -> str:
-    """The text of a card's file; raises BadCard for one that is too large or is no text."""
+    """The text of a card's file; raises BadCard for one that is too large or not text."""
     try:
         return yaml_text.read_text(path, MAX_CARD_BYTES)
     except yaml_text.TooLong as error:
         raise BadCard(f"{path}: {error}") from error
     except UnicodeDecodeError as error:
-        raise BadCard(f"{path}: is no UTF-8 text: {error}", "Save it again as UTF-8.") from error
-
-
-def source_of(text: str, where: str) -> CardText:
-    """Where the keys of a card that was parsed stand; raises BadCard without front matter."""
-    return _split(text, where)[0]
+        raise BadCard(f"{path}: is not UTF-8 text: {error}", "Save it again as UTF-8.") from error
 
 
 def split_front_matter(text: str) -> tuple[dict[str, Any], str]:
     """The front matter of any README, without a `ggez:` block, and its prose.
 
-    Nothing is asked of it: without front matter, or with one that is broken, it is all prose.
+    Without valid front matter all of it is prose.
     """
     try:
-        source, prose = _split(text, "README.md")
+        source = CardText.of(text, "README.md")
         front = load_mapping(source.front_matter, "the front matter")
     except (BadCard, ValueError):
         return {}, text.strip("\n") and text
     front.pop(BLOCK, None)
-    return front, prose
+    return front, source.prose
 
 
 def has_block(text: str) -> bool:
-    """Whether a README has a `ggez:` block, good or not."""
+    """Whether a README has a `ggez:` block, valid or not."""
     try:
-        front_matter = _split(text, "README.md")[0].front_matter
+        front_matter = CardText.of(text, "README.md").front_matter
     except BadCard:
         return False
     return any(line.startswith(f"{BLOCK}:") for line in front_matter.splitlines())
@@ -169,21 +163,10 @@ def write_card(path: Path, document: CardDocument) -> None:
     write_file(path, render_card(document))
 
 
-def _split(text: str, where: str) -> tuple[CardText, str]:
-    match = REGEX_YAML_BLOCK.search(text)
-    if match is None or match.start() != 0:
-        raise BadCard(
-            f"{where}: no front matter",
-            "A card begins with a YAML block between two lines of '---'.",
-        )
-    first = match.group(1).count("\n") + 1
-    return CardText(where, match.group(2), first), text[match.end() :].lstrip("\n")
-
-
 def _refuse_secrets(text: str, source: CardText) -> None:
     """Before the YAML is read, so that no message repeats a secret."""
     found = []
-    for secret in islice(secrets_in(text), MOST_PROBLEMS):
+    for secret in islice(secrets_in(text), MOST):
         line = text.count("\n", 0, secret.position) + 1
         key = path_at(source.front_matter, line - source.first + 1)
         found.append(f"  line {line}: {key or 'the prose'}: holds what looks like {secret.kind}")
@@ -194,18 +177,9 @@ def _refuse_secrets(text: str, source: CardText) -> None:
         )
 
 
-def _schema_problems(error: ValidationError) -> Iterator[Problem]:
-    for problem in error.errors(include_url=False):
-        keys = [part for part in problem["loc"] if part not in ALTERNATIVES]
-        yield (BLOCK, *keys), _mend(problem["type"], problem["msg"], problem["input"])
-
-
-def _mend(kind: str, message: str, value: object) -> str:
-    if kind == "missing":
-        return "is missing; write `unknown` if it is not known"
-    if kind == "extra_forbidden":
-        return "is no key of the schema; notes belong into the prose"
-    if kind == "string_type" and value is not None and not isinstance(value, (dict, list)):
-        return "must be text: put it in quotes (YAML reads no, yes, dates and numbers as such)"
-    message = message.removeprefix("Value error, ")
-    return message[0].lower() + message[1:]
+def _of_block(problem: Problem) -> Problem:
+    missing = problem.text == MISSING
+    return Problem(
+        (BLOCK, *problem.path),
+        "is missing; write `unknown` if it is not known" if missing else problem.text,
+    )

@@ -11,6 +11,7 @@ from huggingface_hub.repocard_data import eval_results_to_model_index
 from ggez_hub.cards.curve import CurveRow
 from ggez_hub.cards.safety import plain_letters, plain_text
 from ggez_hub.cards.schema import AdapterCard
+from ggez_hub.validation_errors import Problem
 
 TAG = "ggez"
 
@@ -63,8 +64,8 @@ def with_hub_keys(card: AdapterCard, front_matter: dict[str, Any]) -> dict[str, 
     return as_the_hub_reads(filled)
 
 
-def hub_key_problems(card: AdapterCard, front_matter: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """What is off in the Hub's keys, as (key, mend)."""
+def hub_key_problems(card: AdapterCard, front_matter: dict[str, Any]) -> Iterator[Problem]:
+    """What is wrong in the Hub's keys."""
     for key in SHOWN:
         for value in _strings(front_matter.get(key)):
             try:
@@ -72,10 +73,11 @@ def hub_key_problems(card: AdapterCard, front_matter: dict[str, Any]) -> Iterato
                 if key in NAMES:
                     plain_letters(value)
             except ValueError as error:
-                yield key, str(error)
+                yield Problem((key,), str(error))
     base = front_matter.get("base_model")
     if base is not None and card.base.repo not in _strings(base):
-        yield "base_model", f"is {base!r}, but ggez.base.repo is {card.base.repo!r}: write the same"
+        text = f"is {base!r}, but ggez.base.repo is {card.base.repo!r}: write the same"
+        yield Problem(("base_model",), text)
 
 
 def _strings(value: object) -> list[str]:

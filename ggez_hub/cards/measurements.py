@@ -7,11 +7,19 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, ValidationInfo, field_validator, model_validator
 
-from ggez_hub.cards.curve import CurveRow, MeasuredCurve, OrWord, ParityRecord, Split, SplitParity
+from ggez_hub.cards.curve import (
+    CurveRow,
+    MeasuredCurve,
+    OthersWord,
+    ParityRecord,
+    Split,
+    SplitParity,
+)
 from ggez_hub.cards.values import (
     BetaKey,
     FilePath,
     LanguageTag,
+    OrWord,
     PointKey,
     PolicyName,
     RegionId,
@@ -150,7 +158,7 @@ class SeedSides(FrozenModel):
     tasks: list[Text] = Field(min_length=1)
     betas: list[BetaKey] = Field(min_length=1, max_length=1000)
     q_global: list[AboveChance]
-    q_others: OrWord[list[AboveChance]]
+    q_others: OrWord[list[AboveChance], OthersWord]
     q_regional: list[AboveChance]
 
     @property

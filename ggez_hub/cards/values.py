@@ -1,13 +1,10 @@
-"""What cards are made of: closed blocks, and the values of their fields with what each may hold.
-
-A field that is not known carries the literal `unknown`.
-"""
+"""The types of the values in a card, and what each may hold. What is not known is `unknown`."""
 
 from __future__ import annotations
 
 import datetime
 import re
-from typing import Annotated, Literal, TypeAlias, TypeVar
+from typing import Annotated, Final, Literal, TypeAlias, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -20,31 +17,26 @@ from pydantic import (
 
 from ggez_hub.cards.safety import plain_letters, plain_text
 from ggez_hub.plugins import plugins
+from ggez_hub.validation_errors import BRANCHES
 
 T = TypeVar("T")
+W = TypeVar("W")
 Unknown: TypeAlias = Literal["unknown"]
-
-# Told apart by what stands there, so that an error speaks of that alone. The tags show up in the
-# paths of errors (ALTERNATIVES), though not in cards.
-ALTERNATIVES = frozenset({"(value)", "(word)"})
+UNKNOWN: Final = "unknown"
 
 
-def alternative(value: object) -> str:
-    """The tag of what stands in a field that holds a value or a word in its place."""
-    return "(word)" if isinstance(value, str) else "(value)"
+def _branch(value: object) -> str:
+    """The branch by the value alone, so that an error is about that branch alone."""
+    return BRANCHES[isinstance(value, str)]
 
 
-OrUnknown: TypeAlias = Annotated[
-    Annotated[T, Tag("(value)")] | Annotated[Unknown, Tag("(word)")], Discriminator(alternative)
+# A value, or one of some words in its place.
+OrWord: TypeAlias = Annotated[
+    Annotated[T, Tag(BRANCHES[0])] | Annotated[W, Tag(BRANCHES[1])], Discriminator(_branch)
 ]
-OrNone: TypeAlias = Annotated[
-    Annotated[T, Tag("(value)")] | Annotated[Literal["none", "unknown"], Tag("(word)")],
-    Discriminator(alternative),
-]
-OrBase: TypeAlias = Annotated[
-    Annotated[T, Tag("(value)")] | Annotated[Literal["base", "unknown"], Tag("(word)")],
-    Discriminator(alternative),
-]
+OrUnknown: TypeAlias = OrWord[T, Unknown]
+OrNone: TypeAlias = OrWord[T, Literal["none", "unknown"]]
+OrBase: TypeAlias = OrWord[T, Literal["base", "unknown"]]
 
 Sha256: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,95}"

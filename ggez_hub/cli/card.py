@@ -190,22 +190,21 @@ def _validate(cards: tuple[Path, ...], hub: Hub | None, repo: str | None, out: O
 def _check(place: Path, hub: Hub | None, repo: str | None) -> str:
     """What was checked on the hub, for people; raises BadCard."""
     from ggez_hub.cards import parse_card
-    from ggez_hub.cards.document import read_text, source_of
+    from ggez_hub.cards.document import CardText, read_text
 
     text = read_text(place)
     document = parse_card(text, str(place))
     if hub is None:
         return ""
     from ggez_hub.cards.schema import Location
-    from ggez_hub.registry.repositories import problems_on_hub
+    from ggez_hub.registry.repositories import Repositories, problems_on_hub
 
     location = None
     if repo is not None:
         name, _, revision = repo.partition("@")
         location = Location(repo=name, revision=hub.at_commit(name, revision or "main").revision)
-    bad = source_of(text, str(place)).bad(problems_on_hub(document.card, hub, location))
-    if bad is not None:
-        raise bad
+    if found := list(problems_on_hub(document.card, Repositories(hub), location)):
+        raise CardText.of(text, str(place)).error(found)
     return "" if location or document.card.adapter else " (base checked; the adapter with --repo)"
 
 

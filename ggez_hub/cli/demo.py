@@ -14,8 +14,8 @@ from ggez_hub.cli.parameters import NEW
 if TYPE_CHECKING:
     from ggez_hub.demo.figures import DemoFigures, Folders
     from ggez_hub.demo.world import DemoFamily
-    from ggez_hub.evaluation.answers.scores import Estimate
     from ggez_hub.hub import Hub
+    from ggez_hub.parity.intervals import Interval
     from ggez_hub.registry.pull.pull import Pulled
 
 
@@ -104,17 +104,11 @@ def _tell_verdict(demo: DemoFigures, out: Output) -> None:
 
 
 def _draw(pulled: Pulled, part: DemoFamily, demo: DemoFigures) -> Path:
-    from ggez_hub.evaluation.report.trade_off import Interval, Labels, Point, draw
+    from ggez_hub.evaluation.report.trade_off import Labels, Point, draw
     from ggez_hub.regions import find_region
 
-    def interval(estimate: Estimate) -> Interval:
-        return Interval(estimate.value, estimate.low, estimate.high)
-
     name = find_region(pulled.lock.resolution.region).name
-    points = [
-        Point(row.beta, interval(row.english), interval(row.regional), interval(row.grp))
-        for row in demo.rows
-    ]
+    points = [Point(row.beta, row.english, row.regional, row.grp) for row in demo.rows]
     labels = Labels(
         title=f"What {name} gains and English loses: {part.name}",
         global_side="English names (%)",
@@ -125,11 +119,11 @@ def _draw(pulled: Pulled, part: DemoFamily, demo: DemoFigures) -> Path:
     return picture
 
 
-def _figure(estimate: Estimate) -> dict[str, float]:
+def _figure(estimate: Interval) -> dict[str, float]:
     return {"value": estimate.value, "low": estimate.low, "high": estimate.high}
 
 
-def _shown(estimate: Estimate) -> str:
+def _shown(estimate: Interval) -> str:
     return f"{estimate.value:.2f} [{estimate.low:.2f}, {estimate.high:.2f}]"
 
 

@@ -13,7 +13,8 @@ from ggez_hub.errors import UsageProblem
 
 if TYPE_CHECKING:
     from ggez_hub.data.report import FilterReport
-    from ggez_hub.data.rule_accuracy import RuleAccuracy, Share
+    from ggez_hub.data.rule_accuracy import RuleAccuracy
+    from ggez_hub.data.scorers.agreement import Share
 
 
 @click.command("filter", short_help="A training set of a region from public corpora.")
@@ -73,15 +74,15 @@ def filter_command(
 
 
 def _print(report: FilterReport, target: Path, out: Output) -> None:
+    from ggez_hub.data.report import dropped
+
     counts = report.document["counts"]
     out.line(
         f"{target}: {counts['kept']:,} of {counts['seen']:,} examples kept"
         + (f", {counts['translated']:,} translations" if counts["translated"] else "")
     )
     rows = [
-        (f"{stage}: {reason}", f"{count:,}")
-        for stage, reasons in counts["dropped"].items()
-        for reason, count in reasons.items()
+        (f"{stage}: {reason}", f"{count:,}") for stage, reason, count in dropped(report.document)
     ]
     if rows:
         out.table(("dropped", "examples"), rows)
@@ -93,8 +94,8 @@ def _print(report: FilterReport, target: Path, out: Output) -> None:
 def _print_rated(found: RuleAccuracy, out: Output) -> None:
     out.line(f"{found.examples} labelled examples")
     rows = [
-        (rated.name, _share(rated.precision), _share(rated.recall))
-        for rated in (found.together, *found.alone)
+        (name, _share(rated.precision), _share(rated.recall))
+        for name, rated in [("together", found.together), *found.alone]
     ]
     out.table(("rules", "precision", "recall"), rows)
     for said, names in (("kept wrongly", found.kept_wrongly), ("lost", found.lost)):

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from ggez_hub.evaluation.models import ModelUnderTest
     from ggez_hub.evaluation.models.model_digest import StoredModel
     from ggez_hub.evaluation.results.evidence import Evidence
-    from ggez_hub.evaluation.results.header import AdapterRecord, SweptParts
-    from ggez_hub.evaluation.results.origin import Origin, Place
-    from ggez_hub.evaluation.sweep.run import JointFineTune, SweepRecipe, TrainedOn
+    from ggez_hub.evaluation.results.header import AdapterRecord, Origin, Place, SweptParts
+    from ggez_hub.evaluation.sweep.recipe import SweepRecipe, TrainedOn
+    from ggez_hub.evaluation.sweep.run import JointFineTune
     from ggez_hub.hub import Hub
     from ggez_hub.regions import Region
 
@@ -80,16 +80,17 @@ def open_recipe(recipe: Path, target: Path, hub: Hub, *, cached: bool) -> Opened
     from ggez_hub.evaluation.models import Adapted, grid_on, model_in
     from ggez_hub.evaluation.models.judge_model import with_judge
     from ggez_hub.evaluation.models.model_digest import StoredModel
-    from ggez_hub.evaluation.results.origin import moved
+    from ggez_hub.evaluation.results.header import moved
     from ggez_hub.evaluation.sweep.part_gains import folder_of
-    from ggez_hub.evaluation.sweep.run import JointFineTune, SweepRecipe, require_filled_in
+    from ggez_hub.evaluation.sweep.recipe import SweepRecipe
+    from ggez_hub.evaluation.sweep.run import JointFineTune
     from ggez_hub.families import get_family
     from ggez_hub.merging.adapters import is_finetune
     from ggez_hub.recipe_file import read_recipe
     from ggez_hub.regions import find_region
 
     asked, here = read_recipe(recipe, "sweep", SweepRecipe), recipe.parent
-    require_filled_in(asked, recipe)
+    asked.require_filled_in(recipe)
     region, family = find_region(asked.region), get_family(asked.family)
     base = find_model(asked.base, here, hub)
     adapters = [find_adapter(named, here, hub) for named in asked.adapters]
@@ -244,7 +245,7 @@ def open_origin(
 
 
 def _require_named(places: Sequence[Place], endpoints: Collection[str]) -> None:
-    from ggez_hub.evaluation.results.origin import AtAddress
+    from ggez_hub.evaluation.results.header import AtAddress
 
     for place in places:
         if isinstance(place, AtAddress) and place.address not in endpoints:

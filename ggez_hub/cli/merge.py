@@ -113,7 +113,7 @@ def merge_command(
 def _merge(asked: Asked, form: str, target: Path, out: Output) -> None:
     from ggez_hub.families import detect_family, get_family
     from ggez_hub.merging.forms import require_one, write_adapter
-    from ggez_hub.merging.merge import require_method
+    from ggez_hub.merging.methods import require_method
 
     require_method(asked.method)
     base, variant = asked.base.path, asked.variant

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from ggez_hub.evaluation.models import ModelUnderTest
     from ggez_hub.evaluation.models.backend import EvaluationBackend
     from ggez_hub.evaluation.models.judge_model import JudgeModel
-    from ggez_hub.evaluation.results.origin import Place
-    from ggez_hub.evaluation.sweep.run import TrainedOn
+    from ggez_hub.evaluation.results.header import Place
+    from ggez_hub.evaluation.sweep.recipe import TrainedOn
     from ggez_hub.families import Family
     from ggez_hub.hub import Hub
     from ggez_hub.merging.betas_by_part import BetasByPart
@@ -42,7 +42,7 @@ class Found(NamedTuple):
 
     def place(self, results: Path) -> Place:
         """As a results folder records it."""
-        from ggez_hub.evaluation.results.origin import InFolder, InRepo
+        from ggez_hub.evaluation.results.header import InFolder, InRepo
 
         if self.repo is None or self.revision is None:
             return InFolder.of(self.path, results)
@@ -121,14 +121,14 @@ class ModelPlace:
     ) -> Named:
         """The model that is named; raises UsageProblem, and what finding it raises."""
         from ggez_hub.evaluation.models import Adapted, model_in
-        from ggez_hub.evaluation.models.endpoint_model import is_address, served
-        from ggez_hub.evaluation.results.origin import AtAddress
+        from ggez_hub.evaluation.models.endpoint_model import is_address, model_at
+        from ggez_hub.evaluation.results.header import AtAddress
         from ggez_hub.families import detect_family
 
         if is_address(named):
             if adapter is not None or judge is not None:
                 raise UsageProblem("an endpoint takes no adapter, and draws nothing to be judged")
-            subject = served(named, self.key_variable, self.parallel)
+            subject = model_at(named, self.key_variable, self.parallel)
             return Named(subject, "unknown", AtAddress(address=named))
         base = find_model(named, Path(), self.hub)
         adapted, on = None, None
@@ -190,11 +190,14 @@ class ModelPlace:
         Of a model whose weights are not known, those of this very run.
         """
         from ggez_hub.digests import digest_json
-        from ggez_hub.evaluation.answers.cache import DiskCache, MemoryCache, answers_of
+        from ggez_hub.evaluation.answers.cache import (
+            AnswerCache,
+            answers_of,
+        )
         from ggez_hub.evaluation.models.backend import engine
 
         if not self.cached:
-            return MemoryCache()
+            return AnswerCache()
         if not model.shared:
-            return DiskCache(work / f"{model.digest}.sqlite")
+            return AnswerCache(work / f"{model.digest}.sqlite")
         return answers_of(digest_json({"model": model.digest, "engine": engine()}))

@@ -44,7 +44,7 @@ def report_command(
     Everything on it is recomputed from the predictions of a results folder or an adapter's folder.
     """
     from ggez_hub.cli.measurement import origin_tasks
-    from ggez_hub.evaluation.benchmarks.task import load_tasks
+    from ggez_hub.evaluation.benchmarks.task import Task, load_tasks
     from ggez_hub.evaluation.gates.outcome import read_limits
     from ggez_hub.evaluation.report.contents import contents, page
     from ggez_hub.evaluation.report.examples import PreparedTasks, TaskFiles
@@ -57,7 +57,7 @@ def report_command(
     evidence = open_evidence(place)
     material: Material | None = None
     if task_folder is not None:
-        tasks = load_tasks(task_folder)
+        tasks = load_tasks(task_folder, Task)
         evidence = evidence.with_tasks(tasks)
         material = TaskFiles(tasks, data) if data else None
     if questions:

@@ -13,8 +13,9 @@ from ggez_hub.errors import UsageProblem
 
 if TYPE_CHECKING:
     from ggez_hub.paper.checks import Finding
-    from ggez_hub.paper.claims import ClaimFinding, Figure
+    from ggez_hub.paper.claims import ClaimFinding
     from ggez_hub.paper.rules import Report
+    from ggez_hub.paper.tables import Figure
 
 
 def print_claims(found: Sequence[ClaimFinding], notes: Sequence[str], out: Output) -> None:

@@ -59,7 +59,7 @@ def search_command(region: str | None, family: str | None, hub: str, out: Output
     out.table(
         ("adapter", "region", "family", "kind", "level", "licence", "status"),
         [
-            (e.repo, s.region, s.family, s.kind, s.level, s.license, s.standing)
+            (e.repo, s.region, s.family, s.kind, s.level, s.license, s.status)
             for e in found
             for s in (e.summary,)
         ],

@@ -183,7 +183,8 @@ def _tell(
 
 
 def _row(beta: Beta, found: Retuned) -> tuple[str, ...]:
-    from ggez_hub.parity.effects import grp_interval
+    from ggez_hub.parity.intervals import estimate_grp
+    from ggez_hub.parity.moments import GLOBAL, REGIONAL
 
     curve = found.after.curve
     index, test = curve.index(beta), found.test(beta)
@@ -191,9 +192,9 @@ def _row(beta: Beta, found: Retuned) -> tuple[str, ...]:
         return f"{beta:g}", "not measured", "", "", ""
     return (
         f"{beta:g}",
-        f"{curve.world.score[index]:.2f}",
-        f"{curve.regional.score[index]:.2f}",
-        _shown(grp_interval(curve, index, found.alpha.value)),
+        f"{curve.moments.scores[GLOBAL, index]:.2f}",
+        f"{curve.moments.scores[REGIONAL, index]:.2f}",
+        _shown(estimate_grp(curve.moments, found.alpha.value, index)),
         "not measured" if test is None else _shown(test),
     )
 

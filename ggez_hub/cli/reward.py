@@ -14,7 +14,7 @@ from ggez_hub.errors import UsageProblem
 
 if TYPE_CHECKING:
     from ggez_hub.data.scorers.agreement import Agreement
-    from ggez_hub.data.scorers.base import Scorer
+    from ggez_hub.data.scorers.spec import Scorer
 
 
 @click.group("reward", short_help="Reward scorers: their agreement with people.")
@@ -51,7 +51,7 @@ def agreement(
 
 
 def _scorer(spec: Path) -> Scorer:
-    from ggez_hub.data.scorers.base import open_scorer
+    from ggez_hub.data.scorers.spec import open_scorer
     from ggez_hub.data.spec import FilterSpec
     from ggez_hub.recipe_file import read_recipe
 

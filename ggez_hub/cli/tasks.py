@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ggez_hub.evaluation.benchmarks.drawing_task import DrawingTask
     from ggez_hub.evaluation.benchmarks.preparation import Judges, PreparedTask
     from ggez_hub.evaluation.benchmarks.task import Dataset, SplitName, Task
-    from ggez_hub.evaluation.results.origin import Origin, Place
+    from ggez_hub.evaluation.results.header import Origin, Place
     from ggez_hub.hub import Hub
     from ggez_hub.regions import Region
 
@@ -29,14 +29,14 @@ MODELS = "models/"
 def find_tasks(suites: Sequence[str], include: Sequence[Path] = ()) -> list[AnyTask]:
     """The tasks of suites, each a folder or a name; raises BadTask and UsageProblem."""
     from ggez_hub.evaluation.benchmarks.benchmark import find_benchmarks
-    from ggez_hub.evaluation.benchmarks.drawing_task import read_drawing_tasks
-    from ggez_hub.evaluation.benchmarks.task import BadTask, read_tasks
+    from ggez_hub.evaluation.benchmarks.drawing_task import DrawingTask
+    from ggez_hub.evaluation.benchmarks.task import BadTask, Task, read_tasks
 
     found: list[AnyTask] = []
     for suite in suites:
         here: list[AnyTask] = [*find_benchmarks(suite, include)]
         for path in sorted(Path(suite).glob("*.yaml")):
-            here += [*read_tasks(path), *read_drawing_tasks(path)]
+            here += read_tasks(path, Task, DrawingTask)
         if not here:
             raise BadTask(f"{suite} holds no tasks", "A task is YAML with `kind: benchmark`.")
         found += here
@@ -102,7 +102,7 @@ class TaskData:
         judge: Place | None,
     ) -> Origin:
         """What a results folder records of where all of it came from, once it is prepared."""
-        from ggez_hub.evaluation.results.origin import InFolder, Origin, definition
+        from ggez_hub.evaluation.results.header import InFolder, Origin, definition
 
         data, pictures = (
             InFolder.of(folder, results) if folder else None

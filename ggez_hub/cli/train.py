@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from ggez_hub.registry.local_merge.inputs import ModelSource
-    from ggez_hub.training.loop import Report
+    from ggez_hub.training.loop import StepReport
     from ggez_hub.training.plan import Plan, StagePlan
     from ggez_hub.training.recipe import TrainRecipe
-    from ggez_hub.training.run import RunStart, Trained
+    from ggez_hub.training.run import RunStart, TrainedFolder
 
 
 def tell_plan(recipe: TrainRecipe, plan: Plan, out: Output) -> None:
@@ -47,8 +47,8 @@ def tell_start(recipe: TrainRecipe, start: RunStart, out: Output) -> None:
     said = f"device memory in GB: {memory}"
     for line in (*_work(recipe, start.plan), said, *_room(start.plan)):
         out.note(line)
-    if start.kept is not None:
-        stage, step = start.kept
+    if start.resumed is not None:
+        stage, step = start.resumed
         out.note(f"going on after step {step:,} of {stage}")
     elif start.stale:
         out.note("starting anew: the state that is kept is of another recipe, or of other data")
@@ -165,8 +165,8 @@ def train_command(
         done = train(
             Job(asked, recipe.parent, base),
             target,
-            begins=partial(tell_start, asked, out=out),
-            did=_Bars(progress).did,
+            on_start=partial(tell_start, asked, out=out),
+            on_step=_Bars(progress).did,
         )
     _tell(done, out)
 
@@ -180,7 +180,7 @@ class _Bars:
         self._stage: str | None = None
         self._validation = ""
 
-    def did(self, stage: str, report: Report) -> None:
+    def did(self, stage: str, report: StepReport) -> None:
         """A step was taken."""
         if stage != self._stage:
             self._validation = ""
@@ -233,7 +233,7 @@ def base_of(
         yield fetch_base(server, *named, Path(staging) / "base", asked.family, asked.variant)
 
 
-def _tell(done: Trained, out: Output) -> None:
+def _tell(done: TrainedFolder, out: Output) -> None:
     record = done.record
     losses = record["losses"]
     out.line(

@@ -165,12 +165,12 @@ def _rerun(
 def show_scores(
     place: Path, out: Output, again: tuple[RepeatedAnswer, ...] = (), closed: Path | None = None
 ) -> None:
-    """Recompute and show a results folder or a card; raises DoesNotFollow.
+    """Recompute and show a results folder or a card; raises GgezError.
 
     `again` are answers that the model gave anew, `closed` is the file with those of the closed part.
     """
+    from ggez_hub.errors import GgezError
     from ggez_hub.evaluation.results.verification import (
-        DoesNotFollow,
         closed_figures,
         verify_evidence,
         with_closed,
@@ -210,12 +210,12 @@ def show_scores(
         }
     )
     if found.problems:
-        raise DoesNotFollow(
+        raise GgezError(
             f"{place} does not follow from its predictions:\n  " + "\n  ".join(found.problems),
             "Somebody changed a figure or an answer: ask for the predictions of the measurement.",
         )
     if changed:
-        raise DoesNotFollow(
+        raise GgezError(
             f"the model answers otherwise than {place} says:\n  " + "\n  ".join(changed),
             "Somebody changed an answer, or another version of a library computes: compare those.",
         )

@@ -1,9 +1,4 @@
-"""The index of what was seen, on disk: its memory does not grow with the number of examples.
-
-Entries are numbered in the order of the output, and a lookup sees only what comes before. So the
-answers for a part are the same when it is done again after a kill, with its own entries in the
-index already.
-"""
+"""Deduplication: what makes two examples alike, and the index on disk of those that were seen."""
 
 from __future__ import annotations
 
@@ -11,15 +6,15 @@ import hashlib
 import json
 import sqlite3
 import unicodedata
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ggez_hub.data.rows import Row
 from ggez_hub.data.spec import DuplicatesSpec
 from ggez_hub.extras import require
 
@@ -28,15 +23,168 @@ SHINGLE = 5
 LONGEST = 4000
 # Above this there would be a single band, which one differing value hides.
 HIGHEST = 0.95
+CACHE_KIB = 64 << 10
+# How many earlier texts of each key one is compared with: texts of one template share all keys, and
+# would cost more the more there are.
+COMPARED = 64
+WRAP = 1 << 64
+
+
+class Fingerprint(NamedTuple):
+    """What an example is compared by: `key` is exact equality, `minhash` the text's."""
+
+    key: bytes
+    phash: int | None
+    minhash: bytes | None
+
+
+class Match(NamedTuple):
+    """An earlier example that is the same, and whether exactly."""
+
+    name: str
+    exact: bool
+
+
+class DuplicateIndex:
+    """Rows in a file: memory does not grow with their number.
+
+    Rows are numbered in the order of the output, and a lookup sees only what comes before. So the
+    answers for a part are the same when it is done again after a kill, with its own rows in the
+    index already. `crowded` counts the lookups that compared only some of the earlier texts.
+    """
+
+    def __init__(self, path: Path, rule: DuplicatesSpec) -> None:
+        self._rule = rule
+        self.crowded = 0
+        self._base = sqlite3.connect(path)
+        for statement in (
+            "PRAGMA journal_mode=WAL",
+            "PRAGMA synchronous=NORMAL",
+            f"PRAGMA cache_size=-{CACHE_KIB}",
+            "CREATE TABLE IF NOT EXISTS items (ordinal INTEGER PRIMARY KEY, name TEXT,"
+            " minhash BLOB)",
+            "CREATE TABLE IF NOT EXISTS keys (key BLOB PRIMARY KEY, ordinal INTEGER) WITHOUT ROWID",
+            "CREATE TABLE IF NOT EXISTS slots (slot INTEGER, bits INTEGER,"
+            " ordinal INTEGER, phash INTEGER, PRIMARY KEY (slot, bits, ordinal)) WITHOUT ROWID",
+            "CREATE TABLE IF NOT EXISTS bands (band INTEGER, hash BLOB,"
+            " ordinal INTEGER, PRIMARY KEY (band, hash, ordinal)) WITHOUT ROWID",
+        ):
+            self._base.execute(statement)
+
+    def match(self, row: Row, ordinal: int) -> Match | None:
+        """The first row before `ordinal` that is the same as `row`."""
+        found = self._base.execute(
+            "SELECT name FROM keys JOIN items USING (ordinal) WHERE key = ? AND ordinal < ?",
+            (row.key, ordinal),
+        ).fetchone()
+        if found is not None:
+            return Match(found[0], True)
+        name = self._near(row, ordinal)
+        return Match(name, False) if name is not None else None
+
+    def add(self, row: Row, ordinal: int) -> None:
+        """Enter a row; entering it again changes nothing."""
+        run = self._base.execute
+        run("INSERT OR IGNORE INTO keys VALUES (?, ?)", (row.key, ordinal))
+        run("INSERT OR IGNORE INTO items VALUES (?, ?, ?)", (ordinal, row.id, row.minhash))
+        if row.phash is not None and self._rule.by != "text":
+            # sqlite's integers are signed.
+            signed = row.phash - WRAP if row.phash >= WRAP >> 1 else row.phash
+            for slot, bits in enumerate(_slots(row.phash)):
+                run(
+                    "INSERT OR IGNORE INTO slots VALUES (?, ?, ?, ?)", (slot, bits, ordinal, signed)
+                )
+        if row.minhash is not None and self._is_by_text(row):
+            for band, value in enumerate(_bands(row.minhash, self._rule.similarity)):
+                run("INSERT OR IGNORE INTO bands VALUES (?, ?, ?)", (band, value, ordinal))
+
+    def commit(self) -> None:
+        """Make what was entered last."""
+        self._base.commit()
+
+    def close(self) -> None:
+        self._base.commit()
+        self._base.close()
+
+    def _is_by_text(self, row: Row) -> bool:
+        return self._rule.by == "text" or (self._rule.by == "both" and row.phash is None)
+
+    def _near(self, row: Row, ordinal: int) -> str | None:
+        """The name of the first row before `ordinal` that is nearly the same."""
+        if self._is_by_text(row):
+            return self._first_alike(row, sorted(set(self._near_texts(row, ordinal))))
+        if row.phash is None:
+            return None
+        near = sorted(set(self._near_pictures(row.phash, ordinal)))
+        if self._rule.by == "both":
+            self.crowded += len(near) >= COMPARED
+            return self._first_alike(row, near[:COMPARED])
+        return self._names(near[:1])[0][0] if near else None
+
+    def _near_pictures(self, phash: int, ordinal: int) -> Iterator[int]:
+        """The rows whose picture is within the distance."""
+        distance = self._rule.distance
+        for slot, key in enumerate(_slots(phash)):
+            # With a distance from 4 to 7 one slot of two near hashes differs in at most one bit.
+            keys = [key, *(key ^ (1 << bit) for bit in range(16))] if distance > 3 else [key]
+            for bits in keys:
+                rows = self._base.execute(
+                    "SELECT ordinal, phash FROM slots WHERE slot = ? AND bits = ? AND ordinal < ?",
+                    (slot, bits, ordinal),
+                )
+                for number, other in rows:
+                    if (phash ^ (other % WRAP)).bit_count() <= distance:
+                        yield number
+
+    def _near_texts(self, row: Row, ordinal: int) -> Iterator[int]:
+        """Rows whose text shares a key."""
+        crowded = False
+        keys = _bands(row.minhash, self._rule.similarity) if row.minhash is not None else []
+        for band, value in enumerate(keys):
+            rows = self._base.execute(
+                "SELECT ordinal FROM bands WHERE band = ? AND hash = ? AND ordinal < ?"
+                " ORDER BY ordinal LIMIT ?",
+                (band, value, ordinal, COMPARED),
+            ).fetchall()
+            crowded |= len(rows) == COMPARED
+            yield from (number for (number,) in rows)
+        self.crowded += crowded
+
+    def _first_alike(self, row: Row, numbers: list[int]) -> str | None:
+        """The name of the first of the rows whose text is similar to that of `row`."""
+        if row.minhash is None or not (rows := self._names(numbers)):
+            return None
+        alike = similarities(row.minhash, [sketch for _, sketch in rows]) >= self._rule.similarity
+        return str(rows[int(alike.argmax())][0]) if alike.any() else None
+
+    def _names(self, numbers: list[int]) -> list[tuple[str, bytes]]:
+        return self._base.execute(
+            "SELECT name, minhash FROM items WHERE ordinal IN (SELECT value FROM json_each(?))"
+            " ORDER BY ordinal",
+            (json.dumps(numbers),),
+        ).fetchall()
+
+
+def fingerprint(
+    rule: DuplicatesSpec, sha256: bytes | None, phash: int | None, text: str
+) -> Fingerprint:
+    """The fingerprint of a picture, by its bytes' sha256 and its hash, and of a text.
+
+    Texts that have to be equal are found by their key.
+    """
+    picture = None if rule.by == "text" else sha256
+    key = _digest(picture, "" if rule.by == "picture" and sha256 else text)
+    by_minhash = rule.by == "both" or (rule.by == "text" and rule.similarity < 1)
+    return Fingerprint(key, phash, minhash(text) if by_minhash else None)
 
 
 def normalised(text: str) -> str:
-    """A text without what does not tell it from another: case, width, spaces."""
+    """A text without differences of case, width and spaces."""
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
-def digest(picture: bytes | None, text: str) -> bytes:
-    """16 bytes that two examples share if picture (its sha256) and normalised text are equal."""
+def _digest(picture: bytes | None, text: str) -> bytes:
+    """16 bytes that are equal where the picture's sha256 and the normalised text are."""
     hashed = hashlib.blake2b(picture or b"", digest_size=16)
     hashed.update(normalised(text).encode("utf-8", "surrogatepass"))
     return hashed.digest()
@@ -57,10 +205,11 @@ def minhash(text: str) -> bytes:
 
 def similarities(sketch: bytes, others: Sequence[bytes]) -> NDArray[np.float64]:
     """The Jaccard similarities that MinHashes estimate of one to others: (N,), 0 to 1."""
-    return np.asarray((_values(b"".join(others)) == _values(sketch)).mean(axis=1))
+    values = np.frombuffer(b"".join([sketch, *others]), "<u4").reshape(-1, PERMUTATIONS)
+    return np.asarray((values[1:] == values[0]).mean(axis=1))
 
 
-def bands(sketch: bytes, threshold: float) -> list[bytes]:
+def _bands(sketch: bytes, threshold: float) -> list[bytes]:
     """The keys under which a MinHash is found by those that are `threshold` similar to it."""
     count, rows = _layout(threshold)
     width = rows * 4
@@ -68,20 +217,6 @@ def bands(sketch: bytes, threshold: float) -> list[bytes]:
         hashlib.blake2b(sketch[n * width : (n + 1) * width], digest_size=8).digest()
         for n in range(count)
     ]
-
-
-def picture_keys(phash: int) -> list[int]:
-    """Four slots of 16 bits: hashes that differ in at most 3 bits share one of them."""
-    return [(phash >> (16 * slot)) & 0xFFFF for slot in range(4)]
-
-
-def near_keys(key: int, distance: int) -> list[int]:
-    """The slot, and with a distance from 4 to 7 those that differ from it in one bit."""
-    return [key, *(key ^ (1 << bit) for bit in range(16))] if distance > 3 else [key]
-
-
-def _values(sketch: bytes) -> NDArray[np.uint32]:
-    return np.frombuffer(sketch, dtype="<u4").reshape(-1, PERMUTATIONS)
 
 
 @cache
@@ -106,211 +241,6 @@ def _layout(threshold: float) -> tuple[int, int]:
     return int(index.b), int(index.r)
 
 
-CACHE_KIB = 64 << 10
-# sqlite's integers are signed.
-SIGN = 1 << 63
-WRAP = 1 << 64
-# No limit, as sqlite writes it.
-ALL = -1
-# How many texts are compared with one at once.
-AT_ONCE = 512
-
-
-class Item(NamedTuple):
-    """What is known of an example: see ggez_hub.data.deduplication. `key` is exact equality."""
-
-    name: str
-    key: bytes
-    phash: int | None
-    minhash: bytes | None
-
-
-class Match(NamedTuple):
-    """An earlier example that is the same, and whether exactly."""
-
-    name: str
-    exact: bool
-
-
-@dataclass(frozen=True)
-class Likeness:
-    """When two items are the same.
-
-    both    pictures within `distance` bits and texts at least `similarity` alike; where neither has
-            a picture, the texts alone
-    picture, text   that alone
-    """
-
-    by: Literal["both", "picture", "text"]
-    distance: int
-    similarity: float
-
-
-class DuplicateIndex:
-    """Items in a file.
-
-    Of the earlier texts that share a key with one, the first `most` of each key are compared with
-    it: texts of one template, which all share keys, would cost more the more there are. `crowded`
-    counts the lookups in which there were more.
-    """
-
-    def __init__(self, path: Path, likeness: Likeness, most: int = ALL) -> None:
-        self._likeness = likeness
-        self._most = most
-        self.crowded = 0
-        self._base = sqlite3.connect(path)
-        for statement in (
-            "PRAGMA journal_mode=WAL",
-            "PRAGMA synchronous=NORMAL",
-            f"PRAGMA cache_size=-{CACHE_KIB}",
-            "CREATE TABLE IF NOT EXISTS items (ordinal INTEGER PRIMARY KEY, name TEXT,"
-            " phash INTEGER, minhash BLOB)",
-            "CREATE TABLE IF NOT EXISTS keys (key BLOB PRIMARY KEY, ordinal INTEGER) WITHOUT ROWID",
-            "CREATE TABLE IF NOT EXISTS slots (slot INTEGER, bits INTEGER,"
-            " ordinal INTEGER, phash INTEGER, PRIMARY KEY (slot, bits, ordinal)) WITHOUT ROWID",
-            "CREATE TABLE IF NOT EXISTS bands (band INTEGER, hash BLOB,"
-            " ordinal INTEGER, PRIMARY KEY (band, hash, ordinal)) WITHOUT ROWID",
-        ):
-            self._base.execute(statement)
-
-    def match(self, item: Item, ordinal: int) -> Match | None:
-        """The first entry before `ordinal` that is the same as `item`."""
-        row = self._base.execute(
-            "SELECT name FROM keys JOIN items USING (ordinal) WHERE key = ? AND ordinal < ?",
-            (item.key, ordinal),
-        ).fetchone()
-        if row is not None:
-            return Match(row[0], True)
-        near = self._near(item, ordinal)
-        return Match(near, False) if near is not None else None
-
-    def add(self, item: Item, ordinal: int) -> None:
-        """Enter an item; entering it again changes nothing."""
-        run = self._base.execute
-        run("INSERT OR IGNORE INTO keys VALUES (?, ?)", (item.key, ordinal))
-        run(
-            "INSERT OR IGNORE INTO items VALUES (?, ?, ?, ?)",
-            (ordinal, item.name, _signed(item.phash), item.minhash),
-        )
-        if item.phash is not None and self._likeness.by != "text":
-            for slot, bits in enumerate(picture_keys(item.phash)):
-                run(
-                    "INSERT OR IGNORE INTO slots VALUES (?, ?, ?, ?)",
-                    (slot, bits, ordinal, _signed(item.phash)),
-                )
-        if self._by_text(item):
-            for band, value in enumerate(bands(item.minhash or b"", self._likeness.similarity)):
-                run("INSERT OR IGNORE INTO bands VALUES (?, ?, ?)", (band, value, ordinal))
-
-    def commit(self) -> None:
-        """Make what was entered last."""
-        self._base.commit()
-
-    def close(self) -> None:
-        """Commit and close the file."""
-        self._base.commit()
-        self._base.close()
-
-    def _by_text(self, item: Item) -> bool:
-        """Whether an entry is found by its text."""
-        if item.minhash is None or self._likeness.by == "picture":
-            return False
-        return self._likeness.by != "both" or item.phash is None
-
-    def _near(self, item: Item, ordinal: int) -> str | None:
-        by = self._likeness.by
-        if item.phash is not None and by != "text":
-            near = self._near_pictures(item.phash, ordinal)
-            if by != "both":
-                if near:
-                    return self._name(near[0])
-            elif name := self._first_alike(item, self._first(near)):
-                return name
-        if by == "text" or (by == "both" and item.phash is None):
-            return self._near_text(item, ordinal)
-        return None
-
-    def _near_pictures(self, phash: int, ordinal: int) -> list[int]:
-        """The entries whose picture is near, in their order."""
-        found: set[int] = set()
-        for slot, key in enumerate(picture_keys(phash)):
-            for bits in near_keys(key, self._likeness.distance):
-                rows = self._base.execute(
-                    "SELECT ordinal, phash FROM slots WHERE slot = ? AND bits = ? AND ordinal < ?",
-                    (slot, bits, ordinal),
-                )
-                found.update(
-                    number
-                    for number, other in rows
-                    if (phash ^ (other % WRAP)).bit_count() <= self._likeness.distance
-                )
-        return sorted(found)
-
-    def _near_text(self, item: Item, ordinal: int) -> str | None:
-        if item.minhash is None:
-            return None
-        found: set[int] = set()
-        crowded = False
-        for band, value in enumerate(bands(item.minhash, self._likeness.similarity)):
-            rows = self._base.execute(
-                "SELECT ordinal FROM bands WHERE band = ? AND hash = ? AND ordinal < ?"
-                " ORDER BY ordinal LIMIT ?",
-                (band, value, ordinal, self._most),
-            ).fetchall()
-            crowded |= len(rows) == self._most
-            found.update(number for (number,) in rows)
-        self.crowded += crowded
-        return self._first_alike(item, sorted(found))
-
-    def _first(self, numbers: list[int]) -> list[int]:
-        """As many as are compared."""
-        if self._most == ALL or len(numbers) < self._most:
-            return numbers
-        self.crowded += 1
-        return numbers[: self._most]
-
-    def _first_alike(self, item: Item, numbers: list[int]) -> str | None:
-        """The first of the entries whose text is like that of `item`, its picture aside."""
-        if item.minhash is None:
-            return None
-        for start in range(0, len(numbers), AT_ONCE):
-            rows = self._base.execute(
-                "SELECT name, minhash FROM items WHERE minhash IS NOT NULL"
-                " AND ordinal IN (SELECT value FROM json_each(?)) ORDER BY ordinal",
-                (json.dumps(numbers[start : start + AT_ONCE]),),
-            ).fetchall()
-            if not rows:
-                continue
-            alike = similarities(item.minhash, [other for _, other in rows])
-            if (alike >= self._likeness.similarity).any():
-                return str(rows[int((alike >= self._likeness.similarity).argmax())][0])
-        return None
-
-    def _name(self, number: int) -> str:
-        """The name of an entry."""
-        (name,) = self._base.execute(
-            "SELECT name FROM items WHERE ordinal = ?", (number,)
-        ).fetchone()
-        return str(name)
-
-
-def _signed(value: int | None) -> int | None:
-    return value - WRAP if value is not None and value >= SIGN else value
-
-
-def marks(
-    rule: DuplicatesSpec, sha256: bytes | None, phash: int | None, text: str
-) -> dict[str, Any]:
-    """`key`, `phash` and `minhash` of a picture's bytes (None without one) and a text.
-
-    See ggez_hub.data.deduplication.Item. The text is compared where it decides, and where there is no
-    picture to compare; texts that have to be equal are found by their digest.
-    """
-    by = rule.by
-    equal = by == "text" and rule.similarity == 1.0
-    wanted = not equal and (by != "picture" or phash is None)
-    return {
-        "key": digest(None if by == "text" else sha256, "" if by == "picture" and sha256 else text),
-        "phash": phash,
-        "minhash": minhash(text) if wanted else None,
-    }
+def _slots(phash: int) -> list[int]:
+    """Four slots of 16 bits: hashes that differ in at most 3 bits share one of them."""
+    return [(phash >> (16 * slot)) & 0xFFFF for slot in range(4)]

@@ -1,4 +1,4 @@
-"""From the rows of a source to examples, as its mapping says."""
+"""Examples: a picture with a text, and how the rows of a source become examples."""
 
 from __future__ import annotations
 
@@ -6,14 +6,28 @@ import ast
 import math
 import re
 import string
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypedDict
 
-from ggez_hub.data import mapping
 from ggez_hub.data.locale_fields import country_code, country_in_path, language_tag
+from ggez_hub.data.mapping import ChoiceColumn, ColumnMapping, ColumnOrConstant, View
 
+# Authors of turns, as LLaVA-like corpora and as chat templates name them.
+ROLES = {
+    "human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant",
+    "system": "system",
+}  # fmt: skip
 UNKNOWN = "unknown"
+LETTERS = string.ascii_uppercase
+INTEGER = re.compile(r"-?[0-9]{1,18}")
+
+
+class Message(TypedDict):
+    """A message of a chat, as the output stores it."""
+
+    role: str
+    content: str
 
 
 @dataclass(slots=True)
@@ -22,15 +36,15 @@ class Example:
 
     id        source/row/view; as unique in the output as the source's own ids are
     picture   the cell of the source: bytes and path, or a path; None without a picture
-    messages  (role, text) of a chat; a caption is one message of the assistant
+    messages  a chat; a caption is one message of the assistant
     language  BCP 47, country ISO 3166-1 in lower case, or `unknown`
     scores    numbers of the source that are carried along
     """
 
     id: str
     source: str
-    format: str
-    messages: tuple[tuple[str, str], ...]
+    format: str = UNKNOWN
+    messages: list[Message] = field(default_factory=list)
     picture: Any = None
     language: str = UNKNOWN
     country: str = UNKNOWN
@@ -42,109 +56,15 @@ class Example:
     @property
     def text(self) -> str:
         """The texts of all messages."""
-        if len(self.messages) == 1:
-            return self.messages[0][1]
-        return "\n".join(text for _, text in self.messages)
+        return "\n".join([message["content"] for message in self.messages])
 
 
-WHOLE = re.compile(r"-?[0-9]{1,18}")
+class Unreadable(Exception):
+    """A row or a value of it cannot be read; the report counts the reason."""
 
-
-class Malformed(Exception):
-    """A value of a row is not what the mapping says; the reason is a count in the report."""
-
-    def __init__(self, reason: str, row: str = "") -> None:
+    def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
-        self.row = row
-
-
-def picture_path(cell: Any) -> str:
-    """The path of a picture's cell, or nothing."""
-    path = cell.get("path") if isinstance(cell, dict) else cell
-    return path if isinstance(path, str) else ""
-
-
-def said(row: Mapping[str, Any], ref: mapping.Ref | None, parse: Any) -> str:
-    """What a field says, parsed; `unknown` if it says nothing or nothing that is known."""
-    text = scalar(row, ref)
-    return (parse(text) or UNKNOWN) if text else UNKNOWN
-
-
-def _absent(value: Any) -> bool:
-    return value is None or (isinstance(value, float) and math.isnan(value))
-
-
-def scalar(row: Mapping[str, Any], ref: mapping.Ref | None) -> str:
-    """The text of a scalar, empty for null."""
-    if ref is None:
-        return ""
-    if not isinstance(ref, str):
-        return ref.value
-    value = row.get(ref)
-    if isinstance(value, str):
-        return value
-    # What is absent may be written as a number that is none; `nan` in letters is a language.
-    if _absent(value):
-        return ""
-    if isinstance(value, int | float):
-        return str(value)
-    raise Malformed(f"{ref}: wrong type")
-
-
-def text_of(row: Mapping[str, Any], column: str | None) -> str:
-    """A string that is not empty, without the space around it."""
-    value = row.get(column or "")
-    if isinstance(value, str):
-        if value := value.strip():
-            return value
-        raise Malformed(f"{column}: empty")
-    raise Malformed(f"{column}: empty" if value is None else f"{column}: wrong type")
-
-
-def texts_of(row: Mapping[str, Any], column: str | None) -> list[str]:
-    """A list of strings; also one that is written as text, as CSV files have it."""
-    value = row.get(column or "")
-    if isinstance(value, str) and value.startswith("["):
-        try:
-            value = ast.literal_eval(value)
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
-            raise Malformed(f"{column}: wrong type") from None
-    if value is None:
-        raise Malformed(f"{column}: empty")
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise Malformed(f"{column}: wrong type")
-    return value
-
-
-def index_of(row: Mapping[str, Any], column: str) -> int:
-    """A whole number; also one that is written as text."""
-    value = row.get(column)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    if isinstance(value, str) and WHOLE.fullmatch(value.strip()):
-        return int(value)
-    raise Malformed(f"{column}: empty" if value is None else f"{column}: wrong type")
-
-
-def number_of(row: Mapping[str, Any], column: str) -> float | None:
-    """A number, None for null and for what is no number."""
-    value = row.get(column)
-    if _absent(value):
-        return None
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        try:
-            return float(value)
-        except OverflowError:
-            raise Malformed(f"{column}: out of range") from None
-    raise Malformed(f"{column}: wrong type")
-
-
-# Authors of turns, as LLaVA-like corpora and as chat templates name them.
-ROLES = {
-    "human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant",
-    "system": "system",
-}  # fmt: skip
 
 
 class ExampleBuilder:
@@ -154,133 +74,202 @@ class ExampleBuilder:
     protected whether its answers are public or not.
     """
 
-    def __init__(self, source: str, spec: mapping.Mapping, *, answers: bool = True) -> None:
+    def __init__(self, source: str, mapping: ColumnMapping, *, answers: bool = True) -> None:
         self._source = source
-        self._spec = spec
+        self._mapping = mapping
         self._answers = answers
 
-    def examples(self, row: Mapping[str, Any], number: str) -> Iterator[Example | Malformed]:
-        """The examples of a row; a view that cannot be made is a Malformed in its place.
+    def examples(self, row: Mapping[str, Any], number: str) -> Iterator[Example | Unreadable]:
+        """The examples of a row, with an Unreadable in place of a view that cannot be made.
 
         `number` names the row where the mapping has no id.
         """
-        spec = self._spec
+        mapping = self._mapping
         try:
             shared = self._shared(row)
-            identity = scalar(row, spec.id) if spec.id else number
-        except Malformed as problem:
-            for _ in spec.examples:
-                yield problem
+            identity = (_scalar(row, mapping.id) if mapping.id else number) or number
+        except Unreadable as problem:
+            yield from [problem] * len(mapping.examples)
             return
-        for view in spec.examples:
+        for view in mapping.examples:
             try:
-                language = said(row, view.language, language_tag) if view.language else UNKNOWN
+                language = _parsed(row, view.language, language_tag)
                 chats = list(_chats(row, view, self._answers))
-            except Malformed as problem:
+            except Unreadable as problem:
                 yield problem
                 continue
-            for count, messages in enumerate(chats):
-                if isinstance(messages, Malformed):
-                    yield messages
+            for count, chat in enumerate(chats):
+                if isinstance(chat, Unreadable):
+                    yield chat
                     continue
                 name = f"{view.key}-{count}" if view.each else view.key
                 yield Example(
-                    id=f"{self._source}/{identity or number}/{name}",
+                    id=f"{self._source}/{identity}/{name}",
                     source=self._source,
                     format=view.format,
-                    messages=messages,
+                    messages=[{"role": role, "content": text} for role, text in chat],
                     language=language,
                     **shared,
                 )
 
     def _shared(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """What the examples of a row share; fields that the mapping does not name are left out."""
-        spec = self._spec
+        mapping = self._mapping
         found: dict[str, Any] = {}
-        if spec.picture is not None:
-            found["picture"] = row.get(spec.picture)
+        if mapping.picture is not None:
+            found["picture"] = row.get(mapping.picture)
             found["path"] = picture_path(found["picture"])
-        if spec.path is not None:
-            found["path"] = scalar(row, spec.path) or found.get("path", "")
-        if spec.country is not None:
-            found["country"] = said(row, spec.country, country_code)
-        elif spec.country_in_path is not None:
-            found["country"] = country_in_path(scalar(row, spec.country_in_path)) or UNKNOWN
-        if spec.location is not None:
-            found["location"] = scalar(row, spec.location)
-        if spec.category is not None:
-            found["category"] = scalar(row, spec.category) or UNKNOWN
-        if spec.scores:
-            numbers = ((name, number_of(row, column)) for name, column in spec.scores.items())
+        if mapping.path is not None:
+            found["path"] = _scalar(row, mapping.path) or found.get("path", "")
+        if mapping.country is not None:
+            found["country"] = _parsed(row, mapping.country, country_code)
+        elif mapping.country_in_path is not None:
+            found["country"] = _parsed(row, mapping.country_in_path, country_in_path)
+        if mapping.location is not None:
+            found["location"] = _scalar(row, mapping.location)
+        if mapping.category is not None:
+            found["category"] = _scalar(row, mapping.category) or UNKNOWN
+        if mapping.scores:
+            numbers = ((name, _number(row, column)) for name, column in mapping.scores.items())
             found["scores"] = {name: number for name, number in numbers if number is not None}
         return found
 
 
 def _chats(
-    row: Mapping[str, Any], view: mapping.View, answers: bool
-) -> Iterator[tuple[tuple[str, str], ...] | Malformed]:
-    """The messages of each example of a view; raises Malformed if there can be none."""
+    row: Mapping[str, Any], view: View, answers: bool
+) -> Iterator[list[tuple[str, str]] | Unreadable]:
+    """(role, text) of each example of a view; raises Unreadable if there can be none."""
     if view.turns:
-        yield tuple(_turns(row, view.turns))
+        yield list(_turns(row, view.turns))
     elif view.choice:
-        question = text_of(row, view.question)
-        options = texts_of(row, view.options) if view.options else None
-        if options is not None and len(options) > len(string.ascii_uppercase):
-            raise Malformed(f"{view.options}: more than there are letters")
-        asked = question if options is None else f"{question}\n{_listed(options)}"
+        question = _text(row, view.question)
+        options = _texts(row, view.options) if view.options else None
+        if options is not None:
+            if len(options) > len(LETTERS):
+                raise Unreadable(f"{view.options}: more than there are letters")
+            question = "\n".join(
+                [question, *(f"{a}. {b}" for a, b in zip(LETTERS, options, strict=False))]
+            )
+        chat = [("user", question)]
         try:
-            answer = _chosen(index_of(row, view.choice.column), view.choice, options)
-        except Malformed:
+            chat.append(("assistant", _chosen(row, view.choice, options)))
+        except Unreadable:
             if answers:
                 raise
-            yield (("user", asked),)
-        else:
-            yield (("user", asked), ("assistant", answer))
+        yield chat
     elif view.question:
-        yield (("user", text_of(row, view.question)), ("assistant", text_of(row, view.answer)))
+        yield [("user", _text(row, view.question)), ("assistant", _text(row, view.answer))]
     elif view.each:
-        captions = texts_of(row, view.answer)
+        captions = _texts(row, view.answer)
         if not captions:
-            raise Malformed(f"{view.answer}: empty")
-        for caption in captions:
-            said = caption.strip()
-            yield (("assistant", said),) if said else Malformed(f"{view.answer}: empty")
+            raise Unreadable(f"{view.answer}: empty")
+        for caption in map(str.strip, captions):
+            yield [("assistant", caption)] if caption else Unreadable(f"{view.answer}: empty")
     else:
-        yield (("assistant", text_of(row, view.answer)),)
+        yield [("assistant", _text(row, view.answer))]
 
 
-def _listed(options: list[str]) -> str:
-    """A. the first, B. the second, each on a line."""
-    letters = string.ascii_uppercase
-    return "\n".join(
-        f"{letter}. {option}" for letter, option in zip(letters, options, strict=False)
-    )
-
-
-def _chosen(label: int, choice: mapping.Choice, options: list[str] | None) -> str:
+def _chosen(row: Mapping[str, Any], choice: ChoiceColumn, options: list[str] | None) -> str:
     """The answer as it is written: "C. jeepney", or the number where the options have none."""
+    label = row.get(choice.column)
+    if isinstance(label, str) and INTEGER.fullmatch(label.strip()):
+        label = int(label)
+    if not isinstance(label, int) or isinstance(label, bool):
+        raise _wrong(choice.column, label)
     if label < 0:
-        raise Malformed(f"{choice.column}: the answer is withheld")
+        raise Unreadable(f"{choice.column}: the answer is withheld")
     number = label - choice.base
     count = len(options) if options is not None else choice.count or 0
-    if not 0 <= number < min(count, len(string.ascii_uppercase)):
-        raise Malformed(f"{choice.column}: out of range")
-    if options is None:
-        return str(label)
-    return f"{string.ascii_uppercase[number]}. {options[number]}"
+    if not 0 <= number < min(count, len(LETTERS)):
+        raise Unreadable(f"{choice.column}: out of range")
+    return str(label) if options is None else f"{LETTERS[number]}. {options[number]}"
 
 
 def _turns(row: Mapping[str, Any], column: str) -> Iterator[tuple[str, str]]:
     turns = row.get(column)
     if not isinstance(turns, list) or not turns:
-        raise Malformed(f"{column}: wrong type" if turns else f"{column}: empty")
+        raise _wrong(column, turns or None)
     for turn in turns:
-        role = ROLES.get(str(turn.get("from"))) if isinstance(turn, dict) else None
-        said = turn.get("value") if isinstance(turn, dict) else None
-        if role is None or not isinstance(said, str):
-            raise Malformed(f"{column}: wrong type")
+        author, text = (turn.get("from"), turn.get("value")) if isinstance(turn, dict) else (0, 0)
+        role = ROLES.get(str(author))
+        if role is None or not isinstance(text, str):
+            raise Unreadable(f"{column}: wrong type")
         # The mark of where the picture stands belongs to one family's template.
-        text = said.replace("<image>", "").strip()
+        text = text.replace("<image>", "").strip()
         if role == "assistant" and not text:
-            raise Malformed(f"{column}: empty")
+            raise Unreadable(f"{column}: empty")
         yield role, text
+
+
+def picture_path(cell: Any) -> str:
+    """The path of a picture's cell, or nothing."""
+    path = cell.get("path") if isinstance(cell, dict) else cell
+    return path if isinstance(path, str) else ""
+
+
+def _parsed(
+    row: Mapping[str, Any], ref: ColumnOrConstant | None, parse: Callable[[str], str | None]
+) -> str:
+    """What a field says, parsed; `unknown` if that is nothing, or nothing that is known."""
+    text = _scalar(row, ref)
+    return (parse(text) or UNKNOWN) if text else UNKNOWN
+
+
+def _scalar(row: Mapping[str, Any], ref: ColumnOrConstant | None) -> str:
+    if ref is None:
+        return ""
+    if not isinstance(ref, str):
+        return ref.value
+    value = row.get(ref)
+    if isinstance(value, str):
+        return value
+    # Null may be written as the number NaN; `nan` in letters is a language.
+    if _is_null(value):
+        return ""
+    if isinstance(value, int | float):
+        return str(value)
+    raise _wrong(ref, value)
+
+
+def _text(row: Mapping[str, Any], column: str | None) -> str:
+    """A string that is not empty, without the space around it."""
+    value = row.get(column or "")
+    if isinstance(value, str):
+        value = value.strip() or None
+    if not isinstance(value, str):
+        raise _wrong(column, value)
+    return value
+
+
+def _texts(row: Mapping[str, Any], column: str | None) -> list[str]:
+    """A list of strings; also one that is written as text, as CSV files have it."""
+    value = row.get(column or "")
+    if isinstance(value, str) and value.startswith("["):
+        try:
+            value = ast.literal_eval(value)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            raise _wrong(column, value) from None
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise _wrong(column, value)
+    return value
+
+
+def _number(row: Mapping[str, Any], column: str) -> float | None:
+    """A number, None for null and NaN."""
+    value = row.get(column)
+    if _is_null(value):
+        return None
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise _wrong(column, value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise Unreadable(f"{column}: out of range") from None
+
+
+def _is_null(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def _wrong(column: str | None, value: Any) -> Unreadable:
+    return Unreadable(f"{column}: {'empty' if value is None else 'wrong type'}")

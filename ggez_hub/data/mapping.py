@@ -1,8 +1,7 @@
-"""How the columns of a source become examples, as the spec writes it."""
+"""How the columns of a source become examples, as a spec writes it, and the known mappings."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from types import MappingProxyType
 from typing import Annotated, Literal, Self, TypeAlias
 
@@ -12,8 +11,18 @@ from ggez_hub.frozen_model import FrozenModel
 
 Column: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
 Format: TypeAlias = Literal["caption", "open_ended", "multiple_choice", "chat"]
-# What a column has to hold: the loader asserts it, and names the column that is off.
+# What a column has to hold: readers check it, and name the wrong column.
 Role: TypeAlias = Literal["scalar", "picture", "text", "texts", "number", "index", "turns"]
+
+
+CONTENT = ("question", "answer", "choice", "turns")
+# What a view of each format names, and nothing else of CONTENT.
+FORMATS: dict[Format, set[str]] = {
+    "caption": {"answer"},
+    "open_ended": {"question", "answer"},
+    "multiple_choice": {"question", "choice"},
+    "chat": {"turns"},
+}
 
 
 class Constant(FrozenModel):
@@ -22,10 +31,10 @@ class Constant(FrozenModel):
     value: Annotated[str, StringConstraints(min_length=1)]
 
 
-Ref: TypeAlias = Column | Constant
+ColumnOrConstant: TypeAlias = Column | Constant
 
 
-class Choice(FrozenModel):
+class ChoiceColumn(FrozenModel):
     """The column with the number of the right option; `base` is the number of the first one.
 
     `count` is how many options there are where they stand inside the question.
@@ -49,20 +58,14 @@ class View(FrozenModel):
     question: Column | None = None
     options: Column | None = None
     answer: Column | None = None
-    choice: Choice | None = None
+    choice: ChoiceColumn | None = None
     turns: Column | None = None
-    language: Ref | None = None
+    language: ColumnOrConstant | None = None
     each: bool = False
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        needs = {
-            "caption": self.answer and not (self.question or self.choice or self.turns),
-            "open_ended": self.question and self.answer and not (self.choice or self.turns),
-            "multiple_choice": self.question and self.choice and not (self.answer or self.turns),
-            "chat": self.turns and not (self.question or self.answer or self.choice),
-        }
-        if not needs[self.format]:
+        if {name for name in CONTENT if getattr(self, name)} != FORMATS[self.format]:
             raise ValueError(
                 "does not fit its format: caption has answer; open_ended question and answer; "
                 "multiple_choice question and choice; chat turns"
@@ -75,11 +78,10 @@ class View(FrozenModel):
 
     @property
     def key(self) -> str:
-        """What tells this view from the others of the mapping."""
         return self.name or self.format
 
 
-class Mapping(FrozenModel):
+class ColumnMapping(FrozenModel):
     """Columns of a source.
 
     A column called `country` or `language` may hold codes, names, "Thai (tha)" or a pair as
@@ -89,11 +91,11 @@ class Mapping(FrozenModel):
 
     id: Column | None = None
     picture: Column | None = None
-    country: Ref | None = None
+    country: ColumnOrConstant | None = None
     country_in_path: Column | None = None
     location: Column | None = None
     path: Column | None = None
-    category: Ref | None = None
+    category: ColumnOrConstant | None = None
     scores: dict[Column, Column] = Field(default={})
     examples: list[View] = Field(min_length=1)
 
@@ -106,30 +108,34 @@ class Mapping(FrozenModel):
             raise ValueError("has country and country_in_path: give one of them")
         return self
 
-    def columns(self) -> Iterator[tuple[str, Role]]:
+    def columns(self) -> list[tuple[str, Role]]:
         """The columns that are read, with what each has to hold."""
-        yield from _named("scalar", self.id, self.country, self.location, self.path, self.category)
-        yield from _named("scalar", self.country_in_path)
-        yield from _named("picture", self.picture)
-        yield from _named("number", *self.scores.values())
+        scalars = (
+            self.id, self.country, self.location, self.path, self.category, self.country_in_path,
+        )  # fmt: skip
+        roles: list[tuple[Role, ColumnOrConstant | None]] = [
+            *(("scalar", ref) for ref in scalars),
+            ("picture", self.picture),
+            *(("number", column) for column in self.scores.values()),
+        ]
         for view in self.examples:
-            yield from _named("text", view.question)
-            yield from _named("texts", view.options)
-            yield from _named("texts" if view.each else "text", view.answer)
-            yield from _named("index", view.choice.column if view.choice else None)
-            yield from _named("turns", view.turns)
-            yield from _named("scalar", view.language)
+            roles += [
+                ("text", view.question),
+                ("texts", view.options),
+                ("texts" if view.each else "text", view.answer),
+                ("index", view.choice.column if view.choice else None),
+                ("turns", view.turns),
+                ("scalar", view.language),
+            ]
+        return [(ref, role) for role, ref in roles if isinstance(ref, str)]
 
 
-def _named(role: Role, *refs: Ref | None) -> Iterator[tuple[str, Role]]:
-    for ref in refs:
-        if isinstance(ref, str):
-            yield ref, role
-
-
+ENGLISH = Constant(value="en")
+# Sources: https://huggingface.co/datasets/SEACrowd/sea-vl_crowdsourcing and .../sea-vl_crawling,
+# neulab/CulturalGround, afaji/cvqa, worldcuisines/vqa and worldcuisines/vqa-v1.1.
 KNOWN_MAPPINGS = MappingProxyType(
     {
-        "sea-vl-crowdsourcing": Mapping(
+        "sea-vl-crowdsourcing": ColumnMapping(
             id="id",
             picture="image",
             country="culture_relevant_loc",
@@ -140,7 +146,7 @@ KNOWN_MAPPINGS = MappingProxyType(
                 "image_quality": "avg_img_quality",
             },
             examples=[
-                View(format="caption", name="en", answer="caption", language=Constant(value="en")),
+                View(format="caption", name="en", answer="caption", language=ENGLISH),
                 View(
                     format="caption",
                     name="native",
@@ -150,22 +156,20 @@ KNOWN_MAPPINGS = MappingProxyType(
             ],
         ),
         # Neither an id nor a country: the crawl is of the region as a whole.
-        "sea-vl-crawling": Mapping(
+        "sea-vl-crawling": ColumnMapping(
             picture="image",
             category="category",
-            examples=[
-                View(format="caption", answer="caption", each=True, language=Constant(value="en"))
-            ],
+            examples=[View(format="caption", answer="caption", each=True, language=ENGLISH)],
         ),
-        # The language does not tell the country: pictures lie in a folder for each country.
-        "cultural-ground": Mapping(
+        # The language does not say the country; pictures are in a folder for each country.
+        "cultural-ground": ColumnMapping(
             id="id",
             picture="image",
             country_in_path="image",
             path="image",
             examples=[View(format="chat", turns="conversations", language="language")],
         ),
-        "cvqa": Mapping(
+        "cvqa": ColumnMapping(
             id="ID",
             picture="image",
             country="Subset",
@@ -176,7 +180,7 @@ KNOWN_MAPPINGS = MappingProxyType(
                     name="local",
                     question="Question",
                     options="Options",
-                    choice=Choice(column="Label", base=0),
+                    choice=ChoiceColumn(column="Label", base=0),
                     language="Subset",
                 ),
                 View(
@@ -184,12 +188,12 @@ KNOWN_MAPPINGS = MappingProxyType(
                     name="en",
                     question="Translated Question",
                     options="Translated Options",
-                    choice=Choice(column="Label", base=0),
-                    language=Constant(value="en"),
+                    choice=ChoiceColumn(column="Label", base=0),
+                    language=ENGLISH,
                 ),
             ],
         ),
-        "world-cuisines": Mapping(
+        "world-cuisines": ColumnMapping(
             id="qa_id",
             picture="image_url",
             category=Constant(value="cuisine"),
@@ -197,7 +201,7 @@ KNOWN_MAPPINGS = MappingProxyType(
                 View(
                     format="multiple_choice",
                     question="multi_choice_prompt",
-                    choice=Choice(column="multi_choice_answer", base=1, count=5),
+                    choice=ChoiceColumn(column="multi_choice_answer", base=1, count=5),
                     language="lang",
                 ),
                 View(
@@ -208,7 +212,7 @@ KNOWN_MAPPINGS = MappingProxyType(
                 ),
             ],
         ),
-        "world-cuisines-1.1": Mapping(
+        "world-cuisines-1.1": ColumnMapping(
             picture="image_path",
             category=Constant(value="cuisine"),
             examples=[
@@ -216,7 +220,7 @@ KNOWN_MAPPINGS = MappingProxyType(
                     format="multiple_choice",
                     question="question",
                     options="options",
-                    choice=Choice(column="mcq_answer_index", base=0),
+                    choice=ChoiceColumn(column="mcq_answer_index", base=0),
                 )
             ],
         ),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -13,18 +12,13 @@ from ggez_hub.errors import GgezError
 if TYPE_CHECKING:
     from ggez_hub.hub import Hub, RepoAtCommit
 
-Library = Literal["transformers", "open_clip"]
+Library = Literal["open_clip", "transformers"]
 SUFFIXES = (".json", ".txt", ".model", ".jinja")
-OPEN_CLIP = "open_clip"
-
-
-class NoModel(GgezError):
-    """A model cannot be used: it is not there, or has no safetensors."""
 
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """A model's files on this machine; `name` says what it is: its commit, or its weights."""
+    """A model's files on this machine; `name` has its commit, or the digest of its weights."""
 
     path: Path
     name: str
@@ -34,15 +28,18 @@ def model_folder(model: str, revision: str, base: Path, library: Library) -> Mod
     """The folder `model` (relative paths start from `base`), or the repository of that name.
 
     Of a repository only safetensors, configurations and tokenizers are fetched, at the commit that
-    `revision` means now. Raises NoModel, and what the Hub's client raises.
+    `revision` means now. Raises GgezError for a model that is not there or has no safetensors, and
+    what the Hub's client raises.
     """
     local = base / model
     if local.is_dir():
-        return ModelFolder(local, f"{local.name} (weights {weights_digest(local)[:12]})")
+        if not (digests := _weights(local)):
+            raise GgezError(f"{local} has no safetensors", "Pickled weights are not loaded.")
+        return ModelFolder(local, f"{local.name} (weights {digest_json(digests)[:12]})")
     hub, at = _on_hub(model, revision)
-    wanted = [file for file in at.files if _wanted(file.path, library)]
+    wanted = [file for file in at.files if _is_wanted(file.path, library)]
     if not any(file.path.endswith(".safetensors") for file in wanted):
-        raise NoModel(
+        raise GgezError(
             f"{model} has no safetensors that {library} reads",
             "Pickled weights are not loaded: take a model, or a revision, that has safetensors.",
         )
@@ -50,21 +47,25 @@ def model_folder(model: str, revision: str, base: Path, library: Library) -> Mod
 
 
 def model_identity(model: str, revision: str, base: Path) -> str:
-    """What identifies a model with all that decides what it says: its commit, or its files' sha256.
-
-    Raises as `model_folder`.
-    """
+    """What decides the answers of a model: its commit, or its files' sha256; raises as `model_folder`."""
     local = base / model
     if not local.is_dir():
-        _, at = _on_hub(model, revision)
-        return f"{model}@{at.revision}"
+        return f"{model}@{_on_hub(model, revision)[1].revision}"
     named = [path for path in sorted(local.iterdir()) if path.suffix in {*SUFFIXES, ".safetensors"}]
     return digest_json([(path.name, sha256_file(path)) for path in named if path.is_file()])
 
 
+def same_model(first: str, second: str, base: Path) -> bool:
+    """Whether two names mean one model: the same repository, or folders with the same weights."""
+    if first.strip("/").casefold() == second.strip("/").casefold():
+        return True
+    weights = [set(_weights(base / name)) for name in (first, second)]
+    return bool(weights[0]) and weights[0] == weights[1]
+
+
 def _on_hub(model: str, revision: str) -> tuple[Hub, RepoAtCommit]:
     if model.count("/") != 1 or model.startswith((".", "/", "~")):
-        raise NoModel(
+        raise GgezError(
             f"there is no model {model!r}",
             "Give a folder (relative paths start from the spec) or the id of a Hub repository.",
         )
@@ -74,33 +75,15 @@ def _on_hub(model: str, revision: str) -> tuple[Hub, RepoAtCommit]:
     return hub, hub.at_commit(model, revision)
 
 
-def weights_digest(folder: Path) -> str:
-    """The sha256 of the sha256s of a folder's safetensors; raises NoModel if it has none."""
-    digests = sorted(sha256_file(path) for path in folder.glob("*.safetensors"))
-    if not digests:
-        raise NoModel(f"{folder} has no safetensors", "Pickled weights are not loaded.")
-    return digest_json(digests)
+def _weights(folder: Path) -> list[str]:
+    """The sha256s of a folder's safetensors, sorted."""
+    return sorted(sha256_file(path) for path in folder.glob("*.safetensors"))
 
 
-def same_model(first: str, second: str, base: Path) -> bool:
-    """Whether two names mean one model: the same repository, or folders with the same weights."""
-    if first.strip("/").casefold() == second.strip("/").casefold():
-        return True
-    places = [base / first, base / second]
-    if not all(place.is_dir() for place in places):
-        return False
-    digests = [set(_digests(place)) for place in places]
-    return bool(digests[0]) and digests[0] == digests[1]
-
-
-def _digests(folder: Path) -> Iterator[str]:
-    return (sha256_file(path) for path in folder.glob("*.safetensors"))
-
-
-def _wanted(path: str, library: Library) -> bool:
+def _is_wanted(path: str, library: Library) -> bool:
     if "/" in path:
         return False
     if path.endswith(".safetensors"):
         # Some repositories have the same weights twice, for either library.
-        return path.startswith(OPEN_CLIP) == (library == "open_clip")
+        return path.startswith("open_clip") == (library == "open_clip")
     return path.endswith(SUFFIXES)

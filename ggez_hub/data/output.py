@@ -1,21 +1,20 @@
-"""The output folder: parquet shards and the report, there when it is whole."""
+"""The output folder: parquet shards, the report, its picture and the dataset card."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ggez_hub.atomic_files import rename_folder
+from ggez_hub.atomic_files import atomic_folder
 from ggez_hub.data.plan import FilterPlan, PartId
 from ggez_hub.data.report import FilterReport
 from ggez_hub.data.report_chart import draw
 from ggez_hub.data.report_markdown import markdown
-from ggez_hub.data.table import OUTPUT, read_batches
-from ggez_hub.data.work_folder import WorkFolder, container
+from ggez_hub.data.rows import OUTPUT, read_batches
+from ggez_hub.data.work_folder import WorkFolder
 
 # When a row group of the output is large enough, whichever comes first.
 GROUP_ROWS, GROUP_BYTES = 8192, 1 << 25
@@ -24,28 +23,24 @@ GROUP_ROWS, GROUP_BYTES = 8192, 1 << 25
 def write_output(
     out: Path, plan: FilterPlan, work: WorkFolder, parts: Sequence[PartId], report: FilterReport
 ) -> None:
-    """Write `out` beside itself and rename it.
+    """Write `out`, complete or not at all.
 
     data/train-XXXXX-of-XXXXX.parquet, which `datasets` loads; report.json; data_filter.json, the
     block of the adapter card; README.md, report.png and report.svg.
     """
-    partial = container(out) / "output"
-    shutil.rmtree(partial, ignore_errors=True)
-    (partial / "data").mkdir(parents=True)
-    _write_shards(partial / "data", plan.spec.rows_per_shard, work, parts, report.rows)
-    report.write(partial / "report.json")
-    report.write_card_block(partial / "data_filter.json")
-    (partial / "README.md").write_text(markdown(report.document), encoding="utf-8")
-    draw(report.document, partial / "report")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    rename_folder(partial, out)
+    with atomic_folder(out) as partial:
+        (partial / "data").mkdir()
+        kept = (b for part in parts for b in read_batches(work.table("kept", part.number)))
+        _write_shards(partial / "data", plan.spec.rows_per_shard, kept, report.rows)
+        report.write(partial)
+        (partial / "README.md").write_text(markdown(report.document), encoding="utf-8")
+        draw(report.document, partial / "report")
 
 
 def _write_shards(
-    folder: Path, rows_per_shard: int, work: WorkFolder, parts: Sequence[PartId], rows: int
+    folder: Path, rows_per_shard: int, batches: Iterator[pa.RecordBatch], rows: int
 ) -> None:
     count = max(1, -(-rows // rows_per_shard))
-    batches = _kept(work, parts)
     waiting: list[pa.RecordBatch] = []
     for shard in range(count):
         path = folder / f"train-{shard:05d}-of-{count:05d}.parquet"
@@ -58,10 +53,7 @@ def _taken(
     batches: Iterator[pa.RecordBatch], waiting: list[pa.RecordBatch], room: int
 ) -> Iterator[pa.RecordBatch]:
     """The next `room` rows of `waiting` and `batches`; what is cut off waits."""
-    while room:
-        batch = waiting.pop() if waiting else next(batches, None)
-        if batch is None:
-            return
+    while room and (batch := waiting.pop() if waiting else next(batches, None)) is not None:
         if batch.num_rows > room:
             waiting.append(batch.slice(room))
             batch = batch.slice(0, room)
@@ -74,16 +66,9 @@ def _row_groups(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
     group: list[pa.RecordBatch] = []
     for batch in batches:
         group.append(batch)
-        if (
-            sum(b.num_rows for b in group) >= GROUP_ROWS
-            or sum(b.nbytes for b in group) >= GROUP_BYTES
-        ):
-            yield pa.Table.from_batches(group)
+        table = pa.Table.from_batches(group)
+        if table.num_rows >= GROUP_ROWS or table.nbytes >= GROUP_BYTES:
+            yield table
             group = []
     if group:
         yield pa.Table.from_batches(group)
-
-
-def _kept(work: WorkFolder, parts: Sequence[PartId]) -> Iterator[pa.RecordBatch]:
-    for part in parts:
-        yield from read_batches(work.table("kept", part.number))

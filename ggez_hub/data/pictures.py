@@ -1,19 +1,22 @@
-"""Pictures of examples: their bytes, whether they can be read, and a perceptual hash."""
+"""Pictures of strangers: their bytes, decoded within limits, and a perceptual hash."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import warnings
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ggez_hub.data.examples import picture_path
+from ggez_hub.data.examples import Unreadable, picture_path
 from ggez_hub.data.held_out.portraits import Portrait
 from ggez_hub.extras import require
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+    from ggez_hub.data.rows import Row
 
 # What strangers' files may be: decoders that are common and well tested.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
@@ -25,22 +28,18 @@ DRAFT = (256, 256)
 FLAT = 2.0
 
 
-class BadPicture(Exception):
-    """A picture cannot be used; the reason is a count in the report."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
+class BadPicture(Unreadable):
+    """A picture cannot be used."""
 
 
 class Looked(NamedTuple):
-    """A picture that could be decoded: its bytes' sha256, 64 bits of pHash, and its portrait.
+    """A picture's sha256, 64 bits of its pHash, and its portrait; all None without a picture.
 
     The last two are None of a flat picture, the portrait also where none was wanted.
     """
 
-    sha256: bytes
-    phash: int | None
+    sha256: bytes | None = None
+    phash: int | None = None
     portrait: Portrait | None = None
 
 
@@ -126,7 +125,16 @@ def look(content: bytes, *, portrait: bool = False) -> Looked:
     grey = picture.convert("L")
     digest = hashlib.sha256(content).digest()
     if float(np.asarray(grey).std()) < FLAT:
-        return Looked(digest, None)
+        return Looked(digest)
     bits = imagehash.phash(grey).hash.flatten()
     phash = int.from_bytes(np.packbits(bits).tobytes(), "big")
     return Looked(digest, phash, Portrait.of(picture) if portrait else None)
+
+
+def with_pictures(rows: Sequence[Row]) -> tuple[list[int], Iterator[Image]]:
+    """The places of the rows that have a picture, and the pictures in RGB.
+
+    They are decoded one by one: photographs would fill the memory if all were there at once.
+    """
+    found = [(place, row.image["bytes"]) for place, row in enumerate(rows) if row.image]
+    return [place for place, _ in found], (opened(content).convert("RGB") for _, content in found)

@@ -1,19 +1,18 @@
-"""A whole filter: every part screened and judged, then the output, whole or absent."""
+"""A filter from sources to output: every part goes through the stages, then the output is written."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from contextlib import closing
 from pathlib import Path
 from threading import Thread
-from typing import Any
 
-from ggez_hub.data.models import Models, open_models
+from ggez_hub.data.models import open_models
 from ggez_hub.data.output import write_output
 from ggez_hub.data.plan import FilterPlan, PartId
 from ggez_hub.data.region_rules import combination
@@ -22,20 +21,13 @@ from ggez_hub.data.screener import Screener
 from ggez_hub.data.spec import FilterSpec
 from ggez_hub.data.stages import FilterStages
 from ggez_hub.data.tally import summed
-from ggez_hub.data.work_folder import WorkFolder, alone, clear
+from ggez_hub.data.work_folder import WorkFolder, container
 from ggez_hub.errors import GgezError, UsageProblem
 from ggez_hub.extras import require
+from ggez_hub.output_lock import lock_work_folder
 
-# Parts that are screened ahead of the one that is judged, for each worker.
+# Parts that are screened ahead of the one in the later stages, for each worker.
 AHEAD = 2
-
-
-class Strict(GgezError):
-    """With --strict: something could not be read."""
-
-
-class WorkerDied(GgezError):
-    """A process of the pool was ended from without, mostly for its memory."""
 
 
 def run_filter(
@@ -47,19 +39,20 @@ def run_filter(
     strict: bool = False,
     did: Callable[[int, int], None] = lambda done, total: None,
 ) -> FilterReport:
-    """Filter into the folder `out`, which appears when it is whole.
+    """Filter into the folder `out`, which is complete or absent.
 
     Relative paths of the spec start from `folder`. Interrupted, it goes on where it was when it is
-    called again. The result does not depend on `workers`. Raises BadSource, BadRule, ScorerRefused;
-    UsageProblem if `out` is something else; Strict with `strict`.
+    called again. The result does not depend on `workers`. Raises OutputInUse, BadSource; UsageProblem
+    if `out` is something else or a part of the spec cannot be applied; with `strict` GgezError for
+    what cannot be read.
     """
     require("data", "pyarrow", "PIL")
-    # Its work lies beside it: `.` has no name of its own.
+    # The work folder is beside it, and `.` has no name of its own.
     out = Path(os.path.abspath(out))  # noqa: PTH100 - links stay as they are
     plan = FilterPlan(spec, folder)
-    with alone(out):
+    with lock_work_folder(container(out), out):
         report = _finished(out, plan.digest) or _filtered(plan, out, workers, strict, did)
-    clear(out)
+    shutil.rmtree(container(out), ignore_errors=True)
     return report
 
 
@@ -70,18 +63,15 @@ def _filtered(
     parts = plan.parts()
     # A rule that cannot be applied is refused before a model is opened.
     combination(plan.spec.keep_region, plan.spec.region, plan.folder)
-    with ExitStack() as stack:
-        models = open_models(plan, work)
-        judge = stack.enter_context(
-            FilterStages(plan, work, models.scorer, models.evidence, models.translator)
-        )
+    models = open_models(plan, work)
+    with FilterStages(plan, work, models) as stages:
         for number, part in enumerate(_screened(plan, work, parts, workers)):
-            if not work.done("kept", part.number):
-                judge.judge(part)
+            if not work.is_done("kept", part.number):
+                stages.run(part)
             if strict:
                 _refuse_unreadable(work, part)
             did(number + 1, len(parts))
-    report = _report(plan, work, parts, models)
+    report = make_report(plan, summed(work.tally("kept", p.number) for p in parts), models)
     write_output(out, plan, work, parts, report)
     return report
 
@@ -102,13 +92,9 @@ def _finished(out: Path, digest: str) -> FilterReport | None:
 def _refuse_unreadable(work: WorkFolder, part: PartId) -> None:
     for outcome in work.tally("kept", part.number).outcomes():
         if outcome.startswith(("row: ", "picture: ")):
-            raise Strict(f"something cannot be read: {outcome}", "Leave out --strict to count it.")
-
-
-def _report(
-    plan: FilterPlan, work: WorkFolder, parts: list[PartId], models: Models
-) -> FilterReport:
-    return make_report(plan, summed(work.tally("kept", p.number) for p in parts), models)
+            raise GgezError(
+                f"something cannot be read: {outcome}", "Leave out --strict to count it."
+            )
 
 
 def _screened(
@@ -121,7 +107,7 @@ def _screened(
     if workers == 1:
         with closing(Screener(plan, work)) as screener:
             for part in parts:
-                if not work.done("kept", part.number):
+                if not work.is_done("kept", part.number):
                     screener.screen(part)
                 yield part
         return
@@ -133,8 +119,8 @@ def _screened(
                 some = [part for part in parts if part.held_out is held_out]
                 yield from _screened_ahead(pool, work, some, AHEAD * workers)
         except BrokenProcessPool as error:
-            raise WorkerDied(
-                "a worker was ended from without, perhaps for want of memory",
+            raise GgezError(
+                "a worker process was killed, perhaps for lack of memory",
                 "Run it again with fewer --workers: what was done is kept.",
             ) from error
         finally:
@@ -144,8 +130,8 @@ def _screened(
 def _screened_ahead(
     pool: ProcessPoolExecutor, work: WorkFolder, parts: list[PartId], most: int
 ) -> Iterator[PartId]:
-    running: dict[int, Future[int]] = {}
-    ahead = iter(part for part in parts if not work.done("kept", part.number))
+    running: dict[int, Future[None]] = {}
+    ahead = iter(part for part in parts if not work.is_done("kept", part.number))
     for part in parts:
         while len(running) < most and (following := next(ahead, None)):
             running[following.number] = pool.submit(_screen, following)
@@ -154,14 +140,8 @@ def _screened_ahead(
         yield part
 
 
-@dataclass
-class _Worker:
-    """What a process of the pool holds."""
-
-    screener: Any = None
-
-
-_WORKER = _Worker()
+# The screener of a process of the pool.
+_SCREENERS: list[Screener] = []
 
 
 def _start(spec: FilterSpec, folder: Path, work: WorkFolder) -> None:
@@ -174,9 +154,8 @@ def _start(spec: FilterSpec, folder: Path, work: WorkFolder) -> None:
             os._exit(1)
 
     Thread(target=watch, daemon=True).start()
-    _WORKER.screener = Screener(FilterPlan(spec, folder), work)
+    _SCREENERS.append(Screener(FilterPlan(spec, folder), work))
 
 
-def _screen(part: PartId) -> int:
-    number: int = _WORKER.screener.screen(part)
-    return number
+def _screen(part: PartId) -> None:
+    _SCREENERS[0].screen(part)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -39,10 +38,9 @@ class FilterPlan:
         held = self.spec.held_out.sources if self.spec.held_out else []
         return (*held, *self.spec.sources)
 
-    @cached_property
+    @property
     def held_out(self) -> int:
-        """How many of the sources are held out."""
-        return len(self.spec.held_out.sources) if self.spec.held_out else 0
+        return len(self.sources) - len(self.spec.sources)
 
     @cached_property
     def readers(self) -> tuple[Reader, ...]:
@@ -51,36 +49,25 @@ class FilterPlan:
 
     @cached_property
     def revisions(self) -> dict[str, str]:
-        """What identifies the content of each source."""
-        return {
-            source.name: reader.revision()
-            for source, reader in zip(self.sources, self.readers, strict=True)
-        }
-
-    @cached_property
-    def models(self) -> dict[str, str]:
-        """What identifies the content of each model that the spec names; raises NoModel."""
-        spec = self.spec
-        asked: list[Any] = list(spec.keep_region.rules)
-        asked += [spec.reward.scorer] if spec.reward != "none" else []
-        asked += [spec.translation.translator] if spec.translation != "none" else []
-        # An endpoint has no revision: what it serves cannot be told.
-        named = {(part.model, part.revision) for part in asked if hasattr(part, "revision")}
-        return {
-            f"{model}@{revision}": model_identity(model, revision, self.folder)
-            for model, revision in sorted(named)
-        }
+        pairs = zip(self.sources, self.readers, strict=True)
+        return {source.name: reader.revision() for source, reader in pairs}
 
     @cached_property
     def digest(self) -> str:
         """The sha256 of what decides the result: the spec, its sources, models and files.
 
-        Pictures that a source names by their paths are no part of it.
+        Pictures that a source names by their paths are not part of it. Raises GgezError for a model
+        that is not there.
         """
-        rules = self.spec.keep_region.rules
-        named = [name for rule in rules if (name := getattr(rule, "places", None))]
-        if self.spec.reward != "none" and self.spec.reward.agreement:
-            named.append(self.spec.reward.agreement)
+        spec = self.spec
+        parts: list[Any] = list(spec.keep_region.rules)
+        parts += [spec.reward.scorer] if spec.reward != "none" else []
+        parts += [spec.translation.translator] if spec.translation != "none" else []
+        # An endpoint has no revision: what it serves is unknown.
+        models = {(p.model, p.revision) for p in parts if hasattr(p, "revision")}
+        named = [name for part in parts if (name := getattr(part, "places", None))]
+        if spec.reward != "none" and spec.reward.agreement:
+            named.append(spec.reward.agreement)
         files = {
             name: sha256_file(self.folder / name) if (self.folder / name).is_file() else "absent"
             for name in named
@@ -88,15 +75,18 @@ class FilterPlan:
         return digest_json(
             {
                 "rules": RULES_VERSION,
-                "spec": self.spec.decisive(),
+                "spec": spec.decisive(),
                 "revisions": self.revisions,
-                "models": self.models,
+                "models": {
+                    f"{model}@{revision}": model_identity(model, revision, self.folder)
+                    for model, revision in sorted(models)
+                },
                 "files": files,
             }
         )
 
-    @cached_property
-    def needs_judge(self) -> bool:
+    @property
+    def needs_stages(self) -> bool:
         """Whether anything is left to do behind the stages that look at one example alone."""
         spec = self.spec
         return (
@@ -120,10 +110,4 @@ class FilterPlan:
         ]
 
     def pictures_of(self, source: int) -> Path | None:
-        """The folder that paths of pictures start from."""
-        spec = self.sources[source]
-        name = spec.pictures if spec.pictures is not None else spec.imagefolder
-        return self.folder / name if name is not None else None
-
-
-Progress = Callable[[int, int], None]
+        return self.sources[source].pictures_folder(self.folder)

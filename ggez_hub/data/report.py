@@ -7,19 +7,26 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ggez_hub.cards.schema import DataFilter
+from ggez_hub.data.models import Models
 from ggez_hub.data.plan import FilterPlan
 from ggez_hub.data.region_rules import GROUP_NOTE
-from ggez_hub.data.screener import HELD_OUT, UNREADABLE, WITHOUT_PICTURE
 from ggez_hub.data.spec import FilterSpec, LanguageRule
-from ggez_hub.data.tally import CROWDED, DIMENSIONS, KEPT, REST, TRANSLATED, Tally, drops
+from ggez_hub.data.tally import (
+    CROWDED,
+    DIMENSIONS,
+    HELD_OUT,
+    KEPT,
+    REST,
+    TRANSLATED,
+    UNREADABLE,
+    WITHOUT_PICTURE,
+    Tally,
+)
 from ggez_hub.digests import digest_json
 from ggez_hub.regions.text_language import GROUP
-
-if TYPE_CHECKING:
-    from ggez_hub.data.models import Models
 
 KIND = "filter-report"
 # Values of a dimension that are listed; the rest is one line.
@@ -36,23 +43,16 @@ class FilterReport:
 
     @cached_property
     def digest(self) -> str:
-        """The sha256 of the report's canonical JSON."""
         return digest_json(self.document)
 
     @property
     def rows(self) -> int:
-        """Rows of the output."""
         counts = self.document["counts"]
         return int(counts["kept"] + counts["translated"])
 
-    def write(self, path: Path) -> None:
-        """Write it as JSON."""
-        text = json.dumps(self.document, ensure_ascii=False, indent=2)
-        path.write_text(text + "\n", encoding="utf-8")
-
     @classmethod
     def of_output(cls, out: Path) -> FilterReport | None:
-        """The report in a folder; None if what is there is no report."""
+        """The report in a folder; None if what is there is not a report."""
         try:
             value = json.loads((out / "report.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -64,6 +64,8 @@ class FilterReport:
         """The `data_filter` block of an adapter trained on this."""
         document = self.document
         reward = document["reward"]
+        if reward != "none":
+            reward = {"scorer": reward["scorer"], "threshold": float(reward["threshold"])}
         return DataFilter.model_validate(
             {
                 "sources": [
@@ -71,38 +73,67 @@ class FilterReport:
                     for source in document["sources"]
                 ],
                 "rules": document["rules"],
-                "reward": "none"
-                if reward == "none"
-                else {"scorer": reward["scorer"], "threshold": float(reward["threshold"])},
+                "reward": reward,
                 "translator": document["translator"],
                 "counts": {
                     "seen": document["counts"]["seen"],
                     "kept": document["counts"]["kept"],
                     "dropped": {
-                        f"{stage}: {reason}": count
-                        for stage, reasons in document["counts"]["dropped"].items()
-                        for reason, count in reasons.items()
+                        f"{stage}: {reason}": count for stage, reason, count in dropped(document)
                     },
                 },
                 "spec_digest": document["spec_digest"],
             }
         )
 
-    def write_card_block(self, path: Path) -> None:
-        """Write the block as JSON, with the digest of this report."""
-        block = {"data_filter": self.card_block().model_dump(mode="json")}
-        text = json.dumps({**block, "report_digest": self.digest}, ensure_ascii=False, indent=2)
-        path.write_text(text + "\n", encoding="utf-8")
+    def write(self, folder: Path) -> None:
+        """Write report.json, and the card's block with this report's digest as data_filter.json."""
+        block = self.card_block().model_dump(mode="json")
+        for name, value in (
+            ("report", self.document),
+            ("data_filter", {"data_filter": block, "report_digest": self.digest}),
+        ):
+            text = json.dumps(value, ensure_ascii=False, indent=2)
+            (folder / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+
+
+def dropped(document: dict[str, Any]) -> list[tuple[str, str, int]]:
+    """(stage, reason, count) of what a report counts as dropped."""
+    return [
+        (stage, reason, count)
+        for stage, reasons in document["counts"]["dropped"].items()
+        for reason, count in reasons.items()
+    ]
 
 
 def make_report(plan: FilterPlan, tally: Tally, models: Models) -> FilterReport:
     """The report of a filter whose parts are all done."""
-    outcomes = tally.outcomes()
-    dropped: dict[str, dict[str, int]] = {}
-    for stage, reason, count in drops(outcomes):
-        dropped.setdefault(stage, {})[reason] = count
     spec = plan.spec
-    held = {s.name for s in plan.sources[: plan.held_out]}
+    outcomes = tally.outcomes()
+    drops: dict[str, dict[str, int]] = {}
+    for outcome in sorted(outcomes.keys() - {KEPT, TRANSLATED}):
+        stage, _, reason = outcome.partition(": ")
+        drops.setdefault(stage, {})[reason] = outcomes[outcome]
+    evidence: dict[str, dict[str, int]] = {}
+    for (name, verdict), count in sorted(tally.evidence.items()):
+        evidence.setdefault(name, {})[verdict] = count
+    reward: dict[str, Any] | str = "none"
+    if spec.reward != "none" and models.scorer is not None:
+        reward = {
+            "scorer": models.scorer.name,
+            "languages": sorted(models.scorer.languages),
+            "threshold": spec.reward.threshold,
+            "comparison": spec.reward.comparison,
+            "agreement": models.agreement,
+        }
+    translator = "none"
+    if spec.translation != "none" and models.translator is not None:
+        translator = f"{models.translator.name} ({spec.translation.license})"
+    samples: dict[str, list[dict[str, Any]]] = {}
+    for outcome, found in sorted(tally.samples.items()):
+        samples[outcome] = [sample._asdict() for sample in found]
+        for sample in samples[outcome]:
+            del sample["order"]
     return FilterReport(
         {
             "kind": KIND,
@@ -116,40 +147,32 @@ def make_report(plan: FilterPlan, tally: Tally, models: Models) -> FilterReport:
                     "place": source.place,
                     "revision": plan.revisions[source.name],
                     "license": source.license,
-                    "held_out": source.name in held,
+                    "held_out": number < plan.held_out,
                 }
-                for source in plan.sources
+                for number, source in enumerate(plan.sources)
             ],
             "counts": {
                 "seen": outcomes.total() - outcomes[TRANSLATED],
                 "kept": outcomes[KEPT],
                 "translated": outcomes[TRANSLATED],
-                "dropped": dropped,
+                "dropped": drops,
             },
             "by": {name: _listed(tally.by(name)) for name in DIMENSIONS},
-            "evidence": _evidence(tally),
-            "reward": models.reward_block(),
-            "translator": models.translator_line(),
-            "translation": _translation(tally),
+            "evidence": evidence,
+            "reward": reward,
+            "translator": translator,
+            "translation": {
+                name.removeprefix("translation "): count
+                for name, count in sorted(tally.extra.items())
+                if name.startswith("translation ")
+            },
             "held_out": {
                 "examples": tally.extra[HELD_OUT],
                 "without_picture": tally.extra[WITHOUT_PICTURE],
                 "unreadable": tally.extra[UNREADABLE],
             },
             "warnings": warnings_of(spec, tally),
-            "samples": {
-                outcome: [
-                    {
-                        "id": sample.id,
-                        "language": sample.language,
-                        "country": sample.country,
-                        "text": sample.text,
-                        "note": sample.note,
-                    }
-                    for sample in samples
-                ]
-                for outcome, samples in sorted(tally.samples.items())
-            },
+            "samples": samples,
         }
     )
 
@@ -159,8 +182,8 @@ def rules_in_words(spec: FilterSpec) -> list[str]:
     lines = [f"region {spec.region}: {spec.keep_region.keep} of"]
     for rule in spec.keep_region.rules:
         values = rule.model_dump(mode="json", exclude={"evidence", "device", "batch"})
-        said = ", ".join(f"{key} {_short(value)}" for key, value in values.items() if value)
-        lines.append(f"  {rule.evidence}: {said}" if said else f"  {rule.evidence}")
+        keys = ", ".join(f"{key} {_short(value)}" for key, value in values.items() if value)
+        lines.append(f"  {rule.evidence}: {keys}" if keys else f"  {rule.evidence}")
     lines.append(f"pictures {spec.pictures}")
     if spec.duplicates != "keep":
         same = spec.duplicates
@@ -196,21 +219,6 @@ def _listed(counts: dict[str, Counter[str]]) -> dict[str, dict[str, int]]:
     if rest := ordered[LISTED:]:
         listed[REST] = {key: sum(row[key] for _, row in rest) for key in rest[0][1]}
     return listed
-
-
-def _evidence(tally: Tally) -> dict[str, dict[str, int]]:
-    found: dict[str, dict[str, int]] = {}
-    for (name, verdict), count in sorted(tally.evidence.items()):
-        found.setdefault(name, {})[verdict] = count
-    return found
-
-
-def _translation(tally: Tally) -> dict[str, int]:
-    return {
-        name.partition(" ")[2]: count
-        for name, count in sorted(tally.extra.items())
-        if name.startswith("translation ")
-    }
 
 
 def warnings_of(spec: FilterSpec, tally: Tally) -> list[str]:

@@ -8,6 +8,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from ggez_hub.data.report import dropped
 from ggez_hub.data.tally import REST
 from ggez_hub.evaluation.report.trade_off import BASE, CHOSEN, LINE, STYLE
 from ggez_hub.extras import require
@@ -48,11 +49,7 @@ def draw(document: dict[str, Any], stem: Path) -> tuple[Path, Path]:
             upper.subplots(),
             "Dropped, by stage and reason",
             sorted(
-                (
-                    (f"{stage}: {reason}", count)
-                    for stage, reasons in counts["dropped"].items()
-                    for reason, count in reasons.items()
-                ),
+                ((f"{stage}: {reason}", count) for stage, reason, count in dropped(document)),
                 key=lambda row: -row[1],
             ),
             CHOSEN,

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from ggez_hub.data.report import dropped
 from ggez_hub.data.tally import DIMENSIONS
 
 
@@ -39,11 +40,7 @@ def _lines(document: dict[str, Any]) -> Iterator[str]:
     yield from (f"    {rule}" for rule in document["rules"])
     yield f"\nReward: {_reward(document['reward'])}. Translator: {document['translator']}.\n"
     yield "## Dropped\n"
-    rows = [
-        (stage, reason, f"{count:,}")
-        for stage, reasons in counts["dropped"].items()
-        for reason, count in reasons.items()
-    ]
+    rows = [(stage, reason, f"{count:,}") for stage, reason, count in dropped(document)]
     yield from _table(("stage", "reason", "examples"), rows) if rows else ("Nothing.\n",)
     if document["translation"]:
         yield "## Translation\n"
@@ -97,7 +94,6 @@ def _reward(reward: dict[str, Any] | str) -> str:
 
 
 def _licence(sources: Iterable[dict[str, Any]]) -> str:
-    """One licence, if all sources have it."""
     found = {source["license"] for source in sources if not source["held_out"]}
     return found.pop() if len(found) == 1 else "other"
 

@@ -3,61 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ggez_hub.data.examples import Example, ExampleBuilder, Malformed
+from ggez_hub.data.examples import Example, ExampleBuilder, Unreadable
 from ggez_hub.data.picture_rule import PictureRules
 from ggez_hub.data.pictures import BadPicture, look, picture_bytes
 from ggez_hub.data.region_rules import combination
+from ggez_hub.data.rows import Row, StoredPicture
+from ggez_hub.data.scorers.agreement import Share
 from ggez_hub.data.sources.jsonl import rows_of_file
 from ggez_hub.data.spec import FilterSpec, PictureRule, SourceSpec
 from ggez_hub.data.tally import Tally
 from ggez_hub.errors import GgezError, UsageProblem
-from ggez_hub.evaluation.answers.scores import wilson
 
 LABEL = "in_region"
 ERRORS = 10
 
 
-class BadLabels(GgezError):
-    """A labelled file cannot be read; the message names the row."""
-
-
-@dataclass(frozen=True)
-class Share:
-    """A share in per cent with its 95 % Wilson interval; all None of nothing."""
-
-    n: int
-    value: float | None
-    low: float | None
-    high: float | None
-
-    @classmethod
-    def of(cls, part: int, n: int) -> Share:
-        """`part` of `n`."""
-        if n == 0:
-            return cls(0, None, None, None)
-        low, high = wilson(part, n)
-        return cls(n, 100 * part / n, 100 * low, 100 * high)
-
-    def document(self) -> dict[str, float | int | None]:
-        """As JSON values."""
-        return {"n": self.n, "value": self.value, "low": self.low, "high": self.high}
-
-
 @dataclass(frozen=True)
 class Rated:
-    """How a rule, or all of them together, does."""
+    """The precision and recall of a rule, or of all of them together."""
 
-    name: str
     precision: Share
     recall: Share
 
-    def document(self) -> dict[str, Any]:
-        """As JSON values."""
-        return {"precision": self.precision.document(), "recall": self.recall.document()}
+    @classmethod
+    def of(cls, kept: Sequence[bool], labels: Sequence[bool]) -> Rated:
+        right = sum(k and label for k, label in zip(kept, labels, strict=True))
+        return cls(Share.of(right, sum(kept)), Share.of(right, sum(labels)))
 
 
 @dataclass(frozen=True)
@@ -66,19 +41,12 @@ class RuleAccuracy:
 
     examples: int
     together: Rated
-    alone: tuple[Rated, ...]
-    kept_wrongly: tuple[str, ...]
-    lost: tuple[str, ...]
+    alone: list[tuple[str, Rated]]
+    kept_wrongly: list[str]
+    lost: list[str]
 
     def document(self) -> dict[str, Any]:
-        """As JSON values."""
-        return {
-            "examples": self.examples,
-            "together": self.together.document(),
-            "alone": {rated.name: rated.document() for rated in self.alone},
-            "kept_wrongly": list(self.kept_wrongly),
-            "lost": list(self.lost),
-        }
+        return asdict(self) | {"alone": {name: asdict(rated) for name, rated in self.alone}}
 
 
 def evaluate(
@@ -86,24 +54,24 @@ def evaluate(
 ) -> RuleAccuracy:
     """Apply the region's rules to a file with the columns of a source and a boolean `in_region`.
 
-    Raises BadLabels, BadSource, BadRule; UsageProblem for a source that the spec does not have.
+    Raises BadSource, GgezError; UsageProblem for a source that the spec does not have.
     """
     rules = combination(spec.keep_region, spec.region, folder)
     pairs = list(_labelled(_source(spec, source), labelled))
     examples = [example for example, _ in pairs]
     labels = [label for _, label in pairs]
-    # What each rule says of each example; two rules may have the same name.
-    verdicts = [(e.name, [e(example) is True for example in examples]) for e in rules.evidence]
+    # Two rules may have the same name.
+    verdicts = [(name, [check(e) is None for e in examples]) for name, check in rules.checks]
     verdicts += _pictures(spec, folder, examples, labelled.parent)
-    count = [sum(found) for found in zip(*(found for _, found in verdicts), strict=True)]
-    kept = [held >= rules.needed for held in count]
+    held = [sum(found) for found in zip(*(found for _, found in verdicts), strict=True)]
+    kept = [count >= rules.needed for count in held]
     wrong = [(e.id, k) for e, k, label in zip(examples, kept, labels, strict=True) if k != label]
     return RuleAccuracy(
         examples=len(examples),
-        together=_rated("together", kept, labels),
-        alone=tuple(_rated(name, found, labels) for name, found in verdicts),
-        kept_wrongly=tuple(name for name, was_kept in wrong if was_kept)[:ERRORS],
-        lost=tuple(name for name, was_kept in wrong if not was_kept)[:ERRORS],
+        together=Rated.of(kept, labels),
+        alone=[(name, Rated.of(found, labels)) for name, found in verdicts],
+        kept_wrongly=[name for name, was_kept in wrong if was_kept][:ERRORS],
+        lost=[name for name, was_kept in wrong if not was_kept][:ERRORS],
     )
 
 
@@ -122,43 +90,33 @@ def _labelled(source: SourceSpec, path: Path) -> Iterator[tuple[Example, bool]]:
         empty = False
         label = row.get(LABEL)
         if not isinstance(label, bool):
-            raise BadLabels(
+            raise GgezError(
                 f"{path}: row {number}: {LABEL} is {label!r}", "It has to be true or false."
             )
         for example in builder.examples(row, str(number)):
-            if isinstance(example, Malformed):
-                raise BadLabels(f"{path}: row {number}: {example.reason}")
+            if isinstance(example, Unreadable):
+                raise GgezError(f"{path}: row {number}: {example.reason}")
             yield example, label
     if empty:
-        raise BadLabels(f"{path} has no rows")
+        raise GgezError(f"{path} has no rows")
 
 
 def _pictures(
     spec: FilterSpec, folder: Path, examples: Sequence[Example], pictures: Path
 ) -> list[tuple[str, list[bool]]]:
-    """What the rules on pictures say; an example without a picture is not of the region."""
+    """The verdicts of the rules on pictures; an example without a picture is not of the region."""
     rules = [rule for rule in spec.keep_region.rules if isinstance(rule, PictureRule)]
     if not rules:
         return []
-    rows = [{"image": _image(example, pictures)} for example in examples]
-    return [
-        (
-            rule.evidence,
-            [n > 0 for n in PictureRules.of([rule], spec.region, folder).held(rows, Tally())],
-        )
-        for rule in rules
-    ]
+    rows = [Row(example.id, example.source, _image(example, pictures)) for example in examples]
+    opened = [PictureRules.of([rule], spec.region, folder) for rule in rules]
+    return [("picture", [n > 0 for n in rule.held(rows, Tally())]) for rule in opened]
 
 
-def _image(example: Example, pictures: Path) -> dict[str, bytes] | None:
+def _image(example: Example, pictures: Path) -> StoredPicture | None:
     try:
         content = picture_bytes(example.picture, pictures)
         look(content)
     except BadPicture:
         return None
-    return {"bytes": content}
-
-
-def _rated(name: str, kept: Sequence[bool], labels: Sequence[bool]) -> Rated:
-    right = sum(k and label for k, label in zip(kept, labels, strict=True))
-    return Rated(name, Share.of(right, sum(kept)), Share.of(right, sum(labels)))
+    return {"bytes": content, "path": None}

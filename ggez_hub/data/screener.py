@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
 
-from ggez_hub.data.deduplication import marks
-from ggez_hub.data.examples import Example, ExampleBuilder, Malformed
-from ggez_hub.data.held_out.matcher import ExampleText, HeldOutMatcher, Leak
+from ggez_hub.data.deduplication import fingerprint
+from ggez_hub.data.examples import Example, ExampleBuilder, Unreadable
+from ggez_hub.data.held_out.matcher import ExampleText, HeldOutMatcher
 from ggez_hub.data.pictures import BadPicture, Looked, look, picture_bytes
 from ggez_hub.data.plan import FilterPlan, PartId
 from ggez_hub.data.region_rules import RuleCombination, combination
-from ggez_hub.data.sources import Unreadable
-from ggez_hub.data.table import OUTPUT, SCREENED, write_rows
-from ggez_hub.data.tally import KEPT, Tally, Traits
+from ggez_hub.data.rows import OUTPUT, SCREENED, Row
+from ggez_hub.data.tally import HELD_OUT, KEPT, UNREADABLE, WITHOUT_PICTURE, Tally
 from ggez_hub.data.work_folder import WorkFolder
 
 # A reason that says that there is no picture, where a picture is not required.
 NONE = "there is none"
-HELD_OUT = "held-out examples"
-UNREADABLE = "held-out examples that could not be read"
-WITHOUT_PICTURE = "held-out examples whose picture could not be read"
-
-
-def traits(example: Example) -> Traits:
-    """What an example is counted by."""
-    return Traits(
-        example.source, example.country, example.language, example.format, example.category
-    )
 
 
 @dataclass(frozen=True)
@@ -54,131 +42,100 @@ class Screener:
         return HeldOutMatcher(self.work.index("held"), asked.similarity, read_only=True)
 
     def close(self) -> None:
-        """Close the file of what is held out."""
         if self._held is not None:
             self._held.close()
 
-    def screen(self, part: PartId) -> int:
-        """Write the table of a part, unless it is there; returns the part's number."""
-        if not self.work.done("screened", part.number):
+    def screen(self, part: PartId) -> None:
+        """Write the table of a part, unless it is there."""
+        if not self.work.is_done("screened", part.number):
             tally = Tally()
-            self._region.seen.clear()
-            partial = self.work.partial("screened", part.number)
-            schema = SCREENED if self.plan.needs_judge else OUTPUT
-            write_rows(partial, schema, self._rows(part, tally))
-            tally.evidence.update(self._region.seen)
-            self.work.finish("screened", part.number, tally)
-        return part.number
+            schema = SCREENED if self.plan.needs_stages else OUTPUT
+            self.work.write("screened", part.number, schema, self._rows(part, tally), tally)
 
-    def _rows(self, part: PartId, tally: Tally) -> Iterator[dict[str, Any]]:
+    def _rows(self, part: PartId, tally: Tally) -> Iterator[Row]:
         source = self.plan.sources[part.source]
         folder = self.plan.pictures_of(part.source)
-        for example in self._examples(part):
-            if part.held_out:
-                row = self._held_out(example, folder, tally)
-            elif isinstance(example, Malformed):
-                tally.add(Traits(source.name), f"row: {example.reason}", example.row)
-                continue
-            else:
-                row = self._screened(example, folder, tally)
-            if row is not None:
-                yield row
-
-    def _examples(self, part: PartId) -> Iterator[Example | Malformed]:
-        """The examples of a part; in the place of one that cannot be read, why not."""
-        source = self.plan.sources[part.source]
         builder = ExampleBuilder(source.name, source.reads, answers=not part.held_out)
+        screened = self._held_out if part.held_out else self._screened
+        self._region.seen.clear()
         for number, values in self.plan.readers[part.source].rows(part.extent):
-            row = f"{source.name}/{number}"
-            if isinstance(values, Unreadable):
-                yield Malformed(values.reason, row)
-                continue
-            for example in builder.examples(values, number):
-                if isinstance(example, Malformed):
-                    yield Malformed(example.reason, row)
+            found: Iterable[Example | Unreadable]
+            found = [values] if isinstance(values, Unreadable) else builder.examples(values, number)
+            for example in found:
+                if not isinstance(example, Unreadable):
+                    if row := screened(example, folder, tally):
+                        yield row
+                elif part.held_out:
+                    tally.extra[UNREADABLE] += 1
                 else:
-                    yield example
+                    nothing = Example(f"{source.name}/{number}", source.name)
+                    tally.add(nothing, f"row: {example.reason}")
+        tally.evidence.update(self._region.seen)
 
-    def _screened(
-        self, example: Example, folder: Path | None, tally: Tally
-    ) -> dict[str, Any] | None:
+    def _screened(self, example: Example, folder: Path | None, tally: Tally) -> Row | None:
         """The row of an example that passes, or None with the reason counted."""
         answer, reason, held = self._region(example)
         if answer is False:
-            tally.add(traits(example), f"region: {reason}", example.id, example.text)
+            tally.add(example, f"region: {reason}")
             return None
         spec = self.plan.spec
-        content, looked = None, None
+        content, looked = None, Looked()
         if spec.pictures != "ignored":
             try:
                 content = picture_bytes(example.picture, folder)
                 looked = self._look(content)
             except BadPicture as problem:
                 if spec.pictures == "required" or problem.reason != NONE:
-                    outcome = f"picture: {problem.reason}"
-                    tally.add(traits(example), outcome, example.id, example.text, example.path)
+                    tally.add(example, f"picture: {problem.reason}", example.path)
                     return None
-        text = example.text
-        row = {
-            "id": example.id,
-            "source": example.source,
-            "image": {"bytes": content, "path": example.path or None} if content else None,
-            "text": text,
-            "messages": _messages(example),
-            "language": example.language,
-            "country": example.country,
-            "category": example.category,
-            "format": example.format,
-            "scores": [{"name": k, "value": v} for k, v in sorted(example.scores.items())],
-            "held": held,
-            "open": answer is None,
-        }
+        row = Row(
+            id=example.id,
+            source=example.source,
+            image={"bytes": content, "path": example.path or None} if content else None,
+            text=example.text,
+            messages=example.messages,
+            language=example.language,
+            country=example.country,
+            category=example.category,
+            format=example.format,
+            scores=[{"name": k, "value": v} for k, v in sorted(example.scores.items())],
+            rules_held=held,
+            is_open=answer is None,
+        )
         if spec.duplicates != "keep":
-            sha256, phash, _ = looked or (None, None, None)
-            row |= marks(spec.duplicates, sha256, phash, text)
-        if leak := self._leak(looked, example):
-            row |= {"leak": leak.name, "leak_kind": leak.kind}
-        if not self.plan.needs_judge:
-            tally.add(traits(example), KEPT, example.id, text)
+            row.key, row.phash, row.minhash = fingerprint(
+                spec.duplicates, looked.sha256, looked.phash, row.text
+            )
+        if self._held is not None:
+            text = ExampleText.of(row.messages)
+            if leak := self._held.match(looked.sha256, looked.portrait, text):
+                row.leak, row.leak_kind = leak
+        if not self.plan.needs_stages:
+            tally.add(row, KEPT)
         return row
 
-    def _look(self, content: bytes) -> Looked:
-        return _looked(content, self.plan.spec.held_out is not None)
-
-    def _leak(self, looked: Looked | None, example: Example) -> Leak | None:
-        if self._held is None:
-            return None
-        sha256, _, portrait = looked or (None, None, None)
-        return self._held.match(sha256, portrait, ExampleText.of(_messages(example)))
-
-    def _held_out(
-        self, example: Example | Malformed, folder: Path | None, tally: Tally
-    ) -> dict[str, Any] | None:
+    def _held_out(self, example: Example, folder: Path | None, tally: Tally) -> Row:
         """The row of an example that is held out: what it is found by."""
-        if isinstance(example, Malformed):
-            tally.extra[UNREADABLE] += 1
-            return None
         tally.extra[HELD_OUT] += 1
-        looked = None
+        looked = Looked()
         if self.plan.spec.pictures != "ignored":
             try:
                 looked = self._look(picture_bytes(example.picture, folder))
             except BadPicture:
                 tally.extra[WITHOUT_PICTURE] += 1
-        return {
-            "id": example.id,
-            "source": example.source,
-            "messages": _messages(example),
-            "sha256": looked.sha256 if looked else None,
-            "portrait": looked.portrait.packed() if looked and looked.portrait else None,
-        }
+        return Row(
+            id=example.id,
+            source=example.source,
+            messages=example.messages,
+            sha256=looked.sha256,
+            portrait=looked.portrait.packed() if looked.portrait else None,
+        )
 
-
-def _messages(example: Example) -> list[dict[str, str]]:
-    return [{"role": role, "content": said} for role, said in example.messages]
+    def _look(self, content: bytes) -> Looked:
+        return _looked(content, self.plan.spec.held_out is not None)
 
 
 @lru_cache(1)
 def _looked(content: bytes, portrait: bool) -> Looked:
-    """What is seen of a picture; a row may make several examples with it."""
+    """A row may make several examples with one picture."""
     return look(content, portrait=portrait)

@@ -1,14 +1,16 @@
-"""What a filter is asked to do, as YAML with `kind: filter`."""
+"""The filter as its spec writes it: YAML with `kind: filter`."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import Discriminator, Field, StringConstraints, Tag, field_validator, model_validator
 
 from ggez_hub.cards.values import LanguageTag, RepoId, Revision
-from ggez_hub.data.mapping import KNOWN_MAPPINGS, Column, Mapping
-from ggez_hub.data.scorers.spec import RewardSpec, Url, decisive
+from ggez_hub.data.mapping import KNOWN_MAPPINGS, Column, ColumnMapping
+from ggez_hub.data.model_folders import Library
+from ggez_hub.data.scorers.spec import EndpointModel, RewardSpec, decisive
 from ggez_hub.frozen_model import FrozenModel
 from ggez_hub.validation_errors import BRANCH
 
@@ -28,18 +30,14 @@ class Seq2Seq(FrozenModel):
     new_tokens: int = Field(default=256, ge=1)
 
 
-class Endpoint(FrozenModel):
-    """A chat model behind an OpenAI-compatible endpoint."""
+class TranslationEndpoint(EndpointModel):
+    """A served chat model."""
 
     kind: Literal["endpoint"]
-    url: Url
-    model: str
-    key_variable: str | None = None
-    parallel: int = Field(default=8, ge=1, le=256)
     new_tokens: int = Field(default=512, ge=1)
 
 
-TranslatorSpec: TypeAlias = Annotated[Seq2Seq | Endpoint, Field(discriminator="kind")]
+TranslatorSpec: TypeAlias = Annotated[Seq2Seq | TranslationEndpoint, Field(discriminator="kind")]
 
 
 class TranslationSpec(FrozenModel):
@@ -60,7 +58,7 @@ class TranslationSpec(FrozenModel):
 
 Name: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.-]{0,60}$")]
 Globs: TypeAlias = str | list[str]
-# A block with keys, or a word in its place: what is off is said of the one that was meant.
+# A block with keys, or a word in its place: errors are about the one that was meant.
 OR_A_WORD = Discriminator(lambda value: value if value in ("none", "keep") else BRANCH)
 PLACES = ("hub", "parquet", "jsonl", "webdataset", "imagefolder")
 
@@ -89,14 +87,14 @@ class SourceSpec(FrozenModel):
     imagefolder: str | None = None
     pictures: str | None = None
     mapping: str | None = None
-    columns: Mapping | None = None
+    columns: ColumnMapping | None = None
     license: str
 
     @field_validator("mapping")
     @classmethod
     def _known(cls, name: str | None) -> str | None:
         if name is not None and name not in KNOWN_MAPPINGS:
-            raise ValueError(f"is none of the ready mappings: {', '.join(KNOWN_MAPPINGS)}")
+            raise ValueError(f"is not a known mapping: {', '.join(KNOWN_MAPPINGS)}")
         return name
 
     @model_validator(mode="after")
@@ -104,17 +102,20 @@ class SourceSpec(FrozenModel):
         if sum(getattr(self, place) is not None for place in PLACES) != 1:
             raise ValueError(f"needs exactly one of {', '.join(PLACES)}")
         if (self.mapping is None) == (self.columns is None):
-            raise ValueError("needs either mapping (a ready one) or columns")
+            raise ValueError("needs either mapping (a known one) or columns")
         return self
 
     @property
     def place(self) -> str:
-        """Which of the places it is."""
         return next(place for place in PLACES if getattr(self, place) is not None)
 
+    def pictures_folder(self, base: Path) -> Path | None:
+        """The folder that paths of pictures start from."""
+        name = self.pictures if self.pictures is not None else self.imagefolder
+        return base / name if name is not None else None
+
     @property
-    def reads(self) -> Mapping:
-        """The mapping of the columns."""
+    def reads(self) -> ColumnMapping:
         return self.columns if self.columns is not None else KNOWN_MAPPINGS[self.mapping or ""]
 
 
@@ -165,7 +166,7 @@ class PictureRule(FrozenModel):
     """
 
     evidence: Literal["picture"]
-    library: Literal["open_clip", "transformers"]
+    library: Library
     model: str
     revision: Revision = "main"
     threshold: float = Field(default=0.5, gt=0, lt=1)
@@ -195,14 +196,13 @@ class RegionFilter(FrozenModel):
 
     @property
     def needed(self) -> int:
-        """How many rules have to hold."""
         return {"any": 1, "all": len(self.rules)}.get(str(self.keep)) or int(self.keep)
 
 
 class DuplicatesSpec(FrozenModel):
-    """When a row is another one again.
+    """When a row repeats another one.
 
-    by          both: picture and text; a picture with two questions is no duplicate then
+    by          both: picture and text; a picture with two questions is not a duplicate then
     distance    how many of the 64 bits of the pictures' perceptual hashes may differ
     similarity  the least Jaccard similarity of the texts' character 5-grams (by MinHash)
     """
@@ -224,7 +224,7 @@ class HeldOutSpec(FrozenModel):
 
 
 class FilterSpec(FrozenModel):
-    """A whole filter."""
+    """A filter: sources, the rules of the region, and what else is dropped or added."""
 
     kind: Literal["filter"]
     region: str
@@ -252,7 +252,7 @@ class FilterSpec(FrozenModel):
 
         region = known_region(asked)
         if region is None or not region.members:
-            raise ValueError("is no region whose members are known: see `ggez-hub regions`")
+            raise ValueError("is not a region whose members are known: see `ggez-hub regions`")
         return region.id
 
     @model_validator(mode="after")

@@ -4,235 +4,185 @@ from __future__ import annotations
 
 import hashlib
 import operator
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import replace
 from itertools import count, islice
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Self
 
-from ggez_hub.data.deduplication import DuplicateIndex, Item, Likeness, marks
+from ggez_hub.data.deduplication import DuplicateIndex, fingerprint
 from ggez_hub.data.examples import UNKNOWN
 from ggez_hub.data.held_out.matcher import ExampleText, HeldOutMatcher
+from ggez_hub.data.models import Models
 from ggez_hub.data.plan import FilterPlan, PartId
-from ggez_hub.data.scorers.base import Scorer
-from ggez_hub.data.table import OUTPUT, read_rows, write_rows
-from ggez_hub.data.tally import CROWDED, KEPT, TRANSLATED, Tally, Traits
-from ggez_hub.data.work_folder import Scores, WorkFolder
+from ggez_hub.data.rows import OUTPUT, Row, read_rows
+from ggez_hub.data.scorers.spec import Scorer
+from ggez_hub.data.tally import CROWDED, KEPT, TRANSLATED, Tally
+from ggez_hub.data.work_folder import AnswerCache, WorkFolder
+
+if TYPE_CHECKING:
+    from ggez_hub.data.augmentation import Augmenter
+    from ggez_hub.data.picture_rule import PictureRules
 
 # How many rows a model gets at once; it cuts them into batches of its own.
 AT_ONCE = 256
-# How many earlier texts of each key one is compared with.
-COMPARED = 64
 # Rows of a part are numbered below this.
 PART = 1 << 40
-COMPARISONS: dict[str, Callable[[float, float], bool]] = {">": operator.gt, ">=": operator.ge}
-
-Rows = Iterable[dict[str, Any]]
+COMPARISONS = {">": operator.gt, ">=": operator.ge}
 
 
-class PictureEvidence(Protocol):
-    """Rules on pictures: how many of them hold for each row."""
-
-    def held(self, rows: list[dict[str, Any]], tally: Tally) -> list[int]: ...
-
-
-class Translator(Protocol):
-    """Makes rows in further languages of rows."""
-
-    @property
-    def name(self) -> str: ...
-
-    def translated(self, rows: list[dict[str, Any]], tally: Tally) -> Iterator[dict[str, Any]]:
-        """The further rows; those that do not pass the checks are counted."""
-        ...
-
-
-@dataclass
 class FilterStages:
     """Turns screened tables into kept ones; a context manager, which holds the files of its work."""
 
-    plan: FilterPlan
-    work: WorkFolder
-    scorer: Scorer | None = None
-    evidence: PictureEvidence | None = None
-    translator: Translator | None = None
-    _stack: ExitStack = field(default_factory=ExitStack)
-    _held: HeldOutMatcher | None = None
-    _seen: DuplicateIndex | None = None
-    _scores: Scores | None = None
+    def __init__(self, plan: FilterPlan, work: WorkFolder, models: Models) -> None:
+        self._plan, self._work, self._models = plan, work, models
+        self._held: HeldOutMatcher | None = None
+        self._seen: DuplicateIndex | None = None
+        self._stack = ExitStack()
 
-    def __enter__(self) -> FilterStages:
-        spec = self.plan.spec
+    def __enter__(self) -> Self:
+        spec, enter = self._plan.spec, self._stack.enter_context
         if spec.held_out is not None:
-            self._held = self._stack.enter_context(
-                HeldOutMatcher(self.work.index("held"), spec.held_out.similarity)
-            )
+            path = self._work.index("held")
+            self._held = enter(HeldOutMatcher(path, spec.held_out.similarity))
         if spec.duplicates != "keep":
-            rule = spec.duplicates
-            self._seen = DuplicateIndex(
-                self.work.index("seen"), Likeness(rule.by, rule.distance, rule.similarity), COMPARED
-            )
-            self._stack.callback(self._seen.close)
-        if self.scorer is not None:
-            self._scores = Scores(self.work.scores)
-            self._stack.callback(self._scores.close)
+            self._seen = enter(closing(DuplicateIndex(self._work.index("seen"), spec.duplicates)))
+        self._scores = enter(closing(AnswerCache(self._work.index("scores"))))
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def judge(self, part: PartId) -> None:
+    def run(self, part: PartId) -> None:
         """Write the kept table of a part whose screened table is there."""
-        if not self.plan.needs_judge:
-            self.work.keep_all(part.number)
+        if not self._plan.needs_stages:
+            self._work.keep_all(part.number)
             return
-        tally = self.work.tally("screened", part.number)
-        screened = self.work.table("screened", part.number)
-        target = self.work.partial("kept", part.number)
-        if part.held_out:
-            write_rows(target, OUTPUT, self._entered(read_rows(screened), part))
-        else:
-            write_rows(target, OUTPUT, self._all_stages(read_rows(screened), part, tally))
+        tally = self._work.tally("screened", part.number)
+        self._work.write("kept", part.number, OUTPUT, self._kept(part, tally), tally)
+        self._work.table("screened", part.number).unlink(missing_ok=True)
+
+    def _kept(self, part: PartId, tally: Tally) -> Iterator[Row]:
+        rows = read_rows(self._work.table("screened", part.number))
         if self._held is not None and part.held_out:
+            # Nothing of it is a row of the output.
+            for number, row in enumerate(rows):
+                self._held.add(row, part.number * PART + number)
             self._held.commit()
+        else:
+            yield from self._through(rows, part, tally)
         if self._seen is not None:
             self._seen.commit()
             tally.extra[CROWDED] += self._seen.crowded
             self._seen.crowded = 0
-        self.work.finish("kept", part.number, tally)
-        self.work.drop("screened", part.number)
 
-    def _entered(self, rows: Rows, part: PartId) -> Iterator[dict[str, Any]]:
-        """Enter what is held out; nothing of it is a row of the output."""
-        assert self._held is not None  # noqa: S101 - a part is held out only where the spec says so
-        for number, row in enumerate(rows):
-            self._held.add(row, part.number * PART + number)
-        yield from ()
-
-    def _all_stages(self, rows: Rows, part: PartId, tally: Tally) -> Iterator[dict[str, Any]]:
-        if self.evidence is not None:
-            rows = self._decided(rows, self.evidence, tally)
+    def _through(self, rows: Iterator[Row], part: PartId, tally: Tally) -> Iterator[Row]:
+        if self._models.picture_rules is not None:
+            rows = self._decided(rows, self._models.picture_rules, tally)
         # Whatever is compared has a number, in the order in which that happens.
         ordinals = count(part.number * PART)
         rows = self._new(rows, ordinals, tally)
-        if self.scorer is not None and self._scores is not None:
-            rows = self._rewarded(rows, part, self.scorer, self._scores, tally)
+        if self._models.scorer is not None:
+            rows = self._rewarded(rows, part, self._models.scorer, tally)
         for chunk in chunks(rows):
             for row in chunk:
-                _count(tally, row, KEPT)
+                tally.add(row, KEPT)
                 yield row
-            if self.translator is not None:
-                yield from self._added(self.translator, chunk, ordinals, tally)
+            if self._models.translator is not None:
+                yield from self._added(self._models.translator, chunk, ordinals, tally)
 
     def _decided(
-        self, rows: Rows, evidence: PictureEvidence, tally: Tally
-    ) -> Iterator[dict[str, Any]]:
-        spec = self.plan.spec.keep_region
+        self, rows: Iterable[Row], picture_rules: PictureRules, tally: Tally
+    ) -> Iterator[Row]:
+        spec = self._plan.spec.keep_region
         for chunk in chunks(rows):
-            open_rows = [row for row in chunk if row["open"]]
-            held = dict(
-                zip((row["id"] for row in open_rows), evidence.held(open_rows, tally), strict=True)
-            )
+            held = iter(picture_rules.held([row for row in chunk if row.is_open], tally))
             for row in chunk:
-                if row["open"] and row["held"] + held[row["id"]] < spec.needed:
+                if row.is_open and row.rules_held + next(held) < spec.needed:
                     reason = f"fewer than {spec.needed} of {len(spec.rules)} rules hold"
-                    _count(tally, row, f"region: {reason}")
+                    tally.add(row, f"region: {reason}")
                 else:
                     yield row
 
-    def _new(self, rows: Rows, ordinals: Iterator[int], tally: Tally) -> Iterator[dict[str, Any]]:
+    def _new(self, rows: Iterable[Row], ordinals: Iterator[int], tally: Tally) -> Iterator[Row]:
         """Rows that are neither held out nor seen before."""
         for row in rows:
             ordinal = next(ordinals)
-            if (name := row["leak"]) is not None:
-                source = name.partition("/")[0]
-                _count(tally, row, f"held out: {source}, {row['leak_kind']}", f"like {name}")
+            if row.leak is not None:
+                source = row.leak.partition("/")[0]
+                tally.add(row, f"held out: {source}, {row.leak_kind}", f"like {row.leak}")
                 continue
             if self._seen is not None:
-                item = _item(row)
-                if match := self._seen.match(item, ordinal):
-                    reason = "exact" if match.exact else "near"
-                    _count(tally, row, f"duplicate: {reason}", f"like {match.name}")
+                if match := self._seen.match(row, ordinal):
+                    kind = "exact" if match.exact else "near"
+                    tally.add(row, f"duplicate: {kind}", f"like {match.name}")
                     continue
-                self._seen.add(item, ordinal)
+                self._seen.add(row, ordinal)
             yield row
 
     def _added(
-        self,
-        translator: Translator,
-        rows: list[dict[str, Any]],
-        ordinals: Iterator[int],
-        tally: Tally,
-    ) -> Iterator[dict[str, Any]]:
+        self, translator: Augmenter, rows: list[Row], ordinals: Iterator[int], tally: Tally
+    ) -> Iterator[Row]:
         """Translations of rows: held to the same as what was seen, but for their picture.
 
         A translation has the picture of its original, which has passed.
         """
-        rule = self.plan.spec.duplicates
-        seen = None if rule == "keep" or rule.by == "picture" else self._seen
+        rule = self._plan.spec.duplicates
         for row in translator.translated(rows, tally):
             outcome = "taken"
-            question = ExampleText.of(row["messages"])
-            pictured = row["image"] is not None
-            if self._held is not None and self._held.match_text(question, pictured=pictured):
+            text = ExampleText.of(row.messages)
+            if self._held is not None and self._held.match_text(text, pictured=bool(row.image)):
                 outcome = "held out"
-            elif seen is not None and rule != "keep":
-                content = row["image"]["bytes"] if row["image"] else None
-                sha256 = hashlib.sha256(content).digest() if content else None
-                item = _item({**row, **marks(rule, sha256, row["phash"], row["text"])})
+            elif self._seen is not None and rule != "keep" and rule.by != "picture":
+                sha256 = hashlib.sha256(row.image["bytes"]).digest() if row.image else None
+                row.key, _, row.minhash = fingerprint(rule, sha256, row.phash, row.text)
                 ordinal = next(ordinals)
-                if seen.match(item, ordinal):
+                if self._seen.match(row, ordinal):
                     outcome = "duplicate"
                 else:
-                    seen.add(item, ordinal)
-            tally.extra[f"translation {row['language']}: {outcome}"] += 1
+                    self._seen.add(row, ordinal)
+            tally.extra[f"translation {row.language}: {outcome}"] += 1
             if outcome == "taken":
-                _count(tally, row, TRANSLATED)
+                tally.add(row, TRANSLATED)
                 yield row
 
     def _rewarded(
-        self, rows: Rows, part: PartId, scorer: Scorer, scores: Scores, tally: Tally
-    ) -> Iterator[dict[str, Any]]:
-        spec = self.plan.spec.reward
+        self, rows: Iterable[Row], part: PartId, scorer: Scorer, tally: Tally
+    ) -> Iterator[Row]:
+        spec = self._plan.spec.reward
         assert spec != "none"  # noqa: S101 - there is no scorer otherwise
-        above = COMPARISONS[spec.comparison]
+        is_above = COMPARISONS[spec.comparison]
 
-        def spoken() -> Iterator[dict[str, Any]]:
+        def spoken() -> Iterator[Row]:
             for row in rows:
-                language = row["language"]
-                if language.partition("-")[0] in scorer.languages:
+                if row.language.partition("-")[0] in scorer.languages:
                     yield row
-                elif language == UNKNOWN:
-                    _count(tally, row, "reward: the language is unknown")
+                elif row.language == UNKNOWN:
+                    tally.add(row, "reward: the language is unknown")
                 else:
-                    _count(tally, row, f"reward: the scorer is not made for {language}")
+                    tally.add(row, f"reward: the scorer is not made for {row.language}")
 
         for number, chunk in enumerate(chunks(spoken())):
-            found = scores.through(scorer, part.number, number, chunk)
-            for row, score in zip(chunk, found, strict=True):
+            scores = self._scored(scorer, f"{part.number}/{number}", chunk)
+            for row, score in zip(chunk, scores, strict=True):
                 if score is None:
-                    _count(tally, row, "reward: the scorer gave no score")
-                elif above(score, spec.threshold):
-                    yield {**row, "reward": score}
+                    tally.add(row, "reward: the scorer gave no score")
+                elif is_above(score, spec.threshold):
+                    yield replace(row, reward=score)
                 else:
-                    _count(tally, row, f"reward: not {spec.comparison} {spec.threshold:g}")
+                    tally.add(row, f"reward: not {spec.comparison} {spec.threshold:g}")
+
+    def _scored(self, scorer: Scorer, key: str, chunk: list[Row]) -> list[float | None]:
+        """Scores are kept by chunk: a model may score a row otherwise in another batch.
+
+        The chunks of a part are always the same.
+        """
+        (scores,) = self._scores.through([key], lambda _: [scorer.score(chunk)])
+        return list(scores)
 
 
-def chunks(rows: Rows) -> Iterator[list[dict[str, Any]]]:
+def chunks(rows: Iterable[Row]) -> Iterator[list[Row]]:
     """Rows in lists of at most AT_ONCE."""
     source = iter(rows)
     while chunk := list(islice(source, AT_ONCE)):
         yield chunk
-
-
-def counted_by(row: dict[str, Any]) -> Traits:
-    """What a row is counted by."""
-    return Traits(row["source"], row["country"], row["language"], row["format"], row["category"])
-
-
-def _count(tally: Tally, row: dict[str, Any], outcome: str, note: str = "") -> None:
-    tally.add(counted_by(row), outcome, row["id"], row["text"], note)
-
-
-def _item(row: dict[str, Any]) -> Item:
-    return Item(row["id"], row["key"], row["phash"], row["minhash"])

@@ -4,32 +4,39 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
-
-from ggez_hub.data.examples import UNKNOWN
+from operator import attrgetter
+from typing import Any, NamedTuple, Protocol
 
 KEPT = "kept"
 # An example that was added, not one that was seen.
 TRANSLATED = "translated"
 # Examples that were compared with some of those that share a key, not with all.
 CROWDED = "compared in part"
+HELD_OUT = "held-out examples"
+UNREADABLE = "held-out examples that could not be read"
+WITHOUT_PICTURE = "held-out examples whose picture could not be read"
 DIMENSIONS = ("source", "country", "language", "format", "category")
+_dimensions = attrgetter(*DIMENSIONS)
 # Values of a dimension that are not listed.
 REST = "(others)"
 SAMPLES = 5
 SAMPLE_TEXT = 200
 
 
-class Traits(NamedTuple):
-    """What an example is counted by."""
+class Counted(Protocol):
+    """What a tally reads of an example or a row."""
 
+    id: str
     source: str
-    country: str = UNKNOWN
-    language: str = UNKNOWN
-    format: str = UNKNOWN
-    category: str = UNKNOWN
+    country: str
+    language: str
+    format: str
+    category: str
+
+    @property
+    def text(self) -> str: ...
 
 
 class Sample(NamedTuple):
@@ -45,50 +52,38 @@ class Sample(NamedTuple):
 
 @dataclass
 class Tally:
-    """Examples by traits and outcome: `kept`, or "stage: reason"."""
+    """Examples by dimensions and outcome: `kept`, or "stage: reason"."""
 
     counts: Counter[tuple[str, ...]] = field(default_factory=Counter)
     samples: dict[str, list[Sample]] = field(default_factory=dict)
     evidence: Counter[tuple[str, str]] = field(default_factory=Counter)
     extra: Counter[str] = field(default_factory=Counter)
 
-    def add(
-        self, traits: Traits, outcome: str, identity: str = "", text: str = "", note: str = ""
-    ) -> None:
-        """Count an example."""
-        self.counts[*traits, outcome] += 1
-        order = zlib.crc32(identity.encode("utf-8", "surrogatepass"))
+    def add(self, example: Counted, outcome: str, note: str = "") -> None:
+        self.counts[*_dimensions(example), outcome] += 1
+        order = zlib.crc32(example.id.encode("utf-8", "surrogatepass"))
         kept = self.samples.setdefault(outcome, [])
         if len(kept) == SAMPLES and order >= kept[-1].order:
             return
-        kept.append(
-            Sample(order, identity, traits.language, traits.country, text[:SAMPLE_TEXT], note)
-        )
+        text = example.text[:SAMPLE_TEXT]
+        kept.append(Sample(order, example.id, example.language, example.country, text, note))
         kept.sort()
         del kept[SAMPLES:]
 
     def merge(self, other: Tally) -> None:
-        """Add the counts of another."""
         self.counts.update(other.counts)
         self.evidence.update(other.evidence)
         self.extra.update(other.extra)
         for outcome, samples in other.samples.items():
             self.samples[outcome] = sorted([*self.samples.get(outcome, []), *samples])[:SAMPLES]
 
-    @property
-    def total(self) -> int:
-        """How many examples were counted."""
-        return self.counts.total()
-
     def outcomes(self) -> Counter[str]:
-        """Examples by outcome."""
         found: Counter[str] = Counter()
-        for key, count in self.counts.items():
-            found[key[-1]] += count
+        for (*_, outcome), count in self.counts.items():
+            found[outcome] += count
         return found
 
     def by(self, dimension: str) -> dict[str, Counter[str]]:
-        """Examples by a dimension's value, then by outcome."""
         place = DIMENSIONS.index(dimension)
         found: dict[str, Counter[str]] = {}
         for key, count in self.counts.items():
@@ -96,17 +91,15 @@ class Tally:
         return found
 
     def document(self) -> dict[str, Any]:
-        """As JSON values."""
         return {
             "counts": [[*key, count] for key, count in sorted(self.counts.items())],
-            "samples": {name: [list(s) for s in found] for name, found in self.samples.items()},
+            "samples": self.samples,
             "evidence": [[*key, count] for key, count in sorted(self.evidence.items())],
             "extra": dict(sorted(self.extra.items())),
         }
 
     @classmethod
     def of_document(cls, value: dict[str, Any]) -> Tally:
-        """From what `document` gave."""
         return cls(
             counts=Counter({tuple(key): count for *key, count in value["counts"]}),
             samples={
@@ -120,15 +113,7 @@ class Tally:
 
 def summed(tallies: Iterable[Tally]) -> Tally:
     """All of them together."""
-    whole = Tally()
+    total = Tally()
     for tally in tallies:
-        whole.merge(tally)
-    return whole
-
-
-def drops(outcomes: Counter[str]) -> Iterator[tuple[str, str, int]]:
-    """(stage, reason, count) of what was dropped, in the order of their names."""
-    for outcome, count in sorted(outcomes.items()):
-        if outcome not in {KEPT, TRANSLATED}:
-            stage, _, reason = outcome.partition(": ")
-            yield stage, reason, count
+        total.merge(tally)
+    return total

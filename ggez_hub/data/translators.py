@@ -1,4 +1,4 @@
-"""Translation by a sequence-to-sequence model of transformers with NLLB's codes."""
+"""Translators: a sequence-to-sequence model of transformers with NLLB's codes, or an endpoint."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from ggez_hub.chat_endpoint import ChatEndpoint
 from ggez_hub.data.model_folders import model_folder
-from ggez_hub.data.spec import Endpoint, Seq2Seq
+from ggez_hub.data.spec import Seq2Seq, TranslationEndpoint, TranslationSpec
 from ggez_hub.errors import UsageProblem
 from ggez_hub.extras import require
 from ggez_hub.families.pretrained import open_model, open_processing
@@ -18,14 +18,31 @@ from ggez_hub.regions.names import language_name, registered_name
 
 # Where the code of the macrolanguage, or of the standard, is another one there.
 OTHERS = {
-    "ms": "zsm",
-    "fil": "tgl",
-    "zh": "zho",
-    "ar": "arb",
-    "fa": "pes",
-    "sw": "swh",
-    "ne": "npi",
-}
+    "ms": "zsm", "fil": "tgl", "zh": "zho", "ar": "arb", "fa": "pes", "sw": "swh", "ne": "npi",
+}  # fmt: skip
+PROMPT = (
+    "Translate the text from {source} into {target}. Keep names of people, places and dishes "
+    "recognisable, and keep line breaks and option letters as they are. Answer with the "
+    "translation alone.\n\n{text}"
+)
+
+
+class TextTranslator(Protocol):
+    """Translates texts; `name` identifies it in the cache and on the card."""
+
+    @property
+    def name(self) -> str: ...
+
+    def translate(self, texts: Sequence[str], source: str, target: str) -> list[str | None]:
+        """The translation of each text; None of one that is too long for the translator."""
+        ...
+
+
+def open_translator(spec: TranslationSpec, base: Path) -> TextTranslator:
+    """The translator of a spec whose relative paths start from `base`."""
+    if isinstance(spec.translator, Seq2Seq):
+        return Seq2SeqTranslator.of(spec.translator, [spec.source, *spec.targets], base)
+    return EndpointTranslator.of(spec.translator)
 
 
 @cache
@@ -51,7 +68,6 @@ class Seq2SeqTranslator:
 
     @classmethod
     def of(cls, spec: Seq2Seq, languages: Sequence[str], base: Path) -> Seq2SeqTranslator:
-        """Open a model; raises NoModel, NotLoaded, and UsageProblem for a code that its tokenizer lacks."""
         require("merge", "torch", "transformers")
         found = model_folder(spec.model, spec.revision, base, "transformers")
         tokenizer = open_processing(found.path, "AutoTokenizer")
@@ -68,7 +84,6 @@ class Seq2SeqTranslator:
         return cls(model, tokenizer, codes, spec.batch, spec.new_tokens, found.name)
 
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[str | None]:
-        """The translation of each text; None of one that is longer than the model reads or writes."""
         self.tokenizer.src_lang = self.codes[source]
         found: list[str | None] = [None] * len(texts)
         short = [place for place, text in enumerate(texts) if self._tokens(text) <= self.longest]
@@ -81,7 +96,6 @@ class Seq2SeqTranslator:
 
     @property
     def longest(self) -> int:
-        """How many tokens the model reads."""
         most = getattr(self.model.config, "max_position_embeddings", None)
         return min(self.tokenizer.model_max_length, most or self.tokenizer.model_max_length)
 
@@ -101,16 +115,9 @@ class Seq2SeqTranslator:
                 num_beams=1,
             )
         # The first token is the one that every answer starts with, and may be the one that ends it.
-        whole = (tokens[:, 1:] == self.tokenizer.eos_token_id).any(dim=1).tolist()
-        said = self.tokenizer.batch_decode(tokens, skip_special_tokens=True)
-        return [text if ended else None for text, ended in zip(said, whole, strict=True)]
-
-
-PROMPT = (
-    "Translate the text from {source} into {target}. Keep names of people, places and dishes "
-    "recognisable, and keep line breaks and option letters as they are. Answer with the "
-    "translation alone.\n\n{text}"
-)
+        complete = (tokens[:, 1:] == self.tokenizer.eos_token_id).any(dim=1).tolist()
+        texts = self.tokenizer.batch_decode(tokens, skip_special_tokens=True)
+        return [text if ended else None for text, ended in zip(texts, complete, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -121,16 +128,11 @@ class EndpointTranslator:
     name: str
 
     @classmethod
-    def of(cls, spec: Endpoint) -> EndpointTranslator:
-        """The translator of a spec; nothing is sent yet."""
+    def of(cls, spec: TranslationEndpoint) -> EndpointTranslator:
         return cls(ChatEndpoint.of(spec), f"{spec.model} (endpoint)")
 
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[str | None]:
-        """The translation of each text, None of one that was cut; raises EndpointFailed."""
-        names = {"{source}": _named(source), "{target}": _named(target)}
-        prompt = PROMPT
-        for place, name in names.items():
-            prompt = prompt.replace(place, name)
+        prompt = PROMPT.replace("{source}", _named(source)).replace("{target}", _named(target))
         chats = [[{"role": "user", "content": prompt.replace("{text}", text)}] for text in texts]
         answers = self.endpoint.complete(chats)
         return [None if answer.cut else answer.text.strip() for answer in answers]

@@ -14,18 +14,12 @@ from ggez_hub.cards import alpha_record
 from ggez_hub.demo.questions import SPLITS, DemoAnswers, questions_of
 from ggez_hub.demo.world import DemoFamily, FindFolder
 from ggez_hub.evaluation.answers.outcomes import Cell, Outcomes
-from ggez_hub.evaluation.answers.scores import (
-    Estimate,
-    Score,
-    mean,
-    parity,
-    parity_difference,
-    score_of,
-)
+from ggez_hub.evaluation.answers.scores import Score, mean, parity, parity_difference, score_of
 from ggez_hub.evaluation.models.model_digest import StoredModel
 from ggez_hub.evaluation.sweep.grid import Progress
 from ggez_hub.families import get_family
 from ggez_hub.parity.choice import select_beta
+from ggez_hub.parity.intervals import Interval
 from ggez_hub.regions import Alpha, Region
 
 
@@ -34,9 +28,9 @@ class Row:
     """The model at one beta on test: the score of each side, and parity above chance."""
 
     beta: float
-    english: Estimate
-    regional: Estimate
-    grp: Estimate
+    english: Interval
+    regional: Interval
+    grp: Interval
 
 
 @dataclass(frozen=True)
@@ -44,7 +38,7 @@ class Rival:
     """Another of the three models, and how far the best is ahead of it in GRP, item by item."""
 
     label: str
-    lead: Estimate
+    lead: Interval
 
 
 @dataclass(frozen=True, eq=False)

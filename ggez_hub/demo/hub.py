@@ -10,10 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ggez_hub.cards import read_card
 from ggez_hub.demo.world import DEMO_FAMILIES, EMBEDDING
 from ggez_hub.registry.constants import CARD_NAME, INDEX_REPO
-from ggez_hub.registry.index.entries import accepted, card_path
 
 if TYPE_CHECKING:
     from ggez_hub.embedded import HubStore
@@ -43,6 +41,10 @@ def seed(store: HubStore, assets: Path = ASSETS) -> None:
     Families and data sets that the assets lack are left out. The index comes last: a seeding that
     was interrupted is taken up again.
     """
+    # `doctor` imports this module where huggingface_hub cannot be imported.
+    from ggez_hub.cards import read_card
+    from ggez_hub.registry.index.entries import accepted, card_path
+
     store.create_repo("dataset", INDEX_REPO, exist_ok=True)
     if store.head("dataset", INDEX_REPO) is not None:
         return

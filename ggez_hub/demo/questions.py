@@ -8,14 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
-import numpy as np
-
 from ggez_hub.cards import AlphaRecord, CurveRow
 from ggez_hub.cards.curve import MeasuredCurve
 from ggez_hub.demo.world import EMBEDDING, VLM, DemoFamily, FindFolder
-from ggez_hub.evaluation.answers.outcomes import Cell, Outcomes
+from ggez_hub.evaluation.answers.outcomes import Cell, Outcomes, TaskRecord
 from ggez_hub.evaluation.answers.scores import Sides
-from ggez_hub.evaluation.benchmarks.drawing_task import DrawingTask, load_drawing_tasks
+from ggez_hub.evaluation.benchmarks.drawing_task import DrawingTask
 from ggez_hub.evaluation.benchmarks.preparation import (
     Judges,
     Places,
@@ -30,9 +28,9 @@ from ggez_hub.evaluation.models import grid_on
 from ggez_hub.evaluation.models.backend import EvaluationBackend, drawing_backend
 from ggez_hub.evaluation.models.model_digest import StoredModel
 from ggez_hub.evaluation.results.evidence import Evidence
-from ggez_hub.evaluation.results.header import Header, TaskRecord
+from ggez_hub.evaluation.results.header import Header
 from ggez_hub.evaluation.results.measured_curve import NOBODY, curve_rows, parity_of
-from ggez_hub.evaluation.sweep.grid import BETAS, Progress, measure
+from ggez_hub.evaluation.sweep.grid import Progress, measure
 from ggez_hub.families import get_family
 from ggez_hub.parity.card_rows import decisive
 from ggez_hub.recipe_file import recipes_folder
@@ -41,6 +39,7 @@ from ggez_hub.regions import Region
 SPLITS: tuple[SplitName, ...] = ("validation", "test")
 # Of a part of the tasks every so many questions are asked.
 STRIDE = 4
+TENTHS: tuple[float, ...] = tuple(step / 10 for step in range(13))
 QUARTERS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
@@ -167,7 +166,7 @@ def by_tasks(part: DemoFamily, *, details: bool) -> Prepare:
 
 def tasks_of(part: DemoFamily, region: Region) -> tuple[Task, ...]:
     """What is asked about pictures for a region."""
-    return tasks_for(load_tasks(recipes_folder() / part.tasks), region)
+    return tasks_for(load_tasks(recipes_folder() / part.tasks, Task), region)
 
 
 def _part(task: PreparedTask) -> PreparedTask:
@@ -175,23 +174,8 @@ def _part(task: PreparedTask) -> PreparedTask:
 
 
 def _every(asked: QuestionSet) -> QuestionSet:
-    """Every STRIDE-th question or drawing; the pictures stay, and so does what each is asked."""
-    if asked.recognised is not None:
-        drawings = range(0, len(asked.recognised.wanted), STRIDE)
-        return replace(asked, recognised=asked.recognised.only(drawings))
-    whole = asked.questions
-    assert whole is not None  # noqa: S101 - no picture of the world is missing
-    rows = np.arange(0, len(whole.items), STRIDE)
-    questions = replace(
-        whole,
-        items=whole.items[::STRIDE],
-        gold=whole.gold[::STRIDE],
-        queries=whole.queries[rows],
-        options=whole.options[rows],
-        right=whole.right[rows],
-        details=whole.details.take(rows) if whole.details else None,
-    )
-    return replace(asked, questions=questions, choices=asked.choices[::STRIDE])
+    """Every STRIDE-th question or drawing."""
+    return asked.take(range(0, len(asked.items), STRIDE))
 
 
 def _prepare(
@@ -213,7 +197,7 @@ def _prepare(
 
 def drawing_tasks() -> tuple[DrawingTask, ...]:
     """The drawing tasks of the demo."""
-    return load_drawing_tasks(recipes_folder() / "demo" / "diffusion")
+    return load_tasks(recipes_folder() / "demo" / "diffusion", DrawingTask)
 
 
 def questions_of(part: DemoFamily) -> FamilyQuestions:
@@ -228,7 +212,7 @@ def _vision_backend(_: Path) -> EvaluationBackend:
 
 
 QUESTIONS = {
-    "embedding": FamilyQuestions(BETAS, by_tasks(EMBEDDING, details=False)),
+    "embedding": FamilyQuestions(TENTHS, by_tasks(EMBEDDING, details=False)),
     "vlm": FamilyQuestions(QUARTERS, by_tasks(VLM, details=True), _vision_backend),
     "diffusion": FamilyQuestions(
         QUARTERS, _prepare, lambda scratch: drawing_backend(get_family("diffusion"), None, scratch)

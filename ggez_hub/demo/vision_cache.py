@@ -1,6 +1,6 @@
 """The model under test whose pictures are seen once: no adapter of the world changes its tower.
 
-The answers are those of `SeeingModel`, bit for bit: the same batches go through the same weights,
+The answers are those of `VisionModel`, bit for bit: the same batches go through the same weights,
 and what the frozen tower gives for one is kept. A grid of betas takes a third of the time.
 """
 
@@ -12,14 +12,14 @@ from typing import Any
 
 from ggez_hub.evaluation.answers.cache import AnswerCache
 from ggez_hub.evaluation.models.backend import EvaluationBackend, find_backend
-from ggez_hub.evaluation.models.generative_model import Generating, Posed
+from ggez_hub.evaluation.models.generative_model import GenerativeModel, Posed
 from ggez_hub.evaluation.models.model_under_test import SwappableModel
-from ggez_hub.evaluation.models.vision_model import SeeingModel
+from ggez_hub.evaluation.models.vision_model import VisionModel
 from ggez_hub.evaluation.models.weight_swap import Adapted
 from ggez_hub.families import Family, get_family
 
 
-class CachedVisionModel(SeeingModel):
+class CachedVisionModel(VisionModel):
     """A FastVLM with a frozen tower."""
 
     def __init__(self, folder: Path, family: Family, adapted: Adapted | None = None) -> None:
@@ -46,7 +46,7 @@ def _open(
     folder: Path, family: Family, adapted: Adapted | None, known: AnswerCache
 ) -> SwappableModel:
     model = CachedVisionModel(folder, family, adapted)
-    return Generating(model, known, model.state)
+    return GenerativeModel(model, known, model.state)
 
 
 def cached_vision_backend() -> EvaluationBackend:

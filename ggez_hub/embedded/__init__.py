@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ggez_hub.embedded.errors import HubError
     from ggez_hub.embedded.http.app import create_app
-    from ggez_hub.embedded.http.limits import Limits
+    from ggez_hub.embedded.http.body import Limits
     from ggez_hub.embedded.server import is_loopback, serve
     from ggez_hub.embedded.sessions import SessionError, session, session_token
     from ggez_hub.embedded.store import HubStore
@@ -36,23 +36,18 @@ __all__ = [
     "session_token",
 ]
 
-_HOMES = {
-    "HubError": "errors",
-    "HubStore": "store",
-    "Limits": "http.limits",
-    "SessionError": "sessions",
-    "create_app": "http.app",
-    "is_loopback": "server",
-    "serve": "server",
-    "session": "sessions",
-    "session_token": "sessions",
+_MODULES = {
+    "errors": {"HubError"},
+    "http.app": {"create_app"},
+    "http.body": {"Limits"},
+    "server": {"is_loopback", "serve"},
+    "sessions": {"SessionError", "session", "session_token"},
+    "store": {"HubStore"},
 }
 
 
 def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
-    globals()[name] = value
-    return value
+    for module, names in _MODULES.items():
+        if name in names:
+            return getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

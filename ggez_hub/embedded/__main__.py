@@ -8,9 +8,8 @@ from pathlib import Path
 
 from filelock import Timeout
 
-from ggez_hub.embedded.server import Server
+from ggez_hub.embedded.server import serve
 from ggez_hub.embedded.sessions import SessionFiles
-from ggez_hub.embedded.store import HubStore
 
 
 def main(root: Path) -> None:
@@ -20,7 +19,7 @@ def main(root: Path) -> None:
     joining = files.joining(timeout=0)
 
     def finished() -> bool:
-        # The lock stays held until this process has ended: who joins meanwhile waits, and starts anew.
+        # The lock stays held until this process has ended: who joins now waits, and starts a new server.
         if files.has_clients():
             return False
         try:
@@ -34,15 +33,7 @@ def main(root: Path) -> None:
         files.withdraw()
         return True
 
-    with files.serving(), HubStore.open(root) as store:
-        server = Server(store)
-        store.remove_abandoned()
-        files.publish(server.url)
-        try:
-            server.run_until(finished)
-        finally:
-            files.withdraw()
-            server.socket.close()
+    serve(root, port=0, announce=lambda _: None, finished=finished)
     joining.release()
 
 

@@ -1,4 +1,4 @@
-"""Who may do what: users, organisations, tokens."""
+"""The users, organisations and tokens of a store."""
 
 from __future__ import annotations
 
@@ -6,62 +6,18 @@ import hashlib
 import secrets
 import string
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, get_args
+from typing import Final
 
 from ggez_hub.atomic_files import write_file
-from ggez_hub.embedded.database import Database
+from ggez_hub.embedded.access_control import ROLES, SCOPES, Organization, Principal
+from ggez_hub.embedded.database import Database, from_row
 from ggez_hub.embedded.errors import AuthenticationError, InvalidRequestError
 from ggez_hub.embedded.names import check_namespace
 
-Scope = Literal["read", "write"]
-Role = Literal["read", "write", "admin"]
-
-SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
-ROLES: Final[tuple[Role, ...]] = get_args(Role)
+OWNER: Final = "local"
+_TOKEN_FILE: Final = "token"  # noqa: S105 - the name of a file
 _ALPHABET: Final = string.ascii_letters + string.digits
-
-
-@dataclass(frozen=True, slots=True)
-class Organization:
-    """An organisation as its members see it."""
-
-    name: str
-    fullname: str
-    role: Role
-
-
-@dataclass(frozen=True, slots=True)
-class Principal:
-    """The caller of a request: an account with the scope of the token that was shown."""
-
-    key: int
-    name: str
-    fullname: str
-    scope: Scope
-    admin: bool
-    orgs: tuple[Organization, ...]
-
-    @property
-    def namespaces(self) -> tuple[str, ...] | None:
-        """The namespaces, in lower case, whose private repos exist for the caller; None for all."""
-        if self.admin:
-            return None
-        return (self.name.lower(), *(org.name.lower() for org in self.orgs))
-
-    def belongs_to(self, namespace: str) -> bool:
-        """Whether the namespace is the caller's own or of one of their organisations."""
-        return self.namespaces is None or namespace.lower() in self.namespaces
-
-    def may_write(self, namespace: str) -> bool:
-        """Whether the caller may change repos of the namespace with this token."""
-        wanted = namespace.lower()
-        return self.scope == "write" and (
-            self.admin
-            or wanted == self.name.lower()
-            or any(org.name.lower() == wanted and org.role != "read" for org in self.orgs)
-        )
 
 
 class Accounts:
@@ -81,8 +37,8 @@ class Accounts:
         """Add a user, or change one, and give them a role in organisations, which are added if missing.
 
         Raises:
-            InvalidRequestError: the name is malformed, reserved, or taken by an organisation; or there
-                is no such role.
+            InvalidRequestError: the name is malformed, reserved, or that of an organisation; or
+                there is no such role.
         """
         check_namespace(name)
         for org, role in (orgs or {}).items():
@@ -101,19 +57,18 @@ class Accounts:
             ).fetchone()
             if user is None:
                 raise InvalidRequestError(f"{name!r} is an organisation")
-            for org, role in (orgs or {}).items():
-                connection.execute(
-                    "INSERT OR REPLACE INTO members (org, user, role) "
-                    "SELECT key, ?, ? FROM accounts WHERE name = ? AND kind = 'org'",
-                    (user["key"], role, org),
-                )
+            connection.executemany(
+                "INSERT OR REPLACE INTO members (org, user, role) "
+                "SELECT key, ?, ? FROM accounts WHERE name = ? AND kind = 'org'",
+                [(user["key"], role, org) for org, role in (orgs or {}).items()],
+            )
 
     def add_org(
         self, name: str, fullname: str = "", *, default_private: bool | None = None
     ) -> None:
-        """Add an organisation, or change what is given of one; a user of that name is left as they are.
+        """Add an organisation, or change what is given of one; a user of that name stays as they are.
 
-        `default_private` says whether new repos are private where nothing else was asked for.
+        `default_private`: whether new repos are private where the request does not say.
 
         Raises:
             InvalidRequestError: the name is malformed or reserved.
@@ -131,7 +86,7 @@ class Accounts:
             )
 
     def default_private(self, namespace: str) -> bool:
-        """Whether new repos of a namespace are private where nothing else was asked for."""
+        """Whether new repos of a namespace are private where the request does not say."""
         row = self._database.row("SELECT default_private FROM accounts WHERE name = ?", namespace)
         return row is not None and bool(row["default_private"])
 
@@ -159,27 +114,22 @@ class Accounts:
             raise InvalidRequestError(f"{scope!r} is not a scope: use one of {', '.join(SCOPES)}")
         if len(token) < 16 or not token.isascii() or not token.isprintable():
             raise InvalidRequestError("a token is at least 16 printable ASCII characters")
-        with self._database.transaction() as connection:
-            added = connection.execute(
-                "INSERT OR REPLACE INTO tokens (digest, account, scope) "
-                "SELECT ?, key, ? FROM accounts WHERE name = ? AND kind = 'user'",
-                (_digest(token), scope, name),
-            )
-            if added.rowcount != 1:
-                raise InvalidRequestError(f"there is no user {name!r}")
+        added = self._database.write(
+            "INSERT OR REPLACE INTO tokens (digest, account, scope) "
+            "SELECT ?, key, ? FROM accounts WHERE name = ? AND kind = 'user'",
+            _digest(token),
+            scope,
+            name,
+        )
+        if added != 1:
+            raise InvalidRequestError(f"there is no user {name!r}")
 
     def revoke_token(self, token: str) -> bool:
         """Accept `token` no longer; whether this hub knew it."""
-        with self._database.transaction() as connection:
-            removed = connection.execute("DELETE FROM tokens WHERE digest = ?", (_digest(token),))
-        return removed.rowcount == 1
+        return self._database.write("DELETE FROM tokens WHERE digest = ?", _digest(token)) == 1
 
     def authenticate(self, token: str) -> Principal:
-        """The caller who shows `token`.
-
-        Raises:
-            AuthenticationError: this hub has no such token.
-        """
+        """The caller who shows `token`; raises AuthenticationError if this hub does not know it."""
         row = self._database.row(
             "SELECT accounts.*, tokens.scope FROM tokens JOIN accounts ON accounts.key = account "
             "WHERE digest = ?",
@@ -195,12 +145,12 @@ class Accounts:
             row["admin"],
         )
         return Principal(
-            key=row["key"],
-            name=row["name"],
-            fullname=row["fullname"],
-            scope=row["scope"],
-            admin=bool(row["admin"]),
-            orgs=tuple(Organization(org["name"], org["fullname"], org["role"]) for org in orgs),
+            row["key"],
+            row["name"],
+            row["fullname"],
+            row["scope"],
+            bool(row["admin"]),
+            tuple(from_row(Organization, org) for org in orgs),
         )
 
 
@@ -209,23 +159,16 @@ def _digest(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-OWNER: Final = "local"
-_TOKEN_FILE: Final = "token"  # noqa: S105 - the name of a file
-
-
 def owner_token(root: Path, accounts: Accounts) -> str:
-    """The token in the folder, made anew where there is none that is accepted."""
+    """The token in the folder of a store, whose owner may do everything; a new one where it is not valid."""
     token = read_token(root)
-    if token is not None:
-        try:
-            accounts.authenticate(token)
-        except AuthenticationError:
-            token = None
-    if token is None:
+    try:
+        accounts.authenticate(token or "")
+    except AuthenticationError:
         accounts.add_user(OWNER, "The owner of this hub", admin=True)
         token = accounts.new_token(OWNER, "write")
         write_file(root / _TOKEN_FILE, token, mode=0o600)
-    return token
+    return str(token)
 
 
 def read_token(root: Path) -> str | None:

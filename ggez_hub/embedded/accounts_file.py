@@ -11,18 +11,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
-from ggez_hub.embedded.accounts import Accounts, Scope
+from ggez_hub.embedded.accounts import Accounts
 from ggez_hub.embedded.errors import InvalidRequestError
 
 
+class _Entry(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class _Token(_Entry):
+    token: str
+    scope: str = "write"
+
+
+class _Org(_Entry):
+    name: str
+    fullname: str = ""
+    role: str = "write"
+    default_private: bool = False
+
+
+def _full_form(org: Any) -> Any:
+    return {"name": org} if isinstance(org, str) else org
+
+
+class _Account(_Entry):
+    name: str
+    fullname: str = ""
+    token: str | None = None
+    tokens: list[_Token] = []
+    orgs: list[Annotated[_Org, BeforeValidator(_full_form)]] = []
+
+
 def load_accounts(accounts: Accounts, path: Path) -> None:
-    """Add the accounts, tokens and organisations of a file; those that exist are brought up to date.
+    """Add the accounts, tokens and organisations of a file, and update those that exist.
 
     Raises:
         InvalidRequestError: the file has another form, or a name, role or token in it is malformed.
@@ -35,61 +63,19 @@ def load_accounts(accounts: Accounts, path: Path) -> None:
         raise InvalidRequestError(f"{path} must be a list of accounts")
     for number, entry in enumerate(entries, 1):
         try:
-            _add(accounts, entry)
+            _add(accounts, _Account.model_validate(entry))
+        except ValidationError as error:
+            problem = InvalidRequestError.of(error).message
+            raise InvalidRequestError(f"{path}, account {number}: {problem}") from error
         except InvalidRequestError as error:
             raise InvalidRequestError(f"{path}, account {number}: {error.message}") from error
 
 
-def _add(accounts: Accounts, entry: object) -> None:
-    data = _mapping(entry, {"name", "fullname", "token", "tokens", "orgs"})
-    name = _text(data, "name")
-    roles = {}
-    for org in _items(data, "orgs"):
-        fields = {"name": org} if isinstance(org, str) else org
-        described = _mapping(fields, {"name", "fullname", "role", "default_private"})
-        default_private = described.get("default_private", False)
-        if not isinstance(default_private, bool):
-            raise InvalidRequestError("'default_private' is true or false")
-        accounts.add_org(
-            _text(described, "name"),
-            _text(described, "fullname", ""),
-            default_private=default_private,
-        )
-        roles[_text(described, "name")] = _text(described, "role", "write")
-    accounts.add_user(name, _text(data, "fullname", ""), roles)
-    for token, scope in _tokens(data):
-        accounts.add_token(name, token, scope)
-
-
-def _tokens(data: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    write: Scope = "write"
-    if "token" in data:
-        yield _text(data, "token"), write
-    for item in _items(data, "tokens"):
-        token = _mapping(item, {"token", "scope"})
-        yield _text(token, "token"), _text(token, "scope", write)
-
-
-def _mapping(value: object, keys: set[str]) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise InvalidRequestError(f"{value!r} is not a mapping of {', '.join(sorted(keys))}")
-    unknown = sorted(str(key) for key in value if key not in keys)
-    if unknown:
-        raise InvalidRequestError(
-            f"unknown key {unknown[0]!r}; there are {', '.join(sorted(keys))}"
-        )
-    return value
-
-
-def _items(data: dict[str, Any], key: str) -> list[Any]:
-    items = data.get(key) or []
-    if not isinstance(items, list):
-        raise InvalidRequestError(f"{key!r} must be a list")
-    return items
-
-
-def _text(data: dict[str, Any], key: str, default: str | None = None) -> str:
-    value = data.get(key, default)
-    if not isinstance(value, str):
-        raise InvalidRequestError(f"{key!r} must be a string")
-    return value
+def _add(accounts: Accounts, entry: _Account) -> None:
+    for org in entry.orgs:
+        accounts.add_org(org.name, org.fullname, default_private=org.default_private)
+    accounts.add_user(entry.name, entry.fullname, {org.name: org.role for org in entry.orgs})
+    if entry.token is not None:
+        accounts.add_token(entry.name, entry.token, "write")
+    for token in entry.tokens:
+        accounts.add_token(entry.name, token.token, token.scope)

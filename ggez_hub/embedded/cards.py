@@ -6,6 +6,8 @@ Front matter and keys: https://huggingface.co/docs/hub/model-cards
 from __future__ import annotations
 
 import datetime
+import itertools
+import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
@@ -25,6 +27,11 @@ _DATASET_KEYS: Final = (
     "annotations_creators", "language_creators", "source_datasets",
 )  # fmt: skip
 _FORMATS: Final = {".safetensors": "safetensors", ".gguf": "gguf", ".onnx": "onnx"}
+_LIBRARIES: Final = {
+    "adapter_config.json": "peft",
+    "model_index.json": "diffusers",
+    "open_clip_config.json": "open_clip",
+}
 
 
 class CardError(ValueError):
@@ -40,18 +47,35 @@ def front_matter(readme: bytes) -> dict[str, Any]:
     if len(readme) > MAX_CARD_BYTES:
         raise CardError(f"the card is larger than {MAX_CARD_BYTES} bytes")
     match = _FRONT_MATTER.match(readme.decode(errors="replace"))
-    if match is None:
-        return {}
     try:
-        data = load_as_hub(match[1], "the metadata")
+        data = load_as_hub(match[1], "the metadata") if match else None
     except BadYaml as error:
         raise CardError(str(error)) from error
     if data is None:
         return {}
     if not isinstance(data, dict):
         raise CardError("the metadata are not a mapping of keys to values")
-    plain: dict[str, Any] = _Plain().convert(data)
+    plain: dict[str, Any] = _plain(data, itertools.count())
     return plain
+
+
+def _plain(value: Any, nodes: Iterator[int], depth: int = 0) -> Any:
+    """A value of YAML as JSON; counts the nodes, because aliases can nest without end."""
+    if next(nodes) >= MAX_NODES or depth > 64:
+        raise CardError("the metadata are too large, or refer to themselves")
+    match value:
+        case dict():
+            return {str(key): _plain(item, nodes, depth + 1) for key, item in value.items()}
+        case list() | tuple() | set():
+            return [_plain(item, nodes, depth + 1) for item in value]
+        case None | bool() | int() | str():
+            return value
+        case float() if math.isfinite(value):
+            return value
+        case datetime.date():
+            return value.isoformat()
+        case _:
+            return str(value)
 
 
 def problems(card: dict[str, Any]) -> list[str]:
@@ -75,34 +99,24 @@ def tags(kind: RepoType, card: dict[str, Any], readme: bytes, files: Sequence[st
     """The tags that the Hub lists for a repo, without duplicates."""
     derive = {"model": _model_tags, "dataset": _dataset_tags, "space": _space_tags}[kind]
     arxiv = _ARXIV.findall(readme.decode(errors="replace"))
-    found = [
-        *derive(card, files),
-        *_strings(card.get("tags")),
-        *(f"arxiv:{paper}" for paper in arxiv),
-    ]
+    found = [*derive(card, files), *_strings(card, "tags"), *(f"arxiv:{paper}" for paper in arxiv)]
     return list(dict.fromkeys(found))
 
 
 def library_name(card: dict[str, Any], files: Sequence[str]) -> str | None:
-    """The library a model is for: as the card says, else as its files show."""
+    """The library a model is for: as the card declares, otherwise as its files show."""
     declared = card.get("library_name")
     if isinstance(declared, str):
         return declared
-    if "adapter_config.json" in files:
-        return "peft"
-    if "model_index.json" in files:
-        return "diffusers"
-    if "open_clip_config.json" in files:
-        return "open_clip"
-    return None
+    return next((library for name, library in _LIBRARIES.items() if name in files), None)
 
 
 def base_model_relation(card: dict[str, Any], files: Sequence[str]) -> str:
-    """How a model descends from its base: as the card says, else by the rules of the Hub."""
+    """How a model descends from its base: as the card declares, otherwise by the rules of the Hub."""
     declared = card.get("base_model_relation")
     if isinstance(declared, str):
         return declared
-    if len(_strings(card.get("base_model"))) > 1:
+    if len(_strings(card, "base_model")) > 1:
         return "merge"
     if library_name(card, files) in {"peft", "adapter-transformers"}:
         return "adapter"
@@ -118,52 +132,26 @@ def _model_tags(card: dict[str, Any], files: Sequence[str]) -> Iterator[str]:
     for suffix, tag in _FORMATS.items():
         if any(path.endswith(suffix) for path in files):
             yield tag
-    yield from _strings(card.get("pipeline_tag"))
-    yield from _strings(card.get("language"))
-    yield from (f"dataset:{name}" for name in _strings(card.get("datasets")))
-    relation = base_model_relation(card, files)
-    for base in _strings(card.get("base_model")):
-        yield f"base_model:{base}"
-        yield f"base_model:{relation}:{base}"
-    yield from (f"license:{name}" for name in _strings(card.get("license")))
+    yield from _strings(card, "pipeline_tag")
+    yield from _strings(card, "language")
+    yield from _strings(card, "datasets", "dataset:")
+    yield from _strings(card, "base_model", "base_model:")
+    yield from _strings(card, "base_model", f"base_model:{base_model_relation(card, files)}:")
+    yield from _strings(card, "license", "license:")
 
 
 def _dataset_tags(card: dict[str, Any], files: Sequence[str]) -> Iterator[str]:
     for key in _DATASET_KEYS:
-        yield from (f"{key}:{value}" for value in _strings(card.get(key)))
+        yield from _strings(card, key, f"{key}:")
 
 
 def _space_tags(card: dict[str, Any], files: Sequence[str]) -> Iterator[str]:
-    yield from _strings(card.get("sdk"))
-    yield from (f"license:{name}" for name in _strings(card.get("license")))
+    yield from _strings(card, "sdk")
+    yield from _strings(card, "license", "license:")
 
 
-def _strings(value: object) -> list[str]:
+def _strings(card: dict[str, Any], key: str, prefix: str = "") -> list[str]:
+    """The strings that a key has, alone or in a list, behind a prefix."""
+    value = card.get(key)
     values: Iterable[object] = value if isinstance(value, list) else [value]
-    return [item for item in values if isinstance(item, str) and item]
-
-
-class _Plain:
-    """Makes JSON values of what YAML gives, within a budget: aliases can nest without end."""
-
-    def __init__(self) -> None:
-        self._left = MAX_NODES
-
-    def convert(self, value: Any, depth: int = 0) -> Any:
-        self._left -= 1
-        if self._left < 0 or depth > 64:
-            raise CardError("the metadata are too large, or refer to themselves")
-        match value:
-            case dict():
-                return {str(key): self.convert(item, depth + 1) for key, item in value.items()}
-            case list() | tuple() | set():
-                return [self.convert(item, depth + 1) for item in value]
-            case None | bool() | int() | str():
-                return value
-            case float():
-                # JSON knows neither NaN nor infinity.
-                return value if value - value == 0 else str(value)
-            case datetime.date():
-                return value.isoformat()
-            case _:
-                return str(value)
+    return [prefix + item for item in values if isinstance(item, str) and item]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from ggez_hub.embedded.database import Database
+from ggez_hub.embedded.database import Database, from_row
 from ggez_hub.embedded.errors import AlreadyExistsError, RepoNotFoundError
 from ggez_hub.embedded.lfs import Pointer
 from ggez_hub.embedded.names import URL_PREFIXES, RepoType
@@ -27,19 +28,6 @@ class RepoRecord:
     created: int
     gated: Gated | None = None
 
-    @classmethod
-    def of(cls, row: sqlite3.Row) -> RepoRecord:
-        """The repo of a row of the table."""
-        return cls(
-            key=row["key"],
-            type=row["type"],
-            namespace=row["namespace"],
-            name=row["name"],
-            private=bool(row["private"]),
-            created=row["created"],
-            gated=row["gated"],
-        )
-
     @property
     def id(self) -> str:
         """`namespace/name`."""
@@ -58,28 +46,16 @@ class Catalog:
         self._database = database
 
     def add(self, kind: RepoType, namespace: str, name: str, *, private: bool) -> RepoRecord:
-        """Enter a repo.
-
-        Raises:
-            AlreadyExistsError: the name is taken.
-        """
-        try:
-            with self._database.transaction() as connection:
-                connection.execute(
-                    "INSERT INTO repos (type, namespace, name, private) VALUES (?, ?, ?, ?)",
-                    (kind, namespace, name, private),
-                )
-                _free_name(connection, kind, namespace, name)
-        except sqlite3.IntegrityError:
-            raise AlreadyExistsError(f"You already created this {kind} repo") from None
+        """Enter a repo; raises AlreadyExistsError."""
+        with self._named(kind, namespace, name, f"You already created this {kind} repo") as edit:
+            edit.execute(
+                "INSERT INTO repos (type, namespace, name, private) VALUES (?, ?, ?, ?)",
+                (kind, namespace, name, private),
+            )
         return self.get(kind, namespace, name)
 
     def get(self, kind: RepoType, namespace: str, name: str) -> RepoRecord:
-        """The repo of that name.
-
-        Raises:
-            RepoNotFoundError: there is none.
-        """
+        """The repo of that name; raises RepoNotFoundError."""
         found = self.find(kind, namespace, name)
         if found is None:
             raise RepoNotFoundError("Repository not found")
@@ -87,39 +63,28 @@ class Catalog:
 
     def find(self, kind: RepoType, namespace: str, name: str) -> RepoRecord | None:
         """The repo of that name, or None."""
-        row = self._database.row(
-            "SELECT * FROM repos WHERE type = ? AND namespace = ? AND name = ?",
-            kind,
-            namespace,
-            name,
-        )
-        return RepoRecord.of(row) if row else None
+        return self._repo("type = ? AND namespace = ? AND name = ?", kind, namespace, name)
 
     def moved(self, kind: RepoType, namespace: str, name: str) -> RepoRecord | None:
         """The repo that had that name before it was moved, or None."""
-        row = self._database.row(
-            "SELECT repos.* FROM repos JOIN moves ON moves.repo = repos.key "
-            "WHERE moves.type = ? AND moves.namespace = ? AND moves.name = ?",
+        return self._repo(
+            "key = (SELECT repo FROM moves WHERE type = ? AND namespace = ? AND name = ?)",
             kind,
             namespace,
             name,
         )
-        return RepoRecord.of(row) if row else None
 
     def by_key(self, key: int) -> RepoRecord | None:
         """The repo of that key, or None."""
-        row = self._database.row("SELECT * FROM repos WHERE key = ?", key)
-        return RepoRecord.of(row) if row else None
+        return self._repo("key = ?", key)
 
     def set_private(self, repo: RepoRecord, private: bool) -> None:
         """Change who may see a repo."""
-        with self._database.transaction() as connection:
-            connection.execute("UPDATE repos SET private = ? WHERE key = ?", (private, repo.key))
+        self._database.write("UPDATE repos SET private = ? WHERE key = ?", private, repo.key)
 
     def set_gated(self, repo: RepoRecord, gated: Gated | None) -> None:
         """Change whether readers must ask for access to a repo, and whether it is given at once."""
-        with self._database.transaction() as connection:
-            connection.execute("UPDATE repos SET gated = ? WHERE key = ?", (gated, repo.key))
+        self._database.write("UPDATE repos SET gated = ? WHERE key = ?", gated, repo.key)
 
     def rename(self, repo: RepoRecord, namespace: str, name: str) -> RepoRecord:
         """Give a repo another name; the old one leads to it until another repo takes it.
@@ -127,25 +92,20 @@ class Catalog:
         Raises:
             AlreadyExistsError: the name is taken.
         """
-        try:
-            with self._database.transaction() as connection:
-                connection.execute(
-                    "UPDATE repos SET namespace = ?, name = ? WHERE key = ?",
-                    (namespace, name, repo.key),
-                )
-                _free_name(connection, repo.type, namespace, name)
-                connection.execute(
-                    "INSERT OR REPLACE INTO moves VALUES (?, ?, ?, ?)",
-                    (repo.type, repo.namespace, repo.name, repo.key),
-                )
-        except sqlite3.IntegrityError:
-            raise AlreadyExistsError(
-                f"A {repo.type} repository called {namespace}/{name} already exists"
-            ) from None
+        taken = f"A {repo.type} repository called {namespace}/{name} already exists"
+        with self._named(repo.type, namespace, name, taken) as edit:
+            edit.execute(
+                "UPDATE repos SET namespace = ?, name = ? WHERE key = ?",
+                (namespace, name, repo.key),
+            )
+            edit.execute(
+                "INSERT OR REPLACE INTO moves VALUES (?, ?, ?, ?)",
+                (repo.type, repo.namespace, repo.name, repo.key),
+            )
         return self.get(repo.type, namespace, name)
 
     def remove(self, repo: RepoRecord) -> list[str]:
-        """Strike a repo out; the LFS objects that no repo refers to any longer."""
+        """Remove a repo; the LFS objects that no repo refers to any longer."""
         with self._database.transaction() as connection:
             orphans = connection.execute(
                 "SELECT oid FROM objects WHERE repo = ? AND oid NOT IN "
@@ -157,32 +117,37 @@ class Catalog:
 
     def link(self, repo: RepoRecord, pointer: Pointer) -> None:
         """Record that a repo holds an LFS object."""
-        with self._database.transaction() as connection:
-            connection.execute(
-                "INSERT OR IGNORE INTO objects VALUES (?, ?, ?)",
-                (repo.key, pointer.oid, pointer.size),
-            )
+        self._database.write(
+            "INSERT OR IGNORE INTO objects VALUES (?, ?, ?)", repo.key, pointer.oid, pointer.size
+        )
 
     def linked(self, repo: RepoRecord, oids: Iterable[str]) -> dict[str, int]:
         """Which of `oids` a repo holds, with their sizes."""
-        found = {}
-        for oid in oids:
-            row = self._database.row(
-                "SELECT size FROM objects WHERE repo = ? AND oid = ?", repo.key, oid
-            )
-            if row is not None:
-                found[oid] = int(row["size"])
-        return found
+        query = "SELECT oid, size FROM objects WHERE repo = ? AND oid = ?"
+        rows = (self._database.row(query, repo.key, oid) for oid in oids)
+        return {row["oid"]: row["size"] for row in rows if row is not None}
 
     def used_storage(self, repo: RepoRecord) -> int:
         """The bytes of a repo's LFS objects."""
-        row = self._database.row(
-            "SELECT coalesce(sum(size), 0) AS total FROM objects WHERE repo = ?", repo.key
-        )
-        return int(row["total"]) if row else 0
+        (row,) = self._database.rows("SELECT sum(size) FROM objects WHERE repo = ?", repo.key)
+        return row[0] or 0
 
+    def _repo(self, condition: str, *values: Any) -> RepoRecord | None:
+        # Only constants of this class are written into the statement.
+        row = self._database.row(f"SELECT * FROM repos WHERE {condition}", *values)  # noqa: S608
+        return from_row(RepoRecord, row) if row else None
 
-def _free_name(connection: sqlite3.Connection, kind: str, namespace: str, name: str) -> None:
-    connection.execute(
-        "DELETE FROM moves WHERE type = ? AND namespace = ? AND name = ?", (kind, namespace, name)
-    )
+    @contextmanager
+    def _named(
+        self, kind: RepoType, namespace: str, name: str, taken: str
+    ) -> Iterator[sqlite3.Connection]:
+        """A transaction that gives a repo a name; raises AlreadyExistsError with the message `taken`."""
+        try:
+            with self._database.transaction() as connection:
+                yield connection
+                connection.execute(
+                    "DELETE FROM moves WHERE type = ? AND namespace = ? AND name = ?",
+                    (kind, namespace, name),
+                )
+        except sqlite3.IntegrityError:
+            raise AlreadyExistsError(taken) from None

@@ -1,4 +1,4 @@
-"""The changes that a commit is made of, and the tree that they lead to."""
+"""The changes that a commit is made of, and the git tree that they lead to."""
 
 from __future__ import annotations
 
@@ -19,138 +19,10 @@ from ggez_hub.embedded.attributes import (
 from ggez_hub.embedded.errors import EntryNotFoundError, InvalidPathError
 from ggez_hub.embedded.lfs import Pointer
 from ggez_hub.embedded.names import check_path, collision_key
-from ggez_hub.embedded.objects import Objects
+from ggez_hub.embedded.objects import Objects, decode, encode
 
 FILE_MODE: Final = 0o100644
 FOLDER_MODE: Final = 0o040000
-
-_Leaf = tuple[int, str]
-
-
-class _Folder:
-    """One folder: a child is its (mode, object id), or a _Folder once it has been opened."""
-
-    def __init__(self, children: dict[str, _Leaf | _Folder], original: str | None) -> None:
-        self.children = children
-        self.original = original
-        self.changed = original is None
-
-
-class TreeEditor:
-    """A tree to which files are added and from which they are removed."""
-
-    def __init__(self, objects: Objects, tree: str | None) -> None:
-        self._objects = objects
-        self._root = self._load(tree)
-
-    def find(self, path: str) -> str | None:
-        """The object id of the file at `path`, or None."""
-        *parents, name = path.split("/")
-        folder: _Folder | None = self._root
-        for parent in parents:
-            folder = self._open(folder, parent)
-            if folder is None:
-                return None
-        child = folder.children.get(name) if folder else None
-        return child[1] if isinstance(child, tuple) and not stat.S_ISDIR(child[0]) else None
-
-    def put(self, path: str, blob: str) -> None:
-        """Add or replace the file at `path`.
-
-        Raises:
-            InvalidPathError: a parent of `path` is a file, or `path` is a folder.
-        """
-        *parents, name = path.split("/")
-        folder = self._root
-        for depth, parent in enumerate(parents, 1):
-            folder.changed = True
-            below = self._open(folder, parent)
-            if below is None:
-                if parent in folder.children:
-                    raise InvalidPathError(
-                        f"Invalid path {path!r}: {'/'.join(parents[:depth])!r} is a file"
-                    )
-                below = folder.children[parent] = _Folder({}, None)
-            folder = below
-        if self._open(folder, name) is not None:
-            raise InvalidPathError(f"Invalid path {path!r}: it is a folder")
-        folder.changed = True
-        folder.children[name] = (FILE_MODE, blob)
-
-    def remove(self, path: str, *, folder: bool) -> None:
-        """Remove the file or the whole folder at `path`; with `folder`, nothing but a folder.
-
-        Raises:
-            EntryNotFoundError: there is none.
-        """
-        *parents, name = path.split("/")
-        trail = [self._root]
-        for parent in parents:
-            below = self._open(trail[-1], parent)
-            if below is None:
-                break
-            trail.append(below)
-        found = len(trail) == len(parents) + 1 and name in trail[-1].children
-        if not found or (folder and self._open(trail[-1], name) is None):
-            raise EntryNotFoundError(
-                f"there is no {'folder' if folder else 'file'} {path!r} to delete"
-            )
-        del trail[-1].children[name]
-        for touched in trail:
-            touched.changed = True
-
-    def write(self) -> str:
-        """Store the folders that changed; the id of the root.
-
-        Raises:
-            InvalidPathError: two names of a folder differ only in case or Unicode form.
-        """
-        return self._write(self._root) or self._objects.write(Tree())
-
-    def _load(self, oid: str | None) -> _Folder:
-        children: dict[str, _Leaf | _Folder] = {}
-        if oid is not None:
-            for entry in self._objects.tree(oid).items():
-                children[decode(entry.path)] = (entry.mode, entry.sha.decode())
-        return _Folder(children, oid)
-
-    def _open(self, folder: _Folder | None, name: str) -> _Folder | None:
-        child = folder.children.get(name) if folder else None
-        if folder is None or child is None or isinstance(child, _Folder):
-            return child if isinstance(child, _Folder) else None
-        mode, oid = child
-        if not stat.S_ISDIR(mode):
-            return None
-        opened = folder.children[name] = self._load(oid)
-        return opened
-
-    def _write(self, folder: _Folder) -> str | None:
-        """The id of a folder, None for an empty one: git has no empty folders."""
-        if not folder.changed:
-            return folder.original
-        tree = Tree()
-        seen: dict[str, str] = {}
-        for name, child in folder.children.items():
-            mode, oid = (FOLDER_MODE, self._write(child)) if isinstance(child, _Folder) else child
-            if oid is None:
-                continue
-            twin = seen.setdefault(collision_key(name), name)
-            if twin != name:
-                raise InvalidPathError(
-                    f"{name!r} and {twin!r} would be one file on a case-insensitive file system"
-                )
-            tree.add(encode(name), mode, ObjectID(oid.encode()))
-        return self._objects.write(tree) if len(tree) else None
-
-
-def decode(name: bytes) -> str:
-    """A name in a tree as text; git does not demand UTF-8, so bytes survive the round trip."""
-    return name.decode(errors="surrogateescape")
-
-
-def encode(name: str) -> bytes:
-    """The reverse of `decode`."""
-    return name.encode(errors="surrogateescape")
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +52,35 @@ class Remove:
 Change = PutBlob | PutPointer | Remove
 
 
+def put_files(
+    files: Mapping[str, bytes | Path],
+    attributes: Attributes,
+    objects: Objects,
+    keep: Callable[[bytes | Path], Pointer],
+) -> Iterator[Change]:
+    """The changes that put files, by path, into git or LFS; `keep` stores a large file.
+
+    Raises:
+        InvalidPathError: a path may not be in a commit.
+    """
+    for path, source in files.items():
+        check_path(path)
+        size, sample = _look(source)
+        if attributes.wants_lfs(path, size, sample):
+            yield PutPointer(path, keep(source))
+        else:
+            data = source if isinstance(source, bytes) else source.read_bytes()
+            yield PutBlob(path, objects.write_blob(data))
+
+
+def _look(source: bytes | Path) -> tuple[int, bytes]:
+    """The size of a file, and its beginning."""
+    if isinstance(source, bytes):
+        return len(source), source[:SAMPLE_BYTES]
+    with source.open("rb") as file:
+        return source.stat().st_size, file.read(SAMPLE_BYTES)
+
+
 def edited_tree(objects: Objects, head: str | None, changes: Iterable[Change]) -> str:
     """The tree of the commit `head` after `changes`, in their order; the id of the tree.
 
@@ -204,43 +105,115 @@ def edited_tree(objects: Objects, head: str | None, changes: Iterable[Change]) -
                 pointers.add(path)
             case Remove(path, folder):
                 editor.remove(path, folder=folder)
-    _track(objects, editor, pointers)
+    rules = editor.find(ATTRIBUTES_FILE)
+    attributes = Attributes(objects.blob(rules) if rules else b"")
+    content = attributes.including(sorted(path for path in pointers if editor.find(path)))
+    if content != attributes.content:
+        editor.put(ATTRIBUTES_FILE, objects.write_blob(content))
     return editor.write()
 
 
-def _track(objects: Objects, editor: TreeEditor, pointers: set[str]) -> None:
-    blob = editor.find(ATTRIBUTES_FILE)
-    attributes = Attributes(objects.blob(blob) if blob else b"")
-    present = sorted(path for path in pointers if editor.find(path) is not None)
-    content = attributes.including(present)
-    if content != attributes.content:
-        editor.put(ATTRIBUTES_FILE, objects.write_blob(content))
+class TreeEditor:
+    """A git tree in which files are put and removed: only folders that change are read and written."""
 
+    def __init__(self, objects: Objects, tree: str | None) -> None:
+        self._objects = objects
+        # Folders that were read, by path: mode and object id of each name. Those of folders that change
+        # get their new ids in `write`.
+        self._folders: dict[str, dict[str, tuple[int, str]]] = {"": self._load(tree)}
+        self._changed: set[str] = set()
 
-def places(
-    files: Mapping[str, bytes | Path],
-    attributes: Attributes,
-    objects: Objects,
-    keep: Callable[[bytes | Path], Pointer],
-) -> Iterator[Change]:
-    """The change that puts each file, by path, where it belongs; `keep` stores a large file.
+    def find(self, path: str) -> str | None:
+        """The object id of the file at `path`, or None."""
+        parent, _, name = path.rpartition("/")
+        mode, oid = (self._folder(parent) or {}).get(name, (FOLDER_MODE, ""))
+        return None if stat.S_ISDIR(mode) else oid
 
-    Raises:
-        InvalidPathError: a path may not be in a commit.
-    """
-    for path, source in files.items():
-        check_path(path)
-        size, sample = _look(source)
-        if attributes.wants_lfs(path, size, sample):
-            yield PutPointer(path, keep(source))
-        else:
-            data = source if isinstance(source, bytes) else source.read_bytes()
-            yield PutBlob(path, objects.write_blob(data))
+    def put(self, path: str, blob: str) -> None:
+        """Add or replace the file at `path`.
 
+        Raises:
+            InvalidPathError: a parent of `path` is a file, or `path` is a folder.
+        """
+        parent, _, name = path.rpartition("/")
+        self._make(parent)
+        if self._folder(path) is not None:
+            raise InvalidPathError(f"Invalid path {path!r}: it is a folder")
+        self._folders[parent][name] = (FILE_MODE, blob)
 
-def _look(source: bytes | Path) -> tuple[int, bytes]:
-    """The size of a file, and its beginning."""
-    if isinstance(source, bytes):
-        return len(source), source[:SAMPLE_BYTES]
-    with source.open("rb") as file:
-        return source.stat().st_size, file.read(SAMPLE_BYTES)
+    def remove(self, path: str, *, folder: bool) -> None:
+        """Remove the file or the folder at `path`; with `folder`, nothing but a folder.
+
+        Raises:
+            EntryNotFoundError: there is none.
+        """
+        parent, _, name = path.rpartition("/")
+        siblings = self._folder(parent) or {}
+        is_folder = self._folder(path) is not None
+        if name not in siblings or (folder and not is_folder):
+            raise EntryNotFoundError(
+                f"there is no {'folder' if folder else 'file'} {path!r} to delete"
+            )
+        self._make(parent)
+        del siblings[name]
+        if is_folder:
+            below = {known for known in self._folders if f"{known}/".startswith(f"{path}/")}
+            self._changed -= below
+            for known in below:
+                del self._folders[known]
+
+    def write(self) -> str:
+        """Store the folders that changed; the id of the root.
+
+        Raises:
+            InvalidPathError: two names of a folder differ only in case or Unicode form.
+        """
+        deepest_first = sorted(self._changed - {""}, key=lambda path: -path.count("/"))
+        for path in deepest_first:
+            parent, _, name = path.rpartition("/")
+            if names := self._folders[path]:
+                self._folders[parent][name] = (FOLDER_MODE, self._write(names))
+            else:
+                # Git has no empty folders.
+                del self._folders[parent][name]
+        return self._write(self._folders[""])
+
+    def _load(self, oid: str | None) -> dict[str, tuple[int, str]]:
+        items = self._objects.tree(oid).items() if oid else ()
+        return {decode(item.path): (item.mode, item.sha.decode()) for item in items}
+
+    def _folder(self, path: str) -> dict[str, tuple[int, str]] | None:
+        """The names in the folder at `path`, None where there is no folder."""
+        if path not in self._folders:
+            parent, _, name = path.rpartition("/")
+            mode, oid = (self._folder(parent) or {}).get(name, (FILE_MODE, ""))
+            if not stat.S_ISDIR(mode):
+                return None
+            self._folders[path] = self._load(oid)
+        return self._folders[path]
+
+    def _make(self, path: str) -> None:
+        """Have the folder at `path` and its parents written; it is made where it is missing."""
+        if path in self._changed:
+            return
+        if path:
+            parent, _, name = path.rpartition("/")
+            self._make(parent)
+            if self._folder(path) is None:
+                if name in self._folders[parent]:
+                    raise InvalidPathError(f"Invalid path {path!r}: it is a file")
+                self._folders[path] = {}
+                self._folders[parent][name] = (FOLDER_MODE, "")
+        self._changed.add(path)
+
+    def _write(self, names: Mapping[str, tuple[int, str]]) -> str:
+        tree = Tree()
+        seen: dict[str, str] = {}
+        for name, (mode, oid) in names.items():
+            twin = seen.setdefault(collision_key(name), name)
+            if twin != name:
+                raise InvalidPathError(
+                    f"{name!r} and {twin!r} would be one file on a case-insensitive file system"
+                )
+            tree.add(encode(name), mode, ObjectID(oid.encode()))
+        return self._objects.write(tree)

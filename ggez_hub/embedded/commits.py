@@ -1,4 +1,4 @@
-"""Reading the files of one commit."""
+"""The commits of a repository: their files, their ancestry, and making one."""
 
 from __future__ import annotations
 
@@ -9,13 +9,21 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from dulwich.errors import NotTreeError
 from dulwich.lru_cache import LRUCache
-from dulwich.objects import Commit, ObjectID, Tree
+from dulwich.object_store import iter_tree_contents, tree_lookup_path
+from dulwich.objects import Commit, ObjectID, SubmoduleEncountered
 
-from ggez_hub.embedded.changes import decode
 from ggez_hub.embedded.errors import EntryNotFoundError
 from ggez_hub.embedded.lfs import Pointer
-from ggez_hub.embedded.objects import Objects
+from ggez_hub.embedded.objects import Objects, decode, encode
+
+_UNSAFE: Final = re.compile(r"[<>\x00-\x1f\x7f]+")
+_IDENTITY: Final = re.compile(r"(?P<name>.*?) ?<[^<>]*>")
+
+# Size and pointer of a file by its object id, which never changes, in whichever repo it is.
+_facts: Final[LRUCache[str, tuple[int, Pointer | None]]] = LRUCache(max_cache=100_000)
+_facts_lock: Final = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,18 +35,6 @@ class Entry:
     is_folder: bool
     size: int = 0
     lfs: Pointer | None = None
-    pointer_size: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class _BlobFacts:
-    size: int
-    pointer: Pointer | None
-
-
-# By object id: what an id stands for never changes, in whichever repo it is.
-_facts_by_oid: Final[LRUCache[str, _BlobFacts]] = LRUCache(max_cache=100_000)
-_facts_lock: Final = threading.Lock()
 
 
 class Snapshot:
@@ -55,11 +51,7 @@ class Snapshot:
         return self._entry(path, *found) if found else None
 
     def file(self, path: str) -> Entry:
-        """The file at `path`.
-
-        Raises:
-            EntryNotFoundError: there is no file of that name.
-        """
+        """The file at `path`; raises EntryNotFoundError."""
         entry = self.find(path)
         if entry is None or entry.is_folder:
             raise EntryNotFoundError(f"Entry not found: {path[:200]}")
@@ -76,73 +68,54 @@ class Snapshot:
             return None
         return self.read(entry)
 
-    def listing(self, path: str = "", *, recursive: bool) -> Iterator[Entry]:
-        """The entries below a folder, sorted as git does; with `recursive`, folders before their content.
+    def listing(self, path: str = "", *, recursive: bool) -> list[Entry]:
+        """The entries below a folder, by name; with `recursive`, folders before their content.
 
         Raises:
             EntryNotFoundError: there is no folder of that name.
         """
-        oid = self.tree
-        if path:
-            found = locate(self._objects, self.tree, path)
-            if found is None or not stat.S_ISDIR(found[0]):
-                raise EntryNotFoundError(f"{path[:200]!r} is not a folder of this revision")
-            oid = found[1]
-        return self._walk(f"{path}/" if path else "", oid, recursive=recursive)
+        folder = self.find(path)
+        if folder is None or not folder.is_folder:
+            raise EntryNotFoundError(f"{path[:200]!r} is not a folder of this revision")
+        prefix = f"{path}/" if path else ""
+        tree = ObjectID(folder.oid.encode())
+        if recursive:
+            items = iter_tree_contents(self._objects.store, tree, include_trees=True)
+        else:
+            items = self._objects.tree(folder.oid).iteritems(name_order=True)
+        return [
+            self._entry(prefix + decode(item.path), item.mode, item.sha.decode())
+            for item in items
+            if item.path
+        ]
 
     def files(self) -> list[str]:
         """The paths of all files."""
-        return [path for path, _ in self._paths("", self.tree)]
-
-    def _walk(self, prefix: str, oid: str, *, recursive: bool) -> Iterator[Entry]:
-        for item in self._objects.tree(oid).items():
-            entry = self._entry(prefix + decode(item.path), item.mode, item.sha.decode())
-            yield entry
-            if recursive and entry.is_folder:
-                yield from self._walk(f"{entry.path}/", entry.oid, recursive=True)
-
-    def _paths(self, prefix: str, oid: str) -> Iterator[tuple[str, str]]:
-        for item in self._objects.tree(oid).items():
-            path = prefix + decode(item.path)
-            if stat.S_ISDIR(item.mode):
-                yield from self._paths(f"{path}/", item.sha.decode())
-            else:
-                yield path, item.sha.decode()
+        items = iter_tree_contents(self._objects.store, ObjectID(self.tree.encode()))
+        return [decode(item.path) for item in items]
 
     def _entry(self, path: str, mode: int, oid: str) -> Entry:
         if stat.S_ISDIR(mode):
             return Entry(path, oid, is_folder=True)
-        facts = self._facts(oid)
-        if facts.pointer is None:
-            return Entry(path, oid, is_folder=False, size=facts.size)
-        return Entry(path, oid, False, facts.pointer.size, facts.pointer, facts.size)
-
-    def _facts(self, oid: str) -> _BlobFacts:
         with _facts_lock:
-            known = _facts_by_oid.get(oid)
+            known = _facts.get(oid)
         if known is None:
             data = self._objects.blob(oid)
-            known = _BlobFacts(len(data), Pointer.parse(data))
+            pointer = Pointer.parse(data)
+            known = (pointer.size if pointer else len(data), pointer)
             with _facts_lock:
-                _facts_by_oid[oid] = known
-        return known
+                _facts[oid] = known
+        return Entry(path, oid, False, *known)
 
 
 def locate(objects: Objects, tree: str, path: str) -> tuple[int, str] | None:
     """Mode and object id of `path` in a tree, or None."""
-    mode, oid = stat.S_IFDIR, tree
-    for name in path.split("/"):
-        folder = objects.find(oid, Tree) if stat.S_ISDIR(mode) else None
-        key = name.encode(errors="surrogateescape")
-        if folder is None or not key or key not in folder:
-            return None
-        mode, found = folder[key]
-        oid = found.decode()
-    return mode, oid
-
-
-_UNSAFE: Final = re.compile(r"[<>\x00-\x1f\x7f]+")
-_IDENTITY: Final = re.compile(r"(?P<name>.*?) ?<(?P<email>[^<>]*)>")
+    root = ObjectID(tree.encode())
+    try:
+        mode, oid = tree_lookup_path(objects.store.__getitem__, root, encode(path))
+    except (KeyError, NotTreeError, SubmoduleEncountered, UnicodeEncodeError):
+        return None
+    return mode, oid.decode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,27 +168,25 @@ def record(commit: Commit) -> CommitRecord:
 
 def ancestry(objects: Objects, start: str) -> Iterator[Commit]:
     """A commit and its ancestors along the first parents, newest first."""
-    oid: str | None = start
-    while oid is not None:
-        commit = objects.commit(oid)
+    commit = objects.commit(start)
+    yield commit
+    while commit.parents:
+        commit = objects.commit(commit.parents[0].decode())
         yield commit
-        oid = commit.parents[0].decode() if commit.parents else None
 
 
 def last_changes(objects: Objects, start: str, paths: Iterable[str]) -> dict[str, CommitRecord]:
     """For each path, the newest commit up to `start` that changed it."""
     pending = set(paths)
     found: dict[str, CommitRecord] = {}
-    for commit in ancestry(objects, start):
-        if not pending:
-            break
-        parent = (
-            objects.commit(commit.parents[0].decode()).tree.decode() if commit.parents else None
-        )
-        tree = commit.tree.decode()
+    history = ancestry(objects, start)
+    commit = next(history, None)
+    while commit is not None and pending:
+        parent = next(history, None)
         for path in list(pending):
-            before = locate(objects, parent, path) if parent else None
-            if before != locate(objects, tree, path):
+            before = locate(objects, parent.tree.decode(), path) if parent else None
+            if before != locate(objects, commit.tree.decode(), path):
                 found[path] = record(commit)
                 pending.discard(path)
+        commit = parent
     return found

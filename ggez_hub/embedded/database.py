@@ -10,10 +10,16 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from ggez_hub.embedded.errors import HubError
+
+T = TypeVar("T")
+
+# A commit that was answered must survive a power cut together with its LFS objects.
+SYNCHRONOUS: Final = "FULL"
 
 _V1: Final = """
 CREATE TABLE accounts (
@@ -119,11 +125,8 @@ CREATE TABLE tags (
 CREATE INDEX tags_by_repo ON tags (repo);
 """
 
+# From each version of the schema to the next.
 STEPS: Final = (_V1, _V2)
-
-
-# A commit that was answered must survive a power cut together with its LFS objects.
-SYNCHRONOUS: Final = "FULL"
 
 
 class Database:
@@ -144,13 +147,17 @@ class Database:
                 self._opened.pop().close()
 
     def rows(self, sql: str, *values: Any) -> list[sqlite3.Row]:
-        """The rows of a query."""
         return self._connection().execute(sql, values).fetchall()
 
     def row(self, sql: str, *values: Any) -> sqlite3.Row | None:
         """The first row of a query, or None."""
         found: sqlite3.Row | None = self._connection().execute(sql, values).fetchone()
         return found
+
+    def write(self, sql: str, *values: Any) -> int:
+        """Run one statement in a transaction of its own; the number of rows that it changed."""
+        with self.transaction() as connection:
+            return connection.execute(sql, values).rowcount
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -166,13 +173,9 @@ class Database:
 
     def secret(self, name: str) -> bytes:
         """A random key that is made once for the store."""
-        with self.transaction() as connection:
-            connection.execute(
-                "INSERT OR IGNORE INTO secrets VALUES (?, ?)", (name, secrets.token_bytes(32))
-            )
-            row = connection.execute("SELECT value FROM secrets WHERE name = ?", (name,)).fetchone()
-        value: bytes = row["value"]
-        return value
+        self.write("INSERT OR IGNORE INTO secrets VALUES (?, ?)", name, secrets.token_bytes(32))
+        (value,) = self.rows("SELECT value FROM secrets WHERE name = ?", name)[0]
+        return bytes(value)
 
     def _connection(self) -> sqlite3.Connection:
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
@@ -199,6 +202,15 @@ class Database:
                 )
             for step in STEPS[version:]:
                 for statement in step.split(";"):
-                    if statement.strip():
-                        connection.execute(statement)
+                    connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {len(STEPS)}")
+
+
+def from_row(kind: type[T], row: sqlite3.Row) -> T:
+    """A dataclass of the columns that its fields are named for; SQLite has numbers for booleans."""
+    return kind(
+        **{
+            field.name: bool(row[field.name]) if field.type == "bool" else row[field.name]
+            for field in fields(kind)  # type: ignore[arg-type]
+        }
+    )

@@ -1,43 +1,45 @@
-"""What the hub refuses, and how a client of the Hub is told.
-
-HubError                     the request could not be served
-  InvalidRequestError        400: malformed
-  AuthenticationError        401: no token, or an unknown one
-  PermissionDeniedError      403: the token may not do this
-  RepoNotFoundError          404: no such repo, or none that the caller may see
-  RevisionNotFoundError      404: no such branch, tag or commit
-  EntryNotFoundError         404: no such file or folder at that revision
-  DiscussionNotFoundError    404: no such discussion or pull request
-  GatedRepoError             403: the repo's owner must grant access first
-  AlreadyExistsError         409: the name is taken
-  ConflictError              409: a pull request cannot be merged as it is
-  StaleParentError           412: the branch moved while the commit was prepared
-  TooLargeError              413: over a limit of this hub
-  InvalidPathError           422: a path that no commit may contain
-
-`code` is the value of the `X-Error-Code` header, by which huggingface_hub picks its exception.
-"""
+"""Why the hub refuses a request, and the status and code of its answer."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 
 class HubError(Exception):
-    """A request could not be served; the message is shown to the caller."""
+    """The hub refuses a request, or failed; the message is shown to the caller.
 
-    status: ClassVar[int] = 500
-    code: ClassVar[str | None] = None
+    `code` is the value of the header `X-Error-Code`, by which huggingface_hub picks its exception.
+    """
 
-    def __init__(self, message: str) -> None:
+    status = 500
+    code: str | None = None
+
+    def __init__(
+        self, message: str, status: int | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(message)
         self.message = message
+        self.status = status or self.status
+        self.headers = headers or {}
 
 
 class InvalidRequestError(HubError):
     """The request is malformed."""
 
     status = 400
+
+    @classmethod
+    def of(cls, error: ValidationError) -> InvalidRequestError:
+        """The first of the problems that pydantic found."""
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        if first["type"] == "extra_forbidden":
+            return cls(f"unknown key {where!r}")
+        return cls(f"{where}: {first['msg']}" if where else first["msg"])
 
 
 class AuthenticationError(HubError):
@@ -50,6 +52,13 @@ class PermissionDeniedError(HubError):
     """The caller is known and may not do this."""
 
     status = 403
+
+
+class GatedRepoError(HubError):
+    """The owner of the repo must grant access to its files first."""
+
+    status = 403
+    code = "GatedRepo"
 
 
 class RepoNotFoundError(HubError):
@@ -65,6 +74,11 @@ class RevisionNotFoundError(HubError):
     status = 404
     code = "RevisionNotFound"
 
+    @classmethod
+    def of(cls, revision: str) -> RevisionNotFoundError:
+        """The error for a revision, in the words of the Hub."""
+        return cls(f"Invalid rev id: {revision[:200]}")
+
 
 class EntryNotFoundError(HubError):
     """There is no such file or folder at that revision."""
@@ -73,23 +87,16 @@ class EntryNotFoundError(HubError):
     code = "EntryNotFound"
 
 
-class AlreadyExistsError(HubError):
-    """The name is taken."""
-
-    status = 409
-
-
 class DiscussionNotFoundError(HubError):
     """There is no discussion or pull request of that number, or no such comment in it."""
 
     status = 404
 
 
-class GatedRepoError(HubError):
-    """The owner of the repo must grant access to its files first."""
+class AlreadyExistsError(HubError):
+    """The name is taken."""
 
-    status = 403
-    code = "GatedRepo"
+    status = 409
 
 
 class ConflictError(HubError):

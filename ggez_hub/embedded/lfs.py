@@ -1,4 +1,4 @@
-"""Large files: the pointer that stands for one in git, and the objects themselves on disk.
+"""Large files: the pointer that stands for one in git, the objects on disk, and signed addresses.
 
 Objects are stored once by their sha256 for all repos. Which repo may serve which object is kept in the
 catalog: knowing a hash must not be enough to read a file of a private repo.
@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, Literal
 
@@ -25,19 +25,16 @@ from ggez_hub.atomic_files import sync
 from ggez_hub.embedded.errors import InvalidRequestError, PermissionDeniedError, TooLargeError
 
 CHUNK: Final = 1 << 20
-MAX_POINTER_BYTES: Final = 1024
+LIFETIME: Final = 3600  # seconds for which a signed address is valid
 
-_SHA256: Final = re.compile(r"[0-9a-f]{64}")
+SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _POINTER: Final = re.compile(
     rb"version https://git-lfs\.github\.com/spec/v1\n"
     rb"oid sha256:([0-9a-f]{64})\n"
     rb"size (0|[1-9][0-9]{0,18})\n"
 )
 
-
-def is_sha256(value: object) -> bool:
-    """Whether `value` is a sha256 in lower-case hexadecimal."""
-    return isinstance(value, str) and _SHA256.fullmatch(value) is not None
+Action = Literal["upload", "download"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +52,7 @@ class Pointer:
 
     @classmethod
     def parse(cls, data: bytes) -> Pointer | None:
-        """The pointer that `data` spells, or None if it is some other file."""
-        if len(data) > MAX_POINTER_BYTES:
-            return None
+        """The pointer in `data`, or None if it is another file."""
         match = _POINTER.fullmatch(data)
         return cls(match[1].decode(), int(match[2])) if match else None
 
@@ -69,16 +64,12 @@ class Upload:
         self._file = file
         self._hash = hashlib.sha256()
         self._limit = limit
-        self.size = 0
+        self._size = 0
 
     def write(self, chunk: bytes) -> None:
-        """Take the next bytes.
-
-        Raises:
-            TooLargeError: more came than was announced.
-        """
-        self.size += len(chunk)
-        if self._limit is not None and self.size > self._limit:
+        """Take the next bytes; raises TooLargeError if more came than was announced."""
+        self._size += len(chunk)
+        if self._limit is not None and self._size > self._limit:
             raise TooLargeError(f"the upload is longer than the announced {self._limit} bytes")
         self._hash.update(chunk)
         self._file.write(chunk)
@@ -86,7 +77,7 @@ class Upload:
     @property
     def pointer(self) -> Pointer:
         """The pointer to what has been written so far."""
-        return Pointer(self._hash.hexdigest(), self.size)
+        return Pointer(self._hash.hexdigest(), self._size)
 
 
 class LfsObjects:
@@ -98,12 +89,8 @@ class LfsObjects:
         self._incoming.mkdir(parents=True, exist_ok=True)
 
     def path(self, oid: str) -> Path:
-        """Where the object is, or would be.
-
-        Raises:
-            InvalidRequestError: `oid` is not a sha256.
-        """
-        if not is_sha256(oid):
+        """Where the object is, or would be; raises InvalidRequestError if `oid` is not a sha256."""
+        if not SHA256.fullmatch(oid):
             raise InvalidRequestError(f"{oid[:80]!r} is not a sha256")
         return self._root / oid[:2] / oid[2:4] / oid
 
@@ -115,12 +102,12 @@ class LfsObjects:
     def receive(
         self, register: Callable[[Pointer], None], expected: Pointer | None = None
     ) -> Iterator[Upload]:
-        """An upload that is on disk under its sha256 when the block ends, and gone if the block fails.
+        """An upload that is stored under its sha256 when the block ends, and removed if the block fails.
 
         `register` is called with the pointer once the object is in place, before anything may remove it.
 
         Raises:
-            InvalidRequestError: something else than `expected` came.
+            InvalidRequestError: what came is not `expected`.
         """
         descriptor, name = tempfile.mkstemp(dir=self._incoming)
         temporary = Path(name)
@@ -128,15 +115,19 @@ class LfsObjects:
             with os.fdopen(descriptor, "wb") as file:
                 upload = Upload(file, expected.size if expected else None)
                 yield upload
-                file.flush()
-                os.fsync(file.fileno())
             pointer = upload.pointer
             if expected not in {None, pointer}:
                 raise InvalidRequestError(
                     "The upload is not the announced object: sha256 or size differ"
                 )
+            sync(temporary)
+            target = self.path(pointer.oid)
             with self.lock():
-                self._publish(temporary, self.path(pointer.oid))
+                if not target.exists():
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    temporary.chmod(0o644)
+                    temporary.replace(target)
+                    sync(target.parent)
                 register(pointer)
         finally:
             temporary.unlink(missing_ok=True)
@@ -156,27 +147,9 @@ class LfsObjects:
         """Delete an object; absent is fine."""
         self.path(oid).unlink(missing_ok=True)
 
-    def remove_abandoned(self, before: float) -> None:
-        """Delete what uploads left behind that were killed before the time `before`."""
-        for path in self._incoming.iterdir():
-            try:
-                if path.stat().st_mtime < before:
-                    path.unlink()
-            except FileNotFoundError:
-                continue
-
-    def _publish(self, temporary: Path, target: Path) -> None:
-        if target.exists():
-            return
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary.chmod(0o644)
-        temporary.replace(target)
-        sync(target.parent)
-
-
-Action = Literal["upload", "download"]
-
-LIFETIME: Final = 3600
+    def leftovers(self) -> Iterator[Path]:
+        """The files of uploads that have not ended, or were killed."""
+        return self._incoming.iterdir()
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,27 +164,24 @@ class SignedTransfer:
 
 
 class Signer:
-    """Signs grants with a key of the store, and checks them."""
+    """Signs addresses that carry their own permission, for transfers that come without a token."""
 
     def __init__(self, key: bytes) -> None:
         self._key = key
 
-    def grant(self, action: Action, repo: int, oid: str, size: int) -> tuple[SignedTransfer, str]:
-        """A new grant with its signature."""
-        grant = SignedTransfer(action, repo, oid, size, int(time.time()) + LIFETIME)
-        return grant, self._sign(grant)
+    def grant(self, action: Action, repo: int, pointer: Pointer) -> tuple[SignedTransfer, str]:
+        """A new permission with its signature."""
+        expires = int(time.time()) + LIFETIME
+        transfer = SignedTransfer(action, repo, pointer.oid, pointer.size, expires)
+        return transfer, self._sign(transfer)
 
-    def check(self, grant: SignedTransfer, signature: str) -> None:
-        """Accept a grant.
-
-        Raises:
-            PermissionDeniedError: the signature is not ours, or the time is over.
-        """
-        if not hmac.compare_digest(self._sign(grant).encode(), signature.encode()):
+    def check(self, transfer: SignedTransfer, signature: str) -> None:
+        """Raise PermissionDeniedError if the signature is not ours, or the time is over."""
+        if not hmac.compare_digest(self._sign(transfer).encode(), signature.encode()):
             raise PermissionDeniedError("The signature of this address is not valid")
-        if grant.expires < time.time():
+        if transfer.expires < time.time():
             raise PermissionDeniedError("This address has expired")
 
-    def _sign(self, grant: SignedTransfer) -> str:
-        text = f"{grant.action}\n{grant.repo}\n{grant.oid}\n{grant.size}\n{grant.expires}"
+    def _sign(self, transfer: SignedTransfer) -> str:
+        text = "\n".join(map(str, astuple(transfer)))
         return hmac.new(self._key, text.encode(), hashlib.sha256).hexdigest()

@@ -7,19 +7,27 @@ under the lock of the repo. So a row can be missing, also after `kill -9`, but n
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any, Final
 
 from ggez_hub.embedded import cards
 from ggez_hub.embedded.catalog import RepoRecord
-from ggez_hub.embedded.commits import Snapshot, record
-from ggez_hub.embedded.database import Database
+from ggez_hub.embedded.commits import Snapshot
+from ggez_hub.embedded.database import Database, from_row
 from ggez_hub.embedded.names import RepoType
 from ggez_hub.embedded.objects import Objects
 
-CARD_FILE = "README.md"
+CARD_FILE: Final = "README.md"
+# What lists can be sorted by. This hub counts neither downloads nor likes: the names then decide.
+SORT_KEYS: Final = {
+    "lastModified": "last_modified",
+    "createdAt": "created",
+    "downloads": "0",
+    "likes": "0",
+    "trendingScore": "0",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,26 +43,8 @@ class Summary:
     pipeline_tag: str | None = None
     config: dict[str, Any] | None = None
 
-    def dump(self) -> tuple[str, str]:
-        """As JSON to be stored: all but the files, and the files, which lists rarely want."""
-        fields = asdict(self)
-        files = fields.pop("files")
-        return json.dumps(fields), json.dumps(files)
 
-    @classmethod
-    def load(cls, content: str, files: str) -> Summary | None:
-        """The reverse of `dump`; None for the `null` that stands for no commit."""
-        return _load(content, files)
-
-
-# Lists read the same rows again and again, and most of their time would go into parsing them.
-@lru_cache(maxsize=4096)
-def _load(content: str, files: str) -> Summary | None:
-    fields = json.loads(content)
-    return None if fields is None else Summary(**fields, files=json.loads(files))
-
-
-def summarise(kind: RepoType, objects: Objects, commit: str) -> Summary:
+def summarize(kind: RepoType, objects: Objects, commit: str) -> Summary:
     """The summary of a commit; a card that cannot be read counts as empty."""
     snapshot = Snapshot(objects, commit)
     files = snapshot.files()
@@ -66,7 +56,7 @@ def summarise(kind: RepoType, objects: Objects, commit: str) -> Summary:
     pipeline = card.get("pipeline_tag")
     return Summary(
         sha=commit,
-        last_modified=record(objects.commit(commit)).date,
+        last_modified=objects.commit(commit).commit_time,
         tags=cards.tags(kind, card, readme, files),
         card=card,
         files=files,
@@ -85,19 +75,16 @@ def _config(snapshot: Snapshot) -> dict[str, Any] | None:
         config = json.loads(content)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(config, Mapping):
+    if not isinstance(config, dict):
         return None
     return {key: config[key] for key in ("architectures", "model_type") if key in config}
 
 
-# What lists can be sorted by. This hub counts neither downloads nor likes: the names then decide.
-SORT_KEYS: Final = {
-    "lastModified": "last_modified",
-    "createdAt": "created",
-    "downloads": "0",
-    "likes": "0",
-    "trendingScore": "0",
-}
+# Lists read the same rows again and again, and most of their time would go into parsing them.
+@lru_cache(maxsize=4096)
+def _load(content: str, files: str) -> Summary | None:
+    fields = json.loads(content)
+    return None if fields is None else Summary(**fields, files=json.loads(files))
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,11 +124,13 @@ class ListingIndex:
         row = self._database.row(
             "SELECT content, files FROM summaries WHERE repo = ? AND sha = ?", repo.key, sha
         )
-        return Summary.load(row["content"], row["files"]) if row else None
+        return _load(row["content"], row["files"]) if row else None
 
     def put(self, repo: RepoRecord, summary: Summary | None) -> None:
-        """Write the row of a repo; the caller holds the repo's lock."""
-        content, files = summary.dump() if summary else ("null", "[]")
+        """Write the row of a repo, None for one without commits; the caller holds the repo's lock."""
+        fields = asdict(summary) if summary else None
+        # Lists rarely want the files: they have a column of their own.
+        files = fields.pop("files") if fields else []
         with self._database.transaction() as connection:
             connection.execute("DELETE FROM summaries WHERE repo = ?", (repo.key,))
             added = connection.execute(
@@ -151,8 +140,8 @@ class ListingIndex:
                     summary.sha if summary else None,
                     summary.last_modified if summary else 0,
                     summary.pipeline_tag if summary else None,
-                    content,
-                    files,
+                    json.dumps(fields),
+                    json.dumps(files),
                     repo.key,
                 ),
             )
@@ -165,15 +154,14 @@ class ListingIndex:
     def forget(self, repo: RepoRecord) -> None:
         """Remove the row of a repo; the caller holds the repo's lock."""
         if self._database.row("SELECT 1 FROM summaries WHERE repo = ?", repo.key):
-            with self._database.transaction() as connection:
-                connection.execute("DELETE FROM summaries WHERE repo = ?", (repo.key,))
+            self._database.write("DELETE FROM summaries WHERE repo = ?", repo.key)
 
     def missing(self, kind: RepoType) -> list[RepoRecord]:
         """The repos of a type that have no row."""
         rows = self._database.rows(
             "SELECT * FROM repos WHERE type = ? AND key NOT IN (SELECT repo FROM summaries)", kind
         )
-        return [RepoRecord.of(row) for row in rows]
+        return [from_row(RepoRecord, row) for row in rows]
 
     def search(self, query: RepoQuery, offset: int, limit: int) -> list[ListedRepo]:
         """The repos from the `offset`th on, at most `limit`."""
@@ -192,27 +180,21 @@ class ListingIndex:
             offset,
         )
         return [
-            ListedRepo(RepoRecord.of(row), Summary.load(row["content"], row["files"]))
+            ListedRepo(from_row(RepoRecord, row), _load(row["content"], row["files"]))
             for row in rows
         ]
 
 
 def _conditions(query: RepoQuery) -> tuple[list[str], list[Any]]:
-    where: list[str] = ["type = ?"]
-    values: list[Any] = [query.kind]
+    found: list[tuple[str, list[Any]]] = [("type = ?", [query.kind])]
     if query.visible is not None:
-        where.append(f"(private = 0 OR namespace IN ({', '.join('?' * len(query.visible))}))")
-        values += query.visible
+        marks = ", ".join("?" * len(query.visible))
+        found.append((f"(private = 0 OR namespace IN ({marks}))", [*query.visible]))
     if query.author is not None:
-        where.append("namespace = ?")
-        values.append(query.author)
-    for word in query.words:
-        where.append("instr(lower(namespace || '/' || name), lower(?)) > 0")
-        values.append(word)
-    for tag in query.tags:
-        where.append("key IN (SELECT repo FROM tags WHERE tag = ?)")
-        values.append(tag)
+        found.append(("namespace = ?", [query.author]))
+    contains = "instr(lower(namespace || '/' || name), lower(?)) > 0"
+    found += [(contains, [word]) for word in query.words]
+    found += [("key IN (SELECT repo FROM tags WHERE tag = ?)", [tag]) for tag in query.tags]
     if query.pipeline_tag is not None:
-        where.append("pipeline_tag = ?")
-        values.append(query.pipeline_tag)
-    return where, values
+        found.append(("pipeline_tag = ?", [query.pipeline_tag]))
+    return [text for text, _ in found], [value for _, values in found for value in values]

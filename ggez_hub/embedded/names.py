@@ -1,12 +1,12 @@
-"""The names of the hub: repo types, repo ids, branches and tags."""
+"""The names that the hub accepts: of repos, namespaces, branches, tags, and files in a commit."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable
 from typing import Final, Literal, get_args
 
+from dulwich.index import validate_path_element_hfs, validate_path_element_ntfs
 from dulwich.refs import Ref, check_ref_format
 
 from ggez_hub.embedded.errors import InvalidPathError, InvalidRequestError
@@ -15,31 +15,27 @@ RepoType = Literal["model", "dataset", "space"]
 
 REPO_TYPES: Final[tuple[RepoType, ...]] = get_args(RepoType)
 URL_PREFIXES: Final[dict[RepoType, str]] = {"model": "", "dataset": "datasets/", "space": "spaces/"}
+MAX_PATH_BYTES: Final = 1024
+MAX_SEGMENT_BYTES: Final = 255
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?")
 _OBJECT_ID: Final = re.compile(r"[0-9a-f]{40}")
 _PULL: Final = re.compile(r"refs/pr/([1-9][0-9]{0,8})")
 # First segments of the hub's own routes: a namespace of that name could not be reached.
 _RESERVED: Final = frozenset({"api", "datasets", "spaces", "models", "lfs", "collections"})
+_FORBIDDEN: Final = re.compile("[\\\\\x00-\x1f\x7f\ud800-\udfff]")
+_DRIVE: Final = re.compile(r"[A-Za-z]:")
 
 
 def repo_type(value: object) -> RepoType:
-    """`value` as a repo type.
-
-    Raises:
-        InvalidRequestError: it is none.
-    """
-    for known in REPO_TYPES:
-        if value == known:
-            return known
-    raise InvalidRequestError(f"{value!r} is not a repo type: use one of {', '.join(REPO_TYPES)}")
+    """`value` as a repo type; raises InvalidRequestError."""
+    if value not in REPO_TYPES:
+        raise InvalidRequestError(f"{value!r} is not a repo type: use {', '.join(REPO_TYPES)}")
+    return value
 
 
 def check_name(name: str, what: str = "name") -> str:
-    """`name` if it may name a repo or a namespace, by the rules of the Hub.
-
-    Letters, digits, `-`, `_` and `.`, at most 96 characters; `-` and `.` neither at an end nor twice
-    in a row; not ending in `.git`.
+    """`name` if it may name a repo or a namespace by the rules of the Hub.
 
     Raises:
         InvalidRequestError: it may not.
@@ -53,11 +49,7 @@ def check_name(name: str, what: str = "name") -> str:
 
 
 def check_namespace(name: str) -> str:
-    """`name` if it may name an account or an organisation.
-
-    Raises:
-        InvalidRequestError: it is malformed, or a word of the hub's own routes.
-    """
+    """`name` if it may name an account or an organisation; raises InvalidRequestError."""
     check_name(name, "namespace")
     if name.lower() in _RESERVED:
         raise InvalidRequestError(f"Invalid namespace {name!r}: the word is reserved")
@@ -65,11 +57,7 @@ def check_namespace(name: str) -> str:
 
 
 def split_repo_id(repo_id: str) -> tuple[str, str]:
-    """`namespace/name` as its two checked halves.
-
-    Raises:
-        InvalidRequestError: it has not that form.
-    """
+    """The two checked parts of `namespace/name`; raises InvalidRequestError."""
     namespace, slash, name = repo_id.partition("/")
     if not slash:
         raise InvalidRequestError(f"{repo_id!r} is not a repo id: write it as namespace/name")
@@ -77,17 +65,24 @@ def split_repo_id(repo_id: str) -> tuple[str, str]:
 
 
 def branch_ref(name: str) -> Ref:
-    """The git ref of branch `name`.
-
-    Raises:
-        InvalidRequestError: git does not allow the name.
-    """
+    """The git ref of a branch; raises InvalidRequestError."""
     return _ref("heads", name)
+
+
+def tag_ref(name: str) -> Ref:
+    """The git ref of a tag; raises InvalidRequestError."""
+    return _ref("tags", name)
 
 
 def pull_ref(number: int) -> Ref:
     """The git ref of a pull request."""
     return Ref(f"refs/pr/{number}".encode())
+
+
+def pull_number(revision: str) -> int | None:
+    """The number of the pull request of which `revision` is the full ref, or None."""
+    match = _PULL.fullmatch(revision)
+    return int(match[1]) if match else None
 
 
 def target_ref(revision: str) -> Ref:
@@ -99,21 +94,6 @@ def target_ref(revision: str) -> Ref:
     if _PULL.fullmatch(revision):
         return Ref(revision.encode())
     return branch_ref(revision.removeprefix("refs/heads/"))
-
-
-def pull_number(revision: str) -> int | None:
-    """The number of the pull request of which `revision` is the full ref, or None."""
-    match = _PULL.fullmatch(revision)
-    return int(match[1]) if match else None
-
-
-def tag_ref(name: str) -> Ref:
-    """The git ref of tag `name`.
-
-    Raises:
-        InvalidRequestError: git does not allow the name.
-    """
-    return _ref("tags", name)
 
 
 def is_object_id(revision: str) -> bool:
@@ -128,62 +108,40 @@ def _ref(kind: str, name: str) -> Ref:
     return ref
 
 
-MAX_PATH_BYTES: Final = 1024
-MAX_SEGMENT_BYTES: Final = 255
-
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
-_SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
-_DRIVE: Final = re.compile(r"[A-Za-z]:")
-# HFS+ drops these when it compares names, so `.g\u200cit` opens `.git` there.
-_IGNORED_BY_HFS: Final = re.compile(r"[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
-
-
 def check_path(path: str) -> str:
     """`path` if a commit may contain it.
 
+    A path is written to the file systems of other people: it must mean the same on all of them, stay
+    inside the folder of the download, and not touch `.git` in any spelling (CVE-2014-9390,
+    CVE-2019-1353).
+
     Raises:
-        InvalidPathError: it is empty, absolute, leaves the repo, holds a backslash or a control
-            character, touches `.git`, or is too long for common file systems.
+        InvalidPathError: it may not.
     """
-    reason = _refusal(path)
-    if reason is not None:
-        raise InvalidPathError(f"Invalid path {path[:200]!r}: {reason}")
+    problem = _path_problem(path)
+    if problem is not None:
+        raise InvalidPathError(f"Invalid path {path[:200]!r}: {problem}")
     return path
 
 
 def collision_key(name: str) -> str:
-    """Equal for two names that a case-insensitive file system takes for one."""
+    """Equal for two names that are one on a case-insensitive file system."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
-def _refusal(path: str) -> str | None:
-    reasons = (reason for refuses, reason in _RULES if refuses(path))
-    return next(reasons, None) or next(filter(None, map(_segment_refusal, path.split("/"))), None)
-
-
-def _segment_refusal(segment: str) -> str | None:
-    if segment in {"", ".", ".."}:
-        return f"the segment {segment!r} is not allowed"
-    if _bytes(segment) > MAX_SEGMENT_BYTES:
-        return f"a segment is longer than {MAX_SEGMENT_BYTES} bytes"
-    return "'.git' is not allowed in a path" if _means_dot_git(segment) else None
-
-
-def _bytes(text: str) -> int:
-    return len(text.encode(errors="surrogatepass"))
-
-
-def _means_dot_git(segment: str) -> bool:
-    # NTFS drops trailing dots and spaces, reads `name:stream`, and knows `.git` as `git~1`.
-    plain = _IGNORED_BY_HFS.sub("", segment).partition(":")[0].rstrip(" .").casefold()
-    return plain in {".git", "git~1"}
-
-
-_RULES: Final[tuple[tuple[Callable[[str], object], str], ...]] = (
-    (lambda path: not path, "it is empty"),
-    (lambda path: _bytes(path) > MAX_PATH_BYTES, f"it is longer than {MAX_PATH_BYTES} bytes"),
-    (_SURROGATE.search, "it is not valid Unicode"),
-    (lambda path: "\\" in path, "it contains a backslash"),
-    (_CONTROL.search, "it contains a control character"),
-    (lambda path: path.startswith("/") or _DRIVE.match(path), "it is absolute"),
-)
+def _path_problem(path: str) -> str | None:
+    if _FORBIDDEN.search(path):
+        return "it contains a backslash, a control character or invalid Unicode"
+    if path.startswith("/") or _DRIVE.match(path):
+        return "it is absolute"
+    if len(path.encode()) > MAX_PATH_BYTES:
+        return f"it is longer than {MAX_PATH_BYTES} bytes"
+    for segment in path.split("/"):
+        element = segment.encode()
+        if segment in {"", ".", ".."}:
+            return f"the segment {segment!r} is not allowed"
+        if len(element) > MAX_SEGMENT_BYTES:
+            return f"a segment is longer than {MAX_SEGMENT_BYTES} bytes"
+        if not (validate_path_element_ntfs(element) and validate_path_element_hfs(element)):
+            return "'.git' is not allowed in a path"
+    return None

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from dulwich.file import FileLocked
-from dulwich.objects import Commit, ObjectID, Tag
+from dulwich.object_store import peel_sha
+from dulwich.objects import Commit, ObjectID
 from dulwich.refs import DiskRefsContainer, Ref, check_ref_format
 
 from ggez_hub.atomic_files import sync
@@ -40,28 +40,23 @@ class Refs:
         self._objects = objects
         self._refs = DiskRefsContainer(path)
 
-    def get(self, ref: Ref) -> str | None:
-        """The object a ref points to, or None."""
-        if not check_ref_format(ref):
-            return None
-        try:
-            return self._refs[ref].decode()
-        except KeyError:
-            return None
+    def exists(self, ref: Ref) -> bool:
+        """Whether there is a ref of that full name."""
+        return ref in self._refs
 
     def named(self, prefix: str) -> list[NamedRef]:
         """The refs below `prefix` (`refs/heads/`, `refs/tags/`) that stand for a commit, by name."""
         found = []
         for short in sorted(self._refs.subkeys(Ref(prefix.rstrip("/").encode()))):
             name = short.decode(errors="replace")
-            commit = self._peel(self.get(Ref(prefix.encode() + short)))
+            commit = self._commit(Ref(prefix.encode() + short))
             if commit is not None:
                 found.append(NamedRef(name, prefix + name, commit))
         return found
 
     def head(self, branch: str) -> str | None:
         """The commit at the end of a branch or pull request, None where there is none."""
-        return self._peel(self.get(target_ref(branch)))
+        return self._commit(target_ref(branch))
 
     def resolve(self, revision: str) -> str:
         """The commit that `revision` names: a full ref, a branch, a tag, a commit id or 7 digits of one.
@@ -69,19 +64,20 @@ class Refs:
         Raises:
             RevisionNotFoundError: it names none.
         """
-        for candidate in (revision, f"refs/heads/{revision}", f"refs/tags/{revision}"):
-            if candidate.startswith("refs/"):
-                commit = self._peel(self.get(Ref(candidate.encode(errors="replace"))))
-                if commit is not None:
-                    return commit
+        full = [revision] if revision.startswith("refs/") else []
+        for candidate in (*full, f"refs/heads/{revision}", f"refs/tags/{revision}"):
+            commit = self._commit(Ref(candidate.encode(errors="replace")))
+            if commit is not None:
+                return commit
         matches = []
         if is_object_id(revision):
             matches = [revision]
         elif _ABBREVIATED.fullmatch(revision):
-            matches = list(self._objects.starting_with(revision))
+            store = self._objects.store
+            matches = [oid.decode() for oid in store.iter_prefix(revision.encode())]
         commits = [oid for oid in matches if self._objects.find(oid, Commit) is not None]
         if len(commits) != 1:
-            raise RevisionNotFoundError(f"Invalid rev id: {revision[:200]}")
+            raise RevisionNotFoundError.of(revision)
         return commits[0]
 
     def swap(self, ref: Ref, old: str | None, new: str) -> None:
@@ -93,21 +89,16 @@ class Refs:
             StaleParentError: the ref is elsewhere.
         """
         self._objects.flush()
-        expected = ObjectID(old.encode()) if old else _ABSENT
         path = self._path.joinpath(*ref.decode().split("/"))
-        for attempt in range(2):
-            try:
-                swapped = self._refs.set_if_equals(ref, expected, ObjectID(new.encode()))
-            except FileLocked:
-                # The repository's lock is ours, so this file was left by a process that was killed.
-                if attempt:
-                    raise
-                path.with_name(path.name + ".lock").unlink(missing_ok=True)
-            except (FileExistsError, IsADirectoryError, NotADirectoryError):
-                # `a` and `a/b` cannot both be refs: git keeps them as a file and a folder.
-                raise StaleParentError from None
-            else:
-                break
+        try:
+            # The repository's lock is ours, so a lock of this file was left by a process that was killed.
+            path.with_name(path.name + ".lock").unlink(missing_ok=True)
+            swapped = self._refs.set_if_equals(
+                ref, ObjectID(old.encode()) if old else _ABSENT, ObjectID(new.encode())
+            )
+        except (FileExistsError, IsADirectoryError, NotADirectoryError):
+            # `a` and `a/b` cannot both be refs: git keeps them as a file and a folder.
+            raise StaleParentError from None
         if not swapped:
             raise StaleParentError
         sync(path.parent)
@@ -116,10 +107,12 @@ class Refs:
         """Remove a ref; absent is fine."""
         self._refs.remove_if_equals(ref, None)
 
-    def _peel(self, oid: str | None) -> str | None:
-        while oid is not None:
-            tag = self._objects.find(oid, Tag)
-            if tag is None:
-                return oid if self._objects.find(oid, Commit) is not None else None
-            oid = tag.object[1].decode()
-        return None
+    def _commit(self, ref: Ref) -> str | None:
+        """The commit that a ref stands for, through annotated tags."""
+        if not check_ref_format(ref):
+            return None
+        try:
+            _, peeled = peel_sha(self._objects.store, self._refs[ref])
+        except KeyError:
+            return None
+        return peeled.id.decode() if isinstance(peeled, Commit) else None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from dulwich.objects import Commit, ObjectID, Tag
@@ -13,7 +14,6 @@ from filelock import FileLock
 
 from ggez_hub.embedded.attributes import ATTRIBUTES_FILE, DEFAULT_ATTRIBUTES, Attributes
 from ggez_hub.embedded.changes import Change, edited_tree
-from ggez_hub.embedded.closing import Closing
 from ggez_hub.embedded.commits import Signature, Snapshot, make_commit
 from ggez_hub.embedded.errors import (
     AlreadyExistsError,
@@ -23,32 +23,56 @@ from ggez_hub.embedded.errors import (
     StaleParentError,
 )
 from ggez_hub.embedded.names import branch_ref, tag_ref, target_ref
-from ggez_hub.embedded.objects import TEMPORARY, Objects
+from ggez_hub.embedded.objects import TEMPORARY_PACK, Objects
 from ggez_hub.embedded.refs import Refs
 
 DEFAULT_BRANCH = "main"
 
 
-class GitRepository(Closing):
+class RepoFolders:
+    """The folders of the git repositories of a store: each is complete or absent."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def path(self, kind: str, namespace: str, name: str) -> Path:
+        """Where a repo is, or would be."""
+        # Lower case, because names that differ only in case are one name in the catalog.
+        return self._root / f"{kind}s" / namespace.lower() / f"{name.lower()}.git"
+
+    def create(self, path: Path) -> None:
+        """Make an empty repository in place of what a killed creation may have left."""
+        self.discard(path)
+        with tempfile.TemporaryDirectory(dir=self._root, prefix=".new-") as temporary:
+            made = Path(temporary) / "git"
+            Repo.init_bare(made, mkdir=True, default_branch=DEFAULT_BRANCH.encode()).close()
+            path.parent.mkdir(parents=True, exist_ok=True)
+            made.replace(path)
+
+    def discard(self, path: Path) -> None:
+        """Remove a repository; absent is fine."""
+        if path.exists():
+            with tempfile.TemporaryDirectory(dir=self._root, prefix=".old-") as temporary:
+                path.replace(Path(temporary) / "git")
+
+    def leftovers(self) -> Iterator[Path]:
+        """The packs of commits that have not ended, or were killed."""
+        return self._root.glob(f"*/*/*.git/objects/pack/{TEMPORARY_PACK}*")
+
+
+class GitRepository(AbstractContextManager["GitRepository"]):
     """A bare repository in the folder `path`; to be used in a `with` block.
 
-    `moving` is called before the default branch moves, under the lock.
+    `before_move` is called before the default branch moves, under the lock.
     """
 
-    def __init__(self, path: Path, moving: Callable[[], None] | None = None) -> None:
+    def __init__(self, path: Path, before_move: Callable[[], None] | None = None) -> None:
         self._path = path
-        self._moving = moving
+        self._before_move = before_move
         self.objects = Objects(path)
         self.refs = Refs(path, self.objects)
 
-    @classmethod
-    def create(cls, path: Path) -> None:
-        """Make an empty repository in a folder that does not exist yet."""
-        path.mkdir(parents=True)
-        Repo.init_bare(path, default_branch=DEFAULT_BRANCH.encode()).close()
-
-    def close(self) -> None:
-        """Close the files of the objects."""
+    def __exit__(self, *_: object) -> None:
         self.objects.close()
 
     def lock(self) -> FileLock:
@@ -56,11 +80,7 @@ class GitRepository(Closing):
         return FileLock(self._path / "hub.lock")
 
     def snapshot(self, revision: str = DEFAULT_BRANCH) -> Snapshot:
-        """The files at a revision.
-
-        Raises:
-            RevisionNotFoundError: there is no such revision.
-        """
+        """The files at a revision; raises RevisionNotFoundError."""
         return Snapshot(self.objects, self.refs.resolve(revision))
 
     def commit(
@@ -88,7 +108,7 @@ class GitRepository(Closing):
             if parent is not None and parent != head:
                 raise StaleParentError
             if head is None and branch != DEFAULT_BRANCH:
-                raise RevisionNotFoundError(f"Invalid rev id: {branch[:200]}")
+                raise RevisionNotFoundError.of(branch)
             oid = self.write_commit(head, changes, message=message, signature=signature)
             self.move(ref, head, oid)
         return oid
@@ -102,7 +122,7 @@ class GitRepository(Closing):
         """
         head = self.refs.head(branch)
         if head is None:
-            raise RevisionNotFoundError(f"Invalid rev id: {branch[:200]}")
+            raise RevisionNotFoundError.of(branch)
         if expected not in {None, head}:
             raise StaleParentError
         return head
@@ -131,8 +151,8 @@ class GitRepository(Closing):
         Raises:
             StaleParentError: the ref is elsewhere.
         """
-        if self._moving is not None and ref == branch_ref(DEFAULT_BRANCH):
-            self._moving()
+        if self._before_move is not None and ref == branch_ref(DEFAULT_BRANCH):
+            self._before_move()
         self.refs.swap(ref, old, new)
 
     def create_branch(self, name: str, start: str | None) -> None:
@@ -156,7 +176,7 @@ class GitRepository(Closing):
         self._delete(branch_ref(name))
 
     def create_tag(
-        self, name: str, revision: str, annotation: tuple[Signature, str] | None
+        self, name: str, revision: str, annotation: tuple[Signature, str] | None = None
     ) -> None:
         """Tag a revision; with an annotation (who, and a message) the tag is an object of its own.
 
@@ -179,11 +199,7 @@ class GitRepository(Closing):
         self._create(ref, target)
 
     def delete_tag(self, name: str) -> None:
-        """Remove a tag.
-
-        Raises:
-            RevisionNotFoundError: there is none.
-        """
+        """Remove a tag; raises RevisionNotFoundError."""
         self._delete(tag_ref(name))
 
     def squash(self, branch: str, message: str, signature: Signature) -> str:
@@ -208,7 +224,7 @@ class GitRepository(Closing):
     def _create(self, ref: Ref, target: str) -> None:
         name = ref.decode()
         with self.lock():
-            if self.refs.get(ref) is not None:
+            if self.refs.exists(ref):
                 raise AlreadyExistsError(f"Reference {name} already exists")
             try:
                 self.refs.swap(ref, None, target)
@@ -217,43 +233,6 @@ class GitRepository(Closing):
 
     def _delete(self, ref: Ref) -> None:
         with self.lock():
-            if self.refs.get(ref) is None:
-                raise RevisionNotFoundError(f"Invalid rev id: {ref.decode()}")
+            if not self.refs.exists(ref):
+                raise RevisionNotFoundError.of(ref.decode())
             self.refs.delete(ref)
-
-
-class RepoFolders:
-    """The folders below the root of a store."""
-
-    def __init__(self, root: Path) -> None:
-        self._root = root
-
-    def path(self, kind: str, namespace: str, name: str) -> Path:
-        """Where a repo is, or would be."""
-        # Lower case, because the catalog takes names that differ only in case for one.
-        return self._root / f"{kind}s" / namespace.lower() / f"{name.lower()}.git"
-
-    def create(self, kind: str, namespace: str, name: str) -> None:
-        """Make an empty repository in place of what a killed creation may have left."""
-        path = self.path(kind, namespace, name)
-        self.discard(kind, namespace, name)
-        with tempfile.TemporaryDirectory(dir=self._root, prefix=".new-") as temporary:
-            GitRepository.create(Path(temporary) / "git")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            (Path(temporary) / "git").replace(path)
-
-    def discard(self, kind: str, namespace: str, name: str) -> None:
-        """Remove a repository; absent is fine."""
-        path = self.path(kind, namespace, name)
-        if path.exists():
-            with tempfile.TemporaryDirectory(dir=self._root, prefix=".old-") as temporary:
-                path.replace(Path(temporary) / "git")
-
-    def remove_abandoned(self, before: float) -> None:
-        """Delete the packs that were being written by processes killed before the time `before`."""
-        for path in self._root.glob(f"*/*/*.git/objects/pack/{TEMPORARY}*"):
-            try:
-                if path.stat().st_mtime < before:
-                    path.unlink()
-            except FileNotFoundError:
-                continue

@@ -11,10 +11,9 @@ from pathlib import Path
 
 import uvicorn
 
-from ggez_hub.embedded.accounts_file import load_accounts
 from ggez_hub.embedded.errors import HubError
 from ggez_hub.embedded.http.app import create_app
-from ggez_hub.embedded.http.limits import Limits
+from ggez_hub.embedded.http.body import Limits
 from ggez_hub.embedded.sessions import SessionFiles
 from ggez_hub.embedded.store import HubStore
 
@@ -55,16 +54,15 @@ class Server(uvicorn.Server):
         return f"http://{host}:{self.socket.getsockname()[1]}"
 
     def run_until(self, finished: Callable[[], bool] | None = None, period: float = 0.25) -> None:
-        """Serve until a signal comes or `finished`, which is asked every `period` seconds, says so."""
+        """Serve until a signal comes or `finished`, called every `period` seconds, returns True."""
         asyncio.run(self._run_until(finished, period))
 
     async def _run_until(self, finished: Callable[[], bool] | None, period: float) -> None:
         serving = asyncio.create_task(self.serve(sockets=[self.socket]))
-        while finished is not None and not serving.done():
+        while finished is not None and not serving.done() and not self.should_exit:
             await asyncio.wait([serving], timeout=period)
-            if not serving.done() and await asyncio.to_thread(finished):
+            if await asyncio.to_thread(finished):
                 self.should_exit = True
-                break
         await serving
 
 
@@ -75,31 +73,32 @@ def serve(
     accounts: Path | None = None,
     limits: Limits | None = None,
     announce: Callable[[str], None] = print,
+    finished: Callable[[], bool] | None = None,
 ) -> None:
-    """Serve the store in `root` until interrupted; sessions on the folder join this server.
+    """Serve the store in `root` until interrupted or `finished`; sessions on the folder join this server.
 
     `accounts` is a YAML file of users to add first. `announce` is called with the address of the hub
     once it can be reached; by default it is printed.
 
     Raises:
         InvalidRequestError: the accounts file has another form.
-        HubError: the address or port cannot be had.
+        HubError: the address or port is not available.
         SessionError: a server runs on the folder already.
     """
     with HubStore.open(root) as store:
         files = SessionFiles(store.root)
-        with files.only_server():
+        with files.serving():
             if accounts is not None:
+                from ggez_hub.embedded.accounts_file import load_accounts
+
                 load_accounts(store.accounts, accounts)
             store.owner_token()
             store.remove_abandoned()
             server = Server(store, host, port, limits)
-            files.publish(server.url)
-            try:
+            with server.socket:
+                files.publish(server.url)
                 announce(server.url)
-                server.run_until()
-            finally:
-                files.withdraw()
+                server.run_until(finished)
 
 
 def is_loopback(host: str) -> bool:

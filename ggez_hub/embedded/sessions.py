@@ -22,7 +22,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -35,6 +35,7 @@ from ggez_hub.embedded.accounts import read_token
 from ggez_hub.embedded.store import HubStore
 
 START_TIMEOUT: Final = 60.0
+STATUS_TIMEOUT: Final = 2.0
 MAX_LOG_BYTES: Final = 1 << 20
 _POLL: Final = 0.01
 
@@ -59,25 +60,15 @@ def session(root: Path, seed: Callable[[HubStore], None] | None = None) -> Itera
     """
     root = Path(root).absolute()
     files = SessionFiles(root)
-    with HubStore.open(root) as store:
-        client = FileLock(files.new_client(), thread_local=False)
-        with files.joining():
+    with ExitStack() as until_the_end:
+        with HubStore.open(root) as store, files.joining():
             if seed is not None:
                 seed(store)
             store.owner_token()
             # Before the server is looked for: from here on it does not end.
-            client.acquire()
-            try:
-                endpoint = _join(files) or _start(files)
-            except BaseException:
-                client.release()
-                Path(client.lock_file).unlink(missing_ok=True)
-                raise
-    try:
+            until_the_end.enter_context(files.client())
+            endpoint = _join(files) or _start(files)
         yield endpoint
-    finally:
-        client.release()
-        Path(client.lock_file).unlink(missing_ok=True)
 
 
 def session_token(root: Path) -> str | None:
@@ -99,18 +90,20 @@ class SessionFiles:
         """The lock under which clients join and a server decides to end."""
         return FileLock(self.root / "session.lock", timeout=timeout, thread_local=False)
 
-    def serving(self) -> FileLock:
-        """The lock of the server."""
-        return FileLock(self.root / "server.lock", timeout=0)
+    @contextmanager
+    def client(self) -> Iterator[None]:
+        """Be a client, for whom the server stays up."""
+        path = self._clients / f"{uuid.uuid4().hex}.lock"
+        try:
+            with FileLock(path, thread_local=False):
+                yield
+        finally:
+            path.unlink(missing_ok=True)
 
     @contextmanager
-    def only_server(self) -> Iterator[None]:
-        """Hold the lock of the server.
-
-        Raises:
-            SessionError: another server lives.
-        """
-        lock = self.serving()
+    def serving(self) -> Iterator[None]:
+        """Be the server of the folder; raises SessionError where another one lives."""
+        lock = FileLock(self.root / "server.lock", timeout=0)
         try:
             lock.acquire()
         except Timeout:
@@ -119,21 +112,17 @@ class SessionFiles:
         try:
             yield
         finally:
+            self.withdraw()
             lock.release()
-
-    def new_client(self) -> Path:
-        """A file for the lock of a new client."""
-        return self._clients / f"{uuid.uuid4().hex}.lock"
 
     def is_serving(self) -> bool:
         """Whether a server lives."""
         return _is_held(self.root / "server.lock")
 
     def published(self) -> str | None:
-        """The address that a server has written down, or None; a damaged file is none."""
+        """The address that a server has written down; None without one, or where it is damaged."""
         try:
-            address: dict[str, Any] = json.loads(self._address.read_text())
-            return str(address["endpoint"])
+            return str(json.loads(self._address.read_text())["endpoint"])
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return None
 
@@ -172,7 +161,7 @@ def _join(files: SessionFiles) -> str | None:
     deadline = time.monotonic() + START_TIMEOUT
     while files.is_serving():
         endpoint = files.published()
-        if endpoint is not None and is_listening(endpoint):
+        if endpoint is not None and _is_listening(endpoint):
             return endpoint
         if time.monotonic() > deadline:
             raise SessionError(f"the server of {files.root} does not answer; see {files.log}")
@@ -181,7 +170,7 @@ def _join(files: SessionFiles) -> str | None:
     return None
 
 
-def is_listening(endpoint: str) -> bool:
+def _is_listening(endpoint: str) -> bool:
     """Whether anybody takes connections at an address."""
     address = urlsplit(endpoint)
     try:
@@ -194,13 +183,14 @@ def is_listening(endpoint: str) -> bool:
 def _start(files: SessionFiles) -> str:
     """Start the server in a process of its own; its address once it listens."""
     _children[:] = [child for child in _children if child.poll() is None]
-    # -P: a module that lies in the store's folder must not be imported.
+    # -P: a module in the store's folder must not be imported.
     command = [sys.executable, "-P", "-m", "ggez_hub.embedded", str(files.root)]
     options: dict[str, Any] = {"start_new_session": True}
     if sys.platform == "win32":
         flags = subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP
         options = {"creationflags": flags}
-    with files.log.open("ab" if _size(files.log) < MAX_LOG_BYTES else "wb") as log:
+    is_long = files.log.exists() and files.log.stat().st_size >= MAX_LOG_BYTES
+    with files.log.open("wb" if is_long else "ab") as log:
         start_of_log = log.seek(0, os.SEEK_END)
         child = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=files.root, **options
@@ -211,19 +201,10 @@ def _start(files: SessionFiles) -> str:
         if child.poll() is not None or time.monotonic() > deadline:
             child.kill()
             child.wait()
-            with files.log.open("rb") as log:
-                log.seek(start_of_log)
-                tail = log.read().decode(errors="replace")[-2000:]
-            raise SessionError(f"the embedded hub did not start; {files.log} says:\n{tail}")
+            tail = files.log.read_bytes()[start_of_log:].decode(errors="replace")[-2000:]
+            raise SessionError(f"the embedded hub did not start; {files.log} ends with:\n{tail}")
         time.sleep(_POLL)
     return endpoint
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
-
-
-_WAIT: Final = 2.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -243,13 +224,13 @@ class ServerStatus:
 
 
 def server_status(root: Path) -> ServerStatus:
-    """How it stands with the folder `root`, which is not made; raises OSError."""
+    """The status of the server of the folder `root`, which is not made; raises OSError."""
     if not (root / "clients").is_dir():
         return ServerStatus("absent")
     files = SessionFiles(root)
     try:
         # A server that starts at this moment must not find its lock taken by a question.
-        with files.joining(timeout=_WAIT):
+        with files.joining(timeout=STATUS_TIMEOUT):
             serving, endpoint = files.is_serving(), files.published()
     except Timeout:
         return ServerStatus("busy")
@@ -257,4 +238,4 @@ def server_status(root: Path) -> ServerStatus:
         return ServerStatus("idle" if endpoint is None else "stale", endpoint)
     if endpoint is None:
         return ServerStatus("busy")
-    return ServerStatus("serving" if is_listening(endpoint) else "silent", endpoint)
+    return ServerStatus("serving" if _is_listening(endpoint) else "silent", endpoint)

@@ -12,8 +12,8 @@ Several processes may use one store at the same time.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Mapping
+from contextlib import AbstractContextManager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -23,14 +23,13 @@ from filelock import FileLock
 from ggez_hub.embedded.access_control import Grants
 from ggez_hub.embedded.accounts import Accounts, owner_token
 from ggez_hub.embedded.catalog import Catalog, RepoRecord
-from ggez_hub.embedded.changes import Change, Remove, places
-from ggez_hub.embedded.closing import Closing
+from ggez_hub.embedded.changes import Change, Remove, put_files
 from ggez_hub.embedded.commits import Signature
 from ggez_hub.embedded.database import Database
 from ggez_hub.embedded.discussions import Discussions
 from ggez_hub.embedded.errors import AlreadyExistsError
 from ggez_hub.embedded.lfs import LfsObjects, Pointer, Signer
-from ggez_hub.embedded.listing import ListedRepo, ListingIndex, RepoQuery, Summary, summarise
+from ggez_hub.embedded.listing import ListedRepo, ListingIndex, RepoQuery, Summary, summarize
 from ggez_hub.embedded.names import repo_type as as_repo_type
 from ggez_hub.embedded.names import split_repo_id
 from ggez_hub.embedded.repository import DEFAULT_BRANCH, GitRepository, RepoFolders
@@ -38,7 +37,7 @@ from ggez_hub.embedded.repository import DEFAULT_BRANCH, GitRepository, RepoFold
 _ABANDONED_AFTER: Final = 24 * 3600
 
 
-class HubStore(Closing):
+class HubStore(AbstractContextManager["HubStore"]):
     """The hub in one folder. Open it with `HubStore.open`; close it, or use it in a `with` block."""
 
     def __init__(self, root: Path) -> None:
@@ -64,6 +63,9 @@ class HubStore(Closing):
     def close(self) -> None:
         """Close the database."""
         self.database.close()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     # Accounts
 
@@ -113,7 +115,7 @@ class HubStore(Closing):
                     return
                 raise AlreadyExistsError(f"You already created this {kind} repo")
             # The folder first: a repo in the catalog can always be opened.
-            self._folders.create(kind, namespace, name)
+            self._folders.create(self._folders.path(kind, namespace, name))
             self.catalog.add(kind, namespace, name, private=private)
 
     def delete_repo(self, repo: RepoRecord) -> None:
@@ -122,7 +124,7 @@ class HubStore(Closing):
             with self.lfs.lock():
                 for oid in self.catalog.remove(repo):
                     self.lfs.remove(oid)
-            self._folders.discard(repo.type, repo.namespace, repo.name)
+            self._folders.discard(self.folder(repo))
 
     def move_repo(self, repo: RepoRecord, target: str) -> RepoRecord:
         """Give a repo another id.
@@ -151,21 +153,18 @@ class HubStore(Closing):
         """The git folder of a repo."""
         return self._folders.path(repo.type, repo.namespace, repo.name)
 
-    @contextmanager
-    def git(self, repo: RepoRecord) -> Iterator[GitRepository]:
-        """The git repository of a repo."""
-        moving = partial(self.index.forget, repo)
-        with GitRepository(self.folder(repo), moving) as git:
-            yield git
+    def git(self, repo: RepoRecord) -> GitRepository:
+        """The git repository of a repo, to be used in a `with` block."""
+        return GitRepository(self.folder(repo), partial(self.index.forget, repo))
 
     def summary(self, repo: RepoRecord, git: GitRepository, revision: str | None) -> Summary | None:
-        """What a listing tells of a revision (None: the head of main); None for a repo without commits.
+        """The summary of a revision (None: the head of main); None for a repo without commits.
 
         Raises:
             RevisionNotFoundError: there is no such revision.
         """
         if revision is not None:
-            return summarise(repo.type, git.objects, git.refs.resolve(revision))
+            return summarize(repo.type, git.objects, git.refs.resolve(revision))
         head = git.refs.head(DEFAULT_BRANCH)
         if head is None:
             return None
@@ -182,7 +181,7 @@ class HubStore(Closing):
     def _indexed(self, repo: RepoRecord, git: GitRepository) -> Summary | None:
         with git.lock():
             head = git.refs.head(DEFAULT_BRANCH)
-            summary = summarise(repo.type, git.objects, head) if head else None
+            summary = summarize(repo.type, git.objects, head) if head else None
             self.index.put(repo, summary)
         return summary
 
@@ -214,10 +213,9 @@ class HubStore(Closing):
         """
         repo = self.repo(repo_type, repo_id)
         with self.git(repo) as git:
-            head = git.refs.head(branch)
+            attributes = git.attributes(git.refs.head(branch))
             changes: list[Change] = [Remove(path.rstrip("/")) for path in delete]
-            keep = partial(self.add_object, repo)
-            changes += places(files, git.attributes(head), git.objects, keep)
+            changes += put_files(files, attributes, git.objects, partial(self.add_object, repo))
             signature = Signature(author, email, date)
             return git.commit(branch, changes, message=message, signature=signature)
 
@@ -229,7 +227,7 @@ class HubStore(Closing):
             RevisionNotFoundError: there is no such revision.
         """
         with self.git(self.repo(repo_type, repo_id)) as git:
-            git.create_tag(name, revision, annotation=None)
+            git.create_tag(name, revision)
 
     def head(self, repo_type: str, repo_id: str, branch: str = DEFAULT_BRANCH) -> str | None:
         """The commit at the end of a branch; None where there is none.
@@ -247,7 +245,9 @@ class HubStore(Closing):
         return self.lfs.add(source, partial(self.catalog.link, repo))
 
     def remove_abandoned(self) -> None:
-        """Delete what uploads left behind that were killed a day ago or earlier."""
+        """Delete what uploads and commits left behind that were killed a day ago or earlier."""
         before = time.time() - _ABANDONED_AFTER
-        self.lfs.remove_abandoned(before)
-        self._folders.remove_abandoned(before)
+        for path in (*self.lfs.leftovers(), *self._folders.leftovers()):
+            with suppress(FileNotFoundError):
+                if path.stat().st_mtime < before:
+                    path.unlink()

@@ -36,6 +36,7 @@ class OtherFormat(GgezError):
 class EmbeddingFamily(Family):
     """CLIP-like models with an image tower and a text tower."""
 
+    generates = "embeddings"
     text_modules = re.compile(r"^(text|text_model|text_projection|token_embedding|transformer)\b")
     picture_modules = re.compile(r"^(visual|vision_model|visual_projection|vision_tower)\b")
 

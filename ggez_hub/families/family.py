@@ -75,7 +75,7 @@ class Family(ABC):
 
     name       the id that cards and `--family` use; lower case
     title      what people call it
-    generates  what a model makes of its input: `text`, `pictures`, or nothing but numbers
+    generates  what a model makes of its input, which decides how it is evaluated
     adapter_form   the form in which its library loads adapters
     text_modules, picture_modules   patterns of the modules, as adapters name them, that read text,
                and that see or draw; None where they cannot be distinguished
@@ -83,7 +83,7 @@ class Family(ABC):
 
     name: str
     title: str
-    generates: ClassVar[Literal["text", "pictures"] | None] = None
+    generates: ClassVar[Literal["text", "pictures", "embeddings"]]
     adapter_form: ClassVar[str] = "peft"
     text_modules: ClassVar[re.Pattern[str] | None] = None
     picture_modules: ClassVar[re.Pattern[str] | None] = None

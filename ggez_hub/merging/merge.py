@@ -4,55 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from ggez_hub.atomic_files import atomic_folder
 from ggez_hub.errors import UsageProblem
 from ggez_hub.extras import require
-from ggez_hub.families import FAMILIES, Family
+from ggez_hub.families import Family
 from ggez_hub.merging.adapters import open_delta
 from ggez_hub.merging.betas_by_part import BetasByPart
 from ggez_hub.merging.deltas import WeightIndex, WrongBase
+from ggez_hub.merging.methods import NAME, require_method
 from ggez_hub.merging.side_files import check_space, copy_file, copy_side_files
 from ggez_hub.output_lock import lock_output
-from ggez_hub.plugins import Catalog, PluginRecord
 
 if TYPE_CHECKING:
     import torch
 
     from ggez_hub.merging.kernels import Workers
-
-
-BlockMethod: TypeAlias = (
-    "Callable[[torch.Tensor, Sequence[torch.Tensor], Sequence[float]], torch.Tensor]"
-)
-"""A merge method, element by element: (base, Deltas, betas) to the merged values.
-
-It is called with one block of rows of one tensor after another, on several threads: base and Deltas
-are float64 matrices of one shape, which the result has too, and the betas are one for each Delta.
-"""
-
-
-def _of_mergekit(
-    name: str, base: torch.Tensor, deltas: Sequence[torch.Tensor], betas: Sequence[float]
-) -> torch.Tensor:
-    from ggez_hub.merging.methods import mergekit_block
-
-    return mergekit_block(name, base, deltas, betas)
-
-
-NAME = "ggez_linear"
-# `ggez_linear` is computed by kernels of its own.
-METHODS: Catalog[BlockMethod | None] = Catalog(
-    "merge_methods",
-    "merge method",
-    {NAME: None} | {name: partial(_of_mergekit, name) for name in ("task_arithmetic", "ties")},
-    Callable,  # type: ignore[arg-type]
-    " For others use mergekit itself on the two folders.",
-)
-require_method = METHODS.find
 
 
 @dataclass(frozen=True)
@@ -158,12 +127,6 @@ def require_tensors(betas: Collection[str], names: Collection[str]) -> None:
         )
 
 
-def plugins_of(family: str, method: str) -> tuple[PluginRecord, ...]:
-    """The plug-ins that a merge of this family by this method is made with."""
-    found = (FAMILIES.origin(family), METHODS.origin(method))
-    return tuple(record for record in found if record is not None)
-
-
 def require_engine() -> None:
     """Raise MissingExtra unless mergekit and torch are installed."""
     require("merge", "torch", "mergekit")
@@ -209,7 +172,7 @@ class MergedTensors:
             return base
 
         from ggez_hub.merging.kernels import interpolate_rows
-        from ggez_hub.merging.methods import require_finite
+        from ggez_hub.merging.mergekit_methods import require_finite
 
         rows, weights = zip(*active, strict=True)
         merged, finite = interpolate_rows(base, rows, weights, workers)

@@ -33,6 +33,7 @@ from mergekit.config import (
 from mergekit.graph import Executor, Task
 from mergekit.io.lazy_tensor_loader import LazyTensorLoader, ShardedTensorIndex, ShardInfo
 from mergekit.io.tasks import FinalizeModel, LoaderCache, SaveTensor
+from mergekit.merge_methods import get, register
 from mergekit.options import MergeOptions
 from mergekit.plan import MergePlanner
 from pydantic import PrivateAttr
@@ -40,8 +41,8 @@ from transformers import PretrainedConfig
 
 from ggez_hub.merging.deltas import Delta, WeightIndex
 from ggez_hub.merging.kernels import Workers
-from ggez_hub.merging.merge import NAME
-from ggez_hub.merging.methods import StreamedDelta, registered_method
+from ggez_hub.merging.mergekit_methods import BlockwiseMethod, GgezLinear, StreamedDelta
+from ggez_hub.merging.methods import METHODS, NAME
 from ggez_hub.merging.writer import MirrorWriter, MirrorWriterTask
 
 # mergekit's executor compares every task with every result that it holds, and holds all results of
@@ -237,6 +238,17 @@ def execute(
             # mergekit keeps loaders for the life of the process; ours belong to this merge.
             for reference in (base_reference, *active):
                 LoaderCache.loaders.pop(reference, None)
+
+
+def registered_method(name: str) -> str:
+    """What mergekit calls the method of METHODS, which is registered there at the first use."""
+    method = METHODS.find(name)
+    registered = name if method is None else f"ggez_{name}"
+    try:
+        get(registered)
+    except RuntimeError:
+        register(BlockwiseMethod(registered, method) if method else GgezLinear())
+    return registered
 
 
 def _parts(names: list[str]) -> list[list[str]]:

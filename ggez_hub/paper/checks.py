@@ -11,11 +11,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Protocol
 
-from ggez_hub.paper.tables import Cell, Table
+from ggez_hub.paper.tables import Figure, Table, Tables
 from ggez_hub.regions import find_region
 from ggez_hub.regions.kof import INTERPERSONAL, SHIPPED_RELEASE, load_series
-
-Tables = Mapping[str, Table]
 
 
 @dataclass(frozen=True)
@@ -194,17 +192,12 @@ def _finding(
     row: str,
     column: str,
     rule: str,
-    printed: Cell,
-    parts: list[tuple[Fraction, Cell]],
+    printed: Figure,
+    parts: list[tuple[Fraction, Figure]],
 ) -> Finding:
+    found = Figure.weighted(parts)
     return Finding(
-        table.number,
-        row,
-        column,
-        rule,
-        printed.value,
-        sum((weight * cell.value for weight, cell in parts), Fraction()),
-        printed.half + sum((weight * cell.half for weight, cell in parts), Fraction()),
+        table.number, row, column, rule, printed.value, found.value, printed.half + found.half
     )
 
 

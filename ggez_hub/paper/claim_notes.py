@@ -16,12 +16,9 @@ from ggez_hub.paper.claims import (
     VLM,
     ClaimFinding,
     Family,
-    Figure,
-    Tables,
     recheck_claims,
 )
-from ggez_hub.paper.rules import COUNTRIES
-from ggez_hub.paper.tables import Cell, tables
+from ggez_hub.paper.tables import COUNTRIES, Figure, Tables, tables
 
 # SEA-VQA and CVQA have four options.
 OPTIONS = 4
@@ -85,17 +82,16 @@ def _holding(found: tuple[ClaimFinding, ...]) -> str:
 
 def _gain_of(every: Tables, family: Family, table: str, column: str) -> Figure:
     rows = every[table].rows
-    return _figure(rows[family.chosen][column]) - _figure(rows[family.base][column])
+    return rows[family.chosen][column] - rows[family.base][column]
 
 
 def _share(part: Figure, others: list[Figure]) -> Figure:
     """100 * part / (part + others): it rises with the part and falls with the others."""
-    value, least, most = (sum((getattr(o, end) for o in others), Fraction())
-                          for end in ("value", "low", "high"))  # fmt: skip
+    rest = Figure.weighted((Fraction(1), other) for other in others)
     return Figure(
-        100 * part.value / (part.value + value),
-        100 * part.low / (part.low + most),
-        100 * part.high / (part.high + least),
+        100 * part.value / (part.value + rest.value),
+        100 * part.low / (part.low + rest.high),
+        100 * part.high / (part.high + rest.low),
     )
 
 
@@ -129,7 +125,7 @@ def _below_guessing(every: Tables) -> Iterator[str]:
     )
 
 
-def _right(cell: Cell, n: int) -> int:
+def _right(cell: Figure, n: int) -> int:
     """The number of right answers of n that is nearest to a printed per cent."""
     return round(cell.value * n / 100)
 
@@ -158,8 +154,7 @@ def _grades(every: Tables) -> str:
     gains = []
     for name, column in (("correctness", "c_overall"), ("naturalness", "n_overall")):
         base, chosen = (
-            _figure(table.rows[row][column]).scaled(1, -1)
-            for row in (DIFFUSION.base, DIFFUSION.chosen)
+            table.rows[row][column].scaled(1, -1) for row in (DIFFUSION.base, DIFFUSION.chosen)
         )
         gains.append(f"{name} {_shown(chosen.ratio_to(base).scaled(100, -100), sign=True)} %")
     return (
@@ -192,10 +187,6 @@ def _both_hold(found: tuple[ClaimFinding, ...]) -> Iterator[str]:
             f"{family.name}: of {len(rows)} adapted models with both figures, both claims hold for "
             f"{', '.join(holding) or 'none'}."
         )
-
-
-def _figure(cell: Cell) -> Figure:
-    return Figure(cell.value, cell.value - cell.half, cell.value + cell.half)
 
 
 def _value(figure: Figure) -> str:

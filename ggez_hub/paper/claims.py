@@ -7,41 +7,16 @@ is one too, and a claim may be undecidable within it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal
 
-from ggez_hub.paper.tables import Table, tables
+from ggez_hub.paper.tables import Figure, Tables, tables
 
-Tables = Mapping[str, Table]
 Verdict = Literal["holds", "does not hold", "not decidable within rounding"]
 ClaimName = Literal["gain", "kept"]
 Role = Literal["headline", "part", "outside", "people"]
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A number computed from printed ones, and the least and greatest that their rounding allows."""
-
-    value: Fraction
-    low: Fraction
-    high: Fraction
-
-    def __sub__(self, other: Figure) -> Figure:
-        return Figure(self.value - other.value, self.low - other.high, self.high - other.low)
-
-    def ratio_to(self, base: Figure) -> Figure:
-        """self / base; both are above 0."""
-        return Figure(self.value / base.value, self.low / base.high, self.high / base.low)
-
-    def scaled(self, by: Fraction | int, shift: Fraction | int = 0) -> Figure:
-        """by * self + shift, for a `by` of at least 0."""
-        return Figure(by * self.value + shift, by * self.low + shift, by * self.high + shift)
-
-    def as_dict(self) -> dict[str, float]:
-        """The figure as JSON."""
-        return {"value": float(self.value), "low": float(self.low), "high": float(self.high)}
 
 
 @dataclass(frozen=True)
@@ -88,10 +63,9 @@ class Measure:
 
     def figure(self, row: str, every: Tables) -> Figure:
         """The measure of a model; raises KeyError for a row that the table does not have."""
-        cells = [every[self.table].rows[row][column] for column in self.columns]
-        value = sum((c.value for c in cells), Fraction()) / len(cells)
-        half = sum((c.half for c in cells), Fraction()) / len(cells)
-        return Figure(value, value - half, value + half)
+        share = Fraction(1, len(self.columns))
+        cells = every[self.table].rows[row]
+        return Figure.weighted((share, cells[column]) for column in self.columns)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ggez_hub.errors import UsageProblem
-from ggez_hub.evaluation.sweep.run import SweepRecipe, blanks
+from ggez_hub.evaluation.sweep.recipe import SweepRecipe
 from ggez_hub.paper.tables import PAPER
 from ggez_hub.recipe_file import read_recipe, recipes_folder
 
@@ -38,7 +38,7 @@ def paper_recipes(numbers: Iterable[str] = ()) -> tuple[PaperRecipe, ...]:
         first = FIRST_LINE.match(text)
         tables = tuple(re.findall(r"[0-9]+", first[1])) if first else ()
         recipe = read_recipe(path, "sweep", SweepRecipe)
-        found.append(PaperRecipe(path, text, recipe, tables, blanks(recipe)))
+        found.append(PaperRecipe(path, text, recipe, tables, recipe.blanks))
     asked = tuple(numbers)
     known = {table for recipe in found for table in recipe.tables}
     if missing := [number for number in asked if number not in known]:

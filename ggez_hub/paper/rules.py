@@ -18,15 +18,16 @@ from ggez_hub.paper.checks import (
     ShareOf,
     Weighted,
 )
-from ggez_hub.paper.tables import DIGITS, Table, tables
+from ggez_hub.paper.tables import COUNTRIES, DIGITS, Table, tables
 from ggez_hub.regions import alpha
-
-COUNTRIES = ("khm", "idn", "lao", "mys", "phl", "sgp", "tha", "vnm")
 
 
 def notes_on(table: Table) -> tuple[str, ...]:
     """The notes on a table, in words."""
-    return (_NOTES[table.number](table),) if table.number in _NOTES else ()
+    note = _NOTES.get(table.number)
+    if note is None:
+        return ()
+    return (note if isinstance(note, str) else note(table),)
 
 
 def _macro(table: Table) -> str:
@@ -57,17 +58,11 @@ def _eleven(table: Table) -> str:
     )
 
 
-def _said(text: str) -> Callable[[Table], str]:
-    return lambda table: text
-
-
-_NOTES: Mapping[str, Callable[[Table], str]] = {
-    "2": _said("Mid-ranks (models that tie share a rank) make every column sum to 6."),
-    "3": _said(
-        "No derived number: overall is the mean over prompts after the dependency rule, the "
-        "categories are means over questions. There is no GRP: the paper declines one."
-    ),
-    "4": _said("Overall is a mean over pictures, whose numbers by category are not printed."),
+_NOTES: Mapping[str, str | Callable[[Table], str]] = {
+    "2": "Mid-ranks (models that tie share a rank) make every column sum to 6.",
+    "3": "No derived number: overall is the mean over prompts after the dependency rule, the "
+    "categories are means over questions. There is no GRP: the paper declines one.",
+    "4": "Overall is a mean over pictures, whose numbers by category are not printed.",
     "5": _share,
     "10": _macro,
     "14": _macro,

@@ -7,18 +7,20 @@ not floats.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from functools import cache
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeAlias
 
 from ggez_hub.recipe_file import recipes_folder
 
 PAPER = "2604.11490"
 
+# The eight countries of SEA-VQA, as the columns are called.
+COUNTRIES = ("khm", "idn", "lao", "mys", "phl", "sgp", "tha", "vnm")
 # Digits after the point that a table prints; JSON does not keep a final zero. A cell with more
 # digits than its table's keeps them (Table 15 has two such cells).
 DIGITS: Mapping[str, int] = {
@@ -27,11 +29,50 @@ DIGITS: Mapping[str, int] = {
 
 
 @dataclass(frozen=True)
-class Cell:
-    """A printed number: anything in [value - half, value + half]."""
+class Figure:
+    """A number as printed or computed, and the least and greatest that rounding allows."""
 
     value: Fraction
-    half: Fraction
+    low: Fraction
+    high: Fraction
+
+    @classmethod
+    def printed(cls, value: Fraction, half: Fraction) -> Figure:
+        """Anything in [value - half, value + half]."""
+        return cls(value, value - half, value + half)
+
+    @classmethod
+    def weighted(cls, parts: Iterable[tuple[Fraction, Figure]]) -> Figure:
+        """The sum of weight * figure, for weights of at least 0."""
+        terms = [figure.scaled(weight) for weight, figure in parts]
+        value, low, high = (
+            sum((getattr(term, end) for term in terms), Fraction())
+            for end in ("value", "low", "high")
+        )
+        return cls(value, low, high)
+
+    @property
+    def half(self) -> Fraction:
+        """How far a printed number may be rounded, or a sum of them."""
+        return self.high - self.value
+
+    def __sub__(self, other: Figure) -> Figure:
+        return Figure(self.value - other.value, self.low - other.high, self.high - other.low)
+
+    def ratio_to(self, base: Figure) -> Figure:
+        """self / base; both are above 0."""
+        return Figure(self.value / base.value, self.low / base.high, self.high / base.low)
+
+    def scaled(self, by: Fraction | int, shift: Fraction | int = 0) -> Figure:
+        """by * self + shift, for a `by` of at least 0."""
+        return Figure(by * self.value + shift, by * self.low + shift, by * self.high + shift)
+
+    def as_dict(self) -> dict[str, float]:
+        """The figure as JSON."""
+        return {"value": float(self.value), "low": float(self.low), "high": float(self.high)}
+
+
+Tables: TypeAlias = Mapping[str, "Table"]
 
 
 @dataclass(frozen=True)
@@ -44,7 +85,7 @@ class Table:
 
     number: str
     what: str
-    rows: Mapping[str, Mapping[str, Cell]]
+    rows: Mapping[str, Mapping[str, Figure]]
     counts: Mapping[str, int]
     alpha: Fraction | None
 
@@ -55,7 +96,7 @@ class Table:
 
 
 @cache
-def tables() -> Mapping[str, Table]:
+def tables() -> Tables:
     """Every table of the shipped file, by its number in the paper."""
     path = recipes_folder() / "papers" / PAPER / "tables.json"
     content = json.loads(path.read_text(encoding="utf-8"), parse_float=Decimal)
@@ -79,7 +120,7 @@ def _table(number: str, entry: Mapping[str, Any]) -> Table:
     )
 
 
-def _cell(value: Decimal | int, digits: int) -> Cell:
+def _cell(value: Decimal | int, digits: int) -> Figure:
     exponent = Decimal(value).as_tuple().exponent
     shown = max(digits, -int(exponent))
-    return Cell(Fraction(value), Fraction(1, 2 * 10**shown))
+    return Figure.printed(Fraction(value), Fraction(1, 2 * 10**shown))

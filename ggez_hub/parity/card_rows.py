@@ -1,15 +1,15 @@
-"""What the rows of a card's curve say of the sides of parity, beta by beta.
+"""The sides of parity from the rows of a card's curve, beta by beta.
 
-Rows alone do not say what tasks and betas share, so their errors are taken as independent.
+Rows do not say what tasks and betas share, so their errors are taken as independent.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from ggez_hub.cards.curve import CountryScore, CurveRow, Rows, Split
 from ggez_hub.errors import GgezError
@@ -17,28 +17,15 @@ from ggez_hub.parity.betas import Beta, read_key
 from ggez_hub.parity.grp import normalised
 from ggez_hub.regions import find_region
 
-# In this order, the last resort last. Where another way of asking was measured beside, it is that one which counts: how well a reply can be
-# read is a part of a score by generation, and PMI takes away what the model prefers by itself.
-SECOND = ("choice_by_generation", "choice_by_pmi")
-
-
-def decisive(floors: Mapping[str, float]) -> str:
-    """The scale for parity: the least guessable; by PMI or by generation only where there is no other.
-
-    floors: scale -> what guessing gets; at least one.
-    """
-    return min(floors, key=lambda scale: (_resort(scale), floors[scale], scale))
-
-
-def _resort(scale: str) -> int:
-    return next((n for n, second in enumerate(SECOND, 1) if scale.startswith(second)), 0)
-
-
 # With fewer items of the requested country than this, its own curve is too noisy to choose by.
 MIN_ITEMS = 100
 # One-sided, for all betas of a task together.
 CHANCE_LEVEL = 0.025
+# Scales that are taken only where there is no other, the last resort last: how well a reply can be read
+# is a part of a score by generation, and PMI takes away what the model prefers by itself.
+LAST_RESORTS = ("choice_by_generation", "choice_by_pmi")
 
+B = TypeVar("B")
 RowsByBeta: TypeAlias = Mapping[Beta, Mapping[str, CurveRow]]
 
 
@@ -69,13 +56,9 @@ def task_of(key: str) -> str:
 def measured_rows(rows: Rows, split: Split) -> tuple[RowsByBeta, str]:
     """The rows of a split: those that the registry measured, or the author's where it has none."""
     found = {
-        read_key(beta): {key: row for key, row in tasks.items() if row.split == split}
-        for beta, tasks in rows.items()
+        read_key(beta): tasks for beta, tasks in _only(rows, lambda row: row.split == split).items()
     }
-    by_registry = {
-        beta: {key: row for key, row in tasks.items() if row.measured_by == "registry"}
-        for beta, tasks in found.items()
-    }
+    by_registry = _only(found, lambda row: row.measured_by == "registry")
     return (by_registry, "registry") if any(by_registry.values()) else (found, "self")
 
 
@@ -84,44 +67,28 @@ def ranking_rows(curve: Rows) -> dict[str, dict[str, CurveRow]]:
 
     They are what the registry measured on validation, on the scale that parity is computed on.
     """
-    measured = {
-        beta: {
-            key: row
-            for key, row in tasks.items()
-            if row.split == "validation" and row.measured_by == "registry"
-        }
-        for beta, tasks in curve.items()
-    }
+    measured = _only(curve, lambda row: row.split == "validation" and row.measured_by == "registry")
     try:
-        scale = parity_scale(row for tasks in measured.values() for row in tasks.values())
+        scale = parity_scale(measured)
     except NoCurve:
         return {}
-    return {
-        beta: {
-            key: row
-            for key, row in tasks.items()
-            if row.scale == scale and row.side in {"global", "regional"}
-        }
-        for beta, tasks in measured.items()
-    }
+    return _only(measured, lambda row: row.scale == scale and row.side != "others")
 
 
-def parity_scale(rows: Iterable[CurveRow]) -> str:
+def parity_scale(rows: Mapping[B, Mapping[str, CurveRow]]) -> str:
     """The scale that parity is computed on: of those on both sides, the one least guessable.
 
     Scores of different metrics, or of different judges, are never averaged. Raises NoCurve.
     """
     floors: dict[str, float] = {}
-    sides: dict[str, set[str]] = {}
-    for row in rows:
-        sides.setdefault(row.scale, set()).add(row.side)
-        floors[row.scale] = max(floors.get(row.scale, 0.0), row.floor)
-    usable = [m for m, present in sides.items() if {"global", "regional"} <= present]
+    sides: dict[str, set[str]] = {"global": set(), "others": set(), "regional": set()}
+    for tasks in rows.values():
+        for row in tasks.values():
+            sides[row.side].add(row.scale)
+            floors[row.scale] = max(floors.get(row.scale, 0.0), row.floor)
+    usable = sides["global"] & sides["regional"]
     if not usable:
-        named = {
-            side: ", ".join(sorted(m for m, there in sides.items() if side in there)) or "nothing"
-            for side in ("global", "regional")
-        }
+        named = {side: ", ".join(sorted(scales)) or "nothing" for side, scales in sides.items()}
         raise NoCurve(
             f"no GRP: the global side is measured by {named['global']}, the regional side by "
             f"{named['regional']}",
@@ -130,16 +97,25 @@ def parity_scale(rows: Iterable[CurveRow]) -> str:
     return decisive({scale: floors[scale] for scale in usable})
 
 
+def decisive(floors: Mapping[str, float]) -> str:
+    """The scale for parity: the least guessable; by PMI or by generation only where there is no other.
+
+    floors: scale -> what guessing gets; at least one.
+    """
+
+    def resort(scale: str) -> int:
+        return next((n for n, last in enumerate(LAST_RESORTS, 1) if scale.startswith(last)), 0)
+
+    return min(floors, key=lambda scale: (resort(scale), floors[scale], scale))
+
+
 def scale_of(rows: Rows, split: Split) -> str:
     """The scale that parity is computed on: that of validation where it has one, on both splits.
 
     Raises NoCurve.
     """
-    for side in ("validation", split):
-        found, _ = measured_rows(rows, "test" if side == "test" else "validation")
-        if side == split or any(found.values()):
-            return parity_scale(row for tasks in found.values() for row in tasks.values())
-    raise AssertionError("a split is always looked at")
+    validation, _ = measured_rows(rows, "validation")
+    return parity_scale(validation if any(validation.values()) else measured_rows(rows, split)[0])
 
 
 def tasks_not_everywhere(rows: RowsByBeta, scale: str) -> frozenset[str]:
@@ -183,7 +159,10 @@ def chance_bound(betas: int) -> float:
 
 def regional_items(rows: RowsByBeta, region: str, scale: str) -> int:
     """How many regional items are about `region`, at the beta that has the fewest."""
-    counts = [sum(s.n for s in _of_region(tasks, scale, region)) for tasks in rows.values()]
+    counts = [
+        sum(part.n for part in _of_region(_on_scale(tasks, scale), region))
+        for tasks in rows.values()
+    ]
     return min(counts, default=0)
 
 
@@ -191,9 +170,8 @@ def global_side(
     tasks: Mapping[str, CurveRow], scale: str, without: frozenset[str]
 ) -> SideScore | None:
     """The global side at one beta; None where it has no task."""
-    return _mean(
-        [_whole(row) for row in _rows(tasks, scale, without) if row.side == "global"],
-    )
+    rows = _on_scale(tasks, scale, without)
+    return _mean([_complete(row) for row in rows if row.side == "global"])
 
 
 def others_side(
@@ -201,21 +179,19 @@ def others_side(
 ) -> SideScore | None:
     """The items outside the region at one beta, from the scores by country; None without any."""
     members = frozenset(find_region(region).members)
-    found = []
-    for row in _rows(tasks, scale, without):
-        outside = None if row.side == "regional" else _outside(row, members)
-        if outside is not None:
-            found.append(outside)
-    return _mean(found)
+    rows = _on_scale(tasks, scale, without)
+    outside = (_outside(row, members) for row in rows if row.side != "regional")
+    return _mean([part for part in outside if part is not None])
 
 
 def regional_side(
     tasks: Mapping[str, CurveRow], scale: str, without: frozenset[str], region: str | None
 ) -> SideScore | None:
     """The regional side at one beta; with `region`, only its countries' items. None without any."""
-    if region is None:
-        return _mean([_whole(r) for r in _rows(tasks, scale, without) if r.side == "regional"])
-    return _mean(_of_region(tasks, scale, region, without))
+    rows = _on_scale(tasks, scale, without)
+    if region is not None:
+        return _mean(_of_region(rows, region))
+    return _mean([_complete(row) for row in rows if row.side == "regional"])
 
 
 @dataclass(frozen=True)
@@ -227,23 +203,28 @@ class _Part:
     ceiling: float
 
 
-def _whole(row: CurveRow) -> _Part:
+def _only(
+    rows: Mapping[B, Mapping[str, CurveRow]], keep: Callable[[CurveRow], bool]
+) -> dict[B, dict[str, CurveRow]]:
+    return {
+        beta: {key: row for key, row in tasks.items() if keep(row)} for beta, tasks in rows.items()
+    }
+
+
+def _on_scale(
+    tasks: Mapping[str, CurveRow], scale: str, without: frozenset[str] = frozenset()
+) -> list[CurveRow]:
+    return [row for key, row in tasks.items() if row.scale == scale and task_of(key) not in without]
+
+
+def _complete(row: CurveRow) -> _Part:
     return _Part(row.score, row.se, row.n, row.floor, row.ceiling)
 
 
-def _rows(tasks: Mapping[str, CurveRow], scale: str, without: frozenset[str]) -> Iterable[CurveRow]:
-    return (row for key, row in tasks.items() if row.scale == scale and task_of(key) not in without)
-
-
-def _of_region(
-    tasks: Mapping[str, CurveRow],
-    scale: str,
-    region: str,
-    without: frozenset[str] = frozenset(),
-) -> list[_Part]:
+def _of_region(rows: Iterable[CurveRow], region: str) -> list[_Part]:
     members = find_region(region).members
     found = []
-    for row in _rows(tasks, scale, without):
+    for row in rows:
         parts = [part for country, part in row.by_country.items() if country in members]
         # Of another average the scores by country do not give that of several countries.
         if row.side == "regional" and parts and row.average in ("questions", "countries"):
@@ -265,7 +246,7 @@ def _outside(row: CurveRow, members: frozenset[str]) -> _Part | None:
     """A task's score without the countries of the region; None where nothing is left."""
     inside = [part for country, part in row.by_country.items() if country in members]
     if not inside:
-        return _whole(row)
+        return _complete(row)
     if row.average == "countries":
         parts = [part for country, part in row.by_country.items() if country not in members]
         return _over(row, parts) if parts else None

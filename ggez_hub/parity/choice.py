@@ -10,8 +10,7 @@ Of equal GRPs the smaller beta is taken. docs/parity.md has the simulation that 
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations, pairwise
 from typing import TYPE_CHECKING
@@ -20,17 +19,21 @@ from ggez_hub.cards.curve import MeasuredCurve
 from ggez_hub.errors import GgezError
 from ggez_hub.parity.betas import Beta, is_base, single
 from ggez_hub.parity.card_rows import NoCurve
-from ggez_hub.parity.curve import OTHERS, ParityCurve
+from ggez_hub.parity.curve import ParityCurve
+from ggez_hub.parity.intervals import estimate_side
+from ggez_hub.parity.moments import GLOBAL, OTHERS, REGIONAL
 from ggez_hub.parity.policy import PARITY, Policy
 
 if TYPE_CHECKING:
     from ggez_hub.cards import AdapterCard
 
-
 # A choice that rests on fewer pictures is weak, and that is printed with it.
 FEW_PICTURES = 400
 # Of GRP in points: far below any digit of a score, and above the rounding of sums of them.
 ROUNDING = 1e-9
+# Two crossings of GRPs nearer than this are one, met twice but for a float's rounding.
+SAME = 1e-12
+HINT = "Use --policy parity, or give a beta with --beta."
 
 
 class Undetermined(GgezError):
@@ -59,10 +62,8 @@ class Choice:
     @property
     def pictures(self) -> int:
         """How many pictures the choice rests on: those of the smallest side that decides."""
-        sides = [self.curve.world, self.curve.regional]
-        if self.policy.share is not None and self.curve.others is not None:
-            sides.append(self.curve.others)
-        return min(side.pictures for side in sides)
+        sides = (GLOBAL, REGIONAL) if self.policy.share is None else (GLOBAL, OTHERS, REGIONAL)
+        return min(self.curve.moments.pictures[side] for side in sides)
 
     @property
     def grp(self) -> float:
@@ -128,28 +129,14 @@ def eligible(curve: ParityCurve, policy: Policy) -> tuple[int, ...]:
     everything = tuple(range(len(curve.betas)))
     if policy.share is None:
         return everything
-    share = policy.share
+    moments, share = curve.moments, policy.share
     base = _retainable_base(curve)
 
     def keeps(index: int) -> bool:
-        if is_base(curve.betas[index]):
-            return True
-        value, se = kept_difference(curve, index, base, share)
-        return value - se >= 0
+        value, se = moments.combine(moments.surplus(index, share, base))
+        return is_base(curve.betas[index]) or value - se >= 0
 
-    return tuple(index for index in everything if keeps(index))
-
-
-def kept_difference(curve: ParityCurve, index: int, base: int, share: float) -> tuple[float, float]:
-    """D = Q_others(b) - share * Q_others(0) above chance, and its standard error, in points."""
-    assert curve.others is not None  # noqa: S101 - the caller has looked
-    value = curve.others.above[index] - share * curve.others.above[base]
-    variance = (
-        curve.shared(OTHERS, index, OTHERS, index)
-        - 2 * share * curve.shared(OTHERS, index, OTHERS, base)
-        + share**2 * curve.shared(OTHERS, base, OTHERS, base)
-    )
-    return value, math.sqrt(max(0.0, variance))
+    return tuple(filter(keeps, everything))
 
 
 def highest(curve: ParityCurve, alpha: float, places: Sequence[int]) -> int:
@@ -161,27 +148,16 @@ def highest(curve: ParityCurve, alpha: float, places: Sequence[int]) -> int:
 
 def _retainable_base(curve: ParityCurve) -> int:
     """The place of a base that is above chance outside the region; raises Undetermined."""
-    if curve.others is None:
-        raise Undetermined("keep is undetermined: no item is outside the region", HINT)
     base = curve.base
-    if base is None:
-        raise Undetermined("keep is undetermined: the base was not measured", HINT)
-    from ggez_hub.parity.effects import others_interval
-
-    if others_interval(curve, base).low <= 0:
-        raise Undetermined(
-            "keep is undetermined: outside the region the base is at chance, so there is nothing to "
-            "keep",
-            HINT,
-        )
-    return base
-
-
-HINT = "Use --policy parity, or give a beta with --beta."
-
-
-# Two crossings nearer than this are one, met twice but for a float's rounding.
-SAME = 1e-12
+    if not curve.has_others:
+        problem = "no item is outside the region"
+    elif base is None:
+        problem = "the base was not measured"
+    elif estimate_side(curve.moments, OTHERS, base).low <= 0:
+        problem = "outside the region the base is at chance, so there is nothing to keep"
+    else:
+        return base
+    raise Undetermined(f"keep is undetermined: {problem}", HINT)
 
 
 @dataclass(frozen=True)
@@ -197,16 +173,23 @@ class AlphaRange:
 
 
 def alpha_ranges(curve: ParityCurve, policy: Policy = PARITY) -> tuple[AlphaRange, ...]:
-    """Every alpha from 0 to 1, cut where the choice changes.
+    """Every alpha from 0 to 1, cut where the choice changes: exact, without a grid.
 
-    Two neighbours choose differently; at the alpha where they meet either may be chosen. Raises
-    Undetermined where the policy cannot be applied.
+    GRP at a beta is a straight line in alpha, and which betas a policy may take does not depend on
+    alpha, so the choice changes only where two of these lines cross. Two neighbours choose
+    differently; at the alpha where they meet either may be chosen. Raises Undetermined where the
+    policy cannot be applied.
     """
     places = eligible(curve, policy)
+    world, regional = (curve.moments.means[side] for side in (GLOBAL, REGIONAL))
+    slopes = world - regional
+    crossings = {
+        float((regional[j] - regional[i]) / (slopes[i] - slopes[j]))
+        for i, j in combinations(places, 2)
+        if slopes[i] != slopes[j]
+    }
     cuts = [0.0]
-    for crossing in sorted(
-        {c for pair in combinations(places, 2) for c in _crossing(curve, *pair)}
-    ):
+    for crossing in sorted(crossings):
         if crossing - cuts[-1] > SAME and crossing < 1 - SAME:
             cuts.append(crossing)
     found: list[AlphaRange] = []
@@ -217,11 +200,3 @@ def alpha_ranges(curve: ParityCurve, policy: Policy = PARITY) -> tuple[AlphaRang
         else:
             found.append(AlphaRange(beta, low, high))
     return tuple(found)
-
-
-def _crossing(curve: ParityCurve, one: int, other: int) -> Iterator[float]:
-    """The alpha at which two betas have the same GRP, if there is one in (0, 1)."""
-    at_zero = curve.regional.above[one] - curve.regional.above[other]
-    slope = curve.world.above[one] - curve.world.above[other] - at_zero
-    if slope and 0 < -at_zero / slope < 1:
-        yield -at_zero / slope

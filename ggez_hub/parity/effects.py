@@ -8,15 +8,13 @@ from dataclasses import dataclass
 from ggez_hub.parity.curve import ParityCurve
 from ggez_hub.parity.distributions import NORMAL
 from ggez_hub.parity.intervals import (
-    KEPT,
     LEVEL,
     Interval,
-    estimate_grp,
     estimate_grp_difference,
-    estimate_share,
     estimate_side,
     estimate_side_difference,
     estimate_surplus,
+    interval_json,
 )
 from ggez_hub.parity.moments import OTHERS, Moments
 from ggez_hub.parity.policy import DEFAULT_SHARE
@@ -50,41 +48,28 @@ class Effects:
         return {
             "kept": self.kept,
             "share": self.share,
-            "kept_margin": _as_json(self.kept_margin),
-            "loss": _as_json(self.loss),
-            "gain": _as_json(self.gain),
-            "over_adapter": _as_json(self.over_adapter),
+            "kept_margin": interval_json(self.kept_margin),
+            "loss": interval_json(self.loss),
+            "gain": interval_json(self.gain),
+            "over_adapter": interval_json(self.over_adapter),
         }
 
 
 def effects(curve: ParityCurve, index: int, alpha: float, share: float | None = None) -> Effects:
     """The effects of the beta at place `index`; `share` is 0.98 where the policy names none."""
     share = DEFAULT_SHARE if share is None else share
-    base, adapter = curve.base, curve.index(1.0)
+    moments, base, adapter = curve.moments, curve.base, curve.index(1.0)
     kept = margin = loss = None
-    if curve.others is not None and base is not None:
-        margin = estimate_surplus(curve.moments, index, kept=share, base=base)
-        loss = estimate_side_difference(curve.moments, "others", base, index)
-        if others_interval(curve, base).low > 0:
-            kept = curve.others.above[index] / curve.others.above[base]
-    return Effects(
-        share,
-        kept,
-        margin,
-        loss,
-        None if base is None else grp_difference(curve, index, base, alpha),
-        None if adapter is None else grp_difference(curve, index, adapter, alpha),
-    )
+    if curve.has_others and base is not None:
+        margin = estimate_surplus(moments, index, kept=share, base=base)
+        loss = estimate_side_difference(moments, OTHERS, base, index)
+        if estimate_side(moments, OTHERS, base).low > 0:
+            kept = float(moments.means[OTHERS, index] / moments.means[OTHERS, base])
 
+    def gain_over(other: int | None) -> Interval | None:
+        return None if other is None else estimate_grp_difference(moments, alpha, index, other)
 
-def grp_interval(curve: ParityCurve, index: int, alpha: float) -> Interval:
-    """GRP above chance at one beta."""
-    return estimate_grp(curve.moments, alpha, index)
-
-
-def grp_difference(curve: ParityCurve, index: int, other: int, alpha: float) -> Interval:
-    """GRP(index) - GRP(other), paired by picture."""
-    return estimate_grp_difference(curve.moments, alpha, index, other)
+    return Effects(share, kept, margin, loss, gain_over(base), gain_over(adapter))
 
 
 def independent_difference(one: Interval, other: Interval) -> Interval:
@@ -102,28 +87,6 @@ def independent_difference(one: Interval, other: Interval) -> Interval:
         one.pictures + other.pictures,
         one.refusal or other.refusal,
     )
-
-
-def others_interval(curve: ParityCurve, index: int) -> Interval:
-    """Q_others above chance at one beta."""
-    return estimate_side(curve.moments, "others", index)
-
-
-def regional_interval(curve: ParityCurve, index: int) -> Interval:
-    """Q_regional above chance at one beta."""
-    return estimate_side(curve.moments, "regional", index)
-
-
-def side_interval(curve: ParityCurve, side: int, index: int) -> Interval | None:
-    """The score of a side as it is, from 0 to 100; None where the side has no items."""
-    found = curve.sides[side]
-    if found is None:
-        return None
-    return estimate_share(found.score[index], found.se[index], found.pictures)
-
-
-def _as_json(found: Interval | None) -> dict[str, object] | None:
-    return None if found is None else found.as_dict()
 
 
 POWER = 0.8
@@ -164,7 +127,7 @@ def pictures_for(effect: float, se: float, pictures: int, power: float = POWER) 
 
 
 def pictures_for_retention(
-    moments: Moments, index: int, *, kept: float = KEPT, base: int = 0
+    moments: Moments, index: int, *, kept: float, base: int
 ) -> Needed | None:
     """The pictures that decide whether `kept` of Q_others of the base is kept at one beta.
 

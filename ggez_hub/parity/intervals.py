@@ -17,11 +17,8 @@ from numpy.typing import NDArray
 
 from ggez_hub.parity.distributions import t_quantile
 from ggez_hub.parity.moments import (
-    OTHERS,
     SIDES,
     Moments,
-    Side,
-    grp_weights,
 )
 from ggez_hub.parity.score_intervals import (
     Change,
@@ -94,14 +91,13 @@ class Interval:
         return self.is_above_zero or self.is_below_zero
 
 
+def interval_json(found: Interval | None) -> dict[str, object] | None:
+    """A figure as JSON, or null where there is none."""
+    return None if found is None else found.as_dict()
+
+
 def estimate_share(
-    value: float,
-    se: float,
-    pictures: int,
-    *,
-    lowest: float = 0.0,
-    highest: float = 100.0,
-    level: float = LEVEL,
+    value: float, se: float, pictures: int, *, lowest: float = 0.0, highest: float = 100.0
 ) -> Interval:
     """The interval of a mean of values between `lowest` and `highest` over clustered items.
 
@@ -111,64 +107,45 @@ def estimate_share(
         return Interval(value, se, lowest, highest, pictures, refusal)
     span = highest - lowest
     share = share_of(_share(value, lowest, span), np.array(se / span), pictures)
-    low, high = share_limits(share, quantile(pictures, level))
+    low, high = share_limits(share, quantile(pictures))
     return Interval(value, se, lowest + span * float(low), lowest + span * float(high), pictures)
 
 
-def estimate_score(moments: Moments, side: Side, index: int) -> Interval:
-    """The score of a side at one beta, as scored."""
-    s = SIDES.index(side)
+def estimate_score(moments: Moments, side: int, index: int) -> Interval:
+    """The score of a side at one beta as it is, from 0 to 100."""
     return estimate_share(
-        float(moments.scores[s, index]), float(moments.errors[s, index]), moments.pictures[s]
+        float(moments.scores[side, index]),
+        float(moments.errors[side, index]),
+        moments.pictures[side],
     )
 
 
-def estimate_side(moments: Moments, side: Side, index: int, *, level: float = LEVEL) -> Interval:
+def estimate_side(moments: Moments, side: int, index: int) -> Interval:
     """The chance-corrected score of a side at one beta."""
-    return estimate(moments, side_weights(moments, side, index), level=level)
+    return estimate(moments, moments.side(side, index))
 
 
 def estimate_grp(moments: Moments, alpha: float, index: int) -> Interval:
-    """GRP at one beta."""
-    return estimate(moments, grp_weights(alpha, index, moments.means.shape[1]))
+    """GRP above chance at one beta."""
+    return estimate(moments, moments.grp(alpha, index))
 
 
 def estimate_grp_difference(moments: Moments, alpha: float, index: int, other: int) -> Interval:
-    """GRP at one beta less that at another."""
-    betas = moments.means.shape[1]
-    return estimate(moments, grp_weights(alpha, index, betas) - grp_weights(alpha, other, betas))
+    """GRP at one beta less that at another, paired by picture."""
+    return estimate(moments, moments.grp(alpha, index) - moments.grp(alpha, other))
 
 
-def estimate_side_difference(moments: Moments, side: Side, index: int, other: int) -> Interval:
+def estimate_side_difference(moments: Moments, side: int, index: int, other: int) -> Interval:
     """The chance-corrected score of a side at one beta less that at another."""
-    return estimate(
-        moments, side_weights(moments, side, index) - side_weights(moments, side, other)
-    )
+    return estimate(moments, moments.side(side, index) - moments.side(side, other))
 
 
-def estimate_surplus(
-    moments: Moments, index: int, *, kept: float = KEPT, base: int = 0
-) -> Interval:
+def estimate_surplus(moments: Moments, index: int, *, kept: float, base: int) -> Interval:
     """D = Q_others(b) - kept * Q_others(0), above chance: at least 0 where that share is kept."""
-    return estimate(moments, surplus_weights(moments, index, kept=kept, base=base))
+    return estimate(moments, moments.surplus(index, kept, base))
 
 
-def side_weights(moments: Moments, side: Side, index: int) -> Floats:
-    """The weights (3, B) of one side at one beta."""
-    weights = np.zeros(moments.means.shape)
-    weights[SIDES.index(side), index] = 1
-    return weights
-
-
-def surplus_weights(moments: Moments, index: int, *, kept: float = KEPT, base: int = 0) -> Floats:
-    """The weights (3, B) of D = Q_others(b) - kept * Q_others(0)."""
-    weights = np.zeros(moments.means.shape)
-    weights[OTHERS, index] += 1
-    weights[OTHERS, base] -= kept
-    return weights
-
-
-def estimate(moments: Moments, weights: Floats, *, level: float = LEVEL) -> Interval:
+def estimate(moments: Moments, weights: Floats) -> Interval:
     """The interval of sum(weights * means), of at most two betas on each side; weights: (3, B).
 
     Of two betas with weights w and v, |w| >= |v|, the terms are w times the change from the other
@@ -184,7 +161,7 @@ def estimate(moments: Moments, weights: Floats, *, level: float = LEVEL) -> Inte
     if refusal := _unusable(min(pictures), value, se):
         return Interval(value, se, lowest, highest, max(pictures), refusal)
     terms = [term for s in used for term in _terms(moments, s, weights[s])]
-    low, high = _limits(moments, terms, quantile(min(pictures), level))
+    low, high = _limits(moments, terms, quantile(min(pictures)))
     figures = [term.figure for term in terms]
     return Interval(
         value,
@@ -222,9 +199,7 @@ def _terms(moments: Moments, s: int, weights: Floats) -> list[_Term]:
 
 def _score_term(moments: Moments, s: int, beta: int, weight: float) -> _Term:
     lowest, highest = _reach(moments, s)
-    span = highest - lowest
-    units = np.zeros(moments.means.shape)
-    units[s, beta] = 1
+    span, units = highest - lowest, moments.side(s, beta)
     value, se = moments.combine(units)
     share = share_of(_share(value, lowest, span), np.array(se / span), moments.pictures[s])
     return _Term(share, weight, lowest, span, units)
@@ -232,12 +207,9 @@ def _score_term(moments: Moments, s: int, beta: int, weight: float) -> _Term:
 
 def _change_term(moments: Moments, s: int, first: int, second: int, weight: float) -> _Term:
     lowest, highest = _reach(moments, s)
-    span = highest - lowest
-    units = np.zeros(moments.means.shape)
-    units[s, first], units[s, second] = 1, -1
+    span, units = highest - lowest, moments.side(s, first) - moments.side(s, second)
     value, se = moments.combine(units)
-    known = moments.changed.shape[1] == moments.means.shape[1]
-    changed = np.array(moments.changed[s, first, second] if known else np.nan)
+    changed = np.array(moments.changed[s, first, second])
     share = np.clip(np.array(value / span), -1.0, 1.0)
     change = change_of(share, np.array(se / span), changed, moments.pictures[s])
     return _Term(change, weight, 0.0, span, units)
@@ -261,7 +233,7 @@ def _share(value: float, lowest: float, span: float) -> Floats:
 
 def _bounds(moments: Moments, weights: Floats) -> tuple[float, float]:
     """The least and the most that a weighted sum can be."""
-    ends = [_reach(moments, s) for s in range(len(SIDES))]
+    ends = [_reach(moments, s) for s in SIDES]
     up, down = np.maximum(weights, 0).sum(axis=1), np.minimum(weights, 0).sum(axis=1)
     low = math.fsum(u * e[0] + d * e[1] for u, d, e in zip(up, down, ends, strict=True))
     high = math.fsum(u * e[1] + d * e[0] for u, d, e in zip(up, down, ends, strict=True))
@@ -285,9 +257,9 @@ def _correlation(moments: Moments, terms: Sequence[_Term]) -> Floats:
     return np.asarray(found)
 
 
-def quantile(pictures: int, level: float = LEVEL) -> float:
+def quantile(pictures: int) -> float:
     """What the half width of an interval over so many pictures is a multiple of."""
-    return t_quantile((1 + level) / 2, pictures - 1)
+    return t_quantile((1 + LEVEL) / 2, pictures - 1)
 
 
 def _unusable(pictures: int, *figures: float) -> str | None:

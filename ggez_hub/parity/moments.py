@@ -7,15 +7,13 @@ value, standard error and paired difference, at any alpha.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-Side: TypeAlias = Literal["global", "others", "regional"]
-SIDES: tuple[Side, ...] = ("global", "others", "regional")
-GLOBAL, OTHERS, REGIONAL = range(3)
+GLOBAL, OTHERS, REGIONAL = SIDES = range(3)
 Floats: TypeAlias = NDArray[np.float64]
 
 
@@ -40,8 +38,8 @@ class Moments:
     scores: Floats
     errors: Floats
     floors: Floats
-    pictures: tuple[int, int, int]
-    changed: Floats = field(default_factory=lambda: np.full((1, 1, 1), np.nan))
+    pictures: tuple[int, ...]
+    changed: Floats
 
     def combine(self, weights: Floats) -> tuple[float, float]:
         """The value and the standard error of sum(weights * means); weights: (3, B)."""
@@ -49,13 +47,19 @@ class Moments:
         variance = float(np.einsum("sb,sbtc,tc->", weights, self.covariance, weights))
         return value, float(np.sqrt(max(0.0, variance)))
 
+    def side(self, side: int, index: int) -> Floats:
+        """The weights (3, B) of one side at one beta."""
+        weights = np.zeros(self.means.shape)
+        weights[side, index] = 1
+        return weights
 
-def grp_weights(alpha: float, index: int, betas: int) -> Floats:
-    """The weights (3, betas) of GRP = alpha * Q_global + (1 - alpha) * Q_regional at one beta."""
-    weights = np.zeros((len(SIDES), betas))
-    weights[GLOBAL, index] = alpha
-    weights[REGIONAL, index] = 1 - alpha
-    return weights
+    def grp(self, alpha: float, index: int) -> Floats:
+        """The weights (3, B) of GRP = alpha * Q_global + (1 - alpha) * Q_regional at one beta."""
+        return alpha * self.side(GLOBAL, index) + (1 - alpha) * self.side(REGIONAL, index)
+
+    def surplus(self, index: int, kept: float, base: int) -> Floats:
+        """The weights (3, B) of D = Q_others(b) - kept * Q_others(0)."""
+        return self.side(OTHERS, index) - kept * self.side(OTHERS, base)
 
 
 def clustered_moments(
@@ -75,14 +79,13 @@ def clustered_moments(
     clusters, sides, betas = contributions.shape
     flat = contributions.reshape(clusters, sides * betas)
     covariance = (flat.T @ flat) * (clusters / (clusters - 1))
-    first, second, third = pictures
     return Moments(
         means,
         covariance.reshape(sides, betas, sides, betas),
         scores,
         errors,
         floors,
-        (first, second, third),
+        tuple(pictures),
         np.full((sides, betas, betas), np.nan) if changed is None else changed,
     )
 

@@ -12,17 +12,11 @@ from numpy.typing import NDArray
 from ggez_hub.cards.curve import Split
 from ggez_hub.parity.betas import as_json, beta_key
 from ggez_hub.parity.card_rows import NoCurve
-from ggez_hub.parity.choice import (
-    FEW_PICTURES,
-    ROUNDING,
-    Choice,
-    Undetermined,
-    choose,
-    kept_difference,
-)
-from ggez_hub.parity.curve import GLOBAL, OTHERS, REGIONAL, ParityCurve
-from ggez_hub.parity.effects import Effects, effects, grp_interval
-from ggez_hub.parity.moments import Floats, Moments
+from ggez_hub.parity.choice import FEW_PICTURES, ROUNDING, Choice, Undetermined, choose
+from ggez_hub.parity.curve import ParityCurve
+from ggez_hub.parity.effects import Effects, effects
+from ggez_hub.parity.intervals import estimate_grp
+from ggez_hub.parity.moments import GLOBAL, OTHERS, REGIONAL, Floats, Moments
 from ggez_hub.parity.policy import KEEP, PARITY, Policy
 
 Places: TypeAlias = NDArray[np.intp]
@@ -84,13 +78,13 @@ class PolicyOutcome:
     def as_dict(self) -> dict[str, object]:
         """The outcome as JSON."""
         chosen = self.choice
-        grp = None if chosen is None else grp_interval(chosen.curve, chosen.index, chosen.alpha)
+        grp = chosen and estimate_grp(chosen.curve.moments, chosen.alpha, chosen.index)
         return {
             "beta": None if chosen is None else as_json(chosen.point),
             "reason": self.reason,
-            "grp": None if grp is None else grp.as_dict(),
-            "validation": None if self.validation is None else self.validation.as_dict(),
-            "test": None if self.test is None else self.test.as_dict(),
+            "grp": grp and grp.as_dict(),
+            "validation": self.validation and self.validation.as_dict(),
+            "test": self.test and self.test.as_dict(),
             "share_of_redraws": dict(self.redraws),
         }
 
@@ -99,15 +93,18 @@ class PolicyOutcome:
         if self.choice is None:
             return f"{self.policy}: no beta, {self.reason}"
         found, where = (self.test, "test") if self.test else (self.validation, "validation")
+        assert found is not None  # noqa: S101 - there is a choice
         parts = []
-        if found is not None and found.loss is not None:
-            share = (
-                "" if found.kept is None else f"{100 * found.kept:.1f} % of the base's score and "
+        if found.loss:
+            kept = (
+                f"{100 * found.kept:.1f} % of the base's score and "
+                if found.kept is not None
+                else ""
             )
-            parts.append(f"outside the region {share}{found.loss.shown()} points lost")
-        if found is not None and found.gain is not None:
+            parts.append(f"outside the region {kept}{found.loss.shown()} points lost")
+        if found.gain:
             parts.append(f"GRP {found.gain.shown()} over the base")
-        if found is not None and found.over_adapter is not None and self.choice.point != 1.0:
+        if found.over_adapter and self.choice.point != 1.0:
             parts.append(f"{found.over_adapter.shown()} over the unmerged adapter")
         head = f"{self.policy}: beta {self.choice.point:g}"
         on_split = f"; on {where} {', '.join(parts)}" if parts else ""
@@ -164,14 +161,15 @@ def _redraws(chosen: Choice) -> dict[str, float]:
     curve, alpha, share, base = chosen.curve, chosen.alpha, chosen.policy.share, chosen.curve.base
     if not curve.is_joint:
         return {}
+    places = range(len(curve.betas))
 
     def take(means: Floats) -> Places:
         grps = alpha * means[:, GLOBAL] + (1 - alpha) * means[:, REGIONAL]
         if share is not None and base is not None:
-            places = range(len(curve.betas))
-            errors = np.array([kept_difference(curve, place, base, share)[1] for place in places])
+            surpluses = (curve.moments.surplus(place, share, base) for place in places)
+            errors = np.array([curve.moments.combine(surplus)[1] for surplus in surpluses])
             margin = means[:, OTHERS] - share * means[:, OTHERS, [base]] - errors
-            grps = np.where((margin >= 0) | (np.arange(len(curve.betas)) == base), grps, -np.inf)
+            grps = np.where((margin >= 0) | (np.array(places) == base), grps, -np.inf)
         return np.argmax(grps >= grps.max(axis=1, keepdims=True) - ROUNDING, axis=1)
 
     shares = shares_of_redraws(curve.moments, take)

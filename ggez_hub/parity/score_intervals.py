@@ -15,6 +15,8 @@ from typing import Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from ggez_hub.parity.distributions import NORMAL
+
 Floats: TypeAlias = NDArray[np.float64]
 # How far each round goes to the variance that it finds: near a bound full steps would overshoot.
 _STEPS = 40 * (0.5,) + 120 * (0.2,)
@@ -155,6 +157,12 @@ def share_limits(share: Share, z: float) -> tuple[Floats, Floats]:
     low = np.where(p <= 0, 0.0, np.clip(centre - half, 0.0, p))
     high = np.where(p >= 1, 1.0, np.clip(centre + half, p, 1.0))
     return low, high
+
+
+def wilson(successes: int, n: int) -> tuple[float, float]:
+    """The 95 % Wilson interval of a proportion of n > 0, in [0, 1]."""
+    low, high = share_limits(Share(np.array(successes / n), np.array(n)), NORMAL.inv_cdf(0.975))
+    return float(low), float(high)
 
 
 def sum_limits(

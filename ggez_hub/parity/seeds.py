@@ -15,9 +15,10 @@ from ggez_hub.cards.measurements import SeedRun, SeedSides
 from ggez_hub.cards.schema import AdapterCard
 from ggez_hub.parity.betas import Beta, beta_key, is_base
 from ggez_hub.parity.card_rows import NoCurve, measured_rows, task_of
-from ggez_hub.parity.curve import ParityCurve, SideCurve
+from ggez_hub.parity.curve import ParityCurve
 from ggez_hub.parity.distributions import t_quantile
 from ggez_hub.parity.grp import grp
+from ggez_hub.parity.moments import GLOBAL, OTHERS, REGIONAL
 
 # With fewer seeds there is no interval over them.
 FEWEST = 5
@@ -131,18 +132,14 @@ def seed_sides(measured: MeasuredCurve) -> dict[Split, SeedSides]:
             for key, row in tasks.items()
             if row.scale == curve.scale
         }
-        others = curve.others
+        world, others, regional = (_scores(curve, side) for side in (GLOBAL, OTHERS, REGIONAL))
         found[split] = SeedSides(
             scale=curve.scale,
             tasks=sorted(named - set(curve.at_chance)),
             betas=[beta_key(beta) for beta in curve.betas],
-            q_global=_scores(curve.world),
-            q_others="none"
-            if others is None
-            else "q_global"
-            if _scores(others) == _scores(curve.world)
-            else _scores(others),
-            q_regional=_scores(curve.regional),
+            q_global=world,
+            q_others="none" if not curve.has_others else "q_global" if others == world else others,
+            q_regional=regional,
         )
     return found
 
@@ -174,8 +171,8 @@ def seed_summary(
         if card.training == "unknown" or card.training.seed == "unknown"
         else card.training.seed,
         curve.grp(index, alpha),
-        None if curve.others is None else curve.others.above[index],
-        curve.regional.above[index],
+        float(curve.moments.means[OTHERS, index]) if curve.has_others else None,
+        float(curve.moments.means[REGIONAL, index]),
         None if base is None else curve.grp(index, alpha) - curve.grp(base, alpha),
     )
     return SeedSummary(beta, split, (own, *found))
@@ -204,8 +201,8 @@ def _figures(run: SeedRun, sides: SeedSides, beta: Beta, alpha: float) -> SeedFi
     )
 
 
-def _scores(side: SideCurve) -> list[float]:
-    return [float(f"{value:.10g}") for value in side.above]
+def _scores(curve: ParityCurve, side: int) -> list[float]:
+    return [float(f"{value:.10g}") for value in curve.moments.means[side]]
 
 
 def _parts(shown: Mapping[str, str]) -> str:

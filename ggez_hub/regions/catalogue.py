@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 from ggez_hub.regions.cldr import supplement
+from ggez_hub.regions.names import territory_name
 
 WORLD = "world"
 SOUTHEAST_ASIA = "southeast-asia"
@@ -41,20 +42,16 @@ class Region:
 
     @property
     def is_country(self) -> bool:
-        """Whether the region is one country."""
         return self.kind == "country"
 
     @property
     def name(self) -> str:
-        """The English name, from CLDR where it has one."""
         return self.name_in("en") or self.id
 
     def name_in(self, language: str) -> str | None:
         """The name in `language` (a BCP 47 tag), or None where CLDR has none."""
         if self.label is not None:
             return self.label if language == "en" else None
-        from ggez_hub.regions.names import territory_name
-
         return territory_name(self.m49 or self.id.upper(), language)
 
 

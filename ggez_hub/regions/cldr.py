@@ -70,7 +70,6 @@ class _Reader:
             )
 
     def leaves(self, group: str) -> set[str]:
-        """The territories under `group`, at any depth."""
         found: set[str] = set()
         for child in self.children[group]:
             found |= self.leaves(child) if child in self.children else {child}

@@ -1,4 +1,4 @@
-"""alpha, the globalisation factor of a region, from the KOF Globalisation Index.
+"""alpha, the globalisation factor of a region, and other averages of the KOF Globalisation Index.
 
 alpha = mean over the members of the region / 100, unweighted (arXiv 2604.11490, on the
 globalisation factor). It is a policy weight and not a fact about a culture, so it travels with what
@@ -11,13 +11,13 @@ import math
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, Self
 
 from ggez_hub.errors import UsageProblem
 from ggez_hub.regions.catalogue import Region
 from ggez_hub.regions.cldr import supplement
 from ggez_hub.regions.fallback import fallback_chain
-from ggez_hub.regions.kof import INTERPERSONAL, Series, load_series
+from ggez_hub.regions.kof import INTERPERSONAL, load_series
 from ggez_hub.regions.lookup import find_region
 
 
@@ -92,41 +92,25 @@ def alpha(
             f"Its years are {table.first_year} to {table.last_year}.",
         )
     for candidate in fallback_chain(region, wide=True):
-        found = _mean(candidate, table, year)
-        if found is not None:
-            value, members, missing = found
+        values = {} if candidate.aggregate else table.values_in(year, candidate.members)
+        if candidate.aggregate:
+            value = table.value(candidate.aggregate, year)
+        else:
+            value = statistics.fmean(values.values()) if values else None
+        if value is not None:
             return Alpha(
                 value=value / 100.0,
                 region=region.id,
                 year=year,
                 series=table.name,
                 release=table.release,
-                members=members,
-                missing=missing,
+                members=tuple(values),
+                missing=tuple(c for c in candidate.members if values and c not in values),
                 fallback=None if candidate is region else candidate.id,
             )
     raise UsageProblem(
         f"{series} of release {table.release} has no value for {region.id} in {year}"
     )
-
-
-class _Mean(NamedTuple):
-    """The index of a region from 0 to 100, the countries in it and those without a value."""
-
-    value: float
-    members: tuple[str, ...]
-    missing: tuple[str, ...]
-
-
-def _mean(region: Region, table: Series, year: int) -> _Mean | None:
-    if region.aggregate is not None:
-        row = table.value(region.aggregate, year)
-        return None if row is None else _Mean(row, (), ())
-    values = {key: value for key in region.members if (value := table.value(key, year)) is not None}
-    if not values:
-        return None
-    missing = tuple(key for key in region.members if key not in values)
-    return _Mean(math.fsum(values.values()) / len(values), tuple(values), missing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +147,7 @@ def averages(factor: Alpha) -> Averages | None:
         return None
     table = load_series(factor.series, factor.release)
     members = find_region(factor.fallback or factor.region).members
-    values = {c: v for c in members if (v := table.value(c, factor.year)) is not None}
+    values = table.values_in(factor.year, members)
     return Averages.of(values) if values else None
 
 

@@ -1,4 +1,4 @@
-"""The KOF Globalisation Index as it lies on this machine: releases, and one series of a release.
+"""The KOF Globalisation Index on this machine: releases, and one series of a release.
 
 Source: KOF Swiss Economic Institute, ETH Zurich (Gygli, Haelg, Potrafke and Sturm 2019; Dreher
 2006). Release 2025 comes with the package: the overall index and the de facto interpersonal series.
@@ -16,7 +16,7 @@ its own three capital letters, null for a year without a value.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -39,7 +39,6 @@ class Series:
 
     @property
     def last_year(self) -> int:
-        """The latest year with a row."""
         return self.first_year + max(len(row) for row in self.values.values()) - 1
 
     def value(self, key: str, year: int) -> float | None:
@@ -48,10 +47,15 @@ class Series:
         at = year - self.first_year
         return row[at] if 0 <= at < len(row) else None
 
+    def values_in(self, year: int, countries: Iterable[str]) -> dict[str, float]:
+        """The values of those countries that have one."""
+        found = {country: self.value(country, year) for country in countries}
+        return {country: value for country, value in found.items() if value is not None}
+
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A release on this machine: its folder and the names of its series."""
+    """A release on this machine with the names of its series; `shipped` ones came with the package."""
 
     name: str
     folder: Path
@@ -59,7 +63,6 @@ class Release:
 
     @property
     def shipped(self) -> bool:
-        """Whether it came with the package."""
         return self.folder.parent == SHIPPED_FOLDER
 
 
@@ -76,16 +79,13 @@ def _release(folder: Path) -> Release:
 
 def releases() -> tuple[Release, ...]:
     """The releases on this machine, the shipped one first."""
-    # A folder that begins with a dot is an import that was cut off.
+    # A folder that begins with a dot is an unfinished import.
     folders = [SHIPPED_FOLDER / SHIPPED_RELEASE, *sorted(user_folder().glob("[!.]*"))]
     return tuple(release for release in map(_release, folders) if release.series)
 
 
 def find_release(name: str | None = None) -> Release:
-    """The release `name`; the shipped one for None, so that an import changes no result unasked.
-
-    Raises UsageProblem with the names there are.
-    """
+    """The release `name`; the shipped one for None, so that an import changes no result unasked."""
     if name is None or name == SHIPPED_RELEASE:
         return _release(SHIPPED_FOLDER / SHIPPED_RELEASE)
     known = {release.name: release for release in releases()}

@@ -77,7 +77,7 @@ def _header(names: Iterable[Any], file: str) -> tuple[str, ...]:
     series = [name for name in columns if name not in KEY_COLUMNS]
     wrong = [name for name in series if not re.fullmatch(r"\w+", name) or columns.count(name) > 1]
     if wrong or not series:
-        what = f"{wrong[0]!r} is no name of a series" if wrong else "there is no series"
+        what = f"{wrong[0]!r} is not a name of a series" if wrong else "there is no series"
         raise UsageProblem(f"{file}, line 1: {what}")
     return columns
 
@@ -127,10 +127,10 @@ def read_table(path: Path) -> Table:
         if code in INCOME_GROUPS:
             continue
         if code not in keys:
-            raise UsageProblem(f"{where}, code: {code!r} is no ISO 3166-1 alpha-3 or KOF code")
+            raise UsageProblem(f"{where}, code: {code!r} is not an ISO 3166-1 alpha-3 or KOF code")
         first = seen.setdefault((keys[code], year), line)
         if first != line:
-            raise UsageProblem(f"{where}: {code} {year} stands in line {first} already")
+            raise UsageProblem(f"{where}: {code} {year} is in line {first} already")
         for name, by_key in table.items():
             value = _value(row[name], f"{where}, {name}")
             if value is not None:
@@ -157,7 +157,7 @@ def write_release(table: Mapping[str, Mapping[str, Mapping[int, float]]], folder
 
 
 def import_release(path: Path, name: str | None = None) -> Release:
-    """Add the file at `path` to the user's releases, whole or not at all.
+    """Add the file at `path` to the user's releases, completely or not at all.
 
     The name is the one four-digit year in the file's name unless given. Raises UsageProblem for a
     file that is not in KOF's shape, a name that is not plain, or one that is taken: values of two
@@ -175,8 +175,7 @@ def import_release(path: Path, name: str | None = None) -> Release:
         raise UsageProblem(
             f"{name!r} cannot be the name of a release", "Use letters, digits, dots and hyphens."
         )
-    home = user_folder()
-    target = home / name
+    target = user_folder() / name
     if name == SHIPPED_RELEASE or target.exists():
         raise UsageProblem(
             f"there is a release {name!r} already, and values of two are never mixed",

@@ -1,15 +1,24 @@
-"""From what a person writes to a region."""
+"""From what a person writes to a region, and how it is spelled out."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cache
 
 from ggez_hub.errors import UsageProblem
 from ggez_hub.regions.catalogue import Region, catalogue, groups
+from ggez_hub.regions.cldr import official_countries
+from ggez_hub.regions.names import (
+    code_of_name,
+    current_language,
+    language_name,
+    names_starting_like,
+)
 
-NEAR = 5
+# How many ids, and how many countries of a language, are offered.
+NEAR, SHOWN = 5, 3
 
 
 class UnknownRegion(UsageProblem):
@@ -75,8 +84,6 @@ def known_region(asked: str) -> Region | None:
     ):
         if spelling in table:
             return table[spelling]
-    from ggez_hub.regions.names import code_of_name
-
     code = code_of_name(text)
     return _by_code(code) if code is not None else None
 
@@ -86,14 +93,8 @@ def near_ids(asked: str) -> tuple[str, ...]:
 
     A language code stands for the countries where that language is official.
     """
-    from difflib import get_close_matches
-
-    from ggez_hub.regions.cldr import official_countries
-    from ggez_hub.regions.names import code_of_name, current_language, names_starting_like
-
     key = asked.lower()
-    official = official_countries(current_language(key))
-    if official:
+    if official := official_countries(current_language(key)):
         return official[:NEAR]
     near: list[str] = []
     spellings = {region.id: region.id for region in catalogue().values()}
@@ -104,9 +105,6 @@ def near_ids(asked: str) -> tuple[str, ...]:
         if region is not None:
             near.append(region.id)
     return tuple(dict.fromkeys(near))[:NEAR]
-
-
-SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,18 +127,14 @@ def language_reading(region: Region, asked: str | None = None) -> LanguageReadin
     """
     if not region.is_country:
         return None
-    from ggez_hub.regions.cldr import official_countries
-    from ggez_hub.regions.names import current_language, language_name
-
     for code in ((asked or region.id).strip().lower(), region.id):
-        language = language_name(code)
-        if language is not None:
+        if (language := language_name(code)) is not None:
             return LanguageReading(code, language, official_countries(current_language(code)))
     return None
 
 
 def spelled_out(region: Region, asked: str | None = None) -> str:
-    """One line that says which region this is, and which language its code must not be taken for.
+    """One line with the region's name, and the language that its code must not be taken for.
 
     The countries where that language is official are offered by their ids.
     """

@@ -7,9 +7,9 @@ panel is the countries that have a value in every year of the span.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+import statistics
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -30,7 +30,7 @@ class PanelYear:
     members      the members with a value
     entered, left   the members with a value this year and not the year before, and the reverse
     continuing   over the members with a value in both years; None unless one entered or left
-    averages     the median and the population-weighted mean over `members`
+    median, population_weighted   over `members`
     """
 
     year: int
@@ -40,36 +40,13 @@ class PanelYear:
     entered: tuple[str, ...] = ()
     left: tuple[str, ...] = ()
     continuing: float | None = None
-    averages: Averages | None = None
-
-    @property
-    def median(self) -> float | None:
-        """The median over `members`."""
-        return None if self.averages is None else self.averages.median
-
-    @property
-    def population_weighted(self) -> float | None:
-        """The population-weighted mean over `members`."""
-        return None if self.averages is None else self.averages.population_weighted
+    median: float | None = None
+    population_weighted: float | None = None
 
     @property
     def is_break(self) -> bool:
         """Whether the members differ from those of the year before."""
         return bool(self.entered or self.left)
-
-    def as_dict(self) -> dict[str, Any]:
-        """The year as `ggez-hub alpha --years --json` prints it."""
-        return {
-            "year": self.year,
-            "alpha": self.alpha,
-            "panel": self.panel,
-            "members": list(self.members),
-            "entered": list(self.entered),
-            "left": list(self.left),
-            "continuing": self.continuing,
-            "median": self.median,
-            "population_weighted": self.population_weighted,
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +77,10 @@ class Panel:
         return {
             "first_year": self.years[0].year,
             "last_year": self.years[-1].year,
-            "members": list(self.members),
-            "partial": list(self.partial),
-            "missing": list(self.missing),
-            "years": [year.as_dict() for year in self.years],
+            "members": self.members,
+            "partial": self.partial,
+            "missing": self.missing,
+            "years": [asdict(year) for year in self.years],
         }
 
 
@@ -116,18 +93,14 @@ def panel(
 ) -> Panel:
     """The region from `first` to `last`, by default all years of the release.
 
-    No other group stands in where the region has no value.
-
-    Raises:
-        UnknownRegion: there is no such region.
-        UsageProblem: the release, series or a year is not there, the span ends before it begins,
-            or the region has no value in any of the years.
+    No other group stands in where the region has no value. Raises UnknownRegion, and UsageProblem
+    for a release, series or span that is not there, or a region without a value in all of it.
     """
     if isinstance(region, str):
         region = find_region(region)
     table = load_series(series, release)
     years = _span(table, first, last)
-    known = [_known(region, table, year) for year in years]
+    known = [table.values_in(year, region.members) for year in years]
     rows = [None if region.aggregate is None else table.value(region.aggregate, y) for y in years]
     ever = {country for values in known for country in values}
     if not ever and all(row is None for row in rows):
@@ -139,11 +112,10 @@ def panel(
         )
     fixed = tuple(c for c in region.members if all(c in values for values in known))
     found: list[PanelYear] = []
-    before: Mapping[str, float] | None = None
-    for year, values, row in zip(years, known, rows, strict=True):
-        entered = () if before is None else tuple(c for c in values if c not in before)
-        left = () if before is None else tuple(c for c in before if c not in values)
-        both = [c for c in values if before is not None and c in before]
+    for before, year, values, row in zip([None, *known], years, known, rows, strict=False):
+        others = Averages.of(values) if values else None
+        entered = tuple(c for c in values if before is not None and c not in before)
+        left = tuple(c for c in before or () if c not in values)
         found.append(
             PanelYear(
                 year,
@@ -152,11 +124,13 @@ def panel(
                 tuple(values),
                 entered,
                 left,
-                _mean(values, both) if entered or left else None,
-                Averages.of(values) if values else None,
+                _mean(values, [c for c in values if c in (before or ())])
+                if entered or left
+                else None,
+                others.median if others else None,
+                others.population_weighted if others else None,
             )
         )
-        before = values
     return Panel(
         region.id,
         table.name,
@@ -181,10 +155,6 @@ def _span(table: Series, first: int | None, last: int | None) -> range:
     return range(first, last + 1)
 
 
-def _known(region: Region, table: Series, year: int) -> dict[str, float]:
-    return {c: v for c in region.members if (v := table.value(c, year)) is not None}
-
-
-def _mean(values: Mapping[str, float], countries: Collection[str]) -> float | None:
+def _mean(values: Mapping[str, float], countries: Iterable[str]) -> float | None:
     chosen = [values[country] for country in countries]
-    return math.fsum(chosen) / len(chosen) / 100.0 if chosen else None
+    return statistics.fmean(chosen) / 100.0 if chosen else None

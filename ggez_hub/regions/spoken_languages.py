@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ggez_hub.regions.catalogue import Region
 from ggez_hub.regions.cldr import NATIONWIDE, Population, supplement
 from ggez_hub.regions.lookup import find_region
+from ggez_hub.regions.names import language_name, registered_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +30,6 @@ class SpokenLanguage:
     @property
     def name(self) -> str:
         """The English name: CLDR's, else that of the IANA registry."""
-        from ggez_hub.regions.names import language_name, registered_name
-
         return language_name(self.tag) or registered_name(self.tag)
 
 

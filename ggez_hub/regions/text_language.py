@@ -1,4 +1,4 @@
-"""The language that a text is in, by its script and by py3langid.
+"""The script and the language of a text, by Unicode's script property and py3langid.
 
 A script that only one of py3langid's languages is written in decides: Thai, Lao, Khmer, Burmese,
 Tamil. The rest is py3langid's: it identifies Vietnamese and Chinese well; Indonesian, Malay and Filipino
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
@@ -26,6 +27,14 @@ WIDER = {
     "Jpan": ("Hira", "Kana", "Hani"), "Kore": ("Hang", "Hani"), "Hans": ("Hani",),
     "Hant": ("Hani",), "Hrkt": ("Hira", "Kana"),
 }  # fmt: skip
+GROUP = frozenset({"id", "ms", "fil"})
+# py3langid's labels that CLDR calls otherwise.
+LABELS = {"tl": "fil"}
+LOOKED_AT = 1000
+# The share of the letters from which a script decides.
+CLEAR = 0.9
+# Anything behind the blocks of Latin letters, Vietnamese ones included.
+BEYOND_LATIN = re.compile("[\u0370-\u1dff\u1f00-\U0010ffff]")
 
 
 @cache
@@ -41,11 +50,9 @@ def scripts(text: str) -> dict[str, int]:
     """How many letters of each script a text has; characters that scripts share do not count."""
     if text.isascii():
         return {"Latn": sum(map(str.isalpha, text))}
-    found: dict[str, int] = {}
-    for script in map(script_of, text[:SCRIPT_LETTERS]):
-        found[script] = found.get(script, 0) + 1
+    found = Counter(map(script_of, text[:SCRIPT_LETTERS]))
     for script in SHARED:
-        found.pop(script, None)
+        del found[script]
     return found
 
 
@@ -65,16 +72,6 @@ def script_of_language(tag: str) -> str:
     return str(langcodes.Language.get(tag).maximize().script or "Zzzz")
 
 
-GROUP = frozenset({"id", "ms", "fil"})
-# py3langid's labels that CLDR calls otherwise.
-LABELS = {"tl": "fil"}
-LOOKED_AT = 1000
-# The share of the letters from which a script decides.
-CLEAR = 0.9
-# Anything behind the blocks of Latin letters, Vietnamese ones included.
-BEYOND_LATIN = re.compile("[\u0370-\u1dff\u1f00-\U0010ffff]")
-
-
 @cache
 def identifier() -> Any:
     """py3langid's model with confidences from 0 to 1; read once in a process."""
@@ -85,8 +82,10 @@ def identifier() -> Any:
 
 
 def lone_script_letters() -> dict[str, str]:
-    """Language -> the letters of the script that is its own alone, as between brackets of a regular
-    expression: what a router needs that has neither CLDR nor Unicode's tables."""
+    """Language -> the letters of the script that only it has, as a class of a regular expression.
+
+    For a router, which has neither CLDR nor Unicode's tables.
+    """
     text = (Path(__file__).parent / "data" / "lone_scripts.json").read_text(encoding="utf-8")
     found: dict[str, str] = json.loads(text)
     return found
@@ -128,8 +127,7 @@ def identified_languages() -> frozenset[str]:
 
 
 def accepted_languages(tags: Iterable[str]) -> frozenset[str]:
-    """The answers of `identify` that stand for one of the languages (BCP 47): without their regions
-    and scripts, and with all of GROUP for one of it."""
+    """The answers of `identify` for BCP 47 tags: without regions and scripts, all of GROUP for one."""
     wanted = {tag.partition("-")[0] for tag in tags}
     return frozenset(wanted | GROUP if wanted & GROUP else wanted)
 
@@ -137,7 +135,7 @@ def accepted_languages(tags: Iterable[str]) -> frozenset[str]:
 def switched_languages(declared: Sequence[str] | str, region: str) -> tuple[str, ...]:
     """The languages whose prompts a switch sends to an adapter, sorted.
 
-    They are those that its card declares, or the region's official ones if that is `unknown` or empty.
+    Those that its card declares, or the region's official ones if that is `unknown` or empty.
     """
     if not isinstance(declared, str) and declared:
         return tuple(sorted(declared))

@@ -17,13 +17,13 @@ import yaml
 from pydantic import Field
 
 from ggez_hub.cards import AdapterCard, CardDocument
+from ggez_hub.cards.values import UNKNOWN
 from ggez_hub.errors import GgezError
 from ggez_hub.frozen_model import FrozenModel
 from ggez_hub.registry.file_checks import NotFit
 from ggez_hub.registry.resolution import Resolution
 
 TABLE = Path(__file__).with_name("licences.yaml")
-UNKNOWN = "unknown"
 
 Duty: TypeAlias = Literal[
     "attribution", "notice", "changes", "share_alike", "source", "non_commercial",

@@ -16,7 +16,7 @@ from ggez_hub.digests import digest_json, sha256_file, sha256_files
 from ggez_hub.errors import GgezError
 from ggez_hub.frozen_model import FrozenModel
 from ggez_hub.hub import Hub, RepoAtCommit
-from ggez_hub.merging.merge import plugins_of
+from ggez_hub.merging.methods import plugins_of
 from ggez_hub.plugins import PluginRecord
 from ggez_hub.registry.constants import LOCK_NAME
 from ggez_hub.registry.resolution import (

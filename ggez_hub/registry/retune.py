@@ -13,8 +13,7 @@ from ggez_hub.parity.betas import Beta, as_json
 from ggez_hub.parity.card_rows import NoCurve
 from ggez_hub.parity.choice import AlphaRange, Choice, Undetermined, alpha_ranges, choose
 from ggez_hub.parity.curve import ParityCurve
-from ggez_hub.parity.effects import grp_interval
-from ggez_hub.parity.intervals import Interval
+from ggez_hub.parity.intervals import Interval, estimate_grp
 from ggez_hub.parity.policy import Policy
 from ggez_hub.parity.policy_outcomes import PolicyOutcome, policy_outcomes
 from ggez_hub.regions import Alpha, Region, alpha, fallback_chain
@@ -68,7 +67,7 @@ class Retuned:
         except NoCurve:
             return None
         index = curve.index(beta)
-        return None if index is None else grp_interval(curve, index, self.alpha.value)
+        return None if index is None else estimate_grp(curve.moments, self.alpha.value, index)
 
     @property
     def policies(self) -> tuple[PolicyOutcome, ...]:

@@ -67,7 +67,7 @@ def stored_in(place: Path, hub: Hub) -> StoredCurve:
     """The curve of a card, an adapter's folder, a pulled folder or its lock, or a results folder.
 
     A lock's cards are read from the cache or `hub`. Raises UsageProblem for a lock of a composition
-    that nobody has measured together, or without a beta; BadCard, BadLock, NoEvidence, and what the client raises.
+    that nobody has measured together, or without a beta; BadCard, BadLock, GgezError, and what the client raises.
     """
     from ggez_hub.evaluation.results.evidence import RESULTS
 

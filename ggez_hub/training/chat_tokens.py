@@ -1,8 +1,7 @@
-"""Chats as tokens: which of them a model says itself, and learns.
+"""Chats as tokens: which of them the model writes itself, and learns.
 
 The chat is written by the model's own template and cut where its replies begin and end. What is
-before a reply is tokenised as it is when the model is asked; the reply follows token by token. So
-the model learns to go on from what it will see.
+before a reply is tokenised as when the model is asked; the reply follows token by token.
 """
 
 from __future__ import annotations
@@ -37,12 +36,8 @@ class Segment(NamedTuple):
     learned: bool
 
 
-class BadTemplate(NotLoaded):
-    """A chat template does not write a chat as the beginning of a longer one."""
-
-
 @dataclass(frozen=True)
-class ChatWriter:
+class ChatTokenizer:
     """A processor with a chat template."""
 
     processor: Any
@@ -50,7 +45,8 @@ class ChatWriter:
     def chat(self, messages: Sequence[Mapping[str, str]], *, picture: bool) -> list[Segment]:
         """A chat in segments: replies are learned, with the mark of their end.
 
-        The picture stands before the first message of the user. Raises BadTemplate.
+        The picture stands before the first message of the user. Raises NotLoaded for a template that
+        does not write a chat as the beginning of a longer one.
         """
         written = ""
         segments: list[Segment] = []
@@ -58,29 +54,29 @@ class ChatWriter:
         for number, message in enumerate(messages):
             if message["role"] != "assistant":
                 continue
-            asked = self._render(turns[:number], reply=True)
+            prompt = self._render(turns[:number], reply=True)
             replied = self._render(turns[: number + 1], reply=False)
-            if not asked.startswith(written) or not replied.startswith(asked):
-                raise BadTemplate(
+            if not prompt.startswith(written) or not replied.startswith(prompt):
+                raise NotLoaded(
                     "the chat template does not write a chat as the beginning of a longer one",
-                    "What the model has to learn cannot be told from what it is asked.",
+                    "The replies that the model has to learn cannot be found in such a chat.",
                 )
-            reply = replied[len(asked) :].rstrip()
+            reply = replied[len(prompt) :].rstrip()
             if reply.endswith(message["content"].strip()):
-                # Nothing says where a reply ends: the model would not learn to stop.
+                # Nothing marks the end of a reply: the model would not learn to stop.
                 reply += self.processor.tokenizer.eos_token or ""
-            segments += [Segment(asked[len(written) :], False), Segment(reply, True)]
+            segments += [Segment(prompt[len(written) :], False), Segment(reply, True)]
             written = replied.rstrip()
         return segments
 
     def check(self) -> None:
-        """Raise BadTemplate if the template cannot write chats that are learned from."""
+        """Raise NotLoaded if the template cannot write chats that are learned from."""
         self.chat(PROBE, picture=True)
 
-    def plain(self, text: str, *, picture: bool) -> list[Segment]:
-        """A text all of which is learned, after its picture; no template but the picture's mark."""
+    def plain_text(self, text: str, *, picture: bool) -> list[Segment]:
+        """A text all of which is learned, after the template's mark of its picture."""
         words = self.processor.tokenizer
-        start = self._mark() if picture else ""
+        start = self._picture_mark() if picture else ""
         if not start:
             # Something has to stand before the first token that is learned.
             start = words.bos_token or words.eos_token or ""
@@ -95,7 +91,15 @@ class ChatWriter:
             new = self.processor.tokenizer(
                 segment.text, add_special_tokens=False, return_tensors="pt"
             )[IDS].to(inputs[IDS].dtype)
-            inputs = {n: _continued(n, v, new, inputs[IDS].shape) for n, v in inputs.items()}
+            # Inputs that have a value for each token go on: other ones than ids and mask with zeros.
+            after = {IDS: new, MASK: torch.ones_like(new)}
+            shape = inputs[IDS].shape
+            inputs = {
+                name: torch.cat([v, after.get(name, torch.zeros_like(new)).to(v.dtype)], dim=1)
+                if v.shape == shape
+                else v
+                for name, v in inputs.items()
+            }
             learned = new if segment.learned else torch.full_like(new, UNLEARNED)
             labels = torch.cat([labels, learned], dim=1)
         return {**inputs, "labels": labels}
@@ -106,11 +110,11 @@ class ChatWriter:
         )
         return text
 
-    def _mark(self) -> str:
-        """How the template marks where a picture stands."""
-        said = [{"role": "user", "content": "x"}]
-        with_picture = self._render(_turns(said, picture=True), reply=False)
-        without = self._render(_turns(said, picture=False), reply=False)
+    def _picture_mark(self) -> str:
+        """What the template writes where a picture stands."""
+        message = [{"role": "user", "content": "x"}]
+        with_picture = self._render(_turns(message, picture=True), reply=False)
+        without = self._render(_turns(message, picture=False), reply=False)
         start = next(
             (n for n, (a, b) in enumerate(zip(with_picture, without, strict=False)) if a != b),
             len(without),
@@ -118,48 +122,37 @@ class ChatWriter:
         return with_picture[start : start + len(with_picture) - len(without)]
 
 
-def padded(rows: Sequence[dict[str, Tensor]], pad: int) -> Iterator[dict[str, Tensor]]:
-    """Rows in batches that go through a model together: those whose pictures are of one make.
+def pad_rows(rows: Sequence[dict[str, Tensor]], pad: int) -> Iterator[dict[str, Tensor]]:
+    """Rows in batches that go through a model together: those whose pictures have equal shapes.
 
-    What has a value for each token is filled up after its end; pictures stand row after row.
+    What has a value for each token is padded at its end; pictures stand row after row.
     """
     groups: dict[Any, list[dict[str, Tensor]]] = {}
     for row in rows:
-        groups.setdefault(_make(row), []).append(row)
+        groups.setdefault(_picture_shapes(row), []).append(row)
     fill = {IDS: pad, "labels": UNLEARNED}
     for group in groups.values():
         longest = max(row[IDS].shape[1] for row in group)
-        yield {
-            name: torch.cat(
-                [
-                    torch.nn.functional.pad(
-                        row[name], (0, longest - row[IDS].shape[1]), value=fill.get(name, 0)
-                    )
-                    if row[name].shape == row[IDS].shape
-                    else row[name]
-                    for row in group
-                ]
-            )
-            for name in group[0]
-        }
+        batch: dict[str, list[Tensor]] = {}
+        for row in group:
+            missing = (0, longest - row[IDS].shape[1])
+            for name, value in row.items():
+                of_text = value.shape == row[IDS].shape
+                padding = missing if of_text else (0, 0)
+                batch.setdefault(name, []).append(
+                    torch.nn.functional.pad(value, padding, value=fill.get(name, 0))
+                )
+        yield {name: torch.cat(values) for name, values in batch.items()}
 
 
-def _make(row: Mapping[str, Tensor]) -> tuple[tuple[str, tuple[int, ...]], ...]:
-    """The shapes of all that is no text; of the first axis, which counts, nothing."""
+def _picture_shapes(row: Mapping[str, Tensor]) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """The names of a row's inputs with their shapes but for the first axis; () for those of text."""
     ids = row[IDS].shape
     return tuple((n, () if v.shape == ids else tuple(v.shape[1:])) for n, v in sorted(row.items()))
 
 
-def _continued(name: str, value: Tensor, new: Tensor, shape: torch.Size) -> Tensor:
-    """An input that has a value for each token goes on: with ones in the mask, else as text has."""
-    if value.shape != shape:
-        return value
-    after = {IDS: new, MASK: torch.ones_like(new)}.get(name, torch.zeros_like(new))
-    return torch.cat([value, after.to(value.dtype)], dim=1)
-
-
 def _turns(messages: Sequence[Mapping[str, str]], *, picture: bool) -> list[dict[str, Any]]:
-    """Messages with content in parts, as templates of models that see take them."""
+    """Messages with content in parts, as the templates of vision-language models take them."""
     turns: list[dict[str, Any]] = [
         {"role": m["role"], "content": [{"type": "text", "text": m["content"]}]} for m in messages
     ]

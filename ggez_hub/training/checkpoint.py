@@ -1,7 +1,7 @@
-"""What a killed run goes on from: one safetensors file, written whole or not at all.
+"""What a resumed run goes on from: one safetensors file.
 
-It holds the tensors that learn and the persistent buffers, AdamW's moments, and the number of the
-step. Nothing else is needed: order, rate and random numbers of a step follow from its number.
+It holds the tensors that learn, the persistent buffers, AdamW's moments and the number of the step.
+Order, rate and random numbers of a step follow from its number.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ WEIGHT, MOMENT = "weight:", "moment:"
 
 @dataclass
 class Progress:
-    """How far a run is.
+    """The state of a stage.
 
     step      steps that are done
     losses    [step, mean training loss since the last entry]; validations the same of held-out rows
@@ -40,75 +40,83 @@ class Progress:
     worse: int = 0
     since: list[float] = field(default_factory=lambda: [0.0, 0.0])
 
-    def text(self) -> str:
-        """It as JSON."""
-        return json.dumps(asdict(self))
+    def add_step(self, loss: float) -> None:
+        """Count a step."""
+        self.step += 1
+        self.since = [self.since[0] + loss, self.since[1] + 1]
 
-    @classmethod
-    def of_text(cls, text: str) -> Progress:
-        """The progress that JSON says."""
-        return cls(**json.loads(text))
+    def record_loss(self) -> None:
+        """Add an entry to `losses`."""
+        self.losses.append([self.step, self.since[0] / self.since[1]])
+        self.since = [0.0, 0.0]
 
-
-def kept(learner: nn.Module) -> dict[str, Tensor]:
-    """What of a learner changes in training: parameters that learn, and persistent buffers."""
-    learning = {name for name, p in learner.named_parameters() if p.requires_grad}
-    buffers = {name for name, _ in learner.named_buffers()}
-    state = learner.state_dict(keep_vars=True)
-    return {name: state[name] for name in state if name in learning | buffers}
+    def record_validation(self, loss: float) -> bool:
+        """Add an entry to `validations`; returns whether it is the lowest."""
+        self.validations.append([self.step, loss])
+        if self.best is not None and loss >= self.best:
+            self.worse += 1
+            return False
+        self.best, self.best_step, self.worse = loss, self.step, 0
+        return True
 
 
 def save(
-    path: Path, learner: nn.Module, optimiser: torch.optim.Optimizer | None, progress: Progress
+    path: Path, module: nn.Module, optimiser: torch.optim.Optimizer | None, progress: Progress
 ) -> None:
-    """Write the state; the file has its name when it is whole and on the disk."""
-    tensors = {WEIGHT + name: tensor for name, tensor in kept(learner).items()}
+    """Write the state; the file is complete or absent."""
+    tensors = {WEIGHT + name: tensor for name, tensor in _changing(module).items()}
     if optimiser is not None:
-        for name, parameter in _learning(learner).items():
+        for name, parameter in _learning(module).items():
             for key, value in optimiser.state[parameter].items():
                 tensors[f"{MOMENT}{key}:{name}"] = value
     # Tensors that share memory would be refused, views carry what they are views of.
     plain = {name: t.detach().to("cpu", copy=True).contiguous() for name, t in tensors.items()}
     with atomic_file(path) as partial:
-        save_file(plain, partial, {"progress": progress.text()})
+        save_file(plain, partial, {"progress": json.dumps(asdict(progress))})
 
 
-def progress_of(path: Path) -> Progress:
-    """How far the state in a file is."""
+def read_progress(path: Path) -> Progress:
+    """The progress in a file that `save` wrote."""
     with safe_open(path, "pt") as file:
-        return Progress.of_text(file.metadata()["progress"])
+        return Progress(**json.loads(file.metadata()["progress"]))
 
 
-def load(path: Path, learner: nn.Module, optimiser: torch.optim.Optimizer | None) -> Progress:
-    """Bring learner and optimiser into the state of the file."""
+def load(path: Path, module: nn.Module, optimiser: torch.optim.Optimizer | None) -> Progress:
+    """Bring module and optimiser into the state of the file."""
     with safe_open(path, "pt") as file:
-        progress = Progress.of_text(file.metadata()["progress"])
         with torch.no_grad():
-            for name, tensor in kept(learner).items():
+            for name, tensor in _changing(module).items():
                 tensor.copy_(file.get_tensor(WEIGHT + name))
         if optimiser is not None:
             moments: dict[str, dict[str, Tensor]] = {}
-            for name in file.keys():  # noqa: SIM118 - it is no mapping
+            for name in file.keys():  # noqa: SIM118 - it is not a mapping
                 if name.startswith(MOMENT):
                     key, _, parameter = name.removeprefix(MOMENT).partition(":")
                     moments.setdefault(parameter, {})[key] = file.get_tensor(name)
-            _restore(learner, optimiser, moments)
-    return progress
+            _restore(module, optimiser, moments)
+    return read_progress(path)
 
 
 def _restore(
-    learner: nn.Module,
+    module: nn.Module,
     optimiser: torch.optim.Optimizer,
     moments: Mapping[str, Mapping[str, Tensor]],
 ) -> None:
-    """Through the optimiser's own state: it knows which moments lie on which device."""
+    """Through the optimiser's own state: it knows which moments are on which device."""
     state: dict[str, Any] = optimiser.state_dict()
     order = [p for group in optimiser.param_groups for p in group["params"]]
     number = {id(parameter): place for place, parameter in enumerate(order)}
-    learning = _learning(learner)
+    learning = _learning(module)
     state["state"] = {number[id(learning[name])]: dict(own) for name, own in moments.items()}
     optimiser.load_state_dict(state)
 
 
-def _learning(learner: nn.Module) -> dict[str, nn.Parameter]:
-    return {name: p for name, p in learner.named_parameters() if p.requires_grad}
+def _changing(module: nn.Module) -> dict[str, Tensor]:
+    """What changes in training: parameters that learn, and persistent buffers."""
+    names = {*_learning(module), *(name for name, _ in module.named_buffers())}
+    state = module.state_dict(keep_vars=True)
+    return {name: state[name] for name in state if name in names}
+
+
+def _learning(module: nn.Module) -> dict[str, nn.Parameter]:
+    return {name: p for name, p in module.named_parameters() if p.requires_grad}

@@ -2,51 +2,57 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from ggez_hub.families import get_family
 from ggez_hub.families.pretrained import NotLoaded, open_model, open_processing
-from ggez_hub.training.backend import compute_again
+from ggez_hub.training.backend import checkpoint_activations
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-# What text towers take of what tokenizers give.
+# What text towers take of what tokenizers return.
 TEXT_INPUTS = ("input_ids", "attention_mask")
 
 
-class Towers(Protocol):
+class Towers(ABC):
     """An embedding model, and what makes tensors for it.
 
     `scale` is the logarithm of the factor of all similarities, `bias` what SigLIP adds to them.
     """
 
-    model: nn.Module
+    model: Any
     scale: nn.Parameter
     bias: nn.Parameter | None
 
-    def read_pictures(self, pictures: Sequence[Image]) -> dict[str, Tensor]:
-        """n pictures as inputs of `see`."""
+    @abstractmethod
+    def picture_inputs(self, pictures: Sequence[Image]) -> dict[str, Tensor]:
+        """n pictures as inputs of `encode_pictures`."""
 
-    def read_texts(self, texts: Sequence[str]) -> dict[str, Tensor]:
-        """n texts as inputs of `understand`, padded and cut as the tower was trained."""
+    @abstractmethod
+    def text_inputs(self, texts: Sequence[str]) -> dict[str, Tensor]:
+        """n texts as inputs of `encode_texts`, padded and cut as the tower was trained."""
 
-    def see(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        """The features of pictures, (n, d), of any length."""
+    @abstractmethod
+    def encode_pictures(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """The features of pictures, (n, d), not normalised."""
 
-    def understand(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        """The features of texts, (n, d), of any length."""
+    @abstractmethod
+    def encode_texts(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """The features of texts, (n, d), not normalised."""
 
+    @abstractmethod
     def save_memory(self) -> None:
         """Compute activations again in the backward pass."""
 
 
-class OpenClipTowers:
+class OpenClipTowers(Towers):
     """A model of open_clip."""
 
     def __init__(self, folder: Path, dtype: torch.dtype) -> None:
@@ -61,24 +67,23 @@ class OpenClipTowers:
         self.model = model.eval().to(dtype)
         self.scale, self.bias = model.logit_scale, model.logit_bias
 
-    def read_pictures(self, pictures: Sequence[Image]) -> dict[str, Tensor]:
+    def picture_inputs(self, pictures: Sequence[Image]) -> dict[str, Tensor]:
         return {"image": torch.stack([self._preprocess(picture) for picture in pictures])}
 
-    def read_texts(self, texts: Sequence[str]) -> dict[str, Tensor]:
+    def text_inputs(self, texts: Sequence[str]) -> dict[str, Tensor]:
         return {"text": self._tokenizer(list(texts))}
 
-    def see(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        pictures = inputs["image"].to(self.scale.dtype)
-        return self.model.encode_image(pictures)
+    def encode_pictures(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        return self.model.encode_image(inputs["image"].to(self.scale.dtype))
 
-    def understand(self, inputs: Mapping[str, Tensor]) -> Tensor:
+    def encode_texts(self, inputs: Mapping[str, Tensor]) -> Tensor:
         return self.model.encode_text(inputs["text"])
 
     def save_memory(self) -> None:
         self.model.set_grad_checkpointing(True)
 
 
-class TransformersTowers:
+class TransformersTowers(Towers):
     """A CLIP-like model of transformers (CLIP, SigLIP, SigLIP 2)."""
 
     def __init__(self, folder: Path, dtype: torch.dtype) -> None:
@@ -89,10 +94,10 @@ class TransformersTowers:
         self.bias = getattr(self.model, "logit_bias", None)
         self._length: int = self.model.config.text_config.max_position_embeddings
 
-    def read_pictures(self, pictures: Sequence[Image]) -> dict[str, Tensor]:
+    def picture_inputs(self, pictures: Sequence[Image]) -> dict[str, Tensor]:
         return dict(self._images(images=list(pictures), return_tensors="pt"))
 
-    def read_texts(self, texts: Sequence[str]) -> dict[str, Tensor]:
+    def text_inputs(self, texts: Sequence[str]) -> dict[str, Tensor]:
         inputs = self._words(
             list(texts),
             padding="max_length",
@@ -102,28 +107,25 @@ class TransformersTowers:
         )
         return {name: inputs[name] for name in TEXT_INPUTS if name in inputs}
 
-    def see(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        at = self.scale.dtype
-        cast = {n: t.to(at) if t.is_floating_point() else t for n, t in inputs.items()}
+    def encode_pictures(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        dtype = self.scale.dtype
+        cast = {n: t.to(dtype) if t.is_floating_point() else t for n, t in inputs.items()}
         return _features(self.model.get_image_features(**cast))
 
-    def understand(self, inputs: Mapping[str, Tensor]) -> Tensor:
+    def encode_texts(self, inputs: Mapping[str, Tensor]) -> Tensor:
         return _features(self.model.get_text_features(**inputs))
 
     def save_memory(self) -> None:
-        compute_again(self.model)
+        checkpoint_activations(self.model)
 
 
 def _features(found: Any) -> Tensor:
-    # Since version 5 transformers gives the projected features as a field.
+    # Since version 5 transformers returns the projected features as a field.
     features: Tensor = found if isinstance(found, Tensor) else found.pooler_output
     return features
 
 
-LIBRARIES: Mapping[str, Callable[[Path, torch.dtype], Towers]] = {
-    "open_clip": OpenClipTowers,
-    "transformers": TransformersTowers,
-}
+LIBRARIES = {"open_clip": OpenClipTowers, "transformers": TransformersTowers}
 
 
 def open_towers(folder: Path, dtype: torch.dtype) -> Towers:
@@ -131,7 +133,7 @@ def open_towers(folder: Path, dtype: torch.dtype) -> Towers:
     return LIBRARIES[get_family("embedding").layout(folder).library](folder, dtype)
 
 
-def encoded_blank(model: Any, n: int) -> tuple[Tensor, Tensor]:
+def encode_blank(model: Any, n: int) -> tuple[Tensor, Tensor]:
     """The features of n blank pictures and n empty texts, by a bare model of either library."""
     if hasattr(model, "visual"):
         size = model.visual.image_size

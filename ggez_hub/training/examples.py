@@ -1,7 +1,7 @@
-"""The examples of a run, as a table on disk whose rows can be read in any order.
+"""The examples of a run: the output of `ggez-hub filter`, or sources of which every row is one.
 
 A row is one of the filter's output: id, image {bytes, path} or None, text, messages [{role,
-content}], language, format. Where rows come from is a subclass.
+content}], language, format.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ggez_hub.cards.schema import DataFilter
-from ggez_hub.data.examples import Example, ExampleBuilder, Malformed
+from ggez_hub.data.examples import Example, ExampleBuilder, Unreadable
 from ggez_hub.data.pictures import BadPicture, opened, picture_bytes
-from ggez_hub.data.sources import BadSource, Reader, Unreadable, open_source
+from ggez_hub.data.sources import BadSource, Reader, open_source
 from ggez_hub.data.spec import SourceSpec
 from ggez_hub.digests import digest_json
 from ggez_hub.recipe_file import BadRecipe
@@ -26,21 +26,40 @@ from ggez_hub.recipe_file import BadRecipe
 if TYPE_CHECKING:
     import datasets
 
-
 # What training reads of a row.
 COLUMNS = ("id", "image", "text", "messages", "language", "format")
+# A picture's path shows that there is one.
+WITHOUT_PICTURES = tuple("image.path" if name == "image" else name for name in COLUMNS)
+# Files of a filter's output.
+BLOCK, REPORT, SHARDS = "data_filter.json", "report.json", "data/*.parquet"
+BATCH = 64
+# Pictures that cannot be read are named, but not all of them.
+NAMED = 3
 
 Row: TypeAlias = dict[str, Any]
-Unused: TypeAlias = Callable[[Mapping[str, Any]], str | None]
-"""Why a row is no example; None if it is one."""
+RowProblem: TypeAlias = Callable[[Mapping[str, Any]], str | None]
+"""Why a row is not an example; None if it is one."""
+
+
+def caption_problem(row: Mapping[str, Any]) -> str | None:
+    """For a family that learns from captions of pictures."""
+    if row["format"] != "caption":
+        return f"{row['format']}, not a caption"
+    return "no picture" if row["image"] is None else None
+
+
+def reply_problem(row: Mapping[str, Any]) -> str | None:
+    """For a family that learns to reply: nothing is learned from a question without an answer."""
+    messages = row["messages"]
+    return None if messages and messages[-1]["role"] == "assistant" else "no reply"
 
 
 class Examples(ABC):
-    """Rows of one key of a recipe."""
+    """The rows of a key of a recipe."""
 
     @abstractmethod
     def check(self) -> None:
-        """Raise BadRecipe if there is no such data, or its columns are not there."""
+        """Raise BadRecipe if the data or its columns are missing."""
 
     @property
     @abstractmethod
@@ -55,7 +74,7 @@ class Examples(ABC):
     @property
     @abstractmethod
     def counts(self) -> Counter[str]:
-        """How many rows there are, by language."""
+        """The number of rows by language."""
 
     @property
     @abstractmethod
@@ -63,72 +82,42 @@ class Examples(ABC):
         """About how much disk a copy takes; 0 for sources of a hub."""
 
     @abstractmethod
-    def rows(self) -> Iterator[Row]:
-        """All of them; raises BadRecipe for what cannot be read."""
+    def rows(self, *, pictures: bool = True) -> Iterator[Row]:
+        """All rows, with the content of their pictures or without it.
 
-    @abstractmethod
-    def outlines(self) -> Iterator[Row]:
-        """The rows without the content of their pictures."""
+        Raises BadRecipe for what cannot be read.
+        """
 
     @property
     def languages(self) -> list[str]:
-        """The languages, the most frequent first; those that are known."""
+        """The known languages, the most frequent first."""
         return [tag for tag, n in self.counts.most_common() if n and tag.isalpha() and len(tag) < 4]
 
-    def sorted_out(self, unused: Unused) -> Counter[str | None]:
-        """How many rows are not used, by reason, and with the reason None how many are."""
-        return Counter(unused(row) for row in self.outlines())
-
-    def table(self, cache: Path, unused: Unused) -> datasets.Dataset:
-        """The rows that are used, in Arrow files below `cache`; raises what `rows` raises."""
+    def table(self, cache: Path, problem: RowProblem) -> datasets.Dataset:
+        """The rows without a problem, in Arrow files below `cache`; raises what `rows` raises."""
         import datasets
 
-        from ggez_hub.data.table import FEATURES
+        from ggez_hub.data.rows import FEATURES
 
-        kinds = datasets.Features.from_dict({name: FEATURES[name] for name in COLUMNS})
-        kinds["image"] = datasets.Image(decode=False)
+        features = datasets.Features.from_dict({name: FEATURES[name] for name in COLUMNS})
+        features["image"] = datasets.Image(decode=False)
         datasets.disable_progress_bars()
-        if all(unused(row) is not None for row in self.outlines()):
-            return datasets.Dataset.from_dict({name: [] for name in COLUMNS}, features=kinds)
+        if all(problem(row) is not None for row in self.rows(pictures=False)):
+            return datasets.Dataset.from_dict({name: [] for name in COLUMNS}, features=features)
         try:
             return datasets.Dataset.from_generator(
-                lambda: (row for row in self.rows() if unused(row) is None),
-                features=kinds,
+                lambda: (row for row in self.rows() if problem(row) is None),
+                features=features,
                 cache_dir=str(cache),
                 fingerprint=self.digest[:32],
             )
         except datasets.exceptions.DatasetGenerationError as error:
-            # What stopped the generator is what there is to say.
             raise error.__cause__ or error from None
 
 
-def reasons(sorted_out: Counter[str | None]) -> dict[str, int]:
-    """Rows that are not used by reason, the commonest first."""
-    return {reason: n for reason, n in sorted_out.most_common() if reason is not None}
-
-
-def caption_problem(row: Mapping[str, Any]) -> str | None:
-    """For a family that learns from captions of pictures."""
-    if row["format"] != "caption":
-        return f"{row['format']}, not a caption"
-    return "no picture" if row["image"] is None else None
-
-
-def reply_problem(row: Mapping[str, Any]) -> str | None:
-    """For a family that learns to reply: a question without an answer says nothing."""
-    messages = row["messages"]
-    return None if messages and messages[-1]["role"] == "assistant" else "no reply"
-
-
-BLOCK, REPORT, SHARDS = "data_filter.json", "report.json", "data/*.parquet"
-# A picture's path says that there is one.
-WITHOUT_PICTURES = tuple("image.path" if name == "image" else name for name in COLUMNS)
-BATCH = 64
-
-
 @dataclass(frozen=True)
-class Filtered(Examples):
-    """The folder of a filter; `key` is that of the recipe, for messages."""
+class FilteredExamples(Examples):
+    """The output folder of a filter; `key` is that of the recipe, for messages."""
 
     folder: Path
     key: str
@@ -140,7 +129,7 @@ class Filtered(Examples):
         missing = [name for name in (BLOCK, REPORT) if not (self.folder / name).is_file()]
         if missing or not self._shards:
             raise BadRecipe(
-                f"{where}: {self.folder} is no output of `ggez-hub filter`: it has no "
+                f"{where}: {self.folder} is not an output of `ggez-hub filter`: it has no "
                 f"{(missing or [SHARDS])[0]}",
                 f"Write one with `ggez-hub filter`, or name other data under {self.key}.sources.",
             )
@@ -158,7 +147,6 @@ class Filtered(Examples):
 
     @property
     def digest(self) -> str:
-        """That of the filter's report."""
         return str(self._read(BLOCK)["report_digest"])
 
     @cached_property
@@ -170,11 +158,14 @@ class Filtered(Examples):
     def nbytes(self) -> int:
         return sum(path.stat().st_size for path in self._shards)
 
-    def rows(self) -> Iterator[Row]:
-        return self._columns(COLUMNS)
+    def rows(self, *, pictures: bool = True) -> Iterator[Row]:
+        import pyarrow.parquet as pq
 
-    def outlines(self) -> Iterator[Row]:
-        return self._columns(WITHOUT_PICTURES)
+        names = list(COLUMNS if pictures else WITHOUT_PICTURES)
+        for path in self._shards:
+            with pq.ParquetFile(path) as file:
+                for batch in file.iter_batches(BATCH, columns=names):
+                    yield from batch.to_pylist()
 
     @property
     def _shards(self) -> list[Path]:
@@ -184,22 +175,13 @@ class Filtered(Examples):
         found: dict[str, Any] = json.loads((self.folder / name).read_text(encoding="utf-8"))
         return found
 
-    def _columns(self, names: Sequence[str]) -> Iterator[Row]:
-        import pyarrow.parquet as pq
-
-        for path in self._shards:
-            with pq.ParquetFile(path) as file:
-                for batch in file.iter_batches(BATCH, columns=list(names)):
-                    yield from batch.to_pylist()
-
-
-# Pictures that cannot be read are named, but not all of them.
-SHOWN = 3
-
 
 @dataclass(frozen=True)
-class Unfiltered(Examples):
-    """Sources with paths that start from the folder `here`; `key` is that of the recipe."""
+class UnfilteredExamples(Examples):
+    """Sources with paths that start from the folder `here`; `key` is that of the recipe.
+
+    Whatever of them cannot be read is an error: counting and dropping is the filter's work.
+    """
 
     sources: Sequence[SourceSpec]
     here: Path
@@ -231,37 +213,42 @@ class Unfiltered(Examples):
 
     @cached_property
     def digest(self) -> str:
-        """That of the sources and their revisions."""
-        asked = {
-            "filtered": None,
-            "sources": [source.model_dump(mode="json") for source in self.sources],
-        }
+        sources = [source.model_dump(mode="json") for source in self.sources]
         revisions = {name: reader.revision() for name, reader in self._readers.items()}
-        return digest_json({"data": asked, "revisions": revisions})
+        return digest_json({"data": {"filtered": None, "sources": sources}, "revisions": revisions})
 
     @cached_property
     def counts(self) -> Counter[str]:
-        """Every row is read for it, but no picture."""
         return Counter(example.language for _, example in self._examples())
 
     @property
     def nbytes(self) -> int:
-        places = [source.pictures or source.imagefolder for source in self.sources]
-        folders = [self.here / place for place in places if place is not None]
-        return sum(p.stat().st_size for f in folders for p in f.rglob("*") if p.is_file())
+        folders = [source.pictures_folder(self.here) for source in self.sources]
+        files = (path for folder in folders if folder for path in folder.rglob("*"))
+        return sum(path.stat().st_size for path in files if path.is_file())
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self, *, pictures: bool = True) -> Iterator[Row]:
         lost: Counter[str] = Counter()
         first: list[str] = []
         for source, example in self._examples():
-            try:
-                image = self._picture(source, example)
-            except BadPicture as problem:
-                lost[problem.reason] += 1
-                if len(first) < SHOWN:
-                    first.append(f"{example.id}: {example.path or 'the picture'}")
-                continue
-            yield {**_row(example), "image": image}
+            image = None
+            if source.reads.picture is not None:
+                try:
+                    content = self._picture(source, example) if pictures else b""
+                except BadPicture as problem:
+                    lost[problem.reason] += 1
+                    if len(first) < NAMED:
+                        first.append(f"{example.id}: {example.path or 'the picture'}")
+                    continue
+                image = {"bytes": content, "path": None}
+            yield {
+                "id": example.id,
+                "image": image,
+                "text": example.text,
+                "messages": [{"role": role, "content": text} for role, text in example.messages],
+                "language": example.language,
+                "format": example.format,
+            }
         if lost:
             reasons = ", ".join(f"{reason} ({count})" for reason, count in lost.items())
             raise BadRecipe(
@@ -269,11 +256,6 @@ class Unfiltered(Examples):
                 "Relative paths start from `pictures`. `ggez-hub filter` counts what is lost, and "
                 "leaves it out.",
             )
-
-    def outlines(self) -> Iterator[Row]:
-        for source, example in self._examples():
-            image = None if source.reads.picture is None else {"bytes": b""}
-            yield {**_row(example), "image": image}
 
     @cached_property
     def _readers(self) -> dict[str, Reader]:
@@ -295,7 +277,7 @@ class Unfiltered(Examples):
                     if isinstance(row.values, Unreadable):
                         raise self._bad_row(number, row.number, row.values.reason)
                     for example in builder.examples(row.values, row.number):
-                        if isinstance(example, Malformed):
+                        if isinstance(example, Unreadable):
                             raise self._bad_row(number, row.number, example.reason)
                         yield source, example
 
@@ -305,20 +287,7 @@ class Unfiltered(Examples):
             "`ggez-hub filter` counts such rows, and leaves them out.",
         )
 
-    def _picture(self, source: SourceSpec, example: Example) -> dict[str, Any] | None:
-        if source.reads.picture is None:
-            return None
-        name = source.pictures if source.pictures is not None else source.imagefolder
-        content = picture_bytes(example.picture, None if name is None else self.here / name)
+    def _picture(self, source: SourceSpec, example: Example) -> bytes:
+        content = picture_bytes(example.picture, source.pictures_folder(self.here))
         opened(content, draft=True)
-        return {"bytes": content, "path": None}
-
-
-def _row(example: Example) -> Row:
-    return {
-        "id": example.id,
-        "text": example.text,
-        "messages": [{"role": role, "content": text} for role, text in example.messages],
-        "language": example.language,
-        "format": example.format,
-    }
+        return content

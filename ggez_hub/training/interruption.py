@@ -19,21 +19,21 @@ class Interrupted(GgezError):
 
 
 @contextmanager
-def stop_asked(*, say: bool) -> Iterator[Callable[[], bool]]:
-    """Whether somebody wants it to stop; who asks twice gets KeyboardInterrupt at once.
+def catch_stop_signals(*, announce: bool) -> Iterator[Callable[[], bool]]:
+    """Yields a function that returns whether a stop was requested.
 
-    With `say` a terminal is told what it waits for. Signals reach the main thread alone: in
-    another one nobody can ask. A signal that is ignored, as nohup's and Ctrl-C of what runs in the
-    background, stays ignored.
+    A second signal raises KeyboardInterrupt. With `announce` a terminal is told what it waits for.
+    Signals reach the main thread alone: in another one nothing is requested. A signal that is
+    ignored, as under nohup, stays ignored.
     """
-    asked = False
+    requested = False
 
     def note(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        if asked:
+        nonlocal requested
+        if requested:
             raise KeyboardInterrupt
-        asked = True
-        if say and sys.stderr.isatty():
+        requested = True
+        if announce and sys.stderr.isatty():
             print("stopping after this step; once more stops at once", file=sys.stderr)
 
     if threading.current_thread() is not threading.main_thread():
@@ -42,7 +42,7 @@ def stop_asked(*, say: bool) -> Iterator[Callable[[], bool]]:
     heard = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
     before = [(number, signal.signal(number, note)) for number in heard]
     try:
-        yield lambda: asked
+        yield lambda: requested
     finally:
         for number, handler in before:
             signal.signal(number, handler)

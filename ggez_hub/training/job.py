@@ -1,4 +1,4 @@
-"""A recipe with its base: what can be seen of a run before anything is loaded."""
+"""A training recipe with its base: what can be checked before anything is loaded."""
 
 from __future__ import annotations
 
@@ -7,50 +7,54 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from ggez_hub.digests import digest_json, sha256_files
-from ggez_hub.errors import GgezError, UsageProblem
+from ggez_hub.errors import GgezError
 from ggez_hub.families import Family, Layout, get_family
 from ggez_hub.merging.deltas import WeightIndex
-from ggez_hub.recipe_file import BadRecipe, read_recipe
+from ggez_hub.recipe_file import BadRecipe, parse_recipe, read_recipe
 from ggez_hub.registry.local_merge.inputs import ModelSource
-from ggez_hub.training import embedding, lora, vlm
+from ggez_hub.training import embedding, vlm
 from ggez_hub.training.backend import ModuleTree, TrainingBackend
-from ggez_hub.training.diffusion.backend import WAY as DIFFUSION
-from ggez_hub.training.examples import Examples, Filtered, Unfiltered
-from ggez_hub.training.recipe import Data, Named, Stage, TrainRecipe
+from ggez_hub.training.diffusion import backend as diffusion
+from ggez_hub.training.examples import Examples, FilteredExamples, UnfilteredExamples
+from ggez_hub.training.lora import full_parameters, lora_targets
+from ggez_hub.training.recipe import Data, FamilyKey, Stage, TrainRecipe
 
 BACKENDS: Mapping[str, TrainingBackend] = {
-    "embedding": embedding.WAY,
-    "vlm": vlm.WAY,
-    "diffusion": DIFFUSION,
+    "embedding": embedding.BACKEND,
+    "vlm": vlm.BACKEND,
+    "diffusion": diffusion.BACKEND,
 }
+# A part of every digest: raise it when the same recipe comes to give other weights.
+VERSION = 3
 
 
 def training_backend(family: str) -> TrainingBackend:
-    """How models of a family are trained; raises UsageProblem."""
+    """How models of a family are trained; raises BadRecipe."""
     if family not in BACKENDS:
-        raise UsageProblem(
-            f"models of the family {family!r} cannot be trained",
+        raise BadRecipe(
+            f"family: models of the family {family!r} cannot be trained",
             f"Families: {', '.join(BACKENDS)}.",
         )
     return BACKENDS[family]
 
 
-# A part of every digest: raise it when the same recipe comes to give other weights.
-VERSION = 3
-
-
 def read_training(path: Path) -> TrainRecipe:
-    """The recipe of a file, with the keys of its family; raises BadRecipe, UsageProblem."""
-    family = read_recipe(path, "train", Named).family
+    """The recipe in a file, with the keys of its family; raises BadRecipe."""
+    family = read_recipe(path, "train", FamilyKey).family
     return read_recipe(path, "train", training_backend(family).recipe)
 
 
+def parse_training(text: str, path: Path | str) -> TrainRecipe:
+    """The recipe in a text, which messages call `path`; raises BadRecipe."""
+    family = parse_recipe(text, path, "train", FamilyKey).family
+    return parse_recipe(text, path, "train", training_backend(family).recipe)
+
+
 @contextmanager
-def about(key: str) -> Iterator[None]:
-    """Errors say which key of the recipe they are about; their kind stays."""
+def about_key(key: str) -> Iterator[None]:
+    """Put the key of the recipe before the message of an error, whose type stays."""
     try:
         yield
     except BadRecipe:
@@ -69,19 +73,19 @@ class Job:
     here: Path
     base: ModelSource
 
-    @cached_property
-    def way(self) -> TrainingBackend:
+    @property
+    def backend(self) -> TrainingBackend:
         """How models of the family are trained."""
         return training_backend(self.recipe.family)
 
-    @cached_property
+    @property
     def family(self) -> Family:
         """The family of the base."""
         return get_family(self.recipe.family)
 
     @cached_property
     def layout(self) -> Layout:
-        """How the base lies in its folder; raises UnknownLayout."""
+        """The files of the base; raises UnknownLayout."""
         return self.family.layout(self.base.path, self.recipe.variant)
 
     @cached_property
@@ -96,13 +100,17 @@ class Job:
 
     @cached_property
     def targets(self) -> list[str]:
-        """The modules that get factors; raises BadRecipe."""
-        return lora.targets_of(self.way, self.recipe, self.tree)
+        """The modules that get factors, none for `method: full`; raises BadRecipe."""
+        if self.recipe.method == "full":
+            return []
+        return lora_targets(self.backend, self.recipe, self.tree)
 
     @cached_property
     def parameters(self) -> list[str]:
-        """The base's parameters that are trained themselves; raises BadRecipe."""
-        return lora.learning_parameters(self.way, self.recipe, self.tree)
+        """The base's own parameters that are trained, none for LoRA; raises BadRecipe."""
+        if self.recipe.method == "lora":
+            return []
+        return full_parameters(self.backend, self.recipe, self.tree)
 
     def examples(self, stage: Stage) -> Examples:
         """The examples of a stage."""
@@ -110,29 +118,27 @@ class Job:
 
     @property
     def validation(self) -> Examples | None:
-        """The validation set, where it is data of its own."""
-        asked = self.recipe.validation.data if self.recipe.validation else None
-        return None if asked is None else self._examples(asked, "validation")
+        """The validation set, where the recipe names data for it."""
+        data = self.recipe.validation
+        return (
+            None if data is None or data.share is not None else self._examples(data, "validation")
+        )
 
-    def _examples(self, asked: Data, key: str) -> Examples:
-        if asked.filtered is not None:
-            return Filtered(self.here / Path(asked.filtered).expanduser(), key)
-        return Unfiltered(asked.sources or [], self.here, key)
-
-    def unused(self, row: Mapping[str, Any]) -> str | None:
-        """Why a row is no example for the family; None if it is one."""
-        return self.way.unused(self.recipe, row)
+    def _examples(self, data: Data, key: str) -> Examples:
+        if data.filtered is not None:
+            return FilteredExamples(self.here / Path(data.filtered).expanduser(), key)
+        return UnfilteredExamples(data.sources or [], self.here, key)
 
     def check_base(self) -> None:
-        """Raise for a base that is no model of the family, BadRecipe for what matches nothing of it."""
-        with about("base"):
+        """Raise for a base that is not of the family, BadRecipe for keys that match nothing in it."""
+        with about_key("base"):
             _ = self.layout
-            self.way.check(self.recipe, self.base.path)
+            self.backend.check(self.recipe, self.base.path)
             _ = self.tree
-        _ = self.targets if self.recipe.method == "lora" else self.parameters
+        _ = self.targets, self.parameters
 
     def check(self) -> None:
-        """Raise BadRecipe for whatever can be seen to be off before anything is loaded."""
+        """Raise BadRecipe for whatever can be found before anything is loaded."""
         if self.base.repo is None:
             raise BadRecipe(
                 f"base_repo: is missing: {self.base.given} is a folder, and the card has to name a "
@@ -140,10 +146,14 @@ class Job:
                 "Write base_repo: org/name@commit, the repository that has these very weights.",
             )
         self.check_base()
-        for stage in self.recipe.stages:
-            self.examples(stage).check()
-        if self.validation is not None:
-            self.validation.check()
+        for examples in self._data:
+            examples.check()
+
+    @property
+    def _data(self) -> list[Examples]:
+        """The examples of all stages, and the validation set."""
+        stages = [self.examples(stage) for stage in self.recipe.stages]
+        return [*stages, *([self.validation] if self.validation else [])]
 
     @cached_property
     def weights(self) -> dict[str, str]:
@@ -153,14 +163,11 @@ class Job:
     @cached_property
     def digest(self) -> str:
         """The sha256 of what decides the result."""
-        data = [self.examples(stage).digest for stage in self.recipe.stages]
-        if self.validation is not None:
-            data.append(self.validation.digest)
         return digest_json(
             {
                 "version": VERSION,
                 "recipe": self.recipe.decisive(),
                 "weights": self.weights,
-                "data": data,
+                "data": [examples.digest for examples in self._data],
             }
         )

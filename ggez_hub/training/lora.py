@@ -1,4 +1,4 @@
-"""Which modules get factors, and the adapter that PEFT puts on them."""
+"""Which modules get LoRA factors, and the adapter that PEFT puts on them."""
 
 from __future__ import annotations
 
@@ -18,16 +18,19 @@ from ggez_hub.training.recipe import TrainRecipe
 FACTORED = (nn.Linear, nn.Conv2d, nn.Embedding)
 
 
-def targets_of(way: TrainingBackend, recipe: TrainRecipe, tree: ModuleTree) -> list[str]:
+def lora_targets(backend: TrainingBackend, recipe: TrainRecipe, tree: ModuleTree) -> list[str]:
     """The paths of the modules that get factors; raises BadRecipe if there are none.
 
     Every entry of `target_modules` has to match something in the part that is trained.
     """
     asked = recipe.adapter.target_modules
     if asked is None:
-        found = sorted(way.targets(recipe, tree))
+        found = sorted(backend.targets(recipe, tree))
     else:
-        found = _matched(asked, way, recipe, tree)
+        learns = backend.learns(recipe, tree)
+        found = _matching(
+            asked, [path for path, m in tree.items() if isinstance(m, FACTORED) and learns(path)]
+        )
     if not found:
         raise BadRecipe("lora.target_modules: the model has no modules to put factors on")
     return found
@@ -43,16 +46,16 @@ def linear_modules(tree: ModuleTree) -> list[str]:
     ]
 
 
-def learning_parameters(way: TrainingBackend, recipe: TrainRecipe, tree: ModuleTree) -> list[str]:
+def full_parameters(backend: TrainingBackend, recipe: TrainRecipe, tree: ModuleTree) -> list[str]:
     """The parameters that `method: full` trains; raises BadRecipe if there are none."""
-    learns = way.learns(recipe, tree)
+    learns = backend.learns(recipe, tree)
     found = [name for name, _ in tree[""].named_parameters() if learns(name)]
     if not found:
         raise BadRecipe("method: full trains nothing of this model")
     return found
 
 
-def put_on(model: Any, recipe: TrainRecipe, targets: Collection[str]) -> Any:
+def add_lora(model: Any, recipe: TrainRecipe, targets: Collection[str]) -> Any:
     """The model wrapped by PEFT, with fresh factors in float32; only they learn."""
     import peft
 
@@ -76,38 +79,34 @@ def trained_parameters(model: nn.Module) -> int:
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
-def _matched(
-    asked: str | list[str], way: TrainingBackend, recipe: TrainRecipe, tree: ModuleTree
-) -> list[str]:
-    learns = way.learns(recipe, tree)
-    able = [path for path, module in tree.items() if isinstance(module, FACTORED) and learns(path)]
+def base_dtype(recipe: TrainRecipe) -> torch.dtype:
+    """The dtype of the base's weights in memory.
+
+    Weights that learn are float32, whatever the arithmetic: in bfloat16 a step at a small rate would
+    change nothing.
+    """
+    frozen = recipe.precision == "bf16" and recipe.method == "lora"
+    return torch.bfloat16 if frozen else torch.float32
+
+
+def _matching(asked: str | list[str], paths: list[str]) -> list[str]:
+    """The paths that match a regular expression, or end in one of the names."""
     if isinstance(asked, str):
         try:
             pattern = re.compile(asked)
         except re.error as error:
-            raise BadRecipe(f"lora.target_modules: is no regular expression: {error}") from error
-        found = [path for path in able if pattern.fullmatch(path)]
+            raise BadRecipe(f"lora.target_modules: is not a regular expression: {error}") from error
+        matches = {asked: [path for path in paths if pattern.fullmatch(path)]}
+    else:
+        matches = {
+            entry: [path for path in paths if path == entry or path.endswith(f".{entry}")]
+            for entry in asked
+        }
+    for entry, found in matches.items():
         if not found:
-            raise BadRecipe(f"lora.target_modules: {asked!r} matches no module", _example(able))
-        return found
-    found = []
-    for entry in asked:
-        own = [path for path in able if path == entry or path.endswith(f".{entry}")]
-        if not own:
-            raise BadRecipe(f"lora.target_modules: {entry!r} matches no module", _example(able))
-        found += own
-    return sorted(set(found))
-
-
-def _example(able: Collection[str]) -> str:
-    ends = sorted({path.rpartition(".")[2] for path in able})
-    return f"Modules that are trained end in {', '.join(ends[:12])}."
-
-
-def at_dtype(precision: str, method: str) -> torch.dtype:
-    """The dtype in which the base's weights are held.
-
-    Weights that learn are held in float32, whatever the arithmetic: in bfloat16 a step at a small
-    rate would change nothing.
-    """
-    return torch.bfloat16 if precision == "bf16" and method == "lora" else torch.float32
+            ends = sorted({path.rpartition(".")[2] for path in paths})
+            raise BadRecipe(
+                f"lora.target_modules: {entry!r} matches no module",
+                f"Modules that are trained end in {', '.join(ends[:12])}.",
+            )
+    return sorted({path for found in matches.values() for path in found})

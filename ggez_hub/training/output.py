@@ -1,4 +1,4 @@
-"""What a run leaves: a PEFT folder, or the base's files with the weights that were trained."""
+"""The output of a run: a PEFT folder, or the base's files with the weights that were trained."""
 
 from __future__ import annotations
 
@@ -17,30 +17,26 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-class NotStored(GgezError):
-    """A parameter that was trained is no tensor of the base."""
-
-
 def write_adapter(model: Any, folder: Path, repo: str, revision: str | None) -> None:
     """Write a PeftModel as `peft` loads it; it names its base by repository and commit."""
     config = model.peft_config["default"]
     config.base_model_name_or_path, config.revision = repo, revision
     # Left to itself, PEFT asks the Hub whether the vocabulary has grown.
     model.save_pretrained(folder, save_embedding_layers=False)
-    # PEFT's README says nothing of this adapter.
+    # A template of PEFT's.
     (folder / "README.md").unlink(missing_ok=True)
-    # A name of a class that loaders import: `pull` takes no adapter with one.
+    # A class that loaders import: `pull` refuses adapters that name one.
     path = folder / CONFIG
-    said = json.loads(path.read_text(encoding="utf-8")) | {"auto_mapping": None}
-    path.write_text(json.dumps(said, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    written = json.loads(path.read_text(encoding="utf-8")) | {"auto_mapping": None}
+    path.write_text(json.dumps(written, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def stored_names(names: list[str], base: WeightIndex, family: Family) -> dict[str, str]:
-    """The base's tensors by the parameters that are loaded from them; raises NotStored."""
+    """The base's tensors by the parameters that are loaded from them; raises GgezError."""
     key_map = family.key_map(base.folder, base.keys())
     found = {name: _stored(name, base, key_map) for name in names}
     if missing := [name for name, stored in found.items() if stored is None]:
-        raise NotStored(
+        raise GgezError(
             f"{base.folder} stores no tensor of its own for {', '.join(missing[:3])}",
             "Train an adapter: method: lora.",
         )
@@ -57,7 +53,7 @@ def write_finetune(
     """Write the base again with `trained` parameters in place of its own, in the base's dtypes.
 
     Everything else is the base's: names, shards, what was not trained, and side files. Raises
-    NotStored.
+    GgezError.
     """
     from ggez_hub.merging.writer import TORCH_DTYPE, MirrorWriter
 
@@ -90,7 +86,7 @@ def _stored(name: str, base: WeightIndex, key_map: KeyMap) -> str | None:
         beside = weight.removesuffix("weight") + leaf
         return beside if weight and beside in base else key_map(name)
     except TiedWeight as tied:
-        # The whole tensor is replaced: all that share it are trained alike.
+        # All that share the tensor are trained alike.
         return tied.tensor
     except NotOneToOne:
         return None

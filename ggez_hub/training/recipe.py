@@ -1,14 +1,7 @@
 """A training run as YAML with `kind: train`: the keys that all families share.
 
-    kind: train
-    family: embedding
-    region: th
-    base: openai/clip-vit-base-patch32@main
-    method: lora
-    data: {filtered: ../th}
-
-A family adds keys of its own (see ggez_hub.training.job). What is left out has the family's
-defaults for the method: those of `method: full` are the paper's settings.
+A family adds keys of its own. Keys that are left out have the family's defaults for the method:
+those of `method: full` are the paper's settings.
 """
 
 from __future__ import annotations
@@ -18,14 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    Field,
-    StringConstraints,
-    field_validator,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, StringConstraints, field_validator, model_validator
 
 from ggez_hub.cards.schema import DataRights
 from ggez_hub.cards.values import Adapts, Family, LanguageTag, Text
@@ -33,23 +19,22 @@ from ggez_hub.data.spec import SourceSpec
 from ggez_hub.frozen_model import FrozenModel
 
 Place: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
-Method: TypeAlias = Literal["lora", "full"]
 
 
 def _number(value: object) -> object:
-    # YAML 1.1 reads 1e-4 as text: it wants a dot, and nobody writes one.
+    # YAML 1.1 wants a dot in 1.0e-4, and reads 1e-4 as text.
     return float(value) if isinstance(value, str) and EXPONENT.fullmatch(value) else value
 
 
 EXPONENT = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
 Number: TypeAlias = Annotated[float, BeforeValidator(_number)]
-Positive: TypeAlias = Annotated[Number, Field(gt=0, allow_inf_nan=False)]
+Positive: TypeAlias = Annotated[Number, Field(gt=0)]
 Share: TypeAlias = Annotated[Number, Field(ge=0, lt=1)]
 Count: TypeAlias = Annotated[int, Field(ge=1)]
 
 
-class Named(BaseModel):
-    """Of any training recipe the family, which says how the rest is read."""
+class FamilyKey(FrozenModel, extra="ignore"):
+    """The key of a training recipe that decides how the others are read."""
 
     kind: Literal["train"]
     family: Family
@@ -71,14 +56,12 @@ class Data(FrozenModel):
         return self
 
 
-class Validation(FrozenModel):
+class Validation(Data):
     """Examples that are not trained on: data of their own, or a share of those of the recipe.
 
     Of a share, all examples of one row of a source go together.
     """
 
-    filtered: Place | None = None
-    sources: list[SourceSpec] | None = Field(default=None, min_length=1)
     share: Annotated[Number, Field(gt=0, lt=1)] | None = None
 
     @model_validator(mode="after")
@@ -87,19 +70,12 @@ class Validation(FrozenModel):
             raise ValueError("needs one of filtered, sources and share")
         return self
 
-    @property
-    def data(self) -> Data | None:
-        """The data of its own."""
-        return (
-            None if self.share is not None else Data(filtered=self.filtered, sources=self.sources)
-        )
-
 
 class Lora(FrozenModel):
     """The adapter, in PEFT's words. Its scale is alpha / r, with rslora alpha / sqrt(r).
 
-    `target_modules` are endings of module names, or one regular expression of whole names; without
-    it the family's own choice.
+    `target_modules` are endings of module names, or one regular expression of full names; the
+    default is the family's choice.
     """
 
     r: Count = 16
@@ -116,16 +92,11 @@ class Optimiser(FrozenModel):
     """
 
     learning_rate: Positive
-    weight_decay: Annotated[Number, Field(ge=0, allow_inf_nan=False)] = 0.0
-    betas: tuple[Share, Share] = (0.9, 0.999)
+    weight_decay: Annotated[Number, Field(ge=0)] = 0.0
+    betas: Annotated[tuple[Share, Share], Field(strict=False)] = (0.9, 0.999)
     epsilon: Positive = 1e-8
     warmup: Share = 0.0
     max_grad_norm: Positive | Literal["none"] = 1.0
-
-    @field_validator("betas", mode="before")
-    @classmethod
-    def _pair(cls, value: object) -> object:
-        return tuple(value) if isinstance(value, list) else value
 
 
 class EarlyStop(FrozenModel):
@@ -147,14 +118,14 @@ class Stage:
 
 
 class TrainRecipe(FrozenModel):
-    """A whole run. Relative paths start from the recipe.
+    """A training run. Relative paths start from the recipe.
 
-    base            a folder, or org/name@revision
-    base_repo       org/name@revision of a base that is a folder: the card names it
-    variant         of several sets of weights in the base, as fp16 beside full ones: the one
-    batch_size      examples of a step, over all processes
-    micro_batch     of which so many are computed at once by a process; the rest accumulates
-    early_stop      needs a validation set; so does validate_every
+    base              a folder, or org/name@revision
+    base_repo         org/name@revision of a base that is a folder: the card names it
+    variant           which of several sets of weights in the base: fp16 beside full ones
+    batch_size        examples of a step, over all processes
+    micro_batch       of which a process computes this many at once; gradients accumulate
+    early_stop        needs a validation set; so does validate_every
     checkpoint_every  steps between two states from which a killed run goes on
     """
 
@@ -169,7 +140,7 @@ class TrainRecipe(FrozenModel):
         None
     )
     variant: Annotated[str, StringConstraints(pattern=r"^\w+$")] | None = None
-    method: Method
+    method: Literal["lora", "full"]
     lora: Lora | None = None
     data: Data
     validation: Validation | None = None
@@ -196,13 +167,13 @@ class TrainRecipe(FrozenModel):
     @model_validator(mode="before")
     @classmethod
     def _defaults(cls, values: Any) -> Any:
-        """What is not said is as the family has it for the method; nested keys one by one."""
+        """Fill in the family's defaults for the method; nested keys one by one."""
         if not isinstance(values, dict) or values.get("method") not in cls.DEFAULTS:
             return values
         filled = _filled(values, cls.DEFAULTS[values["method"]])
         most = filled.get("batch_size")
         if "micro_batch" in filled and "micro_batch" not in values and isinstance(most, int):
-            # Who asks for a small batch has not asked for more than that at once.
+            # The default must not exceed a small batch that the recipe asks for.
             filled["micro_batch"] = min(filled["micro_batch"], most)
         return filled
 
@@ -213,7 +184,7 @@ class TrainRecipe(FrozenModel):
 
         region = known_region(asked)
         if region is None:
-            raise ValueError("is no region: see `ggez-hub regions`")
+            raise ValueError("is not a region: see `ggez-hub regions`")
         return region.id
 
     @model_validator(mode="after")
@@ -228,16 +199,16 @@ class TrainRecipe(FrozenModel):
 
     @property
     def adapter(self) -> Lora:
-        """The settings of the adapter, said or not."""
+        """The settings of the adapter, with defaults where the recipe has none."""
         return self.lora or Lora()
 
     @property
     def stages(self) -> list[Stage]:
-        """What is done one after the other."""
+        """The stages of the run in order."""
         return [Stage("tune", "data", self.data, self.epochs, self.max_steps, self.optimiser)]
 
     def decisive(self) -> dict[str, Any]:
-        """What decides the weights: not what is only said of them, nor what only decides speed."""
+        """What decides the weights: neither descriptions of them nor what only decides speed."""
         return self.model_dump(mode="json", exclude=DESCRIPTIVE_KEYS | SPEED_KEYS)
 
 

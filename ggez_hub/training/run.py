@@ -1,4 +1,4 @@
-"""A whole run: everything checked, then the stages, then the folder, whole or absent."""
+"""A whole training run: checks, stages, and the output folder, which is complete or absent."""
 
 from __future__ import annotations
 
@@ -12,81 +12,50 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import torch
+
 from ggez_hub.atomic_files import atomic_folder
 from ggez_hub.errors import UsageProblem
 from ggez_hub.extras import require
 from ggez_hub.output_lock import lock_output, lock_work_folder
-from ggez_hub.training import lora
 from ggez_hub.training.backend import TrainingModule
-from ggez_hub.training.card import EarlierStage, FinishedRun, write_card
-from ggez_hub.training.checkpoint import Progress, progress_of
-from ggez_hub.training.examples import reasons
-from ggez_hub.training.interruption import Interrupted, stop_asked
-from ggez_hub.training.job import Job, about
-from ggez_hub.training.loop import STATE, Report, Settings, accelerator_of, fit
+from ggez_hub.training.card import FinishedRun, FinishedStage, write_card
+from ggez_hub.training.checkpoint import read_progress
+from ggez_hub.training.interruption import Interrupted, catch_stop_signals
+from ggez_hub.training.job import Job, about_key
+from ggez_hub.training.loop import STATE, StageLoop, StepReport, new_accelerator
+from ggez_hub.training.lora import add_lora, base_dtype, trained_parameters
 from ggez_hub.training.output import stored_names, write_finetune
 from ggez_hub.training.plan import Plan, plan
-from ggez_hub.training.validation_split import order_of, tables_of
+from ggez_hub.training.validation_split import batch_order, count_rows, stage_tables
 
 if TYPE_CHECKING:
     from accelerate import Accelerator  # type: ignore[import-untyped]
 
-
-Told: TypeAlias = Callable[[str, Report], None]
-# A run is called by so much of its digest.
-NAME = 16
-
-
-@contextmanager
-def tracked(project: str | None, digest: str, did: Told) -> Iterator[Told]:
-    """`did`, which tells trackio too; raises MissingExtra where that is not installed."""
-    if project is None:
-        yield did
-        return
-    require("trackio", "trackio")
-    import trackio
-
-    def told(stage: str, report: Report) -> None:
-        values = {
-            "loss": report.loss,
-            "learning_rate": report.rate,
-            "validation": report.validation,
-        }
-        known = {f"{stage}/{key}": value for key, value in values.items() if value is not None}
-        trackio.log(known, step=report.step)
-        did(stage, report)
-
-    # It prints what it does; the answer alone goes to stdout.
-    with redirect_stdout(sys.stderr):
-        # What goes on after a kill is the same run there too.
-        trackio.init(project=project, name=digest[:NAME], resume="allow", config={"digest": digest})
-        try:
-            yield told
-        finally:
-            trackio.finish()
-
-
 RECORD = "training.json"
-# Where things lie on this machine is nobody's business: the record may be published.
-PLACES = {"base", "data", "validation", "cpt"}
+# The digits of a digest that name its working folder, and its run on trackio.
+DIGITS = 16
+
+OnStep: TypeAlias = Callable[[str, StepReport], None]
+"""Called after each step with the name of its stage."""
 
 
 @dataclass(frozen=True)
 class RunStart:
-    """What can be said before the first step.
+    """What is known before the first step.
 
-    kept   stage and step of the state that the run goes on from
-    stale  whether states of another recipe, or of other data, lie there: nothing is taken of them
+    resumed  stage and step of the state that the run goes on from
+    stale    whether there is a state of another recipe, or of other data, which is not used
     """
 
     plan: Plan
-    kept: tuple[str, int] | None
+    resumed: tuple[str, int] | None
     stale: bool
 
 
 @dataclass(frozen=True)
-class Trained:
-    """A run that is done; `record` is what training.json says of it."""
+class TrainedFolder:
+    """The output of a run; `record` is the content of its training.json."""
 
     out: Path
     record: dict[str, Any]
@@ -96,181 +65,152 @@ def train(
     job: Job,
     out: Path,
     *,
-    begins: Callable[[RunStart], None] | None = None,
-    did: Callable[[str, Report], None] = lambda stage, report: None,
-) -> Trained:
-    """Train into the folder `out`, which appears when it is whole.
+    on_start: Callable[[RunStart], None] | None = None,
+    on_step: OnStep = lambda stage, report: None,
+) -> TrainedFolder:
+    """Train into the folder `out`, which appears when it is complete.
 
-    Interrupted, it goes on from its last state when it is called again. `begins` is told what it
-    will cost, unless it is done already; `did` the stage and each step. Raises BadRecipe, BadSource,
-    NotLoaded, NotStored, Diverged, Interrupted, OutputInUse; UsageProblem if `out` is something else.
+    Interrupted, it goes on from its last state when it is called again. `on_start` is not called for
+    a run that is done already.
+
+    Raises: BadRecipe, BadSource, NotLoaded. GgezError: the loss is not finite. Interrupted.
+    OutputInUse. UsageProblem: `out` is something else.
     """
     require("train", "accelerate", "datasets", "peft", "torch")
     job.check()
-    accelerator = accelerator_of(job.recipe)
-    _finished(out, job.digest)
+    accelerator = new_accelerator(job.recipe)
+    _finished_record(out, job.digest)
     work = out.absolute().with_name(f".{out.name}.training")
     with ExitStack() as stack:
         if accelerator.is_main_process:
             stack.enter_context(lock_work_folder(work, out))
         accelerator.wait_for_everyone()
-        record = _finished(out, job.digest)
+        record = _finished_record(out, job.digest)
         if record is None:
-            if begins is not None and accelerator.is_main_process:
+            if on_start is not None and accelerator.is_main_process:
                 # A job of its own: planning leaves nothing of the skeleton.
-                begins(RunStart(plan(replace(job), out), *_states(work, job)))
+                on_start(RunStart(plan(replace(job), out), *_states(work, job)))
             project = job.recipe.trackio if accelerator.is_main_process else None
-            with tracked(project, job.digest, did) as told:
-                try:
-                    record = _trained(job, out, work / job.digest[:16], accelerator, told)
-                except UsageProblem:
-                    if accelerator.is_main_process and not any(work.glob(f"*/*/{STATE}")):
-                        shutil.rmtree(work, ignore_errors=True)
-                    raise
-                except KeyboardInterrupt:
-                    raise Interrupted(
-                        "stopped", "The same command goes on from the last state that was kept."
-                    ) from None
+            try:
+                with _tracking(project, job.digest, on_step) as tracked:
+                    record = _run_stages(job, out, work / job.digest[:DIGITS], accelerator, tracked)
+            except UsageProblem:
+                if accelerator.is_main_process and not any(work.glob(f"*/*/{STATE}")):
+                    shutil.rmtree(work, ignore_errors=True)
+                raise
+            except KeyboardInterrupt:
+                raise Interrupted(
+                    "stopped", "The same command goes on from the last state that was kept."
+                ) from None
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         shutil.rmtree(work, ignore_errors=True)
-    return Trained(out, record)
+    return TrainedFolder(out, record)
 
 
 def _states(work: Path, job: Job) -> tuple[tuple[str, int] | None, bool]:
-    """How far the job has come before, and whether another job has left something."""
-    kept = None
+    """How far the job has come before, and whether another job has left a state."""
+    own = work / job.digest[:DIGITS]
+    resumed = None
     for stage in job.recipe.stages:
-        path = work / job.digest[:16] / stage.name / STATE
+        path = own / stage.name / STATE
         if path.is_file():
-            kept = (stage.name, progress_of(path).step)
-    others = [p for p in work.glob(f"*/*/{STATE}") if p.parent.parent.name != job.digest[:16]]
-    return kept, bool(others)
+            resumed = (stage.name, read_progress(path).step)
+    return resumed, any(path.parent.parent != own for path in work.glob(f"*/*/{STATE}"))
 
 
-def _trained(
-    job: Job,
-    out: Path,
-    work: Path,
-    accelerator: Accelerator,
-    did: Callable[[str, Report], None],
+def _run_stages(
+    job: Job, out: Path, work: Path, accelerator: Accelerator, on_step: OnStep
 ) -> dict[str, Any]:
     recipe = job.recipe
     with accelerator.main_process_first():
-        tables = [tables_of(job, stage, work) for stage in recipe.stages]
-    learner = opened(job)
-    learner.to(accelerator.device)
-    progress = Progress()
-    before: list[EarlierStage] = []
+        tables = [stage_tables(job, stage, work) for stage in recipe.stages]
+    module = open_module(job)
+    module.to(accelerator.device)
+    done: list[FinishedStage] = []
     for number, stage in enumerate(recipe.stages):
-        place = work / stage.name
-        place.mkdir(parents=True, exist_ok=True)
-        learner.begin(stage.name)
+        folder = work / stage.name
+        folder.mkdir(parents=True, exist_ok=True)
+        module.begin(stage.name)
         with accelerator.main_process_first():
             rows, held_out = (
-                table and learner.prepared(table, place / name, accelerator.device)
+                table and module.prepare(table, folder / name, accelerator.device)
                 for name, table in zip(("rows", "held-out"), tables[number], strict=True)
             )
-        order = order_of(job, rows)
-        steps = order.steps(stage.epochs, stage.max_steps)
-        with stop_asked(say=accelerator.is_main_process) as asked:
-            progress = fit(
-                learner,
-                rows,
-                held_out,
-                order,
-                Settings(recipe, stage.optimiser, recipe.seed + number, steps),
-                accelerator,
-                place,
-                partial(did, stage.name),
-                asked,
+        order = batch_order(job, rows)
+        with catch_stop_signals(announce=accelerator.is_main_process) as stop_requested:
+            loop = StageLoop(
+                recipe=recipe,
+                optimiser=stage.optimiser,
+                seed=recipe.seed + number,
+                steps=order.steps(stage.epochs, stage.max_steps),
+                module=module,
+                rows=rows,
+                held_out=held_out,
+                order=order,
+                accelerator=accelerator,
+                folder=folder,
+                on_step=partial(on_step, stage.name),
+                stop_requested=stop_requested,
             )
-        if number < len(recipe.stages) - 1:
-            origin = job.examples(stage).origin
-            before.append(EarlierStage(stage.name, origin, len(rows), progress.step))
-    learner.publish()
-    rows, held_out = tables[-1]
-    examples = job.examples(recipe.stages[-1])
-    unused = reasons(examples.sorted_out(job.unused))
-    made = FinishedRun(
-        recipe=recipe,
-        base=job.base,
-        weights=job.weights,
-        origin=examples.origin,
-        languages=examples.languages,
-        examples=len(rows),
+            progress = loop.run()
+        origin = job.examples(stage).origin
+        done.append(FinishedStage(stage.name, origin, len(rows), progress.step))
+    module.finish()
+    factors = {"lora.modules": len(job.targets)} if recipe.method == "lora" else {}
+    run = FinishedRun(
+        job=job,
+        stages=done,
         held_out=len(held_out or ()),
-        unused=unused,
-        trained=lora.trained_parameters(learner),
-        steps=steps,
+        unused=count_rows(job, recipe.stages[-1]).unused,
+        trained=trained_parameters(module),
+        planned=loop.steps,
         progress=progress,
-        before=before,
-        validation=job.validation.origin if job.validation else None,
-        follows={
-            **learner.follows(),
-            **({"lora.modules": len(job.targets)} if recipe.method == "lora" else {}),
+        derived={
+            **module.derived_settings(),
+            **factors,
             "device": accelerator.device.type,
             "processes": accelerator.num_processes,
         },
     )
-    record = {
-        "kind": "training",
-        "digest": job.digest,
-        "base": f"{job.base.repo}@{job.base.revision or 'main'}",
-        "recipe": recipe.model_dump(mode="json", exclude_none=True, exclude=PLACES),
-        "examples": len(rows),
-        "unused": unused,
-        "held_out": made.held_out,
-        "trained_parameters": made.trained,
-        "steps": progress.step,
-        "losses": progress.losses,
-        "validations": progress.validations,
-    }
     if accelerator.is_main_process:
-        _write(job, learner, made, record, out)
-    return record
+        _write(run, module, out)
+    return run.record()
 
 
-def opened(job: Job) -> TrainingModule:
-    """The base as a learner, with factors on it or its own parameters learning."""
-    import torch
-
+def open_module(job: Job) -> TrainingModule:
+    """The base as a module in training, with factors on it or its own parameters learning."""
     recipe = job.recipe
-    if recipe.method == "full":
+    if job.parameters:
         stored_names(job.parameters, job.index, job.family)
-    with about("base"):
-        learner = job.way.open(
-            job.base.path, recipe, lora.at_dtype(recipe.precision, recipe.method)
-        )
-    learner.requires_grad_(False)
+    with about_key("base"):
+        module = job.backend.open(job.base.path, recipe, base_dtype(recipe))
+    module.requires_grad_(False)
     if recipe.gradient_checkpointing:
-        learner.save_memory()
+        module.save_memory()
     if recipe.method == "lora":
         torch.manual_seed(recipe.seed)
-        learner.model = lora.put_on(learner.model, recipe, job.targets)
-    else:
-        for name in job.parameters:
-            learner.model.get_parameter(name).requires_grad_(True)
-    return learner
+        module.model = add_lora(module.model, recipe, job.targets)
+    for name in job.parameters:
+        module.model.get_parameter(name).requires_grad_(True)
+    return module
 
 
-def _write(
-    job: Job, learner: TrainingModule, made: FinishedRun, record: dict[str, Any], out: Path
-) -> None:
+def _write(run: FinishedRun, module: TrainingModule, out: Path) -> None:
+    job, model = run.job, module.model
     with lock_output(out), atomic_folder(out) as folder:
         if job.recipe.method == "lora":
-            assert job.base.repo is not None  # noqa: S101 - checked before anything was loaded
-            job.way.write(learner.model, folder, job.base.repo, job.base.revision)
+            assert job.base.repo is not None  # noqa: S101 - `check` requires it
+            job.backend.write(model, folder, job.base.repo, job.base.revision)
         else:
-            trained = {name: learner.model.get_parameter(name) for name in job.parameters}
+            trained = {name: model.get_parameter(name) for name in job.parameters}
             write_finetune(trained, job.index, job.layout, job.family, folder)
-        (folder / RECORD).write_text(
-            json.dumps(record, ensure_ascii=False, indent=2) + "\n", encoding="utf-8"
-        )
-        write_card(made, folder)
+        text = json.dumps(run.record(), ensure_ascii=False, indent=2) + "\n"
+        (folder / RECORD).write_text(text, encoding="utf-8")
+        write_card(run, folder)
 
 
-def _finished(out: Path, digest: str) -> dict[str, Any] | None:
+def _finished_record(out: Path, digest: str) -> dict[str, Any] | None:
     """The record of an output that is there already; raises UsageProblem if it is another one."""
     if not out.exists():
         return None
@@ -282,3 +222,32 @@ def _finished(out: Path, digest: str) -> dict[str, Any] | None:
         f"{out} exists, and is not the result of this recipe on this data",
         "Give another folder with -o, or remove it.",
     )
+
+
+@contextmanager
+def _tracking(project: str | None, digest: str, on_step: OnStep) -> Iterator[OnStep]:
+    """`on_step`, which also logs to trackio if the recipe names a project; raises MissingExtra."""
+    if project is None:
+        yield on_step
+        return
+    require("trackio", "trackio")
+    import trackio
+
+    def log(stage: str, report: StepReport) -> None:
+        values = {
+            "loss": report.loss,
+            "learning_rate": report.rate,
+            "validation": report.validation,
+        }
+        known = {f"{stage}/{key}": value for key, value in values.items() if value is not None}
+        trackio.log(known, step=report.step)
+        on_step(stage, report)
+
+    # It prints what it does; stdout is for the command's own answer.
+    with redirect_stdout(sys.stderr):
+        name = digest[:DIGITS]
+        trackio.init(project=project, name=name, resume="allow", config={"digest": digest})
+        try:
+            yield log
+        finally:
+            trackio.finish()

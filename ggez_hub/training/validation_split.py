@@ -1,16 +1,17 @@
-"""The rows of a stage: those that are trained on, and those that are held out."""
+"""The rows of a stage: those that are trained on, and those that are held out for validation."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ggez_hub.recipe_file import BadRecipe
 from ggez_hub.training.batches import BatchOrder
-from ggez_hub.training.examples import Examples, reasons
 from ggez_hub.training.job import Job
 from ggez_hub.training.recipe import Stage
 
@@ -18,28 +19,56 @@ if TYPE_CHECKING:
     import datasets
 
 
-def tables_of(
+@dataclass(frozen=True)
+class RowCounts:
+    """The rows of a stage, the examples among them, those of the examples that are held out.
+
+    `unused` counts the rows that are not examples for the family, by reason, the commonest first.
+    """
+
+    rows: int
+    examples: int
+    held_out: int
+    unused: dict[str, int]
+
+
+def count_rows(job: Job, stage: Stage) -> RowCounts:
+    """Count the rows of a stage without reading their pictures; raises BadRecipe."""
+    share, problem = _share(job, stage), job.backend.row_problem
+    found: Counter[str | None] = Counter()
+    held_out = 0
+    for row in job.examples(stage).rows(pictures=False):
+        reason = problem(row)
+        found[reason] += 1
+        held_out += reason is None and is_held_out(row["id"], share, job.recipe.seed)
+    unused = {reason: n for reason, n in found.most_common() if reason is not None}
+    return RowCounts(found.total(), found[None], held_out, unused)
+
+
+def stage_tables(
     job: Job, stage: Stage, work: Path
 ) -> tuple[datasets.Dataset, datasets.Dataset | None]:
     """The rows of a stage and those of its validation; raises BadRecipe if there are too few."""
-    recipe = job.recipe
-    examples = job.examples(stage)
-    rows = examples.table(work / "tables", job.unused)
+    recipe, problem = job.recipe, job.backend.row_problem
+    rows = job.examples(stage).table(work / "tables", problem)
     held_out = None
-    last = stage.name == recipe.stages[-1].name
-    if last and job.validation is not None:
-        held_out = job.validation.table(work / "tables", job.unused)
-        _check_apart(rows, held_out)
-    elif last and recipe.validation is not None and recipe.validation.share is not None:
-        rows, held_out = _split(rows, recipe.validation.share, recipe.seed)
+    if job.validation is not None and stage.name == recipe.stages[-1].name:
+        held_out = job.validation.table(work / "tables", problem)
+        _check_disjoint(rows, held_out)
+    elif share := _share(job, stage):
+        outside = [is_held_out(identity, share, recipe.seed) for identity in rows["id"]]
+        held_out = rows.select([n for n, out in enumerate(outside) if out])
+        rows = rows.select([n for n, out in enumerate(outside) if not out])
     if len(rows) < recipe.batch_size:
+        unused = count_rows(job, stage).unused
+        reasons = ", ".join(f"{reason}: {count:,}" for reason, count in unused.items())
         raise BadRecipe(
             f"{stage.key}: has {len(rows)} examples that {recipe.family} can be trained on, and a "
-            f"batch takes {recipe.batch_size}{_lost(job, examples)}",
+            f"batch takes {recipe.batch_size}{f' (not used: {reasons})' if reasons else ''}",
             "Take more data, or a smaller batch_size.",
         )
-    # What is told apart needs others to be told from.
-    least = 2 if job.way.apart else 1
+    # A contrastive loss of one example compares it with nothing.
+    least = 2 if job.backend.contrastive else 1
     if held_out is not None and len(held_out) < least:
         raise BadRecipe(
             f"validation: has {len(held_out)} examples, and its loss takes {least}",
@@ -48,14 +77,32 @@ def tables_of(
     return rows, held_out
 
 
-def _lost(job: Job, examples: Examples) -> str:
-    lost = reasons(examples.sorted_out(job.unused))
-    said = ", ".join(f"{reason}: {count:,}" for reason, count in lost.items())
-    return f" (not used: {said})" if said else ""
+def batch_order(job: Job, rows: datasets.Dataset) -> BatchOrder:
+    """The order of the rows; in contrastive batches examples of one row of a source are apart."""
+    keys = [row_key(identity) for identity in rows["id"]] if job.backend.contrastive else None
+    return BatchOrder(len(rows), job.recipe.batch_size, job.recipe.seed, keys)
 
 
-def _check_apart(rows: datasets.Dataset, held_out: datasets.Dataset) -> None:
-    """Raise BadRecipe if what is validated on is trained on: its loss would say nothing."""
+def row_key(identity: str) -> str:
+    """The row of a source that an example is made of, by its id: source/row/view."""
+    return identity.rpartition("/")[0] or identity
+
+
+def is_held_out(identity: str, share: float, seed: int) -> bool:
+    """Whether an example, by its id, is of the share that is validated on."""
+    digest = hashlib.sha256(f"{seed}:{row_key(identity)}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") < share * 2**64
+
+
+def _share(job: Job, stage: Stage) -> float:
+    """The share of the examples that is held out: of the last stage's only."""
+    asked = job.recipe.validation
+    last = stage.name == job.recipe.stages[-1].name
+    return asked.share or 0.0 if asked is not None and last else 0.0
+
+
+def _check_disjoint(rows: datasets.Dataset, held_out: datasets.Dataset) -> None:
+    """Raise BadRecipe for validation on what is trained on: its loss would mean nothing."""
     trained = {_content(row) for row in rows}
     both = [row["id"] for row in held_out if _content(row) in trained]
     if both:
@@ -69,34 +116,5 @@ def _check_apart(rows: datasets.Dataset, held_out: datasets.Dataset) -> None:
 def _content(row: Mapping[str, Any]) -> bytes:
     """The sha256 of an example without its id."""
     picture = row["image"]["bytes"] if row["image"] is not None else b""
-    said = json.dumps([row["text"], row["messages"]], sort_keys=True).encode()
-    return hashlib.sha256(hashlib.sha256(picture).digest() + said).digest()
-
-
-def row_key(identity: str) -> str:
-    """The row of a source that an example is made of, by its id: source/row/view."""
-    return "/".join(identity.split("/")[:-1]) or identity
-
-
-def is_held_out(identity: str, share: float, seed: int) -> bool:
-    """Whether an example, by its id, is of the share that is validated on."""
-    digest = hashlib.sha256(f"{seed}:{row_key(identity)}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") < share * 2**64
-
-
-def _split(
-    rows: datasets.Dataset, share: float, seed: int
-) -> tuple[datasets.Dataset, datasets.Dataset]:
-    inside: list[int] = []
-    outside: list[int] = []
-    for number, identity in enumerate(rows["id"]):
-        (outside if is_held_out(identity, share, seed) else inside).append(number)
-    return rows.select(inside), rows.select(outside)
-
-
-def order_of(job: Job, rows: datasets.Dataset) -> BatchOrder:
-    """The order of the rows; where a batch is told apart, views of one row are kept apart."""
-    keys: Sequence[str] | None = None
-    if job.way.apart:
-        keys = [row_key(identity) for identity in rows["id"]]
-    return BatchOrder(len(rows), job.recipe.batch_size, job.recipe.seed, keys)
+    texts = json.dumps([row["text"], row["messages"]], sort_keys=True).encode()
+    return hashlib.sha256(hashlib.sha256(picture).digest() + texts).digest()

@@ -49,7 +49,7 @@ def test_a_good_card_passes_and_its_check_can_be_repeated(registry, good_card):
         ({"README.md": None}, "is neither cards/"),
         ({"recipes/gates.yaml": "kind: gates\nretention: 0"}, "is neither cards/"),
         ({"recipes/evaluation.yaml": "kind: evaluation"}, "is neither cards/"),
-        ({"recipes/th/x.yaml": "kind: merge\nbase: a/b@main\nbeta: 2"}, "line=3::beta: is no key here"),
+        ({"recipes/th/x.yaml": "kind: merge\nbase: a/b@main\nbeta: 2"}, "line=3::beta: is not a known key"),
         ({"recipes/th/x.yaml": "kind: betas\nparts:\n- {tensors: a}"}, "line=3::parts.0: give `beta`"),
         ({"recipes/th/x.yaml": "kind: train\nfamily: sculpture"}, "line=2::family: input should be"),
         ({"recipes/th/x.yaml": "kind: budget"}, "is of the kind 'budget', not one of merge"),

@@ -69,12 +69,13 @@ def run(registry, job):
 
 def test_over_the_budget_nothing_is_started(world):
     registry, jobs, _ = world
+    before = len(jobs.started)
     budget(registry, "runner_gb: 0", "monthly_usd: 2")
     for job in ("plan", "submit"):
         ran = run(registry, job)
         assert ran.code == 3
         assert "up to $2.40 is needed, $2.00 of this month's $2.00 are left" in ran.stderr
-    assert jobs.started == []
+    assert len(jobs.started) == before
     told = {**needs(registry), "plan": registry.runner.outputs()}
     (said,) = registry.runner.run("evaluate.yml", "answer", {}, told)
     assert said.code == 0, said.stderr
@@ -83,13 +84,21 @@ def test_over_the_budget_nothing_is_started(world):
     budget(registry, "runner_gb: 0")
 
 
-def test_the_job_measures_delivers_and_is_not_started_twice(world):
-    registry, jobs, api = world
+@pytest.fixture(scope="module")
+def submitted(world):
+    """The plan of an evaluation, where it is to run, and its first submission, which delivers."""
+    registry, _, _ = world
     planned = run(registry, "plan")
+    where = registry.runner.outputs()["where"]
+    return planned, where, run(registry, "submit")
+
+
+def test_the_job_measures_delivers_and_is_not_started_twice(world, submitted):
+    registry, jobs, api = world
+    planned, where, first = submitted
     assert planned.code == 0, planned.stderr
     assert "on t4-small, hours unknown, at most 4 hours and $2.40" in planned.stdout
-    assert registry.runner.outputs()["where"] == "hf-jobs"
-    first = run(registry, "submit")
+    assert where == "hf-jobs"
     assert first.code == 0, first.stderr + "\n".join(jobs.logs.get("job0", []))
     assert "gain: **pass**" in first.stdout
     assert "policy parity, beta 0.75" in first.stdout
@@ -105,8 +114,9 @@ def test_the_job_measures_delivers_and_is_not_started_twice(world):
     assert len([name for name in files if name.endswith("/predictions.parquet")]) == 1
 
 
-def test_publishing_takes_what_was_delivered_for_this_very_card(world):
+def test_publishing_takes_what_was_delivered_for_this_very_card(world, submitted):
     registry, jobs, _ = world
+    assert submitted[2].code == 0
     text = registry.runner.clone / CARD
     registry.accept({CARD: (registry.folder / "contributor" / CARD).read_text()})
     (same,) = registry.runner.run("publish.yml", "publish", {})

@@ -33,7 +33,7 @@ def test_steps_are_taken_one_after_the_other(monkeypatch):
     monkeypatch.setitem(migration.MIGRATIONS, -1, lambda old: old | {"country": old["land"]})
     older = nought() | {"schema_version": -1, "land": "TH"}
     del older["country"]
-    with pytest.raises(BadCard, match=r"ggez\.land: is no key of the schema"):
+    with pytest.raises(BadCard, match=r"ggez\.land: is not a known key"):
         parse_card(text(older))
 
 

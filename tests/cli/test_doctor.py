@@ -159,7 +159,7 @@ def test_the_hub_on_this_machine(tmp_path):
     dead = tmp_path / "dead"
     SessionFiles(dead).publish("http://127.0.0.1:9")
     assert server_status(dead).state == "stale"
-    with SessionFiles(dead).only_server():
+    with SessionFiles(dead).serving():
         assert server_status(dead).state == "silent"
     Path(dead / "server.json").write_text("{")
     assert server_status(dead).state == "idle"

@@ -176,7 +176,7 @@ def test_validate_online(place, ana, peft, world):
     (peft / "README.md").write_text(text.replace(digest, "d0" * 32))
     bad = ana("card", "validate", peft, "--online")
     assert bad.exit_code == 1
-    assert f"line {line}: ggez.base: the adapter fits other weights than those of" in bad.stderr
+    assert f"line {line}: ggez.base: fits other weights than those of" in bad.stderr
 
 
 def test_validate_online_names_what_is_not_there(place, ana, peft):
@@ -185,11 +185,11 @@ def test_validate_online_names_what_is_not_there(place, ana, peft):
     revision = place.hub().at_commit(CLIP, "main").revision
     (peft / "README.md").write_text(text.replace(revision, "e" * 40))
     bad = ana("card", "validate", peft, "--online")
-    gone = f"the adapter needs {CLIP}@{'e' * 12}, a commit that is gone"
+    gone = f"needs {CLIP}@{'e' * 12}, a commit that is gone"
     assert f"ggez.base.revision: {gone}" in bad.stderr
     (peft / "README.md").write_text(text.replace(CLIP, "ggez-world/nothing"))
     bad = ana("card", "validate", peft, "--online")
-    gone = "the adapter needs ggez-world/nothing, which is gone or private"
+    gone = "needs ggez-world/nothing, which is gone or private"
     assert f"ggez.base.repo: {gone}" in bad.stderr
 
 

@@ -14,7 +14,7 @@ import pytest
 from huggingface_hub import HfApi, constants
 
 from ggez_hub.embedded import database
-from ggez_hub.embedded.http.limits import Limits
+from ggez_hub.embedded.http.body import Limits
 from ggez_hub.embedded.server import Server
 from ggez_hub.embedded.store import HubStore
 
@@ -54,6 +54,9 @@ def _client_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
         patch.setattr(constants, "HF_HUB_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("HF_HUB_DISABLE_PROGRESS_BARS", "1")
         patch.delenv("HF_TOKEN", raising=False)
+        # Whoever has set up git-lfs has a filter for all repositories.
+        patch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+        patch.setenv("GIT_CONFIG_NOSYSTEM", "1")
         patch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path_factory.mktemp("home") / "token"))
         # No test cuts the power, and a disk that is shared takes its time. (`make soak` kills servers
         # of other processes, which this does not reach.)

@@ -15,7 +15,7 @@ from ggez_hub.cli.main import cli
 from ggez_hub.evaluation.models import Adapted
 from ggez_hub.evaluation.models.embedding_model import open_embedder
 from ggez_hub.evaluation.models.generative_model import Posed
-from ggez_hub.evaluation.models.vision_model import SeeingModel
+from ggez_hub.evaluation.models.vision_model import VisionModel
 from ggez_hub.families import detect_family
 from ggez_hub.families.pretrained import NotLoaded
 from ggez_hub.merging import Adapter, merge
@@ -73,12 +73,12 @@ def test_models_that_write(name, tmp_path):
     (base / "generation_config.json").write_text(json.dumps({"eos_token_id": 5, "bos_token_id": 1}))
     adapter = write_lora(tmp_path / "adapter", base, "AutoModelForImageTextToText")
     family = detect_family(base)
-    mine = SeeingModel(base, family, Adapted(adapter, BETA))
-    theirs = SeeingModel(merged(base, adapter, tmp_path / "merged"), family)
+    mine = VisionModel(base, family, Adapted(adapter, BETA))
+    theirs = VisionModel(merged(base, adapter, tmp_path / "merged"), family)
     states = mine._model.state_dict(), theirs._model.state_dict()
     assert states[0].keys() == states[1].keys()
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
-    plain = SeeingModel(base, family)
+    plain = VisionModel(base, family)
     posed = [Posed(png(n), mine.prompt("What is this?"), ("the dish", "is"), 8) for n in range(3)]
     found = mine.log_likelihoods(posed)
     assert found == theirs.log_likelihoods(posed)

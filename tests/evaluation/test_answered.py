@@ -13,14 +13,8 @@ import time
 import numpy as np
 import pytest
 
-from ggez_hub.evaluation.answers.cache import (
-    CHUNK,
-    DamagedAnswers,
-    DiskCache,
-    MemoryCache,
-    answer_once,
-    answers_of,
-)
+from ggez_hub.errors import GgezError
+from ggez_hub.evaluation.answers.cache import CHUNK, AnswerCache, answer_once, answers_of
 
 VALUES = {
     "a": "said: ตอบ B",
@@ -35,7 +29,7 @@ def questions(n):
 
 
 @pytest.mark.parametrize(
-    "kind", [lambda _: MemoryCache(), lambda path: DiskCache(path / "a.sqlite")]
+    "kind", [lambda _: AnswerCache(), lambda path: AnswerCache(path / "a.sqlite")]
 )
 def test_what_is_kept_comes_back_as_it_was(kind, tmp_path):
     known = kind(tmp_path)
@@ -60,15 +54,15 @@ def test_a_question_is_computed_once_and_all_of_a_chunk_is_kept(tmp_path):
 
     asked = questions(5 * CHUNK)
     with pytest.raises(KeyboardInterrupt):
-        answer_once(asked, DiskCache(tmp_path / "a.sqlite"), compute)
-    found = answer_once(asked, DiskCache(tmp_path / "a.sqlite"), compute)
+        answer_once(asked, AnswerCache(tmp_path / "a.sqlite"), compute)
+    found = answer_once(asked, AnswerCache(tmp_path / "a.sqlite"), compute)
     assert found == {key: number**2 for key, number in asked.items()}
     # The two chunks that were answered before it was stopped were not asked again.
     assert [numbers[0] for numbers in computed] == [0, CHUNK, 2 * CHUNK, 2 * CHUNK, 3 * CHUNK, 4 * CHUNK]  # fmt: skip
 
 
 def test_what_came_before_a_failure_is_kept():
-    known = MemoryCache()
+    known = AnswerCache()
 
     def failing(numbers):
         for number in numbers:
@@ -84,12 +78,12 @@ def test_what_came_before_a_failure_is_kept():
 PROCESS = """
 import json, sys
 from pathlib import Path
-from ggez_hub.evaluation.answered import OnDisk, once
+from ggez_hub.evaluation.answers.cache import AnswerCache, answer_once
 def compute(numbers):
     print(json.dumps(numbers), flush=True)
     return [number ** 2 for number in numbers]
 asked = {f"key {number}": number for number in range(int(sys.argv[2]), int(sys.argv[3]))}
-found = once(asked, OnDisk(Path(sys.argv[1])), compute)
+found = answer_once(asked, AnswerCache(Path(sys.argv[1])), compute)
 assert found == {key: number ** 2 for key, number in asked.items()}
 """
 
@@ -112,7 +106,7 @@ def test_processes_write_at_once_and_one_may_be_killed(tmp_path):
     for process in others:
         process.communicate()
         assert process.returncode == 0
-    known = DiskCache(path)
+    known = AnswerCache(path)
     assert known.find(questions(2_500)) == {f"key {n}": n**2 for n in range(2_500)}
     file = sqlite3.connect(path)
     assert file.execute("PRAGMA integrity_check").fetchone() == ("ok",)
@@ -122,6 +116,6 @@ def test_a_damaged_file_is_one_error_with_the_way_out(home):
     answers_of("0" * 64).keep({"a": 1})
     (path,) = home.rglob("answers/*.sqlite")
     path.write_bytes(b"something else " * 100)
-    with pytest.raises(DamagedAnswers, match="cannot be read") as problem:
+    with pytest.raises(GgezError, match="cannot be read") as problem:
         answers_of("0" * 64).find(["a"])
     assert "--no-cache" in problem.value.hint

@@ -10,7 +10,7 @@ import pytest
 
 from ggez_hub.cards import CurveRow, alpha_record
 from ggez_hub.cards.curve import MeasuredCurve
-from ggez_hub.evaluation.answers.outcomes import Cell
+from ggez_hub.evaluation.answers.outcomes import Cell, TaskRecord
 from ggez_hub.evaluation.answers.scores import Sides, mean, mean_difference, parity, score_of
 from ggez_hub.evaluation.benchmarks.benchmark import Benchmark
 from ggez_hub.evaluation.benchmarks.contents import Folders
@@ -18,10 +18,10 @@ from ggez_hub.evaluation.benchmarks.loaders.rows import BadItems
 from ggez_hub.evaluation.benchmarks.preparation import prepare_benchmark
 from ggez_hub.evaluation.results.breakdown import breakdown
 from ggez_hub.evaluation.results.figures import write_results
-from ggez_hub.evaluation.results.header import TaskRecord
 from ggez_hub.evaluation.results.measured_curve import curve_of
 from ggez_hub.evaluation.results.verification import verify_evidence
 from ggez_hub.parity.curve import ParityCurve
+from ggez_hub.parity.moments import REGIONAL
 from ggez_hub.regions import alpha, find_region
 from tests.evaluation import benchmarks as made
 from tests.evaluation.conftest import outcomes
@@ -152,10 +152,10 @@ def test_a_region_inside_the_cards_is_averaged_as_the_task_says():
     for average, value in expected.items():
         seen = opened(average, "m49-035")
         assert seen.region == "m49-035"
-        assert seen.regional.score[0] == pytest.approx(value)
-        assert seen.regional.pictures == 168
+        assert seen.moments.scores[REGIONAL, 0] == pytest.approx(value)
+        assert seen.moments.pictures[REGIONAL] == 168
     # Of one country there is one average.
-    indonesia = [opened(average, "id").regional.score[0] for average in expected]
+    indonesia = [opened(average, "id").moments.scores[REGIONAL, 0] for average in expected]
     assert indonesia == [50, 50]
 
 
@@ -186,7 +186,7 @@ def test_pictures_whose_answers_changed_are_the_same_for_either_average(tmp_path
         header = {"region": region.id, "alpha": alpha_record(alpha(region)), "tasks": records}
         evidence = write_results(tmp_path / average, header, cells)
         seen = ParityCurve.of(curve_of(evidence), "test", region.id)
-        changed[average] = seen.changed[2][1][0]
+        changed[average] = seen.moments.changed[REGIONAL, 1, 0]
     assert changed["countries"] == pytest.approx(changed["questions"]) == pytest.approx(10)
 
 

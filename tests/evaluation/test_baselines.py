@@ -16,7 +16,7 @@ from demo_world.baselines import record_prompts
 from ggez_hub.cards import CardDocument, alpha_record, read_card, render_card
 from ggez_hub.cli.main import cli
 from ggez_hub.demo.world import DEMO_FAMILIES, FamilyFolders
-from ggez_hub.evaluation.answers.cache import MemoryCache
+from ggez_hub.evaluation.answers.cache import AnswerCache
 from ggez_hub.evaluation.answers.outcomes import Cell, Details
 from ggez_hub.evaluation.answers.predictions import read_predictions
 from ggez_hub.evaluation.benchmarks.preparation import prepare_tasks
@@ -226,7 +226,7 @@ def test_a_card_holds_them_and_they_are_recomputed(assets, tmp_path):
 TASKS = (make_task("en"), make_task("th"), make_task("th", "image_to_text_r1"))
 
 
-class Counted(MemoryCache):
+class Counted(AnswerCache):
     """Answers that know how often one was computed."""
 
     def __init__(self, computed):

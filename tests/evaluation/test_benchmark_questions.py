@@ -7,16 +7,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ggez_hub.evaluation.answers.cache import MemoryCache
+from ggez_hub.evaluation.answers.cache import AnswerCache
 from ggez_hub.evaluation.answers.scores import score_of
 from ggez_hub.evaluation.benchmarks.benchmark_questions import ask_benchmark
 from ggez_hub.evaluation.benchmarks.loaders.rows import BadItems
-from ggez_hub.evaluation.models.similarity import BySimilarity
+from ggez_hub.evaluation.models.similarity import SimilarityModel
 from tests.evaluation import benchmarks as made
 
 
 def answered(embedder, asked):
-    return BySimilarity(embedder, MemoryCache()).answer(asked, "similarity")
+    return SimilarityModel(embedder, AnswerCache()).answer(asked, "similarity")
 
 
 class Oracle:

@@ -85,7 +85,7 @@ MEASURE = """
 import json, sys
 import pyarrow as pa
 from pathlib import Path
-from ggez_hub.evaluation.loaders.rows import read_rows
+from ggez_hub.evaluation.benchmarks.loaders.rows import read_rows
 count = sum(len(row["x"]["bytes"]) for row in read_rows(Path(sys.argv[1]), {"x": "image"}))
 print(json.dumps([count, pa.default_memory_pool().max_memory()]))
 """

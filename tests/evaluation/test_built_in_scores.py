@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from ggez_hub.cards import alpha_record
-from ggez_hub.evaluation.answers.cache import MemoryCache
+from ggez_hub.evaluation.answers.cache import AnswerCache
 from ggez_hub.evaluation.answers.outcomes import Cell
 from ggez_hub.evaluation.benchmarks.benchmark import BUILT_IN, find_benchmarks
 from ggez_hub.evaluation.benchmarks.contents import Folders
 from ggez_hub.evaluation.benchmarks.preparation import prepare_benchmark
-from ggez_hub.evaluation.models.drawing_model import DrawnAndJudged
-from ggez_hub.evaluation.models.generative_model import answered_freely
+from ggez_hub.evaluation.benchmarks.questions import with_details
+from ggez_hub.evaluation.models.drawing_model import DrawingModel
+from ggez_hub.evaluation.models.generative_model import read_replies
 from ggez_hub.evaluation.results.figures import figures, write_results
 from ggez_hub.regions import alpha, find_region
 from tests.evaluation import benchmarks as made
@@ -95,12 +96,12 @@ def test_every_suite_of_the_package_is_here():
 def answered(asked, folder, luck):
     """The answers of somebody who guesses, and of whose written ones some say nothing."""
     if asked.drawn is not None:
-        return DrawnAndJudged(Painter(), Judge(by_hash), MemoryCache(), folder).answer(asked, "m")
+        return DrawingModel(Painter(), Judge(by_hash), AnswerCache(), folder).answer(asked, "m")
     if asked.free:
         said = [("", "soup", f.item.references[0])[n % 3] for n, f in enumerate(asked.free)]
-        return answered_freely(asked, said, ["0" * 64] * len(said))
+        return with_details(read_replies(asked, said), prompts=["0" * 64] * len(said))
     if asked.questions is None:
-        return asked.nothing
+        return asked.all_missing()
     found = asked.questions.scored(luck.random(asked.questions.right.shape))
     return replace(found, missing=asked.missing)
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ggez_hub.evaluation.answers.cache import MemoryCache
+from ggez_hub.evaluation.answers.cache import AnswerCache
 from ggez_hub.evaluation.answers.outcomes import Cell
 from ggez_hub.evaluation.answers.predictions import read_predictions, write_predictions
 from ggez_hub.evaluation.answers.scores import score_of
@@ -18,7 +18,7 @@ from ggez_hub.evaluation.benchmarks.benchmark_questions import ask_benchmark
 from ggez_hub.evaluation.benchmarks.contents import Folders, read_contents
 from ggez_hub.evaluation.benchmarks.drawing_scores import Judged, NotJudged
 from ggez_hub.evaluation.benchmarks.loaders.rows import BadItems
-from ggez_hub.evaluation.models.drawing_model import DrawnAndJudged
+from ggez_hub.evaluation.models.drawing_model import DrawingModel
 from ggez_hub.evaluation.results.breakdown import breakdown
 from ggez_hub.evaluation.results.consistency import contradictions
 from tests.evaluation.drawings import (
@@ -42,7 +42,7 @@ def items_in(folder):
 
 def answered(folder, says=by_hash, known=None, painter=None):
     painter = painter or Painter()
-    subject = DrawnAndJudged(painter, Judge(says), known or MemoryCache(), folder / "pictures")
+    subject = DrawingModel(painter, Judge(says), known or AnswerCache(), folder / "pictures")
     asked = ask_benchmark(DPG, items_in(folder))
     return painter, subject.answer(asked, "likelihood")
 
@@ -65,7 +65,7 @@ def test_prompts_and_questions_are_read_as_they_lie_there(tmp_path, prompts):
 @pytest.mark.parametrize(
     ("row", "changes", "problem"),
     [
-        (1, {"dependency": "7"}, "column 'dependency' names 7, which is no question in row 1"),
+        (1, {"dependency": "7"}, "column 'dependency' names 7, which is not a question in row 1"),
         (1, {"dependency": "1;2"}, "column 'dependency' is '1;2', it should be numbers"),
         (0, {"dependency": "2"}, "column 'dependency' goes round in a circle from 1 in row 0"),
         (1, {"proposition_id": "1"}, "column 'proposition_id' is 1 twice in an item in row 1"),
@@ -151,7 +151,7 @@ def test_a_category_stands_in_its_column_or_in_the_tuple(tmp_path):
 
 
 def test_what_was_drawn_is_not_drawn_again(tmp_path):
-    known = MemoryCache()
+    known = AnswerCache()
     write_dpg(tmp_path)
     _, first = answered(tmp_path, known=known)
     painter, second = answered(tmp_path, known=known)

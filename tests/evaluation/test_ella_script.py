@@ -10,16 +10,15 @@ import numpy as np
 import pytest
 
 from ggez_hub.cards import alpha_record
-from ggez_hub.evaluation.answers.cache import MemoryCache
-from ggez_hub.evaluation.answers.outcomes import Cell
+from ggez_hub.evaluation.answers.cache import AnswerCache
+from ggez_hub.evaluation.answers.outcomes import Cell, TaskRecord
 from ggez_hub.evaluation.answers.scores import score_of
 from ggez_hub.evaluation.benchmarks.benchmark import find_benchmarks
 from ggez_hub.evaluation.benchmarks.benchmark_questions import ask_benchmark
 from ggez_hub.evaluation.benchmarks.contents import Folders, read_contents
 from ggez_hub.evaluation.benchmarks.drawing_scores import Judged, script_figures, script_worth
-from ggez_hub.evaluation.models.drawing_model import DrawnAndJudged
+from ggez_hub.evaluation.models.drawing_model import DrawingModel
 from ggez_hub.evaluation.results.figures import figures, write_results
-from ggez_hub.evaluation.results.header import TaskRecord
 from ggez_hub.regions import alpha, find_region
 from tests.evaluation.drawings import ITEMS, Judge, Painter, by_hash, dpg_rows, write_dpg
 
@@ -29,7 +28,7 @@ FIRST, SECOND, THIRD = ITEMS
 
 def answered(folder):
     painter = Painter()
-    subject = DrawnAndJudged(painter, Judge(by_hash), MemoryCache(), folder / "pictures")
+    subject = DrawingModel(painter, Judge(by_hash), AnswerCache(), folder / "pictures")
     items = read_contents(DPG, Folders(folder)).items
     return painter, subject.answer(ask_benchmark(DPG, items), "likelihood")
 

@@ -9,13 +9,13 @@ import datasets
 import numpy as np
 import pytest
 
-from ggez_hub.evaluation.answers.cache import MemoryCache
+from ggez_hub.evaluation.answers.cache import AnswerCache
 from ggez_hub.evaluation.answers.outcomes import Cell
 from ggez_hub.evaluation.benchmarks.benchmark import Benchmark
 from ggez_hub.evaluation.benchmarks.benchmark_questions import ask_benchmark
 from ggez_hub.evaluation.benchmarks.contents import Folders, read_contents
 from ggez_hub.evaluation.benchmarks.preparation import prepare_benchmark
-from ggez_hub.evaluation.models.similarity import BySimilarity
+from ggez_hub.evaluation.models.similarity import SimilarityModel
 from ggez_hub.evaluation.results.consistency import contradictions
 from ggez_hub.regions import find_region
 from tests.evaluation import benchmarks as made
@@ -73,7 +73,7 @@ def prepared(task, folders):
 
 def answers(found):
     return {
-        split: BySimilarity(Noisy(), MemoryCache()).answer(asked, "similarity")
+        split: SimilarityModel(Noisy(), AnswerCache()).answer(asked, "similarity")
         for split, asked in found.asked.items()
     }
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from ggez_hub.errors import GateFailed
 from ggez_hub.evaluation.results.figures import figures
-from ggez_hub.evaluation.results.leakage import Leaked, refuse_leaks, state_of
+from ggez_hub.evaluation.results.leakage import refuse_leaks, state_of
 from tests.evaluation.results import write
 
 
@@ -58,7 +59,7 @@ def test_unknown_is_said(dataset, data):
 
 def test_a_leak_is_refused_before_anything_is_measured():
     tasks = {"quiz": "afaji/cvqa", "meals": "worldcuisines/vqa"}
-    with pytest.raises(Leaked, match="meals: worldcuisines/food-kb is on its card") as caught:
+    with pytest.raises(GateFailed, match="meals: worldcuisines/food-kb is on its card") as caught:
         refuse_leaks(tasks, ["worldcuisines/food-kb"])
     assert caught.value.exit_code == 3
     assert "quiz" not in caught.value.message

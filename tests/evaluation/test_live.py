@@ -14,18 +14,18 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from ggez_hub.errors import UsageProblem
-from ggez_hub.evaluation.answers.cache import MemoryCache
+from ggez_hub.evaluation.answers.cache import AnswerCache
 from ggez_hub.evaluation.models import grid_on
-from ggez_hub.evaluation.models.backend import _Moving, find_backend
+from ggez_hub.evaluation.models.backend import SwappedModel, find_backend
 from ggez_hub.evaluation.models.embedding_model import open_embedder
 from ggez_hub.evaluation.models.model_digest import StoredModel
-from ggez_hub.evaluation.models.similarity import BySimilarity
-from ggez_hub.evaluation.models.vision_model import SeeingModel
+from ggez_hub.evaluation.models.similarity import SimilarityModel
+from ggez_hub.evaluation.models.vision_model import VisionModel
 from ggez_hub.evaluation.models.weight_swap import LiveWeights
 from ggez_hub.families import get_family
 from ggez_hub.families.pretrained import NotLoaded
 from ggez_hub.merging import Adapter, merge
-from ggez_hub.merging.methods import NotFinite
+from ggez_hub.merging.mergekit_methods import NotFinite
 from tests.diffusion.pipelines import write_pipeline
 from tests.evaluation.conftest import COLOURS, change_config, square
 from tests.evaluation.seers import write_seer
@@ -40,7 +40,7 @@ def embedding_state(folder):
 
 
 def vlm_state(folder):
-    return SeeingModel(folder, get_family("vlm")).state
+    return VisionModel(folder, get_family("vlm")).state
 
 
 def diffusion_state(folder):
@@ -162,14 +162,16 @@ def test_it_answers_like_the_merged_folder(base, both_lora, tmp_path):
 
 
 def test_what_did_not_move_keeps_its_answers(base, text_lora, both_lora):
-    old, new = MemoryCache(), MemoryCache()
-    subject = BySimilarity(open_embedder(base, FAMILY), old)
+    old, new = AnswerCache(), AnswerCache()
+    subject = SimilarityModel(open_embedder(base, FAMILY), old)
 
     def moves(names):
-        subject._seen = subject._read = old
-        subject.moved(names, new)
+        subject._known_pictures = subject._known_texts = old
+        subject.weights_changed(names, new)
         return {
-            n for n, known in (("seen", subject._seen), ("read", subject._read)) if known is new
+            name
+            for name, known in (("seen", subject._known_pictures), ("read", subject._known_texts))
+            if known is new
         }
 
     for adapter, moved in ((text_lora, {"read"}), (both_lora, {"seen", "read"})):
@@ -208,21 +210,21 @@ def test_experts_that_are_stacked_in_memory_are_loaded_anew(tmp_path):
     for number, point in enumerate(grid_on(model, (0, 0.5, 1))):
         out = tmp_path / str(number)
         merge(base, [Adapter(tuned, point.beta)], out, family)
-        state, merged = point.open(MemoryCache()).state, vlm_state(out)
+        state, merged = point.open(AnswerCache()).state, vlm_state(out)
         assert state.keys() == merged.keys()
         assert all(torch.equal(state[name], merged[name]) for name in merged)
     # With two adapters it is refused: a library is given one while it loads.
     several = StoredModel(base, (tuned, tuned), family)
-    moving = _Moving(several, find_backend(family))
+    moving = SwappedModel(several, find_backend(family))
     with pytest.raises(NotLoaded, match="does not compute with the tensor"):
-        moving.at([0.5, 0.5], MemoryCache())
+        moving.at([0.5, 0.5], AnswerCache())
 
 
 def test_what_cannot_be_held_is_refused_before_anything_is_asked(base, text_lora, tmp_path):
     folder = change_config(base, tmp_path / "model", custom_text=True)
     first, _ = grid_on(StoredModel(folder, (text_lora,), FAMILY), (0, 1))
     with pytest.raises(NotLoaded, match="does not compute with the tensor") as refused:
-        first.open(MemoryCache())
+        first.open(AnswerCache())
     assert "measure the results with `ggez-hub eval`" in refused.value.hint
 
 

@@ -10,9 +10,9 @@ import datasets
 import pytest
 import yaml
 
-from ggez_hub.evaluation.benchmarks.benchmark import BUILT_IN, find_benchmarks, read_benchmarks
+from ggez_hub.evaluation.benchmarks.benchmark import BUILT_IN, Benchmark, find_benchmarks
 from ggez_hub.evaluation.benchmarks.loaders.rows import BadItems
-from ggez_hub.evaluation.benchmarks.task import BadTask
+from ggez_hub.evaluation.benchmarks.task import BadTask, read_tasks
 from tests.evaluation import benchmarks as made
 
 
@@ -86,7 +86,7 @@ def test_cvqa_without_answers_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"Label": 4}, "'Label' is 4, there are 4 options in row 0"),
+        ({"Label": 4}, "'Label' is 4, it should be 0 to 3 in row 0"),
         ({"Subset": "Filipino"}, "'Subset' is 'Filipino', it should be like"),
         ({"Subset": "__import__('os').abort()"}, "'Subset' is \"__import__"),
         ({"Subset": "('Filipino', 'Atlantis')"}, "names the unknown country 'Atlantis'"),
@@ -166,7 +166,7 @@ def test_version_1_1_counts_from_0(tmp_path):
     assert [item.picture is None for item in items] == [False, True, True, True, True]
     made.write(path, made.V1_1, [{**rows[0], "mcq_answer_index": 5}])
     refused(
-        "'mcq_answer_index' is 5, there are 5 options, counted from 0",
+        "'mcq_answer_index' is 5, it should be 0 to 4",
         "worldcuisines-v1-1",
         tmp_path,
     )
@@ -214,7 +214,7 @@ def test_a_third_of_the_pictures_selects(tmp_path):
 
 
 def test_every_benchmark_of_the_package_pins_a_revision_and_a_side():
-    found = [b for path in sorted(BUILT_IN.glob("*.yaml")) for b in read_benchmarks(path)]
+    found = [b for path in sorted(BUILT_IN.glob("*.yaml")) for b in read_tasks(path, Benchmark)]
     assert len({b.id for b in found}) == len(found) == 27
     assert len({b.digest for b in found}) == len(found)
     assert all(b.dataset.revision and b.side for b in found)

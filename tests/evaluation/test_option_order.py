@@ -8,13 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ggez_hub.evaluation.answers.cache import MemoryCache
+from ggez_hub.evaluation.answers.cache import AnswerCache
 from ggez_hub.evaluation.answers.outcomes import Cell
 from ggez_hub.evaluation.answers.predictions import read_predictions, write_predictions
 from ggez_hub.evaluation.benchmarks.benchmark_questions import ask_benchmark
-from ggez_hub.evaluation.benchmarks.questions import in_data_order, rotation, shown_digest
+from ggez_hub.evaluation.benchmarks.questions import rotation, shown_digest
 from ggez_hub.evaluation.benchmarks.replies import READER
-from ggez_hub.evaluation.models.generative_model import Generating
+from ggez_hub.evaluation.models.generative_model import GenerativeModel
 from ggez_hub.evaluation.results.consistency import contradictions
 from ggez_hub.parity.card_rows import decisive
 from tests.evaluation import benchmarks as made
@@ -52,7 +52,7 @@ def answered(items, method, reply=lambda lines: "A", seed=0):
     task = made.benchmark("cvqa-english").model_copy(update={"seed": seed})
     asked = ask_benchmark(task, items)
     writer = Writer(reply)
-    return Generating(writer, MemoryCache()).answer(asked, method), writer
+    return GenerativeModel(writer, AnswerCache()).answer(asked, method), writer
 
 
 def test_every_position_is_right_equally_often_but_for_chance():
@@ -125,10 +125,6 @@ def test_the_order_is_a_part_of_the_digest_where_options_are_shown():
     assert digest not in shown
     plain = made.benchmark("cvqa-english")
     assert plain.model_copy(update={"seed": 7}).digest == plain.digest
-
-
-def test_values_come_back_in_the_order_of_the_data():
-    assert in_data_order([10.0, 20.0, 30.0], (2, 0, 1)) == [20.0, 30.0, 10.0]
 
 
 def test_pmi_is_the_likelihood_less_that_without_picture_and_question(cvqa):

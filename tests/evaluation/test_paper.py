@@ -17,7 +17,7 @@ from ggez_hub.evaluation.benchmarks.benchmark import find_benchmarks
 from ggez_hub.paper.checks import MeanRank, ShareOf, Weighted
 from ggez_hub.paper.recipes import paper_recipes
 from ggez_hub.paper.rules import recheck
-from ggez_hub.paper.tables import Cell, tables
+from ggez_hub.paper.tables import Figure, tables
 from tests.evaluation.benchmarks import write_cvqa, write_sea_vqa
 from tests.evaluation.towers import SIGLIP, write_towers
 
@@ -29,7 +29,7 @@ def run(*arguments):
 def changed(number, row, column, value):
     """A table with one other number."""
     table = tables()[number]
-    cell = Cell(Fraction(str(value)), table.rows[row][column].half)
+    cell = Figure.printed(Fraction(str(value)), table.rows[row][column].half)
     rows = {name: dict(cells) for name, cells in table.rows.items()}
     rows[row][column] = cell
     return replace(table, rows=rows)
@@ -45,7 +45,9 @@ def reports():
 
 
 def test_a_cell_is_an_interval_of_its_rounding():
-    assert tables()["1"].rows["Google Gemma-3"]["GRP"] == Cell(Fraction("59.4"), Fraction("0.05"))
+    assert tables()["1"].rows["Google Gemma-3"]["GRP"] == Figure.printed(
+        Fraction("59.4"), Fraction("0.05")
+    )
     # JSON keeps no final zero: 60.0 of Table 3 is printed as 60.00.
     assert tables()["3"].rows["StabilityAI SDXL"]["other"].half == Fraction("0.005")
     # Two cells of Table 15 have more digits than the others.
@@ -105,7 +107,7 @@ def test_one_wrong_digit_is_found():
     mean = Weighted("a", {"b": Fraction(1, 2), "c": Fraction(1, 2)}, "mean")
     table = replace(
         tables()["1"],
-        rows={"r": {n: Cell(Fraction(v), Fraction("0.05")) for n, v in
+        rows={"r": {n: Figure.printed(Fraction(v), Fraction("0.05")) for n, v in
                     (("a", "10.1"), ("b", "10"), ("c", "10"))}},
     )  # fmt: skip
     (finding,) = mean.findings(table, tables())
@@ -124,7 +126,7 @@ def test_one_wrong_digit_is_found():
 
 def changed_row(table, column, value):
     cells = dict(table.rows["r"])
-    cells[column] = Cell(Fraction(value), cells[column].half)
+    cells[column] = Figure.printed(Fraction(value), cells[column].half)
     return replace(table, rows={"r": cells})
 
 
@@ -143,7 +145,7 @@ def test_a_share_of_n_questions():
 
 def test_mid_ranks_sum_to_6():
     rows = {
-        name: {"x": Cell(Fraction(rank), Fraction("0.005"))}
+        name: {"x": Figure.printed(Fraction(rank), Fraction("0.005"))}
         for name, rank in (("a", "2.5"), ("b", "2.5"), ("c", "1"))
     }
     (finding,) = MeanRank(("x",)).findings(replace(tables()["2"], rows=rows), tables())

@@ -8,8 +8,8 @@ from fractions import Fraction
 import pytest
 
 from ggez_hub.paper.claim_notes import claim_notes
-from ggez_hub.paper.claims import FAMILIES, GAIN, KEPT, Figure, recheck_claims
-from ggez_hub.paper.tables import Cell, tables
+from ggez_hub.paper.claims import FAMILIES, GAIN, KEPT, recheck_claims
+from ggez_hub.paper.tables import Figure, tables
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def changed(number, row, column, value):
     """The tables with one other number."""
     table = tables()[number]
     rows = {name: dict(cells) for name, cells in table.rows.items()}
-    rows[row][column] = Cell(Fraction(str(value)), table.rows[row][column].half)
+    rows[row][column] = Figure.printed(Fraction(str(value)), table.rows[row][column].half)
     return {**tables(), number: replace(table, rows=rows)}
 
 

@@ -6,13 +6,14 @@ import pytest
 from PIL import Image
 
 from ggez_hub.errors import UsageProblem
-from ggez_hub.evaluation.report.trade_off import Interval, Labels, Point, draw
+from ggez_hub.evaluation.report.trade_off import Labels, Point, draw
+from ggez_hub.parity.intervals import Interval
 
 LABELS = Labels("Colours", "English names", "Thai names", 0.374)
 
 
 def around(score):
-    return Interval(score, score - 2, score + 2)
+    return Interval(score, 1, score - 2, score + 2, 100)
 
 
 POINTS = [

@@ -12,11 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from ggez_hub.digests import sha256_file
+from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.answers import predictions
 from ggez_hub.evaluation.answers.outcomes import UNPARSED, Cell, Details, Outcomes
 from ggez_hub.evaluation.answers.predictions import (
     DETAILS,
-    BadPredictions,
     _schema,
     read_predictions,
     write_predictions,
@@ -82,7 +82,7 @@ def test_one_flipped_prediction_changes_score_and_digest(tmp_path, grid):
     digest, before = write_predictions(path, grid), rescore(path)
     row = 50 * sorted(grid).index(FIRST) + int(np.flatnonzero(~grid[FIRST].correct)[0])
     change(path, "correct", row, value=True)
-    with pytest.raises(BadPredictions, match="rank and correct of 'i"):
+    with pytest.raises(GgezError, match="rank and correct of 'i"):
         rescore(path)
     change(path, "rank", row, 1)
     after = rescore(path)
@@ -107,24 +107,25 @@ def test_contradictions_are_refused(tmp_path, grid, column, row, value, message)
     path = tmp_path / "predictions.parquet"
     write_predictions(path, grid)
     change(path, column, row, value)
-    with pytest.raises(BadPredictions, match=message):
+    with pytest.raises(GgezError, match=message):
         read_predictions(path)
 
 
 def test_other_files_are_refused(tmp_path):
     path = tmp_path / "predictions.parquet"
     path.write_text("no parquet")
-    with pytest.raises(BadPredictions, match="cannot be read as parquet"):
+    with pytest.raises(GgezError, match="cannot be read as parquet"):
         read_predictions(path)
     pq.write_table(pa.table({"beta": [0.0]}), path)
-    with pytest.raises(BadPredictions, match="other columns"):
+    with pytest.raises(GgezError, match="other columns"):
         read_predictions(path)
 
 
 def repeated(path, rows, task="t", likelihoods=None, options=None):
     """A file in which nothing but what it says of its rows is large."""
     detailed = likelihoods is not None
-    schema = _schema(detailed=detailed, credited=False, shown=options is not None)
+    given = {"details": detailed, "shown": options is not None}
+    schema = _schema([group for group, there in given.items() if there])
     row = {
         "beta": 0.0, "task": task, "split": "test", "item": "i", "gold": "g", "predicted": "p",
         "rank": 1, "correct": True, "chance": 0.5, **dict.fromkeys(DETAILS if detailed else ()),
@@ -158,7 +159,7 @@ def test_predictions_have_an_end(tmp_path, monkeypatch):
     path = tmp_path / "predictions.parquet"
     repeated(path, 11)
     monkeypatch.setattr(predictions, "read_bounded", partial(read_bounded, max_rows=10))
-    with pytest.raises(BadPredictions, match=r"cannot be read as parquet: .* more than 10 rows"):
+    with pytest.raises(GgezError, match=r"cannot be read as parquet: .* more than 10 rows"):
         read_predictions(path)
 
 
@@ -205,5 +206,5 @@ def test_an_unreadable_answer_cannot_be_right(tmp_path, grid):
     path = tmp_path / "p"
     write_predictions(path, grid)
     change(path, "predicted", 50 + int(np.flatnonzero(grid[sorted(grid)[1]].correct)[0]), "")
-    with pytest.raises(BadPredictions, match="was unreadable and counts as right"):
+    with pytest.raises(GgezError, match="was unreadable and counts as right"):
         read_predictions(path)

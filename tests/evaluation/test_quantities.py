@@ -8,11 +8,12 @@ from itertools import product
 import pytest
 
 from ggez_hub.evaluation.answers.outcomes import Cell
+from ggez_hub.evaluation.results.breakdown import pareto, suite
 from ggez_hub.evaluation.results.figures import figures
 from ggez_hub.evaluation.results.measured_curve import curve_of
-from ggez_hub.evaluation.results.sides import pareto, suite
 from ggez_hub.parity.card_rows import NoCurve
 from ggez_hub.parity.curve import ParityCurve
+from ggez_hub.parity.moments import GLOBAL, OTHERS, REGIONAL
 from tests.evaluation.conftest import outcomes
 from tests.evaluation.results import SHARES, TASKS, grid, write
 
@@ -33,9 +34,9 @@ def test_the_paper_s_global_contains_the_region_and_others_does_not(tmp_path):
     at = suite(evidence, 0.0, "test", "choice_4")
     curve = ParityCurve.of(curve_of(evidence), "test", "th")
     assert (at.inside, at.unplaced) == (100, 0)
-    assert curve.world.score == pytest.approx((100 * 110 / 300,))
-    assert curve.others.score == pytest.approx((45,))
-    assert curve.regional.score == pytest.approx((30,))
+    assert curve.moments.scores[GLOBAL] == pytest.approx((100 * 110 / 300,))
+    assert curve.moments.scores[OTHERS] == pytest.approx((45,))
+    assert curve.moments.scores[REGIONAL] == pytest.approx((30,))
     assert curve.grp_raw(0, 0.4) == pytest.approx(0.4 * 100 * 110 / 300 + 0.6 * 30)
     assert curve.grp(0, 0.4) == pytest.approx(
         0.4 * 100 * (110 / 300 - 0.25) / 0.75 + 0.6 * 100 * 0.05 / 0.75
@@ -51,8 +52,8 @@ def test_a_task_of_the_others_is_no_part_of_global(tmp_path):
     assert set(at.others) == {"world", "abroad"}
     assert at.unplaced == 60
     curve = ParityCurve.of(curve_of(evidence), "test", "th")
-    assert curve.others.pictures == 60
-    assert curve.world.pictures == 50
+    assert curve.moments.pictures[OTHERS] == 60
+    assert curve.moments.pictures[GLOBAL] == 50
 
 
 @pytest.mark.parametrize(
@@ -95,4 +96,4 @@ def test_the_least_guessable_common_scale_is_taken(tmp_path):
     evidence = write(tmp_path, cells, tasks=tasks)
     curve = ParityCurve.of(curve_of(evidence), "test", "th")
     assert curve.scale == "r1"
-    assert curve.regional.score == pytest.approx((25,) * 3)
+    assert curve.moments.scores[REGIONAL] == pytest.approx((25,) * 3)

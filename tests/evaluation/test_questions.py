@@ -8,24 +8,32 @@ import numpy as np
 import pytest
 
 from ggez_hub.evaluation.answers.scores import score_of
-from ggez_hub.evaluation.benchmarks.loaders.rows import BadItems, Items, read_items
-from ggez_hub.evaluation.benchmarks.questions import ask
-from ggez_hub.evaluation.benchmarks.task import load_tasks
+from ggez_hub.evaluation.benchmarks.loaders import Captioned
+from ggez_hub.evaluation.benchmarks.loaders.rows import BadItems
+from ggez_hub.evaluation.benchmarks.task import Task, load_tasks
+from ggez_hub.evaluation.benchmarks.task_questions import ask_task, read_items
 from tests.evaluation.conftest import make_task
 
 ROOT = Path(__file__).parents[2]
-EMOJI = ROOT / "ggez_hub" / "world" / "assets" / "emoji-names"
+EMOJI = ROOT / "ggez_hub" / "demo" / "assets" / "emoji-names"
 METRICS = ("text_to_image_r1", "image_to_text_r1", "choice_4")
 
 
 def make_items(texts, groups=None):
-    n = len(texts)
-    return Items(
-        ids=tuple(f"i{row}" for row in range(n)),
-        pictures=(b"",) * n,
-        texts=tuple(texts),
-        groups=tuple(groups or ["all"] * n),
-    )
+    return [
+        Captioned(
+            id=f"i{row}",
+            image=f"i{row}",
+            picture=b"",
+            category=group,
+            captions=() if text is None else (text,),
+        )
+        for row, (text, group) in enumerate(zip(texts, groups or ["all"] * len(texts), strict=True))
+    ]
+
+
+def ask(task, items):
+    return ask_task(task, items).questions
 
 
 def unit(rows):
@@ -135,7 +143,7 @@ def test_wrong_answers_depend_on_the_seed_alone():
 
 def test_wrong_answers_do_not_depend_on_the_order_of_rows():
     items = make_items("abcdefgh")
-    turned = Items(items.ids[::-1], items.pictures, items.texts[::-1], items.groups)
+    turned = items[::-1]
     task = make_task(metric="choice_4")
 
     def drawn(questions):
@@ -148,14 +156,16 @@ def test_wrong_answers_do_not_depend_on_the_order_of_rows():
 
 
 def test_too_few_names_are_refused():
-    with pytest.raises(BadItems, match="column 'th' has 2 different texts"):
+    with pytest.raises(BadItems, match="4 pictures with 2 different captions"):
         ask(make_task(), make_items(["a", "b", "b", None]))
 
 
-@pytest.mark.parametrize("task", load_tasks(ROOT / "recipes" / "demo"), ids=lambda task: task.id)
+@pytest.mark.parametrize(
+    "task", load_tasks(ROOT / "recipes" / "demo", Task), ids=lambda task: task.id
+)
 def test_the_demo_tasks_can_be_asked_of_the_demo_data(task):
     for path in task.splits.values():
-        items = read_items(EMOJI / path, task.columns)
+        items = read_items(EMOJI / path, task)
         questions = ask(task, items)
         assert len(items) == 1368
         assert len(questions.items) > 900

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from ggez_hub.cli.main import cli
 from ggez_hub.evaluation.benchmarks.benchmark import find_benchmarks
-from ggez_hub.evaluation.sweep.run import SweepRecipe, blanks
+from ggez_hub.evaluation.sweep.recipe import SweepRecipe
 from ggez_hub.recipe_file import read_recipe, recipes_folder
 from ggez_hub.regions import find_region
 from tests.evaluation import benchmarks as made
@@ -43,7 +43,7 @@ def test_it_goes_with_the_merge_and_has_two_sides(path):
         merge["region"], merge["family"], merge["base"]
     )  # fmt: skip
     assert recipe.adapters == tuple(it["adapter"] for it in merge["adapters"])
-    assert blanks(recipe) == ()
+    assert recipe.blanks == ()
     # Nothing is left out of what could decide.
     assert recipe.limit is None
     asked = [b for suite in recipe.tasks for b in find_benchmarks(suite)]

@@ -13,15 +13,16 @@ from diffusers import DiffusionPipeline
 from peft import LoraConfig
 from PIL import Image
 
+from demo_world.control import shuffle_drawings
 from ggez_hub.demo.hub import ASSETS
 from ggez_hub.evaluation.answers.outcomes import Cell, Details, Outcomes
 from ggez_hub.evaluation.answers.scores import mean_difference, score_of
 from ggez_hub.evaluation.benchmarks.benchmark import Drawing as How
-from ggez_hub.evaluation.benchmarks.drawing_task import DrawingSettings, load_drawing_tasks
+from ggez_hub.evaluation.benchmarks.drawing_task import DrawingSettings, DrawingTask
 from ggez_hub.evaluation.benchmarks.loaders.rows import BadItems
 from ggez_hub.evaluation.benchmarks.preparation import Judges, Places, prepare_drawings
-from ggez_hub.evaluation.benchmarks.recognition_judge import RecognitionJudge, shuffled
-from ggez_hub.evaluation.benchmarks.task import BadTask
+from ggez_hub.evaluation.benchmarks.recognition_judge import RecognitionJudge
+from ggez_hub.evaluation.benchmarks.task import BadTask, load_tasks
 from ggez_hub.evaluation.models import grid_on
 from ggez_hub.evaluation.models.backend import drawing_backend
 from ggez_hub.evaluation.models.drawing_model import Order, Pipeline
@@ -34,7 +35,7 @@ from tests.diffusion.pipelines import write_pipeline
 
 CLIP, NAMES = ASSETS / "embedding" / "base", ASSETS / "emoji-names"
 DEMO = recipes_folder() / "demo" / "diffusion"
-TASKS = load_drawing_tasks(DEMO)
+TASKS = load_tasks(DEMO, DrawingTask)
 REFERENCES = TASKS[0].judge.references
 IDS = ("1f353", "1f992", "1f6b2", "2602", "1f3b8", "1f511")
 
@@ -55,7 +56,7 @@ def outcomes(predicted, gold, seeds=2):
 def test_shuffled_prompts_take_all_from_a_model_that_draws_what_is_asked():
     gold = [name for name in "abcd" for _ in range(2)]
     perfect = outcomes(gold, gold)
-    control = shuffled(perfect)
+    control = shuffle_drawings(perfect)
     assert control.correct.sum() == 0
     assert mean_difference([perfect], [control]).value == 100
 
@@ -63,7 +64,7 @@ def test_shuffled_prompts_take_all_from_a_model_that_draws_what_is_asked():
 def test_shuffled_prompts_take_nothing_from_a_model_that_draws_one_thing():
     gold = [name for name in "abcd" for _ in range(2)]
     stubborn = outcomes(["a"] * 8, gold)
-    assert score_of(shuffled(stubborn)).score == score_of(stubborn).score == 25
+    assert score_of(shuffle_drawings(stubborn)).score == score_of(stubborn).score == 25
 
 
 def test_intervals_are_over_prompts_not_over_drawings():
@@ -157,11 +158,11 @@ def test_a_task_needs_regions_on_the_regional_side_alone(tmp_path):
     text = (DEMO / "emoji-drawing.yaml").read_text(encoding="utf-8")
     (tmp_path / "bad.yaml").write_text(text.replace("regions: [th]", "regions: []"))
     with pytest.raises(BadTask, match="regions"):
-        load_drawing_tasks(tmp_path)
+        load_tasks(tmp_path, DrawingTask)
 
 
 def test_what_decides_a_score_decides_the_digest():
     task = TASKS[0]
-    assert task.model_copy(update={"title": "another"}).digest == task.digest
+    assert task.model_copy(update={"title": "another"}).digest_on("0") == task.digest_on("0")
     more = task.model_copy(update={"drawing": DrawingSettings(seeds=5, steps=20, guidance=3.0)})
-    assert more.digest != task.digest
+    assert more.digest_on("0") != task.digest_on("0") != task.digest_on("1")

@@ -16,11 +16,11 @@ from ggez_hub.cli.main import cli
 from ggez_hub.demo.hub import AUTHOR, DATE, EMAIL
 from ggez_hub.embedded import HubStore
 from ggez_hub.evaluation.answers.outcomes import Cell
-from ggez_hub.evaluation.benchmarks.benchmark import BUILT_IN, read_benchmarks
-from ggez_hub.evaluation.benchmarks.task import parse
+from ggez_hub.evaluation.benchmarks.benchmark import BUILT_IN, Benchmark
+from ggez_hub.evaluation.benchmarks.task import parse, read_tasks
 from ggez_hub.evaluation.results.evidence import open_evidence
 from ggez_hub.evaluation.results.figures import write_results
-from ggez_hub.evaluation.results.origin import KINDS, definition
+from ggez_hub.evaluation.results.header import KINDS, definition
 from tests.diffusion.pipelines import write_pipeline
 from tests.evaluation import benchmarks as made
 from tests.evaluation.conftest import make_task, write_lora
@@ -282,6 +282,6 @@ def test_from_a_hub_all_is_had_again_at_the_same_commits(base, dataset, tmp_path
 
 def test_every_built_in_task_is_recorded_whole():
     for path in sorted(BUILT_IN.glob("*.yaml")):
-        for task in read_benchmarks(path):
+        for task in read_tasks(path, Benchmark):
             recorded = json.loads(json.dumps(definition(task)))
             assert parse(KINDS[recorded["kind"]], "here", recorded) == task

@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.answers.scores import (
-    NoItems,
     NotComparable,
     Sides,
     mean,
@@ -17,10 +17,15 @@ from ggez_hub.evaluation.answers.scores import (
     parity,
     parity_difference,
     score_of,
-    wilson,
 )
 from ggez_hub.parity.intervals import quantile
+from ggez_hub.parity.score_intervals import Share, share_limits, wilson
 from tests.evaluation.conftest import outcomes
+
+
+def limits(successes, n, z):
+    """Wilson's limits in per cent."""
+    return tuple(100 * end for end in share_limits(Share(np.array(successes / n), np.array(n)), z))
 
 
 @pytest.mark.parametrize(
@@ -43,9 +48,7 @@ def test_a_score_by_hand():
     assert (score.score, score.n, score.floor) == (75, 4, 25)
     assert score.se == pytest.approx(100 * math.sqrt(0.75 * 0.25 / 4))
     assert score.normalised == pytest.approx(200 / 3)
-    assert (score.low, score.high) == pytest.approx(
-        tuple(100 * bound for bound in wilson(3, 4, quantile(4)))
-    )
+    assert (score.low, score.high) == pytest.approx(limits(3, 4, quantile(4)))
     assert score.at_chance == (score.low <= 25)
 
 
@@ -73,7 +76,7 @@ def test_parts_that_are_right_are_averaged():
 
 
 def test_no_items_no_score():
-    with pytest.raises(NoItems):
+    with pytest.raises(GgezError):
         score_of(outcomes([]))
 
 
@@ -177,9 +180,7 @@ def test_questions_about_one_picture_are_drawn_together():
 
 def test_a_cluster_interval_where_nothing_varies():
     all_right = score_of(outcomes([1] * 40, images=[f"p{n // 4}" for n in range(40)]))
-    assert (all_right.low, all_right.high) == pytest.approx(
-        (100 * wilson(10, 10, quantile(10))[0], 100)
-    )
+    assert (all_right.low, all_right.high) == pytest.approx(limits(10, 10, quantile(10)))
     one_picture = score_of(outcomes([1, 0], images=["p", "p"]))
     assert (one_picture.low, one_picture.high) == (0, 100)
 
@@ -203,7 +204,7 @@ def test_the_interval_of_a_share_stays_within_its_bounds():
 
 def test_the_interval_of_shares_where_nothing_varies():
     none = mean([drawn([0] * 16), drawn([0] * 16)])
-    assert (none.low, none.high) == pytest.approx((0, 100 * wilson(0, 16, quantile(16))[1]))
+    assert (none.low, none.high) == pytest.approx(limits(0, 16, quantile(16)))
 
 
 def test_the_interval_of_shares_that_vary_much_is_the_plain_one():

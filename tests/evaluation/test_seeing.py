@@ -11,12 +11,12 @@ import transformers
 from PIL import Image
 
 from ggez_hub.errors import UsageProblem
-from ggez_hub.evaluation.answers.cache import MemoryCache
+from ggez_hub.evaluation.answers.cache import AnswerCache
 from ggez_hub.evaluation.benchmarks.benchmark import find_benchmarks
 from ggez_hub.evaluation.benchmarks.benchmark_questions import ask_benchmark
 from ggez_hub.evaluation.benchmarks.contents import Folders, read_contents
-from ggez_hub.evaluation.models.generative_model import Generating, Posed
-from ggez_hub.evaluation.models.vision_model import SeeingModel
+from ggez_hub.evaluation.models.generative_model import GenerativeModel, Posed
+from ggez_hub.evaluation.models.vision_model import VisionModel
 from ggez_hub.families import detect_family
 from ggez_hub.families.pretrained import NotLoaded, prompt_inputs
 from tests.evaluation import benchmarks as made
@@ -31,7 +31,7 @@ def likelihoods(model, picture, prompt, options=OPTIONS):
 
 
 def opened(folder):
-    return SeeingModel(folder, detect_family(folder))
+    return VisionModel(folder, detect_family(folder))
 
 
 @pytest.fixture(scope="module", params=SEERS)
@@ -141,7 +141,7 @@ def test_free_questions_are_asked_as_they_are(seer, tmp_path):
     items = read_contents(task, Folders(data / "vqa", data / "food-kb")).items
     model = opened(seer)
     asked = ask_benchmark(task, items)
-    found = Generating(model, MemoryCache()).answer(asked, "")
+    found = GenerativeModel(model, AnswerCache()).answer(asked, "")
     assert (len(found), len(found.missing)) == (7, 1)
     prompts = [
         model.prompt(f"What is dish {n} called?\nAnswer with the name alone.") for n in range(7)

@@ -22,7 +22,7 @@ from ggez_hub.chat_endpoint import ChatEndpoint, data_url
 from ggez_hub.cli.main import cli
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.benchmarks.replies import READER
-from ggez_hub.evaluation.models.endpoint_model import served
+from ggez_hub.evaluation.models.endpoint_model import model_at
 from tests.evaluation import benchmarks as made
 from tests.filter.endpoint import serving
 
@@ -166,7 +166,7 @@ def test_a_run_that_broke_off_goes_on_where_it_was(data, tmp_path, monkeypatch):
         broken = run(url, data, tmp_path / "out", "--parallel", "1")
         assert broken.exit_code == 1
         assert "HTTP 503" in broken.output
-        assert "what was done is kept" in broken.output
+        assert "finished answers are kept" in broken.output
     with serving(model, whole=True) as (url, seen):
         # On another port, perhaps: it is the model's name that tells it.
         assert run(url, data, tmp_path / "out", "--parallel", "1").exit_code == 0
@@ -224,7 +224,7 @@ def test_questions_are_asked_at_once():
     with serving(waiting) as (url, _):
         endpoint = ChatEndpoint(url, "m", 4, 8)
         chats = [[{"role": "user", "content": str(n)}] for n in range(8)]
-        assert endpoint.ask(chats) == [str(n) for n in range(8)]
+        assert [c.text for c in endpoint.complete(chats)] == [str(n) for n in range(8)]
 
 
 def test_a_server_that_repeats_the_key_does_not_get_it_printed(data, tmp_path, monkeypatch):
@@ -238,9 +238,10 @@ def test_a_server_that_repeats_the_key_does_not_get_it_printed(data, tmp_path, m
 
 def test_a_server_may_say_when_to_come_back(monkeypatch):
     waited = []
-    monkeypatch.setattr(chat_endpoint.time, "sleep", waited.append)
+    monkeypatch.setattr("tenacity.nap.time.sleep", waited.append)
     with serving(lambda _: "yes", failures=[429], retry_after="7") as (url, _):
-        assert ChatEndpoint(url, "m", 1, 8).ask([[{"role": "user", "content": "x"}]]) == ["yes"]
+        (found,) = ChatEndpoint(url, "m", 1, 8).complete([[{"role": "user", "content": "x"}]])
+    assert found.text == "yes"
     assert waited == [7.0]
 
 
@@ -258,7 +259,7 @@ def test_a_server_may_say_when_to_come_back(monkeypatch):
 )
 def test_addresses_that_are_none(address, problem):
     with pytest.raises(UsageProblem, match=problem):
-        served(address)
+        model_at(address)
 
 
 def test_no_adapter_goes_to_an_endpoint(data, tmp_path):

@@ -10,9 +10,10 @@ import pytest
 from ggez_hub.cards.curve import MeasuredCurve, SplitParity
 from ggez_hub.evaluation.answers.outcomes import Cell, Details
 from ggez_hub.evaluation.results.measured_curve import curve_of
-from ggez_hub.parity.choice import Undetermined, kept_difference, select_beta
-from ggez_hub.parity.curve import GLOBAL, OTHERS, REGIONAL, ParityCurve
-from ggez_hub.parity.effects import grp_difference, grp_interval
+from ggez_hub.parity.choice import Undetermined, select_beta
+from ggez_hub.parity.curve import ParityCurve
+from ggez_hub.parity.intervals import estimate_grp, estimate_grp_difference
+from ggez_hub.parity.moments import GLOBAL, OTHERS, REGIONAL
 from ggez_hub.parity.policy import KEEP
 from tests.evaluation.conftest import outcomes
 from tests.evaluation.results import TASKS, write
@@ -53,12 +54,14 @@ def test_the_errors_are_those_of_drawing_the_pictures_anew(shared, tmp_path):
         )
         grps.append(alpha * world[rows].mean(axis=1) + (1 - alpha) * thai[others].mean(axis=1))
     for index, drawn in enumerate(grps):
-        assert grp_interval(curve, index, alpha).se == pytest.approx(
+        assert estimate_grp(curve.moments, alpha, index).se == pytest.approx(
             100 / 0.75 * drawn.std(), rel=0.06
         )
     difference = 100 / 0.75 * (grps[1] - grps[0]).std()
-    assert grp_difference(curve, 1, 0, alpha).se == pytest.approx(difference, rel=0.06)
-    shared_error = curve.shared(GLOBAL, 0, REGIONAL, 0)
+    assert estimate_grp_difference(curve.moments, alpha, 1, 0).se == pytest.approx(
+        difference, rel=0.06
+    )
+    shared_error = curve.moments.covariance[GLOBAL, 0, REGIONAL, 0]
     assert (shared_error > 0.5) if shared else (shared_error == pytest.approx(0, abs=1e-9))
 
 
@@ -73,7 +76,9 @@ def test_what_is_stored_is_what_is_computed(tmp_path):
     again = ParityCurve.of(MeasuredCurve(measured.rows, stored, "th"), "test", "th")
     first = ParityCurve.of(measured, "test", "th")
     for side in (GLOBAL, OTHERS, REGIONAL):
-        assert again.shared(side, 0, side, 1) == first.shared(side, 0, side, 1)
+        assert (
+            again.moments.covariance[side, 0, side, 1] == first.moments.covariance[side, 0, side, 1]
+        )
 
 
 def test_paired_errors_let_keep_see_what_independent_ones_hide(tmp_path):
@@ -91,8 +96,8 @@ def test_paired_errors_let_keep_see_what_independent_ones_hide(tmp_path):
     alone = replace(measured, parity="independent")
     assert select_beta(alone, 0.4, "th", KEEP).beta == 0.0
     first, second = (ParityCurve.of(m, "validation", "th") for m in (measured, alone))
-    assert kept_difference(first, 1, 0, 0.98)[0] == pytest.approx(
-        kept_difference(second, 1, 0, 0.98)[0]
+    assert first.moments.combine(first.moments.surplus(1, 0.98, 0))[0] == pytest.approx(
+        second.moments.combine(second.moments.surplus(1, 0.98, 0))[0]
     )
 
 
@@ -109,10 +114,10 @@ def test_a_region_of_its_own_in_the_global_side(tmp_path):
                 regional, items=[f"t{n}" for n in range(500)]
             )
     curve = ParityCurve.of(curve_of(write(tmp_path, cells, tasks=TASKS)), "test", "th")
-    assert curve.others is not None
-    assert curve.others.score == pytest.approx((80.0, 80.0))
-    assert curve.world.score == pytest.approx((70.0, 100 * 490 / 600))
-    assert kept_difference(curve, 1, 0, 1.0) == pytest.approx((0.0, 0.0))
+    assert curve.has_others
+    assert curve.moments.scores[OTHERS] == pytest.approx((80.0, 80.0))
+    assert curve.moments.scores[GLOBAL] == pytest.approx((70.0, 100 * 490 / 600))
+    assert curve.moments.combine(curve.moments.surplus(1, 1.0, 0)) == pytest.approx((0.0, 0.0))
 
 
 def test_without_items_outside_there_is_nothing_to_keep(tmp_path):
@@ -122,6 +127,6 @@ def test_without_items_outside_there_is_nothing_to_keep(tmp_path):
             details = replace(found.details, countries=("th",) * N)
             cells[cell] = replace(found, details=details)
     measured = curve_of(write(tmp_path, cells))
-    assert ParityCurve.of(measured, "test", "th").others is None
+    assert not ParityCurve.of(measured, "test", "th").has_others
     with pytest.raises(Undetermined, match="no item is outside"):
         select_beta(measured, 0.4, "th", KEEP)

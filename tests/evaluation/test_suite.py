@@ -111,13 +111,13 @@ def test_a_vlm_chooses_by_likelihood_and_by_what_it_writes(data, tmp_path, monke
     model = write_seer(tmp_path / "model", "llava")
     asked = {"log_likelihoods": [], "replies": [], "unconditional": []}
     for name, seen in asked.items():
-        real = getattr(vision_model.SeeingModel, name)
+        real = getattr(vision_model.VisionModel, name)
 
         def counting(self, questions, seen=seen, real=real):
             seen.extend(questions)
             return real(self, questions)
 
-        monkeypatch.setattr(vision_model.SeeingModel, name, counting)
+        monkeypatch.setattr(vision_model.VisionModel, name, counting)
     result = run(model, data, tmp_path / "out", region="ph")
     assert result.exit_code == 0, result.output
     # CVQA's 60 questions in two languages, those of the region no second time; and SEA-VQA's.
@@ -190,7 +190,7 @@ def test_a_stopped_run_goes_on_and_nothing_is_asked_twice(base, data, tmp_path, 
     def never(*args):
         raise AssertionError("the model was opened")
 
-    monkeypatch.setattr(embedding_model.EmbeddingModel, "__init__", never)
+    monkeypatch.setattr(embedding_model.OpenClipEmbedder, "__init__", never)
     assert run(base, data, tmp_path / "out").exit_code == 0
     assert (tmp_path / "out" / "results.json").read_bytes() == whole
     other = run(base, data, tmp_path / "out", region="ph")
@@ -224,13 +224,13 @@ def test_what_cannot_be_asked_is_one_error(base, data, tmp_path, change, code, p
 def test_answers_are_shared_by_runs_unless_they_are_not_wanted(data, tmp_path, monkeypatch):
     model = write_seer(tmp_path / "model", "llava")
     asked = []
-    real = vision_model.SeeingModel.replies
+    real = vision_model.VisionModel.replies
 
     def counting(self, questions):
         asked.extend(questions)
         return real(self, questions)
 
-    monkeypatch.setattr(vision_model.SeeingModel, "replies", counting)
+    monkeypatch.setattr(vision_model.VisionModel, "replies", counting)
 
     def answers(name, *more):
         asked.clear()

@@ -9,11 +9,10 @@ from click.testing import CliRunner
 
 from ggez_hub.cards import alpha_record
 from ggez_hub.cli.main import cli
-from ggez_hub.errors import UsageProblem
+from ggez_hub.errors import GateFailed, UsageProblem
 from ggez_hub.evaluation.benchmarks.preparation import prepare_tasks, tasks_for
 from ggez_hub.evaluation.models import grid_on
 from ggez_hub.evaluation.models.model_digest import StoredModel
-from ggez_hub.evaluation.results.leakage import Leaked
 from ggez_hub.evaluation.results.verification import verify_evidence
 from ggez_hub.evaluation.sweep.run import sweep
 from ggez_hub.families import get_family
@@ -73,7 +72,7 @@ def test_another_sweep_is_not_written_over(run, tmp_path):
 
 
 def test_a_task_that_was_trained_on_is_refused_before_it_is_measured(run, tmp_path):
-    with pytest.raises(Leaked):
+    with pytest.raises(GateFailed):
         run(tmp_path / "out", trained_on=[TASKS[0].dataset.repo])
     assert not (tmp_path / "out").exists()
 
@@ -111,7 +110,7 @@ def test_the_command_takes_a_recipe(base, text_lora, dataset, tmp_path):
     recipe.write_text(json.dumps(text | {"betta": [1]}, indent=1))
     wrong = CliRunner().invoke(cli, asked)
     assert wrong.exit_code == 2
-    assert "betta: is no key here" in wrong.output
+    assert "betta: is not a known key" in wrong.output
 
 
 @pytest.mark.parametrize("kind", ["fine-tune", "task vector"])

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ggez_hub.evaluation.benchmarks.task import BadTask, load_tasks, read_tasks
+from ggez_hub.evaluation.benchmarks.task import BadTask, Task, load_tasks, read_tasks
 from tests.evaluation.conftest import make_task
 
 DEMO = Path(__file__).parents[2] / "recipes" / "demo"
@@ -28,7 +28,7 @@ def plain(**changes):
 
 def test_a_task_survives_its_file(tmp_path):
     write(tmp_path, plain())
-    assert load_tasks(tmp_path) == (make_task(),)
+    assert load_tasks(tmp_path, Task) == (make_task(),)
 
 
 def test_tasks_of_one_file_share_defaults_and_win_over_them(tmp_path):
@@ -42,13 +42,13 @@ def test_tasks_of_one_file_share_defaults_and_win_over_them(tmp_path):
     }
     write(tmp_path, content)
     write(tmp_path, {"kind": "merge", "base": "x"}, "merge.yaml")
-    assert [(task.id, task.seed) for task in load_tasks(tmp_path)] == [("a", 7), ("b", 0)]
+    assert [(task.id, task.seed) for task in load_tasks(tmp_path, Task)] == [("a", 7), ("b", 0)]
 
 
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
-        ({"sede": 1}, "sede: is no key here; remove it"),
+        ({"sede": 1}, "sede: is not a known key; remove it"),
         ({"seed": "1"}, "seed: input should be a valid integer"),
         ({"language": False}, "language: should be text; put it in quotes"),
         ({"dataset": {"repo": "a/b"}}, "dataset.revision: is missing; add it"),
@@ -66,7 +66,7 @@ def test_tasks_of_one_file_share_defaults_and_win_over_them(tmp_path):
 def test_an_error_names_the_file_the_key_and_the_mend(tmp_path, changes, line):
     path = write(tmp_path, plain(**changes))
     with pytest.raises(BadTask, match=re.escape(line)) as caught:
-        read_tasks(path)
+        read_tasks(path, Task)
     assert caught.value.message.startswith(f"{path}: ")
 
 
@@ -74,15 +74,15 @@ def test_an_id_stands_in_one_file(tmp_path):
     write(tmp_path, plain(), "a.yaml")
     write(tmp_path, plain(), "b.yaml")
     with pytest.raises(BadTask, match=r"b\.yaml: the id .* stands in .*a\.yaml already"):
-        load_tasks(tmp_path)
+        load_tasks(tmp_path, Task)
 
 
 def test_broken_yaml_and_empty_folders_are_reported(tmp_path):
     with pytest.raises(BadTask, match="holds no tasks"):
-        load_tasks(tmp_path)
+        load_tasks(tmp_path, Task)
     write(tmp_path, "kind: [task")
     with pytest.raises(BadTask, match=r"task\.yaml cannot be read"):
-        load_tasks(tmp_path)
+        load_tasks(tmp_path, Task)
 
 
 def test_a_digest_covers_what_decides_a_score():
@@ -101,7 +101,7 @@ def test_a_digest_covers_what_decides_a_score():
 
 
 def test_the_demo_has_two_tasks_for_each_language():
-    tasks = load_tasks(DEMO)
+    tasks = load_tasks(DEMO, Task)
     assert len(tasks) == 18
     regions = {task.language: task.regions for task in tasks}
     assert regions == {
@@ -112,11 +112,12 @@ def test_the_demo_has_two_tasks_for_each_language():
 
 
 def test_importing_loads_no_torch():
-    modules = (
-        "extras task items questions embedding grid outcomes scores comparison predictions plot benchmark "
-        "benchmark_items benchmark_questions replies subjects prepared sweep drawn answered loaders"
-    )
-    imports = "".join(f"import ggez_hub.evaluation.{name}\n" for name in modules.split())
-    code = f"import sys\n{imports}print(sorted({{'torch', 'matplotlib', 'pyarrow'}} & set(sys.modules)))"
+    code = """
+import importlib, pkgutil, sys
+import ggez_hub.evaluation
+for module in pkgutil.walk_packages(ggez_hub.evaluation.__path__, "ggez_hub.evaluation."):
+    importlib.import_module(module.name)
+print(sorted({"torch", "matplotlib", "pyarrow"} & set(sys.modules)))
+"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

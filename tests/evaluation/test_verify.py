@@ -14,9 +14,10 @@ from click.testing import CliRunner
 from ggez_hub.cards import CardDocument, read_card, render_card, write_card
 from ggez_hub.cli.main import cli
 from ggez_hub.demo.hub import ASSETS
+from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.answers.outcomes import Cell
 from ggez_hub.evaluation.results.consistency import contradictions
-from ggez_hub.evaluation.results.evidence import NoEvidence, open_evidence
+from ggez_hub.evaluation.results.evidence import open_evidence
 from ggez_hub.evaluation.results.verification import verify_evidence
 from tests.evaluation.conftest import change, outcomes
 from tests.evaluation.results import write
@@ -228,10 +229,10 @@ def test_a_changed_answer_of_results_changes_score_grp_and_more(results):
 
 
 def test_where_there_is_nothing_to_recompute(tmp_path, adapter):
-    with pytest.raises(NoEvidence, match="holds neither"):
+    with pytest.raises(GgezError, match="holds neither"):
         verify_evidence(tmp_path)
     (adapter / EVIDENCE).unlink()
-    with pytest.raises(NoEvidence, match="no predictions beside the card"):
+    with pytest.raises(GgezError, match="no predictions beside the card"):
         verify_evidence(adapter)
     rewrite_card = read_card(adapter / "README.md")
     card = rewrite_card.card.model_copy(
@@ -239,7 +240,7 @@ def test_where_there_is_nothing_to_recompute(tmp_path, adapter):
     )
     text = render_card(CardDocument(card, rewrite_card.front_matter, ""))
     (adapter / "README.md").write_text(text)
-    with pytest.raises(NoEvidence, match="holds no curve"):
+    with pytest.raises(GgezError, match="holds no curve"):
         verify_evidence(adapter)
 
 
@@ -308,7 +309,7 @@ def test_a_side_with_one_picture_has_scores_and_no_parity(tmp_path):
 )
 def test_results_that_are_none(tmp_path, content, said):
     (tmp_path / "results.json").write_text(content)
-    with pytest.raises(NoEvidence) as caught:
+    with pytest.raises(GgezError) as caught:
         open_evidence(tmp_path)
     assert said in caught.value.message
     assert "pydantic" not in caught.value.message

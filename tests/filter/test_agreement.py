@@ -9,10 +9,10 @@ import yaml
 from click.testing import CliRunner
 
 from ggez_hub.cli.main import cli
-from ggez_hub.data.scorers.agreement import BadPairs, agreement, read_pairs
-from ggez_hub.data.scorers.base import ColumnScores, ScorerRefused
-from ggez_hub.data.sources import BadSource
-from ggez_hub.evaluation.answers.scores import wilson
+from ggez_hub.data.scorers.agreement import agreement, read_pairs
+from ggez_hub.data.scorers.spec import ColumnScores
+from ggez_hub.errors import GgezError, UsageProblem
+from ggez_hub.parity.score_intervals import wilson
 
 from .corpora import BASE, captions, encoded, jsonl, picture, reward, sea_vl_crowdsourcing, spec
 
@@ -51,15 +51,15 @@ def test_many_pairs_tell_a_scorer_from_guessing(tmp_path):
     ("row", "said"),
     [
         ({"preferred": "A"}, "preferred is 'A'"),
-        ({"preferred": "a", "text": 4}, "the text of a is no text"),
+        ({"preferred": "a", "text": 4}, "the text of a is not text"),
         ({"preferred": "a", "image": "gone.png"}, "the picture of a: the file is missing"),
-        ({"preferred": "a", "scores_b": [1]}, "scores_b is no mapping"),
+        ({"preferred": "a", "scores_b": [1]}, "scores_b is not a mapping"),
         ("{", "broken line"),
     ],
 )
 def test_what_is_off_is_named(tmp_path, row, said):
     place = jsonl(tmp_path / "pairs.jsonl", [pair(1, 2, "a"), row])
-    with pytest.raises((BadPairs, BadSource), match=f"row 1.*{said}"):
+    with pytest.raises(GgezError, match=f"row 1.*{said}"):
         list(read_pairs(place, tmp_path))
 
 
@@ -71,8 +71,8 @@ def test_pairs_of_pictures(tmp_path):
         [{"preferred": "b", "text": "A boat", "image_a": "1.png", "image_b": "2.png"}],
     )
     (found,) = read_pairs(place, tmp_path)
-    assert found.a["image"]["bytes"] == encoded(picture(1))
-    assert found.b["text"] == "A boat"
+    assert found.a.image["bytes"] == encoded(picture(1))
+    assert found.b.text == "A boat"
 
 
 def test_the_command_and_the_filter_that_prints_it(tmp_path, filtered):
@@ -92,7 +92,7 @@ def test_the_command_and_the_filter_that_prints_it(tmp_path, filtered):
     assert report.document["reward"]["agreement"]["n"] == json.loads(out.read_text())["n"] == 4
     assert not any("unmeasured" in warning for warning in report.document["warnings"])
     other = reward(threshold=1, kind="column", column="caption_fit", agreement="agreement.json")
-    with pytest.raises(ScorerRefused, match="is of column fit, not of column caption_fit"):
+    with pytest.raises(UsageProblem, match="is of column fit, not of column caption_fit"):
         filtered([BASE], reward=other)
 
 

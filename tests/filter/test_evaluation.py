@@ -9,9 +9,9 @@ import yaml
 from click.testing import CliRunner
 
 from ggez_hub.cli.main import cli
-from ggez_hub.data.rule_accuracy import BadLabels, evaluate
-from ggez_hub.errors import UsageProblem
-from ggez_hub.evaluation.answers.scores import wilson
+from ggez_hub.data.rule_accuracy import evaluate
+from ggez_hub.errors import GgezError, UsageProblem
+from ggez_hub.parity.score_intervals import wilson
 
 from .corpora import CAPTIONS, encoded, jsonl, picture, spec
 from .tiny import write_clip
@@ -40,9 +40,9 @@ def test_precision_and_recall(tmp_path, labelled):
     assert (together.precision.value, together.precision.n) == (75.0, 4)
     assert (together.recall.value, together.recall.n) == (75.0, 4)
     assert (together.recall.low, together.recall.high) == tuple(100 * x for x in wilson(3, 4))
-    alone = {rated.name: (rated.precision.value, rated.recall.value) for rated in found.alone}
+    alone = {name: (rated.precision.value, rated.recall.value) for name, rated in found.alone}
     assert alone == {"metadata": (100.0, 50.0), "gazetteer": (50.0, 25.0)}
-    assert (found.kept_wrongly, found.lost) == (("s/4/caption",), ("s/3/caption",))
+    assert (found.kept_wrongly, found.lost) == (["s/4/caption"], ["s/3/caption"])
 
 
 def test_rules_on_pictures_are_rated_too(tmp_path, labelled):
@@ -53,7 +53,7 @@ def test_rules_on_pictures_are_rated_too(tmp_path, labelled):
             "countries": ["fr"], "threshold": 0.01}  # fmt: skip
     keys = {"keep": "all", "rules": [{"evidence": "metadata"}, rule]}
     found = evaluate(spec([SOURCE], keep_region=keys), tmp_path, labelled)
-    alone = {rated.name: rated.precision.n for rated in found.alone}
+    alone = {name: rated.precision.n for name, rated in found.alone}
     # The sixth has no picture.
     assert alone == {"metadata": 2, "picture": 5}
     assert found.lost[-1] == "s/6/caption"
@@ -75,7 +75,7 @@ def test_the_command(tmp_path, labelled):
 )  # fmt: skip
 def test_what_is_off_is_named(tmp_path, row, said):
     place = jsonl(tmp_path / "labelled.jsonl", [row] if row else [])
-    with pytest.raises(BadLabels, match=said):
+    with pytest.raises(GgezError, match=said):
         evaluate(spec([SOURCE]), tmp_path, place)
 
 

@@ -15,10 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from ggez_hub.data.pictures import BadPicture, look
-from ggez_hub.data.scorers.base import with_pictures
+from ggez_hub.data.pictures import BadPicture, look, with_pictures
+from ggez_hub.data.rows import OUTPUT, Row, read_batches, write_rows
 from ggez_hub.data.sources import BadSource
-from ggez_hub.data.table import OUTPUT, read_batches, write_rows
 
 from .corpora import encoded, jsonl, picture
 
@@ -108,7 +107,7 @@ def test_a_number_that_is_none_is_no_language(tmp_path, filtered):
 
 
 def test_columns_of_any_kind_of_text_and_pictures(tmp_path, filtered):
-    """Categories, views, and pictures as plain bytes; a text that is no UTF-8 costs its row."""
+    """Categories, views, and pictures as plain bytes; a text that is not UTF-8 costs its row."""
     broken = pa.array([b"One", b"\xff\xfe", b"Two"], pa.binary()).view(pa.string())
     pq.write_table(
         pa.table({
@@ -125,7 +124,7 @@ def test_columns_of_any_kind_of_text_and_pictures(tmp_path, filtered):
         ("One", "la", "food"), ("Two", "th", "people"),
     ]  # fmt: skip
     assert rows[1]["image"]["bytes"] == encoded(picture(2))
-    assert report.document["counts"]["dropped"] == {"row": {"parquet: no UTF-8": 1}}
+    assert report.document["counts"]["dropped"] == {"row": {"parquet: not UTF-8": 1}}
 
 
 def bomb(side):
@@ -255,7 +254,7 @@ def test_a_folder_with_odd_names(tmp_path, filtered):
     report, rows = filtered([source(columns, imagefolder="f")], keep_region=ANY)
     assert [row["text"] for row in rows] == ["a b/c#d?.png", "ตลาด/น้ำ.png"]
     assert report.document["counts"]["dropped"] == {
-        "picture": {"its path leaves the folder": 1}, "row": {"file: its name is no UTF-8": 1},
+        "picture": {"its path leaves the folder": 1}, "row": {"file: its name is not UTF-8": 1},
     }  # fmt: skip
 
 
@@ -266,20 +265,20 @@ def test_a_pattern_that_matches_no_file(tmp_path, filtered):
 
 
 def test_pictures_are_decoded_one_by_one(monkeypatch):
-    from ggez_hub.data.scorers import base
+    from ggez_hub.data import pictures
 
     opened = []
-    known = base.opened
-    monkeypatch.setattr(base, "opened", lambda content: opened.append(1) or known(content))
-    rows = [{"image": {"bytes": encoded(picture(n))}} for n in range(5)] + [{"image": None}]
-    places, pictures = with_pictures(rows)
+    known = pictures.opened
+    monkeypatch.setattr(pictures, "opened", lambda content: opened.append(1) or known(content))
+    images = [{"bytes": encoded(picture(n)), "path": None} for n in range(5)]
+    rows = [Row("r", "s", image) for image in [*images, None]]
+    places, shown = with_pictures(rows)
     assert (places, opened) == ([0, 1, 2, 3, 4], [])
-    next(pictures)
+    next(shown)
     assert len(opened) == 1
 
 
 def test_large_pictures_make_small_batches(tmp_path):
-    blank = {field.name: None for field in OUTPUT}
-    large = blank | {"image": {"bytes": bytes(9 << 20), "path": None}}
+    blank, large = Row("r", "s"), Row("r", "s", {"bytes": bytes(9 << 20), "path": None})
     write_rows(tmp_path / "a.arrow", OUTPUT, [large, large, large, large, large, blank])
     assert [b.num_rows for b in read_batches(tmp_path / "a.arrow")] == [4, 2]

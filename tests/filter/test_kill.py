@@ -26,23 +26,31 @@ AT_ONCE = 4
 SCRIPT = """
 import sys, time
 from pathlib import Path
-from ggez_hub.data import judging
-from ggez_hub.data.run import run_filter
-from ggez_hub.data.scores import Scores
+from ggez_hub.data import stages
+from ggez_hub.data.pipeline import run_filter
+from ggez_hub.data.scorers.clip_score import ClipScore
+from ggez_hub.data.work_folder import AnswerCache
 from ggez_hub.data.spec import FilterSpec
 
 folder, workers = Path(sys.argv[1]), int(sys.argv[2])
-judging.AT_ONCE = 4
-through = Scores.through
+stages.AT_ONCE = 4
+through, score = AnswerCache.through, ClipScore.score
+scored = []
 
-def kept(self, scorer, part, chunk, rows):
-    found = through(self, scorer, part, chunk, rows)
-    with (folder / "log").open("a") as log:
-        log.write(" ".join(["kept", *(row["id"] for row in rows)]) + chr(10))
-    time.sleep(0.3)
+def noted(self, rows):
+    scored.extend(row.id for row in rows)
+    return score(self, rows)
+
+def kept(self, keys, ask):
+    found = through(self, keys, ask)
+    if scored:
+        with (folder / "log").open("a") as log:
+            log.write(" ".join(["kept", *scored]) + chr(10))
+        scored.clear()
+        time.sleep(0.3)
     return found
 
-Scores.through = kept
+AnswerCache.through, ClipScore.score = kept, noted
 if __name__ == "__main__":
     spec = FilterSpec.model_validate_json((folder / "spec.json").read_text())
     run_filter(spec, folder, folder / "killed", workers=workers)
@@ -118,7 +126,7 @@ def test_a_kill_in_the_midst_of_a_part_asks_no_model_again(tmp_path, monkeypatch
         score = ClipScore.score
         monkeypatch.setattr(
             ClipScore, "score",
-            lambda self, rows: again.extend(row["id"] for row in rows) or score(self, rows),
+            lambda self, rows: again.extend(row.id for row in rows) or score(self, rows),
         )  # fmt: skip
         run_filter(asked, tmp_path, tmp_path / "killed")
 

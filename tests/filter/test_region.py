@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from ggez_hub.data import region_rules
 from ggez_hub.data.examples import Example
-from ggez_hub.data.region_rules import BadRule
+from ggez_hub.data.region_rules import combination
 from ggez_hub.data.spec import RegionFilter
+from ggez_hub.errors import UsageProblem
 
 SAYS = {
     "th": "ผู้หญิงกำลังทำส้มตำที่ตลาดน้ำ",
@@ -23,12 +23,12 @@ SAYS = {
 
 
 def example(text="", **fields):
-    return Example("i", "s", "caption", (("assistant", text),), **fields)
+    return Example("i", "s", "caption", [{"role": "assistant", "content": text}], **fields)
 
 
 def rules(*written, keep="any", region="southeast-asia", folder=None):
     spec = RegionFilter.model_validate({"keep": keep, "rules": list(written)})
-    return region_rules(spec, region, folder)
+    return combination(spec, region, folder)
 
 
 @pytest.mark.parametrize("language", [tag for tag in SAYS if tag != "en"])
@@ -58,7 +58,7 @@ def test_noise_is_of_low_confidence():
 
 
 def test_a_language_that_cannot_be_identified_is_refused():
-    with pytest.raises(BadRule, match="does not identify 'shn'"):
+    with pytest.raises(UsageProblem, match="does not identify 'shn'"):
         rules({"evidence": "language", "languages": ["shn"]})
 
 
@@ -116,7 +116,7 @@ def test_the_gazetteer_takes_names_of_languages_and_a_list(tmp_path):
     for text in ("A Khmer dance", "Lanterns of HỘI AN", "เที่ยวเชียงใหม่กัน"):
         assert rule(example(text))[0] is True
     assert rule(example("towns"))[0] is False
-    with pytest.raises(BadRule, match="places cannot be read"):
+    with pytest.raises(UsageProblem, match="places cannot be read"):
         rules({"evidence": "gazetteer", "places": "absent.txt"}, folder=tmp_path)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +14,15 @@ import pytest
 import torch
 from PIL import Image
 
-import demo_world
-from ggez_hub import chat_endpoint
+from ggez_hub import chat_endpoint, demo, retry
 from ggez_hub.chat_endpoint import EndpointFailed
-from ggez_hub.data.model_folders import NoModel, model_folder
-from ggez_hub.data.scorers.base import ScorerRefused, open_scorer
-from ggez_hub.data.scorers.unified_reward import asked, final_score
+from ggez_hub.data.model_folders import model_folder
+from ggez_hub.data.rows import Row
+from ggez_hub.data.scorers.spec import open_scorer
+from ggez_hub.data.scorers.unified_reward import final_score, prompt_of
 from ggez_hub.data.spec import FilterSpec
 from ggez_hub.embedded.store import HubStore
-from ggez_hub.errors import UsageProblem
+from ggez_hub.errors import GgezError, UsageProblem
 from ggez_hub.hub import Hub
 from ggez_hub.regions import find_region
 
@@ -31,12 +32,12 @@ from .endpoint import serving
 from .tiny import write_clip, write_judge
 
 SAYS = {"[good]": "Final Score: 5", "[bad]": "Final Score: 1", "[odd]": "I cannot say"}
-ASSETS = Path(demo_world.__file__).parent / "assets"
+ASSETS = Path(demo.__file__).parent / "assets"
 
 
 def row(text, seed=None, scores=()):
-    image = {"bytes": encoded(picture(seed))} if seed is not None else None
-    return {"text": text, "image": image, "scores": [{"name": n, "value": v} for n, v in scores]}
+    image = {"bytes": encoded(picture(seed)), "path": None} if seed is not None else None
+    return Row("r", "s", image, text, scores=[{"name": n, "value": v} for n, v in scores])
 
 
 def scorer(folder, **keys):
@@ -72,7 +73,7 @@ def test_the_final_score_of_an_answer(answer, score):
 
 
 def test_the_prompt_ends_with_the_caption():
-    said = asked("a {caption} {0}")
+    said = prompt_of("a {caption} {0}")
     assert said.endswith("Text Caption: [a {caption} {0}]")
     assert "from 1 to 5 after 'Final Score:'" in said
 
@@ -98,8 +99,8 @@ def test_clip_score_of_transformers_is_the_formula(tmp_path):
 
     processor = CLIPProcessor.from_pretrained(tmp_path / "clip")
     for one, score in zip(rows, found, strict=True):
-        image = Image.open(io.BytesIO(one["image"]["bytes"]))
-        inputs = processor(text=[one["text"]], images=[image], return_tensors="pt")
+        image = Image.open(io.BytesIO(one.image["bytes"]))
+        inputs = processor(text=[one.text], images=[image], return_tensors="pt")
         with torch.inference_mode():
             out = model(**inputs)
         cosine = torch.cosine_similarity(out.image_embeds, out.text_embeds).item()
@@ -111,7 +112,7 @@ def test_clip_score_of_transformers_is_the_formula(tmp_path):
 def emoji(count):
     table = pq.read_table(ASSETS / "emoji-names" / "data" / "validation.parquet").slice(0, count)
     return [
-        {"text": name, "image": {"bytes": cell["bytes"]}, "scores": []}
+        Row("r", "s", cell, name)
         for cell, name in zip(table["image"].to_pylist(), table["en"].to_pylist(), strict=True)
         if name
     ]
@@ -121,7 +122,7 @@ def test_clip_score_of_a_trained_model_tells_the_right_name():
     model = scorer(ASSETS / "embedding", kind="clip_score", library="open_clip", model="base")
     rows = emoji(60)
     right = np.array(model.score(rows))
-    shifted = [{**one, "text": rows[n - 1]["text"]} for n, one in enumerate(rows)]
+    shifted = [replace(one, text=rows[n - 1].text) for n, one in enumerate(rows)]
     wrong = np.array(model.score(shifted))
     assert (right > wrong).mean() > 0.8
 
@@ -166,7 +167,7 @@ def test_languages_that_a_scorer_is_not_made_for_get_no_score(tmp_path, filtered
 def test_a_scorer_for_no_language_of_the_rules_is_refused(tmp_path, filtered):
     sea_vl_crowdsourcing(tmp_path / "a.parquet")
     rules = {"keep": "all", "rules": [{"evidence": "language", "languages": ["th", "lo"]}]}
-    with pytest.raises(ScorerRefused, match="made for en, and the region's rules keep lo, th"):
+    with pytest.raises(UsageProblem, match="made for en, and the region's rules keep only lo, th"):
         filtered([BASE], keep_region=rules, reward=reward(kind="column", column="caption_fit"))
 
 
@@ -175,19 +176,19 @@ def test_the_base_under_training_is_no_scorer(tmp_path):
     shutil.copytree(tmp_path / "base", tmp_path / "copy")
     block = read(reward(kind="clip_score", library="transformers", model="copy")).reward.scorer
     for trained in ("copy", "base", "./copy"):
-        with pytest.raises(ScorerRefused, match="is the base under training"):
+        with pytest.raises(UsageProblem, match="is the base under training"):
             open_scorer(block, tmp_path, trained=trained)
     hub = block.model_copy(update={"model": "CodeGoat24/UnifiedReward-7b"})
-    with pytest.raises(ScorerRefused):
+    with pytest.raises(UsageProblem):
         open_scorer(hub, tmp_path, trained="codegoat24/unifiedreward-7b")
 
 
 def test_a_model_without_safetensors_is_not_loaded(tmp_path):
     (tmp_path / "m").mkdir()
     (tmp_path / "m" / "pytorch_model.bin").write_bytes(b"pickle")
-    with pytest.raises(NoModel, match="no safetensors"):
+    with pytest.raises(GgezError, match="no safetensors"):
         scorer(tmp_path, kind="clip_score", library="transformers", model="m")
-    with pytest.raises(NoModel, match="there is no model"):
+    with pytest.raises(GgezError, match="there is no model"):
         scorer(tmp_path, kind="clip_score", library="transformers", model="absent")
 
 
@@ -221,7 +222,7 @@ def test_an_endpoint(tmp_path, monkeypatch):
     assert headers["Authorization"] == "Bearer s3cret"
     assert (body["model"], body["temperature"]) == ("judge", 0)
     address = body["messages"][0]["content"][0]["image_url"]["url"]
-    assert base64.b64decode(address.partition("base64,")[2]) == rows[0]["image"]["bytes"]
+    assert base64.b64decode(address.partition("base64,")[2]) == rows[0].image["bytes"]
     assert "s3cret" not in repr(model) + model.name
 
 
@@ -233,7 +234,7 @@ def test_an_endpoint_that_is_busy_is_asked_again(tmp_path, monkeypatch):
     assert len(seen) == 3
 
 
-@pytest.mark.parametrize(("status", "times"), [(400, 1), (307, 1), (500, chat_endpoint.ATTEMPTS)])
+@pytest.mark.parametrize(("status", "times"), [(400, 1), (307, 1), (500, retry.ATTEMPTS)])
 def test_an_endpoint_that_refuses_stops_the_filter(tmp_path, monkeypatch, status, times):
     monkeypatch.setattr(chat_endpoint, "FIRST_WAIT", 0.01)
     with serving(by_caption, failures=[status] * 9) as (url, seen):

@@ -14,13 +14,13 @@ import pyarrow as pa
 import pytest
 from PIL import Image, ImageDraw, ImageOps
 
-from ggez_hub.data import sources, stages
+from ggez_hub.data import deduplication, sources
 from ggez_hub.data.held_out.matcher import ExampleText, HeldOutMatcher
 from ggez_hub.data.pictures import look
-from ggez_hub.data.pipeline import Strict, run_filter
-from ggez_hub.data.region_rules import BadRule
+from ggez_hub.data.pipeline import run_filter
+from ggez_hub.data.rows import Row
 from ggez_hub.data.work_folder import container
-from ggez_hub.errors import UsageProblem
+from ggez_hub.errors import GgezError, UsageProblem
 
 from .corpora import BY_COUNTRY, captions, encoded, jsonl, picture, rows_of, spec, table
 
@@ -147,8 +147,9 @@ def test_a_plain_sign_without_a_text_is_not_found_turned(tmp_path):
     looked, turned = (look(sign(left=left), portrait=True) for left in (True, False))
     nothing = ExampleText("", "")
     with HeldOutMatcher(path, 0.7) as held:
-        row = {"id": "signs/x/caption", "messages": [], "sha256": looked.sha256}
-        held.add(row | {"portrait": looked.portrait.packed()}, 0)
+        row = Row("signs/x/caption", "signs", sha256=looked.sha256)
+        row.portrait = looked.portrait.packed()
+        held.add(row, 0)
         assert held.match(looked.sha256, looked.portrait, nothing) == (
             "signs/x/caption", "exact picture",
         )  # fmt: skip
@@ -300,7 +301,7 @@ def test_what_cannot_be_read_is_counted(tmp_path, filtered):
         "picture: there is none": 1,
         "row: country: wrong type": 1,
         "row: json: broken line": 1,
-        "row: json: no object": 1,
+        "row: json: not an object": 1,
         "row: text: empty": 1,
         "row: text: wrong type": 1,
     }
@@ -308,7 +309,7 @@ def test_what_cannot_be_read_is_counted(tmp_path, filtered):
 
 
 def test_strict_stops_there(tmp_path, filtered):
-    with pytest.raises(Strict, match="cannot be read"):
+    with pytest.raises(GgezError, match="cannot be read"):
         filtered([broken(tmp_path)], strict=True)
     assert not list(tmp_path.glob("out-*"))
 
@@ -363,7 +364,7 @@ def test_texts_of_one_template_are_compared_in_part_and_the_report_says_so(
     keys = {"pictures": "ignored", "duplicates": {"by": "text", "similarity": 0.9}}
     report, kept = filtered([source], **keys)
     assert not any("share a key" in warning for warning in report.document["warnings"])
-    monkeypatch.setattr(stages, "COMPARED", 2)
+    monkeypatch.setattr(deduplication, "COMPARED", 2)
     (tmp_path / "captions.jsonl").rename(tmp_path / "again.jsonl")
     report, more = filtered([source | {"jsonl": "again.jsonl"}], **keys)
     # Some of the duplicates are found through the keys that are compared, and some no more.
@@ -375,7 +376,7 @@ def test_a_rule_that_cannot_be_applied_is_refused_before_a_model_is_opened(tmp_p
     rule = {"evidence": "language", "languages": ["shn"]}
     picture_rule = {"evidence": "picture", "library": "transformers", "model": "m"}
     (tmp_path / "m").mkdir()
-    with pytest.raises(BadRule, match="does not identify 'shn'"):
+    with pytest.raises(UsageProblem, match="does not identify 'shn'"):
         filtered(
             [captions(tmp_path, [("a", "Pho", "vn", 1)])],
             keep_region={"keep": "any", "rules": [picture_rule, rule]},
@@ -439,16 +440,16 @@ def test_pictures_do_not_depend_on_the_workers_either(tmp_path):
 WHOLE = """
 import json, sys
 from pathlib import Path
-from ggez_hub.data.run import run_filter
+from ggez_hub.data.pipeline import run_filter
 from ggez_hub.data.spec import FilterSpec
-from ggez_hub.data import judging
+from ggez_hub.data import stages
 import time
 folder, workers = Path(sys.argv[1]), int(sys.argv[2])
-judge = judging.Judge.judge
+run = stages.FilterStages.run
 def slow(self, part):
     time.sleep(0.1)
-    judge(self, part)
-judging.Judge.judge = slow
+    run(self, part)
+stages.FilterStages.run = slow
 if __name__ == "__main__":
     spec = FilterSpec.model_validate_json((folder / "spec.json").read_text())
     run_filter(spec, folder, folder / "killed", workers=workers)

@@ -42,19 +42,19 @@ def test_a_name_of_a_region_becomes_its_id(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("license: mit", "licence: mit", "line 6: sources.0.licence: is no key here"),
+        ("license: mit", "licence: mit", "line 6: sources.0.licence: is not a known key"),
         ("    license: mit\n", "", "sources.0.license: is missing; add it"),
         ("languages: [th]", "languages: [no]", "should be text; put it in quotes"),
         ("answer: text", "question: text", "line 10: sources.0.columns.examples.0: does not fit"),
         ("keep: any", "keep: 2", "line 11: keep_region: keep has to be from 1 to 1"),
-        ("region: th", "region: atlantis", "line 2: region: is no region"),
-        ("region: th", "region: south-asia", "line 2: region: is no region whose members"),
+        ("region: th", "region: atlantis", "line 2: region: is not a region"),
+        ("region: th", "region: south-asia", "line 2: region: is not a region whose members"),
         ("jsonl: rows.jsonl", "mapping: cvqa", "line 4: sources.0: needs exactly one of hub"),
         ("      picture: image\n", "", "source own has no column of pictures"),
         (
             "kind: filter\n",
             "kind: filter\nreward: {scorer: {kind: column, column: q, languages: [th]}, comparison: '>'}\n",
-            "1 keys are off\n  line 2: reward.threshold: is missing; add it",
+            "is not a valid filter:\n  line 2: reward.threshold: is missing; add it",
         ),
         (
             "kind: filter\n",
@@ -96,5 +96,5 @@ def test_an_address_that_is_none(tmp_path, url):
 """
     place = tmp_path / "spec.yaml"
     place.write_text(GOOD + translation, encoding="utf-8")
-    with pytest.raises(BadRecipe, match="is no http address"):
+    with pytest.raises(BadRecipe, match="is not an http address"):
         read_recipe(place, "filter", FilterSpec)

@@ -6,10 +6,11 @@ import shutil
 
 import pytest
 
-from ggez_hub.data.augmentation import Augmenter, Cache, problem, units_of
+from ggez_hub.data.augmentation import Augmenter, problem, units_of
 from ggez_hub.data.plan import FilterPlan
 from ggez_hub.data.spec import Seq2Seq, TranslationSpec
 from ggez_hub.data.translators import Seq2SeqTranslator, nllb_code
+from ggez_hub.data.work_folder import AnswerCache
 from ggez_hub.errors import UsageProblem
 
 from .corpora import captions, cvqa, jsonl, spec
@@ -216,12 +217,13 @@ class Counting:
 def test_nothing_is_translated_twice(tmp_path):
     translator = Counting()
     for _ in range(2):
-        cache = Cache(tmp_path / "cache.sqlite", "counting")
-        found = cache.through(translator, ["a", "b", "a"], "en", "th")
+        cache = AnswerCache(tmp_path / "cache.sqlite")
+        augmenter = Augmenter(SPEC, translator, "counting", cache)
+        found = augmenter.translations(["a", "b", "a"], "th")
         assert found == {"a": "a in th", "b": "b in th"}
-    cache.through(translator, ["a"], "en", "lo")
+    augmenter.translations(["a"], "lo")
     assert translator.asked == ["a", "b", "a"]
-    Cache(tmp_path / "cache.sqlite", "otherwise").through(translator, ["b"], "en", "th")
+    Augmenter(SPEC, translator, "otherwise", cache).translations(["b"], "th")
     assert translator.asked == ["a", "b", "a", "b"]
 
 

@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 
 from ggez_hub.merging import delta_rows, deltas, kernels, plan, writer
 from ggez_hub.merging.kernels import interpolate_rows
-from ggez_hub.merging.methods import NotFinite, StreamedDelta
+from ggez_hub.merging.mergekit_methods import NotFinite, StreamedDelta
 
 from .exactness import ulp
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ggez_hub.cards import read_card
 from ggez_hub.demo.hub import ASSETS
 from ggez_hub.errors import UsageProblem
-from ggez_hub.parity.choice import Undetermined, kept_difference, select_beta
+from ggez_hub.parity.choice import Undetermined, select_beta
 from ggez_hub.parity.policy import KEEP, PARITY, Policy
 from tests.parity.curves import measured, row
 
@@ -50,7 +50,8 @@ def test_keep_takes_the_best_of_the_betas_that_keep_enough():
     assert select_beta(curve, 0.4, "th", PARITY).beta == 1.0
     chosen = select_beta(curve, 0.4, "th", KEEP)
     assert chosen.beta == 0.1
-    value, se = kept_difference(chosen.curve, 2, 0, 0.98)
+    moments = chosen.curve.moments
+    value, se = moments.combine(moments.surplus(2, 0.98, 0))
     assert (value, se) == pytest.approx((0.05, 0.1 * (1 + 0.98**2) ** 0.5))
     assert select_beta(curve, 0.4, "th", Policy.parse("keep=0.6")).beta == 1.0
 

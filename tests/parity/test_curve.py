@@ -9,7 +9,8 @@ from ggez_hub.cards.curve import MeasuredCurve
 from ggez_hub.demo.hub import ASSETS
 from ggez_hub.parity.card_rows import NoCurve, ranking_rows
 from ggez_hub.parity.choice import select_beta
-from ggez_hub.parity.curve import OTHERS, ParityCurve
+from ggez_hub.parity.curve import ParityCurve
+from ggez_hub.parity.moments import GLOBAL, OTHERS, REGIONAL
 from tests.parity.curves import measured, row, rows
 
 
@@ -21,10 +22,10 @@ def test_parity_of_the_paper():
 
 def test_normalised_by_the_floor():
     curve = ParityCurve.of(measured({"0": (62.5, 50.0)}, floor=25.0), "validation", "th")
-    assert curve.world.above == pytest.approx((50.0,))
+    assert curve.moments.means[GLOBAL] == pytest.approx((50.0,))
     assert curve.grp(0, 0.5) == pytest.approx(0.5 * 50 + 0.5 * 100 / 3)
     assert curve.grp_raw(0, 0.5) == pytest.approx(56.25)
-    assert curve.shared(0, 0, 0, 0) == pytest.approx((100 / 75) ** 2)
+    assert curve.moments.covariance[GLOBAL, 0, GLOBAL, 0] == pytest.approx((100 / 75) ** 2)
 
 
 def test_a_region_inside_the_cards_is_scored_on_its_own_items():
@@ -55,8 +56,8 @@ def test_others_are_the_items_outside_the_region():
         "0": {"g": row(110 / 3, "global", n=300, countries=countries), "r": row(50, "regional")}
     }
     curve = ParityCurve.of(measured(points), "validation", "th")
-    assert curve.others.score == pytest.approx((45.0,))
-    assert curve.shared(OTHERS, 0, OTHERS, 0) == pytest.approx(1.5)
+    assert curve.moments.scores[OTHERS] == pytest.approx((45.0,))
+    assert curve.moments.covariance[OTHERS, 0, OTHERS, 0] == pytest.approx(1.5)
 
 
 def test_scores_of_different_metrics_are_never_averaged():
@@ -99,7 +100,7 @@ def test_a_task_at_chance_takes_no_part():
         with_guesser[beta]["lao"] = row(score, "regional", floor=25.0)
     curve = ParityCurve.of(measured(with_guesser), "validation", "th")
     assert curve.at_chance == ("lao",)
-    assert curve.regional.score[7] == 50.0
+    assert curve.moments.scores[REGIONAL, 7] == 50.0
     few = {beta: with_guesser[beta] for beta in ("0", "0.7")}
     assert ParityCurve.of(measured(few), "validation", "th").at_chance == ("lao",)
     alone = {"0.7": with_guesser["0.7"]}

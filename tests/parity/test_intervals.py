@@ -19,7 +19,7 @@ from ggez_hub.parity.intervals import (
     estimate_side_difference,
     estimate_surplus,
 )
-from ggez_hub.parity.moments import count_changes
+from ggez_hub.parity.moments import GLOBAL, OTHERS, REGIONAL, count_changes
 from ggez_hub.parity.score_intervals import change_of, share_limits, share_of, sum_limits
 from tests.parity.samples import moments_of
 
@@ -72,16 +72,16 @@ def test_a_change_is_tested_with_the_likeliest_shares(gained, lost, n):
 
 def test_a_side_is_grp_at_the_ends_of_alpha():
     moments = answers()
-    assert estimate_grp(moments, 1.0, 1) == estimate_side(moments, "global", 1)
-    assert estimate_grp(moments, 0.0, 1) == estimate_side(moments, "regional", 1)
+    assert estimate_grp(moments, 1.0, 1) == estimate_side(moments, GLOBAL, 1)
+    assert estimate_grp(moments, 0.0, 1) == estimate_side(moments, REGIONAL, 1)
     assert estimate_grp_difference(moments, 1.0, 1, 0) == estimate_side_difference(
-        moments, "global", 1, 0
+        moments, GLOBAL, 1, 0
     )
 
 
 def test_without_chance_a_side_is_its_score():
     moments = answers()
-    side, score = estimate_side(moments, "global", 0), estimate_score(moments, "global", 0)
+    side, score = estimate_side(moments, GLOBAL, 0), estimate_score(moments, GLOBAL, 0)
     assert (side.value, side.se, side.low, side.high) == pytest.approx(
         (score.value, score.se, score.low, score.high)
     )
@@ -91,8 +91,8 @@ def test_a_floor_stretches_a_side():
     random = np.random.default_rng(1)
     right = random.random((200, 1)) < 0.7
     plain, lifted = moments_of(right, right), moments_of(right, right, (0.25, 0.25))
-    expected = estimate_side(plain, "global", 0)
-    found = estimate_side(lifted, "global", 0)
+    expected = estimate_side(plain, GLOBAL, 0)
+    found = estimate_side(lifted, GLOBAL, 0)
     assert (found.low, found.high) == pytest.approx(
         tuple(100 * (end - 25) / 75 for end in (expected.low, expected.high))
     )
@@ -102,10 +102,10 @@ def test_sides_with_the_same_answers_are_one_side():
     random = np.random.default_rng(2)
     right = random.random((200, 2)) < 0.4
     moments = moments_of(right, right)
-    grp, side = estimate_grp(moments, 0.37, 0), estimate_side(moments, "global", 0)
+    grp, side = estimate_grp(moments, 0.37, 0), estimate_side(moments, GLOBAL, 0)
     assert (grp.low, grp.high) == pytest.approx((side.low, side.high))
     change = estimate_grp_difference(moments, 0.37, 1, 0)
-    one = estimate_side_difference(moments, "global", 1, 0)
+    one = estimate_side_difference(moments, GLOBAL, 1, 0)
     assert (change.low, change.high) == pytest.approx((one.low, one.high))
 
 
@@ -120,24 +120,24 @@ def test_a_difference_turned_round_is_its_mirror():
 
 def test_pairs_know_what_single_scores_do_not():
     moments = answers(4)
-    paired = estimate_side_difference(moments, "global", 1, 0)
-    apart = [estimate_side(moments, "global", b) for b in (0, 1)]
+    paired = estimate_side_difference(moments, GLOBAL, 1, 0)
+    apart = [estimate_side(moments, GLOBAL, b) for b in (0, 1)]
     assert paired.high - paired.low < 0.6 * math.hypot(*(i.high - i.low for i in apart))
 
 
 def test_the_surplus_of_the_base_is_what_may_be_lost():
     moments = answers()
-    base, found = estimate_side(moments, "others", 0), estimate_surplus(moments, 0)
+    base, found = estimate_side(moments, OTHERS, 0), estimate_surplus(moments, 0, kept=0.98, base=0)
     assert found.value == pytest.approx(0.02 * base.value)
     assert (found.low, found.high) == pytest.approx((0.02 * base.low, 0.02 * base.high))
-    worse = estimate_surplus(moments, 1)
+    worse = estimate_surplus(moments, 1, kept=0.98, base=0)
     assert worse.value == pytest.approx(moments.means[1, 1] - 0.98 * moments.means[1, 0])
-    assert estimate_surplus(moments, 1, kept=0.9).low > worse.low
+    assert estimate_surplus(moments, 1, kept=0.9, base=0).low > worse.low
 
 
 def test_that_nothing_changed_does_not_show_that_nothing_will():
     right = np.repeat(np.random.default_rng(5).random((400, 1)) < 0.5, 2, axis=1)
-    found = estimate_side_difference(moments_of(right, right), "global", 1, 0)
+    found = estimate_side_difference(moments_of(right, right), GLOBAL, 1, 0)
     assert (found.value, found.se) == (0, 0)
     # The rule of three, with z^2 in the place of 3.
     assert (found.low, found.high) == pytest.approx((-0.957, 0.957), abs=0.01)
@@ -164,7 +164,7 @@ def test_intervals_are_ordered_and_within_bounds():
             random.random((pictures, 2)) < shares, random.random((pictures, 2)) < shares
         )
         for found, end in (
-            (estimate_side(moments, "global", 0), 0),
+            (estimate_side(moments, GLOBAL, 0), 0),
             (estimate_grp(moments, 0.37, 1), 0),
             (estimate_grp_difference(moments, 0.37, 0, 1), -100),
         ):
@@ -177,7 +177,7 @@ def test_more_pictures_make_intervals_narrower():
     for figure in (
         lambda m: estimate_grp(m, 0.4, 0),
         lambda m: estimate_grp_difference(m, 0.4, 0, 1),
-        lambda m: estimate_surplus(m, 1),
+        lambda m: estimate_surplus(m, 1, kept=0.98, base=0),
     ):
         assert figure(many).high - figure(many).low < 0.6 * (figure(few).high - figure(few).low)
 
@@ -192,14 +192,14 @@ def test_few_pictures_that_rest_on_fewer_decide_nothing():
     assert not change.is_decided
     assert "of 64 pictures changed" in str(change.refusal)
     # A score of one side is, and so is what rests on more pictures.
-    assert estimate_side(moments, "global", 0).is_decided
+    assert estimate_side(moments, GLOBAL, 0).is_decided
     more = np.repeat(right, 3, axis=0)
     assert estimate_grp_difference(moments_of(more, ~more), 0.4, 1, 0).is_decided
 
 
 def test_changes_that_are_not_counted_are_taken_for_whole_pictures():
     moments = answers()
-    unknown = replace(moments, changed=np.full((1, 1, 1), np.nan))
+    unknown = replace(moments, changed=np.full((3, 2, 2), np.nan))
     # With one question a picture they are.
     assert estimate_grp_difference(unknown, 0.4, 1, 0).low == pytest.approx(
         estimate_grp_difference(moments, 0.4, 1, 0).low

@@ -28,7 +28,7 @@ def test_four_of_five_repetitions_decide():
 
 def test_the_size_of_a_retention_gate():
     """A margin of 1 point, 6 % of the answers changed: 7.85 * .06 / .01^2 pictures."""
-    needed = pictures_for_retention(swapped(1000, 30, 30), 1)
+    needed = pictures_for_retention(swapped(1000, 30, 30), 1, kept=0.98, base=0)
     assert needed.loss == pytest.approx(0)
     assert needed.for_no_loss == pytest.approx(7.849 * 0.06 / 0.01**2, rel=0.05)
     assert needed.for_estimate == pytest.approx(needed.for_no_loss, rel=0.01)
@@ -37,15 +37,15 @@ def test_the_size_of_a_retention_gate():
 def test_near_the_margin_no_number_decides():
     moments = swapped(1000, 12, 0)
     assert moments.means[1, 1] / moments.means[1, 0] == pytest.approx(0.976)
-    needed = pictures_for_retention(moments, 1)
+    needed = pictures_for_retention(moments, 1, kept=0.98, base=0)
     assert needed.for_estimate is None
     assert NOT_FEASIBLE in str(needed)
-    lost = pictures_for_retention(swapped(1000, 50, 0), 1)
+    lost = pictures_for_retention(swapped(1000, 50, 0), 1, kept=0.98, base=0)
     assert 0 < lost.for_estimate < lost.for_no_loss
 
 
 def test_identical_answers_do_not_need_nothing():
-    needed = pictures_for_retention(swapped(400, 0, 0), 1)
+    needed = pictures_for_retention(swapped(400, 0, 0), 1, kept=0.98, base=0)
     assert needed.for_estimate == needed.for_no_loss > 400
 
 
@@ -56,8 +56,8 @@ def test_nothing_to_compute_from(effect, se, pictures):
 
 def test_a_base_at_nothing_has_nothing_to_keep():
     right = np.zeros((100, 2), bool)
-    assert pictures_for_retention(moments_of(right, right), 1) is None
+    assert pictures_for_retention(moments_of(right, right), 1, kept=0.98, base=0) is None
 
 
 def test_the_base_decides_itself():
-    assert pictures_for_retention(swapped(1000, 30, 30), 0) is None
+    assert pictures_for_retention(swapped(1000, 30, 30), 0, kept=0.98, base=0) is None

@@ -16,7 +16,7 @@ from ggez_hub.cli.main import cli
 from ggez_hub.errors import UsageProblem
 from ggez_hub.families import FAMILIES, detect_family, get_family
 from ggez_hub.merging import Adapter, merge
-from ggez_hub.merging.merge import METHODS, plugins_of
+from ggez_hub.merging.methods import METHODS, plugins_of
 from ggez_hub.plugins import NO_PLUGINS, BadPlugin, PluginRecord
 from ggez_hub.registry.lock import read_any_lock
 

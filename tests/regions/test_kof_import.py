@@ -63,8 +63,8 @@ BAD_ROWS = [
     ([("THA", "", 2023, 101)], "line 2, KOFIpGIdf: '101'"),
     ([("THA", "", 2023, "nan")], "line 2, KOFIpGIdf: 'nan'"),
     ([("THA", "", "last", 12)], "line 2, year: 'last'"),
-    ([("THA", "", 2023, 12), ("THA", "", 2023, 13)], "line 3: THA 2023 stands in line 2"),
-    ([("TMP", "", 2023, 12), ("TLS", "", 2023, 12)], "line 3: TLS 2023 stands in line 2"),
+    ([("THA", "", 2023, 12), ("THA", "", 2023, 13)], "line 3: THA 2023 is in line 2"),
+    ([("TMP", "", 2023, 12), ("TLS", "", 2023, 12)], "line 3: TLS 2023 is in line 2"),
     ([("THA", "", 2023)], "line 2: 3 cells under 4 columns"),
     ([("THA", "", 2023, "")], "has no values"),
     ([], "has no values"),
@@ -83,8 +83,8 @@ def test_bad_rows_are_named_and_nothing_is_written(user_data, kof_file, rows, me
     [
         (("iso", "country", "year", "KOFGI"), "line 1: there is no column 'code'"),
         (("code", "country", "year"), "line 1: there is no series"),
-        (("code", "country", "year", "../up"), "line 1: '../up' is no name"),
-        (("code", "country", "year", "KOFGI", "KOFGI"), "line 1: 'KOFGI' is no name"),
+        (("code", "country", "year", "../up"), "line 1: '../up' is not a name"),
+        (("code", "country", "year", "KOFGI", "KOFGI"), "line 1: 'KOFGI' is not a name"),
     ],
 )
 def test_bad_headers_are_named(user_data, kof_file, header, message):

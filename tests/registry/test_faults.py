@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 from huggingface_hub import constants, file_download
 
-from ggez_hub import retry as patience
+from ggez_hub import retry
 from ggez_hub.cli.main import cli
 from ggez_hub.demo.hub import seed
 from ggez_hub.embedded.store import HubStore
@@ -132,7 +132,7 @@ def test_a_lasting_failure_is_one_error(failing, tmp_path, place):
     failing.fails.append((at(failing, place), 1000, answer(500)))
     message = failed(pull(failing.endpoint, tmp_path / "out"), tmp_path / "out")
     assert "the hub is busy or out of order: " in message
-    assert len([line for line in failing.asked if at(failing, place) in line]) == patience.ATTEMPTS
+    assert len([line for line in failing.asked if at(failing, place) in line]) == retry.ATTEMPTS
     failing.fails.clear()
     assert pull(failing.endpoint, tmp_path / "out").exit_code == 0
 

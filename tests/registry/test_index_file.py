@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 
 from ggez_hub.demo.hub import ASSETS, seed
 from ggez_hub.embedded.store import HubStore
+from ggez_hub.errors import GgezError
 from ggez_hub.hub import Hub
 from ggez_hub.registry.constants import INDEX_FILE, INDEX_REPO
 from ggez_hub.registry.file_checks import NotFit
 from ggez_hub.registry.index import build as index_build
 from ggez_hub.registry.index import search as index
-from ggez_hub.registry.index.build import BadCards, build_index, read_entry
+from ggez_hub.registry.index.build import build_index, read_entry
 from ggez_hub.registry.index.file import BadIndex, read_index, unpack_ranking
 from ggez_hub.registry.index.search import NoIndex, accepted_entries
 from ggez_hub.registry.request import Request
@@ -143,22 +144,23 @@ def break_one(cards):
 
 def test_a_bad_card_is_named_with_line_key_and_mend(copied, tmp_path):
     line = break_one(copied)
-    with pytest.raises(BadCards) as caught:
+    with pytest.raises(GgezError) as caught:
         build_index(copied, tmp_path / "out.sqlite")
-    assert f"cards/th/embedding/clip-emoji-th.md: 1 key is off\n  line {line}: ggez.level" in (
-        caught.value.message
+    assert (
+        f"cards/th/embedding/clip-emoji-th.md is not a valid card:\n  line {line}: ggez.level"
+        in (caught.value.message)
     )
     assert not (tmp_path / "out.sqlite").exists()
     built = build_index(copied, tmp_path / "out.sqlite", skip_bad=True)
     assert (built.cards, len(built.bad)) == (1, 1)
     (unreadable,) = read_index(tmp_path / "out.sqlite", ["th"]).unreadable
-    assert unreadable.repo == "cards/th/embedding/clip-emoji-th.md"
+    assert unreadable.path == "cards/th/embedding/clip-emoji-th.md"
     assert list(tmp_path.glob(".*")) == []
 
 
 def test_a_card_lies_where_its_region_and_family_say(copied, tmp_path):
     shutil.move(copied / "th", copied / "vn")
-    with pytest.raises(BadCards, match="belongs into cards/th/embedding/"):
+    with pytest.raises(GgezError, match="belongs in cards/th/embedding/"):
         build_index(copied, tmp_path / "out.sqlite")
 
 
@@ -209,7 +211,7 @@ RECURSIVE = (
         (["CREATE TRIGGER t AFTER INSERT ON entries BEGIN SELECT 1; END"], "other tables"),
         (["PRAGMA user_version = 99"], "Update"),
         (["PRAGMA user_version = 0"], "Build it again"),
-        (["PRAGMA application_id = 7"], "no index of adapters"),
+        (["PRAGMA application_id = 7"], "not an index of adapters"),
         (["UPDATE entries SET path = '../../etc/passwd'"], "no card has"),
         (["UPDATE entries SET repo = 'x/' || char(27) || '[2J'"], "no card has"),
         (["UPDATE entries SET region = 3"], "no card has"),

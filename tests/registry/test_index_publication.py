@@ -6,9 +6,9 @@ import shutil
 
 import pytest
 
+from ggez_hub.errors import GgezError
 from ggez_hub.hub import Hub
 from ggez_hub.registry.constants import INDEX_FILE, INDEX_REPO
-from ggez_hub.registry.index.build import BadCards
 from ggez_hub.registry.publication.index import publish_index
 from ggez_hub.registry.request import Request
 from ggez_hub.registry.resolver.resolver import resolve
@@ -60,7 +60,7 @@ def test_a_card_that_is_gone_is_gone(curator, cards):
 def test_a_bad_card_stops_it_before_anything_is_sent(curator, cards):
     head = curator.at_commit(INDEX_REPO, "main", "dataset").revision
     (cards / "th" / "embedding" / "bad.md").write_text("nothing")
-    with pytest.raises(BadCards):
+    with pytest.raises(GgezError):
         publish_index(cards, curator)
     assert curator.at_commit(INDEX_REPO, "main", "dataset").revision == head
     done = publish_index(cards, curator, skip_bad=True)

@@ -20,6 +20,7 @@ from ggez_hub.demo.hub import ASSETS, seed
 from ggez_hub.demo.world import FamilyFolders
 from ggez_hub.digests import sha256_file
 from ggez_hub.evaluation.report.trade_off import curve_picture
+from ggez_hub.extras import require
 from ggez_hub.registry.lock import read_lock
 from tests.worlds import serving
 
@@ -147,6 +148,7 @@ def test_the_picture_is_of_the_curve_and_no_publication_fails_for_it(monkeypatch
     ):
         assert other not in {one, None}
     assert curve_picture(None, 0.4, "th", None) is None
+    require.cache_clear()
     found = importlib.util.find_spec
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name: None if name == "matplotlib" else found(name)

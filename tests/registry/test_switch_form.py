@@ -15,8 +15,7 @@ from click.testing import CliRunner
 
 from ggez_hub.cli.main import cli
 from ggez_hub.embedded.store import HubStore
-from ggez_hub.evaluation.benchmarks.loaders.rows import read_items
-from ggez_hub.evaluation.benchmarks.task import Columns
+from ggez_hub.evaluation.benchmarks.loaders.rows import read_rows
 from ggez_hub.regions.text_language import identify, lone_script_letters, lone_scripts
 
 from ..families.architectures import EMBEDDING, LLAVA_HUB, write_base
@@ -163,8 +162,8 @@ def package_names():
     path = ASSETS / "emoji-names" / "data" / "test.parquet"
     names = {}
     for column in ("en", "th", "vi", "ind", "ms", "fil", "my", "km", "lo"):
-        found = read_items(path, Columns(id="id", image="image", text=column)).texts
-        names[column] = [text for text in found if text is not None]
+        rows = read_rows(path, {column: "text or null"})
+        names[column] = [row[column] for row in rows if row[column] is not None]
     return names
 
 

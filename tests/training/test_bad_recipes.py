@@ -43,11 +43,11 @@ def rows(folder, picture):
 
 
 BAD = {
-    "unknown key": ({"learning_rat": 1}, ": learning_rat: is no key here"),
-    "nested key": ({"lora": {"rank": 8}}, "lora.rank: is no key here"),
-    "key of another family": ({"vision": "trained"}, "vision: is no key here"),
+    "unknown key": ({"learning_rat": 1}, ": learning_rat: is not a known key"),
+    "nested key": ({"lora": {"rank": 8}}, "lora.rank: is not a known key"),
+    "key of another family": ({"vision": "trained"}, "vision: is not a known key"),
     "missing": ({"region": None}, "region: is missing"),
-    "region": ({"region": "atlantis"}, "region: is no region"),
+    "region": ({"region": "atlantis"}, "region: is not a region"),
     "family": ({"family": "audio"}, "family: must be one of embedding, diffusion, vlm"),
     "base": ({"base": "nowhere"}, "base: 'nowhere' is neither a folder in"),
     "base without a repository": ({"base_repo": None}, "base_repo: is missing"),
@@ -75,7 +75,7 @@ BAD = {
         {"optimiser": {"learning_rate": float("nan")}}, "optimiser.learning_rate: input should be a valid",
     ),
     "negative steps": ({"max_steps": -3}, "max_steps: input should be greater than or equal to 1"),
-    "one pair": ({"batch_size": 1, "micro_batch": 1}, "batch_size: a pair is told apart from others"),
+    "one pair": ({"batch_size": 1, "micro_batch": 1}, "batch_size: input should be greater than or equal to 2"),
     "no targets": (
         {"lora": {"target_modules": []}},
         " lora.target_modules: should be text; put it in quotes, or list should have at least 1 item",

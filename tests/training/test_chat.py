@@ -7,9 +7,9 @@ import torch
 import transformers
 from PIL import Image
 
-from ggez_hub.families.pretrained import open_model, open_processing
+from ggez_hub.families.pretrained import NotLoaded, open_model, open_processing
 from ggez_hub.families.vlm import SEES
-from ggez_hub.training.chat_tokens import UNLEARNED, BadTemplate, ChatWriter, Segment, padded
+from ggez_hub.training.chat_tokens import UNLEARNED, ChatTokenizer, Segment, pad_rows
 from tests.evaluation.seers import SEERS, write_seer
 from tests.training.material import write_chatter
 
@@ -28,7 +28,7 @@ def chatter(request, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def writer(chatter):
-    return ChatWriter(open_processing(chatter, "AutoProcessor"))
+    return ChatTokenizer(open_processing(chatter, "AutoProcessor"))
 
 
 def picture(shade=90):
@@ -66,7 +66,7 @@ def test_rows_that_are_padded_together_have_the_sum_of_their_losses(chatter, wri
     rows = [
         writer.encode(writer.chat(CHAT, picture=True), picture(30)),
         writer.encode(writer.chat(CHAT[:2], picture=True), picture(200)),
-        writer.encode(writer.plain("the dish is what is shown", picture=False), None),
+        writer.encode(writer.plain_text("the dish is what is shown", picture=False), None),
     ]
 
     def loss(groups):
@@ -81,14 +81,14 @@ def test_rows_that_are_padded_together_have_the_sum_of_their_losses(chatter, wri
         return total
 
     with torch.inference_mode():
-        together = list(padded(rows, 0))
+        together = list(pad_rows(rows, 0))
         assert [len(group["input_ids"]) for group in together] == [2, 1]
-        alone = sum(loss(padded([row], 0)) for row in rows)
+        alone = sum(loss(pad_rows([row], 0)) for row in rows)
         assert loss(together) == pytest.approx(alone, rel=1e-12)
 
 
 def test_continued_pretraining_learns_every_token_of_the_text(writer):
-    segments = writer.plain("the answer", picture=True)
+    segments = writer.plain_text("the answer", picture=True)
     assert segments[1] == Segment("the answer[EOS]", True)
     assert "USER" not in segments[0].text
     encoded = writer.encode(segments, picture())
@@ -99,12 +99,12 @@ def test_continued_pretraining_learns_every_token_of_the_text(writer):
 def test_a_template_that_does_not_tell_who_speaks_is_refused(tmp_path):
     folder = write_seer(tmp_path / "seer", "llava")
     processor = transformers.AutoProcessor.from_pretrained(folder)
-    with pytest.raises(BadTemplate, match="does not write a chat as the beginning of a longer one"):
-        ChatWriter(processor).check()
+    with pytest.raises(NotLoaded, match="does not write a chat as the beginning of a longer one"):
+        ChatTokenizer(processor).check()
 
 
 def test_where_nothing_ends_a_reply_the_end_of_the_text_does(writer, chatter):
     processor = transformers.AutoProcessor.from_pretrained(chatter)
     processor.chat_template = processor.chat_template.replace("[EOS]", "")
-    segments = ChatWriter(processor).chat(CHAT, picture=True)
+    segments = ChatTokenizer(processor).chat(CHAT, picture=True)
     assert [s.text for s in segments if s.learned] == ["a dish[EOS]", "the answer[EOS]"]

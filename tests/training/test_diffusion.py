@@ -12,13 +12,14 @@ from diffusers import DDIMScheduler, DiffusionPipeline
 from safetensors.torch import load_file
 
 from ggez_hub.cards import read_card
+from ggez_hub.errors import GgezError
 from ggez_hub.families import get_family
 from ggez_hub.merging import Adapter, merge
 from ggez_hub.training.diffusion.denoiser import DiffusionModule, MovingAverage, square
-from ggez_hub.training.diffusion.pipelines import NotTrainable, kind_of, open_pipeline
+from ggez_hub.training.diffusion.pipelines import objective_of, open_pipeline
 from ggez_hub.training.diffusion.recipe import DiffusionRecipe
 from ggez_hub.training.plan import memory_of, skeleton_in_training
-from ggez_hub.training.run import opened, train
+from ggez_hub.training.run import open_module, train
 from tests.diffusion.pipelines import DENOISER, picture, write_pipeline
 from tests.training.material import job, write_captions, write_recipe
 from tests.training.test_resume import STEPS, killed_midway
@@ -131,7 +132,7 @@ def test_what_is_saved_is_the_average_of_the_weights():
     average.update(model)
     first = 0.1 * before + 0.9  # (1 + 0) / (10 + 0) is below the decay
     assert average.average_0.item() == pytest.approx(first)
-    average.put_into(model)
+    average.copy_to(model)
     assert model.weight.item() == pytest.approx(first)
 
 
@@ -141,7 +142,7 @@ def test_min_snr_weights_are_those_of_the_paper(place, prediction):
     pipeline.scheduler = DDIMScheduler.from_config(
         pipeline.scheduler.config, prediction_type=prediction
     )
-    objective = kind_of(pipeline).objective(pipeline, recipe(place, min_snr=5.0))
+    objective = objective_of(pipeline, recipe(place, min_snr=5.0))
     steps = torch.tensor([0, 300, 999])
     signal = objective.schedule.alphas_cumprod[steps].double()
     snr = signal / (1 - signal)
@@ -159,7 +160,7 @@ def test_a_perfect_prediction_has_no_loss(place):
     latents, kept = torch.randn(3, 4, 8, 8), {}
 
     def know(noisy, steps, **told):
-        signal = learner._objective.schedule.alphas_cumprod[steps].view(-1, 1, 1, 1)
+        signal = learner.objective.schedule.alphas_cumprod[steps].view(-1, 1, 1, 1)
         scaled = (
             latents * pipeline.vae.config.scaling_factor - 0.1 * pipeline.vae.config.scaling_factor
         )
@@ -170,7 +171,7 @@ def test_a_perfect_prediction_has_no_loss(place):
     learner.model.forward = know
     mean = torch.stack([latents, torch.zeros_like(latents)], dim=1)
     batch = {"latents": mean, "encoder_hidden_states": torch.randn(3, 16, 32)}
-    loss = learner(**learner.drawn([batch], 0, 1)[0])
+    loss = learner(**learner.draw([batch], 0, 1)[0])
     assert loss.items == 3
     assert loss.total.item() == pytest.approx(0, abs=1e-4)
 
@@ -186,7 +187,7 @@ def test_noise_cannot_be_predicted_from_pure_noise(place, tmp_path):
     shutil.copytree(place / "sd15", place / "zero")
     config = place / "zero" / "scheduler" / "scheduler_config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | {"rescale_betas_zero_snr": True}))
-    with pytest.raises(NotTrainable, match="pure noise"):
+    with pytest.raises(GgezError, match="pure noise"):
         train(job(write_recipe(place / "zero.yaml", base="zero", **KEYS)), tmp_path / "o")
 
 
@@ -213,7 +214,7 @@ def test_pictures_are_encoded_as_a_viewer_shows_them(place):
         file = io.BytesIO()
         picture.save(file, "PNG", **options)
         batch = {"image": [{"bytes": file.getvalue()}], "text": ["a"]}
-        return safetensors.torch.load(learner._encoder._encode(batch)[0])["latents"]
+        return safetensors.torch.load(learner.encoder.encode(batch)[0])["latents"]
 
     upright = Image.new("RGB", (16, 16), "red")
     upright.paste("blue", (0, 0, 16, 8))
@@ -231,7 +232,7 @@ def test_planned_activations_are_those_that_a_real_pass_keeps(place, name):
     keys = {**KEYS, "resolution": 64, "micro_batch": 4, "batch_size": 4}
     asked = job(write_recipe(place / f"memory-{name}.yaml", base=name, **keys))
     planned = memory_of(asked, skeleton_in_training(asked)).activations
-    model, kept = opened(job(place / f"memory-{name}.yaml")).model.train(), {}
+    model, kept = open_module(job(place / f"memory-{name}.yaml")).model.train(), {}
 
     def pack(tensor):
         if not isinstance(tensor, torch.nn.Parameter):

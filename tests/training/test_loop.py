@@ -13,20 +13,23 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from ggez_hub.errors import GgezError
 from ggez_hub.training.batches import BatchOrder
-from ggez_hub.training.loop import NotSupported, learning_rate
+from ggez_hub.training.loop import learning_rate
 from ggez_hub.training.recipe import Optimiser
-from ggez_hub.training.run import opened, train
+from ggez_hub.training.run import open_module, train
 from tests.training.material import job, write_recipe
 
 
 def test_each_epoch_is_another_permutation_in_whole_batches():
     order = BatchOrder(examples=10, batch=3, seed=1)
-    epochs = [[n for step in range(3) for n in order.of(3 * epoch + step)] for epoch in range(4)]
+    epochs = [
+        [n for step in range(3) for n in order.examples_of(3 * epoch + step)] for epoch in range(4)
+    ]
     assert all(len(set(epoch)) == 9 for epoch in epochs)
     assert len({tuple(epoch) for epoch in epochs}) == 4
     assert epochs == [
-        [n for s in range(3) for n in BatchOrder(10, 3, 1).of(3 * e + s)] for e in range(4)
+        [n for s in range(3) for n in BatchOrder(10, 3, 1).examples_of(3 * e + s)] for e in range(4)
     ]
     assert order.steps(2, None) == 6
     assert order.steps(0.1, None) == 1
@@ -37,7 +40,7 @@ def test_no_batch_has_two_captions_of_one_picture_while_others_are_left():
     keys = [n // 3 for n in range(30)]
     order = BatchOrder(examples=30, batch=6, seed=3, keys=keys)
     for epoch in range(3):
-        batches = [order.of(5 * epoch + step) for step in range(5)]
+        batches = [order.examples_of(5 * epoch + step) for step in range(5)]
         assert Counter(n for batch in batches for n in batch) == Counter(range(30))
         assert all(len({keys[n] for n in batch}) == 6 for batch in batches[:3])
 
@@ -130,7 +133,9 @@ def test_in_bfloat16_what_learns_stays_in_float32(material, tmp_path, family):
     losses = [done[name].record["losses"][-1][1] for name in ("fp32", "bf16")]
     assert losses[0] == pytest.approx(losses[1], rel=0.02)
     held = {
-        p.dtype for p in opened(job(material / "bf16.yaml")).parameters() if not p.requires_grad
+        p.dtype
+        for p in open_module(job(material / "bf16.yaml")).parameters()
+        if not p.requires_grad
     }
     assert held == {torch.bfloat16}
 
@@ -152,11 +157,11 @@ def test_it_stops_early_and_keeps_the_best_weights(material, tmp_path):
     )  # fmt: skip
     kept = {}
 
-    def did(stage, report):
+    def on_step(stage, report):
         (best,) = tmp_path.glob(".out.training/*/tune/best.safetensors")
         kept.update({name.removeprefix("weight:model."): t for name, t in load_file(best).items()})
 
-    done = train(job(path), tmp_path / "out", did=did)
+    done = train(job(path), tmp_path / "out", on_step=on_step)
     losses = [loss for _, loss in done.record["validations"]]
     assert done.record["steps"] == len(losses) < 60
     assert losses.index(min(losses)) == len(losses) - 3
@@ -196,6 +201,6 @@ def test_sharded_models_are_refused_with_a_reason(material, tmp_path, monkeypatc
     """As `accelerate launch --use_fsdp` and its like say it."""
     monkeypatch.setenv(flag, "true")
     path = write_recipe(material / "sharded.yaml")
-    with pytest.raises(NotSupported, match=r"for (FSDP|DeepSpeed|Megatron-LM): a state of a run"):
+    with pytest.raises(GgezError, match=r"for (FSDP|DeepSpeed|Megatron-LM): one process writes"):
         train(job(path), tmp_path / "out")
     assert not list(tmp_path.iterdir())

@@ -19,7 +19,7 @@ from ggez_hub.cli.main import cli
 from ggez_hub.families import get_family
 from ggez_hub.merging import Adapter, merge
 from ggez_hub.registry.licences import _of_data
-from ggez_hub.training.card import EarlierStage, together
+from ggez_hub.training.card import FinishedStage, combined_origin
 from ggez_hub.training.run import train
 from tests.training.material import CAPTIONS, job, write_recipe
 
@@ -212,14 +212,18 @@ def test_rules_of_both_stages_are_kept_where_their_translators_differ():
         )
         for name, translator in (("a", "org/one@1"), ("b", "org/two@1"))
     )  # fmt: skip
-    found = together(last, [EarlierStage("cpt", first, 1, 1)])
+
+    def combined(*origins):
+        return combined_origin([FinishedStage("cpt", origin, 1, 1) for origin in origins])
+
+    found = combined(first, last)
     assert found.translator == "unknown"
     assert found.rules == ["script", "cpt: script"]
     silent = first.model_copy(update={"translator": "none"})
-    assert together(last, [EarlierStage("cpt", silent, 1, 1)]).translator == "org/one@1"
-    assert together(silent, [EarlierStage("cpt", last, 1, 1)]).translator == "org/one@1"
+    assert combined(silent, last).translator == "org/one@1"
+    assert combined(last, silent).translator == "org/one@1"
     unsaid = first.model_copy(update={"sources": "unknown"})
-    assert together(last, [EarlierStage("cpt", unsaid, 1, 1)]).sources == "unknown"
+    assert combined(unsaid, last).sources == "unknown"
 
 
 FOLLOWS = {

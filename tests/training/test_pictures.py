@@ -15,15 +15,16 @@ from PIL import Image
 
 from ggez_hub.chat_endpoint import data_url
 from ggez_hub.demo.hub import ASSETS
-from ggez_hub.evaluation.benchmarks.drawing_task import load_drawing_tasks
+from ggez_hub.evaluation.benchmarks.drawing_task import DrawingTask
 from ggez_hub.evaluation.benchmarks.recognition_judge import RecognitionJudge
-from ggez_hub.evaluation.models.embedding_model import EmbeddingModel, open_embedder
+from ggez_hub.evaluation.benchmarks.task import load_tasks
+from ggez_hub.evaluation.models.embedding_model import OpenClipEmbedder, open_embedder
 from ggez_hub.evaluation.models.generative_model import Posed
-from ggez_hub.evaluation.models.vision_model import SeeingModel
+from ggez_hub.evaluation.models.vision_model import VisionModel
 from ggez_hub.evaluation.report.examples import MAX_PICTURE, _picture
 from ggez_hub.families import get_family
 from ggez_hub.recipe_file import recipes_folder
-from ggez_hub.training.run import opened
+from ggez_hub.training.run import open_module
 from tests.training.material import job, write_recipe
 
 ORIENTATION = 0x0112
@@ -56,7 +57,7 @@ def trained_on(keys, picture):
 
     def tensors(material, content):
         path = write_recipe(material / f"picture-{picture}.yaml", **keys)
-        learner = opened(job(path))
+        learner = open_module(job(path))
         row = {"id": "a/1/x", "image": {"bytes": content}, "text": "what", "messages": CHAT}
         return found_in(learner.batch([row]))
 
@@ -73,11 +74,11 @@ def found_in(batch):
 
 
 def drawn_from(material, content):
-    learner = opened(
+    learner = open_module(
         job(write_recipe(material / "lies.yaml", family="diffusion", base="sd15", resolution=16))
     )
     batch = {"image": [{"bytes": content}], "text": ["a"]}
-    return safetensors.torch.load(learner._encoder._encode(batch)[0])["latents"]
+    return safetensors.torch.load(learner.encoder.encode(batch)[0])["latents"]
 
 
 def embedded(folder, open_model):
@@ -89,7 +90,7 @@ def embedded(folder, open_model):
 
 
 def replied(material, content):
-    model = SeeingModel(material / "seer", get_family("vlm"))
+    model = VisionModel(material / "seer", get_family("vlm"))
     return torch.tensor(model.log_likelihoods([Posed(content, "<image> what", ("a dish", "is"))]))
 
 
@@ -97,7 +98,7 @@ def judged(material, content):
     """A candidate of a judge of drawings, by the picture that it is known by."""
     path = material / "references.parquet"
     pq.write_table(pa.table({"id": ["a"], "image": [{"bytes": content, "path": None}]}), path)
-    task, *_ = load_drawing_tasks(recipes_folder() / "demo" / "diffusion")
+    task, *_ = load_tasks(recipes_folder() / "demo" / "diffusion", DrawingTask)
     named = task.judge.references.model_copy(update={"files": [path.name]})
     return torch.from_numpy(
         RecognitionJudge(ASSETS / "embedding" / "base", ["a"], material, named, 32)._centroids
@@ -121,7 +122,7 @@ SEEN = {
     "training of a vlm": trained_on({"family": "vlm", "base": "chatter"}, "chatter"),
     "training of a pipeline": drawn_from,
     "evaluation of transformers' towers": embedded("base", open_embedder),
-    "evaluation of open_clip": embedded("open", EmbeddingModel),
+    "evaluation of open_clip": embedded("open", OpenClipEmbedder),
     "evaluation of a vlm": replied,
     "references of a judge": judged,
     "a served model": sent,

@@ -15,7 +15,7 @@ from ggez_hub.recipe_file import recipes_folder
 from ggez_hub.registry.local_merge.inputs import ModelSource
 from ggez_hub.training.job import Job, read_training
 from ggez_hub.training.plan import memory_of, plan, skeleton_in_training
-from ggez_hub.training.run import opened
+from ggez_hub.training.run import open_module
 from tests.training.material import CAPTIONS, job, write_recipe
 from tests.training.real_bases import SIZES, write_outline
 
@@ -62,7 +62,7 @@ def test_recipes_of_real_bases_are_planned_from_configurations(path, tmp_path):
         assert 2 * size < found.memory.total < 4 * size + 40e9
     (stage,) = found.stages
     assert stage.steps is None
-    assert "is no output of `ggez-hub filter`" in stage.problem
+    assert "is not an output of `ggez-hub filter`" in stage.problem
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -75,7 +75,7 @@ def test_activations_are_those_that_a_real_pass_keeps(material, precision, keys)
     )
     asked = job(path)
     planned = memory_of(asked, skeleton_in_training(asked)).activations
-    learner = opened(job(path))
+    learner = open_module(job(path))
     kept = {}
 
     def pack(tensor):

@@ -8,10 +8,9 @@ import signal
 import time
 
 import pytest
-from safetensors import safe_open
 from safetensors.torch import load_file
 
-from ggez_hub.training.checkpoint import Progress
+from ggez_hub.training.checkpoint import read_progress
 from ggez_hub.training.run import train
 from tests.training.material import CAPTIONS, job, write_recipe
 
@@ -21,7 +20,7 @@ LORA = {"lora": {"r": 2, "alpha": 4, "dropout": 0.2}}
 
 def run_slowly(path, out):
     """As a process of its own; each step takes a while, so that a kill hits the middle."""
-    train(job(path), out, did=lambda stage, report: time.sleep(0.05))
+    train(job(path), out, on_step=lambda stage, report: time.sleep(0.05))
 
 
 def killed_midway(path, out):
@@ -39,8 +38,7 @@ def killed_midway(path, out):
         time.sleep(0.002)
     os.kill(process.pid, signal.SIGKILL)
     process.join()
-    with safe_open(states[0], "pt") as file:
-        return Progress.of_text(file.metadata()["progress"]).step
+    return read_progress(states[0]).step
 
 
 @pytest.mark.parametrize(
@@ -58,7 +56,7 @@ def test_killed_and_run_again_the_weights_are_the_same(material, tmp_path, keys)
     assert 0 < killed_midway(path, killed) < STEPS
     assert not killed.exists()
     seen = []
-    train(job(path), killed, did=lambda stage, report: seen.append(report.step))
+    train(job(path), killed, on_step=lambda stage, report: seen.append(report.step))
     assert 1 < seen[0] <= STEPS
     for file in whole.glob("*.safetensors"):
         one, other = load_file(file), load_file(killed / file.name)
@@ -72,7 +70,7 @@ def test_a_finished_run_is_not_run_again(material, tmp_path):
     path = write_recipe(material / "twice.yaml", max_steps=1)
     first = train(job(path), tmp_path / "out")
     seen = []
-    again = train(job(path), tmp_path / "out", did=lambda *step: seen.append(step))
+    again = train(job(path), tmp_path / "out", on_step=lambda *step: seen.append(step))
     assert again.record == first.record
     assert seen == []
 
@@ -90,7 +88,7 @@ def test_stopped_in_either_stage_it_goes_on_there(material, tmp_path, where):
     )  # fmt: skip
     everything = []
     whole = train(
-        job(path), tmp_path / "whole", did=lambda s, r: everything.append((s, r.step))
+        job(path), tmp_path / "whole", on_step=lambda s, r: everything.append((s, r.step))
     ).out
     assert everything == [(stage, n) for stage in ("cpt", "tune") for n in (1, 2, 3, 4)]
 
@@ -99,9 +97,9 @@ def test_stopped_in_either_stage_it_goes_on_there(material, tmp_path, where):
             raise Stopped
 
     with pytest.raises(Stopped):
-        train(job(path), tmp_path / "stopped", did=stopping)
+        train(job(path), tmp_path / "stopped", on_step=stopping)
     seen = []
-    out = train(job(path), tmp_path / "stopped", did=lambda s, r: seen.append((s, r.step))).out
+    out = train(job(path), tmp_path / "stopped", on_step=lambda s, r: seen.append((s, r.step))).out
     first = 2 * ((where[1] - 1) // 2) + 1
     assert seen == everything[everything.index((where[0], first)) :]
     one, other = (load_file(f / "adapter_model.safetensors") for f in (whole, out))

@@ -11,8 +11,9 @@ from rich.progress import Progress
 
 from ggez_hub.cli.main import cli
 from ggez_hub.cli.train import _Bars
+from ggez_hub.errors import GgezError
 from ggez_hub.training.interruption import Interrupted
-from ggez_hub.training.loop import Diverged, Report
+from ggez_hub.training.loop import StepReport
 from ggez_hub.training.run import train
 from tests.training.material import job, write_recipe
 
@@ -38,10 +39,10 @@ def test_it_ends_with_its_step_and_goes_on_from_there(material, tmp_path, number
             os.kill(os.getpid(), number)
 
     with pytest.raises(Interrupted, match="stopped after step 3 of 6"):
-        train(job(path), tmp_path / "out", did=stopping)
+        train(job(path), tmp_path / "out", on_step=stopping)
     assert signal.getsignal(number) in {signal.SIG_DFL, signal.default_int_handler}
     seen = []
-    out = train(job(path), tmp_path / "out", did=lambda s, r: seen.append(r.step)).out
+    out = train(job(path), tmp_path / "out", on_step=lambda s, r: seen.append(r.step)).out
     assert seen == [4, 5, 6]
     for file in ("adapter_model.safetensors", "training.json"):
         assert (out / file).read_bytes() == (whole / file).read_bytes()
@@ -57,7 +58,7 @@ def test_a_signal_that_was_ignored_stays_so(material, tmp_path):
         seen.append(report.step)
         os.kill(os.getpid(), signal.SIGINT)
 
-    train(job(path), tmp_path / "out", did=stopping)
+    train(job(path), tmp_path / "out", on_step=stopping)
     assert seen == [1, 2, 3, 4, 5, 6]
     assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
 
@@ -71,16 +72,16 @@ def test_who_asks_twice_is_not_kept_waiting(material, tmp_path):
             os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(Interrupted, match=r"^stopped$"):
-        train(job(path), tmp_path / "out", did=stopping)
+        train(job(path), tmp_path / "out", on_step=stopping)
     seen = []
-    train(job(path), tmp_path / "out", did=lambda s, r: seen.append(r.step))
+    train(job(path), tmp_path / "out", on_step=lambda s, r: seen.append(r.step))
     assert seen == [3, 4, 5, 6]
 
 
 def test_a_gradient_that_is_no_number_stops_it(material, tmp_path):
     """The factors' product is zero at first, so that the loss of the last step is as ever."""
     path = write_recipe(material / "inf.yaml", lora={"r": 1, "alpha": 1e30}, max_steps=1)
-    with pytest.raises(Diverged, match="the norm of the gradient is inf in step 1"):
+    with pytest.raises(GgezError, match="the norm of the gradient is inf in step 1"):
         train(job(path), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -113,12 +114,12 @@ def test_it_says_whether_it_goes_on(material, tmp_path):
             os.kill(os.getpid(), signal.SIGTERM)
 
     with pytest.raises(Interrupted):
-        train(job(path), tmp_path / "out", did=stopping)
+        train(job(path), tmp_path / "out", on_step=stopping)
     other = write_recipe(material / "changed-too.yaml", seed=1)
     said = run(other, tmp_path / "out")
     assert "starting anew: the state that is kept is of another recipe" in said.stderr
     with pytest.raises(Interrupted):
-        train(job(path), tmp_path / "again", did=stopping)
+        train(job(path), tmp_path / "again", on_step=stopping)
     said = run(path, tmp_path / "again")
     assert "going on after step 3 of tune" in said.stderr
 
@@ -128,7 +129,7 @@ def test_each_stage_has_a_bar_of_its_own():
     progress = Progress(disable=True)
     bars = _Bars(progress)
     for stage, step in (("cpt", 1), ("cpt", 2), ("tune", 1)):
-        bars.did(stage, Report(step, 2, 0.5, 0.1, 0.25 if stage == "cpt" else None))
+        bars.did(stage, StepReport(step, 2, 0.5, 0.1, 0.25 if stage == "cpt" else None))
     (task,) = progress.tasks
     assert (task.description, task.completed, task.total) == ("tune, loss 0.5", 1, 2)
     assert not task.finished

@@ -26,12 +26,12 @@ from ggez_hub.training.run import train
 class Stopped(Exception):
     pass
 
-def did(stage, report):
+def on_step(stage, report):
     if report.step == 3 and sys.argv[3] == "stop":
         raise Stopped
 
 try:
-    train(job(Path(sys.argv[1])), Path(sys.argv[2]), did=did)
+    train(job(Path(sys.argv[1])), Path(sys.argv[2]), on_step=on_step)
 except Stopped:
     sys.exit()
 (run,) = trackio.Api().runs("ggez-test")
@@ -45,7 +45,7 @@ print("\\n" + json.dumps([[log["step"] for log in logs if name in log] for name 
 def test_without_trackio_a_run_that_asks_for_it_takes_no_step(material, tmp_path):
     path = write_recipe(material / "untracked.yaml", trackio="ggez-test")
     with pytest.raises(MissingExtra, match="trackio"):
-        train(job(path), tmp_path / "out", did=lambda *_: pytest.fail("a step was taken"))
+        train(job(path), tmp_path / "out", on_step=lambda *_: pytest.fail("a step was taken"))
     assert not (tmp_path / "out").exists()
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 from safetensors import safe_open
 
 from demo_world.cards import base_revision
+from demo_world.control import shuffle_drawings
 from demo_world.diffusion.autoencoder import PIXELS
 from demo_world.diffusion.card_text import ENLARGED, PICTURE, PROMPTS, examples_of
 from ggez_hub.cards import read_card
@@ -22,7 +23,6 @@ from ggez_hub.digests import sha256_file
 from ggez_hub.evaluation.answers.outcomes import Cell
 from ggez_hub.evaluation.answers.predictions import read_predictions
 from ggez_hub.evaluation.answers.scores import mean_difference, score_of
-from ggez_hub.evaluation.benchmarks.recognition_judge import shuffled
 from ggez_hub.families import get_family
 from ggez_hub.merging import Adapter, merge
 from ggez_hub.parity.choice import select_beta
@@ -132,7 +132,7 @@ def test_every_score_of_the_card_follows_from_its_evidence(card, evidence):
 def test_the_base_beats_chance_and_shuffled_prompts_in_english(evidence):
     found = evidence[Cell(0.0, "emoji-en-drawing", "test")]
     assert score_of(found).normalised_low > 0
-    assert mean_difference([found], [shuffled(found)]).low > 0
+    assert mean_difference([found], [shuffle_drawings(found)]).low > 0
 
 
 def test_merged_and_alone_the_adapter_beats_shuffled_prompts_in_both_languages(card, evidence):
@@ -140,12 +140,12 @@ def test_merged_and_alone_the_adapter_beats_shuffled_prompts_in_both_languages(c
     for beta in {chosen, 1.0}:
         for task in drawing_tasks():
             found = evidence[Cell(beta, task.id, "test")]
-            assert mean_difference([found], [shuffled(found)]).low > 0
+            assert mean_difference([found], [shuffle_drawings(found)]).low > 0
 
 
 def test_the_base_does_not_beat_shuffled_prompts_in_thai_and_the_card_says_so(evidence):
     found = evidence[Cell(0.0, "emoji-th-drawing", "test")]
-    assert mean_difference([found], [shuffled(found)]).low <= 0
+    assert mean_difference([found], [shuffle_drawings(found)]).low <= 0
     assert "Not every interval excludes 0" in (TH / "README.md").read_text(encoding="utf-8")
 
 

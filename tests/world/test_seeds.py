@@ -23,8 +23,9 @@ from ggez_hub.evaluation.report.contents import contents
 from ggez_hub.evaluation.results.evidence import open_evidence
 from ggez_hub.evaluation.results.verification import verify_evidence
 from ggez_hub.parity.choice import select_beta
-from ggez_hub.parity.curve import REGIONAL, ParityCurve
-from ggez_hub.parity.effects import side_interval
+from ggez_hub.parity.curve import ParityCurve
+from ggez_hub.parity.intervals import estimate_score
+from ggez_hub.parity.moments import REGIONAL
 
 
 def test_each_is_measured_and_kept(tmp_path, monkeypatch):
@@ -101,7 +102,7 @@ def test_the_card_tells_what_was_measured(part):
     for seed, curve in {card.training.seed: card.measured, **found}.items() if found else ():
         chosen = select_beta(curve, card.alpha.value, "th").beta
         test = ParityCurve.of(curve, "test", "th")
-        thai = side_interval(test, REGIONAL, test.index(chosen))
+        thai = estimate_score(test.moments, REGIONAL, test.index(chosen))
         assert f"| {thai.value:.1f} [{thai.low:.1f}, {thai.high:.1f}] |" in section
         assert re.search(rf"\| {seed} \| {chosen:g} \([a-z, ]*merge\) \|", section)
 

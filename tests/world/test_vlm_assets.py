@@ -27,7 +27,7 @@ from ggez_hub.evaluation.answers.outcomes import Cell
 from ggez_hub.evaluation.answers.predictions import read_predictions
 from ggez_hub.evaluation.answers.scores import score_of
 from ggez_hub.evaluation.benchmarks.preparation import prepare_tasks
-from ggez_hub.evaluation.benchmarks.task import load_tasks
+from ggez_hub.evaluation.benchmarks.task import Task, load_tasks
 from ggez_hub.evaluation.models import model_in
 from ggez_hub.evaluation.sweep.grid import check_tasks
 from ggez_hub.families import get_family
@@ -168,7 +168,7 @@ def test_a_training_record_says_what_went_in(name):
 @pytest.mark.parametrize("part", [EMBEDDING, VLM], ids=lambda part: part.family)
 def test_cards_name_the_digests_of_their_tasks(part):
     place = FamilyFolders(ASSETS, part)
-    tasks = {task.id: task for task in load_tasks(recipes_folder() / part.tasks)}
+    tasks = {task.id: task for task in load_tasks(recipes_folder() / part.tasks, Task)}
     for by_task in read_card(place.adapter("th") / "README.md").card.curve.values():
         for key, row in by_task.items():
             task = tasks[key.rpartition("/")[0]]
@@ -176,7 +176,7 @@ def test_cards_name_the_digests_of_their_tasks(part):
 
 
 def test_a_question_is_for_models_that_write():
-    tasks = prepare_tasks(load_tasks(recipes_folder() / VLM.tasks), PLACE.data, ("test",))
+    tasks = prepare_tasks(load_tasks(recipes_folder() / VLM.tasks, Task), PLACE.data, ("test",))
     model = model_in(ASSETS / "embedding" / "base", get_family("embedding"))
     with pytest.raises(UsageProblem, match="only a model that writes"):
         check_tasks([model], tasks)

@@ -49,7 +49,7 @@ def gate_command(
     if a gate fails. What is undetermined is published as unproven.
     """
     from ggez_hub.errors import GateFailed
-    from ggez_hub.evaluation.benchmarks.task import load_tasks
+    from ggez_hub.evaluation.benchmarks.task import Task, load_tasks
     from ggez_hub.evaluation.gates.outcome import gate_report, read_limits
     from ggez_hub.evaluation.results.evidence import open_evidence
     from ggez_hub.parity.betas import point
@@ -58,7 +58,7 @@ def gate_command(
     limits = read_limits(recipe)
     evidence = open_evidence(place)
     if folder is not None:
-        evidence = evidence.with_tasks(load_tasks(folder))
+        evidence = evidence.with_tasks(load_tasks(folder, Task))
     report = gate_report(
         evidence, limits, point(betas) if betas else None, Policy.parse(policy) if policy else None
     )

@@ -53,7 +53,6 @@ class PictureFit(NamedTuple):
 
     @property
     def plain(self) -> bool:
-        """Whether much of it is without structure, as in drawings and logos."""
         return self.flat > 0.2
 
     @property
@@ -117,7 +116,6 @@ def compare(
 
 
 def _halved(planes: Plane) -> Plane:
-    """Planes of half the side."""
     half = planes.shape[-1] // 2
     return planes.reshape(*planes.shape[:-2], half, 2, half, 2).mean(axis=(-3, -1))
 
@@ -182,7 +180,6 @@ def _slopes(planes: Plane, axis: int) -> Plane:
 
 
 def _correlations(one: Plane, other: Plane) -> NDArray[np.float64]:
-    """The correlation of each row of `one` with that of `other`."""
     a = one - one.mean(axis=1, keepdims=True)
     b = other - other.mean(axis=1, keepdims=True)
     power = np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
@@ -246,7 +243,6 @@ def _evidence(
 
 
 def _blocks(plane: Plane) -> Plane:
-    """The blocks of a plane: (BLOCKS^2, places)."""
     side = GRID // BLOCKS
     return plane.reshape(BLOCKS, side, BLOCKS, side).swapaxes(1, 2).reshape(BLOCKS**2, -1)
 

@@ -1,4 +1,4 @@
-"""What is held out, in a file, and whether an example is of it.
+"""Held-out examples in a file, and whether another example repeats one of them.
 
 How picture and text count together:
 
@@ -17,12 +17,14 @@ import sqlite3
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
+from ggez_hub.data.examples import Message
 from ggez_hub.data.held_out.alignment import PictureFit, compare
 from ggez_hub.data.held_out.passages import Passages, answers_agree, folded, share
 from ggez_hub.data.held_out.portraits import Portrait
-from ggez_hub.data.held_out.views import Candidate, Gallery, Turn
+from ggez_hub.data.held_out.views import Candidate, Turn, ViewIndex
+from ggez_hub.data.rows import Row
 
 # Kinds of a leak, as the report counts them.
 EXACT_PICTURE, NEAR_PICTURE, CROP = "exact picture", "near picture", "crop"
@@ -30,7 +32,6 @@ MIRROR, ROTATION = "mirror", "rotation"
 EXACT_TEXT, NEAR_TEXT = "exact text", "near text"
 # A shorter text says too little to be found in another one.
 ENOUGH = 40
-# What was found of the last picture is kept: a picture often has several questions.
 _UPRIGHT = Turn()
 
 
@@ -48,11 +49,11 @@ class ExampleText(NamedTuple):
     answer: str
 
     @classmethod
-    def of(cls, messages: list[dict[str, str]]) -> ExampleText:
+    def of(cls, messages: list[Message]) -> ExampleText:
         """The messages of a row: an answer is an assistant's that does not stand alone."""
-        last = messages[-1] if len(messages) > 1 else {}
-        answer = last["content"] if last.get("role") == "assistant" else ""
-        return cls(folded("\n".join(said["content"] for said in messages)), answer)
+        is_answered = len(messages) > 1 and messages[-1]["role"] == "assistant"
+        text = "\n".join(message["content"] for message in messages)
+        return cls(folded(text), messages[-1]["content"] if is_answered else "")
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ class HeldOutMatcher:
 
     def __init__(self, path: Path, similarity: float, *, read_only: bool = False) -> None:
         self._similarity = similarity
+        # What was found of the last picture is kept: a picture often has several questions.
         self._last: tuple[bytes, list[tuple[Candidate, PictureFit]]] = (b"", [])
         where = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}"
         self._base = sqlite3.connect(where, uri=True)
@@ -93,23 +95,19 @@ class HeldOutMatcher:
         self.close()
 
     def close(self) -> None:
-        """Commit and close the file."""
         self._base.commit()
         self._base.close()
 
-    def add(self, row: dict[str, Any], ordinal: int) -> None:
+    def add(self, row: Row, ordinal: int) -> None:
         """Enter a screened row; entering it again changes nothing."""
-        question = ExampleText.of(row["messages"])
-        if row["sha256"] is not None:
+        if row.sha256 is not None:
             self._base.execute(
                 "INSERT OR IGNORE INTO pictures VALUES (?, ?, ?)",
-                (ordinal, row["sha256"], row["portrait"]),
+                (ordinal, row.sha256, row.portrait),
             )
-        # A surrogate, which JSON may hold, is not text to sqlite.
-        safe = (part.encode("utf-8", "replace").decode() for part in question)
         self._base.execute(
             "INSERT OR IGNORE INTO items VALUES (?, ?, ?, ?, ?)",
-            (ordinal, row["id"].encode("utf-8", "replace").decode(), row["sha256"], *safe),
+            (ordinal, row.id, row.sha256, *ExampleText.of(row.messages)),
         )
 
     def commit(self) -> None:
@@ -164,7 +162,7 @@ class HeldOutMatcher:
     def _seen(self, sha256: bytes, portrait: Portrait) -> list[tuple[Candidate, PictureFit]]:
         """What fits a picture, the closest first."""
         if self._last[0] != sha256:
-            candidates = self._gallery.candidates(portrait)
+            candidates = self._views.candidates(portrait)
             held = [self._portrait(self._shown[c.picture]) for c in candidates]
             pairs = zip(candidates, compare(portrait, candidates, held), strict=True)
             fits = [(c, e) for c, e in pairs if e is not None and e.fits]
@@ -182,15 +180,14 @@ class HeldOutMatcher:
 
     @cached_property
     def _shown(self) -> list[int]:
-        """The numbers of the pictures of the gallery."""
         rows = self._base.execute(
             "SELECT number FROM pictures WHERE portrait IS NOT NULL ORDER BY number"
         )
         return [number for (number,) in rows]
 
     @cached_property
-    def _gallery(self) -> Gallery:
-        return Gallery(self._portrait(number) for number in self._shown)
+    def _views(self) -> ViewIndex:
+        return ViewIndex(self._portrait(number) for number in self._shown)
 
     @cached_property
     def _items(self) -> list[_Item]:
@@ -210,7 +207,6 @@ class HeldOutMatcher:
 
     @cached_property
     def _texts(self) -> dict[str, int]:
-        """The distinct texts with their numbers."""
         texts = dict.fromkeys(item.question.text for item in self._items if item.question.text)
         return {text: number for number, text in enumerate(texts)}
 

@@ -81,7 +81,6 @@ class Portrait:
 
     @classmethod
     def unpacked(cls, content: bytes) -> Portrait:
-        """From what `packed` gave."""
         values = np.frombuffer(content, np.uint8, count=BYTES - 4).astype(np.float32)
         grey = values[:_GREY].reshape(SIDE, SIDE)
         colour = values[_GREY:].reshape(2, COLOUR_SIDE, COLOUR_SIDE) - 128
@@ -89,7 +88,6 @@ class Portrait:
 
     @cached_property
     def content(self) -> Box:
-        """The picture without margins of one colour."""
         return Box(*_inner(self.grey), *_inner(self.grey.T))
 
     @property

@@ -38,7 +38,6 @@ class Turn:
     mirrored: bool = False
 
     def plane(self, plane: Plane) -> Plane:
-        """The last two axes of `plane`, turned."""
         if self.transposed:
             plane = plane.swapaxes(-1, -2)
         if self.upside_down:
@@ -68,7 +67,7 @@ class Candidate(NamedTuple):
     seen: Box
 
 
-class Gallery:
+class ViewIndex:
     """The views of held-out pictures, in memory: about 17 descriptors of 256 bytes a picture."""
 
     def __init__(self, portraits: Iterable[Portrait]) -> None:
@@ -183,7 +182,6 @@ def _content(portrait: Portrait) -> list[Box]:
 
 
 def _middle(box: Box, part: float) -> Box:
-    """The middle of a box, a share of each side."""
     down, across = ((1 - part) / 2 * side for side in (box.bottom - box.top, box.right - box.left))
     return Box(box.top + down, box.bottom - down, box.left + across, box.right - across)
 

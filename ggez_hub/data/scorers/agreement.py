@@ -16,11 +16,12 @@ from typing import Any, Literal
 from ggez_hub.data.examples import UNKNOWN
 from ggez_hub.data.locale_fields import language_tag
 from ggez_hub.data.pictures import BadPicture, picture_bytes
-from ggez_hub.data.scorers.base import Scorer
+from ggez_hub.data.rows import Row, StoredPicture
+from ggez_hub.data.scorers.spec import Scorer
 from ggez_hub.data.sources.jsonl import rows_of_file
 from ggez_hub.digests import sha256_file
 from ggez_hub.errors import GgezError
-from ggez_hub.evaluation.answers.scores import wilson
+from ggez_hub.parity.score_intervals import wilson
 
 Side = Literal["a", "b"]
 PREFERRED = ("a", "b", "tie")
@@ -28,8 +29,22 @@ AT_ONCE = 128
 CHANCE = 50.0
 
 
-class BadPairs(GgezError):
-    """A file of pairs cannot be read; the message names the row and the column."""
+@dataclass(frozen=True)
+class Share:
+    """A share in per cent with its 95 % Wilson interval; all None of nothing."""
+
+    n: int
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+    @classmethod
+    def of(cls, part: int, n: int) -> Share:
+        """`part` of `n`."""
+        if n == 0:
+            return cls(0)
+        low, high = wilson(part, n)
+        return cls(n, 100 * part / n, 100 * low, 100 * high)
 
 
 @dataclass(frozen=True)
@@ -38,8 +53,8 @@ class Pair:
 
     language: str
     preferred: str
-    a: dict[str, Any]
-    b: dict[str, Any]
+    a: Row
+    b: Row
 
 
 @dataclass(frozen=True)
@@ -63,90 +78,71 @@ class Agreement:
     agreement: float | None
     low: float | None
     high: float | None
-    by_language: dict[str, dict[str, float | int]] = field(default_factory=dict)
+    by_language: dict[str, dict[str, float | None]] = field(default_factory=dict)
 
     @property
     def at_chance(self) -> bool:
-        """Whether the scorer cannot be told from guessing."""
+        """Whether the interval includes guessing."""
         return self.low is None or self.high is None or self.low <= CHANCE <= self.high
 
     def document(self) -> dict[str, Any]:
-        """As JSON values."""
         return {"kind": "reward-agreement", **asdict(self), "at_chance": self.at_chance}
 
 
 def read_agreement(path: Path) -> dict[str, Any]:
-    """What `document` gave, from a file; raises BadPairs."""
+    """What `document` gave, from a file; raises GgezError."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise BadPairs(f"{path} cannot be read: {error}") from error
+        raise GgezError(f"{path} cannot be read: {error}") from error
     if not isinstance(value, dict) or value.get("kind") != "reward-agreement":
-        raise BadPairs(f"{path} is no agreement", "`ggez-hub reward agreement -o` writes one.")
+        raise GgezError(f"{path} is not an agreement", "`ggez-hub reward agreement -o` writes one.")
     return value
 
 
 def agreement(scorer: Scorer, path: Path, pictures: Path | None) -> Agreement:
-    """Score the pairs of a file and compare; raises BadPairs."""
-    counts: Counter[tuple[str, str]] = Counter()
+    """Score the pairs of a file and compare; raises GgezError for a file that cannot be read."""
+    counts: dict[str, Counter[str]] = {}
     pairs = list(read_pairs(path, pictures))
     for start in range(0, len(pairs), AT_ONCE):
         chunk = pairs[start : start + AT_ONCE]
         for pair, outcome in zip(chunk, _outcomes(scorer, chunk), strict=True):
-            counts[pair.language, outcome] += 1
-    total = _by_outcome(counts)
-    agreed, n = total["agreed"], total["agreed"] + total["ties"] + total["disagreed"]
-    low, high = wilson(agreed, n) if n else (None, None)
-    languages = sorted({language for language, _ in counts})
+            counts.setdefault(pair.language, Counter())[outcome] += 1
+    total = sum(counts.values(), Counter[str]())
+    shares = {language: Share.of(*_agreed(count)) for language, count in sorted(counts.items())}
+    share = Share.of(*_agreed(total))
     return Agreement(
         scorer=scorer.name,
         pairs=sha256_file(path),
-        n=n,
-        agreed=agreed,
+        n=share.n,
+        agreed=total["agreed"],
         ties=total["ties"],
         undecided=total["undecided"],
         unscored=total["unscored"],
-        agreement=100 * agreed / n if n else None,
-        low=None if low is None else 100 * low,
-        high=None if high is None else 100 * high,
+        agreement=share.value,
+        low=share.low,
+        high=share.high,
         by_language={
-            language: row
-            for language in languages
-            if (row := _language_row(Counter({o: counts[language, o] for o in OUTCOMES})))["n"]
+            language: {"n": s.n, "agreement": s.value, "low": s.low, "high": s.high}
+            for language, s in shares.items()
+            if s.n
         },
     )
 
 
-OUTCOMES = ("agreed", "disagreed", "ties", "undecided", "unscored")
-
-
-def _by_outcome(counts: Counter[tuple[str, str]]) -> Counter[str]:
-    total: Counter[str] = Counter()
-    for (_, outcome), count in counts.items():
-        total[outcome] += count
-    return total
-
-
-def _language_row(total: Counter[str]) -> dict[str, float | int]:
-    n = total["agreed"] + total["disagreed"] + total["ties"]
-    if not n:
-        return {"n": 0}
-    low, high = wilson(total["agreed"], n)
-    return {"n": n, "agreement": 100 * total["agreed"] / n, "low": 100 * low, "high": 100 * high}
+def _agreed(outcomes: Counter[str]) -> tuple[int, int]:
+    """How many pairs agreed, of how many that people and the scorer decided."""
+    return outcomes["agreed"], sum(outcomes[name] for name in ("agreed", "disagreed", "ties"))
 
 
 def _outcomes(scorer: Scorer, pairs: Sequence[Pair]) -> Iterator[str]:
-    scored = [
-        pair
-        for pair in pairs
-        if pair.preferred != "tie" and pair.language.partition("-")[0] in scorer.languages
-    ]
-    scores = iter(scorer.score([row for pair in scored for row in (pair.a, pair.b)]))
-    asked = {id(pair) for pair in scored}
-    for pair in pairs:
+    spoken = [pair.language.partition("-")[0] in scorer.languages for pair in pairs]
+    asked = [p for p, known in zip(pairs, spoken, strict=True) if known and p.preferred != "tie"]
+    scores = iter(scorer.score([row for pair in asked for row in (pair.a, pair.b)]))
+    for pair, known in zip(pairs, spoken, strict=True):
         if pair.preferred == "tie":
             yield "undecided"
-        elif id(pair) not in asked:
+        elif not known:
             yield "unscored"
         else:
             yield _outcome(next(scores), next(scores), pair.preferred)
@@ -172,7 +168,7 @@ def read_pairs(path: Path, pictures: Path | None) -> Iterator[Pair]:
         empty = False
         where = f"{path}: row {number}"
         if row.get("preferred") not in PREFERRED:
-            raise BadPairs(f"{where}: preferred is {row.get('preferred')!r}", "a, b or tie.")
+            raise GgezError(f"{where}: preferred is {row.get('preferred')!r}", "a, b or tie.")
         language = row.get("language")
         yield Pair(
             language=(language_tag(language) if isinstance(language, str) else None) or UNKNOWN,
@@ -181,25 +177,27 @@ def read_pairs(path: Path, pictures: Path | None) -> Iterator[Pair]:
             b=_side(where, row, "b", pictures),
         )
     if empty:
-        raise BadPairs(f"{path} has no pairs")
+        raise GgezError(f"{path} has no pairs")
 
 
-def _side(where: str, row: dict[str, Any], side: Side, pictures: Path | None) -> dict[str, Any]:
+def _side(where: str, row: dict[str, Any], side: Side, pictures: Path | None) -> Row:
     text = row.get(f"text_{side}", row.get("text"))
     if text is not None and not isinstance(text, str):
-        raise BadPairs(f"{where}: the text of {side} is no text")
+        raise GgezError(f"{where}: the text of {side} is not text")
     cell = row.get(f"image_{side}", row.get("image"))
-    image = None
+    image: StoredPicture | None = None
     if cell is not None:
         try:
-            image = {"bytes": picture_bytes(cell, pictures or Path())}
+            image = {"bytes": picture_bytes(cell, pictures or Path()), "path": None}
         except BadPicture as problem:
-            raise BadPairs(f"{where}: the picture of {side}: {problem.reason}") from problem
+            raise GgezError(f"{where}: the picture of {side}: {problem.reason}") from problem
     scores = row.get(f"scores_{side}") or {}
     if not isinstance(scores, dict):
-        raise BadPairs(f"{where}: scores_{side} is no mapping of names to numbers")
-    return {
-        "text": text or "",
-        "image": image,
-        "scores": [{"name": name, "value": value} for name, value in scores.items()],
-    }
+        raise GgezError(f"{where}: scores_{side} is not a mapping of names to numbers")
+    return Row(
+        id="",
+        source="",
+        image=image,
+        text=text or "",
+        scores=[{"name": name, "value": value} for name, value in scores.items()],
+    )

@@ -1,4 +1,4 @@
-"""CLIPScore: 2.5 * max(cos, 0) of a picture and its text (Hessel et al., EMNLP 2021)."""
+"""CLIP-like models of open_clip and transformers, and CLIPScore (Hessel et al., EMNLP 2021)."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ggez_hub.data.model_folders import Library, NoModel, model_folder
-from ggez_hub.data.scorers.base import Scored, with_pictures
+from ggez_hub.data.model_folders import Library, model_folder
+from ggez_hub.data.pictures import with_pictures
+from ggez_hub.data.rows import Row
 from ggez_hub.data.scorers.spec import ClipScorer
+from ggez_hub.errors import GgezError
 from ggez_hub.extras import require
 from ggez_hub.families.pretrained import open_model, open_processing
 
@@ -21,8 +23,9 @@ if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
 
-
 Vectors: TypeAlias = NDArray[np.float32]
+# The paper's w, which spreads the usual cosines over 0 to 1.
+WEIGHT = 2.5
 
 
 @dataclass(frozen=True)
@@ -58,12 +61,12 @@ class Clip:
 
 
 def open_clip_like(folder: Path, library: Library, device: str, batch: int) -> Clip:
-    """Open a folder of either library; raises NoModel or NotLoaded if it cannot be loaded."""
+    """Open a folder of either library; raises GgezError if it cannot be loaded."""
     require("merge", "torch", library)
     try:
         return LIBRARIES[library](folder, device, batch)
     except (OSError, RuntimeError, ValueError, KeyError, AttributeError) as error:
-        raise NoModel(f"{library} cannot load {folder} as a CLIP model: {error}") from error
+        raise GgezError(f"{library} cannot load {folder} as a CLIP model: {error}") from error
 
 
 def _open_clip(folder: Path, device: str, batch: int) -> Clip:
@@ -112,13 +115,9 @@ LIBRARIES: dict[str, Callable[[Path, str, int], Clip]] = {
 }
 
 
-# The paper's w, which spreads the usual cosines over 0 to 1.
-WEIGHT = 2.5
-
-
 @dataclass(frozen=True)
 class ClipScore:
-    """The scores of a model; None for a row without a picture."""
+    """2.5 * max(cos, 0) of a picture and its text; None for a row without a picture."""
 
     clip: Clip
     name: str
@@ -126,17 +125,16 @@ class ClipScore:
 
     @classmethod
     def of(cls, spec: ClipScorer, base: Path) -> ClipScore:
-        """Open the model of a spec; raises NoModel."""
         found = model_folder(spec.model, spec.revision, base, spec.library)
         clip = open_clip_like(found.path, spec.library, spec.device, spec.batch)
         return cls(clip, f"CLIPScore {found.name}", frozenset(spec.languages))
 
-    def score(self, rows: Sequence[Scored]) -> list[float | None]:
+    def score(self, rows: Sequence[Row]) -> list[float | None]:
         scores: list[float | None] = [None] * len(rows)
         places, pictures = with_pictures(rows)
         if places:
             seen = self.clip.pictures(pictures)
-            said = self.clip.texts([rows[place]["text"] for place in places])
+            said = self.clip.texts([rows[place].text for place in places])
             cosines = np.einsum("nd,nd->n", seen, said)
             for place, cosine in zip(places, cosines.tolist(), strict=True):
                 scores[place] = WEIGHT * max(cosine, 0.0)

@@ -1,37 +1,41 @@
-"""What every reader gives, and what a source has to hold."""
+"""What every reader of a source gives, and what a source has to hold."""
 
 from __future__ import annotations
 
 import glob
 import json
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
-from ggez_hub.data.mapping import Mapping
+import pyarrow as pa
+from pyarrow import types
+
+from ggez_hub.data.examples import Unreadable
+from ggez_hub.data.mapping import ColumnMapping, Role
+from ggez_hub.data.spec import SourceSpec
 from ggez_hub.digests import digest_json, sha256_file
 from ggez_hub.errors import GgezError
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-
 # How many rows of a source without a schema are looked at before it is read.
 LOOKED_AT = 100
+EXPECTED: dict[Role, str] = {
+    "scalar": "text or numbers",
+    "picture": "pictures (struct<bytes, path>, or bytes) or paths",
+    "text": "text",
+    "texts": "lists of text",
+    "number": "numbers",
+    "index": "whole numbers",
+    "turns": "lists of struct<from, value>",
+}
 
 
 class BadSource(GgezError):
     """A source cannot be read, or a column is not what the mapping says."""
-
-
-@dataclass(frozen=True)
-class Unreadable:
-    """In place of a row that could not be read; the reason is a count in the report."""
-
-    reason: str
 
 
 class SourceRow(NamedTuple):
@@ -49,27 +53,44 @@ class Extent(NamedTuple):
     stop: int
 
 
-class Reader(Protocol):
+class Reader(ABC):
     """A source that is open."""
 
+    @abstractmethod
     def revision(self) -> str:
         """What identifies the content: a commit, or the sha256 of the files' sha256s."""
-        ...
 
+    @abstractmethod
     def extents(self) -> list[Extent]:
         """The parts, in the order of the output."""
-        ...
 
+    @abstractmethod
     def rows(self, extent: Extent) -> Iterator[SourceRow]:
         """The rows of a part."""
-        ...
 
 
-def files_of(name: str, globs: str | list[str], folder: Path) -> list[Path]:
+class FileReader(Reader):
+    """A source of files; the columns of its first rows are checked."""
+
+    def __init__(self, source: SourceSpec, files: list[Path]) -> None:
+        self._files = files
+        rows = (row for extent in self.extents() for row in self.rows(extent))
+        check_rows(source.name, source.reads, islice(rows, LOOKED_AT))
+
+    def revision(self) -> str:
+        # Paths start from the folder that has all files.
+        root = os.path.commonpath([path.parent for path in self._files])
+        with ThreadPoolExecutor(2) as pool:
+            digests = list(pool.map(sha256_file, self._files))
+        paths = [shown(path.relative_to(root)) for path in self._files]
+        return digest_json(sorted(zip(paths, digests, strict=True)))
+
+
+def files_of(name: str, globs: str | list[str] | None, folder: Path) -> list[Path]:
     """The files that globs match, sorted and each once; raises BadSource if one matches nothing."""
     found: set[Path] = set()
-    for pattern in [globs] if isinstance(globs, str) else globs:
-        # An absolute pattern is no pattern of the folder for Path.glob.
+    for pattern in [globs] if isinstance(globs, str) else globs or []:
+        # Path.glob refuses an absolute pattern.
         matched = [Path(path) for path in glob.glob(str(folder / pattern), recursive=True)]  # noqa: PTH207
         files = [path for path in matched if path.is_file()]
         if not files:
@@ -82,48 +103,25 @@ def files_of(name: str, globs: str | list[str], folder: Path) -> list[Path]:
     return sorted(found)
 
 
-def content_of(files: Iterable[Path]) -> str:
-    """The sha256 of the files' sha256s and paths, which start from the folder that has them all."""
-    listed = list(files)
-    root = os.path.commonpath([path.parent for path in listed]) if listed else ""
-    with ThreadPoolExecutor(2) as pool:
-        digests = list(pool.map(sha256_file, listed))
-    named = sorted(
-        (shown(path.relative_to(root)), digest)
-        for path, digest in zip(listed, digests, strict=True)
-    )
-    return digest_json(named)
-
-
 def shown(path: Path) -> str:
-    """A path as text: bytes that are no UTF-8 are replaced."""
+    """A path as text: bytes that are not UTF-8 are replaced."""
     return os.fsencode(path.as_posix()).decode("utf-8", "replace")
 
 
-def check_rows(name: str, mapping: Mapping, rows: Iterable[SourceRow]) -> None:
+def check_rows(name: str, mapping: ColumnMapping, rows: Iterable[SourceRow]) -> None:
     """Raise BadSource if a column of the mapping is in none of the rows."""
-    seen: set[str] = set()
-    readable = 0
-    for row in rows:
-        if isinstance(row.values, dict):
-            readable += 1
-            seen.update(row.values)
-    if not readable:
-        return
-    for column, _ in mapping.columns():
+    readable = [row.values for row in rows if isinstance(row.values, dict)]
+    seen = {column for values in readable for column in values}
+    for column, _ in mapping.columns() if readable else ():
         if column not in seen:
+            looked = f"{len(readable)} row{'s' if len(readable) != 1 else ''}"
             raise BadSource(
-                f"source {name}: there is no column {column!r} in its first {counted(readable, 'row')}",
+                f"source {name}: there is no column {column!r} in its first {looked}",
                 f"Its columns are {', '.join(sorted(seen))}.",
             )
 
 
-def counted(number: int, what: str) -> str:
-    """`1 row`, `2 rows`."""
-    return f"{number} {what}{'s' if number != 1 else ''}"
-
-
-def check_schema(name: str, mapping: Mapping, schema: pa.Schema) -> None:
+def check_schema(name: str, mapping: ColumnMapping, schema: pa.Schema) -> None:
     """Raise BadSource if a column is absent, or of a type that the mapping cannot read."""
     for column, role in mapping.columns():
         if column not in schema.names:
@@ -139,32 +137,18 @@ def check_schema(name: str, mapping: Mapping, schema: pa.Schema) -> None:
             )
 
 
-EXPECTED = {
-    "scalar": "text or numbers",
-    "picture": "pictures (struct<bytes, path>, or bytes) or paths",
-    "text": "text",
-    "texts": "lists of text",
-    "number": "numbers",
-    "index": "whole numbers",
-    "turns": "lists of struct<from, value>",
-}
-
-
-def _fits(role: str, kind: pa.DataType) -> bool:
-    import pyarrow as pa
-
-    types = pa.types
+def _fits(role: Role, kind: pa.DataType) -> bool:
     if types.is_dictionary(kind):
         # Words that recur are often stored once: pandas calls that categories.
         kind = kind.value_type
-    text = _is_text(kind)
-    binary = types.is_binary(kind) or types.is_large_binary(kind) or types.is_binary_view(kind)
+    text, listed = _is_text(kind), types.is_list(kind) or types.is_large_list(kind)
     number = types.is_integer(kind) or types.is_floating(kind)
-    listed = types.is_list(kind) or types.is_large_list(kind)
-    checks = {
+    checks: dict[Role, bool] = {
         "scalar": text or number,
         "picture": text
-        or binary
+        or types.is_binary(kind)
+        or types.is_large_binary(kind)
+        or types.is_binary_view(kind)
         or (types.is_struct(kind) and {field.name for field in kind} == {"bytes", "path"}),
         "text": text,
         "texts": text or (listed and _is_text(kind.value_type)),
@@ -179,9 +163,6 @@ def _fits(role: str, kind: pa.DataType) -> bool:
 
 
 def _is_text(kind: pa.DataType) -> bool:
-    import pyarrow as pa
-
-    types = pa.types
     return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
 
 
@@ -192,7 +173,7 @@ def json_object(content: bytes, what: str) -> dict[str, Any] | Unreadable:
     except (ValueError, RecursionError):
         return Unreadable(f"json: broken {what}")
     if not isinstance(value, dict):
-        return Unreadable("json: no object")
+        return Unreadable("json: not an object")
     # Only an escape can write half of a pair, which no file can hold as text.
     if b"\\u" in content and not is_text(json.dumps(value, ensure_ascii=False)):
         return Unreadable("json: half of a surrogate pair")
@@ -209,7 +190,7 @@ def is_text(text: str) -> bool:
 
 
 def table_rows(table: pa.Table | pa.RecordBatch) -> Iterator[dict[str, Any] | Unreadable]:
-    """The rows of a table; one with bytes that are no UTF-8 costs itself alone."""
+    """The rows of a table; one with bytes that are not UTF-8 is the only one lost."""
     try:
         yield from table.to_pylist()
     except UnicodeDecodeError:
@@ -217,6 +198,6 @@ def table_rows(table: pa.Table | pa.RecordBatch) -> Iterator[dict[str, Any] | Un
             try:
                 (row,) = table.slice(place, 1).to_pylist()
             except UnicodeDecodeError:
-                yield Unreadable("parquet: no UTF-8")
+                yield Unreadable("parquet: not UTF-8")
             else:
                 yield row

@@ -9,32 +9,29 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from ggez_hub.data.examples import Unreadable
 from ggez_hub.data.sources.base import (
     LOOKED_AT,
     BadSource,
     Extent,
+    Reader,
     SourceRow,
-    Unreadable,
     check_rows,
     check_schema,
     table_rows,
 )
-from ggez_hub.data.spec import HubPlace, SourceSpec
-from ggez_hub.errors import MissingExtra
+from ggez_hub.data.spec import SourceSpec
+from ggez_hub.extras import require
 
 BATCH = 64
 
 
-class HubReader:
+class HubReader(Reader):
     """A source that is streamed: HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE as everywhere."""
 
     def __init__(self, source: SourceSpec, folder: Path) -> None:
-        del folder
-        self._name = source.name
-        self._mapping = source.reads
-        if source.hub is None:
-            raise BadSource(f"source {source.name} is not on the Hub")
-        self._place: HubPlace = source.hub
+        assert source.hub is not None  # noqa: S101 - readers are chosen by the place of a source
+        self._name, self._mapping, self._place = source.name, source.reads, source.hub
 
     @cached_property
     def _commit(self) -> str:
@@ -47,10 +44,9 @@ class HubReader:
 
     @cached_property
     def _stream(self) -> Any:
-        try:
-            import datasets
-        except ImportError as error:
-            raise MissingExtra("datasets", "data") from error
+        require("data", "datasets")
+        import datasets
+
         datasets.disable_progress_bars()
         try:
             stream = datasets.load_dataset(
@@ -84,18 +80,12 @@ class HubReader:
     def rows(self, extent: Extent) -> Iterator[SourceRow]:
         shard = self._stream.shard(self._stream.num_shards, extent.start)
         number = 0
-        batches = iter(shard.iter(BATCH))
-        while True:
-            try:
-                table = next(batches)
-            except StopIteration:
-                return
-            except (ValueError, TypeError) as error:
-                # `datasets` cannot go on behind a row that it cannot convert.
-                yield SourceRow(
-                    f"{extent.start}-{number}", Unreadable(f"shard: {type(error).__name__}")
-                )
-                return
-            for values in table_rows(table):
-                yield SourceRow(f"{extent.start}-{number}", values)
-                number += 1
+        try:
+            for table in shard.iter(BATCH):
+                for values in table_rows(table):
+                    yield SourceRow(f"{extent.start}-{number}", values)
+                    number += 1
+        except (ValueError, TypeError) as error:
+            # `datasets` cannot go on behind a row that it cannot convert.
+            reason = f"shard: {type(error).__name__}"
+            yield SourceRow(f"{extent.start}-{number}", Unreadable(reason))

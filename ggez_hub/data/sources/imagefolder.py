@@ -1,28 +1,18 @@
 """A folder of pictures, as the `imagefolder` builder of `datasets` reads it.
 
 With metadata.jsonl or metadata.csv, whose column `file_name` names the pictures: its columns, and
-`image`. Without: `image`, `file_name` and `label`, the folder that the picture lies in.
+`image`. Without: `image`, `file_name` and `label`, the picture's folder.
 """
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ggez_hub.data.sources.base import (
-    LOOKED_AT,
-    BadSource,
-    Extent,
-    SourceRow,
-    Unreadable,
-    check_rows,
-    content_of,
-    is_text,
-    shown,
-)
+from ggez_hub.data.examples import Unreadable
+from ggez_hub.data.sources.base import BadSource, Extent, FileReader, SourceRow, is_text, shown
 from ggez_hub.data.sources.jsonl import byte_ranges, json_lines
 from ggez_hub.data.spec import SourceSpec
 
@@ -31,7 +21,7 @@ PART_FILES = 2000
 METADATA = ("metadata.jsonl", "metadata.csv")
 
 
-class ImageFolder:
+class ImageFolder(FileReader):
     """A source that is a folder."""
 
     def __init__(self, source: SourceSpec, folder: Path) -> None:
@@ -43,11 +33,7 @@ class ImageFolder:
         self._pictures = [path for path in everything if path.suffix.lower() in SUFFIXES]
         if not self._metadata and not self._pictures:
             raise BadSource(f"source {source.name}: {self._root} holds no pictures")
-        first = (row for extent in self.extents() for row in self.rows(extent))
-        check_rows(source.name, source.reads, islice(first, LOOKED_AT))
-
-    def revision(self) -> str:
-        return content_of([*self._metadata, *self._pictures])
+        super().__init__(source, [*self._metadata, *self._pictures])
 
     def extents(self) -> list[Extent]:
         if not self._metadata:
@@ -87,10 +73,9 @@ class ImageFolder:
 
 
 def _alone(path: Path) -> dict[str, Any] | Unreadable:
-    """The row of a picture without metadata."""
     name = path.as_posix()
     if not is_text(name):
-        return Unreadable("file: its name is no UTF-8")
+        return Unreadable("file: its name is not UTF-8")
     return {"image": name, "file_name": name, "label": path.parent.name}
 
 
@@ -100,7 +85,7 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, dict[str, Any] | Unreadable]]:
         try:
             for number, values in enumerate(reader):
                 # A field too many or too few moves the others.
-                whole = None not in values and None not in values.values()
-                yield number, values if whole else Unreadable("csv: another number of fields")
+                fits = None not in values and None not in values.values()
+                yield number, values if fits else Unreadable("csv: another number of fields")
         except csv.Error:
             yield reader.line_num, Unreadable("csv: damaged")

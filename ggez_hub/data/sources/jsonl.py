@@ -1,40 +1,35 @@
-"""JSON lines: a part is a range of bytes, cut at the ends of lines."""
+"""JSON lines, in parts that are ranges of bytes, and small files that are read at once."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ggez_hub.data.examples import Unreadable
 from ggez_hub.data.sources.base import (
-    LOOKED_AT,
     BadSource,
     Extent,
+    FileReader,
     SourceRow,
-    Unreadable,
-    check_rows,
-    content_of,
     files_of,
     json_object,
 )
 from ggez_hub.data.spec import SourceSpec
 
 PART_BYTES = 8 << 20
-# A line longer than that is no record but a mistake, and is not held in memory.
+# A longer line is a mistake, and is not held in memory.
 LONGEST_LINE = 64 << 20
 
 
-class JsonLines:
+class JsonLines(FileReader):
     """A source of files with one JSON object on each line."""
 
     def __init__(self, source: SourceSpec, folder: Path) -> None:
-        self._files = files_of(source.name, source.jsonl or [], folder)
-        first = (row for extent in self.extents() for row in self.rows(extent))
-        check_rows(source.name, source.reads, islice(first, LOOKED_AT))
-
-    def revision(self) -> str:
-        return content_of(self._files)
+        super().__init__(source, files_of(source.name, source.jsonl, folder))
 
     def extents(self) -> list[Extent]:
         return [
@@ -80,15 +75,12 @@ def json_lines(
 
 
 def rows_of_file(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The rows with their numbers; raises BadSource."""
+    """The rows of a small file with their numbers; raises BadSource if one cannot be read."""
     if path.suffix == ".parquet":
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
         try:
             yield from enumerate(pq.read_table(path).to_pylist())
         except (OSError, pa.ArrowInvalid) as error:
-            raise BadSource(f"{path} is no parquet file: {error}") from error
+            raise BadSource(f"{path} is not a parquet file: {error}") from error
         return
     number = 0
     for start, stop in byte_ranges(path):

@@ -8,13 +8,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ggez_hub.data.examples import Unreadable
 from ggez_hub.data.sources.base import (
     BadSource,
     Extent,
+    FileReader,
     SourceRow,
-    Unreadable,
     check_schema,
-    content_of,
     files_of,
     table_rows,
 )
@@ -23,28 +23,20 @@ from ggez_hub.data.spec import SourceSpec
 BATCH, BATCH_BYTES = 256, 1 << 25
 
 
-def _at_once(group: pq.RowGroupMetaData) -> int:
-    """How many rows of a group are read at once: fewer where they are large, as pictures are."""
-    return max(1, min(BATCH, BATCH_BYTES * group.num_rows // max(1, group.total_byte_size)))
-
-
-class Parquet:
+class Parquet(FileReader):
     """A source of parquet files. Only the columns of the mapping are read."""
 
     def __init__(self, source: SourceSpec, folder: Path) -> None:
-        self._files = files_of(source.name, source.parquet or [], folder)
+        self._files = files_of(source.name, source.parquet, folder)
         self._columns = sorted({column for column, _ in source.reads.columns()})
         for path in self._files:
             try:
                 schema = pq.read_schema(path)
             except (OSError, pa.ArrowInvalid) as error:
                 raise BadSource(
-                    f"source {source.name}: {path} is no parquet file: {error}"
+                    f"source {source.name}: {path} is not a parquet file: {error}"
                 ) from error
             check_schema(source.name, source.reads, schema)
-
-    def revision(self) -> str:
-        return content_of(self._files)
 
     def extents(self) -> list[Extent]:
         return [
@@ -55,11 +47,14 @@ class Parquet:
 
     def rows(self, extent: Extent) -> Iterator[SourceRow]:
         with pq.ParquetFile(self._files[extent.file]) as file:
-            first = sum(file.metadata.row_group(n).num_rows for n in range(extent.start))
-            number = first
+            group = file.metadata.row_group(extent.start)
+            number = sum(file.metadata.row_group(n).num_rows for n in range(extent.start))
+            last = number + group.num_rows
+            # Fewer at once where they are large, as pictures are.
+            at_once = BATCH_BYTES * group.num_rows // max(1, group.total_byte_size)
             try:
                 for batch in file.iter_batches(
-                    _at_once(file.metadata.row_group(extent.start)),
+                    max(1, min(BATCH, at_once)),
                     row_groups=[extent.start],
                     columns=self._columns,
                     use_threads=False,
@@ -69,6 +64,5 @@ class Parquet:
                         number += 1
             except (OSError, pa.ArrowInvalid):
                 # The rest of the group cannot be told apart: each of its rows is lost.
-                last = first + file.metadata.row_group(extent.start).num_rows
                 for lost in range(number, last):
                     yield SourceRow(f"{extent.file}-{lost}", Unreadable("parquet: damaged"))

@@ -8,36 +8,22 @@ from __future__ import annotations
 
 import tarfile
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ggez_hub.data.sources.base import (
-    LOOKED_AT,
-    Extent,
-    SourceRow,
-    Unreadable,
-    check_rows,
-    content_of,
-    files_of,
-    json_object,
-)
+from ggez_hub.data.examples import Unreadable
+from ggez_hub.data.sources.base import Extent, FileReader, SourceRow, files_of, json_object
 from ggez_hub.data.spec import SourceSpec
 
 LARGEST_MEMBER = 256 << 20
 TEXTS = ("txt", "text", "caption")
 
 
-class WebDataset:
+class WebDataset(FileReader):
     """A source of tar files; nothing is unpacked onto the disk."""
 
     def __init__(self, source: SourceSpec, folder: Path) -> None:
-        self._files = files_of(source.name, source.webdataset or [], folder)
-        first = (row for extent in self.extents() for row in self.rows(extent))
-        check_rows(source.name, source.reads, islice(first, LOOKED_AT))
-
-    def revision(self) -> str:
-        return content_of(self._files)
+        super().__init__(source, files_of(source.name, source.webdataset, folder))
 
     def extents(self) -> list[Extent]:
         return [Extent(number, 0, 1) for number in range(len(self._files))]
@@ -49,7 +35,7 @@ class WebDataset:
         try:
             with tarfile.open(self._files[extent.file], "r|*") as tar:
                 for member in tar:
-                    # Bytes that are no UTF-8 come as halves of surrogate pairs.
+                    # Bytes that are not UTF-8 come as halves of surrogate pairs.
                     name = member.name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
                     stem, field = _split(name)
                     if not member.isfile() or not field:
@@ -76,7 +62,6 @@ def _split(name: str) -> tuple[str, str]:
 def _with(
     values: dict[str, Any] | Unreadable, field: str, member: tarfile.TarInfo, tar: tarfile.TarFile
 ) -> dict[str, Any] | Unreadable:
-    """The row with one more file in it."""
     if isinstance(values, Unreadable):
         return values
     if member.size > LARGEST_MEMBER:

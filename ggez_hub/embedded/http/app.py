@@ -9,31 +9,25 @@ from urllib.parse import quote
 
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
-from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ggez_hub.embedded.errors import HubError
 from ggez_hub.embedded.http import (
     access,
-    account_routes,
+    access_routes,
     commit_routes,
     discussion_routes,
     errors,
+    file_routes,
     git_routes,
-    grant_routes,
     info_routes,
     lfs_routes,
-    preupload_routes,
-    ref_routes,
     repo_routes,
-    resolve_routes,
-    tree_routes,
 )
-from ggez_hub.embedded.http.limits import Limits
+from ggez_hub.embedded.http.body import Limits
 from ggez_hub.embedded.http.path_parameters import MatchRawPath
 from ggez_hub.embedded.store import HubStore
 
@@ -79,7 +73,7 @@ def index(request: Request) -> Response:
 
 def unnamespaced(request: Request) -> Response:
     """An id without a namespace: this hub has no such repos."""
-    raise access.missing(access.caller(request))
+    raise access.missing(request)
 
 
 def create_app(store: HubStore, limits: Limits | None = None) -> Starlette:
@@ -87,27 +81,20 @@ def create_app(store: HubStore, limits: Limits | None = None) -> Starlette:
     app = Starlette(
         routes=[
             Route("/", index, methods=["GET"]),
-            *account_routes.routes,
+            *access_routes.routes,
             *repo_routes.routes,
-            *tree_routes.routes,
-            *ref_routes.routes,
-            *preupload_routes.routes,
             *commit_routes.routes,
             *discussion_routes.routes,
             *info_routes.routes,
             *lfs_routes.routes,
             *git_routes.routes,
-            *grant_routes.routes,
-            *resolve_routes.routes,
+            # After the others: a download takes any path.
+            *file_routes.routes,
             Route("/api/{kind:hub_kind}/{rest:hub_rest}", unnamespaced, methods=["GET"]),
             Route("/{name:hub_segment}/resolve/{rest:hub_rest}", unnamespaced),
         ],
         middleware=[Middleware(LogRequests), Middleware(MatchRawPath)],
-        exception_handlers={
-            HubError: errors.hub_error,
-            HTTPException: errors.http_error,
-            Exception: errors.server_error,
-        },
+        exception_handlers=errors.HANDLERS,
     )
     app.state.store = store
     app.state.limits = limits or Limits()

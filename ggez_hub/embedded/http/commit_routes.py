@@ -1,22 +1,25 @@
-"""Commits, as newline-delimited JSON."""
+"""Commits, as newline-delimited JSON, and what a client asks before it sends one."""
 
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
+from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from ggez_hub.embedded.accounts import Principal
+from ggez_hub.embedded import cards
+from ggez_hub.embedded.access_control import Principal, require_write
+from ggez_hub.embedded.attributes import ignored
 from ggez_hub.embedded.catalog import RepoRecord
 from ggez_hub.embedded.changes import Change, PutBlob, PutPointer, Remove
-from ggez_hub.embedded.discussions import TITLE_LENGTH, Discussion
+from ggez_hub.embedded.commits import Snapshot
+from ggez_hub.embedded.discussions import TITLE_LENGTH, Discussion, new_commit
 from ggez_hub.embedded.errors import (
     DiscussionNotFoundError,
     InvalidRequestError,
@@ -24,26 +27,23 @@ from ggez_hub.embedded.errors import (
     StaleParentError,
     TooLargeError,
 )
-from ggez_hub.embedded.events import committed
-from ggez_hub.embedded.http import access, body
-from ggez_hub.embedded.http.pagination import base_url, flag
+from ggez_hub.embedded.http import access
+from ggez_hub.embedded.http.body import (
+    Body,
+    RepoPath,
+    Sha256,
+    check,
+    limits,
+    parse,
+    read_lines,
+    takes,
+)
+from ggez_hub.embedded.http.pagination import flag
 from ggez_hub.embedded.http.path_parameters import API, REVISION
-from ggez_hub.embedded.http.repo_routes import signature
-from ggez_hub.embedded.lfs import Pointer, is_sha256
+from ggez_hub.embedded.lfs import Pointer
 from ggez_hub.embedded.names import check_path, pull_number
 from ggez_hub.embedded.pull_requests import PullCommit, PullRequests, require_pull
 from ggez_hub.embedded.repository import DEFAULT_BRANCH, GitRepository
-
-
-def opens_pull(request: Request) -> bool:
-    """Whether the commit becomes a new pull request."""
-    return flag(request, "create_pr")
-
-
-def revision(request: Request) -> str:
-    """The branch, or the full ref of a pull request, in the request's path."""
-    value: str = request.path_params["revision"]
-    return value.removeprefix("refs/heads/")
 
 
 def target(request: Request) -> tuple[RepoRecord, Principal]:
@@ -52,29 +52,28 @@ def target(request: Request) -> tuple[RepoRecord, Principal]:
     Whoever may read a repo may propose changes to it, and add to their own proposals.
 
     Raises:
-        RepoNotFoundError: the repo is missing, or private and not the caller's.
         RevisionNotFoundError: there is no such pull request.
         PermissionDeniedError: the caller may not commit there with this token.
         HubError: as `access.writable` and `access.contributable`.
     """
-    if opens_pull(request):
+    if flag(request, "create_pr"):
         return access.contributable(request)
-    pull = existing_pull(request)
+    pull = _existing_pull(request)
     if pull is None:
         return access.writable(request)
     repo, principal = access.contributable(request)
     if pull.author != principal.name:
-        access.require_write(principal, repo.namespace)
+        require_write(principal, repo.namespace)
     return repo, principal
 
 
-def existing_pull(request: Request) -> Discussion | None:
+def _existing_pull(request: Request) -> Discussion | None:
     """The pull request in the request's path; None where there is a branch.
 
     Raises:
-        RepoNotFoundError: the repo is missing, or private and not the caller's.
         RevisionNotFoundError: there is no such pull request.
         InvalidRequestError: it was merged.
+        HubError: as `access.readable`.
     """
     number = pull_number(request.path_params["revision"])
     if number is None:
@@ -83,27 +82,97 @@ def existing_pull(request: Request) -> Discussion | None:
     try:
         return require_pull(access.store(request).discussions.get(repo, number))
     except DiscussionNotFoundError:
-        raise RevisionNotFoundError(f"Invalid rev id: refs/pr/{number}") from None
+        raise RevisionNotFoundError.of(f"refs/pr/{number}") from None
 
 
-def branch_head(git: GitRepository, request: Request) -> str | None:
+def _branch(request: Request) -> str:
+    """The branch, or the full ref of a pull request, in the request's path."""
+    value: str = request.path_params["revision"]
+    return value.removeprefix("refs/heads/")
+
+
+def _branch_head(git: GitRepository, request: Request) -> str | None:
     """The commit to which a commit is added, None for the first one of a repo.
 
     Raises:
         RevisionNotFoundError: there is no such branch or pull request.
     """
-    branch = revision(request)
+    branch = _branch(request)
     head = git.refs.head(branch)
     if head is None and branch != DEFAULT_BRANCH:
-        raise RevisionNotFoundError(f"Invalid rev id: {branch[:200]}")
+        raise RevisionNotFoundError.of(branch)
     return head
 
 
-@dataclass(frozen=True, slots=True)
-class _Header:
-    summary: str
-    description: str
-    parent: str | None
+class _CardText(Body):
+    content: str
+
+
+@takes(_CardText, lambda _: None)
+def validate_yaml(request: Request, granted: None, data: _CardText) -> Response:
+    """POST /api/validate-yaml: the client asks before it commits a README.md."""
+    errors: list[str] = []
+    warnings: list[str] = []
+    try:
+        card = cards.front_matter(data.content.encode())
+    except cards.CardError as error:
+        errors.append(str(error))
+    else:
+        errors += cards.problems(card)
+        if not card:
+            warnings.append("empty or missing yaml metadata in repo card")
+    return JSONResponse(
+        {
+            "errors": [{"message": message} for message in errors],
+            "warnings": [{"message": message} for message in warnings],
+        },
+        400 if errors else 200,
+    )
+
+
+class _AnnouncedFile(Body):
+    path: RepoPath
+    size: int = Field(ge=0)
+    sample: str = ""
+
+
+class _Announcement(Body):
+    files: list[_AnnouncedFile]
+    gitIgnore: str = ""  # noqa: N815 - as the Hub spells it
+
+
+@takes(_Announcement, target)
+def preupload(
+    request: Request, granted: tuple[RepoRecord, Principal], data: _Announcement
+) -> Response:
+    """POST /api/models/{id}/preupload/{revision}: how each file is to be sent."""
+    with access.store(request).git(granted[0]) as git:
+        head = _branch_head(git, request)
+        snapshot = Snapshot(git.objects, head) if head else None
+        attributes = git.attributes(head)
+        rules = data.gitIgnore.encode()
+        if not rules and snapshot is not None:
+            rules = snapshot.text(".gitignore") or b""
+        answer = []
+        for file in data.files:
+            lfs = attributes.wants_lfs(file.path, file.size, _decoded(file.sample))
+            entry = snapshot.find(file.path) if snapshot else None
+            present = entry.lfs.oid if entry and entry.lfs else entry.oid if entry else None
+            answer.append(
+                {
+                    "path": file.path,
+                    "uploadMode": "lfs" if lfs else "regular",
+                    "shouldIgnore": ignored(rules, file.path),
+                    "oid": present,
+                }
+            )
+    return JSONResponse({"files": answer})
+
+
+class _Header(Body):
+    summary: str = Field(pattern=r"\S")
+    description: str = ""
+    parentCommit: str = ""  # noqa: N815 - as the Hub spells it
 
     @property
     def message(self) -> str:
@@ -112,9 +181,28 @@ class _Header:
     @property
     def title(self) -> str:
         """The summary as the title of a pull request, which is neither empty nor long."""
-        return " ".join(self.summary.split())[: TITLE_LENGTH.stop - 1].ljust(
-            TITLE_LENGTH.start, "."
-        )
+        title = " ".join(self.summary.split())[: TITLE_LENGTH.stop - 1]
+        return title.ljust(TITLE_LENGTH.start, ".")
+
+
+class _File(Body):
+    path: RepoPath
+    content: str
+    encoding: Literal["base64", "utf-8"] = "utf-8"
+
+
+class _LfsFile(Body):
+    path: RepoPath
+    oid: Sha256
+
+
+class _Removal(Body):
+    path: str
+
+
+class _Line(Body):
+    key: str
+    value: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,11 +220,9 @@ async def commit(request: Request) -> Response:
     Files are stored as their lines arrive, so no more than one is in memory; the branch moves at the end.
     """
     repo, _ = await run_in_threadpool(target, request)
-    limits = access.limits(request)
-    lines = body.read_lines(request, limits.commit_line, limits.commit_body)
     with access.store(request).git(repo) as git:
         incoming = _Incoming(request, repo, git)
-        header, changes = await _receive(incoming, lines)
+        header, changes = await _receive(incoming, read_lines(request))
         return await run_in_threadpool(_commit, incoming, header, changes)
 
 
@@ -145,20 +231,17 @@ async def _receive(
 ) -> tuple[_Header, list[Change]]:
     header: _Header | None = None
     changes: list[Change] = []
-    most = access.limits(incoming.request).commit_files
-    async for line in lines:
-        item = body.parse_object(line)
-        key, value = item.get("key"), item.get("value")
-        if not isinstance(value, dict):
-            raise InvalidRequestError("each line of a commit has a 'key' and a 'value'")
-        if key == "header":
-            header = _header(value)
+    most = limits(incoming.request).commit_files
+    async for text in lines:
+        line = check(_Line, parse(text))
+        if line.key == "header":
+            header = check(_Header, line.value)
         elif header is None:
             raise InvalidRequestError("the first line of a commit is its header")
         elif len(changes) == most:
             raise TooLargeError(f"A commit has at most {most} files: send several")
         else:
-            changes.append(await run_in_threadpool(_change, incoming, key, value))
+            changes.append(await run_in_threadpool(_change, incoming, line))
     if header is None:
         raise InvalidRequestError("a commit has a header")
     return header, changes
@@ -166,73 +249,49 @@ async def _receive(
 
 def _commit(incoming: _Incoming, header: _Header, changes: list[Change]) -> Response:
     request, git = incoming.request, incoming.git
-    # Again, with the repo as it is now: it may have been moved or closed to the caller meanwhile.
+    # Again, with the repo as it is now: it may have been moved or closed to the caller.
     repo, principal = target(request)
     if repo != incoming.repo:
         raise StaleParentError
     store = access.store(request)
-    home = f"{base_url(request)}/{repo.url_path}"
+    home = f"{request.base_url}{repo.url_path}"
     answer: dict[str, Any] = {"success": True, "hookOutput": ""}
-    branch_head(git, request)
-    author = signature(principal)
-    if opens_pull(request):
-        first = PullCommit(changes, header.message, author, header.parent)
-        pulls = PullRequests(repo, git, store.discussions)
-        pull = pulls.propose(
-            header.title, principal.name, header.description, revision(request), first
+    _branch_head(git, request)
+    author, parent = access.signature(principal), header.parentCommit or None
+    if flag(request, "create_pr"):
+        first = PullCommit(changes, header.message, author, parent)
+        pull = PullRequests(repo, git, store.discussions).propose(
+            header.title, principal.name, header.description, _branch(request), first
         )
         oid = git.head(f"refs/pr/{pull.number}")
         answer["pullRequestUrl"] = f"{home}/discussions/{pull.number}"
     else:
         oid = git.commit(
-            revision(request),
-            changes,
-            message=header.message,
-            signature=author,
-            parent=header.parent,
+            _branch(request), changes, message=header.message, signature=author, parent=parent
         )
-        if (pull_request := existing_pull(request)) is not None:
-            event = committed(header.summary, oid)
-            store.discussions.add(pull_request, principal.name, event)
+        if (existing := _existing_pull(request)) is not None:
+            store.discussions.add(existing, principal.name, new_commit(header.summary, oid))
     return JSONResponse({**answer, "commitOid": oid, "commitUrl": f"{home}/commit/{oid}"})
 
 
-def _header(value: dict[str, Any]) -> _Header:
-    summary = body.text(value, "summary")
-    if not summary.strip():
-        raise InvalidRequestError("the summary of a commit is empty")
-    parent = body.text(value, "parentCommit", "") or None
-    return _Header(summary, body.text(value, "description", ""), parent)
-
-
-def _change(incoming: _Incoming, key: object, value: dict[str, Any]) -> Change:
-    path = body.text(value, "path")
-    match key:
+def _change(incoming: _Incoming, line: _Line) -> Change:
+    match line.key:
         case "file":
-            check_path(path)
-            return PutBlob(path, _store_file(incoming, value))
+            file = check(_File, line.value)
+            return PutBlob(file.path, _store_file(incoming, file))
         case "lfsFile":
-            check_path(path)
-            return PutPointer(path, _held(incoming, value.get("oid")))
+            large = check(_LfsFile, line.value)
+            return PutPointer(large.path, _held(incoming, large.oid))
         case "deletedFile" | "deletedFolder":
-            return Remove(check_path(path.rstrip("/")), folder=key == "deletedFolder")
-        case _:
-            raise InvalidRequestError(f"{key!r} is not an operation of a commit")
-
-
-def _store_file(incoming: _Incoming, value: dict[str, Any]) -> str:
-    content = body.text(value, "content")
-    match value.get("encoding", "utf-8"):
-        case "base64":
-            try:
-                data = base64.b64decode(content, validate=True)
-            except binascii.Error as error:
-                raise InvalidRequestError("the content is not base64") from error
-        case "utf-8":
-            data = content.encode(errors="replace")
+            path = check_path(check(_Removal, line.value).path.rstrip("/"))
+            return Remove(path, folder=line.key == "deletedFolder")
         case other:
-            raise InvalidRequestError(f"{other!r} is not an encoding: use 'base64' or 'utf-8'")
-    limit = access.limits(incoming.request).regular_file
+            raise InvalidRequestError(f"{other!r} is not an operation of a commit")
+
+
+def _store_file(incoming: _Incoming, file: _File) -> str:
+    data = _decoded(file.content) if file.encoding == "base64" else file.content.encode()
+    limit = limits(incoming.request).regular_file
     if len(data) > limit:
         raise TooLargeError(f"a file of more than {limit} bytes must be uploaded with LFS")
     pointer = Pointer.parse(data)
@@ -242,13 +301,22 @@ def _store_file(incoming: _Incoming, value: dict[str, Any]) -> str:
     return incoming.git.objects.write_blob(data)
 
 
-def _held(incoming: _Incoming, oid: object) -> Pointer:
-    if not isinstance(oid, str) or not is_sha256(oid):
-        raise InvalidRequestError("'oid' must be a sha256")
+def _held(incoming: _Incoming, oid: str) -> Pointer:
     size = access.store(incoming.request).catalog.linked(incoming.repo, [oid]).get(oid)
     if size is None:
         raise InvalidRequestError(f"LFS pointer pointed to a file that does not exist: {oid}")
     return Pointer(oid, size)
 
 
-routes = [Route(f"{API}/commit/{REVISION}", commit, methods=["POST"])]
+def _decoded(content: str) -> bytes:
+    try:
+        return base64.b64decode(content, validate=True)
+    except ValueError as error:
+        raise InvalidRequestError("the content is not base64") from error
+
+
+routes = [
+    Route("/api/validate-yaml", validate_yaml, methods=["POST"]),
+    Route(f"{API}/preupload/{REVISION}", preupload, methods=["POST"]),
+    Route(f"{API}/commit/{REVISION}", commit, methods=["POST"]),
+]

@@ -1,20 +1,36 @@
-"""`git clone` and `git fetch` over HTTP; nothing can be pushed."""
+"""`git clone` and `git fetch` over HTTP; nothing can be pushed: commits come over the API.
+
+The protocol is dulwich's (version 0, stateless): https://git-scm.com/docs/gitprotocol-http
+"""
 
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+from typing import Final
 
+import anyio
+from anyio import from_thread, to_thread
+from dulwich.errors import GitProtocolError, HangupException
+from dulwich.protocol import ReceivableProtocol
+from dulwich.repo import Repo
+from dulwich.server import Backend, UploadPackHandler
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from ggez_hub.embedded.errors import InvalidRequestError, PermissionDeniedError, TooLargeError
-from ggez_hub.embedded.http import access, body
+from ggez_hub.embedded.http import access
+from ggez_hub.embedded.http.body import limits, read
 from ggez_hub.embedded.http.path_parameters import WEB
-from ggez_hub.embedded.upload_pack import SERVICE, advertisement, answer
 
-_FRESH = {"Cache-Control": "no-cache, max-age=0, must-revalidate"}
+SERVICE: Final = "git-upload-pack"
+BLOCK: Final = 256 << 10
+_FRESH: Final = {"Cache-Control": "no-cache, max-age=0, must-revalidate"}
 
 
 def info_refs(request: Request) -> Response:
@@ -22,29 +38,100 @@ def info_refs(request: Request) -> Response:
     repo = access.content(request)
     if request.query_params.get("service") != SERVICE:
         raise PermissionDeniedError("Only git-upload-pack is served here: commit over the API")
-    return Response(
-        advertisement(access.store(request).folder(repo)),
-        headers=_FRESH,
-        media_type=f"application/x-{SERVICE}-advertisement",
-    )
+    out = BytesIO()
+    with Repo(str(access.store(request).folder(repo))) as git:
+        handler = _handler(git, b"", out.write, advertise=True)
+        handler.proto.write_pkt_line(f"# service={SERVICE}\n".encode())
+        handler.proto.write_pkt_line(None)
+        handler.handle()
+    media_type = f"application/x-{SERVICE}-advertisement"
+    return Response(out.getvalue(), headers=_FRESH, media_type=media_type)
 
 
 async def upload_pack(request: Request) -> Response:
     """POST /{id}[.git]/git-upload-pack."""
     repo = await run_in_threadpool(access.content, request)
-    limit = access.limits(request).json_body
-    wanted = await body.read(request, limit)
+    limit = limits(request).json_body
+    wanted = await read(request, limit)
     if request.headers.get("content-encoding") == "gzip":
         wanted = _gunzip(wanted, limit)
-    path = access.store(request).folder(repo)
-    blocks = await run_in_threadpool(answer, path, wanted)
-    return StreamingResponse(blocks, headers=_FRESH, media_type=f"application/x-{SERVICE}-result")
+    return PackResponse(access.store(request).folder(repo), wanted)
 
 
 def receive_pack(request: Request) -> Response:
     """POST /{id}[.git]/git-receive-pack."""
     access.content(request)
     raise PermissionDeniedError("This hub takes no pushes: commit over the API")
+
+
+class PackResponse(Response):
+    """The answer to a request of `git-upload-pack`, which is sent while it is made.
+
+    A request that is not of the protocol is an InvalidRequestError until the first block is sent.
+    """
+
+    media_type = f"application/x-{SERVICE}-result"
+
+    def __init__(self, folder: Path, wanted: bytes) -> None:
+        super().__init__(headers=_FRESH)
+        del self.headers["content-length"]
+        self._folder = folder
+        self._wanted = wanted
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        pending = bytearray()
+        started = False
+
+        async def flush(*, more: bool = True) -> None:
+            nonlocal started
+            if not started:
+                started = True
+                start = {"status": self.status_code, "headers": self.raw_headers}
+                await send({"type": "http.response.start", **start})
+            if await request.is_disconnected():
+                raise ClientDisconnect
+            body = {"body": bytes(pending), "more_body": more}
+            pending.clear()
+            await send({"type": "http.response.body", **body})
+
+        def write(data: bytes) -> int:
+            pending.extend(data)
+            if len(pending) >= BLOCK:
+                from_thread.run(flush)
+            return len(data)
+
+        def work() -> None:
+            with Repo(str(self._folder)) as git:
+                _handler(git, self._wanted, write).handle()
+
+        try:
+            # A thread of its own: clones that take long leave those of the other requests free.
+            await to_thread.run_sync(work, limiter=anyio.CapacityLimiter(1))
+            await flush(more=False)
+        except ClientDisconnect:
+            return
+        except (GitProtocolError, HangupException, AssertionError, ValueError, KeyError) as error:
+            raise InvalidRequestError(f"This is not a request of {SERVICE}: {error}") from error
+
+
+class _OneRepo(Backend):
+    """The repository that dulwich's handler works on."""
+
+    def __init__(self, repo: Repo) -> None:
+        self._repo = repo
+
+    def open_repository(self, path: str) -> Repo:
+        return self._repo
+
+
+def _handler(
+    repo: Repo, request: bytes, write: Callable[[bytes], int], *, advertise: bool = False
+) -> UploadPackHandler:
+    proto = ReceivableProtocol(BytesIO(request).read, write)
+    return UploadPackHandler(
+        _OneRepo(repo), [""], proto, stateless_rpc=True, advertise_refs=advertise
+    )
 
 
 def _gunzip(data: bytes, limit: int) -> bytes:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
-from functools import lru_cache
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -13,7 +11,8 @@ from starlette.routing import Route
 from ggez_hub.embedded.commits import Entry, Snapshot
 from ggez_hub.embedded.errors import InvalidRequestError
 from ggez_hub.embedded.http import access
-from ggez_hub.embedded.http.pagination import flag, next_page, window
+from ggez_hub.embedded.http.file_routes import lfs_document
+from ggez_hub.embedded.http.pagination import flag, next_page, timestamp, window
 from ggez_hub.embedded.http.path_parameters import API, REVISION
 from ggez_hub.embedded.listing import SORT_KEYS, ListedRepo, RepoQuery, Summary
 from ggez_hub.embedded.names import repo_type
@@ -50,12 +49,11 @@ def listing(request: Request) -> Response:
     """GET /api/models: filtered, sorted, and page by page."""
     wanted = _expand(request)
     if not wanted:
-        wanted = set(_LISTED)
+        wanted = {*_LISTED} | {key for key in ("cardData", "config") if flag(request, key)}
         if flag(request, "full"):
-            wanted |= (
-                {"siblings", "cardData"} if request.path_params["kind"] != "model" else {"siblings"}
+            wanted |= {"siblings"} | (
+                set() if request.path_params["kind"] == "model" else {"cardData"}
             )
-        wanted |= {key for key in ("cardData", "config") if flag(request, key)}
     start, size = window(request, PAGE)
     query = _query(request, with_files="siblings" in wanted)
     items = access.store(request).listing(query, start, size + 1)
@@ -131,18 +129,8 @@ def _model_fields(summary: Summary) -> dict[str, Any]:
 
 
 def _sibling(entry: Entry) -> dict[str, Any]:
-    sibling: dict[str, Any] = {
-        "rfilename": entry.path,
-        "blobId": entry.oid,
-        "size": entry.size,
-    }
-    if entry.lfs is not None:
-        sibling["lfs"] = {
-            "sha256": entry.lfs.oid,
-            "size": entry.lfs.size,
-            "pointerSize": entry.pointer_size,
-        }
-    return sibling
+    sibling: dict[str, Any] = {"rfilename": entry.path, "blobId": entry.oid, "size": entry.size}
+    return sibling | ({"lfs": lfs_document("sha256", entry.lfs)} if entry.lfs else {})
 
 
 def _expand(request: Request) -> set[str]:
@@ -152,13 +140,6 @@ def _expand(request: Request) -> set[str]:
 
 def _only(document: dict[str, Any], wanted: set[str]) -> dict[str, Any]:
     return {key: value for key, value in document.items() if key in wanted or key in _ALWAYS}
-
-
-@lru_cache(maxsize=8192)
-def timestamp(seconds: int) -> str:
-    """A moment as the Hub's API writes it."""
-    moment = datetime.datetime.fromtimestamp(seconds, tz=datetime.UTC)
-    return moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 routes = [

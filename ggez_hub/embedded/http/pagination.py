@@ -1,10 +1,11 @@
-"""Pages of a list, linked by the `Link` header (RFC 8288) as the client follows it."""
+"""Pages of a list, linked by the `Link` header (RFC 8288), and what else requests and answers share."""
 
 from __future__ import annotations
 
 import base64
-import binascii
+import datetime
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TypeVar
 from urllib.parse import urlencode
 
@@ -15,14 +16,16 @@ from ggez_hub.embedded.errors import InvalidRequestError
 T = TypeVar("T")
 
 
-def base_url(request: Request) -> str:
-    """The address of the hub as the caller wrote it, without a slash at the end."""
-    return f"{request.url.scheme}://{request.url.netloc}"
-
-
 def flag(request: Request, name: str) -> bool:
     """Whether a query parameter is set to something true."""
     return request.query_params.get(name, "").lower() in {"true", "1"}
+
+
+@lru_cache(maxsize=8192)
+def timestamp(seconds: int) -> str:
+    """A moment as the Hub's API writes it."""
+    moment = datetime.datetime.fromtimestamp(seconds, tz=datetime.UTC)
+    return moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 def page(request: Request, items: Sequence[T], largest: int) -> tuple[Sequence[T], dict[str, str]]:
@@ -45,23 +48,18 @@ def window(request: Request, largest: int) -> tuple[int, int]:
     limit = request.query_params.get("limit", str(largest))
     if not limit.isascii() or not limit.isdigit() or len(limit) > 9:
         raise InvalidRequestError("'limit' must be a number")
-    return _offset(request.query_params.get("cursor", "")), min(int(limit), largest)
+    cursor = request.query_params.get("cursor", "")
+    try:
+        offset = int(base64.urlsafe_b64decode(cursor)) if cursor else 0
+    except ValueError as error:
+        raise InvalidRequestError("'cursor' is not one of this hub") from error
+    # SQLite counts to 2**63.
+    return min(max(offset, 0), 1 << 60), min(int(limit), largest)
 
 
 def next_page(request: Request, start: int) -> dict[str, str]:
     """The header that leads to the page beginning with item `start`."""
     cursor = base64.urlsafe_b64encode(str(start).encode()).decode()
     kept = [(key, value) for key, value in request.query_params.multi_items() if key != "cursor"]
-    address = f"{base_url(request)}{request.scope['path']}?{urlencode([*kept, ('cursor', cursor)])}"
+    address = request.url.replace(query=urlencode([*kept, ("cursor", cursor)]))
     return {"Link": f'<{address}>; rel="next"'}
-
-
-def _offset(cursor: str) -> int:
-    if not cursor:
-        return 0
-    try:
-        offset = int(base64.urlsafe_b64decode(cursor.encode()))
-    except (binascii.Error, ValueError) as error:
-        raise InvalidRequestError("'cursor' is not one of this hub") from error
-    # SQLite counts to 2**63.
-    return min(max(offset, 0), 1 << 60)

@@ -6,66 +6,40 @@ routes are matched on the path as it was sent, and each parameter is decoded aft
 
 from __future__ import annotations
 
-from urllib.parse import quote, unquote
+from typing import Final
+from urllib.parse import unquote
 
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 
-class Segment(Convertor[str]):
-    """One segment of the path, decoded."""
+class Parameter(Convertor[str]):
+    """A part of the path, decoded, without `suffix`; `default` in place of an empty one."""
 
-    regex = "[^/]+"
+    def __init__(self, regex: str, suffix: str = "", default: str = "") -> None:
+        self.regex = regex  # type: ignore[misc]
+        self._suffix = suffix
+        self._default = default
 
     def convert(self, value: str) -> str:
-        """Decode."""
-        return unquote(value)
+        return unquote(value).removesuffix(self._suffix) or self._default
 
     def to_string(self, value: str) -> str:
-        """Encode."""
-        return quote(value, safe="")
+        raise NotImplementedError
 
 
-class Kind(Segment):
-    """The plural of a repo type, as the API spells it; the parameter is the singular."""
-
-    regex = "models|datasets|spaces"
-
-    def convert(self, value: str) -> str:
-        """Decode."""
-        return value.removesuffix("s")
-
-
-class Prefix(Segment):
-    """The prefix of a repo's own address, which models do not have; the parameter is the type."""
-
-    regex = "(?:datasets/|spaces/)?"
-
-    def convert(self, value: str) -> str:
-        """Decode."""
-        return value.removesuffix("s/") or "model"
-
-
-class Revision(Segment):
-    """A revision: one segment, or a full ref that was sent with its slashes as they are."""
-
-    regex = "(?:refs/(?:pr|convert|heads|tags)/)?[^/]+"
-
-
-class Rest(Segment):
-    """The rest of the path, decoded."""
-
-    regex = ".*"
-
-
-for _name, _convertor in {
-    "hub_segment": Segment(),
-    "hub_kind": Kind(),
-    "hub_prefix": Prefix(),
-    "hub_revision": Revision(),
-    "hub_rest": Rest(),
-}.items():
-    register_url_convertor(_name, _convertor)
+_PARAMETERS: Final = {
+    "hub_segment": Parameter("[^/]+"),
+    # The plural of a repo type, as the API spells it; the parameter is the singular.
+    "hub_kind": Parameter("models|datasets|spaces", suffix="s"),
+    # The prefix of a repo's own address, which models do not have; the parameter is the type.
+    "hub_prefix": Parameter("(?:datasets/|spaces/)?", suffix="s/", default="model"),
+    # One segment, or a full ref that was sent with its slashes as they are.
+    "hub_revision": Parameter("(?:refs/(?:pr|convert|heads|tags)/)?[^/]+"),
+    "hub_rest": Parameter(".*"),
+}
+for _name, _parameter in _PARAMETERS.items():
+    register_url_convertor(_name, _parameter)
 
 API = "/api/{kind:hub_kind}/{namespace:hub_segment}/{name:hub_segment}"
 WEB = "/{kind:hub_prefix}{namespace:hub_segment}/{name:hub_segment}"

@@ -1,120 +1,187 @@
-"""Making, removing, renaming repos; who may see them."""
+"""Making, removing, renaming repos; who may see them; their branches and tags."""
 
 from __future__ import annotations
 
-import time
-from typing import Any
+from typing import Literal
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from ggez_hub.embedded.accounts import Principal
+from ggez_hub.embedded.access_control import Principal, require_write
+from ggez_hub.embedded.catalog import RepoRecord
 from ggez_hub.embedded.changes import Change, PutBlob
-from ggez_hub.embedded.commits import Signature
-from ggez_hub.embedded.errors import AlreadyExistsError, InvalidRequestError
-from ggez_hub.embedded.http import access, body
-from ggez_hub.embedded.http.handlers import takes_json
-from ggez_hub.embedded.http.pagination import base_url
-from ggez_hub.embedded.http.path_parameters import API
-from ggez_hub.embedded.names import URL_PREFIXES, check_name, check_namespace, repo_type
+from ggez_hub.embedded.errors import AlreadyExistsError
+from ggez_hub.embedded.http import access
+from ggez_hub.embedded.http.body import Body, takes
+from ggez_hub.embedded.http.path_parameters import API, REVISION
+from ggez_hub.embedded.names import URL_PREFIXES, RepoType, check_name, check_namespace
+from ggez_hub.embedded.refs import NamedRef
+from ggez_hub.embedded.repository import DEFAULT_BRANCH
+
+_Granted = tuple[RepoRecord, Principal]
 
 
-@takes_json
-def create(request: Request, data: dict[str, Any]) -> Response:
+class _Visibility(Body):
+    visibility: Literal["public", "private"] | None = None
+    private: bool | None = None
+
+    @property
+    def is_private(self) -> bool | None:
+        return self.private if self.visibility is None else self.visibility == "private"
+
+
+class _Repo(_Visibility):
+    type: RepoType = "model"
+    name: str
+    organization: str | None = None
+    sdk: str | None = None
+
+
+@takes(_Repo, access.known_caller)
+def create(request: Request, principal: Principal, data: _Repo) -> Response:
     """POST /api/repos/create."""
-    principal = access.known_caller(request)
-    kind = repo_type(body.text(data, "type", "model"))
-    name = check_name(body.text(data, "name"), "repo name")
-    namespace = check_namespace(body.text(data, "organization", principal.name))
-    access.require_write(principal, namespace)
+    name = check_name(data.name, "repo name")
+    namespace = check_namespace(data.organization or principal.name)
+    require_write(principal, namespace)
     repo_id = f"{namespace}/{name}"
-    url = f"{base_url(request)}/{URL_PREFIXES[kind]}{repo_id}"
+    url = f"{request.base_url}{URL_PREFIXES[data.type]}{repo_id}"
     store = access.store(request)
+    private = data.is_private
     try:
-        private = _private(data)
         if private is None:
             private = store.accounts.default_private(namespace)
-        store.create_repo(kind, repo_id, private=private)
+        store.create_repo(data.type, repo_id, private=private)
     except AlreadyExistsError as error:
         # The client reads the address from this answer when it was told `exist_ok`.
         return JSONResponse({"error": error.message, "url": url, "name": repo_id}, error.status)
-    repo = store.repo(kind, repo_id)
+    repo = store.repo(data.type, repo_id)
     with store.git(repo) as git:
         changes: list[Change] = []
-        if kind == "space":
-            card = f"---\ntitle: {name}\nsdk: {body.text(data, 'sdk', 'static')}\n---\n"
+        if data.type == "space":
+            card = f"---\ntitle: {name}\nsdk: {data.sdk or 'static'}\n---\n"
             changes.append(PutBlob("README.md", git.objects.write_blob(card.encode())))
-        git.commit("main", changes, message="initial commit", signature=signature(principal))
+        signature = access.signature(principal)
+        git.commit(DEFAULT_BRANCH, changes, message="initial commit", signature=signature)
     return JSONResponse({"url": url, "name": repo_id, "id": str(repo.key)})
 
 
-@takes_json
-def delete(request: Request, data: dict[str, Any]) -> Response:
+@takes(_Repo, access.known_caller)
+def delete(request: Request, principal: Principal, data: _Repo) -> Response:
     """DELETE /api/repos/delete."""
-    principal = access.known_caller(request)
-    namespace = body.text(data, "organization", principal.name)
-    repo = access.find(
-        request, body.text(data, "type", "model"), f"{namespace}/{body.text(data, 'name')}"
-    )
-    access.require_write(principal, repo.namespace)
+    namespace = data.organization or principal.name
+    repo = access.find(request, data.type, f"{namespace}/{data.name}")
+    require_write(principal, repo.namespace)
     access.store(request).delete_repo(repo)
     return JSONResponse({"success": True})
 
 
-@takes_json
-def move(request: Request, data: dict[str, Any]) -> Response:
+class _Move(Body):
+    type: RepoType = "model"
+    fromRepo: str  # noqa: N815 - as the Hub spells it
+    toRepo: str  # noqa: N815
+
+
+@takes(_Move, access.known_caller)
+def move(request: Request, principal: Principal, data: _Move) -> Response:
     """POST /api/repos/move."""
-    principal = access.known_caller(request)
-    repo = access.find(request, body.text(data, "type", "model"), body.text(data, "fromRepo"))
-    target = body.text(data, "toRepo")
-    access.require_write(principal, repo.namespace)
-    access.require_write(principal, target.partition("/")[0])
-    moved = access.store(request).move_repo(repo, target)
-    return JSONResponse({"url": f"{base_url(request)}/{moved.url_path}"})
+    repo = access.find(request, data.type, data.fromRepo)
+    require_write(principal, repo.namespace)
+    require_write(principal, data.toRepo.partition("/")[0])
+    moved = access.store(request).move_repo(repo, data.toRepo)
+    return JSONResponse({"url": f"{request.base_url}{moved.url_path}"})
 
 
-@takes_json
-def settings(request: Request, data: dict[str, Any]) -> Response:
+class _Settings(_Visibility):
+    gated: Literal["auto", "manual", False] | None = None
+
+
+@takes(_Settings, access.writable)
+def settings(request: Request, granted: _Granted, data: _Settings) -> Response:
     """PUT /api/models/{id}/settings: visibility, and whether readers must ask for access."""
-    repo, _ = access.writable(request)
+    repo, _ = granted
     catalog = access.store(request).catalog
-    gated = data.get("gated", repo.gated or False)
-    if gated not in ("auto", "manual", False):
-        raise InvalidRequestError("'gated' is 'auto', 'manual' or false")
-    private = _private(data)
-    if private is not None:
-        catalog.set_private(repo, private)
-    if "gated" in data:
-        catalog.set_gated(repo, gated or None)
-    return JSONResponse({"private": repo.private if private is None else private, "gated": gated})
+    private, gated = data.is_private, data.gated
+    if private is None:
+        private = repo.private
+    if gated is None:
+        gated = repo.gated or False
+    catalog.set_private(repo, private)
+    catalog.set_gated(repo, gated or None)
+    return JSONResponse({"private": private, "gated": gated})
 
 
-def auth_check(request: Request) -> Response:
-    """GET /api/models/{id}/auth-check: whether the caller may read the files."""
-    access.content(request)
+def refs(request: Request) -> Response:
+    """GET /api/models/{id}/refs."""
+    repo = access.readable(request)
+    kinds = {"branches": "refs/heads/", "converts": "refs/convert/", "tags": "refs/tags/"}
+    if request.query_params.get("include_prs"):
+        kinds["pullRequests"] = "refs/pr/"
+    with access.store(request).git(repo) as git:
+        found = {kind: git.refs.named(prefix) for kind, prefix in kinds.items()}
+    return JSONResponse({kind: [_ref(ref) for ref in named] for kind, named in found.items()})
+
+
+def _ref(ref: NamedRef) -> dict[str, str]:
+    return {"name": ref.name, "ref": ref.ref, "targetCommit": ref.commit}
+
+
+class _Branch(Body):
+    startingPoint: str = ""  # noqa: N815
+
+
+@takes(_Branch, access.writable)
+def create_branch(request: Request, granted: _Granted, data: _Branch) -> Response:
+    """POST /api/models/{id}/branch/{branch}."""
+    with access.store(request).git(granted[0]) as git:
+        git.create_branch(request.path_params["revision"], data.startingPoint or None)
     return JSONResponse({"success": True})
 
 
-def auth_check_write(request: Request) -> Response:
-    """GET /api/models/{id}/auth-check/write: whether the caller may write."""
-    access.writable(request)
+def delete_branch(request: Request) -> Response:
+    """DELETE /api/models/{id}/branch/{branch}."""
+    repo, _ = access.writable(request)
+    with access.store(request).git(repo) as git:
+        git.delete_branch(request.path_params["revision"])
     return JSONResponse({"success": True})
 
 
-def signature(principal: Principal) -> Signature:
-    """A commit signature of the caller, now."""
-    return Signature(principal.name, f"{principal.name}@localhost", int(time.time()))
+class _Tag(Body):
+    tag: str
+    message: str = ""
 
 
-def _private(data: dict[str, Any]) -> bool | None:
-    visibility = data.get("visibility")
-    if visibility in ("public", "private"):
-        return bool(visibility == "private")
-    private = data.get("private")
-    if visibility is not None or not isinstance(private, bool | None):
-        raise InvalidRequestError("'visibility' must be 'public' or 'private'")
-    return private
+@takes(_Tag, access.writable)
+def create_tag(request: Request, granted: _Granted, data: _Tag) -> Response:
+    """POST /api/models/{id}/tag/{revision}."""
+    repo, principal = granted
+    annotation = (access.signature(principal), data.message) if data.message else None
+    with access.store(request).git(repo) as git:
+        git.create_tag(data.tag, request.path_params["revision"], annotation)
+    return JSONResponse({"success": True})
+
+
+def delete_tag(request: Request) -> Response:
+    """DELETE /api/models/{id}/tag/{tag}."""
+    repo, _ = access.writable(request)
+    with access.store(request).git(repo) as git:
+        git.delete_tag(request.path_params["revision"])
+    return JSONResponse({"success": True})
+
+
+class _Squash(Body):
+    message: str | None = None
+
+
+@takes(_Squash, access.writable)
+def squash(request: Request, granted: _Granted, data: _Squash) -> Response:
+    """POST /api/models/{id}/super-squash/{branch}."""
+    repo, principal = granted
+    branch = request.path_params["revision"]
+    message = data.message or f"Super-squash branch '{branch}'"
+    with access.store(request).git(repo) as git:
+        oid = git.squash(branch, message, access.signature(principal))
+    return JSONResponse({"success": True, "commitOid": oid})
 
 
 routes = [
@@ -122,6 +189,10 @@ routes = [
     Route("/api/repos/delete", delete, methods=["DELETE"]),
     Route("/api/repos/move", move, methods=["POST"]),
     Route(f"{API}/settings", settings, methods=["PUT"]),
-    Route(f"{API}/auth-check", auth_check, methods=["GET"]),
-    Route(f"{API}/auth-check/write", auth_check_write, methods=["GET"]),
+    Route(f"{API}/refs", refs, methods=["GET"]),
+    Route(f"{API}/branch/{REVISION}", create_branch, methods=["POST"]),
+    Route(f"{API}/branch/{REVISION}", delete_branch, methods=["DELETE"]),
+    Route(f"{API}/tag/{REVISION}", create_tag, methods=["POST"]),
+    Route(f"{API}/tag/{REVISION}", delete_tag, methods=["DELETE"]),
+    Route(f"{API}/super-squash/{REVISION}", squash, methods=["POST"]),
 ]

@@ -1,8 +1,8 @@
-"""What models have answered: nothing is computed twice, and a run that was killed goes on.
+"""The cache of what models answered: nothing is computed twice, and a run that was killed goes on.
 
 An answer follows from the model, the picture, what is asked and how. In the user's cache there is an
-SQLite file for each model, named by its digest; in it each answer stands under the digest of what was
-asked, whatever task asks it. Several processes may read and write it at once.
+SQLite file for each model, named by its digest; in it each answer has the digest of what was
+asked as its key, whatever task asks it. Several processes may read and write it at once.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -29,53 +29,28 @@ VECTOR, FILE = b"v", b"f"
 TABLE = "CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, value) WITHOUT ROWID"
 
 
-class AnswerCache(Protocol):
-    """Answers by the digest of what was asked.
+class AnswerCache:
+    """The answers of one model by the digest of what was asked, in a file or in memory alone.
 
     An answer is a JSON value, a vector of float32, or a file's bytes.
     """
 
+    def __init__(self, path: Path | None = None) -> None:
+        """Open or make the file; raises GgezError, and OSError where it cannot be made."""
+        self._path = path
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch(mode=0o600)
+        self._file = sqlite3.connect(path or ":memory:", timeout=PATIENCE, isolation_level=None)
+        self._execute(TABLE)
+
     def find(self, keys: Collection[str]) -> dict[str, Any]:
         """The answers that are known, of these."""
-
-    def keep(self, answers: Mapping[str, Any]) -> None:
-        """Keep answers."""
-
-
-class MemoryCache:
-    """The answers of this run alone."""
-
-    def __init__(self) -> None:
-        self._known: dict[str, Any] = {}
-
-    def find(self, keys: Collection[str]) -> dict[str, Any]:
-        return {key: self._known[key] for key in keys if key in self._known}
-
-    def keep(self, answers: Mapping[str, Any]) -> None:
-        self._known.update(answers)
-
-
-class DamagedAnswers(GgezError):
-    """A file of answers is none."""
-
-
-class DiskCache:
-    """The answers of one model, in a file of its own."""
-
-    def __init__(self, path: Path) -> None:
-        """Open or make the file; raises DamagedAnswers, and OSError where it cannot be made."""
-        self._path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch(mode=0o600)
-        self._file = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)
-        self._asked(TABLE)
-
-    def find(self, keys: Collection[str]) -> dict[str, Any]:
         wanted, found = list(keys), {}
         for start in range(0, len(wanted), MOST_KEYS):
             part = wanted[start : start + MOST_KEYS]
             places = ",".join("?" * len(part))
-            for key, value in self._asked(
+            for key, value in self._execute(
                 f"SELECT key, value FROM answers WHERE key IN ({places})",  # noqa: S608 - marks only
                 part,
             ):
@@ -83,8 +58,9 @@ class DiskCache:
         return found
 
     def keep(self, answers: Mapping[str, Any]) -> None:
+        """Keep answers."""
         rows = [(key, _written(value)) for key, value in answers.items()]
-        # A kept answer only saves time: a full disk is no failure.
+        # A kept answer only saves time: a full disk is not a failure.
         with suppress(sqlite3.OperationalError):
             self._file.execute("BEGIN IMMEDIATE")
             try:
@@ -94,11 +70,11 @@ class DiskCache:
                 if self._file.in_transaction:
                     self._file.execute("ROLLBACK")
 
-    def _asked(self, sql: str, values: Collection[str] = ()) -> list[tuple[str, Any]]:
+    def _execute(self, sql: str, values: Collection[str] = ()) -> list[tuple[str, Any]]:
         try:
             return self._file.execute(sql, tuple(values)).fetchall()
         except sqlite3.DatabaseError as error:
-            raise DamagedAnswers(
+            raise GgezError(
                 f"{self._path} cannot be read: {error}",
                 "Remove it, or give --no-cache: it only saves time.",
             ) from error
@@ -108,7 +84,7 @@ def answers_of(model: str) -> AnswerCache:
     """The kept answers of the model with this digest, in the user's cache."""
     import platformdirs
 
-    return DiskCache(platformdirs.user_cache_path("ggez-hub") / "answers" / f"{model}.sqlite")
+    return AnswerCache(platformdirs.user_cache_path("ggez-hub") / "answers" / f"{model}.sqlite")
 
 
 def answer_once(

@@ -9,7 +9,10 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
+from ggez_hub.cards.values import LanguageTag, RegionId, RepoId, Sha256, Unknown
+from ggez_hub.frozen_model import FrozenModel
 from ggez_hub.parity.betas import Beta
 
 # What a score is the mean over: its questions, or parts of them that count alike.
@@ -18,6 +21,31 @@ QUESTIONS: Average = "questions"
 
 # Given as the answer where none could be read from what the model said.
 UNPARSED = ""
+
+
+class TaskRecord(FrozenModel):
+    """What has to be known of a task to make parity of its answers.
+
+    `average` is what its score is the mean over. `gallery` is how many pictures a search was among,
+    and `published` how many it is among where figures of others come from.
+    """
+
+    metric: str
+    judge: str = "none"
+    side: Literal["global", "others", "regional"]
+    regions: list[RegionId] = Field(default_factory=list)
+    language: LanguageTag | Unknown = "unknown"
+    dataset: RepoId | Unknown = "unknown"
+    revision: str = "unknown"
+    digests: dict[str, Sha256] = Field(default_factory=dict)
+    average: Average = QUESTIONS
+    gallery: int | None = None
+    published: int | None = None
+
+    @property
+    def scale(self) -> str:
+        """What may be averaged together: one metric, of one judge."""
+        return self.metric if self.judge == "none" else f"{self.metric} by {self.judge}"
 
 
 class Cell(NamedTuple):

@@ -1,11 +1,16 @@
-"""A score with its interval, from what came out item by item."""
+"""Scores, means over tasks, parity, and paired differences, from what came out item by item.
+
+Every figure is a weighted sum of means over tasks and items. Several tasks ask about the same picture,
+so items are not independent, but pictures are: the errors are clustered by picture. The intervals are
+those of `parity.intervals`, from the moments that a card keeps: a figure is the same from a card and
+from its predictions.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,13 +26,7 @@ from ggez_hub.parity.intervals import (
     estimate_side,
     estimate_side_difference,
 )
-from ggez_hub.parity.moments import SIDES, Moments, clustered_moments, count_changes
-
-Z_95 = 1.959963984540054
-
-
-class NoItems(GgezError):
-    """There is nothing to compute a score from."""
+from ggez_hub.parity.moments import GLOBAL, SIDES, Moments, clustered_moments, count_changes
 
 
 @dataclass(frozen=True)
@@ -78,31 +77,11 @@ class Score:
         return self.normalised_low <= 0 <= self.normalised_high
 
 
-def wilson(successes: int, n: int, z: float = Z_95) -> tuple[float, float]:
-    """The Wilson interval of a proportion, in [0, 1].
-
-        centre = (p + z^2 / 2n) / (1 + z^2 / n)
-        half   = z / (1 + z^2 / n) * sqrt(p (1 - p) / n + z^2 / 4n^2)
-
-    E. B. Wilson, JASA 22 (1927). Raises NoItems for n = 0.
-    """
-    if n <= 0:
-        raise NoItems("a score needs at least one item")
-    p = successes / n
-    scale = 1 + z * z / n
-    centre = (p + z * z / (2 * n)) / scale
-    half = z / scale * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    # At the ends the two terms cancel but for rounding.
-    low = 0.0 if successes == 0 else max(0.0, centre - half)
-    high = 1.0 if successes == n else min(1.0, centre + half)
-    return low, high
-
-
 def score_of(outcomes: Outcomes) -> Score:
-    """The score of a task and split; raises NoItems."""
+    """The score of a task and split; raises GgezError."""
     n, pictures = len(outcomes), len(set(outcomes.pictures))
     if not n:
-        raise NoItems("a score needs at least one item")
+        raise GgezError("a score needs at least one item")
     p = math.fsum(outcomes.values) / n
     clustered = _clustered_error(outcomes.pictures, outcomes.values - p)
     found = estimate_share(100 * p, 100 * clustered, pictures)
@@ -132,10 +111,6 @@ def _clustered_error(pictures: tuple[str, ...], residuals: NDArray[np.float64]) 
     return math.sqrt(size / (size - 1) * math.fsum(u * u for u in share.values()))
 
 
-# A figure in points (100 is the full scale) with its standard error and 95 % interval.
-Estimate: TypeAlias = Interval
-
-
 class NotComparable(GgezError):
     """Two sets of outcomes do not answer the same questions, or there are too few."""
 
@@ -148,64 +123,44 @@ class Sides:
     regional_tasks: tuple[Outcomes, ...]
 
 
-def mean(tasks: Sequence[Outcomes]) -> Estimate:
+def mean(tasks: Sequence[Outcomes]) -> Interval:
     """The plain mean of the tasks' scores: Q_global or Q_regional of one side."""
-    return estimate_side(_moments([Sides(tuple(tasks), ())], raw=True), "global", 0)
+    return estimate_side(answer_moments([(tasks, (), ())], raw=True), GLOBAL, 0)
 
 
-def mean_difference(first: Sequence[Outcomes], second: Sequence[Outcomes]) -> Estimate:
+def mean_difference(first: Sequence[Outcomes], second: Sequence[Outcomes]) -> Interval:
     """mean(first) - mean(second) of two models on the same items, item by item.
 
     Raises NotComparable unless the tasks ask about the same pictures in the same order.
     """
-    _check_matched(tuple(first), tuple(second))
-    sides = [Sides(tuple(tasks), ()) for tasks in (first, second)]
-    return estimate_side_difference(_moments(sides, raw=True), "global", 0, 1)
+    _check_matched(first, second)
+    moments = answer_moments([(tasks, (), ()) for tasks in (first, second)], raw=True)
+    return estimate_side_difference(moments, GLOBAL, 0, 1)
 
 
-def parity(sides: Sides, alpha: float, *, raw: bool = False) -> Estimate:
-    """GRP = alpha * Q_global + (1 - alpha) * Q_regional of chance-corrected scores.
-
-    `raw` is the paper's arithmetic, on scores as they are.
-    """
-    _check_sides(sides)
-    return estimate_grp(_moments([sides], raw=raw), alpha, 0)
+def parity(sides: Sides, alpha: float) -> Interval:
+    """GRP = alpha * Q_global + (1 - alpha) * Q_regional of chance-corrected scores."""
+    return estimate_grp(answer_moments([_both(sides)]), alpha, 0)
 
 
-def parity_difference(first: Sides, second: Sides, alpha: float) -> Estimate:
+def parity_difference(first: Sides, second: Sides, alpha: float) -> Interval:
     """parity(first) - parity(second) of two models on the same items, item by item.
 
     Raises NotComparable unless the tasks ask about the same pictures in the same order.
     """
-    _check_sides(first)
+    models = [_both(sides) for sides in (first, second)]
     _check_matched(first.global_tasks, second.global_tasks)
     _check_matched(first.regional_tasks, second.regional_tasks)
-    return estimate_grp_difference(_moments([first, second]), alpha, 0, 1)
+    return estimate_grp_difference(answer_moments(models), alpha, 0, 1)
 
 
-def weighted(sides: Sides, alpha: float) -> list[tuple[float, Outcomes]]:
-    """The tasks of both sides with their weights in GRP; raises NotComparable for an empty side."""
-    _check_sides(sides)
-    parts = ((alpha, sides.global_tasks), (1 - alpha, sides.regional_tasks))
-    return [(weight / len(tasks), task) for weight, tasks in parts for task in tasks]
-
-
-def _check_sides(sides: Sides) -> None:
+def _both(sides: Sides) -> tuple[Sequence[Outcomes], ...]:
     if not (sides.global_tasks and sides.regional_tasks):
         raise NotComparable("parity needs at least one task of each side")
+    return (sides.global_tasks, (), sides.regional_tasks)
 
 
-def _points(outcomes: Outcomes) -> NDArray[np.float64]:
-    return outcomes.values * 100.0
-
-
-def corrected_points(outcomes: Outcomes) -> NDArray[np.float64]:
-    """Values (n,) of the items whose mean is the normalised score: 0 at chance, 100 at the best."""
-    floor = outcomes.floor
-    return (outcomes.values - floor) * (100.0 / (1 - floor))
-
-
-def _check_matched(first: tuple[Outcomes, ...], second: tuple[Outcomes, ...]) -> None:
+def _check_matched(first: Sequence[Outcomes], second: Sequence[Outcomes]) -> None:
     if len(first) != len(second):
         raise NotComparable(f"{len(first)} tasks cannot be compared with {len(second)}")
     for number, (a, b) in enumerate(zip(first, second, strict=True)):
@@ -216,40 +171,47 @@ def _check_matched(first: tuple[Outcomes, ...], second: tuple[Outcomes, ...]) ->
             )
 
 
-def _moments(models: Sequence[Sides], *, raw: bool = False) -> Moments:
-    """The moments of models on the same questions, in the places of betas.
+def answer_moments(models: Sequence[Sequence[Sequence[Outcomes]]], *, raw: bool = False) -> Moments:
+    """The moments of models (those of betas, or any), each with its tasks on the three sides.
 
-    `raw` leaves scores as they are, with a floor of 0. What is outside the region is not among them.
+    A side is the plain mean over its tasks. Several tasks may ask about one picture: the
+    contribution of picture c to the error of a mean is
+
+        u_c = sum_t 1 / (T n_t) * sum_{i of c in t} (v_ti - mean_i(v_ti))
+
+    `raw` leaves scores as they are, with a floor of 0. Raises NotComparable for fewer than two
+    pictures.
     """
-    tasks: list[list[tuple[Outcomes, ...]]] = [
-        [m.global_tasks for m in models],
-        [() for _ in models],
-        [m.regional_tasks for m in models],
-    ]
-    names = {p for side in tasks for task in side[0] for p in task.pictures}
+    names = {p for sides in models for tasks in sides for task in tasks for p in task.pictures}
     if len(names) < 2:
         raise NotComparable(f"an interval needs at least two pictures, there are {len(names)}")
     rows = {name: row for row, name in enumerate(sorted(names))}
-    shares = np.zeros((len(rows), len(SIDES), len(models)))
-    centred = np.zeros_like(shares)
-    means = np.full((len(SIDES), len(models)), np.nan)
-    floors = np.zeros(len(SIDES))
-    pictures = []
-    for s, side in enumerate(tasks):
-        places = [np.array([rows[p] for p in task.pictures], np.intp) for task in side[0]]
-        pictures.append(len(np.unique(np.concatenate(places))) if places else 0)
-        for b, asked in enumerate(side):
-            for task, place in zip(asked, places, strict=True):
-                values = _points(task) if raw else corrected_points(task)
-                average = math.fsum(values) / len(values)
-                weight = 1 / (len(asked) * len(values))
-                np.add.at(shares[:, s, b], place, weight * values)
-                np.add.at(centred[:, s, b], place, weight * (values - average))
-                before = 0.0 if np.isnan(means[s, b]) else means[s, b]
-                means[s, b] = before + average / len(asked)
-        if side[0] and not raw:
-            floors[s] = 100 * float(np.mean([task.floor for task in side[0]]))
-    scores = means * (1 - floors[:, None] / 100) + floors[:, None]
+    shape = (len(rows), len(SIDES), len(models))
+    scored, corrected, added = (np.zeros(shape) for _ in range(3))
+    means, scores = (np.full(shape[1:], np.nan) for _ in range(2))
+    for b, sides in enumerate(models):
+        for s, tasks in enumerate(sides):
+            if tasks:
+                means[s, b] = scores[s, b] = 0
+            for task in tasks:
+                floor = 0.0 if raw else task.floor
+                span, weight = 100 / (1 - floor) / len(tasks), 100 / len(tasks)
+                average = math.fsum(task.values) / len(task)
+                scores[s, b] += weight * average
+                means[s, b] += span * (average - floor)
+                places = np.fromiter((rows[p] for p in task.pictures), np.intp, len(task))
+                errors = np.bincount(places, task.values - average, len(rows)) / len(task)
+                scored[:, s, b] += weight * errors
+                corrected[:, s, b] += span * errors
+                # A changed answer changes that of its own picture alone, also of a macro average.
+                worth = task.weights * (task.worth - floor)
+                added[:, s, b] += span * np.bincount(places, worth, len(rows)) / len(task)
+    first = models[0]
+    pictures = [len({p for task in tasks for p in task.pictures}) for tasks in first]
+    counts = np.array(pictures)[:, None]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        spread = np.sqrt(counts / (counts - 1) * np.sum(scored**2, axis=0))
+    floors = [0 if raw or not t else 100 * math.fsum(o.floor for o in t) / len(t) for t in first]
     return clustered_moments(
-        centred, means, scores, np.zeros_like(means), floors, pictures, count_changes(shares)
+        corrected, means, scores, spread, np.array(floors), pictures, count_changes(added)
     )

@@ -1,7 +1,7 @@
 """Benchmarks: data sets of others, asked as their loader reads them; written as YAML.
 
 A file holds one (`kind: benchmark`) or many that share keys (`kind: benchmarks`). Those of the
-package lie in `tasks/`; users add theirs in folders of their own.
+package are in `tasks/`; users add theirs in folders of their own.
 """
 
 from __future__ import annotations
@@ -9,25 +9,23 @@ from __future__ import annotations
 import hashlib
 import re
 import string
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from ggez_hub.cards.hub_metadata import HubDataset
 from ggez_hub.cards.values import LanguageTag, RegionId, RepoId, Revision
 from ggez_hub.digests import digest_json
 from ggez_hub.evaluation.answers.outcomes import QUESTIONS, Average
-from ggez_hub.evaluation.benchmarks.loaders import LOADERS, Choice, Open, Options
+from ggez_hub.evaluation.benchmarks.loaders import LOADERS, Choice, OpenQuestion, Options
 from ggez_hub.evaluation.benchmarks.task import (
     RULES_VERSION,
     BadTask,
-    Dataset,
     Task,
-    TaskId,
-    entries,
-    parse,
+    TaskBase,
+    Text,
     read_tasks,
 )
 from ggez_hub.frozen_model import FrozenModel
@@ -35,7 +33,6 @@ from ggez_hub.recipe_file import recipes_folder
 
 BUILT_IN = Path(__file__).parent / "tasks"
 
-Text: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
 Metric: TypeAlias = Literal[
     "choice", "free_answer", "text_to_image_r1", "image_to_text_r1", "drawn_choice", "drawn_yes"
 ]
@@ -48,8 +45,6 @@ NEEDS: Mapping[str, str] = {
     "drawn_choice": "prompts",
     "drawn_yes": "prompts",
 }
-# Those that search among all pictures, or all captions, of the data set.
-SEARCHES = ("text_to_image_r1", "image_to_text_r1")
 # In place of RULES_VERSION in their digests: before, a side was searched by itself.
 SEARCH_RULES_VERSION = 2
 SPLITS: tuple[Literal["validation", "test"], ...] = ("validation", "test")
@@ -58,6 +53,12 @@ PARTS = 3
 ANY = "any"
 LETTERS = string.ascii_uppercase
 SHOWN = "{question}\n{options}\nAnswer with the letter of the right option alone."
+COMMIT = re.compile(r"^[0-9a-f]{40}$")
+PLACEHOLDERS = {
+    "prompts": ("{option}",),
+    "chat": ("{question}",),
+    "shown": ("{question}", "{options}"),
+}
 PLACES = re.compile(r"\{(question|options)\}")
 
 
@@ -90,7 +91,7 @@ class Drawing(FrozenModel):
         return seeds
 
 
-class Benchmark(FrozenModel):
+class Benchmark(TaskBase):
     """One metric on the items that a loader reads from a data set.
 
     files     part -> pattern of its paths (`*` goes across folders); what a part is, the loader says
@@ -115,9 +116,6 @@ class Benchmark(FrozenModel):
     """
 
     kind: Literal["benchmark"]
-    id: TaskId
-    title: Text
-    dataset: Dataset
     files: dict[Text, Text] = Field(min_length=1)
     pictures: PictureSource | None = None
     loader: Text
@@ -132,16 +130,11 @@ class Benchmark(FrozenModel):
     average: Average = QUESTIONS
     seed: int = Field(default=0, ge=0)
     drawing: Drawing | None = None
-    side: Literal["global", "regional"]
     regions: list[RegionId] = Field(default_factory=list)
     language: LanguageTag | Literal["mul"]
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if (self.side == "regional") != bool(self.regions):
-            raise ValueError(
-                "regions must name at least one region where side is regional, and none where it is global"
-            )
         if self.loader not in LOADERS:
             raise ValueError(f"there is no loader {self.loader!r}; loaders: {', '.join(LOADERS)}")
         loader = LOADERS[self.loader]
@@ -151,16 +144,10 @@ class Benchmark(FrozenModel):
             raise ValueError("drawing must be there where prompts are drawn, and only there")
         if self.gallery is not None and not self.searches:
             raise ValueError("gallery is for searches: it counts the pictures that are searched")
-        if ANY not in self.prompts or any("{option}" not in p for p in self.prompts.values()):
-            raise ValueError(f"prompts must have {ANY!r}, and {{option}} in each")
-        if ANY not in self.chat or any("{question}" not in c for c in self.chat.values()):
-            raise ValueError(f"chat must have {ANY!r}, and {{question}} in each")
-        if ANY not in self.shown or any(
-            {*PLACES.findall(text)} != {"question", "options"} for text in self.shown.values()
-        ):
-            raise ValueError(
-                f"shown must have {ANY!r}, and {{question}} and {{options}} in each text"
-            )
+        for name, needed in PLACEHOLDERS.items():
+            texts: dict[str, str] = getattr(self, name)
+            if ANY not in texts or not all(p in text for text in texts.values() for p in needed):
+                raise ValueError(f"{name} must have {ANY!r}, and {' and '.join(needed)} in each")
         loader.options.model_validate(self.options)
         return self
 
@@ -172,15 +159,16 @@ class Benchmark(FrozenModel):
     @property
     def searches(self) -> bool:
         """Whether it is a search, whose candidates are the full data set."""
-        return self.metric in SEARCHES
+        return NEEDS[self.metric] == "captions"
 
     @property
     def digest(self) -> str:
-        """The sha256 of everything that decides a score: all but `id` and `title`.
+        """The sha256 of everything that decides a score.
 
-        The seed decides only where options are shown: see `option_order`.
+        The seed decides only where options are shown: see `questions.shown_digest`.
         """
-        decisive = self.model_dump(mode="json", exclude={"kind", "id", "title", "seed"})
+        decisive = self.decisive()
+        del decisive["seed"]
         # Left out where they are as they were before there were such keys.
         if self.average == QUESTIONS:
             del decisive["average"]
@@ -197,17 +185,16 @@ class Benchmark(FrozenModel):
         """The prompt for a language."""
         return self.prompts.get(language or ANY, self.prompts[ANY])
 
-    def said(self, item: Choice | Open) -> str:
-        """What is said to a generating model whose likelihood of the options is asked, or that answers freely."""
+    def said(self, item: Choice | OpenQuestion) -> str:
+        """The text for a model that answers freely, or whose likelihood of the options is asked."""
         return self.chat.get(item.language or ANY, self.chat[ANY]).replace(
             "{question}", item.question
         )
 
     def shows(self, item: Choice, order: Sequence[int]) -> str:
-        """What is said to a generating model that writes its answer: the options have letters.
+        """The text for a model that writes its answer: the options have letters.
 
-        `order` are the numbers of the options as they are shown. Braces in a question are the
-        question's.
+        `order` are the numbers of the options as they are shown. Braces in a question stay.
         """
         lines = "\n".join(
             f"{letter}. {item.options[number]}"
@@ -223,11 +210,6 @@ class Benchmark(FrozenModel):
         return SPLITS[0] if number % PARTS == 0 else SPLITS[1]
 
 
-def read_benchmarks(path: Path) -> tuple[Benchmark, ...]:
-    """The benchmarks of one file, in its order; none if it is of another kind; raises BadTask."""
-    return tuple(parse(Benchmark, where, entry) for where, entry in entries(path, "benchmark"))
-
-
 def find_benchmarks(suite: str, include: Sequence[Path] = ()) -> tuple[Benchmark, ...]:
     """The benchmarks of a suite: a folder, or the name of a file in `include` or of the package.
 
@@ -235,32 +217,25 @@ def find_benchmarks(suite: str, include: Sequence[Path] = ()) -> tuple[Benchmark
     """
     folder = Path(suite)
     if folder.is_dir():
-        return tuple(b for path in sorted(folder.glob("*.yaml")) for b in read_benchmarks(path))
+        paths = sorted(folder.glob("*.yaml"))
+        return tuple(found for path in paths for found in read_tasks(path, Benchmark))
     named = {path.stem: path for place in (BUILT_IN, *include) for path in place.glob("*.yaml")}
     if suite not in named:
         raise BadTask(
             f"there is no suite {suite!r}, and no folder of that name",
             f"Suites: {', '.join(sorted(named))}; add others with --include DIR.",
         )
-    return read_benchmarks(named[suite])
+    return read_tasks(named[suite], Benchmark)
 
 
-COMMIT = re.compile(r"^[0-9a-f]{40}$")
-
-
-def known_data(tasks: Collection[str]) -> dict[str, HubDataset]:
+def known_datasets(tasks: Collection[str]) -> dict[str, HubDataset]:
     """Task -> its data set, of those of `tasks` that a built-in benchmark or a recipe describes."""
-    found: list[Benchmark | Task] = []
-    described: tuple[tuple[Iterable[Path], Callable[[Path], Sequence[Benchmark | Task]]], ...] = (
-        (BUILT_IN.glob("*.yaml"), read_benchmarks),
-        (recipes_folder().glob("*/*.yaml"), read_tasks),
-    )
-    for places, read in described:
-        for path in sorted(places):
-            text = path.read_text(encoding="utf-8")
-            # A file that does not mention a task does not describe it: most are never parsed.
-            if any(name in text for name in tasks):
-                found += read(path)
+    found: list[TaskBase] = []
+    for path in sorted([*BUILT_IN.glob("*.yaml"), *recipes_folder().glob("*/*.yaml")]):
+        text = path.read_text(encoding="utf-8")
+        # A file that does not mention a task does not describe it: most are never parsed.
+        if any(name in text for name in tasks):
+            found += read_tasks(path, Benchmark, Task)
     return {
         task.id: HubDataset(
             task.dataset.repo,

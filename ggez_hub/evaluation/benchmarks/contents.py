@@ -1,40 +1,45 @@
-"""The items of a benchmark: which files are read, and what must hold of what comes out."""
+"""The items of a benchmark, read from its files and checked."""
 
 from __future__ import annotations
 
 import io
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from ggez_hub.digests import sha256_file
 from ggez_hub.evaluation.benchmarks.benchmark import Benchmark
-from ggez_hub.evaluation.benchmarks.loaders import LOADERS, Choice, Item, Prompted, Source
+from ggez_hub.evaluation.benchmarks.loaders import (
+    LOADERS,
+    Choice,
+    DrawingPrompt,
+    Item,
+    PictureQuestion,
+    Source,
+)
 from ggez_hub.evaluation.benchmarks.loaders.rows import BadItems
 from ggez_hub.extras import require
 
 FEWEST, MOST = 2, 26
 
 
-class Pool:
-    """Pictures of several benchmarks: each is looked at once, and is in memory once."""
+class Pool(dict[bytes, bytes | None]):
+    """Pictures of several benchmarks by their bytes: each is checked once, and is in memory once.
 
-    def __init__(self) -> None:
-        self._known: dict[bytes, bytes | None] = {}
+    None where the bytes are not a picture, as those of a page in place of one.
+    """
 
-    def take(self, data: bytes) -> bytes | None:
-        """The picture; None if the bytes are none, as those of a page in place of one."""
-        if data not in self._known:
-            self._known[data] = data if is_picture(data) else None
-        return self._known[data]
+    def __missing__(self, data: bytes) -> bytes | None:
+        self[data] = data if _is_picture(data) else None
+        return self[data]
 
 
 @dataclass(frozen=True)
 class Folders:
-    """Where the data of a benchmark lie: its data set, that with the pictures, fetched pictures."""
+    """The folders of a benchmark: its data set, that with the pictures, fetched pictures."""
 
     data: Path
     pictures: Path | None = None
@@ -51,7 +56,7 @@ class Contents:
 
 
 def read_contents(
-    benchmark: Benchmark, folders: Folders, counts: Callable[[Item], bool] = lambda item: True
+    benchmark: Benchmark, folders: Folders, counts: Callable[[Item], bool] | None = None
 ) -> Contents:
     """Read a benchmark; raises BadItems where files are missing or not what the loader knows.
 
@@ -65,17 +70,14 @@ def read_contents(
     if benchmark.pictures is not None and folders.pictures is not None:
         extra = matching(folders.pictures, benchmark.pictures.files, benchmark.pictures.repo)
     source = Source(parts, folders.data, extra, folders.fetched)
-    read_items = LOADERS[benchmark.loader].read(source, benchmark.reader_options)
-    items = tuple(
-        replace(item, picture=folders.pool.take(item.picture) if counts(item) else None)
-        if item.picture
-        else item
-        for item in read_items
-    )
+    items = []
+    for item in LOADERS[benchmark.loader].read(source, benchmark.reader_options):
+        used = item.picture is not None and (counts is None or counts(item))
+        items.append(replace(item, picture=folders.pool[item.picture or b""] if used else None))
     _check(benchmark, items)
     read = sorted({path for paths in parts.values() for path in paths})
     files = {path.relative_to(folders.data).as_posix(): sha256_file(path) for path in read}
-    return Contents(items, files)
+    return Contents(tuple(items), files)
 
 
 def matching(folder: Path, pattern: str, repo: str) -> tuple[Path, ...]:
@@ -96,8 +98,8 @@ def fits(path: str, pattern: str) -> bool:
     return not hidden and (fnmatchcase(path, pattern) or fnmatchcase(f"/{path}", pattern))
 
 
-def is_picture(data: bytes) -> bool:
-    """Whether it is a whole picture of a sane size."""
+def _is_picture(data: bytes) -> bool:
+    """Whether the bytes are a complete picture of a reasonable size."""
     require("eval", "PIL")
     from PIL import Image
 
@@ -112,20 +114,15 @@ def is_picture(data: bytes) -> bool:
     return True
 
 
-def _check(benchmark: Benchmark, items: Iterable[Item]) -> None:
+def _check(benchmark: Benchmark, items: Sequence[Item]) -> None:
     ids = Counter(item.id for item in items)
     if not ids:
         raise BadItems(f"task {benchmark.id!r}: its files hold no items")
     twice, count = ids.most_common(1)[0]
     if count > 1:
         raise BadItems(f"task {benchmark.id!r}: {count} items have the id {twice!r}")
-    for item_id, options in ((item.id, o) for item in items for o in _options(item)):
-        if not FEWEST <= len(options) <= MOST:
-            raise BadItems(f"task {benchmark.id!r}: {item_id!r} has {len(options)} options")
-
-
-def _options(item: Item) -> tuple[tuple[str, ...], ...]:
-    """The options of every question about an item."""
-    if isinstance(item, Choice):
-        return (item.options,)
-    return tuple(part.options for part in item.parts) if isinstance(item, Prompted) else ()
+    for item in items:
+        questions = item.parts if isinstance(item, DrawingPrompt) else [item]
+        counts = [len(q.options) for q in questions if isinstance(q, Choice | PictureQuestion)]
+        if strange := [count for count in counts if not FEWEST <= count <= MOST]:
+            raise BadItems(f"task {benchmark.id!r}: {item.id!r} has {strange[0]} options")

@@ -3,23 +3,35 @@
 DPG-Bench's rule (Hu et al., 2024, ELLA; after Cho et al., 2023, DSG): a question counts only if those
 that it depends on were answered rightly. A picture is worth the share of its questions that count and
 were answered rightly, a prompt the mean of its pictures, a benchmark the mean of its prompts. A category
-is worth the mean of its questions, by the same rule and over all pictures. What the benchmark's own
-script computes is another figure: see ella_script.
+is worth the mean of its questions, by the same rule and over all pictures.
+
+The authors' script, `dpg_bench/compute_dpg_bench.py` of TencentQQGYLab/ELLA, differs from the rule:
+
+- It skips the first row of the questions, so the first prompt lacks one. A prompt of which a question
+  depends on one that was not read is left out.
+- It goes through the questions in the order of the file, and a question is worth nothing if one that
+  it depends on is worth nothing *by then*: a parent that comes later counts as it was answered.
+- A category is the mean over the questions of the *last* picture of each prompt, as they were
+  answered: the rule is not applied to them.
+
+The script's figure is never averaged with the rule's, and parity is not computed in it.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 
 from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.answers.outcomes import Details, Outcomes
 from ggez_hub.evaluation.answers.scores import Score, score_of
-from ggez_hub.evaluation.benchmarks.loaders.base import Part
+from ggez_hub.evaluation.benchmarks.loaders import DrawingPrompt
+
+RIGHT = "1"
 
 
 class NotJudged(GgezError):
@@ -28,7 +40,7 @@ class NotJudged(GgezError):
 
 @dataclass(frozen=True)
 class Judged:
-    """The pictures of one prompt, and what a judge said about them.
+    """The pictures of one prompt, and a judge's answers about them.
 
     pictures  the sha256 of each
     answers   of each picture: the number of a question -> the option that was chosen; "" unread
@@ -48,19 +60,19 @@ class Judged:
     @classmethod
     def of(
         cls,
-        parts: Sequence[Part],
+        prompt: DrawingPrompt,
         pictures: Sequence[str],
         answers: Sequence[Mapping[int, str]],
-        script: Sequence[int] = (),
     ) -> Judged:
-        """The answers about the pictures of a prompt with these questions."""
+        """The answers about the pictures of a prompt."""
+        parts = prompt.parts
         return cls(
             tuple(pictures),
             tuple(answers),
             {part.number: part.options[part.gold] for part in parts},
             {part.number: part.parents for part in parts},
             {part.number: part.category for part in parts if part.category},
-            tuple(script),
+            prompt.script,
         )
 
     @property
@@ -96,33 +108,23 @@ class Judged:
 
     @classmethod
     def from_text(cls, text: str | None) -> Judged:
-        """What `as_text` wrote; raises NotJudged."""
+        """The record that `as_text` wrote; raises NotJudged."""
         try:
-            found: dict[str, Any] = json.loads(text or "")
-            right = {int(number): str(answer) for number, answer in found["right"].items()}
-            parents = {int(n): tuple(map(int, own)) for n, own in found["parents"].items()}
-            answers = tuple(
-                {int(number): str(answer) for number, answer in given.items()}
-                for given in found["answers"]
-            )
-            pictures = tuple(map(str, found["pictures"]))
-            categories = {int(n): str(c) for n, c in found.get("categories", {}).items()}
-            script = tuple(map(int, found.get("script", ())))
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            found = RECORD.validate_json(text or "")
+        except ValidationError as error:
             raise NotJudged("there are no answers of a judge") from error
-        numbers = {*right}
+        numbers = {*found.right}
         if not (
             numbers
-            and answers
-            and len(pictures) == len(answers)
-            and all({*given} == numbers for given in answers)
-            and all({n, *own} <= numbers for n, own in parents.items())
-            and {*categories, *script} <= numbers
-            and len({*script}) == len(script)
+            and found.answers
+            and len(found.pictures) == len(found.answers)
+            and all({*given} == numbers for given in found.answers)
+            and all({n, *own} <= numbers for n, own in found.parents.items())
+            and {*found.categories, *found.script} <= numbers
+            and len({*found.script}) == len(found.script)
         ):
-            raise NotJudged("the answers of a judge are not of its questions")
-        every = {n: parents.get(n, ()) for n in right}
-        return cls(pictures, answers, right, every, categories, script)
+            raise NotJudged("the answers of a judge do not match its questions")
+        return replace(found, parents={n: found.parents.get(n, ()) for n in found.right})
 
     def _counted(self, given: Mapping[int, str]) -> dict[int, bool]:
         """Whether each question counts and was answered rightly."""
@@ -136,8 +138,11 @@ class Judged:
         return counts
 
 
+RECORD = TypeAdapter(Judged)
+
+
 def judged_prompts(outcomes: Outcomes) -> list[Judged]:
-    """What a judge said about each item; none where the items are not drawn prompts."""
+    """A judge's answers about each item; none where the items are not drawn prompts."""
     if outcomes.details is None or outcomes.credit is None:
         return []
     try:
@@ -160,19 +165,33 @@ def question_by_question(outcomes: Outcomes) -> Outcomes | None:
         for item, found in zip(outcomes.items, judged, strict=True)
         for number, share in found.shares.items()
     ]
-    credit = np.array([share for _, _, share, _ in rows])
-    names = tuple(f"{item}/{number}" for item, number, _, _ in rows)
+    return credit_outcomes(
+        [f"{item}/{number}" for item, number, _, _ in rows],
+        [share for _, _, share, _ in rows],
+        Details.of(len(rows), images=[row[0] for row in rows], categories=[row[3] for row in rows]),
+    )
+
+
+def credit_outcomes(
+    ids: Sequence[str],
+    credit: Sequence[float],
+    details: Details,
+    *,
+    chance: Sequence[float] | float = 0.0,
+    missing: tuple[str, ...] = (),
+) -> Outcomes:
+    """The outcomes of questions that are worth these shares, 0 to 1."""
+    worth = np.array(credit)
     return Outcomes(
-        items=names,
-        gold=("1",) * len(rows),
-        predicted=tuple(f"{share:.17g}" for share in credit),
-        rank=np.where(credit == 1, 1, 2).astype(np.int32),
-        correct=credit == 1,
-        chance=np.zeros(len(rows)),
-        details=Details.of(
-            len(rows), images=[row[0] for row in rows], categories=[row[3] for row in rows]
-        ),
-        credit=credit,
+        items=tuple(ids),
+        gold=(RIGHT,) * len(ids),
+        predicted=tuple(f"{value:.17g}" for value in credit),
+        rank=np.where(worth == 1, 1, 2).astype(np.int32),
+        correct=worth == 1,
+        chance=np.broadcast_to(np.asarray(chance, np.float64), worth.shape),
+        missing=missing,
+        details=details,
+        credit=worth,
     )
 
 
@@ -185,7 +204,7 @@ class ScriptFigures:
 
 
 def script_figures(outcomes: Outcomes) -> ScriptFigures | None:
-    """What the script prints; None where it was not recorded which questions it reads."""
+    """The figures of the script; None where it was not recorded which questions it reads."""
     judged = judged_prompts(outcomes)
     if not any(found.script for found in judged):
         return None
@@ -204,7 +223,12 @@ def script_figures(outcomes: Outcomes) -> ScriptFigures | None:
         ]
     if not worth:
         return None
-    overall = _outcomes(list(worth), list(worth), list(worth.values()), tuple(left_out))
+    overall = credit_outcomes(
+        list(worth),
+        list(worth.values()),
+        Details.of(len(worth), images=list(worth)),
+        missing=tuple(left_out),
+    )
     names = sorted({name for _, name, _ in questions if name is not None})
     return ScriptFigures(
         score_of(overall), {name: score_of(_of_category(questions, name)) for name in names}
@@ -231,25 +255,8 @@ def script_worth(judged: Judged) -> float | None:
 
 def _of_category(questions: Sequence[tuple[str, str | None, float]], name: str) -> Outcomes:
     own = [(item, value) for item, category, value in questions if category == name]
-    ids = [f"{item}/{number}" for number, (item, _) in enumerate(own)]
-    return _outcomes(ids, [item for item, _ in own], [value for _, value in own])
-
-
-def _outcomes(
-    ids: Sequence[str],
-    prompts: Sequence[str],
-    worth: Sequence[float],
-    missing: tuple[str, ...] = (),
-) -> Outcomes:
-    credit = np.array(worth)
-    return Outcomes(
-        items=tuple(ids),
-        gold=("1",) * len(ids),
-        predicted=tuple(f"{value:.17g}" for value in worth),
-        rank=np.where(credit == 1, 1, 2).astype(np.int32),
-        correct=credit == 1,
-        chance=np.zeros(len(ids)),
-        missing=missing,
-        details=Details.of(len(ids), images=prompts),
-        credit=credit,
+    return credit_outcomes(
+        [f"{item}/{number}" for number, (item, _) in enumerate(own)],
+        [value for _, value in own],
+        Details.of(len(own), images=[item for item, _ in own]),
     )

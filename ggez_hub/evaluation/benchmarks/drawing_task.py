@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Literal, Self, TypeAlias
+from typing import Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field
 
-from ggez_hub.cards.values import FilePath, LanguageTag, RegionId, RepoId
+from ggez_hub.cards.values import FilePath, RepoId
 from ggez_hub.digests import digest_json
-from ggez_hub.evaluation.benchmarks.task import (
-    BadTask,
-    Column,
-    Dataset,
-    SplitName,
-    TaskId,
-    entries,
-    parse,
-)
+from ggez_hub.evaluation.benchmarks.task import Dataset, SplitName, TaskBase, Text
 from ggez_hub.frozen_model import FrozenModel
 
 # A part of every digest: raise it when the way from a drawing to a score changes.
 RULES_VERSION = 1
 METRIC = "drawing_top1"
-
-Text: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
 
 
 class References(FrozenModel):
@@ -35,8 +24,8 @@ class References(FrozenModel):
 
     dataset: Dataset
     files: list[FilePath] = Field(min_length=1)
-    id: Column
-    image: Column
+    id: Text
+    image: Text
     candidates: FilePath
 
 
@@ -62,55 +51,23 @@ class DrawingSettings(FrozenModel):
 class PromptColumns(FrozenModel):
     """The columns of the prompts' data set."""
 
-    id: Column
-    prompt: Column
+    id: Text
+    prompt: Text
 
 
-class DrawingTask(FrozenModel):
+class DrawingTask(TaskBase):
     """The prompts of one side; every prompt is drawn once for each seed.
 
     A drawing is right if the judge's nearest candidate is what the prompt names.
     """
 
     kind: Literal["drawing"]
-    id: TaskId
-    title: Text
-    dataset: Dataset
     splits: dict[SplitName, FilePath] = Field(min_length=1)
     columns: PromptColumns
     drawing: DrawingSettings
     judge: JudgeSpec
-    side: Literal["global", "regional"]
-    regions: list[RegionId]
-    language: LanguageTag
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if (self.side == "regional") != bool(self.regions):
-            raise ValueError(
-                "regions must name at least one region where side is regional, and none where it is global"
-            )
-        return self
-
-    @property
-    def digest(self) -> str:
-        """The sha256 of everything in the task that decides a score: all but `id` and `title`."""
-        decisive = self.model_dump(mode="json", exclude={"kind", "id", "title"})
-        return digest_json({"rules": RULES_VERSION, "drawing": decisive})
 
     def digest_on(self, *data: str) -> str:
-        """The same together with the sha256s of the prompts, the candidates and the references."""
-        return digest_json({"task": self.digest, "data": list(data)})
-
-
-def load_drawing_tasks(folder: Path) -> tuple[DrawingTask, ...]:
-    """The drawing tasks of every YAML file directly in `folder`, by id; raises BadTask."""
-    found = [task for path in sorted(folder.glob("*.yaml")) for task in read_drawing_tasks(path)]
-    if len({task.id for task in found}) != len(found):
-        raise BadTask(f"{folder}: two drawing tasks have the same id", "Give each its own.")
-    return tuple(sorted(found, key=lambda task: task.id))
-
-
-def read_drawing_tasks(path: Path) -> tuple[DrawingTask, ...]:
-    """The drawing tasks of one file, in its order; none if it is of another kind; raises BadTask."""
-    return tuple(parse(DrawingTask, where, entry) for where, entry in entries(path, "drawing"))
+        """The sha256 of all that decides a score, with those of prompts, candidates and references."""
+        task = digest_json({"rules": RULES_VERSION, "drawing": self.decisive()})
+        return digest_json({"task": task, "data": list(data)})

@@ -11,31 +11,30 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
-from typing import NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, NamedTuple
 
 from ggez_hub.digests import digest_json, sha256_file
 from ggez_hub.errors import UsageProblem
-from ggez_hub.evaluation.answers.outcomes import Details, Outcomes
-from ggez_hub.evaluation.benchmarks.benchmark import SPLITS, Benchmark, Drawing
+from ggez_hub.evaluation.answers.outcomes import TaskRecord
+from ggez_hub.evaluation.benchmarks.benchmark import SPLITS, Benchmark
 from ggez_hub.evaluation.benchmarks.benchmark_questions import ask_benchmark
 from ggez_hub.evaluation.benchmarks.contents import Folders, read_contents
 from ggez_hub.evaluation.benchmarks.drawing_task import METRIC, DrawingTask
 from ggez_hub.evaluation.benchmarks.loaders import Item
-from ggez_hub.evaluation.benchmarks.loaders.rows import BadItems, read_items
-from ggez_hub.evaluation.benchmarks.questions import MultipleChoice, QuestionSet, ask, shown_digest
+from ggez_hub.evaluation.benchmarks.loaders.rows import BadItems, read_rows
+from ggez_hub.evaluation.benchmarks.questions import (
+    LIKELIHOOD,
+    RECOGNITION,
+    QuestionSet,
+    Recognition,
+    Wanted,
+    shown_digest,
+)
 from ggez_hub.evaluation.benchmarks.recognition_judge import RecognitionJudge
-from ggez_hub.evaluation.benchmarks.task import BadTask, SplitName, Task
-from ggez_hub.evaluation.benchmarks.task_questions import chats, recorded
-from ggez_hub.evaluation.results.header import TaskRecord
-from ggez_hub.extras import require
-from ggez_hub.images import to_rgb
+from ggez_hub.evaluation.benchmarks.task import BadTask, SplitName, Task, TaskBase
+from ggez_hub.evaluation.benchmarks.task_questions import ask_task, read_items
 from ggez_hub.regions import Region, find_region
 
-# How a model that writes chooses where a task has a question.
-LIKELIHOOD = "likelihood"
 # What a macro average is over -> what is recorded of an item.
 PART_OF = {"countries": "country", "languages": "language", "categories": "category"}
 
@@ -79,12 +78,8 @@ def prepare_benchmark(
     def counts(item: Item) -> bool:
         return _counts(benchmark, item, region)
 
-    # A search is among the full data set, whosever items are asked for.
-    contents = (
-        read_contents(benchmark, folders)
-        if benchmark.searches
-        else read_contents(benchmark, folders, counts)
-    )
+    # A search is among the full data set, whatever region's items are asked for.
+    contents = read_contents(benchmark, folders, None if benchmark.searches else counts)
     items = [item for item in contents.items if counts(item)]
     if not items:
         return ()
@@ -93,16 +88,15 @@ def prepare_benchmark(
     for item in items:
         by_split.setdefault(benchmark.split_of(item.image), []).append(item)
     digest = benchmark.digest_on(contents.files)
-    record = TaskRecord(
+    pictures = {item.picture for item in contents.items if item.picture is not None}
+    record = _record(
+        benchmark,
         metric=benchmark.metric,
-        side=benchmark.side,
         regions=[region.id] if benchmark.side == "regional" else [],
-        language=benchmark.language,
-        dataset=benchmark.dataset.repo,
         revision=revision,
         digests=dict.fromkeys(sorted(by_split), digest),
         average=benchmark.average,
-        gallery=_gallery(benchmark, contents.items),
+        gallery=len(pictures) if benchmark.searches else None,
         published=benchmark.gallery,
     )
     asked: dict[str, QuestionSet] = {
@@ -149,7 +143,7 @@ def prepare_tasks(
         raise UsageProblem(
             f"the tasks are of several datasets: {', '.join(repos)}", "Measure one at a time."
         )
-    shared: dict[tuple[str, str], tuple[bytes, ...]] = {}
+    shared: dict[str, bytes] = {}
     files: dict[str, str] = {}
     found = []
     for task in tasks:
@@ -158,21 +152,19 @@ def prepare_tasks(
             if split not in task.splits:
                 raise BadTask(f"task {task.id!r} has no split {split!r}", "Add it under splits.")
             path = task.splits[split]
-            items = read_items(folder / path, task.columns)
-            questions = ask(task, items)
-            if details:
-                questions = recorded(task, items, questions)
             # Tasks in many languages ask about the same pictures: they are kept once.
-            pictures = shared.setdefault((path, task.columns.image), items.pictures)
-            asked[split] = QuestionSet(pictures, questions, (), chats(task, items, questions))
+            items = [
+                replace(item, picture=shared.setdefault(item.image, item.picture or b""))
+                for item in read_items(folder / path, task)
+            ]
+            asked[split] = own = ask_task(task, items)
+            if not details and own.questions is not None:
+                asked[split] = replace(own, questions=replace(own.questions, details=None))
             files[path] = files.get(path) or sha256_file(folder / path)
         method = LIKELIHOOD if task.question else ""
-        record = TaskRecord(
+        record = _record(
+            task,
             metric=f"{task.metric}_by_{method}" if method else task.metric,
-            side=task.side,
-            regions=task.regions,
-            language=task.language,
-            dataset=task.dataset.repo,
             revision=revision or task.dataset.revision,
             digests={split: task.digest_on(files[task.splits[split]]) for split in splits},
         )
@@ -180,7 +172,7 @@ def prepare_tasks(
     return tuple(found)
 
 
-def is_asked(task: Task | DrawingTask, region: Region) -> bool:
+def is_asked(task: TaskBase, region: Region) -> bool:
     """Whether a task is of the world, or its items of the region."""
     return task.side == "global" or _within(task.regions, region)
 
@@ -201,11 +193,16 @@ def require_both_sides(sides: Iterable[str], region: Region) -> None:
         )
 
 
-def _gallery(benchmark: Benchmark, items: Sequence[Item]) -> int | None:
-    """How many different pictures a search is among; None where nothing is searched."""
-    if not benchmark.searches:
-        return None
-    return len({item.picture for item in items if item.picture is not None})
+def _record(task: TaskBase, **fields: Any) -> TaskRecord:
+    return TaskRecord(
+        **{
+            "side": task.side,
+            "regions": task.regions,
+            "language": task.language,
+            "dataset": task.dataset.repo,
+            **fields,
+        }
+    )
 
 
 def _require_parts(benchmark: Benchmark, items: Sequence[Item]) -> None:
@@ -221,7 +218,7 @@ def _require_parts(benchmark: Benchmark, items: Sequence[Item]) -> None:
 
 
 def _counts(benchmark: Benchmark, item: Item, region: Region) -> bool:
-    """Whether an item is asked; of a country that is not known, the task's regions tell."""
+    """Whether an item is asked; where the country is not known, the task's regions decide."""
     if benchmark.side == "global":
         return True
     if item.country is None:
@@ -233,102 +230,26 @@ def _within(regions: Sequence[str], region: Region) -> bool:
     return all(set(find_region(name).members) <= set(region.members) for name in regions)
 
 
-# How models that draw are asked where the task itself says who judges.
-RECOGNITION = "recognition"
-
-
-@dataclass(frozen=True)
-class Places:
-    """Where the data of drawing tasks lie: prompts, the judge's model, and its references."""
+class Places(NamedTuple):
+    """The folders of drawing tasks: of the prompts, the judge's model, and its references."""
 
     prompts: Path
     judge: Path
     references: Path
 
 
-class Wanted(NamedTuple):
-    """One drawing: the candidate that it should be taken for, the prompt, and the seed."""
-
-    id: str
-    prompt: str
-    seed: int
-
-    @property
-    def item(self) -> str:
-        """Its id among the answers."""
-        return f"{self.id}/{self.seed}"
-
-
-@dataclass(frozen=True, eq=False)
-class Recognition:
-    """The drawings (n) of one task and split; `judge` opens it for drawings of so many pixels."""
-
-    task: DrawingTask
-    wanted: tuple[Wanted, ...]
-    candidates: tuple[str, ...]
-    judge: Callable[[int], RecognitionJudge]
-
-    @property
-    def items(self) -> tuple[str, ...]:
-        """The ids (n) of the answers."""
-        return tuple(wanted.item for wanted in self.wanted)
-
-    def drawing(self, wanted: Wanted) -> Drawing:
-        """How one of them is drawn."""
-        how = self.task.drawing
-        return Drawing(seeds=[wanted.seed], steps=how.steps, guidance=how.guidance)
-
-    def only(self, rows: Iterable[int]) -> Recognition:
-        """Some of the drawings."""
-        return replace(self, wanted=tuple(self.wanted[row] for row in rows))
-
-    def similarity(self, files: Sequence[bytes]) -> NDArray[np.float32]:
-        """Pictures (n) as files -> (n, k): how much each resembles each candidate."""
-        require("eval", "PIL")
-        drawings = [to_rgb(file) for file in files]
-        return self.judge(drawings[0].width).similarity(drawings)
-
-    def outcomes(self, similarity: NDArray[np.float32], drawn: Sequence[str]) -> Outcomes:
-        """What came of it; `drawn` (n) are the sha256 of the pictures."""
-        number = {name: place for place, name in enumerate(self.candidates)}
-        own = np.array([number[wanted.id] for wanted in self.wanted])
-        options = np.broadcast_to(np.arange(len(self.candidates)), similarity.shape)
-        n = len(self.wanted)
-        return MultipleChoice(
-            items=self.items,
-            gold=tuple(wanted.id for wanted in self.wanted),
-            texts=(),
-            asked_by="text",
-            queries=np.empty(0, np.intp),
-            options=options,
-            right=options == own[:, None],
-            option_ids=self.candidates,
-            details=Details.of(
-                n,
-                # Drawings of one prompt are about one thing, and are drawn together in a bootstrap.
-                images=[digest_json(wanted.id) for wanted in self.wanted],
-                prompts=[digest_json(wanted.prompt) for wanted in self.wanted],
-                raw=drawn,
-                languages=[self.task.language] * n,
-            ),
-        ).scored(similarity)
-
-
-class Judges:
+class Judges(dict[str, Callable[[int], RecognitionJudge]]):
     """Judges by what they know: tasks with the same one share it. Opened when they are needed."""
-
-    def __init__(self) -> None:
-        self._known: dict[str, Callable[[int], RecognitionJudge]] = {}
 
     def of(
         self, task: DrawingTask, places: Places, ids: Sequence[str]
     ) -> Callable[[int], RecognitionJudge]:
-        """What opens a task's judge of candidates, for drawings of so many pixels."""
+        """The function that opens a task's judge of candidates, for drawings of so many pixels."""
         named = task.judge.references
         folders = [str(places.judge), str(places.references)]
         key = digest_json([*folders, *ids, named.model_dump(mode="json")])
         opens = partial(RecognitionJudge, places.judge, ids, places.references, named)
-        return self._known.setdefault(key, cache(opens))
+        return self.setdefault(key, cache(opens))
 
 
 def prepare_drawings(
@@ -343,33 +264,33 @@ def prepare_drawings(
     `revision` is the commit of the prompts. Raises BadItems.
     """
     references = task.judge.references
-    listed = _rows(places.prompts / references.candidates, {"id": "id"})
+    listed = read_rows(places.prompts / references.candidates, {"id": "text"})
     candidates = tuple(row["id"] for row in listed)
     judge = judges.of(task, places, candidates)
     splits = list(task.splits) if splits is None else splits
     asked: dict[str, QuestionSet] = {}
     for split in splits:
-        rows = _rows(places.prompts / task.splits[split], task.columns.model_dump())
-        if strange := [row["id"] for row in rows if row["id"] not in candidates]:
-            raise BadItems(f"task {task.id!r}: {strange[0]!r} is none of the judge's candidates")
+        named = task.columns
+        rows = read_rows(
+            places.prompts / task.splits[split], {named.id: "text", named.prompt: "text"}
+        )
         wanted = tuple(
-            Wanted(row["id"], row["prompt"], seed)
+            Wanted(row[named.id], row[named.prompt], seed)
             for row in rows
             for seed in range(task.drawing.seeds)
         )
+        if strange := [drawing.id for drawing in wanted if drawing.id not in candidates]:
+            raise BadItems(f"task {task.id!r}: {strange[0]!r} is not one of the judge's candidates")
         recognition = Recognition(task, wanted, candidates, judge)
         asked[split] = QuestionSet((), None, (), recognised=recognition)
     data = (
         sha256_file(places.prompts / references.candidates),
         *(sha256_file(places.references / path) for path in references.files),
     )
-    record = TaskRecord(
+    record = _record(
+        task,
         metric=METRIC,
         judge=task.judge.name,
-        side=task.side,
-        regions=task.regions,
-        language=task.language,
-        dataset=task.dataset.repo,
         revision=revision or task.dataset.revision,
         digests={
             split: task.digest_on(sha256_file(places.prompts / task.splits[split]), *data)
@@ -377,24 +298,3 @@ def prepare_drawings(
         },
     )
     return PreparedTask(task.id, record, asked, RECOGNITION)
-
-
-def _rows(path: Path, columns: Mapping[str, str]) -> list[dict[str, str]]:
-    """The rows of a parquet file, its columns under our names; raises BadItems."""
-    require("eval", "pyarrow")
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    from ggez_hub.parquet import FileTooLarge, read_pieces
-
-    try:
-        there = pq.read_schema(path).names
-        if missing := [name for name in columns.values() if name not in there]:
-            raise BadItems(f"{path} has no column {missing[0]!r}")
-        return [
-            {new: row[old] for new, old in columns.items()}
-            for rows in read_pieces(path, list(columns.values()))
-            for row in rows
-        ]
-    except (OSError, FileTooLarge, pa.ArrowException) as error:
-        raise BadItems(f"{path} cannot be read as parquet: {error}") from error

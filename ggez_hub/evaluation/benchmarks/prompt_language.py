@@ -1,4 +1,4 @@
-"""The language of each prompt, by its text alone: what a router sees that switches an adapter on.
+"""The language of each prompt, by its text alone: what a router that switches an adapter on goes by.
 
 It is identified as the filter identifies it (`ggez_hub.regions.text_language`) and stands beside the
 answers, in the column `prompt_language`. The text is what a user would send: the question, with its
@@ -8,15 +8,18 @@ of a drawing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from pathlib import Path
 
-from ggez_hub.evaluation.answers.outcomes import Cell, Details, Outcomes
-from ggez_hub.evaluation.answers.predictions import read_predictions, write_predictions
-from ggez_hub.evaluation.benchmarks.preparation import LIKELIHOOD, PreparedTask
-from ggez_hub.evaluation.benchmarks.questions import MultipleChoice, QuestionSet
+from ggez_hub.evaluation.answers.outcomes import Cell, Outcomes
+from ggez_hub.evaluation.benchmarks.preparation import PreparedTask
+from ggez_hub.evaluation.benchmarks.questions import (
+    LIKELIHOOD,
+    SIMILARITY,
+    MultipleChoice,
+    QuestionSet,
+    with_details,
+)
 from ggez_hub.extras import require
 from ggez_hub.regions.text_language import LOOKED_AT, identify
 
@@ -40,50 +43,34 @@ def with_prompt_languages(
     outcomes: Mapping[Cell, Outcomes], known: PromptLanguages
 ) -> dict[Cell, Outcomes]:
     """The answers with the language of each prompt; of a task that is not `known` as they were."""
-    return {
-        cell: _recorded(found, known[cell.task, cell.split])
-        if (cell.task, cell.split) in known
-        else found
-        for cell, found in outcomes.items()
-    }
-
-
-def record_prompt_languages(predictions: Path, tasks: Sequence[PreparedTask]) -> str:
-    """Add the column to a file that was written without it; returns the new sha256.
-
-    `tasks` are those whose answers the file holds. Everything else in the file stays as it was.
-    Raises what reading and writing predictions raise.
-    """
-    outcomes = read_predictions(predictions)
-    return write_predictions(predictions, with_prompt_languages(outcomes, prompt_languages(tasks)))
-
-
-def _recorded(outcomes: Outcomes, languages: Mapping[str, str]) -> Outcomes:
-    details = outcomes.details or Details.of(len(outcomes))
-    found = tuple(languages.get(item) for item in outcomes.items)
-    return replace(outcomes, details=replace(details, prompt_languages=found))
+    found = dict(outcomes)
+    for cell, own in outcomes.items():
+        languages = known.get((cell.task, cell.split))
+        if languages is not None:
+            found[cell] = with_details(
+                own, prompt_languages=[languages.get(item) for item in own.items]
+            )
+    return found
 
 
 def _prompts(asked: QuestionSet, method: str) -> dict[str, str]:
     """Item -> the text of its prompt."""
     if asked.drawn is not None:
-        return {prompt.id: prompt.prompt for prompt in asked.drawn[1]}
-    if asked.recognised is not None:
-        return {wanted.item: wanted.prompt for wanted in asked.recognised.wanted}
-    if asked.free:
-        return {free.item.id: free.said for free in asked.free}
-    questions = asked.questions
-    if questions is None:
-        return {}
-    if asked.choices and method != "similarity":
+        prompts = [prompt.prompt for prompt in asked.drawn[1]]
+    elif asked.recognised is not None:
+        prompts = [wanted.prompt for wanted in asked.recognised.wanted]
+    elif asked.free:
+        prompts = [free.said for free in asked.free]
+    elif asked.choices and method != SIMILARITY:
         # Where likelihood is asked the options are replies, not a part of the prompt.
-        said = [c.said if method == LIKELIHOOD else c.shown for c in asked.choices]
-        return dict(zip(questions.items, said, strict=True))
-    return dict(zip(questions.items, _texts(questions), strict=True))
+        prompts = [c.said if method == LIKELIHOOD else c.shown for c in asked.choices]
+    else:
+        prompts = _texts(asked.questions) if asked.questions else []
+    return dict(zip(asked.items, prompts, strict=True))
 
 
 def _texts(questions: MultipleChoice) -> list[str]:
-    """What an embedding model is given as text: the caption, or the options."""
+    """The text for an embedding model: the caption, or the options."""
     if questions.asked_by == "text":
         return [questions.texts[row] for row in questions.queries]
     if questions.options.shape[1] == len(questions.texts):

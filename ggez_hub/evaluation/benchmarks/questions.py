@@ -1,19 +1,11 @@
-"""What a task asks of a split, and how an answer is read from embeddings.
-
-text_to_image_r1   a name; the candidates are all pictures of the split
-image_to_text_r1   a picture; the candidates are all different names
-choice_4           a picture; its name and three others of the same group
-
-Two pictures of one name are both right answers to it. A tie is lost: a model that maps everything
-to one point scores 0, not 100.
-"""
+"""What a model is asked: multiple choice, free answers, and drawings that a judge looks at."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,17 +13,24 @@ from numpy.typing import NDArray
 from ggez_hub.digests import digest_json
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.answers.outcomes import UNPARSED, Details, Outcomes
-from ggez_hub.evaluation.benchmarks.benchmark import Benchmark
-from ggez_hub.evaluation.benchmarks.loaders import Choice, Open, Prompted
-from ggez_hub.evaluation.benchmarks.loaders.rows import BadItems, Items
+from ggez_hub.evaluation.benchmarks.benchmark import Benchmark, Drawing
+from ggez_hub.evaluation.benchmarks.drawing_task import DrawingTask
+from ggez_hub.evaluation.benchmarks.loaders import Choice, DrawingPrompt, Item, OpenQuestion
+from ggez_hub.evaluation.benchmarks.recognition_judge import RecognitionJudge
 from ggez_hub.evaluation.benchmarks.replies import READER
-from ggez_hub.evaluation.benchmarks.task import Metric, Task
+from ggez_hub.images import to_rgb
 
-if TYPE_CHECKING:
-    from ggez_hub.evaluation.benchmarks.preparation import Recognition
-
-
-OPTIONS = 4
+# How a model chooses. Those that write their answer are shown the options.
+SIMILARITY, LIKELIHOOD, PMI, GENERATION, LETTER = (
+    "similarity",
+    "likelihood",
+    "pmi",
+    "generation",
+    "letter",
+)
+SHOWN = frozenset({GENERATION, LETTER})
+# How models that draw are asked where the task itself names the judge.
+RECOGNITION = "recognition"
 # The similarities of so few options are recorded with an answer.
 FEW_OPTIONS = 8
 
@@ -40,9 +39,9 @@ Rows = NDArray[np.intp]
 
 @dataclass(frozen=True, eq=False)
 class MultipleChoice:
-    """n questions with k candidates each; known before any model is.
+    """n questions with k candidates each; known before any model is. A tie is lost.
 
-    items      (n) ids of the pictures asked about
+    items      (n) ids of the questions
     gold       (n) ids of the right answers
     texts      the different texts of the split: the rows of the text embeddings
     asked_by   which embeddings are the queries; the candidates are the other ones
@@ -85,6 +84,9 @@ class MultipleChoice:
         if self.names_gold:
             answers = zip(self.gold, given, correct.tolist(), strict=True)
             given = [gold if right else other for gold, other, right in answers]
+        details = self.details
+        if details is not None and self.options.shape[1] <= FEW_OPTIONS:
+            details = replace(details, log_likelihoods=tuple(map(tuple, similarity.tolist())))
         return Outcomes(
             items=self.items,
             gold=self.gold,
@@ -92,22 +94,27 @@ class MultipleChoice:
             rank=rank.astype(np.int32),
             correct=correct,
             chance=self.right.mean(axis=1),
-            details=self._details(similarity),
+            details=details,
         )
 
     def chosen(self, picks: Sequence[int | None]) -> Outcomes:
         """Answer by the number of an option (n), or None where the answer could not be read."""
         told = np.array([-1 if pick is None else pick for pick in picks], dtype=np.intp)
-        k = self.options.shape[1]
-        one = (np.arange(k) == told[:, None]).astype(np.float64)
+        one = (np.arange(self.options.shape[1]) == told[:, None]).astype(np.float64)
         found = replace(self, details=None).scored(one)
         return replace(unread(found, told < 0), details=self.details)
 
-    def _details(self, similarity: NDArray[np.floating[Any]]) -> Details | None:
-        """What is recorded, with the similarities of the options where they are few."""
-        if self.details is None or self.options.shape[1] > FEW_OPTIONS:
-            return self.details
-        return replace(self.details, log_likelihoods=tuple(map(tuple, similarity.tolist())))
+    def take(self, rows: Rows) -> MultipleChoice:
+        """Some of the questions, about the same pictures and texts."""
+        return replace(
+            self,
+            items=tuple(self.items[row] for row in rows),
+            gold=tuple(self.gold[row] for row in rows),
+            queries=self.queries[rows],
+            options=self.options[rows],
+            right=self.right[rows],
+            details=self.details.take(rows) if self.details else None,
+        )
 
 
 def unread(outcomes: Outcomes, rows: NDArray[np.bool_]) -> Outcomes:
@@ -121,121 +128,11 @@ def unread(outcomes: Outcomes, rows: NDArray[np.bool_]) -> Outcomes:
     )
 
 
-@dataclass(frozen=True, eq=False)
-class _Named:
-    """The items with their different texts numbered in order of appearance; -1 where there is none."""
-
-    items: Items
-    texts: tuple[str, ...]
-    text_of: Rows
-    text_ids: tuple[str, ...]
-
-    @property
-    def asked(self) -> Rows:
-        """Rows of the pictures that have a text."""
-        return np.flatnonzero(self.text_of >= 0)
-
-
-class _Metric(Protocol):
-    def __call__(self, named: _Named, seed: int) -> MultipleChoice:
-        """The questions about the named items."""
-
-
-def ask(task: Task, items: Items) -> MultipleChoice:
-    """The questions of a task; raises BadItems if the items cannot be asked for."""
-    first: dict[str, int] = {}
-    for row, text in enumerate(items.texts):
-        if text is not None:
-            first.setdefault(text, row)
-    number = {text: position for position, text in enumerate(first)}
-    named = _Named(
-        items=items,
-        texts=tuple(first),
-        text_of=np.array([-1 if t is None else number[t] for t in items.texts], dtype=np.intp),
-        text_ids=tuple(items.ids[row] for row in first.values()),
-    )
-    if len(named.texts) < OPTIONS:
-        raise BadItems(
-            f"task {task.id!r}: column {task.columns.text!r} has {len(named.texts)} different "
-            f"texts, at least {OPTIONS} are needed"
-        )
-    return _METRICS[task.metric](named, task.seed)
-
-
-def _text_to_image(named: _Named, seed: int) -> MultipleChoice:
-    asked, ids = named.asked, named.items.ids
-    options = np.broadcast_to(np.arange(len(ids)), (len(asked), len(ids)))
-    own = tuple(ids[row] for row in asked)
-    return MultipleChoice(
-        items=own,
-        gold=own,
-        texts=named.texts,
-        asked_by="text",
-        queries=named.text_of[asked],
-        options=options,
-        right=named.text_of[asked, None] == named.text_of[None, :],
-        option_ids=ids,
-    )
-
-
-def _about_pictures(named: _Named, options: Rows) -> MultipleChoice:
-    asked = named.asked
-    return MultipleChoice(
-        items=tuple(named.items.ids[row] for row in asked),
-        gold=tuple(named.text_ids[text] for text in named.text_of[asked]),
-        texts=named.texts,
-        asked_by="picture",
-        queries=asked,
-        options=options,
-        right=options == named.text_of[asked, None],
-        option_ids=named.text_ids,
-    )
-
-
-def _image_to_text(named: _Named, seed: int) -> MultipleChoice:
-    everything = np.arange(len(named.texts))
-    return _about_pictures(named, np.broadcast_to(everything, (len(named.asked), len(everything))))
-
-
-def _choice(named: _Named, seed: int) -> MultipleChoice:
-    groups = named.items.groups
-    assert groups is not None  # noqa: S101 - a task of choice_4 names the column
-    members: dict[str, set[int]] = {}
-    for row in named.asked:
-        members.setdefault(groups[row], set()).add(int(named.text_of[row]))
-    options = []
-    for row in named.asked:
-        own = int(named.text_of[row])
-        wrong = _draw(named, members[groups[row]] - {own}, named.items.ids[row], seed)
-        if len(wrong) < OPTIONS - 1:
-            # A group of fewer than four names: the rest comes from the others.
-            rest = set(range(len(named.texts))) - {own, *wrong}
-            wrong += _draw(named, rest, named.items.ids[row], seed)
-        options.append([own, *wrong[: OPTIONS - 1]])
-    return _about_pictures(named, np.array(options, dtype=np.intp))
-
-
-def _draw(named: _Named, candidates: set[int], item: str, seed: int) -> list[int]:
-    """At most three of the candidates, by a hash: the same for any order of rows and any library."""
-
-    def order(text: int) -> bytes:
-        return hashlib.sha256(f"{seed}\0{item}\0{named.texts[text]}".encode()).digest()
-
-    return sorted(candidates, key=order)[: OPTIONS - 1]
-
-
-_METRICS: Mapping[Metric, _Metric] = {
-    "text_to_image_r1": _text_to_image,
-    "image_to_text_r1": _image_to_text,
-    "choice_4": _choice,
-}
-
-
 class ChatQuestion(NamedTuple):
-    """A question of multiple choice, as it is said to a model that writes.
+    """A question of multiple choice for a model that writes.
 
-    said   where the likelihood of the options is asked: without them
-    shown  where it writes its answer: with the options and their letters
+    said   the text where the likelihood of the options is asked: without them
+    shown  the text where it writes its answer: with the options and their letters
     order  the numbers of the options in the order in which they are shown
     """
 
@@ -251,10 +148,75 @@ class ChatQuestion(NamedTuple):
 
 
 class FreeQuestion(NamedTuple):
-    """A question with a free answer, as it is said to a model that writes."""
+    """A question with a free answer for a model that writes."""
 
     said: str
-    item: Open
+    item: OpenQuestion
+
+
+class Wanted(NamedTuple):
+    """One drawing: the candidate that it should be taken for, the prompt, and the seed."""
+
+    id: str
+    prompt: str
+    seed: int
+
+    @property
+    def item(self) -> str:
+        """Its id among the answers."""
+        return f"{self.id}/{self.seed}"
+
+
+@dataclass(frozen=True, eq=False)
+class Recognition:
+    """The drawings (n) of one task and split; `judge` opens it for drawings of so many pixels.
+
+    Drawings of one prompt stand together: intervals are over prompts, not over pictures.
+    """
+
+    task: DrawingTask
+    wanted: tuple[Wanted, ...]
+    candidates: tuple[str, ...]
+    judge: Callable[[int], RecognitionJudge]
+
+    def drawing(self, wanted: Wanted) -> Drawing:
+        """How one of them is drawn."""
+        how = self.task.drawing
+        return Drawing(seeds=[wanted.seed], steps=how.steps, guidance=how.guidance)
+
+    def only(self, rows: Iterable[int]) -> Recognition:
+        """Some of the drawings."""
+        return replace(self, wanted=tuple(self.wanted[row] for row in rows))
+
+    def similarity(self, files: Sequence[bytes]) -> NDArray[np.float32]:
+        """Pictures (n) as files -> (n, k): how much each resembles each candidate."""
+        drawings = [to_rgb(file) for file in files]
+        return self.judge(drawings[0].width).similarity(drawings)
+
+    def outcomes(self, similarity: NDArray[np.float32], drawn: Sequence[str]) -> Outcomes:
+        """The outcomes; `drawn` (n) are the sha256 of the pictures."""
+        number = {name: place for place, name in enumerate(self.candidates)}
+        own = np.array([number[wanted.id] for wanted in self.wanted])
+        options = np.broadcast_to(np.arange(len(self.candidates)), similarity.shape)
+        n = len(self.wanted)
+        return MultipleChoice(
+            items=tuple(wanted.item for wanted in self.wanted),
+            gold=tuple(wanted.id for wanted in self.wanted),
+            texts=(),
+            asked_by="text",
+            queries=np.empty(0, np.intp),
+            options=options,
+            right=options == own[:, None],
+            option_ids=self.candidates,
+            details=Details.of(
+                n,
+                # Drawings of one prompt are about one thing, and are drawn together in a bootstrap.
+                images=[digest_json(wanted.id) for wanted in self.wanted],
+                prompts=[digest_json(wanted.prompt) for wanted in self.wanted],
+                raw=drawn,
+                languages=[self.task.language] * n,
+            ),
+        ).scored(similarity)
 
 
 @dataclass(frozen=True, eq=False)
@@ -262,9 +224,9 @@ class QuestionSet:
     """What a model is asked: n questions about N pictures; and what cannot be asked.
 
     pictures  (N) encoded files: the rows of the pictures' embeddings
-    missing   ids of the questions whose picture is gone
-    choices   (n) where they are of multiple choice: what is said to a model that writes
-    free      where answers are free: what is said to a model that writes; there are no `questions`
+    missing   ids of the questions whose picture is missing
+    choices   (n) where they are of multiple choice: the text for a model that writes
+    free      (n) where answers are free: the text for a model that writes; there are no `questions`
     reply_tokens  how long a written answer may be
     drawn     the benchmark whose prompts are to be drawn first, and the prompts: then there are no
               pictures, and a judge is asked the questions about those that are drawn
@@ -277,52 +239,106 @@ class QuestionSet:
     choices: tuple[ChatQuestion, ...] = ()
     free: tuple[FreeQuestion, ...] = ()
     reply_tokens: int = 0
-    drawn: tuple[Benchmark, tuple[Prompted, ...]] | None = None
+    drawn: tuple[Benchmark, tuple[DrawingPrompt, ...]] | None = None
     recognised: Recognition | None = None
 
     @property
-    def nothing(self) -> Outcomes:
-        """The outcomes where every picture is gone; raises UsageProblem where none is drawn yet."""
+    def items(self) -> tuple[str, ...]:
+        """The ids (n) of the questions."""
+        if self.drawn is not None:
+            return tuple(prompt.id for prompt in self.drawn[1])
+        if self.recognised is not None:
+            return tuple(wanted.item for wanted in self.recognised.wanted)
+        if self.free:
+            return tuple(free.item.id for free in self.free)
+        return self.questions.items if self.questions else ()
+
+    def take(self, rows: Sequence[int] | Rows) -> QuestionSet:
+        """Some of the questions, with only the pictures and texts that they need."""
+        if self.drawn is not None:
+            benchmark, prompts = self.drawn
+            return replace(self, drawn=(benchmark, tuple(prompts[row] for row in rows)))
+        if self.recognised is not None:
+            return replace(self, recognised=self.recognised.only(rows))
+        free = tuple(self.free[row] for row in rows) if self.free else ()
+        if self.questions is None:
+            return replace(self, free=free, missing=())
+        less = self.questions.take(np.asarray(rows, np.intp))
+        # The rows of the embeddings that are needed, and their new numbers.
+        used, queries = np.unique(less.queries, return_inverse=True)
+        candidates, options = np.unique(less.options, return_inverse=True)
+        by_text = less.asked_by == "text"
+        pictures, texts = (candidates, used) if by_text else (used, candidates)
+        return replace(
+            self,
+            pictures=tuple(self.pictures[row] for row in pictures),
+            questions=replace(
+                less,
+                texts=tuple(less.texts[row] for row in texts),
+                queries=queries.reshape(less.queries.shape),
+                options=options.reshape(less.options.shape),
+                option_ids=tuple(less.option_ids[row] for row in candidates),
+            ),
+            missing=(),
+            choices=tuple(self.choices[row] for row in rows) if self.choices else (),
+        )
+
+    def all_missing(self) -> Outcomes:
+        """The outcomes where every picture is missing.
+
+        Raises UsageProblem where there are questions that this kind of model cannot be asked.
+        """
         if self.drawn is not None:
             raise UsageProblem(
                 f"the pictures of {self.drawn[0].id} are to be drawn: this model does not draw",
                 "Name a pipeline of diffusers as MODEL, and who judges with --judge.",
             )
         if self.recognised is not None:
-            raise UsageProblem("drawings are asked of models that draw alone")
+            raise UsageProblem("only models that draw can be asked for drawings")
         if self.free:
-            raise UsageProblem("free answers are asked of models that write alone")
+            raise UsageProblem("only models that write can be asked for free answers")
         none = np.zeros(0)
         return Outcomes(
             (), (), (), none.astype(np.int32), none.astype(np.bool_), none, self.missing
         )
 
 
-# How models choose that are shown the options, and not asked for the likelihood of each.
-GENERATION, LETTER = "generation", "letter"
-SHOWN = frozenset({GENERATION, LETTER})
+def details_of(items: Sequence[Item], prompts: Sequence[str | None], **more: Any) -> Details:
+    """What is recorded of questions about items."""
+    return Details.of(
+        len(items),
+        images=[hashlib.sha256(item.picture or b"").hexdigest() for item in items],
+        prompts=prompts,
+        countries=[item.country for item in items],
+        languages=[item.language for item in items],
+        categories=[item.category for item in items],
+        **more,
+    )
+
+
+def with_details(outcomes: Outcomes, **columns: Sequence[Any]) -> Outcomes:
+    """The outcomes with more recorded beside the answers (n)."""
+    details = outcomes.details or Details.of(len(outcomes))
+    found: dict[str, Any] = {name: tuple(values) for name, values in columns.items()}
+    return replace(outcomes, details=replace(details, **found))
 
 
 def rotation(seed: int, task: str, item: str, count: int) -> tuple[int, ...]:
-    """The numbers of `count` options in the order in which they are shown."""
+    """The numbers of `count` options in the order in which they are shown.
+
+    A hash of seed, task and item decides it: wherever the data put the right answer, every position
+    is right equally often but for chance, and a model that prefers a letter gains nothing.
+    """
     digest = hashlib.sha256(f"{seed}|{task}|{item}".encode()).digest()
     first = int.from_bytes(digest, "big") % count
     return (*range(first, count), *range(first))
 
 
 def shown_digest(digest: str, seed: int, method: str) -> str:
-    """The digest of a task as a method asks it: with the order of options, and how replies are read."""
+    """The digest of a task for a method: with the order of options, and the reader of replies."""
     if method not in SHOWN:
         return digest
     decides: dict[str, object] = {"task": digest, "rotated": seed}
     if method == GENERATION:
         decides["reader"] = READER
     return digest_json(decides)
-
-
-def in_data_order(values: Sequence[float], order: Sequence[int]) -> list[float]:
-    """Values of options as shown, in the order of the data."""
-    found = [0.0] * len(order)
-    for value, number in zip(values, order, strict=True):
-        found[number] = value
-    return found

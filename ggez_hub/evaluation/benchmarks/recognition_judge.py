@@ -7,19 +7,17 @@ the drawings first, so that sharpness gives nothing away.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ggez_hub.errors import UsageProblem
-from ggez_hub.evaluation.answers.outcomes import Outcomes
 from ggez_hub.evaluation.benchmarks.drawing_task import References
-from ggez_hub.evaluation.benchmarks.loaders.rows import BadItems
+from ggez_hub.evaluation.benchmarks.loaders.rows import BadItems, read_rows
 from ggez_hub.extras import require
 from ggez_hub.images import to_rgb
 
@@ -56,23 +54,17 @@ class RecognitionJudge:
         return self._features(drawings) @ self._centroids.T
 
     def _read(self, folder: Path, named: References, pixels: int) -> NDArray[np.float32]:
-        import pyarrow as pa
         from PIL import Image
 
-        from ggez_hub.parquet import FileTooLarge, read_pieces
-
         wanted = set(self.ids)
+        columns = {named.id: "text", named.image: "image"}
         sums = np.zeros((len(self.ids), 1), np.float32)
         for path in named.files:
-            try:
-                stored = {
-                    row[named.id]: row[named.image]
-                    for rows in read_pieces(folder / path, [named.id, named.image])
-                    for row in rows
-                    if row[named.id] in wanted
-                }
-            except (OSError, FileTooLarge, pa.ArrowException, KeyError) as error:
-                raise BadItems(f"{folder / path} cannot be read as parquet: {error}") from error
+            stored = {
+                row[named.id]: row[named.image]
+                for row in read_rows(folder / path, columns)
+                if row[named.id] in wanted
+            }
             if missing := [name for name in self.ids if name not in stored]:
                 raise BadItems(f"{folder / path} has no picture of candidate {missing[0]!r}")
             sums = sums + self._features(
@@ -85,45 +77,14 @@ class RecognitionJudge:
         """(n, d) with rows of length 1."""
         import torch
 
+        prepared = map(self._prepare, pictures)
         found: list[NDArray[np.float32]] = []
-        batch: list[Any] = []
-
-        def see() -> None:
-            if batch:
-                with torch.inference_mode():
-                    to_rgb = self._trunk(torch.stack(batch)).float().numpy()
-                found.append(_unit(to_rgb))
-                batch.clear()
-
-        for picture in pictures:
-            batch.append(self._prepare(picture))
-            if len(batch) == BATCH:
-                see()
-        see()
+        while batch := list(islice(prepared, BATCH)):
+            with torch.inference_mode():
+                found.append(_unit(self._trunk(torch.stack(batch)).float().numpy()))
         return np.concatenate(found)
 
 
 def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     unit: NDArray[np.float32] = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     return unit
-
-
-def shuffled(outcomes: Outcomes) -> Outcomes:
-    """The control: the same drawings, each held to be for another prompt of the task.
-
-    With a fixed seed; a prompt's drawing with seed s takes the place of another's with seed s, as if
-    the prompts had been shuffled before they were drawn.
-    """
-    names = sorted(set(outcomes.gold))
-    order = names[:]
-    # A shuffle in one cycle: no prompt keeps its place.
-    random.Random(0).shuffle(order)  # noqa: S311 - a control, not a secret
-    stands_for = dict(zip(order, order[1:] + order[:1], strict=True))
-    given = dict(zip(outcomes.items, outcomes.predicted, strict=True))
-    predicted = tuple(
-        given[f"{stands_for[gold]}/{item.rpartition('/')[2]}"]
-        for item, gold in zip(outcomes.items, outcomes.gold, strict=True)
-    )
-    correct = np.array([a == b for a, b in zip(predicted, outcomes.gold, strict=True)])
-    rank = np.where(correct, 1, 2).astype(np.int32)
-    return replace(outcomes, predicted=predicted, correct=correct, rank=rank)

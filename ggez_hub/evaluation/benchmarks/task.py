@@ -1,22 +1,16 @@
 """Tasks: what is asked of a model, written as YAML.
 
 A file holds one task (`kind: task`) or many that share keys (`kind: tasks`, with `defaults` and a
-list `tasks`, whose own keys win). Files of other kinds are passed over.
+list `tasks`, whose own keys win). Benchmarks and drawing tasks are files of the same shape.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeAlias, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeAlias, TypeVar, get_args
 
-from pydantic import (
-    BaseModel,
-    Field,
-    StringConstraints,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BaseModel, Field, StringConstraints, ValidationError, model_validator
 
 from ggez_hub.cards.values import FilePath, LanguageTag, RegionId, RepoId, Revision
 from ggez_hub.digests import digest_json
@@ -31,13 +25,10 @@ RULES_VERSION = 1
 
 Metric: TypeAlias = Literal["text_to_image_r1", "image_to_text_r1", "choice_4"]
 SplitName: TypeAlias = Literal["validation", "test"]
+Text: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
 TaskId: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
-Column: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
-
 
 MAX_BYTES = 8_000_000
-
-P = TypeVar("P", bound=BaseModel)
 
 
 class BadTask(GgezError):
@@ -51,43 +42,63 @@ class Dataset(FrozenModel):
     revision: Revision
 
 
-class Columns(FrozenModel):
-    """The columns of the dataset that the task reads; `group` is where wrong answers come from."""
-
-    id: Column
-    image: Column
-    text: Column
-    group: Column | None = None
-
-
-class Task(FrozenModel):
-    """One metric on one text column of a dataset.
+class TaskBase(FrozenModel):
+    """What tasks of every kind have.
 
     `regions` are those whose items these are: every item counts for each of them. `language` is
-    BCP 47, `regions` are ISO 3166-1 or group ids; the two are never mixed. A task with a `question`
-    is one for models that write: it is said to them with the picture, and the likelihood of each
-    option as the reply is its score.
+    BCP 47, `regions` are ISO 3166-1 or group ids; the two are never mixed.
     """
 
-    kind: Literal["task"]
+    kind: str
     id: TaskId
-    title: Annotated[str, StringConstraints(min_length=1)]
+    title: Text
     dataset: Dataset
-    splits: dict[SplitName, FilePath] = Field(min_length=1)
-    columns: Columns
-    metric: Metric
     side: Literal["global", "regional"]
     regions: list[RegionId]
     language: LanguageTag
-    seed: int = Field(ge=0)
-    question: Annotated[str, StringConstraints(min_length=1)] | None = None
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def _regions_of_the_side(self) -> Self:
         if (self.side == "regional") != bool(self.regions):
             raise ValueError(
                 "regions must name at least one region where side is regional, and none where it is global"
             )
+        return self
+
+    def decisive(self) -> dict[str, Any]:
+        """Everything that decides a score: all but `kind`, `id` and `title`."""
+        return self.model_dump(mode="json", exclude={"kind", "id", "title"})
+
+
+T = TypeVar("T", bound=TaskBase)
+P = TypeVar("P", bound=BaseModel)
+
+
+class Columns(FrozenModel):
+    """The columns of the dataset that the task reads; `group` is where wrong answers come from."""
+
+    id: Text
+    image: Text
+    text: Text
+    group: Text | None = None
+
+
+class Task(TaskBase):
+    """One metric on one text column of a dataset.
+
+    A task with a `question` is one for models that write: it is put to them with the picture, and
+    the likelihood of each option as the reply is its score.
+    """
+
+    kind: Literal["task"]
+    splits: dict[SplitName, FilePath] = Field(min_length=1)
+    columns: Columns
+    metric: Metric
+    seed: int = Field(ge=0)
+    question: Text | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
         if self.metric == "choice_4" and self.columns.group is None:
             raise ValueError("columns.group must name a column: choice_4 draws wrong answers there")
         if self.metric != "choice_4" and self.question is not None:
@@ -96,8 +107,8 @@ class Task(FrozenModel):
 
     @property
     def digest(self) -> str:
-        """The sha256 of everything in the task that decides a score: all but `id` and `title`."""
-        decisive = self.model_dump(mode="json", exclude={"kind", "id", "title"})
+        """The sha256 of everything in the task that decides a score."""
+        decisive = self.decisive()
         if self.question is None:
             # As it was before there were such tasks.
             del decisive["question"]
@@ -108,12 +119,12 @@ class Task(FrozenModel):
         return digest_json({"task": self.digest, "data": data_sha256})
 
 
-def load_tasks(folder: Path) -> tuple[Task, ...]:
-    """The tasks of every YAML file directly in `folder`, by id; raises BadTask."""
-    tasks: dict[str, Task] = {}
+def load_tasks(folder: Path, *kinds: type[T]) -> tuple[T, ...]:
+    """The tasks of these kinds in every YAML file directly in `folder`, by id; raises BadTask."""
+    tasks: dict[str, T] = {}
     places: dict[str, Path] = {}
     for path in sorted(folder.glob("*.yaml")):
-        for task in read_tasks(path):
+        for task in read_tasks(path, *kinds):
             if task.id in tasks:
                 raise BadTask(
                     f"{path}: the id {task.id!r} stands in {places[task.id]} already",
@@ -121,48 +132,55 @@ def load_tasks(folder: Path) -> tuple[Task, ...]:
                 )
             tasks[task.id], places[task.id] = task, path
     if not tasks:
-        raise BadTask(f"{folder} holds no tasks", "A task is a YAML file with `kind: task`.")
+        named = " or ".join(f"`kind: {_kind(model)}`" for model in kinds)
+        raise BadTask(f"{folder} holds no tasks", f"A task is a YAML file with {named}.")
     return tuple(tasks[name] for name in sorted(tasks))
 
 
-def read_tasks(path: Path) -> tuple[Task, ...]:
-    """The tasks of one file, in its order; none if it is of another kind; raises BadTask."""
-    return tuple(parse(Task, where, entry) for where, entry in entries(path, "task"))
+def read_tasks(path: Path, *kinds: type[T]) -> tuple[T, ...]:
+    """The tasks of these kinds in one file, in its order; raises BadTask."""
+    return tuple(parse(model, where, entry) for model, where, entry in _entries(path, kinds))
 
 
-def entries(path: Path, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """What a file holds of a kind, each with its place: one, or many that share keys.
+def _kind(model: type[TaskBase]) -> str:
+    return str(get_args(model.model_fields["kind"].annotation)[0])
 
-    Raises BadTask for what is no YAML of this shape; a file of another kind holds nothing.
-    """
+
+def _entries(
+    path: Path, kinds: tuple[type[T], ...]
+) -> Iterator[tuple[type[T], str, dict[str, Any]]]:
+    """The entries of a file with their place: one, or many that share keys."""
+    models = {_kind(model): model for model in kinds}
     try:
         content = load_mapping(read_text(path, MAX_BYTES))
     except (OSError, ValueError) as error:
         said = str(error).replace("the front matter", "the YAML")
         raise BadTask(
             f"{path} cannot be read: {said}",
-            f"It has to be YAML in UTF-8 that begins with `kind: {kind}`.",
+            f"It has to be YAML in UTF-8 that begins with `kind: {next(iter(models))}`.",
         ) from error
-    if content.get("kind") == kind:
-        yield str(path), content
-    if content.get("kind") != f"{kind}s":
+    kind = str(content.get("kind"))
+    if kind in models:
+        yield models[kind], str(path), content
+    if not kind.endswith("s") or kind[:-1] not in models:
         return
     defaults, tasks = content.get("defaults", {}), content.get("tasks")
     if unknown := sorted(map(str, set(content) - {"kind", "defaults", "tasks"})):
         raise BadTask(
-            f"{path}: {unknown[0]} is no key of `kind: {kind}s`", "Keys: defaults, tasks."
+            f"{path}: {unknown[0]} is not a key of `kind: {kind}`", "Keys: defaults, tasks."
         )
     if not isinstance(defaults, dict):
-        raise BadTask(f"{path}: defaults is no mapping", "It holds keys that the tasks share.")
+        raise BadTask(f"{path}: defaults is not a mapping", "It holds keys that the tasks share.")
     if not isinstance(tasks, list) or not all(isinstance(entry, dict) for entry in tasks):
-        raise BadTask(f"{path}: tasks is no list of mappings", "Begin each task with `- id:`.")
+        raise BadTask(f"{path}: tasks is not a list of mappings", "Begin each task with `- id:`.")
     for number, entry in enumerate(tasks):
-        yield f"{path}: tasks[{number}]", {"kind": kind, **defaults, **entry}
+        place = f"{path}: tasks[{number}]"
+        yield models[kind[:-1]], place, {"kind": kind[:-1], **defaults, **entry}
 
 
 def parse(model: type[P], where: str, entry: dict[str, Any]) -> P:
-    """An entry as what it should be; raises BadTask, which names every key that is off."""
+    """An entry as a value of `model`; raises BadTask, which names every wrong key."""
     try:
         return model.model_validate(entry)
     except ValidationError as error:
-        raise BadTask(f"{where}: {error.error_count()} keys are off\n{listed(error)}") from error
+        raise BadTask(f"{where}: {error.error_count()} keys are wrong\n{listed(error)}") from error

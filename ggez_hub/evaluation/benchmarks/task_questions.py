@@ -1,96 +1,121 @@
-"""What is asked and recorded beside the candidates of a question, so that others can tell it."""
+"""The questions of a task: each row of a split is a picture with one name.
+
+text_to_image_r1   a name; the candidates are all pictures of the split
+image_to_text_r1   a picture; the candidates are all different names
+choice_4           a picture; its name and three others of the same group
+
+Two pictures of one name are both right answers to it.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any
+from pathlib import Path
+
+import numpy as np
 
 from ggez_hub.digests import digest_json
-from ggez_hub.evaluation.answers.outcomes import Details
-from ggez_hub.evaluation.benchmarks.loaders import Choice, Item
-from ggez_hub.evaluation.benchmarks.loaders.rows import Items
-from ggez_hub.evaluation.benchmarks.questions import ChatQuestion, MultipleChoice
+from ggez_hub.evaluation.benchmarks.loaders import Captioned, Choice
+from ggez_hub.evaluation.benchmarks.loaders.rows import BadItems, read_rows
+from ggez_hub.evaluation.benchmarks.questions import ChatQuestion, MultipleChoice, QuestionSet
+from ggez_hub.evaluation.benchmarks.search import SEARCHES, Gallery, about_pictures
 from ggez_hub.evaluation.benchmarks.task import Task
 from ggez_hub.regions import find_region
 
-
-def details_of(items: Sequence[Item], prompts: Sequence[str], **more: Any) -> Details:
-    """What is recorded of questions about items of a benchmark."""
-    return Details.of(
-        len(items),
-        images=[hashlib.sha256(item.picture or b"").hexdigest() for item in items],
-        prompts=prompts,
-        countries=[item.country for item in items],
-        languages=[item.language for item in items],
-        categories=[item.category for item in items],
-        **more,
-    )
+OPTIONS = 4
 
 
-def recorded(task: Task, items: Items, questions: MultipleChoice) -> MultipleChoice:
-    """The questions with their details: picture, prompt, country, language, category.
+def read_items(path: Path, task: Task) -> tuple[Captioned, ...]:
+    """The rows of a split; raises BadItems.
 
-    The prompt of a model of embeddings is the text that it is asked to find, or the texts that it
-    may choose from; their order is that of the options.
+    A picture without a name in the column is not asked about, but stays among those that are searched.
     """
-    row_of = {item: row for row, item in enumerate(items.ids)}
-    rows = [row_of[item] for item in questions.items]
-    hashes = [hashlib.sha256(picture).hexdigest() for picture in items.pictures]
-    country = _country(task)
-    n = len(rows)
-    return replace(
-        questions,
-        details=Details.of(
-            n,
-            images=[hashes[row] for row in rows],
-            prompts=_prompts(questions),
-            countries=[country] * n,
-            languages=[task.language] * n,
-            categories=[items.groups[row] for row in rows] if items.groups else [None] * n,
-        ),
-    )
-
-
-def chats(task: Task, items: Items, questions: MultipleChoice) -> tuple[ChatQuestion, ...]:
-    """What is said to a model that writes, of each question; nothing where the task does not say."""
-    if task.question is None:
-        return ()
-    row_of = {item: row for row, item in enumerate(items.ids)}
-    found = []
-    for item, options, right in zip(
-        questions.items, questions.options, questions.right, strict=True
-    ):
-        picture = items.pictures[row_of[item]]
-        choice = Choice(
+    columns = task.columns
+    kinds = {columns.id: "text", columns.image: "image"}
+    if columns.group:
+        kinds[columns.group] = "text"
+    regions = [find_region(region) for region in task.regions]
+    country = regions[0].id if len(regions) == 1 and regions[0].is_country else None
+    items: dict[str, Captioned] = {}
+    for row in read_rows(path, {**kinds, columns.text: "text or null"}):
+        item, picture, text = row[columns.id], row[columns.image]["bytes"], row[columns.text]
+        if item in items:
+            raise row.off(columns.id, f"is {item!r}, as in a row before,")
+        if not picture:
+            raise row.off(
+                columns.image,
+                "holds no picture",
+                "Embed the files: `datasets` keeps bytes in the parquet file with embed_external_files.",
+            )
+        items[item] = Captioned(
             id=item,
             image=hashlib.sha256(picture).hexdigest(),
             picture=picture,
-            country=_country(task),
+            country=country,
             language=task.language,
-            category=items.groups[row_of[item]] if items.groups else None,
+            category=row.get(columns.group),
+            captions=() if text is None else (text,),
+        )
+    if not items:
+        raise BadItems(f"{path} has no rows")
+    return tuple(items.values())
+
+
+def ask_task(task: Task, items: Sequence[Captioned]) -> QuestionSet:
+    """The questions of a task; raises BadItems if there are too few names to choose from."""
+    gallery = Gallery.of(task.id, items, of_rows=True)
+    if task.metric in SEARCHES:
+        return QuestionSet(*SEARCHES[task.metric](gallery, gallery.named_rows), ())
+    options = _draw_options(gallery, task.seed)
+    prompts = [digest_json([gallery.texts[text] for text in row]) for row in options]
+    pictures, questions = about_pictures(gallery, gallery.named_rows, options, prompts)
+    return QuestionSet(pictures, questions, (), _chats(task, gallery, questions))
+
+
+def _chats(task: Task, gallery: Gallery, questions: MultipleChoice) -> tuple[ChatQuestion, ...]:
+    """The texts for a model that writes; none where the task has no question."""
+    if task.question is None:
+        return ()
+    found = []
+    for row, options in zip(gallery.named_rows, questions.options, strict=True):
+        item = gallery.items[row]
+        choice = Choice(
+            id=item.id,
+            image=item.image,
+            picture=item.picture,
+            country=item.country,
+            language=item.language,
+            category=item.category,
             question=task.question,
-            options=tuple(questions.texts[option] for option in options),
-            gold=int(right.argmax()),
+            options=tuple(gallery.texts[text] for text in options),
+            gold=0,
         )
-        found.append(
-            ChatQuestion(task.question, task.question, choice, tuple(range(len(choice.options))))
-        )
+        found.append(ChatQuestion(task.question, task.question, choice, tuple(range(OPTIONS))))
     return tuple(found)
 
 
-def _prompts(questions: MultipleChoice) -> list[str]:
-    if questions.asked_by == "text":
-        return [digest_json(questions.texts[query]) for query in questions.queries]
-    k = questions.options.shape[1]
-    if k == len(questions.texts):
-        # Everything is a candidate: one prompt for all.
-        return [digest_json(list(questions.texts))] * len(questions.items)
-    return [digest_json([questions.texts[o] for o in options]) for options in questions.options]
+def _draw_options(gallery: Gallery, seed: int) -> np.ndarray[tuple[int, int], np.dtype[np.intp]]:
+    """The rows (n, 4) of the texts that each named picture has as options, its own first."""
+    groups: dict[str | None, set[int]] = {}
+    for item, texts in zip(gallery.items, gallery.own, strict=True):
+        groups.setdefault(item.category, set()).update(texts)
+    options = []
+    for row in gallery.named_rows:
+        item, (own,) = gallery.items[row], gallery.own[row]
+        wrong = _draw(gallery.texts, groups[item.category] - {own}, item.id, seed)
+        if len(wrong) < OPTIONS - 1:
+            # A group of fewer than four names: the rest comes from the others.
+            rest = set(range(len(gallery.texts))) - {own, *wrong}
+            wrong += _draw(gallery.texts, rest, item.id, seed)
+        options.append([own, *wrong[: OPTIONS - 1]])
+    return np.array(options, dtype=np.intp)
 
 
-def _country(task: Task) -> str | None:
-    """The one country whose items these are, if it is one."""
-    regions = [find_region(region) for region in task.regions]
-    return regions[0].id if len(regions) == 1 and regions[0].is_country else None
+def _draw(texts: Sequence[str], candidates: set[int], item: str, seed: int) -> list[int]:
+    """At most three of the candidates, by a hash: the same for any order of rows and any library."""
+
+    def order(text: int) -> bytes:
+        return hashlib.sha256(f"{seed}\0{item}\0{texts[text]}".encode()).digest()
+
+    return sorted(candidates, key=order)[: OPTIONS - 1]

@@ -25,7 +25,6 @@ from typing import Literal
 from pydantic import Field
 
 from ggez_hub.errors import UsageProblem
-from ggez_hub.evaluation.answers.outcomes import Outcomes
 from ggez_hub.evaluation.gates.rules import (
     Gate,
     Verdict,
@@ -38,9 +37,9 @@ from ggez_hub.evaluation.gates.rules import (
     parse_failures,
     retention,
 )
+from ggez_hub.evaluation.results.breakdown import suite
 from ggez_hub.evaluation.results.evidence import Evidence
 from ggez_hub.evaluation.results.measured_curve import curve_of
-from ggez_hub.evaluation.results.sides import suite
 from ggez_hub.frozen_model import FrozenModel
 from ggez_hub.parity.betas import Beta, as_json, is_base
 from ggez_hub.parity.card_rows import NoCurve
@@ -148,7 +147,7 @@ def gate_report(
     said = _statements(effect, beta)
     if (part := header.closed) is not None:
         apart = closed_effects(part, header.region, beta, header.alpha.value, policy)
-        said += (closed_statement(part, effect, apart[2] if apart else None),)
+        said += (closed_statement(part, effect, apart[1] if apart else None),)
     return GateReport(policy, beta, where, effect, found, said, passing)
 
 
@@ -166,27 +165,21 @@ def _place(curve: ParityCurve, beta: Beta) -> int:
 def _gates(
     evidence: Evidence, limits: Limits, curve: ParityCurve, policy: Policy, index: int
 ) -> tuple[Gate, ...]:
-    effect = effects(curve, index, evidence.header.alpha.value, policy.share)
-    answered = _answered(evidence, curve, index)
+    header, beta = evidence.header, curve.betas[index]
+    effect = effects(curve, index, header.alpha.value, policy.share)
+    found = suite(evidence, beta, TEST, curve.scale)
+    answered = (*{**found.world, **found.others}.values(), *found.regional.values())
     return (
         *([retention(curve, effect, index)] if policy.share is not None else []),
         gain(curve, effect, index),
         parse_failures(answered, limits.parse_failures),
         leakage(evidence),
-        *_on_closed(evidence, policy, curve.betas[index], effect),
+        *(
+            closed_gates(header.closed, header.region, beta, header.alpha.value, policy, effect)
+            if header.closed
+            else ()
+        ),
     )
-
-
-def _on_closed(evidence: Evidence, policy: Policy, beta: Beta, opened: Effects) -> tuple[Gate, ...]:
-    header = evidence.header
-    if header.closed is None:
-        return ()
-    return closed_gates(header.closed, header.region, beta, header.alpha.value, policy, opened)
-
-
-def _answered(evidence: Evidence, curve: ParityCurve, index: int) -> tuple[Outcomes, ...]:
-    found = suite(evidence, curve.betas[index], TEST, curve.scale)
-    return (*{**found.world, **found.others}.values(), *found.regional.values())
 
 
 def _statements(effect: Effects, beta: Beta) -> tuple[str, ...]:

@@ -1,8 +1,13 @@
-"""The gates one by one: what each asks, and its outcome where the data decide and where they do not."""
+"""The gates one by one: what each asks, and its outcome where the data decide and where they do not.
+
+On the closed part of the test side retention and gain rest on its aggregates; `jump` compares the gain on
+open pictures with that on closed ones: where it is shown to be larger, the adapter may have been
+chosen by the open answers.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
@@ -18,15 +23,16 @@ from ggez_hub.parity.effects import (
     effects,
     error_of,
     independent_difference,
-    others_interval,
     pictures_for,
     pictures_for_retention,
-    regional_interval,
 )
-from ggez_hub.parity.intervals import Interval
+from ggez_hub.parity.intervals import Interval, estimate_side
+from ggez_hub.parity.moments import OTHERS, REGIONAL
 from ggez_hub.parity.policy import Policy
 
 Verdict: TypeAlias = Literal["pass", "fail", "undetermined"]
+JUMP = "jump"
+ON_CLOSED = "on the closed part"
 
 
 @dataclass(frozen=True)
@@ -73,7 +79,7 @@ def retention(curve: ParityCurve, effect: Effects, index: int) -> Gate:
         return Gate(name, "undetermined", "no item is outside the region")
     if is_base(curve.betas[index]):
         return Gate(name, "pass", "beta 0 is the base itself")
-    if others_interval(curve, curve.base).low <= 0:
+    if estimate_side(curve.moments, OTHERS, curve.base).low <= 0:
         return Gate(name, "undetermined", "the base is at chance: there is nothing to retain")
     rule = f"{100 * effect.share:g} % of the base's score above chance has to be kept outside the region"
     gate = _decided(name, effect.kept_margin, rule)
@@ -93,7 +99,7 @@ def gain(curve: ParityCurve, effect: Effects, index: int) -> Gate:
     name = "gain"
     if is_base(curve.betas[index]) or effect.gain is None:
         return Gate(name, "fail", "beta 0 is the base itself: there is no gain")
-    if regional_interval(curve, index).low <= 0:
+    if estimate_side(curve.moments, REGIONAL, index).low <= 0:
         return Gate(name, "undetermined", "the merged model is at chance on the region")
     gate = _decided(name, effect.gain, "GRP has to be ahead of the base's")
     if gate.verdict != "undetermined":
@@ -145,39 +151,34 @@ def _decided(name: str, found: Interval, rule: str) -> Gate:
     return Gate(name, verdict, reason, found)
 
 
-JUMP = "jump"
-ON_CLOSED = "on the closed part"
-
-
 def closed_gates(
     part: ClosedPart, region: str, beta: Beta, alpha: float, policy: Policy, opened: Effects
 ) -> tuple[Gate, ...]:
     """The gates of a beta on the closed part; `opened` are its effects on the open one."""
-    names = ("retention", "gain") if policy.share is not None else ("gain",)
+    rules = [*([retention] if policy.share is not None else []), gain]
     found = closed_effects(part, region, beta, alpha, policy)
     if found is None:
         reason = f"{part.pictures:,} closed pictures give no figures of this beta"
-        return (*(Gate(_named(name), "undetermined", reason) for name in names), _no_jump(reason))
-    curve, index, effect = found
-    rules: dict[str, Callable[[ParityCurve, Effects, int], Gate]] = {
-        "retention": retention,
-        "gain": gain,
-    }
-    gates = (rules[name](curve, effect, index) for name in names)
-    return (*(_of_closed(gate) for gate in gates), jump(beta, opened, effect))
+        names = [*(f"{rule.__name__} {ON_CLOSED}" for rule in rules), JUMP]
+        return tuple(Gate(name, "undetermined", reason) for name in names)
+    gates = [rule(*found) for rule in rules]
+    return (
+        *(replace(gate, name=f"{gate.name} {ON_CLOSED}") for gate in gates),
+        jump(beta, opened, found[1]),
+    )
 
 
 def closed_effects(
     part: ClosedPart, region: str, beta: Beta, alpha: float, policy: Policy
-) -> tuple[ParityCurve, int, Effects] | None:
-    """The curve of the closed part, the place of a beta on it, and its effects; None without any."""
+) -> tuple[ParityCurve, Effects, int] | None:
+    """The curve of the closed part, the effects of a beta on it, and its place; None without any."""
     if part.parity is None:
         return None
     curve = ParityCurve.of_record(part.parity, region)
     index = curve.index(beta)
     if index is None or curve.base is None:
         return None
-    return curve, index, effects(curve, index, alpha, policy.share)
+    return curve, effects(curve, index, alpha, policy.share), index
 
 
 def jump(beta: Beta, opened: Effects, closed: Effects) -> Gate:
@@ -185,27 +186,23 @@ def jump(beta: Beta, opened: Effects, closed: Effects) -> Gate:
     if is_base(beta):
         return Gate(JUMP, "pass", "beta 0 is the base itself")
     if opened.gain is None or closed.gain is None:
-        return _no_jump("there is no gain to compare")
+        return Gate(JUMP, "undetermined", "there is no gain to compare")
     difference = independent_difference(opened.gain, closed.gain)
+    verdict: Verdict = "undetermined"
     if difference.refusal is not None:
-        return Gate(
-            JUMP, "undetermined", f"open and closed pictures: {difference.refusal}", difference
-        )
-    if difference.is_above_zero:
-        return Gate(
-            JUMP,
-            "undetermined",
+        reason = f"open and closed pictures: {difference.refusal}"
+    elif difference.is_above_zero:
+        reason = (
             "the gain on items that were seen before is larger than on new ones by "
-            f"{difference.shown()} points: possible selection on the test side",
-            difference,
+            f"{difference.shown()} points: possible selection on the test side"
         )
-    return Gate(
-        JUMP,
-        "pass",
-        "the gain on open items is not shown to be larger than on closed ones: "
-        f"{difference.shown()} points",
-        difference,
-    )
+    else:
+        verdict = "pass"
+        reason = (
+            "the gain on open items is not shown to be larger than on closed ones: "
+            f"{difference.shown()} points"
+        )
+    return Gate(JUMP, verdict, reason, difference)
 
 
 def closed_statement(part: ClosedPart, opened: Effects, closed: Effects | None) -> str:
@@ -213,19 +210,4 @@ def closed_statement(part: ClosedPart, opened: Effects, closed: Effects | None) 
     said = f"closed part of the test side, rotation {part.rotation}, {part.pictures:,} pictures: "
     if closed is None or closed.gain is None or opened.gain is None:
         return f"{said}no gain"
-    return (
-        f"{said}a gain in GRP of {closed.gain.shown()} points; "
-        f"on the open part {opened.gain.shown()}"
-    )
-
-
-def _no_jump(reason: str) -> Gate:
-    return Gate(JUMP, "undetermined", reason)
-
-
-def _named(name: str) -> str:
-    return f"{name} {ON_CLOSED}"
-
-
-def _of_closed(gate: Gate) -> Gate:
-    return replace(gate, name=_named(gate.name))
+    return f"{said}a gain in GRP of {closed.gain.shown()} points; on the open part {opened.gain.shown()}"

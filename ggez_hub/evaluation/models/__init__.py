@@ -1,15 +1,12 @@
 """Models under test: one Protocol, and a module for each way in which models are asked.
 
-    base         what a model under test is         opening      which one a folder holds
-    similarity   models of embeddings               embedders    their libraries
-    generating   models that write                  seeing       those of transformers
-    served       models behind an endpoint
-    drawing      models that draw                   pipelines    those of diffusers
-    free         answers without options
-    judging      who decides what is to be seen
-    loading      with or without an adapter
-    averaging    the mean of two models' embeddings
-    live         weights in memory at any beta      moving       a grid of them
+    model_under_test  what one is, before and after it is opened     model_digest  what identifies one
+    backend           how the models of each family are opened and asked
+    weight_swap       weights in memory at any beta
+    embedding_model   models of embeddings          similarity   their answers, and the mean of two models
+    generative_model  models that write             vision_model     those of transformers
+    endpoint_model    models behind an endpoint     drawing_model    models that draw
+    judge_model       the judge of drawings
 
 Importing a module loads no torch; opening a model does.
 """

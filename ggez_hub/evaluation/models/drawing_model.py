@@ -1,12 +1,12 @@
-"""Models that draw, under test: fixed prompts and seeds, and a judge who is asked what is to be seen."""
+"""Models that draw, under test: fixed prompts and seeds, and a judge of what they show."""
 
 from __future__ import annotations
 
 import hashlib
-import io
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -17,18 +17,18 @@ from ggez_hub.digests import digest_json
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.answers.cache import AnswerCache, answer_once
 from ggez_hub.evaluation.answers.outcomes import UNPARSED, Details, Outcomes
-from ggez_hub.evaluation.benchmarks.benchmark import Benchmark, Drawing
+from ggez_hub.evaluation.benchmarks.benchmark import Drawing
 from ggez_hub.evaluation.benchmarks.benchmark_questions import ask_about
-from ggez_hub.evaluation.benchmarks.drawing_scores import Judged
-from ggez_hub.evaluation.benchmarks.loaders import Choice, Prompted
-from ggez_hub.evaluation.benchmarks.preparation import Recognition
-from ggez_hub.evaluation.benchmarks.questions import QuestionSet
+from ggez_hub.evaluation.benchmarks.drawing_scores import Judged, credit_outcomes
+from ggez_hub.evaluation.benchmarks.loaders import Choice, DrawingPrompt
+from ggez_hub.evaluation.benchmarks.questions import QuestionSet, Recognition
 from ggez_hub.evaluation.models.model_under_test import LoadedModel
 from ggez_hub.evaluation.models.weight_swap import Adapted, put_on
 from ggez_hub.extras import require
 from ggez_hub.families import Family
 from ggez_hub.families.diffusion import denoiser_dtype
 from ggez_hub.families.pretrained import BROKEN, NotLoaded
+from ggez_hub.images import encode_png
 from ggez_hub.merging.merge import require_engine
 
 if TYPE_CHECKING:
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 CHUNK = 8
 # Drawings that are recognised are small, and of one size: so many are drawn together.
 TOGETHER = 32
-RIGHT = "1"
 
 
 class Order(NamedTuple):
@@ -67,7 +66,7 @@ class Painter(Protocol):
 
 
 @dataclass
-class DrawnAndJudged:
+class DrawingModel:
     """A model that draws, and the judge; each picture is kept as `<sha256>.png` in a folder.
 
     Without a judge only tasks that name their own can be answered. `state` are the painter's
@@ -80,7 +79,7 @@ class DrawnAndJudged:
     pictures: Path
     state: Mapping[str, torch.Tensor] = field(default_factory=dict)
 
-    def moved(self, names: Collection[str], known: AnswerCache) -> None:
+    def weights_changed(self, names: Collection[str], known: AnswerCache) -> None:
         if names:
             self.known = known
 
@@ -88,17 +87,37 @@ class DrawnAndJudged:
         if asked.recognised is not None:
             return self._recognised(asked.recognised)
         if asked.drawn is None or self.judge is None:
-            return asked.nothing
+            return asked.all_missing()
         benchmark, prompts = asked.drawn
+        drawing = benchmark.drawing
+        assert drawing is not None  # noqa: S101 - a benchmark of prompts has it
         judged: list[Judged] = []
         chance: list[float] = []
         for start in range(0, len(prompts), CHUNK):
             part = prompts[start : start + CHUNK]
-            for found, floor in self._judged(self.judge, benchmark, part, method):
-                judged.append(found)
+            orders = [Order(p.prompt, seed, drawing) for p in part for seed in drawing.seeds]
+            drawn = answer_once(
+                {o.digest: o for o in orders}, self.known, self.painter.draw, chunk=1
+            )
+            files = iter([drawn[order.digest] for order in orders])
+            shown = [(prompt, list(islice(files, len(drawing.seeds)))) for prompt in part]
+            choices = [choice for prompt, own in shown for choice in _choices(prompt, own)]
+            found = self.judge.answer(ask_about(benchmark, choices), method)
+            given = dict(zip(found.items, found.predicted, strict=True))
+            floors = dict(zip(found.items, found.chance.tolist(), strict=True))
+            for prompt, own in shown:
+                answers = [
+                    {
+                        question.number: given[_id(prompt, seed, place)]
+                        for place, question in enumerate(prompt.parts)
+                    }
+                    for seed in range(len(own))
+                ]
+                judged.append(Judged.of(prompt, [self._store(file) for file in own], answers))
                 # What depends on others cannot be guessed one by one.
-                chance.append(floor if benchmark.metric == "drawn_choice" else 0.0)
-        return _outcomes(benchmark, prompts, judged, np.array(chance))
+                is_choice = benchmark.metric == "drawn_choice"
+                chance.append(floors[_id(prompt, 0, 0)] if is_choice else 0.0)
+        return _outcomes(prompts, drawing, judged, chance)
 
     def _recognised(self, asked: Recognition) -> Outcomes:
         similarity, names = [], []
@@ -113,41 +132,11 @@ class DrawnAndJudged:
                 chunk=TOGETHER,
             )
             files = [drawn[key] for key in keys]
-            names += [self._stored(file) for file in files]
+            names += [self._store(file) for file in files]
             similarity.append(asked.similarity(files))
         return asked.outcomes(np.concatenate(similarity), names)
 
-    def _judged(
-        self, judge: LoadedModel, benchmark: Benchmark, prompts: Sequence[Prompted], method: str
-    ) -> Iterator[tuple[Judged, float]]:
-        drawing = benchmark.drawing
-        assert drawing is not None  # noqa: S101 - what is drawn has it
-        orders = [Order(p.prompt, seed, drawing) for p in prompts for seed in drawing.seeds]
-        drawn = answer_once({o.digest: o for o in orders}, self.known, self.painter.draw, chunk=1)
-        files = [drawn[order.digest] for order in orders]
-        hashes = [self._stored(file) for file in files]
-        each = len(drawing.seeds)
-        choices = [
-            _choice(prompt, place, file)
-            for number, prompt in enumerate(prompts)
-            for seed, file in enumerate(files[number * each : (number + 1) * each])
-            for place in ((seed, part) for part in range(len(prompt.parts)))
-        ]
-        found = judge.answer(ask_about(benchmark, choices), method)
-        given = dict(zip(found.items, found.predicted, strict=True))
-        floors = dict(zip(found.items, found.chance.tolist(), strict=True))
-        for number, prompt in enumerate(prompts):
-            answers = [
-                {
-                    part.number: given[_id(prompt, seed, place)]
-                    for place, part in enumerate(prompt.parts)
-                }
-                for seed in range(each)
-            ]
-            own = hashes[number * each : (number + 1) * each]
-            yield Judged.of(prompt.parts, own, answers, prompt.script), floors[_id(prompt, 0, 0)]
-
-    def _stored(self, picture: bytes) -> str:
+    def _store(self, picture: bytes) -> str:
         name = hashlib.sha256(picture).hexdigest()
         path = self.pictures / f"{name}.png"
         if not path.is_file():
@@ -155,56 +144,52 @@ class DrawnAndJudged:
         return name
 
 
-def _id(prompt: Prompted, seed: int, part: int) -> str:
-    return f"{prompt.id}/{seed}/{part}"
+def _id(prompt: DrawingPrompt, seed: int, place: int) -> str:
+    return f"{prompt.id}/{seed}/{place}"
 
 
-def _choice(prompt: Prompted, place: tuple[int, int], picture: bytes) -> Choice:
-    seed, number = place
-    part = prompt.parts[number]
-    return Choice(
-        id=_id(prompt, seed, number),
-        image=prompt.image,
-        picture=picture,
-        country=prompt.country,
-        language=prompt.language,
-        category=prompt.category,
-        question=part.question,
-        options=part.options,
-        gold=part.gold,
-    )
+def _choices(prompt: DrawingPrompt, files: Sequence[bytes]) -> Iterator[Choice]:
+    """The questions about the pictures of a prompt."""
+    for seed, file in enumerate(files):
+        for place, part in enumerate(prompt.parts):
+            yield Choice(
+                id=_id(prompt, seed, place),
+                image=prompt.image,
+                picture=file,
+                country=prompt.country,
+                language=prompt.language,
+                category=prompt.category,
+                question=part.question,
+                options=part.options,
+                gold=part.gold,
+            )
 
 
 def _outcomes(
-    benchmark: Benchmark,
-    prompts: Sequence[Prompted],
+    prompts: Sequence[DrawingPrompt],
+    drawing: Drawing,
     judged: Sequence[Judged],
-    chance: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
+    chance: Sequence[float],
 ) -> Outcomes:
-    credit = np.array([found.credit for found in judged])
-    drawing = benchmark.drawing
-    assert drawing is not None  # noqa: S101 - what is drawn has it
     settings = drawing.model_dump(mode="json")
-    return Outcomes(
-        items=tuple(prompt.id for prompt in prompts),
-        gold=(RIGHT,) * len(prompts),
-        predicted=tuple(
-            UNPARSED if found.unread else f"{worth:.17g}"
-            for found, worth in zip(judged, credit.tolist(), strict=True)
-        ),
-        rank=np.where(credit == 1, 1, 2).astype(np.int32),
-        correct=credit == 1,
-        chance=chance,
-        details=Details.of(
+    found = credit_outcomes(
+        [prompt.id for prompt in prompts],
+        [own.credit for own in judged],
+        Details.of(
             len(prompts),
             prompts=[digest_json([prompt.prompt, settings]) for prompt in prompts],
-            raw=[found.as_text() for found in judged],
+            raw=[own.as_text() for own in judged],
             countries=[prompt.country for prompt in prompts],
             languages=[prompt.language for prompt in prompts],
             categories=[prompt.category for prompt in prompts],
         ),
-        credit=credit,
+        chance=chance,
     )
+    predicted = (
+        UNPARSED if own.unread else worth
+        for own, worth in zip(judged, found.predicted, strict=True)
+    )
+    return replace(found, predicted=tuple(predicted))
 
 
 class Pipeline:
@@ -225,7 +210,7 @@ class Pipeline:
         import torch
         import transformers
 
-        # They would tell of each prompt that is cut, and draw bars into a file.
+        # They would warn of each prompt that is cut, and draw bars into a file.
         for library in (diffusers, transformers):
             library.utils.logging.set_verbosity_error()
             if not sys.stderr.isatty():
@@ -286,10 +271,4 @@ class Pipeline:
                 f"{type(self._pipeline).__name__} cannot draw this: {error}",
                 "Change `drawing` in a task of your own.",
             ) from error
-        return [_as_file(picture) for picture in pictures]
-
-
-def _as_file(picture: Any) -> bytes:
-    stream = io.BytesIO()
-    picture.save(stream, "PNG")
-    return stream.getvalue()
+        return [encode_png(picture) for picture in pictures]

@@ -4,7 +4,7 @@ generation   the options are shown with letters, and the option that the reply n
 letter       the option whose letter is the likeliest first token of that reply; where the server
              gives log-probabilities
 
-Both come from one request. What weights answer is not known: the digest is that of the model's name.
+Both come from one request. The weights are not known: the digest is that of the model's name.
 """
 
 from __future__ import annotations
@@ -26,11 +26,12 @@ from ggez_hub.evaluation.benchmarks.benchmark import LETTERS
 from ggez_hub.evaluation.benchmarks.questions import (
     GENERATION,
     LETTER,
+    MultipleChoice,
     QuestionSet,
-    in_data_order,
     unread,
+    with_details,
 )
-from ggez_hub.evaluation.models.generative_model import Posed, answered_freely, chosen_by
+from ggez_hub.evaluation.models.generative_model import Posed, pose, read_replies
 from ggez_hub.evaluation.models.model_under_test import ModelUnderTest
 from ggez_hub.urls import is_http
 
@@ -46,11 +47,11 @@ def is_address(model: str) -> bool:
     return model.startswith(("http://", "https://"))
 
 
-def served(address: str, key_variable: str | None = None, parallel: int = 8) -> ModelUnderTest:
-    """The model at an address, `http://host:port/v1#name`; it is asked whether it is there.
+def model_at(address: str, key_variable: str | None = None, parallel: int = 8) -> ModelUnderTest:
+    """The model at an address, `http://host:port/v1#name`; one question checks that it is there.
 
     `key_variable` is the environment variable with the key, `parallel` how many questions are asked
-    at once. Raises UsageProblem for an address that is none, and EndpointFailed.
+    at once. Raises UsageProblem for another kind of address, and EndpointFailed.
     """
     url, _, name = address.partition("#")
     if not (name and is_http(url)) or urlsplit(url).query:
@@ -65,9 +66,9 @@ def served(address: str, key_variable: str | None = None, parallel: int = 8) -> 
     top = TOP if _gives_log_probabilities(endpoint) else 0
     return ModelUnderTest(
         digest_json({"served": name}),
-        ("letter", "generation") if top else ("generation",),
+        (LETTER, GENERATION) if top else (GENERATION,),
         searches=False,
-        open=lambda known: Served(endpoint, top, known),
+        open=lambda known: EndpointModel(endpoint, top, known),
         shared=False,
         remark="" if top else WITHOUT,
     )
@@ -86,7 +87,7 @@ def _gives_log_probabilities(endpoint: ChatEndpoint) -> bool:
 
 
 @dataclass(frozen=True)
-class Served:
+class EndpointModel:
     """A model at an endpoint."""
 
     endpoint: ChatEndpoint
@@ -95,32 +96,27 @@ class Served:
 
     def answer(self, asked: QuestionSet, method: str) -> Outcomes:
         if asked.questions is None and not asked.free:
-            return asked.nothing
-        free = [(f.item.picture, f.said) for f in asked.free]
-        said = free or [(c.item.picture, c.shown) for c in asked.choices]
-        posed = [
-            Posed(picture or b"", text, new_tokens=asked.reply_tokens) for picture, text in said
-        ]
-        keys = [p.digest for p in posed]
+            return asked.all_missing()
+        posed = pose(asked)
         found = answer_once(
-            dict(zip(keys, posed, strict=True)),
+            {p.digest: p for p in posed},
             self.known,
             self._ask,
             chunk=ROUNDS * self.endpoint.parallel,
         )
-        answers = [found[key] for key in keys]
-        if asked.free:
-            prompts = [digest_json(p.prompt) for p in posed]
-            return answered_freely(asked, [answer["text"] for answer in answers], prompts)
-        outcomes = METHODS[method](asked, answers)
-        assert outcomes.details is not None  # noqa: S101 - benchmarks record them
-        details = replace(
-            outcomes.details,
-            prompts=tuple(digest_json(p.prompt) for p in posed),
-            raw=tuple(answer["text"] for answer in answers),
-            options=tuple(chat.options for chat in asked.choices),
+        answers = [found[p.digest] for p in posed]
+        replies = [answer["text"] for answer in answers]
+        if asked.questions is None or method == GENERATION:
+            outcomes = read_replies(asked, replies)
+        else:
+            outcomes = with_details(
+                _by_letter(asked, asked.questions, answers),
+                raw=replies,
+                options=[chat.options for chat in asked.choices],
+            )
+        return with_details(
+            replace(outcomes, missing=asked.missing), prompts=[digest_json(p.prompt) for p in posed]
         )
-        return replace(outcomes, missing=asked.missing, details=details)
 
     def _ask(self, posed: Sequence[Posed]) -> list[dict[str, Any]]:
         chats = [about_picture(p.picture, p.prompt) for p in posed]
@@ -130,35 +126,26 @@ class Served:
             chats, new_tokens=posed[0].new_tokens, top=self.top
         ):
             answers[number] = {"text": c.text, "first": c.first and dict(c.first)}
-            # Paid for, perhaps: whoever is killed loses those alone that are on their way.
+            # It may cost money: a run that is killed loses only the answers on their way.
             self.known.keep({posed[number].digest: answers[number]})
         return [answers[number] for number in range(len(posed))]
 
 
-def _by_letter(asked: QuestionSet, answers: Sequence[Mapping[str, Any]]) -> Outcomes:
-    assert asked.questions is not None  # noqa: S101 - answer() has looked
-    scores = np.array(
-        [
-            in_data_order(_letters(a["first"], len(chat.order)), chat.order)
-            for a, chat in zip(answers, asked.choices, strict=True)
-        ]
-    )
+def _by_letter(
+    asked: QuestionSet, questions: MultipleChoice, answers: Sequence[Mapping[str, Any]]
+) -> Outcomes:
+    scores = np.empty(questions.options.shape)
+    for row, (answer, chat) in enumerate(zip(answers, asked.choices, strict=True)):
+        # The letters stand for the options as they are shown.
+        scores[row, list(chat.order)] = _letters(answer["first"], len(chat.order))
     # No letter among the likeliest tokens: what it would choose is not known.
-    return unread(asked.questions.scored(scores), scores.max(axis=1) == -np.inf)
+    return unread(questions.scored(scores), scores.max(axis=1) == -np.inf)
 
 
 def _letters(first: Mapping[str, float] | None, count: int) -> list[float]:
     """The log-probability of each letter, with or without a space; -inf if not listed."""
-    found = [0.0] * count
+    found = dict.fromkeys(LETTERS[:count], 0.0)
     for token, value in (first or {}).items():
-        letter = token.strip()
-        if len(letter) == 1 and letter in LETTERS[: len(found)]:
-            found[LETTERS.index(letter)] += math.exp(value)
-    return [math.log(p) if p > 0 else -math.inf for p in found]
-
-
-def _by_generation(asked: QuestionSet, answers: Sequence[Mapping[str, Any]]) -> Outcomes:
-    return chosen_by(asked, [answer["text"] for answer in answers])
-
-
-METHODS = {LETTER: _by_letter, GENERATION: _by_generation}
+        if (letter := token.strip()) in found:
+            found[letter] += math.exp(value)
+    return [math.log(p) if p > 0 else -math.inf for p in found.values()]

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from ggez_hub.digests import digest_json
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.answers.cache import AnswerCache
-from ggez_hub.evaluation.benchmarks.preparation import RECOGNITION
-from ggez_hub.evaluation.benchmarks.questions import shown_digest
+from ggez_hub.evaluation.benchmarks.questions import RECOGNITION, shown_digest
 from ggez_hub.evaluation.models.model_under_test import LoadedModel, ModelUnderTest
 
 if TYPE_CHECKING:

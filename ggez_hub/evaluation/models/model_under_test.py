@@ -6,9 +6,6 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ggez_hub.evaluation.answers.cache import AnswerCache
 from ggez_hub.evaluation.answers.outcomes import Outcomes
 from ggez_hub.evaluation.benchmarks.questions import QuestionSet
@@ -28,13 +25,6 @@ class LoadedModel(Protocol):
         """
 
 
-class Embedding(LoadedModel, Protocol):
-    """One that answers by embeddings of pictures and texts."""
-
-    def embed(self, asked: QuestionSet) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """The pictures (N, d) and the texts (len(questions.texts), d), unit rows."""
-
-
 class SwappableModel(LoadedModel, Protocol):
     """One whose weights are in memory, where they can be changed."""
 
@@ -42,7 +32,7 @@ class SwappableModel(LoadedModel, Protocol):
     def state(self) -> Mapping[str, torch.Tensor]:
         """Its tensors; writing into them changes the model."""
 
-    def moved(self, names: Collection[str], known: AnswerCache) -> None:
+    def weights_changed(self, names: Collection[str], known: AnswerCache) -> None:
         """These tensors have changed: from now on `known` holds what follows from them."""
 
 

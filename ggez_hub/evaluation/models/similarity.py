@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeAlias, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,61 +17,72 @@ from ggez_hub.evaluation.answers.cache import AnswerCache, answer_once
 from ggez_hub.evaluation.answers.outcomes import Outcomes
 from ggez_hub.evaluation.benchmarks.questions import QuestionSet
 from ggez_hub.evaluation.models.embedding_model import Embedder
-from ggez_hub.evaluation.models.model_under_test import Embedding, ModelUnderTest
+from ggez_hub.evaluation.models.model_under_test import ModelUnderTest
 
 if TYPE_CHECKING:
     import torch
 
+Embeddings: TypeAlias = tuple[NDArray[np.float32], NDArray[np.float32]]
+T = TypeVar("T", bytes, str)
 
 # They scale all similarities of a model alike: no rank and no choice depends on them.
 TEMPERATURE = frozenset({"logit_scale", "logit_bias"})
 
 
-class BySimilarity:
+class _ByEmbeddings(ABC):
+    """Answers by embeddings: the option that is nearest to the picture."""
+
+    @abstractmethod
+    def embed(self, asked: QuestionSet) -> Embeddings:
+        """The pictures (N, d) and the texts (len(questions.texts), d), unit rows."""
+
+    def answer(self, asked: QuestionSet, method: str) -> Outcomes:
+        del method
+        if asked.questions is None:
+            return asked.all_missing()
+        return replace(asked.questions.answer(*self.embed(asked)), missing=asked.missing)
+
+
+class SimilarityModel(_ByEmbeddings):
     """An embedding model; it encodes each picture and each text once."""
 
     def __init__(self, embedder: Embedder, known: AnswerCache) -> None:
         self._embedder = embedder
-        # Apart, since a beta may move one tower alone.
-        self._seen = self._read = known
+        # Apart, since a beta may change one tower alone.
+        self._known_pictures = self._known_texts = known
 
     @property
     def state(self) -> Mapping[str, torch.Tensor]:
         return self._embedder.state
 
-    def moved(self, names: Collection[str], known: AnswerCache) -> None:
+    def weights_changed(self, names: Collection[str], known: AnswerCache) -> None:
         # A tensor of neither tower may be a part of both.
         decisive = set(names) - TEMPERATURE
         if not all(name.startswith(self._embedder.text_tower) for name in decisive):
-            self._seen = known
+            self._known_pictures = known
         if not all(name.startswith(self._embedder.picture_tower) for name in decisive):
-            self._read = known
+            self._known_texts = known
 
-    def answer(self, asked: QuestionSet, method: str) -> Outcomes:
-        del method
-        if asked.questions is None:
-            return asked.nothing
-        return replace(asked.questions.answer(*self.embed(asked)), missing=asked.missing)
-
-    def embed(self, asked: QuestionSet) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        questions = asked.questions
-        assert questions is not None  # noqa: S101 - who asks has looked
-        # Two rows of the data may show the same picture.
-        pictures = [_digest("picture", picture) for picture in asked.pictures]
-        texts = [_digest("text", text.encode()) for text in questions.texts]
-        seen = answer_once(
-            dict(zip(pictures, asked.pictures, strict=True)),
-            self._seen,
-            self._embedder.encode_pictures,
+    def embed(self, asked: QuestionSet) -> Embeddings:
+        texts = asked.questions.texts if asked.questions else ()
+        embedder = self._embedder
+        return (
+            _once("picture", asked.pictures, self._known_pictures, embedder.encode_pictures),
+            _once("text", texts, self._known_texts, embedder.encode_texts),
         )
-        read = answer_once(
-            dict(zip(texts, questions.texts, strict=True)), self._read, self._embedder.encode_texts
-        )
-        return np.stack([seen[key] for key in pictures]), np.stack([read[key] for key in texts])
 
 
-def _digest(kind: str, content: bytes) -> str:
-    return f"{kind} {hashlib.sha256(content).hexdigest()}"
+def _once(
+    kind: str,
+    inputs: Sequence[T],
+    known: AnswerCache,
+    encode: Callable[[list[T]], NDArray[np.float32]],
+) -> NDArray[np.float32]:
+    """The embeddings (n, d); two rows of the data may show the same picture."""
+    contents = [value.encode() if isinstance(value, str) else value for value in inputs]
+    keys = [f"{kind} {hashlib.sha256(content).hexdigest()}" for content in contents]
+    found = answer_once(dict(zip(keys, inputs, strict=True)), known, encode)
+    return np.stack([found[key] for key in keys])
 
 
 # The adapter's part of the mean. Answers are recorded at this beta: it is the weight of the adapter's
@@ -87,9 +99,9 @@ def averaged(
     again. Both have to have embeddings (`searches`).
     """
 
-    def embedding(model: ModelUnderTest) -> Embedding:
+    def embedding(model: ModelUnderTest) -> _ByEmbeddings:
         # What searches has embeddings.
-        return cast(Embedding, model.open(known(model)))
+        return cast(_ByEmbeddings, model.open(known(model)))
 
     return replace(
         base,
@@ -100,18 +112,14 @@ def averaged(
 
 
 @dataclass(frozen=True)
-class _Averaged:
-    """Opened one after the other: the two may be one model in memory, which is moved."""
+class _Averaged(_ByEmbeddings):
+    """Opened one after the other: the two may be one model in memory, whose weights are swapped."""
 
-    opens: tuple[Callable[[], Embedding], ...]
+    opens: tuple[Callable[[], _ByEmbeddings], ...]
 
-    def answer(self, asked: QuestionSet, method: str) -> Outcomes:
-        del method
-        if asked.questions is None:
-            return asked.nothing
-        (seen, read), (seen_too, read_too) = (open_().embed(asked) for open_ in self.opens)
-        found = asked.questions.answer(_mean(seen, seen_too), _mean(read, read_too))
-        return replace(found, missing=asked.missing)
+    def embed(self, asked: QuestionSet) -> Embeddings:
+        first, second = (open_().embed(asked) for open_ in self.opens)
+        return _mean(first[0], second[0]), _mean(first[1], second[1])
 
 
 def _mean(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:

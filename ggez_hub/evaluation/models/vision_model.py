@@ -44,7 +44,7 @@ class _Prompt(NamedTuple):
         return [len(self.options), *((n, tuple(v.shape)) for n, v in self.inputs.items())]
 
 
-class SeeingModel:
+class VisionModel:
     """A vision-language model of transformers in evaluation mode.
 
     On a GPU in the dtype that is stored; without one in float32.

@@ -1,4 +1,4 @@
-"""Everything that a report shows, as JSON: recomputed from the predictions, none of it read off."""
+"""The contents of a report, recomputed from the predictions, and the page that shows them offline."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ggez_hub import __version__
 from ggez_hub.cards.curve import Split
 from ggez_hub.errors import GgezError, UsageProblem
 from ggez_hub.evaluation.answers.outcomes import Outcomes
-from ggez_hub.evaluation.answers.scores import NotComparable, Score, mean_difference, score_of
+from ggez_hub.evaluation.answers.scores import NotComparable, mean_difference, score_of
 from ggez_hub.evaluation.gates.outcome import Limits, gate_report
 from ggez_hub.evaluation.report.examples import Material, examples
 from ggez_hub.evaluation.results.breakdown import (
@@ -29,7 +29,8 @@ from ggez_hub.finite import finite
 from ggez_hub.parity.betas import Beta, as_json, from_json
 from ggez_hub.parity.card_rows import NoCurve
 from ggez_hub.parity.choice import AlphaRange, Undetermined, alpha_ranges
-from ggez_hub.parity.curve import GLOBAL, REGIONAL, ParityCurve
+from ggez_hub.parity.curve import ParityCurve
+from ggez_hub.parity.moments import GLOBAL, REGIONAL
 from ggez_hub.parity.policy import Policy
 from ggez_hub.parity.seeds import seed_summary
 from ggez_hub.regions import fallback_chain, find_region
@@ -41,6 +42,9 @@ from ggez_hub.regions.panel import panel
 Json = dict[str, Any]
 SELECT: Split = "validation"
 REPORT: Split = "test"
+TEMPLATE = Path(__file__).with_name("page.html")
+# Where the contents stand in it.
+PLACE = "__CONTENTS__"
 
 
 def contents(evidence: Evidence, limits: Limits, material: Material | None = None) -> Json:
@@ -132,14 +136,15 @@ def _lines(curve: ParityCurve | None) -> list[Json]:
     """GRP of each beta as a line over alpha: its value at 1 and at 0, with their errors."""
     if curve is None:
         return []
+    moments = curve.moments
     return [
         {
             "beta": as_json(beta),
-            "at_one": curve.world.above[index],
-            "at_zero": curve.regional.above[index],
-            "se_one": math.sqrt(curve.shared(GLOBAL, index, GLOBAL, index)),
-            "se_zero": math.sqrt(curve.shared(REGIONAL, index, REGIONAL, index)),
-            "covariance": curve.shared(GLOBAL, index, REGIONAL, index),
+            "at_one": float(moments.means[GLOBAL, index]),
+            "at_zero": float(moments.means[REGIONAL, index]),
+            "se_one": math.sqrt(moments.covariance[GLOBAL, index, GLOBAL, index]),
+            "se_zero": math.sqrt(moments.covariance[REGIONAL, index, REGIONAL, index]),
+            "covariance": float(moments.covariance[GLOBAL, index, REGIONAL, index]),
         }
         for index, beta in enumerate(curve.betas)
     ]
@@ -155,24 +160,22 @@ def _gates(evidence: Evidence, limits: Limits) -> Json:
 def _years(region_id: str) -> list[Json]:
     """alpha over the years: of the region, what it falls back to, and the World Bank's regions."""
     series = load_series()
-    region = find_region(region_id)
-    nearest = [r.id for r in fallback_chain(region)]
-    found = []
-    for name in dict.fromkeys([*nearest, "southeast-asia", *WORLD_BANK, WORLD]):
-        values = [alpha(name, year) for year in range(series.first_year, series.last_year + 1)]
-        fixed = _fixed_panel(name) if name in nearest else None
-        found.append(
-            {
-                "id": name,
-                "name": find_region(name).name,
-                "own": name in nearest,
-                "first": series.first_year,
-                # A year in which another group's value would stand in is left open.
-                "values": [None if v.fallback else v.value for v in values],
-                "panel": fixed,
-            }
-        )
-    return found
+    nearest = [r.id for r in fallback_chain(find_region(region_id))]
+    years = range(series.first_year, series.last_year + 1)
+    return [
+        {
+            "id": name,
+            "name": find_region(name).name,
+            "own": name in nearest,
+            "first": series.first_year,
+            # A year in which another group's value would stand in is left open.
+            "values": [
+                None if v.fallback else v.value for v in (alpha(name, year) for year in years)
+            ],
+            "panel": _fixed_panel(name) if name in nearest else None,
+        }
+        for name in dict.fromkeys([*nearest, "southeast-asia", *WORLD_BANK, WORLD])
+    ]
 
 
 def _fixed_panel(region_id: str) -> Json | None:
@@ -202,43 +205,36 @@ def _tasks(evidence: Evidence, base_beta: Beta | None, beta: Beta) -> list[Json]
     base = {} if base_beta is None else evidence.tasks_at(base_beta, REPORT)
     merged = evidence.tasks_at(beta, REPORT)
     for name, record in sorted(evidence.header.tasks.items(), key=lambda t: (t[1].side, t[0])):
-        first, second = base.get(name), merged.get(name)
-        about: Json = {"side": record.side, "scale": record.scale, "language": record.language}
+        both = base.get(name), merged.get(name)
+        about: Json = {
+            "side": record.side,
+            "scale": record.scale,
+            "language": record.language,
+            "regions": record.regions,
+        }
         average = average_name(record.average)
-        rows.append(
-            {
-                "task": name,
-                "average": average,
-                **about,
-                "regions": record.regions,
-                **_compared(first, second),
-            }
-        )
+        rows.append({"task": name, "average": average, **about, **_compared(*both)})
         for dimension, as_column in PARTS.items():
-            before, after = _parts(first, dimension), _parts(second, dimension)
+            before, after = (
+                parts_of(questions_in(outcomes, dimension), dimension) if outcomes else {}
+                for outcomes in both
+            )
             names = sorted({*before, *after})
+            if len(names) < 2:
+                continue
             rows += [
                 {
                     "task": f"{name}: {part}",
                     **about,
-                    "regions": record.regions,
                     **as_column(part),
                     **_compared(before.get(part), after.get(part)),
                 }
                 for part in names
-                if len(names) > 1
             ]
-            if len(names) > 1:
-                rows.append(
-                    {
-                        "task": f"{name}: mean over {dimension}",
-                        **about,
-                        "regions": record.regions,
-                        "base": _macro(first, dimension),
-                        "merged": _macro(second, dimension),
-                        "difference": None,
-                    }
-                )
+            means = dict(zip(("base", "merged"), (_macro(o, dimension) for o in both), strict=True))
+            rows.append(
+                {"task": f"{name}: mean over {dimension}", **about, **means, "difference": None}
+            )
     return rows
 
 
@@ -248,10 +244,6 @@ PARTS: Mapping[Dimension, Callable[[str], Json]] = {
     "languages": lambda language: {"language": language},
     "categories": lambda category: {"category": category},
 }
-
-
-def _parts(outcomes: Outcomes | None, dimension: Dimension) -> dict[str, Outcomes]:
-    return parts_of(questions_in(outcomes, dimension), dimension) if outcomes else {}
 
 
 def _macro(outcomes: Outcomes | None, dimension: Dimension) -> Json | None:
@@ -266,34 +258,20 @@ def _macro(outcomes: Outcomes | None, dimension: Dimension) -> Json | None:
 def _compared(base: Outcomes | None, merged: Outcomes | None) -> Json:
     """The scores of base and merged model, and their paired difference."""
     row: Json = {
-        "base": _score(score_of(base)) if base else None,
-        "merged": _score(score_of(merged)) if merged else None,
-        "difference": None,
+        "base": _score(base) if base else None,
+        "merged": _score(merged) if merged else None,
     }
-    if base and merged:
-        try:
-            change = mean_difference([merged], [base])
-        except NotComparable:
-            return row
-        row["difference"] = [change.value, change.low, change.high]
-    return row
+    try:
+        change = mean_difference([merged], [base]) if base and merged else None
+    except NotComparable:
+        change = None
+    return {**row, "difference": change and [change.value, change.low, change.high]}
 
 
-def _score(score: Score) -> Json:
-    return {
-        "value": score.score,
-        "low": score.low,
-        "high": score.high,
-        "n": score.n,
-        "floor": score.floor,
-        "missing": score.missing,
-        "unparsed": score.unparsed,
-        "at_chance": score.at_chance,
-    }
-
-
-TEMPLATE = Path(__file__).with_name("page.html")
-PLACE = "__CONTENTS__"
+def _score(outcomes: Outcomes) -> Json:
+    score = score_of(outcomes)
+    keys = ("low", "high", "n", "floor", "missing", "unparsed", "at_chance")
+    return {"value": score.score, **{key: getattr(score, key) for key in keys}}
 
 
 def page(contents: dict[str, Any]) -> str:

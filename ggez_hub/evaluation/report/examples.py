@@ -18,9 +18,9 @@ from ggez_hub.cards.curve import Split
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.answers.outcomes import Outcomes
 from ggez_hub.evaluation.benchmarks.drawing_scores import Judged, NotJudged
-from ggez_hub.evaluation.benchmarks.loaders.rows import read_items
 from ggez_hub.evaluation.benchmarks.preparation import PreparedTask
 from ggez_hub.evaluation.benchmarks.task import Task
+from ggez_hub.evaluation.benchmarks.task_questions import read_items
 from ggez_hub.evaluation.results.evidence import Evidence
 from ggez_hub.extras import require
 from ggez_hub.images import to_rgb
@@ -63,9 +63,10 @@ class TaskFiles:
         path = self.folder / task.splits[TEST] if task and TEST in task.splits else None
         if task is None or path is None or not path.is_file():
             return {}
-        items = read_items(path, task.columns)
-        pairs = zip(items.texts, items.pictures, strict=True)
-        return {item: Shown(*pair) for item, pair in zip(items.ids, pairs, strict=True)}
+        return {
+            item.id: Shown(next(iter(item.captions), None), item.picture)
+            for item in read_items(path, task)
+        }
 
 
 @dataclass(frozen=True, eq=False)

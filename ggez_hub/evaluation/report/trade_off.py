@@ -16,11 +16,12 @@ from ggez_hub.errors import MissingExtra, UsageProblem
 from ggez_hub.extras import require
 from ggez_hub.parity.betas import single
 from ggez_hub.parity.card_rows import NoCurve
-from ggez_hub.parity.curve import GLOBAL, REGIONAL, ParityCurve
-from ggez_hub.parity.effects import grp_interval, side_interval
-from ggez_hub.parity.intervals import Interval as Found
+from ggez_hub.parity.curve import ParityCurve
+from ggez_hub.parity.intervals import Interval, estimate_grp, estimate_score
+from ggez_hub.parity.moments import GLOBAL, REGIONAL
 from ggez_hub.regions import find_region
 
+PICTURE = "evidence/trade-off.png"
 # Okabe and Ito's colours, which people with any colour vision can tell apart.
 LINE, BASE, CHOSEN, UNMERGED = "#5b6770", "#0072b2", "#d55e00", "#009e73"
 
@@ -38,15 +39,6 @@ STYLE = {
     # The same numbers give the same SVG.
     "svg.hashsalt": "ggez-hub",
 }
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A figure from 0 to 100 (normalised ones may fall below) with its 95 % interval."""
-
-    score: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -141,8 +133,8 @@ def _trade_off(
     halo = [withStroke(linewidth=2.5, foreground="white")]
     x, y = [p.q_global for p in points], [p.q_regional for p in points]
     axes.errorbar(
-        [v.score for v in x],
-        [v.score for v in y],
+        [v.value for v in x],
+        [v.value for v in y],
         xerr=_reach(x),
         yerr=_reach(y),
         fmt="-o",
@@ -154,7 +146,7 @@ def _trade_off(
         zorder=2,
     )
     for point in points:
-        place = (point.q_global.score, point.q_regional.score)
+        place = (point.q_global.value, point.q_regional.value)
         if mark := marks.get(point.beta):
             _scatter(axes, place, mark)
         axes.annotate(
@@ -178,10 +170,10 @@ def _parity(axes: Any, points: Sequence[Point], marks: dict[float, _Mark], label
     axes.fill_between(
         betas, [p.grp.low for p in points], [p.grp.high for p in points], color="#e3e7ea", lw=0
     )
-    axes.plot(betas, [p.grp.score for p in points], "-o", color=LINE, linewidth=1.6, markersize=4)
+    axes.plot(betas, [p.grp.value for p in points], "-o", color=LINE, linewidth=1.6, markersize=4)
     for point in points:
         if mark := marks.get(point.beta):
-            _scatter(axes, (point.beta, point.grp.score), mark)
+            _scatter(axes, (point.beta, point.grp.value), mark)
     if min(p.grp.low for p in points) < 0:
         axes.axhline(0, color=LINE, linewidth=0.9, linestyle=":")
         axes.annotate("chance", (betas[-1], 0), ha="right", va="bottom", fontsize=8, color=LINE)
@@ -205,10 +197,7 @@ def _scatter(axes: Any, place: tuple[float, float], mark: _Mark) -> None:
 
 def _reach(values: Sequence[Interval]) -> tuple[list[float], list[float]]:
     """What matplotlib wants of an interval: how far it reaches below and above."""
-    return [v.score - v.low for v in values], [v.high - v.score for v in values]
-
-
-PICTURE = "evidence/trade-off.png"
+    return [v.value - v.low for v in values], [v.high - v.value for v in values]
 
 
 def curve_picture(
@@ -232,9 +221,9 @@ def curve_picture(
     points = [
         Point(
             single(point),
-            _of(side_interval(curve, GLOBAL, index)),
-            _of(side_interval(curve, REGIONAL, index)),
-            _of(grp_interval(curve, index, alpha)),
+            estimate_score(curve.moments, GLOBAL, index),
+            estimate_score(curve.moments, REGIONAL, index),
+            estimate_grp(curve.moments, alpha, index),
         )
         for index, point in enumerate(curve.betas)
     ]
@@ -245,8 +234,3 @@ def curve_picture(
         except MissingExtra:
             return None
         return picture.read_bytes()
-
-
-def _of(found: Found | None) -> Interval:
-    assert found is not None  # noqa: S101 - both sides of a curve have items
-    return Interval(found.value, found.low, found.high)

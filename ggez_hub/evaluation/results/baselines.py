@@ -14,21 +14,16 @@ from dataclasses import asdict, replace
 from typing import Any, Literal, get_args
 
 from ggez_hub.cards.measurements import Baselines
-from ggez_hub.evaluation.answers.scores import (
-    Estimate,
-    NotComparable,
-    mean,
-    parity,
-    parity_difference,
-)
+from ggez_hub.evaluation.answers.scores import NotComparable, mean, parity, parity_difference
+from ggez_hub.evaluation.results.breakdown import Suite, suite
 from ggez_hub.evaluation.results.evidence import Evidence
 from ggez_hub.evaluation.results.header import BaselineName
 from ggez_hub.evaluation.results.language_switch import BASE, NoSwitch, Routes, Switch, switched
 from ggez_hub.evaluation.results.measured_curve import curve_of
-from ggez_hub.evaluation.results.sides import Suite, suite
 from ggez_hub.parity.betas import Beta, as_json, beta_key, betas_of, read_key
 from ggez_hub.parity.card_rows import NoCurve
 from ggez_hub.parity.curve import ParityCurve
+from ggez_hub.parity.intervals import interval_json
 
 Json = dict[str, Any]
 
@@ -98,11 +93,11 @@ class _Comparison:
         try:
             over = parity_difference(at.sides, self._merge.sides, alpha) if self._merge else None
             return {
-                "q_global": _estimate(mean(at.sides.global_tasks)),
-                "q_others": _estimate(mean(tuple(at.others.values())) if at.others else None),
-                "q_regional": _estimate(mean(at.sides.regional_tasks)),
-                "grp": _estimate(parity(at.sides, alpha)),
-                "over_merge": _estimate(over),
+                "q_global": interval_json(mean(at.sides.global_tasks)),
+                "q_others": interval_json(mean(tuple(at.others.values())) if at.others else None),
+                "q_regional": interval_json(mean(at.sides.regional_tasks)),
+                "grp": interval_json(parity(at.sides, alpha)),
+                "over_merge": interval_json(over),
             }
         except NotComparable as problem:
             return {"reason": problem.message}
@@ -151,13 +146,6 @@ def _switch(compare: _Comparison) -> Json:
     return found
 
 
-def _estimate(value: Estimate | None) -> Json | None:
-    return None if value is None else value.as_dict()
-
-
-_Json = dict[str, Any]
-
-
 def card_baselines(
     evidence: Evidence, beta: Beta, measured_by: Literal["self", "registry"]
 ) -> Baselines | None:
@@ -165,7 +153,7 @@ def card_baselines(
     figures = baselines(evidence, beta)
     if "split" not in figures:
         return None
-    found: _Json = {}
+    found: Json = {}
     switch = figures["switch"]
     if switch.get("routes") and switch.get("over_merge"):
         routes = switch["routes"]
@@ -194,13 +182,13 @@ def card_baselines(
     )
 
 
-def recomputed_baselines(evidence: Evidence, recorded: Baselines) -> _Json:
+def recomputed_baselines(evidence: Evidence, recorded: Baselines) -> Json:
     """The same from the evidence of a card that records them, as JSON to compare it with."""
     found = card_baselines(evidence, read_key(recorded.beta), recorded.measured_by)
     return {} if found is None else found.model_dump(mode="json")
 
 
-def _figures(entry: _Json) -> _Json:
+def _figures(entry: Json) -> Json:
     return {
         key: {
             "value": entry[key]["value"],

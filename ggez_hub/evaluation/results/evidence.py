@@ -19,7 +19,7 @@ from ggez_hub.cards.measurements import JointCurve, SeedRun
 from ggez_hub.cards.values import Unknown
 from ggez_hub.digests import sha256_file
 from ggez_hub.errors import GgezError
-from ggez_hub.evaluation.answers.outcomes import Cell, Outcomes
+from ggez_hub.evaluation.answers.outcomes import Cell, Outcomes, TaskRecord
 from ggez_hub.evaluation.answers.predictions import parse_predictions
 from ggez_hub.evaluation.benchmarks.task import Task
 from ggez_hub.evaluation.results.header import (
@@ -28,7 +28,6 @@ from ggez_hub.evaluation.results.header import (
     BaselineName,
     BaselineRecord,
     Header,
-    TaskRecord,
 )
 from ggez_hub.parity.betas import Beta, base_like, betas_of, read_key
 from ggez_hub.parity.card_rows import task_of
@@ -36,10 +35,6 @@ from ggez_hub.validation_errors import listed
 
 CARD = "README.md"
 RESULTS = "results.json"
-
-
-class NoEvidence(GgezError):
-    """There is nothing that a score could be recomputed from."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,14 +106,14 @@ class Evidence:
 def open_evidence(path: Path) -> Evidence:
     """A results folder, a card, or a folder with one.
 
-    Raises NoEvidence where there are no predictions, BadCard and BadPredictions.
+    Raises GgezError where there are no predictions or they cannot be read, and BadCard.
     """
     folder = path if path.is_dir() else path.parent
     if path.name == RESULTS or (path.is_dir() and (path / RESULTS).is_file()):
         return _open_results(folder)
     card = path / CARD if path.is_dir() else path
     if not card.is_file():
-        raise NoEvidence(
+        raise GgezError(
             f"{path} holds neither {RESULTS} nor a card ({CARD})",
             "Give a results folder, an adapter's folder, or its card.",
         )
@@ -131,11 +126,11 @@ def _open_results(folder: Path) -> Evidence:
         # Through JSON again: it knows no tuples, and the strict schema no lists in their place.
         header = Header.model_validate_json(json.dumps(content.pop("header")))
     except ValidationError as error:
-        raise NoEvidence(f"the header of {folder / RESULTS} is off:\n{listed(error)}") from error
+        raise GgezError(f"the header of {folder / RESULTS} is off:\n{listed(error)}") from error
     except KeyError as error:
-        raise NoEvidence(f"{folder / RESULTS} has no header") from error
+        raise GgezError(f"{folder / RESULTS} has no header") from error
     except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
-        raise NoEvidence(f"{folder / RESULTS} cannot be read: {error}") from error
+        raise GgezError(f"{folder / RESULTS} cannot be read: {error}") from error
     files = {header.predictions: header.sha256}
     files |= {record.predictions: record.sha256 for record in header.baselines.values()}
     problems = []
@@ -147,7 +142,7 @@ def _open_results(folder: Path) -> Evidence:
             problems += [] if found == sha256 else [_other_file(place, found, sha256)]
             answers[name] = parse_predictions(place)
         elif name == header.predictions:
-            raise NoEvidence(
+            raise GgezError(
                 f"{place} is missing", "It holds the answers that the scores are made of."
             )
         else:
@@ -170,7 +165,7 @@ def _open_card(path: Path) -> Evidence:
     document = read_card(path)
     card = document.card
     if card.curve == "unknown":
-        raise NoEvidence(f"{path} holds no curve", "There are no scores to recompute.")
+        raise GgezError(f"{path} holds no curve", "There are no scores to recompute.")
     curves: list[Mapping[str, Mapping[str, CurveRow]]] = [
         card.curve,
         *(joint.curve for joint in card.joint),
@@ -199,7 +194,7 @@ def _open_card(path: Path) -> Evidence:
         for curve, names in zip(curves, named, strict=True)
     ]
     if not answers[0]:
-        raise NoEvidence(
+        raise GgezError(
             f"{path}: there are no predictions beside the card",
             "Download the adapter's repository whole: its evidence folder holds them.",
         )

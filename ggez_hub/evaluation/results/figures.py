@@ -14,21 +14,22 @@ Of a composition a key is "0.25+0.5" and a beta [0.25, 0.5], in the order of the
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ggez_hub.atomic_files import write_file
 from ggez_hub.cards.curve import MeasuredCurve, Split
 from ggez_hub.evaluation.answers.outcomes import Cell, Outcomes
 from ggez_hub.evaluation.answers.predictions import write_predictions
-from ggez_hub.evaluation.answers.scores import Estimate, NotComparable, Score, mean, score_of
+from ggez_hub.evaluation.answers.scores import NotComparable, Score, mean, score_of
 from ggez_hub.evaluation.benchmarks.drawing_scores import script_figures
 from ggez_hub.evaluation.results.baselines import baselines
-from ggez_hub.evaluation.results.breakdown import average_name, breakdowns
+from ggez_hub.evaluation.results.breakdown import Suite, average_name, breakdowns, pareto, suite
 from ggez_hub.evaluation.results.closed_part import CLOSED, Answers, Closing, closed_part, divide
 from ggez_hub.evaluation.results.evidence import RESULTS, Evidence
 from ggez_hub.evaluation.results.header import (
@@ -40,12 +41,12 @@ from ggez_hub.evaluation.results.header import (
 )
 from ggez_hub.evaluation.results.leakage import contamination
 from ggez_hub.evaluation.results.measured_curve import curve_of, policies_of
-from ggez_hub.evaluation.results.sides import Suite, pareto, suite
 from ggez_hub.parity.betas import as_json, beta_key, from_json
 from ggez_hub.parity.card_rows import NoCurve
-from ggez_hub.parity.curve import GLOBAL, OTHERS, REGIONAL, ParityCurve
-from ggez_hub.parity.effects import effects, grp_interval, side_interval
-from ggez_hub.parity.intervals import Interval
+from ggez_hub.parity.curve import ParityCurve
+from ggez_hub.parity.effects import effects
+from ggez_hub.parity.intervals import estimate_grp, estimate_score, interval_json
+from ggez_hub.parity.moments import GLOBAL, OTHERS, REGIONAL
 from ggez_hub.parity.policy import Policy
 from ggez_hub.parity.screening import state_of
 from ggez_hub.regions import find_region
@@ -105,9 +106,7 @@ def write_results(
         part = closed_part(evidence, closed, closing.rule, kept)
         evidence = replace(evidence, header=full.model_copy(update={"closed": part}))
     content = {"header": evidence.header.model_dump(mode="json"), **figures(evidence)}
-    partial = folder / f".{RESULTS}.partial"
-    partial.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    partial.replace(folder / RESULTS)
+    write_file(folder / RESULTS, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     return evidence
 
 
@@ -142,36 +141,37 @@ def figures(evidence: Evidence) -> Json:
 
 def _both_sides(evidence: Evidence) -> list[tuple[Cell, Outcomes]]:
     """Every task on all its questions, where nothing was chosen by the answers to some of them."""
-    found: dict[Cell, Outcomes] = {}
     if len({cell.beta for cell in evidence.outcomes}) > 1:
         return []
+    of_task: dict[Cell, list[Outcomes]] = {}
     for cell, outcomes in sorted(evidence.outcomes.items(), key=lambda pair: pair[0]):
-        both_splits = Cell(cell.beta, cell.task, ALL)
-        found[both_splits] = (
-            found[both_splits].joined(outcomes) if both_splits in found else outcomes
-        )
-    several = Counter(cell.task for cell in evidence.outcomes)
-    return [(cell, outcomes) for cell, outcomes in found.items() if several[cell.task] > 1]
+        of_task.setdefault(Cell(cell.beta, cell.task, ALL), []).append(outcomes)
+    return [
+        (cell, reduce(Outcomes.joined, splits))
+        for cell, splits in of_task.items()
+        if len(splits) > 1
+    ]
 
 
 def _score(outcomes: Outcomes) -> Json:
     score = score_of(outcomes)
-    found: Json = {
+    return {
         **_plain(score),
         "average": average_name(outcomes.average),
         "normalised": score.normalised,
+        "normalised_interval": [score.normalised_low, score.normalised_high],
+        "at_chance": score.at_chance,
+        "state": state_of(score.low, score.high, score.floor),
+        **{
+            dimension: {
+                "micro": parts.micro,
+                "macro": interval_json(parts.macro),
+                "unknown": parts.unknown,
+                "parts": {name: _plain(part) for name, part in parts.parts.items()},
+            }
+            for dimension, parts in breakdowns(outcomes).items()
+        },
     }
-    found["normalised_interval"] = [score.normalised_low, score.normalised_high]
-    found["at_chance"] = score.at_chance
-    found["state"] = state_of(score.low, score.high, score.floor)
-    for dimension, parts in breakdowns(outcomes).items():
-        found[dimension] = {
-            "micro": parts.micro,
-            "macro": _estimate(parts.macro),
-            "unknown": parts.unknown,
-            "parts": {name: _plain(part) for name, part in parts.parts.items()},
-        }
-    return found
 
 
 def _recall(outcomes: Outcomes, metric: str) -> Json:
@@ -180,19 +180,10 @@ def _recall(outcomes: Outcomes, metric: str) -> Json:
         return {}
     found: Json = {}
     for depth in DEPTHS:
-        score = score_of(
-            replace(
-                outcomes,
-                correct=outcomes.rank <= depth,
-                chance=np.minimum(1.0, depth * outcomes.chance),
-            )
-        )
-        found[f"recall_at_{depth}"] = {
-            "score": score.score,
-            "se": score.se,
-            "interval": [score.low, score.high],
-            "floor": score.floor,
-        }
+        chance = np.minimum(1.0, depth * outcomes.chance)
+        score = _plain(score_of(replace(outcomes, correct=outcomes.rank <= depth, chance=chance)))
+        keys = ("score", "se", "interval", "floor")
+        found[f"recall_at_{depth}"] = {key: score[key] for key in keys}
     return found
 
 
@@ -216,10 +207,6 @@ def _plain(score: Score) -> Json:
         "missing": score.missing,
         "unparsed": score.unparsed,
     }
-
-
-def _estimate(value: Estimate | Interval | None) -> Json | None:
-    return None if value is None else value.as_dict()
 
 
 def _parity(evidence: Evidence, measured: MeasuredCurve, split: str) -> Json:
@@ -246,10 +233,14 @@ def _point(evidence: Evidence, curve: ParityCurve, split: str, index: int) -> Js
     beta = curve.betas[index]
     at = suite(evidence, beta, split, curve.scale)
     return {
-        "q_global": _estimate(side_interval(curve, GLOBAL, index)),
-        "q_others": _estimate(side_interval(curve, OTHERS, index)),
-        "q_regional": _estimate(side_interval(curve, REGIONAL, index)),
-        "grp": _estimate(grp_interval(curve, index, alpha)),
+        "q_global": interval_json(estimate_score(curve.moments, GLOBAL, index)),
+        "q_others": (
+            interval_json(estimate_score(curve.moments, OTHERS, index))
+            if curve.has_others
+            else None
+        ),
+        "q_regional": interval_json(estimate_score(curve.moments, REGIONAL, index)),
+        "grp": interval_json(estimate_grp(curve.moments, alpha, index)),
         "grp_raw": curve.grp_raw(index, alpha),
         **effects(curve, index, alpha, Policy.parse(evidence.header.policy).share).as_dict(),
         "regional_items_in_global": at.inside,
@@ -279,7 +270,7 @@ def _by_adapter(evidence: Evidence, at: Suite) -> Json:
         ]
         if 0 < len(own) < len(at.regional):
             try:
-                found[region] = _estimate(mean(own))
+                found[region] = interval_json(mean(own))
             except NotComparable:
                 # One picture gives no interval.
                 continue
@@ -296,7 +287,7 @@ def _pareto(evidence: Evidence, split: str) -> list[Json]:
         {
             "beta": as_json(vector.beta),
             "scores": [
-                {"side": side, "scale": scale, **(_estimate(value) or {})}
+                {"side": side, "scale": scale, **value.as_dict()}
                 for (side, scale), value in sorted(vector.scores.items())
             ],
             "dominated_by": [as_json(beta) for beta in vector.dominated_by],
@@ -326,7 +317,9 @@ def _about(curve: ParityCurve) -> Json:
         "scale": curve.scale,
         "at_chance": list(curve.at_chance),
         "pictures": {
-            name: None if side is None else side.pictures
-            for name, side in zip(("global", "others", "regional"), curve.sides, strict=True)
+            name: pictures or None
+            for name, pictures in zip(
+                ("global", "others", "regional"), curve.moments.pictures, strict=True
+            )
         },
     }

@@ -1,10 +1,16 @@
-"""What has to be known beside the answers to make scores of them: the header of a results folder."""
+"""The header of a results folder: what decides its figures, and where the measurement came from.
+
+Folders are relative to the results folder, so that both can be moved together, and results do not
+show where somebody's home is.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from ggez_hub.cards import AdapterCard, AlphaRecord
 from ggez_hub.cards.measurements import ClosedPart
@@ -20,8 +26,11 @@ from ggez_hub.cards.values import (
     Text,
     Unknown,
 )
-from ggez_hub.evaluation.answers.outcomes import QUESTIONS, Average
-from ggez_hub.evaluation.results.origin import Origin
+from ggez_hub.errors import UsageProblem
+from ggez_hub.evaluation.answers.outcomes import TaskRecord
+from ggez_hub.evaluation.benchmarks.benchmark import Benchmark
+from ggez_hub.evaluation.benchmarks.drawing_task import DrawingTask
+from ggez_hub.evaluation.benchmarks.task import Task, parse
 from ggez_hub.frozen_model import FrozenModel
 from ggez_hub.merging.betas_by_part import MOST_PARTS, BetasByPart, Part
 from ggez_hub.parity.betas import betas_of, read_key
@@ -29,32 +38,98 @@ from ggez_hub.parity.betas import betas_of, read_key
 PREDICTIONS = "predictions.parquet"
 # What may be measured beside the grid; the answers of each are in a file of its name.
 BaselineName: TypeAlias = Literal["average", "joint"]
-BASELINE_NAMES: tuple[BaselineName, ...] = ("average", "joint")
+BASELINE_NAMES: tuple[BaselineName, ...] = get_args(BaselineName)
+Commit: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
+NotEmpty: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
+# The kinds of task files, by what they say of themselves.
+KINDS: dict[str, type[FrozenModel]] = {"benchmark": Benchmark, "task": Task, "drawing": DrawingTask}
 
 
-class TaskRecord(FrozenModel):
-    """What has to be known of a task to make parity of its answers.
+class InRepo(FrozenModel):
+    """A repository of a hub, at a commit."""
 
-    `average` is what its score is the mean over. `gallery` is how many pictures a search was among,
-    and `published` how many it is among where figures of others come from.
+    repo: RepoId
+    revision: Commit
+
+    def named(self, results: Path) -> str:
+        """As it is named to a command."""
+        del results
+        return f"{self.repo}@{self.revision}"
+
+
+class InFolder(FrozenModel):
+    """A folder or a file of somebody's machine, relative to the results folder."""
+
+    folder: NotEmpty
+
+    @classmethod
+    def of(cls, place: Path, results: Path) -> InFolder:
+        """A place on this machine."""
+        return cls(folder=Path(os.path.relpath(place.resolve(), results.resolve())).as_posix())
+
+    def named(self, results: Path) -> str:
+        """As it is named to a command; raises UsageProblem where nothing is there."""
+        place = results.resolve() / self.folder
+        if not place.exists():
+            raise UsageProblem(
+                f"what was measured lay in {os.path.normpath(place)}, where nothing is",
+                "Put it there, or a link to it: only its digest has to be the same.",
+            )
+        return str(place.resolve())
+
+
+class AtAddress(FrozenModel):
+    """A model behind an endpoint, `http://HOST/v1#NAME`."""
+
+    address: NotEmpty
+
+    def named(self, results: Path) -> str:
+        """As it is named to a command."""
+        del results
+        return self.address
+
+
+Place: TypeAlias = InRepo | InFolder | AtAddress
+
+
+def moved(place: Place, before: Path, results: Path) -> Place:
+    """A place that stands relative to the results folder `before`, for another one."""
+    return InFolder.of(before / place.folder, results) if isinstance(place, InFolder) else place
+
+
+class Origin(FrozenModel):
+    """What was measured and asked, and where it was found.
+
+    model, adapters, judge   the base, what is on it, and who judges what it draws
+    tasks     their definitions, as in files
+    methods   how the model was asked
+    data      a folder with the data sets; None where they are those of a hub
+    pictures  a folder with pictures that a data set names by address
+    commits   of the data sets of a hub: `repo@revision` as a task names it -> commit
     """
 
-    metric: str
-    judge: str = "none"
-    side: Literal["global", "others", "regional"]
-    regions: list[RegionId] = Field(default_factory=list)
-    language: LanguageTag | Unknown = "unknown"
-    dataset: RepoId | Unknown = "unknown"
-    revision: str = "unknown"
-    digests: dict[str, Sha256] = Field(default_factory=dict)
-    average: Average = QUESTIONS
-    gallery: int | None = None
-    published: int | None = None
+    model: Place
+    adapters: list[Place] = Field(default_factory=list)
+    judge: Place | None = None
+    tasks: list[dict[str, Any]] = Field(min_length=1)
+    methods: list[str]
+    data: InFolder | None = None
+    pictures: InFolder | None = None
+    commits: dict[str, Commit] = Field(default_factory=dict)
 
-    @property
-    def scale(self) -> str:
-        """What may be averaged together: one metric, of one judge."""
-        return self.metric if self.judge == "none" else f"{self.metric} by {self.judge}"
+    def definitions(self) -> list[FrozenModel]:
+        """The tasks; raises BadTask."""
+        return [
+            parse(
+                KINDS.get(str(entry.get("kind")), Task), f"task {number + 1} of the results", entry
+            )
+            for number, entry in enumerate(self.tasks)
+        ]
+
+
+def definition(task: FrozenModel) -> dict[str, Any]:
+    """A task as a file would hold it, without what it leaves to a default."""
+    return task.model_dump(mode="json", exclude_defaults=True)
 
 
 class AdapterRecord(FrozenModel):

@@ -23,24 +23,20 @@ Contamination: TypeAlias = Literal["none known", "contamination unknown", "train
 ANCESTORS = Path(__file__).parent / "ancestors.yaml"
 
 
-class Leaked(GateFailed):
-    """A task asks about data that the adapter was trained on."""
-
-
 def contamination(header: Header) -> dict[str, Contamination]:
     """What is known of every task of a results folder or card."""
     return {name: state_of(record.dataset, header.data)[0] for name, record in header.tasks.items()}
 
 
 def refuse_leaks(datasets: Mapping[str, str], data: Iterable[str] | Unknown) -> None:
-    """Raise Leaked if a task (id -> data set) was trained on, directly or through an ancestor."""
+    """Raise GateFailed if a task (id -> data set) was trained on, directly or through an ancestor."""
     found = []
     for task, dataset in datasets.items():
         state, why = state_of(dataset, data)
         if state == "trained on":
             found.append(f"{task}: {why}")
     if found:
-        raise Leaked(
+        raise GateFailed(
             "the adapter was trained on what it is asked:\n  " + "\n  ".join(found),
             "Leave these tasks out: their scores would be no evidence.",
         )

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Literal, TypeAlias
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Literal
 
 from ggez_hub.cards.curve import (
     SPLITS,
@@ -19,16 +15,14 @@ from ggez_hub.cards.curve import (
     Split,
     SplitParity,
 )
-from ggez_hub.evaluation.answers.outcomes import Cell, Outcomes
-from ggez_hub.evaluation.answers.scores import Score, corrected_points, score_of
-from ggez_hub.evaluation.results.breakdown import breakdown
+from ggez_hub.evaluation.answers.outcomes import Cell, Outcomes, TaskRecord
+from ggez_hub.evaluation.answers.scores import NotComparable, Score, answer_moments, score_of
+from ggez_hub.evaluation.results.breakdown import breakdown, suite
 from ggez_hub.evaluation.results.evidence import Evidence
-from ggez_hub.evaluation.results.header import TaskRecord
-from ggez_hub.evaluation.results.sides import suite
 from ggez_hub.parity.betas import beta_key
 from ggez_hub.parity.card_rows import NoCurve, measured_rows, scale_of
 from ggez_hub.parity.curve import ParityCurve
-from ggez_hub.parity.moments import count_changes
+from ggez_hub.parity.moments import GLOBAL, OTHERS, REGIONAL, SIDES, Floats, Moments
 from ggez_hub.parity.policy import Policy
 from ggez_hub.parity.policy_outcomes import PolicyOutcome, policy_outcomes
 from ggez_hub.parity.screening import screen
@@ -36,8 +30,6 @@ from ggez_hub.parity.screening import screen
 # Digits of what is stored: far more than any error of measurement has.
 DIGITS = 10
 STORED_DIGITS = 7
-Floats: TypeAlias = NDArray[np.float64]
-Values: TypeAlias = Callable[[Outcomes], Floats]
 
 
 def split_parity(
@@ -67,43 +59,59 @@ def split_parity(
     at = list(complete.values())
     if not all(set(f.world) - without and set(f.regional) - without for f in at):
         return None
-    names = [{**found.world, **found.others, **found.regional}.keys() - without for found in at]
-    world = [_tasks(found.world, without) for found in at]
-    others = [_tasks(found.others, without) for found in at]
-    regional = [_tasks(found.regional, without) for found in at]
-    has_others = all(others)
-    same = has_others and all(
-        [t.items for t in one] == [t.items for t in other]
-        for one, other in zip(world, others, strict=True)
-    )
-    stored = [world, *([others] if has_others and not same else []), regional]
-    pictures = sorted({p for side in stored for tasks in side for t in tasks for p in t.pictures})
-    if len(pictures) < 2 or any(_pictures(side[0]) < 2 for side in stored):
+    models = [
+        [
+            [outcomes for name, outcomes in sorted(side.items()) if name not in without]
+            for side in (found.world, found.others, found.regional)
+        ]
+        for found in at
+    ]
+    if not all(others for _, others, _ in models):
+        models = [[world, [], regional] for world, _, regional in models]
+    try:
+        moments = answer_moments(models)
+    except NotComparable:
         return None
-    numbers = {picture: number for number, picture in enumerate(pictures)}
-    added = np.stack(
-        [np.stack([_added(tasks, numbers) for tasks in side], axis=1) for side in stored],
-        axis=1,
-    )
-    shares = np.stack(
-        [_shares(tasks, numbers, corrected_points) for side in stored for tasks in side], axis=1
-    )
-    covariance = (shares.T @ shares) * (len(pictures) / (len(pictures) - 1))
-    scores = [_side(side, numbers) for side in stored]
+    if 1 in moments.pictures:
+        return None
+    stored = [side for side in SIDES if moments.pictures[side]]
+    others: SideScores | Literal["q_global", "none"] = "none"
+    if OTHERS in stored:
+        others = _side(moments, OTHERS)
+        if all(
+            [t.items for t in world] == [t.items for t in abroad] for world, abroad, _ in models
+        ):
+            stored.remove(OTHERS)
+            others = "q_global"
+    covariance = moments.covariance[stored][:, :, stored].reshape(2 * [len(stored) * len(at)])
+    named = [{**found.world, **found.others, **found.regional}.keys() - without for found in at]
     return SplitParity(
         scale=scale,
-        tasks=sorted(set.intersection(*map(set, names))),
+        tasks=sorted(set.intersection(*map(set, named))),
         measured_by=measured_by,
         betas=[beta_key(beta) for beta in complete],
-        q_global=scores[0],
-        q_others="q_global" if same else scores[1] if has_others else "none",
-        q_regional=scores[-1],
+        q_global=_side(moments, GLOBAL),
+        q_others=others,
+        q_regional=_side(moments, REGIONAL),
         regional_at_chance=is_at_chance,
         covariance=[_row(row[: number + 1]) for number, row in enumerate(covariance)],
         changed=[
-            [_row(side[number, :number]) for number in range(1, len(side))]
-            for side in count_changes(added)
+            [_row(changed[number, :number]) for number in range(1, len(at))]
+            for changed in moments.changed[stored]
         ],
+    )
+
+
+def _side(moments: Moments, side: int) -> SideScores:
+    def rounded(values: Iterable[float]) -> list[float]:
+        return [float(f"{value:.{DIGITS}g}") for value in values]
+
+    return SideScores(
+        score=rounded(moments.scores[side]),
+        se=rounded(moments.errors[side]),
+        above_chance=rounded(moments.means[side]),
+        floor=rounded([moments.floors[side]])[0],
+        pictures=moments.pictures[side],
     )
 
 
@@ -137,76 +145,14 @@ def at_chance(evidence: Evidence, split: str, scale: str) -> tuple[frozenset[str
 
 def _is_above_chance(answered: Sequence[Outcomes]) -> bool:
     """Whether a task is above chance at one of its betas."""
-    pictures = sorted({picture for outcomes in answered for picture in outcomes.pictures})
-    if len(pictures) < 2:
+    try:
+        moments = answer_moments([([outcomes], (), ()) for outcomes in answered], raw=True)
+    except NotComparable:
         return False
-    numbers = {picture: number for number, picture in enumerate(pictures)}
-    shares = np.stack([_shares([outcomes], numbers, _points) for outcomes in answered], axis=1)
-    covariance = (shares.T @ shares) * (len(pictures) / (len(pictures) - 1))
-    scores = np.array([_mean([outcomes], _points) for outcomes in answered])
+    covariance = moments.covariance[GLOBAL, :, GLOBAL]
     floor = max(100 * outcomes.floor for outcomes in answered)
-    return screen(scores, covariance, floor, len(pictures)).state == "above chance"
-
-
-def _tasks(tasks: Mapping[str, Outcomes], without: frozenset[str]) -> list[Outcomes]:
-    return [outcomes for name, outcomes in sorted(tasks.items()) if name not in without]
-
-
-def _pictures(tasks: Sequence[Outcomes]) -> int:
-    return len({picture for task in tasks for picture in task.pictures})
-
-
-def _points(outcomes: Outcomes) -> Floats:
-    return outcomes.values * 100.0
-
-
-def _shares(tasks: Sequence[Outcomes], numbers: Mapping[str, int], values: Values) -> Floats:
-    """The share (C,) of each picture in the error of a side's mean, linearised."""
-    found = np.zeros(len(numbers))
-    for task in tasks:
-        points = values(task)
-        rows = np.fromiter((numbers[p] for p in task.pictures), np.intp, len(task))
-        residuals = (points - points.mean()) / (len(task) * len(tasks))
-        found += np.bincount(rows, residuals, len(numbers))
-    return found
-
-
-def _added(tasks: Sequence[Outcomes], numbers: Mapping[str, int]) -> Floats:
-    """What each picture (C,) adds to a side's mean of scores above chance, in points.
-
-    A changed answer changes that of its own picture alone, also of a macro average.
-    """
-    found = np.zeros(len(numbers))
-    for task in tasks:
-        rows = np.fromiter((numbers[p] for p in task.pictures), np.intp, len(task))
-        floor = task.floor
-        points = task.weights * (task.worth - floor) * (100.0 / (1 - floor))
-        found += np.bincount(rows, points / (len(task) * len(tasks)), len(numbers))
-    return found
-
-
-def _side(side: Sequence[Sequence[Outcomes]], numbers: Mapping[str, int]) -> SideScores:
-    first = side[0]
-    count = _pictures(first)
-    errors = [
-        math.sqrt(count / (count - 1) * float(np.square(_shares(tasks, numbers, _points)).sum()))
-        for tasks in side
-    ]
-    return SideScores(
-        score=[_rounded(_mean(tasks, _points)) for tasks in side],
-        se=[_rounded(error) for error in errors],
-        above_chance=[_rounded(_mean(tasks, corrected_points)) for tasks in side],
-        floor=_rounded(math.fsum(100 * t.floor for t in first) / len(first)),
-        pictures=count,
-    )
-
-
-def _mean(tasks: Sequence[Outcomes], values: Values) -> float:
-    return math.fsum(math.fsum(values(t)) / len(t) for t in tasks) / len(tasks)
-
-
-def _rounded(value: float) -> float:
-    return float(f"{value:.{DIGITS}g}")
+    found = screen(moments.means[GLOBAL], covariance, floor, moments.pictures[GLOBAL])
+    return found.state == "above chance"
 
 
 Rows = dict[str, dict[str, CurveRow]]

@@ -8,18 +8,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ggez_hub.cards import CurveRow
-from ggez_hub.cards.curve import MeasuredCurve, SplitParity
+from ggez_hub.cards import AdapterCard, CurveRow
+from ggez_hub.cards.curve import CountryScore, MeasuredCurve, Rows, SplitParity
 from ggez_hub.cards.measurements import ClosedPart, SeedRun
 from ggez_hub.digests import sha256_file
 from ggez_hub.errors import GgezError, UsageProblem
 from ggez_hub.evaluation.answers.outcomes import Cell, Outcomes
-from ggez_hub.evaluation.answers.predictions import BadPredictions, parse_predictions
-from ggez_hub.evaluation.answers.scores import score_of
+from ggez_hub.evaluation.answers.predictions import parse_predictions
+from ggez_hub.evaluation.answers.scores import Score, score_of
 from ggez_hub.evaluation.results.baselines import recomputed_baselines
 from ggez_hub.evaluation.results.closed_part import closed_part, misplaced
 from ggez_hub.evaluation.results.consistency import contradictions
-from ggez_hub.evaluation.results.evidence import Evidence, NoEvidence, open_evidence
+from ggez_hub.evaluation.results.evidence import Evidence, open_evidence
 from ggez_hub.evaluation.results.figures import figures
 from ggez_hub.evaluation.results.header import PREDICTIONS
 from ggez_hub.evaluation.results.measured_curve import by_country, curve_of, parity_of, policies_of
@@ -34,10 +34,6 @@ TOLERANCE = 1e-9
 MOST = 20
 # Of `results.json`: since version 2 its intervals and its choice are those of ggez_hub.parity.
 RESULTS_VERSION = 2
-
-
-class DoesNotFollow(GgezError):
-    """A figure is not what the predictions give, or they contradict themselves."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,71 +63,178 @@ class Verification:
 
 
 def verify_evidence(path: Path) -> Verification:
-    """Recompute a card or a results folder.
+    """Recompute a card or a results folder; raises GgezError, and what reading raises.
 
-    Raises NoEvidence and what reading raises. `unproven` counts the card's rows and
-    seeds that name no predictions: nobody can recompute them.
+    `unproven` counts the card's rows and seeds that name no predictions: nobody can recompute them.
     """
     evidence = open_evidence(path)
-    if evidence.recorded is not None and evidence.header.schema_version < RESULTS_VERSION:
-        raise NoEvidence(
+    header = evidence.header
+    if evidence.recorded is not None and header.schema_version < RESULTS_VERSION:
+        raise GgezError(
             f"{path} was written by an earlier version, which computed other intervals and chose beta by "
             "another rule",
             "Run the same sweep or evaluation into a new folder: answers in the cache are not asked anew.",
         )
-    problems = list(evidence.problems)
-    metrics = {name: task.metric for name, task in evidence.header.tasks.items()}
-    if (part := evidence.header.closed) is not None:
+    check = _Check(list(evidence.problems))
+    metrics = {name: task.metric for name, task in header.tasks.items()}
+    if header.closed is not None:
         for opened in (evidence.outcomes, *evidence.baselines.values()):
-            problems += misplaced(opened, part, closed=False)
+            check.problems += misplaced(opened, header.closed, closed=False)
     rows = [
         *contradictions(evidence.outcomes, metrics),
         *contradictions(evidence.claims, metrics),
     ]
-    problems += rows[:MOST]
+    check.problems += rows[:MOST]
     if len(rows) > MOST:
-        problems.append(f"and {len(rows) - MOST} more rows of the predictions contradict")
-    unproven = 0
+        check.problems.append(f"and {len(rows) - MOST} more rows of the predictions contradict")
     if evidence.recorded is not None:
-        _known_tasks(evidence)
-        problems += _baselines(evidence)
-        problems += _models(evidence)
+        _require_known_tasks(evidence)
+        check.problems += [*_baselines(evidence), *_models(evidence)]
         recomputed = figures(evidence)
-        problems += differences(evidence.recorded, recomputed)
-        count = sum(1 for _ in leaves(recomputed))
+        check.compare(evidence.recorded, recomputed)
     else:
         recomputed = figures(evidence)
         assert evidence.document is not None  # noqa: S101 - evidence is of a card or of results
-        curve = evidence.document.card.curve
-        assert curve != "unknown"  # noqa: S101 - open_evidence has looked
-        found, count, unproven = _card(curve, {**evidence.outcomes, **evidence.claims})
-        problems += [*found, *_baselines(evidence)]
-        if (beside := evidence.document.card.baselines) is not None:
-            again = recomputed_baselines(evidence, beside)
-            problems += differences(beside.model_dump(mode="json"), again, "baselines")
-            count += sum(1 for _ in leaves(again))
-        parities = [(evidence.document.card.measured, evidence)]
+        check.card(evidence, evidence.document.card, metrics)
+    return Verification(evidence, check.figures, tuple(check.problems), check.unproven, recomputed)
+
+
+def with_closed(found: Verification, file: Path) -> Verification:
+    """The same after the closed part was recomputed from the file with its predictions.
+
+    Raises UsageProblem where no part is closed, and what reading raises.
+    """
+    evidence, part = found.evidence, found.evidence.header.closed
+    if part is None:
+        raise UsageProblem(f"{evidence.place} records no closed part", "Leave --closed out.")
+    closed, digest = parse_predictions(file), sha256_file(file)
+    check = _Check(list(found.problems))
+    if digest != part.sha256:
+        check.problems.append(
+            f"{file.name} has the sha256 {digest[:16]}…, recorded is {part.sha256[:16]}…: "
+            "it is another file, or was changed"
+        )
+    tasks = evidence.header.tasks
+    check.problems += misplaced(closed, part, closed=True)
+    if unknown := sorted({cell.task for cell in closed} - set(tasks)):
+        check.problems.append(
+            f"the closed part answers {', '.join(unknown)}, which is not described"
+        )
+    else:
+        metrics = {name: task.metric for name, task in tasks.items()}
+        check.problems += contradictions(closed, metrics)[:MOST]
+        again = closed_part(evidence, closed, part, digest)
+        check.compare(part.pictures, again.pictures, "closed: pictures")
+        check.compare(_numbers(part.parity), _numbers(again.parity), "closed: parity")
+    return replace(
+        found,
+        figures=found.figures + closed_figures(part),
+        problems=tuple(check.problems),
+        closed_answers=sum(map(len, closed.values())),
+    )
+
+
+def closed_figures(part: ClosedPart) -> int:
+    """How many figures rest on the closed answers."""
+    return 1 + sum(1 for _ in leaves(_numbers(part.parity)))
+
+
+@dataclass
+class _Check:
+    """What does not follow, how many figures were compared, and how many have no predictions."""
+
+    problems: list[str]
+    figures: int = 0
+    unproven: int = 0
+
+    def compare(self, recorded: Any, recomputed: Any, where: str = "") -> None:
+        self.problems += differences(recorded, recomputed, where)
+        self.figures += sum(1 for _ in leaves(recomputed))
+
+    def card(self, evidence: Evidence, card: AdapterCard, metrics: Mapping[str, str]) -> None:
+        assert card.measured is not None  # noqa: S101 - open_evidence has looked
+        self.rows(card.measured.rows, {**evidence.outcomes, **evidence.claims})
+        self.problems += _baselines(evidence)
+        if card.baselines is not None:
+            again = recomputed_baselines(evidence, card.baselines)
+            self.compare(card.baselines.model_dump(mode="json"), again, "baselines")
+        curves = [(card.measured, evidence)]
         for joint, outcomes in evidence.joint:
-            found, more, bare = _card(joint.curve, outcomes)
-            problems += [*contradictions(outcomes, metrics)[:MOST], *found]
-            count, unproven = count + more, unproven + bare
+            self.problems += contradictions(outcomes, metrics)[:MOST]
+            self.rows(joint.curve, outcomes)
             header = evidence.header.model_copy(update={"region": joint.region})
-            parities.append((joint.measured, replace(evidence, header=header, outcomes=outcomes)))
-        for recorded, answers in parities:
-            found, more = _parity(recorded, answers)
-            problems, count = problems + found, count + more
+            curves.append((joint.measured, replace(evidence, header=header, outcomes=outcomes)))
+        for measured, answers in curves:
+            self.parity(measured, answers)
         for run, outcomes in evidence.seeds:
-            found, more = _seed(run, replace(evidence, outcomes=outcomes))
-            problems, count = problems + found, count + more
-        unproven += sum(run.predictions == "unknown" for run in evidence.document.card.seeds)
-    return Verification(evidence, count, tuple(problems), unproven, recomputed)
+            self.seed(run, replace(evidence, outcomes=outcomes))
+        self.unproven += sum(run.predictions == "unknown" for run in card.seeds)
+
+    def rows(self, curve: Rows, outcomes: Mapping[Cell, Outcomes]) -> None:
+        """The rows of a curve, from the answers to each task."""
+        seen = set()
+        for beta, rows in curve.items():
+            for key, row in rows.items():
+                cell = Cell(read_key(beta), task_of(key), row.split)
+                seen.add(cell)
+                if row.predictions == "unknown":
+                    self.unproven += 1
+                elif cell not in outcomes:
+                    self.problems.append(f"{cell} has a score on the card and no predictions")
+                else:
+                    score = score_of(outcomes[cell].by(row.average))
+                    parts = by_country(
+                        outcomes[cell].by(row.average), score, sorted(row.by_country)
+                    )
+                    self.compare(_figures(row, row.by_country), _figures(score, parts), str(cell))
+        self.problems += [
+            f"{cell} has predictions and no score on the card"
+            for cell in outcomes
+            if cell not in seen and len(outcomes[cell])
+        ]
+
+    def parity(self, recorded: MeasuredCurve, evidence: Evidence) -> None:
+        """The sides of parity that a card records."""
+        if recorded.parity == "independent":
+            return
+        proven = {
+            key: {task: row for task, row in rows.items() if row.predictions != "unknown"}
+            for key, rows in recorded.rows.items()
+        }
+        again = parity_of(evidence, proven)
+        for split, sides in recorded.parity.items():
+            self.compare(_numbers(sides), _numbers(again.get(split)), f"parity: {split}")
+
+    def seed(self, run: SeedRun, evidence: Evidence) -> None:
+        """Another seed's scores."""
+        where = f"seed {run.seed}"
+        problems = contradictions(evidence.outcomes)[:MOST]
+        self.problems += [f"{where}: {problem}" for problem in problems]
+        unknown = sorted({cell.task for cell in evidence.outcomes} - set(evidence.header.tasks))
+        if unknown:
+            self.problems.append(
+                f"{where} answers {', '.join(unknown)}, which the card does not describe"
+            )
+            return
+        again, recorded = (
+            {split: sides.model_dump() for split, sides in found.items()}
+            for found in (seed_sides(curve_of(evidence)), run.sides)
+        )
+        self.compare(recorded, again, where)
 
 
-def _known_tasks(evidence: Evidence) -> None:
+def _figures(score: Score | CurveRow, countries: Mapping[str, CountryScore]) -> dict[str, Any]:
+    return {
+        **{name: getattr(score, name) for name in ("score", "n", "se", "floor")},
+        "by country": {country: part.model_dump() for country, part in countries.items()},
+    }
+
+
+def _require_known_tasks(evidence: Evidence) -> None:
     cells = {*evidence.outcomes, *(c for o in evidence.baselines.values() for c in o)}
     unknown = sorted({cell.task for cell in cells} - set(evidence.header.tasks))
     if unknown:
-        raise BadPredictions(
+        raise GgezError(
             f"{evidence.place / PREDICTIONS} answers {', '.join(unknown)}, "
             "which the results do not describe"
         )
@@ -222,71 +325,10 @@ def leaves(value: Any) -> Iterator[Any]:
         yield value
 
 
-def _card(
-    curve: Mapping[str, Mapping[str, CurveRow]], outcomes: Mapping[Cell, Outcomes]
-) -> tuple[list[str], int, int]:
-    """What does not follow, how many figures were compared, and how many rows have no predictions."""
-    found: list[str] = []
-    compared = unproven = 0
-    seen = set()
-    for beta, rows in curve.items():
-        for key, row in rows.items():
-            cell = Cell(read_key(beta), task_of(key), row.split)
-            seen.add(cell)
-            if row.predictions == "unknown":
-                unproven += 1
-            elif cell not in outcomes:
-                found.append(f"{cell} has a score on the card and no predictions")
-            else:
-                problems, number = _row(cell, row, outcomes[cell])
-                found += problems
-                compared += number
-    found += [
-        f"{cell} has predictions and no score on the card"
-        for cell in outcomes
-        if cell not in seen and len(outcomes[cell])
-    ]
-    return found, compared, unproven
-
-
-def _parity(recorded: MeasuredCurve | None, evidence: Evidence) -> tuple[list[str], int]:
-    """What does not follow of the sides of parity that a card records, and how many figures."""
-    if recorded is None or recorded.parity == "independent":
-        return [], 0
-    proven = {
-        key: {task: row for task, row in rows.items() if row.predictions != "unknown"}
-        for key, rows in recorded.rows.items()
-    }
-    again = parity_of(evidence, proven)
-    found = [
-        problem
-        for split, sides in recorded.parity.items()
-        for problem in differences(
-            parity_numbers(sides),
-            parity_numbers(again[split]) if split in again else None,
-            f"parity: {split}",
-        )
-    ]
-    return found, sum(1 for sides in again.values() for _ in leaves(parity_numbers(sides)))
-
-
-def _seed(run: SeedRun, evidence: Evidence) -> tuple[list[str], int]:
-    """What does not follow of another seed's scores, and how many figures."""
-    outcomes, header = evidence.outcomes, evidence.header
-    where = f"seed {run.seed}"
-    found = [f"{where}: {problem}" for problem in contradictions(outcomes)[:MOST]]
-    if unknown := sorted({cell.task for cell in outcomes} - set(header.tasks)):
-        return [
-            *found,
-            f"{where} answers {', '.join(unknown)}, which the card does not describe",
-        ], 0
-    again = {split: sides.model_dump() for split, sides in seed_sides(curve_of(evidence)).items()}
-    recorded = {split: sides.model_dump() for split, sides in run.sides.items()}
-    return [*found, *differences(recorded, again, where)], sum(1 for _ in leaves(again))
-
-
-def parity_numbers(sides: SplitParity) -> dict[str, Any]:
+def _numbers(sides: SplitParity | None) -> dict[str, Any] | None:
     """A record of parity with its covariance as numbers, to as many digits as are stored."""
+    if sides is None:
+        return None
     found = sides.model_dump(mode="json", exclude={"covariance", "changed", "measured_by"})
     changed = [list(map(_few_digits, rows)) for rows in sides.changed]
     covariance = list(map(_few_digits, sides.covariance))
@@ -295,60 +337,3 @@ def parity_numbers(sides: SplitParity) -> dict[str, Any]:
 
 def _few_digits(row: str) -> list[str]:
     return [f"{float(value):.5g}" for value in row.split(" ")]
-
-
-def _row(cell: Cell, row: CurveRow, outcomes: Outcomes) -> tuple[list[str], int]:
-    score = score_of(outcomes.by(row.average))
-    parts = by_country(outcomes, score, sorted(row.by_country))
-    recorded = {
-        **{name: getattr(row, name) for name in ("score", "n", "se", "floor")},
-        "by country": {country: part.model_dump() for country, part in row.by_country.items()},
-    }
-    recomputed = {
-        **{name: getattr(score, name) for name in ("score", "n", "se", "floor")},
-        "by country": {country: part.model_dump() for country, part in parts.items()},
-    }
-    return differences(recorded, recomputed, str(cell)), sum(1 for _ in leaves(recomputed))
-
-
-def closed_figures(part: ClosedPart) -> int:
-    """How many figures rest on the closed answers."""
-    return 1 + (sum(1 for _ in leaves(parity_numbers(part.parity))) if part.parity else 0)
-
-
-def with_closed(found: Verification, file: Path) -> Verification:
-    """The same after the closed part was recomputed from the file with its predictions.
-
-    Raises UsageProblem where no part is closed, and BadPredictions.
-    """
-    evidence, part = found.evidence, found.evidence.header.closed
-    if part is None:
-        raise UsageProblem(f"{evidence.place} records no closed part", "Leave --closed out.")
-    closed = parse_predictions(file)
-    digest = sha256_file(file)
-    problems = []
-    if digest != part.sha256:
-        problems.append(
-            f"{file.name} has the sha256 {digest[:16]}…, recorded is {part.sha256[:16]}…: "
-            "it is another file, or was changed"
-        )
-    tasks = evidence.header.tasks
-    problems += misplaced(closed, part, closed=True)
-    if unknown := sorted({cell.task for cell in closed} - set(tasks)):
-        problems.append(f"the closed part answers {', '.join(unknown)}, which is not described")
-    else:
-        metrics = {name: task.metric for name, task in tasks.items()}
-        problems += contradictions(closed, metrics)[:MOST]
-        again = closed_part(evidence, closed, part, digest)
-        problems += differences(part.pictures, again.pictures, "closed: pictures")
-        problems += differences(
-            None if part.parity is None else parity_numbers(part.parity),
-            None if again.parity is None else parity_numbers(again.parity),
-            "closed: parity",
-        )
-    return replace(
-        found,
-        figures=found.figures + closed_figures(part),
-        problems=(*found.problems, *problems),
-        closed_answers=sum(map(len, closed.values())),
-    )

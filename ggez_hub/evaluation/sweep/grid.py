@@ -4,41 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import TypeAlias
 
 from ggez_hub.errors import UsageProblem
-from ggez_hub.evaluation.answers.cache import AnswerCache, MemoryCache
-from ggez_hub.evaluation.answers.outcomes import Cell, Outcomes
-from ggez_hub.evaluation.answers.scores import Score, score_of
+from ggez_hub.evaluation.answers.cache import AnswerCache
+from ggez_hub.evaluation.answers.outcomes import Cell, Outcomes, TaskRecord
+from ggez_hub.evaluation.answers.predictions import read_predictions, write_predictions
 from ggez_hub.evaluation.benchmarks.preparation import PreparedTask
 from ggez_hub.evaluation.benchmarks.prompt_language import prompt_languages, with_prompt_languages
 from ggez_hub.evaluation.benchmarks.questions import GENERATION
 from ggez_hub.evaluation.models import LoadedModel, ModelUnderTest
-from ggez_hub.evaluation.results.header import TaskRecord
 from ggez_hub.parity.betas import Beta, beta_key, betas_of
 
-BETAS: tuple[float, ...] = tuple(step / 10 for step in range(13))
+# Called with the number of steps that are measured, of how many.
+Progress: TypeAlias = Callable[[int, int], None]
 
 
-# The method of models that write.
-WRITES = GENERATION
+@dataclass(frozen=True)
+class KeptAnswers:
+    """Answers as one predictions file for each beta and task, so that a stopped run goes on."""
 
-
-class Progress(Protocol):
-    """Told after each step."""
-
-    def __call__(self, done: int, total: int) -> None:
-        """`done` of `total` steps are measured."""
-
-
-class Answers(Protocol):
-    """Where answers are kept, so that a run that was stopped goes on."""
+    folder: Path
 
     def load(self, beta: Beta, task: str) -> Mapping[Cell, Outcomes] | None:
         """The answers that were kept, or None."""
+        path = self._path(beta, task)
+        return read_predictions(path) if path.is_file() else None
 
     def save(self, beta: Beta, task: str, outcomes: Mapping[Cell, Outcomes]) -> None:
         """Keep the answers to a task."""
+        write_predictions(self._path(beta, task), outcomes)
+
+    def _path(self, beta: Beta, task: str) -> Path:
+        return self.folder / beta_key(beta) / f"{task}.parquet"
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,14 +48,6 @@ class Measurement:
     outcomes: Mapping[Cell, Outcomes]
     models: Mapping[str, str]
 
-    def scores(self) -> dict[Cell, Score]:
-        """The score of every cell."""
-        records = self.records()
-        return {
-            cell: score_of(outcomes.by(records[cell.task].average))
-            for cell, outcomes in self.outcomes.items()
-        }
-
     def records(self) -> dict[str, TaskRecord]:
         """What a results folder has to know of the tasks."""
         return {task.id: task.record for task in self.tasks}
@@ -66,8 +57,8 @@ def measure(
     models: Sequence[ModelUnderTest],
     tasks: Sequence[PreparedTask],
     *,
-    known: Callable[[ModelUnderTest], AnswerCache] = lambda _: MemoryCache(),
-    answers: Answers | None = None,
+    known: Callable[[ModelUnderTest], AnswerCache] = lambda _: AnswerCache(),
+    answers: KeptAnswers | None = None,
     progress: Progress | None = None,
 ) -> Measurement:
     """Ask every task of every model: those of a grid, or one as it is; nothing is fetched.
@@ -100,7 +91,7 @@ def measure(
 
 
 def digests(models: Sequence[ModelUnderTest]) -> dict[str, str]:
-    """Beta key -> what identifies the model; raises UsageProblem for what is no grid."""
+    """Beta key -> what identifies the model; raises UsageProblem for what is not a grid."""
     keys = [beta_key(model.beta) for model in models]
     if len(set(keys)) != len(keys) or not keys:
         raise UsageProblem(f"the betas {', '.join(keys) or '(none)'} have to be different numbers")
@@ -115,7 +106,7 @@ def check_tasks(models: Sequence[ModelUnderTest], tasks: Sequence[PreparedTask])
     if len({task.id for task in tasks}) != len(tasks):
         raise UsageProblem("two tasks have the same id")
     free = [task.id for task in tasks if task.is_free]
-    if free and not all(WRITES in model.methods for model in models):
+    if free and not all(GENERATION in model.methods for model in models):
         raise UsageProblem(
             f"free answers are asked of models that write alone: {', '.join(free)}",
             "Choose other suites, or a vision-language model.",

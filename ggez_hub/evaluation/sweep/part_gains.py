@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ggez_hub.evaluation.answers.scores import Estimate, NotComparable, Sides, parity_difference
+from ggez_hub.errors import GgezError
+from ggez_hub.evaluation.answers.scores import NotComparable, Sides, parity_difference
+from ggez_hub.evaluation.results.breakdown import suite
 from ggez_hub.evaluation.results.evidence import RESULTS, Evidence
 from ggez_hub.evaluation.results.header import SweptParts
-from ggez_hub.evaluation.results.sides import suite
-from ggez_hub.evaluation.results.verification import DoesNotFollow, Verification, verify_evidence
+from ggez_hub.evaluation.results.verification import Verification, verify_evidence
+from ggez_hub.parity.intervals import Interval
 
 BY_PART = "by-part"
 # The side on which a choice is judged, of items that it was not made with.
@@ -37,7 +39,7 @@ class Gain:
     parts: SweptParts
     point: str | None
     plain: str | None
-    difference: Estimate | None
+    difference: Interval | None
     reason: str = ""
 
     @property
@@ -72,7 +74,7 @@ class Gain:
 def gains_beside(plain: Verification) -> tuple[Gain, ...]:
     """The gain of every sweep by part below a results folder.
 
-    Raises DoesNotFollow where one does not follow from its predictions, NoEvidence, BadPredictions.
+    Raises GgezError where one does not follow from its predictions, or cannot be read.
     """
     place = plain.evidence.place
     folders = sorted(file.parent for file in (place / BY_PART).glob(f"*/{RESULTS}"))
@@ -80,7 +82,7 @@ def gains_beside(plain: Verification) -> tuple[Gain, ...]:
     for folder in folders:
         own = verify_evidence(folder)
         if own.problems:
-            raise DoesNotFollow(
+            raise GgezError(
                 f"{folder} does not follow from its predictions:\n  " + "\n  ".join(own.problems),
                 "Somebody changed a figure or an answer: ask for the predictions of the measurement.",
             )

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ggez_hub.errors import UsageProblem
-from ggez_hub.evaluation.answers.cache import MemoryCache
+from ggez_hub.evaluation.answers.cache import AnswerCache
 from ggez_hub.evaluation.answers.outcomes import Cell, Outcomes
 from ggez_hub.evaluation.benchmarks.preparation import PreparedTask
 from ggez_hub.evaluation.benchmarks.prompt_language import prompt_languages, with_prompt_languages
-from ggez_hub.evaluation.benchmarks.questions import MultipleChoice, QuestionSet
 from ggez_hub.evaluation.models import ModelUnderTest
 from ggez_hub.evaluation.results.evidence import Evidence
 from ggez_hub.evaluation.sweep.grid import digests
@@ -60,58 +59,20 @@ def rerun(
     languages = prompt_languages(tasks)
     found = []
     for beta in sorted({cell.beta for cell in drawn}):
-        subject = by_beta[beta].open(MemoryCache())
+        subject = by_beta[beta].open(AnswerCache())
         for cell, rows in sorted(drawn.items()):
             if cell.beta == beta:
                 recorded, task = evidence.outcomes[cell], by_task[cell.task]
                 keep = np.array(sorted(rows), dtype=np.intp)
-                asked = only(task.asked[cell.split], recorded, keep)
-                again = subject.answer(asked, task.method)
+                asked = task.asked[cell.split]
+                if asked.items != recorded.items:
+                    raise UsageProblem(
+                        "the results do not answer the questions of the data in their order"
+                    )
+                again = subject.answer(asked.take(keep), task.method)
                 again = with_prompt_languages({cell: again}, languages)[cell]
                 found += _compared(cell, recorded, keep, again)
     return tuple(found)
-
-
-def only(asked: QuestionSet, recorded: Outcomes, keep: NDArray[np.intp]) -> QuestionSet:
-    """Some of the questions, with those pictures and texts alone that they need.
-
-    `keep` are rows of what was recorded, whose items have to stand in the same rows here.
-    """
-    if asked.drawn is not None:
-        benchmark, prompts = asked.drawn
-        _require_items(recorded, [prompt.id for prompt in prompts])
-        return replace(asked, drawn=(benchmark, tuple(prompts[row] for row in keep)))
-    if asked.recognised is not None:
-        _require_items(recorded, asked.recognised.items)
-        return replace(asked, recognised=asked.recognised.only(keep.tolist()))
-    questions = asked.questions
-    assert questions is not None  # noqa: S101 - there are recorded answers
-    _require_items(recorded, questions.items)
-    queries, options = questions.queries[keep], questions.options[keep]
-    # The rows of the embeddings that are needed, and their new numbers.
-    used, place = np.unique(queries, return_inverse=True)
-    candidates, places = np.unique(options, return_inverse=True)
-    by_text = questions.asked_by == "text"
-    pictures, texts = (candidates, used) if by_text else (used, candidates)
-    less = MultipleChoice(
-        items=tuple(questions.items[row] for row in keep),
-        gold=tuple(questions.gold[row] for row in keep),
-        texts=tuple(questions.texts[row] for row in texts),
-        asked_by=questions.asked_by,
-        queries=place.reshape(queries.shape),
-        options=places.reshape(options.shape),
-        right=questions.right[keep],
-        option_ids=tuple(questions.option_ids[row] for row in candidates),
-        details=questions.details.take(keep) if questions.details else None,
-        names_gold=questions.names_gold,
-    )
-    return replace(
-        asked,
-        pictures=tuple(asked.pictures[row] for row in pictures),
-        questions=less,
-        missing=(),
-        choices=tuple(asked.choices[row] for row in keep) if asked.choices else (),
-    )
 
 
 def _require_same(
@@ -149,11 +110,6 @@ def _models_of(evidence: Evidence) -> dict[str, str]:
         for row in rows.values()
         if row.predictions != "unknown"
     }
-
-
-def _require_items(recorded: Outcomes, items: Sequence[str]) -> None:
-    if tuple(items) != recorded.items:
-        raise UsageProblem("the results do not answer the questions of the data in their order")
 
 
 def _compared(

@@ -54,8 +54,7 @@ class AdapterFacts:
     config: dict[str, Any]
 
     @property
-    def generates(self) -> str | None:
-        """What the models of the family generate: `text`, `pictures`, or None."""
+    def generates(self) -> str:
         return get_family(self.family).generates
 
     def modules(self, chosen: Callable[[LoraFact], bool] = lambda _: True) -> list[str]:

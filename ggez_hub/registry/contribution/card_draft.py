@@ -12,6 +12,7 @@ from ggez_hub.cards.document import parse_card, render_card, split_front_matter
 from ggez_hub.cards.hub_metadata import with_hub_keys
 from ggez_hub.cards.readme import license_of
 from ggez_hub.cards.schema import SCHEMA_VERSION
+from ggez_hub.cards.values import UNKNOWN
 from ggez_hub.errors import UsageProblem
 from ggez_hub.families import Family
 from ggez_hub.regions import alpha, find_region
@@ -19,9 +20,6 @@ from ggez_hub.registry.contribution.adapter_files import AdapterFiles, NoAdapter
 from ggez_hub.registry.contribution.base_model import BaseModel
 from ggez_hub.registry.contribution.training_metadata import REPO
 from ggez_hub.validation_errors import listed
-
-UNKNOWN = "unknown"
-
 
 PEFT_PREFIX = "base_model.model."
 # What PEFT's own README says before anybody has written one, and the tags that it derives.

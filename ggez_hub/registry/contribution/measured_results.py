@@ -16,13 +16,13 @@ from ggez_hub.cards.measurements import Baselines, ComposedAdapter, JointCurve
 from ggez_hub.cards.readme import MAX_CARD_BYTES
 from ggez_hub.cards.schema import is_adapter
 from ggez_hub.cards.values import NAME, Unknown
-from ggez_hub.errors import UsageProblem
+from ggez_hub.errors import GgezError, UsageProblem
 from ggez_hub.evaluation.models.model_digest import model_digest
 from ggez_hub.evaluation.results.baselines import card_baselines
 from ggez_hub.evaluation.results.evidence import Evidence
 from ggez_hub.evaluation.results.header import AdapterRecord
 from ggez_hub.evaluation.results.measured_curve import curve_of
-from ggez_hub.evaluation.results.verification import DoesNotFollow, verify_evidence
+from ggez_hub.evaluation.results.verification import verify_evidence
 from ggez_hub.parity.betas import read_key
 from ggez_hub.parity.card_rows import NoCurve
 from ggez_hub.parity.choice import Undetermined, select_beta
@@ -57,7 +57,7 @@ def add_sweep_results(results: Path, place: Path) -> CardUpdate:
     stays. The policy is that of the results where the card declares none. Baselines go with the
     curve that decides. Raises UsageProblem for
     results of several adapters, of another one than the card's, on another base or for another region;
-    DoesNotFollow, NoEvidence, BadCard.
+    GgezError, BadCard.
     """
     path, document, evidence = _open(results, place)
     card, header = document.card, evidence.header
@@ -97,7 +97,7 @@ def add_joint_results(results: Path, place: Path) -> JointCurve:
 
     place: an adapter's folder, or its card. A curve of the same adapters for the same region is
     replaced. Raises UsageProblem for results of one adapter, of others than the card's, or on another
-    base; DoesNotFollow, NoEvidence, BadCard.
+    base; GgezError, BadCard.
     """
     path, document, evidence = _open(results, place)
     joint = _joint(document.card, evidence)
@@ -125,7 +125,7 @@ def _open(results: Path, place: Path) -> tuple[Path, CardDocument, Evidence]:
     found = verify_evidence(results)
     evidence = found.evidence
     if found.problems:
-        raise DoesNotFollow(
+        raise GgezError(
             f"{results} does not follow from its predictions:\n  " + "\n  ".join(found.problems)
         )
     if evidence.recorded is None:

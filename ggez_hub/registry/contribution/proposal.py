@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from ggez_hub.cards import BadCard, CardDocument, parse_card, render_card
 from ggez_hub.cards.document import has_block
 from ggez_hub.cards.schema import Location
+from ggez_hub.cards.values import UNKNOWN
 from ggez_hub.errors import GgezError
 from ggez_hub.hub import Hub
 from ggez_hub.hub.pull_requests import Proposal, propose
 from ggez_hub.registry.constants import CARD_NAME, INDEX_REPO
 from ggez_hub.registry.contribution.adapter_files import AdapterFiles
-from ggez_hub.registry.index.entries import card_path, located
-from ggez_hub.registry.licences import UNKNOWN, reviewed
+from ggez_hub.registry.index.entries import card_path
+from ggez_hub.registry.licences import reviewed
 from ggez_hub.registry.publication.adapter import Parcel, Published, beside, publish
-from ggez_hub.registry.repositories import problems_on_hub
+from ggez_hub.registry.repositories import Repositories, problems_on_hub
 
 
 class NotReady(GgezError):
@@ -79,8 +80,8 @@ def candidate(document: CardDocument, location: Location, hub: Hub) -> CardPropo
     if document.license == UNKNOWN:
         raise NotReady("the adapter has no known licence", "Name it with --license.")
     reviewed(document.license, location.repo)
-    copy = located(document, location)
-    if problems := list(problems_on_hub(copy.card, hub)):
+    copy = document.with_card(adapter=location)
+    if problems := list(problems_on_hub(copy.card, Repositories(hub))):
         raise NotReady(
             f"{location.repo} would not be taken by `pull`:\n"
             + "\n".join(f"  {'.'.join(map(str, key))}: {what}" for key, what in problems)

@@ -19,7 +19,7 @@ from ggez_hub.cards.document import read_text
 from ggez_hub.digests import sha256_file
 from ggez_hub.errors import GgezError
 from ggez_hub.parity.card_rows import ranking_rows
-from ggez_hub.registry.index.entries import CardSummary, text_digest
+from ggez_hub.registry.index.entries import CardSummary, UnreadableCard, text_digest
 from ggez_hub.registry.index.file import (
     APPLICATION_ID,
     COLUMNS,
@@ -42,18 +42,6 @@ VERSION_AT, VERSION = 96, 3_040_001
 Packed: TypeAlias = tuple[IndexRow, bytes]
 
 
-class BadCards(GgezError):
-    """Cards of the index are off; the message names file, line, key and mend."""
-
-
-@dataclass(frozen=True)
-class BadEntry:
-    """A card that cannot be accepted: its path in the index, and what is off."""
-
-    path: str
-    reason: str
-
-
 @dataclass(frozen=True)
 class Built:
     """What an index file was made of."""
@@ -61,39 +49,48 @@ class Built:
     cards: int
     regions: int
     size: int
-    bad: tuple[BadEntry, ...]
+    bad: tuple[UnreadableCard, ...]
 
 
 def build_index(
-    cards: Path, out: Path, *, skip_bad: bool = False, previous: Path | None = None
+    cards: Path,
+    out: Path,
+    *,
+    skip_bad: bool = False,
+    previous: Path | None = None,
+    processes: bool = True,
 ) -> Built:
     """Write the index of the cards below `cards` (<region>/<family>/<name>.md) as the file `out`.
 
-    Raises BadCards, and writes nothing, if a card is off; with `skip_bad` it is left out, and the
-    file says so. The same cards give the same bytes with the same SQLite. Of `previous`, an index
-    file of ours, cards that have not changed since are taken as they are; raises BadIndex.
+    The same cards give the same bytes with the same SQLite. Cards that have not changed since
+    `previous`, an index file of ours, was built are taken from it. `processes` reads many cards in
+    parallel. Raises GgezError, and writes nothing, if a card is not valid, unless `skip_bad`, which
+    leaves it out and notes that in the file; BadIndex.
     """
     rows = read_index(previous).rows if previous else ()
     known = {(row.path, row.sha256): (row, packed) for row, packed in rows}
-    found = list(_read_all(cards, known))
+    found = list(_read_all(cards, known, processes))
     bad = tuple(
-        sorted((entry for entry in found if isinstance(entry, BadEntry)), key=lambda b: b.path)
+        sorted(
+            (entry for entry in found if isinstance(entry, UnreadableCard)), key=lambda b: b.path
+        )
     )
     if bad and not skip_bad:
-        raise BadCards(
-            f"{len(bad)} of {len(found)} cards are off\n" + "\n".join(b.reason for b in bad),
-            "Mend them, or leave them out with --skip-bad.",
+        raise GgezError(
+            f"{len(bad)} of {len(found)} cards are not valid\n" + "\n".join(b.reason for b in bad),
+            "Fix them, or leave them out with --skip-bad.",
         )
     # Adapters of a region lie together, so that a query reads few pages.
-    good = [entry for entry in found if not isinstance(entry, BadEntry)]
+    good = [entry for entry in found if not isinstance(entry, UnreadableCard)]
     good.sort(key=lambda entry: (entry[0].region, entry[0].path))
     with atomic_file(out) as partial_file:
         _write(partial_file, good, bad)
     return Built(len(good), len({row.region for row, _ in good}), out.stat().st_size, bad)
 
 
-def _read_all(cards: Path, known: Mapping[tuple[str, str], Packed]) -> Iterator[Packed | BadEntry]:
-    """Every card below `cards` that is not known, read by as many processes as there are cores."""
+def _read_all(
+    cards: Path, known: Mapping[tuple[str, str], Packed], processes: bool
+) -> Iterator[Packed | UnreadableCard]:
     paths = []
     for path in sorted(p.relative_to(cards).as_posix() for p in cards.glob("*/*/*.md")):
         same = known.get((f"cards/{path}", sha256_file(cards / path))) if known else None
@@ -103,33 +100,34 @@ def _read_all(cards: Path, known: Mapping[tuple[str, str], Packed]) -> Iterator[
             paths.append(path)
     read = partial(read_entry, cards)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    if len(paths) < CARDS_BEFORE_PROCESSES or cores == 1:
+    if not processes or len(paths) < CARDS_BEFORE_PROCESSES or cores == 1:
         yield from map(read, paths)
         return
     with ProcessPoolExecutor(cores, multiprocessing.get_context("spawn")) as pool:
         yield from pool.map(read, paths, chunksize=CHUNK)
 
 
-def read_entry(cards: Path, path: str) -> Packed | BadEntry:
+def read_entry(cards: Path, path: str) -> Packed | UnreadableCard:
     """The row of the card at `path` below `cards`, with its packed ranking."""
     listed = f"cards/{path}"
     try:
         text = read_text(cards / path)
-        return _row(parse_card(text, listed), listed, text)
+        return row_of(parse_card(text, listed), listed, text_digest(text))
     except BadCard as problem:
-        return BadEntry(listed, problem.message)
+        return UnreadableCard(listed, problem.message)
 
 
-def _row(document: CardDocument, path: str, text: str) -> Packed:
+def row_of(document: CardDocument, path: str, sha256: str) -> Packed:
+    """The row of a card of the index; raises BadCard for one in another place, or without its own."""
     card = document.card
     if card.adapter is None:
-        raise BadCard(f"{path}: ggez.adapter: is missing; it says where the adapter lies")
+        raise BadCard(f"{path}: ggez.adapter: is missing; it says where the adapter is")
     place = f"cards/{card.region}/{card.family}"
     if not path.startswith(f"{place}/"):
-        raise BadCard(f"{path}: ggez.region: the card belongs into {place}/")
+        raise BadCard(f"{path}: ggez.region: the card belongs in {place}/")
     row = IndexRow(
         path=path,
-        sha256=text_digest(text),
+        sha256=sha256,
         repo=card.adapter.repo,
         revision=card.adapter.revision,
         **CardSummary.of(document).model_dump(),
@@ -137,7 +135,7 @@ def _row(document: CardDocument, path: str, text: str) -> Packed:
     return row, pack_ranking({} if card.curve == "unknown" else ranking_rows(card.curve))
 
 
-def _write(path: Path, rows: Sequence[Packed], bad: Sequence[BadEntry]) -> None:
+def _write(path: Path, rows: Sequence[Packed], bad: Sequence[UnreadableCard]) -> None:
     names = (*COLUMNS, "ranking")
     marks = ", ".join("?" * len(names))
     with closing(sqlite3.connect(path, isolation_level=None)) as file:

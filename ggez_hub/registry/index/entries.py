@@ -1,20 +1,21 @@
-"""Adapters that may be candidates: what ranks them and rules them out, without reading every card."""
+"""Adapters that may be candidates: what ranks them or rules them out, without reading every card."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field
 
-from ggez_hub.cards import BadCard, CardDocument, parse_card, render_card
+from ggez_hub.cards import CardDocument, parse_card, render_card
 from ggez_hub.cards.curve import Curve
 from ggez_hub.cards.schema import Location
 from ggez_hub.cards.values import (
+    UNKNOWN,
     Date,
     FamilyName,
     Kind,
@@ -28,8 +29,7 @@ from ggez_hub.cards.values import (
 )
 from ggez_hub.digests import digest_json
 from ggez_hub.frozen_model import FrozenModel
-from ggez_hub.hub import ChangedFile, Hub, RepoAtCommit
-from ggez_hub.parity.card_rows import ranking_rows
+from ggez_hub.hub import ChangedFile, Hub
 from ggez_hub.registry.resolution import PinnedCard
 
 
@@ -56,7 +56,7 @@ class CardSummary(FrozenModel):
     recommended: Annotated[bool, Field(strict=False)]
 
     @property
-    def standing(self) -> str:
+    def status(self) -> str:
         """The status in words: `deprecated: reason; superseded by org/name`."""
         # In one line, whatever the card's author wrote.
         given = " ".join(self.reason.split()) or "no reason given"
@@ -85,16 +85,16 @@ class CardSummary(FrozenModel):
 
 
 def weights_identity(weights: dict[str, str] | Unknown) -> str:
-    """The digest of a base's weights, or `unknown`: equal for mirrors that name files otherwise."""
-    return weights if weights == "unknown" else digest_json(sorted(weights.values()))
+    """The digest of a base's weights, or `unknown`: equal for mirrors with other file names."""
+    return weights if weights == UNKNOWN else digest_json(sorted(weights.values()))
 
 
 @dataclass(frozen=True)
 class IndexEntry:
-    """An adapter that may be a candidate: where it lies, and whether it was accepted.
+    """An adapter that may be a candidate; `accepted` adapters are in the curated index.
 
-    `asked_by` is the revision that it was asked for by, if any. `summary` and `ranking` are at hand; `document`, the card itself, is read when it is asked for,
-    and may then raise NotFit.
+    `asked_by` is the revision that it was asked for by, if any. The card itself is read when
+    `document` is used first.
     """
 
     repo: str
@@ -103,7 +103,7 @@ class IndexEntry:
     card: PinnedCard
     summary: CardSummary
     read_card: Callable[[], CardDocument] = field(repr=False, compare=False)
-    read_ranking: Callable[[], Curve] = field(repr=False, compare=False)
+    read_ranking: Callable[[], Curve] = field(default=dict, repr=False, compare=False)
     asked_by: str = ""
 
     @cached_property
@@ -113,21 +113,21 @@ class IndexEntry:
 
     @cached_property
     def ranking(self) -> Curve:
-        """The registry's validation scores, which `trade` ranks by; empty without any."""
+        """The registry's validation scores; empty without any."""
         return self.read_ranking()
 
 
 @dataclass(frozen=True)
 class UnreadableCard:
-    """An adapter whose card cannot be read, with the reason."""
+    """A card that cannot be read or accepted: its path in the index or its repository, and why."""
 
-    repo: str
+    path: str
     reason: str
 
 
 @dataclass(frozen=True)
 class OtherRegion:
-    """Adapters of other regions than those that were asked for: how many, and one by name."""
+    """Adapters of another region than those that were asked for: how many, and one of them."""
 
     region: RegionId
     family: FamilyName
@@ -137,9 +137,10 @@ class OtherRegion:
 
 @dataclass(frozen=True)
 class Listing:
-    """What there is for some regions, and what else there is.
+    """Adapters for some regions, and a count of those elsewhere.
 
-    `yanked` says why, by repository in lower case, of all adapters that the registry has yanked.
+    `yanked` has the reason for every adapter that the registry has yanked, by repository in lower
+    case.
     """
 
     entries: tuple[IndexEntry, ...] = ()
@@ -149,45 +150,26 @@ class Listing:
 
 
 def as_author_claims(document: CardDocument) -> CardDocument:
-    """A card that its author wrote: what it says the registry measured is a claim of his own.
+    """A card that its author wrote: all its scores are claims, whatever `measured_by` says.
 
-    Only the registry's copy of a card, in the index, says what the registry measured.
+    Only the registry's copy of a card, in the index, has the registry's measurements.
     """
     own: dict[str, Any] = {"measured_by": "self"}
-    curve, beside = document.card.curve, document.card.baselines
+    card = document.card
     # Only the registry closes a part of its test side.
     claimed: dict[str, Any] = {"closed": None}
-    if curve != "unknown":
+    if card.curve != UNKNOWN:
         claimed["curve"] = {
             beta: {key: row.model_copy(update=own) for key, row in rows.items()}
-            for beta, rows in curve.items()
+            for beta, rows in card.curve.items()
         }
-    if document.card.parity != "independent":
+    if card.parity != "independent":
         claimed["parity"] = {
-            split: sides.model_copy(update=own) for split, sides in document.card.parity.items()
+            split: sides.model_copy(update=own) for split, sides in card.parity.items()
         }
-    if beside is not None:
-        claimed["baselines"] = beside.model_copy(update=own)
-    return replace(document, card=document.card.model_copy(update=claimed))
-
-
-def entry_of(document: CardDocument, card: PinnedCard, accepted: bool) -> IndexEntry:
-    """The entry of a card that has been read: at its `adapter`, or beside the card itself."""
-    location = document.card.adapter if accepted else None
-
-    def ranking() -> Curve:
-        curve = document.card.curve
-        return {} if curve == "unknown" else ranking_rows(curve)
-
-    return IndexEntry(
-        repo=location.repo if location else card.repo,
-        revision=location.revision if location else card.revision,
-        accepted=accepted,
-        card=card,
-        summary=CardSummary.of(document),
-        read_card=lambda: document,
-        read_ranking=ranking,
-    )
+    if card.baselines is not None:
+        claimed["baselines"] = card.baselines.model_copy(update=own)
+    return document.with_card(**claimed)
 
 
 def text_digest(text: str) -> str:
@@ -196,38 +178,13 @@ def text_digest(text: str) -> str:
 
 
 def read_pinned_card(hub: Hub, card: PinnedCard) -> CardDocument:
-    """The card that a lock pins; raises ChangedFile, BadCard, and what the client raises."""
+    """The card that a lock or an index file pins; raises ChangedFile, BadCard, and what the client raises."""
     text = hub.read_text(card.repo, card.revision, card.path, card.repo_type)
     where = f"{card.path} of {card.repo}@{card.revision[:12]}"
     if text_digest(text) != card.sha256:
-        raise ChangedFile(f"{where} is not the card that the lock pins")
-    return _read(text, where, card.repo_type)
-
-
-def _read(text: str, where: str, repo_type: Literal["model", "dataset"]) -> CardDocument:
-    """A card of the index, or an author's own, whose scores are claims; raises BadCard."""
+        raise ChangedFile(f"{where} is not the card that was pinned")
     document = parse_card(text, where)
-    return document if repo_type == "dataset" else as_author_claims(document)
-
-
-def entry_of_text(
-    at: RepoAtCommit, repo_type: Literal["model", "dataset"], path: str, text: str
-) -> IndexEntry | UnreadableCard:
-    """The entry of a card that lies at `path` of a repository, or why it cannot be one."""
-    accepted = repo_type == "dataset"
-    try:
-        document = _read(text, f"{path} of {at.repo}", repo_type)
-    except BadCard as error:
-        return UnreadableCard(path if accepted else at.repo, error.message)
-    if accepted and document.card.adapter is None:
-        return UnreadableCard(path, "is in the index without the commit of its adapter")
-    card = PinnedCard(
-        repo=at.repo, repo_type=repo_type, revision=at.revision, path=path, sha256=text_digest(text)
-    )
-    return entry_of(document, card, accepted)
-
-
-NOT_IN_NAMES = re.compile(r"[^a-z0-9._-]+")
+    return document if card.repo_type == "dataset" else as_author_claims(document)
 
 
 def card_path(document: CardDocument, repo: str, *, with_owner: bool = False) -> str:
@@ -237,17 +194,11 @@ def card_path(document: CardDocument, repo: str, *, with_owner: bool = False) ->
     """
     owner, _, name = repo.lower().partition("/")
     full = f"{owner}--{name}" if with_owner else name
-    name = NOT_IN_NAMES.sub("-", full).lstrip("._-")[:90] or "adapter"
+    name = re.sub(r"[^a-z0-9._-]+", "-", full).lstrip("._-")[:90] or "adapter"
     return f"cards/{document.card.region}/{document.card.family}/{name}.md"
 
 
-def located(document: CardDocument, location: Location) -> CardDocument:
-    """The registry's copy of a card, which says where the adapter lies."""
-    card = document.card.model_copy(update={"adapter": location})
-    return CardDocument(card, document.front_matter, document.prose)
-
-
 def accepted(document: CardDocument, repo: str, revision: str, *, recommended: bool = False) -> str:
-    """The text of the registry's copy of a card; `recommended` is taken where a region is all that is asked."""
-    place = Location(repo=repo, revision=revision, recommended=recommended)
-    return render_card(located(document, place))
+    """The text of the registry's copy of a card, whose adapter is in `repo` at a commit."""
+    location = Location(repo=repo, revision=revision, recommended=recommended)
+    return render_card(document.with_card(adapter=location))

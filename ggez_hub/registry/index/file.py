@@ -1,11 +1,11 @@
 """The index as one read-only SQLite file, which may come from a stranger.
 
-A row says of a card what ranks it or rules it out (`Summary`), where the card lies and its sha256, and
-holds the rows of its curve that rank it. The card itself stays beside the file: the one that is
-taken is read, compared with its sha256 and its row, and validated.
+A row has what ranks a card or rules it out, its path and sha256, and the scores that rank it. The
+card itself stays beside the file: one that is taken is read, compared with its sha256 and its row,
+and validated.
 
-The file is opened immutable and without extensions, triggers or views: its schema must be the one
-below to the letter, its values are bounded and validated, and a query that does not end is stopped.
+The file is opened immutable and without extensions, triggers or views: its schema must be exactly
+the one below, its values are limited and validated, and a query that does not end is stopped.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sqlite3
 import zlib
 from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -44,7 +44,7 @@ SCHEMA = (
 )
 CURVE: TypeAdapter[Curve] = TypeAdapter(Curve)
 ELSEWHERE: TypeAdapter[OtherRegion] = TypeAdapter(OtherRegion)
-ELSEWHERE_FIELDS = tuple(field.name for field in fields(OtherRegion))
+ELSEWHERE_FIELDS = tuple(f.name for f in fields(OtherRegion))
 
 
 class BadIndex(GgezError):
@@ -59,11 +59,6 @@ class IndexRow(CardSummary):
     repo: RepoId
     revision: Revision
 
-    @property
-    def summary(self) -> CardSummary:
-        """The row without the place of its card and its adapter."""
-        return CardSummary(**{name: getattr(self, name) for name in CardSummary.model_fields})
-
 
 COLUMNS = tuple(IndexRow.model_fields)
 
@@ -72,10 +67,10 @@ COLUMNS = tuple(IndexRow.model_fields)
 class IndexContents:
     """What an index file holds for some regions: rows with their packed rankings, and the rest."""
 
-    rows: tuple[tuple[IndexRow, bytes], ...]
-    unreadable: tuple[UnreadableCard, ...]
-    elsewhere: tuple[OtherRegion, ...]
-    yanked: dict[str, str]
+    rows: tuple[tuple[IndexRow, bytes], ...] = ()
+    unreadable: tuple[UnreadableCard, ...] = ()
+    elsewhere: tuple[OtherRegion, ...] = ()
+    yanked: dict[str, str] = field(default_factory=dict)
 
 
 def read_index(
@@ -150,7 +145,7 @@ def _opened(path: Path) -> Iterator[sqlite3.Connection]:
             _check_schema(file)
             yield file
     except sqlite3.Error as error:
-        raise BadIndex(f"{path.name} is no index file, or it is damaged: {error}") from error
+        raise BadIndex(f"{path.name} is not an index file, or it is damaged: {error}") from error
     except (ValidationError, TypeError, ValueError) as error:
         raise BadIndex(f"{path.name} holds a row that no card has: {error}") from error
 
@@ -176,7 +171,7 @@ def _check_schema(file: sqlite3.Connection) -> None:
     (kind,) = file.execute("PRAGMA application_id").fetchone()
     (version,) = file.execute("PRAGMA user_version").fetchone()
     if kind != APPLICATION_ID:
-        raise BadIndex("this SQLite file is no index of adapters")
+        raise BadIndex("this SQLite file is not an index of adapters")
     if version != FORMAT:
         raise BadIndex(
             f"the index file has the format {version}, this program reads {FORMAT}",

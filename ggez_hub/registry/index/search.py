@@ -1,31 +1,32 @@
-"""The curated index of a hub: its accepted cards, from its file or card by card."""
+"""Adapters of a hub: those that its curated index accepts, those that are named, those by tags."""
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
-from itertools import compress
 from pathlib import Path
 
-from ggez_hub.cards import BadCard, CardDocument
+from ggez_hub.cards import BadCard, CardDocument, parse_card
 from ggez_hub.cards.hub_metadata import TAG
-from ggez_hub.cards.values import FamilyName
 from ggez_hub.errors import GgezError
-from ggez_hub.hub import ChangedFile, Hub, HubFile, RepoAtCommit
+from ggez_hub.hub import ChangedFile, Hub
 from ggez_hub.registry.constants import CARD_NAME, INDEX_FILE, INDEX_REPO
 from ggez_hub.registry.file_checks import NotFit
+from ggez_hub.registry.index.build import build_index, row_of
 from ggez_hub.registry.index.entries import (
+    CardSummary,
     IndexEntry,
     Listing,
-    OtherRegion,
     UnreadableCard,
-    entry_of,
-    entry_of_text,
+    as_author_claims,
     read_pinned_card,
+    text_digest,
 )
 from ggez_hub.registry.index.file import (
     MAX_INDEX_BYTES,
     BadIndex,
+    IndexContents,
     IndexRow,
     read_index,
     unpack_ranking,
@@ -42,8 +43,9 @@ def accepted_entries(
 ) -> Listing:
     """The curated index of a hub: its entries for `regions`, or of `repos` (None: all of them).
 
-    What else there is for other regions is counted. The index file is downloaded once for each of its versions; where there is none, every card is
-    read. Raises NoIndex, BadIndex, and what the client raises.
+    Adapters of other regions are counted. The index file is downloaded once for each of its
+    versions; where there is none, it is built here from all cards. Raises NoIndex, BadIndex, and
+    what the client raises.
     """
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -63,22 +65,15 @@ def accepted_entries(
             "Search the hub itself by tags: add --live --trust any (or your organisations).",
         ) from error
     if newest is None:
-        return _of_cards(hub, regions, repos)
-    return _of_file(hub, *newest, regions, repos)
-
-
-def _of_file(
-    hub: Hub,
-    revision: str,
-    file: HubFile,
-    regions: Collection[str] | None,
-    repos: Collection[str] | None,
-) -> Listing:
-    """The index from its file at a commit."""
-    if file.size > MAX_INDEX_BYTES:
-        raise BadIndex(f"{INDEX_FILE} of {hub.endpoint} is larger than {MAX_INDEX_BYTES:,} bytes")
-    folder = hub.fetch(INDEX_REPO, revision, [file], "dataset")
-    contents = read_index(folder / INDEX_FILE, regions, repos)
+        revision, contents = _of_cards(hub, regions, repos)
+    else:
+        revision, file = newest
+        if file.size > MAX_INDEX_BYTES:
+            raise BadIndex(
+                f"{INDEX_FILE} of {hub.endpoint} is larger than {MAX_INDEX_BYTES:,} bytes"
+            )
+        folder = hub.fetch(INDEX_REPO, revision, [file], "dataset")
+        contents = read_index(folder / INDEX_FILE, regions, repos)
     return Listing(
         entries=tuple(_listed(hub, revision, row, packed) for row, packed in contents.rows),
         unreadable=contents.unreadable,
@@ -87,74 +82,39 @@ def _of_file(
     )
 
 
-def _listed(hub: Hub, revision: str, row: IndexRow, packed: bytes) -> IndexEntry:
-    card = PinnedCard(
-        repo=INDEX_REPO,
-        repo_type="dataset",
-        revision=revision,
-        path=row.path,
-        sha256=row.sha256,
-    )
-
-    def read_card() -> CardDocument:
-        """The card beside the file, if it says what the file says of it."""
-        try:
-            document = read_pinned_card(hub, card)
-        except (ChangedFile, BadCard) as error:
-            raise NotFit(f"is not in the index as its card says: {error.message}") from error
-        read = entry_of(document, card, accepted=True)
-        if read != entry or read.ranking != entry.ranking:
-            raise NotFit(f"is not in the index as {row.path} says")
-        return document
-
-    entry = IndexEntry(
-        repo=row.repo,
-        revision=row.revision,
-        accepted=True,
-        card=card,
-        summary=row.summary,
-        read_card=read_card,
-        read_ranking=lambda: unpack_ranking(packed),
-    )
-    return entry
-
-
-def _of_cards(hub: Hub, regions: Collection[str] | None, repos: Collection[str] | None) -> Listing:
-    """The index read card by card."""
+def _of_cards(
+    hub: Hub, regions: Collection[str] | None, repos: Collection[str] | None
+) -> tuple[str, IndexContents]:
+    """The index of a hub without an index file, at its commit; it is small then."""
     index = hub.at_commit(INDEX_REPO, "main", "dataset")
     cards = [f for f in index.files if f.path.startswith("cards/") and f.path.endswith(".md")]
     if not cards:
-        return Listing()
-    # Fetched together: without an index file the index is small.
+        return index.revision, IndexContents()
     folder = hub.fetch(INDEX_REPO, index.revision, cards, "dataset")
-    found = [_listed_card(index, f.path, folder / f.path) for f in cards]
-    entries = [e for e in found if isinstance(e, IndexEntry)]
-    asked = [
-        (regions is None or e.summary.region in regions) and (repos is None or e.repo in repos)
-        for e in entries
-    ]
-    return Listing(
-        entries=tuple(compress(entries, asked)),
-        unreadable=tuple(e for e in found if isinstance(e, UnreadableCard)),
-        elsewhere=_grouped(compress(entries, [not here for here in asked])),
-        yanked={e.repo.lower(): e.summary.reason for e in entries if e.summary.state == "yanked"},
+    with tempfile.TemporaryDirectory() as place:
+        file = Path(place) / INDEX_FILE
+        build_index(folder / "cards", file, skip_bad=True, processes=False)
+        return index.revision, read_index(file, regions, repos)
+
+
+def _listed(hub: Hub, revision: str, row: IndexRow, packed: bytes) -> IndexEntry:
+    card = PinnedCard(
+        repo=INDEX_REPO, repo_type="dataset", revision=revision, path=row.path, sha256=row.sha256
     )
 
+    def read_card() -> CardDocument:
+        """The card beside the file, if its row is that of the file."""
+        try:
+            document = read_pinned_card(hub, card)
+            own, ranking = row_of(document, row.path, row.sha256)
+        except (ChangedFile, BadCard) as error:
+            raise NotFit(f"is not in the index as its card says: {error.message}") from error
+        if own != row or unpack_ranking(ranking) != unpack_ranking(packed):
+            raise NotFit(f"is not in the index as {row.path} says")
+        return document
 
-def _listed_card(index: RepoAtCommit, path: str, file: Path) -> IndexEntry | UnreadableCard:
-    try:
-        return entry_of_text(index, "dataset", path, file.read_text(encoding="utf-8"))
-    except UnicodeDecodeError:
-        return UnreadableCard(path, "is no UTF-8 text")
-
-
-def _grouped(entries: Iterable[IndexEntry]) -> tuple[OtherRegion, ...]:
-    groups: dict[tuple[str, FamilyName], list[str]] = {}
-    for entry in entries:
-        groups.setdefault((entry.summary.region, entry.summary.family), []).append(entry.repo)
-    return tuple(
-        OtherRegion(region, family, len(repos), min(repos))
-        for (region, family), repos in sorted(groups.items())
+    return IndexEntry(
+        row.repo, row.revision, True, card, row, read_card, lambda: unpack_ranking(packed)
     )
 
 
@@ -166,15 +126,11 @@ def yanked_adapters(hub: Hub) -> Mapping[str, str]:
         return {}
 
 
-class NotAnAdapter(GgezError):
-    """A repository that was asked for is no adapter."""
-
-
 def named_entries(hub: Hub, asked: Iterable[str]) -> list[IndexEntry]:
     """The adapters of these repositories, each with `@REVISION` or without.
 
-    They are the accepted ones, or what the repositories say of themselves at the revision (without
-    one at `main`). Raises NotThere, and what the client raises.
+    They are the accepted ones, or by the repositories' own cards at the revision (without one at
+    `main`). Raises GgezError for a repository without a valid card, and what the client raises.
     """
     named = [name.partition("@") for name in asked]
     try:
@@ -190,7 +146,7 @@ def named_entries(hub: Hub, asked: Iterable[str]) -> list[IndexEntry]:
             continue
         entry = _own_entry(hub, repo, revision or "main")
         if isinstance(entry, UnreadableCard):
-            raise NotAnAdapter(f"{repo} {entry.reason}", "Adapters are found by their cards.")
+            raise GgezError(f"{repo} {entry.reason}", "Adapters are found by their cards.")
         found.append(replace(entry, asked_by=revision))
     return found
 
@@ -199,7 +155,20 @@ def _own_entry(hub: Hub, repo: str, revision: str) -> IndexEntry | UnreadableCar
     at = hub.at_commit(repo, revision)
     if at.file(CARD_NAME) is None:
         return UnreadableCard(repo, "has no card")
-    return entry_of_text(at, "model", CARD_NAME, hub.read_text(repo, at.revision, CARD_NAME))
+    text = hub.read_text(repo, at.revision, CARD_NAME)
+    try:
+        document = as_author_claims(parse_card(text, f"{CARD_NAME} of {repo}"))
+    except BadCard as error:
+        return UnreadableCard(repo, error.message)
+    card = PinnedCard(
+        repo=at.repo,
+        repo_type="model",
+        revision=at.revision,
+        path=CARD_NAME,
+        sha256=text_digest(text),
+    )
+    summary = CardSummary.of(document)
+    return IndexEntry(at.repo, at.revision, False, card, summary, lambda: document)
 
 
 def live_entries(hub: Hub, regions: Iterable[str]) -> Listing:

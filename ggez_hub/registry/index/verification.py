@@ -1,28 +1,29 @@
-"""`index verify`: what accepted cards say, against the hub that holds the adapters."""
+"""Accepted adapters against their hub: what is wrong (`index verify`), what is out of date."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from huggingface_hub.errors import GatedRepoError
 
-from ggez_hub.cards import AdapterCard, CardDocument
 from ggez_hub.cards.readme import license_of
+from ggez_hub.cards.values import UNKNOWN
 from ggez_hub.hub import Hub
 from ggez_hub.registry.file_checks import NotFit
 from ggez_hub.registry.index.entries import IndexEntry, Listing
-from ggez_hub.registry.repositories import Repositories, reach, reasons_on_hub
+from ggez_hub.registry.repositories import Repositories, problems_on_hub, reach
 
 # What the Hub answers at once without slowing a client down.
 PARALLEL = 8
+Why: TypeAlias = Literal["yanked", "deprecated", "superseded", "base", "undetermined"]
 
 
 @dataclass(frozen=True)
 class IndexProblem:
-    """What is off with an accepted card: its path in the index, its adapter, and the reason."""
+    """What is wrong with an accepted card: its path in the index, its adapter, and the reason."""
 
     card: str
     repo: str
@@ -33,7 +34,7 @@ class IndexProblem:
 class IndexVerification:
     """The problems; how many entries were checked; those that name no sha256s to check yet.
 
-    Yanked adapters are never taken, so that they are not checked.
+    Yanked adapters are never taken, so they are not checked.
     """
 
     problems: tuple[IndexProblem, ...]
@@ -42,66 +43,9 @@ class IndexVerification:
     yanked: tuple[str, ...]
 
 
-def verify_entries(listing: Listing, hub: Hub) -> IndexVerification:
-    """Check every entry: repositories, commits, files with sizes and sha256s, base weights, licence.
-
-    No weights are fetched. Raises what the client raises if the hub fails.
-    """
-    entries = [e for e in listing.entries if e.summary.state != "yanked"]
-    source = Repositories(hub)
-    with ThreadPoolExecutor(PARALLEL) as pool:
-        documents = list(pool.map(_document, entries))
-        cards = [d.card for d in documents if isinstance(d, CardDocument)]
-        source.ask_for(sorted({place for card in cards for place in _places(card)}), pool)
-        found = pool.map(lambda e, d: list(_reasons(e, d, source)), entries, documents)
-        problems = [
-            IndexProblem(entry.card.path, entry.repo, reason)
-            for entry, reasons in zip(entries, found, strict=True)
-            for reason in reasons
-        ]
-    broken = [IndexProblem(u.repo, "?", u.reason) for u in listing.unreadable]
-    return IndexVerification(
-        problems=tuple(sorted(broken + problems, key=lambda p: (p.card, p.problem))),
-        checked=len(entries) + len(broken),
-        unpinned=tuple(sorted(c.adapter.repo for c in cards if not c.pinned and c.adapter)),
-        yanked=tuple(sorted(e.repo for e in listing.entries if e.summary.state == "yanked")),
-    )
-
-
-def _document(entry: IndexEntry) -> CardDocument | NotFit:
-    try:
-        return entry.document
-    except NotFit as problem:
-        return problem
-
-
-def _places(card: AdapterCard) -> Iterator[tuple[str, str]]:
-    yield card.base.repo, card.base.revision
-    if card.adapter is not None:
-        yield card.adapter.repo, card.adapter.revision
-
-
-def _reasons(
-    entry: IndexEntry, document: CardDocument | NotFit, source: Repositories
-) -> Iterator[str]:
-    if isinstance(document, NotFit):
-        yield document.message
-        return
-    yield from (reason for _, reason in reasons_on_hub(document.card, source))
-    try:
-        declared = license_of(source.at(entry.repo, entry.revision).front_matter)
-    except (NotFit, GatedRepoError):
-        return  # one of the reasons above
-    if declared not in {"unknown", document.license}:
-        yield f"has the licence {declared} on the hub, {document.license} in its card"
-
-
-Why = Literal["yanked", "deprecated", "superseded", "base", "undetermined"]
-
-
 @dataclass(frozen=True)
 class StaleEntry:
-    """An adapter that is out of date: why, in words, and the adapter that took its place, if any.
+    """An adapter that is out of date: why, in words, and the adapter that replaces it, if any.
 
     `base`: the base's repository has other weights on `main` now, or is gone. `undetermined`:
     its card, or its base, cannot be read.
@@ -113,6 +57,61 @@ class StaleEntry:
     why: Why
     reason: str
     successor: str | None = None
+
+
+def verify_entries(listing: Listing, hub: Hub) -> IndexVerification:
+    """Check every entry: repositories, commits, files with sizes and sha256s, base weights, licence.
+
+    No weights are fetched. Raises what the client raises if the hub fails.
+    """
+    entries = [e for e in listing.entries if e.summary.state != "yanked"]
+    repositories = Repositories(hub)
+    with ThreadPoolExecutor(PARALLEL) as pool:
+        unreadable = list(pool.map(_unreadable, entries))
+        cards = [e.document.card for e, why in zip(entries, unreadable, strict=True) if why is None]
+        places = {
+            (place.repo, place.revision)
+            for card in cards
+            for place in (card.base, card.adapter)
+            if place
+        }
+        repositories.ask_for(sorted(places), pool)
+        found = pool.map(
+            lambda e, why: list(_reasons(e, repositories)) if why is None else [why],
+            entries,
+            unreadable,
+        )
+        problems = [
+            IndexProblem(entry.card.path, entry.repo, reason)
+            for entry, reasons in zip(entries, found, strict=True)
+            for reason in reasons
+        ]
+    broken = [IndexProblem(u.path, "?", u.reason) for u in listing.unreadable]
+    return IndexVerification(
+        problems=tuple(sorted(broken + problems, key=lambda p: (p.card, p.problem))),
+        checked=len(entries) + len(broken),
+        unpinned=tuple(sorted(c.adapter.repo for c in cards if not c.pinned and c.adapter)),
+        yanked=tuple(sorted(e.repo for e in listing.entries if e.summary.state == "yanked")),
+    )
+
+
+def _unreadable(entry: IndexEntry) -> str | None:
+    """Read the card of an entry; returns why it cannot be read."""
+    try:
+        _ = entry.document
+    except NotFit as problem:
+        return problem.message
+    return None
+
+
+def _reasons(entry: IndexEntry, repositories: Repositories) -> Iterator[str]:
+    yield from (p.text for p in problems_on_hub(entry.document.card, repositories))
+    try:
+        declared = license_of(repositories.at(entry.repo, entry.revision).front_matter)
+    except (NotFit, GatedRepoError):
+        return  # one of the reasons above
+    if declared not in {UNKNOWN, entry.document.license}:
+        yield f"has the licence {declared} on the hub, {entry.document.license} in its card"
 
 
 def stale_entries(listing: Listing, hub: Hub, region: str | None = None) -> tuple[StaleEntry, ...]:
@@ -172,21 +171,16 @@ def _by_base(entries: Sequence[IndexEntry], hub: Hub) -> list[StaleEntry]:
 
 
 def _base_reason(entry: IndexEntry, hub: Hub) -> tuple[Why, str] | None:
-    if entry.summary.base_weights == "unknown":
+    if why := _unreadable(entry):
+        return "undetermined", why
+    recorded, base = entry.document.card.base.weights, entry.summary.base_repo
+    if recorded == UNKNOWN:
         return "undetermined", "its card names no weights of its base yet"
-    base = entry.summary.base_repo
-    try:
-        document: CardDocument = entry.document
-    except NotFit as problem:
-        return "undetermined", problem.message
     try:
         now = reach(hub, base, "main")
     except NotFit as problem:
         return "base", problem.message
-    recorded = document.card.base.weights
-    wanted = set() if recorded == "unknown" else set(recorded.values())
-    there = {file.sha256 for file in now.files}
-    if wanted <= there:
+    if set(recorded.values()) <= {file.sha256 for file in now.files}:
         return None
     return "base", f"{base} has other weights on main ({now.revision[:12]}) than its card names"
 

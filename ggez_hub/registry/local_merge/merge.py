@@ -9,19 +9,14 @@ from typing import Any
 
 from ggez_hub.atomic_files import atomic_folder
 from ggez_hub.cards.document import split_front_matter
+from ggez_hub.cards.values import UNKNOWN
 from ggez_hub.digests import sha256_files
 from ggez_hub.families import Family
 from ggez_hub.merging.adapters import FORMS
 from ggez_hub.merging.adapters.lora_file import lora_path
 from ggez_hub.merging.adapters.peft_config import read_any_config
-from ggez_hub.merging.merge import (
-    Adapter,
-    MergeReport,
-    merge_into,
-    plugins_of,
-    require_method,
-    tensor_names,
-)
+from ggez_hub.merging.merge import Adapter, MergeReport, merge_into, tensor_names
+from ggez_hub.merging.methods import plugins_of, require_method
 from ggez_hub.output_lock import lock_output
 from ggez_hub.registry.constants import LOCK_NAME
 from ggez_hub.registry.contribution.adapter_files import parts_of
@@ -39,8 +34,6 @@ from ggez_hub.registry.lock import (
 )
 from ggez_hub.registry.resolution import ResolvedParts
 from ggez_hub.safetensors_header import read_header
-
-UNKNOWN = "unknown"
 
 
 def merge_card(merge: MergeRecord, base: ModelSource, family: Family, folder: Path) -> str:

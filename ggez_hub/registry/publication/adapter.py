@@ -9,8 +9,9 @@ from pathlib import Path
 
 from ggez_hub.cards import AdapterCard, BadCard, CardDocument, parse_card, read_card, render_card
 from ggez_hub.cards.hub_metadata import AS_IS, claimed_scores, model_index, with_hub_keys
+from ggez_hub.cards.values import UNKNOWN
 from ggez_hub.errors import UsageProblem
-from ggez_hub.evaluation.benchmarks.benchmark import known_data
+from ggez_hub.evaluation.benchmarks.benchmark import known_datasets
 from ggez_hub.hub import Hub
 from ggez_hub.hub.commits import Content, commit, ensure_repo, head_of, require_token, tag_version
 from ggez_hub.hub.listing import LocalRepo
@@ -21,7 +22,7 @@ from ggez_hub.parity.choice import Undetermined, choose_for
 from ggez_hub.registry.adapter_kinds import get_kind
 from ggez_hub.registry.constants import CARD_NAME
 from ggez_hub.registry.file_checks import NotFit, is_side_file, vet_adapter, vet_base
-from ggez_hub.registry.licences import UNKNOWN, reviewed
+from ggez_hub.registry.licences import reviewed
 from ggez_hub.registry.publication.result import entries, picture
 from ggez_hub.safetensors_header import read_header
 
@@ -193,7 +194,7 @@ def scored(document: CardDocument, repo: str) -> tuple[CardDocument, dict[str, C
         return document, {}
     front = dict(document.front_matter)
     name = repo.partition("/")[2]
-    front["model-index"] = model_index(name, rows, front.get("pipeline_tag"), known_data(rows))
+    front["model-index"] = model_index(name, rows, front.get("pipeline_tag"), known_datasets(rows))
     card = document.card
     drawn = picture(card.measured, card.alpha.value, card.region, _chosen(card))
     scores = entries(rows, f"ggez-hub, beta {AS_IS}")

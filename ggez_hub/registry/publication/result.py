@@ -10,7 +10,7 @@ import yaml
 
 from ggez_hub.cards.curve import CurveRow, MeasuredCurve
 from ggez_hub.cards.hub_metadata import EVAL_RESULTS_FILE, leaderboard_entries
-from ggez_hub.evaluation.benchmarks.benchmark import known_data
+from ggez_hub.evaluation.benchmarks.benchmark import known_datasets
 from ggez_hub.evaluation.report.trade_off import PICTURE, curve_picture
 from ggez_hub.hub import Hub
 from ggez_hub.hub.commits import (
@@ -133,7 +133,7 @@ def picture(
 
 def entries(rows: Mapping[str, CurveRow], notes: str) -> dict[str, Content]:
     """The file in `.eval_results/`; none where no task's data set is known."""
-    found = leaderboard_entries(rows, known_data(rows), notes)
+    found = leaderboard_entries(rows, known_datasets(rows), notes)
     return {EVAL_RESULTS_FILE: yaml.safe_dump(found, sort_keys=False).encode()} if found else {}
 
 

@@ -9,9 +9,10 @@ from typing import Any
 from ggez_hub.cards import AdapterCard
 from ggez_hub.parity.betas import Beta, as_json, point
 from ggez_hub.parity.card_rows import NoCurve
-from ggez_hub.parity.curve import GLOBAL, REGIONAL, ParityCurve
-from ggez_hub.parity.effects import effects, grp_interval, side_interval
-from ggez_hub.parity.intervals import Interval
+from ggez_hub.parity.curve import ParityCurve
+from ggez_hub.parity.effects import effects
+from ggez_hub.parity.intervals import Interval, estimate_grp, estimate_score
+from ggez_hub.parity.moments import GLOBAL, REGIONAL
 from ggez_hub.parity.policy import Policy
 from ggez_hub.parity.policy_outcomes import CurveOn, PolicyOutcome, policy_outcomes
 from ggez_hub.parity.seeds import SeedSummary, seed_summary
@@ -64,10 +65,12 @@ class ParityTable:
         }
 
     def _intervals(self, index: int) -> tuple[Interval, Interval, Interval]:
-        world = side_interval(self.curve, GLOBAL, index)
-        regional = side_interval(self.curve, REGIONAL, index)
-        assert world is not None and regional is not None  # noqa: S101, PT018 - only others may lack
-        return world, regional, grp_interval(self.curve, index, self.alpha)
+        moments = self.curve.moments
+        return (
+            estimate_score(moments, GLOBAL, index),
+            estimate_score(moments, REGIONAL, index),
+            estimate_grp(moments, self.alpha, index),
+        )
 
     def rows(self) -> list[list[str]]:
         """The table for people."""

@@ -102,10 +102,12 @@ def _model_index(
     rows = claimed_rows(resolution, documents, table)
     if not rows:
         return []
-    from ggez_hub.evaluation.benchmarks.benchmark import known_data
+    from ggez_hub.evaluation.benchmarks.benchmark import known_datasets
 
     name = f"{resolution.region}-{resolution.family}-{resolution.form}"
-    return model_index(name, rows, documents[0].front_matter.get("pipeline_tag"), known_data(rows))
+    return model_index(
+        name, rows, documents[0].front_matter.get("pipeline_tag"), known_datasets(rows)
+    )
 
 
 def _made(resolution: Resolution) -> str:

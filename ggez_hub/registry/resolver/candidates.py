@@ -161,7 +161,7 @@ def unfit(entry: IndexEntry, request: Request) -> str | None:
     if request.family is not None and card.family != request.family:
         return f"is of the family {card.family}"
     if card.state != "active":
-        return f"is {card.standing}"
+        return f"is {card.status}"
     if card.license == "unknown":
         return "has no known licence"
     trusted = request.trust.split(",")

@@ -9,7 +9,7 @@ from ggez_hub.cards import AdapterCard, AlphaRecord, CardDocument, alpha_record
 from ggez_hub.errors import GgezError, UsageProblem
 from ggez_hub.families import get_family
 from ggez_hub.hub import Hub
-from ggez_hub.merging.merge import plugins_of
+from ggez_hub.merging.methods import plugins_of
 from ggez_hub.parity.policy import Policy
 from ggez_hub.regions import Alpha, Region, alpha, fallback_chain, find_region
 from ggez_hub.regions.text_language import switched_languages
@@ -215,7 +215,7 @@ def _of_named(asked: Resolver) -> Resolved:
 def _not_read(found: Listing, chain: Sequence[Region]) -> list[Rejected]:
     """What is ruled out before a card is read: other regions, and cards that cannot be read."""
     unread = [
-        Rejected(repo=e.repo, region=UNREAD_REGION, reason=e.reason) for e in found.unreadable
+        Rejected(repo=e.path, region=UNREAD_REGION, reason=e.reason) for e in found.unreadable
     ]
     for group in found.elsewhere:
         others = f" and {group.count - 1:,} more" if group.count > 1 else ""

@@ -1,4 +1,4 @@
-"""How diffusion models are trained: which parts learn, which get factors, which rows can be used."""
+"""How diffusion models are trained: what gets factors, what a run keeps, how a LoRA is written."""
 
 from __future__ import annotations
 
@@ -20,15 +20,20 @@ from ggez_hub.training.lora import linear_modules
 
 FILE = "pytorch_lora_weights.safetensors"
 # What PEFT puts before the names of a model's modules.
-PEFT = "base_model.model."
+PREFIX = "base_model.model."
+# What gets factors where the recipe names nothing: attention, as in diffusers' own scripts. The
+# second half is that of the texts, in transformers that attend to both together.
+ATTENTION = (
+    "to_q", "to_k", "to_v", "to_out.0", "add_q_proj", "add_k_proj", "add_v_proj", "to_add_out",
+)  # fmt: skip
 
 
 def write_lora(model: Any, folder: Path, repo: str, revision: str | None) -> None:
     """Write a PeftModel around a denoiser as `pipeline.load_lora_weights(folder)` reads it.
 
-    As `save_lora_weights` of diffusers 0.42.1 writes it, but for its second entry of metadata, `format`:
-    safetensors orders two entries at random, and the same weights are to be the same file. The file
-    names no base; the card beside it does, by `repo` and `revision`.
+    As `save_lora_weights` of diffusers 0.42.1 does, but without its second entry of metadata,
+    `format`: safetensors orders two entries at random, and equal weights should be equal files. The
+    file does not name its base; the card beside it does.
     """
     from peft import get_peft_model_state_dict
     from safetensors.torch import save_file
@@ -39,18 +44,11 @@ def write_lora(model: Any, folder: Path, repo: str, revision: str | None) -> Non
         for name, value in model.peft_config["default"].to_dict().items()
     }
     factors = {
-        component + name.removeprefix(PEFT): factor.contiguous().cpu()
+        component + name.removeprefix(PREFIX): factor.contiguous().cpu()
         for name, factor in get_peft_model_state_dict(model).items()
     }
     folder.mkdir(parents=True, exist_ok=True)
     save_file(factors, folder / FILE, {METADATA_KEY: json.dumps(config, indent=2, sort_keys=True)})
-
-
-# What gets factors where the recipe names nothing: attention, as in diffusers' own scripts. The
-# latter half is that of the texts, in transformers that attend to both together.
-ATTENTION = (
-    "to_q", "to_k", "to_v", "to_out.0", "add_q_proj", "add_k_proj", "add_v_proj", "to_add_out",
-)  # fmt: skip
 
 
 def _targets(recipe: DiffusionRecipe, tree: ModuleTree) -> list[str]:
@@ -63,36 +61,36 @@ def _open(folder: Path, recipe: DiffusionRecipe, dtype: torch.dtype) -> Diffusio
 
 
 def _blank(recipe: DiffusionRecipe, tree: ModuleTree, n: int) -> tuple[Tensor, Conditions]:
-    """n latents and what is told of each, all zero."""
+    """n latents and their conditions, all zero."""
     model: Any = tree[""]
     backbone, dtype = backbone_of(model), next(model.parameters()).dtype
+    channels = model.config.in_channels // backbone.packing
     side = recipe.resolution // PIXELS_PER_LATENT
     tokens = recipe.flow.max_sequence_length if recipe.flow else None
     return (
-        torch.zeros(n, backbone.channels(model.config), side, side, dtype=dtype),
+        torch.zeros(n, channels, side, side, dtype=dtype),
         backbone.blank(model.config, n, tokens, dtype),
     )
 
 
 def _trace(recipe: DiffusionRecipe, tree: ModuleTree, n: int) -> object:
-    latents, told = _blank(recipe, tree, n)
-    model = tree[""]
+    latents, conditions = _blank(recipe, tree, n)
     times = torch.zeros(n, dtype=torch.long)
-    return backbone_of(model).call(model, latents, times, told, 1.0).float()
+    return backbone_of(tree[""]).call(tree[""], latents, times, conditions, 1.0).float()
 
 
 def _prepared(recipe: DiffusionRecipe, tree: ModuleTree) -> int:
     """Mean and deviation of the latents in float32, and the conditions."""
-    latents, told = _blank(recipe, tree, 1)
-    return 2 * 4 * latents.numel() + sum(t.numel() * t.element_size() for t in told.values())
+    latents, conditions = _blank(recipe, tree, 1)
+    return 2 * 4 * latents.numel() + sum(t.numel() * t.element_size() for t in conditions.values())
 
 
-WAY = TrainingBackend(
+BACKEND = TrainingBackend(
     recipe=DiffusionRecipe,
     learns=lambda recipe, tree: lambda path: True,
     targets=_targets,
     open=_open,
-    unused=lambda recipe, row: caption_problem(row),
+    row_problem=caption_problem,
     trace=_trace,
     check=check_pipeline,
     prepared=_prepared,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,34 +22,55 @@ from ggez_hub.training.diffusion.objectives import (
 )
 from ggez_hub.training.diffusion.recipe import DiffusionRecipe, Flow
 
-
-class NotTrainable(GgezError):
-    """A pipeline is of a kind that training does not know, or contradicts itself."""
+# Components that may be there, and that training does not use.
+UNUSED = ("safety_checker", "feature_extractor", "image_encoder")
 
 
 @dataclass(frozen=True)
 class PipelineKind:
     """A class of pipelines.
 
-    denoiser   the class of what is trained, one of BACKBONES
-    encode     captions as what the denoiser is told, on the pipeline's device
-    objective  what it learns; raises NotTrainable
-    flows      whether that is flow matching
-    sized      whether it is also told the size of a picture before it was cut
+    denoiser    the class of what is trained, one of BACKBONES
+    conditions  the denoiser's names for what `encode_prompt` returns; None for what it does not take
+    options     of `encode_prompt`
+    flows       whether the denoiser learns by flow matching
+    sized       whether it also takes the size of a picture before it was cut
     """
 
     denoiser: str
-    encode: Callable[[Any, Sequence[str], DiffusionRecipe], Conditions]
-    objective: Callable[[Any, DiffusionRecipe], Objective]
+    conditions: tuple[str | None, ...]
+    options: Mapping[str, Any] = field(default_factory=dict)
     flows: bool = False
     sized: bool = False
 
 
+SINGLE = {"num_images_per_prompt": 1, "do_classifier_free_guidance": False}
+KINDS: Mapping[str, PipelineKind] = {
+    "StableDiffusionPipeline": PipelineKind("UNet2DConditionModel", (HIDDEN, None), SINGLE),
+    "StableDiffusionXLPipeline": PipelineKind(
+        "UNet2DConditionModel", (HIDDEN, None, "text_embeds", None), SINGLE, sized=True
+    ),
+    # Two CLIPs and T5; an encoder that the repository lacks gives zeros, as when the pipeline draws.
+    "StableDiffusion3Pipeline": PipelineKind(
+        "SD3Transformer2DModel",
+        (HIDDEN, None, POOLED, None),
+        SINGLE | {"prompt_2": None, "prompt_3": None},
+        flows=True,
+    ),
+    "FluxPipeline": PipelineKind("FluxTransformer2DModel", (HIDDEN, POOLED, None), flows=True),
+}
+
+
+def kind_of(pipeline: Any) -> PipelineKind:
+    """The kind of a pipeline, by its class."""
+    return KINDS[type(pipeline).__name__]
+
+
 def check_pipeline(recipe: DiffusionRecipe, folder: Path) -> None:
-    """Raise NotTrainable for a pipeline that is not one of KINDS, BadRecipe for keys of another."""
+    """Raise GgezError for a pipeline that is not one of KINDS, BadRecipe for keys of another."""
     name = str(read_json(folder / MODEL_INDEX).get("_class_name"))
     if name not in KINDS:
-        raise NotTrainable(
+        raise GgezError(
             f"{folder} is a {name}, which training does not know", f"It knows {', '.join(KINDS)}."
         )
     kind = KINDS[name]
@@ -69,9 +90,7 @@ def check_pipeline(recipe: DiffusionRecipe, folder: Path) -> None:
         and "guidance_scale" in recipe.flow.model_fields_set
         and not config.get("guidance_embeds")
     ):
-        raise BadRecipe(
-            "flow.guidance_scale: this transformer is told no guidance", "Leave it out."
-        )
+        raise BadRecipe("flow.guidance_scale: this transformer takes no guidance", "Leave it out.")
     stages = len(read_json(folder / "vae" / "config.json").get("block_out_channels", ())) or 1
     side = backbone.patch * 2 ** (stages - 1)
     if recipe.resolution % side:
@@ -107,96 +126,39 @@ def open_pipeline(folder: Path, dtype: torch.dtype, variant: str | None = None) 
         raise NotLoaded(f"diffusers cannot load {folder}: {error}") from error
 
 
-# Components that may be there, and that training has no use for.
-UNUSED = ("safety_checker", "feature_extractor", "image_encoder")
+def encode_captions(pipeline: Any, captions: Sequence[str], recipe: DiffusionRecipe) -> Conditions:
+    """The conditions of each caption, on the pipeline's device."""
+    kind = kind_of(pipeline)
+    options: dict[str, Any] = {"prompt": list(captions), "device": pipeline.vae.device}
+    if recipe.flow and recipe.flow.max_sequence_length is not None:
+        options["max_sequence_length"] = recipe.flow.max_sequence_length
+    found = pipeline.encode_prompt(**options, **kind.options)
+    return {name: t for name, t in zip(kind.conditions, found, strict=True) if name is not None}
 
 
-def kind_of(pipeline: Any) -> PipelineKind:
-    """What is known of the class of a pipeline."""
-    return KINDS[type(pipeline).__name__]
+def objective_of(pipeline: Any, recipe: DiffusionRecipe) -> Objective:
+    """What the denoiser learns, by the pipeline's scheduler; raises GgezError.
 
+    The forward process is that of the scheduler, whatever its sampler is.
+    """
+    from diffusers import DDPMScheduler, FlowMatchEulerDiscreteScheduler
 
-def _noise_prediction(pipeline: Any, recipe: DiffusionRecipe) -> Objective:
-    """The forward process of the pipeline's scheduler, whatever its sampler is."""
-    from diffusers import DDPMScheduler
-
-    config = pipeline.scheduler.config
+    config, name = pipeline.scheduler.config, type(pipeline.scheduler).__name__
+    if kind_of(pipeline).flows:
+        if not name.startswith("FlowMatch"):
+            raise GgezError(f"the pipeline's scheduler is a {name}, which is not of flow matching")
+        schedule = FlowMatchEulerDiscreteScheduler.from_config(config)
+        return FlowMatching(schedule, recipe.flow or Flow())
     prediction = config.get("prediction_type", "epsilon")
     if prediction not in ("epsilon", VELOCITY):
-        raise NotTrainable(
+        raise GgezError(
             f"the pipeline's UNet predicts {prediction!r}; training knows epsilon and {VELOCITY}"
         )
     if prediction == "epsilon" and config.get("rescale_betas_zero_snr"):
-        raise NotTrainable(
+        raise GgezError(
             "the pipeline's scheduler ends in pure noise (rescale_betas_zero_snr) and its UNet "
-            "predicts the noise, which says nothing of the picture there",
+            "predicts the noise, from which nothing of the picture follows there",
             "Set prediction_type to v_prediction (arXiv 2305.08891).",
         )
     gamma = None if recipe.min_snr == "none" else recipe.min_snr
     return NoisePrediction(DDPMScheduler.from_config(config), gamma)
-
-
-def _flow_matching(pipeline: Any, recipe: DiffusionRecipe) -> Objective:
-    from diffusers import FlowMatchEulerDiscreteScheduler
-
-    name = type(pipeline.scheduler).__name__
-    if not name.startswith("FlowMatch"):
-        raise NotTrainable(f"the pipeline's scheduler is a {name}, which is not of flow matching")
-    schedule = FlowMatchEulerDiscreteScheduler.from_config(pipeline.scheduler.config)
-    return FlowMatching(schedule, recipe.flow or Flow())
-
-
-def _encode_sd(pipeline: Any, captions: Sequence[str], recipe: DiffusionRecipe) -> Conditions:
-    hidden, _ = pipeline.encode_prompt(
-        list(captions), pipeline.vae.device, 1, do_classifier_free_guidance=False
-    )
-    return {HIDDEN: hidden}
-
-
-def _encode_sdxl(pipeline: Any, captions: Sequence[str], recipe: DiffusionRecipe) -> Conditions:
-    hidden, _, pooled, _ = pipeline.encode_prompt(
-        list(captions),
-        device=pipeline.vae.device,
-        num_images_per_prompt=1,
-        do_classifier_free_guidance=False,
-    )
-    return {HIDDEN: hidden, "text_embeds": pooled}
-
-
-def _encode_sd3(pipeline: Any, captions: Sequence[str], recipe: DiffusionRecipe) -> Conditions:
-    """Two CLIPs and T5; of encoders that a repository is without zeros, as when it draws."""
-    hidden, _, pooled, _ = pipeline.encode_prompt(
-        list(captions),
-        None,
-        None,
-        device=pipeline.vae.device,
-        do_classifier_free_guidance=False,
-        **_length(recipe),
-    )
-    return {HIDDEN: hidden, POOLED: pooled}
-
-
-def _encode_flux(pipeline: Any, captions: Sequence[str], recipe: DiffusionRecipe) -> Conditions:
-    hidden, pooled, _ = pipeline.encode_prompt(
-        list(captions), device=pipeline.vae.device, **_length(recipe)
-    )
-    return {HIDDEN: hidden, POOLED: pooled}
-
-
-def _length(recipe: DiffusionRecipe) -> dict[str, int]:
-    asked = recipe.flow.max_sequence_length if recipe.flow else None
-    return {} if asked is None else {"max_sequence_length": asked}
-
-
-KINDS: Mapping[str, PipelineKind] = {
-    "StableDiffusionPipeline": PipelineKind("UNet2DConditionModel", _encode_sd, _noise_prediction),
-    "StableDiffusionXLPipeline": PipelineKind(
-        "UNet2DConditionModel", _encode_sdxl, _noise_prediction, sized=True
-    ),
-    "StableDiffusion3Pipeline": PipelineKind(
-        "SD3Transformer2DModel", _encode_sd3, _flow_matching, flows=True
-    ),
-    "FluxPipeline": PipelineKind(
-        "FluxTransformer2DModel", _encode_flux, _flow_matching, flows=True
-    ),
-}

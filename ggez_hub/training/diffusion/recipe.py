@@ -16,17 +16,16 @@ class Flow(FrozenModel):
 
     weighting_scheme     how often levels of noise are drawn (logit_normal, mode), or how their losses
                          are weighted (sigma_sqrt, cosmap), or none: all alike
-    guidance_scale       what a guidance-distilled transformer is told: 1 is no guidance
-    max_sequence_length  tokens of T5 for a caption; the pipeline's own (SD3 256, Flux 512) if left
-                         out
+    guidance_scale       an input of guidance-distilled transformers: 1 is no guidance
+    max_sequence_length  tokens of T5 for a caption; by default the pipeline's (SD3 256, Flux 512)
     """
 
     weighting_scheme: Literal["logit_normal", "mode", "sigma_sqrt", "cosmap", "none"] = (
         "logit_normal"
     )
-    logit_mean: Annotated[Number, Field(allow_inf_nan=False)] = 0.0
+    logit_mean: Number = 0.0
     logit_std: Positive = 1.0
-    mode_scale: Annotated[Number, Field(allow_inf_nan=False)] = 1.29
+    mode_scale: Number = 1.29
     guidance_scale: Positive = 1.0
     max_sequence_length: Annotated[int, Field(ge=1, le=512)] | None = None
 
@@ -43,14 +42,13 @@ class Flow(FrozenModel):
 
 
 class DiffusionRecipe(TrainRecipe):
-    """Fine-tuning of a pipeline's denoiser; the autoencoder and the text encoders stay as they are.
+    """Fine-tuning of a pipeline's denoiser; the autoencoder and the text encoders do not change.
 
     resolution       pixels of a side: pictures are resized and cropped to a square in the middle
-    caption_dropout  the share of examples that are seen without their caption, so that guidance
-                     has something to lead away from
+    caption_dropout  the share of examples without their caption, for classifier-free guidance
     min_snr          gamma of the Min-SNR weights (arXiv 2303.09556), or none: all noise levels alike
     flow             of a transformer that learns by flow matching (SD3, Flux)
-    ema              decay of a moving average of the weights, which is what is saved then
+    ema              decay of a moving average of the weights, which is saved in their place
     """
 
     DEFAULTS: ClassVar[Mapping[str, Mapping[str, Any]]] = {

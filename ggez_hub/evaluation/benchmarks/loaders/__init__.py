@@ -1,6 +1,6 @@
 """Loaders: one for each shape of data set, looked up by the name that a benchmark gives.
 
-A loader asserts the schema that it reads, names the column that is off, and yields frozen items.
+A loader checks the columns that it reads, names the one that is wrong, and yields frozen items.
 Importing them loads no pyarrow.
 """
 
@@ -9,23 +9,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ggez_hub.evaluation.benchmarks.loaders import (
-    answers,
-    captions,
-    choices,
+    columns,
     cvqa,
     dpg_bench,
-    prompted,
     sea_vqa,
     worldcuisines,
 )
 from ggez_hub.evaluation.benchmarks.loaders.base import (
     Captioned,
     Choice,
+    DrawingPrompt,
     Item,
     Loader,
-    Open,
+    OpenQuestion,
     Options,
-    Prompted,
+    PictureQuestion,
     Source,
 )
 
@@ -35,21 +33,22 @@ LOADERS: Mapping[str, Loader] = {
     "worldcuisines": worldcuisines.LOADER,
     "worldcuisines-open": worldcuisines.LOADER_OPEN,
     "worldcuisines-1.1": worldcuisines.LOADER_1_1,
-    "choices": choices.LOADER,
-    "answers": answers.LOADER,
-    "captions": captions.LOADER,
+    "choices": columns.CHOICES,
+    "answers": columns.ANSWERS,
+    "captions": columns.CAPTIONS,
     "dpg-bench": dpg_bench.LOADER,
-    "prompts": prompted.LOADER,
+    "prompts": columns.PROMPTS,
 }
 
 __all__ = [
     "LOADERS",
     "Captioned",
     "Choice",
+    "DrawingPrompt",
     "Item",
     "Loader",
-    "Open",
+    "OpenQuestion",
     "Options",
-    "Prompted",
+    "PictureQuestion",
     "Source",
 ]

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple
 
 from ggez_hub.evaluation.benchmarks.loaders.rows import Row, read_rows
 from ggez_hub.frozen_model import FrozenModel
@@ -16,25 +16,25 @@ class Options(FrozenModel):
     """What a loader may be told under `options`; each loader adds its own."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Item:
     """A picture that is asked about.
 
     id        unique in the data set
-    image     what tells the picture from others: its address, or the sha256 of its bytes
-    picture   the encoded file; None where it is gone
+    image     what identifies the picture: its address, or the sha256 of its bytes
+    picture   the encoded file; None where it is missing, or not drawn yet
     country   ISO 3166-1 in lower case, as regions are named; language BCP 47; None if not known
     """
 
     id: str
     image: str
-    picture: bytes | None
-    country: str | None
-    language: str | None
-    category: str | None
+    picture: bytes | None = None
+    country: str | None = None
+    language: str | None = None
+    category: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Choice(Item):
     """A question with its options; `gold` is the number of the right one, from 0."""
 
@@ -43,26 +43,26 @@ class Choice(Item):
     gold: int
 
 
-@dataclass(frozen=True)
-class Open(Item):
+@dataclass(frozen=True, kw_only=True)
+class OpenQuestion(Item):
     """A question with a free answer; any of the references is right."""
 
     question: str
     references: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Captioned(Item):
     """A picture with its captions in one language."""
 
     captions: tuple[str, ...]
 
 
-class Part(NamedTuple):
+class PictureQuestion(NamedTuple):
     """One question about what was drawn, with its options; `gold` is the right one's, from 0.
 
     It counts only where those numbered `parents` were answered rightly. `category` is what it is
-    about, where the data say so of each question and not of the item.
+    about, where that is known of each question.
     """
 
     number: int
@@ -73,8 +73,8 @@ class Part(NamedTuple):
     category: str | None = None
 
 
-@dataclass(frozen=True)
-class Prompted(Item):
+@dataclass(frozen=True, kw_only=True)
+class DrawingPrompt(Item):
     """What is to be drawn, and the questions about it, each after its parents.
 
     There is no picture before a model has drawn it; `image` is the item itself. `script` are the
@@ -82,7 +82,7 @@ class Prompted(Item):
     """
 
     prompt: str
-    parts: tuple[Part, ...]
+    parts: tuple[PictureQuestion, ...]
     script: tuple[int, ...] = ()
 
 
@@ -119,7 +119,7 @@ class Source:
             found = self.fetched / address_name(place) if self.fetched else None
         else:
             path = PurePosixPath(place)
-            # A path out of the folder is none of the data set's.
+            # A path out of the folder does not belong to the data set.
             outside = path.is_absolute() or ".." in path.parts
             found = None if outside else self.folder / path
         try:
@@ -146,12 +146,9 @@ def texts(value: str | list[str]) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value)
 
 
-Read: TypeAlias = Callable[[Source, Any], Iterable[Item]]
-
-
 class Loader(NamedTuple):
-    """How a data set is read: what comes out, what it may be told, and the reading itself."""
+    """How a data set is read: the kind of its items, its options, and the function that reads."""
 
     yields: Literal["choices", "answers", "captions", "prompts"]
     options: type[Options]
-    read: Read
+    read: Callable[[Source, Any], Iterable[Item]]

@@ -1,18 +1,39 @@
-"""What the data sets that need no loader of their own have in common: columns that a mapping names."""
+"""Loaders for data sets of any origin: options map the columns to what they hold.
+
+choices    questions of multiple choice          answers    questions with free answers
+captions   pictures with captions, for search    prompts    what is to be drawn, and a question about it
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Literal, TypedDict
+from collections.abc import Iterator
+from string import ascii_lowercase
+from typing import Literal, TypedDict
 
-from ggez_hub.evaluation.benchmarks.loaders.base import Options
+from pydantic import Field
+
+from ggez_hub.evaluation.benchmarks.loaders.base import (
+    Captioned,
+    Choice,
+    DrawingPrompt,
+    Loader,
+    OpenQuestion,
+    Options,
+    PictureQuestion,
+    Source,
+    embedded,
+    texts,
+)
 from ggez_hub.evaluation.benchmarks.loaders.rows import Row
 from ggez_hub.regions import UnknownRegion, find_region
 
 
-class Origin(TypedDict):
-    """Where an item is from, as `Item` has it."""
+class ItemFields(TypedDict):
+    """What all items have, as `Item` has it."""
 
+    id: str
+    image: str
+    picture: bytes | None
     country: str | None
     language: str | None
     category: str | None
@@ -32,9 +53,13 @@ class ItemColumns(Options):
         known = (self.country, self.language, self.category)
         return {self.id: "text or whole", **{name: "text" for name in known if name}}
 
-    def origin(self, row: Row) -> Origin:
-        """Country, language and category of a row; raises BadItems for what is no country."""
+    def fields(self, row: Row, image: str = "", picture: bytes | None = None) -> ItemFields:
+        """The fields of a row's item; raises BadItems for what is not a country."""
+        item = str(row[self.id])
         return {
+            "id": item,
+            "image": image or item,
+            "picture": picture,
             "country": _country(row, self.country) if self.country else None,
             "language": row.get(self.language),
             "category": row.get(self.category),
@@ -45,7 +70,7 @@ class ChoiceColumns(ItemColumns):
     """The columns of the options and of the right one.
 
     options   a column with a list of texts, or the columns of the single options
-    answer    how the right one is told: a number that counts from 0 or from 1, or its letter
+    answer    how the right one is given: a number that counts from 0 or from 1, or its letter
     """
 
     options: str | list[str]
@@ -69,29 +94,127 @@ class ChoiceColumns(ItemColumns):
             if isinstance(self.options, str)
             else tuple(row[name] for name in self.options)
         )
-        value = row[self.gold]
-        gold = NUMBERS[self.answer](value)
-        if not 0 <= gold < len(options):
+        if self.answer != "letter":
+            return options, row.option(self.gold, len(options), int(self.answer == "from 1"))
+        letters = ascii_lowercase[: len(options)]
+        letter = row[self.gold].strip().lower()
+        if len(letter) != 1 or letter not in letters:
             raise row.off(
-                self.gold, f"is {value!r}, there are {len(options)} options ({self.answer}),"
+                self.gold, f"is {row[self.gold]!r}, it should be one of {', '.join(letters)}"
             )
-        return options, gold
+        return options, letters.index(letter)
 
 
-def _letter(value: str) -> int:
-    letter = value.strip().lower()
-    return ord(letter) - ord("a") if len(letter) == 1 else -1
+class PictureChoiceColumns(ChoiceColumns):
+    """The columns of picture, question, options and answer."""
+
+    image: str = "image"
+    question: str
 
 
-NUMBERS: Mapping[str, Callable[[Any], int]] = {
-    "from 0": int,
-    "from 1": lambda value: int(value) - 1,
-    "letter": _letter,
-}
+class AnswerColumns(ItemColumns):
+    """The columns; `answers` holds a text, or a list of texts of which any is right."""
+
+    image: str = "image"
+    question: str
+    answers: str
+
+
+class CaptionColumns(Options):
+    """The columns; the captions are a text or a list of them. Without `id` the picture is the id.
+
+    The parts of `files` are languages, each with its files, as XM3600 has a split for each.
+    `only`: column -> the value that the rows have which are read.
+    """
+
+    image: str = "image"
+    captions: str = "captions"
+    id: str | None = None
+    only: dict[str, str] = Field(default_factory=dict)
+
+
+class PromptColumns(ChoiceColumns):
+    """The columns.
+
+    prompt    what is drawn
+    question  what a judge is asked about it; left out, the options themselves are compared
+    """
+
+    prompt: str
+    question: str | None = None
 
 
 def _country(row: Row, column: str) -> str:
     try:
         return find_region(row[column]).id
     except UnknownRegion as error:
-        raise row.off(column, f"is {row[column]!r}, which is no country,") from error
+        raise row.off(column, f"is {row[column]!r}, which is not a country,") from error
+
+
+def _read_choices(source: Source, options: PictureChoiceColumns) -> Iterator[Choice]:
+    columns = {**options.kinds, options.image: "image", options.question: "text"}
+    for row in source.all_rows(columns):
+        choices, gold = options.choose(row)
+        yield Choice(
+            **options.fields(row, *embedded(row[options.image], source)),
+            question=row[options.question],
+            options=choices,
+            gold=gold,
+        )
+
+
+def _read_answers(source: Source, options: AnswerColumns) -> Iterator[OpenQuestion]:
+    columns = {
+        **options.kinds,
+        options.image: "image",
+        options.question: "text",
+        options.answers: "text or texts",
+    }
+    for row in source.all_rows(columns):
+        yield OpenQuestion(
+            **options.fields(row, *embedded(row[options.image], source)),
+            question=row[options.question],
+            references=texts(row[options.answers]),
+        )
+
+
+def _read_captions(source: Source, options: CaptionColumns) -> Iterator[Captioned]:
+    columns = {options.image: "image", options.captions: "text or texts"}
+    if options.id:
+        columns[options.id] = "text or whole"
+    columns |= dict.fromkeys(options.only, "text")
+    for language in source.parts:
+        for row in source.rows(language, columns):
+            if any(row[name] != value for name, value in options.only.items()):
+                continue
+            image, picture = embedded(row[options.image], source)
+            own = str(row[options.id]) if options.id else image
+            if not own:
+                raise row.off(options.image, "has neither bytes nor a path")
+            yield Captioned(
+                id=f"{language}/{own}",
+                image=image or own,
+                picture=picture,
+                language=language,
+                captions=texts(row[options.captions]),
+            )
+
+
+def _read_prompts(source: Source, options: PromptColumns) -> Iterator[DrawingPrompt]:
+    columns = {**options.kinds, options.prompt: "text"}
+    if options.question:
+        columns[options.question] = "text"
+    for row in source.all_rows(columns):
+        question = row[options.question] if options.question else ""
+        choices, gold = options.choose(row)
+        yield DrawingPrompt(
+            **options.fields(row),
+            prompt=row[options.prompt],
+            parts=(PictureQuestion(1, question, choices, gold, parents=()),),
+        )
+
+
+CHOICES = Loader("choices", PictureChoiceColumns, _read_choices)
+ANSWERS = Loader("answers", AnswerColumns, _read_answers)
+CAPTIONS = Loader("captions", CaptionColumns, _read_captions)
+PROMPTS = Loader("prompts", PromptColumns, _read_prompts)

@@ -8,7 +8,6 @@ from functools import cache
 from typing import Literal
 
 from ggez_hub.evaluation.benchmarks.loaders.base import Choice, Loader, Options, Source, embedded
-from ggez_hub.evaluation.benchmarks.loaders.rows import Row
 from ggez_hub.regions import UnknownRegion, find_region
 
 # Which columns hold the question and its options.
@@ -25,17 +24,13 @@ class CvqaOptions(Options):
     text: Literal["local", "english"]
 
 
-class _NoSubset(ValueError):
-    """A subset is no pair of a language and a country."""
-
-
 def _read(source: Source, options: CvqaOptions) -> Iterator[Choice]:
-    asked, answers = TEXTS[options.text]
+    question, answers = TEXTS[options.text]
     columns = {
         "image": "image",
         "ID": "text",
         "Subset": "text",
-        asked: "text",
+        question: "text",
         answers: "texts",
         "Label": "whole",
         "Category": "any text?",
@@ -43,8 +38,14 @@ def _read(source: Source, options: CvqaOptions) -> Iterator[Choice]:
     for row in source.all_rows(columns):
         try:
             language, country = _subset(row["Subset"])
-        except _NoSubset as problem:
+        except ValueError as problem:
             raise row.off("Subset", str(problem)) from problem
+        if row["Label"] == -1:
+            raise row.off(
+                "Label",
+                "is -1: this revision withholds the answers,",
+                "Pin a revision of the data set that has them.",
+            )
         image, picture = embedded(row["image"], source)
         yield Choice(
             id=row["ID"],
@@ -53,23 +54,10 @@ def _read(source: Source, options: CvqaOptions) -> Iterator[Choice]:
             country=country,
             language="en" if options.text == "english" else language,
             category=row.get("Category"),
-            question=row[asked],
+            question=row[question],
             options=tuple(row[answers]),
-            gold=_label(row, len(row[answers])),
+            gold=row.option("Label", len(row[answers])),
         )
-
-
-def _label(row: Row, count: int) -> int:
-    label: int = row["Label"]
-    if label == -1:
-        raise row.off(
-            "Label",
-            "is -1: this revision withholds the answers,",
-            "Pin a revision of the data set that has them.",
-        )
-    if not 0 <= label < count:
-        raise row.off("Label", f"is {label}, there are {count} options")
-    return label
 
 
 @cache
@@ -86,14 +74,14 @@ def _subset(text: str) -> tuple[str, str]:
         case (str(language), str(country)):
             pass
         case _:
-            raise _NoSubset(f"is {text!r:.60}, it should be like \"('Thai', 'Thailand')\"")
+            raise ValueError(f"is {text!r:.60}, it should be like \"('Thai', 'Thailand')\"")
     language, country = language.replace("_", " "), country.replace("_", " ")
     try:
         return langcodes.find(language).to_tag(), find_region(country).id
     except LookupError as error:
-        raise _NoSubset(f"names the unknown language {language!r}") from error
+        raise ValueError(f"names the unknown language {language!r}") from error
     except UnknownRegion as error:
-        raise _NoSubset(f"names the unknown country {country!r}") from error
+        raise ValueError(f"names the unknown country {country!r}") from error
 
 
 LOADER = Loader("choices", CvqaOptions, _read)

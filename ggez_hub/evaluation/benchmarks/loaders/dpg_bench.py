@@ -9,7 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from ggez_hub.evaluation.benchmarks.loaders.base import Loader, Options, Part, Prompted, Source
+from ggez_hub.evaluation.benchmarks.loaders.base import (
+    DrawingPrompt,
+    Loader,
+    Options,
+    PictureQuestion,
+    Source,
+)
 from ggez_hub.evaluation.benchmarks.loaders.rows import BadItems, Row
 
 QUESTIONS, PROMPTS = "questions", "prompts"
@@ -28,7 +34,7 @@ ANSWERS = ("yes", "no")
 NO_PARENT = 0
 
 
-def _read(source: Source, options: Options) -> Iterator[Prompted]:
+def _read(source: Source, options: Options) -> Iterator[DrawingPrompt]:
     if QUESTIONS not in source.parts:
         raise BadItems("DPG-Bench needs the part 'questions' in `files`")
     written = {path.stem: path for path in source.parts.get(PROMPTS, ())}
@@ -37,13 +43,10 @@ def _read(source: Source, options: Options) -> Iterator[Prompted]:
     for row in source.rows(QUESTIONS, COLUMNS):
         by_item.setdefault((row.path, row["item_id"]), []).append(row)
     for (_, item), own in by_item.items():
-        yield Prompted(
+        yield DrawingPrompt(
             id=item,
             image=item,
-            picture=None,
-            country=None,
             language="en",
-            category=None,
             prompt=_prompt(item, own, written),
             parts=_parts(own),
             script=_script(own),
@@ -62,13 +65,13 @@ def _prompt(item: str, own: list[Row], written: Mapping[str, Path]) -> str:
             raise own[0].off("text", f"has {len(texts)} different prompts of {item!r}")
         prompt = next(iter(texts), "")
     if not prompt:
-        raise own[0].off("text", f"holds no prompt of {item!r}")
+        raise own[0].off("text", f"holds an empty prompt of {item!r}")
     return prompt
 
 
-def _parts(own: list[Row]) -> tuple[Part, ...]:
+def _parts(own: list[Row]) -> tuple[PictureQuestion, ...]:
     """The questions of an item, each after those that it depends on."""
-    parts: dict[int, Part] = {}
+    parts: dict[int, PictureQuestion] = {}
     asked: dict[int, Row] = {}
     for row in own:
         number = row["proposition_id"]
@@ -80,7 +83,7 @@ def _parts(own: list[Row]) -> tuple[Part, ...]:
                 "dependency", f"is {row['dependency']!r}, it should be numbers with commas"
             )
         asked[number] = row
-        parts[number] = Part(
+        parts[number] = PictureQuestion(
             number=number,
             question=row["question_natural_language"],
             options=ANSWERS,
@@ -90,7 +93,7 @@ def _parts(own: list[Row]) -> tuple[Part, ...]:
         )
     for number, part in parts.items():
         if lost := [parent for parent in part.parents if parent not in parts]:
-            raise asked[number].off("dependency", f"names {lost[0]}, which is no question")
+            raise asked[number].off("dependency", f"names {lost[0]}, which is not a question")
     return _ordered(parts, asked)
 
 
@@ -118,8 +121,10 @@ def _category(row: Row) -> str | None:
     return named.strip().lower() or None
 
 
-def _ordered(parts: Mapping[int, Part], asked: Mapping[int, Row]) -> tuple[Part, ...]:
-    placed: dict[int, Part] = {}
+def _ordered(
+    parts: Mapping[int, PictureQuestion], asked: Mapping[int, Row]
+) -> tuple[PictureQuestion, ...]:
+    placed: dict[int, PictureQuestion] = {}
     while len(placed) < len(parts):
         ready = [n for n in parts if n not in placed and placed.keys() >= {*parts[n].parents}]
         if not ready:

@@ -1,7 +1,7 @@
 """SEA-VQA (`wit543/sea-vqa`): questions on intangible heritage of eight countries, in English.
 
 Its splits are countries, so the parts of `files` are their codes. Its pictures are addresses: those
-that were not fetched are missing, and counted.
+that were not fetched count as missing.
 """
 
 from __future__ import annotations
@@ -36,7 +36,6 @@ def _read(source: Source, options: Options) -> Iterator[Choice]:
                 picture=source.picture(row["image_path"]),
                 country=country,
                 language="en",
-                category=None,
                 question=row["question"],
                 options=tuple(row[name] for name in CHOICES),
                 gold=LETTERS.index(gold),

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import TypedDict
 
 from pydantic import Field
 
 from ggez_hub.evaluation.benchmarks.loaders.base import (
     Choice,
+    Item,
     Loader,
-    Open,
+    OpenQuestion,
     Options,
     Source,
     embedded,
@@ -53,7 +53,7 @@ COLUMNS_1_1 = {
     "lang": "text?",
 }
 OPTION = re.compile(r"^\s*(\d)\s*[.)]\s*(\S.*?)\s*$", re.MULTILINE)
-# Tags of the data set that are no BCP 47: a register or a spelling follows the language.
+# Tags of the data set that are not BCP 47: a register or a spelling follows the language.
 TAG = re.compile(r"^[a-z]{2,3}(?=$|[_-])")
 
 
@@ -63,38 +63,24 @@ class VqaOptions(Options):
     prompt_types: list[int] = Field(default=[1, 2, 3, 4], min_length=1)
 
 
-class Dish(TypedDict):
-    """What an item of the first version has with its options and without, as `Item` has it."""
-
-    id: str
-    image: str
-    picture: bytes | None
-    country: None
-    language: str | None
-    category: str
-
-
 def _read(source: Source, options: VqaOptions) -> Iterator[Choice]:
     for row, dish in _dishes(source, options, COLUMNS):
-        gold = row["multi_choice_answer"]
-        if not 1 <= gold <= OPTIONS:
-            raise row.off(
-                "multi_choice_answer",
-                f"is {gold}, it should be 1 to {OPTIONS}: it counts from 1;",
-            )
         question, choices = _options(row)
-        yield Choice(**dish, question=question, options=choices, gold=gold - 1)
+        gold = row.option("multi_choice_answer", OPTIONS, first=1)
+        yield Choice(**vars(dish), question=question, options=choices, gold=gold)
 
 
-def _read_open(source: Source, options: VqaOptions) -> Iterator[Open]:
+def _read_open(source: Source, options: VqaOptions) -> Iterator[OpenQuestion]:
     """The same questions without options; `answer` is the one reference."""
     for row, dish in _dishes(source, options, COLUMNS_OPEN):
-        yield Open(**dish, question=row["open_ended_prompt"], references=(row["answer"],))
+        yield OpenQuestion(
+            **vars(dish), question=row["open_ended_prompt"], references=(row["answer"],)
+        )
 
 
 def _dishes(
     source: Source, options: VqaOptions, columns: Mapping[str, str]
-) -> Iterator[tuple[Row, Dish]]:
+) -> Iterator[tuple[Row, Item]]:
     """The rows with the prompt types that are asked for."""
     pictures = _food_kb(source)
     for row in source.all_rows(columns):
@@ -105,12 +91,11 @@ def _dishes(
         url = row["image_url"]
         yield (
             row,
-            Dish(
+            Item(
                 id=f"{row['qa_id']}/{row['lang']}",
                 # All pictures of a dish stand together: each of them gives the answer away.
                 image=row["food_id"],
                 picture=pictures.get(url) or source.picture(url),
-                country=None,
                 language=_language(row["lang"]),
                 category=f"prompt type {row['prompt_type']}",
             ),
@@ -121,23 +106,15 @@ def _read_1_1(source: Source, options: Options) -> Iterator[Choice]:
     pictures = _food_kb(source)
     for part in source.parts:
         for number, row in enumerate(source.rows(part, COLUMNS_1_1)):
-            gold, count = row["mcq_answer_index"], len(row["options"])
-            if not 0 <= gold < count:
-                raise row.off(
-                    "mcq_answer_index",
-                    f"is {gold}, there are {count} options, counted from 0;",
-                )
             place = row["image_path"]
             yield Choice(
                 id=f"{part}-{number:06}",
                 image=place,
                 picture=pictures.get(place) or source.picture(place),
-                country=None,
                 language=_language(row["lang"]) if row.get("lang") else None,
-                category=None,
                 question=row["question"],
                 options=tuple(row["options"]),
-                gold=gold,
+                gold=row.option("mcq_answer_index", len(row["options"])),
             )
 
 
@@ -154,7 +131,7 @@ def _options(row: Row) -> tuple[str, tuple[str, ...]]:
 
 
 def _language(tag: str) -> str | None:
-    """The language of a tag such as `id_formal`, `zh_cn` or `nan` (Min Nan, which is no number)."""
+    """The language of a tag such as `id_formal`, `zh_cn` or `nan` (Min Nan, which is not a number)."""
     found = TAG.match(tag)
     if found is None:
         return None
@@ -167,20 +144,16 @@ def _food_kb(source: Source) -> Mapping[str, bytes]:
     """Address -> picture."""
     found: dict[str, bytes] = {}
     for path in source.extra:
-        addresses = False
+        has_addresses = False
         for row in read_rows(path, KB_COLUMNS):
-            addresses = addresses or bool(row.get("image1_url"))
-            found.update(_pictures_of(row, source))
-        if not addresses:
+            has_addresses = has_addresses or bool(row.get("image1_url"))
+            for number in KB_IMAGES:
+                value, url = row.get(f"image{number}"), row.get(f"image{number}_url")
+                if value and url and (data := embedded(value, source)[1]) is not None:
+                    found[url] = data
+        if not has_addresses:
             raise BadItems(f"{path} has no column 'image1_url' with addresses")
     return found
-
-
-def _pictures_of(row: Row, source: Source) -> Iterator[tuple[str, bytes]]:
-    for number in KB_IMAGES:
-        value, url = row.get(f"image{number}"), row.get(f"image{number}_url")
-        if value and url and (data := embedded(value, source)[1]) is not None:
-            yield url, data
 
 
 LOADER = Loader("choices", VqaOptions, _read)

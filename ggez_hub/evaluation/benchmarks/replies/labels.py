@@ -12,6 +12,7 @@ from ggez_hub.evaluation.benchmarks.replies.lexicon import (
     LATIN,
     Mark,
     begins_clause,
+    blanked,
     lexicon,
     lowered,
 )
@@ -77,7 +78,7 @@ class Labels:
         letter = self.text[start:end]
         number = ord(letter.upper()) - ord("A")
         headline, announced = self._is_headline(start, end), self._is_announced(start)
-        certain = headline or self._is_bracketed(start, end) or self._is_whole(start, end)
+        certain = self._is_certain(start, end)
         if letter.islower():
             certain = certain or (announced and not self._word_after(end))
         elif not certain:
@@ -116,9 +117,8 @@ class Labels:
         if joined_before or joined_after or number >= self.count:
             return
         headline = self._is_headline(start, end)
-        if unicodedata.name(self.text[start], "").startswith(SYLLABLES) and not (
-            headline or announced or self._is_bracketed(start, end) or self._is_whole(start, end)
-        ):
+        is_syllable = unicodedata.name(self.text[start], "").startswith(SYLLABLES)
+        if is_syllable and not (announced or self._is_certain(start, end)):
             return
         # As in dates and abbreviations: two with full stops.
         if re.match(r"\.\w", self.text[end : end + 2]) or re.search(
@@ -137,13 +137,7 @@ class Labels:
         if self.has_numbers:
             certain = self._is_announced(start, "option")
         else:
-            certain = (
-                headline
-                or announced
-                or counted
-                or self._is_bracketed(start, end)
-                or self._is_whole(start, end)
-            )
+            certain = announced or counted or self._is_certain(start, end)
         if certain:
             yield Mention(start, end, number, "number", headline and not self.has_numbers)
 
@@ -185,6 +179,14 @@ class Labels:
             or (self.text[end : end + 2] in (" -", " –", " —", " :"))
         )
 
+    def _is_certain(self, start: int, end: int) -> bool:
+        """Whether it is a label wherever it stands."""
+        return (
+            self._is_headline(start, end)
+            or self._is_bracketed(start, end)
+            or self._is_whole(start, end)
+        )
+
     def _is_bracketed(self, start: int, end: int) -> bool:
         return self.text[start - 1 : start] in tuple(OPENING) and self.text[end : end + 1] in tuple(
             CLOSING
@@ -196,26 +198,19 @@ class Labels:
             return True
         if len(self.text) > 80:
             return False
-        rest = list(self.text)
-        for mark in self.marks:
-            if mark.kinds & {"answer", "option", "beside", "polite", "counters", "so"}:
-                rest[mark.start : mark.end] = " " * (mark.end - mark.start)
-        rest[start:end] = " " * (end - start)
+        kinds = {"answer", "option", "beside", "polite", "counters", "so"}
+        words = [mark for mark in self.marks if mark.kinds & kinds]
+        rest = blanked(self.text, [*words, Mark(start, end, frozenset())])
         return not any(c.isalnum() or c == "\0" or unicodedata.category(c)[0] == "M" for c in rest)
 
     def _is_announced(self, start: int, *kinds: str) -> bool:
         """Whether such a word stands before it, with nothing but signs and "is" between."""
-        place = start
+        place, wanted = start, set(kinds or ("answer", "option", "so", "right"))
         for _ in range(HOPS):
-            while place and self.text[place - 1] in BETWEEN:
-                place -= 1
+            place = len(self.text[:place].rstrip(BETWEEN))
             mark = self._ends.get(place)
-            if mark is None:
-                return False
-            if mark.kinds & set(kinds or ("answer", "option", "so", "right")):
-                return True
-            if "beside" not in mark.kinds:
-                return False
+            if mark is None or mark.kinds & wanted or "beside" not in mark.kinds:
+                return mark is not None and bool(mark.kinds & wanted)
             place = mark.start
         return False
 
@@ -223,29 +218,25 @@ class Labels:
         """Whether such a word follows."""
         place = end
         for _ in range(HOPS):
-            while self.text[place : place + 1] == " ":
-                place += 1
-            mark = self._starts.get(place)
-            if mark is None:
-                return False
-            if mark.kinds & set(kinds):
-                return True
-            if "beside" not in mark.kinds:
-                return False
+            mark = self._starts.get(self._skip_spaces(place))
+            if mark is None or mark.kinds & set(kinds) or "beside" not in mark.kinds:
+                return mark is not None and bool(mark.kinds & set(kinds))
             place = mark.end
         return False
 
+    def _skip_spaces(self, place: int) -> int:
+        while self.text[place : place + 1] == " ":
+            place += 1
+        return place
+
     def _word_before(self, start: int) -> bool:
         """Whether a Latin word that is not in the lexicon stands directly before it."""
-        before = self.text[:start].rstrip(" ([")[-1:] if start else ""
-        place = len(self.text[:start].rstrip(" (["))
-        return bool(re.match(f"[{LATIN}]", before)) and place not in self._ends
+        before = self.text[:start].rstrip(" ([")
+        return bool(re.search(rf"[{LATIN}]\Z", before)) and len(before) not in self._ends
 
     def _word_after(self, end: int) -> bool:
         """Whether a Latin word that is not in the lexicon follows it directly."""
-        place = end
-        while self.text[place : place + 1] == " ":
-            place += 1
+        place = self._skip_spaces(end)
         return (
             bool(re.match(f"[{LATIN}]", self.text[place : place + 1])) and place not in self._starts
         )

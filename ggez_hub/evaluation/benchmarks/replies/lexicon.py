@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from functools import cache
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from ggez_hub.evaluation.benchmarks.replies.words import KINDS, WORDS
 
@@ -22,6 +22,16 @@ SCRIPTS = (
     (r"\u1200-\u137F", False),
 )
 LATIN = SCRIPTS[0][0]
+
+
+class Span(Protocol):
+    """A part of a text."""
+
+    @property
+    def start(self) -> int: ...
+
+    @property
+    def end(self) -> int: ...
 
 
 class Mark(NamedTuple):
@@ -128,6 +138,14 @@ def begins_clause(text: str, place: int) -> bool:
     """Whether nothing but a sign stands before a place."""
     before = text[max(place - 2, 0) : place].rstrip(" ")[-1:]
     return not before or unicodedata.category(before)[0] in "PSCZ"
+
+
+def blanked(text: str, spans: Iterable[Span], start: int = 0, sign: str = " ") -> str:
+    """A text with spaces, or another sign, in place of these spans; it begins at the place `start`."""
+    rest = list(text)
+    for span in spans:
+        rest[span.start - start : span.end - start] = sign * (span.end - span.start)
+    return "".join(rest)
 
 
 def _script(character: str) -> tuple[str, bool] | None:

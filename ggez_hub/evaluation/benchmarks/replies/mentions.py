@@ -8,7 +8,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ggez_hub.evaluation.benchmarks.replies.labels import Labels, Mention
-from ggez_hub.evaluation.benchmarks.replies.lexicon import Mark, any_of, lexicon, lowered, marks_in
+from ggez_hub.evaluation.benchmarks.replies.lexicon import (
+    Mark,
+    any_of,
+    blanked,
+    lexicon,
+    lowered,
+    marks_in,
+)
 from ggez_hub.evaluation.benchmarks.replies.text import AROUND, readable
 
 ARTICLES = re.compile(r"(?:an?|the|el|la|los|las|un|una|le|les|der|die|das)\s+", re.IGNORECASE)
@@ -37,11 +44,7 @@ def find_mentions(text: str, options: Sequence[str]) -> Named:
     else:
         texts = list(_texts(text, wanted))
     # What stands in the text of an option is neither a label nor a word of the language.
-    masked = text
-    for mention in texts:
-        masked = (
-            masked[: mention.start] + "\0" * (mention.end - mention.start) + masked[mention.end :]
-        )
+    masked = blanked(text, texts, sign="\0")
     if not particles:
         marks = marks_in(masked)
     finder = Labels(masked, marks, len(options), any(c.isdigit() for o in wanted for c in o))

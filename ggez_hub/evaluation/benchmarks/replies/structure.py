@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise, takewhile
 
 from ggez_hub.evaluation.benchmarks.replies.labels import Mention
-from ggez_hub.evaluation.benchmarks.replies.lexicon import Mark
+from ggez_hub.evaluation.benchmarks.replies.lexicon import Mark, blanked
 from ggez_hub.evaluation.benchmarks.replies.mentions import Named
 
 # A denial reaches back so many letters.
@@ -102,11 +102,8 @@ class Structure:
         clause = self.clause(mark.start)
         start = self._clauses[clause - 1] if clause else 0
         end = self._clauses[clause] if clause < len(self._clauses) else len(self.text)
-        rest = list(self.text[start:end])
-        for other in self._marks_within(start, end):
-            if other is mark or other.kinds & kinds:
-                rest[other.start - start : other.end - start] = " " * (other.end - other.start)
-        return not any(c.isalnum() for c in rest)
+        others = [m for m in self._marks_within(start, end) if m is mark or m.kinds & kinds]
+        return not any(c.isalnum() for c in blanked(self.text[start:end], others, start))
 
     def _marks_within(self, start: int, end: int) -> list[Mark]:
         first = bisect_right(self.marks, start - 1, key=lambda mark: mark.start)
@@ -159,11 +156,7 @@ class Structure:
 
     def _gap(self, start: int, end: int, marks: Sequence[Mark], kinds: set[str]) -> str | None:
         """The signs between two places; None if there are other words than these."""
-        rest = list(self.text[start:end])
-        for mark in marks:
-            if mark.kinds & kinds:
-                rest[mark.start - start : mark.end - start] = " " * (mark.end - mark.start)
-        gap = "".join(rest)
+        gap = blanked(self.text[start:end], [m for m in marks if m.kinds & kinds], start)
         return None if any(c.isalnum() for c in gap) or "\n" in gap else gap
 
     def _clashes(self, label: Mention, text: Mention) -> bool:

@@ -1,27 +1,38 @@
-"""The files of a revision, and the commits that led to it."""
+"""The files of a revision: listing them, downloading them, and the commits that led to them."""
 
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from ggez_hub.embedded.commits import CommitRecord, Entry, ancestry, last_changes, record
 from ggez_hub.embedded.errors import TooLargeError
-from ggez_hub.embedded.http import access, body
-from ggez_hub.embedded.http.info_routes import timestamp
-from ggez_hub.embedded.http.pagination import flag, page
-from ggez_hub.embedded.http.path_parameters import API, REST, REVISION
+from ggez_hub.embedded.http import access
+from ggez_hub.embedded.http.body import read_form
+from ggez_hub.embedded.http.pagination import flag, page, timestamp
+from ggez_hub.embedded.http.path_parameters import API, REST, REVISION, WEB
+from ggez_hub.embedded.lfs import CHUNK, Pointer
 from ggez_hub.embedded.repository import GitRepository
 
 PAGE: Final = 1000
 EXPANDED_PAGE: Final = 50
 MAX_PATHS: Final = 1000
+
+_RANGE: Final = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII)
+# A stored page must not run as a page of the hub in somebody's browser.
+_INERT: Final = {
+    "Content-Security-Policy": "default-src 'none'; sandbox",
+    "X-Content-Type-Options": "nosniff",
+}
 
 
 def tree(request: Request) -> Response:
@@ -32,7 +43,7 @@ def tree(request: Request) -> Response:
     with access.store(request).git(repo) as git:
         snapshot = git.snapshot(request.path_params["revision"])
         request.state.commit = snapshot.commit
-        entries = list(snapshot.listing(path, recursive=flag(request, "recursive")))
+        entries = snapshot.listing(path, recursive=flag(request, "recursive"))
         chosen, headers = page(request, entries, EXPANDED_PAGE if expand else PAGE)
         document = _entries(git, snapshot.commit, chosen, expand=expand)
     return JSONResponse(document, headers=headers)
@@ -40,8 +51,7 @@ def tree(request: Request) -> Response:
 
 async def paths_info(request: Request) -> Response:
     """POST /api/models/{id}/paths-info/{revision}: paths that do not exist are left out."""
-    form = await body.read_form(request, access.limits(request).json_body)
-    return await run_in_threadpool(_paths_info, request, form)
+    return await run_in_threadpool(_paths_info, request, await read_form(request))
 
 
 def _paths_info(request: Request, form: dict[str, list[str]]) -> Response:
@@ -85,11 +95,7 @@ def _entry(entry: Entry, last: CommitRecord | None) -> dict[str, Any]:
         "path": entry.path,
     }
     if entry.lfs is not None:
-        document["lfs"] = {
-            "oid": entry.lfs.oid,
-            "size": entry.lfs.size,
-            "pointerSize": entry.pointer_size,
-        }
+        document["lfs"] = lfs_document("oid", entry.lfs)
     if last is not None:
         document["lastCommit"] = {
             "id": last.oid,
@@ -97,6 +103,15 @@ def _entry(entry: Entry, last: CommitRecord | None) -> dict[str, Any]:
             "date": timestamp(last.date),
         }
     return document
+
+
+def lfs_document(digest: str, pointer: Pointer) -> dict[str, Any]:
+    """A large file as the Hub's API writes it; `digest` is the key of the sha256."""
+    return {
+        digest: pointer.oid,
+        "size": pointer.size,
+        "pointerSize": len(pointer.encode()),
+    }
 
 
 def _commit(item: CommitRecord, *, formatted: bool) -> dict[str, Any]:
@@ -115,9 +130,73 @@ def _commit(item: CommitRecord, *, formatted: bool) -> dict[str, Any]:
     return document
 
 
+class LargeFileResponse(FileResponse):
+    """A large file from disk, in chunks that keep up with a local network."""
+
+    chunk_size = CHUNK
+
+    def __init__(self, path: Path, headers: dict[str, str] | None = None) -> None:
+        super().__init__(
+            path,
+            headers=headers,
+            media_type="application/octet-stream",
+            stat_result=path.stat(),
+        )
+
+
+def resolve(request: Request) -> Response:
+    """HEAD and GET /{id}/resolve/{revision}/{path}."""
+    repo = access.content(request)
+    store = access.store(request)
+    with store.git(repo) as git:
+        snapshot = git.snapshot(request.path_params["revision"])
+        request.state.commit = snapshot.commit
+        entry = snapshot.file(request.path_params["path"])
+        headers = _headers(snapshot.commit, entry)
+        if entry.lfs is not None:
+            return LargeFileResponse(store.lfs.path(entry.lfs.oid), headers)
+        content = snapshot.read(entry)
+    return _ranged(content, headers, request.headers.get("range"))
+
+
+def _headers(commit: str, entry: Entry) -> dict[str, str]:
+    name = entry.path.rpartition("/")[2]
+    etag = f'"{entry.lfs.oid if entry.lfs else entry.oid}"'
+    headers = {
+        **_INERT,
+        "X-Repo-Commit": commit,
+        "ETag": etag,
+        "Accept-Ranges": "bytes",
+        "Content-Disposition": f"inline; filename*=UTF-8''{quote(name, safe='')}",
+    }
+    if entry.lfs is not None:
+        headers |= {"X-Linked-Etag": etag, "X-Linked-Size": str(entry.size)}
+    return headers
+
+
+def _ranged(content: bytes, headers: dict[str, str], wanted: str | None) -> Response:
+    """The content, or the range of it that a `Range` header asks for (RFC 9110, one range)."""
+    media_type = "text/plain; charset=utf-8"
+    size = len(content)
+    match = _RANGE.fullmatch(wanted.strip()) if wanted else None
+    if match is None or not (match[1] or match[2]):
+        # A range that is not understood is ignored, as the RFC allows.
+        return Response(content, headers=headers, media_type=media_type)
+    if match[1]:
+        start, end = int(match[1]), min(int(match[2]) + 1 if match[2] else size, size)
+    else:
+        start, end = max(size - int(match[2]), 0), size
+    if start >= end:
+        headers["Content-Range"] = f"bytes */{size}"
+        return Response(status_code=416, headers=headers)
+    headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
+    return Response(content[start:end], 206, headers, media_type)
+
+
 routes = [
     Route(f"{API}/tree/{REVISION}", tree, methods=["GET"]),
     Route(f"{API}/tree/{REVISION}/{REST}", tree, methods=["GET"]),
     Route(f"{API}/paths-info/{REVISION}", paths_info, methods=["POST"]),
     Route(f"{API}/commits/{REVISION}", commits, methods=["GET"]),
+    Route(f"{WEB}/resolve/{REVISION}/{REST}", resolve, methods=["GET", "HEAD"]),
 ]
