@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -73,13 +74,13 @@ def facts_of(
 
     Raises BadAdapter or BadWeights for a folder that is not what the form writes.
     """
-    common = {
-        "form": form, "family": family, "base": base, "revision": revision, "folder": shown
-    }  # fmt: skip
-    return (_of_peft if form == "peft" else _of_file)(folder, common)
+    facts = partial(
+        AdapterFacts, form=form, family=family, base=base, revision=revision, folder=shown
+    )
+    return (_of_peft if form == "peft" else _of_file)(folder, facts)
 
 
-def _of_peft(folder: Path, common: dict[str, str]) -> AdapterFacts:
+def _of_peft(folder: Path, facts: Callable[..., AdapterFacts]) -> AdapterFacts:
     peft = read_scaling_peft(folder)
     file, config, keys = peft.file, dict(peft.config), peft.keys
     method = str(config["peft_type"])
@@ -90,8 +91,7 @@ def _of_peft(folder: Path, common: dict[str, str]) -> AdapterFacts:
             scale = scale_of(config, module, shape[0], file.path)
             embedding = "lora_embedding_A" in parts
             loras.append(LoraFact(module, shape[0], scale, len(shape) > 2, embedding))
-    return AdapterFacts(
-        **common,
+    return facts(
         file=WEIGHTS,
         method=method,
         loras=tuple(loras),
@@ -102,7 +102,7 @@ def _of_peft(folder: Path, common: dict[str, str]) -> AdapterFacts:
     )
 
 
-def _of_file(folder: Path, common: dict[str, str]) -> AdapterFacts:
+def _of_file(folder: Path, facts: Callable[..., AdapterFacts]) -> AdapterFacts:
     path = lora_path(folder)
     if path is None:
         raise BadAdapter(f"{folder} holds no LoRA file")
@@ -116,8 +116,7 @@ def _of_file(folder: Path, common: dict[str, str]) -> AdapterFacts:
         shape = lora.file.tensors[module.parts["A"]].shape
         scale = scales.scale(module, module.name)
         loras.append(LoraFact(module.name, shape[0], scale, len(shape) > 2))
-    return AdapterFacts(
-        **common,
+    return facts(
         file=path.name,
         method=" and ".join(others) or "LORA",
         loras=tuple(loras),
