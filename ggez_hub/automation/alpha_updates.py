@@ -1,4 +1,4 @@
-"""A new release or year of the KOF index: another alpha for each accepted card, beta chosen again."""
+"""Pull requests for a new release or year of the KOF index: alpha of each card, and beta by it."""
 
 from __future__ import annotations
 
@@ -6,71 +6,36 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ggez_hub.automation.check import accepted_cards
+from ggez_hub.automation.github import Proposal
 from ggez_hub.automation.indexed_cards import indexed_cards, with_measurement
+from ggez_hub.automation.registry_clone import accepted_cards
 from ggez_hub.cards import AlphaRecord, CardDocument, alpha_record, parse_card
 from ggez_hub.cards.document import CardText
 from ggez_hub.hub import Hub
 from ggez_hub.parity.card_rows import NoCurve
-from ggez_hub.parity.choice import Undetermined
 from ggez_hub.regions import Alpha, alpha, find_region
 from ggez_hub.registry.retune import Retuned, alpha_source, described, retune
 from ggez_hub.registry.stored_curve import StoredCurve
 from ggez_hub.yaml_text import with_values
 
-TITLE = "Set alpha of {name} to {value:.5f}: {source}"
-UNMEASURED = (
-    "alpha was {before:.5f} ({old}) and is {after:.5f} ({new}). The registry has no curve of this "
-    "adapter: no beta is chosen yet."
-)
-
 
 @dataclass(frozen=True)
-class NewAlpha:
-    """An accepted card with the alpha of another release or year, and what follows from it.
+class AlphaUpdate:
+    """The pull request that changes a card's alpha; `retuned` has beta before and after, if it has a curve."""
 
-    text     the card's file; only its alpha differs
-    retuned  beta before and after; None without a curve
-    """
-
-    path: str
-    text: str
+    proposal: Proposal
     before: AlphaRecord
     after: AlphaRecord
     retuned: Retuned | None
 
-    @property
-    def branch(self) -> str:
-        """The branch of its pull request: one for each card."""
-        name = self.path.removeprefix("cards/").removesuffix(".md")
-        return f"retune/{name.replace('/', '-')}"
 
-    @property
-    def title(self) -> str:
-        """The title of its pull request."""
-        name = self.path.removeprefix("cards/").removesuffix(".md")
-        return TITLE.format(name=name, value=self.after.value, source=alpha_source(self.after))
-
-    @property
-    def body(self) -> str:
-        """What its pull request says."""
-        if self.retuned is not None:
-            return described(self.retuned)
-        return UNMEASURED.format(
-            before=self.before.value,
-            old=alpha_source(self.before),
-            after=self.after.value,
-            new=alpha_source(self.after),
-        )
-
-
-def new_alphas(
+def alpha_updates(
     repository: Path, hub: Hub, release: str | None, year: int | None
-) -> Iterator[NewAlpha]:
-    """The accepted, active cards in `repository` that do not have the alpha of `release` and `year`.
+) -> Iterator[AlphaUpdate]:
+    """The accepted, active cards in `repository` with another alpha than that of `release` and `year`.
 
-    beta is chosen from the curve that the index has of a card, else from the card's own. Raises
-    UsageProblem for a release or year that is not there, and what the hub raises.
+    beta is chosen from the card's curve in the index, else from the card's own. Raises UsageProblem
+    for an unknown release or year.
     """
     indexed = indexed_cards(hub)
     for path, document in accepted_cards(repository).items():
@@ -78,18 +43,26 @@ def new_alphas(
         if card.status.state != "active" or card.alpha.provenance != "kof":
             continue
         factor = alpha(find_region(card.region), year, card.alpha.series, release)
-        if card.alpha == alpha_record(factor):
+        new = alpha_record(factor)
+        if card.alpha == new:
             continue
         text = (repository / path).read_text(encoding="utf-8")
         known = indexed.get(path)
         measured = (known and with_measurement(document, known.document)) or document
-        yield NewAlpha(
-            path,
-            _with_alpha(text, path, alpha_record(factor)),
-            card.alpha,
-            alpha_record(factor),
-            _retuned(measured, factor),
+        retuned = _retuned(measured, factor)
+        name = path.removeprefix("cards/").removesuffix(".md")
+        proposal = Proposal(
+            branch=f"retune/{name.replace('/', '-')}",
+            path=path,
+            text=_with_alpha(text, path, new),
+            title=f"Set alpha of {name} to {new.value:.5f}: {alpha_source(new)}",
+            body=described(retuned)
+            if retuned
+            else f"alpha was {card.alpha.value:.5f} ({alpha_source(card.alpha)}) and is "
+            f"{new.value:.5f} ({alpha_source(new)}). The registry has no curve of this adapter: no "
+            "beta is chosen yet.",
         )
+        yield AlphaUpdate(proposal, card.alpha, new, retuned)
 
 
 def _retuned(document: CardDocument, factor: Alpha) -> Retuned | None:
@@ -98,7 +71,7 @@ def _retuned(document: CardDocument, factor: Alpha) -> Retuned | None:
         return None
     try:
         return retune(StoredCurve.of_card(card), find_region(card.region), factor)
-    except (NoCurve, Undetermined):
+    except NoCurve:
         return None
 
 

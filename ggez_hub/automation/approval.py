@@ -1,4 +1,4 @@
-"""Who may start an evaluation, and when a contribution is merged without a hand."""
+"""Who may start an evaluation, and when a contribution is merged automatically."""
 
 from __future__ import annotations
 
@@ -12,15 +12,11 @@ from ggez_hub.automation.github import GitHub
 from ggez_hub.errors import GgezError
 
 COMMAND = re.compile(r"^/ggez evaluate(?:\s+(?P<sha>[0-9a-f]{7,40}))?\s*$")
-# The workflows whose newest runs must have succeeded for the commit that is merged, by their files.
+# The workflows whose newest runs must have succeeded for the commit, by their files.
 NEEDED = {
     ".github/workflows/ci.yml": "CI",
     ".github/workflows/contribution.yml": "Contribution",
 }
-
-
-class NotAllowed(GgezError):
-    """The one who asks may not, or what is asked is not a command."""
 
 
 @dataclass(frozen=True)
@@ -33,23 +29,23 @@ class Order:
 
 
 def order(event: CommentEvent, github: GitHub) -> Order:
-    """The evaluation that a comment asks for; raises NotAllowed.
+    """The evaluation that a comment asks for; raises GgezError if its author may not.
 
-    `/ggez evaluate SHA` names the commit that its author has looked at; without one it is the head
-    of now. Whatever is pushed later, the evaluation is of that commit.
+    `/ggez evaluate SHA` names the commit that its author has looked at; without one it is the current
+    head. Whatever is pushed later, the evaluation is of that commit.
     """
     number, comment = event.issue.number, event.comment
     command = COMMAND.match(comment.body.strip())
     if event.issue.pull_request is None or command is None:
-        raise NotAllowed("this comment is no `/ggez evaluate` under a pull request")
+        raise GgezError("this comment is not `/ggez evaluate` under a pull request")
     if not github.may_decide(comment.user.login):
-        raise NotAllowed(
+        raise GgezError(
             f"{comment.user.login} may not start an evaluation here",
             "Somebody with write access writes `/ggez evaluate` under the pull request.",
         )
     base, head = github.head(number)
     if command["sha"] and not head.startswith(command["sha"]):
-        raise NotAllowed(
+        raise GgezError(
             f"pull request {number} is at {head[:12]}, not at {command['sha']} any more",
             f"Look at what changed, then write `/ggez evaluate {head[:12]}`.",
         )
@@ -59,7 +55,7 @@ def order(event: CommentEvent, github: GitHub) -> Order:
 def reasons_to_wait(
     number: int, sha: str, findings: Findings, by_hand: Sequence[str], github: GitHub
 ) -> list[str]:
-    """Why a contribution is not merged by itself now; none if it may be."""
+    """Why a contribution is not merged automatically now; none if it may be."""
     reasons = [f"it has {len(findings.errors)} errors"] if findings.errors else []
     reasons += by_hand
     if not github.green(sha, frozenset(NEEDED)):

@@ -1,7 +1,7 @@
-"""From `main` to the commit that it is now, in cards and recipes; nothing else of them changes.
+"""Pins: from `main` to its current commit, in cards and recipes; nothing else of them changes.
 
-A card at a commit has to say which bytes it speaks for, so its `files` and the `weights` of its base
-are filled in where they were `unknown`: from the Hub's listing, without fetching weights.
+In a card, `files` and the base's `weights` are filled in where they were `unknown`: from the Hub's
+listing, without fetching weights.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from ggez_hub.safe_yaml import load_mapping
 from ggez_hub.yaml_text import KeyPath, Lines, with_values
 
 BRANCH = "main"
-# Whose value names a data set; every other repository is a model.
+# Keys whose value names a data set; every other repository is a model.
 DATA_SETS = frozenset({"dataset", "hub"})
-# Whose value may be `org/name@main` in a recipe; elsewhere that is text.
+# Keys whose value may be `org/name@main` in a recipe.
 MODELS = frozenset({"base", "adapter", "model"})
 
 
 class NotPinned(GgezError):
-    """A repository cannot be asked for its commit; the file stays as it was."""
+    """The commit of a repository is not available; the file is unchanged."""
 
 
 @dataclass(frozen=True)
-class Loose:
-    """A place that names a branch: the file, the line, the repository, and the keys."""
+class LoosePin:
+    """A place that names the branch `main`; `inline` as `org/name@main`, else as a `revision`."""
 
     file: Path
     line: int
@@ -43,13 +43,9 @@ class Loose:
     path: KeyPath
     inline: bool
 
-    def pinned(self, revision: str) -> str:
-        """The value at that place with a commit in it."""
-        return f"{self.repo}@{revision}" if self.inline else revision
-
 
 def pinnable(repository: Path) -> list[Path]:
-    """The accepted cards and the recipes of a registry, but those of the demo world and the paper."""
+    """The accepted cards and the recipes of a registry, without those of the demo world and the paper."""
     recipes = [
         path
         for path in sorted((repository / "recipes").rglob("*.yaml"))
@@ -58,16 +54,16 @@ def pinnable(repository: Path) -> list[Path]:
     return [*sorted((repository / "cards").glob("*/*/*.md")), *recipes]
 
 
-def loose_places(file: Path) -> list[Loose]:
+def loose_places(file: Path) -> list[LoosePin]:
     """Where a card or a recipe names the branch `main` of a repository; raises BadCard, NotPinned."""
-    _, text, _ = _yaml_of(file)
+    before, text, _ = _yaml_of(file)
     try:
         loaded = load_mapping(text)
     except ValueError as error:
         raise NotPinned(f"{file} cannot be read: {error}") from error
-    lines = Lines.of(text, _first_line(file))
+    lines = Lines.of(text, before.count("\n") + 1)
     return [
-        Loose(file, lines.of_key(path), repo, kind, path, inline)
+        LoosePin(file, lines.of_key(path), repo, kind, path, inline)
         for path, repo, kind, inline in _walk(loaded, ())
     ]
 
@@ -100,42 +96,40 @@ class Pinner:
     hub: Hub
     _seen: dict[tuple[str, str], RepoAtCommit] = field(default_factory=dict, repr=False)
 
-    def pin(self, file: Path) -> tuple[Loose, ...]:
-        """Write the commits into a file; returns the places that changed, none if none were loose.
+    def pin(self, file: Path) -> tuple[LoosePin, ...]:
+        """Write the commits into a file; returns the places that changed.
 
-        Raises NotPinned, and then the file is as it was.
+        Raises NotPinned; on error the file is unchanged.
         """
         places = loose_places(file)
         if not places:
             return ()
+        at = {place.path: self._at(place) for place in places}
         values: dict[KeyPath, object] = {
-            place.path: place.pinned(self._at(place).revision) for place in places
+            place.path: f"{place.repo}@{self.commit(place)}" if place.inline else self.commit(place)
+            for place in places
         }
         before, text, after = _yaml_of(file)
         if file.suffix == ".md":
-            values |= dict(self._bytes_of(file, {p.path: self._at(p) for p in places}))
+            values |= dict(self._bytes_of(file, at))
         new = before + with_values(text, values) + after
         if file.suffix == ".md":
             parse_card(new, str(file))
         file.write_text(new, encoding="utf-8", newline="\n")
         return tuple(places)
 
-    def commit(self, place: Loose) -> str:
-        """The commit that `main` of a place's repository was for this pinner; raises NotPinned."""
+    def commit(self, place: LoosePin) -> str:
+        """The commit of `main` for this pinner; raises NotPinned."""
         return self._at(place).revision
 
-    def _at(self, place: Loose) -> RepoAtCommit:
-        key = (place.repo, place.repo_type)
-        if key not in self._seen:
-            self._seen[key] = self._asked(place)
-        return self._seen[key]
-
-    def _asked(self, place: Loose) -> RepoAtCommit:
+    def _at(self, place: LoosePin) -> RepoAtCommit:
         from huggingface_hub.errors import GatedRepoError, HfHubHTTPError
 
-        where = f"{place.file} line {place.line}"
+        key, where = (place.repo, place.repo_type), f"{place.file} line {place.line}"
         try:
-            return self.hub.at_commit(place.repo, BRANCH, place.repo_type)
+            if key not in self._seen:
+                self._seen[key] = self.hub.at_commit(place.repo, BRANCH, place.repo_type)
+            return self._seen[key]
         except GatedRepoError as error:
             raise NotPinned(
                 f"{where}: {place.repo} is gated, and its files may not be listed",
@@ -151,10 +145,8 @@ class Pinner:
         self, file: Path, at: Mapping[KeyPath, RepoAtCommit]
     ) -> Iterator[tuple[KeyPath, Any]]:
         card = parse_card(file.read_text(encoding="utf-8"), str(file)).card
-        base, adapter = (
-            at.get(("ggez", "base", "revision")),
-            at.get(("ggez", "adapter", "revision")),
-        )
+        base = at.get(("ggez", "base", "revision"))
+        adapter = at.get(("ggez", "adapter", "revision"))
         try:
             if base is not None and card.base.weights == "unknown":
                 yield ("ggez", "base", "weights"), base_weights(base, card, self.hub)
@@ -176,16 +168,10 @@ class Pinner:
 
 
 def _yaml_of(file: Path) -> tuple[str, str, str]:
-    """What is before a file's YAML, the YAML, and what is after it."""
+    """The text before a file's YAML, the YAML, and the text after it."""
     text = file.read_text(encoding="utf-8")
     if file.suffix != ".md":
         return "", text, ""
     inner = CardText.of(text, str(file)).front_matter
     start = text.index(inner)
     return text[:start], inner, text[start + len(inner) :]
-
-
-def _first_line(file: Path) -> int:
-    if file.suffix != ".md":
-        return 1
-    return CardText.of(file.read_text(encoding="utf-8"), str(file)).first

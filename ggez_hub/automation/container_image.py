@@ -1,4 +1,4 @@
-"""The image in which jobs run, from its tag to the digest that it is now.
+"""The image in which jobs run, from its tag to its current digest.
 
 By the protocol of registries (OCI distribution specification 1.1, "Checking if content exists in the
 registry": HEAD of a manifest) and the anonymous token of those that ask for one
@@ -7,19 +7,18 @@ registry": HEAD of a manifest) and the anonymous token of those that ask for one
 
 from __future__ import annotations
 
-import json
 import re
-import urllib.error
-import urllib.parse
-import urllib.request
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ggez_hub.automation.budget import Budget
 from ggez_hub.automation.commit_pins import NotPinned
 from ggez_hub.recipe_file import read_recipe
 from ggez_hub.yaml_text import with_values
+
+if TYPE_CHECKING:
+    import httpx2
 
 # An index of the images for several machines comes first: its digest is good for all of them.
 MANIFESTS = (
@@ -33,7 +32,6 @@ CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
 # Docker's defaults: https://pkg.go.dev/github.com/distribution/reference
 DOCKER_HUB, OFFICIAL = "registry-1.docker.io", "library"
 TIMEOUT = 30.0  # seconds
-MAX_TOKEN = 100_000
 
 
 @dataclass(frozen=True)
@@ -56,15 +54,18 @@ class Image:
         return cls(DOCKER_HUB, path if rest else f"{OFFICIAL}/{path}", tag)
 
     @property
+    def scheme(self) -> str:
+        """As for Docker only a registry on this machine has no TLS."""
+        local = self.registry.partition(":")[0] in {"localhost", "127.0.0.1"}
+        return "http" if local else "https"
+
+    @property
     def manifest(self) -> str:
-        """The address of its manifest; as for Docker only a registry on this machine has no TLS."""
-        host = self.registry.partition(":")[0]
-        scheme = "http" if host in {"localhost", "127.0.0.1"} else "https"
-        return f"{scheme}://{self.registry}/v2/{self.name}/manifests/{self.tag}"
+        return f"{self.scheme}://{self.registry}/v2/{self.name}/manifests/{self.tag}"
 
 
 def loose_image(budget: Path) -> str | None:
-    """The image that a budget file names by its tag, None if by its digest; raises BadRecipe."""
+    """The image that a budget file names by its tag, None if by its digest; raises UsageProblem."""
     reference = read_recipe(budget, "budget", Budget).image
     return None if "@" in reference else reference
 
@@ -72,7 +73,7 @@ def loose_image(budget: Path) -> str | None:
 def pin_image(budget: Path) -> str | None:
     """Write the digest of the image's tag into a budget file; None if it has one.
 
-    Raises NotPinned, and then the file is as it was; BadRecipe.
+    Raises NotPinned, and UsageProblem; on error the file is unchanged.
     """
     reference = loose_image(budget)
     if reference is None:
@@ -84,42 +85,33 @@ def pin_image(budget: Path) -> str | None:
 
 
 def digest_of(image: Image) -> str:
-    """The digest that a tag has now, as its registry says; raises NotPinned."""
+    """The current digest of a tag, as its registry reports it; raises NotPinned."""
+    import httpx2
+
+    headers = {"Accept": MANIFESTS}
     try:
-        try:
-            headers = _head(image, {})
-        except urllib.error.HTTPError as error:
-            if error.code != 401:
-                raise
-            headers = _head(image, {"Authorization": f"Bearer {_token(image, error)}"})
-    except (OSError, ValueError, LookupError, TypeError) as error:
+        with httpx2.Client(timeout=TIMEOUT, follow_redirects=True) as client:
+            answer = client.head(image.manifest, headers=headers)
+            if answer.status_code == 401:
+                token = _token(client, image, answer.headers.get("WWW-Authenticate", ""))
+                headers["Authorization"] = f"Bearer {token}"
+                answer = client.head(image.manifest, headers=headers)
+            answer.raise_for_status()
+    except (httpx2.HTTPError, ValueError, LookupError, TypeError) as error:
         raise NotPinned(
             f"the image {image.name}:{image.tag} cannot be asked for at {image.registry}: {error}"
         ) from error
-    digest = headers.get("Docker-Content-Digest", "")
+    digest: str = answer.headers.get("Docker-Content-Digest", "")
     if not DIGEST.fullmatch(digest):
         raise NotPinned(f"{image.registry} names no sha256 of {image.name}:{image.tag}")
     return digest
 
 
-def _head(image: Image, headers: Mapping[str, str]) -> Mapping[str, str]:
-    request = urllib.request.Request(  # noqa: S310 - http on this machine alone
-        image.manifest, headers={"Accept": MANIFESTS, **headers}, method="HEAD"
-    )
-    with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:  # noqa: S310
-        found: Mapping[str, str] = answer.headers
-        return found
-
-
-def _token(image: Image, refused: urllib.error.HTTPError) -> str:
-    """The token for reading that anybody gets, from where the registry says."""
-    asked = dict(CHALLENGE.findall(refused.headers.get("WWW-Authenticate", "")))
-    realm = asked.pop("realm", "")
-    scheme = image.manifest.partition(":")[0]
-    if not realm.startswith((f"{scheme}://", "https://")):
+def _token(client: httpx2.Client, image: Image, challenge: str) -> str:
+    """The token for reading that anybody gets, from where the registry's challenge says."""
+    parameters = dict(CHALLENGE.findall(challenge))
+    realm = parameters.pop("realm", "")
+    if not realm.startswith((f"{image.scheme}://", "https://")):
         raise ValueError("it asks for a password")
-    with urllib.request.urlopen(  # noqa: S310 - as safe as the registry itself
-        f"{realm}?{urllib.parse.urlencode(asked)}", timeout=TIMEOUT
-    ) as answer:
-        given = json.loads(answer.read(MAX_TOKEN))
+    given = client.get(realm, params=parameters).raise_for_status().json()
     return str(given.get("token") or given["access_token"])

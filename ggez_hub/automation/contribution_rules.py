@@ -1,23 +1,24 @@
-"""Which files a contribution may change, and what a card in the registry must agree with."""
+"""Rules for contributions: which files they may change, and what cards and recipes must hold."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pkgutil import resolve_name
 
 from ggez_hub.automation.findings import Finding
-from ggez_hub.automation.git_changes import Change, Contribution
+from ggez_hub.automation.git_changes import Contribution
 from ggez_hub.cards import AdapterCard, BadCard, CardDocument, alpha_record, parse_card
 from ggez_hub.cards.curve import CurveRow, SplitParity
 from ggez_hub.errors import GgezError, MissingExtra, UsageProblem
-from ggez_hub.recipe_file import BadRecipe, kind_of, parse_recipe
+from ggez_hub.recipe_file import kind_of, parse_recipe
 from ggez_hub.regions import alpha, find_region
 
 CARD = re.compile(
     r"^cards/(?P<region>[a-z0-9-]{2,40})/(?P<family>[a-z]+)/(?P<name>[a-z0-9][a-z0-9._-]{0,94})\.md$"
 )
-# Those directly in recipes/ say how the registry measures and gates.
+# Those directly in recipes/ are the registry's own: how it measures and gates.
 RECIPE = re.compile(r"^recipes/(?!demo/|papers/)(?:[a-z0-9][a-z0-9._-]*/)+[a-z0-9._-]+\.ya?ml$")
 MAX_FILES = 20
 AT_LINE = re.compile(r"^\s*line (\d+): (.*)$")
@@ -39,39 +40,34 @@ class ProposedCard:
 
 def check_files(contribution: Contribution) -> Iterator[Finding]:
     """Findings about paths, kinds of file and their number."""
-    if len(contribution.changes) > MAX_FILES:
-        count = len(contribution.changes)
-        yield Finding(
-            "error", "", f"changes {count} files; at most {MAX_FILES} in one contribution"
-        )
-    if not contribution.changes:
-        yield Finding("error", "", "changes nothing")
+    count = len(contribution.changes)
+    if count > MAX_FILES:
+        yield _error("", f"changes {count} files; at most {MAX_FILES} in one contribution")
+    if not count:
+        yield _error("", "changes nothing")
     for change in contribution.changes:
+        problem = ""
         if not (CARD.match(change.path) or RECIPE.match(change.path)):
-            yield Finding(
-                "error",
-                change.path,
+            problem = (
                 "is neither cards/<region>/<family>/<name>.md nor a recipe: a change of the "
-                "program is a pull request of its own",
+                "program is a pull request of its own"
             )
         elif change.kind == "delete":
-            yield Finding(
-                "error",
-                change.path,
-                "is deleted: an adapter is yanked by its status, so that locks go on saying why",
-            )
+            problem = "is deleted: an adapter is yanked by its status, which locks report"
+        elif change.text is None and not change.regular:
+            problem = f"is not a plain file (mode {change.mode:o})"
         elif change.text is None:
-            yield Finding("error", change.path, _unreadable(change))
+            problem = f"is not text in UTF-8, or too large ({change.size:,} bytes)"
+        if problem:
+            yield _error(change.path, problem)
 
 
-def _unreadable(change: Change) -> str:
-    if not change.regular:
-        return f"is no plain file (mode {change.mode:o})"
-    return f"is no text in UTF-8, or too large ({change.size:,} bytes)"
+def _error(path: str, message: str, line: int | None = None) -> Finding:
+    return Finding("error", path, message, line)
 
 
 def read_cards(contribution: Contribution) -> tuple[list[ProposedCard], list[Finding]]:
-    """The cards that can be read, and what is wrong with the others, line by line."""
+    """The cards that can be read, and findings about the others, line by line."""
     cards: list[ProposedCard] = []
     found: list[Finding] = []
     for change in contribution.changes:
@@ -82,66 +78,61 @@ def read_cards(contribution: Contribution) -> tuple[list[ProposedCard], list[Fin
         except BadCard as problem:
             found += by_line(change.path, problem)
             continue
-        cards.append(ProposedCard(change.path, document, _before(change)))
+        before = None if change.before is None else parse_card(change.before, change.path)
+        cards.append(ProposedCard(change.path, document, before))
     return cards, found
 
 
-def _before(change: Change) -> CardDocument | None:
-    return parse_card(change.before, change.path) if change.before is not None else None
-
-
 def by_line(path: str, problem: GgezError) -> Iterator[Finding]:
-    """An error that names keys by their lines, as a finding for each of them."""
+    """A finding for each line that the message of an error names."""
     lines = problem.message.splitlines()
     found = [match for line in lines if (match := AT_LINE.match(line))]
     if not found:
-        yield Finding("error", path, f"{problem.message} {problem.hint}".strip())
+        yield _error(path, f"{problem.message} {problem.hint}".strip())
     for match in found:
-        yield Finding("error", path, match[2], int(match[1]))
+        yield _error(path, match[2], int(match[1]))
 
 
 def check_card(card: ProposedCard, accepted: Mapping[str, CardDocument]) -> Iterator[Finding]:
-    """Findings about a card beside the cards that are accepted already, by path."""
+    """Findings about a card beside the accepted cards, by path."""
+    for problem in _problems(card, {p: c for p, c in accepted.items() if p != card.path}):
+        yield _error(card.path, problem)
+    if card.document.card.adapter is not None:
+        for change in needs_a_person(card, accepted):
+            yield Finding("hint", card.path, f"{change}: a maintainer merges it by hand")
+
+
+def _problems(card: ProposedCard, others: Mapping[str, CardDocument]) -> Iterator[str]:
     block = card.document.card
     place = CARD.match(card.path)
     assert place is not None  # noqa: S101 - read_cards takes no other
     for key in ("region", "family"):
         if place[key] != getattr(block, key):
-            yield Finding(
-                "error",
-                card.path,
-                f"is in the folder {place[key]} and says {key}: {getattr(block, key)}",
-            )
+            yield f"is in the folder {place[key]} and says {key}: {getattr(block, key)}"
     if block.adapter is None:
-        yield Finding(
-            "error", card.path, "has no `adapter: {repo, revision}`: where the adapter lies"
-        )
+        yield "has no `adapter: {repo, revision}`: where the adapter is"
         return
     if card.document.license == "unknown":
-        yield Finding("error", card.path, "has no licence: `license:` with the Hub's id")
+        yield "has no licence: `license:` with the Hub's id"
     if block.level != "declared" and block.curve == "unknown":
-        yield Finding("error", card.path, f"is of the level {block.level} and has no curve")
+        yield f"is of the level {block.level} and has no curve"
     if problem := _alpha_problem(block):
-        yield Finding("error", card.path, f"ggez.alpha {problem}")
+        yield f"ggez.alpha {problem}"
     if _claims_of_the_registry(card):
-        yield Finding(
-            "error",
-            card.path,
-            "has scores `measured_by: registry` that the registry did not write: yours are `self`",
-        )
-    for path, other in accepted.items():
-        if path != card.path and other.card.adapter and _same_place(other, card.document):
-            yield Finding("error", card.path, f"speaks for the same adapter as {path}")
-        if path != card.path and _both_recommended(other, card.document):
-            yield Finding(
-                "error", card.path, f"is `recommended` for {block.region}, and {path} is already"
-            )
-    for change in needs_a_person(card, accepted):
-        yield Finding("hint", card.path, f"{change}: a maintainer merges it by hand")
+        yield "has scores `measured_by: registry` that the registry did not write: yours are `self`"
+    for path, other in others.items():
+        if _same_adapter(other.card, block):
+            yield f"speaks for the same adapter as {path}"
+        if (
+            _recommended(card.document)
+            and _recommended(other)
+            and other.card.region == block.region
+        ):
+            yield f"is `recommended` for {block.region}, and {path} is already"
 
 
 def _alpha_problem(card: AdapterCard) -> str:
-    """What is wrong with a card's alpha; it is derived from the index, never chosen."""
+    """The problem of a card's alpha, which is derived from the index, never chosen."""
     said = card.alpha
     if said.provenance != "kof":
         return "is set by hand: in the registry it is the KOF index's"
@@ -157,7 +148,7 @@ def _alpha_problem(card: AdapterCard) -> str:
 
 
 def needs_a_person(card: ProposedCard, accepted: Mapping[str, CardDocument]) -> Iterator[str]:
-    """Why a card is never merged by itself."""
+    """The reasons why a card is not merged automatically."""
     block = card.document.card
     others = [o.card for path, o in accepted.items() if path != card.path]
     served = any(o.region == block.region and o.family == block.family for o in others)
@@ -170,13 +161,13 @@ def needs_a_person(card: ProposedCard, accepted: Mapping[str, CardDocument]) -> 
 
 
 def owner(document: CardDocument) -> str:
-    """Whose repository the adapter lies in."""
+    """The owner of the adapter's repository."""
     location = document.card.adapter
     return location.repo.partition("/")[0] if location else "nobody"
 
 
 def _claims_of_the_registry(card: ProposedCard) -> bool:
-    """Whether rows, baselines or a closed part say that the registry measured them and were not accepted so."""
+    """Whether rows, baselines or a closed part are marked as the registry's and were not accepted so."""
     known = _registry_rows(card.before) if card.before else []
     beside = card.document.card.baselines
     new = beside is not None and beside.measured_by == "registry"
@@ -190,7 +181,7 @@ def _claims_of_the_registry(card: ProposedCard) -> bool:
 
 
 def _registry_parity(document: CardDocument) -> dict[str, SplitParity]:
-    """The sides of parity, by split, that a card says the registry measured."""
+    """The sides of parity, by split, that a card marks as the registry's."""
     parity = document.card.parity
     if parity == "independent":
         return {}
@@ -213,18 +204,9 @@ def _recommended(document: CardDocument) -> bool:
     return document.card.adapter is not None and document.card.adapter.recommended
 
 
-def _both_recommended(a: CardDocument, b: CardDocument) -> bool:
-    return _recommended(a) and _recommended(b) and a.card.region == b.card.region
-
-
-def _same_place(a: CardDocument, b: CardDocument) -> bool:
-    first, second = a.card.adapter, b.card.adapter
-    return (
-        first is not None
-        and second is not None
-        and first.repo.lower() == second.repo.lower()
-        and (a.card.region, a.card.family) == (b.card.region, b.card.family)
-    )
+def _same_adapter(a: AdapterCard, b: AdapterCard) -> bool:
+    repos = {card.adapter and card.adapter.repo.lower() for card in (a, b)}
+    return len(repos) == 1 and (a.region, a.family) == (b.region, b.family)
 
 
 def check_recipes(contribution: Contribution) -> Iterator[Finding]:
@@ -233,52 +215,32 @@ def check_recipes(contribution: Contribution) -> Iterator[Finding]:
         if change.text is None or not RECIPE.match(change.path):
             continue
         try:
-            kind = kind_of(change.text, change.path)
-            if kind not in READERS:
-                raise BadRecipe(f"is of the kind {kind!r}, not one of {', '.join(READERS)}")
-            READERS[str(kind)](change.text, change.path)
+            kind = str(kind_of(change.text, change.path))
+            if kind == "train":
+                _parse_training(change.text, change.path)
+            elif kind in SCHEMAS:
+                parse_recipe(change.text, change.path, kind, resolve_name(SCHEMAS[kind]))
+            else:
+                kinds = ", ".join(["train", *SCHEMAS])
+                raise UsageProblem(f"is of the kind {kind!r}, not one of {kinds}")
         except MissingExtra as missing:
             yield Finding("hint", change.path, f"its keys are not read here: {missing.message}")
         except UsageProblem as problem:
             yield from by_line(change.path, problem)
 
 
-def _merge(text: str, path: str) -> None:
-    from ggez_hub.registry.local_merge.recipe import MergeRecipe
+# Imported when a recipe of the kind is read.
+SCHEMAS = {
+    "merge": "ggez_hub.registry.local_merge.recipe:MergeRecipe",
+    "filter": "ggez_hub.data.spec:FilterSpec",
+    "sweep": "ggez_hub.evaluation.sweep.recipe:SweepRecipe",
+    "betas": "ggez_hub.merging.betas_by_part:BetasByPart",
+}
 
-    parse_recipe(text, path, "merge", MergeRecipe)
 
-
-def _train(text: str, path: str) -> None:
+def _parse_training(text: str, path: str) -> None:
     try:
         from ggez_hub.training.job import parse_training
     except ModuleNotFoundError as missing:
         raise MissingExtra(str(missing.name), "merge") from missing
     parse_training(text, path)
-
-
-def _filter(text: str, path: str) -> None:
-    from ggez_hub.data.spec import FilterSpec
-
-    parse_recipe(text, path, "filter", FilterSpec)
-
-
-def _sweep(text: str, path: str) -> None:
-    from ggez_hub.evaluation.sweep.recipe import SweepRecipe
-
-    parse_recipe(text, path, "sweep", SweepRecipe)
-
-
-def _betas(text: str, path: str) -> None:
-    from ggez_hub.merging.betas_by_part import BetasByPart
-
-    parse_recipe(text, path, "betas", BetasByPart)
-
-
-READERS: Mapping[str, Callable[[str, str], None]] = {
-    "merge": _merge,
-    "train": _train,
-    "filter": _filter,
-    "sweep": _sweep,
-    "betas": _betas,
-}

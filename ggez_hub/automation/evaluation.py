@@ -1,7 +1,7 @@
-"""Evaluate a contribution: sweep it with the registry's own tasks, gate it, write what came out.
+"""Evaluate a contribution: measure it by the registry's own tasks, gate it, write card and comment.
 
-The adapter and its base are data: they are fetched at their commits, checked, and measured by this
-program. Nothing is published here.
+The adapter and its base are data: they are fetched at their commits and measured by this program.
+Nothing is published here.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ggez_hub.automation.card_sources import adapter_of, base_of, location_of
 from ggez_hub.automation.contribution_rules import ProposedCard
-from ggez_hub.automation.suite import RECIPE, SuiteData, closed_rule, suite_of
-from ggez_hub.cards import AdapterCard, CardDocument, render_card
+from ggez_hub.automation.suite import RECIPE, closed_rule, suite_of
+from ggez_hub.cards import CardDocument, render_card
 from ggez_hub.cards.curve import with_measured
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.gates.outcome import GateReport, gate_report, read_limits
 from ggez_hub.evaluation.models import grid_on
 from ggez_hub.evaluation.models.backend import (
-    EvaluationBackend,
     drawing_backend,
     find_backend,
 )
@@ -31,11 +31,11 @@ from ggez_hub.evaluation.results.header import AdapterRecord
 from ggez_hub.evaluation.results.measured_curve import curve_of
 from ggez_hub.evaluation.sweep.grid import Progress
 from ggez_hub.evaluation.sweep.run import sweep
-from ggez_hub.families import Family, get_family
+from ggez_hub.families import get_family
 from ggez_hub.hub import Hub
 from ggez_hub.parity.betas import Beta, beta_key
 from ggez_hub.regions import find_region
-from ggez_hub.registry.file_checks import vet_adapter, vet_base
+from ggez_hub.registry.task_data import TaskData
 
 CARD = "card.md"
 PICTURES = "pictures"
@@ -52,7 +52,6 @@ class Evaluated:
 
     @property
     def outcome(self) -> str:
-        """pass, undetermined or fail."""
         return self.report.outcome
 
 
@@ -67,26 +66,31 @@ def evaluate(
 ) -> Evaluated:
     """Measure a proposed card into the folder `out`, which may hold a part of it already.
 
-    Where the registry closes a part of the test side, its answers go to the folder `keep`, which has to
-    be given and is not to be published. Raises NoTasks, NotFit, GateFailed, UsageProblem, and what
-    measuring raises.
+    Where the registry closes a part of the test side, its answers go to the folder `keep`, which is
+    then needed and must not be published. Raises NotFit, GateFailed for leaked data, UsageProblem,
+    GgezError without tasks, and what measuring raises.
     """
     card = proposed.document.card
     suite, tasks = suite_of(card)
     closing = _closing(keep, out)
-    region = find_region(card.region)
-    model = _fetched(card, hub)
+    region, family = find_region(card.region), get_family(card.family)
+    base, folder = base_of(card, hub), adapter_of(card, hub).fetch(hub)
+    location = location_of(card)
+    name = f"{location.repo}@{location.revision}"
+    backend = (
+        find_backend(family)
+        if family.generates != "pictures"
+        else drawing_backend(family, None, (closing.keep if closing else out) / PICTURES)
+    )
     evidence = sweep(
         grid_on(
-            model,
-            sorted({0.0, *suite.betas}),
-            _way(model.family, out if closing is None else closing.keep),
+            StoredModel(base.fetch(hub), (folder,), family), sorted({0.0, *suite.betas}), backend
         ),
-        SuiteData.of(tasks, hub).prepare(),
+        TaskData(hub).prepare(tasks, region)[0],
         region,
         card.alpha,
         out,
-        adapters=(_recorded(card, model),),
+        adapters=(AdapterRecord.of(name, decisive_files(folder), card),),
         trained_on=data_of(card),
         measured_by="registry",
         evaluator=evaluator,
@@ -98,9 +102,9 @@ def evaluate(
 
 
 def judge(proposed: ProposedCard, evidence: Evidence, out: Path) -> Evaluated:
-    """Gate what was measured of a card, and write the card with the curve into `out`.
+    """Gate the evidence of a card, and write the card with the curve into `out`.
 
-    alpha and the policy are the card's own: others need no new measurement.
+    alpha and the policy are the card's own: a change of them needs no new measurement.
     """
     card = proposed.document.card
     changed = {"alpha": card.alpha, "policy": card.policy}
@@ -114,7 +118,7 @@ def judge(proposed: ProposedCard, evidence: Evidence, out: Path) -> Evaluated:
 def measured(document: CardDocument, evidence: Evidence, beta: Beta | None) -> CardDocument:
     """The card with the registry's curve and, where a beta was chosen, the baselines of its merge.
 
-    What its author claims of the curve stays beside it.
+    The author's own rows stay beside it.
     """
     card = document.card
     found = with_measured(card.measured, curve_of(evidence))
@@ -134,7 +138,7 @@ def measured(document: CardDocument, evidence: Evidence, beta: Beta | None) -> C
 
 
 def _closing(keep: Path | None, out: Path) -> Closing | None:
-    """What is closed, and where its answers go; raises UsageProblem where that is not a folder apart."""
+    """The closed part and the folder of its answers; raises UsageProblem if that is not apart from `out`."""
     rule = closed_rule()
     if rule is None:
         return None
@@ -151,36 +155,7 @@ def _closing(keep: Path | None, out: Path) -> Closing | None:
     return Closing(rule, keep)
 
 
-def _way(family: Family, folder: Path) -> EvaluationBackend:
-    """How models of a family are asked; what is drawn is kept in `folder`."""
-    if family.generates == "pictures":
-        return drawing_backend(family, None, folder / PICTURES)
-    return find_backend(family)
-
-
-def _recorded(card: AdapterCard, model: StoredModel) -> AdapterRecord:
-    """The adapter as results name it."""
-    location, (folder,) = card.adapter, model.adapters
-    assert location is not None  # noqa: S101 - check_card has asked for it
-    name = f"{location.repo}@{location.revision}"
-    return AdapterRecord.of(name, decisive_files(folder), card)
-
-
-def _fetched(card: AdapterCard, hub: Hub) -> StoredModel:
-    location = card.adapter
-    assert location is not None  # noqa: S101 - check_card has asked for it
-    adapter = hub.at_commit(location.repo, location.revision)
-    base = hub.at_commit(card.base.repo, card.base.revision)
-    adapter_files = [f.as_hub_file() for f in vet_adapter(adapter, card, hub)]
-    base_files = [f.as_hub_file() for f in vet_base(base, card, hub)]
-    return StoredModel(
-        hub.fetch(base.repo, base.revision, base_files),
-        (hub.fetch(adapter.repo, adapter.revision, adapter_files),),
-        get_family(card.family),
-    )
-
-
-SAID = {
+SUMMARIES = {
     "pass": "The improvement is proven on this registry's tasks. A maintainer decides.",
     "undetermined": "The tasks cannot decide: it would be published as **unproven**.",
     "fail": "A gate is not passed: it is **not** published.",
@@ -188,10 +163,10 @@ SAID = {
 
 
 def comment(found: Evaluated, head: str) -> str:
-    """Markdown of a screen's length; figures come from the results alone."""
+    """The comment under a pull request: the parity table and the gates, as markdown."""
     card = found.document.card
     parts = [
-        f"**Evaluation of `{found.path}` at `{head[:12]}`: {found.outcome}.** {SAID[found.outcome]}",
+        f"**Evaluation of `{found.path}` at `{head[:12]}`: {found.outcome}.** {SUMMARIES[found.outcome]}",
         _table(found),
         "\n".join(
             f"- {gate.name}: **{gate.verdict}**. {gate.reason[0].upper()}{gate.reason[1:]}."

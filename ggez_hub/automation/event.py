@@ -1,7 +1,6 @@
-"""The event that started a workflow, as far as it is needed and can be trusted.
+"""The event that started a workflow, read from the file that GITHUB_EVENT_PATH names.
 
-GitHub writes it to the file that GITHUB_EVENT_PATH names. Titles, bodies and branch names in it are
-a stranger's text; ids, numbers and shas are GitHub's.
+Ids, numbers and shas in it are GitHub's; titles, bodies and branch names are a stranger's text.
 """
 
 from __future__ import annotations
@@ -16,88 +15,82 @@ from pydantic import Field, ValidationError
 from ggez_hub.errors import GgezError
 from ggez_hub.frozen_model import FrozenModel
 
-SHA = r"^[0-9a-f]{40}$"
+
+class Event(FrozenModel, strict=False, extra="ignore"):
+    """A part of an event: GitHub's payloads have hundreds of keys, of which these are read."""
 
 
-class BadEvent(GgezError):
-    """The event is not the one that this step is for."""
-
-
-E = TypeVar("E", bound=FrozenModel)
-
-
-class User(FrozenModel, strict=False, extra="ignore"):
-    """An account, by its login."""
+class User(Event):
+    """An account."""
 
     login: str
 
 
-class Head(FrozenModel, strict=False, extra="ignore"):
+class Head(Event):
     """A side of a pull request."""
 
-    sha: str = Field(pattern=SHA)
+    sha: str = Field(pattern=r"^[0-9a-f]{40}$")
 
 
-class PullRequest(FrozenModel, strict=False, extra="ignore"):
+class PullRequest(Event):
     """A pull request: its number, and the commits on both sides."""
 
     number: int = Field(gt=0)
     base: Head
     head: Head
-    user: User
 
 
-class Comment(FrozenModel, strict=False, extra="ignore"):
-    """A comment with its author's standing in the repository."""
+class Comment(Event):
+    """A comment; what its author may do is asked of GitHub, not read from here."""
 
     body: str
-    author_association: str
     user: User
 
 
-class Issue(FrozenModel, strict=False, extra="ignore"):
-    """An issue; `pull_request` is there if it is one."""
+class Issue(Event):
+    """An issue; one that is a pull request has `pull_request`."""
 
     number: int = Field(gt=0)
     pull_request: dict[str, Any] | None = None
 
 
-class WorkflowRun(FrozenModel, strict=False, extra="ignore"):
-    """A run that has ended: its commit, and whether it succeeded."""
+class WorkflowRun(Event):
+    """A run that has ended."""
 
-    head_sha: str = Field(pattern=SHA)
-    conclusion: str | None
-    name: str
+    head_sha: str = Field(pattern=r"^[0-9a-f]{40}$")
 
 
-class PullRequestEvent(FrozenModel, strict=False, extra="ignore"):
-    """`pull_request`: opened, or new commits."""
+class PullRequestEvent(Event):
+    """pull_request event"""
 
     pull_request: PullRequest
 
 
-class CommentEvent(FrozenModel, strict=False, extra="ignore"):
-    """`issue_comment`: somebody wrote under an issue or a pull request."""
+class CommentEvent(Event):
+    """issue_comment event"""
 
     issue: Issue
     comment: Comment
 
 
-class RunEvent(FrozenModel, strict=False, extra="ignore"):
-    """`workflow_run`: another workflow has ended."""
+class RunEvent(Event):
+    """workflow_run event"""
 
     workflow_run: WorkflowRun
 
 
+E = TypeVar("E", bound=Event)
+
+
 def read_event(kind: type[E], path: Path | None = None) -> E:
-    """The event of this run as `kind`; raises BadEvent if there is none or it is another."""
+    """The event of this run; raises GgezError if there is none or it is of another kind."""
     place = path or Path(os.environ.get("GITHUB_EVENT_PATH", ""))
     try:
         return kind.model_validate(json.loads(place.read_text(encoding="utf-8")))
     except OSError as error:
-        raise BadEvent(
+        raise GgezError(
             f"there is no event at {str(place)!r}",
             "GitHub sets GITHUB_EVENT_PATH; by hand, name a payload with --event FILE.",
         ) from error
     except (ValueError, ValidationError) as error:
-        raise BadEvent(f"{place} is no {kind.__doc__ or kind.__name__}: {error}") from error
+        raise GgezError(f"{place} is not a {kind.__doc__}: {error}") from error

@@ -1,4 +1,4 @@
-"""What is found in a contribution: errors that stop it, hints that do not."""
+"""What a check finds in a contribution: errors that stop it, hints that do not."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Finding:
-    """Something to mend (`error`) or to know (`hint`), in a file, at a line if there is one."""
+    """Something to fix (`error`) or to know (`hint`), in a file, at a line if there is one."""
 
     level: Literal["error", "hint"]
     path: str
@@ -19,8 +19,9 @@ class Finding:
     def annotation(self) -> str:
         """The workflow command that shows it beside the file on GitHub."""
         kind = "error" if self.level == "error" else "notice"
+        path = _escaped(self.path).replace(":", "%3A").replace(",", "%2C")
         line = f",line={self.line}" if self.line else ""
-        return f"::{kind} file={_property(self.path)}{line}::{_data(self.message)}"
+        return f"::{kind} file={path}{line}::{_escaped(self.message)}"
 
 
 @dataclass(frozen=True)
@@ -31,25 +32,21 @@ class Findings:
 
     @property
     def errors(self) -> tuple[Finding, ...]:
-        """What stops it."""
         return tuple(f for f in self.found if f.level == "error")
 
     @property
     def hints(self) -> tuple[Finding, ...]:
-        """What does not."""
         return tuple(f for f in self.found if f.level == "hint")
 
     def markdown(self) -> str:
         """Errors and hints apart, as short as a comment should be."""
-        if not self.errors:
-            head = "**The contribution is well-formed.** A maintainer looks at it next."
-        else:
-            count = len(self.errors)
+        head = "**The contribution is well-formed.** A maintainer looks at it next."
+        if count := len(self.errors):
             head = (
-                f"**{count} {'thing' if count == 1 else 'things'} to mend.** Push again; this "
+                f"**{count} {'thing' if count == 1 else 'things'} to fix.** Push again; this "
                 "comment changes with it."
             )
-        parts = [head, _list("To mend", self.errors), _list("To know", self.hints)]
+        parts = [head, _list("To fix", self.errors), _list("To know", self.hints)]
         return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -62,15 +59,11 @@ def _list(title: str, found: Iterable[Finding]) -> str:
 
 
 def as_code(text: str) -> str:
-    """A stranger's text as code, on one line: no links, mentions or markup come out of it."""
+    """A stranger's text as code on one line, without links, mentions or markup."""
     flat = " ".join(text.split()).replace("`", "'")
     return f"`{flat[:500]}`"
 
 
-def _data(text: str) -> str:
+def _escaped(text: str) -> str:
     """Escaped as a workflow command's data: GitHub's toolkit, command.ts."""
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-
-
-def _property(text: str) -> str:
-    return _data(text).replace(":", "%3A").replace(",", "%2C")

@@ -1,4 +1,4 @@
-"""A contribution as data: what a pull request changes, read from git's objects."""
+"""Changes read from git's objects, without a checkout: of a pull request, and of the default branch."""
 
 from __future__ import annotations
 
@@ -18,20 +18,17 @@ from dulwich.repo import Repo
 
 from ggez_hub.errors import GgezError
 
-# A card with a curve is tens of kilobytes, a recipe less.
+# Bytes. A card with a curve has tens of kilobytes.
 MAX_FILE = 4_000_000
+REFERENCE = "refs/ggez/default"
 REGULAR = stat.S_IFREG | 0o644
-
-
-class NoContribution(GgezError):
-    """The commits of a pull request cannot be had."""
 
 
 @dataclass(frozen=True)
 class Change:
     """A file that the contribution changes.
 
-    `text` is None where it is deleted, no regular file, too large, or not UTF-8.
+    `text` is None where it is deleted, not a regular file, too large, or not UTF-8.
     """
 
     path: str
@@ -43,36 +40,37 @@ class Change:
 
     @property
     def regular(self) -> bool:
-        """Whether it is a plain file: no link, no sub-module, not executable."""
+        """Whether it is a plain file: not a link, not a sub-module, not executable."""
         return self.mode == REGULAR
 
 
 @dataclass(frozen=True)
 class Contribution:
-    """What lies between the merge base and the head of a pull request."""
+    """The changes between the merge base and the head of a pull request."""
 
     base: str
     head: str
     changes: tuple[Change, ...]
 
 
-def fetch_head(repository: Path, number: int, head: str) -> None:
-    """Fetch the commits of pull request `number` from origin, without checking anything out.
-
-    Raises NoContribution if its head is not `head` any more.
-    """
-    reference = f"refs/ggez/pull/{number}"
+def _fetch(repository: Path, source: str, reference: str) -> None:
+    """Fetch commits from origin, without a checkout; raises GgezError."""
     done = subprocess.run(
-        ["git", "fetch", "--quiet", "--no-tags", "--force", "origin",  # noqa: S607 - the runner's
-         f"refs/pull/{number}/head:{reference}"],
+        ["git", "fetch", "--quiet", "--no-tags", "--force", "origin", f"{source}:{reference}"],  # noqa: S607
         cwd=repository, capture_output=True, text=True, check=False,
     )  # fmt: skip
     if done.returncode:
-        raise NoContribution(f"pull request {number} cannot be fetched: {done.stderr.strip()}")
+        raise GgezError(f"{source} cannot be fetched: {done.stderr.strip()}")
+
+
+def fetch_head(repository: Path, number: int, head: str) -> None:
+    """Fetch the commits of a pull request; raises GgezError if its head is not `head` any more."""
+    reference = f"refs/ggez/pull/{number}"
+    _fetch(repository, f"refs/pull/{number}/head", reference)
     with Repo(str(repository)) as repo:
         found = repo.refs[Ref(reference.encode())].decode()
     if found != head:
-        raise NoContribution(
+        raise GgezError(
             f"pull request {number} has moved on: it is at {found[:12]}, this run is for "
             f"{head[:12]}",
             "A run for the new commit has been started.",
@@ -80,15 +78,15 @@ def fetch_head(repository: Path, number: int, head: str) -> None:
 
 
 def read_contribution(repository: Path, base: str, head: str) -> Contribution:
-    """What `head` changes since it left `base`; raises NoContribution."""
+    """What `head` changes since it left `base`; raises GgezError."""
     with Repo(str(repository)) as repo:
         store = repo.object_store
         sides = [ObjectID(base.encode()), ObjectID(head.encode())]
         if missing := [side.decode() for side in sides if side not in store]:
-            raise NoContribution(f"{repository} does not have the commit {missing[0][:12]}")
+            raise GgezError(f"{repository} does not have the commit {missing[0][:12]}")
         forks = find_merge_base(repo, sides)
         if not forks:
-            raise NoContribution(f"{head[:12]} and {base[:12]} have no commit in common")
+            raise GgezError(f"{head[:12]} and {base[:12]} have no commit in common")
         old, new = (_commit(store, commit).tree for commit in (forks[0], sides[1]))
         changes = tuple(_change(store, found) for found in tree_changes(store, old, new))
     return Contribution(forks[0].decode(), head, changes)
@@ -97,7 +95,7 @@ def read_contribution(repository: Path, base: str, head: str) -> Contribution:
 def _commit(store: BaseObjectStore, commit: ObjectID) -> Commit:
     found = store[commit]
     if not isinstance(found, Commit):
-        raise NoContribution(f"{commit.decode()} is no commit")
+        raise GgezError(f"{commit.decode()} is not a commit")
     return found
 
 
@@ -130,24 +128,12 @@ def _content(store: BaseObjectStore, entry: TreeEntry | None) -> tuple[int, str 
         return size, None
 
 
-REFERENCE = "refs/ggez/default"
-
-
-class NoOrigin(GgezError):
-    """What the default branch holds now cannot be asked."""
-
-
 def changed_since(repository: Path, paths: Iterable[str]) -> frozenset[str]:
-    """Those of `paths` that origin's default branch has in another form than `repository`, or no more.
+    """Those of `paths` that differ on origin's default branch from `repository`, or are gone there.
 
-    Raises NoOrigin.
+    Raises GgezError.
     """
-    done = subprocess.run(
-        ["git", "fetch", "--quiet", "--no-tags", "--force", "origin", f"HEAD:{REFERENCE}"],  # noqa: S607
-        cwd=repository, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    if done.returncode:
-        raise NoOrigin(f"the default branch cannot be fetched: {done.stderr.strip()}")
+    _fetch(repository, "HEAD", REFERENCE)
     with Repo(str(repository)) as repo:
         now = repo[repo.refs[Ref(REFERENCE.encode())]]
         assert isinstance(now, Commit)  # noqa: S101 - a branch is at a commit

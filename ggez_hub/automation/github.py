@@ -1,4 +1,4 @@
-"""The few things that the workflows ask of GitHub."""
+"""What the workflows ask of GitHub: pull requests, reviews, runs and comments."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from ggez_hub.automation.submissions import BadSubmissions, Submission, recorded
 from ggez_hub.errors import GgezError, MissingExtra
 
 if TYPE_CHECKING:
-    from github.PullRequest import PullRequest
     from github.Repository import Repository
 
 
@@ -21,10 +20,7 @@ State = Literal["opened", "updated", "unchanged", "declined"]
 
 @dataclass(frozen=True)
 class Proposal:
-    """A file as it should be, and the pull request that says so.
-
-    branch  its branch, which is nobody else's
-    """
+    """A pull request of one file, on a branch that nothing else uses."""
 
     branch: str
     path: str
@@ -34,10 +30,10 @@ class Proposal:
 
 
 def propose(repository: Repository, wanted: Proposal) -> tuple[State, str]:
-    """Open the pull request, or bring it up to date; returns what was done, and its page.
+    """Open or update the pull request; returns what was done, and its page.
 
-    One of that title that a person closed stays closed. The commit is made before the branch
-    moves, so whoever is cut off runs it again.
+    One of that title that a person closed stays closed. The commit is made before the branch moves,
+    so that an interrupted run can be repeated.
     """
     base = repository.default_branch
     owner = repository.full_name.partition("/")[0]
@@ -50,12 +46,15 @@ def propose(repository: Repository, wanted: Proposal) -> tuple[State, str]:
     if not is_open:
         made = repository.create_pull(base, wanted.branch, title=wanted.title, body=wanted.body)
         return "opened", made.html_url
-    said = _say(is_open[0], wanted)
-    return ("updated" if moved or said else "unchanged"), is_open[0].html_url
+    pull = is_open[0]
+    edited = (pull.title, pull.body) != (wanted.title, wanted.body)
+    if edited:
+        pull.edit(title=wanted.title, body=wanted.body)
+    return ("updated" if moved or edited else "unchanged"), pull.html_url
 
 
 def _commit(repository: Repository, base: str, wanted: Proposal) -> bool:
-    """Have the branch hold the file, by one commit on the base; False if it does already."""
+    """Put the file on the branch, by one commit on the base; False if it is there already."""
     from github import InputGitTreeElement
 
     there = _text_on(repository, wanted)
@@ -73,7 +72,7 @@ def _commit(repository: Repository, base: str, wanted: Proposal) -> bool:
 
 
 def _text_on(repository: Repository, wanted: Proposal) -> str | None:
-    """The file on the branch; None if there is no such branch. The base has the file, or is new."""
+    """The file on the branch, empty if there is none; None if there is no such branch."""
     from github import UnknownObjectException
 
     try:
@@ -87,24 +86,9 @@ def _text_on(repository: Repository, wanted: Proposal) -> str | None:
     return found.decoded_content.decode() if not isinstance(found, list) else ""
 
 
-def _say(pull: PullRequest, wanted: Proposal) -> bool:
-    if (pull.title, pull.body) == (wanted.title, wanted.body):
-        return False
-    pull.edit(title=wanted.title, body=wanted.body)
-    return True
-
-
 BOT = "github-actions[bot]"
 OF_PULLS = "pull_request"
 MAY_DECIDE = frozenset({"admin", "maintain", "write"})
-
-
-class NoGitHub(GgezError):
-    """The run says neither which repository it is for nor with which token."""
-
-
-class NotStarted(GgezError):
-    """A workflow could not be started."""
 
 
 @dataclass(frozen=True)
@@ -117,11 +101,11 @@ class GitHub:
 
     @classmethod
     def of_environment(cls) -> GitHub:
-        """From the variables that GitHub sets; raises NoGitHub."""
+        """From the variables that GitHub sets; raises GgezError if they are not set."""
         repository = os.environ.get("GITHUB_REPOSITORY")
         token = os.environ.get("GITHUB_TOKEN")
         if not repository or not token:
-            raise NoGitHub(
+            raise GgezError(
                 "this step talks to GitHub and has no GITHUB_REPOSITORY and GITHUB_TOKEN",
                 "A workflow gives them with `env:`; by hand, use a token of your own.",
             )
@@ -157,7 +141,7 @@ class GitHub:
     def approved(self, number: int, sha: str) -> bool:
         """Whether somebody who may decide approved the commit `sha`, and nobody such objects.
 
-        Only the last word of each reviewer counts; an approval of an earlier commit does not.
+        Of each reviewer the last review counts; an approval of an earlier commit does not.
         """
         last: dict[str, tuple[str, str]] = {}
         for review in self._repository.get_pull(number).get_reviews():
@@ -171,7 +155,7 @@ class GitHub:
     def green(self, sha: str, workflows: frozenset[str]) -> bool:
         """Whether the newest run of each of `workflows`, for a pull request at a commit, succeeded.
 
-        They are told by their files: any workflow may call itself as another.
+        They are identified by their files: any workflow may have the name of another.
         """
         newest: dict[str, tuple[int, str | None]] = {}
         for run in self._repository.get_workflow_runs(head_sha=sha, event=OF_PULLS):
@@ -183,29 +167,29 @@ class GitHub:
 
     def merge(self, number: int, sha: str) -> None:
         """Squash a pull request; GitHub refuses if its head is not `sha` any more."""
-        self._pull(number).merge(merge_method="squash", sha=sha)
+        self._repository.get_pull(number).merge(merge_method="squash", sha=sha)
 
     def start(self, workflow: str) -> None:
-        """Start a workflow, by its file, on the default branch; raises NotStarted.
+        """Start a workflow, by its file, on the default branch; raises GgezError.
 
         A merge with the token of a run starts none by itself; a dispatch with it does:
         https://docs.github.com/en/actions/concepts/security/github_token
         """
         main = self._repository.default_branch
         if not self._repository.get_workflow(workflow).create_dispatch(main):
-            raise NotStarted(
+            raise GgezError(
                 f"GitHub has not started {workflow}",
                 "The job needs `actions: write`; its daily run does what is left.",
             )
 
     def propose(self, wanted: Proposal) -> tuple[State, str]:
-        """Open a pull request of our own, or bring it up to date; what was done, and its page."""
+        """Open or update a pull request of the registry's own; returns what was done, and its page."""
         return propose(self._repository, wanted)
 
     def submissions(self, topic: str) -> dict[int, tuple[Submission, ...]]:
-        """What the bot's comments on `topic` say was measured, by pull request.
+        """The measurements that the bot's comments on `topic` record, by pull request.
 
-        A comment that somebody edited by hand so that it cannot be read counts for nothing.
+        A comment that cannot be read, after an edit by hand, is ignored.
         """
         mark, found = _mark(topic), {}
         for comment in self._repository.get_issues_comments():
@@ -218,7 +202,7 @@ class GitHub:
     def say(self, number: int, topic: str, text: str) -> None:
         """Write the comment on `topic` under a pull request, or edit the one that is there."""
         mark = _mark(topic)
-        pull = self._pull(number)
+        pull = self._repository.get_pull(number)
         for comment in pull.get_issue_comments():
             # Anybody can write the mark; only the bot's own comment is edited.
             if comment.user.login == BOT and comment.body.startswith(mark):
@@ -226,9 +210,6 @@ class GitHub:
                     comment.edit(f"{mark}\n{text}")
                 return
         pull.create_issue_comment(f"{mark}\n{text}")
-
-    def _pull(self, number: int) -> PullRequest:
-        return self._repository.get_pull(number)
 
 
 def _mark(topic: str) -> str:

@@ -1,4 +1,4 @@
-"""The cards that the index holds, with the curves and the evidence of the registry."""
+"""The cards in the index, with the registry's curves and evidence."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from ggez_hub.hub import Hub, RepoAtCommit
 from ggez_hub.hub.commits import head_of
 from ggez_hub.registry.constants import INDEX_REPO
 
-# What the registry adds to an accepted card. alpha and the policy are the accepted card's own: they move
-# by a pull request, without a new measurement.
+# What the registry adds to an accepted card. alpha and the policy are the card's own: they change by a
+# pull request, without a new measurement.
 MEASURED = frozenset({"baselines", "closed", "curve", "level", "parity"})
 
 
 @dataclass(frozen=True)
-class Indexed:
+class IndexedCard:
     """A card of the index, and the commit of the index that holds it."""
 
     document: CardDocument
@@ -36,7 +36,7 @@ class Indexed:
         return True
 
 
-def indexed_cards(hub: Hub) -> dict[str, Indexed]:
+def indexed_cards(hub: Hub) -> dict[str, IndexedCard]:
     """The cards that the index holds, by path; none where there is no index yet."""
     from huggingface_hub.errors import RepositoryNotFoundError
 
@@ -48,14 +48,11 @@ def indexed_cards(hub: Hub) -> dict[str, Indexed]:
     if not files:
         return {}
     folder = hub.fetch(INDEX_REPO, at.revision, files, "dataset")
-    return {file.path: Indexed(read_card(folder / file.path), at) for file in files}
+    return {file.path: IndexedCard(read_card(folder / file.path), at) for file in files}
 
 
 def with_measurement(accepted: CardDocument, indexed: CardDocument) -> CardDocument | None:
-    """The accepted card with the curve that the index has of it; None if it was not measured.
-
-    A card that says something else by now is another card.
-    """
+    """The accepted card with its curve in the index; None if it was not measured, or has changed."""
     apart = {*MEASURED, "alpha", "policy"}
     same = indexed.card.model_dump(exclude=apart) == accepted.card.model_dump(exclude=apart)
     if not same or not _measured(indexed.card):

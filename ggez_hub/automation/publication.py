@@ -1,8 +1,7 @@
-"""After a contribution was accepted: measure, gate, publish the index, push the results.
+"""Publication of accepted cards: measure, gate, publish the index, push the results.
 
-Every step can be repeated: what the index has measured is not measured again as long as the card
-says the same, and what a repository holds already is not sent. A card that cannot be measured, or
-that changed while it was, keeps no other from being published.
+Every step can be repeated: an unchanged card is not measured again, and what a repository has is not
+sent. A card that cannot be measured, or that changed in the meantime, does not stop the others.
 """
 
 from __future__ import annotations
@@ -16,10 +15,11 @@ import yaml
 from huggingface_hub.errors import HfHubHTTPError
 
 from ggez_hub.automation.budget import GIGABYTE, Budget
+from ggez_hub.automation.card_sources import base_of, location_of
 from ggez_hub.automation.contribution_rules import ProposedCard
 from ggez_hub.automation.evaluation import CARD, Evaluated, evaluate, judge
 from ggez_hub.automation.git_changes import changed_since
-from ggez_hub.automation.indexed_cards import Indexed, indexed_cards, with_measurement
+from ggez_hub.automation.indexed_cards import IndexedCard, indexed_cards, with_measurement
 from ggez_hub.automation.registry_clone import import_committed
 from ggez_hub.automation.remote_evaluation import evidence_in, fetch_delivery, recomputed
 from ggez_hub.automation.result_repository import Pusher
@@ -31,7 +31,6 @@ from ggez_hub.hub.commits import Content
 from ggez_hub.hub.trusted_publisher import write_access
 from ggez_hub.parity.choice import choose_for
 from ggez_hub.registry.constants import INDEX_REPO
-from ggez_hub.registry.file_checks import vet_base
 from ggez_hub.registry.local_merge.recipe import MergeRecipe
 from ggez_hub.registry.publication.index import PublishedIndex, publish_index
 
@@ -39,37 +38,13 @@ HEAD = """\
 # {path} at the beta that its curve gives for alpha {alpha:.5f}.
 #   ggez-hub merge --recipe THIS_FILE -o OUT
 """
-
-
-def recipe_of(found: Evaluated, hub: Hub) -> str:
-    """YAML of `kind: merge` with every repository at its commit; raises what the hub raises."""
-    card = found.document.card
-    location = card.adapter
-    assert location is not None  # noqa: S101 - check_card has asked for it
-    base = hub.at_commit(card.base.repo, card.base.revision)
-    adapter = hub.at_commit(location.repo, location.revision)
-    # As a pull chooses it.
-    beta = choose_for(card).beta
-    recipe = MergeRecipe.model_validate(
-        {
-            "kind": "merge",
-            "region": card.region,
-            "family": card.family,
-            "base": f"{base.repo}@{base.revision}",
-            "adapters": [{"adapter": f"{adapter.repo}@{adapter.revision}", "beta": beta}],
-        }
-    )
-    head = HEAD.format(path=found.path, alpha=card.alpha.value)
-    return head + yaml.safe_dump(recipe.model_dump(exclude_defaults=True), sort_keys=False)
-
-
 EVIDENCE = "evidence"
 STANDINGS = {"pass": "proven", "undetermined": "unproven", "fail": "not an improvement"}
 
 
 @dataclass(frozen=True)
 class Standing:
-    """What came of a card: how it stands, and where its result is, or why there is none.
+    """The status of a card, and where its result is, or why there is none.
 
     standing  proven, unproven, not an improvement, not measured, or changed meanwhile; and why
     form      merged, or the adapter form
@@ -84,7 +59,7 @@ class Standing:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """A card as the index will hold it (None: not at all), what goes with it, and how it stands."""
+    """A card as the index will have it (None: not at all), the files beside it, and its status."""
 
     document: CardDocument | None
     standing: str
@@ -111,8 +86,7 @@ class Publisher:
     def publish(self, pusher: Pusher) -> tuple[PublishedIndex, list[Standing]]:
         """Measure what is new, publish the index by one commit, push the results.
 
-        Raises BadCards, NoToken, and what publishing raises; what was published before stays
-        whole.
+        On error the index is as before, or complete.
         """
         indexed = indexed_cards(self.hub)
         found = self.measure(indexed)
@@ -128,8 +102,8 @@ class Publisher:
         ]
         return done, standings
 
-    def measure(self, indexed: Mapping[str, Indexed]) -> dict[str, Outcome]:
-        """What comes of each accepted card, by path; what is new is measured. Needs no token.
+    def measure(self, indexed: Mapping[str, IndexedCard]) -> dict[str, Outcome]:
+        """The outcome of each accepted card, by path; new ones are measured. Needs no token.
 
         Repeated with the same `work`, nothing is measured again.
         """
@@ -141,12 +115,11 @@ class Publisher:
             self.say(f"{path}: {found[path].standing}")
         return found
 
-    def _outcome(self, path: str, document: CardDocument, indexed: Indexed | None) -> Outcome:
-        card = document.card
-        assert card.adapter is not None  # noqa: S101 - check_card has asked for it
-        if indexed is None and not self.hub.exists(card.adapter.repo):
-            # An adapter that this hub never had, of the embedded hub's world for one.
-            return Outcome(None, f"left out: {card.adapter.repo} is not on {self.hub.endpoint}")
+    def _outcome(self, path: str, document: CardDocument, indexed: IndexedCard | None) -> Outcome:
+        card, repo = document.card, location_of(document.card).repo
+        if indexed is None and not self.hub.exists(repo):
+            # As the adapters of the demo world on the Hugging Face Hub.
+            return Outcome(None, f"left out: {repo} is not on {self.hub.endpoint}")
         if card.status.state != "active" or not card.pinned:
             return Outcome(document, "not measured: not active, or not pinned yet")
         proposed = ProposedCard(path, document, None)
@@ -157,31 +130,28 @@ class Publisher:
                 return self._known(replace(proposed, document=known), indexed, out)
             return self._judged(self._measured(proposed, out), out)
         except (GgezError, HfHubHTTPError) as problem:
-            # What the index has measured is not lost because something cannot be read now.
+            # A measurement in the index is not lost because something cannot be read now.
             return Outcome(known or document, f"not measured: {_first_line(problem)}")
 
     def _measured(self, proposed: ProposedCard, out: Path) -> Evaluated:
         """A card measured here, or on HF Jobs where its base is too large for a runner."""
-        card = proposed.document.card
-        base = vet_base(self.hub.at_commit(card.base.repo, card.base.revision), card, self.hub)
-        nbytes = sum(file.size for file in base)
+        nbytes = base_of(proposed.document.card, self.hub).nbytes
         if self.budget.on_runner(nbytes):
             keep = None if self.keep is None else self.keep / proposed.name.replace("/", "-")
             return evaluate(proposed, self.hub, out, evaluator=self.evaluator, keep=keep)
         if not fetch_delivery(proposed.document, self.hub, self.budget.results, out):
             raise GgezError(
-                f"its base has {nbytes / GIGABYTE:,.1f} GB, and no evaluation of this very card was "
+                f"its base has {nbytes / GIGABYTE:,.1f} GB, and no evaluation of this card was "
                 "delivered: `/ggez evaluate` under its pull request measures it on HF Jobs"
             )
         return judge(proposed, recomputed(proposed.document, out, self.repository), out)
 
-    def _known(self, proposed: ProposedCard, indexed: Indexed, out: Path) -> Outcome:
+    def _known(self, proposed: ProposedCard, indexed: IndexedCard, out: Path) -> Outcome:
         """A card that the index has measured, judged again: its alpha may be another by now."""
         if not indexed.fetch_evidence(self.hub, proposed.name, out):
             return Outcome(proposed.document, "measured before")
         outcome = self._judged(judge(proposed, open_evidence(out), out), out)
-        # The curve is the index's, byte for byte; what is published of it is there already. What
-        # stands beside the merge depends on alpha.
+        # The curve is the index's, byte for byte, and published; the baselines depend on alpha.
         judged = outcome.document or proposed.document
         card = proposed.document.card.model_copy(update={"baselines": judged.card.baselines})
         return replace(
@@ -202,7 +172,10 @@ class Publisher:
         return Outcome(document, STANDINGS[found.outcome], files, improves)
 
     def _index(
-        self, found: Mapping[str, Outcome], changed: frozenset[str], indexed: Mapping[str, Indexed]
+        self,
+        found: Mapping[str, Outcome],
+        changed: frozenset[str],
+        indexed: Mapping[str, IndexedCard],
     ) -> PublishedIndex:
         shutil.rmtree(self.work / "cards", ignore_errors=True)
         (self.work / "cards").mkdir(parents=True)
@@ -212,7 +185,7 @@ class Publisher:
             if path in changed:
                 if path not in indexed:
                     continue
-                # As it stood: neither the old form nor the new one was looked at as a whole.
+                # As it was: neither form was measured completely.
                 document = indexed[path].document
             elif document is None:
                 continue
@@ -238,3 +211,24 @@ class Publisher:
 def _first_line(problem: Exception) -> str:
     said = problem.message if isinstance(problem, GgezError) else str(problem)
     return said.strip().partition("\n")[0]
+
+
+def recipe_of(found: Evaluated, hub: Hub) -> str:
+    """The merge of a card as YAML, for those who may not be given the result."""
+    card = found.document.card
+    location = location_of(card)
+    base = hub.at_commit(card.base.repo, card.base.revision)
+    adapter = hub.at_commit(location.repo, location.revision)
+    recipe = MergeRecipe.model_validate(
+        {
+            "kind": "merge",
+            "region": card.region,
+            "family": card.family,
+            "base": f"{base.repo}@{base.revision}",
+            "adapters": [
+                {"adapter": f"{adapter.repo}@{adapter.revision}", "beta": choose_for(card).beta}
+            ],
+        }
+    )
+    head = HEAD.format(path=found.path, alpha=card.alpha.value)
+    return head + yaml.safe_dump(recipe.model_dump(exclude_defaults=True), sort_keys=False)

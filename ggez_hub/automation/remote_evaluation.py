@@ -1,7 +1,7 @@
-"""Measurements made on another machine: delivered to a data set, fetched from it, recomputed here.
+"""An evaluation on HF Jobs: its order, and the measurements that it delivers to a data set.
 
-They lie there under the sha256 of the card that was measured: of a card that says anything else by now
-there are none.
+They are stored there under the sha256 of the card that was measured, so a changed card has none. Every
+figure that was fetched is recomputed here.
 """
 
 from __future__ import annotations
@@ -27,12 +27,8 @@ from ggez_hub.hub import Hub, HubFile, RepoAtCommit, jobs
 from ggez_hub.hub.commits import commit, ensure_repo, head_of
 
 FILES = (RESULTS, PREDICTIONS)
-# Those of what was measured beside the grid, where something was.
+# Of the baselines beside the grid, where some were measured.
 BESIDE = tuple(f"{name}.parquet" for name in BASELINE_NAMES)
-
-
-class BadDelivery(GgezError):
-    """What was delivered is not a measurement of this card by this registry."""
 
 
 def evidence_in(folder: Path) -> tuple[str, ...]:
@@ -41,23 +37,23 @@ def evidence_in(folder: Path) -> tuple[str, ...]:
 
 
 def evidence_at(at: RepoAtCommit, place: str) -> dict[str, HubFile] | None:
-    """The same in a folder of a repository, by name; None where it holds no results."""
+    """The same in a folder of a repository, by name; None if it holds no results."""
     found = {n: file for n in (*FILES, *BESIDE) if (file := at.file(f"{place}/{n}"))}
     return found if found.keys() >= {*FILES} else None
 
 
 def digest_of(document: CardDocument) -> str:
-    """The sha256 of what a card says."""
+    """The sha256 of a card's text."""
     return hashlib.sha256(render_card(document).encode()).hexdigest()
 
 
 def deliver(
     document: CardDocument, folder: Path, hub: Hub, repo: str, keep: Path | None = None
 ) -> str:
-    """Send the results folder of a card to the data set; returns where they lie in it.
+    """Send the results folder of a card to the data set; returns the folder in it.
 
     The closed answers that `keep` holds go to a private data set of the name with `-closed`.
-    Repeated, nothing is sent. Raises what publishing raises.
+    Repeated, nothing is sent.
     """
     place = digest_of(document)
     ensure_repo(hub, repo, private=False, repo_type="dataset")
@@ -91,9 +87,9 @@ def fetch_delivery(document: CardDocument, hub: Hub, repo: str, folder: Path) ->
 
 
 def recomputed(document: CardDocument, folder: Path, repository: Path) -> Evidence:
-    """The evidence in a folder that was fetched, after every figure of it was recomputed.
+    """The fetched evidence in a folder, after every figure of it was recomputed.
 
-    Raises BadDelivery, and what reading raises.
+    Raises GgezError if it is not a measurement of this card by this registry, and what reading raises.
     """
     card, found = document.card, verify_evidence(folder)
     header = found.evidence.header
@@ -108,8 +104,8 @@ def recomputed(document: CardDocument, folder: Path, repository: Path) -> Eviden
     if closed_rule() is not None and header.closed is None:
         problems.append(f"no part of the test side was closed, as recipes/{RECIPE} asks for")
     if problems:
-        raise BadDelivery(
-            f"the measurement of {digest_of(document)[:12]} is not taken:\n  "
+        raise GgezError(
+            f"the measurement of {digest_of(document)[:12]} is not accepted:\n  "
             + "\n  ".join(problems),
             "Remove it from the data set, and evaluate again.",
         )
@@ -117,7 +113,7 @@ def recomputed(document: CardDocument, folder: Path, repository: Path) -> Eviden
 
 
 def _was_main(commit_id: str, repository: Path) -> bool:
-    """Whether a commit is the default branch's, or one before it."""
+    """Whether a commit is on the default branch."""
     done = subprocess.run(
         ["git", "merge-base", "--is-ancestor", "--", commit_id, "HEAD"],  # noqa: S607
         cwd=repository, capture_output=True, check=False,
@@ -125,11 +121,11 @@ def _was_main(commit_id: str, repository: Path) -> bool:
     return done.returncode == 0
 
 
-# Its token reads the bases and writes the results, and nothing else: the one that starts the job
-# never enters it.
+# The variable with the job's own token, which reads the bases and writes the results only: the token
+# that starts the job never enters it.
 TOKEN = "GGEZ_JOB_TOKEN"  # noqa: S105 - the name of a variable
 
-# Everything that differs is in the environment: no text of a stranger becomes a part of it.
+# What differs is in the environment, so that no text of a stranger becomes a part of the script.
 SCRIPT = """\
 set -euo pipefail
 git clone --quiet "$GGEZ_SOURCE" registry
@@ -139,7 +135,7 @@ python -m pip install --quiet --constraint constraints.txt '.[eval]'
 status=0
 ggez-hub ci evaluate --number "$GGEZ_NUMBER" --base "$GGEZ_BASE" --head "$GGEZ_HEAD" \\
   --deliver "$GGEZ_RESULTS" -o evaluation --keep kept || status=$?
-# A gate that is not passed (3) is an answer.
+# A gate that is not passed (3) is a result.
 test "$status" = 0 -o "$status" = 3
 """
 

@@ -1,4 +1,4 @@
-"""The result of an accepted card to a repository of its own: merged weights, or the adapter form."""
+"""The repository with the result of an accepted card: merged weights, or the adapter form."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ggez_hub.automation.budget import GIGABYTE, Budget
+from ggez_hub.automation.card_sources import location_of
 from ggez_hub.automation.cost import may_be_merged
 from ggez_hub.cards import AdapterCard
 from ggez_hub.errors import UsageProblem
@@ -51,10 +52,7 @@ class Pusher:
     large: bool = False
 
     def push(self, path: str, card: AdapterCard) -> Pushed:
-        """Push the result of the accepted card at `path`; repeated, nothing is sent.
-
-        Raises what resolving, merging and publishing raise.
-        """
+        """Push the result of the accepted card at `path`; repeated, nothing is sent."""
         if not get_kind(card.kind).combined:
             return Pushed(None, "merged", "its author publishes it as it is")
         planned = plan(self._request(card, "merged"), self.hub)
@@ -88,14 +86,13 @@ class Pusher:
         return Pushed(None, "adapter", refused)
 
     def _request(self, card: AdapterCard, form: str) -> Request:
-        assert card.adapter is not None  # noqa: S101 - check_card has asked for it
-        # Of another release than the one that comes with the program, alpha is the card's own.
+        # With another release than the shipped one, alpha is the card's own.
         own = card.alpha.value != alpha(card.region).value
         return Request(
             card.region,
             family=card.family,
             form=form,
-            adapters=(card.adapter.repo,),
+            adapters=(location_of(card).repo,),
             alpha=card.alpha.value if own else None,
         )
 

@@ -1,11 +1,10 @@
-"""How often adapters of one line, and of one author, were measured on the same test side.
+"""How often adapters of one repository, and of one author, were measured on the same test side.
 
-Who sees test scores again and again chooses by them, and the gates do not correct for it: so the count
-stands with every result. A line is an adapter's repository, an author its owner. What is counted are
-different models; the same model measured again shows nothing new.
+Authors who see test scores repeatedly select by them, and the gates do not correct for that: so the
+count stands with every result. Different models are counted; the same model again adds nothing.
 
-The record is the second line of the comment on an evaluation: only the bot's comments are read, and
-only that line, so that nobody else can write it. It holds names and digests alone.
+The record is the second line of the bot's comment on an evaluation: only the bot's comments are read,
+and only that line, so that nobody else can write it. It holds names and digests only.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from ggez_hub.automation.card_sources import location_of
 from ggez_hub.cards.values import RepoId, Sha256
 from ggez_hub.digests import digest_json
 from ggez_hub.errors import GgezError
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 FILE = "measured.json"
 BEFORE, AFTER = "<!-- ggez-hub measured: ", " -->"
-# Of one pull request; more are not kept, and said to be at least so many.
+# Of one pull request; where more were made, the count is "at least".
 MOST = 100
 MAX_BYTES = 50_000
 
 
 class BadSubmissions(GgezError):
-    """A file does not say what was measured."""
+    """A file or comment is not a record of measurements."""
 
 
 class Submission(FrozenModel):
@@ -44,7 +44,6 @@ class Submission(FrozenModel):
 
     @property
     def author(self) -> str:
-        """The owner of the adapter's repository."""
         return self.line.partition("/")[0]
 
     def is_of(self, other: Submission) -> bool:
@@ -60,9 +59,8 @@ _LIST = TypeAdapter(Annotated[tuple[Submission, ...], Field(max_length=MOST)])
 
 
 def submission_of(found: Evaluated) -> Submission:
-    """What an evaluation measured."""
-    header, location = found.evidence.header, found.document.card.adapter
-    assert location is not None  # noqa: S101 - check_card has asked for it
+    """The measurement that an evaluation was."""
+    header, location = found.evidence.header, location_of(found.document.card)
     tests = {name: task.digests.get("test") for name, task in header.tasks.items()}
     return Submission(
         line=location.repo, side=digest_json(tests), model=digest_json(dict(header.models))
@@ -70,12 +68,12 @@ def submission_of(found: Evaluated) -> Submission:
 
 
 def write_submissions(path: Path, submissions: Sequence[Submission]) -> None:
-    """Write what was measured, for the step that answers."""
+    """Write the measurements, for the step that comments."""
     path.write_bytes(_LIST.dump_json(tuple(submissions)))
 
 
 def read_submissions(path: Path) -> tuple[Submission, ...]:
-    """What `write_submissions` wrote, none if there is no file; raises BadSubmissions."""
+    """The measurements in a file, none if there is no file; raises BadSubmissions."""
     if not path.is_file():
         return ()
     if path.stat().st_size > MAX_BYTES:
@@ -84,12 +82,12 @@ def read_submissions(path: Path) -> tuple[Submission, ...]:
 
 
 def record(submissions: Sequence[Submission]) -> str:
-    """The line of a comment that holds them."""
+    """The line of a comment that records measurements."""
     return f"{BEFORE}{_LIST.dump_json(tuple(submissions[:MOST])).decode()}{AFTER}"
 
 
 def recorded(comment: str) -> tuple[Submission, ...]:
-    """Those of a comment by the bot; none where its second line holds none."""
+    """The measurements that a comment of the bot records."""
     line = comment.split("\n", 2)[1] if "\n" in comment else ""
     if not (line.startswith(BEFORE) and line.endswith(AFTER)):
         return ()
@@ -124,5 +122,5 @@ def _parse(content: bytes, where: str) -> tuple[Submission, ...]:
         return _LIST.validate_json(content)
     except ValidationError as error:
         raise BadSubmissions(
-            f"{where} does not say what was measured", "Evaluate again."
+            f"{where} is not a record of measurements", "Evaluate again."
         ) from error

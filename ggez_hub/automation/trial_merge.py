@@ -1,7 +1,7 @@
 """A merge on a sample of a base: one tensor of each kind of layer, at its real shape, by its real name.
 
 Of a base of any size names, shapes and dtypes are known without its weights. The values are made up,
-and what is true of all values is asked: with next to nothing of the adapter every tensor is the
+and what holds for all values is checked: with next to nothing of the adapter every tensor is the
 base's bit for bit, and with all of it those change that the adapter names, and no other.
 """
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 # Bytes at most: of the tensors that are merged, and of the adapter's values.
 MOST = 1_000_000_000
-# Unlike 0 it has the whole Delta computed, and then it is rounded away, whatever a form makes of beta.
+# Unlike 0 it has the Delta computed, which is then rounded away, for every form of adapter.
 NEXT_TO_NOTHING = 1e-300
 NUMBER = re.compile(r"\d+")
 # Values repeat after a prime number of them, so that no two rows are equal.

@@ -41,7 +41,7 @@ def as_the_hub_reads(front_matter: dict[str, Any]) -> dict[str, Any]:
     card with it.
     """
     try:
-        data = ModelCardData(**front_matter).to_dict()
+        data: dict[str, Any] = ModelCardData(**front_matter).to_dict()  # type: ignore[no-untyped-call]
     except (ValueError, TypeError, AttributeError, KeyError) as error:
         raise ValueError(f"the Hub's card class refuses the front matter: {error}") from error
     return {

@@ -11,15 +11,17 @@ import click
 
 from ggez_hub.cli.description import Description, description_options
 from ggez_hub.cli.output import Output, hub_option, output_options
-from ggez_hub.cli.parameters import ANYTHING, FOLDER, NEW_FILE
+from ggez_hub.cli.parameters import ANYTHING, FOLDER, NEW_FILE, out_option
 from ggez_hub.errors import UsageProblem
+from ggez_hub.hub import Hub
+from ggez_hub.hub_connection import connect
+from ggez_hub.parity.policy import Policy
 
 if TYPE_CHECKING:
     from ggez_hub.cards import CardDocument
-    from ggez_hub.hub import Hub
 
 
-@click.group("card", short_help="Adapter cards: init, validate, measure, joint, schema.")
+@click.group("card")
 def card_command() -> None:
     """Adapter cards: init, validate, measure, joint, schema."""
 
@@ -27,13 +29,8 @@ def card_command() -> None:
 @card_command.command("init")
 @click.argument("source", metavar="FOLDER|FILE|REPO")
 @description_options
-@click.option(
-    "-o",
-    "--out",
-    "target",
-    type=NEW_FILE,
-    default=None,
-    help="The card's file.  [default: FOLDER/README.md, or NAME.md here]",
+@out_option(
+    "The card's file.  [default: FOLDER/README.md, or NAME.md here]", NEW_FILE, required=False
 )
 @click.option("--force", is_flag=True, help="Write over a card that is there.")
 @hub_option
@@ -49,10 +46,9 @@ def init(
     """Begin the card of an adapter, of level declared.
 
     Commits and sha256s come from the hub's listing and the files themselves, alpha from the
-    region; what nobody said is `unknown`. Of a base, and of a REPO, no weights are downloaded.
+    region; what is not given is `unknown`. Of a base, and of a REPO, no weights are downloaded.
     """
     from ggez_hub.cards import write_card
-    from ggez_hub.hub_connection import connect
 
     description.require("region", "base")
     with connect(hub, quiet=out.quiet) as server:
@@ -71,7 +67,7 @@ def init(
 @card_command.command("validate")
 @click.argument("cards", nargs=-1, required=True, type=ANYTHING)
 @click.option("--online", is_flag=True, help="Ask the hub for every commit, file and sha256.")
-@click.option("--repo", default=None, metavar="REPO[@REVISION]", help="Where the adapter lies.")
+@click.option("--repo", metavar="REPO[@REVISION]", help="The adapter's repository.")
 @hub_option
 @output_options
 def validate(
@@ -80,16 +76,15 @@ def validate(
     """Check cards against the schema: README.md files, or folders with one.
 
     Without --online no network is used. With it, the adapter is looked for in --repo, or where an
-    accepted card says that it lies; for any other card the base alone is checked.
+    accepted card names it; for any other card only the base is checked.
     """
     if repo is not None and not online:
         raise UsageProblem("--repo is for --online", "Add --online.")
     if repo is not None and len(cards) > 1:
-        raise UsageProblem("--repo says where the adapter of one card lies", "Name one card.")
+        raise UsageProblem("--repo is the repository of one card's adapter", "Name one card.")
     if not online:
         _validate(cards, None, repo, out)
         return
-    from ggez_hub.hub_connection import connect
 
     with connect(hub, quiet=out.quiet) as server:
         _validate(cards, server, repo, out)
@@ -107,7 +102,6 @@ def measure(results: Path, card: Path, out: Output) -> None:
     measured stay.
     """
     from ggez_hub.parity.curve import ParityCurve
-    from ggez_hub.parity.policy import Policy
     from ggez_hub.parity.policy_outcomes import policy_outcomes
     from ggez_hub.registry.contribution.measured_results import add_sweep_results
 
@@ -209,7 +203,7 @@ def _check(place: Path, hub: Hub | None, repo: str | None) -> str:
 
 
 def _refuse_to_overwrite(place: Path, *, force: bool) -> None:
-    """A README without our block is completed; a card is somebody's work."""
+    """Refuse to overwrite a card; a README without a `ggez:` block is completed."""
     if force or not place.exists():
         return
     from ggez_hub.cards import BadCard
@@ -220,7 +214,7 @@ def _refuse_to_overwrite(place: Path, *, force: bool) -> None:
 
 
 def _unknown(document: CardDocument) -> list[str]:
-    """The keys that nobody has answered."""
+    """The keys whose value is `unknown`."""
     block = document.card.model_dump(mode="json")
     keys = [f"ggez.{key}" for key, value in block.items() if value == "unknown"]
     return keys + (["license"] if document.license == "unknown" else [])

@@ -1,4 +1,4 @@
-"""What `card init` and `contribute` share: what a person says of an adapter, as options."""
+"""The description of an adapter: options of `card init` and `contribute`, or questions on a terminal."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ import functools
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from ggez_hub.errors import GgezError, UsageProblem
+from ggez_hub.hub import Hub
+from ggez_hub.regions import find_region
 
 if TYPE_CHECKING:
     from ggez_hub.cards import CardDocument
-    from ggez_hub.hub import Hub
     from ggez_hub.registry.contribution.adapter_files import AdapterFiles
     from ggez_hub.registry.contribution.base_model import BaseModel
 
@@ -34,7 +36,7 @@ QUESTIONS = {
 
 @dataclass(frozen=True)
 class Description:
-    """What was said on the command line; None where nothing was."""
+    """The answers given so far; None where none was."""
 
     region: str | None = None
     base: str | None = None
@@ -71,19 +73,17 @@ class Description:
         return files_on_hub(hub, repo, revision or "main", self.file)
 
     def find_base(self, hub: Hub) -> BaseModel:
-        """The base, which is named by now."""
+        """The base; `base` has to be given."""
         from ggez_hub.registry.contribution.base_model import find_base, with_shapes
 
-        assert self.base is not None  # noqa: S101 - `require` has seen to it
-        return with_shapes(hub, find_base(hub, self.base, self.family))
+        return with_shapes(hub, find_base(hub, self.base or "", self.family))
 
     def draft(self, files: AdapterFiles, base: BaseModel) -> CardDocument:
-        """The card; the region is known by now."""
+        """The card; `region` has to be given."""
         from ggez_hub.registry.contribution.card_draft import CardAnswers, draft_card
 
-        assert self.region is not None  # noqa: S101 - as above
         answers = CardAnswers(
-            region=self.region,
+            region=self.region or "",
             license=self.license,
             summary=self.summary,
             languages=_listed(self.languages),
@@ -94,26 +94,25 @@ class Description:
 
 
 def description_options(command: Callable[..., R]) -> Callable[..., R]:
-    """Give a command the options of a Description; it receives them as `description`."""
+    """Give a command these options; it receives them as `description`."""
 
-    @click.option("--region", default=None, help="A country or group: th, southeast-asia, ไทย.")
-    @click.option("--base", default=None, metavar="REPO[@REVISION]", help="The base that it fits.")
-    @click.option("--license", default=None, help="The Hub's id of its licence.")
-    @click.option("--adapts", default=None, help="content, prompt_language, answer_language.")
-    @click.option("--summary", default=None, help="One sentence in English.")
-    @click.option("--languages", default=None, help="BCP 47 tags, as th,en.")
-    @click.option("--family", default=None, help="Found by the base's files if left out.")
+    @click.option("--region", help="A country or group: th, southeast-asia, ไทย.")
+    @click.option("--base", metavar="REPO[@REVISION]", help="The base that it fits.")
+    @click.option("--license", help="The Hub's id of its licence.")
+    @click.option("--adapts", help="content, prompt_language, answer_language.")
+    @click.option("--summary", help="One sentence in English.")
+    @click.option("--languages", help="BCP 47 tags, as th,en.")
+    @click.option("--family", help="Found by the base's files if left out.")
     @click.option(
         "--kind",
         type=click.Choice(["lora", "task_vector", "finetune", "merged"]),
-        default=None,
-        help="merged: a merged model, which is taken as it is. The others are told by the files.",
+        help="merged: a merged model, which is taken as it is. The others are found from the files.",
     )
-    @click.option("--file", default=None, help="The one file that is meant, of several.")
+    @click.option("--file", help="Which file of several.")
     @functools.wraps(command)
     def wrapper(*args: Any, **options: Any) -> R:
-        said = {name: options.pop(name) for name in Description.__dataclass_fields__}
-        return command(*args, description=Description(**said), **options)
+        given = {name: options.pop(name) for name in Description.__dataclass_fields__}
+        return command(*args, description=Description(**given), **options)
 
     return wrapper
 
@@ -123,70 +122,60 @@ def _listed(text: str | None) -> tuple[str, ...] | None:
     return None if values in {(), ("unknown",)} else values
 
 
-@dataclass(frozen=True)
-class Asking:
-    """What to ask: the options that have to be answered, those that may be, and what is likely."""
+def complete(
+    description: Description,
+    needed: tuple[str, ...],
+    optional: tuple[str, ...] = (),
+    **likely: str | None,
+) -> Description:
+    """Ask for what is missing, with the likely answers as defaults.
 
-    needed: tuple[str, ...]
-    welcome: tuple[str, ...] = ()
-    likely: Mapping[str, str | None] | None = None
-
-
-def on_terminal() -> bool:
-    """Whether there is a person to ask."""
-    return sys.stdin.isatty() and sys.stderr.isatty()
-
-
-def answered(description: Description, asking: Asking) -> Description:
-    """The description with what was asked for; raises UsageProblem where nobody can be asked."""
-    if not on_terminal():
-        description.require(*asking.needed)
+    Raises UsageProblem if something needed is missing and there is no terminal.
+    """
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        description.require(*needed)
         return description
-    likely = asking.likely or {}
-    for name in (*asking.needed, *asking.welcome):
+    for name in (*needed, *optional):
         if getattr(description, name) is None:
             answer = click.prompt(
-                QUESTIONS[name], default=likely.get(name), value_proc=_checked(name), err=True
+                QUESTIONS[name],
+                default=likely.get(name),
+                value_proc=partial(_checked, name),
+                err=True,
             )
             description = replace(description, **{name: answer})
     return description
 
 
-def _checked(name: str) -> Callable[[str], Any]:
-    """What takes an answer or says why it is none; click then asks again."""
-
-    def check(text: str) -> str:
-        answer = text.strip()
-        try:
-            if name in CHECKS:
-                CHECKS[name](answer)
-        except GgezError as error:
-            raise click.UsageError(f"{error.message}. {error.hint}") from error
-        return answer
-
-    return check
+def _checked(name: str, text: str) -> str:
+    """The answer; click asks again after a click.UsageError."""
+    answer = text.strip()
+    try:
+        if name in CHECKS:
+            CHECKS[name](answer)
+    except GgezError as error:
+        raise click.UsageError(f"{error.message}. {error.hint}") from error
+    return answer
 
 
-def _region(text: str) -> None:
-    from ggez_hub.regions import find_region
-
+def _check_region(text: str) -> None:
     find_region(text)
 
 
-def _base(text: str) -> None:
+def _check_base(text: str) -> None:
     from ggez_hub.registry.contribution.training_metadata import REPO
 
     if not REPO.match(text.partition("@")[0]):
         raise GgezError("A repository is named org/name, or org/name@REVISION")
 
 
-def _license(text: str) -> None:
+def _check_license(text: str) -> None:
     from ggez_hub.registry.licences import reviewed
 
     reviewed(text, "the adapter")
 
 
-def _adapts(text: str) -> None:
+def _check_adapts(text: str) -> None:
     from typing import get_args
 
     from ggez_hub.cards.values import Adapts
@@ -196,8 +185,8 @@ def _adapts(text: str) -> None:
 
 
 CHECKS: Mapping[str, Callable[[str], None]] = {
-    "region": _region,
-    "base": _base,
-    "license": _license,
-    "adapts": _adapts,
+    "region": _check_region,
+    "base": _check_base,
+    "license": _check_license,
+    "adapts": _check_adapts,
 }

@@ -13,23 +13,17 @@ from ggez_hub.cli.output import Output, output_options
 from ggez_hub.errors import GgezError
 
 
-class NotWell(GgezError):
-    """Something that the core needs is broken."""
-
-
-@click.command("doctor", short_help="Check the installation, and say what mends it.")
+@click.command("doctor")
 @click.option("--offline", is_flag=True, help="Do not ask whether the hub answers.")
 @output_options
 def doctor_command(offline: bool, out: Output) -> None:
-    """Check the installation, and say what mends it.
+    """Check the installation, and report how to fix it.
 
     Python and libraries, the extras, devices, disks, the hub, its token (never its value) and the
     hub on this machine. Exit code 1 if something is broken that the core needs; the answer of the
     hub is among that, unless --offline or HF_HUB_OFFLINE leaves it out.
     """
-    from ggez_hub.installation.hubs import hubs
-    from ggez_hub.installation.machine import devices, disks
-    from ggez_hub.installation.packages import packages
+    from ggez_hub.installation import devices, disks, hubs, packages
 
     found = list(chain(packages(), devices(), disks(), hubs(ask=not offline)))
     broken = [finding for finding in found if finding.state == "broken"]
@@ -51,7 +45,7 @@ def doctor_command(offline: bool, out: Output) -> None:
         }
     )
     if broken:
-        raise NotWell(
+        raise GgezError(
             f"{', '.join(one.name for one in broken)}: broken, and the core needs it",
             "\n  ".join(f"{one.name}: {one.mend}" for one in broken),
         )

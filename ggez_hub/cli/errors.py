@@ -1,4 +1,4 @@
-"""The one map from exceptions to what the user reads. Commands do not catch."""
+"""The one map from exceptions to messages. Commands do not catch."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import errno
 import os
 import re
 from collections.abc import Callable
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import click
 
@@ -15,8 +15,8 @@ from ggez_hub.errors import GgezError
 from ggez_hub.urls import is_http
 
 
-class Explained(click.ClickException):
-    """A failure as the user meets it: what happened, and the way out."""
+class CommandFailed(click.ClickException):
+    """A failure as the user reads it: what happened, and how to fix it."""
 
     exit_code: int  # type: ignore[misc]
 
@@ -31,34 +31,41 @@ class Explained(click.ClickException):
             click.echo(plain(f"  {self.hint}"), err=True, file=file)
 
 
-def wants_traceback(ctx: click.Context) -> bool:
-    """Whether the command that is running was given --debug."""
-    return bool(ctx.meta.get("ggez_hub.debug"))
+class Message(NamedTuple):
+    """What is printed for a class of exceptions; `{}` is the exception's first line."""
+
+    text: str
+    hint: str = ""
+    exit_code: int = 1
 
 
-def explained(error: BaseException) -> Explained:
-    """The message for `error`; an error that is not expected here asks for a report."""
+def explain(error: BaseException) -> CommandFailed:
+    """The message for `error`; an unexpected error asks for a report."""
     if isinstance(error, GgezError):
-        return Explained(error.message, error.hint, error.exit_code)
+        return CommandFailed(error.message, error.hint, error.exit_code)
     endpoint = os.environ.get("HF_ENDPOINT")
     if endpoint and not is_http(endpoint):
         # With some of these huggingface_hub itself cannot be imported.
-        return Explained(
-            f"HF_ENDPOINT is {endpoint!r}, which is no http address", "Unset it, or mend it.", 2
+        return CommandFailed(
+            f"HF_ENDPOINT is {endpoint!r}, which is not an http address", "Unset or correct it.", 2
         )
     for kind in type(error).__mro__:
-        name = f"{kind.__module__.partition('.')[0]}.{kind.__name__}"
-        if name in FOREIGN:
-            return FOREIGN[name](error)
-    return Explained(
+        found = MESSAGES.get(f"{kind.__module__.partition('.')[0]}.{kind.__name__}")
+        if found is not None:
+            message = found if isinstance(found, Message) else found(error)
+            first_line = str(error).strip().partition("\n")[0]
+            text = message.text.replace("{}", first_line)
+            return CommandFailed(text, message.hint, message.exit_code)
+    return CommandFailed(
         f"{type(error).__name__}: {error}",
         "This should have been a clearer message: run it again with --debug and report it.",
     )
 
 
-WAYS_OUT = {
-    errno.EACCES: "Change who may read or write it, or choose another place.",
-    errno.EPERM: "Change who may read or write it, or choose another place.",
+PERMISSION = "Change who may read or write it, or choose another place."
+OS_HINTS = {
+    errno.EACCES: PERMISSION,
+    errno.EPERM: PERMISSION,
     errno.EROFS: "Choose a place on a disk that can be written.",
     errno.EISDIR: "Name a file, not a folder.",
     errno.ENOTDIR: "Name a folder, not a file.",
@@ -67,128 +74,102 @@ WAYS_OUT = {
 }
 
 
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0]
-
-
-def _os_error(error: BaseException) -> Explained:
-    assert isinstance(error, OSError)  # noqa: S101 - the table below sends only these here
+def _os_error(error: Any) -> Message:
     where = f": {error.filename}" if error.filename else ""
     if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
         why = "the disk is full" if error.errno == errno.ENOSPC else error.strerror
-        return Explained(f"no room to write: {why}{where}", "Free some space and run it again.")
-    hint = WAYS_OUT.get(error.errno or 0, "")
-    return Explained(f"{error.strerror or _first_line(error)}{where}", hint)
+        return Message(f"no room to write: {why}{where}", "Free some space and run it again.")
+    return Message(f"{error.strerror or '{}'}{where}", OS_HINTS.get(error.errno, ""))
 
 
-def _database(error: BaseException) -> Explained:
-    return Explained(
-        f"SQLite: {_first_line(error)}",
-        "Check that its folder is there, that it can be written, and that the disk is not full.",
-    )
-
-
-def _unreachable(error: BaseException) -> Explained:
-    return Explained(
-        f"the hub could not be reached: {_first_line(error)}",
-        "Check the address given with --hub and the network, then run it again: "
-        "what was already downloaded is kept.",
-    )
-
-
-def _gated(error: BaseException) -> Explained:
-    return Explained(
-        f"access to this repository is restricted: {_first_line(error)}",
-        "Accept its licence on its page while signed in, then set HF_TOKEN or run `hf auth login`.",
-    )
-
-
-def _repo_missing(error: BaseException) -> Explained:
+def _missing_repo(error: Any) -> Message:
     repo = getattr(error, "repo_id", None)
-    which = f"the repository {repo}" if repo else "the repository"
-    return Explained(
-        f"{which} does not exist, or is private: {_first_line(error)}",
+    return Message(
+        f"the repository {f'{repo} ' if repo else ''}does not exist, or is private: {{}}",
         "Check its name; for a private one set HF_TOKEN or run `hf auth login`.",
     )
 
 
-def _hub_answer(error: BaseException) -> Explained:
+def _hub_response(error: Any) -> Message:
     status = getattr(getattr(error, "response", None), "status_code", 0)
     if status in {408, 429} or status >= 500:
-        return Explained(
-            f"the hub is busy or out of order: {_first_line(error)}",
+        return Message(
+            "the hub is busy or out of order: {}",
             "Run it again in a while: what was already downloaded is kept.",
         )
-    return Explained(f"the hub refused: {_first_line(error)}")
+    return Message("the hub refused: {}")
 
 
-def _unwritable(error: BaseException) -> Explained:
-    assert isinstance(error, UnicodeEncodeError)  # noqa: S101 - the table below sends only these here
-    return Explained(
-        f"{error.object[:80]!r} is no text: it holds bytes that are no UTF-8",
+def _not_utf8(error: Any) -> Message:
+    return Message(
+        f"{error.object[:80]!r} is not text: it holds bytes that are not UTF-8",
         "Check what was typed or pasted, and the names of the files.",
     )
 
 
-def _weight_file(error: BaseException) -> Explained:
-    # It says in words what the system said: the number of an error is all that is left of it.
+def _weight_file(error: Any) -> Message:
+    # Of an error of the system, safetensors keeps the number in its text.
     if number := re.search(r"os error (\d+)", str(error)):
         code = int(number[1])
         return _os_error(OSError(code, os.strerror(code)))
-    return Explained(
-        f"a file of weights cannot be read or written: {_first_line(error)}",
+    return Message(
+        "a file of weights cannot be read or written: {}",
         "If it came from a hub, remove it and fetch it again.",
     )
 
 
-def _no_repo_name(error: BaseException) -> Explained:
-    return Explained(
-        f"no such name of a repository: {_first_line(error)}", "A repository is named org/name.", 2
-    )
-
-
-def _offline(error: BaseException) -> Explained:
-    return Explained(
-        f"this needs the network and HF_HUB_OFFLINE is set: {_first_line(error)}",
-        "Unset HF_HUB_OFFLINE, or pull once with a network: what was fetched serves offline.",
-    )
-
-
-def _embedded(error: BaseException) -> Explained:
-    return Explained(
-        f"the embedded hub: {error}", "Run it again; if it stays, remove its folder in the cache."
-    )
-
-
-def _github(error: BaseException) -> Explained:
-    status, data = getattr(error, "status", 0), getattr(error, "data", None)
-    said = data.get("message") if isinstance(data, dict) else None
-    if status in {401, 403}:
-        return Explained(
-            f"GitHub refused: {said or status}",
+def _github(error: Any) -> Message:
+    said = error.data.get("message") if isinstance(error.data, dict) else None
+    if error.status in {401, 403}:
+        return Message(
+            f"GitHub refused: {said or error.status}",
             "The run's token needs the permissions that the job of this step declares.",
         )
-    return Explained(f"GitHub answered {status}: {said or _first_line(error)}")
+    return Message(f"GitHub answered {error.status}: {said or '{}'}")
 
 
+def _embedded(error: Any) -> Message:
+    # All lines: they may end with those of the server's log.
+    return Message(
+        f"the embedded hub: {error}",
+        "Run it again; if it happens again, remove its folder in the cache.",
+    )
+
+
+UNREACHABLE = Message(
+    "the hub could not be reached: {}",
+    "Check the address given with --hub and the network, then run it again: "
+    "what was already downloaded is kept.",
+)
 # By the top package and name of the class, so that nothing heavy is imported to print an error.
-FOREIGN: dict[str, Callable[[BaseException], Explained]] = {
-    # The embedded hub imports nothing else of ours, our errors included.
+MESSAGES: dict[str, Message | Callable[[Any], Message]] = {
+    # The embedded hub does not import our error classes.
     "ggez_hub.SessionError": _embedded,
     "ggez_hub.HubError": _embedded,
-    "huggingface_hub.OfflineModeIsEnabled": _offline,
-    "huggingface_hub.GatedRepoError": _gated,
-    "huggingface_hub.RepositoryNotFoundError": _repo_missing,
-    "huggingface_hub.HFValidationError": _no_repo_name,
-    "huggingface_hub.HfHubHTTPError": _hub_answer,
-    "huggingface_hub.LocalEntryNotFoundError": _unreachable,
+    "huggingface_hub.OfflineModeIsEnabled": Message(
+        "this needs the network and HF_HUB_OFFLINE is set: {}",
+        "Unset HF_HUB_OFFLINE, or pull once with a network: what was fetched serves offline.",
+    ),
+    "huggingface_hub.GatedRepoError": Message(
+        "access to this repository is restricted: {}",
+        "Accept its licence on its page while signed in, then set HF_TOKEN or run `hf auth login`.",
+    ),
+    "huggingface_hub.RepositoryNotFoundError": _missing_repo,
+    "huggingface_hub.HFValidationError": Message(
+        "this is not the name of a repository: {}", "A repository is named org/name.", 2
+    ),
+    "huggingface_hub.HfHubHTTPError": _hub_response,
+    "huggingface_hub.LocalEntryNotFoundError": UNREACHABLE,
     "github.GithubException": _github,
-    "httpx2.TransportError": _unreachable,
-    "httpx.TransportError": _unreachable,
-    "sqlite3.OperationalError": _database,
+    "httpx2.TransportError": UNREACHABLE,
+    "httpx.TransportError": UNREACHABLE,
+    "sqlite3.OperationalError": Message(
+        "SQLite: {}",
+        "Check that its folder is there, that it can be written, and that the disk is not full.",
+    ),
     "safetensors.SafetensorError": _weight_file,
     "safetensors_rust.SafetensorError": _weight_file,
-    "builtins.ConnectionError": _unreachable,
-    "builtins.UnicodeEncodeError": _unwritable,
+    "builtins.ConnectionError": UNREACHABLE,
+    "builtins.UnicodeEncodeError": _not_utf8,
     "builtins.OSError": _os_error,
 }

@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import click
 
-from ggez_hub.cli.models import ModelPlace, cache_option
-from ggez_hub.cli.output import Output, hub_option, output_options
-from ggez_hub.cli.parameters import BETA, FOLDER, NEW_FOLDER, SHARE
-from ggez_hub.cli.tasks import TaskData, find_tasks
+from ggez_hub.cli.models import ModelSource, cache_option
+from ggez_hub.cli.output import Output, hub_option, interval_text, output_options
+from ggez_hub.cli.parameters import BETA, FOLDER, NEW_FOLDER, SHARE, out_option
+from ggez_hub.cli.scores import print_scores
 from ggez_hub.errors import UsageProblem
+from ggez_hub.hub_connection import connect
+from ggez_hub.regions import Alpha, alpha, find_region
 
 
-@click.command("eval", short_help="Measure a model on real benchmarks, for a region.")
+@click.command("eval")
 @click.argument("model")
 @click.option(
     "--adapter",
-    default=None,
     metavar="FOLDER_OR_REPO",
     help="Measure MODEL with this adapter on it, in memory: nothing is merged to disk.",
 )
-@click.option("--beta", type=BETA, default=None, help="The weight of the adapter.")
+@click.option("--beta", type=BETA, help="The weight of the adapter.")
 @click.option(
     "--judge",
-    default=None,
     metavar="MODEL",
-    help="Who says what is to be seen in the pictures that MODEL draws; named as MODEL is.",
+    help="The model that describes the pictures that MODEL draws; named as MODEL is.",
 )
 @click.option(
     "--suite",
@@ -37,29 +38,18 @@ from ggez_hub.errors import UsageProblem
     metavar="FOLDER_OR_NAME",
     help="Tasks: a built-in suite (cvqa, sea-vqa, ...), or a folder of task files; repeatable.",
 )
-@click.option("--region", "asked_region", required=True, help="Whose items are the regional side.")
-@click.option(
-    "-o",
-    "--out",
-    "target",
-    required=True,
-    type=NEW_FOLDER,
-    help="The results folder; one of this very evaluation is completed.",
-)
+@click.option("--region", "region_name", required=True, help="Whose items are the regional side.")
+@out_option("The results folder; one of this very evaluation is completed.", NEW_FOLDER)
 @click.option("--include", multiple=True, type=FOLDER, help="A folder with more suites.")
-@click.option(
-    "--data", type=FOLDER, default=None, help="Data sets as DIR/OWNER/NAME, instead of the hub's."
-)
+@click.option("--data", type=FOLDER, help="Data sets as DIR/OWNER/NAME, instead of the hub's.")
 @click.option(
     "--pictures",
     type=FOLDER,
-    default=None,
     help="Pictures that a data set names by address, each file named by the address' sha256.",
 )
 @cache_option
 @click.option(
     "--key-variable",
-    default=None,
     metavar="NAME",
     help="The environment variable with the key of an endpoint; it is written nowhere.",
 )
@@ -70,7 +60,7 @@ from ggez_hub.errors import UsageProblem
     show_default=True,
     help="Questions that an endpoint is asked at once.",
 )
-@click.option("--alpha", "given_alpha", type=SHARE, default=None, help="Instead of KOF's.")
+@click.option("--alpha", "given_alpha", type=SHARE, help="Instead of KOF's.")
 @hub_option
 @output_options
 def eval_command(
@@ -79,7 +69,7 @@ def eval_command(
     beta: float | None,
     judge: str | None,
     suites: tuple[str, ...],
-    asked_region: str,
+    region_name: str,
     target: Path,
     include: tuple[Path, ...],
     data: Path | None,
@@ -91,125 +81,96 @@ def eval_command(
     hub: str,
     out: Output,
 ) -> None:
-    """Measure a model on real benchmarks, for a region: scores, parity, and every answer.
+    """Measure a model on real benchmarks, for a region.
 
     MODEL is a folder or `org/name@revision`: an embedding model (open_clip; CLIP or SigLIP of
     transformers) or a vision-language model of transformers; or `http://HOST/v1#NAME`, a model behind
     an OpenAI-compatible endpoint; or a pipeline of diffusers, with --judge or tasks that name their own
-    judge. `ggez-hub verify DIR` recomputes every figure of the results, and with `--rerun K` MODEL
+    judge. Scores, parity and every answer are kept: `ggez-hub verify DIR` recomputes every figure of the results, and with `--rerun K` MODEL
     answers some of them again.
     """
     from ggez_hub.cards import alpha_record
-    from ggez_hub.cli.verify import show_scores
-    from ggez_hub.evaluation.benchmarks.contents import Pool
     from ggez_hub.evaluation.models.judge_model import with_judge
     from ggez_hub.evaluation.sweep.run import sweep
-    from ggez_hub.hub_connection import connect
-    from ggez_hub.regions import Alpha, alpha, find_region
+    from ggez_hub.registry.task_data import TaskData, find_tasks
 
     if (adapter is None) != (beta is None):
         raise UsageProblem("--adapter and --beta go together", "eval BASE --adapter DIR --beta 0.5")
-    region = find_region(asked_region)
+    region = find_region(region_name)
     tasks = find_tasks(suites, include)
     factor = alpha(region) if given_alpha is None else Alpha.from_user(given_alpha, region)
     with connect(hub, quiet=out.quiet) as server:
-        place = ModelPlace(server, target, cached, key_variable, parallel)
-        judged_by, judge_place = place.judge(judge) if judge else (None, None)
-        named = place.model(model, adapter, beta, judged_by)
+        models = ModelSource(server, target, cached, key_variable, parallel)
+        judged_by, judge_place = models.judge(judge) if judge else (None, None)
+        named = models.model(model, adapter, beta, judged_by)
         subject = named.subject
-        source = TaskData(server, data, pictures, subject.methods, Pool())
+        source = TaskData(server, data, pictures, subject.methods)
         prepared, empty = source.prepare(tasks, region)
         origin = source.origin(tasks, target, named.place, named.adapters, judge_place)
     if subject.remark:
         out.note(subject.remark)
     if empty:
         out.note(f"Left out, without items of {region.id}: {', '.join(empty)}")
-    with out.progress("steps") as progress:
-        bar = progress.add_task("asking", total=None)
+    with out.steps("asking") as did:
         evidence = sweep(
             [subject],
             with_judge(prepared, judged_by, subject.methods),
             region,
             alpha_record(factor),
             target,
-            known=place.known,
+            known=models.known,
             trained_on=named.trained_on,
             origin=origin,
-            progress=lambda done, total: progress.update(bar, completed=done, total=total),
+            progress=did,
         )
-    _tell(target, out)
-    show_scores(evidence.place, out)
+    _print_tasks(target, out)
+    print_scores(evidence.place, out)
 
 
-def _tell(target: Path, out: Output) -> None:
-    """The scores of every task, for people."""
-    import json
-
+def _print_tasks(target: Path, out: Output) -> None:
     from ggez_hub.evaluation.results.evidence import RESULTS
 
     content = json.loads((target / RESULTS).read_text(encoding="utf-8"))
-    scores, tasks = content["scores"], content["header"]["tasks"]
-
-    def row(name: str, score: dict[str, Any]) -> tuple[str, ...]:
-        if not score["n"]:
-            return (name, "nothing to ask", "", "", "0", str(score["missing"]), "", "")
-        low, high = score["interval"]
-        return (
-            name,
-            f"{score['score']:.2f} [{low:.2f}, {high:.2f}]",
-            f"{score['average']}{_gallery(tasks[name.rpartition('/')[0]])}",
-            f"{score['floor']:.2f}",
-            str(score["n"]),
-            str(score["missing"]),
-            _unread(score),
-            "at chance" if score["at_chance"] else "",
-        )
-
+    tasks = content["header"]["tasks"]
+    rows: list[tuple[str, ...]] = []
+    for scores in content["scores"].values():
+        for name, score in scores.items():
+            missing = str(score["missing"])
+            if not score["n"]:
+                rows.append((name, "nothing to ask", "", "", "0", missing, "", ""))
+                continue
+            unread, n = score["unparsed"], score["n"]
+            rows.append(
+                (
+                    name,
+                    interval_text(score["score"], *score["interval"]),
+                    f"{score['average']}{_gallery(tasks[name.rpartition('/')[0]])}",
+                    f"{score['floor']:.2f}",
+                    str(n),
+                    missing,
+                    f"{unread} ({100 * unread / n:.1f} %)" if unread else "0",
+                    "at chance" if score["at_chance"] else "",
+                )
+            )
+            # DPG-Bench's own script makes another figure of the same answers.
+            if script := score.get("ella_script"):
+                figure = interval_text(script["score"], *script["interval"])
+                counts = (str(script["n"]), str(script["missing"]))
+                rows.append(
+                    (f"{name}, as ELLA's script", figure, "mean of prompts", "", *counts, "", "")
+                )
     out.table(
         ("task", "score", "average", "chance", "n", "missing", "unread", ""),
-        [
-            line
-            for rows in scores.values()
-            for name, score in rows.items()
-            for line in (row(name, score), *_as_script(name, score))
-        ],
+        rows,
         title="0-100 with 95 % intervals",
     )
     out.line("")
 
 
-def _as_script(name: str, score: dict[str, Any]) -> list[tuple[str, ...]]:
-    """What DPG-Bench's own script makes of the same answers: another figure than the score."""
-    found = score.get("ella_script")
-    if found is None:
-        return []
-    low, high = found["interval"]
-    figure = f"{found['score']:.2f} [{low:.2f}, {high:.2f}]"
-    left_out = str(found["missing"])
-    return [
-        (
-            f"{name}, as ELLA's script",
-            figure,
-            "mean of prompts",
-            "",
-            str(found["n"]),
-            left_out,
-            "",
-            "",
-        )
-    ]
-
-
 def _gallery(task: dict[str, Any]) -> str:
-    """How many pictures a search is among, and where published figures have another number."""
+    """How many pictures are searched, and how many published figures are about."""
     found, published = task["gallery"], task["published"]
     if found is None:
         return ""
     other = "" if published in (None, found) else f", published figures: {published:,}"
     return f"; among {found:,} pictures{other}"
-
-
-def _unread(score: dict[str, Any]) -> str:
-    """How many answers could not be read, and their share."""
-    count = score["unparsed"]
-    return f"{count} ({100 * count / score['n']:.1f} %)" if count else "0"

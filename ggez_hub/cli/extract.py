@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from ggez_hub.cli.output import Output, output_options
-from ggez_hub.cli.parameters import FOLDER, NEW, Number
+from ggez_hub.cli.parameters import FOLDER, Number, out_option
 from ggez_hub.errors import UsageProblem
+from ggez_hub.families import detect_family, get_family
 
 if TYPE_CHECKING:
     from ggez_hub.merging.extraction import Extraction
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 WORST = 5
 
 
-@click.command("extract", short_help="A LoRA or a task vector from a full fine-tune.")
+@click.command("extract")
 @click.option("--base", required=True, type=FOLDER)
 @click.option("--finetuned", required=True, type=FOLDER, help="The same model, trained further.")
 @click.option(
@@ -31,8 +32,8 @@ WORST = 5
     help="With --rank auto: the share of each module's squared difference that is kept.",
 )
 @click.option("--task-vector", is_flag=True, help="The whole difference in place of a LoRA.")
-@click.option("--family", default=None, help="Found by the layout of the folder if left out.")
-@click.option("-o", "--out", "target", required=True, type=NEW)
+@click.option("--family", help="Found by the layout of the folder if left out.")
+@out_option()
 @output_options
 def extract_command(
     base: Path,
@@ -54,16 +55,10 @@ def extract_command(
             "what should be extracted?", "Give either --rank R, --rank auto or --task-vector."
         )
     wanted = _rank(rank)
-    from ggez_hub.families import detect_family, get_family
     from ggez_hub.merging.extraction import extract_lora, extract_task_vector
 
     chosen = get_family(family) if family else detect_family(base)
-    with out.progress("steps") as progress:
-        task = progress.add_task("extracting", total=None)
-
-        def did(done: int, total: int) -> None:
-            progress.update(task, completed=done, total=total)
-
+    with out.steps("extracting") as did:
         if task_vector:
             report = extract_task_vector(base, finetuned, target, chosen, did)
         else:
@@ -89,7 +84,7 @@ def _rank(text: str | None) -> int | None:
     if text in {None, "auto"}:
         return None
     if text is None or not text.isdecimal() or int(text) < 1:
-        raise UsageProblem(f"{text!r} is no rank", "Give a number from 1, or auto.")
+        raise UsageProblem(f"{text!r} is not a rank", "Give a number from 1, or auto.")
     return int(text)
 
 

@@ -1,25 +1,27 @@
-"""`filter`: a regional, deduplicated training set from public corpora."""
+"""`filter` and `reward`: a regional training set from public corpora, and the trust in its scorers."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from ggez_hub.cli.output import Output, output_options
-from ggez_hub.cli.parameters import FILE, NEW
+from ggez_hub.cli.parameters import FILE, FOLDER, out_option
 from ggez_hub.errors import UsageProblem
 
 if TYPE_CHECKING:
     from ggez_hub.data.report import FilterReport
     from ggez_hub.data.rule_accuracy import RuleAccuracy
-    from ggez_hub.data.scorers.agreement import Share
+    from ggez_hub.data.scorers.agreement import Agreement, Share
+    from ggez_hub.data.scorers.spec import Scorer
 
 
-@click.command("filter", short_help="A training set of a region from public corpora.")
+@click.command("filter")
 @click.argument("spec", type=FILE)
-@click.option("-o", "--out", "target", type=NEW, help="A new folder.")
+@out_option("A new folder.", required=False)
 @click.option("--workers", type=click.IntRange(1, 256), default=1, show_default=True)
 @click.option("--strict", is_flag=True, help="Stop at the first thing that cannot be read.")
 @click.option(
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     help="Rate the region's rules on labelled examples: JSON lines or parquet with the columns of "
     "a source, and in_region.",
 )
-@click.option("--source", default=None, help="With --evaluate: whose columns those are.")
+@click.option("--source", help="With --evaluate: whose columns those are.")
 @output_options
 def filter_command(
     spec: Path,
@@ -49,31 +51,23 @@ def filter_command(
     from ggez_hub.data.spec import FilterSpec
     from ggez_hub.recipe_file import read_recipe
 
-    asked = read_recipe(spec, "filter", FilterSpec)
+    recipe = read_recipe(spec, "filter", FilterSpec)
     if labelled is not None:
         from ggez_hub.data.rule_accuracy import evaluate
 
-        _print_rated(evaluate(asked, spec.parent, labelled, source), out)
+        _print_rated(evaluate(recipe, spec.parent, labelled, source), out)
         return
     if target is None:
         raise UsageProblem("where should it be written?", "Give a new folder with -o.")
     from ggez_hub.data.pipeline import run_filter
 
-    with out.progress("steps") as progress:
-        task = progress.add_task("filtering", total=None)
-        report = run_filter(
-            asked,
-            spec.parent,
-            target,
-            workers=workers,
-            strict=strict,
-            did=lambda done, total: progress.update(task, completed=done, total=total),
-        )
-    _print(report, target, out)
+    with out.steps("filtering") as did:
+        report = run_filter(recipe, spec.parent, target, workers=workers, strict=strict, did=did)
+    _print_report(report, target, out)
     out.document({"out": str(target), "report_digest": report.digest, **report.document})
 
 
-def _print(report: FilterReport, target: Path, out: Output) -> None:
+def _print_report(report: FilterReport, target: Path, out: Output) -> None:
     from ggez_hub.data.report import dropped
 
     counts = report.document["counts"]
@@ -108,3 +102,73 @@ def _share(share: Share) -> str:
     if share.value is None:
         return "-"
     return f"{share.value:.1f} [{share.low:.1f}, {share.high:.1f}] of {share.n}"
+
+
+@click.group("reward")
+def reward_command() -> None:
+    """Reward scorers: their agreement with people."""
+
+
+@reward_command.command("agreement")
+@click.argument("pairs", type=FILE)
+@click.option("--spec", required=True, type=FILE, help="A filter with the scorer under `reward`.")
+@click.option(
+    "--pictures",
+    type=FOLDER,
+    help="The folder that paths of pictures start from.",
+)
+@out_option("A file for `agreement`.", required=False)
+@output_options
+def agreement(
+    pairs: Path, spec: Path, pictures: Path | None, target: Path | None, out: Output
+) -> None:
+    """How often a scorer orders a pair as people do.
+
+    PAIRS is JSON lines or parquet with the columns preferred (a, b or tie), text or text_a and
+    text_b, image or image_a and image_b, and language.
+    """
+    from ggez_hub.data.scorers.agreement import agreement as measure
+
+    found = measure(_scorer(spec), pairs, pictures or pairs.parent)
+    if target is not None:
+        text = json.dumps(found.document(), ensure_ascii=False, indent=2)
+        target.write_text(text + "\n", encoding="utf-8")
+    _print_agreement(found, out)
+    out.document(found.document())
+
+
+def _scorer(spec: Path) -> Scorer:
+    from ggez_hub.data.scorers.spec import open_scorer
+    from ggez_hub.data.spec import FilterSpec
+    from ggez_hub.recipe_file import read_recipe
+
+    recipe = read_recipe(spec, "filter", FilterSpec)
+    if recipe.reward == "none":
+        raise UsageProblem(f"{spec} names no scorer", "Add one under `reward`.")
+    return open_scorer(recipe.reward.scorer, spec.parent, trained=recipe.base)
+
+
+def _print_agreement(found: Agreement, out: Output) -> None:
+    if found.agreement is None:
+        out.line(f"{found.scorer}: no pair has a preference and two scores")
+    else:
+        verdict = "not better than guessing" if found.at_chance else "not a guess"
+        if found.high is not None and found.high < 50:
+            verdict = "worse than guessing"
+        out.line(
+            f"{found.scorer}: agrees on {found.agreement:.1f} % of {found.n} pairs "
+            f"[{found.low:.1f}, {found.high:.1f}], {found.ties} ties: {verdict}"
+        )
+        rows = [
+            (
+                language,
+                f"{row['n']}",
+                f"{row['agreement']:.1f}",
+                f"{row['low']:.1f} - {row['high']:.1f}",
+            )
+            for language, row in found.by_language.items()
+        ]
+        out.table(("language", "pairs", "agreement", "95 %"), rows)
+    out.line(
+        f"left out: {found.undecided} that people did not decide, {found.unscored} without two scores"
+    )

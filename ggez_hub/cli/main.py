@@ -12,58 +12,77 @@ import click
 from ggez_hub import __version__
 
 
-class Entry(NamedTuple):
-    """Where a command lives, and its line in `ggez-hub --help`."""
+class CommandEntry(NamedTuple):
+    """Where a command is defined, and its line in `ggez-hub --help`."""
 
     module: str
     help: str
 
 
-# The help lines stand here so that `--help` imports no command (a test compares them with the
-# commands' own).
-COMMANDS = {
-    "alpha": Entry("regions", "The globalisation factor of a region, from the KOF index."),
-    "card": Entry("card", "Adapter cards: init, validate, measure, joint, schema."),
-    "ci": Entry("ci", "The steps of the registry's workflows."),
-    "contribute": Entry("contribute", "Register an adapter: from a file to a pull request."),
-    "demo": Entry(
-        "demo", "Pull Thai models from a hub on this machine and recompute their tables."
-    ),
-    "doctor": Entry("doctor", "Check the installation, and say what mends it."),
-    "eval": Entry("eval", "Measure a model on real benchmarks, for a region."),
-    "extract": Entry("extract", "A LoRA or a task vector from a full fine-tune."),
-    "filter": Entry("filter", "A training set of a region from public corpora."),
-    "grp": Entry("regions", "Global-Regional Parity of two scores."),
-    "index": Entry("index", "The index of accepted cards: build, publish, verify."),
-    "kof": Entry("regions", "The KOF Globalisation Index: releases on this machine."),
-    "merge": Entry("merge", "Merge local folders: a base and its adapters."),
-    "publish": Entry("publish", "An adapter's folder to a repository on the hub."),
-    "pull": Entry("pull", "A base model adapted to a region, merged and ready to load."),
-    "registry": Entry("registry", "For maintainers: measure a card, stale adapters."),
-    "reproduce": Entry("reproduce", "Recheck the arithmetic of the paper's tables."),
-    "report": Entry("report", "Scores, parity and gates as one HTML page."),
-    "regions": Entry("regions", "Regions: members, languages, fallback chain."),
-    "resolve": Entry("resolve", "What a pull would take, and why."),
-    "retune": Entry("retune", "Choose beta again for another alpha, without evaluation."),
-    "reward": Entry("reward", "Reward scorers: their agreement with people."),
-    "search": Entry("resolve", "Adapters that a hub holds, by region and family."),
-    "serve": Entry("serve", "Serve a folder as a small Hugging Face hub."),
-    "sweep": Entry(
-        "sweep",
-        "Measure a model over the grid of beta and choose beta, without writing merged models.",
-    ),
-    "train": Entry("train", "Fine-tune a base to an adapter of a region, with its card."),
-    "verify": Entry(
-        "verify", "Check a pulled folder against its lock, or scores against predictions."
-    ),
+# The commands by task. The help lines stand here so that `--help` imports no command (a test
+# compares them with the commands' own).
+SECTIONS = {
+    "Find and pull": {
+        "pull": CommandEntry("pull", "A base model adapted to a region, merged and ready to load."),
+        "search": CommandEntry("pull", "Adapters that a hub holds, by region and family."),
+        "resolve": CommandEntry("pull", "What a pull would take, and why."),
+        "merge": CommandEntry("merge", "Merge local folders: a base and its adapters."),
+        "demo": CommandEntry(
+            "demo", "Pull Thai models from a hub on this machine and recompute their tables."
+        ),
+    },
+    "Regions and parity": {
+        "regions": CommandEntry("regions", "Regions: members, languages, fallback chain."),
+        "alpha": CommandEntry("alpha", "The globalisation factor of a region, from the KOF index."),
+        "grp": CommandEntry("alpha", "Global-Regional Parity of two scores."),
+        "kof": CommandEntry("alpha", "The KOF Globalisation Index: releases on this machine."),
+    },
+    "Contribute": {
+        "contribute": CommandEntry(
+            "contribute", "Register an adapter: from a file to a pull request."
+        ),
+        "card": CommandEntry("card", "Adapter cards: init, validate, measure, joint, schema."),
+        "publish": CommandEntry("contribute", "An adapter's folder to a repository on the hub."),
+    },
+    "Data and training": {
+        "filter": CommandEntry("filter", "A training set of a region from public corpora."),
+        "reward": CommandEntry("filter", "Reward scorers: their agreement with people."),
+        "train": CommandEntry(
+            "train", "Fine-tune a base to an adapter of a region, with its card."
+        ),
+        "extract": CommandEntry("extract", "A LoRA or a task vector from a full fine-tune."),
+    },
+    "Evaluate": {
+        "eval": CommandEntry("eval", "Measure a model on real benchmarks, for a region."),
+        "sweep": CommandEntry(
+            "sweep",
+            "Measure a model over the grid of beta and choose beta, without writing merged models.",
+        ),
+        "retune": CommandEntry(
+            "retune", "Choose beta again for another alpha, without evaluation."
+        ),
+        "report": CommandEntry("report", "Scores, parity and gates as one HTML page."),
+        "verify": CommandEntry(
+            "verify", "Check a pulled folder against its lock, or scores against predictions."
+        ),
+        "reproduce": CommandEntry("reproduce", "Recheck the arithmetic of the paper's tables."),
+    },
+    "Serve and maintain": {
+        "serve": CommandEntry("serve", "Serve a folder as a small Hugging Face hub."),
+        "doctor": CommandEntry("doctor", "Check the installation, and report how to fix it."),
+        "index": CommandEntry("registry", "The index of accepted cards: build, publish, verify."),
+        "registry": CommandEntry("registry", "For maintainers: measure a card, stale adapters."),
+    },
+    "Automation": {"ci": CommandEntry("ci", "The steps of the registry's workflows.")},
 }
+COMMANDS = {name: entry for section in SECTIONS.values() for name, entry in section.items()}
 
 
 class CommandTable(click.Group):
     """A click group that imports a command's module when the command is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(COMMANDS)
+        return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         entry = COMMANDS.get(cmd_name)
@@ -85,21 +104,23 @@ class CommandTable(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, COMMANDS[name].help) for name in sorted(COMMANDS)])
+        width = max(map(len, COMMANDS))
+        for title, entries in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(f"{name:<{width}}", e.help) for name, e in entries.items()])
 
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
-        # A reader that went away (`| head`) is no error; click ends quietly.
+        # A closed pipe (`| head`) is not an error; click ends quietly.
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
         except Exception as error:
-            from ggez_hub.cli.errors import explained, wants_traceback
+            from ggez_hub.cli.errors import explain
 
-            if wants_traceback(ctx):
+            if ctx.meta.get("ggez_hub.debug"):
                 raise
-            raise explained(error) from error
+            raise explain(error) from error
 
 
 @click.group(cls=CommandTable, context_settings={"help_option_names": ["-h", "--help"]})

@@ -1,4 +1,4 @@
-"""What a sweep's recipe names, opened: the models of its grid, and its tasks with their questions."""
+"""The models and tasks of a measurement, opened from a sweep's recipe or from the origin of results."""
 
 from __future__ import annotations
 
@@ -9,72 +9,75 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from ggez_hub.cli.merge_inputs import read_parts
-from ggez_hub.cli.models import Found, ModelPlace, card_of, find_adapter, find_model, trained_on
-from ggez_hub.cli.tasks import TaskData, find_tasks
+from ggez_hub.cli.models import (
+    LocalModel,
+    ModelSource,
+    card_of,
+    find_adapter,
+    find_model,
+    trained_on,
+)
 from ggez_hub.digests import sha256_file
 from ggez_hub.errors import UsageProblem
+from ggez_hub.families import get_family
+from ggez_hub.hub import Hub
+from ggez_hub.regions import Region, find_region
 
 if TYPE_CHECKING:
-    from ggez_hub.cli.tasks import AnyTask
     from ggez_hub.evaluation.benchmarks.preparation import PreparedTask
     from ggez_hub.evaluation.models import ModelUnderTest
     from ggez_hub.evaluation.models.model_digest import StoredModel
     from ggez_hub.evaluation.results.evidence import Evidence
-    from ggez_hub.evaluation.results.header import AdapterRecord, Origin, Place, SweptParts
+    from ggez_hub.evaluation.results.header import AdapterRecord, Origin, SweptParts
     from ggez_hub.evaluation.sweep.recipe import SweepRecipe, TrainedOn
     from ggez_hub.evaluation.sweep.run import JointFineTune
-    from ggez_hub.hub import Hub
-    from ggez_hub.regions import Region
+    from ggez_hub.registry.task_data import AnyTask
 
 
 @dataclass(frozen=True)
-class OpenedParts:
-    """A file of betas by part, the models of the grid that it multiplies, and their results folder."""
+class Grid:
+    """The models of a grid of betas, and their results folder; `parts` multiply the betas by part."""
 
-    parts: SweptParts
+    parts: SweptParts | None
     results: Path
     models: tuple[ModelUnderTest, ...]
     origin: Origin
 
 
 @dataclass(frozen=True)
-class Opened:
+class OpenedSweep:
     """A recipe with what it names.
 
-    place   keeps the models' answers
+    grids   the plain one first, then one for each file of betas by part
+    source  keeps the models' answers
     found   where the adapters are, in the order of `adapters`
-    origin  says where all of it was
     """
 
     recipe: SweepRecipe
     region: Region
-    models: tuple[ModelUnderTest, ...]
-    by_part: tuple[OpenedParts, ...]
+    grids: tuple[Grid, ...]
     tasks: tuple[PreparedTask, ...]
     adapters: tuple[AdapterRecord, ...]
     joint: JointFineTune | None
     trained_on: TrainedOn
-    place: ModelPlace
-    found: tuple[Found, ...]
-    origin: Origin
+    source: ModelSource
+    found: tuple[LocalModel, ...]
 
     def models_with(self, parts: SweptParts | None) -> tuple[ModelUnderTest, ...]:
         """The models of a results folder that was measured with `parts`; raises UsageProblem."""
-        if parts is None:
-            return self.models
-        for known in self.by_part:
-            if known.parts.parts == parts.parts:
-                return known.models
+        for grid in self.grids:
+            if (grid.parts and grid.parts.parts) == (parts and parts.parts):
+                return grid.models
         raise UsageProblem(
-            f"the recipe has no file of betas by part that says what {parts.name} said",
+            f"the recipe has no file of betas by part that equals {parts.name if parts else 'none'}",
             "Give the recipe that the results were made with.",
         )
 
 
-def open_recipe(recipe: Path, target: Path, hub: Hub, *, cached: bool) -> Opened:
+def open_recipe(file: Path, target: Path, hub: Hub, *, cached: bool) -> OpenedSweep:
     """Read a recipe and fetch what it names; `target` is the results folder.
 
-    Raises BadRecipe, UsageProblem, and what fetching, tasks and data raise.
+    Raises UsageProblem, and what fetching, tasks and data raise.
     """
     from ggez_hub.evaluation.benchmarks.preparation import require_both_sides
     from ggez_hub.evaluation.models import Adapted, grid_on, model_in
@@ -84,68 +87,64 @@ def open_recipe(recipe: Path, target: Path, hub: Hub, *, cached: bool) -> Opened
     from ggez_hub.evaluation.sweep.part_gains import folder_of
     from ggez_hub.evaluation.sweep.recipe import SweepRecipe
     from ggez_hub.evaluation.sweep.run import JointFineTune
-    from ggez_hub.families import get_family
     from ggez_hub.merging.adapters import is_finetune
     from ggez_hub.recipe_file import read_recipe
-    from ggez_hub.regions import find_region
+    from ggez_hub.registry.task_data import TaskData, find_tasks
 
-    asked, here = read_recipe(recipe, "sweep", SweepRecipe), recipe.parent
-    asked.require_filled_in(recipe)
-    region, family = find_region(asked.region), get_family(asked.family)
-    base = find_model(asked.base, here, hub)
-    adapters = [find_adapter(named, here, hub) for named in asked.adapters]
-    records = tuple(map(_recorded, adapters))
-    _require_different(records)
-    place = ModelPlace(hub, target, cached)
-    judged_by = asked.judge and _here(asked.judge, here)
-    judge, judge_place = place.judge(judged_by) if judged_by else (None, None)
+    recipe, here = read_recipe(file, "sweep", SweepRecipe), file.parent
+    recipe.require_filled_in(file)
+    region, family = find_region(recipe.region), get_family(recipe.family)
+    base = find_model(recipe.base, here, hub)
+    adapters = [find_adapter(named, here, hub) for named in recipe.adapters]
+    records = tuple(map(_record_of, adapters))
+    if len({tuple(sorted(record.files.items())) for record in records}) < len(records):
+        raise UsageProblem("an adapter is named twice", "Name it once: its betas may be larger.")
+    source = ModelSource(hub, target, cached)
+    judge, judge_place = (
+        source.judge(_relative(recipe.judge, here)) if recipe.judge else (None, None)
+    )
+    backend = source.backend(family, judge)
     model = StoredModel(base.path, tuple(adapter.path for adapter in adapters), family)
-    points = asked.points(finetunes=all(is_finetune(adapter) for adapter in model.adapters))
-    way = place.way(family, judge)
-    models = grid_on(model, points, way)
-    joint, rival = None, find_adapter(asked.joint, here, hub) if asked.joint else None
-    if rival is not None:
-        on_base = model_in(base.path, family, way, Adapted(rival.path, 1.0))
-        joint = JointFineTune(on_base, _recorded(rival))
-    swept = _read_parts([here / named for named in asked.parts_files], model)
-    source, tasks = _asked(asked, here, hub, models[0].methods)
-    prepared, _ = source.prepare(tasks, region)
+    points = recipe.points(finetunes=all(is_finetune(adapter) for adapter in model.adapters))
+    joint, rivals = None, [find_adapter(recipe.joint, here, hub)] if recipe.joint else []
+    for rival in rivals:
+        on_base = model_in(base.path, family, backend, Adapted(rival.path, 1.0))
+        joint = JointFineTune(on_base, _record_of(rival))
+    rules = _read_parts([here / named for named in recipe.parts_files], model)
+    suites = [recipe.tasks] if isinstance(recipe.tasks, str) else recipe.tasks
+    tasks = find_tasks([_relative(suite, here) for suite in suites])
+    folder, pictures = (here / f if f is not None else None for f in (recipe.data, recipe.pictures))
+    methods = recipe.methods or backend.methods
+    data = TaskData(hub, folder, pictures, methods, single=True)
+    prepared, _ = data.prepare(tasks, region)
     require_both_sides((task.record.side for task in prepared), region)
 
-    def origin(results: Path) -> Origin:
+    def grid(parts: SweptParts | None) -> Grid:
+        results = folder_of(target, parts) if parts else target
         places = [adapter.place(results) for adapter in adapters]
         judged = judge_place and moved(judge_place, target, results)
-        return source.origin(tasks, results, base.place(results), places, judged)
+        return Grid(
+            parts,
+            results,
+            grid_on(replace(model, parts=parts.rule if parts else None), points, backend),
+            data.origin(tasks, results, base.place(results), places, judged),
+        )
 
-    return Opened(
-        asked,
+    return OpenedSweep(
+        recipe,
         region,
-        models,
-        tuple(
-            OpenedParts(
-                parts,
-                results := folder_of(target, parts),
-                grid_on(replace(model, parts=parts.rule), points, place.way(family, judge)),
-                origin(results),
-            )
-            for parts in swept
-        ),
-        with_judge(prepared, judge, models[0].methods),
+        tuple(map(grid, [None, *rules])),
+        with_judge(prepared, judge, backend.methods),
         records,
         joint,
-        asked.trained_on or _trained_on([*adapters, *([rival] if rival else [])]),
-        place,
+        recipe.trained_on or _trained_on([*adapters, *rivals]),
+        source,
         tuple(adapters),
-        origin(target),
     )
 
 
 def _read_parts(paths: Sequence[Path], model: StoredModel) -> list[SweptParts]:
-    """The files of betas by part, tried on the base.
-
-    Raises BadRecipe, BadParts, and UsageProblem for two files of one name, or for betas that are not
-    multiples of the grid's.
-    """
+    """The files of betas by part, tried on the base; raises UsageProblem."""
     from ggez_hub.evaluation.results.header import SweptParts
     from ggez_hub.merging.merge import tensor_names
 
@@ -164,8 +163,8 @@ def _read_parts(paths: Sequence[Path], model: StoredModel) -> list[SweptParts]:
     return found
 
 
-def _recorded(adapter: Found) -> AdapterRecord:
-    """An adapter as the results name it: a local folder by its last name, which is all it says."""
+def _record_of(adapter: LocalModel) -> AdapterRecord:
+    """An adapter as results name it: of a local folder only the last name."""
     from ggez_hub.evaluation.models.model_digest import decisive_files
     from ggez_hub.evaluation.results.header import AdapterRecord
 
@@ -173,13 +172,8 @@ def _recorded(adapter: Found) -> AdapterRecord:
     return AdapterRecord.of(named, decisive_files(adapter.path), card_of(adapter.path))
 
 
-def _require_different(records: Sequence[AdapterRecord]) -> None:
-    if len({tuple(sorted(record.files.items())) for record in records}) < len(records):
-        raise UsageProblem("an adapter is named twice", "Name it once: its betas may be larger.")
-
-
-def _trained_on(adapters: Sequence[Found]) -> TrainedOn:
-    """What the adapters were trained on, all together, with a word for what one does not say."""
+def _trained_on(adapters: Sequence[LocalModel]) -> TrainedOn:
+    """The data sets of all adapters, with `unknown` for those whose card names none."""
     found = [trained_on(adapter.path) for adapter in adapters]
     if all(known == "unknown" for known in found):
         return "unknown"
@@ -187,28 +181,19 @@ def _trained_on(adapters: Sequence[Found]) -> TrainedOn:
     return list(dict.fromkeys(source for known in named for source in known))
 
 
-def _asked(
-    asked: SweepRecipe, here: Path, hub: Hub, methods: Sequence[str]
-) -> tuple[TaskData, list[AnyTask]]:
-    """The tasks of a recipe, and where their data come from."""
-    from ggez_hub.evaluation.benchmarks.contents import Pool
-
-    suites = [asked.tasks] if isinstance(asked.tasks, str) else asked.tasks
-    tasks = find_tasks([_here(suite, here) for suite in suites])
-    data, pictures = (here / f if f is not None else None for f in (asked.data, asked.pictures))
-    return TaskData(hub, data, pictures, asked.methods or methods, Pool(), single=True), tasks
-
-
-def _here(named: str, here: Path) -> str:
-    """A folder relative to the recipe, or what else is named."""
+def _relative(named: str, here: Path) -> str:
+    """A folder relative to the recipe, or a name as it is."""
     return str(here / named) if (here / named).is_dir() else named
 
 
-class Reopened(NamedTuple):
+class OpenedOrigin(NamedTuple):
     """The models at the betas of the results, and the tasks with their questions."""
 
     models: tuple[ModelUnderTest, ...]
     tasks: tuple[PreparedTask, ...]
+
+    def models_with(self, _parts: SweptParts | None) -> tuple[ModelUnderTest, ...]:
+        return self.models
 
 
 def open_origin(
@@ -217,23 +202,29 @@ def open_origin(
     hub: Hub,
     key_variable: str | None,
     endpoints: Collection[str] = (),
-) -> Reopened:
+) -> OpenedOrigin:
     """Find again what was measured; `work` is a folder for what is drawn.
 
-    A key, and the address that it goes to, are taken from nobody's results: the user names them.
-    Raises UsageProblem where the results name another address than `endpoints`, say nothing of their
-    origin or nothing is there any more, and what finding and reading raise.
+    A key, and the address that it is sent to, are never taken from results: the user names them.
+    Raises UsageProblem where the results name another address than `endpoints`, or no origin, and
+    what finding and reading raise.
     """
     from ggez_hub.evaluation.models.judge_model import with_judge
+    from ggez_hub.evaluation.results.header import AtAddress
     from ggez_hub.parity.betas import read_key
 
-    origin, results = origin_of(evidence), evidence.place
-    _require_named([origin.model, *([origin.judge] if origin.judge else [])], endpoints)
-    place = ModelPlace(hub, work, cached=False, key_variable=key_variable)
-    judge, _ = place.judge(origin.judge.named(results)) if origin.judge else (None, None)
+    origin, results = _origin_of(evidence), evidence.place
+    for place in (origin.model, origin.judge):
+        if isinstance(place, AtAddress) and place.address not in endpoints:
+            raise UsageProblem(
+                f"these results were answered at {place.address}, which they name themselves",
+                f"If that is where you want to ask: --endpoint {shlex.quote(place.address)}",
+            )
+    source = ModelSource(hub, work, cached=False, key_variable=key_variable)
+    judge, _ = source.judge(origin.judge.named(results)) if origin.judge else (None, None)
     betas = sorted(map(read_key, evidence.header.models))
     parts = evidence.header.parts
-    models = place.at_betas(
+    models = source.at_betas(
         origin.model.named(results),
         [on.named(results) for on in origin.adapters],
         betas,
@@ -241,41 +232,29 @@ def open_origin(
         parts.rule if parts else None,
     )
     tasks = origin_tasks(evidence, hub)
-    return Reopened(models, with_judge(tasks, judge, models[0].methods))
-
-
-def _require_named(places: Sequence[Place], endpoints: Collection[str]) -> None:
-    from ggez_hub.evaluation.results.header import AtAddress
-
-    for place in places:
-        if isinstance(place, AtAddress) and place.address not in endpoints:
-            raise UsageProblem(
-                f"these results were answered at {place.address}, which they name themselves",
-                f"If that is where you want to ask: --endpoint {shlex.quote(place.address)}",
-            )
+    return OpenedOrigin(models, with_judge(tasks, judge, models[0].methods))
 
 
 def origin_tasks(evidence: Evidence, hub: Hub) -> tuple[PreparedTask, ...]:
     """The tasks of results with their questions; raises as `open_origin`."""
-    from ggez_hub.evaluation.benchmarks.contents import Pool
-    from ggez_hub.regions import find_region
+    from ggez_hub.registry.task_data import TaskData
 
-    origin, results = origin_of(evidence), evidence.place
+    origin, results = _origin_of(evidence), evidence.place
     data, pictures = (
         Path(folder.named(results)) if folder else None for folder in (origin.data, origin.pictures)
     )
     source = TaskData(
-        hub, data, pictures, origin.methods, Pool(), single=True, commits=dict(origin.commits)
+        hub, data, pictures, origin.methods, single=True, commits=dict(origin.commits)
     )
     tasks = cast("list[AnyTask]", origin.definitions())
     return tuple(source.prepare(tasks, find_region(evidence.header.region))[0])
 
 
-def origin_of(evidence: Evidence) -> Origin:
-    """What results say of their origin; raises UsageProblem where they say nothing."""
+def _origin_of(evidence: Evidence) -> Origin:
+    """The origin that results record; raises UsageProblem where they record none."""
     if evidence.header.origin is None:
         raise UsageProblem(
-            f"{evidence.place} does not say where its answers came from",
-            "Give a sweep's recipe (verify DIR --rerun 20 --recipe FILE), or measure it anew.",
+            f"{evidence.place} does not record where its answers came from",
+            "Give a sweep's recipe (verify DIR --rerun 20 --recipe FILE), or measure it again.",
         )
     return evidence.header.origin

@@ -9,29 +9,29 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ggez_hub.cli.merge_inputs import Asked, of_options, of_recipe
+from ggez_hub.cli.merge_inputs import MergeInputs, of_options, of_recipe
 from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.cli.parameters import (
     ANYTHING,
     BETA,
     FILE,
     FOLDER,
-    NEW,
     as_option,
     betas_option,
+    out_option,
 )
-from ggez_hub.cli.request import tell_adapter
+from ggez_hub.cli.request import print_runtimes
 from ggez_hub.errors import UsageProblem
+from ggez_hub.families import Family, detect_family, get_family
 
 if TYPE_CHECKING:
-    from ggez_hub.families import Family
     from ggez_hub.merging.similarity import Cosine
     from ggez_hub.registry.local_merge.merge import FolderMerge
 
 DEFAULT_METHOD = "ggez_linear"
 
 
-@click.command("merge", short_help="Merge local folders: a base and its adapters.")
+@click.command("merge")
 @click.option("--base", type=FOLDER)
 @click.option(
     "--adapter",
@@ -56,19 +56,17 @@ DEFAULT_METHOD = "ggez_linear"
 )
 @click.option(
     "--method",
-    default=None,
     help="task_arithmetic, or ties: the signs of several adapters vote, element by element.  "
     f"[default: {DEFAULT_METHOD}]",
 )
 @as_option()
-@click.option("--family", default=None, help="Found by the layout of the folder if left out.")
+@click.option("--family", help="Found by the layout of the folder if left out.")
 @click.option(
     "--variant",
-    default=None,
     help="Of several sets of weights in the base, as fp16 beside full ones: the one to merge.  "
     "[default: the one that is loaded without a variant]",
 )
-@click.option("-o", "--out", "target", required=True, type=NEW)
+@out_option()
 @hub_option
 @output_options
 def merge_command(
@@ -94,60 +92,70 @@ def merge_command(
         "--base": base, "--adapter": adapters, "--beta": betas, "--method": method,
         "--family": family, "--variant": variant, "--betas": parts,
     }  # fmt: skip
-    asked: AbstractContextManager[Asked]
+    inputs: AbstractContextManager[MergeInputs]
     if recipe is not None:
         if given := [name for name, value in options.items() if value]:
-            raise UsageProblem(f"{', '.join(given)} and --recipe say the same", "Give one of them.")
-        asked = of_recipe(recipe, hub, form, quiet=out.quiet)
+            raise UsageProblem(
+                f"{', '.join(given)} are what the recipe defines", "Give one of them."
+            )
+        inputs = of_recipe(recipe, hub, form, quiet=out.quiet)
     else:
         if base is None or not adapters or not betas:
             missing = [name for name in ("--base", "--adapter", "--beta") if not options[name]]
             raise UsageProblem(f"{', '.join(missing)} is missing", "Or give a --recipe.")
-        asked = nullcontext(
+        inputs = nullcontext(
             of_options(base, adapters, betas, method or DEFAULT_METHOD, family, variant, parts)
         )
-    with asked as found:
+    with inputs as found:
         _merge(found, form, target, out)
 
 
-def _merge(asked: Asked, form: str, target: Path, out: Output) -> None:
-    from ggez_hub.families import detect_family, get_family
+def _merge(inputs: MergeInputs, form: str, target: Path, out: Output) -> None:
     from ggez_hub.merging.forms import require_one, write_adapter
     from ggez_hub.merging.methods import require_method
 
-    require_method(asked.method)
-    base, variant = asked.base.path, asked.variant
-    family = get_family(asked.family) if asked.family else detect_family(base, variant)
+    require_method(inputs.method)
+    base, variant = inputs.base.path, inputs.variant
+    family = get_family(inputs.family) if inputs.family else detect_family(base, variant)
     if form != "merged":
         from ggez_hub.registry.local_merge.merge import weigh
 
-        require_one(form, len(asked.adapters))
-        weighted, _ = weigh(base, asked.adapters, family, variant)
-        named = (asked.base.repo or str(base), asked.base.revision)
+        require_one(form, len(inputs.adapters))
+        weighted, _ = weigh(base, inputs.adapters, family, variant)
+        named = (inputs.base.repo or str(base), inputs.base.revision)
         facts = write_adapter(base, weighted, target, family, form, variant, named)
-        tell_adapter(facts, out)
+        out.line(f"{facts.folder}/{facts.file}: beta is folded into its scales")
+        runtimes = print_runtimes(facts, out)
+        out.document(
+            {
+                "out": facts.folder,
+                "family": facts.family,
+                "form": facts.form,
+                "file": facts.file,
+                "runtimes": runtimes,
+            }
+        )
         return
     from ggez_hub.merging.similarity import cosines
     from ggez_hub.registry.local_merge.merge import merge_folders
 
-    paths = [adapter.source.path for adapter in asked.adapters]
+    paths = [adapter.source.path for adapter in inputs.adapters]
     # A single adapter has nothing to be compared with: it is not read twice.
     alike = cosines(base, paths, family, variant) if len(paths) > 1 else ()
-    with out.progress() as progress:
-        task = progress.add_task("merging", total=None)
+    with out.bytes_written("merging") as wrote:
         done = merge_folders(
-            asked.base,
-            asked.adapters,
+            inputs.base,
+            inputs.adapters,
             target,
             family,
-            asked.method,
+            inputs.method,
             variant,
-            wrote=lambda nbytes: progress.advance(task, nbytes),
+            wrote=wrote,
         )
-    _tell(done, alike, [a.source.given for a in asked.adapters], family, target, out)
+    _print_merge(done, alike, [a.source.given for a in inputs.adapters], family, target, out)
 
 
-def _tell(
+def _print_merge(
     done: FolderMerge,
     alike: Sequence[Cosine],
     names: Sequence[str],

@@ -1,4 +1,4 @@
-"""What `merge` is to merge: from its options, or from a recipe and the hub that it names."""
+"""The inputs of `merge`: from its options, or from a recipe and the hub that it names."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from ggez_hub.errors import UsageProblem
+from ggez_hub.hub_connection import connect
 
 if TYPE_CHECKING:
     from ggez_hub.merging.betas_by_part import BetasByPart
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A merge as it was asked for, its inputs on this machine."""
+class MergeInputs:
+    """A merge whose base and adapters are on this machine."""
 
     base: ModelSource
     adapters: Sequence[WeightedSource]
@@ -36,7 +37,7 @@ def of_options(
     family: str | None,
     variant: str | None,
     parts: Sequence[Path] = (),
-) -> Asked:
+) -> MergeInputs:
     """The merge of folders with a beta for each, or one for all; raises UsageProblem.
 
     `parts` are files of betas by part, which are given likewise.
@@ -56,7 +57,7 @@ def of_options(
             adapters, betas, parts_for_each(parts, len(adapters)), strict=True
         )
     ]
-    return Asked(on_disk(base), weighted, method, family, variant)
+    return MergeInputs(on_disk(base), weighted, method, family, variant)
 
 
 def parts_for_each(paths: Sequence[Path], count: int) -> list[BetasByPart | None]:
@@ -82,7 +83,7 @@ def read_parts(path: Path) -> BetasByPart:
 
 
 @contextmanager
-def of_recipe(path: Path, hub: str, form: str, *, quiet: bool) -> Iterator[Asked]:
+def of_recipe(path: Path, hub: str, form: str, *, quiet: bool) -> Iterator[MergeInputs]:
     """The merge of a recipe; what it names on the hub `hub` is fetched into the cache.
 
     Of the base only what the form of the result reads: an adapter form needs no weights, mostly.
@@ -106,8 +107,7 @@ def of_recipe(path: Path, hub: str, form: str, *, quiet: bool) -> Iterator[Asked
 
 def _found(
     recipe: MergeRecipe, here: Path, hub: str, form: str, place: Path, *, quiet: bool
-) -> Asked:
-    from ggez_hub.hub_connection import connect
+) -> MergeInputs:
     from ggez_hub.merging.forms import require_one
     from ggez_hub.registry.contribution.base_model import find_base
     from ggez_hub.registry.local_merge.inputs import (
@@ -147,7 +147,7 @@ def _found(
                 base = fetch_base_files(server, found, place / "base", reads)
                 family = found.family.name
     weighted = [WeightedSource(places[a.adapter], a.beta) for a in recipe.adapters]
-    return Asked(base, weighted, recipe.method, family, recipe.variant)
+    return MergeInputs(base, weighted, recipe.method, family, recipe.variant)
 
 
 def _repository(named: str, here: Path) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""What commands that measure share: the models that are named, and their answers."""
+"""Models named on the command line: found here or on a hub, opened, and their answers kept."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import click
 
 from ggez_hub.errors import UsageProblem
+from ggez_hub.families import Family, detect_family
+from ggez_hub.hub import Hub
 
 if TYPE_CHECKING:
     from ggez_hub.cards import AdapterCard
@@ -19,8 +21,6 @@ if TYPE_CHECKING:
     from ggez_hub.evaluation.models.judge_model import JudgeModel
     from ggez_hub.evaluation.results.header import Place
     from ggez_hub.evaluation.sweep.recipe import TrainedOn
-    from ggez_hub.families import Family
-    from ggez_hub.hub import Hub
     from ggez_hub.merging.betas_by_part import BetasByPart
     from ggez_hub.parity.betas import Beta
 
@@ -33,15 +33,15 @@ cache_option = click.option(
 )
 
 
-class Found(NamedTuple):
-    """A model or an adapter on this machine: where it lies, and what of a hub it is, if it is."""
+class LocalModel(NamedTuple):
+    """A model or an adapter on this machine, and the repository that it was fetched from, if any."""
 
     path: Path
     repo: str | None = None
     revision: str | None = None
 
     def place(self, results: Path) -> Place:
-        """As a results folder records it."""
+        """The place as a results folder records it."""
         from ggez_hub.evaluation.results.header import InFolder, InRepo
 
         if self.repo is None or self.revision is None:
@@ -49,32 +49,32 @@ class Found(NamedTuple):
         return InRepo(repo=self.repo, revision=self.revision)
 
 
-def find_model(named: str, here: Path, hub: Hub) -> Found:
-    """A local folder, or the files of a repository (`org/name@revision`): to load, and its card."""
+def find_model(named: str, here: Path, hub: Hub) -> LocalModel:
+    """A local folder, or a repository (`org/name@revision`): its files to load and its card."""
     from ggez_hub.cards.readme import MAX_CARD_BYTES
     from ggez_hub.evaluation.results.evidence import CARD
     from ggez_hub.registry.file_checks import model_files
 
     folder = here / named
     if folder.is_dir():
-        return Found(folder)
+        return LocalModel(folder)
     repo, _, revision = named.partition("@")
     at = hub.at_commit(repo, revision or "main")
     files = [pinned.as_hub_file() for pinned in model_files(at)]
     card = at.file(CARD)
     if card is not None and card.size <= MAX_CARD_BYTES:
         files.append(card)
-    return Found(hub.fetch(at.repo, at.revision, files), at.repo, at.revision)
+    return LocalModel(hub.fetch(at.repo, at.revision, files), at.repo, at.revision)
 
 
-def find_adapter(named: str, here: Path, hub: Hub) -> Found:
+def find_adapter(named: str, here: Path, hub: Hub) -> LocalModel:
     """A local folder or file with an adapter, or the files of a repository."""
     file = here / named
-    return Found(file) if file.is_file() else find_model(named, here, hub)
+    return LocalModel(file) if file.is_file() else find_model(named, here, hub)
 
 
 def card_of(folder: Path) -> AdapterCard | None:
-    """The card in a folder, if it is one of ours."""
+    """The adapter card in a folder, if there is one."""
     from ggez_hub.cards import BadCard, read_card
     from ggez_hub.evaluation.results.evidence import CARD
 
@@ -85,15 +85,15 @@ def card_of(folder: Path) -> AdapterCard | None:
 
 
 def trained_on(folder: Path) -> list[str] | Literal["unknown"]:
-    """The data sets that the card in a folder names, if it is a card of ours."""
+    """The data sets that the card in a folder names."""
     from ggez_hub.evaluation.results.evidence import data_of
 
     card = card_of(folder)
     return data_of(card) if card else "unknown"
 
 
-class Named(NamedTuple):
-    """A model that was named: what it was trained on, and where it and its adapters were found."""
+class NamedModel(NamedTuple):
+    """A model with what it was trained on, and where it and its adapters were found."""
 
     subject: ModelUnderTest
     trained_on: TrainedOn
@@ -102,7 +102,7 @@ class Named(NamedTuple):
 
 
 @dataclass(frozen=True)
-class ModelPlace:
+class ModelSource:
     """Where models come from, and where their answers are kept.
 
     target        the results folder, in which the pictures are kept that a model draws
@@ -118,26 +118,25 @@ class ModelPlace:
 
     def model(
         self, named: str, adapter: str | None, beta: float | None, judge: JudgeModel | None = None
-    ) -> Named:
-        """The model that is named; raises UsageProblem, and what finding it raises."""
+    ) -> NamedModel:
+        """Open a model by its name; raises UsageProblem, and what finding it raises."""
         from ggez_hub.evaluation.models import Adapted, model_in
         from ggez_hub.evaluation.models.endpoint_model import is_address, model_at
         from ggez_hub.evaluation.results.header import AtAddress
-        from ggez_hub.families import detect_family
 
         if is_address(named):
             if adapter is not None or judge is not None:
                 raise UsageProblem("an endpoint takes no adapter, and draws nothing to be judged")
             subject = model_at(named, self.key_variable, self.parallel)
-            return Named(subject, "unknown", AtAddress(address=named))
+            return NamedModel(subject, "unknown", AtAddress(address=named))
         base = find_model(named, Path(), self.hub)
         adapted, on = None, None
         if adapter is not None and beta is not None:
             on = find_adapter(adapter, Path(), self.hub)
             adapted = Adapted(on.path, beta)
         family = detect_family(base.path)
-        return Named(
-            model_in(base.path, family, self.way(family, judge), adapted),
+        return NamedModel(
+            model_in(base.path, family, self.backend(family, judge), adapted),
             trained_on(on.path if on else base.path),
             base.place(self.target),
             (on.place(self.target),) if on else (),
@@ -151,10 +150,9 @@ class ModelPlace:
         judge: JudgeModel | None,
         parts: BetasByPart | None = None,
     ) -> tuple[ModelUnderTest, ...]:
-        """A model that is named, at each of some betas; raises as `model` does."""
+        """Open a model at each of some betas; raises as `model` does."""
         from ggez_hub.evaluation.models import grid_on
         from ggez_hub.evaluation.models.model_digest import StoredModel
-        from ggez_hub.families import detect_family
         from ggez_hub.parity.betas import single
 
         if len(betas) == 1 and len(adapters) < 2 and parts is None:
@@ -164,9 +162,9 @@ class ModelPlace:
         base = find_model(named, Path(), self.hub).path
         on = tuple(find_adapter(adapter, Path(), self.hub).path for adapter in adapters)
         family = detect_family(base)
-        return grid_on(StoredModel(base, on, family, parts), betas, self.way(family, judge))
+        return grid_on(StoredModel(base, on, family, parts), betas, self.backend(family, judge))
 
-    def way(self, family: Family, judge: JudgeModel | None) -> EvaluationBackend:
+    def backend(self, family: Family, judge: JudgeModel | None) -> EvaluationBackend:
         """How models of a family are asked; raises UsageProblem."""
         from ggez_hub.evaluation.models.backend import drawing_backend, find_backend
 
@@ -175,7 +173,7 @@ class ModelPlace:
         return drawing_backend(family, judge, self.target / "pictures")
 
     def judge(self, named: str) -> tuple[JudgeModel, Place]:
-        """The judge that is named, and where it was found; a folder is called by its last name."""
+        """Open a judge by its name; returns also where it was found. A folder is called by its last name."""
         from ggez_hub.evaluation.models.judge_model import JudgeModel
         from ggez_hub.evaluation.sweep.run import WORK
 
@@ -185,15 +183,12 @@ class ModelPlace:
         return judge, found.place
 
     def known(self, model: ModelUnderTest, work: Path) -> AnswerCache:
-        """The answers of a model in the user's cache, as computed by what is installed here.
+        """The answers of a model in the user's cache, by the versions of the libraries installed here.
 
-        Of a model whose weights are not known, those of this very run.
+        Of a model whose weights are not known, those of this run only.
         """
         from ggez_hub.digests import digest_json
-        from ggez_hub.evaluation.answers.cache import (
-            AnswerCache,
-            answers_of,
-        )
+        from ggez_hub.evaluation.answers.cache import AnswerCache, answers_of
         from ggez_hub.evaluation.models.backend import engine
 
         if not self.cached:

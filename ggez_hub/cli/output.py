@@ -1,4 +1,4 @@
-"""One sink for what commands say: data on stdout, everything else on stderr."""
+"""The output of commands: data on stdout, everything else on stderr."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import functools
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
@@ -17,39 +18,43 @@ from ggez_hub.finite import finite
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+P = ParamSpec("P")
+R = TypeVar("R")
 
-# Control characters but for tab and newline: an escape sequence moves the cursor, sets the title,
-# writes to the clipboard. What turns the order of the text around it (Unicode UAX #9). And bytes of
-# a file's name that are no text, which no stream takes.
+# What a terminal obeys in a stranger's text: control characters but for tab and newline (escape
+# sequences move the cursor, set the title, write to the clipboard); the marks that reorder text
+# (Unicode UAX #9); and surrogates, which no stream takes.
 COMMANDS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def plain(text: str) -> str:
-    """The text with each character that a terminal would obey written out, as `\\x1b`."""
-    return COMMANDS.sub(lambda found: _written_out(found[0]), text)
+    """The text with each character that a terminal would obey written as `\\x1b` or `\\u202e`."""
+
+    def escaped(found: re.Match[str]) -> str:
+        code = ord(found[0])
+        return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+    return COMMANDS.sub(escaped, text)
 
 
-def plain_json(text: str) -> str:
-    """A JSON document that says the same without such characters."""
-    return COMMANDS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+def interval_text(value: float, low: float, high: float, sign: str = "") -> str:
+    """A figure with its interval: `71.20 [69.80, 72.50]`."""
+    return f"{value:{sign}.2f} [{low:{sign}.2f}, {high:{sign}.2f}]"
 
 
-def _written_out(character: str) -> str:
-    code = ord(character)
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
-
-
-P = ParamSpec("P")
-R = TypeVar("R")
+def figure_text(figure: dict[str, Any] | None, absent: str = "-", sign: str = "") -> str:
+    """The same of a figure as results hold it: {value, interval}."""
+    if figure is None:
+        return absent
+    low, high = figure["interval"]
+    return interval_text(figure["value"], low, high, sign)
 
 
 @dataclass(frozen=True)
 class Output:
-    """How this command speaks: to people, as one JSON document, or hardly at all.
+    """Where a command prints: for people, as one JSON document, or only errors.
 
-    Nothing that a terminal would obey leaves it, whoever wrote the text.
-
-    `said` collects what was said to people.
+    Characters that a terminal would obey are escaped. `said` collects what was printed for people.
     """
 
     as_json: bool = False
@@ -58,25 +63,23 @@ class Output:
 
     @property
     def for_people(self) -> bool:
-        """Whether prose and tables are wanted on stdout."""
         return not (self.as_json or self.quiet)
 
     def line(self, text: str = "") -> None:
-        """A line of the answer, for people."""
         if self.for_people:
             self.said.append(text)
             click.echo(plain(text))
 
     def note(self, text: str) -> None:
-        """A remark that is not the answer; it goes to stderr."""
+        """Print a remark on stderr."""
         if not self.quiet:
             click.echo(plain(text), err=True)
 
     def document(self, value: Any) -> None:
-        """The answer as JSON, null for NaN; printed only with --json."""
+        """Print the answer as JSON, null for NaN, if --json was given."""
         if self.as_json:
             text = json.dumps(finite(value), ensure_ascii=False, indent=2, allow_nan=False)
-            click.echo(plain_json(text))
+            click.echo(COMMANDS.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
 
     def table(
         self,
@@ -86,10 +89,7 @@ class Output:
         *,
         figures: bool = True,
     ) -> None:
-        """A table for people; the first column is text, the others are `figures`: right-aligned.
-
-        Without rows there is none.
-        """
+        """Print a table for people, if it has rows; `figures` aligns all but the first column right."""
         rows = list(rows)
         if not (self.for_people and rows):
             return
@@ -104,7 +104,7 @@ class Output:
             right = figures and number > 0
             table.add_column(name, justify="right" if right else "left", no_wrap=right)
         for row in rows:
-            # Square brackets in a name are no markup.
+            # Text: square brackets in a name are not markup.
             table.add_row(*(Text(plain(cell)) for cell in row))
         # A pipe has no width: nothing is cut there.
         width = None if sys.stdout.isatty() else 240
@@ -114,7 +114,7 @@ class Output:
         self.line(drawn.get().removesuffix("\n"))
 
     def progress(self, unit: Literal["bytes", "steps"] = "bytes") -> Progress:
-        """A progress display on stderr, live only on a terminal."""
+        """A progress display on stderr; on a terminal only."""
         from rich.console import Console
         from rich.progress import (
             BarColumn,
@@ -140,12 +140,26 @@ class Output:
             disable=self.quiet or not console.is_terminal,
         )
 
+    @contextmanager
+    def steps(self, what: str) -> Iterator[Callable[..., None]]:
+        """Show progress; yields a function of the steps done and their total."""
+        with self.progress("steps") as progress:
+            bar = progress.add_task(what, total=None)
+            yield lambda done, total: progress.update(bar, completed=done, total=total)
+
+    @contextmanager
+    def bytes_written(self, what: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+        """Show progress; yields a function of how many more bytes were written."""
+        with self.progress() as progress:
+            bar = progress.add_task(what, total=total)
+            yield lambda nbytes: progress.advance(bar, nbytes)
+
 
 def output_options(command: Callable[..., R]) -> Callable[..., R]:
     """Give a command --json, --quiet and --debug; it receives them as `out: Output`."""
 
     @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
-    @click.option("--quiet", "-q", is_flag=True, help="Say nothing but errors.")
+    @click.option("--quiet", "-q", is_flag=True, help="Print nothing but errors.")
     @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
     @functools.wraps(command)
     def wrapper(*args: Any, as_json: bool, quiet: bool, debug: bool, **kwargs: Any) -> R:

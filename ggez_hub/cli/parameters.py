@@ -1,4 +1,4 @@
-"""Types of what is typed: paths that lead somewhere, and numbers that are numbers."""
+"""Types of parameters, and the options that several commands have."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Place(click.Path):
 
 
 class Number(click.FloatRange):
-    """A number in a range. NaN and infinity are none: comparisons let them through."""
+    """A finite number in a range; NaN passes every comparison, so it is refused here."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         number = super().convert(value, param, ctx)
@@ -38,7 +38,7 @@ class Number(click.FloatRange):
 
 
 class YearSpan(click.ParamType[tuple[int, int]]):
-    """Two years, the first and the last: 1970-2023. One year stands for itself."""
+    """The first and the last of some years: 1970-2023; or one year."""
 
     name = "span of years"
 
@@ -71,6 +71,18 @@ betas_option = click.option(
     help="YAML with `kind: betas`: patterns of tensor names with a beta of their own; every other "
     "tensor takes --beta. One for each adapter, or one for all.",
 )
+
+
+def out_option(
+    text: str | None = None, kind: Place = NEW, *, required: bool = True
+) -> Callable[[F], F]:
+    """`-o`, `--out`: where the command writes; it receives it as `target`."""
+    return click.option("-o", "--out", "target", type=kind, required=required, help=text)
+
+
+def policy_option(text: str) -> Callable[[F], F]:
+    """`--policy`: how beta is chosen."""
+    return click.option("--policy", metavar="parity|keep[=0.98]", help=text)
 
 
 def as_option(*more: str) -> Callable[[F], F]:

@@ -1,91 +1,141 @@
-"""`pull`: a base model adapted to a region, merged and ready to load."""
+"""`pull`, `resolve` and `search`: a base model adapted to a region, and what there is to pull."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import click
 
 from ggez_hub.cli.output import Output, hub_option, output_options
-from ggez_hub.cli.parameters import NEW
-from ggez_hub.cli.request import request_options, tell_region
+from ggez_hub.cli.parameters import NEW, out_option
+from ggez_hub.cli.request import (
+    PullOptions,
+    print_region,
+    print_resolution,
+    print_table,
+    request_options,
+    resolution_json,
+)
 from ggez_hub.errors import UsageProblem
+from ggez_hub.families import get_family
+from ggez_hub.hub_connection import connect
+from ggez_hub.regions import fallback_chain, find_region
 from ggez_hub.registry.request import Request
 
 
-@click.command("pull", short_help="A base model adapted to a region, merged and ready to load.")
+@click.command("pull")
 @request_options
-@click.option(
-    "-o",
-    "--out",
-    "target",
-    type=NEW,
-    default=None,
-    help="A new folder.  [default: ./ggez-REGION]",
-)
+@out_option("A new folder.  [default: ./ggez-REGION]", required=False)
 @click.option("--locked", is_flag=True, help="Resolve nothing: take what the lock file pins.")
 @click.option(
     "--lock",
     "lock_file",
     type=NEW,
-    default=None,
     help="The lock file of --locked.  [default: OUT/ggez.lock]",
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be done and what it costs.")
 @click.option("--explain", is_flag=True, help="List every candidate with its reason.")
 @click.option("--verify", is_flag=True, help="Read every byte of a folder that is there already.")
 @click.option("--merge-here", is_flag=True, help="Take no merged model that others published.")
-@click.option("--push", "repo", default=None, metavar="ORG/NAME", help="Publish the result there.")
+@click.option("--push", "repo", metavar="ORG/NAME", help="Publish the result there.")
 @click.option("--private", is_flag=True, help="Make the repository of --push private.")
 @click.option("--pr", is_flag=True, help="With --push: open a pull request instead of committing.")
 @click.option("--offline", is_flag=True, help="Use the cache only.")
 @hub_option
 @output_options
 def pull_command(
-    request: Request,
-    target: Path | None,
-    locked: bool,
-    lock_file: Path | None,
-    dry_run: bool,
-    explain: bool,
-    verify: bool,
-    merge_here: bool,
-    repo: str | None,
-    private: bool,
-    pr: bool,
-    offline: bool,
-    hub: str,
-    out: Output,
+    request: Request, target: Path | None, hub: str, out: Output, **options: Any
 ) -> None:
     """A base model adapted to a region, merged and ready to load.
 
     Finds the region's adapter on the hub, chooses beta by Global-Regional Parity, merges through
     mergekit, and writes OUT/FAMILY/ with a lock file beside it.
     """
-    if offline:
+    if options["offline"]:
         # Read when huggingface_hub is imported, which nothing has done before this.
         os.environ["HF_HUB_OFFLINE"] = "1"
-    if lock_file is not None and not locked:
+
+    given = PullOptions(
+        target or Path(f"ggez-{find_region(request.region).id}"), hub=hub, **options
+    )
+    if given.lock_file is not None and not given.locked:
         raise UsageProblem("--lock names the lock file of --locked", "Add --locked.")
-    if pr and repo is None:
-        raise UsageProblem("--pr is of --push", "Name the repository: --push ORG/NAME --pr")
+    if given.pr and given.repo is None:
+        raise UsageProblem("--pr is for --push", "Name the repository: --push ORG/NAME --pr")
 
-    from ggez_hub.cli.pull_cache import say_again
-    from ggez_hub.hub_connection import connect
-    from ggez_hub.regions import find_region
+    from ggez_hub.cli.pull_cache import answer_from_cache
 
-    region = find_region(request.region)
-    target = target or Path(f"ggez-{region.id}")
     with connect(hub, quiet=out.quiet) as server:
-        plain = not (locked or dry_run or explain or verify or offline or repo)
-        if plain and say_again(request, server, target, out):
+        if given.is_plain and answer_from_cache(request, server, given.target, out):
             return
-        tell_region(request, out)
-        from ggez_hub.cli.pull_steps import Mode, run
+        print_region(request, out)
+        from ggez_hub.cli.pull_steps import run_pull
 
-        mode = Mode(
-            target, locked, lock_file, dry_run, explain, verify, offline, hub,
-            merge_here=merge_here, push=repo, private=private, pr=pr,
-        )  # fmt: skip
-        run(request, server, mode, out)
+        run_pull(request, server, given, out)
+
+
+@click.command("resolve")
+@request_options
+@hub_option
+@output_options
+def resolve_command(request: Request, hub: str, out: Output) -> None:
+    """What a pull would take, and why.
+
+    Every candidate with its reason. Nothing is written.
+    """
+    from ggez_hub.cli.pull_steps import plan_or_ask
+
+    print_region(request, out)
+    with connect(hub, quiet=out.quiet) as server:
+        # Nothing will be fetched, of whatever size.
+        planned = plan_or_ask(request, server, None, out, hub, costs_only=True)
+    print_resolution(planned, out, explain=True)
+    print_table(planned.table, out)
+    out.document(resolution_json(planned.resolution, planned))
+
+
+@click.command("search")
+@click.option("--region", help="Only adapters that serve this region.")
+@click.option("--family", help="embedding, diffusion or vlm.")
+@hub_option
+@output_options
+def search_command(region: str | None, family: str | None, hub: str, out: Output) -> None:
+    """Adapters that a hub holds, by region and family.
+
+    Those of its curated index.
+    """
+    from ggez_hub.registry.index.search import accepted_entries
+
+    if family is not None:
+        get_family(family)
+    chain = [r.id for r in fallback_chain(find_region(region))] if region else None
+    with connect(hub, quiet=out.quiet) as server:
+        entries = accepted_entries(server, chain).entries
+    found = [entry for entry in entries if family in {None, entry.summary.family}]
+    found.sort(key=lambda e: (e.summary.region, e.repo))
+    out.table(
+        ("adapter", "region", "family", "kind", "level", "licence", "status"),
+        [
+            (e.repo, s.region, s.family, s.kind, s.level, s.license, s.status)
+            for e in found
+            for s in (e.summary,)
+        ],
+    )
+    if not found:
+        out.line("The index holds no such adapter.")
+    out.document(
+        [
+            {
+                "adapter": e.repo,
+                **e.summary.model_dump(include={"region", "family", "kind", "level"}),
+                "licence": e.summary.license,
+                "base": e.summary.base_repo,
+                "status": e.summary.state,
+                "reason": e.summary.reason,
+                "superseded_by": e.summary.superseded_by,
+            }
+            for e in found
+        ]
+    )

@@ -1,9 +1,9 @@
-"""The steps of `pull`, told as they happen."""
+"""The steps of `pull`: plan, merge, publish, each printed as it happens."""
 
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,37 +13,33 @@ from ggez_hub.cli.output import Output
 from ggez_hub.cli.parameters import BETA
 from ggez_hub.cli.pull_cache import THERE, WRITTEN, remember
 from ggez_hub.cli.request import (
-    as_document,
-    tell_obligations,
-    tell_resolution,
-    tell_runtimes,
-    tell_table,
+    PullOptions,
+    print_resolution,
+    print_runtimes,
+    print_table,
+    resolution_json,
 )
 from ggez_hub.errors import UsageProblem
 from ggez_hub.hub import Hub
-from ggez_hub.hub.client import page
-from ggez_hub.merging.forms.runtimes import as_list
 from ggez_hub.regions import find_region
 from ggez_hub.registry.adapter_kinds import form_of
 from ggez_hub.registry.constants import INDEX_REPO, LOCK_NAME
 from ggez_hub.registry.lock import Lock, read_lock
 from ggez_hub.registry.pull.choices import Undecided
 from ggez_hub.registry.pull.plan import PullPlan, carry_out, plan, plan_locked
-from ggez_hub.registry.pull.preflight import Preflight, preflight
+from ggez_hub.registry.pull.preflight import preflight
 from ggez_hub.registry.pull.published_merge import owners_trusted
 from ggez_hub.registry.pull.pull import Pulled
 from ggez_hub.registry.request import Request
-from ggez_hub.registry.resolution import Resolution
 from ggez_hub.registry.resolver.composition import cosine_line
 
 
-def planned_or_chosen(
+def plan_or_ask(
     request: Request, hub: Hub, target: Path | None, out: Output, name: str, *, costs_only: bool
 ) -> PullPlan:
-    """The plan of a request on the hub that the user calls `name`.
+    """The plan of a request on the hub `name`; of several models it asks, on a terminal, which.
 
-    Raises Undecided where it may mean several models and nobody can be asked: with --json the
-    choices are then the document.
+    Elsewhere it raises Undecided, after the choices were printed with --json.
     """
     options = "" if name == "hf" else f" --hub {name}"
     options += "" if request.form == Request.form else f" --as {request.form}"
@@ -69,71 +65,46 @@ def planned_or_chosen(
 OPTIONS = {"form": "--as", "adapters": "--adapter", "wide": "--fallback", "parts": "--betas"}
 
 
-@dataclass(frozen=True)
-class Mode:
-    """How a pull is done, beside what is pulled."""
-
-    target: Path
-    locked: bool = False
-    lock_file: Path | None = None
-    dry_run: bool = False
-    explain: bool = False
-    verify: bool = False
-    offline: bool = False
-    hub: str = "hf"
-    merge_here: bool = False
-    push: str | None = None
-    private: bool = False
-    pr: bool = False
-
-
-def run(request: Request, hub: Hub, mode: Mode, out: Output) -> Pulled | None:
-    """Resolve or unlock, tell, and pull; None after a dry run."""
-    if mode.locked:
-        planned = plan_locked(_lock(request, mode), hub, offline=mode.offline)
+def run_pull(request: Request, hub: Hub, options: PullOptions, out: Output) -> Pulled | None:
+    """Resolve or read the lock, and pull; None after a dry run."""
+    target = options.target
+    if options.locked:
+        planned = plan_locked(_lock(request, options), hub, offline=options.offline)
     else:
-        planned = planned_or_chosen(
-            request, hub, mode.target, out, mode.hub, costs_only=mode.dry_run
-        )
+        planned = plan_or_ask(request, hub, target, out, options.hub, costs_only=options.dry_run)
     for warning in planned.warnings:
         out.note(f"warning: {warning}")
     resolution = planned.resolution
-    tell_resolution(planned, out, explain=mode.explain)
-    tell_obligations(planned.obligations, out)
-    if mode.dry_run:
-        _tell_preflight(preflight(resolution, hub, mode.target), hub, out)
+    print_resolution(planned, out, explain=options.explain)
+    if options.dry_run:
+        _print_costs(planned, hub, target, out)
         return None
-    with out.progress() as progress:
-        what, total = _work(resolution)
-        task = progress.add_task(what, total=total)
-        pulled = carry_out(
-            planned,
-            hub,
-            mode.target,
-            wrote=lambda nbytes: progress.advance(task, nbytes),
-            verify=mode.verify,
-            owners=() if mode.merge_here else owners_trusted(request.trust),
-        )
-    if mode.push is not None:
-        _push(pulled, planned, hub, mode.push, out, private=mode.private, pr=mode.pr)
-    document = _tell_result(pulled, planned, hub, out)
+    what, source = "merging", resolution.base
+    if source is None:
+        what, source = "copying", resolution.adapters[0].source
+    with out.bytes_written(what, sum(source.weight_sizes)) as wrote:
+        owners = () if options.merge_here else owners_trusted(request.trust)
+        pulled = carry_out(planned, hub, target, wrote=wrote, verify=options.verify, owners=owners)
+    if options.repo is not None:
+        _push(pulled, planned, hub, options, out)
+    document = _print_result(pulled, planned, hub, out)
     cards = [adapter.card for adapter in resolution.adapters]
-    # Nothing but the index decided it: neither a repository's own card, nor what lies at `main`.
+    # Nothing but the index decided it: neither a repository's own card, nor what `main` is now.
     by_index = all(card.repo == INDEX_REPO for card in cards) and all(
         read.card.pinned for read in planned.documents
     )
-    if by_index and not (mode.locked or mode.explain or planned.warnings):
-        remember(request, hub, mode.target, cards[0].revision, out, document)
+    if by_index and not (options.locked or options.explain or planned.warnings):
+        remember(request, hub, target, cards[0].revision, out, document)
     return pulled
 
 
-def _push(
-    pulled: Pulled, planned: PullPlan, hub: Hub, repo: str, out: Output, *, private: bool, pr: bool
-) -> None:
+def _push(pulled: Pulled, planned: PullPlan, hub: Hub, options: PullOptions, out: Output) -> None:
     from ggez_hub.registry.publication.result import push, scores_beside
 
-    beside = scores_beside(planned, hub)
-    done = push(pulled, planned.obligations, hub, repo, beside=beside, private=private, pr=pr)
+    done = push(
+        pulled, planned.obligations, hub, options.repo or "",
+        beside=scores_beside(planned, hub), private=options.private, pr=options.pr,
+    )  # fmt: skip
     if done.proposal is not None:
         out.line(f"{done.proposal.state}: {done.proposal.url}")
         return
@@ -141,35 +112,29 @@ def _push(
     out.line(f"{done.repo} @ {done.revision[:12]} is {done.tag}: {sent}")
 
 
-def _work(resolution: Resolution) -> tuple[str, int]:
-    """What is done to how many bytes of weights."""
-    if resolution.base is None:
-        return "copying", sum(resolution.adapters[0].source.weight_sizes)
-    return "merging", sum(resolution.base.weight_sizes)
-
-
-def _lock(request: Request, mode: Mode) -> Lock:
-    lock = read_lock(mode.lock_file or mode.target / LOCK_NAME)
+def _lock(request: Request, options: PullOptions) -> Lock:
+    lock = read_lock(options.lock_file or options.target / LOCK_NAME)
     if lock.resolution.region != find_region(request.region).id:
         raise UsageProblem(
             f"the lock file is of the region {lock.resolution.region}, not {request.region}"
         )
     defaults = Request(request.region)
-    asked = [
+    given = [
         OPTIONS.get(field.name, f"--{field.name.replace('_', '-')}")
         for field in fields(Request)
         if field.name not in {"region", "family"}
         and getattr(request, field.name) != getattr(defaults, field.name)
     ]
-    if asked:
+    if given:
         raise UsageProblem(
-            f"{', '.join(asked)} cannot be chosen with --locked, which resolves nothing",
-            "Pull without --locked to resolve anew.",
+            f"{', '.join(given)} cannot be chosen with --locked, which resolves nothing",
+            "Pull without --locked to resolve again.",
         )
     return lock
 
 
-def _tell_preflight(costs: Preflight, hub: Hub, out: Output) -> None:
+def _print_costs(planned: PullPlan, hub: Hub, target: Path, out: Output) -> None:
+    costs = preflight(planned.resolution, hub, target)
     fits = "fits this machine" if costs.fits else "does not fit this machine"
     out.line(
         f"would fetch {costs.fetch_bytes / 1e6:.1f} MB, write {costs.disk_bytes / 1e6:.1f} MB in "
@@ -177,19 +142,19 @@ def _tell_preflight(costs: Preflight, hub: Hub, out: Output) -> None:
         f"{costs.vram_bytes / 1e6:.1f} MB on a device: {fits}"
     )
     for repo in costs.gated:
-        out.line(f"{repo} is gated: its licence is accepted at {page(hub.endpoint, repo)}")
+        out.line(f"{repo} is gated: its licence is accepted at {hub.page(repo)}")
     out.document(costs.as_dict())
 
 
-def _tell_result(pulled: Pulled, planned: PullPlan, hub: Hub, out: Output) -> dict[str, Any]:
-    """Say what is there now; returns it as it is for --json."""
-    table, resolution = planned.table, pulled.lock.resolution
+def _print_result(pulled: Pulled, planned: PullPlan, hub: Hub, out: Output) -> dict[str, Any]:
+    """Print the result; returns its JSON."""
+    resolution = pulled.lock.resolution
     what = THERE if pulled.reused else WRITTEN
     if pulled.published:
         out.line(f"merged already: taken from {pulled.published}, and compared with its lock")
     out.line(f"{pulled.model} {what}; {pulled.folder / LOCK_NAME} pins every input")
-    tell_table(table, out)
-    # A folder that is there needs no inputs any more: nothing is fetched to compare them again.
+    print_table(planned.table, out)
+    # For a folder that exists, no inputs are fetched to be compared again.
     alike = () if pulled.reused else planned.alike(hub)
     for pair in alike:
         out.line(cosine_line(pair, resolution))
@@ -203,9 +168,7 @@ def _tell_result(pulled: Pulled, planned: PullPlan, hub: Hub, out: Output) -> di
     if form.facts is None:
         out.line("\n".join(("", *form.loading_lines(resolution, shown, pulled.model))))
     else:
-        facts = form.facts(resolution, shown, pulled.model)
-        tell_runtimes(facts, out)
-        where = {"runtimes": as_list(facts)}
+        where = {"runtimes": print_runtimes(form.facts(resolution, shown, pulled.model), out)}
     document = {
         "out": str(pulled.folder),
         "model": str(pulled.model),
@@ -213,8 +176,8 @@ def _tell_result(pulled: Pulled, planned: PullPlan, hub: Hub, out: Output) -> di
         "reused": pulled.reused,
         "published": pulled.published,
         "cosines": [vars(pair) for pair in alike],
-        **as_document(resolution, planned.obligations, table, planned.standing),
-        "switch": None if planned.switch is None else planned.switch.as_dict(),
+        **resolution_json(resolution, planned),
+        "switch": planned.switch and planned.switch.as_dict(),
         **where,
     }
     out.document(document)

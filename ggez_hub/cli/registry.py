@@ -1,4 +1,4 @@
-"""`registry`: what maintainers look after."""
+"""`index` and `registry`: the accepted cards, for maintainers."""
 
 from __future__ import annotations
 
@@ -9,19 +9,100 @@ import click
 
 from ggez_hub.cli.ci.workflow import clone_option, keep_option, program_commit
 from ggez_hub.cli.output import Output, hub_option, output_options
-from ggez_hub.cli.parameters import FILE, NEW_FOLDER
+from ggez_hub.cli.parameters import FILE, FOLDER, NEW_FILE, NEW_FOLDER, out_option
+from ggez_hub.errors import GgezError, UsageProblem
+from ggez_hub.hub_connection import connect
+from ggez_hub.regions import find_region
+from ggez_hub.registry.constants import INDEX_REPO
 
 
-@click.group("registry", short_help="For maintainers: measure a card, stale adapters.")
+@click.group("index")
+def index_command() -> None:
+    """The index of accepted cards: build, publish, verify."""
+
+
+@index_command.command("build")
+@click.argument("cards", type=FOLDER, default="cards")
+@click.option(
+    "-o", "--output", type=NEW_FILE, default="index.sqlite",
+    show_default=True, help="The file to write.",
+)  # fmt: skip
+@click.option("--skip-bad", is_flag=True, help="Leave out invalid cards, and list them.")
+@click.option(
+    "--previous", type=FILE,
+    help="An index file of yours: cards that have not changed since are taken from it.",
+)  # fmt: skip
+@output_options
+def index_build(
+    cards: Path, output: Path, skip_bad: bool, previous: Path | None, out: Output
+) -> None:
+    """Make the index file of the cards below CARDS (<region>/<family>/<name>.md).
+
+    The same cards give the same bytes. Publish it beside them: docs/registry.md.
+    """
+    from ggez_hub.registry.index.build import build_index
+
+    built = build_index(cards, output, skip_bad=skip_bad, previous=previous)
+    for bad in built.bad:
+        out.note(f"left out: {bad.reason}")
+    out.line(
+        f"{output}: {built.cards:,} cards of {built.regions:,} regions, {built.size / 1e6:.1f} MB"
+    )
+    out.document({"file": str(output), **asdict(built)})
+
+
+@index_command.command("publish")
+@click.argument("cards", type=FOLDER, default="cards")
+@click.option("--skip-bad", is_flag=True, help="Leave out invalid cards, and list them.")
+@hub_option
+@output_options
+def index_publish(cards: Path, skip_bad: bool, hub: str, out: Output) -> None:
+    """Bring the hub's index to hold the cards below CARDS, and the index file, by one commit."""
+    from ggez_hub.registry.publication.index import publish_index
+
+    with connect(hub, quiet=out.quiet) as server:
+        done = publish_index(cards, server, skip_bad=skip_bad)
+    for bad in done.built.bad:
+        out.note(f"left out: {bad.reason}")
+    what = f"{len(done.changed)} files changed" if done.changed else "unchanged"
+    out.line(f"{INDEX_REPO} @ {done.revision[:12]}: {done.built.cards:,} cards, {what}")
+    out.document(asdict(done))
+
+
+@index_command.command("verify")
+@hub_option
+@output_options
+def index_verify(hub: str, out: Output) -> None:
+    """Check every accepted card against the hub, without fetching weights.
+
+    Repositories, commits, files with their sizes and sha256s, the base's weights and the licence
+    are compared; each problem is one line.
+    """
+    from ggez_hub.registry.index.search import accepted_entries
+    from ggez_hub.registry.index.verification import verify_entries
+
+    with connect(hub, quiet=out.quiet) as server:
+        found = verify_entries(accepted_entries(server), server)
+    out.document({"ok": not found.problems, **asdict(found)})
+    for repo in found.unpinned:
+        out.line(f"{repo}: names no sha256s yet, so that only its repositories were looked for")
+    if found.problems:
+        raise GgezError(
+            f"{len(found.problems)} problems in {found.checked:,} accepted cards\n"
+            + "\n".join(f"  {p.card}: {p.repo} {p.problem}" for p in found.problems),
+            "Correct the cards, or deprecate or yank them by their status.",
+        )
+    out.line(f"{found.checked:,} accepted cards are what the hub has")
+
+
+@click.group("registry")
 def registry_command() -> None:
     """For maintainers: measure a card, stale adapters."""
 
 
 @registry_command.command("eval")
 @click.argument("card", type=FILE)
-@click.option(
-    "-o", "--out", "target", required=True, type=NEW_FOLDER, help="A folder for what is measured."
-)
+@out_option("A folder for what is measured.", NEW_FOLDER)
 @clone_option
 @keep_option
 @hub_option
@@ -41,8 +122,6 @@ def eval_command(
     from ggez_hub.automation.remote_evaluation import digest_of
     from ggez_hub.cards import read_card
     from ggez_hub.cli.ci.workflow import answer
-    from ggez_hub.errors import UsageProblem
-    from ggez_hub.hub_connection import connect
 
     document = read_card(card)
     if document.card.adapter is None:
@@ -57,27 +136,17 @@ def eval_command(
             f"{repository} is not a clone of the registry", "Give one with --repository."
         ) from error
     proposed = ProposedCard(card.as_posix(), document, None)
-    with connect(hub, quiet=True) as server, out.progress("steps") as progress:
-        bar = progress.add_task(card.name, total=None)
-        found = evaluate(
-            proposed,
-            server,
-            target,
-            evaluator=evaluator,
-            keep=keep,
-            progress=lambda done, total: progress.update(bar, completed=done, total=total),
-        )
+    with connect(hub, quiet=True) as server, out.steps(card.name) as did:
+        found = evaluate(proposed, server, target, evaluator=evaluator, keep=keep, progress=did)
     answer([found], digest_of(document), target, out)
 
 
 @registry_command.command("stale")
-@click.option("--region", default=None, help="Only adapters of this region.")
+@click.option("--region", help="Only adapters of this region.")
 @hub_option
 @output_options
 def stale(region: str | None, hub: str, out: Output) -> None:
     """Adapters that are deprecated, yanked or superseded, or whose base has other weights now."""
-    from ggez_hub.hub_connection import connect
-    from ggez_hub.regions import find_region
     from ggez_hub.registry.index.search import accepted_entries
     from ggez_hub.registry.index.verification import stale_entries
 

@@ -9,23 +9,24 @@ import click
 
 from ggez_hub.atomic_files import write_file
 from ggez_hub.cli.output import Output, hub_option, output_options
-from ggez_hub.cli.parameters import ANYTHING, FILE, FOLDER, NEW_FILE
+from ggez_hub.cli.parameters import ANYTHING, FILE, FOLDER, NEW_FILE, out_option
 from ggez_hub.errors import UsageProblem
+from ggez_hub.hub_connection import connect
 
 if TYPE_CHECKING:
     from ggez_hub.evaluation.report.examples import Material
 
 
-@click.command("report", short_help="Scores, parity and gates as one HTML page.")
+@click.command("report")
 @click.argument("place", metavar="DIR_OR_CARD", type=ANYTHING)
-@click.option("-o", "--out", "target", required=True, type=NEW_FILE)
-@click.option("--recipe", type=FILE, default=None, help="Limits of the gates, as in `ci gate`.")
-@click.option("--tasks", "task_folder", type=FOLDER, default=None, help="The task files.")
-@click.option("--data", type=FOLDER, default=None, help="With --tasks: their data, for pictures.")
+@out_option(kind=NEW_FILE)
+@click.option("--recipe", type=FILE, help="Limits of the gates, as in `ci gate`.")
+@click.option("--tasks", "task_folder", type=FOLDER, help="The task files.")
+@click.option("--data", type=FOLDER, help="With --tasks: their data, for pictures.")
 @click.option(
     "--questions",
     is_flag=True,
-    help="Show questions with their pictures, from where the results say that they came.",
+    help="Show questions with their pictures, from the origin that the results record.",
 )
 @hub_option
 @output_options
@@ -39,30 +40,29 @@ def report_command(
     hub: str,
     out: Output,
 ) -> None:
-    """Scores, parity and gates as one HTML page, which opens without a network.
+    """Scores, parity and gates as one HTML page.
 
-    Everything on it is recomputed from the predictions of a results folder or an adapter's folder.
+    It opens without a network. Everything on it is recomputed from the predictions of a results folder or an adapter's folder.
     """
     from ggez_hub.cli.measurement import origin_tasks
     from ggez_hub.evaluation.benchmarks.task import Task, load_tasks
     from ggez_hub.evaluation.gates.outcome import read_limits
     from ggez_hub.evaluation.report.contents import contents, page
-    from ggez_hub.evaluation.report.examples import PreparedTasks, TaskFiles
+    from ggez_hub.evaluation.report.examples import prepared_tasks, task_files
     from ggez_hub.evaluation.results.evidence import open_evidence
-    from ggez_hub.hub_connection import connect
 
     if data is not None and task_folder is None:
-        raise UsageProblem("--data needs --tasks, which say how it is read")
+        raise UsageProblem("--data needs --tasks, which define how it is read")
     limits = read_limits(recipe)
     evidence = open_evidence(place)
     material: Material | None = None
     if task_folder is not None:
         tasks = load_tasks(task_folder, Task)
         evidence = evidence.with_tasks(tasks)
-        material = TaskFiles(tasks, data) if data else None
+        material = task_files(tasks, data) if data else None
     if questions:
         with connect(hub, quiet=out.quiet) as server:
-            material = PreparedTasks(origin_tasks(evidence, server))
+            material = prepared_tasks(origin_tasks(evidence, server))
     text = page(contents(evidence, limits, material))
     write_file(target, text)
     out.line(f"{target}: {len(text.encode()) / 1e6:.2f} MB, opens without a network")

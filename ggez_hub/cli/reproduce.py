@@ -8,56 +8,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ggez_hub.cli.output import Output, output_options
+from ggez_hub.cli.output import Output, interval_text, output_options
 from ggez_hub.errors import UsageProblem
 
 if TYPE_CHECKING:
     from ggez_hub.paper.checks import Finding
     from ggez_hub.paper.claims import ClaimFinding
-    from ggez_hub.paper.rules import Report
-    from ggez_hub.paper.tables import Figure
 
 
-def print_claims(found: Sequence[ClaimFinding], notes: Sequence[str], out: Output) -> None:
-    """Print both claims on the models that the paper takes, and the notes."""
-    out.table(
-        ("family, measure", "table", "base", "adapted", "per cent", "claim", "verdict"),
-        [
-            (
-                f"{f.family.name}, {f.measure.label}",
-                f.measure.table,
-                _plain(f.base),
-                _plain(f.adapted),
-                _percent(f),
-                f.measure.claim.name,
-                f.verdict,
-            )
-            for f in found
-            if f.is_chosen
-        ],
-        title="The headline claims on the models that the paper takes, with what rounding allows",
-    )
-    for claim in dict.fromkeys(f.measure.claim for f in found):
-        out.line(f"{claim.name}: {claim.text}")
-    out.line("")
-    for note in notes:
-        out.line(note)
-
-
-def _plain(figure: Figure) -> str:
-    return f"{float(figure.value):.3f}".rstrip("0").rstrip(".")
-
-
-def _percent(found: ClaimFinding) -> str:
-    sign = "+" if found.measure.claim.name == "gain" else ""
-    value, low, high = (
-        f"{float(v):{sign}.2f}"
-        for v in (found.percent.value, found.percent.low, found.percent.high)
-    )
-    return f"{value} [{low}, {high}]"
-
-
-@click.command("reproduce", short_help="Recheck the arithmetic of the paper's tables.")
+@click.command("reproduce")
 @click.argument("paper", metavar="2604.11490")
 @click.option(
     "--table",
@@ -94,12 +53,12 @@ def reproduce_command(
     if only_claims and (numbers or not from_printed):
         raise UsageProblem("--claims is for the claims alone", "Leave out --table and --run.")
     if not from_printed:
-        _tell_recipes(numbers, out)
+        _print_recipes(numbers, out)
         return
     claims, notes = ((), ()) if numbers else (recheck_claims(), claim_notes())
     if only_claims:
-        print_claims(claims, notes, out)
-        out.document({"paper": PAPER, **_claims(claims, notes)})
+        _print_claims(claims, notes, out)
+        out.document({"paper": PAPER, **_claims_json(claims, notes)})
         return
     reports = recheck(numbers)
     found = [finding for report in reports for finding in report.discrepancies]
@@ -116,21 +75,69 @@ def reproduce_command(
         ],
         title=f"arXiv {PAPER}, recomputed from its printed columns",
     )
-    _tell(found, out)
+    _print_discrepancies(found, out)
     for report in reports:
         for note in report.notes:
             out.line(f"Table {report.table.number}: {note}")
     if claims:
         out.line("")
-        print_claims(claims, notes, out)
-    out.document(_document(reports, found) | (_claims(claims, notes) if claims else {}))
+        _print_claims(claims, notes, out)
+    out.document(
+        {
+            "paper": PAPER,
+            "tables": {
+                report.table.number: {
+                    "what": report.table.what,
+                    "derived": len(report.findings),
+                    "consistent": len(report.findings) - len(report.discrepancies),
+                    "notes": list(report.notes),
+                }
+                for report in reports
+            },
+            "discrepancies": [finding.as_dict() for finding in found],
+            "findings": [f.as_dict() for report in reports for f in report.findings],
+            **(_claims_json(claims, notes) if claims else {}),
+        }
+    )
 
 
-def _claims(claims: Sequence[ClaimFinding], notes: Sequence[str]) -> dict[str, object]:
+def _print_claims(found: Sequence[ClaimFinding], notes: Sequence[str], out: Output) -> None:
+    out.table(
+        ("family, measure", "table", "base", "adapted", "per cent", "claim", "verdict"),
+        [
+            (
+                f"{f.family.name}, {f.measure.label}",
+                f.measure.table,
+                _shown(f.base.value, 3),
+                _shown(f.adapted.value, 3),
+                _percent(f),
+                f.measure.claim.name,
+                f.verdict,
+            )
+            for f in found
+            if f.is_chosen
+        ],
+        title="The headline claims on the models that the paper takes, with what rounding allows",
+    )
+    for claim in dict.fromkeys(f.measure.claim for f in found):
+        out.line(f"{claim.name}: {claim.text}")
+    out.line("")
+    for note in notes:
+        out.line(note)
+
+
+def _percent(found: ClaimFinding) -> str:
+    sign = "+" if found.measure.claim.name == "gain" else ""
+    percent = found.percent
+    value, low, high = map(float, (percent.value, percent.low, percent.high))
+    return interval_text(value, low, high, sign)
+
+
+def _claims_json(claims: Sequence[ClaimFinding], notes: Sequence[str]) -> dict[str, object]:
     return {"claims": [claim.as_dict() for claim in claims], "claim_notes": list(notes)}
 
 
-def _tell(found: Sequence[Finding], out: Output) -> None:
+def _print_discrepancies(found: Sequence[Finding], out: Output) -> None:
     out.line("")
     if not found:
         out.line("Every derived number follows from the printed ones within rounding.")
@@ -141,10 +148,7 @@ def _tell(found: Sequence[Finding], out: Output) -> None:
             (
                 f"Table {f.table}, {f.row}",
                 f.column,
-                _shown(f.printed),
-                _shown(f.recomputed),
-                _shown(f.difference),
-                _shown(f.tolerance),
+                *map(_shown, (f.printed, f.recomputed, f.difference, f.tolerance)),
                 f.rule,
             )
             for f in found
@@ -154,28 +158,11 @@ def _tell(found: Sequence[Finding], out: Output) -> None:
     out.line("")
 
 
-def _shown(value: Fraction) -> str:
-    return f"{float(value):.4f}".rstrip("0").rstrip(".")
+def _shown(value: Fraction, digits: int = 4) -> str:
+    return f"{float(value):.{digits}f}".rstrip("0").rstrip(".")
 
 
-def _document(reports: Sequence[Report], found: Sequence[Finding]) -> dict[str, object]:
-    return {
-        "paper": "2604.11490",
-        "tables": {
-            report.table.number: {
-                "what": report.table.what,
-                "derived": len(report.findings),
-                "consistent": len(report.findings) - len(report.discrepancies),
-                "notes": list(report.notes),
-            }
-            for report in reports
-        },
-        "discrepancies": [finding.as_dict() for finding in found],
-        "findings": [f.as_dict() for report in reports for f in report.findings],
-    }
-
-
-def _tell_recipes(numbers: tuple[str, ...], out: Output) -> None:
+def _print_recipes(numbers: tuple[str, ...], out: Output) -> None:
     from ggez_hub.paper.recipes import paper_recipes
 
     found = paper_recipes(numbers)

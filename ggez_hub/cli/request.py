@@ -1,9 +1,10 @@
-"""What `pull` and `resolve` share: the options of a request, and how a resolution is told."""
+"""The options of a request, and its resolution as text and JSON: for `pull`, `resolve`, `demo`."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,16 +13,15 @@ import click
 from ggez_hub.cli.merge_inputs import read_parts
 from ggez_hub.cli.output import Output
 from ggez_hub.cli.parameters import BETA, SHARE, as_option, betas_option
+from ggez_hub.regions import fallback_chain, find_region, spelled_out
 from ggez_hub.registry.request import Request
 
 if TYPE_CHECKING:
-    from ggez_hub.cli.output import Output
     from ggez_hub.merging.forms.adapter_facts import AdapterFacts
     from ggez_hub.registry.licences import Obligations
     from ggez_hub.registry.pull.parity_table import ParityTable
     from ggez_hub.registry.pull.plan import PullPlan
     from ggez_hub.registry.resolution import PinnedAdapter, PinnedRepo, Resolution
-    from ggez_hub.registry.resolver.composition import CompositionStatus
 
 
 R = TypeVar("R")
@@ -31,8 +31,8 @@ def request_options(command: Callable[..., R]) -> Callable[..., R]:
     """Give a command the options of a Request; it receives them as `request`."""
 
     @click.option("--region", required=True, help="A country or group: th, southeast-asia, ไทย.")
-    @click.option("--family", default=None, help="embedding, diffusion or vlm.")
-    @click.option("--base", default=None, metavar="REPO[@REVISION]", help="Another base model.")
+    @click.option("--family", help="embedding, diffusion or vlm.")
+    @click.option("--base", metavar="REPO[@REVISION]", help="Another base model.")
     @click.option(
         "--adapter",
         "adapters",
@@ -49,18 +49,19 @@ def request_options(command: Callable[..., R]) -> Callable[..., R]:
     )
     @click.option(
         "--policy",
-        default=None,
         metavar="parity|keep[=0.98]",
         help="How beta is chosen: the highest GRP, or of the betas that keep this share of the "
         "scores outside the region.  [default: what the card declares]",
     )
-    @click.option("--alpha", type=SHARE, default=None, help="Instead of KOF's.")
+    @click.option("--alpha", type=SHARE, help="Instead of KOF's.")
     @betas_option
     @click.option("--method", default="ggez_linear", show_default=True)
     @as_option("switch")
     @click.option("--allow-overlap", is_flag=True, help="Compose regions that share countries.")
     @click.option(
-        "--allow-shape-match", is_flag=True, help="Take a base that fits by shape only, and say so."
+        "--allow-shape-match",
+        is_flag=True,
+        help="Take a base that fits by shape only; the result is marked.",
     )
     @click.option("--fallback", type=click.Choice(["near", "wide"]), default="near")
     @click.option("--trust", default="curated", show_default=True, metavar="curated|any|ORG,...")
@@ -73,28 +74,51 @@ def request_options(command: Callable[..., R]) -> Callable[..., R]:
         parts: tuple[Path, ...],
         **options: Any,
     ) -> R:
-        asked = {
+        given = {
             name: options.pop(name)
             for name in ("region", "family", "base", "policy", "alpha", "method", "form", "trust", "live",
                          "adapters", "allow_overlap", "allow_shape_match")
         }  # fmt: skip
         beta = betas if len(betas) > 1 else next(iter(betas), None)
         read = tuple(map(read_parts, parts))
-        request = Request(**asked, beta=beta, wide=fallback == "wide", parts=read)
+        request = Request(**given, beta=beta, wide=fallback == "wide", parts=read)
         return command(*args, request=request, **options)
 
     return wrapper
 
 
-def tell_region(request: Request, out: Output) -> None:
-    """The first line: which region was understood. A code that is also a language is spelled out."""
-    from ggez_hub.regions import find_region, spelled_out
+@dataclass(frozen=True)
+class PullOptions:
+    """How a pull is done: the options of `pull` beside those of the request."""
 
+    target: Path
+    locked: bool = False
+    lock_file: Path | None = None
+    dry_run: bool = False
+    explain: bool = False
+    verify: bool = False
+    offline: bool = False
+    merge_here: bool = False
+    repo: str | None = None
+    private: bool = False
+    pr: bool = False
+    hub: str = "hf"
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the answer of an earlier pull answers this one too."""
+        return not (
+            self.locked or self.dry_run or self.explain or self.verify or self.offline or self.repo
+        )
+
+
+def print_region(request: Request, out: Output) -> None:
+    """The first line: the region as it was understood; a code that is also a language's is spelled out."""
     out.line(spelled_out(find_region(request.region), request.region))
 
 
-def tell_resolution(planned: PullPlan, out: Output, *, explain: bool = False) -> None:
-    """Base, adapter, alpha and beta, each with where it comes from and why."""
+def print_resolution(planned: PullPlan, out: Output, *, explain: bool = False) -> None:
+    """Base, adapter, alpha and beta, each with its source and reason; then the licences' obligations."""
     from ggez_hub.registry.resolution import FITS_BY_SHAPE
 
     resolution = planned.resolution
@@ -126,28 +150,32 @@ def tell_resolution(planned: PullPlan, out: Output, *, explain: bool = False) ->
             out.line(f"  taken     {adapter.source.repo} ({adapter.region})")
         for candidate in resolution.rejected:
             out.line(f"  rejected  {candidate.repo} ({candidate.region}): {candidate.reason}")
+    _print_licences(planned.obligations, out)
+
+
+def _print_licences(obligations: Obligations, out: Output) -> None:
+    for duty in obligations.asked:
+        out.line(f"licence  {duty.text} [{', '.join(duty.by)}]")
+    if obligations.unknown:
+        out.line(f"licence  unknown: {', '.join(term.what for term in obligations.unknown)}")
 
 
 def _served(adapter: PinnedAdapter, resolution: Resolution) -> str:
-    """The region of an adapter, and how it comes to serve the one that was asked for."""
-    from ggez_hub.regions import fallback_chain
-
-    served, asked = f"region {adapter.region}", resolution.region
-    if adapter.region not in [r.id for r in fallback_chain(asked, wide=True)]:
-        return f"{served}, not {asked}: it was asked for"
-    if adapter.region == asked:
+    """The region of an adapter, and why it serves the requested one."""
+    served, wanted = f"region {adapter.region}", resolution.region
+    if adapter.region not in [r.id for r in fallback_chain(wanted, wide=True)]:
+        return f"{served}, not {wanted}: it was asked for"
+    if adapter.region == wanted:
         return served
     if len(resolution.adapters) > 1:
-        return f"{served}, which contains {asked}"
-    return f"{served}, which {asked} falls back to: it has no adapter of its own"
+        return f"{served}, which contains {wanted}"
+    return f"{served}, which {wanted} falls back to: it has no adapter of its own"
 
 
 def _pin(pinned: PinnedRepo) -> str:
+    size = f"{pinned.nbytes / 1e6:.1f} MB"
     gated = ", gated" if pinned.gated else ""
-    return (
-        f"{pinned.repo} @ {pinned.revision[:12]} "
-        f"({pinned.nbytes / 1e6:.1f} MB, {pinned.license}{gated})"
-    )
+    return f"{pinned.repo} @ {pinned.revision[:12]} ({size}, {pinned.license}{gated})"
 
 
 def _alpha(resolution: Resolution) -> str:
@@ -164,7 +192,7 @@ def _alpha(resolution: Resolution) -> str:
     return text
 
 
-def tell_table(table: ParityTable | None, out: Output) -> None:
+def print_table(table: ParityTable | None, out: Output) -> None:
     """The card's test scores of base, merged and regional model."""
     if table is None:
         out.line("The adapter's card has no test scores for this region.")
@@ -181,40 +209,24 @@ def tell_table(table: ParityTable | None, out: Output) -> None:
         out.line(note)
 
 
-def tell_obligations(asked: Obligations, out: Output) -> None:
-    """What the licences of all parts ask of whoever passes the result on."""
-    for duty in asked.asked:
-        out.line(f"licence  {duty.text} [{', '.join(duty.by)}]")
-    if asked.unknown:
-        out.line(f"licence  unknown: {', '.join(term.what for term in asked.unknown)}")
-
-
-def as_document(
-    resolution: Resolution,
-    asked: Obligations,
-    table: ParityTable | None,
-    known: CompositionStatus | None = None,
-) -> dict[str, Any]:
-    """The JSON of a resolution; `known` is what was measured of a composition."""
+def resolution_json(resolution: Resolution, planned: PullPlan) -> dict[str, Any]:
+    """A resolution as JSON, with what its plan knows of licences, scores and the composition."""
+    table, known = planned.table, planned.standing
     return {
         **resolution.model_dump(mode="json", exclude={"rejected"}),
         "merge_digest": resolution.merge_digest,
         "rejected": [r.model_dump() for r in resolution.rejected],
-        "obligations": asked.as_dict(),
-        "table": table.as_list() if table else None,
-        "policies": {str(outcome.policy): outcome.as_dict() for outcome in table.policies}
-        if table
-        else None,
-        "seeds": table.seeds.as_dict() if table and table.seeds else None,
-        "composition": None
-        if known is None
-        else {"measured": known.measured, "measured_by": known.measured_by},
+        "obligations": planned.obligations.as_dict(),
+        "table": table and table.as_list(),
+        "policies": table and {str(o.policy): o.as_dict() for o in table.policies},
+        "seeds": table and table.seeds and table.seeds.as_dict(),
+        "composition": known and {"measured": known.measured, "measured_by": known.measured_by},
     }
 
 
-def tell_runtimes(facts: AdapterFacts, out: Output) -> None:
-    """Each program with yes, no or the flag that it needs, and the lines that load the adapter."""
-    from ggez_hub.merging.forms.runtimes import answers, loading_lines, shown_status
+def print_runtimes(facts: AdapterFacts, out: Output) -> list[dict[str, Any]]:
+    """The lines that load the adapter, and what each runtime needs; returns the same as JSON."""
+    from ggez_hub.merging.forms.runtimes import answers, as_list, loading_lines, shown_status
 
     loading = loading_lines(facts)
     out.line("\n".join(("", *loading, "")))
@@ -223,20 +235,4 @@ def tell_runtimes(facts: AdapterFacts, out: Output) -> None:
         out.line(f"{name:<20}{shown_status(answer):<13}{reason}".rstrip())
         for line in () if answer.lines == loading else answer.lines:
             out.line(f"    {line}")
-
-
-def tell_adapter(facts: AdapterFacts, out: Output) -> None:
-    """The end of `merge --as`: the adapter that was written, and what loads it."""
-    from ggez_hub.merging.forms.runtimes import as_list
-
-    out.line(f"{facts.folder}/{facts.file}: beta is folded into its scales")
-    tell_runtimes(facts, out)
-    out.document(
-        {
-            "out": facts.folder,
-            "family": facts.family,
-            "form": facts.form,
-            "file": facts.file,
-            "runtimes": as_list(facts),
-        }
-    )
+    return as_list(facts)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ggez_hub.cli.output import Output, hub_option, output_options
-from ggez_hub.cli.parameters import ANYTHING, SHARE
+from ggez_hub.cli.output import Output, hub_option, interval_text, output_options
+from ggez_hub.cli.parameters import ANYTHING, SHARE, policy_option
 from ggez_hub.errors import UsageProblem
+from ggez_hub.hub import Hub
+from ggez_hub.hub_connection import connect
+from ggez_hub.parity.policy import Policy
+from ggez_hub.regions import Alpha, alpha, find_region
+from ggez_hub.registry.constants import CARD_NAME
 
 if TYPE_CHECKING:
-    from ggez_hub.hub import Hub
+    from ggez_hub.hub.pull_requests import Proposal
     from ggez_hub.parity.betas import Beta
     from ggez_hub.parity.intervals import Interval
     from ggez_hub.registry.retune import AlphaChoices, Retuned
@@ -25,29 +29,16 @@ AVERAGES = {
 }
 
 
-@dataclass(frozen=True)
-class _Published:
-    url: str
-    new: bool
-
-
-@click.command("retune", short_help="Choose beta again for another alpha, without evaluation.")
+@click.command("retune")
 @click.argument("place", metavar="CARD_OR_DIR", type=ANYTHING)
-@click.option("--region", default=None, help="Another region; as in `pull`.")
-@click.option("--alpha", "given", type=SHARE, default=None, help="Your own.")
-@click.option("--year", type=int, default=None, help="Of the KOF index.  [default: the latest]")
-@click.option("--series", default=None, help="Of the KOF index.  [default: KOFIpGIdf]")
-@click.option("--release", default=None, help="Of the KOF index; see `kof`.")
-@click.option(
-    "--policy",
-    default=None,
-    metavar="parity|keep[=0.98]",
-    help="How beta is chosen.  [default: as before]",
-)
+@click.option("--region", help="Another region; as in `pull`.")
+@click.option("--alpha", "given", type=SHARE, help="Your own.")
+@click.option("--year", type=int, help="Of the KOF index.  [default: the latest]")
+@click.option("--series", help="Of the KOF index.  [default: KOFIpGIdf]")
+@click.option("--release", help="Of the KOF index; see `kof`.")
+@policy_option("How beta is chosen.  [default: as before]")
 @click.option("--publish", is_flag=True, help="Open a pull request with the new alpha.")
-@click.option(
-    "--repo", default=None, metavar="REPO", help="Where to; the adapter's if it is known."
-)
+@click.option("--repo", metavar="REPO", help="Where to; the adapter's if it is known.")
 @hub_option
 @output_options
 def retune_command(
@@ -70,9 +61,6 @@ def retune_command(
     mean, the median and the population-weighted mean of the index over the region's countries (of a country: of
     the group around it) would choose.
     """
-    from ggez_hub.hub_connection import connect
-    from ggez_hub.parity.policy import Policy
-    from ggez_hub.regions import Alpha, alpha, find_region
     from ggez_hub.regions.kof import INTERPERSONAL
     from ggez_hub.registry.retune import alpha_choices, retune
     from ggez_hub.registry.stored_curve import stored_in
@@ -85,31 +73,34 @@ def retune_command(
         raise UsageProblem("--repo names where --publish proposes the card", "Add --publish.")
     with connect(hub, quiet=out.quiet) as server:
         stored = stored_in(place, server)
-        asked = find_region(region or stored.region)
+        wanted = find_region(region or stored.region)
         series = series or INTERPERSONAL
         factor = (
-            alpha(asked, year, series, release) if given is None else Alpha.from_user(given, asked)
+            alpha(wanted, year, series, release)
+            if given is None
+            else Alpha.from_user(given, wanted)
         )
-        found = retune(stored, asked, factor, Policy.parse(policy) if policy else None)
-        choices = alpha_choices(asked, found.chosen_at, year, series, release)
+        found = retune(stored, wanted, factor, Policy.parse(policy) if policy else None)
+        choices = alpha_choices(wanted, found.chosen_at, year, series, release)
         published = _publish(found, repo, server) if publish else None
-    _tell(found, choices, published, out)
+    _print_retuned(found, choices, published, out)
 
 
-def _publish(found: Retuned, repo: str | None, hub: Hub) -> _Published:
+def _publish(found: Retuned, repo: str | None, hub: Hub) -> Proposal:
     from ggez_hub.cards import parse_card, render_card
     from ggez_hub.hub.pull_requests import propose
-    from ggez_hub.registry.constants import CARD_NAME
     from ggez_hub.registry.retune import alpha_source, described, retuned_card
 
     if found.stored.card is None:
         raise UsageProblem(
-            "there is no card to publish: this is no adapter's own curve",
+            "there is no card to publish: this is not the curve of one adapter",
             "A card's alpha is that of its one adapter.",
         )
     target = repo or found.stored.repo
     if target is None:
-        raise UsageProblem("the card does not say where its adapter lies", "Name it with --repo.")
+        raise UsageProblem(
+            "the card does not name the repository of its adapter", "Name it with --repo."
+        )
     at = hub.at_commit(target, "main")
     document = parse_card(hub.read_text(target, at.revision, CARD_NAME), f"{CARD_NAME} of {target}")
     mine, theirs = found.stored.card, document.card
@@ -120,14 +111,13 @@ def _publish(found: Retuned, repo: str | None, hub: Hub) -> _Published:
         )
     text = render_card(retuned_card(document, found))
     title = f"Set alpha to {found.alpha.value:.5f}: {alpha_source(found.alpha)}"
-    done = propose(
+    return propose(
         hub, target, {CARD_NAME: text.encode()}, title, described(found), parent=at.revision
     )
-    return _Published(done.url, done.state == "opened")
 
 
-def _tell(
-    found: Retuned, choices: AlphaChoices | None, published: _Published | None, out: Output
+def _print_retuned(
+    found: Retuned, choices: AlphaChoices | None, published: Proposal | None, out: Output
 ) -> None:
     from ggez_hub.parity.betas import base_like, betas_of
     from ggez_hub.registry.retune import alpha_source
@@ -175,11 +165,13 @@ def _tell(
         given = f" --alpha {found.alpha.value:g}" if found.alpha.provenance == "user" else ""
         betas_now = betas_of(found.beta)
         named = [f"--adapter {a} " for a in stored.adapters] or [""] * len(betas_now)
-        asked = " ".join(f"{a}--beta {b:g}" for a, b in zip(named, betas_now, strict=True))
-        out.line(f"\nggez-hub pull --region {found.region} {asked}{given} -o ANOTHER_FOLDER")
+        options = " ".join(f"{a}--beta {b:g}" for a, b in zip(named, betas_now, strict=True))
+        out.line(f"\nggez-hub pull --region {found.region} {options}{given} -o ANOTHER_FOLDER")
     if published is not None:
-        out.line(f"\n{'opened' if published.new else 'is open already:'} {published.url}")
-    out.document(_document(found, choices, published))
+        out.line(
+            f"\n{'opened' if published.state == 'opened' else 'is open already:'} {published.url}"
+        )
+    out.document(_as_json(found, choices, published))
 
 
 def _row(beta: Beta, found: Retuned) -> tuple[str, ...]:
@@ -200,11 +192,11 @@ def _row(beta: Beta, found: Retuned) -> tuple[str, ...]:
 
 
 def _shown(found: Interval) -> str:
-    return f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"
+    return interval_text(found.value, found.low, found.high)
 
 
-def _document(
-    found: Retuned, choices: AlphaChoices | None, published: _Published | None
+def _as_json(
+    found: Retuned, choices: AlphaChoices | None, published: Proposal | None
 ) -> dict[str, Any]:
     from ggez_hub.parity.betas import as_json
 

@@ -11,11 +11,7 @@ from ggez_hub.cli.parameters import FILE, NEW_FOLDER
 from ggez_hub.errors import GgezError, UsageProblem
 
 
-class ServeProblem(GgezError):
-    """The folder could not be served."""
-
-
-@click.command("serve", short_help="Serve a folder as a small Hugging Face hub.")
+@click.command("serve")
 @click.option(
     "--root",
     required=True,
@@ -33,7 +29,6 @@ class ServeProblem(GgezError):
 @click.option(
     "--accounts",
     type=FILE,
-    default=None,
     help="Users to add at the start: a YAML list of {name, fullname, token, orgs}.",
 )
 @output_options
@@ -61,6 +56,6 @@ def serve_command(root: Path, host: str, port: int, accounts: Path | None, out: 
     except HubError as error:
         if error.status < 500:
             raise UsageProblem(error.message) from error
-        raise ServeProblem(error.message) from error
+        raise GgezError(error.message) from error
     except SessionError as error:
-        raise ServeProblem(str(error), "Use that one, or stop it first.") from error
+        raise GgezError(str(error), "Use that one, or stop it first.") from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,24 +10,18 @@ import click
 
 from ggez_hub.cli.models import cache_option, card_of
 from ggez_hub.cli.output import Output, hub_option, output_options
-from ggez_hub.cli.parameters import FILE, NEW_FOLDER
+from ggez_hub.cli.parameters import FILE, NEW_FOLDER, out_option
+from ggez_hub.cli.scores import print_scores
+from ggez_hub.hub_connection import connect
+from ggez_hub.regions import Alpha, alpha
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
-
-    from ggez_hub.cli.measurement import Opened
+    from ggez_hub.cli.measurement import OpenedSweep
 
 
 @click.command("sweep")
 @click.argument("recipe", type=FILE)
-@click.option(
-    "-o",
-    "--out",
-    "target",
-    required=True,
-    type=NEW_FOLDER,
-    help="The results folder; one of this very sweep is completed.",
-)
+@out_option("The results folder; one of this very sweep is completed.", NEW_FOLDER)
 @cache_option
 @hub_option
 @output_options
@@ -42,48 +35,35 @@ def sweep_command(recipe: Path, target: Path, cached: bool, hub: str, out: Outpu
     from ggez_hub.cards import alpha_record
     from ggez_hub.cli.measurement import open_recipe
     from ggez_hub.evaluation.sweep.run import sweep
-    from ggez_hub.hub_connection import connect
-    from ggez_hub.regions import Alpha, alpha
 
     with connect(hub, quiet=out.quiet) as server:
         opened = open_recipe(recipe, target, server, cached=cached)
     given, region = opened.recipe.alpha, opened.region
     factor = alpha(region) if given is None else Alpha.from_user(given, region)
-    swept = [
-        (opened.models, target, opened.origin, None),
-        *((own.models, own.results, own.origin, own.parts) for own in opened.by_part),
-    ]
-    with out.progress("steps") as progress:
-        for models, results, origin, parts in swept:
-            bar = progress.add_task("asking" if parts is None else parts.name, total=None)
+    for grid in opened.grids:
+        with out.steps(grid.parts.name if grid.parts else "asking") as did:
             sweep(
-                models,
+                grid.models,
                 opened.tasks,
                 region,
                 alpha_record(factor),
-                results,
-                known=opened.place.known,
+                grid.results,
+                known=opened.source.known,
                 adapters=opened.adapters,
-                parts=parts,
-                joint=opened.joint if parts is None else None,
+                parts=grid.parts,
+                joint=None if grid.parts else opened.joint,
                 trained_on=opened.trained_on,
-                origin=origin,
+                origin=grid.origin,
                 policy=opened.recipe.policy,
-                progress=partial(_advance, progress, bar),
+                progress=did,
             )
-    from ggez_hub.cli.verify import show_scores
-
-    show_scores(target, out)
+    print_scores(target, out)
     out.line("")
     for step in _next_steps(target, opened):
         out.line(step)
 
 
-def _advance(progress: Progress, bar: TaskID, done: int, total: int) -> None:
-    progress.update(bar, completed=done, total=total)
-
-
-def _next_steps(results: Path, opened: Opened) -> list[str]:
+def _next_steps(results: Path, opened: OpenedSweep) -> list[str]:
     """The commands that put the results onto the cards of the adapters."""
     steps, cards = [], []
     for adapter in opened.found:

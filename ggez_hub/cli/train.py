@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING
 import click
 
 from ggez_hub.cli.output import Output, hub_option, output_options
-from ggez_hub.cli.parameters import FILE, NEW
+from ggez_hub.cli.parameters import FILE, out_option
 from ggez_hub.errors import UsageProblem
+from ggez_hub.extras import require
+from ggez_hub.hub_connection import connect
+from ggez_hub.regions import find_region, spelled_out
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -27,8 +30,141 @@ if TYPE_CHECKING:
     from ggez_hub.training.run import RunStart, TrainedFolder
 
 
-def tell_plan(recipe: TrainRecipe, plan: Plan, out: Output) -> None:
-    """Print what a run will cost."""
+# The variable in which a launcher of several processes numbers them.
+RANK = "RANK"
+
+
+@click.command("train")
+@click.argument("recipe", type=FILE)
+@out_option("A new folder.", required=False)
+@click.option(
+    "--plan",
+    "plan_only",
+    is_flag=True,
+    help="Print what it will cost, and stop. Of a base on a hub only the configuration is fetched.",
+)
+@hub_option
+@output_options
+def train_command(
+    recipe: Path, target: Path | None, plan_only: bool, hub: str, out: Output
+) -> None:
+    """Fine-tune a base to an adapter of a region, with its card.
+
+    RECIPE is YAML with `kind: train`. It can be stopped and run again: it goes on from its last
+    state. `accelerate launch -m ggez_hub train ...` takes several devices.
+    """
+    require("train", "torch", "transformers", "diffusers", "peft", "accelerate", "datasets")
+    from ggez_hub.training.job import Job, read_training
+    from ggez_hub.training.run import train
+
+    spec = read_training(recipe)
+    if plan_only:
+        from ggez_hub.training.plan import plan
+
+        with base_of(spec, recipe.parent, hub, quiet=out.quiet, weights=False) as base:
+            _print_plan(spec, plan(Job(spec, recipe.parent, base), target or Path()), out)
+        return
+    if target is None:
+        raise UsageProblem("where should it be written?", "Give a new folder with -o.")
+    if os.environ.get(RANK, "0") != "0":
+        # Of several processes one prints.
+        out = Output(quiet=True)
+    with (
+        base_of(spec, recipe.parent, hub, quiet=out.quiet) as base,
+        out.progress("steps") as progress,
+    ):
+        done = train(
+            Job(spec, recipe.parent, base),
+            target,
+            on_start=partial(_print_start, spec, out=out),
+            on_step=_Bars(progress).did,
+        )
+    _print_trained(done, out)
+
+
+class _Bars:
+    """A progress bar for each stage, with loss and time to go."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._bar = progress.add_task("reading", total=None)
+        self._stage: str | None = None
+        self._validation = ""
+
+    def did(self, stage: str, report: StepReport) -> None:
+        if stage != self._stage:
+            self._validation = ""
+            self._progress.remove_task(self._bar)
+            self._bar = self._progress.add_task(stage, total=report.steps, completed=report.step)
+            self._stage = stage
+        if report.validation is not None:
+            self._validation = f", validation {report.validation:.4g}"
+        said = f"{stage}, loss {report.loss:.4g}{self._validation}"
+        self._progress.update(self._bar, description=said, completed=report.step)
+
+
+@contextmanager
+def base_of(
+    spec: TrainRecipe, here: Path, hub: str, *, quiet: bool, weights: bool = True
+) -> Iterator[ModelSource]:
+    """The base of a recipe on this machine; one of a hub is fetched into the cache.
+
+    Without `weights` it is a sparse copy: its configuration, and the names of its files.
+
+    Raises UsageProblem for a place that is neither, and what fetching raises.
+    """
+    from ggez_hub.hub.sparse_copy import sparse_copy
+    from ggez_hub.recipe_file import BadRecipe
+    from ggez_hub.registry.local_merge.inputs import ModelSource, fetch_base, on_disk
+    from ggez_hub.registry.local_merge.recipe import repository
+
+    place = here / Path(spec.base).expanduser()
+    if place.is_dir():
+        found = on_disk(place)
+        if spec.base_repo is not None:
+            named = repository(spec.base_repo)
+            assert named is not None  # noqa: S101 - the recipe has checked how it is written
+            found = ModelSource(found.path, found.given, *named, found.readme)
+        yield found
+        return
+    named = repository(spec.base)
+    if named is None:
+        raise BadRecipe(
+            f"base: {spec.base!r} is neither a folder in {here} nor a repository at a revision",
+            "Write a path relative to the recipe, or org/name@revision.",
+        )
+    with TemporaryDirectory(prefix="ggez-hub-") as staging, connect(hub, quiet=quiet) as server:
+        if not weights:
+            at = server.at_commit(*named)
+            with sparse_copy(server, at, headers=False) as folder:
+                yield ModelSource(folder, spec.base, at.repo, at.revision)
+            return
+        yield fetch_base(server, *named, Path(staging) / "base", spec.family, spec.variant)
+
+
+def _print_trained(done: TrainedFolder, out: Output) -> None:
+    record = done.record
+    losses = record["losses"]
+    out.line(
+        f"{done.out}: {record['trained_parameters']:,} parameters, {record['steps']:,} steps, "
+        f"{record['examples']:,} examples"
+        + (f", loss {losses[0][1]:.4g} to {losses[-1][1]:.4g}" if losses else "")
+    )
+    if record["unused"]:
+        reasons = ", ".join(f"{reason}: {count:,}" for reason, count in record["unused"].items())
+        out.line(f"rows that were not used: {reasons}")
+    if record["validations"]:
+        step, loss = min(record["validations"], key=lambda pair: pair[1])
+        out.line(f"lowest validation loss {loss:.4g}, at step {step}")
+    folder = shlex.quote(str(done.out))
+    out.line("Measure it over beta, put the scores on its card, and publish it:")
+    out.line("  ggez-hub sweep RECIPE.yaml -o RESULTS")
+    out.line(f"  ggez-hub card measure RESULTS {folder}")
+    out.line(f"  ggez-hub publish {folder} --repo ORG/NAME")
+    out.document({"out": str(done.out), **record})
+
+
+def _print_plan(recipe: TrainRecipe, plan: Plan, out: Output) -> None:
     for line in _work(recipe, plan):
         out.line(line)
     out.table(("device memory", "GB"), _memory(plan))
@@ -41,30 +177,30 @@ def tell_plan(recipe: TrainRecipe, plan: Plan, out: Output) -> None:
     out.document(plan.as_dict())
 
 
-def tell_start(recipe: TrainRecipe, start: RunStart, out: Output) -> None:
-    """The same on stderr before a run begins, and what is left of an earlier one."""
+def _print_start(recipe: TrainRecipe, start: RunStart, out: Output) -> None:
+    """The plan on stderr before a run begins, and whether it continues an earlier one."""
     memory = ", ".join(f"{name} {count}" for name, count in _memory(start.plan))
-    said = f"device memory in GB: {memory}"
-    for line in (*_work(recipe, start.plan), said, *_room(start.plan)):
+    for line in (
+        *_work(recipe, start.plan),
+        f"device memory in GB: {memory}",
+        *_room(start.plan),
+    ):
         out.note(line)
     if start.resumed is not None:
         stage, step = start.resumed
         out.note(f"going on after step {step:,} of {stage}")
     elif start.stale:
-        out.note("starting anew: the state that is kept is of another recipe, or of other data")
+        out.note("starting again: the kept state is of another recipe, or of other data")
 
 
 def _work(recipe: TrainRecipe, plan: Plan) -> Iterator[str]:
-    from ggez_hub.regions import find_region, spelled_out
-
     yield spelled_out(find_region(recipe.region))
-    share = plan.trained_parameters / (plan.parameters + _added(plan))
+    # Modules of an adapter are added to the base's parameters.
+    total = plan.parameters + (plan.trained_parameters if plan.modules else 0)
     where = f" on {plan.modules:,} modules" if plan.modules else ""
     yield f"{plan.base}: {plan.family}, method {plan.method}"
-    yield (
-        f"trained: {plan.trained_parameters:,} parameters{where}, {share:.2%} of "
-        f"{plan.parameters + _added(plan):,}"
-    )
+    share = plan.trained_parameters / total
+    yield f"trained: {plan.trained_parameters:,} parameters{where}, {share:.2%} of {total:,}"
     for stage in plan.stages:
         yield f"{stage.name}: {_stage(stage, plan)}"
 
@@ -94,11 +230,6 @@ def _room(plan: Plan) -> Iterator[str]:
         )
 
 
-def _added(plan: Plan) -> int:
-    """Parameters that are none of the base's."""
-    return plan.trained_parameters if plan.modules else 0
-
-
 def _stage(stage: StagePlan, plan: Plan) -> str:
     if stage.examples is None:
         return f"steps {stage.steps or 'unknown'}: {stage.problem}"
@@ -115,141 +246,3 @@ def _stage(stage: StagePlan, plan: Plan) -> str:
 
 def _gb(count: int | None) -> str:
     return "unknown" if count is None else f"{count / 1e9:.2f}"
-
-
-# What a launcher of several processes calls each of them by.
-RANK = "RANK"
-
-
-@click.command("train")
-@click.argument("recipe", type=FILE)
-@click.option("-o", "--out", "target", type=NEW, help="A new folder.")
-@click.option(
-    "--plan",
-    "plan_only",
-    is_flag=True,
-    help="Say what it will cost, and stop. Of a base on a hub only the configuration is fetched.",
-)
-@hub_option
-@output_options
-def train_command(
-    recipe: Path, target: Path | None, plan_only: bool, hub: str, out: Output
-) -> None:
-    """Fine-tune a base to an adapter of a region, with its card.
-
-    RECIPE is YAML with `kind: train`. It can be stopped and run again: it goes on from its last
-    state. `accelerate launch -m ggez_hub train ...` takes several devices.
-    """
-    from ggez_hub.extras import require
-
-    require("train", "torch", "transformers", "diffusers", "peft", "accelerate", "datasets")
-    from ggez_hub.training.job import Job, read_training
-    from ggez_hub.training.run import train
-
-    asked = read_training(recipe)
-    if plan_only:
-        from ggez_hub.training.plan import plan
-
-        with base_of(asked, recipe.parent, hub, quiet=out.quiet, weights=False) as base:
-            tell_plan(asked, plan(Job(asked, recipe.parent, base), target or Path()), out)
-        return
-    if target is None:
-        raise UsageProblem("where should it be written?", "Give a new folder with -o.")
-    if os.environ.get(RANK, "0") != "0":
-        # One of several processes says how it goes.
-        out = Output(quiet=True)
-    with (
-        base_of(asked, recipe.parent, hub, quiet=out.quiet) as base,
-        out.progress("steps") as progress,
-    ):
-        done = train(
-            Job(asked, recipe.parent, base),
-            target,
-            on_start=partial(tell_start, asked, out=out),
-            on_step=_Bars(progress).did,
-        )
-    _tell(done, out)
-
-
-class _Bars:
-    """A bar for each stage, with loss and time to go; a stage's rate says nothing of another's."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._bar = progress.add_task("reading", total=None)
-        self._stage: str | None = None
-        self._validation = ""
-
-    def did(self, stage: str, report: StepReport) -> None:
-        """A step was taken."""
-        if stage != self._stage:
-            self._validation = ""
-            self._progress.remove_task(self._bar)
-            self._bar = self._progress.add_task(stage, total=report.steps, completed=report.step)
-            self._stage = stage
-        if report.validation is not None:
-            self._validation = f", validation {report.validation:.4g}"
-        said = f"{stage}, loss {report.loss:.4g}{self._validation}"
-        self._progress.update(self._bar, description=said, completed=report.step)
-
-
-@contextmanager
-def base_of(
-    asked: TrainRecipe, here: Path, hub: str, *, quiet: bool, weights: bool = True
-) -> Iterator[ModelSource]:
-    """The base of a recipe on this machine; one of a hub is fetched into the cache.
-
-    Without `weights` it is an outline: its configuration, and the names of its files.
-
-    Raises BadRecipe for a place that is neither, and what fetching raises.
-    """
-    from ggez_hub.hub.sparse_copy import sparse_copy
-    from ggez_hub.hub_connection import connect
-    from ggez_hub.recipe_file import BadRecipe
-    from ggez_hub.registry.local_merge.inputs import ModelSource, fetch_base, on_disk
-    from ggez_hub.registry.local_merge.recipe import repository
-
-    place = here / Path(asked.base).expanduser()
-    if place.is_dir():
-        found = on_disk(place)
-        if asked.base_repo is not None:
-            named = repository(asked.base_repo)
-            assert named is not None  # noqa: S101 - the recipe has checked how it is written
-            found = ModelSource(found.path, found.given, *named, found.readme)
-        yield found
-        return
-    named = repository(asked.base)
-    if named is None:
-        raise BadRecipe(
-            f"base: {asked.base!r} is neither a folder in {here} nor a repository at a revision",
-            "Write a path relative to the recipe, or org/name@revision.",
-        )
-    with TemporaryDirectory(prefix="ggez-hub-") as staging, connect(hub, quiet=quiet) as server:
-        if not weights:
-            at = server.at_commit(*named)
-            with sparse_copy(server, at, headers=False) as folder:
-                yield ModelSource(folder, asked.base, at.repo, at.revision)
-            return
-        yield fetch_base(server, *named, Path(staging) / "base", asked.family, asked.variant)
-
-
-def _tell(done: TrainedFolder, out: Output) -> None:
-    record = done.record
-    losses = record["losses"]
-    out.line(
-        f"{done.out}: {record['trained_parameters']:,} parameters, {record['steps']:,} steps, "
-        f"{record['examples']:,} examples"
-        + (f", loss {losses[0][1]:.4g} to {losses[-1][1]:.4g}" if losses else "")
-    )
-    if record["unused"]:
-        reasons = ", ".join(f"{reason}: {count:,}" for reason, count in record["unused"].items())
-        out.line(f"rows that were not used: {reasons}")
-    if record["validations"]:
-        step, loss = min(record["validations"], key=lambda pair: pair[1])
-        out.line(f"lowest validation loss {loss:.4g}, at step {step}")
-    folder = shlex.quote(str(done.out))
-    out.line("Measure it over beta, put the scores on its card, and publish it:")
-    out.line("  ggez-hub sweep RECIPE.yaml -o RESULTS")
-    out.line(f"  ggez-hub card measure RESULTS {folder}")
-    out.line(f"  ggez-hub publish {folder} --repo ORG/NAME")
-    out.document({"out": str(done.out), **record})

@@ -15,8 +15,8 @@ from ggez_hub.data.scorers.spec import decisive
 from ggez_hub.data.spec import TranslationSpec
 from ggez_hub.data.tally import Tally
 from ggez_hub.data.translators import TextTranslator, open_translator
-from ggez_hub.data.work_folder import AnswerCache
 from ggez_hub.digests import digest_json
+from ggez_hub.evaluation.answers.cache import AnswerCache, answer_once
 from ggez_hub.regions.text_language import script_of_language, scripts, share
 
 OPTION = re.compile(r"((?:[A-Z]\. )?)(.*)")
@@ -85,13 +85,13 @@ class Augmenter:
         source = self.spec.source
         distinct = list(dict.fromkeys(texts))
         keys = [json.dumps([self.identity, source, target, text]) for text in distinct]
-        found = self.cache.through(
-            keys,
-            lambda missing: self.translator.translate(
-                [distinct[n] for n in missing], source, target
-            ),
+        found = answer_once(
+            dict(zip(keys, distinct, strict=True)),
+            self.cache,
+            lambda missing: self.translator.translate(missing, source, target),
+            chunk=max(1, len(keys)),
         )
-        return dict(zip(distinct, found, strict=True))
+        return {text: found[key] for key, text in zip(keys, distinct, strict=True)}
 
 
 class Unit(NamedTuple):

@@ -10,8 +10,7 @@ from typing import Any
 
 from ggez_hub.data.report import dropped
 from ggez_hub.data.tally import REST
-from ggez_hub.evaluation.report.trade_off import BASE, CHOSEN, LINE, STYLE
-from ggez_hub.extras import require
+from ggez_hub.evaluation.report.trade_off import BASE, CHOSEN, LINE, picture_files, saved_figure
 
 BARS = 10
 # The room that fewer bars than these leave empty.
@@ -23,25 +22,13 @@ PANELS = ("language", "country", "format")
 
 def draw(document: dict[str, Any], stem: Path) -> tuple[Path, Path]:
     """Write `stem`.png and `stem`.svg and return their paths."""
-    require("data", "matplotlib")
-    import matplotlib as mpl
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
-
     counts = document["counts"]
-    # A dollar in the name of a column is no mathematics.
-    with mpl.rc_context({**STYLE, "text.parse_math": False}):
-        figure = Figure(figsize=(11, 6.4), layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1))
-        FigureCanvasAgg(figure)
-        figure.suptitle(
-            f"{counts['kept']:,} of {counts['seen']:,} examples kept for {document['region']}"
-            + (f", {counts['translated']:,} translations" if counts["translated"] else ""),
-            x=0.012,
-            ha="left",
-            fontsize=13,
-            fontweight="bold",
-        )
+    title = f"{counts['kept']:,} of {counts['seen']:,} examples kept for {document['region']}"
+    if counts["translated"]:
+        title += f", {counts['translated']:,} translations"
+    # A dollar in the name of a column is not mathematics.
+    style = {"text.parse_math": False}
+    with saved_figure(stem, title, (11, 6.4), "data", **style) as figure:
         # Two halves, so that long names above leave no room empty below.
         halves: Any = figure.subfigures(2, 1, height_ratios=(1.1, 1))
         upper, lower = halves
@@ -62,11 +49,7 @@ def draw(document: dict[str, Any], stem: Path) -> tuple[Path, Path]:
             kept = sorted((row for row in rows if row[1]), key=lambda row: -row[1])
             added = " or added" if counts["translated"] else ""
             _bars(axes, f"Kept{added}, by {name}", kept, BASE)
-        # Appended, not substituted: a name such as th-0.5 has no suffix.
-        png, svg = (stem.with_name(f"{stem.name}.{suffix}") for suffix in ("png", "svg"))
-        figure.savefig(png, dpi=140, metadata={"Software": None})
-        figure.savefig(svg, metadata={"Date": None})
-    return png, svg
+    return picture_files(stem)
 
 
 def _bars(axes: Any, title: str, rows: Sequence[tuple[str, int]], colour: str) -> None:

@@ -18,7 +18,8 @@ from ggez_hub.data.plan import FilterPlan, PartId
 from ggez_hub.data.rows import OUTPUT, Row, read_rows
 from ggez_hub.data.scorers.spec import Scorer
 from ggez_hub.data.tally import CROWDED, KEPT, TRANSLATED, Tally
-from ggez_hub.data.work_folder import AnswerCache, WorkFolder
+from ggez_hub.data.work_folder import WorkFolder
+from ggez_hub.evaluation.answers.cache import AnswerCache, answer_once
 
 if TYPE_CHECKING:
     from ggez_hub.data.augmentation import Augmenter
@@ -177,8 +178,10 @@ class FilterStages:
 
         The chunks of a part are always the same.
         """
-        (scores,) = self._scores.through([key], lambda _: [scorer.score(chunk)])
-        return list(scores)
+        found = answer_once(
+            {key: chunk}, self._scores, lambda chunks: [scorer.score(rows) for rows in chunks]
+        )
+        return list(found[key])
 
 
 def chunks(rows: Iterable[Row]) -> Iterator[list[Row]]:

@@ -13,11 +13,10 @@ from __future__ import annotations
 
 import json
 import shutil
-import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pyarrow as pa
 
@@ -81,37 +80,3 @@ class WorkFolder:
 def container(out: Path) -> Path:
     """The folder beside `out` for its work."""
     return out.with_name(f".{out.name}.work")
-
-
-class AnswerCache:
-    """Answers of models on disk, by a key for each: a killed filter asks for none of them again."""
-
-    def __init__(self, path: Path) -> None:
-        self._base = sqlite3.connect(path)
-        self._base.execute(
-            "CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, answer TEXT) WITHOUT ROWID"
-        )
-
-    def through(self, keys: Sequence[str], ask: Callable[[list[int]], Sequence[Any]]) -> list[Any]:
-        """The answer of each key, as JSON values.
-
-        `ask` is called with the places of the keys that have none yet, if there are any, and its
-        answers are kept. Keys are distinct.
-        """
-        found: dict[str, Any] = {}
-        for key in keys:
-            row = self._base.execute("SELECT answer FROM answers WHERE key = ?", (key,)).fetchone()
-            if row is not None:
-                found[key] = json.loads(row[0])
-        if missing := [place for place, key in enumerate(keys) if key not in found]:
-            new = dict(zip((keys[place] for place in missing), ask(missing), strict=True))
-            self._base.executemany(
-                "INSERT INTO answers VALUES (?, ?)",
-                [(key, json.dumps(answer)) for key, answer in new.items()],
-            )
-            self._base.commit()
-            found |= new
-        return [found[key] for key in keys]
-
-    def close(self) -> None:
-        self._base.close()

@@ -24,7 +24,7 @@ from ggez_hub.regions import Alpha, Region
 
 
 @dataclass(frozen=True)
-class Row:
+class FigureRow:
     """The model at one beta on test: the score of each side, and parity above chance."""
 
     beta: float
@@ -54,7 +54,7 @@ class DemoFigures:
     """
 
     languages: str
-    rows: tuple[Row, ...]
+    rows: tuple[FigureRow, ...]
     beta: float
     validated: float | None
     best: str
@@ -64,7 +64,7 @@ class DemoFigures:
     equal: int
     merged_equal: bool
 
-    def row(self, beta: float) -> Row:
+    def row(self, beta: float) -> FigureRow:
         """The row of one beta."""
         return next(row for row in self.rows if row.beta == beta)
 
@@ -114,7 +114,7 @@ def recompute(
     return DemoFigures(
         languages=_languages(found),
         rows=tuple(
-            Row(b, mean(s.global_tasks), mean(s.regional_tasks), parity(s, alpha))
+            FigureRow(b, mean(s.global_tasks), mean(s.regional_tasks), parity(s, alpha))
             for b, s in sides.items()
         ),
         beta=beta,

@@ -130,9 +130,7 @@ class Grants:
     def grant(self, repo: RepoRecord, user: str) -> None:
         """Give access to a user, who need not have asked for it.
 
-        Raises:
-            AlreadyExistsError: they have access.
-            InvalidRequestError: there is no such user.
+        Raises AlreadyExistsError, InvalidRequestError if there is no such user.
         """
         given = self._database.write(
             "INSERT INTO access (repo, account, status) VALUES (?, ?, 'accepted') "
@@ -146,9 +144,8 @@ class Grants:
     def decide(self, repo: RepoRecord, user: str, status: GrantStatus) -> None:
         """Change the status of a request.
 
-        Raises:
-            InvalidRequestError: there is no such user, or they have not asked.
-            AlreadyExistsError: the request has that status.
+        Raises AlreadyExistsError, InvalidRequestError if there is no such user, or they have not
+        asked.
         """
         account = self._account(user)
         before = self._status(repo, account)

@@ -36,9 +36,8 @@ class Accounts:
     ) -> None:
         """Add a user, or change one, and give them a role in organisations, which are added if missing.
 
-        Raises:
-            InvalidRequestError: the name is malformed, reserved, or that of an organisation; or
-                there is no such role.
+        Raises InvalidRequestError if the name is malformed, reserved, or that of an organisation;
+        or there is no such role.
         """
         check_namespace(name)
         for org, role in (orgs or {}).items():
@@ -68,10 +67,8 @@ class Accounts:
     ) -> None:
         """Add an organisation, or change what is given of one; a user of that name stays as they are.
 
-        `default_private`: whether new repos are private where the request does not say.
-
-        Raises:
-            InvalidRequestError: the name is malformed or reserved.
+        `default_private`: whether new repos are private where the request does not say. Raises
+        InvalidRequestError if the name is malformed or reserved.
         """
         check_namespace(name)
         with self._database.transaction() as connection:
@@ -97,8 +94,7 @@ class Accounts:
     def new_token(self, name: str, scope: str) -> str:
         """A new token of a user. It is stored hashed: this is the only time it is seen.
 
-        Raises:
-            InvalidRequestError: there is no such user or scope.
+        Raises InvalidRequestError if there is no such user or scope.
         """
         token = "hf_" + "".join(secrets.choice(_ALPHABET) for _ in range(34))
         self.add_token(name, token, scope)
@@ -107,8 +103,8 @@ class Accounts:
     def add_token(self, name: str, token: str, scope: str) -> None:
         """Accept `token` as one of a user.
 
-        Raises:
-            InvalidRequestError: there is no such user or scope, or the token is too short to be one.
+        Raises InvalidRequestError if there is no such user or scope, or the token is too short to
+        be one.
         """
         if scope not in SCOPES:
             raise InvalidRequestError(f"{scope!r} is not a scope: use one of {', '.join(SCOPES)}")

@@ -52,8 +52,8 @@ class _Account(_Entry):
 def load_accounts(accounts: Accounts, path: Path) -> None:
     """Add the accounts, tokens and organisations of a file, and update those that exist.
 
-    Raises:
-        InvalidRequestError: the file has another form, or a name, role or token in it is malformed.
+    Raises InvalidRequestError if the file has another form, or a name, role or token in it is
+    malformed.
     """
     try:
         entries = yaml.safe_load(path.read_bytes())

@@ -41,8 +41,7 @@ class CardError(ValueError):
 def front_matter(readme: bytes) -> dict[str, Any]:
     """The metadata of a card as plain JSON values; empty where there is none.
 
-    Raises:
-        CardError: it is not a YAML mapping, or is too large to be a card's.
+    Raises CardError if it is not a YAML mapping, or is too large to be a card's.
     """
     if len(readme) > MAX_CARD_BYTES:
         raise CardError(f"the card is larger than {MAX_CARD_BYTES} bytes")

@@ -89,8 +89,7 @@ class Catalog:
     def rename(self, repo: RepoRecord, namespace: str, name: str) -> RepoRecord:
         """Give a repo another name; the old one leads to it until another repo takes it.
 
-        Raises:
-            AlreadyExistsError: the name is taken.
+        Raises AlreadyExistsError.
         """
         taken = f"A {repo.type} repository called {namespace}/{name} already exists"
         with self._named(repo.type, namespace, name, taken) as edit:

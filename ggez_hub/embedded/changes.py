@@ -60,8 +60,7 @@ def put_files(
 ) -> Iterator[Change]:
     """The changes that put files, by path, into git or LFS; `keep` stores a large file.
 
-    Raises:
-        InvalidPathError: a path may not be in a commit.
+    Raises InvalidPathError.
     """
     for path, source in files.items():
         check_path(path)
@@ -84,11 +83,8 @@ def _look(source: bytes | Path) -> tuple[int, bytes]:
 def edited_tree(objects: Objects, head: str | None, changes: Iterable[Change]) -> str:
     """The tree of the commit `head` after `changes`, in their order; the id of the tree.
 
-    Without a head it starts from the default `.gitattributes`. Each file that LFS holds is tracked there.
-
-    Raises:
-        InvalidPathError: a path may not be in a commit, or collides with another.
-        EntryNotFoundError: what is to be removed is not there.
+    Without a head it starts from the default `.gitattributes`. Each file that LFS holds is tracked
+    there. Raises InvalidPathError, EntryNotFoundError.
     """
     editor = TreeEditor(objects, objects.commit(head).tree.decode() if head else None)
     if head is None:
@@ -130,11 +126,7 @@ class TreeEditor:
         return None if stat.S_ISDIR(mode) else oid
 
     def put(self, path: str, blob: str) -> None:
-        """Add or replace the file at `path`.
-
-        Raises:
-            InvalidPathError: a parent of `path` is a file, or `path` is a folder.
-        """
+        """Add or replace the file at `path`. Raises InvalidPathError."""
         parent, _, name = path.rpartition("/")
         self._make(parent)
         if self._folder(path) is not None:
@@ -144,8 +136,7 @@ class TreeEditor:
     def remove(self, path: str, *, folder: bool) -> None:
         """Remove the file or the folder at `path`; with `folder`, nothing but a folder.
 
-        Raises:
-            EntryNotFoundError: there is none.
+        Raises EntryNotFoundError.
         """
         parent, _, name = path.rpartition("/")
         siblings = self._folder(parent) or {}
@@ -163,11 +154,7 @@ class TreeEditor:
                 del self._folders[known]
 
     def write(self) -> str:
-        """Store the folders that changed; the id of the root.
-
-        Raises:
-            InvalidPathError: two names of a folder differ only in case or Unicode form.
-        """
+        """Store the folders that changed; the id of the root. Raises InvalidPathError."""
         deepest_first = sorted(self._changed - {""}, key=lambda path: -path.count("/"))
         for path in deepest_first:
             parent, _, name = path.rpartition("/")

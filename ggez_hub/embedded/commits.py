@@ -71,8 +71,7 @@ class Snapshot:
     def listing(self, path: str = "", *, recursive: bool) -> list[Entry]:
         """The entries below a folder, by name; with `recursive`, folders before their content.
 
-        Raises:
-            EntryNotFoundError: there is no folder of that name.
+        Raises EntryNotFoundError.
         """
         folder = self.find(path)
         if folder is None or not folder.is_folder:

@@ -136,8 +136,7 @@ class Discussions:
     ) -> list[Discussion]:
         """The discussions of a repo, newest first.
 
-        Raises:
-            InvalidRequestError: `kind` or `status` is not one that can be asked for.
+        Raises InvalidRequestError if `kind` or `status` is not one that can be asked for.
         """
         if kind not in _KINDS or status not in _STATUSES:
             raise InvalidRequestError(
@@ -179,8 +178,7 @@ class Discussions:
     def edit(self, comment: Event, text: str) -> Event:
         """Give a comment another text; the old one goes into its history.
 
-        Raises:
-            InvalidRequestError: the text is empty or too long.
+        Raises InvalidRequestError if the text is empty or too long.
         """
         updated = comment.content.get("updated", comment.created)
         old = {"text": comment.content["text"], "updated": updated}
@@ -210,8 +208,7 @@ class Discussions:
     ) -> Event:
         """Change the status; what was merged stays merged.
 
-        Raises:
-            InvalidRequestError: the discussion has that status, or was merged.
+        Raises InvalidRequestError if the discussion has that status, or was merged.
         """
         with self._database.transaction() as connection:
             changed = connection.execute(

@@ -104,10 +104,8 @@ class LfsObjects:
     ) -> Iterator[Upload]:
         """An upload that is stored under its sha256 when the block ends, and removed if the block fails.
 
-        `register` is called with the pointer once the object is in place, before anything may remove it.
-
-        Raises:
-            InvalidRequestError: what came is not `expected`.
+        `register` is called with the pointer once the object is in place, before anything may
+        remove it. Raises InvalidRequestError if what came is not `expected`.
         """
         descriptor, name = tempfile.mkstemp(dir=self._incoming)
         temporary = Path(name)

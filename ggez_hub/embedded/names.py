@@ -37,8 +37,7 @@ def repo_type(value: object) -> RepoType:
 def check_name(name: str, what: str = "name") -> str:
     """`name` if it may name a repo or a namespace by the rules of the Hub.
 
-    Raises:
-        InvalidRequestError: it may not.
+    Raises InvalidRequestError if it may not.
     """
     if not _NAME.fullmatch(name) or "--" in name or ".." in name or name.lower().endswith(".git"):
         raise InvalidRequestError(
@@ -88,8 +87,7 @@ def pull_number(revision: str) -> int | None:
 def target_ref(revision: str) -> Ref:
     """The ref that a commit to `revision` moves: a branch, or a pull request by its full ref.
 
-    Raises:
-        InvalidRequestError: git does not allow the name.
+    Raises InvalidRequestError if git does not allow the name.
     """
     if _PULL.fullmatch(revision):
         return Ref(revision.encode())
@@ -111,12 +109,9 @@ def _ref(kind: str, name: str) -> Ref:
 def check_path(path: str) -> str:
     """`path` if a commit may contain it.
 
-    A path is written to the file systems of other people: it must mean the same on all of them, stay
-    inside the folder of the download, and not touch `.git` in any spelling (CVE-2014-9390,
-    CVE-2019-1353).
-
-    Raises:
-        InvalidPathError: it may not.
+    A path is written to the file systems of other people: it must mean the same on all of them,
+    stay inside the folder of the download, and not touch `.git` in any spelling (CVE-2014-9390,
+    CVE-2019-1353). Raises InvalidPathError.
     """
     problem = _path_problem(path)
     if problem is not None:

@@ -64,8 +64,7 @@ class PullRequests:
     def discuss(self, title: str, author: str, text: str) -> Discussion:
         """Begin a discussion that is not a pull request.
 
-        Raises:
-            InvalidRequestError: the title or the text is too short or too long.
+        Raises InvalidRequestError if the title or the text is too short or too long.
         """
         opening = NewDiscussion(title, author, [new_comment(text)])
         with self._git.lock():
@@ -74,9 +73,8 @@ class PullRequests:
     def draft(self, title: str, author: str, text: str, base: str) -> Discussion:
         """Begin a pull request into the branch `base` that changes nothing yet.
 
-        Raises:
-            InvalidRequestError: the title or the text is too short or too long.
-            RevisionNotFoundError: there is no such branch.
+        Raises RevisionNotFoundError, InvalidRequestError if the title or the text is too short or
+        too long.
         """
         opening = NewDiscussion(title, author, [new_comment(text)], "draft", base)
         with self._git.lock():
@@ -87,10 +85,8 @@ class PullRequests:
     ) -> Discussion:
         """Begin a pull request into the branch `base` with a commit.
 
-        Raises:
-            RevisionNotFoundError: there is no such branch.
-            StaleParentError: the commit has a parent that is not the head of the branch.
-            HubError: the changes cannot be applied to the branch.
+        Raises RevisionNotFoundError, StaleParentError, HubError if the changes cannot be applied to
+        the branch.
         """
         with self._git.lock():
             head = self._git.write_commit(
@@ -105,21 +101,15 @@ class PullRequests:
             return self._open(NewDiscussion(title, author, recorded, "open", base), head)
 
     def comparison(self, pull: Discussion) -> Comparison:
-        """A pull request against its target as both are now.
-
-        Raises:
-            RevisionNotFoundError: the target does not exist any longer.
-        """
+        """A pull request against its target as both are now. Raises RevisionNotFoundError."""
         head = self._git.refs.resolve(pull_ref(pull.number).decode())
         return Comparison.of(self._git.objects, self._git.head(pull.base), head)
 
     def merge(self, pull: Discussion, signature: Signature, text: str) -> str:
         """Put the changes of a pull request on its target as one commit; its id.
 
-        Raises:
-            InvalidRequestError: it is not an open pull request.
-            ConflictError: both sides changed the same file.
-            RevisionNotFoundError: the target does not exist any longer.
+        Raises ConflictError, RevisionNotFoundError, InvalidRequestError if it is not an open pull
+        request.
         """
         with self._git.lock():
             pull = self._discussions.get(self._repo, pull.number)
@@ -183,9 +173,7 @@ class Comparison:
     def merged_tree(self) -> str:
         """The files of the target with the changes of the pull request; the id of the tree.
 
-        Raises:
-            ConflictError: both sides changed the same file.
-            InvalidPathError: a name of the one side collides with one of the other.
+        Raises ConflictError, InvalidPathError.
         """
         if self.conflicts:
             shown = ", ".join(self.conflicts[:5])
@@ -234,9 +222,7 @@ class Comparison:
 def require_pull(discussion: Discussion) -> Discussion:
     """A discussion that is a pull request to which commits can be added.
 
-    Raises:
-        RevisionNotFoundError: it is not a pull request.
-        InvalidRequestError: it was merged.
+    Raises RevisionNotFoundError, InvalidRequestError if it was merged.
     """
     if not discussion.is_pull_request:
         raise RevisionNotFoundError.of(f"refs/pr/{discussion.number}")

@@ -61,8 +61,7 @@ class Refs:
     def resolve(self, revision: str) -> str:
         """The commit that `revision` names: a full ref, a branch, a tag, a commit id or 7 digits of one.
 
-        Raises:
-            RevisionNotFoundError: it names none.
+        Raises RevisionNotFoundError.
         """
         full = [revision] if revision.startswith("refs/") else []
         for candidate in (*full, f"refs/heads/{revision}", f"refs/tags/{revision}"):
@@ -83,10 +82,7 @@ class Refs:
     def swap(self, ref: Ref, old: str | None, new: str) -> None:
         """Point `ref` from `old` (None: it must not exist yet) to `new`, durably.
 
-        The objects that were written so far are on disk before that.
-
-        Raises:
-            StaleParentError: the ref is elsewhere.
+        The objects that were written so far are on disk before that. Raises StaleParentError.
         """
         self._objects.flush()
         path = self._path.joinpath(*ref.decode().split("/"))

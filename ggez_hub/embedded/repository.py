@@ -94,13 +94,8 @@ class GitRepository(AbstractContextManager["GitRepository"]):
     ) -> str:
         """Apply `changes` in order and move the branch or pull request; the id of the commit.
 
-        The first commit of a repository starts with the default `.gitattributes`.
-
-        Raises:
-            InvalidPathError: a path may not be in a commit, or collides with another.
-            EntryNotFoundError: what is to be removed is not there.
-            StaleParentError: `parent` is given and the branch is elsewhere.
-            RevisionNotFoundError: the branch does not exist, and others do.
+        The first commit of a repository starts with the default `.gitattributes`. Raises
+        InvalidPathError, EntryNotFoundError, StaleParentError, RevisionNotFoundError.
         """
         ref = target_ref(branch)
         with self.lock():
@@ -116,9 +111,7 @@ class GitRepository(AbstractContextManager["GitRepository"]):
     def head(self, branch: str, *, expected: str | None = None) -> str:
         """The commit at the end of a branch or pull request.
 
-        Raises:
-            RevisionNotFoundError: there is none.
-            StaleParentError: `expected` is given and the branch is elsewhere.
+        Raises RevisionNotFoundError, StaleParentError.
         """
         head = self.refs.head(branch)
         if head is None:
@@ -132,9 +125,7 @@ class GitRepository(AbstractContextManager["GitRepository"]):
     ) -> str:
         """Store a commit that applies `changes` to the commit `head`; no ref moves. Its id.
 
-        Raises:
-            InvalidPathError: a path may not be in a commit, or collides with another.
-            EntryNotFoundError: what is to be removed is not there.
+        Raises InvalidPathError, EntryNotFoundError.
         """
         tree = edited_tree(self.objects, head, changes)
         return self.write_tree_commit(tree, [head] if head else [], message, signature)
@@ -148,8 +139,7 @@ class GitRepository(AbstractContextManager["GitRepository"]):
     def move(self, ref: Ref, old: str | None, new: str) -> None:
         """Point a ref from `old` (None: it must not exist) to `new`; the caller holds the lock.
 
-        Raises:
-            StaleParentError: the ref is elsewhere.
+        Raises StaleParentError.
         """
         if self._before_move is not None and ref == branch_ref(DEFAULT_BRANCH):
             self._before_move()
@@ -158,18 +148,14 @@ class GitRepository(AbstractContextManager["GitRepository"]):
     def create_branch(self, name: str, start: str | None) -> None:
         """Start a branch at a revision (None: the head of main).
 
-        Raises:
-            AlreadyExistsError: there is one of that name.
-            RevisionNotFoundError: there is no revision `start`.
+        Raises AlreadyExistsError, RevisionNotFoundError.
         """
         self._create(branch_ref(name), self.refs.resolve(start or DEFAULT_BRANCH))
 
     def delete_branch(self, name: str) -> None:
         """Remove a branch.
 
-        Raises:
-            PermissionDeniedError: it is the default branch.
-            RevisionNotFoundError: there is none.
+        Raises RevisionNotFoundError, PermissionDeniedError if it is the default branch.
         """
         if name == DEFAULT_BRANCH:
             raise PermissionDeniedError(f"Cannot delete refs/heads/{name}: the branch is protected")
@@ -180,9 +166,7 @@ class GitRepository(AbstractContextManager["GitRepository"]):
     ) -> None:
         """Tag a revision; with an annotation (who, and a message) the tag is an object of its own.
 
-        Raises:
-            AlreadyExistsError: there is one of that name.
-            RevisionNotFoundError: there is no such revision.
+        Raises AlreadyExistsError, RevisionNotFoundError.
         """
         target = self.refs.resolve(revision)
         ref = tag_ref(name)
@@ -205,8 +189,7 @@ class GitRepository(AbstractContextManager["GitRepository"]):
     def squash(self, branch: str, message: str, signature: Signature) -> str:
         """Replace the history of a branch or pull request by one commit with the same files; its id.
 
-        Raises:
-            RevisionNotFoundError: there is no such branch.
+        Raises RevisionNotFoundError.
         """
         with self.lock():
             head = self.head(branch)

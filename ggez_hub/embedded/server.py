@@ -77,13 +77,10 @@ def serve(
 ) -> None:
     """Serve the store in `root` until interrupted or `finished`; sessions on the folder join this server.
 
-    `accounts` is a YAML file of users to add first. `announce` is called with the address of the hub
-    once it can be reached; by default it is printed.
-
-    Raises:
-        InvalidRequestError: the accounts file has another form.
-        HubError: the address or port is not available.
-        SessionError: a server runs on the folder already.
+    `accounts` is a YAML file of users to add first. `announce` is called with the address of the
+    hub once it can be reached; by default it is printed. Raises InvalidRequestError if the accounts
+    file has another form, HubError if the address or port is not available, SessionError if a
+    server runs on the folder already.
     """
     with HubStore.open(root) as store:
         files = SessionFiles(store.root)

@@ -51,12 +51,10 @@ class SessionError(RuntimeError):
 def session(root: Path, seed: Callable[[HubStore], None] | None = None) -> Iterator[str]:
     """The address of the hub over the store in `root`, which is up at least as long as the block.
 
-    The first session starts the server, later ones of any process join it, and it ends by itself after
-    the last. `seed` is called with the store before that, while no other session can begin; it decides
-    by itself whether there is anything to do.
-
-    Raises:
-        SessionError: the server could not be started.
+    The first session starts the server, later ones of any process join it, and it ends by itself
+    after the last. `seed` is called with the store before that, while no other session can begin;
+    it decides by itself whether there is anything to do. Raises SessionError if the server could
+    not be started.
     """
     root = Path(root).absolute()
     files = SessionFiles(root)

@@ -72,16 +72,14 @@ class HubStore(AbstractContextManager["HubStore"]):
     def add_account(self, name: str, *, fullname: str = "", orgs: Collection[str] = ()) -> None:
         """Add a user who belongs to `orgs`; organisations that are missing are added.
 
-        Raises:
-            InvalidRequestError: a name is malformed or taken.
+        Raises InvalidRequestError if a name is malformed or taken.
         """
         self.accounts.add_user(name, fullname, dict.fromkeys(orgs, "write"))
 
     def new_token(self, name: str, scope: str) -> str:
         """A new token of a user, with the scope "read" or "write". It is shown this once.
 
-        Raises:
-            InvalidRequestError: there is no such user or scope.
+        Raises InvalidRequestError if there is no such user or scope.
         """
         return self.accounts.new_token(name, scope)
 
@@ -101,9 +99,7 @@ class HubStore(AbstractContextManager["HubStore"]):
     ) -> None:
         """Make a repo without commits; a namespace that nobody has becomes an organisation.
 
-        Raises:
-            AlreadyExistsError: the repo exists, and `exist_ok` is not set.
-            InvalidRequestError: the type or the id is malformed.
+        Raises AlreadyExistsError, InvalidRequestError if the type or the id is malformed.
         """
         kind = as_repo_type(repo_type)
         namespace, name = split_repo_id(repo_id)
@@ -129,9 +125,7 @@ class HubStore(AbstractContextManager["HubStore"]):
     def move_repo(self, repo: RepoRecord, target: str) -> RepoRecord:
         """Give a repo another id.
 
-        Raises:
-            AlreadyExistsError: the id is taken.
-            InvalidRequestError: the id is malformed.
+        Raises AlreadyExistsError, InvalidRequestError if the id is malformed.
         """
         namespace, name = split_repo_id(target)
         with FileLock(self.root / "repos.lock"):
@@ -143,9 +137,7 @@ class HubStore(AbstractContextManager["HubStore"]):
     def repo(self, repo_type: str, repo_id: str) -> RepoRecord:
         """The repo of that id.
 
-        Raises:
-            RepoNotFoundError: there is none.
-            InvalidRequestError: the type or the id is malformed.
+        Raises RepoNotFoundError, InvalidRequestError if the type or the id is malformed.
         """
         return self.catalog.get(as_repo_type(repo_type), *split_repo_id(repo_id))
 
@@ -160,8 +152,7 @@ class HubStore(AbstractContextManager["HubStore"]):
     def summary(self, repo: RepoRecord, git: GitRepository, revision: str | None) -> Summary | None:
         """The summary of a revision (None: the head of main); None for a repo without commits.
 
-        Raises:
-            RevisionNotFoundError: there is no such revision.
+        Raises RevisionNotFoundError.
         """
         if revision is not None:
             return summarize(repo.type, git.objects, git.refs.resolve(revision))
@@ -202,14 +193,10 @@ class HubStore(AbstractContextManager["HubStore"]):
     ) -> str:
         """Commit files, after deleting the files or folders `delete`; the id of the commit.
 
-        The id depends on nothing but the arguments and the parent. What belongs in LFS goes there, and a
-        `Path` is then read in chunks. The first commit of a repo also gets the Hub's `.gitattributes`.
-
-        Raises:
-            RepoNotFoundError: there is no such repo.
-            RevisionNotFoundError: there is no such branch.
-            EntryNotFoundError: what is to be deleted is not there.
-            InvalidPathError: a path may not be in a commit.
+        The id depends on nothing but the arguments and the parent. What belongs in LFS goes there,
+        and a `Path` is then read in chunks. The first commit of a repo also gets the Hub's
+        `.gitattributes`. Raises RepoNotFoundError, RevisionNotFoundError, EntryNotFoundError,
+        InvalidPathError.
         """
         repo = self.repo(repo_type, repo_id)
         with self.git(repo) as git:
@@ -220,21 +207,12 @@ class HubStore(AbstractContextManager["HubStore"]):
             return git.commit(branch, changes, message=message, signature=signature)
 
     def tag(self, repo_type: str, repo_id: str, name: str, revision: str) -> None:
-        """Tag a revision of a repo.
-
-        Raises:
-            AlreadyExistsError: there is a tag of that name.
-            RevisionNotFoundError: there is no such revision.
-        """
+        """Tag a revision of a repo. Raises AlreadyExistsError, RevisionNotFoundError."""
         with self.git(self.repo(repo_type, repo_id)) as git:
             git.create_tag(name, revision)
 
     def head(self, repo_type: str, repo_id: str, branch: str = DEFAULT_BRANCH) -> str | None:
-        """The commit at the end of a branch; None where there is none.
-
-        Raises:
-            RepoNotFoundError: there is no such repo.
-        """
+        """The commit at the end of a branch; None where there is none. Raises RepoNotFoundError."""
         with self.git(self.repo(repo_type, repo_id)) as git:
             return git.refs.head(branch)
 

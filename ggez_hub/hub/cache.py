@@ -1,21 +1,16 @@
-"""The user's cache of the Hub, which huggingface_hub keeps, looked at without trust."""
+"""The user's cache of the Hub, which huggingface_hub keeps: what is in it is not trusted."""
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from ggez_hub.digests import sha256_file
 from ggez_hub.errors import GgezError
+from ggez_hub.hub.listing import HubFile
 
-if TYPE_CHECKING:
-    from ggez_hub.hub.listing import HubFile
-
-# A download that lives writes at least this often, in seconds: the client gives up sooner.
+# A running download writes at least this often, in seconds: the client gives up sooner.
 SILENCE = 120.0
 
 
@@ -23,22 +18,21 @@ class ChangedFile(GgezError):
     """A file is not the one that was recorded."""
 
 
-def require_inside(path: Path) -> None:
+def check_inside(path: Path) -> None:
     """Raise ChangedFile if a file of the cache is a link to somewhere else; it is not opened."""
     from huggingface_hub import constants
 
-    if path.resolve().is_relative_to(Path(constants.HF_HUB_CACHE).resolve()):
-        return
-    raise ChangedFile(
-        f"{path} is a link that leads out of the cache, to {path.resolve()}",
-        "Something else than a download put it there: remove it, and run this again.",
-    )
+    if not path.resolve().is_relative_to(Path(constants.HF_HUB_CACHE).resolve()):
+        raise ChangedFile(
+            f"{path} is a link that leads out of the cache, to {path.resolve()}",
+            "Something else than a download put it there: remove it, and run this again.",
+        )
 
 
 def check_file(path: Path, record: HubFile, where: str) -> None:
-    """Raise ChangedFile unless a file of the cache has the recorded size and digest."""
-    require_inside(path)
-    if path.stat().st_size == record.size and _digest_matches(path, record):
+    """Raise ChangedFile, after removing it, unless a file of the cache has the recorded digest."""
+    check_inside(path)
+    if record.matches(path):
         return
     remove(path)
     raise ChangedFile(
@@ -50,26 +44,17 @@ def check_file(path: Path, record: HubFile, where: str) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file of the cache: the link and what it leads to, if that lies in the cache."""
-    require_inside(path)
+    """Remove a file of the cache: the link and what it leads to, if that is in the cache."""
+    check_inside(path)
     blob = path.resolve()
     path.unlink(missing_ok=True)
     blob.unlink(missing_ok=True)
 
 
-def _digest_matches(path: Path, record: HubFile) -> bool:
-    if record.sha256 is not None:
-        return sha256_file(path) == record.sha256
-    content = path.read_bytes()
-    git = hashlib.sha1(b"blob %d\0" % len(content), usedforsecurity=False)
-    git.update(content)
-    return git.hexdigest() == record.oid
-
-
 def remove_leftovers(repo: str, repo_type: str = "model") -> None:
     """Remove what killed downloads of a repository left in the cache; nothing would use it again.
 
-    A download that is going on holds the lock of its file, and writes: it is left alone.
+    A download that is running holds the lock of its file, and writes: it is left alone.
     """
     from filelock import FileLock, Timeout
     from huggingface_hub import constants
@@ -88,7 +73,7 @@ def remove_leftovers(repo: str, repo_type: str = "model") -> None:
 
 
 def link_fetched(folder: Path, files: Iterable[HubFile], target: Path) -> Path:
-    """A new folder `target` of just these files of the cache's `folder`, as links where it can be.
+    """A new folder `target` of just these files of the cache's `folder`, as links where possible.
 
     The cache's own folder may hold more of the same commit. Returns `target`.
     """

@@ -1,4 +1,4 @@
-"""A hub as the rest of the house sees it: repositories at commits, files with digests."""
+"""A hub for the rest of the package: repositories at commits, files with digests."""
 
 from __future__ import annotations
 
@@ -12,57 +12,34 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ggez_hub.errors import GgezError
-from ggez_hub.hub.cache import ChangedFile, check_file, remove, remove_leftovers, require_inside
-from ggez_hub.hub.guard import BadAnswer, TooLong, at_most, guard_client
-from ggez_hub.hub.listing import HubFile, RepoAtCommit, check_listing, understood
+from ggez_hub.hub.cache import ChangedFile, check_file, check_inside, remove, remove_leftovers
+from ggez_hub.hub.guard import BadAnswer, guard_client, limited_progress
+from ggez_hub.hub.listing import HubFile, RepoAtCommit, check_listing, readable_answer
 from ggez_hub.retry import with_retries
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi, HfFileMetadata
+
+LIBRARY = "ggez-hub"
+PARALLEL_DOWNLOADS = 4
+# Many times what any registry holds.
+MOST_FOUND = 20_000
+# A card or a configuration; what claims to be more is not text for people.
+MAX_TEXT_BYTES = 8_000_000
+COMMIT = re.compile(r"[0-9a-f]{40}")
+DIGEST = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
 class NoAccess(GgezError):
     """The licence of a gated repository is not accepted yet, or not by this token's account."""
 
 
-def page(endpoint: str, repo: str) -> str:
-    """The page of a model, where its licence is accepted."""
-    return f"{endpoint}/{repo}"
-
-
-def no_access(endpoint: str, repo: str) -> NoAccess:
-    """The error for a repository that may not be read; it names the page."""
-    return NoAccess(
-        f"access to {repo} is restricted, and its licence is not accepted yet",
-        f"Accept it at {page(endpoint, repo)} while signed in, then set HF_TOKEN or run "
-        "`hf auth login`.",
-    )
-
-
-def require_access(hub: Hub, repo: str) -> None:
-    """Raise NoAccess, which names the page, unless the files may be read; asks the hub."""
-    from huggingface_hub.errors import GatedRepoError
-
-    try:
-        with_retries(lambda: hub._api.auth_check(repo))
-    except GatedRepoError as error:
-        raise no_access(hub.endpoint, repo) from error
-
-
-LIBRARY = "ggez-hub"
-PARALLEL_DOWNLOADS = 4
-# Many times what any registry holds.
-MOST_FOUND = 20_000
-COMMIT = re.compile(r"[0-9a-f]{40}")
-DIGEST = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
-
-# A card or a configuration; what claims to be more is no text for people.
-MAX_TEXT_BYTES = 8_000_000
-
-
 @dataclass(frozen=True)
 class Hub:
-    """The Hugging Face Hub, or another server that speaks its protocol."""
+    """The Hugging Face Hub, or another server that speaks its protocol.
+
+    Methods raise what the client raises, beside the errors that they name.
+    """
 
     endpoint: str
     token: str | None = field(default=None, repr=False)
@@ -80,25 +57,31 @@ class Hub:
         return cls(str(endpoint))
 
     @cached_property
-    def _api(self) -> HfApi:
+    def api(self) -> HfApi:
+        """The client of huggingface_hub for this hub and token, guarded."""
         from huggingface_hub import HfApi
 
         guard_client()
         # Without a token of our own the client would send the stored one: False forbids it.
         return HfApi(endpoint=self.endpoint, token=self.token or False, library_name=LIBRARY)
 
+    def page(self, repo: str, repo_type: str = "model") -> str:
+        """The web page of a repository."""
+        kind = "" if repo_type == "model" else f"{repo_type}s/"
+        return f"{self.endpoint}/{kind}{repo}"
+
     def at_commit(self, repo: str, revision: str, repo_type: str = "model") -> RepoAtCommit:
         """A repository at the commit that `revision` names now, by one request.
 
-        Raises BadAnswer if the hub lists what cannot be, and what the client raises.
+        Raises BadAnswer for a listing that cannot be acted on.
         """
 
         def ask() -> Any:
-            return self._api.repo_info(
+            return self.api.repo_info(
                 repo, revision=revision, repo_type=repo_type, files_metadata=True
             )
 
-        with understood(repo):
+        with readable_answer(repo):
             info = with_retries(ask)
             files = tuple(
                 HubFile(f.rfilename, f.size, f.blob_id, f.lfs.sha256 if f.lfs else None)
@@ -112,8 +95,8 @@ class Hub:
     def newest(self, repo: str, path: str, repo_type: str = "model") -> tuple[str, HubFile] | None:
         """A file on the branch `main` and the commit of the branch, in one small request.
 
-        None if there is no such file; raises what the client raises (RevisionNotFoundError if there
-        is no commit yet), and ChangedFile if the hub does not say how large the file is.
+        None if there is no such file. Raises ChangedFile if the answer lacks commit, digest or
+        size; RevisionNotFoundError if there is no commit yet.
         """
         from huggingface_hub.errors import EntryNotFoundError
 
@@ -130,7 +113,8 @@ class Hub:
     def newest_commit(self, repo: str, path: str, repo_type: str = "model") -> str | None:
         """The commit of the branch `main`, by asking for a file that need not be there.
 
-        None if the hub does not say. One small request, and no more of the client is imported.
+        None if the hub does not answer with it. One small request, and no more of the client is
+        imported.
         """
         from huggingface_hub.errors import HfHubHTTPError
 
@@ -153,25 +137,25 @@ class Hub:
     def discover(self, tags: Sequence[str]) -> list[tuple[str, str]]:
         """Models that carry all `tags`, as (repository, commit), sorted by name.
 
-        Raises BadAnswer for a list without end, and what the client raises.
+        Raises BadAnswer for a list without end.
         """
 
         def ask() -> list[tuple[str, str]]:
-            listed = self._api.list_models(filter=list(tags), full=True)
+            listed = self.api.list_models(filter=list(tags), full=True)
             # Each page names the next.
-            return [(model.id, model.sha) for model in islice(listed, MOST_FOUND + 1)]
+            return [(m.id, m.sha) for m in islice(listed, MOST_FOUND + 1) if m.sha is not None]
 
         what = f"models with the tags {', '.join(tags)}"
-        with understood(what):
+        with readable_answer(what):
             found = with_retries(ask)
         if len(found) > MOST_FOUND:
             raise BadAnswer(f"the hub lists more than {MOST_FOUND:,} {what}")
         return sorted((name, commit) for name, commit in found if commit)
 
     def tags(self, repo: str) -> dict[str, str]:
-        """The tags of a model and the commits that they name; raises what the client raises."""
-        with understood(repo):
-            refs = with_retries(lambda: self._api.list_repo_refs(repo))
+        """The tags of a model and the commits that they name."""
+        with readable_answer(repo):
+            refs = with_retries(lambda: self.api.list_repo_refs(repo))
             return {tag.name: tag.target_commit for tag in refs.tags}
 
     def exists(self, repo: str, repo_type: str = "model") -> bool:
@@ -179,27 +163,42 @@ class Hub:
         from huggingface_hub.errors import RepositoryNotFoundError
 
         try:
-            with_retries(lambda: self._api.repo_info(repo, repo_type=repo_type))
+            with_retries(lambda: self.api.repo_info(repo, repo_type=repo_type))
         except RepositoryNotFoundError:
             return False
         return True
 
+    def require_access(self, repo: str) -> None:
+        """Raise NoAccess, which names the page, unless the files of a model may be read."""
+        from huggingface_hub.errors import GatedRepoError
+
+        try:
+            with_retries(lambda: self.api.auth_check(repo))
+        except GatedRepoError as error:
+            raise self._no_access(repo) from error
+
+    def _no_access(self, repo: str) -> NoAccess:
+        return NoAccess(
+            f"access to {repo} is restricted, and its licence is not accepted yet",
+            f"Accept it at {self.page(repo)} while signed in, then set HF_TOKEN or run "
+            "`hf auth login`.",
+        )
+
     def read_text(self, repo: str, revision: str, path: str, repo_type: str = "model") -> str:
-        """A text file of a repository at a commit; raises TooLong, and what the client raises."""
+        """A text file of a repository at a commit; raises BadAnswer if it is long or not UTF-8."""
         found = self._download(repo, revision, path, repo_type, MAX_TEXT_BYTES)
-        require_inside(found)
+        check_inside(found)
         if found.stat().st_size > MAX_TEXT_BYTES:
-            raise TooLong(f"{path} of {repo} has more than {MAX_TEXT_BYTES:,} bytes")
+            raise BadAnswer(f"{path} of {repo} has more than {MAX_TEXT_BYTES:,} bytes")
         try:
             return found.read_text(encoding="utf-8")
         except UnicodeDecodeError as error:
-            raise BadAnswer(f"{path} of {repo}@{revision[:12]} is no UTF-8 text") from error
+            raise BadAnswer(f"{path} of {repo}@{revision[:12]} is not UTF-8 text") from error
 
     def read_range(self, repo: str, revision: str, path: str, start: int, end: int) -> bytes:
         """The bytes of a file at a commit from `start` up to `end`, fewer where it ends before.
 
-        They are held in memory, and not kept. Raises BadAnswer for more than that, and what the
-        client raises.
+        They are held in memory, and not kept. Raises BadAnswer for more than that.
         """
         from huggingface_hub import hf_hub_url
         from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
@@ -215,16 +214,16 @@ class Hub:
 
     def account(self) -> str | None:
         """The name of the token's account; None without a token."""
-        return str(self._api.whoami()["name"]) if self.token else None
+        return str(self.api.whoami()["name"]) if self.token else None
 
     def fetch(
         self, repo: str, revision: str, files: Iterable[HubFile], repo_type: str = "model"
     ) -> Path:
         """Download files at a commit into the user's cache; returns their common folder.
 
-        Every file is compared with its record. Raises ChangedFile, after removing the file from
-        the cache, if one differs, and TooLong while a body is longer than its record. What is in
-        the cache already is not downloaded again.
+        Raises ChangedFile, after removing the file from the cache, if one is not as recorded, and
+        BadAnswer while a body is longer than its record. What is in the cache is not downloaded
+        again.
         """
         wanted = list(files)
         remove_leftovers(repo, repo_type)
@@ -236,49 +235,46 @@ class Hub:
             )
         for file, path in zip(wanted, paths, strict=True):
             check_file(path, file, where=f"{repo}@{revision[:12]}")
-        first = wanted[0].path
-        return paths[0].parents[first.count("/")]
+        return paths[0].parents[wanted[0].path.count("/")]
 
     def forget(self, repo: str, revision: str, paths: Iterable[str]) -> None:
         """Remove fetched files of a commit from the user's cache."""
-        from huggingface_hub import try_to_load_from_cache
-
         for path in paths:
-            found = try_to_load_from_cache(repo, path, revision=revision)
-            if isinstance(found, str):
+            if found := self._cached(repo, revision, path):
                 remove(Path(found))
 
     def missing_bytes(self, repo: str, revision: str, files: Iterable[HubFile]) -> int:
         """Bytes of `files` that are not in the user's cache yet."""
+        return sum(file.size for file in files if not self._cached(repo, revision, file.path))
+
+    def _cached(self, repo: str, revision: str, path: str) -> str | None:
         from huggingface_hub import try_to_load_from_cache
 
-        return sum(
-            file.size
-            for file in files
-            if not isinstance(try_to_load_from_cache(repo, file.path, revision=revision), str)
-        )
+        found = try_to_load_from_cache(repo, path, revision=revision)
+        return found if isinstance(found, str) else None
 
     def _download(self, repo: str, revision: str, path: str, repo_type: str, nbytes: int) -> Path:
         """The path in the cache of a file of at most `nbytes` bytes; raises NoAccess if gated."""
-
-        def download() -> str:
-            # With a full commit id the client answers from its cache without asking the hub.
-            return str(
-                self._api.hf_hub_download(
-                    repo, path, revision=revision, repo_type=repo_type, tqdm_class=at_most(nbytes)
-                )
-            )
-
         from huggingface_hub.errors import GatedRepoError
+
+        def download() -> Any:
+            # With a full commit id the client answers from its cache without asking the hub.
+            return self.api.hf_hub_download(
+                repo,
+                path,
+                revision=revision,
+                repo_type=repo_type,
+                tqdm_class=limited_progress(nbytes),
+            )
 
         try:
             return Path(with_retries(download))
         except GatedRepoError as error:
-            raise no_access(self.endpoint, repo) from error
+            raise self._no_access(repo) from error
         except OSError as error:
             if type(error) is not OSError or error.errno is not None:
                 raise
-            # So the client tells of a body that is not as long as the hub announced.
+            # The client's error for a body that is not as long as the hub announced.
             raise BadAnswer(
                 f"the hub sends {path} of {repo} in another length than it announces",
                 "Run it again; if it stays, the hub or something on the way is out of order.",

@@ -5,7 +5,6 @@ Everything can be repeated: what is there already is compared by digest and not 
 
 from __future__ import annotations
 
-import hashlib
 import re
 import warnings
 from collections.abc import Collection, Iterator, Mapping
@@ -14,47 +13,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from ggez_hub.digests import sha256_file
 from ggez_hub.errors import GgezError
 from ggez_hub.hub.client import Hub
-from ggez_hub.hub.listing import HubFile, RepoAtCommit
+from ggez_hub.hub.listing import RepoAtCommit
 from ggez_hub.retry import with_retries
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitInfo
 
 Content: TypeAlias = Path | bytes
-"""A file to publish: where it lies, or what it holds."""
+"""A file to publish: its path, or its content."""
 
 VERSION_TAG = re.compile(r"^v([1-9][0-9]{0,5})$")
 
 
-class NoToken(GgezError):
-    """Writing needs a token."""
-
-
-class CommitRefused(GgezError):
-    """The hub does not take what was sent."""
-
-
 @dataclass(frozen=True)
 class Committed:
-    """A repository's head after a publication, and the paths that were not there before."""
+    """A repository's head after a publication, and the paths that changed."""
 
     revision: str
     changed: tuple[str, ...]
 
 
-def account(hub: Hub) -> str:
-    """The name of the account that writes; raises NoToken."""
-    require_token(hub)
-    return str(hub.account())
-
-
 def require_token(hub: Hub) -> None:
-    """Raise NoToken without a token; one for a single repository is of no account."""
+    """Raise GgezError without a token."""
     if hub.token is None:
-        raise NoToken(
+        raise GgezError(
             f"writing to {hub.endpoint} needs a token",
             "Run `hf auth login` or set HF_TOKEN to a token with the role write, and HF_ENDPOINT "
             "to the hub's address where it is not the Hugging Face Hub.",
@@ -67,13 +51,13 @@ def ensure_repo(hub: Hub, repo: str, *, private: bool, repo_type: str = "model")
         # A token for a single repository may not ask to make it.
         return
     with_retries(
-        lambda: hub._api.create_repo(repo, private=private, repo_type=repo_type, exist_ok=True)
+        lambda: hub.api.create_repo(repo, private=private, repo_type=repo_type, exist_ok=True)
     )
 
 
 def gate(hub: Hub, repo: str) -> None:
     """Let nobody read a repository's files who has not accepted its terms."""
-    with_retries(lambda: hub._api.update_repo_settings(repo, gated="auto"))
+    with_retries(lambda: hub.api.update_repo_settings(repo, gated="auto"))
 
 
 def head_of(hub: Hub, repo: str, repo_type: str = "model", revision: str = "main") -> RepoAtCommit:
@@ -88,6 +72,16 @@ def head_of(hub: Hub, repo: str, repo_type: str = "model", revision: str = "main
         return RepoAtCommit(repo, "", (), "", gated=False)
 
 
+def without_unchanged(head: RepoAtCommit, files: Mapping[str, Content]) -> dict[str, Content]:
+    """Those of `files` that a repository does not hold yet, by path."""
+    there = {file.path: file for file in head.files}
+    return {
+        path: content
+        for path, content in files.items()
+        if path not in there or not there[path].matches(content)
+    }
+
+
 def commit(
     hub: Hub,
     repo: str,
@@ -98,13 +92,13 @@ def commit(
     repo_type: str = "model",
     revision: str = "main",
 ) -> Committed:
-    """Bring a repository to hold `files`, and none of `remove`, by one commit or none.
+    """Make a repository hold `files`, and none of `remove`, by one commit or none.
 
-    The commit is refused by the hub if somebody else committed meanwhile. Raises Refused, and what
-    the client raises.
+    The hub refuses the commit if somebody else committed in the meantime. Raises GgezError if it
+    refuses the files, and what the client raises.
     """
     head = head_of(hub, repo, repo_type, revision)
-    new = {path: content for path, content in files.items() if not has_content(head, path, content)}
+    new = without_unchanged(head, files)
     gone = [path for path in remove if head.file(path) is not None and path not in files]
     if not new and not gone:
         return Committed(head.revision, ())
@@ -123,19 +117,16 @@ def tag_version(hub: Hub, repo: str, revision: str) -> str:
         for name, commit in hub.tags(repo).items()
         if (match := VERSION_TAG.match(name))
     }
+
+    def contents(commit: str) -> set[tuple[str, str]]:
+        return {(file.path, file.sha256 or file.oid) for file in hub.at_commit(repo, commit).files}
+
     last = max(versions, default=0)
-    if last and _same_files(hub, repo, versions[last], revision):
+    if last and (versions[last] == revision or contents(versions[last]) == contents(revision)):
         return f"v{last}"
     name = f"v{last + 1}"
-    hub._api.create_tag(repo, tag=name, revision=revision)
+    hub.api.create_tag(repo, tag=name, revision=revision)
     return name
-
-
-def _same_files(hub: Hub, repo: str, one: str, other: str) -> bool:
-    def contents(revision: str) -> dict[str, str]:
-        return {f.path: f.sha256 or f.oid for f in hub.at_commit(repo, revision).files}
-
-    return one == other or contents(one) == contents(other)
 
 
 def send(
@@ -152,15 +143,15 @@ def send(
     """One commit to `revision`, or a pull request where that is None."""
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
-    operations = [
+    operations: list[CommitOperationAdd | CommitOperationDelete] = [
         *(CommitOperationAdd(path, content) for path, content in sorted(files.items())),
         *(CommitOperationDelete(path) for path in sorted(gone)),
     ]
     with _plain_uploads(hub), warnings.catch_warnings():
-        # Evidence is parquet, and meant to lie beside the model.
+        # The client warns of parquet in a model's repository; evidence is parquet.
         warnings.simplefilter("ignore", UserWarning)
         try:
-            return hub._api.create_commit(
+            return hub.api.create_commit(
                 repo, operations, commit_message=message, commit_description=description,
                 repo_type=repo_type, revision=revision, create_pr=revision is None,
                 parent_commit=parent,
@@ -168,12 +159,12 @@ def send(
         except RuntimeError as error:
             # The client wraps what broke an upload; what broke it is what the user needs to know.
             cause = error.__cause__
-            # After a lost connection it closes its session under uploads that go on beside it.
+            # After a lost connection it closes its session while other uploads still use it.
             if cause is None or isinstance(cause, RuntimeError):
                 raise ConnectionError(f"{error} ({cause})") from error
             raise cause from error
         except ValueError as error:
-            raise CommitRefused(f"{repo} does not take the commit: {error}") from error
+            raise GgezError(f"{repo} does not take the commit: {error}") from error
 
 
 @contextmanager
@@ -188,23 +179,3 @@ def _plain_uploads(hub: Hub) -> Iterator[None]:
         yield
     finally:
         constants.HF_HUB_DISABLE_XET = before
-
-
-def has_content(at: RepoAtCommit, path: str, content: Content) -> bool:
-    """Whether the repository has the very file already."""
-    file = at.file(path)
-    return file is not None and _size(content) == file.size and _is(content, file)
-
-
-def _size(content: Content) -> int:
-    return len(content) if isinstance(content, bytes) else content.stat().st_size
-
-
-def _is(content: Content, file: HubFile) -> bool:
-    if file.sha256 is not None:
-        if isinstance(content, bytes):
-            return hashlib.sha256(content).hexdigest() == file.sha256
-        return sha256_file(content) == file.sha256
-    data = content if isinstance(content, bytes) else content.read_bytes()
-    git = hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False)
-    return git.hexdigest() == file.oid

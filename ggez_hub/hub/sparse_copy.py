@@ -1,7 +1,7 @@
 """A repository on disk without its weights: names, configuration, and headers of weight files.
 
-Layouts and forms are recognised in folders. An outline lets them be recognised on a hub: kilobytes
-are fetched, whatever the weights weigh.
+Layouts and forms are recognised in folders. A sparse copy lets them be recognised on a hub: kilobytes
+are fetched, whatever the size of the weights.
 """
 
 from __future__ import annotations
@@ -19,78 +19,64 @@ from ggez_hub.hub.listing import HubFile, RepoAtCommit, is_plain_path
 from ggez_hub.hub.weight_headers import header
 from ggez_hub.safetensors_header import TensorInfo, write_header
 
-# What says how a repository is laid out; each is read by the family or the form that it is for.
-TOLD_BY = frozenset(
-    {"config.json", "model_index.json", "open_clip_config.json", "adapter_config.json",
-     "task_vector.json"}
-)  # fmt: skip
-SHARD_INDEX = re.compile(r"\.safetensors\.index(?:\.\w+)?\.json$")
-MAX_TOLD = 64_000_000
+# Each is read by the family or the form that it is for.
+CONFIGURATION = re.compile(
+    r"(^|/)((config|model_index|open_clip_config|adapter_config|task_vector)\.json"
+    r"|[^/]*\.safetensors\.index(\.\w+)?\.json)$"
+)
+MAX_CONFIGURATION_BYTES = 64_000_000
 
 
 @contextmanager
 def sparse_copy(
     hub: Hub, at: RepoAtCommit, *, headers: bool, shards: bool = False
 ) -> Iterator[Path]:
-    """A temporary folder with the names of a repository's files and what tells its layout.
+    """A temporary folder with the names of a repository's files and the content of its configuration.
 
-    Weight files are there as far as they are known: with `headers` by their real header (of shards
-    only with `shards`), else by the names that a shard index has for them, else empty. Raises BadWeights for a header that is
-    none, and what the client raises.
+    Weight files have their real header with `headers` (shards only with `shards`), otherwise the
+    names that a shard index has for them, otherwise they are empty. Raises BadWeights for a header
+    that is not one, and what the client raises.
     """
-    told = [file for file in at.files if _tells(file)]
-    with tempfile.TemporaryDirectory(prefix="ggez-outline-") as temporary:
+    read = [
+        file
+        for file in at.files
+        if CONFIGURATION.search(file.path) and file.size <= MAX_CONFIGURATION_BYTES
+    ]
+    with tempfile.TemporaryDirectory(prefix="ggez-sparse-copy-") as temporary:
         folder = Path(temporary)
         for file in at.files:
             path = folder / file.path
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
-        if told:
-            fetched = hub.fetch(at.repo, at.revision, told)
-            for file in told:
+        if read:
+            fetched = hub.fetch(at.repo, at.revision, read)
+            for file in read:
                 shutil.copyfile(fetched / file.path, folder / file.path)
-        indexed = {} if shards else _indexed(folder, told)
+        indexed = {} if shards else _indexed(folder, read)
         for shard, tensors in indexed.items():
-            _write_header(folder / shard, _empty(tensors), {})
-        if headers:
-            for file in at.files:
-                if file.path.endswith(".safetensors") and file.path not in indexed:
-                    _copy_header(hub, at, file, folder / file.path)
+            _write_header(folder / shard, dict.fromkeys(tensors, TensorInfo("F32", (0,), 0, 0)), {})
+        for file in at.files if headers else ():
+            if file.path.endswith(".safetensors") and file.path not in indexed:
+                _write_header(folder / file.path, *header(hub, at, file.path))
         yield folder
 
 
-def _tells(file: HubFile) -> bool:
-    name = file.path.rpartition("/")[2]
-    known = name in TOLD_BY or SHARD_INDEX.search(name) is not None
-    return known and file.size <= MAX_TOLD
-
-
-def _indexed(folder: Path, told: Iterable[HubFile]) -> dict[str, list[str]]:
+def _indexed(folder: Path, files: Iterable[HubFile]) -> dict[str, list[str]]:
     """The tensors of every shard that an index names, by the shard's path."""
     found: dict[str, list[str]] = {}
-    for file in told:
-        if SHARD_INDEX.search(file.path):
-            try:
-                index = json.loads((folder / file.path).read_text(encoding="utf-8"))
-                entries = list(index["weight_map"].items())
-            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-                # Whoever reads the layout will say what is wrong with it.
-                continue
-            at = file.path.rpartition("/")[0]
-            for tensor, shard in entries:
-                path = f"{at}/{shard}".lstrip("/")
-                if isinstance(shard, str) and is_plain_path(path) and (folder / path).is_file():
-                    found.setdefault(path, []).append(str(tensor))
+    for file in files:
+        try:
+            index = json.loads((folder / file.path).read_text(encoding="utf-8"))
+            entries = list(index["weight_map"].items())
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            # Not an index; or one that whoever reads the layout will complain about.
+            continue
+        at = file.path.rpartition("/")[0]
+        for tensor, shard in entries:
+            path = f"{at}/{shard}".lstrip("/")
+            if isinstance(shard, str) and is_plain_path(path) and (folder / path).is_file():
+                found.setdefault(path, []).append(str(tensor))
     return found
-
-
-def _empty(tensors: Iterable[str]) -> dict[str, TensorInfo]:
-    return {name: TensorInfo("F32", (0,), 0, 0) for name in tensors}
-
-
-def _copy_header(hub: Hub, at: RepoAtCommit, file: HubFile, target: Path) -> None:
-    tensors, metadata = header(hub, at, file.path)
-    _write_header(target, tensors, metadata)
 
 
 def _write_header(

@@ -18,7 +18,6 @@ from ggez_hub.hub.client import Hub
 RESOURCE = "HF_OIDC_RESOURCE"
 # What a run with an identity has: GitHub's address for it, or an identity from another provider.
 IDENTITIES = ("ACTIONS_ID_TOKEN_REQUEST_URL", "HF_OIDC_ID_TOKEN")
-OF_TYPE = {"model": "", "dataset": "datasets/", "space": "spaces/"}
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ def write_access(hub: Hub, repo: str, repo_type: str = "model") -> WriteAccess:
     if hub.endpoint != constants.ENDPOINT or not any(map(os.environ.get, IDENTITIES)):
         return WriteAccess(hub, "HF_TOKEN")
     try:
-        with _resource(f"{OF_TYPE[repo_type]}{repo}"):
+        with _resource(constants.REPO_TYPES_URL_PREFIXES.get(repo_type, "") + repo):
             token = get_token()
     except (HfHubHTTPError, OIDCError) as error:
         said = str(error).strip().partition("\n")[0]
@@ -51,12 +50,11 @@ def write_access(hub: Hub, repo: str, repo_type: str = "model") -> WriteAccess:
 @contextmanager
 def _resource(name: str) -> Iterator[None]:
     """Scope the client's next token to a repository; other requests of this run keep their own."""
-    before = os.environ.get(RESOURCE)
+    before = os.environ.pop(RESOURCE, None)
     os.environ[RESOURCE] = name
     try:
         yield
     finally:
-        if before is None:
-            del os.environ[RESOURCE]
-        else:
+        del os.environ[RESOURCE]
+        if before is not None:
             os.environ[RESOURCE] = before

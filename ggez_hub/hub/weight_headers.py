@@ -29,7 +29,7 @@ def header(
 ) -> tuple[Mapping[str, TensorInfo], Mapping[str, str]]:
     """Tensors and metadata of a listed weight file: kilobytes of it are transferred.
 
-    Raises BadWeights for what is no safetensors file, and what the client raises.
+    Raises BadWeights for what is not a safetensors file, and what the client raises.
     """
     where, file = f"{path} of {at.repo}", at.file(path)
     if file is None:
@@ -56,8 +56,5 @@ def tensors(hub: Hub, at: RepoAtCommit, paths: Iterable[str]) -> Tensors:
         found, _ = header(hub, at, path)
         return {f"{prefix}{name}": (t.dtype, t.shape) for name, t in found.items()}
 
-    together: dict[str, tuple[str, tuple[int, ...]]] = {}
     with ThreadPoolExecutor(PARALLEL_DOWNLOADS) as pool:
-        for part in pool.map(read, paths):
-            together |= part
-    return together
+        return dict(item for part in pool.map(read, paths) for item in part.items())

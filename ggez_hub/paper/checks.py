@@ -30,16 +30,13 @@ class Finding:
 
     @property
     def difference(self) -> Fraction:
-        """printed - recomputed."""
         return self.printed - self.recomputed
 
     @property
     def consistent(self) -> bool:
-        """Whether rounding can explain the difference."""
         return abs(self.difference) <= self.tolerance
 
     def as_dict(self) -> dict[str, object]:
-        """The finding as JSON."""
         return {
             "table": self.table,
             "row": self.row,

@@ -1,4 +1,4 @@
-"""What one should know beside the headline claims, computed from the same tables."""
+"""Notes on the headline claims, computed from the same tables."""
 
 from __future__ import annotations
 

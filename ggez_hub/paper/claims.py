@@ -62,7 +62,6 @@ class Measure:
     label: str
 
     def figure(self, row: str, every: Tables) -> Figure:
-        """The measure of a model; raises KeyError for a row that the table does not have."""
         share = Fraction(1, len(self.columns))
         cells = every[self.table].rows[row]
         return Figure.weighted((share, cells[column]) for column in self.columns)
@@ -95,16 +94,13 @@ class ClaimFinding:
 
     @property
     def verdict(self) -> Verdict:
-        """Whether the claim holds here."""
         return self.measure.claim.verdict(self.percent)
 
     @property
     def is_chosen(self) -> bool:
-        """Whether the model is the one that the paper takes."""
         return self.row == self.family.chosen
 
     def as_dict(self) -> dict[str, Any]:
-        """The finding as JSON."""
         return {
             "family": self.family.name,
             "claim": self.measure.claim.name,

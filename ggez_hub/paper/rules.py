@@ -76,7 +76,7 @@ LANGUAGES = ("fil", "ind", "tha", "vie", "zsm")
 
 @dataclass(frozen=True)
 class Report:
-    """What came of one table: its findings, and what one should know beside them."""
+    """What came of one table: its findings, and notes on it."""
 
     table: Table
     findings: tuple[Finding, ...]
@@ -84,7 +84,6 @@ class Report:
 
     @property
     def discrepancies(self) -> tuple[Finding, ...]:
-        """The findings that rounding does not explain."""
         return tuple(f for f in self.findings if not f.consistent)
 
 
@@ -122,7 +121,7 @@ def _micro() -> Weighted:
 
 def _checks(number: str) -> tuple[Check, ...]:
     a = tables()["1"].alpha
-    assert a is not None  # noqa: S101 - it stands in the shipped file
+    assert a is not None  # noqa: S101 - it is in the shipped file
     b = 1 - a
     shares = ShareOf({country: country for country in COUNTRIES})
     rules: Mapping[str, tuple[Check, ...]] = {

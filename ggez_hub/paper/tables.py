@@ -68,7 +68,6 @@ class Figure:
         return Figure(by * self.value + shift, by * self.low + shift, by * self.high + shift)
 
     def as_dict(self) -> dict[str, float]:
-        """The figure as JSON."""
         return {"value": float(self.value), "low": float(self.low), "high": float(self.high)}
 
 
@@ -91,7 +90,6 @@ class Table:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns in the order of the paper."""
         return tuple(next(iter(self.rows.values())))
 
 

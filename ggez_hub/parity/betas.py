@@ -77,7 +77,7 @@ def beta_key(beta: Beta) -> str:
 
 
 def read_key(key: str) -> Beta:
-    """The point that a key is; raises ValueError for what is none."""
+    """The point that a key is; raises ValueError for what is not a key."""
     return point([float(part) for part in key.split(JOIN)])
 
 

@@ -30,12 +30,12 @@ RowsByBeta: TypeAlias = Mapping[Beta, Mapping[str, CurveRow]]
 
 
 class NoCurve(GgezError):
-    """There are no scores from which a beta could be chosen."""
+    """There are no scores from which a beta could be chosen, or the policy cannot choose one."""
 
 
 @dataclass(frozen=True)
 class SideScore:
-    """A side at one beta: the mean over its tasks, as scored and above chance (0-100).
+    """A side or task at one beta: the mean over its tasks, as scored and above chance (0-100).
 
     `se` and `se_above` take tasks as independent. `n` is the number of items of the smallest task.
     """
@@ -136,7 +136,7 @@ def tasks_at_chance(rows: RowsByBeta, scale: str) -> tuple[frozenset[str], bool]
     betas vary together. A side all of whose tasks are at chance keeps them, for there is no other
     figure of it.
     """
-    z = chance_bound(len(rows))
+    z = NormalDist().inv_cdf(1 - CHANCE_LEVEL / max(1, len(rows)))
     above: dict[str, bool] = {}
     sides: dict[str, set[str]] = {}
     for tasks in rows.values():
@@ -150,11 +150,6 @@ def tasks_at_chance(rows: RowsByBeta, scale: str) -> tuple[frozenset[str], bool]
         name for names in sides.values() if not names <= at_chance for name in names & at_chance
     )
     return left_out, sides.get("regional", set()) <= at_chance
-
-
-def chance_bound(betas: int) -> float:
-    """How many standard errors above chance a score has to be at one of so many betas."""
-    return NormalDist().inv_cdf(1 - CHANCE_LEVEL / max(1, betas))
 
 
 def regional_items(rows: RowsByBeta, region: str, scale: str) -> int:
@@ -194,15 +189,6 @@ def regional_side(
     return _mean([_complete(row) for row in rows if row.side == "regional"])
 
 
-@dataclass(frozen=True)
-class _Part:
-    score: float
-    se: float
-    n: int
-    floor: float
-    ceiling: float
-
-
 def _only(
     rows: Mapping[B, Mapping[str, CurveRow]], keep: Callable[[CurveRow], bool]
 ) -> dict[B, dict[str, CurveRow]]:
@@ -217,11 +203,18 @@ def _on_scale(
     return [row for key, row in tasks.items() if row.scale == scale and task_of(key) not in without]
 
 
-def _complete(row: CurveRow) -> _Part:
-    return _Part(row.score, row.se, row.n, row.floor, row.ceiling)
+def _task(row: CurveRow, score: float, se: float, n: int) -> SideScore:
+    """The score of one task, or of a part of its items."""
+    span = 100.0 / (row.ceiling - row.floor)
+    above = normalised(score, row.floor, row.ceiling)
+    return SideScore(score, above, se, se * span, row.floor, n)
 
 
-def _of_region(rows: Iterable[CurveRow], region: str) -> list[_Part]:
+def _complete(row: CurveRow) -> SideScore:
+    return _task(row, row.score, row.se, row.n)
+
+
+def _of_region(rows: Iterable[CurveRow], region: str) -> list[SideScore]:
     members = find_region(region).members
     found = []
     for row in rows:
@@ -232,17 +225,17 @@ def _of_region(rows: Iterable[CurveRow], region: str) -> list[_Part]:
     return found
 
 
-def _over(row: CurveRow, parts: list[CountryScore]) -> _Part:
+def _over(row: CurveRow, parts: list[CountryScore]) -> SideScore:
     """A task's score on some of its countries, averaged as the task is."""
     n = sum(part.n for part in parts)
     shares = [1 / len(parts) if row.average == "countries" else part.n / n for part in parts]
     pairs = list(zip(shares, parts, strict=True))
     score = math.fsum(share * part.score for share, part in pairs)
     se = math.hypot(*(share * part.se for share, part in pairs))
-    return _Part(score, se, n, row.floor, row.ceiling)
+    return _task(row, score, se, n)
 
 
-def _outside(row: CurveRow, members: frozenset[str]) -> _Part | None:
+def _outside(row: CurveRow, members: frozenset[str]) -> SideScore | None:
     """A task's score without the countries of the region; None where nothing is left."""
     inside = [part for country, part in row.by_country.items() if country in members]
     if not inside:
@@ -255,19 +248,18 @@ def _outside(row: CurveRow, members: frozenset[str]) -> _Part | None:
         return None
     total = row.score * row.n - math.fsum(part.score * part.n for part in inside)
     score = min(100.0, max(0.0, total / n))
-    return _Part(score, row.se * math.sqrt(row.n / n), n, row.floor, row.ceiling)
+    return _task(row, score, row.se * math.sqrt(row.n / n), n)
 
 
-def _mean(parts: list[_Part]) -> SideScore | None:
+def _mean(parts: list[SideScore]) -> SideScore | None:
     if not parts:
         return None
     k = len(parts)
-    spans = [100.0 / (part.ceiling - part.floor) for part in parts]
     return SideScore(
         score=math.fsum(part.score for part in parts) / k,
-        above=math.fsum(normalised(part.score, part.floor, part.ceiling) for part in parts) / k,
+        above=math.fsum(part.above for part in parts) / k,
         se=math.hypot(*(part.se for part in parts)) / k,
-        se_above=math.hypot(*(p.se * span for p, span in zip(parts, spans, strict=True))) / k,
+        se_above=math.hypot(*(part.se_above for part in parts)) / k,
         floor=math.fsum(part.floor for part in parts) / k,
         n=min(part.n for part in parts),
     )

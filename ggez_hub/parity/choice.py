@@ -16,7 +16,6 @@ from itertools import combinations, pairwise
 from typing import TYPE_CHECKING
 
 from ggez_hub.cards.curve import MeasuredCurve
-from ggez_hub.errors import GgezError
 from ggez_hub.parity.betas import Beta, is_base, single
 from ggez_hub.parity.card_rows import NoCurve
 from ggez_hub.parity.curve import ParityCurve
@@ -36,10 +35,6 @@ SAME = 1e-12
 HINT = "Use --policy parity, or give a beta with --beta."
 
 
-class Undetermined(GgezError):
-    """The policy cannot choose a beta from these scores."""
-
-
 @dataclass(frozen=True)
 class Choice:
     """A beta, chosen by a policy from a validation curve at an alpha."""
@@ -51,7 +46,6 @@ class Choice:
 
     @property
     def point(self) -> Beta:
-        """The beta of each adapter."""
         return self.curve.betas[self.index]
 
     @property
@@ -67,12 +61,10 @@ class Choice:
 
     @property
     def grp(self) -> float:
-        """GRP above chance on validation."""
         return self.curve.grp(self.index, self.alpha)
 
     @property
     def reason(self) -> str:
-        """Why this beta, in words."""
         rule = "the highest GRP"
         if self.policy.share is not None:
             rule += f" of the betas that pass {self.policy}"
@@ -87,8 +79,8 @@ def select_beta(
 ) -> Choice:
     """The beta that `policy` chooses for `region` on the validation side of a curve.
 
-    alpha is the globalisation factor of the requested region, from 0 to 1. Raises NoCurve, and
-    Undetermined where the policy cannot be applied.
+    alpha is the globalisation factor of the requested region, from 0 to 1. Raises NoCurve, also
+    where the policy cannot be applied.
     """
     return choose(ParityCurve.of(measured, "validation", region), alpha, policy)
 
@@ -113,14 +105,14 @@ def choose_for(
 
 
 def choose(curve: ParityCurve, alpha: float, policy: Policy = PARITY) -> Choice:
-    """The same from a curve that was opened; raises NoCurve and Undetermined."""
+    """The same from a curve that was opened; raises NoCurve."""
     return Choice(policy, alpha, curve, highest(curve, alpha, eligible(curve, policy)))
 
 
 def eligible(curve: ParityCurve, policy: Policy) -> tuple[int, ...]:
     """The places of the betas that a policy may take, whatever alpha is.
 
-    Raises NoCurve where the region is at chance at every beta, and Undetermined.
+    Raises NoCurve where the region is at chance at every beta, or the policy cannot be applied.
     """
     if curve.is_at_chance:
         raise NoCurve(
@@ -147,7 +139,7 @@ def highest(curve: ParityCurve, alpha: float, places: Sequence[int]) -> int:
 
 
 def _retainable_base(curve: ParityCurve) -> int:
-    """The place of a base that is above chance outside the region; raises Undetermined."""
+    """The place of a base that is above chance outside the region; raises NoCurve."""
     base = curve.base
     if not curve.has_others:
         problem = "no item is outside the region"
@@ -157,7 +149,7 @@ def _retainable_base(curve: ParityCurve) -> int:
         problem = "outside the region the base is at chance, so there is nothing to keep"
     else:
         return base
-    raise Undetermined(f"keep is undetermined: {problem}", HINT)
+    raise NoCurve(f"keep is undetermined: {problem}", HINT)
 
 
 @dataclass(frozen=True)
@@ -177,7 +169,7 @@ def alpha_ranges(curve: ParityCurve, policy: Policy = PARITY) -> tuple[AlphaRang
 
     GRP at a beta is a straight line in alpha, and which betas a policy may take does not depend on
     alpha, so the choice changes only where two of these lines cross. Two neighbours choose
-    differently; at the alpha where they meet either may be chosen. Raises Undetermined where the
+    differently; at the alpha where they meet either may be chosen. Raises NoCurve where the
     policy cannot be applied.
     """
     places = eligible(curve, policy)

@@ -104,7 +104,6 @@ class ParityCurve:
 
     @property
     def has_others(self) -> bool:
-        """Whether there are items outside the region."""
         return self.moments.pictures[OTHERS] > 0
 
     @property
@@ -117,7 +116,6 @@ class ParityCurve:
         return next((i for i, known in enumerate(self.betas) if _same(known, beta)), None)
 
     def grp(self, index: int, alpha: float) -> float:
-        """GRP above chance at the beta of this place."""
         means = self.moments.means[:, index]
         return grp(float(means[GLOBAL]), float(means[REGIONAL]), alpha, chance_corrected=True)
 
@@ -164,7 +162,6 @@ def _recorded(record: SplitParity) -> Moments:
 
 
 def _symmetric(rows: list[str]) -> Floats:
-    """The full matrix of the rows of its lower triangle."""
     lower = np.zeros((len(rows), len(rows)))
     for number, row in enumerate(rows, 1):
         lower[number - 1, :number] = [float(value) for value in row.split(" ")]

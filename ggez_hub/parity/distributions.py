@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from functools import lru_cache
 from statistics import NormalDist
 
@@ -26,7 +25,13 @@ def t_quantile(probability: float, freedom: float) -> float:
     high = 2.0
     while below(high) < probability:
         high *= 2
-    return _bisect(lambda t: below(t) < probability, 0.0, high)
+    low = 0.0
+    for _ in range(200):
+        middle = (low + high) / 2
+        if middle in (low, high):
+            break
+        low, high = (middle, high) if below(middle) < probability else (low, middle)
+    return (low + high) / 2
 
 
 def binomial_upper_tail(successes: float, n: float, chance: float) -> float:
@@ -73,12 +78,3 @@ def _fraction(x: float, a: float, b: float) -> float:
 
 def _nonzero(value: float) -> float:
     return value if abs(value) > _TINY else _TINY
-
-
-def _bisect(is_low: Callable[[float], bool], low: float, high: float) -> float:
-    for _ in range(200):
-        middle = (low + high) / 2
-        if middle in (low, high):
-            break
-        low, high = (middle, high) if is_low(middle) else (low, middle)
-    return (low + high) / 2

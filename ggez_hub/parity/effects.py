@@ -44,7 +44,6 @@ class Effects:
     over_adapter: Interval | None
 
     def as_dict(self) -> dict[str, object]:
-        """The effects as JSON."""
         return {
             "kept": self.kept,
             "share": self.share,
@@ -151,6 +150,6 @@ def pictures_for_retention(
 
 
 def error_of(found: Interval) -> float:
-    """The standard error that an interval stands for: more than `se` where few pictures changed."""
+    """The standard error that an interval implies: more than `se` where few pictures changed."""
     z = NORMAL.inv_cdf((1 + LEVEL) / 2)
     return max(found.se, (found.high - found.low) / (2 * z))

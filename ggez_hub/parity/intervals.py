@@ -16,10 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ggez_hub.parity.distributions import t_quantile
-from ggez_hub.parity.moments import (
-    SIDES,
-    Moments,
-)
+from ggez_hub.parity.moments import SIDES, Moments, correlation
 from ggez_hub.parity.score_intervals import (
     Change,
     Floats,
@@ -31,7 +28,6 @@ from ggez_hub.parity.score_intervals import (
 )
 
 LEVEL = 0.95
-KEPT = 0.98
 # With fewer pictures than this, a figure that rests on very few of them is not decided.
 FEW_PICTURES = 100
 # Pictures whose answers changed, over the sides of a difference.
@@ -68,11 +64,13 @@ class Interval:
 
     @property
     def is_below_zero(self) -> bool:
-        """Whether it is shown to be below 0."""
         return self.is_decided and self.high < 0
 
+    @property
+    def excludes_zero(self) -> bool:
+        return self.is_above_zero or self.is_below_zero
+
     def as_dict(self) -> dict[str, object]:
-        """The figure as JSON; `refusal` is there only where it is undetermined."""
         found: dict[str, object] = {
             "value": self.value,
             "se": self.se,
@@ -81,14 +79,8 @@ class Interval:
         return found if self.refusal is None else {**found, "refusal": self.refusal}
 
     def shown(self, sign: str = "+") -> str:
-        """The figure for people, and whether it is undetermined."""
         text = f"{self.value:{sign}.2f} [{self.low:{sign}.2f}, {self.high:{sign}.2f}]"
         return text if self.refusal is None else f"{text}, undetermined"
-
-    @property
-    def excludes_zero(self) -> bool:
-        """Whether the interval is decided and is entirely on one side of 0."""
-        return self.is_above_zero or self.is_below_zero
 
 
 def interval_json(found: Interval | None) -> dict[str, object] | None:
@@ -96,19 +88,16 @@ def interval_json(found: Interval | None) -> dict[str, object] | None:
     return None if found is None else found.as_dict()
 
 
-def estimate_share(
-    value: float, se: float, pictures: int, *, lowest: float = 0.0, highest: float = 100.0
-) -> Interval:
-    """The interval of a mean of values between `lowest` and `highest` over clustered items.
+def estimate_share(value: float, se: float, pictures: int) -> Interval:
+    """The interval of a mean of values between 0 and 100 over clustered items.
 
     se: the clustered standard error of the mean, sqrt(C / (C - 1) * sum_c u_c^2) over C pictures.
     """
     if refusal := _unusable(pictures, value, se):
-        return Interval(value, se, lowest, highest, pictures, refusal)
-    span = highest - lowest
-    share = share_of(_share(value, lowest, span), np.array(se / span), pictures)
+        return Interval(value, se, 0.0, 100.0, pictures, refusal)
+    share = share_of(_share(value, 0.0, 100.0), np.array(se / 100), pictures)
     low, high = share_limits(share, quantile(pictures))
-    return Interval(value, se, lowest + span * float(low), lowest + span * float(high), pictures)
+    return Interval(value, se, 100 * float(low), 100 * float(high), pictures)
 
 
 def estimate_score(moments: Moments, side: int, index: int) -> Interval:
@@ -220,9 +209,19 @@ def _limits(moments: Moments, terms: Sequence[_Term], z: float) -> tuple[float, 
         ends = [float(end) * terms[0].span for end in share_limits(terms[0].figure, z)]
         low, high = (terms[0].weight * end for end in ends)
     else:
+        rows = np.array([term.units.ravel() for term in terms])
+        size = rows.shape[1]
         weights = [term.weight * term.span for term in terms]
         figures = [term.figure for term in terms]
-        low, high = map(float, sum_limits(weights, figures, _correlation(moments, terms), z))
+        low, high = map(
+            float,
+            sum_limits(
+                weights,
+                figures,
+                correlation(rows @ moments.covariance.reshape(size, size) @ rows.T),
+                z,
+            ),
+        )
     start = math.fsum(term.weight * term.lowest for term in terms)
     return start + low, start + high
 
@@ -233,28 +232,15 @@ def _share(value: float, lowest: float, span: float) -> Floats:
 
 def _bounds(moments: Moments, weights: Floats) -> tuple[float, float]:
     """The least and the most that a weighted sum can be."""
-    ends = [_reach(moments, s) for s in SIDES]
+    lowest, highest = np.array([_reach(moments, s) for s in SIDES]).T
     up, down = np.maximum(weights, 0).sum(axis=1), np.minimum(weights, 0).sum(axis=1)
-    low = math.fsum(u * e[0] + d * e[1] for u, d, e in zip(up, down, ends, strict=True))
-    high = math.fsum(u * e[1] + d * e[0] for u, d, e in zip(up, down, ends, strict=True))
-    return low, high
+    return float(up @ lowest + down @ highest), float(up @ highest + down @ lowest)
 
 
 def _reach(moments: Moments, s: int) -> tuple[float, float]:
     """The lowest and the highest value of a side: all wrong, all right."""
     floor = float(moments.floors[s]) / 100
     return (-100 * floor / (1 - floor) if 0 <= floor < 1 else 0.0), 100.0
-
-
-def _correlation(moments: Moments, terms: Sequence[_Term]) -> Floats:
-    rows = np.array([term.units.ravel() for term in terms])
-    size = rows.shape[1]
-    covariance = rows @ moments.covariance.reshape(size, size) @ rows.T
-    errors = np.sqrt(np.maximum(np.diag(covariance), 0))
-    both = np.outer(errors, errors)
-    found = np.clip(np.where(both > 0, covariance / np.where(both > 0, both, 1), 0), -1, 1)
-    np.fill_diagonal(found, 1)
-    return np.asarray(found)
 
 
 def quantile(pictures: int) -> float:

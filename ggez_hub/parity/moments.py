@@ -62,6 +62,15 @@ class Moments:
         return self.side(OTHERS, index) - kept * self.side(OTHERS, base)
 
 
+def correlation(covariance: Floats) -> Floats:
+    """The correlations of a covariance (n, n); a figure that does not vary is taken as independent."""
+    errors = np.sqrt(np.maximum(0.0, np.diag(covariance)))
+    both = np.outer(errors, errors)
+    found = np.clip(np.where(both > 0, covariance / np.where(both > 0, both, 1.0), 0.0), -1, 1)
+    np.fill_diagonal(found, 1.0)
+    return np.asarray(found)
+
+
 def clustered_moments(
     contributions: Floats,
     means: Floats,

@@ -30,7 +30,6 @@ class Policy:
         return cls(float(found[1]) if found[1] else DEFAULT_SHARE)
 
     def __str__(self) -> str:
-        """The policy as `parse` reads it."""
         if self.share is None:
             return "parity"
         return "keep" if self.share == DEFAULT_SHARE else f"keep={self.share:g}"

@@ -7,19 +7,19 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ggez_hub.cards.curve import Split
 from ggez_hub.parity.betas import as_json, beta_key
 from ggez_hub.parity.card_rows import NoCurve
-from ggez_hub.parity.choice import FEW_PICTURES, ROUNDING, Choice, Undetermined, choose
+from ggez_hub.parity.choice import FEW_PICTURES, ROUNDING, Choice, choose
 from ggez_hub.parity.curve import ParityCurve
 from ggez_hub.parity.effects import Effects, effects
 from ggez_hub.parity.intervals import estimate_grp
 from ggez_hub.parity.moments import GLOBAL, OTHERS, REGIONAL, Floats, Moments
 from ggez_hub.parity.policy import KEEP, PARITY, Policy
 
-Places: TypeAlias = NDArray[np.intp]
+# The curve on a split, seen for a region; raises NoCurve.
+CurveOn: TypeAlias = Callable[[Split], ParityCurve]
 
 DRAWS = 2000
 SEED = 0
@@ -36,27 +36,6 @@ def redraw_means(moments: Moments, draws: int = DRAWS, seed: int = SEED) -> Floa
     spread = vectors[:, kept] * np.sqrt(values[kept])
     normal = np.random.default_rng(seed).standard_normal((draws, int(kept.sum())))
     return np.asarray(moments.means + (normal @ spread.T).reshape(draws, *shape))
-
-
-def shares_of_redraws(
-    moments: Moments,
-    choose: Callable[[Floats], Places],
-    draws: int = DRAWS,
-    seed: int = SEED,
-) -> Floats:
-    """(B,): the share of redraws in which `choose` takes each beta.
-
-    `choose` gets the means (draws, 3, B) drawn anew and returns the place (draws,) that it takes in each;
-    -1, where it cannot choose, counts for no beta. The shares are of the rule: they are not the
-    probability that a beta is the best.
-    """
-    taken = choose(redraw_means(moments, draws, seed))
-    counts = np.bincount(taken[taken >= 0], minlength=moments.means.shape[1])
-    return np.asarray(counts / draws, dtype=np.float64)
-
-
-# The curve on a split, seen for a region; raises NoCurve.
-CurveOn: TypeAlias = Callable[[Split], ParityCurve]
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +55,6 @@ class PolicyOutcome:
     redraws: Mapping[str, float] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, object]:
-        """The outcome as JSON."""
         chosen = self.choice
         grp = chosen and estimate_grp(chosen.curve.moments, chosen.alpha, chosen.index)
         return {
@@ -89,7 +67,6 @@ class PolicyOutcome:
         }
 
     def line(self) -> str:
-        """One line for people: the beta, what it keeps outside the region, and its gain in GRP."""
         if self.choice is None:
             return f"{self.policy}: no beta, {self.reason}"
         found, where = (self.test, "test") if self.test else (self.validation, "validation")
@@ -135,7 +112,7 @@ def policy_outcomes(
 def _outcome(curve_on: CurveOn, alpha: float, policy: Policy) -> PolicyOutcome:
     try:
         chosen = choose(curve_on("validation"), alpha, policy)
-    except (NoCurve, Undetermined) as problem:
+    except NoCurve as problem:
         return PolicyOutcome(policy, None, problem.message, None, None)
     return PolicyOutcome(
         policy,
@@ -163,16 +140,15 @@ def _redraws(chosen: Choice) -> dict[str, float]:
         return {}
     places = range(len(curve.betas))
 
-    def take(means: Floats) -> Places:
-        grps = alpha * means[:, GLOBAL] + (1 - alpha) * means[:, REGIONAL]
-        if share is not None and base is not None:
-            surpluses = (curve.moments.surplus(place, share, base) for place in places)
-            errors = np.array([curve.moments.combine(surplus)[1] for surplus in surpluses])
-            margin = means[:, OTHERS] - share * means[:, OTHERS, [base]] - errors
-            grps = np.where((margin >= 0) | (np.array(places) == base), grps, -np.inf)
-        return np.argmax(grps >= grps.max(axis=1, keepdims=True) - ROUNDING, axis=1)
-
-    shares = shares_of_redraws(curve.moments, take)
+    means = redraw_means(curve.moments)
+    grps = alpha * means[:, GLOBAL] + (1 - alpha) * means[:, REGIONAL]
+    if share is not None and base is not None:
+        surpluses = (curve.moments.surplus(place, share, base) for place in places)
+        errors = np.array([curve.moments.combine(surplus)[1] for surplus in surpluses])
+        margin = means[:, OTHERS] - share * means[:, OTHERS, [base]] - errors
+        grps = np.where((margin >= 0) | (np.array(places) == base), grps, -np.inf)
+    taken = np.argmax(grps >= grps.max(axis=1, keepdims=True) - ROUNDING, axis=1)
+    shares = np.bincount(taken, minlength=len(places)) / len(taken)
     return {
         beta_key(beta): float(part) for beta, part in zip(curve.betas, shares, strict=True) if part
     }

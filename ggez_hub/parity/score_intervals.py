@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,21 +28,11 @@ _UNEQUAL = 1.0
 _NOTHING = 1e-30
 
 
-class Term(Protocol):
-    """A figure of which a sum is made: its estimate, and its variance if the truth were `value`."""
-
-    @property
-    def value(self) -> Floats: ...
-
-    def variance_at(self, value: Floats) -> Floats: ...
-
-    @property
-    def first_variance(self) -> Floats: ...
-
-
 @dataclass(frozen=True, eq=False)
 class Share:
     """The mean of values in [0, 1] that share C pictures.
+
+    `variance_at` is its variance if the truth were `value`, `first_variance` where an interval starts.
 
     size  the number of independent right-or-wrong answers with the same error (`effective_size`)
     """
@@ -106,7 +96,7 @@ def effective_size(share: Floats, error: Floats, pictures: float) -> Floats:
 
     `error` is the clustered standard error, with C / (C - 1); the number of pictures comes out where
     each has one question. Few answers of the rarer kind know little about how alike the answers to
-    a picture are: a part of an answer is added that says "wholly", as if each picture had one question.
+    a picture are: a part of an answer is added that is entirely alike, as if each picture had one question.
     """
     spread = share * (1 - share)
     varies = (spread > 0) & (error > 0)
@@ -166,7 +156,7 @@ def wilson(successes: int, n: int) -> tuple[float, float]:
 
 
 def sum_limits(
-    weights: Sequence[float], terms: Sequence[Term], correlation: Floats, z: float
+    weights: Sequence[float], terms: Sequence[Share | Change], correlation: Floats, z: float
 ) -> tuple[Floats, Floats]:
     """Limits of sum_i w_i v_i; correlation: (..., k, k) of the errors of the k terms.
 
@@ -182,7 +172,12 @@ def sum_limits(
 
 
 def _distance(
-    w: Floats, terms: Sequence[Term], values: Floats, variance: Floats, r: Floats, z: float
+    w: Floats,
+    terms: Sequence[Share | Change],
+    values: Floats,
+    variance: Floats,
+    r: Floats,
+    z: float,
 ) -> Floats:
     for step in _STEPS:
         # How each term's error varies with that of the sum, and the error of the sum.

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ggez_hub.cards.curve import SPLITS, MeasuredCurve, Split
-from ggez_hub.cards.measurements import SeedRun, SeedSides
+from ggez_hub.cards.measurements import SeedSides
 from ggez_hub.cards.schema import AdapterCard
+from ggez_hub.cards.values import UNKNOWN
 from ggez_hub.parity.betas import Beta, beta_key, is_base
 from ggez_hub.parity.card_rows import NoCurve, measured_rows, task_of
 from ggez_hub.parity.curve import ParityCurve
@@ -22,6 +23,12 @@ from ggez_hub.parity.moments import GLOBAL, OTHERS, REGIONAL
 
 # With fewer seeds there is no interval over them.
 FEWEST = 5
+WORDS = {
+    "grp": "GRP {}",
+    "others": "{} outside the region",
+    "regional": "{} in it",
+    "gain": "GRP {} over the base",
+}
 
 
 @dataclass(frozen=True)
@@ -56,6 +63,10 @@ class OverSeeds:
         half = t_quantile(0.975, len(values) - 1) * sd / math.sqrt(len(values))
         return cls(mean, sd, mean - half, mean + half)
 
+    def shown(self, name: str) -> str:
+        sign = _sign(name)
+        return f"{self.mean:{sign}.2f} [{self.low:{sign}.2f}, {self.high:{sign}.2f}]"
+
 
 @dataclass(frozen=True)
 class SeedSummary:
@@ -71,14 +82,13 @@ class SeedSummary:
         if len(self.seeds) < FEWEST:
             return None
         found = {}
-        for name in ("grp", "others", "regional", "gain"):
+        for name in WORDS:
             values = [getattr(seed, name) for seed in self.seeds]
             if None not in values:
                 found[name] = OverSeeds.of(values)
         return found
 
     def as_dict(self) -> dict[str, object]:
-        """The summary as JSON."""
         over = self.intervals
         return {
             "split": self.split,
@@ -92,14 +102,13 @@ class SeedSummary:
         }
 
     def lines(self) -> list[str]:
-        """For people: the interval over seeds, or each seed where they are too few for one."""
         over = self.intervals
         if over is None:
             return [
                 *(self._line(seed) for seed in self.seeds),
                 f"{len(self.seeds)} seeds: an interval over seeds needs {FEWEST}",
             ]
-        parts = _parts({name: _interval(value, name == "gain") for name, value in over.items()})
+        parts = ", ".join(WORDS[name].format(figure.shown(name)) for name, figure in over.items())
         return [
             f"{len(self.seeds)} seeds at beta {self.beta:g}: {parts}; means with 95 % intervals over "
             f"seeds, sd of GRP {over['grp'].sd:.2f} ({self.split})"
@@ -109,12 +118,16 @@ class SeedSummary:
         name = "the published seed" if figures.seed is None else f"seed {figures.seed}"
         if figures is self.seeds[0] and figures.seed is not None:
             name += ", published"
-        shown = {
-            key: f"{value:+.2f}" if key == "gain" else f"{value:.2f}"
+        parts = ", ".join(
+            WORDS[key].format(f"{value:{_sign(key)}.2f}")
             for key, value in vars(figures).items()
             if key != "seed" and value is not None
-        }
-        return f"{name}, at beta {self.beta:g}: {_parts(shown)} ({self.split})"
+        )
+        return f"{name}, at beta {self.beta:g}: {parts} ({self.split})"
+
+
+def _sign(name: str) -> str:
+    return "+" if name == "gain" else ""
 
 
 def seed_sides(measured: MeasuredCurve) -> dict[Split, SeedSides]:
@@ -152,37 +165,21 @@ def seed_summary(
     None for another region than the card's, where the beta was not measured, and without another seed
     that was asked the same tasks.
     """
-    index = curve.index(beta)
-    if index is None or curve.region != card.region:
+    own = seed_sides(card.measured).get(split) if card.measured else None
+    if own is None or curve.region != card.region:
         return None
-    sides = seed_sides(card.measured)[split] if card.measured else None
-    found = [
-        figures
+    seed = UNKNOWN if card.training == UNKNOWN else card.training.seed
+    published = _figures(None if seed == UNKNOWN else seed, own, beta, alpha)
+    others = [
+        _figures(run.seed, sides, beta, alpha)
         for run in card.seeds
-        if split in run.sides
-        and _is_alike(run.sides[split], sides)
-        and (figures := _figures(run, run.sides[split], beta, alpha)) is not None
+        if (sides := run.sides.get(split)) and (sides.scale, sides.tasks) == (own.scale, own.tasks)
     ]
-    if not found:
-        return None
-    base = curve.base
-    own = SeedFigures(
-        None
-        if card.training == "unknown" or card.training.seed == "unknown"
-        else card.training.seed,
-        curve.grp(index, alpha),
-        float(curve.moments.means[OTHERS, index]) if curve.has_others else None,
-        float(curve.moments.means[REGIONAL, index]),
-        None if base is None else curve.grp(index, alpha) - curve.grp(base, alpha),
-    )
-    return SeedSummary(beta, split, (own, *found))
+    found = tuple(figures for figures in others if figures is not None)
+    return SeedSummary(beta, split, (published, *found)) if published and found else None
 
 
-def _is_alike(sides: SeedSides, own: SeedSides | None) -> bool:
-    return own is not None and (sides.scale, sides.tasks) == (own.scale, own.tasks)
-
-
-def _figures(run: SeedRun, sides: SeedSides, beta: Beta, alpha: float) -> SeedFigures | None:
+def _figures(seed: int | None, sides: SeedSides, beta: Beta, alpha: float) -> SeedFigures | None:
     key = beta_key(beta)
     if key not in sides.betas:
         return None
@@ -193,7 +190,7 @@ def _figures(run: SeedRun, sides: SeedSides, beta: Beta, alpha: float) -> SeedFi
     index, others = sides.betas.index(key), sides.others
     base = next((place for place, known in enumerate(sides.betas) if is_base(float(known))), None)
     return SeedFigures(
-        run.seed,
+        seed,
         parity(index),
         None if others is None else others[index],
         sides.q_regional[index],
@@ -203,18 +200,3 @@ def _figures(run: SeedRun, sides: SeedSides, beta: Beta, alpha: float) -> SeedFi
 
 def _scores(curve: ParityCurve, side: int) -> list[float]:
     return [float(f"{value:.10g}") for value in curve.moments.means[side]]
-
-
-def _parts(shown: Mapping[str, str]) -> str:
-    words = {
-        "grp": "GRP {}",
-        "others": "{} outside the region",
-        "regional": "{} in it",
-        "gain": "GRP {} over the base",
-    }
-    return ", ".join(words[name].format(value) for name, value in shown.items())
-
-
-def _interval(found: OverSeeds, signed: bool) -> str:
-    sign = "+" if signed else ""
-    return f"{found.mean:{sign}.2f} [{found.low:{sign}.2f}, {found.high:{sign}.2f}]"

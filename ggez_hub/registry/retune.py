@@ -11,7 +11,7 @@ from ggez_hub.cards.curve import Split
 from ggez_hub.errors import UsageProblem
 from ggez_hub.parity.betas import Beta, as_json
 from ggez_hub.parity.card_rows import NoCurve
-from ggez_hub.parity.choice import AlphaRange, Choice, Undetermined, alpha_ranges, choose
+from ggez_hub.parity.choice import AlphaRange, Choice, alpha_ranges, choose
 from ggez_hub.parity.curve import ParityCurve
 from ggez_hub.parity.intervals import Interval, estimate_grp
 from ggez_hub.parity.policy import Policy
@@ -84,7 +84,7 @@ def retune(
 ) -> Retuned:
     """Choose beta again for `region` with `alpha`, by the policy that chose before or another.
 
-    Raises NoCurve, Undetermined, and UsageProblem for a region that the curve says nothing of.
+    Raises NoCurve, and UsageProblem for a region that the curve says nothing of.
     """
     served = [r.id for r in fallback_chain(region, wide=True)]
     if stored.home not in served:
@@ -111,7 +111,7 @@ def _taken(stored: StoredCurve) -> Beta | None:
     try:
         curve = stored.curve("validation", stored.region)
         return choose(curve, stored.alpha.value, stored.policy).point
-    except (NoCurve, Undetermined):
+    except NoCurve:
         return None
 
 

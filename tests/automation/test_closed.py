@@ -14,7 +14,6 @@ from huggingface_hub import HfApi
 from ggez_hub.automation.contribution_rules import ProposedCard, check_card
 from ggez_hub.automation.indexed_cards import with_measurement
 from ggez_hub.automation.remote_evaluation import (
-    BadDelivery,
     deliver,
     digest_of,
     evidence_in,
@@ -27,6 +26,7 @@ from ggez_hub.cli.main import cli
 from ggez_hub.demo.hub import seed
 from ggez_hub.digests import sha256_file
 from ggez_hub.embedded.store import HubStore
+from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.answers.predictions import read_predictions
 from ggez_hub.evaluation.results.closed_part import CLOSED
 from ggez_hub.evaluation.results.evidence import RESULTS, open_evidence
@@ -175,7 +175,7 @@ def test_a_delivery_without_a_closed_part_is_not_taken(measured, tmp_path):
     content = json.loads((tmp_path / RESULTS).read_text())
     del content["header"]["closed"]
     (tmp_path / RESULTS).write_text(json.dumps(content))
-    with pytest.raises(BadDelivery, match="no part of the test side was closed"):
+    with pytest.raises(GgezError, match="no part of the test side was closed"):
         recomputed(document, tmp_path, measured.clone)
 
 

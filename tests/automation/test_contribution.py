@@ -54,7 +54,7 @@ def test_a_good_card_passes_and_its_check_can_be_repeated(registry, good_card):
         ({"recipes/th/x.yaml": "kind: train\nfamily: sculpture"}, "line=2::family: input should be"),
         ({"recipes/th/x.yaml": "kind: budget"}, "is of the kind 'budget', not one of merge"),
         ({"recipes/th/x.yaml": "a: [&a 1, *a]"}, "cannot be read"),
-        ({CARD: b"\xff\xfe"}, "is no text in UTF-8"),
+        ({CARD: b"\xff\xfe"}, "is not text in UTF-8"),
         ({CARD: "no front matter"}, "no front matter"),
         ({"cards/vn/embedding/x.md": "GOOD"}, "is in the folder vn and says region: th"),
         ({CARD: ("family: embedding", "family: sculpture")}, "ggez.family"),
@@ -179,7 +179,7 @@ def test_links_and_sub_modules_are_refused(registry):
     registry.github.head, registry.github.base = git(work, "rev-parse", "HEAD", "HEAD^").split()
     ran = check(registry)
     assert ran.code == 1
-    assert "is no plain file (mode 120000)" in ran.stdout
+    assert "is not a plain file (mode 120000)" in ran.stdout
 
 
 def test_a_pull_request_that_moved_on_is_not_checked_under_its_old_name(registry, good_card):

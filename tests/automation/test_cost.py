@@ -14,7 +14,8 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from ggez_hub.automation.budget import Budget, read_budget
-from ggez_hub.automation.cost import RUNNER, Cost, OverBudget, hours_of, require_money
+from ggez_hub.automation.cost import RUNNER, Cost, hours_of, require_money
+from ggez_hub.errors import GateFailed
 from ggez_hub.hub import Hub
 from ggez_hub.hub.jobs import Spent, prices, spent
 from tests.automation.runner import PROJECT
@@ -101,7 +102,7 @@ def test_what_the_month_has_left_is_enough():
     ],
 )
 def test_more_than_that_or_the_unknown_starts_nothing(costs, spent, message):
-    with pytest.raises(OverBudget, match=message) as refused:
+    with pytest.raises(GateFailed, match=message) as refused:
         require_money(costs, BUDGET, spent)
     assert refused.value.exit_code == 3
 

@@ -7,10 +7,11 @@ import shutil
 
 import pytest
 
-from ggez_hub.automation.remote_evaluation import BadDelivery, evidence_in, recomputed
+from ggez_hub.automation.remote_evaluation import evidence_in, recomputed
 from ggez_hub.cards import read_card
 from ggez_hub.demo.hub import seed
 from ggez_hub.embedded.store import HubStore
+from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.results.evidence import RESULTS
 from ggez_hub.evaluation.results.header import PREDICTIONS
 from ggez_hub.evaluation.results.verification import verify_evidence
@@ -144,7 +145,7 @@ def test_what_another_machine_delivered_is_recomputed(demo, evaluated, tmp_path)
     results["header"]["alpha"]["value"] = 0.5
     results["scores"]["0.25"]["emoji-th-retrieval/test"]["score"] = 92.0
     (tmp_path / RESULTS).write_text(json.dumps(results))
-    with pytest.raises(BadDelivery) as refused:
+    with pytest.raises(GgezError) as refused:
         recomputed(document, tmp_path, demo.runner.clone)
     for problem in (
         "which never was this registry's program",

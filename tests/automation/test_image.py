@@ -97,7 +97,7 @@ def test_the_tag_gets_the_digest_that_the_registry_says_once(clone):
 @pytest.mark.parametrize(
     ("tag", "says", "message"),
     [
-        ("nobody", {}, "HTTP Error 404"),
+        ("nobody", {}, "404 Not Found"),
         ("3.11-bookworm", {}, "names no sha256 of library/python:3.11-bookworm"),
         ("3.11-bookworm", {"Docker-Content-Digest": "sha256:5"}, "names no sha256"),
     ],

@@ -7,8 +7,9 @@ from threading import Timer
 import pytest
 
 from ggez_hub.embedded.store import HubStore
+from ggez_hub.errors import GgezError
 from ggez_hub.hub import Hub
-from ggez_hub.hub.jobs import JobFailed, JobRequest, run
+from ggez_hub.hub.jobs import JobRequest, run
 
 from ..worlds import serving
 from .jobs_server import FakeJobs
@@ -81,7 +82,7 @@ def test_a_job_that_goes_on_is_joined_and_one_that_ended_is_not(jobs):
 
 def test_a_job_that_fails_shows_the_end_of_its_log(jobs):
     _, hub = jobs
-    with pytest.raises(JobFailed, match=r"ended as ERROR: exit code 3\n  \| out of memory"):
+    with pytest.raises(GgezError, match=r"ended as ERROR: exit code 3\n  \| out of memory"):
         run(hub, order("echo out of memory; exit 3"), print)
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from click.testing import CliRunner
 
-from ggez_hub.automation.approval import NotAllowed, order
-from ggez_hub.automation.event import BadEvent, CommentEvent, PullRequestEvent, read_event
+from ggez_hub.automation.approval import order
+from ggez_hub.automation.event import CommentEvent, PullRequestEvent, read_event
 from ggez_hub.automation.github import GitHub
+from ggez_hub.errors import GgezError
 
 from .github_server import REPOSITORY, serve_github
 
@@ -41,21 +42,21 @@ def test_a_member_may(github):
     [
         # The association in the payload is not what decides.
         (said("/ggez evaluate", by="stranger", association="OWNER"), "may not start"),
-        (said("/ggez evaluate; rm -rf /"), "is no `/ggez evaluate`"),
-        (said("please\n/ggez evaluate"), "is no `/ggez evaluate`"),
-        (said("/ggez evaluate", pull_request=False), "is no `/ggez evaluate`"),
+        (said("/ggez evaluate; rm -rf /"), "is not `/ggez evaluate`"),
+        (said("please\n/ggez evaluate"), "is not `/ggez evaluate`"),
+        (said("/ggez evaluate", pull_request=False), "is not `/ggez evaluate`"),
         (said("/ggez evaluate bbbbbbbb"), "not at bbbbbbbb any more"),
     ],
 )
 def test_others_may_not(github, event, message):
-    with pytest.raises(NotAllowed, match=message):
+    with pytest.raises(GgezError, match=message):
         order(event, github)
 
 
 def test_another_event_is_refused(tmp_path):
     path = tmp_path / "event.json"
     path.write_text('{"action": "opened"}')
-    with pytest.raises(BadEvent):
+    with pytest.raises(GgezError):
         read_event(PullRequestEvent, path)
 
 
@@ -64,7 +65,7 @@ def test_by_hand_without_an_event_says_what_is_missing(monkeypatch):
 
     monkeypatch.delenv("GITHUB_EVENT_PATH", raising=False)
     result = CliRunner().invoke(ci_command, ["check"])
-    assert isinstance(result.exception, BadEvent)
+    assert isinstance(result.exception, GgezError)
     assert "GITHUB_EVENT_PATH" in result.exception.hint
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 
 from ggez_hub.automation.cost import count_answers
-from ggez_hub.automation.suite import SuiteData, suite_of
+from ggez_hub.automation.suite import suite_of
 from ggez_hub.cards import read_card
 from ggez_hub.families import FAMILIES
 from ggez_hub.hub import Hub
 from ggez_hub.hub.commits import head_of
+from ggez_hub.regions import find_region
+from ggez_hub.registry.task_data import TaskData
 
 from .runner import PROJECT
 
@@ -26,10 +28,11 @@ def test_what_a_suite_asks_can_be_counted_and_prepared(demo_hub, family):
     hub = Hub(demo_hub)
     (path,) = (PROJECT / "cards" / "th" / family).glob("*-emoji-th.md")
     suite, tasks = suite_of(read_card(path).card)
-    data = SuiteData.of(tasks, hub)
-    assert count_answers(data, len(suite.betas)) == ITEMS[family] * len(suite.betas)
-    prepared = data.prepare()
+    assert count_answers(tasks, hub, len(suite.betas)) == ITEMS[family] * len(suite.betas)
+    prepared, _ = TaskData(hub).prepare(tasks, find_region("th"))
     assert {task.record.side for task in prepared} == {"global", "regional"}
-    commits = {repo: head_of(hub, repo, "dataset").revision for repo in data.asked_about}
+    commits = {
+        repo: head_of(hub, repo, "dataset").revision for repo in {t.dataset.repo for t in tasks}
+    }
     for task in prepared:
         assert task.record.revision == commits[task.record.dataset]

@@ -17,9 +17,7 @@ from click.testing import CliRunner
 from ggez_hub.cli.main import cli
 from ggez_hub.embedded import session
 from ggez_hub.embedded.sessions import SessionFiles, server_status
-from ggez_hub.installation.hubs import hubs
-from ggez_hub.installation.machine import disks
-from ggez_hub.installation.packages import packages
+from ggez_hub.installation import disks, hubs, packages
 
 SECRET = "hf_neverprintthisanywhere"
 
@@ -98,7 +96,7 @@ def test_an_endpoint_that_is_none(endpoint):
         check=False,
     )
     assert ended.returncode == 1
-    assert "HF_ENDPOINT is no http address" in ended.stdout
+    assert "HF_ENDPOINT is not an http address" in ended.stdout
     assert "Traceback" not in ended.stderr
     assert SECRET not in ended.stdout + ended.stderr
 

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
-from ggez_hub.cli.errors import explained
+from ggez_hub.cli.errors import explain
 from ggez_hub.cli.main import COMMANDS, cli
 from ggez_hub.cli.parameters import Number, Place
 from ggez_hub.demo.hub import ASSETS
@@ -95,13 +95,13 @@ def test_a_place_that_cannot_be_written(arguments, said, tmp_path):
 
 
 def test_bytes_that_are_no_text():
-    assert "bytes that are no UTF-8" in refused("alpha", os.fsdecode(b"\xff\xfe"), code=1)
+    assert "bytes that are not UTF-8" in refused("alpha", os.fsdecode(b"\xff\xfe"), code=1)
 
 
 def test_a_name_that_is_no_repository():
     with pytest.raises(HFValidationError) as caught:
         validate_repo_id("of one part only!")
-    said = explained(caught.value)
+    said = explain(caught.value)
     assert (said.exit_code, said.hint) == (2, "A repository is named org/name.")
 
 

@@ -26,9 +26,9 @@ def test_every_way_out_writes_it_out(capsys):
     out.note(HOSTILE)
     out.table(("name", HOSTILE), [(HOSTILE, "[/bold]")], title=HOSTILE)
     Output(as_json=True).document({HOSTILE: HOSTILE})
-    from ggez_hub.cli.errors import explained
+    from ggez_hub.cli.errors import explain
 
-    explained(GgezError(HOSTILE, HOSTILE)).show()
+    explain(GgezError(HOSTILE, HOSTILE)).show()
     found = capsys.readouterr()
     assert not COMMANDS.search(found.out + found.err)
     assert found.err == f"{SHOWN}\nerror: {SHOWN}\n  {SHOWN}\n"

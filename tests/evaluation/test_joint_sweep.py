@@ -179,12 +179,12 @@ def test_a_changed_prediction_is_named_with_its_point(swept, tmp_path):
 
 def test_a_killed_sweep_goes_on_and_gives_the_same(swept, monkeypatch):
     """Killed after three of eight steps: what is kept is not asked again."""
-    from ggez_hub.evaluation.sweep import run as module
+    from ggez_hub.evaluation.sweep import grid as module
 
     class Killed(Exception):
         pass
 
-    original, saved = module._Kept.save, []
+    original, saved = module.KeptAnswers.save, []
 
     def save(self, beta, task, outcomes):
         if len(saved) == 3:
@@ -192,7 +192,7 @@ def test_a_killed_sweep_goes_on_and_gives_the_same(swept, monkeypatch):
         original(self, beta, task, outcomes)
         saved.append((beta_key(beta), task))
 
-    monkeypatch.setattr(module._Kept, "save", save)
+    monkeypatch.setattr(module.KeptAnswers, "save", save)
     out = swept / "killed"
     assert run("sweep", swept / "sweep.yaml", "-o", out, "--no-cache").exit_code == 1
     monkeypatch.undo()

@@ -48,5 +48,5 @@ def test_a_grid_may_lack_base_and_adapter(tmp_path):
 def test_wrong_points_are_refused(tmp_path):
     with pytest.raises(UsageProblem, match="no points"):
         draw([], tmp_path / "a", LABELS, None)
-    with pytest.raises(UsageProblem, match=r"chosen beta 0\.55 is no point"):
+    with pytest.raises(UsageProblem, match=r"chosen beta 0\.55 is not a point"):
         draw(POINTS, tmp_path / "a", LABELS, 0.55)

@@ -94,13 +94,13 @@ def test_one_flipped_prediction_changes_score_and_digest(tmp_path, grid):
 @pytest.mark.parametrize(
     ("column", "row", "value", "message"),
     [
-        ("item", 1, "i0", "an item stands twice: 'i0' in colours-th/test at beta 0"),
-        ("task", 70, "colours-th", "an item stands twice|are not together"),
+        ("item", 1, "i0", "an item is there twice: 'i0' in colours-th/test at beta 0"),
+        ("task", 70, "colours-th", "an item is there twice|are not together"),
         ("beta", 20, 7.0, "the rows of colours-th/test at beta 0 are not together"),
         ("chance", 0, 0.0, "out of range"),
-        ("beta", 20, math.nan, "no such beta as in colours-th/test at beta nan"),
-        ("beta", 149, math.inf, "no such beta"),
-        ("beta", 0, -0.5, "no such beta"),
+        ("beta", 20, math.nan, "nan of colours-th/test is not a valid beta"),
+        ("beta", 149, math.inf, "is not a valid beta"),
+        ("beta", 0, -0.5, "is not a valid beta"),
     ],
 )
 def test_contradictions_are_refused(tmp_path, grid, column, row, value, message):

@@ -18,10 +18,8 @@ from PIL import Image
 
 from ggez_hub.cards import alpha_record
 from ggez_hub.cli.main import cli
-from ggez_hub.cli.tasks import TaskData, find_tasks
 from ggez_hub.demo.hub import ASSETS
 from ggez_hub.evaluation.answers.outcomes import Cell, Details
-from ggez_hub.evaluation.benchmarks.contents import Pool
 from ggez_hub.evaluation.benchmarks.drawing_scores import Judged
 from ggez_hub.evaluation.gates.outcome import Limits
 from ggez_hub.evaluation.report.contents import contents, page
@@ -31,6 +29,7 @@ from ggez_hub.evaluation.results.header import AtAddress
 from ggez_hub.hub import Hub
 from ggez_hub.recipe_file import recipes_folder
 from ggez_hub.regions import alpha, find_region
+from ggez_hub.registry.task_data import TaskData, find_tasks
 from tests.evaluation.benchmarks import png, write_cvqa
 from tests.evaluation.conftest import outcomes
 from tests.evaluation.results import TASKS, grid, write
@@ -127,7 +126,7 @@ def test_a_benchmarks_questions_stand_with_their_pictures(tmp_path):
     """CVQA as a vision-language model is asked it, from where the results say that it came."""
     write_cvqa(tmp_path / "data" / "afaji" / "cvqa", 300)
     hub = Hub("http://127.0.0.1:9")
-    source = TaskData(hub, tmp_path / "data", None, ["likelihood"], Pool())
+    source = TaskData(hub, tmp_path / "data", None, ["likelihood"])
     suite = find_tasks(["cvqa"])
     tasks, _ = source.prepare(suite, find_region("ph"))
     nowhere = AtAddress(address="http://127.0.0.1:9/v1#m")

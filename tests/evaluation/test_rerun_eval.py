@@ -124,7 +124,7 @@ def test_moved_together_nothing_is_lost_and_apart_it_is_said(measured, data, tmp
     (moved / "here" / "lora").rename(moved / "lora")
     done = again(moved / "here" / "out", 3)
     assert done.exit_code == 2
-    assert f"what was measured lay in {moved / 'here' / 'lora'}, where nothing is" in done.output
+    assert f"what was measured is no longer at {moved / 'here' / 'lora'}" in done.output
     (moved / "here" / "lora").symlink_to(moved / "lora")
     assert again(moved / "here" / "out", 3).exit_code == 0
 
@@ -154,7 +154,7 @@ def test_another_model_other_data_and_no_origin_are_refused(measured, data, tmp_
     origin["data"] = {"folder": "../data"}
     refused("the task cvqa-english is not the one that was asked, or its data are others")
     content["header"]["origin"] = None
-    refused("does not say where its answers came from")
+    refused("does not record where its answers came from")
 
 
 def test_another_picture_is_noticed(measured, data, tmp_path):

@@ -10,7 +10,8 @@ import pytest
 from ggez_hub.cards.curve import MeasuredCurve, SplitParity
 from ggez_hub.evaluation.answers.outcomes import Cell, Details
 from ggez_hub.evaluation.results.measured_curve import curve_of
-from ggez_hub.parity.choice import Undetermined, select_beta
+from ggez_hub.parity.card_rows import NoCurve
+from ggez_hub.parity.choice import select_beta
 from ggez_hub.parity.curve import ParityCurve
 from ggez_hub.parity.intervals import estimate_grp, estimate_grp_difference
 from ggez_hub.parity.moments import GLOBAL, OTHERS, REGIONAL
@@ -128,5 +129,5 @@ def test_without_items_outside_there_is_nothing_to_keep(tmp_path):
             cells[cell] = replace(found, details=details)
     measured = curve_of(write(tmp_path, cells))
     assert not ParityCurve.of(measured, "test", "th").has_others
-    with pytest.raises(Undetermined, match="no item is outside"):
+    with pytest.raises(NoCurve, match="no item is outside"):
         select_beta(measured, 0.4, "th", KEEP)

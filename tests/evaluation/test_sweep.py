@@ -168,7 +168,7 @@ def test_a_recipe_without_betas_takes_the_grid_of_its_kind(base, text_lora, data
         recipe.write_text(json.dumps(text))
         hub = Hub("http://127.0.0.1:9")
         opened = open_recipe(recipe, tmp_path / "out", hub, cached=False)
-        assert tuple(model.beta for model in opened.models) == betas
+        assert tuple(model.beta for model in opened.grids[0].models) == betas
 
 
 def test_a_vlm_is_swept_on_a_benchmark(tmp_path):

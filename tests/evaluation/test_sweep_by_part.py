@@ -172,7 +172,7 @@ def test_the_gain_is_the_paired_difference_on_test(tmp_path):
     expected = parity_difference(
         sides(own, gain.point), sides(plain, gain.plain), plain.header.alpha.value
     )
-    assert (gain.point, gain.plain) == ("0.5", "0.5")
+    assert (gain.point, gain.plain) == (0.5, 0.5)
     assert gain.difference == expected
     # (1 - alpha) of 15 of 75 points above chance, as far as the draws go.
     assert 8 < gain.difference.value < 16
@@ -223,7 +223,7 @@ def test_some_answers_are_given_again(recipe, tmp_path, named):
     recipe({"half.yaml": PLAIN})
     result = run("verify", out / "by-part" / "half", "--rerun", 5, "--recipe", asked)
     assert result.exit_code == 2
-    assert "no file of betas by part that says what half.yaml said" in result.stderr
+    assert "no file of betas by part that equals half.yaml" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -29,20 +29,19 @@ from pathlib import Path
 from ggez_hub.data import stages
 from ggez_hub.data.pipeline import run_filter
 from ggez_hub.data.scorers.clip_score import ClipScore
-from ggez_hub.data.work_folder import AnswerCache
 from ggez_hub.data.spec import FilterSpec
 
 folder, workers = Path(sys.argv[1]), int(sys.argv[2])
 stages.AT_ONCE = 4
-through, score = AnswerCache.through, ClipScore.score
+once, score = stages.answer_once, ClipScore.score
 scored = []
 
 def noted(self, rows):
     scored.extend(row.id for row in rows)
     return score(self, rows)
 
-def kept(self, keys, ask):
-    found = through(self, keys, ask)
+def kept(*arguments):
+    found = once(*arguments)
     if scored:
         with (folder / "log").open("a") as log:
             log.write(" ".join(["kept", *scored]) + chr(10))
@@ -50,7 +49,7 @@ def kept(self, keys, ask):
         time.sleep(0.3)
     return found
 
-AnswerCache.through, ClipScore.score = kept, noted
+stages.answer_once, ClipScore.score = kept, noted
 if __name__ == "__main__":
     spec = FilterSpec.model_validate_json((folder / "spec.json").read_text())
     run_filter(spec, folder, folder / "killed", workers=workers)

@@ -10,8 +10,8 @@ from ggez_hub.data.augmentation import Augmenter, problem, units_of
 from ggez_hub.data.plan import FilterPlan
 from ggez_hub.data.spec import Seq2Seq, TranslationSpec
 from ggez_hub.data.translators import Seq2SeqTranslator, nllb_code
-from ggez_hub.data.work_folder import AnswerCache
 from ggez_hub.errors import UsageProblem
+from ggez_hub.evaluation.answers.cache import AnswerCache
 
 from .corpora import captions, cvqa, jsonl, spec
 from .endpoint import serving

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from ggez_hub.cards import read_card
 from ggez_hub.demo.hub import ASSETS
 from ggez_hub.errors import UsageProblem
-from ggez_hub.parity.choice import Undetermined, select_beta
+from ggez_hub.parity.card_rows import NoCurve
+from ggez_hub.parity.choice import select_beta
 from ggez_hub.parity.policy import KEEP, PARITY, Policy
 from tests.parity.curves import measured, row
 
@@ -83,7 +84,7 @@ def test_keep_weighs_outside_the_region_alone():
     ],
 )
 def test_keep_is_undetermined_without_a_base_to_keep(points, why):
-    with pytest.raises(Undetermined, match=why):
+    with pytest.raises(NoCurve, match=why):
         select_beta(measured(points, floor=25.0), 0.4, "th", KEEP)
     assert select_beta(measured(points, floor=25.0), 0.4, "th").beta == 1.0
 
@@ -94,7 +95,7 @@ def test_keep_is_undetermined_where_everything_is_of_the_region():
         beta: {"g": row(60.0, "global", countries=countries), "r": row(30.0, "regional")}
         for beta in ("0", "1")
     }
-    with pytest.raises(Undetermined, match="no item is outside the region"):
+    with pytest.raises(NoCurve, match="no item is outside the region"):
         select_beta(measured(points), 0.4, "th", KEEP)
 
 

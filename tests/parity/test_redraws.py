@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
+from ggez_hub.parity.betas import beta_key
+from ggez_hub.parity.curve import ParityCurve
 from ggez_hub.parity.moments import GLOBAL, REGIONAL
-from ggez_hub.parity.policy_outcomes import redraw_means, shares_of_redraws
+from ggez_hub.parity.policy_outcomes import policy_outcomes, redraw_means
 from tests.parity.samples import moments_of
 
 
@@ -14,10 +17,6 @@ def made(pictures: int = 400):
     world = random.random((pictures, 1)) < np.array([0.6, 0.55, 0.5])
     region = random.random((pictures, 1)) < np.array([0.3, 0.36, 0.4])
     return moments_of(world, region)
-
-
-def highest(means):
-    return np.argmax(np.round(0.4 * means[:, GLOBAL] + 0.6 * means[:, REGIONAL], 9), axis=1)
 
 
 def test_redraws_have_the_moments():
@@ -35,18 +34,23 @@ def test_betas_with_the_same_answers_stay_the_same():
     assert drawn[:, 0, 0].std() > 3
 
 
+def choice(pictures):
+    """The curve of these answers and what the policy `parity` takes of it."""
+    moments = made(pictures)
+    curve = ParityCurve((0.0, 0.5, 1.0), moments, "choice_4", "th", "self", (), False, True)
+    return curve, policy_outcomes(lambda _: curve, 0.4)[0]
+
+
 def test_shares_are_of_the_rule_and_repeat():
-    moments = made()
-    shares = shares_of_redraws(moments, highest, draws=500)
-    assert shares.sum() == 1
-    assert shares.argmax() == highest(moments.means[None])[0]
-    assert (shares == shares_of_redraws(moments, highest, draws=500)).all()
-    assert shares_of_redraws(moments, lambda m: np.full(len(m), 2), draws=10).tolist() == [0, 0, 1]
-    assert shares_of_redraws(moments, lambda m: np.full(len(m), -1), draws=10).sum() == 0
+    curve, found = choice(400)
+    assert sum(found.redraws.values()) == pytest.approx(1)
+    best = max(range(3), key=lambda place: curve.grp(place, 0.4))
+    assert max(found.redraws, key=found.redraws.get) == beta_key(curve.betas[best])
+    assert choice(400)[1].redraws == found.redraws
 
 
 def test_more_pictures_make_the_choice_firmer():
-    few, many = (shares_of_redraws(made(n), highest, draws=500).max() for n in (60, 2000))
+    few, many = (max(choice(n)[1].redraws.values()) for n in (60, 2000))
     assert many > few
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ggez_hub.parity.screening import screen, state_of
+from ggez_hub.parity.screening import LEVEL, guessing_probability, state_of
 
 BETAS = 13
 
@@ -22,7 +22,9 @@ def guesses(random: np.random.Generator, pictures: int, chance: float, change: f
 
 def screened(right: np.ndarray, floor: float):
     values = 100.0 * right
-    return screen(values.mean(axis=0), np.cov(values.T) / len(right), floor, len(right))
+    return guessing_probability(
+        values.mean(axis=0), np.cov(values.T) / len(right), floor, len(right)
+    )
 
 
 @pytest.mark.parametrize("chance", [1 / 184, 0.25])
@@ -32,7 +34,7 @@ def test_a_guesser_seldom_passes(chance):
     passed = uncorrected = 0
     for _ in range(150):
         right = guesses(random, 184, chance, 1.0)
-        passed += screened(right, 100 * chance).state == "above chance"
+        passed += screened(right, 100 * chance) < LEVEL
         score, error = right.mean(axis=0), right.std(axis=0, ddof=1) / np.sqrt(184)
         uncorrected += bool(np.any(score - 1.96 * error > chance))
     assert passed < 9
@@ -44,46 +46,41 @@ def test_betas_that_say_the_same_are_not_corrected_for_twice():
     right = np.repeat(np.arange(184)[:, None] < 61, BETAS, axis=1)
     values = 100.0 * right
     scores, covariance = values.mean(axis=0), np.cov(values.T) / 184
-    once = screen(scores[:1], covariance[:1, :1], 25.0, 184)
-    alike = screen(scores, covariance, 25.0, 184)
-    apart = screen(scores, np.diag(np.diag(covariance)), 25.0, 184)
-    assert alike.above == pytest.approx(once.above, abs=0.003)
-    assert apart.above > 3 * alike.above
-    assert (alike.state, apart.state) == ("above chance", "at chance")
+    once = guessing_probability(scores[:1], covariance[:1, :1], 25.0, 184)
+    alike = guessing_probability(scores, covariance, 25.0, 184)
+    apart = guessing_probability(scores, np.diag(np.diag(covariance)), 25.0, 184)
+    assert alike == pytest.approx(once, abs=0.003)
+    assert apart > 3 * alike
+    assert alike < LEVEL < apart
 
 
-def test_one_beta_above_is_enough_and_below_is_a_state_of_its_own():
+def test_one_beta_above_is_enough_and_one_below_is_not():
     random = np.random.default_rng(2)
     right = guesses(random, 400, 0.25, 1.0)
     right[:, 5] = random.random(400) < 0.5
-    found = screened(right, 25.0)
-    assert found.state == "above chance"
-    assert found.betas[5] == "above chance"
-    assert set(found.betas) == {"above chance", "at chance"}
+    assert screened(right, 25.0) < LEVEL
     right[:, 5] = random.random(400) < 0.08
-    found = screened(right, 25.0)
-    assert (found.state, found.betas[5]) == ("below chance", "below chance")
-    assert found.below < 0.001 < found.above
+    assert screened(right, 25.0) > LEVEL
 
 
 def test_answers_to_one_picture_count_for_what_they_are_worth():
     scores, floor = np.array([34.0]), 25.0
-    independent = screen(scores, np.array([[34 * 66 / 800]]), floor, 200)
-    alike = screen(scores, np.array([[34 * 66 / 200]]), floor, 200)
-    assert independent.above < 1e-6 < alike.above
+    independent = guessing_probability(scores, np.array([[34 * 66 / 800]]), floor, 200)
+    alike = guessing_probability(scores, np.array([[34 * 66 / 200]]), floor, 200)
+    assert independent < 1e-6 < alike
 
 
 @pytest.mark.parametrize(
     ("scores", "pictures"), [([np.nan, np.nan], 100), ([50.0, 60.0], 1), ([50.0, 60.0], 0)]
 )
 def test_what_was_not_measured_is_at_chance(scores, pictures):
-    found = screen(np.array(scores), np.eye(2), 25.0, pictures)
-    assert (found.state, found.betas) == ("at chance", ("at chance", "at chance"))
+    found = guessing_probability(np.array(scores), np.eye(2), 25.0, pictures)
+    assert found == 1
 
 
 def test_no_answer_right_at_any_beta_is_not_above_chance():
-    found = screen(np.zeros(3), np.zeros((3, 3)), 0.07, 200)
-    assert found.state == "at chance"
+    found = guessing_probability(np.zeros(3), np.zeros((3, 3)), 0.07, 200)
+    assert found > LEVEL
 
 
 def test_the_state_of_one_score():

@@ -191,12 +191,12 @@ def test_an_imported_release_of_kof_is_resolved(seeded, pulled, monkeypatch):
     from ggez_hub.cli import pull_cache as module
 
     out, _ = pulled
-    real = module._question
+    real = module._key
     monkeypatch.setattr(
-        module, "_question", lambda *a: module.Question(**vars(real(*a)) | {"alpha": 0.5})
+        module, "_key", lambda *a: module.PullKey(**vars(real(*a)) | {"alpha": 0.5})
     )
     asked = []
-    monkeypatch.setattr("ggez_hub.cli.pull_steps.run", lambda *a: asked.append(a))
+    monkeypatch.setattr("ggez_hub.cli.pull_steps.run_pull", lambda *a: asked.append(a))
     pull(seeded.endpoint, "-o", out)
     assert asked
 

@@ -206,7 +206,7 @@ def test_a_stalled_body(failing, tmp_path, monkeypatch, times):
 def test_a_stalled_listing(failing, tmp_path, monkeypatch):
     from ggez_hub.hub import guard
 
-    monkeypatch.setitem(guard.ENDS, "read", 0.2)
+    monkeypatch.setitem(guard.TIMEOUTS, "read", 0.2)
     failing.fails.append((INFO, 1000, altered(lambda body: body, stall=1.5)))
     message = failed(pull(failing.endpoint, tmp_path / "out"), tmp_path / "out")
     assert "hub could not be reached" in message

@@ -98,7 +98,7 @@ def test_what_does_not_fit_its_lock_is_merged_here(writing, tmp_path, monkeypatc
 
     operations = [CommitOperationAdd(path, data) for path, data in files.items()]
     operations += [] if files else [CommitOperationDelete("ggez.lock")]
-    writing._api.create_commit(REPO, operations, commit_message="Change it")
+    writing.api.create_commit(REPO, operations, commit_message="Change it")
     fresh_cache(monkeypatch, tmp_path)
     again = carry_out(planned, writing, tmp_path / "again", owners=owners_trusted("curated"))
     assert again.published is None
@@ -115,7 +115,7 @@ def change(hub, pulled, files):
         lock["outputs"][f"embedding/{path}"] = {"size": len(data), "sha256": digest}
     files = files | {"ggez.lock": json.dumps(lock).encode()}
     operations = [CommitOperationAdd(path, data) for path, data in files.items()]
-    hub._api.create_commit(REPO, operations, commit_message="Change it")
+    hub.api.create_commit(REPO, operations, commit_message="Change it")
 
 
 @pytest.mark.parametrize("path", ["open_clip_config.json", "modeling_evil.py", "pytorch_model.bin"])
@@ -148,7 +148,7 @@ def test_a_lock_of_ones_own_sees_through_a_forged_one(writing, tmp_path, monkeyp
 @pytest.mark.parametrize("content", [b"[" * 100_000, b"\xff\xfe", b"x" * 9_000_000])
 def test_a_lock_that_is_a_bomb_is_passed_over(writing, tmp_path, monkeypatch, content):
     planned, _, _ = pushed(writing, tmp_path / "out")
-    writing._api.upload_file(path_or_fileobj=content, path_in_repo="ggez.lock", repo_id=REPO)
+    writing.api.upload_file(path_or_fileobj=content, path_in_repo="ggez.lock", repo_id=REPO)
     fresh_cache(monkeypatch, tmp_path)
     again = carry_out(planned, writing, tmp_path / "again", owners=owners_trusted("curated"))
     assert again.published is None

@@ -117,7 +117,7 @@ def test_it_says_whether_it_goes_on(material, tmp_path):
         train(job(path), tmp_path / "out", on_step=stopping)
     other = write_recipe(material / "changed-too.yaml", seed=1)
     said = run(other, tmp_path / "out")
-    assert "starting anew: the state that is kept is of another recipe" in said.stderr
+    assert "starting again: the kept state is of another recipe" in said.stderr
     with pytest.raises(Interrupted):
         train(job(path), tmp_path / "again", on_step=stopping)
     said = run(path, tmp_path / "again")

@@ -22,7 +22,7 @@ from ggez_hub.cli.ci.maintenance import pin_command, retune_command
 from ggez_hub.cli.ci.publication import measure_command, publish_command
 
 
-@click.group("ci", short_help="The steps of the registry's workflows.")
+@click.group("ci")
 def ci_command() -> None:
     """The steps of the registry's workflows."""
 

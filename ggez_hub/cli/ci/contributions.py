@@ -1,18 +1,16 @@
-"""`ci check`, `answer`, `automerge`: from a pull request to a merged card."""
+"""`ci check`, `answer`, `automerge`, `adopt`: from a proposal to a merged card."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from ggez_hub.cli.ci.workflow import checked_contribution, clone_option, event_options, summary
+from ggez_hub.cli.ci.workflow import checked, clone_option, event_options, summary
 from ggez_hub.cli.output import Output, hub_option, output_options
-
-if TYPE_CHECKING:
-    from ggez_hub.automation.findings import Finding
-
+from ggez_hub.errors import GgezError
+from ggez_hub.hub_connection import connect
 
 PUBLISH = "publish.yml"
 
@@ -26,23 +24,22 @@ def check_command(repository: Path, event: Path | None, hub: str, out: Output) -
 
     Each adapter is merged with a sample of its base: a tensor of each kind, at its real shape.
     """
+    from ggez_hub.automation.approval import Order
     from ggez_hub.automation.event import PullRequestEvent, read_event
-    from ggez_hub.errors import GgezError
 
     pull = read_event(PullRequestEvent, event).pull_request
-    checked = checked_contribution(
-        repository, pull.number, pull.base.sha, pull.head.sha, hub, merges=True
-    )
-    for finding in checked.findings.found:
+    order = Order(pull.number, pull.base.sha, pull.head.sha)
+    with connect(hub, quiet=True) as server:
+        findings = checked(repository, order, server, merges=True).findings
+    for finding in findings.found:
         # On a runner these lines become notes beside the files.
         out.line(finding.annotation())
-    summary(checked.findings.markdown())
-    out.line(checked.findings.markdown())
-    out.document(
-        {"errors": _listed(checked.findings.errors), "hints": _listed(checked.findings.hints)}
-    )
-    if checked.findings.errors:
-        raise GgezError(f"{len(checked.findings.errors)} errors in pull request {pull.number}")
+    summary(findings.markdown())
+    out.line(findings.markdown())
+    errors, hints = ([*map(asdict, found)] for found in (findings.errors, findings.hints))
+    out.document({"errors": errors, "hints": hints})
+    if errors:
+        raise GgezError(f"{len(errors)} errors in pull request {pull.number}")
 
 
 @click.command("answer")
@@ -51,18 +48,20 @@ def check_command(repository: Path, event: Path | None, hub: str, out: Output) -
 @output_options
 def answer_command(repository: Path, event: Path | None, hub: str, out: Output) -> None:
     """Check the pull requests of a finished run again and write, or edit, the comment."""
+    from ggez_hub.automation.approval import Order
     from ggez_hub.automation.event import RunEvent, read_event
     from ggez_hub.automation.github import GitHub
 
     github = GitHub.of_environment()
     run = read_event(RunEvent, event).workflow_run
     answered = []
-    for number in github.pull_requests(run.head_sha):
-        base, head = github.head(number)
-        checked = checked_contribution(repository, number, base, head, hub, merges=True)
-        github.say(number, "contribution", checked.findings.markdown())
-        out.line(f"answered under pull request {number}: {len(checked.findings.errors)} errors")
-        answered.append(number)
+    with connect(hub, quiet=True) as server:
+        for number in github.pull_requests(run.head_sha):
+            order = Order(number, *github.head(number))
+            findings = checked(repository, order, server, merges=True).findings
+            github.say(number, "contribution", findings.markdown())
+            out.line(f"answered under pull request {number}: {len(findings.errors)} errors")
+            answered.append(number)
     out.document({"answered": answered})
 
 
@@ -71,38 +70,32 @@ def answer_command(repository: Path, event: Path | None, hub: str, out: Output) 
 @hub_option
 @output_options
 def automerge_command(repository: Path, event: Path | None, hub: str, out: Output) -> None:
-    """Merge the contributions of a commit that are green and approved; say why the others wait.
+    """Merge the contributions of a commit that are green and approved; print why the others wait.
 
     Then start publish.yml, which a merge by a run's own token does not start.
     """
-    from ggez_hub.automation.approval import reasons_to_wait
+    from ggez_hub.automation.approval import Order, reasons_to_wait
     from ggez_hub.automation.event import RunEvent, read_event
     from ggez_hub.automation.github import GitHub
 
     github = GitHub.of_environment()
     sha = read_event(RunEvent, event).workflow_run.head_sha
     document = {}
-    for number in github.pull_requests(sha):
-        base, head = github.head(number)
-        # The merge was tried by the run of Contribution, which has to be green.
-        checked = checked_contribution(repository, number, base, head, hub, merges=False)
-        reasons = reasons_to_wait(number, sha, checked.findings, checked.by_hand, github)
-        if reasons:
-            out.line(f"pull request {number} waits: {'; '.join(reasons)}")
-        else:
-            github.merge(number, sha)
-            out.line(f"pull request {number} is merged at {sha[:12]}")
-        document[str(number)] = {"merged": not reasons, "waits": reasons}
+    with connect(hub, quiet=True) as server:
+        for number in github.pull_requests(sha):
+            # The merge was tried by the run of Contribution, which has to be green.
+            found = checked(repository, Order(number, *github.head(number)), server)
+            reasons = reasons_to_wait(number, sha, found.findings, found.by_hand, github)
+            if reasons:
+                out.line(f"pull request {number} waits: {'; '.join(reasons)}")
+            else:
+                github.merge(number, sha)
+                out.line(f"pull request {number} is merged at {sha[:12]}")
+            document[str(number)] = {"merged": not reasons, "waits": reasons}
     if any(found["merged"] for found in document.values()):
         github.start(PUBLISH)
         out.line(f"started {PUBLISH}")
     out.document(document)
-
-
-def _listed(findings: tuple[Finding, ...]) -> list[dict[str, object]]:
-    from dataclasses import asdict
-
-    return [asdict(finding) for finding in findings]
 
 
 MOST_NEW = 10
@@ -120,7 +113,6 @@ def adopt_command(repository: Path, hub: str, out: Output) -> None:
     """
     from ggez_hub.automation.adoption import to_adopt
     from ggez_hub.automation.github import GitHub
-    from ggez_hub.hub_connection import connect
 
     github = GitHub.of_environment()
     document = []

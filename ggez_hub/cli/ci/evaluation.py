@@ -1,8 +1,10 @@
-"""`ci authorise`, `plan`, `evaluate`, `say`: from `/ggez evaluate` to a table under it."""
+"""`ci authorise`, `plan`, `evaluate`, `submit`, `say`: from `/ggez evaluate` to the comment on it."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,17 +12,27 @@ from ggez_hub.cli.ci.workflow import (
     answer,
     checked_cards,
     event_options,
+    failure_reason,
     folder_of,
     keep_option,
     order_options,
     output,
     program_commit,
-    reason_told,
 )
 from ggez_hub.cli.output import Output, hub_option, output_options
+from ggez_hub.cli.parameters import NEW_FILE, out_option
+from ggez_hub.errors import GgezError
+from ggez_hub.hub import jobs
+from ggez_hub.hub_connection import connect
+
+if TYPE_CHECKING:
+    from ggez_hub.automation.approval import Order
 
 # GitHub takes 65,536 characters.
 MAX_COMMENT = 60_000
+if TYPE_CHECKING:
+    pass
+
 NOTHING = "The evaluation ended without a result: see the run.\n"
 
 
@@ -33,64 +45,58 @@ def authorise_command(repository: Path, event: Path | None, out: Output) -> None
     from ggez_hub.automation.event import CommentEvent, read_event
     from ggez_hub.automation.github import GitHub
 
-    ordered = order(read_event(CommentEvent, event), GitHub.of_environment())
-    for key, value in (("number", ordered.number), ("base", ordered.base), ("head", ordered.head)):
+    found = order(read_event(CommentEvent, event), GitHub.of_environment())
+    for key, value in asdict(found).items():
         output(key, str(value))
-    out.line(f"evaluate pull request {ordered.number} at {ordered.head}")
-    out.document({"number": ordered.number, "base": ordered.base, "head": ordered.head})
+    out.line(f"evaluate pull request {found.number} at {found.head}")
+    out.document(asdict(found))
 
 
 @click.command("plan")
 @order_options
 @hub_option
 @output_options
-def plan_command(
-    repository: Path, number: int, base: str, head: str, hub: str, out: Output
-) -> None:
+def plan_command(repository: Path, order: Order, hub: str, out: Output) -> None:
     """What an evaluation costs in bytes, hours and dollars, and where it runs; over budget ends with 3.
 
     Gives `where` to the jobs after it, runner or hf-jobs, or `reason` if it stops them.
     """
     from ggez_hub.automation.budget import read_budget
     from ggez_hub.automation.cost import costs_of, require_money
-    from ggez_hub.hub_connection import connect
 
     budget = read_budget(repository)
-    with reason_told(), connect(hub, quiet=True) as server:
-        cards = checked_cards(repository, number, base, head, server)
+    with failure_reason(), connect(hub, quiet=True) as server:
+        cards = checked_cards(repository, order, server)
         found = costs_of(cards, server, budget)
     for c in found.cards:
         money = "unknown" if c.usd_at_most is None else f"${c.usd_at_most:.2f}"
-        expected = "hours unknown" if c.hours is None else f"{_range(c.hours)} hours expected"
+        expected = (
+            "hours unknown"
+            if c.hours is None
+            else f"{c.hours[0]:.2g} to {c.hours[1]:.2g} hours expected"
+        )
         out.line(
             f"{c.card}: {c.fetch_bytes / 1e6:,.1f} MB to fetch, {c.disk_bytes / 1e6:,.1f} MB of "
             f"disk, {'unknown' if c.answers is None else f'{c.answers:,}'} answers, on {c.machine}, "
             f"{expected}, at most {c.hours_at_most:g} hours and {money}; would publish "
             f"{'the merged model' if c.publishes == 'merged' else 'the adapter form'}"
         )
-    out.document({"where": found.where, "costs": [c.as_dict() for c in found.cards]})
-    with reason_told():
+    out.document({"where": found.where, "costs": [asdict(c) for c in found.cards]})
+    with failure_reason():
         require_money(found.cards, budget, found.spent)
     output("where", found.where)
 
 
-def _range(hours: tuple[float, float]) -> str:
-    """From the fewest to the most, to two figures."""
-    return " to ".join(f"{number:.2g}" for number in hours)
-
-
 @click.command("evaluate")
 @order_options
-@click.option("-o", "--out", "target", required=True, type=click.Path(path_type=Path))
-@click.option("--deliver", default=None, metavar="REPO", help="Send the results to a data set too.")
+@out_option()
+@click.option("--deliver", metavar="REPO", help="Send the results to a data set too.")
 @keep_option
 @hub_option
 @output_options
 def evaluate_command(
     repository: Path,
-    number: int,
-    base: str,
-    head: str,
+    order: Order,
     target: Path,
     deliver: str | None,
     keep: Path | None,
@@ -100,46 +106,35 @@ def evaluate_command(
     """Measure the adapters of a pull request by the registry's tasks, and gate them.
 
     Writes results, predictions, the measured card and a comment. Ends with 3 if a gate fails. Gives
-    `reason` to the jobs after it if nothing came out.
+    `reason` to the jobs after it if it fails.
     """
-    from ggez_hub.automation import remote_evaluation
     from ggez_hub.automation.evaluation import evaluate
-    from ggez_hub.hub_connection import connect
+    from ggez_hub.automation.remote_evaluation import deliver as send_results
 
     found = []
-    with reason_told(), connect(hub, quiet=True) as server:
-        for card in checked_cards(repository, number, base, head, server):
+    with failure_reason(), connect(hub, quiet=True) as server:
+        for card in checked_cards(repository, order, server):
             place = folder_of(target, card)
             kept = None if keep is None else folder_of(keep, card)
-            with out.progress("steps") as progress:
-                bar = progress.add_task(card.name, total=None)
+            with out.steps(card.name) as did:
+                evaluator = program_commit(repository)
                 found.append(
-                    evaluate(
-                        card,
-                        server,
-                        place,
-                        evaluator=program_commit(repository),
-                        keep=kept,
-                        progress=lambda done, total, bar=bar: progress.update(
-                            bar, completed=done, total=total
-                        ),
-                    )
+                    evaluate(card, server, place, evaluator=evaluator, keep=kept, progress=did)
                 )
             if deliver is not None:
-                remote_evaluation.deliver(card.document, place, server, deliver, kept)
-    answer(found, head, target, out)
+                send_results(card.document, place, server, deliver, kept)
+    answer(found, order.head, target, out)
 
 
 @click.command("say")
 @click.option("--number", required=True, type=click.IntRange(min=1))
 @click.option("--topic", required=True, help="One comment is kept for each topic.")
-@click.option("--file", "path", required=True, type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--reason", default="", help="What is said if the file is not there.")
+@click.option("--file", "path", required=True, type=NEW_FILE)
+@click.option("--reason", default="", help="The comment if the file does not exist.")
 @click.option(
     "--measured",
-    type=click.Path(path_type=Path, dir_okay=False),
-    default=None,
-    help="What was measured, as `ci evaluate` wrote it: how often that was done is said too.",
+    type=NEW_FILE,
+    help="The measurements that `ci evaluate` wrote; their number is added to the comment.",
 )
 @output_options
 def say_command(
@@ -153,12 +148,11 @@ def say_command(
     nothing = f"It is not evaluated: {as_code(reason)}\n" if reason.strip() else NOTHING
     text = path.read_text(encoding="utf-8") if path.is_file() else nothing
     github = GitHub.of_environment()
-    said: list[str] = []
-    head = ""
+    said, head = [], ""
     if measured is not None:
         new = read_submissions(measured)
         known = github.submissions(topic)
-        # What was measured before stays recorded, also where nothing came out this time.
+        # Earlier measurements stay recorded, also if this one failed.
         known[number] = joined(known.get(number, ()), new)
         said = counts(new, known)
         head = f"{record(known[number])}\n"
@@ -172,30 +166,24 @@ def say_command(
 
 @click.command("submit")
 @order_options
-@click.option("-o", "--out", "target", required=True, type=click.Path(path_type=Path))
+@out_option()
 @hub_option
 @output_options
-def submit_command(
-    repository: Path, number: int, base: str, head: str, target: Path, hub: str, out: Output
-) -> None:
+def submit_command(repository: Path, order: Order, target: Path, hub: str, out: Output) -> None:
     """Have HF Jobs measure a pull request, wait for it, and take what it delivered.
 
     The job runs this program at this commit; every figure that it delivered is recomputed here. Run
     again, it joins the job that is going on, and starts none for what was delivered. Writes what
     `ci evaluate` writes, and ends as it does.
     """
-    from ggez_hub.automation.approval import Order
     from ggez_hub.automation.budget import read_budget
     from ggez_hub.automation.cost import costs_of, require_money
     from ggez_hub.automation.evaluation import judge
     from ggez_hub.automation.remote_evaluation import fetch_delivery, job_order, recomputed
-    from ggez_hub.errors import GgezError
-    from ggez_hub.hub import jobs
-    from ggez_hub.hub_connection import connect
 
     budget, program = read_budget(repository), program_commit(repository)
     with connect(hub, quiet=True) as server:
-        cards = checked_cards(repository, number, base, head, server)
+        cards = checked_cards(repository, order, server)
 
         def missing() -> list[str]:
             return [
@@ -209,12 +197,11 @@ def submit_command(
         if missing():
             costs = costs_of(cards, server, budget)
             require_money(costs.cards, budget, costs.spent)
-            order = job_order(Order(number, base, head), costs.cards, program, budget)
-            jobs.run(server, order, out.note)
+            jobs.run(server, job_order(order, costs.cards, program, budget), out.note)
             if still := missing():
                 raise GgezError(f"the job has delivered nothing for {', '.join(still)}")
         found = []
         for card in cards:
             place = folder_of(target, card)
             found.append(judge(card, recomputed(card.document, place, repository), place))
-    answer(found, head, target, out)
+    answer(found, order.head, target, out)

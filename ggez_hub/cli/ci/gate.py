@@ -7,12 +7,14 @@ from pathlib import Path
 import click
 
 from ggez_hub.cli.output import Output, output_options
-from ggez_hub.cli.parameters import ANYTHING, BETA, FILE, FOLDER
+from ggez_hub.cli.parameters import ANYTHING, BETA, FILE, FOLDER, policy_option
+from ggez_hub.errors import GateFailed
+from ggez_hub.parity.policy import Policy
 
 
 @click.command("gate")
 @click.argument("place", metavar="DIR_OR_CARD", type=ANYTHING)
-@click.option("--recipe", type=FILE, default=None, help="Other limits: YAML of `kind: gates`.")
+@click.option("--recipe", type=FILE, help="Other limits: YAML of `kind: gates`.")
 @click.option(
     "--beta",
     "betas",
@@ -20,18 +22,12 @@ from ggez_hub.cli.parameters import ANYTHING, BETA, FILE, FOLDER
     type=BETA,
     help="Not the chosen one; of a composition one for each adapter.",
 )
-@click.option(
-    "--policy",
-    default=None,
-    metavar="parity|keep[=0.98]",
-    help="By which beta is chosen and judged.  [default: what the card or recipe declares]",
-)
+@policy_option("By which beta is chosen and judged.  [default: what the card or recipe declares]")
 @click.option(
     "--tasks",
     "folder",
     type=FOLDER,
-    default=None,
-    help="Task files that say which data sets the tasks of a card are of.",
+    help="Task files that name the data sets of the tasks on a card.",
 )
 @output_options
 def gate_command(
@@ -48,12 +44,10 @@ def gate_command(
     a part in choosing beta. The gates follow the policy that the card or recipe declares. Exits with 3
     if a gate fails. What is undetermined is published as unproven.
     """
-    from ggez_hub.errors import GateFailed
     from ggez_hub.evaluation.benchmarks.task import Task, load_tasks
     from ggez_hub.evaluation.gates.outcome import gate_report, read_limits
     from ggez_hub.evaluation.results.evidence import open_evidence
     from ggez_hub.parity.betas import point
-    from ggez_hub.parity.policy import Policy
 
     limits = read_limits(recipe)
     evidence = open_evidence(place)

@@ -10,9 +10,10 @@ import click
 from ggez_hub.cli.ci.workflow import clone_option, summary
 from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.errors import GgezError
+from ggez_hub.hub_connection import connect
 
 if TYPE_CHECKING:
-    from ggez_hub.automation.commit_pins import Loose
+    from ggez_hub.automation.commit_pins import LoosePin
 
 
 @click.command("pin")
@@ -32,13 +33,12 @@ def pin_command(
     """Turn `main` into the commit that it is now, in cards and recipes.
 
     All accepted cards and recipes of the clone if no file is named, and the image of its jobs: the
-    tag gets the digest that its registry says. Comments and form stay. A file one of whose
-    repositories cannot be asked stays as it was; --check ends with 1 if anything is not pinned.
+    tag gets the digest that its registry reports. Comments and form stay. A file one of whose
+    repositories cannot be asked is left unchanged; --check ends with 1 if anything is not pinned.
     """
     from ggez_hub.automation.budget import PLACE
     from ggez_hub.automation.commit_pins import NotPinned, Pinner, loose_places, pinnable
     from ggez_hub.automation.container_image import loose_image, pin_image
-    from ggez_hub.hub_connection import connect
 
     places = list(files) or pinnable(repository)
     budget = None if files or not (repository / PLACE).is_file() else repository / PLACE
@@ -58,7 +58,7 @@ def pin_command(
                 "`ggez-hub ci pin` writes their commits.",
             )
         return
-    pinned: list[Loose] = []
+    pinned: list[LoosePin] = []
     refused = []
     with connect(hub, quiet=True) as server:
         pinner = Pinner(server)
@@ -88,15 +88,15 @@ def pin_command(
         )
 
 
-def _as_dict(loose: Loose) -> dict[str, object]:
+def _as_dict(loose: LoosePin) -> dict[str, object]:
     return {"file": str(loose.file), "line": loose.line, "repo": loose.repo}
 
 
 @click.command("retune")
 @clone_option
-@click.option("--release", default=None, help="Of the KOF index.  [default: the newest there is]")
-@click.option("--year", type=int, default=None, help="Of the release.  [default: its latest]")
-@click.option("--dry-run", is_flag=True, help="Open nothing; say what would change.")
+@click.option("--release", help="Of the KOF index.  [default: the newest there is]")
+@click.option("--year", type=int, help="Of the release.  [default: its latest]")
+@click.option("--dry-run", is_flag=True, help="Open nothing; print what would change.")
 @hub_option
 @output_options
 def retune_command(
@@ -107,37 +107,34 @@ def retune_command(
     Releases are committed as kof/<year>.csv. beta is chosen again from the curves that the index
     has, without evaluation. Run again, it opens nothing twice.
     """
-    from ggez_hub.automation.alpha_updates import new_alphas
-    from ggez_hub.automation.github import GitHub, Proposal
+    from ggez_hub.automation.alpha_updates import alpha_updates
+    from ggez_hub.automation.github import GitHub
     from ggez_hub.automation.registry_clone import import_committed
-    from ggez_hub.hub_connection import connect
     from ggez_hub.parity.betas import as_json
 
     newest = import_committed(repository)
     github = None if dry_run else GitHub.of_environment()
     lines, document = [], []
     with connect(hub, quiet=True) as server:
-        for found in new_alphas(repository, server, release or newest, year):
-            state, url = "found", None
-            if github is not None:
-                proposal = Proposal(found.branch, found.path, found.text, found.title, found.body)
-                state, url = github.propose(proposal)
-            betas = None if found.retuned is None else (found.retuned.taken, found.retuned.beta)
-            said = "no curve"
-            if betas is not None:
-                before = "none" if betas[0] is None else f"{betas[0]:g}"
-                said = f"beta {before} to {betas[1]:g}"
+        for update in alpha_updates(repository, server, release or newest, year):
+            state, url = ("found", None) if github is None else github.propose(update.proposal)
+            before, after, choice = None, None, "no curve"
+            if update.retuned is not None:
+                taken, after = update.retuned.taken, as_json(update.retuned.beta)
+                before = None if taken is None else as_json(taken)
+                chosen = "none" if taken is None else f"{taken:g}"
+                choice = f"beta {chosen} to {update.retuned.beta:g}"
             lines.append(
-                f"{found.path}: alpha {found.before.value:.5f} to {found.after.value:.5f}, {said}: "
-                f"{state}{f' {url}' if url else ''}"
+                f"{update.proposal.path}: alpha {update.before.value:.5f} to "
+                f"{update.after.value:.5f}, {choice}: {state}{f' {url}' if url else ''}"
             )
             document.append(
                 {
-                    "card": found.path,
-                    "alpha_before": found.before.value,
-                    "alpha": found.after.value,
-                    "beta_before": betas and (None if betas[0] is None else as_json(betas[0])),
-                    "beta": betas and as_json(betas[1]),
+                    "card": update.proposal.path,
+                    "alpha_before": update.before.value,
+                    "alpha": update.after.value,
+                    "beta_before": before,
+                    "beta": after,
                     "state": state,
                     "pull_request": url,
                 }

@@ -8,6 +8,7 @@ import click
 
 from ggez_hub.cli.ci.workflow import clone_option, keep_option, program_commit
 from ggez_hub.cli.output import Output, hub_option, output_options
+from ggez_hub.hub_connection import connect
 
 WORK = click.option("--work", required=True, type=click.Path(path_type=Path, file_okay=False))
 
@@ -27,7 +28,6 @@ def measure_command(repository: Path, work: Path, keep: Path | None, hub: str, o
     from ggez_hub.automation.budget import read_budget
     from ggez_hub.automation.indexed_cards import indexed_cards
     from ggez_hub.automation.publication import Publisher
-    from ggez_hub.hub_connection import connect
 
     with connect(hub, quiet=True) as server:
         publisher = Publisher(
@@ -81,7 +81,6 @@ def publish_command(
     from ggez_hub.automation.budget import read_budget
     from ggez_hub.automation.publication import Publisher
     from ggez_hub.automation.result_repository import Pusher
-    from ggez_hub.hub_connection import connect
 
     budget = read_budget(repository)
     asked = frozenset(path for path in merged if path)

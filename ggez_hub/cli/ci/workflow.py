@@ -1,23 +1,26 @@
-"""What a run of a workflow gives its steps, and what they give back to it."""
+"""Options of the workflows' steps, and what steps give back: outputs, summaries, comments."""
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from ggez_hub.cli.output import Output
-from ggez_hub.cli.parameters import FOLDER, NEW_FOLDER
+from ggez_hub.cli.parameters import FOLDER, NEW_FILE, NEW_FOLDER
+from ggez_hub.errors import GateFailed, GgezError
+from ggez_hub.hub import Hub
 
 if TYPE_CHECKING:
+    from ggez_hub.automation.approval import Order
     from ggez_hub.automation.check import Checked
     from ggez_hub.automation.contribution_rules import ProposedCard
     from ggez_hub.automation.evaluation import Evaluated
-    from ggez_hub.hub import Hub
 
 
 R = TypeVar("R")
@@ -39,7 +42,6 @@ def keep_option(command: Callable[..., R]) -> Callable[..., R]:
         "--keep",
         type=NEW_FOLDER,
         envvar="GGEZ_KEEP",
-        default=None,
         help="A folder, not to be published, for the answers of the closed part of the test side.",
     )(command)
 
@@ -48,63 +50,50 @@ def event_options(command: Callable[..., R]) -> Callable[..., R]:
     """Give a step the clone and the event that started it, as `event: Path | None`."""
     return clone_option(
         click.option(
-            "--event",
-            type=click.Path(path_type=Path, dir_okay=False),
-            default=None,
-            help="The event's payload; GITHUB_EVENT_PATH if left out.",
+            "--event", type=NEW_FILE, help="The event's payload; GITHUB_EVENT_PATH if left out."
         )(command)
     )
 
 
 def order_options(command: Callable[..., R]) -> Callable[..., R]:
-    """Give a step the clone and the commits of a pull request, as `ci authorise` names them."""
-    for option in (
-        click.option(
-            "--head", required=True, help="The commit that is meant, whatever comes later."
-        ),
-        click.option(
-            "--base", required=True, help="The commit that the pull request started from."
-        ),
-        click.option("--number", required=True, type=click.IntRange(min=1)),
-    ):
-        command = option(command)
-    return clone_option(command)
+    """Give a step the clone and the commits that `ci authorise` names, as `order: Order`."""
+
+    @clone_option
+    @click.option("--number", required=True, type=click.IntRange(min=1))
+    @click.option("--base", required=True, help="The commit that the pull request started from.")
+    @click.option("--head", required=True, help="The commit to measure, whatever is pushed later.")
+    @functools.wraps(command)
+    def wrapper(*args: Any, number: int, base: str, head: str, **options: Any) -> R:
+        from ggez_hub.automation.approval import Order
+
+        return command(*args, order=Order(number, base, head), **options)
+
+    return wrapper
 
 
-def checked_contribution(
-    repository: Path, number: int, base: str, head: str, hub: str, *, merges: bool
-) -> Checked:
-    """Fetch a pull request's commits and check what it changes, with a merge on a sample if asked."""
+def checked(repository: Path, order: Order, server: Hub, *, merges: bool = False) -> Checked:
+    """Fetch a pull request's commits and check them, with a merge on a sample if asked."""
     from ggez_hub.automation.check import check
     from ggez_hub.automation.git_changes import fetch_head, read_contribution
-    from ggez_hub.hub_connection import connect
 
-    fetch_head(repository, number, head)
-    contribution = read_contribution(repository, base, head)
-    with connect(hub, quiet=True) as server:
-        return check(contribution, repository, server, merges=merges)
+    fetch_head(repository, order.number, order.head)
+    contribution = read_contribution(repository, order.base, order.head)
+    return check(contribution, repository, server, merges=merges)
 
 
-def checked_cards(
-    repository: Path, number: int, base: str, head: str, server: Hub
-) -> tuple[ProposedCard, ...]:
+def checked_cards(repository: Path, order: Order, server: Hub) -> tuple[ProposedCard, ...]:
     """The cards of a pull request; raises GgezError if there is an error in it."""
-    from ggez_hub.automation.check import check
-    from ggez_hub.automation.git_changes import fetch_head, read_contribution
-    from ggez_hub.errors import GgezError
-
-    fetch_head(repository, number, head)
-    checked = check(read_contribution(repository, base, head), repository, server)
-    if checked.findings.errors:
+    found = checked(repository, order, server)
+    if errors := len(found.findings.errors):
         raise GgezError(
-            f"pull request {number} has {len(checked.findings.errors)} errors: it is not measured",
+            f"pull request {order.number} has {errors} errors: it is not measured",
             "`ggez-hub ci check` lists them.",
         )
-    return checked.cards
+    return found.cards
 
 
 def program_commit(repository: Path) -> str:
-    """The commit of the program that measures: the clone is at the default branch."""
+    """The commit of the program that measures: that of the clone."""
     from dulwich.repo import Repo
 
     with Repo(str(repository)) as repo:
@@ -119,17 +108,15 @@ def summary(text: str) -> None:
 
 
 def output(key: str, value: str) -> None:
-    """Give a value to later steps; ours are numbers, words and shas, never a stranger's text."""
+    """Give a value to later steps: numbers, words and shas, never a stranger's text."""
     if path := os.environ.get("GITHUB_OUTPUT"):
         with Path(path).open("a", encoding="utf-8") as file:
             file.write(f"{key}={value}\n")
 
 
 @contextmanager
-def reason_told() -> Iterator[None]:
-    """Give the reason why a step fails to the job that answers, on one line."""
-    from ggez_hub.errors import GgezError
-
+def failure_reason() -> Iterator[None]:
+    """Give the reason of a failure to the job that comments, on one line."""
     try:
         yield
     except GgezError as problem:
@@ -138,7 +125,7 @@ def reason_told() -> Iterator[None]:
 
 
 def folder_of(target: Path, card: ProposedCard) -> Path:
-    """Where the results of a card are written."""
+    """The folder for the results of a card."""
     return target / card.name.replace("/", "-")
 
 
@@ -146,7 +133,6 @@ def answer(found: Sequence[Evaluated], head: str, target: Path, out: Output) -> 
     """Write the comment; raises GateFailed if a gate of a card is not passed."""
     from ggez_hub.automation.evaluation import comment
     from ggez_hub.automation.submissions import FILE, submission_of, write_submissions
-    from ggez_hub.errors import GateFailed
 
     text = "\n".join(comment(card, head) for card in found)
     text = text or "There is no card to measure in this pull request.\n"
@@ -155,13 +141,6 @@ def answer(found: Sequence[Evaluated], head: str, target: Path, out: Output) -> 
     write_submissions(target / FILE, [submission_of(card) for card in found])
     summary(text)
     out.line(text)
-    out.document(
-        {
-            card.path: {
-                **card.report.as_dict(),
-            }
-            for card in found
-        }
-    )
+    out.document({card.path: card.report.as_dict() for card in found})
     if failed := [card.path for card in found if card.outcome == "fail"]:
         raise GateFailed(f"a gate is not passed: {', '.join(failed)}")

@@ -73,10 +73,8 @@ def signature(principal: Principal) -> Signature:
 def readable(request: Request) -> RepoRecord:
     """The repo of the request's path.
 
-    Raises:
-        RepoNotFoundError: it is missing, or private and not the caller's.
-        HubError: it has another name now, and can be read there.
-        AuthenticationError: the token is unknown.
+    Raises RepoNotFoundError, AuthenticationError, HubError if it has another name now, and can be
+    read there.
     """
     params = request.path_params
     repo_id = f"{params['namespace']}/{params['name']}"
@@ -97,9 +95,8 @@ def readable(request: Request) -> RepoRecord:
 def content(request: Request) -> RepoRecord:
     """The repo of the request's path, if the caller may read its files.
 
-    Raises:
-        GatedRepoError: it is gated, and the caller has not been granted access.
-        HubError: as `readable`.
+    Raises GatedRepoError if it is gated, and the caller has not been granted access, and as
+    `readable`.
     """
     repo = readable(request)
     if not may_read(request, repo):
@@ -125,10 +122,8 @@ def may_read(request: Request, repo: RepoRecord) -> bool:
 def writable(request: Request) -> tuple[RepoRecord, Principal]:
     """The repo of the request's path, and who is about to change it.
 
-    Raises:
-        AuthenticationError: there is no token, or an unknown one.
-        PermissionDeniedError: the caller may not change it with this token.
-        HubError: as `readable`.
+    Raises AuthenticationError, PermissionDeniedError if the caller may not change it with this
+    token, and as `readable`.
     """
     repo = readable(request)
     principal = known_caller(request)
@@ -139,10 +134,7 @@ def writable(request: Request) -> tuple[RepoRecord, Principal]:
 def contributable(request: Request) -> tuple[RepoRecord, Principal]:
     """The repo of the request's path, and who is about to discuss it or to propose a change.
 
-    Raises:
-        AuthenticationError: there is no token, or an unknown one.
-        PermissionDeniedError: the token may not write.
-        HubError: as `content`.
+    Raises AuthenticationError, PermissionDeniedError if the token may not write, and as `content`.
     """
     repo = content(request)
     principal = known_caller(request)
@@ -153,9 +145,7 @@ def contributable(request: Request) -> tuple[RepoRecord, Principal]:
 def find(request: Request, kind: str, repo_id: str) -> RepoRecord:
     """A repo that the caller may see, by its present name.
 
-    Raises:
-        RepoNotFoundError: it is missing, or private and not the caller's.
-        AuthenticationError: the token is unknown.
+    Raises RepoNotFoundError, AuthenticationError.
     """
     repo = _visible(request, kind, repo_id, moved=False)
     if repo is None:

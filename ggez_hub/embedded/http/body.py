@@ -117,9 +117,7 @@ async def read(request: Request, limit: int) -> bytes:
 async def read_form(request: Request) -> dict[str, list[str]]:
     """The body as lists of values by key, from a form or from a JSON object.
 
-    Raises:
-        InvalidRequestError: it is neither.
-        TooLargeError: it is longer than the limit.
+    Raises TooLargeError, InvalidRequestError if it is neither.
     """
     body = await read(request, limits(request).json_body)
     if "json" in request.headers.get("content-type", ""):
@@ -137,11 +135,7 @@ async def read_form(request: Request) -> dict[str, list[str]]:
 
 
 async def read_lines(request: Request) -> AsyncIterator[bytes]:
-    """The lines of a commit one by one, as they arrive.
-
-    Raises:
-        TooLargeError: a line, or the body, is longer than its limit.
-    """
+    """The lines of a commit one by one, as they arrive. Raises TooLargeError."""
     bounds = limits(request)
     pending = bytearray()
     total = 0

@@ -49,12 +49,9 @@ from ggez_hub.embedded.repository import DEFAULT_BRANCH, GitRepository
 def target(request: Request) -> tuple[RepoRecord, Principal]:
     """The repo to which a commit goes, and who makes it.
 
-    Whoever may read a repo may propose changes to it, and add to their own proposals.
-
-    Raises:
-        RevisionNotFoundError: there is no such pull request.
-        PermissionDeniedError: the caller may not commit there with this token.
-        HubError: as `access.writable` and `access.contributable`.
+    Whoever may read a repo may propose changes to it, and add to their own proposals. Raises
+    RevisionNotFoundError, PermissionDeniedError if the caller may not commit there with this token,
+    and as `access.writable` and `access.contributable`.
     """
     if flag(request, "create_pr"):
         return access.contributable(request)
@@ -70,10 +67,7 @@ def target(request: Request) -> tuple[RepoRecord, Principal]:
 def _existing_pull(request: Request) -> Discussion | None:
     """The pull request in the request's path; None where there is a branch.
 
-    Raises:
-        RevisionNotFoundError: there is no such pull request.
-        InvalidRequestError: it was merged.
-        HubError: as `access.readable`.
+    Raises RevisionNotFoundError, InvalidRequestError if it was merged, and as `access.readable`.
     """
     number = pull_number(request.path_params["revision"])
     if number is None:
@@ -94,8 +88,7 @@ def _branch(request: Request) -> str:
 def _branch_head(git: GitRepository, request: Request) -> str | None:
     """The commit to which a commit is added, None for the first one of a repo.
 
-    Raises:
-        RevisionNotFoundError: there is no such branch or pull request.
+    Raises RevisionNotFoundError.
     """
     branch = _branch(request)
     head = git.refs.head(branch)

@@ -31,8 +31,7 @@ def timestamp(seconds: int) -> str:
 def page(request: Request, items: Sequence[T], largest: int) -> tuple[Sequence[T], dict[str, str]]:
     """The requested page, and the headers that lead to the next.
 
-    Raises:
-        InvalidRequestError: `limit` or `cursor` is malformed.
+    Raises InvalidRequestError if `limit` or `cursor` is malformed.
     """
     start, size = window(request, largest)
     end = start + size
@@ -42,8 +41,7 @@ def page(request: Request, items: Sequence[T], largest: int) -> tuple[Sequence[T
 def window(request: Request, largest: int) -> tuple[int, int]:
     """The first item of the requested page, and how many it has at most.
 
-    Raises:
-        InvalidRequestError: `limit` or `cursor` is malformed.
+    Raises InvalidRequestError if `limit` or `cursor` is malformed.
     """
     limit = request.query_params.get("limit", str(largest))
     if not limit.isascii() or not limit.isdigit() or len(limit) > 9:

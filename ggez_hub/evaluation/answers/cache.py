@@ -58,7 +58,6 @@ class AnswerCache:
         return found
 
     def keep(self, answers: Mapping[str, Any]) -> None:
-        """Keep answers."""
         rows = [(key, _written(value)) for key, value in answers.items()]
         # A kept answer only saves time: a full disk is not a failure.
         with suppress(sqlite3.OperationalError):
@@ -69,6 +68,9 @@ class AnswerCache:
             finally:
                 if self._file.in_transaction:
                     self._file.execute("ROLLBACK")
+
+    def close(self) -> None:
+        self._file.close()
 
     def _execute(self, sql: str, values: Collection[str] = ()) -> list[tuple[str, Any]]:
         try:

@@ -1,8 +1,9 @@
-"""What came out, item by item: the raw material of every score."""
+"""What models answered, item by item: the raw material of every score."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, TypeAlias
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from ggez_hub.cards.values import LanguageTag, RegionId, RepoId, Sha256, Unknown
+from ggez_hub.cards.values import UNKNOWN, LanguageTag, RegionId, RepoId, Sha256, Unknown
 from ggez_hub.frozen_model import FrozenModel
 from ggez_hub.parity.betas import Beta
 
@@ -34,9 +35,9 @@ class TaskRecord(FrozenModel):
     judge: str = "none"
     side: Literal["global", "others", "regional"]
     regions: list[RegionId] = Field(default_factory=list)
-    language: LanguageTag | Unknown = "unknown"
-    dataset: RepoId | Unknown = "unknown"
-    revision: str = "unknown"
+    language: LanguageTag | Unknown = UNKNOWN
+    dataset: RepoId | Unknown = UNKNOWN
+    revision: str = UNKNOWN
     digests: dict[str, Sha256] = Field(default_factory=dict)
     average: Average = QUESTIONS
     gallery: int | None = None
@@ -44,7 +45,6 @@ class TaskRecord(FrozenModel):
 
     @property
     def scale(self) -> str:
-        """What may be averaged together: one metric, of one judge."""
         return self.metric if self.judge == "none" else f"{self.metric} by {self.judge}"
 
 
@@ -91,22 +91,11 @@ class Details:
         return cls(**{**blank, **{name: tuple(values) for name, values in known.items()}})
 
     def take(self, rows: NDArray[np.intp]) -> Details:
-        """The details of some rows."""
-        return Details(
-            **{
-                name: tuple(getattr(self, name)[row] for row in rows)
-                for name in self.__dataclass_fields__
-            }
-        )
+        return Details(**{name: _take(values, rows) for name, values in vars(self).items()})
 
     def joined(self, other: Details) -> Details:
         """The details of both, these first."""
-        return Details(
-            **{
-                name: getattr(self, name) + getattr(other, name)
-                for name in self.__dataclass_fields__
-            }
-        )
+        return Details(**{name: own + getattr(other, name) for name, own in vars(self).items()})
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,8 +163,7 @@ class Outcomes:
         """
         part = self._parts
         sizes = np.bincount(part)
-        weights: NDArray[np.float64] = len(self) / (len(sizes) * sizes[part])
-        return weights
+        return np.asarray(len(self) / (len(sizes) * sizes[part]))
 
     @property
     def floor(self) -> float:
@@ -191,8 +179,7 @@ class Outcomes:
             return values
         part = self._parts
         means = np.bincount(part, values) / np.bincount(part)
-        averaged: NDArray[np.float64] = means.mean() + self.weights * (values - means[part])
-        return averaged
+        return np.asarray(means.mean() + self.weights * (values - means[part]))
 
     @cached_property
     def _parts(self) -> NDArray[np.intp]:
@@ -205,21 +192,16 @@ class Outcomes:
 
     @property
     def unparsed(self) -> int:
-        """How many answers could not be read."""
         return self.predicted.count(UNPARSED)
 
     def where(self, keep: NDArray[np.bool_]) -> Outcomes:
         """The questions for which `keep` (n,) is true; of the missing ones none."""
         rows = np.flatnonzero(keep)
-
-        def of(values: tuple[str, ...]) -> tuple[str, ...]:
-            return tuple(values[row] for row in rows)
-
         return replace(
             self,
-            items=of(self.items),
-            gold=of(self.gold),
-            predicted=of(self.predicted),
+            items=_take(self.items, rows),
+            gold=_take(self.gold, rows),
+            predicted=_take(self.predicted, rows),
             rank=self.rank[rows],
             correct=self.correct[rows],
             chance=self.chance[rows],
@@ -236,22 +218,18 @@ class Outcomes:
         """
         if self.items != other.items:
             raise ValueError("the two do not answer the same questions")
-        credit = None
-        if self.credit is not None or other.credit is not None:
-            credit = np.where(rows, other.values, self.values)
+        answers = zip(self.predicted, other.predicted, rows, strict=True)
+        has_credit = self.credit is not None or other.credit is not None
         return replace(
             self,
-            predicted=tuple(
-                b if taken else a
-                for a, b, taken in zip(self.predicted, other.predicted, rows, strict=True)
-            ),
+            predicted=tuple(b if taken else a for a, b, taken in answers),
             rank=np.where(rows, other.rank, self.rank).astype(np.int32),
             correct=np.where(rows, other.correct, self.correct),
-            credit=credit,
+            credit=np.where(rows, other.values, self.values) if has_credit else None,
         )
 
     def joined(self, other: Outcomes) -> Outcomes:
-        """The questions of both, these first; an item of both splits stands there twice."""
+        """The questions of both, these first; an item of both splits is there twice."""
         details = None
         if self.details or other.details:
             first = self.details or Details.of(len(self))
@@ -270,3 +248,10 @@ class Outcomes:
             if self.credit is not None or other.credit is not None
             else None,
         )
+
+
+def _take(values: tuple[Any, ...], rows: NDArray[np.intp]) -> tuple[Any, ...]:
+    return tuple(values[row] for row in rows)
+
+
+Answers: TypeAlias = Mapping[Cell, Outcomes]

@@ -26,7 +26,7 @@ import numpy as np
 from ggez_hub.atomic_files import atomic_file
 from ggez_hub.digests import sha256_file
 from ggez_hub.errors import GgezError
-from ggez_hub.evaluation.answers.outcomes import UNPARSED, Cell, Details, Outcomes
+from ggez_hub.evaluation.answers.outcomes import UNPARSED, Answers, Cell, Details, Outcomes
 from ggez_hub.extras import require
 from ggez_hub.parity.betas import JOIN, as_json, betas_of, point
 from ggez_hub.parquet import FileTooLarge, read_bounded
@@ -57,7 +57,7 @@ OPTIONAL: Mapping[str, Collection[str]] = {
 }
 
 
-def write_predictions(path: Path, outcomes: Mapping[Cell, Outcomes]) -> str:
+def write_predictions(path: Path, outcomes: Answers) -> str:
     """Write all outcomes to `path` and return the sha256 of the file, which a card records."""
     require("eval", "pyarrow")
     import pyarrow as pa
@@ -85,7 +85,7 @@ def write_predictions(path: Path, outcomes: Mapping[Cell, Outcomes]) -> str:
 def read_predictions(path: Path) -> dict[Cell, Outcomes]:
     """The outcomes of a file.
 
-    Raises GgezError if the columns are others, a cell or an item stands there twice, or a row
+    Raises GgezError if the columns are others, a cell or an item is there twice, or a row
     contradicts itself (correct means rank 1).
     """
     found = parse_predictions(path)
@@ -96,7 +96,7 @@ def read_predictions(path: Path) -> dict[Cell, Outcomes]:
 
 
 def parse_predictions(path: Path) -> dict[Cell, Outcomes]:
-    """The outcomes of a file as they stand there, contradictions included.
+    """The outcomes of a file as they are, contradictions included.
 
     Raises GgezError if the columns are others, there is more than a measurement can have, a beta
     is not valid, or the rows of a cell are not together.
@@ -132,7 +132,7 @@ def _cell(path: Path, beta: Any, task: str, split: str) -> Cell:
     each = beta if isinstance(beta, list) else [beta]
     if not all(math.isfinite(own) and own >= 0 for own in each):
         shown = JOIN.join(f"{own:g}" for own in each)
-        raise GgezError(f"{path}: there is no such beta as in {task}/{split} at beta {shown}")
+        raise GgezError(f"{path}: {shown} of {task}/{split} is not a valid beta")
     if isinstance(beta, list) and len(beta) < 2:
         raise GgezError(f"{path}: {beta} are not the betas of several adapters")
     return Cell(point(each), task, split)
@@ -144,7 +144,7 @@ def row_problems(outcomes: Outcomes) -> list[str]:
     items = [*outcomes.items, *outcomes.missing]
     if len(set(items)) != len(items):
         twice = next(item for item, count in Counter(items).items() if count > 1)
-        found.append(f"an item stands twice: {twice!r}")
+        found.append(f"an item is there twice: {twice!r}")
     for row in np.flatnonzero(outcomes.correct != (outcomes.worth == 1)):
         found.append(f"credit and correct of {outcomes.items[row]!r} disagree")  # noqa: PERF401
     for row in np.flatnonzero(outcomes.correct != (outcomes.rank == 1)):

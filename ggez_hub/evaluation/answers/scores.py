@@ -63,12 +63,10 @@ class Score:
 
     @property
     def normalised_low(self) -> float:
-        """The lower end of the interval on the normalised scale."""
         return normalised(self.low, self.floor)
 
     @property
     def normalised_high(self) -> float:
-        """The upper end of the interval on the normalised scale."""
         return normalised(self.high, self.floor)
 
     @property

@@ -39,18 +39,18 @@ from ggez_hub.evaluation.gates.rules import (
 )
 from ggez_hub.evaluation.results.breakdown import suite
 from ggez_hub.evaluation.results.evidence import Evidence
-from ggez_hub.evaluation.results.measured_curve import curve_of
+from ggez_hub.evaluation.results.measured_curve import parity_curve
 from ggez_hub.frozen_model import FrozenModel
 from ggez_hub.parity.betas import Beta, as_json, is_base
 from ggez_hub.parity.card_rows import NoCurve
-from ggez_hub.parity.choice import Undetermined, select_beta
+from ggez_hub.parity.choice import choose
 from ggez_hub.parity.curve import ParityCurve
 from ggez_hub.parity.effects import Effects, effects
 from ggez_hub.parity.policy import Policy
 from ggez_hub.recipe_file import read_recipe
 
 TEST: Literal["test"] = "test"
-SELECT = "validation"
+SELECT: Literal["validation"] = "validation"
 
 
 class Limits(FrozenModel, strict=False):
@@ -65,7 +65,7 @@ class Limits(FrozenModel, strict=False):
 
 @dataclass(frozen=True, eq=False)
 class GateReport:
-    """The gates of one beta, and what is said beside them.
+    """The gates of one beta, and statements about it.
 
     beta       the one that the policy chose on validation, or that was asked for; None where none
                can be chosen
@@ -84,11 +84,9 @@ class GateReport:
 
     @property
     def outcome(self) -> Verdict:
-        """The worst of the gates' outcomes."""
         return overall(self.gates)
 
     def lines(self) -> list[str]:
-        """What is said beside the gates, for people."""
         chosen = "no beta" if self.beta is None else f"beta {self.beta:g}"
         said = [f"policy {self.policy}, {chosen}", *self.statements]
         if self.passing:
@@ -97,7 +95,6 @@ class GateReport:
         return said
 
     def as_dict(self) -> dict[str, object]:
-        """The report as JSON."""
         return {
             "outcome": self.outcome,
             "policy": str(self.policy),
@@ -126,14 +123,13 @@ def gate_report(
     """
     header = evidence.header
     policy = policy or Policy.parse(header.policy)
-    measured = curve_of(evidence)
     if beta is None:
         try:
-            beta = select_beta(measured, header.alpha.value, header.region, policy).point
-        except (NoCurve, Undetermined) as problem:
+            beta = choose(parity_curve(evidence, SELECT), header.alpha.value, policy).point
+        except NoCurve as problem:
             gate = Gate("choice of beta", "undetermined", problem.message)
             return GateReport(policy, None, f"the {SELECT} side", None, (gate,), (), ())
-    curve = ParityCurve.of(measured, TEST, header.region)
+    curve = parity_curve(evidence, TEST)
     found = _gates(evidence, limits, curve, policy, _place(curve, beta))
     passing: tuple[Beta, ...] = ()
     if overall(found) != "pass":
@@ -183,7 +179,6 @@ def _gates(
 
 
 def _statements(effect: Effects, beta: Beta) -> tuple[str, ...]:
-    """The loss outside the region, and the comparison with the unmerged adapter."""
     said = []
     if effect.loss is not None:
         said.append(f"{effect.loss.shown()} points above chance are lost outside the region")

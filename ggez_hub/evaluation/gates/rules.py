@@ -52,7 +52,6 @@ class Gate:
     if_nothing_lost: int | None = None
 
     def as_dict(self) -> dict[str, object]:
-        """The gate as JSON."""
         d = self.difference
         return {
             "gate": self.name,

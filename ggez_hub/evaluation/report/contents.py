@@ -24,11 +24,11 @@ from ggez_hub.evaluation.results.breakdown import (
 )
 from ggez_hub.evaluation.results.evidence import Evidence
 from ggez_hub.evaluation.results.figures import figures
-from ggez_hub.evaluation.results.measured_curve import curve_of, policies_of
+from ggez_hub.evaluation.results.measured_curve import parity_curve, policies_of
 from ggez_hub.finite import finite
 from ggez_hub.parity.betas import Beta, as_json, from_json
 from ggez_hub.parity.card_rows import NoCurve
-from ggez_hub.parity.choice import AlphaRange, Undetermined, alpha_ranges
+from ggez_hub.parity.choice import AlphaRange, alpha_ranges
 from ggez_hub.parity.curve import ParityCurve
 from ggez_hub.parity.moments import GLOBAL, REGIONAL
 from ggez_hub.parity.policy import Policy
@@ -49,7 +49,7 @@ PLACE = "__CONTENTS__"
 
 def contents(evidence: Evidence, limits: Limits, material: Material | None = None) -> Json:
     """The contents of a page; raises UsageProblem for material of other tasks."""
-    header = evidence.header
+    header, parts = evidence.header, evidence.header.parts
     found = figures(evidence)
     chosen = found["selection"]["beta"]
     base, beta = _compared_betas(evidence, None if chosen is None else from_json(chosen))
@@ -61,7 +61,12 @@ def contents(evidence: Evidence, limits: Limits, material: Material | None = Non
         "generator": f"ggez-hub {__version__}",
         # Whose betas those of a point are, and the points in their order.
         "adapters": [adapter.name for adapter in header.adapters],
-        "by_part": _by_part(evidence),
+        "by_part": [
+            f"Every beta is multiplied by part, as {parts.name} says.",
+            *map(str, parts.parts),
+        ]
+        if parts
+        else [],
         "points": [as_json(b) for b in sorted({cell.beta for cell in evidence.outcomes})],
         "problems": list(evidence.problems),
         "selection": found["selection"],
@@ -85,14 +90,6 @@ def contents(evidence: Evidence, limits: Limits, material: Material | None = Non
         },
         "examples": examples(evidence, base, beta, parity.get("scale"), material),
     }
-
-
-def _by_part(evidence: Evidence) -> list[str]:
-    """Betas by part in words, which multiply those of every point."""
-    parts = evidence.header.parts
-    if parts is None:
-        return []
-    return [f"Every beta is multiplied by part, as {parts.name} says.", *map(str, parts.parts)]
 
 
 def _compared_betas(evidence: Evidence, chosen: Beta | None) -> tuple[Beta | None, Beta]:
@@ -120,7 +117,7 @@ def _seeds(evidence: Evidence, report: ParityCurve | None, beta: Beta) -> list[s
 
 def _curve(evidence: Evidence, split: Split) -> ParityCurve | None:
     try:
-        return ParityCurve.of(curve_of(evidence), split, evidence.header.region)
+        return parity_curve(evidence, split)
     except NoCurve:
         return None
 
@@ -128,7 +125,7 @@ def _curve(evidence: Evidence, split: Split) -> ParityCurve | None:
 def _ranges(curve: ParityCurve | None, policy: Policy) -> tuple[AlphaRange, ...]:
     try:
         return alpha_ranges(curve, policy) if curve else ()
-    except (NoCurve, Undetermined):
+    except NoCurve:
         return ()
 
 
@@ -238,7 +235,7 @@ def _tasks(evidence: Evidence, base_beta: Beta | None, beta: Beta) -> list[Json]
     return rows
 
 
-# A dimension, and how one of its parts stands in a row of the table.
+# A dimension, and the column that one of its parts fills in the table.
 PARTS: Mapping[Dimension, Callable[[str], Json]] = {
     "countries": lambda country: {"regions": [country]},
     "languages": lambda language: {"language": language},
@@ -256,7 +253,6 @@ def _macro(outcomes: Outcomes | None, dimension: Dimension) -> Json | None:
 
 
 def _compared(base: Outcomes | None, merged: Outcomes | None) -> Json:
-    """The scores of base and merged model, and their paired difference."""
     row: Json = {
         "base": _score(base) if base else None,
         "merged": _score(merged) if merged else None,

@@ -7,10 +7,9 @@ import hashlib
 import io
 import re
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -19,6 +18,7 @@ from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.answers.outcomes import Outcomes
 from ggez_hub.evaluation.benchmarks.drawing_scores import Judged, NotJudged
 from ggez_hub.evaluation.benchmarks.preparation import PreparedTask
+from ggez_hub.evaluation.benchmarks.questions import QuestionSet
 from ggez_hub.evaluation.benchmarks.task import Task
 from ggez_hub.evaluation.benchmarks.task_questions import read_items
 from ggez_hub.evaluation.results.evidence import Evidence
@@ -44,58 +44,48 @@ class Shown(NamedTuple):
     picture: bytes | None
 
 
-class Material(Protocol):
-    """The questions' own data, where they lie on this machine."""
-
-    def items(self, name: str) -> Mapping[str, Shown]:
-        """The items of a task's report side by id; none if they are not here."""
+# By the id of a task: the items of its report side by id; none if they are not on this machine.
+Material: TypeAlias = Callable[[str], Mapping[str, Shown]]
 
 
-@dataclass(frozen=True, eq=False)
-class TaskFiles:
+def task_files(tasks: Sequence[Task], folder: Path) -> Material:
     """The data of tasks whose files are their splits; answers are items there."""
+    files = {task.id: (task, folder / task.splits[TEST]) for task in tasks if TEST in task.splits}
 
-    tasks: Sequence[Task]
-    folder: Path
-
-    def items(self, name: str) -> Mapping[str, Shown]:
-        task = next((t for t in self.tasks if t.id == name), None)
-        path = self.folder / task.splits[TEST] if task and TEST in task.splits else None
-        if task is None or path is None or not path.is_file():
+    def items(name: str) -> Mapping[str, Shown]:
+        if name not in files or not files[name][1].is_file():
             return {}
+        task, path = files[name]
         return {
             item.id: Shown(next(iter(item.captions), None), item.picture)
             for item in read_items(path, task)
         }
 
+    return items
 
-@dataclass(frozen=True, eq=False)
-class PreparedTasks:
+
+def prepared_tasks(tasks: Sequence[PreparedTask]) -> Material:
     """Tasks with their questions, whose answers are texts."""
+    posed = {task.id: task.asked[TEST] for task in tasks if TEST in task.asked}
+    return lambda name: _questions(posed[name]) if name in posed else {}
 
-    tasks: Sequence[PreparedTask]
 
-    def items(self, name: str) -> Mapping[str, Shown]:
-        asked = next((t.asked.get(TEST) for t in self.tasks if t.id == name), None)
-        if asked is None:
-            return {}
-        if asked.recognised is not None:
-            return {w.item: Shown(w.prompt, None) for w in asked.recognised.wanted}
-        if asked.drawn is not None:
-            return {prompt.id: Shown(prompt.prompt, None) for prompt in asked.drawn[1]}
-        if asked.free:
-            return {
-                free.item.id: Shown(free.item.question, free.item.picture) for free in asked.free
-            }
-        if asked.questions is None or asked.questions.asked_by == "text":
-            return {}
-        questions = asked.questions
-        said: list[str | None] = [chat.item.question for chat in asked.choices]
-        said = said or [None] * len(questions.items)
-        return {
-            item: Shown(text, asked.pictures[row])
-            for item, text, row in zip(questions.items, said, questions.queries, strict=True)
-        }
+def _questions(asked: QuestionSet) -> Mapping[str, Shown]:
+    if asked.recognised is not None:
+        return {w.item: Shown(w.prompt, None) for w in asked.recognised.wanted}
+    if asked.drawn is not None:
+        return {prompt.id: Shown(prompt.prompt, None) for prompt in asked.drawn[1]}
+    if asked.free:
+        return {f.item.id: Shown(f.item.question, f.item.picture) for f in asked.free}
+    if asked.questions is None or asked.questions.asked_by == "text":
+        return {}
+    questions = asked.questions
+    said: list[str | None] = [chat.item.question for chat in asked.choices]
+    said = said or [None] * len(questions.items)
+    return {
+        item: Shown(text, asked.pictures[row])
+        for item, text, row in zip(questions.items, said, questions.queries, strict=True)
+    }
 
 
 def examples(
@@ -105,7 +95,7 @@ def examples(
     scale: str | None,
     material: Material | None = None,
 ) -> list[dict[str, Any]]:
-    """A few questions of the regional report side, chosen by a hash: nobody picked them.
+    """A few questions of the regional report side, chosen by a hash, not picked.
 
     Those that base and merged model answer otherwise; of one model (`base_beta` is None) those that
     it answers rightly, and others. `scale` is that of the tasks, any if None. Raises UsageProblem if
@@ -122,7 +112,7 @@ def examples(
         and name in merged
         and (base is None or (name in base and merged[name].items == base[name].items))
     ]
-    known = {name: material.items(name) for name in named} if material else {}
+    known = {name: material(name) for name in named} if material else {}
     if material and named and not any(known.values()):
         raise UsageProblem(
             "the data that were given are of no regional task", "Give the tasks' own data set."
@@ -138,18 +128,18 @@ def examples(
         candidates.sort(
             key=lambda c: hashlib.sha256(f"{c[0]}\0{merged[c[0]].items[c[1]]}".encode()).digest()
         )
-        for name, row in candidates[:EACH]:
-            found.append(
-                _example(
-                    name,
-                    int(row),
-                    merged[name],
-                    None if base is None else base[name],
-                    known.get(name, {}),
-                    evidence.place,
-                    won=won,
-                )
+        found += [
+            _example(
+                name,
+                int(row),
+                merged[name],
+                None if base is None else base[name],
+                known.get(name, {}),
+                evidence.place,
+                won=won,
             )
+            for name, row in candidates[:EACH]
+        ]
     return found
 
 
@@ -205,7 +195,7 @@ def _drawn(outcomes: Outcomes, row: int, place: Path) -> bytes | None:
 
 
 def _picture(data: bytes | None) -> str | None:
-    """A data: address of a picture, made smaller if it is large; None for what is none."""
+    """A data: address of a picture, made smaller if it is large; None for what is not one."""
     if data is not None and len(data) > MAX_PICTURE:
         data = _smaller(data)
     kind = next((kind for magic, kind in MAGIC.items() if (data or b"").startswith(magic)), None)

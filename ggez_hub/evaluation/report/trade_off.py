@@ -6,7 +6,8 @@ It knows numbers and labels, neither cards nor models.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ PICTURE = "evidence/trade-off.png"
 # Okabe and Ito's colours, which people with any colour vision can tell apart.
 LINE, BASE, CHOSEN, UNMERGED = "#5b6770", "#0072b2", "#d55e00", "#009e73"
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.size": 10,
     "axes.titlesize": 11,
     "axes.titlelocation": "left",
@@ -53,7 +54,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Labels:
-    """What the picture says; `alpha` stands in the title of the parity panel."""
+    """The texts of the picture; `alpha` is in the title of the parity panel."""
 
     title: str
     global_side: str
@@ -74,59 +75,68 @@ def draw(
     if not ordered:
         raise UsageProblem("there are no points to draw")
     if chosen is not None and chosen not in {point.beta for point in ordered}:
-        raise UsageProblem(f"the chosen beta {chosen:g} is no point of the grid")
+        raise UsageProblem(f"the chosen beta {chosen:g} is not a point of the grid")
 
-    require("eval", "matplotlib")
+    marks = _marks(ordered, chosen)
+    with saved_figure(stem, labels.title, (10.5, 4.8), "eval") as figure:
+        left, right = figure.subplots(1, 2, width_ratios=(1.15, 1))
+        _trade_off(left, ordered, marks, labels)
+        _parity(right, ordered, marks, labels)
+        handles, names = left.get_legend_handles_labels()
+        figure.legend(handles, names, loc="outside lower left", ncols=len(names), handletextpad=0.3)
+    return picture_files(stem)
+
+
+@contextmanager
+def saved_figure(
+    stem: Path, title: str, size: tuple[float, float], extra: str, **style: Any
+) -> Iterator[Any]:
+    """A figure of matplotlib, which is in `extra`, that is written to `picture_files` at the end.
+
+    The same figure gives the same bytes.
+    """
+    require(extra, "matplotlib")
     import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    marks = _marks(ordered, chosen)
-    with mpl.rc_context(STYLE):
-        room = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1)
-        figure = Figure(figsize=(10.5, 4.8), layout=room)
+    settings: dict[Any, Any] = {**STYLE, **style}
+    with mpl.rc_context(settings):
+        figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1))
         FigureCanvasAgg(figure)
-        left, right = figure.subplots(1, 2, width_ratios=(1.15, 1))
-        figure.suptitle(labels.title, x=0.012, ha="left", fontsize=13, fontweight="bold")
-        _trade_off(left, ordered, marks, labels)
-        _parity(right, ordered, marks, labels)
-        handles, names = left.get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside lower left", ncols=len(names), handletextpad=0.3)
-        # Appended, not substituted: a name such as th-0.5 has no suffix.
-        png, svg = (stem.with_name(f"{stem.name}.{suffix}") for suffix in ("png", "svg"))
+        figure.suptitle(title, x=0.012, ha="left", fontsize=13, fontweight="bold")
+        yield figure
+        png, svg = picture_files(stem)
         figure.savefig(png, dpi=160, metadata={"Software": None})
         figure.savefig(svg, metadata={"Date": None})
-    return png, svg
 
 
-@dataclass(frozen=True)
-class _Mark:
-    label: str
-    colour: str
-    shape: str
-    size: float
+def picture_files(stem: Path) -> tuple[Path, Path]:
+    """`stem`.png and `stem`.svg; appended, not substituted: a name such as th-0.5 has no suffix."""
+    return stem.with_name(f"{stem.name}.png"), stem.with_name(f"{stem.name}.svg")
 
 
-def _marks(points: Sequence[Point], chosen: float | None) -> dict[float, _Mark]:
-    """The marked betas; where two roles meet in one point, one mark names both."""
+def _marks(points: Sequence[Point], chosen: float | None) -> dict[float, dict[str, Any]]:
+    """How the marked betas look; where two roles meet in one point, one mark names both."""
     roles: dict[float, list[str]] = {}
     for beta, role in ((0.0, "base"), (1.0, "unmerged adapter"), (chosen, "chosen")):
         if beta is not None and any(point.beta == beta for point in points):
             roles.setdefault(beta, []).append(role)
     looks = {
-        "base": (BASE, "s", 60.0),
-        "unmerged adapter": (UNMERGED, "D", 56.0),
-        "chosen": (CHOSEN, "*", 210.0),
+        "base": {"color": BASE, "marker": "s", "s": 60},
+        "unmerged adapter": {"color": UNMERGED, "marker": "D", "s": 56},
+        "chosen": {"color": CHOSEN, "marker": "*", "s": 210},
     }
+    common = {"edgecolors": "white", "linewidths": 0.9, "zorder": 4}
     return {
-        beta: _Mark(f"{' and '.join(names)} (β = {beta:g})", *looks[names[-1]])
+        beta: {"label": f"{' and '.join(names)} (β = {beta:g})", **looks[names[-1]], **common}
         for beta, names in sorted(roles.items())
     }
 
 
 def _trade_off(
-    axes: Any, points: Sequence[Point], marks: dict[float, _Mark], labels: Labels
+    axes: Any, points: Sequence[Point], marks: dict[float, dict[str, Any]], labels: Labels
 ) -> None:
     from matplotlib.patheffects import withStroke
 
@@ -147,16 +157,17 @@ def _trade_off(
     )
     for point in points:
         place = (point.q_global.value, point.q_regional.value)
-        if mark := marks.get(point.beta):
-            _scatter(axes, place, mark)
+        mark = marks.get(point.beta)
+        if mark:
+            axes.scatter(*place, **mark)
         axes.annotate(
             f"{point.beta:g}",
             place,
             xytext=(7, 6),
             textcoords="offset points",
-            fontsize=8.5 if point.beta in marks else 7.5,
-            fontweight="bold" if point.beta in marks else "normal",
-            color=marks[point.beta].colour if point.beta in marks else LINE,
+            fontsize=8.5 if mark else 7.5,
+            fontweight="bold" if mark else "normal",
+            color=mark["color"] if mark else LINE,
             path_effects=halo,
             zorder=5,
         )
@@ -165,7 +176,9 @@ def _trade_off(
     axes.set_ylabel(labels.regional_side)
 
 
-def _parity(axes: Any, points: Sequence[Point], marks: dict[float, _Mark], labels: Labels) -> None:
+def _parity(
+    axes: Any, points: Sequence[Point], marks: dict[float, dict[str, Any]], labels: Labels
+) -> None:
     betas = [point.beta for point in points]
     axes.fill_between(
         betas, [p.grp.low for p in points], [p.grp.high for p in points], color="#e3e7ea", lw=0
@@ -173,26 +186,13 @@ def _parity(axes: Any, points: Sequence[Point], marks: dict[float, _Mark], label
     axes.plot(betas, [p.grp.value for p in points], "-o", color=LINE, linewidth=1.6, markersize=4)
     for point in points:
         if mark := marks.get(point.beta):
-            _scatter(axes, (point.beta, point.grp.value), mark)
+            axes.scatter(point.beta, point.grp.value, **mark)
     if min(p.grp.low for p in points) < 0:
         axes.axhline(0, color=LINE, linewidth=0.9, linestyle=":")
         axes.annotate("chance", (betas[-1], 0), ha="right", va="bottom", fontsize=8, color=LINE)
     axes.set_title(f"Parity, chance = 0, α = {labels.alpha:.3g}")
     axes.set_xlabel("β, the weight of the adapter")
     axes.set_ylabel("GRP (normalised), 95 % interval")
-
-
-def _scatter(axes: Any, place: tuple[float, float], mark: _Mark) -> None:
-    axes.scatter(
-        *place,
-        s=mark.size,
-        marker=mark.shape,
-        color=mark.colour,
-        edgecolors="white",
-        linewidths=0.9,
-        label=mark.label,
-        zorder=4,
-    )
 
 
 def _reach(values: Sequence[Interval]) -> tuple[list[float], list[float]]:
@@ -227,7 +227,7 @@ def curve_picture(
         )
         for index, point in enumerate(curve.betas)
     ]
-    chosen = beta if beta is not None and curve.index(beta) is not None else None
+    chosen = None if beta is None or curve.index(beta) is None else beta
     with tempfile.TemporaryDirectory() as folder:
         try:
             picture, _ = draw(points, Path(folder, "picture"), labels, chosen)

@@ -1,4 +1,4 @@
-"""What stands beside the merge: a switch by the prompt's language, averaged outputs, a joint fine-tune.
+"""The baselines of a merge: a switch by the prompt's language, averaged outputs, a joint fine-tune.
 
 switch   the base's answers to prompts in other languages, the adapter's to those in its own
 average  the answers of an embedding model whose outputs are the mean of the base's and the adapter's
@@ -19,7 +19,7 @@ from ggez_hub.evaluation.results.breakdown import Suite, suite
 from ggez_hub.evaluation.results.evidence import Evidence
 from ggez_hub.evaluation.results.header import BaselineName
 from ggez_hub.evaluation.results.language_switch import BASE, NoSwitch, Routes, Switch, switched
-from ggez_hub.evaluation.results.measured_curve import curve_of
+from ggez_hub.evaluation.results.measured_curve import parity_curve
 from ggez_hub.parity.betas import Beta, as_json, beta_key, betas_of, read_key
 from ggez_hub.parity.card_rows import NoCurve
 from ggez_hub.parity.curve import ParityCurve
@@ -49,11 +49,7 @@ def baselines(evidence: Evidence, beta: Beta | None) -> Json:
     splits = {cell.split for cell in evidence.outcomes}
     split = REPORT if REPORT in splits else min(splits)
     try:
-        curve = ParityCurve.of(
-            curve_of(evidence),
-            "test" if split == REPORT else "validation",
-            evidence.header.region,
-        )
+        curve = parity_curve(evidence, "test" if split == REPORT else "validation")
     except NoCurve as problem:
         return {"reason": problem.message}
     compare = _Comparison(evidence, beta, split, curve)

@@ -106,7 +106,6 @@ class Suite:
 
     @property
     def sides(self) -> Sides:
-        """The two sides of parity."""
         return Sides(tuple(self.world.values()), tuple(self.regional.values()))
 
 

@@ -6,23 +6,20 @@ answers are not shown, so that what was gained on open pictures alone does not a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal
 
 import numpy as np
 
 from ggez_hub.cards.measurements import ClosedPart, ClosedRule
-from ggez_hub.evaluation.answers.outcomes import Cell, Outcomes
+from ggez_hub.evaluation.answers.outcomes import Answers, Cell, Outcomes
 from ggez_hub.evaluation.results.evidence import Evidence
-from ggez_hub.evaluation.results.measured_curve import at_chance, curve_of, split_parity
-from ggez_hub.parity.card_rows import NoCurve, scale_of
+from ggez_hub.evaluation.results.measured_curve import curve_of, split_parity
 
 TEST: Literal["test"] = "test"
 # In the folder that is kept.
 CLOSED = "closed.parquet"
-Answers: TypeAlias = Mapping[Cell, Outcomes]
 
 
 @dataclass(frozen=True)
@@ -56,21 +53,12 @@ def closed_part(opened: Evidence, closed: Answers, rule: ClosedRule, sha256: str
     sha256: of the file with their predictions
     """
     pictures = {picture for answered in closed.values() for picture in answered.pictures}
-    apart = replace(opened, outcomes=closed, baselines={})
-    try:
-        scale = scale_of(curve_of(opened).rows, TEST)
-    except NoCurve:
-        parity = None
-    else:
-        screened = "validation" if opened.betas("validation") else TEST
-        without, nothing = at_chance(opened, screened, scale)
-        parity = split_parity(apart, TEST, scale, without, "registry", nothing)
     return ClosedPart(
         share=rule.share,
         rotation=rule.rotation,
         pictures=len(pictures),
         sha256=sha256,
-        parity=parity,
+        parity=split_parity(opened, curve_of(opened).rows, TEST, "registry", closed),
     )
 
 

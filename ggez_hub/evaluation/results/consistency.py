@@ -1,7 +1,7 @@
 """What a file of predictions has to agree on with itself, without the data or a model.
 
 The questions of a task are the same at every beta: its items, their pictures and prompts, their
-right answers, and what guessing gets. A wrong label at one beta stands against those at all others.
+right answers, and what guessing gets. A wrong label at one beta contradicts those at all others.
 Where the scores of the options are recorded, ranks and answers follow from them.
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from fractions import Fraction
 from functools import lru_cache
 
-from ggez_hub.evaluation.answers.outcomes import UNPARSED, Cell, Outcomes
+from ggez_hub.evaluation.answers.outcomes import UNPARSED, Answers, Cell, Outcomes
 from ggez_hub.evaluation.answers.predictions import row_problems
 from ggez_hub.evaluation.benchmarks.drawing_scores import Judged, NotJudged
 from ggez_hub.evaluation.benchmarks.replies import READER, read_choice
@@ -30,21 +30,21 @@ MAX_OPTIONS = 26
 ROUNDING = 1e-9
 
 
-def contradictions(
-    outcomes: Mapping[Cell, Outcomes], metrics: Mapping[str, str] | None = None
-) -> list[str]:
+def contradictions(outcomes: Answers, metrics: Mapping[str, str] | None = None) -> list[str]:
     """Everything in the predictions that cannot be, each naming cell and item.
 
     `metrics` are those of the tasks, where they are known.
     """
     found = []
     for cell, asked in outcomes.items():
-        metric = (metrics or {}).get(cell.task)
-        found += [f"{cell}: {problem}" for problem in impossible_scores(asked, metric)]
-        found += [f"{cell}: {problem}" for problem in row_problems(asked)]
-        found += [f"{cell}: {problem}" for problem in _answers(asked)]
-        found += [f"{cell}: {problem}" for problem in _credit(asked)]
-        found += [f"{cell}: {problem}" for problem in _replies(asked)]
+        problems = [
+            *impossible_scores(asked, (metrics or {}).get(cell.task)),
+            *row_problems(asked),
+            *_answers(asked),
+            *_credit(asked),
+            *_replies(asked),
+        ]
+        found += [f"{cell}: {problem}" for problem in problems]
     by_task: dict[tuple[str, str], dict[Cell, Outcomes]] = {}
     for cell, asked in outcomes.items():
         by_task.setdefault((cell.task, cell.split), {})[cell] = asked
@@ -139,7 +139,7 @@ def _have_several_answers(outcomes: Outcomes) -> list[bool]:
     return [c * candidates > 1 for c in chances]
 
 
-def _across(cells: Mapping[Cell, Outcomes]) -> list[str]:
+def _across(cells: Answers) -> list[str]:
     """What differs at one beta from most of the others."""
     there = {cell: {*o.items, *o.missing} for cell, o in cells.items()}
     counts = Counter(item for items in there.values() for item in items)

@@ -1,13 +1,13 @@
-"""What a claim rests on: a card or a results folder together with its predictions.
+"""The evidence of a claim: a card or a results folder together with its predictions.
 
 A card is the README.md of an adapter whose rows name the sha256 of their predictions file, which
-lies below the card's folder. A results folder holds `results.json` and its predictions.
+is below the card's folder. A results folder holds `results.json` and its predictions.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from ggez_hub.cards import AdapterCard, CardDocument, CurveRow, read_card
+from ggez_hub.cards.curve import Rows
 from ggez_hub.cards.measurements import JointCurve, SeedRun
-from ggez_hub.cards.values import Unknown
+from ggez_hub.cards.values import UNKNOWN, Unknown
 from ggez_hub.digests import sha256_file
 from ggez_hub.errors import GgezError
-from ggez_hub.evaluation.answers.outcomes import Cell, Outcomes, TaskRecord
+from ggez_hub.evaluation.answers.outcomes import Answers, Cell, Outcomes, TaskRecord
 from ggez_hub.evaluation.answers.predictions import parse_predictions
 from ggez_hub.evaluation.benchmarks.task import Task
 from ggez_hub.evaluation.results.header import (
@@ -41,7 +42,7 @@ RESULTS = "results.json"
 class Evidence:
     """Predictions, and what has to be known to make scores of them.
 
-    recorded  what results.json says came out; None for a card
+    recorded  the figures of results.json; None for a card
     document  the card; None for a results folder
     claims    of a card, the answers of its author on splits that the registry has measured as well:
               nothing is decided by them
@@ -55,13 +56,13 @@ class Evidence:
 
     place: Path
     header: Header
-    outcomes: Mapping[Cell, Outcomes]
+    outcomes: Answers
     recorded: dict[str, Any] | None = None
     document: CardDocument | None = None
-    claims: Mapping[Cell, Outcomes] = field(default_factory=dict)
-    joint: tuple[tuple[JointCurve, Mapping[Cell, Outcomes]], ...] = ()
-    baselines: Mapping[BaselineName, Mapping[Cell, Outcomes]] = field(default_factory=dict)
-    seeds: tuple[tuple[SeedRun, Mapping[Cell, Outcomes]], ...] = ()
+    claims: Answers = field(default_factory=dict)
+    joint: tuple[tuple[JointCurve, Answers], ...] = ()
+    baselines: Mapping[BaselineName, Answers] = field(default_factory=dict)
+    seeds: tuple[tuple[SeedRun, Answers], ...] = ()
     problems: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -126,7 +127,9 @@ def _open_results(folder: Path) -> Evidence:
         # Through JSON again: it knows no tuples, and the strict schema no lists in their place.
         header = Header.model_validate_json(json.dumps(content.pop("header")))
     except ValidationError as error:
-        raise GgezError(f"the header of {folder / RESULTS} is off:\n{listed(error)}") from error
+        raise GgezError(
+            f"the header of {folder / RESULTS} is not valid:\n{listed(error)}"
+        ) from error
     except KeyError as error:
         raise GgezError(f"{folder / RESULTS} has no header") from error
     except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
@@ -134,7 +137,7 @@ def _open_results(folder: Path) -> Evidence:
     files = {header.predictions: header.sha256}
     files |= {record.predictions: record.sha256 for record in header.baselines.values()}
     problems = []
-    answers: dict[str, Mapping[Cell, Outcomes]] = {}
+    answers: dict[str, Answers] = {}
     for name, sha256 in files.items():
         place = folder / name
         if place.is_file():
@@ -164,19 +167,46 @@ def _open_results(folder: Path) -> Evidence:
 def _open_card(path: Path) -> Evidence:
     document = read_card(path)
     card = document.card
-    if card.curve == "unknown":
+    if card.curve == UNKNOWN:
         raise GgezError(f"{path} holds no curve", "There are no scores to recompute.")
-    curves: list[Mapping[str, Mapping[str, CurveRow]]] = [
-        card.curve,
-        *(joint.curve for joint in card.joint),
+    curves: list[Rows] = [card.curve, *(joint.curve for joint in card.joint)]
+    named = [
+        {row.predictions for rows in curve.values() for row in rows.values()} - {UNKNOWN}
+        for curve in curves
     ]
-    named = [_predictions_of(curve) for curve in curves]
-    beside = _beside(card)
-    of_seeds = {run.predictions for run in card.seeds} - {"unknown"}
-    of_baselines = {record.sha256 for record in beside.values()}
-    wanted = sorted(of_seeds.union(of_baselines, *named))
-    files = {sha256_file(file): file for file in sorted(path.parent.rglob("*.parquet"))}
-    found: dict[str, Mapping[Cell, Outcomes]] = {}
+    header = _header_of(card, card.curve, min(named[0], default="0" * 64))
+    beside = {name: record.sha256 for name, record in header.baselines.items()}
+    wanted = set().union(beside.values(), (run.predictions for run in card.seeds), *named)
+    found, problems = _read_files(path.parent, sorted(wanted - {UNKNOWN}))
+    answers = [
+        _answers_to(curve, {digest: found[digest] for digest in sorted(names & found.keys())})
+        for curve, names in zip(curves, named, strict=True)
+    ]
+    if not answers[0]:
+        raise GgezError(
+            f"{path}: there are no predictions beside the card",
+            "Download the complete repository of the adapter: its evidence folder holds them.",
+        )
+    claims = {cell: answers[0].pop(cell) for cell in _claimed(card.curve) & answers[0].keys()}
+    return Evidence(
+        path.parent,
+        header,
+        answers[0],
+        document=document,
+        claims=claims,
+        joint=tuple(zip(card.joint, answers[1:], strict=True)),
+        baselines={name: found[sha256] for name, sha256 in beside.items() if sha256 in found},
+        seeds=tuple(
+            (run, found[run.predictions]) for run in card.seeds if run.predictions in found
+        ),
+        problems=tuple(problems),
+    )
+
+
+def _read_files(folder: Path, wanted: Sequence[str]) -> tuple[dict[str, Answers], list[str]]:
+    """The answers in the files with these sha256s below a folder, and what is wrong with the files."""
+    files = {sha256_file(file): file for file in sorted(folder.rglob("*.parquet"))}
+    found: dict[str, Answers] = {}
     problems = []
     # A file that no row names may be one that was changed since: its answers are looked at too.
     strangers = [file for digest, file in files.items() if digest not in wanted]
@@ -187,38 +217,12 @@ def _open_card(path: Path) -> Evidence:
             problems.append(_other_file(file, sha256_file(file), digest))
         if file is None:
             problems.append(f"no file here has the sha256 {digest[:16]}… that the card names")
-            continue
-        found[digest] = parse_predictions(file)
-    answers = [
-        _answers_to(curve, {digest: found[digest] for digest in sorted(names & found.keys())})
-        for curve, names in zip(curves, named, strict=True)
-    ]
-    if not answers[0]:
-        raise GgezError(
-            f"{path}: there are no predictions beside the card",
-            "Download the adapter's repository whole: its evidence folder holds them.",
-        )
-    header = _header_of(card, min(named[0]), beside)
-    joint = tuple(zip(card.joint, answers[1:], strict=True))
-    claims = {cell: answers[0].pop(cell) for cell in _claimed(card.curve) & answers[0].keys()}
-    return Evidence(
-        path.parent,
-        header,
-        answers[0],
-        document=document,
-        claims=claims,
-        joint=joint,
-        baselines={n: found[r.sha256] for n, r in beside.items() if r.sha256 in found},
-        seeds=tuple(
-            (run, found[run.predictions]) for run in card.seeds if run.predictions in found
-        ),
-        problems=tuple(problems),
-    )
+        else:
+            found[digest] = parse_predictions(file)
+    return found, problems
 
 
-def _answers_to(
-    curve: Mapping[str, Mapping[str, CurveRow]], files: Mapping[str, Mapping[Cell, Outcomes]]
-) -> dict[Cell, Outcomes]:
+def _answers_to(curve: Rows, files: Mapping[str, Answers]) -> dict[Cell, Outcomes]:
     """The answers, by as many adapters as the curve is of, of the files that its rows name."""
     rows = _by_cell(curve)
     count = len(betas_of(read_key(next(iter(curve), "0"))))
@@ -227,18 +231,18 @@ def _answers_to(
         for digest, file in files.items()
         for cell, outcomes in file.items()
         if len(betas_of(cell.beta)) == count
-        and (cell not in rows or rows[cell].predictions in (digest, "unknown"))
+        and (cell not in rows or rows[cell].predictions in (digest, UNKNOWN))
     }
 
 
-def _claimed(curve: Mapping[str, Mapping[str, CurveRow]]) -> set[Cell]:
+def _claimed(curve: Rows) -> set[Cell]:
     """The cells that the author measured, on splits that the registry has measured as well."""
     rows = _by_cell(curve)
     splits = {row.split for row in rows.values() if row.measured_by == "registry"}
     return {cell for cell, row in rows.items() if row.measured_by == "self" and row.split in splits}
 
 
-def _by_cell(curve: Mapping[str, Mapping[str, CurveRow]]) -> dict[Cell, CurveRow]:
+def _by_cell(curve: Rows) -> dict[Cell, CurveRow]:
     return {
         Cell(read_key(beta), task_of(key), row.split): row
         for beta, rows in curve.items()
@@ -246,32 +250,11 @@ def _by_cell(curve: Mapping[str, Mapping[str, CurveRow]]) -> dict[Cell, CurveRow
     }
 
 
-def _predictions_of(curve: Mapping[str, Mapping[str, CurveRow]]) -> set[str]:
-    """The sha256s of the files that the rows of a curve rest on."""
-    return {row.predictions for rows in curve.values() for row in rows.values()} - {"unknown"}
-
-
-def _beside(card: AdapterCard) -> dict[BaselineName, BaselineRecord]:
-    """What the card records of baselines that were asked themselves; it does not name their models."""
-    if card.baselines is None:
-        return {}
-    recorded = {name: getattr(card.baselines, name) for name in BASELINE_NAMES}
-    return {
-        name: BaselineRecord(predictions=f"{name}.parquet", sha256=entry.predictions)
-        for name, entry in recorded.items()
-        if entry is not None
-    }
-
-
-def _header_of(
-    card: AdapterCard, sha256: str, beside: dict[BaselineName, BaselineRecord]
-) -> Header:
-    assert card.curve != "unknown"  # noqa: S101 - the caller has looked
+def _header_of(card: AdapterCard, curve: Rows, sha256: str) -> Header:
     tasks: dict[str, TaskRecord] = {}
-    for rows in card.curve.values():
+    for rows in curve.values():
         for key, row in rows.items():
-            name = task_of(key)
-            known = tasks.get(name)
+            known = tasks.get(name := task_of(key))
             tasks[name] = TaskRecord(
                 metric=row.metric,
                 judge=row.judge,
@@ -281,9 +264,9 @@ def _header_of(
                 digests={**(known.digests if known else {}), row.split: row.task},
             )
     adapters = []
-    if card.files != "unknown":
+    if card.files != UNKNOWN:
         # A repository's own card does not say where it is.
-        name = card.adapter.repo if card.adapter else "unknown"
+        name = card.adapter.repo if card.adapter else UNKNOWN
         files = {path: file.sha256 for path, file in card.files.items()}
         adapters = [AdapterRecord.of(name, files, card)]
     return Header(
@@ -294,7 +277,12 @@ def _header_of(
         data=data_of(card),
         measured_by="self",
         adapters=adapters,
-        baselines=beside,
+        # The card does not name the models of baselines.
+        baselines={
+            name: BaselineRecord(predictions=f"{name}.parquet", sha256=entry.predictions)
+            for name in BASELINE_NAMES
+            if (entry := getattr(card.baselines, name, None)) is not None
+        },
         closed=card.closed,
         sha256=sha256,
     )
@@ -302,9 +290,8 @@ def _header_of(
 
 def data_of(card: AdapterCard) -> list[str] | Unknown:
     """The data sets that a card says were trained on."""
-    if card.data_filter == "unknown" or card.data_filter.sources == "unknown":
-        return "unknown"
-    return [source.repo for source in card.data_filter.sources]
+    sources = UNKNOWN if card.data_filter == UNKNOWN else card.data_filter.sources
+    return UNKNOWN if sources == UNKNOWN else [source.repo for source in sources]
 
 
 def _other_file(place: Path, found: str, wanted: str) -> str:

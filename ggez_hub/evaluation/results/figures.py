@@ -1,4 +1,4 @@
-"""A results folder: `results.json`, whose every figure follows from the predictions beside it.
+"""A results folder: `results.json`, whose every figure follows from its predictions.
 
 header     what decides the figures: region, alpha with provenance, tasks, digests
 scores     beta -> `<task>/<split>` -> score, interval, chance-corrected, by country ...; of one model
@@ -6,7 +6,7 @@ scores     beta -> `<task>/<split>` -> score, interval, chance-corrected, by cou
 parity     split -> beta -> Q_global, Q_others, Q_regional, GRP, what is kept and gained; or why there
            is none, and Pareto
 selection  the beta of the recipe's policy, and of each policy with what it keeps and gains on validation
-baselines  what stands beside the merge: the switch, averaged outputs, a joint fine-tune
+baselines  what the merge is compared with: the switch, averaged outputs, a joint fine-tune
 
 Of a composition a key is "0.25+0.5" and a beta [0.25, 0.5], in the order of the header's `adapters`.
 """
@@ -23,14 +23,14 @@ from typing import Any
 import numpy as np
 
 from ggez_hub.atomic_files import write_file
-from ggez_hub.cards.curve import MeasuredCurve, Split
-from ggez_hub.evaluation.answers.outcomes import Cell, Outcomes
+from ggez_hub.cards.values import UNKNOWN
+from ggez_hub.evaluation.answers.outcomes import Answers, Cell, Outcomes
 from ggez_hub.evaluation.answers.predictions import write_predictions
 from ggez_hub.evaluation.answers.scores import NotComparable, Score, mean, score_of
 from ggez_hub.evaluation.benchmarks.drawing_scores import script_figures
 from ggez_hub.evaluation.results.baselines import baselines
 from ggez_hub.evaluation.results.breakdown import Suite, average_name, breakdowns, pareto, suite
-from ggez_hub.evaluation.results.closed_part import CLOSED, Answers, Closing, closed_part, divide
+from ggez_hub.evaluation.results.closed_part import CLOSED, Closing, closed_part, divide
 from ggez_hub.evaluation.results.evidence import RESULTS, Evidence
 from ggez_hub.evaluation.results.header import (
     PREDICTIONS,
@@ -40,7 +40,7 @@ from ggez_hub.evaluation.results.header import (
     Header,
 )
 from ggez_hub.evaluation.results.leakage import contamination
-from ggez_hub.evaluation.results.measured_curve import curve_of, policies_of
+from ggez_hub.evaluation.results.measured_curve import parity_curve, policies_of
 from ggez_hub.parity.betas import as_json, beta_key, from_json
 from ggez_hub.parity.card_rows import NoCurve
 from ggez_hub.parity.curve import ParityCurve
@@ -62,7 +62,7 @@ class MeasuredBaseline:
     """What one more model beside the grid answered; `adapter` is whose it is, if it is another one."""
 
     model: str
-    outcomes: Mapping[Cell, Outcomes]
+    outcomes: Answers
     adapter: AdapterRecord | None = None
 
     def record(self, sha256: str, name: BaselineName) -> BaselineRecord:
@@ -75,7 +75,7 @@ class MeasuredBaseline:
 def write_results(
     folder: Path,
     header: Json,
-    outcomes: Mapping[Cell, Outcomes],
+    outcomes: Answers,
     measured: Mapping[BaselineName, MeasuredBaseline] | None = None,
     closing: Closing | None = None,
 ) -> Evidence:
@@ -112,7 +112,6 @@ def write_results(
 
 def figures(evidence: Evidence) -> Json:
     """Every figure of a results folder, from header and predictions alone."""
-    measured = curve_of(evidence)
     leaks = contamination(evidence.header)
     scores: dict[str, Json] = {}
     cells = [*evidence.outcomes.items(), *_both_sides(evidence)]
@@ -133,7 +132,7 @@ def figures(evidence: Evidence) -> Json:
     beta = selection["beta"]
     return {
         "scores": scores,
-        "parity": {split: _parity(evidence, measured, split) for split in splits},
+        "parity": {split: _parity(evidence, split) for split in splits},
         "selection": selection,
         "baselines": baselines(evidence, None if beta is None else from_json(beta)),
     }
@@ -209,11 +208,10 @@ def _plain(score: Score) -> Json:
     }
 
 
-def _parity(evidence: Evidence, measured: MeasuredCurve, split: str) -> Json:
+def _parity(evidence: Evidence, split: str) -> Json:
     alpha = evidence.header.alpha.value
-    name: Split = "test" if split == "test" else "validation"
     try:
-        curve = ParityCurve.of(measured, name, evidence.header.region)
+        curve = parity_curve(evidence, "test" if split == "test" else "validation")
     except NoCurve as problem:
         return {"grp": None, "reason": problem.message, "pareto": _pareto(evidence, split)}
     return {
@@ -259,7 +257,7 @@ def _by_adapter(evidence: Evidence, at: Suite) -> Json:
         return {}
     found = {}
     for region in dict.fromkeys(adapter.region for adapter in header.adapters):
-        if region in ("unknown", header.region):
+        if region in (UNKNOWN, header.region):
             continue
         members = set(find_region(region).members)
         own = [

@@ -15,6 +15,7 @@ from pydantic import Field, StringConstraints, model_validator
 from ggez_hub.cards import AdapterCard, AlphaRecord
 from ggez_hub.cards.measurements import ClosedPart
 from ggez_hub.cards.values import (
+    UNKNOWN,
     Adapts,
     FilePath,
     LanguageTag,
@@ -52,7 +53,6 @@ class InRepo(FrozenModel):
     revision: Commit
 
     def named(self, results: Path) -> str:
-        """As it is named to a command."""
         del results
         return f"{self.repo}@{self.revision}"
 
@@ -64,7 +64,6 @@ class InFolder(FrozenModel):
 
     @classmethod
     def of(cls, place: Path, results: Path) -> InFolder:
-        """A place on this machine."""
         return cls(folder=Path(os.path.relpath(place.resolve(), results.resolve())).as_posix())
 
     def named(self, results: Path) -> str:
@@ -72,7 +71,7 @@ class InFolder(FrozenModel):
         place = results.resolve() / self.folder
         if not place.exists():
             raise UsageProblem(
-                f"what was measured lay in {os.path.normpath(place)}, where nothing is",
+                f"what was measured is no longer at {os.path.normpath(place)}",
                 "Put it there, or a link to it: only its digest has to be the same.",
             )
         return str(place.resolve())
@@ -84,7 +83,6 @@ class AtAddress(FrozenModel):
     address: NotEmpty
 
     def named(self, results: Path) -> str:
-        """As it is named to a command."""
         del results
         return self.address
 
@@ -93,7 +91,7 @@ Place: TypeAlias = InRepo | InFolder | AtAddress
 
 
 def moved(place: Place, before: Path, results: Path) -> Place:
-    """A place that stands relative to the results folder `before`, for another one."""
+    """A place relative to the results folder `before`, made relative to another one."""
     return InFolder.of(before / place.folder, results) if isinstance(place, InFolder) else place
 
 
@@ -135,18 +133,17 @@ def definition(task: FrozenModel) -> dict[str, Any]:
 class AdapterRecord(FrozenModel):
     """An adapter that was measured: what it was called, and the files that decide Delta.
 
-    `region`, `languages` and `adapts` are what its card says.
+    `region`, `languages` and `adapts` are those of its card.
     """
 
     name: Text
-    region: RegionId | Unknown = "unknown"
-    languages: list[LanguageTag] | Unknown = "unknown"
-    adapts: Annotated[list[Adapts], Field(min_length=1)] | Unknown = "unknown"
+    region: RegionId | Unknown = UNKNOWN
+    languages: list[LanguageTag] | Unknown = UNKNOWN
+    adapts: Annotated[list[Adapts], Field(min_length=1)] | Unknown = UNKNOWN
     files: dict[FilePath, Sha256] = Field(min_length=1)
 
     @classmethod
     def of(cls, name: str, files: dict[str, str], card: AdapterCard | None) -> AdapterRecord:
-        """The record of an adapter with these files; a card may be missing."""
         if card is None:
             return cls(name=name, files=files)
         return cls(
@@ -167,12 +164,12 @@ class BaselineRecord(FrozenModel):
 
     predictions: FilePath
     sha256: Sha256
-    model: Sha256 | Unknown = "unknown"
+    model: Sha256 | Unknown = UNKNOWN
     adapter: AdapterRecord | None = None
 
 
 class SweptParts(FrozenModel):
-    """The betas by part that a grid multiplies: the name and sha256 of their file, and what it says."""
+    """The betas by part that a grid multiplies: the name and sha256 of their file, and its content."""
 
     name: Text
     sha256: Sha256
@@ -180,7 +177,6 @@ class SweptParts(FrozenModel):
 
     @property
     def rule(self) -> BetasByPart:
-        """The same as the merge takes it."""
         return BetasByPart(parts=tuple(self.parts))
 
 
@@ -190,7 +186,7 @@ class Header(FrozenModel):
     `adapters` stand in the order of a point's betas, which `parts`, if there are any, multiply.
 
     `data` are the data sets that the adapter was trained on, as its card names them. `digests` of a
-    task are by split. `origin` decides nothing: it says where the answers may be had again.
+    task are by split. `origin` decides nothing: it records where the answers can be computed again.
     `baselines` are those that were asked themselves; the switch follows from the predictions.
     `closed` is of the test answers that are in none of the files.
     """
@@ -200,9 +196,9 @@ class Header(FrozenModel):
     alpha: AlphaRecord
     policy: PolicyName = "parity"
     tasks: dict[str, TaskRecord] = Field(min_length=1)
-    data: list[str] | Unknown = "unknown"
+    data: list[str] | Unknown = UNKNOWN
     measured_by: Literal["self", "registry"] = "self"
-    evaluator: str = "unknown"
+    evaluator: str = UNKNOWN
     adapters: list[AdapterRecord] = Field(default_factory=list)
     parts: SweptParts | None = None
     models: dict[PointKey, Sha256] = Field(default_factory=dict)

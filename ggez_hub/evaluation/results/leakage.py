@@ -1,6 +1,6 @@
 """Whether a task's data, or something that its pictures came from, was trained on.
 
-A score on such a task is no evidence: it is refused before it is measured. Where a card says
+A score on such a task proves nothing: it is refused before it is measured. Where a card says
 `unknown` of its data, every score carries "contamination unknown". `ancestors.yaml` says which data
 sets share pictures with which; more can be given.
 """
@@ -15,11 +15,12 @@ from typing import Literal, TypeAlias
 
 import yaml
 
-from ggez_hub.cards.values import Unknown
+from ggez_hub.cards.values import UNKNOWN, Unknown
 from ggez_hub.errors import GateFailed
 from ggez_hub.evaluation.results.header import Header
 
 Contamination: TypeAlias = Literal["none known", "contamination unknown", "trained on"]
+TRAINED_ON: Contamination = "trained on"
 ANCESTORS = Path(__file__).parent / "ancestors.yaml"
 
 
@@ -30,21 +31,17 @@ def contamination(header: Header) -> dict[str, Contamination]:
 
 def refuse_leaks(datasets: Mapping[str, str], data: Iterable[str] | Unknown) -> None:
     """Raise GateFailed if a task (id -> data set) was trained on, directly or through an ancestor."""
-    found = []
-    for task, dataset in datasets.items():
-        state, why = state_of(dataset, data)
-        if state == "trained on":
-            found.append(f"{task}: {why}")
-    if found:
+    states = {task: state_of(dataset, data) for task, dataset in datasets.items()}
+    if found := [f"{task}: {why}" for task, (state, why) in states.items() if state == TRAINED_ON]:
         raise GateFailed(
             "the adapter was trained on what it is asked:\n  " + "\n  ".join(found),
-            "Leave these tasks out: their scores would be no evidence.",
+            "Leave these tasks out: their scores would prove nothing.",
         )
 
 
 def state_of(dataset: str, data: Iterable[str] | Unknown) -> tuple[Contamination, str]:
     """Whether `dataset` or an ancestor of it is among the training `data`, and which."""
-    if dataset == "unknown":
+    if dataset == UNKNOWN:
         return "contamination unknown", "the task does not say which data set it is"
     if isinstance(data, str):
         return "contamination unknown", "the card does not say what was trained on"
@@ -54,8 +51,8 @@ def state_of(dataset: str, data: Iterable[str] | Unknown) -> tuple[Contamination
         if not family.isdisjoint(_keys(source)):
             same = not own.isdisjoint(_keys(source))
             via = "" if same else f", which shares its pictures with {dataset}"
-            return "trained on", f"{source} is on its card{via}"
-    if not sources or any("unknown" in source.lower() for source in sources):
+            return TRAINED_ON, f"{source} is on its card{via}"
+    if not sources or any(UNKNOWN in source.lower() for source in sources):
         return "contamination unknown", "the card names no data, or not all of it"
     return "none known", ""
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
+from itertools import chain
 from typing import Literal
 
 from ggez_hub.cards.curve import (
@@ -11,22 +13,25 @@ from ggez_hub.cards.curve import (
     CountryScore,
     CurveRow,
     MeasuredCurve,
+    Rows,
     SideScores,
     Split,
     SplitParity,
 )
-from ggez_hub.evaluation.answers.outcomes import Cell, Outcomes, TaskRecord
+from ggez_hub.evaluation.answers.outcomes import Answers, Outcomes, TaskRecord
 from ggez_hub.evaluation.answers.scores import NotComparable, Score, answer_moments, score_of
 from ggez_hub.evaluation.results.breakdown import breakdown, suite
 from ggez_hub.evaluation.results.evidence import Evidence
-from ggez_hub.parity.betas import beta_key
+from ggez_hub.parity.betas import Beta, beta_key
 from ggez_hub.parity.card_rows import NoCurve, measured_rows, scale_of
 from ggez_hub.parity.curve import ParityCurve
 from ggez_hub.parity.moments import GLOBAL, OTHERS, REGIONAL, SIDES, Floats, Moments
 from ggez_hub.parity.policy import Policy
 from ggez_hub.parity.policy_outcomes import PolicyOutcome, policy_outcomes
-from ggez_hub.parity.screening import screen
+from ggez_hub.parity.screening import LEVEL, guessing_probability
 
+# Of a model or a task that nobody has identified.
+NOBODY = "0" * 64
 # Digits of what is stored: far more than any error of measurement has.
 DIGITS = 10
 STORED_DIGITS = 7
@@ -34,38 +39,43 @@ STORED_DIGITS = 7
 
 def split_parity(
     evidence: Evidence,
-    split: str,
-    scale: str,
-    without: frozenset[str],
+    rows: Rows,
+    split: Split,
     measured_by: Literal["self", "registry"],
-    is_at_chance: bool,
+    closed: Answers | None = None,
 ) -> SplitParity | None:
-    """The sides over the tasks of a scale, but for those in `without`.
+    """The sides of a split over the tasks that validation does not find at chance.
 
-    A task that was not answered at every beta is left out. None where a side is empty or the pictures
-    are too few for an error.
+    A task that was not answered at every beta is left out. With `closed` the scores are of these
+    answers, over the same tasks. None where a side is empty or the pictures are too few for an error.
     """
-    suites = {beta: suite(evidence, beta, split, scale) for beta in evidence.betas(split)}
-    complete = {
-        beta: found
-        for beta, found in suites.items()
-        if set(found.world) - without and set(found.regional) - without
-    }
-    if not complete:
+    try:
+        scale = scale_of(rows, split)
+    except NoCurve:
+        return None
+    has_validation = any(measured_rows(rows, "validation")[0].values())
+    without, is_at_chance = at_chance(evidence, "validation" if has_validation else split, scale)
+    if closed is not None:
+        evidence = replace(evidence, outcomes=closed, baselines={})
+    grid: dict[Beta, list[dict[str, Outcomes]]] = {}
+    for beta in evidence.betas(split):
+        found = suite(evidence, beta, split, scale)
+        world, others, regional = (
+            {name: side[name] for name in sorted(side) if name not in without}
+            for side in (found.world, found.others, found.regional)
+        )
+        if world and regional:
+            grid[beta] = [world, others, regional]
+    if not grid:
         return None
     # A mean over other tasks at another beta would be another figure.
-    common = set.intersection(*({*f.world, *f.others, *f.regional} for f in complete.values()))
-    without |= {name for f in complete.values() for name in {*f.world, *f.regional} - common}
-    at = list(complete.values())
-    if not all(set(f.world) - without and set(f.regional) - without for f in at):
-        return None
+    common = set.intersection(*({*chain(*sides)} for sides in grid.values()))
     models = [
-        [
-            [outcomes for name, outcomes in sorted(side.items()) if name not in without]
-            for side in (found.world, found.others, found.regional)
-        ]
-        for found in at
+        [[side[name] for name in side if name in common] for side in sides]
+        for sides in grid.values()
     ]
+    if not all(world and regional for world, _, regional in models):
+        return None
     if not all(others for _, others, _ in models):
         models = [[world, [], regional] for world, _, regional in models]
     try:
@@ -75,28 +85,27 @@ def split_parity(
     if 1 in moments.pictures:
         return None
     stored = [side for side in SIDES if moments.pictures[side]]
-    others: SideScores | Literal["q_global", "none"] = "none"
+    q_others: SideScores | Literal["q_global", "none"] = "none"
     if OTHERS in stored:
-        others = _side(moments, OTHERS)
+        q_others = _side(moments, OTHERS)
         if all(
             [t.items for t in world] == [t.items for t in abroad] for world, abroad, _ in models
         ):
             stored.remove(OTHERS)
-            others = "q_global"
-    covariance = moments.covariance[stored][:, :, stored].reshape(2 * [len(stored) * len(at)])
-    named = [{**found.world, **found.others, **found.regional}.keys() - without for found in at]
+            q_others = "q_global"
+    covariance = moments.covariance[stored][:, :, stored].reshape(2 * [len(stored) * len(grid)])
     return SplitParity(
         scale=scale,
-        tasks=sorted(set.intersection(*map(set, named))),
+        tasks=sorted(common),
         measured_by=measured_by,
-        betas=[beta_key(beta) for beta in complete],
+        betas=[beta_key(beta) for beta in grid],
         q_global=_side(moments, GLOBAL),
-        q_others=others,
+        q_others=q_others,
         q_regional=_side(moments, REGIONAL),
         regional_at_chance=is_at_chance,
         covariance=[_row(row[: number + 1]) for number, row in enumerate(covariance)],
         changed=[
-            [_row(changed[number, :number]) for number in range(1, len(at))]
+            [_row(changed[number, :number]) for number in range(1, len(grid))]
             for changed in moments.changed[stored]
         ],
     )
@@ -144,20 +153,14 @@ def at_chance(evidence: Evidence, split: str, scale: str) -> tuple[frozenset[str
 
 
 def _is_above_chance(answered: Sequence[Outcomes]) -> bool:
-    """Whether a task is above chance at one of its betas."""
     try:
         moments = answer_moments([([outcomes], (), ()) for outcomes in answered], raw=True)
     except NotComparable:
         return False
     covariance = moments.covariance[GLOBAL, :, GLOBAL]
     floor = max(100 * outcomes.floor for outcomes in answered)
-    found = screen(moments.means[GLOBAL], covariance, floor, moments.pictures[GLOBAL])
-    return found.state == "above chance"
-
-
-Rows = dict[str, dict[str, CurveRow]]
-# Of a model or a task that nobody has identified.
-NOBODY = "0" * 64
+    pictures = moments.pictures[GLOBAL]
+    return guessing_probability(moments.means[GLOBAL], covariance, floor, pictures) < LEVEL
 
 
 @lru_cache(maxsize=2)  # report, gates and figures of one evidence each ask for it
@@ -175,49 +178,43 @@ def curve_of(evidence: Evidence) -> MeasuredCurve:
     return MeasuredCurve(rows, parity_of(evidence, rows), header.region)
 
 
+def parity_curve(evidence: Evidence, split: Split) -> ParityCurve:
+    """The sides of parity on a split at every beta; raises NoCurve."""
+    return ParityCurve.of(curve_of(evidence), split, evidence.header.region)
+
+
 @lru_cache(maxsize=2)
 def policies_of(evidence: Evidence) -> tuple[PolicyOutcome, ...]:
     """What each policy chooses on validation, with what that keeps and gains."""
-    header, measured = evidence.header, curve_of(evidence)
+    header = evidence.header
     return policy_outcomes(
-        lambda split: ParityCurve.of(measured, split, header.region),
-        header.alpha.value,
-        Policy.parse(header.policy),
+        lambda split: parity_curve(evidence, split), header.alpha.value, Policy.parse(header.policy)
     )
 
 
 def parity_of(evidence: Evidence, rows: Rows) -> dict[Split, SplitParity]:
-    """The sides of each split that has both, over the tasks that validation does not find at chance."""
-    select, measured_by = measured_rows(rows, "validation")
-    found: dict[Split, SplitParity] = {}
-    for split in SPLITS:
-        try:
-            scale = scale_of(rows, split)
-        except NoCurve:
-            continue
-        screened = "validation" if any(select.values()) else split
-        without, is_at_chance = at_chance(evidence, screened, scale)
-        measured: Literal["self", "registry"] = "registry" if measured_by == "registry" else "self"
-        if sides := split_parity(evidence, split, scale, without, measured, is_at_chance):
-            found[split] = sides
-    return found
+    """The sides of each split that has both."""
+    by = measured_rows(rows, "validation")[1]
+    measured_by: Literal["self", "registry"] = "registry" if by == "registry" else "self"
+    found = {split: split_parity(evidence, rows, split, measured_by) for split in SPLITS}
+    return {split: sides for split, sides in found.items() if sides is not None}
 
 
 def curve_rows(
-    outcomes: Mapping[Cell, Outcomes],
+    outcomes: Answers,
     tasks: Mapping[str, TaskRecord],
     models: Mapping[str, str],
     *,
     measured_by: Literal["self", "registry"],
     evaluator: str,
     predictions: str,
-) -> Rows:
+) -> dict[str, dict[str, CurveRow]]:
     """The same of outcomes.
 
     models: beta key -> digest; evaluator: the commit of the code that measured; predictions: what
     `write_predictions` returned for these outcomes, or `unknown`.
     """
-    curve: Rows = {}
+    curve: dict[str, dict[str, CurveRow]] = {}
     for cell in sorted(outcomes):
         record = tasks[cell.task]
         answered = outcomes[cell].by(record.average)

@@ -11,9 +11,10 @@ from typing import Any
 from ggez_hub.cards import AdapterCard, CurveRow
 from ggez_hub.cards.curve import CountryScore, MeasuredCurve, Rows, SplitParity
 from ggez_hub.cards.measurements import ClosedPart, SeedRun
+from ggez_hub.cards.values import UNKNOWN
 from ggez_hub.digests import sha256_file
 from ggez_hub.errors import GgezError, UsageProblem
-from ggez_hub.evaluation.answers.outcomes import Cell, Outcomes
+from ggez_hub.evaluation.answers.outcomes import Answers, Cell
 from ggez_hub.evaluation.answers.predictions import parse_predictions
 from ggez_hub.evaluation.answers.scores import Score, score_of
 from ggez_hub.evaluation.results.baselines import recomputed_baselines
@@ -52,13 +53,11 @@ class Verification:
 
     @property
     def selection(self) -> dict[str, Any]:
-        """beta as chosen again."""
         found: dict[str, Any] = self.recomputed["selection"]
         return found
 
     @property
     def policies(self) -> tuple[PolicyOutcome, ...]:
-        """What each policy chooses, and what that keeps and gains."""
         return policies_of(self.evidence)
 
 
@@ -168,16 +167,15 @@ class _Check:
             self.parity(measured, answers)
         for run, outcomes in evidence.seeds:
             self.seed(run, replace(evidence, outcomes=outcomes))
-        self.unproven += sum(run.predictions == "unknown" for run in card.seeds)
+        self.unproven += sum(run.predictions == UNKNOWN for run in card.seeds)
 
-    def rows(self, curve: Rows, outcomes: Mapping[Cell, Outcomes]) -> None:
-        """The rows of a curve, from the answers to each task."""
+    def rows(self, curve: Rows, outcomes: Answers) -> None:
         seen = set()
         for beta, rows in curve.items():
             for key, row in rows.items():
                 cell = Cell(read_key(beta), task_of(key), row.split)
                 seen.add(cell)
-                if row.predictions == "unknown":
+                if row.predictions == UNKNOWN:
                     self.unproven += 1
                 elif cell not in outcomes:
                     self.problems.append(f"{cell} has a score on the card and no predictions")
@@ -194,11 +192,10 @@ class _Check:
         ]
 
     def parity(self, recorded: MeasuredCurve, evidence: Evidence) -> None:
-        """The sides of parity that a card records."""
         if recorded.parity == "independent":
             return
         proven = {
-            key: {task: row for task, row in rows.items() if row.predictions != "unknown"}
+            key: {task: row for task, row in rows.items() if row.predictions != UNKNOWN}
             for key, rows in recorded.rows.items()
         }
         again = parity_of(evidence, proven)
@@ -206,7 +203,6 @@ class _Check:
             self.compare(_numbers(sides), _numbers(again.get(split)), f"parity: {split}")
 
     def seed(self, run: SeedRun, evidence: Evidence) -> None:
-        """Another seed's scores."""
         where = f"seed {run.seed}"
         problems = contradictions(evidence.outcomes)[:MOST]
         self.problems += [f"{where}: {problem}" for problem in problems]
@@ -241,7 +237,7 @@ def _require_known_tasks(evidence: Evidence) -> None:
 
 
 def _baselines(evidence: Evidence) -> list[str]:
-    """What is off in the answers of baselines; each is one model, asked what the grid was."""
+    """What is wrong in the answers of baselines; each is one model, asked what the grid was."""
     found = []
     questions = {(cell.task, cell.split) for cell in evidence.outcomes}
     for name, outcomes in evidence.baselines.items():

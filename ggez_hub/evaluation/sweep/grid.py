@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.answers.cache import AnswerCache
-from ggez_hub.evaluation.answers.outcomes import Cell, Outcomes, TaskRecord
+from ggez_hub.evaluation.answers.outcomes import Answers, Cell, Outcomes, TaskRecord
 from ggez_hub.evaluation.answers.predictions import read_predictions, write_predictions
 from ggez_hub.evaluation.benchmarks.preparation import PreparedTask
 from ggez_hub.evaluation.benchmarks.prompt_language import prompt_languages, with_prompt_languages
@@ -27,13 +27,11 @@ class KeptAnswers:
 
     folder: Path
 
-    def load(self, beta: Beta, task: str) -> Mapping[Cell, Outcomes] | None:
-        """The answers that were kept, or None."""
+    def load(self, beta: Beta, task: str) -> Answers | None:
         path = self._path(beta, task)
         return read_predictions(path) if path.is_file() else None
 
-    def save(self, beta: Beta, task: str, outcomes: Mapping[Cell, Outcomes]) -> None:
-        """Keep the answers to a task."""
+    def save(self, beta: Beta, task: str, outcomes: Answers) -> None:
         write_predictions(self._path(beta, task), outcomes)
 
     def _path(self, beta: Beta, task: str) -> Path:
@@ -45,11 +43,10 @@ class Measurement:
     """What came out of a grid; `models` has for each beta what identifies the model."""
 
     tasks: tuple[PreparedTask, ...]
-    outcomes: Mapping[Cell, Outcomes]
+    outcomes: Answers
     models: Mapping[str, str]
 
     def records(self) -> dict[str, TaskRecord]:
-        """What a results folder has to know of the tasks."""
         return {task.id: task.record for task in self.tasks}
 
 

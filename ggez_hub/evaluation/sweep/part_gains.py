@@ -14,10 +14,11 @@ from typing import Any
 from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.answers.scores import NotComparable, Sides, parity_difference
 from ggez_hub.evaluation.results.breakdown import suite
-from ggez_hub.evaluation.results.evidence import RESULTS, Evidence
+from ggez_hub.evaluation.results.evidence import RESULTS
 from ggez_hub.evaluation.results.header import SweptParts
 from ggez_hub.evaluation.results.verification import Verification, verify_evidence
-from ggez_hub.parity.intervals import Interval
+from ggez_hub.parity.betas import Beta, from_json
+from ggez_hub.parity.intervals import Interval, interval_json
 
 BY_PART = "by-part"
 # The side on which a choice is judged, of items that it was not made with.
@@ -33,40 +34,36 @@ def folder_of(results: Path, parts: SweptParts) -> Path:
 class Gain:
     """What betas by part gain in GRP over the plain beta; without a difference there is a reason.
 
-    `point` and `plain` are the keys of the two points that were chosen on validation.
+    `point` and `plain` are the two points that were chosen on validation.
     """
 
     parts: SweptParts
-    point: str | None
-    plain: str | None
+    point: Beta | None
+    plain: Beta | None
     difference: Interval | None
     reason: str = ""
 
     @property
     def paid(self) -> bool:
-        """Whether the difference is shown to be above 0."""
         return self.difference is not None and self.difference.is_above_zero
 
     def line(self) -> str:
-        """The gain in words."""
         if self.difference is None:
             return f"by part, {self.parts.name}: not compared: {self.reason}"
-        found = self.difference
         return (
-            f"by part, {self.parts.name} at {self.point}: GRP on test {found.shown()} against the "
-            f"plain {self.plain}: " + ("it paid" if self.paid else "it is not shown to pay")
+            f"by part, {self.parts.name} at {self.point:g}: GRP on test {self.difference.shown()} "
+            f"against the plain {self.plain:g}: "
+            + ("it paid" if self.paid else "it is not shown to pay")
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """The gain as JSON."""
-        found = self.difference
         return {
             "parts": self.parts.name,
             "sha256": self.parts.sha256,
-            "beta": self.point,
-            "plain_beta": self.plain,
-            "grp_gain": None if found is None else found.as_dict(),
-            "paid": self.paid if found else None,
+            "beta": None if self.point is None else f"{self.point:g}",
+            "plain_beta": None if self.plain is None else f"{self.plain:g}",
+            "grp_gain": interval_json(self.difference),
+            "paid": self.paid if self.difference else None,
             "reason": self.reason or None,
         }
 
@@ -92,37 +89,29 @@ def gains_beside(plain: Verification) -> tuple[Gain, ...]:
 
 
 def _gain(plain: Verification, own: Verification, parts: SweptParts) -> Gain:
-    point, before = _chosen(own), _chosen(plain)
+    point, before = (
+        None if found.selection["beta"] is None else from_json(found.selection["beta"])
+        for found in (own, plain)
+    )
     if point is None or before is None:
         return Gain(parts, point, before, None, "no beta can be chosen")
-    alpha = plain.evidence.header.alpha.value
+    alpha = plain.evidence.header.alpha
+    left_out = {*own.selection["at_chance"], *plain.selection["at_chance"]}
     try:
-        if own.evidence.header.alpha != plain.evidence.header.alpha:
+        if own.evidence.header.alpha != alpha:
             raise NotComparable("the two are weighed by different alphas")
         if own.selection["scale"] != plain.selection["scale"]:
             raise NotComparable("the two are scored by different metrics")
-        left_out = {*own.selection["at_chance"], *plain.selection["at_chance"]}
-        scale = str(plain.selection["scale"])
-        first = _sides(own.evidence, point, scale, left_out)
-        second = _sides(plain.evidence, before, scale, left_out)
-        return Gain(parts, point, before, parity_difference(first, second, alpha))
+        first, second = _sides(own, point, left_out), _sides(plain, before, left_out)
+        return Gain(parts, point, before, parity_difference(first, second, alpha.value))
     except NotComparable as problem:
         return Gain(parts, point, before, None, problem.message)
 
 
-def _chosen(found: Verification) -> str | None:
-    """The key of the chosen point."""
-    beta = found.selection["beta"]
-    if beta is None:
-        return None
-    return "+".join(f"{each:g}" for each in (beta if isinstance(beta, list) else [beta]))
-
-
-def _sides(evidence: Evidence, key: str, scale: str, left_out: set[str]) -> Sides:
-    beta = next((beta for beta in evidence.betas(SPLIT) if f"{beta:g}" == key), None)
-    if beta is None:
-        raise NotComparable(f"{key} was not measured on test")
-    at = suite(evidence, beta, SPLIT, scale)
+def _sides(found: Verification, beta: Beta, left_out: set[str]) -> Sides:
+    if beta not in found.evidence.betas(SPLIT):
+        raise NotComparable(f"{beta:g} was not measured on test")
+    at = suite(found.evidence, beta, SPLIT, str(found.selection["scale"]))
     world, regional = (
         tuple(outcomes for name, outcomes in sorted(side.items()) if name not in left_out)
         for side in (at.world, at.regional)

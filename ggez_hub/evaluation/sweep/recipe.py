@@ -10,7 +10,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, field_validator
 
-from ggez_hub.cards.values import PolicyName
+from ggez_hub.cards.values import UNKNOWN, PolicyName, Unknown
 from ggez_hub.errors import UsageProblem
 from ggez_hub.frozen_model import FrozenModel
 from ggez_hub.parity.betas import Beta, base_like, beta_key, point
@@ -24,7 +24,7 @@ MOST = 64
 # The keys that may say `unknown`, as those of a paper's models do.
 MAY_BE_UNKNOWN = ("base", "adapter", "tasks", "judge")
 
-TrainedOn: TypeAlias = list[str] | Literal["unknown"]
+TrainedOn: TypeAlias = list[str] | Unknown
 
 
 class SweepRecipe(FrozenModel):
@@ -36,7 +36,7 @@ class SweepRecipe(FrozenModel):
     data           a folder with the tasks' data set, or with several as OWNER/NAME; fetched from
                    the hub if left out
     pictures       a folder with pictures that a data set names by address
-    judge          who says what is to be seen in the pictures of a model that draws: a folder or a
+    judge          who judges what the pictures of a model that draws show: a folder or a
                    repository
     methods        how a model is asked multiple choice; every way that its family knows if left out
     betas          for every adapter (0 to 1.25 of LoRAs, to 1 and closer at the beginning of full
@@ -84,18 +84,16 @@ class SweepRecipe(FrozenModel):
 
     @property
     def parts_files(self) -> tuple[str, ...]:
-        """The files of betas by part."""
         return (self.parts,) if isinstance(self.parts, str) else tuple(self.parts or ())
 
     @property
     def adapters(self) -> tuple[str, ...]:
-        """The adapters, in the order of a point's betas."""
         return (self.adapter,) if isinstance(self.adapter, str) else tuple(self.adapter)
 
     def points(self, *, finetunes: bool = False) -> tuple[Beta, ...]:
-        """What is measured; raises UsageProblem for what is no grid of so many adapters.
+        """What is measured; raises UsageProblem for what is not a grid of so many adapters.
 
-        Where the recipe says nothing of betas, the grid is that of LoRAs, or of full fine-tunes.
+        Where the recipe names no betas, the grid is that of LoRAs, or of full fine-tunes.
         """
         if self.betas is not None and self.combinations is not None:
             raise UsageProblem("`betas` and `combinations` are two grids", "Give one of them.")
@@ -109,7 +107,7 @@ class SweepRecipe(FrozenModel):
         return tuple(
             key
             for key, value in values.items()
-            if "unknown" in (value if isinstance(value, list) else [value])
+            if UNKNOWN in (value if isinstance(value, list) else [value])
         )
 
     def require_filled_in(self, path: Path) -> None:
@@ -139,40 +137,31 @@ def grid_points(
     if combinations is not None:
         if adapters < 2:
             raise UsageProblem("combinations are of several adapters", "One adapter takes `betas`.")
-        found = [list(each) for each in combinations]
+        found = [tuple(each) for each in combinations]
     else:
-        each = _for_each(betas, adapters)
-        count = math.prod(len(set(own)) for own in each)
+        lists: list[Sequence[float]] = [each for each in betas if isinstance(each, Sequence)]
+        numbers = [each for each in betas if not isinstance(each, Sequence)]
+        if lists and (numbers or len(lists) != adapters or not all(lists)):
+            raise UsageProblem(
+                f"`betas` are numbers for every adapter, or {adapters} lists, one for each adapter"
+            )
+        each_beta = lists or [numbers] * adapters
+        sizes = [len(set(own)) for own in each_beta]
+        count = math.prod(sizes)
         if adapters > 1 and count > (limit or MOST):
             raise UsageProblem(
-                f"{' x '.join(str(len(set(own))) for own in each)} betas are {count} points, each an "
-                f"evaluation of its own; "
-                + (f"the limit is {limit}" if limit else f"more than {MOST} are not asked unsaid"),
+                f"{' x '.join(map(str, sizes))} betas are {count} points, each an evaluation of its "
+                "own; "
+                + (f"the limit is {limit}" if limit else f"more than {MOST} need a `limit`"),
                 "Give fewer `betas`, name the points as `combinations`, or raise `limit`.",
             )
-        found = [list(betas) for betas in product(*each)]
-    for betas_of_point in found:
-        if len(betas_of_point) != adapters:
-            raise UsageProblem(
-                f"{betas_of_point} are not the betas of {adapters} adapters",
-                "Give one for each, in the order of the adapters.",
-            )
-        for beta in betas_of_point:
-            beta_key(beta)
-    points = {point(each) for each in found}
-    return tuple(sorted({base_like(next(iter(points))), *points}))
-
-
-def _for_each(
-    betas: Sequence[float] | Sequence[Sequence[float]], adapters: int
-) -> list[list[float]]:
-    """The betas of each adapter."""
-    lists = [beta for beta in betas if not isinstance(beta, int | float)]
-    numbers = [float(beta) for beta in betas if isinstance(beta, int | float)]
-    if not lists:
-        return [numbers] * adapters
-    if numbers or len(lists) != adapters or not all(lists):
+        found = list(product(*each_beta))
+    if wrong := [each for each in found if len(each) != adapters]:
         raise UsageProblem(
-            f"`betas` are numbers for every adapter, or {adapters} lists, one for each adapter"
+            f"{list(wrong[0])} are not the betas of {adapters} adapters",
+            "Give one for each, in the order of the adapters.",
         )
-    return [[float(beta) for beta in own] for own in lists]
+    points = {point(each) for each in found}
+    for each in points:
+        beta_key(each)
+    return tuple(sorted({base_like(next(iter(points))), *points}))

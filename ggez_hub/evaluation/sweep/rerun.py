@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ggez_hub.cards.values import UNKNOWN
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.answers.cache import AnswerCache
 from ggez_hub.evaluation.answers.outcomes import Cell, Outcomes
@@ -102,13 +103,13 @@ def _require_same(
 
 def _models_of(evidence: Evidence) -> dict[str, str]:
     """Beta key -> the model of a card's rows whose answers are there."""
-    if evidence.document is None or evidence.document.card.curve == "unknown":
+    if evidence.document is None or evidence.document.card.curve == UNKNOWN:
         return {}
     return {
         beta: row.model
         for beta, rows in evidence.document.card.curve.items()
         for row in rows.values()
-        if row.predictions != "unknown"
+        if row.predictions != UNKNOWN
     }
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from ggez_hub.cards import AlphaRecord
+from ggez_hub.cards.values import UNKNOWN, Unknown
 from ggez_hub.digests import digest_json
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.answers.cache import AnswerCache
@@ -59,9 +60,9 @@ def sweep(
     adapters: Sequence[AdapterRecord] = (),
     joint: JointFineTune | None = None,
     parts: SweptParts | None = None,
-    trained_on: Sequence[str] | Literal["unknown"] = "unknown",
+    trained_on: Sequence[str] | Unknown = UNKNOWN,
     measured_by: Literal["self", "registry"] = "self",
-    evaluator: str = "unknown",
+    evaluator: str = UNKNOWN,
     origin: Origin | None = None,
     policy: str = "parity",
     closing: Closing | None = None,
@@ -144,7 +145,7 @@ def sweep(
         "alpha": alpha,
         "policy": policy,
         "tasks": measured.records(),
-        "data": trained_on if trained_on == "unknown" else list(trained_on),
+        "data": trained_on if trained_on == UNKNOWN else list(trained_on),
         "measured_by": measured_by,
         "evaluator": evaluator,
         "adapters": list(adapters),

@@ -214,7 +214,7 @@ def _skeleton(modules: Mapping[str, nn.Module]) -> nn.Module:
         *around, name = path.split(".")
         parent = root
         for step in around:
-            if step not in parent._modules:
+            if step not in dict(parent.named_children()):
                 parent.add_module(step, nn.Module())
             parent = parent.get_submodule(step)
         parent.add_module(name, copy.deepcopy(module))

@@ -25,7 +25,7 @@ from ggez_hub.evaluation.results.measured_curve import curve_of
 from ggez_hub.evaluation.results.verification import verify_evidence
 from ggez_hub.parity.betas import read_key
 from ggez_hub.parity.card_rows import NoCurve
-from ggez_hub.parity.choice import Undetermined, select_beta
+from ggez_hub.parity.choice import select_beta
 from ggez_hub.parity.policy import Policy
 from ggez_hub.registry.constants import CARD_NAME
 
@@ -115,7 +115,7 @@ def _baselines(card: AdapterCard, claim: Evidence) -> Baselines | None:
     try:
         policy = Policy.parse(card.policy)
         chosen = select_beta(card.measured, card.alpha.value, card.region, policy)
-    except (NoCurve, Undetermined):
+    except NoCurve:
         return None
     return card_baselines(claim, chosen.point, "self")
 

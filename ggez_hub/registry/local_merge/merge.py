@@ -46,11 +46,12 @@ def merge_card(merge: MergeRecord, base: ModelSource, family: Family, folder: Pa
 
     layout = family.layout(folder)
     inputs = (merge.base, *merge.adapters)
-    repos = [source.repo for source in inputs]
+    repos = [source.repo for source in inputs if source.repo is not None]
+    all_known = len(repos) == len(inputs)
     front = ModelCardData(
-        base_model=repos if all(repos) else merge.base.repo,
+        base_model=repos if all_known else merge.base.repo,
         # A list of bases means a merge on the Hub.
-        base_model_relation="merge" if all(repos) else None,
+        base_model_relation="merge" if all_known else None,
         library_name=layout.library,
         pipeline_tag=split_front_matter(base.readme)[0].get("pipeline_tag"),
         tags=["ggez", "merge", f"ggez-family:{family.name}"],
@@ -104,7 +105,7 @@ def _named(source: MergedInput) -> str:
     return f"{source.name}{at} (licence: {source.license})"
 
 
-def _licence(inputs: Sequence[MergedInput]) -> dict[str, str]:
+def _licence(inputs: Sequence[MergedInput]) -> dict[str, Any]:
     """The Hub's licence keys; none where one of the licences is not known."""
     licences = sorted({source.license for source in inputs})
     if UNKNOWN in licences:

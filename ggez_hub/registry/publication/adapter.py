@@ -18,7 +18,7 @@ from ggez_hub.hub.listing import LocalRepo
 from ggez_hub.hub.pull_requests import Proposal, propose
 from ggez_hub.merging.side_files import WEIGHT_SUFFIXES
 from ggez_hub.parity.card_rows import NoCurve
-from ggez_hub.parity.choice import Undetermined, choose_for
+from ggez_hub.parity.choice import choose_for
 from ggez_hub.registry.adapter_kinds import get_kind
 from ggez_hub.registry.constants import CARD_NAME
 from ggez_hub.registry.file_checks import NotFit, is_side_file, vet_adapter, vet_base
@@ -204,7 +204,7 @@ def scored(document: CardDocument, repo: str) -> tuple[CardDocument, dict[str, C
 def _chosen(card: AdapterCard) -> float | None:
     try:
         return choose_for(card).beta
-    except (NoCurve, Undetermined):
+    except NoCurve:
         return None
 
 

@@ -11,7 +11,6 @@ from typing import Any
 from ggez_hub.errors import GgezError
 from ggez_hub.hardware import device_bytes, free_disk_bytes, memory_bytes
 from ggez_hub.hub import Hub, RepoAtCommit
-from ggez_hub.hub.client import require_access
 from ggez_hub.hub.weight_headers import tensors
 from ggez_hub.merging.adapters.peft_config import CONFIG
 from ggez_hub.registry.adapter_kinds import form_of
@@ -94,7 +93,7 @@ def require_inputs(resolution: Resolution, hub: Hub) -> None:
 
 def _require(pinned: PinnedRepo, files: Iterable[PinnedFile], hub: Hub) -> None:
     if pinned.gated and _missing(pinned, files, hub):
-        require_access(hub, pinned.repo)
+        hub.require_access(pinned.repo)
 
 
 def _fetched(

@@ -13,7 +13,7 @@ from ggez_hub.merging.betas_by_part import BetasByPart
 from ggez_hub.merging.deltas import WeightIndex
 from ggez_hub.parity.betas import betas_of
 from ggez_hub.parity.card_rows import NoCurve
-from ggez_hub.parity.choice import Choice, Undetermined, choose, choose_for
+from ggez_hub.parity.choice import Choice, choose, choose_for
 from ggez_hub.parity.policy import Policy
 from ggez_hub.regions import Region
 from ggez_hub.registry.file_checks import (
@@ -143,7 +143,7 @@ def chosen_beta(
         return ChosenBeta(value=given, why="given", reason="given with --beta")
     try:
         chosen = choose_for(card, region=region.id, alpha=alpha, policy=policy)
-    except (NoCurve, Undetermined) as problem:
+    except NoCurve as problem:
         raise NotFit(f"gives no beta: {problem.message} ({problem.hint})") from problem
     return ChosenBeta(value=chosen.beta, why="selected", **_about(chosen))
 
@@ -153,7 +153,7 @@ def chosen_together(
 ) -> tuple[ChosenBeta, ...]:
     """The betas that a joint curve chooses, in the order in which its adapters were asked for.
 
-    Raises NoCurve and Undetermined.
+    Raises NoCurve.
     """
     own = policy or Policy.parse(together.joint.policy)
     chosen = choose(together.curve("validation"), alpha, own)
