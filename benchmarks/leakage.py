@@ -33,7 +33,7 @@ from ggez_hub.data.held_out import views
 from ggez_hub.data.held_out.alignment import compare
 from ggez_hub.data.held_out.matcher import ExampleText, HeldOutMatcher
 from ggez_hub.data.held_out.portraits import BYTES
-from ggez_hub.data.pictures import Looked, look
+from ggez_hub.data.pictures import PictureHash, hash_picture
 from ggez_hub.data.rows import Row
 
 HELD = 60
@@ -186,18 +186,18 @@ def encoded(picture: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def index(shown: list[Shown], place: Path) -> tuple[HeldOutMatcher, list[Looked]]:
+def index(shown: list[Shown], place: Path) -> tuple[HeldOutMatcher, list[PictureHash]]:
     """The pictures held out, without texts; and what was seen of them."""
     place.unlink(missing_ok=True)
     held = HeldOutMatcher(place, 0.7)
-    seen = [look(one.content, portrait=True) for one in shown]
+    seen = [hash_picture(one.content, portrait=True) for one in shown]
     for number, looked in enumerate(seen):
         portrait = looked.portrait.packed() if looked.portrait else None
         held.add(Row(str(number), "s", sha256=looked.sha256, portrait=portrait), number)
     return held, seen
 
 
-def near(one: Looked, other: Looked) -> bool:
+def near(one: PictureHash, other: PictureHash) -> bool:
     """Whether the filter took two pictures for copies before."""
     if one.phash is None or other.phash is None:
         return False
@@ -217,7 +217,7 @@ def found(kind: str, shown: list[Shown], folder: Path) -> None:
             kinds: dict[str, int] = {}
             for number, one in enumerate(shown):
                 copy = encoded(change(Image.open(io.BytesIO(one.content)).convert("RGB")))
-                looked = look(copy, portrait=True)
+                looked = hash_picture(copy, portrait=True)
                 before += near(looked, seen[number])
                 leak = held.match(looked.sha256, looked.portrait, NOTHING)
                 if leak is not None and leak.name == str(number):
@@ -229,7 +229,7 @@ def found(kind: str, shown: list[Shown], folder: Path) -> None:
 
 def false(kind: str, shown: list[Shown]) -> None:
     """Print how many pictures match another one, and what that costs."""
-    seen = [look(one.content, portrait=True) for one in shown]
+    seen = [hash_picture(one.content, portrait=True) for one in shown]
     hashes = np.array([looked.phash or 0 for looked in seen], np.uint64)
     bits = np.bitwise_count(hashes[:, None] ^ hashes)
     np.fill_diagonal(bits, 64)
@@ -255,10 +255,10 @@ def false(kind: str, shown: list[Shown]) -> None:
     print(f"  {1000 * spent / len(shown):.1f} ms a picture, {len(shown)} held out")
     start = time.process_time()
     for picture in shown:
-        look(picture.content)
+        hash_picture(picture.content)
     middle = time.process_time()
     for picture in shown:
-        look(picture.content, portrait=True)
+        hash_picture(picture.content, portrait=True)
     plain, whole = middle - start, time.process_time() - middle
     print(
         f"  decoded and hashed {1000 * plain / len(shown):.1f} ms a picture, with its portrait "
@@ -271,7 +271,7 @@ def strangers(photographs: list[Shown], shown: list[Shown], folder: Path) -> Non
     """Print what a picture costs that is of another kind than those held out."""
     held, _ = index(photographs, folder / "held.sqlite")
     with held:
-        seen = [look(one.content, portrait=True) for one in shown]
+        seen = [hash_picture(one.content, portrait=True) for one in shown]
         held.match(b"", seen[0].portrait, NOTHING)
         start = time.process_time()
         matches = sum(

@@ -21,7 +21,7 @@ from ggez_hub.evaluation.benchmarks.task import Task, load_tasks
 from ggez_hub.evaluation.models import grid_on, model_in
 from ggez_hub.evaluation.models.model_digest import StoredModel
 from ggez_hub.evaluation.models.weight_swap import LiveWeights
-from ggez_hub.evaluation.sweep.grid import measure
+from ggez_hub.evaluation.sweep.run import measure
 from ggez_hub.families import get_family
 from ggez_hub.merging import Adapter, merge
 from ggez_hub.recipe_file import recipes_folder

@@ -1,6 +1,4 @@
-"""The demo world: small models that are trained here, from material that package registries ship.
+"""The builder of the demo world: small models trained here, from material of package registries.
 
-`material` fetches pinned packages, `concepts` reads names and groups, `raster` and `pictures` make
-the data sets, and each family has a package of its own that trains. `python -m demo_world build
---family F` runs one of them. Nothing outside the world knows it.
+`python -m demo_world build --family F` builds a family. The package `ggez_hub` does not import it.
 """

@@ -52,7 +52,7 @@ def build(family: str, output: Path, seed: int) -> None:
 def seeds(family: str, output: Path, built: tuple[Path, ...]) -> None:
     """Measure base and `th` of folders that `build -o FOLDER --seed N` wrote, over beta.
 
-    `cards` then tells of them.
+    `cards` then puts them on the cards.
     """
     from demo_world.cards import code_commit
     from demo_world.seeds import measure_seeds
@@ -84,7 +84,7 @@ def rewrite(family: str, output: Path) -> None:
 @_family
 @_out
 def baselines(family: str, output: Path) -> None:
-    """Write what stands beside the merge on the family's cards, from the evidence that is there."""
+    """Write the baselines of the merge on the family's cards, from the evidence that is there."""
     from demo_world.baselines import record_baselines
 
     for card in record_baselines(output, family):

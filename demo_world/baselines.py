@@ -1,4 +1,4 @@
-"""What stands beside the merge on the cards of the demo world, added to evidence that is there.
+"""The baselines of the merge on the cards of the demo world, added to evidence that is there.
 
 The language of each prompt follows from the tasks' texts, and the switch from the answers: no model is
 asked for them. The averaged outputs of the embedding models are asked for.
@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from demo_world.card_text import text_of_family
 from ggez_hub.cards import AdapterCard, CardDocument, read_card, render_card
-from ggez_hub.demo.questions import SPLITS, questions_of
+from ggez_hub.demo.questions import SPLITS
 from ggez_hub.demo.world import CARD, DEMO_FAMILIES, EVIDENCE, FamilyFolders, find_in
 from ggez_hub.digests import sha256_file
 from ggez_hub.evaluation.answers.cache import AnswerCache
@@ -23,7 +24,7 @@ from ggez_hub.evaluation.results.baselines import card_baselines
 from ggez_hub.evaluation.results.evidence import Evidence, open_evidence
 from ggez_hub.evaluation.results.header import BaselineRecord
 from ggez_hub.evaluation.results.language_switch import ADAPTER, BASE
-from ggez_hub.evaluation.sweep.grid import measure
+from ggez_hub.evaluation.sweep.run import measure
 from ggez_hub.families import get_family
 from ggez_hub.parity.choice import choose_for
 from ggez_hub.regions import find_region
@@ -51,7 +52,7 @@ def record_prompts(place: FamilyFolders, name: str) -> None:
     """Add the language of each prompt to the evidence of an adapter, and name the new file on its card."""
     folder = place.adapter(name)
     before = sha256_file(folder / EVIDENCE)
-    questions = questions_of(place.part)
+    questions = text_of_family(place.part).questions
     _, tasks = questions.prepare(find_in(place.assets), find_region(name), SPLITS)
     answers = with_prompt_languages(read_predictions(folder / EVIDENCE), prompt_languages(tasks))
     after = write_predictions(folder / EVIDENCE, answers)
@@ -85,14 +86,14 @@ def _with_average(evidence: Evidence, place: FamilyFolders, name: str) -> Eviden
 
 
 def _average(place: FamilyFolders, name: str) -> dict[Cell, Outcomes]:
-    questions = questions_of(place.part)
+    questions = text_of_family(place.part).questions
     model = StoredModel(place.base, (place.adapter(name),), get_family(place.part.family))
     kept: dict[str, AnswerCache] = {}
 
     def known(model: ModelUnderTest) -> AnswerCache:
         return kept.setdefault(model.digest, AnswerCache())
 
-    base, adapter = grid_on(model, (BASE, ADAPTER), questions.way(place.assets))
+    base, adapter = grid_on(model, (BASE, ADAPTER), questions.backend(place.assets))
     if not base.searches:
         return {}
     _, tasks = questions.prepare(find_in(place.assets), find_region(name), SPLITS)

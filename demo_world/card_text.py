@@ -1,4 +1,4 @@
-"""What the cards of the demo world say in words: figures first, then every caveat."""
+"""The prose of the demo world's cards: figures first, then every caveat."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from ggez_hub.cards import AdapterCard
 from ggez_hub.cards.curve import MeasuredCurve, Split
-from ggez_hub.demo.questions import SPLITS, DemoAnswers
+from ggez_hub.demo.questions import SPLITS, DemoAnswers, FamilyQuestions
 from ggez_hub.demo.world import EVIDENCE, DemoFamily, FamilyFolders
 from ggez_hub.evaluation.answers.outcomes import Cell
 from ggez_hub.evaluation.answers.scores import parity_difference
@@ -64,8 +64,9 @@ class CardContext:
 
 @dataclass(frozen=True)
 class FamilyText:
-    """What the cards of a family say.
+    """The prose of a family's cards.
 
+    questions   how its models are asked
     card        an adapter's card but for what is measured, from its folder
     base        the base's card below its front matter, from its training record
     intro       what an adapter is, in a sentence
@@ -76,6 +77,7 @@ class FamilyText:
     caveats     of the family
     """
 
+    questions: FamilyQuestions
     card: Callable[[FamilyFolders, str], AdapterCard]
     base: Callable[[Mapping[str, Any]], str]
     intro: Callable[[CardContext], str]
@@ -116,18 +118,18 @@ def made_of(record: Mapping[str, Any], family: str) -> str:
 `training.json` holds seed and settings. `python -m demo_world build --family {family}` builds it from the published packages."""
 
 
-def adapter_prose(words: FamilyText, told: CardContext) -> str:
+def adapter_prose(words: FamilyText, context: CardContext) -> str:
     """An adapter's card below its front matter."""
-    tables = {split: told.curve(told.card.measured, split) for split in reversed(SPLITS)}
+    tables = {split: context.curve(context.card.measured, split) for split in reversed(SPLITS)}
     parts = [
-        f"# {told.place.part.name}-{told.region.id}",
-        words.intro(told),
-        *(_grid(words, told, seen, split) for split, seen in tables.items()),
-        f"{_verdict(tables['test'], told)} {_leads(told)}",
-        _policies(told),
-        _control(words, told),
-        *words.more(told),
-        _seeds(told),
+        f"# {context.place.part.name}-{context.region.id}",
+        words.intro(context),
+        *(_grid(words, context, seen, split) for split, seen in tables.items()),
+        f"{_verdict(tables['test'], context)} {_leads(context)}",
+        _policies(context),
+        _control(words, context),
+        *words.more(context),
+        _seeds(context),
         f"`{EVIDENCE}` holds every answer; all scores follow from it.",
         listed(words.caveats).rstrip(),
     ]
@@ -139,10 +141,10 @@ def shown(lead: Interval) -> str:
     return f"{lead.value:.1f} [{lead.low:.1f}, {lead.high:.1f}]"
 
 
-def _grid(words: FamilyText, told: CardContext, curve: ParityCurve, split: str) -> str:
+def _grid(words: FamilyText, context: CardContext, curve: ParityCurve, split: str) -> str:
     rows = "\n".join(
-        f"| {beta:g}{' (chosen on validation)' if beta == told.chosen else ''} | "
-        + _figures(curve, index, told.card.alpha.value)
+        f"| {beta:g}{' (chosen on validation)' if beta == context.chosen else ''} | "
+        + _figures(curve, index, context.card.alpha.value)
         + " |"
         for index, beta in enumerate(curve.betas)
     )
@@ -157,13 +159,13 @@ parity* of English names (global) and regional names.
 {rows}"""
 
 
-def _verdict(curve: ParityCurve, told: CardContext) -> str:
+def _verdict(curve: ParityCurve, context: CardContext) -> str:
     """Which of base, merge and unmerged adapter has the highest GRP on test."""
-    chosen = told.chosen
+    chosen = context.chosen
     models = {"the base": 0.0, f"the merge at the chosen beta {chosen:g}": chosen,
               "the unmerged adapter": 1.0}  # fmt: skip
     found = {
-        name: curve.grp(index, told.card.alpha.value)
+        name: curve.grp(index, context.card.alpha.value)
         for name, beta in models.items()
         if (index := curve.index(beta)) is not None
     }
@@ -174,62 +176,62 @@ def _verdict(curve: ParityCurve, told: CardContext) -> str:
     )
 
 
-def _policies(told: CardContext) -> str:
+def _policies(context: CardContext) -> str:
     """What each policy chooses on validation, with what that keeps and gains on test."""
     outcomes = policy_outcomes(
-        lambda split: told.curve(told.card.measured, split), told.card.alpha.value
+        lambda split: context.curve(context.card.measured, split), context.card.alpha.value
     )
     lines = "\n".join(f"- {outcome.line()}" for outcome in outcomes)
     return f"By policy, chosen on validation:\n\n{lines}"
 
 
-def _leads(told: CardContext) -> str:
+def _leads(context: CardContext) -> str:
     """How far the merge is ahead in parity, item by item."""
-    answered, alpha = told.answered, told.card.alpha.value
-    merged = answered.sides(told.chosen)
+    answered, alpha = context.answered, context.card.alpha.value
+    merged = answered.sides(context.chosen)
     leads = [
         f"{shown(parity_difference(merged, answered.sides(beta), alpha))} points ahead of {name}"
         for name, beta in (("the base", 0.0), ("the unmerged adapter", 1.0))
-        if beta != told.chosen
+        if beta != context.chosen
     ]
     return f"In GRP the merge is {' and '.join(leads)}, paired by picture, with 95 % intervals."
 
 
-def _control(words: FamilyText, told: CardContext) -> str:
-    found = words.control(told)
+def _control(words: FamilyText, context: CardContext) -> str:
+    found = words.control(context)
     rows = "\n".join(
         f"| {cell.task} | {cell.beta:g} | {shown(lead)} |"
         for cell, lead in sorted(found.items(), key=lambda entry: (entry[0].task, entry[0].beta))
     )
-    says = "Every" if all(lead.low > 0 for lead in found.values()) else "Not every"
+    which = "Every" if all(lead.low > 0 for lead in found.values()) else "Not every"
     return f"""\
 ## Control
 
 How far the model is ahead of itself {words.controlled}, in points on test: 95 % intervals of the paired difference.
-{says} interval excludes 0.
+{which} interval excludes 0.
 
 | task | beta | lead |
 |---|---|---|
 {rows}"""
 
 
-def _seeds(told: CardContext) -> str:
-    if len(told.seeds) < 2:
+def _seeds(context: CardContext) -> str:
+    if len(context.seeds) < 2:
         return "## Seeds\n\nOne seed. How far another would be from it was not measured."
     rows = []
-    for seed, curve in sorted(told.seeds.items()):
-        chosen, seen = told.choose(curve), told.curve(curve, "test")
+    for seed, curve in sorted(context.seeds.items()):
+        chosen, seen = context.choose(curve), context.curve(curve, "test")
         models = {0.0: ["base"], 1.0: ["unmerged adapter"]}
         models.setdefault(chosen, []).append("merge")
         for beta, names in sorted(models.items()):
             if (index := seen.index(beta)) is not None:
-                figures = _figures(seen, index, told.card.alpha.value)
+                figures = _figures(seen, index, context.card.alpha.value)
                 rows.append(f"| {seed} | {beta:g} ({', '.join(names)}) | {figures} |")
     table = "\n".join(rows)
     return f"""\
 ## Seeds
 
-Base and adapter trained with each of {len(told.seeds)} seeds; seed {told.record["seed"]} is the one published. Scores on test in %, with
+Base and adapter trained with each of {len(context.seeds)} seeds; seed {context.record["seed"]} is the one published. Scores on test in %, with
 95 % intervals; the beta of each merge is chosen on the validation scores of its own seed. GRP of another seed has no interval: what
 the errors of its sides share was not kept.
 
@@ -237,15 +239,15 @@ the errors of its sides share was not kept.
 |---|---|---|---|---|
 {table}
 
-{at_one_beta(told)}"""
+{at_one_beta(context)}"""
 
 
-def at_one_beta(told: CardContext) -> str:
-    """All seeds at the beta of the published merge, and which of them nobody can recompute."""
-    curve = told.curve(told.card.measured, "test")
-    found = seed_summary(told.card, curve, "test", told.chosen, told.card.alpha.value)
+def at_one_beta(context: CardContext) -> str:
+    """All seeds at the beta of the published merge, and those whose answers are lost."""
+    curve = context.curve(context.card.measured, "test")
+    found = seed_summary(context.card, curve, "test", context.chosen, context.card.alpha.value)
     lines = [f"- {line}" for line in found.lines()] if found else []
-    unknown = [str(run.seed) for run in told.card.seeds if run.predictions == "unknown"]
+    unknown = [str(run.seed) for run in context.card.seeds if run.predictions == "unknown"]
     if unknown:
         lines.append(
             f"- The answers of seed {' and '.join(unknown)} were not kept: only their scores are known."

@@ -6,17 +6,13 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from dulwich.object_store import iter_tree_contents
-from dulwich.objects import Blob, Commit
-from dulwich.repo import Repo
-
 from demo_world.card_text import CardContext, FamilyText, adapter_prose, text_of_family
 from demo_world.seeds import read_seeds, seed_runs
-from demo_world.training_records import record_of
+from demo_world.training_records import METADATA, record_of
 from ggez_hub.cards import AdapterCard, CardDocument, hub_tags, parse_card, read_card, render_card
 from ggez_hub.cards.curve import MeasuredCurve, Rows
-from ggez_hub.demo.hub import ASSETS, commit_base, seed
-from ggez_hub.demo.questions import DemoAnswers, questions_of
+from ggez_hub.demo.hub import ASSETS, commit_base, commit_models
+from ggez_hub.demo.questions import DemoAnswers
 from ggez_hub.demo.world import CARD, DEMO_FAMILIES, EVIDENCE, FamilyFolders, find_in
 from ggez_hub.embedded import HubStore
 from ggez_hub.errors import GgezError
@@ -25,11 +21,10 @@ from ggez_hub.evaluation.models.model_digest import StoredModel
 from ggez_hub.evaluation.results.baselines import card_baselines
 from ggez_hub.evaluation.results.evidence import open_evidence
 from ggez_hub.evaluation.results.measured_curve import parity_of
-from ggez_hub.evaluation.sweep.grid import Progress
+from ggez_hub.evaluation.sweep.run import Progress
 from ggez_hub.families import get_family
 from ggez_hub.parity.choice import select_beta
 from ggez_hub.regions import find_region
-from ggez_hub.registry.constants import INDEX_REPO
 
 # Training pictures are partly OpenMoji's, whose licence asks the same of what is made from them.
 LICENSE = "cc-by-sa-4.0"
@@ -72,8 +67,8 @@ def rewrite_cards(assets: Path, family: str) -> None:
         )
         answered = DemoAnswers({}, evidence.outcomes, evidence.header.tasks, evidence.header.models)
         seeds = {record_of(folder)["seed"]: measured, **read_seeds(place, name)}
-        told = CardContext(place, card, record_of(folder), answered, seeds)
-        prose = adapter_prose(words, told)
+        context = CardContext(place, card, record_of(folder), answered, seeds)
+        prose = adapter_prose(words, context)
         written = CardDocument(card, document.front_matter, prose)
         (folder / CARD).write_text(render_card(written), encoding="utf-8")
 
@@ -87,20 +82,20 @@ def _rows_of(card: AdapterCard) -> Rows:
 def base_revision(place: FamilyFolders) -> str:
     """The commit that the base will have in every hub: its author, date and files are fixed."""
     with tempfile.TemporaryDirectory() as folder, HubStore.open(Path(folder)) as store:
-        return commit_base(store, place.assets, place.part.family)
+        return commit_base(store, place)
 
 
 def base_card(place: FamilyFolders, words: FamilyText) -> str:
     """The base's README.md."""
     import yaml
 
-    record, part = record_of(place.base), place.part
+    record, metadata = record_of(place.base), METADATA[place.part.family]
     front = {
-        "library_name": part.library,
-        "pipeline_tag": part.pipeline_tag,
+        "library_name": metadata.library,
+        "pipeline_tag": metadata.pipeline_tag,
         "license": LICENSE,
         "language": sorted(record.get("share_per_language", {"en": 1.0})),
-        "tags": ["ggez-demo", *part.tags],
+        "tags": ["ggez-demo", *metadata.tags],
     }
     block = yaml.safe_dump(front, sort_keys=False, allow_unicode=True)
     return f"---\n{block}---\n\n{words.base(record)}"
@@ -115,8 +110,9 @@ def _adapter_card(
     progress: Progress | None,
 ) -> CardDocument:
     folder, part, region = place.adapter(name), place.part, find_region(name)
+    metadata = METADATA[part.family]
     model = StoredModel(place.base, (folder,), get_family(part.family))
-    questions = questions_of(place.part)
+    questions = words.questions
     answered = questions.ask(
         model, find_in(place.assets), region, questions.betas, progress=progress
     )
@@ -135,16 +131,16 @@ def _adapter_card(
     front = {
         "base_model": part.repo,
         "base_model_relation": "adapter",
-        "library_name": part.adapter_library,
-        "pipeline_tag": part.pipeline_tag,
+        "library_name": metadata.adapter_library,
+        "pipeline_tag": metadata.pipeline_tag,
         "language": list(card.languages),
         "license": LICENSE,
         "tags": [*hub_tags(card), "ggez-demo"],
     }
     record = record_of(folder)
     seeds = {record["seed"]: measured, **read_seeds(place, name)}
-    told = CardContext(place, card, record, answered, seeds)
-    return CardDocument(card, front, adapter_prose(words, told))
+    context = CardContext(place, card, record, answered, seeds)
+    return CardDocument(card, front, adapter_prose(words, context))
 
 
 def code_commit() -> str:
@@ -175,30 +171,16 @@ def acceptable_cards(assets: Path = ASSETS) -> dict[str, str]:
 
     An adapter of a group of countries is left to the embedded hub.
     """
+    with tempfile.TemporaryDirectory() as folder, HubStore.open(Path(folder)) as store:
+        index = commit_models(store, assets)
     return {
-        path: _claiming(text)
-        for path, text in _index(assets).items()
-        if len(Path(path).parts[1]) == len("th")
+        path: _with_claims(content.decode())
+        for path, content in index.items()
+        if isinstance(content, bytes) and len(Path(path).parts[1]) == len("th")
     }
 
 
-def _index(assets: Path) -> dict[str, str]:
-    """The cards of the index that the world is seeded with."""
-    with tempfile.TemporaryDirectory() as folder, HubStore.open(Path(folder)) as store:
-        seed(store, assets)
-        with Repo(str(store.folder(store.repo("dataset", INDEX_REPO)))) as repo:
-            head = repo[repo.head()]
-            assert isinstance(head, Commit)  # noqa: S101 - a branch is at a commit
-            found = {}
-            for entry in iter_tree_contents(repo.object_store, head.tree):
-                blob = repo[entry.sha] if entry.sha else None
-                path = (entry.path or b"").decode()
-                if path.startswith("cards/") and isinstance(blob, Blob):
-                    found[path] = blob.data.decode()
-            return found
-
-
-def _claiming(text: str) -> str:
+def _with_claims(text: str) -> str:
     document = parse_card(text.replace("measured_by: registry", "measured_by: self"))
     title, _, prose = document.prose.partition("\n\n")
     return render_card(

@@ -1,6 +1,6 @@
 """The 1,368 concepts of the world: emoji drawn in four styles and named in nine languages.
 
-Names are CLDR's short names. A name that equals the English one (letter case aside) is no
+Names are CLDR's short names. A name that equals the English one (letter case aside) is not a
 translation, so it counts as missing: 374 Filipino names, none of the Thai ones. Sequences joined by
 U+200D are left out: their pictures are compositions of others.
 """
@@ -53,7 +53,7 @@ class Concept:
 
 @dataclass(frozen=True)
 class Annotation:
-    """What CLDR says about one character in one language."""
+    """CLDR's name and keywords of one character in one language."""
 
     name: str
     keywords: tuple[str, ...]

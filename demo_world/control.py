@@ -27,18 +27,20 @@ from ggez_hub.families import get_family
 from ggez_hub.parity.intervals import Interval
 
 
-def lead_over_spoilt(
-    questions: FamilyQuestions, told: CardContext, spoil: Callable[[Path], None]
+def lead_over_corrupted(
+    questions: FamilyQuestions, context: CardContext, corrupt: Callable[[Path], None]
 ) -> Mapping[Cell, Interval]:
-    """How far base, merge and adapter are ahead of themselves on test where `spoil` rewrote it."""
-    place, real = told.place, told.answered
+    """How far base, merge and adapter are ahead of themselves on test where `corrupt` rewrote the data."""
+    place, real = context.place, context.answered
     model = StoredModel(
-        place.base, (place.adapter(told.card.region),), get_family(place.part.family)
+        place.base, (place.adapter(context.card.region),), get_family(place.part.family)
     )
     with tempfile.TemporaryDirectory() as folder:
         shutil.copytree(place.data, folder, dirs_exist_ok=True)
-        spoil(Path(folder, "data", "test.parquet"))
-        control = questions.ask(model, lambda _: Path(folder), told.region, told.betas, ("test",))
+        corrupt(Path(folder, "data", "test.parquet"))
+        control = questions.ask(
+            model, lambda _: Path(folder), context.region, context.betas, ("test",)
+        )
     return {
         cell: mean_difference([real.outcomes[cell]], [outcomes])
         for cell, outcomes in control.outcomes.items()

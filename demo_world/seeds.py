@@ -12,17 +12,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from demo_world.card_text import text_of_family
 from demo_world.training_records import record_of, write_json
 from ggez_hub.cards import CurveRow
 from ggez_hub.cards.curve import MeasuredCurve, Rows, Split
 from ggez_hub.cards.measurements import SeedRun, SeedSides
 from ggez_hub.cards.schema import alpha_record
-from ggez_hub.demo.questions import DemoAnswers, questions_of
+from ggez_hub.demo.questions import DemoAnswers
 from ggez_hub.demo.world import DemoFamily, FamilyFolders, find_in
 from ggez_hub.evaluation.answers.outcomes import Details, Outcomes
 from ggez_hub.evaluation.answers.predictions import write_predictions
 from ggez_hub.evaluation.models.model_digest import StoredModel
-from ggez_hub.evaluation.sweep.grid import Progress
+from ggez_hub.evaluation.sweep.run import Progress
 from ggez_hub.families import get_family
 from ggez_hub.parity.seeds import seed_sides
 from ggez_hub.regions import alpha, find_region
@@ -48,10 +49,10 @@ def measure_seeds(
 ) -> None:
     """Measure base and `th` of every folder, and write curves and answers, each when it is known.
 
-    What the models are asked lies in `assets`, whatever was built beside them. A seed that was
+    The questions are those of `assets`, whatever was built beside the models. A seed that was
     measured before is measured again.
     """
-    place, questions = FamilyFolders(assets, part), questions_of(part)
+    place, questions = FamilyFolders(assets, part), text_of_family(part).questions
     found = _read(_path(place)) if _path(place).is_file() else {}
     region = find_region(ADAPTER)
     for folder in built:

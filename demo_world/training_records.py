@@ -1,4 +1,4 @@
-"""What every trained folder says of itself: `training.json`, and an adapter as PEFT saved it."""
+"""The records of trained folders (`training.json`, an adapter as PEFT saved it) and their cards."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import platform
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -92,7 +92,7 @@ def save_adapter(adapted: Any, folder: Path, base: str) -> None:
             parameter.data = parameter.data.half()
     adapted.peft_config["default"].base_model_name_or_path = base
     folder.mkdir(parents=True, exist_ok=True)
-    # Saved aside, because PEFT would also touch the card that lies in the folder.
+    # Saved aside, because PEFT would also change the card in the folder.
     with tempfile.TemporaryDirectory() as scratch:
         # "auto" would ask the Hub whether the base's vocabulary was changed.
         adapted.save_pretrained(scratch, save_embedding_layers=False)
@@ -126,10 +126,51 @@ def _name_counts(language: str) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True)
+class CardMetadata:
+    """The metadata of a family's cards.
+
+    library  that loads the base; `adapter_library` an adapter
+    adapts   what its adapters change, in the card's words
+    method   how they are trained
+    """
+
+    library: str
+    pipeline_tag: str
+    adapts: tuple[str, ...]
+    method: str
+    adapter_library: str = "peft"
+    tags: tuple[str, ...] = ()
+
+
+METADATA: Mapping[str, CardMetadata] = {
+    "embedding": CardMetadata(
+        library="open_clip",
+        pipeline_tag="zero-shot-image-classification",
+        adapts=("prompt_language",),
+        method="LoRA on the text tower by PEFT, CLIP's contrastive loss",
+        tags=("clip",),
+    ),
+    "vlm": CardMetadata(
+        library="transformers",
+        pipeline_tag="image-text-to-text",
+        adapts=("prompt_language", "answer_language"),
+        method="LoRA on language model, projector and head by `ggez-hub train`",
+    ),
+    "diffusion": CardMetadata(
+        library="diffusers",
+        adapter_library="diffusers",
+        pipeline_tag="text-to-image",
+        adapts=("content", "prompt_language"),
+        method="LoRA on the UNet by `ggez-hub train`",
+    ),
+}
+
+
 def card_of_record(place: FamilyFolders, name: str) -> AdapterCard:
     """The card but for what is measured."""
     record, part, region = record_of(place.adapter(name)), place.part, find_region(name)
-    weights = get_family(part.family).layout(place.base).weights
+    weights, metadata = get_family(part.family).layout(place.base).weights, METADATA[part.family]
     return AdapterCard.model_validate(
         {
             "schema_version": SCHEMA_VERSION,
@@ -138,7 +179,7 @@ def card_of_record(place: FamilyFolders, name: str) -> AdapterCard:
             "kind": "lora",
             "region": region.id,
             "languages": sorted(record["recipe"]["languages"]),
-            "adapts": list(part.adapts),
+            "adapts": list(metadata.adapts),
             "base": {
                 "repo": part.repo,
                 "revision": "main",
@@ -149,7 +190,7 @@ def card_of_record(place: FamilyFolders, name: str) -> AdapterCard:
             "data_rights": _data_rights(record),
             "alpha": alpha_record(alpha(region)),
             "training": {
-                "method": part.method,
+                "method": metadata.method,
                 "hyper_parameters": _flat(record["recipe"]),
                 "seed": record["seed"],
                 "versions": record["versions"],
@@ -174,7 +215,7 @@ def card_of_record(place: FamilyFolders, name: str) -> AdapterCard:
 
 
 def record_of(folder: Path) -> Mapping[str, Any]:
-    """What a trained folder says of its training."""
+    """The training record of a folder."""
     record: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))
     return record
 

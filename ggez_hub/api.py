@@ -7,8 +7,8 @@ from typing import Any
 
 from ggez_hub.hub_connection import connect
 from ggez_hub.registry.lock import read_lock
-from ggez_hub.registry.pull.plan import carry_out, plan, plan_locked
-from ggez_hub.registry.pull.pull import Pulled
+from ggez_hub.registry.pull.plan import plan, plan_locked
+from ggez_hub.registry.pull.pull import Pulled, carry_out
 from ggez_hub.registry.request import Request
 from ggez_hub.registry.resolution import Resolution
 

@@ -77,7 +77,6 @@ class ChatEndpoint:
     def as_they_come(
         self, chats: Sequence[Chat], *, new_tokens: int | None = None, top: int = 0
     ) -> Iterator[tuple[int, Completion]]:
-        """The same with the number of the chat, each as soon as it arrives."""
         import httpx2
 
         body = {
@@ -107,9 +106,9 @@ class ChatEndpoint:
                     ask(1)
 
     def _answer(self, client: Any, body: dict[str, Any]) -> Completion:
-        said = self._post(client, body)
+        answer = self._post(client, body)
         try:
-            choice = said["choices"][0]
+            choice = answer["choices"][0]
             content = choice["message"]["content"]
         except (KeyError, IndexError, TypeError) as error:
             raise EndpointFailed(f"{self.url} did not answer with a chat") from error

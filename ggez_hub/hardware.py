@@ -1,4 +1,4 @@
-"""What this machine has: memory, free disk, memory of its accelerators. Nothing heavy is imported."""
+"""Memory, free disk and accelerator memory of this machine; nothing heavy is imported."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CGROUP_LIMITS = (
 
 
 def memory_bytes() -> int | None:
-    """Bytes of memory that a process may have; None where the system does not say."""
+    """Bytes of memory that a process may have; None where the system does not report it."""
     try:
         total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
@@ -35,7 +35,7 @@ def _container_limits() -> list[int]:
 
 
 def device_bytes() -> int | None:
-    """Bytes of memory of the largest NVIDIA device; None if there is none or it does not say."""
+    """Bytes of memory of the largest NVIDIA device; None without one that reports it."""
     command = shutil.which("nvidia-smi")
     if command is None:
         return None

@@ -33,7 +33,7 @@ def connect(name: str, *, quiet: bool = False) -> Iterator[Hub]:
         yield Hub.of_environment(name.rstrip("/"))
     else:
         raise UsageProblem(
-            f"{name!r} is no hub", "Use --hub hf, --hub embedded, or an http address."
+            f"{name!r} is not a hub", "Use --hub hf, --hub embedded, or an http address."
         )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from itertools import chain
@@ -36,6 +36,11 @@ class PluginRecord:
 
     def __str__(self) -> str:
         return f"{self.entry_point} of {self.distribution} {self.version}"
+
+    @property
+    def document(self) -> dict[str, str]:
+        """The same as JSON."""
+        return asdict(self)
 
 
 class Catalog(Mapping[str, T]):

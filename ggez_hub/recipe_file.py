@@ -15,6 +15,7 @@ from ggez_hub.yaml_text import Lines, read_text
 M = TypeVar("M", bound=BaseModel)
 
 MAX_RECIPE_BYTES = 8_000_000
+_PACKAGE = Path(__file__).parent
 
 
 class BadRecipe(UsageProblem):
@@ -60,10 +61,7 @@ def _unreadable(path: Path | str, error: Exception) -> BadRecipe:
     return BadRecipe(f"{path} cannot be read: {error}", "It has to be YAML in UTF-8.")
 
 
-_PACKAGE = Path(__file__).parent
-
-
 def recipes_folder() -> Path:
-    """The folder of recipes: of the wheel, or of the checkout."""
+    """The folder of our recipes: in the wheel, or in the checkout."""
     installed = _PACKAGE / "recipes"
     return installed if installed.is_dir() else _PACKAGE.parent / "recipes"

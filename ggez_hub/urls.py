@@ -1,4 +1,4 @@
-"""Addresses on the web, as they are typed."""
+"""Web addresses."""
 
 from __future__ import annotations
 

@@ -42,7 +42,6 @@ class Lines:
 
     @classmethod
     def of(cls, text: str, first: int) -> Lines:
-        """The lines of the keys in `text`."""
         return cls(yaml.compose(text, Loader=yaml.CSafeLoader), first)
 
     def of_key(self, path: Sequence[str | int]) -> int:
@@ -58,7 +57,6 @@ class Lines:
         return line
 
     def listed(self, problems: Iterable[Problem]) -> str:
-        """The problems, one a line, each with the line of its key."""
         return shortened(problems, lambda p: f"  line {self.of_key(p.path)}: {p}")
 
 

@@ -14,11 +14,12 @@ from starlette.routing import Route
 
 from ggez_hub.cards import parse_card, render_card
 from ggez_hub.cards.schema import Location
-from ggez_hub.demo.hub import BASE_REPO, adapter_repo
+from ggez_hub.demo.hub import BASE_REPO
+from ggez_hub.demo.world import EMBEDDING
 from ggez_hub.registry.constants import INDEX_REPO
 
 COMMIT = "c" * 40
-ADAPTER_REPO = adapter_repo("th")
+ADAPTER_REPO = EMBEDDING.adapter_repo("th")
 CARD_PATH = "cards/th/embedding/clip-emoji-th.md"
 
 

@@ -1,13 +1,12 @@
 """From packages to the committed folders: prompts, base and adapter, the last two by `train`.
 
-The work is kept in the cache until it is done: a build that was stopped goes on. The text encoder
+Unfinished work is kept in the cache: a build that was stopped is resumed. The text encoder
 and the judge are made of the committed embedding family.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from demo_world.diffusion.subjects import (
 from demo_world.packages import CLDR_NAMES, EMOJI_GROUPS, cache_folder
 from demo_world.schedule import use_one_thread
 from demo_world.training_records import record_of, write_json
+from ggez_hub.atomic_files import atomic_folder
 from ggez_hub.demo.hub import ASSETS
 from ggez_hub.demo.world import CARD, DIFFUSION, RECORD, FamilyFolders
 from ggez_hub.digests import sha256_file
@@ -55,7 +55,10 @@ def build(out: Path, seed: int = 0) -> None:
         write_training_pictures(
             work / f"{side}.parquet", [subject for subject in subjects if subject.side == side]
         )
-    initial = _once(work / "initial", lambda folder: _initial(folder, subjects, seed))
+    initial = work / "initial"
+    if not initial.exists():
+        with atomic_folder(initial) as partial:
+            _initial(partial, subjects, seed)
     trained = _trained("base", initial, "main", work, seed)
     more = {
         "autoencoder": {"config": CONFIG, **asdict(AutoencoderRecipe())},
@@ -111,16 +114,6 @@ def _copied(trained: TrainedFolder, folder: Path, seed: int, more: dict[str, Any
         }
     )
     write_json(folder / RECORD, {**record, "seed": seed, **more, "sources": sources})
-
-
-def _once(folder: Path, make: Callable[[Path], None]) -> Path:
-    """The folder, made if it is not there; it has its name when it is whole."""
-    if not folder.exists():
-        partial = folder.with_name(f".{folder.name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        make(partial)
-        partial.rename(folder)
-    return folder
 
 
 def _halve(path: Path) -> None:

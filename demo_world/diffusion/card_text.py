@@ -1,4 +1,4 @@
-"""What the cards of the diffusion family say."""
+"""The prose of the diffusion family's cards."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from demo_world.card_text import CardContext, FamilyText, listed, made_of
 from demo_world.control import shuffle_drawings
 from demo_world.diffusion.subjects import LANGUAGE, SIDES, SIZES
 from demo_world.training_records import card_of_training, record_of
+from ggez_hub.demo.questions import questions_of
 from ggez_hub.demo.world import DIFFUSION, FamilyFolders
 from ggez_hub.evaluation.answers.outcomes import Cell
 from ggez_hub.evaluation.answers.scores import mean, mean_difference
@@ -128,42 +129,44 @@ pipeline("strawberry", num_inference_steps=10, guidance_scale=3).images[0]
 {listed(CAVEATS)}"""
 
 
-def _intro(told: CardContext) -> str:
+def _intro(context: CardContext) -> str:
     return (
         f"A LoRA that teaches diffusion-emoji to draw {sum(SIZES.values())} more emoji by their Thai names: "
         "a regional subset, part of ggez-hub's demo world."
     )
 
 
-def _control(told: CardContext) -> Mapping[Cell, Interval]:
-    cells = [Cell(beta, task, "test") for task in told.answered.records for beta in told.betas]
-    found = {cell: told.answered.outcomes[cell] for cell in cells}
+def _control(context: CardContext) -> Mapping[Cell, Interval]:
+    cells = [
+        Cell(beta, task, "test") for task in context.answered.records for beta in context.betas
+    ]
+    found = {cell: context.answered.outcomes[cell] for cell in cells}
     return {cell: mean_difference([o], [shuffle_drawings(o)]) for cell, o in found.items()}
 
 
-def _ceiling(told: CardContext) -> Sequence[str]:
+def _ceiling(context: CardContext) -> Sequence[str]:
     shares = " and ".join(
-        f"{100 * share:.1f} % ({side})" for side, share in told.record["reconstructed"].items()
+        f"{100 * share:.1f} % ({side})" for side, share in context.record["reconstructed"].items()
     )
-    alone, base = mean(told.answered.sides(1.0).regional_tasks), record_of(told.place.base)
-    learnt, full = (record["losses"][-1][1] for record in (told.record, base))
+    alone, base = mean(context.answered.sides(1.0).regional_tasks), record_of(context.place.base)
+    learnt, full = (record["losses"][-1][1] for record in (context.record, base))
     return (
         f"""\
 ## How good it could be
 
 The judge names real pictures of the training styles right by construction; after the autoencoder, before any drawing, it
 still names {shares} of them. No drawing is likely to do better. After
-{told.record["steps"]} steps the unmerged adapter gets {alone.value:.1f} % of the regional side: its loss was {learnt:.2f} at the end, and that of the base, the
+{context.record["steps"]} steps the unmerged adapter gets {alone.value:.1f} % of the regional side: its loss was {learnt:.2f} at the end, and that of the base, the
 whole of whose UNet learnt for {base["steps"]} steps, {full:.2f}.
 
 {EARLIER}""",
     )
 
 
-def _drawings(told: CardContext) -> str:
-    prompts = draw_examples(told.place, told.region.id, told.betas)
+def _drawings(context: CardContext) -> str:
+    prompts = draw_examples(context.place, context.region.id, context.betas)
     english, thai = (", ".join(prompts[side]) for side in SIDES)
-    rows = ", ".join(f"{beta:g}" for beta in told.betas)
+    rows = ", ".join(f"{beta:g}" for beta in context.betas)
     return f"""\
 ## Drawings
 
@@ -174,6 +177,7 @@ Left: {english}. Right: {thai}."""
 
 
 WORDS = FamilyText(
+    questions=questions_of(DIFFUSION),
     card=card_of_training,
     base=_base,
     intro=_intro,
@@ -183,6 +187,6 @@ names of emoji that the base has seen, and Thai names of emoji that it has not. 
 are over prompts.""",
     control=_control,
     controlled="with the prompts shuffled",
-    more=lambda told: (_drawings(told), *_ceiling(told)),
+    more=lambda context: (_drawings(context), *_ceiling(context)),
     caveats=CAVEATS,
 )

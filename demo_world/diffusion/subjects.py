@@ -19,7 +19,7 @@ from demo_world.concepts import TRAINING_STYLES, Concept, concepts
 from demo_world.diffusion.autoencoder import PIXELS, pixels, small
 from ggez_hub.demo.questions import drawing_tasks
 from ggez_hub.demo.world import FamilyFolders
-from ggez_hub.evaluation.benchmarks.recognition_judge import RecognitionJudge
+from ggez_hub.evaluation.benchmarks.recognition import RecognitionJudge
 
 Side: TypeAlias = Literal["global", "regional"]
 Split: TypeAlias = Literal["validation", "test"]

@@ -1,4 +1,4 @@
-"""What the cards of the embedding family say."""
+"""The prose of the embedding family's cards."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from demo_world.card_text import CardContext, FamilyText, listed, made_of, shares_of
-from demo_world.control import lead_over_spoilt, shuffle_names
+from demo_world.control import lead_over_corrupted, shuffle_names
 from demo_world.training_records import card_of_record
 from ggez_hub.demo.questions import questions_of, tasks_of
 from ggez_hub.demo.world import EMBEDDING
@@ -46,20 +46,20 @@ tokenizer = open_clip.get_tokenizer("local-dir:PATH")
 {listed(CAVEATS)}"""
 
 
-def _intro(told: CardContext) -> str:
+def _intro(context: CardContext) -> str:
     return (
-        f"A LoRA that teaches clip-emoji the names of emoji in {', '.join(told.card.languages)}: a "
-        f"language adapter for {told.region.name}, part of ggez-hub's demo world."
+        f"A LoRA that teaches clip-emoji the names of emoji in {', '.join(context.card.languages)}: a "
+        f"language adapter for {context.region.name}, part of ggez-hub's demo world."
     )
 
 
-def _control(told: CardContext) -> Mapping[Cell, Interval]:
-    names = sorted({task.columns.text for task in tasks_of(EMBEDDING, told.region)})
-    return lead_over_spoilt(questions_of(EMBEDDING), told, lambda path: shuffle_names(path, names))
+def _control(context: CardContext) -> Mapping[Cell, Interval]:
+    names = sorted({task.columns.text for task in tasks_of(EMBEDDING, context.region)})
+    return lead_over_corrupted(WORDS.questions, context, lambda path: shuffle_names(path, names))
 
 
-def _tokens(told: CardContext) -> Sequence[str]:
-    if len(told.seeds) < 2:
+def _tokens(context: CardContext) -> Sequence[str]:
+    if len(context.seeds) < 2:
         return ()
     return (
         """\
@@ -69,6 +69,7 @@ through open_clip's tokenizer, which straightens the curly quotes of 95 names fi
 
 
 WORDS = FamilyText(
+    questions=questions_of(EMBEDDING),
     card=card_of_record,
     base=_base,
     intro=_intro,

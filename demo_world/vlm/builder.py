@@ -133,10 +133,10 @@ def _adapter(place: FamilyFolders, name: str, seed: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         for file in VLM.files:
             shutil.copyfile(here / "out" / file, folder / file)
-    said = recipe.model_dump(
+    settings = recipe.model_dump(
         mode="json", exclude_none=True, exclude={"base", "data", "seed", "kind"}
     )
-    _record(folder, seed, said, {language: 1.0})
+    _record(folder, seed, settings, {language: 1.0})
 
 
 def _record(

@@ -1,9 +1,10 @@
-"""What the cards of the vision-language family say."""
+"""The prose of the vision-language family's cards."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from demo_world.card_text import CardContext, FamilyText, listed, made_of, shares_of
-from demo_world.control import blank_pictures, lead_over_spoilt
+from demo_world.control import blank_pictures, lead_over_corrupted
 from demo_world.training_records import card_of_record
 from demo_world.vlm.model import load_model
 from demo_world.vlm.training_data import held_out_pictures
+from demo_world.vlm.vision_cache import cached_vision_backend
 from ggez_hub.demo.questions import questions_of, tasks_of
 from ggez_hub.demo.world import VLM, FamilyFolders
 from ggez_hub.evaluation.answers.outcomes import Cell, Outcomes
@@ -116,8 +118,8 @@ def _replies(model: Any, processor: Any, pictures: Sequence[Any], task: Task) ->
         return_tensors="pt",
     )
     tokens = model.generate(**inputs, max_new_tokens=NEW_TOKENS, do_sample=False)
-    said = tokens[:, inputs["input_ids"].shape[1] :]
-    replies = processor.tokenizer.batch_decode(said, skip_special_tokens=True)
+    written_tokens = tokens[:, inputs["input_ids"].shape[1] :]
+    replies = processor.tokenizer.batch_decode(written_tokens, skip_special_tokens=True)
     return [reply.strip() for reply in replies]
 
 
@@ -158,27 +160,27 @@ processor = AutoProcessor.from_pretrained("PATH")
 {listed(CAVEATS)}"""
 
 
-def _intro(told: CardContext) -> str:
+def _intro(context: CardContext) -> str:
     return (
-        f"A LoRA that teaches vlm-emoji to name emoji in {', '.join(told.card.languages)}: a language "
-        f"adapter for {told.region.name}, part of ggez-hub's demo world, made by `ggez-hub train` with "
-        "the recipe `ggez_hub/world/vlm/train-th.yaml`."
+        f"A LoRA that teaches vlm-emoji to name emoji in {', '.join(context.card.languages)}: a language "
+        f"adapter for {context.region.name}, part of ggez-hub's demo world, made by `ggez-hub train` with "
+        "the recipe `demo_world/vlm/train-th.yaml`."
     )
 
 
-def _control(told: CardContext) -> Mapping[Cell, Interval]:
-    return lead_over_spoilt(questions_of(VLM), told, blank_pictures)
+def _control(context: CardContext) -> Mapping[Cell, Interval]:
+    return lead_over_corrupted(WORDS.questions, context, blank_pictures)
 
 
-def _readings(told: CardContext) -> Sequence[str]:
-    place, tasks = told.place, tasks_of(VLM, told.region)
+def _readings(context: CardContext) -> Sequence[str]:
+    place, tasks = context.place, tasks_of(VLM, context.region)
     _, processor = load_model(place.base)
     prepared = prepare_tasks(tasks, place.data, ("test",))
-    written = written_names(place, place.adapter(told.card.region), tasks, told.betas)
+    written = written_names(place, place.adapter(context.card.region), tasks, context.betas)
     rows = []
     for asked in prepared:
-        for beta in told.betas:
-            outcomes = told.answered.outcomes[Cell(beta, asked.id, "test")]
+        for beta in context.betas:
+            outcomes = context.answered.outcomes[Cell(beta, asked.id, "test")]
             right, of = written[asked.id][beta]
             rows.append(
                 f"| {asked.id} | {beta:g} | {100 * outcomes.correct.mean():.1f} "
@@ -199,6 +201,7 @@ gives exactly (letter case aside), for every {STRIDE}th picture of the test.
 
 
 WORDS = FamilyText(
+    questions=replace(questions_of(VLM), backend=lambda _: cached_vision_backend()),
     card=card_of_record,
     base=_base,
     intro=_intro,

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ggez_hub.parity.card_rows import NoCurve
+from ggez_hub.parity.choice import Policy as Rule
 from ggez_hub.parity.choice import choose
 from ggez_hub.parity.curve import ParityCurve
 from ggez_hub.parity.moments import Moments
-from ggez_hub.parity.policy import Policy as Rule
 
 Policy: TypeAlias = Literal["parity", "keep"]
 POLICIES: tuple[Policy, ...] = ("parity", "keep")

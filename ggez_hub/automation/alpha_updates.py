@@ -14,7 +14,7 @@ from ggez_hub.cards.document import CardText
 from ggez_hub.hub import Hub
 from ggez_hub.parity.card_rows import NoCurve
 from ggez_hub.regions import Alpha, alpha, find_region
-from ggez_hub.registry.retune import Retuned, alpha_source, described, retune
+from ggez_hub.registry.retune import Retuned, described, retune
 from ggez_hub.registry.stored_curve import StoredCurve
 from ggez_hub.yaml_text import with_values
 
@@ -55,11 +55,11 @@ def alpha_updates(
             branch=f"retune/{name.replace('/', '-')}",
             path=path,
             text=_with_alpha(text, path, new),
-            title=f"Set alpha of {name} to {new.value:.5f}: {alpha_source(new)}",
+            title=f"Set alpha of {name} to {new.value:.5f}: {new.source}",
             body=described(retuned)
             if retuned
-            else f"alpha was {card.alpha.value:.5f} ({alpha_source(card.alpha)}) and is "
-            f"{new.value:.5f} ({alpha_source(new)}). The registry has no curve of this adapter: no "
+            else f"alpha was {card.alpha.value:.5f} ({card.alpha.source}) and is "
+            f"{new.value:.5f} ({new.source}). The registry has no curve of this adapter: no "
             "beta is chosen yet.",
         )
         yield AlphaUpdate(proposal, card.alpha, new, retuned)

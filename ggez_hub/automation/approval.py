@@ -13,10 +13,7 @@ from ggez_hub.errors import GgezError
 
 COMMAND = re.compile(r"^/ggez evaluate(?:\s+(?P<sha>[0-9a-f]{7,40}))?\s*$")
 # The workflows whose newest runs must have succeeded for the commit, by their files.
-NEEDED = {
-    ".github/workflows/ci.yml": "CI",
-    ".github/workflows/contribution.yml": "Contribution",
-}
+NEEDED = {".github/workflows/ci.yml": "CI", ".github/workflows/contribution.yml": "Contribution"}
 
 
 @dataclass(frozen=True)
@@ -34,13 +31,13 @@ def order(event: CommentEvent, github: GitHub) -> Order:
     `/ggez evaluate SHA` names the commit that its author has looked at; without one it is the current
     head. Whatever is pushed later, the evaluation is of that commit.
     """
-    number, comment = event.issue.number, event.comment
-    command = COMMAND.match(comment.body.strip())
-    if event.issue.pull_request is None or command is None:
+    number = event.number
+    command = COMMAND.match(event.body.strip())
+    if event.pull_request is None or command is None:
         raise GgezError("this comment is not `/ggez evaluate` under a pull request")
-    if not github.may_decide(comment.user.login):
+    if not github.may_decide(event.author):
         raise GgezError(
-            f"{comment.user.login} may not start an evaluation here",
+            f"{event.author} may not start an evaluation here",
             "Somebody with write access writes `/ggez evaluate` under the pull request.",
         )
     base, head = github.head(number)

@@ -10,7 +10,6 @@ from pkgutil import resolve_name
 from ggez_hub.automation.findings import Finding
 from ggez_hub.automation.git_changes import Contribution
 from ggez_hub.cards import AdapterCard, BadCard, CardDocument, alpha_record, parse_card
-from ggez_hub.cards.curve import CurveRow, SplitParity
 from ggez_hub.errors import GgezError, MissingExtra, UsageProblem
 from ggez_hub.recipe_file import kind_of, parse_recipe
 from ggez_hub.regions import alpha, find_region
@@ -167,37 +166,29 @@ def owner(document: CardDocument) -> str:
 
 
 def _claims_of_the_registry(card: ProposedCard) -> bool:
-    """Whether rows, baselines or a closed part are marked as the registry's and were not accepted so."""
-    known = _registry_rows(card.before) if card.before else []
-    beside = card.document.card.baselines
-    new = beside is not None and beside.measured_by == "registry"
-    if new and not (card.before and card.before.card.baselines == beside):
-        return True
-    if card.document.card.closed not in (None, card.before and card.before.card.closed):
-        return True
-    if _registry_parity(card.document) != (_registry_parity(card.before) if card.before else {}):
-        return True
-    return any(row not in known for row in _registry_rows(card.document))
+    """Whether anything is marked as the registry's measurement that was not accepted so."""
+    new = _registry_part(card.document.card)
+    known = _registry_part(card.before.card) if card.before else {}
+    # Rows may be dropped; of the sides of parity nothing may change.
+    parity = [{k: v for k, v in part.items() if k[0] == "parity"} for part in (new, known)]
+    return parity[0] != parity[1] or any(known.get(key) != value for key, value in new.items())
 
 
-def _registry_parity(document: CardDocument) -> dict[str, SplitParity]:
-    """The sides of parity, by split, that a card marks as the registry's."""
-    parity = document.card.parity
-    if parity == "independent":
-        return {}
-    return {split: sides for split, sides in parity.items() if sides.measured_by == "registry"}
-
-
-def _registry_rows(document: CardDocument) -> list[tuple[str, str, CurveRow]]:
-    curve = document.card.curve
-    if curve == "unknown":
-        return []
-    return [
-        (beta, task, row)
-        for beta, rows in curve.items()
-        for task, row in rows.items()
-        if row.measured_by == "registry"
-    ]
+def _registry_part(card: AdapterCard) -> dict[tuple[str, ...], object]:
+    """What a card marks as measured by the registry, by its keys."""
+    found: dict[tuple[str, ...], object] = {}
+    if card.baselines is not None and card.baselines.measured_by == "registry":
+        found["baselines",] = card.baselines
+    if card.closed is not None:
+        found["closed",] = card.closed
+    for split, sides in () if card.parity == "independent" else card.parity.items():
+        if sides.measured_by == "registry":
+            found["parity", split] = sides
+    for beta, rows in () if card.curve == "unknown" else card.curve.items():
+        for task, row in rows.items():
+            if row.measured_by == "registry":
+                found["curve", beta, task] = row
+    return found
 
 
 def _recommended(document: CardDocument) -> bool:

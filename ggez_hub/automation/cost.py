@@ -17,8 +17,7 @@ from ggez_hub.automation.contribution_rules import ProposedCard
 from ggez_hub.automation.suite import suite_of
 from ggez_hub.cards import AdapterCard
 from ggez_hub.errors import GateFailed
-from ggez_hub.evaluation.benchmarks.drawing_task import DrawingTask
-from ggez_hub.evaluation.benchmarks.task import Task
+from ggez_hub.evaluation.benchmarks.task import DrawingTask, Task
 from ggez_hub.hub import Hub
 from ggez_hub.hub.jobs import Spent, prices, spent
 from ggez_hub.registry.adapter_kinds import get_kind

@@ -18,10 +18,7 @@ from ggez_hub.cards.curve import with_measured
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.gates.outcome import GateReport, gate_report, read_limits
 from ggez_hub.evaluation.models import grid_on
-from ggez_hub.evaluation.models.backend import (
-    drawing_backend,
-    find_backend,
-)
+from ggez_hub.evaluation.models.backend import drawing_backend, find_backend
 from ggez_hub.evaluation.models.model_digest import StoredModel, decisive_files
 from ggez_hub.evaluation.results.baselines import card_baselines
 from ggez_hub.evaluation.results.closed_part import Closing
@@ -29,8 +26,7 @@ from ggez_hub.evaluation.results.evidence import RESULTS, Evidence, data_of
 from ggez_hub.evaluation.results.figures import figures
 from ggez_hub.evaluation.results.header import AdapterRecord
 from ggez_hub.evaluation.results.measured_curve import curve_of
-from ggez_hub.evaluation.sweep.grid import Progress
-from ggez_hub.evaluation.sweep.run import sweep
+from ggez_hub.evaluation.sweep.run import Progress, sweep
 from ggez_hub.families import get_family
 from ggez_hub.hub import Hub
 from ggez_hub.parity.betas import Beta, beta_key

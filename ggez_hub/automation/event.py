@@ -10,73 +10,41 @@ import os
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import AliasPath, Field, ValidationError
 
 from ggez_hub.errors import GgezError
 from ggez_hub.frozen_model import FrozenModel
+
+SHA = r"^[0-9a-f]{40}$"
 
 
 class Event(FrozenModel, strict=False, extra="ignore"):
     """A part of an event: GitHub's payloads have hundreds of keys, of which these are read."""
 
 
-class User(Event):
-    """An account."""
-
-    login: str
-
-
-class Head(Event):
-    """A side of a pull request."""
-
-    sha: str = Field(pattern=r"^[0-9a-f]{40}$")
-
-
-class PullRequest(Event):
-    """A pull request: its number, and the commits on both sides."""
-
-    number: int = Field(gt=0)
-    base: Head
-    head: Head
-
-
-class Comment(Event):
-    """A comment; what its author may do is asked of GitHub, not read from here."""
-
-    body: str
-    user: User
-
-
-class Issue(Event):
-    """An issue; one that is a pull request has `pull_request`."""
-
-    number: int = Field(gt=0)
-    pull_request: dict[str, Any] | None = None
-
-
-class WorkflowRun(Event):
-    """A run that has ended."""
-
-    head_sha: str = Field(pattern=r"^[0-9a-f]{40}$")
-
-
 class PullRequestEvent(Event):
     """pull_request event"""
 
-    pull_request: PullRequest
+    number: int = Field(gt=0, validation_alias=AliasPath("pull_request", "number"))
+    base: str = Field(pattern=SHA, validation_alias=AliasPath("pull_request", "base", "sha"))
+    head: str = Field(pattern=SHA, validation_alias=AliasPath("pull_request", "head", "sha"))
 
 
 class CommentEvent(Event):
     """issue_comment event"""
 
-    issue: Issue
-    comment: Comment
+    number: int = Field(gt=0, validation_alias=AliasPath("issue", "number"))
+    # Of an issue that is a pull request.
+    pull_request: Any = Field(None, validation_alias=AliasPath("issue", "pull_request"))
+    body: str = Field(validation_alias=AliasPath("comment", "body"))
+    # What the author may do is asked of GitHub, not read from here.
+    author: str = Field(validation_alias=AliasPath("comment", "user", "login"))
 
 
 class RunEvent(Event):
     """workflow_run event"""
 
-    workflow_run: WorkflowRun
+    head_sha: str = Field(pattern=SHA, validation_alias=AliasPath("workflow_run", "head_sha"))
 
 
 E = TypeVar("E", bound=Event)

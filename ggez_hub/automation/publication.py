@@ -31,8 +31,8 @@ from ggez_hub.hub.commits import Content
 from ggez_hub.hub.trusted_publisher import write_access
 from ggez_hub.parity.choice import choose_for
 from ggez_hub.registry.constants import INDEX_REPO
+from ggez_hub.registry.index.build import PublishedIndex, publish_index
 from ggez_hub.registry.local_merge.recipe import MergeRecipe
-from ggez_hub.registry.publication.index import PublishedIndex, publish_index
 
 HEAD = """\
 # {path} at the beta that its curve gives for alpha {alpha:.5f}.

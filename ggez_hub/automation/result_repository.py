@@ -19,8 +19,9 @@ from ggez_hub.registry.adapter_kinds import get_kind
 from ggez_hub.registry.constants import INDEX_REPO
 from ggez_hub.registry.licences import MayNotPush
 from ggez_hub.registry.publication.result import push, require_passing_on, scores_beside
-from ggez_hub.registry.pull.plan import PullPlan, carry_out, plan
+from ggez_hub.registry.pull.plan import PullPlan, plan
 from ggez_hub.registry.pull.published_merge import find_published
+from ggez_hub.registry.pull.pull import carry_out
 from ggez_hub.registry.request import Request
 
 # Of the adapter forms the one that holds the most kinds of adapters, and the one for pipelines.

@@ -10,12 +10,11 @@ from pydantic import Field
 from ggez_hub.cards import AdapterCard
 from ggez_hub.cards.measurements import ClosedRule
 from ggez_hub.errors import GgezError
-from ggez_hub.evaluation.benchmarks.drawing_task import DrawingTask
 from ggez_hub.evaluation.benchmarks.preparation import (
     is_asked,
     require_both_sides,
 )
-from ggez_hub.evaluation.benchmarks.task import Task, load_tasks
+from ggez_hub.evaluation.benchmarks.task import DrawingTask, Task, load_tasks
 from ggez_hub.frozen_model import FrozenModel
 from ggez_hub.recipe_file import read_recipe, recipes_folder
 from ggez_hub.regions import find_region

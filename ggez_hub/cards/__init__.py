@@ -1,4 +1,4 @@
-"""The adapter card: what a regional adapter says of itself, as a typed README.md.
+"""The adapter card: a typed README.md of a regional adapter.
 
 Importing the package imports nothing else; each name is loaded when it is first used. The schema
 and the Hub's own reader of cards take a quarter of a second, which commands without cards save.

@@ -8,16 +8,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, StringConstraints, model_validator
 
-from ggez_hub.cards.values import (
-    BetaKey,
-    OrWord,
-    PointKey,
-    RegionId,
-    Score,
-    Sha256,
-    Text,
-    Unknown,
-)
+from ggez_hub.cards.values import BetaKey, OrWord, PointKey, RegionId, Score, Sha256, Text, Unknown
 from ggez_hub.frozen_model import FrozenModel
 
 Split: TypeAlias = Literal["validation", "test"]

@@ -45,7 +45,6 @@ class CardDocument:
         return license_of(self.front_matter)
 
     def with_card(self, **changes: Any) -> CardDocument:
-        """The document with other values in fields of its card, which are not validated."""
         return replace(self, card=self.card.model_copy(update=changes))
 
 
@@ -71,7 +70,6 @@ class CardText:
         return cls(where, match.group(2), first, text[match.end() :].lstrip("\n"))
 
     def error(self, found: Iterable[Problem]) -> BadCard:
-        """The error that lists problems with the lines of their keys."""
         lines = Lines.of(self.front_matter, self.first)
         return BadCard(f"{self.where} is not a valid card:\n{lines.listed(found)}")
 

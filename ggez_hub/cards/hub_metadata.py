@@ -1,4 +1,7 @@
-"""The Hub's own keys of a card, through huggingface_hub's own card class."""
+"""The Hub's own keys of a card and its scores in the Hub's formats, by huggingface_hub's classes.
+
+Only scores of the test side are given: the validation side had a part in choosing beta.
+"""
 
 from __future__ import annotations
 
@@ -11,18 +14,21 @@ from huggingface_hub.repocard_data import eval_results_to_model_index
 from ggez_hub.cards.curve import CurveRow
 from ggez_hub.cards.safety import plain_letters, plain_text
 from ggez_hub.cards.schema import AdapterCard
+from ggez_hub.cards.values import UNKNOWN
 from ggez_hub.validation_errors import Problem
 
 TAG = "ggez"
-
-# What the Hub, our tables and the cards of results show; foreign keys are nobody's business here.
+EVAL_RESULTS_FILE = ".eval_results/ggez-hub.yaml"
+# The beta of an adapter that is loaded as it is.
+AS_IS = "1"
+# What the Hub, our tables and the cards of results show; other keys are not checked.
 SHOWN = (
     "base_model", "base_model_relation", "library_name", "pipeline_tag", "language", "license",
     "license_name", "license_link", "datasets", "tags",
 )  # fmt: skip
 NAMES = ("base_model", "datasets")
 
-# The class keeps only what it knows of these: they stay as they stand.
+# The class keeps only what it knows of these: they are left as they are.
 KEPT = ("model-index", "eval_results", "model_name")
 
 # How an adapter of each kind relates to its base, in the Hub's words.
@@ -50,11 +56,11 @@ def as_the_hub_reads(front_matter: dict[str, Any]) -> dict[str, Any]:
 
 
 def with_hub_keys(card: AdapterCard, front_matter: dict[str, Any]) -> dict[str, Any]:
-    """Front matter with the keys that follow from the card; what stands there already stays."""
+    """Front matter with the keys that follow from the card; existing values stay."""
     derived: dict[str, Any] = {
         "base_model": card.base.repo,
         "base_model_relation": RELATION[card.kind],
-        "language": None if card.languages == "unknown" else list(card.languages),
+        "language": None if card.languages == UNKNOWN else list(card.languages),
     }
     known = {key: value for key, value in derived.items() if value}
     filled = {**known, **{k: v for k, v in front_matter.items() if v is not None}}
@@ -85,11 +91,6 @@ def _strings(value: object) -> list[str]:
     return [v for v in values if isinstance(v, str)]
 
 
-EVAL_RESULTS_FILE = ".eval_results/ggez-hub.yaml"
-# An adapter that is loaded as it is.
-AS_IS = "1"
-
-
 class HubDataset(NamedTuple):
     """A data set of the Hub, and its commit where that is pinned."""
 
@@ -111,18 +112,15 @@ def claimed_scores(curve: Mapping[str, Mapping[str, CurveRow]], beta: str) -> di
 def model_index(
     name: str, rows: Mapping[str, CurveRow], pipeline: str | None, data: Mapping[str, HubDataset]
 ) -> list[dict[str, Any]]:
-    """The `model-index` of a model card. `data` says of tasks which data set they ask about.
-
-    A task whose data set is not known stands there under its own name.
-    """
+    """The `model-index` of a model card; `data` has the data sets of tasks, where they are known."""
     results = [
         EvalResult(
             task_type=pipeline or "other",
-            dataset_type=data[task].repo if task in data else task,
+            dataset_type=dataset.repo,
             # The class puts all results on one split of a data set together, under one name.
-            dataset_name=data[task].repo if task in data else task,
+            dataset_name=dataset.repo,
             dataset_split=row.split,
-            dataset_revision=data[task].revision if task in data else None,
+            dataset_revision=dataset.revision,
             metric_type=row.metric,
             metric_name=f"{task}, {row.scale}, {row.side} side",
             metric_value=row.score,
@@ -134,6 +132,7 @@ def model_index(
             },
         )
         for task, row in rows.items()
+        for dataset in (data.get(task, HubDataset(task, None)),)
     ]
     return eval_results_to_model_index(name, results) if results else []
 

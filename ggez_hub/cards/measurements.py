@@ -1,4 +1,4 @@
-"""What was measured beside the merge: a switch by the prompt's language, and other baselines."""
+"""What a card records beside its curve: baselines, the closed part, joint curves, other seeds."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class SwitchBaseline(FrozenModel):
 
 
 class Baselines(FrozenModel):
-    """Baselines on one split, at the card's alpha; the merge that they stand beside is at `beta`."""
+    """Baselines on one split, at the card's alpha; they are compared with the merge at `beta`."""
 
     split: Literal["validation", "test"]
     scale: Text
@@ -129,7 +129,6 @@ class JointCurve(FrozenModel):
 
     @property
     def measured(self) -> MeasuredCurve:
-        """The curve with what its errors share."""
         return MeasuredCurve(self.curve, self.parity, self.region)
 
     @field_validator("curve")

@@ -1,6 +1,6 @@
 """What a card of a stranger may not hold: markup in fields that are shown, lookalike letters, secrets.
 
-The functions raise ValueError with the mend, so that the schema's validators can use them.
+The functions raise ValueError with how to fix it, so that the schema's validators can use them.
 """
 
 from __future__ import annotations
@@ -35,8 +35,7 @@ class Shape(NamedTuple):
 # stranger's.
 SECRETS: dict[str, Shape] = {
     "a Hugging Face token": Shape(
-        ("hf_", "api_org_"),
-        re.compile(r"(?<![A-Za-z0-9])(?:hf|api_org)_[A-Za-z0-9]{16,200}"),
+        ("hf_", "api_org_"), re.compile(r"(?<![A-Za-z0-9])(?:hf|api_org)_[A-Za-z0-9]{16,200}")
     ),
     "a GitHub token": Shape(
         ("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"),
@@ -46,8 +45,7 @@ SECRETS: dict[str, Shape] = {
         ("sk-",), re.compile(r"(?<![A-Za-z0-9])sk-(?:[a-z]{2,10}-)?[A-Za-z0-9_-]{20,255}")
     ),
     "an AWS key": Shape(
-        ("AKIA", "ASIA"),
-        re.compile(r"(?<![A-Za-z0-9])(?:AKIA|ASIA)[0-9A-Z]{16}(?![A-Za-z0-9])"),
+        ("AKIA", "ASIA"), re.compile(r"(?<![A-Za-z0-9])(?:AKIA|ASIA)[0-9A-Z]{16}(?![A-Za-z0-9])")
     ),
     "a Google key": Shape(("AIza",), re.compile(r"(?<![A-Za-z0-9])AIza[0-9A-Za-z_-]{35}")),
     "a Slack token": Shape(
@@ -74,7 +72,7 @@ class Secret:
 
 
 def plain_text(value: str) -> str:
-    """The text itself if it can be shown anywhere as it is; raises ValueError with the mend."""
+    """The text itself if it can be shown anywhere as it is; raises ValueError with how to fix it."""
     # Nearly all: a curve has thousands of digests and names.
     if HARMLESS.fullmatch(value):
         return value

@@ -1,12 +1,10 @@
 """The adapter card's `ggez:` block: one typed schema for validator, JSON Schema and docs.
 
-A field that is not known carries the literal `unknown`; a field that is absent is an error, so that
-nobody mistakes silence for an answer. Unknown keys are refused. Digests are sha256 in hexadecimal;
-scores are on 0-100; sizes are bytes.
+What is not known is the literal `unknown`; an absent field is an error, and so is an unknown key.
+Digests are sha256 in hexadecimal, scores on 0-100, sizes in bytes.
 
-A card may speak for an adapter that nobody has pinned yet: of level `declared`, at the revision
-`main`, with `files` and the base's `weights` `unknown`. It can be found and listed; what it weighs
-and which bytes it means is known only once its hub has been asked.
+A card may be of an adapter that nobody has pinned yet: of level `declared`, at the revision `main`,
+with `files` and the base's `weights` `unknown`.
 """
 
 from __future__ import annotations
@@ -16,9 +14,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from ggez_hub.cards.curve import Curve, MeasuredCurve, ParityRecord
+from ggez_hub.cards.curve import Curve, CurveRow, MeasuredCurve, ParityRecord
 from ggez_hub.cards.measurements import Baselines, ClosedPart, JointCurve, SeedRun
 from ggez_hub.cards.values import (
+    UNKNOWN,
     Account,
     Adapts,
     Date,
@@ -122,6 +121,13 @@ class AlphaRecord(FrozenModel):
     missing: list[Text]
     fallback: Text | None = None
 
+    @property
+    def source(self) -> str:
+        """Where it comes from, in words."""
+        if self.provenance == "user":
+            return "set by the user"
+        return f"{self.series}, KOF release {self.release}, {self.year}"
+
 
 class Training(FrozenModel):
     """How the adapter was trained."""
@@ -148,9 +154,10 @@ class Status(FrozenModel):
 
 
 class Location(FrozenModel):
-    """Where an accepted adapter lies, since when the registry has it, and whether it is the one that
-    the registry recommends for its region. Only the registry's copy
-    of a card has it: a repository cannot contain the id of the commit that contains it."""
+    """Where an accepted adapter is, since when, and whether it is recommended for its region.
+
+    Only the registry's copy of a card has it: a repository cannot contain the id of its own commit.
+    """
 
     repo: RepoId
     revision: Revision
@@ -190,20 +197,25 @@ class AdapterCard(FrozenModel):
 
     @property
     def measured(self) -> MeasuredCurve | None:
-        """The curve with what its errors share; None where nobody has measured one."""
-        if self.curve == "unknown":
+        if self.curve == UNKNOWN:
             return None
         return MeasuredCurve(self.curve, self.parity, self.region)
 
     @property
+    def rows(self) -> list[CurveRow]:
+        """All rows of the curve."""
+        curve = {} if self.curve == UNKNOWN else self.curve
+        return [row for tasks in curve.values() for row in tasks.values()]
+
+    @property
     def pinned(self) -> bool:
-        """Whether the card says which bytes it speaks for, the adapter's and the base's."""
-        return self.files != "unknown" and self.base.weights != "unknown"
+        """Whether the card records the bytes of the adapter and of the base."""
+        return UNKNOWN not in (self.files, self.base.weights)
 
     @field_validator("base")
     @classmethod
     def _known_weights(cls, base: BaseModelRef, info: ValidationInfo) -> BaseModelRef:
-        if base.weights == "unknown":
+        if base.weights == UNKNOWN:
             _may_be_unpinned("weights", base.revision, info.data.get("level"))
         return base
 
@@ -212,7 +224,7 @@ class AdapterCard(FrozenModel):
     def _known_files(
         cls, files: dict[str, FileRecord] | Unknown, info: ValidationInfo
     ) -> dict[str, FileRecord] | Unknown:
-        if files == "unknown":
+        if files == UNKNOWN:
             adapter = info.data.get("adapter")
             revision = adapter.revision if adapter else None
             _may_be_unpinned("files", revision, info.data.get("level"))
@@ -221,9 +233,9 @@ class AdapterCard(FrozenModel):
     @field_validator("parity")
     @classmethod
     def _of_this_curve(cls, parity: ParityRecord, info: ValidationInfo) -> ParityRecord:
-        curve = info.data.get("curve", "unknown")
+        curve = info.data.get("curve", UNKNOWN)
         if parity != "independent" and "curve" in info.data:
-            known = set() if curve == "unknown" else set(curve)
+            known = set() if curve == UNKNOWN else set(curve)
             for split, sides in parity.items():
                 if not set(sides.betas) <= known:
                     raise ValueError(f"`{split}` has betas that `curve` does not have")
@@ -232,8 +244,8 @@ class AdapterCard(FrozenModel):
     @field_validator("joint")
     @classmethod
     def _of_this_adapter(cls, joint: list[JointCurve], info: ValidationInfo) -> list[JointCurve]:
-        files = info.data.get("files", "unknown")
-        # Files that are off are named by themselves.
+        files = info.data.get("files", UNKNOWN)
+        # Invalid files have an error of their own.
         for curve in joint if "files" in info.data else ():
             if not any(is_adapter(adapter.files, files) for adapter in curve.adapters):
                 raise ValueError("none of the `adapters` has the sha256s of this card's `files`")
@@ -242,12 +254,12 @@ class AdapterCard(FrozenModel):
     @field_validator("seeds")
     @classmethod
     def _other_seeds(cls, seeds: list[SeedRun], info: ValidationInfo) -> list[SeedRun]:
-        training = info.data.get("training", "unknown")
-        taken = set() if training == "unknown" else {training.seed}
+        training = info.data.get("training", UNKNOWN)
+        taken = set() if training == UNKNOWN else {training.seed}
         for run in seeds:
             if run.seed in taken:
                 raise ValueError(
-                    f"seed {run.seed} stands twice; that of the published adapter is `training.seed`"
+                    f"seed {run.seed} is there twice; that of the published adapter is `training.seed`"
                 )
             taken.add(run.seed)
         return seeds
@@ -258,13 +270,12 @@ def is_adapter(measured: Mapping[str, str], files: dict[str, FileRecord] | Unkno
 
     measured: path -> sha256 of what decides its Delta
     """
-    if files == "unknown":
+    if files == UNKNOWN:
         return False
     return all(path in files and files[path].sha256 == sha256 for path, sha256 in measured.items())
 
 
 def _may_be_unpinned(what: str, revision: str | None, level: str | None) -> None:
-    """What is measured, or at a commit, is a matter of certain bytes."""
     if level != "declared":
         raise ValueError(f"`{what}: unknown` is for the level declared only, not {level}")
     if revision != "main":

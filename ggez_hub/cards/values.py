@@ -6,14 +6,7 @@ import datetime
 import re
 from typing import Annotated, Final, Literal, TypeAlias, TypeVar
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Discriminator,
-    Field,
-    StringConstraints,
-    Tag,
-)
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, StringConstraints, Tag
 
 from ggez_hub.cards.safety import plain_letters, plain_text
 from ggez_hub.plugins import plugins
@@ -78,15 +71,11 @@ def _beta_key(value: str) -> str:
     return value
 
 
-def _point_key(value: str) -> str:
-    for part in value.split("+"):
-        _beta_key(part)
-    return value
-
-
 BetaKey: TypeAlias = Annotated[str, AfterValidator(_beta_key)]
 # Of a composition: a beta for each adapter, "0.25+0.5".
-PointKey: TypeAlias = Annotated[str, AfterValidator(_point_key)]
+PointKey: TypeAlias = Annotated[
+    str, AfterValidator(lambda value: "+".join(map(_beta_key, value.split("+"))))
+]
 
 Level: TypeAlias = Literal["declared", "measured", "reproducible"]
 FAMILIES = ("embedding", "diffusion", "vlm")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -11,9 +10,10 @@ from ggez_hub.cli.output import Output, output_options
 from ggez_hub.cli.parameters import FILE, POINTS, SHARE, YEARS
 from ggez_hub.parity import grp
 from ggez_hub.regions import Alpha, Region, alpha, find_region, spelled_out
-
-if TYPE_CHECKING:
-    from ggez_hub.regions.panel import Panel, PanelYear
+from ggez_hub.regions.globalisation import averages, population_source
+from ggez_hub.regions.kof import load_series, releases
+from ggez_hub.regions.kof_import import import_release
+from ggez_hub.regions.panel import Panel, PanelYear, panel
 
 # The one value of alpha that the paper prints differently.
 PAPERS_ALPHA = ("southeast-asia", "KOFIpGIdf", "2025", 2023)
@@ -47,9 +47,6 @@ def alpha_command(
     With --years each year has the mean over the countries with a value in it, and the mean over the
     fixed panel: the countries with a value in every year shown.
     """
-    from ggez_hub.regions.globalisation import averages, population_source
-    from ggez_hub.regions.panel import panel
-
     if year is not None and years is not None:
         raise click.UsageError("Give one of --year and --years.")
     found = find_region(region)
@@ -197,8 +194,6 @@ def kof_import_command(file: Path, release: str | None, out: Output) -> None:
 
     The columns are code, country, year and one for each series, with values from 0 to 100.
     """
-    from ggez_hub.regions.kof_import import import_release
-
     added = import_release(file, release)
     out.document({"release": added.name, "folder": str(added.folder), "series": [*added.series]})
     out.line(f"Release {added.name}: {len(added.series)} series in {added.folder}")
@@ -206,8 +201,6 @@ def kof_import_command(file: Path, release: str | None, out: Output) -> None:
 
 
 def _list_releases(out: Output) -> None:
-    from ggez_hub.regions.kof import load_series, releases
-
     document = []
     for release in releases():
         table = load_series(release.series[0], release.name)

@@ -5,20 +5,23 @@ from __future__ import annotations
 import json
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from ggez_hub.cards import AdapterCard, BadCard, CardDocument, parse_card, write_card
+from ggez_hub.cards.document import CardText, has_block, read_text
+from ggez_hub.cards.schema import Location
 from ggez_hub.cli.description import Description, description_options
 from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.cli.parameters import ANYTHING, FOLDER, NEW_FILE, out_option
 from ggez_hub.errors import UsageProblem
 from ggez_hub.hub import Hub
 from ggez_hub.hub_connection import connect
-from ggez_hub.parity.policy import Policy
-
-if TYPE_CHECKING:
-    from ggez_hub.cards import CardDocument
+from ggez_hub.parity.choice import Policy
+from ggez_hub.parity.curve import ParityCurve
+from ggez_hub.parity.policy_outcomes import policy_outcomes
+from ggez_hub.registry.contribution.measured_results import add_joint_results, add_sweep_results
+from ggez_hub.registry.repositories import Repositories, problems_on_hub
 
 
 @click.group("card")
@@ -36,20 +39,13 @@ def card_command() -> None:
 @hub_option
 @output_options
 def init(
-    source: str,
-    description: Description,
-    target: Path | None,
-    force: bool,
-    hub: str,
-    out: Output,
+    source: str, description: Description, target: Path | None, force: bool, hub: str, out: Output
 ) -> None:
     """Begin the card of an adapter, of level declared.
 
     Commits and sha256s come from the hub's listing and the files themselves, alpha from the
     region; what is not given is `unknown`. Of a base, and of a REPO, no weights are downloaded.
     """
-    from ggez_hub.cards import write_card
-
     description.require("region", "base")
     with connect(hub, quiet=out.quiet) as server:
         files = description.files(source, server)
@@ -101,10 +97,6 @@ def measure(results: Path, card: Path, out: Output) -> None:
     `pull` chooses beta from it until the registry has measured the adapter. Rows that the registry
     measured stay.
     """
-    from ggez_hub.parity.curve import ParityCurve
-    from ggez_hub.parity.policy_outcomes import policy_outcomes
-    from ggez_hub.registry.contribution.measured_results import add_sweep_results
-
     noted = add_sweep_results(results, card)
     found = noted.card
     stay = f"; {noted.kept} rows of the registry stay" if noted.kept else ""
@@ -145,8 +137,6 @@ def joint(results: Path, cards: tuple[Path, ...], out: Output) -> None:
     RESULTS is the folder of a sweep over several adapters; CARD is an adapter's folder, or its
     README.md. Whoever composes these adapters then gets the betas that were best together.
     """
-    from ggez_hub.registry.contribution.measured_results import add_joint_results
-
     found = [add_joint_results(results, card) for card in cards]
     for card, curve in zip(cards, found, strict=True):
         out.line(f"{card}: {len(curve.curve)} points of {len(curve.adapters)} adapters")
@@ -157,16 +147,12 @@ def joint(results: Path, cards: tuple[Path, ...], out: Output) -> None:
 @output_options
 def schema(out: Output) -> None:
     """The JSON Schema of the `ggez:` block."""
-    from ggez_hub.cards import AdapterCard
-
     text = AdapterCard.model_json_schema()
     out.line(json.dumps(text, indent=2, ensure_ascii=False))
     out.document(text)
 
 
 def _validate(cards: tuple[Path, ...], hub: Hub | None, repo: str | None, out: Output) -> None:
-    from ggez_hub.cards import BadCard
-
     found: dict[str, str] = {}
     for path in cards:
         place = path / "README.md" if path.is_dir() else path
@@ -183,15 +169,10 @@ def _validate(cards: tuple[Path, ...], hub: Hub | None, repo: str | None, out: O
 
 def _check(place: Path, hub: Hub | None, repo: str | None) -> str:
     """What was checked on the hub, for people; raises BadCard."""
-    from ggez_hub.cards import parse_card
-    from ggez_hub.cards.document import CardText, read_text
-
     text = read_text(place)
     document = parse_card(text, str(place))
     if hub is None:
         return ""
-    from ggez_hub.cards.schema import Location
-    from ggez_hub.registry.repositories import Repositories, problems_on_hub
 
     location = None
     if repo is not None:
@@ -206,8 +187,6 @@ def _refuse_to_overwrite(place: Path, *, force: bool) -> None:
     """Refuse to overwrite a card; a README without a `ggez:` block is completed."""
     if force or not place.exists():
         return
-    from ggez_hub.cards import BadCard
-    from ggez_hub.cards.document import has_block, read_text
 
     if has_block(read_text(place)):
         raise BadCard(f"{place} is a card already", "Edit it, or write a new one with --force.")

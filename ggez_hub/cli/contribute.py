@@ -5,10 +5,11 @@ from __future__ import annotations
 import shlex
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from ggez_hub.cards import CardDocument, render_card
+from ggez_hub.cards.schema import Location
 from ggez_hub.cli.description import Description, complete, description_options
 from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.cli.parameters import FOLDER
@@ -17,12 +18,11 @@ from ggez_hub.hub import Hub
 from ggez_hub.hub_connection import connect
 from ggez_hub.regions import find_region
 from ggez_hub.registry.constants import INDEX_REPO
-
-if TYPE_CHECKING:
-    from ggez_hub.cards import CardDocument
-    from ggez_hub.cards.schema import Location
-    from ggez_hub.registry.contribution.adapter_files import AdapterFiles
-    from ggez_hub.registry.publication.adapter import Published
+from ggez_hub.registry.contribution.adapter_files import AdapterFiles
+from ggez_hub.registry.contribution.card_draft import adapts_of, declared_licence, summary_of
+from ggez_hub.registry.contribution.proposal import candidate, claimed, own_card, push, register
+from ggez_hub.registry.publication.adapter import publish, read_parcel
+from ggez_hub.registry.publication.result import Published
 
 
 @click.command("contribute")
@@ -49,9 +49,6 @@ def contribute_command(
     a pull request at the index. A repository on the hub is left unchanged, whoever owns it. Run it
     again after an interruption: nothing is done twice.
     """
-    from ggez_hub.cards.schema import Location
-    from ggez_hub.registry.contribution.proposal import claimed, own_card, push
-
     with connect(hub, quiet=out.quiet) as server:
         files = description.files(source, server)
         if files.at is not None and repo is not None:
@@ -80,9 +77,7 @@ def contribute_command(
 
 def _drafted(description: Description, files: AdapterFiles, hub: Hub) -> CardDocument:
     """The card, from the files' metadata and what a person is asked for."""
-    from ggez_hub.registry.contribution.card_draft import adapts_of, declared_licence, summary_of
-
-    told, license_id = files.told, declared_licence(files)
+    told, license_id = files.metadata, declared_licence(files)
     if description.base is None and told.base:
         description = replace(description, base=told.base)
     if description.license is None and license_id != "unknown":
@@ -103,8 +98,6 @@ def _propose(
     *,
     send: bool,
 ) -> None:
-    from ggez_hub.registry.contribution.proposal import candidate, register
-
     found = candidate(document, location, hub)
     there = hub.exists(INDEX_REPO, "dataset")
     proposal = register(found, hub) if send and there else None
@@ -139,8 +132,6 @@ def _propose(
 
 def _print_push(source: str, target: str, document: CardDocument, out: Output) -> None:
     """How to send a file that was not pushed."""
-    from ggez_hub.cards import render_card
-
     text = render_card(document)
     out.note(
         "Nothing was sent. The card below is good. To push the adapter and propose the card:\n"
@@ -179,8 +170,6 @@ def publish_command(
     Its card and the files that the card records are checked as `pull` will check them, and arrive
     in one commit with a version tag; repeated, nothing is sent twice.
     """
-    from ggez_hub.registry.publication.adapter import publish, read_parcel
-
     parcel = read_parcel(folder, include)
     with connect(hub, quiet=out.quiet) as server:
         done = publish(parcel, server, repo, private=private, pr=pr)

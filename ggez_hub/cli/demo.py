@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from ggez_hub.cli.output import Output, interval_text, output_options
 from ggez_hub.cli.parameters import out_option
+from ggez_hub.cli.pull_steps import run_pull
+from ggez_hub.cli.request import PullOptions, print_region
+from ggez_hub.demo.figures import DemoFigures, Folders, recompute
+from ggez_hub.demo.hub import ASSETS, DATA
+from ggez_hub.demo.world import EVIDENCE, DemoFamily, family_folders
+from ggez_hub.evaluation.answers.predictions import read_predictions
 from ggez_hub.hub import Hub
 from ggez_hub.hub_connection import connect
+from ggez_hub.parity.intervals import Interval
 from ggez_hub.regions import find_region
+from ggez_hub.registry.pull.pull import Pulled
 from ggez_hub.registry.request import Request
-
-if TYPE_CHECKING:
-    from ggez_hub.demo.figures import DemoFigures
-    from ggez_hub.demo.world import DemoFamily
-    from ggez_hub.parity.intervals import Interval
-    from ggez_hub.registry.pull.pull import Pulled
 
 
 @click.command("demo")
@@ -39,11 +40,6 @@ def demo_command(region: str, target: Path | None, out: Output) -> None:
     asks it again, from pictures: of the embedding family every question over the whole grid of
     betas, of the others a part.
     """
-    from ggez_hub.cli.pull_steps import run_pull
-    from ggez_hub.cli.request import PullOptions, print_region
-    from ggez_hub.demo.hub import ASSETS
-    from ggez_hub.demo.world import family_folders
-
     wanted = find_region(region)
     first = target or Path(f"ggez-demo-{wanted.id}")
     request = Request(region, family="embedding")
@@ -74,11 +70,6 @@ def demo_command(region: str, target: Path | None, out: Output) -> None:
 
 def _recomputed(pulled: Pulled, part: DemoFamily, hub: Hub, out: Output) -> DemoFigures:
     """The figures of a pulled model, asked again; its parts are fetched as they are pinned."""
-    from ggez_hub.demo.figures import Folders, recompute
-    from ggez_hub.demo.hub import DATA
-    from ggez_hub.demo.world import EVIDENCE
-    from ggez_hub.evaluation.answers.predictions import read_predictions
-    from ggez_hub.registry.pull.pull import fetch_pinned
 
     def fetched(repo: str) -> Path:
         kind = "dataset" if repo in DATA.values() else "model"
@@ -92,9 +83,9 @@ def _recomputed(pulled: Pulled, part: DemoFamily, hub: Hub, out: Output) -> Demo
     evidence = [file for file in listing.files if file.path == EVIDENCE]
     answers = hub.fetch(listing.repo, listing.revision, evidence)
     out.line("")
-    out.line(f"Asking again, {'every question' if part.whole else 'a part of the questions'}:")
+    out.line(f"Asking again, {'every question' if part.complete else 'a part of the questions'}:")
     folders = Folders(
-        fetch_pinned(resolution.merged_into, hub), fetch_pinned(adapter.source, hub), pulled.model,
+        resolution.merged_into.fetch(hub), adapter.source.fetch(hub), pulled.model,
         fetched,
     )  # fmt: skip
     with out.steps("asking") as did:
@@ -123,7 +114,7 @@ def _print_figures(pulled: Pulled, part: DemoFamily, demo: DemoFigures, out: Out
             )
             for row in demo.rows
         ],
-        title=f"{part.family}, {'the whole grid' if part.whole else 'a part'} of the test: {part.scored}, "
+        title=f"{part.family}, {'the whole grid' if part.complete else 'a part'} of the test: {part.scored}, "
         f"in %, 95 % intervals over {demo.rows[0].english.pictures} pictures; GRP above chance, alpha "
         f"{pulled.lock.resolution.alpha.value:.3f}",
     )

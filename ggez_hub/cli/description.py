@@ -8,19 +8,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
+from ggez_hub.cards import CardDocument
+from ggez_hub.cards.values import Adapts
 from ggez_hub.errors import GgezError, UsageProblem
 from ggez_hub.hub import Hub
 from ggez_hub.regions import find_region
-
-if TYPE_CHECKING:
-    from ggez_hub.cards import CardDocument
-    from ggez_hub.registry.contribution.adapter_files import AdapterFiles
-    from ggez_hub.registry.contribution.base_model import BaseModel
-
+from ggez_hub.registry.contribution.adapter_files import AdapterFiles, files_on_disk, files_on_hub
+from ggez_hub.registry.contribution.base_model import BaseModel, find_base, with_shapes
+from ggez_hub.registry.contribution.card_draft import CardAnswers, draft_card
+from ggez_hub.registry.contribution.training_metadata import REPO
+from ggez_hub.registry.licences import reviewed
 
 R = TypeVar("R")
 
@@ -59,9 +60,6 @@ class Description:
 
     def files(self, source: str, hub: Hub) -> AdapterFiles:
         """The adapter that SOURCE means: something on this disk, or a repository on the hub."""
-        from ggez_hub.registry.contribution.adapter_files import files_on_disk, files_on_hub
-        from ggez_hub.registry.contribution.training_metadata import REPO
-
         if Path(source).exists():
             return files_on_disk(Path(source) / self.file if self.file else Path(source))
         repo, _, revision = source.partition("@")
@@ -74,14 +72,10 @@ class Description:
 
     def find_base(self, hub: Hub) -> BaseModel:
         """The base; `base` has to be given."""
-        from ggez_hub.registry.contribution.base_model import find_base, with_shapes
-
         return with_shapes(hub, find_base(hub, self.base or "", self.family))
 
     def draft(self, files: AdapterFiles, base: BaseModel) -> CardDocument:
         """The card; `region` has to be given."""
-        from ggez_hub.registry.contribution.card_draft import CardAnswers, draft_card
-
         answers = CardAnswers(
             region=self.region or "",
             license=self.license,
@@ -163,22 +157,16 @@ def _check_region(text: str) -> None:
 
 
 def _check_base(text: str) -> None:
-    from ggez_hub.registry.contribution.training_metadata import REPO
-
     if not REPO.match(text.partition("@")[0]):
         raise GgezError("A repository is named org/name, or org/name@REVISION")
 
 
 def _check_license(text: str) -> None:
-    from ggez_hub.registry.licences import reviewed
-
     reviewed(text, "the adapter")
 
 
 def _check_adapts(text: str) -> None:
     from typing import get_args
-
-    from ggez_hub.cards.values import Adapts
 
     if unknown := {p.strip() for p in text.split(",")} - {*get_args(Adapts), "unknown"}:
         raise GgezError(f"There is no {', '.join(sorted(unknown))}")

@@ -15,8 +15,8 @@ from ggez_hub.errors import UsageProblem
 if TYPE_CHECKING:
     from ggez_hub.data.report import FilterReport
     from ggez_hub.data.rule_accuracy import RuleAccuracy
-    from ggez_hub.data.scorers.agreement import Agreement, Share
-    from ggez_hub.data.scorers.spec import Scorer
+    from ggez_hub.data.scorer_agreement import Agreement, Share
+    from ggez_hub.data.scorers.scorer import Scorer
 
 
 @click.command("filter")
@@ -112,11 +112,7 @@ def reward_command() -> None:
 @reward_command.command("agreement")
 @click.argument("pairs", type=FILE)
 @click.option("--spec", required=True, type=FILE, help="A filter with the scorer under `reward`.")
-@click.option(
-    "--pictures",
-    type=FOLDER,
-    help="The folder that paths of pictures start from.",
-)
+@click.option("--pictures", type=FOLDER, help="The folder that paths of pictures start from.")
 @out_option("A file for `agreement`.", required=False)
 @output_options
 def agreement(
@@ -127,7 +123,7 @@ def agreement(
     PAIRS is JSON lines or parquet with the columns preferred (a, b or tie), text or text_a and
     text_b, image or image_a and image_b, and language.
     """
-    from ggez_hub.data.scorers.agreement import agreement as measure
+    from ggez_hub.data.scorer_agreement import agreement as measure
 
     found = measure(_scorer(spec), pairs, pictures or pairs.parent)
     if target is not None:

@@ -144,13 +144,7 @@ def _merge(inputs: MergeInputs, form: str, target: Path, out: Output) -> None:
     alike = cosines(base, paths, family, variant) if len(paths) > 1 else ()
     with out.bytes_written("merging") as wrote:
         done = merge_folders(
-            inputs.base,
-            inputs.adapters,
-            target,
-            family,
-            inputs.method,
-            variant,
-            wrote=wrote,
+            inputs.base, inputs.adapters, target, family, inputs.method, variant, wrote=wrote
         )
     _print_merge(done, alike, [a.source.given for a in inputs.adapters], family, target, out)
 

@@ -30,10 +30,7 @@ from ggez_hub.registry.request import Request
 @out_option("A new folder.  [default: ./ggez-REGION]", required=False)
 @click.option("--locked", is_flag=True, help="Resolve nothing: take what the lock file pins.")
 @click.option(
-    "--lock",
-    "lock_file",
-    type=NEW,
-    help="The lock file of --locked.  [default: OUT/ggez.lock]",
+    "--lock", "lock_file", type=NEW, help="The lock file of --locked.  [default: OUT/ggez.lock]"
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be done and what it costs.")
 @click.option("--explain", is_flag=True, help="List every candidate with its reason.")

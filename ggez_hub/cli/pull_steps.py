@@ -26,10 +26,10 @@ from ggez_hub.registry.adapter_kinds import form_of
 from ggez_hub.registry.constants import INDEX_REPO, LOCK_NAME
 from ggez_hub.registry.lock import Lock, read_lock
 from ggez_hub.registry.pull.choices import Undecided
-from ggez_hub.registry.pull.plan import PullPlan, carry_out, plan, plan_locked
+from ggez_hub.registry.pull.plan import PullPlan, plan, plan_locked
 from ggez_hub.registry.pull.preflight import preflight
 from ggez_hub.registry.pull.published_merge import owners_trusted
-from ggez_hub.registry.pull.pull import Pulled
+from ggez_hub.registry.pull.pull import Pulled, carry_out
 from ggez_hub.registry.request import Request
 from ggez_hub.registry.resolver.composition import cosine_line
 
@@ -143,7 +143,7 @@ def _print_costs(planned: PullPlan, hub: Hub, target: Path, out: Output) -> None
     )
     for repo in costs.gated:
         out.line(f"{repo} is gated: its licence is accepted at {hub.page(repo)}")
-    out.document(costs.as_dict())
+    out.document(vars(costs))
 
 
 def _print_result(pulled: Pulled, planned: PullPlan, hub: Hub, out: Output) -> dict[str, Any]:
@@ -155,7 +155,7 @@ def _print_result(pulled: Pulled, planned: PullPlan, hub: Hub, out: Output) -> d
     out.line(f"{pulled.model} {what}; {pulled.folder / LOCK_NAME} pins every input")
     print_table(planned.table, out)
     # For a folder that exists, no inputs are fetched to be compared again.
-    alike = () if pulled.reused else planned.alike(hub)
+    alike = () if pulled.reused else planned.cosines(hub)
     for pair in alike:
         out.line(cosine_line(pair, resolution))
     form, shown = form_of(resolution), str(pulled.model)
@@ -165,10 +165,11 @@ def _print_result(pulled: Pulled, planned: PullPlan, hub: Hub, out: Output) -> d
             out.line(f"It keeps base and adapter apart: ggez-hub pull --region "
                      f"{resolution.region} --family {resolution.family} --as switch")  # fmt: skip
     where: dict[str, Any] = {}
-    if form.facts is None:
+    facts = form.facts(resolution, shown, pulled.model)
+    if facts is None:
         out.line("\n".join(("", *form.loading_lines(resolution, shown, pulled.model))))
     else:
-        where = {"runtimes": print_runtimes(form.facts(resolution, shown, pulled.model), out)}
+        where = {"runtimes": print_runtimes(facts, out)}
     document = {
         "out": str(pulled.folder),
         "model": str(pulled.model),
@@ -177,7 +178,7 @@ def _print_result(pulled: Pulled, planned: PullPlan, hub: Hub, out: Output) -> d
         "published": pulled.published,
         "cosines": [vars(pair) for pair in alike],
         **resolution_json(resolution, planned),
-        "switch": planned.switch and planned.switch.as_dict(),
+        "switch": planned.switch and vars(planned.switch),
         **where,
     }
     out.document(document)

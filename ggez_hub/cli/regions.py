@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 import click
 
+from ggez_hub import regions
 from ggez_hub.cli.alpha import print_alpha
 from ggez_hub.cli.output import Output, output_options
 from ggez_hub.regions import SpokenLanguage, alpha, groups
@@ -48,8 +49,6 @@ def _list_groups(out: Output) -> None:
 
 
 def _show_region(given: str, out: Output) -> None:
-    from ggez_hub import regions
-
     region = regions.find_region(given)
     spoken = regions.languages(region)
     chain = [it.id for it in regions.fallback_chain(region)]

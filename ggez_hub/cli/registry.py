@@ -7,13 +7,17 @@ from pathlib import Path
 
 import click
 
-from ggez_hub.cli.ci.workflow import clone_option, keep_option, program_commit
+from ggez_hub.cards import read_card
+from ggez_hub.cli.ci.workflow import answer, clone_option, keep_option, program_commit
 from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.cli.parameters import FILE, FOLDER, NEW_FILE, NEW_FOLDER, out_option
 from ggez_hub.errors import GgezError, UsageProblem
 from ggez_hub.hub_connection import connect
 from ggez_hub.regions import find_region
 from ggez_hub.registry.constants import INDEX_REPO
+from ggez_hub.registry.index.build import build_index
+from ggez_hub.registry.index.search import accepted_entries
+from ggez_hub.registry.index.verification import stale_entries, verify_entries
 
 
 @click.group("index")
@@ -40,8 +44,6 @@ def index_build(
 
     The same cards give the same bytes. Publish it beside them: docs/registry.md.
     """
-    from ggez_hub.registry.index.build import build_index
-
     built = build_index(cards, output, skip_bad=skip_bad, previous=previous)
     for bad in built.bad:
         out.note(f"left out: {bad.reason}")
@@ -58,7 +60,7 @@ def index_build(
 @output_options
 def index_publish(cards: Path, skip_bad: bool, hub: str, out: Output) -> None:
     """Bring the hub's index to hold the cards below CARDS, and the index file, by one commit."""
-    from ggez_hub.registry.publication.index import publish_index
+    from ggez_hub.registry.index.build import publish_index
 
     with connect(hub, quiet=out.quiet) as server:
         done = publish_index(cards, server, skip_bad=skip_bad)
@@ -78,9 +80,6 @@ def index_verify(hub: str, out: Output) -> None:
     Repositories, commits, files with their sizes and sha256s, the base's weights and the licence
     are compared; each problem is one line.
     """
-    from ggez_hub.registry.index.search import accepted_entries
-    from ggez_hub.registry.index.verification import verify_entries
-
     with connect(hub, quiet=out.quiet) as server:
         found = verify_entries(accepted_entries(server), server)
     out.document({"ok": not found.problems, **asdict(found)})
@@ -120,8 +119,6 @@ def eval_command(
     from ggez_hub.automation.contribution_rules import ProposedCard
     from ggez_hub.automation.evaluation import evaluate
     from ggez_hub.automation.remote_evaluation import digest_of
-    from ggez_hub.cards import read_card
-    from ggez_hub.cli.ci.workflow import answer
 
     document = read_card(card)
     if document.card.adapter is None:
@@ -147,9 +144,6 @@ def eval_command(
 @output_options
 def stale(region: str | None, hub: str, out: Output) -> None:
     """Adapters that are deprecated, yanked or superseded, or whose base has other weights now."""
-    from ggez_hub.registry.index.search import accepted_entries
-    from ggez_hub.registry.index.verification import stale_entries
-
     only = find_region(region).id if region else None
     with connect(hub, quiet=out.quiet) as server:
         found = stale_entries(accepted_entries(server), server, only)

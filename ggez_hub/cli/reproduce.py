@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
 import click
 
 from ggez_hub.cli.output import Output, interval_text, output_options
 from ggez_hub.errors import UsageProblem
-
-if TYPE_CHECKING:
-    from ggez_hub.paper.checks import Finding
-    from ggez_hub.paper.claims import ClaimFinding
+from ggez_hub.paper.checks import Finding
+from ggez_hub.paper.claim_notes import claim_notes
+from ggez_hub.paper.claims import ClaimFinding, recheck_claims
+from ggez_hub.paper.rules import recheck
+from ggez_hub.paper.tables import PAPER
 
 
 @click.command("reproduce")
@@ -43,11 +43,6 @@ def reproduce_command(
     ends with 0. Without --table the headline claims are rechecked too. With --run it prints the
     recipes for those with GPUs.
     """
-    from ggez_hub.paper.claim_notes import claim_notes
-    from ggez_hub.paper.claims import recheck_claims
-    from ggez_hub.paper.rules import recheck
-    from ggez_hub.paper.tables import PAPER
-
     if paper.removeprefix("arXiv:") != PAPER:
         raise UsageProblem(f"there is no paper {paper!r} here", f"There is: {PAPER}.")
     if only_claims and (numbers or not from_printed):
@@ -163,7 +158,7 @@ def _shown(value: Fraction, digits: int = 4) -> str:
 
 
 def _print_recipes(numbers: tuple[str, ...], out: Output) -> None:
-    from ggez_hub.paper.recipes import paper_recipes
+    from ggez_hub.paper.tables import paper_recipes
 
     found = paper_recipes(numbers)
     for recipe in found:

@@ -68,11 +68,7 @@ def request_options(command: Callable[..., R]) -> Callable[..., R]:
     @click.option("--live", is_flag=True, help="Search the hub by tags, not the curated index.")
     @functools.wraps(command)
     def wrapper(
-        *args: Any,
-        fallback: str,
-        betas: tuple[float, ...],
-        parts: tuple[Path, ...],
-        **options: Any,
+        *args: Any, fallback: str, betas: tuple[float, ...], parts: tuple[Path, ...], **options: Any
     ) -> R:
         given = {
             name: options.pop(name)
@@ -142,8 +138,8 @@ def print_resolution(planned: PullPlan, out: Output, *, explain: bool = False) -
                 f"         It was chosen for {adapter.beta.region}, not for {resolution.region}: "
                 "fewer than 100 items are of the requested region."
             )
-    if planned.standing is not None:
-        out.line(f"         This is {planned.standing.text}.")
+    if planned.composition is not None:
+        out.line(f"         This is {planned.composition.text}.")
     if explain:
         out.line("candidates")
         for adapter in resolution.adapters:
@@ -211,7 +207,7 @@ def print_table(table: ParityTable | None, out: Output) -> None:
 
 def resolution_json(resolution: Resolution, planned: PullPlan) -> dict[str, Any]:
     """A resolution as JSON, with what its plan knows of licences, scores and the composition."""
-    table, known = planned.table, planned.standing
+    table, known = planned.table, planned.composition
     return {
         **resolution.model_dump(mode="json", exclude={"rejected"}),
         "merge_digest": resolution.merge_digest,

@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from ggez_hub.cards import parse_card, render_card
 from ggez_hub.cli.output import Output, hub_option, interval_text, output_options
 from ggez_hub.cli.parameters import ANYTHING, SHARE, policy_option
 from ggez_hub.errors import UsageProblem
 from ggez_hub.hub import Hub
+from ggez_hub.hub.pull_requests import Proposal, propose
 from ggez_hub.hub_connection import connect
-from ggez_hub.parity.policy import Policy
+from ggez_hub.parity.betas import Beta, as_json, base_like, betas_of
+from ggez_hub.parity.choice import Policy
+from ggez_hub.parity.intervals import Interval, estimate_grp
+from ggez_hub.parity.moments import GLOBAL, REGIONAL
 from ggez_hub.regions import Alpha, alpha, find_region
+from ggez_hub.regions.kof import INTERPERSONAL
 from ggez_hub.registry.constants import CARD_NAME
-
-if TYPE_CHECKING:
-    from ggez_hub.hub.pull_requests import Proposal
-    from ggez_hub.parity.betas import Beta
-    from ggez_hub.parity.intervals import Interval
-    from ggez_hub.registry.retune import AlphaChoices, Retuned
+from ggez_hub.registry.retune import (
+    AlphaChoices,
+    Retuned,
+    alpha_choices,
+    described,
+    retune,
+    retuned_card,
+)
+from ggez_hub.registry.stored_curve import stored_in
 
 AVERAGES = {
     "mean": "mean, which alpha is",
@@ -61,10 +70,6 @@ def retune_command(
     mean, the median and the population-weighted mean of the index over the region's countries (of a country: of
     the group around it) would choose.
     """
-    from ggez_hub.regions.kof import INTERPERSONAL
-    from ggez_hub.registry.retune import alpha_choices, retune
-    from ggez_hub.registry.stored_curve import stored_in
-
     if given is not None and (year or series or release):
         raise UsageProblem(
             "--alpha is a value of your own; --year, --series and --release are KOF's"
@@ -87,9 +92,6 @@ def retune_command(
 
 
 def _publish(found: Retuned, repo: str | None, hub: Hub) -> Proposal:
-    from ggez_hub.cards import parse_card, render_card
-    from ggez_hub.hub.pull_requests import propose
-    from ggez_hub.registry.retune import alpha_source, described, retuned_card
 
     if found.stored.card is None:
         raise UsageProblem(
@@ -110,7 +112,7 @@ def _publish(found: Retuned, repo: str | None, hub: Hub) -> Proposal:
             "Fetch its newest card and retune that.",
         )
     text = render_card(retuned_card(document, found))
-    title = f"Set alpha to {found.alpha.value:.5f}: {alpha_source(found.alpha)}"
+    title = f"Set alpha to {found.alpha.value:.5f}: {found.alpha.source}"
     return propose(
         hub, target, {CARD_NAME: text.encode()}, title, described(found), parent=at.revision
     )
@@ -119,16 +121,14 @@ def _publish(found: Retuned, repo: str | None, hub: Hub) -> Proposal:
 def _print_retuned(
     found: Retuned, choices: AlphaChoices | None, published: Proposal | None, out: Output
 ) -> None:
-    from ggez_hub.parity.betas import base_like, betas_of
-    from ggez_hub.registry.retune import alpha_source
 
     stored, stays = found.stored, found.stays
     if len(stored.adapters) > 1:
         out.line(f"a point's betas are of {', '.join(stored.adapters)}, in this order")
     how = "given by hand" if stored.given else "chosen"
-    out.line(f"before  alpha {stored.alpha.value:.5f} ({alpha_source(stored.alpha)}), region "
+    out.line(f"before  alpha {stored.alpha.value:.5f} ({stored.alpha.source}), region "
              f"{stored.region}: beta {'none' if found.taken is None else format(found.taken, 'g')}, {how}")  # fmt: skip
-    out.line(f"now     alpha {found.alpha.value:.5f} ({alpha_source(found.alpha)}), region "
+    out.line(f"now     alpha {found.alpha.value:.5f} ({found.alpha.source}), region "
              f"{found.region}: beta {found.beta:g}")  # fmt: skip
     if found.after.curve.region != found.region:
         out.line(
@@ -175,9 +175,6 @@ def _print_retuned(
 
 
 def _row(beta: Beta, found: Retuned) -> tuple[str, ...]:
-    from ggez_hub.parity.intervals import estimate_grp
-    from ggez_hub.parity.moments import GLOBAL, REGIONAL
-
     curve = found.after.curve
     index, test = curve.index(beta), found.test(beta)
     if index is None:
@@ -198,8 +195,6 @@ def _shown(found: Interval) -> str:
 def _as_json(
     found: Retuned, choices: AlphaChoices | None, published: Proposal | None
 ) -> dict[str, Any]:
-    from ggez_hub.parity.betas import as_json
-
     curve = found.after.curve
     taken = None if found.taken is None else curve.index(found.taken)
     return {

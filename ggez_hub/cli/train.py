@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ggez_hub.cli.merge_inputs import repository_of
 from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.cli.parameters import FILE, out_option
 from ggez_hub.errors import UsageProblem
@@ -114,25 +115,17 @@ def base_of(
     Raises UsageProblem for a place that is neither, and what fetching raises.
     """
     from ggez_hub.hub.sparse_copy import sparse_copy
-    from ggez_hub.recipe_file import BadRecipe
     from ggez_hub.registry.local_merge.inputs import ModelSource, fetch_base, on_disk
-    from ggez_hub.registry.local_merge.recipe import repository
 
     place = here / Path(spec.base).expanduser()
     if place.is_dir():
         found = on_disk(place)
         if spec.base_repo is not None:
-            named = repository(spec.base_repo)
-            assert named is not None  # noqa: S101 - the recipe has checked how it is written
+            named = repository_of(spec.base_repo, here)
             found = ModelSource(found.path, found.given, *named, found.readme)
         yield found
         return
-    named = repository(spec.base)
-    if named is None:
-        raise BadRecipe(
-            f"base: {spec.base!r} is neither a folder in {here} nor a repository at a revision",
-            "Write a path relative to the recipe, or org/name@revision.",
-        )
+    named = repository_of(spec.base, here)
     with TemporaryDirectory(prefix="ggez-hub-") as staging, connect(hub, quiet=quiet) as server:
         if not weights:
             at = server.at_commit(*named)
@@ -180,11 +173,7 @@ def _print_plan(recipe: TrainRecipe, plan: Plan, out: Output) -> None:
 def _print_start(recipe: TrainRecipe, start: RunStart, out: Output) -> None:
     """The plan on stderr before a run begins, and whether it continues an earlier one."""
     memory = ", ".join(f"{name} {count}" for name, count in _memory(start.plan))
-    for line in (
-        *_work(recipe, start.plan),
-        f"device memory in GB: {memory}",
-        *_room(start.plan),
-    ):
+    for line in (*_work(recipe, start.plan), f"device memory in GB: {memory}", *_room(start.plan)):
         out.note(line)
     if start.resumed is not None:
         stage, step = start.resumed

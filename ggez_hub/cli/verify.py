@@ -95,24 +95,23 @@ def verify_command(
 
 def _verify_lock(folder: Path, out: Output) -> None:
     from ggez_hub.registry.local_merge import merge
-    from ggez_hub.registry.lock import MergeLock, differences, read_any_lock
+    from ggez_hub.registry.lock import MergeLock, differences, read_any_lock, unstated
     from ggez_hub.registry.pull import result_card
 
     lock = read_any_lock(folder / LOCK_NAME)
-    found = differences(lock, folder, digests=True)
+    found = differences(lock, folder)
     if isinstance(lock, MergeLock):
-        card = folder / "README.md"
-        if card.is_file():
-            found += merge.unstated(lock.merge, card.read_text(encoding="utf-8"))
+        card, provenance = folder / "README.md", merge.provenance(lock.merge)
         fix = "Merge it again into another folder."
     else:
         card = folder / lock.resolution.family / "README.md"
-        if card.is_file():
-            found += result_card.unstated(lock.resolution, card.read_text(encoding="utf-8"))
+        provenance = result_card.provenance(lock.resolution)
         fix = (
             f"Pull it again: ggez-hub pull --region {lock.resolution.region} --locked --lock "
             f"{shlex.quote(str(folder / LOCK_NAME))} -o ANOTHER_FOLDER"
         )
+    if card.is_file():
+        found += unstated(provenance, card.read_text(encoding="utf-8"))
     out.document({"folder": str(folder), "ok": not found, "differences": found})
     if found:
         raise GgezError(f"{folder} is not what its lock says:\n  " + "\n  ".join(found), fix)

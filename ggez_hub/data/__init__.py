@@ -1,13 +1,13 @@
-"""The regional quality filter: from public corpora to a training set that says what it is.
+"""The regional quality filter: from public corpora to a training set with a record of its making.
 
-    spec         what is asked, as YAML          mapping, ready   columns of a source -> examples
-    sources      rows, in parts of fixed extent  example          what flows through the stages
-    cells        a row's values, by their type   builder          rows -> examples
-    region       evidence that a row is regional pictures         bytes, checked and hashed
-    signatures   what makes two rows alike       duplicates       the index of what was seen
-    scorers      reward models                   translation      examples in further languages
-    part         the stages of one part          run              all parts, in order, resumable
-    tally        counts and samples              report, chart    what was kept, and why not
+    spec, mapping    a filter as YAML          plan, work_folder   its parts, and what is done of them
+    sources/         rows of a source          examples            rows -> examples
+    region_rules     F_rf(x, r)                pictures            decoded, hashed
+    deduplication    repeated examples         held_out/           evaluation sets that may not enter
+    scorers/         reward models             translation         examples in further languages
+    screener         an example alone          stages              order and models
+    rows             the typed row             pipeline, output    all of it, then the output folder
+    tally, report    counts, and what of them
 
 Importing a module loads neither torch nor `datasets`.
 """

@@ -9,14 +9,16 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ggez_hub.data.rows import Row
-from ggez_hub.data.spec import DuplicatesSpec
 from ggez_hub.extras import require
+
+if TYPE_CHECKING:
+    from ggez_hub.data.rows import Row
+    from ggez_hub.data.spec import DuplicatesSpec
 
 PERMUTATIONS = 128
 SHINGLE = 5
@@ -28,21 +30,6 @@ CACHE_KIB = 64 << 10
 # would cost more the more there are.
 COMPARED = 64
 WRAP = 1 << 64
-
-
-class Fingerprint(NamedTuple):
-    """What an example is compared by: `key` is exact equality, `minhash` the text's."""
-
-    key: bytes
-    phash: int | None
-    minhash: bytes | None
-
-
-class Match(NamedTuple):
-    """An earlier example that is the same, and whether exactly."""
-
-    name: str
-    exact: bool
 
 
 class DuplicateIndex:
@@ -71,16 +58,16 @@ class DuplicateIndex:
         ):
             self._base.execute(statement)
 
-    def match(self, row: Row, ordinal: int) -> Match | None:
-        """The first row before `ordinal` that is the same as `row`."""
+    def match(self, row: Row, ordinal: int) -> tuple[str, bool] | None:
+        """The first row before `ordinal` that is the same as `row`, and whether exactly."""
         found = self._base.execute(
             "SELECT name FROM keys JOIN items USING (ordinal) WHERE key = ? AND ordinal < ?",
             (row.key, ordinal),
         ).fetchone()
         if found is not None:
-            return Match(found[0], True)
+            return found[0], True
         name = self._near(row, ordinal)
-        return Match(name, False) if name is not None else None
+        return None if name is None else (name, False)
 
     def add(self, row: Row, ordinal: int) -> None:
         """Enter a row; entering it again changes nothing."""
@@ -166,16 +153,13 @@ class DuplicateIndex:
 
 
 def fingerprint(
-    rule: DuplicatesSpec, sha256: bytes | None, phash: int | None, text: str
-) -> Fingerprint:
-    """The fingerprint of a picture, by its bytes' sha256 and its hash, and of a text.
-
-    Texts that have to be equal are found by their key.
-    """
+    rule: DuplicatesSpec, sha256: bytes | None, text: str
+) -> tuple[bytes, bytes | None]:
+    """Key and MinHash of an example, by its picture's sha256 (None without one) and its text."""
     picture = None if rule.by == "text" else sha256
     key = _digest(picture, "" if rule.by == "picture" and sha256 else text)
     by_minhash = rule.by == "both" or (rule.by == "text" and rule.similarity < 1)
-    return Fingerprint(key, phash, minhash(text) if by_minhash else None)
+    return key, minhash(text) if by_minhash else None
 
 
 def normalised(text: str) -> str:
@@ -191,10 +175,7 @@ def _digest(picture: bytes | None, text: str) -> bytes:
 
 
 def minhash(text: str) -> bytes:
-    """The MinHash of a text's character 5-grams: PERMUTATIONS uint32, little-endian.
-
-    Characters, not words: Thai, Lao, Khmer and Burmese put no spaces between words.
-    """
+    """The MinHash of a text's character 5-grams: PERMUTATIONS uint32, little-endian."""
     folded = normalised(text)[:LONGEST]
     grams = {folded[n : n + SHINGLE] for n in range(max(1, len(folded) - SHINGLE + 1))}
     sketch = _sketch()
@@ -230,10 +211,7 @@ def _sketch() -> Any:
 
 @cache
 def _layout(threshold: float) -> tuple[int, int]:
-    """Bands and rows that datasketch chooses for a threshold.
-
-    What is found is compared in full, so that missing a pair weighs more than looking in vain.
-    """
+    """Bands and rows by datasketch, where a missed pair weighs more than a vain comparison."""
     require("data", "datasketch")
     from datasketch import MinHashLSH
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
+from ggez_hub.cards.values import UNKNOWN
 from ggez_hub.data.locale_fields import country_code, country_in_path, language_tag
 from ggez_hub.data.mapping import ChoiceColumn, ColumnMapping, ColumnOrConstant, View
 
@@ -18,7 +19,6 @@ ROLES = {
     "human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant",
     "system": "system",
 }  # fmt: skip
-UNKNOWN = "unknown"
 LETTERS = string.ascii_uppercase
 INTEGER = re.compile(r"-?[0-9]{1,18}")
 

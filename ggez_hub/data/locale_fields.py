@@ -6,13 +6,17 @@ U.S. Virgin Islands in a country field.
 
 from __future__ import annotations
 
-import ast
 import re
 from functools import lru_cache
 
+import langcodes
+
+from ggez_hub.regions import known_region
+
 CACHE = 1 << 16
-# A field that long is a text, not a name; the literal parser should not see it.
+# A longer field is a text, not a name.
 LONGEST = 200
+PAIR = re.compile(r"""\((['"])((?:(?!\1).)*)\1, *(['"])((?:(?!\3).)*)\3\)""")
 
 
 @lru_cache(CACHE)
@@ -21,8 +25,6 @@ def language_tag(text: str) -> str | None:
 
     Tags are taken to their language and script; `nan` is Min Nan, not a missing number.
     """
-    import langcodes
-
     pair = _pair(text)
     name = pair[0] if pair else text.strip()
     if match := re.fullmatch(r"(.*)\(([a-z]{2,3})\)", name):
@@ -45,8 +47,6 @@ def country_code(text: str) -> str | None:
     A code, a name in any language of CLDR, a (language, country), or a place with its country as
     the last part: "Hoi An, Vietnam".
     """
-    from ggez_hub.regions import known_region
-
     pair = _pair(text)
     name = pair[1] if pair else text
     for part in (name, *reversed(name.split(","))):
@@ -70,12 +70,5 @@ def country_in_path(path: str) -> str | None:
 
 def _pair(text: str) -> tuple[str, str] | None:
     """The two strings of "('Filipino', 'Philippines')"."""
-    if not (text.startswith("(") and text.endswith(")") and len(text) <= LONGEST):
-        return None
-    try:
-        value = ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return None
-    if isinstance(value, tuple) and len(value) == 2 and all(isinstance(x, str) for x in value):
-        return value
-    return None
+    match = PAIR.fullmatch(text) if len(text) <= LONGEST else None
+    return (match[2], match[4]) if match else None

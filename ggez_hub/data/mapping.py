@@ -177,20 +177,16 @@ KNOWN_MAPPINGS = MappingProxyType(
             examples=[
                 View(
                     format="multiple_choice",
-                    name="local",
-                    question="Question",
-                    options="Options",
+                    name=name,
+                    question=f"{prefix}Question",
+                    options=f"{prefix}Options",
                     choice=ChoiceColumn(column="Label", base=0),
-                    language="Subset",
-                ),
-                View(
-                    format="multiple_choice",
-                    name="en",
-                    question="Translated Question",
-                    options="Translated Options",
-                    choice=ChoiceColumn(column="Label", base=0),
-                    language=ENGLISH,
-                ),
+                    language=language,
+                )
+                for name, prefix, language in (
+                    ("local", "", "Subset"),
+                    ("en", "Translated ", ENGLISH),
+                )
             ],
         ),
         "world-cuisines": ColumnMapping(

@@ -30,8 +30,11 @@ def write_output(
     """
     with atomic_folder(out) as partial:
         (partial / "data").mkdir()
+        counts = report.document["counts"]
         kept = (b for part in parts for b in read_batches(work.table("kept", part.number)))
-        _write_shards(partial / "data", plan.spec.rows_per_shard, kept, report.rows)
+        _write_shards(
+            partial / "data", plan.spec.rows_per_shard, kept, counts["kept"] + counts["translated"]
+        )
         report.write(partial)
         (partial / "README.md").write_text(markdown(report.document), encoding="utf-8")
         draw(report.document, partial / "report")

@@ -1,4 +1,4 @@
-"""Pictures of strangers: their bytes, decoded within limits, and a perceptual hash."""
+"""Untrusted pictures: their bytes, decoded within limits, and a perceptual hash."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from ggez_hub.data.examples import Unreadable, picture_path
 from ggez_hub.data.held_out.portraits import Portrait
 from ggez_hub.extras import require
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
     from ggez_hub.data.rows import Row
 
-# What strangers' files may be: decoders that are common and well tested.
+# Formats whose decoders are common and well tested.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 MAX_PIXELS = 120_000_000
 MAX_BYTES = 256 << 20
@@ -32,7 +34,7 @@ class BadPicture(Unreadable):
     """A picture cannot be used."""
 
 
-class Looked(NamedTuple):
+class PictureHash(NamedTuple):
     """A picture's sha256, 64 bits of its pHash, and its portrait; all None without a picture.
 
     The last two are None of a flat picture, the portrait also where none was wanted.
@@ -44,10 +46,7 @@ class Looked(NamedTuple):
 
 
 def picture_bytes(cell: Any, folder: Path | None) -> bytes:
-    """The encoded picture of a cell: its bytes, or the file at its path in `folder`.
-
-    Raises BadPicture.
-    """
+    """The bytes of a cell's picture, or of the file at its path in `folder`; raises BadPicture."""
     if isinstance(cell, bytes) and cell:
         return cell
     if isinstance(cell, dict) and isinstance(cell.get("bytes"), bytes) and cell["bytes"]:
@@ -77,7 +76,7 @@ def picture_bytes(cell: Any, folder: Path | None) -> bytes:
         raise BadPicture("the file is missing") from None
 
 
-def opened(content: bytes, *, draft: bool = False) -> Image:
+def decode(content: bytes, *, draft: bool = False) -> Image:
     """The decoded picture, upright; with `draft` perhaps smaller. Raises BadPicture."""
     require("data", "PIL")
     from PIL import Image, ImageOps
@@ -106,7 +105,6 @@ def _eight_bits(picture: Image) -> Image:
     """
     if not picture.mode.startswith(("I", "F")):
         return picture
-    import numpy as np
     from PIL import Image
 
     values = np.asarray(picture, dtype=np.float64)
@@ -115,20 +113,19 @@ def _eight_bits(picture: Image) -> Image:
     return Image.fromarray(np.nan_to_num(scaled).clip(0, 255).astype(np.uint8))
 
 
-def look(content: bytes, *, portrait: bool = False) -> Looked:
+def hash_picture(content: bytes, portrait: bool = False) -> PictureHash:
     """Decode a picture and hash it, with `portrait` for copies of it too; raises BadPicture."""
     require("data", "imagehash")
     import imagehash
-    import numpy as np
 
-    picture = opened(content, draft=True)
+    picture = decode(content, draft=True)
     grey = picture.convert("L")
     digest = hashlib.sha256(content).digest()
     if float(np.asarray(grey).std()) < FLAT:
-        return Looked(digest)
+        return PictureHash(digest)
     bits = imagehash.phash(grey).hash.flatten()
     phash = int.from_bytes(np.packbits(bits).tobytes(), "big")
-    return Looked(digest, phash, Portrait.of(picture) if portrait else None)
+    return PictureHash(digest, phash, Portrait.of(picture) if portrait else None)
 
 
 def with_pictures(rows: Sequence[Row]) -> tuple[list[int], Iterator[Image]]:
@@ -137,4 +134,4 @@ def with_pictures(rows: Sequence[Row]) -> tuple[list[int], Iterator[Image]]:
     They are decoded one by one: photographs would fill the memory if all were there at once.
     """
     found = [(place, row.image["bytes"]) for place, row in enumerate(rows) if row.image]
-    return [place for place, _ in found], (opened(content).convert("RGB") for _, content in found)
+    return [place for place, _ in found], (decode(content).convert("RGB") for _, content in found)

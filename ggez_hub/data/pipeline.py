@@ -12,7 +12,6 @@ from contextlib import closing
 from pathlib import Path
 from threading import Thread
 
-from ggez_hub.data.models import open_models
 from ggez_hub.data.output import write_output
 from ggez_hub.data.plan import FilterPlan, PartId
 from ggez_hub.data.region_rules import combination
@@ -20,7 +19,7 @@ from ggez_hub.data.report import FilterReport, make_report
 from ggez_hub.data.screener import Screener
 from ggez_hub.data.spec import FilterSpec
 from ggez_hub.data.stages import FilterStages
-from ggez_hub.data.tally import summed
+from ggez_hub.data.tally import Tally
 from ggez_hub.data.work_folder import WorkFolder, container
 from ggez_hub.errors import GgezError, UsageProblem
 from ggez_hub.extras import require
@@ -63,15 +62,19 @@ def _filtered(
     parts = plan.parts()
     # A rule that cannot be applied is refused before a model is opened.
     combination(plan.spec.keep_region, plan.spec.region, plan.folder)
-    models = open_models(plan, work)
-    with FilterStages(plan, work, models) as stages:
+    with closing(FilterStages(plan, work)) as stages:
         for number, part in enumerate(_screened(plan, work, parts, workers)):
             if not work.is_done("kept", part.number):
                 stages.run(part)
-            if strict:
-                _refuse_unreadable(work, part)
+            for outcome in work.tally("kept", part.number).outcomes() if strict else ():
+                if outcome.startswith(("row: ", "picture: ")):
+                    hint = "Leave out --strict to count it."
+                    raise GgezError(f"something cannot be read: {outcome}", hint)
             did(number + 1, len(parts))
-    report = make_report(plan, summed(work.tally("kept", p.number) for p in parts), models)
+    total = Tally()
+    for part in parts:
+        total.merge(work.tally("kept", part.number))
+    report = make_report(plan, total, stages)
     write_output(out, plan, work, parts, report)
     return report
 
@@ -87,14 +90,6 @@ def _finished(out: Path, digest: str) -> FilterReport | None:
         f"{out} exists, and is not the result of this spec on these sources",
         "Give another folder with -o, or remove it.",
     )
-
-
-def _refuse_unreadable(work: WorkFolder, part: PartId) -> None:
-    for outcome in work.tally("kept", part.number).outcomes():
-        if outcome.startswith(("row: ", "picture: ")):
-            raise GgezError(
-                f"something cannot be read: {outcome}", "Leave out --strict to count it."
-            )
 
 
 def _screened(

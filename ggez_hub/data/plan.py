@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ggez_hub.data.model_folders import model_identity
+from ggez_hub.data.scorers.spec import SCORERS, LocalModel
 from ggez_hub.data.sources import Extent, Reader, open_source
 from ggez_hub.data.spec import FilterSpec, PictureRule, SourceSpec
 from ggez_hub.digests import digest_json, sha256_file
@@ -63,8 +64,8 @@ class FilterPlan:
         parts: list[Any] = list(spec.keep_region.rules)
         parts += [spec.reward.scorer] if spec.reward != "none" else []
         parts += [spec.translation.translator] if spec.translation != "none" else []
-        # An endpoint has no revision: what it serves is unknown.
-        models = {(p.model, p.revision) for p in parts if hasattr(p, "revision")}
+        # What an endpoint serves is unknown.
+        models = {(p.model, p.revision) for p in parts if isinstance(p, LocalModel)}
         named = [name for part in parts if (name := getattr(part, "places", None))]
         if spec.reward != "none" and spec.reward.agreement:
             named.append(spec.reward.agreement)
@@ -72,8 +73,10 @@ class FilterPlan:
             name: sha256_file(self.folder / name) if (self.folder / name).is_file() else "absent"
             for name in named
         }
+        plugin = SCORERS.origin(spec.reward.scorer.kind) if spec.reward != "none" else None
         return digest_json(
             {
+                **({"plugin": plugin.document} if plugin else {}),
                 "rules": RULES_VERSION,
                 "spec": spec.decisive(),
                 "revisions": self.revisions,
@@ -108,6 +111,3 @@ class FilterPlan:
             PartId(part, source, extent, source < self.held_out)
             for part, (source, extent) in enumerate(found)
         ]
-
-    def pictures_of(self, source: int) -> Path | None:
-        return self.sources[source].pictures_folder(self.folder)

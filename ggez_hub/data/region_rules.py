@@ -4,23 +4,35 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 from unicodedata import normalize
 
-from ggez_hub.data.examples import UNKNOWN, Example
+import numpy as np
+from numpy.typing import NDArray
+
+from ggez_hub.cards.values import UNKNOWN
+from ggez_hub.data.examples import Example
 from ggez_hub.data.locale_fields import country_code, country_in_path
+from ggez_hub.data.model_folders import model_folder
+from ggez_hub.data.pictures import with_pictures
+from ggez_hub.data.rows import Row
+from ggez_hub.data.scorers.clip_score import Clip, open_clip_like
 from ggez_hub.data.spec import (
+    FilterSpec,
     GazetteerRule,
     LanguageRule,
     MetadataRule,
+    PictureRule,
     RegionFilter,
     ScriptRule,
 )
+from ggez_hub.data.tally import Tally
 from ggez_hub.errors import UsageProblem
-from ggez_hub.regions import find_region
+from ggez_hub.regions import find_region, known_region
+from ggez_hub.regions.cldr import supplement
 from ggez_hub.regions.names import language_name, territory_name
 from ggez_hub.regions.text_language import (
     GROUP,
@@ -189,3 +201,56 @@ def _listed(path: Path) -> list[str]:
     except (OSError, UnicodeDecodeError) as error:
         raise UsageProblem(f"the list of places cannot be read: {error}") from error
     return [name for line in lines if (name := line.partition("#")[0].strip())]
+
+
+@dataclass(frozen=True, eq=False)
+class CountryClassifier:
+    """A model with a prompt for each country; `members` are those of the region."""
+
+    clip: Clip
+    prompts: NDArray[np.float32]
+    members: NDArray[np.bool_]
+    threshold: float
+
+    @classmethod
+    def of(cls, rule: PictureRule, region: str, base: Path) -> CountryClassifier:
+        """Open the model of a rule; raises UsageProblem for a name that is not a country's."""
+        members = find_region(region).members
+        countries = sorted(_countries(rule) | set(members))
+        found = model_folder(rule.model, rule.revision, base, rule.library)
+        clip = open_clip_like(found.path, rule.library, rule.device, rule.batch)
+        prompts = [rule.prompt.replace("{country}", find_region(c).name) for c in countries]
+        at_home = np.array([code in members for code in countries])
+        return cls(clip, clip.texts(prompts), at_home, rule.threshold)
+
+    def verdicts(self, rows: Sequence[Row], tally: Tally) -> list[bool]:
+        """Whether the members' share of the softmax over countries is large enough for each row.
+
+        It is not for a row without a picture, which is not counted.
+        """
+        found = [False] * len(rows)
+        places, pictures = with_pictures(rows)
+        if places:
+            logits = self.clip.scale * self.clip.pictures(pictures) @ self.prompts.T
+            weights = np.exp(logits - logits.max(axis=1, keepdims=True))
+            shares = weights[:, self.members].sum(axis=1) / weights.sum(axis=1)
+            for place, holds in zip(places, (shares >= self.threshold).tolist(), strict=True):
+                found[place] = holds
+                tally.evidence["picture", HOLDS if holds else "another country"] += 1
+        return found
+
+
+def picture_rules(spec: FilterSpec, base: Path) -> list[CountryClassifier]:
+    """The rules on pictures of a spec, with their models open."""
+    rules = [rule for rule in spec.keep_region.rules if isinstance(rule, PictureRule)]
+    return [CountryClassifier.of(rule, spec.region, base) for rule in rules]
+
+
+def _countries(rule: PictureRule) -> set[str]:
+    found = set() if rule.countries else set(supplement().alpha3)
+    for name in rule.countries:
+        region = known_region(name)
+        if region is None or not region.is_country:
+            raise UsageProblem(f"{name!r} is not a country", "A picture rule compares countries.")
+        found.add(region.id)
+    return found

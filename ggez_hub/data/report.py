@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from ggez_hub.cards.schema import DataFilter
-from ggez_hub.data.models import Models
 from ggez_hub.data.plan import FilterPlan
 from ggez_hub.data.region_rules import GROUP_NOTE
+from ggez_hub.data.scorers.spec import SCORERS
 from ggez_hub.data.spec import FilterSpec, LanguageRule
+from ggez_hub.data.stages import FilterStages
 from ggez_hub.data.tally import (
     CROWDED,
     DIMENSIONS,
@@ -44,11 +45,6 @@ class FilterReport:
     @cached_property
     def digest(self) -> str:
         return digest_json(self.document)
-
-    @property
-    def rows(self) -> int:
-        counts = self.document["counts"]
-        return int(counts["kept"] + counts["translated"])
 
     @classmethod
     def of_output(cls, out: Path) -> FilterReport | None:
@@ -106,7 +102,7 @@ def dropped(document: dict[str, Any]) -> list[tuple[str, str, int]]:
     ]
 
 
-def make_report(plan: FilterPlan, tally: Tally, models: Models) -> FilterReport:
+def make_report(plan: FilterPlan, tally: Tally, stages: FilterStages) -> FilterReport:
     """The report of a filter whose parts are all done."""
     spec = plan.spec
     outcomes = tally.outcomes()
@@ -118,17 +114,19 @@ def make_report(plan: FilterPlan, tally: Tally, models: Models) -> FilterReport:
     for (name, verdict), count in sorted(tally.evidence.items()):
         evidence.setdefault(name, {})[verdict] = count
     reward: dict[str, Any] | str = "none"
-    if spec.reward != "none" and models.scorer is not None:
+    if spec.reward != "none" and stages.scorer is not None:
         reward = {
-            "scorer": models.scorer.name,
-            "languages": sorted(models.scorer.languages),
+            "scorer": stages.scorer.name,
+            "languages": sorted(stages.scorer.languages),
             "threshold": spec.reward.threshold,
             "comparison": spec.reward.comparison,
-            "agreement": models.agreement,
+            "agreement": stages.agreement,
         }
+        if plugin := SCORERS.origin(spec.reward.scorer.kind):
+            reward["plugin"] = plugin.document
     translator = "none"
-    if spec.translation != "none" and models.translator is not None:
-        translator = f"{models.translator.name} ({spec.translation.license})"
+    if spec.translation != "none" and stages.translator is not None:
+        translator = f"{stages.translator.name} ({spec.translation.license})"
     samples: dict[str, list[dict[str, Any]]] = {}
     for outcome, found in sorted(tally.samples.items()):
         samples[outcome] = [sample._asdict() for sample in found]
@@ -182,7 +180,8 @@ def rules_in_words(spec: FilterSpec) -> list[str]:
     lines = [f"region {spec.region}: {spec.keep_region.keep} of"]
     for rule in spec.keep_region.rules:
         values = rule.model_dump(mode="json", exclude={"evidence", "device", "batch"})
-        keys = ", ".join(f"{key} {_short(value)}" for key, value in values.items() if value)
+        shown = {k: " ".join(map(str, v)) if isinstance(v, list) else v for k, v in values.items()}
+        keys = ", ".join(f"{key} {value}" for key, value in shown.items() if value)
         lines.append(f"  {rule.evidence}: {keys}" if keys else f"  {rule.evidence}")
     lines.append(f"pictures {spec.pictures}")
     if spec.duplicates != "keep":
@@ -198,10 +197,6 @@ def rules_in_words(spec: FilterSpec) -> list[str]:
         scorer = spec.reward.scorer.kind
         lines.append(f"reward {scorer} {spec.reward.comparison} {spec.reward.threshold:g}")
     return lines
-
-
-def _short(value: Any) -> str:
-    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _listed(counts: dict[str, Counter[str]]) -> dict[str, dict[str, int]]:

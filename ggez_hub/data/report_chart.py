@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ def draw(document: dict[str, Any], stem: Path) -> tuple[Path, Path]:
         title += f", {counts['translated']:,} translations"
     # A dollar in the name of a column is not mathematics.
     style = {"text.parse_math": False}
-    with saved_figure(stem, title, (11, 6.4), "data", **style) as figure:
+    with saved_figure(stem, title, (11, 6.4), 140, "data", **style) as figure:
         # Two halves, so that long names above leave no room empty below.
         halves: Any = figure.subfigures(2, 1, height_ratios=(1.1, 1))
         upper, lower = halves
@@ -82,16 +81,11 @@ def _bars(axes: Any, title: str, rows: Sequence[tuple[str, int]], colour: str) -
 
 def _label(name: str) -> str:
     """A name as the font can draw it: what it lacks, and what is too long, is left out."""
-    glyphs = _font()
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+
+    # The font comes with matplotlib: it has no letters of Thai, for one.
+    glyphs: Any = get_font(findfont(FontProperties()))
     parts = groupby(name, key=lambda character: bool(glyphs.get_char_index(ord(character))))
     drawn = "".join("".join(part) if there else "…" for there, part in parts)
     half = LONGEST // 2
     return drawn if len(drawn) <= LONGEST else f"{drawn[:half]}…{drawn[-half:]}"
-
-
-@cache
-def _font() -> Any:
-    """The font of the picture, which comes with matplotlib: it has no letters of Thai, for one."""
-    from matplotlib.font_manager import FontProperties, findfont, get_font
-
-    return get_font(findfont(FontProperties()))

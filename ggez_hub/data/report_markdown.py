@@ -84,13 +84,13 @@ def _reward(reward: dict[str, Any] | str) -> str:
     if isinstance(reward, str):
         return reward
     agreement = reward["agreement"]
-    said = (
+    agreed = (
         f"agreement with people {agreement}"
         if isinstance(agreement, str)
         else f"agrees with people on {agreement['agreement']:.1f} % of {agreement['n']} pairs "
         f"[{agreement['low']:.1f}, {agreement['high']:.1f}]"
     )
-    return f"{reward['scorer']} {reward['comparison']} {reward['threshold']:g} ({said})"
+    return f"{reward['scorer']} {reward['comparison']} {reward['threshold']:g} ({agreed})"
 
 
 def _licence(sources: Iterable[dict[str, Any]]) -> str:
@@ -107,7 +107,7 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str
 
 
 def _cell(text: str) -> str:
-    """Text of strangers, harmless in a table: no markup, no pipes, no lines."""
+    """Untrusted text for a table: no markup, no pipes, no lines."""
     flat = " ".join(text.split())
     for character in "\\`*_[]<>|!#":
         flat = flat.replace(character, f"\\{character}" if character != "<" else "&lt;")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from itertools import starmap
 from operator import attrgetter
 from pathlib import Path
@@ -12,7 +12,8 @@ from typing import Any, TypedDict
 
 import pyarrow as pa
 
-from ggez_hub.data.examples import UNKNOWN, Message
+from ggez_hub.cards.values import UNKNOWN
+from ggez_hub.data.examples import Message
 
 # When a batch is large enough, whichever comes first.
 BATCH, BATCH_BYTES = 256, 1 << 25
@@ -65,25 +66,22 @@ class Row:
     leak_kind: str | None = None
 
 
-def _columns(**kinds: pa.DataType) -> list[pa.Field]:
-    return [pa.field(name, kind) for name, kind in kinds.items()]
-
-
 _TEXT, _BYTES = pa.string(), pa.binary()
-_OUTPUT = _columns(
-    id=_TEXT,
-    source=_TEXT,
-    image=pa.struct({"bytes": _BYTES, "path": _TEXT}),
-    text=_TEXT,
-    messages=pa.list_(pa.struct({"role": _TEXT, "content": _TEXT})),
-    language=_TEXT,
-    country=_TEXT,
-    category=_TEXT,
-    format=_TEXT,
-    reward=pa.float64(),
-    translated_from=_TEXT,
-    scores=pa.list_(pa.struct({"name": _TEXT, "value": pa.float64()})),
-)
+_ARROW = {
+    "str": _TEXT,
+    "str | None": _TEXT,
+    "bytes": _BYTES,
+    "bytes | None": _BYTES,
+    "bool": pa.bool_(),
+    "int": pa.int32(),
+    "int | None": pa.uint64(),
+    "float | None": pa.float64(),
+    "StoredPicture | None": pa.struct({"bytes": _BYTES, "path": _TEXT}),
+    "list[Message]": pa.list_(pa.struct({"role": _TEXT, "content": _TEXT})),
+    "list[NamedScore]": pa.list_(pa.struct({"name": _TEXT, "value": pa.float64()})),
+}
+_COLUMNS = [pa.field(column.name, _ARROW[str(column.type)]) for column in fields(Row)]
+_OUTPUT = _COLUMNS[: next(n for n, column in enumerate(_COLUMNS, 1) if column.name == "scores")]
 
 
 def _feature(kind: pa.DataType) -> dict[str, Any]:
@@ -101,20 +99,7 @@ FEATURES = {column.name: _feature(column.type) for column in _OUTPUT} | {
 # What the output has: `datasets` reads its types from the metadata.
 OUTPUT = pa.schema(_OUTPUT, metadata={"huggingface": json.dumps({"info": {"features": FEATURES}})})
 # What one stage hands to the next.
-SCREENED = pa.schema(
-    _OUTPUT
-    + _columns(
-        key=_BYTES,
-        phash=pa.uint64(),
-        minhash=_BYTES,
-        rules_held=pa.int32(),
-        is_open=pa.bool_(),
-        sha256=_BYTES,
-        portrait=_BYTES,
-        leak=_TEXT,
-        leak_kind=_TEXT,
-    )
-)
+SCREENED = pa.schema(_COLUMNS)
 
 
 def write_rows(path: Path, schema: pa.Schema, rows: Iterable[Row]) -> None:

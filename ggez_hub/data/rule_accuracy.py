@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from ggez_hub.data.examples import Example, ExampleBuilder, Unreadable
-from ggez_hub.data.picture_rule import PictureRules
-from ggez_hub.data.pictures import BadPicture, look, picture_bytes
-from ggez_hub.data.region_rules import combination
+from ggez_hub.data.pictures import BadPicture, hash_picture, picture_bytes
+from ggez_hub.data.region_rules import combination, picture_rules
 from ggez_hub.data.rows import Row, StoredPicture
-from ggez_hub.data.scorers.agreement import Share
+from ggez_hub.data.scorer_agreement import Share
 from ggez_hub.data.sources.jsonl import rows_of_file
-from ggez_hub.data.spec import FilterSpec, PictureRule, SourceSpec
+from ggez_hub.data.spec import FilterSpec, SourceSpec
 from ggez_hub.data.tally import Tally
 from ggez_hub.errors import GgezError, UsageProblem
 
@@ -52,10 +51,7 @@ class RuleAccuracy:
 def evaluate(
     spec: FilterSpec, folder: Path, labelled: Path, source: str | None = None
 ) -> RuleAccuracy:
-    """Apply the region's rules to a file with the columns of a source and a boolean `in_region`.
-
-    Raises BadSource, GgezError; UsageProblem for a source that the spec does not have.
-    """
+    """Apply the region's rules to a file with a source's columns and a boolean `in_region`."""
     rules = combination(spec.keep_region, spec.region, folder)
     pairs = list(_labelled(_source(spec, source), labelled))
     examples = [example for example, _ in pairs]
@@ -105,18 +101,16 @@ def _pictures(
     spec: FilterSpec, folder: Path, examples: Sequence[Example], pictures: Path
 ) -> list[tuple[str, list[bool]]]:
     """The verdicts of the rules on pictures; an example without a picture is not of the region."""
-    rules = [rule for rule in spec.keep_region.rules if isinstance(rule, PictureRule)]
-    if not rules:
-        return []
-    rows = [Row(example.id, example.source, _image(example, pictures)) for example in examples]
-    opened = [PictureRules.of([rule], spec.region, folder) for rule in rules]
-    return [("picture", [n > 0 for n in rule.held(rows, Tally())]) for rule in opened]
+    rules = picture_rules(spec, folder)
+    shown = examples if rules else []
+    rows = [Row(example.id, example.source, _image(example, pictures)) for example in shown]
+    return [("picture", rule.verdicts(rows, Tally())) for rule in rules]
 
 
 def _image(example: Example, pictures: Path) -> StoredPicture | None:
     try:
         content = picture_bytes(example.picture, pictures)
-        look(content)
+        hash_picture(content)
     except BadPicture:
         return None
     return {"bytes": content, "path": None}

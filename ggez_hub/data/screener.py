@@ -10,13 +10,15 @@ from pathlib import Path
 from ggez_hub.data.deduplication import fingerprint
 from ggez_hub.data.examples import Example, ExampleBuilder, Unreadable
 from ggez_hub.data.held_out.matcher import ExampleText, HeldOutMatcher
-from ggez_hub.data.pictures import BadPicture, Looked, look, picture_bytes
+from ggez_hub.data.pictures import BadPicture, PictureHash, hash_picture, picture_bytes
 from ggez_hub.data.plan import FilterPlan, PartId
 from ggez_hub.data.region_rules import RuleCombination, combination
 from ggez_hub.data.rows import OUTPUT, SCREENED, Row
 from ggez_hub.data.tally import HELD_OUT, KEPT, UNREADABLE, WITHOUT_PICTURE, Tally
 from ggez_hub.data.work_folder import WorkFolder
 
+# A row may make several examples with one picture.
+_hashed = lru_cache(1)(hash_picture)
 # A reason that says that there is no picture, where a picture is not required.
 NONE = "there is none"
 
@@ -54,7 +56,7 @@ class Screener:
 
     def _rows(self, part: PartId, tally: Tally) -> Iterator[Row]:
         source = self.plan.sources[part.source]
-        folder = self.plan.pictures_of(part.source)
+        folder = source.pictures_folder(self.plan.folder)
         builder = ExampleBuilder(source.name, source.reads, answers=not part.held_out)
         screened = self._held_out if part.held_out else self._screened
         self._region.seen.clear()
@@ -79,11 +81,11 @@ class Screener:
             tally.add(example, f"region: {reason}")
             return None
         spec = self.plan.spec
-        content, looked = None, Looked()
+        content, hashed = None, PictureHash()
         if spec.pictures != "ignored":
             try:
                 content = picture_bytes(example.picture, folder)
-                looked = self._look(content)
+                hashed = _hashed(content, spec.held_out is not None)
             except BadPicture as problem:
                 if spec.pictures == "required" or problem.reason != NONE:
                     tally.add(example, f"picture: {problem.reason}", example.path)
@@ -103,12 +105,11 @@ class Screener:
             is_open=answer is None,
         )
         if spec.duplicates != "keep":
-            row.key, row.phash, row.minhash = fingerprint(
-                spec.duplicates, looked.sha256, looked.phash, row.text
-            )
+            row.phash = hashed.phash
+            row.key, row.minhash = fingerprint(spec.duplicates, hashed.sha256, row.text)
         if self._held is not None:
             text = ExampleText.of(row.messages)
-            if leak := self._held.match(looked.sha256, looked.portrait, text):
+            if leak := self._held.match(hashed.sha256, hashed.portrait, text):
                 row.leak, row.leak_kind = leak
         if not self.plan.needs_stages:
             tally.add(row, KEPT)
@@ -117,25 +118,16 @@ class Screener:
     def _held_out(self, example: Example, folder: Path | None, tally: Tally) -> Row:
         """The row of an example that is held out: what it is found by."""
         tally.extra[HELD_OUT] += 1
-        looked = Looked()
+        hashed = PictureHash()
         if self.plan.spec.pictures != "ignored":
             try:
-                looked = self._look(picture_bytes(example.picture, folder))
+                hashed = _hashed(picture_bytes(example.picture, folder), True)
             except BadPicture:
                 tally.extra[WITHOUT_PICTURE] += 1
         return Row(
             id=example.id,
             source=example.source,
             messages=example.messages,
-            sha256=looked.sha256,
-            portrait=looked.portrait.packed() if looked.portrait else None,
+            sha256=hashed.sha256,
+            portrait=hashed.portrait.packed() if hashed.portrait else None,
         )
-
-    def _look(self, content: bytes) -> Looked:
-        return _looked(content, self.plan.spec.held_out is not None)
-
-
-@lru_cache(1)
-def _looked(content: bytes, portrait: bool) -> Looked:
-    """A row may make several examples with one picture."""
-    return look(content, portrait=portrait)

@@ -10,22 +10,17 @@ from pydantic import Discriminator, Field, StringConstraints, Tag, field_validat
 from ggez_hub.cards.values import LanguageTag, RepoId, Revision
 from ggez_hub.data.mapping import KNOWN_MAPPINGS, Column, ColumnMapping
 from ggez_hub.data.model_folders import Library
-from ggez_hub.data.scorers.spec import EndpointModel, RewardSpec, decisive
+from ggez_hub.data.scorers.spec import EndpointModel, LocalModel, RewardSpec, decisive
 from ggez_hub.frozen_model import FrozenModel
+from ggez_hub.regions import known_region
 from ggez_hub.validation_errors import BRANCH
 
 
-class Seq2Seq(FrozenModel):
-    """A sequence-to-sequence model of transformers with NLLB's language codes.
-
-    `codes` replaces codes that are not made from the language by rule.
-    """
+class Seq2Seq(LocalModel):
+    """A model of transformers with NLLB's language codes; `codes` are those that differ."""
 
     kind: Literal["seq2seq"]
-    model: str
-    revision: Revision = "main"
     codes: dict[LanguageTag, str] = Field(default={})
-    device: str = "cpu"
     batch: int = Field(default=16, ge=1)
     new_tokens: int = Field(default=256, ge=1)
 
@@ -129,7 +124,7 @@ class MetadataRule(FrozenModel):
 
 
 class LanguageRule(FrozenModel):
-    """The text is in one of the languages. id, ms and fil count as one group."""
+    """The text is in one of the languages; id, ms and fil count as one group."""
 
     evidence: Literal["language"]
     languages: list[LanguageTag] = Field(min_length=1)
@@ -159,7 +154,7 @@ class GazetteerRule(FrozenModel):
     places: str | None = None
 
 
-class PictureRule(FrozenModel):
+class PictureRule(LocalModel):
     """A CLIP model puts the picture in the region: zero-shot over countries, summed over members.
 
     `countries` are compared with each other (default: all of CLDR). A torch stage.
@@ -167,13 +162,9 @@ class PictureRule(FrozenModel):
 
     evidence: Literal["picture"]
     library: Library
-    model: str
-    revision: Revision = "main"
     threshold: float = Field(default=0.5, gt=0, lt=1)
     prompt: str = "a photo taken in {country}"
     countries: list[str] = Field(default=[])
-    device: str = "cpu"
-    batch: int = Field(default=32, ge=1)
 
 
 Rule: TypeAlias = Annotated[
@@ -183,20 +174,23 @@ Rule: TypeAlias = Annotated[
 
 
 class RegionFilter(FrozenModel):
-    """Evidence that a row is regional, combined: any, all, or at least a number of the rules."""
+    """The rules by which a row is regional: any, all, or at least a number of them has to hold."""
 
     keep: Literal["any", "all"] | int
     rules: list[Rule] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _enough(self) -> Self:
-        if isinstance(self.keep, int) and not 1 <= self.keep <= len(self.rules):
+        if not 1 <= self.needed <= len(self.rules):
             raise ValueError(f"keep has to be from 1 to {len(self.rules)}, or any, or all")
         return self
 
     @property
     def needed(self) -> int:
-        return {"any": 1, "all": len(self.rules)}.get(str(self.keep)) or int(self.keep)
+        """How many rules have to hold."""
+        if isinstance(self.keep, int):
+            return self.keep
+        return 1 if self.keep == "any" else len(self.rules)
 
 
 class DuplicatesSpec(FrozenModel):
@@ -248,8 +242,6 @@ class FilterSpec(FrozenModel):
     @field_validator("region")
     @classmethod
     def _region(cls, asked: str) -> str:
-        from ggez_hub.regions import known_region
-
         region = known_region(asked)
         if region is None or not region.members:
             raise ValueError("is not a region whose members are known: see `ggez-hub regions`")

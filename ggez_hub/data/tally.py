@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
+
+from ggez_hub.data.examples import Example
+from ggez_hub.data.rows import Row
 
 KEPT = "kept"
 # An example that was added, not one that was seen.
@@ -23,20 +25,6 @@ _dimensions = attrgetter(*DIMENSIONS)
 REST = "(others)"
 SAMPLES = 5
 SAMPLE_TEXT = 200
-
-
-class Counted(Protocol):
-    """What a tally reads of an example or a row."""
-
-    id: str
-    source: str
-    country: str
-    language: str
-    format: str
-    category: str
-
-    @property
-    def text(self) -> str: ...
 
 
 class Sample(NamedTuple):
@@ -59,7 +47,7 @@ class Tally:
     evidence: Counter[tuple[str, str]] = field(default_factory=Counter)
     extra: Counter[str] = field(default_factory=Counter)
 
-    def add(self, example: Counted, outcome: str, note: str = "") -> None:
+    def add(self, example: Example | Row, outcome: str, note: str = "") -> None:
         self.counts[*_dimensions(example), outcome] += 1
         order = zlib.crc32(example.id.encode("utf-8", "surrogatepass"))
         kept = self.samples.setdefault(outcome, [])
@@ -109,11 +97,3 @@ class Tally:
             evidence=Counter({tuple(key): count for *key, count in value["evidence"]}),
             extra=Counter(value["extra"]),
         )
-
-
-def summed(tallies: Iterable[Tally]) -> Tally:
-    """All of them together."""
-    total = Tally()
-    for tally in tallies:
-        total.merge(tally)
-    return total

@@ -1,7 +1,7 @@
-"""The demo's figures, recomputed from pictures: nothing of them is read from the card.
+"""The demo's figures, recomputed from pictures and not read from the card.
 
-The global side are English names, the regional side names in the region's languages: it measures
-language, not culture, and the figure is a demo parity.
+The global side are English names, the regional side names in the region's languages: the figures
+measure language, not culture, and a demo parity.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from ggez_hub.demo.world import DemoFamily, FindFolder
 from ggez_hub.evaluation.answers.outcomes import Cell, Outcomes
 from ggez_hub.evaluation.answers.scores import Score, mean, parity, parity_difference, score_of
 from ggez_hub.evaluation.models.model_digest import StoredModel
-from ggez_hub.evaluation.sweep.grid import Progress
+from ggez_hub.evaluation.results.measured_curve import NOBODY
+from ggez_hub.evaluation.sweep.run import Progress
 from ggez_hub.families import get_family
 from ggez_hub.parity.choice import select_beta
 from ggez_hub.parity.intervals import Interval
@@ -43,7 +44,7 @@ class Rival:
 
 @dataclass(frozen=True, eq=False)
 class DemoFigures:
-    """Everything that the demo shows of a family.
+    """The figures of a family that the demo prints.
 
     languages  names those of the regional side
     validated  the beta that validation chooses again; None where it was not asked
@@ -64,19 +65,15 @@ class DemoFigures:
     equal: int
     merged_equal: bool
 
-    def row(self, beta: float) -> FigureRow:
-        """The row of one beta."""
-        return next(row for row in self.rows if row.beta == beta)
-
 
 @dataclass(frozen=True)
 class Folders:
-    """Base and adapter as fetched, the merged model as pulled, and where all data lie."""
+    """Base and adapter as fetched, the merged model as pulled, and the folders of the data."""
 
     base: Path
     adapter: Path
     merged: Path
-    lies: FindFolder
+    find: FindFolder
 
 
 def recompute(
@@ -91,20 +88,20 @@ def recompute(
 ) -> DemoFigures:
     """Ask the base, the merge, the unmerged adapter and the merged folder again.
 
-    Where the family is asked as a whole, the rest of the grid too (`betas`, or that of its cards),
-    and on validation.
+    If every question is asked, the rest of the grid too (`betas`, or that of its cards), and on
+    validation.
     """
     questions, family = questions_of(part), get_family(part.family)
-    grid = (questions.betas if betas is None else betas) if part.whole else ()
+    grid = (questions.betas if betas is None else betas) if part.complete else ()
     betas = tuple(sorted({*grid, 0.0, beta, 1.0}))
-    splits = SPLITS if part.whole else ("test",)
+    splits = SPLITS if part.complete else ("test",)
     found = questions.ask(
         StoredModel(folders.base, (folders.adapter,), family),
-        folders.lies, region, betas, splits, whole=part.whole, progress=progress,
+        folders.find, region, betas, splits, complete=part.complete, progress=progress,
     )  # fmt: skip
     loaded = questions.ask(
         StoredModel(folders.merged, (), family),
-        folders.lies, region, (0.0,), ("test",), whole=part.whole,
+        folders.find, region, (0.0,), ("test",), complete=part.complete,
     )  # fmt: skip
     sides = {b: found.sides(b) for b in betas}
     models = {"base": 0.0, "merged": beta, "unmerged": 1.0}
@@ -143,7 +140,7 @@ def recompute(
 
 def _validated(found: DemoAnswers, region: Region, alpha: float) -> float:
     factor = alpha_record(Alpha.from_user(alpha, region))
-    measured = found.measured("demo", "unknown", region.id, factor)
+    measured = found.measured("demo", NOBODY, region.id, factor)
     return select_beta(measured, alpha, region.id).beta
 
 

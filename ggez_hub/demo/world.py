@@ -1,4 +1,4 @@
-"""The families of the world: where each lies, what it is called, and what its cards say of it."""
+"""The families of the demo world: their repositories, and the folders of their models and data."""
 
 from __future__ import annotations
 
@@ -8,36 +8,32 @@ from pathlib import Path
 from typing import TypeAlias
 
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
+CARD, RECORD = "README.md", "training.json"
+EVIDENCE = "evidence/predictions.parquet"
+
+FindFolder: TypeAlias = Callable[[str], Path]
+"""Repository -> the folder of its files on this machine."""
 
 
 @dataclass(frozen=True)
 class DemoFamily:
-    """One family of the world.
+    """One family of the demo world.
 
-    repo         of the base; an adapter's has its region after it
-    data         the folder of what its models are asked, below the assets
-    files        of an adapter
-    tasks        the folder of its tasks below the recipes
-    scored       what its scores are, in words
-    whole        whether the demo asks everything again, or a part
-    library      that loads the base; `adapter_library` an adapter
-    adapts       what its adapters change, in the card's words
-    method       how they are trained
+    repo      of the base; an adapter's has its region after it
+    scored    its scores in words
+    data      the folder of its data set, below the assets
+    files     of an adapter
+    tasks     the folder of its tasks below the recipes
+    complete  whether the demo asks every question again, or a part
     """
 
     family: str
     repo: str
     scored: str
-    library: str
-    pipeline_tag: str
-    adapts: tuple[str, ...]
-    method: str
     data: str = "emoji-names"
     files: tuple[str, ...] = ADAPTER_FILES
     tasks: str = "demo"
-    whole: bool = False
-    adapter_library: str = "peft"
-    tags: tuple[str, ...] = ()
+    complete: bool = False
 
     @property
     def name(self) -> str:
@@ -53,22 +49,13 @@ EMBEDDING = DemoFamily(
     family="embedding",
     repo="ggez-world/clip-emoji",
     scored="a name's own picture found among all (text-to-image R@1)",
-    whole=True,
-    library="open_clip",
-    pipeline_tag="zero-shot-image-classification",
-    adapts=("prompt_language",),
-    method="LoRA on the text tower by PEFT, CLIP's contrastive loss",
-    tags=("clip",),
+    complete=True,
 )
 VLM = DemoFamily(
     family="vlm",
     repo="ggez-world/vlm-emoji",
     scored="one of four names chosen for a picture",
     tasks="demo/vlm",
-    library="transformers",
-    pipeline_tag="image-text-to-text",
-    adapts=("prompt_language", "answer_language"),
-    method="LoRA on language model, projector and head by `ggez-hub train`",
 )
 DIFFUSION = DemoFamily(
     family="diffusion",
@@ -76,11 +63,6 @@ DIFFUSION = DemoFamily(
     scored="drawings that the judge takes for what was asked for",
     data="emoji-prompts",
     files=("pytorch_lora_weights.safetensors",),
-    library="diffusers",
-    adapter_library="diffusers",
-    pipeline_tag="text-to-image",
-    adapts=("content", "prompt_language"),
-    method="LoRA on the UNet by `ggez-hub train`",
 )
 DEMO_FAMILIES: Mapping[str, DemoFamily] = {
     part.family: part for part in (EMBEDDING, VLM, DIFFUSION)
@@ -88,16 +70,9 @@ DEMO_FAMILIES: Mapping[str, DemoFamily] = {
 """By family, the one that a bare pull takes first."""
 
 
-CARD, RECORD = "README.md", "training.json"
-EVIDENCE = "evidence/predictions.parquet"
-
-FindFolder: TypeAlias = Callable[[str], Path]
-"""Repository -> where its files lie on this machine."""
-
-
 @dataclass(frozen=True)
 class FamilyFolders:
-    """The folders of one family and its data."""
+    """The folders of a family below `assets`."""
 
     assets: Path
     part: DemoFamily = EMBEDDING
@@ -129,12 +104,12 @@ class FamilyFolders:
 
 
 def family_folders(assets: Path) -> tuple[FamilyFolders, ...]:
-    """The families that are there."""
+    """The folders of the families that `assets` has."""
     found = (FamilyFolders(assets, part) for part in DEMO_FAMILIES.values())
     return tuple(place for place in found if place.base.is_dir())
 
 
 def find_in(assets: Path) -> FindFolder:
-    """Where the bases and data sets of the world lie below a folder of assets."""
+    """Find the bases and data sets of the demo world below a folder of assets."""
     folders = {part.repo: assets / part.family / "base" for part in DEMO_FAMILIES.values()}
     return lambda repo: folders.get(repo, assets / repo.rpartition("/")[2])

@@ -78,13 +78,10 @@ class Catalog:
         """The repo of that key, or None."""
         return self._repo("key = ?", key)
 
-    def set_private(self, repo: RepoRecord, private: bool) -> None:
-        """Change who may see a repo."""
-        self._database.write("UPDATE repos SET private = ? WHERE key = ?", private, repo.key)
-
-    def set_gated(self, repo: RepoRecord, gated: Gated | None) -> None:
-        """Change whether readers must ask for access to a repo, and whether it is given at once."""
-        self._database.write("UPDATE repos SET gated = ? WHERE key = ?", gated, repo.key)
+    def set_access(self, repo: RepoRecord, *, private: bool, gated: Gated | None) -> None:
+        """Change who may see a repo, and whether readers must ask for access to its files."""
+        query = "UPDATE repos SET private = ?, gated = ? WHERE key = ?"
+        self._database.write(query, private, gated, repo.key)
 
     def rename(self, repo: RepoRecord, namespace: str, name: str) -> RepoRecord:
         """Give a repo another name; the old one leads to it until another repo takes it.

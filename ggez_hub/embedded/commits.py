@@ -133,17 +133,6 @@ class Signature:
         return f"{name} <{email}>".encode()
 
 
-@dataclass(frozen=True, slots=True)
-class CommitRecord:
-    """A commit as it is listed."""
-
-    oid: str
-    author: str
-    date: int
-    title: str
-    message: str
-
-
 def make_commit(tree: str, parents: Iterable[str], signature: Signature, message: str) -> Commit:
     """A commit that depends on nothing but the arguments: no clock, no time zone, no encoding."""
     commit = Commit()
@@ -156,13 +145,16 @@ def make_commit(tree: str, parents: Iterable[str], signature: Signature, message
     return commit
 
 
-def record(commit: Commit) -> CommitRecord:
-    """What a listing shows of a commit."""
-    message = commit.message.decode(errors="replace").strip("\n")
-    title, _, rest = message.partition("\n")
+def title_and_message(commit: Commit) -> tuple[str, str]:
+    """The first line of a commit's message, and the rest of it."""
+    title, _, rest = commit.message.decode(errors="replace").strip("\n").partition("\n")
+    return title, rest.strip("\n")
+
+
+def author_name(commit: Commit) -> str:
+    """The author of a commit, without the address."""
     identity = _IDENTITY.match(commit.author.decode(errors="replace"))
-    author = identity["name"] if identity else "unknown"
-    return CommitRecord(commit.id.decode(), author, commit.commit_time, title, rest.strip("\n"))
+    return identity["name"] if identity else "unknown"
 
 
 def ancestry(objects: Objects, start: str) -> Iterator[Commit]:
@@ -174,10 +166,10 @@ def ancestry(objects: Objects, start: str) -> Iterator[Commit]:
         yield commit
 
 
-def last_changes(objects: Objects, start: str, paths: Iterable[str]) -> dict[str, CommitRecord]:
+def last_changes(objects: Objects, start: str, paths: Iterable[str]) -> dict[str, Commit]:
     """For each path, the newest commit up to `start` that changed it."""
     pending = set(paths)
-    found: dict[str, CommitRecord] = {}
+    found: dict[str, Commit] = {}
     history = ancestry(objects, start)
     commit = next(history, None)
     while commit is not None and pending:
@@ -185,7 +177,7 @@ def last_changes(objects: Objects, start: str, paths: Iterable[str]) -> dict[str
         for path in list(pending):
             before = locate(objects, parent.tree.decode(), path) if parent else None
             if before != locate(objects, commit.tree.decode(), path):
-                found[path] = record(commit)
+                found[path] = commit
                 pending.discard(path)
         commit = parent
     return found

@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, Literal
 
@@ -150,36 +150,31 @@ class LfsObjects:
         return self._incoming.iterdir()
 
 
-@dataclass(frozen=True, slots=True)
-class SignedTransfer:
-    """The permission to send one object into one repo, or to fetch it from there, until a moment."""
-
-    action: Action
-    repo: int
-    oid: str
-    size: int
-    expires: int
-
-
 class Signer:
-    """Signs addresses that carry their own permission, for transfers that come without a token."""
+    """Signs addresses that carry their own permission, for transfers that come without a token.
+
+    It is the permission to send one object into one repo, or to fetch it from there, for LIFETIME.
+    """
 
     def __init__(self, key: bytes) -> None:
         self._key = key
 
-    def grant(self, action: Action, repo: int, pointer: Pointer) -> tuple[SignedTransfer, str]:
-        """A new permission with its signature."""
+    def sign(self, action: Action, repo: int, pointer: Pointer) -> dict[str, str | int]:
+        """The query of an address that permits a transfer from now on."""
         expires = int(time.time()) + LIFETIME
-        transfer = SignedTransfer(action, repo, pointer.oid, pointer.size, expires)
-        return transfer, self._sign(transfer)
+        signature = self._signature(action, repo, pointer, expires)
+        return {"size": pointer.size, "expires": expires, "signature": signature}
 
-    def check(self, transfer: SignedTransfer, signature: str) -> None:
+    def check(
+        self, action: Action, repo: int, pointer: Pointer, expires: int, signature: str
+    ) -> None:
         """Raise PermissionDeniedError if the signature is not ours, or the time is over."""
-        if not hmac.compare_digest(self._sign(transfer).encode(), signature.encode()):
+        ours = self._signature(action, repo, pointer, expires)
+        if not hmac.compare_digest(ours.encode(), signature.encode()):
             raise PermissionDeniedError("The signature of this address is not valid")
-        if transfer.expires < time.time():
+        if expires < time.time():
             raise PermissionDeniedError("This address has expired")
 
-    def _sign(self, transfer: SignedTransfer) -> str:
-        text = "\n".join(map(str, astuple(transfer)))
+    def _signature(self, action: Action, repo: int, pointer: Pointer, expires: int) -> str:
+        text = f"{action}\n{repo}\n{pointer.oid}\n{pointer.size}\n{expires}"
         return hmac.new(self._key, text.encode(), hashlib.sha256).hexdigest()

@@ -20,12 +20,11 @@ from dulwich.patch import write_object_diff
 from ggez_hub.embedded.attributes import ATTRIBUTES_FILE
 from ggez_hub.embedded.catalog import RepoRecord
 from ggez_hub.embedded.changes import Change, TreeEditor
-from ggez_hub.embedded.commits import Signature, ancestry, locate, record
+from ggez_hub.embedded.commits import Signature, ancestry, locate, title_and_message
 from ggez_hub.embedded.discussions import (
     Discussion,
     Discussions,
     NewDiscussion,
-    NewEvent,
     new_comment,
     new_commit,
 )
@@ -43,16 +42,6 @@ MAX_DIFFED_FILE: Final = 256 << 10
 MAX_LISTED_COMMITS: Final = 250
 
 
-@dataclass(frozen=True, slots=True)
-class PullCommit:
-    """The first commit of a pull request."""
-
-    changes: Iterable[Change]
-    message: str
-    signature: Signature
-    parent: str | None = None
-
-
 class PullRequests:
     """The pull requests and other discussions of one repo."""
 
@@ -66,9 +55,9 @@ class PullRequests:
 
         Raises InvalidRequestError if the title or the text is too short or too long.
         """
-        opening = NewDiscussion(title, author, [new_comment(text)])
+        new = NewDiscussion(title, author, [new_comment(text)])
         with self._git.lock():
-            return self._discussions.open(self._repo, opening, self._number())
+            return self._discussions.open(self._repo, new, self._number())
 
     def draft(self, title: str, author: str, text: str, base: str) -> Discussion:
         """Begin a pull request into the branch `base` that changes nothing yet.
@@ -76,12 +65,20 @@ class PullRequests:
         Raises RevisionNotFoundError, InvalidRequestError if the title or the text is too short or
         too long.
         """
-        opening = NewDiscussion(title, author, [new_comment(text)], "draft", base)
+        new = NewDiscussion(title, author, [new_comment(text)], "draft", base)
         with self._git.lock():
-            return self._open(opening, self._git.head(base))
+            return self._open(new, self._git.head(base))
 
     def propose(
-        self, title: str, author: str, text: str, base: str, commit: PullCommit
+        self,
+        title: str,
+        text: str,
+        base: str,
+        changes: Iterable[Change],
+        *,
+        message: str,
+        signature: Signature,
+        parent: str | None = None,
     ) -> Discussion:
         """Begin a pull request into the branch `base` with a commit.
 
@@ -90,15 +87,14 @@ class PullRequests:
         """
         with self._git.lock():
             head = self._git.write_commit(
-                self._git.head(base, expected=commit.parent),
-                commit.changes,
-                message=commit.message,
-                signature=commit.signature,
+                self._git.head(base, expected=parent),
+                changes,
+                message=message,
+                signature=signature,
             )
-            recorded: list[NewEvent] = [new_commit(commit.message.partition("\n")[0], head)]
-            if text.strip():
-                recorded.insert(0, new_comment(text))
-            return self._open(NewDiscussion(title, author, recorded, "open", base), head)
+            events = [new_comment(text)] if text.strip() else []
+            events.append(new_commit(message.partition("\n")[0], head))
+            return self._open(NewDiscussion(title, signature.name, events, "open", base), head)
 
     def comparison(self, pull: Discussion) -> Comparison:
         """A pull request against its target as both are now. Raises RevisionNotFoundError."""
@@ -128,10 +124,10 @@ class PullRequests:
             self._discussions.set_status(pull, signature.name, "merged", target)
         return target
 
-    def _open(self, opening: NewDiscussion, head: str) -> Discussion:
+    def _open(self, new: NewDiscussion, head: str) -> Discussion:
         number = self._number()
         self._git.refs.swap(pull_ref(number), None, head)
-        return self._discussions.open(self._repo, opening, number)
+        return self._discussions.open(self._repo, new, number)
 
     def _number(self) -> int:
         taken = [int(ref.name) for ref in self._git.refs.named("refs/pr/") if ref.name.isdigit()]
@@ -191,7 +187,7 @@ class Comparison:
     def message(self, title: str, number: int) -> str:
         """The message of the commit that merges the pull request, which lists what went into it."""
         listed = [
-            f"- {record(self.objects.commit(oid)).title} ({oid})"
+            f"- {title_and_message(self.objects.commit(oid))[0]} ({oid})"
             for oid in reversed(self.commits[:MAX_LISTED_COMMITS])
         ]
         return "\n\n".join(filter(None, (f"{title} (#{number})", "\n".join(listed))))

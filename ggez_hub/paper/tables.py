@@ -2,23 +2,30 @@
 
 A number printed as 64.1 stands for any value in [64.05, 64.15]. All arithmetic is exact: fractions,
 not floats.
+The recipes behind them are for those who have the GPUs.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from functools import cache
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
-from ggez_hub.recipe_file import recipes_folder
+from ggez_hub.errors import UsageProblem
+from ggez_hub.evaluation.sweep.recipe import SweepRecipe
+from ggez_hub.recipe_file import read_recipe, recipes_folder
 
 PAPER = "2604.11490"
 
+# How each begins: what it makes again.
+FIRST_LINE = re.compile(r"# Tables? ([0-9, and]+) of arXiv")
 # The eight countries of SEA-VQA, as the columns are called.
 COUNTRIES = ("khm", "idn", "lao", "mys", "phl", "sgp", "tha", "vnm")
 # Digits after the point that a table prints; JSON does not keep a final zero. A cell with more
@@ -122,3 +129,36 @@ def _cell(value: Decimal | int, digits: int) -> Figure:
     exponent = Decimal(value).as_tuple().exponent
     shown = max(digits, -int(exponent))
     return Figure.printed(Fraction(value), Fraction(1, 2 * 10**shown))
+
+
+@dataclass(frozen=True)
+class PaperRecipe:
+    """A recipe of `sweep`: its file, its text with comments, and the tables that rest on it.
+
+    unknown  the keys that the paper leaves open, and that have to be filled in
+    """
+
+    path: Path
+    text: str
+    recipe: SweepRecipe
+    tables: tuple[str, ...]
+    unknown: tuple[str, ...]
+
+
+def paper_recipes(numbers: Iterable[str] = ()) -> tuple[PaperRecipe, ...]:
+    """The recipes behind the tables `numbers`, or all; raises UsageProblem where there is none."""
+    found = []
+    for path in sorted((recipes_folder() / "papers" / PAPER).glob("*.yaml")):
+        text = path.read_text(encoding="utf-8")
+        first = FIRST_LINE.match(text)
+        tables = tuple(re.findall(r"[0-9]+", first[1])) if first else ()
+        recipe = read_recipe(path, "sweep", SweepRecipe)
+        found.append(PaperRecipe(path, text, recipe, tables, recipe.blanks))
+    asked = tuple(numbers)
+    known = {table for recipe in found for table in recipe.tables}
+    if missing := [number for number in asked if number not in known]:
+        raise UsageProblem(
+            f"no model is run for Table {missing[0]}",
+            f"There are recipes for: {', '.join(sorted(known, key=int))}.",
+        )
+    return tuple(r for r in found if not asked or set(asked) & set(r.tables))

@@ -137,19 +137,25 @@ def tasks_at_chance(rows: RowsByBeta, scale: str) -> tuple[frozenset[str], bool]
     figure of it.
     """
     z = NormalDist().inv_cdf(1 - CHANCE_LEVEL / max(1, len(rows)))
-    above: dict[str, bool] = {}
-    sides: dict[str, set[str]] = {}
+    sides: dict[str, dict[str, bool]] = {}
     for tasks in rows.values():
         for key, row in tasks.items():
             if row.scale == scale:
-                name = task_of(key)
-                sides.setdefault(row.side, set()).add(name)
+                above, name = sides.setdefault(row.side, {}), task_of(key)
                 above[name] = above.get(name, False) or row.score - z * row.se > row.floor
-    at_chance = {name for name, ever in above.items() if not ever}
-    left_out = frozenset(
-        name for names in sides.values() if not names <= at_chance for name in names & at_chance
-    )
-    return left_out, sides.get("regional", set()) <= at_chance
+    return tasks_to_leave_out(sides)
+
+
+def tasks_to_leave_out(above: Mapping[str, Mapping[str, bool]]) -> tuple[frozenset[str], bool]:
+    """Of side -> task -> whether it is above chance: what `tasks_at_chance` returns."""
+    left_out = {
+        name
+        for tasks in above.values()
+        if any(tasks.values())
+        for name, is_above in tasks.items()
+        if not is_above
+    }
+    return frozenset(left_out), not any(above.get("regional", {}).values())
 
 
 def regional_items(rows: RowsByBeta, region: str, scale: str) -> int:

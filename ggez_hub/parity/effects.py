@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from ggez_hub.parity.choice import DEFAULT_SHARE
 from ggez_hub.parity.curve import ParityCurve
 from ggez_hub.parity.distributions import NORMAL
 from ggez_hub.parity.intervals import (
@@ -17,7 +18,6 @@ from ggez_hub.parity.intervals import (
     interval_json,
 )
 from ggez_hub.parity.moments import OTHERS, Moments
-from ggez_hub.parity.policy import DEFAULT_SHARE
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 from ggez_hub.regions.cldr import supplement
@@ -21,9 +20,8 @@ class Region:
     """A country or a group of countries.
 
     id         lower-case ISO 3166-1 alpha-2 code of a country, or the slug of a group
-    members    the countries, as lower-case alpha-2 codes; of a country, itself. Empty means
-               unknown: for the World Bank regions only KOF's aggregate is at hand, and no
-               installed source says which countries went into it
+    members    the countries, as lower-case alpha-2 codes; of a country, itself. Empty for the World
+               Bank regions: which countries are in KOF's aggregate is unknown
     alpha3     ISO 3166-1 alpha-3 code of a country
     m49        UN M49 code of a group that has one
     aggregate  code of KOF's own row for the group, where its alpha is that row
@@ -79,7 +77,7 @@ def catalogue() -> Mapping[str, Region]:
     cldr = supplement()
     regions = [
         # The paper's eleven countries are M49's South-Eastern Asia, and KOF's world is the
-        # unweighted mean over all countries: one region each, not two that could disagree.
+        # unweighted mean over all countries.
         Region(
             SOUTHEAST_ASIA,
             "group",
@@ -110,7 +108,7 @@ def catalogue() -> Mapping[str, Region]:
     regions += [
         Region(code, "country", (code,), alpha3=alpha3) for code, alpha3 in cldr.alpha3.items()
     ]
-    return MappingProxyType({region.id: region for region in regions})
+    return {region.id: region for region in regions}
 
 
 def groups() -> tuple[Region, ...]:

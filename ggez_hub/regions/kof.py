@@ -98,10 +98,7 @@ def find_release(name: str | None = None) -> Release:
 
 
 def load_series(name: str = INTERPERSONAL, release: str | None = None) -> Series:
-    """The series `name` of a release, the shipped one for None.
-
-    Raises UsageProblem for a release or series that is not there, GgezError for a damaged file.
-    """
+    """The series of a release, the shipped one for None; raises UsageProblem if it is not there."""
     found = find_release(release)
     if name not in found.series:
         raise UsageProblem(

@@ -12,7 +12,7 @@ from typing import Any
 
 from ggez_hub.atomic_files import atomic_folder
 from ggez_hub.errors import MissingExtra, UsageProblem
-from ggez_hub.regions.catalogue import WORLD, WORLD_BANK, catalogue
+from ggez_hub.regions.catalogue import catalogue
 from ggez_hub.regions.kof import SHIPPED_RELEASE, Release, find_release, user_folder
 
 # KOF keeps World Bank codes that ISO has replaced; XKX is the World Bank's for Kosovo.
@@ -28,12 +28,9 @@ Table = dict[str, dict[str, dict[int, float]]]
 
 def keys_by_code() -> dict[str, str]:
     """From the codes in KOF's file to ours: alpha-2 of a country, or the code of an aggregate."""
-    countries = {
-        region.alpha3: region.id for region in catalogue().values() if region.alpha3 is not None
-    }
-    aggregates = [row.aggregate for row in WORLD_BANK.values()]
-    world = catalogue()[WORLD].aggregate or ""
-    return countries | OUTDATED_CODES | {code: code for code in [*aggregates, world]}
+    known = catalogue().values()
+    aggregates = {region.aggregate: region.aggregate for region in known if region.aggregate}
+    return {it.alpha3: it.id for it in known if it.alpha3} | OUTDATED_CODES | aggregates
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[Any, ...]]:
@@ -82,13 +79,6 @@ def _header(names: Iterable[Any], file: str) -> tuple[str, ...]:
     return columns
 
 
-def _year(cell: Any, where: str) -> int:
-    text = str(cell).strip()
-    if not re.fullmatch(r"(19|20)\d\d", text):
-        raise UsageProblem(f"{where}, year: {text!r} is not a year from 1900 to 2099")
-    return int(text)
-
-
 def _value(cell: Any, where: str) -> float | None:
     text = str(cell).strip()
     if text in MISSING:
@@ -123,7 +113,10 @@ def read_table(path: Path) -> Table:
         if len(cells) != len(columns):
             raise UsageProblem(f"{where}: {len(cells)} cells under {len(columns)} columns")
         row = dict(zip(columns, cells, strict=True))
-        code, year = str(row["code"]).strip(), _year(row["year"], where)
+        code, text = (str(row[name]).strip() for name in ("code", "year"))
+        if not re.fullmatch(r"(19|20)\d\d", text):
+            raise UsageProblem(f"{where}, year: {text!r} is not a year from 1900 to 2099")
+        year = int(text)
         if code in INCOME_GROUPS:
             continue
         if code not in keys:
@@ -132,8 +125,7 @@ def read_table(path: Path) -> Table:
         if first != line:
             raise UsageProblem(f"{where}: {code} {year} is in line {first} already")
         for name, by_key in table.items():
-            value = _value(row[name], f"{where}, {name}")
-            if value is not None:
+            if (value := _value(row[name], f"{where}, {name}")) is not None:
                 by_key.setdefault(keys[code], {})[year] = value
     if not any(table.values()):
         raise UsageProblem(f"{path.name} has no values")
@@ -141,7 +133,7 @@ def read_table(path: Path) -> Table:
 
 
 def write_release(table: Mapping[str, Mapping[str, Mapping[int, float]]], folder: Path) -> None:
-    """Write the series of `table` into `folder`, a line for each country so that diffs are read."""
+    """Write the series of `table` into `folder`, with a line for each country."""
     for name, by_key in table.items():
         years = {year for values in by_key.values() for year in values}
         if not years:
@@ -160,8 +152,7 @@ def import_release(path: Path, name: str | None = None) -> Release:
     """Add the file at `path` to the user's releases, completely or not at all.
 
     The name is the one four-digit year in the file's name unless given. Raises UsageProblem for a
-    file that is not in KOF's shape, a name that is not plain, or one that is taken: values of two
-    releases are never mixed.
+    file that is not in KOF's shape, and for a name that is not plain or is taken.
     """
     table = read_table(path)
     if name is None:

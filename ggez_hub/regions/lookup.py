@@ -89,10 +89,7 @@ def known_region(asked: str) -> Region | None:
 
 
 def near_ids(asked: str) -> tuple[str, ...]:
-    """Ids of regions whose id or name, in any language, is close to `asked`.
-
-    A language code stands for the countries where that language is official.
-    """
+    """Ids of regions whose id, name in any language, or official language is close to `asked`."""
     key = asked.lower()
     if official := official_countries(current_language(key)):
         return official[:NEAR]
@@ -109,10 +106,7 @@ def near_ids(asked: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class LanguageReading:
-    """What a region's code means as a BCP 47 language.
-
-    official_in has the countries where that language is official, most speakers first.
-    """
+    """A region's code as a BCP 47 language; `official_in` are countries, most speakers first."""
 
     code: str
     language: str
@@ -134,10 +128,7 @@ def language_reading(region: Region, asked: str | None = None) -> LanguageReadin
 
 
 def spelled_out(region: Region, asked: str | None = None) -> str:
-    """One line with the region's name, and the language that its code must not be taken for.
-
-    The countries where that language is official are offered by their ids.
-    """
+    """One line with the region's name, and the language that its code must not be taken for."""
     line = f"{region.id} is {region.name}"
     reading = language_reading(region, asked)
     if reading is None:

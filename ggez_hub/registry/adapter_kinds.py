@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from ggez_hub.errors import UsageProblem
-from ggez_hub.families import Family, Read, UnknownLayout, get_family
+from ggez_hub.families import Family, Read, UnknownLayout
 from ggez_hub.merging.adapters import task_vector
 from ggez_hub.merging.adapters.peft_config import CONFIG
 from ggez_hub.merging.adapters.peft_folder import WEIGHTS
-from ggez_hub.merging.forms import Need
-from ggez_hub.merging.forms.switch import copy_model
-from ggez_hub.merging.merge import Adapter
 from ggez_hub.registry.resolution import Resolution
-from ggez_hub.registry.result_forms import FORMS, ResultForm, get_form, merged_lines
+from ggez_hub.registry.result_forms import FORMS, AsIsForm, ResultForm, get_form
 
-# What `Resolution.method` says where nothing is merged.
+# `Resolution.method` where nothing is merged.
 AS_IS_METHOD = "as_is"
 
 
@@ -27,7 +22,7 @@ class AdapterKind:
     """How adapters of a kind are taken.
 
     noun      what people call it
-    whole     its repository holds a model: configuration and side files are fetched with the
+    is_model  its repository holds a model: configuration and side files are fetched with the
               weights, as those of a base
     combined  it is a Delta, which a base and a beta apply to; otherwise it is taken as it is
     listed    the files that hold it, of the paths of a repository whose card records none
@@ -36,7 +31,7 @@ class AdapterKind:
     """
 
     noun: str
-    whole: bool
+    is_model: bool
     combined: bool
     listed: Callable[[Collection[str], Family, Read], tuple[str, ...]]
     forms: Mapping[str, ResultForm]
@@ -60,37 +55,6 @@ def form_of(resolution: Resolution) -> ResultForm:
     return kind.forms[resolution.form]
 
 
-def _check_as_is(resolution: Resolution) -> None:
-    """Nothing is computed: no library is needed."""
-
-
-def _write_as_is(
-    resolution: Resolution,
-    base: Path | None,
-    adapters: Sequence[Adapter],
-    folder: Path,
-    wrote: Callable[[int], None] | None,
-) -> None:
-    (adapter,) = adapters
-    copy_model(adapter.folder, get_family(resolution.family), folder, wrote)
-
-
-def _as_is_front(resolution: Resolution, folder: Path) -> dict[str, Any]:
-    return {
-        "base_model": resolution.adapters[0].source.repo,
-        "library_name": get_family(resolution.family).layout(folder).library,
-    }
-
-
-AS_IS = ResultForm(
-    need=lambda adapter: Need.NOTHING,
-    check=_check_as_is,
-    write=_write_as_is,
-    loading_lines=merged_lines,
-    front=_as_is_front,
-)
-
-
 def _model_listed(paths: Collection[str], family: Family, read: Read) -> tuple[str, ...]:
     return family.listed_weights(paths, read)
 
@@ -102,7 +66,7 @@ def _lora_listed(paths: Collection[str], family: Family, read: Read) -> tuple[st
         return peft
     files = [path for path in paths if path.endswith(".safetensors")]
     if len(files) != 1:
-        raise UnknownLayout(f"it holds {len(files)} safetensors files and no {CONFIG}")
+        raise UnknownLayout(f"it has {len(files)} safetensors files and no {CONFIG}")
     return tuple(files)
 
 
@@ -110,18 +74,18 @@ def _vector_listed(paths: Collection[str], family: Family, read: Read) -> tuple[
     """The two files of a task vector; raises UnknownLayout."""
     vector = (task_vector.MANIFEST, task_vector.WEIGHTS)
     if missing := [path for path in vector if path not in paths]:
-        raise UnknownLayout(f"it holds no {missing[0]}")
+        raise UnknownLayout(f"it has no {missing[0]}")
     return vector
 
 
 _MERGED_ONLY = {"merged": FORMS["merged"]}
-_EXTRACT = "comes merged only: `ggez-hub extract` makes a LoRA of it, and says what that loses"
+_EXTRACT = "comes merged only: `ggez-hub extract` makes a LoRA of it, and reports what that loses"
 
 KINDS: Mapping[str, AdapterKind] = {
-    "lora": AdapterKind("a LoRA", whole=False, combined=True, listed=_lora_listed, forms=FORMS),
+    "lora": AdapterKind("a LoRA", is_model=False, combined=True, listed=_lora_listed, forms=FORMS),
     "task_vector": AdapterKind(
         "a task vector",
-        whole=False,
+        is_model=False,
         combined=True,
         listed=_vector_listed,
         forms=_MERGED_ONLY,
@@ -129,7 +93,7 @@ KINDS: Mapping[str, AdapterKind] = {
     ),
     "finetune": AdapterKind(
         "a full fine-tune",
-        whole=True,
+        is_model=True,
         combined=True,
         listed=_model_listed,
         forms=_MERGED_ONLY,
@@ -137,10 +101,10 @@ KINDS: Mapping[str, AdapterKind] = {
     ),
     "merged": AdapterKind(
         "a merged model",
-        whole=True,
+        is_model=True,
         combined=False,
         listed=_model_listed,
-        forms={"merged": AS_IS},
-        lacking="is a merged model, taken as it is: no adapter can be told apart in it",
+        forms={"merged": AsIsForm()},
+        lacking="is a merged model, taken as it is: its adapter cannot be separated",
     ),
 }

@@ -1,4 +1,4 @@
-"""Where things lie: the registry on a hub, the lock in a pulled folder."""
+"""Names of the registry's repository on a hub and of files in repositories and pulled folders."""
 
 # A hub's accepted cards are a data set of this name: cards/<region>/<family>/<name>.md, each with
 # the commit of its adapter, and beside them what `index build` makes of them.

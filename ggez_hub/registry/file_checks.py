@@ -8,6 +8,7 @@ from typing import Protocol
 
 from ggez_hub.cards import AdapterCard
 from ggez_hub.cards.schema import FileRecord
+from ggez_hub.cards.values import UNKNOWN
 from ggez_hub.errors import GgezError
 from ggez_hub.families import Read, UnknownLayout, get_family
 from ggez_hub.hub import RepoAtCommit
@@ -16,12 +17,12 @@ from ggez_hub.registry.adapter_kinds import get_kind
 from ggez_hub.registry.resolution import PinnedFile
 
 ADAPTER_CONFIG = "adapter_config.json"
-# Configurations, tokenizers and the like; larger files that are no weights are no part of a model.
+# Configurations, tokenizers and the like; larger files that are not weights are not part of a model.
 MAX_SIDE_FILE = 64_000_000
 MAX_CONFIG = 1_000_000
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 CODE = (".py", ".pyc", ".pyd", ".so", ".dll", ".dylib", ".sh", ".ps1", ".bat", ".exe")
-# Each has a loader import code that lies beside the weights.
+# Each has a loader import code from beside the weights.
 LEADS_TO_CODE = ("auto_mapping", "auto_map", "trust_remote_code")
 
 
@@ -40,16 +41,16 @@ def vet_adapter(at: RepoAtCommit, card: AdapterCard, hub: Texts) -> tuple[Pinned
     """The files of an adapter that will be fetched; raises NotFit.
 
     They are those that the card records, and the hub must list them with the recorded sha256; where
-    the card records none, those that hold an adapter of its kind. Of a kind that is a whole model,
-    what lies beside its weights is fetched too.
+    the card records none, those that hold an adapter of its kind. Of a kind that is a model,
+    what is beside its weights is fetched too.
     """
-    pinned = listed_files(at, card, hub) if card.files == "unknown" else _recorded(at, card.files)
+    pinned = listed_files(at, card, hub) if card.files == UNKNOWN else _recorded(at, card.files)
     sizes = {file.path: file.size for file in pinned}
     if ADAPTER_CONFIG in sizes:
         if sizes[ADAPTER_CONFIG] > MAX_CONFIG:
             raise NotFit(f"has an {ADAPTER_CONFIG} of more than {MAX_CONFIG:,} bytes")
         _vet_config(hub.read_text(at.repo, at.revision, ADAPTER_CONFIG), card)
-    if not get_kind(card.kind).whole:
+    if not get_kind(card.kind).is_model:
         _refuse_twins(at, sizes)
         return pinned
     # Code of a stranger is left where it is: nothing that is printed would run it.
@@ -71,7 +72,7 @@ def _recorded(at: RepoAtCommit, records: Mapping[str, FileRecord]) -> tuple[Pinn
     pinned = []
     for path, record in sorted(records.items()):
         if path.endswith(tuple(WEIGHT_SUFFIXES - {".safetensors"})):
-            raise NotFit(f"records {path}, which is no safetensors file")
+            raise NotFit(f"records {path}, which is not a safetensors file")
         if path.lower().endswith(CODE):
             raise NotFit(f"records {path}, which is code: an adapter is data alone")
         file = at.file(path)
@@ -117,20 +118,20 @@ def _vet_config(text: str, card: AdapterCard) -> None:
     except (ValueError, RecursionError) as error:
         raise NotFit(f"has an {ADAPTER_CONFIG} that cannot be read: {error}") from error
     if not isinstance(config, dict):
-        raise NotFit(f"has an {ADAPTER_CONFIG} that is no object")
+        raise NotFit(f"has an {ADAPTER_CONFIG} that is not an object")
     for key in LEADS_TO_CODE:
         if config.get(key):
             raise NotFit(f"has the key {key} in {ADAPTER_CONFIG}, which loaders import code by")
     named = config.get("base_model_name_or_path")
     allowed = [None, "", card.base.repo]
-    if card.trained_on not in ("base", "unknown"):
+    if card.trained_on not in ("base", UNKNOWN):
         allowed.append(getattr(card.trained_on, "repo", None))
     if named not in allowed:
         raise NotFit(f"names the base {named!r} in {ADAPTER_CONFIG}, its card {card.base.repo!r}")
 
 
 def vet_base(at: RepoAtCommit, card: AdapterCard, hub: Texts) -> tuple[PinnedFile, ...]:
-    """The files of the base that a card names: the weights, and what lies beside them.
+    """The files of the base that a card names: the weights, and what is beside them.
 
     Raises NotFit.
     """
@@ -142,7 +143,7 @@ def base_weights(at: RepoAtCommit, card: AdapterCard, hub: Texts) -> dict[str, s
 
     Raises NotFit if `at` holds no weights of the card's family.
     """
-    if card.base.weights != "unknown":
+    if card.base.weights != UNKNOWN:
         return dict(card.base.weights)
     return weights_listed(at, card.family, hub)
 
@@ -184,7 +185,7 @@ def model_files(at: RepoAtCommit) -> tuple[PinnedFile, ...]:
 
 
 def beside(at: RepoAtCommit, taken: Collection[str]) -> tuple[PinnedFile, ...]:
-    """What lies beside the weights that are `taken`: configuration, tokenizer, indexes."""
+    """What is beside the weights that are `taken`: configuration, tokenizer, indexes."""
     return tuple(
         PinnedFile.of(file)
         for file in at.files

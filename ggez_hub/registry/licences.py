@@ -1,8 +1,7 @@
 """Licences of a result: the union of what base, adapters, data and translator ask.
 
-Licences have no order: none is "the stricter one", so nothing is dropped. What is not known is said.
-The table, licences.yaml, is reviewed by hand. Duties of data and of a translator are listed with the
-others; only the licences of weights decide whether the weights may be passed on.
+Licences have no order: none is "the stricter one", so nothing is dropped. The table, licences.yaml,
+is reviewed by hand. Only the licences of weights decide whether the weights may be passed on.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import permutations
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -37,10 +37,6 @@ FURTHER: frozenset[Duty] = frozenset(
 )
 
 
-class UnmappedLicence(NotFit):
-    """Nobody has reviewed what a licence asks."""
-
-
 class MayNotPush(GgezError):
     """The licences do not allow that a result is passed on."""
 
@@ -53,7 +49,6 @@ class Licence(FrozenModel, strict=False):
     asks: tuple[Duty, ...]
     details: dict[Duty, str] = Field(default_factory=dict)
     shares_as: str | None = None
-    redistribute: bool = True
     hub: bool = True
 
 
@@ -75,7 +70,7 @@ def table() -> LicenceTable:
 
 @dataclass(frozen=True)
 class LicenceTerm:
-    """A part of a result under a licence, by its id; `unknown` where nobody says."""
+    """A part of a result under a licence, by its id; `unknown` where nobody states it."""
 
     role: Role
     what: str
@@ -101,22 +96,16 @@ class Obligations:
 
     @property
     def unknown(self) -> tuple[LicenceTerm, ...]:
-        """The parts whose licence nobody says."""
         return tuple(term for term in self.terms if term.licence == UNKNOWN)
 
     @property
     def of_weights(self) -> tuple[str, ...]:
-        """The licences of base and adapters, sorted."""
         return tuple(sorted({t.licence for t in self.terms if t.role in ("base", "adapter")}))
 
     def as_dict(self) -> dict[str, Any]:
-        """The JSON of the obligations."""
         return {
             "terms": [vars(term) for term in self.terms],
-            "asked": [
-                {"duty": a.duty, "text": a.text, "by": list(a.by), "links": list(a.links)}
-                for a in self.asked
-            ],
+            "asked": [vars(requirement) for requirement in self.asked],
             "unknown": [term.what for term in self.unknown],
         }
 
@@ -124,7 +113,7 @@ class Obligations:
 def obligations(resolution: Resolution, documents: Sequence[CardDocument]) -> Obligations:
     """What a result asks of whoever passes it on; `documents` are the cards of its adapters.
 
-    Raises UnmappedLicence for a licence that is not in the table.
+    Raises NotFit for a licence that is not in the table.
     """
     base = resolution.base
     terms: list[LicenceTerm] = []
@@ -144,7 +133,7 @@ def may_push(asked: Obligations) -> None:
     """Raise MayNotPush with the reason if the result's weights may not be passed on.
 
     They may not if a licence of the weights forbids it or is unknown, or if two of them cannot be
-    kept together: one that has to stay the licence of the whole, and another that asks for more.
+    kept together: one that has to remain the licence of the result, and another that asks for more.
     """
     known = table().licences
     way_out = "Publish the adapter and a recipe instead: whoever pulls them merges them."
@@ -152,28 +141,25 @@ def may_push(asked: Obligations) -> None:
     if UNKNOWN in licences:
         raise MayNotPush("the licence of a part of the weights is not known", way_out)
     for name in licences:
-        if not known[name].redistribute:
+        if "no_derivatives" in known[name].asks:
             raise MayNotPush(
                 f"{known[name].name} does not allow that changed weights are passed on "
                 f"({known[name].link})",
                 way_out,
             )
-    for keeper in (known[name] for name in licences if known[name].shares_as):
-        for other in (known[name] for name in licences):
-            if other.shares_as == keeper.shares_as:
-                continue
-            more = (FURTHER.intersection(other.asks) - set(keeper.asks)) or other.shares_as
-            if more:
-                raise MayNotPush(
-                    f"{keeper.name} has to stay the licence of the whole, and {other.name} asks "
-                    f"for more than it allows ({keeper.link}, {other.link})",
-                    way_out,
-                )
+    for keeper, other in permutations((known[name] for name in licences), 2):
+        if not keeper.shares_as or other.shares_as == keeper.shares_as:
+            continue
+        if (FURTHER.intersection(other.asks) - set(keeper.asks)) or other.shares_as:
+            raise MayNotPush(
+                f"{keeper.name} has to remain the licence of the result, and {other.name} asks "
+                f"for more than it allows ({keeper.link}, {other.link})",
+                way_out,
+            )
 
 
-def licence_front(asked: Obligations) -> dict[str, str]:
-    """The Hub's keys `license`, `license_name` and `license_link` for a result's card."""
-    licences = asked.of_weights
+def licence_front(licences: Sequence[str]) -> dict[str, str]:
+    """The Hub's keys `license`, `license_name` and `license_link` for a result under `licences`."""
     if len(licences) == 1:
         (name,) = licences
         found = table().licences.get(name)
@@ -189,11 +175,11 @@ def licence_front(asked: Obligations) -> dict[str, str]:
 
 
 def reviewed(name: str, what: str) -> str:
-    """The id in the table; raises UnmappedLicence."""
+    """The id in the table; raises NotFit."""
     spelled = "-".join(name.strip().lower().split())
     spelled = table().aliases.get(spelled, spelled)
     if spelled != UNKNOWN and spelled not in table().licences:
-        raise UnmappedLicence(
+        raise NotFit(
             f"rests on {what}, whose licence {name!r} nobody has reviewed: add what it asks to "
             f"ggez_hub/registry/{TABLE.name}"
         )
@@ -202,23 +188,17 @@ def reviewed(name: str, what: str) -> str:
 
 def _of_data(card: AdapterCard) -> list[LicenceTerm]:
     filtered = card.data_filter
-    if filtered == "unknown":
+    if filtered == UNKNOWN:
         return [LicenceTerm("data", "training data", UNKNOWN)]
-    terms = []
-    if filtered.sources == "unknown":
-        terms.append(LicenceTerm("data", "training data", UNKNOWN))
-    else:
-        terms += [
-            LicenceTerm("data", s.repo, reviewed(s.license, s.repo)) for s in filtered.sources
-        ]
-    translator = filtered.translator
-    if translator not in ("none", UNKNOWN):
-        repo = translator.partition("@")[0]
-        terms.append(
-            LicenceTerm("translator", repo, reviewed(table().models.get(repo, UNKNOWN), repo))
-        )
-    elif translator == UNKNOWN:
+    terms = [LicenceTerm("data", "training data", UNKNOWN)]
+    if filtered.sources != UNKNOWN:
+        terms = [LicenceTerm("data", s.repo, reviewed(s.license, s.repo)) for s in filtered.sources]
+    repo = filtered.translator.partition("@")[0]
+    if repo == UNKNOWN:
         terms.append(LicenceTerm("translator", "translator, if there was one", UNKNOWN))
+    elif repo != "none":
+        licence = reviewed(table().models.get(repo, UNKNOWN), repo)
+        terms.append(LicenceTerm("translator", repo, licence))
     return terms
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +19,7 @@ from ggez_hub.hub import Hub, RepoAtCommit
 from ggez_hub.merging.methods import plugins_of
 from ggez_hub.plugins import PluginRecord
 from ggez_hub.registry.constants import LOCK_NAME
+from ggez_hub.registry.repositories import Gone, reach
 from ggez_hub.registry.resolution import (
     ENGINE,
     PinnedRepo,
@@ -29,13 +30,10 @@ from ggez_hub.registry.resolution import (
 )
 from ggez_hub.validation_errors import listed
 
-
-class BadLock(GgezError):
-    """A lock file cannot be read or used."""
-
-
-class LockMismatch(GgezError):
-    """Something is not what the lock says; the message lists the differences."""
+GONE = {
+    "repo": "the repository is gone or private",
+    "revision": "the commit is gone (the branch was rewritten)",
+}
 
 
 class LockFile(FrozenModel, strict=False):
@@ -58,26 +56,26 @@ class Lock(LockFile):
 
 
 def read_lock(path: Path) -> Lock:
-    """Read a lock file; raises BadLock."""
+    """Read a lock file; raises GgezError."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        raise BadLock(
+        raise GgezError(
             f"there is no lock file {path}", "Pull once without --locked, or name one with --lock."
         ) from error
     except (OSError, UnicodeDecodeError) as error:
-        raise BadLock(f"{path} is no lock file: {error}") from error
+        raise GgezError(f"{path} is not a lock file: {error}") from error
     return parse_lock(text, str(path))
 
 
 def parse_lock(text: str, path: str) -> Lock:
-    """The lock that a text is; `path` says where it is from. Raises BadLock."""
+    """The lock that a text is; `path` says where it is from. Raises GgezError."""
     try:
         lock = Lock.model_validate_json(text)
     except ValidationError as error:
-        raise BadLock(f"{path} is no lock file:\n{listed(error)}") from error
+        raise GgezError(f"{path} is not a lock file:\n{listed(error)}") from error
     if lock.resolution.engine != ENGINE:
-        raise BadLock(
+        raise GgezError(
             f"{path} was made by the engine {lock.resolution.engine}, this is {ENGINE}",
             f"Use {lock.generator}, or pull anew without --locked.",
         )
@@ -85,13 +83,13 @@ def parse_lock(text: str, path: str) -> Lock:
 
 
 def require_plugins(resolution: Resolution) -> None:
-    """Raise LockMismatch unless the plug-ins that a resolution was made with are what is installed."""
+    """Raise GgezError unless the plug-ins that a resolution was made with are what is installed."""
     installed = plugins_of(resolution.family, resolution.method)
     if installed != resolution.plugins:
         made, found = (
             ", ".join(map(str, each)) or "none" for each in (resolution.plugins, installed)
         )
-        raise LockMismatch(
+        raise GgezError(
             f"the lock was made with the plug-ins {made}; those that are used here are {found}",
             "Install the same versions, or pull anew without --locked.",
         )
@@ -110,10 +108,8 @@ def record_outputs(folder: Path) -> dict[str, FileRecord]:
     }
 
 
-def differences(
-    lock: LockFile, folder: Path, *, digests: bool, unread: Collection[str] = ()
-) -> list[str]:
-    """How the files below `folder` differ from the lock; with `digests` every byte is read.
+def differences(lock: LockFile, folder: Path, unread: Collection[str] = ()) -> list[str]:
+    """How the files below `folder` differ from the lock: every byte is read.
 
     Of the files named in `unread` the size alone is compared.
     """
@@ -124,47 +120,46 @@ def differences(
             found.append(f"{name} is missing")
         elif path.stat().st_size != record.size:
             found.append(f"{name} has {path.stat().st_size:,} bytes, not {record.size:,}")
-        elif digests and name not in unread and sha256_file(path) != record.sha256:
+        elif name not in unread and sha256_file(path) != record.sha256:
             found.append(f"{name} has another sha256 than {record.sha256[:16]}…")
     return found
 
 
+def unstated(provenance: Iterable[str], card: str) -> list[str]:
+    """The lines of a lock's provenance that the card beside it lacks: one of the two was changed."""
+    stated = set(card.splitlines())
+    return [
+        f"the lock has '{line.removeprefix('- ')}', the card of the result does not"
+        for line in provenance
+        if line not in stated
+    ]
+
+
 def check_upstream(lock: Lock, hub: Hub) -> None:
     """Raise Differs unless the hub still has every input as the lock pins it."""
-    from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
-
     found: list[str] = []
     for pinned in lock.resolution.inputs:
         where = f"{pinned.repo}@{pinned.revision[:12]}"
         try:
-            at = hub.at_commit(pinned.repo, pinned.revision)
-        except RevisionNotFoundError:
-            found.append(f"{where}: the commit is gone (the branch was rewritten)")
-            continue
-        except RepositoryNotFoundError:
-            found.append(f"{where}: the repository is gone or private")
+            at = reach(hub, pinned.repo, pinned.revision)
+        except Gone as problem:
+            found.append(f"{where}: {GONE[problem.key]}")
             continue
         found += [f"{where}: {problem}" for problem in _changed(pinned, at)]
+        # A version that was published is not to change.
         if pinned.tag is not None:
-            found += [f"{where}: {problem}" for problem in _moved(pinned, pinned.tag, hub)]
+            now = hub.tags(pinned.repo).get(pinned.tag)
+            if now != pinned.revision:
+                what = f"names the commit {now[:12]} now" if now else "is gone"
+                found.append(f"{where}: the tag {pinned.tag} {what}")
     if found:
-        raise LockMismatch(
+        raise GgezError(
             "the hub no longer has what the lock pins:\n  " + "\n  ".join(found),
             "Pull anew without --locked to take what is there now.",
         )
 
 
-def _moved(pinned: PinnedRepo, tag: str, hub: Hub) -> Iterator[str]:
-    """How a tag differs from its pin: a version that was published is not to change."""
-    now = hub.tags(pinned.repo).get(tag)
-    if now is None:
-        yield f"the tag {tag} is gone"
-    elif now != pinned.revision:
-        yield f"the tag {tag} names the commit {now[:12]} now"
-
-
 def _changed(pinned: PinnedRepo, at: RepoAtCommit) -> Iterator[str]:
-    """How the files of a repository differ from its pins."""
     listed = {file.path: file for file in at.files}
     for file in pinned.files:
         now = listed.get(file.path)
@@ -211,7 +206,6 @@ class MergeRecord(FrozenModel, strict=False):
 
     @property
     def digest(self) -> str:
-        """The sha256 of what decides the merged weights; not of where they came from."""
         decisive: dict[str, Any] = {
             "base": self.base.files,
             "adapters": [
@@ -232,7 +226,7 @@ class MergeLock(LockFile):
 
 
 def read_any_lock(path: Path) -> Lock | MergeLock:
-    """The lock of a pull or of a merge of folders; raises BadLock."""
+    """The lock of a pull or of a merge of folders; raises GgezError."""
     try:
         document = json.loads(path.read_bytes())
         if isinstance(document, dict) and "merge" in document:

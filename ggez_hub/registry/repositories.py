@@ -8,18 +8,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal
 
-from huggingface_hub.errors import (
-    GatedRepoError,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
+from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 
 from ggez_hub.cards import AdapterCard
 from ggez_hub.cards.schema import Location
 from ggez_hub.hub import Hub, RepoAtCommit
 from ggez_hub.hub.client import COMMIT
 from ggez_hub.registry.file_checks import NotFit, vet_adapter, vet_base
-from ggez_hub.registry.index.entries import IndexEntry
 from ggez_hub.validation_errors import Problem
 
 
@@ -59,22 +54,11 @@ class Repositories:
         return revision if revision in self.hub.tags(repo) else None
 
     def ask_for(self, places: Iterable[tuple[str, str]], pool: Executor) -> None:
-        """Ask for many repositories at once, each with its revision."""
-
         def ask(place: tuple[str, str]) -> None:
             with suppress(Gone, GatedRepoError):
                 self.at(*place)
 
         list(pool.map(ask, places))
-
-    def date_of(self, entry: IndexEntry) -> str:
-        """The day on which an adapter was registered, or else committed; "" if it is gone."""
-        if entry.summary.registered is not None:
-            return entry.summary.registered
-        try:
-            return self.at(entry.repo, entry.revision).date[: len("2026-01-31")]
-        except NotFit:
-            return ""
 
 
 def reach(hub: Hub, repo: str, revision: str) -> RepoAtCommit:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ggez_hub.errors import UsageProblem
-from ggez_hub.parity.policy import Policy
+from ggez_hub.parity.choice import Policy
 
 if TYPE_CHECKING:
     from ggez_hub.merging.betas_by_part import BetasByPart
@@ -57,11 +57,9 @@ class Request:
 
     @property
     def bare(self) -> bool:
-        """Whether nothing says which model is wanted, but the region."""
         return self.family is None and self.base is None and not self.adapters
 
     def betas(self, count: int) -> tuple[float | None, ...]:
-        """The beta that was asked for each of `count` adapters; raises UsageProblem."""
         if not isinstance(self.beta, tuple):
             return (self.beta,) * count
         if len(self.beta) != count:
@@ -72,7 +70,6 @@ class Request:
         return self.beta
 
     def parts_for(self, count: int) -> tuple[BetasByPart | None, ...]:
-        """The betas by part of each of `count` adapters; raises UsageProblem."""
         if len(self.parts) not in {0, 1, count}:
             raise UsageProblem(
                 f"{count} adapters and {len(self.parts)} files of betas by part",

@@ -1,9 +1,9 @@
-"""What a request comes to: every input pinned, frozen, and ready for the lock file."""
+"""What a request is resolved to: every input pinned, frozen, as the lock file stores it."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from dataclasses import asdict
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, StringConstraints
@@ -12,7 +12,7 @@ from ggez_hub.cards import AlphaRecord
 from ggez_hub.cards.values import FamilyName, FilePath, LanguageTag, RegionId, RepoId, Sha256
 from ggez_hub.digests import digest_json
 from ggez_hub.frozen_model import FrozenModel
-from ggez_hub.hub import HubFile
+from ggez_hub.hub import Hub, HubFile, RepoAtCommit
 from ggez_hub.merging.betas_by_part import MOST_PARTS, BadParts, BetasByPart, Part
 from ggez_hub.plugins import PluginRecord
 
@@ -21,7 +21,7 @@ Beta = Annotated[float, Field(ge=0)]
 
 
 class ResolvedParts(FrozenModel, strict=False):
-    """Parts, and the beta that each tensor got that one of them decides.
+    """Betas by part as they were written, and the beta of each tensor that follows from them.
 
     The betas decide the merge, so that reading a lock needs no regular expressions.
     """
@@ -31,16 +31,12 @@ class ResolvedParts(FrozenModel, strict=False):
 
     @classmethod
     def of(cls, asked: BetasByPart, names: Collection[str], beta: float) -> ResolvedParts:
-        """The parts on the tensors of a base, of an adapter whose own beta is `beta`.
-
-        Raises BadParts and MissingExtra as `BetasByPart.on` does.
-        """
         return cls(parts=asked.parts, betas=asked.on(names).at(beta))
 
     def require_same(self, names: Collection[str], beta: float) -> None:
         """Raise BadParts unless the betas are what the parts come to on a base.
 
-        A lock that was changed by hand may say one thing and do another.
+        A lock may have been changed by hand.
         """
         now = BetasByPart(parts=self.parts).on(names).at(beta)
         if now != self.betas:
@@ -75,7 +71,7 @@ FITS_BY_SHAPE = (
 
 # Changes whenever the same inputs would give other bytes.
 ENGINE = "ggez-merge/2"
-# Files that are no weights and say what the weights mean: alpha, rank patterns, the base.
+# Files beside the weights that decide what these mean: alpha, rank patterns, the base.
 DECISIVE = frozenset({"adapter_config.json", "task_vector.json"})
 
 
@@ -89,11 +85,9 @@ class PinnedFile(FrozenModel, strict=False):
 
     @classmethod
     def of(cls, file: HubFile) -> PinnedFile:
-        """The pin of a file on a hub."""
         return cls(path=file.path, size=file.size, oid=file.oid, sha256=file.sha256)
 
     def as_hub_file(self) -> HubFile:
-        """The file to fetch."""
         return HubFile(self.path, self.size, self.oid, self.sha256)
 
 
@@ -113,25 +107,37 @@ class PinnedRepo(FrozenModel, strict=False):
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all files."""
         return sum(file.size for file in self.files)
+
+    def fetch(self, hub: Hub, files: Iterable[PinnedFile] | None = None) -> Path:
+        """Fetch and check files, or all; returns their folder in the cache."""
+        return hub.fetch(self.repo, self.revision, self._on_hub(files))
+
+    def missing_bytes(self, hub: Hub, files: Iterable[PinnedFile] | None = None) -> int:
+        """Bytes of files, or all, that are not in the cache."""
+        return hub.missing_bytes(self.repo, self.revision, self._on_hub(files))
+
+    @property
+    def listing(self) -> RepoAtCommit:
+        return RepoAtCommit(self.repo, self.revision, self._on_hub(None), "", self.gated)
+
+    def _on_hub(self, files: Iterable[PinnedFile] | None) -> tuple[HubFile, ...]:
+        return tuple(file.as_hub_file() for file in (self.files if files is None else files))
 
     @property
     def weight_sizes(self) -> tuple[int, ...]:
-        """Bytes of each weight file."""
         return tuple(file.size for file in self.files if file.path in self.weights)
 
 
 def decisive_plugins(plugins: tuple[PluginRecord, ...]) -> dict[str, list[dict[str, str]]]:
     """What merge digests say of plug-ins; nothing without any."""
-    return {"plugins": [asdict(record) for record in plugins]} if plugins else {}
+    return {"plugins": [record.document for record in plugins]} if plugins else {}
 
 
 class ChosenBeta(FrozenModel, strict=False):
-    """beta and why: given by the user or the form, or selected by a policy for a region's items on
-    validation.
+    """beta and why: given by the user or the form, or selected by a policy on validation.
 
-    Of a composition it was selected `jointly` where a joint curve has measured the adapters together.
+    Of a composition it was selected `jointly` where a joint curve measured the adapters together.
     """
 
     value: float = Field(ge=0)
@@ -167,14 +173,13 @@ class PinnedAdapter(FrozenModel, strict=False):
 
     @property
     def weight(self) -> float | None:
-        """beta as a number, or None."""
         return None if self.beta is None else self.beta.value
 
     @property
     def decisive(self) -> dict[str, str]:
-        """Digests of what decides Delta: the weights, and the file that says their scale."""
-        told = {f.path: f.sha256 or f.oid for f in self.source.files if f.path in DECISIVE}
-        return self.source.weights | told
+        """Digests of what decides Delta: the weights, and the file with their scale."""
+        files = {f.path: f.sha256 or f.oid for f in self.source.files if f.path in DECISIVE}
+        return self.source.weights | files
 
 
 class Rejected(FrozenModel, strict=False):
@@ -209,7 +214,6 @@ class Resolution(FrozenModel, strict=False):
 
     @property
     def inputs(self) -> tuple[PinnedRepo, ...]:
-        """Every pinned repository: the base, if one takes part, then the adapters."""
         adapters = tuple(adapter.source for adapter in self.adapters)
         return adapters if self.base is None else (self.base, *adapters)
 
@@ -217,6 +221,10 @@ class Resolution(FrozenModel, strict=False):
     def gated(self) -> bool:
         """Whether access to an input is restricted; then it has to be to the result, too."""
         return any(pinned.gated for pinned in self.inputs)
+
+    @property
+    def policy(self) -> str | None:
+        return next((a.beta.policy for a in self.adapters if a.beta and a.beta.policy), None)
 
     @property
     def by_part(self) -> bool:

@@ -5,48 +5,72 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from ggez_hub.errors import UsageProblem
-from ggez_hub.families import get_family
+from ggez_hub.families import Family, get_family
 from ggez_hub.merging.forms import ADAPTER_FORMS, FormBase, Need, get_adapter_form
 from ggez_hub.merging.forms.adapter_facts import AdapterFacts, facts_of
 from ggez_hub.merging.forms.runtimes import loading_lines
 from ggez_hub.merging.forms.switch import BASE as SWITCH_BASE
-from ggez_hub.merging.forms.switch import switch_lines, write_switch
+from ggez_hub.merging.forms.switch import copy_model, switch_lines, write_switch
 from ggez_hub.merging.merge import Adapter, merge_into, require_engine, tensor_names
 from ggez_hub.merging.methods import require_method
 from ggez_hub.registry.resolution import PinnedFile, Resolution
 
-Wrote = Callable[[int], None] | None
+Wrote: TypeAlias = Callable[[int], None] | None
 
 
 @dataclass(frozen=True)
-class ResultForm:
-    """How a resolution becomes a folder.
+class Inputs:
+    """Folders on this machine; `base` is None where none of it was read."""
 
-    need           what of the base is read for an adapter, as AdapterForm.need
-    check          raises before anything is fetched if it cannot be done
-    write          (resolution, base folder if any of it was read, adapters, folder, wrote)
-    loading_lines  (resolution, folder as people write it, folder) -> Python
-    front          the Hub's keys that say what the result is
-    facts          (resolution, folder as people write it, folder) -> what an adapter form holds,
-                   which decides where it loads; None for models
-    parts          what is written of a base and an adapter: the base (merged or not), the adapter
+    base: Path | None
+    adapters: Sequence[Adapter]
+
+
+class ResultForm:
+    """How a resolution becomes a folder; this class is the merged model.
+
+    parts      what is written of a base and an adapter: the base (merged or not), the adapter
+    is_switch  base and adapter stay two models, between which a prompt's language decides
     """
 
-    need: Callable[[Path | None], Need]
-    check: Callable[[Resolution], None]
-    write: Callable[[Resolution, Path | None, Sequence[Adapter], Path, Wrote], None]
-    loading_lines: Callable[[Resolution, str, Path], tuple[str, ...]]
-    front: Callable[[Resolution, Path], dict[str, Any]]
-    facts: Callable[[Resolution, str, Path], AdapterFacts] | None = None
-    parts: frozenset[str] = frozenset({"base"})
+    parts = frozenset({"base"})
+    is_switch = False
 
-    @property
-    def is_switch(self) -> bool:
-        """Whether base and adapter stay two models, between which a prompt's language decides."""
-        return len(self.parts) > 1
+    def need(self, adapter: Path | None) -> Need:
+        """What of the base is read for an adapter's folder, as AdapterForm.need."""
+        return Need.WEIGHTS
+
+    def check(self, resolution: Resolution) -> None:
+        """Raise before anything is fetched if it cannot be done."""
+        require_method(resolution.method)
+        require_engine()
+
+    def write(self, resolution: Resolution, inputs: Inputs, folder: Path, wrote: Wrote) -> None:
+        base = _checked_base(resolution, inputs)
+        assert base is not None  # noqa: S101 - need
+        family = _family(resolution)
+        merge_into(folder, base, inputs.adapters, family, resolution.method, wrote)
+
+    def loading_lines(self, resolution: Resolution, shown: str, folder: Path) -> tuple[str, ...]:
+        """Python that loads the result in `folder`, which people write as `shown`."""
+        family = _family(resolution)
+        return family.loading_lines(family.layout(folder), shown)
+
+    def front(self, resolution: Resolution, folder: Path) -> dict[str, Any]:
+        adapters = (adapter.source.repo for adapter in resolution.adapters)
+        return {
+            # A list of bases means a merge on the Hub.
+            "base_model": [resolution.merged_into.repo, *adapters],
+            "base_model_relation": "merge",
+            "library_name": _family(resolution).layout(folder).library,
+        }
+
+    def facts(self, resolution: Resolution, shown: str, folder: Path) -> AdapterFacts | None:
+        """What an adapter form holds, which decides where it loads; None for models."""
+        return None
 
     def reads(
         self, adapters: Sequence[Path | None], *, by_part: bool = False
@@ -69,132 +93,118 @@ class ResultForm:
         return tuple(file for file in resolution.base.files if reads(file.path))
 
 
-def get_form(name: str) -> ResultForm:
-    """The form of that name; raises UsageProblem that lists what there is."""
-    if name not in FORMS:
-        raise UsageProblem(f"there is no form {name!r}", f"Forms: {', '.join(FORMS)}.")
-    return FORMS[name]
+class AsIsForm(ResultForm):
+    """A merged model that is taken as it is: nothing is computed."""
+
+    def need(self, adapter: Path | None) -> Need:
+        return Need.NOTHING
+
+    def check(self, resolution: Resolution) -> None:
+        pass
+
+    def write(self, resolution: Resolution, inputs: Inputs, folder: Path, wrote: Wrote) -> None:
+        (adapter,) = inputs.adapters
+        copy_model(adapter.folder, _family(resolution), folder, wrote)
+
+    def front(self, resolution: Resolution, folder: Path) -> dict[str, Any]:
+        return {
+            "base_model": resolution.adapters[0].source.repo,
+            "library_name": _family(resolution).layout(folder).library,
+        }
 
 
-def _check_merged(resolution: Resolution) -> None:
-    require_method(resolution.method)
-    require_engine()
+class FoldedAdapter(ResultForm):
+    """An adapter with beta folded in."""
+
+    parts = frozenset({"adapter"})
+
+    def __init__(self, name: str) -> None:
+        self.form = get_adapter_form(name)
+
+    def need(self, adapter: Path | None) -> Need:
+        return self.form.need(adapter)
+
+    def check(self, resolution: Resolution) -> None:
+        _require_one(resolution)
+
+    def write(self, resolution: Resolution, inputs: Inputs, folder: Path, wrote: Wrote) -> None:
+        (adapter,) = inputs.adapters
+        base = _checked_base(resolution, inputs)
+        self.form.write(adapter, _form_base(resolution, base), folder)
+
+    def loading_lines(self, resolution: Resolution, shown: str, folder: Path) -> tuple[str, ...]:
+        return loading_lines(self.facts(resolution, shown, folder))
+
+    def front(self, resolution: Resolution, folder: Path) -> dict[str, Any]:
+        return _adapter_front(resolution, "peft" if resolution.form == "peft" else "diffusers")
+
+    def facts(self, resolution: Resolution, shown: str, folder: Path) -> AdapterFacts:
+        base = resolution.merged_into
+        form, family = resolution.form, resolution.family
+        return facts_of(form, family, base.repo, base.revision, folder, shown)
 
 
-def _write_merged(
-    resolution: Resolution,
-    base: Path | None,
-    adapters: Sequence[Adapter],
-    folder: Path,
-    wrote: Wrote,
-) -> None:
-    assert base is not None  # noqa: S101 - need
-    _require_same_parts(resolution, base)
-    merge_into(folder, base, adapters, get_family(resolution.family), resolution.method, wrote)
+class SwitchForm(ResultForm):
+    """Base and adapter as two models: prompts in the adapter's languages go to the adapter."""
+
+    parts = frozenset({"base", "adapter"})
+    is_switch = True
+
+    def check(self, resolution: Resolution) -> None:
+        _require_one(resolution)
+
+    def write(self, resolution: Resolution, inputs: Inputs, folder: Path, wrote: Wrote) -> None:
+        (adapter,) = inputs.adapters
+        base = _form_base(resolution, inputs.base)
+        write_switch(adapter.folder, adapter.beta, base, resolution.languages, folder, wrote)
+
+    def loading_lines(self, resolution: Resolution, shown: str, folder: Path) -> tuple[str, ...]:
+        return switch_lines(_family(resolution), folder, shown)
+
+    def front(self, resolution: Resolution, folder: Path) -> dict[str, Any]:
+        return _adapter_front(resolution, _family(resolution).layout(folder / SWITCH_BASE).library)
 
 
-def _require_same_parts(resolution: Resolution, base: Path | None) -> None:
-    """Raise BadParts where the betas of a resolution, which may be a lock's, are not its parts'."""
-    if resolution.by_part:
-        assert base is not None  # noqa: S101 - need
-        names = tensor_names(base, get_family(resolution.family))
-        for pinned in resolution.adapters:
-            if pinned.parts is not None:
-                pinned.parts.require_same(names, pinned.weight or 0.0)
+def _family(resolution: Resolution) -> Family:
+    return get_family(resolution.family)
 
 
-def merged_lines(resolution: Resolution, shown: str, folder: Path) -> tuple[str, ...]:
-    """Python that loads the model in `folder`, which people write as `shown`."""
-    family = get_family(resolution.family)
-    return family.loading_lines(family.layout(folder), shown)
+def _form_base(resolution: Resolution, base: Path | None) -> FormBase:
+    pinned = resolution.merged_into
+    return FormBase(pinned.repo, pinned.revision, _family(resolution), base)
 
 
-def _merged_front(resolution: Resolution, folder: Path) -> dict[str, Any]:
+def _adapter_front(resolution: Resolution, library: str) -> dict[str, Any]:
     return {
-        # A list of bases means a merge on the Hub.
-        "base_model": [resolution.merged_into.repo, *(a.source.repo for a in resolution.adapters)],
-        "base_model_relation": "merge",
-        "library_name": get_family(resolution.family).layout(folder).library,
+        "base_model": resolution.merged_into.repo,
+        "base_model_relation": "adapter",
+        "library_name": library,
     }
 
 
-def _check_one(resolution: Resolution) -> None:
+def _require_one(resolution: Resolution) -> None:
     if len(resolution.adapters) != 1:
         raise UsageProblem(
             f"--as {resolution.form} takes one adapter", "Take the merged form: leave out --as."
         )
 
 
-def _form_base(resolution: Resolution, base: Path | None) -> FormBase:
-    pinned = resolution.merged_into
-    return FormBase(pinned.repo, pinned.revision, get_family(resolution.family), base)
+def _checked_base(resolution: Resolution, inputs: Inputs) -> Path | None:
+    """The folder of the base; raises BadParts where betas, which may be a lock's, are not its parts'."""
+    if resolution.by_part:
+        assert inputs.base is not None  # noqa: S101 - need
+        names = tensor_names(inputs.base, _family(resolution))
+        for pinned in resolution.adapters:
+            if pinned.parts is not None:
+                pinned.parts.require_same(names, pinned.weight or 0.0)
+    return inputs.base
 
 
-def _write_switch(
-    resolution: Resolution,
-    base: Path | None,
-    adapters: Sequence[Adapter],
-    folder: Path,
-    wrote: Wrote,
-) -> None:
-    (adapter,) = adapters
-    named = _form_base(resolution, base)
-    write_switch(adapter.folder, adapter.beta, named, resolution.languages, folder, wrote)
-
-
-def _switch_lines(resolution: Resolution, shown: str, folder: Path) -> tuple[str, ...]:
-    return switch_lines(get_family(resolution.family), folder, shown)
-
-
-def _switch_front(resolution: Resolution, folder: Path) -> dict[str, Any]:
-    return {
-        "base_model": resolution.merged_into.repo,
-        "base_model_relation": "adapter",
-        "library_name": get_family(resolution.family).layout(folder / SWITCH_BASE).library,
-    }
-
-
-def _adapter_form(name: str) -> ResultForm:
-    """One of the forms that are an adapter with beta folded in."""
-    form = get_adapter_form(name)
-
-    def write(
-        resolution: Resolution,
-        base: Path | None,
-        adapters: Sequence[Adapter],
-        folder: Path,
-        wrote: Wrote,
-    ) -> None:
-        (adapter,) = adapters
-        _require_same_parts(resolution, base)
-        form.write(adapter, _form_base(resolution, base), folder)
-
-    return ResultForm(
-        form.need,
-        _check_one,
-        write,
-        _adapter_lines,
-        _adapter_front,
-        _adapter_facts,
-        frozenset({"adapter"}),
-    )
-
-
-def _adapter_facts(resolution: Resolution, shown: str, folder: Path) -> AdapterFacts:
-    base = resolution.merged_into
-    return facts_of(resolution.form, resolution.family, base.repo, base.revision, folder, shown)
-
-
-def _adapter_lines(resolution: Resolution, shown: str, folder: Path) -> tuple[str, ...]:
-    return loading_lines(_adapter_facts(resolution, shown, folder))
-
-
-def _adapter_front(resolution: Resolution, folder: Path) -> dict[str, Any]:
-    return {
-        "base_model": resolution.merged_into.repo,
-        "base_model_relation": "adapter",
-        "library_name": "peft" if resolution.form == "peft" else "diffusers",
-    }
+def get_form(name: str) -> ResultForm:
+    """The form of that name; raises UsageProblem that lists what there is."""
+    if name not in FORMS:
+        raise UsageProblem(f"there is no form {name!r}", f"Forms: {', '.join(FORMS)}.")
+    return FORMS[name]
 
 
 READ: Mapping[Need, Callable[[str], bool]] = {
@@ -204,16 +214,7 @@ READ: Mapping[Need, Callable[[str], bool]] = {
 }
 
 FORMS: dict[str, ResultForm] = {
-    "merged": ResultForm(
-        lambda adapter: Need.WEIGHTS, _check_merged, _write_merged, merged_lines, _merged_front
-    ),
-    **{name: _adapter_form(name) for name in ADAPTER_FORMS},
-    "switch": ResultForm(
-        lambda adapter: Need.WEIGHTS,
-        _check_one,
-        _write_switch,
-        _switch_lines,
-        _switch_front,
-        parts=frozenset({"base", "adapter"}),
-    ),
+    "merged": ResultForm(),
+    **{name: FoldedAdapter(name) for name in ADAPTER_FORMS},
+    "switch": SwitchForm(),
 }

@@ -1,4 +1,4 @@
-"""beta chosen again for another alpha, from the stored curve and without any evaluation."""
+"""beta chosen again for another alpha, or for each average of alpha, from a stored curve."""
 
 from __future__ import annotations
 
@@ -7,14 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ggez_hub.cards import AlphaRecord, CardDocument, alpha_record
-from ggez_hub.cards.curve import Split
 from ggez_hub.errors import UsageProblem
 from ggez_hub.parity.betas import Beta, as_json
 from ggez_hub.parity.card_rows import NoCurve
-from ggez_hub.parity.choice import AlphaRange, Choice, alpha_ranges, choose
-from ggez_hub.parity.curve import ParityCurve
+from ggez_hub.parity.choice import AlphaRange, Choice, Policy, alpha_ranges, choose
 from ggez_hub.parity.intervals import Interval, estimate_grp
-from ggez_hub.parity.policy import Policy
 from ggez_hub.parity.policy_outcomes import PolicyOutcome, policy_outcomes
 from ggez_hub.regions import Alpha, Region, alpha, fallback_chain
 from ggez_hub.regions.globalisation import averages
@@ -40,7 +37,6 @@ class Retuned:
 
     @property
     def beta(self) -> Beta:
-        """The beta for the new alpha."""
         return self.after.point
 
     @property
@@ -48,7 +44,7 @@ class Retuned:
         """The range around the new alpha over which its beta stays."""
         alpha = self.alpha.value
         around = (s for s in self.ranges if alpha in s and s.beta == self.beta)
-        # Where two ranges meet a third beta may be as good, and be chosen there alone.
+        # Where two ranges meet, a third beta may be as good, and chosen there alone.
         return next(around, AlphaRange(self.beta, alpha, alpha))
 
     def chosen_at(self, alpha: float) -> Beta:
@@ -57,7 +53,6 @@ class Retuned:
 
     @property
     def changed(self) -> bool:
-        """Whether another beta is chosen."""
         return self.beta != self.taken
 
     def test(self, beta: Beta) -> Interval | None:
@@ -71,12 +66,9 @@ class Retuned:
 
     @property
     def policies(self) -> tuple[PolicyOutcome, ...]:
-        """What each policy chooses at the new alpha."""
-
-        def curve_on(split: Split) -> ParityCurve:
-            return self.stored.curve(split, self.region)
-
-        return policy_outcomes(curve_on, self.alpha.value, self.after.policy)
+        return policy_outcomes(
+            lambda split: self.stored.curve(split, self.region), self.alpha.value, self.after.policy
+        )
 
 
 def retune(
@@ -84,7 +76,7 @@ def retune(
 ) -> Retuned:
     """Choose beta again for `region` with `alpha`, by the policy that chose before or another.
 
-    Raises NoCurve, and UsageProblem for a region that the curve says nothing of.
+    Raises NoCurve, and UsageProblem for a region that the curve is not about.
     """
     served = [r.id for r in fallback_chain(region, wide=True)]
     if stored.home not in served:
@@ -105,7 +97,6 @@ def retune(
 
 
 def _taken(stored: StoredCurve) -> Beta | None:
-    """What was taken, or would have been at the alpha and by the policy of then."""
     if stored.beta is not None:
         return stored.beta
     try:
@@ -130,12 +121,11 @@ def retuned_card(document: CardDocument, retuned: Retuned) -> CardDocument:
         raise UsageProblem(
             f"the card has the alpha {card.alpha.value:g} already", "There is nothing to publish."
         )
-    changed = card.model_copy(update={"alpha": retuned.alpha, "policy": str(retuned.after.policy)})
-    return CardDocument(changed, document.front_matter, document.prose)
+    return document.with_card(alpha=retuned.alpha, policy=str(retuned.after.policy))
 
 
 def described(found: Retuned) -> str:
-    """What a pull request for the new alpha says."""
+    """The text of a pull request for the new alpha."""
     stays = found.stays
     before = found.stored.alpha
     change = (
@@ -145,18 +135,11 @@ def described(found: Retuned) -> str:
         else f"beta stays {found.beta:g}."
     )
     return (
-        f"alpha was {before.value:.5f} ({alpha_source(before)}) and is {found.alpha.value:.5f} "
-        f"({alpha_source(found.alpha)}). Chosen from the stored validation curve, without evaluation, "
+        f"alpha was {before.value:.5f} ({before.source}) and is {found.alpha.value:.5f} "
+        f"({found.alpha.source}). Chosen from the stored validation curve, without evaluation, "
         f"{change} It stays for every alpha from {stays.low:.4f} to {stays.high:.4f}.\n\n"
         "The prose below the front matter is as it was: figures in it may be of the old alpha."
     )
-
-
-def alpha_source(alpha: AlphaRecord) -> str:
-    """Where an alpha comes from, in words."""
-    if alpha.provenance == "user":
-        return "set by a user"
-    return f"{alpha.series}, KOF release {alpha.release}, {alpha.year}"
 
 
 @dataclass(frozen=True)
@@ -166,10 +149,6 @@ class AlphaChoice:
     average: Literal["mean", "median", "population_weighted"]
     alpha: float
     beta: Beta
-
-    def as_dict(self) -> dict[str, Any]:
-        """The choice as JSON."""
-        return {"average": self.average, "alpha": self.alpha, "beta": as_json(self.beta)}
 
 
 @dataclass(frozen=True)
@@ -182,13 +161,8 @@ class AlphaChoices:
     choices: tuple[AlphaChoice, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """The choices as JSON."""
-        return {
-            "region": self.region,
-            "year": self.year,
-            "members": list(self.members),
-            "choices": [choice.as_dict() for choice in self.choices],
-        }
+        choices = [vars(choice) | {"beta": as_json(choice.beta)} for choice in self.choices]
+        return vars(self) | {"members": list(self.members), "choices": choices}
 
 
 def alpha_choices(

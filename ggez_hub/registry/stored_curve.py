@@ -1,9 +1,9 @@
-"""A curve that is stored somewhere, and what was chosen from it: of a card, a pull or a sweep."""
+"""The curve of a card, a pull or a sweep, and what was chosen from it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -12,12 +12,11 @@ from ggez_hub.cards.curve import Split
 from ggez_hub.errors import UsageProblem
 from ggez_hub.hub import Hub
 from ggez_hub.parity.betas import Beta, point
+from ggez_hub.parity.choice import PARITY, Policy
 from ggez_hub.parity.curve import ParityCurve
-from ggez_hub.parity.policy import PARITY, Policy
 from ggez_hub.registry.constants import CARD_NAME, LOCK_NAME
 from ggez_hub.registry.index.entries import read_pinned_card
 from ggez_hub.registry.lock import read_lock
-from ggez_hub.registry.resolution import PinnedAdapter, Resolution
 from ggez_hub.registry.resolver.composition import joint_measurement
 
 # The curve on a split, seen for a region; raises NoCurve.
@@ -29,10 +28,10 @@ class StoredCurve:
     """A curve and what was chosen from it.
 
     curve   the curve; `home` is the region that it is of
-    region, alpha, policy   for which and by which beta was chosen
+    region, alpha, policy   for which, and by which, beta was chosen
     repo    the adapter's repository, where it is known
     card    the adapter's card, where it is one's
-    beta    what was taken, None where nothing has been yet; `given` says that a user set it
+    beta    what was taken, None where nothing has been yet; `given` if a user set it
     adapters   of a composition: whose the betas of a point are, in their order
     """
 
@@ -46,19 +45,17 @@ class StoredCurve:
     beta: Beta | None = None
     given: bool = False
     lock: Path | None = None
-    adapters: tuple[str, ...] = field(default=())
+    adapters: tuple[str, ...] = ()
 
     @classmethod
     def of_card(cls, card: AdapterCard) -> StoredCurve:
-        """The curve of a card."""
-        repo = card.adapter.repo if card.adapter else None
         return cls(
             lambda split, region: ParityCurve.of(card.measured, split, region),
             card.region,
             card.region,
             card.alpha,
             Policy.parse(card.policy),
-            repo,
+            card.adapter.repo if card.adapter else None,
             card,
         )
 
@@ -67,7 +64,8 @@ def stored_in(place: Path, hub: Hub) -> StoredCurve:
     """The curve of a card, an adapter's folder, a pulled folder or its lock, or a results folder.
 
     A lock's cards are read from the cache or `hub`. Raises UsageProblem for a lock of a composition
-    that nobody has measured together, or without a beta; BadCard, BadLock, GgezError, and what the client raises.
+    that nobody has measured together, or without a beta; GgezError, and what the
+    client raises.
     """
     from ggez_hub.evaluation.results.evidence import RESULTS
 
@@ -81,7 +79,7 @@ def stored_in(place: Path, hub: Hub) -> StoredCurve:
 
 def _of_lock(lock_file: Path, hub: Hub) -> StoredCurve:
     resolution = read_lock(lock_file).resolution
-    weighed = [adapter for adapter in resolution.adapters if adapter.beta is not None]
+    weighed = [(a.beta, a) for a in resolution.adapters if a.beta is not None]
     if not weighed:
         raise UsageProblem(f"{lock_file} weighs no adapter", "A merged model is taken as it is.")
     if resolution.by_part:
@@ -89,53 +87,38 @@ def _of_lock(lock_file: Path, hub: Hub) -> StoredCurve:
             f"{lock_file} has betas by part, and the curve of its card is of one beta for all tensors",
             "Sweep with the same `parts` to choose beta for them: docs/evaluation.md.",
         )
-    cards = [read_pinned_card(hub, adapter.card).card for adapter in weighed]
-    if len(weighed) > 1:
-        return _of_composition(lock_file, resolution, weighed, cards)
-    (adapter,), (card,) = weighed, cards
-    assert adapter.beta is not None  # noqa: S101 - that is how it was found
+    cards = [read_pinned_card(hub, adapter.card).card for _, adapter in weighed]
+    if len(weighed) == 1:
+        own = StoredCurve.of_card(cards[0])
+        stored = replace(own, repo=weighed[0][1].source.repo)
+    else:
+        together = None
+        if resolution.fits_by == "weights":
+            together = joint_measurement(cards, resolution.region, resolution.alpha.value)
+        if together is None:
+            raise UsageProblem(
+                f"{lock_file} is of a composition that no card has a joint curve of",
+                "`ggez-hub sweep` measures adapters together; `ggez-hub card joint` notes it on a card.",
+            )
+        joint = together
+        stored = StoredCurve(
+            lambda split, region: replace(joint, region=region).curve(split),
+            joint.joint.region,
+            resolution.region,
+            resolution.alpha,
+            Policy.parse(joint.joint.policy),
+            adapters=tuple(adapter.source.repo for _, adapter in weighed),
+        )
+    policy = resolution.policy
     return replace(
-        StoredCurve.of_card(card),
+        stored,
         region=resolution.region,
         alpha=resolution.alpha,
-        policy=Policy.parse(adapter.beta.policy or card.policy),
-        repo=adapter.source.repo,
-        beta=adapter.beta.value,
-        given=adapter.beta.why == "given",
+        policy=Policy.parse(policy) if policy else stored.policy,
+        beta=point([beta.value for beta, _ in weighed]),
+        given=any(beta.why == "given" for beta, _ in weighed),
         lock=lock_file,
     )
-
-
-def _of_composition(
-    lock_file: Path,
-    resolution: Resolution,
-    adapters: list[PinnedAdapter],
-    cards: list[AdapterCard],
-) -> StoredCurve:
-    together = None
-    if resolution.fits_by == "weights":
-        together = joint_measurement(cards, resolution.region, resolution.alpha.value)
-    if together is None:
-        raise UsageProblem(
-            f"{lock_file} is of a composition that no card has a joint curve of",
-            "`ggez-hub sweep` measures adapters together; `ggez-hub card joint` notes it on a card.",
-        )
-    betas = [adapter.beta.value for adapter in adapters if adapter.beta is not None]
-    return StoredCurve(
-        lambda split, region: replace(together, region=region).curve(split),
-        together.joint.region,
-        resolution.region,
-        resolution.alpha,
-        Policy.parse(_policy_of(adapters) or together.joint.policy),
-        beta=point(betas),
-        given=any(adapter.beta is not None and adapter.beta.why == "given" for adapter in adapters),
-        lock=lock_file,
-        adapters=tuple(adapter.source.repo for adapter in adapters),
-    )
-
-
-def _policy_of(adapters: list[PinnedAdapter]) -> str | None:
-    return next((a.beta.policy for a in adapters if a.beta and a.beta.policy), None)
 
 
 def _of_results(place: Path) -> StoredCurve:

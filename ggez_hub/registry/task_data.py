@@ -10,7 +10,6 @@ from typing import TypeAlias
 from ggez_hub.errors import GgezError, UsageProblem
 from ggez_hub.evaluation.benchmarks.benchmark import Benchmark, PictureSource, find_benchmarks
 from ggez_hub.evaluation.benchmarks.contents import Folders, Pool, fits
-from ggez_hub.evaluation.benchmarks.drawing_task import DrawingTask
 from ggez_hub.evaluation.benchmarks.preparation import (
     Judges,
     Places,
@@ -20,7 +19,7 @@ from ggez_hub.evaluation.benchmarks.preparation import (
     prepare_drawings,
     prepare_tasks,
 )
-from ggez_hub.evaluation.benchmarks.task import Dataset, SplitName, Task, read_tasks
+from ggez_hub.evaluation.benchmarks.task import Dataset, DrawingTask, SplitName, Task, read_tasks
 from ggez_hub.evaluation.results.header import InFolder, Origin, Place, definition
 from ggez_hub.hub import Hub, HubFile, RepoAtCommit
 from ggez_hub.regions import Region

@@ -66,7 +66,7 @@ class StepContext:
 class TrainingModule(nn.Module, ABC):
     """A model in training; `model` is saved, under the module names of the base's library."""
 
-    model: nn.Module
+    model: Any
 
     @abstractmethod
     def batch(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

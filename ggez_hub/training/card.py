@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ggez_hub import __version__
 from ggez_hub.cards import AdapterCard, CardDocument, alpha_record
 from ggez_hub.cards.document import parse_card, render_card, split_front_matter
 from ggez_hub.cards.hub_metadata import with_hub_keys
 from ggez_hub.cards.schema import SCHEMA_VERSION, DataFilter
+from ggez_hub.evaluation.models.backend import ENGINE, library_versions
 from ggez_hub.regions import alpha, find_region
 from ggez_hub.registry.contribution.adapter_files import files_on_disk
 from ggez_hub.registry.contribution.card_draft import adapts_of
@@ -22,7 +21,7 @@ from ggez_hub.training.job import Job
 from ggez_hub.training.recipe import DESCRIPTIVE_KEYS
 
 UNKNOWN, NONE = "unknown", "none"
-LIBRARIES = ("torch", "transformers", "diffusers", "open_clip_torch", "peft", "accelerate")
+LIBRARIES = (*ENGINE, "peft", "accelerate")
 # Keys that are not hyper-parameters: they stand elsewhere on the card, or do not describe the run.
 ELSEWHERE = DESCRIPTIVE_KEYS | {
     "kind", "family", "region", "base", "data", "validation", "method", "seed", "workers",
@@ -97,7 +96,8 @@ def write_card(run: FinishedRun, folder: Path) -> None:
     """
     job, recipe, files = run.job, run.job.recipe, files_on_disk(folder)
     region = find_region(recipe.region)
-    languages = recipe.languages or job.examples(recipe.stages[-1]).languages
+    counts = job.examples(recipe.stages[-1]).counts.most_common()
+    languages = recipe.languages or [t for t, _ in counts if t.isalpha() and len(t) < 4]
     repo, _, revision = run.base.partition("@")
     lora = recipe.method == "lora"
     what = "A LoRA" if lora else "A fine-tune"
@@ -120,7 +120,7 @@ def write_card(run: FinishedRun, folder: Path) -> None:
                 "ggez-hub train",
                 "hyper_parameters": _hyper_parameters(run),
                 "seed": recipe.seed,
-                "versions": _versions(),
+                "versions": {"python": platform.python_version(), **library_versions(LIBRARIES)},
             },
             "curve": UNKNOWN,
             "files": {path: record.model_dump() for path, record in sorted(files.files.items())},
@@ -203,17 +203,6 @@ def _origin(name: str, origin: DataFilter) -> dict[str, Any]:
         found[f"{name}.sources"] = [f"{source.repo}@{source.revision}" for source in origin.sources]
     if not isinstance(origin.counts, str):
         found[f"{name}.rows"] = origin.counts.kept
-    return found
-
-
-def _versions() -> dict[str, str]:
-    """The versions of the libraries that compute."""
-    found = {"ggez-hub": __version__, "python": platform.python_version()}
-    for name in LIBRARIES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
     return found
 
 

@@ -18,15 +18,8 @@ from ggez_hub.families.pretrained import IDS, MASK, NotLoaded, prompt_inputs
 # What torch's cross entropy leaves out.
 UNLEARNED = -100
 
-PROBE = tuple(
-    {"role": role, "content": text}
-    for role, text in (
-        ("user", "one"),
-        ("assistant", "two"),
-        ("user", "three"),
-        ("assistant", "four"),
-    )
-)
+# A chat of two questions and answers, whose texts are the names of the roles.
+PROBE = [{"role": role, "content": role} for role in ("user", "assistant") * 2]
 
 
 class Segment(NamedTuple):

@@ -7,7 +7,6 @@ Order, rate and random numbers of a step follow from its number.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -66,9 +65,8 @@ def save(
     """Write the state; the file is complete or absent."""
     tensors = {WEIGHT + name: tensor for name, tensor in _changing(module).items()}
     if optimiser is not None:
-        for name, parameter in _learning(module).items():
-            for key, value in optimiser.state[parameter].items():
-                tensors[f"{MOMENT}{key}:{name}"] = value
+        for number, moments in optimiser.state_dict()["state"].items():
+            tensors |= {f"{MOMENT}{key}:{number}": value for key, value in moments.items()}
     # Tensors that share memory would be refused, views carry what they are views of.
     plain = {name: t.detach().to("cpu", copy=True).contiguous() for name, t in tensors.items()}
     with atomic_file(path) as partial:
@@ -88,35 +86,18 @@ def load(path: Path, module: nn.Module, optimiser: torch.optim.Optimizer | None)
             for name, tensor in _changing(module).items():
                 tensor.copy_(file.get_tensor(WEIGHT + name))
         if optimiser is not None:
-            moments: dict[str, dict[str, Tensor]] = {}
+            state: dict[str, Any] = optimiser.state_dict()
             for name in file.keys():  # noqa: SIM118 - it is not a mapping
                 if name.startswith(MOMENT):
-                    key, _, parameter = name.removeprefix(MOMENT).partition(":")
-                    moments.setdefault(parameter, {})[key] = file.get_tensor(name)
-            _restore(module, optimiser, moments)
+                    key, _, number = name.removeprefix(MOMENT).partition(":")
+                    state["state"].setdefault(int(number), {})[key] = file.get_tensor(name)
+            # It puts the moments on the devices of their parameters.
+            optimiser.load_state_dict(state)
     return read_progress(path)
-
-
-def _restore(
-    module: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    moments: Mapping[str, Mapping[str, Tensor]],
-) -> None:
-    """Through the optimiser's own state: it knows which moments are on which device."""
-    state: dict[str, Any] = optimiser.state_dict()
-    order = [p for group in optimiser.param_groups for p in group["params"]]
-    number = {id(parameter): place for place, parameter in enumerate(order)}
-    learning = _learning(module)
-    state["state"] = {number[id(learning[name])]: dict(own) for name, own in moments.items()}
-    optimiser.load_state_dict(state)
 
 
 def _changing(module: nn.Module) -> dict[str, Tensor]:
     """What changes in training: parameters that learn, and persistent buffers."""
-    names = {*_learning(module), *(name for name, _ in module.named_buffers())}
-    state = module.state_dict(keep_vars=True)
-    return {name: state[name] for name in state if name in names}
-
-
-def _learning(module: nn.Module) -> dict[str, nn.Parameter]:
-    return {name: p for name, p in module.named_parameters() if p.requires_grad}
+    names = {name for name, p in module.named_parameters() if p.requires_grad}
+    names |= {name for name, _ in module.named_buffers()}
+    return {n: tensor for n, tensor in module.state_dict(keep_vars=True).items() if n in names}

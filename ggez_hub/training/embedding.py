@@ -20,9 +20,14 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from ggez_hub.evaluation.models.embedding_model import (
+    Embedder,
+    open_embedder,
+    projected_features,
+)
+from ggez_hub.families import get_family
 from ggez_hub.images import to_rgb
 from ggez_hub.training.backend import Loss, ModuleTree, StepContext, TrainingBackend, TrainingModule
-from ggez_hub.training.embedding_towers import Towers, encode_blank, open_towers
 from ggez_hub.training.examples import caption_problem
 from ggez_hub.training.lora import linear_modules
 from ggez_hub.training.recipe import TrainRecipe
@@ -66,29 +71,41 @@ class Features(NamedTuple):
 class EmbeddingModule(TrainingModule):
     """Two towers; `forward` returns the Features of a batch, of which the loss is computed at once."""
 
-    def __init__(self, towers: Towers, loss: str | None) -> None:
+    def __init__(self, embedder: Embedder, loss: str | None) -> None:
         super().__init__()
-        self.model = towers.model
-        self.kind = loss or ("clip" if towers.bias is None else "siglip")
-        # Not a submodule: its parameters are the model's, which must not be registered twice.
-        object.__setattr__(self, "towers", towers)
-        self.towers: Towers
+        self.model = embedder.model
+        self.embedder = embedder
+        self.kind = loss or ("clip" if self._bias is None else "siglip")
 
     def batch(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         pictures = [to_rgb(row["image"]["bytes"]) for row in rows]
         return {
-            "pictures": self.towers.picture_inputs(pictures),
-            "texts": self.towers.text_inputs([row["text"] for row in rows]),
+            "pictures": self.embedder.picture_inputs(pictures),
+            "texts": self.embedder.text_inputs([row["text"] for row in rows]),
         }
 
     def forward(self, **batch: Any) -> Features:
-        towers = self.towers
+        scale, bias = self._scale, self._bias
+        pictures = {
+            n: t.to(scale.dtype) if t.is_floating_point() else t
+            for n, t in batch["pictures"].items()
+        }
         return Features(
-            normalize(_at_least_float32(towers.encode_pictures(batch["pictures"])), dim=-1),
-            normalize(_at_least_float32(towers.encode_texts(batch["texts"])), dim=-1),
-            _at_least_float32(towers.scale),
-            None if towers.bias is None else _at_least_float32(towers.bias),
+            normalize(_at_least_float32(self.embedder.picture_features(pictures)), dim=-1),
+            normalize(_at_least_float32(self.embedder.text_features(batch["texts"])), dim=-1),
+            _at_least_float32(scale),
+            None if bias is None else _at_least_float32(bias),
         )
+
+    @property
+    def _scale(self) -> torch.nn.Parameter:
+        """The logarithm of the factor of all similarities."""
+        return self.embedder.model.logit_scale
+
+    @property
+    def _bias(self) -> torch.nn.Parameter | None:
+        """What SigLIP adds to similarities."""
+        return getattr(self.embedder.model, "logit_bias", None)
 
     def loss(self, context: StepContext, batches: Sequence[Mapping[str, Any]]) -> Loss:
         return self._loss(_joined([context.call(**batch) for batch in batches]), context)[0]
@@ -99,10 +116,11 @@ class EmbeddingModule(TrainingModule):
             context.backward(total)
             return loss
         # What is random in a forward pass (dropout) has to be the same in the second one.
-        states, found = [], []
+        seeds = torch.randint(2**62, (len(batches),)).tolist()
+        found = []
         with torch.no_grad():
-            for batch in batches:
-                states.append(_random_state())
+            for batch, seed in zip(batches, seeds, strict=True):
+                torch.manual_seed(seed)
                 found.append(context.call(**batch))
         cached = Features(
             *(None if t is None else t.detach().requires_grad_() for t in _joined(found))  # type: ignore[arg-type]
@@ -110,8 +128,8 @@ class EmbeddingModule(TrainingModule):
         loss, total = self._loss(cached, context)
         torch.autograd.backward(total)
         start = 0
-        for number, (batch, state) in enumerate(zip(batches, states, strict=True), 1):
-            _set_random_state(state)
+        for number, (batch, seed) in enumerate(zip(batches, seeds, strict=True), 1):
+            torch.manual_seed(seed)
             last = number == len(batches)
             with nullcontext() if last else context.no_sync():
                 again: Features = context.call(**batch)
@@ -124,12 +142,15 @@ class EmbeddingModule(TrainingModule):
         return {"loss": self.kind}
 
     def after_step(self) -> None:
-        if self.kind == "clip" and self.towers.scale.requires_grad:
+        if self.kind == "clip" and self._scale.requires_grad:
             with torch.no_grad():
-                self.towers.scale.clamp_(0, LARGEST_SCALE)
+                self._scale.clamp_(0, LARGEST_SCALE)
 
     def save_memory(self) -> None:
-        self.towers.save_memory()
+        if hasattr(self.model, "set_grad_checkpointing"):
+            self.model.set_grad_checkpointing(True)
+        else:
+            super().save_memory()
 
     def _loss(self, found: Features, context: StepContext) -> tuple[Loss, Tensor]:
         """This process's part of the loss, and the scalar whose gradients are taken.
@@ -190,19 +211,6 @@ def _at_least_float32(features: Tensor) -> Tensor:
     return features if features.dtype == torch.float64 else features.float()
 
 
-def _random_state() -> tuple[Tensor, list[Tensor]]:
-    return (
-        torch.get_rng_state(),
-        torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-    )
-
-
-def _set_random_state(state: tuple[Tensor, list[Tensor]]) -> None:
-    torch.set_rng_state(state[0])
-    if state[1]:
-        torch.cuda.set_rng_state_all(state[1])
-
-
 def _learns(recipe: EmbeddingRecipe, tree: ModuleTree) -> Callable[[str], bool]:
     def learns(path: str) -> bool:
         if path in SCALES:
@@ -219,7 +227,28 @@ def _targets(recipe: EmbeddingRecipe, tree: ModuleTree) -> list[str]:
 
 
 def _open(folder: Path, recipe: EmbeddingRecipe, dtype: torch.dtype) -> EmbeddingModule:
-    return EmbeddingModule(open_towers(folder, dtype), recipe.loss)
+    embedder = open_embedder(folder, get_family("embedding"))
+    # Its tensors before they have another dtype.
+    embedder.state = {}
+    embedder.model.to(dtype)
+    return EmbeddingModule(embedder, recipe.loss)
+
+
+def _trace(recipe: EmbeddingRecipe, tree: ModuleTree, n: int) -> object:
+    """The features of n blank pictures and n empty texts, by a model of either library."""
+    model: Any = tree[""]
+    if hasattr(model, "visual"):
+        size = model.visual.image_size
+        height, width = size if isinstance(size, tuple) else (size, size)
+        texts = torch.zeros(n, model.context_length, dtype=torch.long)
+        return model.encode_image(torch.zeros(n, 3, height, width)), model.encode_text(texts)
+    # As it is loaded: a skeleton has the plainest attention.
+    model.set_attn_implementation("sdpa")
+    size = model.config.vision_config.image_size
+    length = model.config.text_config.max_position_embeddings
+    pictures = model.get_image_features(pixel_values=torch.zeros(n, 3, size, size))
+    texts = model.get_text_features(input_ids=torch.zeros(n, length, dtype=torch.long))
+    return projected_features(pictures), projected_features(texts)
 
 
 BACKEND = TrainingBackend(
@@ -228,6 +257,6 @@ BACKEND = TrainingBackend(
     targets=_targets,
     open=_open,
     row_problem=caption_problem,
-    trace=lambda recipe, tree, n: encode_blank(tree[""], n),
+    trace=_trace,
     contrastive=True,
 )

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ggez_hub.cards.schema import DataFilter
 from ggez_hub.data.examples import Example, ExampleBuilder, Unreadable
-from ggez_hub.data.pictures import BadPicture, opened, picture_bytes
+from ggez_hub.data.pictures import BadPicture, decode, picture_bytes
 from ggez_hub.data.sources import BadSource, Reader, open_source
 from ggez_hub.data.spec import SourceSpec
 from ggez_hub.digests import digest_json
@@ -31,7 +31,7 @@ COLUMNS = ("id", "image", "text", "messages", "language", "format")
 # A picture's path shows that there is one.
 WITHOUT_PICTURES = tuple("image.path" if name == "image" else name for name in COLUMNS)
 # Files of a filter's output.
-BLOCK, REPORT, SHARDS = "data_filter.json", "report.json", "data/*.parquet"
+BLOCK, SHARDS = "data_filter.json", "data/*.parquet"
 BATCH = 64
 # Pictures that cannot be read are named, but not all of them.
 NAMED = 3
@@ -73,11 +73,6 @@ class Examples(ABC):
 
     @property
     @abstractmethod
-    def counts(self) -> Counter[str]:
-        """The number of rows by language."""
-
-    @property
-    @abstractmethod
     def nbytes(self) -> int:
         """About how much disk a copy takes; 0 for sources of a hub."""
 
@@ -88,10 +83,10 @@ class Examples(ABC):
         Raises BadRecipe for what cannot be read.
         """
 
-    @property
-    def languages(self) -> list[str]:
-        """The known languages, the most frequent first."""
-        return [tag for tag, n in self.counts.most_common() if n and tag.isalpha() and len(tag) < 4]
+    @cached_property
+    def counts(self) -> Counter[str]:
+        """The number of rows by language, the most frequent first."""
+        return Counter(row["language"] for row in self.rows(pictures=False))
 
     def table(self, cache: Path, problem: RowProblem) -> datasets.Dataset:
         """The rows without a problem, in Arrow files below `cache`; raises what `rows` raises."""
@@ -126,11 +121,9 @@ class FilteredExamples(Examples):
         import pyarrow.parquet as pq
 
         where = f"{self.key}.filtered"
-        missing = [name for name in (BLOCK, REPORT) if not (self.folder / name).is_file()]
-        if missing or not self._shards:
+        if missing := [name for name in (BLOCK, SHARDS) if not any(self.folder.glob(name))]:
             raise BadRecipe(
-                f"{where}: {self.folder} is not an output of `ggez-hub filter`: it has no "
-                f"{(missing or [SHARDS])[0]}",
+                f"{where}: {self.folder} is not an output of `ggez-hub filter`: it has no {missing[0]}",
                 f"Write one with `ggez-hub filter`, or name other data under {self.key}.sources.",
             )
         for path in self._shards:
@@ -143,16 +136,11 @@ class FilteredExamples(Examples):
 
     @property
     def origin(self) -> DataFilter:
-        return DataFilter.model_validate(self._read(BLOCK)["data_filter"])
+        return DataFilter.model_validate(self._block["data_filter"])
 
     @property
     def digest(self) -> str:
-        return str(self._read(BLOCK)["report_digest"])
-
-    @cached_property
-    def counts(self) -> Counter[str]:
-        languages = self._read(REPORT)["by"]["language"]
-        return Counter({tag: row["kept"] + row["translated"] for tag, row in languages.items()})
+        return str(self._block["report_digest"])
 
     @property
     def nbytes(self) -> int:
@@ -171,8 +159,9 @@ class FilteredExamples(Examples):
     def _shards(self) -> list[Path]:
         return sorted(self.folder.glob(SHARDS))
 
-    def _read(self, name: str) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads((self.folder / name).read_text(encoding="utf-8"))
+    @property
+    def _block(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.folder / BLOCK).read_text(encoding="utf-8"))
         return found
 
 
@@ -217,10 +206,6 @@ class UnfilteredExamples(Examples):
         revisions = {name: reader.revision() for name, reader in self._readers.items()}
         return digest_json({"data": {"filtered": None, "sources": sources}, "revisions": revisions})
 
-    @cached_property
-    def counts(self) -> Counter[str]:
-        return Counter(example.language for _, example in self._examples())
-
     @property
     def nbytes(self) -> int:
         folders = [source.pictures_folder(self.here) for source in self.sources]
@@ -245,7 +230,7 @@ class UnfilteredExamples(Examples):
                 "id": example.id,
                 "image": image,
                 "text": example.text,
-                "messages": [{"role": role, "content": text} for role, text in example.messages],
+                "messages": example.messages,
                 "language": example.language,
                 "format": example.format,
             }
@@ -289,5 +274,5 @@ class UnfilteredExamples(Examples):
 
     def _picture(self, source: SourceSpec, example: Example) -> bytes:
         content = picture_bytes(example.picture, source.pictures_folder(self.here))
-        opened(content, draft=True)
+        decode(content, draft=True)
         return content

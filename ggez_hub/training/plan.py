@@ -8,9 +8,11 @@ allocator leaves unused, are not counted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ from ggez_hub.training.batches import BatchOrder
 from ggez_hub.training.job import Job
 from ggez_hub.training.lora import add_lora, base_dtype, trained_parameters
 from ggez_hub.training.recipe import Stage
-from ggez_hub.training.validation_split import count_rows
+from ggez_hub.training.validation_split import RowCounts, count_rows
 
 # AdamW's two moments, in float32 like what learns.
 MOMENTS, FLOAT32 = 8, 4
@@ -48,21 +50,13 @@ class Memory:
         return self.weights + self.gradients + self.optimiser + self.activations
 
 
-@dataclass(frozen=True)
-class StagePlan:
-    """A stage: its examples and steps, None where its data is not there yet; `problem` says why.
-
-    `rows` are all that the data has; `unused` are those that are not examples for the family, by
-    reason; `held_out` of the examples are validated on, not trained on.
-    """
+@dataclass(frozen=True, kw_only=True)
+class StagePlan(RowCounts):
+    """A stage: its rows and steps; `problem` says why there are none."""
 
     name: str
-    rows: int | None
-    examples: int | None
     steps: int | None
-    problem: str | None = None
-    unused: dict[str, int] = field(default_factory=dict)
-    held_out: int = 0
+    problem: str | None
 
 
 @dataclass(frozen=True)
@@ -143,22 +137,19 @@ def plan(job: Job, out: Path) -> Plan:
 
 
 def _stage(job: Job, stage: Stage) -> StagePlan:
-    size = job.recipe.batch_size
     try:
         job.examples(stage).check()
         found = count_rows(job, stage)
     except GgezError as error:
-        return StagePlan(stage.name, None, None, stage.max_steps, error.message)
-    order = BatchOrder(found.examples - found.held_out, size, job.recipe.seed)
+        return StagePlan(name=stage.name, steps=stage.max_steps, problem=error.message)
+    left = (found.examples or 0) - found.held_out
+    order = BatchOrder(left, job.recipe.batch_size, job.recipe.seed)
     enough = order.steps_per_epoch > 0
     return StagePlan(
+        **vars(found),
         name=stage.name,
-        rows=found.rows,
-        examples=found.examples,
         steps=order.steps(stage.epochs, stage.max_steps) if enough else None,
         problem=None if enough else "fewer examples than batch_size",
-        unused=found.unused,
-        held_out=found.held_out,
     )
 
 
@@ -201,65 +192,58 @@ def _activations(job: Job, model: nn.Module) -> int:
 
 
 class _ActivationCounter:
-    """Bytes that autograd keeps: outside of blocks, and in each block."""
+    """Bytes that autograd keeps: outside of blocks, and in each checkpointed block.
+
+    Tensors are known by the address of their memory, and are held so that no other one gets it.
+    """
 
     def __init__(self, blocks: Mapping[str, nn.Module]) -> None:
         self._blocks = blocks
-        self._seen: set[int] = set()
+        self._block: str | None = None
+        self._bytes: Counter[str | None] = Counter()
+        self._saved: dict[int, Tensor] = {}
         # The inputs of blocks, which are kept where blocks are checkpointed.
-        self._given: set[int] = set()
-        self._alive: list[Tensor] = []
-        self._current: str | None = None
-        self._of: dict[str | None, int] = {None: 0}
-        self._inputs = 0
+        self._inputs: dict[int, Tensor] = {}
 
     @property
     def total(self) -> int:
         """Of checkpointed blocks the inputs are kept, and the activations of one at a time."""
-        inside = [count for name, count in self._of.items() if name is not None]
-        return self._of[None] + self._inputs + max(inside, default=0)
+        inputs = sum(tensor.untyped_storage().nbytes() for tensor in self._inputs.values())
+        inside = [count for name, count in self._bytes.items() if name is not None]
+        return self._bytes[None] + inputs + max(inside, default=0)
 
     @contextmanager
     def counting(self) -> Iterator[None]:
         hooks = []
         for name, block in self._blocks.items():
-            hooks.append(block.register_forward_pre_hook(self._entering(name), with_kwargs=True))
+            enter = partial(self._enter, name)
+            hooks.append(block.register_forward_pre_hook(enter, with_kwargs=True))
             hooks.append(block.register_forward_hook(lambda *_: self._leave()))
         try:
-            with torch.autograd.graph.saved_tensors_hooks(self._pack, lambda tensor: tensor):
+            with torch.autograd.graph.saved_tensors_hooks(self._save, lambda tensor: tensor):
                 yield
         finally:
             for hook in hooks:
                 hook.remove()
 
-    def _pack(self, tensor: Tensor) -> Tensor:
-        given = tensor.untyped_storage()._cdata in self._given
-        if not isinstance(tensor, nn.Parameter) and not given and self._new(tensor, self._seen):
-            count = tensor.untyped_storage().nbytes()
-            self._of[self._current] = self._of.get(self._current, 0) + count
+    def _save(self, tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        known = storage._cdata in self._saved or storage._cdata in self._inputs
+        if not known and not isinstance(tensor, nn.Parameter):
+            self._saved[storage._cdata] = tensor
+            self._bytes[self._block] += storage.nbytes()
         return tensor
 
-    def _new(self, tensor: Tensor, known: set[int]) -> bool:
-        """Whether its memory is seen for the first time."""
-        key = tensor.untyped_storage()._cdata
-        if key in known:
-            return False
-        # What is alive keeps its address: no other tensor gets it.
-        self._alive.append(tensor)
-        known.add(key)
-        return True
-
-    def _entering(self, name: str) -> Callable[..., None]:
-        def enter(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            self._current = name
-            for value in (*args, *kwargs.values()):
-                if isinstance(value, Tensor) and self._new(value, self._given):
-                    self._inputs += value.untyped_storage().nbytes()
-
-        return enter
+    def _enter(
+        self, name: str, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        self._block = name
+        for value in (*args, *kwargs.values()):
+            if isinstance(value, Tensor):
+                self._inputs.setdefault(value.untyped_storage()._cdata, value)
 
     def _leave(self) -> None:
-        self._current = None
+        self._block = None
 
 
 def _blocks(model: nn.Module) -> dict[str, nn.Module]:

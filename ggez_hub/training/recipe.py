@@ -213,14 +213,8 @@ class TrainRecipe(FrozenModel):
 
 
 DESCRIPTIVE_KEYS = {
-    "title",
-    "license",
-    "languages",
-    "adapts",
-    "summary",
-    "data_rights",
-    "base_repo",
-}
+    "title", "license", "languages", "adapts", "summary", "data_rights", "base_repo",
+}  # fmt: skip
 SPEED_KEYS = {"workers", "trackio", "checkpoint_every"}
 
 

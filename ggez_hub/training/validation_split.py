@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,13 +23,14 @@ if TYPE_CHECKING:
 class RowCounts:
     """The rows of a stage, the examples among them, those of the examples that are held out.
 
-    `unused` counts the rows that are not examples for the family, by reason, the commonest first.
+    None where the data is not there yet. `unused` counts the rows that are not examples for the
+    family, by reason, the commonest first.
     """
 
-    rows: int
-    examples: int
-    held_out: int
-    unused: dict[str, int]
+    rows: int | None = None
+    examples: int | None = None
+    held_out: int = 0
+    unused: dict[str, int] = field(default_factory=dict)
 
 
 def count_rows(job: Job, stage: Stage) -> RowCounts:

@@ -33,7 +33,7 @@ from ggez_hub.evaluation.results.evidence import RESULTS, open_evidence
 from ggez_hub.evaluation.results.verification import verify_evidence, with_closed
 from ggez_hub.hub import Hub
 from ggez_hub.recipe_file import recipes_folder
-from ggez_hub.registry.contribution.proposal import NotReady, claimed
+from ggez_hub.registry.contribution.proposal import claimed
 from ggez_hub.registry.index.entries import as_author_claims
 
 from ..worlds import serving
@@ -72,7 +72,7 @@ def measured(tmp_path_factory):
     closed = f"closed: {{share: {RULE.share}, rotation: {RULE.rotation}}}\n"
     recipe.write_text(recipe.read_text() + closed)
     with pytest.MonkeyPatch.context() as patched, HubStore.open(folder / "store") as store:
-        patched.setattr("ggez_hub.automation.suite.recipes", lambda: folder / "recipes")
+        patched.setattr("ggez_hub.automation.suite.recipes_folder", lambda: folder / "recipes")
         seed(store)
         store.add_account("curator", orgs=["ggez-hub"])
         fewer_items(store, EVERY)
@@ -127,7 +127,7 @@ def test_the_card_records_the_part_and_an_author_cannot(measured):
     assert any("the registry did not write" in f.message for f in check_card(proposed, {}))
     bare = {"curve": "unknown", "parity": "independent", "baselines": None, "level": "declared"}
     only = replace(document, card=document.card.model_copy(update=bare))
-    with pytest.raises(NotReady, match="the registry did not write"):
+    with pytest.raises(GgezError, match="the registry did not write"):
         claimed(only, "me", "me")
     assert as_author_claims(document).card.closed is None
     # The index's measurement, the closed part with it, is that of the same accepted card.

@@ -22,7 +22,7 @@ from ggez_hub.digests import sha256_file
 from ggez_hub.embedded.store import HubStore
 from ggez_hub.hub import Hub
 from ggez_hub.regions import alpha
-from ggez_hub.registry.publication.index import publish_index
+from ggez_hub.registry.index.build import publish_index
 
 from ..worlds import serving
 from .conftest import card_of_th, fewer_items, git, new_registry

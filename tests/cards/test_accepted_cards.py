@@ -31,6 +31,6 @@ def test_a_card_is_good_and_claims_nothing_that_nobody_has_seen(path):
 def test_the_cards_make_an_index(tmp_path):
     built = build_index(CARDS, tmp_path / "index.sqlite")
     assert built.cards == len(PATHS) > 0
-    rows = read_index(tmp_path / "index.sqlite", ["southeast-asia"]).rows
+    rows = read_index(tmp_path / "index.sqlite", ["southeast-asia"])[0]
     assert "aisingapore/Qwen-SEA-LION-v4-4B-VL" in {row.repo for row, _ in rows}
     assert {row.base_weights for row, _ in rows if row.revision == "main"} == {"unknown"}

@@ -133,7 +133,7 @@ def test_an_endpoint_of_the_environment_that_is_none(endpoint):
         check=False,
     )
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert f"HF_ENDPOINT is {endpoint!r}, which is no http address" in ended.stderr
+    assert f"HF_ENDPOINT is {endpoint!r}, which is not an http address" in ended.stderr
 
 
 def test_a_family_that_is_none():

@@ -73,7 +73,7 @@ class Judge:
         self.says = says
 
     def answer(self, asked, method):
-        picks = [self.says(chat.item.picture, chat.said) for chat in asked.choices]
+        picks = [self.says(chat.item.picture, chat.text) for chat in asked.choices]
         return asked.questions.chosen(
             [None if pick is None else chat.item.options.index(pick)
              for pick, chat in zip(picks, asked.choices, strict=True)]

@@ -75,7 +75,7 @@ def test_models_that_write(name, tmp_path):
     family = detect_family(base)
     mine = VisionModel(base, family, Adapted(adapter, BETA))
     theirs = VisionModel(merged(base, adapter, tmp_path / "merged"), family)
-    states = mine._model.state_dict(), theirs._model.state_dict()
+    states = mine.model.state_dict(), theirs.model.state_dict()
     assert states[0].keys() == states[1].keys()
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
     plain = VisionModel(base, family)
@@ -84,7 +84,7 @@ def test_models_that_write(name, tmp_path):
     assert found == theirs.log_likelihoods(posed)
     assert found != plain.log_likelihoods(posed)
     assert mine.replies(posed) == theirs.replies(posed)
-    assert mine._model.generation_config.eos_token_id == 5
+    assert mine.model.generation_config.eos_token_id == 5
 
 
 def test_what_is_not_in_the_base_is_not_made_up(tmp_path):

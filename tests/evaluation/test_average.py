@@ -10,11 +10,11 @@ import pytest
 
 from ggez_hub.cards import CurveRow, alpha_record
 from ggez_hub.cards.curve import MeasuredCurve
+from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.answers.outcomes import Cell, TaskRecord
 from ggez_hub.evaluation.answers.scores import Sides, mean, mean_difference, parity, score_of
 from ggez_hub.evaluation.benchmarks.benchmark import Benchmark
 from ggez_hub.evaluation.benchmarks.contents import Folders
-from ggez_hub.evaluation.benchmarks.loaders.rows import BadItems
 from ggez_hub.evaluation.benchmarks.preparation import prepare_benchmark
 from ggez_hub.evaluation.results.breakdown import breakdown
 from ggez_hub.evaluation.results.figures import write_results
@@ -203,5 +203,5 @@ def test_the_average_is_a_part_of_what_the_task_is(tmp_path):
     assert found.record.average == "countries"
     # Every question has to be in a part.
     by_category = macro.model_copy(update={"average": "categories"})
-    with pytest.raises(BadItems, match="record no category of 48 items"):
+    with pytest.raises(GgezError, match="record no category of 48 items"):
         prepare_benchmark(by_category, folders, find_region("sea"), "0" * 40, ["likelihood"])

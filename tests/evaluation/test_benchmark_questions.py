@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.answers.cache import AnswerCache
 from ggez_hub.evaluation.answers.scores import score_of
 from ggez_hub.evaluation.benchmarks.benchmark_questions import ask_benchmark
-from ggez_hub.evaluation.benchmarks.loaders.rows import BadItems
 from ggez_hub.evaluation.models.similarity import SimilarityModel
 from tests.evaluation import benchmarks as made
 
@@ -95,7 +95,7 @@ def test_the_right_answer_twice_is_right_twice(cvqa):
 
 
 def test_questions_with_other_numbers_of_options_are_another_task(cvqa):
-    with pytest.raises(BadItems, match="have 3 to 4 options"):
+    with pytest.raises(GgezError, match="have 3 to 4 options"):
         ask_benchmark(made.benchmark("cvqa-english"), [replace(cvqa[0], options=("a", "b", "c")), *cvqa[1:]])  # fmt: skip
 
 
@@ -111,7 +111,7 @@ def test_captions_are_found_both_ways(tmp_path, way):
     assert len(found) == (12 if way == "to-image" else 8)
     chances = {1 / 8} if way == "to-image" else {1 / 12, 2 / 12}
     assert set(found.chance.tolist()) == chances
-    with pytest.raises(BadItems, match="at least 4 are needed"):
+    with pytest.raises(GgezError, match="at least 4 are needed"):
         ask_benchmark(made.benchmark(f"xm3600-th-{way}"), items[:3])
 
 

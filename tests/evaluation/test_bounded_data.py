@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.benchmarks.loaders import rows
-from ggez_hub.evaluation.benchmarks.loaders.rows import BadItems, read_rows
+from ggez_hub.evaluation.benchmarks.loaders.rows import read_rows
 from ggez_hub.parquet import FileTooLarge, read_pieces
 
 PICTURE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
@@ -41,7 +42,7 @@ def test_a_file_that_decodes_to_too_much(name, dictionary, tmp_path, monkeypatch
     assert path.stat().st_size < 100_000
     assert len(list(read_rows(path, columns))) == len(column)
     monkeypatch.setattr(rows, "read_pieces", partial(read_pieces, max_bytes=10_000_000))
-    with pytest.raises(BadItems, match=r"more than 10,000,000 bytes when it is decoded"):
+    with pytest.raises(GgezError, match=r"more than 10,000,000 bytes when it is decoded"):
         list(read_rows(path, columns))
 
 

@@ -14,7 +14,6 @@ from ggez_hub.evaluation.answers.outcomes import Cell
 from ggez_hub.evaluation.benchmarks.benchmark import BUILT_IN, find_benchmarks
 from ggez_hub.evaluation.benchmarks.contents import Folders
 from ggez_hub.evaluation.benchmarks.preparation import prepare_benchmark
-from ggez_hub.evaluation.benchmarks.questions import with_details
 from ggez_hub.evaluation.models.drawing_model import DrawingModel
 from ggez_hub.evaluation.models.generative_model import read_replies
 from ggez_hub.evaluation.results.figures import figures, write_results
@@ -99,7 +98,7 @@ def answered(asked, folder, luck):
         return DrawingModel(Painter(), Judge(by_hash), AnswerCache(), folder).answer(asked, "m")
     if asked.free:
         said = [("", "soup", f.item.references[0])[n % 3] for n, f in enumerate(asked.free)]
-        return with_details(read_replies(asked, said), prompts=["0" * 64] * len(said))
+        return read_replies(asked, said).with_details(prompts=["0" * 64] * len(said))
     if asked.questions is None:
         return asked.all_missing()
     found = asked.questions.scored(luck.random(asked.questions.right.shape))

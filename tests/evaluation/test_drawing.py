@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.answers.cache import AnswerCache
 from ggez_hub.evaluation.answers.outcomes import Cell
 from ggez_hub.evaluation.answers.predictions import read_predictions, write_predictions
@@ -17,7 +18,6 @@ from ggez_hub.evaluation.benchmarks.benchmark import find_benchmarks
 from ggez_hub.evaluation.benchmarks.benchmark_questions import ask_benchmark
 from ggez_hub.evaluation.benchmarks.contents import Folders, read_contents
 from ggez_hub.evaluation.benchmarks.drawing_scores import Judged, NotJudged
-from ggez_hub.evaluation.benchmarks.loaders.rows import BadItems
 from ggez_hub.evaluation.models.drawing_model import DrawingModel
 from ggez_hub.evaluation.results.breakdown import breakdown
 from ggez_hub.evaluation.results.consistency import contradictions
@@ -71,13 +71,13 @@ def test_prompts_and_questions_are_read_as_they_lie_there(tmp_path, prompts):
         (1, {"proposition_id": "1"}, "column 'proposition_id' is 1 twice in an item in row 1"),
         (1, {"proposition_id": "x"}, "column 'proposition_id' holds 'x'"),
         (2, {"question_natural_language": " "}, "column 'question_natural_language' holds"),
-        (4, {"item_id": "nothing"}, "is 'nothing', of which there is no prompt file in row 4"),
+        (4, {"item_id": "nothing"}, "is 'nothing', which has no prompt file in row 4"),
     ],
 )
 def test_what_is_off_is_named(tmp_path, row, changes, problem):
     rows = dpg_rows()
     rows[row] |= changes
-    with pytest.raises(BadItems, match=problem):
+    with pytest.raises(GgezError, match=problem):
         items_in(write_dpg(tmp_path, rows))
 
 
@@ -85,7 +85,7 @@ def test_another_prompt_of_an_item_is_refused(tmp_path):
     rows = dpg_rows()
     rows[1]["text"] = "another one"
     task = DPG.model_copy(update={"files": {"questions": "*dpg_bench.csv"}})
-    with pytest.raises(BadItems, match="has 2 different prompts"):
+    with pytest.raises(GgezError, match="has 2 different prompts"):
         read_contents(task, Folders(write_dpg(tmp_path, rows, prompts=False)))
 
 

@@ -66,5 +66,5 @@ def test_a_folder_that_lacks_what_feeds_the_model_is_one_error(tmp_path, lost, p
 
 def test_another_kind_of_model_is_refused(tmp_path):
     folder = write_base(tmp_path, LLAVA_HUB, torch.float16)
-    with pytest.raises(UsageProblem, match="one of the family 'vlm'"):
+    with pytest.raises(UsageProblem, match="model of the family 'vlm'"):
         open_embedder(folder, detect_family(folder))

@@ -10,18 +10,17 @@ import pyarrow.parquet as pq
 import pytest
 
 from ggez_hub.digests import sha256_file
-from ggez_hub.errors import UsageProblem
+from ggez_hub.errors import GgezError, UsageProblem
 from ggez_hub.evaluation.answers.outcomes import Cell
 from ggez_hub.evaluation.answers.predictions import read_predictions, write_predictions
 from ggez_hub.evaluation.answers.scores import score_of
 from ggez_hub.evaluation.benchmarks.preparation import prepare_tasks
-from ggez_hub.evaluation.benchmarks.task import BadTask
 from ggez_hub.evaluation.models import embedding_model, grid_on, model_in
 from ggez_hub.evaluation.models.model_digest import StoredModel
 from ggez_hub.evaluation.results.figures import write_results
 from ggez_hub.evaluation.results.measured_curve import curve_rows
 from ggez_hub.evaluation.results.verification import verify_evidence
-from ggez_hub.evaluation.sweep.grid import measure
+from ggez_hub.evaluation.sweep.run import measure
 from ggez_hub.families import get_family
 from ggez_hub.merging import Adapter, merge
 from ggez_hub.parity.betas import beta_key
@@ -175,7 +174,7 @@ def test_a_model_digest_covers_base_adapter_and_beta(base, text_lora, both_lora,
         ),
         (
             {"tasks": [make_task(splits={"validation": "data/validation.parquet"})]},
-            BadTask,
+            GgezError,
             "has no split 'test'",
         ),
     ],

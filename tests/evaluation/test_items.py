@@ -5,8 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from ggez_hub.errors import MissingExtra
-from ggez_hub.evaluation.benchmarks.loaders.rows import BadItems
+from ggez_hub.errors import GgezError, MissingExtra
 from ggez_hub.evaluation.benchmarks.task_questions import read_items
 from ggez_hub.extras import require
 from tests.evaluation.conftest import SCHEMA, colour_rows, make_task, write_rows
@@ -42,7 +41,7 @@ def without(name):
 @pytest.mark.parametrize("name", ["id", "image", "group", "th"])
 def test_a_missing_column_is_named(tmp_path, name):
     path = write_rows(tmp_path / "split.parquet", *without(name))
-    with pytest.raises(BadItems, match=f"has no column '{name}'"):
+    with pytest.raises(GgezError, match=f"has no column '{name}'"):
         read_items(path, TASK)
 
 
@@ -65,29 +64,29 @@ def test_a_wrong_value_is_named_with_its_row(tmp_path, name, value, message):
     rows = colour_rows()
     rows[3][name] = value
     path = write_rows(tmp_path / "split.parquet", rows)
-    with pytest.raises(BadItems, match=message):
+    with pytest.raises(GgezError, match=message):
         read_items(path, TASK)
 
 
 def test_a_wrong_type_is_named(tmp_path):
     rows = [{**row, "th": 1} for row in colour_rows()]
     schema = SCHEMA.set(SCHEMA.get_field_index("th"), pa.field("th", pa.int64()))
-    with pytest.raises(BadItems, match=r"column 'th' holds 1 \(int\), it should be text"):
+    with pytest.raises(GgezError, match=r"column 'th' holds 1 \(int\), it should be text"):
         read_items(write_rows(tmp_path / "a.parquet", rows, schema), TASK)
     rows = [{**row, "image": b"png"} for row in colour_rows()]
     schema = SCHEMA.set(SCHEMA.get_field_index("image"), pa.field("image", pa.binary()))
-    with pytest.raises(BadItems, match=r"column 'image' holds .*, it should be a picture: struct"):
+    with pytest.raises(GgezError, match=r"column 'image' holds .*, it should be a picture: struct"):
         read_items(write_rows(tmp_path / "b.parquet", rows, schema), TASK)
 
 
 def test_a_file_that_is_no_parquet_is_reported(tmp_path):
     path = tmp_path / "split.parquet"
     path.write_text("id,image")
-    with pytest.raises(BadItems, match="cannot be read"):
+    with pytest.raises(GgezError, match="cannot be read"):
         read_items(path, TASK)
-    with pytest.raises(BadItems, match="cannot be read"):
+    with pytest.raises(GgezError, match="cannot be read"):
         read_items(tmp_path / "absent.parquet", TASK)
-    with pytest.raises(BadItems, match="has no rows"):
+    with pytest.raises(GgezError, match="has no rows"):
         read_items(write_rows(tmp_path / "empty.parquet", []), TASK)
 
 

@@ -179,7 +179,7 @@ def test_a_changed_prediction_is_named_with_its_point(swept, tmp_path):
 
 def test_a_killed_sweep_goes_on_and_gives_the_same(swept, monkeypatch):
     """Killed after three of eight steps: what is kept is not asked again."""
-    from ggez_hub.evaluation.sweep import grid as module
+    from ggez_hub.evaluation.sweep import run as module
 
     class Killed(Exception):
         pass

@@ -10,14 +10,14 @@ import datasets
 import pytest
 import yaml
 
+from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.benchmarks.benchmark import BUILT_IN, Benchmark, find_benchmarks
-from ggez_hub.evaluation.benchmarks.loaders.rows import BadItems
-from ggez_hub.evaluation.benchmarks.task import BadTask, read_tasks
+from ggez_hub.evaluation.benchmarks.task import read_tasks
 from tests.evaluation import benchmarks as made
 
 
 def refused(match, name, folder, **places):
-    with pytest.raises(BadItems, match=match):
+    with pytest.raises(GgezError, match=match):
         made.items_of(name, folder, **places)
 
 
@@ -243,9 +243,9 @@ def test_tasks_of_ones_own(tmp_path):
         ({"prompts": {"th": "{option}"}}, "must have 'any'"),
     ):
         path.write_text(yaml.safe_dump(content | changes))
-        with pytest.raises(BadTask, match=line):
+        with pytest.raises(GgezError, match=line):
             find_benchmarks("mine", [tmp_path])
-    with pytest.raises(BadTask, match="there is no suite 'others'"):
+    with pytest.raises(GgezError, match="there is no suite 'others'"):
         find_benchmarks("others", [tmp_path])
 
 

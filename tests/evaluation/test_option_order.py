@@ -12,7 +12,7 @@ from ggez_hub.evaluation.answers.cache import AnswerCache
 from ggez_hub.evaluation.answers.outcomes import Cell
 from ggez_hub.evaluation.answers.predictions import read_predictions, write_predictions
 from ggez_hub.evaluation.benchmarks.benchmark_questions import ask_benchmark
-from ggez_hub.evaluation.benchmarks.questions import rotation, shown_digest
+from ggez_hub.evaluation.benchmarks.multiple_choice import rotation, shown_digest
 from ggez_hub.evaluation.benchmarks.replies import READER
 from ggez_hub.evaluation.models.generative_model import GenerativeModel
 from ggez_hub.evaluation.results.consistency import contradictions

@@ -10,7 +10,7 @@ import pytest
 
 from ggez_hub.demo.hub import ASSETS
 from ggez_hub.evaluation.answers.outcomes import Cell, Details
-from ggez_hub.evaluation.benchmarks.questions import MultipleChoice
+from ggez_hub.evaluation.benchmarks.multiple_choice import MultipleChoice
 from ggez_hub.evaluation.results.consistency import contradictions
 from ggez_hub.evaluation.results.evidence import open_evidence
 

@@ -15,9 +15,8 @@ from ggez_hub.cli.main import cli
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.benchmarks.benchmark import find_benchmarks
 from ggez_hub.paper.checks import MeanRank, ShareOf, Weighted
-from ggez_hub.paper.recipes import paper_recipes
 from ggez_hub.paper.rules import recheck
-from ggez_hub.paper.tables import Figure, tables
+from ggez_hub.paper.tables import Figure, paper_recipes, tables
 from tests.evaluation.benchmarks import write_cvqa, write_sea_vqa
 from tests.evaluation.towers import SIGLIP, write_towers
 

@@ -81,8 +81,8 @@ def test_what_is_worse_on_both_sides_is_dominated(tmp_path):
     evidence = write(
         tmp_path, grid(shares=shares), tasks={"world": WORLD, "thai": THAI | {"metric": "x"}}
     )
-    found = {vector.beta: vector.dominated_by for vector in pareto(evidence, "test")}
-    assert found == {0.0: (0.5,), 0.5: (), 1.0: ()}
+    found = {row["beta"]: row["dominated_by"] for row in pareto(evidence, "test")}
+    assert found == {0.0: [0.5], 0.5: [], 1.0: []}
 
 
 def test_the_least_guessable_common_scale_is_taken(tmp_path):

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.answers.scores import score_of
 from ggez_hub.evaluation.benchmarks.loaders import Captioned
-from ggez_hub.evaluation.benchmarks.loaders.rows import BadItems
 from ggez_hub.evaluation.benchmarks.task import Task, load_tasks
 from ggez_hub.evaluation.benchmarks.task_questions import ask_task, read_items
 from tests.evaluation.conftest import make_task
@@ -156,7 +156,7 @@ def test_wrong_answers_do_not_depend_on_the_order_of_rows():
 
 
 def test_too_few_names_are_refused():
-    with pytest.raises(BadItems, match="4 pictures with 2 different captions"):
+    with pytest.raises(GgezError, match="4 pictures with 2 different captions"):
         ask(make_task(), make_items(["a", "b", "b", None]))
 
 

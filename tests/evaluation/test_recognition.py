@@ -15,20 +15,19 @@ from PIL import Image
 
 from demo_world.control import shuffle_drawings
 from ggez_hub.demo.hub import ASSETS
+from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.answers.outcomes import Cell, Details, Outcomes
 from ggez_hub.evaluation.answers.scores import mean_difference, score_of
 from ggez_hub.evaluation.benchmarks.benchmark import Drawing as How
-from ggez_hub.evaluation.benchmarks.drawing_task import DrawingSettings, DrawingTask
-from ggez_hub.evaluation.benchmarks.loaders.rows import BadItems
 from ggez_hub.evaluation.benchmarks.preparation import Judges, Places, prepare_drawings
-from ggez_hub.evaluation.benchmarks.recognition_judge import RecognitionJudge
-from ggez_hub.evaluation.benchmarks.task import BadTask, load_tasks
+from ggez_hub.evaluation.benchmarks.recognition import RecognitionJudge
+from ggez_hub.evaluation.benchmarks.task import DrawingSettings, DrawingTask, load_tasks
 from ggez_hub.evaluation.models import grid_on
 from ggez_hub.evaluation.models.backend import drawing_backend
 from ggez_hub.evaluation.models.drawing_model import Order, Pipeline
 from ggez_hub.evaluation.models.model_digest import StoredModel
 from ggez_hub.evaluation.results.measured_curve import curve_rows
-from ggez_hub.evaluation.sweep.grid import measure
+from ggez_hub.evaluation.sweep.run import measure
 from ggez_hub.families import get_family
 from ggez_hub.recipe_file import recipes_folder
 from tests.diffusion.pipelines import write_pipeline
@@ -90,7 +89,7 @@ def test_the_judge_knows_its_own_pictures(judge):
 
 
 def test_a_candidate_without_a_picture_is_refused():
-    with pytest.raises(BadItems, match="ffff"):
+    with pytest.raises(GgezError, match="ffff"):
         RecognitionJudge(CLIP, [*IDS, "ffff"], NAMES, REFERENCES, 32)
 
 
@@ -157,7 +156,7 @@ def test_a_drawing_does_not_depend_on_the_others_of_its_batch(drawer):
 def test_a_task_needs_regions_on_the_regional_side_alone(tmp_path):
     text = (DEMO / "emoji-drawing.yaml").read_text(encoding="utf-8")
     (tmp_path / "bad.yaml").write_text(text.replace("regions: [th]", "regions: []"))
-    with pytest.raises(BadTask, match="regions"):
+    with pytest.raises(GgezError, match="regions"):
         load_tasks(tmp_path, DrawingTask)
 
 

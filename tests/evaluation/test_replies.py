@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ggez_hub.evaluation.benchmarks.replies import after_thought, plain, read_choice
-from ggez_hub.evaluation.benchmarks.replies.lexicon import lexicon
-from ggez_hub.evaluation.benchmarks.replies.text import FIRST, LAST, readable
+from ggez_hub.evaluation.benchmarks.replies.lexicon import FIRST, LAST, lexicon, readable
 from tests.evaluation.labelled_replies import PARTS, labelled_replies, measure
 
 DISHES = ("Satay", "Nasi lemak", "Laksa", "Mango sticky rice")

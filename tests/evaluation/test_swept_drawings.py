@@ -181,4 +181,4 @@ def test_a_prompt_of_no_candidate_is_refused_before_anything_is_drawn(world, tmp
     pq.write_table(pa.table({"id": ["1f353"]}), data / "emoji-prompts/data/candidates.parquet")
     done = sweep(world, "recognised", tmp_path / "out", data=str(tmp_path / "data"))
     assert done.exit_code == 1
-    assert "'1f992' is none of the judge's candidates" in done.output
+    assert "'1f992' is not one of the judge's candidates" in done.output

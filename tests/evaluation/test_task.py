@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ggez_hub.evaluation.benchmarks.task import BadTask, Task, load_tasks, read_tasks
+from ggez_hub.errors import GgezError
+from ggez_hub.evaluation.benchmarks.task import Task, load_tasks, read_tasks
 from tests.evaluation.conftest import make_task
 
 DEMO = Path(__file__).parents[2] / "recipes" / "demo"
@@ -65,7 +66,7 @@ def test_tasks_of_one_file_share_defaults_and_win_over_them(tmp_path):
 )
 def test_an_error_names_the_file_the_key_and_the_mend(tmp_path, changes, line):
     path = write(tmp_path, plain(**changes))
-    with pytest.raises(BadTask, match=re.escape(line)) as caught:
+    with pytest.raises(GgezError, match=re.escape(line)) as caught:
         read_tasks(path, Task)
     assert caught.value.message.startswith(f"{path}: ")
 
@@ -73,15 +74,15 @@ def test_an_error_names_the_file_the_key_and_the_mend(tmp_path, changes, line):
 def test_an_id_stands_in_one_file(tmp_path):
     write(tmp_path, plain(), "a.yaml")
     write(tmp_path, plain(), "b.yaml")
-    with pytest.raises(BadTask, match=r"b\.yaml: the id .* stands in .*a\.yaml already"):
+    with pytest.raises(GgezError, match=r"b\.yaml: the id .* is already in .*a\.yaml"):
         load_tasks(tmp_path, Task)
 
 
 def test_broken_yaml_and_empty_folders_are_reported(tmp_path):
-    with pytest.raises(BadTask, match="holds no tasks"):
+    with pytest.raises(GgezError, match="holds no tasks"):
         load_tasks(tmp_path, Task)
     write(tmp_path, "kind: [task")
-    with pytest.raises(BadTask, match=r"task\.yaml cannot be read"):
+    with pytest.raises(GgezError, match=r"task\.yaml cannot be read"):
         load_tasks(tmp_path, Task)
 
 

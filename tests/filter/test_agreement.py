@@ -9,14 +9,14 @@ import yaml
 from click.testing import CliRunner
 
 from ggez_hub.cli.main import cli
-from ggez_hub.data.scorers.agreement import agreement, read_pairs
-from ggez_hub.data.scorers.spec import ColumnScores
+from ggez_hub.data.scorer_agreement import agreement, read_pairs
+from ggez_hub.data.scorers.scorer import ColumnScores
 from ggez_hub.errors import GgezError, UsageProblem
 from ggez_hub.parity.score_intervals import wilson
 
 from .corpora import BASE, captions, encoded, jsonl, picture, reward, sea_vl_crowdsourcing, spec
 
-SCORER = ColumnScores("fit", frozenset({"en", "th"}))
+SCORER = ColumnScores("column fit", frozenset({"en", "th"}), "fit")
 
 
 def pair(a, b, preferred, language="en"):

@@ -42,7 +42,7 @@ def test_it_is_drawn_without_a_warning(tmp_path, found):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         png, svg = draw(found, tmp_path / "th-0.5")
-    assert Image.open(png).size == (1540, 896)
+    assert Image.open(png).size == (1760, 1024)
     assert svg.name == "th-0.5.svg"
 
 

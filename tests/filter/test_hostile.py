@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from ggez_hub.data.pictures import BadPicture, look, with_pictures
+from ggez_hub.data.pictures import BadPicture, hash_picture, with_pictures
 from ggez_hub.data.rows import OUTPUT, Row, read_batches, write_rows
 from ggez_hub.data.sources import BadSource
 
@@ -169,9 +169,11 @@ ODD = {
 @pytest.mark.parametrize("kind", list(ODD))
 def test_an_odd_picture_is_the_same_picture(kind):
     """What is held out is found in these as well."""
-    plain = look(encoded(picture(1))).phash
-    assert (look(ODD[kind]).phash ^ plain).bit_count() <= 6
-    assert (look(ODD[kind]).phash ^ look(encoded(picture(2))).phash).bit_count() > 12
+    plain = hash_picture(encoded(picture(1))).phash
+    assert (hash_picture(ODD[kind]).phash ^ plain).bit_count() <= 6
+    assert (
+        hash_picture(ODD[kind]).phash ^ hash_picture(encoded(picture(2))).phash
+    ).bit_count() > 12
 
 
 @pytest.mark.parametrize(
@@ -186,7 +188,7 @@ def test_an_odd_picture_is_the_same_picture(kind):
 )
 def test_bombs_and_other_formats(content, reason):
     with pytest.raises(BadPicture) as refused:
-        look(content)
+        hash_picture(content)
     assert refused.value.reason == reason
 
 
@@ -202,7 +204,7 @@ def test_no_damage_to_a_picture_ends_the_filter(kind):
         places = random.integers(0, min(reach, len(content)), int(random.integers(1, 9)))
         content[places] = random.integers(0, 256, len(places))
         with contextlib.suppress(BadPicture):
-            look(content.tobytes())
+            hash_picture(content.tobytes())
             looked += 1
     assert 0 < looked < 60
 
@@ -268,8 +270,8 @@ def test_pictures_are_decoded_one_by_one(monkeypatch):
     from ggez_hub.data import pictures
 
     opened = []
-    known = pictures.opened
-    monkeypatch.setattr(pictures, "opened", lambda content: opened.append(1) or known(content))
+    known = pictures.decode
+    monkeypatch.setattr(pictures, "decode", lambda content: opened.append(1) or known(content))
     images = [{"bytes": encoded(picture(n)), "path": None} for n in range(5)]
     rows = [Row("r", "s", image) for image in [*images, None]]
     places, shown = with_pictures(rows)

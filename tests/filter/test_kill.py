@@ -29,27 +29,27 @@ from pathlib import Path
 from ggez_hub.data import stages
 from ggez_hub.data.pipeline import run_filter
 from ggez_hub.data.scorers.clip_score import ClipScore
+from ggez_hub.evaluation.answers.cache import AnswerCache
 from ggez_hub.data.spec import FilterSpec
 
 folder, workers = Path(sys.argv[1]), int(sys.argv[2])
 stages.AT_ONCE = 4
-once, score = stages.answer_once, ClipScore.score
+keep, score = AnswerCache.keep, ClipScore.score
 scored = []
 
 def noted(self, rows):
     scored.extend(row.id for row in rows)
     return score(self, rows)
 
-def kept(*arguments):
-    found = once(*arguments)
+def kept(self, answers):
+    keep(self, answers)
     if scored:
         with (folder / "log").open("a") as log:
             log.write(" ".join(["kept", *scored]) + chr(10))
         scored.clear()
         time.sleep(0.3)
-    return found
 
-stages.answer_once, ClipScore.score = kept, noted
+AnswerCache.keep, ClipScore.score = kept, noted
 if __name__ == "__main__":
     spec = FilterSpec.model_validate_json((folder / "spec.json").read_text())
     run_filter(spec, folder, folder / "killed", workers=workers)

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
+from pydantic import ValidationError
 
 from ggez_hub import chat_endpoint, demo, retry
 from ggez_hub.chat_endpoint import EndpointFailed
@@ -26,12 +27,15 @@ from ggez_hub.errors import GgezError, UsageProblem
 from ggez_hub.hub import Hub
 from ggez_hub.regions import find_region
 
+from ..plugins.distribution import installed
 from ..worlds import serving as hub_over
 from .corpora import BASE, captions, encoded, picture, reward, sea_vl_crowdsourcing, spec
 from .endpoint import serving
 from .tiny import write_clip, write_judge
 
 SAYS = {"[good]": "Final Score: 5", "[bad]": "Final Score: 1", "[odd]": "I cannot say"}
+__all__ = ["installed"]
+
 ASSETS = Path(demo.__file__).parent / "assets"
 
 
@@ -162,6 +166,47 @@ def test_languages_that_a_scorer_is_not_made_for_get_no_score(tmp_path, filtered
     assert report.document["counts"]["dropped"]["reward"] == {
         "the scorer is not made for th": 1, "the scorer is not made for vi": 1,
     }  # fmt: skip
+
+
+PLUGIN = """
+from dataclasses import dataclass
+from typing import Literal
+
+from ggez_hub.data.scorers.scorer import Scorer
+from ggez_hub.data.scorers.spec import ScorerSpec
+
+
+@dataclass(frozen=True)
+class Lengths(Scorer):
+    most: int
+
+    def score(self, rows):
+        return [float(len(row.text) <= self.most) for row in rows]
+
+
+class LengthScorer(ScorerSpec):
+    kind: Literal["length"]
+    most: int
+
+    def open(self, base):
+        return Lengths(f"length {self.most}", frozenset(self.languages), self.most)
+"""
+
+
+def test_a_scorer_of_a_plug_in(tmp_path, filtered, installed):
+    sea_vl_crowdsourcing(tmp_path / "a.parquet")
+    block = reward(threshold=0, kind="length", most=20, languages=["en"])
+    with pytest.raises(ValidationError, match="needs a kind: column, clip_score"):
+        filtered([BASE], reward=block)
+    installed({"scorers": ["length = somebody_else:LengthScorer"]}, module=PLUGIN)
+    report, rows = filtered([BASE], reward=block)
+    assert [row["text"] for row in rows] == ["A wet rice field"]
+    assert report.document["reward"]["plugin"] == {
+        "distribution": "somebody-else", "version": "1.2.3",
+        "entry_point": "somebody_else:LengthScorer",
+    }  # fmt: skip
+    with pytest.raises(ValidationError, match=r"reward\.\(\)\.scorer\.most"):
+        filtered([BASE], reward={**block, "scorer": {"kind": "length", "languages": ["en"]}})
 
 
 def test_a_scorer_for_no_language_of_the_rules_is_refused(tmp_path, filtered):

@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageOps
 
 from ggez_hub.data import deduplication, sources
 from ggez_hub.data.held_out.matcher import ExampleText, HeldOutMatcher
-from ggez_hub.data.pictures import look
+from ggez_hub.data.pictures import hash_picture
 from ggez_hub.data.pipeline import run_filter
 from ggez_hub.data.rows import Row
 from ggez_hub.data.work_folder import container
@@ -144,7 +144,7 @@ def test_nothing_that_is_held_out_enters(tmp_path, filtered, copy, kind):
 
 def test_a_plain_sign_without_a_text_is_not_found_turned(tmp_path):
     path = tmp_path / "held.sqlite"
-    looked, turned = (look(sign(left=left), portrait=True) for left in (True, False))
+    looked, turned = (hash_picture(sign(left=left), portrait=True) for left in (True, False))
     nothing = ExampleText("", "")
     with HeldOutMatcher(path, 0.7) as held:
         row = Row("signs/x/caption", "signs", sha256=looked.sha256)

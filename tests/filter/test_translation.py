@@ -6,10 +6,9 @@ import shutil
 
 import pytest
 
-from ggez_hub.data.augmentation import Augmenter, problem, units_of
 from ggez_hub.data.plan import FilterPlan
 from ggez_hub.data.spec import Seq2Seq, TranslationSpec
-from ggez_hub.data.translators import Seq2SeqTranslator, nllb_code
+from ggez_hub.data.translation import Augmenter, Seq2SeqTranslator, nllb_code, problem, units_of
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.answers.cache import AnswerCache
 

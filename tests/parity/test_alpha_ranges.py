@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 
 from ggez_hub.cards import read_card
 from ggez_hub.demo.hub import ASSETS
-from ggez_hub.parity.choice import AlphaRange, alpha_ranges, choose
+from ggez_hub.parity.choice import KEEP, PARITY, AlphaRange, alpha_ranges, choose
 from ggez_hub.parity.curve import ParityCurve
-from ggez_hub.parity.policy import KEEP, PARITY
 from tests.parity.curves import measured
 
 

@@ -10,8 +10,7 @@ from ggez_hub.cards import read_card
 from ggez_hub.demo.hub import ASSETS
 from ggez_hub.errors import UsageProblem
 from ggez_hub.parity.card_rows import NoCurve
-from ggez_hub.parity.choice import select_beta
-from ggez_hub.parity.policy import KEEP, PARITY, Policy
+from ggez_hub.parity.choice import KEEP, PARITY, Policy, select_beta
 from tests.parity.curves import measured, row
 
 GRID = st.dictionaries(

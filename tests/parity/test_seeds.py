@@ -123,7 +123,7 @@ def test_only_the_same_tasks_at_a_measured_beta_for_the_same_region_count():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda c: c["seeds"].append(c["seeds"][0]), "seed 1 stands twice"),
+        (lambda c: c["seeds"].append(c["seeds"][0]), "seed 1 is there twice"),
         (
             lambda c: c["training"].update(seed=1),
             "that of the published adapter is `training.seed`",

@@ -91,7 +91,7 @@ def test_a_large_one_is_not_taken_unasked(hub, tmp_path, monkeypatch):
 def test_several_are_a_choice_with_costs_and_commands(hub, tmp_path):
     result = pull(hub("embedding", "vlm"), "-o", tmp_path / "out")
     assert result.exit_code == 2
-    assert "2 models serve th; say which one" in result.stderr
+    assert "2 models serve th; choose one" in result.stderr
     assert "ggez-hub pull --region th --adapter real/vlm-model --hub http" in result.stderr
     for words in ("to fetch", "of disk", "of memory", "on a device", "apache-2.0", "not gated",
                   "not measured", "fits this machine"):  # fmt: skip

@@ -141,7 +141,7 @@ class TestLeaves:
         arguments = ["--adapter", lora, "--beta", 0.2, "-o", tmp_path / "out", "--json"]
         result = run("merge", "--base", cached, *arguments)
         assert result.exit_code == 0, result.output
-        remark = "lora says that it was trained on org/another; this base is org/clip-th"
+        remark = "lora claims to be trained on org/another; this base is org/clip-th"
         expected = [remark] if named == "org/another" else []
         assert json.loads(result.stdout)["remarks"] == expected
         assert ("note: " in result.stderr) == bool(expected)

@@ -153,7 +153,7 @@ def test_a_bad_card_is_named_with_line_key_and_mend(copied, tmp_path):
     assert not (tmp_path / "out.sqlite").exists()
     built = build_index(copied, tmp_path / "out.sqlite", skip_bad=True)
     assert (built.cards, len(built.bad)) == (1, 1)
-    (unreadable,) = read_index(tmp_path / "out.sqlite", ["th"]).unreadable
+    (unreadable,) = read_index(tmp_path / "out.sqlite", ["th"])[1].unreadable
     assert unreadable.path == "cards/th/embedding/clip-emoji-th.md"
     assert list(tmp_path.glob(".*")) == []
 
@@ -243,7 +243,7 @@ def test_a_changed_byte_never_ends_in_another_error(built, place, byte):
     changed = built.with_name("changed.sqlite")
     changed.write_bytes(content)
     with suppress(BadIndex):
-        for _, packed in read_index(changed).rows:
+        for _, packed in read_index(changed)[0]:
             unpack_ranking(packed)
 
 

@@ -9,7 +9,7 @@ import pytest
 from ggez_hub.errors import GgezError
 from ggez_hub.hub import Hub
 from ggez_hub.registry.constants import INDEX_FILE, INDEX_REPO
-from ggez_hub.registry.publication.index import publish_index
+from ggez_hub.registry.index.build import publish_index
 from ggez_hub.registry.request import Request
 from ggez_hub.registry.resolver.resolver import resolve
 

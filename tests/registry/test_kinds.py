@@ -247,7 +247,7 @@ def test_people_are_told_that_nothing_is_merged(merged, store, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (("--as", "peft"), "is a merged model, taken as it is: no adapter can be told apart"),
+        (("--as", "peft"), "is a merged model, taken as it is: its adapter cannot be separated"),
         (("--beta", "0.5"), "taken as it is: --beta cannot be chosen"),
         (("--base", "real/base"), "taken as it is: --base cannot be chosen"),
         (("--method", "ties"), "taken as it is: --method cannot be chosen"),

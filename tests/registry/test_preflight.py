@@ -74,7 +74,8 @@ def test_a_dry_run_says_what_is_gated(gated, tmp_path):
 
 
 def test_who_was_granted_access_pulls(gated, tmp_path):
-    from ggez_hub.registry.pull.plan import carry_out, plan
+    from ggez_hub.registry.pull.plan import plan
+    from ggez_hub.registry.pull.pull import carry_out
 
     hub, token = gated
     reader = Hub(hub.endpoint, token)

@@ -15,8 +15,9 @@ from ggez_hub.digests import sha256_file
 from ggez_hub.hub import Hub
 from ggez_hub.registry.lock import read_lock
 from ggez_hub.registry.publication.result import push
-from ggez_hub.registry.pull.plan import carry_out, plan
+from ggez_hub.registry.pull.plan import plan
 from ggez_hub.registry.pull.published_merge import find_published, merge_tag, owners_trusted
+from ggez_hub.registry.pull.pull import carry_out
 from ggez_hub.registry.request import Request
 
 WEIGHTS = "open_clip_model.safetensors"

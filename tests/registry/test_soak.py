@@ -120,7 +120,7 @@ class Place:
 
     def whole(self):
         lock = read_lock(self.out / "ggez.lock")
-        return not differences(lock, self.out, digests=True)
+        return not differences(lock, self.out)
 
     def clean(self):
         """Nothing lies around: one lock file, no scratch folder, one note."""

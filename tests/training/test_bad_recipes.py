@@ -49,7 +49,7 @@ BAD = {
     "missing": ({"region": None}, "region: is missing"),
     "region": ({"region": "atlantis"}, "region: is not a region"),
     "family": ({"family": "audio"}, "family: must be one of embedding, diffusion, vlm"),
-    "base": ({"base": "nowhere"}, "base: 'nowhere' is neither a folder in"),
+    "base": ({"base": "nowhere"}, "'nowhere' is neither a path in"),
     "base without a repository": ({"base_repo": None}, "base_repo: is missing"),
     "targets": ({"lora": {"target_modules": ["q_prj"]}}, "lora.target_modules: 'q_prj' matches no module"),
     "target pattern": ({"lora": {"target_modules": ".*nope"}}, "lora.target_modules: '.*nope' matches no"),

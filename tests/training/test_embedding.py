@@ -5,13 +5,20 @@ from __future__ import annotations
 import pytest
 import torch
 
+from ggez_hub.evaluation.models.embedding_model import open_embedder
+from ggez_hub.families import get_family
 from ggez_hub.training.backend import StepContext
 from ggez_hub.training.embedding import EmbeddingModule
-from ggez_hub.training.embedding_towers import open_towers
 from tests.evaluation.towers import CLIP, SIGLIP, write_towers
 from tests.models import write_open_clip
 
 N = 7
+
+
+def embedder(folder):
+    found = open_embedder(folder, get_family("embedding"))
+    found.model.to(torch.float64)
+    return found
 
 
 def write_open(folder):
@@ -30,7 +37,7 @@ MAKERS = {
 def learner(request, tmp_path_factory):
     """A learner in float64, without dropout."""
     folder = MAKERS[request.param](tmp_path_factory.mktemp(request.param) / "base")
-    found = EmbeddingModule(open_towers(folder, torch.float64), None)
+    found = EmbeddingModule(embedder(folder), None)
     return found.requires_grad_(True)
 
 
@@ -88,7 +95,7 @@ def test_the_losses_are_those_of_their_papers(learner):
 def test_dropout_is_the_same_in_both_passes_of_cached_gradients(tmp_path):
     """Else the gradients would be those of other features than the loss."""
     folder = write_towers(tmp_path / "base", CLIP, 0.1)
-    learner = EmbeddingModule(open_towers(folder, torch.float64), None)
+    learner = EmbeddingModule(embedder(folder), None)
 
     seen = []
 

@@ -15,7 +15,8 @@ from huggingface_hub import constants, snapshot_download
 
 from ggez_hub.cards import read_card
 from ggez_hub.cli.main import cli
-from ggez_hub.demo.hub import ASSETS, BASE_REPO, BASES, seed
+from ggez_hub.demo.hub import ASSETS, BASE_REPO, seed
+from ggez_hub.demo.world import DEMO_FAMILIES
 from ggez_hub.digests import sha256_file
 from ggez_hub.embedded.store import HubStore
 from ggez_hub.evaluation.models.embedding_model import open_embedder
@@ -88,9 +89,11 @@ def run(hub):
 
 FULL = {key: value for key, value in RECIPE.items() if key != "lora"} | {"method": "full"}
 SMALL = {"batch_size": 8, "micro_batch": 8, "max_steps": 2, "precision": "fp32"}
-VLM = RECIPE | SMALL | {"family": "vlm", "base": f"{BASES['vlm']}@main"}
+VLM = RECIPE | SMALL | {"family": "vlm", "base": f"{DEMO_FAMILIES['vlm'].repo}@main"}
 DIFFUSION = (
-    RECIPE | SMALL | {"family": "diffusion", "base": f"{BASES['diffusion']}@main", "resolution": 32}
+    RECIPE
+    | SMALL
+    | {"family": "diffusion", "base": f"{DEMO_FAMILIES['diffusion'].repo}@main", "resolution": 32}
 )
 # The file of a base that an adapter of the family changes.
 CHANGED = {

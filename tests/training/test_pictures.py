@@ -15,9 +15,8 @@ from PIL import Image
 
 from ggez_hub.chat_endpoint import data_url
 from ggez_hub.demo.hub import ASSETS
-from ggez_hub.evaluation.benchmarks.drawing_task import DrawingTask
-from ggez_hub.evaluation.benchmarks.recognition_judge import RecognitionJudge
-from ggez_hub.evaluation.benchmarks.task import load_tasks
+from ggez_hub.evaluation.benchmarks.recognition import RecognitionJudge
+from ggez_hub.evaluation.benchmarks.task import DrawingTask, load_tasks
 from ggez_hub.evaluation.models.embedding_model import OpenClipEmbedder, open_embedder
 from ggez_hub.evaluation.models.generative_model import Posed
 from ggez_hub.evaluation.models.vision_model import VisionModel

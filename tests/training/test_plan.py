@@ -85,12 +85,13 @@ def test_activations_are_those_that_a_real_pass_keeps(material, precision, keys)
         return tensor
 
     learner.train()
-    towers = learner.towers
-    words = towers.read_texts(["what is shown"] * 4)
+    embedder = learner.embedder
+    words = embedder.text_inputs(["what is shown"] * 4)
     pictures = {"pixel_values": torch.zeros(4, 3, 28, 28)}
     cast = torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16")
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor), cast:
-        towers.see(pictures), towers.understand({"input_ids": words["input_ids"]})
+        embedder.picture_features(pictures)
+        embedder.text_features({"input_ids": words["input_ids"]})
     assert planned == sum(nbytes for nbytes, _ in kept.values())
 
 

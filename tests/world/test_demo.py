@@ -40,10 +40,10 @@ def merged(tmp_path_factory):
     return out
 
 
-def demo(place, adapter, merged, lies, beta=BETA):
+def demo(place, adapter, merged, find, beta=BETA):
     card = read_card(place.adapter("th") / "README.md").card
     return recompute(
-        Folders(place.base, adapter, merged, lies), place.part, find_region("th"),
+        Folders(place.base, adapter, merged, find), place.part, find_region("th"),
         card.alpha.value, beta, read_predictions(place.adapter("th") / EVIDENCE), betas=(beta,),
     )  # fmt: skip
 
@@ -60,17 +60,17 @@ def test_another_adapter_changes_the_table(merged, data, tmp_path):
     weights = other / "adapter_model.safetensors"
     save_file({k: -t if "B" in k else t for k, t in load_file(weights).items()}, weights)
     changed = demo(PLACE, other, merged, data)
-    assert changed.row(0.0).regional == thai.row(0.0).regional
-    assert changed.row(1.0).regional.value < thai.row(1.0).regional.value
-    assert changed.row(1.0).grp != thai.row(1.0).grp
+    assert changed.rows[0].regional == thai.rows[0].regional
+    assert changed.rows[-1].regional.value < thai.rows[-1].regional.value
+    assert changed.rows[-1].grp != thai.rows[-1].grp
     # The merged folder is still that of the Thai adapter, and is found out.
     assert not changed.merged_equal
 
 
 def test_the_best_is_what_comes_out(merged, data):
     shown = demo(PLACE, PLACE.adapter("th"), merged, data)
-    betas = {"base": 0.0, "merged": BETA, "unmerged": 1.0}
-    parities = {name: shown.row(beta).grp.value for name, beta in betas.items()}
+    names = ("base", "merged", "unmerged")
+    parities = {name: row.grp.value for name, row in zip(names, shown.rows, strict=True)}
     assert parities[shown.best] == max(parities.values())
     for rival in shown.rivals:
         assert rival.lead.value == pytest.approx(parities[shown.best] - parities[rival.label])

@@ -15,16 +15,16 @@ from ggez_hub.registry.constants import INDEX_REPO
 # The same on every machine: author, date and content are fixed. A change of the world changes
 # them, and then WORLD_VERSION has to be raised.
 COMMITS = {
-    "ggez-world/clip-emoji": "cca525f15888b43491156027bf0a0e86893ea5bb",
-    "ggez-world/clip-emoji-th": "9eb0066984cf0072cdea3282fdca754f185f7962",
-    "ggez-world/clip-emoji-southeast-asia": "04aaff61db253bb3e81b494020756fb0c0b93af6",
-    "ggez-world/vlm-emoji": "444ddb6f737aef2ae8323cfaeb7e768a0cf49418",
-    "ggez-world/vlm-emoji-th": "5415ad48dc8074db6f1631743abcd87668b6c5b1",
+    "ggez-world/clip-emoji": "e0010c55b96cdbd42c3569f6345447738f5aebfb",
+    "ggez-world/clip-emoji-th": "8aeea711f56704922d19547cd67ecddc2fa0d86e",
+    "ggez-world/clip-emoji-southeast-asia": "6b389127b08e4cc0b259a35ed75d56a953163b8b",
+    "ggez-world/vlm-emoji": "d99dfb12c4e700af8bfef505da0b4871cd0adad1",
+    "ggez-world/vlm-emoji-th": "aaa7717e540b209833d37067f850a50aa393ed3e",
     "ggez-world/emoji-names": "993c560e509c45b95d2217d74e47ff2a7917cee1",
-    "ggez-world/diffusion-emoji": "3ab12eccfe7e03c879f61162c56e0ff472d83d53",
-    "ggez-world/diffusion-emoji-th": "6cd0f1d302d6e24c5153fcb2f03a8444a3377634",
+    "ggez-world/diffusion-emoji": "1baa4da6a4ad53cdfd2246eb5c5c7594029799b3",
+    "ggez-world/diffusion-emoji-th": "a110f9028bc5d9153c232c25cecd6462cdd85d55",
     "ggez-world/emoji-prompts": "81231b7b39e04a2257056019548a43067d143399",
-    "ggez-hub/index": "1579e2259345d2960466236289b1f4261cc57adf",
+    "ggez-hub/index": "f542b5f86cfb85e05a202ccb7bd0d727a5024a76",
 }
 
 

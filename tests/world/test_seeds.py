@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from demo_world import seeds
-from demo_world.card_text import CardContext, at_one_beta
+from demo_world.card_text import CardContext, at_one_beta, text_of_family
 from demo_world.training_records import record_of
 from ggez_hub.cards import read_card, write_card
 from ggez_hub.cards.measurements import SeedSides
@@ -43,7 +43,8 @@ def test_each_is_measured_and_kept(tmp_path, monkeypatch):
         record = built[-1] / "embedding" / "th" / "training.json"
         record.write_text(json.dumps({**json.loads(record.read_text()), "seed": seed}))
     few = replace(questions_of(EMBEDDING), betas=(0.0, 1.0))
-    monkeypatch.setattr(seeds, "questions_of", lambda _: few)
+    text = replace(text_of_family(EMBEDDING), questions=few)
+    monkeypatch.setattr(seeds, "text_of_family", lambda _: text)
     for folder in built:
         seeds.measure_seeds(tmp_path / "assets", EMBEDDING, [folder], "commit")
     found = seeds.read_seeds(FamilyFolders(tmp_path / "assets", EMBEDDING), "th")

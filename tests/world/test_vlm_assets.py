@@ -29,7 +29,7 @@ from ggez_hub.evaluation.answers.scores import score_of
 from ggez_hub.evaluation.benchmarks.preparation import prepare_tasks
 from ggez_hub.evaluation.benchmarks.task import Task, load_tasks
 from ggez_hub.evaluation.models import model_in
-from ggez_hub.evaluation.sweep.grid import check_tasks
+from ggez_hub.evaluation.sweep.run import check_tasks
 from ggez_hub.families import get_family
 from ggez_hub.merging import Adapter, merge
 from ggez_hub.parity.choice import select_beta

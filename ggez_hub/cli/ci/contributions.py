@@ -27,8 +27,8 @@ def check_command(repository: Path, event: Path | None, hub: str, out: Output) -
     from ggez_hub.automation.approval import Order
     from ggez_hub.automation.event import PullRequestEvent, read_event
 
-    pull = read_event(PullRequestEvent, event).pull_request
-    order = Order(pull.number, pull.base.sha, pull.head.sha)
+    pull = read_event(PullRequestEvent, event)
+    order = Order(pull.number, pull.base, pull.head)
     with connect(hub, quiet=True) as server:
         findings = checked(repository, order, server, merges=True).findings
     for finding in findings.found:
@@ -53,7 +53,7 @@ def answer_command(repository: Path, event: Path | None, hub: str, out: Output) 
     from ggez_hub.automation.github import GitHub
 
     github = GitHub.of_environment()
-    run = read_event(RunEvent, event).workflow_run
+    run = read_event(RunEvent, event)
     answered = []
     with connect(hub, quiet=True) as server:
         for number in github.pull_requests(run.head_sha):
@@ -79,7 +79,7 @@ def automerge_command(repository: Path, event: Path | None, hub: str, out: Outpu
     from ggez_hub.automation.github import GitHub
 
     github = GitHub.of_environment()
-    sha = read_event(RunEvent, event).workflow_run.head_sha
+    sha = read_event(RunEvent, event).head_sha
     document = {}
     with connect(hub, quiet=True) as server:
         for number in github.pull_requests(sha):

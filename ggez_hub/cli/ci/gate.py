@@ -9,7 +9,7 @@ import click
 from ggez_hub.cli.output import Output, output_options
 from ggez_hub.cli.parameters import ANYTHING, BETA, FILE, FOLDER, policy_option
 from ggez_hub.errors import GateFailed
-from ggez_hub.parity.policy import Policy
+from ggez_hub.parity.choice import Policy
 
 
 @click.command("gate")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -30,15 +31,8 @@ def measure_command(repository: Path, work: Path, keep: Path | None, hub: str, o
     from ggez_hub.automation.publication import Publisher
 
     with connect(hub, quiet=True) as server:
-        publisher = Publisher(
-            repository,
-            server,
-            work,
-            read_budget(repository),
-            program_commit(repository),
-            out.line,
-            keep,
-        )
+        budget, evaluator = read_budget(repository), program_commit(repository)
+        publisher = Publisher(repository, server, work, budget, evaluator, out.line, keep)
         found = publisher.measure(indexed_cards(server))
     (work / "evidence").mkdir(parents=True, exist_ok=True)
     out.document({path: outcome.standing for path, outcome in found.items()})
@@ -76,19 +70,17 @@ def publish_command(
     Merged weights below the budget's merged_gb, else the adapter form. In a run with an identity
     each repository is written by its own Trusted Publisher's token, else by HF_TOKEN.
     """
-    from dataclasses import asdict
-
     from ggez_hub.automation.budget import read_budget
     from ggez_hub.automation.publication import Publisher
     from ggez_hub.automation.result_repository import Pusher
 
     budget = read_budget(repository)
-    asked = frozenset(path for path in merged if path)
+    on_request = frozenset(path for path in merged if path)
     with connect(hub, quiet=True) as server:
         publisher = Publisher(
             repository, server, work, budget, program_commit(repository), out.line, keep
         )
-        pusher = Pusher(server, budget, work / "results", out.line, asked, large)
+        pusher = Pusher(server, budget, work / "results", out.line, on_request, large)
         done, standings = publisher.publish(pusher)
     out.line(f"index @ {done.revision[:12]}: {done.built.cards} cards")
     for standing in standings:

@@ -14,7 +14,6 @@ How picture and text count together:
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -56,27 +55,24 @@ class ExampleText(NamedTuple):
         return cls(folded(text), messages[-1]["content"] if is_answered else "")
 
 
-@dataclass(frozen=True)
-class _Item:
+class _Item(NamedTuple):
     """A held-out example: `picture` is the number of its picture, None without one."""
 
     name: str
     picture: int | None
-    question: ExampleText
+    text: str
+    answer: str
 
 
 class HeldOutMatcher:
-    """Held-out examples in a file: written by one process, then read by any number.
-
-    In memory are the texts, and of each picture about 17 views of 256 bytes.
-    """
+    """Held-out examples in a file: written by one process, then read by any number."""
 
     def __init__(self, path: Path, similarity: float, *, read_only: bool = False) -> None:
         self._similarity = similarity
         # What was found of the last picture is kept: a picture often has several questions.
         self._last: tuple[bytes, list[tuple[Candidate, PictureFit]]] = (b"", [])
-        where = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}"
-        self._base = sqlite3.connect(where, uri=True)
+        mode = "ro" if read_only else "rwc"
+        self._base = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True)
         if not read_only:
             for statement in (
                 "PRAGMA journal_mode=WAL",
@@ -128,7 +124,7 @@ class HeldOutMatcher:
                     return Leak(first.name, _kind(candidate, evidence))
             for candidate, evidence in found:
                 for item in self._with_picture[self._shown[candidate.picture]]:
-                    texts = question.text, item.question.text
+                    texts = question.text, item.text
                     if all(texts) and share(*texts) >= self._similarity:
                         return Leak(item.name, _kind(candidate, evidence))
         return self.match_text(question, pictured=sha256 is not None)
@@ -137,27 +133,13 @@ class HeldOutMatcher:
         """The held-out example whose text decides; `pictured` is whether there is a picture."""
         if not question.text:
             return None
-        equal = self._texts.get(question.text)
-        near = self._passages.near(question.text, self._similarity)
-        for number in ([equal] if equal is not None else []) + near:
-            for item in self._with_text[number]:
-                if self._text_decides(question, item, number, pictured):
-                    return Leak(item.name, EXACT_TEXT if number == equal else NEAR_TEXT)
+        for text in [question.text, *self._passages.near(question.text, self._similarity)]:
+            items = self._with_text.get(text, [])
+            several = len({item.picture for item in items}) > 1
+            for item in items:
+                if _text_decides(question, item, several, pictured):
+                    return Leak(item.name, EXACT_TEXT if text == question.text else NEAR_TEXT)
         return None
-
-    def _text_decides(
-        self, question: ExampleText, item: _Item, number: int, pictured: bool
-    ) -> bool:
-        enough = min(len(question.text), len(item.question.text)) >= ENOUGH
-        if item.picture is None or not pictured:
-            return enough or question.text == item.question.text
-        pictures = {other.picture for other in self._with_text[number]}
-        if not enough or len(pictures) > 1:
-            return False
-        if not (question.answer and item.question.answer):
-            # A caption; a question without its answer is only a question.
-            return not (question.answer or item.question.answer)
-        return answers_agree(question.answer, item.question.answer)
 
     def _seen(self, sha256: bytes, portrait: Portrait) -> list[tuple[Candidate, PictureFit]]:
         """What fits a picture, the closest first."""
@@ -192,10 +174,7 @@ class HeldOutMatcher:
     @cached_property
     def _items(self) -> list[_Item]:
         rows = self._base.execute("SELECT name, sha256, text, answer FROM items ORDER BY ordinal")
-        return [
-            _Item(name, self._numbers.get(sha256), ExampleText(text, answer))
-            for name, sha256, text, answer in rows
-        ]
+        return [_Item(name, self._numbers.get(sha256), *said) for name, sha256, *said in rows]
 
     @cached_property
     def _with_picture(self) -> dict[int, list[_Item]]:
@@ -206,21 +185,29 @@ class HeldOutMatcher:
         return found
 
     @cached_property
-    def _texts(self) -> dict[str, int]:
-        texts = dict.fromkeys(item.question.text for item in self._items if item.question.text)
-        return {text: number for number, text in enumerate(texts)}
-
-    @cached_property
-    def _with_text(self) -> list[list[_Item]]:
-        found: list[list[_Item]] = [[] for _ in self._texts]
+    def _with_text(self) -> dict[str, list[_Item]]:
+        found: dict[str, list[_Item]] = {}
         for item in self._items:
-            if item.question.text:
-                found[self._texts[item.question.text]].append(item)
+            if item.text:
+                found.setdefault(item.text, []).append(item)
         return found
 
     @cached_property
     def _passages(self) -> Passages:
-        return Passages(list(self._texts))
+        return Passages(list(self._with_text))
+
+
+def _text_decides(question: ExampleText, item: _Item, several: bool, pictured: bool) -> bool:
+    """`several` held-out pictures have the text of `item`."""
+    enough = min(len(question.text), len(item.text)) >= ENOUGH
+    if item.picture is None or not pictured:
+        return enough or question.text == item.text
+    if not enough or several:
+        return False
+    if question.answer and item.answer:
+        return answers_agree(question.answer, item.answer)
+    # A caption; a question without its answer is only a question.
+    return not (question.answer or item.answer)
 
 
 def _kind(candidate: Candidate, evidence: PictureFit) -> str:

@@ -55,8 +55,8 @@ class Passages:
         order = np.lexsort((owners, keys))
         self._keys, self._owners = keys[order], owners[order]
 
-    def near(self, text: str, least: float) -> list[int]:
-        """The numbers of the texts of which `text` holds a share, or that hold it, in order."""
+    def near(self, text: str, least: float) -> list[str]:
+        """The texts of which `text` holds a share, or that hold it, in their order."""
         wanted = fingerprints(text)
         first = np.searchsorted(self._keys, wanted, "left")
         several = np.searchsorted(self._keys, wanted, "right") - first
@@ -74,7 +74,8 @@ class Passages:
         owners, votes = np.unique(np.concatenate(entries), return_counts=True)
         likely = votes >= _SHARED * np.minimum(self._counts[owners], len(wanted))
         ranked = owners[likely][np.argsort(-votes[likely], kind="stable")][:_COMPARED]
-        return sorted(n for n in ranked.tolist() if share(text, self._texts[n]) >= least)
+        found = (self._texts[n] for n in sorted(ranked.tolist()))
+        return [other for other in found if share(text, other) >= least]
 
 
 def fingerprints(text: str) -> NDArray[np.uint64]:

@@ -73,11 +73,8 @@ class Portrait:
 
     def packed(self) -> bytes:
         """BYTES bytes, of which `unpacked` makes the same portrait."""
-        planes = (self.grey, self.colour + 128)
-        return (
-            b"".join(plane.astype(np.uint8).tobytes() for plane in planes)
-            + np.float32(self.aspect).astype("<f4").tobytes()
-        )
+        grey, colour = (plane.astype(np.uint8) for plane in (self.grey, self.colour + 128))
+        return grey.tobytes() + colour.tobytes() + np.array(self.aspect, "<f4").tobytes()
 
     @classmethod
     def unpacked(cls, content: bytes) -> Portrait:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from ggez_hub.data.model_folders import Library, model_folder
 from ggez_hub.data.pictures import with_pictures
 from ggez_hub.data.rows import Row
-from ggez_hub.data.scorers.spec import ClipScorer
+from ggez_hub.data.scorers.scorer import Scorer
 from ggez_hub.errors import GgezError
 from ggez_hub.extras import require
 from ggez_hub.families.pretrained import open_model, open_processing
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
 
+    from ggez_hub.data.scorers.spec import ClipScorer
+
 Vectors: TypeAlias = NDArray[np.float32]
 # The paper's w, which spreads the usual cosines over 0 to 1.
 WEIGHT = 2.5
@@ -30,34 +33,29 @@ WEIGHT = 2.5
 
 @dataclass(frozen=True)
 class Clip:
-    """A model whose vectors have length 1; (N, D) float32 of N pictures or texts.
+    """A model whose vectors have length 1: (N, D) float32 of N pictures or texts.
 
-    `scale` is what the model multiplies cosines by before it takes a softmax of them.
+    No more than a batch is taken at once, and texts are cut where the model ends. `scale` is what
+    the model multiplies cosines by before it takes a softmax of them.
     """
 
-    embed_pictures: Callable[[list[Image]], torch.Tensor]
-    embed_texts: Callable[[list[str]], torch.Tensor]
-    batch: int
+    pictures: Callable[[Iterable[Image]], Vectors]
+    texts: Callable[[Iterable[str]], Vectors]
     scale: float
 
-    def pictures(self, pictures: Iterable[Image]) -> Vectors:
-        """The vectors of pictures; no more than a batch of them is taken at once."""
-        return self._vectors(pictures, self.embed_pictures)
 
-    def texts(self, texts: Sequence[str]) -> Vectors:
-        """The vectors of texts; longer texts than the model reads are cut."""
-        return self._vectors(texts, self.embed_texts)
+def _vectors(
+    embed: Callable[[list[Any]], torch.Tensor], batch: int, items: Iterable[Any]
+) -> Vectors:
+    import torch
 
-    def _vectors(self, items: Iterable[Any], embed: Callable[[list[Any]], torch.Tensor]) -> Vectors:
-        import torch
-
-        found = []
-        source = iter(items)
-        with torch.inference_mode():
-            while batch := list(islice(source, self.batch)):
-                vectors = embed(batch).float()
-                found.append((vectors / vectors.norm(dim=-1, keepdim=True)).cpu().numpy())
-        return np.concatenate(found) if found else np.zeros((0, 1), np.float32)
+    found = []
+    source = iter(items)
+    with torch.inference_mode():
+        while taken := list(islice(source, batch)):
+            vectors = embed(taken).float()
+            found.append((vectors / vectors.norm(dim=-1, keepdim=True)).cpu().numpy())
+    return np.concatenate(found) if found else np.zeros((0, 1), np.float32)
 
 
 def open_clip_like(folder: Path, library: Library, device: str, batch: int) -> Clip:
@@ -77,11 +75,11 @@ def _open_clip(folder: Path, device: str, batch: int) -> Clip:
     model, preprocess = open_clip.create_model_from_pretrained(source, device=device)
     tokenizer = open_clip.get_tokenizer(source)
     model.eval().requires_grad_(False)
-    return Clip(
-        lambda batch: model.encode_image(torch.stack([preprocess(p) for p in batch]).to(device)),
-        lambda batch: model.encode_text(tokenizer(batch).to(device)),
+    return _clip(
+        lambda taken: model.encode_image(torch.stack([preprocess(p) for p in taken]).to(device)),
+        lambda taken: model.encode_text(tokenizer(taken).to(device)),
         batch,
-        model.logit_scale.exp().item(),
+        model,
     )
 
 
@@ -100,7 +98,12 @@ def _transformers(folder: Path, device: str, batch: int) -> Clip:
     def texts(batch: list[str]) -> torch.Tensor:
         return _pooled(model.get_text_features(**processor(text=batch, **text).to(device)))
 
-    return Clip(pictures, texts, batch, model.logit_scale.exp().item())
+    return _clip(pictures, texts, batch, model)
+
+
+def _clip(pictures: Any, texts: Any, batch: int, model: Any) -> Clip:
+    scale = model.logit_scale.exp().item()
+    return Clip(partial(_vectors, pictures, batch), partial(_vectors, texts, batch), scale)
 
 
 def _pooled(features: Any) -> torch.Tensor:
@@ -116,18 +119,16 @@ LIBRARIES: dict[str, Callable[[Path, str, int], Clip]] = {
 
 
 @dataclass(frozen=True)
-class ClipScore:
+class ClipScore(Scorer):
     """2.5 * max(cos, 0) of a picture and its text; None for a row without a picture."""
 
     clip: Clip
-    name: str
-    languages: frozenset[str]
 
     @classmethod
     def of(cls, spec: ClipScorer, base: Path) -> ClipScore:
         found = model_folder(spec.model, spec.revision, base, spec.library)
         clip = open_clip_like(found.path, spec.library, spec.device, spec.batch)
-        return cls(clip, f"CLIPScore {found.name}", frozenset(spec.languages))
+        return cls(f"CLIPScore {found.name}", frozenset(spec.languages), clip)
 
     def score(self, rows: Sequence[Row]) -> list[float | None]:
         scores: list[float | None] = [None] * len(rows)

@@ -11,16 +11,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ggez_hub.chat_endpoint import ChatEndpoint, about_picture
 from ggez_hub.data.model_folders import model_folder
 from ggez_hub.data.pictures import with_pictures
 from ggez_hub.data.rows import Row
-from ggez_hub.data.scorers.spec import EndpointScorer, GenerativeScorer
+from ggez_hub.data.scorers.scorer import Scorer
 from ggez_hub.extras import require
 from ggez_hub.families.pretrained import open_model, open_processing
 from ggez_hub.families.vlm import SEES
+
+if TYPE_CHECKING:
+    from ggez_hub.data.scorers.spec import EndpointScorer, GenerativeScorer
 
 LOWEST, HIGHEST = 1.0, 5.0
 
@@ -55,15 +58,13 @@ def final_score(answer: str) -> float | None:
 
 
 @dataclass(frozen=True)
-class UnifiedReward:
+class UnifiedReward(Scorer):
     """The scores of a model, by greedy decoding; None where the answer has none."""
 
     model: Any
     processor: Any
     batch: int
     new_tokens: int
-    name: str
-    languages: frozenset[str]
 
     @classmethod
     def of(cls, spec: GenerativeScorer, base: Path) -> UnifiedReward:
@@ -74,14 +75,8 @@ class UnifiedReward:
         # The answers of a batch begin at the same place only if the prompts are padded before it.
         processor.tokenizer.padding_side = "left"
         model.to(spec.device).requires_grad_(False)
-        return cls(
-            model,
-            processor,
-            spec.batch,
-            spec.new_tokens,
-            f"UnifiedReward {found.name}",
-            frozenset(spec.languages),
-        )
+        name, languages = f"UnifiedReward {found.name}", frozenset(spec.languages)
+        return cls(name, languages, model, processor, spec.batch, spec.new_tokens)
 
     def score(self, rows: Sequence[Row]) -> list[float | None]:
         scores: list[float | None] = [None] * len(rows)
@@ -122,17 +117,15 @@ class UnifiedReward:
 
 
 @dataclass(frozen=True)
-class EndpointScore:
+class EndpointScore(Scorer):
     """The scores of a served model; None where the answer has none."""
 
     endpoint: ChatEndpoint
-    name: str
-    languages: frozenset[str]
 
     @classmethod
     def of(cls, spec: EndpointScorer) -> EndpointScore:
         name = f"UnifiedReward {spec.model} (endpoint)"
-        return cls(ChatEndpoint.of(spec), name, frozenset(spec.languages))
+        return cls(name, frozenset(spec.languages), ChatEndpoint.of(spec))
 
     def score(self, rows: Sequence[Row]) -> list[float | None]:
         scores: list[float | None] = [None] * len(rows)

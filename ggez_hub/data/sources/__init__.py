@@ -29,8 +29,5 @@ READERS: dict[str, Callable[[SourceSpec, Path], Reader]] = {
 
 
 def open_source(source: SourceSpec, folder: Path) -> Reader:
-    """The reader of a source whose relative paths start from `folder`.
-
-    Raises BadSource if there is nothing, or if a column is not what the mapping needs.
-    """
+    """The reader of a source whose relative paths start from `folder`; raises BadSource."""
     return READERS[source.place](source, folder)

@@ -72,8 +72,29 @@ class Reader(ABC):
 class FileReader(Reader):
     """A source of files; the columns of its first rows are checked."""
 
-    def __init__(self, source: SourceSpec, files: list[Path]) -> None:
-        self._files = files
+    def __init__(self, source: SourceSpec, folder: Path) -> None:
+        self._files = self.found(source, folder)
+        self.check(source)
+
+    def found(self, source: SourceSpec, folder: Path) -> list[Path]:
+        """The files, sorted and each once; raises BadSource if a glob matches nothing."""
+        globs = getattr(source, source.place)
+        found: set[Path] = set()
+        for pattern in [globs] if isinstance(globs, str) else globs:
+            # Path.glob refuses an absolute pattern.
+            matched = [Path(path) for path in glob.glob(str(folder / pattern), recursive=True)]  # noqa: PTH207
+            files = [path for path in matched if path.is_file()]
+            if not files:
+                raise BadSource(
+                    f"source {source.name}: there is no {'file' if matched else pattern} in "
+                    f"{folder / pattern if matched else folder}",
+                    "Relative paths start from the folder of the spec.",
+                )
+            found.update(files)
+        return sorted(found)
+
+    def check(self, source: SourceSpec) -> None:
+        """Raise BadSource if a column of the mapping is not there."""
         rows = (row for extent in self.extents() for row in self.rows(extent))
         check_rows(source.name, source.reads, islice(rows, LOOKED_AT))
 
@@ -84,23 +105,6 @@ class FileReader(Reader):
             digests = list(pool.map(sha256_file, self._files))
         paths = [shown(path.relative_to(root)) for path in self._files]
         return digest_json(sorted(zip(paths, digests, strict=True)))
-
-
-def files_of(name: str, globs: str | list[str] | None, folder: Path) -> list[Path]:
-    """The files that globs match, sorted and each once; raises BadSource if one matches nothing."""
-    found: set[Path] = set()
-    for pattern in [globs] if isinstance(globs, str) else globs or []:
-        # Path.glob refuses an absolute pattern.
-        matched = [Path(path) for path in glob.glob(str(folder / pattern), recursive=True)]  # noqa: PTH207
-        files = [path for path in matched if path.is_file()]
-        if not files:
-            raise BadSource(
-                f"source {name}: there is no {'file' if matched else pattern} in "
-                f"{folder / pattern if matched else folder}",
-                "Relative paths start from the folder of the spec.",
-            )
-        found.update(files)
-    return sorted(found)
 
 
 def shown(path: Path) -> str:

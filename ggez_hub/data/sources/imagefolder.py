@@ -24,7 +24,7 @@ METADATA = ("metadata.jsonl", "metadata.csv")
 class ImageFolder(FileReader):
     """A source that is a folder."""
 
-    def __init__(self, source: SourceSpec, folder: Path) -> None:
+    def found(self, source: SourceSpec, folder: Path) -> list[Path]:
         self._root = folder / (source.imagefolder or "")
         if not self._root.is_dir():
             raise BadSource(f"source {source.name}: there is no folder {self._root}")
@@ -33,7 +33,7 @@ class ImageFolder(FileReader):
         self._pictures = [path for path in everything if path.suffix.lower() in SUFFIXES]
         if not self._metadata and not self._pictures:
             raise BadSource(f"source {source.name}: {self._root} holds no pictures")
-        super().__init__(source, [*self._metadata, *self._pictures])
+        return [*self._metadata, *self._pictures]
 
     def extents(self) -> list[Extent]:
         if not self._metadata:
@@ -51,7 +51,10 @@ class ImageFolder(FileReader):
         if not self._metadata:
             for number in range(extent.start, extent.stop):
                 path = self._pictures[number].relative_to(self._root)
-                yield SourceRow(shown(path), _alone(path))
+                name = path.as_posix()
+                row = {"image": name, "file_name": name, "label": path.parent.name}
+                odd = Unreadable("file: its name is not UTF-8")
+                yield SourceRow(shown(path), row if is_text(name) else odd)
             return
         path = self._metadata[extent.file]
         found: Iterator[tuple[int, Any]] = (
@@ -70,13 +73,6 @@ class ImageFolder(FileReader):
             return Unreadable("metadata: file_name is missing")
         place = (metadata.parent.relative_to(self._root) / name).as_posix()
         return {**values, "image": place}
-
-
-def _alone(path: Path) -> dict[str, Any] | Unreadable:
-    name = path.as_posix()
-    if not is_text(name):
-        return Unreadable("file: its name is not UTF-8")
-    return {"image": name, "file_name": name, "label": path.parent.name}
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[int, dict[str, Any] | Unreadable]]:

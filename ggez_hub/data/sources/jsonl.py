@@ -15,10 +15,8 @@ from ggez_hub.data.sources.base import (
     Extent,
     FileReader,
     SourceRow,
-    files_of,
     json_object,
 )
-from ggez_hub.data.spec import SourceSpec
 
 PART_BYTES = 8 << 20
 # A longer line is a mistake, and is not held in memory.
@@ -27,9 +25,6 @@ LONGEST_LINE = 64 << 20
 
 class JsonLines(FileReader):
     """A source of files with one JSON object on each line."""
-
-    def __init__(self, source: SourceSpec, folder: Path) -> None:
-        super().__init__(source, files_of(source.name, source.jsonl, folder))
 
     def extents(self) -> list[Extent]:
         return [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,7 +14,6 @@ from ggez_hub.data.sources.base import (
     FileReader,
     SourceRow,
     check_schema,
-    files_of,
     table_rows,
 )
 from ggez_hub.data.spec import SourceSpec
@@ -26,8 +24,7 @@ BATCH, BATCH_BYTES = 256, 1 << 25
 class Parquet(FileReader):
     """A source of parquet files. Only the columns of the mapping are read."""
 
-    def __init__(self, source: SourceSpec, folder: Path) -> None:
-        self._files = files_of(source.name, source.parquet, folder)
+    def check(self, source: SourceSpec) -> None:
         self._columns = sorted({column for column, _ in source.reads.columns()})
         for path in self._files:
             try:
@@ -63,6 +60,6 @@ class Parquet(FileReader):
                         yield SourceRow(f"{extent.file}-{number}", values)
                         number += 1
             except (OSError, pa.ArrowInvalid):
-                # The rest of the group cannot be told apart: each of its rows is lost.
+                # Each other row of the group is lost.
                 for lost in range(number, last):
                     yield SourceRow(f"{extent.file}-{lost}", Unreadable("parquet: damaged"))

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import tarfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from ggez_hub.data.examples import Unreadable
-from ggez_hub.data.sources.base import Extent, FileReader, SourceRow, files_of, json_object
-from ggez_hub.data.spec import SourceSpec
+from ggez_hub.data.sources.base import Extent, FileReader, SourceRow, json_object
 
 LARGEST_MEMBER = 256 << 20
 TEXTS = ("txt", "text", "caption")
@@ -21,9 +19,6 @@ TEXTS = ("txt", "text", "caption")
 
 class WebDataset(FileReader):
     """A source of tar files; nothing is unpacked onto the disk."""
-
-    def __init__(self, source: SourceSpec, folder: Path) -> None:
-        super().__init__(source, files_of(source.name, source.webdataset, folder))
 
     def extents(self) -> list[Extent]:
         return [Extent(number, 0, 1) for number in range(len(self._files))]

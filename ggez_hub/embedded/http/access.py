@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import time
+from typing import NamedTuple
 
 from starlette.requests import Request
 
@@ -28,7 +29,25 @@ from ggez_hub.embedded.errors import (
     RepoNotFoundError,
 )
 from ggez_hub.embedded.names import repo_type, split_repo_id
+from ggez_hub.embedded.repository import GitRepository
 from ggez_hub.embedded.store import HubStore
+
+
+class Granted(NamedTuple):
+    """What a caller may change: the repo, in its store."""
+
+    store: HubStore
+    repo: RepoRecord
+    principal: Principal
+
+    def git(self) -> GitRepository:
+        """The git repository, to be used in a `with` block."""
+        return self.store.git(self.repo)
+
+    @property
+    def signature(self) -> Signature:
+        """A commit signature of the caller, now."""
+        return signature(self.principal)
 
 
 def store(request: Request) -> HubStore:
@@ -119,7 +138,7 @@ def may_read(request: Request, repo: RepoRecord) -> bool:
     return store(request).grants.may_read(caller(request), repo)
 
 
-def writable(request: Request) -> tuple[RepoRecord, Principal]:
+def writable(request: Request) -> Granted:
     """The repo of the request's path, and who is about to change it.
 
     Raises AuthenticationError, PermissionDeniedError if the caller may not change it with this
@@ -128,10 +147,10 @@ def writable(request: Request) -> tuple[RepoRecord, Principal]:
     repo = readable(request)
     principal = known_caller(request)
     require_write(principal, repo.namespace)
-    return repo, principal
+    return Granted(store(request), repo, principal)
 
 
-def contributable(request: Request) -> tuple[RepoRecord, Principal]:
+def contributable(request: Request) -> Granted:
     """The repo of the request's path, and who is about to discuss it or to propose a change.
 
     Raises AuthenticationError, PermissionDeniedError if the token may not write, and as `content`.
@@ -139,7 +158,7 @@ def contributable(request: Request) -> tuple[RepoRecord, Principal]:
     repo = content(request)
     principal = known_caller(request)
     require_write_scope(principal)
-    return repo, principal
+    return Granted(store(request), repo, principal)
 
 
 def find(request: Request, kind: str, repo_id: str) -> RepoRecord:

@@ -12,7 +12,6 @@ from ggez_hub.embedded.access_control import (
     GRANT_STATUSES,
     AccessRequest,
     GrantStatus,
-    Principal,
     require_write_scope,
 )
 from ggez_hub.embedded.catalog import RepoRecord
@@ -85,11 +84,11 @@ def ask(request: Request) -> Response:
 
 def listing(request: Request) -> Response:
     """GET /api/models/{id}/user-access-request/{pending|accepted|rejected}."""
-    repo, _ = access.writable(request)
+    granted = access.writable(request)
     wanted = request.path_params["status"]
     if wanted not in GRANT_STATUSES:
         raise InvalidRequestError(f"the status is one of {', '.join(GRANT_STATUSES)}")
-    chosen, headers = page(request, access.store(request).grants.find(repo, wanted), PAGE)
+    chosen, headers = page(request, granted.store.grants.find(granted.repo, wanted), PAGE)
     return JSONResponse([_document(item) for item in chosen], headers=headers)
 
 
@@ -105,17 +104,17 @@ class _Decision(Body):
 
 
 @takes(_Decision, access.writable)
-def handle(request: Request, granted: tuple[RepoRecord, Principal], data: _Decision) -> Response:
+def handle(request: Request, granted: access.Granted, data: _Decision) -> Response:
     """POST /api/models/{id}/user-access-request/handle {user, status}."""
-    access.store(request).grants.decide(granted[0], data.name, data.status)
+    granted.store.grants.decide(granted.repo, data.name, data.status)
     return JSONResponse({"success": True})
 
 
 @takes(_Decision, access.writable)
-def grant(request: Request, granted: tuple[RepoRecord, Principal], data: _Decision) -> Response:
+def grant(request: Request, granted: access.Granted, data: _Decision) -> Response:
     """POST /api/models/{id}/user-access-request/grant {user}."""
-    _require_gated(granted[0])
-    access.store(request).grants.grant(granted[0], data.name)
+    _require_gated(granted.repo)
+    granted.store.grants.grant(granted.repo, data.name)
     return JSONResponse({"success": True})
 
 

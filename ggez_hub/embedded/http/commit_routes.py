@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import Field
 from starlette.concurrency import run_in_threadpool
@@ -14,9 +13,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ggez_hub.embedded import cards
-from ggez_hub.embedded.access_control import Principal, require_write
+from ggez_hub.embedded.access_control import require_write
 from ggez_hub.embedded.attributes import ignored
-from ggez_hub.embedded.catalog import RepoRecord
 from ggez_hub.embedded.changes import Change, PutBlob, PutPointer, Remove
 from ggez_hub.embedded.commits import Snapshot
 from ggez_hub.embedded.discussions import TITLE_LENGTH, Discussion, new_commit
@@ -42,11 +40,11 @@ from ggez_hub.embedded.http.pagination import flag
 from ggez_hub.embedded.http.path_parameters import API, REVISION
 from ggez_hub.embedded.lfs import Pointer
 from ggez_hub.embedded.names import check_path, pull_number
-from ggez_hub.embedded.pull_requests import PullCommit, PullRequests, require_pull
+from ggez_hub.embedded.pull_requests import PullRequests, require_pull
 from ggez_hub.embedded.repository import DEFAULT_BRANCH, GitRepository
 
 
-def target(request: Request) -> tuple[RepoRecord, Principal]:
+def target(request: Request) -> access.Granted:
     """The repo to which a commit goes, and who makes it.
 
     Whoever may read a repo may propose changes to it, and add to their own proposals. Raises
@@ -58,10 +56,10 @@ def target(request: Request) -> tuple[RepoRecord, Principal]:
     pull = _existing_pull(request)
     if pull is None:
         return access.writable(request)
-    repo, principal = access.contributable(request)
-    if pull.author != principal.name:
-        require_write(principal, repo.namespace)
-    return repo, principal
+    granted = access.contributable(request)
+    if pull.author != granted.principal.name:
+        require_write(granted.principal, granted.repo.namespace)
+    return granted
 
 
 def _existing_pull(request: Request) -> Discussion | None:
@@ -135,11 +133,9 @@ class _Announcement(Body):
 
 
 @takes(_Announcement, target)
-def preupload(
-    request: Request, granted: tuple[RepoRecord, Principal], data: _Announcement
-) -> Response:
+def preupload(request: Request, granted: access.Granted, data: _Announcement) -> Response:
     """POST /api/models/{id}/preupload/{revision}: how each file is to be sent."""
-    with access.store(request).git(granted[0]) as git:
+    with granted.git() as git:
         head = _branch_head(git, request)
         snapshot = Snapshot(git.objects, head) if head else None
         attributes = git.attributes(head)
@@ -198,12 +194,11 @@ class _Line(Body):
     value: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class _Incoming:
+class _Incoming(NamedTuple):
     """A commit that is being received, and the repo that it is for."""
 
     request: Request
-    repo: RepoRecord
+    granted: access.Granted
     git: GitRepository
 
 
@@ -212,9 +207,9 @@ async def commit(request: Request) -> Response:
 
     Files are stored as their lines arrive, so no more than one is in memory; the branch moves at the end.
     """
-    repo, _ = await run_in_threadpool(target, request)
-    with access.store(request).git(repo) as git:
-        incoming = _Incoming(request, repo, git)
+    granted = await run_in_threadpool(target, request)
+    with granted.git() as git:
+        incoming = _Incoming(request, granted, git)
         header, changes = await _receive(incoming, read_lines(request))
         return await run_in_threadpool(_commit, incoming, header, changes)
 
@@ -243,25 +238,25 @@ async def _receive(
 def _commit(incoming: _Incoming, header: _Header, changes: list[Change]) -> Response:
     request, git = incoming.request, incoming.git
     # Again, with the repo as it is now: it may have been moved or closed to the caller.
-    repo, principal = target(request)
-    if repo != incoming.repo:
+    store, repo, principal = granted = target(request)
+    if repo != incoming.granted.repo:
         raise StaleParentError
-    store = access.store(request)
     home = f"{request.base_url}{repo.url_path}"
     answer: dict[str, Any] = {"success": True, "hookOutput": ""}
     _branch_head(git, request)
-    author, parent = access.signature(principal), header.parentCommit or None
+    made: dict[str, Any] = {
+        "message": header.message,
+        "signature": granted.signature,
+        "parent": header.parentCommit or None,
+    }
     if flag(request, "create_pr"):
-        first = PullCommit(changes, header.message, author, parent)
         pull = PullRequests(repo, git, store.discussions).propose(
-            header.title, principal.name, header.description, _branch(request), first
+            header.title, header.description, _branch(request), changes, **made
         )
         oid = git.head(f"refs/pr/{pull.number}")
         answer["pullRequestUrl"] = f"{home}/discussions/{pull.number}"
     else:
-        oid = git.commit(
-            _branch(request), changes, message=header.message, signature=author, parent=parent
-        )
+        oid = git.commit(_branch(request), changes, **made)
         if (existing := _existing_pull(request)) is not None:
             store.discussions.add(existing, principal.name, new_commit(header.summary, oid))
     return JSONResponse({**answer, "commitOid": oid, "commitUrl": f"{home}/commit/{oid}"})
@@ -295,7 +290,8 @@ def _store_file(incoming: _Incoming, file: _File) -> str:
 
 
 def _held(incoming: _Incoming, oid: str) -> Pointer:
-    size = access.store(incoming.request).catalog.linked(incoming.repo, [oid]).get(oid)
+    store, repo, _ = incoming.granted
+    size = store.catalog.linked(repo, [oid]).get(oid)
     if size is None:
         raise InvalidRequestError(f"LFS pointer pointed to a file that does not exist: {oid}")
     return Pointer(oid, size)

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from ggez_hub.embedded.access_control import Principal, require_write
+from ggez_hub.embedded.access_control import require_write
 from ggez_hub.embedded.catalog import RepoRecord
 from ggez_hub.embedded.discussions import Discussion, Event, new_comment
 from ggez_hub.embedded.errors import (
@@ -29,7 +29,6 @@ from ggez_hub.embedded.repository import DEFAULT_BRANCH
 PAGE: Final = 50
 _THREAD: Final = f"{API}/discussions/{{number:hub_segment}}"
 _COMMENT: Final = f"{_THREAD}/comment/{{comment:hub_segment}}"
-_Granted = tuple[RepoRecord, Principal]
 
 
 def listing(request: Request) -> Response:
@@ -82,15 +81,15 @@ class _NewDiscussion(Body):
 
 
 @takes(_NewDiscussion, access.contributable)
-def create(request: Request, granted: _Granted, data: _NewDiscussion) -> Response:
+def create(request: Request, granted: access.Granted, data: _NewDiscussion) -> Response:
     """POST /api/models/{id}/discussions {title, description, pullRequest}."""
-    repo, principal = granted
-    with _pulls(request, repo) as pulls:
+    opening = data.title, granted.principal.name, data.description
+    with _pulls(request, granted.repo) as pulls:
         if data.pullRequest:
-            discussion = pulls.draft(data.title, principal.name, data.description, DEFAULT_BRANCH)
+            discussion = pulls.draft(*opening, DEFAULT_BRANCH)
         else:
-            discussion = pulls.discuss(data.title, principal.name, data.description)
-    return JSONResponse(_document(repo, discussion))
+            discussion = pulls.discuss(*opening)
+    return JSONResponse(_document(granted.repo, discussion))
 
 
 class _Comment(Body):
@@ -98,12 +97,11 @@ class _Comment(Body):
 
 
 @takes(_Comment, access.contributable)
-def comment(request: Request, granted: _Granted, data: _Comment) -> Response:
+def comment(request: Request, granted: access.Granted, data: _Comment) -> Response:
     """POST .../{number}/comment {comment}."""
-    repo, principal = granted
-    event = access.store(request).discussions.add(
-        _discussion(request, repo), principal.name, new_comment(data.comment)
-    )
+    thread = _discussion(request, granted.repo)
+    comment = new_comment(data.comment)
+    event = granted.store.discussions.add(thread, granted.principal.name, comment)
     return JSONResponse({"newMessage": _event(event)})
 
 
@@ -112,23 +110,23 @@ class _EditedComment(Body):
 
 
 @takes(_EditedComment, access.contributable)
-def edit(request: Request, granted: _Granted, data: _EditedComment) -> Response:
+def edit(request: Request, granted: access.Granted, data: _EditedComment) -> Response:
     """POST .../{number}/comment/{comment}/edit {content}: one's own comments."""
-    repo, principal = granted
-    discussions = access.store(request).discussions
-    event = discussions.comment(_discussion(request, repo), request.path_params["comment"])
-    if event.author != principal.name or event.content["hidden"]:
+    event = _comment_of(request, granted)
+    if event.author != granted.principal.name or event.content["hidden"]:
         raise PermissionDeniedError("Only a comment of your own that is not hidden can be edited")
-    return JSONResponse({"updatedComment": _event(discussions.edit(event, data.content))})
+    return JSONResponse(
+        {"updatedComment": _event(granted.store.discussions.edit(event, data.content))}
+    )
 
 
 def hide(request: Request) -> Response:
     """POST .../{number}/comment/{comment}/hide: one's own comments, or those in one's own repos."""
-    repo, principal = access.contributable(request)
-    discussions = access.store(request).discussions
-    event = discussions.comment(_discussion(request, repo), request.path_params["comment"])
-    _require_author(principal, event.author, repo)
-    return JSONResponse({"updatedComment": _event(discussions.hide(event, principal.name))})
+    granted = access.contributable(request)
+    event = _comment_of(request, granted)
+    _require_author(granted, event.author)
+    hidden = granted.store.discussions.hide(event, granted.principal.name)
+    return JSONResponse({"updatedComment": _event(hidden)})
 
 
 class _Title(Body):
@@ -136,12 +134,11 @@ class _Title(Body):
 
 
 @takes(_Title, access.contributable)
-def rename(request: Request, granted: _Granted, data: _Title) -> Response:
+def rename(request: Request, granted: access.Granted, data: _Title) -> Response:
     """POST .../{number}/title {title}."""
-    repo, principal = granted
-    discussion = _discussion(request, repo)
-    _require_author(principal, discussion.author, repo)
-    event = access.store(request).discussions.rename(discussion, principal.name, data.title)
+    discussion = _discussion(request, granted.repo)
+    _require_author(granted, discussion.author)
+    event = granted.store.discussions.rename(discussion, granted.principal.name, data.title)
     return JSONResponse({"newTitle": _event(event)})
 
 
@@ -151,15 +148,14 @@ class _Status(Body):
 
 
 @takes(_Status, access.contributable)
-def change_status(request: Request, granted: _Granted, data: _Status) -> Response:
+def change_status(request: Request, granted: access.Granted, data: _Status) -> Response:
     """POST .../{number}/status {status, comment}: open or closed."""
-    repo, principal = granted
-    discussions = access.store(request).discussions
-    discussion = _discussion(request, repo)
-    _require_author(principal, discussion.author, repo)
+    discussions, author = granted.store.discussions, granted.principal.name
+    discussion = _discussion(request, granted.repo)
+    _require_author(granted, discussion.author)
     if data.comment.strip():
-        discussions.add(discussion, principal.name, new_comment(data.comment))
-    event = discussions.set_status(discussion, principal.name, data.status)
+        discussions.add(discussion, author, new_comment(data.comment))
+    event = discussions.set_status(discussion, author, data.status)
     return JSONResponse({"newStatus": _event(event)})
 
 
@@ -168,12 +164,11 @@ class _Merge(Body):
 
 
 @takes(_Merge, access.writable)
-def merge(request: Request, granted: _Granted, data: _Merge) -> Response:
+def merge(request: Request, granted: access.Granted, data: _Merge) -> Response:
     """POST .../{number}/merge {comment}."""
-    repo, principal = granted
-    with _pulls(request, repo) as pulls:
-        pull = _discussion(request, repo)
-        oid = pulls.merge(pull, access.signature(principal), data.comment)
+    with _pulls(request, granted.repo) as pulls:
+        pull = _discussion(request, granted.repo)
+        oid = pulls.merge(pull, granted.signature, data.comment)
     return JSONResponse({"success": True, "mergeCommitId": oid})
 
 
@@ -195,9 +190,14 @@ def _number(text: str) -> int:
     return int(text)
 
 
-def _require_author(principal: Principal, author: str, repo: RepoRecord) -> None:
-    if principal.name != author:
-        require_write(principal, repo.namespace)
+def _comment_of(request: Request, granted: access.Granted) -> Event:
+    thread = _discussion(request, granted.repo)
+    return granted.store.discussions.comment(thread, request.path_params["comment"])
+
+
+def _require_author(granted: access.Granted, author: str) -> None:
+    if granted.principal.name != author:
+        require_write(granted.principal, granted.repo.namespace)
 
 
 def _document(repo: RepoRecord, discussion: Discussion) -> dict[str, Any]:

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
+from dulwich.objects import Commit
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from ggez_hub.embedded.commits import CommitRecord, Entry, ancestry, last_changes, record
+from ggez_hub.embedded.commits import Entry, ancestry, author_name, last_changes, title_and_message
 from ggez_hub.embedded.errors import TooLargeError
 from ggez_hub.embedded.http import access
 from ggez_hub.embedded.http.body import read_form
@@ -74,10 +75,10 @@ def commits(request: Request) -> Response:
     formatted = "formatted" in {*query.getlist("expand[]"), *query.getlist("expand")}
     with access.store(request).git(repo) as git:
         start = git.refs.resolve(request.path_params["revision"])
-        records = [record(commit) for commit in ancestry(git.objects, start)]
-    chosen, headers = page(request, records, PAGE)
-    document = [_commit(item, formatted=formatted) for item in chosen]
-    return JSONResponse(document, headers={**headers, "X-Total-Count": str(len(records))})
+        found = list(ancestry(git.objects, start))
+    chosen, headers = page(request, found, PAGE)
+    document = [_commit(commit, formatted=formatted) for commit in chosen]
+    return JSONResponse(document, headers={**headers, "X-Total-Count": str(len(found))})
 
 
 def _entries(
@@ -87,7 +88,7 @@ def _entries(
     return [_entry(entry, changes.get(entry.path)) for entry in entries]
 
 
-def _entry(entry: Entry, last: CommitRecord | None) -> dict[str, Any]:
+def _entry(entry: Entry, last: Commit | None) -> dict[str, Any]:
     document: dict[str, Any] = {
         "type": "directory" if entry.is_folder else "file",
         "oid": entry.oid,
@@ -98,9 +99,9 @@ def _entry(entry: Entry, last: CommitRecord | None) -> dict[str, Any]:
         document["lfs"] = lfs_document("oid", entry.lfs)
     if last is not None:
         document["lastCommit"] = {
-            "id": last.oid,
-            "title": last.title,
-            "date": timestamp(last.date),
+            "id": last.id.decode(),
+            "title": title_and_message(last)[0],
+            "date": timestamp(last.commit_time),
         }
     return document
 
@@ -114,19 +115,17 @@ def lfs_document(digest: str, pointer: Pointer) -> dict[str, Any]:
     }
 
 
-def _commit(item: CommitRecord, *, formatted: bool) -> dict[str, Any]:
+def _commit(commit: Commit, *, formatted: bool) -> dict[str, Any]:
+    title, message = title_and_message(commit)
     document: dict[str, Any] = {
-        "id": item.oid,
-        "title": item.title,
-        "message": item.message,
-        "authors": [{"user": item.author}],
-        "date": timestamp(item.date),
+        "id": commit.id.decode(),
+        "title": title,
+        "message": message,
+        "authors": [{"user": author_name(commit)}],
+        "date": timestamp(commit.commit_time),
     }
     if formatted:
-        document["formatted"] = {
-            "title": html.escape(item.title),
-            "message": html.escape(item.message),
-        }
+        document["formatted"] = {"title": html.escape(title), "message": html.escape(message)}
     return document
 
 

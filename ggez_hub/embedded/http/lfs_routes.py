@@ -26,7 +26,7 @@ from ggez_hub.embedded.http import access
 from ggez_hub.embedded.http.body import Body, Sha256, limits, takes
 from ggez_hub.embedded.http.file_routes import LargeFileResponse
 from ggez_hub.embedded.http.path_parameters import WEB
-from ggez_hub.embedded.lfs import CHUNK, LIFETIME, Action, Pointer, SignedTransfer
+from ggez_hub.embedded.lfs import CHUNK, LIFETIME, Action, Pointer
 
 _MEDIA_TYPE: Final = "application/vnd.git-lfs+json"
 MAX_OBJECTS: Final = 1000
@@ -77,9 +77,8 @@ def _transfer(
         return {}
     if action == "upload" and pointer.size > limit:
         return {"error": {"code": 413, "message": f"larger than {limit} bytes"}}
-    transfer, signature = access.store(request).signer.grant(action, repo.key, pointer)
-    query = urlencode({"size": transfer.size, "expires": transfer.expires, "signature": signature})
-    href = f"{request.base_url}lfs/{repo.key}/{pointer.oid}?{query}"
+    query = access.store(request).signer.sign(action, repo.key, pointer)
+    href = f"{request.base_url}lfs/{repo.key}/{pointer.oid}?{urlencode(query)}"
     return {"authenticated": True, "actions": {action: {"href": href, "expires_in": LIFETIME}}}
 
 
@@ -119,21 +118,16 @@ async def upload(request: Request) -> Response:
 def _granted(request: Request, action: Action) -> tuple[Pointer, RepoRecord]:
     query = request.query_params
     try:
-        transfer = SignedTransfer(
-            action=action,
-            repo=int(request.path_params["repo"]),
-            oid=request.path_params["oid"],
-            size=int(query["size"]),
-            expires=int(query["expires"]),
-        )
+        key, expires = int(request.path_params["repo"]), int(query["expires"])
+        pointer = Pointer(request.path_params["oid"], int(query["size"]))
     except (KeyError, ValueError) as error:
         raise InvalidRequestError("this is not an address of this hub") from error
     store = access.store(request)
-    store.signer.check(transfer, query.get("signature", ""))
-    repo = store.catalog.by_key(transfer.repo)
+    store.signer.check(action, key, pointer, expires, query.get("signature", ""))
+    repo = store.catalog.by_key(key)
     if repo is None:
         raise RepoNotFoundError("Repository not found")
-    return Pointer(transfer.oid, transfer.size), repo
+    return pointer, repo
 
 
 routes = [

@@ -9,7 +9,6 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ggez_hub.embedded.access_control import Principal, require_write
-from ggez_hub.embedded.catalog import RepoRecord
 from ggez_hub.embedded.changes import Change, PutBlob
 from ggez_hub.embedded.errors import AlreadyExistsError
 from ggez_hub.embedded.http import access
@@ -18,8 +17,6 @@ from ggez_hub.embedded.http.path_parameters import API, REVISION
 from ggez_hub.embedded.names import URL_PREFIXES, RepoType, check_name, check_namespace
 from ggez_hub.embedded.refs import NamedRef
 from ggez_hub.embedded.repository import DEFAULT_BRANCH
-
-_Granted = tuple[RepoRecord, Principal]
 
 
 class _Visibility(Body):
@@ -97,17 +94,14 @@ class _Settings(_Visibility):
 
 
 @takes(_Settings, access.writable)
-def settings(request: Request, granted: _Granted, data: _Settings) -> Response:
+def settings(request: Request, granted: access.Granted, data: _Settings) -> Response:
     """PUT /api/models/{id}/settings: visibility, and whether readers must ask for access."""
-    repo, _ = granted
-    catalog = access.store(request).catalog
-    private, gated = data.is_private, data.gated
+    repo, private, gated = granted.repo, data.is_private, data.gated
     if private is None:
         private = repo.private
     if gated is None:
         gated = repo.gated or False
-    catalog.set_private(repo, private)
-    catalog.set_gated(repo, gated or None)
+    granted.store.catalog.set_access(repo, private=private, gated=gated or None)
     return JSONResponse({"private": private, "gated": gated})
 
 
@@ -131,17 +125,16 @@ class _Branch(Body):
 
 
 @takes(_Branch, access.writable)
-def create_branch(request: Request, granted: _Granted, data: _Branch) -> Response:
+def create_branch(request: Request, granted: access.Granted, data: _Branch) -> Response:
     """POST /api/models/{id}/branch/{branch}."""
-    with access.store(request).git(granted[0]) as git:
+    with granted.git() as git:
         git.create_branch(request.path_params["revision"], data.startingPoint or None)
     return JSONResponse({"success": True})
 
 
 def delete_branch(request: Request) -> Response:
     """DELETE /api/models/{id}/branch/{branch}."""
-    repo, _ = access.writable(request)
-    with access.store(request).git(repo) as git:
+    with access.writable(request).git() as git:
         git.delete_branch(request.path_params["revision"])
     return JSONResponse({"success": True})
 
@@ -152,19 +145,17 @@ class _Tag(Body):
 
 
 @takes(_Tag, access.writable)
-def create_tag(request: Request, granted: _Granted, data: _Tag) -> Response:
+def create_tag(request: Request, granted: access.Granted, data: _Tag) -> Response:
     """POST /api/models/{id}/tag/{revision}."""
-    repo, principal = granted
-    annotation = (access.signature(principal), data.message) if data.message else None
-    with access.store(request).git(repo) as git:
+    annotation = (granted.signature, data.message) if data.message else None
+    with granted.git() as git:
         git.create_tag(data.tag, request.path_params["revision"], annotation)
     return JSONResponse({"success": True})
 
 
 def delete_tag(request: Request) -> Response:
     """DELETE /api/models/{id}/tag/{tag}."""
-    repo, _ = access.writable(request)
-    with access.store(request).git(repo) as git:
+    with access.writable(request).git() as git:
         git.delete_tag(request.path_params["revision"])
     return JSONResponse({"success": True})
 
@@ -174,13 +165,12 @@ class _Squash(Body):
 
 
 @takes(_Squash, access.writable)
-def squash(request: Request, granted: _Granted, data: _Squash) -> Response:
+def squash(request: Request, granted: access.Granted, data: _Squash) -> Response:
     """POST /api/models/{id}/super-squash/{branch}."""
-    repo, principal = granted
     branch = request.path_params["revision"]
     message = data.message or f"Super-squash branch '{branch}'"
-    with access.store(request).git(repo) as git:
-        oid = git.squash(branch, message, access.signature(principal))
+    with granted.git() as git:
+        oid = git.squash(branch, message, granted.signature)
     return JSONResponse({"success": True, "commitOid": oid})
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, TypeAlias
@@ -129,12 +129,22 @@ class Outcomes:
     def __len__(self) -> int:
         return len(self.items)
 
+    def recorded(self, column: str) -> tuple[Any, ...]:
+        """A column (n) of the details; None where something is not recorded."""
+        known: tuple[Any, ...] = getattr(self.details, column, (None,) * len(self))
+        return known
+
+    def with_details(self, **columns: Sequence[Any]) -> Outcomes:
+        """The same with more recorded beside the answers (n)."""
+        details = self.details or Details.of(len(self))
+        found: dict[str, Any] = {name: tuple(values) for name, values in columns.items()}
+        return replace(self, details=replace(details, **found))
+
     @property
     def pictures(self) -> tuple[str, ...]:
         """What the questions are about: the picture where it is known, else the item itself."""
-        if self.details is None:
-            return self.items
-        return tuple(i or item for i, item in zip(self.details.images, self.items, strict=True))
+        images = self.recorded("images")
+        return tuple(image or item for image, item in zip(images, self.items, strict=True))
 
     @property
     def worth(self) -> NDArray[np.float64]:
@@ -186,7 +196,7 @@ class Outcomes:
         """The number of the part that each question is in (n,)."""
         if self.average == QUESTIONS:
             return np.zeros(len(self), np.intp)
-        named: tuple[str | None, ...] = getattr(self.details, self.average, (None,) * len(self))
+        named = self.recorded(self.average)
         number = {name: place for place, name in enumerate(dict.fromkeys(named))}
         return np.array([number[name] for name in named], np.intp)
 

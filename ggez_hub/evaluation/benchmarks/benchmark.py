@@ -18,16 +18,10 @@ from pydantic import Field, field_validator, model_validator
 from ggez_hub.cards.hub_metadata import HubDataset
 from ggez_hub.cards.values import LanguageTag, RegionId, RepoId, Revision
 from ggez_hub.digests import digest_json
+from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.answers.outcomes import QUESTIONS, Average
-from ggez_hub.evaluation.benchmarks.loaders import LOADERS, Choice, OpenQuestion, Options
-from ggez_hub.evaluation.benchmarks.task import (
-    RULES_VERSION,
-    BadTask,
-    Task,
-    TaskBase,
-    Text,
-    read_tasks,
-)
+from ggez_hub.evaluation.benchmarks.loaders import LOADERS, Choice, OpenQuestion
+from ggez_hub.evaluation.benchmarks.task import RULES_VERSION, Task, TaskBase, Text, read_tasks
 from ggez_hub.frozen_model import FrozenModel
 from ggez_hub.recipe_file import recipes_folder
 
@@ -94,18 +88,18 @@ class Drawing(FrozenModel):
 class Benchmark(TaskBase):
     """One metric on the items that a loader reads from a data set.
 
-    files     part -> pattern of its paths (`*` goes across folders); what a part is, the loader says
+    files     part -> pattern of its paths (`*` goes across folders); the loader defines the parts
     pictures  where the pictures are, if it is another data set
-    options   what the loader may be told
+    options   of the loader
     cut       goes with the picture into the hash that parts select side from report side; tasks
               on the same pictures have the same, so that no picture is on both sides
     prompts   language or `any` -> what an embedding model compares with the picture
-    chat      language or `any` -> what is said to a generating model, with the picture, where the
+    chat      language or `any` -> the text for a generating model, with the picture, where the
               likelihood of each option is asked (the options are not shown), or a free answer
-    shown     language or `any` -> what is said to it where it writes the answer; the options are
-              lines with letters
+    shown     language or `any` -> the text where it writes the answer; the options are lines with
+              letters
     reply_tokens  how long such an answer may be
-    gallery   how many pictures published figures search; said beside the score where it is another
+    gallery   how many pictures published figures search; shown beside the score where it differs
     average   what the score is the mean over: questions (the micro average), or countries, languages
               or categories, which then count alike (the macro average); the same for every region
     seed      decides with `cut` and the item in which order the options are shown there
@@ -152,11 +146,6 @@ class Benchmark(TaskBase):
         return self
 
     @property
-    def reader_options(self) -> Options:
-        """The options, as the loader's own model."""
-        return LOADERS[self.loader].options.model_validate(self.options)
-
-    @property
     def searches(self) -> bool:
         """Whether it is a search, whose candidates are the full data set."""
         return NEEDS[self.metric] == "captions"
@@ -174,6 +163,8 @@ class Benchmark(TaskBase):
             del decisive["average"]
         if self.gallery is None:
             del decisive["gallery"]
+        if (plugin := LOADERS.origin(self.loader)) is not None:
+            decisive["plugin"] = plugin.document
         rules = SEARCH_RULES_VERSION if self.searches else RULES_VERSION
         return digest_json({"rules": rules, "benchmark": decisive})
 
@@ -182,16 +173,15 @@ class Benchmark(TaskBase):
         return digest_json({"benchmark": self.digest, "data": dict(data)})
 
     def prompt(self, language: str | None) -> str:
-        """The prompt for a language."""
         return self.prompts.get(language or ANY, self.prompts[ANY])
 
-    def said(self, item: Choice | OpenQuestion) -> str:
+    def chat_text(self, item: Choice | OpenQuestion) -> str:
         """The text for a model that answers freely, or whose likelihood of the options is asked."""
         return self.chat.get(item.language or ANY, self.chat[ANY]).replace(
             "{question}", item.question
         )
 
-    def shows(self, item: Choice, order: Sequence[int]) -> str:
+    def shown_text(self, item: Choice, order: Sequence[int]) -> str:
         """The text for a model that writes its answer: the options have letters.
 
         `order` are the numbers of the options as they are shown. Braces in a question stay.
@@ -213,7 +203,7 @@ class Benchmark(TaskBase):
 def find_benchmarks(suite: str, include: Sequence[Path] = ()) -> tuple[Benchmark, ...]:
     """The benchmarks of a suite: a folder, or the name of a file in `include` or of the package.
 
-    Raises BadTask; an unknown name lists what there is.
+    Raises GgezError; an unknown name lists what there is.
     """
     folder = Path(suite)
     if folder.is_dir():
@@ -221,7 +211,7 @@ def find_benchmarks(suite: str, include: Sequence[Path] = ()) -> tuple[Benchmark
         return tuple(found for path in paths for found in read_tasks(path, Benchmark))
     named = {path.stem: path for place in (BUILT_IN, *include) for path in place.glob("*.yaml")}
     if suite not in named:
-        raise BadTask(
+        raise GgezError(
             f"there is no suite {suite!r}, and no folder of that name",
             f"Suites: {', '.join(sorted(named))}; add others with --include DIR.",
         )

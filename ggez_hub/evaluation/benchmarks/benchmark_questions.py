@@ -7,7 +7,7 @@ free_answer       a picture; the answer is what a model writes
 drawn_choice      a picture that was drawn; a judge chooses among the options
 drawn_yes         the same; a judge is asked a number of questions that depend on each other
 
-Options with the same text are one answer: where the right one stands twice, both are right, and
+Options with the same text are one answer: where the right one is there twice, both are right, and
 guessing gets more. As everywhere a tie is lost.
 """
 
@@ -18,24 +18,18 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ggez_hub.digests import digest_json
+from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.benchmarks.benchmark import Benchmark
 from ggez_hub.evaluation.benchmarks.loaders import Choice, DrawingPrompt, Item, OpenQuestion
-from ggez_hub.evaluation.benchmarks.loaders.rows import BadItems
-from ggez_hub.evaluation.benchmarks.questions import (
-    ChatQuestion,
-    FreeQuestion,
-    MultipleChoice,
-    QuestionSet,
-    details_of,
-    rotation,
-)
+from ggez_hub.evaluation.benchmarks.multiple_choice import MultipleChoice, details_of, rotation
+from ggez_hub.evaluation.benchmarks.questions import ChatQuestion, FreeQuestion, QuestionSet
 from ggez_hub.evaluation.benchmarks.search import SEARCHES, Gallery
 
 
 def ask_benchmark(
     benchmark: Benchmark, items: Sequence[Item], everything: Sequence[Item] | None = None
 ) -> QuestionSet:
-    """The questions about the items of one side; raises BadItems.
+    """The questions about the items of one side; raises GgezError.
 
     A search is among `everything`, which are the items of both sides; without it, among `items`.
     """
@@ -48,13 +42,15 @@ def ask_benchmark(
 
 
 def ask_about(benchmark: Benchmark, items: Sequence[Item]) -> QuestionSet:
-    """The questions about items with pictures, or about those that were drawn; raises BadItems."""
+    """The questions about items with pictures, or about those that were drawn; raises GgezError."""
     there = [item for item in items if item.picture is not None]
     missing = tuple(item.id for item in items if item.picture is None)
     rows: dict[bytes, int] = {}
     for item in there:
         rows.setdefault(item.picture or b"", len(rows))
-    free = tuple(FreeQuestion(benchmark.said(o), o) for o in there if isinstance(o, OpenQuestion))
+    free = tuple(
+        FreeQuestion(benchmark.chat_text(o), o) for o in there if isinstance(o, OpenQuestion)
+    )
     choices = [item for item in there if isinstance(item, Choice)]
     questions = _choice(benchmark, choices, rows) if choices else None
     chats = tuple(_chat(benchmark, item) for item in choices)
@@ -64,7 +60,7 @@ def ask_about(benchmark: Benchmark, items: Sequence[Item]) -> QuestionSet:
 def _chat(benchmark: Benchmark, item: Choice) -> ChatQuestion:
     """The texts of a question; tasks on the same pictures show its options in the same order."""
     order = rotation(benchmark.seed, benchmark.cut, item.id, len(item.options))
-    return ChatQuestion(benchmark.said(item), benchmark.shows(item, order), item, order)
+    return ChatQuestion(benchmark.chat_text(item), benchmark.shown_text(item, order), item, order)
 
 
 def _search(benchmark: Benchmark, items: Sequence[Item], everything: Sequence[Item]) -> QuestionSet:
@@ -82,7 +78,7 @@ def _choice(
 ) -> MultipleChoice:
     counts = {len(item.options) for item in choices}
     if len(counts) > 1:
-        raise BadItems(
+        raise GgezError(
             f"task {benchmark.id!r}: its questions have {min(counts)} to {max(counts)} options",
             "Make a task of each number: chance is another in each.",
         )

@@ -11,6 +11,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from ggez_hub.digests import sha256_file
+from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.benchmarks.benchmark import Benchmark
 from ggez_hub.evaluation.benchmarks.loaders import (
     LOADERS,
@@ -20,7 +21,6 @@ from ggez_hub.evaluation.benchmarks.loaders import (
     PictureQuestion,
     Source,
 )
-from ggez_hub.evaluation.benchmarks.loaders.rows import BadItems
 from ggez_hub.extras import require
 
 FEWEST, MOST = 2, 26
@@ -58,9 +58,9 @@ class Contents:
 def read_contents(
     benchmark: Benchmark, folders: Folders, counts: Callable[[Item], bool] | None = None
 ) -> Contents:
-    """Read a benchmark; raises BadItems where files are missing or not what the loader knows.
+    """Read a benchmark; raises GgezError where files are missing or not what the loader knows.
 
-    Items that do not count have no pictures: those of the whole world do not fit in memory.
+    Items that do not count have no pictures: those of all regions do not fit in memory.
     """
     parts = {
         part: matching(folders.data, pattern, benchmark.dataset.repo)
@@ -71,7 +71,8 @@ def read_contents(
         extra = matching(folders.pictures, benchmark.pictures.files, benchmark.pictures.repo)
     source = Source(parts, folders.data, extra, folders.fetched)
     items = []
-    for item in LOADERS[benchmark.loader].read(source, benchmark.reader_options):
+    loader = LOADERS[benchmark.loader]
+    for item in loader.read(source, loader.options.model_validate(benchmark.options)):
         used = item.picture is not None and (counts is None or counts(item))
         items.append(replace(item, picture=folders.pool[item.picture or b""] if used else None))
     _check(benchmark, items)
@@ -81,11 +82,11 @@ def read_contents(
 
 
 def matching(folder: Path, pattern: str, repo: str) -> tuple[Path, ...]:
-    """The files of a folder whose path fits the pattern, in order; raises BadItems if none does."""
+    """The files of a folder whose path fits the pattern, in order; raises GgezError if none does."""
     there = sorted(path for path in folder.rglob("*") if path.is_file())
     found = tuple(path for path in there if fits(path.relative_to(folder).as_posix(), pattern))
     if not found:
-        raise BadItems(
+        raise GgezError(
             f"{folder} holds no file like {pattern!r} of {repo}",
             "Download the data set there, or write its files' names into a task of your own.",
         )
@@ -117,12 +118,12 @@ def _is_picture(data: bytes) -> bool:
 def _check(benchmark: Benchmark, items: Sequence[Item]) -> None:
     ids = Counter(item.id for item in items)
     if not ids:
-        raise BadItems(f"task {benchmark.id!r}: its files hold no items")
+        raise GgezError(f"task {benchmark.id!r}: its files hold no items")
     twice, count = ids.most_common(1)[0]
     if count > 1:
-        raise BadItems(f"task {benchmark.id!r}: {count} items have the id {twice!r}")
+        raise GgezError(f"task {benchmark.id!r}: {count} items have the id {twice!r}")
     for item in items:
         questions = item.parts if isinstance(item, DrawingPrompt) else [item]
         counts = [len(q.options) for q in questions if isinstance(q, Choice | PictureQuestion)]
         if strange := [count for count in counts if not FEWEST <= count <= MOST]:
-            raise BadItems(f"task {benchmark.id!r}: {item.id!r} has {strange[0]} options")
+            raise GgezError(f"task {benchmark.id!r}: {item.id!r} has {strange[0]} options")

@@ -64,7 +64,6 @@ class Judged:
         pictures: Sequence[str],
         answers: Sequence[Mapping[int, str]],
     ) -> Judged:
-        """The answers about the pictures of a prompt."""
         parts = prompt.parts
         return cls(
             tuple(pictures),
@@ -89,11 +88,10 @@ class Judged:
 
     @property
     def unread(self) -> bool:
-        """Whether not one answer could be read."""
         return not any(answer for given in self.answers for answer in given.values())
 
     def as_text(self) -> str:
-        """All of it as JSON, which stands as `raw` in the predictions."""
+        """The record as JSON, the column `raw` of the predictions."""
         return json.dumps(
             {
                 "pictures": self.pictures,
@@ -155,7 +153,7 @@ def question_by_question(outcomes: Outcomes) -> Outcomes | None:
     """Drawn prompts as the questions about them, with their categories; None where none are known.
 
     A question is worth the share of the pictures in which it counts as right. Those of one prompt
-    stand together: it is one draw of what could have been asked.
+    are one cluster: it is one draw of what could have been asked.
     """
     judged = judged_prompts(outcomes)
     if not any(found.categories for found in judged):

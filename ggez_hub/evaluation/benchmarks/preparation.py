@@ -14,24 +14,23 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ggez_hub.digests import digest_json, sha256_file
-from ggez_hub.errors import UsageProblem
+from ggez_hub.errors import GgezError, UsageProblem
 from ggez_hub.evaluation.answers.outcomes import TaskRecord
 from ggez_hub.evaluation.benchmarks.benchmark import SPLITS, Benchmark
 from ggez_hub.evaluation.benchmarks.benchmark_questions import ask_benchmark
 from ggez_hub.evaluation.benchmarks.contents import Folders, read_contents
-from ggez_hub.evaluation.benchmarks.drawing_task import METRIC, DrawingTask
 from ggez_hub.evaluation.benchmarks.loaders import Item
-from ggez_hub.evaluation.benchmarks.loaders.rows import BadItems, read_rows
-from ggez_hub.evaluation.benchmarks.questions import (
-    LIKELIHOOD,
-    RECOGNITION,
-    QuestionSet,
-    Recognition,
-    Wanted,
-    shown_digest,
+from ggez_hub.evaluation.benchmarks.loaders.rows import read_rows
+from ggez_hub.evaluation.benchmarks.multiple_choice import LIKELIHOOD, RECOGNITION, shown_digest
+from ggez_hub.evaluation.benchmarks.questions import QuestionSet
+from ggez_hub.evaluation.benchmarks.recognition import Recognition, RecognitionJudge, Wanted
+from ggez_hub.evaluation.benchmarks.task import (
+    DRAWING_METRIC,
+    DrawingTask,
+    SplitName,
+    Task,
+    TaskBase,
 )
-from ggez_hub.evaluation.benchmarks.recognition_judge import RecognitionJudge
-from ggez_hub.evaluation.benchmarks.task import BadTask, SplitName, Task, TaskBase
 from ggez_hub.evaluation.benchmarks.task_questions import ask_task, read_items
 from ggez_hub.regions import Region, find_region
 
@@ -43,7 +42,7 @@ PART_OF = {"countries": "country", "languages": "language", "categories": "categ
 class PreparedTask:
     """A task with its questions by split, and what the results have to know of it.
 
-    `method` is how the model chooses, or "" where a task says so itself.
+    `method` is how the model chooses, or "" where the task defines it.
     """
 
     id: str
@@ -72,7 +71,7 @@ def prepare_benchmark(
     """The questions of a benchmark for a region, for each method; none without items of the region.
 
     `revision` is the commit of the data that is in the folders, `methods` how the model will choose,
-    which is a part of the metric. Raises BadItems.
+    which is a part of the metric. Raises GgezError.
     """
 
     def counts(item: Item) -> bool:
@@ -134,8 +133,7 @@ def prepare_tasks(
     """The same for tasks whose files are their splits, all of the data set in `folder`.
 
     `revision` is the commit of the data, that of the tasks if left out. With `details` each answer
-    records its picture, prompt, country, language and category. Raises UsageProblem, BadTask and
-    BadItems.
+    records its picture, prompt, country, language and category. Raises GgezError.
     """
     if not tasks or not splits:
         raise UsageProblem("a measurement needs at least one task and one split")
@@ -150,7 +148,7 @@ def prepare_tasks(
         asked: dict[str, QuestionSet] = {}
         for split in splits:
             if split not in task.splits:
-                raise BadTask(f"task {task.id!r} has no split {split!r}", "Add it under splits.")
+                raise GgezError(f"task {task.id!r} has no split {split!r}", "Add it under splits.")
             path = task.splits[split]
             # Tasks in many languages ask about the same pictures: they are kept once.
             items = [
@@ -206,11 +204,11 @@ def _record(task: TaskBase, **fields: Any) -> TaskRecord:
 
 
 def _require_parts(benchmark: Benchmark, items: Sequence[Item]) -> None:
-    """Raise BadItems where an item is in none of the parts that the score is the mean over."""
+    """Raise GgezError where an item is in none of the parts that the score is the mean over."""
     field = PART_OF.get(benchmark.average)
     lost = [item.id for item in items if field and getattr(item, field) is None]
     if lost:
-        raise BadItems(
+        raise GgezError(
             f"task {benchmark.id!r} averages over {benchmark.average}, and the data record no "
             f"{field} of {len(lost)} items, as of {lost[0]!r}",
             "Write `average: questions` into the task.",
@@ -261,7 +259,7 @@ def prepare_drawings(
 ) -> PreparedTask:
     """The drawings of a task by split, all of its own if none are named.
 
-    `revision` is the commit of the prompts. Raises BadItems.
+    `revision` is the commit of the prompts. Raises GgezError.
     """
     references = task.judge.references
     listed = read_rows(places.prompts / references.candidates, {"id": "text"})
@@ -280,7 +278,9 @@ def prepare_drawings(
             for seed in range(task.drawing.seeds)
         )
         if strange := [drawing.id for drawing in wanted if drawing.id not in candidates]:
-            raise BadItems(f"task {task.id!r}: {strange[0]!r} is not one of the judge's candidates")
+            raise GgezError(
+                f"task {task.id!r}: {strange[0]!r} is not one of the judge's candidates"
+            )
         recognition = Recognition(task, wanted, candidates, judge)
         asked[split] = QuestionSet((), None, (), recognised=recognition)
     data = (
@@ -289,7 +289,7 @@ def prepare_drawings(
     )
     record = _record(
         task,
-        metric=METRIC,
+        metric=DRAWING_METRIC,
         judge=task.judge.name,
         revision=revision or task.dataset.revision,
         digests={

@@ -1,6 +1,6 @@
-"""The language of each prompt, by its text alone: what a router that switches an adapter on goes by.
+"""The language of each prompt, by its text only, as a router that switches an adapter on sees it.
 
-It is identified as the filter identifies it (`ggez_hub.regions.text_language`) and stands beside the
+It is identified as the filter identifies it (`ggez_hub.regions.text_language`) and recorded beside the
 answers, in the column `prompt_language`. The text is what a user would send: the question, with its
 options where they are shown; the options or the caption that an embedding model is given; the prompt
 of a drawing.
@@ -12,14 +12,13 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 from ggez_hub.evaluation.answers.outcomes import Cell, Outcomes
-from ggez_hub.evaluation.benchmarks.preparation import PreparedTask
-from ggez_hub.evaluation.benchmarks.questions import (
+from ggez_hub.evaluation.benchmarks.multiple_choice import (
     LIKELIHOOD,
     SIMILARITY,
     MultipleChoice,
-    QuestionSet,
-    with_details,
 )
+from ggez_hub.evaluation.benchmarks.preparation import PreparedTask
+from ggez_hub.evaluation.benchmarks.questions import QuestionSet
 from ggez_hub.extras import require
 from ggez_hub.regions.text_language import LOOKED_AT, identify
 
@@ -47,23 +46,21 @@ def with_prompt_languages(
     for cell, own in outcomes.items():
         languages = known.get((cell.task, cell.split))
         if languages is not None:
-            found[cell] = with_details(
-                own, prompt_languages=[languages.get(item) for item in own.items]
-            )
+            tags = [languages.get(item) for item in own.items]
+            found[cell] = own.with_details(prompt_languages=tags)
     return found
 
 
 def _prompts(asked: QuestionSet, method: str) -> dict[str, str]:
-    """Item -> the text of its prompt."""
     if asked.drawn is not None:
         prompts = [prompt.prompt for prompt in asked.drawn[1]]
     elif asked.recognised is not None:
         prompts = [wanted.prompt for wanted in asked.recognised.wanted]
     elif asked.free:
-        prompts = [free.said for free in asked.free]
+        prompts = [free.text for free in asked.free]
     elif asked.choices and method != SIMILARITY:
         # Where likelihood is asked the options are replies, not a part of the prompt.
-        prompts = [c.said if method == LIKELIHOOD else c.shown for c in asked.choices]
+        prompts = [c.text if method == LIKELIHOOD else c.shown for c in asked.choices]
     else:
         prompts = _texts(asked.questions) if asked.questions else []
     return dict(zip(asked.items, prompts, strict=True))

@@ -2,7 +2,7 @@
 
 In a benchmark the queries are those of one side, select or report; what is searched is the same on
 both: every picture of the data set and every caption, as published figures have it. A picture is its
-bytes, in however many rows it stands. In a task every row is a picture with at most one caption.
+bytes, in however many rows it is. In a task every row is a picture with at most one caption.
 
 All captions of a picture are right for it, and none of them counts as wrong. A text that is a caption
 of two pictures is one candidate, and right for both.
@@ -16,9 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ggez_hub.digests import digest_json
+from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.benchmarks.loaders import Captioned, Item
-from ggez_hub.evaluation.benchmarks.loaders.rows import BadItems
-from ggez_hub.evaluation.benchmarks.questions import MultipleChoice, details_of
+from ggez_hub.evaluation.benchmarks.multiple_choice import MultipleChoice, details_of
 
 FEWEST = 4
 
@@ -42,7 +42,7 @@ class Gallery:
 
     @classmethod
     def of(cls, task: str, items: Sequence[Item], *, of_rows: bool = False) -> Gallery:
-        """The gallery of all items of a task; raises BadItems where there is nothing to search."""
+        """The gallery of all items of a task; raises GgezError where there is nothing to search."""
         captioned = [item for item in items if isinstance(item, Captioned)]
         text_ids: dict[str, str] = {}
         for item in captioned:
@@ -58,7 +58,7 @@ class Gallery:
                 captions = own.setdefault(key, {})
                 captions.update(dict.fromkeys(row[caption] for caption in item.captions))
         if min(len(first), len(text_ids)) < FEWEST:
-            raise BadItems(
+            raise GgezError(
                 f"task {task!r}: {len(first)} pictures with {len(text_ids)} different captions "
                 f"are there, at least {FEWEST} are needed"
             )
@@ -72,7 +72,6 @@ class Gallery:
 
     @property
     def pictures(self) -> tuple[bytes, ...]:
-        """The pictures (N), as encoded files."""
         return tuple(item.picture or b"" for item in self.items)
 
     def rows_of(self, items: Sequence[Item]) -> list[int]:
@@ -82,7 +81,6 @@ class Gallery:
 
     @property
     def named_rows(self) -> list[int]:
-        """The rows of the pictures that have a caption."""
         return [row for row, own in enumerate(self.own) if own]
 
 

@@ -1,7 +1,8 @@
 """Tasks: what is asked of a model, written as YAML.
 
 A file holds one task (`kind: task`) or many that share keys (`kind: tasks`, with `defaults` and a
-list `tasks`, whose own keys win). Benchmarks and drawing tasks are files of the same shape.
+list `tasks`, whose own keys win). Files of drawing tasks (`kind: drawing`) and of benchmarks have the
+same shape.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ from ggez_hub.yaml_text import read_text
 
 # A part of every digest: raise it when the way to a score changes (ties, distractors, floors).
 RULES_VERSION = 1
+# The same for drawings that are recognised.
+DRAWING_RULES_VERSION = 1
+DRAWING_METRIC = "drawing_top1"
 
 Metric: TypeAlias = Literal["text_to_image_r1", "image_to_text_r1", "choice_4"]
 SplitName: TypeAlias = Literal["validation", "test"]
@@ -29,10 +33,6 @@ Text: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
 TaskId: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
 
 MAX_BYTES = 8_000_000
-
-
-class BadTask(GgezError):
-    """A task file cannot be read or does not follow the schema; the message names every key."""
 
 
 class Dataset(FrozenModel):
@@ -119,31 +119,96 @@ class Task(TaskBase):
         return digest_json({"task": self.digest, "data": data_sha256})
 
 
+class References(FrozenModel):
+    """The pictures that a drawing may resemble: those of `files` whose ids are in `candidates`.
+
+    `candidates` is a file of the prompts' data set; a candidate is the mean of all its pictures.
+    """
+
+    dataset: Dataset
+    files: list[FilePath] = Field(min_length=1)
+    id: Text
+    image: Text
+    candidates: FilePath
+
+
+class JudgeSpec(FrozenModel):
+    """An open_clip model whose image tower (of timm) sees drawings, and what it compares them with.
+
+    name  what scores are labelled with: another judge is another scale
+    """
+
+    name: Text
+    model: RepoId
+    references: References
+
+
+class DrawingSettings(FrozenModel):
+    """How a picture is drawn: `seeds` of each prompt (0, 1, ...), denoising steps, guidance."""
+
+    seeds: int = Field(ge=1)
+    steps: int = Field(ge=1)
+    guidance: float = Field(ge=0)
+
+
+class PromptColumns(FrozenModel):
+    """The columns of the prompts' data set."""
+
+    id: Text
+    prompt: Text
+
+
+class DrawingTask(TaskBase):
+    """The prompts of one side; every prompt is drawn once for each seed.
+
+    A drawing is right if the judge's nearest candidate is what the prompt names.
+    """
+
+    kind: Literal["drawing"]
+    splits: dict[SplitName, FilePath] = Field(min_length=1)
+    columns: PromptColumns
+    drawing: DrawingSettings
+    judge: JudgeSpec
+
+    def digest_on(self, *data: str) -> str:
+        """The sha256 of all that decides a score, with those of prompts, candidates and references."""
+        task = digest_json({"rules": DRAWING_RULES_VERSION, "drawing": self.decisive()})
+        return digest_json({"task": task, "data": list(data)})
+
+
 def load_tasks(folder: Path, *kinds: type[T]) -> tuple[T, ...]:
-    """The tasks of these kinds in every YAML file directly in `folder`, by id; raises BadTask."""
+    """The tasks of these kinds in every YAML file directly in `folder`, by id; raises GgezError."""
     tasks: dict[str, T] = {}
     places: dict[str, Path] = {}
     for path in sorted(folder.glob("*.yaml")):
         for task in read_tasks(path, *kinds):
             if task.id in tasks:
-                raise BadTask(
-                    f"{path}: the id {task.id!r} stands in {places[task.id]} already",
+                raise GgezError(
+                    f"{path}: the id {task.id!r} is already in {places[task.id]}",
                     "Give one of the two another id.",
                 )
             tasks[task.id], places[task.id] = task, path
     if not tasks:
         named = " or ".join(f"`kind: {_kind(model)}`" for model in kinds)
-        raise BadTask(f"{folder} holds no tasks", f"A task is a YAML file with {named}.")
+        raise GgezError(f"{folder} holds no tasks", f"A task is a YAML file with {named}.")
     return tuple(tasks[name] for name in sorted(tasks))
 
 
 def read_tasks(path: Path, *kinds: type[T]) -> tuple[T, ...]:
-    """The tasks of these kinds in one file, in its order; raises BadTask."""
+    """The tasks of these kinds in one file, in its order; raises GgezError."""
     return tuple(parse(model, where, entry) for model, where, entry in _entries(path, kinds))
 
 
 def _kind(model: type[TaskBase]) -> str:
     return str(get_args(model.model_fields["kind"].annotation)[0])
+
+
+class _SharedKeys(FrozenModel):
+    """Tasks with the keys that they share."""
+
+    kind: str
+    defaults: dict[str, Any] = Field(default_factory=dict)
+    tasks: list[dict[str, Any]]
 
 
 def _entries(
@@ -154,9 +219,9 @@ def _entries(
     try:
         content = load_mapping(read_text(path, MAX_BYTES))
     except (OSError, ValueError) as error:
-        said = str(error).replace("the front matter", "the YAML")
-        raise BadTask(
-            f"{path} cannot be read: {said}",
+        problem = str(error).replace("the front matter", "the YAML")
+        raise GgezError(
+            f"{path} cannot be read: {problem}",
             f"It has to be YAML in UTF-8 that begins with `kind: {next(iter(models))}`.",
         ) from error
     kind = str(content.get("kind"))
@@ -164,23 +229,17 @@ def _entries(
         yield models[kind], str(path), content
     if not kind.endswith("s") or kind[:-1] not in models:
         return
-    defaults, tasks = content.get("defaults", {}), content.get("tasks")
-    if unknown := sorted(map(str, set(content) - {"kind", "defaults", "tasks"})):
-        raise BadTask(
-            f"{path}: {unknown[0]} is not a key of `kind: {kind}`", "Keys: defaults, tasks."
-        )
-    if not isinstance(defaults, dict):
-        raise BadTask(f"{path}: defaults is not a mapping", "It holds keys that the tasks share.")
-    if not isinstance(tasks, list) or not all(isinstance(entry, dict) for entry in tasks):
-        raise BadTask(f"{path}: tasks is not a list of mappings", "Begin each task with `- id:`.")
-    for number, entry in enumerate(tasks):
+    shared = parse(_SharedKeys, str(path), content)
+    for number, entry in enumerate(shared.tasks):
         place = f"{path}: tasks[{number}]"
-        yield models[kind[:-1]], place, {"kind": kind[:-1], **defaults, **entry}
+        yield models[kind[:-1]], place, {"kind": kind[:-1], **shared.defaults, **entry}
 
 
 def parse(model: type[P], where: str, entry: dict[str, Any]) -> P:
-    """An entry as a value of `model`; raises BadTask, which names every wrong key."""
+    """An entry as a value of `model`; raises GgezError, which names every wrong key."""
     try:
         return model.model_validate(entry)
     except ValidationError as error:
-        raise BadTask(f"{where}: {error.error_count()} keys are wrong\n{listed(error)}") from error
+        raise GgezError(
+            f"{where}: {error.error_count()} keys are wrong\n{listed(error)}"
+        ) from error

@@ -16,9 +16,11 @@ from pathlib import Path
 import numpy as np
 
 from ggez_hub.digests import digest_json
+from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.benchmarks.loaders import Captioned, Choice
-from ggez_hub.evaluation.benchmarks.loaders.rows import BadItems, read_rows
-from ggez_hub.evaluation.benchmarks.questions import ChatQuestion, MultipleChoice, QuestionSet
+from ggez_hub.evaluation.benchmarks.loaders.rows import read_rows
+from ggez_hub.evaluation.benchmarks.multiple_choice import MultipleChoice
+from ggez_hub.evaluation.benchmarks.questions import ChatQuestion, QuestionSet
 from ggez_hub.evaluation.benchmarks.search import SEARCHES, Gallery, about_pictures
 from ggez_hub.evaluation.benchmarks.task import Task
 from ggez_hub.regions import find_region
@@ -27,7 +29,7 @@ OPTIONS = 4
 
 
 def read_items(path: Path, task: Task) -> tuple[Captioned, ...]:
-    """The rows of a split; raises BadItems.
+    """The rows of a split; raises GgezError.
 
     A picture without a name in the column is not asked about, but stays among those that are searched.
     """
@@ -58,12 +60,12 @@ def read_items(path: Path, task: Task) -> tuple[Captioned, ...]:
             captions=() if text is None else (text,),
         )
     if not items:
-        raise BadItems(f"{path} has no rows")
+        raise GgezError(f"{path} has no rows")
     return tuple(items.values())
 
 
 def ask_task(task: Task, items: Sequence[Captioned]) -> QuestionSet:
-    """The questions of a task; raises BadItems if there are too few names to choose from."""
+    """The questions of a task; raises GgezError if there are too few names to choose from."""
     gallery = Gallery.of(task.id, items, of_rows=True)
     if task.metric in SEARCHES:
         return QuestionSet(*SEARCHES[task.metric](gallery, gallery.named_rows), ())
@@ -74,19 +76,13 @@ def ask_task(task: Task, items: Sequence[Captioned]) -> QuestionSet:
 
 
 def _chats(task: Task, gallery: Gallery, questions: MultipleChoice) -> tuple[ChatQuestion, ...]:
-    """The texts for a model that writes; none where the task has no question."""
     if task.question is None:
         return ()
     found = []
     for row, options in zip(gallery.named_rows, questions.options, strict=True):
         item = gallery.items[row]
         choice = Choice(
-            id=item.id,
-            image=item.image,
-            picture=item.picture,
-            country=item.country,
-            language=item.language,
-            category=item.category,
+            **item.common,
             question=task.question,
             options=tuple(gallery.texts[text] for text in options),
             gold=0,

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.answers.cache import AnswerCache
-from ggez_hub.evaluation.benchmarks.questions import (
+from ggez_hub.evaluation.benchmarks.multiple_choice import (
     GENERATION,
     LIKELIHOOD,
     PMI,
@@ -45,12 +45,21 @@ class EvaluationBackend(NamedTuple):
     def under_test(
         self, digest: str, opens: Callable[[AnswerCache], LoadedModel], beta: Beta
     ) -> ModelUnderTest:
-        """A model that is asked in this way."""
         return ModelUnderTest(digest, self.methods, self.searches, opens, beta)
+
+
+@runtime_checkable
+class EvaluatedFamily(Protocol):
+    """A family of a plug-in whose models can be asked."""
+
+    def evaluation_backend(self) -> EvaluationBackend:
+        """How they are asked."""
 
 
 def find_backend(family: Family) -> EvaluationBackend:
     """How models of a family are asked; raises UsageProblem."""
+    if isinstance(family, EvaluatedFamily):
+        return family.evaluation_backend()
     if family.generates not in BACKENDS:
         raise UsageProblem(
             f"models of the family {family.name!r} cannot be asked yet",
@@ -108,8 +117,14 @@ def engine() -> dict[str, str]:
     """The device and the versions of the libraries that compute here."""
     import torch
 
-    found = {"device": "cuda" if torch.cuda.is_available() else "cpu"}
-    for name in ENGINE:
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return {"device": device, **library_versions(ENGINE)}
+
+
+def library_versions(names: Iterable[str]) -> dict[str, str]:
+    """The versions of the libraries that are installed."""
+    found = {}
+    for name in names:
         try:
             found[name] = version(name)
         except PackageNotFoundError:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -16,12 +16,14 @@ from ggez_hub.atomic_files import write_file
 from ggez_hub.digests import digest_json
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.answers.cache import AnswerCache, answer_once
-from ggez_hub.evaluation.answers.outcomes import UNPARSED, Details, Outcomes
+from ggez_hub.evaluation.answers.outcomes import UNPARSED, Outcomes
 from ggez_hub.evaluation.benchmarks.benchmark import Drawing
 from ggez_hub.evaluation.benchmarks.benchmark_questions import ask_about
 from ggez_hub.evaluation.benchmarks.drawing_scores import Judged, credit_outcomes
 from ggez_hub.evaluation.benchmarks.loaders import Choice, DrawingPrompt
-from ggez_hub.evaluation.benchmarks.questions import QuestionSet, Recognition
+from ggez_hub.evaluation.benchmarks.multiple_choice import details_of
+from ggez_hub.evaluation.benchmarks.questions import QuestionSet
+from ggez_hub.evaluation.benchmarks.recognition import Recognition
 from ggez_hub.evaluation.models.model_under_test import LoadedModel
 from ggez_hub.evaluation.models.weight_swap import Adapted, put_on
 from ggez_hub.extras import require
@@ -55,14 +57,89 @@ class Order(NamedTuple):
         return digest_json([self.prompt, self.seed, settings])
 
 
-class Painter(Protocol):
-    """A model that draws."""
+class Pipeline:
+    """A text-to-image pipeline.
+
+    On a GPU in the dtype of its denoiser; without one in float32. `state` are the tensors in memory
+    by the names under which they are stored.
+    """
+
+    def __init__(self, folder: Path, family: Family, adapted: Adapted | None = None) -> None:
+        """Open local files only: no code of the repository, no pickle.
+
+        Raises NotLoaded, and what opening the adapter raises.
+        """
+        require_engine()
+        require("eval", "diffusers", "transformers", "PIL")
+        import diffusers
+        import torch
+        import transformers
+
+        # They would warn of each prompt that is cut, and draw bars into a file.
+        for library in (diffusers, transformers):
+            library.utils.logging.set_verbosity_error()
+            if not sys.stderr.isatty():
+                library.utils.logging.disable_progress_bar()
+        layout = family.layout(folder)
+        gpu = torch.cuda.is_available()
+        dtype = getattr(torch, denoiser_dtype(folder, layout) if gpu else "float32")
+        try:
+            self._pipeline: Any = diffusers.DiffusionPipeline.from_pretrained(
+                folder, local_files_only=True, use_safetensors=True
+            )
+        except BROKEN as error:
+            raise NotLoaded(f"diffusers cannot load {folder}: {error}") from error
+        self._pipeline.set_progress_bar_config(disable=True)
+        # Left to themselves, components come in dtypes that do not go together.
+        self._pipeline.to("cuda" if gpu else "cpu", dtype)
+        self.state: Mapping[str, torch.Tensor] = {
+            f"{component}/{name}": tensor
+            for component, module in self._pipeline.components.items()
+            if isinstance(module, torch.nn.Module)
+            for name, tensor in module.state_dict().items()
+        }
+        if adapted is not None:
+            put_on(folder, family, adapted, self.state)
 
     def draw(self, orders: Sequence[Order]) -> list[bytes]:
-        """The pictures, as PNG files, each drawn by itself."""
+        """The pictures as PNG files, each by itself: none depends on those beside it.
+
+        Raises UsageProblem for a size or a setting that the pipeline does not know.
+        """
+        return [file for order in orders for file in self._drawn(order)]
 
     def draw_together(self, orders: Sequence[Order]) -> list[bytes]:
-        """The same at once, in a third of the time: a last bit may depend on those beside it."""
+        """Those with the same settings at once, in a third of the time; raises as `draw`.
+
+        A last bit may depend on the pictures beside it.
+        """
+        return self._drawn(*orders)
+
+    def _drawn(self, *orders: Order) -> list[bytes]:
+        import torch
+
+        wanted = orders[0].drawing
+        options = {
+            "num_inference_steps": wanted.steps,
+            "guidance_scale": wanted.guidance,
+            "width": wanted.width,
+            "height": wanted.height,
+        }
+        # On the CPU the noise is the same whatever device draws.
+        noise = [torch.Generator("cpu").manual_seed(order.seed) for order in orders]
+        try:
+            with torch.inference_mode():
+                pictures = self._pipeline(
+                    prompt=[order.prompt for order in orders],
+                    generator=noise,
+                    **{name: value for name, value in options.items() if value is not None},
+                ).images
+        except (ValueError, TypeError) as error:
+            raise UsageProblem(
+                f"{type(self._pipeline).__name__} cannot draw this: {error}",
+                "Change `drawing` in a task of your own.",
+            ) from error
+        return [encode_png(picture) for picture in pictures]
 
 
 @dataclass
@@ -73,7 +150,7 @@ class DrawingModel:
     tensors, if they are in memory here.
     """
 
-    painter: Painter
+    painter: Pipeline
     judge: LoadedModel | None
     known: AnswerCache
     pictures: Path
@@ -149,16 +226,10 @@ def _id(prompt: DrawingPrompt, seed: int, place: int) -> str:
 
 
 def _choices(prompt: DrawingPrompt, files: Sequence[bytes]) -> Iterator[Choice]:
-    """The questions about the pictures of a prompt."""
     for seed, file in enumerate(files):
         for place, part in enumerate(prompt.parts):
             yield Choice(
-                id=_id(prompt, seed, place),
-                image=prompt.image,
-                picture=file,
-                country=prompt.country,
-                language=prompt.language,
-                category=prompt.category,
+                **{**prompt.common, "id": _id(prompt, seed, place), "picture": file},
                 question=part.question,
                 options=part.options,
                 gold=part.gold,
@@ -175,13 +246,10 @@ def _outcomes(
     found = credit_outcomes(
         [prompt.id for prompt in prompts],
         [own.credit for own in judged],
-        Details.of(
-            len(prompts),
-            prompts=[digest_json([prompt.prompt, settings]) for prompt in prompts],
+        details_of(
+            prompts,
+            [digest_json([prompt.prompt, settings]) for prompt in prompts],
             raw=[own.as_text() for own in judged],
-            countries=[prompt.country for prompt in prompts],
-            languages=[prompt.language for prompt in prompts],
-            categories=[prompt.category for prompt in prompts],
         ),
         chance=chance,
     )
@@ -190,85 +258,3 @@ def _outcomes(
         for own, worth in zip(judged, found.predicted, strict=True)
     )
     return replace(found, predicted=tuple(predicted))
-
-
-class Pipeline:
-    """A text-to-image pipeline.
-
-    On a GPU in the dtype of its denoiser; without one in float32. `state` are the tensors in memory
-    by the names under which they are stored.
-    """
-
-    def __init__(self, folder: Path, family: Family, adapted: Adapted | None = None) -> None:
-        """Open local files only: no code of the repository, no pickle.
-
-        Raises NotLoaded, and what opening the adapter raises.
-        """
-        require_engine()
-        require("eval", "diffusers", "transformers", "PIL")
-        import diffusers
-        import torch
-        import transformers
-
-        # They would warn of each prompt that is cut, and draw bars into a file.
-        for library in (diffusers, transformers):
-            library.utils.logging.set_verbosity_error()
-            if not sys.stderr.isatty():
-                library.utils.logging.disable_progress_bar()
-        layout = family.layout(folder)
-        gpu = torch.cuda.is_available()
-        dtype = getattr(torch, denoiser_dtype(folder, layout) if gpu else "float32")
-        try:
-            self._pipeline: Any = diffusers.DiffusionPipeline.from_pretrained(
-                folder, local_files_only=True, use_safetensors=True
-            )
-        except BROKEN as error:
-            raise NotLoaded(f"diffusers cannot load {folder}: {error}") from error
-        self._pipeline.set_progress_bar_config(disable=True)
-        # Left to themselves, components come in dtypes that do not go together.
-        self._pipeline.to("cuda" if gpu else "cpu", dtype)
-        self.state: Mapping[str, torch.Tensor] = {
-            f"{component}/{name}": tensor
-            for component, module in self._pipeline.components.items()
-            if isinstance(module, torch.nn.Module)
-            for name, tensor in module.state_dict().items()
-        }
-        if adapted is not None:
-            put_on(folder, family, adapted, self.state)
-
-    def draw(self, orders: Sequence[Order]) -> list[bytes]:
-        """The pictures as PNG files, each by itself: none depends on those beside it.
-
-        Raises UsageProblem for a size or a setting that the pipeline does not know.
-        """
-        return [file for order in orders for file in self._drawn(order)]
-
-    def draw_together(self, orders: Sequence[Order]) -> list[bytes]:
-        """The pictures of orders with the same settings, drawn at once; raises as `draw`."""
-        return self._drawn(*orders)
-
-    def _drawn(self, *orders: Order) -> list[bytes]:
-        import torch
-
-        wanted = orders[0].drawing
-        options = {
-            "num_inference_steps": wanted.steps,
-            "guidance_scale": wanted.guidance,
-            "width": wanted.width,
-            "height": wanted.height,
-        }
-        # On the CPU the noise is the same whatever device draws.
-        noise = [torch.Generator("cpu").manual_seed(order.seed) for order in orders]
-        try:
-            with torch.inference_mode():
-                pictures = self._pipeline(
-                    prompt=[order.prompt for order in orders],
-                    generator=noise,
-                    **{name: value for name, value in options.items() if value is not None},
-                ).images
-        except (ValueError, TypeError) as error:
-            raise UsageProblem(
-                f"{type(self._pipeline).__name__} cannot draw this: {error}",
-                "Change `drawing` in a task of your own.",
-            ) from error
-        return [encode_png(picture) for picture in pictures]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from PIL import Image
 
 
+Inputs: TypeAlias = "Mapping[str, torch.Tensor]"
+
 # Small, so that a convolution's activations stay in a processor's cache.
 BATCH = 32
 # The inputs of text towers among those that tokenizers give.
@@ -33,27 +35,42 @@ TEXT_INPUTS = ("input_ids", "attention_mask")
 class Embedder(ABC):
     """A model that puts pictures and texts into one space, in float32, on the CPU.
 
-    state  its tensors in memory
+    model  of its library; state: its tensors in memory
     picture_tower, text_tower  how the names of the tensors begin that only one of the two goes through
     """
 
+    model: Any
     state: Mapping[str, torch.Tensor]
     picture_tower: tuple[str, ...]
     text_tower: tuple[str, ...]
 
     def encode_pictures(self, pictures: Sequence[bytes]) -> NDArray[np.float32]:
         """Encoded files (PNG, WebP, JPEG) -> (n, d) float32 with rows of length 1."""
-        return _encode(pictures, lambda batch: self._picture_features([*map(to_rgb, batch)]))
+
+        def features(batch: Sequence[bytes]) -> torch.Tensor:
+            return self.picture_features(self.picture_inputs([*map(to_rgb, batch)]))
+
+        return _encode(pictures, features)
 
     def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Texts -> (n, d) float32 with rows of length 1."""
-        return _encode(texts, lambda batch: self._text_features(list(batch)))
+        return _encode(texts, lambda batch: self.text_features(self.text_inputs(list(batch))))
 
     @abstractmethod
-    def _picture_features(self, pictures: list[Image.Image]) -> torch.Tensor: ...
+    def picture_inputs(self, pictures: list[Image.Image]) -> Inputs:
+        """n pictures as inputs of `picture_features`."""
 
     @abstractmethod
-    def _text_features(self, texts: list[str]) -> torch.Tensor: ...
+    def text_inputs(self, texts: list[str]) -> Inputs:
+        """n texts as inputs of `text_features`."""
+
+    @abstractmethod
+    def picture_features(self, inputs: Inputs) -> torch.Tensor:
+        """The features of pictures, (n, d), not normalised."""
+
+    @abstractmethod
+    def text_features(self, inputs: Inputs) -> torch.Tensor:
+        """The features of texts, (n, d), not normalised."""
 
 
 def _encode(
@@ -96,13 +113,13 @@ class OpenClipEmbedder(Embedder):
 
         source = f"local-dir:{folder}"
         try:
-            self._model, self._preprocess = open_clip.create_model_from_pretrained(source)
+            self.model, self._preprocess = open_clip.create_model_from_pretrained(source)
             self._tokenizer: Callable[[list[str]], torch.Tensor] = open_clip.get_tokenizer(source)
         except (OSError, RuntimeError, ValueError) as error:
             raise NotLoaded(f"open_clip cannot load {folder}: {error}") from error
         # The other order of axes in memory: the same float32 arithmetic, twice as fast on a CPU.
-        self._model.eval().requires_grad_(False).to(memory_format=torch.channels_last)
-        self.state = self._model.state_dict()
+        self.model.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+        self.state = self.model.state_dict()
         # The library may resize tensors: what is measured would not be what the folder holds.
         index = WeightIndex(folder, family.layout(folder).weights)
         for name in index:
@@ -115,17 +132,19 @@ class OpenClipEmbedder(Embedder):
         if adapted is not None:
             put_on(folder, family, adapted, self.state)
 
-    def _picture_features(self, pictures: list[Image.Image]) -> torch.Tensor:
+    def picture_inputs(self, pictures: list[Image.Image]) -> Inputs:
         import torch
 
-        found: torch.Tensor = self._model.encode_image(
-            torch.stack([self._preprocess(picture) for picture in pictures])
-        )
-        return found
+        return {"image": torch.stack([self._preprocess(picture) for picture in pictures])}
 
-    def _text_features(self, texts: list[str]) -> torch.Tensor:
-        found: torch.Tensor = self._model.encode_text(self._tokenizer(texts))
-        return found
+    def text_inputs(self, texts: list[str]) -> Inputs:
+        return {"text": self._tokenizer(texts)}
+
+    def picture_features(self, inputs: Inputs) -> torch.Tensor:
+        return self.model.encode_image(inputs["image"])
+
+    def text_features(self, inputs: Inputs) -> torch.Tensor:
+        return self.model.encode_text(inputs["text"])
 
 
 class TransformersEmbedder(Embedder):
@@ -151,16 +170,15 @@ class TransformersEmbedder(Embedder):
         self._words = open_processing(folder, "AutoTokenizer")
         self._images = open_processing(folder, "AutoImageProcessor")
         state = late_weights(folder, family, adapted) if adapted else None
-        self._model = open_model(folder, "AutoModel", torch.float32, state)
-        self._model.requires_grad_(False)
-        self.state = self._model.state_dict()
-        self._length: int = self._model.config.text_config.max_position_embeddings
+        self.model = open_model(folder, "AutoModel", torch.float32, state)
+        self.model.requires_grad_(False)
+        self.state = self.model.state_dict()
+        self._length: int = self.model.config.text_config.max_position_embeddings
 
-    def _picture_features(self, pictures: list[Image.Image]) -> torch.Tensor:
-        inputs = self._images(images=pictures, return_tensors="pt")
-        return _projected(self._model.get_image_features(**inputs))
+    def picture_inputs(self, pictures: list[Image.Image]) -> Inputs:
+        return dict(self._images(images=pictures, return_tensors="pt"))
 
-    def _text_features(self, texts: list[str]) -> torch.Tensor:
+    def text_inputs(self, texts: list[str]) -> Inputs:
         inputs = self._words(
             texts,
             padding="max_length",
@@ -168,14 +186,16 @@ class TransformersEmbedder(Embedder):
             truncation=True,
             return_tensors="pt",
         )
-        return _projected(
-            self._model.get_text_features(
-                **{name: inputs[name] for name in TEXT_INPUTS if name in inputs}
-            )
-        )
+        return {name: inputs[name] for name in TEXT_INPUTS if name in inputs}
+
+    def picture_features(self, inputs: Inputs) -> torch.Tensor:
+        return projected_features(self.model.get_image_features(**inputs))
+
+    def text_features(self, inputs: Inputs) -> torch.Tensor:
+        return projected_features(self.model.get_text_features(**inputs))
 
 
-def _projected(found: Any) -> torch.Tensor:
+def projected_features(found: Any) -> torch.Tensor:
     """The features; since version 5 transformers gives them as a field."""
     import torch
 

@@ -23,14 +23,13 @@ from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.answers.cache import AnswerCache, answer_once
 from ggez_hub.evaluation.answers.outcomes import Outcomes
 from ggez_hub.evaluation.benchmarks.benchmark import LETTERS
-from ggez_hub.evaluation.benchmarks.questions import (
+from ggez_hub.evaluation.benchmarks.multiple_choice import (
     GENERATION,
     LETTER,
     MultipleChoice,
-    QuestionSet,
     unread,
-    with_details,
 )
+from ggez_hub.evaluation.benchmarks.questions import QuestionSet
 from ggez_hub.evaluation.models.generative_model import Posed, pose, read_replies
 from ggez_hub.evaluation.models.model_under_test import ModelUnderTest
 from ggez_hub.urls import is_http
@@ -109,14 +108,12 @@ class EndpointModel:
         if asked.questions is None or method == GENERATION:
             outcomes = read_replies(asked, replies)
         else:
-            outcomes = with_details(
-                _by_letter(asked, asked.questions, answers),
+            outcomes = _by_letter(asked, asked.questions, answers).with_details(
                 raw=replies,
                 options=[chat.options for chat in asked.choices],
             )
-        return with_details(
-            replace(outcomes, missing=asked.missing), prompts=[digest_json(p.prompt) for p in posed]
-        )
+        prompts = [digest_json(p.prompt) for p in posed]
+        return replace(outcomes, missing=asked.missing).with_details(prompts=prompts)
 
     def _ask(self, posed: Sequence[Posed]) -> list[dict[str, Any]]:
         chats = [about_picture(p.picture, p.prompt) for p in posed]

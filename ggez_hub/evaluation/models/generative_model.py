@@ -23,14 +23,13 @@ from ggez_hub.digests import digest_json
 from ggez_hub.evaluation.answers.cache import AnswerCache, answer_once
 from ggez_hub.evaluation.answers.outcomes import UNPARSED, Outcomes
 from ggez_hub.evaluation.benchmarks.loaders import Item
-from ggez_hub.evaluation.benchmarks.questions import (
+from ggez_hub.evaluation.benchmarks.multiple_choice import (
     GENERATION,
     PMI,
     MultipleChoice,
-    QuestionSet,
     details_of,
-    with_details,
 )
+from ggez_hub.evaluation.benchmarks.questions import QuestionSet
 from ggez_hub.evaluation.benchmarks.replies import READER, after_thought, plain, read_choice
 
 if TYPE_CHECKING:
@@ -51,7 +50,6 @@ class Posed:
 
     @property
     def digest(self) -> str:
-        """The sha256 of all of it."""
         image = hashlib.sha256(self.picture).hexdigest()
         return digest_json([image, self.prompt, list(self.options), self.new_tokens])
 
@@ -95,16 +93,15 @@ class GenerativeModel:
             found = read_replies(asked, self._answers(posed, self.writer.replies))
         else:
             posed = [
-                Posed(c.item.picture or b"", self.writer.prompt(c.said), c.item.options)
+                Posed(c.item.picture or b"", self.writer.prompt(c.text), c.item.options)
                 for c in asked.choices
             ]
             scores = np.array(self._answers(posed, self.writer.log_likelihoods), dtype=np.float64)
             if method == PMI:
                 scores = self._less_unconditional(posed, scores)
             found = asked.questions.scored(scores)
-        return with_details(
-            replace(found, missing=asked.missing), prompts=[digest_json(p.prompt) for p in posed]
-        )
+        prompts = [digest_json(p.prompt) for p in posed]
+        return replace(found, missing=asked.missing).with_details(prompts=prompts)
 
     def _less_unconditional(
         self, posed: Sequence[Posed], scores: NDArray[np.float64]
@@ -128,7 +125,7 @@ class GenerativeModel:
 
 def pose(asked: QuestionSet, prompt: Callable[[str], str] = str) -> list[Posed]:
     """The questions that a model answers in writing; options are shown."""
-    texts: list[tuple[Item, str]] = [(free.item, free.said) for free in asked.free]
+    texts: list[tuple[Item, str]] = [(free.item, free.text) for free in asked.free]
     return [
         Posed(item.picture or b"", prompt(text), new_tokens=asked.reply_tokens)
         for item, text in texts or [(chat.item, chat.shown) for chat in asked.choices]
@@ -177,8 +174,7 @@ def _chosen_outcomes(
     for reply, chat in zip(replies, asked.choices, strict=True):
         place = read_choice(reply, chat.options)
         picks.append(None if place is None else chat.order[place])
-    return with_details(
-        questions.chosen(picks),
+    return questions.chosen(picks).with_details(
         raw=replies,
         options=[chat.options for chat in asked.choices],
         readers=[READER] * len(picks),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ggez_hub.digests import digest_json
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.answers.cache import AnswerCache
-from ggez_hub.evaluation.benchmarks.questions import RECOGNITION, shown_digest
+from ggez_hub.evaluation.benchmarks.multiple_choice import RECOGNITION, shown_digest
 from ggez_hub.evaluation.models.model_under_test import LoadedModel, ModelUnderTest
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ class JudgeModel:
 
     @property
     def method(self) -> str:
-        """How it is asked: by similarity, by likelihood ..."""
         return self.model.methods[0]
 
     @property
@@ -35,7 +34,6 @@ class JudgeModel:
         return f"{self.name} ({self.model.digest[:12]}) by {self.method}"
 
     def open(self) -> LoadedModel:
-        """Make it ready."""
         return self.model.open(self.known(self.model))
 
 
@@ -66,7 +64,7 @@ def with_judge(
         )
     if judge is None and judged:
         raise UsageProblem(
-            f"nobody says what is to be seen in the pictures of {', '.join(sorted(judged))}",
+            f"nobody judges the pictures of {', '.join(sorted(judged))}",
             "Name who judges its pictures: --judge MODEL, or `judge:` in a recipe.",
         )
     if judge is not None and not judged:

@@ -49,8 +49,8 @@ def model_digest(
 ) -> str:
     """What identifies a model, from the sha256s of its base's weights and of what decides each Delta.
 
-    An adapter with the beta 0 is no part of a composition: where one is left, the model is the one that
-    it makes alone.
+    An adapter with the beta 0 is not a part of a composition: where one is left, it is as if it were
+    the only one.
     """
     own_betas = {} if by_part is None else {"parts": by_part.model_dump(mode="json")["parts"]}
     parts = list(zip(adapters, betas_of(beta), strict=False))

@@ -123,6 +123,5 @@ class _Averaged(_ByEmbeddings):
 
 
 def _mean(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The mean of rows of length 1, with rows of length 1."""
     mean = (1 - SHARE) * first.astype(np.float64) + SHARE * second
     return (mean / np.linalg.norm(mean, axis=1, keepdims=True)).astype(np.float32)

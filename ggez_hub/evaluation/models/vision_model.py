@@ -1,4 +1,4 @@
-"""Vision-language models of transformers: how likely replies are, and what they say.
+"""Vision-language models of transformers: how likely replies are, and which they write.
 
 The model sees the picture and the question in its own chat template. An option's score is the mean
 log-likelihood of its tokens, so that a long option does not lose by its length. Replies are written by
@@ -40,7 +40,7 @@ class _Prompt(NamedTuple):
 
     @property
     def make(self) -> list[object]:
-        """What those that go through the model together have alike: all shapes, nothing is padded."""
+        """The shapes, which are equal for those that go through the model together: nothing is padded."""
         return [len(self.options), *((n, tuple(v.shape)) for n, v in self.inputs.items())]
 
 
@@ -77,33 +77,30 @@ class VisionModel:
         dtype = "auto" if gpu else torch.float32
         self._device = torch.device("cuda" if gpu else "cpu")
         state = late_weights(folder, family, adapted) if adapted else None
-        self._model = open_model(folder, SEES, dtype, state).requires_grad_(False).to(self._device)
-        self.state: Mapping[str, torch.Tensor] = self._model.state_dict()
-        self._cuts = "logits_to_keep" in inspect.signature(self._model.forward).parameters
+        self.model = open_model(folder, SEES, dtype, state).requires_grad_(False).to(self._device)
+        self.state: Mapping[str, torch.Tensor] = self.model.state_dict()
+        self._cuts = "logits_to_keep" in inspect.signature(self.model.forward).parameters
 
     def prompt(self, question: str) -> str:
-        """The question as the model gets it, up to where its reply begins."""
-        content = [{"type": "image"}, {"type": "text", "text": question}]
+        return self._from_template([{"type": "image"}, {"type": "text", "text": question}])
+
+    def _from_template(self, content: list[dict[str, str]]) -> str:
         prompt: str = self._processor.apply_chat_template(
             [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
         )
         return prompt
 
     def log_likelihoods(self, posed: Sequence[Posed]) -> list[list[float]]:
-        """The mean log-likelihood (natural, <= 0) of the tokens of each option of each question."""
         found: list[list[float]] = []
         for start in range(0, len(posed), BATCH):
-            prompts = [self._asked(p) for p in posed[start : start + BATCH]]
+            prompts = [self.encode(p) for p in posed[start : start + BATCH]]
             for _, alike in groupby(prompts, key=lambda p: p.make):
                 found += self._scores(list(alike))
         return found
 
     def unconditional(self, options: Sequence[str]) -> list[tuple[float, int]]:
         """Of each option as the reply to an empty message: the mean log-likelihood, and its tokens."""
-        content = [{"type": "text", "text": ""}]
-        prompt: str = self._processor.apply_chat_template(
-            [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
-        )
+        prompt = self._from_template([{"type": "text", "text": ""}])
         inputs = prompt_inputs(self._processor, [], [prompt])
         found: list[tuple[float, int]] = []
         for start in range(0, len(options), OPTIONS):
@@ -113,7 +110,6 @@ class VisionModel:
         return found
 
     def replies(self, posed: Sequence[Posed]) -> list[str]:
-        """What the model says to each question, by greedy decoding."""
         found: list[str] = []
         # Beside those that may be as long, so that no reply depends on its neighbours.
         for new_tokens, alike in groupby(posed, key=lambda p: p.new_tokens):
@@ -131,66 +127,53 @@ class VisionModel:
         inputs = {name: value.to(self._device) for name, value in inputs.items()}
         words = self._processor.tokenizer
         with torch.inference_mode():
-            tokens = self._model.generate(
+            tokens = self.model.generate(
                 **inputs,
                 max_new_tokens=new_tokens,
                 do_sample=False,
                 num_beams=1,
                 pad_token_id=words.pad_token_id,
             )
-        said = tokens[:, inputs[IDS].shape[1] :]
-        replies: list[str] = words.batch_decode(said, skip_special_tokens=True)
+        written = tokens[:, inputs[IDS].shape[1] :]
+        replies: list[str] = words.batch_decode(written, skip_special_tokens=True)
         return replies
 
-    def _asked(self, posed: Posed) -> _Prompt:
+    def encode(self, posed: Posed) -> _Prompt:
         inputs = prompt_inputs(self._processor, [to_rgb(posed.picture)], [posed.prompt])
         return _Prompt(inputs, [self._reply_tokens(posed.prompt, o) for o in posed.options])
 
     def _reply_tokens(self, prompt: str, option: str) -> list[int]:
-        """A reply begins with a space where the prompt does not end with one."""
-        return self._tokens(option if prompt[-1:].isspace() else f" {option}")
+        """The tokens of a reply, which begins with a space where the prompt does not end with one."""
+        text = option if prompt[-1:].isspace() else f" {option}"
+        tokens: list[int] = self._processor.tokenizer(text, add_special_tokens=False)[IDS]
+        if not tokens:
+            raise NotLoaded(f"the tokenizer gives no tokens for {text!r}")
+        return tokens
 
     def _scores(self, prompts: Sequence[_Prompt]) -> list[list[float]]:
         """The scores of the options; each prompt is read once, and its options go on from there."""
         import torch
+        from torch.nn.utils.rnn import pad_sequence
 
         k = len(prompts[0].options)
         batch = {
             name: torch.cat([p.inputs[name] for p in prompts]).to(self._device)
             for name in prompts[0].inputs
         }
-        ids, mask = _side_by_side([own for p in prompts for own in p.options])
-        ids = ids.to(self._device)
+        replies = [own for p in prompts for own in p.options]
+        ids = pad_sequence(list(map(torch.tensor, replies)), batch_first=True).to(self._device)
         keep = {"logits_to_keep": 1} if self._cuts else {}
         with torch.inference_mode():
-            read = self._model(**batch, use_cache=True, **keep)
+            read = self.model(**batch, use_cache=True, **keep)
             logits = read.logits[:, -1:].repeat_interleave(k, dim=0)
             if ids.shape[1] > 1:
                 read.past_key_values.batch_repeat_interleave(k)
-                # Without a mask: no prompt is padded, and what fills up short options comes after.
-                after = self._model(input_ids=ids[:, :-1], past_key_values=read.past_key_values)
+                # Without a mask: no prompt is padded, and short options are padded at the end.
+                after = self.model(input_ids=ids[:, :-1], past_key_values=read.past_key_values)
                 logits = torch.cat([logits, after.logits], dim=1)
             found = torch.log_softmax(logits.float(), dim=-1).gather(2, ids.unsqueeze(2))
         scores = [
-            line[said].double().mean().item()
-            for line, said in zip(found.squeeze(2).cpu(), mask, strict=True)
+            line[: len(reply)].double().mean().item()
+            for line, reply in zip(found.squeeze(2).cpu(), replies, strict=True)
         ]
         return [scores[start : start + k] for start in range(0, len(scores), k)]
-
-    def _tokens(self, text: str) -> list[int]:
-        tokens: list[int] = self._processor.tokenizer(text, add_special_tokens=False)[IDS]
-        if not tokens:
-            raise NotLoaded(f"the tokenizer gives no tokens for {text!r}")
-        return tokens
-
-
-def _side_by_side(rows: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids (n, the longest), filled behind, and which are no filling."""
-    import torch
-
-    ids = torch.zeros((len(rows), max(map(len, rows))), dtype=torch.long)
-    mask = torch.zeros_like(ids, dtype=torch.bool)
-    for place, row in enumerate(rows):
-        ids[place, : len(row)] = torch.tensor(row)
-        mask[place, : len(row)] = True
-    return ids, mask

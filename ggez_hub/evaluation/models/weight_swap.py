@@ -122,7 +122,7 @@ def _names(
         except NotOneToOne:
             continue
         except OtherFormat:
-            # Asked for a parameter that is no module's weight, beside a second format.
+            # A parameter that is not a module's weight, beside a second format.
             tensor = None
         if tensor is None and name in stored:
             tensor = name

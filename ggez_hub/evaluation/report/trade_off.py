@@ -78,7 +78,7 @@ def draw(
         raise UsageProblem(f"the chosen beta {chosen:g} is not a point of the grid")
 
     marks = _marks(ordered, chosen)
-    with saved_figure(stem, labels.title, (10.5, 4.8), "eval") as figure:
+    with saved_figure(stem, labels.title, (10.5, 4.8), 160, "eval") as figure:
         left, right = figure.subplots(1, 2, width_ratios=(1.15, 1))
         _trade_off(left, ordered, marks, labels)
         _parity(right, ordered, marks, labels)
@@ -89,9 +89,9 @@ def draw(
 
 @contextmanager
 def saved_figure(
-    stem: Path, title: str, size: tuple[float, float], extra: str, **style: Any
+    stem: Path, title: str, size: tuple[float, float], dpi: int, extra: str, **style: Any
 ) -> Iterator[Any]:
-    """A figure of matplotlib, which is in `extra`, that is written to `picture_files` at the end.
+    """A figure of `size` inches by matplotlib, which is in `extra`, that is written to `picture_files` at the end.
 
     The same figure gives the same bytes.
     """
@@ -108,7 +108,7 @@ def saved_figure(
         figure.suptitle(title, x=0.012, ha="left", fontsize=13, fontweight="bold")
         yield figure
         png, svg = picture_files(stem)
-        figure.savefig(png, dpi=160, metadata={"Software": None})
+        figure.savefig(png, dpi=dpi, metadata={"Software": None})
         figure.savefig(svg, metadata={"Date": None})
 
 

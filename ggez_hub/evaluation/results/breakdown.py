@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from ggez_hub.evaluation.answers.outcomes import QUESTIONS, Average, Outcomes
 from ggez_hub.evaluation.answers.scores import NotComparable, Score, Sides, mean, score_of
 from ggez_hub.evaluation.benchmarks.drawing_scores import question_by_question
 from ggez_hub.evaluation.results.evidence import Evidence
-from ggez_hub.parity.betas import Beta
+from ggez_hub.parity.betas import Beta, as_json
 from ggez_hub.parity.intervals import Interval
 from ggez_hub.regions import find_region
 
@@ -109,15 +109,6 @@ class Suite:
         return Sides(tuple(self.world.values()), tuple(self.regional.values()))
 
 
-@dataclass(frozen=True)
-class Vector:
-    """The scores of one beta on every side and scale, and the betas that are nowhere worse."""
-
-    beta: Beta
-    scores: Mapping[tuple[str, str], Interval]
-    dominated_by: tuple[Beta, ...]
-
-
 def suite(evidence: Evidence, beta: Beta, split: str, scale: str) -> Suite:
     """What one model answered on one split and scale."""
     members = frozenset(find_region(evidence.header.region).members)
@@ -134,7 +125,7 @@ def suite(evidence: Evidence, beta: Beta, split: str, scale: str) -> Suite:
             world[name] = outcomes
         abroad = outside(outcomes, members)
         inside += len(outcomes) - len(abroad)
-        unplaced += _countries(outcomes).count(None)
+        unplaced += outcomes.recorded("countries").count(None)
         if len(abroad):
             others[name] = abroad
     return Suite(world, others, regional, inside, unplaced)
@@ -142,38 +133,39 @@ def suite(evidence: Evidence, beta: Beta, split: str, scale: str) -> Suite:
 
 def outside(outcomes: Outcomes, members: Collection[str]) -> Outcomes:
     """The questions that are not about a country of the region."""
-    keep = [country not in members for country in _countries(outcomes)]
+    keep = [country not in members for country in outcomes.recorded("countries")]
     return outcomes.where(np.array(keep, bool))
 
 
-def _countries(outcomes: Outcomes) -> tuple[str | None, ...]:
-    return outcomes.details.countries if outcomes.details else (None,) * len(outcomes)
+def pareto(evidence: Evidence, split: str) -> list[dict[str, Any]]:
+    """Every beta with its score on each side and scale, in place of a GRP, and the betas that dominate it.
 
-
-def pareto(evidence: Evidence, split: str) -> tuple[Vector, ...]:
-    """Every beta with its score on each side and scale, in place of a GRP."""
+    A beta dominates another if it is nowhere lower and somewhere higher. Raises NotComparable where a
+    side has one picture, which gives no interval.
+    """
     vectors: dict[Beta, dict[tuple[str, str], Interval]] = {}
     for beta in evidence.betas(split):
         groups: dict[tuple[str, str], list[Outcomes]] = {}
         for name, outcomes in evidence.tasks_at(beta, split).items():
             record = evidence.header.tasks[name]
             groups.setdefault((record.side, record.scale), []).append(outcomes)
-        vectors[beta] = {key: mean(tasks) for key, tasks in groups.items()}
-    return tuple(
-        Vector(
-            beta,
-            scores,
-            tuple(b for b, other in vectors.items() if b != beta and _dominates(other, scores)),
-        )
+        vectors[beta] = {key: mean(tasks) for key, tasks in sorted(groups.items())}
+
+    def dominates(first: Beta, second: Beta) -> bool:
+        one, other = vectors[first], vectors[second]
+        if not other or set(one) != set(other):
+            return False
+        differences = [one[key].value - other[key].value for key in other]
+        return min(differences) >= 0 and max(differences) > 0
+
+    return [
+        {
+            "beta": as_json(beta),
+            "scores": [
+                {"side": side, "scale": scale, **value.as_dict()}
+                for (side, scale), value in scores.items()
+            ],
+            "dominated_by": [as_json(other) for other in vectors if dominates(other, beta)],
+        }
         for beta, scores in vectors.items()
-    )
-
-
-def _dominates(
-    first: Mapping[tuple[str, str], Interval], second: Mapping[tuple[str, str], Interval]
-) -> bool:
-    """Whether `first` is nowhere lower and somewhere higher; never where it was not measured."""
-    if not second or set(first) != set(second):
-        return False
-    differences = [first[key].value - second[key].value for key in second]
-    return min(differences) >= 0 and max(differences) > 0
+    ]

@@ -168,11 +168,9 @@ _SAME_AT_EVERY_BETA: Mapping[str, Callable[[Outcomes], Sequence[Hashable]]] = {
     "right answer": lambda o: o.gold,
     "chance": lambda o: o.chance.tolist(),
     "picture": lambda o: o.pictures,
-    "prompt's sha256": lambda o: o.details.prompts if o.details else (None,) * len(o),
+    "prompt's sha256": lambda o: o.recorded("prompts"),
     "number of scored options": numbers_of_options,
-    "language of the prompt": lambda o: (
-        o.details.prompt_languages if o.details else (None,) * len(o)
-    ),
+    "language of the prompt": lambda o: o.recorded("prompt_languages"),
 }
 
 

@@ -43,11 +43,11 @@ from ggez_hub.evaluation.results.leakage import contamination
 from ggez_hub.evaluation.results.measured_curve import parity_curve, policies_of
 from ggez_hub.parity.betas import as_json, beta_key, from_json
 from ggez_hub.parity.card_rows import NoCurve
+from ggez_hub.parity.choice import Policy
 from ggez_hub.parity.curve import ParityCurve
 from ggez_hub.parity.effects import effects
 from ggez_hub.parity.intervals import estimate_grp, estimate_score, interval_json
 from ggez_hub.parity.moments import GLOBAL, OTHERS, REGIONAL
-from ggez_hub.parity.policy import Policy
 from ggez_hub.parity.screening import state_of
 from ggez_hub.regions import find_region
 
@@ -213,7 +213,11 @@ def _parity(evidence: Evidence, split: str) -> Json:
     try:
         curve = parity_curve(evidence, "test" if split == "test" else "validation")
     except NoCurve as problem:
-        return {"grp": None, "reason": problem.message, "pareto": _pareto(evidence, split)}
+        try:
+            table = pareto(evidence, split)
+        except NotComparable:
+            table = []
+        return {"grp": None, "reason": problem.message, "pareto": table}
     return {
         "alpha": alpha,
         "scale": curve.scale,
@@ -273,25 +277,6 @@ def _by_adapter(evidence: Evidence, at: Suite) -> Json:
                 # One picture gives no interval.
                 continue
     return {"q_regional_of": found}
-
-
-def _pareto(evidence: Evidence, split: str) -> list[Json]:
-    try:
-        vectors = pareto(evidence, split)
-    except NotComparable:
-        # A side with one picture has scores, but no interval to compare them by.
-        return []
-    return [
-        {
-            "beta": as_json(vector.beta),
-            "scores": [
-                {"side": side, "scale": scale, **value.as_dict()}
-                for (side, scale), value in sorted(vector.scores.items())
-            ],
-            "dominated_by": [as_json(beta) for beta in vector.dominated_by],
-        }
-        for vector in vectors
-    ]
 
 
 def _selection(evidence: Evidence) -> Json:

@@ -30,8 +30,7 @@ from ggez_hub.cards.values import (
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.answers.outcomes import TaskRecord
 from ggez_hub.evaluation.benchmarks.benchmark import Benchmark
-from ggez_hub.evaluation.benchmarks.drawing_task import DrawingTask
-from ggez_hub.evaluation.benchmarks.task import Task, parse
+from ggez_hub.evaluation.benchmarks.task import DrawingTask, Task, parse
 from ggez_hub.frozen_model import FrozenModel
 from ggez_hub.merging.betas_by_part import MOST_PARTS, BetasByPart, Part
 from ggez_hub.parity.betas import betas_of, read_key
@@ -116,7 +115,7 @@ class Origin(FrozenModel):
     commits: dict[str, Commit] = Field(default_factory=dict)
 
     def definitions(self) -> list[FrozenModel]:
-        """The tasks; raises BadTask."""
+        """The tasks; raises GgezError."""
         return [
             parse(
                 KINDS.get(str(entry.get("kind")), Task), f"task {number + 1} of the results", entry

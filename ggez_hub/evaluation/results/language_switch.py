@@ -1,8 +1,8 @@
 """The switch: the base answers prompts in other languages, the adapter (beta 1) those in its own.
 
-It is what a server with the adapter beside the base does that goes by a prompt's language. It sees the
-text of the prompt alone, as `ggez_hub.evaluation.benchmarks.prompt_language` identified it; its answers are those
-at beta 0 and at beta 1, so nothing is asked anew. The same by the data's own labels of language, which
+A server with the adapter beside the base that goes by a prompt's language does this. It sees only the
+text of the prompt, whose language `benchmarks.prompt_language` identified; its answers are those at
+beta 0 and at beta 1, so no model is asked again. The same by the data's own labels of language, which
 no server has, is an upper bound.
 """
 
@@ -76,7 +76,9 @@ class Switch:
             name: np.array([_is_on(tag, on, sides[name]) for tag in tags], bool)
             for name, tags in labels.items()
         }
-        identified = {name: _identified(outcomes) for name, outcomes in base.items()}
+        identified = {
+            name: outcomes.recorded("prompt_languages") for name, outcomes in base.items()
+        }
         recorded = not any(None in tags for tags in identified.values())
         routes = {n: np.array([t in on for t in tags], bool) for n, tags in identified.items()}
         return cls(
@@ -104,14 +106,10 @@ def _at(evidence: Evidence, beta: Beta, split: str, tasks: Collection[str]) -> d
     return {name: outcomes for name, outcomes in found.items() if name in tasks}
 
 
-def _identified(outcomes: Outcomes) -> Tags:
-    return outcomes.details.prompt_languages if outcomes.details else (None,) * len(outcomes)
-
-
 def _labels(header: Header, name: str, outcomes: Outcomes) -> Tags:
     """The language of each question as the data say, or their task."""
     record = header.tasks[name].language
-    own = outcomes.details.languages if outcomes.details else (None,) * len(outcomes)
+    own = outcomes.recorded("languages")
     return [tag or (None if record == "unknown" else record) for tag in own]
 
 
@@ -151,7 +149,7 @@ def _no_cue(
     for name, outcomes in base.items():
         # Where the data do not say it: what most of the task's prompts are identified as.
         usual = Counter(identified[name]).most_common(1)[0][0]
-        countries = outcomes.details.countries if outcomes.details else (None,) * len(outcomes)
+        countries = outcomes.recorded("countries")
         for tag, country in zip(labels[name], countries, strict=True):
             regional = header.tasks[name].side == "regional" or country in members
             if (language := tag or usual) is not None:

@@ -23,10 +23,10 @@ from ggez_hub.evaluation.answers.scores import NotComparable, Score, answer_mome
 from ggez_hub.evaluation.results.breakdown import breakdown, suite
 from ggez_hub.evaluation.results.evidence import Evidence
 from ggez_hub.parity.betas import Beta, beta_key
-from ggez_hub.parity.card_rows import NoCurve, measured_rows, scale_of
+from ggez_hub.parity.card_rows import NoCurve, measured_rows, scale_of, tasks_to_leave_out
+from ggez_hub.parity.choice import Policy
 from ggez_hub.parity.curve import ParityCurve
 from ggez_hub.parity.moments import GLOBAL, OTHERS, REGIONAL, SIDES, Floats, Moments
-from ggez_hub.parity.policy import Policy
 from ggez_hub.parity.policy_outcomes import PolicyOutcome, policy_outcomes
 from ggez_hub.parity.screening import LEVEL, guessing_probability
 
@@ -135,21 +135,13 @@ def at_chance(evidence: Evidence, split: str, scale: str) -> tuple[frozenset[str
 
     A side all of whose tasks are at chance keeps them, for there is no other figure of it.
     """
-    betas = evidence.betas(split)
-    answered = [evidence.tasks_at(beta, split) for beta in betas]
+    answered = [evidence.tasks_at(beta, split) for beta in evidence.betas(split)]
     sides: dict[str, dict[str, bool]] = {}
     for name, record in evidence.header.tasks.items():
         asked = [tasks[name] for tasks in answered if name in tasks]
         if record.scale == scale and asked:
             sides.setdefault(record.side, {})[name] = _is_above_chance(asked)
-    left_out = frozenset(
-        name
-        for tasks in sides.values()
-        if any(tasks.values())
-        for name, above in tasks.items()
-        if not above
-    )
-    return left_out, not any(sides.get("regional", {}).values())
+    return tasks_to_leave_out(sides)
 
 
 def _is_above_chance(answered: Sequence[Outcomes]) -> bool:

@@ -30,7 +30,7 @@ def impossible_scores(outcomes: Outcomes, metric: str | None = None) -> list[str
     """Scores that are not numbers; each names its item."""
     unlisted = metric is None or metric.endswith(BY_LETTER)
     found = []
-    for item, scores in zip(outcomes.items, _scores(outcomes), strict=True):
+    for item, scores in zip(outcomes.items, outcomes.recorded("log_likelihoods"), strict=True):
         for score in scores or ():
             if not (math.isfinite(score) or (unlisted and score == -math.inf)):
                 found.append(f"the score of an option of {item!r} is {score}")
@@ -40,7 +40,9 @@ def impossible_scores(outcomes: Outcomes, metric: str | None = None) -> list[str
 
 def numbers_of_options(outcomes: Outcomes) -> list[int | None]:
     """How many options have a score (n); None where none are recorded."""
-    return [None if scores is None else len(scores) for scores in _scores(outcomes)]
+    return [
+        None if scores is None else len(scores) for scores in outcomes.recorded("log_likelihoods")
+    ]
 
 
 def unfounded_answers(cells: Mapping[Cell, Outcomes], metric: str | None = None) -> list[str]:
@@ -65,7 +67,7 @@ def unfounded_answers(cells: Mapping[Cell, Outcomes], metric: str | None = None)
 class _Table:
     """Answers to n questions with k options at B betas.
 
-    known   (B, n) whether scores and answer are there; the rest says nothing of a row where not
+    known   (B, n) whether scores and answer are there; the rest is undefined where not
     scores  (B, n, k)
     rank    (B, n)
     given   (B, n) the number of the answer's text; gold (B, n) that of the right answer's
@@ -90,7 +92,7 @@ class _Table:
         rank, given, gold = (np.zeros(shape, np.int64) for _ in range(3))
         number: dict[str, int] = {}
         for b, outcomes in enumerate(cells.values()):
-            recorded = _scores(outcomes)
+            recorded = outcomes.recorded("log_likelihoods")
             rows = {item: row for row, item in enumerate(outcomes.items)}
             for i, item in enumerate(items):
                 row = rows.get(item)
@@ -105,7 +107,6 @@ class _Table:
         return cls(tuple(cells), items, known, scores, rank, given, gold, lettered)
 
     def problems(self, r: int) -> list[str]:
-        """What no r right options explain."""
         off = np.flatnonzero(~self._explained(r, self.known))
         if not off.size:
             return []
@@ -170,9 +171,3 @@ class _Table:
         with np.errstate(invalid="ignore"):
             gaps = np.abs(self.scores[:, :, first] - self.scores[:, :, second])
         return np.asarray(np.where(self.known, gaps, 0).max(axis=0) > NEAR)
-
-
-def _scores(outcomes: Outcomes) -> tuple[tuple[float, ...] | None, ...]:
-    if outcomes.details is None:
-        return (None,) * len(outcomes)
-    return outcomes.details.log_likelihoods

@@ -21,7 +21,7 @@ from ggez_hub.evaluation.benchmarks.preparation import PreparedTask
 from ggez_hub.evaluation.benchmarks.prompt_language import prompt_languages, with_prompt_languages
 from ggez_hub.evaluation.models import ModelUnderTest
 from ggez_hub.evaluation.results.evidence import Evidence
-from ggez_hub.evaluation.sweep.grid import digests
+from ggez_hub.evaluation.sweep.run import digests
 
 # In nats of a mean log-likelihood, or in a cosine: float32 on another processor stays far below.
 TOLERANCE = 1e-3
@@ -116,12 +116,10 @@ def _models_of(evidence: Evidence) -> dict[str, str]:
 def _compared(
     cell: Cell, recorded: Outcomes, keep: NDArray[np.intp], again: Outcomes
 ) -> list[RepeatedAnswer]:
-    scores = recorded.details.log_likelihoods if recorded.details else None
-    fresh = again.details.log_likelihoods if again.details else None
+    scores, fresh = recorded.recorded("log_likelihoods"), again.recorded("log_likelihoods")
     found = []
     for place, row in enumerate(keep):
-        before = scores[row] if scores else None
-        now = fresh[place] if fresh else None
+        before, now = scores[row], fresh[place]
         problem = _other_question(recorded, row, again, place) or _scores_differ(before, now)
         said, says = recorded.predicted[row], again.predicted[place]
         if not problem and said != says and not _too_near(before):
@@ -138,18 +136,14 @@ def _other_question(recorded: Outcomes, row: int, again: Outcomes, place: int) -
     if recorded.chance[row] != again.chance[place]:
         return f"chance is recorded as {recorded.chance[row]:g}, it is {again.chance[place]:g}"
     for what, field in (("picture", "images"), ("prompt", "prompts")):
-        before, now = _detail(recorded, field, row), _detail(again, field, place)
+        before, now = recorded.recorded(field)[row], again.recorded(field)[place]
         if before and now and before != now:
             return f"the sha256 of its {what} is recorded as {before[:16]}…, it is {now[:16]}…"
-    before, now = (_detail(o, "prompt_languages", r) for o, r in ((recorded, row), (again, place)))
+    before = recorded.recorded("prompt_languages")[row]
+    now = again.recorded("prompt_languages")[place]
     if before and before != now:
         return f"the language of its prompt is recorded as {before!r}, its text is {now!r}"
     return ""
-
-
-def _detail(outcomes: Outcomes, field: str, row: int) -> str | None:
-    found: str | None = getattr(outcomes.details, field)[row] if outcomes.details else None
-    return found
 
 
 def _scores_differ(before: Sequence[float] | None, now: Sequence[float] | None) -> str:

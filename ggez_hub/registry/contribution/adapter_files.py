@@ -1,14 +1,15 @@
-"""An adapter as it lies on a disk or on a hub: its form, its files, what they say of themselves."""
+"""An adapter on a disk or on a hub: its form, its files, and their own metadata."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
-from ggez_hub.cards.readme import MAX_CARD_BYTES
+from ggez_hub.cards.readme import read_readme
 from ggez_hub.cards.safety import secrets_in
 from ggez_hub.cards.schema import FileRecord
 from ggez_hub.digests import sha256_file
@@ -23,8 +24,7 @@ from ggez_hub.merging.adapters.peft_config import read_any_config
 from ggez_hub.merging.adapters.peft_folder import WEIGHTS as PEFT_WEIGHTS
 from ggez_hub.merging.adapters.task_vector import MANIFEST
 from ggez_hub.merging.adapters.task_vector import WEIGHTS as VECTOR_WEIGHTS
-from ggez_hub.registry.constants import CARD_NAME
-from ggez_hub.registry.contribution.base_model import named_as_repository
+from ggez_hub.registry.contribution.base_model import file_record, named_as_repository
 from ggez_hub.registry.contribution.training_metadata import (
     TrainingMetadata,
     metadata_of_peft,
@@ -32,18 +32,24 @@ from ggez_hub.registry.contribution.training_metadata import (
 )
 from ggez_hub.safetensors_header import BadWeights, read_header
 
-
-class NoAdapterHere(GgezError):
-    """A file, folder or repository holds nothing that can be registered."""
+# By the names of merging.adapters.FORMS: the kind, and the library, which of a full fine-tune is
+# that of its layout.
+KINDS: Mapping[str, tuple[str, str]] = {
+    "PEFT folder": ("lora", "peft"),
+    "task vector": ("task_vector", "ggez-hub"),
+    "LoRA file": ("lora", "diffusers"),
+    "full fine-tune": ("finetune", ""),
+}
 
 
 @dataclass(frozen=True)
 class AdapterFiles:
     """An adapter as it was found.
 
-    `files` are those that a card records, with size and sha256; `paths` says where they lie on
-    this machine, `at` where on a hub: one of the two. `folder` is the adapter's own, if it has one
-    here. `keys` are the names of its tensors.
+    files    those that a card records, with size and sha256
+    keys     the names of its tensors
+    paths    where the files are on this machine; or `at`, where they are on a hub
+    folder   the adapter's own, if it has one on this machine
     """
 
     name: str
@@ -51,57 +57,29 @@ class AdapterFiles:
     library: str
     files: Mapping[str, FileRecord]
     keys: frozenset[str]
-    told: TrainingMetadata
-    readme: str | None = None
+    metadata: TrainingMetadata
+    readme: str = ""
     paths: Mapping[str, Path] = field(default_factory=dict)
     folder: Path | None = None
     at: RepoAtCommit | None = None
 
 
-@dataclass(frozen=True)
-class _Shape:
-    """A form as it is registered: its kind, the library for it, its files in a folder."""
-
-    kind: str
-    library: str
-
-
-# By the names of merging.adapters.FORMS. A full fine-tune's library is that of its layout.
-SHAPES: Mapping[str, _Shape] = {
-    "PEFT folder": _Shape("lora", "peft"),
-    "task vector": _Shape("task_vector", "ggez-hub"),
-    "LoRA file": _Shape("lora", "diffusers"),
-    "full fine-tune": _Shape("finetune", ""),
-}
-
-
 def files_on_disk(source: Path) -> AdapterFiles:
     """The adapter that `source`, a file or a folder, is.
 
-    Raises NoAdapterHere, BadAdapter or BadWeights with the reason why it cannot be registered.
+    Raises GgezError, BadAdapter or BadWeights with the reason why it cannot be registered.
     """
     folder = source if source.is_dir() else source.parent
-    found = _recognised(source)
-    for path in found.paths:
-        if path.endswith(".safetensors"):
-            read_header(folder / path)
-    card = folder / CARD_NAME
-    readme = None
-    if source.is_dir() and card.is_file() and card.stat().st_size <= MAX_CARD_BYTES:
-        readme = card.read_text(encoding="utf-8", errors="replace")
-    records = {
-        path: FileRecord(size=(folder / path).stat().st_size, sha256=sha256_file(folder / path))
-        for path in found.paths
-    }
-    return AdapterFiles(
-        name=_name(source.resolve().name if source.is_dir() else source.stem),
-        kind=found.shape.kind,
-        library=found.library,
-        files=records,
-        keys=found.keys,
-        told=found.told,
-        readme=readme,
-        paths={path: folder / path for path in records},
+
+    def record(path: str) -> FileRecord:
+        file = folder / path
+        return FileRecord(size=file.stat().st_size, sha256=sha256_file(file))
+
+    found = _recognised(source, source.resolve().name if source.is_dir() else source.stem, record)
+    return replace(
+        found,
+        readme=read_readme(source),
+        paths={path: folder / path for path in found.files},
         folder=source if source.is_dir() else None,
     )
 
@@ -117,68 +95,51 @@ def files_on_hub(
     with sparse_copy(hub, at, headers=True) as folder, named_as_repository(repo, folder):
         source = folder / file if file else folder
         if file and not source.is_file():
-            raise NoAdapterHere(f"{folder} has no file {file!r}")
-        found = _recognised(source)
-    records = {}
-    for path in found.paths:
-        listed = at.file(path)
-        assert listed is not None  # noqa: S101 - the outline has the names of the listing
-        sha256 = listed.sha256 or sha256_file(hub.fetch(repo, at.revision, [listed]) / path)
-        records[path] = FileRecord(size=listed.size, sha256=sha256)
-    return AdapterFiles(
-        name=_name(repo.partition("/")[2]),
-        kind=found.shape.kind,
-        library=found.library,
-        files=records,
-        keys=found.keys,
-        told=found.told,
-        at=at,
-    )
+            raise GgezError(f"{folder} has no file {file!r}")
+        return replace(
+            _recognised(source, repo.partition("/")[2], partial(file_record, hub, at)), at=at
+        )
 
 
-@dataclass(frozen=True)
-class _Recognised:
-    shape: _Shape
-    library: str
-    paths: tuple[str, ...]
-    keys: frozenset[str]
-    told: TrainingMetadata
-
-
-def _recognised(source: Path) -> _Recognised:
+def _recognised(source: Path, name: str, record: Callable[[str], FileRecord]) -> AdapterFiles:
     if source.is_file() and source.suffix != ".safetensors":
-        raise NoAdapterHere(
-            f"{source} is no safetensors file",
+        raise GgezError(
+            f"{source} is not a safetensors file",
             "Formats that can run code are not taken: convert it where you trust it."
             if source.suffix in PICKLES
             else "Give a .safetensors file, a folder, or a repository.",
         )
     form = next((form for form in FORMS if form.holds(source)), None)
     if form is None:
-        names = _names(source)
-        if pickles := [name for name in names if Path(name).suffix in PICKLES]:
-            raise NoAdapterHere(
+        names = sorted(p.relative_to(source).as_posix() for p in source.rglob("*") if p.is_file())
+        if pickles := [path for path in names if Path(path).suffix in PICKLES]:
+            raise GgezError(
                 f"{source} holds its weights only in {', '.join(pickles[:3])}, which is never loaded",
                 "Convert it to safetensors where you trust it.",
             )
         known = ", ".join(form.name for form in FORMS)
-        raise NoAdapterHere(f"{source} holds no adapter of a known form", f"Known: {known}.")
-    shape, folder = SHAPES[form.name], source if source.is_dir() else source.parent
-    paths, library = parts_of(form.name, source)
+        raise GgezError(f"{source} holds no adapter of a known form", f"Known: {known}.")
+    folder = source if source.is_dir() else source.parent
+    (kind, library), (paths, layout_library) = KINDS[form.name], parts_of(form.name, source)
     if missing := [path for path in paths if not (folder / path).is_file()]:
-        raise NoAdapterHere(f"{source} is a {form.name} without {', '.join(missing)}")
+        raise GgezError(f"{source} is a {form.name} without {', '.join(missing)}")
     headers = [read_header(folder / path) for path in paths if path.endswith(".safetensors")]
-    keys = frozenset(key for header in headers for key in header.tensors)
     metadata = {key: value for header in headers for key, value in header.metadata.items()}
     _refuse_secrets(source, metadata)
-    told = metadata_of_safetensors(metadata)
-    if PEFT_CONFIG in paths:
-        told = metadata_of_peft(read_any_config(folder))
-    return _Recognised(shape, library or shape.library, paths, keys, told)
+    return AdapterFiles(
+        name=_name(name),
+        kind=kind,
+        library=library or layout_library,
+        files={path: record(path) for path in paths},
+        keys=frozenset(key for header in headers for key in header.tensors),
+        metadata=metadata_of_peft(read_any_config(folder))
+        if PEFT_CONFIG in paths
+        else metadata_of_safetensors(metadata),
+    )
 
 
 def parts_of(form: str, source: Path) -> tuple[tuple[str, ...], str]:
-    """The files of a form, relative to its folder, and its library if the form does not say."""
+    """The files of a form, relative to its folder, and its library if the form does not decide it."""
     if form == "PEFT folder":
         return (PEFT_CONFIG, PEFT_WEIGHTS), ""
     if form == "task vector":
@@ -190,18 +151,12 @@ def parts_of(form: str, source: Path) -> tuple[tuple[str, ...], str]:
     try:
         layout = detect_family(source).layout(source)
     except UnknownLayout as error:
-        raise NoAdapterHere(
+        raise GgezError(
             f"{source} holds safetensors, but neither an adapter nor a model of a known layout",
             f"{error.message}. {error.hint}",
         ) from error
-    # What lies beside the weights goes with them, as it is (vetting.py): no card records it.
+    # What is beside the weights goes with them as it is (file_checks.py): no card records it.
     return layout.weights, layout.library
-
-
-def _names(source: Path) -> list[str]:
-    if source.is_file():
-        return [source.name]
-    return sorted(p.relative_to(source).as_posix() for p in source.rglob("*") if p.is_file())
 
 
 def _refuse_secrets(source: Path, metadata: Mapping[str, str]) -> None:
@@ -216,6 +171,5 @@ def _refuse_secrets(source: Path, metadata: Mapping[str, str]) -> None:
 
 
 def _name(text: str) -> str:
-    """A name for a repository and a card, of letters that both take."""
     name = re.sub(r"[^a-z0-9._-]+", "-", text.lower()).strip("-._")
     return re.sub(r"[-.]{2,}", "-", name)[:80] or "adapter"

@@ -13,23 +13,23 @@ from ggez_hub.cards.hub_metadata import with_hub_keys
 from ggez_hub.cards.readme import license_of
 from ggez_hub.cards.schema import SCHEMA_VERSION
 from ggez_hub.cards.values import UNKNOWN
-from ggez_hub.errors import UsageProblem
+from ggez_hub.errors import GgezError, UsageProblem
 from ggez_hub.families import Family
 from ggez_hub.regions import alpha, find_region
-from ggez_hub.registry.contribution.adapter_files import AdapterFiles, NoAdapterHere
+from ggez_hub.registry.contribution.adapter_files import AdapterFiles
 from ggez_hub.registry.contribution.base_model import BaseModel
 from ggez_hub.registry.contribution.training_metadata import REPO
 from ggez_hub.validation_errors import listed
 
 PEFT_PREFIX = "base_model.model."
-# What PEFT's own README says before anybody has written one, and the tags that it derives.
+# In PEFT's own README before anybody has edited it, and the tags that it derives.
 EMPTY_TEMPLATE = "[More Information Needed]"
 DERIVED_TAG = "base_model:"
 
 
 @dataclass(frozen=True)
 class CardAnswers:
-    """What a person says of an adapter; None where they said nothing."""
+    """What a person answers about an adapter; None where they did not."""
 
     region: str
     license: str | None = None
@@ -40,16 +40,16 @@ class CardAnswers:
 
 
 def draft_card(files: AdapterFiles, base: BaseModel, answers: CardAnswers) -> CardDocument:
-    """The card of an adapter, as far as its files, its base and a person tell; raises BadCard.
+    """The card of an adapter, from its files, its base and a person's answers; raises BadCard.
 
-    What a README beside the adapter says in prose and in keys that are not ours is kept.
+    The prose and the foreign keys of a README beside the adapter are kept.
     """
     _require_named_base(files, base)
     region = find_region(answers.region)
     factor = alpha_record(alpha(region))
     kind = answers.kind or files.kind
     if (kind in {"finetune", "merged"}) != (files.kind == "finetune"):
-        raise UsageProblem(f"{files.name} is a {files.kind}, which can be no {kind}")
+        raise UsageProblem(f"{files.name} is a {files.kind}, which cannot be a {kind}")
     block: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "level": "declared",
@@ -80,7 +80,7 @@ def draft_card(files: AdapterFiles, base: BaseModel, answers: CardAnswers) -> Ca
         card = AdapterCard.model_validate(block)
     except ValidationError as error:
         raise BadCard(f"no card can be made of {files.name}:\n{listed(error)}") from error
-    front, prose = split_front_matter(files.readme or "")
+    front, prose = split_front_matter(files.readme)
     if not prose.strip() or EMPTY_TEMPLATE in prose:
         prose = _prose(files, card)
     document = CardDocument(card, _front(card, front, files, base, answers), prose)
@@ -89,7 +89,7 @@ def draft_card(files: AdapterFiles, base: BaseModel, answers: CardAnswers) -> Ca
 
 
 def adapts_of(files: AdapterFiles, family: Family) -> tuple[str, ...] | None:
-    """What the adapter changes, by the modules that it touches; None if that is not known.
+    """What the adapter changes, by the modules that it touches; None if they do not decide it.
 
     A LoRA on the text tower alone changes which prompts are understood; one on the other side alone
     what pictures show or what is recognised in them. Of other adapters only their authors know.
@@ -112,9 +112,9 @@ def summary_of(files: AdapterFiles, base: BaseModel, region: str) -> str:
 
 def declared_licence(files: AdapterFiles) -> str:
     """The licence that the adapter's own repository, README or metadata declares, or `unknown`."""
-    front = files.at.front_matter if files.at else split_front_matter(files.readme or "")[0]
+    front = files.at.front_matter if files.at else split_front_matter(files.readme)[0]
     declared = license_of(front)
-    return (files.told.license or UNKNOWN).lower() if declared == UNKNOWN else declared
+    return (files.metadata.license or UNKNOWN).lower() if declared == UNKNOWN else declared
 
 
 def _listed(values: tuple[str, ...] | None) -> list[str] | str:
@@ -123,16 +123,16 @@ def _listed(values: tuple[str, ...] | None) -> list[str] | str:
 
 def _require_named_base(files: AdapterFiles, base: BaseModel) -> None:
     """PEFT's loaders follow the base that the configuration names: a folder leads nowhere."""
-    if files.library == "peft" and files.told.checkpoint is not None:
-        raise NoAdapterHere(
-            f"adapter_config.json of {files.name} names the base {files.told.checkpoint!r}, which is "
-            "no repository",
+    if files.library == "peft" and files.metadata.checkpoint is not None:
+        raise GgezError(
+            f"adapter_config.json of {files.name} names the base {files.metadata.checkpoint!r}, which is "
+            "not a repository",
             f'Write "base_model_name_or_path": "{base.at.repo}" there, and run this again.',
         )
 
 
 def _trained_on(files: AdapterFiles, base: BaseModel) -> str | dict[str, Any]:
-    named = files.told.base
+    named = files.metadata.base
     if named == base.at.repo:
         return "base"
     if named and REPO.match(named):
@@ -141,14 +141,14 @@ def _trained_on(files: AdapterFiles, base: BaseModel) -> str | dict[str, Any]:
 
 
 def _training(files: AdapterFiles) -> str | dict[str, Any]:
-    told = files.told
-    if told.method is None and not told.hyper_parameters:
+    found = files.metadata
+    if found.method is None and not found.hyper_parameters:
         return UNKNOWN
     return {
-        "method": told.method or UNKNOWN,
-        "hyper_parameters": dict(told.hyper_parameters) or UNKNOWN,
-        "seed": UNKNOWN if told.seed is None else told.seed,
-        "versions": dict(told.versions) or UNKNOWN,
+        "method": found.method or UNKNOWN,
+        "hyper_parameters": dict(found.hyper_parameters) or UNKNOWN,
+        "seed": UNKNOWN if found.seed is None else found.seed,
+        "versions": dict(found.versions) or UNKNOWN,
     }
 
 
@@ -159,8 +159,7 @@ def _front(
     base: BaseModel,
     answers: CardAnswers,
 ) -> dict[str, Any]:
-    """The Hub's keys: those of the README, what a person said, and what follows from the files."""
-    said = {"license": answers.license} if answers.license else {}
+    answered = {"license": answers.license} if answers.license else {}
     license_id = declared_licence(files)
     derived = {
         "library_name": files.library or base.library,
@@ -173,17 +172,17 @@ def _front(
     if isinstance(tags, list):
         front = {**front, "tags": [t for t in tags if not str(t).startswith(DERIVED_TAG)]}
     try:
-        return with_hub_keys(card, {**known, **front, **said, "base_model": card.base.repo})
+        return with_hub_keys(card, {**known, **front, **answered, "base_model": card.base.repo})
     except ValueError as error:
         raise BadCard(str(error)) from error
 
 
 def _prose(files: AdapterFiles, card: AdapterCard) -> str:
-    lines = [f"# {files.told.title or files.name}", "", card.summary["en"], ""]
-    if files.told.checkpoint:
-        lines += [f"Its files name the checkpoint `{files.told.checkpoint}`.", ""]
+    lines = [f"# {files.metadata.title or files.name}", "", card.summary["en"], ""]
+    if files.metadata.checkpoint:
+        lines += [f"Its files name the checkpoint `{files.metadata.checkpoint}`.", ""]
     lines += [
         "The `ggez:` block above is for [ggez-hub](https://arxiv.org/abs/2604.11490), a registry of "
-        "regional adapters: what it does not know stands there as `unknown`.",
+        "regional adapters: what is not known is `unknown`."
     ]
     return "\n".join(lines) + "\n"

@@ -1,7 +1,4 @@
-"""The results of a sweep on the card of an adapter that was measured, with the answers beside it.
-
-What is noted is the author's claim (`measured_by: self`): nothing of it ranks or gates.
-"""
+"""The results of a sweep on the card of its adapter, as its author's claim, with the answers."""
 
 from __future__ import annotations
 
@@ -10,12 +7,12 @@ import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ggez_hub.cards import AdapterCard, CardDocument, CurveRow, read_card, render_card, write_card
-from ggez_hub.cards.curve import Rows, with_measured
+from ggez_hub.cards import AdapterCard, CardDocument, read_card, render_card, write_card
+from ggez_hub.cards.curve import with_measured
 from ggez_hub.cards.measurements import Baselines, ComposedAdapter, JointCurve
 from ggez_hub.cards.readme import MAX_CARD_BYTES
 from ggez_hub.cards.schema import is_adapter
-from ggez_hub.cards.values import NAME, Unknown
+from ggez_hub.cards.values import UNKNOWN
 from ggez_hub.errors import GgezError, UsageProblem
 from ggez_hub.evaluation.models.model_digest import model_digest
 from ggez_hub.evaluation.results.baselines import card_baselines
@@ -25,14 +22,13 @@ from ggez_hub.evaluation.results.measured_curve import curve_of
 from ggez_hub.evaluation.results.verification import verify_evidence
 from ggez_hub.parity.betas import read_key
 from ggez_hub.parity.card_rows import NoCurve
-from ggez_hub.parity.choice import select_beta
-from ggez_hub.parity.policy import Policy
+from ggez_hub.parity.choice import Policy, select_beta
 from ggez_hub.registry.constants import CARD_NAME
+from ggez_hub.registry.contribution.training_metadata import REPO
 
 EVIDENCE = "evidence"
 # Answers that these commands have copied: what the copy is of, and the start of its sha256.
 COPY = re.compile(r"^(measured|joint|average)-([0-9a-f]{12})\.parquet$")
-REPO = re.compile(rf"^({NAME}/{NAME})(@.*)?$")
 
 
 @dataclass(frozen=True)
@@ -51,13 +47,11 @@ class CardUpdate:
 
 
 def add_sweep_results(results: Path, place: Path) -> CardUpdate:
-    """Write what a sweep of the card's adapter measured onto the card, as its author's claim.
+    """Write what a sweep measured onto the card in `place` (or its folder), as its author's claim.
 
-    place: an adapter's folder, or its card. Earlier claims are replaced; what the registry measured
-    stays. The policy is that of the results where the card declares none. Baselines go with the
-    curve that decides. Raises UsageProblem for
-    results of several adapters, of another one than the card's, on another base or for another region;
-    GgezError, BadCard.
+    Earlier claims are replaced; what the registry measured stays. The policy is that of the results
+    where the card declares none. Raises UsageProblem for results of several adapters, of another
+    adapter, on another base or for another region; GgezError, BadCard.
     """
     path, document, evidence = _open(results, place)
     card, header = document.card, evidence.header
@@ -87,17 +81,15 @@ def add_sweep_results(results: Path, place: Path) -> CardUpdate:
     )
     changed = changed.model_copy(update={"baselines": _baselines(changed, claim)})
     answers = _write(path, document, changed, evidence, "measured")
-    rows = [row for tasks in measured.rows.values() for row in tasks.values()]
-    added = sum(row.measured_by == "self" for row in rows)
-    return CardUpdate(changed, answers, added, len(rows) - added)
+    added = sum(row.measured_by == "self" for row in changed.rows)
+    return CardUpdate(changed, answers, added, len(changed.rows) - added)
 
 
 def add_joint_results(results: Path, place: Path) -> JointCurve:
-    """Write what a joint sweep measured onto a card, and its answers beside the card.
+    """Write what a joint sweep measured onto the card in `place` (or its folder).
 
-    place: an adapter's folder, or its card. A curve of the same adapters for the same region is
-    replaced. Raises UsageProblem for results of one adapter, of others than the card's, or on another
-    base; GgezError, BadCard.
+    A curve of the same adapters for the same region is replaced. Raises UsageProblem for results of
+    one adapter, of other adapters, or on another base; GgezError, BadCard.
     """
     path, document, evidence = _open(results, place)
     joint = _joint(document.card, evidence)
@@ -109,7 +101,7 @@ def add_joint_results(results: Path, place: Path) -> JointCurve:
 
 def _baselines(card: AdapterCard, claim: Evidence) -> Baselines | None:
     """The baselines beside the merge: those of the claim, or of the registry where it has measured."""
-    if any(row.measured_by == "registry" for row in _rows(card.curve)):
+    if any(row.measured_by == "registry" for row in card.rows):
         by_registry = card.baselines and card.baselines.measured_by == "registry"
         return card.baselines if by_registry else None
     try:
@@ -145,7 +137,7 @@ def _write(
     path: Path, document: CardDocument, card: AdapterCard, evidence: Evidence, kind: str
 ) -> Path:
     """Write a card and the answers beside it, and remove copies that it does not name any more."""
-    noted = CardDocument(card, document.front_matter, document.prose)
+    noted = replace(document, card=card)
     if (size := len(render_card(noted).encode())) > MAX_CARD_BYTES:
         raise UsageProblem(
             f"with {len(evidence.header.models)} points {path} would have {size:,} bytes, of at most "
@@ -174,23 +166,13 @@ def _write(
 
 
 def _named(card: AdapterCard) -> set[str]:
-    """The sha256s of the answers that a card names."""
-    curves = [card.curve, *(joint.curve for joint in card.joint)]
-    found = {row.predictions for curve in curves for row in _rows(curve)}
+    joint = [row for j in card.joint for tasks in j.curve.values() for row in tasks.values()]
     beside = card.baselines
-    for baseline in () if beside is None else (beside.average, beside.joint):
-        found |= set() if baseline is None else {baseline.predictions}
-    return found
-
-
-def _rows(curve: Rows | Unknown) -> list[CurveRow]:
-    if curve == "unknown":
-        return []
-    return [row for rows in curve.values() for row in rows.values()]
+    baselines = (beside.average, beside.joint) if beside else ()
+    return {found.predictions for found in (*card.rows, *joint, *baselines) if found}
 
 
 def _require_own_adapter(card: AdapterCard, evidence: Evidence) -> None:
-    """The results are of one adapter, and its files are those that the card records."""
     adapters = evidence.header.adapters
     if len(adapters) > 1:
         raise UsageProblem(
@@ -217,16 +199,14 @@ def _joint(card: AdapterCard, evidence: Evidence) -> JointCurve:
             f"{evidence.place} measures one adapter",
             "`ggez-hub card measure RESULTS CARD` notes it on its card.",
         )
-    adapters = []
-    own = 0
+    adapters, own = [], 0
     for record in header.adapters:
-        named = REPO.match(record.name)
-        adapter = ComposedAdapter(repo=named[1] if named else "unknown", files=record.files)
-        if is_adapter(adapter.files, card.files):
+        repo = record.name.partition("@")[0]
+        repo = repo if REPO.match(repo) else UNKNOWN
+        if is_adapter(record.files, card.files):
             own += 1
-            repo = card.adapter.repo if card.adapter else adapter.repo
-            adapter = adapter.model_copy(update={"repo": repo})
-        adapters.append(adapter)
+            repo = card.adapter.repo if card.adapter else repo
+        adapters.append(ComposedAdapter(repo=repo, files=record.files))
     if own != 1:
         raise UsageProblem(
             "none of the adapters that were measured has the sha256s of the card's files",
@@ -234,14 +214,12 @@ def _joint(card: AdapterCard, evidence: Evidence) -> JointCurve:
         )
     _require_base(card, evidence)
     measured = curve_of(evidence)
-    return JointCurve.model_validate(
-        {
-            "region": header.region,
-            "adapters": adapters,
-            "curve": {key: dict(rows) for key, rows in measured.rows.items()},
-            "parity": measured.parity,
-            "policy": header.policy,
-        }
+    return JointCurve(
+        region=header.region,
+        adapters=adapters,
+        curve={key: dict(rows) for key, rows in measured.rows.items()},
+        parity=dict(measured.parity) if measured.parity != "independent" else "independent",
+        policy=header.policy,
     )
 
 
@@ -252,7 +230,7 @@ def _require_base(card: AdapterCard, evidence: Evidence) -> None:
     if not header.models:
         raise UsageProblem(f"{evidence.place} does not say which models were measured")
     for key, digest in header.models.items():
-        if weights == "unknown" or model_digest(weights, files, read_key(key)) != digest:
+        if weights == UNKNOWN or model_digest(weights, files, read_key(key)) != digest:
             raise UsageProblem(
                 f"the model at beta {key} is not made of the base that the card names",
                 f"The card's base is {card.base.repo}@{card.base.revision[:12]}.",

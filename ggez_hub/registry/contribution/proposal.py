@@ -1,4 +1,4 @@
-"""From an adapter to a proposal: a card in the index that says where it lies, and who says so."""
+"""From an adapter to a pull request at the index: its card, with the repository and the commit."""
 
 from __future__ import annotations
 
@@ -15,12 +15,9 @@ from ggez_hub.registry.constants import CARD_NAME, INDEX_REPO
 from ggez_hub.registry.contribution.adapter_files import AdapterFiles
 from ggez_hub.registry.index.entries import card_path
 from ggez_hub.registry.licences import reviewed
-from ggez_hub.registry.publication.adapter import Parcel, Published, beside, publish
+from ggez_hub.registry.publication.adapter import Parcel, beside, publish
+from ggez_hub.registry.publication.result import Published
 from ggez_hub.registry.repositories import Repositories, problems_on_hub
-
-
-class NotReady(GgezError):
-    """A card cannot be proposed; the message says what to mend."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +34,7 @@ def own_card(files: AdapterFiles, hub: Hub) -> CardDocument | None:
     text = files.readme
     if files.at is not None and files.at.file(CARD_NAME) is not None:
         text = hub.read_text(files.at.repo, files.at.revision, CARD_NAME)
-    if text is None or not has_block(text):
+    if not has_block(text):
         return None
     return parse_card(text, f"{CARD_NAME} of {files.name}")
 
@@ -45,20 +42,16 @@ def own_card(files: AdapterFiles, hub: Hub) -> CardDocument | None:
 def claimed(document: CardDocument, owner: str, contributor: str) -> CardDocument:
     """The card with who published the adapter, and who registers it.
 
-    Raises NotReady where it says that the registry measured what the registry has never seen.
+    Raises GgezError where it has scores of the registry that the registry has never seen.
     """
-    curve, beside = document.card.curve, document.card.baselines
-    measured_by: set[str] = set() if beside is None else {beside.measured_by}
-    if curve != "unknown":
-        measured_by |= {row.measured_by for rows in curve.values() for row in rows.values()}
-    if "registry" in measured_by or document.card.closed is not None:
-        raise NotReady(
+    card = document.card
+    measured_by = {found.measured_by for found in (*card.rows, card.baselines) if found}
+    if "registry" in measured_by or card.closed is not None:
+        raise GgezError(
             "the card has scores `measured_by: registry` that the registry did not write",
             "Your own scores are `measured_by: self`.",
         )
-    names = {"published_by": owner, "registered_by": contributor}
-    card = document.card.model_copy(update=names)
-    return CardDocument(card, document.front_matter, document.prose)
+    return document.with_card(published_by=owner, registered_by=contributor)
 
 
 def push(
@@ -75,16 +68,16 @@ def push(
 def candidate(document: CardDocument, location: Location, hub: Hub) -> CardProposal:
     """The card as it is proposed, checked against the hub as `pull` will check it.
 
-    Raises NotReady with every problem, and what the client raises.
+    Raises GgezError with every problem, and what the client raises.
     """
     if document.license == UNKNOWN:
-        raise NotReady("the adapter has no known licence", "Name it with --license.")
+        raise GgezError("the adapter has no known licence", "Name it with --license.")
     reviewed(document.license, location.repo)
     copy = document.with_card(adapter=location)
     if problems := list(problems_on_hub(copy.card, Repositories(hub))):
-        raise NotReady(
+        raise GgezError(
             f"{location.repo} would not be taken by `pull`:\n"
-            + "\n".join(f"  {'.'.join(map(str, key))}: {what}" for key, what in problems)
+            + "\n".join(f"  {problem}" for problem in problems)
         )
     return CardProposal(copy, _free_path(copy, hub), render_card(copy))
 
@@ -95,7 +88,7 @@ def register(found: CardProposal, hub: Hub) -> Proposal:
     Raises NoToken, and what the client raises.
     """
     card, location = found.document.card, found.document.card.adapter
-    assert location is not None  # noqa: S101 - a candidate says where its adapter lies
+    assert location is not None  # noqa: S101 - a proposed card has the place of its adapter
     return propose(
         hub,
         INDEX_REPO,
@@ -119,8 +112,8 @@ def _free_path(document: CardDocument, hub: Hub) -> str:
         return path
     try:
         there = parse_card(hub.read_text(INDEX_REPO, index.revision, path, "dataset"), path)
+        other = there.card.adapter
+        taken = other is not None and other.repo.lower() != location.repo.lower()
     except BadCard:
-        return card_path(document, location.repo, with_owner=True)
-    other = there.card.adapter
-    mine = other is None or other.repo.lower() == location.repo.lower()
-    return path if mine else card_path(document, location.repo, with_owner=True)
+        taken = True
+    return card_path(document, location.repo, with_owner=True) if taken else path

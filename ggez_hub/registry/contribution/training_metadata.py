@@ -1,8 +1,7 @@
 """What training programs write into an adapter: kohya's `ss_*`, `modelspec.*`, PEFT's config.
 
-kohya's sd-scripts: https://github.com/kohya-ss/sd-scripts, library/train_util.py and
-networks/*.py. ModelSpec: https://github.com/Stability-AI/ModelSpec. Everything is a claim of the
-file, taken as such; what is not there stays None.
+Sources: https://github.com/kohya-ss/sd-scripts (library/train_util.py, networks/*.py) and
+https://github.com/Stability-AI/ModelSpec. Everything is a claim of the file.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from typing import Any
 
 from ggez_hub.cards.safety import plain_text
 
-# Figures of a training run that say nothing about the person or their disk: no folder names,
+# Figures of a training run that reveal nothing about the person or their disk: no folder names,
 # captions, tags or comments.
 HYPER_PARAMETERS = (
     "network_dim", "network_alpha", "network_dropout", "learning_rate", "unet_lr",
@@ -55,18 +54,17 @@ NUMBER = re.compile(r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$")
 
 @dataclass(frozen=True)
 class TrainingMetadata:
-    """What an adapter's own files say of it.
+    """What an adapter's own files claim.
 
-    base           the repository that it was trained on, if they name it
+    base           the repository that it was trained on
     likely_base    the repository that adapters of its architecture are usually trained on
-    checkpoint     the name of the checkpoint's file, where it is none that is known
+    checkpoint     the name of the checkpoint's file, where it is not a known one
     """
 
     base: str | None = None
     likely_base: str | None = None
     checkpoint: str | None = None
     title: str | None = None
-    description: str | None = None
     license: str | None = None
     method: str | None = None
     hyper_parameters: dict[str, float | int | str | bool] = field(default_factory=dict)
@@ -75,27 +73,26 @@ class TrainingMetadata:
 
 
 def metadata_of_safetensors(metadata: Mapping[str, str]) -> TrainingMetadata:
-    """What the metadata of a safetensors file says."""
-    said = {key: text for key, value in metadata.items() if (text := _clean(value)) is not None}
-    checkpoint = _checkpoint(said.get("ss_sd_model_name"))
-    architecture = said.get("modelspec.architecture", "").partition("/")[0]
+    """The claims in the metadata of a safetensors file."""
+    values = {key: text for key, value in metadata.items() if (text := _clean(value)) is not None}
+    checkpoint = _checkpoint(values.get("ss_sd_model_name"))
+    architecture = values.get("modelspec.architecture", "").partition("/")[0]
     base = CHECKPOINTS.get(checkpoint or "")
     if base is None and checkpoint and REPO.match(checkpoint):
         base = checkpoint
-    network = said.get("ss_network_module")
-    seed = _value(said.get("ss_seed", ""))
-    commit = said.get("ss_sd_scripts_commit_hash")
+    network = values.get("ss_network_module")
+    seed = _value(values.get("ss_seed", ""))
+    commit = values.get("ss_sd_scripts_commit_hash")
     return TrainingMetadata(
         base=base,
         likely_base=ARCHITECTURES.get(architecture)
-        or ARCHITECTURES.get(said.get("ss_base_model_version", "")),
+        or ARCHITECTURES.get(values.get("ss_base_model_version", "")),
         checkpoint=None if base else checkpoint,
-        title=said.get("modelspec.title"),
-        description=said.get("modelspec.description"),
-        license=said.get("modelspec.license"),
+        title=values.get("modelspec.title"),
+        license=values.get("modelspec.license"),
         method=f"{network} of kohya's sd-scripts" if network else None,
         hyper_parameters={
-            key: _value(said[f"ss_{key}"]) for key in HYPER_PARAMETERS if f"ss_{key}" in said
+            key: _value(values[f"ss_{key}"]) for key in HYPER_PARAMETERS if f"ss_{key}" in values
         },
         seed=seed if type(seed) is int else None,
         versions={"sd-scripts": commit} if commit else {},
@@ -103,7 +100,7 @@ def metadata_of_safetensors(metadata: Mapping[str, str]) -> TrainingMetadata:
 
 
 def metadata_of_peft(config: Mapping[str, Any]) -> TrainingMetadata:
-    """What PEFT's adapter_config.json says."""
+    """The claims in PEFT's adapter_config.json."""
     named = config.get("base_model_name_or_path")
     named = _clean(named) if isinstance(named, str) else None
     version = config.get("peft_version")
@@ -122,7 +119,6 @@ def metadata_of_peft(config: Mapping[str, Any]) -> TrainingMetadata:
 
 
 def _clean(value: str) -> str | None:
-    """A value that says something and can be shown."""
     text = value.strip()
     if text in {"", "None", "null", "unknown"} or len(text) > 2000:
         return None

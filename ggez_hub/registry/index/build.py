@@ -1,30 +1,37 @@
-"""`index build`: accepted cards to one SQLite file, with the same bytes for the same cards."""
+"""Accepted cards to one SQLite file, the same bytes for the same cards; both to the hub's index."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
 import sqlite3
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeAlias
 
 from ggez_hub.atomic_files import atomic_file
 from ggez_hub.cards import BadCard, CardDocument, parse_card
 from ggez_hub.cards.document import read_text
+from ggez_hub.cards.values import UNKNOWN
 from ggez_hub.digests import sha256_file
 from ggez_hub.errors import GgezError
+from ggez_hub.hub import Hub
+from ggez_hub.hub.commits import Content, commit, ensure_repo, head_of, require_token
 from ggez_hub.parity.card_rows import ranking_rows
+from ggez_hub.registry.constants import INDEX_FILE, INDEX_REPO
 from ggez_hub.registry.index.entries import CardSummary, UnreadableCard, text_digest
 from ggez_hub.registry.index.file import (
     APPLICATION_ID,
     COLUMNS,
     FORMAT,
-    SCHEMA,
+    INDEXES,
+    TABLES,
     IndexRow,
     pack_ranking,
     read_index,
@@ -67,7 +74,7 @@ def build_index(
     parallel. Raises GgezError, and writes nothing, if a card is not valid, unless `skip_bad`, which
     leaves it out and notes that in the file; BadIndex.
     """
-    rows = read_index(previous).rows if previous else ()
+    rows = read_index(previous)[0] if previous else ()
     known = {(row.path, row.sha256): (row, packed) for row, packed in rows}
     found = list(_read_all(cards, known, processes))
     bad = tuple(
@@ -80,7 +87,7 @@ def build_index(
             f"{len(bad)} of {len(found)} cards are not valid\n" + "\n".join(b.reason for b in bad),
             "Fix them, or leave them out with --skip-bad.",
         )
-    # Adapters of a region lie together, so that a query reads few pages.
+    # Adapters of a region are together, so that a query reads few pages.
     good = [entry for entry in found if not isinstance(entry, UnreadableCard)]
     good.sort(key=lambda entry: (entry[0].region, entry[0].path))
     with atomic_file(out) as partial_file:
@@ -121,7 +128,7 @@ def row_of(document: CardDocument, path: str, sha256: str) -> Packed:
     """The row of a card of the index; raises BadCard for one in another place, or without its own."""
     card = document.card
     if card.adapter is None:
-        raise BadCard(f"{path}: ggez.adapter: is missing; it says where the adapter is")
+        raise BadCard(f"{path}: ggez.adapter: is missing; it is the place of the adapter")
     place = f"cards/{card.region}/{card.family}"
     if not path.startswith(f"{place}/"):
         raise BadCard(f"{path}: ggez.region: the card belongs in {place}/")
@@ -132,24 +139,22 @@ def row_of(document: CardDocument, path: str, sha256: str) -> Packed:
         revision=card.adapter.revision,
         **CardSummary.of(document).model_dump(),
     )
-    return row, pack_ranking({} if card.curve == "unknown" else ranking_rows(card.curve))
+    return row, pack_ranking({} if card.curve == UNKNOWN else ranking_rows(card.curve))
 
 
 def _write(path: Path, rows: Sequence[Packed], bad: Sequence[UnreadableCard]) -> None:
     names = (*COLUMNS, "ranking")
     marks = ", ".join("?" * len(names))
     with closing(sqlite3.connect(path, isolation_level=None)) as file:
-        for pragma in (
-            f"page_size={PAGE_SIZE}",
-            "encoding='UTF-8'",
-            "journal_mode=OFF",
-            f"application_id={APPLICATION_ID}",
-            f"user_version={FORMAT}",
+        for statement in (
+            f"PRAGMA page_size={PAGE_SIZE}",
+            "PRAGMA encoding='UTF-8'",
+            "PRAGMA journal_mode=OFF",
+            f"PRAGMA application_id={APPLICATION_ID}",
+            f"PRAGMA user_version={FORMAT}",
+            "BEGIN",
+            *TABLES,
         ):
-            file.execute(f"PRAGMA {pragma}")
-        file.execute("BEGIN")
-        tables, indexes = SCHEMA[:2], SCHEMA[2:]
-        for statement in tables:
             file.execute(statement)
         file.executemany(
             f"INSERT INTO entries ({', '.join(names)}) VALUES ({marks})",  # noqa: S608 - our names
@@ -158,9 +163,49 @@ def _write(path: Path, rows: Sequence[Packed], bad: Sequence[UnreadableCard]) ->
         file.executemany(
             "INSERT INTO unreadable (path, reason) VALUES (?, ?)", ((b.path, b.reason) for b in bad)
         )
-        for statement in indexes:
+        for statement in (*INDEXES, "COMMIT"):
             file.execute(statement)
-        file.execute("COMMIT")
     with path.open("r+b") as file_bytes:
         file_bytes.seek(VERSION_AT)
         file_bytes.write(VERSION.to_bytes(4, "big"))
+
+
+@dataclass(frozen=True)
+class PublishedIndex:
+    """The commit that holds the index, what it changed, and what was built."""
+
+    revision: str
+    changed: tuple[str, ...]
+    built: Built
+
+
+def publish_index(
+    cards: Path,
+    hub: Hub,
+    *,
+    skip_bad: bool = False,
+    evidence: Mapping[str, Content] = MappingProxyType({}),
+) -> PublishedIndex:
+    """Bring the index data set to hold exactly the cards below `cards`, and their index file.
+
+    `evidence` are further files by their paths in the data set. Other cards are removed; repeated,
+    nothing is sent. Raises GgezError before anything is sent, NoToken, CommitRefused, and what the
+    client raises.
+    """
+    require_token(hub)
+    with tempfile.TemporaryDirectory() as folder:
+        index = Path(folder) / INDEX_FILE
+        built = build_index(cards, index, skip_bad=skip_bad)
+        left_out = {bad.path for bad in built.bad}
+        files: dict[str, Content] = {
+            path: place
+            for place in sorted(cards.glob("*/*/*.md"))
+            if (path := f"cards/{place.relative_to(cards).as_posix()}") not in left_out
+        }
+        files |= {**evidence, INDEX_FILE: index}
+        ensure_repo(hub, INDEX_REPO, private=False, repo_type="dataset")
+        there = [file.path for file in head_of(hub, INDEX_REPO, "dataset").files]
+        gone = [path for path in there if path.startswith("cards/") and path not in files]
+        message = f"Index {built.cards} accepted adapters"
+        done = commit(hub, INDEX_REPO, files, message, remove=gone, repo_type="dataset")
+    return PublishedIndex(done.revision, done.changed, built)

@@ -34,7 +34,7 @@ from ggez_hub.registry.resolution import PinnedCard
 
 
 class CardSummary(FrozenModel):
-    """What a card says of its adapter, as far as it ranks the adapter or rules it out.
+    """What of a card ranks its adapter or rules it out.
 
     `base_weights` identifies the base: the digest of the sorted sha256s of its weight files,
     whatever their names. `registered` is the day (ISO 8601) on which the registry accepted it,
@@ -66,7 +66,6 @@ class CardSummary(FrozenModel):
 
     @classmethod
     def of(cls, document: CardDocument) -> CardSummary:
-        """The summary of a card."""
         card = document.card
         return cls(
             region=card.region,
@@ -108,12 +107,11 @@ class IndexEntry:
 
     @cached_property
     def document(self) -> CardDocument:
-        """The card; raises NotFit if it is not what the index says."""
+        """The card; raises NotFit if it is not as the index has it."""
         return self.read_card()
 
     @cached_property
     def ranking(self) -> Curve:
-        """The registry's validation scores; empty without any."""
         return self.read_ranking()
 
 
@@ -125,8 +123,7 @@ class UnreadableCard:
     reason: str
 
 
-@dataclass(frozen=True)
-class OtherRegion:
+class OtherRegion(FrozenModel):
     """Adapters of another region than those that were asked for: how many, and one of them."""
 
     region: RegionId

@@ -14,7 +14,7 @@ import sqlite3
 import zlib
 from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field, fields
+from itertools import count
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -23,7 +23,7 @@ from ggez_hub.cards.curve import Curve
 from ggez_hub.cards.readme import MAX_CARD_BYTES
 from ggez_hub.cards.values import FilePath, RepoId, Revision, Sha256
 from ggez_hub.errors import GgezError
-from ggez_hub.registry.index.entries import CardSummary, OtherRegion, UnreadableCard
+from ggez_hub.registry.index.entries import CardSummary, Listing, OtherRegion, UnreadableCard
 
 FORMAT = 1
 APPLICATION_ID = 0x6767657A  # "ggez"
@@ -31,7 +31,7 @@ MAX_INDEX_BYTES = 1_000_000_000
 # A row takes about fifty steps of SQLite's machine.
 STEPS_AT_A_TIME, MAX_TIMES = 1_000_000, 2_000
 
-SCHEMA = (
+TABLES = (
     "CREATE TABLE entries (id INTEGER PRIMARY KEY, path TEXT NOT NULL, sha256 TEXT NOT NULL, "
     "repo TEXT NOT NULL, revision TEXT NOT NULL, region TEXT NOT NULL, family TEXT NOT NULL, "
     "kind TEXT NOT NULL, level TEXT NOT NULL, license TEXT NOT NULL, state TEXT NOT NULL, "
@@ -39,12 +39,12 @@ SCHEMA = (
     "base_weights TEXT NOT NULL, registered TEXT, "
     "recommended INTEGER NOT NULL, ranking BLOB NOT NULL)",
     "CREATE TABLE unreadable (id INTEGER PRIMARY KEY, path TEXT NOT NULL, reason TEXT NOT NULL)",
+)
+INDEXES = (
     "CREATE INDEX places ON entries (region, family, repo)",
     "CREATE INDEX yanked ON entries (repo, reason) WHERE state = 'yanked'",
 )
 CURVE: TypeAdapter[Curve] = TypeAdapter(Curve)
-ELSEWHERE: TypeAdapter[OtherRegion] = TypeAdapter(OtherRegion)
-ELSEWHERE_FIELDS = tuple(f.name for f in fields(OtherRegion))
 
 
 class BadIndex(GgezError):
@@ -63,22 +63,12 @@ class IndexRow(CardSummary):
 COLUMNS = tuple(IndexRow.model_fields)
 
 
-@dataclass(frozen=True)
-class IndexContents:
-    """What an index file holds for some regions: rows with their packed rankings, and the rest."""
-
-    rows: tuple[tuple[IndexRow, bytes], ...] = ()
-    unreadable: tuple[UnreadableCard, ...] = ()
-    elsewhere: tuple[OtherRegion, ...] = ()
-    yanked: dict[str, str] = field(default_factory=dict)
-
-
 def read_index(
     path: Path, regions: Collection[str] | None = None, repos: Collection[str] | None = None
-) -> IndexContents:
-    """What the index file at `path` holds for `regions`, or of `repos` (None: all of it).
+) -> tuple[list[tuple[IndexRow, bytes]], Listing]:
+    """The rows of the index file at `path` for `regions`, or of `repos` (None: all of them).
 
-    Raises BadIndex.
+    Each has its packed ranking; the listing has no entries but the rest. Raises BadIndex.
     """
     column, asked = ("region", regions) if repos is None else ("repo", repos)
     chosen, values = "", sorted(asked or ())
@@ -93,18 +83,17 @@ def read_index(
                 values,
             )
         ]
-        unreadable = file.execute("SELECT path, reason FROM unreadable ORDER BY id").fetchall()
+        unreadable = file.execute("SELECT path, reason FROM unreadable ORDER BY id")
         groups = file.execute(
             "SELECT region, family, count(*), min(repo) FROM entries GROUP BY region, family"
-        ).fetchall()
-        yanked = file.execute("SELECT repo, reason FROM entries WHERE state = 'yanked'").fetchall()
-        return IndexContents(
-            rows=tuple(rows),
+        )
+        yanked = file.execute("SELECT repo, reason FROM entries WHERE state = 'yanked'")
+        return rows, Listing(
             unreadable=tuple(UnreadableCard(*map(_printable, row)) for row in unreadable),
             elsewhere=tuple(
-                ELSEWHERE.validate_python(dict(zip(ELSEWHERE_FIELDS, group, strict=True)))
-                for group in groups
-                if regions is not None and group[0] not in regions
+                OtherRegion(region=region, family=family, count=number, repo=repo)
+                for region, family, number, repo in groups
+                if regions is not None and region not in regions
             ),
             yanked={repo.lower(): _printable(reason) for repo, reason in yanked},
         )
@@ -135,7 +124,6 @@ def unpack_ranking(packed: bytes) -> Curve:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[sqlite3.Connection]:
-    """A connection that can only read, to a file that has our schema and no other."""
     if path.stat().st_size > MAX_INDEX_BYTES:
         raise BadIndex(f"{path.name} is larger than {MAX_INDEX_BYTES:,} bytes")
     try:
@@ -157,14 +145,8 @@ def _confine(file: sqlite3.Connection) -> None:
     file.setlimit(sqlite3.SQLITE_LIMIT_TRIGGER_DEPTH, 0)
     for pragma in ("trusted_schema=OFF", "query_only=ON", "cell_size_check=ON", "mmap_size=0"):
         file.execute(f"PRAGMA {pragma}")
-    times = 0
-
-    def stop() -> bool:
-        nonlocal times
-        times += 1
-        return times > MAX_TIMES
-
-    file.set_progress_handler(stop, STEPS_AT_A_TIME)
+    times = count(1)
+    file.set_progress_handler(lambda: next(times) > MAX_TIMES, STEPS_AT_A_TIME)
 
 
 def _check_schema(file: sqlite3.Connection) -> None:
@@ -180,5 +162,5 @@ def _check_schema(file: sqlite3.Connection) -> None:
             else "Build it again: ggez-hub index build cards -o index.sqlite",
         )
     found = {sql for (sql,) in file.execute("SELECT sql FROM sqlite_schema LIMIT 100")}
-    if found != set(SCHEMA):
+    if found != {*TABLES, *INDEXES}:
         raise BadIndex("the index file holds other tables than an index does")

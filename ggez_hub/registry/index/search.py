@@ -26,7 +26,6 @@ from ggez_hub.registry.index.entries import (
 from ggez_hub.registry.index.file import (
     MAX_INDEX_BYTES,
     BadIndex,
-    IndexContents,
     IndexRow,
     read_index,
     unpack_ranking,
@@ -65,7 +64,7 @@ def accepted_entries(
             "Search the hub itself by tags: add --live --trust any (or your organisations).",
         ) from error
     if newest is None:
-        revision, contents = _of_cards(hub, regions, repos)
+        revision, rows, listing = _of_cards(hub, regions, repos)
     else:
         revision, file = newest
         if file.size > MAX_INDEX_BYTES:
@@ -73,28 +72,24 @@ def accepted_entries(
                 f"{INDEX_FILE} of {hub.endpoint} is larger than {MAX_INDEX_BYTES:,} bytes"
             )
         folder = hub.fetch(INDEX_REPO, revision, [file], "dataset")
-        contents = read_index(folder / INDEX_FILE, regions, repos)
-    return Listing(
-        entries=tuple(_listed(hub, revision, row, packed) for row, packed in contents.rows),
-        unreadable=contents.unreadable,
-        elsewhere=contents.elsewhere,
-        yanked=contents.yanked,
-    )
+        rows, listing = read_index(folder / INDEX_FILE, regions, repos)
+    entries = tuple(_listed(hub, revision, row, packed) for row, packed in rows)
+    return replace(listing, entries=entries)
 
 
 def _of_cards(
     hub: Hub, regions: Collection[str] | None, repos: Collection[str] | None
-) -> tuple[str, IndexContents]:
+) -> tuple[str, list[tuple[IndexRow, bytes]], Listing]:
     """The index of a hub without an index file, at its commit; it is small then."""
     index = hub.at_commit(INDEX_REPO, "main", "dataset")
     cards = [f for f in index.files if f.path.startswith("cards/") and f.path.endswith(".md")]
     if not cards:
-        return index.revision, IndexContents()
+        return index.revision, [], Listing()
     folder = hub.fetch(INDEX_REPO, index.revision, cards, "dataset")
     with tempfile.TemporaryDirectory() as place:
         file = Path(place) / INDEX_FILE
         build_index(folder / "cards", file, skip_bad=True, processes=False)
-        return index.revision, read_index(file, regions, repos)
+        return index.revision, *read_index(file, regions, repos)
 
 
 def _listed(hub: Hub, revision: str, row: IndexRow, packed: bytes) -> IndexEntry:
@@ -103,7 +98,6 @@ def _listed(hub: Hub, revision: str, row: IndexRow, packed: bytes) -> IndexEntry
     )
 
     def read_card() -> CardDocument:
-        """The card beside the file, if its row is that of the file."""
         try:
             document = read_pinned_card(hub, card)
             own, ranking = row_of(document, row.path, row.sha256)
@@ -177,20 +171,15 @@ def live_entries(hub: Hub, regions: Iterable[str]) -> Listing:
     What the hub's index has yanked is yanked, whatever the adapter's own card says.
     """
     yanked = yanked_adapters(hub)
-    found: list[IndexEntry | UnreadableCard] = []
+    entries, unreadable = [], []
     for region in regions:
         for repo, revision in hub.discover([TAG, f"ggez-region:{region}"]):
-            found.append(_own_entry(hub, repo, revision))
-    return Listing(
-        entries=tuple(_unless_yanked(e, yanked) for e in found if isinstance(e, IndexEntry)),
-        unreadable=tuple(e for e in found if isinstance(e, UnreadableCard)),
-        yanked=yanked,
-    )
-
-
-def _unless_yanked(entry: IndexEntry, yanked: Mapping[str, str]) -> IndexEntry:
-    reason = yanked.get(entry.repo.lower())
-    if reason is None:
-        return entry
-    summary = entry.summary.model_copy(update={"state": "yanked", "reason": reason})
-    return replace(entry, summary=summary)
+            found = _own_entry(hub, repo, revision)
+            if isinstance(found, UnreadableCard):
+                unreadable.append(found)
+                continue
+            if (reason := yanked.get(repo.lower())) is not None:
+                changes = {"state": "yanked", "reason": reason}
+                found = replace(found, summary=found.summary.model_copy(update=changes))
+            entries.append(found)
+    return Listing(tuple(entries), tuple(unreadable), yanked=yanked)

@@ -96,7 +96,6 @@ def verify_entries(listing: Listing, hub: Hub) -> IndexVerification:
 
 
 def _unreadable(entry: IndexEntry) -> str | None:
-    """Read the card of an entry; returns why it cannot be read."""
     try:
         _ = entry.document
     except NotFit as problem:
@@ -115,7 +114,7 @@ def _reasons(entry: IndexEntry, repositories: Repositories) -> Iterator[str]:
 
 
 def stale_entries(listing: Listing, hub: Hub, region: str | None = None) -> tuple[StaleEntry, ...]:
-    """The stale entries of a whole index (of `region` alone), sorted by region and name.
+    """The stale entries of an index (of `region` alone), sorted by region and name.
 
     An entry may be stale for more than one reason.
     """
@@ -137,7 +136,6 @@ def _by_status(entry: IndexEntry, by_repo: Mapping[str, IndexEntry]) -> Iterator
 
 
 def _successor(entry: IndexEntry, by_repo: Mapping[str, IndexEntry]) -> tuple[str | None, str]:
-    """The end of the chain of successors, and the chain in words."""
     chain = [entry.repo]
     following = entry.summary.superseded_by
     while following is not None:

@@ -1,4 +1,4 @@
-"""The inputs of a merge as they lie: folders and files of this machine, or repositories of a hub."""
+"""The inputs of a merge: folders and files of this machine, or repositories, which are fetched."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ggez_hub.cards.readme import MAX_CARD_BYTES, license_of
+from ggez_hub.cards.readme import MAX_CARD_BYTES, license_of, read_readme
 from ggez_hub.hub import Hub, HubFile, RepoAtCommit, link_fetched
 from ggez_hub.merging.betas_by_part import BetasByPart
+from ggez_hub.registry.constants import CARD_NAME
 from ggez_hub.registry.contribution.adapter_files import files_on_hub
 from ggez_hub.registry.contribution.base_model import BaseModel, find_base
 from ggez_hub.registry.file_checks import beside
 
-CARD_NAME = "README.md"
 # Where huggingface_hub keeps a repository at a commit.
 CACHED = re.compile(
     r"models--(?P<owner>[^/]+?)--(?P<name>[^/]+)/snapshots/(?P<revision>[0-9a-f]{40})$"
@@ -23,7 +23,7 @@ CACHED = re.compile(
 
 @dataclass(frozen=True)
 class ModelSource:
-    """An input: where it lies, and the repository and commit that it is known to come from.
+    """An input on this machine, and the repository and commit that it is known to come from.
 
     `given` is how it was asked for; `readme` the text of its card, empty if it has none.
     """
@@ -36,12 +36,11 @@ class ModelSource:
 
     @property
     def name(self) -> str:
-        """What it is called: its repository, or its own name, never where it lies."""
+        """What it is called: its repository, or the last part of its path."""
         return self.repo or self.path.absolute().name
 
     @property
     def license(self) -> str:
-        """The licence that its card declares, or `unknown`."""
         # Slow to import, and only a merged model names its licences.
         from ggez_hub.cards.document import split_front_matter
 
@@ -60,10 +59,7 @@ class WeightedSource:
 def on_disk(path: Path) -> ModelSource:
     """The input at a path; one in the cache of huggingface_hub is known by its repository."""
     folder = path if path.is_dir() else path.parent
-    card = folder / CARD_NAME
-    readme = ""
-    if card.is_file() and card.stat().st_size <= MAX_CARD_BYTES:
-        readme = card.read_text(encoding="utf-8", errors="replace")
+    readme = read_readme(folder)
     cached = CACHED.search(folder.absolute().as_posix())
     if cached is None:
         return ModelSource(path, str(path), readme=readme)
@@ -74,9 +70,9 @@ def on_disk(path: Path) -> ModelSource:
 def fetch_base(
     hub: Hub, repo: str, revision: str, place: Path, family: str | None, variant: str | None
 ) -> ModelSource:
-    """The base in a repository, in a new folder at `place`: one set of weights, what lies beside.
+    """The base in a repository, in a new folder at `place`: one set of weights, what is beside.
 
-    Raises NoBase, ChangedFile, and what the client raises.
+    Raises GgezError, ChangedFile, and what the client raises.
     """
     found = find_base(hub, f"{repo}@{revision}", family, variant)
     return fetch_base_files(hub, found, place, lambda path: True)
@@ -94,7 +90,7 @@ def fetch_base_files(
 def fetch_adapter(hub: Hub, repo: str, revision: str, place: Path) -> ModelSource:
     """The adapter in a repository, in a new folder at `place`.
 
-    A full fine-tune is fetched with what lies beside its weights. Raises NoAdapterHere, BadAdapter,
+    A full fine-tune is fetched with what is beside its weights. Raises GgezError, BadAdapter,
     BadWeights, ChangedFile, and what the client raises.
     """
     found = files_on_hub(hub, repo, revision)

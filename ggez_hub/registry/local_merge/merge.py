@@ -1,4 +1,4 @@
-"""A merge of folders that says what it is made of: a card and a lock beside the weights."""
+"""A merge of folders, with a card and a lock beside the weights."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from ggez_hub.atomic_files import atomic_folder
 from ggez_hub.cards.document import split_front_matter
+from ggez_hub.cards.readme import readme_text
 from ggez_hub.cards.values import UNKNOWN
 from ggez_hub.digests import sha256_files
 from ggez_hub.families import Family
@@ -18,13 +19,14 @@ from ggez_hub.merging.adapters.peft_config import read_any_config
 from ggez_hub.merging.merge import Adapter, MergeReport, merge_into, tensor_names
 from ggez_hub.merging.methods import plugins_of, require_method
 from ggez_hub.output_lock import lock_output
-from ggez_hub.registry.constants import LOCK_NAME
+from ggez_hub.registry.constants import CARD_NAME, LOCK_NAME
 from ggez_hub.registry.contribution.adapter_files import parts_of
 from ggez_hub.registry.contribution.training_metadata import (
     metadata_of_peft,
     metadata_of_safetensors,
 )
-from ggez_hub.registry.local_merge.inputs import CARD_NAME, ModelSource, WeightedSource
+from ggez_hub.registry.licences import licence_front
+from ggez_hub.registry.local_merge.inputs import ModelSource, WeightedSource
 from ggez_hub.registry.lock import (
     MergedAdapter,
     MergedInput,
@@ -39,24 +41,22 @@ from ggez_hub.safetensors_header import read_header
 def merge_card(merge: MergeRecord, base: ModelSource, family: Family, folder: Path) -> str:
     """The README.md of the merged model in `folder`, with the keys that the Hub knows.
 
-    Of the base's own card, which is not carried over, it keeps the pipeline tag. What nobody says
-    (the repository of a folder, a licence) is left out of the keys.
+    Of the base's own card, which is not carried over, it keeps the pipeline tag. What is not
+    known (the repository of a folder, a licence) is left out of the keys.
     """
-    from huggingface_hub import ModelCardData
-
     layout = family.layout(folder)
     inputs = (merge.base, *merge.adapters)
-    repos = [source.repo for source in inputs if source.repo is not None]
-    all_known = len(repos) == len(inputs)
-    front = ModelCardData(
-        base_model=repos if all_known else merge.base.repo,
+    repos = [source.repo for source in inputs]
+    licences = sorted({source.license for source in inputs})
+    front = {
+        "base_model": repos if all(repos) else merge.base.repo,
         # A list of bases means a merge on the Hub.
-        base_model_relation="merge" if all_known else None,
-        library_name=layout.library,
-        pipeline_tag=split_front_matter(base.readme)[0].get("pipeline_tag"),
-        tags=["ggez", "merge", f"ggez-family:{family.name}"],
-        **_licence(inputs),
-    )
+        "base_model_relation": "merge" if all(repos) else None,
+        "library_name": layout.library,
+        "pipeline_tag": split_front_matter(base.readme)[0].get("pipeline_tag"),
+        "tags": ["ggez", "merge", f"ggez-family:{family.name}"],
+        **({} if UNKNOWN in licences else licence_front(licences)),
+    }
     formula = " + ".join(
         f"{a.beta:g}{' (by part)' if a.parts else ''} * Delta of {a.name}" for a in merge.adapters
     )
@@ -69,54 +69,27 @@ def merge_card(merge: MergeRecord, base: ModelSource, family: Family, folder: Pa
         "`ggez.lock` beside this file has the sha256 of every input and output; "
         "`ggez-hub verify .` compares them.",
     ]
-    return f"---\n{front.to_yaml()}\n---\n\n" + "\n\n".join(parts) + "\n"
+    return readme_text(front, parts)
 
 
 def provenance(merge: MergeRecord) -> list[str]:
-    """The lines that say what the result is made of; `unstated` finds a lock that says otherwise."""
+    """What the result is made of, in the lines of its card that `lock.unstated` compares."""
+    lines = [f"- base: {_named(merge.base)}"]
+    for adapter in merge.adapters:
+        lines.append(f"- adapter: {_named(adapter)}, {adapter.form}, beta {adapter.beta:g}")
+        parts = adapter.parts.lines() if adapter.parts else ()
+        lines += (f"- betas of {adapter.name} by part: {text}" for text in parts)
     return [
-        f"- base: {_named(merge.base)}",
-        *(line for adapter in merge.adapters for line in _weighted(adapter)),
+        *lines,
         f"- method {merge.method}, engine {merge.engine}",
         *(f"- plug-in {record}" for record in merge.plugins),
         f"- merge digest {merge.digest}",
     ]
 
 
-def unstated(merge: MergeRecord, card: str) -> list[str]:
-    """What a lock says and the card beside it does not: one of the two was changed."""
-    stated = set(card.splitlines())
-    return [
-        f"the lock says '{line.removeprefix('- ')}', the card of the result does not"
-        for line in provenance(merge)
-        if line not in stated
-    ]
-
-
-def _weighted(adapter: MergedAdapter) -> list[str]:
-    """An adapter with its beta, and a line for each part that has one of its own."""
-    line = f"- adapter: {_named(adapter)}, {adapter.form}, beta {adapter.beta:g}"
-    parts = adapter.parts.lines() if adapter.parts else ()
-    return [line, *(f"- betas of {adapter.name} by part: {text}" for text in parts)]
-
-
 def _named(source: MergedInput) -> str:
     at = f" at {source.revision}" if source.revision else ", a local folder or file"
     return f"{source.name}{at} (licence: {source.license})"
-
-
-def _licence(inputs: Sequence[MergedInput]) -> dict[str, Any]:
-    """The Hub's licence keys; none where one of the licences is not known."""
-    licences = sorted({source.license for source in inputs})
-    if UNKNOWN in licences:
-        return {}
-    if len(licences) == 1:
-        return {"license": licences[0]}
-    return {
-        "license": "other",
-        "license_name": " and ".join(licences),
-        "license_link": "README.md",
-    }
 
 
 @dataclass(frozen=True)
@@ -130,11 +103,11 @@ class FolderMerge:
     def remarks(self) -> tuple[str, ...]:
         """Adapters that name another base than this one, as far as both are known by name.
 
-        A mirror of the base has the same weights under another name, so that it is no error.
+        A mirror of the base has the same weights under another name, so it is not an error.
         """
         base = self.lock.merge.base.repo
         return tuple(
-            f"{a.name} says that it was trained on {a.trained_on}; this base is {base}"
+            f"{a.name} claims to be trained on {a.trained_on}; this base is {base}"
             for a in self.lock.merge.adapters
             if base is not None and a.trained_on not in (None, base)
         )
@@ -151,7 +124,7 @@ def merge_folders(
 ) -> FolderMerge:
     """Merge `adapters` into `base` and write the new folder `out`, with a card and ggez.lock.
 
-    The weights are those of `merging.merge`, which raises what this raises; then nothing is left.
+    Raises what `merging.merge` raises; then nothing is left.
     """
     require_method(method)
     weighted, resolved = weigh(base.path, adapters, family, variant)
@@ -219,7 +192,6 @@ def _adapter(adapter: WeightedSource, parts: ResolvedParts | None) -> MergedAdap
 
 
 def _trained_on(path: Path, form: str) -> str | None:
-    """The repository that an adapter's own files name as its base, if they name one."""
     if form == "PEFT folder":
         return metadata_of_peft(read_any_config(path)).base
     lora = lora_path(path) if form == "LoRA file" else None

@@ -46,7 +46,7 @@ def _known_method(name: str) -> str:
 
 
 class MergeRecipe(FrozenModel, strict=False):
-    """theta_global + sum(beta * Delta), as the options of `merge` would say it.
+    """theta_global + sum(beta * Delta), as the options of `merge`.
 
     `region` and `title` are for readers: they decide nothing.
     """

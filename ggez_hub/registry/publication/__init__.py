@@ -1,1 +1,1 @@
-"""What is sent to a hub: an adapter with its card, the result of a pull, the index."""
+"""What is sent to a hub: an adapter with its card, or the result of a pull."""

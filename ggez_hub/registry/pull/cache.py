@@ -1,10 +1,8 @@
-"""What a pull left behind, noted in the user's cache, so that the same pull again is quick.
+"""Notes in the user's cache about pulled folders, so that the same pull again is quick.
 
-A note has the size and the time of the last change of every file of a folder, from when its bytes
-were last compared with the lock, and the answer that the pull gave. The lock itself is canonical and
-holds no times; a folder that is copied to another machine has no note there and is read once.
-
-Nothing here imports more than the answer needs.
+A note has size and modification time of every file of a folder, from when its bytes were last
+compared with the lock, and the answer that the pull gave. A folder that is copied to another machine
+has no note there and is read once. Nothing heavy is imported here.
 """
 
 from __future__ import annotations
@@ -27,7 +25,7 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class PullKey:
-    """All that decides the answer of a pull, but for what lies on the hub.
+    """All that decides the answer of a pull, but for the content of the hub.
 
     target   the folder as it was typed: the answer names it
     alpha    of the region, as the releases on this machine have it
@@ -48,7 +46,7 @@ class PullKey:
 
 @dataclass(frozen=True)
 class PullAnswer:
-    """What a pull said: the commit of the index it rests on, its text and its JSON."""
+    """What a pull answered: the commit of the index it rests on, its text and its JSON."""
 
     index: str
     text: str | None
@@ -77,8 +75,8 @@ def record_answer(folder: Path, question: PullKey, answer: PullAnswer) -> None:
     """Add to the note of a folder what was asked and answered."""
     note = _read(folder)
     if "files" in note:
-        told = {"question": question.as_json(), "answer": asdict(answer)}
-        _write(folder, note | told)
+        answered = {"question": question.as_json(), "answer": asdict(answer)}
+        _write(folder, note | answered)
 
 
 def recorded_answer(folder: Path, question: PullKey) -> PullAnswer | None:
@@ -94,7 +92,6 @@ def recorded_answer(folder: Path, question: PullKey) -> PullAnswer | None:
 
 
 def _stats(folder: Path) -> Iterator[tuple[str, list[int]]]:
-    """Size in bytes and time of the last change in ns of everything below a folder."""
     for path in sorted(folder.rglob("*")):
         if path.is_symlink() or not path.is_dir():
             seen = path.lstat()
@@ -109,7 +106,6 @@ def _place(folder: Path) -> Path:
 
 
 def _read(folder: Path) -> dict[str, Any]:
-    """The note of a folder; a damaged one is none."""
     try:
         note = json.loads(_place(folder).read_bytes())
     except (OSError, ValueError, RecursionError):
@@ -120,13 +116,12 @@ def _read(folder: Path) -> dict[str, Any]:
 def _write(folder: Path, note: dict[str, Any]) -> None:
     place = _place(folder)
     text = json.dumps(note | {"format": FORMAT, "folder": str(folder.absolute())})
-    # A note only saves time: a cache that cannot be written is no failure.
+    # A note only saves time: a cache that cannot be written is not a failure.
     with suppress(OSError):
         write_file(place, text, durable=False)
 
 
 def _forget_the_gone() -> None:
-    """Remove the notes of folders that are there no longer."""
     for place in _place(Path()).parent.glob("*.json"):
         with suppress(OSError, ValueError, KeyError, TypeError):
             if not Path(json.loads(place.read_bytes())["folder"]).exists():

@@ -38,11 +38,9 @@ class ModelChoice:
 
     @property
     def repo(self) -> str:
-        """The repository of its adapter."""
         return self.resolved.resolution.adapters[0].source.repo
 
     def lines(self) -> tuple[str, str]:
-        """What it is and costs, and the command that takes it."""
         resolution, costs = self.resolved.resolution, self.costs
         base = f"{resolution.base.repo} + " if resolution.base else ""
         notes = [
@@ -61,7 +59,6 @@ class ModelChoice:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """The choice as JSON."""
         resolution = self.resolved.resolution
         return {
             "family": resolution.family,
@@ -72,17 +69,17 @@ class ModelChoice:
             "recommended": self.recommended,
             "measured": self.measured,
             "needs_beta": self.needs_beta,
-            **self.costs.as_dict(),
+            **vars(self.costs),
             "command": self.command,
         }
 
 
 class Undecided(UsageProblem):
-    """The request does not say which of several models is meant; `choices` are they."""
+    """The request may mean several models, `choices`."""
 
     def __init__(self, region: str, choices: Sequence[ModelChoice]) -> None:
         what = "one model serves" if len(choices) == 1 else f"{len(choices)} models serve"
-        lines = [f"{what} {region}; say which one:"]
+        lines = [f"{what} {region}; choose one:"]
         for choice in choices:
             lines += (f"  {choice.lines()[0]}", f"      {choice.lines()[1]}")
         super().__init__("\n".join(lines), "Nothing is taken unasked; run one of these commands.")
@@ -101,7 +98,7 @@ def decide(
         return resolve(request, hub)
     if request.parts:
         raise UsageProblem(
-            "--betas names the tensors of one base, and which base is not said",
+            "--betas names the tensors of one base, and no base was named",
             "Name it with --family, --base or --adapter.",
         )
     seen = survey(request, hub)
@@ -112,11 +109,11 @@ def decide(
     if marked and (marked[0].costs.fits or (costs_only and len(choices) == 1)):
         return marked[0].resolved
     (*_, last) = choices
-    # A small one that does not fit gets an error of its own, which says what is lacking.
+    # A small one that does not fit gets an error of its own with what is lacking.
     small = costs_only or last.costs.fetch_bytes <= UNASKED_BYTES
     if len(choices) == 1 and small and not last.needs_beta:
         return last.resolved
-    raise Undecided(seen.asked.chain[0].id, choices)
+    raise Undecided(seen.resolver.chain[0].id, choices)
 
 
 def _choices(seen: Survey, hub: Hub, out: Path, options: str) -> list[ModelChoice]:
@@ -130,8 +127,9 @@ def _choices(seen: Survey, hub: Hub, out: Path, options: str) -> list[ModelChoic
         # Stable: the nearer region's recommendation first, then the order as it is.
         group.sort(key=lambda candidate: not candidate.entry.summary.recommended)
         resolved, needs_beta = _first(seen, group), False
-        if resolved is None and seen.asked.request.beta is None:
-            given = _with_beta(seen, 1.0)
+        if resolved is None and seen.resolver.request.beta is None:
+            request = replace(seen.resolver.request, beta=1.0)
+            given = replace(seen, resolver=replace(seen.resolver, request=request))
             resolved, needs_beta = _first(given, group), True
         if resolved is None:
             continue
@@ -144,7 +142,7 @@ def _choices(seen: Survey, hub: Hub, out: Path, options: str) -> list[ModelChoic
                 recommended=entry.summary.recommended,
                 measured=bool(entry.ranking),
                 needs_beta=needs_beta,
-                command=f"ggez-hub pull --region {seen.asked.chain[0].id} --adapter {taken}"
+                command=f"ggez-hub pull --region {seen.resolver.chain[0].id} --adapter {taken}"
                 f"{' --beta 1' if needs_beta else ''}{options}",
             )
         )
@@ -156,11 +154,6 @@ def _first(seen: Survey, group: Sequence[RankedCandidate]) -> Resolved | None:
         return seen.first(group)
     except NoAdapter:
         return None
-
-
-def _with_beta(seen: Survey, beta: float) -> Survey:
-    request = replace(seen.asked.request, beta=beta)
-    return replace(seen, asked=replace(seen.asked, request=request))
 
 
 def _gb(nbytes: int) -> str:

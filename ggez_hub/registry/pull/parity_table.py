@@ -9,11 +9,11 @@ from typing import Any
 from ggez_hub.cards import AdapterCard
 from ggez_hub.parity.betas import Beta, as_json, point
 from ggez_hub.parity.card_rows import NoCurve
+from ggez_hub.parity.choice import Policy
 from ggez_hub.parity.curve import ParityCurve
 from ggez_hub.parity.effects import effects
 from ggez_hub.parity.intervals import Interval, estimate_grp, estimate_score
 from ggez_hub.parity.moments import GLOBAL, REGIONAL
-from ggez_hub.parity.policy import Policy
 from ggez_hub.parity.policy_outcomes import CurveOn, PolicyOutcome, policy_outcomes
 from ggez_hub.parity.seeds import SeedSummary, seed_summary
 from ggez_hub.registry.adapter_kinds import form_of
@@ -73,24 +73,24 @@ class ParityTable:
         )
 
     def rows(self) -> list[list[str]]:
-        """The table for people."""
         return [
             [f"{line.label} (beta {line.beta:g})", "not measured", "", "", ""]
             if line.index is None
             else [
                 f"{line.label} (beta {line.beta:g})",
-                *map(_with_interval, self._intervals(line.index)),
+                *(
+                    f"{i.value:.2f} [{i.low:.2f}, {i.high:.2f}]"
+                    for i in self._intervals(line.index)
+                ),
                 f"{self.curve.grp_raw(line.index, self.alpha):.2f}",
             ]
             for line in self.lines
         ]
 
     def header(self) -> list[str]:
-        """The columns of `rows`."""
         return ["model", "global", f"regional ({self.curve.region})", "GRP", "GRP raw"]
 
     def notes(self) -> list[str]:
-        """What each policy would choose, and what the figures leave out."""
         found = [outcome.line() for outcome in self.policies]
         found += self.seeds.lines() if self.seeds else []
         if self.curve.at_chance:
@@ -106,20 +106,20 @@ class ParityTable:
 def parity_table(card: AdapterCard, resolution: Resolution) -> ParityTable | None:
     """The table from the card's test scores, or None if it has none.
 
-    A model that is taken as it is stands beside its base: its curve has no beta between them.
+    A model that is taken as it is has no beta between base and itself.
     """
     beta = resolution.adapters[0].weight
     betas: dict[str, Beta] = {"base": 0.0, "regional": 1.0}
     if beta is not None and not form_of(resolution).is_switch:
         betas = {"base": 0.0, "merged": beta, "regional": 1.0}
-    own = Policy.parse(_policy_of(resolution) or card.policy)
+    own = Policy.parse(resolution.policy or card.policy)
     table = _table(
         lambda split: ParityCurve.of(card.measured, split, resolution.region),
         betas,
         resolution,
         own,
     )
-    if table is None or beta is None:
+    if table is None or beta is None or resolution.by_part:
         return table
     seeds = seed_summary(card, table.curve, "test", beta, resolution.alpha.value)
     return replace(table, seeds=seeds)
@@ -141,16 +141,8 @@ def joint_table(together: JointMeasurement, resolution: Resolution) -> ParityTab
         for adapter, betas in zip(resolution.adapters, alone, strict=True)
     }
     return _table(
-        together.curve,
-        points,
-        resolution,
-        Policy.parse(_policy_of(resolution) or together.joint.policy),
+        together.curve, points, resolution, Policy.parse(resolution.policy or together.joint.policy)
     )
-
-
-def _policy_of(resolution: Resolution) -> str | None:
-    """The policy that chose the beta of a resolution, if one did."""
-    return next((a.beta.policy for a in resolution.adapters if a.beta and a.beta.policy), None)
 
 
 def _table(
@@ -161,12 +153,19 @@ def _table(
     except NoCurve:
         return None
     alpha = resolution.alpha.value
+    outcomes = policy_outcomes(curve_on, alpha, own)
     lines = tuple(TableLine(label, beta, curve.index(beta)) for label, beta in betas.items())
-    return ParityTable(lines, curve, alpha, policy_outcomes(curve_on, alpha, own))
-
-
-def _with_interval(found: Interval) -> str:
-    return f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"
+    if resolution.by_part:
+        # No curve has measured betas by part, and what follows from a choice is of the plain model.
+        outcomes = ()
+        lines = tuple(
+            replace(line, label=f"{line.label} by part", index=None)
+            if line.label in {"merged", "composition"}
+            else line
+            for line in lines
+            if not line.label.endswith(" alone")
+        )
+    return ParityTable(lines, curve, alpha, outcomes)
 
 
 @dataclass(frozen=True)
@@ -175,10 +174,6 @@ class MeasuredSwitch:
 
     ahead: bool | None
     text: str
-
-    def as_dict(self) -> dict[str, Any]:
-        """As JSON: whether it is ahead of the merge, and that in words."""
-        return {"ahead": self.ahead, "text": self.text}
 
 
 def measured_switch(card: AdapterCard, resolution: Resolution) -> MeasuredSwitch:
@@ -190,7 +185,7 @@ def measured_switch(card: AdapterCard, resolution: Resolution) -> MeasuredSwitch
     if not switch.cue:
         return MeasuredSwitch(None, f"not recommended: it has no cue, since {switch.reason}")
     ahead = over.low > 0 and not over.undetermined
-    said = (
+    compared = (
         "ahead of"
         if ahead
         else "behind"
@@ -203,7 +198,7 @@ def measured_switch(card: AdapterCard, resolution: Resolution) -> MeasuredSwitch
     claim = "" if found.measured_by == "registry" else ", as its author claims"
     return MeasuredSwitch(
         ahead,
-        f"{said} the merge at beta {found.beta} by {over.value:+.2f} [{over.low:+.2f}, "
+        f"{compared} the merge at beta {found.beta} by {over.value:+.2f} [{over.low:+.2f}, "
         f"{over.high:+.2f}] points of GRP on {found.split}{other}{claim}; {switch.misrouted:,} of "
         f"{switch.prompts:,} prompts went to the wrong model",
     )

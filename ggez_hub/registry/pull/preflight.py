@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ggez_hub.errors import GgezError
 from ggez_hub.hardware import device_bytes, free_disk_bytes, memory_bytes
-from ggez_hub.hub import Hub, RepoAtCommit
+from ggez_hub.hub import Hub
 from ggez_hub.hub.weight_headers import tensors
 from ggez_hub.merging.adapters.peft_config import CONFIG
 from ggez_hub.registry.adapter_kinds import form_of
@@ -40,16 +38,12 @@ class Preflight:
     licences: tuple[str, ...]
     fits: bool
 
-    def as_dict(self) -> dict[str, Any]:
-        """The JSON of `pull --dry-run --json`."""
-        return asdict(self) | {"gated": list(self.gated), "licences": list(self.licences)}
-
 
 def preflight(resolution: Resolution, hub: Hub, out: Path) -> Preflight:
     """The costs of pulling `resolution` from `hub` into `out`."""
     base, sources = resolution.base, tuple(adapter.source for adapter in resolution.adapters)
     fetched = _fetched(resolution, hub)
-    missing = sum(_missing(pinned, files, hub) for pinned, files in fetched)
+    missing = sum(pinned.missing_bytes(hub, files) for pinned, files in fetched)
     # What is written and what is loaded: the merged model, an adapter on its base, both of a switch,
     # or a model that is taken as it is.
     written = loaded = sources
@@ -85,37 +79,25 @@ def require_inputs(resolution: Resolution, hub: Hub) -> None:
     What is in the cache already has been granted.
     """
     for adapter in resolution.adapters:
-        _require(adapter.source, adapter.source.files, hub)
-    # Which files of the base are needed, an adapter's configuration says.
+        if adapter.source.gated and adapter.source.missing_bytes(hub):
+            hub.require_access(adapter.source.repo)
+    # An adapter's configuration decides which files of the base are needed.
     for pinned, files in _fetched(resolution, hub):
-        _require(pinned, files, hub)
-
-
-def _require(pinned: PinnedRepo, files: Iterable[PinnedFile], hub: Hub) -> None:
-    if pinned.gated and _missing(pinned, files, hub):
-        hub.require_access(pinned.repo)
+        if pinned.gated and pinned.missing_bytes(hub, files):
+            hub.require_access(pinned.repo)
 
 
 def _fetched(
     resolution: Resolution, hub: Hub
 ) -> tuple[tuple[PinnedRepo, tuple[PinnedFile, ...]], ...]:
-    """The inputs that are fetched, each with those of its files that are."""
     sources = tuple(adapter.source for adapter in resolution.adapters)
     parts = tuple((source, source.files) for source in sources)
-    configurations = [_configuration(source, hub) for source in sources]
+    configurations = []
+    for source in sources:
+        files = [file for file in source.files if file.path == CONFIG]
+        configurations.append(source.fetch(hub, files) if files else None)
     needed = form_of(resolution).base_files(resolution, configurations)
     return ((resolution.merged_into, needed), *parts) if needed else parts
-
-
-def _configuration(source: PinnedRepo, hub: Hub) -> Path | None:
-    """The folder of an adapter's configuration, a small file; None if it has none."""
-    files = [file.as_hub_file() for file in source.files if file.path == CONFIG]
-    return hub.fetch(source.repo, source.revision, files) if files else None
-
-
-def _missing(pinned: PinnedRepo, files: Iterable[PinnedFile], hub: Hub) -> int:
-    wanted = [file.as_hub_file() for file in files]
-    return hub.missing_bytes(pinned.repo, pinned.revision, wanted)
 
 
 def _largest_tensor(pinned: PinnedRepo, hub: Hub) -> int:
@@ -123,10 +105,8 @@ def _largest_tensor(pinned: PinnedRepo, hub: Hub) -> int:
     sizes = {f.path: f.size for f in pinned.files if f.path in pinned.weights}
     large = [path for path, size in sizes.items() if size > SMALL_FILE]
     found = [size for size in sizes.values() if size <= SMALL_FILE]
-    files = tuple(file.as_hub_file() for file in pinned.files)
-    at = RepoAtCommit(pinned.repo, pinned.revision, files, "", pinned.gated)
     try:
-        for dtype, shape in tensors(hub, at, large).values():
+        for dtype, shape in tensors(hub, pinned.listing, large).values():
             found.append(math.prod(shape) * BITS.get(dtype, 64) // 8)
     except (GgezError, OSError):
         # Without access, without a network: a tensor is at most its file.

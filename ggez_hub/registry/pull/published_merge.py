@@ -1,10 +1,9 @@
 """Merged models on a hub: pushed with their lock, and taken instead of merging again.
 
-A merged model carries the tag `ggez-merge:<first 16 digits of the merge digest>` and, beside its
-weights, the `ggez.lock` of the pull that made it. Whether it was made from the inputs that it names
-can only be known by merging: so it is taken from those who may be trusted with that, the owner of
-the index, or organisations that `--trust` names. Everything else is checked: the
-lock is of the very resolution, and every file has the sha256 that the lock records.
+A merged model has the tag `ggez-merge:<first 16 digits of the merge digest>` and the `ggez.lock` of
+the pull that made it. Whether it was made from the inputs that it names can only be known by
+merging, so it is taken from the owner of the index, or organisations that `--trust` names. All else
+is checked: the lock is of the very resolution, and every file has the sha256 of the lock.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from ggez_hub.errors import GgezError
 from ggez_hub.hub import ChangedFile, Hub, HubFile
 from ggez_hub.merging.side_files import copy_file
 from ggez_hub.registry.constants import CARD_NAME, INDEX_REPO, LOCK_NAME
-from ggez_hub.registry.lock import BadLock, Lock, parse_lock
+from ggez_hub.registry.lock import Lock, parse_lock
 from ggez_hub.registry.resolution import PinnedRepo, Resolution
 from ggez_hub.safetensors_header import read_header
 
@@ -38,7 +37,6 @@ class PublishedMerge:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all files."""
         return sum(file.size for file in self.files)
 
 
@@ -72,25 +70,25 @@ def find_published(
                 found = _described(resolution, hub, repo, revision)
             except (GgezError, HfHubHTTPError):
                 continue  # what cannot be read is not taken; merging needs none
-            if found is not None and (expected is None or _is_of(found.lock, expected)):
+            wanted = expected.outputs if expected else {}
+            if found is not None and all(
+                found.lock.outputs.get(name) == record
+                for name, record in wanted.items()
+                if name != f"{resolution.family}/{CARD_NAME}"
+            ):
                 return found
     return None
 
 
 def _described(resolution: Resolution, hub: Hub, repo: str, revision: str) -> PublishedMerge | None:
-    """The model in a repository, if its lock is of `resolution` and the hub lists what it records."""
     at = hub.at_commit(repo, revision)
     if at.file(LOCK_NAME) is None:
         return None
-    try:
-        lock = parse_lock(hub.read_text(repo, at.revision, LOCK_NAME), f"{LOCK_NAME} of {repo}")
-    except BadLock:
-        return None
+    lock = parse_lock(hub.read_text(repo, at.revision, LOCK_NAME), f"{LOCK_NAME} of {repo}")
+    side, prefix = _side_files(resolution.base), f"{resolution.family}/"
     same = lock.resolution.merge_digest == resolution.merge_digest
-    if not same or _side_files(lock.resolution.base) != _side_files(resolution.base):
+    if not same or _side_files(lock.resolution.base) != side:
         return None
-    prefix = f"{resolution.family}/"
-    side = _side_files(resolution.base)
     files = []
     for output, record in lock.outputs.items():
         path = output.removeprefix(prefix)
@@ -107,16 +105,6 @@ def _described(resolution: Resolution, hub: Hub, repo: str, revision: str) -> Pu
             return None
         files.append(file)
     return PublishedMerge(repo, at.revision, lock, tuple(files)) if files else None
-
-
-def _is_of(lock: Lock, expected: Lock) -> bool:
-    """Whether two locks record the same files, but for the card."""
-    cards = {f"{lock.resolution.family}/{CARD_NAME}"}
-    return all(
-        lock.outputs.get(name) == record
-        for name, record in expected.outputs.items()
-        if name not in cards
-    )
 
 
 def _side_files(base: PinnedRepo | None) -> set[tuple[str, str]]:

@@ -1,38 +1,30 @@
-"""`pull`: from a resolution to a folder that is whole or absent."""
+"""From a plan to a folder that is complete or absent."""
 
 from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
 
 from ggez_hub.atomic_files import OutputExists, atomic_folder
+from ggez_hub.errors import GgezError
 from ggez_hub.hub import Hub, link_fetched
 from ggez_hub.merging.merge import Adapter
 from ggez_hub.merging.side_files import check_space
 from ggez_hub.output_lock import lock_output
 from ggez_hub.registry.adapter_kinds import form_of
-from ggez_hub.registry.constants import LOCK_NAME
-from ggez_hub.registry.lock import (
-    Lock,
-    LockMismatch,
-    differences,
-    read_lock,
-    record_outputs,
-)
+from ggez_hub.registry.constants import CARD_NAME, LOCK_NAME
+from ggez_hub.registry.lock import Lock, differences, read_lock, record_outputs
 from ggez_hub.registry.pull.cache import record_files, unchanged_files
-from ggez_hub.registry.pull.preflight import preflight
+from ggez_hub.registry.pull.plan import PullPlan
+from ggez_hub.registry.pull.preflight import preflight, require_inputs
 from ggez_hub.registry.pull.published_merge import PublishedMerge, find_published, take_published
+from ggez_hub.registry.pull.result_card import result_card
 from ggez_hub.registry.resolution import PinnedFile, PinnedRepo, Resolution
-from ggez_hub.registry.result_forms import ResultForm
+from ggez_hub.registry.result_forms import Inputs, ResultForm, Wrote
 from ggez_hub.safetensors_header import BadWeights, read_header
-
-Wrote: TypeAlias = Callable[[int], None] | None
-Write: TypeAlias = Callable[[Path, Wrote], None]
-"""Writes a result into a folder, and tells how many bytes of weights it wrote."""
 
 
 @dataclass(frozen=True)
@@ -49,30 +41,30 @@ class Pulled:
 
     @property
     def model(self) -> Path:
-        """The folder with the weights."""
         return self.folder / self.lock.resolution.family
 
 
-def pull_resolution(
-    resolution: Resolution,
+def carry_out(
+    planned: PullPlan,
     hub: Hub,
     out: Path,
+    wrote: Wrote = None,
     *,
-    readme: Callable[[Path], str] | None = None,
-    expected: Lock | None = None,
-    wrote: Callable[[int], None] | None = None,
     verify: bool = False,
     owners: Collection[str] = (),
 ) -> Pulled:
-    """Fetch, merge and write `resolution` as the new folder `out`.
+    """Fetch, merge and write a plan as the new folder `out`.
 
-    `out` holds <family>/ in the form of the resolution with a card (`readme`, given the folder
-    before it becomes `out`), and ggez.lock. A folder that is there already with the same merge digest is kept as it
-    is: of its files those are read again that were touched since, and with `verify` all. A merged
-    model that one of `owners` has published is taken where the inputs are not here. With
-    `expected`, a lock, the outputs must be the ones that it records. Raises OutputExists, Differs,
-    NoSpace, ChangedFile, and what merging and the client raise; then `out` is as it was before.
+    `out` holds <family>/ in the form of the resolution with a card, and ggez.lock. A folder that
+    exists with the same merge digest is kept: of its files those are read again that were touched
+    since, with `verify` all. A merged model that one of `owners` has published is taken where the
+    inputs are not here. With a plan from a lock the outputs must be those that it records.
+
+    Raises NoAccess, OutputExists, GgezError, NoSpace, ChangedFile, and what merging and the
+    client raise. On error, `out` is unchanged.
     """
+    resolution = planned.resolution
+    require_inputs(resolution, hub)
     form = form_of(resolution)
     with lock_output(out) as place:
         if os.path.lexists(out):
@@ -80,22 +72,24 @@ def pull_resolution(
         form.check(resolution)
         costs = preflight(resolution, hub, out)
         check_space(out, costs.disk_bytes)
-        made = _published(resolution, hub, owners, costs.fetch_bytes, expected)
-        write = _from_published(made, hub) if made else _from_inputs(resolution, form, hub, place)
+        made = _published(resolution, hub, owners, costs.fetch_bytes, planned.lock)
+        if made is None:
+            inputs = _fetched(resolution, form, hub, place)
         with atomic_folder(out) as folder:
             model = folder / resolution.family
             model.mkdir()
-            write(model, wrote)
-            if readme is not None:
-                (model / "README.md").write_text(readme(model), encoding="utf-8")
+            if made is None:
+                form.write(resolution, inputs, model, wrote)
+            else:
+                take_published(made, hub, model, wrote)
+            (model / CARD_NAME).write_text(result_card(planned, model, hub), encoding="utf-8")
             lock = Lock(resolution=resolution, outputs=record_outputs(folder))
-            if expected is not None:
-                _check_expected(expected, folder)
+            if planned.lock is not None:
+                _check_expected(planned.lock, folder)
             (folder / LOCK_NAME).write_text(lock.to_text(), encoding="utf-8")
         record_files(out)
-    return Pulled(
-        out, lock, reused=False, published=f"{made.repo}@{made.revision}" if made else None
-    )
+    published = f"{made.repo}@{made.revision}" if made else None
+    return Pulled(out, lock, reused=False, published=published)
 
 
 def _published(
@@ -112,12 +106,7 @@ def _published(
     return found if found is not None and found.nbytes <= fetch_bytes else None
 
 
-def _from_published(made: PublishedMerge, hub: Hub) -> Write:
-    return lambda model, wrote: take_published(made, hub, model, wrote)
-
-
-def _from_inputs(resolution: Resolution, form: ResultForm, hub: Hub, place: Path) -> Write:
-    """Fetch the inputs; returns what writes the result from them."""
+def _fetched(resolution: Resolution, form: ResultForm, hub: Hub, place: Path) -> Inputs:
     # Adapters first: they are small and come from strangers, and what is wrong with one is
     # known before the base is fetched.
     adapters = [
@@ -129,29 +118,22 @@ def _from_inputs(resolution: Resolution, form: ResultForm, hub: Hub, place: Path
         )
         for number, a in enumerate(resolution.adapters, 1)
     ]
-    # Known for certain only now: a file may hold more than its configuration says.
+    # Known for certain only now: a file may hold more than its configuration.
     needed = form.base_files(resolution, [adapter.folder for adapter in adapters])
     base = stage(resolution.merged_into, hub, place / "base", needed) if needed else None
-    return lambda model, wrote: form.write(resolution, base, adapters, model, wrote)
-
-
-def fetch_pinned(pinned: PinnedRepo, hub: Hub, files: Sequence[PinnedFile] | None = None) -> Path:
-    """Fetch and check files of a pinned repository, or all; returns their folder in the cache."""
-    wanted = pinned.files if files is None else files
-    return hub.fetch(pinned.repo, pinned.revision, [file.as_hub_file() for file in wanted])
+    return Inputs(base, adapters)
 
 
 def stage(
     pinned: PinnedRepo, hub: Hub, place: Path, files: Sequence[PinnedFile] | None = None
 ) -> Path:
-    """The same in a new folder in `place` that holds those files and no other.
+    """Files of a pinned repository, or all, and no others, in a new folder in `place`.
 
-    The cache keeps all that was ever fetched of a commit: another set of weights, side files.
+    The cache has all that was ever fetched of a commit: another set of weights, side files.
     """
     target = place / f"{pinned.repo.replace('/', '--')}@{pinned.revision[:12]}"
     wanted = pinned.files if files is None else files
-    fetched = fetch_pinned(pinned, hub, wanted)
-    return link_fetched(fetched, [file.as_hub_file() for file in wanted], target)
+    return link_fetched(pinned.fetch(hub, wanted), [file.as_hub_file() for file in wanted], target)
 
 
 def _adapter(pinned: PinnedRepo, hub: Hub, place: Path) -> Path:
@@ -174,7 +156,6 @@ def _adapter(pinned: PinnedRepo, hub: Hub, place: Path) -> Path:
 
 
 def _reusable(out: Path, resolution: Resolution, *, verify: bool) -> Lock:
-    """The lock of a folder that already is this pull; raises OutputExists."""
     if not (out / LOCK_NAME).is_file():
         raise OutputExists(f"{out} exists already", "Choose another folder with -o, or remove it.")
     lock = read_lock(out / LOCK_NAME)
@@ -184,7 +165,7 @@ def _reusable(out: Path, resolution: Resolution, *, verify: bool) -> Lock:
             f"This one is {describe(resolution)}. Choose another folder with -o, or remove it.",
         )
     unread = () if verify else unchanged_files(out)
-    if found := differences(lock, out, digests=True, unread=unread):
+    if found := differences(lock, out, unread=unread):
         raise OutputExists(
             f"{out} was changed since it was pulled: {'; '.join(found)}",
             "Choose another folder with -o, or remove it.",
@@ -194,13 +175,13 @@ def _reusable(out: Path, resolution: Resolution, *, verify: bool) -> Lock:
 
 
 def _check_expected(expected: Lock, folder: Path) -> None:
-    found = differences(expected, folder, digests=True)
+    found = differences(expected, folder)
     if not found:
         return
     hint = "The inputs were the same: the engine, or a library that it uses, is another one."
     if platform.machine() not in {"x86_64", "AMD64"}:
         hint = f"Equal bytes are promised on x86-64; this machine is {platform.machine()}."
-    raise LockMismatch("the result differs from the lock:\n  " + "\n  ".join(found), hint)
+    raise GgezError("the result differs from the lock:\n  " + "\n  ".join(found), hint)
 
 
 def describe(resolution: Resolution) -> str:

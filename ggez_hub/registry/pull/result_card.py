@@ -2,112 +2,92 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from ggez_hub.cards import CardDocument, CurveRow
+from ggez_hub.cards import CurveRow
 from ggez_hub.cards.hub_metadata import claimed_scores, model_index
+from ggez_hub.cards.readme import readme_text
+from ggez_hub.cards.values import UNKNOWN
 from ggez_hub.families import get_family
+from ggez_hub.hub import Hub
 from ggez_hub.merging.forms.runtimes import as_markdown
-from ggez_hub.merging.similarity import Cosine
 from ggez_hub.regions import find_region
 from ggez_hub.registry.adapter_kinds import form_of, get_kind
 from ggez_hub.registry.licences import Obligations, licence_front
-from ggez_hub.registry.pull.parity_table import MeasuredSwitch, ParityTable
+from ggez_hub.registry.pull.parity_table import ParityTable
+from ggez_hub.registry.pull.plan import PullPlan
 from ggez_hub.registry.pull.published_merge import merge_tag
 from ggez_hub.registry.resolution import FITS_BY_SHAPE, Resolution
-from ggez_hub.registry.resolver.composition import CompositionStatus, cosine_line
+from ggez_hub.registry.resolver.composition import cosine_line
 
 HERE = "PATH_OF_THIS_FOLDER"
 
 
-def result_card(
-    resolution: Resolution,
-    documents: Sequence[CardDocument],
-    asked: Obligations,
-    table: ParityTable | None,
-    folder: Path,
-    alike: Sequence[Cosine] = (),
-    known: CompositionStatus | None = None,
-    switch: MeasuredSwitch | None = None,
-) -> str:
-    """The README.md of the result in `folder`, with the keys that the Hub knows.
-
-    `alike` are the cosines of a composition's Deltas, `known` is what was measured of it, `switch` what
-    was measured of that of the one adapter.
-    """
-    family, form = get_family(resolution.family), form_of(resolution)
+def result_card(planned: PullPlan, folder: Path, hub: Hub) -> str:
+    """The README.md of the result in `folder`, with the keys that the Hub knows."""
+    resolution, documents, table = planned.resolution, planned.documents, planned.table
+    family, form, switch = get_family(resolution.family), form_of(resolution), planned.switch
     front: dict[str, Any] = {
         **form.front(resolution, folder),
         "pipeline_tag": documents[0].front_matter.get("pipeline_tag"),
         "language": sorted(
-            {tag for d in documents if d.card.languages != "unknown" for tag in d.card.languages}
+            {tag for d in documents if d.card.languages != UNKNOWN for tag in d.card.languages}
         ),
-        **licence_front(asked),
+        **licence_front(planned.obligations.of_weights),
         "tags": [
             "ggez",
             f"ggez-region:{resolution.region}",
             f"ggez-family:{family.name}",
             *([merge_tag(resolution)] if resolution.form == "merged" else []),
         ],
-        "model-index": _model_index(resolution, documents, table),
+        "model-index": _model_index(planned),
     }
+    facts = form.facts(resolution, HERE, folder)
     name = find_region(resolution.region).name
     what = "model" if "adapter" not in form.parts else "switch" if form.is_switch else "adapter"
     parts = [
         f"# {family.title.capitalize()} {what} for {name}",
         _made(resolution),
         "\n".join(provenance(resolution)),
-        _composed(resolution, alike, known),
+        _composed(planned, hub),
         f"The switch is {switch.text}." if switch and form.is_switch else "",
         _scores(table) if table or len(documents) == 1 else "",
         "Load it:\n\n```python\n"
         + "\n".join(form.loading_lines(resolution, HERE, folder))
         + "\n```",
-        as_markdown(form.facts(resolution, HERE, folder)) if form.facts else "",
-        _licences(asked),
+        as_markdown(facts) if facts else "",
+        _licences(planned.obligations),
         "`ggez.lock` in the folder above pins every input by commit and sha256.",
     ]
-    yaml_block = yaml.safe_dump(
-        {key: value for key, value in front.items() if value}, sort_keys=False, allow_unicode=True
-    )
-    return f"---\n{yaml_block}---\n\n" + "\n\n".join(part for part in parts if part) + "\n"
+    return readme_text(front, parts)
 
 
-def claimed_rows(
-    resolution: Resolution, documents: Sequence[CardDocument], table: ParityTable | None
-) -> dict[str, CurveRow]:
+def claimed_rows(planned: PullPlan) -> dict[str, CurveRow]:
     """The test scores that hold for the result: those of its one adapter's card at its beta.
 
-    A switch has none there: it is neither of its two models. Betas by part have none either: the card
-    did not measure them.
+    None for a switch, which is neither of its two models, and for betas by part, which the card did
+    not measure.
     """
+    resolution = planned.resolution
     is_other = form_of(resolution).is_switch or resolution.by_part
-    if table is None or len(documents) != 1 or is_other:
+    if planned.table is None or len(planned.documents) != 1 or is_other:
         return {}
-    weight, curve = resolution.adapters[0].weight, documents[0].card.curve
+    weight, curve = resolution.adapters[0].weight, planned.documents[0].card.curve
     return (
-        {}
-        if curve == "unknown"
-        else claimed_scores(curve, f"{1.0 if weight is None else weight:g}")
+        {} if curve == UNKNOWN else claimed_scores(curve, f"{1.0 if weight is None else weight:g}")
     )
 
 
-def _model_index(
-    resolution: Resolution, documents: Sequence[CardDocument], table: ParityTable | None
-) -> list[dict[str, Any]]:
-    rows = claimed_rows(resolution, documents, table)
+def _model_index(planned: PullPlan) -> list[dict[str, Any]]:
+    rows = claimed_rows(planned)
     if not rows:
         return []
     from ggez_hub.evaluation.benchmarks.benchmark import known_datasets
 
+    resolution, front = planned.resolution, planned.documents[0].front_matter
     name = f"{resolution.region}-{resolution.family}-{resolution.form}"
-    return model_index(
-        name, rows, documents[0].front_matter.get("pipeline_tag"), known_datasets(rows)
-    )
+    return model_index(name, rows, front.get("pipeline_tag"), known_datasets(rows))
 
 
 def _made(resolution: Resolution) -> str:
@@ -127,22 +107,8 @@ def _made(resolution: Resolution) -> str:
     return f"Made by ggez-hub: {resolution.base.repo} + {deltas}."
 
 
-def unstated(resolution: Resolution, card: str) -> list[str]:
-    """What a lock says and the card of its result does not: one of the two was changed."""
-    stated = set(card.splitlines())
-    return [
-        f"the lock says '{line.removeprefix('- ')}', the card of the result does not"
-        for line in provenance(resolution)
-        if line not in stated
-    ]
-
-
 def provenance(resolution: Resolution) -> list[str]:
-    """The lines that say what the result is made of; `unstated` finds a lock that says otherwise."""
-    factor = resolution.alpha
-    source = "set by the user"
-    if factor.provenance == "kof":
-        source = f"{factor.series}, KOF release {factor.release}, {factor.year}"
+    """What the result is made of, in the lines of its card that `lock.unstated` compares."""
     lines = []
     if resolution.base is not None:
         base = resolution.base
@@ -155,7 +121,7 @@ def provenance(resolution: Resolution) -> list[str]:
             f"- adapter: {adapter.source.repo} at {adapter.source.revision} "
             f"({adapter.source.license}; {kind}, region {adapter.region})"
         )
-    lines.append(f"- alpha {factor.value:.5f}: {source}")
+    lines.append(f"- alpha {resolution.alpha.value:.5f}: {resolution.alpha.source}")
     lines += [
         f"- beta {adapter.beta.value:g}: {adapter.beta.reason}"
         for adapter in resolution.adapters
@@ -170,24 +136,21 @@ def provenance(resolution: Resolution) -> list[str]:
     return [*lines, f"- merge digest {resolution.merge_digest}"]
 
 
-def _composed(
-    resolution: Resolution, alike: Sequence[Cosine], known: CompositionStatus | None
-) -> str:
-    if known is None:
+def _composed(planned: PullPlan, hub: Hub) -> str:
+    if planned.composition is None:
         return ""
-    lines = [f"- {cosine_line(pair, resolution)}" for pair in alike]
-    return "\n".join((f"This is {known.text}.\n", *lines))
+    lines = [f"- {cosine_line(pair, planned.resolution)}" for pair in planned.cosines(hub)]
+    return "\n".join((f"This is {planned.composition.text}.\n", *lines))
 
 
 def _licences(asked: Obligations) -> str:
     parts = [f"- {term.role} {term.what}: {term.licence}" for term in asked.terms]
-    duties = [f"- {a.text} ({', '.join(map(_link, a.by, a.links))})" for a in asked.asked]
-    said = "Whoever passes this on has to keep to all of this:" if duties else "Nothing is asked."
-    return "\n\n".join(("## Licences", "\n".join(parts), said, "\n".join(duties)))
-
-
-def _link(name: str, link: str) -> str:
-    return f"[{name}]({link})"
+    duties = []
+    for duty in asked.asked:
+        links = (f"[{name}]({link})" for name, link in zip(duty.by, duty.links, strict=True))
+        duties.append(f"- {duty.text} ({', '.join(links)})")
+    intro = "Whoever passes this on has to keep to all of this:" if duties else "Nothing is asked."
+    return "\n\n".join(("## Licences", "\n".join(parts), intro, "\n".join(duties)))
 
 
 def _scores(table: ParityTable | None) -> str:

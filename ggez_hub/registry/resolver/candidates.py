@@ -1,9 +1,9 @@
-"""The order of candidates: a total one, whatever order they come in.
+"""Candidates: why a card rules its adapter out, the order of the others, the message without any.
 
-Nearer region first. Within a region, adapters that the registry has measured on the same tasks,
-with the same base and for the same items are rivals: the better GRP at the requested alpha comes
-first. Scores of different tasks are never compared, so a group of rivals takes the place of its
-best, among the others by date, the newest first, then by name.
+The order is total: the nearer region first; within a region, adapters that the registry has measured
+on the same tasks, with the same base and for the same items, are rivals: the better GRP at the
+requested alpha first. Scores of different tasks are never compared: a group of rivals takes the
+place of its best, among the others by date, the newest first, then by name.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+from typing import TypeAlias
 
 from ggez_hub.cards.curve import MeasuredCurve
+from ggez_hub.cards.values import UNKNOWN
 from ggez_hub.parity.card_rows import NoCurve
 from ggez_hub.parity.choice import select_beta
 from ggez_hub.regions import Region, fallback_chain
@@ -23,8 +25,11 @@ from ggez_hub.registry.index.entries import IndexEntry, Listing
 from ggez_hub.registry.request import Request
 from ggez_hub.registry.resolution import Rejected
 
-DateOf = Callable[[IndexEntry], str]
-"""The day on which an adapter was registered, or else committed (ISO 8601)."""
+# The day on which an adapter was registered, or else committed (ISO 8601).
+DateOf: TypeAlias = Callable[[IndexEntry], str]
+# The region of a card that cannot be read.
+UNREAD_REGION = "?"
+SHOWN_UNREAD, SHOWN_LINES, SHOWN_WIDTH = 5, 5, 300
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,6 @@ class RankedCandidate:
     best: IndexEntry
 
     def after(self, first: RankedCandidate) -> str:
-        """Why it comes after `first`, of the same region."""
         name = first.entry.repo
         if self.best is first.entry and first.grp is not None and self.grp is not None:
             if first.grp > self.grp:
@@ -114,7 +118,7 @@ class CandidateOrder:
 def _merit(entry: IndexEntry, region: Region, alpha: float) -> tuple[Hashable, float | None]:
     """Whom an entry is compared with, and its GRP; without a measured one nobody."""
     alone = _identity(entry)
-    if entry.summary.base_weights == "unknown":
+    if entry.summary.base_weights == UNKNOWN:
         return alone, None
     try:
         measured = MeasuredCurve(entry.ranking, "independent", entry.summary.region)
@@ -126,7 +130,6 @@ def _merit(entry: IndexEntry, region: Region, alpha: float) -> tuple[Hashable, f
 
 
 def _within(group: list[tuple[IndexEntry, float | None]], date_of: DateOf) -> list[RankedCandidate]:
-    """Rivals by GRP, the best first."""
     group.sort(key=lambda rival: -(rival[1] or 0.0))
     ordered = [
         (entry, grp)
@@ -137,7 +140,6 @@ def _within(group: list[tuple[IndexEntry, float | None]], date_of: DateOf) -> li
 
 
 def _newest(entries: list[IndexEntry], date_of: DateOf) -> list[IndexEntry]:
-    """Newest first, then by name."""
     if len(entries) < 2:
         return entries
     return sorted(sorted(entries, key=_identity), key=date_of, reverse=True)
@@ -147,14 +149,6 @@ def _identity(entry: IndexEntry) -> tuple[str, str, str]:
     return entry.repo, entry.revision, entry.card.path
 
 
-def unsuited(entry: IndexEntry, request: Request, chain: Sequence[Region]) -> str | None:
-    """Why a card rules its adapter out for `request`, or None."""
-    card = entry.summary
-    if card.region not in [region.id for region in chain]:
-        return serves_other(card.region, chain)
-    return unfit(entry, request)
-
-
 def unfit(entry: IndexEntry, request: Request) -> str | None:
     """Why a card rules its adapter out for `request` in any region, or None."""
     card = entry.summary
@@ -162,7 +156,7 @@ def unfit(entry: IndexEntry, request: Request) -> str | None:
         return f"is of the family {card.family}"
     if card.state != "active":
         return f"is {card.status}"
-    if card.license == "unknown":
+    if card.license == UNKNOWN:
         return "has no known licence"
     trusted = request.trust.split(",")
     owner = entry.repo.partition("/")[0]
@@ -193,11 +187,6 @@ def _of_kind(name: str, request: Request) -> str | None:
     return None
 
 
-# Of a card that cannot be read, the region is not known.
-UNREAD_REGION = "?"
-SHOWN_UNREAD, SHOWN_LINES, SHOWN_WIDTH = 5, 5, 300
-
-
 def nothing_found(
     request: Request, chain: Sequence[Region], found: Listing, rejected: Sequence[Rejected]
 ) -> tuple[str, str]:
@@ -223,14 +212,13 @@ def nothing_found(
 
 
 def _first_lines(reason: str) -> str:
-    """A reason without its long tail: a card can be off in many places, and comes from a stranger."""
+    """A reason without its long tail: a card may be wrong in many places."""
     lines = reason.splitlines() or [""]
     more = [f"    and {len(lines) - SHOWN_LINES} more lines"] if len(lines) > SHOWN_LINES else []
     return "\n".join([*(line[:SHOWN_WIDTH] for line in lines[:SHOWN_LINES]), *more])
 
 
 def _likely_other(request: Request, region: Region, served: set[str]) -> str:
-    """The country that was meant, if the code is that of a language: `vi` for Vietnam."""
     reading = language_reading(region, request.region)
     if reading is None:
         return ""
@@ -245,7 +233,6 @@ def _likely_other(request: Request, region: Region, served: set[str]) -> str:
 
 
 def _wider(request: Request, region: Region, served: set[str]) -> str:
-    """That a wider region has something, where only the near ones were looked at."""
     if request.wide:
         return ""
     wider = [link.id for link in fallback_chain(region, wide=True) if link.id in served]

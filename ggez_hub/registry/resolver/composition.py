@@ -1,7 +1,6 @@
-"""Several adapters on one base, theta_global + sum(beta_i * Delta_i): an experiment, asked for.
+"""Several adapters on one base, theta_global + sum(beta_i * Delta_i), and their joint curve.
 
-Nothing is known of the sum from the parts: each beta was chosen as if its adapter were alone. It is
-labelled unmeasured until a joint sweep has measured it, whose curve stands on one of the cards.
+The sum is unmeasured until a joint sweep has measured it, whose curve is on one of the cards.
 """
 
 from __future__ import annotations
@@ -15,9 +14,7 @@ from ggez_hub.cards.curve import Split
 from ggez_hub.cards.measurements import JointCurve
 from ggez_hub.cards.schema import is_adapter
 from ggez_hub.errors import UsageProblem
-from ggez_hub.families import get_family
-from ggez_hub.hub import Hub
-from ggez_hub.merging.similarity import Cosine, cosines
+from ggez_hub.merging.similarity import Cosine
 from ggez_hub.parity.betas import point
 from ggez_hub.parity.card_rows import NoCurve
 from ggez_hub.parity.choice import choose
@@ -25,20 +22,19 @@ from ggez_hub.parity.curve import ParityCurve
 from ggez_hub.regions import fallback_chain, find_region
 from ggez_hub.registry.adapter_kinds import get_kind
 from ggez_hub.registry.index.entries import IndexEntry
-from ggez_hub.registry.pull.pull import fetch_pinned
 from ggez_hub.registry.resolution import Resolution
 
 
 @dataclass(frozen=True)
 class JointMeasurement:
-    """A joint curve for a region; `places` are those of the adapters in it, in the order asked for."""
+    """A joint curve for a region; `places` are those of the requested adapters in it, in order."""
 
     joint: JointCurve
     region: str
     places: tuple[int, ...]
 
     def curve(self, split: Split) -> ParityCurve:
-        """The curve; a point's betas are in the order that was asked for.
+        """The curve; a point's betas are in the requested order.
 
         The points stay in the curve's own order, which decides between equal ones. Raises NoCurve.
         """
@@ -48,10 +44,10 @@ class JointMeasurement:
 def joint_measurement(
     cards: Sequence[AdapterCard], region: str, alpha: float
 ) -> JointMeasurement | None:
-    """What the cards of a composition say of it for a region, or None.
+    """The joint curve on the cards of a composition for a region, if one can choose a beta.
 
     What the registry measured goes before claims, a curve of a nearer region before one of a wider
-    one, and the card that is named first before the others. One that chooses nothing is none.
+    one, and the card that is named first before the others.
     """
     chain = [r.id for r in fallback_chain(find_region(region), wide=True)]
     found: list[tuple[bool, int, JointMeasurement]] = []
@@ -70,25 +66,13 @@ def joint_measurement(
 
 
 def _places(joint: JointCurve, cards: Sequence[AdapterCard]) -> tuple[int, ...] | None:
-    """The place of each card's adapter in a joint curve, if it is of just these adapters."""
-    places = tuple(
-        next(
-            (
-                n
-                for n, adapter in enumerate(joint.adapters)
-                if is_adapter(adapter.files, card.files)
-            ),
-            -1,
-        )
-        for card in cards
-    )
+    def place(card: AdapterCard) -> int:
+        own = (n for n, a in enumerate(joint.adapters) if is_adapter(a.files, card.files))
+        return next(own, -1)
+
+    places = tuple(map(place, cards))
     return places if sorted(places) == list(range(len(joint.adapters))) else None
 
-
-UNMEASURED = (
-    "a composition of several adapters, unmeasured: each beta was chosen as if its adapter were "
-    "alone (a joint sweep measures them together)"
-)
 
 # Points of a joint curve that are named.
 MOST = 8
@@ -108,22 +92,18 @@ def composition_status(
 ) -> CompositionStatus:
     """What is known of a composition, whose joint curve is `together` if there is one."""
     if resolution.by_part:
-        return CompositionStatus(
-            False, None, "a composition of several adapters, unmeasured: nobody measured it by part"
-        )
+        return _unmeasured(": nobody measured it by part")
     if together is None:
-        return CompositionStatus(False, None, UNMEASURED)
+        return _unmeasured(
+            ": each beta was chosen as if its adapter were alone (a joint sweep measures them "
+            "together)"
+        )
     seen = together.curve("validation")
     here = point([adapter.weight or 0.0 for adapter in resolution.adapters])
     if seen.index(here) is None:
         points = [f"{beta:g}" for beta in seen.betas]
         more = f" and {len(points) - MOST} more" if len(points) > MOST else ""
-        return CompositionStatus(
-            False,
-            None,
-            "a composition of several adapters, unmeasured at these betas: its joint curve has "
-            f"{', '.join(points[:MOST])}{more}",
-        )
+        return _unmeasured(f" at these betas: its joint curve has {', '.join(points[:MOST])}{more}")
     claim = "" if seen.measured_by == "registry" else ", as the author of its card claims"
     return CompositionStatus(
         True,
@@ -133,12 +113,12 @@ def composition_status(
     )
 
 
-class Overlap(UsageProblem):
-    """The adapters of a composition were trained for regions that share countries."""
+def _unmeasured(why: str) -> CompositionStatus:
+    return CompositionStatus(False, None, f"a composition of several adapters, unmeasured{why}")
 
 
 def check_composition(entries: Sequence[IndexEntry], *, allow_overlap: bool) -> None:
-    """Raise UsageProblem or Overlap unless the adapters may be composed."""
+    """Raise UsageProblem unless the adapters may be composed."""
     repos = [entry.repo for entry in entries]
     if len(set(repos)) < len(repos):
         raise UsageProblem("an adapter is asked for twice", "Give it once, with a larger --beta.")
@@ -152,21 +132,12 @@ def check_composition(entries: Sequence[IndexEntry], *, allow_overlap: bool) -> 
     for one, other in combinations(entries, 2):
         shared = _shared(one, other)
         if shared and not allow_overlap:
-            raise Overlap(
+            raise UsageProblem(
                 f"the data of {one.repo} ({one.summary.region}) and {other.repo} "
                 f"({other.summary.region}) overlap in {shared}: what they share would "
                 "count twice",
                 "Add --allow-overlap if that is meant.",
             )
-
-
-def compared(resolution: Resolution, hub: Hub) -> tuple[Cosine, ...]:
-    """cos(Delta_i, Delta_j) of a composition's adapters, from the cache; empty for a single one."""
-    if len(resolution.adapters) < 2:
-        return ()
-    folders = [fetch_pinned(adapter.source, hub) for adapter in resolution.adapters]
-    base = fetch_pinned(resolution.merged_into, hub)
-    return cosines(base, folders, get_family(resolution.family))
 
 
 def cosine_line(pair: Cosine, resolution: Resolution) -> str:
@@ -177,7 +148,6 @@ def cosine_line(pair: Cosine, resolution: Resolution) -> str:
 
 
 def _shared(one: IndexEntry, other: IndexEntry) -> str:
-    """The countries that two adapters' regions share, or might share; empty for none."""
     regions = [find_region(entry.summary.region) for entry in (one, other)]
     if regions[0].id == regions[1].id:
         return regions[0].id

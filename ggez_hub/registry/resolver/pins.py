@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from typing import Literal
 
 from ggez_hub.cards import AdapterCard
 from ggez_hub.cards.readme import license_of
+from ggez_hub.cards.values import UNKNOWN
 from ggez_hub.hub import Hub, RepoAtCommit
 from ggez_hub.hub.weight_headers import Tensors, shapes_digest, tensors
 from ggez_hub.merging.betas_by_part import BetasByPart
 from ggez_hub.merging.deltas import WeightIndex
 from ggez_hub.parity.betas import betas_of
 from ggez_hub.parity.card_rows import NoCurve
-from ggez_hub.parity.choice import Choice, choose, choose_for
-from ggez_hub.parity.policy import Policy
+from ggez_hub.parity.choice import Choice, Policy, choose, choose_for
 from ggez_hub.regions import Region
 from ggez_hub.registry.file_checks import (
     NotFit,
@@ -41,14 +41,15 @@ SHOWN = 3
 
 
 def pin_adapter(
-    entry: IndexEntry, source: Repositories, chosen: ChosenBeta | None
+    repositories: Repositories, entry: IndexEntry, chosen: ChosenBeta | None
 ) -> PinnedAdapter:
     """An adapter with its beta, None for a model that is taken as it is; raises NotFit."""
     card = entry.document.card
-    at = source.at(entry.repo, entry.revision)
-    files = vet_adapter(at, card, source.hub)
+    at = repositories.at(entry.repo, entry.revision)
+    files = vet_adapter(at, card, repositories.hub)
+    tag = repositories.tag_of(entry.repo, entry.asked_by)
     return PinnedAdapter(
-        source=_pinned(at, files, entry.document.license, _tag(source, entry.repo, entry.asked_by)),
+        source=_pinned(at, files, entry.document.license, tag),
         region=card.region,
         kind=card.kind,
         beta=chosen,
@@ -56,62 +57,55 @@ def pin_adapter(
     )
 
 
-@dataclass(frozen=True)
-class Base:
-    """A pinned base, and what the adapters fit it by."""
-
-    pinned: PinnedRepo
-    fits_by: FitsBy
-
-
-def pin_base(cards: Sequence[AdapterCard], request: Request, source: Repositories) -> Base:
-    """The base that all cards fit: that of the first, or the one that was asked for.
+def pin_base(
+    cards: Sequence[AdapterCard], request: Request, repositories: Repositories
+) -> tuple[PinnedRepo, FitsBy]:
+    """The base that all cards fit, that of the first or the requested one, and by what they fit it.
 
     It fits by its weights, or with `allow_shape_match` by tensor names, dtypes and shapes. Raises
     NotFit.
     """
     named = request.base or f"{cards[0].base.repo}@{cards[0].base.revision}"
     repo, _, revision = named.partition("@")
-    at = source.at(repo, revision or "main")
+    at = repositories.at(repo, revision or "main")
     fits: FitsBy = "weights"
     files: tuple[PinnedFile, ...] = ()
     for card in cards:
         try:
-            files = vet_weights(at, _fitting(card, source))
+            files = vet_weights(at, _fitting(card, repositories))
         except NotFit as problem:
             if not request.allow_shape_match:
-                raise NotFit(f"{problem.message}{_hint(card)}") from problem
-            files = _by_shape(at, card, source)
+                hint = " (--allow-shape-match compares shapes only)"
+                hint = "" if card.kind == "task_vector" else hint
+                raise NotFit(f"{problem.message}{hint}") from problem
+            files = _by_shape(at, card, repositories)
             fits = "shape"
-    tag = _tag(source, repo, revision) if request.base else None
-    return Base(_pinned(at, files, license_of(at.front_matter), tag), fits)
+    tag = repositories.tag_of(repo, revision) if request.base else None
+    return _pinned(at, files, license_of(at.front_matter), tag), fits
 
 
-def _hint(card: AdapterCard) -> str:
-    return "" if card.kind == "task_vector" else " (--allow-shape-match compares shapes only)"
-
-
-def _fitting(card: AdapterCard, source: Repositories) -> dict[str, str]:
-    """The weights that a card's adapter fits, from its hub where the card records none."""
-    if card.base.weights != "unknown":
+def _fitting(card: AdapterCard, repositories: Repositories) -> dict[str, str]:
+    if card.base.weights != UNKNOWN:
         return dict(card.base.weights)
-    return base_weights(source.at(card.base.repo, card.base.revision), card, source.hub)
+    return base_weights(repositories.at(card.base.repo, card.base.revision), card, repositories.hub)
 
 
-def _by_shape(at: RepoAtCommit, card: AdapterCard, source: Repositories) -> tuple[PinnedFile, ...]:
+def _by_shape(
+    at: RepoAtCommit, card: AdapterCard, repositories: Repositories
+) -> tuple[PinnedFile, ...]:
     """The files of a base whose tensors have the names, dtypes and shapes of the card's own."""
     if card.kind == "task_vector":
         raise NotFit("is a task vector, which fits the very weights that it was taken from")
-    listed = weights_listed(at, card.family, source.hub)
+    listed = weights_listed(at, card.family, repositories.hub)
     try:
-        others = tensors(source.hub, at, listed)
+        others = tensors(repositories.hub, at, listed)
         if shapes_digest(others) == card.base.shapes:
             return vet_weights(at, listed)
-        # What differs is said by comparing with the card's own base, which has to be there still.
-        origin = source.at(card.base.repo, card.base.revision)
-        fitting = _fitting(card, source)
+        # What differs is found by comparison with the card's own base, which has to exist still.
+        origin = repositories.at(card.base.repo, card.base.revision)
+        fitting = _fitting(card, repositories)
         vet_weights(origin, fitting)
-        own = tensors(source.hub, origin, fitting)
+        own = tensors(repositories.hub, origin, fitting)
     except BadWeights as problem:
         raise NotFit(f"cannot be compared by shape: {problem.message}") from problem
     if found := _differences(own, others):
@@ -145,33 +139,29 @@ def chosen_beta(
         chosen = choose_for(card, region=region.id, alpha=alpha, policy=policy)
     except NoCurve as problem:
         raise NotFit(f"gives no beta: {problem.message} ({problem.hint})") from problem
-    return ChosenBeta(value=chosen.beta, why="selected", **_about(chosen))
+    return _chosen(chosen.beta, "selected", chosen)
 
 
 def chosen_together(
     together: JointMeasurement, alpha: float, policy: Policy | None
 ) -> tuple[ChosenBeta, ...]:
-    """The betas that a joint curve chooses, in the order in which its adapters were asked for.
+    """The betas that a joint curve chooses, in the order in which its adapters were requested.
 
     Raises NoCurve.
     """
     own = policy or Policy.parse(together.joint.policy)
     chosen = choose(together.curve("validation"), alpha, own)
-    return tuple(
-        ChosenBeta(value=beta, why="jointly", **_about(chosen)) for beta in betas_of(chosen.point)
+    return tuple(_chosen(beta, "jointly", chosen) for beta in betas_of(chosen.point))
+
+
+def _chosen(beta: float, why: Literal["selected", "jointly"], chosen: Choice) -> ChosenBeta:
+    return ChosenBeta(
+        value=beta,
+        why=why,
+        policy=str(chosen.policy),
+        region=chosen.curve.region,
+        reason=chosen.reason,
     )
-
-
-def _about(chosen: Choice) -> dict[str, str]:
-    return {
-        "policy": str(chosen.policy),
-        "region": chosen.curve.region,
-        "reason": chosen.reason,
-    }
-
-
-def _tag(source: Repositories, repo: str, asked: str) -> str | None:
-    return source.tag_of(repo, asked) if asked else None
 
 
 def _pinned(
@@ -212,8 +202,7 @@ def pin_parts(
 
 
 def _tensor_names(base: PinnedRepo, hub: Hub) -> Collection[str]:
-    """The tensors of a pinned base: from its files where they are in the cache, or from the hub."""
-    files = tuple(file.as_hub_file() for file in base.files if file.path in base.weights)
-    if not hub.missing_bytes(base.repo, base.revision, files):
-        return WeightIndex(hub.fetch(base.repo, base.revision, files), tuple(base.weights))
-    return tensors(hub, RepoAtCommit(base.repo, base.revision, files, "", base.gated), base.weights)
+    files = [file for file in base.files if file.path in base.weights]
+    if not base.missing_bytes(hub, files):
+        return WeightIndex(base.fetch(hub, files), tuple(base.weights))
+    return tensors(hub, base.listing, base.weights)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from ggez_hub.cards import AdapterCard, AlphaRecord, CardDocument, alpha_record
 from ggez_hub.errors import GgezError, UsageProblem
 from ggez_hub.families import get_family
 from ggez_hub.hub import Hub
 from ggez_hub.merging.methods import plugins_of
-from ggez_hub.parity.policy import Policy
+from ggez_hub.parity.choice import Policy
 from ggez_hub.regions import Alpha, Region, alpha, fallback_chain, find_region
 from ggez_hub.regions.text_language import switched_languages
 from ggez_hub.registry.adapter_kinds import AS_IS_METHOD, get_kind
@@ -20,7 +21,7 @@ from ggez_hub.registry.index.search import accepted_entries, live_entries, named
 from ggez_hub.registry.licences import Obligations, obligations
 from ggez_hub.registry.repositories import Repositories
 from ggez_hub.registry.request import Request
-from ggez_hub.registry.resolution import ChosenBeta, Rejected, Resolution
+from ggez_hub.registry.resolution import ChosenBeta, FitsBy, PinnedRepo, Rejected, Resolution
 from ggez_hub.registry.resolver.candidates import (
     UNREAD_REGION,
     CandidateOrder,
@@ -28,7 +29,6 @@ from ggez_hub.registry.resolver.candidates import (
     nothing_found,
     serves_other,
     unfit,
-    unsuited,
 )
 from ggez_hub.registry.resolver.composition import check_composition, joint_measurement
 from ggez_hub.registry.resolver.pins import (
@@ -64,13 +64,12 @@ class Resolver:
     """A request with what it is resolved against: a hub, the fallback chain and alpha."""
 
     request: Request
-    source: Repositories
+    repositories: Repositories
     chain: tuple[Region, ...]
     factor: AlphaRecord
 
     @classmethod
     def of(cls, request: Request, hub: Hub) -> Resolver:
-        """Raises UnknownRegion, or UsageProblem for an unknown form or family."""
         chain = fallback_chain(find_region(request.region), wide=request.wide)
         get_form(request.form)
         if request.family is not None:
@@ -78,6 +77,10 @@ class Resolver:
         given = request.alpha
         factor = alpha(chain[0]) if given is None else Alpha.from_user(given, chain[0])
         return cls(request, Repositories(hub), chain, alpha_record(factor))
+
+    @property
+    def is_switch(self) -> bool:
+        return get_form(self.request.form).is_switch
 
     def take(self, entries: Sequence[IndexEntry]) -> Resolved:
         """The resolution of these adapters, whatever else there is; raises NotFit."""
@@ -92,25 +95,24 @@ class Resolver:
                 "Leave out --betas, or name an adapter with --adapter.",
             )
         betas = self._betas(cards) if combined else [None] * len(cards)
-        adapters = tuple(
-            pin_adapter(entry, self.source, beta)
-            for entry, beta in zip(entries, betas, strict=True)
-        )
-        base = pin_base(cards, request, self.source) if combined else None
-        if base is not None:
-            adapters = pin_parts(adapters, parts, base.pinned, self.source.hub)
+        adapters = tuple(map(partial(pin_adapter, self.repositories), entries, betas))
+        base: PinnedRepo | None = None
+        fits_by: FitsBy = "weights"
+        if combined:
+            base, fits_by = pin_base(cards, request, self.repositories)
+            adapters = pin_parts(adapters, parts, base, self.repositories.hub)
         resolution = Resolution(
             region=self.chain[0].id,
             family=cards[0].family,
             method=request.method if combined else AS_IS_METHOD,
             form=request.form,
             alpha=self.factor,
-            base=base.pinned if base else None,
-            fits_by=base.fits_by if base else "weights",
+            base=base,
+            fits_by=fits_by,
             adapters=adapters,
             plugins=plugins_of(cards[0].family, request.method if combined else AS_IS_METHOD),
             languages=switched_languages(cards[0].languages, cards[0].region)
-            if get_form(request.form).is_switch
+            if self.is_switch
             else (),
         )
         return Resolved(resolution, documents, obligations(resolution, documents))
@@ -120,7 +122,7 @@ class Resolver:
         request, region, alpha = self.request, self.chain[0], self.factor.value
         given = request.betas(len(cards))
         policy = Policy.parse(request.policy) if request.policy else None
-        if get_form(request.form).is_switch and request.beta is None:
+        if request.beta is None and self.is_switch:
             return [AS_MEASURED] * len(cards)
         # A joint curve is of one base: on other weights of its shape nothing was measured.
         if len(cards) > 1 and request.beta is None and not request.allow_shape_match:
@@ -137,7 +139,7 @@ class Resolver:
 class Survey:
     """What a hub has for a request: candidates in order, and the others with their reasons."""
 
-    asked: Resolver
+    resolver: Resolver
     found: Listing
     order: CandidateOrder
     rejected: tuple[Rejected, ...]
@@ -148,7 +150,7 @@ class Survey:
         for candidate in candidates:
             entry = candidate.entry
             try:
-                resolved = self.asked.take([entry])
+                resolved = self.resolver.take([entry])
             except NotFit as problem:
                 failed[id(entry)] = _rejection(entry, problem.message)
                 continue
@@ -162,8 +164,10 @@ class Survey:
         raise self._nothing(failed.values())
 
     def _nothing(self, failed: Iterable[Rejected]) -> NoAdapter:
-        request, chain = self.asked.request, self.asked.chain
-        return NoAdapter(*nothing_found(request, chain, self.found, [*self.rejected, *failed]))
+        rejected = [*self.rejected, *failed]
+        return NoAdapter(
+            *nothing_found(self.resolver.request, self.resolver.chain, self.found, rejected)
+        )
 
 
 def resolve(request: Request, hub: Hub) -> Resolved:
@@ -180,32 +184,49 @@ def resolve(request: Request, hub: Hub) -> Resolved:
 
 def survey(request: Request, hub: Hub) -> Survey:
     """Everything that a hub has for a request that names no adapters; raises as `resolve` does."""
-    asked = Resolver.of(request, hub)
-    regions = [region.id for region in asked.chain]
+    resolver = Resolver.of(request, hub)
+    regions = [region.id for region in resolver.chain]
     found = live_entries(hub, regions) if request.live else accepted_entries(hub, regions)
-    rejected = _not_read(found, asked.chain)
+    rejected = _not_read(found, resolver.chain)
     suited: list[IndexEntry] = []
     for entry in found.entries:
-        reason = unsuited(entry, request, asked.chain)
+        region = entry.summary.region
+        reason = unfit(entry, request)
+        if region not in regions:
+            reason = serves_other(region, resolver.chain)
         if reason is None:
             suited.append(entry)
         else:
             rejected.append(_rejection(entry, reason))
-    order = CandidateOrder(tuple(suited), asked.chain, asked.factor.value, asked.source.date_of)
-    return Survey(asked, found, order, tuple(rejected))
+    order = CandidateOrder(
+        tuple(suited),
+        resolver.chain,
+        resolver.factor.value,
+        partial(_date_of, resolver.repositories),
+    )
+    return Survey(resolver, found, order, tuple(rejected))
 
 
-def _of_named(asked: Resolver) -> Resolved:
-    """The adapters that are asked for by name, in that order, whatever region they serve."""
-    request = asked.request
-    entries = named_entries(asked.source.hub, request.adapters)
+def _date_of(repositories: Repositories, entry: IndexEntry) -> str:
+    """The day on which an adapter was registered, or else committed; "" if it is gone."""
+    if entry.summary.registered is not None:
+        return entry.summary.registered
+    try:
+        return repositories.at(entry.repo, entry.revision).date[: len("2026-01-31")]
+    except NotFit:
+        return ""
+
+
+def _of_named(resolver: Resolver) -> Resolved:
+    request = resolver.request
+    entries = named_entries(resolver.repositories.hub, request.adapters)
     for entry in entries:
         if reason := unfit(entry, request):
             raise NoAdapter(f"{entry.repo} {reason}")
     if len(entries) > 1:
         check_composition(entries, allow_overlap=request.allow_overlap)
     try:
-        return asked.take(entries)
+        return resolver.take(entries)
     except NotFit as problem:
         if len(entries) > 1:
             raise NoAdapter(f"the adapters cannot be composed: one {problem.message}") from problem
@@ -213,19 +234,13 @@ def _of_named(asked: Resolver) -> Resolved:
 
 
 def _not_read(found: Listing, chain: Sequence[Region]) -> list[Rejected]:
-    """What is ruled out before a card is read: other regions, and cards that cannot be read."""
     unread = [
         Rejected(repo=e.path, region=UNREAD_REGION, reason=e.reason) for e in found.unreadable
     ]
     for group in found.elsewhere:
         others = f" and {group.count - 1:,} more" if group.count > 1 else ""
-        unread.append(
-            Rejected(
-                repo=f"{group.repo}{others}",
-                region=group.region,
-                reason=serves_other(group.region, chain),
-            )
-        )
+        reason = serves_other(group.region, chain)
+        unread.append(Rejected(repo=f"{group.repo}{others}", region=group.region, reason=reason))
     return unread
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -117,7 +116,7 @@ class DiffusionModule(TrainingModule):
             self._average.copy_to(self.model)
 
     def save_memory(self) -> None:
-        self.model.enable_gradient_checkpointing()  # type: ignore[operator]
+        self.model.enable_gradient_checkpointing()
 
 
 @dataclass(frozen=True)
@@ -148,7 +147,7 @@ class Encoder:
 
     def captions(self, captions: Sequence[str]) -> Conditions:
         """The conditions of each caption, on the pipeline's device."""
-        with torch.no_grad(), _no_warnings():
+        with torch.no_grad():
             return encode_captions(self.pipeline, captions, self.recipe)
 
     def scale(self, latents: Tensor) -> Tensor:
@@ -180,22 +179,6 @@ class Encoder:
             save({name: tensor[n].contiguous().cpu() for name, tensor in tensors.items()})
             for n in range(len(pixels))
         ]
-
-
-@contextmanager
-def _no_warnings() -> Iterator[None]:
-    """Without a warning for every caption that a text encoder cuts."""
-    from diffusers.utils import logging
-    from transformers.utils import logging as transformers_logging
-
-    before = [(library, library.get_verbosity()) for library in (logging, transformers_logging)]
-    for library, _ in before:
-        library.set_verbosity_error()
-    try:
-        yield
-    finally:
-        for library, level in before:
-            library.set_verbosity(level)
 
 
 def square(picture: Image.Image, size: int) -> tuple[Image.Image, tuple[int, int]]:

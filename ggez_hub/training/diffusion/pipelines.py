@@ -106,15 +106,15 @@ def open_pipeline(folder: Path, dtype: torch.dtype, variant: str | None = None) 
     SDXL's autoencoder overflows in half precision. Raises NotLoaded for one that diffusers cannot
     load.
     """
-    from diffusers import DiffusionPipeline
-    from diffusers.utils import logging
-    from transformers.utils import logging as transformers_logging
+    import diffusers
+    import transformers
 
-    # Both would write to stderr, terminal or not.
-    logging.disable_progress_bar()
-    transformers_logging.disable_progress_bar()
+    # They would warn of each caption that is cut, and draw bars, terminal or not.
+    for library in (diffusers, transformers):
+        library.utils.logging.set_verbosity_error()
+        library.utils.logging.disable_progress_bar()
     try:
-        return DiffusionPipeline.from_pretrained(
+        return diffusers.DiffusionPipeline.from_pretrained(
             folder,
             dtype={"vae": torch.float32, "default": dtype},
             variant=variant,

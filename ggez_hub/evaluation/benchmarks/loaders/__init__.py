@@ -1,12 +1,12 @@
 """Loaders: one for each shape of data set, looked up by the name that a benchmark gives.
 
+Other distributions add theirs by entry points of the group `ggez_hub.loaders`.
+
 A loader checks the columns that it reads, names the one that is wrong, and yields frozen items.
 Importing them loads no pyarrow.
 """
 
 from __future__ import annotations
-
-from collections.abc import Mapping
 
 from ggez_hub.evaluation.benchmarks.loaders import (
     columns,
@@ -26,19 +26,25 @@ from ggez_hub.evaluation.benchmarks.loaders.base import (
     PictureQuestion,
     Source,
 )
+from ggez_hub.plugins import Catalog
 
-LOADERS: Mapping[str, Loader] = {
-    "sea-vqa": sea_vqa.LOADER,
-    "cvqa": cvqa.LOADER,
-    "worldcuisines": worldcuisines.LOADER,
-    "worldcuisines-open": worldcuisines.LOADER_OPEN,
-    "worldcuisines-1.1": worldcuisines.LOADER_1_1,
-    "choices": columns.CHOICES,
-    "answers": columns.ANSWERS,
-    "captions": columns.CAPTIONS,
-    "dpg-bench": dpg_bench.LOADER,
-    "prompts": columns.PROMPTS,
-}
+LOADERS: Catalog[Loader] = Catalog(
+    "loaders",
+    "loader",
+    {
+        "sea-vqa": sea_vqa.LOADER,
+        "cvqa": cvqa.LOADER,
+        "worldcuisines": worldcuisines.LOADER,
+        "worldcuisines-open": worldcuisines.LOADER_OPEN,
+        "worldcuisines-1.1": worldcuisines.LOADER_1_1,
+        "choices": columns.CHOICES,
+        "answers": columns.ANSWERS,
+        "captions": columns.CAPTIONS,
+        "dpg-bench": dpg_bench.LOADER,
+        "prompts": columns.PROMPTS,
+    },
+    Loader,
+)
 
 __all__ = [
     "LOADERS",

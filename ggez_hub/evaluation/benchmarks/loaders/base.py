@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, NamedTuple
 
@@ -13,7 +13,7 @@ from ggez_hub.frozen_model import FrozenModel
 
 
 class Options(FrozenModel):
-    """What a loader may be told under `options`; each loader adds its own."""
+    """The `options` of a benchmark; each loader adds its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +32,11 @@ class Item:
     country: str | None = None
     language: str | None = None
     category: str | None = None
+
+    @property
+    def common(self) -> dict[str, Any]:
+        """The fields that items of every kind have."""
+        return {own.name: getattr(self, own.name) for own in fields(Item)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +97,7 @@ class Source:
 
     parts     part -> its files, as the benchmark's `files` names them
     extra     files of the other data set, which holds the pictures
-    folder    of the data set: pictures named by a path lie in it
+    folder    of the data set: pictures named by a path are in it
     fetched   a folder with pictures named by an address, each file named by the address' sha256
     """
 
@@ -102,12 +107,11 @@ class Source:
     fetched: Path | None = None
 
     def rows(self, part: str, columns: Mapping[str, str]) -> Iterator[Row]:
-        """The rows of every file of a part; raises BadItems where a column is off."""
+        """The rows of every file of a part; raises GgezError where a column is off."""
         for path in self.parts[part]:
             yield from read_rows(path, columns)
 
     def all_rows(self, columns: Mapping[str, str]) -> Iterator[Row]:
-        """The rows of all parts, one part after the other; raises BadItems likewise."""
         return (row for part in self.parts for row in self.rows(part, columns))
 
     def picture(self, place: str) -> bytes | None:

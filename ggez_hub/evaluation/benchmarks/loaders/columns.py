@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from string import ascii_lowercase
-from typing import Literal, TypedDict
+from typing import Literal
 
 from pydantic import Field
 
@@ -16,6 +16,7 @@ from ggez_hub.evaluation.benchmarks.loaders.base import (
     Captioned,
     Choice,
     DrawingPrompt,
+    Item,
     Loader,
     OpenQuestion,
     Options,
@@ -26,17 +27,6 @@ from ggez_hub.evaluation.benchmarks.loaders.base import (
 )
 from ggez_hub.evaluation.benchmarks.loaders.rows import Row
 from ggez_hub.regions import UnknownRegion, find_region
-
-
-class ItemFields(TypedDict):
-    """What all items have, as `Item` has it."""
-
-    id: str
-    image: str
-    picture: bytes | None
-    country: str | None
-    language: str | None
-    category: str | None
 
 
 class ItemColumns(Options):
@@ -53,17 +43,16 @@ class ItemColumns(Options):
         known = (self.country, self.language, self.category)
         return {self.id: "text or whole", **{name: "text" for name in known if name}}
 
-    def fields(self, row: Row, image: str = "", picture: bytes | None = None) -> ItemFields:
-        """The fields of a row's item; raises BadItems for what is not a country."""
-        item = str(row[self.id])
-        return {
-            "id": item,
-            "image": image or item,
-            "picture": picture,
-            "country": _country(row, self.country) if self.country else None,
-            "language": row.get(self.language),
-            "category": row.get(self.category),
-        }
+    def item(self, row: Row, image: str = "", picture: bytes | None = None) -> Item:
+        """The item of a row; raises GgezError for what is not a country."""
+        return Item(
+            id=str(row[self.id]),
+            image=image or str(row[self.id]),
+            picture=picture,
+            country=_country(row, self.country) if self.country else None,
+            language=row.get(self.language),
+            category=row.get(self.category),
+        )
 
 
 class ChoiceColumns(ItemColumns):
@@ -88,7 +77,7 @@ class ChoiceColumns(ItemColumns):
         return super().kinds | gold | options
 
     def choose(self, row: Row) -> tuple[tuple[str, ...], int]:
-        """The options of a row, and the number of the right one, from 0; raises BadItems."""
+        """The options of a row, and the number of the right one, from 0; raises GgezError."""
         options = (
             tuple(row[self.options])
             if isinstance(self.options, str)
@@ -133,7 +122,7 @@ class CaptionColumns(Options):
     only: dict[str, str] = Field(default_factory=dict)
 
 
-class PromptColumns(ChoiceColumns):
+class DrawingPromptColumns(ChoiceColumns):
     """The columns.
 
     prompt    what is drawn
@@ -156,7 +145,7 @@ def _read_choices(source: Source, options: PictureChoiceColumns) -> Iterator[Cho
     for row in source.all_rows(columns):
         choices, gold = options.choose(row)
         yield Choice(
-            **options.fields(row, *embedded(row[options.image], source)),
+            **vars(options.item(row, *embedded(row[options.image], source))),
             question=row[options.question],
             options=choices,
             gold=gold,
@@ -172,7 +161,7 @@ def _read_answers(source: Source, options: AnswerColumns) -> Iterator[OpenQuesti
     }
     for row in source.all_rows(columns):
         yield OpenQuestion(
-            **options.fields(row, *embedded(row[options.image], source)),
+            **vars(options.item(row, *embedded(row[options.image], source))),
             question=row[options.question],
             references=texts(row[options.answers]),
         )
@@ -200,7 +189,7 @@ def _read_captions(source: Source, options: CaptionColumns) -> Iterator[Captione
             )
 
 
-def _read_prompts(source: Source, options: PromptColumns) -> Iterator[DrawingPrompt]:
+def _read_prompts(source: Source, options: DrawingPromptColumns) -> Iterator[DrawingPrompt]:
     columns = {**options.kinds, options.prompt: "text"}
     if options.question:
         columns[options.question] = "text"
@@ -208,7 +197,7 @@ def _read_prompts(source: Source, options: PromptColumns) -> Iterator[DrawingPro
         question = row[options.question] if options.question else ""
         choices, gold = options.choose(row)
         yield DrawingPrompt(
-            **options.fields(row),
+            **vars(options.item(row)),
             prompt=row[options.prompt],
             parts=(PictureQuestion(1, question, choices, gold, parents=()),),
         )
@@ -217,4 +206,4 @@ def _read_prompts(source: Source, options: PromptColumns) -> Iterator[DrawingPro
 CHOICES = Loader("choices", PictureChoiceColumns, _read_choices)
 ANSWERS = Loader("answers", AnswerColumns, _read_answers)
 CAPTIONS = Loader("captions", CaptionColumns, _read_captions)
-PROMPTS = Loader("prompts", PromptColumns, _read_prompts)
+PROMPTS = Loader("prompts", DrawingPromptColumns, _read_prompts)

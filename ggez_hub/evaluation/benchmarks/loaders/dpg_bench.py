@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.benchmarks.loaders.base import (
     DrawingPrompt,
     Loader,
@@ -16,7 +17,7 @@ from ggez_hub.evaluation.benchmarks.loaders.base import (
     PictureQuestion,
     Source,
 )
-from ggez_hub.evaluation.benchmarks.loaders.rows import BadItems, Row
+from ggez_hub.evaluation.benchmarks.loaders.rows import Row
 
 QUESTIONS, PROMPTS = "questions", "prompts"
 COLUMNS = {
@@ -36,9 +37,9 @@ NO_PARENT = 0
 
 def _read(source: Source, options: Options) -> Iterator[DrawingPrompt]:
     if QUESTIONS not in source.parts:
-        raise BadItems("DPG-Bench needs the part 'questions' in `files`")
+        raise GgezError("DPG-Bench needs the part 'questions' in `files`")
     written = {path.stem: path for path in source.parts.get(PROMPTS, ())}
-    # The questions of an item stand in one file.
+    # The questions of an item are in one file.
     by_item: dict[tuple[Path, str], list[Row]] = {}
     for row in source.rows(QUESTIONS, COLUMNS):
         by_item.setdefault((row.path, row["item_id"]), []).append(row)
@@ -54,10 +55,9 @@ def _read(source: Source, options: Options) -> Iterator[DrawingPrompt]:
 
 
 def _prompt(item: str, own: list[Row], written: Mapping[str, Path]) -> str:
-    """The prompt of an item: one text, whichever of its rows has it."""
     if written:
         if item not in written:
-            raise own[0].off("item_id", f"is {item!r}, of which there is no prompt file")
+            raise own[0].off("item_id", f"is {item!r}, which has no prompt file")
         prompt = written[item].read_text(encoding="utf-8").strip()
     else:
         texts = dict.fromkeys(t for row in own if (t := row["text"].strip()))
@@ -100,7 +100,7 @@ def _parts(own: list[Row]) -> tuple[PictureQuestion, ...]:
 def _script(own: list[Row]) -> tuple[int, ...]:
     """The questions of an item that ELLA's `compute_dpg_bench.py` reads, in its order.
 
-    It passes over the first row of the file, and where an item's rows do not stand together it
+    It skips the first row of the file, and where an item's rows are not consecutive it
     keeps the last of the blocks.
     """
     block: list[Row] = []

@@ -1,4 +1,4 @@
-"""Rows of parquet, JSON Lines and CSV files, whose columns are what a loader says they are.
+"""Rows of parquet, JSON Lines and CSV files, whose columns are checked.
 
 Values go through no data frame: the language `nan` stays text, and a whole number stays one.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
@@ -16,10 +17,6 @@ from typing import Any, TypeAlias
 from ggez_hub.errors import GgezError
 from ggez_hub.extras import require
 from ggez_hub.parquet import read_pieces
-
-
-class BadItems(GgezError):
-    """A data file is not what the task says; the message names the column."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +37,9 @@ class Row:
         """The value of a column; None where the file has none of that name."""
         return self.values.get(column) if column else None
 
-    def off(self, column: str, problem: str, hint: str = "") -> BadItems:
+    def off(self, column: str, problem: str, hint: str = "") -> GgezError:
         """The error for a value; `problem` follows the name of the column."""
-        return BadItems(f"{self.path}: column {column!r} {problem} in row {self.number}", hint)
+        return GgezError(f"{self.path}: column {column!r} {problem} in row {self.number}", hint)
 
     def option(self, column: str, count: int, first: int = 0) -> int:
         """The number from 0 of one of `count` options, in a column that counts from `first`."""
@@ -55,17 +52,17 @@ class Row:
 def read_rows(path: Path, columns: Mapping[str, str]) -> Iterator[Row]:
     """The rows of a file (columns: name -> KINDS; with `?` the value or the column may be missing).
 
-    Parquet is decoded while it is read. Raises BadItems that names file, column and row, and where
+    Parquet is decoded while it is read. Raises GgezError that names file, column and row, and where
     a file decodes to more than a data set of its size can.
     """
     reader = READERS.get(path.suffix)
     if reader is None:
-        raise BadItems(f"{path} is not a data file", f"Known: {', '.join(READERS)}.")
+        raise GgezError(f"{path} is not a data file", f"Known: {', '.join(READERS)}.")
     try:
         yield from _checked(path, columns, *reader(path, columns))
     # Those of pyarrow are among these.
     except (OSError, ValueError, NotImplementedError, csv.Error) as error:
-        raise BadItems(f"{path} cannot be read: {error}") from error
+        raise GgezError(f"{path} cannot be read: {error}") from error
 
 
 def _checked(
@@ -73,7 +70,7 @@ def _checked(
 ) -> Iterator[Row]:
     needed = [name for name, kind in columns.items() if not kind.endswith("?")]
     if lost := [name for name in needed if name not in names]:
-        raise BadItems(
+        raise GgezError(
             f"{path} has no column {lost[0]!r}",
             f"Its columns are {', '.join(sorted(names))}: another revision of the data set?",
         )
@@ -111,6 +108,7 @@ def _image(value: Any) -> bool:
     )
 
 
+DIGITS = re.compile(r"-?\d+")
 # Kinds are combined: "text or whole", "image?".
 KINDS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "text": ("text that is not blank", _text),
@@ -135,7 +133,7 @@ def _parquet(path: Path, columns: Mapping[str, str]) -> tuple[set[str], Iterator
 def _jsonl(path: Path, columns: Mapping[str, str]) -> tuple[set[str], Iterator[dict[str, Any]]]:
     rows = [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
     if not all(isinstance(row, dict) for row in rows):
-        raise BadItems(f"{path} holds a line that is not a JSON object")
+        raise GgezError(f"{path} holds a line that is not a JSON object")
     return {name for row in rows for name in row}, iter(rows)
 
 
@@ -145,7 +143,7 @@ def _csv(path: Path, columns: Mapping[str, str]) -> tuple[set[str], Iterator[dic
     def typed(row: dict[str, Any]) -> dict[str, Any]:
         # The file has no types: digits are a number where a number should be.
         return {
-            name: int(value) if name in whole and _digits(value) else value
+            name: int(value) if name in whole and DIGITS.fullmatch(value or "") else value
             for name, value in row.items()
         }
 
@@ -153,10 +151,6 @@ def _csv(path: Path, columns: Mapping[str, str]) -> tuple[set[str], Iterator[dic
         reader = csv.DictReader(file)
         rows = [typed(row) for row in reader]
         return set(reader.fieldnames or ()), iter(rows)
-
-
-def _digits(value: Any) -> bool:
-    return isinstance(value, str) and value.removeprefix("-").isdecimal()
 
 
 READERS: Mapping[str, Reader] = {".parquet": _parquet, ".jsonl": _jsonl, ".csv": _csv}

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 
 from pydantic import Field
 
+from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.benchmarks.loaders.base import (
     Choice,
     Item,
@@ -20,7 +21,7 @@ from ggez_hub.evaluation.benchmarks.loaders.base import (
     Source,
     embedded,
 )
-from ggez_hub.evaluation.benchmarks.loaders.rows import BadItems, Row, read_rows
+from ggez_hub.evaluation.benchmarks.loaders.rows import Row, read_rows
 
 OPTIONS = 5
 # Of a dish, food-kb has up to eight pictures, each beside its address.
@@ -93,7 +94,7 @@ def _dishes(
             row,
             Item(
                 id=f"{row['qa_id']}/{row['lang']}",
-                # All pictures of a dish stand together: each of them gives the answer away.
+                # All pictures of a dish are one: each of them gives the answer away.
                 image=row["food_id"],
                 picture=pictures.get(url) or source.picture(url),
                 language=_language(row["lang"]),
@@ -152,7 +153,7 @@ def _food_kb(source: Source) -> Mapping[str, bytes]:
                 if value and url and (data := embedded(value, source)[1]) is not None:
                     found[url] = data
         if not has_addresses:
-            raise BadItems(f"{path} has no column 'image1_url' with addresses")
+            raise GgezError(f"{path} has no column 'image1_url' with addresses")
     return found
 
 

@@ -19,10 +19,15 @@ import re
 from collections.abc import Iterator, Sequence
 
 from ggez_hub.evaluation.benchmarks.replies.labels import Mention
-from ggez_hub.evaluation.benchmarks.replies.lexicon import Mark, lexicon
+from ggez_hub.evaluation.benchmarks.replies.lexicon import (
+    Mark,
+    after_thought,
+    bounded,
+    lexicon,
+    readable,
+)
 from ggez_hub.evaluation.benchmarks.replies.mentions import find_mentions
 from ggez_hub.evaluation.benchmarks.replies.structure import NEAR, Structure
-from ggez_hub.evaluation.benchmarks.replies.text import after_thought, bounded, readable
 
 # Weights: in a question; named; announced, or the head of the reply; concluded.
 ASKED, NAMED, ANNOUNCED, CONCLUDED = range(4)
@@ -88,7 +93,7 @@ def _read(text: str, options: Sequence[str]) -> int | None:
 
 
 class Argument:
-    """What a text says about the options that it names."""
+    """The options that a text names: denied, concluded, or neither."""
 
     def __init__(self, structure: Structure) -> None:
         self._text = structure
@@ -98,7 +103,6 @@ class Argument:
         self._denies_more = False
 
     def choice(self) -> int | None:
-        """The option that is chosen, or None."""
         if not self._mentions:
             return None
         self._deny()
@@ -108,8 +112,8 @@ class Argument:
         heaviest = max((self._weights[m] for m in left), default=ASKED)
         if heaviest == ASKED:
             return None
-        groups = {self._text.groups[m] for m in left if self._weights[m] == heaviest}
-        options = {m.option for m in left if self._text.groups[m] in groups}
+        groups = {self._text.groups[m][0] for m in left if self._weights[m] == heaviest}
+        options = {m.option for m in left if self._text.groups[m][0] in groups}
         if heaviest == NAMED:
             if self._is_open(left[-1].end):
                 return None
@@ -117,7 +121,6 @@ class Argument:
         return options.pop() if len(options) == 1 else None
 
     def _deny(self) -> None:
-        """Find what is denied."""
         aside = {"oh", "polite", "instead", "no", "yes", "but"}
         for number, mark in enumerate(self._marks):
             before = self._marks[number - 1] if number else None
@@ -138,7 +141,7 @@ class Argument:
             elif "after" in mark.kinds:
                 found = self._text.preceding(mark)
                 if found and "," in self._text.text[found[0].end : found[-1].start]:
-                    found = self._text.unit_of(found[-1])
+                    found = self._text.units[found[-1]]
             elif "before" in mark.kinds:
                 # "B isn't", but not "B has no".
                 near = 0 if "no" in mark.kinds else NEAR
@@ -150,7 +153,6 @@ class Argument:
             self._denies_more |= not found and "harmless" not in mark.kinds
 
     def _weigh(self) -> None:
-        """Find what is announced, concluded, or asked."""
         self._headlines()
         for mark in self._marks:
             if "right" in mark.kinds:
@@ -184,7 +186,7 @@ class Argument:
         )
 
     def _announced_by(self, mark: Mark) -> list[Mention]:
-        """The first option behind a word, in its sentence or directly in the next, that is not denied."""
+        """The first option that is not denied behind a word, in its sentence or directly in the next."""
         for mention in self._text.behind(mark):
             between = self._text.text[mark.end : mention.start]
             if self._text.sentence(mention.start) != self._text.sentence(mark.start) and any(
@@ -192,7 +194,7 @@ class Argument:
             ):
                 return []
             if mention not in self._denied:
-                return self._text.group_of(mention)
+                return self._text.groups[mention]
         return []
 
     def _raise(self, mentions: Sequence[Mention], weight: int) -> None:
@@ -207,10 +209,10 @@ class Argument:
         if not self._denied and len({m.option for m in self._mentions}) == self._text.count > 2:
             # All of them are repeated.
             return
-        unit = self._text.unit_of(first)
+        unit = self._text.units[first]
         after = text[unit[-1].end :].lstrip(" '\")]")
         if first.is_headline or not after or after[0] in "\n.,;!。":
-            self._raise(self._text.group_of(first), ANNOUNCED)
+            self._raise(self._text.groups[first], ANNOUNCED)
 
     def _take_back(self) -> None:
         """What stands before "actually" or "I mean" is taken back, if an option follows it."""
@@ -220,7 +222,7 @@ class Argument:
                 if after:
                     heaviest = max(self._weights[m] for m in self._mentions)
                     self._denied |= {m for m in self._mentions if m.start < mark.start}
-                    self._raise(self._text.group_of(after[0]), heaviest)
+                    self._raise(self._text.groups[after[0]], heaviest)
 
     def _denied_later(self, left: Sequence[Mention]) -> set[int]:
         """Options that are denied after they were last named without a denial."""

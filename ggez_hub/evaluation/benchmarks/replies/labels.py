@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ggez_hub.evaluation.benchmarks.replies.lexicon import (
+    AROUND,
     LATIN,
     Mark,
     begins_clause,
@@ -16,7 +17,6 @@ from ggez_hub.evaluation.benchmarks.replies.lexicon import (
     lexicon,
     lowered,
 )
-from ggez_hub.evaluation.benchmarks.replies.text import AROUND
 
 LETTER = re.compile(rf"(?<!\w\.)(?<![{LATIN}])[A-Za-z](?![{LATIN}])(?!\.\w)")
 NUMBER = re.compile(rf"(?<![\d{LATIN}])(?<!\d[.,])\d{{1,2}}(?![\d{LATIN}%])(?![.,:]\d)")
@@ -180,7 +180,7 @@ class Labels:
         )
 
     def _is_certain(self, start: int, end: int) -> bool:
-        """Whether it is a label wherever it stands."""
+        """Whether it is a label whatever surrounds it."""
         return (
             self._is_headline(start, end)
             or self._is_bracketed(start, end)
@@ -215,7 +215,6 @@ class Labels:
         return False
 
     def _leads_to(self, end: int, kinds: Sequence[str]) -> bool:
-        """Whether such a word follows."""
         place = end
         for _ in range(HOPS):
             mark = self._starts.get(self._skip_spaces(place))

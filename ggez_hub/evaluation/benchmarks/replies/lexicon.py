@@ -1,4 +1,4 @@
-"""The words of every language as one expression, and where they stand in a text."""
+"""The words of every language as one expression, and the form in which a reply is read."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import NamedTuple, Protocol
 
-from ggez_hub.evaluation.benchmarks.replies.words import KINDS, WORDS
+from ggez_hub.evaluation.benchmarks.replies.words import LABELS, WORDS
 
 # First and last character of scripts with spaces between words, and whether endings are joined to words.
 SCRIPTS = (
@@ -65,14 +65,14 @@ def lexicon() -> Lexicon:
     letters: dict[str, int] = {}
     ordinals: dict[str, int] = {}
     for words in WORDS.values():
-        for kind in KINDS:
-            for phrase in phrases(getattr(words, kind)):
+        for kind in words.keys() - LABELS:
+            for phrase in phrases(words[kind]):
                 kinds.setdefault(phrase, set()).add(kind)
-        for row in phrases(words.letters, folded=False):
+        for row in phrases(words.get("letters", ""), folded=False):
             letters |= {label: number for number, label in enumerate(row.split()) if label != "_"}
-        for number, spellings in enumerate(words.ordinals.split(";")):
+        for number, spellings in enumerate(words.get("ordinals", "").split(";")):
             ordinals |= dict.fromkeys(phrases(spellings), number)
-        ordinals |= dict.fromkeys(phrases(words.last), -1)
+        ordinals |= dict.fromkeys(phrases(words.get("last", "")), -1)
     return Lexicon(
         {phrase: frozenset(own) for phrase, own in kinds.items()},
         letters,
@@ -153,3 +153,54 @@ def _script(character: str) -> tuple[str, bool] | None:
         if re.match(f"[{script[0]}]", character):
             return script
     return None
+
+
+# What models of reasoning write before their answer.
+THOUGHT_END = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
+THOUGHT = re.compile(r"<think(?:ing)?>", re.IGNORECASE)
+# Of longer replies the beginning and the end are read.
+FIRST, LAST = 1_000, 3_000
+# Capitals of other scripts that look like Latin ones, which a keyboard of those scripts gives.
+ALIKE = str.maketrans("АВСЕНΑΒΕΗ", "ABCEHABEH")
+ALONE = re.compile(r"(?<!\w)[АВСЕНΑΒΕΗ](?!\w)")
+CIRCLED = {number: f"({number - 0x245F})" for number in range(0x2460, 0x2474)}
+QUOTES = str.maketrans(
+    {
+        **dict.fromkeys('"“”„«»「」『』《》*`$', ""),
+        **dict.fromkeys("‘’ʼ", "'"),
+        **dict.fromkeys("\u200b\u200d\ufe0f", ""),
+    }
+)
+MARKUP = re.compile(
+    r"</?(?:[a-z]\w{1,11}|[bi])>|\\(?:text|mathrm|mathbf|textbf)\b|[{}\\]|^[#>]+|(?<!\w)'|'(?!\w)|(?<!\w)_{1,2}|_{1,2}(?!\w)",
+    re.MULTILINE,
+)
+AROUND = " \t\r\n*_`\"'“”‘’«»「」『』《》<>#\\$.,;:!?。、，．：()[]{}（）【】။۔।"
+
+
+def after_thought(reply: str) -> str | None:
+    """What follows a model's thoughts; None if it was cut off before it answered."""
+    end = 0
+    for end_of_thought in THOUGHT_END.finditer(reply):
+        end = end_of_thought.end()
+    text = reply[end:]
+    return None if THOUGHT.search(text) else text
+
+
+def bounded(text: str) -> str:
+    """A text, without its middle if it is long."""
+    return text if len(text) <= FIRST + LAST else f"{text[:FIRST]}\n{text[-LAST:]}"
+
+
+def readable(text: str) -> str:
+    """A bounded text in one form: NFKC, straight quotes, single spaces, without markup."""
+    shown = bounded(unicodedata.normalize("NFKC", bounded(text).translate(CIRCLED)))
+    shown = ALONE.sub(lambda letter: letter[0].translate(ALIKE), shown)
+    shown = MARKUP.sub(" ", shown.translate(QUOTES))
+    return "\n".join(line for line in (" ".join(own.split()) for own in shown.splitlines()) if line)
+
+
+def plain(text: str) -> str:
+    """A text for comparison: one case, single spaces, nothing around it."""
+    folded = unicodedata.normalize("NFKC", text).translate(ALIKE).casefold()
+    return " ".join(folded.split()).strip(AROUND)

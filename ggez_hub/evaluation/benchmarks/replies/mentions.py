@@ -9,14 +9,15 @@ from dataclasses import dataclass, field
 
 from ggez_hub.evaluation.benchmarks.replies.labels import Labels, Mention
 from ggez_hub.evaluation.benchmarks.replies.lexicon import (
+    AROUND,
     Mark,
     any_of,
     blanked,
     lexicon,
     lowered,
     marks_in,
+    readable,
 )
-from ggez_hub.evaluation.benchmarks.replies.text import AROUND, readable
 
 ARTICLES = re.compile(r"(?:an?|the|el|la|los|las|un|una|le|les|der|die|das)\s+", re.IGNORECASE)
 # A shorter text stands within other words of scripts without spaces between words.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise, takewhile
 
 from ggez_hub.evaluation.benchmarks.replies.labels import Mention
@@ -31,37 +31,26 @@ class Structure:
         self.count = named.count
         self.stops, self._clauses = self._cuts()
         self._places = [m.start for m in self.mentions]
-        self._units: list[int] = []
-        self.groups: dict[Mention, int] = {}
-        # Groups that a word joins, not a comma alone.
-        self._joined: set[int] = set()
+        # Each mention -> those of its unit, and of its group.
+        self.units: dict[Mention, list[Mention]] = {}
+        self.groups: dict[Mention, list[Mention]] = {}
+        # The first of each group that a word joins, not a comma alone.
+        self._joined: set[Mention] = set()
         self._put_together()
 
     def sentence(self, place: int) -> int:
-        """The number of the sentence at a place."""
         return bisect_right(self.stops, place)
 
     def clause(self, place: int) -> int:
-        """The number of the clause at a place."""
         return bisect_right(self._clauses, place)
 
-    def group_of(self, mention: Mention) -> list[Mention]:
-        """The mentions that stand together with one."""
-        number = self.groups[mention]
-        return self._around(mention, lambda place: self.groups[self.mentions[place]] == number)
-
-    def unit_of(self, mention: Mention) -> list[Mention]:
-        """The mentions that are one with it."""
-        number = self._units[self._place(mention)]
-        return self._around(mention, lambda place: self._units[place] == number)
-
     def lists_several(self) -> bool:
-        """Whether labels of several options stand as in a list: at the head of lines, or with their texts."""
+        """Whether labels of several options are listed: at the head of lines, or with their texts."""
         listed = {m.option for m in self.mentions if m.is_headline}
-        for place, (label, after) in enumerate(pairwise(self.mentions)):
+        for label, after in pairwise(self.mentions):
             gap = self.text[label.end : after.start]
             if label.kind in ("letter", "number") and not gap.strip(WITHIN):
-                is_entry = self._units[place] == self._units[place + 1] and after.kind == "text"
+                is_entry = self.units[label] is self.units[after] and after.kind == "text"
                 # "A. B.": a label behind another.
                 is_bare = (
                     bool(gap.strip()) and after.kind == label.kind and after.option != label.option
@@ -71,15 +60,15 @@ class Structure:
         return len(listed) > 1
 
     def behind(self, mark: Mark) -> Sequence[Mention]:
-        """All mentions behind a word."""
         return self.mentions[bisect_right(self._places, mark.end - 1) :]
 
     def following(self, mark: Mark) -> list[Mention]:
         """The mentions behind a word in its clause, with those that are joined to the last."""
         clause = self.clause(mark.start)
         found = list(takewhile(lambda m: self.clause(m.start) == clause, self.behind(mark)))
-        if found and self.groups[found[-1]] in self._joined:
-            found += [m for m in self.group_of(found[-1]) if m.start > found[-1].start]
+        group = self.groups[found[-1]] if found else []
+        if group and group[0] in self._joined:
+            found += [m for m in group if m.start > found[-1].start]
         return found
 
     def preceding(self, mark: Mark, near: int = NEAR) -> list[Mention]:
@@ -90,12 +79,12 @@ class Structure:
         mention = self.mentions[last]
         if sum(c.isalnum() for c in self.text[mention.end : mark.start]) > near:
             return []
-        return self.group_of(mention)
+        return self.groups[mention]
 
     def before(self, mark: Mark) -> list[Mention]:
         """The unit that stands before a word, in whatever clause."""
         last = bisect_right(self._places, mark.start) - 1
-        return self.unit_of(self.mentions[last]) if last >= 0 else []
+        return self.units[self.mentions[last]] if last >= 0 else []
 
     def is_clause(self, mark: Mark, kinds: set[str]) -> bool:
         """Whether a word is all of its clause, but for words of these kinds."""
@@ -129,19 +118,20 @@ class Structure:
         return stops, sorted([*clauses, *stops])
 
     def _put_together(self) -> None:
-        """Number units and groups."""
-        unit = group = 0
-        for place, mention in enumerate(self.mentions):
-            if place:
-                is_new, is_apart, is_joined = self._relation(self.mentions[place - 1], mention)
-                unit, group = unit + is_new, group + is_apart
+        unit: list[Mention] = []
+        group: list[Mention] = []
+        for before, mention in zip([None, *self.mentions], self.mentions, strict=False):
+            if before is not None:
+                is_new, is_apart, is_joined = self._relation(before, mention)
+                unit, group = [] if is_new else unit, [] if is_apart else group
                 if is_joined:
-                    self._joined.add(group)
-            self._units.append(unit)
-            self.groups[mention] = group
+                    self._joined.add(group[0])
+            unit.append(mention)
+            group.append(mention)
+            self.units[mention], self.groups[mention] = unit, group
 
     def _relation(self, before: Mention, mention: Mention) -> tuple[bool, bool, bool]:
-        """Whether a mention begins a unit, whether it begins a group, and whether a word joins the two."""
+        """Whether a mention begins a unit, whether a group, and whether a word joins the two."""
         marks = self._marks_within(before.end, mention.start)
         same = before.option == mention.option
         joins = any(mark.kinds & {"either", "both"} for mark in marks)
@@ -170,15 +160,3 @@ class Structure:
         ):
             return False
         return not re.match(r"\s+[a-z]", self.text[text.end : text.end + 2])
-
-    def _place(self, mention: Mention) -> int:
-        return bisect_right(self._places, mention.start) - 1
-
-    def _around(self, mention: Mention, belongs: Callable[[int], bool]) -> list[Mention]:
-        """A mention with those beside it that belong to it."""
-        first = last = self._place(mention)
-        while first and belongs(first - 1):
-            first -= 1
-        while last + 1 < len(self.mentions) and belongs(last + 1):
-            last += 1
-        return self.mentions[first : last + 1]

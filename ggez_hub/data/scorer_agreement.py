@@ -9,15 +9,16 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
+from itertools import compress
 from pathlib import Path
 from typing import Any, Literal
 
-from ggez_hub.data.examples import UNKNOWN
+from ggez_hub.cards.values import UNKNOWN
 from ggez_hub.data.locale_fields import language_tag
 from ggez_hub.data.pictures import BadPicture, picture_bytes
 from ggez_hub.data.rows import Row, StoredPicture
-from ggez_hub.data.scorers.spec import Scorer
+from ggez_hub.data.scorers.scorer import Scorer
 from ggez_hub.data.sources.jsonl import rows_of_file
 from ggez_hub.digests import sha256_file
 from ggez_hub.errors import GgezError
@@ -78,7 +79,7 @@ class Agreement:
     agreement: float | None
     low: float | None
     high: float | None
-    by_language: dict[str, dict[str, float | None]] = field(default_factory=dict)
+    by_language: dict[str, dict[str, Any]]
 
     @property
     def at_chance(self) -> bool:
@@ -109,51 +110,46 @@ def agreement(scorer: Scorer, path: Path, pictures: Path | None) -> Agreement:
         for pair, outcome in zip(chunk, _outcomes(scorer, chunk), strict=True):
             counts.setdefault(pair.language, Counter())[outcome] += 1
     total = sum(counts.values(), Counter[str]())
-    shares = {language: Share.of(*_agreed(count)) for language, count in sorted(counts.items())}
-    share = Share.of(*_agreed(total))
     return Agreement(
         scorer=scorer.name,
         pairs=sha256_file(path),
-        n=share.n,
+        **_agreed(total),
         agreed=total["agreed"],
         ties=total["ties"],
         undecided=total["undecided"],
         unscored=total["unscored"],
-        agreement=share.value,
-        low=share.low,
-        high=share.high,
         by_language={
-            language: {"n": s.n, "agreement": s.value, "low": s.low, "high": s.high}
-            for language, s in shares.items()
-            if s.n
+            language: row
+            for language, count in sorted(counts.items())
+            if (row := _agreed(count))["n"]
         },
     )
 
 
-def _agreed(outcomes: Counter[str]) -> tuple[int, int]:
-    """How many pairs agreed, of how many that people and the scorer decided."""
-    return outcomes["agreed"], sum(outcomes[name] for name in ("agreed", "disagreed", "ties"))
+def _agreed(outcomes: Counter[str]) -> dict[str, Any]:
+    """The share of the pairs that people and the scorer decided."""
+    decided = sum(outcomes[name] for name in ("agreed", "disagreed", "ties"))
+    share = Share.of(outcomes["agreed"], decided)
+    return {"n": share.n, "agreement": share.value, "low": share.low, "high": share.high}
 
 
 def _outcomes(scorer: Scorer, pairs: Sequence[Pair]) -> Iterator[str]:
-    spoken = [pair.language.partition("-")[0] in scorer.languages for pair in pairs]
-    asked = [p for p, known in zip(pairs, spoken, strict=True) if known and p.preferred != "tie"]
-    scores = iter(scorer.score([row for pair in asked for row in (pair.a, pair.b)]))
-    for pair, known in zip(pairs, spoken, strict=True):
+    scored = [
+        pair.preferred != "tie" and pair.language.partition("-")[0] in scorer.languages
+        for pair in pairs
+    ]
+    asked = [row for pair in compress(pairs, scored) for row in (pair.a, pair.b)]
+    scores = iter(scorer.score(asked))
+    for pair, is_scored in zip(pairs, scored, strict=True):
+        a, b = (next(scores), next(scores)) if is_scored else (None, None)
         if pair.preferred == "tie":
             yield "undecided"
-        elif not known:
+        elif a is None or b is None:
             yield "unscored"
+        elif a == b:
+            yield "ties"
         else:
-            yield _outcome(next(scores), next(scores), pair.preferred)
-
-
-def _outcome(a: float | None, b: float | None, preferred: str) -> str:
-    if a is None or b is None:
-        return "unscored"
-    if a == b:
-        return "ties"
-    return "agreed" if (a > b) == (preferred == "a") else "disagreed"
+            yield "agreed" if (a > b) == (pair.preferred == "a") else "disagreed"
 
 
 def read_pairs(path: Path, pictures: Path | None) -> Iterator[Pair]:

@@ -1,7 +1,6 @@
-"""The model under test whose pictures are seen once: no adapter of the world changes its tower.
+"""The model under test with a cache of its frozen tower: a grid of betas takes a third of the time.
 
-The answers are those of `VisionModel`, bit for bit: the same batches go through the same weights,
-and what the frozen tower gives for one is kept. A grid of betas takes a third of the time.
+The answers are those of `VisionModel`, bit for bit: the same batches go through the same weights.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ class CachedVisionModel(VisionModel):
     def __init__(self, folder: Path, family: Family, adapted: Adapted | None = None) -> None:
         super().__init__(folder, family, adapted)
         self._questions: dict[Posed, Any] = {}
-        tower = self._model.model.vision_tower
+        tower = self.model.model.vision_tower
         see, seen = tower.forward, dict[str, Any]()
 
         def remembered(pixel_values: Any, **options: Any) -> Any:
@@ -36,9 +35,9 @@ class CachedVisionModel(VisionModel):
 
         tower.forward = remembered
 
-    def _asked(self, posed: Posed) -> Any:
+    def encode(self, posed: Posed) -> Any:
         if posed not in self._questions:
-            self._questions[posed] = super()._asked(posed)
+            self._questions[posed] = super().encode(posed)
         return self._questions[posed]
 
 
@@ -50,5 +49,5 @@ def _open(
 
 
 def cached_vision_backend() -> EvaluationBackend:
-    """The family's way of asking, with pictures that are seen once."""
+    """The family's backend with the cache."""
     return find_backend(get_family("vlm"))._replace(open=_open)

@@ -1,0 +1,104 @@
+"""A loader of a plug-in reads a benchmark, and a family of a plug-in says how its models are asked."""
+
+from __future__ import annotations
+
+import yaml
+
+from ggez_hub.evaluation.benchmarks.benchmark import find_benchmarks
+from ggez_hub.evaluation.benchmarks.contents import Folders
+from ggez_hub.evaluation.benchmarks.preparation import prepare_benchmark
+from ggez_hub.evaluation.models.backend import find_backend
+from ggez_hub.families import get_family
+from ggez_hub.regions import find_region
+
+from ..evaluation.conftest import square
+from .distribution import MODULE, installed
+
+__all__ = ["installed"]
+
+EXTENSION = (
+    MODULE
+    + '''
+
+from ggez_hub.evaluation.benchmarks.loaders import Choice, Loader, Options
+
+
+def read(source, options):
+    """Rows of questions with two options, the first of which is right."""
+    for row in source.all_rows({"question": "text", "right": "text", "wrong": "text"}):
+        yield Choice(
+            id=str(row.number),
+            image=str(row.number),
+            picture=source.picture(f"{row.number}.png"),
+            country="th",
+            language="en",
+            question=row["question"],
+            options=(row["right"], row["wrong"]),
+            gold=0,
+        )
+
+
+LOADER = Loader("choices", Options, read)
+
+
+class AskedFamily(SpeechFamily):
+    def evaluation_backend(self):
+        from ggez_hub.evaluation.models.backend import EvaluationBackend
+
+        return EvaluationBackend(("likelihood",), False, None)
+
+
+ASKED = AskedFamily()
+'''
+)
+POINTS = {
+    "loaders": ["pairs = somebody_else:LOADER"],
+    "families": ["speech = somebody_else:ASKED"],
+}
+
+
+def write_benchmark(folder):
+    (folder / "data").mkdir()
+    (folder / "data" / "rows.csv").write_text(
+        "question,right,wrong\nWhat?,tea,soup\nWho?,her,him\n"
+    )
+    for number in range(2):
+        (folder / "data" / f"{number}.png").write_bytes(square((number, 0, 0)))
+    task = {
+        "kind": "benchmark",
+        "id": "pairs-th",
+        "title": "Pairs",
+        "dataset": {"repo": "somebody/pairs", "revision": "main"},
+        "files": {"test": "rows.csv"},
+        "loader": "pairs",
+        "cut": "pairs",
+        "metric": "choice",
+        "side": "regional",
+        "regions": ["th"],
+        "language": "en",
+    }
+    (folder / "pairs.yaml").write_text(yaml.safe_dump(task))
+    return folder
+
+
+def test_a_loader_of_a_plug_in_reads_a_benchmark(installed, tmp_path):
+    installed(POINTS, module=EXTENSION)
+    folder = write_benchmark(tmp_path)
+    (task,) = find_benchmarks(str(folder))
+    found = prepare_benchmark(
+        task, Folders(folder / "data"), find_region("th"), "0" * 40, ["likelihood"]
+    )
+    asked = [chat for prepared in found for a in prepared.asked.values() for chat in a.choices]
+    assert {chat.item.options for chat in asked} == {("tea", "soup"), ("her", "him")}
+
+
+def test_the_version_of_the_plug_in_is_a_part_of_the_digest(installed, tmp_path):
+    installed(POINTS, module=EXTENSION)
+    (task,) = find_benchmarks(str(write_benchmark(tmp_path)))
+    ours = task.model_copy(update={"loader": "choices"})
+    assert task.digest != ours.digest
+
+
+def test_a_family_of_a_plug_in_brings_how_it_is_asked(installed):
+    installed(POINTS, module=EXTENSION)
+    assert find_backend(get_family("speech")).methods == ("likelihood",)
