@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ggez_hub.cli.models import ModelSource, cache_option
+from ggez_hub.cli.models import ModelProvider, cache_option
 from ggez_hub.cli.output import Output, hub_option, interval_text, output_options
 from ggez_hub.cli.parameters import BETA, FOLDER, NEW_FOLDER, SHARE, out_option
 from ggez_hub.cli.scores import print_scores
@@ -100,7 +100,7 @@ def eval_command(
     tasks = find_tasks(suites, include)
     factor = alpha(region) if given_alpha is None else Alpha.from_user(given_alpha, region)
     with connect(hub, quiet=out.quiet) as server:
-        models = ModelSource(server, target, cached, key_variable, parallel)
+        models = ModelProvider(server, target, cached, key_variable, parallel)
         judged_by, judge_place = models.judge(judge) if judge else (None, None)
         named = models.model(model, adapter, beta, judged_by)
         subject = named.subject

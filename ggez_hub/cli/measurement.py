@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 from ggez_hub.cli.merge_inputs import read_parts
 from ggez_hub.cli.models import (
     LocalModel,
-    ModelSource,
+    ModelProvider,
     card_of,
     find_adapter,
     find_model,
@@ -60,7 +60,7 @@ class OpenedSweep:
     adapters: tuple[AdapterRecord, ...]
     joint: JointFineTune | None
     trained_on: TrainedOn
-    source: ModelSource
+    source: ModelProvider
     found: tuple[LocalModel, ...]
 
     def models_with(self, parts: SweptParts | None) -> tuple[ModelUnderTest, ...]:
@@ -99,7 +99,7 @@ def open_recipe(file: Path, target: Path, hub: Hub, *, cached: bool) -> OpenedSw
     records = tuple(map(_record_of, adapters))
     if len({tuple(sorted(record.files.items())) for record in records}) < len(records):
         raise UsageProblem("an adapter is named twice", "Name it once: its betas may be larger.")
-    source = ModelSource(hub, target, cached)
+    source = ModelProvider(hub, target, cached)
     judge, judge_place = (
         source.judge(_relative(recipe.judge, here)) if recipe.judge else (None, None)
     )
@@ -220,7 +220,7 @@ def open_origin(
                 f"these results were answered at {place.address}, which they name themselves",
                 f"If that is where you want to ask: --endpoint {shlex.quote(place.address)}",
             )
-    source = ModelSource(hub, work, cached=False, key_variable=key_variable)
+    source = ModelProvider(hub, work, cached=False, key_variable=key_variable)
     judge, _ = source.judge(origin.judge.named(results)) if origin.judge else (None, None)
     betas = sorted(map(read_key, evidence.header.models))
     parts = evidence.header.parts

@@ -102,7 +102,7 @@ class NamedModel(NamedTuple):
 
 
 @dataclass(frozen=True)
-class ModelSource:
+class ModelProvider:
     """Where models come from, and where their answers are kept.
 
     target        the results folder, in which the pictures are kept that a model draws

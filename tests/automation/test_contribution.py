@@ -51,7 +51,7 @@ def test_a_good_card_passes_and_its_check_can_be_repeated(registry, good_card):
         ({"recipes/evaluation.yaml": "kind: evaluation"}, "is neither cards/"),
         ({"recipes/th/x.yaml": "kind: merge\nbase: a/b@main\nbeta: 2"}, "line=3::beta: is not a known key"),
         ({"recipes/th/x.yaml": "kind: betas\nparts:\n- {tensors: a}"}, "line=3::parts.0: give `beta`"),
-        ({"recipes/th/x.yaml": "kind: train\nfamily: sculpture"}, "line=2::family: input should be"),
+        ({"recipes/th/x.yaml": "kind: train\nfamily: sculpture"}, "line=2::family: must be one of"),
         ({"recipes/th/x.yaml": "kind: budget"}, "is of the kind 'budget', not one of merge"),
         ({"recipes/th/x.yaml": "a: [&a 1, *a]"}, "cannot be read"),
         ({CARD: b"\xff\xfe"}, "is not text in UTF-8"),
