@@ -28,7 +28,7 @@ class BadPlugin(GgezError):
 
 @dataclass(frozen=True)
 class PluginRecord:
-    """Where a value comes from that is not part of this package."""
+    """Where a value comes from that is not part of this package; it stands in locks and digests."""
 
     distribution: str
     version: str
@@ -39,7 +39,7 @@ class PluginRecord:
 
     @property
     def document(self) -> dict[str, str]:
-        """The same as JSON, for locks and digests."""
+        """The same as JSON."""
         return asdict(self)
 
 

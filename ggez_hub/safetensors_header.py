@@ -44,7 +44,6 @@ class TensorInfo:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the tensor in the file."""
         return self.end - self.start
 
 
@@ -59,7 +58,6 @@ class WeightFile:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the file, header included."""
         return self.data_start + max((t.end for t in self.tensors.values()), default=0)
 
     def read(self, name: str) -> bytearray:
@@ -149,9 +147,7 @@ def _check_layout(path: Path | str, tensors: Mapping[str, TensorInfo], data_byte
         )
 
 
-def consecutive(
-    tensors: Iterable[tuple[str, str, Sequence[int]]],
-) -> dict[str, TensorInfo]:
+def consecutive(tensors: Iterable[tuple[str, str, Sequence[int]]]) -> dict[str, TensorInfo]:
     """Name, dtype and shape of tensors that follow each other in a file, in this order."""
     placed, end = {}, 0
     for name, dtype, shape in tensors:

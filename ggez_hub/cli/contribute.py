@@ -84,7 +84,7 @@ def _drafted(description: Description, files: AdapterFiles, hub: Hub) -> CardDoc
         description = replace(description, license=license_id)
     description = complete(description, ("region", "base", "license"), base=told.likely_base)
     base, region = description.find_base(hub), find_region(description.region or "")
-    optional = ("summary",) if adapts_of(files, base.family.name) else ("adapts", "summary")
+    optional = ("summary",) if adapts_of(files, base.family) else ("adapts", "summary")
     summary = summary_of(files, base, region.name)
     return complete(description, (), optional, adapts="unknown", summary=summary).draft(files, base)
 

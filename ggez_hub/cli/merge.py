@@ -112,7 +112,7 @@ def merge_command(
 
 def _merge(inputs: MergeInputs, form: str, target: Path, out: Output) -> None:
     from ggez_hub.merging.forms import require_one, write_adapter
-    from ggez_hub.merging.merge import require_method
+    from ggez_hub.merging.methods import require_method
 
     require_method(inputs.method)
     base, variant = inputs.base.path, inputs.variant

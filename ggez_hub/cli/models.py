@@ -166,9 +166,9 @@ class ModelProvider:
 
     def backend(self, family: Family, judge: JudgeModel | None) -> EvaluationBackend:
         """How models of a family are asked; raises UsageProblem."""
-        from ggez_hub.evaluation.models.backend import PAINTERS, drawing_backend, find_backend
+        from ggez_hub.evaluation.models.backend import drawing_backend, find_backend
 
-        if judge is None and family.name != PAINTERS:
+        if judge is None and family.generates != "pictures":
             return find_backend(family)
         return drawing_backend(family, judge, self.target / "pictures")
 

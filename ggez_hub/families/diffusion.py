@@ -7,39 +7,47 @@ UNet (SD 1.5, SDXL) or a transformer (SD3, Flux).
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ggez_hub.families import weight_files
-from ggez_hub.families.family import KeyMap, Layout, Read, UnknownLayout
+from ggez_hub.families.family import Family, KeyMap, Layout, Read, UnknownLayout
 from ggez_hub.families.weight_files import (
+    DIFFUSERS,
+    PICKLES,
     BadFolder,
-    NoVariant,
     WeightSet,
     diffusers_weights,
+    require_variant,
     variant_of,
 )
 from ggez_hub.safetensors_header import read_header
 
+if TYPE_CHECKING:
+    from torch import nn
+
 MODEL_INDEX = "model_index.json"
 DENOISERS = ("unet", "transformer")
 
-# What diffusers and transformers call weights.
-STEMS = ("diffusion_pytorch_model", "model")
 TORCH_DTYPE = {"F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64"}
-PICKLES = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".msgpack", ".h5"})
 
 
 class BadPipeline(BadFolder):
-    """A pipeline is not whole, not plain data, or says twice what its weights are."""
+    """A pipeline is incomplete, not plain data, or has its weights twice."""
 
 
 @dataclass(frozen=True)
-class DiffusionFamily:
+class DiffusionFamily(Family):
     """Pipelines of diffusers; only the components that an adapter changes are rewritten."""
+
+    generates = "pictures"
+    adapter_form = "diffusers"
+    text_modules = re.compile(r"^(lora_te\d?_|text_encoder)")
+    picture_modules = re.compile(r"^(?!lora_te\d?_|text_encoder)")
 
     name: str = "diffusion"
     title: str = "text-to-image diffusion"
@@ -50,11 +58,11 @@ class DiffusionFamily:
         As diffusers loads them: components without the variant are taken plain. Checkpoints beside
         them (single files for other programs) are not the pipeline's. Raises UnknownLayout for a
         folder without a model_index.json, BadPipeline or BadIndex for a pipeline that cannot be
-        mirrored whole, NoVariant if no component has the variant.
+        mirrored completely, NoVariant if no component has the variant.
         """
         if not (folder / MODEL_INDEX).is_file():
             raise UnknownLayout(
-                f"{folder} is no diffusers pipeline", f"It should hold {MODEL_INDEX}."
+                f"{folder} is not a diffusers pipeline", f"It should hold {MODEL_INDEX}."
             )
         components = read_components(folder)
         # Never run here; and carried along it would be run by whoever loads the result with
@@ -67,9 +75,7 @@ class DiffusionFamily:
             )
         sets = {name: _sets(folder / name) for name in components}
         known = {found.variant for part in sets.values() for found in part} - {None}
-        if variant is not None and variant not in known:
-            there = ", ".join(sorted(filter(None, known))) or "no variant"
-            raise NoVariant(f"{folder} has no variant {variant!r}", f"It has {there}.")
+        require_variant(folder, variant, known)
         chosen = {name: _one(folder / name, part, variant) for name, part in sets.items() if part}
         if not chosen:
             raise BadPipeline(f"{folder} names no component with weights")
@@ -107,6 +113,21 @@ class DiffusionFamily:
             f'pipeline = DiffusionPipeline.from_pretrained("{folder}"{options})',
         )
 
+    def empty_model(self, folder: Path) -> nn.Module:
+        import diffusers
+        from accelerate import init_empty_weights  # type: ignore[import-untyped]
+
+        components = read_components(folder)
+        name = next((name for name in DENOISERS if name in components), None)
+        if name is None:
+            raise BadPipeline(f"{folder} has none of the components {', '.join(DENOISERS)}")
+        kind = getattr(diffusers, components[name][1])
+        with init_empty_weights():
+            model: nn.Module = kind.from_config(
+                kind.load_config(folder / name, local_files_only=True)
+            )
+        return model
+
 
 def denoiser_dtype(folder: Path, layout: Layout) -> str:
     """The name of torch's dtype of most of the denoiser's tensors; "" where it is not there."""
@@ -133,7 +154,7 @@ def read_components(folder: Path) -> dict[str, tuple[str, str]]:
             continue
         # The name becomes a path.
         if not name.isidentifier() or not all(isinstance(part, str) for part in value):
-            raise BadPipeline(f"{folder / MODEL_INDEX}: {name!r} is no component")
+            raise BadPipeline(f"{folder / MODEL_INDEX}: {name!r} is not a component")
         if not (folder / name).is_dir():
             raise BadPipeline(f"{folder} lacks the component {name!r} that {MODEL_INDEX} names")
         components[name] = (value[0], value[1])
@@ -147,7 +168,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def _sets(component: Path) -> tuple[WeightSet, ...]:
     """The sets of weights that a component holds; none for a tokenizer."""
-    sets = tuple(found for stem in STEMS for found in weight_files.weight_sets(component, stem))
+    sets = tuple(found for stem in DIFFUSERS for found in weight_files.weight_sets(component, stem))
     known = {file for found in sets for file in found.files}
     names = sorted(path.name for path in component.iterdir() if path.is_file())
     for name in names:

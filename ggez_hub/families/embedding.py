@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ggez_hub.errors import GgezError
-from ggez_hub.families.family import KeyMap, Layout, Read, UnknownLayout
+from ggez_hub.families.family import Family, KeyMap, Layout, Read, UnknownLayout
 from ggez_hub.families.transformers_folder import (
     CONFIG,
     Checkpoint,
     read_checkpoint,
     transformers_lines,
 )
-from ggez_hub.families.transformers_names import transformers_key_map
+from ggez_hub.families.transformers_names import meta_model, transformers_key_map
 from ggez_hub.families.weight_files import NoVariant, transformers_weights
+
+if TYPE_CHECKING:
+    from torch import nn
 
 OPEN_CLIP_CONFIG = "open_clip_config.json"
 OPEN_CLIP_WEIGHTS = "open_clip_model.safetensors"
@@ -28,17 +33,17 @@ class OtherFormat(GgezError):
 
 
 @dataclass(frozen=True)
-class EmbeddingFamily:
+class EmbeddingFamily(Family):
     """CLIP-like models with an image tower and a text tower."""
+
+    generates = "embeddings"
+    text_modules = re.compile(r"^(text|text_model|text_projection|token_embedding|transformer)\b")
+    picture_modules = re.compile(r"^(visual|vision_model|visual_projection|vision_tower)\b")
 
     name: str = "embedding"
     title: str = "vision-language embedding"
 
     def layout(self, folder: Path, variant: str | None = None) -> Layout:
-        """The layout of the folder; one that holds both formats is an open_clip folder.
-
-        Raises UnknownLayout, BadFolder for a broken transformers folder, or NoVariant.
-        """
         if _is_open_clip(folder):
             if variant is not None:
                 raise NoVariant(f"{folder} is an open_clip folder, which has no variants")
@@ -67,7 +72,7 @@ class EmbeddingFamily:
             name = f"{module}.weight"
             if both and not any(n.startswith(f"{module}.") for n in names):
                 raise OtherFormat(
-                    f"module {module!r} is none of the open_clip model in {folder}, which holds a "
+                    f"module {module!r} is not in the open_clip model in {folder}, which holds a "
                     "transformers model too",
                     f"For an adapter of the latter, merge a copy of the folder without "
                     f"{OPEN_CLIP_CONFIG}.",
@@ -84,6 +89,23 @@ class EmbeddingFamily:
             f'model, preprocess = open_clip.create_model_from_pretrained("local-dir:{folder}")',
             f'tokenizer = open_clip.get_tokenizer("local-dir:{folder}")',
         )
+
+    def empty_model(self, folder: Path) -> nn.Module:
+        if not _is_open_clip(folder):
+            return meta_model(read_checkpoint(folder))
+        import open_clip
+        from accelerate import init_empty_weights  # type: ignore[import-untyped]
+
+        before = logging.root.manager.disable
+        # It warns that the weights are random: there are none.
+        logging.disable(logging.WARNING)
+        try:
+            with init_empty_weights():
+                return open_clip.create_model(
+                    f"local-dir:{folder}", load_weights=False, pretrained_text=False, device="meta"
+                )
+        finally:
+            logging.disable(before)
 
 
 def _is_open_clip(folder: Path) -> bool:

@@ -1,21 +1,29 @@
-"""What a family of models is to the rest of the house: a value that is looked up."""
+"""What a family of models declares, and how a model is stored in a folder.
+
+A family is the only place that knows how its models differ: others look it up and ask it.
+"""
 
 from __future__ import annotations
 
+import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
 from ggez_hub.errors import GgezError
 
+if TYPE_CHECKING:
+    from torch import nn
+
 
 class UnknownLayout(GgezError):
-    """A folder holds no model that this family knows."""
+    """A folder does not hold a model that the family knows."""
 
 
 class NotOneToOne(GgezError):
-    """The weight of a module is no stored tensor of its own: nothing stored can take its Delta."""
+    """The weight of a module is not a stored tensor of its own: nothing stored can take its Delta."""
 
 
 class TiedWeight(GgezError):
@@ -37,7 +45,7 @@ class TiedWeight(GgezError):
 
 @dataclass(frozen=True)
 class Layout:
-    """How a model lies in a folder: the library that loads it, and its weight files.
+    """How a model is stored in a folder: the library that loads it, and its weight files.
 
     `weights` are paths relative to the folder, in the order in which they are read, `indexes` the
     indexes of those that are shards. `loader` is the class that loads the model, where the library
@@ -62,18 +70,25 @@ for it alone.
 """
 
 
-@runtime_checkable
-class Family(Protocol):
-    """A family: where its weights lie, how adapter modules name them, how a result is loaded."""
+class Family(ABC):
+    """A family of models: how they are stored, how adapters name their modules, how they are loaded.
 
-    @property
-    def name(self) -> str:
-        """The id that cards and `--family` use."""
+    name       the id that cards and `--family` use; lower case
+    title      what people call it
+    generates  what a model makes of its input, which decides how it is evaluated
+    adapter_form   the form in which its library loads adapters
+    text_modules, picture_modules   patterns of the modules, as adapters name them, that read text,
+               and that see or draw; None where they cannot be distinguished
+    """
 
-    @property
-    def title(self) -> str:
-        """What people call it."""
+    name: str
+    title: str
+    generates: ClassVar[Literal["text", "pictures", "embeddings"]]
+    adapter_form: ClassVar[str] = "peft"
+    text_modules: ClassVar[re.Pattern[str] | None] = None
+    picture_modules: ClassVar[re.Pattern[str] | None] = None
 
+    @abstractmethod
     def layout(self, folder: Path, variant: str | None = None) -> Layout:
         """The layout of the model in `folder`; raises UnknownLayout.
 
@@ -81,14 +96,37 @@ class Family(Protocol):
         one. Raises NoVariant where there is none.
         """
 
+    @abstractmethod
     def listed_weights(self, paths: Collection[str], read: Read) -> tuple[str, ...]:
         """The weight files that the library loads from a repository with these files.
 
         `read` gives the text of a small one. Raises UnknownLayout.
         """
 
+    @abstractmethod
     def key_map(self, folder: Path, names: Collection[str]) -> KeyMap:
         """How adapters for the model in `folder`, whose tensors are `names`, name its modules."""
 
+    @abstractmethod
     def loading_lines(self, layout: Layout, folder: str) -> tuple[str, ...]:
         """Python that loads the model in `folder`, the import first."""
+
+    @abstractmethod
+    def empty_model(self, folder: Path) -> nn.Module:
+        """The model without its weights, by the folder's configuration alone.
+
+        Of a pipeline the part that a PEFT adapter is put on. May raise anything.
+        """
+
+    def module_tree(self, folder: Path) -> dict[str, nn.Module]:
+        """The modules of the empty model by path, the model itself as the empty path.
+
+        What a tensor is (a matrix that is multiplied, a table of rows, a kernel) cannot be seen from
+        its name and shape. Raises GgezError.
+        """
+        try:
+            return dict(self.empty_model(folder).named_modules())
+        except GgezError:
+            raise
+        except Exception as error:  # a config from outside may break a model's code in any way
+            raise GgezError(f"the model in {folder} cannot be built: {error}") from error

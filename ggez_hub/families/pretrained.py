@@ -1,4 +1,4 @@
-"""Models of transformers and what feeds them, opened from local files that are strangers'.
+"""Models of transformers and what feeds them, opened from local files, which are not trusted.
 
 No code of the repository, no pickle, nothing made up: what the folder lacks is an error.
 """
@@ -84,7 +84,7 @@ def open_processing(folder: Path, auto: str) -> Any:
     """The processor, image processor or tokenizer that the Auto class named `auto` loads.
 
     Raises NotLoaded where there is none: of a tokenizer transformers would make one up that has no
-    words, and say nothing.
+    words, without a warning.
     """
     import transformers
 

@@ -15,20 +15,19 @@ from typing import Any
 
 from ggez_hub.families.family import Layout, UnknownLayout
 from ggez_hub.families.weight_files import (
+    PICKLES,
     BadFolder,
-    NoVariant,
     WeightSet,
     indexed,
     of_variant,
     read_json,
+    require_variant,
     variant_of,
     weight_sets,
 )
 
 CONFIG = "config.json"
 STEM = "model"
-PICKLES = frozenset({".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack"})
-
 READS = "AutoModelForCausalLM"
 
 # Schemes of timm's model names that name a repository or a folder in place of an architecture.
@@ -36,7 +35,7 @@ OTHER_MODEL = re.compile(r"^(hf[-_]hub|local-dir):", re.IGNORECASE)
 
 
 class BadCheckpoint(BadFolder):
-    """A transformers folder is not whole, or not plain data."""
+    """A transformers folder is incomplete, or not plain data."""
 
 
 class QuantisedBase(BadCheckpoint):
@@ -45,14 +44,14 @@ class QuantisedBase(BadCheckpoint):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A transformers folder: its config.json, and the class that it was saved from, if it says."""
+    """A transformers folder: its config.json, and the class that it was saved from, if that is named."""
 
     folder: Path
     config: Mapping[str, Any]
 
     @property
     def architecture(self) -> str:
-        """The first name in `architectures`, or nothing; raises BadCheckpoint if it is no name."""
+        """The first name in `architectures`, or nothing; raises BadCheckpoint if it is not a name."""
         names = self.config.get("architectures") or [""]
         name = names[0] if isinstance(names, list) else names
         # It is looked up, and written into the lines that load the result.
@@ -98,7 +97,7 @@ def read_checkpoint(folder: Path) -> Checkpoint:
     """The transformers folder; raises UnknownLayout for another folder, BadCheckpoint."""
     path = folder / CONFIG
     if not path.is_file():
-        raise UnknownLayout(f"{folder} is no transformers folder", f"It should hold {CONFIG}.")
+        raise UnknownLayout(f"{folder} is not a transformers folder", f"It should hold {CONFIG}.")
     config = read_json(path, BadCheckpoint)
     if not isinstance(config.get("model_type"), str):
         raise UnknownLayout(f"{path} names no model_type of transformers")
@@ -143,9 +142,7 @@ def _weights(checkpoint: Checkpoint, variant: str | None) -> WeightSet:
             else WeightSet(None, (explicit,))
         )
     sets = weight_sets(folder, STEM)
-    if variant is not None and variant not in (known := [found.variant for found in sets]):
-        there = ", ".join(sorted(filter(None, known))) or "no variant"
-        raise NoVariant(f"{folder} has no variant {variant!r}", f"It has {there}.")
+    require_variant(folder, variant, [found.variant for found in sets])
     if chosen := of_variant(folder, sets, variant):
         return chosen[0]
     pickles = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLES)

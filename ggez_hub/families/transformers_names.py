@@ -12,27 +12,27 @@ of renamings and whose fallback are followed here.
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
-from ggez_hub.errors import MissingExtra
+from ggez_hub.extras import require
 from ggez_hub.families.family import KeyMap, NotOneToOne, TiedWeight
 from ggez_hub.families.transformers_folder import CONFIG, BadCheckpoint, Checkpoint, read_checkpoint
 
 # Classes for a config that names none: the head that most checkpoints of the type have.
 AUTO_CLASSES = ("AutoModelForImageTextToText", "AutoModelForCausalLM", "AutoModel")
+# Libraries that have linear layers whose weight is (in, out): transformers.pytorch_utils.Conv1D.
+WITH_CONV1D = frozenset({"transformers"})
 
 
 def transformers_key_map(folder: Path, names: Collection[str]) -> KeyMap:
     """The key map of a transformers folder whose tensors are `names`.
 
     Raises MissingExtra, or BadCheckpoint if transformers knows no such model. The map itself
-    raises NotOneToOne or TiedWeight for a module whose weight is no stored tensor of its own.
+    raises NotOneToOne or TiedWeight for a module whose weight is not a stored tensor of its own.
     """
-    if importlib.util.find_spec("transformers") is None:
-        raise MissingExtra("transformers", "merge")
+    require("merge", "transformers")
     checkpoint = read_checkpoint(folder)
     checkpoint.require_plain()
     return _StoredNames(meta_model(checkpoint), names).tensor

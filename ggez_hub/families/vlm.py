@@ -5,29 +5,34 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ggez_hub.families.family import KeyMap, Layout, Read
+from ggez_hub.families.family import Family, KeyMap, Layout, Read
 from ggez_hub.families.transformers_folder import (
     READS,
     Checkpoint,
     read_checkpoint,
     transformers_lines,
 )
-from ggez_hub.families.transformers_names import transformers_key_map
+from ggez_hub.families.transformers_names import meta_model, transformers_key_map
 from ggez_hub.families.weight_files import transformers_weights
+
+if TYPE_CHECKING:
+    from torch import nn
 
 SEES = "AutoModelForImageTextToText"
 
 
 @dataclass(frozen=True)
-class VlmFamily:
+class VlmFamily(Family):
     """Any architecture of transformers goes the same way: complete, or refused."""
+
+    generates = "text"
 
     name: str = "vlm"
     title: str = "vision-language model"
 
     def layout(self, folder: Path, variant: str | None = None) -> Layout:
-        """The layout of the transformers folder; raises UnknownLayout, BadFolder or NoVariant."""
         checkpoint = read_checkpoint(folder)
         return checkpoint.layout(_loader(checkpoint), variant)
 
@@ -39,6 +44,9 @@ class VlmFamily:
 
     def loading_lines(self, layout: Layout, folder: str) -> tuple[str, ...]:
         return transformers_lines(layout, folder)
+
+    def empty_model(self, folder: Path) -> nn.Module:
+        return meta_model(read_checkpoint(folder))
 
 
 def _loader(checkpoint: Checkpoint) -> str:

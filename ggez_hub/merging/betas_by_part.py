@@ -72,14 +72,15 @@ class Part(FrozenModel):
 
         `depth` is the place of its block: 0 for the first of the stack, 1 for the last.
         """
-        value = self.beta if self.beta is not None else _or_one(self.times) * beta
-        return value if depth is None else value * (1 + _or_zero(self.tilt) * (2 * depth - 1))
+        value = self._factor * beta if self.beta is None else self.beta
+        return value if depth is None else value * (1 + (self.tilt or 0.0) * (2 * depth - 1))
+
+    @property
+    def _factor(self) -> float:
+        return 1.0 if self.times is None else self.times
 
     def __str__(self) -> str:
-        if self.beta is None:
-            value = f"{_or_one(self.times):g} times the adapter's"
-        else:
-            value = f"{self.beta:g}"
+        value = f"{self._factor:g} times the adapter's" if self.beta is None else f"{self.beta:g}"
         tilt = "" if self.tilt is None else f", tilt {self.tilt:g}"
         return f"{self.tensors!r}: {value}{tilt}"
 
@@ -151,7 +152,7 @@ class PartsOfModel:
 
 
 def _compile(pattern: str) -> Any:
-    """The pattern, compiled; raises ValueError that says what is wrong with it."""
+    """The pattern, compiled; raises ValueError with what is wrong with it."""
     import re2
 
     options = re2.Options()
@@ -159,8 +160,10 @@ def _compile(pattern: str) -> Any:
     try:
         return re2.compile(pattern, options)
     except (re2.error, UnicodeEncodeError) as error:
-        said = error.args[0]
-        reason = said.decode(errors="replace") if isinstance(said, bytes) else "it is not text"
+        problem = error.args[0]
+        reason = (
+            problem.decode(errors="replace") if isinstance(problem, bytes) else "it is not text"
+        )
         raise ValueError(
             f"{pattern!r} is not an expression of RE2: {reason}"
             " (it has neither look-around nor back-references)"
@@ -197,11 +200,3 @@ def _depths(found: Mapping[str, Any], where: str) -> dict[str, float]:
 def _some(names: Sequence[str]) -> str:
     shown = ", ".join(names[:: max(1, len(names) // 4)][:4])
     return f"{shown} and so on" if len(names) > 4 else shown
-
-
-def _or_one(value: float | None) -> float:
-    return 1.0 if value is None else value
-
-
-def _or_zero(value: float | None) -> float:
-    return 0.0 if value is None else value

@@ -1,4 +1,4 @@
-"""Delta of one tensor, some rows at a time: no tensor's Delta is ever whole in memory.
+"""Delta of one tensor, some rows at a time: no tensor's Delta is ever in memory in full.
 
 A tensor of shape (n, *rest) is taken as a matrix of n rows. The cut into blocks of rows depends on
 the shape alone, so that the number of threads cannot change a bit of the result.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     import torch
@@ -22,14 +22,6 @@ class RowDelta(Protocol):
 
     def write(self, start: int, stop: int, out: torch.Tensor) -> None:
         """Put the rows from `start` to `stop` into `out`: float64, contiguous, (rows, columns)."""
-
-
-@runtime_checkable
-class ByRows(Protocol):
-    """A Delta (see deltas.py) that can also answer row by row."""
-
-    def by_rows(self, name: str) -> RowDelta:
-        """Delta of one touched tensor."""
 
 
 def matrix_shape(shape: Sequence[int]) -> tuple[int, int]:
@@ -56,7 +48,7 @@ def whole(delta: RowDelta, shape: Sequence[int]) -> torch.Tensor:
 
 
 class Whole:
-    """A Delta that is whole in memory already."""
+    """A Delta that is in memory already."""
 
     def __init__(self, values: torch.Tensor) -> None:
         """`values` is float64, of any shape."""

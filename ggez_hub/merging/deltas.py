@@ -1,14 +1,16 @@
-"""Deltas: what an adapter adds to its base, tensor by tensor, never stored as a whole."""
+"""Deltas: what an adapter adds to its base, tensor by tensor, never stored."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping
 from copy import copy
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from ggez_hub.digests import sha256_file
 from ggez_hub.errors import GgezError
+from ggez_hub.merging.delta_rows import RowDelta, whole
 from ggez_hub.safetensors_header import TensorInfo, WeightFile, read_header
 
 if TYPE_CHECKING:
@@ -21,21 +23,6 @@ class BadAdapter(GgezError):
 
 class WrongBase(GgezError):
     """An adapter does not fit the base."""
-
-
-class Delta(Protocol):
-    """Delta = theta_regional - theta_global of one adapter."""
-
-    @property
-    def name(self) -> str:
-        """A name that no other input of the merge has."""
-
-    @property
-    def touched(self) -> frozenset[str]:
-        """The tensors of the base that it changes."""
-
-    def tensor(self, name: str) -> torch.Tensor:
-        """Delta of one touched tensor: float64, in the shape of the base's tensor."""
 
 
 class WeightIndex(Mapping[str, TensorInfo]):
@@ -90,7 +77,6 @@ class WeightIndex(Mapping[str, TensorInfo]):
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all weight files."""
         return sum(file.nbytes for file in self.files.values())
 
     def read(self, name: str) -> torch.Tensor:
@@ -102,6 +88,27 @@ class WeightIndex(Mapping[str, TensorInfo]):
             self._open[path] = safe_open(self.folder / path, framework="pt")
         tensor: torch.Tensor = self._open[path].get_tensor(stored_name(name))
         return tensor
+
+
+class Delta(ABC):
+    """Delta = theta_regional - theta_global of one adapter for one base."""
+
+    def __init__(self, name: str, base: WeightIndex) -> None:
+        """`name` is one that no other input of the merge has."""
+        self.name, self.base = name, base
+
+    @property
+    @abstractmethod
+    def touched(self) -> frozenset[str]:
+        """The tensors of the base that it changes."""
+
+    @abstractmethod
+    def by_rows(self, name: str) -> RowDelta:
+        """Delta of one touched tensor, some rows at a time."""
+
+    def tensor(self, name: str) -> torch.Tensor:
+        """Delta of one touched tensor: float64, in the shape of the base's tensor."""
+        return whole(self.by_rows(name), self.base[name].shape)
 
 
 def qualified(path: str, stored: str) -> str:

@@ -112,9 +112,7 @@ def _run_torch_alone() -> None:
 
 
 def merge_blocks(
-    base: torch.Tensor,
-    merged: Callable[[int, int], torch.Tensor],
-    workers: Workers | None = None,
+    base: torch.Tensor, merged: Callable[[int, int], torch.Tensor], workers: Workers | None = None
 ) -> tuple[torch.Tensor, bool]:
     """A tensor like `base` from blocks of its rows, and whether it is all finite.
 

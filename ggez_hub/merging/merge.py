@@ -4,56 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from ggez_hub.atomic_files import atomic_folder
 from ggez_hub.errors import UsageProblem
 from ggez_hub.extras import require
-from ggez_hub.families import FAMILIES, Family
+from ggez_hub.families import Family
 from ggez_hub.merging.adapters import open_delta
 from ggez_hub.merging.betas_by_part import BetasByPart
-from ggez_hub.merging.delta_rows import ByRows, RowDelta, Whole
-from ggez_hub.merging.deltas import Delta, WeightIndex, WrongBase
+from ggez_hub.merging.deltas import WeightIndex, WrongBase
+from ggez_hub.merging.methods import NAME, require_method
 from ggez_hub.merging.side_files import check_space, copy_file, copy_side_files
 from ggez_hub.output_lock import lock_output
-from ggez_hub.plugins import Catalog
 
 if TYPE_CHECKING:
     import torch
 
     from ggez_hub.merging.kernels import Workers
-
-
-BlockMethod: TypeAlias = (
-    "Callable[[torch.Tensor, Sequence[torch.Tensor], Sequence[float]], torch.Tensor]"
-)
-"""A merge method, element by element: (base, Deltas, betas) to the merged values.
-
-It is called with one block of rows of one tensor after another, on several threads: base and Deltas
-are float64 matrices of one shape, which the result has too, and the betas are one for each Delta.
-"""
-
-
-def _of_mergekit(
-    name: str, base: torch.Tensor, deltas: Sequence[torch.Tensor], betas: Sequence[float]
-) -> torch.Tensor:
-    from ggez_hub.merging.methods import mergekit_block
-
-    return mergekit_block(name, base, deltas, betas)
-
-
-NAME = "ggez_linear"
-# `ggez_linear` is computed by kernels of its own.
-METHODS: Catalog[BlockMethod | None] = Catalog(
-    "merge_methods",
-    "merge method",
-    {NAME: None} | {name: partial(_of_mergekit, name) for name in ("task_arithmetic", "ties")},
-    Callable,  # type: ignore[arg-type]
-    " For others use mergekit itself on the two folders.",
-)
-require_method = METHODS.find
 
 
 @dataclass(frozen=True)
@@ -65,7 +33,6 @@ class Adapter:
     by_tensor: Mapping[str, float] = field(default_factory=dict)
 
     def beta_of(self, name: str) -> float:
-        """The beta of a tensor of the base."""
         return self.by_tensor.get(name, self.beta)
 
     def betas(self, touched: Collection[str]) -> dict[str, float]:
@@ -116,7 +83,7 @@ def merge_into(
     wrote: Callable[[int], None] | None = None,
     variant: str | None = None,
 ) -> MergeReport:
-    """The same into an existing empty folder, for callers who make it whole themselves."""
+    """The same into an existing empty folder, for callers who rename it themselves."""
     require_method(method)
     layout = family.layout(base, variant)
     index = WeightIndex(base, layout.weights)
@@ -160,12 +127,6 @@ def require_tensors(betas: Collection[str], names: Collection[str]) -> None:
         )
 
 
-def plugins_of(family: str, method: str) -> list[dict[str, str]]:
-    """The plug-ins that a merge is made with, as JSON for its lock and its digest."""
-    found = (FAMILIES.origin(family), METHODS.origin(method))
-    return [record.document for record in found if record is not None]
-
-
 def require_engine() -> None:
     """Raise MissingExtra unless mergekit and torch are installed."""
     require("merge", "torch", "mergekit")
@@ -175,11 +136,7 @@ class MergedTensors:
     """The stored tensors of a base, and what adapters make of them at any betas."""
 
     def __init__(
-        self,
-        base: Path,
-        adapters: Sequence[Path],
-        family: Family,
-        parts: BetasByPart | None = None,
+        self, base: Path, adapters: Sequence[Path], family: Family, parts: BetasByPart | None = None
     ) -> None:
         """Read headers; raises what the family's layout, opening an adapter and `parts` raise.
 
@@ -191,7 +148,6 @@ class MergedTensors:
 
     @property
     def touched(self) -> frozenset[str]:
-        """The tensors that change with the betas."""
         return frozenset(name for delta in self._deltas for name in delta.touched)
 
     def tensor(
@@ -207,7 +163,7 @@ class MergedTensors:
         own = [beta if self._parts is None else self._parts.beta_of(name, beta) for beta in betas]
         # As in a merge, an adapter with the beta 0 is not even read.
         active = [
-            (_rows(delta, name), beta)
+            (delta.by_rows(name), beta)
             for delta, beta in zip(self._deltas, own, strict=True)
             if beta != 0 and name in delta.touched
         ]
@@ -216,12 +172,8 @@ class MergedTensors:
             return base
 
         from ggez_hub.merging.kernels import interpolate_rows
-        from ggez_hub.merging.methods import require_finite
+        from ggez_hub.merging.mergekit_methods import require_finite
 
         rows, weights = zip(*active, strict=True)
         merged, finite = interpolate_rows(base, rows, weights, workers)
         return require_finite(merged, name, finite)
-
-
-def _rows(delta: Delta, name: str) -> RowDelta:
-    return delta.by_rows(name) if isinstance(delta, ByRows) else Whole(delta.tensor(name))

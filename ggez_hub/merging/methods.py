@@ -1,4 +1,4 @@
-"""The merge methods as mergekit calls them.
+"""The merge methods that users name: ours, mergekit's, and those of plug-ins.
 
 `ggez_linear` is the merge of the paper: theta_merged = theta_global + sum_i beta_i * Delta_i (arXiv
 2604.11490, global-regional refinement; with one adapter the same as beta * theta_regional +
@@ -9,148 +9,47 @@ without trimming: density 1; without normalisation: it would cancel the beta of 
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, TypeAlias
 
-import torch
-from mergekit.merge_methods import get, register
-from mergekit.merge_methods.base import (
-    BasePolicy,
-    BatchOptions,
-    InputContract,
-    MergeMethod,
-    MergeMethodSpec,
-    ParameterScope,
-    ParameterSpec,
-    TensorGroup,
+from ggez_hub.families import FAMILIES
+from ggez_hub.plugins import Catalog, PluginRecord
+
+if TYPE_CHECKING:
+    import torch
+
+BlockMethod: TypeAlias = (
+    "Callable[[torch.Tensor, Sequence[torch.Tensor], Sequence[float]], torch.Tensor]"
 )
+"""A merge method, element by element: (base, Deltas, betas) to the merged values.
 
-from ggez_hub.errors import GgezError
-from ggez_hub.merging.delta_rows import RowDelta, Whole, matrix_shape
-from ggez_hub.merging.kernels import Workers, interpolate_rows, merge_blocks
-from ggez_hub.merging.merge import METHODS, NAME, BlockMethod
-from ggez_hub.merging.mergekit_inputs import StreamedDelta
-
-
-class NotFinite(GgezError):
-    """A merged tensor holds NaN or Inf."""
+It is called with one block of rows of one tensor after another, on several threads: base and Deltas
+are float64 matrices of one shape, which the result has too, and the betas are one for each Delta.
+"""
 
 
-class GgezLinear(MergeMethod):
-    """The method as mergekit calls it: the base, and Deltas in place of models.
-
-    A group with the base alone is passed on as it is, so that untouched tensors and integer
-    buffers keep every bit.
-    """
-
-    spec = MergeMethodSpec(
-        name=NAME,
-        pretty_name="GG-EZ linear",
-        reference_url="https://arxiv.org/abs/2604.11490",
-        contract=InputContract(base=BasePolicy.REQUIRED),
-        parameters=(ParameterSpec("beta", float, ParameterScope.NON_BASE),),
-        uses_accelerator=False,
-    )
-
-    def _execute(
-        self,
-        groups: Sequence[TensorGroup],
-        parameters: list[dict[str, Any]],
-        options: BatchOptions,
-        *,
-        input_dtypes: Sequence[torch.dtype | None],
-        out_dtype: torch.dtype | None = None,
-    ) -> tuple[torch.Tensor, ...]:
-        return tuple(
-            self._merge(group, bound["beta"])
-            for group, bound in zip(groups, parameters, strict=True)
-        )
-
-    def _merge(self, group: TensorGroup, betas: Mapping[Any, float]) -> torch.Tensor:
-        base, deltas = group.base, [entry.tensor for entry in group.non_base]
-        assert base is not None  # noqa: S101 - the contract requires it
-        if not deltas:
-            return base.tensor
-        result, finite = self._weighed(
-            base.tensor,
-            [delta.rows if isinstance(delta, StreamedDelta) else Whole(delta) for delta in deltas],
-            [betas[entry.id] for entry in group.non_base],
-            next((delta.workers for delta in deltas if isinstance(delta, StreamedDelta)), None),
-        )
-        return require_finite(result, group.metadata.name, finite)
-
-    def _weighed(
-        self,
-        base: torch.Tensor,
-        deltas: Sequence[RowDelta],
-        betas: Sequence[float],
-        workers: Workers | None,
-    ) -> tuple[torch.Tensor, bool]:
-        """A merged tensor, and whether it is finite."""
-        return interpolate_rows(base, deltas, betas, workers)
-
-
-def require_finite(merged: torch.Tensor, name: str | None, finite: bool) -> torch.Tensor:
-    """`merged` itself; raises NotFinite, which names the tensor, unless it is `finite`."""
-    if not finite:
-        raise NotFinite(
-            f"the merge of {name!r} is not finite in {merged.dtype}",
-            "The base, the adapter or the beta is broken; nothing was written.",
-        )
-    return merged
-
-
-class BlockwiseMethod(GgezLinear):
-    """A method that is given blocks of rows in float64; its result is rounded once."""
-
-    def __init__(self, name: str, method: BlockMethod) -> None:
-        """`name` is what mergekit is to call it."""
-        self._method = method
-        self.spec = dataclasses.replace(GgezLinear.spec, name=name, pretty_name=name)
-
-    def _weighed(
-        self,
-        base: torch.Tensor,
-        deltas: Sequence[RowDelta],
-        betas: Sequence[float],
-        workers: Workers | None,
-    ) -> tuple[torch.Tensor, bool]:
-        stored = base.reshape(matrix_shape(base.shape))
-
-        def merged(start: int, stop: int) -> torch.Tensor:
-            wide = stored[start:stop].double()
-            parts = [torch.empty_like(wide) for _ in deltas]
-            for source, part in zip(deltas, parts, strict=True):
-                source.write(start, stop, part)
-            return self._method(wide, parts, betas)
-
-        return merge_blocks(base, merged, workers)
-
-
-def mergekit_block(
+def _of_mergekit(
     name: str, base: torch.Tensor, deltas: Sequence[torch.Tensor], betas: Sequence[float]
 ) -> torch.Tensor:
-    """One block by the method that mergekit itself calls `name`.
+    from ggez_hub.merging.mergekit_methods import mergekit_block
 
-    mergekit subtracts the base in the dtype of the checkpoint, which in bfloat16 rounds nearly half
-    of the elements wrongly; here it is given float64.
-    """
-    shared = {"normalize": False, "rescale": False, "lambda": 1.0, "int8_mask": False}
-    (merged,) = get(name)(
-        (TensorGroup.from_tensors([base, *(base + delta for delta in deltas)], base_index=0),),
-        parameters={"weight": list(betas), **shared},
-        dtype=torch.float64,
-    )
-    return merged
+    return mergekit_block(name, base, deltas, betas)
 
 
-def registered_method(name: str) -> str:
-    """What mergekit calls the method of METHODS, which is registered there at the first use."""
-    registered = name if name == NAME else f"ggez_{name}"
-    try:
-        get(registered)
-    except RuntimeError:
-        method = METHODS.find(name)
-        register(BlockwiseMethod(registered, method) if method else GgezLinear())
-    return registered
+NAME = "ggez_linear"
+# `ggez_linear` is computed by kernels of its own.
+METHODS: Catalog[BlockMethod | None] = Catalog(
+    "merge_methods",
+    "merge method",
+    {NAME: None} | {name: partial(_of_mergekit, name) for name in ("task_arithmetic", "ties")},
+    Callable,  # type: ignore[arg-type]
+    " For others use mergekit itself on the two folders.",
+)
+require_method = METHODS.find
+
+
+def plugins_of(family: str, method: str) -> tuple[PluginRecord, ...]:
+    """The plug-ins that a merge of this family by this method is made with."""
+    found = (FAMILIES.origin(family), METHODS.origin(method))
+    return tuple(record for record in found if record is not None)

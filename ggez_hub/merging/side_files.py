@@ -28,7 +28,7 @@ WEIGHT_SUFFIXES = frozenset(
         ".pkl",
     }
 )
-# The card and the lock of the base are not those of the result; caches and repositories are no
+# The card and the lock of the base are not those of the result; caches and repositories are not
 # model files.
 NOT_CARRIED = frozenset({"README.md", "ggez.lock", ".git", ".gitattributes", ".cache"})
 # The index of shards, which are weights.
@@ -94,7 +94,7 @@ def _check_side_file(path: Path) -> None:
                 "Run `git lfs pull` there, or `hf download` the model.",
             ) from error
         raise BadSideFile(
-            f"{path} is no JSON: {error}", "Download the model again, or mend the file."
+            f"{path} is not JSON: {error}", "Download the model again, or fix the file."
         ) from error
 
 

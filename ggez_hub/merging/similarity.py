@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ggez_hub.families import Family
 from ggez_hub.merging.adapters import open_delta
-from ggez_hub.merging.delta_rows import ByRows, RowDelta, Whole, blocks, matrix_shape
+from ggez_hub.merging.delta_rows import blocks, matrix_shape
 from ggez_hub.merging.deltas import Delta, WeightIndex
 from ggez_hub.merging.merge import require_engine
 
@@ -39,7 +39,7 @@ def cosines(
 
 
 def delta_cosines(deltas: Sequence[Delta], base: WeightIndex) -> tuple[Cosine, ...]:
-    """The cosine of every pair, summed in float64 over blocks of rows: no Delta is held whole."""
+    """The cosine of every pair, summed in float64 over blocks of rows: no Delta is in memory in full."""
     import torch
 
     count = len(deltas)
@@ -47,7 +47,7 @@ def delta_cosines(deltas: Sequence[Delta], base: WeightIndex) -> tuple[Cosine, .
     gram = torch.zeros(count, count, dtype=torch.float64)
     for name in sorted(frozenset().union(*(delta.touched for delta in deltas))):
         touching = [number for number, delta in enumerate(deltas) if name in delta.touched]
-        rows = [_rows(deltas[number], name) for number in touching]
+        rows = [deltas[number].by_rows(name) for number in touching]
         shape, columns = base[name].shape, matrix_shape(base[name].shape)[1]
         for start, stop in blocks(shape):
             values = torch.empty(len(rows), stop - start, columns, dtype=torch.float64)
@@ -60,7 +60,3 @@ def delta_cosines(deltas: Sequence[Delta], base: WeightIndex) -> tuple[Cosine, .
         Cosine(i, j, float(gram[i, j] / (norms[i] * norms[j])) if norms[i] * norms[j] else None)
         for i, j in combinations(range(count), 2)
     )
-
-
-def _rows(delta: Delta, name: str) -> RowDelta:
-    return delta.by_rows(name) if isinstance(delta, ByRows) else Whole(delta.tensor(name))

@@ -45,7 +45,7 @@ class MirrorWriter:
     ) -> None:
         """Create the weight files in `out` with the base's headers.
 
-        `wrote` is told bytes; `release` is given each tensor when it is written.
+        `wrote` is called with bytes; `release` is given each tensor when it is written.
         """
         self._base = base
         self._release = release or (lambda _: None)
@@ -120,7 +120,7 @@ class Flusher:
     """Brings files to the disk while they are still being written.
 
     Left alone, the system would keep a model of some gigabytes in memory until the end, and the
-    end would wait for the whole of it.
+    end would wait for all of it.
     """
 
     EVERY = 1 << 26
@@ -163,7 +163,6 @@ class MirrorWriterTask(TensorWriterTask):
 
     @classmethod
     def of(cls, writer: MirrorWriter, out: Path) -> MirrorWriterTask:
-        """The task that answers with `writer`."""
         task = cls(out_path=str(out), max_shard_size=-1)
         task._writer = writer
         return task

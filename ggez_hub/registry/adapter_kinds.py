@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from ggez_hub.errors import UsageProblem
 from ggez_hub.families import Family, Read, UnknownLayout
 from ggez_hub.merging.adapters import task_vector
-from ggez_hub.merging.adapters.peft import CONFIG, WEIGHTS
+from ggez_hub.merging.adapters.peft_config import CONFIG
+from ggez_hub.merging.adapters.peft_folder import WEIGHTS
 from ggez_hub.registry.resolution import Resolution
 from ggez_hub.registry.result_forms import FORMS, AsIsForm, ResultForm, get_form
 

@@ -16,6 +16,8 @@ from ggez_hub.digests import digest_json, sha256_file, sha256_files
 from ggez_hub.errors import GgezError
 from ggez_hub.frozen_model import FrozenModel
 from ggez_hub.hub import Hub, RepoAtCommit
+from ggez_hub.merging.methods import plugins_of
+from ggez_hub.plugins import PluginRecord
 from ggez_hub.registry.constants import LOCK_NAME
 from ggez_hub.registry.repositories import Gone, reach
 from ggez_hub.registry.resolution import (
@@ -24,6 +26,7 @@ from ggez_hub.registry.resolution import (
     Resolution,
     ResolvedParts,
     decisive_beta,
+    decisive_plugins,
 )
 from ggez_hub.validation_errors import listed
 
@@ -77,6 +80,19 @@ def parse_lock(text: str, path: str) -> Lock:
             f"Use {lock.generator}, or pull anew without --locked.",
         )
     return lock
+
+
+def require_plugins(resolution: Resolution) -> None:
+    """Raise GgezError unless the plug-ins that a resolution was made with are what is installed."""
+    installed = plugins_of(resolution.family, resolution.method)
+    if installed != resolution.plugins:
+        made, found = (
+            ", ".join(map(str, each)) or "none" for each in (resolution.plugins, installed)
+        )
+        raise GgezError(
+            f"the lock was made with the plug-ins {made}; those that are used here are {found}",
+            "Install the same versions, or pull anew without --locked.",
+        )
 
 
 def record_outputs(folder: Path) -> dict[str, FileRecord]:
@@ -186,6 +202,7 @@ class MergeRecord(FrozenModel, strict=False):
     engine: str = ENGINE
     base: MergedInput
     adapters: tuple[MergedAdapter, ...]
+    plugins: tuple[PluginRecord, ...] = ()
 
     @property
     def digest(self) -> str:
@@ -197,6 +214,7 @@ class MergeRecord(FrozenModel, strict=False):
             ],
             "method": self.method,
             "engine": self.engine,
+            **decisive_plugins(self.plugins),
         }
         return digest_json(decisive)
 

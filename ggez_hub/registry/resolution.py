@@ -9,11 +9,12 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import Field, StringConstraints
 
 from ggez_hub.cards import AlphaRecord
-from ggez_hub.cards.values import FilePath, LanguageTag, RegionId, RepoId, Sha256
+from ggez_hub.cards.values import FamilyName, FilePath, LanguageTag, RegionId, RepoId, Sha256
 from ggez_hub.digests import digest_json
 from ggez_hub.frozen_model import FrozenModel
 from ggez_hub.hub import Hub, HubFile, RepoAtCommit
 from ggez_hub.merging.betas_by_part import MOST_PARTS, BadParts, BetasByPart, Part
+from ggez_hub.plugins import PluginRecord
 
 Name = Annotated[str, StringConstraints(min_length=1)]
 Beta = Annotated[float, Field(ge=0)]
@@ -128,6 +129,11 @@ class PinnedRepo(FrozenModel, strict=False):
         return tuple(file.size for file in self.files if file.path in self.weights)
 
 
+def decisive_plugins(plugins: tuple[PluginRecord, ...]) -> dict[str, list[dict[str, str]]]:
+    """What merge digests say of plug-ins; nothing without any."""
+    return {"plugins": [record.document for record in plugins]} if plugins else {}
+
+
 class ChosenBeta(FrozenModel, strict=False):
     """beta and why: given by the user or the form, or selected by a policy on validation.
 
@@ -194,7 +200,7 @@ class Resolution(FrozenModel, strict=False):
 
     region: RegionId
     # The name of a folder: a lock may come from a stranger.
-    family: str = Field(pattern=r"^[a-z]+$")
+    family: FamilyName
     method: str
     form: str
     engine: str = ENGINE
@@ -203,6 +209,7 @@ class Resolution(FrozenModel, strict=False):
     fits_by: FitsBy = "weights"
     adapters: tuple[PinnedAdapter, ...]
     languages: tuple[LanguageTag, ...] = ()
+    plugins: tuple[PluginRecord, ...] = ()
     rejected: tuple[Rejected, ...] = ()
 
     @property
@@ -241,5 +248,6 @@ class Resolution(FrozenModel, strict=False):
             "form": self.form,
             "engine": self.engine,
             **({"languages": list(self.languages)} if self.languages else {}),
+            **decisive_plugins(self.plugins),
         }
         return digest_json(decisive)

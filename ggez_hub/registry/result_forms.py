@@ -14,7 +14,8 @@ from ggez_hub.merging.forms.adapter_facts import AdapterFacts, facts_of
 from ggez_hub.merging.forms.runtimes import loading_lines
 from ggez_hub.merging.forms.switch import BASE as SWITCH_BASE
 from ggez_hub.merging.forms.switch import copy_model, switch_lines, write_switch
-from ggez_hub.merging.merge import Adapter, merge_into, require_engine, require_method, tensor_names
+from ggez_hub.merging.merge import Adapter, merge_into, require_engine, tensor_names
+from ggez_hub.merging.methods import require_method
 from ggez_hub.registry.resolution import PinnedFile, Resolution
 
 Wrote: TypeAlias = Callable[[int], None] | None

@@ -110,7 +110,7 @@ def write_card(run: FinishedRun, folder: Path) -> None:
             "kind": "lora" if lora else "finetune",
             "region": region.id,
             "languages": list(languages) or UNKNOWN,
-            "adapts": list(recipe.adapts or adapts_of(files, recipe.family) or ()) or UNKNOWN,
+            "adapts": list(recipe.adapts or adapts_of(files, job.family) or ()) or UNKNOWN,
             "base": {"repo": repo, "revision": revision, "weights": dict(job.weights)},
             "trained_on": "base",
             "data_filter": combined_origin(run.stages).model_dump(),

@@ -11,7 +11,6 @@ from pathlib import Path
 from ggez_hub.digests import digest_json, sha256_files
 from ggez_hub.errors import GgezError
 from ggez_hub.families import Family, Layout, get_family
-from ggez_hub.families.skeleton import module_tree
 from ggez_hub.merging.deltas import WeightIndex
 from ggez_hub.recipe_file import BadRecipe, parse_recipe, read_recipe
 from ggez_hub.registry.local_merge.inputs import ModelSource
@@ -92,7 +91,7 @@ class Job:
     @cached_property
     def tree(self) -> ModuleTree:
         """The base's modules without weights; raises UnknownLayout, NoSkeleton."""
-        return module_tree(self.base.path, self.layout)
+        return self.family.module_tree(self.base.path)
 
     @cached_property
     def index(self) -> WeightIndex:

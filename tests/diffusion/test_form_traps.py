@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from ggez_hub.merging import Adapter, BadAdapter, merge
 from ggez_hub.merging.adapters.lora_file import lora_path
-from ggez_hub.merging.forms.pipelines import LOADERS
+from ggez_hub.merging.forms.base import LOADERS
 
 from .loras import FAMILY, load, modules, regional_by_diffusers, weights, write_named
 from .pipelines import DENOISER, write_pipeline

@@ -50,7 +50,7 @@ NO_PAIRS = [name for name in CASES if any(word in name for word in ("DoRA", "bia
 def test_what_is_no_plain_lora_is_refused(bases, tmp_path, name, form):
     base = bases[CASES[name].pipeline]
     adapter = CASES[name].write(base, tmp_path)
-    with pytest.raises(BadAdapter, match="no plain LoRA") as problem:
+    with pytest.raises(BadAdapter, match="not a plain LoRA") as problem:
         write(form, adapter, base, tmp_path / "out")
     assert "merged form" in problem.value.hint
 

@@ -147,7 +147,7 @@ def test_what_does_not_scale_or_has_no_place(bases, tmp_path):
         as_kohya(base, tmp_path / "a.safetensors", 0.5, tmp_path / "out")
     assert "merged form" in problem.value.hint
     for form in ("peft", "diffusers"):
-        with pytest.raises(BadAdapter, match="no plain LoRA") as problem:
+        with pytest.raises(BadAdapter, match="not a plain LoRA") as problem:
             write_adapter(
                 base, [Adapter(tmp_path / "a.safetensors", 0.5)], tmp_path / "out", FAMILY, form
             )

@@ -25,7 +25,7 @@ from ggez_hub.evaluation.models.weight_swap import LiveWeights
 from ggez_hub.families import get_family
 from ggez_hub.families.pretrained import NotLoaded
 from ggez_hub.merging import Adapter, merge
-from ggez_hub.merging.methods import NotFinite
+from ggez_hub.merging.mergekit_methods import NotFinite
 from tests.diffusion.pipelines import write_pipeline
 from tests.evaluation.conftest import COLOURS, change_config, square
 from tests.evaluation.seers import write_seer

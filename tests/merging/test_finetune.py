@@ -156,7 +156,7 @@ V = "ln_final.bias::values"
             "both",
         ),
         ({}, {"version": 2}, BadAdapter, "version"),
-        ({}, {"format": "other"}, BadAdapter, "no task vector"),
+        ({}, {"format": "other"}, BadAdapter, "not describe a task vector"),
         ({}, {"base": {}}, BadAdapter, "base.weights"),
         ({}, {"base": {"weights": {"w": "0" * 64}}}, WrongBase, "other weights"),
     ],

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from ggez_hub.errors import UsageProblem
 from ggez_hub.families import get_family
 from ggez_hub.merging import Adapter, BadAdapter, merge
-from ggez_hub.merging.adapters.peft import WEIGHTS as WEIGHTS_FILE
+from ggez_hub.merging.adapters.peft_folder import WEIGHTS as WEIGHTS_FILE
 from ggez_hub.merging.deltas import WrongBase
 from ggez_hub.merging.forms import ADAPTER_FORMS, FormBase, Need, get_adapter_form
 from ggez_hub.merging.forms.tensors import is_finite
@@ -127,7 +127,7 @@ def test_whole_parameters_are_seen_whatever_the_config_says(lora, tmp_path):
 @pytest.mark.parametrize("form", ["diffusers", "kohya"])
 def test_a_model_that_is_no_pipeline_has_no_lora_file(base, lora, form, tmp_path):
     for folder in (None, base):
-        with pytest.raises(BadAdapter, match="no diffusers pipeline") as problem:
+        with pytest.raises(BadAdapter, match="not a diffusers pipeline") as problem:
             ADAPTER_FORMS[form].write(
                 Adapter(lora, 0.4), FormBase("org/base", None, EMBEDDING, folder), tmp_path
             )
@@ -135,7 +135,7 @@ def test_a_model_that_is_no_pipeline_has_no_lora_file(base, lora, form, tmp_path
 
 
 def test_a_fine_tune_has_no_adapter_form(base, tmp_path):
-    with pytest.raises(BadAdapter, match="no LoRA") as problem:
+    with pytest.raises(BadAdapter, match="not a LoRA") as problem:
         as_peft(base, 0.4, tmp_path / "out", base)
     assert "ggez-hub extract" in problem.value.hint
 

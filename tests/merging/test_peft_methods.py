@@ -161,7 +161,7 @@ BROKEN = {
     "another size": ("hra", {}, put(f"{FC}.hra_u", 5, 5), "size mismatch"),
     "an unknown option": ("oft", {"use_magic": True}, None, "use_magic"),
     "a huge rank": ("vera", {"r": 10**9}, None, "r = 1000000000"),
-    "a huge bank": ("vblora", {"num_vectors": 9999, "vector_length": 9999}, None, "no sizes"),
+    "a huge bank": ("vblora", {"num_vectors": 9999, "vector_length": 9999}, None, "not sizes"),
     "a huge sampler": (
         "monteclora", {"monteclora_config": {"buffer_size": 10**8}}, None, "buffer_size",
     ),
@@ -171,7 +171,7 @@ BROKEN = {
         "kasa", {"target_parameters": ["c_fc.weight"]}, None, "target_parameters",
     ),
     "no modules": ("unilora", {"target_modules": ["nothing"]}, None, "nothing"),
-    "another method": ("hra", {"peft_type": "OFT"}, None, "no key|no option|not know"),
+    "another method": ("hra", {"peft_type": "OFT"}, None, "not a key|no option|not know"),
     "a method to come": ("hra", {"peft_type": "NEXT"}, None, "NEXT"),
     "prompts": ("hra", {"peft_type": "P_TUNING"}, None, "prompts"),
 }  # fmt: skip

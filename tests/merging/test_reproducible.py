@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from ggez_hub.families import get_family
 from ggez_hub.merging import Adapter, merge
-from ggez_hub.merging.methods import NotFinite
+from ggez_hub.merging.mergekit_methods import NotFinite
 
 from .conftest import DTYPES
 from .exactness import WEIGHTS, assert_exact, write_peft

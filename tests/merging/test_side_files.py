@@ -40,9 +40,9 @@ def text(content):
 @pytest.mark.parametrize(
     ("name", "make", "said"),
     [
-        ("vocab.json", text(b'{"a": 1'), "vocab.json is no JSON"),
-        ("vocab.json", text(b"\xff\xfe\xff"), "vocab.json is no JSON"),
-        ("deep.json", text(b"[" * 200_000), "deep.json is no JSON"),
+        ("vocab.json", text(b'{"a": 1'), "vocab.json is not JSON"),
+        ("vocab.json", text(b"\xff\xfe\xff"), "vocab.json is not JSON"),
+        ("deep.json", text(b"[" * 200_000), "deep.json is not JSON"),
         ("tokenizer.json", text(POINTER), "tokenizer.json is a pointer of Git LFS"),
         ("merges.txt", link("gone.txt"), "merges.txt is a link to nothing"),
         ("merges.txt", link("merges.txt"), "merges.txt is a link to nothing"),

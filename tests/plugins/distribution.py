@@ -13,11 +13,11 @@ from ggez_hub import plugins
 MODULE = '''
 from dataclasses import dataclass
 
-from ggez_hub.families import vlm
+from ggez_hub.families.embedding import EmbeddingFamily
 
 
 @dataclass(frozen=True)
-class SpeechFamily(vlm.VlmFamily):
+class SpeechFamily(EmbeddingFamily):
     name: str = "speech"
     title: str = "speech model"
 

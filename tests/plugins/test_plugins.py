@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
 import pytest
 import torch
+from click.testing import CliRunner
 
+from ggez_hub.cli.main import cli
 from ggez_hub.errors import UsageProblem
 from ggez_hub.families import FAMILIES, detect_family, get_family
 from ggez_hub.merging import Adapter, merge
-from ggez_hub.merging.merge import METHODS, plugins_of
-from ggez_hub.plugins import NO_PLUGINS, BadPlugin
+from ggez_hub.merging.methods import METHODS, plugins_of
+from ggez_hub.plugins import NO_PLUGINS, BadPlugin, PluginRecord
+from ggez_hub.registry.lock import read_any_lock
 
 from ..merging.exactness import load_pair
 from ..models import write_lora, write_open_clip
@@ -32,14 +36,34 @@ def test_a_family_of_a_plug_in_is_looked_up_after_ours(installed):
     installed(FAMILY)
     assert list(FAMILIES) == [*ours, "speech"]
     assert get_family("speech").title == "speech model"
-    assert plugins_of("speech", "ggez_linear") == [
-        {
-            "distribution": "somebody-else",
-            "version": "1.2.3",
-            "entry_point": "somebody_else:FAMILY",
-        }
-    ]
-    assert plugins_of("embedding", "ggez_linear") == []
+    assert plugins_of("speech", "ggez_linear") == (
+        PluginRecord("somebody-else", "1.2.3", "somebody_else:FAMILY"),
+    )
+    assert plugins_of("embedding", "ggez_linear") == ()
+
+
+def test_a_lock_names_the_plug_in_and_its_version_changes_the_digest(installed, tmp_path):
+    installed(METHOD)
+    (tmp_path / "base").mkdir()
+    base = write_open_clip(tmp_path / "base", torch.float32)
+    lora = write_lora(tmp_path / "lora", targets=["c_fc"])
+    found = []
+    for version, out in (("1.2.3", "first"), ("1.2.4", "second")):
+        if out == "second":
+            shutil.rmtree(tmp_path / "site")
+            installed(METHOD, version=version)
+        options = ["--base", base, "--adapter", lora, "--beta", "0.5", "--method", "negated"]
+        command = ["merge", *options, "-o", tmp_path / out]
+        done = CliRunner().invoke(cli, list(map(str, command)), catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+        lock = read_any_lock(tmp_path / out / "ggez.lock")
+        assert lock.merge.plugins == (
+            PluginRecord("somebody-else", version, "somebody_else:negated"),
+        )
+        card = (tmp_path / out / "README.md").read_text()
+        assert f"plug-in somebody_else:negated of somebody-else {version}" in card
+        found.append(lock.merge.digest)
+    assert len(set(found)) == 2
 
 
 def test_a_folder_that_is_of_one_of_ours_stays_so(installed, tmp_path):

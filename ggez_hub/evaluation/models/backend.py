@@ -35,10 +35,6 @@ from ggez_hub.parity.betas import Beta, beta_key, betas_of
 ENGINE = ("torch", "transformers", "open_clip_torch", "diffusers", "ggez-hub")
 
 
-# The family whose models draw.
-PAINTERS = "diffusion"
-
-
 class EvaluationBackend(NamedTuple):
     """How the models of a family are asked, as ModelUnderTest has it."""
 
@@ -64,12 +60,12 @@ def find_backend(family: Family) -> EvaluationBackend:
     """How models of a family are asked; raises UsageProblem."""
     if isinstance(family, EvaluatedFamily):
         return family.evaluation_backend()
-    if family.name not in BACKENDS:
+    if family.generates not in BACKENDS:
         raise UsageProblem(
             f"models of the family {family.name!r} cannot be asked yet",
-            f"Families: {', '.join(BACKENDS)}.",
+            f"Only models that generate {' or '.join(BACKENDS)} can.",
         )
-    return BACKENDS[family.name]
+    return BACKENDS[family.generates]
 
 
 def drawing_backend(family: Family, judge: JudgeModel | None, pictures: Path) -> EvaluationBackend:
@@ -78,7 +74,7 @@ def drawing_backend(family: Family, judge: JudgeModel | None, pictures: Path) ->
     The drawings are kept in the folder `pictures`. Those that are recognised need no judge: the task
     names its own.
     """
-    if family.name != PAINTERS:
+    if family.generates != "pictures":
         raise UsageProblem(
             f"a model of the family {family.name!r} does not draw",
             "A judge is for pipelines of diffusers.",
@@ -150,8 +146,8 @@ def _open_vision_model(
 
 
 BACKENDS: Mapping[str, EvaluationBackend] = {
-    "embedding": EvaluationBackend((SIMILARITY,), True, _open_embedder),
-    "vlm": EvaluationBackend((LIKELIHOOD, PMI, GENERATION), False, _open_vision_model),
+    "embeddings": EvaluationBackend((SIMILARITY,), True, _open_embedder),
+    "text": EvaluationBackend((LIKELIHOOD, PMI, GENERATION), False, _open_vision_model),
 }
 
 

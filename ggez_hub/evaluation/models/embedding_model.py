@@ -215,7 +215,7 @@ def open_embedder(folder: Path, family: Family, adapted: Adapted | None = None) 
     Raises UsageProblem for another kind, NotLoaded, and what opening the adapter raises.
     """
     library = family.layout(folder).library
-    if family.name != "embedding" or library not in OPENERS:
+    if family.generates != "embeddings" or library not in OPENERS:
         raise UsageProblem(
             f"{folder} holds a model of the family {family.name!r}, not an embedding model",
             "Only embedding models can be asked: open_clip folders, CLIP or SigLIP of transformers.",

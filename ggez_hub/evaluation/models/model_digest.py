@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from ggez_hub.digests import digest_json, sha256_file
 from ggez_hub.families import Family
-from ggez_hub.merging.adapters.peft import CONFIG, WEIGHTS, holds_peft
+from ggez_hub.merging.adapters.peft_config import CONFIG
+from ggez_hub.merging.adapters.peft_folder import WEIGHTS, holds_peft
 from ggez_hub.parity.betas import Beta, beta_key, betas_of
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from pathlib import Path
 from ggez_hub.families import Family
 from ggez_hub.merging.adapters.diffusers_lora import holds_lora_file, open_lora_file
 from ggez_hub.merging.adapters.finetune import holds_finetune, open_finetune
-from ggez_hub.merging.adapters.peft import holds_peft, open_peft
+from ggez_hub.merging.adapters.peft import open_peft
+from ggez_hub.merging.adapters.peft_folder import holds_peft
 from ggez_hub.merging.adapters.task_vector import holds_task_vector, open_task_vector
 from ggez_hub.merging.deltas import BadAdapter, Delta, WeightIndex
 

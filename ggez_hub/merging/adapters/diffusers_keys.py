@@ -79,7 +79,7 @@ class Names:
         return [Place(path, self._key_map(path), runs) for path, runs in found.items()]
 
     def _literal(self, module: str) -> str | None:
-        """The path that a name spells out; None if it is no module of the pipeline."""
+        """The path that a name spells out; None if it is not a module of the pipeline."""
         if match := FLAT.match(module):
             paths = {
                 self._flat.get((component, spelled))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
-from ggez_hub.errors import MissingExtra
+from ggez_hub.extras import require
 from ggez_hub.families import Family
 from ggez_hub.families.diffusion import MODEL_INDEX
 from ggez_hub.merging.adapters.diffusers_keys import Names, Place
@@ -21,7 +20,7 @@ from ggez_hub.merging.adapters.module_delta import (
     ModuleDelta,
     ModuleSet,
     Scaled,
-    SelectedRows,
+    by_target,
 )
 from ggez_hub.merging.deltas import BadAdapter, WeightIndex, WrongBase
 from ggez_hub.safetensors_header import WeightFile
@@ -65,24 +64,16 @@ def open_lora_file(source: Path, family: Family, base: WeightIndex) -> ModuleSet
     Raises BadAdapter for what cannot be merged exactly, WrongBase where a module or a shape does
     not fit, BadWeights for a broken file, MissingExtra without torch and diffusers.
     """
-    for library in ("torch", "diffusers"):
-        if importlib.util.find_spec(library) is None:
-            raise MissingExtra(library, "merge")
+    require("merge", "torch", "diffusers")
     path = lora_path(source)
     if path is None:
         raise BadAdapter(f"{source} holds no LoRA file")
     if not (base.folder / MODEL_INDEX).is_file():
         raise BadAdapter(
-            f"{path} is a LoRA file for a diffusers pipeline, {base.folder} is none",
+            f"{path} is a LoRA file for a diffusers pipeline, which {base.folder} is not",
             "A LoRA of another family is a PEFT folder: its adapter_config.json has the scale.",
         )
-    builder = _Builder(path, family, base)
-    modules: dict[str, ModuleDelta] = {}
-    for part in builder.parts():
-        if part.target in modules:
-            raise BadAdapter(f"{path}: two modules change the tensor {part.target!r}")
-        modules[part.target] = part
-    return ModuleSet(str(source), modules, base)
+    return ModuleSet(str(source), by_target(_Builder(path, family, base).parts(), path), base)
 
 
 class _Builder:
@@ -97,7 +88,6 @@ class _Builder:
         self._require_alike(components)
 
     def parts(self) -> Iterator[ModuleDelta]:
-        """Every part, checked; raises BadAdapter or WrongBase."""
         for module in self.lora.modules:
             weight = None if module.kind is None else BUILDERS[module.kind](self.file, module)
             key = module.parts.get("diff_b")
@@ -119,9 +109,7 @@ class _Builder:
     def _weight(
         self, module: LoraModule, place: Place, target: str, weight: Part, scale: float
     ) -> ModuleDelta:
-        part: Part | SelectedRows = replace(weight, target=target, scale=scale)
-        if place.runs is not None:
-            part = SelectedRows(target, part, place.runs)
+        part = replace(weight, target=target, scale=scale).selected(place.runs)
         magnitude = module.parts.get("magnitude")
         if magnitude is None:
             part.check(self.base)
@@ -161,9 +149,7 @@ class _Builder:
                     f"{self.file.path}: {module.parts[name]!r} changes a bias that {place.path!r} "
                     f"of the base in {self.base.folder} does not have"
                 )
-            part: Scaled | SelectedRows = Scaled(bias, self.file, module.parts[name], factor)
-            if place.runs is not None:
-                part = SelectedRows(bias, part, place.runs)
+            part = Scaled(bias, self.file, module.parts[name], factor).selected(place.runs)
             part.check(self.base)
             yield part
 

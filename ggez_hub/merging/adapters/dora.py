@@ -14,13 +14,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ggez_hub.merging.adapters.module_delta import (
+    FilePart,
     SelectedRows,
-    Shaped,
     read_values,
     require_floating,
 )
 from ggez_hub.merging.adapters.saved_parameters import Saved
-from ggez_hub.merging.delta_rows import blocks, matrix_shape, whole
+from ggez_hub.merging.delta_rows import blocks, matrix_shape
 from ggez_hub.merging.deltas import BadAdapter, WeightIndex
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Dora:
     differs from the base's: then that is W, and Delta is still the difference from the base.
     """
 
-    low: Shaped
+    low: FilePart
     key_magnitude: str
     of_columns: bool = False
     frozen: Saved | None = None
@@ -46,9 +46,6 @@ class Dora:
     @property
     def target(self) -> str:
         return self.low.target
-
-    def delta(self, base: WeightIndex) -> torch.Tensor:
-        return whole(self.by_rows(base), base[self.target].shape)
 
     def by_rows(self, base: WeightIndex) -> RowDelta:
         stored = base.read(self.target)

@@ -13,22 +13,22 @@ from typing import TYPE_CHECKING
 
 from ggez_hub.families import Family, KeyMap, TiedWeight
 from ggez_hub.merging.adapters.module_delta import FLOATING
-from ggez_hub.merging.delta_rows import Difference, RowDelta, blocks, matrix_shape, whole
-from ggez_hub.merging.deltas import BadAdapter, WeightIndex, WrongBase
+from ggez_hub.merging.delta_rows import Difference, RowDelta, blocks, matrix_shape
+from ggez_hub.merging.deltas import BadAdapter, Delta, WeightIndex, WrongBase
 
 if TYPE_CHECKING:
     import torch
 
 
 def holds_finetune(source: Path) -> bool:
-    """Whether `source` is a folder with weights: what is in it, the family's layout will say."""
+    """Whether `source` is a folder with weights: what it holds, the family's layout decides."""
     return source.is_dir() and any(True for _ in source.rglob("*.safetensors"))
 
 
 def open_finetune(folder: Path, family: Family, base: WeightIndex) -> Finetune:
     """The fine-tuned model in `folder` as Deltas for `base`.
 
-    Raises UnknownLayout if it is no model of the family, WrongBase where tensors are missing, are
+    Raises UnknownLayout if it is not a model of the family, WrongBase where tensors are missing, are
     there in addition or have another shape, BadAdapter for integers that differ, BadWeights.
     """
     regional = WeightIndex(folder, family.layout(folder).weights)
@@ -43,40 +43,34 @@ def open_finetune(folder: Path, family: Family, base: WeightIndex) -> Finetune:
     return tuned
 
 
-class Finetune:
-    """A Delta between two models; only tensors whose values differ are touched."""
+class Finetune(Delta):
+    """The difference of two models; only tensors whose values differ are touched."""
 
     def __init__(self, regional: WeightIndex, base: WeightIndex, names: Mapping[str, str]) -> None:
         """`names` are the regional names of tensors, by those of the base."""
-        self.regional, self._base, self.names = regional, base, names
-
-    @property
-    def name(self) -> str:
-        return str(self.regional.folder)
+        super().__init__(str(regional.folder), base)
+        self.regional, self.names = regional, names
 
     @cached_property
     def touched(self) -> frozenset[str]:
         return frozenset(
             name
-            for name, info in self._base.items()
-            if info.dtype in FLOATING and not same_values(self.stored(name), self._base.read(name))
+            for name, info in self.base.items()
+            if info.dtype in FLOATING and not same_values(self.stored(name), self.base.read(name))
         )
 
     def stored(self, name: str) -> torch.Tensor:
         """The regional value of the base's tensor `name`, as it is stored."""
         return self.regional.read(self.names[name])
 
-    def tensor(self, name: str) -> torch.Tensor:
-        return whole(self.by_rows(name), self._base[name].shape)
-
     def by_rows(self, name: str) -> RowDelta:
-        return Difference(self.stored(name), self._base.read(name))
+        return Difference(self.stored(name), self.base.read(name))
 
 
 def _names(regional: WeightIndex, base: WeightIndex, family: Family) -> dict[str, str]:
     """The regional names of the tensors by those of the base, which other versions may name.
 
-    A regional name that is none of the base's is looked up as the name of a parameter. Tensors
+    A regional name that the base does not have is looked up as the name of a parameter. Tensors
     that are stored although they are tied to another must have its value, or BadAdapter is raised.
     """
     found = {name: name for name in regional if name in base}

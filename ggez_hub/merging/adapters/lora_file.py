@@ -12,7 +12,7 @@ import math
 import re
 import struct
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from ggez_hub.merging.deltas import BadAdapter
@@ -22,6 +22,7 @@ from ggez_hub.safetensors_header import WeightFile, read_header
 DEFAULT_NAME = "pytorch_lora_weights.safetensors"
 
 PEFT, DIFFUSERS, KOHYA = "lora_A / lora_B", "down / up", "lora_down / lora_up"
+COMMON = ""
 
 LOHA_PARTS = frozenset({f"hada_w{n}_{x}" for n in (1, 2) for x in "ab"} | {"hada_t1", "hada_t2"})
 LOKR_PARTS = frozenset({f"lokr_w{n}{x}" for n in (1, 2) for x in ("", "_a", "_b")} | {"lokr_t2"})
@@ -40,14 +41,14 @@ ENDS: Mapping[str, Mapping[str, str]] = {
         **{part: part for part in LOHA_PARTS | LOKR_PARTS},
     },
     DIFFUSERS: {"down.weight": "A", "up.weight": "B"},
+    # Of any style.
+    COMMON: {"alpha": "alpha", "dora_scale": "magnitude"},
 }  # fmt: skip
 # How a single number is stored, as `struct` calls it; torch, which could say too, is slow to import.
 NUMBERS: Mapping[str, str] = {
     "F64": "<d", "F32": "<f", "F16": "<e", "BF16": "<f", "I64": "<q", "I32": "<i", "I16": "<h",
     "U8": "<B", "I8": "<b",
 }  # fmt: skip
-# Ends that say nothing of the style.
-COMMON: Mapping[str, str] = {"alpha": "alpha", "dora_scale": "magnitude"}
 
 
 def _pattern(ends: Iterable[str], module: str = r".+") -> re.Pattern[str]:
@@ -59,8 +60,8 @@ PATTERNS: Mapping[str, re.Pattern[str]] = {
     KOHYA: _pattern(ENDS[KOHYA]),
     # The last step of the path says lora: `.lora`, `.lora_linear_layer`, `.to_q_lora`.
     DIFFUSERS: _pattern(ENDS[DIFFUSERS], r".+?\.(?:\w+_)?lora\w*"),
+    COMMON: _pattern(ENDS[COMMON]),
 }
-COMMON_PATTERN = _pattern(COMMON)
 
 # The forms that the weight of a module may have, by their parts.
 KINDS: Mapping[str, frozenset[str]] = {
@@ -70,6 +71,9 @@ KINDS: Mapping[str, frozenset[str]] = {
     "LoKr": LOKR_PARTS,
     "difference": frozenset({"diff"}),
 }
+
+# The two matrices of those that are low-rank products.
+PAIRS = {"LoRA": frozenset({"A", "B"}), "LoRA on an embedding": KINDS["LoRA on an embedding"]}
 
 # Keys that belong to arithmetic that is not computed here, and what that is called.
 OTHER_FORMS: Mapping[str, re.Pattern[str]] = {
@@ -109,13 +113,6 @@ class LoraFile:
         return self.style == PEFT or any(key and len(tensors[key].shape) == 1 for key in keys)
 
 
-@dataclass
-class _Found:
-    modules: dict[str, dict[str, str]] = field(default_factory=dict)
-    # The first key of each style.
-    styles: dict[str, str] = field(default_factory=dict)
-
-
 def lora_path(source: Path) -> Path | None:
     """The LoRA file that `source`, a file or a folder, is or holds; None if it holds none.
 
@@ -136,14 +133,9 @@ def lora_path(source: Path) -> Path | None:
 
 def _holds_lora(path: Path) -> bool:
     """Whether most keys are those of LoRA files: some model has a parameter called `diff`."""
-    known = (*PATTERNS.values(), COMMON_PATTERN)
     keys = read_header(path).tensors
-    found = sum(
-        any(pattern.match(key) for pattern in known)
-        or any(form.search(key) for form in OTHER_FORMS.values())
-        for key in keys
-    )
-    return 2 * found > len(keys)
+    known = (*PATTERNS.values(), *OTHER_FORMS.values())
+    return 2 * sum(any(pattern.search(key) for pattern in known) for key in keys) > len(keys)
 
 
 def read_lora(path: Path) -> LoraFile:
@@ -153,19 +145,25 @@ def read_lora(path: Path) -> LoraFile:
     styles, half a pair, or a broken alpha.
     """
     file = read_header(path)
-    found = _Found()
+    keys: dict[str, dict[str, str]] = {}
+    # The first key of each style.
+    styles: dict[str, str] = {}
     for key in file.tensors:
-        _sort(key, path, found)
-    if len(found.styles) > 1:
+        style, name, part = _read_key(key, path)
+        if style != COMMON:
+            styles.setdefault(style, key)
+        if (other := keys.setdefault(name, {}).setdefault(part, key)) != key:
+            raise BadAdapter(f"{path}: {other!r} and {key!r} are the same part of a module")
+    if len(styles) > 1:
         # Measured with diffusers 0.42.1: it looks at one key and silently ignores the others.
         raise BadAdapter(
             f"{path} mixes the styles "
-            + " and ".join(f"{style} ({key!r})" for style, key in found.styles.items()),
+            + " and ".join(f"{style} ({key!r})" for style, key in styles.items()),
             "Loaders read one of them and silently ignore the rest. Save it again in one style.",
         )
-    if not found.styles:
+    if not styles:
         raise BadAdapter(f"{path} holds no LoRA matrices")
-    modules = tuple(_module(file, name, parts) for name, parts in sorted(found.modules.items()))
+    modules = tuple(_module(file, name, parts) for name, parts in sorted(keys.items()))
     scaled = [module for module in modules if module.kind not in {None, "difference"}]
     without = [module.name for module in scaled if module.alpha is None]
     if 0 < len(without) < len(scaled):
@@ -174,10 +172,11 @@ def read_lora(path: Path) -> LoraFile:
             f"{path}: {len(without)} of {len(scaled)} modules have no alpha, as {without[0]!r}",
             "What such a file means depends on the program that loads it.",
         )
-    return LoraFile(file, next(iter(found.styles)), modules)
+    return LoraFile(file, next(iter(styles)), modules)
 
 
-def _sort(key: str, path: Path, found: _Found) -> None:
+def _read_key(key: str, path: Path) -> tuple[str, str, str]:
+    """The style of a key, its module, and the part of that; raises BadAdapter."""
     for form, pattern in OTHER_FORMS.items():
         if pattern.search(key):
             raise BadAdapter(
@@ -186,18 +185,8 @@ def _sort(key: str, path: Path, found: _Found) -> None:
             )
     for style, pattern in PATTERNS.items():
         if match := pattern.match(key):
-            part = ENDS[style][match["end"]]
-            found.styles.setdefault(style, key)
-            break
-    else:
-        match = COMMON_PATTERN.match(key)
-        if match is None:
-            raise BadAdapter(f"{path}: {key!r} is no key of a LoRA")
-        part = COMMON[match["end"]]
-    keys = found.modules.setdefault(match["module"], {})
-    if part in keys:
-        raise BadAdapter(f"{path}: {keys[part]!r} and {key!r} are the same part of a module")
-    keys[part] = key
+            return style, match["module"], ENDS[style][match["end"]]
+    raise BadAdapter(f"{path}: {key!r} is not a key of a LoRA")
 
 
 def _module(file: WeightFile, name: str, parts: dict[str, str]) -> LoraModule:
@@ -206,17 +195,15 @@ def _module(file: WeightFile, name: str, parts: dict[str, str]) -> LoraModule:
     if len(kinds) > 1:
         raise BadAdapter(f"{file.path}: module {name!r} is {' and '.join(kinds)} at once: {has}")
     kind = kinds[0] if kinds else None
-    pair = {"LoRA": {"A", "B"}, "LoRA on an embedding": KINDS["LoRA on an embedding"]}.get(
-        kind or ""
-    )
+    pair = PAIRS.get(kind or "", frozenset())
     # A magnitude or an alpha says how a weight is changed that something else has to change.
     alone = parts.keys() & {"alpha", "magnitude", "bias"} if kind in {None, "difference"} else ()
-    if alone or not (pair or set()) <= parts.keys() or {"bias", "diff_b"} <= parts.keys():
+    if alone or not pair <= parts.keys() or {"bias", "diff_b"} <= parts.keys():
         raise BadAdapter(f"{file.path}: module {name!r} has only {has}")
-    for part in pair or ():
+    for part in pair:
         shape = file.tensors[parts[part]].shape
         if len(shape) < 2 or 0 in shape:
-            raise BadAdapter(f"{file.path}: {parts[part]!r} {shape} is no matrix")
+            raise BadAdapter(f"{file.path}: {parts[part]!r} {shape} is not a matrix")
     alpha = _alpha(file, parts.pop("alpha")) if "alpha" in parts else None
     return LoraModule(name, kind, parts, alpha)
 
@@ -225,11 +212,9 @@ def _alpha(file: WeightFile, key: str) -> float:
     info = file.tensors[key]
     value = float("nan")
     if math.prod(info.shape) == 1 and info.dtype in NUMBERS:
-        with file.path.open("rb") as opened:
-            opened.seek(file.data_start + info.start)
-            data = opened.read(info.nbytes)
         # The upper half of a float32 is a bfloat16.
-        (value,) = struct.unpack(NUMBERS[info.dtype], b"\0\0" * (info.dtype == "BF16") + data)
+        data = b"\0\0" * (info.dtype == "BF16") + file.read(key)
+        (value,) = struct.unpack(NUMBERS[info.dtype], data)
     if not math.isfinite(value):
-        raise BadAdapter(f"{file.path}: {key!r} is no number")
+        raise BadAdapter(f"{file.path}: {key!r} is not a number")
     return float(value)

@@ -47,7 +47,7 @@ class Scales:
     def scale(self, module: LoraModule, path: str) -> float:
         """The factor for the module at `path`, which starts with a component or not.
 
-        Raises BadAdapter where the file does not tell, or contradicts itself.
+        Raises BadAdapter where the file does not give it, or contradicts itself.
         """
         config, rest = self._config(path)
         if config is not None:

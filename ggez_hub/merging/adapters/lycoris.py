@@ -11,12 +11,12 @@ declared.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ggez_hub.merging.adapters.module_delta import (
+    FilePart,
     low_rank_shape,
     read_values,
     require_floating,
@@ -41,36 +41,20 @@ Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Factors(ABC):
+class FactoredPart(FilePart):
     """Matrices of one module by their part's name, for one tensor of the base; and the factor.
 
     `rank` is what is declared, None where nothing is.
     """
 
-    target: str
-    file: WeightFile
     parts: Mapping[str, str]
     scale: float
     rank: float | None = None
 
-    @property
-    @abstractmethod
-    def shape(self) -> Shape:
-        """The shape of the product; raises BadAdapter."""
-
-    @abstractmethod
-    def by_rows(self, base: WeightIndex) -> RowDelta:
-        """The product, some rows at a time; the base is not needed."""
-
-    def delta(self, base: WeightIndex) -> torch.Tensor:
-        return whole(self.by_rows(base), base[self.target].shape)
-
     def check(self, base: WeightIndex) -> None:
-        """Raise BadAdapter unless all parts fit together, WrongBase unless the base has room."""
         require_room(base, self.target, self.shape, self.file, flattened=True)
 
     def value(self, part: str) -> torch.Tensor:
-        """A part in float64."""
         return read_values(self.file, self.parts[part])
 
     def shapes(self) -> dict[str, Shape]:
@@ -95,7 +79,7 @@ class Factors(ABC):
         )
 
 
-class LoHa(Factors):
+class LoHa(FactoredPart):
     """scale * (w1_a @ w1_b) * (w2_a @ w2_b), element by element; convolutions may have cores.
 
     Without cores: w_a (out, rank), w_b (rank, in * kernel). With cores t (rank, rank, *kernel):
@@ -131,7 +115,7 @@ class LoHa(Factors):
         return sides[0]
 
 
-class LoKr(Factors):
+class LoKr(FactoredPart):
     """scale * kron(w1, w2); each factor whole, as a product, or with a core (convolutions).
 
     w1 (a, c), or w1_a (a, rank) @ w1_b (rank, c). w2 (b, d, *kernel), or w2_a (b, rank) @
@@ -184,7 +168,7 @@ class LoKr(Factors):
         return (out, b[1], *(core or ())[2:])
 
 
-class LoCon(Factors):
+class LoCon(FactoredPart):
     """scale * B @ A with a core between them: A (rank, in, 1...), B (out, rank, 1...).
 
     The core `mid` is (rank, rank, *kernel): LyCORIS calls it a CP or Tucker decomposition.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from ggez_hub.merging.delta_rows import Picked, Product, RowDelta, Whole, matrix_shape, whole
-from ggez_hub.merging.deltas import BadAdapter, WeightIndex, WrongBase
+from ggez_hub.merging.delta_rows import Added, Picked, Product, RowDelta, Whole, matrix_shape
+from ggez_hub.merging.deltas import BadAdapter, Delta, WeightIndex, WrongBase
 from ggez_hub.safetensors_header import WeightFile
 
 if TYPE_CHECKING:
@@ -24,58 +26,61 @@ class ModuleDelta(Protocol):
     def target(self) -> str:
         """The tensor of the base."""
 
-    def delta(self, base: WeightIndex) -> torch.Tensor:
-        """Delta in float64, in the shape of the base's tensor."""
-
-
-@runtime_checkable
-class ModuleByRows(Protocol):
-    """A ModuleDelta that never needs its tensor's Delta as a whole."""
-
     def by_rows(self, base: WeightIndex) -> RowDelta:
         """Delta, some rows at a time."""
 
 
-class Shaped(ModuleDelta, ModuleByRows, Protocol):
-    """A part whose rows do not depend on the base, which it can be compared with."""
+@dataclass(frozen=True)
+class FilePart(ABC):
+    """A ModuleDelta of a file that can be compared with the base before its values are read."""
+
+    target: str
+    file: WeightFile
 
     @property
-    def file(self) -> WeightFile:
-        """Where it comes from."""
-
-    @property
+    @abstractmethod
     def shape(self) -> tuple[int, ...]:
         """The shape of Delta; raises BadAdapter if its matrices do not fit together."""
 
+    @abstractmethod
+    def by_rows(self, base: WeightIndex) -> RowDelta:
+        """Delta, some rows at a time."""
+
     def check(self, base: WeightIndex) -> None:
         """Raise BadAdapter as `shape` does, WrongBase if the base has no room."""
+        require_room(base, self.target, self.shape, self.file)
+
+    def selected(self, runs: tuple[range, ...] | None) -> FilePart:
+        """Some runs of its rows for the same target; all of them for None."""
+        return self if runs is None else SelectedRows(self.target, self.file, self, runs)
 
 
-class ModuleSet:
-    """An adapter made of parts, each of which changes one tensor: a Delta."""
+class ModuleSet(Delta):
+    """An adapter made of parts, each of which changes one tensor."""
 
     def __init__(self, name: str, modules: Mapping[str, ModuleDelta], base: WeightIndex) -> None:
         """An adapter called `name` for `base`; `modules` by the tensor that they change."""
-        self._name = name
-        self._modules = dict(modules)
-        self._base = base
-
-    @property
-    def name(self) -> str:
-        return self._name
+        super().__init__(name, base)
+        self._modules = modules
 
     @property
     def touched(self) -> frozenset[str]:
         return frozenset(self._modules)
 
-    def tensor(self, name: str) -> torch.Tensor:
-        return self._modules[name].delta(self._base)
-
     def by_rows(self, name: str) -> RowDelta:
-        module = self._modules[name]
-        if isinstance(module, ModuleByRows):
-            return module.by_rows(self._base)
-        return Whole(module.delta(self._base))
+        return self._modules[name].by_rows(self.base)
+
+
+P = TypeVar("P", bound=ModuleDelta)
+
+
+def by_target(parts: Iterable[P], path: Path) -> dict[str, P]:
+    """Parts of the file at `path` by the tensor that they change; raises BadAdapter for two of one."""
+    found: dict[str, P] = {}
+    for part in parts:
+        if found.setdefault(part.target, part) is not part:
+            raise BadAdapter(f"{path}: two modules change the tensor {part.target!r}")
+    return found
 
 
 def read_values(file: WeightFile, key: str) -> torch.Tensor:
@@ -83,13 +88,7 @@ def read_values(file: WeightFile, key: str) -> torch.Tensor:
     import torch
 
     require_floating(file, key)
-    info = file.tensors[key]
-    # safe_open would read the header again for each tensor: its time grows with the square of them.
-    with file.path.open("rb") as opened:
-        opened.seek(file.data_start + info.start)
-        data = bytearray(opened.read(info.nbytes))
-    if len(data) != info.nbytes:
-        raise BadAdapter(f"{file.path} became shorter while it was read")
+    info, data = file.tensors[key], file.read(key)
     if not data:
         return torch.empty(info.shape, dtype=torch.float64)
     stored = torch.frombuffer(data, dtype=getattr(torch, FLOATING[info.dtype]))
@@ -103,7 +102,7 @@ def require_floating(file: WeightFile, key: str) -> None:
     """Raise BadAdapter for a tensor of another dtype than adapters are made of."""
     if (dtype := file.tensors[key].dtype) not in FLOATING:
         raise BadAdapter(
-            f"{file.path}: {key!r} is {dtype}, no floating-point tensor",
+            f"{file.path}: {key!r} is {dtype}, not a floating-point tensor",
             "A quantised adapter has to be converted to float16, bfloat16 or float32 first.",
         )
 
@@ -137,22 +136,17 @@ def require_room(
 
 
 @dataclass(frozen=True)
-class LowRank:
+class LowRank(FilePart):
     """scale * B @ A, from two matrices of an adapter's file.
 
     A is (rank, in, *kernel) and B (out, rank, 1...). `transposed` says that B @ A is the transpose
     of the base's tensor, as for embeddings and for the Conv1D layers of GPT-2.
     """
 
-    target: str
-    file: WeightFile
     key_a: str
     key_b: str
     scale: float
     transposed: bool = False
-
-    def delta(self, base: WeightIndex) -> torch.Tensor:
-        return whole(self.by_rows(base), base[self.target].shape)
 
     def by_rows(self, base: WeightIndex) -> RowDelta:
         a, b = (read_values(self.file, key).flatten(1) for key in (self.key_a, self.key_b))
@@ -161,13 +155,8 @@ class LowRank:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape of Delta; raises BadAdapter if the matrices do not multiply."""
         shape = low_rank_shape(self.file, self.key_a, self.key_b)
         return shape[::-1] if self.transposed else shape
-
-    def check(self, base: WeightIndex) -> None:
-        """Raise BadAdapter if the matrices do not multiply, WrongBase if the base has no room."""
-        require_room(base, self.target, self.shape, self.file)
 
 
 def low_rank_shape(file: WeightFile, key_a: str, key_b: str) -> tuple[int, ...]:
@@ -181,70 +170,48 @@ def low_rank_shape(file: WeightFile, key_a: str, key_b: str) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True)
-class Scaled:
+class Scaled(FilePart):
     """scale * a tensor of the adapter's file, of the shape of the base's."""
 
-    target: str
-    file: WeightFile
     key: str
     scale: float
 
-    def delta(self, base: WeightIndex) -> torch.Tensor:
-        return read_values(self.file, self.key).mul_(self.scale)
-
     def by_rows(self, base: WeightIndex) -> RowDelta:
-        return Whole(self.delta(base))
+        return Whole(read_values(self.file, self.key).mul_(self.scale))
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape of Delta; raises BadAdapter for another dtype."""
         require_floating(self.file, self.key)
         return self.file.tensors[self.key].shape
 
-    def check(self, base: WeightIndex) -> None:
-        """Raise BadAdapter for another dtype, WrongBase if the base has no room."""
-        require_room(base, self.target, self.shape, self.file)
-
 
 @dataclass(frozen=True)
-class SelectedRows:
+class SelectedRows(FilePart):
     """Some rows of a part that is one for several tensors, as fused query, key and value are.
 
     `runs` are those of the target, in its order.
     """
 
-    target: str
-    part: Shaped
+    part: FilePart
     runs: tuple[range, ...]
 
     @property
-    def file(self) -> WeightFile:
-        """Where the part comes from."""
-        return self.part.file
-
-    @property
     def shape(self) -> tuple[int, ...]:
-        """The shape of the rows; raises as the part's does."""
         return (sum(map(len, self.runs)), *self.part.shape[1:])
-
-    def delta(self, base: WeightIndex) -> torch.Tensor:
-        return whole(self.by_rows(base), base[self.target].shape)
 
     def by_rows(self, base: WeightIndex) -> RowDelta:
         return Picked(self.part.by_rows(base), self.runs)
 
     def check(self, base: WeightIndex) -> None:
-        """Raise as the part does, or WrongBase if the base has no room."""
         require_room(base, self.target, self.shape, self.file, flattened=True)
 
 
 @dataclass(frozen=True)
 class Sum:
-    """Several parts that change one tensor, each by an amount that the others do not change."""
+    """Two parts that change one tensor, each by an amount that the other does not change."""
 
     target: str
-    parts: Sequence[ModuleDelta]
+    parts: tuple[ModuleDelta, ModuleDelta]
 
-    def delta(self, base: WeightIndex) -> torch.Tensor:
-        first, *rest = (part.delta(base) for part in self.parts)
-        return sum(rest, start=first)
+    def by_rows(self, base: WeightIndex) -> RowDelta:
+        return Added(*(part.by_rows(base) for part in self.parts))

@@ -2,68 +2,56 @@
 
 Other methods are left to PEFT's own layers: adapters/peft_methods.py.
 
-Format: https://huggingface.co/docs/peft/developer_guides/checkpoint. What a key means is what
-PEFT's `from_pretrained` makes of it; what it would silently ignore is refused.
+PiSSA and OLoRA: training began with a part of the base moved into the adapter, W = W' + s * B0 @ A0,
+and the stored B and A are trained ones: with the base as published Delta = s * B @ A - s * B0 @ A0.
+What was taken away is that of the r largest singular values of W (PiSSA, arXiv 2404.02948), or of the
+first r columns of its QR decomposition times s (OLoRA, arXiv 2406.01775). PEFT computes it in float32
+when it loads such an adapter (peft/tuners/lora/layer.py: pissa_init, olora_init) and rounds W' to the
+base's dtype; here it is float64 throughout. Where the base does not determine it, the adapter is
+refused.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from struct import pack, unpack
+from typing import TYPE_CHECKING
 
 from ggez_hub.families import Family
-from ggez_hub.merging.adapters.module_delta import ModuleSet
+from ggez_hub.families.transformers_names import WITH_CONV1D
+from ggez_hub.merging.adapters.dora import Dora
+from ggez_hub.merging.adapters.lycoris import LoHa, LoKr
+from ggez_hub.merging.adapters.module_delta import (
+    LowRank,
+    ModuleDelta,
+    ModuleSet,
+    Scaled,
+    Sum,
+    by_target,
+)
 from ggez_hub.merging.adapters.peft_config import (
-    CONFIG,
-    KINDS,
+    PISSA,
     by_layers,
-    read_any_config,
-    read_scaling_config,
+    lycoris_rank_and_scale,
+    moved_by,
     scale_of,
 )
-from ggez_hub.merging.adapters.peft_folder import PeftFolder
+from ggez_hub.merging.adapters.peft_folder import (
+    LORA_BIAS,
+    MAGNITUDE,
+    TOKENS,
+    PeftOnBase,
+    read_peft,
+)
 from ggez_hub.merging.adapters.peft_methods import open_by_layers
-from ggez_hub.merging.adapters.peft_modules import PeftLoraBuilder
+from ggez_hub.merging.adapters.saved_parameters import Saved, saved_parameters, token_rows_of
+from ggez_hub.merging.delta_rows import Added, Product, RowDelta
 from ggez_hub.merging.deltas import BadAdapter, WeightIndex
-from ggez_hub.safetensors_header import WeightFile, read_header
 
-__all__ = [
-    "CONFIG",
-    "WEIGHTS",
-    "holds_peft",
-    "open_keys",
-    "open_peft",
-    "scale_of",
-]
-
-WEIGHTS = "adapter_model.safetensors"
-
-PREFIX = "base_model.model."
-# What PEFT's layers add to a module, by the method that adds it.
-PARTS = {
-    "LORA": re.compile(
-        r"^(?P<module>.+)\.(?P<part>lora_B\.bias|lora_(?:embedding_)?[AB]|lora_magnitude_vector"
-        r"|token_adapter\.trainable_tokens_delta)(?:\.weight)?$"
-    ),
-    "LOHA": re.compile(r"^(?P<module>.+)\.(?P<part>hada_(?:w[12]_[ab]|t[12]))$"),
-    "LOKR": re.compile(r"^(?P<module>.+)\.(?P<part>lokr_(?:w[12](?:_[ab])?|t2))$"),
-}
-
-
-@dataclass
-class PeftKeys:
-    """The keys of a PEFT file: parts of layers by module, and whole parameters by their path."""
-
-    parts: dict[str, dict[str, str]] = field(default_factory=dict)
-    saved: dict[str, str] = field(default_factory=dict)
-
-
-def holds_peft(source: Path) -> bool:
-    """Whether `source` is a folder that PEFT's save_pretrained wrote, or a part of one."""
-    return any((source / name).is_file() for name in (CONFIG, WEIGHTS))
+if TYPE_CHECKING:
+    import torch
 
 
 def open_peft(folder: Path, family: Family, base: WeightIndex) -> ModuleSet:
@@ -72,61 +60,201 @@ def open_peft(folder: Path, family: Family, base: WeightIndex) -> ModuleSet:
     Raises BadAdapter for what cannot be merged exactly, WrongBase where a module or a shape does
     not fit, BadWeights for a broken file, and what the family's key map raises.
     """
-    file, config = _weights(folder), read_any_config(folder)
-    source = PeftFolder(folder, file, config, family, base)
-    if by_layers(config):
-        return ModuleSet(str(folder), open_by_layers(source), base)
-    keys = sort_keys(file, config)
-    return ModuleSet(str(folder), PeftLoraBuilder(source).build(keys.parts, keys.saved), base)
+    source = read_peft(folder).on(family, base)
+    opened = open_by_layers(source) if by_layers(source.config) else _Formulas(source).build()
+    return ModuleSet(str(folder), opened, base)
 
 
-def open_keys(
-    folder: Path, kinds: Collection[str] = tuple(KINDS)
-) -> tuple[WeightFile, dict[str, Any], PeftKeys]:
-    """The file, the checked config and the sorted keys of an adapter of one of `kinds`.
+class _Formulas:
+    """The parts of an adapter whose arithmetic is computed here."""
 
-    Of those whose matrices are all that they add. Raises BadAdapter, or BadWeights for a broken
-    file.
-    """
-    file, config = _weights(folder), read_scaling_config(folder, kinds)
-    return file, config, sort_keys(file, config)
+    def __init__(self, source: PeftOnBase) -> None:
+        self.source, self.base = source, source.base
+        self.folder, self.file, self.config = source.folder, source.file, source.config
 
+    def build(self) -> dict[str, ModuleDelta]:
+        """The parts by the tensor that they change; raises BadAdapter or WrongBase."""
+        parts = self.source.keys.parts
+        replaced = saved_parameters(self.source, parts, self.source.keys.saved)
+        transposed = self._transposed(parts)
+        changed = (
+            part
+            for module, keys in sorted(parts.items())
+            for part in self._module(module, keys, transposed.get(module, False), replaced)
+        )
+        modules = by_target(changed, self.file.path)
+        for target, whole in replaced.items():
+            if target not in modules:
+                modules[target] = whole
+            elif not isinstance(modules[target], Dora):
+                # A DoRA has taken the saved weight for its own.
+                modules[target] = Sum(target, (whole, modules[target]))
+        return modules
 
-def _weights(folder: Path) -> WeightFile:
-    path = folder / WEIGHTS
-    if not path.is_file():
-        pickles = [p.name for p in folder.iterdir() if p.suffix in {".bin", ".pt", ".ckpt"}]
-        found = f" (it holds {', '.join(pickles)}, which is never loaded)" if pickles else ""
-        raise BadAdapter(f"{folder} holds no {WEIGHTS}{found}")
-    return read_header(path)
-
-
-def sort_keys(file: WeightFile, config: Mapping[str, object]) -> PeftKeys:
-    """Sort the keys of a PEFT file; raises BadAdapter for one that PEFT does not write."""
-    keys, kind = PeftKeys(), str(config["peft_type"])
-    for key in file.tensors:
-        if not key.startswith(PREFIX):
-            raise BadAdapter(f"{file.path}: {key!r} is no key of a PEFT adapter")
-        path = key.removeprefix(PREFIX)
-        other = [name for name, pattern in PARTS.items() if name != kind and pattern.match(path)]
-        if other:
+    def _module(
+        self, module: str, keys: Mapping[str, str], transposed: bool, replaced: Mapping[str, Saved]
+    ) -> Iterator[ModuleDelta]:
+        kind = self.config["peft_type"]
+        if kind in {"LOHA", "LOKR"}:
+            rank, scale = lycoris_rank_and_scale(self.config, module, self.file.path)
+            form = LoHa if kind == "LOHA" else LoKr
+            # PEFT holds the scale of a LoHa in float32: what the adapter was trained with.
+            scale = unpack("f", pack("f", scale))[0] if form is LoHa else scale
+            product = form(self.source.weight(module), self.file, dict(keys), scale, rank)
+            product.check(self.base)
+            yield product
+            return
+        if TOKENS in keys:
+            yield token_rows_of(self.source, module, keys)
+            return
+        low = self._low_rank(module, keys, transposed)
+        if bool(self.config.get("use_dora")) != (MAGNITUDE in keys):
             raise BadAdapter(
-                f"{file.path}: {key!r} belongs to {other[0]}, its config says {kind}",
-                "PEFT would silently ignore it.",
+                f"{self.file.path}: use_dora = {self.config.get('use_dora')!r}, but module "
+                f"{module!r} has {'a' if MAGNITUDE in keys else 'no'} magnitude vector"
             )
-        match = PARTS[kind].match(path)
-        if match is None:
-            keys.saved[path] = key
-        elif ".base_layer." in f".{match['module']}.":
-            # Measured with PEFT 0.21.2: both forward and merge_and_unload add the output
-            # projection's Delta twice, so what such an adapter means depends on PEFT's version.
-            raise BadAdapter(
-                f"{file.path}: {key!r} is a LoRA on nn.MultiheadAttention, whose output "
-                "projection PEFT adds twice: what it means depends on PEFT's version",
-                "Train on the MLP and the embeddings (c_fc, c_proj, token_embedding).",
+        part = low
+        # A weight that was saved is that after the move.
+        if (start := moved_by(self.config)) is not None and low.target not in replaced:
+            part = PissaLora.of(low, start)
+        if MAGNITUDE in keys:
+            # Transposed tensors, embeddings among them, have their outputs on the second axis.
+            dora = Dora(
+                part, keys[MAGNITUDE], of_columns=low.transposed, frozen=replaced.get(low.target)
             )
+            dora.check(self.base)
+            yield dora
         else:
-            keys.parts.setdefault(match["module"], {})[match["part"]] = key
-    if not keys.parts:
-        raise BadAdapter(f"{file.path} holds no LoRA matrices")
-    return keys
+            part.check(self.base)
+            yield part
+        if LORA_BIAS in keys:
+            bias = Scaled(
+                self.source.parameter(module, "bias"), self.file, keys[LORA_BIAS], low.scale
+            )
+            bias.check(self.base)
+            yield bias
+
+    def _low_rank(self, module: str, keys: Mapping[str, str], transposed: bool) -> LowRank:
+        embedding = "lora_embedding_A" in keys
+        prefix = "lora_embedding_" if embedding else "lora_"
+        needed = {f"{prefix}A", f"{prefix}B"}
+        # PEFT gives embeddings no bias.
+        if self.config.get("lora_bias") and not embedding:
+            needed.add(LORA_BIAS)
+        if set(keys) - {MAGNITUDE} != needed:
+            raise BadAdapter(
+                f"{self.file.path}: module {module!r} has only {', '.join(sorted(keys))} "
+                f"(lora_bias = {self.config.get('lora_bias')!r})"
+            )
+        if LORA_BIAS in keys and MAGNITUDE in keys:
+            raise BadAdapter(f"{self.folder}: use_dora with lora_bias is nothing PEFT makes")
+        rank = (self.file.tensors[keys[f"{prefix}A"]].shape or (0,))[0]
+        scale = scale_of(self.config, module, rank, self.file.path)
+        return LowRank(
+            self.source.weight(module),
+            self.file,
+            keys[f"{prefix}A"],
+            keys[f"{prefix}B"],
+            scale,
+            transposed=embedding or transposed,
+        )
+
+    def _transposed(self, parts: Mapping[str, Mapping[str, str]]) -> dict[str, bool]:
+        """Which modules store (in, out), as GPT-2's Conv1D does: by their shapes, if these decide it.
+
+        PEFT decides by the class of the layer and writes its last decision as `fan_in_fan_out`:
+        of a square matrix in a model of both kinds of layers that decides nothing.
+        """
+        by_shape, square = {}, []
+        for module, keys in parts.items():
+            if not {"lora_A", "lora_B"} <= keys.keys():
+                continue
+            a, b = (self.file.tensors[keys[part]].shape for part in ("lora_A", "lora_B"))
+            stored = self.base[self.source.weight(module)].shape
+            if len(a) != 2 or len(b) != 2 or len(stored) != 2:
+                continue
+            if a[1] == b[0]:
+                square.append(module)
+            else:
+                by_shape[module] = stored == (a[1], b[0])
+        declared = bool(self.config.get("fan_in_fan_out"))
+        if declared and set(by_shape.values()) == {False} and not square:
+            raise BadAdapter(
+                f"{self.folder}: fan_in_fan_out = True, but by their shapes none of its modules is "
+                "stored as (in, out)"
+            )
+        return by_shape | self._transposed_by_class(square)
+
+    def _transposed_by_class(self, modules: Sequence[str]) -> dict[str, bool]:
+        """The same for square matrices, by the classes of the base's modules."""
+        layout = self.source.family.layout(self.base.folder)
+        if not modules or layout.library not in WITH_CONV1D:
+            return dict.fromkeys(modules, False)
+        # By tensor: an adapter may name its modules as an older version did.
+        weight, key_map = self.source.weight, self.source.key_map
+        conv1d = {
+            key_map(path) for path, m in self.source.tree.items() if type(m).__name__ == "Conv1D"
+        }
+        return {module: weight(module) in conv1d for module in modules}
+
+
+# A difference below this share of the largest value is lost in the float32 of the training.
+APART = 2.0**-20
+
+
+@dataclass(frozen=True)
+class PissaLora(LowRank):
+    """A LoRA whose training began with `start`, PISSA or OLORA."""
+
+    start: str = PISSA
+
+    @classmethod
+    def of(cls, low: LowRank, start: str) -> PissaLora:
+        """The same matrices, with what their training began with."""
+        return cls(**vars(low), start=start)
+
+    def by_rows(self, base: WeightIndex) -> RowDelta:
+        weight = base.read(self.target).double()
+        rank = self.file.tensors[self.key_a].shape[0]
+        taken = self._largest(weight, rank) if self.start == PISSA else self._first(weight, rank)
+        return Added(super().by_rows(base), taken)
+
+    def check(self, base: WeightIndex) -> None:
+        super().check(base)
+        rank = self.file.tensors[self.key_a].shape[0]
+        shape = base[self.target].shape
+        if len(shape) != 2 or rank > min(shape):
+            raise self._refused(f"a tensor {shape} has no such part of rank {rank}")
+        if self.start == PISSA and self.scale <= 0:
+            raise self._refused(f"its scale is {self.scale}")
+
+    def _largest(self, weight: torch.Tensor, rank: int) -> RowDelta:
+        """Minus the best approximation of `rank`, of the tensor as it is stored or transposed."""
+        import torch
+
+        # By the smaller Gram matrix: a sixth of the time of all singular vectors.
+        wide = weight.shape[0] <= weight.shape[1]
+        squares, vectors = torch.linalg.eigh(weight @ weight.T if wide else weight.T @ weight)
+        s = squares.flip(0).clamp_min(0).sqrt()
+        if rank < len(s) and s[rank - 1] - s[rank] <= APART * s[0]:
+            raise self._refused(f"the singular values {rank} and {rank + 1} are the same")
+        first = vectors[:, -rank:].contiguous()
+        if wide:
+            return Product(first, first.T @ weight, -1.0)
+        return Product(weight @ first, first.T.contiguous(), -1.0)
+
+    def _first(self, weight: torch.Tensor, rank: int) -> RowDelta:
+        """Minus s * Q @ R of the first columns of Q, of the tensor as it is stored."""
+        import torch
+
+        q, r = torch.linalg.qr(weight)
+        if r.diagonal()[:rank].abs().min() <= APART * weight.norm():
+            raise self._refused(f"the first {rank} columns depend on each other")
+        return Product(q[:, :rank].contiguous(), r[:rank], -self.scale)
+
+    def _refused(self, why: str) -> BadAdapter:
+        return BadAdapter(
+            f"{self.file.path}: what {self.start} moved out of {self.target!r} is not determined by "
+            f"the base: {why}",
+            "Convert it with PEFT: save_pretrained(..., path_initial_model_for_weight_conversion=...).",
+        )

@@ -134,21 +134,19 @@ def read_scaling_config(folder: Path, kinds: Collection[str] = tuple(KINDS)) -> 
 
 def _merged_only(path: Path, what: str) -> BadAdapter:
     return BadAdapter(
-        f"{path}: {what} has no form with beta folded in",
-        "Take the merged form: leave out --as.",
+        f"{path}: {what} has no form with beta folded in", "Take the merged form: leave out --as."
     )
 
 
 def _refused(path: Path, kind: object, kinds: Collection[str]) -> BadAdapter:
     if isinstance(kind, str) and kind in UNMERGED:
         return BadAdapter(
-            f"{path}: {kind} is not merged: {UNMERGED[kind]}",
-            "Use the adapter as it is with PEFT.",
+            f"{path}: {kind} is not merged: {UNMERGED[kind]}", "Use the adapter as it is with PEFT."
         )
     if isinstance(kind, str) and kind in METHODS:
         return _merged_only(path, f"an adapter of the method {kind}")
     return BadAdapter(
-        f"{path} describes no adapter that is merged here: peft_type = {kind!r}",
+        f"{path} does not describe an adapter that is merged here: peft_type = {kind!r}",
         f"Merged here: {', '.join(kinds)}. Merge others with PEFT itself, if it can, and give "
         "the merged folder as the adapter.",
     )
@@ -235,5 +233,5 @@ def by_pattern(config: Mapping[str, Any], name: str, module: str, default: Any, 
 
 def _number(value: object, path: Path) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise BadAdapter(f"{path}: a rank or an alpha is {value!r}, which is no number")
+        raise BadAdapter(f"{path}: a rank or an alpha is {value!r}, which is not a number")
     return float(value)

@@ -175,9 +175,9 @@ def _require_sizes(folder: Path, config: Mapping[str, Any]) -> None:
     named += [(name, config.get(name), longest) for name, longest in LONGEST.items()]
     for name, size, largest in named:
         if isinstance(size, int) and size > largest:
-            raise BadAdapter(f"{folder}: {name} = {size} is no size of an adapter")
+            raise BadAdapter(f"{folder}: {name} = {size} is not a size of an adapter")
     if math.prod(max(size, 1) for size in sizes.values()) > TOGETHER_LARGEST:
-        raise BadAdapter(f"{folder}: {', '.join(sizes)} are no sizes of an adapter")
+        raise BadAdapter(f"{folder}: {', '.join(sizes)} are not sizes of an adapter")
 
 
 def named_modules(folder: Path, config: Mapping[str, Any], paths: Iterable[str]) -> list[str]:
@@ -198,9 +198,9 @@ def our_error(folder: Path, kind: str) -> Iterator[None]:
         raise
     # A config and tensors from outside may break PEFT's code in any way.
     except Exception as error:
-        said = " ".join((str(error) or type(error).__name__).split())
+        problem = " ".join((str(error) or type(error).__name__).split())
         raise BadAdapter(
-            f"{folder}: PEFT cannot merge this {kind}: {said[:300]}",
+            f"{folder}: PEFT cannot merge this {kind}: {problem[:300]}",
             "Use the adapter as it is with PEFT.",
         ) from error
 

@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ggez_hub.families.family import NotOneToOne, TiedWeight
-from ggez_hub.families.skeleton import module_tree
 from ggez_hub.merging.adapters.finetune import same_values
-from ggez_hub.merging.adapters.module_delta import ModuleDelta, read_values, require_room
+from ggez_hub.merging.adapters.module_delta import ModuleDelta, by_target, read_values, require_room
 from ggez_hub.merging.adapters.peft_config import BIAS, METHODS, WEIGHT
-from ggez_hub.merging.adapters.peft_folder import PeftFolder
+from ggez_hub.merging.adapters.peft_folder import TOKENS, PeftOnBase
 from ggez_hub.merging.adapters.peft_layers import PeftLayers, named_modules
-from ggez_hub.merging.adapters.peft_modules import TOKENS, rows_of
-from ggez_hub.merging.adapters.saved_parameters import Rows, Saved, saved_parameters
+from ggez_hub.merging.adapters.saved_parameters import Rows, Saved, rows_of, saved_parameters
+from ggez_hub.merging.delta_rows import RowDelta, Whole
 from ggez_hub.merging.deltas import BadAdapter, WeightIndex, WrongBase
 
 if TYPE_CHECKING:
@@ -42,9 +41,8 @@ class PeftLayer:
     starts: Mapping[str, str | Saved]
     layers: PeftLayers
 
-    def delta(self, base: WeightIndex) -> torch.Tensor:
-        after = self.merged(base)[self.leaf]
-        return after.double() - base.read(self.target)
+    def by_rows(self, base: WeightIndex) -> RowDelta:
+        return Whole(self.merged(base)[self.leaf].double() - base.read(self.target))
 
     def merged(self, base: WeightIndex) -> Mapping[str, torch.Tensor]:
         """All parameters of the module after the merge; raises BadAdapter for one without a part."""
@@ -77,20 +75,20 @@ def changed_by(config: Mapping[str, Any]) -> tuple[str, ...]:
     return (WEIGHT, BIAS) if config.get("lora_bias") else (WEIGHT,)
 
 
-def open_by_layers(source: PeftFolder) -> dict[str, ModuleDelta]:
+def open_by_layers(source: PeftOnBase) -> dict[str, ModuleDelta]:
     """The parts of an adapter by the tensor that they change; raises BadAdapter or WrongBase."""
     if source.config["peft_type"] == "TRAINABLE_TOKENS":
         return token_parts(source)
     return _Builder(source).build()
 
 
-def token_parts(source: PeftFolder) -> dict[str, ModuleDelta]:
+def token_parts(source: PeftOnBase) -> dict[str, ModuleDelta]:
     """Rows of embeddings, which PEFT changes alike in all modules that share them."""
     parts: dict[str, Rows] = {}
     for key in source.file.tensors:
         module, separator, rest = key.removeprefix(MODULE).rpartition(".trainable_tokens_delta")
         if not key.startswith(MODULE) or not separator or rest:
-            raise BadAdapter(f"{source.file.path}: {key!r} is no key of trainable tokens")
+            raise BadAdapter(f"{source.file.path}: {key!r} is not a key of trainable tokens")
         rows = rows_of(source, module, key, source.config.get("token_indices"))
         before = parts.setdefault(rows.target, rows)
         # Tied modules are saved each by itself, with the same rows.
@@ -104,7 +102,7 @@ def token_parts(source: PeftFolder) -> dict[str, ModuleDelta]:
 class _Builder:
     """Builds the parts of one adapter for one base."""
 
-    def __init__(self, source: PeftFolder) -> None:
+    def __init__(self, source: PeftOnBase) -> None:
         from peft.mapping import PEFT_TYPE_TO_PREFIX_MAPPING
 
         self.source = source
@@ -130,7 +128,7 @@ class _Builder:
         elif key.startswith(MODEL):
             self._shared.append(key)
         else:
-            raise BadAdapter(f"{self.source.file.path}: {key!r} is no key of a PEFT adapter")
+            raise BadAdapter(f"{self.source.file.path}: {key!r} is not a key of a PEFT adapter")
 
     def build(self) -> dict[str, ModuleDelta]:
         """The parts, of which the smallest was tried: what PEFT refuses is refused at once."""
@@ -141,14 +139,12 @@ class _Builder:
         layers = PeftLayers(source.folder, source.config, modules, source.file, keys)
         option = source.config.get("trainable_token_indices")
         tokens = [rows_of(source, path, key, option) for path, key in self._tokens.items()]
-        found: dict[str, PeftLayer] = {}
-        for path, module in modules.items():
-            for part in self._module(path, module, replaced, layers):
-                if part.target in found:
-                    raise BadAdapter(
-                        f"{source.file.path}: two modules change the tensor {part.target!r}"
-                    )
-                found[part.target] = part
+        changed = (
+            part
+            for path, module in modules.items()
+            for part in self._module(path, module, replaced, layers)
+        )
+        found = by_target(changed, source.file.path)
         if not found:
             raise BadAdapter(f"{source.file.path} changes nothing that {self.kind} can change")
         min(found.values(), key=lambda part: source.base[part.target].nbytes).merged(source.base)
@@ -160,7 +156,6 @@ class _Builder:
     def _module(
         self, path: str, module: nn.Module, replaced: Mapping[str, Saved], layers: PeftLayers
     ) -> Iterator[PeftLayer]:
-        """The parts of one module: one for each parameter that its merge changes."""
         targets = self._targets(path, module)
         starts = {leaf: replaced.get(target, target) for leaf, target in targets.items()}
         parts = [
@@ -178,7 +173,7 @@ class _Builder:
     def _modules(self) -> dict[str, nn.Module]:
         """The adapted modules by the paths of the file, in the model's order; raises WrongBase."""
         source = self.source
-        tree = module_tree(source.base.folder, source.family.layout(source.base.folder))
+        tree = source.tree
         by_tensor: dict[str, tuple[int, str]] = {}
         for number, path in enumerate(tree):
             try:
@@ -193,7 +188,9 @@ class _Builder:
         for path in paths:
             tensor = source.weight(path)
             if tensor not in by_tensor:
-                raise WrongBase(f"{source.folder} changes {path!r}, which is no module of the base")
+                raise WrongBase(
+                    f"{source.folder} changes {path!r}, which is not a module of the base"
+                )
             found.append((*by_tensor[tensor], path))
         return {path: tree[own] for _, own, path in sorted(found)}
 

@@ -5,7 +5,7 @@ Delta = saved - base, in float64: what is equal stays as it is, bit for bit.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,8 +18,8 @@ from ggez_hub.merging.adapters.module_delta import (
     require_floating,
     require_room,
 )
-from ggez_hub.merging.adapters.peft_folder import PeftFolder
-from ggez_hub.merging.delta_rows import Difference, RowDelta, whole
+from ggez_hub.merging.adapters.peft_folder import TOKENS, PeftOnBase, ancestors
+from ggez_hub.merging.delta_rows import Difference, RowDelta, Whole
 from ggez_hub.merging.deltas import BadAdapter, WeightIndex, WrongBase
 from ggez_hub.safetensors_header import WeightFile
 
@@ -36,7 +36,6 @@ class Saved:
     key: str
 
     def stored(self) -> torch.Tensor:
-        """The saved tensor as it is; raises BadAdapter if it is not finite."""
         import torch
         from safetensors import safe_open
 
@@ -45,9 +44,6 @@ class Saved:
         if not torch.isfinite(saved).all():
             raise BadAdapter(f"{self.file.path}: {self.key!r} is not finite: it holds NaN or Inf")
         return saved
-
-    def delta(self, base: WeightIndex) -> torch.Tensor:
-        return whole(self.by_rows(base), base[self.target].shape)
 
     def by_rows(self, base: WeightIndex) -> RowDelta:
         return Difference(self.stored(), base.read(self.target))
@@ -84,14 +80,14 @@ class Rows:
     key: str
     rows: tuple[int, ...]
 
-    def delta(self, base: WeightIndex) -> torch.Tensor:
+    def by_rows(self, base: WeightIndex) -> RowDelta:
         import torch
 
         stored = base.read(self.target)
         delta = torch.zeros(stored.shape, dtype=torch.float64)
         index = torch.tensor(self.rows)
         delta[index] = read_values(self.file, self.key) - stored[index]
-        return delta
+        return Whole(delta)
 
     def check(self, base: WeightIndex) -> None:
         """Raise BadAdapter or WrongBase unless each row has its place."""
@@ -127,7 +123,7 @@ def token_rows(option: object, module: str, path: Path) -> tuple[int, ...]:
 
 
 def saved_parameters(
-    source: PeftFolder, parts: Mapping[str, Mapping[str, str]], saved: Mapping[str, str]
+    source: PeftOnBase, parts: Mapping[str, Mapping[str, str]], saved: Mapping[str, str]
 ) -> dict[str, Saved]:
     """The whole parameters that differ from the base's, by the tensor that they replace.
 
@@ -141,7 +137,7 @@ def saved_parameters(
         module, _, leaf = path.rpartition(".")
         if module.endswith(".base_layer") != (module.removesuffix(".base_layer") in parts):
             raise BadAdapter(
-                f"{source.file.path}: {key!r} is no key of a PEFT adapter with these modules",
+                f"{source.file.path}: {key!r} is not a key of a PEFT adapter with these modules",
                 "PEFT would silently ignore it.",
             )
         target, shared = replaced_tensor(source, path)
@@ -161,7 +157,7 @@ def saved_parameters(
     return replaced
 
 
-def replaced_tensor(source: PeftFolder, path: str) -> tuple[str, TiedWeight | None]:
+def replaced_tensor(source: PeftOnBase, path: str) -> tuple[str, TiedWeight | None]:
     """The base's tensor that the parameter at `path` replaces, and with what it is tied, if so.
 
     Raises WrongBase, or as the key map.
@@ -176,9 +172,9 @@ def replaced_tensor(source: PeftFolder, path: str) -> tuple[str, TiedWeight | No
 
 
 def _require_saved(
-    source: PeftFolder, parts: Mapping[str, Mapping[str, str]], names: Mapping[str, str]
+    source: PeftOnBase, parts: Mapping[str, Mapping[str, str]], names: Mapping[str, str]
 ) -> None:
-    """What the config says was saved is there, whole."""
+    """Raise BadAdapter unless all that the config names as saved is there."""
     if (bias := source.config.get("bias", "none")) != "none":
         other = source.config["peft_type"] != "LORA"
         layers = [module for module, keys in parts.items() if other or "lora_A" in keys]
@@ -192,7 +188,7 @@ def _require_saved(
     for entry in source.config.get("modules_to_save") or ():
         found = False
         for path, target in names.items():
-            for owner in _ancestors(path):
+            for owner in ancestors(path):
                 rest = path[len(owner) :]
                 if owner.endswith(entry) and target.endswith(rest):
                     found = True
@@ -201,7 +197,7 @@ def _require_saved(
         if not found and any(
             name == entry or owner.endswith(entry)
             for name in source.base
-            for owner in _ancestors(name)
+            for owner in ancestors(name)
         ):
             raise BadAdapter(
                 f"{source.folder}: modules_to_save names {entry!r}, but nothing of it is saved"
@@ -220,8 +216,17 @@ def _require_alike(error: TiedWeight, copies: Mapping[str, Saved]) -> None:
         raise error
 
 
-def _ancestors(path: str) -> Iterator[str]:
-    """The paths of the modules around a parameter, the nearest first."""
-    while "." in path:
-        path = path.rpartition(".")[0]
-        yield path
+def token_rows_of(source: PeftOnBase, module: str, keys: Mapping[str, str]) -> Rows:
+    """The rows of tokens that PEFT trained in a module; raises BadAdapter, WrongBase."""
+    if set(keys) != {TOKENS}:
+        raise BadAdapter(f"{source.file.path}: {module!r} has trainable tokens and a LoRA at once")
+    return rows_of(source, module, keys[TOKENS], source.config.get("trainable_token_indices"))
+
+
+def rows_of(source: PeftOnBase, module: str, key: str, option: object) -> Rows:
+    """The rows of an embedding that `key` replaces; `option` names them in PEFT's config."""
+    # PEFT changes the tokens of all tied modules alike.
+    target, _ = replaced_tensor(source, f"{module}.weight")
+    rows = Rows(target, source.file, key, token_rows(option, module, source.folder))
+    rows.check(source.base)
+    return rows

@@ -20,11 +20,11 @@ from ggez_hub.families import Family
 from ggez_hub.merging.adapters.module_delta import (
     FLOATING,
     ModuleSet,
+    Scaled,
     read_values,
     require_floating,
-    require_room,
 )
-from ggez_hub.merging.delta_rows import RowDelta, matrix_shape, whole
+from ggez_hub.merging.delta_rows import RowDelta, matrix_shape
 from ggez_hub.merging.deltas import BadAdapter, WeightIndex, WrongBase
 from ggez_hub.safetensors_header import WeightFile, read_header
 
@@ -73,7 +73,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise BadAdapter(f"{path} cannot be read: {error}") from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise BadAdapter(f"{path} describes no task vector")
+        raise BadAdapter(f"{path} does not describe a task vector")
     if manifest.get("version") != VERSION:
         raise BadAdapter(
             f"{path} has version {manifest.get('version')!r}, this program reads {VERSION}",
@@ -94,9 +94,9 @@ def _require_base(folder: Path, manifest: Mapping[str, Any], base: WeightIndex) 
         )
 
 
-def _part(file: WeightFile, key: str, base: WeightIndex) -> Dense | Sparse | None:
+def _part(file: WeightFile, key: str, base: WeightIndex) -> Scaled | Sparse | None:
     if key in base:
-        return Dense(key, file, key)
+        return Scaled(key, file, key, 1.0)
     name, separator, kind = key.rpartition("::")
     other = name + (VALUES if separator + kind == INDICES else INDICES)
     if separator + kind not in {INDICES, VALUES} or name not in base:
@@ -107,23 +107,6 @@ def _part(file: WeightFile, key: str, base: WeightIndex) -> Dense | Sparse | Non
 
 
 @dataclass(frozen=True)
-class Dense:
-    """Delta of a whole tensor."""
-
-    target: str
-    file: WeightFile
-    key: str
-
-    def delta(self, base: WeightIndex) -> torch.Tensor:
-        return read_values(self.file, self.key)
-
-    def check(self, base: WeightIndex) -> None:
-        """Raise BadAdapter for another dtype, WrongBase for another shape."""
-        require_floating(self.file, self.key)
-        require_room(base, self.target, self.file.tensors[self.key].shape, self.file)
-
-
-@dataclass(frozen=True)
 class Sparse:
     """The elements of a Delta that are not zero."""
 
@@ -131,9 +114,6 @@ class Sparse:
     file: WeightFile
     key_indices: str
     key_values: str
-
-    def delta(self, base: WeightIndex) -> torch.Tensor:
-        return whole(self.by_rows(base), base[self.target].shape)
 
     def by_rows(self, base: WeightIndex) -> RowDelta:
         from safetensors import safe_open

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 from ggez_hub.atomic_files import atomic_folder
 from ggez_hub.errors import GgezError
 from ggez_hub.families import Family
-from ggez_hub.families.skeleton import module_tree
 from ggez_hub.merging.adapters.finetune import Finetune, open_finetune
-from ggez_hub.merging.adapters.peft import PREFIX, WEIGHTS
+from ggez_hub.merging.adapters.peft_folder import PREFIX, WEIGHTS
 from ggez_hub.merging.deltas import BadAdapter, WeightIndex
 from ggez_hub.merging.extraction.placement import Kind, Places, find_places
 from ggez_hub.merging.merge import require_engine
@@ -45,7 +44,6 @@ class Factors:
 
     @property
     def rank(self) -> int:
-        """The number of directions."""
         return int(self.a.shape[0])
 
 
@@ -104,7 +102,6 @@ class Extracted:
 
     @property
     def relative(self) -> float:
-        """error / norm; 0 where nothing changed."""
         return self.error / self.norm if self.norm else 0.0
 
 
@@ -149,16 +146,14 @@ def extract_lora(
     """Write a LoRA of `rank` for what `finetuned` changes in `base` as the new PEFT folder `out`.
 
     Without a rank each module gets as many directions as keep `energy` of its squared Delta. `did`
-    is told how many of the tensors that are taken over are done, and how many there are. Raises GgezError, and
-    leaves nothing behind then.
+    is called with how many of the tensors that are taken over are done, and how many there are.
+    Raises GgezError and leaves nothing behind then.
     """
     require_engine()
-    layout = family.layout(base)
-    index = WeightIndex(base, layout.weights)
+    index = WeightIndex(base, family.layout(base).weights)
     tuned = open_finetune(finetuned, family, index)
-    key_map = family.key_map(base, index)
-    modules = module_tree(base, layout)
-    places = find_places(tuned.touched, modules, key_map, index)
+    modules = family.module_tree(base)
+    places = find_places(tuned.touched, modules, family.key_map(base, index), index)
     if not places.lora:
         raise NothingToExtract(
             f"{finetuned} changes no matrix that a LoRA can hold",
@@ -168,47 +163,37 @@ def extract_lora(
         left_out = tuple(
             LeftOut(name, _norm(tuned, name), reason) for name, reason in places.left_out.items()
         )
-        progress = _Progress(len(tuned.touched) - len(left_out), did)
-        tensors, extracted, ranks = _extract(tuned, places, rank, energy, progress)
+        tensors: dict[str, torch.Tensor] = {}
+        extracted: list[Extracted] = []
+        for done in _extract(tuned, places, rank, energy, tensors):
+            extracted.append(done)
+            if did is not None:
+                did(len(extracted), len(tuned.touched) - len(left_out))
+        ranks = {places.lora[done.tensor][0]: done.rank for done in extracted if done.rank}
         _write(folder, tensors, places, ranks, modules, str(base))
         nbytes = (folder / WEIGHTS).stat().st_size
     return Extraction(tuple(extracted), left_out, nbytes)
 
 
-class _Progress:
-    def __init__(self, total: int, did: Callable[[int, int], None] | None) -> None:
-        self._done, self._total, self._did = 0, total, did
-
-    def step(self) -> None:
-        self._done += 1
-        if self._did is not None:
-            self._did(self._done, self._total)
-
-
 def _extract(
-    tuned: Finetune, places: Places, rank: int | None, energy: float, progress: _Progress
-) -> tuple[dict[str, torch.Tensor], list[Extracted], dict[str, int]]:
-    tensors: dict[str, torch.Tensor] = {}
-    extracted: list[Extracted] = []
-    ranks: dict[str, int] = {}
+    tuned: Finetune,
+    places: Places,
+    rank: int | None,
+    energy: float,
+    tensors: dict[str, torch.Tensor],
+) -> Iterator[Extracted]:
+    """Put the adapter's tensors into `tensors`, one changed tensor of the base after another."""
     for name, (path, kind) in places.lora.items():
         delta = _finite(tuned, name)
-        factors = factorise(_matrix(delta, kind), rank, energy)
+        # As PEFT multiplies it: outputs in rows.
+        matrix = delta.T if kind in {"transposed", "embedding"} else delta.flatten(1)
+        factors = factorise(matrix, rank, energy)
         tensors |= _lora_tensors(path, kind, factors, tuple(delta.shape))
-        extracted.append(Extracted(name, factors.rank, factors.norm, factors.error))
-        ranks[path] = factors.rank
-        progress.step()
+        yield Extracted(name, factors.rank, factors.norm, factors.error)
     for name, path in (places.biases | places.saved).items():
         tensors[f"{PREFIX}{path}"] = tuned.stored(name).clone()
         if name in tuned.touched:
-            extracted.append(Extracted(name, 0, _norm(tuned, name), 0.0))
-            progress.step()
-    return tensors, extracted, ranks
-
-
-def _matrix(delta: torch.Tensor, kind: Kind) -> torch.Tensor:
-    """Delta as PEFT multiplies it: outputs in rows."""
-    return delta.T if kind in {"transposed", "embedding"} else delta.flatten(1)
+            yield Extracted(name, 0, _norm(tuned, name), 0.0)
 
 
 def _lora_tensors(
@@ -217,10 +202,7 @@ def _lora_tensors(
     a, b = factors.a, factors.b
     if kind == "embedding":
         # PEFT holds these two as bare parameters, without `.weight`.
-        return {
-            f"{PREFIX}{path}.lora_embedding_A": a,
-            f"{PREFIX}{path}.lora_embedding_B": b,
-        }
+        return {f"{PREFIX}{path}.lora_embedding_A": a, f"{PREFIX}{path}.lora_embedding_B": b}
     if kind == "convolution":
         a = a.reshape(-1, *shape[1:])
         b = b.reshape(*b.shape, *(1 for _ in shape[2:]))
@@ -239,9 +221,14 @@ def _write(
     from safetensors.torch import save_file
 
     largest = max(ranks.values())
-    # The scale alpha / rank is 1 everywhere. ^ makes a pattern the whole path.
+    # The scale alpha / rank is 1 everywhere. With ^ a pattern is a full path.
     pattern = {f"^{re.escape(path)}": r for path, r in ranks.items() if r != largest}
-    biases = _saved_biases(places, ranks)
+    # The bias of a layer with a LoRA is inside PEFT's wrapper.
+    inside = {
+        f"{PREFIX}{path}.bias": f"{PREFIX}{path}.base_layer.bias"
+        for path in ranks
+        if f"{path}.bias" in places.biases.values()
+    }
     peft.LoraConfig(
         r=largest,
         lora_alpha=largest,
@@ -249,27 +236,17 @@ def _write(
         alpha_pattern=pattern,
         target_modules=_targets(ranks, modules),
         modules_to_save=sorted(places.modules) or None,
-        bias="all" if biases else "none",
+        bias="all" if places.biases else "none",
         fan_in_fan_out=any(kind == "transposed" for _, kind in places.lora.values()),
         base_model_name_or_path=base,
         inference_mode=True,
     ).save_pretrained(folder)
-    renamed = {biases.get(key, key): tensor for key, tensor in tensors.items()}
+    renamed = {inside.get(key, key): tensor for key, tensor in tensors.items()}
     save_file(renamed, folder / WEIGHTS, metadata={"format": "pt"})
 
 
-def _saved_biases(places: Places, ranks: Collection[str]) -> dict[str, str]:
-    """The keys of biases by their paths: that of a layer with a LoRA is inside PEFT's wrapper."""
-    keys = {}
-    for path in places.biases.values():
-        module = path.removesuffix(".bias")
-        inside = f"{module}.base_layer.bias" if module in ranks else path
-        keys[f"{PREFIX}{path}"] = f"{PREFIX}{inside}"
-    return keys
-
-
 def _targets(ranks: Collection[str], modules: Collection[str]) -> list[str] | str:
-    """The modules as PEFT is told them: paths, or a pattern where a path is the end of another."""
+    """The modules for PEFT: paths, or a pattern where a path is the end of another."""
     for module in modules:
         if module not in ranks and any(module.endswith(f".{path}") for path in ranks):
             return "|".join(re.escape(path) for path in sorted(ranks))

@@ -2,18 +2,18 @@
 
 PEFT puts LoRA on linear layers, embeddings and ungrouped convolutions, keeps whole modules
 (`modules_to_save`) and biases (`bias="all"`). A parameter that belongs to a module of many parts,
-such as `logit_scale` or the projection of a tower, fits nowhere: it is left out, and said.
+such as `logit_scale` or the projection of a tower, fits nowhere: it is left out, with the reason.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from ggez_hub.families import KeyMap
 from ggez_hub.families.family import NotOneToOne, TiedWeight
-from ggez_hub.merging.adapters.peft_folder import find_by_neighbours, find_parameter
+from ggez_hub.merging.adapters.peft_folder import ancestors, find_by_neighbours, find_parameter
 from ggez_hub.merging.deltas import WeightIndex
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class Places:
     """The changed tensors by where they go; `left_out` gives the reason.
 
     `lora` has the module and its kind, `biases` the parameter's path, `saved` all tensors of the
-    modules that are kept whole, changed or not, by the parameter's path.
+    modules that are saved in full, changed or not, by the parameter's path.
     """
 
     lora: dict[str, tuple[str, Kind]] = field(default_factory=dict)
@@ -38,10 +38,7 @@ class Places:
 
 
 def find_places(
-    changed: frozenset[str],
-    modules: Mapping[str, nn.Module],
-    key_map: KeyMap,
-    base: WeightIndex,
+    changed: frozenset[str], modules: Mapping[str, nn.Module], key_map: KeyMap, base: WeightIndex
 ) -> Places:
     """The places of the `changed` tensors of a model with these `modules`."""
     owners, reasons = _owners(modules, key_map, base)
@@ -118,14 +115,14 @@ def _is_one_part(module: nn.Module) -> bool:
 
 
 def _whole(path: str, modules: Mapping[str, nn.Module]) -> str | None:
-    """The module around `path` that has to be kept whole.
+    """The module around `path` that has to be saved in full.
 
     nn.MultiheadAttention multiplies with the matrices of its parts without calling them: a LoRA
     on them would do nothing until it is merged.
     """
     from torch import nn
 
-    for around in (path, *_ancestors(path)):
+    for around in (path, *ancestors(path)):
         if isinstance(modules[around], nn.MultiheadAttention):
             return around
     return None
@@ -144,13 +141,7 @@ def _complete(
         places.modules = hit
         hit = {path for path in modules if any(path.endswith(name) for name in places.modules)}
     for tensor, (path, leaf) in owners.items():
-        if places.modules.intersection((path, *_ancestors(path))):
+        if places.modules.intersection((path, *ancestors(path))):
             places.saved[tensor] = f"{path}.{leaf}"
             places.lora.pop(tensor, None)
             places.biases.pop(tensor, None)
-
-
-def _ancestors(path: str) -> Iterator[str]:
-    while "." in path:
-        path = path.rpartition(".")[0]
-        yield path

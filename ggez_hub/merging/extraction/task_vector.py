@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 from ggez_hub import __version__
 from ggez_hub.atomic_files import atomic_folder
@@ -28,26 +26,13 @@ from ggez_hub.merging.extraction.lora import Extracted, Extraction, NothingToExt
 from ggez_hub.merging.merge import require_engine
 from ggez_hub.merging.side_files import check_space
 from ggez_hub.output_lock import lock_output
+from ggez_hub.safetensors_header import BITS, consecutive, write_header
 
 if TYPE_CHECKING:
     import torch
 
-BYTES = {"F32": 4, "I32": 4, "I64": 8}
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One tensor of the file: a whole Delta, or one of the two lists of a sparse one."""
-
-    key: str
-    tensor: str
-    dtype: str
-    shape: tuple[int, ...]
-
-    @property
-    def nbytes(self) -> int:
-        """Its bytes in the file."""
-        return BYTES[self.dtype] * math.prod(self.shape)
+# The tensors of the file by key: dtype, shape, and the tensor of the base that each is of.
+Entries: TypeAlias = "dict[str, tuple[str, tuple[int, ...], str]]"
 
 
 def extract_task_vector(
@@ -67,17 +52,20 @@ def extract_task_vector(
     tuned = open_finetune(finetuned, family, index)
     if not tuned.touched:
         raise NothingToExtract(f"{finetuned} is the base {base}: nothing is changed")
-    entries = [entry for name in sorted(tuned.touched) for entry in _entries(tuned, index, name)]
+    entries: Entries = {}
+    for name in sorted(tuned.touched):
+        entries |= _entries(tuned, name)
     # Widest first: the format wants each tensor aligned to its own size.
-    entries.sort(key=lambda entry: -BYTES[entry.dtype])
+    ordered = sorted(entries.items(), key=lambda entry: -BITS[entry[1][0]])
+    placed = consecutive((key, dtype, shape) for key, (dtype, shape, _) in ordered)
     extracted: list[Extracted] = []
     with lock_output(out), atomic_folder(out) as folder:
-        check_space(folder, sum(entry.nbytes for entry in entries))
+        check_space(folder, sum(info.nbytes for info in placed.values()))
         with (folder / WEIGHTS).open("xb") as file:
-            _write_header(file, entries)
-            for entry in entries:
-                done = _write(file, tuned, index, entry)
-                if done is not None:
+            write_header(file, placed, {"format": "pt"})
+            for key, (dtype, _, tensor) in ordered:
+                done = _write(file, tuned, key, dtype, tensor)
+                if key == tensor or not key.endswith(INDICES):
                     extracted.append(done)
                     if did is not None:
                         did(len(extracted), len(tuned.touched))
@@ -92,30 +80,21 @@ def extract_task_vector(
     return Extraction(tuple(extracted), (), nbytes)
 
 
-def _entries(tuned: Finetune, base: WeightIndex, name: str) -> tuple[Entry, ...]:
-    """The entries of one changed tensor, whichever form is smaller."""
-    shape = base[name].shape
-    size = math.prod(shape)
-    index = "I32" if size < 2**31 else "I64"
-    changed = sum(int((block != 0).sum()) for block in _float32(tuned, base, name))
-    if changed * (BYTES[index] + BYTES["F32"]) >= size * BYTES["F32"]:
-        return (Entry(name, name, "F32", shape),)
-    return (
-        Entry(name + INDICES, name, index, (changed,)),
-        Entry(name + VALUES, name, "F32", (changed,)),
-    )
+def _entries(tuned: Finetune, name: str) -> Entries:
+    """The entries of one changed tensor, in the form that is smaller."""
+    shape = tuned.base[name].shape
+    index = "I32" if math.prod(shape) < 2**31 else "I64"
+    changed = sum(int((block.float() != 0).sum()) for block in _blocks(tuned, name))
+    if changed * (BITS[index] + BITS["F32"]) >= math.prod(shape) * BITS["F32"]:
+        return {name: ("F32", shape, name)}
+    return {name + INDICES: (index, (changed,), name), name + VALUES: ("F32", (changed,), name)}
 
 
-def _float32(tuned: Finetune, base: WeightIndex, name: str) -> Iterator[torch.Tensor]:
-    """Delta in float32, block of rows by block of rows, flattened."""
-    for block in _float64(tuned, base, name):
-        yield block.float()
-
-
-def _float64(tuned: Finetune, base: WeightIndex, name: str) -> Iterator[torch.Tensor]:
+def _blocks(tuned: Finetune, name: str) -> Iterator[torch.Tensor]:
+    """Delta in float64, block of rows by block of rows, flattened; raises BadAdapter."""
     import torch
 
-    rows, shape = tuned.by_rows(name), base[name].shape
+    rows, shape = tuned.by_rows(name), tuned.base[name].shape
     for start, stop in blocks(shape):
         block = torch.empty(stop - start, matrix_shape(shape)[1], dtype=torch.float64)
         rows.write(start, stop, block)
@@ -124,41 +103,23 @@ def _float64(tuned: Finetune, base: WeightIndex, name: str) -> Iterator[torch.Te
         yield block.flatten()
 
 
-def _write_header(file: BinaryIO, entries: list[Entry]) -> None:
-    header: dict[str, object] = {"__metadata__": {"format": "pt"}}
-    position = 0
-    for entry in entries:
-        end = position + entry.nbytes
-        header[entry.key] = {
-            "dtype": entry.dtype,
-            "shape": list(entry.shape),
-            "data_offsets": [position, end],
-        }
-        position = end
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    file.write(struct.pack("<Q", len(text)) + text)
-
-
-def _write(file: BinaryIO, tuned: Finetune, base: WeightIndex, entry: Entry) -> Extracted | None:
-    """Write one entry; what became of its tensor, if the values are in this entry."""
+def _write(file: BinaryIO, tuned: Finetune, key: str, dtype: str, tensor: str) -> Extracted:
+    """Write one entry; returns how well it holds its tensor."""
     import torch
 
     norm = error = 0.0
     position = 0
-    for block in _float64(tuned, base, entry.tensor):
+    for block in _blocks(tuned, tensor):
         single = block.float()
         places = single.nonzero().flatten()
-        if entry.key == entry.tensor:
+        if key == tensor:
             data = single
-        elif entry.dtype == "F32":
+        elif dtype == "F32":
             data = single[places]
         else:
-            data = (places + position).to(torch.int32 if entry.dtype == "I32" else torch.int64)
+            data = (places + position).to(torch.int32 if dtype == "I32" else torch.int64)
         file.write(data.numpy().tobytes())
         position += len(block)
         norm += float(block.square().sum())
         error += float((block - single.double()).square().sum())
-    if entry.key.endswith(INDICES) and entry.key != entry.tensor:
-        return None
-    return Extracted(entry.tensor, 0, math.sqrt(norm), math.sqrt(error))
+    return Extracted(tensor, 0, math.sqrt(norm), math.sqrt(error))

@@ -14,14 +14,13 @@ from ggez_hub.atomic_files import atomic_folder
 from ggez_hub.errors import UsageProblem
 from ggez_hub.families import Family
 from ggez_hub.merging.adapters.lora_file import KOHYA, lora_path, read_lora
-from ggez_hub.merging.adapters.peft import holds_peft
 from ggez_hub.merging.adapters.peft_config import read_any_config
+from ggez_hub.merging.adapters.peft_folder import holds_peft
 from ggez_hub.merging.adapters.task_vector import holds_task_vector
 from ggez_hub.merging.deltas import BadAdapter
 from ggez_hub.merging.forms.adapter_facts import AdapterFacts, facts_of
-from ggez_hub.merging.forms.betas import FormBase, FormBetas, Need
-from ggez_hub.merging.forms.diffusers import write_diffusers
-from ggez_hub.merging.forms.kohya import NAME, rescale_kohya, write_kohya
+from ggez_hub.merging.forms.base import FormBase, FormBetas, Need, Pipeline, read_pipeline
+from ggez_hub.merging.forms.lora_files import NAME, rescale_kohya, write_diffusers, write_kohya
 from ggez_hub.merging.forms.lycoris import (
     factored_of_file,
     factored_of_peft,
@@ -36,7 +35,6 @@ from ggez_hub.merging.forms.pairs import (
     without_zeros,
 )
 from ggez_hub.merging.forms.peft import rescale_peft, saves_whole, write_peft
-from ggez_hub.merging.forms.pipelines import Pipeline, read_pipeline
 from ggez_hub.merging.merge import Adapter
 from ggez_hub.output_lock import lock_output
 
@@ -113,7 +111,7 @@ def _pairs(weighted: Adapter, base: FormBase) -> tuple[list[ScaledPair], Pipelin
     adapter, betas = weighted.folder, FormBetas(weighted, base)
     if holds_task_vector(adapter) or not (holds_peft(adapter) or lora_path(adapter)):
         raise BadAdapter(
-            f"{adapter} is no LoRA, and only those have an adapter form",
+            f"{adapter} is not a LoRA, and only those have an adapter form",
             "Take the merged form, or make a LoRA of it: ggez-hub extract.",
         )
     pipeline = read_pipeline(base.folder, base.name)
@@ -141,10 +139,10 @@ def write_adapter(
 ) -> AdapterFacts:
     """Write one adapter, with its betas folded in, as the new folder `out`; returns what it holds.
 
-    `base` is the folder that it is for; its weights, of `variant`, are read only if the adapter
-    saves parameters whole, their headers if tensors have betas of their own. `named` is what the base is called, with its commit, where that is not
-    the folder. Raises UsageProblem for several adapters or an unknown form, OutputExists, and what the
-    form raises; then nothing is left behind.
+    `base` is the folder that it is for; its weights, of `variant`, are read only if the adapter saves
+    parameters in full, their headers if tensors have betas of their own. `named` is what the base is
+    called, with its commit, where that is not the folder. Raises UsageProblem for several adapters or
+    an unknown form, OutputExists, and what the form raises; then nothing is left behind.
     """
     chosen = get_adapter_form(form)
     require_one(form, len(adapters))
@@ -156,7 +154,7 @@ def write_adapter(
 
 
 def require_one(form: str, count: int) -> None:
-    """Raise UsageProblem for several adapters: a sum of LoRAs is no LoRA of their ranks."""
+    """Raise UsageProblem for several adapters: a sum of LoRAs is not a LoRA of their ranks."""
     if count != 1:
         raise UsageProblem(
             f"--as {form} takes one adapter, not {count}", "Take the merged form: leave out --as."

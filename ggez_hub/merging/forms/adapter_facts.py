@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ggez_hub.families import get_family
 from ggez_hub.merging.adapters.lora_file import lora_path, read_lora
 from ggez_hub.merging.adapters.lora_scales import Scales
-from ggez_hub.merging.adapters.peft import WEIGHTS, open_keys
 from ggez_hub.merging.adapters.peft_config import scale_of
-from ggez_hub.merging.adapters.peft_modules import LORA_BIAS, TOKENS
+from ggez_hub.merging.adapters.peft_folder import LORA_BIAS, TOKENS, WEIGHTS, read_scaling_peft
 from ggez_hub.merging.deltas import BadAdapter
 from ggez_hub.merging.forms.lycoris import PLAIN, form_of
 
@@ -53,8 +55,15 @@ class AdapterFacts:
     config: dict[str, Any]
 
     @property
+    def generates(self) -> str:
+        return get_family(self.family).generates
+
+    def modules(self, chosen: Callable[[LoraFact], bool] = lambda _: True) -> list[str]:
+        """The modules of the LoRAs that are `chosen`."""
+        return [lora.module for lora in self.loras if chosen(lora)]
+
+    @property
     def max_rank(self) -> int:
-        """The highest rank; 0 if there are no LoRAs."""
         return max((lora.rank for lora in self.loras), default=0)
 
 
@@ -65,14 +74,15 @@ def facts_of(
 
     Raises BadAdapter or BadWeights for a folder that is not what the form writes.
     """
-    common = {
-        "form": form, "family": family, "base": base, "revision": revision, "folder": shown
-    }  # fmt: skip
-    return (_of_peft if form == "peft" else _of_file)(folder, common)
+    facts = partial(
+        AdapterFacts, form=form, family=family, base=base, revision=revision, folder=shown
+    )
+    return (_of_peft if form == "peft" else _of_file)(folder, facts)
 
 
-def _of_peft(folder: Path, common: dict[str, str]) -> AdapterFacts:
-    file, config, keys = open_keys(folder)
+def _of_peft(folder: Path, facts: Callable[..., AdapterFacts]) -> AdapterFacts:
+    peft = read_scaling_peft(folder)
+    file, config, keys = peft.file, dict(peft.config), peft.keys
     method = str(config["peft_type"])
     loras = []
     for module, parts in keys.parts.items():
@@ -81,8 +91,7 @@ def _of_peft(folder: Path, common: dict[str, str]) -> AdapterFacts:
             scale = scale_of(config, module, shape[0], file.path)
             embedding = "lora_embedding_A" in parts
             loras.append(LoraFact(module, shape[0], scale, len(shape) > 2, embedding))
-    return AdapterFacts(
-        **common,
+    return facts(
         file=WEIGHTS,
         method=method,
         loras=tuple(loras),
@@ -93,7 +102,7 @@ def _of_peft(folder: Path, common: dict[str, str]) -> AdapterFacts:
     )
 
 
-def _of_file(folder: Path, common: dict[str, str]) -> AdapterFacts:
+def _of_file(folder: Path, facts: Callable[..., AdapterFacts]) -> AdapterFacts:
     path = lora_path(folder)
     if path is None:
         raise BadAdapter(f"{folder} holds no LoRA file")
@@ -107,8 +116,7 @@ def _of_file(folder: Path, common: dict[str, str]) -> AdapterFacts:
         shape = lora.file.tensors[module.parts["A"]].shape
         scale = scales.scale(module, module.name)
         loras.append(LoraFact(module.name, shape[0], scale, len(shape) > 2))
-    return AdapterFacts(
-        **common,
+    return facts(
         file=path.name,
         method=" and ".join(others) or "LORA",
         loras=tuple(loras),

@@ -16,11 +16,10 @@ from ggez_hub.merging.adapters.diffusers_keys import ORIGINAL
 from ggez_hub.merging.adapters.lora_file import LoraFile, LoraModule
 from ggez_hub.merging.adapters.lora_scales import Scales
 from ggez_hub.merging.adapters.lycoris import LoKr
-from ggez_hub.merging.adapters.peft import open_keys
 from ggez_hub.merging.adapters.peft_config import lycoris_rank_and_scale
+from ggez_hub.merging.adapters.peft_folder import read_scaling_peft
 from ggez_hub.merging.deltas import BadAdapter
-from ggez_hub.merging.forms.betas import FormBetas
-from ggez_hub.merging.forms.pipelines import Pipeline
+from ggez_hub.merging.forms.base import FormBetas, Pipeline
 from ggez_hub.merging.forms.tensors import Tensor, float32, multiplied, stored, write_tensors
 from ggez_hub.safetensors_header import WeightFile
 
@@ -126,7 +125,8 @@ def kohya_name(path: str, component: str, pipeline: Pipeline) -> str:
 
 def factored_of_peft(folder: Path, pipeline: Pipeline) -> list[Factored]:
     """The modules of a PEFT LoHa or LoKr on the denoiser of `pipeline`; raises BadAdapter."""
-    file, config, keys = open_keys(folder, ("LOHA", "LOKR"))
+    peft = read_scaling_peft(folder, ("LOHA", "LOKR"))
+    file, keys = peft.file, peft.keys
     if keys.saved:
         raise BadAdapter(
             f"{folder} has the whole parameter {next(iter(keys.saved))!r}, for which LoRA files "
@@ -135,7 +135,7 @@ def factored_of_peft(folder: Path, pipeline: Pipeline) -> list[Factored]:
         )
     found = []
     for module, parts in sorted(keys.parts.items()):
-        _, scale = lycoris_rank_and_scale(config, module, file.path)
+        _, scale = lycoris_rank_and_scale(peft.config, module, file.path)
         name = kohya_name(module, "", pipeline)
         written = {part: f"{name}.{part}" for part in parts}
         found.append(Factored(name, file, parts, scale, _rank(file, parts), written))

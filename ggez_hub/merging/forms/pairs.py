@@ -14,13 +14,11 @@ from ggez_hub.merging.adapters.diffusers_keys import ORIGINAL
 from ggez_hub.merging.adapters.lora_file import DIFFUSERS, PEFT, LoraFile, LoraModule, read_lora
 from ggez_hub.merging.adapters.lora_scales import Scales
 from ggez_hub.merging.adapters.module_delta import FLOATING
-from ggez_hub.merging.adapters.peft import open_keys
 from ggez_hub.merging.adapters.peft_config import alpha_of, is_off, scale_of
+from ggez_hub.merging.adapters.peft_folder import read_scaling_peft
 from ggez_hub.merging.deltas import BadAdapter
-from ggez_hub.merging.forms.pipelines import Pipeline
+from ggez_hub.merging.forms.base import OLD_ROOT, Pipeline
 from ggez_hub.merging.forms.tensors import Tensor, selected_rows, stored
-
-OLD_ROOT = "text_model."
 
 
 @dataclass(frozen=True)
@@ -47,12 +45,10 @@ class ScaledPair:
 
     @property
     def component(self) -> str:
-        """The first step of the path: the part of a pipeline."""
         return self.path.partition(".")[0]
 
     @property
     def inner(self) -> str:
-        """The path within the component."""
         return self.path.partition(".")[2]
 
     @property
@@ -75,7 +71,7 @@ def scaled_by(pairs: Sequence[ScaledPair], betas: Sequence[float]) -> list[Scale
         for tensor in (pair.a, pair.b):
             if tensor.dtype not in FLOATING:
                 raise BadAdapter(
-                    f"{pair.path!r} holds {tensor.dtype}, no floating-point tensor",
+                    f"{pair.path!r} holds {tensor.dtype}, not a floating-point tensor",
                     "Convert the adapter to float16, bfloat16 or float32 first.",
                 )
     paths = [pair.path for pair in pairs]
@@ -173,9 +169,10 @@ OLD_NAMES: tuple[tuple[re.Pattern[str], str], ...] = (
 def pairs_of_peft(folder: Path, pipeline: Pipeline) -> list[ScaledPair]:
     """The pairs of a PEFT folder for the denoiser of `pipeline`.
 
-    Raises BadAdapter for what is no plain LoRA, and what reading the folder raises.
+    Raises BadAdapter for what is not a plain LoRA, and what reading the folder raises.
     """
-    file, config, keys = open_keys(folder, ("LORA",))
+    peft = read_scaling_peft(folder, ("LORA",))
+    file, config, keys = peft.file, peft.config, peft.keys
     for option in ("use_dora", "fan_in_fan_out", "lora_bias"):
         if not is_off(config.get(option)):
             raise _only_peft(folder, option)
@@ -211,7 +208,7 @@ def pairs_of_file(path: Path, pipeline: Pipeline) -> list[ScaledPair]:
     for module in lora.modules:
         if lora.style == PEFT and module.name.startswith(ORIGINAL):
             raise BadAdapter(
-                f"{path}: {module.name!r} is no path of a {pipeline.name}",
+                f"{path}: {module.name!r} is not a path of a {pipeline.name}",
                 "Take the merged form: leave out --as.",
             )
         a, b = matrices(lora, module)
@@ -227,7 +224,7 @@ def matrices(lora: LoraFile, module: LoraModule) -> tuple[Tensor, Tensor]:
     """A and B of a module; raises BadAdapter if it is anything but a plain LoRA."""
     if module.kind != "LoRA" or set(module.parts) != {"A", "B"}:
         raise BadAdapter(
-            f"{lora.file.path}: {module.name!r} is no plain LoRA: it holds "
+            f"{lora.file.path}: {module.name!r} is not a plain LoRA: it holds "
             f"{', '.join(sorted(module.parts.values()))}",
             "It has no adapter form. Take the merged form: leave out --as.",
         )

@@ -15,13 +15,23 @@ from typing import TYPE_CHECKING, Any
 
 from ggez_hub.extras import require
 from ggez_hub.merging.adapters.module_delta import FLOATING, read_values
-from ggez_hub.merging.adapters.peft import CONFIG, PREFIX, WEIGHTS, open_keys
-from ggez_hub.merging.adapters.peft_config import is_off, read_scaling_config
-from ggez_hub.merging.adapters.peft_folder import PeftFolder
-from ggez_hub.merging.adapters.peft_modules import LORA_BIAS, TOKENS, token_rows_of
-from ggez_hub.merging.adapters.saved_parameters import replaced_tensor, saved_parameters
+from ggez_hub.merging.adapters.peft_config import CONFIG, is_off, read_scaling_config
+from ggez_hub.merging.adapters.peft_folder import (
+    LORA_BIAS,
+    PREFIX,
+    TOKENS,
+    WEIGHTS,
+    PeftFolder,
+    PeftOnBase,
+    read_scaling_peft,
+)
+from ggez_hub.merging.adapters.saved_parameters import (
+    replaced_tensor,
+    saved_parameters,
+    token_rows_of,
+)
 from ggez_hub.merging.deltas import BadAdapter
-from ggez_hub.merging.forms.betas import FormBase, FormBetas
+from ggez_hub.merging.forms.base import FormBase, FormBetas, Pipeline
 from ggez_hub.merging.forms.pairs import (
     ScaledPair,
     config_of,
@@ -29,7 +39,6 @@ from ggez_hub.merging.forms.pairs import (
     scaled_by_module,
     scaled_config,
 )
-from ggez_hub.merging.forms.pipelines import Pipeline
 from ggez_hub.merging.forms.tensors import Tensor, require_finite, stored, write_tensors
 from ggez_hub.merging.side_files import copy_file
 from ggez_hub.safetensors_header import WeightFile
@@ -38,16 +47,15 @@ if TYPE_CHECKING:
     import torch
 
 
-def interpolated(betas: FormBetas) -> dict[str, Tensor]:
+def interpolated(peft: PeftFolder, betas: FormBetas) -> dict[str, Tensor]:
     """The parameters of the PEFT folder of `betas` that replace the base's, by their keys in its file.
 
     What equals the base is left out. Raises BadAdapter, WrongBase, what the family raises for the
     base, and MissingExtra without torch.
     """
     require("merge", "torch")
-    folder, base, index = betas.adapter.folder, betas.base, betas.index
-    file, config, keys = open_keys(folder)
-    source = PeftFolder(folder, file, config, base.family, index)
+    file, keys, index = peft.file, peft.keys, betas.index
+    source = peft.on(betas.base.family, index)
     changed = saved_parameters(source, keys.parts, keys.saved)
     result: dict[str, Tensor] = {}
     for path, key in keys.saved.items():
@@ -84,8 +92,11 @@ def saves_whole(folder: Path) -> bool:
     if not (folder / WEIGHTS).is_file():
         config = read_scaling_config(folder)
         return any(not is_off(config.get(option)) for option in SAVES_WHOLE)
-    _, _, keys = open_keys(folder)
-    return bool(keys.saved) or any(TOKENS in parts for parts in keys.parts.values())
+    return _saves_whole(read_scaling_peft(folder))
+
+
+def _saves_whole(peft: PeftFolder) -> bool:
+    return bool(peft.keys.saved) or any(TOKENS in parts for parts in peft.keys.parts.values())
 
 
 def rescale_peft(betas: FormBetas, out: Path) -> None:
@@ -94,33 +105,33 @@ def rescale_peft(betas: FormBetas, out: Path) -> None:
     Raises BadAdapter for a DoRA, BadWeights, and where whole parameters are saved, or tensors have
     betas of their own, what opening the base raises.
     """
-    folder, base = betas.adapter.folder, betas.base
-    file, config, keys = open_keys(folder)
+    folder, peft = betas.adapter.folder, read_scaling_peft(betas.adapter.folder)
+    file, config = peft.file, peft.config
     if not is_off(config.get("use_dora")):
         raise BadAdapter(
             f"{folder}: use_dora normalises the merged weight, which does not scale with beta",
             "Take the merged form: leave out --as.",
         )
-    if saves_whole(folder):
+    if _saves_whole(peft):
         tensors = {key: stored(file, key) for key in file.tensors}
-        write_tensors(out / WEIGHTS, tensors | interpolated(betas), {})
+        write_tensors(out / WEIGHTS, tensors | interpolated(peft, betas), {})
     else:
         require_finite(file)
         copy_file(folder / WEIGHTS, out / WEIGHTS)
     if betas.are_one:
         scaled = scaled_config(config, betas.adapter.beta)
     else:
-        source = PeftFolder(folder, file, config, base.family, betas.index)
+        source = peft.on(betas.base.family, betas.index)
         modules = {
             module: _beta_of(source, module, parts, betas)
-            for module, parts in keys.parts.items()
+            for module, parts in peft.keys.parts.items()
             if TOKENS not in parts
         }
         scaled = scaled_by_module(config, modules, folder)
-    _write_config(scaled, base, out)
+    _write_config(scaled, betas.base, out)
 
 
-def _beta_of(source: PeftFolder, module: str, parts: Mapping[str, str], betas: FormBetas) -> float:
+def _beta_of(source: PeftOnBase, module: str, parts: Mapping[str, str], betas: FormBetas) -> float:
     """The beta of an adapted module; raises BadAdapter where its one alpha is for two."""
     beta = betas.of_tensor(source.weight(module))
     if LORA_BIAS in parts:

@@ -31,7 +31,7 @@ SCRIPT_LETTERS, TEXT_LETTERS, CLEAR = 400, 1000, 0.9
 
 @cache
 def settings() -> dict[str, Any]:
-    """`languages` take the adapter; `scripts` and `labels` are of all that are told apart."""
+    """`languages` take the adapter; `scripts` and `labels` are of all that are distinguished."""
     found: dict[str, Any] = json.loads((HERE / "router.json").read_text(encoding="utf-8"))
     found["scripts"] = {tag: re.compile(f"[{each}]") for tag, each in found["scripts"].items()}
     return found

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from ggez_hub.merging.forms.adapter_facts import AdapterFacts
+from ggez_hub.merging.forms.adapter_facts import AdapterFacts, LoraFact
 
 # Modules of a vision-language model that are not its language model: towers and what joins them.
-SEEING = re.compile(
+TOWERS = re.compile(
     r"(?:^|\.)(?:vision\w*|visual|image_\w+|\w*projector|connector|perceiver\w*|aligner)\."
 )
 
@@ -37,29 +37,25 @@ def peft_answer(facts: AdapterFacts) -> Answer:
 
     https://huggingface.co/docs/peft/package_reference/peft_model
     """
-    if facts.form != "peft":
-        return Answer("no", "PEFT reads folders with an adapter_config.json: take --as peft")
-    return Answer(
-        "yes",
-        "",
-        (
-            "from peft import PeftModel",
-            f'model = PeftModel.from_pretrained(base_model, "{facts.folder}")'
-            f"  # base_model: {facts.base}"
-            + (f" at {facts.revision[:12]}" if facts.revision else ""),
-        ),
-    )
+    model = f'model = PeftModel.from_pretrained(base_model, "{facts.folder}")'
+    pinned = f" at {facts.revision[:12]}" if facts.revision else ""
+    lines = "from peft import PeftModel", f"{model}  # base_model: {facts.base}{pinned}"
+    return _refusal(
+        {"PEFT reads folders with an adapter_config.json: take --as peft": facts.form != "peft"}
+    ) or Answer("yes", "", lines)
 
 
 def diffusers_answer(facts: AdapterFacts) -> Answer:
     """diffusers: `load_lora_weights` of the pipeline (loaders/lora_pipeline.py of 0.42.1)."""
-    if facts.family != "diffusion":
-        return Answer("no", "diffusers loads adapters of its pipelines only")
-    if facts.form == "peft":
-        return Answer("no", "pipelines read no PEFT folder: take --as diffusers")
-    if facts.method != "LORA":
-        return Answer("no", f"these pipelines load plain LoRA, this file holds {facts.method}")
-    return Answer("yes", "", _pipeline_lines(facts))
+    return _refusal(
+        {
+            "diffusers loads adapters of its pipelines only": facts.generates != "pictures",
+            "pipelines read no PEFT folder: take --as diffusers": facts.form == "peft",
+            f"these pipelines load plain LoRA, this file holds {facts.method}": (
+                facts.method != "LORA"
+            ),
+        }
+    ) or Answer("yes", "", _pipeline_lines(facts))
 
 
 def hotswap_answer(facts: AdapterFacts) -> Answer:
@@ -69,12 +65,12 @@ def hotswap_answer(facts: AdapterFacts) -> Answer:
     highest rank of all adapters; text encoders cannot be swapped (`_load_lora_into_text_encoder`
     raises); each later adapter may only target what the first one does.
     """
-    if (load := diffusers_answer(facts)).status != "yes":
-        return load
-    if encoders := sorted({lora.module for lora in facts.loras if _encoder(lora.module)}):
-        return Answer("no", f"hot-swapping of text encoders is not supported: {encoders[0]}")
+    encoders = [m for m in facts.modules() if m.startswith(("text_encoder", "lora_te"))]
     *first, last = _pipeline_lines(facts)
-    return Answer(
+    load = diffusers_answer(facts)
+    if load.status != "yes":
+        return load
+    return _refusal({"hot-swapping of text encoders is not supported": sorted(encoders)}) or Answer(
         "flag",
         f"enable_lora_hotswap(target_rank={facts.max_rank} or more) before the first adapter",
         (
@@ -96,10 +92,6 @@ def _pipeline_lines(facts: AdapterFacts) -> tuple[str, ...]:
     )
 
 
-def _encoder(module: str) -> bool:
-    return module.startswith(("text_encoder", "lora_te"))
-
-
 # vllm/config/lora.py: MaxLoRARanks, of which 16 is the default.
 VLLM_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 
@@ -112,21 +104,22 @@ def vllm_answer(facts: AdapterFacts) -> Answer:
     and lora_B of linear layers. vllm/config/lora.py: `max_lora_rank` is 16 and goes to 512;
     `enable_tower_connector_lora` is experimental, for "some MM models such as the Qwen VL series".
     """
-    if facts.form != "peft":
-        return Answer("no", "vLLM reads PEFT folders")
-    if facts.family != "vlm":
+    if facts.form == "peft" and facts.generates != "text":
         return Answer("unknown", f"whether vLLM adapts a base of the family {facts.family}")
-    if facts.method != "LORA":
-        return Answer("no", f"vLLM loads LoRA only, this is {facts.method}")
-    if facts.whole:
-        return Answer("no", f"vLLM takes no modules_to_save or bias: {facts.whole[0]}")
-    if facts.lora_bias:
-        return Answer("no", "vLLM takes no biases of LoRA layers (lora_bias)")
-    if convolutions := [lora.module for lora in facts.loras if lora.convolution]:
-        return Answer("no", f"vLLM adapts no convolutions: {convolutions[0]}")
+    refusal = _refusal(
+        {
+            "vLLM reads PEFT folders": facts.form != "peft",
+            f"vLLM loads LoRA only, this is {facts.method}": facts.method != "LORA",
+            "vLLM takes no modules_to_save or bias": facts.whole,
+            "vLLM takes no biases of LoRA layers (lora_bias)": facts.lora_bias,
+            "vLLM adapts no convolutions": facts.modules(lambda lora: lora.convolution),
+        }
+    )
+    if refusal is not None:
+        return refusal
     rank, alpha = facts.config["r"], facts.config["lora_alpha"]
     common = alpha / (math.sqrt(rank) if facts.config.get("use_rslora") else rank)
-    if other := [lora.module for lora in facts.loras if not math.isclose(lora.scale, common)]:
+    if other := facts.modules(lambda lora: not math.isclose(lora.scale, common)):
         return Answer("no", f"vLLM ignores alpha_pattern and rank_pattern, as for {other[0]}")
     if facts.tokens or any(lora.embedding for lora in facts.loras):
         return Answer("unknown", "adapted embeddings depend on vLLM's version and the model")
@@ -136,10 +129,10 @@ def vllm_answer(facts: AdapterFacts) -> Answer:
     if facts.max_rank > 16:
         flags.append(f"--max-lora-rank {min(r for r in VLLM_RANKS if r >= facts.max_rank)}")
         why.append(flags[-1])
-    if seeing := [lora.module for lora in facts.loras if SEEING.search(f"{lora.module}.")]:
+    if towers := facts.modules(_is_outside_language_model):
         flags.append("--enable-tower-connector-lora")
         why.append(
-            f"{flags[-1]}, experimental, for the Qwen-VL series and some others ({seeing[0]})"
+            f"{flags[-1]}, experimental, for the Qwen-VL series and some others ({towers[0]})"
         )
     revision = [f"--revision {facts.revision}"] if facts.revision else []
     serve = [f"vllm serve {facts.base}", *revision, "--enable-lora", *flags]
@@ -150,21 +143,26 @@ def vllm_answer(facts: AdapterFacts) -> Answer:
 def comfyui_answer(facts: AdapterFacts) -> Answer:
     """ComfyUI: the node LoraLoader.
 
-    comfy/lora.py and comfy/weight_adapter/ (lora, loha, lokr; `diff` and `diff_b`): each module's own `.alpha` is read, metadata is
-    not; of PEFT's names those of transformers (SD3, Flux) are known, a UNet's attention modules only
-    by the names of kohya and of diffusers' first scripts.
+    comfy/lora.py and comfy/weight_adapter/ (lora, loha, lokr; `diff` and `diff_b`): each module's
+    own `.alpha` is read, metadata is not; of PEFT's names those of transformers (SD3, Flux) are
+    known, a UNet's attention modules only by the names of kohya and of diffusers' first scripts.
     """
-    if facts.family != "diffusion":
-        return Answer("no", "ComfyUI loads LoRA files of diffusion models")
-    if facts.form == "peft":
-        return Answer("no", "ComfyUI reads no adapter_config.json: take --as kohya")
+    unet = [m for m in facts.modules() if m.startswith("unet.") and ".to_" in m]
+    refusal = _refusal(
+        {
+            "ComfyUI loads LoRA files of diffusion models": facts.generates != "pictures",
+            "ComfyUI reads no adapter_config.json: take --as kohya": facts.form == "peft",
+            f"ComfyUI does not know the name {unet[0] if unet else ''}: take --as kohya": bool(
+                facts.form != "kohya" and unet
+            ),
+        }
+    )
+    if refusal is not None:
+        return refusal
     put = f"copy {facts.folder}/{facts.file} to ComfyUI/models/loras and load it with LoraLoader"
-    if facts.form == "kohya":
-        return Answer("yes", "", (f"{put}, both strengths 1",))
-    unet = [lora.module for lora in facts.loras if lora.module.startswith("unet.")]
-    if attention := [module for module in unet if ".to_" in module]:
-        return Answer("no", f"ComfyUI does not know the name {attention[0]}: take --as kohya")
-    scales = sorted({float(f"{lora.scale:.9g}") for lora in facts.loras})
+    # Of kohya's files each module's scale is read.
+    read = facts.form == "kohya"
+    scales = [1.0] if read else sorted({float(f"{lora.scale:.9g}") for lora in facts.loras})
     if len(scales) > 1:
         return Answer("no", "ComfyUI does not read the scales, which differ between modules")
     if scales == [1.0]:
@@ -182,17 +180,21 @@ def llama_cpp_answer(facts: AdapterFacts) -> Answer:
     The script takes lora_A and lora_B of the language model and stops at other keys; of the scale it
     keeps `lora_alpha`. src/llama-adapter.h: the scale is alpha / rank, and 1 if alpha is 0.
     """
-    if facts.form != "peft":
-        return Answer("no", "convert_lora_to_gguf.py reads PEFT folders")
-    if facts.family != "vlm":
-        return Answer("no", "llama.cpp adapts language models")
-    if facts.method != "LORA":
-        return Answer("no", f"convert_lora_to_gguf.py reads LoRA only, this is {facts.method}")
-    if facts.whole or facts.lora_bias or facts.tokens:
-        what = facts.whole[0] if facts.whole else "lora_bias" if facts.lora_bias else "token rows"
-        return Answer("no", f"convert_lora_to_gguf.py takes nothing but LoRA matrices: {what}")
-    if other := [r.module for r in facts.loras if r.convolution or SEEING.search(f"{r.module}.")]:
-        return Answer("no", f"llama.cpp adapts the language model only, not {other[0]}")
+    other = [*facts.whole, *["lora_bias"] * facts.lora_bias, *["token rows"] * facts.tokens]
+    outside = facts.modules(lambda lora: lora.convolution or _is_outside_language_model(lora))
+    refusal = _refusal(
+        {
+            "convert_lora_to_gguf.py reads PEFT folders": facts.form != "peft",
+            "llama.cpp adapts language models": facts.generates != "text",
+            f"convert_lora_to_gguf.py reads LoRA only, this is {facts.method}": (
+                facts.method != "LORA"
+            ),
+            "convert_lora_to_gguf.py takes nothing but LoRA matrices": other,
+            "llama.cpp adapts the language model only, not " + "".join(outside[:1]): bool(outside),
+        }
+    )
+    if refusal is not None:
+        return refusal
     if any(lora.embedding for lora in facts.loras):
         return Answer("unknown", "what the converter makes of PEFT's LoRA on an embedding")
     alpha = facts.config["lora_alpha"]
@@ -212,6 +214,18 @@ def llama_cpp_answer(facts: AdapterFacts) -> Answer:
         f"{scaled}: the converter does not read use_rslora; {note}",
         (convert, f"llama-cli -m BASE.gguf {scaled}"),
     )
+
+
+def _refusal(reasons: Mapping[str, bool | Sequence[str]]) -> Answer | None:
+    """No, for the first reason that is given; the first module that gives it is named."""
+    for reason, given in reasons.items():
+        if given:
+            return Answer("no", reason if isinstance(given, bool) else f"{reason}: {given[0]}")
+    return None
+
+
+def _is_outside_language_model(lora: LoraFact) -> bool:
+    return TOWERS.search(f"{lora.module}.") is not None
 
 
 RUNTIMES: dict[str, Callable[[AdapterFacts], Answer]] = {

@@ -11,15 +11,13 @@ from ggez_hub.families import Family
 from ggez_hub.merging.deltas import WeightIndex
 from ggez_hub.merging.forms import get_adapter_form
 from ggez_hub.merging.forms.adapter_facts import facts_of
-from ggez_hub.merging.forms.betas import FormBase
+from ggez_hub.merging.forms.base import FormBase
 from ggez_hub.merging.forms.runtimes import answers
 from ggez_hub.merging.merge import Adapter
 from ggez_hub.merging.side_files import copy_file, copy_side_files
 from ggez_hub.regions.text_language import LABELS, accepted_languages, lone_script_letters
 
 BASE, ADAPTER, ROUTER, SETTINGS = "base", "adapter", "router.py", "router.json"
-# The library of a base -> the form in which it loads adapters, where that is not PEFT's folder.
-LOADS = {"diffusers": "diffusers"}
 # In which programs two models can be switched between, and how the router is used there.
 USES = {
     "PEFT": "with routed(model, prompt): ...  # prompt: what the user wrote",
@@ -40,9 +38,7 @@ def write_switch(
     assert base.folder is not None  # noqa: S101 - a switch reads all of the base
     copy_model(base.folder, base.family, out / BASE, wrote)
     (out / ADAPTER).mkdir()
-    get_adapter_form(_form(base.folder, base.family)).write(
-        Adapter(adapter, beta), base, out / ADAPTER
-    )
+    get_adapter_form(base.family.adapter_form).write(Adapter(adapter, beta), base, out / ADAPTER)
     copy_file(Path(__file__).with_name(ROUTER), out / ROUTER)
     settings: dict[str, Any] = {
         "languages": sorted(accepted_languages(languages)),
@@ -66,9 +62,9 @@ def copy_model(source: Path, family: Family, out: Path, wrote: Wrote) -> None:
 
 def switch_lines(family: Family, folder: Path, shown: str) -> tuple[str, ...]:
     """Python, and a command, that load the switch in `folder`, which people write as `shown`."""
-    base, form = folder / BASE, _form(folder / BASE, family)
+    base, adapter = folder / BASE, f"{shown}/{ADAPTER}"
     facts = facts_of(
-        form, family.name, f"{shown}/{BASE}", "", folder / ADAPTER, f"{shown}/{ADAPTER}"
+        family.adapter_form, family.name, f"{shown}/{BASE}", "", folder / ADAPTER, adapter
     )
     found = [f"# prompts in its languages go to the adapter: see {shown}/{ROUTER}"]
     found += ["import sys", f'sys.path.insert(0, "{shown}")']
@@ -88,7 +84,3 @@ def switch_lines(family: Family, folder: Path, shown: str) -> tuple[str, ...]:
             lines = tuple(f"# {line}" for line in lines)
         found += [f"# {name}", *lines, USES[name]]
     return tuple(found)
-
-
-def _form(base: Path, family: Family) -> str:
-    return LOADS.get(family.layout(base).library, "peft")

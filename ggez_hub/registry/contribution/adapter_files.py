@@ -19,9 +19,9 @@ from ggez_hub.hub import Hub, RepoAtCommit
 from ggez_hub.hub.sparse_copy import sparse_copy
 from ggez_hub.merging.adapters import FORMS, PICKLES
 from ggez_hub.merging.adapters.lora_file import lora_path
-from ggez_hub.merging.adapters.peft import WEIGHTS as PEFT_WEIGHTS
 from ggez_hub.merging.adapters.peft_config import CONFIG as PEFT_CONFIG
 from ggez_hub.merging.adapters.peft_config import read_any_config
+from ggez_hub.merging.adapters.peft_folder import WEIGHTS as PEFT_WEIGHTS
 from ggez_hub.merging.adapters.task_vector import MANIFEST
 from ggez_hub.merging.adapters.task_vector import WEIGHTS as VECTOR_WEIGHTS
 from ggez_hub.registry.contribution.base_model import file_record, named_as_repository

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,32 +14,13 @@ from ggez_hub.cards.readme import license_of
 from ggez_hub.cards.schema import SCHEMA_VERSION
 from ggez_hub.cards.values import UNKNOWN
 from ggez_hub.errors import GgezError, UsageProblem
+from ggez_hub.families import Family
 from ggez_hub.regions import alpha, find_region
 from ggez_hub.registry.contribution.adapter_files import AdapterFiles
 from ggez_hub.registry.contribution.base_model import BaseModel
 from ggez_hub.registry.contribution.training_metadata import REPO
 from ggez_hub.validation_errors import listed
 
-
-@dataclass(frozen=True)
-class ModuleTowers:
-    """The modules of a family that read text, and those that see or draw."""
-
-    text: re.Pattern[str]
-    pictures: re.Pattern[str]
-
-
-# A LoRA on the text tower alone changes which prompts are understood; one on the other side alone
-# what pictures show or what is recognised in them. Of other adapters only their authors know.
-TOWERS: Mapping[str, ModuleTowers] = {
-    "embedding": ModuleTowers(
-        re.compile(r"^(text|text_model|text_projection|token_embedding|transformer)\b"),
-        re.compile(r"^(visual|vision_model|visual_projection|vision_tower)\b"),
-    ),
-    "diffusion": ModuleTowers(
-        re.compile(r"^(lora_te\d?_|text_encoder)"), re.compile(r"^(?!lora_te\d?_|text_encoder)")
-    ),
-}
 PEFT_PREFIX = "base_model.model."
 # In PEFT's own README before anybody has edited it, and the tags that it derives.
 EMPTY_TEMPLATE = "[More Information Needed]"
@@ -78,7 +57,7 @@ def draft_card(files: AdapterFiles, base: BaseModel, answers: CardAnswers) -> Ca
         "kind": kind,
         "region": region.id,
         "languages": _listed(answers.languages),
-        "adapts": _listed(answers.adapts or adapts_of(files, base.family.name)),
+        "adapts": _listed(answers.adapts or adapts_of(files, base.family)),
         "base": {
             "repo": base.at.repo,
             "revision": base.at.revision,
@@ -109,14 +88,17 @@ def draft_card(files: AdapterFiles, base: BaseModel, answers: CardAnswers) -> Ca
     return parse_card(render_card(document), files.name)
 
 
-def adapts_of(files: AdapterFiles, family: str) -> tuple[str, ...] | None:
-    """What the adapter changes, by the modules that it touches; None if they do not decide it."""
-    towers = TOWERS.get(family)
-    if towers is None or files.kind != "lora":
+def adapts_of(files: AdapterFiles, family: Family) -> tuple[str, ...] | None:
+    """What the adapter changes, by the modules that it touches; None if they do not decide it.
+
+    A LoRA on the text tower alone changes which prompts are understood; one on the other side alone
+    what pictures show or what is recognised in them. Of other adapters only their authors know.
+    """
+    if family.text_modules is None or family.picture_modules is None or files.kind != "lora":
         return None
     keys = [key.removeprefix(PEFT_PREFIX) for key in files.keys]
-    text = any(towers.text.search(key) for key in keys)
-    pictures = any(towers.pictures.search(key) for key in keys)
+    text = any(family.text_modules.search(key) for key in keys)
+    pictures = any(family.picture_modules.search(key) for key in keys)
     if text == pictures:
         return None
     return ("prompt_language",) if text else ("content",)

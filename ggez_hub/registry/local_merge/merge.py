@@ -16,7 +16,8 @@ from ggez_hub.families import Family
 from ggez_hub.merging.adapters import FORMS
 from ggez_hub.merging.adapters.lora_file import lora_path
 from ggez_hub.merging.adapters.peft_config import read_any_config
-from ggez_hub.merging.merge import Adapter, MergeReport, merge_into, require_method, tensor_names
+from ggez_hub.merging.merge import Adapter, MergeReport, merge_into, tensor_names
+from ggez_hub.merging.methods import plugins_of, require_method
 from ggez_hub.output_lock import lock_output
 from ggez_hub.registry.constants import CARD_NAME, LOCK_NAME
 from ggez_hub.registry.contribution.adapter_files import parts_of
@@ -81,6 +82,7 @@ def provenance(merge: MergeRecord) -> list[str]:
     return [
         *lines,
         f"- method {merge.method}, engine {merge.engine}",
+        *(f"- plug-in {record}" for record in merge.plugins),
         f"- merge digest {merge.digest}",
     ]
 
@@ -171,6 +173,7 @@ def _described(
         variant=variant,
         base=MergedInput(files=weights, **_known(base)),
         adapters=tuple(map(_adapter, adapters, resolved)),
+        plugins=plugins_of(family.name, method),
     )
 
 

@@ -18,7 +18,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 
 from ggez_hub.cards.values import Family, RegionId
 from ggez_hub.frozen_model import FrozenModel
-from ggez_hub.merging.merge import METHODS, NAME
+from ggez_hub.merging.methods import METHODS, NAME
 
 REPOSITORY = re.compile(
     r"^(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)@(?P<revision>\w[\w.-]*(/\w[\w.-]*)*)$",

@@ -14,7 +14,7 @@ from ggez_hub.registry.index.entries import read_pinned_card
 from ggez_hub.registry.index.file import BadIndex
 from ggez_hub.registry.index.search import yanked_adapters
 from ggez_hub.registry.licences import obligations
-from ggez_hub.registry.lock import Lock, check_upstream
+from ggez_hub.registry.lock import Lock, check_upstream, require_plugins
 from ggez_hub.registry.pull.choices import decide
 from ggez_hub.registry.pull.parity_table import (
     MeasuredSwitch,
@@ -103,6 +103,7 @@ def plan_locked(lock: Lock, hub: Hub, *, offline: bool = False) -> PullPlan:
     An adapter that was yanked since is still taken, with a warning: a lock is a promise. With
     `offline` the hub is asked nothing: the inputs must be in the cache.
     """
+    require_plugins(lock.resolution)
     warnings: tuple[str, ...] = ()
     if not offline:
         check_upstream(lock, hub)

@@ -10,6 +10,7 @@ from ggez_hub.cards import AdapterCard, AlphaRecord, CardDocument, alpha_record
 from ggez_hub.errors import GgezError, UsageProblem
 from ggez_hub.families import get_family
 from ggez_hub.hub import Hub
+from ggez_hub.merging.methods import plugins_of
 from ggez_hub.parity.choice import Policy
 from ggez_hub.regions import Alpha, Region, alpha, fallback_chain, find_region
 from ggez_hub.regions.text_language import switched_languages
@@ -109,6 +110,7 @@ class Resolver:
             base=base,
             fits_by=fits_by,
             adapters=adapters,
+            plugins=plugins_of(cards[0].family, request.method if combined else AS_IS_METHOD),
             languages=switched_languages(cards[0].languages, cards[0].region)
             if self.is_switch
             else (),

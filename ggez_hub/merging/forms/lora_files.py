@@ -1,22 +1,34 @@
-"""kohya's LoRA files: `lora_unet_...`, `lora_te_...`, each module with its own alpha.
+"""LoRA files for pipelines with beta folded in: in the names of kohya, or of diffusers.
 
-Format: kohya-ss/sd-scripts, networks/lora.py. What is written here means the same to diffusers'
-`load_lora_weights`, which does not read all of such files right, and to programs that take each
-module's alpha / rank for what it is.
+kohya-ss/sd-scripts, networks/lora.py: `lora_unet_...`, `lora_te_...`, each module with its own alpha.
+What is written means the same to diffusers' `load_lora_weights`, which does not read all of such
+files right, and to programs that take each module's alpha / rank for what it is. diffusers'
+`save_lora_weights`: the scales are in the metadata, from which `load_lora_weights` makes the
+LoraConfig of each component (loaders/lora_base.py). Programs that do not read it take every scale
+for 1.
 """
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from ggez_hub.merging.adapters.lora_file import LoraFile, LoraModule
+from ggez_hub.merging.adapters.lora_file import DEFAULT_NAME, LoraFile, LoraModule
+from ggez_hub.merging.adapters.lora_scales import METADATA_KEY
 from ggez_hub.merging.deltas import BadAdapter
-from ggez_hub.merging.forms.betas import FormBetas
-from ggez_hub.merging.forms.pairs import ScaledPair, matrices, scaled_by, without_zeros
-from ggez_hub.merging.forms.pipelines import KohyaPart, Pipeline
+from ggez_hub.merging.forms.base import FormBetas, KohyaPart, Pipeline
+from ggez_hub.merging.forms.pairs import (
+    ScaledPair,
+    config_of,
+    lora_tensors,
+    matrices,
+    scaled_by,
+    without_zeros,
+)
 from ggez_hub.merging.forms.tensors import Tensor, float32, padded, write_tensors
 
 NAME = "lora.safetensors"
@@ -107,7 +119,7 @@ def _write(named: Sequence[Named], out: Path) -> None:
 def _require_known_style(component: str, own: Sequence[Named], named: Sequence[Named]) -> None:
     """Raise BadAdapter for a text encoder of which diffusers would silently lose modules.
 
-    It tells the style of a text encoder's keys by some of them (utils/state_dict_utils.py): by the
+    It finds the style of a text encoder's keys by some of them (utils/state_dict_utils.py): by the
     output projections of attention, or, beside OneTrainer's names, by any of the projections.
     """
     projections = {one.name.rpartition("_attn_")[2] for one in own if "_attn_" in one.name}
@@ -152,8 +164,8 @@ def _one_alpha(named: Sequence[Named]) -> list[Named]:
         for alpha in (largest * times for times in range(1, PADDED + 1)):
             wanted = [alpha / one.pair.scale for one in named]
             grown = [round(rank) for rank in wanted]
-            whole = all(abs(w - g) < 1e-6 for w, g in zip(wanted, grown, strict=True))
-            if whole and sum(grown) <= PADDED * sum(ranks):
+            exact = all(abs(w - g) < 1e-6 for w, g in zip(wanted, grown, strict=True))
+            if exact and sum(grown) <= PADDED * sum(ranks):
                 return [_padded(one, rank) for one, rank in zip(named, grown, strict=True)]
     raise BadAdapter(
         f"the modules of the {named[0].pair.component} have "
@@ -168,3 +180,40 @@ def _padded(one: Named, rank: int) -> Named:
     if rank == pair.rank:
         return one
     return replace(one, pair=replace(pair, a=padded(pair.a, 0, rank), b=padded(pair.b, 1, rank)))
+
+
+ENCODER_ATTENTION = (".q_proj", ".k_proj", ".v_proj", ".out_proj")
+
+
+def write_diffusers(pairs: Sequence[ScaledPair], pipeline: Pipeline, out: Path) -> None:
+    """Write the pairs for `pipeline` into the folder `out`; raises BadAdapter.
+
+    Matrices are copied; refused is what diffusers' loader would lose.
+    """
+    tensors: dict[str, Tensor] = {}
+    metadata: dict[str, Any] = {}
+    for component in sorted({pair.component for pair in pairs}):
+        own = [pair for pair in pairs if pair.component == component]
+        _require_loadable(component, own, pipeline)
+        metadata |= {f"{component}.{option}": v for option, v in config_of(own).items()}
+        tensors |= lora_tensors((f"{component}.{pair.inner_in_files}", pair) for pair in own)
+    text = json.dumps(metadata, indent=2, sort_keys=True, ensure_ascii=False)
+    write_tensors(out / DEFAULT_NAME, tensors, {METADATA_KEY: text})
+
+
+def _require_loadable(component: str, pairs: Sequence[ScaledPair], pipeline: Pipeline) -> None:
+    if component not in pipeline.loader.components:
+        raise BadAdapter(
+            f"the adapter changes the {component}, into which diffusers loads no LoRA of a "
+            f"{pipeline.name}",
+            "Take the merged form: leave out --as.",
+        )
+    # Measured with diffusers 0.42.1: it finds the style of a text encoder's keys by these alone.
+    if component.startswith("text_encoder") and not any(
+        p.path.endswith(ENCODER_ATTENTION) for p in pairs
+    ):
+        raise BadAdapter(
+            f"the adapter changes no attention module of the {component}: diffusers cannot load "
+            "such a LoRA file",
+            "Take the merged form: leave out --as.",
+        )
