@@ -67,7 +67,7 @@ def _answers(base: Path, model: StoredModel, tasks: Sequence[PreparedTask], time
 
     subject = find_backend(model.family).open(base, model.family, None, AnswerCache())
     for _ in range(times):
-        subject.moved(list(subject.state), AnswerCache())
+        subject.weights_changed(list(subject.state), AnswerCache())
         for task in tasks:
             for asked in task.asked.values():
                 subject.answer(asked, task.method)

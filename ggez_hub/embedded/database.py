@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -208,9 +209,10 @@ class Database:
 
 def from_row(kind: type[T], row: sqlite3.Row) -> T:
     """A dataclass of the columns that its fields are named for; SQLite has numbers for booleans."""
-    return kind(
-        **{
-            field.name: bool(row[field.name]) if field.type == "bool" else row[field.name]
-            for field in fields(kind)  # type: ignore[arg-type]
-        }
-    )
+    columns = _columns(kind)  # type: ignore[arg-type]
+    return kind(**{name: bool(row[name]) if is_bool else row[name] for name, is_bool in columns})
+
+
+@cache
+def _columns(kind: Any) -> list[tuple[str, bool]]:
+    return [(field.name, field.type == "bool") for field in fields(kind)]

@@ -19,7 +19,6 @@ MAX_PATH_BYTES: Final = 1024
 MAX_SEGMENT_BYTES: Final = 255
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?")
-_OBJECT_ID: Final = re.compile(r"[0-9a-f]{40}")
 _PULL: Final = re.compile(r"refs/pr/([1-9][0-9]{0,8})")
 # First segments of the hub's own routes: a namespace of that name could not be reached.
 _RESERVED: Final = frozenset({"api", "datasets", "spaces", "models", "lfs", "collections"})
@@ -92,11 +91,6 @@ def target_ref(revision: str) -> Ref:
     if _PULL.fullmatch(revision):
         return Ref(revision.encode())
     return branch_ref(revision.removeprefix("refs/heads/"))
-
-
-def is_object_id(revision: str) -> bool:
-    """Whether `revision` is written as a full commit id."""
-    return _OBJECT_ID.fullmatch(revision) is not None
 
 
 def _ref(kind: str, name: str) -> Ref:

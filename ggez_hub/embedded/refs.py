@@ -16,11 +16,11 @@ from dulwich.refs import DiskRefsContainer, Ref, check_ref_format
 
 from ggez_hub.atomic_files import sync
 from ggez_hub.embedded.errors import RevisionNotFoundError, StaleParentError
-from ggez_hub.embedded.names import is_object_id, target_ref
+from ggez_hub.embedded.names import target_ref
 from ggez_hub.embedded.objects import Objects
 
 _ABSENT: Final = ObjectID(b"0" * 40)
-_ABBREVIATED: Final = re.compile(r"[0-9a-f]{7,39}")
+_OBJECT_ID: Final = re.compile(r"[0-9a-f]{7,40}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +68,9 @@ class Refs:
             commit = self._commit(Ref(candidate.encode(errors="replace")))
             if commit is not None:
                 return commit
-        matches = []
-        if is_object_id(revision):
-            matches = [revision]
-        elif _ABBREVIATED.fullmatch(revision):
-            store = self._objects.store
-            matches = [oid.decode() for oid in store.iter_prefix(revision.encode())]
+        matches: set[str] = set()
+        if _OBJECT_ID.fullmatch(revision):
+            matches = {oid.decode() for oid in self._objects.store.iter_prefix(revision.encode())}
         commits = [oid for oid in matches if self._objects.find(oid, Commit) is not None]
         if len(commits) != 1:
             raise RevisionNotFoundError.of(revision)

@@ -28,7 +28,7 @@ from ggez_hub.embedded.commits import Signature
 from ggez_hub.embedded.database import Database
 from ggez_hub.embedded.discussions import Discussions
 from ggez_hub.embedded.errors import AlreadyExistsError
-from ggez_hub.embedded.lfs import LfsObjects, Pointer, Signer
+from ggez_hub.embedded.lfs import LfsObjects, Signer
 from ggez_hub.embedded.listing import ListedRepo, ListingIndex, RepoQuery, Summary, summarize
 from ggez_hub.embedded.names import repo_type as as_repo_type
 from ggez_hub.embedded.names import split_repo_id
@@ -201,26 +201,16 @@ class HubStore(AbstractContextManager["HubStore"]):
         repo = self.repo(repo_type, repo_id)
         with self.git(repo) as git:
             attributes = git.attributes(git.refs.head(branch))
+            keep = partial(self.lfs.add, register=partial(self.catalog.link, repo))
             changes: list[Change] = [Remove(path.rstrip("/")) for path in delete]
-            changes += put_files(files, attributes, git.objects, partial(self.add_object, repo))
+            changes += put_files(files, attributes, git.objects, keep)
             signature = Signature(author, email, date)
             return git.commit(branch, changes, message=message, signature=signature)
-
-    def tag(self, repo_type: str, repo_id: str, name: str, revision: str) -> None:
-        """Tag a revision of a repo. Raises AlreadyExistsError, RevisionNotFoundError."""
-        with self.git(self.repo(repo_type, repo_id)) as git:
-            git.create_tag(name, revision)
 
     def head(self, repo_type: str, repo_id: str, branch: str = DEFAULT_BRANCH) -> str | None:
         """The commit at the end of a branch; None where there is none. Raises RepoNotFoundError."""
         with self.git(self.repo(repo_type, repo_id)) as git:
             return git.refs.head(branch)
-
-    # Large files
-
-    def add_object(self, repo: RepoRecord, source: bytes | Path) -> Pointer:
-        """Store a large file for a repo."""
-        return self.lfs.add(source, partial(self.catalog.link, repo))
 
     def remove_abandoned(self) -> None:
         """Delete what uploads and commits left behind that were killed a day ago or earlier."""

@@ -12,6 +12,7 @@ from ggez_hub.cards import AdapterCard, CardDocument, alpha_record
 from ggez_hub.cards.document import parse_card, render_card, split_front_matter
 from ggez_hub.cards.hub_metadata import with_hub_keys
 from ggez_hub.cards.schema import SCHEMA_VERSION, DataFilter
+from ggez_hub.cards.values import UNKNOWN
 from ggez_hub.evaluation.models.backend import ENGINE, library_versions
 from ggez_hub.regions import alpha, find_region
 from ggez_hub.registry.contribution.adapter_files import files_on_disk
@@ -20,7 +21,7 @@ from ggez_hub.training.checkpoint import Progress
 from ggez_hub.training.job import Job
 from ggez_hub.training.recipe import DESCRIPTIVE_KEYS
 
-UNKNOWN, NONE = "unknown", "none"
+NONE = "none"
 LIBRARIES = (*ENGINE, "peft", "accelerate")
 # Keys that are not hyper-parameters: they stand elsewhere on the card, or do not describe the run.
 ELSEWHERE = DESCRIPTIVE_KEYS | {

@@ -92,8 +92,8 @@ def test_large_files_leave_a_pointer_in_git(seeded, tmp_path):
 def test_git_itself_finds_no_fault(seeded, tmp_path):
     commit(seeded, {"a/b/c.txt": b"1", "a.bin": b"\0", "a-b": b"", "z é.png": b"\x89\0"})
     commit(seeded, {"a/d": b"2"}, delete=["a/b"], message="")
-    seeded.tag("model", ID, "v1", "main")
     with seeded.git(seeded.repo("model", ID)) as git:
+        git.create_tag("v1", "main")
         git.create_tag("v2", "main", (Signature("<A>\n", "a\0b", 1), "Notes"))
         git.create_branch("dev", None)
     folder = git_folder(seeded)
@@ -129,8 +129,11 @@ def test_refusals(seeded):
         commit(seeded, {"a": b"2"}, branch="dev")
     with pytest.raises(EntryNotFoundError):
         commit(seeded, {}, delete=["b"])
-    with pytest.raises(RevisionNotFoundError):
-        seeded.tag("model", ID, "v1", "absent")
+    with (
+        seeded.git(seeded.repo("model", ID)) as git,
+        pytest.raises(RevisionNotFoundError),
+    ):
+        git.create_tag("v1", "absent")
     for bad in ("tiny", "a/b/c", "api/x", "../x", "acme/"):
         with pytest.raises(InvalidRequestError):
             seeded.create_repo("model", bad)

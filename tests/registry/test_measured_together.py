@@ -175,7 +175,7 @@ def test_retune_of_a_composition(hub, tmp_path):
     assert f"--adapter {TH} --beta 0 --adapter {JP} --beta 0" in shown.stdout
     refused = run("retune", hub, tmp_path / "out", "--alpha", "1", "--publish")
     assert refused.exit_code == 2
-    assert "no adapter's own curve" in refused.stderr
+    assert "not the curve of one adapter" in refused.stderr
 
 
 def test_retune_of_a_composition_that_nobody_measured(assets, hub_of, tmp_path):

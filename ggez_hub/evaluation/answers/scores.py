@@ -62,17 +62,14 @@ class Score:
         return normalised(self.score, self.floor)
 
     @property
-    def normalised_low(self) -> float:
-        return normalised(self.low, self.floor)
-
-    @property
-    def normalised_high(self) -> float:
-        return normalised(self.high, self.floor)
+    def normalised_interval(self) -> tuple[float, float]:
+        return normalised(self.low, self.floor), normalised(self.high, self.floor)
 
     @property
     def at_chance(self) -> bool:
         """Whether the normalised interval includes 0: the model cannot be told from guessing."""
-        return self.normalised_low <= 0 <= self.normalised_high
+        low, high = self.normalised_interval
+        return low <= 0 <= high
 
 
 def score_of(outcomes: Outcomes) -> Score:

@@ -65,12 +65,6 @@ class MeasuredBaseline:
     outcomes: Answers
     adapter: AdapterRecord | None = None
 
-    def record(self, sha256: str, name: BaselineName) -> BaselineRecord:
-        """As a header has it, with the sha256 of its answers."""
-        return BaselineRecord(
-            predictions=f"{name}.parquet", sha256=sha256, model=self.model, adapter=self.adapter
-        )
-
 
 def write_results(
     folder: Path,
@@ -95,7 +89,12 @@ def write_results(
         }
     sha256 = write_predictions(folder / PREDICTIONS, outcomes)
     records = {
-        name: found.record(write_predictions(folder / f"{name}.parquet", found.outcomes), name)
+        name: BaselineRecord(
+            predictions=(file := f"{name}.parquet"),
+            sha256=write_predictions(folder / file, found.outcomes),
+            model=found.model,
+            adapter=found.adapter,
+        )
         for name, found in (measured or {}).items()
     }
     full = Header.model_validate({**header, "baselines": records, "sha256": sha256})
@@ -158,7 +157,7 @@ def _score(outcomes: Outcomes) -> Json:
         **_plain(score),
         "average": average_name(outcomes.average),
         "normalised": score.normalised,
-        "normalised_interval": [score.normalised_low, score.normalised_high],
+        "normalised_interval": list(score.normalised_interval),
         "at_chance": score.at_chance,
         "state": state_of(score.low, score.high, score.floor),
         **{

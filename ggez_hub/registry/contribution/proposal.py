@@ -85,7 +85,7 @@ def candidate(document: CardDocument, location: Location, hub: Hub) -> CardPropo
 def register(found: CardProposal, hub: Hub) -> Proposal:
     """Propose a card to the index of the hub; the same card twice is one pull request.
 
-    Raises NoToken, and what the client raises.
+    Raises GgezError without a token, and what the client raises.
     """
     card, location = found.document.card, found.document.card.adapter
     assert location is not None  # noqa: S101 - a proposed card has the place of its adapter
