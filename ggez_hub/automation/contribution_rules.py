@@ -212,7 +212,7 @@ def check_recipes(contribution: Contribution) -> Iterator[Finding]:
             elif kind in SCHEMAS:
                 parse_recipe(change.text, change.path, kind, resolve_name(SCHEMAS[kind]))
             else:
-                kinds = ", ".join(["train", *SCHEMAS])
+                kinds = ", ".join([*SCHEMAS, "train"])
                 raise UsageProblem(f"is of the kind {kind!r}, not one of {kinds}")
         except MissingExtra as missing:
             yield Finding("hint", change.path, f"its keys are not read here: {missing.message}")

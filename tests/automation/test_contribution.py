@@ -60,7 +60,7 @@ def test_a_good_card_passes_and_its_check_can_be_repeated(registry, good_card):
         ({CARD: ("family: embedding", "family: sculpture")}, "ggez.family"),
         ({CARD: ("measured_by: self", "measured_by: registry")}, "did not write: yours are"),
         ({CARD: ("license: apache-2.0", "language: th")}, "has no licence"),
-        ({CARD: ("adapter_model.safetensors", "adapter_model.bin")}, "not a safetensors file"),
+        ({CARD: ("adapter_model.safetensors", "adapter_model.bin")}, "records no safetensors file"),
         ({CARD: ("ggez-world/clip-emoji-th", "ggez-world/nobody")}, "gone or private"),
     ],
 )  # fmt: skip
