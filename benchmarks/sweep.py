@@ -19,7 +19,7 @@ from ggez_hub.demo.world import FamilyFolders
 from ggez_hub.evaluation.benchmarks.preparation import PreparedTask, prepare_tasks, tasks_for
 from ggez_hub.evaluation.benchmarks.task import Task, load_tasks
 from ggez_hub.evaluation.models import grid_on, model_in
-from ggez_hub.evaluation.models.model_digest import StoredModel
+from ggez_hub.evaluation.models.model_under_test import StoredModel
 from ggez_hub.evaluation.models.weight_swap import LiveWeights
 from ggez_hub.evaluation.sweep.run import measure
 from ggez_hub.families import get_family

@@ -19,7 +19,7 @@ from ggez_hub.evaluation.answers.outcomes import Cell, Outcomes
 from ggez_hub.evaluation.answers.predictions import read_predictions, write_predictions
 from ggez_hub.evaluation.benchmarks.prompt_language import prompt_languages, with_prompt_languages
 from ggez_hub.evaluation.models import ModelUnderTest, averaged, grid_on
-from ggez_hub.evaluation.models.model_digest import StoredModel
+from ggez_hub.evaluation.models.model_under_test import StoredModel
 from ggez_hub.evaluation.results.baselines import card_baselines
 from ggez_hub.evaluation.results.evidence import Evidence, open_evidence
 from ggez_hub.evaluation.results.header import BaselineRecord

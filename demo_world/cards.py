@@ -17,7 +17,7 @@ from ggez_hub.demo.world import CARD, DEMO_FAMILIES, EVIDENCE, FamilyFolders, fi
 from ggez_hub.embedded import HubStore
 from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.answers.predictions import write_predictions
-from ggez_hub.evaluation.models.model_digest import StoredModel
+from ggez_hub.evaluation.models.model_under_test import StoredModel
 from ggez_hub.evaluation.results.baselines import card_baselines
 from ggez_hub.evaluation.results.evidence import open_evidence
 from ggez_hub.evaluation.results.measured_curve import parity_of

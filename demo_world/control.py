@@ -22,7 +22,7 @@ from demo_world.pictures import SIZE, webp
 from ggez_hub.demo.questions import FamilyQuestions
 from ggez_hub.evaluation.answers.outcomes import Cell, Outcomes
 from ggez_hub.evaluation.answers.scores import mean_difference
-from ggez_hub.evaluation.models.model_digest import StoredModel
+from ggez_hub.evaluation.models.model_under_test import StoredModel
 from ggez_hub.families import get_family
 from ggez_hub.parity.intervals import Interval
 

@@ -22,7 +22,7 @@ from ggez_hub.demo.questions import DemoAnswers
 from ggez_hub.demo.world import DemoFamily, FamilyFolders, find_in
 from ggez_hub.evaluation.answers.outcomes import Details, Outcomes
 from ggez_hub.evaluation.answers.predictions import write_predictions
-from ggez_hub.evaluation.models.model_digest import StoredModel
+from ggez_hub.evaluation.models.model_under_test import StoredModel
 from ggez_hub.evaluation.sweep.run import Progress
 from ggez_hub.families import get_family
 from ggez_hub.parity.seeds import seed_sides

@@ -17,7 +17,7 @@ from ggez_hub.digests import sha256_file
 from ggez_hub.errors import GgezError
 from ggez_hub.hub import Hub, RepoAtCommit
 from ggez_hub.registry.file_checks import NotFit, base_weights, listed_files
-from ggez_hub.registry.local_merge.recipe import repository
+from ggez_hub.registry.local_merge.inputs import repository
 from ggez_hub.safe_yaml import load_mapping
 from ggez_hub.yaml_text import KeyPath, Lines, with_values
 

@@ -19,7 +19,7 @@ from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.gates.outcome import GateReport, gate_report, read_limits
 from ggez_hub.evaluation.models import grid_on
 from ggez_hub.evaluation.models.backend import drawing_backend, find_backend
-from ggez_hub.evaluation.models.model_digest import StoredModel, decisive_files
+from ggez_hub.evaluation.models.model_under_test import StoredModel, decisive_files
 from ggez_hub.evaluation.results.baselines import card_baselines
 from ggez_hub.evaluation.results.closed_part import Closing
 from ggez_hub.evaluation.results.evidence import RESULTS, Evidence, data_of

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import stat
 import subprocess
 from collections.abc import Iterable
@@ -16,7 +17,10 @@ from dulwich.objects import Blob, Commit, ObjectID, TreeEntry
 from dulwich.refs import Ref
 from dulwich.repo import Repo
 
-from ggez_hub.errors import GgezError
+from ggez_hub.cards import BadCard, CardDocument, read_card
+from ggez_hub.errors import GgezError, UsageProblem
+from ggez_hub.regions.kof import SHIPPED_RELEASE, releases
+from ggez_hub.regions.kof_import import import_release
 
 # Bytes. A card with a curve has tens of kilobytes.
 MAX_FILE = 4_000_000
@@ -151,3 +155,37 @@ def _content_at(repo: Repo, commit: Commit, path: str) -> bytes | None:
         return None
     found = repo[sha]
     return found.data if isinstance(found, Blob) else None
+
+
+FOLDER = "kof"
+NAME = re.compile(r"(19|20)\d\d")
+
+
+def import_committed(repository: Path) -> str:
+    """Import the registry's releases on this machine; returns the newest one's name.
+
+    Raises UsageProblem for a file that is not named for a year, or not in KOF's format.
+    """
+    known = {release.name for release in releases()}
+    names = {SHIPPED_RELEASE}
+    for file in sorted((repository / FOLDER).glob("*.csv")):
+        if not NAME.fullmatch(file.stem):
+            raise UsageProblem(
+                f"{file} is not named for a release",
+                f"A release is in {FOLDER}/<year>.csv, as KOF names it.",
+            )
+        if file.stem not in known:
+            import_release(file, file.stem)
+        names.add(file.stem)
+    return max(names)
+
+
+def accepted_cards(folder: Path) -> dict[str, CardDocument]:
+    """The accepted cards in the repository at `folder`, by path; invalid ones are left out."""
+    cards = {}
+    for path in sorted((folder / "cards").glob("*/*/*.md")):
+        try:
+            cards[path.relative_to(folder).as_posix()] = read_card(path)
+        except BadCard:
+            continue
+    return cards

@@ -18,21 +18,19 @@ from ggez_hub.automation.budget import GIGABYTE, Budget
 from ggez_hub.automation.card_sources import base_of, location_of
 from ggez_hub.automation.contribution_rules import ProposedCard
 from ggez_hub.automation.evaluation import CARD, Evaluated, evaluate, judge
-from ggez_hub.automation.git_changes import changed_since
+from ggez_hub.automation.git_changes import changed_since, import_committed
 from ggez_hub.automation.indexed_cards import IndexedCard, indexed_cards, with_measurement
-from ggez_hub.automation.registry_clone import import_committed
 from ggez_hub.automation.remote_evaluation import evidence_in, fetch_delivery, recomputed
 from ggez_hub.automation.result_repository import Pusher
 from ggez_hub.cards import CardDocument, read_card, render_card
 from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.results.evidence import open_evidence
 from ggez_hub.hub import Hub
-from ggez_hub.hub.commits import Content
-from ggez_hub.hub.trusted_publisher import write_access
+from ggez_hub.hub.commits import Content, write_access
 from ggez_hub.parity.choice import choose_for
 from ggez_hub.registry.constants import INDEX_REPO
 from ggez_hub.registry.index.build import PublishedIndex, publish_index
-from ggez_hub.registry.local_merge.recipe import MergeRecipe
+from ggez_hub.registry.local_merge.inputs import MergeRecipe
 
 HEAD = """\
 # {path} at the beta that its curve gives for alpha {alpha:.5f}.

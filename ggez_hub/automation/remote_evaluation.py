@@ -13,9 +13,9 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from ggez_hub.automation.approval import Order
 from ggez_hub.automation.budget import Budget
 from ggez_hub.automation.cost import Cost
+from ggez_hub.automation.event import Order
 from ggez_hub.automation.suite import RECIPE, closed_rule
 from ggez_hub.cards import CardDocument, render_card
 from ggez_hub.errors import GgezError, UsageProblem

@@ -12,7 +12,7 @@ from ggez_hub.automation.cost import may_be_merged
 from ggez_hub.cards import AdapterCard
 from ggez_hub.errors import UsageProblem
 from ggez_hub.hub import Hub
-from ggez_hub.hub.trusted_publisher import write_access
+from ggez_hub.hub.commits import write_access
 from ggez_hub.merging.deltas import BadAdapter
 from ggez_hub.regions import alpha
 from ggez_hub.registry.adapter_kinds import get_kind

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -15,14 +15,43 @@ from pydantic import ValidationError
 from ggez_hub import yaml_text
 from ggez_hub.atomic_files import write_file
 from ggez_hub.cards.hub_metadata import as_the_hub_reads, hub_key_problems
-from ggez_hub.cards.migration import migrated
 from ggez_hub.cards.readme import MAX_CARD_BYTES, license_of
 from ggez_hub.cards.safety import secrets_in
-from ggez_hub.cards.schema import AdapterCard
+from ggez_hub.cards.schema import SCHEMA_VERSION, AdapterCard
 from ggez_hub.errors import GgezError
 from ggez_hub.safe_yaml import load_mapping
 from ggez_hub.validation_errors import MISSING, MOST, Problem, problems
 from ggez_hub.yaml_text import Lines, path_at
+
+# From a version to the next: MIGRATIONS[1] turns a block of version 1 into one of version 2.
+# A step takes the block of the YAML as it is, and may raise KeyError or TypeError for a block
+# that does not follow its version. Version 1 is the first that was published; it has neither `policy`
+# nor `parity`: beta is chosen by parity, and the errors of its curve are taken as independent.
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: lambda block: block}
+
+
+def migrated(block: dict[str, Any]) -> dict[str, Any]:
+    """The block in this program's version; unchanged if it names no version that can be migrated.
+
+    Raises ValueError for a newer version, and for a block that does not follow its version.
+    """
+    version = block.get("schema_version")
+    if type(version) is not int:
+        return block
+    if version > SCHEMA_VERSION:
+        raise ValueError(
+            f"is {version}, this ggez-hub reads {SCHEMA_VERSION}: update ggez-hub "
+            "(pip install --upgrade ggez-hub)"
+        )
+    while version < SCHEMA_VERSION and version in MIGRATIONS:
+        try:
+            block = MIGRATIONS[version](block)
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+            raise ValueError(f"is {version}, which the block does not follow: {error!r}") from error
+        version += 1
+        block = {**block, "schema_version": version}
+    return block
+
 
 BLOCK = "ggez"
 

@@ -17,8 +17,14 @@ from ggez_hub.cards.values import Adapts
 from ggez_hub.errors import GgezError, UsageProblem
 from ggez_hub.hub import Hub
 from ggez_hub.regions import find_region
-from ggez_hub.registry.contribution.adapter_files import AdapterFiles, files_on_disk, files_on_hub
-from ggez_hub.registry.contribution.base_model import BaseModel, find_base, with_shapes
+from ggez_hub.registry.contribution.adapter_files import (
+    AdapterFiles,
+    BaseModel,
+    files_on_disk,
+    files_on_hub,
+    find_base,
+    with_shapes,
+)
 from ggez_hub.registry.contribution.card_draft import CardAnswers, draft_card
 from ggez_hub.registry.contribution.training_metadata import REPO
 from ggez_hub.registry.licences import reviewed

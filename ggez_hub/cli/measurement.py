@@ -26,7 +26,7 @@ from ggez_hub.regions import Region, find_region
 if TYPE_CHECKING:
     from ggez_hub.evaluation.benchmarks.preparation import PreparedTask
     from ggez_hub.evaluation.models import ModelUnderTest
-    from ggez_hub.evaluation.models.model_digest import StoredModel
+    from ggez_hub.evaluation.models.model_under_test import StoredModel
     from ggez_hub.evaluation.results.evidence import Evidence
     from ggez_hub.evaluation.results.header import AdapterRecord, Origin, SweptParts
     from ggez_hub.evaluation.sweep.recipe import SweepRecipe, TrainedOn
@@ -82,7 +82,7 @@ def open_recipe(file: Path, target: Path, hub: Hub, *, cached: bool) -> OpenedSw
     from ggez_hub.evaluation.benchmarks.preparation import require_both_sides
     from ggez_hub.evaluation.models import Adapted, grid_on, model_in
     from ggez_hub.evaluation.models.judge_model import with_judge
-    from ggez_hub.evaluation.models.model_digest import StoredModel
+    from ggez_hub.evaluation.models.model_under_test import StoredModel
     from ggez_hub.evaluation.results.header import moved
     from ggez_hub.evaluation.sweep.part_gains import folder_of
     from ggez_hub.evaluation.sweep.recipe import SweepRecipe
@@ -165,7 +165,7 @@ def _read_parts(paths: Sequence[Path], model: StoredModel) -> list[SweptParts]:
 
 def _record_of(adapter: LocalModel) -> AdapterRecord:
     """An adapter as results name it: of a local folder only the last name."""
-    from ggez_hub.evaluation.models.model_digest import decisive_files
+    from ggez_hub.evaluation.models.model_under_test import decisive_files
     from ggez_hub.evaluation.results.header import AdapterRecord
 
     named = f"{adapter.repo}@{adapter.revision}" if adapter.repo else adapter.path.resolve().name

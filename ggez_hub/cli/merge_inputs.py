@@ -82,14 +82,14 @@ def of_recipe(path: Path, hub: str, form: str, *, quiet: bool) -> Iterator[Merge
     """
     from ggez_hub.merging.forms import require_one
     from ggez_hub.recipe_file import read_recipe
-    from ggez_hub.registry.contribution.base_model import find_base
+    from ggez_hub.registry.contribution.adapter_files import find_base
     from ggez_hub.registry.local_merge.inputs import (
+        MergeRecipe,
         WeightedSource,
         fetch_adapter,
         fetch_base_files,
         on_disk,
     )
-    from ggez_hub.registry.local_merge.recipe import MergeRecipe
     from ggez_hub.registry.result_forms import get_form
 
     recipe, here = read_recipe(path, "merge", MergeRecipe), path.parent
@@ -128,7 +128,7 @@ def of_recipe(path: Path, hub: str, form: str, *, quiet: bool) -> Iterator[Merge
 
 def repository_of(named: str, here: Path) -> tuple[str, str]:
     """A repository and its revision, named in a recipe in the folder `here`; raises UsageProblem."""
-    from ggez_hub.registry.local_merge.recipe import repository
+    from ggez_hub.registry.local_merge.inputs import repository
 
     found = repository(named)
     if found is None:

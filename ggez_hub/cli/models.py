@@ -152,7 +152,7 @@ class ModelProvider:
     ) -> tuple[ModelUnderTest, ...]:
         """Open a model at each of some betas; raises as `model` does."""
         from ggez_hub.evaluation.models import grid_on
-        from ggez_hub.evaluation.models.model_digest import StoredModel
+        from ggez_hub.evaluation.models.model_under_test import StoredModel
         from ggez_hub.parity.betas import single
 
         if len(betas) == 1 and len(adapters) < 2 and parts is None:

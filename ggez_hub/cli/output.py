@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
 import click
 
-from ggez_hub.finite import finite
+from ggez_hub.digests import finite
 
 if TYPE_CHECKING:
     from rich.progress import Progress

@@ -15,7 +15,7 @@ from ggez_hub.demo.questions import SPLITS, DemoAnswers, questions_of
 from ggez_hub.demo.world import DemoFamily, FindFolder
 from ggez_hub.evaluation.answers.outcomes import Cell, Outcomes
 from ggez_hub.evaluation.answers.scores import Score, mean, parity, parity_difference, score_of
-from ggez_hub.evaluation.models.model_digest import StoredModel
+from ggez_hub.evaluation.models.model_under_test import StoredModel
 from ggez_hub.evaluation.results.measured_curve import NOBODY
 from ggez_hub.evaluation.sweep.run import Progress
 from ggez_hub.families import get_family

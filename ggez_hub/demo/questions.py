@@ -25,7 +25,7 @@ from ggez_hub.evaluation.benchmarks.questions import QuestionSet
 from ggez_hub.evaluation.benchmarks.task import DrawingTask, SplitName, Task, load_tasks
 from ggez_hub.evaluation.models import grid_on
 from ggez_hub.evaluation.models.backend import EvaluationBackend, drawing_backend
-from ggez_hub.evaluation.models.model_digest import StoredModel
+from ggez_hub.evaluation.models.model_under_test import StoredModel
 from ggez_hub.evaluation.results.evidence import Evidence
 from ggez_hub.evaluation.results.header import Header
 from ggez_hub.evaluation.results.measured_curve import curve_of

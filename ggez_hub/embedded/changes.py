@@ -10,14 +10,14 @@ from typing import Final
 
 from dulwich.objects import ObjectID, Tree
 
-from ggez_hub.embedded.attributes import (
+from ggez_hub.embedded.errors import EntryNotFoundError, InvalidPathError
+from ggez_hub.embedded.lfs import (
     ATTRIBUTES_FILE,
     DEFAULT_ATTRIBUTES,
     SAMPLE_BYTES,
     Attributes,
+    Pointer,
 )
-from ggez_hub.embedded.errors import EntryNotFoundError, InvalidPathError
-from ggez_hub.embedded.lfs import Pointer
 from ggez_hub.embedded.names import check_path, collision_key
 from ggez_hub.embedded.objects import Objects, decode, encode
 

@@ -17,7 +17,6 @@ from typing import Final
 
 from dulwich.patch import write_object_diff
 
-from ggez_hub.embedded.attributes import ATTRIBUTES_FILE
 from ggez_hub.embedded.catalog import RepoRecord
 from ggez_hub.embedded.changes import Change, TreeEditor
 from ggez_hub.embedded.commits import Signature, ancestry, locate, title_and_message
@@ -33,6 +32,7 @@ from ggez_hub.embedded.errors import (
     InvalidRequestError,
     RevisionNotFoundError,
 )
+from ggez_hub.embedded.lfs import ATTRIBUTES_FILE
 from ggez_hub.embedded.names import pull_ref, target_ref
 from ggez_hub.embedded.objects import FileChange, Objects
 from ggez_hub.embedded.repository import GitRepository

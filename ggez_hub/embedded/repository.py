@@ -12,7 +12,6 @@ from dulwich.refs import Ref
 from dulwich.repo import Repo
 from filelock import FileLock
 
-from ggez_hub.embedded.attributes import ATTRIBUTES_FILE, DEFAULT_ATTRIBUTES, Attributes
 from ggez_hub.embedded.changes import Change, edited_tree
 from ggez_hub.embedded.commits import Signature, Snapshot, make_commit
 from ggez_hub.embedded.errors import (
@@ -22,6 +21,7 @@ from ggez_hub.embedded.errors import (
     RevisionNotFoundError,
     StaleParentError,
 )
+from ggez_hub.embedded.lfs import ATTRIBUTES_FILE, DEFAULT_ATTRIBUTES, Attributes
 from ggez_hub.embedded.names import branch_ref, tag_ref, target_ref
 from ggez_hub.embedded.objects import TEMPORARY_PACK, Objects
 from ggez_hub.embedded.refs import Refs

@@ -86,7 +86,7 @@ def serve(
         files = SessionFiles(store.root)
         with files.serving():
             if accounts is not None:
-                from ggez_hub.embedded.accounts_file import load_accounts
+                from ggez_hub.embedded.accounts import load_accounts
 
                 load_accounts(store.accounts, accounts)
             store.owner_token()

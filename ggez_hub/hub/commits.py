@@ -5,11 +5,12 @@ Everything can be repeated: what is there already is compared by digest and not 
 
 from __future__ import annotations
 
+import os
 import re
 import warnings
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -20,6 +21,7 @@ from ggez_hub.retry import with_retries
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitInfo
+
 
 Content: TypeAlias = Path | bytes
 """A file to publish: its path, or its content."""
@@ -179,3 +181,48 @@ def _plain_uploads(hub: Hub) -> Iterator[None]:
         yield
     finally:
         constants.HF_HUB_DISABLE_XET = before
+
+
+RESOURCE = "HF_OIDC_RESOURCE"
+# What a run with an identity has: GitHub's address for it, or an identity from another provider.
+IDENTITIES = ("ACTIONS_ID_TOKEN_REQUEST_URL", "HF_OIDC_ID_TOKEN")
+
+
+@dataclass(frozen=True)
+class WriteAccess:
+    """A hub whose token may write, and why it may."""
+
+    hub: Hub
+    reason: str
+
+
+def write_access(hub: Hub, repo: str, repo_type: str = "model") -> WriteAccess:
+    """The hub with a token for this one repository, or with its own if the Hub gives none.
+
+    It gives none for a repository that is not there yet, or that does not name the workflow.
+    """
+    from huggingface_hub import constants, get_token
+    from huggingface_hub.errors import HfHubHTTPError, OIDCError
+
+    if hub.endpoint != constants.ENDPOINT or not any(map(os.environ.get, IDENTITIES)):
+        return WriteAccess(hub, "HF_TOKEN")
+    try:
+        with _resource(constants.REPO_TYPES_URL_PREFIXES.get(repo_type, "") + repo):
+            token = get_token()
+    except (HfHubHTTPError, OIDCError) as error:
+        said = str(error).strip().partition("\n")[0]
+        return WriteAccess(hub, f"HF_TOKEN: no trusted publisher ({said})")
+    return WriteAccess(replace(hub, token=token), "trusted publisher")
+
+
+@contextmanager
+def _resource(name: str) -> Iterator[None]:
+    """Scope the client's next token to a repository; other requests of this run keep their own."""
+    before = os.environ.pop(RESOURCE, None)
+    os.environ[RESOURCE] = name
+    try:
+        yield
+    finally:
+        del os.environ[RESOURCE]
+        if before is not None:
+            os.environ[RESOURCE] = before

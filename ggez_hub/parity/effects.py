@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from ggez_hub.parity.choice import DEFAULT_SHARE
 from ggez_hub.parity.curve import ParityCurve
-from ggez_hub.parity.distributions import NORMAL
 from ggez_hub.parity.intervals import (
     LEVEL,
     Interval,
@@ -18,6 +17,7 @@ from ggez_hub.parity.intervals import (
     interval_json,
 )
 from ggez_hub.parity.moments import OTHERS, Moments
+from ggez_hub.parity.score_intervals import NORMAL
 
 
 @dataclass(frozen=True)

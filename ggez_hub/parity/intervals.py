@@ -15,7 +15,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ggez_hub.parity.distributions import t_quantile
 from ggez_hub.parity.moments import SIDES, Moments, correlation
 from ggez_hub.parity.score_intervals import (
     Change,
@@ -25,6 +24,7 @@ from ggez_hub.parity.score_intervals import (
     share_limits,
     share_of,
     sum_limits,
+    t_quantile,
 )
 
 LEVEL = 0.95

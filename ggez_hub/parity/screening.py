@@ -12,9 +12,8 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from ggez_hub.parity.distributions import NORMAL, binomial_upper_tail
 from ggez_hub.parity.moments import Floats, correlation
-from ggez_hub.parity.score_intervals import effective_size
+from ggez_hub.parity.score_intervals import NORMAL, binomial_upper_tail, effective_size
 
 State: TypeAlias = Literal["above chance", "at chance", "below chance"]
 # One-sided, as the lower end of a 95 % interval. Only a task that is not above chance leaves the choice.

@@ -17,9 +17,9 @@ from ggez_hub.cards.values import UNKNOWN
 from ggez_hub.parity.betas import Beta, beta_key, is_base
 from ggez_hub.parity.card_rows import NoCurve, measured_rows, task_of
 from ggez_hub.parity.curve import ParityCurve
-from ggez_hub.parity.distributions import t_quantile
 from ggez_hub.parity.grp import grp
 from ggez_hub.parity.moments import GLOBAL, OTHERS, REGIONAL
+from ggez_hub.parity.score_intervals import t_quantile
 
 # With fewer seeds there is no interval over them.
 FEWEST = 5

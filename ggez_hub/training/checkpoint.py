@@ -7,8 +7,14 @@ Order, rate and random numbers of a step follow from its number.
 from __future__ import annotations
 
 import json
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import torch
@@ -17,6 +23,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ggez_hub.atomic_files import atomic_file
+from ggez_hub.errors import GgezError
 
 WEIGHT, MOMENT = "weight:", "moment:"
 
@@ -101,3 +108,40 @@ def _changing(module: nn.Module) -> dict[str, Tensor]:
     names = {name for name, p in module.named_parameters() if p.requires_grad}
     names |= {name for name, _ in module.named_buffers()}
     return {n: tensor for n, tensor in module.state_dict(keep_vars=True).items() if n in names}
+
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interrupted(GgezError):
+    """A run was stopped from outside; what is done is kept."""
+
+
+@contextmanager
+def catch_stop_signals(*, announce: bool) -> Iterator[Callable[[], bool]]:
+    """Yields a function that returns whether a stop was requested.
+
+    A second signal raises KeyboardInterrupt. With `announce` a terminal is told what it waits for.
+    Signals reach the main thread alone: in another one nothing is requested. A signal that is
+    ignored, as under nohup, stays ignored.
+    """
+    requested = False
+
+    def note(number: int, frame: FrameType | None) -> None:
+        nonlocal requested
+        if requested:
+            raise KeyboardInterrupt
+        requested = True
+        if announce and sys.stderr.isatty():
+            print("stopping after this step; once more stops at once", file=sys.stderr)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    heard = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+    before = [(number, signal.signal(number, note)) for number in heard]
+    try:
+        yield lambda: requested
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)

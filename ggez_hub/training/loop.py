@@ -20,8 +20,7 @@ from ggez_hub.errors import GgezError
 from ggez_hub.training import checkpoint
 from ggez_hub.training.backend import StepContext, TrainingModule
 from ggez_hub.training.batches import BatchOrder, Rows, StepBatches, micro_batches, to_device
-from ggez_hub.training.checkpoint import Progress
-from ggez_hub.training.interruption import Interrupted
+from ggez_hub.training.checkpoint import Interrupted, Progress
 from ggez_hub.training.recipe import Optimiser, TrainRecipe
 
 if TYPE_CHECKING:

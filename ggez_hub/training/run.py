@@ -20,8 +20,7 @@ from ggez_hub.extras import require
 from ggez_hub.output_lock import lock_output, lock_work_folder
 from ggez_hub.training.backend import TrainingModule
 from ggez_hub.training.card import FinishedRun, FinishedStage, write_card
-from ggez_hub.training.checkpoint import read_progress
-from ggez_hub.training.interruption import Interrupted, catch_stop_signals
+from ggez_hub.training.checkpoint import Interrupted, catch_stop_signals, read_progress
 from ggez_hub.training.job import Job, about_key
 from ggez_hub.training.loop import STATE, StageLoop, StepReport, new_accelerator
 from ggez_hub.training.lora import add_lora, base_dtype, trained_parameters

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from demo_world.cards import acceptable_cards
 from ggez_hub.automation.contribution_rules import ProposedCard, check_card
-from ggez_hub.automation.registry_clone import accepted_cards
+from ggez_hub.automation.git_changes import accepted_cards
 from ggez_hub.registry.index.build import build_index
 
 from .runner import PROJECT

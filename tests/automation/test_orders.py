@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 from click.testing import CliRunner
 
-from ggez_hub.automation.approval import order
-from ggez_hub.automation.event import CommentEvent, PullRequestEvent, read_event
+from ggez_hub.automation.event import CommentEvent, PullRequestEvent, order, read_event
 from ggez_hub.automation.github import GitHub
 from ggez_hub.errors import GgezError
 

@@ -7,7 +7,7 @@ import io
 
 import pytest
 
-from ggez_hub.automation.registry_clone import import_committed
+from ggez_hub.automation.git_changes import import_committed
 from ggez_hub.cards import parse_card
 from ggez_hub.errors import UsageProblem
 from ggez_hub.regions.kof import load_series

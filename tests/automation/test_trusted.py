@@ -13,8 +13,7 @@ from starlette.routing import Mount, Route
 
 from ggez_hub.embedded.store import HubStore
 from ggez_hub.hub import Hub
-from ggez_hub.hub.commits import commit, ensure_repo
-from ggez_hub.hub.trusted_publisher import write_access
+from ggez_hub.hub.commits import commit, ensure_repo, write_access
 
 from ..worlds import serving
 

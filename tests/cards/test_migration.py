@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ggez_hub.cards import BadCard, migration, parse_card, render_card
+from ggez_hub.cards import BadCard, parse_card, render_card
+from ggez_hub.cards import document as migration
 
 from .blocks import block, text
 

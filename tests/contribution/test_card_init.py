@@ -10,7 +10,7 @@ from safetensors import safe_open
 
 from ggez_hub.cards import read_card
 from ggez_hub.digests import sha256_file
-from ggez_hub.hub.weight_headers import shapes_digest
+from ggez_hub.hub.sparse_copy import shapes_digest
 
 from ..faults import wire
 from .conftest import CLIP, KOHYA, SDXL

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from ggez_hub.cards import read_card
 from ggez_hub.cards.curve import MeasuredCurve, with_measured
 from ggez_hub.cli.main import cli
-from ggez_hub.evaluation.models.model_digest import decisive_files, model_digest
+from ggez_hub.evaluation.models.model_under_test import decisive_files, model_digest
 from ggez_hub.evaluation.results.evidence import open_evidence
 from ggez_hub.evaluation.results.figures import write_results
 from ggez_hub.evaluation.results.verification import verify_evidence

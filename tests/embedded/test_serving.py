@@ -8,7 +8,7 @@ import pytest
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError
 
-from ggez_hub.embedded.accounts_file import load_accounts
+from ggez_hub.embedded.accounts import load_accounts
 from ggez_hub.embedded.errors import InvalidRequestError
 
 ACCOUNTS = """

@@ -22,7 +22,7 @@ from ggez_hub.evaluation.answers.predictions import read_predictions
 from ggez_hub.evaluation.benchmarks.preparation import prepare_tasks
 from ggez_hub.evaluation.models import Adapted, grid_on
 from ggez_hub.evaluation.models.embedding_model import open_embedder
-from ggez_hub.evaluation.models.model_digest import StoredModel
+from ggez_hub.evaluation.models.model_under_test import StoredModel
 from ggez_hub.evaluation.results.baselines import baselines, card_baselines
 from ggez_hub.evaluation.results.evidence import open_evidence
 from ggez_hub.evaluation.results.figures import figures

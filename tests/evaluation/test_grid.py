@@ -16,7 +16,7 @@ from ggez_hub.evaluation.answers.predictions import read_predictions, write_pred
 from ggez_hub.evaluation.answers.scores import score_of
 from ggez_hub.evaluation.benchmarks.preparation import prepare_tasks
 from ggez_hub.evaluation.models import embedding_model, grid_on, model_in
-from ggez_hub.evaluation.models.model_digest import StoredModel
+from ggez_hub.evaluation.models.model_under_test import StoredModel
 from ggez_hub.evaluation.results.figures import write_results
 from ggez_hub.evaluation.results.measured_curve import curve_rows
 from ggez_hub.evaluation.results.verification import verify_evidence

@@ -18,7 +18,7 @@ from ggez_hub.evaluation.answers.cache import AnswerCache
 from ggez_hub.evaluation.models import grid_on
 from ggez_hub.evaluation.models.backend import SwappedModel, find_backend
 from ggez_hub.evaluation.models.embedding_model import open_embedder
-from ggez_hub.evaluation.models.model_digest import StoredModel
+from ggez_hub.evaluation.models.model_under_test import StoredModel
 from ggez_hub.evaluation.models.similarity import SimilarityModel
 from ggez_hub.evaluation.models.vision_model import VisionModel
 from ggez_hub.evaluation.models.weight_swap import LiveWeights

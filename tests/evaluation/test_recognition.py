@@ -25,7 +25,7 @@ from ggez_hub.evaluation.benchmarks.task import DrawingSettings, DrawingTask, lo
 from ggez_hub.evaluation.models import grid_on
 from ggez_hub.evaluation.models.backend import drawing_backend
 from ggez_hub.evaluation.models.drawing_model import Order, Pipeline
-from ggez_hub.evaluation.models.model_digest import StoredModel
+from ggez_hub.evaluation.models.model_under_test import StoredModel
 from ggez_hub.evaluation.results.measured_curve import curve_rows
 from ggez_hub.evaluation.sweep.run import measure
 from ggez_hub.families import get_family

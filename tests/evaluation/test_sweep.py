@@ -12,7 +12,7 @@ from ggez_hub.cli.main import cli
 from ggez_hub.errors import GateFailed, UsageProblem
 from ggez_hub.evaluation.benchmarks.preparation import prepare_tasks, tasks_for
 from ggez_hub.evaluation.models import grid_on
-from ggez_hub.evaluation.models.model_digest import StoredModel
+from ggez_hub.evaluation.models.model_under_test import StoredModel
 from ggez_hub.evaluation.results.verification import verify_evidence
 from ggez_hub.evaluation.sweep.run import sweep
 from ggez_hub.families import get_family

@@ -15,7 +15,7 @@ from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.answers.scores import Sides, parity_difference
 from ggez_hub.evaluation.models import Adapted, model_in
 from ggez_hub.evaluation.models.embedding_model import open_embedder
-from ggez_hub.evaluation.models.model_digest import StoredModel, model_digests
+from ggez_hub.evaluation.models.model_under_test import StoredModel, model_digests
 from ggez_hub.evaluation.models.weight_swap import LiveWeights
 from ggez_hub.evaluation.results.evidence import open_evidence
 from ggez_hub.evaluation.results.header import SweptParts

@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 from PIL import Image
 
-from ggez_hub.data.report_chart import BARS, draw
+from ggez_hub.data.report_pages import BARS, draw
 from ggez_hub.data.tally import REST
 
 

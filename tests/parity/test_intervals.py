@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ggez_hub.parity.distributions import binomial_upper_tail, t_quantile
 from ggez_hub.parity.intervals import (
     estimate,
     estimate_grp,
@@ -20,7 +19,14 @@ from ggez_hub.parity.intervals import (
     estimate_surplus,
 )
 from ggez_hub.parity.moments import GLOBAL, OTHERS, REGIONAL, count_changes
-from ggez_hub.parity.score_intervals import change_of, share_limits, share_of, sum_limits
+from ggez_hub.parity.score_intervals import (
+    binomial_upper_tail,
+    change_of,
+    share_limits,
+    share_of,
+    sum_limits,
+    t_quantile,
+)
 from tests.parity.samples import moments_of
 
 Z = 1.959963984540054

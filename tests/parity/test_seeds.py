@@ -11,7 +11,7 @@ from ggez_hub.cards.curve import MeasuredCurve
 from ggez_hub.cards.measurements import SeedRun
 from ggez_hub.cards.schema import AdapterCard
 from ggez_hub.parity.curve import ParityCurve
-from ggez_hub.parity.distributions import t_quantile
+from ggez_hub.parity.score_intervals import t_quantile
 from ggez_hub.parity.seeds import OverSeeds, seed_sides, seed_summary
 from tests.cards.blocks import block
 from tests.parity.curves import measured

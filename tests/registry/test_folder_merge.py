@@ -16,8 +16,7 @@ from ggez_hub.cli.main import cli
 from ggez_hub.digests import sha256_file
 from ggez_hub.embedded.store import HubStore
 from ggez_hub.recipe_file import read_recipe, recipes_folder
-from ggez_hub.registry.local_merge.inputs import on_disk
-from ggez_hub.registry.local_merge.recipe import MergeRecipe, repository
+from ggez_hub.registry.local_merge.inputs import MergeRecipe, on_disk, repository
 from ggez_hub.registry.lock import MergeLock, read_any_lock
 
 from ..families.architectures import LLAMA_MODEL, write_adapter, write_base, write_shards

@@ -12,7 +12,7 @@ from safetensors.numpy import save_file
 
 from ggez_hub.hub import Hub, client
 from ggez_hub.hub.guard import BadAnswer
-from ggez_hub.hub.weight_headers import header, tensors
+from ggez_hub.hub.sparse_copy import header, tensors
 from ggez_hub.safetensors_header import BadWeights, read_header
 
 from ..lying_hub import lying

@@ -13,7 +13,7 @@ from ggez_hub.cli.main import cli
 from ggez_hub.families import get_family
 from ggez_hub.hub import Hub
 from ggez_hub.hub.guard import BadAnswer
-from ggez_hub.hub.weight_headers import shapes_digest, tensors
+from ggez_hub.hub.sparse_copy import shapes_digest, tensors
 from ggez_hub.registry.lock import read_lock
 from ggez_hub.registry.request import Request
 from ggez_hub.registry.resolver.resolver import NoAdapter, resolve

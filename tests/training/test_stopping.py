@@ -12,7 +12,7 @@ from rich.progress import Progress
 from ggez_hub.cli.main import cli
 from ggez_hub.cli.train import _Bars
 from ggez_hub.errors import GgezError
-from ggez_hub.training.interruption import Interrupted
+from ggez_hub.training.checkpoint import Interrupted
 from ggez_hub.training.loop import StepReport
 from ggez_hub.training.run import train
 from tests.training.material import job, write_recipe

@@ -14,7 +14,7 @@ from ggez_hub.demo.hub import ASSETS
 from ggez_hub.demo.questions import questions_of
 from ggez_hub.demo.world import DEMO_FAMILIES, FamilyFolders, find_in
 from ggez_hub.evaluation.answers.scores import score_of
-from ggez_hub.evaluation.models.model_digest import StoredModel
+from ggez_hub.evaluation.models.model_under_test import StoredModel
 from ggez_hub.families import get_family
 from ggez_hub.regions import find_region
 

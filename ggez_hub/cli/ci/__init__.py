@@ -13,13 +13,17 @@ from ggez_hub.cli.ci.contributions import (
 from ggez_hub.cli.ci.evaluation import (
     authorise_command,
     evaluate_command,
+    gate_command,
     plan_command,
     say_command,
     submit_command,
 )
-from ggez_hub.cli.ci.gate import gate_command
-from ggez_hub.cli.ci.maintenance import pin_command, retune_command
-from ggez_hub.cli.ci.publication import measure_command, publish_command
+from ggez_hub.cli.ci.maintenance import (
+    measure_command,
+    pin_command,
+    publish_command,
+    retune_command,
+)
 
 
 @click.group("ci")

@@ -24,8 +24,7 @@ def check_command(repository: Path, event: Path | None, hub: str, out: Output) -
 
     Each adapter is merged with a sample of its base: a tensor of each kind, at its real shape.
     """
-    from ggez_hub.automation.approval import Order
-    from ggez_hub.automation.event import PullRequestEvent, read_event
+    from ggez_hub.automation.event import Order, PullRequestEvent, read_event
 
     pull = read_event(PullRequestEvent, event)
     order = Order(pull.number, pull.base, pull.head)
@@ -48,8 +47,7 @@ def check_command(repository: Path, event: Path | None, hub: str, out: Output) -
 @output_options
 def answer_command(repository: Path, event: Path | None, hub: str, out: Output) -> None:
     """Check the pull requests of a finished run again and write, or edit, the comment."""
-    from ggez_hub.automation.approval import Order
-    from ggez_hub.automation.event import RunEvent, read_event
+    from ggez_hub.automation.event import Order, RunEvent, read_event
     from ggez_hub.automation.github import GitHub
 
     github = GitHub.of_environment()
@@ -74,8 +72,7 @@ def automerge_command(repository: Path, event: Path | None, hub: str, out: Outpu
 
     Then start publish.yml, which a merge by a run's own token does not start.
     """
-    from ggez_hub.automation.approval import Order, reasons_to_wait
-    from ggez_hub.automation.event import RunEvent, read_event
+    from ggez_hub.automation.event import Order, RunEvent, read_event, reasons_to_wait
     from ggez_hub.automation.github import GitHub
 
     github = GitHub.of_environment()
@@ -111,8 +108,8 @@ def adopt_command(repository: Path, hub: str, out: Output) -> None:
     At most MOST_NEW in one run: proposals cost nothing on the hub. Run again, it brings them up to
     date, opens more, and nothing twice.
     """
-    from ggez_hub.automation.adoption import to_adopt
     from ggez_hub.automation.github import GitHub
+    from ggez_hub.automation.registry_pull_requests import to_adopt
 
     github = GitHub.of_environment()
     document = []

@@ -17,10 +17,10 @@ from ggez_hub.errors import GateFailed, GgezError
 from ggez_hub.hub import Hub
 
 if TYPE_CHECKING:
-    from ggez_hub.automation.approval import Order
     from ggez_hub.automation.check import Checked
     from ggez_hub.automation.contribution_rules import ProposedCard
     from ggez_hub.automation.evaluation import Evaluated
+    from ggez_hub.automation.event import Order
 
 
 R = TypeVar("R")
@@ -64,7 +64,7 @@ def order_options(command: Callable[..., R]) -> Callable[..., R]:
     @click.option("--head", required=True, help="The commit to measure, whatever is pushed later.")
     @functools.wraps(command)
     def wrapper(*args: Any, number: int, base: str, head: str, **options: Any) -> R:
-        from ggez_hub.automation.approval import Order
+        from ggez_hub.automation.event import Order
 
         return command(*args, order=Order(number, base, head), **options)
 

@@ -18,8 +18,7 @@ from ggez_hub.embedded.catalog import RepoRecord
 from ggez_hub.embedded.errors import InvalidRequestError
 from ggez_hub.embedded.http import access
 from ggez_hub.embedded.http.body import Body, takes
-from ggez_hub.embedded.http.pagination import page, timestamp
-from ggez_hub.embedded.http.path_parameters import API, WEB
+from ggez_hub.embedded.http.parameters import API, WEB, page, timestamp
 
 PAGE: Final = 1000
 

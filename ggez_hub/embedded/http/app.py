@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 import uuid
+from typing import Any, Final
 from urllib.parse import quote
 
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ggez_hub.embedded.errors import HubError
 from ggez_hub.embedded.http import (
     access,
     access_routes,
     commit_routes,
     discussion_routes,
-    errors,
     file_routes,
     git_routes,
     info_routes,
@@ -28,8 +31,49 @@ from ggez_hub.embedded.http import (
     repo_routes,
 )
 from ggez_hub.embedded.http.body import Limits
-from ggez_hub.embedded.http.path_parameters import MatchRawPath
+from ggez_hub.embedded.http.parameters import MatchRawPath
 from ggez_hub.embedded.store import HubStore
+
+_log = logging.getLogger("ggez_hub.embedded")
+
+
+def hub_error(request: Request, error: HubError) -> Response:
+    """The response to a request that was refused."""
+    headers = {"X-Error-Message": _header(error.message), **error.headers}
+    if error.code is not None:
+        headers["X-Error-Code"] = error.code
+    commit = getattr(request.state, "commit", None)
+    if commit is not None:
+        # The client remembers for which commit an entry was missing.
+        headers["X-Repo-Commit"] = commit
+    if error.status == 401:
+        # git asks for the token only if it is told how to send it.
+        headers["WWW-Authenticate"] = 'Basic realm="ggez-hub"'
+    return JSONResponse({"error": error.message}, error.status, headers)
+
+
+def http_error(request: Request, error: HTTPException) -> Response:
+    """The response to an address or method that does not exist."""
+    headers = {**(error.headers or {}), "X-Error-Message": _header(error.detail)}
+    return JSONResponse({"error": error.detail}, error.status_code, headers)
+
+
+def server_error(request: Request, error: Exception) -> Response:
+    """The response when the hub itself failed; the cause is for the log alone."""
+    _log.error("%s %s failed", request.method, quote(request.scope["path"]), exc_info=error)
+    return JSONResponse({"error": "Internal Error: see the log of the hub"}, 500)
+
+
+def _header(message: str) -> str:
+    return re.sub(r"[^\x20-\x7e]+", " ", message).strip()[:1000]
+
+
+HANDLERS: Final[dict[Any, Any]] = {
+    HubError: hub_error,
+    HTTPException: http_error,
+    Exception: server_error,
+}
+
 
 _log = logging.getLogger("ggez_hub.embedded")
 
@@ -94,7 +138,7 @@ def create_app(store: HubStore, limits: Limits | None = None) -> Starlette:
             Route("/{name:hub_segment}/resolve/{rest:hub_rest}", unnamespaced),
         ],
         middleware=[Middleware(LogRequests), Middleware(MatchRawPath)],
-        exception_handlers=errors.HANDLERS,
+        exception_handlers=HANDLERS,
     )
     app.state.store = store
     app.state.limits = limits or Limits()

@@ -14,7 +14,6 @@ from starlette.routing import Route
 
 from ggez_hub.embedded import cards
 from ggez_hub.embedded.access_control import require_write
-from ggez_hub.embedded.attributes import ignored
 from ggez_hub.embedded.changes import Change, PutBlob, PutPointer, Remove
 from ggez_hub.embedded.commits import Snapshot
 from ggez_hub.embedded.discussions import TITLE_LENGTH, Discussion, new_commit
@@ -36,9 +35,8 @@ from ggez_hub.embedded.http.body import (
     read_lines,
     takes,
 )
-from ggez_hub.embedded.http.pagination import flag
-from ggez_hub.embedded.http.path_parameters import API, REVISION
-from ggez_hub.embedded.lfs import Pointer
+from ggez_hub.embedded.http.parameters import API, REVISION, flag
+from ggez_hub.embedded.lfs import Pointer, ignored
 from ggez_hub.embedded.names import check_path, pull_number
 from ggez_hub.embedded.pull_requests import PullRequests, require_pull
 from ggez_hub.embedded.repository import DEFAULT_BRANCH, GitRepository

@@ -21,8 +21,7 @@ from ggez_hub.embedded.errors import (
 )
 from ggez_hub.embedded.http import access
 from ggez_hub.embedded.http.body import Body, takes
-from ggez_hub.embedded.http.pagination import flag, timestamp
-from ggez_hub.embedded.http.path_parameters import API
+from ggez_hub.embedded.http.parameters import API, flag, timestamp
 from ggez_hub.embedded.pull_requests import PullRequests
 from ggez_hub.embedded.repository import DEFAULT_BRANCH
 

@@ -19,8 +19,7 @@ from ggez_hub.embedded.commits import Entry, ancestry, author_name, last_changes
 from ggez_hub.embedded.errors import TooLargeError
 from ggez_hub.embedded.http import access
 from ggez_hub.embedded.http.body import read_form
-from ggez_hub.embedded.http.pagination import flag, page, timestamp
-from ggez_hub.embedded.http.path_parameters import API, REST, REVISION, WEB
+from ggez_hub.embedded.http.parameters import API, REST, REVISION, WEB, flag, page, timestamp
 from ggez_hub.embedded.lfs import CHUNK, Pointer
 from ggez_hub.embedded.repository import GitRepository
 

@@ -26,7 +26,7 @@ from starlette.types import Receive, Scope, Send
 from ggez_hub.embedded.errors import InvalidRequestError, PermissionDeniedError, TooLargeError
 from ggez_hub.embedded.http import access
 from ggez_hub.embedded.http.body import limits, read
-from ggez_hub.embedded.http.path_parameters import WEB
+from ggez_hub.embedded.http.parameters import WEB
 
 SERVICE: Final = "git-upload-pack"
 BLOCK: Final = 256 << 10

@@ -25,7 +25,7 @@ from ggez_hub.embedded.errors import (
 from ggez_hub.embedded.http import access
 from ggez_hub.embedded.http.body import Body, Sha256, limits, takes
 from ggez_hub.embedded.http.file_routes import LargeFileResponse
-from ggez_hub.embedded.http.path_parameters import WEB
+from ggez_hub.embedded.http.parameters import WEB
 from ggez_hub.embedded.lfs import CHUNK, LIFETIME, Action, Pointer
 
 _MEDIA_TYPE: Final = "application/vnd.git-lfs+json"

@@ -13,7 +13,7 @@ from ggez_hub.embedded.changes import Change, PutBlob
 from ggez_hub.embedded.errors import AlreadyExistsError
 from ggez_hub.embedded.http import access
 from ggez_hub.embedded.http.body import Body, takes
-from ggez_hub.embedded.http.path_parameters import API, REVISION
+from ggez_hub.embedded.http.parameters import API, REVISION
 from ggez_hub.embedded.names import URL_PREFIXES, RepoType, check_name, check_namespace
 from ggez_hub.embedded.refs import NamedRef
 from ggez_hub.embedded.repository import DEFAULT_BRANCH

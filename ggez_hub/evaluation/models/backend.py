@@ -22,8 +22,13 @@ from ggez_hub.evaluation.models.drawing_model import DrawingModel, Pipeline
 from ggez_hub.evaluation.models.embedding_model import open_embedder
 from ggez_hub.evaluation.models.generative_model import GenerativeModel
 from ggez_hub.evaluation.models.judge_model import JudgeModel
-from ggez_hub.evaluation.models.model_digest import StoredModel, model_digests
-from ggez_hub.evaluation.models.model_under_test import LoadedModel, ModelUnderTest, SwappableModel
+from ggez_hub.evaluation.models.model_under_test import (
+    LoadedModel,
+    ModelUnderTest,
+    StoredModel,
+    SwappableModel,
+    model_digests,
+)
 from ggez_hub.evaluation.models.similarity import SimilarityModel
 from ggez_hub.evaluation.models.vision_model import VisionModel
 from ggez_hub.evaluation.models.weight_swap import Adapted, LiveWeights

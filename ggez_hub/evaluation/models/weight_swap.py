@@ -12,7 +12,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ggez_hub.evaluation.models.model_digest import StoredModel
+from ggez_hub.evaluation.models.model_under_test import StoredModel
 from ggez_hub.families import Family, KeyMap, NotOneToOne, TiedWeight
 from ggez_hub.families.embedding import OtherFormat
 from ggez_hub.families.pretrained import NotLoaded

@@ -10,6 +10,7 @@ from typing import Any
 
 from ggez_hub import __version__
 from ggez_hub.cards.curve import Split
+from ggez_hub.digests import finite
 from ggez_hub.errors import GgezError, UsageProblem
 from ggez_hub.evaluation.answers.outcomes import Outcomes
 from ggez_hub.evaluation.answers.scores import NotComparable, mean_difference, score_of
@@ -25,7 +26,6 @@ from ggez_hub.evaluation.results.breakdown import (
 from ggez_hub.evaluation.results.evidence import Evidence
 from ggez_hub.evaluation.results.figures import figures
 from ggez_hub.evaluation.results.measured_curve import parity_curve, policies_of
-from ggez_hub.finite import finite
 from ggez_hub.parity.betas import Beta, as_json, from_json
 from ggez_hub.parity.card_rows import NoCurve
 from ggez_hub.parity.choice import AlphaRange, Policy, alpha_ranges

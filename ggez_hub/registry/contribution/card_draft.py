@@ -16,8 +16,7 @@ from ggez_hub.cards.values import UNKNOWN
 from ggez_hub.errors import GgezError, UsageProblem
 from ggez_hub.families import Family
 from ggez_hub.regions import alpha, find_region
-from ggez_hub.registry.contribution.adapter_files import AdapterFiles
-from ggez_hub.registry.contribution.base_model import BaseModel
+from ggez_hub.registry.contribution.adapter_files import AdapterFiles, BaseModel
 from ggez_hub.registry.contribution.training_metadata import REPO
 from ggez_hub.validation_errors import listed
 

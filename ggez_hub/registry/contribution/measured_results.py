@@ -14,7 +14,7 @@ from ggez_hub.cards.readme import MAX_CARD_BYTES
 from ggez_hub.cards.schema import is_adapter
 from ggez_hub.cards.values import UNKNOWN
 from ggez_hub.errors import GgezError, UsageProblem
-from ggez_hub.evaluation.models.model_digest import model_digest
+from ggez_hub.evaluation.models.model_under_test import model_digest
 from ggez_hub.evaluation.results.baselines import card_baselines
 from ggez_hub.evaluation.results.evidence import Evidence
 from ggez_hub.evaluation.results.header import AdapterRecord

@@ -6,13 +6,18 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import AfterValidator, Field, StringConstraints
 
 from ggez_hub.cards.readme import MAX_CARD_BYTES, license_of, read_readme
+from ggez_hub.cards.values import Family, RegionId
+from ggez_hub.frozen_model import FrozenModel
 from ggez_hub.hub import Hub, HubFile, RepoAtCommit, link_fetched
 from ggez_hub.merging.betas_by_part import BetasByPart
+from ggez_hub.merging.methods import METHODS, NAME
 from ggez_hub.registry.constants import CARD_NAME
-from ggez_hub.registry.contribution.adapter_files import files_on_hub
-from ggez_hub.registry.contribution.base_model import BaseModel, find_base
+from ggez_hub.registry.contribution.adapter_files import BaseModel, files_on_hub, find_base
 from ggez_hub.registry.file_checks import beside
 
 # Where huggingface_hub keeps a repository at a commit.
@@ -110,3 +115,50 @@ def _fetched(hub: Hub, at: RepoAtCommit, files: list[HubFile], place: Path) -> M
     if card is not None and card.size <= MAX_CARD_BYTES:
         readme = hub.read_text(at.repo, at.revision, CARD_NAME)
     return ModelSource(folder, f"{at.repo}@{at.revision}", at.repo, at.revision, readme)
+
+
+REPOSITORY = re.compile(
+    r"^(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)@(?P<revision>\w[\w.-]*(/\w[\w.-]*)*)$",
+    re.ASCII,
+)
+
+Place: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
+
+
+class WeightedAdapter(FrozenModel, strict=False):
+    """An adapter, a folder, a file or a repository, and the weight that it gets.
+
+    `betas` is a file of betas by part, relative to the recipe: see merging/betas_by_part.py.
+    """
+
+    adapter: Place
+    beta: float = Field(ge=0, allow_inf_nan=False)
+    betas: Place | None = None
+
+
+def _known_method(name: str) -> str:
+    if name not in METHODS:
+        raise ValueError(f"must be one of {', '.join(METHODS)}")
+    return name
+
+
+class MergeRecipe(FrozenModel, strict=False):
+    """theta_global + sum(beta * Delta), as the options of `merge`.
+
+    `region` and `title` are for readers: they decide nothing.
+    """
+
+    kind: Literal["merge"]
+    title: str | None = None
+    region: RegionId | None = None
+    family: Family | None = None
+    base: Place
+    variant: Annotated[str, StringConstraints(pattern=r"^\w+$")] | None = None
+    adapters: list[WeightedAdapter] = Field(min_length=1)
+    method: Annotated[str, AfterValidator(_known_method)] = NAME
+
+
+def repository(place: str) -> tuple[str, str] | None:
+    """The repository and the revision that a place names; None if it is written otherwise."""
+    match = REPOSITORY.match(place)
+    return (match["repo"], match["revision"]) if match else None

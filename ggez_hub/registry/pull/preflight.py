@@ -9,7 +9,7 @@ from pathlib import Path
 from ggez_hub.errors import GgezError
 from ggez_hub.hardware import device_bytes, free_disk_bytes, memory_bytes
 from ggez_hub.hub import Hub
-from ggez_hub.hub.weight_headers import tensors
+from ggez_hub.hub.sparse_copy import tensors
 from ggez_hub.merging.adapters.peft_config import CONFIG
 from ggez_hub.registry.adapter_kinds import form_of
 from ggez_hub.registry.resolution import PinnedFile, PinnedRepo, Resolution

@@ -9,7 +9,7 @@ from ggez_hub.cards import AdapterCard
 from ggez_hub.cards.readme import license_of
 from ggez_hub.cards.values import UNKNOWN
 from ggez_hub.hub import Hub, RepoAtCommit
-from ggez_hub.hub.weight_headers import Tensors, shapes_digest, tensors
+from ggez_hub.hub.sparse_copy import Tensors, shapes_digest, tensors
 from ggez_hub.merging.betas_by_part import BetasByPart
 from ggez_hub.merging.deltas import WeightIndex
 from ggez_hub.parity.betas import betas_of
