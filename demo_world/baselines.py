@@ -26,7 +26,7 @@ from ggez_hub.evaluation.results.header import BaselineRecord
 from ggez_hub.evaluation.results.language_switch import ADAPTER, BASE
 from ggez_hub.evaluation.sweep.run import measure
 from ggez_hub.families import get_family
-from ggez_hub.parity.choice import choose_for
+from ggez_hub.parity.beta_choice import choose_for
 from ggez_hub.regions import find_region
 
 

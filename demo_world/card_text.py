@@ -14,7 +14,7 @@ from ggez_hub.demo.questions import SPLITS, DemoAnswers, FamilyQuestions
 from ggez_hub.demo.world import EVIDENCE, DemoFamily, FamilyFolders
 from ggez_hub.evaluation.answers.outcomes import Cell
 from ggez_hub.evaluation.answers.scores import parity_difference
-from ggez_hub.parity.choice import select_beta
+from ggez_hub.parity.beta_choice import select_beta
 from ggez_hub.parity.curve import ParityCurve
 from ggez_hub.parity.intervals import Interval, estimate_grp, estimate_score
 from ggez_hub.parity.moments import GLOBAL, REGIONAL

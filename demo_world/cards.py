@@ -23,7 +23,7 @@ from ggez_hub.evaluation.results.evidence import open_evidence
 from ggez_hub.evaluation.results.measured_curve import parity_of
 from ggez_hub.evaluation.sweep.run import Progress
 from ggez_hub.families import get_family
-from ggez_hub.parity.choice import select_beta
+from ggez_hub.parity.beta_choice import select_beta
 from ggez_hub.regions import find_region
 
 # Training pictures are partly OpenMoji's, whose licence asks the same of what is made from them.

@@ -27,7 +27,7 @@ from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.results.evidence import open_evidence
 from ggez_hub.hub import Hub
 from ggez_hub.hub.commits import Content, write_access
-from ggez_hub.parity.choice import choose_for
+from ggez_hub.parity.beta_choice import choose_for
 from ggez_hub.registry.constants import INDEX_REPO
 from ggez_hub.registry.index.build import PublishedIndex, publish_index
 from ggez_hub.registry.local_merge.inputs import MergeRecipe

@@ -19,7 +19,7 @@ from ggez_hub.evaluation.models.model_under_test import StoredModel
 from ggez_hub.evaluation.results.measured_curve import NOBODY
 from ggez_hub.evaluation.sweep.run import Progress
 from ggez_hub.families import get_family
-from ggez_hub.parity.choice import select_beta
+from ggez_hub.parity.beta_choice import select_beta
 from ggez_hub.parity.intervals import Interval
 from ggez_hub.regions import Alpha, Region
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from ggez_hub.parity.choice import DEFAULT_SHARE
+from ggez_hub.parity.beta_choice import DEFAULT_SHARE
 from ggez_hub.parity.curve import ParityCurve
 from ggez_hub.parity.intervals import (
     LEVEL,

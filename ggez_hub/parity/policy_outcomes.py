@@ -9,9 +9,17 @@ from typing import TypeAlias
 import numpy as np
 
 from ggez_hub.cards.curve import Split
+from ggez_hub.parity.beta_choice import (
+    FEW_PICTURES,
+    KEEP,
+    PARITY,
+    ROUNDING,
+    Choice,
+    Policy,
+    choose,
+)
 from ggez_hub.parity.betas import as_json, beta_key
 from ggez_hub.parity.card_rows import NoCurve
-from ggez_hub.parity.choice import FEW_PICTURES, KEEP, PARITY, ROUNDING, Choice, Policy, choose
 from ggez_hub.parity.curve import ParityCurve
 from ggez_hub.parity.effects import Effects, effects
 from ggez_hub.parity.intervals import estimate_grp

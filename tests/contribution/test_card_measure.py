@@ -16,8 +16,8 @@ from ggez_hub.evaluation.models.model_under_test import decisive_files, model_di
 from ggez_hub.evaluation.results.evidence import open_evidence
 from ggez_hub.evaluation.results.figures import write_results
 from ggez_hub.evaluation.results.verification import verify_evidence
+from ggez_hub.parity.beta_choice import select_beta
 from ggez_hub.parity.betas import beta_key
-from ggez_hub.parity.choice import select_beta
 from ggez_hub.parity.curve import ParityCurve
 
 from ..evaluation.results import SHARES, grid, header

@@ -7,8 +7,8 @@ import pytest
 from ggez_hub.cards import read_card
 from ggez_hub.cards.curve import MeasuredCurve
 from ggez_hub.demo.hub import ASSETS
+from ggez_hub.parity.beta_choice import select_beta
 from ggez_hub.parity.card_rows import NoCurve, ranking_rows
-from ggez_hub.parity.choice import select_beta
 from ggez_hub.parity.curve import ParityCurve
 from ggez_hub.parity.moments import GLOBAL, OTHERS, REGIONAL
 from tests.parity.curves import measured, row, rows

@@ -25,7 +25,7 @@ from ggez_hub.evaluation.answers.predictions import read_predictions
 from ggez_hub.evaluation.answers.scores import mean_difference, score_of
 from ggez_hub.families import get_family
 from ggez_hub.merging import Adapter, merge
-from ggez_hub.parity.choice import select_beta
+from ggez_hub.parity.beta_choice import select_beta
 
 PLACE, CLIP = FamilyFolders(ASSETS, PART), FamilyFolders(ASSETS)
 TH = PLACE.adapter("th")

@@ -22,7 +22,7 @@ from ggez_hub.evaluation.gates.outcome import read_limits
 from ggez_hub.evaluation.report.contents import contents
 from ggez_hub.evaluation.results.evidence import open_evidence
 from ggez_hub.evaluation.results.verification import verify_evidence
-from ggez_hub.parity.choice import select_beta
+from ggez_hub.parity.beta_choice import select_beta
 from ggez_hub.parity.curve import ParityCurve
 from ggez_hub.parity.intervals import estimate_score
 from ggez_hub.parity.moments import REGIONAL

@@ -32,7 +32,7 @@ from ggez_hub.evaluation.models import model_in
 from ggez_hub.evaluation.sweep.run import check_tasks
 from ggez_hub.families import get_family
 from ggez_hub.merging import Adapter, merge
-from ggez_hub.parity.choice import select_beta
+from ggez_hub.parity.beta_choice import select_beta
 from ggez_hub.recipe_file import recipes_folder
 
 PLACE = FamilyFolders(ASSETS, VLM)

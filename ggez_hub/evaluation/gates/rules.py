@@ -15,8 +15,8 @@ from ggez_hub.cards.measurements import ClosedPart
 from ggez_hub.evaluation.answers.outcomes import Outcomes
 from ggez_hub.evaluation.results.evidence import Evidence
 from ggez_hub.evaluation.results.leakage import state_of
+from ggez_hub.parity.beta_choice import Policy
 from ggez_hub.parity.betas import Beta, is_base
-from ggez_hub.parity.choice import Policy
 from ggez_hub.parity.curve import ParityCurve
 from ggez_hub.parity.effects import (
     NOT_FEASIBLE,

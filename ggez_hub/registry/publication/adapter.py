@@ -16,8 +16,8 @@ from ggez_hub.hub import Hub
 from ggez_hub.hub.commits import Content, head_of, require_token
 from ggez_hub.hub.listing import LocalRepo
 from ggez_hub.merging.side_files import WEIGHT_SUFFIXES
+from ggez_hub.parity.beta_choice import choose_for
 from ggez_hub.parity.card_rows import NoCurve
-from ggez_hub.parity.choice import choose_for
 from ggez_hub.registry.adapter_kinds import get_kind
 from ggez_hub.registry.constants import CARD_NAME
 from ggez_hub.registry.file_checks import NotFit, is_side_file, vet_adapter, vet_base

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ggez_hub.cards import AdapterCard
+from ggez_hub.parity.beta_choice import Policy
 from ggez_hub.parity.betas import Beta, as_json, point
 from ggez_hub.parity.card_rows import NoCurve
-from ggez_hub.parity.choice import Policy
 from ggez_hub.parity.curve import ParityCurve
 from ggez_hub.parity.effects import effects
 from ggez_hub.parity.intervals import Interval, estimate_grp, estimate_score

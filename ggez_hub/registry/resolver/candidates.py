@@ -15,8 +15,8 @@ from typing import TypeAlias
 
 from ggez_hub.cards.curve import MeasuredCurve
 from ggez_hub.cards.values import UNKNOWN
+from ggez_hub.parity.beta_choice import select_beta
 from ggez_hub.parity.card_rows import NoCurve
-from ggez_hub.parity.choice import select_beta
 from ggez_hub.regions import Region, fallback_chain
 from ggez_hub.regions.catalogue import catalogue
 from ggez_hub.regions.lookup import language_reading

@@ -15,9 +15,9 @@ from ggez_hub.cards.measurements import JointCurve
 from ggez_hub.cards.schema import is_adapter
 from ggez_hub.errors import UsageProblem
 from ggez_hub.merging.similarity import Cosine
+from ggez_hub.parity.beta_choice import choose
 from ggez_hub.parity.betas import point
 from ggez_hub.parity.card_rows import NoCurve
-from ggez_hub.parity.choice import choose
 from ggez_hub.parity.curve import ParityCurve
 from ggez_hub.regions import fallback_chain, find_region
 from ggez_hub.registry.adapter_kinds import get_kind

@@ -7,7 +7,7 @@ structure  its sentences and clauses, and the options that are joined
 choice     the option that it chooses
 """
 
-from ggez_hub.evaluation.benchmarks.replies.choice import read_choice
+from ggez_hub.evaluation.benchmarks.replies.chosen_option import read_choice
 from ggez_hub.evaluation.benchmarks.replies.lexicon import after_thought, plain
 
 # Recorded with what was read: raise it when a reply may be read as another option than before.
