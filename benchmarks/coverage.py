@@ -23,8 +23,8 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from ggez_hub.parity.beta_choice import DEFAULT_SHARE
 from ggez_hub.parity.intervals import is_sparse, quantile
+from ggez_hub.parity.policy import DEFAULT_SHARE
 from ggez_hub.parity.score_intervals import (
     Change,
     Share,

@@ -8,11 +8,11 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ggez_hub.parity.beta_choice import Policy as Rule
 from ggez_hub.parity.beta_choice import choose
 from ggez_hub.parity.card_rows import NoCurve
 from ggez_hub.parity.curve import ParityCurve
 from ggez_hub.parity.moments import Moments
+from ggez_hub.parity.policy import Policy as Rule
 
 Policy: TypeAlias = Literal["parity", "keep"]
 POLICIES: tuple[Policy, ...] = ("parity", "keep")

@@ -17,8 +17,8 @@ from ggez_hub.cli.parameters import ANYTHING, FOLDER, NEW_FILE, out_option
 from ggez_hub.errors import UsageProblem
 from ggez_hub.hub import Hub
 from ggez_hub.hub_connection import connect
-from ggez_hub.parity.beta_choice import Policy
 from ggez_hub.parity.curve import ParityCurve
+from ggez_hub.parity.policy import Policy
 from ggez_hub.parity.policy_outcomes import policy_outcomes
 from ggez_hub.registry.contribution.measured_results import add_joint_results, add_sweep_results
 from ggez_hub.registry.repositories import Repositories, problems_on_hub

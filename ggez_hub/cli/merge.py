@@ -96,7 +96,7 @@ def merge_command(
     if recipe is not None:
         if given := [name for name, value in options.items() if value]:
             raise UsageProblem(
-                f"{', '.join(given)} are what the recipe defines", "Give one of them."
+                f"{', '.join(given)} and --recipe define the same", "Give one of them."
             )
         inputs = of_recipe(recipe, hub, form, quiet=out.quiet)
     else:

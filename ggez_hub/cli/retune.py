@@ -14,10 +14,10 @@ from ggez_hub.errors import UsageProblem
 from ggez_hub.hub import Hub
 from ggez_hub.hub.pull_requests import Proposal, propose
 from ggez_hub.hub_connection import connect
-from ggez_hub.parity.beta_choice import Policy
 from ggez_hub.parity.betas import Beta, as_json, base_like, betas_of
 from ggez_hub.parity.intervals import Interval, estimate_grp
 from ggez_hub.parity.moments import GLOBAL, REGIONAL
+from ggez_hub.parity.policy import Policy
 from ggez_hub.regions import Alpha, alpha, find_region
 from ggez_hub.regions.kof import INTERPERSONAL
 from ggez_hub.registry.constants import CARD_NAME

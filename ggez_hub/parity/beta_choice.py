@@ -10,24 +10,22 @@ Of equal GRPs the smaller beta is taken. docs/parity.md has the simulation that 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations, pairwise
 from typing import TYPE_CHECKING
 
 from ggez_hub.cards.curve import MeasuredCurve
-from ggez_hub.errors import UsageProblem
 from ggez_hub.parity.betas import Beta, is_base, single
 from ggez_hub.parity.card_rows import NoCurve
 from ggez_hub.parity.curve import ParityCurve
 from ggez_hub.parity.intervals import estimate_side
 from ggez_hub.parity.moments import GLOBAL, OTHERS, REGIONAL
+from ggez_hub.parity.policy import PARITY, Policy
 
 if TYPE_CHECKING:
     from ggez_hub.cards import AdapterCard
 
-DEFAULT_SHARE = 0.98
 # A choice that rests on fewer pictures is weak, and that is printed with it.
 FEW_PICTURES = 400
 # Of GRP in points: far below any digit of a score, and above the rounding of sums of them.
@@ -35,35 +33,6 @@ ROUNDING = 1e-9
 # Two crossings of GRPs nearer than this are one, met twice but for a float's rounding.
 SAME = 1e-12
 HINT = "Use --policy parity, or give a beta with --beta."
-
-
-@dataclass(frozen=True)
-class Policy:
-    """How beta is chosen; `share` is what has to be kept of Q_others, None for parity."""
-
-    share: float | None = None
-
-    @classmethod
-    def parse(cls, text: str) -> Policy:
-        """The policy of `parity`, `keep` or `keep=0.95`; raises UsageProblem."""
-        if text == "parity":
-            return PARITY
-        found = re.fullmatch(r"keep(?:=(0?\.\d{1,4}))?", text)
-        if found is None or (found[1] and not float(found[1])):
-            raise UsageProblem(
-                f"{text!r} is not a policy",
-                "Use `parity`, `keep`, or `keep=SHARE` with a share between 0 and 1.",
-            )
-        return cls(float(found[1]) if found[1] else DEFAULT_SHARE)
-
-    def __str__(self) -> str:
-        if self.share is None:
-            return "parity"
-        return "keep" if self.share == DEFAULT_SHARE else f"keep={self.share:g}"
-
-
-PARITY = Policy()
-KEEP = Policy(DEFAULT_SHARE)
 
 
 @dataclass(frozen=True)

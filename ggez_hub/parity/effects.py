@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from ggez_hub.parity.beta_choice import DEFAULT_SHARE
 from ggez_hub.parity.curve import ParityCurve
 from ggez_hub.parity.intervals import (
     LEVEL,
@@ -17,6 +16,7 @@ from ggez_hub.parity.intervals import (
     interval_json,
 )
 from ggez_hub.parity.moments import OTHERS, Moments
+from ggez_hub.parity.policy import DEFAULT_SHARE
 from ggez_hub.parity.score_intervals import NORMAL
 
 

@@ -9,21 +9,14 @@ from typing import TypeAlias
 import numpy as np
 
 from ggez_hub.cards.curve import Split
-from ggez_hub.parity.beta_choice import (
-    FEW_PICTURES,
-    KEEP,
-    PARITY,
-    ROUNDING,
-    Choice,
-    Policy,
-    choose,
-)
+from ggez_hub.parity.beta_choice import FEW_PICTURES, ROUNDING, Choice, choose
 from ggez_hub.parity.betas import as_json, beta_key
 from ggez_hub.parity.card_rows import NoCurve
 from ggez_hub.parity.curve import ParityCurve
 from ggez_hub.parity.effects import Effects, effects
 from ggez_hub.parity.intervals import estimate_grp
 from ggez_hub.parity.moments import GLOBAL, OTHERS, REGIONAL, Floats, Moments
+from ggez_hub.parity.policy import KEEP, PARITY, Policy
 
 # The curve on a split, seen for a region; raises NoCurve.
 CurveOn: TypeAlias = Callable[[Split], ParityCurve]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ggez_hub.errors import UsageProblem
-from ggez_hub.parity.beta_choice import Policy
+from ggez_hub.parity.policy import Policy
 
 if TYPE_CHECKING:
     from ggez_hub.merging.betas_by_part import BetasByPart

@@ -8,10 +8,11 @@ from typing import Any, Literal
 
 from ggez_hub.cards import AlphaRecord, CardDocument, alpha_record
 from ggez_hub.errors import UsageProblem
-from ggez_hub.parity.beta_choice import AlphaRange, Choice, Policy, alpha_ranges, choose
+from ggez_hub.parity.beta_choice import AlphaRange, Choice, alpha_ranges, choose
 from ggez_hub.parity.betas import Beta, as_json
 from ggez_hub.parity.card_rows import NoCurve
 from ggez_hub.parity.intervals import Interval, estimate_grp
+from ggez_hub.parity.policy import Policy
 from ggez_hub.parity.policy_outcomes import PolicyOutcome, policy_outcomes
 from ggez_hub.regions import Alpha, Region, alpha, fallback_chain
 from ggez_hub.regions.globalisation import averages

@@ -11,9 +11,9 @@ from ggez_hub.cards import AdapterCard, AlphaRecord, read_card
 from ggez_hub.cards.curve import Split
 from ggez_hub.errors import UsageProblem
 from ggez_hub.hub import Hub
-from ggez_hub.parity.beta_choice import PARITY, Policy
 from ggez_hub.parity.betas import Beta, point
 from ggez_hub.parity.curve import ParityCurve
+from ggez_hub.parity.policy import PARITY, Policy
 from ggez_hub.registry.constants import CARD_NAME, LOCK_NAME
 from ggez_hub.registry.index.entries import read_pinned_card
 from ggez_hub.registry.lock import read_lock

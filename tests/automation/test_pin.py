@@ -131,5 +131,5 @@ def test_an_adapter_of_another_kind_is_not_pinned(clone, hub):
     path.write_text(text)
     result = run(clone, hub, str(path))
     assert result.exit_code == 1
-    assert "its adapter cannot be pinned: it holds no task_vector.json" in str(result.exception)
+    assert "its adapter cannot be pinned: it has no task_vector.json" in str(result.exception)
     assert path.read_text() == text

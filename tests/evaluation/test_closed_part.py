@@ -219,7 +219,7 @@ def test_too_few_closed_pictures_decide_nothing(close):
 
 
 def test_retention_is_asked_of_both_where_the_policy_keeps(close):
-    from ggez_hub.parity.beta_choice import Policy
+    from ggez_hub.parity.policy import Policy
 
     report = gate_report(close(gained()), Limits(), 0.5, Policy.parse("keep"))
     names = [gate.name for gate in report.gates]

@@ -15,7 +15,7 @@ from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.answers.outcomes import Cell, Details
 from ggez_hub.evaluation.gates.outcome import Limits, gate_report, read_limits
 from ggez_hub.evaluation.gates.rules import Gate, overall, parse_failures
-from ggez_hub.parity.beta_choice import KEEP, PARITY, Policy
+from ggez_hub.parity.policy import KEEP, PARITY, Policy
 from ggez_hub.recipe_file import recipes_folder
 from tests.evaluation.conftest import outcomes
 from tests.evaluation.results import grid, write

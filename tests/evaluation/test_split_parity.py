@@ -10,11 +10,12 @@ import pytest
 from ggez_hub.cards.curve import MeasuredCurve, SplitParity
 from ggez_hub.evaluation.answers.outcomes import Cell, Details
 from ggez_hub.evaluation.results.measured_curve import curve_of
-from ggez_hub.parity.beta_choice import KEEP, select_beta
+from ggez_hub.parity.beta_choice import select_beta
 from ggez_hub.parity.card_rows import NoCurve
 from ggez_hub.parity.curve import ParityCurve
 from ggez_hub.parity.intervals import estimate_grp, estimate_grp_difference
 from ggez_hub.parity.moments import GLOBAL, OTHERS, REGIONAL
+from ggez_hub.parity.policy import KEEP
 from tests.evaluation.conftest import outcomes
 from tests.evaluation.results import TASKS, write
 

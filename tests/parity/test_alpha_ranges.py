@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from ggez_hub.cards import read_card
 from ggez_hub.demo.hub import ASSETS
-from ggez_hub.parity.beta_choice import KEEP, PARITY, AlphaRange, alpha_ranges, choose
+from ggez_hub.parity.beta_choice import AlphaRange, alpha_ranges, choose
 from ggez_hub.parity.curve import ParityCurve
+from ggez_hub.parity.policy import KEEP, PARITY
 from tests.parity.curves import measured
 
 

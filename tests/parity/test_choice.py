@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from ggez_hub.cards import read_card
 from ggez_hub.demo.hub import ASSETS
 from ggez_hub.errors import UsageProblem
-from ggez_hub.parity.beta_choice import KEEP, PARITY, Policy, select_beta
+from ggez_hub.parity.beta_choice import select_beta
 from ggez_hub.parity.card_rows import NoCurve
+from ggez_hub.parity.policy import KEEP, PARITY, Policy
 from tests.parity.curves import measured, row
 
 GRID = st.dictionaries(

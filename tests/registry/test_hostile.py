@@ -374,11 +374,11 @@ def test_a_link_in_the_cache_that_leads_out(adapter, hub_of, tmp_path):
 
 
 LOCKS = {
-    "a family": (lambda lock: lock["resolution"].update(family="../../escaped"), "no lock file"),
-    "an output": (lambda lock: lock["outputs"].update({"../x": {"size": 1, "sha256": "0" * 64}}), "no lock file"),
-    "a file": (lambda lock: lock["resolution"]["base"]["files"][0].update(path="../x"), "no lock file"),
-    "a beta": (lambda lock: lock["resolution"]["adapters"][0]["beta"].update(value=math.inf), "no lock file"),
-    "a repository": (lambda lock: lock["resolution"]["base"].update(repo="../../x"), "no lock file"),
+    "a family": (lambda lock: lock["resolution"].update(family="../../escaped"), "is not a lock file"),
+    "an output": (lambda lock: lock["outputs"].update({"../x": {"size": 1, "sha256": "0" * 64}}), "is not a lock file"),
+    "a file": (lambda lock: lock["resolution"]["base"]["files"][0].update(path="../x"), "is not a lock file"),
+    "a beta": (lambda lock: lock["resolution"]["adapters"][0]["beta"].update(value=math.inf), "is not a lock file"),
+    "a repository": (lambda lock: lock["resolution"]["base"].update(repo="../../x"), "is not a lock file"),
 }  # fmt: skip
 
 
@@ -397,7 +397,7 @@ def test_a_hostile_lock(adapter, hub_of, tmp_path, name):
     out = tmp_path / "out"
     hub.asked.clear()
     result = pull(hub.endpoint, out, "--locked", "--lock", str(tmp_path / "evil.lock"))
-    message = refused(result, out, "no lock file")
+    message = refused(result, out, "is not a lock file")
     assert len(message) < 5000
     assert hub.asked == []
     assert not list(tmp_path.rglob("*escaped*"))

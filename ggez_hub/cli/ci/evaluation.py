@@ -32,7 +32,7 @@ from ggez_hub.cli.parameters import (
 from ggez_hub.errors import GateFailed, GgezError
 from ggez_hub.hub import jobs
 from ggez_hub.hub_connection import connect
-from ggez_hub.parity.beta_choice import Policy
+from ggez_hub.parity.policy import Policy
 
 if TYPE_CHECKING:
     from ggez_hub.automation.event import Order

@@ -41,11 +41,12 @@ from ggez_hub.evaluation.results.breakdown import suite
 from ggez_hub.evaluation.results.evidence import Evidence
 from ggez_hub.evaluation.results.measured_curve import parity_curve
 from ggez_hub.frozen_model import FrozenModel
-from ggez_hub.parity.beta_choice import Policy, choose
+from ggez_hub.parity.beta_choice import choose
 from ggez_hub.parity.betas import Beta, as_json, is_base
 from ggez_hub.parity.card_rows import NoCurve
 from ggez_hub.parity.curve import ParityCurve
 from ggez_hub.parity.effects import Effects, effects
+from ggez_hub.parity.policy import Policy
 from ggez_hub.recipe_file import read_recipe
 
 TEST: Literal["test"] = "test"

@@ -15,7 +15,6 @@ from ggez_hub.cards.measurements import ClosedPart
 from ggez_hub.evaluation.answers.outcomes import Outcomes
 from ggez_hub.evaluation.results.evidence import Evidence
 from ggez_hub.evaluation.results.leakage import state_of
-from ggez_hub.parity.beta_choice import Policy
 from ggez_hub.parity.betas import Beta, is_base
 from ggez_hub.parity.curve import ParityCurve
 from ggez_hub.parity.effects import (
@@ -29,6 +28,7 @@ from ggez_hub.parity.effects import (
 )
 from ggez_hub.parity.intervals import Interval, estimate_side
 from ggez_hub.parity.moments import OTHERS, REGIONAL
+from ggez_hub.parity.policy import Policy
 
 Verdict: TypeAlias = Literal["pass", "fail", "undetermined"]
 JUMP = "jump"

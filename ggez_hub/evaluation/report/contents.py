@@ -26,11 +26,12 @@ from ggez_hub.evaluation.results.breakdown import (
 from ggez_hub.evaluation.results.evidence import Evidence
 from ggez_hub.evaluation.results.figures import figures
 from ggez_hub.evaluation.results.measured_curve import parity_curve, policies_of
-from ggez_hub.parity.beta_choice import AlphaRange, Policy, alpha_ranges
+from ggez_hub.parity.beta_choice import AlphaRange, alpha_ranges
 from ggez_hub.parity.betas import Beta, as_json, from_json
 from ggez_hub.parity.card_rows import NoCurve
 from ggez_hub.parity.curve import ParityCurve
 from ggez_hub.parity.moments import GLOBAL, REGIONAL
+from ggez_hub.parity.policy import Policy
 from ggez_hub.parity.seeds import seed_summary
 from ggez_hub.regions import fallback_chain, find_region
 from ggez_hub.regions.catalogue import WORLD, WORLD_BANK

@@ -41,13 +41,13 @@ from ggez_hub.evaluation.results.header import (
 )
 from ggez_hub.evaluation.results.leakage import contamination
 from ggez_hub.evaluation.results.measured_curve import parity_curve, policies_of
-from ggez_hub.parity.beta_choice import Policy
 from ggez_hub.parity.betas import as_json, beta_key, from_json
 from ggez_hub.parity.card_rows import NoCurve
 from ggez_hub.parity.curve import ParityCurve
 from ggez_hub.parity.effects import effects
 from ggez_hub.parity.intervals import estimate_grp, estimate_score, interval_json
 from ggez_hub.parity.moments import GLOBAL, OTHERS, REGIONAL
+from ggez_hub.parity.policy import Policy
 from ggez_hub.parity.screening import state_of
 from ggez_hub.regions import find_region
 

@@ -22,11 +22,11 @@ from ggez_hub.evaluation.answers.outcomes import Answers, Outcomes, TaskRecord
 from ggez_hub.evaluation.answers.scores import NotComparable, Score, answer_moments, score_of
 from ggez_hub.evaluation.results.breakdown import breakdown, suite
 from ggez_hub.evaluation.results.evidence import Evidence
-from ggez_hub.parity.beta_choice import Policy
 from ggez_hub.parity.betas import Beta, beta_key
 from ggez_hub.parity.card_rows import NoCurve, measured_rows, scale_of, tasks_to_leave_out
 from ggez_hub.parity.curve import ParityCurve
 from ggez_hub.parity.moments import GLOBAL, OTHERS, REGIONAL, SIDES, Floats, Moments
+from ggez_hub.parity.policy import Policy
 from ggez_hub.parity.policy_outcomes import PolicyOutcome, policy_outcomes
 from ggez_hub.parity.screening import LEVEL, guessing_probability
 

@@ -20,9 +20,10 @@ from ggez_hub.evaluation.results.evidence import Evidence
 from ggez_hub.evaluation.results.header import AdapterRecord
 from ggez_hub.evaluation.results.measured_curve import curve_of
 from ggez_hub.evaluation.results.verification import verify_evidence
-from ggez_hub.parity.beta_choice import Policy, select_beta
+from ggez_hub.parity.beta_choice import select_beta
 from ggez_hub.parity.betas import read_key
 from ggez_hub.parity.card_rows import NoCurve
+from ggez_hub.parity.policy import Policy
 from ggez_hub.registry.constants import CARD_NAME
 from ggez_hub.registry.contribution.training_metadata import REPO
 

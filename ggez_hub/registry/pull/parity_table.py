@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ggez_hub.cards import AdapterCard
-from ggez_hub.parity.beta_choice import Policy
 from ggez_hub.parity.betas import Beta, as_json, point
 from ggez_hub.parity.card_rows import NoCurve
 from ggez_hub.parity.curve import ParityCurve
 from ggez_hub.parity.effects import effects
 from ggez_hub.parity.intervals import Interval, estimate_grp, estimate_score
 from ggez_hub.parity.moments import GLOBAL, REGIONAL
+from ggez_hub.parity.policy import Policy
 from ggez_hub.parity.policy_outcomes import CurveOn, PolicyOutcome, policy_outcomes
 from ggez_hub.parity.seeds import SeedSummary, seed_summary
 from ggez_hub.registry.adapter_kinds import form_of

@@ -12,9 +12,10 @@ from ggez_hub.hub import Hub, RepoAtCommit
 from ggez_hub.hub.sparse_copy import Tensors, shapes_digest, tensors
 from ggez_hub.merging.betas_by_part import BetasByPart
 from ggez_hub.merging.deltas import WeightIndex
-from ggez_hub.parity.beta_choice import Choice, Policy, choose, choose_for
+from ggez_hub.parity.beta_choice import Choice, choose, choose_for
 from ggez_hub.parity.betas import betas_of
 from ggez_hub.parity.card_rows import NoCurve
+from ggez_hub.parity.policy import Policy
 from ggez_hub.regions import Region
 from ggez_hub.registry.file_checks import (
     NotFit,

@@ -11,7 +11,7 @@ from ggez_hub.errors import GgezError, UsageProblem
 from ggez_hub.families import get_family
 from ggez_hub.hub import Hub
 from ggez_hub.merging.methods import plugins_of
-from ggez_hub.parity.beta_choice import Policy
+from ggez_hub.parity.policy import Policy
 from ggez_hub.regions import Alpha, Region, alpha, fallback_chain, find_region
 from ggez_hub.regions.text_language import switched_languages
 from ggez_hub.registry.adapter_kinds import AS_IS_METHOD, get_kind
