@@ -64,7 +64,7 @@ FORMS = {
 }
 
 
-@pytest.mark.parametrize(("form", "dtype"), zip(FORMS, cycle(DTYPES), strict=False))
+@pytest.mark.parametrize(("form", "dtype"), list(zip(FORMS, cycle(DTYPES), strict=False)))
 def test_equals_peft(form, dtype, bases, tmp_path):
     adapter = write_peft(tmp_path / "adapter", FORMS[form])
     report = merge(bases[dtype], [Adapter(adapter, 0.7)], tmp_path / "out", EMBEDDING)

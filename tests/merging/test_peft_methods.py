@@ -88,7 +88,7 @@ METHODS = {
 }
 
 
-@pytest.mark.parametrize(("method", "dtype"), zip(METHODS, cycle(DTYPES), strict=False))
+@pytest.mark.parametrize(("method", "dtype"), list(zip(METHODS, cycle(DTYPES), strict=False)))
 def test_equals_peft(method, dtype, bases, tmp_path):
     adapter = write_peft(tmp_path / "adapter", METHODS[method])
     report = merge(bases[dtype], [Adapter(adapter, 0.7)], tmp_path / "out", EMBEDDING)

@@ -44,6 +44,7 @@ for number, base in enumerate(bases):
 """
 
 
+@pytest.mark.slow
 def test_same_bytes_on_any_processor(bases, tmp_path):
     """One process for each set of kernels: they are chosen when torch is loaded."""
     dora = peft.LoraConfig(r=4, lora_alpha=5, target_modules=TARGETS, use_dora=True)

@@ -188,6 +188,7 @@ def shown_grps(text):
     return {row[0]: row[-2] for row in rows if len(row) > 3 and "]" in row[-2]}
 
 
+@pytest.mark.slow
 def test_an_author_measures_what_was_trained_and_pull_chooses_from_it(run, tmp_path, monkeypatch):
     """From a training recipe to a pull, with a task that is at chance and leaves the choice."""
     data = tmp_path / "data" / "data"

@@ -48,6 +48,7 @@ def demo(place, adapter, merged, find, beta=BETA):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_another_adapter_changes_the_table(merged, data, tmp_path):
     thai = demo(PLACE, PLACE.adapter("th"), merged, data)
     assert thai.languages == "Thai"

@@ -23,6 +23,7 @@ tasks:
 """
 
 
+@pytest.mark.slow
 def test_the_base_of_the_demo_has_the_scores_of_the_card(run, tmp_path):
     (tmp_path / "suite").mkdir()
     (tmp_path / "suite" / "tasks.yaml").write_text(TASKS)

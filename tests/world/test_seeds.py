@@ -28,6 +28,7 @@ from ggez_hub.parity.intervals import estimate_score
 from ggez_hub.parity.moments import REGIONAL
 
 
+@pytest.mark.slow
 def test_each_is_measured_and_kept(tmp_path, monkeypatch):
     data = tmp_path / "assets" / "emoji-names" / "data"
     data.mkdir(parents=True)
