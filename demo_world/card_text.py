@@ -162,8 +162,11 @@ parity* of English names (global) and regional names.
 def _verdict(curve: ParityCurve, context: CardContext) -> str:
     """Which of base, merge and unmerged adapter has the highest GRP on test."""
     chosen = context.chosen
-    models = {"the base": 0.0, f"the merge at the chosen beta {chosen:g}": chosen,
-              "the unmerged adapter": 1.0}  # fmt: skip
+    models = {
+        "the base": 0.0,
+        f"the merge at the chosen beta {chosen:g}": chosen,
+        "the unmerged adapter": 1.0,
+    }
     found = {
         name: curve.grp(index, context.card.alpha.value)
         for name, beta in models.items()

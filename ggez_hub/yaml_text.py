@@ -141,7 +141,11 @@ def _written(value: object, key: yaml.Node, node: yaml.Node) -> str:
 def _dumped(value: object, width: int, style: str | None = None) -> list[str]:
     """The lines of a value as a document, without the mark that ends a scalar."""
     dumped = yaml.dump(
-        value, Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True, width=width,
+        value,
+        Dumper=yaml.CSafeDumper,
+        sort_keys=False,
+        allow_unicode=True,
+        width=width,
         default_style=style,
-    )  # fmt: skip
+    )
     return dumped.removesuffix("...\n").rstrip("\n").split("\n")

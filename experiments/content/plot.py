@@ -38,17 +38,28 @@ def draw_frontier(family: str, results: Results, path: Path) -> None:
     axes.plot(x, y, ".-", color="tab:blue", label="merge, mean over seeds")
     for place, beta in enumerate(test.betas):
         axes.annotate(
-            f"{beta:g}", (x[place], y[place]), textcoords="offset points", xytext=(-4, -11),
-            fontsize=7, ha="right",
-        )  # fmt: skip
+            f"{beta:g}",
+            (x[place], y[place]),
+            textcoords="offset points",
+            xytext=(-4, -11),
+            fontsize=7,
+            ha="right",
+        )
     for model in compare(results, ALPHAS["th"]).models:
         if model.name in _MARKS:
             marker, colour = _MARKS[model.name]
             others, regional = (float(test.raw(side.mean())) for side in model.means())
             axes.plot(
-                others, regional, marker, color=colour, markersize=8, markeredgecolor="black",
-                linestyle="none", label=model.name, zorder=3,
-            )  # fmt: skip
+                others,
+                regional,
+                marker,
+                color=colour,
+                markersize=8,
+                markeredgecolor="black",
+                linestyle="none",
+                label=model.name,
+                zorder=3,
+            )
     axes.set_xlabel("right outside the region (%)")
     axes.set_ylabel("right inside the region (%)")
     count = len(results.seeds)

@@ -61,8 +61,11 @@ def _fetch(repository: Path, source: str, reference: str) -> None:
     """Fetch commits from origin, without a checkout; raises GgezError."""
     done = subprocess.run(
         ["git", "fetch", "--quiet", "--no-tags", "--force", "origin", f"{source}:{reference}"],  # noqa: S607
-        cwd=repository, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=repository,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode:
         raise GgezError(f"{source} cannot be fetched: {done.stderr.strip()}")
 

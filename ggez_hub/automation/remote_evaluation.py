@@ -116,8 +116,10 @@ def _was_main(commit_id: str, repository: Path) -> bool:
     """Whether a commit is on the default branch."""
     done = subprocess.run(
         ["git", "merge-base", "--is-ancestor", "--", commit_id, "HEAD"],  # noqa: S607
-        cwd=repository, capture_output=True, check=False,
-    )  # fmt: skip
+        cwd=repository,
+        capture_output=True,
+        check=False,
+    )
     return done.returncode == 0
 
 

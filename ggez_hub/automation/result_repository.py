@@ -68,10 +68,11 @@ class Pusher:
             return self._adapter(path, card, problem.message)
         if not (self.large or self.budget.on_runner(nbytes)):
             return Pushed(
-                None, "merged",
+                None,
+                "merged",
                 f"a base of {nbytes / GIGABYTE:,.1f} GB is merged on a larger machine: "
                 "`ggez-hub ci publish --large` on one",
-            )  # fmt: skip
+            )
         return self._send(path, card, planned, "merged")
 
     def _adapter(self, path: str, card: AdapterCard, reason: str) -> Pushed:

@@ -142,8 +142,17 @@ def _print_push(source: str, target: str, document: CardDocument, out: Output) -
         f"{target}`, then `ggez-hub contribute {target} --print`."
     )
     out.line(text)
-    out.document({"repo": target, "revision": None, "tag": None, "card_path": None, "card": text,
-                  "state": "printed", "pull_request": None})  # fmt: skip
+    out.document(
+        {
+            "repo": target,
+            "revision": None,
+            "tag": None,
+            "card_path": None,
+            "card": text,
+            "state": "printed",
+            "pull_request": None,
+        }
+    )
 
 
 @click.command("publish")

@@ -85,9 +85,11 @@ def _recomputed(pulled: Pulled, part: DemoFamily, hub: Hub, out: Output) -> Demo
     out.line("")
     out.line(f"Asking again, {'every question' if part.complete else 'a part of the questions'}:")
     folders = Folders(
-        resolution.merged_into.fetch(hub), adapter.source.fetch(hub), pulled.model,
+        resolution.merged_into.fetch(hub),
+        adapter.source.fetch(hub),
+        pulled.model,
         fetched,
-    )  # fmt: skip
+    )
     with out.steps("asking") as did:
         return recompute(
             folders,
@@ -124,11 +126,16 @@ def _print_figures(pulled: Pulled, part: DemoFamily, demo: DemoFigures, out: Out
         out.table(
             ("in another metric", *(f"beta {beta:g}" for beta in betas)),
             [
-                (title, *(f"{s.score:.1f} [{s.low:.1f}, {s.high:.1f}]"
-                          for s in (scores[beta] for beta in betas)))
+                (
+                    title,
+                    *(
+                        f"{s.score:.1f} [{s.low:.1f}, {s.high:.1f}]"
+                        for s in (scores[beta] for beta in betas)
+                    ),
+                )
                 for title, scores in demo.others.items()
             ],
-        )  # fmt: skip
+        )
     out.line("")
     out.line(f"{demo.equal} of {demo.answers} answers equal those in the adapter's evidence.")
     answers = "gives the same answers" if demo.merged_equal else "DOES NOT GIVE THE SAME ANSWERS"

@@ -89,9 +89,14 @@ def merge_command(
     card and a lock file. `--hub` is where a recipe's repositories come from.
     """
     options = {
-        "--base": base, "--adapter": adapters, "--beta": betas, "--method": method,
-        "--family": family, "--variant": variant, "--betas": parts,
-    }  # fmt: skip
+        "--base": base,
+        "--adapter": adapters,
+        "--beta": betas,
+        "--method": method,
+        "--family": family,
+        "--variant": variant,
+        "--betas": parts,
+    }
     inputs: AbstractContextManager[MergeInputs]
     if recipe is not None:
         if given := [name for name, value in options.items() if value]:

@@ -102,9 +102,14 @@ def _push(pulled: Pulled, planned: PullPlan, hub: Hub, options: PullOptions, out
     from ggez_hub.registry.publication.result import push, scores_beside
 
     done = push(
-        pulled, planned.obligations, hub, options.repo or "",
-        beside=scores_beside(planned, hub), private=options.private, pr=options.pr,
-    )  # fmt: skip
+        pulled,
+        planned.obligations,
+        hub,
+        options.repo or "",
+        beside=scores_beside(planned, hub),
+        private=options.private,
+        pr=options.pr,
+    )
     if done.proposal is not None:
         out.line(f"{done.proposal.state}: {done.proposal.url}")
         return
@@ -162,8 +167,10 @@ def _print_result(pulled: Pulled, planned: PullPlan, hub: Hub, out: Output) -> d
     if planned.switch is not None and (form.is_switch or planned.switch.ahead):
         out.line(f"The switch by prompt language is {planned.switch.text}.")
         if not form.is_switch:
-            out.line(f"It keeps base and adapter apart: ggez-hub pull --region "
-                     f"{resolution.region} --family {resolution.family} --as switch")  # fmt: skip
+            out.line(
+                f"It keeps base and adapter apart: ggez-hub pull --region "
+                f"{resolution.region} --family {resolution.family} --as switch"
+            )
     where: dict[str, Any] = {}
     facts = form.facts(resolution, shown, pulled.model)
     if facts is None:

@@ -28,14 +28,19 @@ def index_command() -> None:
 @index_command.command("build")
 @click.argument("cards", type=FOLDER, default="cards")
 @click.option(
-    "-o", "--output", type=NEW_FILE, default="index.sqlite",
-    show_default=True, help="The file to write.",
-)  # fmt: skip
+    "-o",
+    "--output",
+    type=NEW_FILE,
+    default="index.sqlite",
+    show_default=True,
+    help="The file to write.",
+)
 @click.option("--skip-bad", is_flag=True, help="Leave out invalid cards, and list them.")
 @click.option(
-    "--previous", type=FILE,
+    "--previous",
+    type=FILE,
     help="An index file of yours: cards that have not changed since are taken from it.",
-)  # fmt: skip
+)
 @output_options
 def index_build(
     cards: Path, output: Path, skip_bad: bool, previous: Path | None, out: Output

@@ -72,9 +72,21 @@ def request_options(command: Callable[..., R]) -> Callable[..., R]:
     ) -> R:
         given = {
             name: options.pop(name)
-            for name in ("region", "family", "base", "policy", "alpha", "method", "form", "trust", "live",
-                         "adapters", "allow_overlap", "allow_shape_match")
-        }  # fmt: skip
+            for name in (
+                "region",
+                "family",
+                "base",
+                "policy",
+                "alpha",
+                "method",
+                "form",
+                "trust",
+                "live",
+                "adapters",
+                "allow_overlap",
+                "allow_shape_match",
+            )
+        }
         beta = betas if len(betas) > 1 else next(iter(betas), None)
         read = tuple(map(read_parts, parts))
         request = Request(**given, beta=beta, wide=fallback == "wide", parts=read)

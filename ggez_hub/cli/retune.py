@@ -126,17 +126,23 @@ def _print_retuned(
     if len(stored.adapters) > 1:
         out.line(f"a point's betas are of {', '.join(stored.adapters)}, in this order")
     how = "given by hand" if stored.given else "chosen"
-    out.line(f"before  alpha {stored.alpha.value:.5f} ({stored.alpha.source}), region "
-             f"{stored.region}: beta {'none' if found.taken is None else format(found.taken, 'g')}, {how}")  # fmt: skip
-    out.line(f"now     alpha {found.alpha.value:.5f} ({found.alpha.source}), region "
-             f"{found.region}: beta {found.beta:g}")  # fmt: skip
+    out.line(
+        f"before  alpha {stored.alpha.value:.5f} ({stored.alpha.source}), region "
+        f"{stored.region}: beta {'none' if found.taken is None else format(found.taken, 'g')}, {how}"
+    )
+    out.line(
+        f"now     alpha {found.alpha.value:.5f} ({found.alpha.source}), region "
+        f"{found.region}: beta {found.beta:g}"
+    )
     if found.after.curve.region != found.region:
         out.line(
             f"        by the items of {found.after.curve.region}: too few are of {found.region}"
         )
     verdict = "beta changes" if found.changed else "beta stays"
-    out.line(f"{verdict}; {found.beta:g} is chosen for every alpha from {stays.low:.6f} to "
-             f"{stays.high:.6f}")  # fmt: skip
+    out.line(
+        f"{verdict}; {found.beta:g} is chosen for every alpha from {stays.low:.6f} to "
+        f"{stays.high:.6f}"
+    )
     out.line("")
     taken = () if found.taken is None else (found.taken,)
     betas = sorted({base_like(found.beta), *taken, found.beta})

@@ -193,12 +193,15 @@ def _print_baselines(found: dict[str, Any], out: Output) -> None:
     out.table(
         ("beside the merge", "others", "regional", "GRP", f"GRP over {merge}"),
         [
-            (name, *(figure_text(entry.get(key)) for key in ("q_others", "q_regional", "grp")),
-             figure_text(entry.get("over_merge"), sign="+"))
+            (
+                name,
+                *(figure_text(entry.get(key)) for key in ("q_others", "q_regional", "grp")),
+                figure_text(entry.get("over_merge"), sign="+"),
+            )
             for name, entry in rows
         ],
         title=f"{found['split']}: {found['scale']}; paired differences in points, 95 % intervals",
-    )  # fmt: skip
+    )
     for line in _baseline_lines(found):
         out.line(line)
 

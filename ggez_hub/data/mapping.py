@@ -111,8 +111,13 @@ class ColumnMapping(FrozenModel):
     def columns(self) -> list[tuple[str, Role]]:
         """The columns that are read, with what each has to hold."""
         scalars = (
-            self.id, self.country, self.location, self.path, self.category, self.country_in_path,
-        )  # fmt: skip
+            self.id,
+            self.country,
+            self.location,
+            self.path,
+            self.category,
+            self.country_in_path,
+        )
         roles: list[tuple[Role, ColumnOrConstant | None]] = [
             *(("scalar", ref) for ref in scalars),
             ("picture", self.picture),

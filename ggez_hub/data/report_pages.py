@@ -180,9 +180,14 @@ def _bars(axes: Any, title: str, rows: Sequence[tuple[str, int]], colour: str) -
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     for place, (_, count) in enumerate(shown):
         axes.annotate(
-            f"{count:,}", (count, place), xytext=(3, 0), textcoords="offset points", va="center",
-            fontsize=8, color=LINE,
-        )  # fmt: skip
+            f"{count:,}",
+            (count, place),
+            xytext=(3, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=8,
+            color=LINE,
+        )
 
 
 def _label(name: str) -> str:

@@ -97,12 +97,21 @@ def recompute(
     splits = SPLITS if part.complete else ("test",)
     found = questions.ask(
         StoredModel(folders.base, (folders.adapter,), family),
-        folders.find, region, betas, splits, complete=part.complete, progress=progress,
-    )  # fmt: skip
+        folders.find,
+        region,
+        betas,
+        splits,
+        complete=part.complete,
+        progress=progress,
+    )
     loaded = questions.ask(
         StoredModel(folders.merged, (), family),
-        folders.find, region, (0.0,), ("test",), complete=part.complete,
-    )  # fmt: skip
+        folders.find,
+        region,
+        (0.0,),
+        ("test",),
+        complete=part.complete,
+    )
     sides = {b: found.sides(b) for b in betas}
     models = {"base": 0.0, "merged": beta, "unmerged": 1.0}
     parities = {name: parity(sides[b], alpha).value for name, b in models.items()}

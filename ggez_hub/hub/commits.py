@@ -154,10 +154,15 @@ def send(
         warnings.simplefilter("ignore", UserWarning)
         try:
             return hub.api.create_commit(
-                repo, operations, commit_message=message, commit_description=description,
-                repo_type=repo_type, revision=revision, create_pr=revision is None,
+                repo,
+                operations,
+                commit_message=message,
+                commit_description=description,
+                repo_type=repo_type,
+                revision=revision,
+                create_pr=revision is None,
                 parent_commit=parent,
-            )  # fmt: skip
+            )
         except RuntimeError as error:
             # The client wraps what broke an upload; what broke it is what the user needs to know.
             cause = error.__cause__

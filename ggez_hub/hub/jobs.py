@@ -99,10 +99,15 @@ def run(hub: Hub, request: JobRequest, say: Callable[[str], None]) -> None:
     verb = "joined" if job else "started"
     # Starting is not tried again by itself: a second attempt could start, and pay, a second job.
     job = job or hub.api.run_job(
-        image=request.image, command=list(request.command), env=dict(request.env),
-        secrets=dict(request.secrets), flavor=request.machine, timeout=int(request.hours * 3600),
-        labels=labels, namespace=namespace,
-    )  # fmt: skip
+        image=request.image,
+        command=list(request.command),
+        env=dict(request.env),
+        secrets=dict(request.secrets),
+        flavor=request.machine,
+        timeout=int(request.hours * 3600),
+        labels=labels,
+        namespace=namespace,
+    )
     say(f"{verb} {job.url}, at most {request.hours:g} hours")
     _wait(hub, request, job)
 

@@ -47,11 +47,14 @@ def open_pull_requests(
         found = with_retries(
             lambda: list(
                 hub.api.get_repo_discussions(
-                    repo, author=author, discussion_type="pull_request", discussion_status="open",
+                    repo,
+                    author=author,
+                    discussion_type="pull_request",
+                    discussion_status="open",
                     repo_type=repo_type,
                 )
             )
-        )  # fmt: skip
+        )
     page = hub.page(repo, repo_type)
     return sorted(
         (

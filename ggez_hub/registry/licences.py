@@ -26,9 +26,18 @@ from ggez_hub.registry.resolution import Resolution
 TABLE = Path(__file__).with_name("licences.yaml")
 
 Duty: TypeAlias = Literal[
-    "attribution", "notice", "changes", "share_alike", "source", "non_commercial",
-    "no_derivatives", "use_restrictions", "pass_on_terms", "naming", "limits",
-]  # fmt: skip
+    "attribution",
+    "notice",
+    "changes",
+    "share_alike",
+    "source",
+    "non_commercial",
+    "no_derivatives",
+    "use_restrictions",
+    "pass_on_terms",
+    "naming",
+    "limits",
+]
 # `ancestor`: what a merged model was made from, which takes no part when it is taken as it is.
 Role: TypeAlias = Literal["base", "adapter", "ancestor", "data", "translator"]
 # Conditions that a licence which has to stay as it is does not admit beside its own.

@@ -25,9 +25,17 @@ NONE = "none"
 LIBRARIES = (*ENGINE, "peft", "accelerate")
 # Keys that are not hyper-parameters: they stand elsewhere on the card, or do not describe the run.
 ELSEWHERE = DESCRIPTIVE_KEYS | {
-    "kind", "family", "region", "base", "data", "validation", "method", "seed", "workers",
+    "kind",
+    "family",
+    "region",
+    "base",
+    "data",
+    "validation",
+    "method",
+    "seed",
+    "workers",
     "trackio",
-}  # fmt: skip
+}
 # Paths on this machine: the record may be published.
 PATHS = {"base", "data", "validation", "cpt"}
 

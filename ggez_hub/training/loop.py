@@ -231,8 +231,10 @@ def new_accelerator(recipe: TrainRecipe) -> Accelerator:
         AcceleratorState._reset_state()
         found = Accelerator(mixed_precision="bf16" if recipe.precision == "bf16" else "no")
         if found.distributed_type not in (
-            DistributedType.NO, DistributedType.MULTI_GPU, DistributedType.MULTI_CPU,
-        ):  # fmt: skip
+            DistributedType.NO,
+            DistributedType.MULTI_GPU,
+            DistributedType.MULTI_CPU,
+        ):
             sharded = [str(found.distributed_type)]
     if sharded:
         raise GgezError(

@@ -39,8 +39,9 @@ class RecognitionJudge:
     ids  of the candidates, k
     """
 
-    def __init__(self, model: Path, ids: Sequence[str], references: Path, named: References,
-                 pixels: int) -> None:  # fmt: skip
+    def __init__(
+        self, model: Path, ids: Sequence[str], references: Path, named: References, pixels: int
+    ) -> None:
         """Read the candidates' pictures from the data set in `references`; raises GgezError."""
         require("eval", "open_clip", "PIL")
         import open_clip

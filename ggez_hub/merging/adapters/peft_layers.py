@@ -157,9 +157,12 @@ def peft_config(folder: Path, config: Mapping[str, Any]) -> Any:
     # auto_mapping names code to import; the task decides which class of PEFT's wraps the model.
     # What is saved beside the layers is none of theirs.
     own = {
-        "auto_mapping": None, "task_type": None, "modules_to_save": None, "bias": "none",
+        "auto_mapping": None,
+        "task_type": None,
+        "modules_to_save": None,
+        "bias": "none",
         "trainable_token_indices": None,
-    }  # fmt: skip
+    }
     changed = {name: value for name, value in own.items() if name in known}
     with our_error(folder, kind), _quiet():
         return made(**{**config, **changed, "inference_mode": True})

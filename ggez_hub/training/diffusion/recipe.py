@@ -32,8 +32,10 @@ class Flow(FrozenModel):
     @model_validator(mode="after")
     def _used(self) -> Self:
         for key, scheme in (
-            ("logit_mean", "logit_normal"), ("logit_std", "logit_normal"), ("mode_scale", "mode"),
-        ):  # fmt: skip
+            ("logit_mean", "logit_normal"),
+            ("logit_std", "logit_normal"),
+            ("mode_scale", "mode"),
+        ):
             if key in self.model_fields_set and self.weighting_scheme != scheme:
                 raise ValueError(
                     f"{key} is for weighting_scheme {scheme}, not {self.weighting_scheme}"
