@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ggez_hub.errors import GgezError
 from ggez_hub.families import weight_files
 from ggez_hub.families.family import Family, KeyMap, Layout, Read, UnknownLayout
 from ggez_hub.families.weight_files import (
     DIFFUSERS,
     PICKLES,
-    BadFolder,
     WeightSet,
     diffusers_weights,
     require_variant,
@@ -34,10 +34,6 @@ MODEL_INDEX = "model_index.json"
 DENOISERS = ("unet", "transformer")
 
 TORCH_DTYPE = {"F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64"}
-
-
-class BadPipeline(BadFolder):
-    """A pipeline is incomplete, not plain data, or has its weights twice."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +53,7 @@ class DiffusionFamily(Family):
 
         As diffusers loads them: components without the variant are taken plain. Checkpoints beside
         them (single files for other programs) are not the pipeline's. Raises UnknownLayout for a
-        folder without a model_index.json, BadPipeline or BadIndex for a pipeline that cannot be
+        folder without a model_index.json, GgezError or BadIndex for a pipeline that cannot be
         mirrored completely, NoVariant if no component has the variant.
         """
         if not (folder / MODEL_INDEX).is_file():
@@ -68,7 +64,7 @@ class DiffusionFamily(Family):
         # Never run here; and carried along it would be run by whoever loads the result with
         # trust_remote_code. A pipeline that needs it is not plain data, so there is no result.
         if code := sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*.py")):
-            raise BadPipeline(
+            raise GgezError(
                 f"{folder} holds Python code: {', '.join(code)}",
                 "Code of a model is never run or passed on. If the pipeline loads without it, "
                 "merge a copy of the folder without these files.",
@@ -78,7 +74,7 @@ class DiffusionFamily(Family):
         require_variant(folder, variant, known)
         chosen = {name: _one(folder / name, part, variant) for name, part in sets.items() if part}
         if not chosen:
-            raise BadPipeline(f"{folder} names no component with weights")
+            raise GgezError(f"{folder} names no component with weights")
         return Layout(
             "diffusers",
             tuple(f"{name}/{file}" for name, one in chosen.items() for file in one.files),
@@ -120,7 +116,7 @@ class DiffusionFamily(Family):
         components = read_components(folder)
         name = next((name for name in DENOISERS if name in components), None)
         if name is None:
-            raise BadPipeline(f"{folder} has none of the components {', '.join(DENOISERS)}")
+            raise GgezError(f"{folder} has none of the components {', '.join(DENOISERS)}")
         kind = getattr(diffusers, components[name][1])
         with init_empty_weights():
             model: nn.Module = kind.from_config(
@@ -139,10 +135,10 @@ def denoiser_dtype(folder: Path, layout: Layout) -> str:
 
 
 def read_components(folder: Path) -> dict[str, tuple[str, str]]:
-    """The components of a pipeline: name -> (library, class); raises BadPipeline."""
+    """The components of a pipeline: name -> (library, class); raises GgezError."""
     index = read_json(folder / MODEL_INDEX)
     if not isinstance(index.get("_class_name"), str):
-        raise BadPipeline(
+        raise GgezError(
             f"{folder / MODEL_INDEX} names no pipeline of diffusers: "
             f"_class_name = {index.get('_class_name')!r}",
             "Pipelines with code of their own are not merged.",
@@ -154,16 +150,16 @@ def read_components(folder: Path) -> dict[str, tuple[str, str]]:
             continue
         # The name becomes a path.
         if not name.isidentifier() or not all(isinstance(part, str) for part in value):
-            raise BadPipeline(f"{folder / MODEL_INDEX}: {name!r} is not a component")
+            raise GgezError(f"{folder / MODEL_INDEX}: {name!r} is not a component")
         if not (folder / name).is_dir():
-            raise BadPipeline(f"{folder} lacks the component {name!r} that {MODEL_INDEX} names")
+            raise GgezError(f"{folder} lacks the component {name!r} that {MODEL_INDEX} names")
         components[name] = (value[0], value[1])
     return components
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object of a pipeline; raises BadPipeline."""
-    return weight_files.read_json(path, BadPipeline)
+    """A JSON object of a pipeline; raises GgezError."""
+    return weight_files.read_json(path, GgezError)
 
 
 def _sets(component: Path) -> tuple[WeightSet, ...]:
@@ -173,28 +169,28 @@ def _sets(component: Path) -> tuple[WeightSet, ...]:
     names = sorted(path.name for path in component.iterdir() if path.is_file())
     for name in names:
         if name.endswith(".safetensors") and name not in known:
-            raise BadPipeline(
+            raise GgezError(
                 f"{component / name} is neither the component's weights nor named by an index",
                 "Remove it, or complete the pipeline: what it is for cannot be known.",
             )
     if sets:
         return sets
     if pickles := [name for name in names if Path(name).suffix in PICKLES]:
-        raise BadPipeline(
+        raise GgezError(
             f"{component} has its weights only in {', '.join(pickles)}, which is never loaded",
             "Use a repository with safetensors, or convert it: "
             "save_pretrained(..., safe_serialization=True).",
         )
     if "config.json" in names:
-        raise BadPipeline(f"{component} has a configuration but no weights")
+        raise GgezError(f"{component} has a configuration but no weights")
     return ()
 
 
 def _one(component: Path, sets: Sequence[WeightSet], variant: str | None) -> WeightSet:
-    """The set that diffusers loads; raises BadPipeline where that depends on its version."""
+    """The set that diffusers loads; raises GgezError where that depends on its version."""
     found = weight_files.of_variant(component, sets, variant)
     if len(found) > 1:
-        raise BadPipeline(
+        raise GgezError(
             f"{component} holds the same weights {len(found)} times: "
             + ", ".join(sorted(one.name for one in found)),
             "Which one is loaded depends on the library. Keep one of them.",

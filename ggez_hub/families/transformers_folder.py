@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ggez_hub.errors import GgezError
 from ggez_hub.families.family import Layout, UnknownLayout
 from ggez_hub.families.weight_files import (
     PICKLES,
-    BadFolder,
     WeightSet,
     indexed,
     of_variant,
@@ -34,14 +34,6 @@ READS = "AutoModelForCausalLM"
 OTHER_MODEL = re.compile(r"^(hf[-_]hub|local-dir):", re.IGNORECASE)
 
 
-class BadCheckpoint(BadFolder):
-    """A transformers folder is incomplete, or not plain data."""
-
-
-class QuantisedBase(BadCheckpoint):
-    """The stored weights are codes of a quantisation, to which no Delta can be added."""
-
-
 @dataclass(frozen=True)
 class Checkpoint:
     """A transformers folder: its config.json, and the class that it was saved from, if that is named."""
@@ -51,54 +43,54 @@ class Checkpoint:
 
     @property
     def architecture(self) -> str:
-        """The first name in `architectures`, or nothing; raises BadCheckpoint if it is not a name."""
+        """The first name in `architectures`, or nothing; raises GgezError if it is not a name."""
         names = self.config.get("architectures") or [""]
         name = names[0] if isinstance(names, list) else names
         # It is looked up, and written into the lines that load the result.
         if not isinstance(name, str) or (name and not name.isidentifier()):
-            raise BadCheckpoint(f"{self.folder / CONFIG}: architectures = {names!r}")
+            raise GgezError(f"{self.folder / CONFIG}: architectures = {names!r}")
         return name
 
     def layout(self, loader: str, variant: str | None = None) -> Layout:
         """The layout, for a model that the class `loader` loads, of a variant if one is named.
 
-        Raises QuantisedBase, BadCheckpoint for a config that is not plain data, BadIndex,
-        MissingShard, NoVariant, or UnknownLayout for a folder without safetensors.
+        Raises GgezError for a config that is not plain data, BadIndex,
+        BadIndex, NoVariant, or UnknownLayout for a folder without safetensors.
         """
         self.require_plain()
         chosen = _weights(self, variant)
         return Layout("transformers", chosen.files, loader, _present(chosen.index))
 
     def require_plain(self) -> None:
-        """Raise BadCheckpoint unless the config describes a model and its plain weights, no more.
+        """Raise GgezError unless the config describes a model and its plain weights, no more.
 
-        QuantisedBase is one of the reasons.
+        GgezError is one of the reasons.
         """
         path = self.folder / CONFIG
         for key, value in _entries(self.config):
             if key == "auto_map" and value:
-                raise BadCheckpoint(
+                raise GgezError(
                     f"{path}: auto_map names code of the repository, which is never run",
                     "Use a repository in the format of transformers itself, often named `...-hf`.",
                 )
             if key == "quantization_config" and value:
                 method = value.get("quant_method", "?") if isinstance(value, dict) else value
-                raise QuantisedBase(
+                raise GgezError(
                     f"{self.folder} is quantised ({method}): Delta cannot be added exactly",
                     "Merge into the unquantised base, or use the adapter as it is (--as peft).",
                 )
             if key == "checkpoint_path" and value:
-                raise BadCheckpoint(f"{path}: checkpoint_path = {value!r} names weights elsewhere")
+                raise GgezError(f"{path}: checkpoint_path = {value!r} names weights elsewhere")
             if isinstance(value, str) and OTHER_MODEL.match(value):
-                raise BadCheckpoint(f"{path}: {key} = {value!r} names a model elsewhere")
+                raise GgezError(f"{path}: {key} = {value!r} names a model elsewhere")
 
 
 def read_checkpoint(folder: Path) -> Checkpoint:
-    """The transformers folder; raises UnknownLayout for another folder, BadCheckpoint."""
+    """The transformers folder; raises UnknownLayout for another folder, GgezError."""
     path = folder / CONFIG
     if not path.is_file():
         raise UnknownLayout(f"{folder} is not a transformers folder", f"It should hold {CONFIG}.")
-    config = read_json(path, BadCheckpoint)
+    config = read_json(path, GgezError)
     if not isinstance(config.get("model_type"), str):
         raise UnknownLayout(f"{path} names no model_type of transformers")
     return Checkpoint(folder, config)
@@ -135,7 +127,7 @@ def _weights(checkpoint: Checkpoint, variant: str | None) -> WeightSet:
     explicit = checkpoint.config.get("transformers_weights")
     if explicit is not None and variant is None:
         if not isinstance(explicit, str) or Path(explicit).name != explicit:
-            raise BadCheckpoint(f"{folder / CONFIG}: transformers_weights = {explicit!r}")
+            raise GgezError(f"{folder / CONFIG}: transformers_weights = {explicit!r}")
         return (
             indexed(folder, explicit)
             if explicit.endswith(".json")

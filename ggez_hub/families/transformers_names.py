@@ -16,9 +16,10 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
+from ggez_hub.errors import GgezError
 from ggez_hub.extras import require
 from ggez_hub.families.family import KeyMap, NotOneToOne, TiedWeight
-from ggez_hub.families.transformers_folder import CONFIG, BadCheckpoint, Checkpoint, read_checkpoint
+from ggez_hub.families.transformers_folder import CONFIG, Checkpoint, read_checkpoint
 
 # Classes for a config that names none: the head that most checkpoints of the type have.
 AUTO_CLASSES = ("AutoModelForImageTextToText", "AutoModelForCausalLM", "AutoModel")
@@ -29,7 +30,7 @@ WITH_CONV1D = frozenset({"transformers"})
 def transformers_key_map(folder: Path, names: Collection[str]) -> KeyMap:
     """The key map of a transformers folder whose tensors are `names`.
 
-    Raises MissingExtra, or BadCheckpoint if transformers knows no such model. The map itself
+    Raises MissingExtra, or GgezError if transformers knows no such model. The map itself
     raises NotOneToOne or TiedWeight for a module whose weight is not a stored tensor of its own.
     """
     require("merge", "transformers")
@@ -159,7 +160,7 @@ def _tied(model: Any) -> dict[str, frozenset[str]]:
 
 
 def meta_model(checkpoint: Checkpoint) -> Any:
-    """The model without weights; raises BadCheckpoint if transformers cannot build it."""
+    """The model without weights; raises GgezError if transformers cannot build it."""
     import torch
     import transformers
 
@@ -177,7 +178,7 @@ def meta_model(checkpoint: Checkpoint) -> Any:
                 config, dtype=torch.float32, attn_implementation="eager"
             )
     except Exception as error:  # a config from outside may break a model's code in any way
-        raise BadCheckpoint(
+        raise GgezError(
             f"{path}: transformers {transformers.__version__} cannot build "
             f"{checkpoint.architecture or checkpoint.config['model_type']!r}: {error}",
             "Its tensors cannot be matched with an adapter's modules.",

@@ -29,16 +29,8 @@ TRANSFORMERS = ("model",)
 DIFFUSERS = ("diffusion_pytorch_model", "model")
 
 
-class BadFolder(GgezError):
-    """A model's folder is incomplete, or not plain data."""
-
-
-class BadIndex(BadFolder):
+class BadIndex(GgezError):
     """An index of shards cannot be followed."""
-
-
-class MissingShard(BadIndex):
-    """An index names a weight file that is not there."""
 
 
 class NoVariant(UsageProblem):
@@ -62,10 +54,10 @@ def weight_sets(folder: Path, stem: str) -> tuple[WeightSet, ...]:
     """The sets whose files are called `stem`, single files first.
 
     An index none of whose shards is there stands for a set that was not downloaded. Raises
-    MissingShard where that is all there is, or if a shard is missing; BadIndex.
+    BadIndex where that is all there is, or if a shard is missing; BadIndex.
     """
     sets: list[WeightSet] = []
-    absent: list[MissingShard] = []
+    absent: list[BadIndex] = []
     for variant, name in _named([path.name for path in folder.iterdir() if path.is_file()], stem):
         if name.endswith(".safetensors"):
             sets.append(WeightSet(variant, (name,)))
@@ -91,7 +83,7 @@ def _named(names: Collection[str], stem: str) -> list[tuple[str | None, str]]:
 
 
 def indexed(folder: Path, name: str, variant: str | None = None) -> WeightSet:
-    """The set of the index `name`; raises BadIndex, or MissingShard, unless it is complete."""
+    """The set of the index `name`; raises BadIndex, unless it is complete."""
     shards = read_index(folder / name)
     for shard, tensors in shards.items():
         if not (folder / shard).is_file():
@@ -237,8 +229,8 @@ def _json(text: str, path: Path | str, error: type[GgezError]) -> dict[str, Any]
     return value
 
 
-def _missing(index: Path, shard: str) -> MissingShard:
-    return MissingShard(
+def _missing(index: Path, shard: str) -> BadIndex:
+    return BadIndex(
         f"{index} names the shard {shard}, which is missing",
         "The download is incomplete: fetch the folder again.",
     )

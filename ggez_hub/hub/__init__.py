@@ -2,7 +2,6 @@
 
 from ggez_hub.hub.cache import ChangedFile, link_fetched
 from ggez_hub.hub.client import Hub
-from ggez_hub.hub.guard import BadAnswer
 from ggez_hub.hub.listing import HubFile, RepoAtCommit
 
-__all__ = ["BadAnswer", "ChangedFile", "Hub", "HubFile", "RepoAtCommit", "link_fetched"]
+__all__ = ["ChangedFile", "GgezError", "Hub", "HubFile", "RepoAtCommit", "link_fetched"]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ggez_hub.errors import GgezError
 from ggez_hub.hub.cache import ChangedFile, check_file, check_inside, remove, remove_leftovers
-from ggez_hub.hub.guard import BadAnswer, guard_client, limited_progress
+from ggez_hub.hub.guard import guard_client, limited_progress
 from ggez_hub.hub.listing import HubFile, RepoAtCommit, check_listing, readable_answer
 from ggez_hub.retry import with_retries
 
@@ -73,7 +73,7 @@ class Hub:
     def at_commit(self, repo: str, revision: str, repo_type: str = "model") -> RepoAtCommit:
         """A repository at the commit that `revision` names now, by one request.
 
-        Raises BadAnswer for a listing that cannot be acted on.
+        Raises GgezError for a listing that cannot be acted on.
         """
 
         def ask() -> Any:
@@ -137,7 +137,7 @@ class Hub:
     def discover(self, tags: Sequence[str]) -> list[tuple[str, str]]:
         """Models that carry all `tags`, as (repository, commit), sorted by name.
 
-        Raises BadAnswer for a list without end.
+        Raises GgezError for a list without end.
         """
 
         def ask() -> list[tuple[str, str]]:
@@ -149,7 +149,7 @@ class Hub:
         with readable_answer(what):
             found = with_retries(ask)
         if len(found) > MOST_FOUND:
-            raise BadAnswer(f"the hub lists more than {MOST_FOUND:,} {what}")
+            raise GgezError(f"the hub lists more than {MOST_FOUND:,} {what}")
         return sorted((name, commit) for name, commit in found if commit)
 
     def tags(self, repo: str) -> dict[str, str]:
@@ -185,20 +185,20 @@ class Hub:
         )
 
     def read_text(self, repo: str, revision: str, path: str, repo_type: str = "model") -> str:
-        """A text file of a repository at a commit; raises BadAnswer if it is long or not UTF-8."""
+        """A text file of a repository at a commit; raises GgezError if it is long or not UTF-8."""
         found = self._download(repo, revision, path, repo_type, MAX_TEXT_BYTES)
         check_inside(found)
         if found.stat().st_size > MAX_TEXT_BYTES:
-            raise BadAnswer(f"{path} of {repo} has more than {MAX_TEXT_BYTES:,} bytes")
+            raise GgezError(f"{path} of {repo} has more than {MAX_TEXT_BYTES:,} bytes")
         try:
             return found.read_text(encoding="utf-8")
         except UnicodeDecodeError as error:
-            raise BadAnswer(f"{path} of {repo}@{revision[:12]} is not UTF-8 text") from error
+            raise GgezError(f"{path} of {repo}@{revision[:12]} is not UTF-8 text") from error
 
     def read_range(self, repo: str, revision: str, path: str, start: int, end: int) -> bytes:
         """The bytes of a file at a commit from `start` up to `end`, fewer where it ends before.
 
-        They are held in memory, and not kept. Raises BadAnswer for more than that.
+        They are held in memory, and not kept. Raises GgezError for more than that.
         """
         from huggingface_hub import hf_hub_url
         from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
@@ -222,7 +222,7 @@ class Hub:
         """Download files at a commit into the user's cache; returns their common folder.
 
         Raises ChangedFile, after removing the file from the cache, if one is not as recorded, and
-        BadAnswer while a body is longer than its record. What is in the cache is not downloaded
+        GgezError while a body is longer than its record. What is in the cache is not downloaded
         again.
         """
         wanted = list(files)
@@ -275,7 +275,7 @@ class Hub:
             if type(error) is not OSError or error.errno is not None:
                 raise
             # The client's error for a body that is not as long as the hub announced.
-            raise BadAnswer(
+            raise GgezError(
                 f"the hub sends {path} of {repo} in another length than it announces",
                 "Run it again; if it stays, the hub or something on the way is out of order.",
             ) from error

@@ -23,10 +23,6 @@ TIMEOUTS = {"connect": 10.0, "read": 30.0, "write": 30.0, "pool": 30.0}  # secon
 SLACK_BYTES = 1 << 20
 
 
-class BadAnswer(GgezError):
-    """An answer of the hub that cannot be true, or is not safe to act on."""
-
-
 def guard_client() -> None:
     """Guard the requests of huggingface_hub in this process; doing it twice does nothing.
 
@@ -55,7 +51,7 @@ def guard_client() -> None:
 def limited_progress(nbytes: int) -> type[tqdm]:
     """A progress bar for the client, which updates it with every piece before it is written.
 
-    It raises BadAnswer as soon as there are more than `nbytes` bytes.
+    It raises GgezError as soon as there are more than `nbytes` bytes.
     """
     from huggingface_hub.utils import tqdm
 
@@ -65,7 +61,7 @@ def limited_progress(nbytes: int) -> type[tqdm]:
         def update(self, n: float | None = 1) -> bool | None:
             self.received += int(n or 0)
             if self.received > nbytes + SLACK_BYTES:
-                raise BadAnswer(
+                raise GgezError(
                     f"the hub sends more than the {nbytes:,} bytes that were recorded of a file",
                     "Nothing of it was kept. Run it again; if it stays, do not use this hub.",
                 )
@@ -95,19 +91,19 @@ def _check(response: httpx2.Response) -> None:
     for name in NAMES if request.method == "HEAD" else ():
         value = headers.get(name)
         if value is not None and (not NAME.fullmatch(value) or ".." in value):
-            raise BadAnswer(
+            raise GgezError(
                 f"{where} with the {name} {value[:80]!r}, which leads out of the cache",
                 "Nothing of it was kept: do not use this hub.",
             )
     packed = headers.get("content-encoding", "identity")
     if _is_held(request) and packed != "identity":
-        raise BadAnswer(f"{where} packed with {packed[:20]!r}, unasked")
+        raise GgezError(f"{where} packed with {packed[:20]!r}, unasked")
     asked = RANGE.fullmatch(request.headers.get("range", ""))
     if asked is not None and response.is_success:
         limit = int(asked[2]) - int(asked[1]) + 1
         length = headers.get("content-length", "")
         if not (length.isdigit() and int(length) <= limit):
-            raise BadAnswer(
+            raise GgezError(
                 f"{where} with {length or 'an unknown number of'} bytes, of which {limit:,} were "
                 "asked for"
             )
@@ -124,7 +120,7 @@ def _bounded(stream: Any, where: str) -> Any:
             for piece in stream:
                 received += len(piece)
                 if received > MAX_ANSWER_BYTES:
-                    raise BadAnswer(f"{where} with more than {MAX_ANSWER_BYTES:,} bytes")
+                    raise GgezError(f"{where} with more than {MAX_ANSWER_BYTES:,} bytes")
                 yield piece
 
         def close(self) -> None:

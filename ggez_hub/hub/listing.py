@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ggez_hub.digests import sha256_file
-from ggez_hub.hub.guard import BadAnswer
+from ggez_hub.errors import GgezError
 
 # Above so many the Hub lists the files of a repository page by page only.
 LISTED_AT_ONCE = 50_000
@@ -86,38 +86,38 @@ class LocalRepo:
 
 @contextmanager
 def readable_answer(what: str) -> Iterator[None]:
-    """Turn an answer that the client cannot read into BadAnswer."""
+    """Turn an answer that the client cannot read into GgezError."""
     from huggingface_hub.errors import HFValidationError
 
     try:
         yield
     except HFValidationError as error:
-        raise BadAnswer(f"{what!r} is not a name of a repository: {error}") from error
+        raise GgezError(f"{what!r} is not a name of a repository: {error}") from error
     except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
-        raise BadAnswer(
+        raise GgezError(
             f"the hub's answer about {what} is not one of a Hugging Face Hub",
             "Check the address given with --hub.",
         ) from error
 
 
 def check_listing(repo: str, revision: str, sha: object, files: Sequence[HubFile]) -> None:
-    """Raise BadAnswer unless a listing can be acted on."""
+    """Raise GgezError unless a listing can be acted on."""
     where = f"{repo}@{revision[:12]}"
     if not (isinstance(sha, str) and re.fullmatch(r"[0-9a-f]{40}", sha)):
-        raise BadAnswer(f"the hub gives no commit for {where}: the repository may be empty")
+        raise GgezError(f"the hub gives no commit for {where}: the repository may be empty")
     if re.fullmatch(r"[0-9a-f]{40}", revision) and sha != revision:
-        raise BadAnswer(f"the hub answers for {where} with the commit {sha[:12]}")
+        raise GgezError(f"the hub answers for {where} with the commit {sha[:12]}")
     if len(files) >= LISTED_AT_ONCE:
-        raise BadAnswer(f"{where} has {LISTED_AT_ONCE:,} files or more: that is not a model")
+        raise GgezError(f"{where} has {LISTED_AT_ONCE:,} files or more: that is not a model")
     for file in files:
         if not (isinstance(file.path, str) and is_plain_path(file.path)):
-            raise BadAnswer(
+            raise GgezError(
                 f"{where} lists {file.path!r}, which leads out of its folder or is not a name of a "
                 "file",
                 "Nothing of it was fetched: do not use this repository.",
             )
         if not (isinstance(file.size, int) and file.size >= 0 and isinstance(file.oid, str)):
-            raise BadAnswer(f"{where} lists {file.path} without size and digest")
+            raise GgezError(f"{where} lists {file.path} without size and digest")
 
 
 def is_plain_path(path: str) -> bool:

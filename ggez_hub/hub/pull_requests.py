@@ -41,7 +41,7 @@ def open_pull_requests(
 ) -> list[OpenPullRequest]:
     """The open pull requests at a repository, or those of `author`, by number.
 
-    Raises BadAnswer, and what the client raises.
+    Raises GgezError, and what the client raises.
     """
     with readable_answer(f"the pull requests of {repo}"):
         found = with_retries(

@@ -38,10 +38,6 @@ LONGEST_PATTERN = 1000
 NUMBER = re.compile(r"[0-9]{1,6}", re.ASCII)
 
 
-class BadParts(UsageProblem):
-    """The parts of a file do not fit the tensors of the base."""
-
-
 class Part(FrozenModel):
     """Some tensors, by a pattern, and their beta: a value, or a multiple of the adapter's beta."""
 
@@ -99,7 +95,7 @@ class BetasByPart(FrozenModel, strict=False):
     def on(self, names: Collection[str]) -> PartsOfModel:
         """The parts on the tensors of a base.
 
-        Raises BadParts for a pattern that finds no tensor, whose tensors earlier parts have taken
+        Raises UsageProblem for a pattern that finds no tensor, whose tensors earlier parts have taken
         all, or whose group is not a number, and MissingExtra without google-re2.
         """
         if importlib.util.find_spec("re2") is None:
@@ -112,13 +108,13 @@ class BetasByPart(FrozenModel, strict=False):
             found = {name: match for name in ordered if (match := _search(pattern, name))}
             where = f"parts.{number}.tensors: {part.tensors!r}"
             if not found:
-                raise BadParts(
+                raise UsageProblem(
                     f"{where} finds none of the base's {len(names)} tensors",
                     f"They are called {_some(ordered)}.",
                 )
             new = [name for name in found if name not in taken]
             if not new:
-                raise BadParts(
+                raise UsageProblem(
                     f"{where} decides nothing: earlier parts take all {len(found)} tensors that it "
                     "finds",
                     "The first match wins: move it up, or remove it.",
@@ -171,11 +167,11 @@ def _compile(pattern: str) -> Any:
 
 
 def _search(pattern: Any, name: str) -> Any:
-    """The first match in the name of a tensor, or None; raises BadParts for a name that is not text."""
+    """The first match in the name of a tensor, or None; raises UsageProblem for a name that is not text."""
     try:
         return pattern.search(name)
     except UnicodeEncodeError as error:
-        raise BadParts(f"the name of the tensor {name!r} is not text") from error
+        raise UsageProblem(f"the name of the tensor {name!r} is not text") from error
 
 
 def _depths(found: Mapping[str, Any], where: str) -> dict[str, float]:
@@ -184,7 +180,7 @@ def _depths(found: Mapping[str, Any], where: str) -> dict[str, float]:
     for name, match in found.items():
         number = match.group(1)
         if number is None or not NUMBER.fullmatch(number):
-            raise BadParts(
+            raise UsageProblem(
                 f"{where}: its group finds {number!r} in {name!r}, which is not the number of a block",
                 "Write the group as (\\d+).",
             )

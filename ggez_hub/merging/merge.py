@@ -156,7 +156,7 @@ class MergedTensors:
         """A tensor as the merge with one beta for each adapter stores it, in the base's dtype.
 
         With `workers` a merged tensor is in one of their slots and has to be given back. Raises
-        NotFinite as the merge would, and UsageProblem for another number of betas.
+        GgezError as the merge would, and UsageProblem for another number of betas.
         """
         if len(betas) != len(self._deltas):
             raise UsageProblem(f"{len(betas)} betas cannot weigh {len(self._deltas)} adapters")

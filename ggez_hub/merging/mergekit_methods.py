@@ -54,10 +54,6 @@ class StreamedDelta(torch.Tensor):
         return func(*args, **kwargs)
 
 
-class NotFinite(GgezError):
-    """A merged tensor holds NaN or Inf."""
-
-
 class GgezLinear(MergeMethod):
     """base + sum(beta * Delta).
 
@@ -112,9 +108,9 @@ class GgezLinear(MergeMethod):
 
 
 def require_finite(merged: torch.Tensor, name: str | None, finite: bool) -> torch.Tensor:
-    """`merged` itself; raises NotFinite, which names the tensor, unless it is `finite`."""
+    """`merged` itself; raises GgezError, which names the tensor, unless it is `finite`."""
     if not finite:
-        raise NotFinite(
+        raise GgezError(
             f"the merge of {name!r} is not finite in {merged.dtype}",
             "The base, the adapter or the beta is broken; nothing was written.",
         )

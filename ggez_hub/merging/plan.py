@@ -214,7 +214,7 @@ def execute(
     """Merge the weight files of `base` with `adapters` into `out`, an existing folder.
 
     `method` is a key of METHODS. `wrote` is called with the bytes of each tensor as it is written.
-    Raises IncompleteMerge, NotFinite, or what the loaders raise; the caller removes `out` then.
+    Raises GgezError, or what the loaders raise; the caller removes `out` then.
     """
     parts = [sorted(part) for part in _parts(list(base))]
     loader = BaseLoader(base, chain.from_iterable(parts))

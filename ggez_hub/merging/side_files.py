@@ -36,10 +36,6 @@ LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 OTHER_INDEX = re.compile(r"\.index(\.\w+)?\.json$")
 
 
-class BadSideFile(GgezError):
-    """A file beside the weights cannot be carried over, or nothing could read it."""
-
-
 class NoSpace(GgezError):
     """The disk has too little room; nothing was written."""
 
@@ -61,7 +57,7 @@ def copy_side_files(base: Path, out: Path, layout: Layout) -> None:
     """Copy what is not weights: configuration, tokenizer, processor, licences.
 
     Never a link: the result is independent of any cache. An index is carried if its weights are.
-    Raises BadSideFile for what cannot be carried, and for JSON that no library could read.
+    Raises GgezError for what cannot be carried, and for JSON that no library could read.
     """
     for path in sorted(base.rglob("*")):
         relative = path.relative_to(base)
@@ -78,10 +74,10 @@ def copy_side_files(base: Path, out: Path, layout: Layout) -> None:
 
 def _check_side_file(path: Path) -> None:
     if not path.exists():
-        raise BadSideFile(f"{path} is a link to nothing", "Download the model again.")
+        raise GgezError(f"{path} is a link to nothing", "Download the model again.")
     if not path.is_file():
         what = "a link to a folder" if path.is_dir() else "no file (a pipe, a socket or a device)"
-        raise BadSideFile(f"{path} is {what}", "Remove it, or put in its place what belongs there.")
+        raise GgezError(f"{path} is {what}", "Remove it, or put in its place what belongs there.")
     if path.suffix.lower() != ".json":
         return
     content = path.read_bytes()
@@ -89,11 +85,11 @@ def _check_side_file(path: Path) -> None:
         json.loads(content)
     except (ValueError, RecursionError) as error:
         if content.startswith(LFS_POINTER):
-            raise BadSideFile(
+            raise GgezError(
                 f"{path} is a pointer of Git LFS, not the file itself",
                 "Run `git lfs pull` there, or `hf download` the model.",
             ) from error
-        raise BadSideFile(
+        raise GgezError(
             f"{path} is not JSON: {error}", "Download the model again, or fix the file."
         ) from error
 

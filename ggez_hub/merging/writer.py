@@ -24,10 +24,6 @@ TORCH_DTYPE = {
 }  # fmt: skip
 
 
-class IncompleteMerge(GgezError):
-    """A tensor was not written, or not as the base has it."""
-
-
 class MirrorWriter:
     """Writes each tensor to the place that the base's header gives it.
 
@@ -66,13 +62,13 @@ class MirrorWriter:
             os.truncate(self._files[path], file.nbytes)
 
     def save_tensor(self, name: str, tensor: torch.Tensor, clone: bool = False) -> None:
-        """Write one tensor, soon; raises IncompleteMerge if it is not what the base has there.
+        """Write one tensor, soon; raises GgezError if it is not what the base has there.
 
         Raises OSError for this or an earlier tensor that could not be written.
         """
         info = self._base[name]
         if tuple(tensor.shape) != info.shape or tensor.dtype != TORCH_DTYPE.get(info.dtype):
-            raise IncompleteMerge(
+            raise GgezError(
                 f"{name!r} came out as {tensor.dtype} {tuple(tensor.shape)}, "
                 f"the base has {info.dtype} {info.shape}"
             )
@@ -100,10 +96,10 @@ class MirrorWriter:
             self._wrote(nbytes)
 
     def finalize(self) -> None:
-        """Close the files; raises IncompleteMerge if a tensor is missing, OSError as above."""
+        """Close the files; raises GgezError if a tensor is missing, OSError as above."""
         if self._missing:
             some = ", ".join(sorted(self._missing)[:3])
-            raise IncompleteMerge(f"{len(self._missing)} tensors were not written: {some}")
+            raise GgezError(f"{len(self._missing)} tensors were not written: {some}")
         self._wait(0)
         self._flusher.finish()
         self.close()

@@ -11,9 +11,10 @@ from pydantic import Field, StringConstraints
 from ggez_hub.cards import AlphaRecord
 from ggez_hub.cards.values import FamilyName, FilePath, LanguageTag, RegionId, RepoId, Sha256
 from ggez_hub.digests import digest_json
+from ggez_hub.errors import UsageProblem
 from ggez_hub.frozen_model import FrozenModel
 from ggez_hub.hub import Hub, HubFile, RepoAtCommit
-from ggez_hub.merging.betas_by_part import MOST_PARTS, BadParts, BetasByPart, Part
+from ggez_hub.merging.betas_by_part import MOST_PARTS, BetasByPart, Part
 from ggez_hub.plugins import PluginRecord
 
 Name = Annotated[str, StringConstraints(min_length=1)]
@@ -34,7 +35,7 @@ class ResolvedParts(FrozenModel, strict=False):
         return cls(parts=asked.parts, betas=asked.on(names).at(beta))
 
     def require_same(self, names: Collection[str], beta: float) -> None:
-        """Raise BadParts unless the betas are what the parts come to on a base.
+        """Raise UsageProblem unless the betas are what the parts come to on a base.
 
         A lock may have been changed by hand.
         """
@@ -43,7 +44,7 @@ class ResolvedParts(FrozenModel, strict=False):
             other = min(
                 name for name in now.keys() | self.betas if self.betas.get(name) != now.get(name)
             )
-            raise BadParts(
+            raise UsageProblem(
                 f"the lock's beta of {other!r} is {self.betas.get(other)}, by its parts it is "
                 f"{now.get(other)}",
                 "The lock was changed. Pull anew without --locked.",

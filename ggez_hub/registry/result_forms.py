@@ -190,7 +190,7 @@ def _require_one(resolution: Resolution) -> None:
 
 
 def _checked_base(resolution: Resolution, inputs: Inputs) -> Path | None:
-    """The folder of the base; raises BadParts where betas, which may be a lock's, are not its parts'."""
+    """The folder of the base; raises UsageProblem where betas, which may be a lock's, are not its parts'."""
     if resolution.by_part:
         assert inputs.base is not None  # noqa: S101 - need
         names = tensor_names(inputs.base, _family(resolution))

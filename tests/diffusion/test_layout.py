@@ -13,9 +13,9 @@ from diffusers import DiffusionPipeline
 from safetensors.torch import load_file, save_file
 
 from ggez_hub.cli.main import cli
+from ggez_hub.errors import GgezError
 from ggez_hub.families import UnknownLayout, detect_family
-from ggez_hub.families.diffusion import BadPipeline
-from ggez_hub.families.weight_files import BadFolder, MissingShard, NoVariant
+from ggez_hub.families.weight_files import BadIndex, NoVariant
 from ggez_hub.merging import Adapter, merge
 
 from ..merging.exactness import assert_exact
@@ -40,7 +40,7 @@ def edit(path, change):
 
 
 def bad(folder):
-    with pytest.raises(BadFolder) as caught:
+    with pytest.raises(GgezError) as caught:
         FAMILY.layout(folder)
     return caught.value.message
 
@@ -184,7 +184,7 @@ def test_a_set_that_was_not_downloaded(both):
     shards = [p.name for p in (both / "unet").glob("*.safetensors")]
     for name in shards:
         (both / "unet" / name).unlink()
-    with pytest.raises(MissingShard):
+    with pytest.raises(BadIndex):
         FAMILY.layout(both, "fp16")
 
 
@@ -199,7 +199,7 @@ def test_weights_held_twice(copy):
 def test_python_code(copy):
     (copy / "unet" / "my_unet.py").write_text("raise SystemExit('it ran')")
     assert "unet/my_unet.py" in bad(copy)
-    with pytest.raises(BadPipeline):
+    with pytest.raises(GgezError):
         detect_family(copy)
 
 

@@ -13,10 +13,10 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models
 
+from ggez_hub.errors import GgezError
 from ggez_hub.families import UnknownLayout, detect_family, get_family
 from ggez_hub.families.embedding import OtherFormat
-from ggez_hub.families.transformers_folder import BadCheckpoint, QuantisedBase
-from ggez_hub.families.weight_files import BadIndex, MissingShard, NoVariant
+from ggez_hub.families.weight_files import BadIndex, NoVariant
 from ggez_hub.merging import Adapter, merge
 from ggez_hub.safetensors_header import BadWeights
 
@@ -56,7 +56,7 @@ def refusal(base, adapter, kind):
 def test_an_index_that_names_a_missing_shard(llama, llama_adapter):
     shard = sorted(llama.glob("*.safetensors"))[1]
     shard.unlink()
-    assert shard.name in refusal(llama, llama_adapter, MissingShard)
+    assert shard.name in refusal(llama, llama_adapter, BadIndex)
 
 
 def test_an_index_that_names_a_missing_tensor(llama, llama_adapter):
@@ -98,14 +98,14 @@ def test_a_truncated_shard(llama, llama_adapter):
 )
 def test_configs_that_are_not_plain_data(llama, llama_adapter, changes, named):
     edit(llama / "config.json", **changes)
-    assert named in refusal(llama, llama_adapter, BadCheckpoint)
+    assert named in refusal(llama, llama_adapter, GgezError)
 
 
 @pytest.mark.parametrize("place", ["", "text_config"])
 def test_quantised_bases(llama, llama_adapter, place):
     entry = {"quantization_config": {"quant_method": "bitsandbytes", "load_in_4bit": True}}
     edit(llama / "config.json", **({place: entry} if place else entry))
-    message = refusal(llama, llama_adapter, QuantisedBase)
+    message = refusal(llama, llama_adapter, GgezError)
     assert "quantised" in message
     assert "bitsandbytes" in message
 

@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-from ggez_hub.merging.betas_by_part import BadParts, BetasByPart
+from ggez_hub.errors import UsageProblem
+from ggez_hub.merging.betas_by_part import BetasByPart
 from ggez_hub.recipe_file import BadRecipe, parse_recipe
 
 NAMES = (
@@ -84,20 +85,20 @@ class TestTilt:
 
 class TestFits:
     def test_a_pattern_that_matches_nothing_is_an_error_that_shows_names(self):
-        with pytest.raises(BadParts, match=r"parts\.1\.tensors: 'vision' finds none") as caught:
+        with pytest.raises(UsageProblem, match=r"parts\.1\.tensors: 'vision' finds none") as caught:
             at(1, {"tensors": "visual", "beta": 0}, {"tensors": "vision", "beta": 0})
         assert "logit_scale" in caught.value.hint
 
     def test_a_part_that_earlier_ones_leave_nothing_is_an_error(self):
-        with pytest.raises(BadParts, match=r"parts\.1.*earlier parts take all 4 tensors"):
+        with pytest.raises(UsageProblem, match=r"parts\.1.*earlier parts take all 4 tensors"):
             at(1, {"tensors": "visual|logit", "beta": 0}, {"tensors": "^visual", "beta": 1})
 
     def test_a_group_that_is_not_a_number(self):
-        with pytest.raises(BadParts, match=r"finds 'mlp' in 'transformer.*not the number"):
+        with pytest.raises(UsageProblem, match=r"finds 'mlp' in 'transformer.*not the number"):
             at(1, {"tensors": r"resblocks\.\d+\.(\w+)", "tilt": 0.1})
 
     def test_a_name_that_is_not_text(self):
-        with pytest.raises(BadParts, match="is not text"):
+        with pytest.raises(UsageProblem, match="is not text"):
             at(1, {"tensors": "a", "beta": 0}, names=["a", "\ud800"])
 
 

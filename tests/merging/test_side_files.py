@@ -8,9 +8,9 @@ import sys
 
 import pytest
 
+from ggez_hub.errors import GgezError
 from ggez_hub.families import get_family
 from ggez_hub.merging import Adapter, merge
-from ggez_hub.merging.side_files import BadSideFile
 
 from ..models import write_lora
 
@@ -52,7 +52,7 @@ def text(content):
 )
 def test_what_cannot_be_carried_is_refused(own, adapter, tmp_path, name, make, said):
     make(own / name)
-    with pytest.raises(BadSideFile, match=said):
+    with pytest.raises(GgezError, match=said):
         merge(own, [adapter], tmp_path / "out", EMBEDDING)
     assert not (tmp_path / "out").exists()
     assert not list(tmp_path.glob(".out*"))

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from ggez_hub.errors import GgezError
 from ggez_hub.hub import Hub, client
-from ggez_hub.hub.guard import BadAnswer
 from ggez_hub.hub.sparse_copy import header, tensors
 from ggez_hub.safetensors_header import BadWeights, read_header
 
@@ -55,7 +55,7 @@ def test_a_list_of_models_that_never_ends(monkeypatch):
     with ThreadingHTTPServer(("127.0.0.1", 0), Endless) as server:
         address = f"http://127.0.0.1:{server.server_port}"
         Thread(target=server.serve_forever, daemon=True).start()
-        with pytest.raises(BadAnswer, match="more than 50 models with the tags ggez"):
+        with pytest.raises(GgezError, match="more than 50 models with the tags ggez"):
             Hub(address).discover(["ggez"])
         server.shutdown()
     assert len(asked) == 3

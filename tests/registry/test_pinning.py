@@ -10,9 +10,9 @@ from click.testing import CliRunner
 from safetensors.torch import load_file, save_file
 
 from ggez_hub.cli.main import cli
+from ggez_hub.errors import GgezError
 from ggez_hub.families import get_family
 from ggez_hub.hub import Hub
-from ggez_hub.hub.guard import BadAnswer
 from ggez_hub.hub.sparse_copy import shapes_digest, tensors
 from ggez_hub.registry.lock import read_lock
 from ggez_hub.registry.request import Request
@@ -206,5 +206,5 @@ def test_a_hub_that_sends_whole_files_for_headers_is_refused(tmp_path):
     with lying({"some/model": {"model.safetensors": content}}) as liar:
         hub = Hub(liar.endpoint)
         at = hub.at_commit("some/model", "main")
-        with pytest.raises(BadAnswer, match="100,000 were asked for"):
+        with pytest.raises(GgezError, match="100,000 were asked for"):
             tensors(hub, at, ["model.safetensors"])

@@ -85,7 +85,7 @@ class LiveWeights:
     def set_betas(self, betas: Sequence[float]) -> None:
         """Compute with one beta for each adapter from now on.
 
-        Raises NotFinite as the merge would, after which the model is of no use, and UsageProblem
+        Raises GgezError as the merge would, after which the model is of no use, and UsageProblem
         for another number of betas.
         """
         if list(betas) == self._betas:

@@ -130,10 +130,6 @@ class Extraction:
         return math.sqrt(error / norm) if norm else 0.0
 
 
-class NothingToExtract(GgezError):
-    """The fine-tune is the base, or changes nothing that a LoRA can hold."""
-
-
 def extract_lora(
     base: Path,
     finetuned: Path,
@@ -155,7 +151,7 @@ def extract_lora(
     modules = family.module_tree(base)
     places = find_places(tuned.touched, modules, family.key_map(base, index), index)
     if not places.lora:
-        raise NothingToExtract(
+        raise GgezError(
             f"{finetuned} changes no matrix that a LoRA can hold",
             "Take the whole difference: --task-vector." if tuned.touched else "It is the base.",
         )

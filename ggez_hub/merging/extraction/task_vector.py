@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 from ggez_hub import __version__
 from ggez_hub.atomic_files import atomic_folder
+from ggez_hub.errors import GgezError
 from ggez_hub.families import Family
 from ggez_hub.merging.adapters.finetune import Finetune, open_finetune
 from ggez_hub.merging.adapters.task_vector import (
@@ -22,7 +23,7 @@ from ggez_hub.merging.adapters.task_vector import (
 )
 from ggez_hub.merging.delta_rows import blocks, matrix_shape
 from ggez_hub.merging.deltas import BadAdapter, WeightIndex
-from ggez_hub.merging.extraction.lora import Extracted, Extraction, NothingToExtract
+from ggez_hub.merging.extraction.lora import Extracted, Extraction
 from ggez_hub.merging.merge import require_engine
 from ggez_hub.merging.side_files import check_space
 from ggez_hub.output_lock import lock_output
@@ -51,7 +52,7 @@ def extract_task_vector(
     index = WeightIndex(base, family.layout(base).weights)
     tuned = open_finetune(finetuned, family, index)
     if not tuned.touched:
-        raise NothingToExtract(f"{finetuned} is the base {base}: nothing is changed")
+        raise GgezError(f"{finetuned} is the base {base}: nothing is changed")
     entries: Entries = {}
     for name in sorted(tuned.touched):
         entries |= _entries(tuned, name)

@@ -133,7 +133,7 @@ class Pipeline:
 def read_pipeline(folder: Path | None, base: str) -> Pipeline:
     """The pipeline in `folder`, which people know as `base`; model_index.json suffices.
 
-    Raises BadAdapter for a pipeline whose LoRA files are not known here, BadPipeline.
+    Raises BadAdapter for a pipeline whose LoRA files are not known here, GgezError.
     """
     if folder is None or not (folder / MODEL_INDEX).is_file():
         raise BadAdapter(

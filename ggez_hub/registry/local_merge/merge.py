@@ -142,7 +142,7 @@ def weigh(
 ) -> tuple[list[Adapter], list[ResolvedParts | None]]:
     """The adapters with their betas on the base, and what the parts of each came to, if it has any.
 
-    Raises BadParts where a pattern does not fit, and what the family's layout raises.
+    Raises UsageProblem where a pattern does not fit, and what the family's layout raises.
     """
     names: Collection[str] = ()
     if any(adapter.parts for adapter in adapters):

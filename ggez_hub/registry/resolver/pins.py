@@ -188,7 +188,7 @@ def pin_parts(
 ) -> tuple[PinnedAdapter, ...]:
     """The adapters with the betas that their parts come to on the tensors of the base.
 
-    Of the base's weights the headers are read. Raises BadParts, MissingExtra, BadWeights, and what
+    Of the base's weights the headers are read. Raises UsageProblem, MissingExtra, BadWeights, and what
     the client raises.
     """
     if not any(parts):
