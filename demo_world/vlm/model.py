@@ -108,7 +108,7 @@ def new_model(seed: int, processor: Any) -> Any:
 
     words = processor.tokenizer
     config = FastVlmConfig(
-        vision_config=TimmWrapperConfig(
+        vision_config=TimmWrapperConfig(  # type: ignore[call-arg]
             architecture=TIMM_NAME, do_pooling=False, hidden_size=FEATURES, model_args={}
         ),
         text_config=LlamaConfig(

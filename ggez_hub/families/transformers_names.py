@@ -131,7 +131,7 @@ def _renaming(model: Any, older: bool = False) -> Callable[[str], list[tuple[str
     transforms = get_model_conversion_mapping(model)
     for transform in transforms:
         if older and isinstance(transform, GroupWeightRename):
-            transform._active = True
+            transform._active = True  # type: ignore[assignment]
     renamings = [t for t in transforms if isinstance(t, WeightRenaming)]
     converters = [t for t in transforms if isinstance(t, WeightConverter)]
     by_pattern = {pattern: c for c in converters for pattern in c.source_patterns}

@@ -62,7 +62,7 @@ def add_lora(model: Any, recipe: TrainRecipe, targets: Collection[str]) -> Any:
     asked = recipe.adapter
     config = peft.LoraConfig(
         r=asked.r,
-        lora_alpha=asked.alpha,
+        lora_alpha=asked.alpha,  # type: ignore[arg-type]
         lora_dropout=asked.dropout,
         use_rslora=asked.rslora,
         target_modules=sorted(targets),

@@ -125,7 +125,7 @@ class PeftLayers:
         """Load the adapter's tensors; raises BadAdapter for one that is missing, or too many."""
         import peft
 
-        result = peft.set_peft_model_state_dict(model, dict(tensors), ADAPTER)
+        result: Any = peft.set_peft_model_state_dict(model, dict(tensors), ADAPTER)
         if result.unexpected_keys:
             raise BadAdapter(
                 f"{self.folder}: PEFT finds no place for {result.unexpected_keys[0]!r}",
@@ -142,10 +142,11 @@ class PeftLayers:
 
 def peft_config(folder: Path, config: Mapping[str, Any]) -> Any:
     """PEFT's configuration of an adapter; raises BadAdapter for an option that it does not know."""
+    from peft import PeftType
     from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 
     kind = str(config["peft_type"])
-    made = PEFT_TYPE_TO_CONFIG_MAPPING[kind]
+    made = PEFT_TYPE_TO_CONFIG_MAPPING[PeftType(kind)]
     known = made.__dataclass_fields__
     if unknown := sorted(set(config) - set(known)):
         raise BadAdapter(

@@ -103,11 +103,12 @@ class _Builder:
     """Builds the parts of one adapter for one base."""
 
     def __init__(self, source: PeftOnBase) -> None:
+        from peft import PeftType
         from peft.mapping import PEFT_TYPE_TO_PREFIX_MAPPING
 
         self.source = source
         self.kind = str(source.config["peft_type"])
-        self._prefix = PEFT_TYPE_TO_PREFIX_MAPPING[self.kind]
+        self._prefix = PEFT_TYPE_TO_PREFIX_MAPPING[PeftType(self.kind)]
         self._parts: dict[str, dict[str, str]] = {}
         self._shared: list[str] = []
         self._saved: dict[str, str] = {}

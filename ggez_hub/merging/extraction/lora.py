@@ -236,7 +236,7 @@ def _write(
         fan_in_fan_out=any(kind == "transposed" for _, kind in places.lora.values()),
         base_model_name_or_path=base,
         inference_mode=True,
-    ).save_pretrained(folder)
+    ).save_pretrained(str(folder))
     renamed = {inside.get(key, key): tensor for key, tensor in tensors.items()}
     save_file(renamed, folder / WEIGHTS, metadata={"format": "pt"})
 
