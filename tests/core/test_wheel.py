@@ -60,6 +60,6 @@ def test_every_command_explains_itself(installed, tmp_path):
 
 def test_the_recipes_come_with_it(installed, tmp_path):
     code = (
-        "from ggez_hub.recipe_file import recipes; print((recipes() / 'evaluation.yaml').is_file())"
+        "from ggez_hub.recipe_file import recipes_folder; print((recipes_folder() / 'evaluation.yaml').is_file())"
     )
     assert run(installed / "python", "-c", code, folder=tmp_path).strip() == "True"
