@@ -59,7 +59,5 @@ def test_every_command_explains_itself(installed, tmp_path):
 
 
 def test_the_recipes_come_with_it(installed, tmp_path):
-    code = (
-        "from ggez_hub.recipe_file import recipes_folder; print((recipes_folder() / 'evaluation.yaml').is_file())"
-    )
+    code = "from ggez_hub.recipe_file import recipes_folder; print((recipes_folder() / 'evaluation.yaml').is_file())"
     assert run(installed / "python", "-c", code, folder=tmp_path).strip() == "True"
