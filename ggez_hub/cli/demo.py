@@ -37,7 +37,7 @@ def demo_command(region: str, target: Path | None, out: Output) -> None:
     """Pull Thai models from a hub on this machine and recompute their tables.
 
     Starts the embedded hub with the demo world, pulls a model of each family from it over HTTP, and
-    asks it again, from pictures: of the embedding family every question over the whole grid of
+    asks it again, from pictures: of the embedding family every question over the full grid of
     betas, of the others a part.
     """
     wanted = find_region(region)
@@ -116,7 +116,7 @@ def _print_figures(pulled: Pulled, part: DemoFamily, demo: DemoFigures, out: Out
             )
             for row in demo.rows
         ],
-        title=f"{part.family}, {'the whole grid' if part.complete else 'a part'} of the test: {part.scored}, "
+        title=f"{part.family}, {'the full grid' if part.complete else 'a part'} of the test: {part.scored}, "
         f"in %, 95 % intervals over {demo.rows[0].english.pictures} pictures; GRP above chance, alpha "
         f"{pulled.lock.resolution.alpha.value:.3f}",
     )

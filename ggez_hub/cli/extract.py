@@ -31,7 +31,7 @@ WORST = 5
     show_default=True,
     help="With --rank auto: the share of each module's squared difference that is kept.",
 )
-@click.option("--task-vector", is_flag=True, help="The whole difference in place of a LoRA.")
+@click.option("--task-vector", is_flag=True, help="The complete difference in place of a LoRA.")
 @click.option("--family", help="Found by the layout of the folder if left out.")
 @out_option()
 @output_options
@@ -47,7 +47,7 @@ def extract_command(
 ) -> None:
     """A LoRA or a task vector from a full fine-tune.
 
-    Linear, embedding and convolution layers become a LoRA; norms and biases are saved whole. What
+    Linear, embedding and convolution layers become a LoRA; norms and biases are saved completely. What
     fits nowhere is named, and counted as error.
     """
     if (rank is None) != task_vector:
@@ -90,7 +90,7 @@ def _rank(text: str | None) -> int | None:
 
 def _print(report: Extraction, target: Path, out: Output) -> None:
     ranks = [e.rank for e in report.extracted if e.rank]
-    spread = f"rank {min(ranks)}" if ranks else "whole tensors"
+    spread = f"rank {min(ranks)}" if ranks else "complete tensors"
     if ranks and max(ranks) > min(ranks):
         spread += f" to {max(ranks)}"
     out.line(
@@ -99,7 +99,7 @@ def _print(report: Extraction, target: Path, out: Output) -> None:
     )
     worst = sorted((e for e in report.extracted if e.error), key=lambda e: -e.relative)[:WORST]
     if worst:
-        rows = [(e.tensor, str(e.rank or "whole"), f"{e.relative:.3g}") for e in worst]
+        rows = [(e.tensor, str(e.rank or "complete"), f"{e.relative:.3g}") for e in worst]
         out.table(("largest errors", "rank", "relative error"), rows)
     for tensor in report.left_out:
         out.line(f"left out: {tensor.tensor}: {tensor.reason}")

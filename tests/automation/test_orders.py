@@ -55,7 +55,7 @@ def test_others_may_not(github, event, message):
 def test_another_event_is_refused(tmp_path):
     path = tmp_path / "event.json"
     path.write_text('{"action": "opened"}')
-    with pytest.raises(GgezError):
+    with pytest.raises(GgezError, match="is not a pull_request event"):
         read_event(PullRequestEvent, path)
 
 

@@ -199,7 +199,7 @@ def test_weights_held_twice(copy):
 def test_python_code(copy):
     (copy / "unet" / "my_unet.py").write_text("raise SystemExit('it ran')")
     assert "unet/my_unet.py" in bad(copy)
-    with pytest.raises(GgezError):
+    with pytest.raises(GgezError, match=r"my_unet\.py"):
         detect_family(copy)
 
 

@@ -76,7 +76,7 @@ def test_parts_that_are_right_are_averaged():
 
 
 def test_no_items_no_score():
-    with pytest.raises(GgezError):
+    with pytest.raises(GgezError, match="at least one item"):
         score_of(outcomes([]))
 
 

@@ -224,7 +224,7 @@ def test_the_base_under_training_is_no_scorer(tmp_path):
         with pytest.raises(UsageProblem, match="is the base under training"):
             open_scorer(block, tmp_path, trained=trained)
     hub = block.model_copy(update={"model": "CodeGoat24/UnifiedReward-7b"})
-    with pytest.raises(UsageProblem):
+    with pytest.raises(UsageProblem, match="is the base under training"):
         open_scorer(hub, tmp_path, trained="codegoat24/unifiedreward-7b")
 
 

@@ -60,7 +60,7 @@ def test_a_card_that_is_gone_is_gone(curator, cards):
 def test_a_bad_card_stops_it_before_anything_is_sent(curator, cards):
     head = curator.at_commit(INDEX_REPO, "main", "dataset").revision
     (cards / "th" / "embedding" / "bad.md").write_text("nothing")
-    with pytest.raises(GgezError):
+    with pytest.raises(GgezError, match=r"bad\.md"):
         publish_index(cards, curator)
     assert curator.at_commit(INDEX_REPO, "main", "dataset").revision == head
     done = publish_index(cards, curator, skip_bad=True)
