@@ -11,6 +11,7 @@ from demo_world.seeds import read_seeds, seed_runs
 from demo_world.training_records import METADATA, record_of
 from ggez_hub.cards import AdapterCard, CardDocument, hub_tags, parse_card, read_card, render_card
 from ggez_hub.cards.curve import MeasuredCurve, Rows
+from ggez_hub.cards.hub_metadata import DEMO_TAG
 from ggez_hub.demo.hub import ASSETS, commit_base, commit_models
 from ggez_hub.demo.questions import DemoAnswers
 from ggez_hub.demo.world import CARD, DEMO_FAMILIES, EVIDENCE, FamilyFolders, find_in
@@ -95,7 +96,7 @@ def base_card(place: FamilyFolders, words: FamilyText) -> str:
         "pipeline_tag": metadata.pipeline_tag,
         "license": LICENSE,
         "language": sorted(record.get("share_per_language", {"en": 1.0})),
-        "tags": ["ggez-demo", *metadata.tags],
+        "tags": [DEMO_TAG, *metadata.tags],
     }
     block = yaml.safe_dump(front, sort_keys=False, allow_unicode=True)
     return f"---\n{block}---\n\n{words.base(record)}"
@@ -135,7 +136,7 @@ def _adapter_card(
         "pipeline_tag": metadata.pipeline_tag,
         "language": list(card.languages),
         "license": LICENSE,
-        "tags": [*hub_tags(card), "ggez-demo"],
+        "tags": [*hub_tags(card), DEMO_TAG],
     }
     record = record_of(folder)
     seeds = {record["seed"]: measured, **read_seeds(place, name)}

@@ -18,6 +18,8 @@ from ggez_hub.cards.values import UNKNOWN
 from ggez_hub.validation_errors import Problem
 
 TAG = "ggez"
+# Of the demo world's cards: their repositories are on the embedded hub alone.
+DEMO_TAG = "ggez-demo"
 EVAL_RESULTS_FILE = ".eval_results/ggez-hub.yaml"
 # The beta of an adapter that is loaded as it is.
 AS_IS = "1"

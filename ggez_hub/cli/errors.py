@@ -136,11 +136,21 @@ def _embedded(error: Any) -> Message:
     )
 
 
-UNREACHABLE = Message(
-    "the hub could not be reached: {}",
-    "Check the address given with --hub and the network, then run it again: "
-    "what was already downloaded is kept.",
-)
+def _unreachable(error: Any) -> Message:
+    # httpx raises RuntimeError where no request is known.
+    try:
+        url = error.request.url
+        where = f" ({url.scheme}://{url.netloc.decode()})"
+    except (AttributeError, RuntimeError):
+        where = ""
+    return Message(
+        f"the hub could not be reached{where}: {{}}",
+        "Check the network, and the address given with --hub or HF_ENDPOINT; what was already "
+        "downloaded is kept. Without a network work: `pull --offline`, from what was downloaded; "
+        "`--hub embedded`, a hub on this machine; `search --index shipped`, what there is to pull.",
+    )
+
+
 # By the top package and name of the class, so that nothing heavy is imported to print an error.
 MESSAGES: dict[str, Message | Callable[[Any], Message]] = {
     # The embedded hub does not import our error classes.
@@ -159,17 +169,17 @@ MESSAGES: dict[str, Message | Callable[[Any], Message]] = {
         "this is not the name of a repository: {}", "A repository is named org/name.", 2
     ),
     "huggingface_hub.HfHubHTTPError": _hub_response,
-    "huggingface_hub.LocalEntryNotFoundError": UNREACHABLE,
+    "huggingface_hub.LocalEntryNotFoundError": _unreachable,
     "github.GithubException": _github,
-    "httpx2.TransportError": UNREACHABLE,
-    "httpx.TransportError": UNREACHABLE,
+    "httpx2.TransportError": _unreachable,
+    "httpx.TransportError": _unreachable,
     "sqlite3.OperationalError": Message(
         "SQLite: {}",
         "Check that its folder is there, that it can be written, and that the disk is not full.",
     ),
     "safetensors.SafetensorError": _weight_file,
     "safetensors_rust.SafetensorError": _weight_file,
-    "builtins.ConnectionError": UNREACHABLE,
+    "builtins.ConnectionError": _unreachable,
     "builtins.UnicodeEncodeError": _not_utf8,
     "builtins.OSError": _os_error,
 }

@@ -12,6 +12,7 @@ from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.cli.parameters import NEW, out_option
 from ggez_hub.cli.request import (
     PullOptions,
+    index_option,
     print_region,
     print_resolution,
     print_table,
@@ -22,7 +23,7 @@ from ggez_hub.errors import UsageProblem
 from ggez_hub.families import get_family
 from ggez_hub.hub_connection import connect
 from ggez_hub.regions import fallback_chain, find_region
-from ggez_hub.registry.request import Request
+from ggez_hub.registry.request import IndexChoice, Request
 
 
 @click.command("pull")
@@ -88,6 +89,8 @@ def resolve_command(request: Request, hub: str, out: Output) -> None:
     with connect(hub, quiet=out.quiet) as server:
         # Nothing will be fetched, of whatever size.
         planned = plan_or_ask(request, server, None, out, hub, costs_only=True)
+    if planned.shipped:
+        out.note(f"{planned.shipped}.")
     print_resolution(planned, out, explain=True)
     print_table(planned.table, out)
     out.document(resolution_json(planned.resolution, planned))
@@ -96,21 +99,26 @@ def resolve_command(request: Request, hub: str, out: Output) -> None:
 @click.command("search")
 @click.option("--region", help="Only adapters that serve this region.")
 @click.option("--family", help="embedding, diffusion or vlm.")
+@index_option
 @hub_option
 @output_options
-def search_command(region: str | None, family: str | None, hub: str, out: Output) -> None:
+def search_command(
+    region: str | None, family: str | None, index: IndexChoice | None, hub: str, out: Output
+) -> None:
     """Adapters that a hub holds, by region and family.
 
-    Those of its curated index.
+    Those of its curated index, or where it has none, of the index that ggez-hub ships.
     """
-    from ggez_hub.registry.index.search import accepted_entries
+    from ggez_hub.registry.index.search import known_entries
 
     if family is not None:
         get_family(family)
     chain = [r.id for r in fallback_chain(find_region(region))] if region else None
     with connect(hub, quiet=out.quiet) as server:
-        entries = accepted_entries(server, chain).entries
-    found = [entry for entry in entries if family in {None, entry.summary.family}]
+        listing = known_entries(server, index, chain)
+    if listing.shipped:
+        out.note(f"{listing.shipped}.")
+    found = [entry for entry in listing.entries if family in {None, entry.summary.family}]
     found.sort(key=lambda e: (e.summary.region, e.repo))
     out.table(
         ("adapter", "region", "family", "kind", "level", "licence", "status"),
@@ -129,6 +137,7 @@ def search_command(region: str | None, family: str | None, hub: str, out: Output
                 **e.summary.model_dump(include={"region", "family", "kind", "level"}),
                 "licence": e.summary.license,
                 "base": e.summary.base_repo,
+                "index": "shipped" if e.card.repo_type == "package" else "hub",
                 "status": e.summary.state,
                 "reason": e.summary.reason,
                 "superseded_by": e.summary.superseded_by,

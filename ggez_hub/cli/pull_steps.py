@@ -23,7 +23,7 @@ from ggez_hub.errors import UsageProblem
 from ggez_hub.hub import Hub
 from ggez_hub.regions import find_region
 from ggez_hub.registry.adapter_kinds import form_of
-from ggez_hub.registry.constants import INDEX_REPO, LOCK_NAME
+from ggez_hub.registry.constants import LOCK_NAME
 from ggez_hub.registry.lock import Lock, read_lock
 from ggez_hub.registry.pull.choices import Undecided
 from ggez_hub.registry.pull.plan import PullPlan, plan, plan_locked
@@ -74,6 +74,8 @@ def run_pull(request: Request, hub: Hub, options: PullOptions, out: Output) -> P
         planned = plan_or_ask(request, hub, target, out, options.hub, costs_only=options.dry_run)
     for warning in planned.warnings:
         out.note(f"warning: {warning}")
+    if planned.shipped:
+        out.note(f"{planned.shipped}.")
     resolution = planned.resolution
     print_resolution(planned, out, explain=options.explain)
     if options.dry_run:
@@ -90,7 +92,7 @@ def run_pull(request: Request, hub: Hub, options: PullOptions, out: Output) -> P
     document = _print_result(pulled, planned, hub, out)
     cards = [adapter.card for adapter in resolution.adapters]
     # Nothing but the index decided it: neither a repository's own card, nor what `main` is now.
-    by_index = all(card.repo == INDEX_REPO for card in cards) and all(
+    by_index = all(card.repo_type == "dataset" for card in cards) and all(
         read.card.pinned for read in planned.documents
     )
     if by_index and not (options.locked or options.explain or planned.warnings):

@@ -26,6 +26,13 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
+index_option = click.option(
+    "--index",
+    type=click.Choice(["hub", "shipped"]),
+    help="Accepted adapters by the hub's own index, or by the one that ggez-hub ships.  [default: "
+    "the hub's if it has one]",
+)
+
 
 def request_options(command: Callable[..., R]) -> Callable[..., R]:
     """Give a command the options of a Request; it receives them as `request`."""
@@ -65,6 +72,7 @@ def request_options(command: Callable[..., R]) -> Callable[..., R]:
     )
     @click.option("--fallback", type=click.Choice(["near", "wide"]), default="near")
     @click.option("--trust", default="curated", show_default=True, metavar="curated|any|ORG,...")
+    @index_option
     @click.option("--live", is_flag=True, help="Search the hub by tags, not the curated index.")
     @functools.wraps(command)
     def wrapper(
@@ -82,6 +90,7 @@ def request_options(command: Callable[..., R]) -> Callable[..., R]:
                 "form",
                 "trust",
                 "live",
+                "index",
                 "adapters",
                 "allow_overlap",
                 "allow_shape_match",

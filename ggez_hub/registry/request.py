@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from ggez_hub.errors import UsageProblem
 from ggez_hub.parity.policy import Policy
 
 if TYPE_CHECKING:
     from ggez_hub.merging.betas_by_part import BetasByPart
+
+IndexChoice: TypeAlias = Literal["hub", "shipped"]
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,7 @@ class Request:
     policy: how beta is chosen, `parity`, `keep` or `keep=SHARE`; None for what each card declares.
     form: `merged`, or an adapter form such as `peft`.
     trust: `curated` (the accepted cards), `any`, or organisations separated by commas.
+    index: `hub` (its own), `shipped` (the package's); None: the package's where the hub has none.
     parts: betas by part, one for every adapter, or one for each.
     """
 
@@ -38,6 +41,7 @@ class Request:
     wide: bool = False
     trust: str = "curated"
     live: bool = False
+    index: IndexChoice | None = None
     adapters: tuple[str, ...] = ()
     allow_overlap: bool = False
     allow_shape_match: bool = False

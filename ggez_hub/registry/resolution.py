@@ -149,10 +149,14 @@ class ChosenBeta(FrozenModel, strict=False):
 
 
 class PinnedCard(FrozenModel, strict=False):
-    """The card that was read: a file of the curated index, or the adapter's own README.md."""
+    """The card that was read: a file of the curated index, or the adapter's own README.md.
+
+    Of an index that the package ships the `repo_type` is `package`, and `revision` identifies all
+    its cards.
+    """
 
     repo: RepoId
-    repo_type: Literal["model", "dataset"]
+    repo_type: Literal["model", "dataset", "package"]
     revision: str = Field(pattern=r"^[0-9a-f]{40}$")
     path: FilePath
     sha256: Sha256

@@ -51,6 +51,13 @@ def test_the_core_has_no_torch_and_pulls(installed, tmp_path):
     assert (tmp_path / "thai" / "embedding" / "adapter_model.safetensors").is_file()
 
 
+def test_the_accepted_cards_come_with_it(installed, tmp_path):
+    search = (installed / "ggez-hub", "search", "--index", "shipped", "--hub", "http://127.0.0.1:9")
+    found = run(*search, folder=tmp_path, HOME=str(tmp_path))
+    assert "aisingapore/" in found
+    assert "ggez-world/" not in found
+
+
 def test_every_command_explains_itself(installed, tmp_path):
     from ggez_hub.cli.main import COMMANDS
 

@@ -8,22 +8,24 @@ import pty
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from huggingface_hub import HfApi
 
-from ggez_hub.cards import CardDocument, read_card
+from ggez_hub.cards import CardDocument
 from ggez_hub.cli.main import cli
 from ggez_hub.embedded.store import HubStore
+from ggez_hub.families import get_family
 from ggez_hub.hub import Hub
 from ggez_hub.registry.pull import choices
 from ggez_hub.registry.pull.choices import Undecided, decide
 from ggez_hub.registry.request import Request
 
+from ..diffusion.pipelines import write_pipeline
 from ..worlds import serving
 from .declared import BASE, declare, register, upload
-from .test_kinds import gemma3, qwen3, siglip2
+from .test_kinds import qwen3, siglip2
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +39,6 @@ def models(tmp_path_factory):
 def hub(models, tmp_path):
     """A function that serves models of these families for th; `marked` one is recommended."""
     from contextlib import ExitStack
-
-    from ggez_hub.families import get_family
 
     with ExitStack() as stack:
 
@@ -173,27 +173,28 @@ def test_a_region_without_anything(hub, tmp_path, asked, served, words):
     assert words in result.stderr
 
 
-def test_the_existing_models_of_the_index_are_choices(tmp_path):
-    """The cards of the repository, on a hub whose repositories have the real names and tiny models."""
-    cards = sorted((Path(__file__).parents[2] / "cards" / "southeast-asia").rglob("*.md"))
-    assert cards
-    models = {"gemma": gemma3(tmp_path / "gemma")[0], "qwen": qwen3(tmp_path / "qwen")[0]}
-    with HubStore.open(tmp_path / "store") as store:
-        documents = [read_card(path) for path in cards]
-        for document in documents:
-            card = document.card
-            model = models["gemma" if "gemma" in card.base.repo else "qwen"]
-            upload(store, card.base.repo, model, document.license)
-            upload(store, card.adapter.repo, model, document.license)
+def test_a_repository_that_may_not_be_read_leaves_the_other_choices(models, tmp_path):
+    pipeline = write_pipeline("sdxl", tmp_path / "sdxl")
+    with HubStore.open(tmp_path / "store") as store, serving(store) as endpoint:
+        documents = []
+        for family, model, repo, files in (
+            ("vlm", models["vlm"], "real/vlm-model", {}),
+            ("embedding", models["embedding"], "real/embedding-model", {}),
+            ("diffusion", pipeline, "closed/drawings", {"files": "unknown", "base": {
+                "repo": f"{BASE}-diffusion", "revision": "main", "weights": "unknown"}}),
+        ):  # fmt: skip
+            upload(store, f"{BASE}-{family}", model)
+            upload(store, repo, model)
+            documents.append(declare(
+                family, "merged", model, model, revision="main", repo=repo,
+                paths=get_family(family).layout(model).weights, **files,
+            ))  # fmt: skip
         register(store, *documents)
-        with serving(store) as endpoint:
-            hub = Hub(endpoint)
-            result = pull(hub, "--dry-run", "-o", tmp_path / "out", "--json")
-            choices = json.loads(result.stdout)["choices"]
-            (offered,) = [c["command"] for c in choices if "Gemma-SEA-LION-v4-4B" in c["adapter"]]
-            taken = CliRunner().invoke(cli, [*offered.split()[1:], "-o", str(tmp_path / "out")])
-    assert result.exit_code == 2
-    assert {choice["adapter"] for choice in choices} == {d.card.adapter.repo for d in documents}
-    assert all(choice["needs_beta"] for choice in choices)
-    assert taken.exit_code == 0, taken.output
-    assert "fine-tune" in (tmp_path / "out" / "vlm" / "README.md").read_text()
+        store.add_account("owner", orgs=["closed"])
+        api = HfApi(endpoint, token=store.new_token("owner", "write"))
+        api.update_repo_settings("closed/drawings", gated="manual")
+        result = pull(Hub(endpoint), "-o", tmp_path / "out")
+    assert result.exit_code == 2, result.output
+    assert "2 models serve th; choose one" in result.stderr
+    assert "left out: closed/drawings cannot be read: access to closed/drawings" in result.stderr
+    assert f"Accept it at {endpoint}/closed/drawings" in result.stderr

@@ -158,7 +158,7 @@ def test_a_hub_without_an_index_says_so(tmp_path):
         serving(store) as endpoint,
         pytest.raises(NoIndex, match="no index"),
     ):
-        resolve(Request("th"), Hub(endpoint))
+        resolve(Request("th", index="hub"), Hub(endpoint))
 
 
 def test_wide_fallback_reaches_further(seeded):

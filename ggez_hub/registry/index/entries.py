@@ -7,12 +7,15 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field
 
+import ggez_hub
 from ggez_hub.cards import CardDocument, parse_card, render_card
 from ggez_hub.cards.curve import Curve
+from ggez_hub.cards.document import read_text
 from ggez_hub.cards.schema import Location
 from ggez_hub.cards.values import (
     UNKNOWN,
@@ -137,13 +140,14 @@ class Listing:
     """Adapters for some regions, and a count of those elsewhere.
 
     `yanked` has the reason for every adapter that the registry has yanked, by repository in lower
-    case.
+    case. `shipped` says which index of the package it is; empty for that of a hub.
     """
 
     entries: tuple[IndexEntry, ...] = ()
     unreadable: tuple[UnreadableCard, ...] = ()
     elsewhere: tuple[OtherRegion, ...] = ()
     yanked: Mapping[str, str] = field(default_factory=dict)
+    shipped: str = ""
 
 
 def as_author_claims(document: CardDocument) -> CardDocument:
@@ -174,14 +178,33 @@ def text_digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def shipped_cards() -> Path:
+    """The folder of the cards that the package ships: in the wheel, or in the checkout."""
+    installed = Path(__file__).with_name("cards")
+    return installed if installed.is_dir() else Path(ggez_hub.__file__).parents[1] / "cards"
+
+
 def read_pinned_card(hub: Hub, card: PinnedCard) -> CardDocument:
     """The card that a lock or an index file pins; raises ChangedFile, BadCard, and what the client raises."""
+    if card.repo_type == "package":
+        return parse_card(_shipped_text(card), card.path)
     text = hub.read_text(card.repo, card.revision, card.path, card.repo_type)
     where = f"{card.path} of {card.repo}@{card.revision[:12]}"
     if text_digest(text) != card.sha256:
         raise ChangedFile(f"{where} is not the card that was pinned")
     document = parse_card(text, where)
     return document if card.repo_type == "dataset" else as_author_claims(document)
+
+
+def _shipped_text(card: PinnedCard) -> str:
+    path = shipped_cards() / card.path.removeprefix("cards/")
+    text = read_text(path) if path.is_file() else ""
+    if text_digest(text) != card.sha256:
+        raise ChangedFile(
+            f"{card.path} of ggez-hub {ggez_hub.__version__} is not the card that was pinned",
+            "Install the version that the lock file names, or pull anew without --locked.",
+        )
+    return text
 
 
 def card_path(document: CardDocument, repo: str, *, with_owner: bool = False) -> str:

@@ -1,4 +1,4 @@
-"""Adapters of a hub: those that its curated index accepts, those that are named, those by tags."""
+"""Adapters of a hub: those that a curated index accepts, those that are named, those by tags."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from ggez_hub.cards import BadCard, CardDocument, parse_card
 from ggez_hub.cards.hub_metadata import TAG
@@ -30,6 +31,8 @@ from ggez_hub.registry.index.file import (
     read_index,
     unpack_ranking,
 )
+from ggez_hub.registry.index.shipped import shipped_index
+from ggez_hub.registry.request import IndexChoice
 from ggez_hub.registry.resolution import PinnedCard
 
 
@@ -61,7 +64,8 @@ def accepted_entries(
     except RepositoryNotFoundError as error:
         raise NoIndex(
             f"{hub.endpoint} has no index of accepted adapters (data set {INDEX_REPO})",
-            "Search the hub itself by tags: add --live --trust any (or your organisations).",
+            "Leave out --index hub to take the index that ggez-hub ships, or search the hub itself by "
+            "tags: --live --trust any (or your organisations).",
         ) from error
     if newest is None:
         revision, rows, listing = _of_cards(hub, regions, repos)
@@ -73,8 +77,31 @@ def accepted_entries(
             )
         folder = hub.fetch(INDEX_REPO, revision, [file], "dataset")
         rows, listing = read_index(folder / INDEX_FILE, regions, repos)
-    entries = tuple(_listed(hub, revision, row, packed) for row, packed in rows)
+    entries = tuple(_listed(hub, "dataset", revision, row, packed) for row, packed in rows)
     return replace(listing, entries=entries)
+
+
+def known_entries(
+    hub: Hub,
+    index: IndexChoice | None = None,
+    regions: Collection[str] | None = None,
+    repos: Collection[str] | None = None,
+) -> Listing:
+    """The curated index of a hub, or where it has none that of the package; or the one of the two named.
+
+    Raises as `accepted_entries`; NoIndex with `hub` alone.
+    """
+    where = "The adapters are from"
+    if index != "shipped":
+        try:
+            return accepted_entries(hub, regions, repos)
+        except NoIndex:
+            if index == "hub":
+                raise
+            where = f"{hub.endpoint} has no index of its own; the adapters are from"
+    found = shipped_index(regions, repos)
+    entries = tuple(_listed(hub, "package", found.digest, row, ranks) for row, ranks in found.rows)
+    return replace(found.listing, entries=entries, shipped=f"{where} {found.note}")
 
 
 def _of_cards(
@@ -92,9 +119,11 @@ def _of_cards(
         return index.revision, *read_index(file, regions, repos)
 
 
-def _listed(hub: Hub, revision: str, row: IndexRow, packed: bytes) -> IndexEntry:
+def _listed(
+    hub: Hub, where: Literal["dataset", "package"], revision: str, row: IndexRow, packed: bytes
+) -> IndexEntry:
     card = PinnedCard(
-        repo=INDEX_REPO, repo_type="dataset", revision=revision, path=row.path, sha256=row.sha256
+        repo=INDEX_REPO, repo_type=where, revision=revision, path=row.path, sha256=row.sha256
     )
 
     def read_card() -> CardDocument:
@@ -112,26 +141,20 @@ def _listed(hub: Hub, revision: str, row: IndexRow, packed: bytes) -> IndexEntry
     )
 
 
-def yanked_adapters(hub: Hub) -> Mapping[str, str]:
-    """Why adapters were yanked, by repository in lower case; empty for a hub without an index."""
-    try:
-        return accepted_entries(hub, ()).yanked
-    except NoIndex:
-        return {}
+def yanked_adapters(hub: Hub, index: IndexChoice | None = None) -> Mapping[str, str]:
+    """Why adapters were yanked, by repository in lower case."""
+    return known_entries(hub, index, ()).yanked
 
 
-def named_entries(hub: Hub, asked: Iterable[str]) -> list[IndexEntry]:
+def named_entries(hub: Hub, asked: Iterable[str], index: IndexChoice | None = None) -> Listing:
     """The adapters of these repositories, each with `@REVISION` or without.
 
-    They are the accepted ones, or by the repositories' own cards at the revision (without one at
+    In their order. They are the accepted ones, or by the repositories' own cards at the revision (without one at
     `main`). Raises GgezError for a repository without a valid card, and what the client raises.
     """
     named = [name.partition("@") for name in asked]
-    try:
-        listed = accepted_entries(hub, repos={repo for repo, _, _ in named}).entries
-    except NoIndex:
-        listed = ()
-    accepted = {entry.repo: entry for entry in listed}
+    listed = known_entries(hub, index, repos={repo for repo, _, _ in named})
+    accepted = {entry.repo: entry for entry in listed.entries}
     found = []
     for repo, _, revision in named:
         known = accepted.get(repo)
@@ -142,7 +165,7 @@ def named_entries(hub: Hub, asked: Iterable[str]) -> list[IndexEntry]:
         if isinstance(entry, UnreadableCard):
             raise GgezError(f"{repo} {entry.reason}", "Adapters are found by their cards.")
         found.append(replace(entry, asked_by=revision))
-    return found
+    return Listing(tuple(found), shipped=listed.shipped if any(e.accepted for e in found) else "")
 
 
 def _own_entry(hub: Hub, repo: str, revision: str) -> IndexEntry | UnreadableCard:
@@ -165,12 +188,12 @@ def _own_entry(hub: Hub, repo: str, revision: str) -> IndexEntry | UnreadableCar
     return IndexEntry(at.repo, at.revision, False, card, summary, lambda: document)
 
 
-def live_entries(hub: Hub, regions: Iterable[str]) -> Listing:
+def live_entries(hub: Hub, regions: Iterable[str], index: IndexChoice | None = None) -> Listing:
     """Adapters on the hub that carry the tags of `regions`, accepted or not.
 
-    What the hub's index has yanked is yanked, whatever the adapter's own card says.
+    What the index has yanked is yanked, whatever the adapter's own card says.
     """
-    yanked = yanked_adapters(hub)
+    yanked = yanked_adapters(hub, index)
     entries, unreadable = [], []
     for region in regions:
         for repo, revision in hub.discover([TAG, f"ggez-region:{region}"]):

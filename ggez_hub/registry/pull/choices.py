@@ -15,11 +15,14 @@ from ggez_hub.errors import UsageProblem
 from ggez_hub.hub import Hub
 from ggez_hub.registry.pull.preflight import Preflight, preflight
 from ggez_hub.registry.request import Request
+from ggez_hub.registry.resolution import Rejected
 from ggez_hub.registry.resolver.candidates import RankedCandidate
 from ggez_hub.registry.resolver.resolver import NoAdapter, Resolved, Survey, resolve, survey
 
 # A download up to this size may begin without having been asked for by name.
 UNASKED_BYTES = 1_000_000_000
+# Candidates that are named beside the choices although they cannot be taken.
+SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -77,11 +80,20 @@ class ModelChoice:
 class Undecided(UsageProblem):
     """The request may mean several models, `choices`."""
 
-    def __init__(self, region: str, choices: Sequence[ModelChoice]) -> None:
+    def __init__(
+        self,
+        region: str,
+        choices: Sequence[ModelChoice],
+        left_out: Sequence[Rejected] = (),
+        shipped: str = "",
+    ) -> None:
         what = "one model serves" if len(choices) == 1 else f"{len(choices)} models serve"
         lines = [f"{what} {region}; choose one:"]
+        if shipped:
+            lines.insert(0, f"{shipped}.")
         for choice in choices:
             lines += (f"  {choice.lines()[0]}", f"      {choice.lines()[1]}")
+        lines += (f"  left out: {other.repo} {other.reason}" for other in left_out[:SHOWN])
         super().__init__("\n".join(lines), "Nothing is taken unasked; run one of these commands.")
         self.choices = tuple(choices)
 
@@ -102,7 +114,7 @@ def decide(
             "Name it with --family, --base or --adapter.",
         )
     seen = survey(request, hub)
-    choices = _choices(seen, hub, out, options)
+    choices, left_out = _choices(seen, hub, out, options)
     if not choices:
         return seen.first(seen.order)
     marked = [choice for choice in choices if choice.recommended and not choice.needs_beta]
@@ -113,28 +125,36 @@ def decide(
     small = costs_only or last.costs.fetch_bytes <= UNASKED_BYTES
     if len(choices) == 1 and small and not last.needs_beta:
         return last.resolved
-    raise Undecided(seen.resolver.chain[0].id, choices)
+    raise Undecided(seen.resolver.chain[0].id, choices, left_out, seen.found.shipped)
 
 
-def _choices(seen: Survey, hub: Hub, out: Path, options: str) -> list[ModelChoice]:
-    """One choice for each family and base: the recommended, or the first that can be pinned."""
+def _choices(
+    seen: Survey, hub: Hub, out: Path, options: str
+) -> tuple[list[ModelChoice], list[Rejected]]:
+    """One choice for each family and base: the recommended, or the first that can be pinned.
+
+    And the candidates of those of which none can be.
+    """
     groups: dict[tuple[str, str], list[RankedCandidate]] = {}
     for candidate in seen.order:
         summary = candidate.entry.summary
         groups.setdefault((summary.family, summary.base_repo), []).append(candidate)
-    found = []
+    found: list[ModelChoice] = []
+    left_out: list[Rejected] = []
     for group in groups.values():
         # Stable: the nearer region's recommendation first, then the order as it is.
         group.sort(key=lambda candidate: not candidate.entry.summary.recommended)
-        resolved, needs_beta = _first(seen, group), False
-        if resolved is None and seen.resolver.request.beta is None:
+        first, needs_beta = _first(seen, group), False
+        if not isinstance(first, Resolved) and seen.resolver.request.beta is None:
             request = replace(seen.resolver.request, beta=1.0)
             given = replace(seen, resolver=replace(seen.resolver, request=request))
-            resolved, needs_beta = _first(given, group), True
-        if resolved is None:
+            first, needs_beta = _first(given, group), True
+        if not isinstance(first, Resolved):
+            left_out += first
             continue
-        taken = resolved.resolution.adapters[0].source.repo
-        (entry,) = (c.entry for c in group if c.entry.repo == taken)
+        resolved, (pinned,) = first, first.resolution.adapters
+        taken = pinned.source.repo
+        entry = next(c.entry for c in group if c.entry.card == pinned.card)
         found.append(
             ModelChoice(
                 resolved,
@@ -146,14 +166,14 @@ def _choices(seen: Survey, hub: Hub, out: Path, options: str) -> list[ModelChoic
                 f"{' --beta 1' if needs_beta else ''}{options}",
             )
         )
-    return found
+    return found, left_out
 
 
-def _first(seen: Survey, group: Sequence[RankedCandidate]) -> Resolved | None:
+def _first(seen: Survey, group: Sequence[RankedCandidate]) -> Resolved | tuple[Rejected, ...]:
     try:
         return seen.first(group)
-    except NoAdapter:
-        return None
+    except NoAdapter as problem:
+        return problem.failed
 
 
 def _gb(nbytes: int) -> str:

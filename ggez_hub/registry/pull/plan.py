@@ -110,7 +110,7 @@ def plan_locked(lock: Lock, hub: Hub, *, offline: bool = False) -> PullPlan:
         warnings = tuple(_yanked_since(lock, hub))
     documents = tuple(read_pinned_card(hub, a.card) for a in lock.resolution.adapters)
     asked = obligations(lock.resolution, documents)
-    return PullPlan(lock.resolution, documents, asked, lock, warnings)
+    return PullPlan(lock.resolution, documents, asked, lock=lock, warnings=warnings)
 
 
 def _yanked_since(lock: Lock, hub: Hub) -> Iterator[str]:

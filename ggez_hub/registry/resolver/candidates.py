@@ -202,7 +202,8 @@ def nothing_found(
     hints = [
         _likely_other(request, region, {place for place, _ in here | there}),
         _wider(request, region, {place for place, _ in there}),
-        f"This hub serves: {', '.join(served) or 'nothing'}.",
+        f"{'There is' if found.shipped else 'This hub serves'}: {', '.join(served) or 'nothing'}.",
+        f"{found.shipped}." if found.shipped else "",
     ]
     return (
         f"no adapter{what} serves {region.id} ({region.name}); looked for: "

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from ggez_hub.cards import AdapterCard, AlphaRecord, CardDocument, alpha_record
 from ggez_hub.errors import GgezError, UsageProblem
 from ggez_hub.families import get_family
-from ggez_hub.hub import Hub
+from ggez_hub.hub import Hub, NoAccess
 from ggez_hub.merging.methods import plugins_of
 from ggez_hub.parity.policy import Policy
 from ggez_hub.regions import Alpha, Region, alpha, fallback_chain, find_region
@@ -17,7 +17,7 @@ from ggez_hub.regions.text_language import switched_languages
 from ggez_hub.registry.adapter_kinds import AS_IS_METHOD, get_kind
 from ggez_hub.registry.file_checks import NotFit
 from ggez_hub.registry.index.entries import IndexEntry, Listing
-from ggez_hub.registry.index.search import accepted_entries, live_entries, named_entries
+from ggez_hub.registry.index.search import known_entries, live_entries, named_entries
 from ggez_hub.registry.licences import Obligations, obligations
 from ggez_hub.registry.repositories import Repositories
 from ggez_hub.registry.request import Request
@@ -47,16 +47,22 @@ AS_MEASURED = ChosenBeta(
 
 
 class NoAdapter(GgezError):
-    """Nothing on the hub serves the region."""
+    """Nothing on the hub serves the region; `failed` are the candidates that could not be pinned."""
+
+    failed: tuple[Rejected, ...] = ()
 
 
 @dataclass(frozen=True)
 class Resolved:
-    """A resolution with the cards that it rests on, and what its licences ask."""
+    """A resolution with the cards that it rests on, and what its licences ask.
+
+    `shipped` says which index of the package the cards are from; empty for those of a hub.
+    """
 
     resolution: Resolution
     documents: tuple[CardDocument, ...]
     obligations: Obligations
+    shipped: str = ""
 
 
 @dataclass(frozen=True)
@@ -154,20 +160,27 @@ class Survey:
             except NotFit as problem:
                 failed[id(entry)] = _rejection(entry, problem.message)
                 continue
+            except NoAccess as problem:
+                reason = f"cannot be read: {problem.message}. {problem.hint}"
+                failed[id(entry)] = _rejection(entry, reason)
+                continue
             others = [
                 failed.get(id(other)) or _rejection(other, reason)
                 for other, reason in self.order.others(candidate)
             ]
             rejected = sorted((*self.rejected, *others), key=lambda r: (r.region, r.repo, r.reason))
             final = resolved.resolution.model_copy(update={"rejected": tuple(rejected)})
-            return Resolved(final, resolved.documents, resolved.obligations)
+            return replace(resolved, resolution=final, shipped=self.found.shipped)
         raise self._nothing(failed.values())
 
     def _nothing(self, failed: Iterable[Rejected]) -> NoAdapter:
-        rejected = [*self.rejected, *failed]
-        return NoAdapter(
+        tried = tuple(failed)
+        rejected = [*self.rejected, *tried]
+        problem = NoAdapter(
             *nothing_found(self.resolver.request, self.resolver.chain, self.found, rejected)
         )
+        problem.failed = tried
+        return problem
 
 
 def resolve(request: Request, hub: Hub) -> Resolved:
@@ -186,7 +199,11 @@ def survey(request: Request, hub: Hub) -> Survey:
     """Everything that a hub has for a request that names no adapters; raises as `resolve` does."""
     resolver = Resolver.of(request, hub)
     regions = [region.id for region in resolver.chain]
-    found = live_entries(hub, regions) if request.live else accepted_entries(hub, regions)
+    found = (
+        live_entries(hub, regions, request.index)
+        if request.live
+        else known_entries(hub, request.index, regions)
+    )
     rejected = _not_read(found, resolver.chain)
     suited: list[IndexEntry] = []
     for entry in found.entries:
@@ -219,14 +236,15 @@ def _date_of(repositories: Repositories, entry: IndexEntry) -> str:
 
 def _of_named(resolver: Resolver) -> Resolved:
     request = resolver.request
-    entries = named_entries(resolver.repositories.hub, request.adapters)
+    found = named_entries(resolver.repositories.hub, request.adapters, request.index)
+    entries = found.entries
     for entry in entries:
         if reason := unfit(entry, request):
             raise NoAdapter(f"{entry.repo} {reason}")
     if len(entries) > 1:
         check_composition(entries, allow_overlap=request.allow_overlap)
     try:
-        return resolver.take(entries)
+        return replace(resolver.take(entries), shipped=found.shipped)
     except NotFit as problem:
         if len(entries) > 1:
             raise NoAdapter(f"the adapters cannot be composed: one {problem.message}") from problem
