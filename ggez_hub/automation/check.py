@@ -51,7 +51,7 @@ def check(
     cards, broken = read_cards(contribution)
     found = [*check_files(contribution), *broken, *check_recipes(contribution)]
     for card in cards:
-        problems = list(check_card(card, accepted))
+        problems = list(check_card(card, accepted, cards))
         found += problems
         # The hub is asked only about cards without errors.
         if not any(p.level == "error" for p in problems):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pkgutil import resolve_name
 from typing import Literal
@@ -13,6 +13,7 @@ from ggez_hub.cards import AdapterCard, BadCard, CardDocument, alpha_record, par
 from ggez_hub.errors import GgezError, MissingExtra, UsageProblem
 from ggez_hub.recipe_file import kind_of, parse_recipe
 from ggez_hub.regions import alpha, find_region
+from ggez_hub.registry.index.entries import same_adapter
 
 
 @dataclass(frozen=True)
@@ -155,9 +156,14 @@ def by_line(path: str, problem: GgezError) -> Iterator[Finding]:
         yield _error(path, match[2], int(match[1]))
 
 
-def check_card(card: ProposedCard, accepted: Mapping[str, CardDocument]) -> Iterator[Finding]:
-    """Findings about a card beside the accepted cards, by path."""
-    for problem in _problems(card, {p: c for p, c in accepted.items() if p != card.path}):
+def check_card(
+    card: ProposedCard,
+    accepted: Mapping[str, CardDocument],
+    proposed: Sequence[ProposedCard] = (),
+) -> Iterator[Finding]:
+    """Findings about a card beside the accepted cards, by path, and the others of its contribution."""
+    others = {**accepted, **{other.path: other.document for other in proposed}}
+    for problem in _problems(card, {p: c for p, c in others.items() if p != card.path}):
         yield _error(card.path, problem)
     if card.document.card.adapter is not None:
         for change in needs_a_person(card, accepted):
@@ -184,7 +190,7 @@ def _problems(card: ProposedCard, others: Mapping[str, CardDocument]) -> Iterato
         yield "has scores `measured_by: registry` that the registry did not write: yours are `self`"
     for path, other in others.items():
         if _same_adapter(other.card, block):
-            yield f"speaks for the same adapter as {path}"
+            yield same_adapter(path)
         if (
             _recommended(card.document)
             and _recommended(other)
@@ -260,7 +266,7 @@ def _recommended(document: CardDocument) -> bool:
 
 def _same_adapter(a: AdapterCard, b: AdapterCard) -> bool:
     repos = {card.adapter and card.adapter.repo.lower() for card in (a, b)}
-    return len(repos) == 1 and (a.region, a.family) == (b.region, b.family)
+    return len(repos) == 1 and a.status.state == b.status.state == "active"
 
 
 def check_recipes(contribution: Contribution) -> Iterator[Finding]:

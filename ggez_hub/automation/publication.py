@@ -22,7 +22,7 @@ from ggez_hub.automation.git_changes import changed_since, import_committed
 from ggez_hub.automation.indexed_cards import IndexedCard, indexed_cards, with_measurement
 from ggez_hub.automation.remote_evaluation import evidence_in, fetch_delivery, recomputed
 from ggez_hub.automation.result_repository import Pusher
-from ggez_hub.cards import CardDocument, read_card, render_card
+from ggez_hub.cards import BadCard, CardDocument, read_card, render_card
 from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.results.evidence import open_evidence
 from ggez_hub.hub import Hub
@@ -109,7 +109,12 @@ class Publisher:
         found = {}
         for place in sorted((self.repository / "cards").glob("*/*/*.md")):
             path = place.relative_to(self.repository).as_posix()
-            found[path] = self._outcome(path, read_card(place), indexed.get(path))
+            known = indexed.get(path)
+            try:
+                found[path] = self._outcome(path, read_card(place), known)
+            except BadCard as problem:
+                reason = f"not measured: {_first_line(problem)}"
+                found[path] = Outcome(known.document if known else None, reason)
             self.say(f"{path}: {found[path].standing}")
         return found
 
@@ -192,7 +197,16 @@ class Publisher:
             (target := self.work / path).parent.mkdir(parents=True, exist_ok=True)
             target.write_text(render_card(document), encoding="utf-8")
         may_write = write_access(self.hub, INDEX_REPO, "dataset")
-        done = publish_index(self.work / "cards", may_write.hub, evidence=evidence)
+        # A card that cannot stand beside another one does not stop the rest.
+        done = publish_index(
+            self.work / "cards",
+            may_write.hub,
+            skip_bad=True,
+            allow_empty=not indexed,
+            evidence=evidence,
+        )
+        for bad in done.built.bad:
+            self.say(f"left out: {bad.reason}")
         self.say(f"{INDEX_REPO}: by the token of {may_write.reason}")
         return done
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import re
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -50,6 +51,25 @@ def figure_text(figure: dict[str, Any] | None, absent: str = "-", sign: str = ""
     return interval_text(figure["value"], low, high, sign)
 
 
+def _fitted(
+    header: Sequence[str], rows: Sequence[Sequence[str]], optional: Sequence[str], width: int
+) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
+    """A table without the optional columns that a width has no room for."""
+    from rich.cells import cell_len
+
+    sizes = {
+        name: max(cell_len(name), *(cell_len(row[n]) for row in rows))
+        for n, name in enumerate(header)
+    }
+    shown = list(header)
+    for name in optional:
+        # Two spaces between columns.
+        if sum(sizes[kept] + 2 for kept in shown) - 2 > width:
+            shown.remove(name)
+    places = [list(header).index(name) for name in shown]
+    return shown, [[row[n] for n in places] for row in rows]
+
+
 @dataclass(frozen=True)
 class Output:
     """Where a command prints: for people, as one JSON document, or only errors.
@@ -88,11 +108,19 @@ class Output:
         title: str = "",
         *,
         figures: bool = True,
+        optional: Sequence[str] = (),
     ) -> None:
-        """Print a table for people, if it has rows; `figures` aligns all but the first column right."""
+        """Print a table for people, if it has rows; `figures` aligns all but the first column right.
+
+        `optional` columns are left out, in this order, where the terminal is too narrow for all. No
+        name or figure is ever cut: what is too long is folded.
+        """
         rows = list(rows)
         if not (self.for_people and rows):
             return
+        # A pipe has no width: nothing is folded there.
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 240
+        header, rows = _fitted(header, rows, optional, width)
         from rich.console import Console
         from rich.table import Table
         from rich.text import Text
@@ -102,12 +130,12 @@ class Output:
         table = Table(box=None, pad_edge=False)
         for number, name in enumerate(header):
             right = figures and number > 0
-            table.add_column(name, justify="right" if right else "left", no_wrap=right)
+            table.add_column(
+                name, justify="right" if right else "left", no_wrap=right, overflow="fold"
+            )
         for row in rows:
             # Text: square brackets in a name are not markup.
             table.add_row(*(Text(plain(cell)) for cell in row))
-        # A pipe has no width: nothing is cut there.
-        width = None if sys.stdout.isatty() else 240
         console = Console(highlight=False, width=width, color_system=None)
         with console.capture() as drawn:
             console.print(table)

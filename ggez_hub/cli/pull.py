@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from ggez_hub.cards.values import UNKNOWN
 from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.cli.parameters import NEW, out_option
 from ggez_hub.cli.request import (
@@ -19,11 +21,15 @@ from ggez_hub.cli.request import (
     request_options,
     resolution_json,
 )
+from ggez_hub.digests import sha256_file
 from ggez_hub.errors import UsageProblem
 from ggez_hub.families import get_family
 from ggez_hub.hub_connection import connect
 from ggez_hub.regions import fallback_chain, find_region
 from ggez_hub.registry.request import IndexChoice, Request
+
+if TYPE_CHECKING:
+    from ggez_hub.registry.index.entries import IndexEntry
 
 
 @click.command("pull")
@@ -99,49 +105,95 @@ def resolve_command(request: Request, hub: str, out: Output) -> None:
 @click.command("search")
 @click.option("--region", help="Only adapters that serve this region.")
 @click.option("--family", help="embedding, diffusion or vlm.")
+@click.option(
+    "--sha256", "file", metavar="FILE", help="Only adapters with this file, or this sha256."
+)
 @index_option
 @hub_option
 @output_options
 def search_command(
-    region: str | None, family: str | None, index: IndexChoice | None, hub: str, out: Output
+    region: str | None,
+    family: str | None,
+    file: str | None,
+    index: IndexChoice | None,
+    hub: str,
+    out: Output,
 ) -> None:
-    """Adapters that a hub holds, by region and family.
+    """Adapters that a hub holds, by region and family, or by a file of theirs.
 
-    Those of its curated index, or where it has none, of the index that ggez-hub ships.
+    Those of its curated index, or where it has none, of the index that ggez-hub ships. With --sha256
+    also who published and who registered them.
     """
     from ggez_hub.registry.index.search import known_entries
 
     if family is not None:
         get_family(family)
+    sha256 = _sha256(file) if file else None
     chain = [r.id for r in fallback_chain(find_region(region))] if region else None
     with connect(hub, quiet=out.quiet) as server:
-        listing = known_entries(server, index, chain)
+        listing = known_entries(server, index, chain, file_sha256=sha256)
+        found = [
+            entry
+            for entry in listing.entries
+            if family in {None, entry.summary.family}
+            and (chain is None or entry.summary.region in chain)
+        ]
+        # Who registered them stands in the cards alone.
+        rows = [
+            _as_dict(entry) | (_registration(entry, sha256) if sha256 else {}) for entry in found
+        ]
     if listing.shipped:
         out.note(f"{listing.shipped}.")
-    found = [entry for entry in listing.entries if family in {None, entry.summary.family}]
-    found.sort(key=lambda e: (e.summary.region, e.repo))
+    rows.sort(key=lambda row: (row["region"], row["adapter"]))
+    if sha256:
+        out.line(f"sha256 {sha256}")
+    columns = ["adapter", "region", "family", "kind", "level", "licence", "status"]
+    columns += ["file", "published_by", "registered_by"] if sha256 else []
     out.table(
-        ("adapter", "region", "family", "kind", "level", "licence", "status"),
-        [
-            (e.repo, s.region, s.family, s.kind, s.level, s.license, s.status)
-            for e in found
-            for s in (e.summary,)
-        ],
+        [name.replace("_", " ") for name in columns],
+        [[row[name] for name in columns] for row in rows],
+        figures=False,
+        optional=("level", "kind", "licence", "family"),
     )
-    if not found:
+    if not rows:
         out.line("The index holds no such adapter.")
-    out.document(
-        [
-            {
-                "adapter": e.repo,
-                **e.summary.model_dump(include={"region", "family", "kind", "level"}),
-                "licence": e.summary.license,
-                "base": e.summary.base_repo,
-                "index": "shipped" if e.card.repo_type == "package" else "hub",
-                "status": e.summary.state,
-                "reason": e.summary.reason,
-                "superseded_by": e.summary.superseded_by,
-            }
-            for e in found
-        ]
-    )
+    state = {entry.repo: entry.summary.state for entry in found}
+    out.document([row | {"status": state[row["adapter"]]} for row in rows])
+
+
+def _sha256(file: str) -> str:
+    """The sha256 of a file, or the one that was given instead; raises UsageProblem."""
+    path = Path(file)
+    if path.is_file():
+        return sha256_file(path)
+    if not re.fullmatch("[0-9a-fA-F]{64}", file):
+        raise UsageProblem(
+            f"--sha256 {file}: there is no such file", "Give a file, or the 64 digits of a sha256."
+        )
+    return file.lower()
+
+
+def _as_dict(entry: IndexEntry) -> dict[str, Any]:
+    summary = entry.summary
+    return {
+        "adapter": entry.repo,
+        **summary.model_dump(include={"region", "family", "kind", "level"}),
+        "licence": summary.license,
+        "base": summary.base_repo,
+        "index": "shipped" if entry.card.repo_type == "package" else "hub",
+        "status": summary.status,
+        "reason": summary.reason,
+        "superseded_by": summary.superseded_by,
+    }
+
+
+def _registration(entry: IndexEntry, sha256: str) -> dict[str, Any]:
+    """The file's name in the adapter, and who answers for the card; raises NotFit."""
+    card = entry.document.card
+    records = {} if card.files == UNKNOWN else card.files
+    return {
+        "file": next((path for path, record in records.items() if record.sha256 == sha256), None),
+        "published_by": card.published_by,
+        "registered_by": card.registered_by,
+        "registered": entry.summary.registered,
+    }

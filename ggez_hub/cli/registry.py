@@ -19,6 +19,10 @@ from ggez_hub.registry.index.build import build_index
 from ggez_hub.registry.index.search import accepted_entries
 from ggez_hub.registry.index.verification import stale_entries, verify_entries
 
+allow_empty_option = click.option(
+    "--allow-empty", is_flag=True, help="Make an index without any card, if there is none."
+)
+
 
 @click.group("index")
 def index_command() -> None:
@@ -41,15 +45,23 @@ def index_command() -> None:
     type=FILE,
     help="An index file of yours: cards that have not changed since are taken from it.",
 )
+@allow_empty_option
 @output_options
 def index_build(
-    cards: Path, output: Path, skip_bad: bool, previous: Path | None, out: Output
+    cards: Path,
+    output: Path,
+    skip_bad: bool,
+    previous: Path | None,
+    allow_empty: bool,
+    out: Output,
 ) -> None:
     """Make the index file of the cards below CARDS (<region>/<family>/<name>.md).
 
     The same cards give the same bytes. Publish it beside them: docs/registry.md.
     """
-    built = build_index(cards, output, skip_bad=skip_bad, previous=previous)
+    built = build_index(
+        cards, output, skip_bad=skip_bad, allow_empty=allow_empty, previous=previous
+    )
     for bad in built.bad:
         out.note(f"left out: {bad.reason}")
     out.line(
@@ -61,14 +73,15 @@ def index_build(
 @index_command.command("publish")
 @click.argument("cards", type=FOLDER, default="cards")
 @click.option("--skip-bad", is_flag=True, help="Leave out invalid cards, and list them.")
+@allow_empty_option
 @hub_option
 @output_options
-def index_publish(cards: Path, skip_bad: bool, hub: str, out: Output) -> None:
+def index_publish(cards: Path, skip_bad: bool, allow_empty: bool, hub: str, out: Output) -> None:
     """Bring the hub's index to hold the cards below CARDS, and the index file, by one commit."""
     from ggez_hub.registry.index.build import publish_index
 
     with connect(hub, quiet=out.quiet) as server:
-        done = publish_index(cards, server, skip_bad=skip_bad)
+        done = publish_index(cards, server, skip_bad=skip_bad, allow_empty=allow_empty)
     for bad in done.built.bad:
         out.note(f"left out: {bad.reason}")
     what = f"{len(done.changed)} files changed" if done.changed else "unchanged"

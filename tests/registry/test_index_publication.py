@@ -66,3 +66,15 @@ def test_a_bad_card_stops_it_before_anything_is_sent(curator, cards):
     done = publish_index(cards, curator, skip_bad=True)
     assert "cards/th/embedding/bad.md" not in paths(curator)
     assert [bad.path for bad in done.built.bad] == ["cards/th/embedding/bad.md"]
+
+
+def test_an_empty_or_wrong_folder_does_not_replace_the_index(curator, tmp_path):
+    head = curator.at_commit(INDEX_REPO, "main", "dataset").revision
+    (tmp_path / "wrong" / "th").mkdir(parents=True)
+    (tmp_path / "wrong" / "th" / "card.md").write_text("nothing")
+    for folder in (tmp_path / "wrong", tmp_path / "wrong" / "th"):
+        with pytest.raises(GgezError, match="holds no card that can be accepted") as problem:
+            publish_index(folder, curator, skip_bad=True)
+        assert "--allow-empty" in problem.value.hint
+    assert curator.at_commit(INDEX_REPO, "main", "dataset").revision == head
+    assert publish_index(tmp_path / "wrong", curator, allow_empty=True).built.cards == 0

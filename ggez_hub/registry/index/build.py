@@ -35,6 +35,7 @@ from ggez_hub.registry.index.file import (
     IndexRow,
     pack_ranking,
     read_index,
+    second_cards,
 )
 
 # Starting processes takes as long as reading so many cards.
@@ -64,6 +65,7 @@ def build_index(
     out: Path,
     *,
     skip_bad: bool = False,
+    allow_empty: bool = False,
     previous: Path | None = None,
     processes: bool = True,
 ) -> Built:
@@ -71,25 +73,33 @@ def build_index(
 
     The same cards give the same bytes with the same SQLite. Cards that have not changed since
     `previous`, an index file of ours, was built are taken from it. `processes` reads many cards in
-    parallel. Raises GgezError, and writes nothing, if a card is not valid, unless `skip_bad`, which
-    leaves it out and notes that in the file; BadIndex.
+    parallel. Raises GgezError, and writes nothing, if a card is not valid or the second active one
+    of its repository, unless `skip_bad`, which leaves it out and notes that in the file; if there is
+    no card at all, unless `allow_empty`; BadIndex.
     """
     rows = read_index(previous)[0] if previous else ()
     known = {(row.path, row.sha256): (row, packed) for row, packed in rows}
     found = list(_read_all(cards, known, processes))
-    bad = tuple(
-        sorted(
-            (entry for entry in found if isinstance(entry, UnreadableCard)), key=lambda b: b.path
-        )
-    )
+    read = [entry for entry in found if not isinstance(entry, UnreadableCard)]
+    second = second_cards(row for row, _ in read)
+    broken = [entry for entry in found if isinstance(entry, UnreadableCard)]
+    bad = tuple(sorted([*broken, *second], key=lambda b: b.path))
     if bad and not skip_bad:
         raise GgezError(
             f"{len(bad)} of {len(found)} cards are not valid\n" + "\n".join(b.reason for b in bad),
             "Fix them, or leave them out with --skip-bad.",
         )
     # Adapters of a region are together, so that a query reads few pages.
-    good = [entry for entry in found if not isinstance(entry, UnreadableCard)]
-    good.sort(key=lambda entry: (entry[0].region, entry[0].path))
+    left_out = {entry.path for entry in second}
+    good = sorted(
+        (entry for entry in read if entry[0].path not in left_out),
+        key=lambda entry: (entry[0].region, entry[0].path),
+    )
+    if not good and not allow_empty:
+        raise GgezError(
+            f"{cards} holds no card that can be accepted: <region>/<family>/<name>.md",
+            "Name the folder of the cards; an index without any is made with --allow-empty.",
+        )
     with atomic_file(out) as partial_file:
         _write(partial_file, good, bad)
     return Built(len(good), len({row.region for row, _ in good}), out.stat().st_size, bad)
@@ -132,11 +142,13 @@ def row_of(document: CardDocument, path: str, sha256: str) -> Packed:
     place = f"cards/{card.region}/{card.family}"
     if not path.startswith(f"{place}/"):
         raise BadCard(f"{path}: ggez.region: the card belongs in {place}/")
+    records = {} if card.files == UNKNOWN else card.files
     row = IndexRow(
         path=path,
         sha256=sha256,
         repo=card.adapter.repo,
         revision=card.adapter.revision,
+        files=b"".join(sorted(bytes.fromhex(file.sha256) for file in records.values())),
         **CardSummary.of(document).model_dump(),
     )
     return row, pack_ranking({} if card.curve == UNKNOWN else ranking_rows(card.curve))
@@ -184,6 +196,7 @@ def publish_index(
     hub: Hub,
     *,
     skip_bad: bool = False,
+    allow_empty: bool = False,
     evidence: Mapping[str, Content] = MappingProxyType({}),
 ) -> PublishedIndex:
     """Bring the index data set to hold exactly the cards below `cards`, and their index file.
@@ -195,7 +208,7 @@ def publish_index(
     require_token(hub)
     with tempfile.TemporaryDirectory() as folder:
         index = Path(folder) / INDEX_FILE
-        built = build_index(cards, index, skip_bad=skip_bad)
+        built = build_index(cards, index, skip_bad=skip_bad, allow_empty=allow_empty)
         left_out = {bad.path for bad in built.bad}
         files: dict[str, Content] = {
             path: place

@@ -126,6 +126,14 @@ class UnreadableCard:
     reason: str
 
 
+def same_adapter(path: str) -> str:
+    """Why a card cannot be accepted beside the active card at `path`."""
+    return (
+        f"speaks for the same adapter as {path}: a repository has one active card; one that serves "
+        "several countries is registered for a group of them"
+    )
+
+
 class OtherRegion(FrozenModel):
     """Adapters of another region than those that were asked for: how many, and one of them."""
 

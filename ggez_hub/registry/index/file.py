@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sqlite3
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import closing, contextmanager
 from itertools import count
 from pathlib import Path
@@ -23,9 +23,15 @@ from ggez_hub.cards.curve import Curve
 from ggez_hub.cards.readme import MAX_CARD_BYTES
 from ggez_hub.cards.values import FilePath, RepoId, Revision, Sha256
 from ggez_hub.errors import GgezError
-from ggez_hub.registry.index.entries import CardSummary, Listing, OtherRegion, UnreadableCard
+from ggez_hub.registry.index.entries import (
+    CardSummary,
+    Listing,
+    OtherRegion,
+    UnreadableCard,
+    same_adapter,
+)
 
-FORMAT = 1
+FORMAT = 2
 APPLICATION_ID = 0x6767657A  # "ggez"
 MAX_INDEX_BYTES = 1_000_000_000
 # A row takes about fifty steps of SQLite's machine.
@@ -37,12 +43,13 @@ TABLES = (
     "kind TEXT NOT NULL, level TEXT NOT NULL, license TEXT NOT NULL, state TEXT NOT NULL, "
     "reason TEXT NOT NULL, superseded_by TEXT, base_repo TEXT NOT NULL, "
     "base_weights TEXT NOT NULL, registered TEXT, "
-    "recommended INTEGER NOT NULL, ranking BLOB NOT NULL)",
+    "recommended INTEGER NOT NULL, files BLOB NOT NULL, ranking BLOB NOT NULL)",
     "CREATE TABLE unreadable (id INTEGER PRIMARY KEY, path TEXT NOT NULL, reason TEXT NOT NULL)",
 )
 INDEXES = (
     "CREATE INDEX places ON entries (region, family, repo)",
     "CREATE INDEX yanked ON entries (repo, reason) WHERE state = 'yanked'",
+    "CREATE INDEX repos ON entries (repo COLLATE NOCASE, state)",
 )
 CURVE: TypeAdapter[Curve] = TypeAdapter(Curve)
 
@@ -52,27 +59,37 @@ class BadIndex(GgezError):
 
 
 class IndexRow(CardSummary):
-    """An accepted card as the index file holds it."""
+    """An accepted card as the index file holds it; `files` are the sha256s of its files, joined."""
 
     path: FilePath
     sha256: Sha256
     repo: RepoId
     revision: Revision
+    files: bytes
 
 
+# Cards without a day of registration come after those with one.
+NEVER = "9999"
 COLUMNS = tuple(IndexRow.model_fields)
 
 
 def read_index(
-    path: Path, regions: Collection[str] | None = None, repos: Collection[str] | None = None
+    path: Path,
+    regions: Collection[str] | None = None,
+    repos: Collection[str] | None = None,
+    file_sha256: str | None = None,
 ) -> tuple[list[tuple[IndexRow, bytes]], Listing]:
-    """The rows of the index file at `path` for `regions`, or of `repos` (None: all of them).
+    """The rows of the index file at `path` for `regions`, of `repos`, or that record a file.
 
-    Each has its packed ranking; the listing has no entries but the rest. Raises BadIndex.
+    All of them if nothing is asked for. Each has its packed ranking; the listing has no entries but
+    the rest: of two active cards of one repository the later is `unreadable`. Raises BadIndex.
     """
     column, asked = ("region", regions) if repos is None else ("repo", repos)
-    chosen, values = "", sorted(asked or ())
-    if asked is not None:
+    chosen = ""
+    values: list[str | bytes] = [*sorted(asked or ())]
+    if file_sha256 is not None:
+        chosen, values = "WHERE instr(files, ?) > 0", [bytes.fromhex(file_sha256)]
+    elif asked is not None:
         chosen = f"WHERE {column} IN ({','.join('?' * len(values))})"
     names = ", ".join(COLUMNS)
     with _opened(path) as file:
@@ -87,9 +104,14 @@ def read_index(
         groups = file.execute(
             "SELECT region, family, count(*), min(repo) FROM entries GROUP BY region, family"
         )
-        yanked = file.execute("SELECT repo, reason FROM entries WHERE state = 'yanked'")
-        return rows, Listing(
-            unreadable=tuple(UnreadableCard(*map(_printable, row)) for row in unreadable),
+        yanked = file.execute(YANKED)
+        second = second_cards(row for row, _ in rows)
+        left_out = {bad.path for bad in second}
+        return [found for found in rows if found[0].path not in left_out], Listing(
+            unreadable=(
+                *(UnreadableCard(*map(_printable, row)) for row in unreadable),
+                *second,
+            ),
             elsewhere=tuple(
                 OtherRegion(region=region, family=family, count=number, repo=repo)
                 for region, family, number, repo in groups
@@ -97,6 +119,27 @@ def read_index(
             ),
             yanked={repo.lower(): _printable(reason) for repo, reason in yanked},
         )
+
+
+# A repository whose wrong card was yanked may have another since.
+YANKED = (
+    "SELECT repo, reason FROM entries AS old WHERE state = 'yanked' AND NOT EXISTS (SELECT 1 FROM "
+    "entries AS new WHERE new.repo = old.repo COLLATE NOCASE AND new.state = 'active')"
+)
+
+
+def second_cards(rows: Iterable[IndexRow]) -> list[UnreadableCard]:
+    """Active cards of a repository that has another, which was registered first or has the first path.
+
+    An adapter is named by its repository: one card speaks for it.
+    """
+    first: dict[str, str] = {}
+    second = []
+    for row in sorted(rows, key=lambda row: (row.registered or NEVER, row.path)):
+        if row.state == "active" and first.setdefault(row.repo.lower(), row.path) != row.path:
+            reason = f"{row.path}: {same_adapter(first[row.repo.lower()])}"
+            second.append(UnreadableCard(row.path, reason))
+    return second
 
 
 def _printable(text: str) -> str:

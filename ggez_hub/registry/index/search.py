@@ -41,9 +41,12 @@ class NoIndex(GgezError):
 
 
 def accepted_entries(
-    hub: Hub, regions: Collection[str] | None = None, repos: Collection[str] | None = None
+    hub: Hub,
+    regions: Collection[str] | None = None,
+    repos: Collection[str] | None = None,
+    file_sha256: str | None = None,
 ) -> Listing:
-    """The curated index of a hub: its entries for `regions`, or of `repos` (None: all of them).
+    """The curated index of a hub: its entries for `regions`, of `repos`, or that record a file; or all.
 
     Adapters of other regions are counted. The index file is downloaded once for each of its
     versions; where there is none, it is built here from all cards. Raises NoIndex, BadIndex, and
@@ -68,7 +71,7 @@ def accepted_entries(
             "tags: --live --trust any (or your organisations).",
         ) from error
     if newest is None:
-        revision, rows, listing = _of_cards(hub, regions, repos)
+        revision, rows, listing = _of_cards(hub, regions, repos, file_sha256)
     else:
         revision, file = newest
         if file.size > MAX_INDEX_BYTES:
@@ -76,7 +79,7 @@ def accepted_entries(
                 f"{INDEX_FILE} of {hub.endpoint} is larger than {MAX_INDEX_BYTES:,} bytes"
             )
         folder = hub.fetch(INDEX_REPO, revision, [file], "dataset")
-        rows, listing = read_index(folder / INDEX_FILE, regions, repos)
+        rows, listing = read_index(folder / INDEX_FILE, regions, repos, file_sha256)
     entries = tuple(_listed(hub, "dataset", revision, row, packed) for row, packed in rows)
     return replace(listing, entries=entries)
 
@@ -86,6 +89,7 @@ def known_entries(
     index: IndexChoice | None = None,
     regions: Collection[str] | None = None,
     repos: Collection[str] | None = None,
+    file_sha256: str | None = None,
 ) -> Listing:
     """The curated index of a hub, or where it has none that of the package; or the one of the two named.
 
@@ -94,18 +98,21 @@ def known_entries(
     where = "The adapters are from"
     if index != "shipped":
         try:
-            return accepted_entries(hub, regions, repos)
+            return accepted_entries(hub, regions, repos, file_sha256)
         except NoIndex:
             if index == "hub":
                 raise
             where = f"{hub.endpoint} has no index of its own; the adapters are from"
-    found = shipped_index(regions, repos)
+    found = shipped_index(regions, repos, file_sha256)
     entries = tuple(_listed(hub, "package", found.digest, row, ranks) for row, ranks in found.rows)
     return replace(found.listing, entries=entries, shipped=f"{where} {found.note}")
 
 
 def _of_cards(
-    hub: Hub, regions: Collection[str] | None, repos: Collection[str] | None
+    hub: Hub,
+    regions: Collection[str] | None,
+    repos: Collection[str] | None,
+    file_sha256: str | None,
 ) -> tuple[str, list[tuple[IndexRow, bytes]], Listing]:
     """The index of a hub without an index file, at its commit; it is small then."""
     index = hub.at_commit(INDEX_REPO, "main", "dataset")
@@ -115,8 +122,8 @@ def _of_cards(
     folder = hub.fetch(INDEX_REPO, index.revision, cards, "dataset")
     with tempfile.TemporaryDirectory() as place:
         file = Path(place) / INDEX_FILE
-        build_index(folder / "cards", file, skip_bad=True, processes=False)
-        return index.revision, *read_index(file, regions, repos)
+        build_index(folder / "cards", file, skip_bad=True, allow_empty=True, processes=False)
+        return index.revision, *read_index(file, regions, repos, file_sha256)
 
 
 def _listed(

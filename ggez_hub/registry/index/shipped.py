@@ -35,9 +35,11 @@ class ShippedIndex:
 
 
 def shipped_index(
-    regions: Collection[str] | None = None, repos: Collection[str] | None = None
+    regions: Collection[str] | None = None,
+    repos: Collection[str] | None = None,
+    file_sha256: str | None = None,
 ) -> ShippedIndex:
-    """The shipped index for `regions`, or of `repos` (None: all of it). Needs no network."""
+    """The shipped index, what of it `read_index` gives. Needs no network."""
     with tempfile.TemporaryDirectory() as place:
         folder, file = Path(place) / "cards", Path(place) / INDEX_FILE
         for path in sorted(shipped_cards().glob("*/*/*.md")):
@@ -46,9 +48,9 @@ def shipped_index(
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, copy)
         # A plug-in's family may be missing here: its cards are left out.
-        build_index(folder, file, skip_bad=True, processes=False)
+        build_index(folder, file, skip_bad=True, allow_empty=True, processes=False)
         every = [row for row, _ in read_index(file)[0]]
-        rows, listing = read_index(file, regions, repos)
+        rows, listing = read_index(file, regions, repos, file_sha256)
     newest = max((row.registered for row in every if row.registered), default="unknown")
     count = f"{len(every)} adapter{'' if len(every) == 1 else 's'}"
     note = f"the index of ggez-hub {__version__}: {count}, the newest of {newest}"
