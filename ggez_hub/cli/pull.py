@@ -156,7 +156,11 @@ def search_command(
         optional=("level", "kind", "licence", "family"),
     )
     if not rows:
-        out.line("The index holds no such adapter.")
+        out.line(
+            "No accepted adapter has this file, as far as the cards name their files."
+            if sha256
+            else "The index holds no such adapter."
+        )
     state = {entry.repo: entry.summary.state for entry in found}
     out.document([row | {"status": state[row["adapter"]]} for row in rows])
 

@@ -191,9 +191,16 @@ def test_a_pull_request_that_moved_on_is_not_checked_under_its_old_name(registry
     assert "has moved on" in ran.stderr
 
 
-def test_a_duplicate_is_refused(registry, good_card):
-    registry.accept({CARD: good_card})
-    registry.propose({"cards/th/embedding/again.md": good_card})
+@pytest.mark.parametrize("region", ["th", "vn"])
+@pytest.mark.parametrize("together", [False, True])
+def test_a_second_card_of_a_repository_is_refused(registry, good_card, region, together):
+    again = f"cards/{region}/embedding/again.md"
+    files = {again: good_card.replace("region: th", f"region: {region}")}
+    if together:
+        files[CARD] = good_card
+    else:
+        registry.accept({CARD: good_card})
+    registry.propose(files)
     ran = check(registry)
     assert ran.code == 1
     assert f"speaks for the same adapter as {CARD}" in ran.stdout

@@ -30,6 +30,7 @@ from .runner import PROJECT
 
 CARD = "cards/th/embedding/gentle.md"
 NOWHERE = "cards/th/embedding/nowhere.md"
+BROKEN = "cards/th/embedding/broken.md"
 MERGED = "ggez-hub/gentle-th-merged"
 ADAPTER = "ggez-hub/gentle-th-adapter"
 
@@ -105,6 +106,7 @@ def published(tmp_path_factory):
             # The embedded hub's world is not this registry's: its repositories are not everywhere.
             nowhere = accepted_card(endpoint, folder / "gentle", str(commit))
             registry.accept({NOWHERE: nowhere.replace("repo: someone/gentle", "repo: no/where")})
+            registry.accept({BROKEN: "nothing"})
             (measured,) = registry.runner.run("publish.yml", "measure", {})
             runs = [registry.runner.run("publish.yml", "publish", {})[0] for _ in range(2)]
             yield Published(endpoint, measured, runs, registry, store, token, str(commit))
@@ -173,6 +175,11 @@ def test_the_second_run_measures_and_sends_nothing(published):
 def test_what_the_hub_never_had_is_left_out(published):
     first, _ = published.runs
     assert f"{NOWHERE}: left out: no/where is not on {published.endpoint}" in first.stdout
+
+
+def test_a_card_that_cannot_be_read_does_not_stop_the_others(published):
+    first, _ = published.runs
+    assert f"{BROKEN}: not measured: {BROKEN}" in first.stdout
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 
 import pytest
 from click.testing import CliRunner
@@ -71,3 +72,20 @@ def test_a_name_that_a_command_repeats(tmp_path):
     assert result.exit_code == 1
     assert "\\x1b[31mowned" in result.stderr
     assert not COMMANDS.search(result.output)
+
+
+def test_a_narrow_terminal_loses_optional_columns_and_no_name(monkeypatch, capsys):
+    name = "organisation/an-adapter-with-quite-a-long-name-of-62-characters-in-all"
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    header = ("adapter", "region", "kind", "level")
+    Output().table(
+        header, [(name, "th", "lora", "declared")], figures=False, optional=header[:1:-1]
+    )
+    shown, row = capsys.readouterr().out.splitlines()
+    assert shown.split() == ["adapter", "region"]
+    assert row.split() == [name, "th"]
+    Output().table(("adapter", "status"), [(name * 2, "active")], figures=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert all(len(line) <= 80 for line in lines)
+    assert name * 2 in "".join(line.partition(" ")[0] for line in lines[1:])

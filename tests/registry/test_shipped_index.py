@@ -16,6 +16,7 @@ from ggez_hub.embedded.store import HubStore
 from ggez_hub.hub import Hub
 from ggez_hub.registry.index import entries
 from ggez_hub.registry.index.entries import shipped_cards
+from ggez_hub.registry.index.search import accepted_entries
 from ggez_hub.registry.index.shipped import shipped_index
 from ggez_hub.registry.lock import read_lock
 
@@ -145,3 +146,25 @@ def test_what_works_without_a_network_is_said(tmp_path):
     listed = run(unreachable, "search", "--index", "shipped")
     assert listed.exit_code == 0
     assert GEMMA in listed.stdout
+
+
+def test_who_registered_a_file_is_found_by_its_sha256(seeded, tmp_path):
+    listing = accepted_entries(seeded, ["th"])
+    card = listing.entries[0].document.card
+    sha256 = card.files["adapter_model.safetensors"].sha256
+    found = json.loads(run(seeded, "search", "--sha256", sha256, "--json").stdout)
+    assert [(row["adapter"], row["file"], row["registered_by"]) for row in found] == [
+        ("ggez-world/clip-emoji-th", "adapter_model.safetensors", card.registered_by)
+    ]
+    (tmp_path / "mine.safetensors").write_bytes(b"mine")
+    unknown = run(seeded, "search", "--sha256", tmp_path / "mine.safetensors")
+    assert "No accepted adapter has this file" in unknown.stdout
+    fetched = seeded.fetch(card.adapter.repo, card.adapter.revision, [
+        f for f in seeded.at_commit(card.adapter.repo, "main").files
+        if f.path == "adapter_model.safetensors"
+    ])  # fmt: skip
+    by_file = run(seeded, "search", "--sha256", fetched / "adapter_model.safetensors")
+    assert "ggez-world/clip-emoji-th" in by_file.stdout
+    assert sha256 in by_file.stdout
+    wrong = run(seeded, "search", "--sha256", tmp_path / "absent")
+    assert (wrong.exit_code, "there is no such file" in wrong.stderr) == (2, True)
