@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from ggez_hub.errors import UsageProblem
 from ggez_hub.hub import Hub
@@ -28,9 +29,9 @@ def connect(name: str, *, quiet: bool = False) -> Iterator[Hub]:
 
         with demo_hub() as endpoint:
             # The user's own hub has a token of its own, which no other hub ever sees.
-            yield Hub(endpoint, demo_token())
+            yield Hub(endpoint, demo_token(), option=" --hub embedded")
     elif is_http(name):
-        yield Hub.of_environment(name.rstrip("/"))
+        yield replace(Hub.of_environment(name.rstrip("/")), option=f" --hub {name}")
     else:
         raise UsageProblem(
             f"{name!r} is not a hub", "Use --hub hf, --hub embedded, or an http address."

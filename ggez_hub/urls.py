@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
+# The name of an account, of an organisation, or of a repository of theirs.
+NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,95}"
+
 
 def is_http(address: str) -> bool:
     """Whether this is an http or https address with a host, and a port that can be one."""

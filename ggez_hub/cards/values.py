@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Stri
 
 from ggez_hub.cards.safety import plain_letters, plain_text
 from ggez_hub.plugins import plugins
+from ggez_hub.urls import NAME
 from ggez_hub.validation_errors import BRANCHES
 
 T = TypeVar("T")
@@ -32,7 +33,6 @@ OrNone: TypeAlias = OrWord[T, Literal["none", "unknown"]]
 OrBase: TypeAlias = OrWord[T, Literal["base", "unknown"]]
 
 Sha256: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,95}"
 RepoId: TypeAlias = Annotated[
     str, StringConstraints(pattern=rf"^{NAME}/{NAME}$"), BeforeValidator(plain_letters)
 ]

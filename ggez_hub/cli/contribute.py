@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,15 +14,22 @@ from ggez_hub.cards.schema import Location
 from ggez_hub.cli.description import Description, complete, description_options
 from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.cli.parameters import FOLDER
-from ggez_hub.errors import UsageProblem
+from ggez_hub.errors import GgezError, UsageProblem
 from ggez_hub.hub import Hub
 from ggez_hub.hub_connection import connect
 from ggez_hub.regions import find_region
 from ggez_hub.registry.constants import INDEX_REPO
-from ggez_hub.registry.contribution.adapter_files import AdapterFiles
+from ggez_hub.registry.contribution.adapter_files import AdapterFiles, forget_auto_mapping
 from ggez_hub.registry.contribution.card_draft import adapts_of, declared_licence, summary_of
-from ggez_hub.registry.contribution.proposal import candidate, claimed, own_card, push, register
-from ggez_hub.registry.publication.adapter import publish, read_parcel
+from ggez_hub.registry.contribution.proposal import (
+    candidate,
+    claimed,
+    own_card,
+    parcel_of,
+    push,
+    register,
+)
+from ggez_hub.registry.publication.adapter import check_parcel, publish, read_parcel
 from ggez_hub.registry.publication.result import Published
 
 
@@ -31,6 +39,12 @@ from ggez_hub.registry.publication.result import Published
 @click.option("--repo", metavar="ORG/NAME", help="Where a file is pushed to.")
 @click.option("--private", is_flag=True, help="Make that repository private, if it is made.")
 @click.option("--print", "print_only", is_flag=True, help="Send nothing; print what to do.")
+@click.option(
+    "--drop-auto-mapping",
+    is_flag=True,
+    help="First set auto_mapping to null in the folder's adapter_config.json: PEFT writes it where "
+    "no task type was named.",
+)
 @hub_option
 @output_options
 def contribute_command(
@@ -39,6 +53,7 @@ def contribute_command(
     repo: str | None,
     private: bool,
     print_only: bool,
+    drop_auto_mapping: bool,
     hub: str,
     out: Output,
 ) -> None:
@@ -50,14 +65,28 @@ def contribute_command(
     again after an interruption: nothing is done twice.
     """
     with connect(hub, quiet=out.quiet) as server:
+        if drop_auto_mapping:
+            out.note(f"auto_mapping is null now in {forget_auto_mapping(Path(source))}")
         files = description.files(source, server)
-        if files.at is not None and repo is not None:
+        if files.at is not None and (repo is not None or private):
             raise UsageProblem(
-                "--repo is for a file or a folder", f"{source} is a repository already."
+                f"{'--private' if repo is None else '--repo'} is for a file or a folder",
+                f"{source} is a repository already.",
             )
-        document = own_card(files, server) or _drafted(description, files, server)
+        document = own_card(files, server)
+        if document is None:
+            document = _drafted(description, files, server)
+        else:
+            _refuse_other(description, document, source)
         account = server.account()
         send = account is not None and not print_only
+        has_index = server.exists(INDEX_REPO, "dataset")
+        if send and not has_index:
+            raise GgezError(
+                f"{server.endpoint} has no index ({INDEX_REPO}) to propose the adapter to: nothing "
+                "was sent",
+                "Run it again with --print: it prints the card, and what can be done with it.",
+            )
         contributor = account or "unknown"
         target = repo or f"{account or 'YOUR-NAME'}/{files.name}"
         if files.at is not None:
@@ -70,9 +99,52 @@ def contribute_command(
             pushed = push(document, files, server, target, private=private)
             location = Location(repo=target, revision=pushed.revision)
         else:
-            _print_push(source, target, document, out)
+            check_parcel(parcel_of(document, files), server, target)
+            given = {
+                "region": document.card.region,
+                "base": document.card.base.repo,
+                "license": document.license,
+                **{name: value for name, value in vars(description).items() if value is not None},
+                "repo": repo,
+            }
+            options = "".join(f" --{k} {shlex.quote(v)}" for k, v in given.items() if v is not None)
+            options += f"{' --private' if private else ''}{server.option}"
+            again = f"ggez-hub contribute {shlex.quote(source)}{options}" if has_index else ""
+            _print_push(again, target, document, server, out)
             return
         _propose(document, location, pushed, server, out, send=send)
+
+
+def _refuse_other(description: Description, document: CardDocument, source: str) -> None:
+    """Raise UsageProblem for options that say something else than the adapter's own card does."""
+    card = document.card
+    base = (
+        card.base.repo
+        if "@" not in (description.base or "")
+        else (f"{card.base.repo}@{card.base.revision}")
+    )
+    region = find_region(description.region).id if description.region else None
+    told = {
+        "region": (region, card.region),
+        "base": (description.base, base),
+        "license": (description.license, document.license),
+        "adapts": (description.adapts, _joined(card.adapts)),
+        "summary": (description.summary, card.summary.get("en")),
+        "languages": (description.languages, _joined(card.languages)),
+        "family": (description.family, card.family),
+        "kind": (description.kind, card.kind),
+    }
+    if other := [
+        f"--{k} (its card: {own})" for k, (given, own) in told.items() if given not in {None, own}
+    ]:
+        raise UsageProblem(
+            f"{source} has a card of its own, which says something else: {', '.join(other)}",
+            "Leave the options out, or change the card first.",
+        )
+
+
+def _joined(values: Sequence[str] | str) -> str:
+    return values if isinstance(values, str) else ",".join(values)
 
 
 def _drafted(description: Description, files: AdapterFiles, hub: Hub) -> CardDocument:
@@ -99,8 +171,7 @@ def _propose(
     send: bool,
 ) -> None:
     found = candidate(document, location, hub)
-    there = hub.exists(INDEX_REPO, "dataset")
-    proposal = register(found, hub) if send and there else None
+    proposal = register(found, hub) if send else None
     # Without a pull request stdout is the card alone, to be redirected.
     say = out.note if proposal is None else out.line
     state = "left as it is"
@@ -111,10 +182,9 @@ def _propose(
     if proposal is not None:
         out.line(f"{proposal.state}: {proposal.url}")
     else:
-        why = f"{hub.endpoint} has no index ({INDEX_REPO}). " if send else ""
         out.note(
-            f"{why}Nothing was proposed. Save what follows as {found.path} in a fork of the ggez-hub "
-            "repository, commit it, and open a pull request; or set HF_TOKEN and run this again."
+            f"Nothing was proposed. Save what follows as {found.path} in a fork of the ggez-hub "
+            "repository, commit it, and open a pull request."
         )
         out.line(found.text)
     out.document(
@@ -130,16 +200,18 @@ def _propose(
     )
 
 
-def _print_push(source: str, target: str, document: CardDocument, out: Output) -> None:
-    """How to send a file that was not pushed."""
+def _print_push(again: str, target: str, document: CardDocument, hub: Hub, out: Output) -> None:
+    """How to send a file that was not pushed; `again` is the command for a hub with an index."""
     text = render_card(document)
+    out.note("Nothing was sent. The card below is good, and `pull` would take the adapter.")
+    if again:
+        out.note(f"To push the adapter and propose the card:\n  hf auth login\n  {again}")
+    else:
+        out.note(f"{hub.endpoint} has no index ({INDEX_REPO}) to propose it to.")
     out.note(
-        "Nothing was sent. The card below is good. To push the adapter and propose the card:\n"
-        "  hf auth login\n"
-        f"  ggez-hub contribute {shlex.quote(source)} --region {document.card.region} "
-        f"--base {document.card.base.repo} --license {document.license}\n"
-        f"By hand: save it as README.md beside the adapter, run `ggez-hub publish FOLDER --repo "
-        f"{target}`, then `ggez-hub contribute {target} --print`."
+        "By hand: save the card as README.md beside the adapter, run\n"
+        f"  ggez-hub publish FOLDER --repo {target}{hub.option}\n"
+        f"  ggez-hub contribute {target} --print{hub.option}"
     )
     out.line(text)
     out.document(
@@ -182,6 +254,7 @@ def publish_command(
     parcel = read_parcel(folder, include)
     with connect(hub, quiet=out.quiet) as server:
         done = publish(parcel, server, repo, private=private, pr=pr)
+        has_index = server.exists(INDEX_REPO, "dataset")
     if parcel.left_out:
         out.line(f"left out: {', '.join(parcel.left_out)} (--include takes more)")
     if done.proposal is not None:
@@ -189,8 +262,8 @@ def publish_command(
     else:
         what = "unchanged" if not done.changed else f"sent {', '.join(done.changed)}"
         out.line(f"{done.repo} @ {done.revision[:12]} is {done.tag}: {what}")
-        region = parcel.document.card.region
-        out.line(f"Register it: ggez-hub contribute {done.repo} --region {region}")
+        if has_index:
+            out.line(f"Register it: ggez-hub contribute {done.repo}{server.option}")
     out.document(
         {
             "repo": done.repo,

@@ -27,7 +27,9 @@ from ggez_hub.registry.contribution.adapter_files import (
 )
 from ggez_hub.registry.contribution.card_draft import CardAnswers, draft_card
 from ggez_hub.registry.contribution.training_metadata import REPO
+from ggez_hub.registry.file_checks import NotFit
 from ggez_hub.registry.licences import reviewed
+from ggez_hub.registry.request import require_repository
 
 R = TypeVar("R")
 
@@ -112,6 +114,9 @@ def description_options(command: Callable[..., R]) -> Callable[..., R]:
     @functools.wraps(command)
     def wrapper(*args: Any, **options: Any) -> R:
         given = {name: options.pop(name) for name in Description.__dataclass_fields__}
+        for name, check in CHECKS.items():
+            if given[name] is not None:
+                check(given[name])
         return command(*args, description=Description(**given), **options)
 
     return wrapper
@@ -163,19 +168,26 @@ def _check_region(text: str) -> None:
 
 
 def _check_base(text: str) -> None:
-    if not REPO.match(text.partition("@")[0]):
-        raise GgezError("A repository is named org/name, or org/name@REVISION")
+    require_repository(text)
 
 
 def _check_license(text: str) -> None:
-    reviewed(text, "the adapter")
+    try:
+        reviewed(text, "the adapter")
+    except NotFit as problem:
+        raise UsageProblem(
+            f"--license {text}: nobody has reviewed this licence",
+            problem.hint or "What a licence asks is added to ggez_hub/registry/licences.yaml.",
+        ) from problem
 
 
 def _check_adapts(text: str) -> None:
     from typing import get_args
 
     if unknown := {p.strip() for p in text.split(",")} - {*get_args(Adapts), "unknown"}:
-        raise GgezError(f"There is no {', '.join(sorted(unknown))}")
+        raise UsageProblem(
+            f"--adapts: there is no {', '.join(sorted(unknown))}", QUESTIONS["adapts"]
+        )
 
 
 CHECKS: Mapping[str, Callable[[str], None]] = {

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Callable
 from typing import IO, Any, NamedTuple
+from urllib.parse import unquote
 
 import click
 
@@ -90,6 +91,17 @@ def _missing_repo(error: Any) -> Message:
     )
 
 
+def _missing_revision(error: Any) -> Message:
+    found = re.search(r"/([^/]+/[^/]+)/(?:revision|resolve|tree)/([^/?]+)", _url(error))
+    where = f"{found[1]} has no revision {unquote(found[2])!r}" if found else "no such revision: {}"
+    return Message(where, "Name a branch, a tag or a commit, or leave the revision out for main.")
+
+
+def _url(error: Any) -> str:
+    response = getattr(error, "response", None)
+    return str(getattr(response, "url", ""))
+
+
 def _hub_response(error: Any) -> Message:
     status = getattr(getattr(error, "response", None), "status_code", 0)
     if status in {408, 429} or status >= 500:
@@ -168,6 +180,7 @@ MESSAGES: dict[str, Message | Callable[[Any], Message]] = {
     "huggingface_hub.HFValidationError": Message(
         "this is not the name of a repository: {}", "A repository is named org/name.", 2
     ),
+    "huggingface_hub.RevisionNotFoundError": _missing_revision,
     "huggingface_hub.HfHubHTTPError": _hub_response,
     "huggingface_hub.LocalEntryNotFoundError": _unreachable,
     "github.GithubException": _github,

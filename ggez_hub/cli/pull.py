@@ -119,10 +119,10 @@ def search_command(
     hub: str,
     out: Output,
 ) -> None:
-    """Adapters that a hub holds, by region and family, or by a file of theirs.
+    """Adapters that a hub holds, by region and family.
 
     Those of its curated index, or where it has none, of the index that ggez-hub ships. With --sha256
-    also who published and who registered them.
+    those that hold a file, and who published and registered them.
     """
     from ggez_hub.registry.index.search import known_entries
 

@@ -171,7 +171,7 @@ def _print_result(pulled: Pulled, planned: PullPlan, hub: Hub, out: Output) -> d
         if not form.is_switch:
             out.line(
                 f"It keeps base and adapter apart: ggez-hub pull --region "
-                f"{resolution.region} --family {resolution.family} --as switch"
+                f"{resolution.region} --family {resolution.family} --as switch{hub.option}"
             )
     where: dict[str, Any] = {}
     facts = form.facts(resolution, shown, pulled.model)

@@ -180,6 +180,8 @@ def _print_licences(obligations: Obligations, out: Output) -> None:
 def _served(adapter: PinnedAdapter, resolution: Resolution) -> str:
     """The region of an adapter, and why it serves the requested one."""
     served, wanted = f"region {adapter.region}", resolution.region
+    if adapter.card.repo_type == "model":
+        served += " by its own card, which the registry has not accepted"
     if adapter.region not in [r.id for r in fallback_chain(wanted, wide=True)]:
         return f"{served}, not {wanted}: it was asked for"
     if adapter.region == wanted:

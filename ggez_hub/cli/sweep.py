@@ -59,12 +59,12 @@ def sweep_command(recipe: Path, target: Path, cached: bool, hub: str, out: Outpu
             )
     print_scores(target, out)
     out.line("")
-    for step in _next_steps(target, opened):
+    for step in _next_steps(target, opened, server.option):
         out.line(step)
 
 
-def _next_steps(results: Path, opened: OpenedSweep) -> list[str]:
-    """The commands that put the results onto the cards of the adapters."""
+def _next_steps(results: Path, opened: OpenedSweep, option: str) -> list[str]:
+    """The commands that put the results onto the cards of the adapters; `option` names the hub."""
     steps, cards = [], []
     for adapter in opened.found:
         folder = adapter.path if adapter.path.is_dir() else None
@@ -75,7 +75,7 @@ def _next_steps(results: Path, opened: OpenedSweep) -> list[str]:
         elif folder is None or card_of(folder) is None:
             steps.append(
                 f"ggez-hub card init {shlex.quote(str(adapter.path))} --region {opened.region.id} "
-                "--base ORG/NAME"
+                f"--base ORG/NAME{option}"
             )
             cards.append("CARD" if folder is None else shlex.quote(str(folder)))
         else:

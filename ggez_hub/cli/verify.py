@@ -108,7 +108,7 @@ def _verify_lock(folder: Path, out: Output) -> None:
         provenance = result_card.provenance(lock.resolution)
         fix = (
             f"Pull it again: ggez-hub pull --region {lock.resolution.region} --locked --lock "
-            f"{shlex.quote(str(folder / LOCK_NAME))} -o ANOTHER_FOLDER"
+            f"{shlex.quote(str(folder / LOCK_NAME))} -o ANOTHER_FOLDER, with the --hub that it came from"
         )
     if card.is_file():
         found += unstated(provenance, card.read_text(encoding="utf-8"))

@@ -38,11 +38,14 @@ class NoAccess(GgezError):
 class Hub:
     """The Hugging Face Hub, or another server that speaks its protocol.
 
+    `option` is what names it in a command that is printed: ` --hub embedded`, or nothing.
+
     Methods raise what the client raises, beside the errors that they name.
     """
 
     endpoint: str
     token: str | None = field(default=None, repr=False)
+    option: str = field(default="", repr=False, compare=False)
 
     @classmethod
     def of_environment(cls, endpoint: str | None = None) -> Hub:

@@ -24,6 +24,10 @@ PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 CODE = (".py", ".pyc", ".pyd", ".so", ".dll", ".dylib", ".sh", ".ps1", ".bat", ".exe")
 # Each has a loader import code from beside the weights.
 LEADS_TO_CODE = ("auto_mapping", "auto_map", "trust_remote_code")
+WITHOUT_CODE = {
+    "auto_mapping": "PEFT writes auto_mapping where LoraConfig names no task_type: set it to null in "
+    f"{ADAPTER_CONFIG} (`ggez-hub contribute FOLDER --drop-auto-mapping` does), or name the task type."
+}
 
 
 class NotFit(GgezError):
@@ -121,7 +125,10 @@ def _vet_config(text: str, card: AdapterCard) -> None:
         raise NotFit(f"has an {ADAPTER_CONFIG} that is not an object")
     for key in LEADS_TO_CODE:
         if config.get(key):
-            raise NotFit(f"has the key {key} in {ADAPTER_CONFIG}, which loaders import code by")
+            raise NotFit(
+                f"has the key {key} in {ADAPTER_CONFIG}, which loaders import code by",
+                WITHOUT_CODE.get(key, f"Remove {key} from {ADAPTER_CONFIG}."),
+            )
     named = config.get("base_model_name_or_path")
     allowed = [None, "", card.base.repo]
     if card.trained_on not in ("base", UNKNOWN):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cache
 from itertools import permutations
 from pathlib import Path
@@ -188,9 +189,12 @@ def reviewed(name: str, what: str) -> str:
     spelled = "-".join(name.strip().lower().split())
     spelled = table().aliases.get(spelled, spelled)
     if spelled != UNKNOWN and spelled not in table().licences:
+        near = get_close_matches(spelled, {*table().licences, *table().aliases}, n=2)
+        ids = " or ".join(dict.fromkeys(table().aliases.get(found, found) for found in near))
         raise NotFit(
             f"rests on {what}, whose licence {name!r} nobody has reviewed: add what it asks to "
-            f"ggez_hub/registry/{TABLE.name}"
+            f"ggez_hub/registry/{TABLE.name}",
+            f"Did you mean {ids}?" if ids else "",
         )
     return spelled
 

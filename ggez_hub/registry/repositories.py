@@ -70,7 +70,9 @@ def reach(hub: Hub, repo: str, revision: str) -> RepoAtCommit:
     except RepositoryNotFoundError as error:
         raise Gone("repo", f"needs {repo}, which is gone or private") from error
     except RevisionNotFoundError as error:
-        raise Gone("revision", f"needs {repo}@{revision[:12]}, a commit that is gone") from error
+        what = "a commit that is gone" if COMMIT.fullmatch(revision) else "which it does not have"
+        shown = revision[:12] if COMMIT.fullmatch(revision) else revision
+        raise Gone("revision", f"needs {repo}@{shown}, {what}") from error
 
 
 def problems_on_hub(
@@ -94,7 +96,8 @@ def problems_on_hub(
         except Gone as problem:
             yield Problem((*path, problem.key), problem.message)
         except NotFit as problem:
-            yield Problem(path, problem.message)
+            hint = f" ({problem.hint})" if problem.hint else ""
+            yield Problem(path, f"{problem.message}{hint}")
         except GatedRepoError:
             text = (
                 f"needs {place.repo}, which is gated: request access on its page, and set HF_TOKEN"

@@ -3,29 +3,47 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from ggez_hub.errors import UsageProblem
 from ggez_hub.parity.policy import Policy
+from ggez_hub.urls import NAME
 
 if TYPE_CHECKING:
     from ggez_hub.merging.betas_by_part import BetasByPart
 
+REPOSITORY = re.compile(rf"({NAME}/{NAME})(?:@([^@\s]+))?")
+# A page of a hub: of a repository, or of a revision of it.
+PAGE = re.compile(
+    rf"https?://[^/]+/(?:models/)?({NAME}/{NAME})(?:/(?:tree|commit|blob)/([^/?#]+))?.*"
+)
 IndexChoice: TypeAlias = Literal["hub", "shipped"]
+
+
+def require_repository(name: str) -> None:
+    """Raise UsageProblem unless `name` is org/name or org/name@REVISION."""
+    if REPOSITORY.fullmatch(name):
+        return
+    hint = "A repository is named org/name, or org/name@REVISION."
+    if page := PAGE.fullmatch(name):
+        hint = f"It is an address; its repository is {page[1]}{f'@{page[2]}' if page[2] else ''}."
+    raise UsageProblem(f"{name!r} is not the name of a repository", hint)
 
 
 @dataclass(frozen=True)
 class Request:
     """A pull as it was asked for; None leaves the choice to the registry.
 
-    Raises UsageProblem for a beta, a policy or an alpha that is not one.
+    Raises UsageProblem for a repository, a beta, a policy or an alpha that is not one.
 
     adapters: repositories, each with `@REVISION` or without; more than one are composed.
     beta: one for every adapter, or one for each of `adapters`.
     policy: how beta is chosen, `parity`, `keep` or `keep=SHARE`; None for what each card declares.
     form: `merged`, or an adapter form such as `peft`.
-    trust: `curated` (the accepted cards), `any`, or organisations separated by commas.
+    trust: `curated` (the accepted cards), `any`, or organisations separated by commas; what `adapters`
+        names is trusted unless organisations are given.
     index: `hub` (its own), `shipped` (the package's); None: the package's where the hub has none.
     parts: betas by part, one for every adapter, or one for each.
     """
@@ -48,6 +66,8 @@ class Request:
     parts: tuple[BetasByPart, ...] = ()
 
     def __post_init__(self) -> None:
+        for name in (*self.adapters, *([self.base] if self.base is not None else [])):
+            require_repository(name)
         betas = self.beta if isinstance(self.beta, tuple) else (self.beta,)
         for beta in betas:
             if beta is not None and not (math.isfinite(beta) and beta >= 0):

@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import select
+import shlex
 import subprocess
 import sys
 import time
@@ -318,10 +319,72 @@ def test_a_hub_without_an_index(place, ana, lora):
     place.store.add_account("maintainer", orgs=["ggez-hub"])
     place.tokens["maintainer"] = place.store.new_token("maintainer", "write")
     place.api("maintainer").delete_repo(INDEX, repo_type="dataset")
-    done = ana("contribute", lora, "--region", "ph", "--base", SDXL, "--license", "mit")
+    given = ("--region", "ph", "--base", SDXL, "--license", "mit")
+    done = ana("contribute", lora, *given)
+    assert done.exit_code == 1
+    assert f"has no index ({INDEX}) to propose the adapter to: nothing was sent" in done.stderr
+    assert not place.api("ana").repo_exists("ana/jeepney-v2")
+    printed = ana("contribute", lora, *given, "--print")
+    assert printed.exit_code == 0, printed.output
+    assert parse_card(printed.stdout).card.region == "ph"
+    # Only what can be done on this hub is advised.
+    assert "hf auth login" not in printed.stderr
+    folder = lora.parent / "alone"
+    folder.mkdir()
+    (folder / lora.name).write_bytes(lora.read_bytes())
+    (folder / "README.md").write_text(printed.stdout)
+    (publish,) = [line for line in printed.stderr.splitlines() if "ggez-hub publish" in line]
+    sent = ana(*publish.replace("FOLDER", str(folder)).split()[1:])
+    assert sent.exit_code == 0, sent.output
+    assert "Register it" not in sent.stdout
+    (listed,) = [line for line in printed.stderr.splitlines() if line.endswith("--print")]
+    for_github = ana(*listed.split()[1:])
+    assert parse_card(for_github.stdout).card.adapter.repo == "ana/jeepney-v2"
+    assert ana(*listed.split()[1:-1]).exit_code == 1
+
+
+def test_options_that_a_card_of_its_own_contradicts(ana, place, peft):
+    assert ana("card", "init", peft, "--region", "th", "--base", CLIP, "--license", "mit",
+               "--summary", "Names of things.").exit_code == 0  # fmt: skip
+    other = ana("contribute", peft, "--region", "ph", "--license", "apache-2.0",
+                "--summary", "Something else.", "--base", CLIP)  # fmt: skip
+    assert other.exit_code == 2
+    for said in ("--region (its card: th)", "--license (its card: mit)",
+                 "--summary (its card: Names of things.)"):  # fmt: skip
+        assert said in other.stderr
+    assert "--base" not in other.stderr
+    assert not place.api("ana").repo_exists("ana/thai-names")
+    same = ana("contribute", peft, "--region", "Thailand", "--license", "mit", "--base", CLIP)
+    assert same.exit_code == 0, same.output
+
+
+def test_what_plain_peft_writes_is_refused_with_the_way_out(place, ana, peft):
+    path = peft / "adapter_config.json"
+    left = {"base_model_class": "CLIP", "parent_library": "open_clip.model"}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"auto_mapping": left}))
+    given = ("--region", "th", "--base", CLIP, "--license", "mit")
+    for more in ((), ("--print",)):
+        refused = ana("contribute", peft, *given, *more)
+        assert refused.exit_code == 1
+        assert "set it to null" in refused.stderr
+        assert "or name the task type" in refused.stderr
+    assert not place.api("ana").repo_exists("ana/thai-names")
+    done = ana("contribute", peft, *given, "--drop-auto-mapping")
     assert done.exit_code == 0, done.output
-    assert f"has no index ({INDEX})" in done.stderr
-    assert parse_card(done.stdout).card.adapter.repo == "ana/jeepney-v2"
+    assert f"auto_mapping is null now in {path}" in done.stderr
+    assert json.loads(path.read_text())["auto_mapping"] is None
+    nothing = ana("contribute", peft.parent, *given, "--drop-auto-mapping")
+    assert nothing.exit_code == 2
+
+
+def test_the_command_that_print_offers_keeps_what_was_given(place, ana, lora):
+    given = ("--region", "ph", "--base", SDXL, "--license", "mit", "--adapts", "content",
+             "--summary", "Jeepneys & more.", "--repo", "manila/jeepneys", "--private",
+             "--hub", place.endpoint)  # fmt: skip
+    printed = ana("contribute", lora, *given, "--print")
+    assert printed.exit_code == 0, printed.output
+    (line,) = [line for line in printed.stderr.splitlines() if "--license" in line]
+    assert shlex.split(line)[3:] == list(given)
 
 
 def test_metadata_that_are_none(ana, tmp_path):

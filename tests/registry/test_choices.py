@@ -171,6 +171,8 @@ def test_a_region_without_anything(hub, tmp_path, asked, served, words):
     result = CliRunner().invoke(cli, arguments)
     assert result.exit_code == 1
     assert words in result.stderr
+    if "Did you mean" in words:
+        assert f"ggez-hub pull --region vn --hub {server.endpoint}." in result.stderr
 
 
 def test_a_repository_that_may_not_be_read_leaves_the_other_choices(models, tmp_path):

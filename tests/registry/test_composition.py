@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from ggez_hub.cli.main import cli
+from ggez_hub.errors import GgezError, UsageProblem
 from ggez_hub.families import get_family
 from ggez_hub.merging import Adapter, merge
 from ggez_hub.merging.similarity import cosines
@@ -106,14 +107,32 @@ def test_one_adapter_by_name(hub):
     assert resolved.adapters[0].beta.region == "th"
 
 
-def test_an_adapter_outside_the_index_needs_trust(hub):
+def test_an_adapter_that_is_named_needs_no_trust_beside(hub):
     revision = hub.at_commit(TH, "main").revision
     other = f"{TH}@{revision[:-1]}0"
-    with pytest.raises(Exception, match=r"(?i)not found|revision"):
-        resolve(Request("th", adapters=(other,), trust="any"), hub)
+    with pytest.raises(GgezError, match="has no revision"):
+        resolve(Request("th", adapters=(other,)), hub)
     accepted = resolve(Request("th", adapters=(f"{TH}@{revision}",)), hub).resolution
     assert accepted.adapters[0].card.repo_type == "dataset"
+    for trust in ("curated", "any", "ggez-world"):
+        named = resolve(Request("th", adapters=(f"{TH}@main",), trust=trust), hub).resolution
+        assert named.adapters[0].card.repo_type == "model"
+    # Organisations restrict what is named, too.
     with pytest.raises(NoAdapter, match="is not trusted"):
-        resolve(Request("th", adapters=(f"{TH}@main",)), hub)
-    live = resolve(Request("th", adapters=(f"{TH}@main",), trust="any"), hub).resolution
-    assert live.adapters[0].card.repo_type == "model"
+        resolve(Request("th", adapters=(f"{TH}@main",), trust="seacrowd"), hub)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("https://huggingface.co/org/x", "its repository is org/x."),
+        ("https://huggingface.co/org/x/tree/v2?not=that", "its repository is org/x@v2."),
+        ("x", "A repository is named org/name"),
+        ("org/x@", "A repository is named org/name"),
+    ],
+)
+def test_what_is_not_the_name_of_a_repository(name, hint):
+    for wrong in ({"adapters": (name,)}, {"base": name}):
+        with pytest.raises(UsageProblem, match="is not the name of a repository") as problem:
+            Request("th", **wrong)
+        assert hint in problem.value.hint

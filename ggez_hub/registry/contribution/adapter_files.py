@@ -10,12 +10,13 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
+from ggez_hub.atomic_files import write_file
 from ggez_hub.cards.readme import read_readme
 from ggez_hub.cards.safety import secrets_in
 from ggez_hub.cards.schema import FileRecord
 from ggez_hub.cards.values import UNKNOWN
 from ggez_hub.digests import sha256_file
-from ggez_hub.errors import GgezError
+from ggez_hub.errors import GgezError, UsageProblem
 from ggez_hub.families import Family, UnknownLayout, detect_family, get_family
 from ggez_hub.hub import Hub, RepoAtCommit
 from ggez_hub.hub.sparse_copy import shapes_digest, sparse_copy, tensors
@@ -146,6 +147,19 @@ def files_on_disk(source: Path) -> AdapterFiles:
         paths={path: folder / path for path in found.files},
         folder=source if source.is_dir() else None,
     )
+
+
+def forget_auto_mapping(folder: Path) -> Path:
+    """Set `auto_mapping` of a PEFT folder to null; returns its configuration. Raises GgezError."""
+    path = folder / PEFT_CONFIG
+    if not path.is_file():
+        raise UsageProblem(
+            f"{folder} has no {PEFT_CONFIG}",
+            "--drop-auto-mapping is for the folder that PEFT saved.",
+        )
+    config = read_any_config(folder) | {"auto_mapping": None}
+    write_file(path, json.dumps(config, indent=2, sort_keys=True) + "\n")
+    return path
 
 
 def files_on_hub(

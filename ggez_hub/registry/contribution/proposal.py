@@ -61,8 +61,13 @@ def push(
 
     Raises as `publish`.
     """
+    return publish(parcel_of(document, files), hub, repo, private=private)
+
+
+def parcel_of(document: CardDocument, files: AdapterFiles) -> Parcel:
+    """An adapter of this disk with its card, and of a folder what goes with it."""
     more = beside(files.folder) if files.folder else {}
-    return publish(Parcel(document, {**more, **files.paths}), hub, repo, private=private)
+    return Parcel(document, {**more, **files.paths})
 
 
 def candidate(document: CardDocument, location: Location, hub: Hub) -> CardProposal:

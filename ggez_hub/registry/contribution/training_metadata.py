@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ggez_hub.cards.safety import plain_text
+from ggez_hub.urls import NAME
 
 # Figures of a training run that reveal nothing about the person or their disk: no folder names,
 # captions, tags or comments.
@@ -48,7 +49,7 @@ ARCHITECTURES: Mapping[str, str] = {
     "stable-diffusion-3-medium": SD3,
     "sd3": SD3,
 }
-REPO = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,95}/[A-Za-z0-9][A-Za-z0-9_.-]{0,95}$")
+REPO = re.compile(rf"^{NAME}/{NAME}$")
 NUMBER = re.compile(r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$")
 
 

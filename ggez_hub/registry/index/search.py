@@ -35,6 +35,8 @@ from ggez_hub.registry.index.shipped import shipped_index
 from ggez_hub.registry.request import IndexChoice
 from ggez_hub.registry.resolution import PinnedCard
 
+SHOWN_TAGS = 5
+
 
 class NoIndex(GgezError):
     """The hub has no curated index."""
@@ -176,7 +178,16 @@ def named_entries(hub: Hub, asked: Iterable[str], index: IndexChoice | None = No
 
 
 def _own_entry(hub: Hub, repo: str, revision: str) -> IndexEntry | UnreadableCard:
-    at = hub.at_commit(repo, revision)
+    from huggingface_hub.errors import RevisionNotFoundError
+
+    try:
+        at = hub.at_commit(repo, revision)
+    except RevisionNotFoundError as error:
+        tags = ", ".join(sorted(hub.tags(repo))[-SHOWN_TAGS:])
+        raise GgezError(
+            f"{repo} has no revision {revision!r}",
+            f"Name {f'a tag ({tags})' if tags else 'a branch'} or a commit, or leave it out for main.",
+        ) from error
     if at.file(CARD_NAME) is None:
         return UnreadableCard(repo, "has no card")
     text = hub.read_text(repo, at.revision, CARD_NAME)

@@ -121,7 +121,7 @@ def check_parcel(parcel: Parcel, hub: Hub, repo: str) -> None:
     except NotFit as problem:
         raise NotFit(
             f"{repo} would not be taken by `pull`: it {problem.message}",
-            "`ggez-hub card init --force` records files and base anew.",
+            problem.hint or "`ggez-hub card init --force` records files and base anew.",
         ) from problem
 
 

@@ -150,7 +150,10 @@ def _identity(entry: IndexEntry) -> tuple[str, str, str]:
 
 
 def unfit(entry: IndexEntry, request: Request) -> str | None:
-    """Why a card rules its adapter out for `request` in any region, or None."""
+    """Why a card rules its adapter out for `request` in any region, or None.
+
+    What the request names needs no trust beside, unless it restricts it to organisations.
+    """
     card = entry.summary
     if request.family is not None and card.family != request.family:
         return f"is of the family {card.family}"
@@ -160,7 +163,8 @@ def unfit(entry: IndexEntry, request: Request) -> str | None:
         return "has no known licence"
     trusted = request.trust.split(",")
     owner = entry.repo.partition("/")[0]
-    if not entry.accepted and request.trust != "any" and owner not in trusted:
+    untrusted = not entry.accepted and request.trust != "any" and owner not in trusted
+    if untrusted and not (request.adapters and request.trust == Request.trust):
         return f"is not in the curated index, and {owner} is not trusted (--trust)"
     return _of_kind(card.kind, request)
 
@@ -188,9 +192,16 @@ def _of_kind(name: str, request: Request) -> str | None:
 
 
 def nothing_found(
-    request: Request, chain: Sequence[Region], found: Listing, rejected: Sequence[Rejected]
+    request: Request,
+    chain: Sequence[Region],
+    found: Listing,
+    rejected: Sequence[Rejected],
+    option: str = "",
 ) -> tuple[str, str]:
-    """The message and the way out: another region that was meant, a wider one, what there is."""
+    """The message and the way out: another region that was meant, a wider one, what there is.
+
+    `option` names the hub in commands.
+    """
     region, names = chain[0], [link.id for link in chain]
     near = [r for r in rejected if r.region in names]
     near += [r for r in rejected if r.region == UNREAD_REGION][:SHOWN_UNREAD]
@@ -200,7 +211,7 @@ def nothing_found(
     there = {(e.region, e.family) for e in found.elsewhere}
     served = [f"{place} ({family})" for place, family in sorted(here | there)]
     hints = [
-        _likely_other(request, region, {place for place, _ in here | there}),
+        _likely_other(request, region, {place for place, _ in here | there}, option),
         _wider(request, region, {place for place, _ in there}),
         f"{'There is' if found.shipped else 'This hub serves'}: {', '.join(served) or 'nothing'}.",
         f"{found.shipped}." if found.shipped else "",
@@ -219,7 +230,7 @@ def _first_lines(reason: str) -> str:
     return "\n".join([*(line[:SHOWN_WIDTH] for line in lines[:SHOWN_LINES]), *more])
 
 
-def _likely_other(request: Request, region: Region, served: set[str]) -> str:
+def _likely_other(request: Request, region: Region, served: set[str], option: str) -> str:
     reading = language_reading(region, request.region)
     if reading is None:
         return ""
@@ -228,7 +239,7 @@ def _likely_other(request: Request, region: Region, served: set[str]) -> str:
         if other != region.id and any(link.id in served for link in chain):
             return (
                 f"Did you mean {other} ({catalogue()[other].name})? {reading.code} is the language "
-                f"{reading.language}: ggez-hub pull --region {other}."
+                f"{reading.language}: ggez-hub pull --region {other}{option}."
             )
     return ""
 

@@ -177,7 +177,13 @@ class Survey:
         tried = tuple(failed)
         rejected = [*self.rejected, *tried]
         problem = NoAdapter(
-            *nothing_found(self.resolver.request, self.resolver.chain, self.found, rejected)
+            *nothing_found(
+                self.resolver.request,
+                self.resolver.chain,
+                self.found,
+                rejected,
+                self.resolver.repositories.hub.option,
+            )
         )
         problem.failed = tried
         return problem
