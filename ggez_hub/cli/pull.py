@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ggez_hub.cards.values import UNKNOWN
 from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.cli.parameters import NEW, out_option
 from ggez_hub.cli.request import (
@@ -193,6 +192,8 @@ def _as_dict(entry: IndexEntry) -> dict[str, Any]:
 
 def _registration(entry: IndexEntry, sha256: str) -> dict[str, Any]:
     """The file's name in the adapter, and who answers for the card; raises NotFit."""
+    from ggez_hub.cards.values import UNKNOWN
+
     card = entry.document.card
     records = {} if card.files == UNKNOWN else card.files
     return {
