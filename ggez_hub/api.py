@@ -16,7 +16,7 @@ from ggez_hub.registry.resolution import Resolution
 def resolve(region: str, *, hub: str = "hf", **choices: Any) -> Resolution:
     """What `pull` would take for `region` on `hub`, every input pinned.
 
-    choices are the fields of Request: family, base, beta, alpha, method, wide, trust, live. Raises
+    choices are the fields of Request: family, base, beta, alpha, method, wide, trust, live, index. Raises
     GgezError with the reason where nothing serves.
     """
     with connect(hub, quiet=True) as server:

@@ -27,6 +27,7 @@ from ggez_hub.registry.contribution.proposal import (
     own_card,
     parcel_of,
     push,
+    refuse_second_card,
     register,
 )
 from ggez_hub.registry.publication.adapter import check_parcel, publish, read_parcel
@@ -92,6 +93,8 @@ def contribute_command(
         if files.at is not None:
             target = files.at.repo
         document = claimed(document, target.partition("/")[0], contributor)
+        if has_index:
+            refuse_second_card(document, target, server)
         pushed = None
         if files.at is not None:
             location = Location(repo=files.at.repo, revision=files.at.revision)

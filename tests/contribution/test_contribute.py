@@ -358,6 +358,22 @@ def test_options_that_a_card_of_its_own_contradicts(ana, place, peft):
     assert same.exit_code == 0, same.output
 
 
+def test_a_repository_with_a_card_for_another_region_is_not_registered_again(ana, peft):
+    """The world's adapter is accepted for th."""
+    (peft / "README.md").unlink(missing_ok=True)
+    other = ana("contribute", peft, "--region", "ph", "--base", CLIP, "--license", "mit",
+                "--repo", f"{CLIP}-th")  # fmt: skip
+    assert other.exit_code == 1
+    card = "cards/th/embedding/clip-emoji-th.md"
+    assert f"{CLIP}-th speaks for the same adapter as {card}" in other.stderr
+
+
+def test_a_revision_that_is_none(ana):
+    done = ana("contribute", f"{CLIP}-th@v9", "--region", "th")
+    assert done.exit_code == 1
+    assert f"{CLIP}-th has no revision 'v9'" in done.stderr
+
+
 def test_what_plain_peft_writes_is_refused_with_the_way_out(place, ana, peft):
     path = peft / "adapter_config.json"
     left = {"base_model_class": "CLIP", "parent_library": "open_clip.model"}

@@ -13,7 +13,8 @@ from ggez_hub.hub import Hub
 from ggez_hub.hub.pull_requests import Proposal, propose
 from ggez_hub.registry.constants import CARD_NAME, INDEX_REPO
 from ggez_hub.registry.contribution.adapter_files import AdapterFiles
-from ggez_hub.registry.index.entries import card_path
+from ggez_hub.registry.index.entries import card_path, same_adapter
+from ggez_hub.registry.index.search import accepted_entries
 from ggez_hub.registry.licences import reviewed
 from ggez_hub.registry.publication.adapter import Parcel, beside, publish
 from ggez_hub.registry.publication.result import Published
@@ -68,6 +69,18 @@ def parcel_of(document: CardDocument, files: AdapterFiles) -> Parcel:
     """An adapter of this disk with its card, and of a folder what goes with it."""
     more = beside(files.folder) if files.folder else {}
     return Parcel(document, {**more, **files.paths})
+
+
+def refuse_second_card(document: CardDocument, repo: str, hub: Hub) -> None:
+    """Raise GgezError if the index has an active card of `repo` for another region or family."""
+    place = (document.card.region, document.card.family)
+    for entry in accepted_entries(hub, repos={repo}).entries:
+        there = entry.summary
+        if there.state == "active" and (there.region, there.family) != place:
+            raise GgezError(
+                f"{repo} {same_adapter(entry.card.path)}",
+                "If that card is wrong, have it yanked first: a pull request that changes its status.",
+            )
 
 
 def candidate(document: CardDocument, location: Location, hub: Hub) -> CardProposal:
