@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# One more than there are processors, since tests wait for servers too.
+WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
 .PHONY: demo test lint format lock bench world wheel jobs soak conformance clean
 .DEFAULT_GOAL := help
@@ -21,7 +23,7 @@ demo: $(STAMP) ## Pull models adapted to Thai from a hub on this machine, and re
 	$(BIN)/ggez-hub demo
 
 test: $(STAMP) ## The tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not slow"
 
 lint: $(STAMP) ## Lint, format check, types, layers, workflows
 	$(BIN)/ruff check .
