@@ -84,6 +84,8 @@ def parity_scale(rows: Mapping[B, Mapping[str, CurveRow]]) -> str:
     sides: dict[str, set[str]] = {"global": set(), "others": set(), "regional": set()}
     for tasks in rows.values():
         for row in tasks.values():
+            if row.side == "safety":
+                continue
             sides[row.side].add(row.scale)
             floors[row.scale] = max(floors.get(row.scale, 0.0), row.floor)
     usable = sides["global"] & sides["regional"]
