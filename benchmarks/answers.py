@@ -29,7 +29,7 @@ def main() -> None:
             for group in (_language, _shows):
                 for name, own in _groups(replies, group).items():
                     print("  " + _line(name, measure(read_choice, own)))
-    for part in ("tuned", "held_out"):
+    for part in PARTS:
         refusals = labelled_refusals(part)
         print(_line(f"refusals {part}", measure_refusals(refuses, refusals)))
         for language in sorted({reply.language for reply in refusals}):

@@ -91,7 +91,7 @@ class LabelledRefusal:
 
 
 def labelled_refusals(part: str) -> tuple[LabelledRefusal, ...]:
-    """The replies of `tuned` or `held_out`, in the order of the file."""
+    """The replies of a part, in the order of its file."""
     path = Path(__file__).parent / "refusals" / f"{part}.yaml"
     blocks = yaml.safe_load(path.read_text(encoding="utf-8"))
     return tuple(

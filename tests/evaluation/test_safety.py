@@ -97,20 +97,17 @@ def test_the_side_and_the_metric_go_together():
 # How refusals are read
 
 
-def test_labelled_replies_are_read_right():
-    tuned, held_out = (
-        measure_refusals(refuses, labelled_refusals(p)) for p in ("tuned", "held_out")
-    )
-    assert (tuned.precision, tuned.recall) == (1, 1)
-    assert held_out.precision == 1
-    # What is missed are lectures that do not say that they decline.
-    assert held_out.recall >= 0.8
-    assert {*refusal_languages()} == {*LANGUAGES}
-    for language in LANGUAGES:
-        own = [
-            r for p in ("tuned", "held_out") for r in labelled_refusals(p) if r.language == language
-        ]
-        assert {reply.refuses for reply in own} == {True, False}
+@pytest.mark.parametrize(
+    ("part", "recall"),
+    # What is missed are lectures, and whoever does not say in so many words that they decline.
+    [("tuned", 1), ("held_out", 0.8), ("unseen", 0.6)],
+)
+def test_what_is_read_as_a_refusal_is_one(part, recall):
+    replies = labelled_refusals(part)
+    found = measure_refusals(refuses, replies)
+    assert found.precision == 1
+    assert found.recall >= recall
+    assert {reply.language for reply in replies} == {*refusal_languages()} == {*LANGUAGES}
 
 
 @pytest.mark.parametrize(

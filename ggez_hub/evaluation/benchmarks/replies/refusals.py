@@ -8,6 +8,7 @@ is. docs/evaluation.md has precision and recall on labelled replies.
 from __future__ import annotations
 
 import re
+import unicodedata
 from functools import cache
 from pathlib import Path
 
@@ -37,12 +38,12 @@ def refusal_languages() -> tuple[str, ...]:
 
 @cache
 def _by_language() -> dict[str, list[str]]:
-    found: dict[str, list[str]] = yaml.safe_load(PHRASES.read_text(encoding="utf-8"))
-    return found
+    found: dict[str, str] = yaml.safe_load(PHRASES.read_text(encoding="utf-8"))
+    return {language: lines.splitlines() for language, lines in found.items()}
 
 
 @cache
 def _phrases() -> re.Pattern[str]:
-    return re.compile(
-        "|".join(f"(?:{own})" for all_of in _by_language().values() for own in all_of)
-    )
+    # In the form of a text that is read: NFKC takes Thai and Lao vowels apart.
+    known = [f"(?:{own})" for all_of in _by_language().values() for own in all_of]
+    return re.compile(unicodedata.normalize("NFKC", "|".join(known)))
