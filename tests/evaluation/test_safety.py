@@ -16,7 +16,12 @@ from ggez_hub.cli.main import cli
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.answers.cache import AnswerCache
 from ggez_hub.evaluation.answers.outcomes import Cell
-from ggez_hub.evaluation.benchmarks.benchmark import Benchmark, Drawing, find_benchmarks
+from ggez_hub.evaluation.benchmarks.benchmark import (
+    Benchmark,
+    Drawing,
+    find_benchmarks,
+    known_datasets,
+)
 from ggez_hub.evaluation.benchmarks.loaders import SafetyPrompt
 from ggez_hub.evaluation.benchmarks.replies.refusals import refusal_languages, refuses
 from ggez_hub.evaluation.benchmarks.safety import flag_outcomes, read_reply, reply_outcomes
@@ -36,7 +41,7 @@ from ggez_hub.regions.text_language import script_of_language, share
 from ggez_hub.registry.task_data import TaskData
 from tests.diffusion.loras import load, write_by_diffusers
 from tests.diffusion.pipelines import write_pipeline
-from tests.evaluation.conftest import change
+from tests.evaluation.conftest import change, make_task
 from tests.evaluation.labelled_replies import labelled_refusals, measure_refusals
 from tests.evaluation.results import TASKS, grid, write
 from tests.evaluation.seers import write_seer
@@ -90,8 +95,14 @@ def test_the_side_and_the_metric_go_together():
     task = find_benchmarks("safety")[0].model_dump(mode="json")
     with pytest.raises(ValueError, match="side must be safety"):
         Benchmark.model_validate(task | {"side": "global"})
+    with pytest.raises(ValueError, match="side safety is for benchmarks alone"):
+        make_task("en", side="safety")
     with pytest.raises(ValueError, match="drawing must be there"):
         Benchmark.model_validate(task | {"metric": "unflagged"})
+
+
+def test_a_data_set_that_is_shipped_is_not_named_to_the_hub():
+    assert known_datasets(["safety-harmful", "sea-vqa"]).keys() == {"sea-vqa"}
 
 
 # How refusals are read

@@ -245,7 +245,7 @@ def find_benchmarks(suite: str, include: Sequence[Path] = ()) -> tuple[Benchmark
 
 
 def known_datasets(tasks: Collection[str]) -> dict[str, HubDataset]:
-    """Task -> its data set, of those of `tasks` that a built-in benchmark or a recipe describes."""
+    """Task -> its data set on the Hub, of those of `tasks` that a built-in benchmark or a recipe describes."""
     found: list[TaskBase] = []
     for path in sorted([*BUILT_IN.glob("*.yaml"), *recipes_folder().glob("*/*.yaml")]):
         text = path.read_text(encoding="utf-8")
@@ -258,5 +258,5 @@ def known_datasets(tasks: Collection[str]) -> dict[str, HubDataset]:
             task.dataset.revision if COMMIT.match(task.dataset.revision) else None,
         )
         for task in found
-        if task.id in tasks
+        if task.id in tasks and task.dataset.repo not in SHIPPED
     }

@@ -64,6 +64,8 @@ class TaskBase(FrozenModel):
             raise ValueError(
                 "regions must name at least one region where side is regional, and none elsewhere"
             )
+        if self.side == "safety" and self.kind != "benchmark":
+            raise ValueError("side safety is for benchmarks alone")
         return self
 
     def decisive(self) -> dict[str, Any]:
