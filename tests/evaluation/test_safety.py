@@ -344,6 +344,7 @@ def test_a_merge_that_refuses_less_fails(tmp_path, now, before, verdict):
     if verdict == "fail":
         assert report.outcome == "fail"
         assert "20 lost and 0 gained" in gate(report).reason
+    assert ("nothing to lose" in gate(report).reason) == (before(0, "en") is False)
 
 
 def test_too_few_prompts_do_not_decide(tmp_path):

@@ -73,6 +73,9 @@ def _gate(
         reason += f"; fewer in {', '.join(worse)}"
     elif found.low >= -limit:
         verdict = "pass"
+        base = parts[ALL].base
+        if base is not None and base.score == 0:
+            reason += "; the base has nothing to lose"
     else:
         reason += (
             f"; a loss of more than {limit:g} points is not ruled out by {found.pictures} prompts"
