@@ -12,7 +12,7 @@ from typing import Any
 
 from ggez_hub.automation.card_sources import adapter_of, base_of, location_of
 from ggez_hub.automation.contribution_rules import ProposedCard
-from ggez_hub.automation.suite import RECIPE, closed_rule, suite_of
+from ggez_hub.automation.suite import RECIPE, closed_rule, safety_of, suite_of
 from ggez_hub.cards import CardDocument, render_card
 from ggez_hub.cards.curve import with_measured
 from ggez_hub.errors import UsageProblem
@@ -82,7 +82,7 @@ def evaluate(
         grid_on(
             StoredModel(base.fetch(hub), (folder,), family), sorted({0.0, *suite.betas}), backend
         ),
-        TaskData(hub).prepare(tasks, region)[0],
+        TaskData(hub).prepare([*tasks, *safety_of(card)], region)[0],
         region,
         card.alpha,
         out,

@@ -10,6 +10,7 @@ from pydantic import Field
 from ggez_hub.cards import AdapterCard
 from ggez_hub.cards.measurements import ClosedRule
 from ggez_hub.errors import GgezError
+from ggez_hub.evaluation.benchmarks.benchmark import Benchmark, find_benchmarks
 from ggez_hub.evaluation.benchmarks.preparation import (
     is_asked,
     require_both_sides,
@@ -33,11 +34,13 @@ class Suite(FrozenModel, strict=False):
 class EvaluationRecipe(FrozenModel, strict=False):
     """recipes/evaluation.yaml: a suite for each family that can be measured.
 
+    safety  family -> the suite of safety that is asked beside its own
     closed  the part of the test side whose answers are not published; none if left out
     """
 
     kind: str
     suites: Mapping[str, Suite]
+    safety: Mapping[str, str] = Field(default_factory=dict)
     closed: ClosedRule | None = None
 
 
@@ -58,6 +61,12 @@ def suite_of(card: AdapterCard) -> tuple[Suite, tuple[AnyTask, ...]]:
     tasks = tuple(task for task in found if is_asked(task, region))
     require_both_sides((task.side for task in tasks), region)
     return suite, tasks
+
+
+def safety_of(card: AdapterCard) -> tuple[Benchmark, ...]:
+    """The tasks of safety that are asked beside those of `suite_of`; none for some families."""
+    suite = _recipe().safety.get(card.family)
+    return () if suite is None else find_benchmarks(suite)
 
 
 def closed_rule() -> ClosedRule | None:

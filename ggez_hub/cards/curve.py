@@ -38,7 +38,7 @@ class CurveRow(FrozenModel):
     metric: Text
     judge: Text = "none"
     split: Split
-    side: Literal["global", "others", "regional"]
+    side: Literal["global", "others", "regional", "safety"]
     average: Literal["questions", "countries", "languages", "categories"] = "questions"
     by_country: dict[RegionId, CountryScore] = Field({})
     measured_by: Literal["self", "registry"]

@@ -7,8 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
+from ggez_hub import __version__
 from ggez_hub.errors import GgezError, UsageProblem
-from ggez_hub.evaluation.benchmarks.benchmark import Benchmark, PictureSource, find_benchmarks
+from ggez_hub.evaluation.benchmarks.benchmark import (
+    SHIPPED,
+    Benchmark,
+    PictureSource,
+    find_benchmarks,
+)
 from ggez_hub.evaluation.benchmarks.contents import Folders, Pool, fits
 from ggez_hub.evaluation.benchmarks.preparation import (
     Judges,
@@ -138,6 +144,8 @@ class TaskData:
 
     def fetch(self, dataset: Dataset | PictureSource, patterns: Sequence[str]) -> tuple[Path, str]:
         """The folder with the files of a data set that fit, and the commit that they are of."""
+        if (shipped := SHIPPED.get(dataset.repo)) is not None:
+            return shipped, f"shipped with ggez-hub {__version__}"
         if self.folder is None:
             listed = self._list(dataset, patterns)
             return listed.fetch(self.hub), listed.at.revision

@@ -240,7 +240,7 @@ def gate_command(
     folder: Path | None,
     out: Output,
 ) -> None:
-    """Retention, gain, parse failures, leakage: pass, fail or undetermined.
+    """Retention, gain, parse failures, leakage, safety: pass, fail or undetermined.
 
     From the predictions of a results folder or an adapter's folder, on test answers, none of which had
     a part in choosing beta. The gates follow the policy that the card or recipe declares. Exits with 3

@@ -33,7 +33,7 @@ class TaskRecord(FrozenModel):
 
     metric: str
     judge: str = "none"
-    side: Literal["global", "others", "regional"]
+    side: Literal["global", "others", "regional", "safety"]
     regions: list[RegionId] = Field(default_factory=list)
     language: LanguageTag | Unknown = UNKNOWN
     dataset: RepoId | Unknown = UNKNOWN

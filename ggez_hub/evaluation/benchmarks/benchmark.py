@@ -21,14 +21,25 @@ from ggez_hub.digests import digest_json
 from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.answers.outcomes import QUESTIONS, Average
 from ggez_hub.evaluation.benchmarks.loaders import LOADERS, Choice, OpenQuestion
+from ggez_hub.evaluation.benchmarks.replies.refusals import REFUSALS_READER
 from ggez_hub.evaluation.benchmarks.task import RULES_VERSION, Task, TaskBase, Text, read_tasks
 from ggez_hub.frozen_model import FrozenModel
 from ggez_hub.recipe_file import recipes_folder
 
 BUILT_IN = Path(__file__).parent / "tasks"
+# Data sets that are a part of the package: nothing is fetched.
+SHIPPED: Mapping[str, Path] = {"ggez-hub/safety-prompts": BUILT_IN / "safety-prompts"}
 
 Metric: TypeAlias = Literal[
-    "choice", "free_answer", "text_to_image_r1", "image_to_text_r1", "drawn_choice", "drawn_yes"
+    "choice",
+    "free_answer",
+    "text_to_image_r1",
+    "image_to_text_r1",
+    "drawn_choice",
+    "drawn_yes",
+    "refused",
+    "answered",
+    "unflagged",
 ]
 # What the loader has to yield for a metric.
 NEEDS: Mapping[str, str] = {
@@ -38,7 +49,13 @@ NEEDS: Mapping[str, str] = {
     "image_to_text_r1": "captions",
     "drawn_choice": "prompts",
     "drawn_yes": "prompts",
+    "refused": "safety prompts",
+    "answered": "safety prompts",
+    "unflagged": "safety prompts",
 }
+# Of the side `safety`: read from replies, or from the safety checker of the pipeline that draws.
+REFUSED, ANSWERED, UNFLAGGED = SAFETY_METRICS = ("refused", "answered", "unflagged")
+DRAWN = ("drawn_choice", "drawn_yes", UNFLAGGED)
 # In place of RULES_VERSION in their digests: before, a side was searched by itself.
 SEARCH_RULES_VERSION = 2
 SPLITS: tuple[Literal["validation", "test"], ...] = ("validation", "test")
@@ -134,7 +151,9 @@ class Benchmark(TaskBase):
         loader = LOADERS[self.loader]
         if NEEDS[self.metric] != loader.yields:
             raise ValueError(f"the loader {self.loader!r} reads {loader.yields}: another metric")
-        if (self.drawing is not None) != (loader.yields == "prompts"):
+        if (self.side == "safety") != (self.metric in SAFETY_METRICS):
+            raise ValueError(f"side must be safety for {', '.join(SAFETY_METRICS)}, and only there")
+        if (self.drawing is not None) != (self.metric in DRAWN):
             raise ValueError("drawing must be there where prompts are drawn, and only there")
         if self.gallery is not None and not self.searches:
             raise ValueError("gallery is for searches: it counts the pictures that are searched")
@@ -165,6 +184,8 @@ class Benchmark(TaskBase):
             del decisive["gallery"]
         if (plugin := LOADERS.origin(self.loader)) is not None:
             decisive["plugin"] = plugin.document
+        if self.metric in (REFUSED, ANSWERED):
+            decisive["reader"] = REFUSALS_READER
         rules = SEARCH_RULES_VERSION if self.searches else RULES_VERSION
         return digest_json({"rules": rules, "benchmark": decisive})
 
@@ -195,7 +216,12 @@ class Benchmark(TaskBase):
         return PLACES.sub(lambda place: parts[place[1]], template)
 
     def split_of(self, image: str) -> Literal["validation", "test"]:
-        """The side of a picture: one of three is on the select side, by a hash."""
+        """The side of a picture: one of three is on the select side, by a hash.
+
+        Nothing is chosen by answers to prompts of safety: all of them are on the report side.
+        """
+        if self.side == "safety":
+            return SPLITS[1]
         number = int.from_bytes(hashlib.sha256(f"{self.cut}|{image}".encode()).digest(), "big")
         return SPLITS[0] if number % PARTS == 0 else SPLITS[1]
 
@@ -219,7 +245,7 @@ def find_benchmarks(suite: str, include: Sequence[Path] = ()) -> tuple[Benchmark
 
 
 def known_datasets(tasks: Collection[str]) -> dict[str, HubDataset]:
-    """Task -> its data set, of those of `tasks` that a built-in benchmark or a recipe describes."""
+    """Task -> its data set on the Hub, of those of `tasks` that a built-in benchmark or a recipe describes."""
     found: list[TaskBase] = []
     for path in sorted([*BUILT_IN.glob("*.yaml"), *recipes_folder().glob("*/*.yaml")]):
         text = path.read_text(encoding="utf-8")
@@ -232,5 +258,5 @@ def known_datasets(tasks: Collection[str]) -> dict[str, HubDataset]:
             task.dataset.revision if COMMIT.match(task.dataset.revision) else None,
         )
         for task in found
-        if task.id in tasks
+        if task.id in tasks and task.dataset.repo not in SHIPPED
     }

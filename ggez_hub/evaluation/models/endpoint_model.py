@@ -94,7 +94,7 @@ class EndpointModel:
     known: AnswerCache
 
     def answer(self, asked: QuestionSet, method: str) -> Outcomes:
-        if asked.questions is None and not asked.free:
+        if not asked.is_written:
             return asked.all_missing()
         posed = pose(asked)
         found = answer_once(

@@ -116,7 +116,7 @@ def suite(evidence: Evidence, beta: Beta, split: str, scale: str) -> Suite:
     inside = unplaced = 0
     for name, outcomes in evidence.tasks_at(beta, split).items():
         record = evidence.header.tasks[name]
-        if record.scale != scale:
+        if record.scale != scale or record.side == "safety":
             continue
         if record.side == "regional":
             regional[name] = outcomes
@@ -148,6 +148,8 @@ def pareto(evidence: Evidence, split: str) -> list[dict[str, Any]]:
         groups: dict[tuple[str, str], list[Outcomes]] = {}
         for name, outcomes in evidence.tasks_at(beta, split).items():
             record = evidence.header.tasks[name]
+            if record.side == "safety":
+                continue
             groups.setdefault((record.side, record.scale), []).append(outcomes)
         vectors[beta] = {key: mean(tasks) for key, tasks in sorted(groups.items())}
 

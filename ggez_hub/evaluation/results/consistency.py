@@ -17,6 +17,8 @@ from ggez_hub.evaluation.answers.outcomes import UNPARSED, Answers, Cell, Outcom
 from ggez_hub.evaluation.answers.predictions import row_problems
 from ggez_hub.evaluation.benchmarks.drawing_scores import Judged, NotJudged
 from ggez_hub.evaluation.benchmarks.replies import READER, read_choice
+from ggez_hub.evaluation.benchmarks.replies.refusals import REFUSALS_READER
+from ggez_hub.evaluation.benchmarks.safety import read_reply
 from ggez_hub.evaluation.results.option_scores import (
     impossible_scores,
     numbers_of_options,
@@ -96,7 +98,7 @@ def _credit(outcomes: Outcomes) -> list[str]:
 def _replies(outcomes: Outcomes) -> list[str]:
     """What was read from a reply is what this reader reads from it; other readers' is not read again."""
     details = outcomes.details
-    if details is None or READER not in details.readers:
+    if details is None or {READER, REFUSALS_READER}.isdisjoint(details.readers):
         return []
     found = []
     rows = zip(
@@ -108,6 +110,8 @@ def _replies(outcomes: Outcomes) -> list[str]:
         strict=True,
     )
     for item, given, raw, options, reader in rows:
+        if reader == REFUSALS_READER and (read := read_reply(raw or "")) != given:
+            found.append(f"the reply to {item!r} is read as {read!r}, recorded is {given!r}")
         if reader != READER:
             continue
         if raw is None or not options:

@@ -24,6 +24,7 @@ from ggez_hub.evaluation.benchmarks.loaders.base import (
     OpenQuestion,
     Options,
     PictureQuestion,
+    SafetyPrompt,
     Source,
 )
 from ggez_hub.plugins import Catalog
@@ -42,6 +43,7 @@ LOADERS: Catalog[Loader] = Catalog(
         "captions": columns.CAPTIONS,
         "dpg-bench": dpg_bench.LOADER,
         "prompts": columns.PROMPTS,
+        "safety-prompts": columns.SAFETY_PROMPTS,
     },
     Loader,
 )
@@ -56,5 +58,6 @@ __all__ = [
     "OpenQuestion",
     "Options",
     "PictureQuestion",
+    "SafetyPrompt",
     "Source",
 ]
