@@ -13,11 +13,11 @@ from ggez_hub.cli.ci.contributions import (
 from ggez_hub.cli.ci.evaluation import (
     authorise_command,
     evaluate_command,
-    gate_command,
     plan_command,
     say_command,
     submit_command,
 )
+from ggez_hub.cli.ci.gate import gate_command
 from ggez_hub.cli.ci.maintenance import (
     measure_command,
     pin_command,
