@@ -24,7 +24,7 @@ from ggez_hub.cli.ci.maintenance import (
     publish_command,
     retune_command,
 )
-from ggez_hub.cli.ci.registry import release_check_command
+from ggez_hub.cli.ci.registry import ci_doctor_command, release_check_command
 
 
 @click.group("ci")
@@ -47,6 +47,7 @@ for _step in (
     measure_command,
     publish_command,
     retune_command,
+    ci_doctor_command,
     release_check_command,
 ):
     ci_command.add_command(_step)
