@@ -225,12 +225,15 @@ def test_a_checkout_that_is_off_is_named_file_by_file(checkout, hub, monkeypatch
     (workflow / "evaluate.yml").write_text(
         evaluate.replace("@de0fac2e4500dabe0009e67214ff5f5447ce83dd", "@v6")
     )
+    publish = (workflow / "publish.yml").read_text()
+    (workflow / "publish.yml").write_text(publish.replace("ggez-hub/index", "acme/index"))
     (checkout / ".github" / "budget.yaml").write_text("kind: budget\n")
     (checkout / "cards" / "th" / "vlm" / "vlm-emoji-th.md").write_text("---\n---\n")
     _, found, _ = doctor(checkout, hub)
     for name, words in {
         "workflows": "no review.yml",
         "pinned actions": "actions/checkout@v6",
+        "GGEZ_INDEX": "workflows write acme/index, and this command reads ggez-hub/index",
         "secrets": "HF_JOBS_TOKEN (evaluate.yml: plan",
         "code owners": "teams of ggez-hub, and the repository is acme/registry",
         "budget": "monthly_usd",

@@ -81,9 +81,8 @@ def _workflow_checks(repository: Path) -> Iterator[SetupCheck]:
     bad = [name for name, workflow in loaded.items() if workflow is None]
     absent = [name for name in NEEDED if name not in loaded]
     if absent or bad:
-        said = [f"no {', '.join(absent)}"] * bool(absent) + [f"not YAML: {', '.join(bad)}"] * bool(
-            bad
-        )
+        said = [f"no {', '.join(absent)}"] if absent else []
+        said += [f"not YAML: {', '.join(bad)}"] if bad else []
         fix = f"Copy them to {FOLDER.as_posix()}/ from {SOURCE}{FOLDER.as_posix()}"
         yield _check("workflows", "missing", "; ".join(said), fix)
     else:
@@ -104,6 +103,16 @@ def _workflow_checks(repository: Path) -> Iterator[SetupCheck]:
         )
     elif loaded:
         yield _check("pinned actions", "ok", "all of them, by commit")
+    indexes = {
+        str(env.get("GGEZ_INDEX", INDEX_REPO))
+        for workflow in loaded.values()
+        if workflow is not None and isinstance(env := workflow.get("env"), dict)
+    }
+    if others := sorted(indexes - {INDEX_REPO}):
+        what = f"workflows write {', '.join(others)}, and this command reads {INDEX_REPO}"
+        yield _check(
+            "GGEZ_INDEX", "missing", what, "Set the variable here as the workflows have it."
+        )
     named = named_secrets(loaded)
     if other := sorted({secret.name for secret in named} - PURPOSES.keys()):
         yield _check("secrets", "note", f"of a use that is not known here: {', '.join(other)}")
