@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ggez_hub.errors import GgezError
 from ggez_hub.families import weight_files
 from ggez_hub.families.family import Family, KeyMap, Layout, Read, UnknownLayout
+from ggez_hub.families.transformers_folder import CONFIG
 from ggez_hub.families.weight_files import (
     DIFFUSERS,
     PICKLES,
@@ -41,6 +42,9 @@ class DiffusionFamily(Family):
     """Pipelines of diffusers; only the components that an adapter changes are rewritten."""
 
     generates = "pictures"
+    configuration = frozenset({MODEL_INDEX, CONFIG})
+    evaluation_backend = "ggez_hub.evaluation.models.drawing_model:drawing_backend"
+    training_backend = "ggez_hub.training.diffusion.backend:BACKEND"
     adapter_form = "diffusers"
     text_modules = re.compile(r"^(lora_te\d?_|text_encoder)")
     picture_modules = re.compile(r"^(?!lora_te\d?_|text_encoder)")
@@ -181,7 +185,7 @@ def _sets(component: Path) -> tuple[WeightSet, ...]:
             "Use a repository with safetensors, or convert it: "
             "save_pretrained(..., safe_serialization=True).",
         )
-    if "config.json" in names:
+    if CONFIG in names:
         raise GgezError(f"{component} has a configuration but no weights")
     return ()
 

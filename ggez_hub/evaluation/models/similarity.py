@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, TypeVar, cast
 
 import numpy as np
@@ -15,9 +16,13 @@ from numpy.typing import NDArray
 from ggez_hub.digests import digest_json
 from ggez_hub.evaluation.answers.cache import AnswerCache, answer_once
 from ggez_hub.evaluation.answers.outcomes import Outcomes
+from ggez_hub.evaluation.benchmarks.multiple_choice import SIMILARITY
 from ggez_hub.evaluation.benchmarks.questions import QuestionSet
-from ggez_hub.evaluation.models.embedding_model import Embedder
-from ggez_hub.evaluation.models.model_under_test import ModelUnderTest
+from ggez_hub.evaluation.models.backend import EvaluationBackend
+from ggez_hub.evaluation.models.embedding_model import Embedder, open_embedder
+from ggez_hub.evaluation.models.model_under_test import ModelUnderTest, SwappableModel
+from ggez_hub.evaluation.models.weight_swap import Adapted
+from ggez_hub.families import Family
 
 if TYPE_CHECKING:
     import torch
@@ -125,3 +130,12 @@ class _Averaged(_ByEmbeddings):
 def _mean(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:
     mean = (1 - SHARE) * first.astype(np.float64) + SHARE * second
     return (mean / np.linalg.norm(mean, axis=1, keepdims=True)).astype(np.float32)
+
+
+def _open(
+    folder: Path, family: Family, adapted: Adapted | None, known: AnswerCache
+) -> SwappableModel:
+    return SimilarityModel(open_embedder(folder, family, adapted), known)
+
+
+BACKEND = EvaluationBackend((SIMILARITY,), searches=True, open=_open)
