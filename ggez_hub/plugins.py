@@ -54,7 +54,7 @@ class Catalog(Mapping[str, T]):
         group: Group,
         noun: str,
         own: Mapping[str, T],
-        kind: type[Any] = object,
+        kind: Any = object,
         advice: str = "",
     ) -> None:
         """`noun` is what messages call a value, `advice` what they add for a name that is not there.

@@ -33,7 +33,7 @@ def training_backend(family: str) -> TrainingBackend:
             f"family: models of the family {family!r} cannot be trained",
             f"Families: {', '.join(can)}.",
         )
-    backend: TrainingBackend = load_value(named, TrainingBackend, "training backend")
+    backend: TrainingBackend = load_value(named, TrainingBackend, "backend")
     return backend
 
 
@@ -160,11 +160,13 @@ class Job:
     @cached_property
     def digest(self) -> str:
         """The sha256 of what decides the result."""
+        origin = FAMILIES.origin(self.recipe.family)
         return digest_json(
             {
                 "version": VERSION,
                 "recipe": self.recipe.decisive(),
                 "weights": self.weights,
                 "data": [examples.digest for examples in self._data],
+                **({"plugin": origin.document} if origin else {}),
             }
         )

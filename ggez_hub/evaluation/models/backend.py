@@ -63,7 +63,7 @@ def find_backend(
             f"a model of the family {family.name!r} does not draw",
             "A judge is for models that do, as pipelines of diffusers.",
         )
-    found = load_value(named, Callable if draws else EvaluationBackend, "evaluation backend")
+    found = load_value(named, Callable if draws else EvaluationBackend, "backend")
     backend: EvaluationBackend = found(pictures, judge) if draws else found
     return backend
 

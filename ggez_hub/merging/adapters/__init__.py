@@ -10,8 +10,9 @@ from ggez_hub.families import Family
 from ggez_hub.merging.adapters.diffusers_lora import holds_lora_file, open_lora_file
 from ggez_hub.merging.adapters.finetune import holds_finetune, open_finetune
 from ggez_hub.merging.adapters.peft import open_peft
+from ggez_hub.merging.adapters.peft_config import CONFIG
 from ggez_hub.merging.adapters.peft_folder import holds_peft
-from ggez_hub.merging.adapters.task_vector import holds_task_vector, open_task_vector
+from ggez_hub.merging.adapters.task_vector import MANIFEST, holds_task_vector, open_task_vector
 from ggez_hub.merging.deltas import BadAdapter, Delta, WeightIndex
 
 PICKLES = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl"})
@@ -39,6 +40,8 @@ FORMS: tuple[Form, ...] = (
     # Any other folder with weights: after the forms whose folders have a name of their own.
     FINETUNE,
 )
+# The small files by which they are known: of a hub they are read before any weights.
+CONFIGURATION = frozenset({CONFIG, MANIFEST})
 
 
 def is_finetune(source: Path) -> bool:

@@ -16,10 +16,16 @@ from ggez_hub.cards.schema import FileRecord
 from ggez_hub.cards.values import UNKNOWN
 from ggez_hub.digests import sha256_file
 from ggez_hub.errors import GgezError
-from ggez_hub.families import Family, UnknownLayout, detect_family, get_family
+from ggez_hub.families import (
+    Family,
+    UnknownLayout,
+    detect_family,
+    get_family,
+    model_configuration,
+)
 from ggez_hub.hub import Hub, RepoAtCommit
 from ggez_hub.hub.sparse_copy import shapes_digest, sparse_copy, tensors
-from ggez_hub.merging.adapters import FORMS, PICKLES
+from ggez_hub.merging.adapters import CONFIGURATION, FORMS, PICKLES
 from ggez_hub.merging.adapters.lora_file import lora_path
 from ggez_hub.merging.adapters.peft_config import CONFIG as PEFT_CONFIG
 from ggez_hub.merging.adapters.peft_config import read_any_config
@@ -57,7 +63,10 @@ def find_base(
     """
     repo, _, revision = name.partition("@")
     at = hub.at_commit(repo, revision or "main")
-    with sparse_copy(hub, at, headers=False) as folder, named_as_repository(repo, folder):
+    with (
+        sparse_copy(hub, at, model_configuration(), headers=False) as folder,
+        named_as_repository(repo, folder),
+    ):
         found = detect_family(folder, variant) if family is None else get_family(family)
         layout = found.layout(folder, variant)
     weights = {path: file_record(hub, at, path).sha256 for path in layout.weights}
@@ -156,7 +165,8 @@ def files_on_hub(
     Raises as `files_on_disk`, and what the client raises.
     """
     at = hub.at_commit(repo, revision)
-    with sparse_copy(hub, at, headers=True) as folder, named_as_repository(repo, folder):
+    names = model_configuration() | CONFIGURATION
+    with sparse_copy(hub, at, names, headers=True) as folder, named_as_repository(repo, folder):
         source = folder / file if file else folder
         if file and not source.is_file():
             raise GgezError(f"{folder} has no file {file!r}")
