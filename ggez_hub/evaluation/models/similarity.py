@@ -7,7 +7,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, TypeVar, cast
 
 import numpy as np
@@ -20,9 +19,7 @@ from ggez_hub.evaluation.benchmarks.multiple_choice import SIMILARITY
 from ggez_hub.evaluation.benchmarks.questions import QuestionSet
 from ggez_hub.evaluation.models.backend import EvaluationBackend
 from ggez_hub.evaluation.models.embedding_model import Embedder, open_embedder
-from ggez_hub.evaluation.models.model_under_test import ModelUnderTest, SwappableModel
-from ggez_hub.evaluation.models.weight_swap import Adapted
-from ggez_hub.families import Family
+from ggez_hub.evaluation.models.model_under_test import ModelUnderTest
 
 if TYPE_CHECKING:
     import torch
@@ -132,10 +129,10 @@ def _mean(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np
     return (mean / np.linalg.norm(mean, axis=1, keepdims=True)).astype(np.float32)
 
 
-def _open(
-    folder: Path, family: Family, adapted: Adapted | None, known: AnswerCache
-) -> SwappableModel:
-    return SimilarityModel(open_embedder(folder, family, adapted), known)
-
-
-BACKEND = EvaluationBackend((SIMILARITY,), searches=True, open=_open)
+BACKEND = EvaluationBackend(
+    (SIMILARITY,),
+    searches=True,
+    open=lambda folder, family, adapted, known: SimilarityModel(
+        open_embedder(folder, family, adapted), known
+    ),
+)
