@@ -18,7 +18,7 @@ from typing import TypeAlias
 
 from ggez_hub.digests import digest_json
 from ggez_hub.hub.client import PARALLEL_DOWNLOADS, Hub
-from ggez_hub.hub.listing import HubFile, RepoAtCommit, is_plain_path
+from ggez_hub.hub.repository_files import HubFile, RepoAtCommit, is_plain_path
 from ggez_hub.retry import with_retries
 from ggez_hub.safetensors_header import (
     BadWeights,
