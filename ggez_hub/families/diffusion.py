@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ggez_hub.errors import GgezError
 from ggez_hub.families import weight_files
@@ -23,6 +23,7 @@ from ggez_hub.families.weight_files import (
     PICKLES,
     WeightSet,
     diffusers_weights,
+    read_json,
     require_variant,
     variant_of,
 )
@@ -159,11 +160,6 @@ def read_components(folder: Path) -> dict[str, tuple[str, str]]:
             raise GgezError(f"{folder} lacks the component {name!r} that {MODEL_INDEX} names")
         components[name] = (value[0], value[1])
     return components
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object of a pipeline; raises GgezError."""
-    return weight_files.read_json(path, GgezError)
 
 
 def _sets(component: Path) -> tuple[WeightSet, ...]:

@@ -1,4 +1,4 @@
-"""How the models of each family are opened and asked: one model, or a grid of betas on it."""
+"""How the models of a family are opened and asked, as it names it: one, or a grid of betas on it."""
 
 from __future__ import annotations
 
