@@ -95,7 +95,7 @@ def resolve_command(request: Request, hub: str, out: Output) -> None:
 
 @click.command("search")
 @click.option("--region", help="Only adapters that serve this region.")
-@click.option("--family", help="embedding, diffusion or vlm.")
+@click.option("--family", help="Such as embedding, diffusion or vlm.")
 @hub_option
 @output_options
 def search_command(region: str | None, family: str | None, hub: str, out: Output) -> None:

@@ -22,11 +22,13 @@ from ggez_hub.evaluation.benchmarks.benchmark import Benchmark, Drawing
 from ggez_hub.evaluation.benchmarks.benchmark_questions import ask_about
 from ggez_hub.evaluation.benchmarks.drawing_scores import Judged, credit_outcomes
 from ggez_hub.evaluation.benchmarks.loaders import Choice, DrawingPrompt, SafetyPrompt
-from ggez_hub.evaluation.benchmarks.multiple_choice import details_of
+from ggez_hub.evaluation.benchmarks.multiple_choice import RECOGNITION, details_of
 from ggez_hub.evaluation.benchmarks.questions import QuestionSet
 from ggez_hub.evaluation.benchmarks.recognition import Recognition
 from ggez_hub.evaluation.benchmarks.safety import flag_outcomes, unchecked
-from ggez_hub.evaluation.models.model_under_test import LoadedModel
+from ggez_hub.evaluation.models.backend import EvaluationBackend
+from ggez_hub.evaluation.models.judge_model import JudgeModel
+from ggez_hub.evaluation.models.model_under_test import LoadedModel, SwappableModel
 from ggez_hub.evaluation.models.weight_swap import Adapted, put_on
 from ggez_hub.extras import require
 from ggez_hub.families import Family
@@ -284,3 +286,20 @@ def _outcomes(
         for own, worth in zip(judged, found.predicted, strict=True)
     )
     return replace(found, predicted=tuple(predicted))
+
+
+def drawing_backend(pictures: Path, judge: JudgeModel | None) -> EvaluationBackend:
+    """How pipelines are asked: their drawings are kept in `pictures`, and the judge looks at them.
+
+    Drawings that are recognised need no judge: the task names its own.
+    """
+
+    def opened(
+        folder: Path, family: Family, adapted: Adapted | None, known: AnswerCache
+    ) -> SwappableModel:
+        pipeline = Pipeline(folder, family, adapted)
+        judges = judge.open() if judge else None
+        return DrawingModel(pipeline, judges, known, pictures, pipeline.state)
+
+    methods = (judge.method,) if judge else ()
+    return EvaluationBackend((*methods, RECOGNITION), searches=False, open=opened)

@@ -14,7 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ggez_hub.errors import UsageProblem
-from ggez_hub.evaluation.models.generative_model import Posed
+from ggez_hub.evaluation.answers.cache import AnswerCache
+from ggez_hub.evaluation.benchmarks.multiple_choice import GENERATION, LIKELIHOOD, PMI
+from ggez_hub.evaluation.models.backend import EvaluationBackend
+from ggez_hub.evaluation.models.generative_model import GenerativeModel, Posed
+from ggez_hub.evaluation.models.model_under_test import SwappableModel
 from ggez_hub.evaluation.models.weight_swap import Adapted, late_weights
 from ggez_hub.extras import require
 from ggez_hub.families import Family
@@ -180,3 +184,13 @@ class VisionModel:
             for line, reply in zip(found.squeeze(2).cpu(), replies, strict=True)
         ]
         return [scores[start : start + k] for start in range(0, len(scores), k)]
+
+
+def _open(
+    folder: Path, family: Family, adapted: Adapted | None, known: AnswerCache
+) -> SwappableModel:
+    model = VisionModel(folder, family, adapted)
+    return GenerativeModel(model, known, model.state)
+
+
+BACKEND = EvaluationBackend((LIKELIHOOD, PMI, GENERATION), searches=False, open=_open)
