@@ -17,9 +17,8 @@ from ggez_hub.data.pictures import with_pictures
 from ggez_hub.data.rows import Row
 from ggez_hub.data.scorers.scorer import Scorer
 from ggez_hub.errors import GgezError
-from ggez_hub.evaluation.models.embedding_model import OPENERS, Inputs
 from ggez_hub.extras import require
-from ggez_hub.families import detect_family
+from ggez_hub.families.pretrained import open_model, open_processing
 
 if TYPE_CHECKING:
     import torch
@@ -63,22 +62,60 @@ def open_clip_like(folder: Path, library: Library, device: str, batch: int) -> C
     """Open a folder of either library; raises GgezError if it cannot be loaded."""
     require("merge", "torch", library)
     try:
-        embedder = OPENERS[library](folder, detect_family(folder), None)
-        model = embedder.model.to(device)
-        scale = model.logit_scale.exp().item()
+        return LIBRARIES[library](folder, device, batch)
     except (OSError, RuntimeError, ValueError, KeyError, AttributeError) as error:
         raise GgezError(f"{library} cannot load {folder} as a CLIP model: {error}") from error
 
-    def on_device(inputs: Inputs) -> Inputs:
-        return {name: tensor.to(device) for name, tensor in inputs.items()}
 
-    def pictures(taken: list[Image]) -> torch.Tensor:
-        return embedder.picture_features(on_device(embedder.picture_inputs(taken)))
+def _open_clip(folder: Path, device: str, batch: int) -> Clip:
+    import open_clip
+    import torch
 
-    def texts(taken: list[str]) -> torch.Tensor:
-        return embedder.text_features(on_device(embedder.text_inputs(taken)))
+    source = f"local-dir:{folder}"
+    model, preprocess = open_clip.create_model_from_pretrained(source, device=device)
+    tokenizer = open_clip.get_tokenizer(source)
+    model.eval().requires_grad_(False)
+    return _clip(
+        lambda taken: model.encode_image(torch.stack([preprocess(p) for p in taken]).to(device)),
+        lambda taken: model.encode_text(tokenizer(taken).to(device)),
+        batch,
+        model,
+    )
 
+
+def _transformers(folder: Path, device: str, batch: int) -> Clip:
+    model = open_model(folder, "AutoModel", "auto")
+    processor = open_processing(folder, "AutoProcessor")
+    model.to(device).requires_grad_(False)
+    # SigLIP was trained on texts that are padded to its full length.
+    padding = "max_length" if model.config.model_type.startswith("siglip") else True
+    text = {"padding": padding, "truncation": True, "return_tensors": "pt"}
+
+    def pictures(batch: list[Image]) -> torch.Tensor:
+        inputs = processor(images=batch, return_tensors="pt").to(device)
+        return _pooled(model.get_image_features(**inputs))
+
+    def texts(batch: list[str]) -> torch.Tensor:
+        return _pooled(model.get_text_features(**processor(text=batch, **text).to(device)))
+
+    return _clip(pictures, texts, batch, model)
+
+
+def _clip(pictures: Any, texts: Any, batch: int, model: Any) -> Clip:
+    scale = model.logit_scale.exp().item()
     return Clip(partial(_vectors, pictures, batch), partial(_vectors, texts, batch), scale)
+
+
+def _pooled(features: Any) -> torch.Tensor:
+    """The vectors themselves, which newer versions of transformers wrap."""
+    vectors: torch.Tensor = getattr(features, "pooler_output", features)
+    return vectors
+
+
+LIBRARIES: dict[str, Callable[[Path, str, int], Clip]] = {
+    "open_clip": _open_clip,
+    "transformers": _transformers,
+}
 
 
 @dataclass(frozen=True)
