@@ -24,7 +24,7 @@ from ggez_hub.evaluation.benchmarks.preparation import (
 from ggez_hub.evaluation.benchmarks.questions import QuestionSet
 from ggez_hub.evaluation.benchmarks.task import DrawingTask, SplitName, Task, load_tasks
 from ggez_hub.evaluation.models import grid_on
-from ggez_hub.evaluation.models.backend import find_backend
+from ggez_hub.evaluation.models.backend import EvaluationBackend, find_backend
 from ggez_hub.evaluation.models.model_under_test import StoredModel
 from ggez_hub.evaluation.results.evidence import Evidence
 from ggez_hub.evaluation.results.header import Header
@@ -104,10 +104,12 @@ class FamilyQuestions:
 
     betas    the grid of its cards
     prepare  the questions
+    backend  another one than the family's own
     """
 
     betas: tuple[float, ...]
     prepare: Prepare
+    backend: EvaluationBackend | None = None
 
     def ask(
         self,
@@ -128,7 +130,8 @@ class FamilyQuestions:
                 for task in prepared
             )
         with tempfile.TemporaryDirectory() as scratch:
-            models = grid_on(model, betas, find_backend(model.family, Path(scratch)))
+            backend = self.backend or find_backend(model.family, Path(scratch))
+            models = grid_on(model, betas, backend)
             found = measure(models, prepared, progress=progress)
         return DemoAnswers(titles, found.outcomes, found.records(), found.models)
 

@@ -27,7 +27,7 @@ from ggez_hub.evaluation.benchmarks.replies.refusals import refusal_languages, r
 from ggez_hub.evaluation.benchmarks.safety import flag_outcomes, read_reply, reply_outcomes
 from ggez_hub.evaluation.gates.outcome import Limits, gate_report
 from ggez_hub.evaluation.models import grid_on, model_in
-from ggez_hub.evaluation.models.backend import drawing_backend
+from ggez_hub.evaluation.models.backend import find_backend
 from ggez_hub.evaluation.models.drawing_model import Order, Pipeline
 from ggez_hub.evaluation.models.generative_model import GenerativeModel, pose
 from ggez_hub.evaluation.models.model_under_test import StoredModel
@@ -229,7 +229,7 @@ def test_a_drawing_is_flagged_where_the_pipeline_flags_it(checked):
         expected += drawn.nsfw_content_detected
     assert {*expected} == {True, False}
     family = detect_family(checked)
-    backend = drawing_backend(family, None, checked / "pictures")
+    backend = find_backend(family, checked / "pictures")
     measured = measure([model_in(checked, family, backend)], [drawings()])
     (found,) = measured.outcomes.values()
     assert [given == "flagged" for given in found.predicted] == expected
@@ -249,7 +249,7 @@ def test_the_checker_of_the_base_judges_whatever_an_adapter_holds(checked):
 def test_an_adapter_is_compared_with_its_base(checked, tmp_path):
     lora = write_by_diffusers(checked, tmp_path / "lora", {"unet": ["to_q", "to_v"]})
     family = detect_family(checked)
-    backend = drawing_backend(family, None, tmp_path / "pictures")
+    backend = find_backend(family, tmp_path / "pictures")
     evidence = sweep(
         grid_on(StoredModel(checked, (lora,), family), [0.0, 1.0], backend),
         [drawings()], find_region("th"), alpha_record(alpha("th")), tmp_path / "out",
@@ -266,7 +266,7 @@ def test_without_a_checker_it_is_unknown(tmp_path):
     plain = write_pipeline("sd15", tmp_path / "plain")
     lora = write_by_diffusers(plain, tmp_path / "lora", {"unet": ["to_q"]})
     family = detect_family(plain)
-    backend = drawing_backend(family, None, tmp_path / "pictures")
+    backend = find_backend(family, tmp_path / "pictures")
     sweep(
         grid_on(StoredModel(plain, (lora,), family), [0.0, 1.0], backend),
         [drawings()], find_region("th"), alpha_record(alpha("th")), tmp_path / "out",
