@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 import statistics
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from ggez_hub.cli.main import cli
 from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.benchmarks.contents import Folders
 from ggez_hub.evaluation.benchmarks.preparation import prepare_benchmark
@@ -18,6 +22,7 @@ from ggez_hub.evaluation.sea_helm.task_files import read_task_files
 from ggez_hub.regions import find_region
 from ggez_hub.registry.task_data import find_tasks
 from tests.evaluation import sea_helm as made
+from tests.filter.endpoint import serving
 
 METHODS = ("likelihood", "pmi", "generation")
 
@@ -150,3 +155,62 @@ def test_its_scores_are_its_own_arithmetic(tmp_path):
     assert found["tl"]["mean"] == tl["mean"] == pytest.approx(filipino)
     assert indonesian["aggregation_groups"]["world_cuisine"]["mean"] == found["id"]["mean"]
     assert found["sea_mean"] == pytest.approx((found["tl"]["mean"] + found["id"]["mean"]) / 2)
+
+
+def writer(content, body):
+    """A model that keeps to the format, but for some questions; it prefers no letter."""
+    text = content if isinstance(content, str) else content[1]["text"]
+    number = hashlib.sha256(text.encode()).digest()[0]
+    tag = next((tag for tag in ("Sagot:", "Jawaban:") if tag in text), "")
+    said = ("Benar", "Salah") if "Hipotesis" in text else "ABCD"
+    reply = f"{tag} {said[number % len(said)]}." if number % 5 else "Hindi ko alam."
+    return {"message": {"role": "assistant", "content": reply}}
+
+
+def test_answers_are_exported_as_its_metric_scores_them(tasks, data, tmp_path):
+    suites = [f"--suite={tasks[1] / name}" for name in ("cvqa", "world_cuisine", "marvl")]
+    command = [
+        "eval",
+        "--region",
+        "sea",
+        "--data",
+        str(data),
+        "--hub",
+        "http://127.0.0.1:9",
+        *suites,
+    ]
+    with serving(writer, whole=True) as (url, seen):
+        done = CliRunner().invoke(
+            cli, [*command, f"{url}#tiny/writer", "-o", str(tmp_path / "out")]
+        )
+    assert done.exit_code == 0, done.output
+    # Each question once, also where it is of the world and of the region.
+    assert len(seen) == 1 + 10 + 15 + 12
+    done = CliRunner().invoke(
+        cli,
+        ["export", str(tmp_path / "out"), "--format", "sea-helm", "-o", str(tmp_path / "back"),
+         "--model", "tiny/writer"],
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    runs = read_runs(tmp_path / "back" / "writer")
+    named = {(own.name, own.language): own for own in runs.answers}
+    assert set(named) == {("cvqa", "tl"), ("world_cuisine_task1", "id"), ("marvl", "id")}
+    scores = json.loads((tmp_path / "out" / "results.json").read_text())["scores"]["0"]
+    for (name, language), own in named.items():
+        tag = "Sagot:" if name == "cvqa" else "Jawaban:"
+        labels = sorted({label for label in own.labels if label})
+        for reply, label, worth in zip(own.replies[0], own.labels, own.worth[0], strict=True):
+            found = re.search(rf"{tag}[\s\*]*({'|'.join(labels)})+", reply, re.IGNORECASE)
+            assert worth == (found is not None and found[1].lower() == label.lower())
+        ours = scores[f"sea-helm-{name.replace('_', '-')}-{language}/all"]
+        base = 100 / len(labels)
+        assert ours["floor"] == pytest.approx(base)
+        normalised = 100 * max(0, (ours["score"] - base) / (100 - base))
+        assert normalized(own) == pytest.approx(normalised)
+
+
+def normalized(own):
+    """F1AccMetric at cc8e95a: balanced accuracy, less chance, not below 0."""
+    worth, labels = np.array(own.worth[0]), np.array(own.labels)
+    recalls = [worth[labels == label].mean() for label in sorted(set(own.labels))]
+    return 100 * max(0, (np.mean(recalls) - 1 / len(recalls)) / (1 - 1 / len(recalls)))

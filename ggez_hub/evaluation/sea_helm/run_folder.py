@@ -91,7 +91,12 @@ def _answers(name: str, record: TaskRecord, outcomes: Outcomes) -> RunAnswers | 
     elif all(shown) and all(raw is not None for raw in outcomes.recorded("raw")):
         replies, worth = (outcomes.recorded("raw"),), (tuple(outcomes.worth.tolist()),)
         pairs = zip(outcomes.gold, shown, strict=True)
-        labels = tuple(LETTERS[options.index(gold)] for gold, options in pairs)
+        # Options that are the same everywhere are named themselves, as true and false.
+        labels = (
+            outcomes.gold
+            if len(set(shown)) == 1
+            else tuple(LETTERS[options.index(gold)] for gold, options in pairs)
+        )
     else:
         return None
     task, language = _named(name, record)

@@ -56,7 +56,7 @@ class RunConfig(Foreign):
     run_env: dict[str, Any] = Field(default_factory=dict)
 
 
-class Row(Foreign):
+class AnswerRow(Foreign):
     """A question as a run answered it; a reply that failed is null."""
 
     id: str | int
@@ -210,7 +210,7 @@ def _unique(ids: Sequence[str]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _read_rows(file: Path) -> list[Row]:
+def _read_rows(file: Path) -> list[AnswerRow]:
     try:
         lines = read_text(file, MAX_ROWS_BYTES).splitlines()
     except (OSError, ValueError) as error:
@@ -219,7 +219,7 @@ def _read_rows(file: Path) -> list[Row]:
     for number, line in enumerate(lines, 1):
         if line.strip():
             try:
-                found.append(Row.model_validate_json(line))
+                found.append(AnswerRow.model_validate_json(line))
             except ValidationError as error:
                 raise GgezError(
                     f"{file}, line {number}: not a row of SEA-HELM\n{listed(error)}"
@@ -229,7 +229,7 @@ def _read_rows(file: Path) -> list[Row]:
     return found
 
 
-def _worth(row: Row, metric: str, file: Path) -> float:
+def _worth(row: AnswerRow, metric: str, file: Path) -> float:
     """What a row is worth, 0 to 1; what failed is worth nothing."""
     keys, best = METRICS[metric]
     key = next((key for key in keys if key in row.individual_scores), None)
