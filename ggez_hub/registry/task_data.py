@@ -27,6 +27,7 @@ from ggez_hub.evaluation.benchmarks.preparation import (
 )
 from ggez_hub.evaluation.benchmarks.task import Dataset, DrawingTask, SplitName, Task, read_tasks
 from ggez_hub.evaluation.results.header import InFolder, Origin, Place, definition
+from ggez_hub.evaluation.sea_helm.task_files import read_task_files
 from ggez_hub.hub import Hub, HubFile, RepoAtCommit
 from ggez_hub.regions import Region
 from ggez_hub.registry.file_checks import model_files
@@ -42,6 +43,8 @@ def find_tasks(suites: Sequence[str], include: Sequence[Path] = ()) -> list[AnyT
     found: list[AnyTask] = []
     for suite in suites:
         here: list[AnyTask] = [*find_benchmarks(suite, include)]
+        if Path(suite).is_dir():
+            here += read_task_files(Path(suite))
         for path in sorted(Path(suite).glob("*.yaml")):
             here += read_tasks(path, Task, DrawingTask)
         if not here:

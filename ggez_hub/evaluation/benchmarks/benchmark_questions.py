@@ -31,6 +31,7 @@ from ggez_hub.evaluation.benchmarks.loaders import (
 )
 from ggez_hub.evaluation.benchmarks.multiple_choice import MultipleChoice, details_of, rotation
 from ggez_hub.evaluation.benchmarks.questions import ChatQuestion, FreeQuestion, QuestionSet
+from ggez_hub.evaluation.benchmarks.replies import TaggedAnswer
 from ggez_hub.evaluation.benchmarks.search import SEARCHES, Gallery
 
 
@@ -80,8 +81,18 @@ def ask_about(benchmark: Benchmark, items: Sequence[Item]) -> QuestionSet:
 
 def _chat(benchmark: Benchmark, item: Choice) -> ChatQuestion:
     """The texts of a question; tasks on the same pictures show its options in the same order."""
-    order = rotation(benchmark.seed, benchmark.cut, item.id, len(item.options))
-    return ChatQuestion(benchmark.chat_text(item), benchmark.shown_text(item, order), item, order)
+    count = len(item.options)
+    order = tuple(range(count))
+    if benchmark.order == "rotated":
+        order = rotation(benchmark.seed, benchmark.cut, item.id, count)
+    tag = benchmark.answer_tag
+    return ChatQuestion(
+        benchmark.chat_text(item),
+        benchmark.shown_text(item, order),
+        item,
+        order,
+        None if tag is None else TaggedAnswer(tag, benchmark.answer_labels(item, order)),
+    )
 
 
 def _search(benchmark: Benchmark, items: Sequence[Item], everything: Sequence[Item]) -> QuestionSet:

@@ -28,7 +28,12 @@ from ggez_hub.evaluation.benchmarks.benchmark_questions import ask_benchmark
 from ggez_hub.evaluation.benchmarks.contents import Folders, read_contents
 from ggez_hub.evaluation.benchmarks.loaders import Item
 from ggez_hub.evaluation.benchmarks.loaders.rows import read_rows
-from ggez_hub.evaluation.benchmarks.multiple_choice import LIKELIHOOD, RECOGNITION, shown_digest
+from ggez_hub.evaluation.benchmarks.multiple_choice import (
+    GENERATION,
+    LIKELIHOOD,
+    RECOGNITION,
+    shown_digest,
+)
 from ggez_hub.evaluation.benchmarks.questions import QuestionSet
 from ggez_hub.evaluation.benchmarks.recognition import Recognition, RecognitionJudge, Wanted
 from ggez_hub.evaluation.benchmarks.task import (
@@ -118,6 +123,8 @@ def prepare_benchmark(
     }
     if benchmark.metric != "choice":
         return (PreparedTask(benchmark.id, record, asked),)
+    if benchmark.answer_tag is not None:
+        methods = [method for method in methods if method == GENERATION]
     return tuple(
         PreparedTask(
             f"{benchmark.id}-by-{method}" if number else benchmark.id,

@@ -19,6 +19,7 @@ from ggez_hub.evaluation.benchmarks.loaders import (
 )
 from ggez_hub.evaluation.benchmarks.multiple_choice import MultipleChoice, Rows
 from ggez_hub.evaluation.benchmarks.recognition import Recognition
+from ggez_hub.evaluation.benchmarks.replies import BY_TAG, READER, TaggedAnswer, read_choice
 
 
 class ChatQuestion(NamedTuple):
@@ -27,16 +28,28 @@ class ChatQuestion(NamedTuple):
     text   where the likelihood of the options is asked: without them
     shown  where it writes its answer: with the options and their letters
     order  the numbers of the options in the order in which they are shown
+    tagged  how the reply is read, where the task asks for a tag before the answer
     """
 
     text: str
     shown: str
     item: Choice
     order: tuple[int, ...]
+    tagged: TaggedAnswer | None = None
 
     @property
     def options(self) -> tuple[str, ...]:
         return tuple(self.item.options[number] for number in self.order)
+
+    @property
+    def reader(self) -> int:
+        """The version of what reads replies to it."""
+        return READER if self.tagged is None else BY_TAG
+
+    def chosen(self, reply: str) -> int | None:
+        """The number of the option that a reply chooses, from 0; None if it cannot be read."""
+        place = read_choice(reply, self.options) if self.tagged is None else self.tagged.read(reply)
+        return None if place is None else self.order[place]
 
 
 class FreeQuestion(NamedTuple):

@@ -30,7 +30,7 @@ from ggez_hub.evaluation.benchmarks.multiple_choice import (
     details_of,
 )
 from ggez_hub.evaluation.benchmarks.questions import QuestionSet
-from ggez_hub.evaluation.benchmarks.replies import READER, after_thought, plain, read_choice
+from ggez_hub.evaluation.benchmarks.replies import after_thought, plain
 from ggez_hub.evaluation.benchmarks.safety import reply_outcomes
 
 if TYPE_CHECKING:
@@ -182,12 +182,9 @@ def _free_outcomes(asked: QuestionSet, replies: Sequence[str]) -> Outcomes:
 def _chosen_outcomes(
     asked: QuestionSet, questions: MultipleChoice, replies: Sequence[str]
 ) -> Outcomes:
-    picks = []
-    for reply, chat in zip(replies, asked.choices, strict=True):
-        place = read_choice(reply, chat.options)
-        picks.append(None if place is None else chat.order[place])
+    picks = [chat.chosen(reply) for reply, chat in zip(replies, asked.choices, strict=True)]
     return questions.chosen(picks).with_details(
         raw=replies,
         options=[chat.options for chat in asked.choices],
-        readers=[READER] * len(picks),
+        readers=[chat.reader for chat in asked.choices],
     )

@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from ggez_hub.evaluation.answers.outcomes import QUESTIONS, Average, Outcomes
+from ggez_hub.evaluation.answers.outcomes import ANSWERS, QUESTIONS, Average, Outcomes
 from ggez_hub.evaluation.answers.scores import NotComparable, Score, Sides, mean, score_of
 from ggez_hub.evaluation.benchmarks.drawing_scores import question_by_question
 from ggez_hub.evaluation.results.evidence import Evidence
@@ -45,7 +45,8 @@ class Breakdown:
 
 def average_name(average: Average) -> str:
     """A way to average, as people know it."""
-    return "micro, over questions" if average == QUESTIONS else f"macro, over {average}"
+    named = {QUESTIONS: "micro, over questions", ANSWERS: "macro, over right answers (balanced)"}
+    return named.get(average, f"macro, over {average}")
 
 
 def questions_in(outcomes: Outcomes, dimension: Dimension) -> Outcomes:

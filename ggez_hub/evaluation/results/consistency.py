@@ -15,6 +15,7 @@ from functools import lru_cache
 
 from ggez_hub.evaluation.answers.outcomes import UNPARSED, Answers, Cell, Outcomes
 from ggez_hub.evaluation.answers.predictions import row_problems
+from ggez_hub.evaluation.answers.repeated_answer import RepeatedAnswer
 from ggez_hub.evaluation.benchmarks.drawing_scores import Judged, NotJudged
 from ggez_hub.evaluation.benchmarks.replies import READER, read_choice
 from ggez_hub.evaluation.benchmarks.replies.refusals import REFUSALS_READER
@@ -79,14 +80,15 @@ def _is_own_caption(answer: str, picture: str) -> bool:
 
 
 def _credit(outcomes: Outcomes) -> list[str]:
-    """What a question of several parts is worth follows from the answers to them."""
+    """What a question of several parts, or of several runs, is worth follows from the answers."""
     if outcomes.credit is None or outcomes.details is None:
         return []
     found = []
     rows = zip(outcomes.items, outcomes.details.raw, outcomes.credit.tolist(), strict=True)
     for item, raw, credit in rows:
+        repeated = RepeatedAnswer.from_text(raw)
         try:
-            worth = Judged.from_text(raw).credit
+            worth = repeated.credit if repeated else Judged.from_text(raw).credit
         except NotJudged as problem:
             found.append(f"the credit of {item!r} follows from nothing: {problem.message}")
             continue

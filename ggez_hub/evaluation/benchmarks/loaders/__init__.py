@@ -12,6 +12,7 @@ from ggez_hub.evaluation.benchmarks.loaders import (
     columns,
     cvqa,
     dpg_bench,
+    sea_helm,
     sea_vqa,
     worldcuisines,
 )
@@ -35,6 +36,7 @@ LOADERS: Catalog[Loader] = Catalog(
     {
         "sea-vqa": sea_vqa.LOADER,
         "cvqa": cvqa.LOADER,
+        "sea-helm": sea_helm.LOADER,
         "worldcuisines": worldcuisines.LOADER,
         "worldcuisines-open": worldcuisines.LOADER_OPEN,
         "worldcuisines-1.1": worldcuisines.LOADER_1_1,
