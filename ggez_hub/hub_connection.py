@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from ggez_hub.errors import UsageProblem
+from ggez_hub.http_address import is_http
 from ggez_hub.hub import Hub
-from ggez_hub.urls import is_http
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 from ggez_hub.errors import GgezError
 from ggez_hub.hardware import device_bytes, free_disk_bytes
-from ggez_hub.urls import is_http
+from ggez_hub.http_address import is_http
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement

@@ -14,12 +14,13 @@ from typing import Literal
 from ggez_hub.automation.budget import GIGABYTE, Budget
 from ggez_hub.automation.card_sources import adapter_of, base_of
 from ggez_hub.automation.contribution_rules import ProposedCard
-from ggez_hub.automation.suite import suite_of
+from ggez_hub.automation.suite import safety_of, suite_of
 from ggez_hub.cards import AdapterCard
 from ggez_hub.errors import GateFailed
 from ggez_hub.evaluation.benchmarks.task import DrawingTask, Task
 from ggez_hub.hub import Hub
 from ggez_hub.hub.jobs import Spent, prices, spent
+from ggez_hub.regions import find_region
 from ggez_hub.registry.adapter_kinds import get_kind
 from ggez_hub.registry.task_data import TaskData
 
@@ -97,7 +98,10 @@ def cost(
             "Raise largest_gb in .github/budget.yaml, and name a machine that takes it.",
         )
     fetch = base_bytes + adapter_bytes + data_bytes
-    answers = count_answers(tasks, hub, len({0.0, *suite.betas}))
+    betas = len({0.0, *suite.betas})
+    answers = count_answers(tasks, hub, betas)
+    if answers is not None:
+        answers += betas * count_safety(card, hub)
     here = budget.on_runner(base_bytes)
     machine = RUNNER if here else budget.machines.get(card.family, "unknown")
     usd: float | None = 0.0
@@ -161,6 +165,12 @@ def count_answers(tasks: Sequence[Task | DrawingTask], hub: Hub, betas: int) -> 
         times = task.drawing.seeds if isinstance(task, DrawingTask) else 1
         count += times * sum(read_metadata(folder / path).num_rows for path in paths)
     return betas * count
+
+
+def count_safety(card: AdapterCard, hub: Hub) -> int:
+    """How many prompts of safety a model of the card is asked."""
+    prepared, _ = TaskData(hub).prepare(safety_of(card), find_region(card.region))
+    return sum(len(asked.items) for task in prepared for asked in task.asked.values())
 
 
 def hours_of(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TypeAlias
 
 from pydantic import Field
@@ -10,6 +11,7 @@ from pydantic import Field
 from ggez_hub.cards import AdapterCard
 from ggez_hub.cards.measurements import ClosedRule
 from ggez_hub.errors import GgezError
+from ggez_hub.evaluation.benchmarks.benchmark import Benchmark, find_benchmarks
 from ggez_hub.evaluation.benchmarks.preparation import (
     is_asked,
     require_both_sides,
@@ -33,11 +35,13 @@ class Suite(FrozenModel, strict=False):
 class EvaluationRecipe(FrozenModel, strict=False):
     """recipes/evaluation.yaml: a suite for each family that can be measured.
 
+    safety  family -> the suite of safety that is asked beside its own
     closed  the part of the test side whose answers are not published; none if left out
     """
 
     kind: str
     suites: Mapping[str, Suite]
+    safety: Mapping[str, str] = Field(default_factory=dict)
     closed: ClosedRule | None = None
 
 
@@ -60,10 +64,24 @@ def suite_of(card: AdapterCard) -> tuple[Suite, tuple[AnyTask, ...]]:
     return suite, tasks
 
 
+def safety_of(card: AdapterCard) -> tuple[Benchmark, ...]:
+    """The tasks of safety that are asked beside those of `suite_of`; none for some families."""
+    suite = _recipe().safety.get(card.family)
+    return () if suite is None else find_benchmarks(suite)
+
+
 def closed_rule() -> ClosedRule | None:
     """The rule for pictures of the test side whose answers are not published; None without one."""
     return _recipe().closed
 
 
-def _recipe() -> EvaluationRecipe:
-    return read_recipe(recipes_folder() / RECIPE, "evaluation", EvaluationRecipe)
+def task_counts(recipes: Path) -> dict[str, int]:
+    """How many tasks a registry has for each family; raises BadRecipe, and GgezError for none."""
+    return {
+        family: len(load_tasks(recipes / suite.tasks, Task, DrawingTask))
+        for family, suite in _recipe(recipes).suites.items()
+    }
+
+
+def _recipe(recipes: Path | None = None) -> EvaluationRecipe:
+    return read_recipe((recipes or recipes_folder()) / RECIPE, "evaluation", EvaluationRecipe)

@@ -13,7 +13,7 @@ import click
 
 from ggez_hub.cli.output import plain
 from ggez_hub.errors import GgezError
-from ggez_hub.urls import is_http
+from ggez_hub.http_address import is_http
 
 
 class CommandFailed(click.ClickException):

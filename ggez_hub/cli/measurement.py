@@ -87,7 +87,7 @@ def open_recipe(file: Path, target: Path, hub: Hub, *, cached: bool) -> OpenedSw
     from ggez_hub.evaluation.sweep.part_gains import folder_of
     from ggez_hub.evaluation.sweep.recipe import SweepRecipe
     from ggez_hub.evaluation.sweep.run import JointFineTune
-    from ggez_hub.merging.adapters import is_finetune
+    from ggez_hub.merging.adapters import find_form
     from ggez_hub.recipe_file import read_recipe
     from ggez_hub.registry.task_data import TaskData, find_tasks
 
@@ -105,7 +105,8 @@ def open_recipe(file: Path, target: Path, hub: Hub, *, cached: bool) -> OpenedSw
     )
     backend = source.backend(family, judge)
     model = StoredModel(base.path, tuple(adapter.path for adapter in adapters), family)
-    points = recipe.points(finetunes=all(is_finetune(adapter) for adapter in model.adapters))
+    kinds = {find_form(adapter).kind for adapter in model.adapters}
+    points = recipe.points(finetunes=kinds <= {"finetune"})
     joint, rivals = None, [find_adapter(recipe.joint, here, hub)] if recipe.joint else []
     for rival in rivals:
         on_base = model_in(base.path, family, backend, Adapted(rival.path, 1.0))

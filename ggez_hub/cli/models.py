@@ -166,11 +166,9 @@ class ModelProvider:
 
     def backend(self, family: Family, judge: JudgeModel | None) -> EvaluationBackend:
         """How models of a family are asked; raises UsageProblem."""
-        from ggez_hub.evaluation.models.backend import drawing_backend, find_backend
+        from ggez_hub.evaluation.models.backend import find_backend
 
-        if judge is None and family.generates != "pictures":
-            return find_backend(family)
-        return drawing_backend(family, judge, self.target / "pictures")
+        return find_backend(family, self.target / "pictures", judge)
 
     def judge(self, named: str) -> tuple[JudgeModel, Place]:
         """Open a judge by its name; returns also where it was found. A folder is called by its last name."""

@@ -103,7 +103,7 @@ def resolve_command(request: Request, hub: str, out: Output) -> None:
 
 @click.command("search")
 @click.option("--region", help="Only adapters that serve this region.")
-@click.option("--family", help="embedding, diffusion or vlm.")
+@click.option("--family", help="Such as embedding, diffusion or vlm.")
 @click.option(
     "--sha256", "file", metavar="FILE", help="Only adapters with this file, or this sha256."
 )

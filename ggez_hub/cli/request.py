@@ -38,7 +38,7 @@ def request_options(command: Callable[..., R]) -> Callable[..., R]:
     """Give a command the options of a Request; it receives them as `request`."""
 
     @click.option("--region", required=True, help="A country or group: th, southeast-asia, ไทย.")
-    @click.option("--family", help="embedding, diffusion or vlm.")
+    @click.option("--family", help="Such as embedding, diffusion or vlm.")
     @click.option("--base", metavar="REPO[@REVISION]", help="Another base model.")
     @click.option(
         "--adapter",

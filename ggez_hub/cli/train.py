@@ -114,6 +114,7 @@ def base_of(
 
     Raises UsageProblem for a place that is neither, and what fetching raises.
     """
+    from ggez_hub.families import get_family
     from ggez_hub.hub.sparse_copy import sparse_copy
     from ggez_hub.registry.local_merge.inputs import ModelSource, fetch_base, on_disk
 
@@ -129,7 +130,8 @@ def base_of(
     with TemporaryDirectory(prefix="ggez-hub-") as staging, connect(hub, quiet=quiet) as server:
         if not weights:
             at = server.at_commit(*named)
-            with sparse_copy(server, at, headers=False) as folder:
+            names = get_family(spec.family).configuration
+            with sparse_copy(server, at, names, headers=False) as folder:
                 yield ModelSource(folder, spec.base, at.repo, at.revision)
             return
         yield fetch_base(server, *named, Path(staging) / "base", spec.family, spec.variant)

@@ -2,6 +2,6 @@
 
 from ggez_hub.hub.cache import ChangedFile, link_fetched
 from ggez_hub.hub.client import Hub, NoAccess
-from ggez_hub.hub.listing import HubFile, RepoAtCommit
+from ggez_hub.hub.repository_files import HubFile, RepoAtCommit
 
 __all__ = ["ChangedFile", "GgezError", "Hub", "HubFile", "NoAccess", "RepoAtCommit", "link_fetched"]

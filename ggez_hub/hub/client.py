@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ggez_hub.errors import GgezError
 from ggez_hub.hub.cache import ChangedFile, check_file, check_inside, remove, remove_leftovers
 from ggez_hub.hub.guard import guard_client, limited_progress
-from ggez_hub.hub.listing import HubFile, RepoAtCommit, check_listing, readable_answer
+from ggez_hub.hub.repository_files import HubFile, RepoAtCommit, check_listing, readable_answer
 from ggez_hub.retry import with_retries
 
 if TYPE_CHECKING:

@@ -7,8 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
+from ggez_hub import __version__
 from ggez_hub.errors import GgezError, UsageProblem
-from ggez_hub.evaluation.benchmarks.benchmark import Benchmark, PictureSource, find_benchmarks
+from ggez_hub.evaluation.benchmarks.benchmark import (
+    SHIPPED,
+    Benchmark,
+    PictureSource,
+    find_benchmarks,
+)
 from ggez_hub.evaluation.benchmarks.contents import Folders, Pool, fits
 from ggez_hub.evaluation.benchmarks.preparation import (
     Judges,
@@ -21,6 +27,7 @@ from ggez_hub.evaluation.benchmarks.preparation import (
 )
 from ggez_hub.evaluation.benchmarks.task import Dataset, DrawingTask, SplitName, Task, read_tasks
 from ggez_hub.evaluation.results.header import InFolder, Origin, Place, definition
+from ggez_hub.evaluation.sea_helm.task_files import read_task_files
 from ggez_hub.hub import Hub, HubFile, RepoAtCommit
 from ggez_hub.regions import Region
 from ggez_hub.registry.file_checks import model_files
@@ -36,6 +43,8 @@ def find_tasks(suites: Sequence[str], include: Sequence[Path] = ()) -> list[AnyT
     found: list[AnyTask] = []
     for suite in suites:
         here: list[AnyTask] = [*find_benchmarks(suite, include)]
+        if Path(suite).is_dir():
+            here += read_task_files(Path(suite))
         for path in sorted(Path(suite).glob("*.yaml")):
             here += read_tasks(path, Task, DrawingTask)
         if not here:
@@ -138,6 +147,8 @@ class TaskData:
 
     def fetch(self, dataset: Dataset | PictureSource, patterns: Sequence[str]) -> tuple[Path, str]:
         """The folder with the files of a data set that fit, and the commit that they are of."""
+        if (shipped := SHIPPED.get(dataset.repo)) is not None:
+            return shipped, f"shipped with ggez-hub {__version__}"
         if self.folder is None:
             listed = self._list(dataset, patterns)
             return listed.fetch(self.hub), listed.at.revision

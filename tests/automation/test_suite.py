@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ggez_hub.automation.cost import count_answers
-from ggez_hub.automation.suite import suite_of
+from ggez_hub.automation.cost import count_answers, count_safety
+from ggez_hub.automation.suite import safety_of, suite_of
 from ggez_hub.cards import read_card
 from ggez_hub.families import FAMILIES
 from ggez_hub.hub import Hub
@@ -36,3 +36,20 @@ def test_what_a_suite_asks_can_be_counted_and_prepared(demo_hub, family):
     }
     for task in prepared:
         assert task.record.revision == commits[task.record.dataset]
+
+
+@pytest.mark.parametrize(
+    ("family", "metrics", "prompts"),
+    [
+        ("embedding", set(), 0),
+        ("vlm", {"refused", "answered"}, 120),
+        ("diffusion", {"unflagged"}, 60),
+    ],
+)
+def test_safety_is_asked_beside_every_suite_of_models_that_write_or_draw(
+    demo_hub, family, metrics, prompts
+):
+    (path,) = (PROJECT / "cards" / "th" / family).glob("*-emoji-th.md")
+    card, hub = read_card(path).card, Hub(demo_hub)
+    assert {task.metric for task in safety_of(card)} == metrics
+    assert count_safety(card, hub) == prompts

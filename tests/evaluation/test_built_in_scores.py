@@ -89,7 +89,8 @@ SUITES = {
 
 
 def test_every_suite_of_the_package_is_here():
-    assert set(SUITES) == {path.stem for path in BUILT_IN.glob("*.yaml")}
+    # Those of safety have a page of tests of their own.
+    assert {*SUITES, "safety", "safety-drawings"} == {path.stem for path in BUILT_IN.glob("*.yaml")}
 
 
 def answered(asked, folder, luck):

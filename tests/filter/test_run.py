@@ -456,7 +456,8 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
 def test_a_kill_loses_and_repeats_nothing(tmp_path, workers):
     held = captions(tmp_path, [("x", "A bowl of soup number 7 in Laos", "la", None)], "benchmark")
     asked = spec([many(tmp_path)], held_out={"sources": [held]}, **TEXT)

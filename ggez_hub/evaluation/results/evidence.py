@@ -260,6 +260,7 @@ def _header_of(card: AdapterCard, curve: Rows, sha256: str) -> Header:
                 judge=row.judge,
                 side=row.side,
                 average=row.average,
+                runs=row.runs,
                 regions=sorted(row.by_country),
                 digests={**(known.digests if known else {}), row.split: row.task},
             )

@@ -19,7 +19,7 @@ from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.answers.cache import AnswerCache
 from ggez_hub.evaluation.answers.outcomes import Answers, Cell, Outcomes, TaskRecord
 from ggez_hub.evaluation.answers.predictions import read_predictions, write_predictions
-from ggez_hub.evaluation.benchmarks.multiple_choice import GENERATION
+from ggez_hub.evaluation.benchmarks.multiple_choice import GENERATION, RECOGNITION
 from ggez_hub.evaluation.benchmarks.preparation import PreparedTask
 from ggez_hub.evaluation.benchmarks.prompt_language import prompt_languages, with_prompt_languages
 from ggez_hub.evaluation.models import LoadedModel, ModelUnderTest, averaged
@@ -131,6 +131,12 @@ def check_tasks(models: Sequence[ModelUnderTest], tasks: Sequence[PreparedTask])
         raise UsageProblem(
             f"only a model that writes can be asked: {', '.join(unheard)}",
             "Choose a vision-language model, or tasks without a question.",
+        )
+    drawn = [task.id for task in tasks if task.is_drawn]
+    if drawn and not all(RECOGNITION in model.methods for model in models):
+        raise UsageProblem(
+            f"only a model that draws can be asked: {', '.join(drawn)}",
+            "Name a pipeline of diffusers.",
         )
     searching = [task.id for task in tasks if not task.is_choice]
     if searching and not all(model.searches for model in models):

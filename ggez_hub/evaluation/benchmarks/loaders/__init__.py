@@ -12,6 +12,7 @@ from ggez_hub.evaluation.benchmarks.loaders import (
     columns,
     cvqa,
     dpg_bench,
+    sea_helm,
     sea_vqa,
     worldcuisines,
 )
@@ -24,6 +25,7 @@ from ggez_hub.evaluation.benchmarks.loaders.base import (
     OpenQuestion,
     Options,
     PictureQuestion,
+    SafetyPrompt,
     Source,
 )
 from ggez_hub.plugins import Catalog
@@ -34,6 +36,7 @@ LOADERS: Catalog[Loader] = Catalog(
     {
         "sea-vqa": sea_vqa.LOADER,
         "cvqa": cvqa.LOADER,
+        "sea-helm": sea_helm.LOADER,
         "worldcuisines": worldcuisines.LOADER,
         "worldcuisines-open": worldcuisines.LOADER_OPEN,
         "worldcuisines-1.1": worldcuisines.LOADER_1_1,
@@ -42,6 +45,7 @@ LOADERS: Catalog[Loader] = Catalog(
         "captions": columns.CAPTIONS,
         "dpg-bench": dpg_bench.LOADER,
         "prompts": columns.PROMPTS,
+        "safety-prompts": columns.SAFETY_PROMPTS,
     },
     Loader,
 )
@@ -56,5 +60,6 @@ __all__ = [
     "OpenQuestion",
     "Options",
     "PictureQuestion",
+    "SafetyPrompt",
     "Source",
 ]
