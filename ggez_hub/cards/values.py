@@ -9,8 +9,8 @@ from typing import Annotated, Final, Literal, TypeAlias, TypeVar
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, StringConstraints, Tag
 
 from ggez_hub.cards.safety import plain_letters, plain_text
+from ggez_hub.http_address import NAME
 from ggez_hub.plugins import plugins
-from ggez_hub.urls import NAME
 from ggez_hub.validation_errors import BRANCHES
 
 T = TypeVar("T")

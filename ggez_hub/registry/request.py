@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from ggez_hub.errors import UsageProblem
+from ggez_hub.http_address import NAME
 from ggez_hub.parity.policy import Policy
-from ggez_hub.urls import NAME
 
 if TYPE_CHECKING:
     from ggez_hub.merging.betas_by_part import BetasByPart

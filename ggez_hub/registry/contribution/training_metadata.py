@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ggez_hub.cards.safety import plain_text
-from ggez_hub.urls import NAME
+from ggez_hub.http_address import NAME
 
 # Figures of a training run that reveal nothing about the person or their disk: no folder names,
 # captions, tags or comments.
