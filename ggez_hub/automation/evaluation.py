@@ -12,13 +12,16 @@ from typing import Any
 
 from ggez_hub.automation.card_sources import adapter_of, base_of, location_of
 from ggez_hub.automation.contribution_rules import ProposedCard
-from ggez_hub.automation.suite import RECIPE, closed_rule, suite_of
+from ggez_hub.automation.suite import RECIPE, betas_of, closed_rule, suite_of
+from ggez_hub.automation.suite_models import methods_of, open_judge, pictures_of
 from ggez_hub.cards import CardDocument, render_card
 from ggez_hub.cards.curve import with_measured
 from ggez_hub.errors import UsageProblem
+from ggez_hub.evaluation.benchmarks.preparation import require_both_sides
 from ggez_hub.evaluation.gates.outcome import GateReport, gate_report, read_limits
 from ggez_hub.evaluation.models import grid_on
 from ggez_hub.evaluation.models.backend import drawing_backend, find_backend
+from ggez_hub.evaluation.models.judge_model import with_judge
 from ggez_hub.evaluation.models.model_under_test import StoredModel, decisive_files
 from ggez_hub.evaluation.results.baselines import card_baselines
 from ggez_hub.evaluation.results.closed_part import Closing
@@ -73,16 +76,18 @@ def evaluate(
     base, folder = base_of(card, hub), adapter_of(card, hub).fetch(hub)
     location = location_of(card)
     name = f"{location.repo}@{location.revision}"
+    drawing_judge = open_judge(suite, hub)
     backend = (
         find_backend(family)
         if family.generates != "pictures"
-        else drawing_backend(family, None, (closing.keep if closing else out) / PICTURES)
+        else drawing_backend(family, drawing_judge, (closing.keep if closing else out) / PICTURES)
     )
+    data = TaskData(hub, pictures=pictures_of(suite, hub), methods=methods_of(suite, family))
+    prepared, _ = data.prepare(tasks, region)
+    require_both_sides((task.record.side for task in prepared), region)
     evidence = sweep(
-        grid_on(
-            StoredModel(base.fetch(hub), (folder,), family), sorted({0.0, *suite.betas}), backend
-        ),
-        TaskData(hub).prepare(tasks, region)[0],
+        grid_on(StoredModel(base.fetch(hub), (folder,), family), betas_of(suite, card), backend),
+        with_judge(prepared, drawing_judge, backend.methods),
         region,
         card.alpha,
         out,

@@ -88,6 +88,8 @@ def plan_command(repository: Path, order: Order, hub: str, out: Output) -> None:
             f"{expected}, at most {c.hours_at_most:g} hours and {money}; would publish "
             f"{'the merged model' if c.publishes == 'merged' else 'the adapter form'}"
         )
+        for line in (*map(str, c.tasks), *c.differ):
+            out.line(f"  {line}")
     out.document({"where": found.where, "costs": [asdict(c) for c in found.cards]})
     with failure_reason():
         require_money(found.cards, budget, found.spent)

@@ -12,6 +12,7 @@ from ggez_hub.evaluation.benchmarks.loaders import (
     columns,
     cvqa,
     dpg_bench,
+    mteb_retrieval,
     sea_vqa,
     worldcuisines,
 )
@@ -42,6 +43,8 @@ LOADERS: Catalog[Loader] = Catalog(
         "captions": columns.CAPTIONS,
         "dpg-bench": dpg_bench.LOADER,
         "prompts": columns.PROMPTS,
+        "mteb-captions": mteb_retrieval.CAPTIONS,
+        "mteb-prompts": mteb_retrieval.PROMPTS,
     },
     Loader,
 )
