@@ -25,7 +25,7 @@ from ggez_hub.evaluation.models.judge_model import with_judge
 from ggez_hub.evaluation.models.model_under_test import StoredModel, decisive_files
 from ggez_hub.evaluation.results.baselines import card_baselines
 from ggez_hub.evaluation.results.closed_part import Closing
-from ggez_hub.evaluation.results.evidence import RESULTS, Evidence, data_of
+from ggez_hub.evaluation.results.evidence import RESULTS, Evidence, data_of, held_out_of
 from ggez_hub.evaluation.results.figures import figures
 from ggez_hub.evaluation.results.header import AdapterRecord
 from ggez_hub.evaluation.results.measured_curve import curve_of
@@ -93,6 +93,7 @@ def evaluate(
         out,
         adapters=(AdapterRecord.of(name, decisive_files(folder), card),),
         trained_on=data_of(card),
+        held_out=held_out_of(card),
         measured_by="registry",
         evaluator=evaluator,
         policy=card.policy,

@@ -91,7 +91,7 @@ class Counts(FrozenModel):
 
 
 class DataFilter(FrozenModel):
-    """How the training set was selected."""
+    """How the training set was selected; of the sets in `held_out` nothing entered it."""
 
     sources: OrUnknown[list[DataSource]]
     rules: OrUnknown[list[Text]]
@@ -99,6 +99,7 @@ class DataFilter(FrozenModel):
     translator: Text
     counts: OrUnknown[Counts]
     spec_digest: Sha256 | Unknown
+    held_out: list[DataSource] = Field([])
 
 
 class DataRights(FrozenModel):
