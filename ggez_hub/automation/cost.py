@@ -35,7 +35,8 @@ class Cost:
     """Bytes, hours and dollars of one card; None where it is not known.
 
     `answers` are at most so many. `hours` are the fewest and the most that measuring is expected to
-    take, without fetching and installing; `tasks` what is asked; `differ` in what the base differs from
+    take, without fetching and installing, by what such a machine was measured to do, or else by
+    arithmetic; `tasks` what is asked; `differ` in what the base differs from
     what is expected of it. `publishes` is what will be pushed after the card is accepted: merged weights or the adapter form.
     """
 
@@ -49,6 +50,7 @@ class Cost:
     hours_at_most: float
     usd_at_most: float | None
     publishes: Literal["merged", "adapter"]
+    hours_measured: bool = True
     tasks: tuple[TaskCost, ...] = ()
     differ: tuple[str, ...] = ()
 
@@ -119,6 +121,7 @@ def cost(
         hours_at_most=budget.hours,
         usd_at_most=usd,
         publishes="merged" if may_be_merged(card, base_bytes, budget) else "adapter",
+        hours_measured=(speed := budget.speed(machine, card.family)) is None or speed.measured,
         tasks=asked,
         differ=() if card.pinned else tuple(_unexpected(card, base)),
     )
@@ -172,7 +175,7 @@ def hours_of(
 
     Work is the base's bytes for each answer; the budget has the speeds of machines, with sources.
     """
-    speed = budget.speeds.get(machine, {}).get(family)
+    speed = budget.speed(machine, family)
     if speed is None or answers is None:
         return None
     work = base_bytes / GIGABYTE * answers

@@ -123,3 +123,12 @@ def test_hours_are_a_range_where_such_a_machine_was_measured_and_else_not_known(
     assert hours_of(8 * 10**9, 3600, "t4", "vlm", budget) is None
     assert hours_of(8 * 10**9, 3600, "a100", "diffusion", budget) is None
     assert hours_of(8 * 10**9, None, "a100", "vlm", budget) is None
+
+
+def test_of_the_registrys_machines_hours_are_known_by_arithmetic_where_nobody_measured():
+    budget = read_budget(PROJECT)
+    for family, machine in budget.machines.items():
+        assert not budget.speed(machine, family).measured
+        shortest, longest = hours_of(7 * 10**9, 20_000, machine, family, budget)
+        assert 0 < shortest < longest
+    assert budget.speed(RUNNER, "embedding").measured

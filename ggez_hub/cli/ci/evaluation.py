@@ -80,7 +80,8 @@ def plan_command(repository: Path, order: Order, hub: str, out: Output) -> None:
         expected = (
             "hours unknown"
             if c.hours is None
-            else f"{c.hours[0]:.2g} to {c.hours[1]:.2g} hours expected"
+            else f"{c.hours[0]:.2g} to {c.hours[1]:.2g} hours "
+            + ("expected" if c.hours_measured else "by arithmetic, not measured")
         )
         out.line(
             f"{c.card}: {c.fetch_bytes / 1e6:,.1f} MB to fetch, {c.disk_bytes / 1e6:,.1f} MB of "
