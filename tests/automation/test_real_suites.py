@@ -19,6 +19,7 @@ from ggez_hub.automation.contribution_rules import ProposedCard
 from ggez_hub.automation.cost import cost
 from ggez_hub.automation.evaluation import evaluate
 from ggez_hub.cards import read_card
+from ggez_hub.cli.models import find_model
 from ggez_hub.embedded.store import HubStore
 from ggez_hub.errors import GgezError, UsageProblem
 from ggez_hub.evaluation.benchmarks.benchmark import BUILT_IN
@@ -167,6 +168,18 @@ def measured_after_a_first_look(world, document):
 
     world.questions(right)
     return world.evaluate(document, "second")
+
+
+def test_a_base_of_a_recipe_is_compared_with_what_others_record_of_it(world, capsys):
+    upload(world.store, JUDGE, write_seer(world.folder / "base", "qwen2-vl"))
+    found = find_model(f"{JUDGE}@main", Path(), world.hub)
+    said = capsys.readouterr().err
+    assert (
+        f"note: {JUDGE} is at the commit {found.revision[:12]}, ebb281ec70b0 was expected" in said
+    )
+    # Who names a commit means it.
+    find_model(f"{JUDGE}@{found.revision}", Path(), world.hub)
+    assert capsys.readouterr().err == ""
 
 
 def test_a_vision_language_model_of_southeast_asia(world):
