@@ -195,7 +195,9 @@ class Hub:
         except UnicodeDecodeError as error:
             raise GgezError(f"{path} of {repo}@{revision[:12]} is not UTF-8 text") from error
 
-    def read_range(self, repo: str, revision: str, path: str, start: int, end: int) -> bytes:
+    def read_range(
+        self, repo: str, revision: str, path: str, start: int, end: int, repo_type: str = "model"
+    ) -> bytes:
         """The bytes of a file at a commit from `start` up to `end`, fewer where it ends before.
 
         They are held in memory, and not kept. Raises GgezError for more than that.
@@ -206,7 +208,7 @@ class Hub:
         guard_client()
         headers = build_hf_headers(token=self.token or False, library_name=LIBRARY)
         response = get_session().get(
-            hf_hub_url(repo, path, revision=revision, endpoint=self.endpoint),
+            hf_hub_url(repo, path, repo_type=repo_type, revision=revision, endpoint=self.endpoint),
             headers={**headers, "range": f"bytes={start}-{end - 1}"},
         )
         hf_raise_for_status(response)

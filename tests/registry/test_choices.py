@@ -194,6 +194,12 @@ def test_the_existing_models_of_the_index_are_choices(tmp_path):
             taken = CliRunner().invoke(cli, [*offered.split()[1:], "-o", str(tmp_path / "out")])
     assert result.exit_code == 2
     assert {choice["adapter"] for choice in choices} == {d.card.adapter.repo for d in documents}
-    assert all(choice["needs_beta"] for choice in choices)
+    kinds = {d.card.adapter.repo: d.card.kind for d in documents}
+    assert set(kinds.values()) == {"finetune", "merged"}
+    for choice in choices:
+        assert choice["needs_beta"] == (kinds[choice["adapter"]] == "finetune")
     assert taken.exit_code == 0, taken.output
+    # Of the base others record a commit, which this hub does not have.
+    assert "warning: google/gemma-3-4b-it is at the commit" in taken.stderr
+    assert "093f9f388b31 was expected (two public files that agree)" in taken.stderr
     assert "fine-tune" in (tmp_path / "out" / "vlm" / "README.md").read_text()
