@@ -69,7 +69,7 @@ def run_pull(request: Request, hub: Hub, options: PullOptions, out: Output) -> P
     """Resolve or read the lock, and pull; None after a dry run."""
     target = options.target
     if options.locked:
-        planned = plan_locked(_lock(request, options), hub, offline=options.offline)
+        planned = plan_locked(_lock(request, options), hub)
     else:
         planned = plan_or_ask(request, hub, target, out, options.hub, costs_only=options.dry_run)
     for warning in planned.warnings:
