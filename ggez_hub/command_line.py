@@ -13,14 +13,13 @@ if TYPE_CHECKING:
 def command_line(name: str, options: Mapping[str, Any]) -> str:
     """`ggez-hub NAME` with what the user gave to the running command, changed by `options`.
 
-    Keys are spelled as on the command line (`--region`, `-o`); a value is True for a flag, a list for
+    Keys are spelled as on the command line (`--region`, `-o`), that of an argument is empty; a value is True for a flag, a list for
     an option that is repeated, and None leaves the option out. Of another running command those
     options are kept that `name` has as well, but for its output. Without a command, as in the Python
     API, `options` are all there is.
     """
-    line = dict(_given(name))
-    for option, value in options.items():
-        line[option] = value
+    given = dict(_given(name))
+    line = {**given, **options} if given.keys() & options.keys() else {**options, **given}
     words = [word for option, value in line.items() for word in _words(option, value)]
     return " ".join(("ggez-hub", *name.split(), *words))
 
@@ -34,18 +33,20 @@ def _given(name: str) -> Iterator[tuple[str, Any]]:
     if running is None or not isinstance(root, click.Group):
         return
     proposed = root.get_command(running, name)
-    spelled = _spelled(proposed) if proposed else {}
-    unknown = {ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP}
+    shared = _options(running.command) & (_options(proposed) if proposed else frozenset())
+    kept = {parameter: options[0] for parameter, options in shared}
     if running.info_name != name:
-        spelled.pop("target", None)
+        kept.pop("target", None)
+    unknown = {None, ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP}
     for parameter, value in running.params.items():
-        if parameter in spelled and running.get_parameter_source(parameter) not in unknown:
-            yield spelled[parameter], value
+        if parameter in kept and running.get_parameter_source(parameter) not in unknown:
+            yield kept[parameter], value
 
 
-def _spelled(command: click.Command) -> dict[str, str]:
-    """The options of a command by the names of their parameters."""
-    return {p.name: p.opts[0] for p in command.params if p.name and p.param_type_name == "option"}
+def _options(command: click.Command) -> frozenset[tuple[str, tuple[str, ...]]]:
+    """The options of a command: the names of their parameters, and how they are spelled."""
+    found = (p for p in command.params if p.param_type_name == "option")
+    return frozenset((p.name or "", tuple(p.opts)) for p in found)
 
 
 def _words(option: str, value: Any) -> Iterator[str]:
@@ -55,5 +56,5 @@ def _words(option: str, value: Any) -> Iterator[str]:
         yield option
         return
     for one in value if isinstance(value, (list, tuple)) else (value,):
-        text = f"{one:g}" if isinstance(one, float) else str(one)
-        yield f"{option} {shlex.quote(text)}"
+        text = f"{one:.12g}" if isinstance(one, float) else str(one)
+        yield f"{option} {shlex.quote(text)}".strip()

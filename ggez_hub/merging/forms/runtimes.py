@@ -253,6 +253,12 @@ def loading_lines(facts: AdapterFacts) -> tuple[str, ...]:
     return next((a.lines for a in answers(facts).values() if a.status == "yes"), ())
 
 
+def loading_call(lines: Sequence[str]) -> str:
+    """The line that loads the model or the adapter, of all that load it."""
+    calls = [line for line in lines if line.startswith(("model", "pipeline"))]
+    return calls[-1].partition("  #")[0] if calls else ""
+
+
 def as_list(facts: AdapterFacts) -> list[dict[str, Any]]:
     """All answers as JSON: runtime, status, reason, lines."""
     return [

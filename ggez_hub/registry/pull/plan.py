@@ -89,11 +89,10 @@ def plan(
     out: Path | None = None,
     *,
     costs_only: bool = False,
-    options: str = "",
 ) -> PullPlan:
     """Resolve a request for the folder `out`; takes and raises what `decide` does."""
     out = out or Path(f"ggez-{request.region}")
-    resolved = decide(request, hub, out, costs_only=costs_only, options=options)
+    resolved = decide(request, hub, out, costs_only=costs_only)
     return PullPlan(**vars(resolved))
 
 

@@ -100,6 +100,9 @@ def _made(resolution: Resolution) -> str:
             f"Made by ggez-hub: {source.repo} answers prompts in {named}, {resolution.base.repo} all "
             "others. `router.py` decides which is which."
         )
+    if resolution.is_base:
+        name = resolution.adapters[0].source.repo
+        return f"{resolution.base.repo}, unchanged: beta of {name} is 0 here."
     deltas = " + ".join(
         f"{a.weight:g}{' (by part)' if a.parts else ''} * Delta of {a.source.repo}"
         for a in resolution.adapters
