@@ -37,10 +37,24 @@ def test_pull_from_the_embedded_hub(run, tmp_path):
     assert (out / "embedding" / "open_clip_model.safetensors").stat().st_size > 10_000_000
     again = run("pull", "--region", "th", "--hub", "embedded", "-o", out, "--json")
     assert json.loads(again.stdout)["reused"] is True
+    # The way to its scores and gates, at the beta that was pulled.
+    page = run("report", out, "-o", tmp_path / "thai.html", "--hub", "embedded")
+    assert page.returncode == 0, page.stderr
+    assert "clip-emoji-th" in (tmp_path / "thai.html").read_text()
+    gates = run("ci", "gate", out, "--hub", "embedded")
+    assert gates.returncode == 0, gates.stderr
+    assert gates.stdout.startswith(f"beta {document['adapters'][0]['beta']['value']:g} against")
     locked = run("pull", "--region", "th", "--hub", "embedded", "--locked",
                  "--lock", out / "ggez.lock", "-o", tmp_path / "again")  # fmt: skip
     assert locked.returncode == 0, locked.stderr
     assert (tmp_path / "again" / "ggez.lock").read_bytes() == (out / "ggez.lock").read_bytes()
+
+
+def test_the_embedded_hub_needs_no_network(run, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    for more in ((), ("--offline",)):
+        result = run("resolve", "--region", "th", "--hub", "embedded", *more)
+        assert result.returncode == 0, result.stderr
 
 
 def test_a_family_can_be_asked_for(run, tmp_path):

@@ -29,6 +29,7 @@ from ggez_hub.cli.parameters import (
     out_option,
     policy_option,
 )
+from ggez_hub.cli.scores import place_of_scores
 from ggez_hub.errors import GateFailed, GgezError
 from ggez_hub.hub import jobs
 from ggez_hub.hub_connection import connect
@@ -222,7 +223,7 @@ def submit_command(repository: Path, order: Order, target: Path, hub: str, out: 
     "betas",
     multiple=True,
     type=BETA,
-    help="Not the chosen one; of a composition one for each adapter.",
+    help="Not the chosen one, or that of the pulled folder; of a composition one for each adapter.",
 )
 @policy_option("By which beta is chosen and judged.  [default: what the card or recipe declares]")
 @click.option(
@@ -231,6 +232,7 @@ def submit_command(repository: Path, order: Order, target: Path, hub: str, out: 
     type=FOLDER,
     help="Task files that name the data sets of the tasks on a card.",
 )
+@hub_option
 @output_options
 def gate_command(
     place: Path,
@@ -238,11 +240,12 @@ def gate_command(
     betas: tuple[float, ...],
     policy: str | None,
     folder: Path | None,
+    hub: str,
     out: Output,
 ) -> None:
     """Retention, gain, parse failures, leakage: pass, fail or undetermined.
 
-    From the predictions of a results folder or an adapter's folder, on test answers, none of which had
+    From the predictions of a results folder, an adapter's folder or a pulled one, on test answers, none of which had
     a part in choosing beta. The gates follow the policy that the card or recipe declares. Exits with 3
     if a gate fails. What is undetermined is published as unproven.
     """
@@ -250,9 +253,14 @@ def gate_command(
     from ggez_hub.evaluation.gates.outcome import gate_report, read_limits
     from ggez_hub.evaluation.results.evidence import open_evidence
     from ggez_hub.parity.betas import point
+    from ggez_hub.registry.pull.evidence import pulled_adapter
 
     limits = read_limits(recipe)
-    evidence = open_evidence(place)
+    pulled = pulled_adapter(place)
+    if pulled is not None and pulled.weight is not None and not betas:
+        betas = (pulled.weight,)
+    with place_of_scores(place, hub, out) as scores:
+        evidence = open_evidence(scores)
     if folder is not None:
         evidence = evidence.with_tasks(load_tasks(folder, Task))
     report = gate_report(
