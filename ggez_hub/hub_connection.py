@@ -29,7 +29,7 @@ def connect(name: str, *, quiet: bool = False, offline: bool = False) -> Iterato
 
         with demo_hub() as endpoint, _client_online():
             # The user's own hub has a token of its own, which no other hub ever sees.
-            yield Hub(endpoint, demo_token(), keeps_answers=False)
+            yield Hub(endpoint, demo_token(), temporary=True)
     elif is_http(name):
         yield Hub.of_environment(name.rstrip("/"), offline=offline)
     else:

@@ -24,7 +24,8 @@ from ggez_hub.command_line import command_line
 from ggez_hub.errors import UsageProblem
 from ggez_hub.hardware import size_text
 from ggez_hub.hub import Hub
-from ggez_hub.merging.forms.runtimes import as_list, loading_call
+from ggez_hub.merging.forms.adapter_facts import AdapterFacts
+from ggez_hub.merging.forms.runtimes import as_list, loading_call, loading_lines
 from ggez_hub.regions import find_region
 from ggez_hub.registry.adapter_kinds import form_of
 from ggez_hub.registry.constants import CARD_NAME, INDEX_REPO, LOCK_NAME
@@ -34,7 +35,9 @@ from ggez_hub.registry.pull.plan import PullPlan, plan, plan_locked
 from ggez_hub.registry.pull.preflight import preflight
 from ggez_hub.registry.pull.published_merge import owners_trusted
 from ggez_hub.registry.pull.pull import Pulled, carry_out, check
+from ggez_hub.registry.pull.result_card import with_base
 from ggez_hub.registry.request import Request
+from ggez_hub.registry.resolution import Resolution
 from ggez_hub.registry.resolver.composition import cosine_line
 
 
@@ -170,7 +173,9 @@ def _print_result(
         out.line(cosine_line(pair, resolution))
     if instead := alternatives(planned):
         out.line(f"instead  {instead}")
-    form, model = form_of(resolution), pulled.model
+    form, model, switch = form_of(resolution), pulled.model, planned.switch
+    if switch is not None and (form.is_switch or (explain and switch.ahead)):
+        out.line(f"The switch by prompt language is {switch.text}.")
     if pulled.published:
         out.line(f"merged already: taken from {pulled.published}, and compared with its lock")
     what = THERE if pulled.reused else WRITTEN
@@ -181,11 +186,13 @@ def _print_result(
     out.line(f"folder   {model} {what}; {pulled.lock_file} pins every input; scores: {page}")
     where: dict[str, Any] = {}
     facts = form.facts(resolution, str(model), model)
-    if facts is not None:
-        where = {"runtimes": as_list(facts)}
+    base = ""
     lines = form.loading_lines(resolution, str(model), model)
+    if facts is not None:
+        facts, base = _with_base(facts, resolution, hub, pulled.folder)
+        where, lines = {"runtimes": as_list(facts)}, loading_lines(facts)
     if not explain:
-        out.line(f"load     {loading_call(lines)} (all lines: {model / CARD_NAME})")
+        out.line(f"load     {loading_call(lines)} (all lines: {model / CARD_NAME}{base})")
     elif facts is None:
         out.line("\n".join(("", *lines)))
     else:
@@ -203,3 +210,20 @@ def _print_result(
     }
     out.document(document)
     return document
+
+
+def _with_base(
+    facts: AdapterFacts, resolution: Resolution, hub: Hub, folder: Path
+) -> tuple[AdapterFacts, str]:
+    """The facts with the lines that load the base, and how it is had where the hub ends with the command."""
+    if not hub.temporary:
+        return with_base(facts, resolution, hub), ""
+    place = f"{folder}-base"
+    dropped = ("--as", "--policy", "--betas", "--explain", "--show-licenses", "--locked", "--lock")
+    pull = command_line(
+        "pull",
+        {"--region": resolution.region, "--adapter": resolution.adapters[0].source.repo}
+        | {"--beta": 0, "-o": place, **dict.fromkeys(dropped)},
+    )
+    facts = with_base(facts, resolution, hub, f"{place}/{resolution.family}", f"  # {pull}")
+    return facts, f"; base: {pull}"

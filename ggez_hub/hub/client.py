@@ -40,14 +40,14 @@ class Hub:
     """The Hugging Face Hub, or another server that speaks its protocol.
 
     An `offline` hub is never asked: what reads answers from the cache or raises NotInCache, all else
-    raises GgezError. `keeps_answers` is for hubs that have the same address next time. Methods raise
+    raises GgezError. The answers of a `temporary` one, whose address ends with the command, are not kept. Methods raise
     what the client raises, beside the errors that they name.
     """
 
     endpoint: str
     token: str | None = field(default=None, repr=False)
     offline: bool = False
-    keeps_answers: bool = True
+    temporary: bool = False
 
     @classmethod
     def of_environment(cls, endpoint: str | None = None, *, offline: bool = False) -> Hub:
@@ -126,7 +126,7 @@ class Hub:
         return Answers(self.endpoint)
 
     def _keep(self, question: tuple[str, ...], answer: Any) -> None:
-        if self.keeps_answers:
+        if not self.temporary:
             self._answers.keep(question, answer)
 
     def newest(self, repo: str, path: str, repo_type: str = "model") -> tuple[str, HubFile] | None:

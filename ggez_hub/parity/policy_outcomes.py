@@ -74,7 +74,7 @@ class PolicyOutcome:
         parts = []
         if found.loss:
             kept = (
-                f"{100 * found.kept:.1f} % of the base's score and "
+                f"{100 * found.kept:.1f} % of the base's score kept, "
                 if found.kept is not None
                 else ""
             )
@@ -83,6 +83,8 @@ class PolicyOutcome:
             parts.append(f"GRP {found.gain.shown()} over the base")
         if found.over_adapter and self.choice.point != 1.0:
             parts.append(f"{found.over_adapter.shown()} over the unmerged adapter")
+        if self.choice.point == 0:
+            return f"{self.policy}: beta 0, the base{self._certainty()}"
         head = f"{self.policy}: beta {self.choice.point:g}"
         on_split = f"; on {where} {', '.join(parts)}" if parts else ""
         return f"{head}{on_split}{self._certainty()}"

@@ -234,7 +234,8 @@ def _check_expected(expected: Lock, made: Lock) -> None:
         if name in made.outputs
         else f"{name} is missing"
         for name, record in expected.outputs.items()
-        if made.outputs.get(name) != record
+        # The card is text about the result: another version may word it otherwise.
+        if made.outputs.get(name) != record and not name.endswith(f"/{CARD_NAME}")
     ]
     if not found:
         return
