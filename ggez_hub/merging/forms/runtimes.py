@@ -278,7 +278,7 @@ def base_lines(
 
 def loading_call(lines: Sequence[str]) -> str:
     """The line that loads the model or the adapter, of all that load it."""
-    calls = [line for line in lines if line.startswith(("model", "pipeline"))]
+    calls = [line for line in lines if line.startswith(("model", "pipeline", "with "))]
     return calls[-1].partition("  #")[0] if calls else ""
 
 
