@@ -182,7 +182,7 @@ def _print_result(
     place, name = pulled.folder, pulled.folder.name
     if len(locks_in(place)) > 1:
         place, name = model, f"{name}-{resolution.family}"
-    page = command_line("report", {"": place, "-o": f"{name}.html"})
+    page = command_line("report", {"": place, "-o": f"{name}.html", **_hub_option(hub)})
     out.line(f"folder   {model} {what}; {pulled.lock_file} pins every input; scores: {page}")
     where: dict[str, Any] = {}
     facts = form.facts(resolution, str(model), model)
@@ -223,7 +223,12 @@ def _with_base(
     pull = command_line(
         "pull",
         {"--region": resolution.region, "--adapter": resolution.adapters[0].source.repo}
-        | {"--beta": 0, "-o": place, **dict.fromkeys(dropped)},
+        | {"--beta": 0, "-o": place, **_hub_option(hub), **dict.fromkeys(dropped)},
     )
     facts = with_base(facts, resolution, hub, f"{place}/{resolution.family}", f"  # {pull}")
     return facts, f"; base: {pull}"
+
+
+def _hub_option(hub: Hub) -> dict[str, str]:
+    """Of a command without --hub, as `demo`, that which names its hub in another command."""
+    return {"--hub": "embedded"} if hub.temporary else {}

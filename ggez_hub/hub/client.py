@@ -20,6 +20,7 @@ from ggez_hub.retry import with_retries
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi, HfFileMetadata
+    from huggingface_hub.errors import RepositoryNotFoundError
 
 LIBRARY = "ggez-hub"
 PARALLEL_DOWNLOADS = 4
@@ -28,6 +29,7 @@ MOST_FOUND = 20_000
 # A card or a configuration; what claims to be more is not text for people.
 MAX_TEXT_BYTES = 8_000_000
 COMMIT = re.compile(r"[0-9a-f]{40}")
+NO_REPOSITORY = "no such repository"
 DIGEST = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
@@ -40,8 +42,8 @@ class Hub:
     """The Hugging Face Hub, or another server that speaks its protocol.
 
     An `offline` hub is never asked: what reads answers from the cache or raises NotInCache, all else
-    raises GgezError. The answers of a `temporary` one, whose address ends with the command, are not kept. Methods raise
-    what the client raises, beside the errors that they name.
+    raises GgezError. The answers of a `temporary` one, whose address ends with the command, are not
+    kept. Methods raise what the client raises, beside the errors that they name.
     """
 
     endpoint: str
@@ -132,10 +134,10 @@ class Hub:
     def newest(self, repo: str, path: str, repo_type: str = "model") -> tuple[str, HubFile] | None:
         """A file on the branch `main` and the commit of the branch, in one small request.
 
-        None if there is no such file. Raises ChangedFile if the answer lacks commit, digest or
+        None if there is no such file. Offline, what was answered last. Raises ChangedFile if the answer lacks commit, digest or
         size; RevisionNotFoundError if there is no commit yet.
         """
-        from huggingface_hub.errors import EntryNotFoundError
+        from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError
 
         question = ("newest", repo_type, repo, path)
         if self.offline:
@@ -145,6 +147,9 @@ class Hub:
         except EntryNotFoundError:
             self._keep(question, None)
             return None
+        except RepositoryNotFoundError:
+            self._keep(question, NO_REPOSITORY)
+            raise
         commit, tag = seen.commit_hash or "", seen.etag or ""
         if not (COMMIT.fullmatch(commit) and DIGEST.fullmatch(tag)) or seen.size is None:
             raise ChangedFile(f"{self.endpoint} does not say which {path} of {repo} it has")
@@ -157,6 +162,8 @@ class Hub:
         *_, repo, path = question
         what = f"{path} of {repo}, as it is now on {self.endpoint},"
         kept = self._answers.recall(question, what)
+        if kept == NO_REPOSITORY:
+            raise _no_repository(f"{self.endpoint}/{repo}")
         try:
             return kept and (str(kept["commit"]), HubFile(**kept["file"]))
         except (KeyError, TypeError) as error:
@@ -368,3 +375,12 @@ class Hub:
                 f"the hub sends {path} of {repo} in another length than it announces",
                 "Run it again; if it stays, the hub or something on the way is out of order.",
             ) from error
+
+
+def _no_repository(url: str) -> RepositoryNotFoundError:
+    """The client's error, as it was raised when the hub was asked."""
+    import httpx2
+    from huggingface_hub.errors import RepositoryNotFoundError
+
+    response = httpx2.Response(404, request=httpx2.Request("HEAD", url))
+    return RepositoryNotFoundError(f"there was no repository {url}", response=response)

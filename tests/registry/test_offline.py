@@ -5,10 +5,13 @@ from __future__ import annotations
 import pytest
 from click.testing import CliRunner
 from huggingface_hub import constants
+from huggingface_hub.errors import RepositoryNotFoundError
 
 from ggez_hub.cli.main import cli
 from ggez_hub.demo.hub import seed
 from ggez_hub.embedded.store import HubStore
+from ggez_hub.hub import Hub
+from ggez_hub.registry.constants import INDEX_FILE, INDEX_REPO
 
 from ..worlds import serving
 
@@ -58,6 +61,17 @@ def test_nothing_was_ever_asked(tmp_path):
     result = run("resolve", "--region", "th", "--hub", "http://127.0.0.1:9", "--offline")
     assert result.exit_code == 1
     assert "offline: index.sqlite of ggez-hub/index" in result.stderr
+
+
+def test_that_there_is_no_index_is_known_too(tmp_path):
+    with (
+        HubStore.open(tmp_path / "store") as store,
+        serving(store) as endpoint,
+        pytest.raises(RepositoryNotFoundError),
+    ):
+        Hub(endpoint).newest(INDEX_REPO, INDEX_FILE, "dataset")
+    with pytest.raises(RepositoryNotFoundError):
+        Hub(endpoint, offline=True).newest(INDEX_REPO, INDEX_FILE, "dataset")
 
 
 def test_publishing_needs_the_hub(gone, tmp_path):

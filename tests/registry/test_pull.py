@@ -53,6 +53,17 @@ def test_the_result_loads_in_open_clip(seeded, tmp_path):
     assert isinstance(names["model"], open_clip.CLIP)
 
 
+def test_beta_0_is_the_base_unchanged(seeded, world, tmp_path):
+    out = tmp_path / "out"
+    result = pull(seeded, "--region", "th", "--beta", "0", "-o", out)
+    assert result.exit_code == 0, result.output
+    assert "this is the base, unchanged" in result.stdout
+    assert "merged (beta 0)" not in result.stdout
+    base = (world / "embedding" / "base" / WEIGHTS).read_bytes()
+    assert (out / "embedding" / WEIGHTS).read_bytes() == base
+    assert "This is ggez-world/clip-emoji unchanged" in (out / "embedding/README.md").read_text()
+
+
 def test_json(seeded, tmp_path):
     result = pull(seeded, "--region", "ไทย", "-o", tmp_path / "out", "--json")
     assert result.exit_code == 0, result.output

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 
 import pytest
 
@@ -72,6 +73,24 @@ def test_a_family_can_be_asked_for(run, tmp_path):
         ASSETS / "vlm" / "base" / "model.safetensors"
     ).stat().st_size
     assert (out / "vlm" / "chat_template.jinja").is_file()
+    card = (out / "vlm" / "README.md").read_text()
+    assert "# Vision-language model for Thailand\n" in card
+    # Another family in the same folder: each has its lock, and verify knows both and each.
+    more = run(
+        "pull", "--region", "th", "--as", "peft", "--hub", "embedded", "-o", out, "--explain"
+    )
+    assert more.returncode == 0, more.stderr
+    both = run("verify", out)
+    assert both.stdout == f"{out}: {9 + 3} files are what the locks say\n"
+    assert run("verify", out / "embedding").stdout == f"{out}: 3 files are what the lock says\n"
+    assert "Name one" in run("report", out, "-o", tmp_path / "x.html").stderr
+    # What is printed still works when the hub has ended: the base is pulled, and the adapter put on it.
+    lines = more.stdout.partition("\n\nbase = ")[2].partition("\n\n")[0].splitlines()
+    base, command = lines[0].split("  # ggez-hub ")
+    assert run(*shlex.split(command)).returncode == 0
+    names: dict[str, object] = {}
+    exec("\n".join((f"base = {base}", *lines[1:])), names)  # noqa: S102 - printed by pull
+    assert type(names["model"]).__name__ == "PeftModel"
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ggez_hub.cards import render_card
 from ggez_hub.errors import UsageProblem
 from ggez_hub.hub import Hub, link_fetched
 from ggez_hub.registry.constants import CARD_NAME
@@ -42,9 +43,8 @@ def evidence_of(adapter: PinnedAdapter, hub: Hub) -> Iterator[Path]:
 
     Raises ChangedFile, and what the client raises.
     """
-    read_pinned_card(hub, adapter.card)
+    text = render_card(read_pinned_card(hub, adapter.card))
     card, source = adapter.card, adapter.source
-    text = hub.read_text(card.repo, card.revision, card.path, card.repo_type)
     # Its author's answers are beside the adapter, the registry's in the index.
     places = [(source.repo, source.revision, "model", "evidence/")]
     if card.repo_type == "dataset":
