@@ -18,19 +18,22 @@ def command_line(name: str, options: Mapping[str, Any]) -> str:
     options are kept that `name` has as well, but for its output. Without a command, as in the Python
     API, `options` are all there is.
     """
-    given = dict(_given(name))
-    line = {**given, **options} if given.keys() & options.keys() else {**options, **given}
+    import click
+
+    running = click.get_current_context(silent=True)
+    given = dict(_given(running, name)) if running else {}
+    is_same = running is not None and running.info_name == name
+    line = {**given, **options} if is_same else {**options, **given, **options}
     words = [word for option, value in line.items() for word in _words(option, value)]
     return " ".join(("ggez-hub", *name.split(), *words))
 
 
-def _given(name: str) -> Iterator[tuple[str, Any]]:
+def _given(running: click.Context, name: str) -> Iterator[tuple[str, Any]]:
     import click
     from click.core import ParameterSource
 
-    running = click.get_current_context(silent=True)
-    root = running and running.find_root().command
-    if running is None or not isinstance(root, click.Group):
+    root = running.find_root().command
+    if not isinstance(root, click.Group):
         return
     proposed = root.get_command(running, name)
     shared = _options(running.command) & (_options(proposed) if proposed else frozenset())

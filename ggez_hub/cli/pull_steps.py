@@ -205,7 +205,7 @@ def _print_result(
         "published": pulled.published,
         "cosines": [vars(pair) for pair in alike],
         **resolution_json(resolution, planned),
-        "switch": planned.switch and vars(planned.switch),
+        "switch": switch and {"ahead": switch.ahead, "text": switch.text},
         **where,
     }
     out.document(document)
