@@ -78,7 +78,7 @@ def run_pull(request: Request, hub: Hub, options: PullOptions, out: Output) -> P
     else:
         planned = plan_or_ask(request, hub, target, out, costs_only=options.dry_run)
     # What cannot be done is said before what would be.
-    costs = None if options.dry_run else check(planned, hub, target)
+    costs = None if options.dry_run else check(planned, hub, target, verify=options.verify)
     for warning in planned.warnings:
         out.note(f"warning: {warning}")
     resolution = planned.resolution
@@ -91,9 +91,7 @@ def run_pull(request: Request, hub: Hub, options: PullOptions, out: Output) -> P
         what, source = "copying", resolution.adapters[0].source
     with out.bytes_written(what, sum(source.weight_sizes)) as wrote:
         owners = () if options.merge_here else owners_trusted(request.trust)
-        pulled = carry_out(
-            planned, hub, target, wrote, verify=options.verify, owners=owners, costs=costs
-        )
+        pulled = carry_out(planned, hub, target, wrote, owners=owners, costs=costs)
     if options.repo is not None:
         _push(pulled, planned, hub, options, out)
     document = _print_result(pulled, planned, hub, options, out)

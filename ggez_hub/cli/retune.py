@@ -171,7 +171,7 @@ def _print_retuned(
     if found.changed and stored.lock is not None:
         options = {
             "--region": found.region,
-            "--adapter": list(stored.adapters),
+            "--adapter": list(stored.adapters or filter(None, [stored.repo])),
             "--beta": list(betas_of(found.beta)),
             "--alpha": found.alpha.value if found.alpha.provenance == "user" else None,
             # It chose the beta that stands here.

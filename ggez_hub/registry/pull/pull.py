@@ -50,14 +50,16 @@ class Pulled:
         return lock_place(self.folder, self.lock.resolution.family)
 
 
-def check(planned: PullPlan, hub: Hub, out: Path) -> Preflight | None:
-    """The costs of a pull; None where `out` has it already.
+def check(planned: PullPlan, hub: Hub, out: Path, *, verify: bool = False) -> Preflight | None:
+    """The costs of a pull; None where `out` has it already, unchanged as `carry_out` compares it.
 
     Raises before anything of size is fetched: NoAccess, OutputExists, NoSpace, GgezError.
     """
     resolution = planned.resolution
     require_inputs(resolution, hub)
-    if _there(out, resolution) is not None:
+    there = _there(out, resolution)
+    if there is not None:
+        _require_unchanged(out, there, verify=verify)
         return None
     form_of(resolution).check(resolution)
     costs = preflight(resolution, hub, out)
