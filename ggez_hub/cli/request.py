@@ -164,6 +164,7 @@ def print_resolution(
 
 
 def _print_betas(resolution: Resolution, out: Output) -> None:
+    notes = []
     for adapter in resolution.adapters:
         if adapter.beta is None:
             out.line("beta     none: a merged model is taken as it is")
@@ -175,14 +176,16 @@ def _print_betas(resolution: Resolution, out: Output) -> None:
         for text in adapter.parts.lines() if adapter.parts else ():
             out.line(f"by part  {text}")
         if adapter.beta.region not in {None, resolution.region}:
-            out.line(
-                f"         It was chosen for {adapter.beta.region}, not for {resolution.region}: "
-                "fewer than 100 items are of the requested region."
+            notes.append(
+                f"chosen for {adapter.beta.region}, not for {resolution.region}: fewer than 100 "
+                "items are of the requested region"
             )
     if resolution.is_base:
         given = any(a.beta and a.beta.why == "given" for a in resolution.adapters)
         what = "this is the base" if resolution.form == "merged" else "this adapter leaves it"
-        out.line(f"         {'' if given else 'the base is best here; '}{what}, unchanged")
+        notes.append(f"{'' if given else 'the base is best here; '}{what}, unchanged")
+    if notes:
+        out.line(f"         {'; '.join(notes)}")
 
 
 def _print_licences(obligations: Obligations, out: Output, *, all_of_it: bool) -> None:
