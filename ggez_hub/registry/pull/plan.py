@@ -90,11 +90,10 @@ def plan(
     out: Path | None = None,
     *,
     costs_only: bool = False,
-    options: str = "",
 ) -> PullPlan:
     """Resolve a request for the folder `out`; takes and raises what `decide` does."""
     out = out or Path(f"ggez-{request.region}")
-    resolved = decide(request, hub, out, costs_only=costs_only, options=options)
+    resolved = decide(request, hub, out, costs_only=costs_only)
     return PullPlan(**vars(resolved), warnings=tuple(_unexpected(resolved)))
 
 
@@ -110,15 +109,15 @@ def _unexpected(resolved: Resolved) -> Iterator[str]:
             yield from differences(expected, base.repo, base.revision, listed, partial=True)
 
 
-def plan_locked(lock: Lock, hub: Hub, *, offline: bool = False) -> PullPlan:
+def plan_locked(lock: Lock, hub: Hub) -> PullPlan:
     """Take what a lock pins; raises GgezError if the hub no longer has it.
 
-    An adapter that was yanked since is still taken, with a warning: a lock is a promise. With
-    `offline` the hub is asked nothing: the inputs must be in the cache.
+    An adapter that was yanked since is still taken, with a warning: a lock is a promise. Offline
+    nothing is compared with the hub: the inputs must be in the cache.
     """
     require_plugins(lock.resolution)
     warnings: tuple[str, ...] = ()
-    if not offline:
+    if not hub.offline:
         check_upstream(lock, hub)
         warnings = tuple(_yanked_since(lock, hub))
     documents = tuple(read_pinned_card(hub, a.card) for a in lock.resolution.adapters)
