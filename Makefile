@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # One more than there are processors, since tests wait for servers too.
 WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
-.PHONY: demo test lint format lock bench world wheel jobs soak conformance clean
+.PHONY: demo test lint format lock bench world wheel jobs inspect soak conformance clean
 .DEFAULT_GOAL := help
 
 help: ## List the goals
@@ -59,6 +59,14 @@ wheel: $(STAMP) ## Install the wheel in an environment of its own, without torch
 
 jobs: $(STAMP) ## Complete evaluations, on HF Jobs and of models that draw too, from the comment to the index (slow)
 	$(BIN)/python -m pytest -m slow tests/automation
+
+inspect: $(STAMP) ## Run suites under inspect-ai, which wants an older fsspec and python-dateutil
+	test -x $(VENV)/inspect/bin/python || $(BIN)/python -m venv $(VENV)/inspect
+	$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" > $(VENV)/inspect/main.pth
+	cp $(VENV)/inspect/main.pth $(VENV)/inspect/lib/python*/site-packages/
+	grep -vE '^(fsspec|python-dateutil)=' constraints.txt > $(VENV)/inspect/constraints.txt
+	$(VENV)/inspect/bin/python -m pip install --quiet --constraint $(VENV)/inspect/constraints.txt 'inspect-ai>=0.3.285,<0.4'
+	OMP_NUM_THREADS=1 $(VENV)/inspect/bin/python -m pytest tests/evaluation/test_inspect_tasks.py
 
 soak: $(STAMP) ## Kill and repeat: interrupted pulls leave nothing behind; plan large models (slow)
 	$(BIN)/python -m pytest -m slow -x --ignore tests/world --ignore tests/core --ignore tests/automation tests

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from ggez_hub.cards.schema import Location
 from ggez_hub.cli.description import Description, complete, description_options
 from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.cli.parameters import FOLDER
+from ggez_hub.command_line import command_line
 from ggez_hub.errors import GgezError, UsageProblem
 from ggez_hub.hub import Hub
 from ggez_hub.hub_connection import connect
@@ -110,9 +110,9 @@ def contribute_command(
                 **{name: value for name, value in vars(description).items() if value is not None},
                 "repo": repo,
             }
-            options = "".join(f" --{k} {shlex.quote(v)}" for k, v in given.items() if v is not None)
-            options += f"{' --private' if private else ''}{server.option}"
-            again = f"ggez-hub contribute {shlex.quote(source)}{options}" if has_index else ""
+            options = {f"--{name}": value for name, value in given.items()}
+            again = command_line("contribute", {"": source, **options, "--print": None})
+            again = again if has_index else ""
             _print_push(again, target, document, server, out)
             return
         _propose(document, location, pushed, server, out, send=send)
@@ -213,8 +213,8 @@ def _print_push(again: str, target: str, document: CardDocument, hub: Hub, out: 
         out.note(f"{hub.endpoint} has no index ({INDEX_REPO}) to propose it to.")
     out.note(
         "By hand: save the card as README.md beside the adapter, run\n"
-        f"  ggez-hub publish FOLDER --repo {target}{hub.option}\n"
-        f"  ggez-hub contribute {target} --print{hub.option}"
+        f"  {command_line('publish', {'': 'FOLDER', '--repo': target})}\n"
+        f"  {command_line('contribute', {'': target, '--print': True})}"
     )
     out.line(text)
     out.document(
@@ -266,7 +266,7 @@ def publish_command(
         what = "unchanged" if not done.changed else f"sent {', '.join(done.changed)}"
         out.line(f"{done.repo} @ {done.revision[:12]} is {done.tag}: {what}")
         if has_index:
-            out.line(f"Register it: ggez-hub contribute {done.repo}{server.option}")
+            out.line(f"Register it: {command_line('contribute', {'': done.repo})}")
     out.document(
         {
             "repo": done.repo,

@@ -60,6 +60,7 @@ class OpenedSweep:
     adapters: tuple[AdapterRecord, ...]
     joint: JointFineTune | None
     trained_on: TrainedOn
+    held_out: tuple[str, ...]
     source: ModelProvider
     found: tuple[LocalModel, ...]
 
@@ -139,6 +140,7 @@ def open_recipe(file: Path, target: Path, hub: Hub, *, cached: bool) -> OpenedSw
         records,
         joint,
         recipe.trained_on or _trained_on([*adapters, *rivals]),
+        _held_out([*adapters, *rivals]),
         source,
         tuple(adapters),
     )
@@ -180,6 +182,15 @@ def _trained_on(adapters: Sequence[LocalModel]) -> TrainedOn:
         return "unknown"
     named = [known if isinstance(known, list) else ["unknown"] for known in found]
     return list(dict.fromkeys(source for known in named for source in known))
+
+
+def _held_out(adapters: Sequence[LocalModel]) -> tuple[str, ...]:
+    """The data sets that every adapter's filter kept out."""
+    from ggez_hub.evaluation.results.evidence import held_out_of
+
+    cards = [card_of(adapter.path) for adapter in adapters]
+    named = [held_out_of(card) if card else [] for card in cards]
+    return tuple(name for name in named[0] if all(name in own for own in named)) if named else ()
 
 
 def _relative(named: str, here: Path) -> str:

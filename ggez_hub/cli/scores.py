@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ggez_hub.cli.output import Output, figure_text
 from ggez_hub.errors import GgezError
+from ggez_hub.hub_connection import connect
 
 if TYPE_CHECKING:
     from ggez_hub.evaluation.results.verification import Verification
@@ -18,6 +20,19 @@ NAMES = {
     "average": "averaged outputs",
     "joint": "joint fine-tune",
 }
+
+
+@contextmanager
+def place_of_scores(place: Path, hub: str, out: Output) -> Iterator[Path]:
+    """The place itself; for a pulled folder its adapter's card with the answers, from the hub."""
+    from ggez_hub.registry.pull.evidence import evidence_of, pulled_adapter
+
+    adapter = pulled_adapter(place)
+    if adapter is None:
+        yield place
+        return
+    with connect(hub, quiet=out.quiet) as server, evidence_of(adapter, server) as folder:
+        yield folder
 
 
 def print_scores(

@@ -12,6 +12,7 @@ from ggez_hub.cli.models import cache_option, card_of
 from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.cli.parameters import FILE, NEW_FOLDER, out_option
 from ggez_hub.cli.scores import print_scores
+from ggez_hub.command_line import command_line
 from ggez_hub.hub_connection import connect
 from ggez_hub.regions import Alpha, alpha
 
@@ -53,18 +54,19 @@ def sweep_command(recipe: Path, target: Path, cached: bool, hub: str, out: Outpu
                 parts=grid.parts,
                 joint=None if grid.parts else opened.joint,
                 trained_on=opened.trained_on,
+                held_out=opened.held_out,
                 origin=grid.origin,
                 policy=opened.recipe.policy,
                 progress=did,
             )
     print_scores(target, out)
     out.line("")
-    for step in _next_steps(target, opened, server.option):
+    for step in _next_steps(target, opened):
         out.line(step)
 
 
-def _next_steps(results: Path, opened: OpenedSweep, option: str) -> list[str]:
-    """The commands that put the results onto the cards of the adapters; `option` names the hub."""
+def _next_steps(results: Path, opened: OpenedSweep) -> list[str]:
+    """The commands that put the results onto the cards of the adapters."""
     steps, cards = [], []
     for adapter in opened.found:
         folder = adapter.path if adapter.path.is_dir() else None
@@ -73,10 +75,8 @@ def _next_steps(results: Path, opened: OpenedSweep, option: str) -> list[str]:
             steps.append(f"hf download {adapter.repo} --local-dir {name}")
             cards.append(name)
         elif folder is None or card_of(folder) is None:
-            steps.append(
-                f"ggez-hub card init {shlex.quote(str(adapter.path))} --region {opened.region.id} "
-                f"--base ORG/NAME{option}"
-            )
+            about = {"--region": opened.region.id, "--base": "ORG/NAME"}
+            steps.append(command_line("card init", {"": adapter.path, **about}))
             cards.append("CARD" if folder is None else shlex.quote(str(folder)))
         else:
             cards.append(shlex.quote(str(folder)))

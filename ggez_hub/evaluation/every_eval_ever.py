@@ -26,7 +26,7 @@ from ggez_hub.evaluation.answers.scores import score_of
 from ggez_hub.evaluation.benchmarks.preparation import PreparedTask
 from ggez_hub.evaluation.results.breakdown import average_name
 from ggez_hub.evaluation.results.evidence import Evidence
-from ggez_hub.evaluation.results.header import AtAddress, InFolder, InRepo, Origin
+from ggez_hub.evaluation.results.header import AtAddress, InFolder, InRepo
 from ggez_hub.parity.betas import Beta, beta_key, betas_of
 
 SCHEMA_COMMIT = "21b3d1ab3894e9b9aaceca285548accfaa71b333"
@@ -113,17 +113,19 @@ def write_records(
 def _name(evidence: Evidence, beta: Beta) -> str:
     """ORG/NAME of the adapter where one is on it, else of the base."""
     header = evidence.header
-    origin: Origin | None = header.origin
+    named = UNKNOWN
     if any(betas_of(beta)) and header.adapters:
         named = header.adapters[0].name.partition("@")[0]
-    elif origin is not None and isinstance(origin.model, InRepo):
-        named = origin.model.repo
-    elif origin is not None and isinstance(origin.model, InFolder):
-        named = Path(origin.model.folder).name
-    elif origin is not None and isinstance(origin.model, AtAddress):
-        named = origin.model.address.rpartition("#")[2]
-    else:
-        named = header.adapters[0].name.partition("@")[0] if header.adapters else UNKNOWN
+    elif evidence.document is not None:
+        named = evidence.document.card.base.repo
+    elif header.origin is not None:
+        match header.origin.model:
+            case InRepo(repo=named):
+                pass
+            case InFolder(folder=folder):
+                named = Path(folder).name
+            case AtAddress(address=address):
+                named = address.rpartition("#")[2]
     return named if named.count("/") == 1 else f"{UNKNOWN}/{named.replace('/', '-')}"
 
 

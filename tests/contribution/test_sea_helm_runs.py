@@ -64,6 +64,13 @@ def test_runs_go_onto_a_card_as_a_claim(adapter, tmp_path):
     spread = (k / (k - 1) * sum(s**2 for s in sums.values())) ** 0.5 / len(answers)
     assert row.se == pytest.approx(100 * spread)
     assert (row.floor, row.score) == (25, pytest.approx(100 * answers.values.mean()))
+    done = run("export", adapter, "--format", "every-eval-ever", "-o", tmp_path / "eee", "--json")
+    names = {
+        entry["file"].split("/data/ggez-hub/")[1].rpartition("/")[0]
+        for entry in json.loads(done.stdout)["written"]
+    }
+    assert noted.base.repo in names
+    assert len(names) == 2
     captions = rows["sea-helm-xm3600-tl/test"]
     assert (captions.floor, captions.judge.partition("-")[0]) == (0, "laion/CLIP")
 

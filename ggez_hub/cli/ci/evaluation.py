@@ -71,7 +71,8 @@ def plan_command(repository: Path, order: Order, hub: str, out: Output) -> None:
         expected = (
             "hours unknown"
             if c.hours is None
-            else f"{c.hours[0]:.2g} to {c.hours[1]:.2g} hours expected"
+            else f"{c.hours[0]:.2g} to {c.hours[1]:.2g} hours "
+            + ("expected" if c.hours_measured else "by arithmetic, not measured")
         )
         out.line(
             f"{c.card}: {c.fetch_bytes / 1e6:,.1f} MB to fetch, {c.disk_bytes / 1e6:,.1f} MB of "
@@ -79,6 +80,8 @@ def plan_command(repository: Path, order: Order, hub: str, out: Output) -> None:
             f"{expected}, at most {c.hours_at_most:g} hours and {money}; would publish "
             f"{'the merged model' if c.publishes == 'merged' else 'the adapter form'}"
         )
+        for line in (*map(str, c.tasks), *c.differ):
+            out.line(f"  {line}")
     out.document({"where": found.where, "costs": [asdict(c) for c in found.cards]})
     with failure_reason():
         require_money(found.cards, budget, found.spent)

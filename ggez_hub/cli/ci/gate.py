@@ -10,7 +10,7 @@ import click
 
 from ggez_hub.atomic_files import write_file
 from ggez_hub.cli.ci.workflow import output, summary
-from ggez_hub.cli.output import Output, output_options
+from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.cli.parameters import (
     ANYTHING,
     BETA,
@@ -20,6 +20,7 @@ from ggez_hub.cli.parameters import (
     out_option,
     policy_option,
 )
+from ggez_hub.cli.scores import place_of_scores
 from ggez_hub.digests import finite
 from ggez_hub.errors import GateFailed
 from ggez_hub.parity.policy import Policy
@@ -39,7 +40,7 @@ PUBLISH_AS = {"pass": "proven", "undetermined": "unproven", "fail": None}
     "betas",
     multiple=True,
     type=BETA,
-    help="Not the chosen one; of a composition one for each adapter.",
+    help="Not the chosen one, or that of the pulled folder; of a composition one for each adapter.",
 )
 @policy_option("By which beta is chosen and judged.  [default: what the card or recipe declares]")
 @click.option(
@@ -49,6 +50,7 @@ PUBLISH_AS = {"pass": "proven", "undetermined": "unproven", "fail": None}
     help="Task files that name the data sets of the tasks on a card.",
 )
 @out_option("Write gate.json and gate.md into this folder too.", NEW_FOLDER, required=False)
+@hub_option
 @output_options
 def gate_command(
     place: Path,
@@ -57,11 +59,12 @@ def gate_command(
     policy: str | None,
     folder: Path | None,
     target: Path | None,
+    hub: str,
     out: Output,
 ) -> None:
     """Retention, gain, parse failures, leakage, safety: pass, fail or undetermined.
 
-    From the predictions of a results folder or an adapter's folder, on test answers, none of which had
+    From the predictions of a results folder, an adapter's folder or a pulled one, on test answers, none of which had
     a part in choosing beta. The gates follow the policy that the card or recipe declares. Exits with 3
     if a gate fails. What is undetermined is published as unproven.
     """
@@ -69,9 +72,14 @@ def gate_command(
     from ggez_hub.evaluation.gates.outcome import gate_report, read_limits
     from ggez_hub.evaluation.results.evidence import open_evidence
     from ggez_hub.parity.betas import point
+    from ggez_hub.registry.pull.evidence import pulled_adapter
 
     limits = read_limits(recipe)
-    evidence = open_evidence(place)
+    pulled = pulled_adapter(place)
+    if pulled is not None and pulled.weight is not None and not betas:
+        betas = (pulled.weight,)
+    with place_of_scores(place, hub, out) as scores:
+        evidence = open_evidence(scores)
     if folder is not None:
         evidence = evidence.with_tasks(load_tasks(folder, Task))
     report = gate_report(

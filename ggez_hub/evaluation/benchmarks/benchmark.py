@@ -7,8 +7,10 @@ package are in `tasks/`; users add theirs in folders of their own.
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 import string
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeAlias
@@ -20,7 +22,7 @@ from ggez_hub.cards.values import LanguageTag, RegionId, RepoId, Revision
 from ggez_hub.digests import digest_json
 from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.answers.outcomes import QUESTIONS, Average
-from ggez_hub.evaluation.benchmarks.loaders import LOADERS, Choice, OpenQuestion
+from ggez_hub.evaluation.benchmarks.loaders import LOADERS, Choice, Item, OpenQuestion
 from ggez_hub.evaluation.benchmarks.replies.refusals import REFUSALS_READER
 from ggez_hub.evaluation.benchmarks.task import RULES_VERSION, Task, TaskBase, Text, read_tasks
 from ggez_hub.frozen_model import FrozenModel
@@ -122,6 +124,8 @@ class Benchmark(TaskBase):
               the text of the option where `shown` shows no options. Such a task is only asked of
               models that write, and read as SEA-HELM reads replies
     reply_tokens  how long such an answer may be
+    sample    how many items of the report side are asked, and half as many of the select side: the first
+              of each picture in the order of a hash, then the second ones; all if left out
     gallery   how many pictures published figures search; shown beside the score where it differs
     average   what the score is the mean over: questions (the micro average), or countries, languages,
               categories or right answers, which then count alike (the macro average); the same for
@@ -147,6 +151,7 @@ class Benchmark(TaskBase):
     order: Literal["rotated", "given"] = "rotated"
     answer_tag: Text | None = None
     reply_tokens: int = Field(default=64, ge=1)
+    sample: int | None = Field(default=None, ge=2)
     gallery: int | None = Field(default=None, ge=1)
     average: Average = QUESTIONS
     seed: int = Field(default=0, ge=0)
@@ -190,7 +195,7 @@ class Benchmark(TaskBase):
         decisive = self.decisive()
         del decisive["seed"]
         # Left out where they are as they were before there were such keys.
-        for key in ("average", "gallery", "option_line", "order", "answer_tag"):
+        for key in ("average", "gallery", "option_line", "order", "answer_tag", "sample"):
             if decisive[key] == type(self).model_fields[key].default:
                 del decisive[key]
         if (plugin := LOADERS.origin(self.loader)) is not None:
@@ -240,11 +245,32 @@ class Benchmark(TaskBase):
         """
         return SPLITS[1] if self.side == "safety" else split_of(self.cut, image)
 
+    def sampled(self, items: Sequence[Item], split: str) -> list[Item]:
+        """The items of one side that are asked, in their order: all without `sample`.
+
+        Tasks with the same `cut` ask about the same pictures.
+        """
+        most = self.sample
+        if most is not None and split == SPLITS[0]:
+            most = math.ceil(most / (PARTS - 1))
+        if most is None or len(items) <= most:
+            return list(items)
+        turn: Counter[str] = Counter()
+        order = []
+        for item in sorted(items, key=lambda item: _number(self.cut, item.id)):
+            order.append((turn[item.image], _number(self.cut, item.image), item.id))
+            turn[item.image] += 1
+        taken = {name for *_, name in sorted(order)[:most]}
+        return [item for item in items if item.id in taken]
+
 
 def split_of(cut: str, image: str) -> Literal["validation", "test"]:
     """The side of a picture: one of three is on the select side, by a hash."""
-    number = int.from_bytes(hashlib.sha256(f"{cut}|{image}".encode()).digest(), "big")
-    return SPLITS[0] if number % PARTS == 0 else SPLITS[1]
+    return SPLITS[0] if _number(cut, image) % PARTS == 0 else SPLITS[1]
+
+
+def _number(cut: str, name: str) -> int:
+    return int.from_bytes(hashlib.sha256(f"{cut}|{name}".encode()).digest(), "big")
 
 
 def find_benchmarks(suite: str, include: Sequence[Path] = ()) -> tuple[Benchmark, ...]:

@@ -119,7 +119,9 @@ def prepare_benchmark(
         published=benchmark.gallery,
     )
     asked: dict[str, QuestionSet] = {
-        s: ask_benchmark(benchmark, by_split[s], contents.items) for s in SPLITS if s in by_split
+        s: ask_benchmark(benchmark, benchmark.sampled(by_split[s], s), contents.items)
+        for s in SPLITS
+        if s in by_split
     }
     if benchmark.metric != "choice":
         return (PreparedTask(benchmark.id, record, asked),)

@@ -166,6 +166,7 @@ def sweep(
     joint: JointFineTune | None = None,
     parts: SweptParts | None = None,
     trained_on: Sequence[str] | Unknown = UNKNOWN,
+    held_out: Sequence[str] = (),
     measured_by: Literal["self", "registry"] = "self",
     evaluator: str = UNKNOWN,
     origin: Origin | None = None,
@@ -177,6 +178,7 @@ def sweep(
 
     adapters  whose the betas of a point are, in their order; a composition needs them
     parts     those of the models
+    trained_on, held_out   the data sets behind the adapters, and those kept out of them
     closing   keeps a part of the test answers, and all that is kept during the run, in its folder
 
     Of embedding models the averaged outputs at beta 0 and 1 are measured too, without a new pass of a
@@ -188,7 +190,7 @@ def sweep(
     if not tasks:
         raise UsageProblem(f"the suite has no items for {region.id}", "Choose another suite.")
     check_tasks(models, tasks)
-    refuse_leaks({task.id: task.record.dataset for task in tasks}, trained_on)
+    refuse_leaks({task.id: task.record.dataset for task in tasks}, trained_on, held_out)
     key = digest_json(
         {
             "models": digests(models),
@@ -250,6 +252,7 @@ def sweep(
         "policy": policy,
         "tasks": measured.records(),
         "data": trained_on if trained_on == UNKNOWN else list(trained_on),
+        "held_out": list(held_out),
         "measured_by": measured_by,
         "evaluator": evaluator,
         "adapters": list(adapters),

@@ -15,6 +15,7 @@ from typing import TypeAlias
 
 from ggez_hub.cards.curve import MeasuredCurve
 from ggez_hub.cards.values import UNKNOWN
+from ggez_hub.command_line import command_line
 from ggez_hub.parity.beta_choice import select_beta
 from ggez_hub.parity.card_rows import NoCurve
 from ggez_hub.regions import Region, fallback_chain
@@ -196,12 +197,8 @@ def nothing_found(
     chain: Sequence[Region],
     found: Listing,
     rejected: Sequence[Rejected],
-    option: str = "",
 ) -> tuple[str, str]:
-    """The message and the way out: another region that was meant, a wider one, what there is.
-
-    `option` names the hub in commands.
-    """
+    """The message and the way out: another region that was meant, a wider one, what there is."""
     region, names = chain[0], [link.id for link in chain]
     near = [r for r in rejected if r.region in names]
     near += [r for r in rejected if r.region == UNREAD_REGION][:SHOWN_UNREAD]
@@ -211,7 +208,7 @@ def nothing_found(
     there = {(e.region, e.family) for e in found.elsewhere}
     served = [f"{place} ({family})" for place, family in sorted(here | there)]
     hints = [
-        _likely_other(request, region, {place for place, _ in here | there}, option),
+        _likely_other(request, region, {place for place, _ in here | there}),
         _wider(request, region, {place for place, _ in there}),
         f"{'There is' if found.shipped else 'This hub serves'}: {', '.join(served) or 'nothing'}.",
         f"{found.shipped}." if found.shipped else "",
@@ -230,7 +227,7 @@ def _first_lines(reason: str) -> str:
     return "\n".join([*(line[:SHOWN_WIDTH] for line in lines[:SHOWN_LINES]), *more])
 
 
-def _likely_other(request: Request, region: Region, served: set[str], option: str) -> str:
+def _likely_other(request: Request, region: Region, served: set[str]) -> str:
     reading = language_reading(region, request.region)
     if reading is None:
         return ""
@@ -239,7 +236,7 @@ def _likely_other(request: Request, region: Region, served: set[str], option: st
         if other != region.id and any(link.id in served for link in chain):
             return (
                 f"Did you mean {other} ({catalogue()[other].name})? {reading.code} is the language "
-                f"{reading.language}: ggez-hub pull --region {other}{option}."
+                f"{reading.language}: {command_line('pull', {'--region': other})}"
             )
     return ""
 

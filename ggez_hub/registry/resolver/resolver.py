@@ -177,13 +177,7 @@ class Survey:
         tried = tuple(failed)
         rejected = [*self.rejected, *tried]
         problem = NoAdapter(
-            *nothing_found(
-                self.resolver.request,
-                self.resolver.chain,
-                self.found,
-                rejected,
-                self.resolver.repositories.hub.option,
-            )
+            *nothing_found(self.resolver.request, self.resolver.chain, self.found, rejected)
         )
         problem.failed = tried
         return problem

@@ -159,8 +159,12 @@ def texts(value: str | list[str]) -> tuple[str, ...]:
 
 
 class Loader(NamedTuple):
-    """How a data set is read: the kind of its items, its options, and the function that reads."""
+    """How a data set is read: the kind of its items, its options, and the function that reads.
+
+    `counted` is the part of `files` with a row for each item; every part if it is None.
+    """
 
     yields: Literal["choices", "answers", "captions", "prompts", "safety prompts"]
     options: type[Options]
     read: Callable[[Source, Any], Iterable[Item]]
+    counted: str | None = None
