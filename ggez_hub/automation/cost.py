@@ -103,10 +103,8 @@ def cost(
             "Raise largest_gb in .github/budget.yaml, and name a machine that takes it.",
         )
     fetch = base_bytes + adapter_bytes + data_bytes
-    asked, betas = (
-        task_costs(suite, tasks, data, methods_of(suite, get_family(card.family))),
-        len(betas_of(suite, card)),
-    )
+    asked = task_costs(suite, tasks, data, methods_of(suite, get_family(card.family)))
+    betas = len(betas_of(suite, card))
     answers = count_answers(asked, betas)
     if answers is not None:
         answers += betas * count_safety(card, hub)

@@ -260,7 +260,7 @@ def test_a_retrieval_set_of_mteb_has_a_text_for_each_picture(part, changes, word
 
 def test_every_benchmark_of_the_package_pins_a_revision_and_a_side():
     found = [b for path in sorted(BUILT_IN.glob("*.yaml")) for b in read_tasks(path, Benchmark)]
-    assert len({b.id for b in found}) == len(found) == 30
+    assert len({b.id for b in found}) == len(found) == 33
     assert len({b.digest for b in found}) == len(found)
     assert all(b.dataset.revision and b.side for b in found)
 
