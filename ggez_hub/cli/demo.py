@@ -18,6 +18,7 @@ from ggez_hub.evaluation.answers.predictions import read_predictions
 from ggez_hub.hub import Hub
 from ggez_hub.hub_connection import connect
 from ggez_hub.parity.intervals import Interval
+from ggez_hub.progress import task
 from ggez_hub.regions import find_region
 from ggez_hub.registry.pull.pull import Pulled
 from ggez_hub.registry.request import Request
@@ -90,7 +91,7 @@ def _recomputed(pulled: Pulled, part: DemoFamily, hub: Hub, out: Output) -> Demo
         pulled.model,
         fetched,
     )
-    with out.steps("asking") as did:
+    with task("asking") as asking:
         return recompute(
             folders,
             part,
@@ -98,7 +99,7 @@ def _recomputed(pulled: Pulled, part: DemoFamily, hub: Hub, out: Output) -> Demo
             resolution.alpha.value,
             adapter.weight,
             read_predictions(answers / EVIDENCE),
-            progress=did,
+            progress=asking.update,
         )
 
 

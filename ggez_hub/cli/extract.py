@@ -11,6 +11,7 @@ from ggez_hub.cli.output import Output, output_options
 from ggez_hub.cli.parameters import FOLDER, Number, out_option
 from ggez_hub.errors import UsageProblem
 from ggez_hub.families import detect_family, get_family
+from ggez_hub.progress import task
 
 if TYPE_CHECKING:
     from ggez_hub.merging.extraction import Extraction
@@ -58,11 +59,13 @@ def extract_command(
     from ggez_hub.merging.extraction import extract_lora, extract_task_vector
 
     chosen = get_family(family) if family else detect_family(base)
-    with out.steps("extracting") as did:
+    with task("extracting") as extracting:
         if task_vector:
-            report = extract_task_vector(base, finetuned, target, chosen, did)
+            report = extract_task_vector(base, finetuned, target, chosen, extracting.update)
         else:
-            report = extract_lora(base, finetuned, target, chosen, wanted, energy, did)
+            report = extract_lora(
+                base, finetuned, target, chosen, wanted, energy, extracting.update
+            )
     _print(report, target, out)
     out.document(
         {

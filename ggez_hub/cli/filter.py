@@ -11,6 +11,7 @@ import click
 from ggez_hub.cli.output import Output, output_options
 from ggez_hub.cli.parameters import FILE, FOLDER, out_option
 from ggez_hub.errors import UsageProblem
+from ggez_hub.progress import task
 
 if TYPE_CHECKING:
     from ggez_hub.data.report import FilterReport
@@ -61,8 +62,10 @@ def filter_command(
         raise UsageProblem("where should it be written?", "Give a new folder with -o.")
     from ggez_hub.data.pipeline import run_filter
 
-    with out.steps("filtering") as did:
-        report = run_filter(recipe, spec.parent, target, workers=workers, strict=strict, did=did)
+    with task("filtering") as filtering:
+        report = run_filter(
+            recipe, spec.parent, target, workers=workers, strict=strict, did=filtering.update
+        )
     _print_report(report, target, out)
     out.document({"out": str(target), "report_digest": report.digest, **report.document})
 

@@ -21,6 +21,7 @@ from ggez_hub.cli.request import (
 )
 from ggez_hub.errors import UsageProblem
 from ggez_hub.hub import Hub
+from ggez_hub.progress import task
 from ggez_hub.regions import find_region
 from ggez_hub.registry.adapter_kinds import form_of
 from ggez_hub.registry.constants import INDEX_REPO, LOCK_NAME
@@ -82,9 +83,11 @@ def run_pull(request: Request, hub: Hub, options: PullOptions, out: Output) -> P
     what, source = "merging", resolution.base
     if source is None:
         what, source = "copying", resolution.adapters[0].source
-    with out.bytes_written(what, sum(source.weight_sizes)) as wrote:
+    with task(what, sum(source.weight_sizes), "bytes") as merging:
         owners = () if options.merge_here else owners_trusted(request.trust)
-        pulled = carry_out(planned, hub, target, wrote=wrote, verify=options.verify, owners=owners)
+        pulled = carry_out(
+            planned, hub, target, wrote=merging.advance, verify=options.verify, owners=owners
+        )
     if options.repo is not None:
         _push(pulled, planned, hub, options, out)
     document = _print_result(pulled, planned, hub, out)

@@ -13,6 +13,7 @@ from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.cli.parameters import FILE, FOLDER, NEW_FILE, NEW_FOLDER, out_option
 from ggez_hub.errors import GgezError, UsageProblem
 from ggez_hub.hub_connection import connect
+from ggez_hub.progress import task
 from ggez_hub.regions import find_region
 from ggez_hub.registry.constants import INDEX_REPO
 from ggez_hub.registry.index.build import build_index
@@ -138,8 +139,10 @@ def eval_command(
             f"{repository} is not a clone of the registry", "Give one with --repository."
         ) from error
     proposed = ProposedCard(card.as_posix(), document, None)
-    with connect(hub, quiet=True) as server, out.steps(card.name) as did:
-        found = evaluate(proposed, server, target, evaluator=evaluator, keep=keep, progress=did)
+    with connect(hub, quiet=True) as server, task(card.name) as measuring:
+        found = evaluate(
+            proposed, server, target, evaluator=evaluator, keep=keep, progress=measuring.update
+        )
     answer([found], digest_of(document), target, out)
 
 
