@@ -23,6 +23,9 @@ class CommandEntry(NamedTuple):
 # compares them with the commands' own).
 SECTIONS = {
     "Find and pull": {
+        "start": CommandEntry(
+            "start", "A first model, by questions: region, kind of model, machine."
+        ),
         "pull": CommandEntry("pull", "A base model adapted to a region, merged and ready to load."),
         "search": CommandEntry("pull", "Adapters that a hub holds, by region and family."),
         "resolve": CommandEntry("pull", "What a pull would take, and why."),
@@ -92,6 +95,14 @@ class CommandTable(click.Group):
         command: click.Command = getattr(module, f"{cmd_name}_command")
         return command
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args and not ctx.resilient_parsing:
+            from ggez_hub.cli.questions import on_terminal
+
+            # Who types the bare name on a terminal is asked; a script gets the help.
+            args = ["start"] if on_terminal() else args
+        return super().parse_args(ctx, args)
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
@@ -131,7 +142,7 @@ class CommandTable(click.Group):
 def cli(no_plugins: bool) -> None:
     """Regional adapters for vision-language models, pulled from the Hugging Face Hub and merged.
 
-    Start with: ggez-hub pull --region th
+    Start with: ggez-hub start, which asks, or: ggez-hub pull --region th
     """
     if no_plugins:
         # In the environment: processes that a command starts ignore them too.

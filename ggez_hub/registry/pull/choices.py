@@ -116,7 +116,19 @@ def decide(
     raise Undecided(seen.resolver.chain[0].id, choices)
 
 
-def _choices(seen: Survey, hub: Hub, out: Path, options: str) -> list[ModelChoice]:
+def model_choices(request: Request, hub: Hub, out: Path) -> list[ModelChoice]:
+    """Every model that serves the region of a request, one for each family and base.
+
+    Raises NoAdapter, and what `survey` raises.
+    """
+    seen = survey(request, hub)
+    choices = _choices(seen, hub, out)
+    if not choices:
+        seen.first(seen.order)
+    return choices
+
+
+def _choices(seen: Survey, hub: Hub, out: Path, options: str = "") -> list[ModelChoice]:
     """One choice for each family and base: the recommended, or the first that can be pinned."""
     groups: dict[tuple[str, str], list[RankedCandidate]] = {}
     for candidate in seen.order:
