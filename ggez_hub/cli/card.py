@@ -20,6 +20,7 @@ from ggez_hub.hub_connection import connect
 from ggez_hub.parity.curve import ParityCurve
 from ggez_hub.parity.policy import Policy
 from ggez_hub.parity.policy_outcomes import policy_outcomes
+from ggez_hub.quantities import counted
 from ggez_hub.registry.contribution.measured_results import add_joint_results, add_sweep_results
 from ggez_hub.registry.repositories import Repositories, problems_on_hub
 
@@ -99,7 +100,7 @@ def measure(results: Path, card: Path, out: Output) -> None:
     """
     noted = add_sweep_results(results, card)
     found = noted.card
-    stay = f"; {noted.kept} rows of the registry stay" if noted.kept else ""
+    stay = f"; {counted(noted.kept, 'row')} of the registry stay" if noted.kept else ""
     out.line(
         f"{card}: {noted.added} rows, measured by the author, level {found.level}, policy "
         f"{found.policy}{stay}"
@@ -139,7 +140,9 @@ def joint(results: Path, cards: tuple[Path, ...], out: Output) -> None:
     """
     found = [add_joint_results(results, card) for card in cards]
     for card, curve in zip(cards, found, strict=True):
-        out.line(f"{card}: {len(curve.curve)} points of {len(curve.adapters)} adapters")
+        out.line(
+            f"{card}: {counted(len(curve.curve), 'point')} of {counted(len(curve.adapters), 'adapter')}"
+        )
     out.document({"cards": [str(card) for card in cards], "points": list(found[0].curve)})
 
 

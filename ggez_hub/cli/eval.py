@@ -15,6 +15,7 @@ from ggez_hub.cli.scores import print_scores
 from ggez_hub.errors import UsageProblem
 from ggez_hub.hub_connection import connect
 from ggez_hub.progress import task
+from ggez_hub.quantities import counted
 from ggez_hub.regions import Alpha, alpha, find_region
 
 
@@ -174,4 +175,4 @@ def _gallery(task: dict[str, Any]) -> str:
     if found is None:
         return ""
     other = "" if published in (None, found) else f", published figures: {published:,}"
-    return f"; among {found:,} pictures{other}"
+    return f"; among {counted(found, 'picture')}{other}"

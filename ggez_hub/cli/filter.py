@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ggez_hub.atomic_files import write_file
 from ggez_hub.cli.output import Output, output_options
 from ggez_hub.cli.parameters import FILE, FOLDER, out_option
 from ggez_hub.errors import UsageProblem
 from ggez_hub.progress import task
+from ggez_hub.quantities import counted
 
 if TYPE_CHECKING:
     from ggez_hub.data.report import FilterReport
@@ -75,8 +77,8 @@ def _print_report(report: FilterReport, target: Path, out: Output) -> None:
 
     counts = report.document["counts"]
     out.line(
-        f"{target}: {counts['kept']:,} of {counts['seen']:,} examples kept"
-        + (f", {counts['translated']:,} translations" if counts["translated"] else "")
+        f"{target}: {counts['kept']:,} of {counted(counts['seen'], 'example')} kept"
+        + (f", {counted(counts['translated'], 'translation')}" if counts["translated"] else "")
     )
     rows = [
         (f"{stage}: {reason}", f"{count:,}") for stage, reason, count in dropped(report.document)
@@ -89,7 +91,7 @@ def _print_report(report: FilterReport, target: Path, out: Output) -> None:
 
 
 def _print_rated(found: RuleAccuracy, out: Output) -> None:
-    out.line(f"{found.examples} labelled examples")
+    out.line(counted(found.examples, "labelled example"))
     rows = [
         (name, _share(rated.precision), _share(rated.recall))
         for name, rated in [("together", found.together), *found.alone]
@@ -131,7 +133,7 @@ def agreement(
     found = measure(_scorer(spec), pairs, pictures or pairs.parent)
     if target is not None:
         text = json.dumps(found.document(), ensure_ascii=False, indent=2)
-        target.write_text(text + "\n", encoding="utf-8")
+        write_file(target, text + "\n")
     _print_agreement(found, out)
     out.document(found.document())
 
@@ -155,7 +157,7 @@ def _print_agreement(found: Agreement, out: Output) -> None:
         if found.high is not None and found.high < 50:
             verdict = "worse than guessing"
         out.line(
-            f"{found.scorer}: agrees on {found.agreement:.1f} % of {found.n} pairs "
+            f"{found.scorer}: agrees on {found.agreement:.1f} % of {counted(found.n, 'pair')} "
             f"[{found.low:.1f}, {found.high:.1f}], {found.ties} ties: {verdict}"
         )
         rows = [

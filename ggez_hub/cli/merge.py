@@ -24,6 +24,7 @@ from ggez_hub.cli.request import print_runtimes
 from ggez_hub.errors import UsageProblem
 from ggez_hub.families import Family, detect_family, get_family
 from ggez_hub.progress import task
+from ggez_hub.quantities import counted
 
 if TYPE_CHECKING:
     from ggez_hub.merging.similarity import Cosine
@@ -176,7 +177,7 @@ def _print_merge(
         for line in adapter.parts.lines() if adapter.parts else ():
             out.line(f"betas of {adapter.name} by part: {line}")
     out.line(
-        f"{target}: {report.tensors} tensors, {report.touched} of them changed, "
+        f"{target}: {counted(report.tensors, 'tensor')}, {report.touched} of them changed, "
         f"{report.nbytes / 1e6:.1f} MB"
     )
     for pair in alike:

@@ -22,6 +22,7 @@ from ggez_hub.cli.request import (
 from ggez_hub.errors import UsageProblem
 from ggez_hub.hub import Hub
 from ggez_hub.progress import task
+from ggez_hub.quantities import counted
 from ggez_hub.regions import find_region
 from ggez_hub.registry.adapter_kinds import form_of
 from ggez_hub.registry.constants import INDEX_REPO, LOCK_NAME
@@ -116,7 +117,7 @@ def _push(pulled: Pulled, planned: PullPlan, hub: Hub, options: PullOptions, out
     if done.proposal is not None:
         out.line(f"{done.proposal.state}: {done.proposal.url}")
         return
-    sent = f"sent {len(done.changed)} files" if done.changed else "unchanged"
+    sent = f"sent {counted(len(done.changed), 'file')}" if done.changed else "unchanged"
     out.line(f"{done.repo} @ {done.revision[:12]} is {done.tag}: {sent}")
 
 

@@ -14,6 +14,7 @@ from ggez_hub.cli.parameters import FILE, FOLDER, NEW_FILE, NEW_FOLDER, out_opti
 from ggez_hub.errors import GgezError, UsageProblem
 from ggez_hub.hub_connection import connect
 from ggez_hub.progress import task
+from ggez_hub.quantities import counted
 from ggez_hub.regions import find_region
 from ggez_hub.registry.constants import INDEX_REPO
 from ggez_hub.registry.index.build import build_index
@@ -54,7 +55,7 @@ def index_build(
     for bad in built.bad:
         out.note(f"left out: {bad.reason}")
     out.line(
-        f"{output}: {built.cards:,} cards of {built.regions:,} regions, {built.size / 1e6:.1f} MB"
+        f"{output}: {counted(built.cards, 'card')} of {counted(built.regions, 'region')}, {built.size / 1e6:.1f} MB"
     )
     out.document({"file": str(output), **asdict(built)})
 
@@ -72,8 +73,8 @@ def index_publish(cards: Path, skip_bad: bool, hub: str, out: Output) -> None:
         done = publish_index(cards, server, skip_bad=skip_bad)
     for bad in done.built.bad:
         out.note(f"left out: {bad.reason}")
-    what = f"{len(done.changed)} files changed" if done.changed else "unchanged"
-    out.line(f"{INDEX_REPO} @ {done.revision[:12]}: {done.built.cards:,} cards, {what}")
+    what = f"{counted(len(done.changed), 'file')} changed" if done.changed else "unchanged"
+    out.line(f"{INDEX_REPO} @ {done.revision[:12]}: {counted(done.built.cards, 'card')}, {what}")
     out.document(asdict(done))
 
 
@@ -93,11 +94,11 @@ def index_verify(hub: str, out: Output) -> None:
         out.line(f"{repo}: names no sha256s yet, so that only its repositories were looked for")
     if found.problems:
         raise GgezError(
-            f"{len(found.problems)} problems in {found.checked:,} accepted cards\n"
+            f"{counted(len(found.problems), 'problem')} in {counted(found.checked, 'accepted card')}\n"
             + "\n".join(f"  {p.card}: {p.repo} {p.problem}" for p in found.problems),
             "Correct the cards, or deprecate or yank them by their status.",
         )
-    out.line(f"{found.checked:,} accepted cards are what the hub has")
+    out.line(f"{counted(found.checked, 'accepted card is', 'accepted cards are')} what the hub has")
 
 
 @click.group("registry")

@@ -20,6 +20,7 @@ from ggez_hub.errors import UsageProblem
 from ggez_hub.extras import require
 from ggez_hub.hub_connection import connect
 from ggez_hub.progress import show_progress, task
+from ggez_hub.quantities import counted
 from ggez_hub.regions import find_region, spelled_out
 
 if TYPE_CHECKING:
@@ -138,8 +139,8 @@ def _print_trained(done: TrainedFolder, out: Output) -> None:
     record = done.record
     losses = record["losses"]
     out.line(
-        f"{done.out}: {record['trained_parameters']:,} parameters, {record['steps']:,} steps, "
-        f"{record['examples']:,} examples" + _losses(losses)
+        f"{done.out}: {counted(record['trained_parameters'], 'parameter')}, {counted(record['steps'], 'step')}, "
+        f"{counted(record['examples'], 'example')}" + _losses(losses)
     )
     if record["unused"]:
         reasons = ", ".join(f"{reason}: {count:,}" for reason, count in record["unused"].items())
@@ -161,7 +162,7 @@ def _losses(losses: Sequence[tuple[int, float]]) -> str:
         return "".join(f", loss {loss:.4g}" for _, loss in losses)
     (first, begun), (last_but_one, _), (last, ended) = losses[0], losses[-2], losses[-1]
     return (
-        f", loss {begun:.4g} (mean of the first {first:,} steps) "
+        f", loss {begun:.4g} (mean of the first {counted(first, 'step')}) "
         f"to {ended:.4g} (of the last {last - last_but_one:,})"
     )
 
@@ -195,7 +196,7 @@ def _work(recipe: TrainRecipe, plan: Plan) -> Iterator[str]:
     yield spelled_out(find_region(recipe.region))
     # Modules of an adapter are added to the base's parameters.
     total = plan.parameters + (plan.trained_parameters if plan.modules else 0)
-    where = f" on {plan.modules:,} modules" if plan.modules else ""
+    where = f" on {counted(plan.modules, 'module')}" if plan.modules else ""
     yield f"{plan.base}: {plan.family}, method {plan.method}"
     share = plan.trained_parameters / total
     yield f"trained: {plan.trained_parameters:,} parameters{where}, {share:.2%} of {total:,}"
@@ -231,15 +232,15 @@ def _room(plan: Plan) -> Iterator[str]:
 def _stage(stage: StagePlan, plan: Plan) -> str:
     if stage.examples is None:
         return f"steps {stage.steps or 'unknown'}: {stage.problem}"
-    examples = f"{stage.examples:,} examples"
+    examples = counted(stage.examples, "example")
     if stage.rows != stage.examples:
         reasons = ", ".join(f"{reason}: {count:,}" for reason, count in stage.unused.items())
-        examples += f" of {stage.rows:,} rows (not used: {reasons})"
+        examples += f" of {counted(stage.rows or 0, 'row')} (not used: {reasons})"
     if stage.held_out:
         examples += f", {stage.held_out:,} of them held out"
     if stage.steps is None:
         return f"{examples}: {stage.problem}"
-    return f"{examples}, {stage.steps:,} steps of {plan.batch_size}"
+    return f"{examples}, {counted(stage.steps, 'step')} of {plan.batch_size}"
 
 
 def _gb(count: int | None) -> str:

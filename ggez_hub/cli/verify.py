@@ -13,6 +13,7 @@ from ggez_hub.cli.parameters import ANYTHING, FILE
 from ggez_hub.cli.scores import print_scores
 from ggez_hub.errors import GgezError, UsageProblem
 from ggez_hub.hub_connection import connect
+from ggez_hub.quantities import counted
 from ggez_hub.registry.constants import LOCK_NAME
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def _verify_lock(folder: Path, out: Output) -> None:
     out.document({"folder": str(folder), "ok": not found, "differences": found})
     if found:
         raise GgezError(f"{folder} is not what its lock says:\n  " + "\n  ".join(found), fix)
-    out.line(f"{folder}: {len(lock.outputs)} files are what the lock says")
+    out.line(f"{folder}: {counted(len(lock.outputs), 'file is', 'files are')} what the lock says")
 
 
 def _rerun(

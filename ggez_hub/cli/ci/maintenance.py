@@ -12,6 +12,7 @@ from ggez_hub.cli.ci.workflow import clone_option, keep_option, program_commit, 
 from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.errors import GgezError
 from ggez_hub.hub_connection import connect
+from ggez_hub.quantities import counted
 
 if TYPE_CHECKING:
     from ggez_hub.automation.commit_pins import LoosePin
@@ -55,7 +56,7 @@ def pin_command(
             raise GgezError(f"the image {image} is not pinned", "`ggez-hub ci pin` does it.")
         if found:
             raise GgezError(
-                f"{len(found)} repositories are not pinned in {len({f.file for f in found})} files",
+                f"{counted(len(found), 'repository is', 'repositories are')} not pinned in {counted(len({f.file for f in found}), 'file')}",
                 "`ggez-hub ci pin` writes their commits.",
             )
         return
