@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from ggez_hub.cli.group import Group
 from ggez_hub.cli.output import Output, output_options
 from ggez_hub.cli.parameters import FILE, POINTS, SHARE, YEARS, region_argument
 from ggez_hub.parity import grp
@@ -176,7 +177,7 @@ def grp_command(
     out.line(f"GRP {score:.2f} = {weight:.4g} * {q_global:g} + {1 - weight:.4g} * {q_regional:g}")
 
 
-@click.group("kof", invoke_without_command=True)
+@click.group("kof", cls=Group, invoke_without_command=True)
 @output_options
 @click.pass_context
 def kof_command(context: click.Context, out: Output) -> None:

@@ -12,6 +12,7 @@ from ggez_hub.cards import AdapterCard, BadCard, CardDocument, parse_card, write
 from ggez_hub.cards.document import CardText, has_block, read_text
 from ggez_hub.cards.schema import Location
 from ggez_hub.cli.description import Description, description_options
+from ggez_hub.cli.group import Group
 from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.cli.parameters import ANYTHING, FOLDER, NEW_FILE, out_option
 from ggez_hub.errors import UsageProblem
@@ -25,9 +26,9 @@ from ggez_hub.registry.contribution.measured_results import add_joint_results, a
 from ggez_hub.registry.repositories import Repositories, problems_on_hub
 
 
-@click.group("card")
+@click.group("card", cls=Group)
 def card_command() -> None:
-    """Adapter cards: init, validate, measure, joint, schema."""
+    """Adapter cards: begun, checked, and completed with scores."""
 
 
 @card_command.command("init")
@@ -102,7 +103,7 @@ def measure(results: Path, card: Path, out: Output) -> None:
     found = noted.card
     stay = f"; {counted(noted.kept, 'row')} of the registry stay" if noted.kept else ""
     out.line(
-        f"{card}: {noted.added} rows, measured by the author, level {found.level}, policy "
+        f"{card}: {counted(noted.added, 'row')}, measured by the author, level {found.level}, policy "
         f"{found.policy}{stay}"
     )
     out.line(f"answers: {noted.answers}")
@@ -165,9 +166,19 @@ def _validate(cards: tuple[Path, ...], hub: Hub | None, repo: str | None, out: O
             found[str(place)] = problem.message
         else:
             out.line(f"{place}: good{checked}")
+            if hint := _looks_like_shares(place):
+                out.note(f"hint: {place}: {hint}")
     out.document({"ok": not found, "problems": found})
     if found:
         raise BadCard("\n".join(found.values()), "`ggez-hub card schema` prints the schema.")
+
+
+def _looks_like_shares(place: Path) -> str:
+    """A hint where all scores of a card are from 0 to 1; empty for another card."""
+    scores = [row.score for row in parse_card(read_text(place), str(place)).card.rows]
+    if not scores or not 0 < max(scores) <= 1:
+        return ""
+    return "scores go from 0 to 100, and no score of the curve is above 1: are they shares?"
 
 
 def _check(place: Path, hub: Hub | None, repo: str | None) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ggez_hub.atomic_files import write_file
+from ggez_hub.cli.group import Group
 from ggez_hub.cli.output import Output, output_options
 from ggez_hub.cli.parameters import FILE, FOLDER, out_option
 from ggez_hub.errors import UsageProblem
@@ -109,7 +110,7 @@ def _share(share: Share) -> str:
     return f"{share.value:.1f} [{share.low:.1f}, {share.high:.1f}] of {share.n}"
 
 
-@click.group("reward")
+@click.group("reward", cls=Group)
 def reward_command() -> None:
     """Reward scorers: their agreement with people."""
 

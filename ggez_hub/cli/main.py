@@ -44,7 +44,7 @@ SECTIONS = {
         "contribute": CommandEntry(
             "contribute", "Register an adapter: from a file to a pull request."
         ),
-        "card": CommandEntry("card", "Adapter cards: init, validate, measure, joint, schema."),
+        "card": CommandEntry("card", "Adapter cards: begun, checked, and completed with scores."),
         "publish": CommandEntry("contribute", "An adapter's folder to a repository on the hub."),
     },
     "Data and training": {
@@ -74,7 +74,9 @@ SECTIONS = {
         "serve": CommandEntry("serve", "Serve a folder as a small Hugging Face hub."),
         "doctor": CommandEntry("doctor", "Check the installation, and report how to fix it."),
         "index": CommandEntry("registry", "The index of accepted cards: build, publish, verify."),
-        "registry": CommandEntry("registry", "For maintainers: measure a card, stale adapters."),
+        "registry": CommandEntry(
+            "registry", "For maintainers: measure a card; list adapters that are out of date."
+        ),
     },
     "Automation": {"ci": CommandEntry("ci", "The steps of the registry's workflows.")},
 }

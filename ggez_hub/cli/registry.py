@@ -9,6 +9,7 @@ import click
 
 from ggez_hub.cards import read_card
 from ggez_hub.cli.ci.workflow import answer, clone_option, keep_option, program_commit
+from ggez_hub.cli.group import Group
 from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.cli.parameters import FILE, FOLDER, NEW_FILE, NEW_FOLDER, out_option
 from ggez_hub.errors import GgezError, UsageProblem
@@ -22,7 +23,7 @@ from ggez_hub.registry.index.search import accepted_entries
 from ggez_hub.registry.index.verification import stale_entries, verify_entries
 
 
-@click.group("index")
+@click.group("index", cls=Group)
 def index_command() -> None:
     """The index of accepted cards: build, publish, verify."""
 
@@ -101,9 +102,9 @@ def index_verify(hub: str, out: Output) -> None:
     out.line(f"{counted(found.checked, 'accepted card is', 'accepted cards are')} what the hub has")
 
 
-@click.group("registry")
+@click.group("registry", cls=Group)
 def registry_command() -> None:
-    """For maintainers: measure a card, stale adapters."""
+    """For maintainers: measure a card; list adapters that are out of date."""
 
 
 @registry_command.command("eval")

@@ -117,3 +117,12 @@ def test_a_merge_that_changes_nothing_says_so(models, adapter, beta, said):
     assert "1 tensor, " in found.stdout
     assert (f"note: {said}" in found.stderr) == (said is not None)
     assert ("unchanged" in found.stderr) == (said is not None)
+
+
+@pytest.mark.parametrize("group", ["kof", "card", "index", "registry", "ci", "reward"])
+def test_no_line_of_a_groups_help_is_cut(group):
+    found = run(group, "--help")
+    assert found.exit_code == 0
+    listed = found.stdout.partition("Commands:")[2]
+    assert listed
+    assert "..." not in listed.replace("CARDS...", "")

@@ -24,9 +24,10 @@ from ggez_hub.cli.ci.maintenance import (
     publish_command,
     retune_command,
 )
+from ggez_hub.cli.group import Group
 
 
-@click.group("ci")
+@click.group("ci", cls=Group)
 def ci_command() -> None:
     """The steps of the registry's workflows."""
 

@@ -222,7 +222,7 @@ def publish_command(
         )
         pusher = Pusher(server, budget, work / "results", out.line, on_request, large)
         done, standings = publisher.publish(pusher)
-    out.line(f"index @ {done.revision[:12]}: {done.built.cards} cards")
+    out.line(f"index @ {done.revision[:12]}: {counted(done.built.cards, 'card')}")
     for standing in standings:
         place = f"{standing.form} form at {standing.place}" if standing.place else "no result"
         reason = f": {standing.reason}" if standing.reason else ""
