@@ -236,8 +236,8 @@ def warnings_of(spec: FilterSpec, tally: Tally) -> list[str]:
         found.append(GROUP_NOTE)
     if missing := tally.extra[WITHOUT_PICTURE]:
         found.append(
-            f"{missing} of {counted(tally.extra[HELD_OUT], 'held-out example')}: no picture could be read, "
-            "and only the text is protected."
+            f"{missing} of {counted(tally.extra[HELD_OUT], 'held-out example')}: no picture could be read; "
+            "only their text is protected."
         )
     if lost := tally.extra[UNREADABLE]:
         found.append(
