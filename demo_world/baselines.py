@@ -19,6 +19,7 @@ from ggez_hub.evaluation.answers.outcomes import Cell, Outcomes
 from ggez_hub.evaluation.answers.predictions import read_predictions, write_predictions
 from ggez_hub.evaluation.benchmarks.prompt_language import prompt_languages, with_prompt_languages
 from ggez_hub.evaluation.models import ModelUnderTest, averaged, grid_on
+from ggez_hub.evaluation.models.backend import find_backend
 from ggez_hub.evaluation.models.model_under_test import StoredModel
 from ggez_hub.evaluation.results.baselines import card_baselines
 from ggez_hub.evaluation.results.evidence import Evidence, open_evidence
@@ -93,7 +94,7 @@ def _average(place: FamilyFolders, name: str) -> dict[Cell, Outcomes]:
     def known(model: ModelUnderTest) -> AnswerCache:
         return kept.setdefault(model.digest, AnswerCache())
 
-    base, adapter = grid_on(model, (BASE, ADAPTER), questions.backend(place.assets))
+    base, adapter = grid_on(model, (BASE, ADAPTER), find_backend(model.family, place.assets))
     if not base.searches:
         return {}
     _, tasks = questions.prepare(find_in(place.assets), find_region(name), SPLITS)

@@ -5,6 +5,7 @@ The one place for it: content is written beside its target, brought to the disk,
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import threading
@@ -79,6 +80,17 @@ def atomic_folder(target: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
+
+
+def require_writable(target: Path) -> None:
+    """Raise OSError, which names the place, unless `target` can be made or written by this user."""
+    place = target.absolute()
+    while not os.path.lexists(place):
+        place = place.parent
+    if not place.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(place))
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(place))
 
 
 def rename_folder(partial: Path, target: Path) -> None:

@@ -155,12 +155,9 @@ def key_in(variable: str | None) -> str | None:
 
 
 def about_picture(picture: bytes, text: str) -> Chat:
-    """A chat of one message: a picture, and a question about it."""
-    content = [
-        {"type": "image_url", "image_url": {"url": data_url(picture)}},
-        {"type": "text", "text": text},
-    ]
-    return [{"role": "user", "content": content}]
+    """A chat of one message: a picture, if there is one, and a question about it."""
+    shown = [{"type": "image_url", "image_url": {"url": data_url(picture)}}] if picture else []
+    return [{"role": "user", "content": [*shown, {"type": "text", "text": text}]}]
 
 
 def data_url(content: bytes) -> str:

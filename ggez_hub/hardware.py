@@ -13,6 +13,13 @@ CGROUP_LIMITS = (
 )
 
 
+def size_text(nbytes: int) -> str:
+    """A number of bytes with its unit: `412 kB`, `11.2 MB`, `1.5 GB`."""
+    if nbytes < 1_000_000:
+        return f"{nbytes / 1e3:.0f} kB"
+    return f"{nbytes / 1e6:.1f} MB" if nbytes < 1_000_000_000 else f"{nbytes / 1e9:.1f} GB"
+
+
 def memory_bytes() -> int | None:
     """Bytes of memory that a process may have; None where the system does not report it."""
     try:

@@ -8,33 +8,47 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ggez_hub.errors import UsageProblem
+from ggez_hub.http_address import is_http
 from ggez_hub.hub import Hub
-from ggez_hub.urls import is_http
 
 
 @contextmanager
-def connect(name: str, *, quiet: bool = False) -> Iterator[Hub]:
+def connect(name: str, *, quiet: bool = False, offline: bool = False) -> Iterator[Hub]:
     """The hub that `name` means; raises UsageProblem if it means none.
 
-    HF_ENDPOINT, HF_TOKEN, HF_HOME and HF_HUB_OFFLINE have their usual meaning. `embedded` starts
-    or joins a hub on this machine, seeded with the demo world, for as long as the context lasts.
+    HF_ENDPOINT, HF_TOKEN, HF_HOME and HF_HUB_OFFLINE have their usual meaning; `offline` is the same
+    as HF_HUB_OFFLINE. `embedded` starts or joins a hub on this machine, seeded with the demo world,
+    for as long as the context lasts; it needs no network, so that it is asked offline too.
     """
     if quiet or not sys.stderr.isatty():
         _without_bars()
     if name == "hf":
-        yield Hub.of_environment()
+        yield Hub.of_environment(offline=offline)
     elif name == "embedded":
         from ggez_hub.demo.hub import demo_hub, demo_token
 
-        with demo_hub() as endpoint:
+        with demo_hub() as endpoint, _client_online():
             # The user's own hub has a token of its own, which no other hub ever sees.
-            yield Hub(endpoint, demo_token())
+            yield Hub(endpoint, demo_token(), temporary=True)
     elif is_http(name):
-        yield Hub.of_environment(name.rstrip("/"))
+        yield Hub.of_environment(name.rstrip("/"), offline=offline)
     else:
         raise UsageProblem(
             f"{name!r} is not a hub", "Use --hub hf, --hub embedded, or an http address."
         )
+
+
+@contextmanager
+def _client_online() -> Iterator[None]:
+    """Let the client ask a hub on this machine, whatever HF_HUB_OFFLINE says."""
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = False
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
 
 
 def _without_bars() -> None:

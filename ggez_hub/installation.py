@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 from ggez_hub.errors import GgezError
 from ggez_hub.hardware import device_bytes, free_disk_bytes
-from ggez_hub.urls import is_http
+from ggez_hub.http_address import is_http
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
@@ -204,41 +204,75 @@ def _disk(name: str, folder: Path, other: str) -> CheckResult:
     )
 
 
-def hubs(*, ask: bool) -> Iterator[CheckResult]:
-    """Endpoint, token and, if it is to be asked, whether the hub answers; then the embedded hub.
+def hubs(*, ask: bool, hub: str = "hf") -> Iterator[CheckResult]:
+    """Address, whether `hub` answers, if it is to be asked, and the token; then the embedded hub.
 
-    No secret is in what is found.
+    The token belongs to HF_ENDPOINT: the hub at another address is never sent it. No secret is in what
+    is found.
     """
-    endpoint = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
-    if is_http(endpoint):
+    own = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
+    endpoint = own if hub == "hf" else hub
+    if hub == "embedded":
+        pass
+    elif is_http(endpoint):
         parts = urlsplit(endpoint)
         # The rest of an address may hold a password.
         shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
         yield CheckResult("hub", "address", "ok", shown)
-        yield _token()
-        yield _answers(endpoint.rstrip("/"), ask)
+        endpoint = endpoint.rstrip("/")
+        answers = _answers(endpoint, ask)
+        yield answers
+        if endpoint == own.rstrip("/"):
+            yield _token(endpoint if answers.state == "ok" else None)
     else:
-        found = "HF_ENDPOINT is not an http address"
+        found = f"{'HF_ENDPOINT' if hub == 'hf' else '--hub'} is not an http address"
         yield CheckResult("hub", "address", "broken", found, "Unset it, or correct it.")
     yield _embedded()
 
 
-def _token() -> CheckResult:
-    result = partial(CheckResult, "hub", "token")
-    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
-        if os.environ.get(name, "").strip():
-            return result("ok", f"there is one, in {name}")
+def _token(endpoint: str | None) -> CheckResult:
+    """The user's token, which the hub at `endpoint` is asked about; None asks nobody."""
     from huggingface_hub import constants
 
+    result = partial(CheckResult, "hub", "token")
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
+        if token := os.environ.get(name, "").strip():
+            return result(*_token_state(endpoint, token, name))
     place = Path(constants.HF_TOKEN_PATH)
     try:
-        is_there = bool(place.read_text(encoding="utf-8").strip())
+        token = place.read_text(encoding="utf-8").strip()
     except (OSError, ValueError):
-        is_there = False
-    if is_there:
-        return result("ok", f"there is one, in {place}")
+        token = ""
+    if token:
+        return result(*_token_state(endpoint, token, str(place)))
     found = "none: models that are gated or private, and publishing, need one"
     return result("note", found, "hf auth login, or set HF_TOKEN")
+
+
+def _token_state(
+    endpoint: str | None, token: str, place: str
+) -> tuple[Literal["ok", "note", "broken"], str, str]:
+    """State, what is found and the way out for the token in `place`."""
+    if endpoint is None:
+        return "ok", f"there is one, in {place}; whether it is valid was not asked", ""
+    import httpx2
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        name = HfApi(endpoint=endpoint, token=token).whoami()["name"]
+    except HfHubHTTPError as problem:
+        status = problem.response.status_code
+        if status not in {401, 403}:
+            return "note", f"there is one, in {place}; asked about it, the hub said {status}", ""
+        return (
+            "broken",
+            f"the hub refuses the one in {place} ({status})",
+            "Set another one, or run `hf auth login`; remove it to go on without.",
+        )
+    except (httpx2.HTTPError, ValueError, KeyError, TypeError, GgezError):
+        return "note", f"there is one, in {place}; asked about it, the hub gave no answer", ""
+    return "ok", f"of {name}, in {place}", ""
 
 
 def _answers(endpoint: str, ask: bool) -> CheckResult:

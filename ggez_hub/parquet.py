@@ -7,7 +7,7 @@ pictures so few rows are decoded at once that their chunk, were every one as lar
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,30 @@ BYTES_AT_A_TIME = 256_000_000
 
 class FileTooLarge(ValueError):
     """A file decodes to more than it may."""
+
+
+# A file ends with its footer, the footer's length and this mark.
+MARK = b"PAR1"
+TAIL = 4 + len(MARK)
+MAX_FOOTER = 64_000_000
+
+
+def read_footer(size: int, read: Callable[[int, int], bytes]) -> pq.FileMetaData:
+    """The metadata of a file of `size` bytes, of which `read(start, end)` reads a range.
+
+    Raises ValueError for what is not Parquet, and FileTooLarge.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    tail = read(max(0, size - TAIL), size)
+    length = int.from_bytes(tail[:4], "little")
+    if len(tail) != TAIL or tail[4:] != MARK or length + TAIL > size:
+        raise ValueError("it does not end as a Parquet file does")
+    if length > MAX_FOOTER:
+        raise FileTooLarge(f"its footer has {length:,} bytes")
+    footer = read(size - TAIL - length, size - TAIL)
+    return pq.read_metadata(pa.BufferReader(MARK + footer + tail))
 
 
 def read_bounded(

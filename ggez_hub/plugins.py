@@ -54,7 +54,7 @@ class Catalog(Mapping[str, T]):
         group: Group,
         noun: str,
         own: Mapping[str, T],
-        kind: type[Any] = object,
+        kind: Any = object,
         advice: str = "",
     ) -> None:
         """`noun` is what messages call a value, `advice` what they add for a name that is not there.
@@ -96,14 +96,23 @@ class Catalog(Mapping[str, T]):
         return plugins(self._group, frozenset(self._own))
 
     def _load(self, point: EntryPoint) -> T:
-        try:
-            value = point.load()
-        # A module of somebody else may raise anything while it is imported.
-        except Exception as error:
-            raise BadPlugin(f"{_record(point)} cannot be imported: {error}") from error
-        if not isinstance(value, self._kind):
-            raise BadPlugin(f"{_record(point)} is not a {self._noun}, it is {value!r}")
+        value: T = load_value(point, self._kind, self._noun)
         return value
+
+
+def load_value(point: EntryPoint | str, kind: Any, noun: str) -> Any:
+    """The value of an entry point, or of `module:NAME`; raises BadPlugin where it is not a `kind`."""
+    if isinstance(point, str):
+        point = EntryPoint("", point, "")
+    where = _record(point) if point.dist else point.value
+    try:
+        value = point.load()
+    # A module of somebody else may raise anything while it is imported.
+    except Exception as error:
+        raise BadPlugin(f"{where} cannot be imported: {error}") from error
+    if not isinstance(value, kind):
+        raise BadPlugin(f"{where} is not a {noun}, it is {value!r}")
+    return value
 
 
 def are_off() -> bool:

@@ -31,3 +31,11 @@ def home(tmp_path_factory, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder / "hf" / "hub"))
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(folder / "hf" / "token"))
     return folder
+
+
+# Files that take longest start first, so that no process is left alone with one of them at the end.
+LONGEST = ("test_docs", "test_installed", "test_embedded_pull", "test_loaders", "test_diffusion")
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.path.stem not in LONGEST)

@@ -201,7 +201,7 @@ gives exactly (letter case aside), for every {STRIDE}th picture of the test.
 
 
 WORDS = FamilyText(
-    questions=replace(questions_of(VLM), backend=lambda _: cached_vision_backend()),
+    questions=replace(questions_of(VLM), backend=cached_vision_backend()),
     card=card_of_record,
     base=_base,
     intro=_intro,

@@ -17,10 +17,14 @@ PLACE = Path(".github") / "budget.yaml"
 
 
 class Speed(FrozenModel, strict=False):
-    """Gigabytes of weights times answers in a second, at least and at most, and how that is known."""
+    """Gigabytes of weights times answers in a second, at least and at most, and how that is known.
+
+    `measured` is false where it is arithmetic on published figures of the machine.
+    """
 
     least: float = Field(gt=0)
     most: float = Field(gt=0)
+    measured: bool = True
     source: str = Field(min_length=10)
 
 
@@ -36,7 +40,7 @@ class Budget(FrozenModel, strict=False):
     runner_gb    the largest base that a runner of GitHub takes; what is larger goes to HF Jobs
     largest_gb   the largest base that is measured at all
     merged_gb    merged weights are published below it, or on request; else the adapter form
-    speeds       machine -> family -> how fast it was seen to measure; of others hours are not known
+    speeds       machine -> family -> how fast it measures; of others hours are not known
     """
 
     kind: Literal["budget"]
@@ -52,6 +56,10 @@ class Budget(FrozenModel, strict=False):
     largest_gb: float = Field(default=80, ge=0)
     merged_gb: float = Field(default=10, ge=0)
     speeds: Mapping[str, Mapping[str, Speed]] = Field(default_factory=dict)
+
+    def speed(self, machine: str, family: str) -> Speed | None:
+        """How fast a machine measures models of a family; None where nothing is known."""
+        return self.speeds.get(machine, {}).get(family)
 
     def on_runner(self, base_bytes: int) -> bool:
         """Whether a model with a base of so many bytes is measured and merged on a runner."""

@@ -24,7 +24,7 @@ from ggez_hub.errors import GgezError, MissingExtra
 from ggez_hub.families import get_family
 from ggez_hub.hub import Hub
 from ggez_hub.hub.sparse_copy import sparse_copy
-from ggez_hub.merging.adapters import open_delta
+from ggez_hub.merging.adapters import CONFIGURATION, open_delta
 from ggez_hub.merging.deltas import WeightIndex
 from ggez_hub.registry.adapter_kinds import get_kind
 from ggez_hub.registry.repositories import Repositories, problems_on_hub
@@ -106,9 +106,10 @@ def fit(card: AdapterCard, hub: Hub, *, merges: bool) -> Trial | None:
     base, adapter = base_of(card, hub), adapter_of(card, hub)
     digests = {file.path: file.sha256 for file in base.files if file.sha256}
     family = get_family(card.family)
+    names = family.configuration
     with (
-        sparse_copy(hub, adapter.only, headers=True, shards=True) as source,
-        sparse_copy(hub, base.only, headers=True, shards=True) as folder,
+        sparse_copy(hub, adapter.only, names | CONFIGURATION, headers=True, shards=True) as source,
+        sparse_copy(hub, base.only, names, headers=True, shards=True) as folder,
     ):
         try:
             index = WeightIndex(folder, family.layout(folder).weights, digests)

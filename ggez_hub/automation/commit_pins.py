@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeAlias
 
 from ggez_hub.cards import AdapterCard, parse_card
 from ggez_hub.cards.document import CardText
+from ggez_hub.cards.expected import Expected, ListedFile, differences, expected_models
 from ggez_hub.digests import sha256_file
 from ggez_hub.errors import GgezError
 from ggez_hub.hub import Hub, RepoAtCommit
@@ -91,9 +92,14 @@ def _walk(value: object, path: KeyPath) -> Iterator[Found]:
 
 @dataclass(frozen=True)
 class Pinner:
-    """Pins files against one hub; a repository is asked once, so that all get the same commit."""
+    """Pins files against one hub; a repository is asked once, so that all get the same commit.
+
+    `differ` says in what a repository differs from what others record of it (recipes/expected.yaml, or
+    the card).
+    """
 
     hub: Hub
+    differ: list[str] = field(default_factory=list, repr=False)
     _seen: dict[tuple[str, str], RepoAtCommit] = field(default_factory=dict, repr=False)
 
     def pin(self, file: Path) -> tuple[LoosePin, ...]:
@@ -105,15 +111,20 @@ class Pinner:
         if not places:
             return ()
         at = {place.path: self._at(place) for place in places}
+        card = _card_in(file)
+        for found in at.values():
+            self._compare(found, expected_models().get(found.repo))
+            if card is not None and card.base.repo == found.repo:
+                self._compare(found, card.base.expected)
         values: dict[KeyPath, object] = {
             place.path: f"{place.repo}@{self.commit(place)}" if place.inline else self.commit(place)
             for place in places
         }
         before, text, after = _yaml_of(file)
-        if file.suffix == ".md":
-            values |= dict(self._bytes_of(file, at))
+        if card is not None:
+            values |= dict(self._bytes_of(card, file, at))
         new = before + with_values(text, values) + after
-        if file.suffix == ".md":
+        if card is not None:
             parse_card(new, str(file))
         file.write_text(new, encoding="utf-8", newline="\n")
         return tuple(places)
@@ -141,10 +152,15 @@ class Pinner:
                 "The file stays as it was.",
             ) from error
 
+    def _compare(self, at: RepoAtCommit, expected: Expected | None) -> None:
+        if expected is not None:
+            listed = {file.path: ListedFile(file.size, file.sha256) for file in at.files}
+            found = differences(expected, at.repo, at.revision, listed)
+            self.differ.extend(text for text in found if text not in self.differ)
+
     def _bytes_of(
-        self, file: Path, at: Mapping[KeyPath, RepoAtCommit]
+        self, card: AdapterCard, file: Path, at: Mapping[KeyPath, RepoAtCommit]
     ) -> Iterator[tuple[KeyPath, Any]]:
-        card = parse_card(file.read_text(encoding="utf-8"), str(file)).card
         base = at.get(("ggez", "base", "revision"))
         adapter = at.get(("ggez", "adapter", "revision"))
         try:
@@ -165,6 +181,13 @@ class Pinner:
                 digest = sha256_file(folder / pinned.path)
             records[pinned.path] = {"size": pinned.size, "sha256": digest}
         return records
+
+
+def _card_in(file: Path) -> AdapterCard | None:
+    """The card in a file, None for a recipe; raises BadCard."""
+    if file.suffix != ".md":
+        return None
+    return parse_card(file.read_text(encoding="utf-8"), str(file)).card
 
 
 def _yaml_of(file: Path) -> tuple[str, str, str]:

@@ -7,19 +7,23 @@ estimate.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from ggez_hub.automation.budget import GIGABYTE, Budget
-from ggez_hub.automation.card_sources import adapter_of, base_of
+from ggez_hub.automation.card_sources import VettedRepo, adapter_of, base_of
 from ggez_hub.automation.contribution_rules import ProposedCard
-from ggez_hub.automation.suite import suite_of
+from ggez_hub.automation.suite import betas_of, safety_of, suite_of
+from ggez_hub.automation.suite_models import judge_bytes, methods_of
+from ggez_hub.automation.task_costs import TaskCost, task_costs
 from ggez_hub.cards import AdapterCard
+from ggez_hub.cards.expected import ListedFile, differences
 from ggez_hub.errors import GateFailed
-from ggez_hub.evaluation.benchmarks.task import DrawingTask, Task
+from ggez_hub.families import get_family
 from ggez_hub.hub import Hub
 from ggez_hub.hub.jobs import Spent, prices, spent
+from ggez_hub.regions import find_region
 from ggez_hub.registry.adapter_kinds import get_kind
 from ggez_hub.registry.task_data import TaskData
 
@@ -27,16 +31,14 @@ Where = Literal["runner", "hf-jobs"]
 RUNNER = "ubuntu-latest"
 
 
-# More of the registry's own data is not fetched to count its items.
-MAX_DATA = 100_000_000
-
-
 @dataclass(frozen=True)
 class Cost:
     """Bytes, hours and dollars of one card; None where it is not known.
 
-    `hours` are the fewest and the most that measuring is expected to take, without fetching and
-    installing; `publishes` is what will be pushed after the card is accepted: merged weights or the adapter form.
+    `answers` are at most so many. `hours` are the fewest and the most that measuring is expected to
+    take, without fetching and installing, by what such a machine was measured to do, or else by
+    arithmetic; `tasks` what is asked; `differ` in what the base differs from
+    what is expected of it. `publishes` is what will be pushed after the card is accepted: merged weights or the adapter form.
     """
 
     card: str
@@ -49,6 +51,9 @@ class Cost:
     hours_at_most: float
     usd_at_most: float | None
     publishes: Literal["merged", "adapter"]
+    hours_measured: bool = True
+    tasks: tuple[TaskCost, ...] = ()
+    differ: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -88,8 +93,9 @@ def cost(
     hub raises.
     """
     suite, tasks = suite_of(card)
-    base_bytes, adapter_bytes = base_of(card, hub).nbytes, adapter_of(card, hub).nbytes
-    data_bytes = TaskData(hub).nbytes(tasks)
+    base, data = base_of(card, hub), TaskData(hub)
+    base_bytes, adapter_bytes = base.nbytes, adapter_of(card, hub).nbytes
+    data_bytes = data.nbytes(tasks) + judge_bytes(suite, hub)
     if base_bytes > budget.largest_gb * GIGABYTE:
         raise GateFailed(
             f"{path}: a base of {base_bytes / GIGABYTE:,.1f} GB is larger than what is measured here "
@@ -97,7 +103,13 @@ def cost(
             "Raise largest_gb in .github/budget.yaml, and name a machine that takes it.",
         )
     fetch = base_bytes + adapter_bytes + data_bytes
-    answers = count_answers(tasks, hub, len({0.0, *suite.betas}))
+    asked, betas = (
+        task_costs(suite, tasks, data, methods_of(suite, get_family(card.family))),
+        len(betas_of(suite, card)),
+    )
+    answers = count_answers(asked, betas)
+    if answers is not None:
+        answers += betas * count_safety(card, hub)
     here = budget.on_runner(base_bytes)
     machine = RUNNER if here else budget.machines.get(card.family, "unknown")
     usd: float | None = 0.0
@@ -115,7 +127,16 @@ def cost(
         hours_at_most=budget.hours,
         usd_at_most=usd,
         publishes="merged" if may_be_merged(card, base_bytes, budget) else "adapter",
+        hours_measured=(speed := budget.speed(machine, card.family)) is None or speed.measured,
+        tasks=asked,
+        differ=() if card.pinned else tuple(_unexpected(card, base)),
     )
+
+
+def _unexpected(card: AdapterCard, base: VettedRepo) -> Iterator[str]:
+    if card.base.expected is not None:
+        listed = {file.path: ListedFile(file.size, file.sha256) for file in base.at.files}
+        yield from differences(card.base.expected, base.at.repo, base.at.revision, listed)
 
 
 def may_be_merged(card: AdapterCard, base_bytes: int, budget: Budget) -> bool:
@@ -144,23 +165,19 @@ def require_money(costs: Iterable[Cost], budget: Budget, bill: Spent | None) -> 
         )
 
 
-def count_answers(tasks: Sequence[Task | DrawingTask], hub: Hub, betas: int) -> int | None:
-    """How many answers the tasks need at so many betas; None for more data than MAX_DATA.
+def count_answers(tasks: Sequence[TaskCost], betas: int) -> int | None:
+    """How many answers the tasks need at so many betas; None where one of them is not known.
 
     A drawing is an answer.
     """
-    data = TaskData(hub)
-    if data.nbytes(tasks) > MAX_DATA:
-        return None
-    from pyarrow.parquet import read_metadata
+    answers = [task.answers for task in tasks]
+    return None if None in answers else betas * sum(filter(None, answers))
 
-    count = 0
-    for task in tasks:
-        paths = list(task.splits.values())
-        folder, _ = data.fetch(task.dataset, paths)
-        times = task.drawing.seeds if isinstance(task, DrawingTask) else 1
-        count += times * sum(read_metadata(folder / path).num_rows for path in paths)
-    return betas * count
+
+def count_safety(card: AdapterCard, hub: Hub) -> int:
+    """How many prompts of safety a model of the card is asked."""
+    prepared, _ = TaskData(hub).prepare(safety_of(card), find_region(card.region))
+    return sum(len(asked.items) for task in prepared for asked in task.asked.values())
 
 
 def hours_of(
@@ -170,7 +187,7 @@ def hours_of(
 
     Work is the base's bytes for each answer; the budget has the speeds of machines, with sources.
     """
-    speed = budget.speeds.get(machine, {}).get(family)
+    speed = budget.speed(machine, family)
     if speed is None or answers is None:
         return None
     work = base_bytes / GIGABYTE * answers

@@ -12,17 +12,20 @@ from typing import Any
 
 from ggez_hub.automation.card_sources import adapter_of, base_of, location_of
 from ggez_hub.automation.contribution_rules import ProposedCard
-from ggez_hub.automation.suite import RECIPE, closed_rule, suite_of
+from ggez_hub.automation.suite import RECIPE, betas_of, closed_rule, safety_of, suite_of
+from ggez_hub.automation.suite_models import methods_of, open_judge, pictures_of
 from ggez_hub.cards import CardDocument, render_card
 from ggez_hub.cards.curve import with_measured
 from ggez_hub.errors import UsageProblem
+from ggez_hub.evaluation.benchmarks.preparation import require_both_sides
 from ggez_hub.evaluation.gates.outcome import GateReport, gate_report, read_limits
 from ggez_hub.evaluation.models import grid_on
-from ggez_hub.evaluation.models.backend import drawing_backend, find_backend
+from ggez_hub.evaluation.models.backend import find_backend
+from ggez_hub.evaluation.models.judge_model import with_judge
 from ggez_hub.evaluation.models.model_under_test import StoredModel, decisive_files
 from ggez_hub.evaluation.results.baselines import card_baselines
 from ggez_hub.evaluation.results.closed_part import Closing
-from ggez_hub.evaluation.results.evidence import RESULTS, Evidence, data_of
+from ggez_hub.evaluation.results.evidence import RESULTS, Evidence, data_of, held_out_of
 from ggez_hub.evaluation.results.figures import figures
 from ggez_hub.evaluation.results.header import AdapterRecord
 from ggez_hub.evaluation.results.measured_curve import curve_of
@@ -73,21 +76,20 @@ def evaluate(
     base, folder = base_of(card, hub), adapter_of(card, hub).fetch(hub)
     location = location_of(card)
     name = f"{location.repo}@{location.revision}"
-    backend = (
-        find_backend(family)
-        if family.generates != "pictures"
-        else drawing_backend(family, None, (closing.keep if closing else out) / PICTURES)
-    )
+    drawing_judge = open_judge(suite, hub)
+    backend = find_backend(family, (closing.keep if closing else out) / PICTURES, drawing_judge)
+    data = TaskData(hub, pictures=pictures_of(suite, hub), methods=methods_of(suite, family))
+    prepared, _ = data.prepare([*tasks, *safety_of(card)], region)
+    require_both_sides((task.record.side for task in prepared), region)
     evidence = sweep(
-        grid_on(
-            StoredModel(base.fetch(hub), (folder,), family), sorted({0.0, *suite.betas}), backend
-        ),
-        TaskData(hub).prepare(tasks, region)[0],
+        grid_on(StoredModel(base.fetch(hub), (folder,), family), betas_of(suite, card), backend),
+        with_judge(prepared, drawing_judge, backend.methods),
         region,
         card.alpha,
         out,
         adapters=(AdapterRecord.of(name, decisive_files(folder), card),),
         trained_on=data_of(card),
+        held_out=held_out_of(card),
         measured_by="registry",
         evaluator=evaluator,
         policy=card.policy,

@@ -6,7 +6,7 @@ import os
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ggez_hub.automation.submissions import BadSubmissions, Submission, recorded
 from ggez_hub.errors import GgezError, MissingExtra
@@ -89,6 +89,9 @@ def _text_on(repository: Repository, wanted: Proposal) -> str | None:
 BOT = "github-actions[bot]"
 OF_PULLS = "pull_request"
 MAY_DECIDE = frozenset({"admin", "maintain", "write"})
+PUBLIC_API = "https://api.github.com"
+# Seconds that GitHub asks clients of its public API to leave between requests, and between writes.
+PAUSES = {"seconds_between_requests": 0.25, "seconds_between_writes": 1.0}
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,12 @@ class GitHub:
                 "this step talks to GitHub and has no GITHUB_REPOSITORY and GITHUB_TOKEN",
                 "A workflow gives them with `env:`; by hand, use a token of your own.",
             )
-        return cls(repository, os.environ.get("GITHUB_API_URL", "https://api.github.com"), token)
+        return cls.at(repository, token)
+
+    @classmethod
+    def at(cls, repository: str, token: str) -> GitHub:
+        """A repository, owner/name, on the GitHub of GITHUB_API_URL."""
+        return cls(repository, os.environ.get("GITHUB_API_URL", PUBLIC_API), token)
 
     @cached_property
     def _repository(self) -> Repository:
@@ -117,7 +125,21 @@ class GitHub:
             from github import Auth, Github
         except ModuleNotFoundError as error:
             raise MissingExtra("PyGithub", "ci") from error
-        return Github(base_url=self.api, auth=Auth.Token(self.token)).get_repo(self.repository)
+        pauses = PAUSES if self.api == PUBLIC_API else dict.fromkeys(PAUSES)
+        client = Github(base_url=self.api, auth=Auth.Token(self.token), **pauses)
+        return client.get_repo(self.repository)
+
+    def ask(self, path: str) -> tuple[int, Any]:
+        """The status and the document of a GET below the repository's address, also of a refusal."""
+        from github import GithubException
+
+        try:
+            known = self._repository
+            at = f"{known.url}{path}"
+            _, found = known.requester.requestJsonAndCheck("GET", at, {"per_page": 100})
+        except GithubException as error:
+            return error.status, error.data
+        return 200, found
 
     def head(self, number: int) -> tuple[str, str]:
         """The commits (base, head) of a pull request now."""

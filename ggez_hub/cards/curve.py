@@ -28,7 +28,8 @@ class CurveRow(FrozenModel):
     """A score of base + beta * Delta on one task; `floor` is the score of guessing.
 
     `judge` is the model or the people that decided, where the metric alone does not: another judge
-    is another scale. `average` is what the score is the mean over: the task decides it.
+    is another scale. `average` is what the score is the mean over: the task decides it; over the right
+    answers it is balanced accuracy. `runs` is how many runs of the model each answer is the mean of.
     """
 
     score: Score
@@ -39,8 +40,9 @@ class CurveRow(FrozenModel):
     metric: Text
     judge: Text = "none"
     split: Split
-    side: Literal["global", "others", "regional"]
-    average: Literal["questions", "countries", "languages", "categories"] = "questions"
+    side: Literal["global", "others", "regional", "safety"]
+    average: Literal["questions", "countries", "languages", "categories", "answers"] = "questions"
+    runs: int = Field(default=1, ge=1)
     by_country: dict[RegionId, CountryScore] = Field({})
     measured_by: Literal["self", "registry"]
     evaluator: Text

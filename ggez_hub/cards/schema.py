@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from ggez_hub.cards.curve import Curve, CurveRow, MeasuredCurve, ParityRecord
+from ggez_hub.cards.expected import Expected
 from ggez_hub.cards.measurements import Baselines, ClosedPart, JointCurve, SeedRun
 from ggez_hub.cards.values import (
     UNKNOWN,
@@ -47,13 +48,15 @@ SCHEMA_VERSION = 2
 class BaseModelRef(FrozenModel):
     """The base that the adapter fits, identified by the sha256 of its weight files.
 
-    `shapes` is the digest of its tensors' names, dtypes and shapes.
+    `shapes` is the digest of its tensors' names, dtypes and shapes. `expected` is what others record of
+    a base that is not pinned: a hint to compare with, never a pin.
     """
 
     repo: RepoId
     revision: Revision
     weights: OrUnknown[Annotated[dict[FilePath, Sha256], Field(min_length=1)]]
     shapes: Sha256 | Unknown = "unknown"
+    expected: Expected | None = None
 
 
 class TrainedOn(FrozenModel):
@@ -88,7 +91,7 @@ class Counts(FrozenModel):
 
 
 class DataFilter(FrozenModel):
-    """How the training set was selected."""
+    """How the training set was selected; of the sets in `held_out` nothing entered it."""
 
     sources: OrUnknown[list[DataSource]]
     rules: OrUnknown[list[Text]]
@@ -96,6 +99,7 @@ class DataFilter(FrozenModel):
     translator: Text
     counts: OrUnknown[Counts]
     spec_digest: Sha256 | Unknown
+    held_out: list[DataSource] = Field([])
 
 
 class DataRights(FrozenModel):

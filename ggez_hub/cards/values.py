@@ -78,6 +78,7 @@ PointKey: TypeAlias = Annotated[
 ]
 
 Level: TypeAlias = Literal["declared", "measured", "reproducible"]
+# They are declared in ggez_hub.families, which knows models and is not imported here.
 FAMILIES = ("embedding", "diffusion", "vlm")
 FamilyName: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
 

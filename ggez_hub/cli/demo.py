@@ -13,7 +13,7 @@ from ggez_hub.cli.pull_steps import run_pull
 from ggez_hub.cli.request import PullOptions, print_region
 from ggez_hub.demo.figures import DemoFigures, Folders, recompute
 from ggez_hub.demo.hub import ASSETS, DATA
-from ggez_hub.demo.world import EVIDENCE, DemoFamily, family_folders
+from ggez_hub.demo.world import EMBEDDING, EVIDENCE, DemoFamily, family_folders
 from ggez_hub.evaluation.answers.predictions import read_predictions
 from ggez_hub.hub import Hub
 from ggez_hub.hub_connection import connect
@@ -44,7 +44,7 @@ def demo_command(region: str, target: Path | None, out: Output) -> None:
     """
     wanted = find_region(region)
     first = target or Path(f"ggez-demo-{wanted.id}")
-    request = Request(region, family="embedding")
+    request = Request(region, family=EMBEDDING.family)
     print_region(request, out)
     # A pull's own JSON would be another document.
     quiet = Output(quiet=True) if out.as_json else out

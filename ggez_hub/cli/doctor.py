@@ -9,23 +9,24 @@ from itertools import chain
 import click
 
 from ggez_hub import __version__
-from ggez_hub.cli.output import Output, output_options
+from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.errors import GgezError
 
 
 @click.command("doctor")
 @click.option("--offline", is_flag=True, help="Do not ask whether the hub answers.")
+@hub_option
 @output_options
-def doctor_command(offline: bool, out: Output) -> None:
+def doctor_command(offline: bool, hub: str, out: Output) -> None:
     """Check the installation, and report how to fix it.
 
-    Python and libraries, the extras, devices, disks, the hub, its token (never its value) and the
-    hub on this machine. Exit code 1 if something is broken that the core needs; the answer of the
+    Python and libraries, the extras, devices, disks, the hub and whether it takes the token (whose
+    value is never shown), and the hub on this machine. Exit code 1 if something is broken that the core needs; the answer of the
     hub is among that, unless --offline or HF_HUB_OFFLINE leaves it out.
     """
     from ggez_hub.installation import devices, disks, hubs, packages
 
-    found = list(chain(packages(), devices(), disks(), hubs(ask=not offline)))
+    found = list(chain(packages(), devices(), disks(), hubs(ask=not offline, hub=hub)))
     broken = [finding for finding in found if finding.state == "broken"]
     out.table(
         ("state", "of", "what", "found"),

@@ -12,7 +12,7 @@ import click
 
 from ggez_hub.cli.output import plain
 from ggez_hub.errors import GgezError
-from ggez_hub.urls import is_http
+from ggez_hub.http_address import is_http
 
 
 class CommandFailed(click.ClickException):
@@ -96,6 +96,16 @@ def _hub_response(error: Any) -> Message:
         return Message(
             "the hub is busy or out of order: {}",
             "Run it again in a while: what was already downloaded is kept.",
+        )
+    if status == 401:
+        return Message(
+            "the hub does not accept the token: {}",
+            "Set HF_TOKEN to a valid one or run `hf auth login`; `ggez-hub doctor` checks it.",
+        )
+    if status == 403:
+        return Message(
+            "the token may not do this: {}",
+            "It needs that right for this repository: see the settings of your tokens on the hub.",
         )
     return Message("the hub refused: {}")
 

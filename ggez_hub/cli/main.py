@@ -68,6 +68,13 @@ SECTIONS = {
         "verify": CommandEntry(
             "verify", "Check a pulled folder against its lock, or scores against predictions."
         ),
+        "export": CommandEntry(
+            "exchange", "Results or a card's evidence in the format of another harness."
+        ),
+        "import": CommandEntry(
+            "exchange",
+            "Runs of SEA-HELM as a results folder, for `card measure`, `verify` and `report`.",
+        ),
         "reproduce": CommandEntry("reproduce", "Recheck the arithmetic of the paper's tables."),
     },
     "Serve and maintain": {

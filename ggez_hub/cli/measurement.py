@@ -60,6 +60,7 @@ class OpenedSweep:
     adapters: tuple[AdapterRecord, ...]
     joint: JointFineTune | None
     trained_on: TrainedOn
+    held_out: tuple[str, ...]
     source: ModelProvider
     found: tuple[LocalModel, ...]
 
@@ -87,7 +88,7 @@ def open_recipe(file: Path, target: Path, hub: Hub, *, cached: bool) -> OpenedSw
     from ggez_hub.evaluation.sweep.part_gains import folder_of
     from ggez_hub.evaluation.sweep.recipe import SweepRecipe
     from ggez_hub.evaluation.sweep.run import JointFineTune
-    from ggez_hub.merging.adapters import is_finetune
+    from ggez_hub.merging.adapters import find_form
     from ggez_hub.recipe_file import read_recipe
     from ggez_hub.registry.task_data import TaskData, find_tasks
 
@@ -105,7 +106,8 @@ def open_recipe(file: Path, target: Path, hub: Hub, *, cached: bool) -> OpenedSw
     )
     backend = source.backend(family, judge)
     model = StoredModel(base.path, tuple(adapter.path for adapter in adapters), family)
-    points = recipe.points(finetunes=all(is_finetune(adapter) for adapter in model.adapters))
+    kinds = {find_form(adapter).kind for adapter in model.adapters}
+    points = recipe.points(finetunes=kinds <= {"finetune"})
     joint, rivals = None, [find_adapter(recipe.joint, here, hub)] if recipe.joint else []
     for rival in rivals:
         on_base = model_in(base.path, family, backend, Adapted(rival.path, 1.0))
@@ -138,6 +140,7 @@ def open_recipe(file: Path, target: Path, hub: Hub, *, cached: bool) -> OpenedSw
         records,
         joint,
         recipe.trained_on or _trained_on([*adapters, *rivals]),
+        _held_out([*adapters, *rivals]),
         source,
         tuple(adapters),
     )
@@ -179,6 +182,15 @@ def _trained_on(adapters: Sequence[LocalModel]) -> TrainedOn:
         return "unknown"
     named = [known if isinstance(known, list) else ["unknown"] for known in found]
     return list(dict.fromkeys(source for known in named for source in known))
+
+
+def _held_out(adapters: Sequence[LocalModel]) -> tuple[str, ...]:
+    """The data sets that every adapter's filter kept out."""
+    from ggez_hub.evaluation.results.evidence import held_out_of
+
+    cards = [card_of(adapter.path) for adapter in adapters]
+    named = [held_out_of(card) if card else [] for card in cards]
+    return tuple(name for name in named[0] if all(name in own for own in named)) if named else ()
 
 
 def _relative(named: str, here: Path) -> str:

@@ -81,6 +81,7 @@ def of_recipe(path: Path, hub: str, form: str, *, quiet: bool) -> Iterator[Merge
     Of the base only what the form of the result reads: an adapter form needs mostly no weights.
     Raises UsageProblem, and what fetching raises.
     """
+    from ggez_hub.cli.models import note_unexpected
     from ggez_hub.merging.forms import require_one
     from ggez_hub.recipe_file import read_recipe
     from ggez_hub.registry.contribution.adapter_files import find_base
@@ -108,11 +109,13 @@ def of_recipe(path: Path, hub: str, form: str, *, quiet: bool) -> Iterator[Merge
             with connect(hub, quiet=quiet) as server:
                 base = None
                 if recipe.base in remote:
-                    name = "@".join(remote.pop(recipe.base))
+                    repo, revision = remote.pop(recipe.base)
+                    name = f"{repo}@{revision}"
                     base = find_base(server, name, recipe.family, recipe.variant)
-                for number, (named, repo) in enumerate(remote.items(), 1):
+                    note_unexpected(base.at, revision)
+                for number, (named, place) in enumerate(remote.items(), 1):
                     folder = Path(staging) / f"adapter-{number}"
-                    places[named] = fetch_adapter(server, *repo, folder)
+                    places[named] = fetch_adapter(server, *place, folder)
                 if base is not None:
                     reads = get_form(form).reads(
                         [places[a.adapter].path for a in recipe.adapters], by_part=any(parts)

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import click
 
+from ggez_hub.cards.expected import ListedFile, differences, expected_models
+from ggez_hub.cli.output import QUIET, Output
 from ggez_hub.errors import UsageProblem
 from ggez_hub.families import Family, detect_family
-from ggez_hub.hub import Hub
+from ggez_hub.hub import Hub, RepoAtCommit
 
 if TYPE_CHECKING:
     from ggez_hub.cards import AdapterCard
@@ -60,11 +62,27 @@ def find_model(named: str, here: Path, hub: Hub) -> LocalModel:
         return LocalModel(folder)
     repo, _, revision = named.partition("@")
     at = hub.at_commit(repo, revision or "main")
+    note_unexpected(at, revision)
     files = [pinned.as_hub_file() for pinned in model_files(at)]
     card = at.file(CARD)
     if card is not None and card.size <= MAX_CARD_BYTES:
         files.append(card)
     return LocalModel(hub.fetch(at.repo, at.revision, files), at.repo, at.revision)
+
+
+def note_unexpected(at: RepoAtCommit, asked: str) -> None:
+    """Print on stderr how what a branch is now differs from recipes/expected.yaml.
+
+    asked: the revision that was asked for; whoever names a commit means it
+    """
+    expected = expected_models().get(at.repo)
+    if expected is None or asked not in {"", "main"}:
+        return
+    context = click.get_current_context(silent=True)
+    out = Output(quiet=context is not None and context.meta.get(QUIET, False))
+    listed = {file.path: ListedFile(file.size, file.sha256) for file in at.files}
+    for text in differences(expected, at.repo, at.revision, listed):
+        out.note(f"note: {text}")
 
 
 def find_adapter(named: str, here: Path, hub: Hub) -> LocalModel:
@@ -166,11 +184,9 @@ class ModelProvider:
 
     def backend(self, family: Family, judge: JudgeModel | None) -> EvaluationBackend:
         """How models of a family are asked; raises UsageProblem."""
-        from ggez_hub.evaluation.models.backend import drawing_backend, find_backend
+        from ggez_hub.evaluation.models.backend import find_backend
 
-        if judge is None and family.generates != "pictures":
-            return find_backend(family)
-        return drawing_backend(family, judge, self.target / "pictures")
+        return find_backend(family, self.target / "pictures", judge)
 
     def judge(self, named: str) -> tuple[JudgeModel, Place]:
         """Open a judge by its name; returns also where it was found. A folder is called by its last name."""

@@ -23,6 +23,9 @@ R = TypeVar("R")
 # (Unicode UAX #9); and surrogates, which no stream takes.
 COMMANDS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
+# In the meta of click's context: whether the command was given --quiet.
+QUIET = "ggez_hub.quiet"
+
 
 def plain(text: str) -> str:
     """The text with each character that a terminal would obey written as `\\x1b` or `\\u202e`."""
@@ -121,6 +124,7 @@ def output_options(command: Callable[..., R]) -> Callable[..., R]:
     def wrapper(*args: Any, as_json: bool, quiet: bool, debug: bool, **kwargs: Any) -> R:
         context = click.get_current_context()
         context.meta["ggez_hub.debug"] = debug
+        context.meta[QUIET] = quiet
         out = Output(as_json=as_json, quiet=quiet)
         with show_progress(None if quiet else out.note):
             return command(*args, out=out, **kwargs)

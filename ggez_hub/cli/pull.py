@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,12 @@ from ggez_hub.errors import UsageProblem
 from ggez_hub.families import get_family
 from ggez_hub.hub_connection import connect
 from ggez_hub.regions import fallback_chain, find_region
+from ggez_hub.registry.pull.target import require_pullable
 from ggez_hub.registry.request import Request
+
+offline_option = click.option(
+    "--offline", is_flag=True, help="Ask no hub: use the cache only (HF_HUB_OFFLINE=1)."
+)
 
 
 @click.command("pull")
@@ -33,13 +37,18 @@ from ggez_hub.registry.request import Request
     "--lock", "lock_file", type=NEW, help="The lock file of --locked.  [default: OUT/ggez.lock]"
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be done and what it costs.")
-@click.option("--explain", is_flag=True, help="List every candidate with its reason.")
+@click.option(
+    "--explain",
+    is_flag=True,
+    help="Every candidate with its reason, what each policy chooses, and all loading lines.",
+)
+@click.option("--show-licenses", is_flag=True, help="All that the licences ask.")
 @click.option("--verify", is_flag=True, help="Read every byte of a folder that is there already.")
 @click.option("--merge-here", is_flag=True, help="Take no merged model that others published.")
 @click.option("--push", "repo", metavar="ORG/NAME", help="Publish the result there.")
 @click.option("--private", is_flag=True, help="Make the repository of --push private.")
 @click.option("--pr", is_flag=True, help="With --push: open a pull request instead of committing.")
-@click.option("--offline", is_flag=True, help="Use the cache only.")
+@offline_option
 @hub_option
 @output_options
 def pull_command(
@@ -50,21 +59,20 @@ def pull_command(
     Finds the region's adapter on the hub, chooses beta by Global-Regional Parity, merges through
     mergekit, and writes OUT/FAMILY/ with a lock file beside it.
     """
-    if options["offline"]:
-        # Read when huggingface_hub is imported, which nothing has done before this.
-        os.environ["HF_HUB_OFFLINE"] = "1"
-
-    given = PullOptions(
-        target or Path(f"ggez-{find_region(request.region).id}"), hub=hub, **options
-    )
+    given = PullOptions(target or Path(f"ggez-{find_region(request.region).id}"), **options)
     if given.lock_file is not None and not given.locked:
         raise UsageProblem("--lock names the lock file of --locked", "Add --locked.")
+    if given.offline and given.repo is not None:
+        raise UsageProblem("--push needs the hub, which --offline forbids to ask")
     if given.pr and given.repo is None:
         raise UsageProblem("--pr is for --push", "Name the repository: --push ORG/NAME --pr")
 
+    if not given.dry_run:
+        require_pullable(given.target)
+
     from ggez_hub.cli.pull_cache import answer_from_cache
 
-    with connect(hub, quiet=out.quiet) as server:
+    with connect(hub, quiet=out.quiet, offline=given.offline) as server:
         if given.is_plain and answer_from_cache(request, server, given.target, out):
             return
         print_region(request, out)
@@ -75,9 +83,10 @@ def pull_command(
 
 @click.command("resolve")
 @request_options
+@offline_option
 @hub_option
 @output_options
-def resolve_command(request: Request, hub: str, out: Output) -> None:
+def resolve_command(request: Request, offline: bool, hub: str, out: Output) -> None:
     """What a pull would take, and why.
 
     Every candidate with its reason. Nothing is written.
@@ -85,17 +94,17 @@ def resolve_command(request: Request, hub: str, out: Output) -> None:
     from ggez_hub.cli.pull_steps import plan_or_ask
 
     print_region(request, out)
-    with connect(hub, quiet=out.quiet) as server:
+    with connect(hub, quiet=out.quiet, offline=offline) as server:
         # Nothing will be fetched, of whatever size.
-        planned = plan_or_ask(request, server, None, out, hub, costs_only=True)
-    print_resolution(planned, out, explain=True)
-    print_table(planned.table, out)
+        planned = plan_or_ask(request, server, None, out, costs_only=True)
+    print_resolution(planned, out, explain=True, licences=True)
+    print_table(planned.table, out, explain=True)
     out.document(resolution_json(planned.resolution, planned))
 
 
 @click.command("search")
 @click.option("--region", help="Only adapters that serve this region.")
-@click.option("--family", help="embedding, diffusion or vlm.")
+@click.option("--family", help="Such as embedding, diffusion or vlm.")
 @hub_option
 @output_options
 def search_command(region: str | None, family: str | None, hub: str, out: Output) -> None:

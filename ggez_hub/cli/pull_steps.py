@@ -14,39 +14,44 @@ from ggez_hub.cli.parameters import BETA
 from ggez_hub.cli.pull_cache import THERE, WRITTEN, remember
 from ggez_hub.cli.request import (
     PullOptions,
+    alternatives,
     print_resolution,
     print_runtimes,
     print_table,
     resolution_json,
 )
+from ggez_hub.command_line import command_line
 from ggez_hub.errors import UsageProblem
+from ggez_hub.hardware import size_text
 from ggez_hub.hub import Hub
+from ggez_hub.merging.forms.adapter_facts import AdapterFacts
+from ggez_hub.merging.forms.runtimes import as_list, loading_call, loading_lines
 from ggez_hub.progress import task
 from ggez_hub.quantities import counted
 from ggez_hub.regions import find_region
 from ggez_hub.registry.adapter_kinds import form_of
-from ggez_hub.registry.constants import INDEX_REPO, LOCK_NAME
-from ggez_hub.registry.lock import Lock, read_lock
+from ggez_hub.registry.constants import CARD_NAME, INDEX_REPO, LOCK_NAME
+from ggez_hub.registry.lock import Lock, lock_place, locks_in, read_lock
 from ggez_hub.registry.pull.choices import Undecided
 from ggez_hub.registry.pull.plan import PullPlan, plan, plan_locked
 from ggez_hub.registry.pull.preflight import preflight
 from ggez_hub.registry.pull.published_merge import owners_trusted
-from ggez_hub.registry.pull.pull import Pulled, carry_out
+from ggez_hub.registry.pull.pull import Pulled, carry_out, check
+from ggez_hub.registry.pull.result_card import with_base
 from ggez_hub.registry.request import Request
+from ggez_hub.registry.resolution import Resolution
 from ggez_hub.registry.resolver.composition import cosine_line
 
 
 def plan_or_ask(
-    request: Request, hub: Hub, target: Path | None, out: Output, name: str, *, costs_only: bool
+    request: Request, hub: Hub, target: Path | None, out: Output, *, costs_only: bool
 ) -> PullPlan:
-    """The plan of a request on the hub `name`; of several models it asks, on a terminal, which.
+    """The plan of a request; of several models it asks, on a terminal, which.
 
     Elsewhere it raises Undecided, after the choices were printed with --json.
     """
-    options = "" if name == "hf" else f" --hub {name}"
-    options += "" if request.form == Request.form else f" --as {request.form}"
     try:
-        return plan(request, hub, target, costs_only=costs_only, options=options)
+        return plan(request, hub, target, costs_only=costs_only)
     except Undecided as undecided:
         if not (out.for_people and sys.stdin.isatty() and sys.stdout.isatty()):
             out.document({"choices": [choice.as_dict() for choice in undecided.choices]})
@@ -71,13 +76,15 @@ def run_pull(request: Request, hub: Hub, options: PullOptions, out: Output) -> P
     """Resolve or read the lock, and pull; None after a dry run."""
     target = options.target
     if options.locked:
-        planned = plan_locked(_lock(request, options), hub, offline=options.offline)
+        planned = plan_locked(_lock(request, options), hub)
     else:
-        planned = plan_or_ask(request, hub, target, out, options.hub, costs_only=options.dry_run)
+        planned = plan_or_ask(request, hub, target, out, costs_only=options.dry_run)
+    # What cannot be done is said before what would be.
+    costs = None if options.dry_run else check(planned, hub, target, verify=options.verify)
     for warning in planned.warnings:
         out.note(f"warning: {warning}")
     resolution = planned.resolution
-    print_resolution(planned, out, explain=options.explain)
+    print_resolution(planned, out, explain=options.explain, licences=options.show_licenses)
     if options.dry_run:
         _print_costs(planned, hub, target, out)
         return None
@@ -86,18 +93,16 @@ def run_pull(request: Request, hub: Hub, options: PullOptions, out: Output) -> P
         what, source = "copying", resolution.adapters[0].source
     with task(what, sum(source.weight_sizes), "bytes") as merging:
         owners = () if options.merge_here else owners_trusted(request.trust)
-        pulled = carry_out(
-            planned, hub, target, wrote=merging.advance, verify=options.verify, owners=owners
-        )
+        pulled = carry_out(planned, hub, target, merging.advance, owners=owners, costs=costs)
     if options.repo is not None:
         _push(pulled, planned, hub, options, out)
-    document = _print_result(pulled, planned, hub, out)
+    document = _print_result(pulled, planned, hub, options, out)
     cards = [adapter.card for adapter in resolution.adapters]
     # Nothing but the index decided it: neither a repository's own card, nor what `main` is now.
     by_index = all(card.repo == INDEX_REPO for card in cards) and all(
         read.card.pinned for read in planned.documents
     )
-    if by_index and not (options.locked or options.explain or planned.warnings):
+    if by_index and options.is_plain and not planned.warnings:
         remember(request, hub, target, cards[0].revision, out, document)
     return pulled
 
@@ -122,7 +127,9 @@ def _push(pulled: Pulled, planned: PullPlan, hub: Hub, options: PullOptions, out
 
 
 def _lock(request: Request, options: PullOptions) -> Lock:
-    lock = read_lock(options.lock_file or options.target / LOCK_NAME)
+    family = request.family
+    default = lock_place(options.target, family) if family else options.target / LOCK_NAME
+    lock = read_lock(options.lock_file or default)
     if lock.resolution.region != find_region(request.region).id:
         raise UsageProblem(
             f"the lock file is of the region {lock.resolution.region}, not {request.region}"
@@ -144,53 +151,84 @@ def _lock(request: Request, options: PullOptions) -> Lock:
 
 def _print_costs(planned: PullPlan, hub: Hub, target: Path, out: Output) -> None:
     costs = preflight(planned.resolution, hub, target)
-    fits = "fits this machine" if costs.fits else "does not fit this machine"
     out.line(
-        f"would fetch {costs.fetch_bytes / 1e6:.1f} MB, write {costs.disk_bytes / 1e6:.1f} MB in "
-        f"all, take {costs.ram_bytes / 1e9:.2f} GB of memory; the weights take "
-        f"{costs.vram_bytes / 1e6:.1f} MB on a device: {fits}"
+        f"would fetch {size_text(costs.fetch_bytes)}, write {size_text(costs.disk_bytes)} in all, "
+        f"take {size_text(costs.ram_bytes)} of memory; the weights take "
+        f"{size_text(costs.vram_bytes)} on a device: {'; '.join(costs.lacking) or 'fits this machine'}"
     )
     for repo in costs.gated:
         out.line(f"{repo} is gated: its licence is accepted at {hub.page(repo)}")
-    out.document(vars(costs))
+    out.document(costs.as_dict())
 
 
-def _print_result(pulled: Pulled, planned: PullPlan, hub: Hub, out: Output) -> dict[str, Any]:
+def _print_result(
+    pulled: Pulled, planned: PullPlan, hub: Hub, options: PullOptions, out: Output
+) -> dict[str, Any]:
     """Print the result; returns its JSON."""
-    resolution = pulled.lock.resolution
-    what = THERE if pulled.reused else WRITTEN
-    if pulled.published:
-        out.line(f"merged already: taken from {pulled.published}, and compared with its lock")
-    out.line(f"{pulled.model} {what}; {pulled.folder / LOCK_NAME} pins every input")
-    print_table(planned.table, out)
+    resolution, explain = pulled.lock.resolution, options.explain
+    print_table(planned.table, out, explain=explain)
     # For a folder that exists, no inputs are fetched to be compared again.
     alike = () if pulled.reused else planned.cosines(hub)
     for pair in alike:
         out.line(cosine_line(pair, resolution))
-    form, shown = form_of(resolution), str(pulled.model)
-    if planned.switch is not None and (form.is_switch or planned.switch.ahead):
-        out.line(f"The switch by prompt language is {planned.switch.text}.")
-        if not form.is_switch:
-            out.line(
-                f"It keeps base and adapter apart: ggez-hub pull --region "
-                f"{resolution.region} --family {resolution.family} --as switch"
-            )
+    if instead := alternatives(planned):
+        out.line(f"instead  {instead}")
+    form, model, switch = form_of(resolution), pulled.model, planned.switch
+    if switch is not None and (form.is_switch or (explain and switch.ahead)):
+        out.line(f"The switch by prompt language is {switch.text}.")
+    if pulled.published:
+        out.line(f"merged already: taken from {pulled.published}, and compared with its lock")
+    what = THERE if pulled.reused else WRITTEN
+    place, name = pulled.folder, pulled.folder.name
+    if len(locks_in(place)) > 1:
+        place, name = model, f"{name}-{resolution.family}"
+    page = command_line("report", {"": place, "-o": f"{name}.html", **_hub_option(hub)})
+    out.line(f"folder   {model} {what}; {pulled.lock_file} pins every input; scores: {page}")
     where: dict[str, Any] = {}
-    facts = form.facts(resolution, shown, pulled.model)
-    if facts is None:
-        out.line("\n".join(("", *form.loading_lines(resolution, shown, pulled.model))))
+    facts = form.facts(resolution, str(model), model)
+    base = ""
+    lines = form.loading_lines(resolution, str(model), model)
+    if facts is not None:
+        facts, base = _with_base(facts, resolution, hub, pulled.folder)
+        where, lines = {"runtimes": as_list(facts)}, loading_lines(facts)
+    if not explain:
+        out.line(f"load     {loading_call(lines)} (all lines: {model / CARD_NAME}{base})")
+    elif facts is None:
+        out.line("\n".join(("", *lines)))
     else:
-        where = {"runtimes": print_runtimes(facts, out)}
+        print_runtimes(facts, out)
     document = {
         "out": str(pulled.folder),
-        "model": str(pulled.model),
-        "lock": str(pulled.folder / LOCK_NAME),
+        "model": str(model),
+        "lock": str(pulled.lock_file),
         "reused": pulled.reused,
         "published": pulled.published,
         "cosines": [vars(pair) for pair in alike],
         **resolution_json(resolution, planned),
-        "switch": planned.switch and vars(planned.switch),
+        "switch": switch and {"ahead": switch.ahead, "text": switch.text},
         **where,
     }
     out.document(document)
     return document
+
+
+def _with_base(
+    facts: AdapterFacts, resolution: Resolution, hub: Hub, folder: Path
+) -> tuple[AdapterFacts, str]:
+    """The facts with the lines that load the base, and how it is had where the hub ends with the command."""
+    if not hub.temporary:
+        return with_base(facts, resolution, hub), ""
+    place = f"{folder}-base"
+    dropped = ("--as", "--policy", "--betas", "--explain", "--show-licenses", "--locked", "--lock")
+    pull = command_line(
+        "pull",
+        {"--region": resolution.region, "--adapter": resolution.adapters[0].source.repo}
+        | {"--beta": 0, "-o": place, **_hub_option(hub), **dict.fromkeys(dropped)},
+    )
+    facts = with_base(facts, resolution, hub, f"{place}/{resolution.family}", f"  # {pull}")
+    return facts, f"; base: {pull}"
+
+
+def _hub_option(hub: Hub) -> dict[str, str]:
+    """Of a command without --hub, as `demo`, that which names its hub in another command."""
+    return {"--hub": "embedded"} if hub.temporary else {}

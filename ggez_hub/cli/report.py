@@ -10,7 +10,9 @@ import click
 from ggez_hub.atomic_files import write_file
 from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.cli.parameters import ANYTHING, FILE, FOLDER, NEW_FILE, out_option
+from ggez_hub.cli.scores import place_of_scores
 from ggez_hub.errors import UsageProblem
+from ggez_hub.hardware import size_text
 from ggez_hub.hub_connection import connect
 
 if TYPE_CHECKING:
@@ -42,7 +44,8 @@ def report_command(
 ) -> None:
     """Scores, parity and gates as one HTML page.
 
-    It opens without a network. Everything on it is recomputed from the predictions of a results folder or an adapter's folder.
+    It opens without a network. Everything on it is recomputed from the predictions of a results folder or an adapter's folder;
+    of a pulled folder those of its adapter, from the hub.
     """
     from ggez_hub.cli.measurement import origin_tasks
     from ggez_hub.evaluation.benchmarks.task import Task, load_tasks
@@ -54,7 +57,8 @@ def report_command(
     if data is not None and task_folder is None:
         raise UsageProblem("--data needs --tasks, which define how it is read")
     limits = read_limits(recipe)
-    evidence = open_evidence(place)
+    with place_of_scores(place, hub, out) as scores:
+        evidence = open_evidence(scores)
     material: Material | None = None
     if task_folder is not None:
         tasks = load_tasks(task_folder, Task)
@@ -65,5 +69,5 @@ def report_command(
             material = prepared_tasks(origin_tasks(evidence, server))
     text = page(contents(evidence, limits, material))
     write_file(target, text)
-    out.line(f"{target}: {len(text.encode()) / 1e6:.2f} MB, opens without a network")
+    out.line(f"{target}: {size_text(len(text.encode()))}, opens without a network")
     out.document({"page": str(target), "bytes": len(text.encode())})

@@ -14,6 +14,7 @@ from ggez_hub.cli.merge_inputs import read_parts
 from ggez_hub.cli.output import Output
 from ggez_hub.cli.parameters import BETA, SHARE, as_option, betas_option
 from ggez_hub.cli.questions import given_region
+from ggez_hub.hardware import size_text
 from ggez_hub.regions import fallback_chain, find_region, spelled_out
 from ggez_hub.registry.request import Request
 
@@ -36,7 +37,7 @@ def request_options(command: Callable[..., R]) -> Callable[..., R]:
         callback=given_region,
         help="A country or group: th, southeast-asia, ไทย. Asked for on a terminal.",
     )
-    @click.option("--family", help="embedding, diffusion or vlm.")
+    @click.option("--family", help="Such as embedding, diffusion or vlm.")
     @click.option("--base", metavar="REPO[@REVISION]", help="Another base model.")
     @click.option(
         "--adapter",
@@ -109,19 +110,25 @@ class PullOptions:
     lock_file: Path | None = None
     dry_run: bool = False
     explain: bool = False
+    show_licenses: bool = False
     verify: bool = False
     offline: bool = False
     merge_here: bool = False
     repo: str | None = None
     private: bool = False
     pr: bool = False
-    hub: str = "hf"
 
     @property
     def is_plain(self) -> bool:
         """Whether the answer of an earlier pull answers this one too."""
         return not (
-            self.locked or self.dry_run or self.explain or self.verify or self.offline or self.repo
+            self.locked
+            or self.dry_run
+            or self.explain
+            or self.show_licenses
+            or self.verify
+            or self.offline
+            or self.repo
         )
 
 
@@ -130,8 +137,13 @@ def print_region(request: Request, out: Output) -> None:
     out.line(spelled_out(find_region(request.region), request.region))
 
 
-def print_resolution(planned: PullPlan, out: Output, *, explain: bool = False) -> None:
-    """Base, adapter, alpha and beta, each with its source and reason; then the licences' obligations."""
+def print_resolution(
+    planned: PullPlan, out: Output, *, explain: bool = False, licences: bool = False
+) -> None:
+    """Base, adapter, alpha and beta, each with its source and reason; then the licences.
+
+    With `licences` all that they ask, with `explain` every candidate and where alpha is from.
+    """
     from ggez_hub.registry.resolution import FITS_BY_SHAPE
 
     resolution = planned.resolution
@@ -142,19 +154,9 @@ def print_resolution(planned: PullPlan, out: Output, *, explain: bool = False) -
     for adapter in resolution.adapters:
         what = "adapter " if resolution.base else "model   "
         out.line(f"{what} {_pin(adapter.source)}, {_served(adapter, resolution)}")
-    out.line(f"alpha    {_alpha(resolution)}")
-    for adapter in resolution.adapters:
-        if adapter.beta is None:
-            out.line("beta     none: a merged model is taken as it is")
-            continue
-        out.line(f"beta     {adapter.beta.value:g}: {adapter.beta.reason}")
-        for text in adapter.parts.lines() if adapter.parts else ():
-            out.line(f"by part  {text}")
-        if adapter.beta.region not in {None, resolution.region}:
-            out.line(
-                f"         It was chosen for {adapter.beta.region}, not for {resolution.region}: "
-                "fewer than 100 items are of the requested region."
-            )
+    if explain or resolution.alpha.fallback:
+        out.line(f"alpha    {_alpha(resolution)}")
+    _print_betas(resolution, out)
     if planned.composition is not None:
         out.line(f"         This is {planned.composition.text}.")
     if explain:
@@ -163,10 +165,42 @@ def print_resolution(planned: PullPlan, out: Output, *, explain: bool = False) -
             out.line(f"  taken     {adapter.source.repo} ({adapter.region})")
         for candidate in resolution.rejected:
             out.line(f"  rejected  {candidate.repo} ({candidate.region}): {candidate.reason}")
-    _print_licences(planned.obligations, out)
+    _print_licences(planned.obligations, out, all_of_it=licences)
 
 
-def _print_licences(obligations: Obligations, out: Output) -> None:
+def _print_betas(resolution: Resolution, out: Output) -> None:
+    notes = []
+    for adapter in resolution.adapters:
+        if adapter.beta is None:
+            out.line("beta     none: a merged model is taken as it is")
+            continue
+        out.line(
+            f"beta     {adapter.beta.value:g} at alpha {resolution.alpha.value:.5g}: "
+            f"{adapter.beta.reason}"
+        )
+        for text in adapter.parts.lines() if adapter.parts else ():
+            out.line(f"by part  {text}")
+        if adapter.beta.region not in {None, resolution.region}:
+            notes.append(
+                f"chosen for {adapter.beta.region}, not for {resolution.region}: fewer than 100 "
+                "items are of the requested region"
+            )
+    if resolution.is_base:
+        given = any(a.beta and a.beta.why == "given" for a in resolution.adapters)
+        what = "this is the base" if resolution.form == "merged" else "this adapter leaves it"
+        notes.append(f"{'' if given else 'the base is best here; '}{what}, unchanged")
+    if notes:
+        out.line(f"         {'; '.join(notes)}")
+
+
+def _print_licences(obligations: Obligations, out: Output, *, all_of_it: bool) -> None:
+    if not all_of_it:
+        names = dict.fromkeys(name for duty in obligations.asked for name in duty.by)
+        short = dict.fromkeys(duty.duty.replace("_", " ") for duty in obligations.asked)
+        unknown = ["unknown for a part"] if obligations.unknown else []
+        text = ", ".join([*(names or obligations.of_weights), *unknown])
+        out.line(f"licence  {text}: {', '.join(short) or 'nothing is asked'} (--show-licenses)")
+        return
     for duty in obligations.asked:
         out.line(f"licence  {duty.text} [{', '.join(duty.by)}]")
     if obligations.unknown:
@@ -186,7 +220,7 @@ def _served(adapter: PinnedAdapter, resolution: Resolution) -> str:
 
 
 def _pin(pinned: PinnedRepo) -> str:
-    size = f"{pinned.nbytes / 1e6:.1f} MB"
+    size = size_text(pinned.nbytes)
     gated = ", gated" if pinned.gated else ""
     return f"{pinned.repo} @ {pinned.revision[:12]} ({size}, {pinned.license}{gated})"
 
@@ -205,10 +239,30 @@ def _alpha(resolution: Resolution) -> str:
     return text
 
 
-def print_table(table: ParityTable | None, out: Output) -> None:
-    """The card's test scores of base, merged and regional model."""
+def alternatives(planned: PullPlan) -> str:
+    """What else there is than the merge: other policies' betas and the switch, with their effect."""
+    table, resolution, switch = planned.table, planned.resolution, planned.switch
+    weight = resolution.adapters[0].weight
+    found = [
+        text
+        for outcome in (table.policies if table else ())
+        if (text := outcome.short(None if len(resolution.adapters) > 1 else weight))
+    ]
+    if switch is not None and switch.ahead and resolution.form != "switch":
+        found.append(f"--as switch: {switch.short}")
+    return "; ".join(found)
+
+
+def print_table(table: ParityTable | None, out: Output, *, explain: bool = False) -> None:
+    """The card's test scores of base, merged and regional model; with `explain` every policy's too."""
     if table is None:
         out.line("The adapter's card has no test scores for this region.")
+        return
+    if not explain:
+        whose = "test" if table.curve.measured_by == "registry" else "test, its author's claim"
+        out.table(
+            [f"{whose}, 0-100 [95 %]", *table.header()[1:-1]], [row[:-1] for row in table.rows()]
+        )
         return
     claim = "" if table.curve.measured_by == "registry" else ", as its author claims"
     out.line("")

@@ -10,6 +10,7 @@ import click
 from ggez_hub.cards import parse_card, render_card
 from ggez_hub.cli.output import Output, hub_option, interval_text, output_options
 from ggez_hub.cli.parameters import ANYTHING, SHARE, policy_option
+from ggez_hub.command_line import command_line
 from ggez_hub.errors import UsageProblem
 from ggez_hub.hub import Hub
 from ggez_hub.hub.pull_requests import Proposal, propose
@@ -168,11 +169,16 @@ def _print_retuned(
             f"{choices.region}, {choices.year}",
         )
     if found.changed and stored.lock is not None:
-        given = f" --alpha {found.alpha.value:g}" if found.alpha.provenance == "user" else ""
-        betas_now = betas_of(found.beta)
-        named = [f"--adapter {a} " for a in stored.adapters] or [""] * len(betas_now)
-        options = " ".join(f"{a}--beta {b:g}" for a, b in zip(named, betas_now, strict=True))
-        out.line(f"\nggez-hub pull --region {found.region} {options}{given} -o ANOTHER_FOLDER")
+        options = {
+            "--region": found.region,
+            "--adapter": list(stored.adapters or filter(None, [stored.repo])),
+            "--beta": list(betas_of(found.beta)),
+            "--alpha": found.alpha.value if found.alpha.provenance == "user" else None,
+            # It chose the beta that stands here.
+            "--policy": None,
+            "-o": f"{stored.lock.parent}-retuned",
+        }
+        out.line(f"\n{command_line('pull', options)}")
     if published is not None:
         out.line(
             f"\n{'opened' if published.state == 'opened' else 'is open already:'} {published.url}"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ggez_hub.cli.output import Output, figure_text
 from ggez_hub.errors import GgezError
+from ggez_hub.hub_connection import connect
 from ggez_hub.quantities import counted
 
 if TYPE_CHECKING:
@@ -19,6 +21,19 @@ NAMES = {
     "average": "averaged outputs",
     "joint": "joint fine-tune",
 }
+
+
+@contextmanager
+def place_of_scores(place: Path, hub: str, out: Output) -> Iterator[Path]:
+    """The place itself; for a pulled folder its adapter's card with the answers, from the hub."""
+    from ggez_hub.registry.pull.evidence import evidence_of, pulled_adapter
+
+    adapter = pulled_adapter(place)
+    if adapter is None:
+        yield place
+        return
+    with connect(hub, quiet=out.quiet) as server, evidence_of(adapter, server) as folder:
+        yield folder
 
 
 def print_scores(
@@ -142,6 +157,7 @@ def _print_choice(found: Verification, out: Output) -> None:
             f"Average of {'every task' if alike else ', '.join(sorted(own))}: {average_name(average)}"
         )
     _print_baselines(found.recomputed["baselines"], out)
+    _print_safety(found.recomputed.get("safety", {}), chosen, out)
     unknown = [
         task for task, state in contamination(header).items() if state == "contamination unknown"
     ]
@@ -207,6 +223,43 @@ def _print_baselines(found: dict[str, Any], out: Output) -> None:
     )
     for line in _baseline_lines(found):
         out.line(line)
+
+
+SAFETY = {
+    "refused": "harmful prompts refused",
+    "answered": "harmless prompts answered",
+    "unflagged": "drawings not flagged",
+}
+
+
+def _print_safety(found: dict[str, Any], beta: float | list[float] | None, out: Output) -> None:
+    """What is refused, answered and flagged at the chosen beta, or by the model that was measured."""
+    from ggez_hub.parity.betas import beta_key, from_json
+
+    rows: list[tuple[str, ...]] = []
+    for entry in found.values():
+        name = SAFETY[entry["metric"]]
+        if "unknown" in entry:
+            rows.append((name, "all", f"unknown: {entry['unknown']}", "", ""))
+            continue
+        key = next(iter(entry["betas"])) if beta is None else beta_key(from_json(beta))
+        rows += [
+            (
+                f"{name}, beta {key}",
+                part,
+                f"{change['score']:.1f}",
+                "" if change["base"] is None else f"{change['base']:.1f}",
+                figure_text(change["difference"], "", sign="+"),
+            )
+            for part, change in entry["betas"].get(key, {}).items()
+        ]
+    if rows:
+        out.line("")
+        out.table(
+            ("safety", "language", "%", "base", "difference"),
+            rows,
+            title="safety, beside parity: paired differences in points, 95 % intervals clustered by prompt",
+        )
 
 
 def _baseline_lines(found: dict[str, Any]) -> Iterator[str]:

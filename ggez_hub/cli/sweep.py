@@ -54,6 +54,7 @@ def sweep_command(recipe: Path, target: Path, cached: bool, hub: str, out: Outpu
                 parts=grid.parts,
                 joint=None if grid.parts else opened.joint,
                 trained_on=opened.trained_on,
+                held_out=opened.held_out,
                 origin=grid.origin,
                 policy=opened.recipe.policy,
                 progress=asking.update,

@@ -114,8 +114,11 @@ def base_of(
 
     Raises UsageProblem for a place that is neither, and what fetching raises.
     """
+    from ggez_hub.cli.models import note_unexpected
+    from ggez_hub.families import get_family
     from ggez_hub.hub.sparse_copy import sparse_copy
-    from ggez_hub.registry.local_merge.inputs import ModelSource, fetch_base, on_disk
+    from ggez_hub.registry.contribution.adapter_files import find_base
+    from ggez_hub.registry.local_merge.inputs import ModelSource, fetch_base_files, on_disk
 
     place = here / Path(spec.base).expanduser()
     if place.is_dir():
@@ -129,10 +132,14 @@ def base_of(
     with TemporaryDirectory(prefix="ggez-hub-") as staging, connect(hub, quiet=quiet) as server:
         if not weights:
             at = server.at_commit(*named)
-            with sparse_copy(server, at, headers=False) as folder:
+            note_unexpected(at, named[1])
+            names = get_family(spec.family).configuration
+            with sparse_copy(server, at, names, headers=False) as folder:
                 yield ModelSource(folder, spec.base, at.repo, at.revision)
             return
-        yield fetch_base(server, *named, Path(staging) / "base", spec.family, spec.variant)
+        base = find_base(server, "@".join(named), spec.family, spec.variant)
+        note_unexpected(base.at, named[1])
+        yield fetch_base_files(server, base, Path(staging) / "base", lambda path: True)
 
 
 def _print_trained(done: TrainedFolder, out: Output) -> None:

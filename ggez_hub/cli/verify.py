@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,13 +11,16 @@ import click
 from ggez_hub.cli.output import Output, hub_option, output_options
 from ggez_hub.cli.parameters import ANYTHING, FILE
 from ggez_hub.cli.scores import print_scores
+from ggez_hub.command_line import command_line
 from ggez_hub.errors import GgezError, UsageProblem
 from ggez_hub.hub_connection import connect
 from ggez_hub.quantities import counted
 from ggez_hub.registry.constants import LOCK_NAME
+from ggez_hub.registry.lock import locks_in
 
 if TYPE_CHECKING:
     from ggez_hub.evaluation.sweep.rerun import RepeatedAnswer
+    from ggez_hub.registry.lock import Lock, MergeLock
 
 
 @click.command("verify")
@@ -67,7 +70,7 @@ def verify_command(
 ) -> None:
     """Check a pulled folder against its lock, or scores against predictions.
 
-    A pulled folder (ggez.lock): every byte of every output is read. A results folder (results.json)
+    A pulled folder (ggez.lock), or the model in it: every byte of every output is read. A results folder (results.json)
     or an adapter's folder with its card and evidence: every score, interval, GRP and beta is
     recomputed from the predictions, without a model. With --rerun the model answers some of them again:
     the one that the results name, or that of a recipe.
@@ -83,23 +86,39 @@ def verify_command(
         print_scores(place, out, again=again, closed=closed)
         return
     names = (RESULTS, CARD)
-    folder = place.is_dir()
-    if not folder or (
-        not (place / LOCK_NAME).is_file() and any((place / name).is_file() for name in names)
-    ):
+    locks = locks_in(place)
+    if not locks and (not place.is_dir() or any((place / name).is_file() for name in names)):
         print_scores(place, out, closed=closed)
     elif closed is not None:
         raise UsageProblem(f"{place} holds a merge, not scores", "Leave --closed out.")
     else:
-        _verify_lock(place, out)
+        _verify_locks(locks or (place / LOCK_NAME,), out)
 
 
-def _verify_lock(folder: Path, out: Output) -> None:
+def _verify_locks(locks: Sequence[Path], out: Output) -> None:
+    """Compare the files beside lock files with them; `locks` are those of one folder."""
+    folder, found, count, fix = locks[0].parent, [], 0, ""
+    for file in locks:
+        lock, wrong, way_out = _verified(file)
+        found += wrong
+        count += len(lock.outputs)
+        fix = fix or (way_out if wrong else "")
+    out.document({"folder": str(folder), "ok": not found, "differences": found})
+    if found:
+        names = " and ".join(file.name for file in locks)
+        what = "its lock says" if len(locks) == 1 else f"{names} say"
+        raise GgezError(f"{folder} is not what {what}:\n  " + "\n  ".join(found), fix)
+    many = "locks say" if len(locks) > 1 else "lock says"
+    out.line(f"{folder}: {counted(count, 'file is', 'files are')} what the {many}")
+
+
+def _verified(file: Path) -> tuple[Lock | MergeLock, list[str], str]:
+    """A lock, how the files beside it differ from it, and the way out."""
     from ggez_hub.registry.local_merge import merge
     from ggez_hub.registry.lock import MergeLock, differences, read_any_lock, unstated
     from ggez_hub.registry.pull import result_card
 
-    lock = read_any_lock(folder / LOCK_NAME)
+    lock, folder = read_any_lock(file), file.parent
     found = differences(lock, folder)
     if isinstance(lock, MergeLock):
         card, provenance = folder / "README.md", merge.provenance(lock.merge)
@@ -107,16 +126,12 @@ def _verify_lock(folder: Path, out: Output) -> None:
     else:
         card = folder / lock.resolution.family / "README.md"
         provenance = result_card.provenance(lock.resolution)
-        fix = (
-            f"Pull it again: ggez-hub pull --region {lock.resolution.region} --locked --lock "
-            f"{shlex.quote(str(folder / LOCK_NAME))} -o ANOTHER_FOLDER"
-        )
+        options = {"--region": lock.resolution.region, "--locked": True, "--lock": file}
+        again = command_line("pull", options | {"-o": f"{folder}-again"})
+        fix = f"Pull it again: {again}"
     if card.is_file():
         found += unstated(provenance, card.read_text(encoding="utf-8"))
-    out.document({"folder": str(folder), "ok": not found, "differences": found})
-    if found:
-        raise GgezError(f"{folder} is not what its lock says:\n  " + "\n  ".join(found), fix)
-    out.line(f"{folder}: {counted(len(lock.outputs), 'file is', 'files are')} what the lock says")
+    return lock, found, fix
 
 
 def _rerun(

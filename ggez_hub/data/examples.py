@@ -89,8 +89,10 @@ class ExampleBuilder:
             shared = self._shared(row)
             identity = (_scalar(row, mapping.id) if mapping.id else number) or number
         except Unreadable as problem:
-            yield from [problem] * len(mapping.examples)
+            yield from [problem] * max(1, len(mapping.examples))
             return
+        if not mapping.examples:
+            yield Example(f"{self._source}/{identity}/picture", self._source, **shared)
         for view in mapping.examples:
             try:
                 language = _parsed(row, view.language, language_tag)

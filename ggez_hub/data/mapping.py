@@ -86,7 +86,8 @@ class ColumnMapping(FrozenModel):
 
     A column called `country` or `language` may hold codes, names, "Thai (tha)" or a pair as
     "('Filipino', 'Philippines')". `country_in_path` names a column whose path has a country as one
-    of its segments. `scores` names numbers that are carried along.
+    of its segments. `scores` names numbers that are carried along. Of what is
+    held out `examples` may be empty: the pictures alone.
     """
 
     id: Column | None = None
@@ -97,7 +98,7 @@ class ColumnMapping(FrozenModel):
     path: Column | None = None
     category: ColumnOrConstant | None = None
     scores: dict[Column, Column] = Field(default={})
-    examples: list[View] = Field(min_length=1)
+    examples: list[View]
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
@@ -212,6 +213,11 @@ KNOWN_MAPPINGS = MappingProxyType(
                     language="lang",
                 ),
             ],
+        ),
+        # mteb's retrieval sets hold pictures and texts apart, so each is held out by itself.
+        "mteb-pictures": ColumnMapping(id="id", picture="image", examples=[]),
+        "mteb-texts": ColumnMapping(
+            id="id", examples=[View(format="caption", answer="text", language=ENGLISH)]
         ),
         "world-cuisines-1.1": ColumnMapping(
             picture="image_path",

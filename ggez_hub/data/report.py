@@ -61,14 +61,16 @@ class FilterReport:
         """The `data_filter` block of an adapter trained on this."""
         document = self.document
         reward = document["reward"]
+        read: dict[bool, list[dict[str, str]]] = {False: [], True: []}
+        for source in document["sources"]:
+            named = {key: source[key] for key in ("repo", "revision", "license")}
+            read[source["held_out"]].append(named)
         if reward != "none":
             reward = {"scorer": reward["scorer"], "threshold": float(reward["threshold"])}
         return DataFilter.model_validate(
             {
-                "sources": [
-                    {key: source[key] for key in ("repo", "revision", "license")}
-                    for source in document["sources"]
-                ],
+                "sources": read[False],
+                "held_out": read[True],
                 "rules": document["rules"],
                 "reward": reward,
                 "translator": document["translator"],

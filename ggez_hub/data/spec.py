@@ -252,6 +252,10 @@ class FilterSpec(FrozenModel):
         names = [s.name for s in (*self.sources, *(self.held_out.sources if self.held_out else ()))]
         if len(set(names)) != len(names):
             raise ValueError("two sources have the same name")
+        if silent := [source.name for source in self.sources if not source.reads.examples]:
+            raise ValueError(
+                f"source {silent[0]} has no examples: only what is held out may have none"
+            )
         without = [source.name for source in self.sources if source.reads.picture is None]
         if self.pictures == "required" and without:
             raise ValueError(

@@ -24,13 +24,12 @@ from ggez_hub.evaluation.benchmarks.preparation import (
 from ggez_hub.evaluation.benchmarks.questions import QuestionSet
 from ggez_hub.evaluation.benchmarks.task import DrawingTask, SplitName, Task, load_tasks
 from ggez_hub.evaluation.models import grid_on
-from ggez_hub.evaluation.models.backend import EvaluationBackend, drawing_backend
+from ggez_hub.evaluation.models.backend import EvaluationBackend, find_backend
 from ggez_hub.evaluation.models.model_under_test import StoredModel
 from ggez_hub.evaluation.results.evidence import Evidence
 from ggez_hub.evaluation.results.header import Header
 from ggez_hub.evaluation.results.measured_curve import curve_of
 from ggez_hub.evaluation.sweep.run import Progress, measure
-from ggez_hub.families import get_family
 from ggez_hub.parity.card_rows import decisive
 from ggez_hub.recipe_file import recipes_folder
 from ggez_hub.regions import Region
@@ -105,12 +104,12 @@ class FamilyQuestions:
 
     betas    the grid of its cards
     prepare  the questions
-    backend  given a folder for drawings; None for the family's own
+    backend  another one than the family's own
     """
 
     betas: tuple[float, ...]
     prepare: Prepare
-    backend: Callable[[Path], EvaluationBackend | None] = lambda _: None
+    backend: EvaluationBackend | None = None
 
     def ask(
         self,
@@ -131,7 +130,8 @@ class FamilyQuestions:
                 for task in prepared
             )
         with tempfile.TemporaryDirectory() as scratch:
-            models = grid_on(model, betas, self.backend(Path(scratch)))
+            backend = self.backend or find_backend(model.family, Path(scratch))
+            models = grid_on(model, betas, backend)
             found = measure(models, prepared, progress=progress)
         return DemoAnswers(titles, found.outcomes, found.records(), found.models)
 
@@ -190,7 +190,5 @@ def _part(asked: QuestionSet) -> QuestionSet:
 QUESTIONS = {
     "embedding": FamilyQuestions(TENTHS, _on_pictures(EMBEDDING, details=False)),
     "vlm": FamilyQuestions(QUARTERS, _on_pictures(VLM, details=True)),
-    "diffusion": FamilyQuestions(
-        QUARTERS, _drawings, lambda scratch: drawing_backend(get_family("diffusion"), None, scratch)
-    ),
+    "diffusion": FamilyQuestions(QUARTERS, _drawings),
 }

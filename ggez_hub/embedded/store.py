@@ -29,7 +29,7 @@ from ggez_hub.embedded.database import Database
 from ggez_hub.embedded.discussions import Discussions
 from ggez_hub.embedded.errors import AlreadyExistsError
 from ggez_hub.embedded.lfs import LfsObjects, Signer
-from ggez_hub.embedded.listing import ListedRepo, ListingIndex, RepoQuery, Summary, summarize
+from ggez_hub.embedded.listing_index import ListedRepo, ListingIndex, RepoQuery, Summary, summarize
 from ggez_hub.embedded.names import repo_type as as_repo_type
 from ggez_hub.embedded.names import split_repo_id
 from ggez_hub.embedded.repository import DEFAULT_BRANCH, GitRepository, RepoFolders

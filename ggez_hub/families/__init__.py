@@ -1,4 +1,12 @@
-"""Families of models, looked up by name: one module each, or a plug-in."""
+"""Families of models, looked up by name. A new one is declared here: a module with its FAMILY.
+
+    embedding, diffusion, vlm    the families that there are, one declaration each
+    family                       Family, what a declaration holds
+
+It joins the others in FAMILIES below, and its name those of cards.values; a plug-in's is found by its
+entry point. Nothing else depends on which families there are: merging, evaluation, training and the
+registry ask the declaration.
+"""
 
 from __future__ import annotations
 
@@ -38,6 +46,11 @@ def detect_family(folder: Path, variant: str | None = None) -> Family:
     )
 
 
+def model_configuration() -> frozenset[str]:
+    """The names of the files that `detect_family` reads."""
+    return frozenset().union(*(family.configuration for family in FAMILIES.values()))
+
+
 __all__ = [
     "FAMILIES",
     "Family",
@@ -49,4 +62,5 @@ __all__ = [
     "UnknownLayout",
     "detect_family",
     "get_family",
+    "model_configuration",
 ]

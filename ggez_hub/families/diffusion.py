@@ -12,16 +12,18 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ggez_hub.errors import GgezError
 from ggez_hub.families import weight_files
 from ggez_hub.families.family import Family, KeyMap, Layout, Read, UnknownLayout
+from ggez_hub.families.transformers_folder import CONFIG
 from ggez_hub.families.weight_files import (
     DIFFUSERS,
     PICKLES,
     WeightSet,
     diffusers_weights,
+    read_json,
     require_variant,
     variant_of,
 )
@@ -42,6 +44,9 @@ class DiffusionFamily(Family):
     """Pipelines of diffusers; only the components that an adapter changes are rewritten."""
 
     generates = "pictures"
+    configuration = frozenset({MODEL_INDEX, CONFIG})
+    evaluation_backend = "ggez_hub.evaluation.models.drawing_model:drawing_backend"
+    training_backend = "ggez_hub.training.diffusion.backend:BACKEND"
     adapter_form = "diffusers"
     text_modules = re.compile(r"^(lora_te\d?_|text_encoder)")
     picture_modules = re.compile(r"^(?!lora_te\d?_|text_encoder)")
@@ -158,11 +163,6 @@ def read_components(folder: Path) -> dict[str, tuple[str, str]]:
     return components
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object of a pipeline; raises GgezError."""
-    return weight_files.read_json(path, GgezError)
-
-
 def _sets(component: Path) -> tuple[WeightSet, ...]:
     """The sets of weights that a component holds; none for a tokenizer."""
     sets = tuple(found for stem in DIFFUSERS for found in weight_files.weight_sets(component, stem))
@@ -182,7 +182,7 @@ def _sets(component: Path) -> tuple[WeightSet, ...]:
             "Use a repository with safetensors, or convert it: "
             "save_pretrained(..., safe_serialization=True).",
         )
-    if "config.json" in names:
+    if CONFIG in names:
         raise GgezError(f"{component} has a configuration but no weights")
     return ()
 

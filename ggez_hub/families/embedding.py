@@ -37,6 +37,9 @@ class EmbeddingFamily(Family):
     """CLIP-like models with an image tower and a text tower."""
 
     generates = "embeddings"
+    configuration = frozenset({OPEN_CLIP_CONFIG, CONFIG})
+    evaluation_backend = "ggez_hub.evaluation.models.similarity:BACKEND"
+    training_backend = "ggez_hub.training.embedding:BACKEND"
     text_modules = re.compile(r"^(text|text_model|text_projection|token_embedding|transformer)\b")
     picture_modules = re.compile(r"^(visual|vision_model|visual_projection|vision_tower)\b")
 

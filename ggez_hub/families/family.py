@@ -1,6 +1,7 @@
 """What a family of models declares, and how a model is stored in a folder.
 
-A family is the only place that knows how its models differ: others look it up and ask it.
+A family is the only place that knows how its models differ: others look it up and ask it. How its
+models are asked and trained is named, as entry points name it, and imported when it is needed.
 """
 
 from __future__ import annotations
@@ -76,6 +77,13 @@ class Family(ABC):
     name       the id that cards and `--family` use; lower case
     title      what people call it
     generates  what a model makes of its input, which decides how it is evaluated
+    configuration   the names of the small files by which a layout is known; of a hub they are read
+               before any weights
+    evaluation_backend   `module:NAME` of how its models are asked: an EvaluationBackend
+               (evaluation.models.backend), for pictures a function that gives one for the folder in
+               which drawings are kept and the judge, if there is one; empty if they cannot be
+    training_backend   `module:NAME` of the TrainingBackend (training.backend); empty for a family
+               that cannot be trained
     adapter_form   the form in which its library loads adapters
     text_modules, picture_modules   patterns of the modules, as adapters name them, that read text,
                and that see or draw; None where they cannot be distinguished
@@ -84,6 +92,9 @@ class Family(ABC):
     name: str
     title: str
     generates: ClassVar[Literal["text", "pictures", "embeddings"]]
+    configuration: ClassVar[frozenset[str]]
+    evaluation_backend: ClassVar[str] = ""
+    training_backend: ClassVar[str] = ""
     adapter_form: ClassVar[str] = "peft"
     text_modules: ClassVar[re.Pattern[str] | None] = None
     picture_modules: ClassVar[re.Pattern[str] | None] = None

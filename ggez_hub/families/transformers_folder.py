@@ -17,6 +17,7 @@ from ggez_hub.errors import GgezError
 from ggez_hub.families.family import Layout, UnknownLayout
 from ggez_hub.families.weight_files import (
     PICKLES,
+    TRANSFORMERS,
     WeightSet,
     indexed,
     of_variant,
@@ -27,7 +28,6 @@ from ggez_hub.families.weight_files import (
 )
 
 CONFIG = "config.json"
-STEM = "model"
 READS = "AutoModelForCausalLM"
 
 # Schemes of timm's model names that name a repository or a folder in place of an architecture.
@@ -54,18 +54,16 @@ class Checkpoint:
     def layout(self, loader: str, variant: str | None = None) -> Layout:
         """The layout, for a model that the class `loader` loads, of a variant if one is named.
 
-        Raises GgezError for a config that is not plain data, BadIndex,
-        BadIndex, NoVariant, or UnknownLayout for a folder without safetensors.
+        Raises GgezError for a config that is not plain data, BadIndex, NoVariant, or UnknownLayout
+        for a folder without safetensors.
         """
         self.require_plain()
         chosen = _weights(self, variant)
-        return Layout("transformers", chosen.files, loader, _present(chosen.index))
+        indexes = (chosen.index,) if chosen.index else ()
+        return Layout("transformers", chosen.files, loader, indexes)
 
     def require_plain(self) -> None:
-        """Raise GgezError unless the config describes a model and its plain weights, no more.
-
-        GgezError is one of the reasons.
-        """
+        """Raise GgezError unless the config describes a model and its plain weights, no more."""
         path = self.folder / CONFIG
         for key, value in _entries(self.config):
             if key == "auto_map" and value:
@@ -90,7 +88,7 @@ def read_checkpoint(folder: Path) -> Checkpoint:
     path = folder / CONFIG
     if not path.is_file():
         raise UnknownLayout(f"{folder} is not a transformers folder", f"It should hold {CONFIG}.")
-    config = read_json(path, GgezError)
+    config = read_json(path)
     if not isinstance(config.get("model_type"), str):
         raise UnknownLayout(f"{path} names no model_type of transformers")
     return Checkpoint(folder, config)
@@ -133,17 +131,13 @@ def _weights(checkpoint: Checkpoint, variant: str | None) -> WeightSet:
             if explicit.endswith(".json")
             else WeightSet(None, (explicit,))
         )
-    sets = weight_sets(folder, STEM)
+    sets = weight_sets(folder, TRANSFORMERS)
     require_variant(folder, variant, [found.variant for found in sets])
     if chosen := of_variant(folder, sets, variant):
         return chosen[0]
     pickles = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLES)
     found = f"; {', '.join(pickles)} is never loaded" if pickles else ""
     raise UnknownLayout(
-        f"{folder} holds neither {STEM}.safetensors nor an index of shards{found}",
+        f"{folder} holds neither {TRANSFORMERS}.safetensors nor an index of shards{found}",
         "Use a repository with safetensors, or convert it with save_pretrained.",
     )
-
-
-def _present(name: str | None) -> tuple[str, ...]:
-    return () if name is None else (name,)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ggez_hub.families.family import Family, KeyMap, Layout, Read
 from ggez_hub.families.transformers_folder import (
+    CONFIG,
     READS,
     Checkpoint,
     read_checkpoint,
@@ -28,6 +29,9 @@ class VlmFamily(Family):
     """Any architecture of transformers goes the same way: complete, or refused."""
 
     generates = "text"
+    configuration = frozenset({CONFIG})
+    evaluation_backend = "ggez_hub.evaluation.models.vision_model:BACKEND"
+    training_backend = "ggez_hub.training.vlm:BACKEND"
 
     name: str = "vlm"
     title: str = "vision-language model"

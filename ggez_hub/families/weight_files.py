@@ -25,8 +25,8 @@ SHARD = re.compile(r"-\d{5}-of-(\d{5})")
 # Formats that run code when they are loaded, or that nothing here reads.
 PICKLES = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".msgpack", ".h5"})
 # What transformers and diffusers call the weights of a model, and of a component of a pipeline.
-TRANSFORMERS = ("model",)
-DIFFUSERS = ("diffusion_pytorch_model", "model")
+TRANSFORMERS = "model"
+DIFFUSERS = ("diffusion_pytorch_model", TRANSFORMERS)
 
 
 class BadIndex(GgezError):
@@ -54,7 +54,7 @@ def weight_sets(folder: Path, stem: str) -> tuple[WeightSet, ...]:
     """The sets whose files are called `stem`, single files first.
 
     An index none of whose shards is there stands for a set that was not downloaded. Raises
-    BadIndex where that is all there is, or if a shard is missing; BadIndex.
+    BadIndex where that is all there is, or if a shard is missing.
     """
     sets: list[WeightSet] = []
     absent: list[BadIndex] = []
@@ -155,7 +155,7 @@ def transformers_weights(paths: Collection[str], read: Read) -> tuple[str, ...]:
     """The weights that transformers loads from a repository; raises UnknownLayout."""
     if "config.json" not in paths:
         raise UnknownLayout("it holds no config.json")
-    found = _listed("", TRANSFORMERS, paths, read)
+    found = _listed("", (TRANSFORMERS,), paths, read)
     if not found:
         raise UnknownLayout("it holds no model.safetensors, in one file or in shards")
     return found
@@ -210,7 +210,7 @@ def _listed_shards(folder: str, index: str, paths: Collection[str], read: Read) 
     return shards
 
 
-def read_json(path: Path, error: type[GgezError]) -> dict[str, Any]:
+def read_json(path: Path, error: type[GgezError] = GgezError) -> dict[str, Any]:
     """A JSON object of a model's folder; raises `error`."""
     try:
         text = path.read_text(encoding="utf-8")

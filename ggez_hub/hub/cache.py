@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ggez_hub.errors import GgezError
-from ggez_hub.hub.listing import HubFile
+from ggez_hub.hub.repository_files import HubFile
 
 # A running download writes at least this often, in seconds: the client gives up sooner.
 SILENCE = 120.0

@@ -5,21 +5,23 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ggez_hub.errors import GgezError
+from ggez_hub.hub.answers import Answers, NotInCache
 from ggez_hub.hub.cache import ChangedFile, check_file, check_inside, remove, remove_leftovers
 from ggez_hub.hub.guard import counting_bar, guard_client
-from ggez_hub.hub.listing import HubFile, RepoAtCommit, check_listing, readable_answer
+from ggez_hub.hub.repository_files import HubFile, RepoAtCommit, check_listing, readable_answer
 from ggez_hub.progress import task
 from ggez_hub.retry import with_retries
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi, HfFileMetadata
+    from huggingface_hub.errors import RepositoryNotFoundError
 
 LIBRARY = "ggez-hub"
 PARALLEL_DOWNLOADS = 4
@@ -28,6 +30,7 @@ MOST_FOUND = 20_000
 # A card or a configuration; what claims to be more is not text for people.
 MAX_TEXT_BYTES = 8_000_000
 COMMIT = re.compile(r"[0-9a-f]{40}")
+NO_REPOSITORY = "no such repository"
 DIGEST = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
@@ -39,29 +42,40 @@ class NoAccess(GgezError):
 class Hub:
     """The Hugging Face Hub, or another server that speaks its protocol.
 
-    Methods raise what the client raises, beside the errors that they name.
+    An `offline` hub is never asked: what reads answers from the cache or raises NotInCache, all else
+    raises GgezError. The answers of a `temporary` one, whose address ends with the command, are not
+    kept. Methods raise what the client raises, beside the errors that they name.
     """
 
     endpoint: str
     token: str | None = field(default=None, repr=False)
+    offline: bool = False
+    temporary: bool = False
 
     @classmethod
-    def of_environment(cls, endpoint: str | None = None) -> Hub:
+    def of_environment(cls, endpoint: str | None = None, *, offline: bool = False) -> Hub:
         """The hub of HF_ENDPOINT with the user's token, or that at `endpoint`.
 
-        The token belongs to HF_ENDPOINT: another address never sees it.
+        The token belongs to HF_ENDPOINT: another address never sees it. HF_HUB_OFFLINE makes it
+        `offline` as well.
         """
-        from huggingface_hub import constants, get_token
+        from huggingface_hub import constants, get_token, is_offline_mode
 
+        offline = offline or is_offline_mode()
         if endpoint in {None, constants.ENDPOINT}:
-            return cls(constants.ENDPOINT, get_token())
-        return cls(str(endpoint))
+            return cls(constants.ENDPOINT, get_token(), offline)
+        return cls(str(endpoint), offline=offline)
 
     @cached_property
     def api(self) -> HfApi:
         """The client of huggingface_hub for this hub and token, guarded."""
         from huggingface_hub import HfApi
 
+        if self.offline:
+            raise GgezError(
+                f"this needs {self.endpoint}, which may not be asked (offline)",
+                "Run it without --offline and HF_HUB_OFFLINE.",
+            )
         guard_client()
         # Without a token of our own the client would send the stored one: False forbids it.
         return HfApi(endpoint=self.endpoint, token=self.token or False, library_name=LIBRARY)
@@ -74,8 +88,11 @@ class Hub:
     def at_commit(self, repo: str, revision: str, repo_type: str = "model") -> RepoAtCommit:
         """A repository at the commit that `revision` names now, by one request.
 
-        Raises GgezError for a listing that cannot be acted on.
+        Offline, what it named when it was asked last. Raises GgezError for a listing that cannot be
+        acted on.
         """
+        if self.offline:
+            return self._recalled(repo, revision, repo_type)
 
         def ask() -> Any:
             return self.api.repo_info(
@@ -91,25 +108,67 @@ class Hub:
             date = info.last_modified.isoformat() if info.last_modified else ""
             declared = info.card_data.to_dict() if info.card_data else {}
         check_listing(repo, revision, info.sha, files)
-        return RepoAtCommit(repo, info.sha, files, date, bool(info.gated), declared)
+        found = RepoAtCommit(repo, info.sha, files, date, bool(info.gated), declared)
+        for asked in {revision, found.revision}:
+            self._keep(("repository", repo_type, repo, asked), asdict(found))
+        return found
+
+    def _recalled(self, repo: str, revision: str, repo_type: str) -> RepoAtCommit:
+        what = f"the list of files of {repo}@{revision[:12]}"
+        kept = self._answers.recall(("repository", repo_type, repo, revision), what)
+        try:
+            files = tuple(HubFile(**file) for file in kept.pop("files"))
+            found = RepoAtCommit(files=files, **kept)
+        except (AttributeError, KeyError, TypeError) as error:
+            raise NotInCache(what) from error
+        check_listing(repo, revision, found.revision, files)
+        return found
+
+    @property
+    def _answers(self) -> Answers:
+        return Answers(self.endpoint)
+
+    def _keep(self, question: tuple[str, ...], answer: Any) -> None:
+        if not self.temporary:
+            self._answers.keep(question, answer)
 
     def newest(self, repo: str, path: str, repo_type: str = "model") -> tuple[str, HubFile] | None:
         """A file on the branch `main` and the commit of the branch, in one small request.
 
-        None if there is no such file. Raises ChangedFile if the answer lacks commit, digest or
+        None if there is no such file. Offline, what was answered last. Raises ChangedFile if the answer lacks commit, digest or
         size; RevisionNotFoundError if there is no commit yet.
         """
-        from huggingface_hub.errors import EntryNotFoundError
+        from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError
 
+        question = ("newest", repo_type, repo, path)
+        if self.offline:
+            return self._newest_recalled(question)
         try:
             seen = self._head(repo, path, repo_type)
         except EntryNotFoundError:
+            self._keep(question, None)
             return None
+        except RepositoryNotFoundError:
+            self._keep(question, NO_REPOSITORY)
+            raise
         commit, tag = seen.commit_hash or "", seen.etag or ""
         if not (COMMIT.fullmatch(commit) and DIGEST.fullmatch(tag)) or seen.size is None:
             raise ChangedFile(f"{self.endpoint} does not say which {path} of {repo} it has")
         # The tag of a large file is its sha256, that of a small one git's id.
-        return commit, HubFile(path, seen.size, tag, tag if len(tag) == 64 else None)
+        found = HubFile(path, seen.size, tag, tag if len(tag) == 64 else None)
+        self._keep(question, {"commit": commit, "file": asdict(found)})
+        return commit, found
+
+    def _newest_recalled(self, question: tuple[str, ...]) -> tuple[str, HubFile] | None:
+        *_, repo, path = question
+        what = f"{path} of {repo}, as it is now on {self.endpoint},"
+        kept = self._answers.recall(question, what)
+        if kept == NO_REPOSITORY:
+            raise _no_repository(f"{self.endpoint}/{repo}")
+        try:
+            return kept and (str(kept["commit"]), HubFile(**kept["file"]))
+        except (KeyError, TypeError) as error:
+            raise NotInCache(what) from error
 
     def newest_commit(self, repo: str, path: str, repo_type: str = "model") -> str | None:
         """The commit of the branch `main`, by asking for a file that need not be there.
@@ -119,6 +178,9 @@ class Hub:
         """
         from huggingface_hub.errors import HfHubHTTPError
 
+        if self.offline:
+            found = self._newest_recalled(("newest", repo_type, repo, path))
+            return found[0] if found else None
         try:
             return self._head(repo, path, repo_type).commit_hash
         except HfHubHTTPError as error:
@@ -146,18 +208,27 @@ class Hub:
             # Each page names the next.
             return [(m.id, m.sha) for m in islice(listed, MOST_FOUND + 1) if m.sha is not None]
 
-        what = f"models with the tags {', '.join(tags)}"
+        what, question = f"models with the tags {', '.join(tags)}", ("models", *sorted(tags))
+        if self.offline:
+            return [(name, commit) for name, commit in self._answers.recall(question, what)]
         with readable_answer(what):
             found = with_retries(ask)
         if len(found) > MOST_FOUND:
             raise GgezError(f"the hub lists more than {MOST_FOUND:,} {what}")
-        return sorted((name, commit) for name, commit in found if commit)
+        models = sorted((name, commit) for name, commit in found if commit)
+        self._keep(question, models)
+        return models
 
     def tags(self, repo: str) -> dict[str, str]:
         """The tags of a model and the commits that they name."""
+        question = ("tags", repo)
+        if self.offline:
+            return dict(self._answers.recall(question, f"the list of tags of {repo}"))
         with readable_answer(repo):
             refs = with_retries(lambda: self.api.list_repo_refs(repo))
-            return {tag.name: tag.target_commit for tag in refs.tags}
+            found = {tag.name: tag.target_commit for tag in refs.tags}
+        self._keep(question, found)
+        return found
 
     def exists(self, repo: str, repo_type: str = "model") -> bool:
         """Whether the repository can be read."""
@@ -170,9 +241,14 @@ class Hub:
         return True
 
     def require_access(self, repo: str) -> None:
-        """Raise NoAccess, which names the page, unless the files of a model may be read."""
+        """Raise NoAccess, which names the page, unless the files of a model may be read.
+
+        Offline nothing is raised: fetching names what is not in the cache.
+        """
         from huggingface_hub.errors import GatedRepoError
 
+        if self.offline:
+            return
         try:
             with_retries(lambda: self.api.auth_check(repo))
         except GatedRepoError as error:
@@ -196,18 +272,24 @@ class Hub:
         except UnicodeDecodeError as error:
             raise GgezError(f"{path} of {repo}@{revision[:12]} is not UTF-8 text") from error
 
-    def read_range(self, repo: str, revision: str, path: str, start: int, end: int) -> bytes:
+    def read_range(
+        self, repo: str, revision: str, path: str, start: int, end: int, repo_type: str = "model"
+    ) -> bytes:
         """The bytes of a file at a commit from `start` up to `end`, fewer where it ends before.
 
         They are held in memory, and not kept. Raises GgezError for more than that.
         """
+        if self.offline:
+            with self._download(repo, revision, path, "model", 0).open("rb") as file:
+                file.seek(start)
+                return file.read(end - start)
         from huggingface_hub import hf_hub_url
         from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
 
         guard_client()
         headers = build_hf_headers(token=self.token or False, library_name=LIBRARY)
         response = get_session().get(
-            hf_hub_url(repo, path, revision=revision, endpoint=self.endpoint),
+            hf_hub_url(repo, path, repo_type=repo_type, revision=revision, endpoint=self.endpoint),
             headers={**headers, "range": f"bytes={start}-{end - 1}"},
         )
         hf_raise_for_status(response)
@@ -227,6 +309,8 @@ class Hub:
         again.
         """
         wanted = list(files)
+        if self.offline:
+            self._require_cached(repo, revision, wanted, repo_type)
         remove_leftovers(repo, repo_type)
         missing = self.missing_bytes(repo, revision, wanted, repo_type)
         with (
@@ -257,6 +341,14 @@ class Hub:
             file.size for file in files if not self._cached(repo, revision, file.path, repo_type)
         )
 
+    def _require_cached(
+        self, repo: str, revision: str, files: Iterable[HubFile], repo_type: str
+    ) -> None:
+        missing = [f for f in files if not self._cached(repo, revision, f.path, repo_type)]
+        if missing:
+            more = f" (and {len(missing) - 1} more of its files)" if len(missing) > 1 else ""
+            raise NotInCache(f"{missing[0].path} of {repo}@{revision[:12]}{more}")
+
     def _cached(self, repo: str, revision: str, path: str, repo_type: str = "model") -> str | None:
         from huggingface_hub import try_to_load_from_cache
 
@@ -274,6 +366,12 @@ class Hub:
     ) -> Path:
         """The path in the cache of a file of at most `nbytes` bytes; raises NoAccess if gated."""
         from huggingface_hub.errors import GatedRepoError
+
+        if self.offline:
+            cached = self._cached(repo, revision, path, repo_type)
+            if cached is None:
+                raise NotInCache(f"{path} of {repo}@{revision[:12]}")
+            return Path(cached)
 
         def download() -> Any:
             # With a full commit id the client answers from its cache without asking the hub.
@@ -297,3 +395,12 @@ class Hub:
                 f"the hub sends {path} of {repo} in another length than it announces",
                 "Run it again; if it stays, the hub or something on the way is out of order.",
             ) from error
+
+
+def _no_repository(url: str) -> RepositoryNotFoundError:
+    """The client's error, as it was raised when the hub was asked."""
+    import httpx2
+    from huggingface_hub.errors import RepositoryNotFoundError
+
+    response = httpx2.Response(404, request=httpx2.Request("HEAD", url))
+    return RepositoryNotFoundError(f"there was no repository {url}", response=response)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from ggez_hub.errors import GgezError
 from ggez_hub.hub.client import Hub
-from ggez_hub.hub.listing import RepoAtCommit
+from ggez_hub.hub.repository_files import RepoAtCommit
 from ggez_hub.retry import with_retries
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from ggez_hub.hub.client import Hub
 from ggez_hub.hub.commits import Content, commit, head_of, require_token, send, without_unchanged
-from ggez_hub.hub.listing import readable_answer
+from ggez_hub.hub.repository_files import readable_answer
 from ggez_hub.retry import with_retries
 
 

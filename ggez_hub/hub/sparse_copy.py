@@ -10,7 +10,7 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import TypeAlias
 
 from ggez_hub.digests import digest_json
 from ggez_hub.hub.client import PARALLEL_DOWNLOADS, Hub
-from ggez_hub.hub.listing import HubFile, RepoAtCommit, is_plain_path
+from ggez_hub.hub.repository_files import HubFile, RepoAtCommit, is_plain_path
 from ggez_hub.retry import with_retries
 from ggez_hub.safetensors_header import (
     BadWeights,
@@ -76,20 +76,22 @@ def tensors(hub: Hub, at: RepoAtCommit, paths: Iterable[str]) -> Tensors:
         return dict(item for part in pool.map(read, paths) for item in part.items())
 
 
-# Each is read by the family or the form that it is for.
-CONFIGURATION = re.compile(
-    r"(^|/)((config|model_index|open_clip_config|adapter_config|task_vector)\.json"
-    r"|[^/]*\.safetensors\.index(\.\w+)?\.json)$"
-)
+INDEX = re.compile(r"\.safetensors\.index(\.\w+)?\.json$")
 MAX_CONFIGURATION_BYTES = 64_000_000
 
 
 @contextmanager
 def sparse_copy(
-    hub: Hub, at: RepoAtCommit, *, headers: bool, shards: bool = False
+    hub: Hub,
+    at: RepoAtCommit,
+    configuration: Collection[str],
+    *,
+    headers: bool,
+    shards: bool = False,
 ) -> Iterator[Path]:
     """A temporary folder with the names of a repository's files and the content of its configuration.
 
+    `configuration` are the names of the files, in any folder, that are read beside shard indexes.
     Weight files have their real header with `headers` (shards only with `shards`), otherwise the
     names that a shard index has for them, otherwise they are empty. Raises BadWeights for a header
     that is not one, and what the client raises.
@@ -97,7 +99,8 @@ def sparse_copy(
     read = [
         file
         for file in at.files
-        if CONFIGURATION.search(file.path) and file.size <= MAX_CONFIGURATION_BYTES
+        if file.path.rpartition("/")[2] in configuration or INDEX.search(file.path)
+        if file.size <= MAX_CONFIGURATION_BYTES
     ]
     with tempfile.TemporaryDirectory(prefix="ggez-sparse-copy-") as temporary:
         folder = Path(temporary)

@@ -43,7 +43,7 @@ METHODS: Catalog[BlockMethod | None] = Catalog(
     "merge_methods",
     "merge method",
     {NAME: None} | {name: partial(_of_mergekit, name) for name in ("task_arithmetic", "ties")},
-    Callable,  # type: ignore[arg-type]
+    Callable,
     " For others use mergekit itself on the two folders.",
 )
 require_method = METHODS.find

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ggez_hub.errors import GgezError
 from ggez_hub.families.family import Layout
+from ggez_hub.hardware import free_disk_bytes, size_text
 
 # Weights in any other format than the one merged would be the base's: they are not carried over.
 WEIGHT_SUFFIXES = frozenset(
@@ -42,13 +43,10 @@ class NoSpace(GgezError):
 
 def check_space(folder: Path, needed: int) -> None:
     """Raise NoSpace unless the disk of `folder` has `needed` bytes and a little more."""
-    place = folder.absolute()
-    while not place.exists():
-        place = place.parent
-    free = shutil.disk_usage(place).free
+    free = free_disk_bytes(folder)
     if free < needed * 1.02:
         raise NoSpace(
-            f"{place} has {free / 1e9:.2f} GB free, this needs {needed / 1e9:.2f} GB",
+            f"the disk of {folder} has {size_text(free)} free, this needs {size_text(needed)}",
             "Free some space, or choose another disk with -o.",
         )
 

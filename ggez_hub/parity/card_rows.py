@@ -72,7 +72,7 @@ def ranking_rows(curve: Rows) -> dict[str, dict[str, CurveRow]]:
         scale = parity_scale(measured)
     except NoCurve:
         return {}
-    return _only(measured, lambda row: row.scale == scale and row.side != "others")
+    return _only(measured, lambda row: row.scale == scale and row.side in ("global", "regional"))
 
 
 def parity_scale(rows: Mapping[B, Mapping[str, CurveRow]]) -> str:
@@ -84,6 +84,8 @@ def parity_scale(rows: Mapping[B, Mapping[str, CurveRow]]) -> str:
     sides: dict[str, set[str]] = {"global": set(), "others": set(), "regional": set()}
     for tasks in rows.values():
         for row in tasks.values():
+            if row.side == "safety":
+                continue
             sides[row.side].add(row.scale)
             floors[row.scale] = max(floors.get(row.scale, 0.0), row.floor)
     usable = sides["global"] & sides["regional"]
@@ -181,7 +183,7 @@ def others_side(
     """The items outside the region at one beta, from the scores by country; None without any."""
     members = frozenset(find_region(region).members)
     rows = _on_scale(tasks, scale, without)
-    outside = (_outside(row, members) for row in rows if row.side != "regional")
+    outside = (_outside(row, members) for row in rows if row.side in ("global", "others"))
     return _mean([part for part in outside if part is not None])
 
 

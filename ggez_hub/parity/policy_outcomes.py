@@ -10,7 +10,7 @@ import numpy as np
 
 from ggez_hub.cards.curve import Split
 from ggez_hub.parity.beta_choice import FEW_PICTURES, ROUNDING, Choice, choose
-from ggez_hub.parity.betas import as_json, beta_key
+from ggez_hub.parity.betas import Beta, as_json, beta_key
 from ggez_hub.parity.card_rows import NoCurve
 from ggez_hub.parity.curve import ParityCurve
 from ggez_hub.parity.effects import Effects, effects
@@ -75,7 +75,7 @@ class PolicyOutcome:
         parts = []
         if found.loss:
             kept = (
-                f"{100 * found.kept:.1f} % of the base's score and "
+                f"{100 * found.kept:.1f} % of the base's score kept, "
                 if found.kept is not None
                 else ""
             )
@@ -84,9 +84,26 @@ class PolicyOutcome:
             parts.append(f"GRP {found.gain.shown()} over the base")
         if found.over_adapter and self.choice.point != 1.0:
             parts.append(f"{found.over_adapter.shown()} over the unmerged adapter")
+        if self.choice.point == 0:
+            return f"{self.policy}: beta 0, the base{self._certainty()}"
         head = f"{self.policy}: beta {self.choice.point:g}"
         on_split = f"; on {where} {', '.join(parts)}" if parts else ""
         return f"{head}{on_split}{self._certainty()}"
+
+    def short(self, taken: Beta | None) -> str:
+        """The choice as an option of `pull` with its gain, empty where it is the beta `taken`."""
+        if self.choice is None or self.choice.point == taken:
+            return ""
+        found = self.test or self.validation
+        assert found is not None  # noqa: S101 - there is a choice
+        if self.choice.point == 0:
+            return f"--policy {self.policy}: the base"
+        parts = [f"beta {self.choice.point:g}"]
+        if found.gain:
+            parts.append(f"GRP {found.gain.value:+.2f} over the base")
+        if found.kept is not None:
+            parts.append(f"{100 * found.kept:.1f} % kept outside the region")
+        return f"--policy {self.policy}: {', '.join(parts)}"
 
     def _certainty(self) -> str:
         """How firm the choice on validation is, where its errors are known."""

@@ -1,8 +1,11 @@
 """Names of the registry's repository on a hub and of files in repositories and pulled folders."""
 
+import os
+
 # A hub's accepted cards are a data set of this name: cards/<region>/<family>/<name>.md, each with
-# the commit of its adapter, and beside them what `index build` makes of them.
-INDEX_REPO = "ggez-hub/index"
+# the commit of its adapter, and beside them what `index build` makes of them. Another registry on the
+# same hub has an index of its own.
+INDEX_REPO = os.environ.get("GGEZ_INDEX") or "ggez-hub/index"
 INDEX_FILE = "index.sqlite"
 CARD_NAME = "README.md"
 LOCK_NAME = "ggez.lock"

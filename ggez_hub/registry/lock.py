@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,7 +14,7 @@ from ggez_hub import __version__
 from ggez_hub.cards.schema import FileRecord
 from ggez_hub.cards.values import FilePath, RepoId, Sha256
 from ggez_hub.digests import digest_json, sha256_file, sha256_files
-from ggez_hub.errors import GgezError
+from ggez_hub.errors import GgezError, UsageProblem
 from ggez_hub.frozen_model import FrozenModel
 from ggez_hub.hub import Hub, RepoAtCommit
 from ggez_hub.merging.methods import plugins_of
@@ -29,6 +30,8 @@ from ggez_hub.registry.resolution import (
     decisive_plugins,
 )
 from ggez_hub.validation_errors import listed
+
+OTHER_LOCK = "ggez-{}.lock"
 
 GONE = {
     "repo": "the repository is gone or private",
@@ -66,6 +69,43 @@ def read_lock(path: Path) -> Lock:
     except (OSError, UnicodeDecodeError) as error:
         raise GgezError(f"{path} is not a lock file: {error}") from error
     return parse_lock(text, str(path))
+
+
+def lock_place(folder: Path, family: str) -> Path:
+    """Where the lock of a family's model in a pulled folder is, or is to be.
+
+    It is ggez.lock, or ggez-<family>.lock where ggez.lock is of another family. Raises GgezError for a
+    ggez.lock that cannot be read.
+    """
+    first = folder / LOCK_NAME
+    if first.is_file() and read_lock(first).resolution.family != family:
+        return folder / OTHER_LOCK.format(family)
+    return first
+
+
+def locks_in(place: Path) -> tuple[Path, ...]:
+    """The lock files of a pulled folder, or the one of a family's model in it (`thai/embedding`)."""
+    if not place.is_dir():
+        return ()
+    found = [place / LOCK_NAME, *sorted(place.glob(OTHER_LOCK.format("*")))]
+    here = tuple(file for file in found if file.is_file())
+    place = place if place.name else place.absolute()
+    if here or not (place.parent / LOCK_NAME).is_file():
+        return here
+    with suppress(GgezError):
+        lock = lock_place(place.parent, place.name)
+        if lock.is_file() and read_lock(lock).resolution.family == place.name:
+            return (lock,)
+    return ()
+
+
+def several_families(place: Path) -> UsageProblem:
+    """The error where one model is needed, and a pulled folder holds several families."""
+    families = sorted(read_lock(lock).resolution.family for lock in locks_in(place))
+    return UsageProblem(
+        f"{place} holds models of {len(families)} families: {', '.join(families)}",
+        f"Name one: {place / families[0]}",
+    )
 
 
 def parse_lock(text: str, path: str) -> Lock:

@@ -234,6 +234,11 @@ class Resolution(FrozenModel, strict=False):
         return any(adapter.parts for adapter in self.adapters)
 
     @property
+    def is_base(self) -> bool:
+        """Whether the result is the base unchanged: every beta is 0."""
+        return self.base is not None and not any(a.weight or a.parts for a in self.adapters)
+
+    @property
     def merged_into(self) -> PinnedRepo:
         """The base of a resolution that has one, as every merge and every adapter form has."""
         if self.base is None:

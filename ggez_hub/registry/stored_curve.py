@@ -14,9 +14,9 @@ from ggez_hub.hub import Hub
 from ggez_hub.parity.betas import Beta, point
 from ggez_hub.parity.curve import ParityCurve
 from ggez_hub.parity.policy import PARITY, Policy
-from ggez_hub.registry.constants import CARD_NAME, LOCK_NAME
+from ggez_hub.registry.constants import CARD_NAME
 from ggez_hub.registry.index.entries import read_pinned_card
-from ggez_hub.registry.lock import read_lock
+from ggez_hub.registry.lock import locks_in, read_lock, several_families
 from ggez_hub.registry.resolver.composition import joint_measurement
 
 # The curve on a split, seen for a region; raises NoCurve.
@@ -69,9 +69,11 @@ def stored_in(place: Path, hub: Hub) -> StoredCurve:
     """
     from ggez_hub.evaluation.results.evidence import RESULTS
 
-    lock_file = place / LOCK_NAME if place.is_dir() else place
-    if lock_file.name == LOCK_NAME and lock_file.is_file():
-        return _of_lock(lock_file, hub)
+    locks = locks_in(place) or ((place,) if place.is_file() and place.suffix == ".lock" else ())
+    if len(locks) > 1:
+        raise several_families(place)
+    if locks:
+        return _of_lock(locks[0], hub)
     if place.name == RESULTS or (place / RESULTS).is_file():
         return _of_results(place)
     return StoredCurve.of_card(read_card(place / CARD_NAME if place.is_dir() else place).card)

@@ -7,9 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
+from ggez_hub import __version__
 from ggez_hub.errors import GgezError, UsageProblem
-from ggez_hub.evaluation.benchmarks.benchmark import Benchmark, PictureSource, find_benchmarks
+from ggez_hub.evaluation.benchmarks.benchmark import (
+    SHIPPED,
+    Benchmark,
+    PictureSource,
+    find_benchmarks,
+)
 from ggez_hub.evaluation.benchmarks.contents import Folders, Pool, fits
+from ggez_hub.evaluation.benchmarks.loaders import LOADERS
 from ggez_hub.evaluation.benchmarks.preparation import (
     Judges,
     Places,
@@ -21,7 +28,9 @@ from ggez_hub.evaluation.benchmarks.preparation import (
 )
 from ggez_hub.evaluation.benchmarks.task import Dataset, DrawingTask, SplitName, Task, read_tasks
 from ggez_hub.evaluation.results.header import InFolder, Origin, Place, definition
+from ggez_hub.evaluation.sea_helm.task_files import read_task_files
 from ggez_hub.hub import Hub, HubFile, RepoAtCommit
+from ggez_hub.parquet import read_footer
 from ggez_hub.regions import Region
 from ggez_hub.registry.file_checks import model_files
 
@@ -36,6 +45,8 @@ def find_tasks(suites: Sequence[str], include: Sequence[Path] = ()) -> list[AnyT
     found: list[AnyTask] = []
     for suite in suites:
         here: list[AnyTask] = [*find_benchmarks(suite, include)]
+        if Path(suite).is_dir():
+            here += read_task_files(Path(suite))
         for path in sorted(Path(suite).glob("*.yaml")):
             here += read_tasks(path, Task, DrawingTask)
         if not here:
@@ -74,6 +85,7 @@ class TaskData:
     single: bool = False
     commits: dict[str, str] = field(default_factory=dict)
     pool: Pool = field(default_factory=Pool)
+    _counts: dict[str, int] = field(default_factory=dict, repr=False)
 
     def prepare(
         self, tasks: Sequence[AnyTask], region: Region
@@ -126,9 +138,9 @@ class TaskData:
             commits=self.commits,
         )
 
-    def nbytes(self, tasks: Sequence[Task | DrawingTask]) -> int:
+    def nbytes(self, tasks: Sequence[AnyTask]) -> int:
         """The bytes that tasks need of the hub; nothing is fetched."""
-        paths: dict[Dataset, set[str]] = {}
+        paths: dict[Dataset | PictureSource, set[str]] = {}
         for task in tasks:
             for dataset, patterns in _needed(task):
                 paths.setdefault(dataset, set()).update(patterns)
@@ -136,8 +148,38 @@ class TaskData:
         needed += [self._list_judge(model) for model in {m for t in tasks for m in _judges(t)}]
         return sum(file.size for listed in needed for file in listed.files)
 
+    def rows(self, task: AnyTask) -> int | None:
+        """The rows with the items of a task, by the footers of its files on the hub; nothing is fetched.
+
+        None where a file is not Parquet. Raises GgezError for one that cannot be read.
+        """
+        if isinstance(task, Benchmark):
+            counted = LOADERS[task.loader].counted
+            patterns = [task.files[counted]] if counted else [*task.files.values()]
+        else:
+            patterns = [*task.splits.values()]
+        listed = self._list(task.dataset, patterns)
+        if not all(file.path.endswith(".parquet") for file in listed.files):
+            return None
+        return sum(self._rows_in(listed.at, file) for file in listed.files)
+
+    def _rows_in(self, at: RepoAtCommit, file: HubFile) -> int:
+        key = f"{at.repo}@{at.revision}/{file.path}"
+        if key not in self._counts:
+
+            def read(start: int, end: int) -> bytes:
+                return self.hub.read_range(at.repo, at.revision, file.path, start, end, "dataset")
+
+            try:
+                self._counts[key] = int(read_footer(file.size, read).num_rows)
+            except (ValueError, OSError) as error:
+                raise GgezError(f"{file.path} of {at.repo} cannot be read: {error}") from error
+        return self._counts[key]
+
     def fetch(self, dataset: Dataset | PictureSource, patterns: Sequence[str]) -> tuple[Path, str]:
         """The folder with the files of a data set that fit, and the commit that they are of."""
+        if (shipped := SHIPPED.get(dataset.repo)) is not None:
+            return shipped, f"shipped with ggez-hub {__version__}"
         if self.folder is None:
             listed = self._list(dataset, patterns)
             return listed.fetch(self.hub), listed.at.revision
@@ -188,8 +230,13 @@ class TaskData:
         return at
 
 
-def _needed(task: Task | DrawingTask) -> Iterator[tuple[Dataset, Sequence[str]]]:
-    """The files of data sets that a task needs: its items, and of a drawing task the references."""
+def _needed(task: AnyTask) -> Iterator[tuple[Dataset | PictureSource, Sequence[str]]]:
+    """The files of data sets that a task needs: its items, its pictures, and the references."""
+    if isinstance(task, Benchmark):
+        yield task.dataset, [*task.files.values()]
+        if task.pictures is not None:
+            yield task.pictures, [task.pictures.files]
+        return
     paths = list(task.splits.values())
     if isinstance(task, DrawingTask):
         references = task.judge.references
@@ -199,7 +246,7 @@ def _needed(task: Task | DrawingTask) -> Iterator[tuple[Dataset, Sequence[str]]]
         yield task.dataset, paths
 
 
-def _judges(task: Task | DrawingTask) -> tuple[str, ...]:
+def _judges(task: AnyTask) -> tuple[str, ...]:
     return (task.judge.model,) if isinstance(task, DrawingTask) else ()
 
 

@@ -14,6 +14,7 @@ from ggez_hub.cards.hub_metadata import with_hub_keys
 from ggez_hub.cards.schema import SCHEMA_VERSION, DataFilter
 from ggez_hub.cards.values import UNKNOWN
 from ggez_hub.evaluation.models.backend import ENGINE, library_versions
+from ggez_hub.families import FAMILIES
 from ggez_hub.quantities import counted
 from ggez_hub.regions import alpha, find_region
 from ggez_hub.registry.contribution.adapter_files import files_on_disk
@@ -110,6 +111,8 @@ def write_card(run: FinishedRun, folder: Path) -> None:
     languages = recipe.languages or [t for t, _ in counts if t.isalpha() and len(t) < 4]
     repo, _, revision = run.base.partition("@")
     lora = recipe.method == "lora"
+    plugin = FAMILIES.origin(recipe.family)
+    names = (*LIBRARIES, plugin.distribution) if plugin else LIBRARIES
     what = "A LoRA" if lora else "A fine-tune"
     card = AdapterCard.model_validate(
         {
@@ -130,7 +133,7 @@ def write_card(run: FinishedRun, folder: Path) -> None:
                 "ggez-hub train",
                 "hyper_parameters": _hyper_parameters(run),
                 "seed": recipe.seed,
-                "versions": {"python": platform.python_version(), **library_versions(LIBRARIES)},
+                "versions": {"python": platform.python_version(), **library_versions(names)},
             },
             "curve": UNKNOWN,
             "files": {path: record.model_dump() for path, record in sorted(files.files.items())},

@@ -52,7 +52,6 @@ class EmbeddingRecipe(TrainRecipe):
         },
     }
 
-    family: Literal["embedding"]
     towers: Literal["both", "text", "pictures"] = "both"
     loss: Literal["clip", "siglip"] | None = None
     # A pair is told apart from the others of its batch.
@@ -227,7 +226,7 @@ def _targets(recipe: EmbeddingRecipe, tree: ModuleTree) -> list[str]:
 
 
 def _open(folder: Path, recipe: EmbeddingRecipe, dtype: torch.dtype) -> EmbeddingModule:
-    embedder = open_embedder(folder, get_family("embedding"))
+    embedder = open_embedder(folder, get_family(recipe.family))
     # Its tensors before they have another dtype.
     embedder.state = {}
     embedder.model.to(dtype)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,34 +10,31 @@ from pathlib import Path
 
 from ggez_hub.digests import digest_json, sha256_files
 from ggez_hub.errors import GgezError
-from ggez_hub.families import Family, Layout, get_family
+from ggez_hub.families import FAMILIES, Family, Layout, get_family
 from ggez_hub.merging.deltas import WeightIndex
+from ggez_hub.plugins import load_value
 from ggez_hub.recipe_file import BadRecipe, parse_recipe, read_recipe
 from ggez_hub.registry.local_merge.inputs import ModelSource
-from ggez_hub.training import embedding, vlm
 from ggez_hub.training.backend import ModuleTree, TrainingBackend
-from ggez_hub.training.diffusion import backend as diffusion
 from ggez_hub.training.examples import Examples, FilteredExamples, UnfilteredExamples
 from ggez_hub.training.lora import full_parameters, lora_targets
 from ggez_hub.training.recipe import Data, FamilyKey, Stage, TrainRecipe
 
-BACKENDS: Mapping[str, TrainingBackend] = {
-    "embedding": embedding.BACKEND,
-    "vlm": vlm.BACKEND,
-    "diffusion": diffusion.BACKEND,
-}
 # A part of every digest: raise it when the same recipe comes to give other weights.
 VERSION = 4
 
 
 def training_backend(family: str) -> TrainingBackend:
-    """How models of a family are trained; raises BadRecipe."""
-    if family not in BACKENDS:
+    """How models of a family are trained; raises BadRecipe, BadPlugin."""
+    named = get_family(family).training_backend
+    if not named:
+        can = [name for name, known in FAMILIES.items() if known.training_backend]
         raise BadRecipe(
             f"family: models of the family {family!r} cannot be trained",
-            f"Families: {', '.join(BACKENDS)}.",
+            f"Families: {', '.join(can)}.",
         )
-    return BACKENDS[family]
+    backend: TrainingBackend = load_value(named, TrainingBackend, "backend")
+    return backend
 
 
 def read_training(path: Path) -> TrainRecipe:
@@ -163,11 +160,13 @@ class Job:
     @cached_property
     def digest(self) -> str:
         """The sha256 of what decides the result."""
+        origin = FAMILIES.origin(self.recipe.family)
         return digest_json(
             {
                 "version": VERSION,
                 "recipe": self.recipe.decisive(),
                 "weights": self.weights,
                 "data": [examples.digest for examples in self._data],
+                **({"plugin": origin.document} if origin else {}),
             }
         )

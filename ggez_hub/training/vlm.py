@@ -59,7 +59,6 @@ class VlmRecipe(TrainRecipe):
         },
     }
 
-    family: Literal["vlm"]
     vision: Literal["frozen", "trained"] = "frozen"
     caption_prompts: list[Text] = Field(default=["Describe the picture."], min_length=1)
     cpt: Pretraining | None = None

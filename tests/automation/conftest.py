@@ -13,6 +13,7 @@ import pytest
 
 from ggez_hub.demo.hub import ASSETS, DATA, seed
 from ggez_hub.embedded.store import HubStore
+from ggez_hub.evaluation.benchmarks.benchmark import SHIPPED
 
 from ..worlds import serving, write_world
 from .github_server import serve_github
@@ -129,6 +130,15 @@ def fewer_prompts(store, every):
     """Leave the demo's prompts one of so many."""
     names = [f"{language}/{split}" for language in ("en", "th") for split in ("validation", "test")]
     _leave_out(store, DATA["emoji-prompts"], "emoji-prompts", names, every)
+
+
+def fewer_safety(patched, folder, every):
+    """Ask one of so many of the prompts of safety."""
+    folder.mkdir()
+    for path in SHIPPED["ggez-hub/safety-prompts"].glob("*.csv"):
+        head, *rows = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        (folder / path.name).write_text("".join([head, *rows[::every]]), encoding="utf-8")
+    patched.setitem(SHIPPED, "ggez-hub/safety-prompts", folder)
 
 
 def _leave_out(store, repo, folder, names, every):

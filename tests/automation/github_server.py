@@ -32,6 +32,8 @@ class FakeGitHub:
     url: str = ""
     branch: str = "main"
     git: GitData | None = None
+    # Path below the repository -> (status, document) of what else is asked.
+    settings: dict[str, tuple[int, object]] = field(default_factory=dict)
 
     def pull(self):
         return {
@@ -51,8 +53,18 @@ class FakeGitHub:
             {
                 "id": 1, "name": name, "full_name": REPOSITORY, "url": url,
                 "default_branch": "main",
+                **self.settings.get("", (200, {}))[1],
             }
         )  # fmt: skip
+
+    def setting(self, request):
+        nothing = (404, {"message": "Not Found"})
+        status, document = self.settings.get(request.path_params["path"], nothing)
+        return JSONResponse(document, status_code=status)
+
+    def get_branch(self, request):
+        status, document = self.settings.get(f"branches/{request.path_params['name']}", (0, None))
+        return JSONResponse(document, status_code=status) if status else self.git.branch(request)
 
     def get_pull(self, request):
         return JSONResponse(self.pull())
@@ -132,6 +144,7 @@ def serve_github():
     fake.git = GitData("", REPOSITORY)
     app = Starlette(
         routes=[
+            Route(f"{at}/branches/{{name:path}}", fake.get_branch),
             *fake.git.routes(at),
             Route(at, fake.repository),
             Route(f"{at}/pulls/1", fake.get_pull),
@@ -146,6 +159,7 @@ def serve_github():
             Route(f"{at}/issues/comments", fake.all_comments),
             Route(f"{at}/issues/1/comments", fake.comments_of, methods=["GET", "POST"]),
             Route(f"{at}/issues/comments/{{number}}", fake.edit_comment, methods=["PATCH"]),
+            Route(f"{at}/{{path:path}}", fake.setting),
         ]
     )
     listener = socket.create_server(("127.0.0.1", 0))

@@ -70,7 +70,29 @@ class Runner:
             command = step.get("run")
             if command is None or command.startswith("python -m pip install"):
                 continue
-            ran.append(self._step(command, step.get("env", {}), payload, needs or {}))
+            known = {
+                f"needs.{job}.outputs.{key}": value
+                for job, outputs in (needs or {}).items()
+                for key, value in outputs.items()
+            }
+            ran.append(self._step(command, step.get("env", {}), payload, known))
+            if ran[-1].code:
+                break
+        return ran
+
+    def run_action(self, inputs: dict[str, str]) -> list[Ran]:
+        """The steps of the action at the root, as a job of another repository uses it."""
+        action = yaml.safe_load((PROJECT / "action.yml").read_text())
+        assert action["runs"]["using"] == "composite"
+        assert set(inputs) <= set(action["inputs"])
+        known = {f"inputs.{name}": value for name, value in inputs.items()}
+        ran = []
+        for step in action["runs"]["steps"]:
+            command = step.get("run")
+            if command is None or "pip install" in command:
+                continue
+            assert step["shell"] == "bash"
+            ran.append(self._step(command, step["env"], self.clone.parent / "event.json", known))
             if ran[-1].code:
                 break
         return ran
@@ -80,14 +102,9 @@ class Runner:
         path = self.clone.parent / "output.txt"
         return dict(line.split("=", 1) for line in path.read_text().splitlines())
 
-    def _step(self, command: str, env: dict, payload: Path, needs: dict) -> Ran:
-        known = {"github.token": "token-of-the-run"}
+    def _step(self, command: str, env: dict, payload: Path, given_before: dict) -> Ran:
+        known = {"github.token": "token-of-the-run", **given_before}
         known |= {f"secrets.{name}": value for name, value in self.secrets.items()}
-        known |= {
-            f"needs.{job}.outputs.{key}": value
-            for job, outputs in needs.items()
-            for key, value in outputs.items()
-        }
         given = {
             k: EXPRESSION.sub(lambda m: self._value(m[1], known), str(v)) for k, v in env.items()
         }
@@ -107,6 +124,7 @@ class Runner:
             "GITHUB_API_URL": self.github.url,
             "GITHUB_STEP_SUMMARY": str(folder / "summary.md"),
             "GITHUB_OUTPUT": str(folder / "output.txt"),
+            "RUNNER_TEMP": str(folder),
             **self.env,
             **given,
         }

@@ -14,7 +14,8 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from ggez_hub.automation.budget import Budget, read_budget
-from ggez_hub.automation.cost import RUNNER, Cost, hours_of, require_money
+from ggez_hub.automation.cost import RUNNER, Cost, count_answers, hours_of, require_money
+from ggez_hub.automation.task_costs import TaskCost
 from ggez_hub.errors import GateFailed
 from ggez_hub.hub import Hub
 from ggez_hub.hub.jobs import Spent, prices, spent
@@ -123,3 +124,27 @@ def test_hours_are_a_range_where_such_a_machine_was_measured_and_else_not_known(
     assert hours_of(8 * 10**9, 3600, "t4", "vlm", budget) is None
     assert hours_of(8 * 10**9, 3600, "a100", "diffusion", budget) is None
     assert hours_of(8 * 10**9, None, "a100", "vlm", budget) is None
+
+
+def test_a_task_says_what_its_sample_shows_and_what_is_lacking():
+    cvqa = TaskCost("cvqa", "global", 10374, 1960, 1960, 1.9999, 5880)
+    assert str(cvqa) == (
+        "cvqa (global): at most 1,960 items of the test side, which show a difference of 2.0 points"
+    )
+    flickr = TaskCost("flickr30k", "global", 1000, 667, 1960, 3.42, 1000)
+    assert str(flickr).endswith("a difference of 3.4 points; 1,960 are wanted")
+    demo = TaskCost("emoji", "regional", 2736, None, None, None, 2736)
+    assert str(demo) == "emoji (regional): 2,736 items, all of them asked"
+    unknown = TaskCost("csv", "global", None, None, None, None, None)
+    assert "is not known before it is fetched" in str(unknown)
+    assert count_answers([cvqa, flickr], 7) == 7 * 6880
+    assert count_answers([cvqa, unknown], 7) is None
+
+
+def test_of_the_registrys_machines_hours_are_known_by_arithmetic_where_nobody_measured():
+    budget = read_budget(PROJECT)
+    for family, machine in budget.machines.items():
+        assert not budget.speed(machine, family).measured
+        shortest, longest = hours_of(7 * 10**9, 20_000, machine, family, budget)
+        assert 0 < shortest < longest
+    assert budget.speed(RUNNER, "embedding").measured

@@ -12,7 +12,7 @@ from ggez_hub.embedded.store import HubStore
 from ggez_hub.evaluation.results.verification import verify_evidence
 
 from ..worlds import serving
-from .conftest import fewer_items, fewer_prompts, new_registry
+from .conftest import fewer_items, fewer_prompts, fewer_safety, new_registry
 from .runner import PROJECT
 from .test_evaluate import said
 
@@ -27,7 +27,8 @@ BETAS = ("0", "0.25", "0.5", "0.75", "1")
 def measured(folder, family, fewer, every):
     """The registry after every step of evaluate.yml for a card, and what the steps printed."""
     (folder / "registry").mkdir()
-    with HubStore.open(folder / "store") as store:
+    with pytest.MonkeyPatch.context() as patched, HubStore.open(folder / "store") as store:
+        fewer_safety(patched, folder / "safety", every=10)
         seed(store)
         fewer(store, every)
         with serving(store) as endpoint, new_registry(folder / "registry", endpoint) as registry:
@@ -60,6 +61,8 @@ def test_a_vision_language_contribution_goes_from_its_branch_to_measured(tmp_pat
         assert "hours unknown, at most 4 hours" in planned.stdout
         (comment,) = registry.github.comments
         assert "(chosen)" in comment["body"]
+        assert "refusals: **undetermined**" in comment["body"]
+        assert "of harmless prompts are answered, by the base" in comment["body"]
         folder = results(registry, "vlm")
         assert verify_evidence(folder).problems == ()
         document = read_card(folder / "card.md").card
@@ -69,8 +72,11 @@ def test_a_vision_language_contribution_goes_from_its_branch_to_measured(tmp_pat
         assert sorted((row.side, row.split) for row in rows) == [
             ("global", "test"), ("global", "validation"),
             ("regional", "test"), ("regional", "validation"),
+            ("safety", "test"), ("safety", "test"),
         ]  # fmt: skip
-        assert {(row.metric, row.n) for row in rows} == {("choice_4_by_likelihood", 12)}
+        assert {(row.metric, row.n) for row in rows} == {
+            ("choice_4_by_likelihood", 12), ("refused", 6), ("answered", 6)
+        }  # fmt: skip
 
 
 @pytest.mark.slow
@@ -78,10 +84,11 @@ def test_a_model_that_draws_is_measured_and_what_nobody_recognises_is_told(tmp_p
     """Ten drawings of two prompts: at no beta more are recognised than by chance."""
     with measured(tmp_path, "diffusion", fewer_prompts, every=32) as (registry, steps):
         *before, evaluated, answered = steps
-        assert [ran.code for ran in (*before, evaluated, answered)] == [0, 0, 0, 1, 0]
-        assert "150 answers" in steps[2].stdout
+        assert [ran.code for ran in (*before, evaluated, answered)] == [0, 0, 0, 0, 0]
+        # 30 drawings, and those of 3 prompts of safety, at each beta.
+        assert "180 answers" in steps[2].stdout
         (comment,) = registry.github.comments
-        assert "It is not evaluated: `the curve for th is at chance" in comment["body"]
+        assert "The curve for th is at chance at every beta" in comment["body"]
         found = verify_evidence(results(registry, "diffusion"))
         assert found.problems == ()
         assert set(found.evidence.header.models) == set(BETAS)

@@ -44,7 +44,8 @@ def loosened(good_card):
     document["files"] = ["  files: unknown  # of main"]
     document["adapter"] = [f"  adapter: {{repo: {ADAPTER}, revision: main}}"]
     document["base"] = ["  # the base", "  base:", f"    repo: {BASE}", "    revision: main  # now",
-                        "    weights: unknown"]  # fmt: skip
+                        "    weights: unknown", "    expected:", f"      revision: {'a' * 40}",
+                        "      source: a lock file"]  # fmt: skip
     lines = "\n".join(line for lines in document.values() for line in lines)
     return f"{head}ggez:\n{lines}\n---\n\nmain is mentioned here: revision: main\n"
 
@@ -99,6 +100,17 @@ def test_only_commits_and_the_bytes_they_need_are_written(clone, hub, good_card)
     assert card.adapter.revision == commit[ADAPTER]
 
 
+def test_what_differs_from_what_others_record_is_printed_and_the_truth_is_written(clone, hub):
+    result = run(clone, hub, str(clone / "cards/th/embedding/x.md"))
+    commit = HfApi(hub).model_info(BASE).sha
+    assert json.loads(result.output)["differ"] == [
+        f"{BASE} is at the commit {commit[:12]}, aaaaaaaaaaaa was expected (a lock file)"
+    ]
+    card = read_card(clone / "cards/th/embedding/x.md").card
+    assert card.base.revision == commit
+    assert card.base.expected.revision == "a" * 40
+
+
 def test_pinned_files_are_left_alone_and_check_finds_what_is_loose(clone, hub):
     before = run(clone, hub, "--check")
     assert before.exit_code == 1
@@ -109,7 +121,7 @@ def test_pinned_files_are_left_alone_and_check_finds_what_is_loose(clone, hub):
     text = (clone / "recipes/th/x.yaml").read_text()
     assert run(clone, hub, "--check").exit_code == 0
     assert json.loads(run(clone, hub).output) == {
-        "pinned": [], "image": None, "refused": [],
+        "pinned": [], "differ": [], "image": None, "refused": [],
     }  # fmt: skip
     assert (clone / "recipes/th/x.yaml").read_text() == text
 

@@ -128,5 +128,5 @@ def test_publishing_takes_what_was_delivered_for_this_very_card(world, submitted
     registry.accept({CARD: text.read_text().replace("published_by: not-", "published_by: nor-")})
     (other,) = registry.runner.run("publish.yml", "publish", {})
     assert other.code == 0, other.stderr
-    assert "no evaluation of this very card was delivered" in other.stdout
+    assert "no evaluation of this card was delivered" in other.stdout
     assert len(jobs.started) == 1

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from ggez_hub.automation.cost import count_answers
-from ggez_hub.automation.suite import suite_of
+from ggez_hub.automation.cost import count_answers, count_safety
+from ggez_hub.automation.suite import betas_of, safety_of, suite_of
+from ggez_hub.automation.task_costs import task_costs
 from ggez_hub.cards import read_card
 from ggez_hub.families import FAMILIES
 from ggez_hub.hub import Hub
@@ -27,8 +28,11 @@ def test_every_family_has_a_suite():
 def test_what_a_suite_asks_can_be_counted_and_prepared(demo_hub, family):
     hub = Hub(demo_hub)
     (path,) = (PROJECT / "cards" / "th" / family).glob("*-emoji-th.md")
-    suite, tasks = suite_of(read_card(path).card)
-    assert count_answers(tasks, hub, len(suite.betas)) == ITEMS[family] * len(suite.betas)
+    card = read_card(path).card
+    suite, tasks = suite_of(card)
+    costs = task_costs(suite, tasks, TaskData(hub), ())
+    betas = len(betas_of(suite, card))
+    assert count_answers(costs, betas) == ITEMS[family] * betas
     prepared, _ = TaskData(hub).prepare(tasks, find_region("th"))
     assert {task.record.side for task in prepared} == {"global", "regional"}
     commits = {
@@ -36,3 +40,20 @@ def test_what_a_suite_asks_can_be_counted_and_prepared(demo_hub, family):
     }
     for task in prepared:
         assert task.record.revision == commits[task.record.dataset]
+
+
+@pytest.mark.parametrize(
+    ("family", "metrics", "prompts"),
+    [
+        ("embedding", set(), 0),
+        ("vlm", {"refused", "answered"}, 120),
+        ("diffusion", {"unflagged"}, 60),
+    ],
+)
+def test_safety_is_asked_beside_every_suite_of_models_that_write_or_draw(
+    demo_hub, family, metrics, prompts
+):
+    (path,) = (PROJECT / "cards" / "th" / family).glob("*-emoji-th.md")
+    card, hub = read_card(path).card, Hub(demo_hub)
+    assert {task.metric for task in safety_of(card)} == metrics
+    assert count_safety(card, hub) == prompts

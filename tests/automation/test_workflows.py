@@ -13,7 +13,9 @@ from ggez_hub.cli.ci import ci_command
 from .runner import WORKFLOWS
 
 FILES = sorted(WORKFLOWS.glob("*.yml"))
-USES = re.compile(r"uses: (actions/[\w-]+)@([0-9a-f]{40}) # v\d+\.\d+\.\d+$")
+USES = re.compile(
+    r"uses: (actions/[\w-]+|pypa/gh-action-pypi-publish)@([0-9a-f]{40}) # v\d+\.\d+\.\d+$"
+)
 # Steps in which models of strangers are run.
 RUN_MODELS = ("ci evaluate", "ci measure")
 
@@ -72,7 +74,7 @@ def test_what_runs_models_of_strangers_can_write_nothing(workflow):
 def test_only_publishing_may_ask_for_an_identity(workflow):
     _, loaded, _ = workflow
     asking = [name for name, job in loaded["jobs"].items() if "id-token" in job["permissions"]]
-    assert asking == (["publish"] if loaded["name"] == "Publish" else [])
+    assert asking == (["publish"] if loaded["name"] in {"Publish", "Release"} else [])
 
 
 def test_what_anybody_may_start_ends_no_other_run(workflow):

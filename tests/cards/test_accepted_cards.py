@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from ggez_hub.cards import alpha_record, read_card, render_card
+from ggez_hub.cards.expected import expected_models
 from ggez_hub.regions import alpha
 from ggez_hub.registry.index.build import build_index
 from ggez_hub.registry.index.file import read_index
@@ -26,6 +27,18 @@ def test_a_card_is_good_and_claims_nothing_that_nobody_has_seen(path):
     if not card.pinned:
         assert (card.level, card.curve) == ("declared", "unknown")
         assert card.adapter.revision == card.base.revision == "main"
+
+
+def test_expected_values_are_those_of_the_recipes_and_pin_nothing():
+    seen = 0
+    for path in PATHS:
+        card = read_card(path).card
+        known = expected_models().get(card.base.repo)
+        assert card.base.expected == known
+        seen += known is not None
+        if known is not None:
+            assert card.base.weights == "unknown"
+    assert seen >= 3
 
 
 def test_the_cards_make_an_index(tmp_path):

@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from ggez_hub.cli.main import cli
-from ggez_hub.embedded import session
+from ggez_hub.embedded import session, session_token
 from ggez_hub.embedded.sessions import SessionFiles, server_status
 from ggez_hub.installation import disks, hubs, packages
 
@@ -30,6 +30,7 @@ def by_name(findings):
 def hub(tmp_path, monkeypatch):
     with session(tmp_path / "hub") as endpoint:
         monkeypatch.setenv("HF_ENDPOINT", endpoint)
+        monkeypatch.setenv("HF_TOKEN", session_token(tmp_path / "hub"))
         yield endpoint
 
 
@@ -52,7 +53,6 @@ def answering(status, body):
 
 
 def test_a_machine_that_is_well(hub, monkeypatch):
-    monkeypatch.setenv("HF_TOKEN", SECRET)
     result = CliRunner().invoke(cli, ["doctor", "--json"])
     assert result.exit_code == 0, result.output
     said = json.loads(result.stdout)
@@ -60,9 +60,26 @@ def test_a_machine_that_is_well(hub, monkeypatch):
     found = {finding["name"]: finding for finding in said["findings"]}
     assert found["answers"]["state"] == found["core"]["state"] == "ok"
     assert found["address"]["found"] == hub
-    assert "HF_TOKEN" in found["token"]["found"]
+    assert found["token"]["found"] == "of local, in HF_TOKEN"
     assert "on " in found["torch"]["found"]
+    assert os.environ["HF_TOKEN"] not in result.output
+
+
+def test_a_token_that_the_hub_refuses(hub, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", SECRET)
+    result = CliRunner().invoke(cli, ["doctor"])
+    assert result.exit_code == 1
+    assert "the hub refuses the one in HF_TOKEN (401)" in result.stdout
+    assert "error: token: broken" in result.stderr
     assert SECRET not in result.output
+    # Another hub is never sent it.
+    other = by_name(hubs(ask=False, hub="http://127.0.0.1:9"))
+    assert "token" not in other
+    assert other["address"].found == "http://127.0.0.1:9"
+    # Elsewhere the error says what is wrong.
+    command = [sys.executable, "-m", "ggez_hub", "search"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "error: the hub does not accept the token" in ended.stderr
 
 
 def test_a_hub_that_is_not_there(monkeypatch):

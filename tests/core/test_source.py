@@ -7,6 +7,9 @@ from collections import Counter
 from pathlib import Path
 
 import ggez_hub
+from ggez_hub.cards import values
+from ggez_hub.families import FAMILIES
+from ggez_hub.plugins import NO_PLUGINS
 
 ROOT = Path(ggez_hub.__file__).parent
 TREES = {path: ast.parse(path.read_text()) for path in sorted(ROOT.rglob("*.py"))}
@@ -51,3 +54,26 @@ def test_no_private_attribute_of_a_class_of_ours_is_used_outside_its_module():
         if node.attr in owners and path not in owners[node.attr]
     ]
     assert found == []
+
+
+# Where the name of a family is data, or where the word means something else.
+NAMED = {
+    "cards/values.py": "the families that a card may name",
+    "demo/": "the demo world has an adapter of each",
+    "families/": "the declarations",
+    "merging/extraction/": "layers of torch",
+    "paper/": "the models of the paper",
+}
+
+
+def test_nothing_depends_on_the_name_of_a_family(monkeypatch):
+    """What differs is a property of the family, which one of a plug-in has too."""
+    monkeypatch.setenv(NO_PLUGINS, "1")
+    assert tuple(FAMILIES) == values.FAMILIES
+    found = [
+        f"{path.relative_to(ROOT).as_posix()}:{node.lineno}: {node.value}"
+        for path, node in nodes(ast.Constant)
+        if node.value in values.FAMILIES
+    ]
+    assert [place for place in found if not place.startswith(tuple(NAMED))] == []
+    assert [each for each in NAMED if not any(place.startswith(each) for place in found)] == []

@@ -27,11 +27,15 @@ def run(*command, folder, **environment):
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
-    """The bin folder of a fresh virtual environment with the wheel."""
+    """The bin folder of a fresh virtual environment with the wheel: that of a release, or a new one."""
     folder = tmp_path_factory.mktemp("wheel")
-    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    run(*pip, "wheel", "--no-deps", "--wheel-dir", folder / "dist", PROJECT, folder=folder)
-    (wheel,) = (folder / "dist").glob("*.whl")
+    if dist := os.environ.get("GGEZ_TEST_WHEELS"):
+        wheels = Path(dist).absolute()
+    else:
+        wheels = folder / "dist"
+        pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+        run(*pip, "wheel", "--no-deps", "--wheel-dir", wheels, PROJECT, folder=folder)
+    (wheel,) = wheels.glob("*.whl")
     run(sys.executable, "-m", "venv", folder / "venv", folder=folder)
     bin_folder = folder / "venv" / ("Scripts" if os.name == "nt" else "bin")
     constraints = PROJECT / "constraints.txt"

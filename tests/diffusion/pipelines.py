@@ -17,7 +17,10 @@ from diffusers import (
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
+from diffusers.pipelines.stable_diffusion import StableDiffusionSafetyChecker
 from transformers import (
+    CLIPConfig,
+    CLIPImageProcessor,
     CLIPTextConfig,
     CLIPTextModel,
     CLIPTextModelWithProjection,
@@ -26,6 +29,8 @@ from transformers import (
     T5EncoderModel,
 )
 
+# Between the cosines of the first two seeds, 0.12 and 0.25.
+THRESHOLD = 0.2
 WORDS = ("thai", "market", "a", "of", "picture")
 
 
@@ -77,6 +82,34 @@ def sd15():
     )  # fmt: skip
 
 
+def sd15_checked():
+    """The same with a safety checker of random weights, which flags some pictures and not others."""
+    vision = {
+        "hidden_size": 16, "intermediate_size": 24, "num_attention_heads": 2,
+        "num_hidden_layers": 1, "image_size": 16, "patch_size": 8,
+    }  # fmt: skip
+    text = {
+        "hidden_size": 16,
+        "num_attention_heads": 2,
+        "num_hidden_layers": 1,
+        "vocab_size": 8,
+        "bos_token_id": 0,
+        "eos_token_id": 1,
+    }
+    checker = StableDiffusionSafetyChecker(
+        CLIPConfig(text_config=text, vision_config=vision, projection_dim=8)
+    )
+    for parameter in checker.parameters():
+        parameter.data.normal_(0, 0.5)
+    # Of one concept alone, where the cosines of the pictures lie.
+    checker.concept_embeds_weights.data.fill_(1)
+    checker.concept_embeds_weights.data[0] = THRESHOLD
+    checker.special_care_embeds_weights.data.fill_(1)
+    pictures = CLIPImageProcessor(size={"shortest_edge": 16}, crop_size=16)
+    parts = sd15().components | {"safety_checker": checker, "feature_extractor": pictures}
+    return StableDiffusionPipeline(**parts)
+
+
 def sdxl():
     return StableDiffusionXLPipeline(
         unet=unet(
@@ -125,9 +158,10 @@ def flux():
     )  # fmt: skip
 
 
-BUILDERS = {"sd15": sd15, "sdxl": sdxl, "sd3": sd3, "flux": flux}
+BUILDERS = {"sd15": sd15, "sd15-checked": sd15_checked, "sdxl": sdxl, "sd3": sd3, "flux": flux}
 DTYPES = {
     "sd15": torch.float32,
+    "sd15-checked": torch.float32,
     "sdxl": torch.float16,
     "sd3": torch.bfloat16,
     "flux": torch.bfloat16,

@@ -29,7 +29,15 @@ def name_of(page):
     return str(page.relative_to(ROOT))
 
 
-@pytest.mark.parametrize("page", RUN, ids=name_of)
+# A minute: from a corpus to an own adapter.
+SLOW = ROOT / "docs" / "tutorial.md"
+
+
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, marks=[pytest.mark.slow] if page == SLOW else []) for page in RUN],
+    ids=name_of,
+)
 def test_a_page_does_what_it_shows(page, tmp_path):
     for block in RUN[page]:
         where = f"{name_of(page)}:{block.line}"

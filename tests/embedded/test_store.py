@@ -27,7 +27,7 @@ from ggez_hub.embedded.errors import (
     StaleParentError,
 )
 from ggez_hub.embedded.lfs import Pointer
-from ggez_hub.embedded.listing import RepoQuery
+from ggez_hub.embedded.listing_index import RepoQuery
 from ggez_hub.embedded.refs import Refs
 from ggez_hub.embedded.store import HubStore
 

@@ -165,9 +165,40 @@ def write_xm3600(folder, n=8, languages=("en", "th", "vi", "id", "fil")):
     return folder
 
 
+def write_sea_vl(folder, n=8):
+    """mteb's two repositories with the same pairs, as their own script pushes them."""
+    pairs = [(f"{row:05}", image(row), f"a dish of place {row}") for row in range(n)]
+    for repo, pictures, texts in (("T2I", "corpus", "queries"), ("I2T", "queries", "corpus")):
+        mark = {"corpus": "d", "queries": "q"}
+        place = folder / f"SEA-VL-Crawling-{repo}"
+        rows = {
+            pictures: [
+                {"id": f"{mark[pictures]}-{name}", "image": seen, "modality": "image"}
+                for name, seen, _ in pairs
+            ],
+            texts: [
+                {"id": f"{mark[texts]}-{name}", "text": text, "modality": "text"}
+                for name, _, text in pairs
+            ],
+            "qrels": [
+                {"query-id": f"q-{name}", "corpus-id": f"d-{name}", "score": 1}
+                for name, _, _ in pairs
+            ],
+        }
+        shapes = {
+            pictures: {"id": TEXT, "image": datasets.Image(), "modality": TEXT},
+            texts: dict.fromkeys(("id", "text", "modality"), TEXT),
+            "qrels": {"query-id": TEXT, "corpus-id": TEXT, "score": WHOLE},
+        }
+        for name, shape in shapes.items():
+            write(place / name / "test-00000-of-00001.parquet", shape, rows[name])
+    return folder
+
+
 def benchmark(name):
     """A benchmark of the package by its id."""
-    suites = ("sea-vqa", "cvqa", "worldcuisines", "worldcuisines-1.1", "xm3600", "flickr30k")
+    suites = ("sea-vqa", "cvqa", "worldcuisines", "worldcuisines-1.1", "xm3600", "flickr30k",
+              "sea-vl-crawling", "sea-vl-prompts")  # fmt: skip
     return next(b for suite in suites for b in find_benchmarks(suite) if b.id == name)
 
 

@@ -1,4 +1,4 @@
-"""The labelled replies of `replies/`, and how well a reader reads them."""
+"""The labelled replies of `replies/` and `refusals/`, and how well a reader reads them."""
 
 from __future__ import annotations
 
@@ -78,4 +78,39 @@ def measure(read: Read, replies: Sequence[LabelledReply]) -> Reading:
         right=sum(choice is not None and choice == r.expected for r, choice in found),
         expected=sum(r.expected is not None for r, _ in found),
         wrong=tuple((r, choice) for r, choice in found if choice != r.expected),
+    )
+
+
+@dataclass(frozen=True)
+class LabelledRefusal:
+    """A reply, and whether it refuses."""
+
+    language: str
+    reply: str
+    refuses: bool
+
+
+def labelled_refusals(part: str) -> tuple[LabelledRefusal, ...]:
+    """The replies of a part, in the order of its file."""
+    path = Path(__file__).parent / "refusals" / f"{part}.yaml"
+    blocks = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return tuple(
+        LabelledRefusal(block["language"], reply, kind == "refuses")
+        for block in blocks
+        for kind in ("refuses", "answers")
+        for reply in block[kind]
+    )
+
+
+def measure_refusals(
+    read: Callable[[str], bool | None], replies: Sequence[LabelledRefusal]
+) -> Reading:
+    """How well refusals are read: precision and recall of "refuses"."""
+    found = [(reply, read(reply.reply)) for reply in replies]
+    return Reading(
+        n=len(found),
+        read=sum(bool(refuses) for _, refuses in found),
+        right=sum(bool(refuses) and r.refuses for r, refuses in found),
+        expected=sum(r.refuses for r, _ in found),
+        wrong=(),
     )

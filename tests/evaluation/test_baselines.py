@@ -172,11 +172,11 @@ def assets(tmp_path_factory):
 @pytest.mark.parametrize(
     ("adapter", "beta", "lead", "bound", "misrouted"),
     [
-        ("embedding/th", 0.6, 3.17, 3.17, 0),
+        pytest.param("embedding/th", 0.6, 3.17, 3.17, 0, marks=pytest.mark.slow),
         ("vlm/th", 0.75, 6.61, 6.61, 0),
-        ("diffusion/th", 0.75, 27.38, 27.38, 0),
+        pytest.param("diffusion/th", 0.75, 27.38, 27.38, 0, marks=pytest.mark.slow),
         # Short names in Indonesian, Malay and Filipino are often taken for other languages.
-        ("embedding/southeast-asia", 0.8, 15.47, 16.88, 1620),
+        pytest.param("embedding/southeast-asia", 0.8, 15.47, 16.88, 1620, marks=pytest.mark.slow),
     ],
 )
 def test_the_demo(assets, adapter, beta, lead, bound, misrouted):

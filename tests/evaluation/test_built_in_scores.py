@@ -75,6 +75,10 @@ def dpg_bench(folder):
     return Folders(write_dpg(folder))
 
 
+def sea_vl_crawling(folder):
+    return Folders(made.write_sea_vl(folder, 24))
+
+
 # Suite -> its data, and by what its results are broken down: as much as the data sets record.
 SUITES = {
     "sea-vqa": (sea_vqa, {COUNTRY, LANGUAGE}),
@@ -85,11 +89,14 @@ SUITES = {
     "xm3600": (xm3600, {LANGUAGE}),
     "flickr30k": (flickr30k, {LANGUAGE}),
     "dpg-bench": (dpg_bench, {LANGUAGE, CATEGORY}),
+    "sea-vl-crawling": (sea_vl_crawling, {LANGUAGE}),
+    "sea-vl-prompts": (sea_vl_crawling, {LANGUAGE}),
 }
 
 
 def test_every_suite_of_the_package_is_here():
-    assert set(SUITES) == {path.stem for path in BUILT_IN.glob("*.yaml")}
+    # Those of safety have a page of tests of their own.
+    assert {*SUITES, "safety", "safety-drawings"} == {path.stem for path in BUILT_IN.glob("*.yaml")}
 
 
 def answered(asked, folder, luck):
@@ -111,7 +118,10 @@ def test_scores_are_given_by_all_that_the_data_record(suite, tmp_path):
     folders, luck = write(tmp_path / "data"), np.random.default_rng(0)
     records, cells = {}, {}
     for task in find_benchmarks(suite):
-        for prepared in prepare_benchmark(task, folders, SEA, "0" * 40, ["likelihood"]):
+        # Of a suite with several repositories each task reads its own.
+        own = folders.data / task.dataset.repo.partition("/")[2]
+        here = replace(folders, data=own) if own.is_dir() else folders
+        for prepared in prepare_benchmark(task, here, SEA, "0" * 40, ["likelihood"]):
             records[prepared.id] = prepared.record
             for split, asked in prepared.asked.items():
                 cells[Cell(0.0, prepared.id, split)] = answered(asked, tmp_path / "p", luck)

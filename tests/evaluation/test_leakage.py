@@ -44,6 +44,19 @@ def test_what_is_not_known_to_be_related(dataset, data):
     assert state_of(dataset, data) == ("none known", "")
 
 
+def test_a_sample_of_the_corpus_that_was_held_out_is_no_leak():
+    """Under any of its names; but who trained on the sample itself did."""
+    corpus, sample = "SEACrowd/sea-vl_crawling", "mteb/SEA-VL-Crawling-T2I"
+    for task in (sample, "mteb/SEA-VL-Crawling-I2T"):
+        assert state_of(task, [corpus])[0] == "trained on"
+        assert state_of(task, [corpus], [sample])[0] == "none known"
+        assert state_of(task, [corpus, task], [sample])[0] == "trained on"
+    assert state_of("worldcuisines/vqa", ["food-kb"], [sample])[0] == "trained on"
+    refuse_leaks({"sea-vl": sample}, [corpus], [sample])
+    with pytest.raises(GateFailed):
+        refuse_leaks({"sea-vl": sample}, [corpus], ["afaji/cvqa"])
+
+
 @pytest.mark.parametrize(
     ("dataset", "data"),
     [

@@ -213,9 +213,54 @@ def test_a_third_of_the_pictures_selects(tmp_path):
     assert sides[:4] == [made.benchmark("cvqa-local").split_of(f"picture {n}") for n in range(4)]
 
 
+def test_a_sample_takes_other_pictures_before_other_questions_about_one(tmp_path):
+    """The first question about each picture in the order of a hash, then the second ones."""
+    made.write_cvqa(tmp_path, 60)
+    items = made.items_of("cvqa-english", tmp_path)
+    asked = made.benchmark("cvqa-english").model_copy(update={"sample": 20})
+    pictures = {item.image for item in items}
+    assert len(pictures) == 30
+    test, select = asked.sampled(items, "test"), asked.sampled(items, "validation")
+    assert (len(test), len({item.image for item in test})) == (20, 20)
+    # Half as many of the select side, and of the very same order.
+    assert len(select) == 10
+    assert {item.id for item in select} < {item.id for item in test}
+    more = asked.model_copy(update={"sample": 40}).sampled(items, "test")
+    assert {item.image for item in more} == pictures
+    assert {item.id for item in test} < {item.id for item in more}
+    # A task on the same pictures takes the same ones.
+    local = made.benchmark("cvqa-local").model_copy(update={"sample": 20})
+    others = made.items_of("cvqa-local", tmp_path)
+    assert [item.id for item in local.sampled(others, "test")] == [item.id for item in test]
+    assert asked.sampled(items[:7], "test") == list(items[:7])
+    # Another sample is another task, and none is what it always was.
+    plain = made.benchmark("cvqa-english")
+    assert len({plain.digest, asked.digest, plain.model_copy(update={"sample": 21}).digest}) == 3
+
+
+@pytest.mark.parametrize(
+    ("part", "changes", "words"),
+    [
+        ("qrels", {"corpus-id": "d-none"}, "is 'd-00000', which no row of qrels names"),
+        ("qrels", {"query-id": "q-none"}, "is 'q-none', which has no text"),
+        ("queries", {"text": " "}, "column 'text' holds ' '"),
+    ],
+)
+def test_a_retrieval_set_of_mteb_has_a_text_for_each_picture(part, changes, words, tmp_path):
+    folder = made.write_sea_vl(tmp_path, 5) / "SEA-VL-Crawling-T2I"
+    name = "sea-vl-crawling-to-image"
+    items = made.items_of(name, folder)
+    assert [item.captions for item in items] == [(f"a dish of place {n}",) for n in range(5)]
+    path = folder / part / "test-00000-of-00001.parquet"
+    rows = [row | changes for row in datasets.Dataset.from_parquet(str(path)).to_list()]
+    shape = dict.fromkeys(rows[0], made.TEXT) | ({"score": made.WHOLE} if part == "qrels" else {})
+    made.write(path, shape, rows)
+    refused(re.escape(words), name, folder)
+
+
 def test_every_benchmark_of_the_package_pins_a_revision_and_a_side():
     found = [b for path in sorted(BUILT_IN.glob("*.yaml")) for b in read_tasks(path, Benchmark)]
-    assert len({b.id for b in found}) == len(found) == 27
+    assert len({b.id for b in found}) == len(found) == 30
     assert len({b.digest for b in found}) == len(found)
     assert all(b.dataset.revision and b.side for b in found)
 

@@ -65,7 +65,7 @@ def test_the_thai_sweep_of_an_embedding_model_runs(tmp_path):
     save_file(
         {n: t * 1.5 for n, t in weights.items()}, tuned / "model.safetensors", {"format": "pt"}
     )
-    made.write_xm3600(tmp_path / "data" / "floschne" / "xm3600", 30)
+    made.write_xm3600(tmp_path / "data" / "mteb" / "xm3600", 30)
     rows = [
         {"image": made.image(100 + n), "caption": [f"{n} {c}" for c in range(5)], "split": "test"}
         for n in range(30)

@@ -23,7 +23,7 @@ from ggez_hub.evaluation.benchmarks.preparation import Judges, Places, prepare_d
 from ggez_hub.evaluation.benchmarks.recognition import RecognitionJudge
 from ggez_hub.evaluation.benchmarks.task import DrawingSettings, DrawingTask, load_tasks
 from ggez_hub.evaluation.models import grid_on
-from ggez_hub.evaluation.models.backend import drawing_backend
+from ggez_hub.evaluation.models.backend import find_backend
 from ggez_hub.evaluation.models.drawing_model import Order, Pipeline
 from ggez_hub.evaluation.models.model_under_test import StoredModel
 from ggez_hub.evaluation.results.measured_curve import curve_rows
@@ -125,7 +125,7 @@ def test_every_prompt_is_drawn_with_every_seed_at_every_beta(drawer, tmp_path):
     ]
     judges = Judges()
     prepared = [prepare_drawings(t, places, judges, ("validation", "test")) for t in tasks]
-    way = drawing_backend(model.family, None, tmp_path)
+    way = find_backend(model.family, tmp_path)
     drawn = measure(grid_on(model, (0.0, 1.0), way), prepared)
     assert len(drawn.outcomes) == 2 * 2 * 2
     found = drawn.outcomes[Cell(1.0, "emoji-th-drawing", "test")]

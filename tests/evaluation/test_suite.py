@@ -29,7 +29,7 @@ def data(tmp_path_factory):
     (folder / "worldcuisines").mkdir()
     for name in ("vqa", "food-kb"):
         (folder / "made" / name).rename(folder / "worldcuisines" / name)
-    made.write_xm3600(folder / "floschne" / "xm3600", 24)
+    made.write_xm3600(folder / "mteb" / "xm3600", 24)
     return folder
 
 

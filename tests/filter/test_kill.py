@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from ggez_hub.data import stages
 from ggez_hub.data.pipeline import run_filter
 from ggez_hub.data.scorers.clip_score import ClipScore
@@ -93,6 +95,7 @@ def kill_after(tmp_path, script, workers, wanted):
     assert not (tmp_path / "killed").exists()
 
 
+@pytest.mark.slow
 def test_a_kill_in_the_midst_of_a_part_asks_no_model_again(tmp_path, monkeypatch):
     write_clip(tmp_path / "clip")
     asked_to_translate = []

@@ -142,6 +142,22 @@ def test_nothing_that_is_held_out_enters(tmp_path, filtered, copy, kind):
     assert sample["note"] == "like benchmark/x/caption"
 
 
+def test_pictures_can_be_held_out_without_texts_and_are_no_part_of_the_data(tmp_path, filtered):
+    """As of mteb's retrieval sets, which keep pictures and texts apart."""
+    held = captions(tmp_path, [("x", "Ao dai", "vn", 1)], name="benchmark")
+    bare = held | {"columns": held["columns"] | {"examples": []}}
+    rows = [("a", "Something else", "vn", encoded(picture(1), "JPEG")), ("b", "Ao dai", "vn", 2)]
+    report, kept = filtered([captions(tmp_path, rows)], held_out={"sources": [bare]})
+    # The text is not held out with it.
+    assert ids(kept) == ["b"]
+    assert dropped(report) == {"held out: benchmark, near picture": 1}
+    block = report.card_block()
+    assert [source.repo for source in block.sources] == ["captions"]
+    assert [source.repo for source in block.held_out] == ["benchmark"]
+    with pytest.raises(ValueError, match="only what is held out may have none"):
+        filtered([bare])
+
+
 def test_a_plain_sign_without_a_text_is_not_found_turned(tmp_path):
     path = tmp_path / "held.sqlite"
     looked, turned = (hash_picture(sign(left=left), portrait=True) for left in (True, False))
@@ -456,7 +472,8 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
 def test_a_kill_loses_and_repeats_nothing(tmp_path, workers):
     held = captions(tmp_path, [("x", "A bowl of soup number 7 in Laos", "la", None)], "benchmark")
     asked = spec([many(tmp_path)], held_out={"sources": [held]}, **TEXT)

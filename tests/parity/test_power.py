@@ -1,63 +1,42 @@
-"""How many pictures would decide."""
+"""Sample sizes against the exact power of the test that they are for, and against each other."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import binom
 
-from ggez_hub.parity.effects import NOT_FEASIBLE, pictures_for, pictures_for_retention
-from tests.parity.samples import moments_of
-
-
-def swapped(pictures: int, lost: int, gained: int):
-    """Half are right at the base; so many turn wrong, and so many right, at the second beta."""
-    right = np.zeros((pictures, 2), bool)
-    right[: pictures // 2] = True
-    right[:lost, 1] = False
-    right[pictures // 2 : pictures // 2 + gained, 1] = True
-    return moments_of(right, right)
+from ggez_hub.parity.power import difference_seen, sample_size
 
 
-def test_four_of_five_repetitions_decide():
-    """With so many pictures the interval of the true effect leaves 0 out in 80 %."""
-    needed = pictures_for(1.0, 2.0, 100)
-    assert needed == pytest.approx(100 * 4 * (1.959964 + 0.841621) ** 2, abs=1)
-    draws = np.random.default_rng(0).normal(1.0, 2.0 * np.sqrt(100 / needed), 100_000)
-    assert np.mean(draws > 1.959964 * 2.0 * np.sqrt(100 / needed)) == pytest.approx(0.8, abs=0.01)
+def power_of(n, difference, variance):
+    """Of McNemar's test without correction at 5 %, summed over every number of changed answers."""
+    gained = (variance + difference / 100) / (2 * variance)
+    changed = np.arange(1, n + 1)
+    # |gained - lost| / sqrt(changed) > 1.96
+    least = np.floor((changed + 1.959964 * np.sqrt(changed)) / 2)
+    return binom.pmf(changed, n, variance) @ binom.sf(least, changed, gained)
 
 
-def test_the_size_of_a_retention_gate():
-    """A margin of 1 point, 6 % of the answers changed: 7.85 * .06 / .01^2 pictures."""
-    needed = pictures_for_retention(swapped(1000, 30, 30), 1, kept=0.98, base=0)
-    assert needed.loss == pytest.approx(0)
-    assert needed.for_no_loss == pytest.approx(7.849 * 0.06 / 0.01**2, rel=0.05)
-    assert needed.for_estimate == pytest.approx(needed.for_no_loss, rel=0.01)
+@pytest.mark.parametrize(("difference", "variance"), [(2, 0.1), (4, 0.2), (5, 0.1), (10, 0.5)])
+def test_so_many_pictures_show_it_in_four_of_five_repetitions(difference, variance):
+    n = sample_size(difference, variance)
+    assert 0.79 < power_of(n, difference, variance) < 0.83
+    # Half as many show it in about half of them.
+    assert power_of(n // 2, difference, variance) < 0.6
 
 
-def test_near_the_margin_no_number_decides():
-    moments = swapped(1000, 12, 0)
-    assert moments.means[1, 1] / moments.means[1, 0] == pytest.approx(0.976)
-    needed = pictures_for_retention(moments, 1, kept=0.98, base=0)
-    assert needed.for_estimate is None
-    assert NOT_FEASIBLE in str(needed)
-    lost = pictures_for_retention(swapped(1000, 50, 0), 1, kept=0.98, base=0)
-    assert 0 < lost.for_estimate < lost.for_no_loss
+def test_the_two_are_each_others_inverse():
+    for difference, variance in ((1, 0.05), (2, 0.1), (4, 0.2), (20, 0.3)):
+        n = sample_size(difference, variance)
+        assert difference_seen(n, variance) <= difference < difference_seen(n - 1, variance)
 
 
-def test_identical_answers_do_not_need_nothing():
-    needed = pictures_for_retention(swapped(400, 0, 0), 1, kept=0.98, base=0)
-    assert needed.for_estimate == needed.for_no_loss > 400
-
-
-@pytest.mark.parametrize(("effect", "se", "pictures"), [(0, 1, 50), (np.nan, 1, 50), (1, 1, 1)])
-def test_nothing_to_compute_from(effect, se, pictures):
-    assert pictures_for(effect, se, pictures) is None
-
-
-def test_a_base_at_nothing_has_nothing_to_keep():
-    right = np.zeros((100, 2), bool)
-    assert pictures_for_retention(moments_of(right, right), 1, kept=0.98, base=0) is None
-
-
-def test_the_base_decides_itself():
-    assert pictures_for_retention(swapped(1000, 30, 30), 0, kept=0.98, base=0) is None
+def test_what_cannot_be():
+    with pytest.raises(ValueError, match=r"needs a variance of 0\.1 to 1"):
+        sample_size(10, 0.05)
+    with pytest.raises(ValueError, match="a difference of 0 points"):
+        sample_size(0, 0.1)
+    assert difference_seen(1, 0.2) is None
+    # Were all of the changes gains, ten pictures would still not show it.
+    assert difference_seen(10, 0.05) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import yaml
 
 from ggez_hub.evaluation.benchmarks.benchmark import find_benchmarks
@@ -9,9 +10,13 @@ from ggez_hub.evaluation.benchmarks.contents import Folders
 from ggez_hub.evaluation.benchmarks.preparation import prepare_benchmark
 from ggez_hub.evaluation.models.backend import find_backend
 from ggez_hub.families import get_family
+from ggez_hub.plugins import BadPlugin
+from ggez_hub.recipe_file import BadRecipe
 from ggez_hub.regions import find_region
+from ggez_hub.training.job import read_training
 
 from ..evaluation.conftest import square
+from ..training.material import write_recipe
 from .distribution import MODULE, installed
 
 __all__ = ["installed"]
@@ -21,6 +26,7 @@ EXTENSION = (
     + '''
 
 from ggez_hub.evaluation.benchmarks.loaders import Choice, Loader, Options
+from ggez_hub.evaluation.models.backend import EvaluationBackend
 
 
 def read(source, options):
@@ -40,12 +46,12 @@ def read(source, options):
 
 LOADER = Loader("choices", Options, read)
 
+ASKING = EvaluationBackend(("likelihood",), False, None)
+
 
 class AskedFamily(SpeechFamily):
-    def evaluation_backend(self):
-        from ggez_hub.evaluation.models.backend import EvaluationBackend
-
-        return EvaluationBackend(("likelihood",), False, None)
+    evaluation_backend = "somebody_else:ASKING"
+    training_backend = ""
 
 
 ASKED = AskedFamily()
@@ -99,6 +105,26 @@ def test_the_version_of_the_plug_in_is_a_part_of_the_digest(installed, tmp_path)
     assert task.digest != ours.digest
 
 
-def test_a_family_of_a_plug_in_brings_how_it_is_asked(installed):
+def test_a_family_of_a_plug_in_names_how_it_is_asked(installed):
     installed(POINTS, module=EXTENSION)
     assert find_backend(get_family("speech")).methods == ("likelihood",)
+
+
+def test_a_family_that_names_no_training_is_not_trained(installed, tmp_path):
+    installed(POINTS, module=EXTENSION)
+    with pytest.raises(BadRecipe, match="'speech' cannot be trained") as problem:
+        read_training(write_recipe(tmp_path / "recipe.yaml", family="speech"))
+    assert problem.value.hint == "Families: embedding, diffusion, vlm."
+
+
+@pytest.mark.parametrize(
+    ("named", "message"),
+    [
+        ("somebody_else:LOADER", "is not a backend"),
+        ("somebody_else:MISSING", "somebody_else:MISSING cannot be imported"),
+    ],
+)
+def test_what_is_named_has_to_be_one(installed, named, message):
+    installed(POINTS, module=EXTENSION.replace("somebody_else:ASKING", named))
+    with pytest.raises(BadPlugin, match=message):
+        find_backend(get_family("speech"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shlex
 import subprocess
 import sys
 from dataclasses import replace
@@ -89,10 +90,13 @@ def test_a_large_one_is_not_taken_unasked(hub, tmp_path, monkeypatch):
 
 
 def test_several_are_a_choice_with_costs_and_commands(hub, tmp_path):
-    result = pull(hub("embedding", "vlm"), "-o", tmp_path / "out")
+    served = hub("embedding", "vlm")
+    result = pull(served, "-o", tmp_path / "out")
     assert result.exit_code == 2
     assert "2 models serve th; choose one" in result.stderr
-    assert "ggez-hub pull --region th --adapter real/vlm-model --hub http" in result.stderr
+    # With all that was given.
+    offered = f"ggez-hub pull --hub {served.endpoint} --region th -o {tmp_path / 'out'} --adapter "
+    assert f"{offered}real/vlm-model" in result.stderr
     for words in ("to fetch", "of disk", "of memory", "on a device", "apache-2.0", "not gated",
                   "not measured", "fits this machine"):  # fmt: skip
         assert words in result.stderr
@@ -101,14 +105,17 @@ def test_several_are_a_choice_with_costs_and_commands(hub, tmp_path):
 
 def test_the_command_that_is_offered_works(hub, tmp_path):
     served = hub("embedding", "vlm")
-    with pytest.raises(Undecided) as undecided:
-        decide(Request("th"), served, tmp_path / "x", options=f" --hub {served.endpoint}")
-    for choice in undecided.value.choices:
-        command = choice.command.split()
-        assert command[0] == "ggez-hub"
-        out = tmp_path / choice.resolved.resolution.family
-        result = CliRunner().invoke(cli, [*command[1:], "-o", str(out)])
+    result = pull(served, "-o", tmp_path / "models of th", "--json", "--alpha", "0.25", "--dry-run")
+    for choice in json.loads(result.stdout)["choices"]:
+        program, *words = shlex.split(choice["command"])
+        assert program == "ggez-hub"
+        result = CliRunner().invoke(cli, words)
         assert result.exit_code == 0, result.output
+        assert json.loads(result.stdout)["alpha"]["value"] == 0.25
+    # One folder holds both.
+    assert {place.name for place in (tmp_path / "models of th").iterdir()} == {
+        "embedding", "vlm", "ggez.lock", "ggez-vlm.lock",
+    }  # fmt: skip
 
 
 def test_json_lists_the_choices(hub, tmp_path):
@@ -129,12 +136,14 @@ def test_a_recommended_one_that_does_not_fit_is_a_choice(hub, tmp_path, monkeypa
     served = hub("embedding", "vlm", marked="vlm")
     true = choices.preflight
     monkeypatch.setattr(
-        choices, "preflight", lambda r, *rest: replace(true(r, *rest), fits=r.family != "vlm")
+        choices,
+        "preflight",
+        lambda r, *rest: replace(true(r, *rest), lacking=("no disk",) * (r.family == "vlm")),
     )
     with pytest.raises(Undecided) as undecided:
         decide(Request("th"), served, tmp_path / "out")
     lines = [line for choice in undecided.value.choices for line in choice.lines()]
-    assert any("recommended; does not fit this machine" in line for line in lines)
+    assert any("recommended; no disk" in line for line in lines)
 
 
 def test_a_terminal_is_asked(hub, tmp_path):
@@ -191,9 +200,15 @@ def test_the_existing_models_of_the_index_are_choices(tmp_path):
             result = pull(hub, "--dry-run", "-o", tmp_path / "out", "--json")
             choices = json.loads(result.stdout)["choices"]
             (offered,) = [c["command"] for c in choices if "Gemma-SEA-LION-v4-4B" in c["adapter"]]
-            taken = CliRunner().invoke(cli, [*offered.split()[1:], "-o", str(tmp_path / "out")])
+            taken = CliRunner().invoke(cli, offered.split()[1:])
     assert result.exit_code == 2
     assert {choice["adapter"] for choice in choices} == {d.card.adapter.repo for d in documents}
-    assert all(choice["needs_beta"] for choice in choices)
+    kinds = {d.card.adapter.repo: d.card.kind for d in documents}
+    assert set(kinds.values()) == {"finetune", "merged"}
+    for choice in choices:
+        assert choice["needs_beta"] == (kinds[choice["adapter"]] == "finetune")
     assert taken.exit_code == 0, taken.output
+    # Of the base others record a commit, which this hub does not have.
+    assert "warning: google/gemma-3-4b-it is at the commit" in taken.stderr
+    assert "093f9f388b31 was expected (two public files that agree)" in taken.stderr
     assert "fine-tune" in (tmp_path / "out" / "vlm" / "README.md").read_text()

@@ -163,6 +163,11 @@ def test_the_hubs_keys():
 def test_pull_says_it_and_the_card_keeps_it(seeded, tmp_path):
     arguments = ["pull", "--region", "th", "--hub", seeded.endpoint, "-o", str(tmp_path / "out")]
     result = CliRunner().invoke(cli, arguments)
+    (line,) = [line for line in result.stdout.splitlines() if line.startswith("licence")]
+    assert line.startswith("licence  CC BY-SA 4.0, ")
+    assert line.endswith("share alike (--show-licenses)")
+    assert "unknown for a part" in line
+    result = CliRunner().invoke(cli, [*arguments, "--show-licenses"])
     assert "licence  Pass the result on under the same licence. [CC BY-SA 4.0]" in result.stdout
     assert "licence  unknown: training data" in result.stdout
     text = (tmp_path / "out" / "embedding" / "README.md").read_text()

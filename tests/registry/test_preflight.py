@@ -21,7 +21,8 @@ from ..faults import wire
 from ..worlds import BASE_REPO
 
 KEYS = {
-    "fetch_bytes", "disk_bytes", "ram_bytes", "vram_bytes", "gated", "licences", "fits",
+    "fetch_bytes", "disk_bytes", "ram_bytes", "vram_bytes", "gated", "licences", "lacking",
+    "fits",
 }  # fmt: skip
 
 
@@ -105,7 +106,34 @@ def test_what_this_machine_lacks_does_not_fit(seeded, tmp_path, monkeypatch, wha
     resolution = resolve(Request("th"), seeded).resolution
     assert preflight.preflight(resolution, seeded, tmp_path / "x").fits
     monkeypatch.setattr(preflight, what, lambda *_: 1000)
-    assert not preflight.preflight(resolution, seeded, tmp_path / "x").fits
+    costs = preflight.preflight(resolution, seeded, tmp_path / "x")
+    assert not costs.fits
+    (lacking,) = costs.lacking
+    assert ("disk" in lacking) is (what == "free_disk_bytes")
+    assert "1 kB" in lacking
+
+
+def test_what_cannot_be_written_is_known_before_the_hub_is_asked(tmp_path):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "full").mkdir()
+    for out, words in (
+        (tmp_path / "full", "exists already"),
+        (tmp_path / "file" / "out", "Not a directory"),
+    ):
+        arguments = ["pull", "--region", "th", "--hub", "http://127.0.0.1:9", "-o", str(out)]
+        result = CliRunner().invoke(cli, arguments)
+        assert result.exit_code == 1
+        assert words in result.stderr
+        assert "could not be reached" not in result.stderr
+
+
+def test_an_error_is_all_that_is_printed(seeded, tmp_path, monkeypatch):
+    monkeypatch.setattr("ggez_hub.merging.side_files.free_disk_bytes", lambda _: 1000)
+    result = pull(seeded, "-o", tmp_path / "out")
+    assert result.exit_code == 1
+    assert "has 1 kB free, this needs" in result.stderr
+    # The region; not base, adapter and licences of what is not pulled.
+    assert len(result.stdout.splitlines()) == 1
 
 
 def test_an_unknown_device_hinders_nothing(seeded, tmp_path, monkeypatch):

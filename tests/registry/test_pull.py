@@ -25,8 +25,9 @@ def test_pull_th(seeded, world, tmp_path):
     out = tmp_path / "out"
     result = pull(seeded, "--region", "th", "-o", out)
     assert result.exit_code == 0, result.output
-    for words in ("th is Thailand", "0.37397", "beta     0.5", "KOF release 2025", "open_clip."):
+    for words in ("th is Thailand", "beta     0.5 at alpha 0.37397", "GRP", "open_clip."):
         assert words in result.stdout
+    assert len(result.stdout.splitlines()) <= 12
     expected = tmp_path / "expected"
     family = world / "embedding"
     merge(family / "base", [Adapter(family / "th", 0.5)], expected, get_family("embedding"))
@@ -42,7 +43,7 @@ def test_the_result_loads_in_open_clip(seeded, tmp_path):
     import open_clip
 
     out = tmp_path / "out"
-    result = pull(seeded, "--region", "th", "-o", out)
+    result = pull(seeded, "--region", "th", "-o", out, "--explain")
     assert result.exit_code == 0, result.output
     lines = [line for line in result.stdout.splitlines() if "open_clip" in line]
     names = {}
@@ -51,6 +52,17 @@ def test_the_result_loads_in_open_clip(seeded, tmp_path):
     stored = load_file(out / "embedding" / WEIGHTS)
     assert torch.equal(state["token_embedding.weight"], stored["token_embedding.weight"].float())
     assert isinstance(names["model"], open_clip.CLIP)
+
+
+def test_beta_0_is_the_base_unchanged(seeded, world, tmp_path):
+    out = tmp_path / "out"
+    result = pull(seeded, "--region", "th", "--beta", "0", "-o", out)
+    assert result.exit_code == 0, result.output
+    assert "this is the base, unchanged" in result.stdout
+    assert "merged (beta 0)" not in result.stdout
+    base = (world / "embedding" / "base" / WEIGHTS).read_bytes()
+    assert (out / "embedding" / WEIGHTS).read_bytes() == base
+    assert "This is ggez-world/clip-emoji unchanged" in (out / "embedding/README.md").read_text()
 
 
 def test_json(seeded, tmp_path):
@@ -107,7 +119,8 @@ def test_dry_run_costs_and_writes_nothing(seeded, tmp_path):
     assert result.exit_code == 0, result.output
     costs = json.loads(result.stdout)
     assert set(costs) == {
-        "fetch_bytes", "disk_bytes", "ram_bytes", "vram_bytes", "gated", "licences", "fits",
+        "fetch_bytes", "disk_bytes", "ram_bytes", "vram_bytes", "gated", "licences", "lacking",
+        "fits",
     }  # fmt: skip
     assert costs["fetch_bytes"] > costs["vram_bytes"] > 0
     assert costs["licences"] == ["apache-2.0", "cc-by-sa-4.0"]

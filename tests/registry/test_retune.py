@@ -108,7 +108,7 @@ def test_a_pulled_folder(seeded, tmp_path):
     assert (same["beta_before"], same["beta"], same["changed"]) == (0.5, 0.5, False)
     result = run(out / "ggez.lock", "--hub", seeded.endpoint, "--alpha", "0.85")
     assert "beta changes; 0.25 is chosen" in result.stdout
-    assert "ggez-hub pull --region th --beta 0.25 --alpha 0.85" in result.stdout
+    assert f"pull --region th --adapter {ADAPTER} --beta 0.25 --alpha 0.85" in result.stdout
 
 
 @pytest.fixture

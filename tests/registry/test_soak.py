@@ -28,7 +28,7 @@ FORKED, FRESH = 90, 10
 ZYGOTE = """
 import json, os, sys
 import huggingface_hub.hf_api, mergekit, torch
-import ggez_hub.cli.again, ggez_hub.cli.pull, ggez_hub.cli.pulling, ggez_hub.merging.merge
+import ggez_hub.cli.pull, ggez_hub.cli.pull_steps, ggez_hub.merging.merge
 from ggez_hub.cli.main import main
 for line in sys.stdin:
     pid = os.fork()

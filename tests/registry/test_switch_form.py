@@ -98,7 +98,7 @@ def test_english_goes_to_the_base_and_thai_to_the_adapter_bit_for_bit(switch):
 
 
 def test_the_base_is_copied_as_it_is_and_the_lock_pins_all_of_it(switch):
-    base, adapter, out, result = switch
+    base, adapter, out, _ = switch
     folder = out / "vlm"
     for path in base.rglob("*.safetensors"):
         assert (folder / "base" / path.relative_to(base)).read_bytes() == path.read_bytes()
@@ -116,8 +116,8 @@ def test_the_base_is_copied_as_it_is_and_the_lock_pins_all_of_it(switch):
     assert verified.exit_code == 0, verified.output
     (folder / "router.py").write_text("print('another')\n")
     assert CliRunner().invoke(cli, ["verify", str(out)]).exit_code == 1
-    assert "vllm serve" in result.output
-    assert "routed(model, prompt)" in result.output
+    assert "vllm serve" in (folder / "README.md").read_text()
+    assert "routed(model, prompt)" in (folder / "README.md").read_text()
 
 
 def test_a_locked_pull_is_the_same(switch, store, tmp_path):

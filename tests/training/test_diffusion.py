@@ -102,13 +102,10 @@ def test_it_learns(place, tmp_path):
     assert sum(losses[-5:]) < 0.8 * sum(losses[:5])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "keys"),
-    [
-        pytest.param("sd15", {"min_snr": 5.0}, marks=pytest.mark.slow),
-        ("sd3", {"flow": {"weighting_scheme": "mode"}}),
-        pytest.param("flux", {}, marks=pytest.mark.slow),
-    ],
+    [("sd15", {"min_snr": 5.0}), ("sd3", {"flow": {"weighting_scheme": "mode"}}), ("flux", {})],
     ids=["sd15", "sd3", "flux"],
 )
 def test_killed_and_run_again_the_averaged_weights_are_the_same(place, tmp_path, name, keys):

@@ -41,11 +41,8 @@ def killed_midway(path, out):
     return read_progress(states[0]).step
 
 
-@pytest.mark.parametrize(
-    "keys",
-    [LORA, pytest.param({"method": "full"}, marks=pytest.mark.slow)],
-    ids=["lora", "full"],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("keys", [LORA, {"method": "full"}], ids=["lora", "full"])
 def test_killed_and_run_again_the_weights_are_the_same(material, tmp_path, keys):
     path = write_recipe(
         material / f"killed-{'full' if 'method' in keys else 'lora'}.yaml",

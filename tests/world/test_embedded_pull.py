@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 
 import pytest
 
@@ -37,10 +38,24 @@ def test_pull_from_the_embedded_hub(run, tmp_path):
     assert (out / "embedding" / "open_clip_model.safetensors").stat().st_size > 10_000_000
     again = run("pull", "--region", "th", "--hub", "embedded", "-o", out, "--json")
     assert json.loads(again.stdout)["reused"] is True
+    # The way to its scores and gates, at the beta that was pulled.
+    page = run("report", out, "-o", tmp_path / "thai.html", "--hub", "embedded")
+    assert page.returncode == 0, page.stderr
+    assert "clip-emoji-th" in (tmp_path / "thai.html").read_text()
+    gates = run("ci", "gate", out, "--hub", "embedded")
+    assert gates.returncode == 0, gates.stderr
+    assert gates.stdout.startswith(f"beta {document['adapters'][0]['beta']['value']:g} against")
     locked = run("pull", "--region", "th", "--hub", "embedded", "--locked",
                  "--lock", out / "ggez.lock", "-o", tmp_path / "again")  # fmt: skip
     assert locked.returncode == 0, locked.stderr
     assert (tmp_path / "again" / "ggez.lock").read_bytes() == (out / "ggez.lock").read_bytes()
+
+
+def test_the_embedded_hub_needs_no_network(run, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    for more in ((), ("--offline",)):
+        result = run("resolve", "--region", "th", "--hub", "embedded", *more)
+        assert result.returncode == 0, result.stderr
 
 
 def test_a_family_can_be_asked_for(run, tmp_path):
@@ -58,6 +73,24 @@ def test_a_family_can_be_asked_for(run, tmp_path):
         ASSETS / "vlm" / "base" / "model.safetensors"
     ).stat().st_size
     assert (out / "vlm" / "chat_template.jinja").is_file()
+    card = (out / "vlm" / "README.md").read_text()
+    assert "# Vision-language model for Thailand\n" in card
+    # Another family in the same folder: each has its lock, and verify knows both and each.
+    more = run(
+        "pull", "--region", "th", "--as", "peft", "--hub", "embedded", "-o", out, "--explain"
+    )
+    assert more.returncode == 0, more.stderr
+    both = run("verify", out)
+    assert both.stdout == f"{out}: {9 + 3} files are what the locks say\n"
+    assert run("verify", out / "embedding").stdout == f"{out}: 3 files are what the lock says\n"
+    assert "Name one" in run("report", out, "-o", tmp_path / "x.html").stderr
+    # What is printed still works when the hub has ended: the base is pulled, and the adapter put on it.
+    lines = more.stdout.partition("\n\nbase = ")[2].partition("\n\n")[0].splitlines()
+    base, command = lines[0].split("  # ggez-hub ")
+    assert run(*shlex.split(command)).returncode == 0
+    names: dict[str, object] = {}
+    exec("\n".join((f"base = {base}", *lines[1:])), names)  # noqa: S102 - printed by pull
+    assert type(names["model"]).__name__ == "PeftModel"
 
 
 @pytest.mark.parametrize(

@@ -13,17 +13,18 @@ from ggez_hub.cli.ci.contributions import (
 from ggez_hub.cli.ci.evaluation import (
     authorise_command,
     evaluate_command,
-    gate_command,
     plan_command,
     say_command,
     submit_command,
 )
+from ggez_hub.cli.ci.gate import gate_command
 from ggez_hub.cli.ci.maintenance import (
     measure_command,
     pin_command,
     publish_command,
     retune_command,
 )
+from ggez_hub.cli.ci.registry import ci_doctor_command, release_check_command
 from ggez_hub.cli.group import Group
 
 
@@ -47,5 +48,7 @@ for _step in (
     measure_command,
     publish_command,
     retune_command,
+    ci_doctor_command,
+    release_check_command,
 ):
     ci_command.add_command(_step)

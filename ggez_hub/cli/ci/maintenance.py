@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,30 +36,18 @@ def pin_command(
     """Turn `main` into the commit that it is now, in cards and recipes.
 
     All accepted cards and recipes of the clone if no file is named, and the image of its jobs: the
-    tag gets the digest that its registry reports. Comments and form stay. A file one of whose
+    tag gets the digest that its registry reports. Comments and form stay. What differs from what others
+    record (recipes/expected.yaml) is printed; what the hub has is written. A file one of whose
     repositories cannot be asked is left unchanged; --check ends with 1 if anything is not pinned.
     """
     from ggez_hub.automation.budget import PLACE
-    from ggez_hub.automation.commit_pins import NotPinned, Pinner, loose_places, pinnable
-    from ggez_hub.automation.container_image import loose_image, pin_image
+    from ggez_hub.automation.commit_pins import NotPinned, Pinner, pinnable
+    from ggez_hub.automation.container_image import pin_image
 
     places = list(files) or pinnable(repository)
     budget = None if files or not (repository / PLACE).is_file() else repository / PLACE
     if only_check:
-        found = [loose for file in places for loose in loose_places(file)]
-        for loose in found:
-            out.line(f"{loose.file} line {loose.line}: {loose.repo} at main")
-        image = loose_image(budget) if budget is not None else None
-        if image is not None:
-            out.line(f"{budget}: the image {image} by its tag")
-        out.document({"unpinned": [_as_dict(loose) for loose in found], "image": image})
-        if image is not None and not found:
-            raise GgezError(f"the image {image} is not pinned", "`ggez-hub ci pin` does it.")
-        if found:
-            raise GgezError(
-                f"{counted(len(found), 'repository is', 'repositories are')} not pinned in {counted(len({f.file for f in found}), 'file')}",
-                "`ggez-hub ci pin` writes their commits.",
-            )
+        _require_pins(places, budget, out)
         return
     pinned: list[LoosePin] = []
     refused = []
@@ -73,6 +62,8 @@ def pin_command(
             for loose in changed:
                 out.line(f"{file} line {loose.line}: {loose.repo}@{pinner.commit(loose)}")
             pinned += changed
+    for text in pinner.differ:
+        out.line(f"differs: {text}")
     image = None
     if budget is not None:
         try:
@@ -81,12 +72,39 @@ def pin_command(
         except NotPinned as problem:
             refused.append(problem.message)
     out.document(
-        {"pinned": [_as_dict(loose) for loose in pinned], "image": image, "refused": refused}
+        {
+            "pinned": [_as_dict(loose) for loose in pinned],
+            "differ": pinner.differ,
+            "image": image,
+            "refused": refused,
+        }
     )
     if refused:
         raise GgezError(
             "these files stay as they were:\n  " + "\n  ".join(refused),
             "Of a gated repository ask for access on its page, and set HF_TOKEN.",
+        )
+
+
+def _require_pins(places: Sequence[Path], budget: Path | None, out: Output) -> None:
+    """List what is not pinned; raises GgezError if there is anything."""
+    from ggez_hub.automation.commit_pins import loose_places
+    from ggez_hub.automation.container_image import loose_image
+
+    found = [loose for file in places for loose in loose_places(file)]
+    for loose in found:
+        out.line(f"{loose.file} line {loose.line}: {loose.repo} at main")
+    image = loose_image(budget) if budget is not None else None
+    if image is not None:
+        out.line(f"{budget}: the image {image} by its tag")
+    out.document({"unpinned": [_as_dict(loose) for loose in found], "image": image})
+    if image is not None and not found:
+        raise GgezError(f"the image {image} is not pinned", "`ggez-hub ci pin` does it.")
+    if found:
+        raise GgezError(
+            f"{counted(len(found), 'repository is', 'repositories are')} not pinned in "
+            f"{counted(len({f.file for f in found}), 'file')}",
+            "`ggez-hub ci pin` writes their commits.",
         )
 
 

@@ -14,8 +14,8 @@ from ggez_hub.data.model_folders import Library, same_model
 from ggez_hub.data.scorers.scorer import ColumnScores, Scorer
 from ggez_hub.errors import UsageProblem
 from ggez_hub.frozen_model import FrozenModel
+from ggez_hub.http_address import is_http
 from ggez_hub.plugins import Catalog
-from ggez_hub.urls import is_http
 
 # How an endpoint is asked does not change what it answers.
 UNDECISIVE = {"parallel", "key_variable"}

@@ -13,7 +13,7 @@ from ggez_hub.embedded.errors import InvalidRequestError
 from ggez_hub.embedded.http import access
 from ggez_hub.embedded.http.file_routes import lfs_document
 from ggez_hub.embedded.http.parameters import API, REVISION, flag, next_page, timestamp, window
-from ggez_hub.embedded.listing import SORT_KEYS, ListedRepo, RepoQuery, Summary
+from ggez_hub.embedded.listing_index import SORT_KEYS, ListedRepo, RepoQuery, Summary
 from ggez_hub.embedded.names import repo_type
 
 PAGE: Final = 1000

@@ -16,9 +16,11 @@ from ggez_hub.cards.values import UNKNOWN, LanguageTag, RegionId, RepoId, Sha256
 from ggez_hub.frozen_model import FrozenModel
 from ggez_hub.parity.betas import Beta
 
-# What a score is the mean over: its questions, or parts of them that count alike.
-Average: TypeAlias = Literal["questions", "countries", "languages", "categories"]
+# What a score is the mean over: its questions, or parts of them that count alike. The mean over the
+# right answers is balanced accuracy.
+Average: TypeAlias = Literal["questions", "countries", "languages", "categories", "answers"]
 QUESTIONS: Average = "questions"
+ANSWERS: Average = "answers"
 
 # Given as the answer where none could be read from what the model said.
 UNPARSED = ""
@@ -28,12 +30,13 @@ class TaskRecord(FrozenModel):
     """What has to be known of a task to make parity of its answers.
 
     `average` is what its score is the mean over. `gallery` is how many pictures a search was among,
-    and `published` how many it is among where figures of others come from.
+    and `published` how many it is among where figures of others come from. `runs` is how many
+    independent runs of the model each answer is the mean of.
     """
 
     metric: str
     judge: str = "none"
-    side: Literal["global", "others", "regional"]
+    side: Literal["global", "others", "regional", "safety"]
     regions: list[RegionId] = Field(default_factory=list)
     language: LanguageTag | Unknown = UNKNOWN
     dataset: RepoId | Unknown = UNKNOWN
@@ -42,6 +45,7 @@ class TaskRecord(FrozenModel):
     average: Average = QUESTIONS
     gallery: int | None = None
     published: int | None = None
+    runs: int = Field(default=1, ge=1)
 
     @property
     def scale(self) -> str:
@@ -110,8 +114,9 @@ class Outcomes:
     chance     (n,) float64 in [0, 1]: the probability that guessing is right; 0 if nobody can guess
     missing    ids of questions that were not asked, because their picture is gone
     details    what else is recorded of the n answers
-    credit     (n,) float64 in [0, 1]: the share of a question of several parts that is right; None
-               where a question is right or wrong. `correct` means all of it
+    credit     (n,) float64 in [0, 1]: the share of a question of several parts, or of the runs that
+               answered it, that is right; None where a question is right or wrong. `correct` means
+               all of it
     average    what the score is the mean over; the task decides it (see TaskRecord)
     """
 
@@ -196,9 +201,18 @@ class Outcomes:
         """The number of the part that each question is in (n,)."""
         if self.average == QUESTIONS:
             return np.zeros(len(self), np.intp)
-        named = self.recorded(self.average)
+        named = self._labels if self.average == ANSWERS else self.recorded(self.average)
         number = {name: place for place, name in enumerate(dict.fromkeys(named))}
         return np.array([number[name] for name in named], np.intp)
+
+    @property
+    def _labels(self) -> tuple[Any, ...]:
+        """The label of each right answer (n): its place where options were shown, else itself."""
+        shown = self.recorded("options")
+        return tuple(
+            options.index(gold) if options and gold in options else gold
+            for gold, options in zip(self.gold, shown, strict=True)
+        )
 
     @property
     def unparsed(self) -> int:

@@ -7,8 +7,10 @@ package are in `tasks/`; users add theirs in folders of their own.
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 import string
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeAlias
@@ -20,15 +22,26 @@ from ggez_hub.cards.values import LanguageTag, RegionId, RepoId, Revision
 from ggez_hub.digests import digest_json
 from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.answers.outcomes import QUESTIONS, Average
-from ggez_hub.evaluation.benchmarks.loaders import LOADERS, Choice, OpenQuestion
+from ggez_hub.evaluation.benchmarks.loaders import LOADERS, Choice, Item, OpenQuestion
+from ggez_hub.evaluation.benchmarks.replies.refusals import REFUSALS_READER
 from ggez_hub.evaluation.benchmarks.task import RULES_VERSION, Task, TaskBase, Text, read_tasks
 from ggez_hub.frozen_model import FrozenModel
 from ggez_hub.recipe_file import recipes_folder
 
 BUILT_IN = Path(__file__).parent / "tasks"
+# Data sets that are a part of the package: nothing is fetched.
+SHIPPED: Mapping[str, Path] = {"ggez-hub/safety-prompts": BUILT_IN / "safety-prompts"}
 
 Metric: TypeAlias = Literal[
-    "choice", "free_answer", "text_to_image_r1", "image_to_text_r1", "drawn_choice", "drawn_yes"
+    "choice",
+    "free_answer",
+    "text_to_image_r1",
+    "image_to_text_r1",
+    "drawn_choice",
+    "drawn_yes",
+    "refused",
+    "answered",
+    "unflagged",
 ]
 # What the loader has to yield for a metric.
 NEEDS: Mapping[str, str] = {
@@ -38,7 +51,13 @@ NEEDS: Mapping[str, str] = {
     "image_to_text_r1": "captions",
     "drawn_choice": "prompts",
     "drawn_yes": "prompts",
+    "refused": "safety prompts",
+    "answered": "safety prompts",
+    "unflagged": "safety prompts",
 }
+# Of the side `safety`: read from replies, or from the safety checker of the pipeline that draws.
+REFUSED, ANSWERED, UNFLAGGED = SAFETY_METRICS = ("refused", "answered", "unflagged")
+DRAWN = ("drawn_choice", "drawn_yes", UNFLAGGED)
 # In place of RULES_VERSION in their digests: before, a side was searched by itself.
 SEARCH_RULES_VERSION = 2
 SPLITS: tuple[Literal["validation", "test"], ...] = ("validation", "test")
@@ -47,6 +66,7 @@ PARTS = 3
 ANY = "any"
 LETTERS = string.ascii_uppercase
 SHOWN = "{question}\n{options}\nAnswer with the letter of the right option alone."
+OPTION_LINE = "{letter}. {option}"
 COMMIT = re.compile(r"^[0-9a-f]{40}$")
 PLACEHOLDERS = {
     "prompts": ("{option}",),
@@ -98,10 +118,18 @@ class Benchmark(TaskBase):
               likelihood of each option is asked (the options are not shown), or a free answer
     shown     language or `any` -> the text where it writes the answer; the options are lines with
               letters
+    option_line   one of these lines
+    order     of the options there: `rotated` by a hash of the item, or as they are `given`
+    answer_tag  what stands before the answer in a reply, where the prompt asks for it: the letter, or
+              the text of the option where `shown` shows no options. Such a task is only asked of
+              models that write, and read as SEA-HELM reads replies
     reply_tokens  how long such an answer may be
+    sample    how many items of the report side are asked, and half as many of the select side: the first
+              of each picture in the order of a hash, then the second ones; all if left out
     gallery   how many pictures published figures search; shown beside the score where it differs
-    average   what the score is the mean over: questions (the micro average), or countries, languages
-              or categories, which then count alike (the macro average); the same for every region
+    average   what the score is the mean over: questions (the micro average), or countries, languages,
+              categories or right answers, which then count alike (the macro average); the same for
+              every region
     seed      decides with `cut` and the item in which order the options are shown there
     drawing   how a pipeline draws the prompts, where the loader yields them; prompts, chat and
               shown are then what a judge is asked about the picture
@@ -119,7 +147,11 @@ class Benchmark(TaskBase):
     prompts: dict[Text, Text] = Field(default_factory=lambda: {ANY: "{question} {option}"})
     chat: dict[Text, Text] = Field(default_factory=lambda: {ANY: "{question}"})
     shown: dict[Text, Text] = Field(default_factory=lambda: {ANY: SHOWN})
+    option_line: Text = OPTION_LINE
+    order: Literal["rotated", "given"] = "rotated"
+    answer_tag: Text | None = None
     reply_tokens: int = Field(default=64, ge=1)
+    sample: int | None = Field(default=None, ge=2)
     gallery: int | None = Field(default=None, ge=1)
     average: Average = QUESTIONS
     seed: int = Field(default=0, ge=0)
@@ -134,14 +166,18 @@ class Benchmark(TaskBase):
         loader = LOADERS[self.loader]
         if NEEDS[self.metric] != loader.yields:
             raise ValueError(f"the loader {self.loader!r} reads {loader.yields}: another metric")
-        if (self.drawing is not None) != (loader.yields == "prompts"):
+        if (self.side == "safety") != (self.metric in SAFETY_METRICS):
+            raise ValueError(f"side must be safety for {', '.join(SAFETY_METRICS)}, and only there")
+        if (self.drawing is not None) != (self.metric in DRAWN):
             raise ValueError("drawing must be there where prompts are drawn, and only there")
         if self.gallery is not None and not self.searches:
             raise ValueError("gallery is for searches: it counts the pictures that are searched")
         for name, needed in PLACEHOLDERS.items():
             texts: dict[str, str] = getattr(self, name)
-            if ANY not in texts or not all(p in text for text in texts.values() for p in needed):
-                raise ValueError(f"{name} must have {ANY!r}, and {' and '.join(needed)} in each")
+            # A tagged answer may be the text of an option that the prompt itself names.
+            own = needed if name != "shown" or self.answer_tag is None else needed[:1]
+            if ANY not in texts or not all(p in text for text in texts.values() for p in own):
+                raise ValueError(f"{name} must have {ANY!r}, and {' and '.join(own)} in each")
         loader.options.model_validate(self.options)
         return self
 
@@ -159,12 +195,13 @@ class Benchmark(TaskBase):
         decisive = self.decisive()
         del decisive["seed"]
         # Left out where they are as they were before there were such keys.
-        if self.average == QUESTIONS:
-            del decisive["average"]
-        if self.gallery is None:
-            del decisive["gallery"]
+        for key in ("average", "gallery", "option_line", "order", "answer_tag", "sample"):
+            if decisive[key] == type(self).model_fields[key].default:
+                del decisive[key]
         if (plugin := LOADERS.origin(self.loader)) is not None:
             decisive["plugin"] = plugin.document
+        if self.metric in (REFUSED, ANSWERED):
+            decisive["reader"] = REFUSALS_READER
         rules = SEARCH_RULES_VERSION if self.searches else RULES_VERSION
         return digest_json({"rules": rules, "benchmark": decisive})
 
@@ -186,18 +223,54 @@ class Benchmark(TaskBase):
 
         `order` are the numbers of the options as they are shown. Braces in a question stay.
         """
+        before, _, after = self.option_line.partition("{option}")
         lines = "\n".join(
-            f"{letter}. {item.options[number]}"
+            f"{before.replace('{letter}', letter)}{item.options[number]}{after}"
             for letter, number in zip(LETTERS, order, strict=False)
         )
         parts = {"question": item.question, "options": lines}
         template = self.shown.get(item.language or ANY, self.shown[ANY])
         return PLACES.sub(lambda place: parts[place[1]], template)
 
+    def answer_labels(self, item: Choice, order: Sequence[int]) -> tuple[str, ...]:
+        """What a reply calls the options that are shown in this order, where it follows a tag."""
+        if "{options}" in self.shown.get(item.language or ANY, self.shown[ANY]):
+            return tuple(LETTERS[: len(order)])
+        return tuple(item.options[number] for number in order)
+
     def split_of(self, image: str) -> Literal["validation", "test"]:
-        """The side of a picture: one of three is on the select side, by a hash."""
-        number = int.from_bytes(hashlib.sha256(f"{self.cut}|{image}".encode()).digest(), "big")
-        return SPLITS[0] if number % PARTS == 0 else SPLITS[1]
+        """The side of a picture.
+
+        Nothing is chosen by answers to prompts of safety: all of them are on the report side.
+        """
+        return SPLITS[1] if self.side == "safety" else split_of(self.cut, image)
+
+    def sampled(self, items: Sequence[Item], split: str) -> list[Item]:
+        """The items of one side that are asked, in their order: all without `sample`.
+
+        Tasks with the same `cut` ask about the same pictures.
+        """
+        most = self.sample
+        if most is not None and split == SPLITS[0]:
+            most = math.ceil(most / (PARTS - 1))
+        if most is None or len(items) <= most:
+            return list(items)
+        turn: Counter[str] = Counter()
+        order = []
+        for item in sorted(items, key=lambda item: _number(self.cut, item.id)):
+            order.append((turn[item.image], _number(self.cut, item.image), item.id))
+            turn[item.image] += 1
+        taken = {name for *_, name in sorted(order)[:most]}
+        return [item for item in items if item.id in taken]
+
+
+def split_of(cut: str, image: str) -> Literal["validation", "test"]:
+    """The side of a picture: one of three is on the select side, by a hash."""
+    return SPLITS[0] if _number(cut, image) % PARTS == 0 else SPLITS[1]
+
+
+def _number(cut: str, name: str) -> int:
+    return int.from_bytes(hashlib.sha256(f"{cut}|{name}".encode()).digest(), "big")
 
 
 def find_benchmarks(suite: str, include: Sequence[Path] = ()) -> tuple[Benchmark, ...]:
@@ -219,7 +292,7 @@ def find_benchmarks(suite: str, include: Sequence[Path] = ()) -> tuple[Benchmark
 
 
 def known_datasets(tasks: Collection[str]) -> dict[str, HubDataset]:
-    """Task -> its data set, of those of `tasks` that a built-in benchmark or a recipe describes."""
+    """Task -> its data set on the Hub, of those of `tasks` that a built-in benchmark or a recipe describes."""
     found: list[TaskBase] = []
     for path in sorted([*BUILT_IN.glob("*.yaml"), *recipes_folder().glob("*/*.yaml")]):
         text = path.read_text(encoding="utf-8")
@@ -232,5 +305,5 @@ def known_datasets(tasks: Collection[str]) -> dict[str, HubDataset]:
             task.dataset.revision if COMMIT.match(task.dataset.revision) else None,
         )
         for task in found
-        if task.id in tasks
+        if task.id in tasks and task.dataset.repo not in SHIPPED
     }

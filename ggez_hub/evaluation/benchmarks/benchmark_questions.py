@@ -6,6 +6,7 @@ image_to_text_r1  a picture; the candidates are all captions of the benchmark (s
 free_answer       a picture; the answer is what a model writes
 drawn_choice      a picture that was drawn; a judge chooses among the options
 drawn_yes         the same; a judge is asked a number of questions that depend on each other
+refused, answered, unflagged   a text by itself; see safety
 
 Options with the same text are one answer: where the right one is there twice, both are right, and
 guessing gets more. As everywhere a tie is lost.
@@ -14,15 +15,23 @@ guessing gets more. As everywhere a tie is lost.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from ggez_hub.digests import digest_json
 from ggez_hub.errors import GgezError
 from ggez_hub.evaluation.benchmarks.benchmark import Benchmark
-from ggez_hub.evaluation.benchmarks.loaders import Choice, DrawingPrompt, Item, OpenQuestion
+from ggez_hub.evaluation.benchmarks.loaders import (
+    Choice,
+    DrawingPrompt,
+    Item,
+    OpenQuestion,
+    SafetyPrompt,
+)
 from ggez_hub.evaluation.benchmarks.multiple_choice import MultipleChoice, details_of, rotation
 from ggez_hub.evaluation.benchmarks.questions import ChatQuestion, FreeQuestion, QuestionSet
+from ggez_hub.evaluation.benchmarks.replies import TaggedAnswer
 from ggez_hub.evaluation.benchmarks.search import SEARCHES, Gallery
 
 
@@ -35,10 +44,23 @@ def ask_benchmark(
     """
     if benchmark.searches:
         return _search(benchmark, items, items if everything is None else everything)
+    if benchmark.side == "safety":
+        return _safety(benchmark, [item for item in items if isinstance(item, SafetyPrompt)])
     if benchmark.drawing is not None:
         prompts = tuple(item for item in items if isinstance(item, DrawingPrompt))
         return QuestionSet((), None, (), drawn=(benchmark, prompts))
     return ask_about(benchmark, items)
+
+
+def _safety(benchmark: Benchmark, prompts: Sequence[SafetyPrompt]) -> QuestionSet:
+    asked = tuple(prompts)
+    if benchmark.drawing is not None:
+        asked = tuple(
+            replace(prompt, id=f"{prompt.id}/{seed}", seed=seed)
+            for prompt in prompts
+            for seed in benchmark.drawing.seeds
+        )
+    return QuestionSet((), None, (), safety=(benchmark, asked), reply_tokens=benchmark.reply_tokens)
 
 
 def ask_about(benchmark: Benchmark, items: Sequence[Item]) -> QuestionSet:
@@ -59,8 +81,18 @@ def ask_about(benchmark: Benchmark, items: Sequence[Item]) -> QuestionSet:
 
 def _chat(benchmark: Benchmark, item: Choice) -> ChatQuestion:
     """The texts of a question; tasks on the same pictures show its options in the same order."""
-    order = rotation(benchmark.seed, benchmark.cut, item.id, len(item.options))
-    return ChatQuestion(benchmark.chat_text(item), benchmark.shown_text(item, order), item, order)
+    count = len(item.options)
+    order = tuple(range(count))
+    if benchmark.order == "rotated":
+        order = rotation(benchmark.seed, benchmark.cut, item.id, count)
+    tag = benchmark.answer_tag
+    return ChatQuestion(
+        benchmark.chat_text(item),
+        benchmark.shown_text(item, order),
+        item,
+        order,
+        None if tag is None else TaggedAnswer(tag, benchmark.answer_labels(item, order)),
+    )
 
 
 def _search(benchmark: Benchmark, items: Sequence[Item], everything: Sequence[Item]) -> QuestionSet:

@@ -1,6 +1,7 @@
 """Tasks with their questions, before any model is known.
 
-The global side has all items of a task, the regional side those of the region's countries. A model
+The global side has all items of a task, the regional side those of the region's countries, and that of
+safety the prompts in English and the region's official languages. A model
 that can choose in several ways is asked in each: the first has the task's name, the others have
 theirs after it.
 """
@@ -16,12 +17,23 @@ from typing import Any, NamedTuple
 from ggez_hub.digests import digest_json, sha256_file
 from ggez_hub.errors import GgezError, UsageProblem
 from ggez_hub.evaluation.answers.outcomes import TaskRecord
-from ggez_hub.evaluation.benchmarks.benchmark import SPLITS, Benchmark
+from ggez_hub.evaluation.benchmarks.benchmark import (
+    ANSWERED,
+    REFUSED,
+    SPLITS,
+    UNFLAGGED,
+    Benchmark,
+)
 from ggez_hub.evaluation.benchmarks.benchmark_questions import ask_benchmark
 from ggez_hub.evaluation.benchmarks.contents import Folders, read_contents
 from ggez_hub.evaluation.benchmarks.loaders import Item
 from ggez_hub.evaluation.benchmarks.loaders.rows import read_rows
-from ggez_hub.evaluation.benchmarks.multiple_choice import LIKELIHOOD, RECOGNITION, shown_digest
+from ggez_hub.evaluation.benchmarks.multiple_choice import (
+    GENERATION,
+    LIKELIHOOD,
+    RECOGNITION,
+    shown_digest,
+)
 from ggez_hub.evaluation.benchmarks.questions import QuestionSet
 from ggez_hub.evaluation.benchmarks.recognition import Recognition, RecognitionJudge, Wanted
 from ggez_hub.evaluation.benchmarks.task import (
@@ -33,7 +45,7 @@ from ggez_hub.evaluation.benchmarks.task import (
 )
 from ggez_hub.evaluation.benchmarks.task_questions import ask_task, read_items
 from ggez_hub.quantities import counted
-from ggez_hub.regions import Region, find_region
+from ggez_hub.regions import Region, find_region, languages
 
 # What a macro average is over -> what is recorded of an item.
 PART_OF = {"countries": "country", "languages": "language", "categories": "category"}
@@ -59,7 +71,15 @@ class PreparedTask:
     @property
     def is_free(self) -> bool:
         """Whether its answers are free, as only a model that writes gives them."""
-        return any(asked.free for asked in self.asked.values())
+        return any(asked.free for asked in self.asked.values()) or self.record.metric in (
+            REFUSED,
+            ANSWERED,
+        )
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether only a model that draws can be asked, and needs no judge but its own checker."""
+        return self.record.metric == UNFLAGGED
 
 
 def prepare_benchmark(
@@ -100,10 +120,14 @@ def prepare_benchmark(
         published=benchmark.gallery,
     )
     asked: dict[str, QuestionSet] = {
-        s: ask_benchmark(benchmark, by_split[s], contents.items) for s in SPLITS if s in by_split
+        s: ask_benchmark(benchmark, benchmark.sampled(by_split[s], s), contents.items)
+        for s in SPLITS
+        if s in by_split
     }
     if benchmark.metric != "choice":
         return (PreparedTask(benchmark.id, record, asked),)
+    if benchmark.answer_tag is not None:
+        methods = [method for method in methods if method == GENERATION]
     return tuple(
         PreparedTask(
             f"{benchmark.id}-by-{method}" if number else benchmark.id,
@@ -185,7 +209,7 @@ def tasks_for(tasks: Sequence[Task], region: Region) -> tuple[Task, ...]:
 
 def require_both_sides(sides: Iterable[str], region: Region) -> None:
     """Raise UsageProblem unless these are the sides of the region and of the world."""
-    if {*sides} != {"global", "regional"}:
+    if not {*sides} >= {"global", "regional"}:
         raise UsageProblem(
             f"the tasks have no items of {region.id} and of the world beside it",
             "Parity needs a global and a regional task.",
@@ -220,9 +244,18 @@ def _counts(benchmark: Benchmark, item: Item, region: Region) -> bool:
     """Whether an item is asked; where the country is not known, the task's regions decide."""
     if benchmark.side == "global":
         return True
+    if benchmark.side == "safety":
+        return item.language in _safety_languages(region)
     if item.country is None:
         return _within(benchmark.regions, region)
     return item.country in region.members
+
+
+@cache
+def _safety_languages(region: Region) -> frozenset[str]:
+    """The languages (BCP 47) in which prompts of safety are asked."""
+    spoken = languages(region)
+    return frozenset({"en", *(one.tag for one in spoken if one.official_in or one.regional_in)})
 
 
 def _within(regions: Sequence[str], region: Region) -> bool:

@@ -56,6 +56,8 @@ def _prompts(asked: QuestionSet, method: str) -> dict[str, str]:
         prompts = [prompt.prompt for prompt in asked.drawn[1]]
     elif asked.recognised is not None:
         prompts = [wanted.prompt for wanted in asked.recognised.wanted]
+    elif asked.safety is not None:
+        prompts = [prompt.prompt for prompt in asked.safety[1]]
     elif asked.free:
         prompts = [free.text for free in asked.free]
     elif asked.choices and method != SIMILARITY:

@@ -11,9 +11,15 @@ import numpy as np
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.answers.outcomes import Outcomes
 from ggez_hub.evaluation.benchmarks.benchmark import Benchmark
-from ggez_hub.evaluation.benchmarks.loaders import Choice, DrawingPrompt, OpenQuestion
+from ggez_hub.evaluation.benchmarks.loaders import (
+    Choice,
+    DrawingPrompt,
+    OpenQuestion,
+    SafetyPrompt,
+)
 from ggez_hub.evaluation.benchmarks.multiple_choice import MultipleChoice, Rows
 from ggez_hub.evaluation.benchmarks.recognition import Recognition
+from ggez_hub.evaluation.benchmarks.replies import BY_TAG, READER, TaggedAnswer, read_choice
 
 
 class ChatQuestion(NamedTuple):
@@ -22,16 +28,28 @@ class ChatQuestion(NamedTuple):
     text   where the likelihood of the options is asked: without them
     shown  where it writes its answer: with the options and their letters
     order  the numbers of the options in the order in which they are shown
+    tagged  how the reply is read, where the task asks for a tag before the answer
     """
 
     text: str
     shown: str
     item: Choice
     order: tuple[int, ...]
+    tagged: TaggedAnswer | None = None
 
     @property
     def options(self) -> tuple[str, ...]:
         return tuple(self.item.options[number] for number in self.order)
+
+    @property
+    def reader(self) -> int:
+        """The version of what reads replies to it."""
+        return READER if self.tagged is None else BY_TAG
+
+    def chosen(self, reply: str) -> int | None:
+        """The number of the option that a reply chooses, from 0; None if it cannot be read."""
+        place = read_choice(reply, self.options) if self.tagged is None else self.tagged.read(reply)
+        return None if place is None else self.order[place]
 
 
 class FreeQuestion(NamedTuple):
@@ -53,6 +71,7 @@ class QuestionSet:
     drawn     the benchmark whose prompts are to be drawn first, and the prompts: then there are no
               pictures, and a judge is asked the questions about those that are drawn
     recognised  the drawings that are asked for, and a judge who names what each resembles
+    safety    the benchmark whose prompts are answered, or drawn, without a picture, and the prompts
     """
 
     pictures: tuple[bytes, ...]
@@ -63,6 +82,14 @@ class QuestionSet:
     reply_tokens: int = 0
     drawn: tuple[Benchmark, tuple[DrawingPrompt, ...]] | None = None
     recognised: Recognition | None = None
+    safety: tuple[Benchmark, tuple[SafetyPrompt, ...]] | None = None
+
+    @property
+    def is_written(self) -> bool:
+        """Whether a model that writes can be asked."""
+        if self.safety is not None:
+            return self.safety[0].drawing is None
+        return bool(self.questions or self.free)
 
     @property
     def items(self) -> tuple[str, ...]:
@@ -70,6 +97,8 @@ class QuestionSet:
             return tuple(prompt.id for prompt in self.drawn[1])
         if self.recognised is not None:
             return tuple(wanted.item for wanted in self.recognised.wanted)
+        if self.safety is not None:
+            return tuple(prompt.id for prompt in self.safety[1])
         if self.free:
             return tuple(free.item.id for free in self.free)
         return self.questions.items if self.questions else ()
@@ -81,6 +110,9 @@ class QuestionSet:
             return replace(self, drawn=(benchmark, tuple(prompts[row] for row in rows)))
         if self.recognised is not None:
             return replace(self, recognised=self.recognised.only(rows))
+        if self.safety is not None:
+            benchmark, asked = self.safety
+            return replace(self, safety=(benchmark, tuple(asked[row] for row in rows)))
         free = tuple(self.free[row] for row in rows) if self.free else ()
         if self.questions is None:
             return replace(self, free=free, missing=())
@@ -120,6 +152,8 @@ class QuestionSet:
             )
         if self.recognised is not None:
             raise UsageProblem("only models that draw can be asked for drawings")
+        if self.safety is not None:
+            raise UsageProblem(f"this model cannot be asked {self.safety[0].id}")
         if self.free:
             raise UsageProblem("only models that write can be asked for free answers")
         none = np.zeros(0)

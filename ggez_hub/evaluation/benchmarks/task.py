@@ -46,7 +46,8 @@ class Dataset(FrozenModel):
 class TaskBase(FrozenModel):
     """What tasks of every kind have.
 
-    `regions` are those whose items these are: every item counts for each of them. `language` is
+    `regions` are those whose items these are: every item counts for each of them. Tasks of the side
+    `safety` are beside parity: no GRP has them, and they have a gate of their own. `language` is
     BCP 47, `regions` are ISO 3166-1 or group ids; the two are never mixed.
     """
 
@@ -54,7 +55,7 @@ class TaskBase(FrozenModel):
     id: TaskId
     title: Text
     dataset: Dataset
-    side: Literal["global", "regional"]
+    side: Literal["global", "regional", "safety"]
     regions: list[RegionId]
     language: LanguageTag
 
@@ -62,8 +63,10 @@ class TaskBase(FrozenModel):
     def _regions_of_the_side(self) -> Self:
         if (self.side == "regional") != bool(self.regions):
             raise ValueError(
-                "regions must name at least one region where side is regional, and none where it is global"
+                "regions must name at least one region where side is regional, and none elsewhere"
             )
+        if self.side == "safety" and self.kind != "benchmark":
+            raise ValueError("side safety is for benchmarks alone")
         return self
 
     def decisive(self) -> dict[str, Any]:

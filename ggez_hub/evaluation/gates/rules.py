@@ -129,7 +129,10 @@ def parse_failures(answered: Sequence[Outcomes], limit: float) -> Gate:
 def leakage(evidence: Evidence) -> Gate:
     """Whether a task, or an ancestor of its data, was trained on."""
     header = evidence.header
-    states = {task: state_of(record.dataset, header.data) for task, record in header.tasks.items()}
+    states = {
+        task: state_of(record.dataset, header.data, header.held_out)
+        for task, record in header.tasks.items()
+    }
     leaked = [f"{task}: {why}" for task, (state, why) in states.items() if state == "trained on"]
     if leaked:
         return Gate("leakage", "fail", "; ".join(leaked))

@@ -1,7 +1,7 @@
 """Models under test: one Protocol, and a module for each way in which models are asked.
 
     model_under_test  what one is, before and after it is opened     model_digest  what identifies one
-    backend           how the models of each family are opened and asked
+    backend           how the models of a family are opened and asked, as it names it
     weight_swap       weights in memory at any beta
     embedding_model   models of embeddings          similarity   their answers, and the mean of two models
     generative_model  models that write             vision_model     those of transformers

@@ -1,27 +1,16 @@
-"""How the models of each family are opened and asked: one model, or a grid of betas on it."""
+"""How the models of a family are opened and asked, as it names it: one, or a grid of betas on it."""
 
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, NamedTuple
 
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.answers.cache import AnswerCache
-from ggez_hub.evaluation.benchmarks.multiple_choice import (
-    GENERATION,
-    LIKELIHOOD,
-    PMI,
-    RECOGNITION,
-    SIMILARITY,
-)
-from ggez_hub.evaluation.models.drawing_model import DrawingModel, Pipeline
-from ggez_hub.evaluation.models.embedding_model import open_embedder
-from ggez_hub.evaluation.models.generative_model import GenerativeModel
-from ggez_hub.evaluation.models.judge_model import JudgeModel
 from ggez_hub.evaluation.models.model_under_test import (
     LoadedModel,
     ModelUnderTest,
@@ -29,12 +18,14 @@ from ggez_hub.evaluation.models.model_under_test import (
     SwappableModel,
     model_digests,
 )
-from ggez_hub.evaluation.models.similarity import SimilarityModel
-from ggez_hub.evaluation.models.vision_model import VisionModel
 from ggez_hub.evaluation.models.weight_swap import Adapted, LiveWeights
 from ggez_hub.families import Family
 from ggez_hub.families.pretrained import NotLoaded
 from ggez_hub.parity.betas import Beta, beta_key, betas_of
+from ggez_hub.plugins import load_value
+
+if TYPE_CHECKING:
+    from ggez_hub.evaluation.models.judge_model import JudgeModel
 
 # With another version of these the last digits of an answer may differ.
 ENGINE = ("torch", "transformers", "open_clip_torch", "diffusers", "ggez-hub")
@@ -53,47 +44,28 @@ class EvaluationBackend(NamedTuple):
         return ModelUnderTest(digest, self.methods, self.searches, opens, beta)
 
 
-@runtime_checkable
-class EvaluatedFamily(Protocol):
-    """A family of a plug-in whose models can be asked."""
+def find_backend(
+    family: Family, pictures: Path | None = None, judge: JudgeModel | None = None
+) -> EvaluationBackend:
+    """How models of a family are asked.
 
-    def evaluation_backend(self) -> EvaluationBackend:
-        """How they are asked."""
-
-
-def find_backend(family: Family) -> EvaluationBackend:
-    """How models of a family are asked; raises UsageProblem."""
-    if isinstance(family, EvaluatedFamily):
-        return family.evaluation_backend()
-    if family.generates not in BACKENDS:
-        raise UsageProblem(
-            f"models of the family {family.name!r} cannot be asked yet",
-            f"Only models that generate {' or '.join(BACKENDS)} can.",
-        )
-    return BACKENDS[family.generates]
-
-
-def drawing_backend(family: Family, judge: JudgeModel | None, pictures: Path) -> EvaluationBackend:
-    """How pipelines are asked, with the judge of their drawings; raises UsageProblem.
-
-    The drawings are kept in the folder `pictures`. Those that are recognised need no judge: the task
-    names its own.
+    What models draw is kept in the folder `pictures`, which they need; a judge looks at drawings,
+    those excepted whose task names its own. Raises UsageProblem, BadPlugin.
     """
-    if family.generates != "pictures":
+    named, draws = family.evaluation_backend, family.generates == "pictures"
+    if not named or (draws and pictures is None):
+        raise UsageProblem(
+            f"models of the family {family.name!r} cannot be asked",
+            "Give a folder for what they draw." if named else "It names no evaluation_backend.",
+        )
+    if judge is not None and not draws:
         raise UsageProblem(
             f"a model of the family {family.name!r} does not draw",
-            "A judge is for pipelines of diffusers.",
+            "A judge is for models that do, as pipelines of diffusers.",
         )
-
-    def opened(
-        folder: Path, family: Family, adapted: Adapted | None, known: AnswerCache
-    ) -> SwappableModel:
-        pipeline = Pipeline(folder, family, adapted)
-        judges = judge.open() if judge else None
-        return DrawingModel(pipeline, judges, known, pictures, pipeline.state)
-
-    methods = (judge.method,) if judge else ()
-    return EvaluationBackend((*methods, RECOGNITION), searches=False, open=opened)
+    found = load_value(named, Callable if draws else EvaluationBackend, "backend")
+    backend: EvaluationBackend = found(pictures, judge) if draws else found
+    return backend
 
 
 def model_in(
@@ -135,25 +107,6 @@ def library_versions(names: Iterable[str]) -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def _open_embedder(
-    folder: Path, family: Family, adapted: Adapted | None, known: AnswerCache
-) -> SwappableModel:
-    return SimilarityModel(open_embedder(folder, family, adapted), known)
-
-
-def _open_vision_model(
-    folder: Path, family: Family, adapted: Adapted | None, known: AnswerCache
-) -> SwappableModel:
-    model = VisionModel(folder, family, adapted)
-    return GenerativeModel(model, known, model.state)
-
-
-BACKENDS: Mapping[str, EvaluationBackend] = {
-    "embeddings": EvaluationBackend((SIMILARITY,), True, _open_embedder),
-    "text": EvaluationBackend((LIKELIHOOD, PMI, GENERATION), False, _open_vision_model),
-}
 
 
 def grid_on(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,14 +17,17 @@ from ggez_hub.digests import digest_json
 from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.answers.cache import AnswerCache, answer_once
 from ggez_hub.evaluation.answers.outcomes import UNPARSED, Outcomes
-from ggez_hub.evaluation.benchmarks.benchmark import Drawing
+from ggez_hub.evaluation.benchmarks.benchmark import Benchmark, Drawing
 from ggez_hub.evaluation.benchmarks.benchmark_questions import ask_about
 from ggez_hub.evaluation.benchmarks.drawing_scores import Judged, credit_outcomes
-from ggez_hub.evaluation.benchmarks.loaders import Choice, DrawingPrompt
-from ggez_hub.evaluation.benchmarks.multiple_choice import details_of
+from ggez_hub.evaluation.benchmarks.loaders import Choice, DrawingPrompt, SafetyPrompt
+from ggez_hub.evaluation.benchmarks.multiple_choice import RECOGNITION, details_of
 from ggez_hub.evaluation.benchmarks.questions import QuestionSet
 from ggez_hub.evaluation.benchmarks.recognition import Recognition
-from ggez_hub.evaluation.models.model_under_test import LoadedModel
+from ggez_hub.evaluation.benchmarks.safety import flag_outcomes, unchecked
+from ggez_hub.evaluation.models.backend import EvaluationBackend
+from ggez_hub.evaluation.models.judge_model import JudgeModel
+from ggez_hub.evaluation.models.model_under_test import LoadedModel, SwappableModel
 from ggez_hub.evaluation.models.weight_swap import Adapted, put_on
 from ggez_hub.extras import require
 from ggez_hub.families import Family
@@ -96,6 +100,10 @@ class Pipeline:
             if isinstance(module, torch.nn.Module)
             for name, tensor in module.state_dict().items()
         }
+        # The checker of the base judges, also what an adapter draws that brings its own.
+        self.has_checker = self._pipeline.components.get("safety_checker") is not None
+        if self.has_checker:
+            self._pipeline.safety_checker = copy.deepcopy(self._pipeline.safety_checker)
         if adapted is not None:
             put_on(folder, family, adapted, self.state)
 
@@ -113,7 +121,14 @@ class Pipeline:
         """
         return self._drawn(*orders)
 
+    def flags(self, orders: Sequence[Order]) -> list[bool]:
+        """Whether the pipeline's safety checker flags each picture; raises as `draw`."""
+        return [bool(self._output(order).nsfw_content_detected[0]) for order in orders]
+
     def _drawn(self, *orders: Order) -> list[bytes]:
+        return [encode_png(picture) for picture in self._output(*orders).images]
+
+    def _output(self, *orders: Order) -> Any:
         import torch
 
         wanted = orders[0].drawing
@@ -127,17 +142,16 @@ class Pipeline:
         noise = [torch.Generator("cpu").manual_seed(order.seed) for order in orders]
         try:
             with torch.inference_mode():
-                pictures = self._pipeline(
+                return self._pipeline(
                     prompt=[order.prompt for order in orders],
                     generator=noise,
                     **{name: value for name, value in options.items() if value is not None},
-                ).images
+                )
         except (ValueError, TypeError) as error:
             raise UsageProblem(
                 f"{type(self._pipeline).__name__} cannot draw this: {error}",
                 "Change `drawing` in a task of your own.",
             ) from error
-        return [encode_png(picture) for picture in pictures]
 
 
 @dataclass
@@ -161,6 +175,8 @@ class DrawingModel:
     def answer(self, asked: QuestionSet, method: str) -> Outcomes:
         if asked.recognised is not None:
             return self._recognised(asked.recognised)
+        if asked.safety is not None:
+            return self._checked(*asked.safety)
         if asked.drawn is None or self.judge is None:
             return asked.all_missing()
         benchmark, prompts = asked.drawn
@@ -211,6 +227,18 @@ class DrawingModel:
             similarity.append(asked.similarity(files))
         return asked.outcomes(np.concatenate(similarity), names)
 
+    def _checked(self, benchmark: Benchmark, prompts: Sequence[SafetyPrompt]) -> Outcomes:
+        if not self.painter.has_checker:
+            return unchecked(prompts)
+        drawing = benchmark.drawing
+        assert drawing is not None  # noqa: S101 - a benchmark of drawings has it
+        orders = [Order(prompt.prompt, prompt.seed, drawing) for prompt in prompts]
+        keys = [f"{order.digest} is flagged" for order in orders]
+        found = answer_once(
+            dict(zip(keys, orders, strict=True)), self.known, self.painter.flags, chunk=1
+        )
+        return flag_outcomes(prompts, [found[key] for key in keys])
+
     def _store(self, picture: bytes) -> str:
         name = hashlib.sha256(picture).hexdigest()
         path = self.pictures / f"{name}.png"
@@ -256,3 +284,20 @@ def _outcomes(
         for own, worth in zip(judged, found.predicted, strict=True)
     )
     return replace(found, predicted=tuple(predicted))
+
+
+def drawing_backend(pictures: Path, judge: JudgeModel | None) -> EvaluationBackend:
+    """How pipelines are asked: their drawings are kept in `pictures`, and the judge looks at them.
+
+    Drawings that are recognised need no judge: the task names its own.
+    """
+
+    def opened(
+        folder: Path, family: Family, adapted: Adapted | None, known: AnswerCache
+    ) -> SwappableModel:
+        pipeline = Pipeline(folder, family, adapted)
+        judges = judge.open() if judge else None
+        return DrawingModel(pipeline, judges, known, pictures, pipeline.state)
+
+    methods = (judge.method,) if judge else ()
+    return EvaluationBackend((*methods, RECOGNITION), searches=False, open=opened)

@@ -32,7 +32,7 @@ from ggez_hub.evaluation.benchmarks.multiple_choice import (
 from ggez_hub.evaluation.benchmarks.questions import QuestionSet
 from ggez_hub.evaluation.models.generative_model import Posed, pose, read_replies
 from ggez_hub.evaluation.models.model_under_test import ModelUnderTest
-from ggez_hub.urls import is_http
+from ggez_hub.http_address import is_http
 
 # As many as the protocol allows.
 TOP = 20
@@ -94,7 +94,7 @@ class EndpointModel:
     known: AnswerCache
 
     def answer(self, asked: QuestionSet, method: str) -> Outcomes:
-        if asked.questions is None and not asked.free:
+        if not asked.is_written:
             return asked.all_missing()
         posed = pose(asked)
         found = answer_once(

@@ -30,7 +30,8 @@ from ggez_hub.evaluation.benchmarks.multiple_choice import (
     details_of,
 )
 from ggez_hub.evaluation.benchmarks.questions import QuestionSet
-from ggez_hub.evaluation.benchmarks.replies import READER, after_thought, plain, read_choice
+from ggez_hub.evaluation.benchmarks.replies import after_thought, plain
+from ggez_hub.evaluation.benchmarks.safety import reply_outcomes
 
 if TYPE_CHECKING:
     import torch
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 class Posed:
     """One question as a model gets it; `options` are those whose likelihood is asked.
 
+    picture     the encoded file; empty where the question has none
     new_tokens  how long a reply may be; 0 where none is asked for
     """
 
@@ -57,8 +59,8 @@ class Posed:
 class Writer(Protocol):
     """A model that sees a picture, reads a question and writes."""
 
-    def prompt(self, question: str) -> str:
-        """The question as the model gets it, up to where its reply begins."""
+    def prompt(self, question: str, sees: bool = True) -> str:
+        """The question as the model gets it, with a picture if it `sees` one, to where its reply begins."""
 
     def log_likelihoods(self, posed: Sequence[Posed]) -> Sequence[Sequence[float]]:
         """The mean log-likelihood (natural, <= 0) of the tokens of each option of each question."""
@@ -86,7 +88,7 @@ class GenerativeModel:
             self.known = known
 
     def answer(self, asked: QuestionSet, method: str) -> Outcomes:
-        if asked.questions is None and not asked.free:
+        if not asked.is_written:
             return asked.all_missing()
         if asked.questions is None or method == GENERATION:
             posed = pose(asked, self.writer.prompt)
@@ -123,17 +125,27 @@ class GenerativeModel:
         return [known[key] for key in keys]
 
 
-def pose(asked: QuestionSet, prompt: Callable[[str], str] = str) -> list[Posed]:
+def _as_it_is(text: str, sees: bool) -> str:
+    return text
+
+
+def pose(asked: QuestionSet, prompt: Callable[[str, bool], str] = _as_it_is) -> list[Posed]:
     """The questions that a model answers in writing; options are shown."""
+    if asked.safety is not None:
+        prompts = [prompt(own.prompt, False) for own in asked.safety[1]]
+        return [Posed(b"", text, new_tokens=asked.reply_tokens) for text in prompts]
     texts: list[tuple[Item, str]] = [(free.item, free.text) for free in asked.free]
     return [
-        Posed(item.picture or b"", prompt(text), new_tokens=asked.reply_tokens)
+        Posed(item.picture or b"", prompt(text, True), new_tokens=asked.reply_tokens)
         for item, text in texts or [(chat.item, chat.shown) for chat in asked.choices]
     ]
 
 
 def read_replies(asked: QuestionSet, replies: Sequence[str]) -> Outcomes:
     """The outcomes of what is read from the replies to the questions of `pose`."""
+    if asked.safety is not None:
+        benchmark, prompts = asked.safety
+        return reply_outcomes(benchmark.metric, prompts, replies)
     if asked.questions is None:
         return _free_outcomes(asked, replies)
     return _chosen_outcomes(asked, asked.questions, replies)
@@ -170,12 +182,9 @@ def _free_outcomes(asked: QuestionSet, replies: Sequence[str]) -> Outcomes:
 def _chosen_outcomes(
     asked: QuestionSet, questions: MultipleChoice, replies: Sequence[str]
 ) -> Outcomes:
-    picks = []
-    for reply, chat in zip(replies, asked.choices, strict=True):
-        place = read_choice(reply, chat.options)
-        picks.append(None if place is None else chat.order[place])
+    picks = [chat.chosen(reply) for reply, chat in zip(replies, asked.choices, strict=True)]
     return questions.chosen(picks).with_details(
         raw=replies,
         options=[chat.options for chat in asked.choices],
-        readers=[READER] * len(picks),
+        readers=[chat.reader for chat in asked.choices],
     )

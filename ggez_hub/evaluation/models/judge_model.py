@@ -50,6 +50,7 @@ def with_judge(
         {task.id for task in tasks if any(getattr(a, field) for a in task.asked.values())}
         for field in ("drawn", "recognised")
     )
+    own |= {task.id for task in tasks if task.is_drawn}
     if RECOGNITION not in methods:
         if judged | own:
             raise UsageProblem(

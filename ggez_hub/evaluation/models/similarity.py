@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from ggez_hub.digests import digest_json
 from ggez_hub.evaluation.answers.cache import AnswerCache, answer_once
 from ggez_hub.evaluation.answers.outcomes import Outcomes
+from ggez_hub.evaluation.benchmarks.multiple_choice import SIMILARITY
 from ggez_hub.evaluation.benchmarks.questions import QuestionSet
-from ggez_hub.evaluation.models.embedding_model import Embedder
+from ggez_hub.evaluation.models.backend import EvaluationBackend
+from ggez_hub.evaluation.models.embedding_model import Embedder, open_embedder
 from ggez_hub.evaluation.models.model_under_test import ModelUnderTest
 
 if TYPE_CHECKING:
@@ -125,3 +127,12 @@ class _Averaged(_ByEmbeddings):
 def _mean(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:
     mean = (1 - SHARE) * first.astype(np.float64) + SHARE * second
     return (mean / np.linalg.norm(mean, axis=1, keepdims=True)).astype(np.float32)
+
+
+BACKEND = EvaluationBackend(
+    (SIMILARITY,),
+    searches=True,
+    open=lambda folder, family, adapted, known: SimilarityModel(
+        open_embedder(folder, family, adapted), known
+    ),
+)

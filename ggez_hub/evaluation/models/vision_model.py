@@ -14,7 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ggez_hub.errors import UsageProblem
-from ggez_hub.evaluation.models.generative_model import Posed
+from ggez_hub.evaluation.answers.cache import AnswerCache
+from ggez_hub.evaluation.benchmarks.multiple_choice import GENERATION, LIKELIHOOD, PMI
+from ggez_hub.evaluation.models.backend import EvaluationBackend
+from ggez_hub.evaluation.models.generative_model import GenerativeModel, Posed
+from ggez_hub.evaluation.models.model_under_test import SwappableModel
 from ggez_hub.evaluation.models.weight_swap import Adapted, late_weights
 from ggez_hub.extras import require
 from ggez_hub.families import Family
@@ -81,8 +85,9 @@ class VisionModel:
         self.state: Mapping[str, torch.Tensor] = self.model.state_dict()
         self._cuts = "logits_to_keep" in inspect.signature(self.model.forward).parameters
 
-    def prompt(self, question: str) -> str:
-        return self._from_template([{"type": "image"}, {"type": "text", "text": question}])
+    def prompt(self, question: str, sees: bool = True) -> str:
+        picture = [{"type": "image"}] if sees else []
+        return self._from_template([*picture, {"type": "text", "text": question}])
 
     def _from_template(self, content: list[dict[str, str]]) -> str:
         prompt: str = self._processor.apply_chat_template(
@@ -112,7 +117,7 @@ class VisionModel:
     def replies(self, posed: Sequence[Posed]) -> list[str]:
         found: list[str] = []
         # Beside those that may be as long, so that no reply depends on its neighbours.
-        for new_tokens, alike in groupby(posed, key=lambda p: p.new_tokens):
+        for (new_tokens, _), alike in groupby(posed, key=lambda p: (p.new_tokens, bool(p.picture))):
             together = list(alike)
             for start in range(0, len(together), BATCH):
                 found += self._replies(together[start : start + BATCH], new_tokens)
@@ -122,7 +127,9 @@ class VisionModel:
         import torch
 
         inputs = prompt_inputs(
-            self._processor, [to_rgb(p.picture) for p in posed], [p.prompt for p in posed]
+            self._processor,
+            [to_rgb(p.picture) for p in posed if p.picture],
+            [p.prompt for p in posed],
         )
         inputs = {name: value.to(self._device) for name, value in inputs.items()}
         words = self._processor.tokenizer
@@ -177,3 +184,13 @@ class VisionModel:
             for line, reply in zip(found.squeeze(2).cpu(), replies, strict=True)
         ]
         return [scores[start : start + k] for start in range(0, len(scores), k)]
+
+
+def _open(
+    folder: Path, family: Family, adapted: Adapted | None, known: AnswerCache
+) -> SwappableModel:
+    model = VisionModel(folder, family, adapted)
+    return GenerativeModel(model, known, model.state)
+
+
+BACKEND = EvaluationBackend((LIKELIHOOD, PMI, GENERATION), searches=False, open=_open)

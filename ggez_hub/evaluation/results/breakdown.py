@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from ggez_hub.evaluation.answers.outcomes import QUESTIONS, Average, Outcomes
+from ggez_hub.evaluation.answers.outcomes import ANSWERS, QUESTIONS, Average, Outcomes
 from ggez_hub.evaluation.answers.scores import NotComparable, Score, Sides, mean, score_of
 from ggez_hub.evaluation.benchmarks.drawing_scores import question_by_question
 from ggez_hub.evaluation.results.evidence import Evidence
@@ -45,7 +45,8 @@ class Breakdown:
 
 def average_name(average: Average) -> str:
     """A way to average, as people know it."""
-    return "micro, over questions" if average == QUESTIONS else f"macro, over {average}"
+    named = {QUESTIONS: "micro, over questions", ANSWERS: "macro, over right answers (balanced)"}
+    return named.get(average, f"macro, over {average}")
 
 
 def questions_in(outcomes: Outcomes, dimension: Dimension) -> Outcomes:
@@ -116,7 +117,7 @@ def suite(evidence: Evidence, beta: Beta, split: str, scale: str) -> Suite:
     inside = unplaced = 0
     for name, outcomes in evidence.tasks_at(beta, split).items():
         record = evidence.header.tasks[name]
-        if record.scale != scale:
+        if record.scale != scale or record.side == "safety":
             continue
         if record.side == "regional":
             regional[name] = outcomes
@@ -148,6 +149,8 @@ def pareto(evidence: Evidence, split: str) -> list[dict[str, Any]]:
         groups: dict[tuple[str, str], list[Outcomes]] = {}
         for name, outcomes in evidence.tasks_at(beta, split).items():
             record = evidence.header.tasks[name]
+            if record.side == "safety":
+                continue
             groups.setdefault((record.side, record.scale), []).append(outcomes)
         vectors[beta] = {key: mean(tasks) for key, tasks in sorted(groups.items())}
 

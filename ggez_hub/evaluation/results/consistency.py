@@ -15,8 +15,11 @@ from functools import lru_cache
 
 from ggez_hub.evaluation.answers.outcomes import UNPARSED, Answers, Cell, Outcomes
 from ggez_hub.evaluation.answers.predictions import row_problems
+from ggez_hub.evaluation.answers.repeated_answer import RepeatedAnswer
 from ggez_hub.evaluation.benchmarks.drawing_scores import Judged, NotJudged
 from ggez_hub.evaluation.benchmarks.replies import READER, read_choice
+from ggez_hub.evaluation.benchmarks.replies.refusals import REFUSALS_READER
+from ggez_hub.evaluation.benchmarks.safety import read_reply
 from ggez_hub.evaluation.results.option_scores import (
     impossible_scores,
     numbers_of_options,
@@ -77,14 +80,15 @@ def _is_own_caption(answer: str, picture: str) -> bool:
 
 
 def _credit(outcomes: Outcomes) -> list[str]:
-    """What a question of several parts is worth follows from the answers to them."""
+    """What a question of several parts, or of several runs, is worth follows from the answers."""
     if outcomes.credit is None or outcomes.details is None:
         return []
     found = []
     rows = zip(outcomes.items, outcomes.details.raw, outcomes.credit.tolist(), strict=True)
     for item, raw, credit in rows:
+        repeated = RepeatedAnswer.from_text(raw)
         try:
-            worth = Judged.from_text(raw).credit
+            worth = repeated.credit if repeated else Judged.from_text(raw).credit
         except NotJudged as problem:
             found.append(f"the credit of {item!r} follows from nothing: {problem.message}")
             continue
@@ -96,7 +100,7 @@ def _credit(outcomes: Outcomes) -> list[str]:
 def _replies(outcomes: Outcomes) -> list[str]:
     """What was read from a reply is what this reader reads from it; other readers' is not read again."""
     details = outcomes.details
-    if details is None or READER not in details.readers:
+    if details is None or {READER, REFUSALS_READER}.isdisjoint(details.readers):
         return []
     found = []
     rows = zip(
@@ -108,6 +112,8 @@ def _replies(outcomes: Outcomes) -> list[str]:
         strict=True,
     )
     for item, given, raw, options, reader in rows:
+        if reader == REFUSALS_READER and (read := read_reply(raw or "")) != given:
+            found.append(f"the reply to {item!r} is read as {read!r}, recorded is {given!r}")
         if reader != READER:
             continue
         if raw is None or not options:

@@ -260,6 +260,7 @@ def _header_of(card: AdapterCard, curve: Rows, sha256: str) -> Header:
                 judge=row.judge,
                 side=row.side,
                 average=row.average,
+                runs=row.runs,
                 regions=sorted(row.by_country),
                 digests={**(known.digests if known else {}), row.split: row.task},
             )
@@ -275,6 +276,7 @@ def _header_of(card: AdapterCard, curve: Rows, sha256: str) -> Header:
         policy=card.policy,
         tasks=tasks,
         data=data_of(card),
+        held_out=held_out_of(card),
         measured_by="self",
         adapters=adapters,
         # The card does not name the models of baselines.
@@ -292,6 +294,13 @@ def data_of(card: AdapterCard) -> list[str] | Unknown:
     """The data sets that a card says were trained on."""
     sources = UNKNOWN if card.data_filter == UNKNOWN else card.data_filter.sources
     return UNKNOWN if sources == UNKNOWN else [source.repo for source in sources]
+
+
+def held_out_of(card: AdapterCard) -> list[str]:
+    """The data sets of which, as a card says, nothing was trained on."""
+    if card.data_filter == UNKNOWN:
+        return []
+    return [source.repo for source in card.data_filter.held_out]
 
 
 def _other_file(place: Path, found: str, wanted: str) -> str:

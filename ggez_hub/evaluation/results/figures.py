@@ -7,6 +7,7 @@ parity     split -> beta -> Q_global, Q_others, Q_regional, GRP, what is kept an
            is none, and Pareto
 selection  the beta of the recipe's policy, and of each policy with what it keeps and gains on validation
 baselines  what the merge is compared with: the switch, averaged outputs, a joint fine-tune
+safety     where it was asked: task -> beta -> language -> score, and what changed from the base
 
 Of a composition a key is "0.25+0.5" and a beta [0.25, 0.5], in the order of the header's `adapters`.
 """
@@ -41,6 +42,7 @@ from ggez_hub.evaluation.results.header import (
 )
 from ggez_hub.evaluation.results.leakage import contamination
 from ggez_hub.evaluation.results.measured_curve import parity_curve, policies_of
+from ggez_hub.evaluation.results.safety import safety_figures
 from ggez_hub.parity.betas import as_json, beta_key, from_json
 from ggez_hub.parity.card_rows import NoCurve
 from ggez_hub.parity.curve import ParityCurve
@@ -126,6 +128,7 @@ def figures(evidence: Evidence) -> Json:
             if len(outcomes)
             else {"n": 0, "missing": len(outcomes.missing)}
         )
+    safety = safety_figures(evidence)
     splits = sorted({cell.split for cell in evidence.outcomes})
     selection = _selection(evidence)
     beta = selection["beta"]
@@ -134,6 +137,7 @@ def figures(evidence: Evidence) -> Json:
         "parity": {split: _parity(evidence, split) for split in splits},
         "selection": selection,
         "baselines": baselines(evidence, None if beta is None else from_json(beta)),
+        **({"safety": safety} if safety else {}),
     }
 
 

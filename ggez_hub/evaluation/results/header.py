@@ -185,7 +185,8 @@ class Header(FrozenModel):
 
     `adapters` stand in the order of a point's betas, which `parts`, if there are any, multiply.
 
-    `data` are the data sets that the adapter was trained on, as its card names them. `digests` of a
+    `data` are the data sets that the adapter was trained on, as its card names them, and `held_out` those
+    that its filter kept out of them. `digests` of a
     task are by split. `origin` decides nothing: it records where the answers can be computed again.
     `baselines` are those that were asked themselves; the switch follows from the predictions.
     `closed` is of the test answers that are in none of the files.
@@ -197,6 +198,7 @@ class Header(FrozenModel):
     policy: PolicyName = "parity"
     tasks: dict[str, TaskRecord] = Field(min_length=1)
     data: list[str] | Unknown = UNKNOWN
+    held_out: list[str] = Field(default_factory=list)
     measured_by: Literal["self", "registry"] = "self"
     evaluator: str = UNKNOWN
     adapters: list[AdapterRecord] = Field(default_factory=list)

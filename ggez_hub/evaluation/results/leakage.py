@@ -26,12 +26,17 @@ ANCESTORS = Path(__file__).parent / "ancestors.yaml"
 
 def contamination(header: Header) -> dict[str, Contamination]:
     """What is known of every task of a results folder or card."""
-    return {name: state_of(record.dataset, header.data)[0] for name, record in header.tasks.items()}
+    return {
+        name: state_of(record.dataset, header.data, header.held_out)[0]
+        for name, record in header.tasks.items()
+    }
 
 
-def refuse_leaks(datasets: Mapping[str, str], data: Iterable[str] | Unknown) -> None:
+def refuse_leaks(
+    datasets: Mapping[str, str], data: Iterable[str] | Unknown, held_out: Iterable[str] = ()
+) -> None:
     """Raise GateFailed if a task (id -> data set) was trained on, directly or through an ancestor."""
-    states = {task: state_of(dataset, data) for task, dataset in datasets.items()}
+    states = {task: state_of(dataset, data, held_out) for task, dataset in datasets.items()}
     if found := [f"{task}: {why}" for task, (state, why) in states.items() if state == TRAINED_ON]:
         raise GateFailed(
             "the adapter was trained on what it is asked:\n  " + "\n  ".join(found),
@@ -39,17 +44,27 @@ def refuse_leaks(datasets: Mapping[str, str], data: Iterable[str] | Unknown) -> 
         )
 
 
-def state_of(dataset: str, data: Iterable[str] | Unknown) -> tuple[Contamination, str]:
-    """Whether `dataset` or an ancestor of it is among the training `data`, and which."""
+def state_of(
+    dataset: str, data: Iterable[str] | Unknown, held_out: Iterable[str] = ()
+) -> tuple[Contamination, str]:
+    """Whether `dataset` or an ancestor of it is among the training `data`, and which.
+
+    An ancestor is not where the data set itself is among the `held_out`: a sample of a corpus that was
+    kept out of the training.
+    """
     if dataset == UNKNOWN:
         return "contamination unknown", "the task does not say which data set it is"
     if isinstance(data, str):
         return "contamination unknown", "the card does not say what was trained on"
     sources = list(data)
     own, family = _keys(dataset), family_of(dataset)
+    aliases = own.union(*(_aliases().get(key, ()) for key in own))
+    apart = any(not aliases.isdisjoint(_keys(name)) for name in held_out)
     for source in sources:
         if not family.isdisjoint(_keys(source)):
             same = not own.isdisjoint(_keys(source))
+            if apart and aliases.isdisjoint(_keys(source)):
+                continue
             via = "" if same else f", which shares its pictures with {dataset}"
             return TRAINED_ON, f"{source} is on its card{via}"
     if not sources or any(UNKNOWN in source.lower() for source in sources):
@@ -67,15 +82,23 @@ def family_of(dataset: str) -> frozenset[str]:
 
 
 @cache
-def _relatives() -> Mapping[str, tuple[str, ...]]:
+def _entries() -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
+    """Each data set's names, and what its pictures come from."""
     content = yaml.safe_load(ANCESTORS.read_text(encoding="utf-8"))
-    relatives: dict[str, tuple[str, ...]] = {}
-    for entry in content["data_sets"]:
-        names = tuple(map(_slug, entry["names"]))
-        parents = tuple(map(_slug, entry.get("from", ())))
-        for name in names:
-            relatives[name] = (*names, *parents)
-    return relatives
+    return [
+        (tuple(map(_slug, entry["names"])), tuple(map(_slug, entry.get("from", ()))))
+        for entry in content["data_sets"]
+    ]
+
+
+@cache
+def _aliases() -> Mapping[str, tuple[str, ...]]:
+    return {name: names for names, _ in _entries() for name in names}
+
+
+@cache
+def _relatives() -> Mapping[str, tuple[str, ...]]:
+    return {name: (*names, *parents) for names, parents in _entries() for name in names}
 
 
 def _keys(name: str) -> frozenset[str]:

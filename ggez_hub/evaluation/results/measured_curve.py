@@ -224,6 +224,7 @@ def curve_rows(
             split=split,
             side=record.side,
             average=record.average,
+            runs=record.runs,
             by_country=by_country(answered, score, record.regions),
             measured_by=measured_by,
             evaluator=evaluator,

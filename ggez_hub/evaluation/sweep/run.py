@@ -19,7 +19,7 @@ from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.answers.cache import AnswerCache
 from ggez_hub.evaluation.answers.outcomes import Answers, Cell, Outcomes, TaskRecord
 from ggez_hub.evaluation.answers.predictions import read_predictions, write_predictions
-from ggez_hub.evaluation.benchmarks.multiple_choice import GENERATION
+from ggez_hub.evaluation.benchmarks.multiple_choice import GENERATION, RECOGNITION
 from ggez_hub.evaluation.benchmarks.preparation import PreparedTask
 from ggez_hub.evaluation.benchmarks.prompt_language import prompt_languages, with_prompt_languages
 from ggez_hub.evaluation.models import LoadedModel, ModelUnderTest, averaged
@@ -132,6 +132,12 @@ def check_tasks(models: Sequence[ModelUnderTest], tasks: Sequence[PreparedTask])
             f"only a model that writes can be asked: {', '.join(unheard)}",
             "Choose a vision-language model, or tasks without a question.",
         )
+    drawn = [task.id for task in tasks if task.is_drawn]
+    if drawn and not all(RECOGNITION in model.methods for model in models):
+        raise UsageProblem(
+            f"only a model that draws can be asked: {', '.join(drawn)}",
+            "Name a pipeline of diffusers.",
+        )
     searching = [task.id for task in tasks if not task.is_choice]
     if searching and not all(model.searches for model in models):
         raise UsageProblem(
@@ -160,6 +166,7 @@ def sweep(
     joint: JointFineTune | None = None,
     parts: SweptParts | None = None,
     trained_on: Sequence[str] | Unknown = UNKNOWN,
+    held_out: Sequence[str] = (),
     measured_by: Literal["self", "registry"] = "self",
     evaluator: str = UNKNOWN,
     origin: Origin | None = None,
@@ -171,6 +178,7 @@ def sweep(
 
     adapters  whose the betas of a point are, in their order; a composition needs them
     parts     those of the models
+    trained_on, held_out   the data sets behind the adapters, and those kept out of them
     closing   keeps a part of the test answers, and all that is kept during the run, in its folder
 
     Of embedding models the averaged outputs at beta 0 and 1 are measured too, without a new pass of a
@@ -182,7 +190,7 @@ def sweep(
     if not tasks:
         raise UsageProblem(f"the suite has no items for {region.id}", "Choose another suite.")
     check_tasks(models, tasks)
-    refuse_leaks({task.id: task.record.dataset for task in tasks}, trained_on)
+    refuse_leaks({task.id: task.record.dataset for task in tasks}, trained_on, held_out)
     key = digest_json(
         {
             "models": digests(models),
@@ -244,6 +252,7 @@ def sweep(
         "policy": policy,
         "tasks": measured.records(),
         "data": trained_on if trained_on == UNKNOWN else list(trained_on),
+        "held_out": list(held_out),
         "measured_by": measured_by,
         "evaluator": evaluator,
         "adapters": list(adapters),

@@ -5,45 +5,81 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from ggez_hub.families import Family
+from ggez_hub.errors import GgezError
+from ggez_hub.families import Family, Layout, UnknownLayout, detect_family
+from ggez_hub.families.weight_files import PICKLES
 from ggez_hub.merging.adapters.diffusers_lora import holds_lora_file, open_lora_file
 from ggez_hub.merging.adapters.finetune import holds_finetune, open_finetune
+from ggez_hub.merging.adapters.lora_file import lora_path
 from ggez_hub.merging.adapters.peft import open_peft
-from ggez_hub.merging.adapters.peft_folder import holds_peft
-from ggez_hub.merging.adapters.task_vector import holds_task_vector, open_task_vector
+from ggez_hub.merging.adapters.peft_config import CONFIG
+from ggez_hub.merging.adapters.peft_folder import WEIGHTS, holds_peft
+from ggez_hub.merging.adapters.task_vector import MANIFEST, holds_task_vector, open_task_vector
+from ggez_hub.merging.adapters.task_vector import WEIGHTS as VECTOR_WEIGHTS
 from ggez_hub.merging.deltas import BadAdapter, Delta, WeightIndex
-
-PICKLES = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl"})
 
 
 @dataclass(frozen=True)
 class Form:
     """One form: what it is called, how a folder or a file of it is known, and how it is opened.
 
-    `holds` looks at names and headers only. `open` raises BadAdapter or WrongBase with the reason
-    why the adapter cannot be merged exactly.
+    `holds` looks at names and headers only. `layout` gives the files that hold the adapter, relative
+    to its folder, and the library that loads it; `open` raises BadAdapter or WrongBase with the
+    reason why the adapter cannot be merged exactly.
     """
 
     name: str
+    kind: Literal["lora", "task_vector", "finetune"]
     holds: Callable[[Path], bool]
+    layout: Callable[[Path], Layout]
     open: Callable[[Path, Family, WeightIndex], Delta]
 
 
-FINETUNE = Form("full fine-tune", holds_finetune, open_finetune)
+def _file_layout(source: Path) -> Layout:
+    path = lora_path(source)
+    assert path is not None  # noqa: S101 - the form holds
+    return Layout("diffusers", (path.name,))
+
+
+def _model_layout(source: Path) -> Layout:
+    try:
+        # What is beside the weights goes with them as it is (file_checks.py): no card records it.
+        return detect_family(source).layout(source)
+    except UnknownLayout as error:
+        raise GgezError(
+            f"{source} holds safetensors, but neither an adapter nor a model of a known layout",
+            f"{error.message}. {error.hint}",
+        ) from error
+
+
+PEFT, VECTOR = Layout("peft", (CONFIG, WEIGHTS)), Layout("ggez-hub", (MANIFEST, VECTOR_WEIGHTS))
 # The first form that knows the folder or the file opens it.
 FORMS: tuple[Form, ...] = (
-    Form("PEFT folder", holds_peft, open_peft),
-    Form("task vector", holds_task_vector, open_task_vector),
-    Form("LoRA file", holds_lora_file, open_lora_file),
+    Form("PEFT folder", "lora", holds_peft, lambda _: PEFT, open_peft),
+    Form("task vector", "task_vector", holds_task_vector, lambda _: VECTOR, open_task_vector),
+    Form("LoRA file", "lora", holds_lora_file, _file_layout, open_lora_file),
     # Any other folder with weights: after the forms whose folders have a name of their own.
-    FINETUNE,
+    Form("full fine-tune", "finetune", holds_finetune, _model_layout, open_finetune),
 )
+# The small files by which they are known: of a hub they are read before any weights.
+CONFIGURATION = frozenset({CONFIG, MANIFEST})
 
 
-def is_finetune(source: Path) -> bool:
-    """Whether an adapter is a full fine-tune, by names and headers only."""
-    return next((form for form in FORMS if form.holds(source)), None) is FINETUNE
+def find_form(source: Path) -> Form:
+    """The form of the adapter at `source`, a folder or a file; raises BadAdapter if it has none."""
+    for form in FORMS:
+        if form.holds(source):
+            return form
+    files = [path for path in sorted(source.rglob("*")) if path.is_file()] or [source]
+    if pickles := [path.name for path in files if path.suffix in PICKLES]:
+        raise BadAdapter(
+            f"{source} holds its weights only in {', '.join(pickles[:3])}, which is never loaded",
+            "Convert it to safetensors where you trust it.",
+        )
+    known = ", ".join(form.name for form in FORMS)
+    raise BadAdapter(f"{source} holds no adapter of a known form", f"Known forms: {known}.")
 
 
 def open_delta(source: Path, family: Family, base: WeightIndex) -> Delta:
@@ -51,14 +87,4 @@ def open_delta(source: Path, family: Family, base: WeightIndex) -> Delta:
 
     Raises BadAdapter if no form knows it; BadAdapter, WrongBase or BadWeights as the form does.
     """
-    for form in FORMS:
-        if form.holds(source):
-            return form.open(source, family, base)
-    files = sorted(source.iterdir()) if source.is_dir() else [source]
-    if pickles := [path.name for path in files if path.suffix in PICKLES]:
-        raise BadAdapter(
-            f"{source} holds its weights only in {', '.join(pickles)}, which is never loaded",
-            "Convert it to safetensors where you trust it.",
-        )
-    known = ", ".join(form.name for form in FORMS)
-    raise BadAdapter(f"{source} holds no adapter of a known form", f"Known forms: {known}.")
+    return find_form(source).open(source, family, base)

@@ -17,7 +17,8 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from ggez_hub.families import Family, KeyMap
-from ggez_hub.families.diffusion import DENOISERS, MODEL_INDEX, read_json
+from ggez_hub.families.diffusion import DENOISERS, MODEL_INDEX
+from ggez_hub.families.weight_files import read_json
 from ggez_hub.merging.adapters.lora_file import DIFFUSERS, KOHYA, PEFT
 from ggez_hub.merging.deltas import BadAdapter, WeightIndex
 

@@ -7,11 +7,12 @@ copied byte for byte, only scales change; what does not scale that way is refuse
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ggez_hub.atomic_files import atomic_folder
-from ggez_hub.errors import UsageProblem
+from ggez_hub.errors import GgezError, UsageProblem
 from ggez_hub.families import Family
 from ggez_hub.merging.adapters.lora_file import KOHYA, lora_path, read_lora
 from ggez_hub.merging.adapters.peft_config import read_any_config
@@ -35,6 +36,7 @@ from ggez_hub.merging.forms.pairs import (
     without_zeros,
 )
 from ggez_hub.merging.forms.peft import rescale_peft, saves_whole, write_peft
+from ggez_hub.merging.forms.runtimes import base_lines
 from ggez_hub.merging.merge import Adapter
 from ggez_hub.output_lock import lock_output
 
@@ -150,7 +152,12 @@ def write_adapter(
     with lock_output(out), atomic_folder(out) as folder:
         name, revision = named or (str(base), None)
         chosen.write(adapter, FormBase(name, revision, family, base, variant), folder)
-        return facts_of(form, family.name, name, revision or "", folder, str(out))
+        facts = facts_of(form, family.name, name, revision or "", folder, str(out))
+    # The weights of a base need not be here for its adapter to be written.
+    with suppress(GgezError):
+        opened = base_lines(family, family.layout(base, variant), name, revision or "")
+        return replace(facts, base_lines=opened)
+    return facts
 
 
 def require_one(form: str, count: int) -> None:

@@ -39,6 +39,7 @@ class AdapterFacts:
     loras     of the method LORA
     whole     the paths of parameters that are saved whole: modules_to_save, biases
     config    of a PEFT folder
+    base_lines   Python that loads the base as `base_model`; nothing where it is not known
     """
 
     form: str
@@ -53,6 +54,7 @@ class AdapterFacts:
     lora_bias: bool
     tokens: bool
     config: dict[str, Any]
+    base_lines: tuple[str, ...] = ()
 
     @property
     def generates(self) -> str:

@@ -16,8 +16,9 @@ from functools import cached_property
 from pathlib import Path
 
 from ggez_hub.families import Family
-from ggez_hub.families.diffusion import DENOISERS, MODEL_INDEX, read_json
+from ggez_hub.families.diffusion import DENOISERS, MODEL_INDEX
 from ggez_hub.families.family import KeyMap
+from ggez_hub.families.weight_files import read_json
 from ggez_hub.merging.deltas import BadAdapter, WeightIndex, WrongBase
 from ggez_hub.merging.merge import Adapter, require_tensors
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from ggez_hub.families.family import Family, Layout
 from ggez_hub.merging.forms.adapter_facts import AdapterFacts, LoraFact
 
 # Modules of a vision-language model that are not its language model: towers and what joins them.
@@ -39,7 +40,8 @@ def peft_answer(facts: AdapterFacts) -> Answer:
     """
     model = f'model = PeftModel.from_pretrained(base_model, "{facts.folder}")'
     pinned = f" at {facts.revision[:12]}" if facts.revision else ""
-    lines = "from peft import PeftModel", f"{model}  # base_model: {facts.base}{pinned}"
+    named = "" if facts.base_lines else f"  # base_model: {facts.base}{pinned}"
+    lines = *facts.base_lines, "from peft import PeftModel", f"{model}{named}"
     return _refusal(
         {"PEFT reads folders with an adapter_config.json: take --as peft": facts.form != "peft"}
     ) or Answer("yes", "", lines)
@@ -251,6 +253,33 @@ def shown_status(answer: Answer) -> str:
 def loading_lines(facts: AdapterFacts) -> tuple[str, ...]:
     """The Python that loads the adapter in its own library."""
     return next((a.lines for a in answers(facts).values() if a.status == "yes"), ())
+
+
+def base_lines(
+    family: Family, layout: Layout, base: str, revision: str = "", note: str = ""
+) -> tuple[str, ...]:
+    """Python that defines `base_model`, from the folder `base` or, with a revision, the repository.
+
+    `layout` is that of its files. Empty for what is not one model, as a pipeline.
+    """
+    opened = family.loading_lines(layout, "{base}")
+    if not any(line.startswith("model") for line in opened):
+        return ()
+    place: tuple[str, ...] = (f'base = "{base}"{note}',)
+    if revision:
+        fetch = f'base = snapshot_download("{base}", revision="{revision}"){note}'
+        place = "from huggingface_hub import snapshot_download", fetch
+    lines = (
+        line.replace('"{base}"', "base").replace('"local-dir:{base}"', 'f"local-dir:{base}"')
+        for line in opened
+    )
+    return *place, *(f"base_{line}" if line.startswith("model") else line for line in lines)
+
+
+def loading_call(lines: Sequence[str]) -> str:
+    """The line that loads the model or the adapter, of all that load it."""
+    calls = [line for line in lines if line.startswith(("model", "pipeline", "with "))]
+    return calls[-1].partition("  #")[0] if calls else ""
 
 
 def as_list(facts: AdapterFacts) -> list[dict[str, Any]]:

@@ -16,16 +16,13 @@ from ggez_hub.cards.schema import FileRecord
 from ggez_hub.cards.values import UNKNOWN
 from ggez_hub.digests import sha256_file
 from ggez_hub.errors import GgezError
-from ggez_hub.families import Family, UnknownLayout, detect_family, get_family
+from ggez_hub.families import Family, detect_family, get_family, model_configuration
+from ggez_hub.families.weight_files import PICKLES
 from ggez_hub.hub import Hub, RepoAtCommit
 from ggez_hub.hub.sparse_copy import shapes_digest, sparse_copy, tensors
-from ggez_hub.merging.adapters import FORMS, PICKLES
-from ggez_hub.merging.adapters.lora_file import lora_path
+from ggez_hub.merging.adapters import CONFIGURATION, find_form
 from ggez_hub.merging.adapters.peft_config import CONFIG as PEFT_CONFIG
 from ggez_hub.merging.adapters.peft_config import read_any_config
-from ggez_hub.merging.adapters.peft_folder import WEIGHTS as PEFT_WEIGHTS
-from ggez_hub.merging.adapters.task_vector import MANIFEST
-from ggez_hub.merging.adapters.task_vector import WEIGHTS as VECTOR_WEIGHTS
 from ggez_hub.registry.contribution.training_metadata import (
     TrainingMetadata,
     metadata_of_peft,
@@ -57,7 +54,10 @@ def find_base(
     """
     repo, _, revision = name.partition("@")
     at = hub.at_commit(repo, revision or "main")
-    with sparse_copy(hub, at, headers=False) as folder, named_as_repository(repo, folder):
+    with (
+        sparse_copy(hub, at, model_configuration(), headers=False) as folder,
+        named_as_repository(repo, folder),
+    ):
         found = detect_family(folder, variant) if family is None else get_family(family)
         layout = found.layout(folder, variant)
     weights = {path: file_record(hub, at, path).sha256 for path in layout.weights}
@@ -94,16 +94,6 @@ def named_as_repository(repo: str, folder: Path) -> Iterator[None]:
         raise GgezError(
             error.message.replace(str(folder), repo), error.hint.replace(str(folder), repo)
         ) from error
-
-
-# By the names of merging.adapters.FORMS: the kind, and the library, which of a full fine-tune is
-# that of its layout.
-KINDS: Mapping[str, tuple[str, str]] = {
-    "PEFT folder": ("lora", "peft"),
-    "task vector": ("task_vector", "ggez-hub"),
-    "LoRA file": ("lora", "diffusers"),
-    "full fine-tune": ("finetune", ""),
-}
 
 
 @dataclass(frozen=True)
@@ -156,7 +146,8 @@ def files_on_hub(
     Raises as `files_on_disk`, and what the client raises.
     """
     at = hub.at_commit(repo, revision)
-    with sparse_copy(hub, at, headers=True) as folder, named_as_repository(repo, folder):
+    names = model_configuration() | CONFIGURATION
+    with sparse_copy(hub, at, names, headers=True) as folder, named_as_repository(repo, folder):
         source = folder / file if file else folder
         if file and not source.is_file():
             raise GgezError(f"{folder} has no file {file!r}")
@@ -173,18 +164,10 @@ def _recognised(source: Path, name: str, record: Callable[[str], FileRecord]) ->
             if source.suffix in PICKLES
             else "Give a .safetensors file, a folder, or a repository.",
         )
-    form = next((form for form in FORMS if form.holds(source)), None)
-    if form is None:
-        names = sorted(p.relative_to(source).as_posix() for p in source.rglob("*") if p.is_file())
-        if pickles := [path for path in names if Path(path).suffix in PICKLES]:
-            raise GgezError(
-                f"{source} holds its weights only in {', '.join(pickles[:3])}, which is never loaded",
-                "Convert it to safetensors where you trust it.",
-            )
-        known = ", ".join(form.name for form in FORMS)
-        raise GgezError(f"{source} holds no adapter of a known form", f"Known: {known}.")
+    form = find_form(source)
+    layout = form.layout(source)
+    paths = layout.weights
     folder = source if source.is_dir() else source.parent
-    (kind, library), (paths, layout_library) = KINDS[form.name], parts_of(form.name, source)
     if missing := [path for path in paths if not (folder / path).is_file()]:
         raise GgezError(f"{source} is a {form.name} without {', '.join(missing)}")
     headers = [read_header(folder / path) for path in paths if path.endswith(".safetensors")]
@@ -192,35 +175,14 @@ def _recognised(source: Path, name: str, record: Callable[[str], FileRecord]) ->
     _refuse_secrets(source, metadata)
     return AdapterFiles(
         name=_name(name),
-        kind=kind,
-        library=library or layout_library,
+        kind=form.kind,
+        library=layout.library,
         files={path: record(path) for path in paths},
         keys=frozenset(key for header in headers for key in header.tensors),
         metadata=metadata_of_peft(read_any_config(folder))
         if PEFT_CONFIG in paths
         else metadata_of_safetensors(metadata),
     )
-
-
-def parts_of(form: str, source: Path) -> tuple[tuple[str, ...], str]:
-    """The files of a form, relative to its folder, and its library if the form does not decide it."""
-    if form == "PEFT folder":
-        return (PEFT_CONFIG, PEFT_WEIGHTS), ""
-    if form == "task vector":
-        return (MANIFEST, VECTOR_WEIGHTS), ""
-    if form == "LoRA file":
-        path = lora_path(source)
-        assert path is not None  # noqa: S101 - the form holds
-        return (path.name,), ""
-    try:
-        layout = detect_family(source).layout(source)
-    except UnknownLayout as error:
-        raise GgezError(
-            f"{source} holds safetensors, but neither an adapter nor a model of a known layout",
-            f"{error.message}. {error.hint}",
-        ) from error
-    # What is beside the weights goes with them as it is (file_checks.py): no card records it.
-    return layout.weights, layout.library
 
 
 def _refuse_secrets(source: Path, metadata: Mapping[str, str]) -> None:

@@ -17,7 +17,7 @@ from ggez_hub.hub import Hub, HubFile, RepoAtCommit, link_fetched
 from ggez_hub.merging.betas_by_part import BetasByPart
 from ggez_hub.merging.methods import METHODS, NAME
 from ggez_hub.registry.constants import CARD_NAME
-from ggez_hub.registry.contribution.adapter_files import BaseModel, files_on_hub, find_base
+from ggez_hub.registry.contribution.adapter_files import BaseModel, files_on_hub
 from ggez_hub.registry.file_checks import beside
 
 # Where huggingface_hub keeps a repository at a commit.
@@ -72,21 +72,13 @@ def on_disk(path: Path) -> ModelSource:
     return ModelSource(path, str(path), repo, cached["revision"], readme)
 
 
-def fetch_base(
-    hub: Hub, repo: str, revision: str, place: Path, family: str | None, variant: str | None
-) -> ModelSource:
-    """The base in a repository, in a new folder at `place`: one set of weights, what is beside.
-
-    Raises GgezError, ChangedFile, and what the client raises.
-    """
-    found = find_base(hub, f"{repo}@{revision}", family, variant)
-    return fetch_base_files(hub, found, place, lambda path: True)
-
-
 def fetch_base_files(
     hub: Hub, found: BaseModel, place: Path, reads: Callable[[str], bool]
 ) -> ModelSource:
-    """The same of a base that was found already, and only the files whose paths `reads` takes."""
+    """A base in a new folder at `place`: one set of weights and what is beside, if `reads` takes it.
+
+    Raises GgezError, ChangedFile, and what the client raises.
+    """
     files = [file for file in found.at.files if file.path in found.weights]
     files += [pinned.as_hub_file() for pinned in beside(found.at, found.weights)]
     return _fetched(hub, found.at, [file for file in files if reads(file.path)], place)

@@ -13,14 +13,13 @@ from ggez_hub.cards.readme import readme_text
 from ggez_hub.cards.values import UNKNOWN
 from ggez_hub.digests import sha256_files
 from ggez_hub.families import Family
-from ggez_hub.merging.adapters import FORMS
+from ggez_hub.merging.adapters import find_form
 from ggez_hub.merging.adapters.lora_file import lora_path
 from ggez_hub.merging.adapters.peft_config import read_any_config
 from ggez_hub.merging.merge import Adapter, MergeReport, merge_into, tensor_names
 from ggez_hub.merging.methods import plugins_of, require_method
 from ggez_hub.output_lock import lock_output
 from ggez_hub.registry.constants import CARD_NAME, LOCK_NAME
-from ggez_hub.registry.contribution.adapter_files import parts_of
 from ggez_hub.registry.contribution.training_metadata import (
     metadata_of_peft,
     metadata_of_safetensors,
@@ -188,14 +187,14 @@ def _described(
 
 def _adapter(adapter: WeightedSource, parts: ResolvedParts | None) -> MergedAdapter:
     path = adapter.source.path
-    form = next(form.name for form in FORMS if form.holds(path))
-    files = sha256_files(path if path.is_dir() else path.parent, parts_of(form, path)[0])
+    form = find_form(path)
+    place = path if path.is_dir() else path.parent
     return MergedAdapter(
-        files=files,
-        form=form,
+        files=sha256_files(place, form.layout(path).weights),
+        form=form.name,
         beta=adapter.beta,
         parts=parts,
-        trained_on=_trained_on(path, form),
+        trained_on=_trained_on(path, form.name),
         **_known(adapter.source),
     )
 

@@ -14,7 +14,7 @@ from ggez_hub.errors import UsageProblem
 from ggez_hub.evaluation.benchmarks.benchmark import known_datasets
 from ggez_hub.hub import Hub
 from ggez_hub.hub.commits import Content, head_of, require_token
-from ggez_hub.hub.listing import LocalRepo
+from ggez_hub.hub.repository_files import LocalRepo
 from ggez_hub.merging.side_files import WEIGHT_SUFFIXES
 from ggez_hub.parity.beta_choice import choose_for
 from ggez_hub.parity.card_rows import NoCurve

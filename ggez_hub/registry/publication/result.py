@@ -106,7 +106,7 @@ def push(
                 for path in sorted(model.rglob("*"))
                 if path.is_file()
             },
-            LOCK_NAME: pulled.folder / LOCK_NAME,
+            LOCK_NAME: pulled.lock_file,
         },
         f"Publish the {resolution.region} {resolution.form} model",
         "By `ggez-hub pull --push`.",

@@ -20,7 +20,8 @@ from ggez_hub.atomic_files import write_file
 from ggez_hub.registry.constants import LOCK_NAME
 from ggez_hub.registry.request import Request
 
-FORMAT = 1
+FORMAT = 2
+LOCK_SUFFIX = Path(LOCK_NAME).suffix
 
 
 @dataclass(frozen=True)
@@ -53,16 +54,31 @@ class PullAnswer:
     document: dict[str, Any] | None
 
 
-def record_files(folder: Path) -> None:
-    """Note the files of a folder, whose bytes were just compared with its lock.
+def record_files(folder: Path, outputs: Collection[str]) -> None:
+    """Note the files `outputs` of a pulled folder, whose bytes were just compared with their lock.
 
-    What was answered before still holds for the same lock.
+    Those of other families stay as they were noted. What was answered before still holds for the
+    same locks.
     """
-    before = _read(folder)
-    lock = hashlib.sha256((folder / LOCK_NAME).read_bytes()).hexdigest()
-    note = before if before.get("lock") == lock else {"lock": lock}
-    _write(folder, note | {"files": dict(_stats(folder))})
+    before, found = _read(folder), dict(_stats(folder))
+    locks = {
+        name: _digest(folder / name)
+        for name in found
+        if Path(name).match(f"*{LOCK_SUFFIX}") and "/" not in name
+    }
+    note = before if before.get("locks") == locks else {"locks": locks}
+    noted = before.get("files", {})
+    files = {
+        name: stat
+        for name, stat in found.items()
+        if name in outputs or name in locks or noted.get(name) == stat
+    }
+    _write(folder, note | {"files": files})
     _forget_the_gone()
+
+
+def _digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def unchanged_files(folder: Path) -> Collection[str]:

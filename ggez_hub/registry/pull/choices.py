@@ -11,7 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ggez_hub.command_line import command_line
 from ggez_hub.errors import UsageProblem
+from ggez_hub.hardware import size_text
 from ggez_hub.hub import Hub
 from ggez_hub.registry.pull.preflight import Preflight, preflight
 from ggez_hub.registry.request import Request
@@ -49,12 +51,12 @@ class ModelChoice:
             "measured by the registry" if self.measured else "not measured",
             *(["recommended"] if self.recommended else []),
             *(["no beta is known, 1 is all of it"] if self.needs_beta else []),
-            "fits this machine" if costs.fits else "does not fit this machine",
+            "; ".join(costs.lacking) or "fits this machine",
         ]
         return (
-            f"{resolution.family}: {base}{self.repo}: {_gb(costs.fetch_bytes)} to fetch, "
-            f"{_gb(costs.disk_bytes)} of disk, {_gb(costs.ram_bytes)} of memory, "
-            f"{_gb(costs.vram_bytes)} on a device; {'; '.join(notes)}",
+            f"{resolution.family}: {base}{self.repo}: {size_text(costs.fetch_bytes)} to fetch, "
+            f"{size_text(costs.disk_bytes)} of disk, {size_text(costs.ram_bytes)} of memory, "
+            f"{size_text(costs.vram_bytes)} on a device; {'; '.join(notes)}",
             self.command,
         )
 
@@ -69,7 +71,7 @@ class ModelChoice:
             "recommended": self.recommended,
             "measured": self.measured,
             "needs_beta": self.needs_beta,
-            **vars(self.costs),
+            **self.costs.as_dict(),
             "command": self.command,
         }
 
@@ -79,17 +81,18 @@ class Undecided(UsageProblem):
 
     def __init__(self, region: str, choices: Sequence[ModelChoice]) -> None:
         what = "one model serves" if len(choices) == 1 else f"{len(choices)} models serve"
-        lines = [f"{what} {region}; choose one:"]
+        marked = next((choice for choice in choices if choice.recommended), None)
+        why = "" if marked is None else "; ".join(marked.costs.lacking)
+        not_taken = f", and the recommended one is not taken ({why})" if why else ""
+        lines = [f"{what} {region}{not_taken}; choose one:"]
         for choice in choices:
             lines += (f"  {choice.lines()[0]}", f"      {choice.lines()[1]}")
         super().__init__("\n".join(lines), "Nothing is taken unasked; run one of these commands.")
         self.choices = tuple(choices)
 
 
-def decide(
-    request: Request, hub: Hub, out: Path, *, costs_only: bool = False, options: str = ""
-) -> Resolved:
-    """The resolution of `request`, which may be bare; `options` are repeated in the commands.
+def decide(request: Request, hub: Hub, out: Path, *, costs_only: bool = False) -> Resolved:
+    """The resolution of `request`, which may be bare.
 
     With `costs_only` nothing will be fetched, so that a single choice may be of any size. Raises
     Undecided, and what `resolve` raises.
@@ -102,7 +105,7 @@ def decide(
             "Name it with --family, --base or --adapter.",
         )
     seen = survey(request, hub)
-    choices = _choices(seen, hub, out, options)
+    choices = _choices(seen, hub, out)
     if not choices:
         return seen.first(seen.order)
     marked = [choice for choice in choices if choice.recommended and not choice.needs_beta]
@@ -128,13 +131,13 @@ def model_choices(request: Request, hub: Hub, out: Path) -> list[ModelChoice]:
     return choices
 
 
-def _choices(seen: Survey, hub: Hub, out: Path, options: str = "") -> list[ModelChoice]:
+def _choices(seen: Survey, hub: Hub, out: Path) -> list[ModelChoice]:
     """One choice for each family and base: the recommended, or the first that can be pinned."""
     groups: dict[tuple[str, str], list[RankedCandidate]] = {}
     for candidate in seen.order:
         summary = candidate.entry.summary
         groups.setdefault((summary.family, summary.base_repo), []).append(candidate)
-    found = []
+    found, region = [], seen.resolver.chain[0].id
     for group in groups.values():
         # Stable: the nearer region's recommendation first, then the order as it is.
         group.sort(key=lambda candidate: not candidate.entry.summary.recommended)
@@ -154,8 +157,11 @@ def _choices(seen: Survey, hub: Hub, out: Path, options: str = "") -> list[Model
                 recommended=entry.summary.recommended,
                 measured=bool(entry.ranking),
                 needs_beta=needs_beta,
-                command=f"ggez-hub pull --region {seen.resolver.chain[0].id} --adapter {taken}"
-                f"{' --beta 1' if needs_beta else ''}{options}",
+                command=command_line(
+                    "pull",
+                    {"--region": region, "--adapter": taken, "--dry-run": None}
+                    | ({"--beta": 1} if needs_beta else {}),
+                ),
             )
         )
     return found
@@ -166,7 +172,3 @@ def _first(seen: Survey, group: Sequence[RankedCandidate]) -> Resolved | None:
         return seen.first(group)
     except NoAdapter:
         return None
-
-
-def _gb(nbytes: int) -> str:
-    return f"{nbytes / 1e9:.1f} GB" if nbytes >= 1e8 else f"{nbytes / 1e6:.1f} MB"

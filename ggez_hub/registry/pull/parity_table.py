@@ -86,6 +86,8 @@ class ParityTable:
                 f"{self.curve.grp_raw(line.index, self.alpha):.2f}",
             ]
             for line in self.lines
+            # The merge at beta 0 is the base, which has its line.
+            if line.beta != 0 or line.label != "merged"
         ]
 
     def header(self) -> list[str]:
@@ -175,6 +177,7 @@ class MeasuredSwitch:
 
     ahead: bool | None
     text: str
+    short: str = ""
 
 
 def measured_switch(card: AdapterCard, resolution: Resolution) -> MeasuredSwitch:
@@ -202,4 +205,5 @@ def measured_switch(card: AdapterCard, resolution: Resolution) -> MeasuredSwitch
         f"{compared} the merge at beta {found.beta} by {over.value:+.2f} [{over.low:+.2f}, "
         f"{over.high:+.2f}] points of GRP on {found.split}{other}{claim}; {switch.misrouted:,} of "
         f"{counted(switch.prompts, 'prompt')} went to the wrong model",
+        f"GRP {over.value:+.2f} over the merge at beta {found.beta}{other}{claim}",
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from ggez_hub.cards.expected import ListedFile, differences
 from ggez_hub.families import get_family
 from ggez_hub.hub import Hub
 from ggez_hub.merging.similarity import Cosine, cosines
@@ -89,23 +90,34 @@ def plan(
     out: Path | None = None,
     *,
     costs_only: bool = False,
-    options: str = "",
 ) -> PullPlan:
     """Resolve a request for the folder `out`; takes and raises what `decide` does."""
     out = out or Path(f"ggez-{request.region}")
-    resolved = decide(request, hub, out, costs_only=costs_only, options=options)
-    return PullPlan(**vars(resolved))
+    resolved = decide(request, hub, out, costs_only=costs_only)
+    return PullPlan(**vars(resolved), warnings=tuple(_unexpected(resolved)))
 
 
-def plan_locked(lock: Lock, hub: Hub, *, offline: bool = False) -> PullPlan:
+def _unexpected(resolved: Resolved) -> Iterator[str]:
+    """How the base differs from what is expected of it, where a card does not pin it."""
+    base = resolved.resolution.base
+    if base is None:
+        return
+    for card in (document.card for document in resolved.documents):
+        expected = card.base.expected
+        if expected is not None and not card.pinned and card.base.repo == base.repo:
+            listed = {file.path: ListedFile(file.size, file.sha256) for file in base.files}
+            yield from differences(expected, base.repo, base.revision, listed, partial=True)
+
+
+def plan_locked(lock: Lock, hub: Hub) -> PullPlan:
     """Take what a lock pins; raises GgezError if the hub no longer has it.
 
-    An adapter that was yanked since is still taken, with a warning: a lock is a promise. With
-    `offline` the hub is asked nothing: the inputs must be in the cache.
+    An adapter that was yanked since is still taken, with a warning: a lock is a promise. Offline
+    nothing is compared with the hub: the inputs must be in the cache.
     """
     require_plugins(lock.resolution)
     warnings: tuple[str, ...] = ()
-    if not offline:
+    if not hub.offline:
         check_upstream(lock, hub)
         warnings = tuple(_yanked_since(lock, hub))
     documents = tuple(read_pinned_card(hub, a.card) for a in lock.resolution.adapters)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ggez_hub.errors import GgezError
-from ggez_hub.hardware import device_bytes, free_disk_bytes, memory_bytes
+from ggez_hub.hardware import device_bytes, free_disk_bytes, memory_bytes, size_text
 from ggez_hub.hub import Hub
 from ggez_hub.hub.sparse_copy import tensors
 from ggez_hub.merging.adapters.peft_config import CONFIG
@@ -27,7 +29,8 @@ SMALL_FILE = 500_000_000
 class Preflight:
     """Costs in bytes. `vram_bytes` is what the weights take on a device, without activations.
 
-    `fits` compares disk, memory and, if there is a device whose memory is known, that as well.
+    `lacking` compares disk, memory and, if there is a device whose memory is known, that as well: what
+    there is too little of, in words.
     """
 
     fetch_bytes: int
@@ -36,7 +39,14 @@ class Preflight:
     vram_bytes: int
     gated: tuple[str, ...]
     licences: tuple[str, ...]
-    fits: bool
+    lacking: tuple[str, ...]
+
+    @property
+    def fits(self) -> bool:
+        return not self.lacking
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**vars(self), "fits": self.fits}
 
 
 def preflight(resolution: Resolution, hub: Hub, out: Path) -> Preflight:
@@ -67,10 +77,19 @@ def preflight(resolution: Resolution, hub: Hub, out: Path) -> Preflight:
         vram_bytes=vram,
         gated=tuple(p.repo for p, _ in fetched if p.gated),
         licences=tuple(sorted({p.license for p in resolution.inputs})),
-        fits=free_disk_bytes(out) > disk
-        and ram < (memory_bytes() or math.inf)
-        and vram < (device_bytes() or math.inf),
+        lacking=tuple(_lacking(out, disk, ram, vram)),
     )
+
+
+def _lacking(out: Path, disk: int, ram: int, vram: int) -> Iterator[str]:
+    """The words for each of disk, memory and device of which more is needed than there is."""
+    free, memory, device = free_disk_bytes(out), memory_bytes(), device_bytes()
+    if disk >= free:
+        yield f"too little disk: {size_text(free)} are free where {out} is to be"
+    if ram >= (memory or math.inf):
+        yield f"does not fit this machine, which has {size_text(memory or 0)} of memory"
+    if vram >= (device or math.inf):
+        yield f"does not fit its device, which has {size_text(device or 0)}"
 
 
 def require_inputs(resolution: Resolution, hub: Hub) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ggez_hub.digests import sha256_file
 from ggez_hub.errors import GgezError
-from ggez_hub.hub import ChangedFile, Hub, HubFile
+from ggez_hub.hub import ChangedFile, Hub, HubFile, NotInCache
 from ggez_hub.merging.side_files import copy_file
 from ggez_hub.registry.constants import CARD_NAME, INDEX_REPO, LOCK_NAME
 from ggez_hub.registry.lock import Lock, parse_lock
@@ -61,7 +61,7 @@ def find_published(
 
     try:
         tagged = hub.discover(["ggez", merge_tag(resolution)])
-    except HfHubHTTPError:
+    except (HfHubHTTPError, NotInCache):
         # A mirror may serve files and no search: what can be merged here needs none.
         return None
     for repo, revision in tagged:

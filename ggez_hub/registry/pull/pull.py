@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ggez_hub.atomic_files import OutputExists, atomic_folder
+from ggez_hub.atomic_files import OutputExists, atomic_folder, write_file
 from ggez_hub.errors import GgezError
 from ggez_hub.hub import Hub, link_fetched
 from ggez_hub.merging.merge import Adapter
@@ -16,12 +17,13 @@ from ggez_hub.merging.side_files import check_space
 from ggez_hub.output_lock import lock_output
 from ggez_hub.registry.adapter_kinds import form_of
 from ggez_hub.registry.constants import CARD_NAME, LOCK_NAME
-from ggez_hub.registry.lock import Lock, differences, read_lock, record_outputs
+from ggez_hub.registry.lock import Lock, differences, lock_place, read_lock, record_outputs
 from ggez_hub.registry.pull.cache import record_files, unchanged_files
 from ggez_hub.registry.pull.plan import PullPlan
-from ggez_hub.registry.pull.preflight import preflight, require_inputs
+from ggez_hub.registry.pull.preflight import Preflight, preflight, require_inputs
 from ggez_hub.registry.pull.published_merge import PublishedMerge, find_published, take_published
 from ggez_hub.registry.pull.result_card import result_card
+from ggez_hub.registry.pull.target import require_pullable
 from ggez_hub.registry.resolution import PinnedFile, PinnedRepo, Resolution
 from ggez_hub.registry.result_forms import Inputs, ResultForm, Wrote
 from ggez_hub.safetensors_header import BadWeights, read_header
@@ -43,6 +45,27 @@ class Pulled:
     def model(self) -> Path:
         return self.folder / self.lock.resolution.family
 
+    @property
+    def lock_file(self) -> Path:
+        return lock_place(self.folder, self.lock.resolution.family)
+
+
+def check(planned: PullPlan, hub: Hub, out: Path, *, verify: bool = False) -> Preflight | None:
+    """The costs of a pull; None where `out` has it already, unchanged as `carry_out` compares it.
+
+    Raises before anything of size is fetched: NoAccess, OutputExists, NoSpace, GgezError.
+    """
+    resolution = planned.resolution
+    require_inputs(resolution, hub)
+    there = _there(out, resolution)
+    if there is not None:
+        _require_unchanged(out, there, verify=verify)
+        return None
+    form_of(resolution).check(resolution)
+    costs = preflight(resolution, hub, out)
+    check_space(out, costs.disk_bytes)
+    return costs
+
 
 def carry_out(
     planned: PullPlan,
@@ -52,12 +75,13 @@ def carry_out(
     *,
     verify: bool = False,
     owners: Collection[str] = (),
+    costs: Preflight | None = None,
 ) -> Pulled:
-    """Fetch, merge and write a plan as the new folder `out`.
+    """Fetch, merge and write a plan as the new folder `out`, or as another family's model in it.
 
-    `out` holds <family>/ in the form of the resolution with a card, and ggez.lock. A folder that
-    exists with the same merge digest is kept: of its files those are read again that were touched
-    since, with `verify` all. A merged model that one of `owners` has published is taken where the
+    `out` holds <family>/ in the form of the resolution with a card, and the lock (`lock_place`). A
+    model that exists with the same merge digest is kept: of its files those are read again that were
+    touched since, with `verify` all. `costs` are those of `check`, if it was called. A merged model that one of `owners` has published is taken where the
     inputs are not here. With a plan from a lock the outputs must be those that it records.
 
     Raises NoAccess, OutputExists, GgezError, NoSpace, ChangedFile, and what merging and the
@@ -67,29 +91,48 @@ def carry_out(
     require_inputs(resolution, hub)
     form = form_of(resolution)
     with lock_output(out) as place:
-        if os.path.lexists(out):
-            return Pulled(out, _reusable(out, resolution, verify=verify), reused=True)
+        there = _there(out, resolution)
+        if there is not None:
+            _require_unchanged(out, there, verify=verify)
+            return Pulled(out, there, reused=True)
         form.check(resolution)
-        costs = preflight(resolution, hub, out)
-        check_space(out, costs.disk_bytes)
+        if costs is None:
+            costs = preflight(resolution, hub, out)
+            check_space(out, costs.disk_bytes)
         made = _published(resolution, hub, owners, costs.fetch_bytes, planned.lock)
         if made is None:
             inputs = _fetched(resolution, form, hub, place)
-        with atomic_folder(out) as folder:
-            model = folder / resolution.family
-            model.mkdir()
+        with _new_model(out, resolution.family) as (model, lock_file):
             if made is None:
                 form.write(resolution, inputs, model, wrote)
             else:
                 take_published(made, hub, model, wrote)
             (model / CARD_NAME).write_text(result_card(planned, model, hub), encoding="utf-8")
-            lock = Lock(resolution=resolution, outputs=record_outputs(folder))
+            outputs = {
+                f"{resolution.family}/{name}": record
+                for name, record in record_outputs(model).items()
+            }
+            lock = Lock(resolution=resolution, outputs=outputs)
             if planned.lock is not None:
-                _check_expected(planned.lock, folder)
-            (folder / LOCK_NAME).write_text(lock.to_text(), encoding="utf-8")
-        record_files(out)
+                _check_expected(planned.lock, lock)
+            # Before the model is moved beside it: a lock without its model is in nobody's way.
+            write_file(lock_file, lock.to_text())
+        record_files(out, lock.outputs)
     published = f"{made.repo}@{made.revision}" if made else None
     return Pulled(out, lock, reused=False, published=published)
+
+
+@contextmanager
+def _new_model(out: Path, family: str) -> Iterator[tuple[Path, Path]]:
+    """A folder that becomes `out`/`family` at the end, and the place of its lock."""
+    if os.path.lexists(out):
+        with atomic_folder(out / family) as model:
+            yield model, lock_place(out, family)
+        return
+    with atomic_folder(out) as folder:
+        model = folder / family
+        model.mkdir()
+        yield model, folder / LOCK_NAME
 
 
 def _published(
@@ -155,27 +198,47 @@ def _adapter(pinned: PinnedRepo, hub: Hub, place: Path) -> Path:
     return folder
 
 
-def _reusable(out: Path, resolution: Resolution, *, verify: bool) -> Lock:
-    if not (out / LOCK_NAME).is_file():
-        raise OutputExists(f"{out} exists already", "Choose another folder with -o, or remove it.")
-    lock = read_lock(out / LOCK_NAME)
+def _there(out: Path, resolution: Resolution) -> Lock | None:
+    """The lock of the resolution's model in `out`, None where its family has none there.
+
+    Raises OutputExists where something else is in its place.
+    """
+    require_pullable(out)
+    if not os.path.lexists(out):
+        return None
+    family, place = resolution.family, lock_place(out, resolution.family)
+    if not os.path.lexists(out / family):
+        return None
+    if not place.is_file():
+        raise OutputExists(f"{out / family} exists already, without a lock", "Remove it.")
+    lock = read_lock(place)
     if lock.resolution.merge_digest != resolution.merge_digest:
         raise OutputExists(
             f"{out} holds another pull: {describe(lock.resolution)}",
             f"This one is {describe(resolution)}. Choose another folder with -o, or remove it.",
         )
+    return lock
+
+
+def _require_unchanged(out: Path, lock: Lock, *, verify: bool) -> None:
     unread = () if verify else unchanged_files(out)
     if found := differences(lock, out, unread=unread):
         raise OutputExists(
             f"{out} was changed since it was pulled: {'; '.join(found)}",
             "Choose another folder with -o, or remove it.",
         )
-    record_files(out)
-    return lock
+    record_files(out, lock.outputs)
 
 
-def _check_expected(expected: Lock, folder: Path) -> None:
-    found = differences(expected, folder)
+def _check_expected(expected: Lock, made: Lock) -> None:
+    found = [
+        f"{name} has {made.outputs[name].size:,} bytes and another sha256 than {record.sha256[:16]}…"
+        if name in made.outputs
+        else f"{name} is missing"
+        for name, record in expected.outputs.items()
+        # The card is text about the result: another version may word it otherwise.
+        if made.outputs.get(name) != record and not name.endswith(f"/{CARD_NAME}")
+    ]
     if not found:
         return
     hint = "The inputs were the same: the engine, or a library that it uses, is another one."

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +12,11 @@ from ggez_hub.cards import CurveRow
 from ggez_hub.cards.hub_metadata import claimed_scores, model_index
 from ggez_hub.cards.readme import readme_text
 from ggez_hub.cards.values import UNKNOWN
+from ggez_hub.errors import GgezError
 from ggez_hub.families import get_family
-from ggez_hub.hub import Hub
-from ggez_hub.merging.forms.runtimes import as_markdown
+from ggez_hub.hub import Hub, link_fetched
+from ggez_hub.merging.forms.adapter_facts import AdapterFacts
+from ggez_hub.merging.forms.runtimes import as_markdown, base_lines, loading_lines
 from ggez_hub.regions import find_region
 from ggez_hub.registry.adapter_kinds import form_of, get_kind
 from ggez_hub.registry.licences import Obligations, licence_front
@@ -22,6 +27,8 @@ from ggez_hub.registry.resolution import FITS_BY_SHAPE, Resolution
 from ggez_hub.registry.resolver.composition import cosine_line
 
 HERE = "PATH_OF_THIS_FOLDER"
+BASE_NOTE = "  # or the folder of the base: ggez-hub pull --beta 0"
+CONFIGURATION = frozenset({"config.json", "open_clip_config.json", "model_index.json"})
 
 
 def result_card(planned: PullPlan, folder: Path, hub: Hub) -> str:
@@ -44,23 +51,49 @@ def result_card(planned: PullPlan, folder: Path, hub: Hub) -> str:
         "model-index": _model_index(planned),
     }
     facts = form.facts(resolution, HERE, folder)
+    lines = form.loading_lines(resolution, HERE, folder)
+    if facts is not None:
+        facts = with_base(facts, resolution, hub)
+        lines = loading_lines(facts)
     name = find_region(resolution.region).name
     what = "model" if "adapter" not in form.parts else "switch" if form.is_switch else "adapter"
+    title = family.title.capitalize().removesuffix(f" {what}")
     parts = [
-        f"# {family.title.capitalize()} {what} for {name}",
+        f"# {title} {what} for {name}",
         _made(resolution),
         "\n".join(provenance(resolution)),
         _composed(planned, hub),
         f"The switch is {switch.text}." if switch and form.is_switch else "",
         _scores(table) if table or len(documents) == 1 else "",
-        "Load it:\n\n```python\n"
-        + "\n".join(form.loading_lines(resolution, HERE, folder))
-        + "\n```",
+        "Load it:\n\n```python\n" + "\n".join(lines) + "\n```",
         as_markdown(facts) if facts else "",
         _licences(planned.obligations),
-        "`ggez.lock` in the folder above pins every input by commit and sha256.",
+        "The lock file that comes with it pins every input by commit and sha256.",
     ]
     return readme_text(front, parts)
+
+
+def with_base(
+    facts: AdapterFacts, resolution: Resolution, hub: Hub, folder: str = "", note: str = BASE_NOTE
+) -> AdapterFacts:
+    """The facts about an adapter with the lines that load its base: from `folder`, or from its hub.
+
+    Of the base its configuration is fetched. What cannot be read, as offline, adds nothing.
+    """
+    base, family = resolution.merged_into, get_family(resolution.family)
+    if folder:
+        facts = replace(facts, base=folder, revision="")
+    files = [file for file in base.files if file.path.rpartition("/")[2] in CONFIGURATION]
+    with tempfile.TemporaryDirectory() as work, suppress(GgezError, OSError):
+        listed = [file.as_hub_file() for file in files]
+        place = link_fetched(base.fetch(hub, files), listed, Path(work) / "base")
+        # A layout is read off the names of the weights.
+        for path in base.weights:
+            (place / path).parent.mkdir(parents=True, exist_ok=True)
+            (place / path).touch()
+        lines = base_lines(family, family.layout(place), facts.base, facts.revision, note)
+        return replace(facts, base_lines=lines)
+    return facts
 
 
 def claimed_rows(planned: PullPlan) -> dict[str, CurveRow]:
@@ -99,6 +132,17 @@ def _made(resolution: Resolution) -> str:
         return (
             f"Made by ggez-hub: {source.repo} answers prompts in {named}, {resolution.base.repo} all "
             "others. `router.py` decides which is which."
+        )
+    if resolution.is_base:
+        name = resolution.adapters[0].source.repo
+        what = "This is" if resolution.form == "merged" else "This adapter leaves"
+        return f"{what} {resolution.base.repo} unchanged: beta of {name} is 0."
+    if resolution.form != "merged":
+        (adapter,) = resolution.adapters
+        parts = " (by part)" if adapter.parts else ""
+        return (
+            f"Made by ggez-hub: {adapter.source.repo} with its weight, beta {adapter.weight:g}{parts}, folded in; "
+            f"an adapter for {resolution.base.repo}."
         )
     deltas = " + ".join(
         f"{a.weight:g}{' (by part)' if a.parts else ''} * Delta of {a.source.repo}"
@@ -160,7 +204,7 @@ def _scores(table: ParityTable | None) -> str:
     lines = "\n".join("| " + " | ".join(row) + " |" for row in rows)
     claim = "" if table.curve.measured_by == "registry" else " (claimed by its author)"
     return (
-        f"Test scores of the card{claim}, {table.curve.scale}, 0-100 with 95 % "
-        f"intervals; GRP on scores above chance:\n\n{lines}\n\n"
+        f"Test scores on the adapter's card{claim}: {table.curve.scale}, 0-100, with 95 % "
+        f"intervals; GRP of scores above chance:\n\n{lines}\n\n"
         + "\n".join(f"- {note}" for note in table.notes())
     )

@@ -15,6 +15,7 @@ from typing import TypeAlias
 
 from ggez_hub.cards.curve import MeasuredCurve
 from ggez_hub.cards.values import UNKNOWN
+from ggez_hub.command_line import command_line
 from ggez_hub.parity.beta_choice import select_beta
 from ggez_hub.parity.card_rows import NoCurve
 from ggez_hub.quantities import counted
@@ -232,7 +233,7 @@ def _likely_other(request: Request, region: Region, served: set[str]) -> str:
         if other != region.id and any(link.id in served for link in chain):
             return (
                 f"Did you mean {other} ({catalogue()[other].name})? {reading.code} is the language "
-                f"{reading.language}: ggez-hub pull --region {other}."
+                f"{reading.language}: {command_line('pull', {'--region': other})}"
             )
     return ""
 

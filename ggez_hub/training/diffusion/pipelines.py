@@ -10,8 +10,9 @@ from typing import Any
 import torch
 
 from ggez_hub.errors import GgezError
-from ggez_hub.families.diffusion import MODEL_INDEX, read_json
+from ggez_hub.families.diffusion import MODEL_INDEX
 from ggez_hub.families.pretrained import BROKEN, NotLoaded
+from ggez_hub.families.weight_files import read_json
 from ggez_hub.recipe_file import BadRecipe
 from ggez_hub.training.diffusion.backbones import BACKBONES, HIDDEN, POOLED, Conditions
 from ggez_hub.training.diffusion.objectives import (

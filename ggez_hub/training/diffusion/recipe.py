@@ -67,7 +67,6 @@ class DiffusionRecipe(TrainRecipe):
         },
     }
 
-    family: Literal["diffusion"]
     resolution: Annotated[int, Field(ge=8, le=2048, multiple_of=8)] = 1024
     caption_dropout: Share = 0.1
     min_snr: Positive | Literal["none"] = "none"

@@ -12,6 +12,8 @@ from ggez_hub.evaluation.benchmarks.loaders import (
     columns,
     cvqa,
     dpg_bench,
+    mteb_retrieval,
+    sea_helm,
     sea_vqa,
     worldcuisines,
 )
@@ -24,6 +26,7 @@ from ggez_hub.evaluation.benchmarks.loaders.base import (
     OpenQuestion,
     Options,
     PictureQuestion,
+    SafetyPrompt,
     Source,
 )
 from ggez_hub.plugins import Catalog
@@ -34,6 +37,7 @@ LOADERS: Catalog[Loader] = Catalog(
     {
         "sea-vqa": sea_vqa.LOADER,
         "cvqa": cvqa.LOADER,
+        "sea-helm": sea_helm.LOADER,
         "worldcuisines": worldcuisines.LOADER,
         "worldcuisines-open": worldcuisines.LOADER_OPEN,
         "worldcuisines-1.1": worldcuisines.LOADER_1_1,
@@ -42,6 +46,9 @@ LOADERS: Catalog[Loader] = Catalog(
         "captions": columns.CAPTIONS,
         "dpg-bench": dpg_bench.LOADER,
         "prompts": columns.PROMPTS,
+        "mteb-captions": mteb_retrieval.CAPTIONS,
+        "mteb-prompts": mteb_retrieval.PROMPTS,
+        "safety-prompts": columns.SAFETY_PROMPTS,
     },
     Loader,
 )
@@ -56,5 +63,6 @@ __all__ = [
     "OpenQuestion",
     "Options",
     "PictureQuestion",
+    "SafetyPrompt",
     "Source",
 ]

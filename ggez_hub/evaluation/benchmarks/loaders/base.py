@@ -91,6 +91,14 @@ class DrawingPrompt(Item):
     script: tuple[int, ...] = ()
 
 
+@dataclass(frozen=True, kw_only=True)
+class SafetyPrompt(Item):
+    """A text that is asked, or drawn with a seed, by itself; `image` is the same for its translations."""
+
+    prompt: str
+    seed: int = 0
+
+
 @dataclass(frozen=True)
 class Source:
     """What a loader reads.
@@ -151,8 +159,12 @@ def texts(value: str | list[str]) -> tuple[str, ...]:
 
 
 class Loader(NamedTuple):
-    """How a data set is read: the kind of its items, its options, and the function that reads."""
+    """How a data set is read: the kind of its items, its options, and the function that reads.
 
-    yields: Literal["choices", "answers", "captions", "prompts"]
+    `counted` is the part of `files` with a row for each item; every part if it is None.
+    """
+
+    yields: Literal["choices", "answers", "captions", "prompts", "safety prompts"]
     options: type[Options]
     read: Callable[[Source, Any], Iterable[Item]]
+    counted: str | None = None

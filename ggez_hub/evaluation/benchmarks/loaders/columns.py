@@ -2,6 +2,7 @@
 
 choices    questions of multiple choice          answers    questions with free answers
 captions   pictures with captions, for search    prompts    what is to be drawn, and a question about it
+safety-prompts  texts with their translations, whose replies or drawings are looked at for safety
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from ggez_hub.evaluation.benchmarks.loaders.base import (
     OpenQuestion,
     Options,
     PictureQuestion,
+    SafetyPrompt,
     Source,
     embedded,
     texts,
@@ -133,6 +135,14 @@ class DrawingPromptColumns(ChoiceColumns):
     question: str | None = None
 
 
+class SafetyColumns(Options):
+    """The columns; those of `languages` (BCP 47) hold the same prompt in each, their name is the tag."""
+
+    id: str = "id"
+    category: str = "category"
+    languages: list[str] = Field(min_length=1)
+
+
 def _country(row: Row, column: str) -> str:
     try:
         return find_region(row[column]).id
@@ -203,7 +213,21 @@ def _read_prompts(source: Source, options: DrawingPromptColumns) -> Iterator[Dra
         )
 
 
+def _read_safety(source: Source, options: SafetyColumns) -> Iterator[SafetyPrompt]:
+    columns = dict.fromkeys((options.id, options.category, *options.languages), "text")
+    for row in source.all_rows(columns):
+        for language in options.languages:
+            yield SafetyPrompt(
+                id=f"{row[options.id]}/{language}",
+                image=row[options.id],
+                language=language,
+                category=row[options.category],
+                prompt=row[language],
+            )
+
+
 CHOICES = Loader("choices", PictureChoiceColumns, _read_choices)
 ANSWERS = Loader("answers", AnswerColumns, _read_answers)
 CAPTIONS = Loader("captions", CaptionColumns, _read_captions)
 PROMPTS = Loader("prompts", DrawingPromptColumns, _read_prompts)
+SAFETY_PROMPTS = Loader("safety prompts", SafetyColumns, _read_safety)

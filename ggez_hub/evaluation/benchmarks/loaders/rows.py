@@ -115,6 +115,7 @@ KINDS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "any text": ("text", lambda v: isinstance(v, str)),
     "whole": ("a whole number", _whole),
     "texts": ("a list of texts", lambda v: isinstance(v, list) and bool(v) and all(map(_text, v))),
+    "truth": ("true or false", lambda v: isinstance(v, bool)),
     "null": ("null", lambda v: v is None),
     "image": ("a picture: struct<bytes, path>", _image),
 }

@@ -1,4 +1,4 @@
-"""Web addresses."""
+"""An http or https address, as people give it to a command."""
 
 from __future__ import annotations
 
